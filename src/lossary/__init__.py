@@ -1,0 +1,1 @@
+"""Every PyTorch loss done right, and one command that tells you which one your data wants."""

@@ -1,0 +1,84 @@
+"""Argument checks: each error names the argument, what was wanted and what came.
+
+Shapes and dtypes are always checked: they are known without touching the data. Values are checked in eager
+mode on CPU only, since looking at them elsewhere would synchronise the device or break a compiled graph.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def values_visible(*tensors: Tensor) -> bool:
+    """Whether values may be looked at: eager mode, on CPU, outside of ``torch.func`` transforms."""
+    if torch.compiler.is_compiling():
+        return False
+    return all(t.device.type == "cpu" and not torch._C._functorch.is_functorch_wrapped_tensor(t) for t in tensors)
+
+
+def check_reduction(reduction: str, allowed: tuple[str, ...] = ("none", "sum", "mean")) -> None:
+    if reduction not in allowed:
+        wanted = ", ".join(repr(a) for a in allowed)
+        raise ValueError(f"reduction: wanted one of {wanted}; got {reduction!r}")
+
+
+def check_choice(name: str, value: object, allowed: tuple[object, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name}: wanted one of {', '.join(map(repr, allowed))}; got {value!r}")
+
+
+def check_number(name: str, value: float | Tensor, *, low: float = -math.inf, high: float = math.inf, open_low: bool = False) -> None:
+    """A hyperparameter is a finite number in [low, high] ((low, high] with ``open_low``). Tensors pass unread."""
+    if isinstance(value, Tensor):
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name}: wanted a number or a tensor; got {type(value).__name__}")
+    if not math.isfinite(value) or value < low or value > high or (open_low and value == low):
+        left = "(" if open_low or low == -math.inf else "["
+        right = ")" if high == math.inf else "]"
+        raise ValueError(f"{name}: wanted a finite number in {left}{low}, {high}{right}; got {value}")
+
+
+def check_float(name: str, tensor: Tensor) -> None:
+    if not tensor.dtype.is_floating_point:
+        raise TypeError(f"{name}: wanted a floating-point tensor; got {tensor.dtype}")
+
+
+def check_dim(name: str, tensor: Tensor, dims: int | tuple[int, ...], axes: str = "") -> None:
+    wanted = (dims,) if isinstance(dims, int) else dims
+    if tensor.dim() not in wanted:
+        shape = f" {axes}" if axes else ""
+        number = " or ".join(map(str, wanted))
+        raise ValueError(f"{name}: wanted {number} dimension(s){shape}; got shape {tuple(tensor.shape)}")
+
+
+def check_same_shape(name: str, tensor: Tensor, other_name: str, other: Tensor) -> None:
+    if tensor.shape != other.shape:
+        raise ValueError(
+            f"{name}: wanted the shape of {other_name}, {tuple(other.shape)}; got {tuple(tensor.shape)}"
+        )
+
+
+def check_shape(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
+    if tuple(tensor.shape) != shape:
+        raise ValueError(f"{name}: wanted shape {shape}; got {tuple(tensor.shape)}")
+
+
+def check_labels(name: str, labels: Tensor, count: int, *, classes: int | None = None, ignore_index: int | None = None) -> None:
+    """One integer label a row, each in [0, classes) or equal to ``ignore_index``."""
+    if labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool:
+        raise TypeError(f"{name}: wanted integer labels; got {labels.dtype}")
+    check_shape(name, labels, (count,))
+    check_range(name, labels, classes, ignore_index)
+
+
+def check_range(name: str, labels: Tensor, classes: int | None, ignore_index: int | None = None) -> None:
+    if classes is None or labels.numel() == 0 or not values_visible(labels):
+        return
+    outside = (labels < 0) | (labels >= classes)
+    if ignore_index is not None:
+        outside &= labels != ignore_index
+    if outside.any():
+        first = labels[outside].flatten()[0].item()
+        raise IndexError(f"{name}: wanted class indices in [0, {classes}); got {first}")

@@ -1,0 +1,72 @@
+"""none | sum | mean, weights, masks and empty batches: once, for every loss."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from lossary._check import check_reduction
+
+Reduction = Literal["none", "sum", "mean"]
+
+
+def reduce(
+    loss: Tensor,
+    *,
+    weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: str = "mean",
+    group: torch.distributed.ProcessGroup | None = None,
+) -> Tensor:
+    """Reduce one loss an item to what was asked.
+
+    ``mean`` is ``sum(w * l) / sum(w)`` over the items that count, so that a masked item and one of weight 0
+    change nothing at all. Nothing to average gives 0.0, connected to the graph, with zero gradients.
+
+    Args:
+        loss: One value an item, any shape.
+        weight: Weights of the items, broadcastable to ``loss``.
+        mask: Boolean, True where an item counts, broadcastable to ``loss``.
+        reduction: ``"none"``, ``"sum"`` or ``"mean"``.
+        group: A process group over which the divisor of the mean is summed, so that the mean of the ranks'
+            gradients is the gradient of the mean over all their items.
+
+    Returns:
+        The items (``none``, the shape of ``loss``) or a scalar.
+    """
+    check_reduction(reduction)
+    if mask is not None:
+        # Zeroed, not multiplied: an item that does not count may be infinite.
+        loss = torch.where(mask, loss, torch.zeros((), dtype=loss.dtype, device=loss.device))
+    if weight is not None:
+        loss = loss * weight.to(loss.dtype)
+    if reduction == "none":
+        return loss
+    if reduction == "sum":
+        return loss.sum()
+    return divide(loss.sum(), count(loss, weight, mask), group=group)
+
+
+def count(loss: Tensor, weight: Tensor | None, mask: Tensor | None) -> Tensor | int:
+    """The divisor of the mean: how many items count, or the sum of their weights."""
+    if weight is None and mask is None:
+        return loss.numel()
+    share = torch.ones((), dtype=loss.dtype, device=loss.device) if weight is None else weight.to(loss.dtype)
+    if mask is not None:
+        share = torch.where(mask, share, torch.zeros((), dtype=loss.dtype, device=loss.device))
+    return share.expand(loss.shape).sum()
+
+
+def divide(
+    total: Tensor, divisor: Tensor | int, *, group: torch.distributed.ProcessGroup | None = None
+) -> Tensor:
+    """``total / divisor``; 0.0, still connected to the graph, where the divisor is 0."""
+    if group is not None:
+        divisor = torch.as_tensor(divisor, dtype=total.dtype, device=total.device).detach().clone()
+        torch.distributed.all_reduce(divisor, group=group)
+        # Data-parallel training averages gradients over the ranks: the mean over all items is the
+        # average of (world size / global count) * local sum.
+        total = total * torch.distributed.get_world_size(group)
+    if isinstance(divisor, int):
+        return total / max(divisor, 1)
+    return total / torch.where(divisor == 0, torch.ones_like(divisor), divisor)

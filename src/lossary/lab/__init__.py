@@ -1,0 +1,1 @@
+"""The lab: plan -> train -> record -> judge -> report. Compares losses fairly on one's own data."""

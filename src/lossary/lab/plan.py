@@ -1,0 +1,34 @@
+"""Plan: everything that decides what a comparison does. Same plan, same seeds: same records."""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Literal, Self
+
+Protocol = Literal["same-batches", "own-recipe"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A comparison of losses on one data set."""
+
+    data: str = "emoji"
+    losses: tuple[str, ...] = ()  # names of cards, or "label=card" to enter a loss under a name of one's own
+    protocol: Protocol = "same-batches"
+    seeds: int = 5
+    trials: int = 8  # tuning trials a loss
+    epochs: int = 60  # bound; training stops earlier once the validation metric has stopped rising
+    outliers: float = 0.0  # share of training targets that are spoilt (regression data only)
+    workers: int = 2
+    out: str = "lossary-runs"
+    quick: bool = False
+
+    def save(self, path: Path) -> None:
+        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        stored = json.loads(path.read_text())
+        known = {f.name for f in fields(cls)}
+        stored["losses"] = tuple(stored["losses"])
+        return cls(**{k: v for k, v in stored.items() if k in known})

@@ -1,0 +1,84 @@
+"""Records: what a trained network scored. Everything the judge and the report need, and nothing else.
+
+A run folder holds::
+
+    plan.json              the Plan
+    study.db               Optuna's storage: tuning trials (or a URL elsewhere)
+    records/NAME.json      one Record a final run; written to a temporary name and renamed, so never half there
+    arrays/NAME.npz        its arrays, named by Record.arrays: test embeddings, labels, predictions (may be absent)
+    report.html
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self
+
+#: tuned: the loss at its best found settings. default: at the library's defaults. baseline: nothing was trained
+#: with a loss (raw inputs, the untrained network, predicting the mean or the commonest class).
+Role = Literal["tuned", "default", "baseline"]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a learning curve."""
+
+    step: int
+    epoch: int
+    train_loss: float
+    valid: float  # the task's primary metric on the validation split
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One tuning trial, as the report draws it."""
+
+    loss: str
+    number: int
+    params: dict[str, Any]
+    valid: float | None  # best validation metric; None: failed
+    state: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Record:
+    """One final run on the test split."""
+
+    loss: str  # the name it was entered under
+    card: str  # the card's name; "" for a baseline
+    role: Role
+    seed: int
+    params: dict[str, Any]
+    metrics: dict[str, float]  # on the test split
+    units: list[float]  # the primary metric a test unit (class in zero-shot, sample elsewhere), in fixed order
+    curve: list[Point] = field(default_factory=list)
+    steps: int = 0
+    seconds: float = 0.0
+    seconds_per_step: float = 0.0  # median of whole steps: forward, loss, backward, update
+    still_rising: bool = False  # stopped by the bound while the validation metric was rising
+    arrays: str = ""  # file in arrays/, or ""
+    environment: dict[str, str] = field(default_factory=dict)  # versions, machine, commit
+
+    @property
+    def name(self) -> str:
+        return f"{self.role}-{self.loss}-{self.seed}"
+
+    def save(self, folder: Path) -> None:
+        path = folder / "records" / f"{self.name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        part.write_text(json.dumps(asdict(self)))
+        part.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        stored = json.loads(path.read_text())
+        stored["curve"] = [Point(**p) for p in stored["curve"]]
+        return cls(**stored)
+
+
+def load_all(folder: Path) -> list[Record]:
+    """All records of a run folder, in a fixed order."""
+    return [Record.load(p) for p in sorted((folder / "records").glob("*.json"))]
