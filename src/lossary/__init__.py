@@ -1,1 +1,40 @@
-"""Every PyTorch loss done right, and one command that tells you which one your data wants."""
+"""Every PyTorch loss done right, and one command that tells you which one your data wants.
+
+The public names are the families' ``__all__``; they are imported at first use, so that the command line
+answers without importing torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lossary import functional as functional
+    from lossary.losses.angular import *
+
+__version__ = "0.1.0"
+
+
+def _public() -> dict[str, Any]:
+    from lossary.catalogue import CATALOGUE
+
+    names: dict[str, Any] = {}
+    for card in CATALOGUE:
+        names |= {card.name: card.fn, card.module.__name__: card.module}
+        names |= {alias: card.fn if alias.islower() else card.module for alias in card.aliases}
+    return names
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("__"):  # asked by import machinery and tools; never ours
+        raise AttributeError(name)
+    if name == "functional":
+        return importlib.import_module("lossary.functional")
+    public = _public()
+    if name not in public:
+        raise AttributeError(f"module 'lossary' has no attribute {name!r}")
+    globals()[name] = public[name]
+    return public[name]
+
+
+def __dir__() -> list[str]:
+    return sorted([*_public(), "__version__", "functional"])

@@ -8,13 +8,14 @@ import math
 
 import torch
 from torch import Tensor
+from torch._C._functorch import is_functorch_wrapped_tensor  # pyright: ignore
 
 
 def values_visible(*tensors: Tensor) -> bool:
     """Whether values may be looked at: eager mode, on CPU, outside of ``torch.func`` transforms."""
     if torch.compiler.is_compiling():
         return False
-    return all(t.device.type == "cpu" and not torch._C._functorch.is_functorch_wrapped_tensor(t) for t in tensors)
+    return all(t.device.type == "cpu" and not is_functorch_wrapped_tensor(t) for t in tensors)
 
 
 def check_reduction(reduction: str, allowed: tuple[str, ...] = ("none", "sum", "mean")) -> None:
@@ -28,7 +29,14 @@ def check_choice(name: str, value: object, allowed: tuple[object, ...]) -> None:
         raise ValueError(f"{name}: wanted one of {', '.join(map(repr, allowed))}; got {value!r}")
 
 
-def check_number(name: str, value: float | Tensor, *, low: float = -math.inf, high: float = math.inf, open_low: bool = False) -> None:
+def check_number(
+    name: str,
+    value: float | Tensor,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    open_low: bool = False,
+) -> None:
     """A hyperparameter is a finite number in [low, high] ((low, high] with ``open_low``). Tensors pass unread."""
     if isinstance(value, Tensor):
         return
@@ -55,9 +63,7 @@ def check_dim(name: str, tensor: Tensor, dims: int | tuple[int, ...], axes: str 
 
 def check_same_shape(name: str, tensor: Tensor, other_name: str, other: Tensor) -> None:
     if tensor.shape != other.shape:
-        raise ValueError(
-            f"{name}: wanted the shape of {other_name}, {tuple(other.shape)}; got {tuple(tensor.shape)}"
-        )
+        raise ValueError(f"{name}: wanted the shape of {other_name}, {tuple(other.shape)}; got {tuple(tensor.shape)}")
 
 
 def check_shape(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
@@ -65,7 +71,9 @@ def check_shape(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
         raise ValueError(f"{name}: wanted shape {shape}; got {tuple(tensor.shape)}")
 
 
-def check_labels(name: str, labels: Tensor, count: int, *, classes: int | None = None, ignore_index: int | None = None) -> None:
+def check_labels(
+    name: str, labels: Tensor, count: int, *, classes: int | None = None, ignore_index: int | None = None
+) -> None:
     """One integer label a row, each in [0, classes) or equal to ``ignore_index``."""
     if labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool:
         raise TypeError(f"{name}: wanted integer labels; got {labels.dtype}")

@@ -57,9 +57,7 @@ def count(loss: Tensor, weight: Tensor | None, mask: Tensor | None) -> Tensor | 
     return share.expand(loss.shape).sum()
 
 
-def divide(
-    total: Tensor, divisor: Tensor | int, *, group: torch.distributed.ProcessGroup | None = None
-) -> Tensor:
+def divide(total: Tensor, divisor: Tensor | int, *, group: torch.distributed.ProcessGroup | None = None) -> Tensor:
     """``total / divisor``; 0.0, still connected to the graph, where the divisor is 0."""
     if group is not None:
         divisor = torch.as_tensor(divisor, dtype=total.dtype, device=total.device).detach().clone()

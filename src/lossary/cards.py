@@ -25,7 +25,7 @@ class Call:
     """Arguments of one call: tensors by position (floating ones are differentiated), the rest by keyword."""
 
     args: tuple[Tensor, ...]
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    kwargs: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ class Card:
     draw: Draw
     edges: Callable[[dtype], tuple[Call, ...]]  # placed batches: extremes, ties, kinks, empty, one class
     variants: tuple[Mapping[str, Any], ...] = ({},)  # hyperparameters under which every law is checked
-    golden: Mapping[str, Golden] = field(default_factory=dict)  # by the golden file's name of the loss
-    search: Mapping[str, Range | Choice] = field(default_factory=dict)  # the lab's search space
+    golden: Mapping[str, Golden] = field(default_factory=dict[str, Golden])  # by the golden file's name of the loss
+    search: Mapping[str, Range | Choice] = field(default_factory=dict[str, Range | Choice])  # the lab's search space
     batch: Literal["shuffled", "m-per-class"] = "shuffled"  # what its paper's recipe feeds it
     separable: bool = True  # the loss of a batch is the sum over its items' own losses
     mean_is_plain: bool = True  # mean == none.mean(); False: the docstring says what it is

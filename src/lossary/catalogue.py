@@ -1,0 +1,26 @@
+"""All cards: the concatenation of the families' CARDS, and lookup by name."""
+
+import difflib
+
+from lossary.cards import Card
+from lossary.losses import angular
+
+CATALOGUE: tuple[Card, ...] = (*angular.CARDS,)
+
+
+def find(name: str) -> Card:
+    """The card of a function, a Module or an alias of either.
+
+    Raises:
+        LookupError: No such loss; the message names the nearest ones.
+    """
+    names = {n: card for card in CATALOGUE for n in (card.name, card.module.__name__, *card.aliases)}
+    # "arcface" finds arcface_loss: people type the short form.
+    short = {n.removesuffix("_loss"): card for n, card in names.items()}
+    if name in names:
+        return names[name]
+    if name in short:
+        return short[name]
+    near = difflib.get_close_matches(name, [*names, *short], n=3, cutoff=0.5)
+    hint = f"; did you mean {' or '.join(near)}?" if near else "; `lossary list` shows all"
+    raise LookupError(f"no loss is called {name!r}{hint}")

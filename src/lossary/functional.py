@@ -1,0 +1,23 @@
+"""The loss functions, each under its own name: at torch's names and defaults, torch's results."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from lossary.catalogue import CATALOGUE
+
+if TYPE_CHECKING:
+    from lossary.losses.angular import *
+
+_FUNCTIONS = {name: card.fn for card in CATALOGUE for name in (card.name, *(a for a in card.aliases if a.islower()))}
+
+
+def __getattr__(name: str) -> Callable[..., Tensor]:
+    if name not in _FUNCTIONS:
+        raise AttributeError(f"module 'lossary.functional' has no attribute {name!r}")
+    return _FUNCTIONS[name]
+
+
+def __dir__() -> list[str]:
+    return sorted(_FUNCTIONS)
