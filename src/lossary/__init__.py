@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lossary import functional as functional
     from lossary.losses.angular import *
+    from lossary.losses.regression import *
 
 __version__ = "0.1.0"
 

@@ -47,6 +47,17 @@ def reduce(
     return divide(loss.sum(), count(loss, weight, mask), group=group)
 
 
+def align(name: str, tensor: Tensor, shape: torch.Size) -> Tensor:
+    """``tensor`` as something that broadcasts over items of ``shape``, lined up from the first dimension.
+
+    One number an item, or one for each entry of the leading dimensions: (N,) beside (N, C) is one number a row.
+    Lined up from the last dimension, as broadcasting does, it would silently be one number a column where N = C.
+    """
+    if tensor.dim() > len(shape) or any(a not in (1, b) for a, b in zip(tensor.shape, shape, strict=False)):
+        raise ValueError(f"{name}: wanted {tuple(shape)} or its leading dimensions; got {tuple(tensor.shape)}")
+    return tensor.reshape(*tensor.shape, *[1] * (len(shape) - tensor.dim()))
+
+
 def count(loss: Tensor, weight: Tensor | None, mask: Tensor | None) -> Tensor | int:
     """The divisor of the mean: how many items count, or the sum of their weights."""
     if weight is None and mask is None:

@@ -3,9 +3,12 @@
 import difflib
 
 from lossary.cards import Card
-from lossary.losses import angular
+from lossary.losses import angular, regression
 
-CATALOGUE: tuple[Card, ...] = (*angular.CARDS,)
+CATALOGUE: tuple[Card, ...] = (
+    *regression.CARDS,
+    *angular.CARDS,
+)
 
 
 def find(name: str) -> Card:

@@ -9,6 +9,7 @@ from lossary.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
     from lossary.losses.angular import *
+    from lossary.losses.regression import *
 
 _FUNCTIONS = {name: card.fn for card in CATALOGUE for name in (card.name, *(a for a in card.aliases if a.islower()))}
 

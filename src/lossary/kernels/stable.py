@@ -19,6 +19,16 @@ def accumulate(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
+def like_torch(loss: Tensor, *inputs: Tensor) -> Tensor:
+    """The loss in the dtype that torch's own function returns: the inputs' common one; float32 under autocast."""
+    if torch.is_autocast_enabled(loss.device.type):
+        return loss
+    dtype = inputs[0].dtype
+    for other in inputs[1:]:
+        dtype = torch.promote_types(dtype, other.dtype)
+    return loss.to(dtype)
+
+
 def unit(x: Tensor, dim: int = -1) -> Tensor:
     """x / |x| along ``dim``; a zero vector stays zero, with a zero gradient."""
     return x * inverse_norm(x, dim).unsqueeze(dim)
