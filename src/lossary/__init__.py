@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lossary import functional as functional
     from lossary.losses.angular import *
+    from lossary.losses.binary import *
+    from lossary.losses.multiclass import *
     from lossary.losses.regression import *
 
 __version__ = "0.1.0"

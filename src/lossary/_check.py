@@ -90,3 +90,12 @@ def check_range(name: str, labels: Tensor, classes: int | None, ignore_index: in
     if outside.any():
         first = labels[outside].flatten()[0].item()
         raise IndexError(f"{name}: wanted class indices in [0, {classes}); got {first}")
+
+
+def check_probabilities(name: str, tensor: Tensor) -> None:
+    """Every number in [0, 1]; NaN passes (a masked entry may be one)."""
+    if tensor.numel() == 0 or not values_visible(tensor):
+        return
+    outside = (tensor < 0) | (tensor > 1)
+    if outside.any():
+        raise ValueError(f"{name}: wanted numbers in [0, 1]; got {tensor[outside].flatten()[0].item()}")

@@ -47,14 +47,23 @@ def reduce(
     return divide(loss.sum(), count(loss, weight, mask), group=group)
 
 
-def align(name: str, tensor: Tensor, shape: torch.Size) -> Tensor:
-    """``tensor`` as something that broadcasts over items of ``shape``, lined up from the first dimension.
+def align(sample_weight: Tensor | None, mask: Tensor | None, shape: torch.Size) -> tuple[Tensor | None, Tensor | None]:
+    """Weights and mask as something that broadcasts over items of ``shape``, lined up from the first dimension.
 
-    One number an item, or one for each entry of the leading dimensions: (N,) beside (N, C) is one number a row.
-    Lined up from the last dimension, as broadcasting does, it would silently be one number a column where N = C.
+    Either has one number an item, or one for each entry of the leading dimensions: (N,) beside (N, C) is one
+    number a row. Lined up from the last dimension, as broadcasting does, it would silently be one number a
+    column where N = C.
     """
+    if mask is not None and mask.dtype != torch.bool:
+        raise TypeError(f"mask: wanted booleans, True where an item counts; got {mask.dtype}")
+    return _lead("sample_weight", sample_weight, shape), _lead("mask", mask, shape)
+
+
+def _lead(name: str, tensor: Tensor | None, shape: torch.Size) -> Tensor | None:
+    if tensor is None:
+        return None
     if tensor.dim() > len(shape) or any(a not in (1, b) for a, b in zip(tensor.shape, shape, strict=False)):
-        raise ValueError(f"{name}: wanted {tuple(shape)} or its leading dimensions; got {tuple(tensor.shape)}")
+        raise ValueError(f"{name}: wanted shape {tuple(shape)} or its leading dimensions; got {tuple(tensor.shape)}")
     return tensor.reshape(*tensor.shape, *[1] * (len(shape) - tensor.dim()))
 
 

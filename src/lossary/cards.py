@@ -46,8 +46,9 @@ class Choice:
 
 #: One random batch: ``draw(generator, dtype) -> Call``. Shapes are small; values include non-default corners.
 Draw = Callable[[Generator, dtype], Call]
-#: A golden case's inputs (name -> tensor) and parameters (name -> value) as a call of the function.
-Golden = Callable[[Mapping[str, Tensor], Mapping[str, Any]], Call]
+#: A golden case's inputs (name -> tensor) and parameters (name -> value) as a call of the function; None where
+#: the case is another function's.
+Golden = Callable[[Mapping[str, Tensor], Mapping[str, Any]], Call | None]
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,12 @@
 import difflib
 
 from lossary.cards import Card
-from lossary.losses import angular, regression
+from lossary.losses import angular, binary, multiclass, regression
 
 CATALOGUE: tuple[Card, ...] = (
     *regression.CARDS,
+    *binary.CARDS,
+    *multiclass.CARDS,
     *angular.CARDS,
 )
 

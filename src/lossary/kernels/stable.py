@@ -1,5 +1,7 @@
 """Log-space helpers that stay exact and differentiable at the extremes."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,9 +16,19 @@ def softplus(x: Tensor) -> Tensor:
     return -F.logsigmoid(-x)
 
 
+def clamped_log(x: Tensor, low: float = -100.0) -> Tensor:
+    """log(x), at least ``low``; the gradient is 0 where that holds, also at 0, where log(x).clamp(low) has NaN."""
+    fine = x > math.exp(low)
+    return torch.where(fine, torch.log(torch.where(fine, x, torch.ones_like(x))), torch.full_like(x, low))
+
+
 def accumulate(x: Tensor) -> Tensor:
     """Half-precision input as float32: sums and exponentials over half precision lose what the loss is about."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    return x.to(accumulator(x))
+
+
+def accumulator(x: Tensor) -> torch.dtype:
+    return torch.float32 if x.dtype in (torch.float16, torch.bfloat16) else x.dtype
 
 
 def like_torch(loss: Tensor, *inputs: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lossary._check import check_float, check_same_shape
 from lossary._reduce import align, reduce
-from lossary.kernels.stable import accumulate
+from lossary.kernels.stable import accumulator
 
 
 def pointwise(
@@ -22,13 +22,11 @@ def pointwise(
     """``formula(input, target)``, one loss an element, reduced. Targets may be of any dtype."""
     check_float("input", input)
     check_same_shape("target", target, "input", input)
-    dtype = torch.promote_types(accumulate(input).dtype, target.dtype)
+    dtype = torch.promote_types(accumulator(input), target.dtype)
     x, y = input.to(dtype), target.to(dtype)
+    sample_weight, mask = align(sample_weight, mask, x.shape)
     if mask is not None:
-        mask = align("mask", mask, x.shape)
         x, y = hide(x, mask), hide(y, mask)
-    if sample_weight is not None:
-        sample_weight = align("sample_weight", sample_weight, x.shape)
     return reduce(formula(x, y), weight=sample_weight, mask=mask, reduction=reduction)
 
 

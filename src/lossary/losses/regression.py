@@ -411,14 +411,15 @@ def quantile_loss(
     Source:
         Koenker and Bassett, Regression Quantiles, Econometrica 46, 1978. At q = 0.5 it is half the absolute error.
     """
-    several = isinstance(quantile, Sequence)
-    for value in quantile if several else (quantile,):
+    one = isinstance(quantile, (int, float, str))
+    quantiles = (quantile,) if one else tuple(quantile)
+    for value in quantiles:
         check_number("quantile", value, low=0, high=1)
         if value in (0, 1):
             raise ValueError(f"quantile: wanted a number strictly between 0 and 1; got {value}")
-    if several:
-        if input.dim() == 0 or input.shape[-1] != len(quantile):
-            raise ValueError(f"input: wanted (..., {len(quantile)}), a column a quantile; got {tuple(input.shape)}")
+    if not one:
+        if input.dim() == 0 or input.shape[-1] != len(quantiles):
+            raise ValueError(f"input: wanted (..., {len(quantiles)}), a column a quantile; got {tuple(input.shape)}")
         check_same_shape("target", target, "one column of input", input[..., 0])
         target = target.unsqueeze(-1).expand(input.shape)
 

@@ -1,0 +1,160 @@
+"""What the losses of one class among many share: layouts of scores and targets, and the way to the rows kernel.
+
+``input`` is ready logits with the class dimension anywhere, or linear scores (:class:`Bilinear`) that are never
+held whole. Targets are class indices, or one number a class: one-hot, probabilities.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lossary._check import check_float, check_probabilities, check_range, check_reduction
+from lossary._reduce import align, reduce
+from lossary.kernels.rows import Bilinear, Dense, Formula, Rows, Targets, row_loss
+from lossary.kernels.stable import ABSENT, accumulate, accumulator
+from lossary.losses._pointwise import hide
+
+Input = Tensor | Bilinear
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A multiclass loss's arguments, checked, the class dimension last: items of shape ``shape``, C classes."""
+
+    input: Input  # (*shape, C), of the input's dtype
+    labels: Tensor | None  # (*shape) class indices, 0 where ignored; None: soft targets
+    soft: Tensor | None  # (*shape, C)
+    counted: Tensor | None  # (*shape), False where ignored or masked
+    sample_weight: Tensor | None  # broadcasts to shape
+    shape: torch.Size
+    classes: int
+
+    def weight(self, class_weight: Tensor | None) -> Tensor | None:
+        """One weight an item: its sample weight times its label's. Soft targets carry class weights themselves."""
+        own = None if class_weight is None or self.labels is None else class_weight[self.labels]
+        if own is None or self.sample_weight is None:
+            return own if self.sample_weight is None else self.sample_weight
+        return own * self.sample_weight
+
+
+def problem(
+    input: Input, target: Tensor, *, dim: int, ignore_index: int, sample_weight: Tensor | None, mask: Tensor | None
+) -> Problem:
+    """Check and lay out the arguments of a multiclass loss. Without a batch, (C,), the class dimension is the first."""
+    scores = input.x if isinstance(input, Bilinear) else input
+    check_float("input", scores)
+    if isinstance(input, Bilinear):
+        classes, shape = input.w.shape[0], input.x.shape[:1]
+    else:
+        input = input.movedim(_class_dim(input, dim), -1)
+        classes, shape = input.shape[-1], input.shape[:-1]
+    sample_weight, mask = align(sample_weight, mask, shape)
+    if target.dtype.is_floating_point or target.dtype == torch.bool:
+        soft, labels, counted = _soft(input, target, scores.shape, dim, ignore_index), None, mask
+    else:
+        soft, counted = None, target != ignore_index
+        _check_indices(target, shape, scores, classes, ignore_index)
+        labels = torch.where(counted, target, torch.zeros_like(target)).long()
+        counted = counted if mask is None else counted & mask
+    if mask is not None:
+        input, soft = _hide(input, mask), None if soft is None else hide(soft, mask.unsqueeze(-1))
+    return Problem(input, labels, soft, counted, sample_weight, shape, classes)
+
+
+def _class_dim(input: Tensor, dim: int) -> int:
+    if input.dim() == 0:
+        raise ValueError("input: wanted at least one dimension, that of the classes; got a scalar")
+    if input.dim() == 1:
+        return 0
+    if not -input.dim() <= dim < input.dim():
+        raise ValueError(f"dim: wanted a dimension of input, {tuple(input.shape)}; got {dim}")
+    return dim
+
+
+def _hide(input: Input, mask: Tensor) -> Input:
+    mask = mask.unsqueeze(-1)
+    return (
+        Bilinear(hide(input.x, mask), input.w, input.b, input.unit)
+        if isinstance(input, Bilinear)
+        else hide(input, mask)
+    )
+
+
+def _soft(input: Input, target: Tensor, shape: torch.Size, dim: int, ignore_index: int) -> Tensor:
+    if isinstance(input, Bilinear):
+        raise TypeError(f"target: wanted integer class indices beside linear scores; got {target.dtype}")
+    if target.shape != shape:
+        wanted = f"integer class indices, or probabilities in the shape of input, {tuple(shape)}"
+        raise TypeError(f"target: wanted {wanted}; got {target.dtype} of shape {tuple(target.shape)}")
+    if ignore_index >= 0:
+        raise ValueError(f"ignore_index: wanted index targets beside it; got {target.dtype} targets")
+    check_probabilities("target", target)
+    return target.movedim(_class_dim(target, dim), -1)
+
+
+def _check_indices(target: Tensor, shape: torch.Size, scores: Tensor, classes: int, ignore_index: int) -> None:
+    if target.shape != shape:
+        hint = "; for classes in the last dimension say dim=-1" if target.shape == scores.shape[:-1] else ""
+        raise ValueError(f"target: wanted shape {tuple(shape)}; got {tuple(target.shape)}{hint}")
+    check_range("target", target, classes, ignore_index)
+
+
+def class_loss(
+    formula: Formula,
+    p: Problem,
+    *,
+    scalars: tuple[float | Tensor, ...] = (),
+    per_class: tuple[Tensor | None, ...] = (),
+    class_weight: Tensor | None = None,
+    reduction: str,
+) -> Tensor:
+    """The loss whose value for a row and its label is ``formula(rows, *scalars, *per_class)``.
+
+    For soft targets it is the expected loss of a label drawn from them: the sum of ``target_c`` times the loss
+    with label c. That is what cross-entropy, focal and poly losses are defined to be there.
+
+    Args:
+        formula: See :func:`row_loss`. An entry of ``per_class`` reaches it as that of the row's label.
+        p: From :func:`problem`.
+        scalars: Numbers for the formula.
+        per_class: (C,) each, or None for ones.
+        class_weight: (C,). For indices the mean is ``sum(w l) / sum(w)``; for soft targets w belongs to the formula.
+        reduction: ``"none"``, ``"sum"`` or ``"mean"``.
+    """
+    check_reduction(reduction)
+    x = p.input.x if isinstance(p.input, Bilinear) else p.input
+    dtype = accumulator(x)
+    ours = tuple(torch.as_tensor(s, dtype=dtype, device=x.device) for s in scalars)
+    tables = tuple(torch.ones((), dtype=dtype, device=x.device) if t is None else t.to(dtype) for t in per_class)
+    if p.soft is not None:
+        scores, soft = accumulate(x), p.soft.to(dtype)
+        losses = formula(every_class(scores), *ours, *tables)
+        # A class without any share may be impossible (a logit of -inf): its infinite loss does not count.
+        losses = torch.where(losses.isinf() & (soft == 0), torch.zeros_like(losses), losses)
+        losses = losses * soft if class_weight is None else losses * soft * class_weight.to(dtype)
+        return reduce(losses.sum(-1), weight=p.sample_weight, mask=p.counted, reduction=reduction)
+    assert p.labels is not None
+    assert p.counted is not None
+    labels = p.labels.flatten()
+    rows = tuple(t if t.dim() == 0 else t[labels] for t in tables)
+    weight = p.weight(class_weight)
+    # The mask as weights: an item that does not count has finite scores here, or none at all.
+    weight = p.counted.to(dtype) if weight is None else torch.where(p.counted, weight.to(dtype), 0)
+    source = p.input if isinstance(p.input, Bilinear) else Dense(p.input.reshape(-1, p.classes))
+    loss = row_loss(formula, source, Targets(labels), *ours, *rows, weight=weight.flatten(), reduction=reduction)
+    return loss.reshape(p.shape) if reduction == "none" else loss
+
+
+def every_class(scores: Tensor) -> Rows:
+    """The statistics a row would have with each class as its target, (..., C) each.
+
+    log(1 - p) cancels where p is near 1, which only the largest class can be: its rest is summed up directly.
+    """
+    largest = scores.argmax(-1, keepdim=True)
+    logp = scores.log_softmax(-1)
+    rest_of_largest = scores.scatter(-1, largest, ABSENT).logsumexp(-1, keepdim=True)
+    share = logp.exp().scatter(-1, largest, 0.0)
+    rest = scores.logsumexp(-1, keepdim=True) + torch.log1p(-share)
+    rest = torch.where(torch.zeros_like(scores, dtype=torch.bool).scatter(-1, largest, True), rest_of_largest, rest)
+    return Rows(torch.ones_like(scores), scores, scores, rest, scores.mean(-1, keepdim=True).expand_as(scores))

@@ -1,0 +1,586 @@
+"""Yes or no, once or for many labels at a time: losses of a logit (or probability) against a binary target."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, dtype
+
+from lossary._check import check_choice, check_dim, check_number, check_probabilities
+from lossary._loss import Loss
+from lossary._reduce import Reduction
+from lossary.cards import Call, Card, Range
+from lossary.draws import labels as draw_labels
+from lossary.draws import normal
+from lossary.kernels.stable import ABSENT, clamped_log, like_torch, softplus
+from lossary.losses._pointwise import pointwise
+
+__all__ = [
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "BalancedBCELoss",
+    "SigmoidFocalLoss",
+    "SigmoidPolyFocalLoss",
+    "balanced_bce_loss",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "class_weights",
+    "sigmoid_focal_loss",
+    "sigmoid_poly_focal_loss",
+]
+
+
+def _binary(
+    formula: Callable[[Tensor, Tensor], Tensor],
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    **rest: Any,
+) -> Tensor:
+    """:func:`pointwise` with targets in [0, 1] and torch's ``weight``: any factor that broadcasts to the input."""
+    check_probabilities("target", target)
+    if weight is None:
+        return pointwise(formula, input, target, **rest)
+    try:
+        weight.expand(input.shape)
+    except RuntimeError:
+        shapes = f"{tuple(input.shape)}; got {tuple(weight.shape)}"
+        raise ValueError(f"weight: wanted a shape that broadcasts to that of input, {shapes}") from None
+    return pointwise(lambda x, y: formula(x, y) * weight, input, target, **rest)
+
+
+def binary_cross_entropy_with_logits(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    reduction: Reduction = "mean",
+    pos_weight: float | Tensor | None = None,
+    *,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+) -> Tensor:
+    r"""Cross-entropy of a yes-or-no target, from the logit; for many labels at a time, one logit a label.
+
+    .. math:: -\left[w_+\, y \log\sigma(z) + (1 - y) \log(1 - \sigma(z))\right]
+
+    Args:
+        input: Logits, any shape; many labels: (N, C).
+        target: The shape of ``input``: bool, integers 0 and 1, or probabilities in [0, 1].
+        weight: As torch's: a factor that broadcasts to ``input``, not part of the mean's divisor.
+        reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"`` over all elements.
+        pos_weight: Factor of the positive term, a number or (C,): the count of negatives over that of positives
+            balances them. Not part of the mean's divisor.
+        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        mask: Boolean, True where an element counts: labels that nobody annotated.
+
+    Returns:
+        A scalar, or the shape of ``input``, in torch's dtype.
+
+    Raises:
+        ValueError: Shapes that differ, a target outside of [0, 1].
+        TypeError: ``input`` that is not floating-point.
+
+    Example:
+        >>> import torch
+        >>> logits = torch.tensor([2.0, -1.0])
+        >>> binary_cross_entropy_with_logits(logits, torch.tensor([True, False]))
+        tensor(0.2201)
+
+    Source:
+        Good, Rational Decisions, 1952. Bool and integer targets work (torch wants floats); nothing to average gives
+        0 here, NaN in torch. Sigmoid first and :func:`binary_cross_entropy` after loses what the logit knew.
+    """
+
+    def bce(x: Tensor, y: Tensor) -> Tensor:
+        positive = None if pos_weight is None else torch.as_tensor(pos_weight, dtype=x.dtype, device=x.device)
+        return F.binary_cross_entropy_with_logits(x, y, pos_weight=positive, reduction="none")
+
+    loss = _binary(bce, input, target, weight, sample_weight=sample_weight, mask=mask, reduction=reduction)
+    return like_torch(loss, input, target)
+
+
+class BCEWithLogitsLoss(Loss):
+    """:func:`binary_cross_entropy_with_logits` as a Module."""
+
+    fn = staticmethod(binary_cross_entropy_with_logits)
+    weight: Tensor | None = None
+    reduction: Reduction = "mean"
+    pos_weight: float | Tensor | None = None
+
+
+def binary_cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    reduction: Reduction = "mean",
+    *,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+) -> Tensor:
+    r"""Cross-entropy of a yes-or-no target, from the probability. With logits at hand use the logits.
+
+    .. math:: -\left[y \log p + (1 - y) \log(1 - p)\right]
+
+    Args:
+        input: Probabilities in [0, 1], any shape.
+        target: The shape of ``input``: bool, integers 0 and 1, or probabilities in [0, 1].
+        weight: As torch's: a factor that broadcasts to ``input``, not part of the mean's divisor.
+        reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"`` over all elements.
+        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        mask: Boolean, True where an element counts.
+
+    Returns:
+        A scalar, or the shape of ``input``, in torch's dtype.
+
+    Raises:
+        ValueError: Shapes that differ, a probability outside of [0, 1].
+        TypeError: ``input`` that is not floating-point.
+
+    Example:
+        >>> import torch
+        >>> binary_cross_entropy(torch.tensor([0.9, 0.1]), torch.tensor([1, 0]))
+        tensor(0.1054)
+
+    Source:
+        Good, Rational Decisions, 1952. Logarithms are at least -100, as in torch, with gradient 0 beyond that
+        (torch: 1e12). A certain and right prediction has the true one-sided gradient, where torch has 0.
+    """
+    check_probabilities("input", input)
+
+    def bce(p: Tensor, y: Tensor) -> Tensor:
+        return -(y * clamped_log(p) + (1 - y) * _clamped_log_rest(p))
+
+    loss = _binary(bce, input, target, weight, sample_weight=sample_weight, mask=mask, reduction=reduction)
+    return like_torch(loss, input, target)
+
+
+def _clamped_log_rest(p: Tensor) -> Tensor:
+    """log(1 - p), at least -100, exact for small p. Only p = 1 itself reaches the clamp."""
+    fine = p < 1
+    return torch.where(fine, torch.log1p(-torch.where(fine, p, torch.zeros_like(p))), torch.full_like(p, -100.0))
+
+
+class BCELoss(Loss):
+    """:func:`binary_cross_entropy` as a Module."""
+
+    fn = staticmethod(binary_cross_entropy)
+    weight: Tensor | None = None
+    reduction: Reduction = "mean"
+
+
+def class_weights(
+    counts: Tensor,
+    *,
+    method: Literal["inverse", "inverse_sqrt", "effective"] = "inverse",
+    beta: float = 0.9999,
+) -> Tensor:
+    r"""Weights that make up for unequal class sizes, with mean 1 over the samples that were counted.
+
+    Args:
+        counts: (C,) samples a class, as from ``torch.bincount``. A class without any gets weight 0.
+        method: ``"inverse"``: 1 / n; ``"inverse_sqrt"``: 1 / sqrt(n), milder;
+            ``"effective"``: (1 - beta) / (1 - beta^n), the inverse effective number of samples.
+        beta: Of ``"effective"``, in [0, 1): 0 weighs all classes alike, towards 1 it becomes ``"inverse"``.
+
+    Returns:
+        (C,) floating-point.
+
+    Raises:
+        ValueError: An unknown method, ``beta`` outside of [0, 1), negative counts.
+
+    Example:
+        >>> import torch
+        >>> class_weights(torch.tensor([90, 10]))
+        tensor([0.5556, 5.0000])
+
+    Source:
+        "inverse" is n / (C n_c), scikit-learn's ``"balanced"``; "effective" is Cui et al., arXiv:1901.05555, eq. 2
+        (there normalised to a sum of C).
+    """
+    check_dim("counts", counts, 1, "(C,)")
+    check_choice("method", method, ("inverse", "inverse_sqrt", "effective"))
+    check_number("beta", beta, low=0, high=1)
+    if beta == 1:
+        raise ValueError("beta: wanted a number in [0, 1); got 1")
+    n = counts.to(torch.get_default_dtype() if not counts.dtype.is_floating_point else counts.dtype)
+    if (n < 0).any():
+        raise ValueError(f"counts: wanted no negative number; got {n.min().item()}")
+    seen = n.clamp_min(1)
+    if method == "inverse":
+        raw = 1 / seen
+    elif method == "inverse_sqrt":
+        raw = seen.rsqrt()
+    else:
+        raw = 1 / (1 - beta**seen)
+    raw = torch.where(n > 0, raw, torch.zeros_like(raw))
+    return raw * (n.sum() / (raw * n).sum().clamp_min(torch.finfo(n.dtype).tiny))
+
+
+def balanced_bce_loss(
+    input: Tensor,
+    target: Tensor,
+    *,
+    positive_weight: float | Tensor = 1.0,
+    negative_weight: float | Tensor = 1.0,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Binary cross-entropy with a weight for either answer.
+
+    .. math:: -\left[w_+\, y \log\sigma(z) + w_-\, (1 - y) \log(1 - \sigma(z))\right]
+
+    Args:
+        input: Logits, any shape. For probabilities: ``binary_cross_entropy`` with a weight an element.
+        target: The shape of ``input``: bool, integers 0 and 1, or probabilities in [0, 1].
+        positive_weight: w+, a number or a tensor that broadcasts to ``input``; see :func:`class_weights`.
+        negative_weight: w-, likewise.
+        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        mask: Boolean, True where an element counts.
+        reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"`` over all elements: w+ and w- are
+            not part of the divisor.
+
+    Returns:
+        A scalar, or the shape of ``input``.
+
+    Raises:
+        ValueError: Shapes that differ, a negative weight, a target outside of [0, 1].
+        TypeError: ``input`` that is not floating-point.
+
+    Example:
+        >>> import torch
+        >>> balanced_bce_loss(torch.zeros(2), torch.tensor([1, 0]), positive_weight=3.0, reduction="none")
+        tensor([2.0794, 0.6931])
+
+    Source:
+        Xie and Tu, arXiv:1504.06375, eq. 2, with free weights. Code that passes the pair of weights as torch's
+        ``weight`` multiplies elements by position instead: an error for most batches, a wrong number for N = 2.
+    """
+    check_number("positive_weight", positive_weight, low=0)
+    check_number("negative_weight", negative_weight, low=0)
+
+    def balanced(x: Tensor, y: Tensor) -> Tensor:
+        return positive_weight * y * softplus(-x) + negative_weight * (1 - y) * softplus(x)
+
+    return _binary(balanced, input, target, sample_weight=sample_weight, mask=mask, reduction=reduction)
+
+
+class BalancedBCELoss(Loss):
+    """:func:`balanced_bce_loss` as a Module."""
+
+    fn = staticmethod(balanced_bce_loss)
+    positive_weight: float | Tensor = 1.0
+    negative_weight: float | Tensor = 1.0
+    reduction: Reduction = "mean"
+
+
+def _entropy_and_miss(z: Tensor, y: Tensor, hard: bool) -> tuple[Tensor, Tensor]:
+    """The cross-entropy and log(1 - p_t), where p_t = y p + (1 - y)(1 - p).
+
+    In log space: as a power of 1 - p_t the fade has a NaN gradient for gamma < 1 where p_t rounds to 1.
+    """
+    if hard:
+        signed = torch.where(y > 0.5, z, -z)  # above 0 where right
+        return softplus(-signed), F.logsigmoid(-signed)
+    yes, no = (torch.where(t > 0, torch.log(torch.where(t > 0, t, 1.0)), ABSENT) for t in (y, 1 - y))
+    miss = torch.logaddexp(yes + F.logsigmoid(-z), no + F.logsigmoid(z))
+    return y * softplus(-z) + (1 - y) * softplus(z), miss
+
+
+def _weighted(loss: Tensor, y: Tensor, alpha: float | None) -> Tensor:
+    return loss if alpha is None else loss * (alpha * y + (1 - alpha) * (1 - y))
+
+
+def _check_focal(gamma: float, alpha: float | None) -> None:
+    check_number("gamma", gamma, low=0)
+    if alpha is not None:
+        check_number("alpha", alpha, low=0, high=1)
+
+
+def sigmoid_focal_loss(
+    input: Tensor,
+    target: Tensor,
+    *,
+    gamma: float = 2.0,
+    alpha: float | None = None,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Binary cross-entropy that fades out examples already right.
+
+    .. math:: -\alpha_t (1 - p_t)^\gamma \log p_t
+
+    Args:
+        input: Logits, any shape.
+        target: The shape of ``input``: bool, integers 0 and 1, or probabilities in [0, 1]; no gradient flows to it.
+        gamma: How fast right answers fade, at least 0; 0 is the plain cross-entropy.
+        alpha: Weight of positives in [0, 1], negatives get 1 - alpha; None: neither.
+        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        mask: Boolean, True where an element counts.
+        reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"`` over all elements (the paper
+            divides by the number of anchors with an object: divide the sum by it).
+
+    Returns:
+        A scalar, or the shape of ``input``.
+
+    Raises:
+        ValueError: Shapes that differ, ``gamma`` below 0, ``alpha`` or a target outside of [0, 1].
+        TypeError: ``input`` that is not floating-point.
+
+    Example:
+        >>> import torch
+        >>> sigmoid_focal_loss(torch.tensor([4.0, 0.0]), torch.tensor([1, 1]), reduction="none")
+        tensor([5.8716e-06, 1.7329e-01])
+
+    Source:
+        Lin et al., Focal Loss, arXiv:1708.02002, eq. 5; gamma = 2 is the paper's best, with alpha = 0.25. Common code
+        takes a power of 1 - p: its gradient is NaN for gamma below 1 at logits past 17 (float32).
+    """
+    _check_focal(gamma, alpha)
+    hard = not target.dtype.is_floating_point
+
+    def focal(z: Tensor, y: Tensor) -> Tensor:
+        entropy, miss = _entropy_and_miss(z, y, hard)
+        return _weighted(entropy * torch.exp(gamma * miss), y, alpha)
+
+    return _binary(focal, input, target.detach(), sample_weight=sample_weight, mask=mask, reduction=reduction)
+
+
+class SigmoidFocalLoss(Loss):
+    """:func:`sigmoid_focal_loss` as a Module."""
+
+    fn = staticmethod(sigmoid_focal_loss)
+    gamma: float = 2.0
+    alpha: float | None = None
+    reduction: Reduction = "mean"
+
+
+def sigmoid_poly_focal_loss(
+    input: Tensor,
+    target: Tensor,
+    *,
+    epsilon: float = 1.0,
+    gamma: float = 2.0,
+    alpha: float | None = None,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Sigmoid focal loss with the first coefficient of its power series changed by epsilon (Poly-1).
+
+    .. math:: -\alpha_t (1 - p_t)^\gamma \log p_t + \varepsilon (1 - p_t)^{\gamma + 1}
+
+    Args:
+        input: Logits, any shape.
+        target: The shape of ``input``: bool, integers 0 and 1, or probabilities in [0, 1]; no gradient flows to it.
+        epsilon: Change of the first coefficient, at least -1 to keep it from turning negative.
+        gamma: How fast right answers fade, at least 0.
+        alpha: Weight of positives in [0, 1], negatives get 1 - alpha; None: neither.
+        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        mask: Boolean, True where an element counts.
+        reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"`` over all elements.
+
+    Returns:
+        A scalar, or the shape of ``input``.
+
+    Raises:
+        ValueError: Shapes that differ, ``gamma`` below 0, ``alpha`` or a target outside of [0, 1].
+        TypeError: ``input`` that is not floating-point.
+
+    Example:
+        >>> import torch
+        >>> sigmoid_poly_focal_loss(torch.tensor([0.0]), torch.tensor([1]))
+        tensor(0.2983)
+
+    Source:
+        Leng et al., PolyLoss, arXiv:2204.12511, eq. 6 with focal loss as the base. As in the paper's listing alpha
+        does not multiply the added term.
+    """
+    _check_focal(gamma, alpha)
+    check_number("epsilon", epsilon)
+    hard = not target.dtype.is_floating_point
+
+    def poly(z: Tensor, y: Tensor) -> Tensor:
+        entropy, miss = _entropy_and_miss(z, y, hard)
+        return _weighted(entropy * torch.exp(gamma * miss), y, alpha) + epsilon * torch.exp((gamma + 1) * miss)
+
+    return _binary(poly, input, target.detach(), sample_weight=sample_weight, mask=mask, reduction=reduction)
+
+
+class SigmoidPolyFocalLoss(Loss):
+    """:func:`sigmoid_poly_focal_loss` as a Module."""
+
+    fn = staticmethod(sigmoid_poly_focal_loss)
+    epsilon: float = 1.0
+    gamma: float = 2.0
+    alpha: float | None = None
+    reduction: Reduction = "mean"
+
+
+def _draw_logits(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, dt, 6, 5, scale=3.0), draw_labels(g, 2, 6, 5)))
+
+
+def _draw_soft(g: Generator, dt: dtype) -> Call:
+    soft = torch.rand(6, 5, generator=g, dtype=torch.float64).to(dt)
+    return Call((normal(g, dt, 6, 5, scale=3.0), soft))
+
+
+def _draw_probabilities(g: Generator, dt: dtype) -> Call:
+    drawn = torch.rand(2, 6, 5, generator=g, dtype=torch.float64) * 0.9 + 0.05
+    return Call((drawn[0].to(dt), drawn[1].to(dt)))
+
+
+def _edges_logits(dt: dtype) -> tuple[Call, ...]:
+    z = torch.tensor([[0.0, 50.0, -50.0, 1e4, -1e4]], dtype=dt)
+    return (
+        Call((z, torch.ones(1, 5, dtype=torch.bool))),
+        Call((z, torch.zeros(1, 5, dtype=torch.uint8))),
+        Call((z, torch.tensor([[0.5, 1.0, 0.0, 0.25, 1.0]], dtype=dt))),
+        Call((z[0, :1], torch.ones(1, dtype=torch.int32))),  # one element
+        Call((z[:0], torch.zeros(0, 5, dtype=torch.int64))),  # empty
+    )
+
+
+def _edges_probabilities(dt: dtype) -> tuple[Call, ...]:
+    p = torch.tensor([[0.0, 1.0, 0.5, 1e-30, 0.0]], dtype=dt)
+    return (
+        Call((p, torch.tensor([[0.0, 1.0, 1.0, 1.0, 0.25]], dtype=dt))),  # certain and right
+        Call((p, torch.tensor([[True, False, True, False, True]]))),  # certain and wrong
+        Call((p[:0], torch.zeros(0, 5, dtype=torch.int64))),
+    )
+
+
+def _golden(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call:
+    return Call((inputs["input"], inputs["target"]), dict(params))
+
+
+def _golden_with_logits(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call:
+    given = params["pos_weight"]
+    pos_weight = torch.tensor(given, dtype=inputs["input"].dtype) if isinstance(given, list) else given
+    return Call((inputs["input"], inputs["target"]), {**params, "pos_weight": pos_weight})
+
+
+def _golden_balanced(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call | None:
+    if not params["from_logits"]:
+        return None
+    weights = {"positive_weight": params["w_pos"], "negative_weight": params["w_neg"]}
+    return Call((inputs["input"], inputs["target"]), {**weights, "reduction": params["reduction"]})
+
+
+def _golden_balanced_probabilities(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call | None:
+    if params["from_logits"]:
+        return None
+    target = inputs["target"].detach()  # as a weight an element it stands for the label, not for the soft target
+    weight = params["w_pos"] * target + params["w_neg"] * (1 - target)
+    return Call((inputs["input"], target, weight), {"reduction": params["reduction"]})
+
+
+def _golden_poly(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call | None:
+    if params["kind"] != "sigmoid":
+        return None
+    return Call((inputs["input"], inputs["target"]), {n: v for n, v in params.items() if n != "kind"})
+
+
+_card = partial(
+    Card,
+    data="binary",
+    kernel="none",
+    item="element",
+    edges=_edges_logits,
+    at_call=frozenset({"sample_weight", "mask"}),
+)
+
+CARDS = (
+    _card(
+        fn=binary_cross_entropy_with_logits,
+        module=BCEWithLogitsLoss,
+        formula=r"-\left[w_+ y \log\sigma(z) + (1 - y) \log(1 - \sigma(z))\right]",
+        paper="Good, Rational Decisions, 1952",
+        equation="",
+        defaults="torch",
+        draw=_draw_soft,
+        variants=({}, {"pos_weight": 3.0}, {"pos_weight": torch.tensor([0.5, 2.0, 1.0, 4.0, 0.0])}),
+        golden={"bce_with_logits": _golden_with_logits},
+        search={"pos_weight": Range(0.1, 10.0, log=True)},
+        when="Yes or no, and several labels that may hold together.",
+        pitfalls=(
+            "It takes logits: a sigmoid before it squeezes the gradient and loses large logits.",
+            "weight lines up with the last dimension: two weights for the two answers are an error or, with two "
+            "columns, something else. Use balanced_bce_loss.",
+        ),
+        relatives=("binary_cross_entropy", "balanced_bce_loss", "sigmoid_focal_loss"),
+    ),
+    _card(
+        fn=binary_cross_entropy,
+        module=BCELoss,
+        formula=r"-\left[y \log p + (1 - y) \log(1 - p)\right]",
+        paper="Good, Rational Decisions, 1952",
+        equation="",
+        defaults="torch",
+        draw=_draw_probabilities,
+        edges=_edges_probabilities,
+        golden={"bce": _golden, "balanced_bce": _golden_balanced_probabilities},
+        when="Only where a probability is all there is; with logits use the form that takes them.",
+        pitfalls=(
+            "Both terms stand under the minus sign; without the brackets the second has the wrong sign.",
+            "In half precision 1 - p is 0 for every p above 0.9995: wrong and certain is not told from right.",
+        ),
+        relatives=("binary_cross_entropy_with_logits", "balanced_bce_loss"),
+    ),
+    _card(
+        fn=balanced_bce_loss,
+        module=BalancedBCELoss,
+        formula=r"-\left[w_+ y \log\sigma(z) + w_- (1 - y) \log(1 - \sigma(z))\right]",
+        paper="arXiv:1504.06375",
+        equation="2",
+        defaults="no weighting",
+        draw=_draw_soft,
+        variants=({}, {"positive_weight": 4.0, "negative_weight": 0.0}, {"positive_weight": 0.75}),
+        golden={"balanced_bce": _golden_balanced},
+        search={"positive_weight": Range(0.1, 10.0, log=True)},
+        when="One answer is much rarer than the other and both matter alike.",
+        pitfalls=(
+            "It weighs easy and hard examples of a class alike; the focal loss tells them apart.",
+            "With weights the outputs are no probabilities any more: calibrate before reading them as such.",
+        ),
+        relatives=("binary_cross_entropy_with_logits", "sigmoid_focal_loss"),
+    ),
+    _card(
+        fn=sigmoid_focal_loss,
+        module=SigmoidFocalLoss,
+        formula=r"-\alpha_t (1 - p_t)^\gamma \log p_t",
+        paper="arXiv:1708.02002",
+        equation="5",
+        defaults="gamma: the paper; alpha: off (the paper: 0.25)",
+        draw=_draw_logits,
+        variants=({}, {"gamma": 0.5}, {"gamma": 5.0, "alpha": 0.25}, {"gamma": 0.0}),
+        golden={"focal_sigmoid": _golden},
+        search={"gamma": Range(0.0, 5.0), "alpha": Range(0.05, 0.95)},
+        when="Few positives among very many easy negatives, as in dense detection.",
+        pitfalls=(
+            "(1 - p)^gamma as a power has a NaN gradient for gamma below 1 once p rounds to 1.",
+            "alpha = 0.25 makes positives lighter: it was tuned together with gamma = 2.",
+            "The paper divides by the number of positives, not of elements: the learning rate does not carry over.",
+        ),
+        relatives=("focal_loss", "binary_cross_entropy_with_logits", "sigmoid_poly_focal_loss"),
+    ),
+    _card(
+        fn=sigmoid_poly_focal_loss,
+        module=SigmoidPolyFocalLoss,
+        formula=r"-\alpha_t (1 - p_t)^\gamma \log p_t + \varepsilon (1 - p_t)^{\gamma + 1}",
+        paper="arXiv:2204.12511",
+        equation="6",
+        defaults="epsilon = 1: the paper's listing; gamma: the focal loss",
+        draw=_draw_logits,
+        variants=({}, {"gamma": 0.5, "epsilon": -0.5}, {"gamma": 5.0, "alpha": 0.25}),
+        golden={"poly1_focal": _golden_poly},
+        search={"epsilon": Range(-1.0, 4.0), "gamma": Range(0.0, 5.0)},
+        when="As the sigmoid focal loss, with one more number to tune.",
+        pitfalls=("alpha does not multiply the added term.",),
+        relatives=("sigmoid_focal_loss", "poly_focal_loss"),
+    ),
+)

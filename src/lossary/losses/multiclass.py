@@ -1,0 +1,615 @@
+"""One class among many: cross-entropy over a softmax, and what fades or bends it."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, dtype
+
+from lossary._check import check_float, check_number, check_reduction, check_shape
+from lossary._loss import Loss
+from lossary._reduce import Reduction, divide
+from lossary.cards import Call, Card, Range
+from lossary.draws import labels as draw_labels
+from lossary.draws import normal
+from lossary.kernels.rows import Bilinear, Rows, Targets, row_loss
+from lossary.kernels.stable import accumulate, accumulator, inverse_norm, like_torch, softplus
+from lossary.losses._classes import Input, Problem, class_loss, problem
+
+__all__ = [
+    "CrossEntropyLoss",
+    "FocalLoss",
+    "NLLLoss",
+    "PolyFocalLoss",
+    "PolyLoss",
+    "cross_entropy",
+    "focal_loss",
+    "nll_loss",
+    "poly_focal_loss",
+    "poly_loss",
+]
+
+
+def _check_class_weight(name: str, weight: Tensor | None, classes: int) -> None:
+    if weight is not None:
+        check_float(name, weight)
+        check_shape(name, weight, (classes,))
+
+
+def cross_entropy(
+    input: Input,
+    target: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: Reduction = "mean",
+    label_smoothing: float = 0.0,
+    *,
+    dim: int = 1,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+) -> Tensor:
+    r"""Softmax cross-entropy: the negative log of the probability given to the true class.
+
+    .. math:: -\sum_c w_c\, t_c \log \frac{e^{z_c}}{\sum_j e^{z_j}}
+
+    Args:
+        input: Logits, (N, C), (N, C, d1, ...) or (C,); or linear scores, never held whole.
+        target: Class indices of any integer dtype, the shape of ``input`` less the class dimension; or
+            probabilities (one-hot, soft) in the shape of ``input``, bool or floating-point.
+        weight: (C,), one weight a class. For indices the mean is ``sum(w l) / sum(w)``; for probabilities it
+            divides by the number of items, as torch does.
+        ignore_index: An index target that does not count.
+        reduction: ``"none"`` (the shape of ``input`` less the class dimension), ``"sum"`` or ``"mean"``.
+        label_smoothing: e in [0, 1]: targets become ``(1 - e) t + e / C``.
+        dim: The class dimension; -1 for (B, L, C).
+        sample_weight: One weight an item, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        mask: Boolean, True where an item counts; logits elsewhere may be anything.
+
+    Returns:
+        A scalar, or one loss an item, in torch's dtype.
+
+    Raises:
+        ValueError: Shapes that do not fit, ``label_smoothing`` outside of [0, 1].
+        TypeError: Floating-point class indices, integer logits.
+        IndexError: A target outside of [0, C) that is not ``ignore_index``.
+
+    Example:
+        >>> import torch
+        >>> cross_entropy(torch.tensor([[10.0, 9.0, 9.0]]), torch.tensor([0]))
+        tensor(0.5514)
+
+    Source:
+        Bridle 1990; label smoothing: Szegedy et al., arXiv:1512.00567, sec. 7. Everything ignored gives 0 here, NaN
+        in torch; a class with logit -inf and target 0 adds nothing here, NaN in torch.
+    """
+    check_number("label_smoothing", label_smoothing, low=0, high=1)
+    p = problem(input, target, dim=dim, ignore_index=ignore_index, sample_weight=sample_weight, mask=mask)
+    _check_class_weight("weight", weight, p.classes)
+    check_reduction(reduction)
+    if isinstance(p.input, Bilinear):
+        return like_torch(_linear_cross_entropy(p.input, p, weight, label_smoothing, reduction), p.input.x)
+    # Widened inside of the kernel: a float32 copy of half-precision logits would cost twice their memory.
+    logp = F.log_softmax(_layout(p.input), 1, dtype=accumulator(p.input))
+    logp = logp.reshape(p.input.shape) if logp.dim() == 2 else logp.movedim(1, -1)
+    return like_torch(_log_likelihood(logp, p, weight, label_smoothing, reduction), p.input)
+
+
+def _layout(scores: Tensor) -> Tensor:
+    """(*shape, C) as (rows, C) or (N, C, ...), whichever needs no copy: images keep their layout."""
+    flat = scores.dim() <= 2 or scores.is_contiguous()
+    return scores.reshape(-1, scores.shape[-1]) if flat else scores.movedim(-1, 1)
+
+
+def _log_likelihood(logp: Tensor, p: Problem, weight: Tensor | None, smoothing: float, reduction: str) -> Tensor:
+    """Cross-entropy of log-probabilities (*shape, C)."""
+    if weight is not None:
+        weight = weight.to(logp.dtype)
+    if p.soft is not None:
+        soft = p.soft.to(logp.dtype)
+        soft = (1 - smoothing) * soft + smoothing / p.classes
+        # An impossible class without any share: 0 * -inf.
+        losses = -soft * torch.where((logp == -torch.inf) & (soft == 0), torch.zeros_like(logp), logp)
+        losses = (losses if weight is None else losses * weight).sum(-1)
+        return _finish(losses, torch.ones_like(losses), p, reduction)
+    assert p.labels is not None
+    scores = _layout(logp)
+    labels = p.labels.reshape(scores.shape[:1] + scores.shape[2:])
+    losses = F.nll_loss(scores, labels, reduction="none", ignore_index=-1).reshape(p.shape)
+    share = torch.ones_like(losses) if weight is None else weight[p.labels]
+    losses = losses * share
+    if smoothing > 0:
+        spread = -(logp if weight is None else logp * weight).sum(-1)
+        losses = (1 - smoothing) * losses + smoothing / p.classes * spread
+    return _finish(losses, share, p, reduction)
+
+
+def _finish(losses: Tensor, share: Tensor, p: Problem, reduction: str) -> Tensor:
+    """Reduce weighted losses; the mean divides by the sum of the items' shares."""
+    if p.sample_weight is not None:
+        losses, share = losses * p.sample_weight, share * p.sample_weight
+    if p.counted is not None:
+        losses, share = (torch.where(p.counted, t, torch.zeros_like(t)) for t in (losses, share))
+    if reduction == "none":
+        return losses
+    return losses.sum() if reduction == "sum" else divide(losses.sum(), share.sum())
+
+
+def _linear_cross_entropy(
+    source: Bilinear, p: Problem, weight: Tensor | None, smoothing: float, reduction: str
+) -> Tensor:
+    """Cross-entropy of linear scores. Smoothing needs their (weighted) sum over classes, which is linear too."""
+    assert p.labels is not None
+    assert p.counted is not None
+    x, w = accumulate(source.x), accumulate(source.w)
+    weight = torch.ones_like(w[:, 0]) if weight is None else weight.to(x.dtype)
+    share = torch.where(p.counted, weight[p.labels], 0)
+    if p.sample_weight is not None:
+        share = share * p.sample_weight
+    outer = p.counted.to(x.dtype) if p.sample_weight is None else torch.where(p.counted, p.sample_weight, 0).to(x.dtype)
+    sums = x @ ((weight * inverse_norm(w) if source.unit else weight) @ w)
+    if source.b is not None:
+        sums = sums + weight @ source.b.to(x.dtype)
+    scalars = (torch.as_tensor(smoothing, dtype=x.dtype, device=x.device), weight.mean())
+    loss = row_loss(
+        _smoothed,
+        source,
+        Targets(p.labels),
+        *scalars,
+        weight[p.labels],
+        sums / p.classes,
+        weight=outer,
+        reduction="none" if reduction == "none" else "sum",
+    )
+    return divide(loss, share.sum()) if reduction == "mean" else loss
+
+
+def _smoothed(rows: Rows, smoothing: Tensor, mean_weight: Tensor, own: Tensor, mean_score: Tensor) -> Tensor:
+    everything = torch.logaddexp(rows.among, rows.rest)
+    right = own * softplus(rows.rest - rows.target)
+    return (1 - smoothing) * right + smoothing * (mean_weight * everything - mean_score)
+
+
+class CrossEntropyLoss(Loss):
+    """:func:`cross_entropy` as a Module."""
+
+    fn = staticmethod(cross_entropy)
+    weight: Tensor | None = None
+    ignore_index: int = -100
+    reduction: Reduction = "mean"
+    label_smoothing: float = 0.0
+    dim: int = 1
+
+
+def nll_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: Reduction = "mean",
+    *,
+    dim: int = 1,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+) -> Tensor:
+    r"""The negative log-likelihood of the true class, from log-probabilities. With logits at hand use cross_entropy.
+
+    .. math:: -w_y \log p_y
+
+    Args:
+        input: Log-probabilities, (N, C), (N, C, d1, ...) or (C,), taken as they are.
+        target: Class indices of any integer dtype, the shape of ``input`` less the class dimension; or
+            probabilities in the shape of ``input``.
+        weight: (C,), one weight a class. For indices the mean is ``sum(w l) / sum(w)``.
+        ignore_index: An index target that does not count.
+        reduction: ``"none"`` (the shape of ``input`` less the class dimension), ``"sum"`` or ``"mean"``.
+        dim: The class dimension; -1 for (B, L, C).
+        sample_weight: One weight an item, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        mask: Boolean, True where an item counts.
+
+    Returns:
+        A scalar, or one loss an item, in torch's dtype.
+
+    Raises:
+        ValueError: Shapes that do not fit.
+        TypeError: Floating-point class indices.
+        IndexError: A target outside of [0, C) that is not ``ignore_index``.
+
+    Example:
+        >>> import torch
+        >>> nll_loss(torch.tensor([[0.5, 0.25, 0.25]]).log(), torch.tensor([0]))
+        tensor(0.6931)
+
+    Source:
+        Fisher 1922. The name says nothing of a logarithm, and none is taken: probabilities give a plausible, wrong,
+        negative number. Everything ignored gives 0 here, NaN in torch.
+    """
+    p = problem(input, target, dim=dim, ignore_index=ignore_index, sample_weight=sample_weight, mask=mask)
+    _check_class_weight("weight", weight, p.classes)
+    check_reduction(reduction)
+    assert isinstance(p.input, Tensor)
+    return like_torch(_log_likelihood(accumulate(p.input), p, weight, 0.0, reduction), p.input)
+
+
+class NLLLoss(Loss):
+    """:func:`nll_loss` as a Module."""
+
+    fn = staticmethod(nll_loss)
+    weight: Tensor | None = None
+    ignore_index: int = -100
+    reduction: Reduction = "mean"
+    dim: int = 1
+
+
+def _focal_terms(rows: Rows, gamma: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
+    """The focal loss and log(1 - p); in log space, for a power of 1 - p has a NaN gradient at p = 1."""
+    miss = F.logsigmoid(rows.rest - rows.target)
+    return alpha * torch.exp(gamma * miss) * softplus(rows.rest - rows.target), miss
+
+
+def _focal(rows: Rows, gamma: Tensor, alpha: Tensor) -> Tensor:
+    return _focal_terms(rows, gamma, alpha)[0]
+
+
+def focal_loss(
+    input: Input,
+    target: Tensor,
+    *,
+    gamma: float | Tensor = 2.0,
+    alpha: Tensor | None = None,
+    class_weight: Tensor | None = None,
+    ignore_index: int = -100,
+    dim: int = 1,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Softmax cross-entropy that fades out examples already right.
+
+    .. math:: -\alpha_y (1 - p_y)^\gamma \log p_y
+
+    Args:
+        input: Logits, (N, C), (N, C, d1, ...) or (C,); or linear scores, never held whole.
+        target: Class indices of any integer dtype, the shape of ``input`` less the class dimension; or
+            probabilities in the shape of ``input``: the sum over classes of ``t_c`` times the loss at label c.
+        gamma: How fast right answers fade, at least 0; 0 is the plain cross-entropy.
+        alpha: (C,), a factor a class, not part of the mean's divisor.
+        class_weight: (C,), a weight a class: for indices the mean is ``sum(w l) / sum(w)``.
+        ignore_index: An index target that does not count.
+        dim: The class dimension; -1 for (B, L, C).
+        sample_weight: One weight an item, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        mask: Boolean, True where an item counts.
+        reduction: ``"none"`` (the shape of ``input`` less the class dimension), ``"sum"`` or ``"mean"`` over the
+            items that count.
+
+    Returns:
+        A scalar, or one loss an item.
+
+    Raises:
+        ValueError: Shapes that do not fit, ``gamma`` below 0.
+        TypeError: Floating-point class indices.
+        IndexError: A target outside of [0, C) that is not ``ignore_index``.
+
+    Example:
+        >>> import torch
+        >>> focal_loss(torch.tensor([[4.0, 0.0, 0.0]]), torch.tensor([0]))
+        tensor(4.5126e-05)
+
+    Source:
+        Lin et al., Focal Loss, arXiv:1708.02002, eq. 5, for a softmax; gamma = 2 is the paper's best. Versions
+        differ: some divide by the sum of alpha, here that is ``class_weight``.
+    """
+    check_number("gamma", gamma, low=0)
+    p = problem(input, target, dim=dim, ignore_index=ignore_index, sample_weight=sample_weight, mask=mask)
+    _check_class_weight("alpha", alpha, p.classes)
+    _check_class_weight("class_weight", class_weight, p.classes)
+    return class_loss(_focal, p, scalars=(gamma,), per_class=(alpha,), class_weight=class_weight, reduction=reduction)
+
+
+class FocalLoss(Loss):
+    """:func:`focal_loss` as a Module."""
+
+    fn = staticmethod(focal_loss)
+    gamma: float | Tensor = 2.0
+    alpha: Tensor | None = None
+    class_weight: Tensor | None = None
+    ignore_index: int = -100
+    dim: int = 1
+    reduction: Reduction = "mean"
+
+
+def _poly(rows: Rows, *epsilon: Tensor) -> Tensor:
+    miss = F.logsigmoid(rows.rest - rows.target)
+    loss = softplus(rows.rest - rows.target)
+    for power, value in enumerate(epsilon, start=1):
+        loss = loss + value * torch.exp(power * miss)
+    return loss
+
+
+def poly_loss(
+    input: Input,
+    target: Tensor,
+    *,
+    epsilon: float | Tensor | Sequence[float] = 1.0,
+    class_weight: Tensor | None = None,
+    ignore_index: int = -100,
+    dim: int = 1,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Softmax cross-entropy with the first coefficients of its power series in 1 - p changed.
+
+    .. math:: -\log p_y + \sum_{j=1}^{N} \varepsilon_j (1 - p_y)^j
+
+    Args:
+        input: Logits, (N, C), (N, C, d1, ...) or (C,); or linear scores, never held whole.
+        target: Class indices of any integer dtype, the shape of ``input`` less the class dimension; or
+            probabilities in the shape of ``input``.
+        epsilon: The change of the first coefficient (Poly-1), or of the first N.
+        class_weight: (C,), a weight a class: for indices the mean is ``sum(w l) / sum(w)``.
+        ignore_index: An index target that does not count.
+        dim: The class dimension; -1 for (B, L, C).
+        sample_weight: One weight an item, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        mask: Boolean, True where an item counts.
+        reduction: ``"none"`` (the shape of ``input`` less the class dimension), ``"sum"`` or ``"mean"``.
+
+    Returns:
+        A scalar, or one loss an item.
+
+    Raises:
+        ValueError: Shapes that do not fit, an ``epsilon`` that is not finite.
+        TypeError: Floating-point class indices.
+        IndexError: A target outside of [0, C) that is not ``ignore_index``.
+
+    Example:
+        >>> import torch
+        >>> poly_loss(torch.zeros(1, 2), torch.tensor([0]))
+        tensor(1.1931)
+
+    Source:
+        Leng et al., PolyLoss, arXiv:2204.12511; epsilon = 1 is its listing's default, it reports 2 for ImageNet.
+    """
+    several = not isinstance(epsilon, (int, float, str, Tensor))
+    values = tuple(epsilon) if several else (epsilon,)
+    for value in values:
+        check_number("epsilon", value)
+    p = problem(input, target, dim=dim, ignore_index=ignore_index, sample_weight=sample_weight, mask=mask)
+    _check_class_weight("class_weight", class_weight, p.classes)
+    return class_loss(_poly, p, scalars=values, class_weight=class_weight, reduction=reduction)
+
+
+class PolyLoss(Loss):
+    """:func:`poly_loss` as a Module."""
+
+    fn = staticmethod(poly_loss)
+    epsilon: float | Tensor | Sequence[float] = 1.0
+    class_weight: Tensor | None = None
+    ignore_index: int = -100
+    dim: int = 1
+    reduction: Reduction = "mean"
+
+
+def _poly_focal(rows: Rows, epsilon: Tensor, gamma: Tensor, alpha: Tensor) -> Tensor:
+    loss, miss = _focal_terms(rows, gamma, alpha)
+    return loss + epsilon * torch.exp((gamma + 1) * miss)
+
+
+def poly_focal_loss(
+    input: Input,
+    target: Tensor,
+    *,
+    epsilon: float | Tensor = 1.0,
+    gamma: float | Tensor = 2.0,
+    alpha: Tensor | None = None,
+    class_weight: Tensor | None = None,
+    ignore_index: int = -100,
+    dim: int = 1,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Softmax focal loss with the first coefficient of its power series changed by epsilon (Poly-1).
+
+    .. math:: -\alpha_y (1 - p_y)^\gamma \log p_y + \varepsilon (1 - p_y)^{\gamma + 1}
+
+    Args:
+        input: Logits, (N, C), (N, C, d1, ...) or (C,); or linear scores, never held whole.
+        target: Class indices of any integer dtype, the shape of ``input`` less the class dimension; or
+            probabilities in the shape of ``input``.
+        epsilon: Change of the first coefficient.
+        gamma: How fast right answers fade, at least 0.
+        alpha: (C,), a factor a class of the focal term alone, not part of the mean's divisor.
+        class_weight: (C,), a weight a class: for indices the mean is ``sum(w l) / sum(w)``.
+        ignore_index: An index target that does not count.
+        dim: The class dimension; -1 for (B, L, C).
+        sample_weight: One weight an item, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        mask: Boolean, True where an item counts.
+        reduction: ``"none"`` (the shape of ``input`` less the class dimension), ``"sum"`` or ``"mean"``.
+
+    Returns:
+        A scalar, or one loss an item.
+
+    Raises:
+        ValueError: Shapes that do not fit, ``gamma`` below 0.
+        TypeError: Floating-point class indices.
+        IndexError: A target outside of [0, C) that is not ``ignore_index``.
+
+    Example:
+        >>> import torch
+        >>> poly_focal_loss(torch.zeros(1, 2), torch.tensor([0]))
+        tensor(0.2983)
+
+    Source:
+        Leng et al., PolyLoss, arXiv:2204.12511, with focal loss as the base. As in its listing alpha does not
+        multiply the added term.
+    """
+    check_number("gamma", gamma, low=0)
+    check_number("epsilon", epsilon)
+    p = problem(input, target, dim=dim, ignore_index=ignore_index, sample_weight=sample_weight, mask=mask)
+    _check_class_weight("alpha", alpha, p.classes)
+    _check_class_weight("class_weight", class_weight, p.classes)
+    return class_loss(
+        _poly_focal,
+        p,
+        scalars=(epsilon, gamma),
+        per_class=(alpha,),
+        class_weight=class_weight,
+        reduction=reduction,
+    )
+
+
+class PolyFocalLoss(Loss):
+    """:func:`poly_focal_loss` as a Module."""
+
+    fn = staticmethod(poly_focal_loss)
+    epsilon: float | Tensor = 1.0
+    gamma: float | Tensor = 2.0
+    alpha: Tensor | None = None
+    class_weight: Tensor | None = None
+    ignore_index: int = -100
+    dim: int = 1
+    reduction: Reduction = "mean"
+
+
+def _draw(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, dt, 6, 5, scale=3.0), draw_labels(g, 5, 6)))
+
+
+def _draw_log(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, torch.float64, 6, 5).log_softmax(1).to(dt), draw_labels(g, 5, 6)))
+
+
+def _edges(dt: dtype) -> tuple[Call, ...]:
+    hard = torch.tensor([[1e4, -1e4, 0.0], [50.0, 0.0, -50.0], [0.0, 0.0, 0.0]], dtype=dt)
+    masked = torch.tensor([[0.0, -torch.inf, 1.0], [2.0, -torch.inf, -torch.inf]], dtype=dt)
+    pixels = hard[:2].repeat(2, 1, 1).movedim(-1, 1)
+    return (
+        Call((hard, torch.tensor([0, 0, 0], dtype=torch.int32))),  # certain and right; undecided
+        Call((hard, torch.tensor([1, 2, 2]))),  # certain and wrong
+        Call((masked, torch.tensor([2, 0], dtype=torch.uint8))),  # impossible classes; one possible class
+        Call((masked, torch.tensor([[0.5, 0.0, 0.5], [1.0, 0.0, 0.0]], dtype=dt))),  # soft targets
+        Call((pixels, torch.tensor([[0, 1], [-100, 2]]))),  # (N, C, L) with an ignored one
+        Call((hard, torch.full((3,), -100))),  # all ignored
+        Call((hard[0], torch.tensor(2))),  # no batch
+        Call((hard[:, :1].contiguous(), torch.zeros(3, dtype=torch.int64))),  # one class
+        Call((hard[:0], torch.zeros(0, dtype=torch.int64))),  # empty
+    )
+
+
+def _edges_log(dt: dtype) -> tuple[Call, ...]:
+    return tuple(Call((call.args[0].log_softmax(-1), call.args[1])) for call in _edges(dt)[:2])
+
+
+def _as_tensor(value: object, like: Tensor) -> object:
+    return torch.tensor(value, dtype=like.dtype) if isinstance(value, list) else value
+
+
+def _golden(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call | None:
+    if params.get("kind") == "sigmoid":
+        return None
+    given = {n: _as_tensor(v, inputs["input"]) for n, v in params.items() if n != "kind"}
+    if "label_smoothing" in given:
+        given["label_smoothing"] = given["label_smoothing"] or 0.0
+    return Call((inputs["input"], inputs["target"]), given)
+
+
+_WEIGHT = torch.tensor([0.5, 2.0, 1.0, 0.25, 3.0])
+_card = partial(
+    Card,
+    data="classes",
+    kernel="rows",
+    item="row",
+    draw=_draw,
+    edges=_edges,
+    mean_is_plain=False,
+    at_call=frozenset({"sample_weight", "mask"}),
+)
+_COMMON = (
+    "It takes logits: a softmax before it squeezes the gradient.",
+    "(B, L, C) scores need dim=-1; where L = C the other reading is not seen.",
+)
+
+CARDS = (
+    _card(
+        fn=cross_entropy,
+        module=CrossEntropyLoss,
+        formula=r"-\sum_c w_c t_c \log \frac{e^{z_c}}{\sum_j e^{z_j}}",
+        paper="Bridle, Training Stochastic Model Recognition Algorithms as Networks, 1990",
+        equation="",
+        defaults="torch",
+        variants=({}, {"label_smoothing": 0.1}, {"weight": _WEIGHT, "label_smoothing": 0.25}, {"weight": _WEIGHT}),
+        golden={"cross_entropy": _golden},
+        search={"label_smoothing": Range(0.0, 0.3)},
+        when="One class among many; the baseline for everything else.",
+        pitfalls=(
+            *_COMMON,
+            "With weights the mean divides by the sum of the labels' weights for indices, by N for probabilities.",
+        ),
+        relatives=("focal_loss", "poly_loss", "multiclass_hinge_loss", "nll_loss"),
+    ),
+    _card(
+        fn=nll_loss,
+        module=NLLLoss,
+        formula=r"-w_y \log p_y",
+        paper="Fisher, On the Mathematical Foundations of Theoretical Statistics, 1922",
+        equation="",
+        defaults="torch",
+        draw=_draw_log,
+        edges=_edges_log,
+        variants=({}, {"weight": _WEIGHT}, {"ignore_index": 1}),
+        when="Where log-probabilities are all there is; with logits use cross_entropy.",
+        pitfalls=("It takes no logarithm: probabilities passed in give a negative number without an error.",),
+        relatives=("cross_entropy",),
+    ),
+    _card(
+        fn=focal_loss,
+        module=FocalLoss,
+        formula=r"-\alpha_y (1 - p_y)^\gamma \log p_y",
+        paper="arXiv:1708.02002",
+        equation="5",
+        defaults="gamma: the paper; alpha: off",
+        variants=({}, {"gamma": 0.5}, {"gamma": 5.0, "alpha": _WEIGHT}, {"gamma": 0.0, "class_weight": _WEIGHT}),
+        golden={"focal_softmax": _golden},
+        search={"gamma": Range(0.0, 5.0)},
+        when="Many easy examples drown the few hard ones.",
+        pitfalls=(
+            "(1 - p)^gamma as a power has a NaN gradient for gamma below 1 once p rounds to 1.",
+            "It fades easy examples, not frequent classes: for those use alpha or class_weight.",
+            *_COMMON,
+        ),
+        relatives=("cross_entropy", "sigmoid_focal_loss", "poly_focal_loss"),
+    ),
+    _card(
+        fn=poly_loss,
+        module=PolyLoss,
+        formula=r"-\log p_y + \sum_j \varepsilon_j (1 - p_y)^j",
+        paper="arXiv:2204.12511",
+        equation="",
+        defaults="the paper's listing",
+        variants=({}, {"epsilon": -1.0}, {"epsilon": (2.0, -0.5, 0.25)}, {"class_weight": _WEIGHT}),
+        golden={"poly1_ce": _golden},
+        search={"epsilon": Range(-1.0, 6.0)},
+        when="A well-tuned cross-entropy is at hand and one more number may be tuned.",
+        pitfalls=(
+            "The best epsilon depends on the data: the paper uses 2 for ImageNet and -1 for detection.",
+            *_COMMON,
+        ),
+        relatives=("cross_entropy", "focal_loss", "poly_focal_loss"),
+    ),
+    _card(
+        fn=poly_focal_loss,
+        module=PolyFocalLoss,
+        formula=r"-\alpha_y (1 - p_y)^\gamma \log p_y + \varepsilon (1 - p_y)^{\gamma + 1}",
+        paper="arXiv:2204.12511",
+        equation="",
+        defaults="epsilon: the paper's listing; gamma: the focal loss",
+        variants=({}, {"gamma": 0.5, "epsilon": -0.5}, {"gamma": 5.0, "alpha": _WEIGHT}),
+        golden={"poly1_focal": _golden},
+        search={"epsilon": Range(-1.0, 4.0), "gamma": Range(0.0, 5.0)},
+        when="As the focal loss, with one more number to tune.",
+        pitfalls=("alpha does not multiply the added term.", *_COMMON),
+        relatives=("focal_loss", "poly_loss", "sigmoid_poly_focal_loss"),
+    ),
+)
