@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+COMMITTED = Path(__file__).with_name("public.jsonl")
+
 
 @dataclass(frozen=True)
 class Answer:

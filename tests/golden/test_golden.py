@@ -5,40 +5,24 @@ answers is reported as NOT COVERED, with the number of its cases, at the end of 
 """
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 
-from golden.adapters import NOT_YET, answerers
-from golden.reader import Case, Tolerance, load, mismatch
+from golden.adapters import NOT_YET, answerers, answers
+from golden.reader import COMMITTED, Case, Tolerance, load, mismatch
 
-COMMITTED = Path(__file__).with_name("public.jsonl")
 CASES = load(Path(os.environ.get("LOSSARY_GOLDEN", COMMITTED)))
 FLOAT32 = Tolerance(rtol=1e-5, atol=1e-6)
-
-Result = tuple[Tensor, dict[str, Tensor | None]]
-
-
-def answers(case: Case, dtype: torch.dtype) -> Iterator[tuple[str, Result]]:
-    """By the name of each function that answers the case: its value, and the gradients of the value's sum."""
-    for name, answer in answerers(case.loss).items():
-        inputs = case.tensors(dtype)
-        value = answer(case, inputs)
-        if value is not None:
-            leaves = [inputs[leaf] for leaf in case.grad_of]
-            grads = torch.autograd.grad(value.sum(), leaves, allow_unused=True) if leaves else ()
-            yield name, (value, dict(zip(case.grad_of, grads, strict=True)))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_float64(case: Case) -> None:
-    found = dict(answers(case, torch.float64))
+    found = list(answers(case, torch.float64))
     if not found:
         pytest.skip(f"NOT COVERED: {case.loss}")
-    for name, (value, grads) in found.items():
+    for name, value, grads in found:
         fault = mismatch(case, value, grads)
         assert fault is None, f"{name}: {fault}"
 
@@ -46,7 +30,7 @@ def test_float64(case: Case) -> None:
 @pytest.mark.parametrize("case", [c for c in CASES if c.float32_exact and answerers(c.loss)], ids=lambda case: case.id)
 def test_float32(case: Case) -> None:
     """The same numbers are exact in float32: its answer must be near the true one."""
-    for name, (value, grads) in answers(case, torch.float32):
+    for name, value, grads in answers(case, torch.float32):
         fault = mismatch(case, value, grads, tolerance=FLOAT32)
         assert fault is None, f"{name}: {fault}"
 
