@@ -1,5 +1,7 @@
 """Laws about values: items, weights, masks, reductions, memory layout, precision."""
 
+import inspect
+
 import torch
 import torch.nn.functional as F
 
@@ -14,6 +16,7 @@ from contract.subject import (
     item_weights,
     items,
     map_items,
+    parameters,
     reductions,
     select,
     takes,
@@ -124,6 +127,16 @@ def without_first(
     return value, kept
 
 
+@law(where=lambda card: reduces(card) and card.item == "element")
+def one_number_a_row_counts_for_all_its_elements(subject: Subject) -> None:
+    call = subject.draw()
+    none = subject(call, reduction="none")
+    rows = {"sample_weight": item_weights(none[:, 0]), "mask": first_masked(subject, call)[:, 0]}
+    for name, row in rows.items():
+        if takes(name)(subject.card):
+            assert_close(subject(call, **{name: row}), subject(call, **{name: row[:, None].expand(none.shape)}))
+
+
 # ---------------------------------------------------------------- batches
 
 
@@ -209,6 +222,19 @@ def half_precision_is_accumulated_in_float32(subject: Subject) -> None:
         for grad, wanted in zip(grads, exact_grads, strict=True):
             assert grad.dtype == dtype
             assert_close(grad, wanted, 4 * step, f"gradient in {dtype}")
+
+
+@law(where=lambda card: hasattr(F, card.name), once=True)
+def torchs_name_means_torchs_result(subject: Subject) -> None:
+    """A loss that bears torch's name is a drop-in for it: the same arguments by position, the same result."""
+    theirs = getattr(F, subject.card.name)
+    wanted = [name for name in inspect.signature(theirs).parameters if name not in ("size_average", "reduce")]
+    ours = [n for n, p in parameters(subject.card).items() if p.kind is not p.KEYWORD_ONLY]
+    assert ours[: len(wanted)] == wanted
+    for seed in range(3):
+        call = subject.draw(seed)
+        for reduction in ("none", "sum", "mean"):
+            assert_close(subject(call, reduction=reduction), theirs(*call.args, **call.kwargs, reduction=reduction))
 
 
 @law(once=True)
