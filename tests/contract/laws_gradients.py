@@ -53,8 +53,10 @@ def gradient_by_hyperparameters_is_true(subject: Subject) -> None:
     """A margin, scale or temperature given as a tensor gives the same loss as the number, and a true gradient."""
     call = subject.draw(5)
     values = {name: hyperparameter(subject, name) for name in learnable(subject.card)}
-    names = [name for name, value in values.items() if isinstance(value, float)]
-    leaves = [torch.tensor(values[name], dtype=torch.float64, requires_grad=True) for name in names]
+    names = [name for name, value in values.items() if isinstance(value, (float, Tensor))]
+    leaves = [torch.as_tensor(values[name], dtype=torch.float64).clone().requires_grad_() for name in names]
+    if not leaves:
+        return
 
     def run(*tensors: Tensor) -> Tensor:
         return subject(call, **dict(zip(names, tensors, strict=True)))

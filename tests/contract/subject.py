@@ -29,12 +29,14 @@ class Subject:
         return self.vary(self.card.draw(Generator().manual_seed(seed), dtype), dtype)
 
     def edges(self, dtype: torch.dtype = torch.float64) -> list[Call]:
-        """The placed batches with the variant's hyperparameters."""
+        """The placed batches with the variant's hyperparameters; none where those have a size that may not fit."""
+        if any(isinstance(value, Tensor) and value.dim() > 0 for value in self.variant.values()):
+            return []
         return [self.vary(call, dtype) for call in self.card.edges(dtype)]
 
     def vary(self, call: Call, dtype: torch.dtype) -> Call:
         variant = {name: in_dtype(value, dtype) for name, value in self.variant.items()}
-        return Call(call.args, {**call.kwargs, **variant})
+        return Call(call.args, {**variant, **call.kwargs})  # what a batch was placed for stays
 
     def __call__(self, call: Call, **extra: Any) -> Tensor:
         return self.card.fn(*call.args, **{**call.kwargs, **extra})
