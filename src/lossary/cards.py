@@ -44,10 +44,11 @@ class Choice:
     values: tuple[Any, ...]
 
 
-#: One random batch: ``draw(generator, dtype) -> Call``. Shapes are small; values include non-default corners.
+#: One random batch: ``draw(generator, dtype) -> Call``. Shapes are small; values include non-default corners. A
+#: tensor is as long as the first one exactly if it has one entry an item: so the laws know what to drop or permute.
 Draw = Callable[[Generator, dtype], Call]
 #: A golden case's inputs (name -> tensor) and parameters (name -> value) as a call of the function; None where
-#: the case is another function's.
+#: the case is another card's, or more than the function offers.
 Golden = Callable[[Mapping[str, Tensor], Mapping[str, Any]], Call | None]
 
 

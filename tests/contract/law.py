@@ -1,0 +1,36 @@
+"""The registry of laws."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from contract.subject import Subject
+from lossary.cards import Card
+
+
+@dataclass(frozen=True)
+class Law:
+    """One thing that holds for every loss. ``check`` raises AssertionError where it does not."""
+
+    check: Callable[[Subject], None]
+    holds_for: Callable[[Card], bool]
+    once: bool  # for the default hyperparameters only: it does not depend on them, or is slow
+
+    @property
+    def name(self) -> str:
+        return self.check.__name__
+
+    def concerns(self, subject: Subject) -> bool:
+        return self.holds_for(subject.card) and not (self.once and subject.variant)
+
+
+LAWS: dict[str, Law] = {}
+
+
+def law(*, where: Callable[[Card], bool] = lambda _: True, once: bool = False) -> Callable[..., Callable[..., None]]:
+    """Enter a function ``check(subject)`` into the laws."""
+
+    def enter(check: Callable[[Subject], None]) -> Callable[[Subject], None]:
+        LAWS[check.__name__] = Law(check, where, once)
+        return check
+
+    return enter

@@ -1,0 +1,167 @@
+"""Laws about gradients: exact, finite at the extremes, of second order, compiled, transformed."""
+
+import torch
+from torch import Tensor
+from torch.autograd import gradcheck, gradgradcheck
+
+from contract.law import law
+from contract.subject import (
+    Subject,
+    as_function,
+    assert_close,
+    assert_same,
+    item_weights,
+    learnable,
+    reductions,
+    select,
+    takes,
+)
+
+CHECK = {"eps": 1e-6, "atol": 1e-6, "rtol": 1e-4}
+
+
+@law()
+def gradient_is_true(subject: Subject) -> None:
+    for seed in range(2):
+        leaves, run = as_function(subject, subject.draw(seed))
+        gradcheck(run, leaves, **CHECK)
+
+
+@law(where=lambda card: bool(reductions(card)))
+def gradient_of_every_item_is_true(subject: Subject) -> None:
+    leaves, run = as_function(subject, subject.draw(2), reduction="none")
+    gradcheck(run, leaves, **CHECK)
+
+
+@law(where=takes("sample_weight", "reduction"))
+def gradient_of_the_weighted_mean_is_true(subject: Subject) -> None:
+    call = subject.draw(3)
+    weight = item_weights(subject(call, reduction="none"))
+    leaves, run = as_function(subject, call, sample_weight=weight)
+    gradcheck(run, leaves, **CHECK)
+
+
+@law()
+def second_gradient_is_true(subject: Subject) -> None:
+    for reduction in ("mean", "none") if reductions(subject.card) else (None,):
+        leaves, run = as_function(subject, subject.draw(4), **({"reduction": reduction} if reduction else {}))
+        gradgradcheck(run, leaves, **CHECK, fast_mode=True)
+
+
+@law(where=lambda card: bool(learnable(card)))
+def gradient_by_hyperparameters_is_true(subject: Subject) -> None:
+    """A margin, scale or temperature given as a tensor gives the same loss as the number, and a true gradient."""
+    call = subject.draw(5)
+    values = {name: hyperparameter(subject, name) for name in learnable(subject.card)}
+    names = [name for name, value in values.items() if isinstance(value, (float, Tensor))]
+    leaves = [torch.as_tensor(values[name], dtype=torch.float64).clone().requires_grad_() for name in names]
+    if not leaves:
+        return
+
+    def run(*tensors: Tensor) -> Tensor:
+        return subject(call, **dict(zip(names, tensors, strict=True)))
+
+    assert_close(run(*leaves), subject(call))
+    gradcheck(run, leaves, **CHECK)
+    gradgradcheck(run, leaves, **CHECK)
+
+
+def hyperparameter(subject: Subject, name: str) -> object:
+    return subject.variant.get(name, subject.card.module.fields[name])
+
+
+# ---------------------------------------------------------------- extremes
+
+
+@law()
+def finite_at_the_edges(subject: Subject) -> None:
+    for dtype in (torch.float64, torch.float32, torch.bfloat16):
+        for place, call in enumerate(subject.edges(dtype)):
+            for reduction in reductions(subject.card) or (None,):
+                value, grads = subject.grads(call, **({"reduction": reduction} if reduction else {}))
+                where = f"edge {place}, {dtype}, reduction {reduction}"
+                assert value.isfinite().all(), f"{where}: loss {value}"
+                for grad in grads:
+                    assert grad.isfinite().all(), f"{where}: gradient {grad}"
+
+
+@law()
+def second_gradient_is_finite_at_the_edges(subject: Subject) -> None:
+    for place, call in enumerate(subject.edges()):
+        leaves, run = as_function(subject, call)
+        firsts = torch.autograd.grad(run(*leaves).sum(), leaves, create_graph=True, allow_unused=True)
+        penalty = sum(g.square().sum() for g in firsts if g is not None)
+        if not penalty.requires_grad:
+            continue
+        for second in torch.autograd.grad(penalty, leaves, allow_unused=True):
+            assert second is None or second.isfinite().all(), f"edge {place}: second gradient {second}"
+
+
+@law()
+def float32_holds_at_the_edges(subject: Subject) -> None:
+    for place, (single, double) in enumerate(zip(subject.edges(torch.float32), subject.edges(), strict=True)):
+        assert_close(subject(single), subject(double), 1e-3, f"edge {place}")
+
+
+@law()
+def empty_batch_gives_zero(subject: Subject) -> None:
+    assert_nothing(subject, *subject.grads(select(subject.draw(), slice(0, 0))))
+
+
+@law(where=takes("mask"))
+def all_masked_gives_zero(subject: Subject) -> None:
+    call = subject.draw()
+    shape = subject(call, reduction="none").shape if subject.card.separable else call.args[0].shape[:1]
+    assert_nothing(subject, *subject.grads(call, mask=torch.zeros(shape, dtype=torch.bool)))
+
+
+@law(where=takes("sample_weight", "reduction"))
+def all_weights_zero_gives_zero(subject: Subject) -> None:
+    call = subject.draw()
+    weight = torch.zeros_like(subject(call, reduction="none"))
+    assert_nothing(subject, *subject.grads(call, sample_weight=weight))
+
+
+def assert_nothing(subject: Subject, value: Tensor, grads: list[Tensor]) -> None:
+    """0.0, a scalar, with zero gradients (``grads`` would have raised where the loss has left the graph)."""
+    assert value.shape == (), f"{subject.card.name}: wanted a scalar, got shape {tuple(value.shape)}"
+    assert value == 0, f"nothing to average gives {value}"
+    for grad in grads:
+        assert grad.count_nonzero() == 0, f"nothing to average gives the gradient {grad}"
+
+
+# ---------------------------------------------------------------- composition
+
+
+@law(once=True)
+def compiles_without_a_break(subject: Subject) -> None:
+    torch._dynamo.reset()
+    call = subject.draw(0, torch.float32)
+    leaves, run = as_function(subject, call)
+    value = torch.compile(run, fullgraph=True, backend="aot_eager")(*leaves)
+    grads = torch.autograd.grad(value.sum(), leaves, allow_unused=True)
+    found = [torch.zeros_like(x) if g is None else g for g, x in zip(grads, leaves, strict=True)]
+    assert_same((value, found), subject.grads(call), 1e-5)
+
+
+@law(once=True)
+def func_grad_is_right_or_refuses(subject: Subject) -> None:
+    leaves, run = as_function(subject, subject.draw())
+    try:
+        found = torch.func.grad(run)(*(leaf.detach() for leaf in leaves))
+    except NotImplementedError as error:
+        assert "torch.func" in str(error), error  # noqa: PT017 - either outcome is right
+    else:
+        assert_close(found, subject.grads(subject.draw())[1][0])
+
+
+@law(once=True)
+def vmap_is_right_or_refuses(subject: Subject) -> None:
+    leaves, run = as_function(subject, subject.draw())
+    batch = [torch.stack([leaf.detach(), leaf.detach() / 2]) for leaf in leaves]
+    try:
+        found = torch.func.vmap(run)(*batch)
+    except (NotImplementedError, RuntimeError) as error:
+        assert "vmap" in str(error), error  # noqa: PT017 - either outcome is right
+    else:
+        assert_close(found, torch.stack([run(*(b[i] for b in batch)) for i in range(2)]))

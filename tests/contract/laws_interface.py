@@ -1,0 +1,232 @@
+"""Laws about the interface: function and Module, errors, persistence, documentation, the card itself."""
+
+import copy
+import inspect
+import io
+import pickle
+import re
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import lossary
+import lossary.functional
+from contract.law import law
+from contract.subject import (
+    Subject,
+    assert_close,
+    build,
+    is_per_item,
+    items,
+    learnable,
+    numbers,
+    parameters,
+    takes,
+    with_arg,
+)
+from lossary.cards import AT_CALL, Card
+from lossary.catalogue import CATALOGUE, find
+
+# ---------------------------------------------------------------- function and Module
+
+
+@law()
+def module_is_function(subject: Subject) -> None:
+    for call in (subject.draw(), *subject.edges()):
+        module, inputs, extra = build(subject, call)
+        assert torch.equal(module(*inputs, **extra), subject(call))
+
+
+@law(once=True)
+def names_and_defaults_agree(subject: Subject) -> None:
+    """The Module has the function's hyperparameters with the same defaults; only a head has sizes too."""
+    card = subject.card
+    optional = {n: p for n, p in parameters(card).items() if p.default is not p.empty and p.kind != p.POSITIONAL_ONLY}
+    hyper = {n: p.default for n, p in optional.items() if n not in AT_CALL}
+    fields = {n: d for n, d in card.module.fields.items() if n not in ("num_classes", "embedding_size")}
+    assert fields == hyper
+    assert card.at_call == AT_CALL & set(parameters(card))
+
+
+@law()
+def survives_pickle_and_copy(subject: Subject) -> None:
+    call = subject.draw()
+    module, inputs, extra = build(subject, call)
+    value = module(*inputs, **extra)
+    for twin in (pickle.loads(pickle.dumps(module)), copy.deepcopy(module)):
+        assert torch.equal(twin(*inputs, **extra), value)
+        assert repr(twin) == repr(module)
+
+
+@law(once=True)
+def state_dict_restores_the_loss(subject: Subject) -> None:
+    """Tensors among the hyperparameters, and weights the loss owns, are saved and loaded."""
+    call = subject.draw()
+    numbers = {n: default(subject, n) for n in learnable(subject.card)}
+    values = {n: torch.tensor(1.25 * d).double() for n, d in numbers.items() if isinstance(d, float)}
+    module, inputs, extra = build(subject, call, **values)
+    file = io.BytesIO()
+    torch.save(module.state_dict(), file)
+    file.seek(0)
+    start = {name: torch.ones_like(value) for name, value in values.items()}
+    other, _, _ = build(subject, call, **start)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.zero_()
+    other.load_state_dict(torch.load(file))
+    assert torch.equal(other(*inputs, **extra), module(*inputs, **extra))
+
+
+def default(subject: Subject, name: str) -> object:
+    return subject.card.module.fields[name]
+
+
+@law()
+def repr_shows_the_hyperparameters(subject: Subject) -> None:
+    module, _, _ = build(subject, subject.draw())
+    for name, value in subject.variant.items():
+        if not isinstance(value, Tensor):
+            assert f"{name}={value!r}" in repr(module)
+
+
+@law(where=lambda card: bool(learnable(card)), once=True)
+def parameters_learn(subject: Subject) -> None:
+    """A hyperparameter given as nn.Parameter gets a gradient through the Module."""
+    for name in learnable(subject.card):
+        start = default(subject, name)
+        if isinstance(start, float):
+            parameter = nn.Parameter(torch.tensor(1.1 * start + 0.01, dtype=torch.float64))
+            module, inputs, extra = build(subject, subject.draw(), **{name: parameter})
+            assert any(p is parameter for p in module.parameters())
+            (grad,) = torch.autograd.grad(module(*inputs, **extra), [parameter])
+            assert grad.isfinite()
+            assert grad != 0, f"{name} gets no gradient"
+
+
+# ---------------------------------------------------------------- errors
+
+
+def refuses(kind: type[Exception], name: str, run: Callable[..., object], *args: object, **kwargs: object) -> None:
+    """``run`` raises ``kind`` with a message that names ``name``."""
+    with pytest.raises(kind, match=rf"\b{re.escape(name)}\b"):
+        run(*args, **kwargs)
+
+
+@law(where=takes("reduction"), once=True)
+def unknown_reduction_is_refused(subject: Subject) -> None:
+    refuses(ValueError, "reduction", subject, subject.draw(), reduction="average")
+
+
+@law(once=True)
+def unknown_keyword_is_refused(subject: Subject) -> None:
+    call = subject.draw()
+    refuses(TypeError, "marginn", subject, call, marginn=1.0)
+    refuses(TypeError, "marginn", subject.card.module, marginn=1.0)
+
+
+@law(where=lambda card: bool(numbers(card)), once=True)
+def bad_numbers_are_refused(subject: Subject) -> None:
+    call = subject.draw()
+    for name in numbers(subject.card):
+        for bad in (float("nan"), float("inf")):
+            refuses(ValueError, name, subject, call, **{name: bad})
+        refuses(TypeError, name, subject, call, **{name: "0.5"})
+
+
+@law(where=lambda card: card.data in ("classes", "identities"), once=True)
+def float_labels_are_refused(subject: Subject) -> None:
+    for place, name, labels in index_arguments(subject):
+        refuses(TypeError, name, subject, with_arg(subject.draw(), place, labels.double()))
+
+
+@law(where=lambda card: card.data == "classes" or "num_classes" in card.module.fields, once=True)
+def labels_out_of_range_are_refused(subject: Subject) -> None:
+    for place, name, labels in index_arguments(subject):
+        for outside in (-7, 1_000):
+            spoilt = labels.clone()
+            spoilt.view(-1)[0] = outside
+            refuses(IndexError, name, subject, with_arg(subject.draw(), place, spoilt))
+
+
+@law(where=lambda card: card.data in ("classes", "identities", "masks"), once=True)
+def labels_of_any_integer_type_are_taken(subject: Subject) -> None:
+    call = subject.draw()
+    for place, _, labels in index_arguments(subject):
+        for dtype in (torch.int16, torch.int32, torch.uint8):
+            assert_close(subject(with_arg(call, place, labels.to(dtype))), subject(call))
+
+
+def index_arguments(subject: Subject) -> list[tuple[int, str, Tensor]]:
+    """(place, name, value) of the draw's class indices."""
+    call = subject.draw()
+    named = zip(parameters(subject.card), call.args, strict=False)
+    return [(i, n, t) for i, (n, t) in enumerate(named) if not t.is_floating_point() and t.dtype != torch.bool]
+
+
+@law(once=True)
+def lengths_that_differ_are_refused(subject: Subject) -> None:
+    """Never a silent broadcast: an argument with one item less, or a single one, is an error that names it."""
+    call = subject.draw()
+    several = [i for i, t in enumerate(call.args) if is_per_item(t, items(call))]
+    for place in several[1:]:
+        for wrong in (call.args[place][:-1], call.args[place][:1]):
+            with pytest.raises(ValueError, match=r"^\w+: wanted"):
+                subject(with_arg(call, place, wrong))
+
+
+@law(where=takes("sample_weight"), once=True)
+def weights_of_wrong_shape_are_refused(subject: Subject) -> None:
+    call = subject.draw()
+    refuses(ValueError, "sample_weight", subject, call, sample_weight=torch.ones(items(call) + 1))
+
+
+@law(where=takes("mask"), once=True)
+def masks_of_wrong_shape_or_type_are_refused(subject: Subject) -> None:
+    call = subject.draw()
+    refuses(ValueError, "mask", subject, call, mask=torch.ones(items(call) + 1, dtype=torch.bool))
+    refuses(TypeError, "mask", subject, call, mask=torch.ones(items(call)))
+
+
+# ---------------------------------------------------------------- documentation and the card
+
+
+@law(once=True)
+def docstring_is_whole(subject: Subject) -> None:
+    text = inspect.getdoc(subject.card.fn) or ""
+    for section in ("Args:", "Returns:", "Raises:", "Example:", "Source:"):
+        assert f"\n{section}\n" in text, f"{subject.card.name}: no section {section}"
+    assert ">>> " in text
+    described = text.split("\nArgs:\n")[1].split("\nReturns:\n")[0]
+    for name in parameters(subject.card):
+        assert re.search(rf"^ +(\w+, )*{name}(, \w+)*:", described, re.M), (
+            f"{subject.card.name}: {name} is not described"
+        )
+
+
+@law(once=True)
+def card_is_true(subject: Subject) -> None:
+    card = subject.card
+    assert card.variants[0] == {}, "the first variant is the defaults"
+    assert len(card.variants) > 1 or not numbers(card), "a loss with hyperparameters lists other values of them"
+    for name in {n for variant in card.variants for n in variant} | set(card.search):
+        assert name in card.module.fields, f"{name} is no field"
+    for name in card.relatives:
+        assert find(name).name == name, f"relative {name} is not called so"
+    for text in (card.formula, card.paper, card.defaults, card.when):
+        assert text.strip()
+
+
+@law(once=True)
+def names_are_public(subject: Subject) -> None:
+    card = subject.card
+    assert getattr(lossary, card.name) is getattr(lossary.functional, card.name) is card.fn
+    assert getattr(lossary, card.module.__name__) is card.module
+    for alias in card.aliases:
+        assert getattr(lossary, alias) in (card.fn, card.module)
+
+
+def names_taken_twice(cards: tuple[Card, ...] = CATALOGUE) -> list[str]:
+    names = [n for card in cards for n in (card.name, card.module.__name__, *card.aliases)]
+    return sorted({n for n in names if names.count(n) > 1})

@@ -1,0 +1,258 @@
+"""Laws about values: items, weights, masks, reductions, memory layout, precision."""
+
+import inspect
+
+import torch
+import torch.nn.functional as F
+
+from contract.law import law
+from contract.subject import (
+    HALVES,
+    Subject,
+    as_function,
+    assert_close,
+    assert_same,
+    is_per_item,
+    item_weights,
+    items,
+    map_items,
+    parameters,
+    reductions,
+    select,
+    takes,
+)
+from lossary.cards import Call, Card
+
+
+def reduces(card: Card) -> bool:
+    return bool(reductions(card))
+
+
+def separable(card: Card) -> bool:
+    return card.separable and reduces(card)
+
+
+# ---------------------------------------------------------------- reductions
+
+
+@law(where=reduces)
+def sum_is_the_sum_of_the_items(subject: Subject) -> None:
+    for call in (subject.draw(), *subject.edges()):
+        none = subject(call, reduction="none")
+        assert_close(subject(call, reduction="sum"), none.sum(), 1e-12)
+
+
+@law(where=lambda card: reduces(card) and card.mean_is_plain)
+def mean_is_the_mean_of_the_items(subject: Subject) -> None:
+    for call in (subject.draw(), *subject.edges()):
+        none = subject(call, reduction="none")
+        if none.numel():
+            assert_close(subject(call, reduction="mean"), none.mean(), 1e-12)
+
+
+@law()
+def float64_stays_float64(subject: Subject) -> None:
+    assert subject(subject.draw()).dtype == torch.float64
+    assert subject(subject.draw(dtype=torch.float32)).dtype == torch.float32
+
+
+# ---------------------------------------------------------------- weights and masks
+
+
+@law(where=lambda card: reduces(card) and takes("sample_weight")(card))
+def weights_weigh_items(subject: Subject) -> None:
+    call = subject.draw()
+    none = subject(call, reduction="none")
+    weight = item_weights(none)
+    total, divisor = (weight * none).sum(), weight.sum()
+    assert_close(subject(call, sample_weight=weight, reduction="none"), weight * none)
+    assert_close(subject(call, sample_weight=weight, reduction="sum"), total)
+    assert_close(subject(call, sample_weight=torch.ones_like(weight)), subject(call))
+    if subject.card.mean_is_plain:
+        assert_close(subject(call, sample_weight=weight, reduction="mean"), total / divisor)
+
+
+@law(where=lambda card: separable(card) and takes("sample_weight")(card))
+def weight_zero_is_item_dropped(subject: Subject) -> None:
+    call = subject.draw()
+    weight = torch.ones_like(subject(call, reduction="none"))
+    weight[0] = 0
+    for reduction in ("mean", "sum"):
+        kept = subject.grads(select(call, slice(1, None)), reduction=reduction)
+        assert_same(without_first(call, subject.grads(call, sample_weight=weight, reduction=reduction)), kept, 1e-11)
+
+
+@law(where=takes("mask"))
+def mask_false_is_item_dropped(subject: Subject) -> None:
+    call = subject.draw()
+    kept = subject.grads(select(call, slice(1, None)))
+    assert_same(without_first(call, subject.grads(call, mask=first_masked(subject, call))), kept, 1e-11)
+
+
+@law(where=takes("mask"))
+def masked_items_may_hold_anything(subject: Subject) -> None:
+    """Padding and missing values are often nan: they change neither the loss nor any gradient."""
+    call = subject.draw()
+    mask = first_masked(subject, call)
+    spoilt = map_items(call, spoil_first)
+    assert_same(subject.grads(spoilt, mask=mask), subject.grads(call, mask=mask), 1e-12)
+
+
+def spoil_first(tensor: torch.Tensor) -> torch.Tensor:
+    tensor = tensor.clone()
+    if tensor.is_floating_point():
+        tensor[0] = torch.nan
+    return tensor
+
+
+def first_masked(subject: Subject, call: Call) -> torch.Tensor:
+    """A mask that leaves the first item out."""
+    shape = subject(call, reduction="none").shape if subject.card.separable else (items(call),)
+    mask = torch.ones(shape, dtype=torch.bool)
+    mask[0] = False
+    return mask
+
+
+def without_first(
+    call: Call, result: tuple[torch.Tensor, list[torch.Tensor]]
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """The gradients less the first item's, which must be 0."""
+    value, grads = result
+    count, kept = items(call), []
+    for grad in grads:
+        per_item = is_per_item(grad, count)
+        if per_item:
+            assert grad[0].count_nonzero() == 0, f"an item that does not count has the gradient {grad[0]}"
+        kept.append(grad[1:] if per_item else grad)
+    return value, kept
+
+
+@law(where=lambda card: reduces(card) and card.item == "element")
+def one_number_a_row_counts_for_all_its_elements(subject: Subject) -> None:
+    call = subject.draw()
+    none = subject(call, reduction="none")
+    rows = {"sample_weight": item_weights(none[:, 0]), "mask": first_masked(subject, call)[:, 0]}
+    for name, row in rows.items():
+        if takes(name)(subject.card):
+            assert_close(subject(call, **{name: row}), subject(call, **{name: row[:, None].expand(none.shape)}))
+
+
+# ---------------------------------------------------------------- batches
+
+
+@law(where=separable)
+def batches_split(subject: Subject) -> None:
+    call = subject.draw()
+    parts = [select(call, slice(0, 2)), select(call, slice(2, None))]
+    none = subject(call, reduction="none")
+    pieces = [subject(part, reduction="none") for part in parts]
+    assert_close(torch.cat(pieces), none)
+    assert_close(sum(subject(part, reduction="sum") for part in parts), none.sum())
+    if subject.card.mean_is_plain:
+        counts = [piece.numel() for piece in pieces]
+        means = [subject(part, reduction="mean") for part in parts]
+        assert_close(sum(c * m for c, m in zip(counts, means, strict=True)) / sum(counts), subject(call))
+
+
+@law()
+def order_of_items_does_not_matter(subject: Subject) -> None:
+    call = subject.draw()
+    order = torch.randperm(items(call), generator=torch.Generator().manual_seed(3))
+    value, grads = subject.grads(call)
+    moved = [g[order] if is_per_item(g, items(call)) else g for g in grads]
+    assert_same(subject.grads(select(call, order)), (value, moved), 1e-10)
+
+
+@law()
+def inputs_stay_as_they_are_and_calls_repeat(subject: Subject) -> None:
+    call = subject.draw()
+    before = [t.clone() for t in call.args]
+    first, second = subject.grads(call), subject.grads(call)
+    assert torch.equal(first[0], second[0])
+    assert all(map(torch.equal, first[1], second[1]))
+    assert all(map(torch.equal, before, call.args)), "an input was modified in place"
+
+
+# ---------------------------------------------------------------- memory layout
+
+
+@law()
+def strides_do_not_matter(subject: Subject) -> None:
+    call = subject.draw()
+    spread = Call(tuple(torch.stack([t, t], -1)[..., 0] for t in call.args), call.kwargs)
+    turned = Call(tuple(turn(t) for t in call.args), call.kwargs)
+    wanted = subject.grads(call)
+    for other in (spread, turned):
+        # as leaves, so that the strides reach the loss: a clone of them would be dense again
+        leaves = [t.requires_grad_() for t in other.args if t.is_floating_point()]
+        value = subject(other)
+        grads = torch.autograd.grad(value.sum(), leaves, allow_unused=True)
+        found = [torch.zeros_like(x) if g is None else g for g, x in zip(grads, leaves, strict=True)]
+        assert_same((value, found), wanted, 1e-11)
+
+
+def turn(tensor: torch.Tensor) -> torch.Tensor:
+    """The same tensor stored transposed; images stored channels-last."""
+    if tensor.dim() == 4:
+        return tensor.contiguous(memory_format=torch.channels_last)
+    return tensor.mT.contiguous().mT if tensor.dim() >= 2 else tensor.clone()
+
+
+# ---------------------------------------------------------------- precision
+
+
+@law()
+def float32_agrees_with_float64(subject: Subject) -> None:
+    for seed in range(2):
+        single = subject.draw(seed, torch.float32)
+        assert_same(subject.grads(single), subject.grads(doubled(single)), 1e-4)
+
+
+@law()
+def half_precision_is_accumulated_in_float32(subject: Subject) -> None:
+    """The loss of half-precision input is as good as float32 makes it; only the gradient is rounded."""
+    for dtype in HALVES:
+        half = subject.draw(0, dtype)
+        value, grads = subject.grads(half)
+        exact, exact_grads = subject.grads(doubled(half))
+        torch_owns_the_name = hasattr(F, subject.card.name)
+        assert value.dtype == (dtype if torch_owns_the_name else torch.float32)
+        step = torch.finfo(dtype).eps
+        assert_close(value, exact, 2 * step if torch_owns_the_name else 1e-4, f"loss in {dtype}")
+        for grad, wanted in zip(grads, exact_grads, strict=True):
+            assert grad.dtype == dtype
+            assert_close(grad, wanted, 4 * step, f"gradient in {dtype}")
+
+
+@law(where=lambda card: hasattr(F, card.name), once=True)
+def torchs_name_means_torchs_result(subject: Subject) -> None:
+    """A loss that bears torch's name is a drop-in for it: the same arguments by position, the same result."""
+    theirs = getattr(F, subject.card.name)
+    wanted = [name for name in inspect.signature(theirs).parameters if name not in ("size_average", "reduce")]
+    ours = [n for n, p in parameters(subject.card).items() if p.kind is not p.KEYWORD_ONLY]
+    assert ours[: len(wanted)] == wanted
+    for seed in range(3):
+        call = subject.draw(seed)
+        for reduction in ("none", "sum", "mean"):
+            assert_close(subject(call, reduction=reduction), theirs(*call.args, **call.kwargs, reduction=reduction))
+
+
+@law(once=True)
+def autocast_keeps_the_loss_exact(subject: Subject) -> None:
+    single = subject.draw(0, torch.float32)
+    leaves, run = as_function(subject, single)
+    with torch.autocast("cpu", torch.bfloat16):
+        value = run(*leaves)
+    assert value.dtype == torch.float32
+    assert_close(value, subject(single), 1e-4)
+
+
+def doubled(call: Call) -> Call:
+    """The same numbers in float64."""
+
+    def double(value: object) -> object:
+        floating = isinstance(value, torch.Tensor) and value.is_floating_point()
+        return value.double() if floating else value
+
+    args = tuple(t.double() if t.is_floating_point() else t for t in call.args)
+    return Call(args, {name: double(value) for name, value in call.kwargs.items()})

@@ -1,0 +1,30 @@
+"""Every law for every loss of the catalogue, at every listed variant of its hyperparameters.
+
+A loss is tested by having a card: nothing here names one.
+"""
+
+import pytest
+
+from contract import laws_gradients, laws_interface, laws_values
+from contract.law import LAWS, Law
+from contract.subject import Subject
+from lossary.catalogue import CATALOGUE
+
+assert laws_gradients, laws_values  # imported for the laws they enter
+
+SUBJECTS = [Subject(card, variant) for card in CATALOGUE for variant in card.variants]
+CASES = [
+    pytest.param(law, subject, id=f"{law.name}-{subject.id}")
+    for subject in SUBJECTS
+    for law in LAWS.values()
+    if law.concerns(subject)
+]
+
+
+@pytest.mark.parametrize(("law", "subject"), CASES)
+def test_law(law: Law, subject: Subject) -> None:
+    law.check(subject)
+
+
+def test_every_name_belongs_to_one_loss() -> None:
+    assert laws_interface.names_taken_twice() == []
