@@ -6,6 +6,7 @@ INSTALLED := $(VENV)/.installed
 # More arguments: make compare ARGS="digits --quick", make test ARGS="-k arcface"
 ARGS ?=
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help compare test check bench docs clean
