@@ -7,6 +7,7 @@ stale. Pictures are compared by the data they draw, not by their bytes, which de
 import argparse
 import hashlib
 import inspect
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -83,10 +84,15 @@ def description(function: Callable[..., object]) -> str:
 
 
 def construction(card: Card) -> str:
-    """The Module made with all of its arguments: those to give by name alone, the others at their defaults."""
+    """The Module made with all of its arguments: those to be given by name alone, the others at their defaults."""
     takes = inspect.signature(card.fn).parameters
-    given = (f"{n}={takes[n].default!r}" if n in takes else n for n in card.module.fields)
-    return f"{card.module.__name__}({', '.join(given)})"
+    defaults = {n: takes[n].default if n in takes else inspect.Parameter.empty for n in card.module.fields}
+    given = (n if v is inspect.Parameter.empty else f"{n}={written(v)}" for n, v in defaults.items())
+    return f"{card.module.__name__}(\n" + "".join(f"    {argument},\n" for argument in given) + ")"
+
+
+def written(value: object) -> str:
+    return json.dumps(value) if isinstance(value, str) else repr(value)
 
 
 def facts_of(card: Card) -> Iterator[tuple[str, str]]:
