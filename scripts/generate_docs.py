@@ -1,0 +1,165 @@
+"""Write what the docs say about each loss from its card: a page, a picture, and the tables of README and index.
+
+``python scripts/generate_docs.py`` writes; with ``--check`` it writes nothing and exits with 1 if anything is
+stale. Pictures are compared by the data they draw, not by their bytes, which depend on the fonts of a machine.
+"""
+
+import argparse
+import hashlib
+import inspect
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from docs_maths import markdown
+
+from lossary.cards import Card, Range
+from lossary.catalogue import CATALOGUE
+from lossary.lab import curves
+
+ROOT = Path(__file__).parent.parent
+PAGES = ROOT / "docs" / "losses"
+
+#: What people have -> the question in the docs' index, and the loss to begin with.
+KINDS = {
+    "values": ("Numbers to predict", "huber_loss"),
+    "binary": ("Yes or no, for one label or for many", "binary_cross_entropy_with_logits"),
+    "classes": ("One class of several", "cross_entropy"),
+    "identities": ("Identities, and new ones to recognise later", "arcface_loss"),
+    "pairs": ("Pairs that belong together or do not", "contrastive_loss"),
+    "triplets": ("Triplets: this is nearer to that than to the other", "triplet_margin_loss"),
+    "views": ("Two views of the same thing: augmentations, captions, translations", "info_nce_loss"),
+    "masks": ("Masks: a class for every pixel", "dice_loss"),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if anything is stale")
+    check = parser.parse_args().check
+    files = {PAGES / "index.md": losses_index()} | {PAGES / f"{card.name}.md": page(card) for card in CATALOGUE}
+    for path, folder in ((ROOT / "README.md", "docs/losses/"), (ROOT / "docs" / "index.md", "losses/")):
+        files[path] = with_table(path.read_text(), table(folder))
+    stale = [path for path, text in files.items() if not path.exists() or path.read_text() != text]
+    drawn = {PAGES / "img" / f"{card.name}.svg": card for card in CATALOGUE if curves.scenes(card)}
+    old = [path for path, card in drawn.items() if not path.exists() or fingerprint(card) not in path.read_text()]
+    orphans = [p for p in (*PAGES.glob("*.md"), *(PAGES / "img").glob("*")) if p not in files and p not in drawn]
+    for path in (*stale, *old, *orphans):
+        print("stale:" if check else "removed:" if path in orphans else "wrote:", path.relative_to(ROOT))
+    if check:
+        return 1 if stale or old or orphans else 0
+    for path in stale:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(files[path])
+    for path in old:
+        picture(drawn[path], path)
+    for path in orphans:
+        path.unlink()
+    return 0
+
+
+def page(card: Card) -> str:
+    """The page of one loss, Markdown with TeX."""
+    module = card.module
+    parts = [f"# {card.name}", markdown(description(card.fn))]
+    if curves.scenes(card):
+        parts.append(f"![Loss and gradient of {card.name}](img/{card.name}.svg)")
+    if card.when:
+        parts.append(f"**When to use it.** {card.when}")
+    if card.pitfalls:
+        parts.append("**Pitfalls**\n\n" + "\n".join(f"- {pitfall}" for pitfall in card.pitfalls))
+    facts = "\n".join(f"| {name} | {value} |" for name, value in facts_of(card))
+    parts.append(f"| | |\n| --- | --- |\n{facts}")
+    parts.append(f"::: {card.fn.__module__}.{card.name}")
+    parts.append(f"::: {module.__module__}.{module.__name__}")
+    parts.append(f"```python\n{construction(card)}\n```")
+    return "\n\n".join(parts) + "\n"
+
+
+def description(function: Callable[..., object]) -> str:
+    """The docstring before its sections: what the loss is, and its formula."""
+    return (inspect.getdoc(function) or "").partition("\nArgs:")[0].strip()
+
+
+def construction(card: Card) -> str:
+    """The Module made with all of its arguments: those to be given by name alone, the others at their defaults."""
+    takes = inspect.signature(card.fn).parameters
+    defaults = {n: takes[n].default if n in takes else inspect.Parameter.empty for n in card.module.fields}
+    given = (n if v is inspect.Parameter.empty else f"{n}={written(v)}" for n, v in defaults.items())
+    return f"{card.module.__name__}(\n" + "".join(f"    {argument},\n" for argument in given) + ")"
+
+
+def written(value: object) -> str:
+    return json.dumps(value) if isinstance(value, str) else repr(value)
+
+
+def facts_of(card: Card) -> Iterator[tuple[str, str]]:
+    yield "Data", KINDS[card.data][0]
+    yield 'An item of `reduction="none"`', card.item
+    yield "Paper", paper(card) + (f", equation {card.equation}" if card.equation else "")
+    yield "Defaults from", card.defaults
+    if card.search:
+        yield "The lab searches", "; ".join(f"{name}: {span(card.search[name])}" for name in card.search)
+    if card.aliases:
+        yield "Also called", ", ".join(f"`{alias}`" for alias in card.aliases)
+    if card.relatives:
+        known = {c.name: link(c, "") for c in CATALOGUE}
+        yield "Relatives", ", ".join(known.get(name, f"`{name}`") for name in card.relatives)
+
+
+def span(space: object) -> str:
+    if isinstance(space, Range):
+        return f"{space.low:g} to {space.high:g}" + (", log scale" if space.log else "")
+    return " or ".join(f"`{value}`" for value in getattr(space, "values", ()))
+
+
+def paper(card: Card) -> str:
+    return re.sub(r"arXiv:(\d{4}\.\d{4,5})", r"[arXiv:\1](https://arxiv.org/abs/\1)", card.paper)
+
+
+def link(card: Card, folder: str) -> str:
+    return f"[`{card.name}`]({folder}{card.name}.md)"
+
+
+def table(folder: str) -> str:
+    """All losses by the data they are for, the one to begin with first and starred."""
+    lines: list[str] = []
+    for kind, (question, first) in KINDS.items():
+        cards = sorted((c for c in CATALOGUE if c.data == kind), key=lambda c: c.name != first)
+        if cards:
+            lines += ["", f"**{question}**", "", "| loss | what it is | paper |", "| --- | --- | --- |"]
+        for card in cards:
+            star = "★ " if card.name == first else ""
+            lines.append(f"| {star}{link(card, folder)} | {card.title} | {paper(card)} |")
+    return "\n".join(lines)
+
+
+def losses_index() -> str:
+    return f"# Losses\n\nA star marks the loss to begin with.\n{table('')}\n"
+
+
+def with_table(text: str, new: str) -> str:
+    """``text`` with what stands between the two markers replaced."""
+    begin, end = "<!-- losses: begin, written by `make docs` -->", "<!-- losses: end -->"
+    before, _, rest = text.partition(begin)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise SystemExit(f"wanted the markers {begin} and {end}")
+    return f"{before}{begin}\n{new.strip()}\n\n{end}{after}"
+
+
+def fingerprint(card: Card) -> str:
+    return hashlib.sha256(curves.draw(card).to_json().encode()).hexdigest()
+
+
+def picture(card: Card, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    curves.save(card, path)
+    with path.open("a") as file:
+        file.write(f"<!-- {fingerprint(card)} -->\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""The pictures of a loss and its gradient."""
+
+import dataclasses
+import itertools
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lossary.cards import Card
+from lossary.catalogue import CATALOGUE, find
+from lossary.lab import curves
+
+cards = pytest.mark.parametrize("card", [c for c in CATALOGUE if curves.scenes(c)], ids=lambda card: card.name)
+
+
+def rows(card: Card) -> list[dict[str, Any]]:
+    return curves.draw(card).to_dict()["data"]["values"]
+
+
+@cards
+def test_every_curve_is_finite_and_moves(card: Card) -> None:
+    drawn = rows(card)
+    assert all(math.isfinite(row["loss"]) and math.isfinite(row["gradient"]) for row in drawn)
+    assert len({row["loss"] for row in drawn}) > 10
+    assert any(row["gradient"] for row in drawn)
+
+
+@cards
+def test_gradient_is_the_slope_of_the_loss(card: Card) -> None:
+    for setting in {row["setting"] for row in rows(card)}:
+        curve = [row for row in rows(card) if row["setting"] == setting]
+        unit = curves.scenes(card)[0].unit
+        area = sum(
+            (b["score"] - a["score"]) / unit * (a["gradient"] + b["gradient"]) / 2 for a, b in itertools.pairwise(curve)
+        )
+        rise = max(row["loss"] for row in curve) - min(row["loss"] for row in curve)
+        assert area == pytest.approx(curve[-1]["loss"] - curve[0]["loss"], abs=0.02 * rise + 1e-6)
+
+
+def test_cosface_is_flat_inside_its_margin_and_rises_beyond() -> None:
+    curve = {row["score"]: row["loss"] for row in rows(find("cosface_loss")) if row["setting"] == "defaults"}
+    assert curve[0.0] < 1e-10
+    # At 90 degrees every class scores alike: the loss is softplus(log 2 + scale * margin).
+    assert curve[90.0] == pytest.approx(64 * 0.35 + math.log(2), rel=1e-3)
+
+
+@pytest.mark.parametrize(("suffix", "start"), [(".png", b"\x89PNG"), (".svg", b"<svg")])
+def test_save(tmp_path: Path, suffix: str, start: bytes) -> None:
+    curves.save(find("cosface_loss"), tmp_path / f"curve{suffix}")
+    assert (tmp_path / f"curve{suffix}").read_bytes().startswith(start)
+
+
+def test_a_loss_without_a_curve_says_so() -> None:
+    def odd_loss(first: object, second: object, third: object) -> None: ...
+
+    card = dataclasses.replace(find("cosface_loss"), fn=odd_loss)
+    with pytest.raises(LookupError, match="odd_loss has no curve"):
+        curves.draw(card)

@@ -1,0 +1,98 @@
+"""What a newcomer meets first: the README's code, the public names, the commands, and what an import costs."""
+
+import importlib
+import importlib.metadata
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import lossary
+from lossary.cards import Card
+from lossary.catalogue import CATALOGUE
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+FAMILIES = tuple(dict.fromkeys(card.fn.__module__ for card in CATALOGUE))
+
+cards = pytest.mark.parametrize("card", CATALOGUE, ids=lambda card: card.name)
+families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.rpartition(".")[2])
+
+
+def run(code: str, *arguments: str, importtime: bool = False) -> subprocess.CompletedProcess[str]:
+    options = ["-X", "importtime"] if importtime else []
+    command = [sys.executable, *options, "-c", code, *arguments]
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+
+
+def test_readme_code_runs() -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), flags=re.M | re.S)
+    assert blocks
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), names)
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_commands_in_the_docs_exist(page: str) -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.M))
+    named = set(re.findall(r"make ([a-z]+)", "".join(re.findall(r"`[^`]+`", (ROOT / page).read_text()))))
+    assert named
+    assert named <= targets
+
+
+@families
+def test_public_names_are_importable_and_documented(family: str) -> None:
+    module = importlib.import_module(family)
+    for name in module.__all__:
+        assert getattr(lossary, name) is getattr(module, name)
+        assert name in dir(lossary)
+        assert (getattr(lossary, name).__doc__ or "").strip(), f"{name} has no docstring"
+
+
+@families
+def test_names_of_cards_are_public(family: str) -> None:
+    module = importlib.import_module(family)
+    named = {n for card in module.CARDS for n in (card.name, card.module.__name__)}
+    assert named <= set(module.__all__)
+
+
+@cards
+def test_relatives_are_losses(card: Card) -> None:
+    assert set(card.relatives) <= {other.name for other in CATALOGUE} - {card.name}
+
+
+def test_changelog_knows_the_version() -> None:
+    assert f"## [{lossary.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_help_does_not_import_torch() -> None:
+    done = run("from lossary.cli import main; main()", "--help", importtime=True)
+    assert done.returncode == 0, done.stderr[-500:]
+    assert "compare" in done.stdout
+    imported = set(re.findall(r"\| +(\S+)$", done.stderr, flags=re.M))
+    assert "lossary.cli" in imported
+    assert not imported & {"torch", "altair", "optuna", "sklearn", "scipy", "numpy"}
+
+
+def test_library_needs_torch_alone() -> None:
+    assert [re.split("[<>=]", wanted)[0] for wanted in PROJECT["dependencies"]] == ["torch"]
+    lab = {re.split(r"[\[<>=]", wanted)[0].lower() for wanted in PROJECT["optional-dependencies"]["lab"]}
+    found = importlib.metadata.packages_distributions().items()
+    blocked = sorted(module for module, owners in found if lab & {owner.lower() for owner in owners})
+    assert {"altair", "sklearn", "numpy"} <= set(blocked)
+    code = f"""
+import sys, warnings
+warnings.simplefilter("ignore")  # torch itself remarks that there is no numpy
+sys.modules.update(dict.fromkeys({blocked!r}))  # importing any of these raises ImportError
+import torch, lossary
+for name in dir(lossary):
+    getattr(lossary, name)
+head = lossary.CosFaceLoss(num_classes=3, embedding_size=4)
+head(torch.ones(2, 4), torch.tensor([0, 2])).backward()
+"""
+    done = run(code)
+    assert done.returncode == 0, done.stderr[-500:]
