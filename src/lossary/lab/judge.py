@@ -1,4 +1,4 @@
-"""Judge: which losses differ, and how sure that is. Seeds and test units both vary, and the verdict allows for both."""
+"""Judge: which losses differ, and how sure that is, given that seeds and test units both vary."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -32,7 +32,9 @@ class Comparison:
     p_adjusted: float
     claim: Literal["a", "b", "none"]
     sentence: str
-    more_seeds: int | None  # seeds to add before a claim could be expected; None: claimed, or seeds alone will not do
+    more_seeds: (
+        int | None
+    )  # seeds to add before a claim could be expected; None: claimed, or seeds alone will not do
 
 
 @dataclass(frozen=True)
