@@ -115,7 +115,8 @@ def class_loss(
     with label c. That is what cross-entropy, focal and poly losses are defined to be there.
 
     Args:
-        formula: See :func:`row_loss`. An entry of ``per_class`` reaches it as that of the row's label.
+        formula: See :func:`row_loss`; of differences of scores alone, as a softmax is. An entry
+            of ``per_class`` reaches it as that of the row's label.
         p: From :func:`problem`.
         scalars: Numbers for the formula.
         per_class: (C,) each, or None for ones.
@@ -128,10 +129,9 @@ def class_loss(
     ours = tuple(torch.as_tensor(s, dtype=dtype, device=x.device) for s in scalars)
     tables = tuple(torch.ones((), dtype=dtype, device=x.device) if t is None else t.to(dtype) for t in per_class)
     if p.soft is not None:
-        scores, soft = accumulate(x), p.soft.to(dtype)
-        losses = formula(every_class(scores), *ours, *tables)
-        # A class without any share may be impossible (a logit of -inf): its infinite loss does not count.
-        losses = torch.where(losses.isinf() & (soft == 0), torch.zeros_like(losses), losses)
+        soft = p.soft.to(dtype)
+        # An impossible class, with a logit of -inf, stays finite: without any share it then adds 0.
+        losses = formula(every_class(_shifted(x).clamp_min(ABSENT)), *ours, *tables)
         losses = losses * soft if class_weight is None else losses * soft * class_weight.to(dtype)
         return reduce(losses.sum(-1), weight=p.sample_weight, mask=p.counted, reduction=reduction)
     assert p.labels is not None
@@ -141,9 +141,15 @@ def class_loss(
     weight = p.weight(class_weight)
     # The mask as weights: an item that does not count has finite scores here, or none at all.
     weight = p.counted.to(dtype) if weight is None else torch.where(p.counted, weight.to(dtype), 0)
-    source = p.input if isinstance(p.input, Bilinear) else Dense(p.input.reshape(-1, p.classes))
+    source = p.input if isinstance(p.input, Bilinear) else Dense(_shifted(p.input).reshape(-1, p.classes))
     loss = row_loss(formula, source, Targets(labels), *ours, *rows, weight=weight.flatten(), reduction=reduction)
     return loss.reshape(p.shape) if reduction == "none" else loss
+
+
+def _shifted(scores: Tensor) -> Tensor:
+    """Scores less their row's largest: the differences that matter, unrounded by a large common part."""
+    scores = accumulate(scores)
+    return scores if scores.shape[-1] == 0 else scores - scores.detach().amax(-1, keepdim=True)
 
 
 def every_class(scores: Tensor) -> Rows:

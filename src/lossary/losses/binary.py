@@ -94,8 +94,9 @@ def binary_cross_entropy_with_logits(
     """
 
     def bce(x: Tensor, y: Tensor) -> Tensor:
-        positive = None if pos_weight is None else torch.as_tensor(pos_weight, dtype=x.dtype, device=x.device)
-        return F.binary_cross_entropy_with_logits(x, y, pos_weight=positive, reduction="none")
+        if pos_weight is None:
+            return F.binary_cross_entropy_with_logits(x, y, reduction="none")
+        return pos_weight * y * softplus(-x) + (1 - y) * softplus(x)  # torch's does not let pos_weight learn
 
     loss = _binary(bce, input, target, weight, sample_weight=sample_weight, mask=mask, reduction=reduction)
     return like_torch(loss, input, target)
@@ -285,7 +286,10 @@ def _entropy_and_miss(z: Tensor, y: Tensor, hard: bool) -> tuple[Tensor, Tensor]
         signed = torch.where(y > 0.5, z, -z)  # above 0 where right
         return softplus(-signed), F.logsigmoid(-signed)
     yes, no = (torch.where(t > 0, torch.log(torch.where(t > 0, t, 1.0)), ABSENT) for t in (y, 1 - y))
-    miss = torch.logaddexp(yes + F.logsigmoid(-z), no + F.logsigmoid(z))
+    right, wrong = yes + F.logsigmoid(-z), no + F.logsigmoid(z)
+    larger, other = torch.where(y > 0.5, right, wrong), torch.where(y > 0.5, wrong, right)
+    # Not logaddexp: its second derivative is NaN where a share is 0. The share of `larger` is at least 1/2.
+    miss = larger + softplus(other - larger)
     return y * softplus(-z) + (1 - y) * softplus(z), miss
 
 

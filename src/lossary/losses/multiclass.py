@@ -108,9 +108,8 @@ def _log_likelihood(logp: Tensor, p: Problem, weight: Tensor | None, smoothing: 
         weight = weight.to(logp.dtype)
     if p.soft is not None:
         soft = p.soft.to(logp.dtype)
-        soft = (1 - smoothing) * soft + smoothing / p.classes
-        # An impossible class without any share: 0 * -inf.
-        losses = -soft * torch.where((logp == -torch.inf) & (soft == 0), torch.zeros_like(logp), logp)
+        logp = _skip(logp, (logp == -torch.inf) & (soft == 0))
+        losses = -((1 - smoothing) * soft + smoothing / p.classes) * logp
         losses = (losses if weight is None else losses * weight).sum(-1)
         return _finish(losses, torch.ones_like(losses), p, reduction)
     assert p.labels is not None
@@ -120,9 +119,15 @@ def _log_likelihood(logp: Tensor, p: Problem, weight: Tensor | None, smoothing: 
     share = torch.ones_like(losses) if weight is None else weight[p.labels]
     losses = losses * share
     if smoothing > 0:
+        logp = _skip(logp, logp == -torch.inf)
         spread = -(logp if weight is None else logp * weight).sum(-1)
         losses = (1 - smoothing) * losses + smoothing / p.classes * spread
     return _finish(losses, share, p, reduction)
+
+
+def _skip(logp: Tensor, impossible: Tensor) -> Tensor:
+    """Log-probabilities with 0 for classes that are impossible by a logit of -inf: 0 * -inf is NaN."""
+    return torch.where(impossible, torch.zeros_like(logp), logp)
 
 
 def _finish(losses: Tensor, share: Tensor, p: Problem, reduction: str) -> Tensor:
@@ -294,7 +299,7 @@ def focal_loss(
     Example:
         >>> import torch
         >>> focal_loss(torch.tensor([[4.0, 0.0, 0.0]]), torch.tensor([0]))
-        tensor(4.5126e-05)
+        tensor(4.4923e-05)
 
     Source:
         Lin et al., Focal Loss, arXiv:1708.02002, eq. 5, for a softmax; gamma = 2 is the paper's best. Versions
