@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from lossary import functional as functional
     from lossary.losses.angular import *
     from lossary.losses.binary import *
+    from lossary.losses.hinge import *
     from lossary.losses.multiclass import *
     from lossary.losses.regression import *
 

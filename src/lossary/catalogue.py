@@ -3,12 +3,13 @@
 import difflib
 
 from lossary.cards import Card
-from lossary.losses import angular, binary, multiclass, regression
+from lossary.losses import angular, binary, hinge, multiclass, regression
 
 CATALOGUE: tuple[Card, ...] = (
     *regression.CARDS,
     *binary.CARDS,
     *multiclass.CARDS,
+    *hinge.CARDS,
     *angular.CARDS,
 )
 
