@@ -64,7 +64,7 @@ def _lead(name: str, tensor: Tensor | None, shape: torch.Size) -> Tensor | None:
         return None
     if tensor.dim() > len(shape) or any(a not in (1, b) for a, b in zip(tensor.shape, shape, strict=False)):
         raise ValueError(f"{name}: wanted shape {tuple(shape)} or its leading dimensions; got {tuple(tensor.shape)}")
-    return tensor.reshape(*tensor.shape, *[1] * (len(shape) - tensor.dim()))
+    return tensor.reshape(tensor.shape + (1,) * (len(shape) - tensor.dim()))
 
 
 def count(loss: Tensor, weight: Tensor | None, mask: Tensor | None) -> Tensor | int:
