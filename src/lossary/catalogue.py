@@ -3,13 +3,16 @@
 import difflib
 
 from lossary.cards import Card
-from lossary.losses import angular, binary, multiclass, regression
+from lossary.losses import angular, binary, contrastive, multiclass, overlap, regression, triplet
 
 CATALOGUE: tuple[Card, ...] = (
     *regression.CARDS,
     *binary.CARDS,
     *multiclass.CARDS,
     *angular.CARDS,
+    *contrastive.CARDS,
+    *triplet.CARDS,
+    *overlap.CARDS,
 )
 
 
