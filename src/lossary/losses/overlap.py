@@ -196,7 +196,7 @@ def sigmoid_dice_loss(
         >>> import torch
         >>> logits = torch.tensor([[[9.0, -9.0, 9.0, -9.0]]])
         >>> sigmoid_dice_loss(logits, torch.tensor([[[1, 0, 0, 0]]]), smooth=0.0)
-        tensor(0.3333)
+        tensor(0.3334)
 
     Source:
         As :func:`dice_loss`. An input (N, L) is N samples of L channels of one position each: one region of L positions
