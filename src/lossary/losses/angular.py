@@ -316,7 +316,7 @@ CARDS = (
         at_call=frozenset({"sample_weight"}),
         when="Many identities, as the plain baseline of every margin; hardly anything to tune.",
         pitfalls=("Cosines without a scale lie within [-1, 1]: the loss then cannot fall below about log(C) - 1.",),
-        relatives=("cosface_loss", "arcface_loss"),
+        relatives=("cosface_loss", "arcface_loss", "cross_entropy"),
         aliases=("normface_loss", "NormFaceLoss"),
     ),
     Card(
