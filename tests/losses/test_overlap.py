@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lossary.losses.overlap import dice_loss, sigmoid_dice_loss
+from lossary.losses.overlap import dice_loss, jaccard_loss, sigmoid_dice_loss, sigmoid_tversky_loss, tversky_loss
 
 
 def batch() -> tuple[Tensor, Tensor]:
@@ -83,3 +83,28 @@ def test_sums_over_a_million_positions_keep_their_digits_in_float32() -> None:
     torch.testing.assert_close(
         dice_loss(logits, target).double(), dice_loss(logits.double(), target), rtol=1e-6, atol=1e-7
     )
+
+
+def test_tversky_at_one_half_is_dice_and_at_one_is_jaccard() -> None:
+    logits, target = batch()
+    options = {"smooth": 0.0, "reduction": "none"}
+    torch.testing.assert_close(
+        tversky_loss(logits, target, alpha=0.5, beta=0.5, **options), dice_loss(logits, target, **options)
+    )
+    torch.testing.assert_close(
+        tversky_loss(logits, target, alpha=1.0, beta=1.0, **options), jaccard_loss(logits, target, **options)
+    )
+
+
+def test_alpha_weighs_false_positives() -> None:
+    logits = torch.tensor([[[20.0, 20.0, -20.0]]])  # predicted: the first two
+    target = torch.tensor([[[1, 0, 0]]])
+    assert sigmoid_tversky_loss(logits, target, alpha=0.9, beta=0.1, smooth=0.0).item() == pytest.approx(1 - 1 / 1.9)
+    assert sigmoid_tversky_loss(logits, target, alpha=0.1, beta=0.9, smooth=0.0).item() == pytest.approx(1 - 1 / 1.1)
+
+
+def test_jaccard_from_dice() -> None:
+    logits, target = batch()
+    dice = 1 - dice_loss(logits, target, smooth=0.0, reduction="none")
+    jaccard = 1 - jaccard_loss(logits, target, smooth=0.0, reduction="none")
+    torch.testing.assert_close(jaccard, dice / (2 - dice))
