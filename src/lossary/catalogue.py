@@ -3,7 +3,7 @@
 import difflib
 
 from lossary.cards import Card
-from lossary.losses import angular, binary, hinge, multiclass, regression
+from lossary.losses import angular, binary, contrastive, hinge, multiclass, overlap, regression, triplet
 
 CATALOGUE: tuple[Card, ...] = (
     *regression.CARDS,
@@ -11,6 +11,9 @@ CATALOGUE: tuple[Card, ...] = (
     *multiclass.CARDS,
     *hinge.CARDS,
     *angular.CARDS,
+    *contrastive.CARDS,
+    *triplet.CARDS,
+    *overlap.CARDS,
 )
 
 

@@ -18,11 +18,8 @@ NOT_YET: frozenset[str] = frozenset(
     {
         "a_softmax",
         "act_sigmoid",
-        "arcface",
         "binary_svm_objective",
         "center_loss",
-        "contrastive",
-        "dice",
         "elastic_net",
         "ge2e_contrast",
         "ge2e_softmax",
@@ -34,14 +31,10 @@ NOT_YET: frozenset[str] = frozenset(
         "margin_ranking",
         "mnr",
         "n_pair",
-        "normface",
-        "nt_xent",
         "softmax",
         "std_normalization",
-        "supcon",
         "triplet",
         "triplet_batch_all",
-        "triplet_batch_hard",
         "tversky",
     }
 )

@@ -1,12 +1,14 @@
 """Class heads on the sphere: cosines between an embedding and its class's direction, with margins."""
 
+import math
 from collections.abc import Mapping
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import torch
 from torch import Generator, Tensor, dtype
 
-from lossary._check import check_dim, check_float, check_labels, check_number, check_same_shape
+from lossary._check import check_choice, check_dim, check_float, check_labels, check_number, check_same_shape
 from lossary._loss import HeadLoss
 from lossary._reduce import Reduction
 from lossary.cards import Call, Card, Range
@@ -15,7 +17,17 @@ from lossary.draws import normal
 from lossary.kernels.rows import Bilinear, Formula, Rows, Targets, row_loss
 from lossary.kernels.stable import accumulate, softplus, unit
 
-__all__ = ["CosFaceLoss", "cosface_loss"]
+__all__ = [
+    "ArcFaceLoss",
+    "CosFaceLoss",
+    "NormalizedSoftmaxLoss",
+    "arcface_loss",
+    "cosface_loss",
+    "normalized_softmax_loss",
+]
+
+#: What ArcFace does where theta + m leaves [0, pi].
+BeyondPi = Literal["linear", "plain", "easy"]
 
 
 def _cosine_head(
@@ -24,11 +36,12 @@ def _cosine_head(
     weight: Tensor,
     labels: Tensor,
     scale: float | Tensor,
-    margin: float | Tensor,
+    *margins: float | Tensor,
+    normalize: bool = True,
     sample_weight: Tensor | None,
     reduction: str,
 ) -> Tensor:
-    """``formula(rows, scale, margin)`` over scores ``scale * cos``."""
+    """``formula(rows, scale, *margins)`` over scores ``scale * cos`` (``scale * |x| * cos`` without ``normalize``)."""
     check_dim("embeddings", embeddings, 2, "(N, D)")
     check_dim("weight", weight, 2, "(C, D)")
     check_float("embeddings", embeddings)
@@ -36,13 +49,81 @@ def _cosine_head(
         raise ValueError(f"weight: wanted (C, {embeddings.shape[1]}) beside embeddings; got {tuple(weight.shape)}")
     check_labels("labels", labels, embeddings.shape[0], classes=weight.shape[0])
     check_number("scale", scale, low=0, open_low=True)
-    check_number("margin", margin)
     if sample_weight is not None:
         check_same_shape("sample_weight", sample_weight, "labels", labels)
-    x = unit(accumulate(embeddings))
-    scale, margin = (torch.as_tensor(v, dtype=x.dtype, device=x.device) for v in (scale, margin))
+    x = accumulate(embeddings)
+    x = unit(x) if normalize else x
+    scale, *rest = (torch.as_tensor(v, dtype=x.dtype, device=x.device) for v in (scale, *margins))
     source = Bilinear(x * scale, weight, unit=True)
-    return row_loss(formula, source, Targets(labels), scale, margin, weight=sample_weight, reduction=reduction)
+    return row_loss(formula, source, Targets(labels), scale, *rest, weight=sample_weight, reduction=reduction)
+
+
+def _normalized_softmax(rows: Rows, scale: Tensor) -> Tensor:
+    return softplus(rows.rest - rows.target)
+
+
+def normalized_softmax_loss(
+    embeddings: Tensor,
+    weight: Tensor,
+    labels: Tensor,
+    *,
+    scale: float | Tensor = 20.0,
+    normalize_embeddings: bool = True,
+    sample_weight: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Softmax over scaled cosines between an embedding and the directions of the classes (NormFace).
+
+    .. math:: -\log \frac{e^{s\cos\theta_y}}{\sum_j e^{s\cos\theta_j}}
+
+    Args:
+        embeddings: (N, D), any length; normalised here.
+        weight: (C, D), one direction a class; normalised here.
+        labels: (N,) class indices of any integer dtype.
+        scale: s, the radius of the sphere (an inverse temperature); a Parameter learns.
+        normalize_embeddings: False keeps the embeddings' lengths, so that the logits are ``scale * |x| cos``: the
+            modified softmax of the SphereFace paper, which has ``scale=1``.
+        sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
+        reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
+
+    Returns:
+        A scalar, or (N,).
+
+    Raises:
+        ValueError: Wrong shapes, ``scale`` not above 0 or not finite.
+        TypeError: Labels that are no integers.
+        IndexError: A label outside of [0, C).
+
+    Example:
+        >>> import torch
+        >>> x, w = torch.eye(2), torch.eye(2)
+        >>> normalized_softmax_loss(x, w, torch.tensor([0, 1]), scale=1.0)
+        tensor(0.3133)
+
+    Source:
+        Wang et al., NormFace, arXiv:1704.06369, section 3.3; modified softmax: arXiv:1704.08063, eq. 4. The
+        default scale is the inverse of the temperature 0.05 of Zhai and Wu, arXiv:1811.12649. Lecture notes often
+        leave out the scale: with s = 1 the loss cannot fall below about log(C) - 1.
+    """
+    return _cosine_head(
+        _normalized_softmax,
+        embeddings,
+        weight,
+        labels,
+        scale,
+        normalize=normalize_embeddings,
+        sample_weight=sample_weight,
+        reduction=reduction,
+    )
+
+
+class NormalizedSoftmaxLoss(HeadLoss):
+    """:func:`normalized_softmax_loss` with its own class directions."""
+
+    fn = staticmethod(normalized_softmax_loss)
+    scale: float | Tensor = 20.0
+    normalize_embeddings: bool = True
+    reduction: Reduction = "mean"
 
 
 def _cosface(rows: Rows, scale: Tensor, margin: Tensor) -> Tensor:
@@ -93,7 +174,10 @@ def cosface_loss(
         Wang et al., CosFace, arXiv:1801.09414, eq. 4 (and AM-Softmax, arXiv:1801.05599); m = 0.35 and s = 64 are
         the paper's for face recognition. Small problems want a smaller scale.
     """
-    return _cosine_head(_cosface, embeddings, weight, labels, scale, margin, sample_weight, reduction)
+    check_number("margin", margin)
+    return _cosine_head(
+        _cosface, embeddings, weight, labels, scale, margin, sample_weight=sample_weight, reduction=reduction
+    )
 
 
 class CosFaceLoss(HeadLoss):
@@ -102,6 +186,93 @@ class CosFaceLoss(HeadLoss):
     fn = staticmethod(cosface_loss)
     margin: float | Tensor = 0.35
     scale: float | Tensor = 64.0
+    reduction: Reduction = "mean"
+
+
+def _arcface(rows: Rows, scale: Tensor, margin: Tensor, *, beyond_pi: BeyondPi, straight_through: bool) -> Tensor:
+    cos = rows.target / scale
+    # cos itself has no gradient through the angle where it is exactly +-1 (or past it by rounding).
+    inside = cos.abs() < 1
+    between = torch.where(inside, cos, torch.zeros_like(cos))
+    sin = torch.where(inside, ((1 - between) * (1 + between)).sqrt(), torch.zeros_like(cos))
+    ends = cos.detach().clamp(-1, 1)
+    target = torch.where(inside, cos, ends) * margin.cos() - sin * margin.sin()
+    if beyond_pi == "linear":
+        target = torch.where(cos > -margin.cos(), target, cos - margin * margin.sin())
+    elif beyond_pi == "easy":
+        target = torch.where(cos > 0, target, cos)
+    if straight_through:
+        target = cos + (target - cos).detach()
+    return softplus(rows.rest - scale * target)
+
+
+def arcface_loss(
+    embeddings: Tensor,
+    weight: Tensor,
+    labels: Tensor,
+    *,
+    margin: float | Tensor = 0.5,
+    scale: float | Tensor = 64.0,
+    beyond_pi: BeyondPi = "linear",
+    gradient: Literal["exact", "straight_through"] = "exact",
+    sample_weight: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Softmax over cosines where the true class must win by a margin in the angle.
+
+    .. math:: -\log \frac{e^{s\cos(\theta_y + m)}}{e^{s\cos(\theta_y + m)} + \sum_{j \ne y} e^{s\cos\theta_j}}
+
+    Args:
+        embeddings: (N, D), any length; normalised here.
+        weight: (C, D), one direction a class; normalised here.
+        labels: (N,) class indices of any integer dtype.
+        margin: m in radians, in [0, pi]; a tensor is not checked.
+        scale: s, the radius of the sphere (an inverse temperature).
+        beyond_pi: The target's score where ``theta + m > pi``, where ``cos(theta + m)`` would rise again:
+            ``"linear"`` continues with ``cos(theta) - m sin(m)`` (the authors' code), ``"plain"`` keeps the paper's
+            equation, ``"easy"`` applies the margin only where ``cos(theta) > 0``.
+        gradient: ``"exact"``, or ``"straight_through"``: the derivative of the target's score in ``cos(theta)`` is
+            taken as 1, as code does that writes the margin into the logits under ``no_grad``; the true one is
+            ``sin(theta + m) / sin(theta)``.
+        sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
+        reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
+
+    Returns:
+        A scalar, or (N,). At ``cos(theta) = +-1`` exactly the angle has no derivative, and the target's is 0.
+
+    Raises:
+        ValueError: Wrong shapes, ``scale`` not above 0, ``margin`` outside of [0, pi], an unknown option.
+        TypeError: Labels that are no integers.
+        IndexError: A label outside of [0, C).
+
+    Example:
+        >>> import torch
+        >>> x, w = torch.eye(2), torch.eye(2)
+        >>> arcface_loss(x, w, torch.tensor([0, 1]), margin=0.5, scale=8.0)
+        tensor(0.0009)
+
+    Source:
+        Deng et al., ArcFace, arXiv:1801.07698, eq. 3; m = 0.5 and s = 64 are the paper's for face recognition. Some
+        lecture notes ask for m >= 1, which belongs to SphereFace: here m is an angle, and 1 is 57 degrees; some
+        libraries take it in degrees.
+    """
+    check_number("margin", margin, low=0, high=math.pi)
+    check_choice("beyond_pi", beyond_pi, ("linear", "plain", "easy"))
+    check_choice("gradient", gradient, ("exact", "straight_through"))
+    formula = partial(_arcface, beyond_pi=beyond_pi, straight_through=gradient == "straight_through")
+    return _cosine_head(
+        formula, embeddings, weight, labels, scale, margin, sample_weight=sample_weight, reduction=reduction
+    )
+
+
+class ArcFaceLoss(HeadLoss):
+    """:func:`arcface_loss` with its own class directions."""
+
+    fn = staticmethod(arcface_loss)
+    margin: float | Tensor = 0.5
+    scale: float | Tensor = 64.0
+    beyond_pi: BeyondPi = "linear"
+    gradient: Literal["exact", "straight_through"] = "exact"
     reduction: Reduction = "mean"
 
 
@@ -122,10 +293,32 @@ def _edges_head(dt: dtype) -> tuple[Call, ...]:
 
 
 def _golden_head(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call:
-    return Call((inputs["features"], inputs["weight"], inputs["labels"]), dict(params))
+    renamed = {"beyond_pi" if name == "theta_plus_m" else name: value for name, value in params.items()}
+    return Call((inputs["features"], inputs["weight"], inputs["labels"]), renamed)
 
 
 CARDS = (
+    Card(
+        fn=normalized_softmax_loss,
+        module=NormalizedSoftmaxLoss,
+        formula=r"-\log \frac{e^{s\cos\theta_y}}{\sum_j e^{s\cos\theta_j}}",
+        data="identities",
+        kernel="rows",
+        item="row",
+        paper="arXiv:1704.06369",
+        equation="",
+        defaults="scale: the inverse of the temperature 0.05 of arXiv:1811.12649",
+        draw=_draw_head,
+        edges=_edges_head,
+        variants=({}, {"scale": 1.0}, {"scale": 1.0, "normalize_embeddings": False}),
+        golden={"normface": _golden_head},
+        search={"scale": Range(5.0, 64.0, log=True)},
+        at_call=frozenset({"sample_weight"}),
+        when="Many identities, as the plain baseline of every margin; hardly anything to tune.",
+        pitfalls=("Cosines without a scale lie within [-1, 1]: the loss then cannot fall below about log(C) - 1.",),
+        relatives=("cosface_loss", "arcface_loss", "cross_entropy"),
+        aliases=("normface_loss", "NormFaceLoss"),
+    ),
     Card(
         fn=cosface_loss,
         module=CosFaceLoss,
@@ -149,5 +342,37 @@ CARDS = (
         ),
         relatives=("arcface_loss", "normalized_softmax_loss"),
         aliases=("am_softmax_loss", "AMSoftmaxLoss"),
+    ),
+    Card(
+        fn=arcface_loss,
+        module=ArcFaceLoss,
+        formula=r"-\log \frac{e^{s\cos(\theta_y + m)}}{e^{s\cos(\theta_y + m)} + \sum_{j \ne y} e^{s\cos\theta_j}}",
+        data="identities",
+        kernel="rows",
+        item="row",
+        paper="arXiv:1801.07698",
+        equation="3",
+        defaults="the paper, face recognition",
+        draw=_draw_head,
+        edges=_edges_head,
+        variants=(
+            {},
+            {"margin": 0.3, "scale": 8.0, "beyond_pi": "plain"},
+            {"margin": 1.25, "scale": 4.0},
+            {"margin": 0.5, "scale": 8.0, "beyond_pi": "easy"},
+            {"margin": 0.0, "scale": 1.0},
+        ),
+        golden={"arcface": _golden_head},
+        search={"margin": Range(0.05, 0.7), "scale": Range(8.0, 64.0, log=True)},
+        at_call=frozenset({"sample_weight"}),
+        when="Many identities and closed training classes; a margin that is the same angle everywhere on the sphere.",
+        pitfalls=(
+            "The margin is in radians; other libraries take degrees.",
+            "Code that writes the margin into the logits under no_grad has another gradient: `straight_through`.",
+            "sqrt(1 - cos^2) without care gives NaN gradients at cosine 1.",
+            "The default scale of 64 suits thousands of classes; start at 16 to 30 for small problems.",
+        ),
+        relatives=("cosface_loss", "normalized_softmax_loss"),
+        aliases=("aam_softmax_loss", "AAMSoftmaxLoss"),
     ),
 )

@@ -1,0 +1,86 @@
+"""Euclidean distances: exact for near-identical points, with gradient 0 at distance 0.
+
+``|x|^2 + |y|^2 - 2<x, y>`` is fast and cancels: for points nearer than their norms' rounding it is noise, and so is its
+gradient. Small cases take the differences themselves; large ones take the products and then redo, from the
+differences, the pairs that cancelled.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lossary.kernels.stable import accumulate
+
+#: Up to this many differences (N * M * D) are simply written out.
+WRITTEN_OUT = 2**21
+#: A squared distance below this share of the squared norms has lost too many digits: it is taken from the difference.
+CANCELLED = 1e-2
+#: Differences held at once when cancelled pairs are redone.
+BLOCK = 2**21
+
+
+def root(squares: Tensor) -> Tensor:
+    """The square root, with gradient 0 at 0."""
+    positive = squares > 0
+    return torch.where(positive, squares, torch.ones_like(squares)).sqrt() * positive
+
+
+def paired(x: Tensor, y: Tensor, *, squared: bool = False) -> Tensor:
+    """Distances of the rows of ``x`` to the same rows of ``y``: (..., D), (..., D) -> (...)."""
+    squares = (accumulate(x) - accumulate(y)).square().sum(-1)
+    return squares if squared else root(squares)
+
+
+def pairwise(x: Tensor, y: Tensor, *, squared: bool = False) -> Tensor:
+    """Distances of every row of ``x`` to every row of ``y``: (N, D), (M, D) -> (N, M)."""
+    with torch.autocast(x.device.type, enabled=False):
+        x, y = accumulate(x), accumulate(y)
+        # A compiler fuses the differences into the sum; the redone pairs are a data-dependent number.
+        if torch.compiler.is_compiling() or x.shape[0] * y.shape[0] * x.shape[1] <= WRITTEN_OUT:
+            squares = (x[:, None] - y).square().sum(-1)
+        else:
+            squares = _Products.apply(x, y)[0]
+    return squares if squared else root(squares)
+
+
+class _Products(torch.autograd.Function):
+    """Squared distances by products, cancelled pairs by differences; also returns the indices of those pairs."""
+
+    @staticmethod
+    def forward(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        # A common offset is no distance; without it far fewer pairs cancel.
+        centre = y.mean(0)
+        x, y = x - centre, y - centre
+        norms = x.square().sum(1)[:, None] + y.square().sum(1)
+        squares = torch.addmm(norms, x, y.T, alpha=-2)
+        i, j = (squares < CANCELLED * norms).nonzero(as_tuple=True)
+        for block in _blocks(i, x.shape[1]):
+            squares[i[block], j[block]] = (x[i[block]] - y[j[block]]).square().sum(1)
+        return squares, i, j
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor, Tensor]) -> None:
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.save_for_backward(*inputs, *output[1:])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
+        # Out of place and differentiable itself, for second derivatives.
+        x, y, i, j = ctx.saved_tensors
+        centre = y.detach().mean(0)
+        x, y = x - centre, y - centre
+        g = 2 * grads[0]
+        whole = g.index_put((i, j), g.new_zeros(()))
+        gx = whole.sum(1)[:, None] * x - whole @ y
+        gy = whole.sum(0)[:, None] * y - whole.T @ x
+        for block in _blocks(i, x.shape[1]):
+            k, l = i[block], j[block]
+            pull = g[k, l][:, None] * (x[k] - y[l])
+            gx, gy = gx.index_add(0, k, pull), gy.index_add(0, l, pull, alpha=-1)
+        return gx, gy
+
+
+def _blocks(index: Tensor, width: int) -> list[slice]:
+    step = max(1, BLOCK // width)
+    return [slice(start, start + step) for start in range(0, index.shape[0], step)]

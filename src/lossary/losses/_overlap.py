@@ -1,0 +1,176 @@
+"""What the overlap losses share: checked sums, one minus a smoothed fraction, the data of their cards."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Generator, Tensor, dtype
+
+from lossary._check import check_choice, check_float, check_number, check_range, check_same_shape, check_shape
+from lossary._loss import Loss
+from lossary._reduce import reduce
+from lossary.cards import Call, Card, Choice
+from lossary.draws import normal
+from lossary.kernels.overlap import Sums, sigmoid_sums, softmax_sums
+
+#: Over what a score is taken: each sample's class, or each class of the whole batch.
+Aggregate = Literal["per_sample", "batch"]
+#: What becomes of classes without a true position: they count, or are left out of the mean.
+Absent = Literal["include", "skip"]
+
+
+def softmax_regions(
+    input: Tensor, target: Tensor, ignore_index: int | None, aggregate: Aggregate, *, squared: bool = False
+) -> Sums:
+    """Sums of the softmax over dim 1 of ``input`` (N, C, ...) beside class indices ``target`` (N, ...)."""
+    check_float("input", input)
+    if input.dim() < 2 or input.shape[1] < 2:
+        raise ValueError(
+            "input: wanted (N, C, ...) with at least two classes (a softmax over one is always 1; "
+            f"one region wants the sigmoid form); got shape {tuple(input.shape)}"
+        )
+    if target.dtype.is_floating_point or target.dtype == torch.bool:
+        raise TypeError(f"target: wanted integer class indices; got {target.dtype}")
+    check_shape("target", target, (input.shape[0], *input.shape[2:]))
+    check_range("target", target, input.shape[1], ignore_index)
+    # (N, C) is one position a sample.
+    logits, index, keep = input[..., None].flatten(2), target[..., None].flatten(1), _kept(target, ignore_index)
+    return _aggregated(softmax_sums(logits, index, keep[..., None].flatten(1), squared=squared), aggregate)
+
+
+def sigmoid_regions(
+    input: Tensor, target: Tensor, ignore_index: int | None, aggregate: Aggregate, *, squared: bool = False
+) -> Sums:
+    """Sums of the sigmoid of ``input`` (N, C, ...) beside 0/1 ``target`` of the same shape."""
+    check_float("input", input)
+    if input.dim() < 2:
+        raise ValueError(f"input: wanted (N, C, ...); got shape {tuple(input.shape)}")
+    check_same_shape("target", target, "input", input)
+    logits, true, keep = (t[..., None].flatten(2) for t in (input, target, _kept(target, ignore_index)))
+    return _aggregated(sigmoid_sums(logits, true, keep, squared=squared), aggregate)
+
+
+def _kept(target: Tensor, ignore_index: int | None) -> Tensor:
+    return torch.ones_like(target, dtype=torch.bool) if ignore_index is None else target != ignore_index
+
+
+def _aggregated(sums: Sums, aggregate: Aggregate) -> Sums:
+    check_choice("aggregate", aggregate, ("per_sample", "batch"))
+    return Sums(*(s.sum(0) for s in sums)) if aggregate == "batch" else sums
+
+
+def one_minus(
+    numerator: Tensor,
+    denominator: Tensor,
+    truth: Tensor,
+    smooth: float,
+    absent: Absent,
+    class_weight: Tensor | None,
+    reduction: str,
+) -> Tensor:
+    """1 - (numerator + smooth) / (denominator + smooth), reduced over samples' classes or classes."""
+    check_number("smooth", smooth, low=0)
+    check_choice("absent", absent, ("include", "skip"))
+    if class_weight is not None:
+        check_shape("class_weight", class_weight, truth.shape[-1:])
+    numerator, denominator = numerator + smooth, denominator + smooth
+    empty = denominator == 0  # nothing predicted, nothing true: a perfect score
+    loss = 1 - torch.where(empty, 1, numerator) / torch.where(empty, 1, denominator)
+    return reduce(loss, weight=class_weight, mask=truth > 0 if absent == "skip" else None, reduction=reduction)
+
+
+def _draw_indices(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, dt, 4, 3, 2, 5, scale=2.0), torch.randint(3, (4, 2, 5), generator=g)))
+
+
+def _draw_regions(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, dt, 4, 3, 2, 5, scale=2.0), torch.randint(2, (4, 3, 2, 5), generator=g)))
+
+
+def _edges_indices(dt: dtype) -> tuple[Call, ...]:
+    saturated = torch.tensor([[[1e4, -1e4, 0.0, 0.0], [-1e4, 1e4, 0.0, 0.0], [0.0, 0.0, 0.0, -1e4]]], dtype=dt)
+    target = torch.tensor([[0, 1, 0, 1]], dtype=torch.int32)  # class 2 has no position
+    return (
+        Call((saturated, target)),
+        Call((-saturated, target)),
+        # one class everywhere, and of some variants the ignored one: everything ignored, 0 / 0
+        Call((saturated, torch.zeros_like(target)), {"smooth": 0.0}),
+        Call((saturated, torch.ones_like(target)), {"smooth": 0.0}),
+        Call((saturated[:0], target[:0])),  # empty
+        Call((saturated[:, :, :0], target[:, :0])),  # no positions
+    )
+
+
+def _edges_regions(dt: dtype) -> tuple[Call, ...]:
+    saturated = torch.tensor([[[1e4, -1e4, 0.0], [-1e4, -1e4, -1e4], [1e4, 1e4, 1e4]]], dtype=dt)
+    full = torch.tensor([[[True, False, True], [False, False, False], [True, True, True]]])
+    return (
+        Call((saturated, full)),
+        Call((-saturated, full.to(dt))),
+        Call((saturated, torch.zeros(1, 3, 3, dtype=torch.int64)), {"smooth": 0.0}),
+        Call((saturated[:0], full[:0])),  # empty
+    )
+
+
+def _golden_softmax(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call | None:
+    if params["mode"] != "multiclass":
+        return None
+    return Call((inputs["input"], inputs["target"]), {n: v for n, v in params.items() if n != "mode"})
+
+
+def _golden_sigmoid(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call | None:
+    if params["mode"] != "binary":
+        return None
+    # One region of L positions a sample.
+    regions = (inputs["input"][:, None], inputs["target"][:, None])
+    return Call(regions, {n: v for n, v in params.items() if n != "mode"})
+
+
+_VARIANTS = (
+    {},
+    {"smooth": 0.0, "absent": "skip"},
+    {"aggregate": "batch", "smooth": 1e-3, "ignore_index": 1},
+    {"class_weight": torch.tensor([0.0, 1.0, 2.5])},
+)
+_SEARCH = {"smooth": Choice((1e-3, 1.0)), "aggregate": Choice(("per_sample", "batch"))}
+_PITFALLS = (
+    "Alone it has weak gradients where nothing overlaps yet: add cross-entropy.",
+    "Absent classes: some code scores them as perfect whatever is predicted, so false positives there cost nothing.",
+    "Half precision: sums over more than 65504 positions overflow unless taken in float32, as here.",
+)
+
+
+def card(
+    fn: Callable[..., Tensor],
+    module: type[Loss],
+    *,
+    golden: str,
+    variants: tuple[Mapping[str, Any], ...],
+    search: Mapping[str, Any],
+    **facts: Any,
+) -> Card:
+    """A card of this family; its softmax and its sigmoid form differ in the data, not in the facts."""
+    regions = fn.__name__.startswith("sigmoid_")
+    if regions:
+        when = "Segmentation of one region, or of regions that may overlap; usually beside binary cross-entropy."
+        pitfalls = _PITFALLS
+    else:
+        when = "Segmentation into exclusive classes of very different sizes; usually beside cross-entropy."
+        pitfalls = (*_PITFALLS, "A softmax over one channel is 1 everywhere: one region wants the sigmoid form.")
+    return Card(
+        fn=fn,
+        module=module,
+        data="masks",
+        kernel="overlap",
+        item="image-class",
+        draw=_draw_regions if regions else _draw_indices,
+        edges=_edges_regions if regions else _edges_indices,
+        golden={golden: _golden_sigmoid if regions else _golden_softmax},
+        variants=(*_VARIANTS, *variants),
+        search={**_SEARCH, **search},
+        separable=False,
+        mean_is_plain=False,
+        when=when,
+        pitfalls=pitfalls,
+        **facts,
+    )

@@ -1,0 +1,453 @@
+"""Overlap of predicted and true regions: one minus a score of set agreement, for segmentation."""
+
+from typing import Any
+
+from torch import Tensor
+
+from lossary._check import check_number
+from lossary._loss import Loss
+from lossary._reduce import Reduction
+from lossary.cards import Choice, Range
+from lossary.kernels.overlap import Sums
+from lossary.losses._overlap import Absent, Aggregate, card, one_minus, sigmoid_regions, softmax_regions
+
+__all__ = [
+    "DiceLoss",
+    "JaccardLoss",
+    "SigmoidDiceLoss",
+    "SigmoidJaccardLoss",
+    "SigmoidTverskyLoss",
+    "TverskyLoss",
+    "dice_loss",
+    "jaccard_loss",
+    "sigmoid_dice_loss",
+    "sigmoid_jaccard_loss",
+    "sigmoid_tversky_loss",
+    "tversky_loss",
+]
+
+
+def _dice(sums: Sums) -> tuple[Tensor, Tensor]:
+    return 2 * sums.overlap, sums.predicted + sums.truth
+
+
+def _tversky(sums: Sums, alpha: float | Tensor, beta: float | Tensor) -> tuple[Tensor, Tensor]:
+    wrong = alpha * (sums.predicted - sums.overlap) + beta * (sums.truth - sums.overlap)
+    return sums.overlap, sums.overlap + wrong
+
+
+def _jaccard(sums: Sums) -> tuple[Tensor, Tensor]:
+    return sums.overlap, sums.predicted + sums.truth - sums.overlap
+
+
+def dice_loss(
+    input: Tensor,
+    target: Tensor,
+    *,
+    smooth: float = 1.0,
+    squared: bool = False,
+    aggregate: Aggregate = "per_sample",
+    absent: Absent = "include",
+    ignore_index: int | None = -100,
+    class_weight: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""One minus the Dice coefficient of the softmax's regions and the true ones, class by class.
+
+    .. math:: 1 - \frac{2 \sum p\, g + \epsilon}{\sum p + \sum g + \epsilon}
+
+    Args:
+        input: (N, C, ...) logits, C >= 2.
+        target: (N, ...) class indices of any integer dtype.
+        smooth: epsilon, in positions; 0 / 0 counts as a perfect score.
+        squared: sums of squares in the denominator (V-Net).
+        aggregate: ``"per_sample"`` scores each sample's class, ``"batch"`` each class over the whole batch: steadier
+            where classes are rare.
+        absent: ``"include"`` counts classes without a true position; ``"skip"`` leaves them out.
+        ignore_index: Positions of this label count nowhere; None for no such label.
+        class_weight: (C,) weights of the classes' losses.
+        reduction: ``"none"``, ``"sum"`` or ``"mean"``.
+
+    Returns:
+        A scalar; or (N, C), with ``aggregate="batch"`` (C,). ``mean`` is over those that are not left out.
+
+    Raises:
+        ValueError: Wrong shapes, a single class (its softmax is always 1), an unknown option.
+        TypeError: Targets that are no integers.
+        IndexError: A target outside of [0, C).
+
+    Example:
+        >>> import torch
+        >>> logits = torch.tensor([[[9.0, -9.0, 9.0, -9.0], [-9.0, 9.0, -9.0, 9.0]]])
+        >>> dice_loss(logits, torch.tensor([[0, 1, 0, 0]]), smooth=0.0)
+        tensor(0.2667)
+
+    Source:
+        Milletari et al., V-Net, arXiv:1606.04797, section 3 (squared, without epsilon); Drozdzal et al.,
+        arXiv:1608.04117, eq. 1 (not squared, epsilon = 1). Common code scores a class that is absent as perfect
+        whatever is predicted, or counts ignored positions in the denominator.
+    """
+    sums = softmax_regions(input, target, ignore_index, aggregate, squared=squared)
+    return one_minus(*_dice(sums), sums.truth, smooth, absent, class_weight, reduction)
+
+
+class DiceLoss(Loss):
+    """:func:`dice_loss` as a Module."""
+
+    fn = staticmethod(dice_loss)
+    smooth: float = 1.0
+    squared: bool = False
+    aggregate: Aggregate = "per_sample"
+    absent: Absent = "include"
+    ignore_index: int | None = -100
+    class_weight: Tensor | None = None
+    reduction: Reduction = "mean"
+
+
+def sigmoid_dice_loss(
+    input: Tensor,
+    target: Tensor,
+    *,
+    smooth: float = 1.0,
+    squared: bool = False,
+    aggregate: Aggregate = "per_sample",
+    absent: Absent = "include",
+    ignore_index: int | None = None,
+    class_weight: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""One minus the Dice coefficient of each channel's region and the true one; regions may overlap.
+
+    .. math:: 1 - \frac{2 \sum p\, g + \epsilon}{\sum p + \sum g + \epsilon}, \qquad p = \sigma(\text{input})
+
+    Args:
+        input: (N, C, ...) logits; C = 1 for one region.
+        target: 0/1 of bool, integer or float dtype, of the shape of ``input``.
+        smooth: epsilon, in positions; 0 / 0 counts as a perfect score.
+        squared: sums of squares in the denominator (V-Net).
+        aggregate: ``"per_sample"`` scores each sample's channel, ``"batch"`` each channel over the batch: steadier
+            where channels are rare.
+        absent: ``"include"`` counts channels without a true position; ``"skip"`` leaves them out.
+        ignore_index: Positions of this target value count nowhere; None for no such value.
+        class_weight: (C,) weights of the channels' losses.
+        reduction: ``"none"``, ``"sum"`` or ``"mean"``.
+
+    Returns:
+        A scalar; or (N, C), with ``aggregate="batch"`` (C,). ``mean`` is over those that are not left out.
+
+    Raises:
+        ValueError: Wrong shapes, an unknown option, a hyperparameter that is not finite.
+
+    Example:
+        >>> import torch
+        >>> logits = torch.tensor([[[9.0, -9.0, 9.0, -9.0]]])
+        >>> sigmoid_dice_loss(logits, torch.tensor([[[1, 0, 0, 0]]]), smooth=0.0)
+        tensor(0.3334)
+
+    Source:
+        As :func:`dice_loss`. Here (N, L) would be N samples of L channels with one position each: one region of L
+        positions is (N, 1, L).
+    """
+    sums = sigmoid_regions(input, target, ignore_index, aggregate, squared=squared)
+    return one_minus(*_dice(sums), sums.truth, smooth, absent, class_weight, reduction)
+
+
+class SigmoidDiceLoss(Loss):
+    """:func:`sigmoid_dice_loss` as a Module."""
+
+    fn = staticmethod(sigmoid_dice_loss)
+    smooth: float = 1.0
+    squared: bool = False
+    aggregate: Aggregate = "per_sample"
+    absent: Absent = "include"
+    ignore_index: int | None = None
+    class_weight: Tensor | None = None
+    reduction: Reduction = "mean"
+
+
+def tversky_loss(
+    input: Tensor,
+    target: Tensor,
+    *,
+    smooth: float = 1.0,
+    alpha: float | Tensor = 0.3,
+    beta: float | Tensor = 0.7,
+    aggregate: Aggregate = "per_sample",
+    absent: Absent = "include",
+    ignore_index: int | None = -100,
+    class_weight: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""One minus the Tversky index: Dice with false positives and false negatives weighed apart.
+
+    .. math:: 1 - \frac{TP + \epsilon}{TP + \alpha FP + \beta FN + \epsilon}
+
+    Args:
+        input: (N, C, ...) logits, C >= 2.
+        target: (N, ...) class indices of any integer dtype.
+        smooth: epsilon, in positions; 0 / 0 counts as a perfect score.
+        alpha: What a false positive weighs.
+        beta: What a false negative weighs; 1/2 each is Dice.
+        aggregate: ``"per_sample"`` scores each sample's class, ``"batch"`` each class over the whole batch: steadier
+            where classes are rare.
+        absent: ``"include"`` counts classes without a true position; ``"skip"`` leaves them out.
+        ignore_index: Positions of this label count nowhere; None for no such label.
+        class_weight: (C,) weights of the classes' losses.
+        reduction: ``"none"``, ``"sum"`` or ``"mean"``.
+
+    Returns:
+        A scalar; or (N, C), with ``aggregate="batch"`` (C,). ``mean`` is over those that are not left out.
+
+    Raises:
+        ValueError: Wrong shapes, a single class (its softmax is always 1), an unknown option.
+        TypeError: Targets that are no integers.
+        IndexError: A target outside of [0, C).
+
+    Example:
+        >>> import torch
+        >>> logits = torch.tensor([[[9.0, -9.0, 9.0, -9.0], [-9.0, 9.0, -9.0, 9.0]]])
+        >>> tversky_loss(logits, torch.tensor([[0, 1, 0, 0]]), smooth=0.0)
+        tensor(0.2450)
+
+    Source:
+        Salehi et al., arXiv:1706.05721, eq. 3 and 4, whose alpha = 0.3 and beta = 0.7 found small lesions best; epsilon
+        as in :func:`dice_loss`. Some code has alpha and beta the other way round.
+    """
+    check_number("alpha", alpha, low=0)
+    check_number("beta", beta, low=0)
+    sums = softmax_regions(input, target, ignore_index, aggregate)
+    return one_minus(*_tversky(sums, alpha, beta), sums.truth, smooth, absent, class_weight, reduction)
+
+
+class TverskyLoss(Loss):
+    """:func:`tversky_loss` as a Module."""
+
+    fn = staticmethod(tversky_loss)
+    smooth: float = 1.0
+    alpha: float | Tensor = 0.3
+    beta: float | Tensor = 0.7
+    aggregate: Aggregate = "per_sample"
+    absent: Absent = "include"
+    ignore_index: int | None = -100
+    class_weight: Tensor | None = None
+    reduction: Reduction = "mean"
+
+
+def sigmoid_tversky_loss(
+    input: Tensor,
+    target: Tensor,
+    *,
+    smooth: float = 1.0,
+    alpha: float | Tensor = 0.3,
+    beta: float | Tensor = 0.7,
+    aggregate: Aggregate = "per_sample",
+    absent: Absent = "include",
+    ignore_index: int | None = None,
+    class_weight: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""One minus the Tversky index of each channel's region and the true one; regions may overlap.
+
+    .. math:: 1 - \frac{TP + \epsilon}{TP + \alpha FP + \beta FN + \epsilon}
+
+    Args:
+        input: (N, C, ...) logits; C = 1 for one region.
+        target: 0/1 of bool, integer or float dtype, of the shape of ``input``.
+        smooth: epsilon, in positions; 0 / 0 counts as a perfect score.
+        alpha: What a false positive weighs.
+        beta: What a false negative weighs; 1/2 each is Dice.
+        aggregate: ``"per_sample"`` scores each sample's channel, ``"batch"`` each channel over the batch: steadier
+            where channels are rare.
+        absent: ``"include"`` counts channels without a true position; ``"skip"`` leaves them out.
+        ignore_index: Positions of this target value count nowhere; None for no such value.
+        class_weight: (C,) weights of the channels' losses.
+        reduction: ``"none"``, ``"sum"`` or ``"mean"``.
+
+    Returns:
+        A scalar; or (N, C), with ``aggregate="batch"`` (C,). ``mean`` is over those that are not left out.
+
+    Raises:
+        ValueError: Wrong shapes, an unknown option, a hyperparameter that is not finite.
+
+    Example:
+        >>> import torch
+        >>> logits = torch.tensor([[[9.0, -9.0, 9.0, -9.0]]])
+        >>> sigmoid_tversky_loss(logits, torch.tensor([[[1, 0, 0, 0]]]), smooth=0.0)
+        tensor(0.2309)
+
+    Source:
+        As :func:`tversky_loss`.
+    """
+    check_number("alpha", alpha, low=0)
+    check_number("beta", beta, low=0)
+    sums = sigmoid_regions(input, target, ignore_index, aggregate)
+    return one_minus(*_tversky(sums, alpha, beta), sums.truth, smooth, absent, class_weight, reduction)
+
+
+class SigmoidTverskyLoss(Loss):
+    """:func:`sigmoid_tversky_loss` as a Module."""
+
+    fn = staticmethod(sigmoid_tversky_loss)
+    smooth: float = 1.0
+    alpha: float | Tensor = 0.3
+    beta: float | Tensor = 0.7
+    aggregate: Aggregate = "per_sample"
+    absent: Absent = "include"
+    ignore_index: int | None = None
+    class_weight: Tensor | None = None
+    reduction: Reduction = "mean"
+
+
+def jaccard_loss(
+    input: Tensor,
+    target: Tensor,
+    *,
+    smooth: float = 1.0,
+    aggregate: Aggregate = "per_sample",
+    absent: Absent = "include",
+    ignore_index: int | None = -100,
+    class_weight: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""One minus intersection over union of the softmax's regions and the true ones, class by class.
+
+    .. math:: 1 - \frac{\sum p\, g + \epsilon}{\sum p + \sum g - \sum p\, g + \epsilon}
+
+    Args:
+        input: (N, C, ...) logits, C >= 2.
+        target: (N, ...) class indices of any integer dtype.
+        smooth: epsilon, in positions; 0 / 0 counts as a perfect score.
+        aggregate: ``"per_sample"`` scores each sample's class, ``"batch"`` each class over the whole batch: steadier
+            where classes are rare.
+        absent: ``"include"`` counts classes without a true position; ``"skip"`` leaves them out.
+        ignore_index: Positions of this label count nowhere; None for no such label.
+        class_weight: (C,) weights of the classes' losses.
+        reduction: ``"none"``, ``"sum"`` or ``"mean"``.
+
+    Returns:
+        A scalar; or (N, C), with ``aggregate="batch"`` (C,). ``mean`` is over those that are not left out.
+
+    Raises:
+        ValueError: Wrong shapes, a single class (its softmax is always 1), an unknown option.
+        TypeError: Targets that are no integers.
+        IndexError: A target outside of [0, C).
+
+    Example:
+        >>> import torch
+        >>> logits = torch.tensor([[[9.0, -9.0, 9.0, -9.0], [-9.0, 9.0, -9.0, 9.0]]])
+        >>> jaccard_loss(logits, torch.tensor([[0, 1, 0, 0]]), smooth=0.0)
+        tensor(0.4167)
+
+    Source:
+        Rahman and Wang, Optimizing Intersection-over-Union in Deep Neural Networks, ISVC 2016, eq. 3 (without epsilon);
+        epsilon as in :func:`dice_loss`. It is a function of Dice: J = D / (2 - D) at epsilon 0.
+    """
+    sums = softmax_regions(input, target, ignore_index, aggregate)
+    return one_minus(*_jaccard(sums), sums.truth, smooth, absent, class_weight, reduction)
+
+
+class JaccardLoss(Loss):
+    """:func:`jaccard_loss` as a Module."""
+
+    fn = staticmethod(jaccard_loss)
+    smooth: float = 1.0
+    aggregate: Aggregate = "per_sample"
+    absent: Absent = "include"
+    ignore_index: int | None = -100
+    class_weight: Tensor | None = None
+    reduction: Reduction = "mean"
+
+
+def sigmoid_jaccard_loss(
+    input: Tensor,
+    target: Tensor,
+    *,
+    smooth: float = 1.0,
+    aggregate: Aggregate = "per_sample",
+    absent: Absent = "include",
+    ignore_index: int | None = None,
+    class_weight: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""One minus intersection over union of each channel's region and the true one; regions may overlap.
+
+    .. math:: 1 - \frac{\sum p\, g + \epsilon}{\sum p + \sum g - \sum p\, g + \epsilon}
+
+    Args:
+        input: (N, C, ...) logits; C = 1 for one region.
+        target: 0/1 of bool, integer or float dtype, of the shape of ``input``.
+        smooth: epsilon, in positions; 0 / 0 counts as a perfect score.
+        aggregate: ``"per_sample"`` scores each sample's channel, ``"batch"`` each channel over the batch: steadier
+            where channels are rare.
+        absent: ``"include"`` counts channels without a true position; ``"skip"`` leaves them out.
+        ignore_index: Positions of this target value count nowhere; None for no such value.
+        class_weight: (C,) weights of the channels' losses.
+        reduction: ``"none"``, ``"sum"`` or ``"mean"``.
+
+    Returns:
+        A scalar; or (N, C), with ``aggregate="batch"`` (C,). ``mean`` is over those that are not left out.
+
+    Raises:
+        ValueError: Wrong shapes, an unknown option, a hyperparameter that is not finite.
+
+    Example:
+        >>> import torch
+        >>> logits = torch.tensor([[[9.0, -9.0, 9.0, -9.0]]])
+        >>> sigmoid_jaccard_loss(logits, torch.tensor([[[1, 0, 0, 0]]]), smooth=0.0)
+        tensor(0.5001)
+
+    Source:
+        As :func:`jaccard_loss`.
+    """
+    sums = sigmoid_regions(input, target, ignore_index, aggregate)
+    return one_minus(*_jaccard(sums), sums.truth, smooth, absent, class_weight, reduction)
+
+
+class SigmoidJaccardLoss(Loss):
+    """:func:`sigmoid_jaccard_loss` as a Module."""
+
+    fn = staticmethod(sigmoid_jaccard_loss)
+    smooth: float = 1.0
+    aggregate: Aggregate = "per_sample"
+    absent: Absent = "include"
+    ignore_index: int | None = None
+    class_weight: Tensor | None = None
+    reduction: Reduction = "mean"
+
+
+_DICE: dict[str, Any] = {
+    "golden": "dice",
+    "formula": r"1 - \frac{2 \sum p\, g + \epsilon}{\sum p + \sum g + \epsilon}",
+    "paper": "arXiv:1606.04797",
+    "equation": "",
+    "defaults": "not squared and epsilon = 1: arXiv:1608.04117, eq. 1",
+    "variants": ({"squared": True, "ignore_index": 0},),
+    "search": {"squared": Choice((False, True))},
+}
+_TVERSKY: dict[str, Any] = {
+    "golden": "tversky",
+    "formula": r"1 - \frac{TP + \epsilon}{TP + \alpha FP + \beta FN + \epsilon}",
+    "paper": "arXiv:1706.05721",
+    "equation": "3",
+    "defaults": "alpha and beta: the paper's best",
+    "variants": ({"alpha": 0.8, "beta": 0.1, "ignore_index": 0},),
+    "search": {"alpha": Range(0.1, 0.9), "beta": Range(0.1, 0.9)},
+}
+_JACCARD: dict[str, Any] = {
+    "golden": "jaccard",
+    "formula": r"1 - \frac{\sum p\, g + \epsilon}{\sum p + \sum g - \sum p\, g + \epsilon}",
+    "paper": "Rahman and Wang, ISVC 2016",
+    "equation": "3",
+    "defaults": "epsilon = 1 as Dice has it",
+    "variants": ({"ignore_index": 0},),
+    "search": {},
+}
+
+CARDS = (
+    card(dice_loss, DiceLoss, relatives=("jaccard_loss", "tversky_loss", "sigmoid_dice_loss"), **_DICE),
+    card(sigmoid_dice_loss, SigmoidDiceLoss, relatives=("dice_loss", "sigmoid_jaccard_loss"), **_DICE),
+    card(tversky_loss, TverskyLoss, relatives=("dice_loss", "sigmoid_tversky_loss"), **_TVERSKY),
+    card(sigmoid_tversky_loss, SigmoidTverskyLoss, relatives=("tversky_loss", "sigmoid_dice_loss"), **_TVERSKY),
+    card(jaccard_loss, JaccardLoss, relatives=("dice_loss", "sigmoid_jaccard_loss"), **_JACCARD),
+    card(sigmoid_jaccard_loss, SigmoidJaccardLoss, relatives=("jaccard_loss", "sigmoid_dice_loss"), **_JACCARD),
+)

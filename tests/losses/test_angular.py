@@ -1,0 +1,75 @@
+"""Identities between the heads, and ArcFace's far side."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from lossary.losses.angular import ArcFaceLoss, arcface_loss, cosface_loss, normalized_softmax_loss
+
+
+def batch() -> tuple[Tensor, Tensor, Tensor]:
+    g = torch.Generator().manual_seed(0)
+    x, w = (torch.randn(n, 5, generator=g, dtype=torch.float64) for n in (6, 7))
+    return x, w, torch.randint(7, (6,), generator=g)
+
+
+def at_angle(theta: float) -> tuple[Tensor, Tensor, Tensor]:
+    """One embedding at ``theta`` from its class, a second class at a right angle to both."""
+    x = torch.tensor([[math.cos(theta), math.sin(theta), 0.0]], dtype=torch.float64, requires_grad=True)
+    return x, torch.eye(3, dtype=torch.float64)[[0, 2]], torch.tensor([0])
+
+
+@pytest.mark.parametrize("loss", [cosface_loss, arcface_loss])
+def test_without_a_margin_it_is_the_normalized_softmax(loss) -> None:
+    torch.testing.assert_close(loss(*batch(), margin=0.0, scale=9.0), normalized_softmax_loss(*batch(), scale=9.0))
+
+
+def test_normalized_softmax_is_cross_entropy_of_cosines() -> None:
+    x, w, labels = batch()
+    cosines = torch.nn.functional.cosine_similarity(x[:, None], w, dim=-1)
+    expected = torch.nn.functional.cross_entropy(5 * cosines, labels)
+    torch.testing.assert_close(normalized_softmax_loss(x, w, labels, scale=5.0), expected)
+
+
+@pytest.mark.parametrize(
+    ("theta", "beyond_pi", "target"),
+    [
+        (1.0, "linear", math.cos(1.5)),
+        (3.0, "linear", math.cos(3.0) - 0.5 * math.sin(0.5)),
+        (3.0, "plain", math.cos(3.5)),
+        (1.0, "easy", math.cos(1.5)),
+        (2.0, "easy", math.cos(2.0)),
+    ],
+)
+def test_arcface_target_on_both_sides_of_pi(theta: float, beyond_pi, target: float) -> None:
+    loss = arcface_loss(*at_angle(theta), margin=0.5, scale=1.0, beyond_pi=beyond_pi)
+    assert loss.item() == pytest.approx(math.log1p(math.exp(0.0 - target)), rel=1e-12)
+
+
+def test_linear_arcface_falls_with_the_angle_on_both_sides_of_pi() -> None:
+    thetas = torch.linspace(0.1, 3.1, 40)
+    losses = [arcface_loss(*at_angle(theta), scale=4.0).item() for theta in thetas.tolist()]
+    assert losses == sorted(losses)
+    plain = [arcface_loss(*at_angle(theta), scale=4.0, beyond_pi="plain").item() for theta in thetas.tolist()]
+    assert plain != sorted(plain)
+
+
+def test_straight_through_drops_the_factor_of_the_angle() -> None:
+    theta, margin, scale = 1.0, 0.5, 4.0
+    grads = {}
+    for gradient in ("exact", "straight_through"):
+        x, w, labels = at_angle(theta)
+        loss = arcface_loss(x, w, labels, margin=margin, scale=scale, gradient=gradient)
+        (grads[gradient],) = torch.autograd.grad(loss, x)
+    ratio = grads["exact"][0, :2] / grads["straight_through"][0, :2]
+    factor = math.sin(theta + margin) / math.sin(theta)
+    torch.testing.assert_close(ratio, torch.full_like(ratio, factor))
+
+
+def test_head_serves_cosines() -> None:
+    head = ArcFaceLoss(num_classes=3, embedding_size=4)
+    x = torch.randn(5, 4)
+    expected = torch.nn.functional.cosine_similarity(x[:, None], head.weight, dim=-1)
+    torch.testing.assert_close(head.get_logits(x), expected)

@@ -1,0 +1,110 @@
+"""Overlap losses against the written-out one-hot form, and what they keep for the backward pass."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lossary.losses.overlap import dice_loss, jaccard_loss, sigmoid_dice_loss, sigmoid_tversky_loss, tversky_loss
+
+
+def batch() -> tuple[Tensor, Tensor]:
+    g = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 4, 3, 5, generator=g, dtype=torch.float64, requires_grad=True)
+    return logits, torch.randint(4, (2, 3, 5), generator=g)
+
+
+def one_hot_dice(logits: Tensor, target: Tensor) -> Tensor:
+    p, true = logits.softmax(1), F.one_hot(target, 4).movedim(-1, 1)
+    return 1 - (2 * (p * true).sum((2, 3)) + 1) / (p.sum((2, 3)) + true.sum((2, 3)) + 1)
+
+
+def test_dice_is_the_one_hot_form_with_its_gradient() -> None:
+    logits, target = batch()
+    found, wanted = dice_loss(logits, target), one_hot_dice(logits, target).mean()
+    torch.testing.assert_close(found, wanted)
+    for got, expected in zip(torch.autograd.grad(found, logits), torch.autograd.grad(wanted, logits), strict=True):
+        torch.testing.assert_close(got, expected)
+
+
+def test_any_number_of_spatial_dimensions() -> None:
+    logits, target = batch()
+    flat = dice_loss(logits.flatten(2), target.flatten(1), reduction="none")
+    volume = dice_loss(logits.unsqueeze(2), target.unsqueeze(1), reduction="none")
+    torch.testing.assert_close(flat, dice_loss(logits, target, reduction="none"))
+    torch.testing.assert_close(flat, volume)
+    assert dice_loss(logits[:, :, 0, 0], target[:, 0, 0]).shape == ()
+
+
+def test_ignored_positions_are_as_if_cropped() -> None:
+    logits, target = batch()
+    target = target.clone()
+    target[:, :, -1] = -100
+    torch.testing.assert_close(dice_loss(logits, target), dice_loss(logits[..., :-1], target[..., :-1]))
+    (grad,) = torch.autograd.grad(dice_loss(logits, target), logits)
+    assert grad[..., -1].count_nonzero() == 0
+
+
+def test_one_channel_of_softmax_is_an_error_not_a_silent_constant() -> None:
+    with pytest.raises(ValueError, match="sigmoid form"):
+        dice_loss(torch.zeros(2, 1, 8), torch.zeros(2, 8, dtype=torch.int64))
+
+
+def test_skipping_absent_classes_leaves_the_present_ones() -> None:
+    logits, target = batch()
+    target = target.clamp_max(2)  # class 3 has no position
+    each = dice_loss(logits, target, reduction="none")
+    torch.testing.assert_close(dice_loss(logits, target, absent="skip"), each[:, :3].mean())
+
+
+def test_sigmoid_channels_are_scored_one_by_one() -> None:
+    logits, target = batch()
+    regions = F.one_hot(target, 4).movedim(-1, 1).bool()
+    whole = sigmoid_dice_loss(logits, regions, reduction="none")
+    alone = sigmoid_dice_loss(logits[:, 1:2], regions[:, 1:2], reduction="none")
+    torch.testing.assert_close(whole[:, 1:2], alone)
+
+
+def test_softmax_dice_keeps_no_copy_of_the_probabilities() -> None:
+    logits, target = batch()
+    kept: list[int] = []
+    hooks = torch.autograd.graph.saved_tensors_hooks(
+        lambda t: kept.append(t.numel() * t.element_size()) or t, lambda t: t
+    )
+    with hooks:
+        dice_loss(logits, target)
+    # the logits themselves, the indices, the mask and a few numbers a class
+    assert sum(kept) < 1.6 * logits.numel() * logits.element_size()
+
+
+def test_sums_over_a_million_positions_keep_their_digits_in_float32() -> None:
+    logits = torch.randn(1, 2, 2**20, generator=torch.Generator().manual_seed(1))
+    target = torch.zeros(1, 2**20, dtype=torch.int64)
+    torch.testing.assert_close(
+        dice_loss(logits, target).double(), dice_loss(logits.double(), target), rtol=1e-6, atol=1e-7
+    )
+
+
+def test_tversky_at_one_half_is_dice_and_at_one_is_jaccard() -> None:
+    logits, target = batch()
+    options = {"smooth": 0.0, "reduction": "none"}
+    torch.testing.assert_close(
+        tversky_loss(logits, target, alpha=0.5, beta=0.5, **options), dice_loss(logits, target, **options)
+    )
+    torch.testing.assert_close(
+        tversky_loss(logits, target, alpha=1.0, beta=1.0, **options), jaccard_loss(logits, target, **options)
+    )
+
+
+def test_alpha_weighs_false_positives() -> None:
+    logits = torch.tensor([[[20.0, 20.0, -20.0]]])  # predicted: the first two
+    target = torch.tensor([[[1, 0, 0]]])
+    assert sigmoid_tversky_loss(logits, target, alpha=0.9, beta=0.1, smooth=0.0).item() == pytest.approx(1 - 1 / 1.9)
+    assert sigmoid_tversky_loss(logits, target, alpha=0.1, beta=0.9, smooth=0.0).item() == pytest.approx(1 - 1 / 1.1)
+
+
+def test_jaccard_from_dice() -> None:
+    logits, target = batch()
+    dice = 1 - dice_loss(logits, target, smooth=0.0, reduction="none")
+    jaccard = 1 - jaccard_loss(logits, target, smooth=0.0, reduction="none")
+    torch.testing.assert_close(jaccard, dice / (2 - dice))
