@@ -166,11 +166,13 @@ def order_of_items_does_not_matter(subject: Subject) -> None:
 @law()
 def inputs_stay_as_they_are_and_calls_repeat(subject: Subject) -> None:
     call = subject.draw()
-    before = [t.clone() for t in call.args]
-    first, second = subject.grads(call), subject.grads(call)
-    assert torch.equal(first[0], second[0])
-    assert all(map(torch.equal, first[1], second[1]))
-    assert all(map(torch.equal, before, call.args)), "an input was modified in place"
+    leaves, run = as_function(subject, call)
+    before = [t.clone() for t in (*leaves, *call.args)]
+    first, second = run(*leaves), run(*leaves)
+    gradients = [torch.autograd.grad(value, leaves, allow_unused=True) for value in (first, second)]
+    assert all(map(torch.equal, before, (*leaves, *call.args))), "an input was modified in place"
+    assert torch.equal(first, second)
+    assert all(g is h or torch.equal(g, h) for g, h in zip(*gradients, strict=True))
 
 
 # ---------------------------------------------------------------- memory layout

@@ -67,12 +67,22 @@ def answerers(loss: str) -> dict[str, Answerer]:
     return found
 
 
+def evaluate(
+    answer: Answerer, case: Case, dtype: torch.dtype = torch.float64
+) -> tuple[Tensor, dict[str, Tensor | None]] | None:
+    """The value, and the gradients of its sum by the name of the input; None where the case is somebody else's."""
+    inputs = case.tensors(dtype)
+    value = answer(case, inputs)
+    if value is None:
+        return None
+    leaves = [inputs[leaf] for leaf in case.grad_of]
+    grads = torch.autograd.grad(value.sum(), leaves, allow_unused=True) if leaves else ()
+    return value, dict(zip(case.grad_of, grads, strict=True))
+
+
 def answers(case: Case, dtype: torch.dtype) -> Iterator[tuple[str, Tensor, dict[str, Tensor | None]]]:
-    """By each function that answers the case: its name, the value, and the gradients of the value's sum."""
+    """By each function that answers the case: its name, the value and the gradients."""
     for name, answer in answerers(case.loss).items():
-        inputs = case.tensors(dtype)
-        value = answer(case, inputs)
-        if value is not None:
-            leaves = [inputs[leaf] for leaf in case.grad_of]
-            grads = torch.autograd.grad(value.sum(), leaves, allow_unused=True) if leaves else ()
-            yield name, value, dict(zip(case.grad_of, grads, strict=True))
+        found = evaluate(answer, case, dtype)
+        if found is not None:
+            yield name, *found

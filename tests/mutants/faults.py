@@ -1,0 +1,339 @@
+"""The planted faults. The first ones were met in published code or in lecture notes; the others complete the laws."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch._C._functorch import is_functorch_wrapped_tensor
+
+from lossary import _check, _loss, _reduce
+from lossary.cards import Card, Range
+from lossary.kernels import stable
+from lossary.losses import _pointwise, angular, binary
+from mutants.mutate import Mutant, in_deed, in_text, on_card
+
+Loss = Callable[..., Tensor]
+
+#: Lets the gradient through, but no gradient of the gradient.
+CUT = "(lambda y: y.register_hook(lambda g: g.detach()) and y if y.requires_grad else y)(-F.logsigmoid(-x))"
+
+
+@contextmanager
+def default_drifts(card: Card) -> Iterator[Card]:
+    fields = card.module.fields
+    before, fields["margin"] = fields["margin"], 0.4
+    try:
+        yield card
+    finally:
+        fields["margin"] = before
+
+
+class HoldsALambda(angular.CosFaceLoss):
+    def setup(self) -> None:
+        super().setup()
+        self.shape = lambda: self.weight.shape
+
+
+def gradient_too_long(fn: Loss, *args: Any, **kwargs: Any) -> Tensor:
+    loss = fn(*args, **kwargs)
+    return loss + 0.1 * (loss - loss.detach())
+
+
+def later_items_count_more(fn: Loss, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    return fn(x + torch.linspace(0, 0.1, x.shape[0], dtype=x.dtype)[:, None], *args, **kwargs)
+
+
+def knows_its_batch(fn: Loss, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    return fn(x - x.mean(0, keepdim=True), *args, **kwargs)
+
+
+def writes_into_its_input(fn: Loss, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    x.detach().sub_(x.detach().amax())
+    return fn(x, *args, **kwargs)
+
+
+def reads_memory_in_order(fn: Loss, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    return fn(torch.as_strided(x, x.shape, (x.shape[1], 1)), *args, **kwargs)
+
+
+def follows_autocast(fn: Loss, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    return fn(x.bfloat16().to(x.dtype) if torch.is_autocast_enabled("cpu") else x, *args, **kwargs)
+
+
+def branches_on_values(fn: Loss, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    return fn(x if x.sum() > 0 else x + 0, *args, **kwargs)
+
+
+def differs_under_transforms(fn: Loss, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    return fn(x, *args, **kwargs) * (2 if is_functorch_wrapped_tensor(x) else 1)
+
+
+def swallows_keywords(fn: Loss, *args: Any, marginn: float = 0.0, **kwargs: Any) -> Tensor:
+    return fn(*args, **kwargs)
+
+
+def wants_int64(fn: Loss, x: Tensor, weight: Tensor, labels: Tensor, **kwargs: Any) -> Tensor:
+    if labels.dtype != torch.int64:
+        raise TypeError(f"labels: wanted int64; got {labels.dtype}")
+    return fn(x, weight, labels, **kwargs)
+
+
+def broadcasts(fn: Loss, x: Tensor, weight: Tensor, labels: Tensor, **kwargs: Any) -> Tensor:
+    n = x.shape[0]
+    if (sample_weight := kwargs.pop("sample_weight", None)) is not None:
+        kwargs["sample_weight"] = sample_weight[:1].expand(n)
+    return fn(x, weight, labels if len(labels) == n else labels[:1].expand(n), **kwargs)
+
+
+def halved(fn: Loss, *args: Any, **kwargs: Any) -> Tensor:
+    return fn(*args, **kwargs) / 2
+
+
+def log_cosh_by_softplus(fn: Loss, x: Tensor, y: Tensor, **kwargs: Any) -> Tensor:
+    a = (x - y).abs()
+    cancelled = a + torch.log1p(torch.exp(-2 * a)) - math.log(2)
+    return _reduce.reduce(cancelled, reduction=kwargs.get("reduction", "mean"))
+
+
+def lacks_a_source(card: Card) -> Card:
+    def fn(*args: Any, **kwargs: Any) -> Tensor:
+        return card.fn(*args, **kwargs)
+
+    fn.__doc__ = (card.fn.__doc__ or "").split("Source:")[0]
+    fn.__name__ = card.name
+    return replace(card, fn=fn)
+
+
+MUTANTS = (
+    Mutant(
+        "the mean divides by the number of items, not by the sum of weights",
+        "cosface_loss",
+        ("weights_weigh_items", "weight_zero_is_item_dropped"),
+        in_text(_reduce.reduce, "count(loss, weight, mask)", "loss.numel()"),
+    ),
+    Mutant(
+        "the margin is missing in the denominator",
+        "cosface_loss",
+        ("golden", "gradient_by_hyperparameters_is_true"),
+        in_text(
+            angular._cosface,
+            "softplus(rows.rest - (rows.target - scale * margin))",
+            "softplus(rows.rest - rows.target) + scale * margin.detach()",
+        ),
+    ),
+    Mutant(
+        "the margin has the wrong sign",
+        "cosface_loss",
+        ("golden",),
+        in_text(angular._cosface, "- scale * margin", "+ scale * margin"),
+    ),
+    Mutant(
+        "the margin gets no gradient",
+        "cosface_loss",
+        ("gradient_by_hyperparameters_is_true", "parameters_learn"),
+        in_text(angular._cosface, "scale * margin", "scale * margin.detach()"),
+    ),
+    Mutant(
+        "the second derivative is silently lost",
+        "cosface_loss",
+        ("second_gradient_is_true",),
+        in_text(stable.softplus, "-F.logsigmoid(-x)", CUT),
+    ),
+    Mutant(
+        "a zero vector is divided by its length",
+        "cosface_loss",
+        ("finite_at_the_edges", "second_gradient_is_finite_at_the_edges"),
+        in_text(stable.unit, "x * inverse_norm(x, dim).unsqueeze(dim)", "x / x.square().sum(dim, keepdim=True).sqrt()"),
+    ),
+    Mutant("a default of the Module drifts", "cosface_loss", ("names_and_defaults_agree",), default_drifts),
+    Mutant(
+        "the fade is a power of 1 - p",
+        "sigmoid_focal_loss",
+        ("golden", "finite_at_the_edges"),
+        in_text(binary._entropy_and_miss, "F.logsigmoid(-signed)\n", "torch.log(1 - torch.sigmoid(signed))\n"),
+    ),
+    Mutant(
+        "log cosh cancels for small residuals",
+        "log_cosh_loss",
+        ("float32_holds_at_the_edges",),
+        in_deed(log_cosh_by_softplus),
+    ),
+    Mutant("the squared error is halved", "mse_loss", ("golden", "torchs_name_means_torchs_result"), in_deed(halved)),
+    # ------------------------------------------------------------ masks
+    Mutant(
+        "a mask multiplies",
+        "mse_loss",
+        ("masked_items_may_hold_anything",),
+        in_text(_pointwise.hide, "torch.where(mask, x, torch.zeros((), dtype=x.dtype, device=x.device))", "x * mask"),
+    ),
+    Mutant(
+        "masked items count in the divisor",
+        "mse_loss",
+        ("mask_false_is_item_dropped",),
+        in_text(_reduce.count, "share = torch.where(mask, ", "torch.where(mask, "),
+    ),
+    Mutant(
+        "everything masked is divided by 0",
+        "mse_loss",
+        ("all_masked_gives_zero",),
+        in_text(_reduce.divide, "torch.where(divisor == 0, torch.ones_like(divisor), divisor)", "divisor"),
+    ),
+    Mutant(
+        "one weight a row becomes one a column",
+        "mse_loss",
+        ("one_number_a_row_counts_for_all_its_elements",),
+        in_text(_reduce._lead, "tensor.reshape(*tensor.shape, *[1] * (len(shape) - tensor.dim()))", "tensor"),
+    ),
+    Mutant(
+        "a mask may be a number",
+        "mse_loss",
+        ("masks_of_wrong_shape_or_type_are_refused",),
+        in_text(_reduce.align, "mask.dtype != torch.bool", "False"),
+    ),
+    # ------------------------------------------------------------ values
+    Mutant(
+        "the sum is a mean",
+        "cosface_loss",
+        ("sum_is_the_sum_of_the_items", "batches_split"),
+        in_text(_reduce.reduce, '"sum":\n        return loss.sum()', '"sum":\n        return loss.mean()'),
+    ),
+    Mutant(
+        "the mean divides by the batch and one",
+        "cosface_loss",
+        ("mean_is_the_mean_of_the_items", "golden"),
+        in_text(_reduce.count, "return loss.numel()", "return loss.numel() + 1"),
+    ),
+    Mutant(
+        "everything is float32",
+        "cosface_loss",
+        ("float64_stays_float64",),
+        in_text(stable.accumulate, "x.to(accumulator(x))", "x.float()"),
+    ),
+    Mutant(
+        "half precision is summed in half precision",
+        "cosface_loss",
+        ("half_precision_is_accumulated_in_float32",),
+        in_text(stable.accumulate, "x.to(accumulator(x))", "x"),
+    ),
+    Mutant(
+        "float32 is rounded on the way",
+        "cosface_loss",
+        ("float32_agrees_with_float64",),
+        in_text(
+            stable.accumulate,
+            "x.to(accumulator(x))",
+            "x.bfloat16().to(accumulator(x)) if x.dtype == torch.float32 else x",
+        ),
+    ),
+    Mutant("items know each other", "cosface_loss", ("batches_split",), in_deed(knows_its_batch)),
+    Mutant("order counts", "cosface_loss", ("order_of_items_does_not_matter",), in_deed(later_items_count_more)),
+    Mutant(
+        "the input is shifted in place",
+        "cosface_loss",
+        ("inputs_stay_as_they_are_and_calls_repeat",),
+        in_deed(writes_into_its_input),
+    ),
+    Mutant("strides are ignored", "cosface_loss", ("strides_do_not_matter",), in_deed(reads_memory_in_order)),
+    Mutant("autocast rounds", "cosface_loss", ("autocast_keeps_the_loss_exact",), in_deed(follows_autocast)),
+    # ------------------------------------------------------------ gradients
+    Mutant(
+        "the gradient is a tenth too long",
+        "cosface_loss",
+        ("gradient_is_true", "gradient_of_every_item_is_true", "gradient_of_the_weighted_mean_is_true"),
+        in_deed(gradient_too_long),
+    ),
+    Mutant(
+        "an empty batch is divided by 0",
+        "cosface_loss",
+        ("empty_batch_gives_zero",),
+        in_text(_reduce.divide, "total / max(divisor, 1)", "total / divisor"),
+    ),
+    Mutant(
+        "no weight at all is divided by 0",
+        "cosface_loss",
+        ("all_weights_zero_gives_zero",),
+        in_text(_reduce.divide, "torch.where(divisor == 0, torch.ones_like(divisor), divisor)", "divisor"),
+    ),
+    Mutant(
+        "a branch depends on values",
+        "cosface_loss",
+        ("compiles_without_a_break",),
+        in_deed(branches_on_values),
+    ),
+    Mutant(
+        "transforms see another loss",
+        "cosface_loss",
+        ("func_grad_is_right_or_refuses", "vmap_is_right_or_refuses"),
+        in_deed(differs_under_transforms),
+    ),
+    # ------------------------------------------------------------ interface
+    Mutant("function and Module differ", "cosface_loss", ("module_is_function",), in_deed(later_items_count_more)),
+    Mutant(
+        "the Module holds a lambda",
+        "cosface_loss",
+        ("survives_pickle_and_copy",),
+        on_card(lambda card: replace(card, module=HoldsALambda)),
+    ),
+    Mutant(
+        "a tensor is no buffer",
+        "cosface_loss",
+        ("state_dict_restores_the_loss",),
+        in_text(_loss.Loss.__init__, "self.register_buffer(name, value)", "self.__dict__[name] = value"),
+    ),
+    Mutant(
+        "the repr is empty",
+        "cosface_loss",
+        ("repr_shows_the_hyperparameters",),
+        in_text(_loss.Loss.extra_repr, 'return ", ".join(f"{n}={v!r}" for n, v in shown)', 'return ""'),
+    ),
+    Mutant(
+        "any reduction is a mean",
+        "cosface_loss",
+        ("unknown_reduction_is_refused",),
+        in_text(_check.check_reduction, "if reduction not in allowed:", "if False:"),
+    ),
+    Mutant("typos pass", "cosface_loss", ("unknown_keyword_is_refused",), in_deed(swallows_keywords)),
+    Mutant(
+        "nan passes",
+        "cosface_loss",
+        ("bad_numbers_are_refused",),
+        in_text(_check.check_number, "not math.isfinite(value) or ", ""),
+    ),
+    Mutant(
+        "float labels pass",
+        "cosface_loss",
+        ("float_labels_are_refused",),
+        in_text(_check.check_labels, "labels.dtype.is_floating_point or ", ""),
+    ),
+    Mutant(
+        "any label passes",
+        "cosface_loss",
+        ("labels_out_of_range_are_refused",),
+        in_text(_check.check_range, "if outside.any():", "if False:"),
+    ),
+    Mutant("labels must be int64", "cosface_loss", ("labels_of_any_integer_type_are_taken",), in_deed(wants_int64)),
+    Mutant(
+        "one label serves all items",
+        "cosface_loss",
+        ("lengths_that_differ_are_refused", "weights_of_wrong_shape_are_refused"),
+        in_deed(broadcasts),
+    ),
+    Mutant("the source is missing", "cosface_loss", ("docstring_is_whole",), on_card(lacks_a_source)),
+    Mutant(
+        "the lab would search for nothing",
+        "cosface_loss",
+        ("card_is_true",),
+        on_card(lambda card: replace(card, search={"temperature": Range(0.1, 1.0)})),
+    ),
+    Mutant(
+        "an alias leads elsewhere",
+        "cosface_loss",
+        ("names_are_public",),
+        on_card(lambda card: replace(card, fn=F.mse_loss)),
+    ),
+)
