@@ -123,8 +123,8 @@ def _at(card: "Card", scene: Scene, variant: Mapping[str, Any], share: float) ->
 
 
 def _short(value: float) -> float:
-    # Four digits draw the same line, and the same file on every machine.
-    return float(f"{value:.4g}") + 0.0
+    # Six digits draw the same line, and the same file on every machine.
+    return float(f"{value:.6g}") + 0.0
 
 
 def _on_input(card: "Card") -> tuple[Scene, ...]:
