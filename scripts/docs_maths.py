@@ -10,6 +10,9 @@ from typing import Any
 import griffe
 from latex2mathml.converter import convert
 
+from lossary.catalogue import CATALOGUE
+
+LOSSES = frozenset(f"{card.fn.__module__}.{card.name}" for card in CATALOGUE)
 #: What pymdownx.arithmatex makes of $...$ and $$...$$.
 INLINE = re.compile(r'<span class="arithmatex">\\\((.*?)\\\)</span>', re.DOTALL)
 BLOCK = re.compile(r'<div class="arithmatex">\s*\\\[(.*?)\\\]\s*</div>', re.DOTALL)
@@ -33,7 +36,7 @@ class Docstrings(griffe.Extension):
         if obj.docstring is None:
             return
         text = obj.docstring.value
-        if obj.is_function and obj.path.startswith("lossary.losses."):
+        if obj.path in LOSSES:
             text = text[max(text.find("\nArgs:"), 0) :]  # the page itself opens with what stands before
         # Only the plural is a section whose >>> lines are code.
         obj.docstring.value = re.sub(r"^Example:$", "Examples:", markdown(text), flags=re.M)

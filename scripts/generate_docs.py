@@ -40,8 +40,12 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if anything is stale")
     check = parser.parse_args().check
     files = {PAGES / "index.md": losses_index()} | {PAGES / f"{card.name}.md": page(card) for card in CATALOGUE}
-    for path, folder in ((ROOT / "README.md", "docs/losses/"), (ROOT / "docs" / "index.md", "losses/")):
-        files[path] = with_table(path.read_text(), table(folder))
+    written = {
+        "README.md": table("docs/losses/", "###"),
+        "docs/index.md": table("losses/"),
+        "docs/api.md": helpers(),
+    }
+    files |= {ROOT / name: between_markers((ROOT / name).read_text(), text) for name, text in written.items()}
     stale = [path for path, text in files.items() if not path.exists() or path.read_text() != text]
     drawn = {PAGES / "img" / f"{card.name}.svg": card for card in CATALOGUE if curves.scenes(card)}
     old = [path for path, card in drawn.items() if not path.exists() or fingerprint(card) not in path.read_text()]
@@ -70,8 +74,8 @@ def page(card: Card) -> str:
         parts.append(f"**When to use it.** {card.when}")
     if card.pitfalls:
         parts.append("**Pitfalls**\n\n" + "\n".join(f"- {pitfall}" for pitfall in card.pitfalls))
-    facts = "\n".join(f"| {name} | {value} |" for name, value in facts_of(card))
-    parts.append(f"| | |\n| --- | --- |\n{facts}")
+    first, *others = (f"| {name} | {value} |" for name, value in facts_of(card))
+    parts.append("\n".join((first, "| --- | --- |", *others)))
     parts.append(f"::: {card.fn.__module__}.{card.name}")
     parts.append(f"::: {module.__module__}.{module.__name__}")
     parts.append(f"```python\n{construction(card)}\n```")
@@ -123,13 +127,13 @@ def link(card: Card, folder: str) -> str:
     return f"[`{card.name}`]({folder}{card.name}.md)"
 
 
-def table(folder: str) -> str:
+def table(folder: str, heading: str = "##") -> str:
     """All losses by the data they are for, the one to begin with first and starred."""
     lines: list[str] = []
     for kind, (question, first) in KINDS.items():
         cards = sorted((c for c in CATALOGUE if c.data == kind), key=lambda c: c.name != first)
         if cards:
-            lines += ["", f"**{question}**", "", "| loss | what it is | paper |", "| --- | --- | --- |"]
+            lines += ["", f"{heading} {question}", "", "| loss | what it is | paper |", "| --- | --- | --- |"]
         for card in cards:
             star = "★ " if card.name == first else ""
             lines.append(f"| {star}{link(card, folder)} | {card.title} | {paper(card)} |")
@@ -140,9 +144,17 @@ def losses_index() -> str:
     return f"# Losses\n\nA star marks the loss to begin with.\n{table('')}\n"
 
 
-def with_table(text: str, new: str) -> str:
-    """``text`` with what stands between the two markers replaced."""
-    begin, end = "<!-- losses: begin, written by `make docs` -->", "<!-- losses: end -->"
+def helpers() -> str:
+    """What the families make public beside their losses."""
+    families = {card.fn.__module__: sys.modules[card.fn.__module__] for card in CATALOGUE}
+    losses = {name for card in CATALOGUE for name in (card.name, card.module.__name__)}
+    public = ((family, name) for family, module in families.items() for name in module.__all__)
+    return "\n\n".join(f"::: {family}.{name}" for family, name in public if name not in losses)
+
+
+def between_markers(text: str, new: str) -> str:
+    """``text`` with what stands between its two markers replaced."""
+    begin, end = "<!-- begin: written by `make docs` -->", "<!-- end -->"
     before, _, rest = text.partition(begin)
     _, found, after = rest.partition(end)
     if not found:

@@ -5,6 +5,7 @@ answers without importing torch.
 """
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ def _public() -> dict[str, Any]:
 
     names: dict[str, Any] = {}
     for card in CATALOGUE:
-        names |= {card.name: card.fn, card.module.__name__: card.module}
+        family = sys.modules[card.fn.__module__]
+        names |= {name: getattr(family, name) for name in family.__all__}
         names |= {alias: card.fn if alias.islower() else card.module for alias in card.aliases}
     return names
 

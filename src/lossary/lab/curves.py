@@ -39,22 +39,22 @@ class Scene:
 def scenes(card: "Card") -> tuple[Scene, ...]:
     """The scenes that show ``card``'s loss; none where its arguments have no form that is known here."""
     takes = inspect.signature(card.fn).parameters.values()
-    names = tuple(p.name for p in takes if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty)
-    match names:
-        case ("input", "target"):
-            return _on_input(card)
-        case ("input1", "input2", "target"):
-            return (Scene("input1 - input2, where input1 should be larger", -3, 3, _ranked),)
-        case ("embeddings", "weight", "labels"):
+    names = tuple(p.name for p in takes if p.kind is not p.KEYWORD_ONLY and p.default is p.empty)
+    match card.data, names:
+        case _, ("embeddings", "weight", "labels"):
             return (Scene("angle to the own class, degrees (others at 90)", 0, pi, _head, unit=180 / pi),)
-        case ("embeddings", "centers", "labels"):
+        case _, ("embeddings", "centers", "labels"):
             return (Scene("distance to the own center", 0, 3, _center),)
-        case ("anchor", "positive", "negative"):
+        case _, ("input1", "input2", "target"):
+            return (Scene("input1 - input2, where input1 should be larger", -3, 3, _ranked),)
+        case "triplets", (_, _, _):
             return (Scene("distance to the negative (positive at 1)", 0, 3, _triplet),)
-        case ("anchor" | "query", "positive"):
-            return (Scene("angle to the positive, degrees (negatives at 90)", 0, pi, _views, unit=180 / pi),)
-        case ("embeddings", "labels"):
+        case "views", (_, _):
+            return (Scene("angle to the other view, degrees (others at 90)", 0, pi, _views, unit=180 / pi),)
+        case "pairs" | "identities", (_, _):
             return _on_embeddings(card)
+        case "values" | "binary" | "classes" | "masks", (_, _):
+            return _on_input(card)
         case _:
             return ()
 
@@ -123,8 +123,8 @@ def _at(card: "Card", scene: Scene, variant: Mapping[str, Any], share: float) ->
 
 
 def _short(value: float) -> float:
-    # Four digits draw the same line, and the same file on every machine.
-    return float(f"{value:.4g}") + 0.0
+    # Six digits draw the same line, and the same file on every machine.
+    return float(f"{value:.6g}") + 0.0
 
 
 def _on_input(card: "Card") -> tuple[Scene, ...]:
@@ -140,7 +140,7 @@ def _on_input(card: "Card") -> tuple[Scene, ...]:
         return (Scene("residual: input - target", -3, 3, lambda s: (s[None], s.detach()[None] * 0)),)
     if card.data == "binary":
         if probable:
-            return (Scene("probability, where the target is 1", 0.002, 0.998, lambda s: (s[None], s.new_ones(1))),)
+            return (Scene("probability, where the target is 1", 0.02, 0.98, lambda s: (s[None], s.new_ones(1))),)
         return (Scene("logit, where the target is 1", -6, 6, lambda s: (s[None], s.new_ones(1))),)
     if card.data == "classes":
         logits = lambda s: torch.cat([s[None], s.new_zeros(2)])[None]  # noqa: E731
