@@ -1,4 +1,4 @@
-"""A headless Chromium over its debugging pipe, with the standard library alone: open a page, ask it, photograph it."""
+"""A headless Chromium over its debugging pipe, by the standard library alone: open a page, ask, look."""
 
 import base64
 import json
@@ -34,7 +34,7 @@ def find() -> str | None:
 
 
 class Page:
-    """One page in a fresh profile; ``messages`` collects what it writes to the console, ``requests`` what it loads."""
+    """One page in a fresh profile; ``messages``: what it wrote to the console, ``requests``: its loads."""
 
     def __init__(self, url: str, *, width: int, height: int, timeout: float = 60.0) -> None:
         self.messages: list[str] = []

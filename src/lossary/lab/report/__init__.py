@@ -1,4 +1,4 @@
-"""Report: one HTML file from a run folder, with everything inside it: no network, no server, no training, no torch."""
+"""Report: one HTML file from a run folder, with everything inside it: no network, no server, no training."""
 
 from importlib import resources
 from pathlib import Path
@@ -32,8 +32,7 @@ def page(evidence: Evidence) -> str:
         sections=sections,
         specs={figure.name: figure.spec for figure in figures},
         css=Markup(_text("report.css")),
-        script=Markup(_text("report.js")),
-        vega=Markup(vl_convert.javascript_bundle()),
+        script=Markup(vl_convert.javascript_bundle(_text("report.js"))),
     )
 
 

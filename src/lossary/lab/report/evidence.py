@@ -1,4 +1,4 @@
-"""Evidence: what a run has left in its folder, read and judged. The report is made of this and of nothing else."""
+"""Evidence: what a run has left in its folder, read and judged. The report is made of this alone."""
 
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,7 +1,7 @@
 """Figures: Vega-Lite specifications of the report's pictures, from plain rows.
 
-Rows are lists of dicts whose keys are ours; names of losses and classes are only ever values, which Vega draws as
-text. Colours of ink and background are left to the page, so that one specification serves light and dark.
+Rows are lists of dicts whose keys are ours; names of losses and classes are only ever values, which Vega
+draws as text. Ink and background are left to the page, so that one specification serves light and dark.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,9 +17,12 @@ from lossary.lab.metrics import Metric
 Spec = dict[str, Any]
 Row = dict[str, Any]
 
-# Okabe and Ito's colours, told apart by colour-blind readers, darkened where they were too pale for a thin line on
-# white; then two more. Beyond ten losses the colours come again with dashes.
-_COLOURS = "#0072b2 #d55e00 #009e73 #cc79a7 #d99000 #3da5e0 #7b61c9 #8a7a00 #b2473e #4d8a8a".split()
+# Okabe and Ito's colours, told apart by colour-blind readers, darkened where they were too pale for a thin
+# line on white; then others. Beyond ten losses the colours come again with dashes.
+_COLOURS = (
+    *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#d99000"),
+    *("#3da5e0", "#7b61c9", "#8a7a00", "#b2473e", "#4d8a8a"),
+)
 _DASHES = ((1, 0), (6, 3), (2, 2), (8, 2, 2, 2))
 GREY = "#8b929c"
 
@@ -57,8 +60,8 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _spec(chart: alt.Chart | alt.LayerChart, description: str, height: int | Literal["container"]) -> Spec:
-    chart = chart.properties(width="container", height=height, description=description)
+def _spec(layers: Sequence[alt.Chart], description: str, height: int | Literal["container"]) -> Spec:
+    chart = alt.layer(*layers).properties(width="container", height=height, description=description)
     spec = chart.to_dict()
     for ours in ("$schema", "config"):  # the page knows the version and brings the colours of its theme
         spec.pop(ours, None)
@@ -109,11 +112,11 @@ def ranking(rows: Sequence[Row], palette: Palette, metric: Metric, floor: float 
     if floor is not None:
         free = alt.Chart(_data([{"mean": floor}])).mark_rule(color=GREY, strokeDash=[4, 3])
         layers.insert(0, free.encode(x="mean:Q"))
-    return _spec(alt.layer(*layers), f"Ranking of losses by {metric.label}, with intervals", 44 * len(rows))
+    return _spec(layers, f"Ranking of losses by {metric.label}, with intervals", 44 * len(rows))
 
 
 def learning(seeds: Sequence[Row], means: Sequence[Row], palette: Palette, metric: Metric) -> Spec:
-    """Validation metric against steps; rows of ``seeds``: loss, seed, step, valid; of ``means`` without seed."""
+    """Validation metric against steps; rows of ``seeds``: loss, seed, step, valid; of ``means``: no seed."""
     x = alt.X("step:Q", title="training steps", axis=alt.Axis(tickCount=5, format=",d"))
     y = alt.Y(**_metric_axis("valid", metric))
     thin = alt.Chart(_data(seeds)).mark_line(strokeWidth=1, opacity=0.4).encode(x=x, y=y, detail="seed:N")
@@ -122,31 +125,31 @@ def learning(seeds: Sequence[Row], means: Sequence[Row], palette: Palette, metri
     dash = alt.StrokeDash("loss:N", scale=palette.dashes(row["loss"] for row in means), legend=None)
     tips = [alt.Tooltip("loss:N"), alt.Tooltip("step:Q"), alt.Tooltip("valid:Q", format=_format(metric))]
     layers = (thin.encode(color=colour), thick.encode(color=colour, strokeDash=dash, tooltip=tips))
-    return _spec(alt.layer(*layers), f"Learning curves: {metric.label} against training steps, by loss", 320)
+    return _spec(layers, f"Learning curves: {metric.label} against training steps, by loss", 320)
+
+
+def _value_axis(values: Sequence[Any]) -> alt.X:
+    """Numbers on a line, by powers of ten where they span a factor of 20; anything else side by side."""
+    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        return alt.X("value:N", title=None, axis=alt.Axis(labelAngle=0, labelLimit=90))
+    axis: dict[str, Any] = {"format": "~r", "labelOverlap": "greedy", "labelSeparation": 6}
+    low, high = min(values), max(values)
+    if low > 0 and high / low >= 20:
+        axis["values"] = [float(f"1e{power}") for power in range(ceil(log10(low)), floor(log10(high)) + 1)]
+        return alt.X("value:Q", title=None, scale=alt.Scale(type="log", padding=8), axis=axis)
+    axis["tickCount"] = 4
+    return alt.X("value:Q", title=None, scale=alt.Scale(zero=False, padding=8), axis=axis)
 
 
 def tuning(rows: Sequence[Row], colour: str, metric: Metric, domain: tuple[float, float]) -> Spec:
     """One hyperparameter of one loss against the validation metric; rows: value, valid, best, number."""
-    numbers = all(
-        isinstance(row["value"], int | float) and not isinstance(row["value"], bool) for row in rows
-    )
-    if numbers:
-        values = [row["value"] for row in rows]
-        log = min(values) > 0 and max(values) / min(values) >= 20
-        scale = alt.Scale(type="log", padding=8) if log else alt.Scale(zero=False, padding=8)
-        ticks = {"values": _decades(min(values), max(values))} if log else {"tickCount": 4}
-        axis = alt.Axis(format="~r", labelOverlap="greedy", labelSeparation=6, **ticks)
-        x = alt.X("value:Q", title=None, scale=scale, axis=axis)
-    else:
-        rows = [{**row, "value": str(row["value"])} for row in rows]
-        x = alt.X("value:N", title=None, axis=alt.Axis(labelAngle=0, labelLimit=90))
     axis = _metric_axis("valid", metric)
     axis |= {"title": None, "scale": alt.Scale(domain=list(domain), nice=True)}
     points = (
         alt.Chart(_data(rows))
         .mark_point(filled=True, color=colour, size=60)
         .encode(
-            x=x,
+            x=_value_axis([row["value"] for row in rows]),
             y=alt.Y(**axis),
             opacity=alt.condition("datum.best", alt.value(1), alt.value(0.6)),
             size=alt.condition("datum.best", alt.value(170), alt.value(55)),
@@ -158,13 +161,8 @@ def tuning(rows: Sequence[Row], colour: str, metric: Metric, domain: tuple[float
         )
     )
     return _spec(
-        points, f"Tuning trials: {metric.label} on the validation split against the hyperparameter", 150
+        (points,), f"Tuning trials: {metric.label} on the validation split against the hyperparameter", 150
     )
-
-
-def _decades(low: float, high: float) -> list[float]:
-    """Powers of ten within a range, a factor of 20 or more wide, so that there is always one."""
-    return [float(f"1e{power}") for power in range(ceil(log10(low)), floor(log10(high)) + 1)]
 
 
 def against_defaults(rows: Sequence[Row], palette: Palette, metric: Metric) -> Spec:
@@ -185,9 +183,7 @@ def against_defaults(rows: Sequence[Row], palette: Palette, metric: Metric) -> S
         base.mark_point(filled=False, size=90, strokeWidth=2, opacity=1).encode(x="default:Q"),
         base.mark_point(filled=True, size=110, opacity=1).encode(x="tuned:Q"),
     )
-    return _spec(
-        alt.layer(*layers), f"{metric.label} at the library's defaults and tuned, by loss", 34 * len(rows)
-    )
+    return _spec(layers, f"{metric.label} at the library's defaults and tuned, by loss", 34 * len(rows))
 
 
 def similarities(rows: Sequence[Row], colour: str) -> Spec:
@@ -203,7 +199,7 @@ def similarities(rows: Sequence[Row], colour: str) -> Spec:
             color=alt.Color("pairs:N", scale=alt.Scale(domain=kinds, range=[GREY, colour]), legend=None),
         )
     )
-    return _spec(area, "Histogram of cosine similarities of same-class and different-class pairs", 130)
+    return _spec((area,), "Histogram of cosine similarities of same-class and different-class pairs", 130)
 
 
 def roc(rows: Sequence[Row], palette: Palette) -> Spec:
@@ -215,7 +211,7 @@ def roc(rows: Sequence[Row], palette: Palette) -> Spec:
         axis=alt.Axis(format="~%", tickCount=4),
     )
     tar = alt.Y("tar:Q", title="true accept rate", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="~%"))
-    return _spec(_lines(rows, palette, far, tar), "ROC: true accepts against false accepts, by loss", 280)
+    return _spec((_lines(rows, palette, far, tar),), "ROC: true accepts against false accepts, by loss", 280)
 
 
 _RATES = (0.001, 0.01, 0.05, 0.2, 0.5, 0.8)  # ticks of the DET's axes
@@ -235,7 +231,7 @@ def det(rows: Sequence[Row], palette: Palette) -> Spec:
     scale = alt.Scale(domain=[low, high], nice=False)
     far = alt.X("far_z:Q", title="false accept rate", scale=scale, axis=axis)
     frr = alt.Y("frr_z:Q", title="false reject rate", scale=scale, axis=axis)
-    return _spec(_lines(seen, palette, far, frr), "DET: false rejects against false accepts, by loss", 280)
+    return _spec((_lines(seen, palette, far, frr),), "DET: false rejects against false accepts, by loss", 280)
 
 
 def _deviate(rate: float) -> float:
@@ -263,7 +259,7 @@ def _lines(rows: Sequence[Row], palette: Palette, x: alt.X, y: alt.Y) -> alt.Cha
 
 
 def image_map(rows: Sequence[Row]) -> Spec:
-    """Unseen classes in two dimensions; rows: x, y, label, class, order, and image (a data URI) or none: dots."""
+    """Unseen classes in two dimensions; rows: x, y, label, class, order; image (a data URI), else dots."""
     scale = alt.Scale(zero=False, nice=False, padding=16)
     data = alt.Chart(_data(rows)).encode(
         x=alt.X("x:Q", axis=None, scale=scale),
@@ -277,7 +273,7 @@ def image_map(rows: Sequence[Row]) -> Spec:
     else:
         marks = data.mark_circle(size=28, opacity=0.8, color=_COLOURS[0])
     text = "Map of the unseen classes: items near each other have similar embeddings"
-    return _spec(alt.layer(lines, marks), text, "container")
+    return _spec((lines, marks), text, "container")
 
 
 def confusion(rows: Sequence[Row], names: Sequence[str]) -> Spec:
@@ -292,9 +288,7 @@ def confusion(rows: Sequence[Row], names: Sequence[str]) -> Spec:
     shade = alt.Opacity("share:Q", scale=alt.Scale(type="sqrt", domain=[0, 1], range=[0, 0.6]), legend=None)
     cells = base.mark_rect().encode(color=alt.Color("right:N", scale=hues, legend=None), opacity=shade)
     counts = base.transform_filter("datum.count > 0").mark_text(fontSize=11).encode(text="count:Q")
-    return _spec(
-        alt.layer(cells, counts), "Confusion matrix: true class by predicted class", 34 * len(names) + 20
-    )
+    return _spec((cells, counts), "Confusion matrix: true class by predicted class", 34 * len(names) + 20)
 
 
 def reliability(rows: Sequence[Row], palette: Palette) -> Spec:
@@ -308,7 +302,7 @@ def reliability(rows: Sequence[Row], palette: Palette) -> Spec:
         alt.Chart(_data(rows)).mark_point(filled=True, size=45).encode(x=x, y=y, color=_colour(palette, rows))
     )
     layers = (_diagonal(low, 1.0), lines, dots)
-    return _spec(alt.layer(*layers), "Reliability: accuracy against confidence, by loss", 320)
+    return _spec(layers, "Reliability: accuracy against confidence, by loss", 320)
 
 
 def _diagonal(low: float, high: float) -> alt.Chart:
@@ -329,7 +323,7 @@ def predictions(rows: Sequence[Row], colour: str, domain: tuple[float, float]) -
     dots = (
         alt.Chart(_data(rows)).mark_circle(size=26, opacity=0.5, color=colour).encode(x=x, y=y, tooltip=tips)
     )
-    return _spec(alt.layer(_diagonal(*domain), dots), "Predicted against true values", 220)
+    return _spec((_diagonal(*domain), dots), "Predicted against true values", 220)
 
 
 def residuals(rows: Sequence[Row], colour: str, domain: tuple[float, float]) -> Spec:
@@ -344,7 +338,7 @@ def residuals(rows: Sequence[Row], colour: str, domain: tuple[float, float]) -> 
         .mark_bar(color=colour, opacity=0.75)
         .encode(x=x, y=alt.Y("count()", title="samples"))
     )
-    return _spec(alt.layer(bars, zero), "Histogram of residuals", 130)
+    return _spec((bars, zero), "Histogram of residuals", 130)
 
 
 def cost(rows: Sequence[Row], palette: Palette) -> Spec:
@@ -359,4 +353,4 @@ def cost(rows: Sequence[Row], palette: Palette) -> Spec:
     text = base.mark_text(align="left", dx=5, fontSize=12).encode(
         text=alt.Text("milliseconds:Q", format=".3~g")
     )
-    return _spec(alt.layer(bars, text), "Milliseconds of a training step, by loss", 30 * len(rows))
+    return _spec((bars, text), "Milliseconds of a training step, by loss", 30 * len(rows))

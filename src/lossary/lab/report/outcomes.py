@@ -1,4 +1,4 @@
-"""Sections that show what the trained networks do on the task's own data; which ones depends on the kind of task."""
+"""Sections that show what the trained networks do on the test data, by kind of task."""
 
 from collections import Counter
 
@@ -49,8 +49,9 @@ def _similarities(evidence: Evidence, outputs: dict[str, Arrays]) -> Section:
         spec = figures.similarities(rows, evidence.palette.colour(loss))
         plots.append(Figure(f"similarities-{number}", spec, title=title, loss=loss))
     lead = (
-        "Cosine similarities of pairs of unseen items: in colour two items of the same class, in grey two of different "
-        "classes. The less the two overlap, the better a threshold tells them apart. One seed of each loss."
+        "Cosine similarities of pairs of unseen items: in colour two items of the same class, in grey two "
+        "of different classes. The less the two overlap, the better a threshold tells them apart. One "
+        "seed of each loss."
     )
     return Section("similarities", "Same or different", lead, groups=(Group(tuple(plots), "small"),))
 
@@ -69,17 +70,26 @@ def _errors(evidence: Evidence, outputs: dict[str, Arrays]) -> Section:
         Figure(
             "roc",
             figures.roc(rows, evidence.palette),
-            "How many same pairs are accepted when this share of different pairs is let through. Higher is better.",
+            (
+                "How many same pairs are accepted when this share of different pairs is let through. "
+                "Higher is better."
+            ),
             "ROC",
         ),
         Figure(
             "det",
             figures.det(rows, evidence.palette),
-            "The same, as two error rates, stretched so that normal scores give straight lines. Lower left is better.",
+            (
+                "The same, as two error rates, stretched so that normal scores give straight lines. Lower "
+                "left is better."
+            ),
             "DET",
         ),
     )
-    lead = "If similarity were used to verify that two items are the same, at every threshold. One seed of each loss."
+    lead = (
+        "If similarity were used to verify that two items are the same, at every threshold. One seed of "
+        "each loss."
+    )
     legend = tuple(outputs)
     return Section("errors", "Verification errors", lead, legend, (Group(plots, "pair"),))
 
@@ -103,10 +113,14 @@ def _map(evidence: Evidence, outputs: dict[str, Arrays]) -> Section | None:
         }
         rows.append(row if images is None else row | {"image": pictures.data_uri(images[item])})
     caption = (
-        "t-SNE of test embeddings: near each other means that the network finds them alike; directions and long "
-        "distances mean nothing. Grey lines join items of the same class, so short lines are what one hopes to see."
+        "t-SNE of test embeddings: near each other means that the network finds them alike; directions "
+        "and long distances mean nothing. Grey lines join items of the same class, so short lines are "
+        "what one hopes to see."
     )
-    lead = f"{len(set(labels[chosen].tolist()))} of the classes never seen in training, as the best loss sees them."
+    lead = (
+        f"{len(set(labels[chosen].tolist()))} of the classes never seen in training, as the best loss sees "
+        "them."
+    )
     figure = Figure("map", figures.image_map(rows), caption, loss=loss)
     return Section("map", "Map of unseen classes", lead, groups=(Group((figure,)),))
 
@@ -130,8 +144,9 @@ def _neighbours(evidence: Evidence, outputs: dict[str, Arrays]) -> Section | Non
         if (rows := tuple(_neighbour(evidence, n) for n in found if n.right == right))
     )
     lead = (
-        f"Items of unseen classes and the test item that {loss} finds most similar, with the cosine similarity, drawn "
-        "at random from its right and its wrong answers. Where it is wrong, the nearest item of its own class follows."
+        f"Items of unseen classes and the test item that {loss} finds most similar, with the cosine "
+        "similarity, drawn at random from its right and its wrong answers. Where it is wrong, the nearest "
+        "item of its own class follows."
     )
     return Section("neighbours", "Nearest neighbours", lead, galleries=galleries) if galleries else None
 
@@ -171,8 +186,9 @@ def _confusion(evidence: Evidence, outputs: dict[str, Arrays]) -> Section | None
         for predicted in range(len(names))
     ]
     caption = (
-        "Rows are the true classes, columns the predicted ones; the numbers count test samples. Right answers lie on "
-        "the diagonal (blue), mistakes off it (orange); the fuller the colour, the larger the share of its row."
+        "Rows are the true classes, columns the predicted ones; the numbers count test samples. Right "
+        "answers lie on the diagonal (blue), mistakes off it (orange); the fuller the colour, the larger "
+        "the share of its row."
     )
     figure = Figure("confusion", figures.confusion(rows, names), caption, loss=loss)
     lead = "Which classes the best loss takes for which. One seed."
@@ -190,8 +206,9 @@ def _reliability(evidence: Evidence, outputs: dict[str, Arrays]) -> Section:
             for i, (c, a) in enumerate(zip(mean, accuracy, strict=True))
         ]
     caption = (
-        f"Test samples sorted by the probability given to the predicted class, in up to {_BINS} groups of equal size. "
-        "On the dashed line 80 % sure is right 80 % of the time; below it the network is too sure of itself."
+        f"Test samples sorted by the probability given to the predicted class, in up to {_BINS} groups of "
+        "equal size. On the dashed line 80 % sure is right 80 % of the time; below it the network is too "
+        "sure of itself."
     )
     figure = Figure("reliability", figures.reliability(rows, evidence.palette), caption)
     lead = "Can the probabilities be believed? One seed of each loss."
@@ -237,8 +254,8 @@ def _predictions(evidence: Evidence, outputs: dict[str, Arrays]) -> Section:
         spec = figures.predictions(rows, evidence.palette.colour(loss), domain)
         plots.append(Figure(f"predictions-{number}", spec, loss=loss))
     lead = (
-        "Each dot is a test sample; on the dashed line the prediction is exact. A cloud flatter than the line says that "
-        "the network stays close to the mean. One seed of each loss."
+        "Each dot is a test sample; on the dashed line the prediction is exact. A cloud flatter than the "
+        "line says that the network stays close to the mean. One seed of each loss."
     )
     return Section("predictions", "Predicted against true", lead, groups=(Group(tuple(plots), "small"),))
 

@@ -1,4 +1,4 @@
-"""Pictures of test items for the report: thumbnails as data URIs, and a layout of embeddings in two dimensions."""
+"""Pictures of test items: thumbnails as data URIs, and a layout of embeddings in two dimensions."""
 
 import base64
 import io
@@ -23,9 +23,9 @@ def data_uri(image: NDArray[np.uint8]) -> str:
 
 
 def layout(embeddings: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(n, 2): t-SNE of the embeddings' directions, the same for the same embeddings; PCA where there are few.
+    """(n, 2): t-SNE of the embeddings' directions; PCA where there are few. Equal embeddings, equal layout.
 
-    One thread: the sums of several come in another order every time, and t-SNE amplifies that to another picture.
+    One thread: the sums of several come in another order every time, and t-SNE makes another picture of it.
     """
     vectors = np.asarray(embeddings, np.float64)
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

@@ -3,7 +3,7 @@
 import shlex
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import fields, replace
 from statistics import fmean, median, stdev
 from typing import Any
 
@@ -51,11 +51,6 @@ def summary(evidence: Evidence) -> Summary:
     )
 
 
-def show(value: float, metric: Metric) -> str:
-    """A metric's value as people read it, with its unit."""
-    return f"{100 * value:.1f} %" if metric.percent else f"{value:.3g}"
-
-
 def _count(things: Iterable[Any], one: str, many: str = "") -> str:
     number = len(list(things))
     return f"{number} {one if number == 1 else many or one + 's'}"
@@ -70,9 +65,9 @@ def _ranking(evidence: Evidence) -> Section | None:
     best = max if evidence.metric.higher_is_better else min
     spec = figures.ranking(rows, evidence.palette, evidence.metric, best(free) if free else None)
     caption = (
-        "A dot is the mean over seeds, the bar its 95 % interval: where the mean would lie for other seeds and other "
-        "test data of the same kind. Bars that overlap do not mean that two losses are equal: the paired comparisons "
-        "below are sharper, because all losses shared seeds and test data."
+        "A dot is the mean over seeds, the bar its 95 % interval: where the mean would lie for other "
+        "seeds and other test data of the same kind. Bars that overlap do not mean that two losses are "
+        "equal: the paired comparisons below are sharper, because all losses shared seeds and test data."
     )
     if free:
         caption += " Grey rows are baselines that no loss has trained; the dashed line is the best of them."
@@ -81,17 +76,44 @@ def _ranking(evidence: Evidence) -> Section | None:
 
 def _findings(evidence: Evidence) -> Section | None:
     verdict = evidence.verdict
-    sure = tuple(c.sentence for c in verdict.comparisons if c.claim != "none")
-    unsure = tuple(c.sentence for c in verdict.comparisons if c.claim == "none")
+    losses = set(evidence.ranked)
+    pairs = [c for c in verdict.comparisons if {c.a, c.b} <= losses]
+    of_best = [c for c in pairs if evidence.ranked[0] in (c.a, c.b)]
     groups = (
         Sentences(verdict.warnings, "warning"),
-        Sentences(sure, "sure", "What the data show"),
-        Sentences(unsure, "unsure", "What they do not show"),
+        Sentences(tuple(c.sentence for c in of_best if c.claim != "none"), "sure", "What the data show"),
+        Sentences(tuple(c.sentence for c in of_best if c.claim == "none"), "unsure", "What they do not show"),
         Sentences(verdict.baselines, "plain", "Against what costs nothing"),
     )
     sentences = tuple(group for group in groups if group.items)
-    tables = (_comparisons(verdict.comparisons, evidence.metric),) if verdict.comparisons else ()
-    return Section("findings", "How sure", sentences=sentences, tables=tables) if sentences else None
+    tables = [_pairs(evidence.ranked, pairs, evidence.metric)] if len(pairs) > len(of_best) else []
+    if verdict.comparisons:
+        tables.append(_comparisons(verdict.comparisons, evidence.metric))
+    return Section("findings", "How sure", sentences=sentences, tables=tuple(tables)) if sentences else None
+
+
+def _pairs(losses: list[str], comparisons: list[Comparison], metric: Metric) -> Table:
+    """Every loss against every other: the difference where it is sure."""
+    scale = 100 if metric.percent else 1
+    found = {(c.a, c.b): (c, 1) for c in comparisons} | {(c.b, c.a): (c, -1) for c in comparisons}
+    rows = tuple(
+        TableRow(tuple(_pair(*found[row, col], scale) if (row, col) in found else "" for col in losses), row)
+        for row in losses
+    )
+    caption = (
+        f"Every pair: {metric.label} of the row minus that of the column{' in points' if metric.percent else ''}, "
+        "in bold where the data show a difference, with a question mark where they do not."
+    )
+    sure = {pair for pair, (comparison, _) in found.items() if comparison.claim != "none"}
+    marked = tuple(
+        replace(row, best=frozenset(i for i, col in enumerate(losses) if (row.loss, col) in sure))
+        for row in rows
+    )
+    return Table(caption, ("", *losses), marked)
+
+
+def _pair(comparison: Comparison, sign: int, scale: int) -> str:
+    return f"{sign * scale * comparison.difference:+.3g}" + ("" if comparison.claim != "none" else " ?")
 
 
 def _comparisons(comparisons: Iterable[Comparison], metric: Metric) -> Table:
@@ -126,7 +148,8 @@ def _scores(evidence: Evidence) -> Section | None:
     for role, note in _ROLES:
         names = {r.loss for r in evidence.records if r.role == role}
         ranked = sorted(names, key=lambda name: (order.get(name, len(order)), name))
-        lines += [(name, role, note, evidence.runs(name, role)) for name in ranked]
+        for name in ranked:
+            lines.append((name, role, note, evidence.runs(name, role)))
     best = [_best(metric, [runs for _, role, _, runs in lines if role == "tuned"]) for metric in metrics]
     rows = tuple(
         TableRow(
@@ -145,7 +168,10 @@ def _scores(evidence: Evidence) -> Section | None:
             for m in metrics
         ),
     )
-    caption = "Mean over seeds ± standard deviation between seeds, on the test split. ↑ more is better, ↓ less is better."
+    caption = (
+        "Mean over seeds ± standard deviation between seeds, on the test split. ↑ more is better, ↓ less "
+        "is better."
+    )
     return Section("scores", "All metrics", tables=(Table(caption, head, rows),)) if rows else None
 
 
@@ -182,8 +208,8 @@ def _learning(evidence: Evidence) -> Section | None:
         return None
     rising = [loss for loss in evidence.ranked if any(r.still_rising for r in evidence.runs(loss))]
     caption = (
-        "Thin lines are single seeds, thick lines their mean for as long as all seeds were training. A run stops once "
-        "the validation metric has stopped improving, and its best weights are kept."
+        "Thin lines are single seeds, thick lines their mean for as long as all seeds were training. A "
+        "run stops once the validation metric has stopped improving, and its best weights are kept."
     )
     if rising:
         caption += f" Still improving when the bound on steps stopped a run: {', '.join(rising)}."
@@ -203,9 +229,9 @@ def _tuning(evidence: Evidence) -> Section | None:
         if (trials := [trial for trial in done if trial.loss == loss])
     )
     lead = (
-        f"Each dot is a tuning trial: a hyperparameter's value against {evidence.metric.label} on the validation "
-        "split, on the same vertical scale everywhere. The large dot is the trial that was chosen. If it lies at the "
-        "edge of the range that was searched, a wider search may find better."
+        f"Each dot is a tuning trial: a hyperparameter's value against {evidence.metric.label} on the "
+        "validation split, on the same vertical scale everywhere. The large dot is the trial that was "
+        "chosen. If it lies at the edge of the range that was searched, a wider search may find better."
     )
     return Section("tuning", "Tuning", lead, groups=groups) if groups else None
 
@@ -256,8 +282,9 @@ def _defaults(evidence: Evidence) -> Section | None:
     if not rows:
         return None
     caption = (
-        "An open ring is the loss at the library's defaults, a full dot the loss as tuned. A long line says that this "
-        "loss must be tuned; a ring on the better side says that tuning on the validation split did not carry over."
+        "An open ring is the loss at the library's defaults, a full dot the loss as tuned. A long line "
+        "says that this loss must be tuned; a ring on the better side says that tuning on the validation "
+        "split did not carry over."
     )
     spec = figures.against_defaults(rows, evidence.palette, evidence.metric)
     return Section(
