@@ -61,9 +61,7 @@ class Page:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._stack.close()
 
     def evaluate(self, expression: str) -> Any:
@@ -78,9 +76,7 @@ class Page:
         deadline = time.monotonic() + self.timeout
         while not self.evaluate(expression):
             if time.monotonic() > deadline:
-                raise TimeoutError(
-                    f"{expression} did not become true in {self.timeout} s; console: {self.messages}"
-                )
+                raise TimeoutError(f"{expression} did not become true in {self.timeout} s; console: {self.messages}")
             time.sleep(0.1)
 
     def dark(self) -> None:

@@ -43,9 +43,7 @@ ENVIRONMENT = {
 def build(folder: Path, kind: Kind, *, seeds: int = 3, classes: int = 24) -> list[Trial]:
     """Write a run folder; returns the tuning trials, which live in Optuna's storage, not in files of ours."""
     rng = np.random.default_rng(0)
-    plan = Plan(
-        data=DATA[kind], losses=tuple(_entry(loss) for loss in LOSSES[kind]), seeds=seeds, out=str(folder)
-    )
+    plan = Plan(data=DATA[kind], losses=tuple(_entry(loss) for loss in LOSSES[kind]), seeds=seeds, out=str(folder))
     folder.mkdir(parents=True, exist_ok=True)
     plan.save(folder / "plan.json")
     (folder / "arrays").mkdir(exist_ok=True)
@@ -135,11 +133,7 @@ def _outputs(
         odds = np.exp(logits * 1.4)
         return {"probabilities": odds / odds.sum(1, keepdims=True)}
     centres = np.random.default_rng(1).normal(size=(len(test["names"]), 16))
-    return {
-        "embeddings": (quality * 1.2 * centres[labels] + rng.normal(size=(len(labels), 16))).astype(
-            np.float32
-        )
-    }
+    return {"embeddings": (quality * 1.2 * centres[labels] + rng.normal(size=(len(labels), 16))).astype(np.float32)}
 
 
 def _curve(kind: Kind, scores: dict[str, float], rng: np.random.Generator) -> list[Point]:

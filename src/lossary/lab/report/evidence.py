@@ -37,19 +37,29 @@ class Evidence:
         return PRIMARY[self.kind]
 
     @cached_property
+    def role(self) -> Role:
+        """Which runs are compared: the tuned ones, or those at the defaults where nothing was tuned."""
+        return "tuned" if any(record.role == "tuned" for record in self.records) else "default"
+
+    @cached_property
     def ranked(self) -> list[str]:
-        """Names of the tuned losses, best first."""
-        return [standing.loss for standing in self.verdict.standings if standing.role == "tuned"]
+        """Names of the compared losses, best first."""
+        return [standing.loss for standing in self.verdict.standings if standing.role == self.role]
+
+    @property
+    def entered(self) -> list[str]:
+        """Names of the losses in the plan."""
+        return [entry.split("=")[0] for entry in self.plan.losses]
 
     @cached_property
     def palette(self) -> Palette:
         """In the plan's order, so that a loss keeps its colour whatever its rank."""
-        entered = [entry.split("=")[0] for entry in self.plan.losses]
-        order = {name: place for place, name in enumerate(entered)}
-        return Palette(tuple(sorted(self.ranked, key=lambda name: (order.get(name, len(order)), name))))
+        trained = [record.loss for record in self.records if record.role != "baseline"]
+        return Palette(tuple(dict.fromkeys([*self.entered, *trained])))
 
-    def runs(self, loss: str, role: Role = "tuned") -> list[Record]:
-        """The final runs of a loss, by seed."""
+    def runs(self, loss: str, role: Role | None = None) -> list[Record]:
+        """The final runs of a loss by seed: the compared ones where no role is named."""
+        role = role or self.role
         return sorted((r for r in self.records if r.role == role and r.loss == loss), key=lambda r: r.seed)
 
     def outputs(self, record: Record) -> Arrays:
@@ -73,9 +83,7 @@ def kind_of(records: list[Record]) -> Kind:
         if records and metrics[0].name in records[0].metrics:
             return kind
     wanted = ", ".join(metric.name for metric in PRIMARY.values())
-    raise ValueError(
-        f"records: wanted at least one run that has one of the metrics {wanted}; got {len(records)} runs"
-    )
+    raise ValueError(f"records: wanted at least one run that has one of the metrics {wanted}; got {len(records)} runs")
 
 
 def load(folder: Path) -> Evidence:

@@ -160,9 +160,7 @@ def tuning(rows: Sequence[Row], colour: str, metric: Metric, domain: tuple[float
             ],
         )
     )
-    return _spec(
-        (points,), f"Tuning trials: {metric.label} on the validation split against the hyperparameter", 150
-    )
+    return _spec((points,), f"Tuning trials: {metric.label} on the validation split against the hyperparameter", 150)
 
 
 def against_defaults(rows: Sequence[Row], palette: Palette, metric: Metric) -> Spec:
@@ -240,9 +238,7 @@ def _deviate(rate: float) -> float:
 
 def _percent_labels(ticks: Sequence[float]) -> str:
     """A Vega expression that writes each tick as the rate it stands for."""
-    cases = (
-        f"abs(datum.value - {z:.6f}) < 1e-3 ? '{100 * r:g}%'" for z, r in zip(ticks, _RATES, strict=True)
-    )
+    cases = (f"abs(datum.value - {z:.6f}) < 1e-3 ? '{100 * r:g}%'" for z, r in zip(ticks, _RATES, strict=True))
     return " : ".join(cases) + " : ''"
 
 
@@ -298,20 +294,14 @@ def reliability(rows: Sequence[Row], palette: Palette) -> Spec:
     y = alt.Y("accuracy:Q", title="accuracy", **style)
     low = min(min(row["confidence"], row["accuracy"]) for row in rows)
     lines = _lines(rows, palette, x, y)
-    dots = (
-        alt.Chart(_data(rows)).mark_point(filled=True, size=45).encode(x=x, y=y, color=_colour(palette, rows))
-    )
+    dots = alt.Chart(_data(rows)).mark_point(filled=True, size=45).encode(x=x, y=y, color=_colour(palette, rows))
     layers = (_diagonal(low, 1.0), lines, dots)
     return _spec(layers, "Reliability: accuracy against confidence, by loss", 320)
 
 
 def _diagonal(low: float, high: float) -> alt.Chart:
     ends = [{"x": low, "y": low}, {"x": high, "y": high}]
-    return (
-        alt.Chart(_data(ends))
-        .mark_line(color=GREY, strokeDash=[4, 3], strokeWidth=1.2)
-        .encode(x="x:Q", y="y:Q")
-    )
+    return alt.Chart(_data(ends)).mark_line(color=GREY, strokeDash=[4, 3], strokeWidth=1.2).encode(x="x:Q", y="y:Q")
 
 
 def predictions(rows: Sequence[Row], colour: str, domain: tuple[float, float]) -> Spec:
@@ -320,9 +310,7 @@ def predictions(rows: Sequence[Row], colour: str, domain: tuple[float, float]) -
     x = alt.X("true:Q", title="true", scale=scale, axis=alt.Axis(tickCount=4, format="~s"))
     y = alt.Y("predicted:Q", title="predicted", scale=scale, axis=alt.Axis(tickCount=4, format="~s"))
     tips = [alt.Tooltip("true:Q", format=".4~g"), alt.Tooltip("predicted:Q", format=".4~g")]
-    dots = (
-        alt.Chart(_data(rows)).mark_circle(size=26, opacity=0.5, color=colour).encode(x=x, y=y, tooltip=tips)
-    )
+    dots = alt.Chart(_data(rows)).mark_circle(size=26, opacity=0.5, color=colour).encode(x=x, y=y, tooltip=tips)
     return _spec((_diagonal(*domain), dots), "Predicted against true values", 220)
 
 
@@ -333,11 +321,7 @@ def residuals(rows: Sequence[Row], colour: str, domain: tuple[float, float]) -> 
     bins = alt.Bin(extent=list(domain), maxbins=30)
     x = alt.X("residual:Q", bin=bins, title="predicted − true", axis=axis)
     zero = alt.Chart(_data([{"x": 0}])).mark_rule(color=GREY, strokeDash=[4, 3]).encode(x="x:Q")
-    bars = (
-        alt.Chart(_data(rows))
-        .mark_bar(color=colour, opacity=0.75)
-        .encode(x=x, y=alt.Y("count()", title="samples"))
-    )
+    bars = alt.Chart(_data(rows)).mark_bar(color=colour, opacity=0.75).encode(x=x, y=alt.Y("count()", title="samples"))
     return _spec((bars, zero), "Histogram of residuals", 130)
 
 
@@ -350,7 +334,5 @@ def cost(rows: Sequence[Row], palette: Palette) -> Spec:
         tooltip=[alt.Tooltip("loss:N"), alt.Tooltip("milliseconds:Q", format=".3~g")],
     )
     bars = base.mark_bar(cornerRadiusEnd=3, height=14, opacity=0.85).encode(color=_colour(palette, rows))
-    text = base.mark_text(align="left", dx=5, fontSize=12).encode(
-        text=alt.Text("milliseconds:Q", format=".3~g")
-    )
+    text = base.mark_text(align="left", dx=5, fontSize=12).encode(text=alt.Text("milliseconds:Q", format=".3~g"))
     return _spec((bars, text), "Milliseconds of a training step, by loss", 30 * len(rows))

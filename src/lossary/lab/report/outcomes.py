@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 from sklearn.calibration import calibration_curve
 
-from lossary.lab.metrics import Neighbour, neighbours, roc, similarity_histogram
+from lossary.lab.curves import Neighbour, neighbours, roc, similarity_histogram
 from lossary.lab.report import figures, pictures
 from lossary.lab.report.evidence import Arrays, Evidence
 from lossary.lab.report.figures import Row
@@ -61,19 +61,12 @@ def _errors(evidence: Evidence, outputs: dict[str, Arrays]) -> Section:
     for loss, kept in outputs.items():
         curve = roc(kept["embeddings"], evidence.test["labels"])
         points = zip(curve.far.tolist(), curve.tar.tolist(), strict=True)
-        rows += [
-            {"loss": loss, "far": far, "tar": tar, "order": i}
-            for i, (far, tar) in enumerate(points)
-            if far > 0
-        ]
+        rows += [{"loss": loss, "far": far, "tar": tar, "order": i} for i, (far, tar) in enumerate(points) if far > 0]
     plots = (
         Figure(
             "roc",
             figures.roc(rows, evidence.palette),
-            (
-                "How many same pairs are accepted when this share of different pairs is let through. "
-                "Higher is better."
-            ),
+            ("How many same pairs are accepted when this share of different pairs is let through. Higher is better."),
             "ROC",
         ),
         Figure(
@@ -86,10 +79,7 @@ def _errors(evidence: Evidence, outputs: dict[str, Arrays]) -> Section:
             "DET",
         ),
     )
-    lead = (
-        "If similarity were used to verify that two items are the same, at every threshold. One seed of "
-        "each loss."
-    )
+    lead = "If similarity were used to verify that two items are the same, at every threshold. One seed of each loss."
     legend = tuple(outputs)
     return Section("errors", "Verification errors", lead, legend, (Group(plots, "pair"),))
 
@@ -117,10 +107,7 @@ def _map(evidence: Evidence, outputs: dict[str, Arrays]) -> Section | None:
         "and long distances mean nothing. Grey lines join items of the same class, so short lines are "
         "what one hopes to see."
     )
-    lead = (
-        f"{len(set(labels[chosen].tolist()))} of the classes never seen in training, as the best loss sees "
-        "them."
-    )
+    lead = f"{len(set(labels[chosen].tolist()))} of the classes never seen in training, as the best loss sees them."
     figure = Figure("map", figures.image_map(rows), caption, loss=loss)
     return Section("map", "Map of unseen classes", lead, groups=(Group((figure,)),))
 
@@ -269,7 +256,5 @@ def _residuals(evidence: Evidence, outputs: dict[str, Arrays]) -> Section:
         spec = figures.residuals(rows, evidence.palette.colour(loss), (-reach, reach))
         title = f"median {np.median(error):+.3g}".replace("-", "−")
         plots.append(Figure(f"residuals-{number}", spec, title=title, loss=loss))
-    lead = (
-        "Predicted minus true: left of the dashed line too low, right of it too high. One seed of each loss."
-    )
+    lead = "Predicted minus true: left of the dashed line too low, right of it too high. One seed of each loss."
     return Section("residuals", "Residuals", lead, groups=(Group(tuple(plots), "small"),))

@@ -35,7 +35,7 @@ def after(evidence: Evidence) -> list[Section]:
 
 
 def summary(evidence: Evidence) -> Summary:
-    seeds = {r.seed for r in evidence.records if r.role == "tuned"}
+    seeds = {r.seed for r in evidence.records if r.role == evidence.role}
     units = max((len(r.units) for r in evidence.records), default=0)
     unit = "unseen classes" if evidence.kind == "zero-shot" else "test samples"
     sentence = (
@@ -78,9 +78,10 @@ def _findings(evidence: Evidence) -> Section | None:
     verdict = evidence.verdict
     losses = set(evidence.ranked)
     pairs = [c for c in verdict.comparisons if {c.a, c.b} <= losses]
-    of_best = [c for c in pairs if evidence.ranked[0] in (c.a, c.b)]
+    failed = tuple(f"{name} was entered but has no finished run." for name in evidence.entered if name not in losses)
+    of_best = [c for c in pairs if {c.a, c.b} & set(evidence.ranked[:1])]
     groups = (
-        Sentences(verdict.warnings, "warning"),
+        Sentences((*failed, *verdict.warnings), "warning"),
         Sentences(tuple(c.sentence for c in of_best if c.claim != "none"), "sure", "What the data show"),
         Sentences(tuple(c.sentence for c in of_best if c.claim == "none"), "unsure", "What they do not show"),
         Sentences(verdict.baselines, "plain", "Against what costs nothing"),
@@ -101,13 +102,12 @@ def _pairs(losses: list[str], comparisons: list[Comparison], metric: Metric) -> 
         for row in losses
     )
     caption = (
-        f"Every pair: {metric.label} of the row minus that of the column{' in points' if metric.percent else ''}, "
-        "in bold where the data show a difference, with a question mark where they do not."
+        f"Every pair: {metric.label} of the row minus that of the column"
+        f"{', in points' if metric.percent else ''}; in bold where the data show a difference, with a question mark where they do not."
     )
     sure = {pair for pair, (comparison, _) in found.items() if comparison.claim != "none"}
     marked = tuple(
-        replace(row, best=frozenset(i for i, col in enumerate(losses) if (row.loss, col) in sure))
-        for row in rows
+        replace(row, best=frozenset(i for i, col in enumerate(losses) if (row.loss, col) in sure)) for row in rows
     )
     return Table(caption, ("", *losses), marked)
 
@@ -150,27 +150,23 @@ def _scores(evidence: Evidence) -> Section | None:
         ranked = sorted(names, key=lambda name: (order.get(name, len(order)), name))
         for name in ranked:
             lines.append((name, role, note, evidence.runs(name, role)))
-    best = [_best(metric, [runs for _, role, _, runs in lines if role == "tuned"]) for metric in metrics]
+    best = [_best(metric, [runs for _, role, _, runs in lines if role == evidence.role]) for metric in metrics]
     rows = tuple(
         TableRow(
             cells=tuple(_spread(metric, runs) for metric in metrics),
             loss=name,
             note=note,
-            best=frozenset(i for i, found in enumerate(best) if role == "tuned" and runs == found),
-            aside=role != "tuned",
+            best=frozenset(i for i, found in enumerate(best) if role == evidence.role and runs == found),
+            aside=role != evidence.role,
         )
         for name, role, note, runs in lines
     )
     head = (
         "Loss",
-        *(
-            f"{m.label}{' (%)' if m.percent else ''}\u00a0{'↑' if m.higher_is_better else '↓'}"
-            for m in metrics
-        ),
+        *(f"{m.label}{' (%)' if m.percent else ''}\u00a0{'↑' if m.higher_is_better else '↓'}" for m in metrics),
     )
     caption = (
-        "Mean over seeds ± standard deviation between seeds, on the test split. ↑ more is better, ↓ less "
-        "is better."
+        "Mean over seeds ± standard deviation between seeds, on the test split. ↑ more is better, ↓ less is better."
     )
     return Section("scores", "All metrics", tables=(Table(caption, head, rows),)) if rows else None
 
@@ -183,9 +179,7 @@ def _best(metric: Metric, losses: list[list[Record]]) -> list[Record]:
 
 
 def _spread(metric: Metric, runs: list[Record]) -> str:
-    values = [
-        r.metrics[metric.name] * (100 if metric.percent else 1) for r in runs if metric.name in r.metrics
-    ]
+    values = [r.metrics[metric.name] * (100 if metric.percent else 1) for r in runs if metric.name in r.metrics]
     digits, spread = (".1f", ".1f") if metric.percent else (".3g", ".2g")
     if not values:
         return "–"
@@ -199,9 +193,7 @@ def _learning(evidence: Evidence) -> Section | None:
     for loss in evidence.ranked:
         curves = {r.seed: {p.step: p.valid for p in r.curve} for r in evidence.runs(loss) if r.curve}
         for seed, curve in curves.items():
-            seeds += [
-                {"loss": loss, "seed": seed, "step": step, "valid": valid} for step, valid in curve.items()
-            ]
+            seeds += [{"loss": loss, "seed": seed, "step": step, "valid": valid} for step, valid in curve.items()]
         shared = sorted(set.intersection(*(set(curve) for curve in curves.values()))) if curves else []
         means += [{"loss": loss, "step": s, "valid": fmean(c[s] for c in curves.values())} for s in shared]
     if not means:
@@ -236,14 +228,10 @@ def _tuning(evidence: Evidence) -> Section | None:
     return Section("tuning", "Tuning", lead, groups=groups) if groups else None
 
 
-def _tuned(
-    evidence: Evidence, number: int, loss: str, trials: list[Trial], domain: tuple[float, float]
-) -> Group:
+def _tuned(evidence: Evidence, number: int, loss: str, trials: list[Trial], domain: tuple[float, float]) -> Group:
     sign = 1 if evidence.metric.higher_is_better else -1
     best = max(trials, key=lambda trial: sign * (trial.valid or 0.0))
-    names = sorted(
-        {name for trial in trials for name in trial.params}, key=lambda name: ("lr" not in name, name)
-    )
+    names = sorted({name for trial in trials for name in trial.params}, key=lambda name: ("lr" not in name, name))
     plots: list[Figure] = []
     for place, name in enumerate(names):
         rows: list[Row] = [
@@ -277,7 +265,7 @@ def _defaults(evidence: Evidence) -> Section | None:
     rows: list[Row] = [
         {"loss": loss, "default": means["default", loss], "tuned": means["tuned", loss]}
         for loss in evidence.ranked
-        if ("default", loss) in means
+        if ("default", loss) in means and ("tuned", loss) in means
     ]
     if not rows:
         return None
@@ -287,9 +275,7 @@ def _defaults(evidence: Evidence) -> Section | None:
         "split did not carry over."
     )
     spec = figures.against_defaults(rows, evidence.palette, evidence.metric)
-    return Section(
-        "defaults", "Tuned against defaults", groups=(Group((Figure("defaults", spec, caption),)),)
-    )
+    return Section("defaults", "Tuned against defaults", groups=(Group((Figure("defaults", spec, caption),)),))
 
 
 def _cost(evidence: Evidence) -> Section | None:
@@ -318,15 +304,13 @@ def _provenance(evidence: Evidence) -> Section:
     if found := _found(evidence):
         tables.append(found)
     note = "In a new folder this repeats the run; where the finished run is, it only writes the report again."
-    return Section(
-        "provenance", "What was run", tables=tuple(tables), command=command(evidence.plan), note=note
-    )
+    return Section("provenance", "What was run", tables=tuple(tables), command=command(evidence.plan), note=note)
 
 
 def _plan_facts(evidence: Evidence) -> list[tuple[str, str]]:
     plan = evidence.plan
     roles = Counter(r.role for r in evidence.records)
-    seeds = sorted({r.seed for r in evidence.records if r.role == "tuned"})
+    seeds = sorted({r.seed for r in evidence.records if r.role == evidence.role})
     facts = [
         (
             "data",
@@ -353,12 +337,8 @@ def _environment_facts(records: list[Record]) -> list[tuple[str, str]]:
 
 
 def _found(evidence: Evidence) -> Table | None:
-    best = {
-        loss: runs[0].params for loss in evidence.ranked if (runs := evidence.runs(loss)) and runs[0].params
-    }
-    names = sorted(
-        {name for params in best.values() for name in params}, key=lambda name: ("lr" not in name, name)
-    )
+    best = {loss: runs[0].params for loss in evidence.ranked if (runs := evidence.runs(loss)) and runs[0].params}
+    names = sorted({name for params in best.values() for name in params}, key=lambda name: ("lr" not in name, name))
     rows = tuple(
         TableRow(tuple(_value(params[name]) if name in params else "–" for name in names), loss)
         for loss, params in best.items()
