@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 from sklearn.calibration import calibration_curve
 
-from lossary.lab.curves import Neighbour, neighbours, roc, similarity_histogram
+from lossary.lab.metrics import Neighbour, neighbours, roc, similarity_histogram
 from lossary.lab.report import figures, pictures
 from lossary.lab.report.evidence import Arrays, Evidence
 from lossary.lab.report.figures import Row

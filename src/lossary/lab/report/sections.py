@@ -103,7 +103,8 @@ def _pairs(losses: list[str], comparisons: list[Comparison], metric: Metric) -> 
     )
     caption = (
         f"Every pair: {metric.label} of the row minus that of the column"
-        f"{', in points' if metric.percent else ''}; in bold where the data show a difference, with a question mark where they do not."
+        f"{', in points' if metric.percent else ''}; in bold where the data show a difference, with a "
+        "question mark where they do not."
     )
     sure = {pair for pair, (comparison, _) in found.items() if comparison.claim != "none"}
     marked = tuple(
