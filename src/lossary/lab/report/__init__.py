@@ -1,0 +1,50 @@
+"""Report: one HTML file from a run folder, with everything inside it: no network, no server, no training."""
+
+from importlib import resources
+from pathlib import Path
+
+import jinja2
+import vl_convert
+from markupsafe import Markup
+
+from lossary.lab.report.evidence import Evidence, load
+from lossary.lab.report.outcomes import outcomes
+from lossary.lab.report.sections import after, before, summary
+
+__all__ = ["page", "render"]
+
+
+def render(folder: Path) -> Path:
+    """Write ``report.html`` into a run folder from the records there; returns its path."""
+    path = folder / "report.html"
+    part = path.with_suffix(".part")
+    part.write_text(page(load(folder)), encoding="utf-8")
+    return part.replace(path)
+
+
+def page(evidence: Evidence) -> str:
+    """The report's HTML, a pure function of the evidence."""
+    sections = [*before(evidence), *outcomes(evidence), *after(evidence)]
+    figures = [figure for section in sections for group in section.groups for figure in group.figures]
+    return _template().render(
+        palette=evidence.palette,
+        summary=summary(evidence),
+        sections=sections,
+        specs={figure.name: figure.spec for figure in figures},
+        css=Markup(_text("report.css")),
+        script=Markup(vl_convert.javascript_bundle(_text("report.js"))),
+    )
+
+
+def _text(name: str) -> str:
+    return (resources.files(__name__) / "templates" / name).read_text(encoding="utf-8")
+
+
+def _template() -> jinja2.Template:
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader(__name__),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    ).get_template("report.html")

@@ -1,0 +1,100 @@
+"""Evidence: what a run has left in its folder, read and judged. The report is made of this alone."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lossary.lab.judge import Verdict, judge
+from lossary.lab.metrics import METRICS, PRIMARY, Kind, Metric
+from lossary.lab.plan import Plan
+from lossary.lab.record import Record, Role, Trial, load_all
+from lossary.lab.report.figures import Palette
+from lossary.lab.study import trials
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One run: its plan, its records, its tuning trials, and the verdict on them."""
+
+    folder: Path
+    plan: Plan
+    records: list[Record]
+    trials: list[Trial]
+    verdict: Verdict
+
+    @cached_property
+    def kind(self) -> Kind:
+        return kind_of(self.records)
+
+    @property
+    def metric(self) -> Metric:
+        return PRIMARY[self.kind]
+
+    @cached_property
+    def role(self) -> Role:
+        """Which runs are compared: the tuned ones, or those at the defaults where nothing was tuned."""
+        return "tuned" if any(record.role == "tuned" for record in self.records) else "default"
+
+    @cached_property
+    def ranked(self) -> list[str]:
+        """Names of the compared losses, best first."""
+        return [standing.loss for standing in self.verdict.standings if standing.role == self.role]
+
+    @property
+    def entered(self) -> list[str]:
+        """Names of the losses in the plan."""
+        return [entry.split("=")[0] for entry in self.plan.losses]
+
+    @cached_property
+    def palette(self) -> Palette:
+        """In the plan's order, so that a loss keeps its colour whatever its rank."""
+        trained = [record.loss for record in self.records if record.role != "baseline"]
+        return Palette(tuple(dict.fromkeys([*self.entered, *trained])))
+
+    def runs(self, loss: str, role: Role | None = None) -> list[Record]:
+        """The final runs of a loss by seed: the compared ones where no role is named."""
+        role = role or self.role
+        return sorted((r for r in self.records if r.role == role and r.loss == loss), key=lambda r: r.seed)
+
+    def outputs(self, record: Record) -> Arrays:
+        """Embeddings, probabilities or predictions on the test split; nothing where they were not kept."""
+        return _arrays(self.folder / "arrays" / record.arrays) if record.arrays else {}
+
+    @cached_property
+    def test(self) -> Arrays:
+        """What is known of the test split: labels, names, images, targets; nothing where it was not kept."""
+        return _arrays(self.folder / "arrays" / "test.npz")
+
+    @cached_property
+    def item_names(self) -> list[str]:
+        """The class name of each test item."""
+        return [str(self.test["names"][label]) for label in self.test["labels"]]
+
+
+def kind_of(records: list[Record]) -> Kind:
+    """The kind of task, told by the metrics that the runs have."""
+    for kind, metrics in METRICS.items():
+        if records and metrics[0].name in records[0].metrics:
+            return kind
+    wanted = ", ".join(metric.name for metric in PRIMARY.values())
+    raise ValueError(f"records: wanted at least one run that has one of the metrics {wanted}; got {len(records)} runs")
+
+
+def load(folder: Path) -> Evidence:
+    """Read a run folder and judge what it holds."""
+    records = load_all(folder)
+    verdict = judge(records, PRIMARY[kind_of(records)])
+    return Evidence(folder, Plan.load(folder / "plan.json"), records, trials(folder), verdict)
+
+
+def _arrays(path: Path) -> Arrays:
+    if not path.is_file():
+        return {}
+    with np.load(path, allow_pickle=False) as stored:
+        return dict(stored)

@@ -1,0 +1,364 @@
+"""Sections that every report has, whatever the task. One without data is left out, not empty."""
+
+import shlex
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import fields, replace
+from statistics import fmean, median, stdev
+from typing import Any
+
+from lossary.lab.judge import Comparison
+from lossary.lab.metrics import METRICS, Kind, Metric
+from lossary.lab.plan import Plan
+from lossary.lab.record import Record, Role, Trial
+from lossary.lab.report import figures
+from lossary.lab.report.evidence import Evidence
+from lossary.lab.report.figures import Row
+from lossary.lab.report.views import Figure, Group, Section, Sentences, Summary, Table, TableRow
+
+_TASK: dict[Kind, str] = {
+    "zero-shot": "recognising classes never seen in training",
+    "classification": "classification",
+    "regression": "regression",
+}
+
+
+def before(evidence: Evidence) -> list[Section]:
+    """What was found, and whether to believe it."""
+    makers = (_ranking, _findings, _scores, _learning, _tuning, _defaults)
+    return [section for make in makers if (section := make(evidence))]
+
+
+def after(evidence: Evidence) -> list[Section]:
+    """What it cost, and how to do it again."""
+    return [section for make in (_cost, _provenance) if (section := make(evidence))]
+
+
+def summary(evidence: Evidence) -> Summary:
+    seeds = {r.seed for r in evidence.records if r.role == evidence.role}
+    units = max((len(r.units) for r in evidence.records), default=0)
+    unit = "unseen classes" if evidence.kind == "zero-shot" else "test samples"
+    sentence = (
+        f"{_count(evidence.ranked, 'loss', 'losses')} compared by {evidence.metric.label} on {units} {unit}, "
+        f"with {_count(seeds, 'seed')} each, after {evidence.plan.trials} tuning trials each."
+    )
+    credit = str(evidence.test["credit"]) + " " if "credit" in evidence.test else ""
+    return Summary(
+        data=f"{evidence.plan.data}: {_TASK[evidence.kind]}",
+        headline=evidence.verdict.headline,
+        sentence=sentence,
+        credit=f"{credit}Made by Lossary. The charts are drawn by Vega, which this file carries.",
+    )
+
+
+def _count(things: Iterable[Any], one: str, many: str = "") -> str:
+    number = len(list(things))
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def _ranking(evidence: Evidence) -> Section | None:
+    standings = [s for s in evidence.verdict.standings if s.role != "default"]
+    if not standings:
+        return None
+    rows: list[Row] = [{"loss": s.loss, "mean": s.mean, "low": s.low, "high": s.high} for s in standings]
+    free = [s.mean for s in standings if s.role == "baseline"]
+    best = max if evidence.metric.higher_is_better else min
+    spec = figures.ranking(rows, evidence.palette, evidence.metric, best(free) if free else None)
+    caption = (
+        "A dot is the mean over seeds, the bar its 95 % interval: where the mean would lie for other "
+        "seeds and other test data of the same kind. Bars that overlap do not mean that two losses are "
+        "equal: the paired comparisons below are sharper, because all losses shared seeds and test data."
+    )
+    if free:
+        caption += " Grey rows are baselines that no loss has trained; the dashed line is the best of them."
+    return Section("ranking", "Ranking", groups=(Group((Figure("ranking", spec, caption),)),))
+
+
+def _findings(evidence: Evidence) -> Section | None:
+    verdict = evidence.verdict
+    losses = set(evidence.ranked)
+    pairs = [c for c in verdict.comparisons if {c.a, c.b} <= losses]
+    failed = tuple(f"{name} was entered but has no finished run." for name in evidence.entered if name not in losses)
+    of_best = [c for c in pairs if {c.a, c.b} & set(evidence.ranked[:1])]
+    groups = (
+        Sentences((*failed, *verdict.warnings), "warning"),
+        Sentences(tuple(c.sentence for c in of_best if c.claim != "none"), "sure", "What the data show"),
+        Sentences(tuple(c.sentence for c in of_best if c.claim == "none"), "unsure", "What they do not show"),
+        Sentences(verdict.baselines, "plain", "Against what costs nothing"),
+    )
+    sentences = tuple(group for group in groups if group.items)
+    tables = [_pairs(evidence.ranked, pairs, evidence.metric)] if len(pairs) > len(of_best) else []
+    if verdict.comparisons:
+        tables.append(_comparisons(verdict.comparisons, evidence.metric))
+    return Section("findings", "How sure", sentences=sentences, tables=tuple(tables)) if sentences else None
+
+
+def _pairs(losses: list[str], comparisons: list[Comparison], metric: Metric) -> Table:
+    """Every loss against every other: the difference where it is sure."""
+    scale = 100 if metric.percent else 1
+    found = {(c.a, c.b): (c, 1) for c in comparisons} | {(c.b, c.a): (c, -1) for c in comparisons}
+    rows = tuple(
+        TableRow(tuple(_pair(*found[row, col], scale) if (row, col) in found else "" for col in losses), row)
+        for row in losses
+    )
+    caption = (
+        f"Every pair: {metric.label} of the row minus that of the column"
+        f"{', in points' if metric.percent else ''}; in bold where the data show a difference, with a "
+        "question mark where they do not."
+    )
+    sure = {pair for pair, (comparison, _) in found.items() if comparison.claim != "none"}
+    marked = tuple(
+        replace(row, best=frozenset(i for i, col in enumerate(losses) if (row.loss, col) in sure)) for row in rows
+    )
+    return Table(caption, ("", *losses), marked)
+
+
+def _pair(comparison: Comparison, sign: int, scale: int) -> str:
+    return f"{sign * scale * comparison.difference:+.3g}" + ("" if comparison.claim != "none" else " ?")
+
+
+def _comparisons(comparisons: Iterable[Comparison], metric: Metric) -> Table:
+    scale, unit = (100, " (points)") if metric.percent else (1, "")
+    rows = tuple(
+        TableRow(
+            note=f"{c.a} against {c.b}",
+            cells=(
+                f"{scale * c.difference:+.3g}",
+                f"{scale * c.low:+.3g} to {scale * c.high:+.3g}",
+                f"{c.p:.2g}",
+                f"{c.p_adjusted:.2g}",
+            ),
+        )
+        for c in comparisons
+    )
+    head = ("Comparison", f"Difference in {metric.label}{unit}", "Interval", "p", "p, corrected")
+    return Table("All comparisons in numbers", head, rows, folded=True)
+
+
+_ROLES: tuple[tuple[Role, str], ...] = (
+    ("tuned", ""),
+    ("default", "library defaults"),
+    ("baseline", "baseline"),
+)
+
+
+def _scores(evidence: Evidence) -> Section | None:
+    metrics = [m for m in METRICS[evidence.kind] if any(m.name in r.metrics for r in evidence.records)]
+    order = {s.loss: place for place, s in reversed(list(enumerate(evidence.verdict.standings)))}
+    lines: list[tuple[str, Role, str, list[Record]]] = []
+    for role, note in _ROLES:
+        names = {r.loss for r in evidence.records if r.role == role}
+        ranked = sorted(names, key=lambda name: (order.get(name, len(order)), name))
+        for name in ranked:
+            lines.append((name, role, note, evidence.runs(name, role)))
+    best = [_best(metric, [runs for _, role, _, runs in lines if role == evidence.role]) for metric in metrics]
+    rows = tuple(
+        TableRow(
+            cells=tuple(_spread(metric, runs) for metric in metrics),
+            loss=name,
+            note=note,
+            best=frozenset(i for i, found in enumerate(best) if role == evidence.role and runs == found),
+            aside=role != evidence.role,
+        )
+        for name, role, note, runs in lines
+    )
+    head = (
+        "Loss",
+        *(f"{m.label}{' (%)' if m.percent else ''}\u00a0{'↑' if m.higher_is_better else '↓'}" for m in metrics),
+    )
+    caption = (
+        "Mean over seeds ± standard deviation between seeds, on the test split. ↑ more is better, ↓ less is better."
+    )
+    return Section("scores", "All metrics", tables=(Table(caption, head, rows),)) if rows else None
+
+
+def _best(metric: Metric, losses: list[list[Record]]) -> list[Record]:
+    def mean(runs: list[Record]) -> float:
+        return fmean(r.metrics[metric.name] for r in runs)
+
+    return (max if metric.higher_is_better else min)(losses, key=mean, default=[])
+
+
+def _spread(metric: Metric, runs: list[Record]) -> str:
+    values = [r.metrics[metric.name] * (100 if metric.percent else 1) for r in runs if metric.name in r.metrics]
+    digits, spread = (".1f", ".1f") if metric.percent else (".3g", ".2g")
+    if not values:
+        return "–"
+    mean = f"{fmean(values):{digits}}"
+    return f"{mean} ± {stdev(values):{spread}}" if len(values) > 1 else mean
+
+
+def _learning(evidence: Evidence) -> Section | None:
+    seeds: list[Row] = []
+    means: list[Row] = []
+    for loss in evidence.ranked:
+        curves = {r.seed: {p.step: p.valid for p in r.curve} for r in evidence.runs(loss) if r.curve}
+        for seed, curve in curves.items():
+            seeds += [{"loss": loss, "seed": seed, "step": step, "valid": valid} for step, valid in curve.items()]
+        shared = sorted(set.intersection(*(set(curve) for curve in curves.values()))) if curves else []
+        means += [{"loss": loss, "step": s, "valid": fmean(c[s] for c in curves.values())} for s in shared]
+    if not means:
+        return None
+    rising = [loss for loss in evidence.ranked if any(r.still_rising for r in evidence.runs(loss))]
+    caption = (
+        "Thin lines are single seeds, thick lines their mean for as long as all seeds were training. A "
+        "run stops once the validation metric has stopped improving, and its best weights are kept."
+    )
+    if rising:
+        caption += f" Still improving when the bound on steps stopped a run: {', '.join(rising)}."
+    figure = Figure("learning", figures.learning(seeds, means, evidence.palette, evidence.metric), caption)
+    lead = "Were the runs long enough? Short runs can rank losses otherwise than long ones."
+    return Section("learning", "Learning curves", lead, tuple(evidence.ranked), (Group((figure,)),))
+
+
+def _tuning(evidence: Evidence) -> Section | None:
+    done = [trial for trial in evidence.trials if trial.valid is not None]
+    if not done:
+        return None
+    domain = _domain([trial.valid for trial in done if trial.valid is not None], evidence.metric)
+    groups = tuple(
+        _tuned(evidence, number, loss, trials, domain)
+        for number, loss in enumerate(evidence.ranked)
+        if (trials := [trial for trial in done if trial.loss == loss])
+    )
+    lead = (
+        f"Each dot is a tuning trial: a hyperparameter's value against {evidence.metric.label} on the "
+        "validation split, on the same vertical scale everywhere. The large dot is the trial that was "
+        "chosen. If it lies at the edge of the range that was searched, a wider search may find better."
+    )
+    return Section("tuning", "Tuning", lead, groups=groups) if groups else None
+
+
+def _tuned(evidence: Evidence, number: int, loss: str, trials: list[Trial], domain: tuple[float, float]) -> Group:
+    sign = 1 if evidence.metric.higher_is_better else -1
+    best = max(trials, key=lambda trial: sign * (trial.valid or 0.0))
+    names = sorted({name for trial in trials for name in trial.params}, key=lambda name: ("lr" not in name, name))
+    plots: list[Figure] = []
+    for place, name in enumerate(names):
+        rows: list[Row] = [
+            {"value": t.params[name], "valid": t.valid, "best": t is best, "number": t.number}
+            for t in trials
+            if name in t.params
+        ]
+        spec = figures.tuning(rows, evidence.palette.colour(loss), evidence.metric, domain)
+        plots.append(Figure(f"tuning-{number}-{place}", spec, title=name))
+    failed = sum(trial.loss == loss and trial.valid is None for trial in evidence.trials)
+    note = f"{_count(trials, 'trial')}" + (f", {failed} failed" if failed else "")
+    return Group(tuple(plots), "small", loss, note)
+
+
+def _rates_first(name: str) -> tuple[bool, bool, str]:
+    return name != "lr", not name.endswith("lr"), name
+
+
+def _domain(values: list[float], metric: Metric) -> tuple[float, float]:
+    """The range of the trials, but a trial that went wrong altogether may not flatten all others."""
+    best, worst = (max(values), min(values)) if metric.higher_is_better else (min(values), max(values))
+    reach = 4 * abs(median(values) - best)
+    if reach > 0 and abs(worst - best) > reach:
+        worst = best - reach if metric.higher_is_better else best + reach
+    margin = 0.06 * abs(best - worst) or 0.01 * abs(best) or 1.0
+    return min(best, worst) - margin, max(best, worst) + margin
+
+
+def _defaults(evidence: Evidence) -> Section | None:
+    means = {(s.role, s.loss): s.mean for s in evidence.verdict.standings}
+    rows: list[Row] = [
+        {"loss": loss, "default": means["default", loss], "tuned": means["tuned", loss]}
+        for loss in evidence.ranked
+        if ("default", loss) in means and ("tuned", loss) in means
+    ]
+    if not rows:
+        return None
+    caption = (
+        "An open ring is the loss at the library's defaults, a full dot the loss as tuned. A long line "
+        "says that this loss must be tuned; a ring on the better side says that tuning on the validation "
+        "split did not carry over."
+    )
+    spec = figures.against_defaults(rows, evidence.palette, evidence.metric)
+    return Section("defaults", "Tuned against defaults", groups=(Group((Figure("defaults", spec, caption),)),))
+
+
+def _cost(evidence: Evidence) -> Section | None:
+    rows: list[Row] = []
+    lines: list[TableRow] = []
+    for loss in evidence.ranked:
+        runs = [r for r in evidence.runs(loss) if r.seconds_per_step > 0]
+        if runs:
+            step = 1000 * median(r.seconds_per_step for r in runs)
+            rows.append({"loss": loss, "milliseconds": step})
+            steps, seconds = median(r.steps for r in runs), median(r.seconds for r in runs)
+            lines.append(TableRow((f"{step:.3g}", f"{steps:.0f}", f"{seconds:.3g}"), loss))
+    if not rows:
+        return None
+    caption = "Whole steps: forward pass, loss, backward pass and update, on the machine named below."
+    figure = Figure("cost", figures.cost(rows, evidence.palette), caption)
+    head = ("Loss", "Milliseconds a step", "Steps a run", "Seconds a run")
+    table = Table("Medians over seeds", head, tuple(lines), folded=True)
+    return Section("cost", "Cost", groups=(Group((figure,)),), tables=(table,))
+
+
+def _provenance(evidence: Evidence) -> Section:
+    facts = [*_plan_facts(evidence), *_environment_facts(evidence.records)]
+    rows = tuple(TableRow((value,), note=name) for name, value in facts)
+    tables = [Table("", (), rows, style="facts")]
+    if found := _found(evidence):
+        tables.append(found)
+    note = "In a new folder this repeats the run; where the finished run is, it only writes the report again."
+    return Section("provenance", "What was run", tables=tuple(tables), command=command(evidence.plan), note=note)
+
+
+def _plan_facts(evidence: Evidence) -> list[tuple[str, str]]:
+    plan = evidence.plan
+    roles = Counter(r.role for r in evidence.records)
+    seeds = sorted({r.seed for r in evidence.records if r.role == evidence.role})
+    facts = [
+        (
+            "data",
+            plan.data + (f", {plan.outliers:.0%} of the training targets spoilt" if plan.outliers else ""),
+        ),
+        ("losses", ", ".join(plan.losses)),
+        ("protocol", plan.protocol),
+        ("tuning trials a loss", str(plan.trials)),
+        ("bound on epochs", str(plan.epochs)),
+        ("seeds", ", ".join(map(str, seeds))),
+        ("runs on the test split", ", ".join(f"{count} {role}" for role, count in sorted(roles.items()))),
+        ("workers", str(plan.workers)),
+    ]
+    return [(name, text) for name, text in facts if text]
+
+
+def _environment_facts(records: list[Record]) -> list[tuple[str, str]]:
+    """Versions and machine; where the runs differ (a run may go on elsewhere), all that occur."""
+    found: dict[str, dict[str, None]] = {}
+    for record in records:
+        for name, value in record.environment.items():
+            found.setdefault(name, {})[value] = None
+    return [(name, "; ".join(values)) for name, values in found.items()]
+
+
+def _found(evidence: Evidence) -> Table | None:
+    best = {loss: runs[0].params for loss in evidence.ranked if (runs := evidence.runs(loss)) and runs[0].params}
+    names = sorted({name for params in best.values() for name in params}, key=lambda name: ("lr" not in name, name))
+    rows = tuple(
+        TableRow(tuple(_value(params[name]) if name in params else "–" for name in names), loss)
+        for loss, params in best.items()
+    )
+    return Table("Hyperparameters found by tuning", ("Loss", *names), rows) if names else None
+
+
+def _value(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def command(plan: Plan) -> str:
+    """The command line of a plan, quoted for a shell: what differs from the defaults."""
+    words = ["lossary", "compare", plan.data]
+    for part in fields(Plan):
+        value = getattr(plan, part.name)
+        if part.name == "data" or value == part.default:
+            continue
+        words.append(f"--{part.name}")
+        if value is not True:
+            words.append(",".join(value) if isinstance(value, tuple) else str(value))
+    return shlex.join(words)

@@ -1,0 +1,35 @@
+// Draws every specification into the element of its name, in the ink of the page's light or dark theme.
+const specs = JSON.parse(document.getElementById("specs").textContent);
+const theme = matchMedia("(prefers-color-scheme: dark)");
+
+function config() {
+  const css = getComputedStyle(document.documentElement);
+  const [ink, muted, rule] = ["--ink", "--muted", "--rule"].map((name) => css.getPropertyValue(name).trim());
+  const font = css.getPropertyValue("--sans").trim();
+  return {
+    background: null,
+    font,
+    view: { stroke: null },
+    axis: {
+      domainColor: rule, gridColor: rule, tickColor: rule, gridOpacity: 0.7,
+      labelColor: muted, labelFontSize: 12, labelPadding: 6,
+      titleColor: muted, titleFontSize: 12, titleFontWeight: 500, titlePadding: 10,
+    },
+    axisX: { grid: true, domain: false, ticks: false },
+    axisY: { domain: false, ticks: false },
+    text: { color: ink },
+  };
+}
+
+async function draw() {
+  const settings = { actions: false, renderer: "svg", mode: "vega-lite", config: config(), tooltip: { theme: theme.matches ? "dark" : "light" } };
+  let drawn = 0;
+  for (const [id, spec] of Object.entries(specs)) {
+    await vegaEmbed(document.getElementById(`figure-${id}`), spec, settings);
+    drawn += 1;
+  }
+  document.documentElement.dataset.drawn = drawn;
+}
+
+theme.addEventListener("change", draw);
+draw();

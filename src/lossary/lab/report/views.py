@@ -1,0 +1,97 @@
+"""Views: what the template is given. Plain text, numbers as they are read, and specifications of pictures."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from lossary.lab.report.figures import Spec
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture: which loss it is of (or none: of all), and how to read it."""
+
+    name: str  # unique on the page
+    spec: Spec
+    caption: str = ""
+    title: str = ""
+    loss: str = ""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Pictures side by side, as many in a row as the page has room for."""
+
+    figures: tuple[Figure, ...]
+    size: Literal["wide", "narrow", "pair", "small"] = "wide"
+    loss: str = ""  # heading
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """A row, named by a loss (drawn with its colour), by a note, or both."""
+
+    cells: tuple[str, ...]
+    loss: str = ""
+    note: str = ""
+    best: frozenset[int] = frozenset()  # cells to set in bold
+    aside: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[TableRow, ...]
+    folded: bool = False
+    style: Literal["numbers", "facts"] = "numbers"
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """Findings in words; the style is the sign before each."""
+
+    items: tuple[str, ...]
+    style: Literal["sure", "unsure", "warning", "plain"] = "plain"
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A test item's picture, and what is said of it."""
+
+    image: str  # a data URI
+    role: str
+    label: str
+    note: str = ""
+    right: bool | None = None  # None: neither
+
+
+@dataclass(frozen=True)
+class Gallery:
+    title: str
+    rows: tuple[tuple[Tile, ...], ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    id: str
+    title: str
+    lead: str = ""
+    legend: tuple[str, ...] = ()  # losses whose colours the pictures need
+    groups: tuple[Group, ...] = ()
+    sentences: tuple[Sentences, ...] = ()
+    galleries: tuple[Gallery, ...] = ()
+    tables: tuple[Table, ...] = ()
+    command: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The head and the foot of the page."""
+
+    data: str
+    headline: str
+    sentence: str
+    credit: str

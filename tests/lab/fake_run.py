@@ -1,0 +1,162 @@
+"""A run folder made of seeded random numbers, for tests of what reads one: no training, no torch."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from lossary.lab import metrics
+from lossary.lab.metrics import Kind
+from lossary.lab.plan import Plan
+from lossary.lab.record import Point, Record, Role, Trial
+
+#: Names that break a page which forgets that names are data.
+HOSTILE_LOSS = """arc "m=.3" <b>'x' & co"""
+HOSTILE_CLASS = "<script>alert(1)</script>"
+
+LOSSES: dict[Kind, dict[str, float]] = {  # the name a loss is entered under, and how good it is here
+    "zero-shot": {
+        "supcon_loss": 1.0,
+        HOSTILE_LOSS: 0.8,
+        "cosface_loss": 0.75,
+        "triplet_loss": 0.5,
+        "cross_entropy": 0.3,
+    },
+    "classification": {"cross_entropy": 1.0, "focal_loss": 0.7, HOSTILE_LOSS: 0.4},
+    "regression": {"l1_loss": 1.0, "huber_loss": 0.9, HOSTILE_LOSS: 0.5},
+}
+DATA: dict[Kind, str] = {"zero-shot": "emoji", "classification": "digits", "regression": "diabetes"}
+BASELINES: dict[Kind, tuple[str, ...]] = {
+    "zero-shot": ("raw pixels", "untrained network"),
+    "classification": ("commonest class",),
+    "regression": ("mean", "median"),
+}
+ENVIRONMENT = {
+    "lossary": "0.1.0",
+    "python": "3.11.2",
+    "torch": "2.13.0",
+    "machine": "x86_64, 2 cores",
+    "commit": "0" * 8,
+}
+
+
+def build(folder: Path, kind: Kind, *, seeds: int = 3, classes: int = 24) -> list[Trial]:
+    """Write a run folder; returns the tuning trials, which live in Optuna's storage, not in files of ours."""
+    rng = np.random.default_rng(0)
+    plan = Plan(data=DATA[kind], losses=tuple(_entry(loss) for loss in LOSSES[kind]), seeds=seeds, out=str(folder))
+    folder.mkdir(parents=True, exist_ok=True)
+    plan.save(folder / "plan.json")
+    (folder / "arrays").mkdir(exist_ok=True)
+    test = _test_split(kind, classes, rng)
+    np.savez_compressed(folder / "arrays" / "test.npz", **test)
+    for loss, quality in LOSSES[kind].items():
+        for seed in range(seeds):
+            _record(folder, kind, test, loss, "tuned", quality, seed, rng).save(folder)
+        _record(folder, kind, test, loss, "default", quality - 0.15, 0, rng).save(folder)
+    for name in BASELINES[kind]:
+        _record(folder, kind, test, name, "baseline", 0.1, 0, rng).save(folder)
+    return [_trial(kind, loss, n, rng) for loss in LOSSES[kind] for n in range(8)]
+
+
+def _entry(loss: str) -> str:
+    return f"{loss}=arcface_loss" if loss == HOSTILE_LOSS else loss
+
+
+def _test_split(kind: Kind, classes: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    if kind == "regression":
+        return {"targets": rng.normal(150, 70, 120)}
+    names = np.array([HOSTILE_CLASS, *(f"class {i}" for i in range(1, classes))])
+    if kind == "classification":
+        names = np.array([HOSTILE_CLASS, *(str(i) for i in range(1, 10))])
+    labels = np.repeat(np.arange(len(names)), 3 if kind == "zero-shot" else 12)
+    images = np.stack([_drawing(label, rng) for label in labels.tolist()])
+    return {"labels": labels, "names": names, "images": images}
+
+
+def _drawing(label: int, rng: np.random.Generator) -> np.ndarray:
+    """A coloured polygon whose corners and hue tell the class."""
+    image = Image.new("RGB", (32, 32), "white")
+    hue = f"hsl({label * 47 % 360}, {rng.integers(50, 90)}%, {rng.integers(40, 65)}%)"
+    angle, radius = float(rng.uniform(-20, 20)), float(rng.uniform(11, 15))
+    ImageDraw.Draw(image).regular_polygon((16, 16, radius), 3 + label % 6, rotation=angle, fill=hue)
+    return np.asarray(image)
+
+
+def _record(
+    folder: Path,
+    kind: Kind,
+    test: dict[str, np.ndarray],
+    loss: str,
+    role: Role,
+    quality: float,
+    seed: int,
+    rng: np.random.Generator,
+) -> Record:
+    outputs = _outputs(kind, test, quality, rng)
+    truth = test["targets"] if kind == "regression" else test["labels"]
+    scores, units = metrics.evaluate(kind, **outputs, **{_truth_name(kind): truth})
+    trained = role != "baseline"
+    record = Record(
+        loss=loss,
+        card="" if not trained else "arcface_loss" if loss == HOSTILE_LOSS else loss,
+        role=role,
+        seed=seed,
+        params={"lr": 3e-3 * (1 + seed), "margin": 0.3, "mining": "</script>"} if trained else {},
+        metrics=scores,
+        units=units,
+        curve=_curve(kind, scores, rng) if trained else [],
+        steps=1200 if trained else 0,
+        seconds=25.0 + seed if trained else 0.4,
+        seconds_per_step=0.012 + 0.01 * quality if trained else 0.0,
+        still_rising=loss == HOSTILE_LOSS,
+        environment=ENVIRONMENT,
+    )
+    stored = Record(**{**vars(record), "arrays": f"{record.name}.npz"})
+    np.savez_compressed(folder / "arrays" / stored.arrays, **outputs)
+    return stored
+
+
+def _truth_name(kind: Kind) -> str:
+    return "targets" if kind == "regression" else "labels"
+
+
+def _outputs(
+    kind: Kind, test: dict[str, np.ndarray], quality: float, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    if kind == "regression":
+        spread = 70 * (1.3 - quality)
+        return {"predictions": test["targets"] * 0.6 + 60 + rng.normal(0, spread, len(test["targets"]))}
+    labels = test["labels"]
+    if kind == "classification":
+        logits = rng.normal(0, 1, (len(labels), len(test["names"])))
+        logits[np.arange(len(labels)), labels] += 2.5 * quality
+        odds = np.exp(logits * 1.4)
+        return {"probabilities": odds / odds.sum(1, keepdims=True)}
+    centres = np.random.default_rng(1).normal(size=(len(test["names"]), 16))
+    return {"embeddings": (quality * 1.2 * centres[labels] + rng.normal(size=(len(labels), 16))).astype(np.float32)}
+
+
+def _curve(kind: Kind, scores: dict[str, float], rng: np.random.Generator) -> list[Point]:
+    primary = metrics.PRIMARY[kind]
+    end, sign = scores[primary.name], 1 if primary.higher_is_better else -1
+    points = range(1, int(rng.integers(16, 26)))
+    return [
+        Point(
+            step=50 * i,
+            epoch=i,
+            train_loss=float(4 * np.exp(-i / 8)),
+            valid=float(end - sign * abs(end) * 0.6 * np.exp(-i / 5) + rng.normal(0, 0.01 * abs(end))),
+        )
+        for i in points
+    ]
+
+
+def _trial(kind: Kind, loss: str, number: int, rng: np.random.Generator) -> Trial:
+    lr = float(10 ** rng.uniform(-4, -1.5))
+    params = {"lr": lr, "mining": ["hard", "semi-hard"][number % 2]}
+    if loss != "cross_entropy":
+        params["margin"] = float(rng.uniform(0.05, 0.6))
+    base = 0.6 - 0.1 * (np.log10(lr) + 2.7) ** 2 + rng.normal(0, 0.02)
+    valid = float(base) if kind != "regression" else float(80 - 40 * base)
+    failed = number == 7
+    return Trial(loss, number, params, None if failed else valid, "FAIL" if failed else "COMPLETE", 20.0)
