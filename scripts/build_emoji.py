@@ -37,7 +37,8 @@ def fetch(package: str, version: str, folder: Path) -> tuple[Icons, dict[str, st
     command = ["npm", "pack", "--silent", f"{package}@{version}"]
     done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
     with tarfile.open(folder / done.stdout.split()[-1]) as tar:
-        icons, chars = (json.load(tar.extractfile(f"package/{part}.json")) for part in ("icons", "chars"))
+        tar.extractall(folder / version, filter="data")
+    icons, chars = (json.loads((folder / version / f"package/{part}.json").read_text()) for part in ("icons", "chars"))
     return icons, chars
 
 

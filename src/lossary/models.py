@@ -21,7 +21,7 @@ class SmallCNN(nn.Sequential):
             layers += [convolution, nn.BatchNorm2d(out), nn.ReLU()]
         side = size >> len(widths)
         super().__init__(*layers, nn.Flatten(), nn.Linear(widths[-1] * side * side, embedding_size))
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # missing in torch's types
 
 
 class MLP(nn.Sequential):

@@ -1,4 +1,4 @@
-"""Batches of training items as index tensors: the sequence depends on labels, sizes and generator, never on the loss."""
+"""Batches of training items as index tensors. Their sequence depends on labels, sizes and generator alone."""
 
 from collections.abc import Iterator
 

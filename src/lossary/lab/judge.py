@@ -32,9 +32,7 @@ class Comparison:
     p_adjusted: float
     claim: Literal["a", "b", "none"]
     sentence: str
-    more_seeds: (
-        int | None
-    )  # seeds to add before a claim could be expected; None: claimed, or seeds alone will not do
+    more_seeds: int | None  # seeds to add before a claim could be expected; None: claimed, or seeds alone will not do
 
 
 @dataclass(frozen=True)

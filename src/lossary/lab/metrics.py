@@ -333,9 +333,7 @@ def _evaluate_classification(probabilities: ArrayLike, labels: ArrayLike) -> Sco
             f"probabilities: wanted rows of shares with sum 1; got sums from {total.min()} to {total.max()}"
         )
     if labels.min() < 0 or labels.max() >= p.shape[1]:
-        raise IndexError(
-            f"labels: wanted class indices in [0, {p.shape[1]}); got {labels.min()} to {labels.max()}"
-        )
+        raise IndexError(f"labels: wanted class indices in [0, {p.shape[1]}); got {labels.min()} to {labels.max()}")
     p = p / total  # half and single precision miss 1 by more than scikit-learn lets pass
     right = p.argmax(axis=1) == labels
     metrics = {

@@ -26,11 +26,13 @@ def emoji(plan: Plan) -> Data:
         labels = torch.arange(len(classes)).repeat_interleave(images.shape[1])
         return Split(pixels.contiguous(memory_format=torch.channels_last).float() / 255, labels)
 
-    test = parts[2]
+    train, valid, test = parts
     return Data(
         "emoji",
         "zero-shot",
-        *map(split, parts),
+        split(train),
+        split(valid),
+        split(test),
         test_names=tuple(f"{emoji[c]} {names[c]}" for c in test),
         test_images=images[test].reshape(-1, *images.shape[2:]),
     )
@@ -40,17 +42,20 @@ def digits(plan: Plan) -> Data:
     """Classification of scikit-learn's 1,797 handwritten digits of 8 x 8 pixels."""
     from sklearn.datasets import load_digits
 
-    stored = load_digits()
-    parts = _parts("digits", len(stored.target))
-    inputs = torch.from_numpy(stored.data).float() / 16
-    targets = torch.from_numpy(stored.target).long()
-    grey = (stored.images[parts[2]] * (255 / 16)).astype(np.uint8)
+    pixels, labels = load_digits(return_X_y=True)
+    parts = _parts("digits", len(labels))
+    inputs = torch.from_numpy(pixels).float() / 16
+    targets = torch.from_numpy(labels).long()
+    train, valid, test = (Split(inputs[part], targets[part]) for part in parts)
+    grey = (pixels[parts[2]].reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)
     return Data(
         "digits",
         "classification",
-        *(Split(inputs[part], targets[part]) for part in parts),
+        train,
+        valid,
+        test,
         test_names=tuple(str(digit) for digit in range(10)),
-        test_images=np.repeat(grey[..., None], 3, axis=-1),
+        test_images=grey.repeat(3, axis=-1),
     )
 
 
@@ -58,23 +63,21 @@ def diabetes(plan: Plan) -> Data:
     """Regression: how far diabetes has gone a year later, of 442 patients; ``outliers`` spoils training targets."""
     from sklearn.datasets import load_diabetes
 
-    stored = load_diabetes()
-    parts = _parts("diabetes", len(stored.target))
-    values = stored.target.copy()
-    values[parts[0]] = _spoil(values[parts[0]], plan.outliers)
+    measured, values = load_diabetes(return_X_y=True)
+    parts = _parts("diabetes", len(values))
+    values = _spoil(values, parts[0], plan.outliers)
     # Median and quartiles of the training part, because its outliers would stretch a standard deviation.
     low, offset, high = np.quantile(values[parts[0]], [0.25, 0.5, 0.75])
     scale = float(high - low) / 1.349  # the standard deviation of a normal distribution with these quartiles
-    inputs = torch.from_numpy(stored.data / stored.data[parts[0]].std(axis=0)).float()
+    inputs = torch.from_numpy(measured / measured[parts[0]].std(axis=0)).float()
     targets = torch.from_numpy((values - offset) / scale).float()
-    splits = (Split(inputs[part], targets[part]) for part in parts)
-    return Data("diabetes", "regression", *splits, offset=float(offset), scale=scale)
+    train, valid, test = (Split(inputs[part], targets[part]) for part in parts)
+    return Data("diabetes", "regression", train, valid, test, offset=float(offset), scale=scale)
 
 
-def _spoil(values: np.ndarray, share: float) -> np.ndarray:
-    """``values`` with a share of them, the same for every loss and seed, multiplied by ten: a slipped decimal point."""
-    rng = np.random.default_rng(SPLIT_SEED)
-    spoilt = rng.permutation(len(values))[: round(share * len(values))]
+def _spoil(values: np.ndarray, train: np.ndarray, share: float) -> np.ndarray:
+    """A share of the training values, the same for every loss and seed, times ten: a slipped decimal point."""
+    spoilt = np.random.default_rng(SPLIT_SEED).permutation(train)[: round(share * len(train))]
     values = values.copy()
     values[spoilt] *= 10
     return values
