@@ -65,7 +65,7 @@ def diabetes(plan: Plan) -> Data:
 
     measured, values = load_diabetes(return_X_y=True)
     parts = _parts("diabetes", len(values))
-    values = _spoil(values, parts[0], plan.outliers)
+    values = _spoil(np.asarray(values), parts[0], plan.outliers)
     # Median and quartiles of the training part, because its outliers would stretch a standard deviation.
     low, offset, high = np.quantile(values[parts[0]], [0.25, 0.5, 0.75])
     scale = float(high - low) / 1.349  # the standard deviation of a normal distribution with these quartiles
