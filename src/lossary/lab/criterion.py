@@ -13,8 +13,14 @@ from lossary.catalogue import CATALOGUE
 from lossary.lab.metrics import Kind
 
 
+#: No loss to train a network with: a diagnostic without a minimum, and one that wants log-probabilities.
+EXCEPT = frozenset({"mean_bias_error", "nll_loss"})
+
+
 def fits(card: Card, kind: Kind) -> bool:
     """Whether a network can be trained with this loss alone on such a task."""
+    if card.name in EXCEPT:
+        return False
     if kind == "regression":
         return card.data == "values"
     if kind == "classification":
