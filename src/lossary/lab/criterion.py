@@ -11,7 +11,6 @@ from lossary.cards import Card
 from lossary.catalogue import CATALOGUE
 from lossary.lab.metrics import Kind
 
-
 #: No loss to train a network with: a diagnostic without a minimum, and one that wants log-probabilities.
 EXCEPT = frozenset({"mean_bias_error", "nll_loss"})
 
@@ -34,6 +33,8 @@ def fitting(kind: Kind) -> list[str]:
 def _takes_labelled_embeddings(card: Card) -> bool:
     if issubclass(card.module, HeadLoss):
         return True
+    if card.data not in ("identities", "pairs", "triplets", "views"):
+        return False
     # Losses of pairs and of views may take labels instead: whether one does is told by trying.
     try:
         card.module()(torch.eye(4), torch.tensor([0, 0, 1, 1]))
