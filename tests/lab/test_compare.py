@@ -58,7 +58,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         before = records(out)
         with subprocess.Popen(command(*TINY, "--out", str(out)), stderr=subprocess.PIPE, text=True) as run:
             assert run.stderr
-            wait_until(lambda before=before: len(records(out)) > len(before))
+            wait_until(lambda before=before, run=run: len(records(out)) > len(before) or run.poll() is not None)
             workers = children(run.pid)
             os.kill(run.pid if victim == "command" else workers[-1], signal.SIGKILL)
             message, status = run.stderr.read(), run.wait(60)
