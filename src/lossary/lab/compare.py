@@ -3,10 +3,12 @@
 import time
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from math import isfinite
 from pathlib import Path
 from statistics import fmean
 
 import numpy as np
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
 from rich.table import Table
@@ -170,20 +172,20 @@ def _ends(remaining: list[Job], measured: Mapping[str, list[float]], workers: in
 
 def show(verdict: Verdict, records: list[Record], kind: Kind, console: Console) -> None:
     """The verdict as a table and sentences."""
-    metrics = METRICS[kind][:4]
-    primary = verdict.metric
-    table = Table("loss", "", f"{primary.label}, 95 % interval", *(m.label for m in metrics[1:]), "ms a step")
+    others = METRICS[kind][1:4]
+    table = Table("loss", verdict.metric.label, "95 % interval", *(m.label for m in others), "ms a step", box=SIMPLE)
     for standing in verdict.standings:
         runs = [r for r in records if r.loss == standing.loss and r.role == standing.role]
-        mean, low, high = (number(primary, value) for value in (standing.mean, standing.low, standing.high))
-        cells = [number(m, fmean(r.metrics[m.name] for r in runs)) for m in metrics[1:]]
+        role = "" if standing.role == "tuned" else f" ({standing.role})"
+        mean, low, high = (number(verdict.metric, value) for value in (standing.mean, standing.low, standing.high))
+        interval = f"{low} to {high}" if isfinite(standing.low) else "one run"
+        means = (number(m, fmean(r.metrics[m.name] for r in runs)) for m in others)
         step = f"{1e3 * fmean(r.seconds_per_step for r in runs):.1f}" if runs[0].card else ""
-        role = "" if standing.role == "tuned" else standing.role
-        table.add_row(standing.loss, role, f"{mean} ({low} to {high})", *cells, step)
+        table.add_row(Text(standing.loss + role), mean, interval, *means, step)
     console.print(table)
     for sentence in (verdict.headline, *verdict.baselines, *verdict.warnings):
         console.print(sentence, markup=False, highlight=False)
 
 
 def number(metric: Metric, value: float) -> str:
-    return f"{100 * value:.1f} %" if metric.percent else f"{value:.3g}"
+    return f"{100 * value:.1f}%" if metric.percent else f"{value:.3g}"
