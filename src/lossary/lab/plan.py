@@ -7,6 +7,9 @@ from typing import Literal, Self
 
 Protocol = Literal["same-batches", "own-recipe"]
 
+#: The budget of a first look, where the caller names no other.
+QUICK = {"seeds": 2, "trials": 2, "epochs": 30}
+
 
 @dataclass(frozen=True)
 class Plan:

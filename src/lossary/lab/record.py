@@ -14,6 +14,7 @@ import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
+from urllib.parse import quote
 
 #: tuned: the loss at its best found settings. default: at the library's defaults. baseline: nothing was trained
 #: with a loss (raw inputs, the untrained network, predicting the mean or the commonest class).
@@ -65,8 +66,12 @@ class Record:
     def name(self) -> str:
         return f"{self.role}-{self.loss}-{self.seed}"
 
+    def path(self, folder: Path) -> Path:
+        """Where a run folder keeps the record. A loss may be entered under any name, also one with a slash in it."""
+        return folder / "records" / f"{quote(self.name, safe=' =+,')}.json"
+
     def save(self, folder: Path) -> None:
-        path = folder / "records" / f"{self.name}.json"
+        path = self.path(folder)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}.part")
         part.write_text(json.dumps(asdict(self)))

@@ -1,0 +1,164 @@
+"""The command line: parse, call, print. Torch is imported inside the commands, so that `lossary --help` is instant."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NoReturn
+
+if TYPE_CHECKING:
+    from cyclopts import App
+
+INSTALL = 'the command line needs the lab: pip install "lossary[lab]"'
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command line; ends the process with 2 where it cannot be run as asked."""
+    try:
+        from cyclopts import CycloptsError
+
+        run = app()
+    except ModuleNotFoundError as missing:
+        fail(f"{INSTALL} ({missing.name} is missing)")
+    try:
+        run(arguments, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        fail(" ".join(str(error).split()))
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").startswith("lossary"):
+            raise
+        fail(f"{INSTALL} ({missing.name} is missing)")
+
+
+def fail(message: str, status: int = 2) -> NoReturn:
+    """End the process with one line."""
+    sys.stderr.write(f"lossary: {message}\n")
+    raise SystemExit(status)
+
+
+def app() -> "App":
+    from cyclopts import App
+
+    from lossary import __version__
+
+    commands = App(name="lossary", version=__version__, help="Every PyTorch loss, and which one your data wants.")
+    commands.command(compare)
+    commands.command(list_losses, name="list")
+    commands.command(show)
+    return commands
+
+
+def compare(
+    data: str = "emoji",
+    *,
+    losses: str = "",
+    seeds: int | None = None,
+    trials: int | None = None,
+    epochs: int | None = None,
+    workers: int = 2,
+    protocol: Literal["same-batches", "own-recipe"] = "same-batches",
+    outliers: float = 0.0,
+    out: Path | None = None,
+    quick: bool = False,
+    resume: bool = False,
+) -> None:
+    """Train the same network with several losses and say which one the data wants, and how sure that is.
+
+    Killed at any moment, the same command goes on where it stopped.
+
+    Parameters
+    ----------
+    data
+        emoji (recognising classes never seen in training), digits (classification) or diabetes (regression).
+    losses
+        Names separated by commas, as `lossary list` shows them; LABEL=NAME enters a loss under a name of your own.
+    seeds
+        Final runs a loss, each from other initial weights.
+    trials
+        Tuning trials a loss; the first is at the library's defaults.
+    epochs
+        At most so many passes over the training data; a run ends earlier once it has stopped rising.
+    workers
+        Processes, each on one thread.
+    protocol
+        Every loss on identical batches, or each with the batches that its paper recommends.
+    outliers
+        Share of the training targets that are spoilt on purpose (diabetes only).
+    out
+        The run's folder: all results and report.html.
+    quick
+        Fewer trials, seeds and epochs: a first look in a few minutes.
+    resume
+        Go on with the plan stored in the folder, whatever else is asked.
+    """
+    from concurrent.futures.process import BrokenProcessPool
+
+    from rich.console import Console
+
+    from lossary.lab import compare as lab
+    from lossary.lab.plan import QUICK, Plan
+
+    folder = out or Path("lossary-runs") / (f"{data}-quick" if quick else data)
+    named = {"seeds": seeds, "trials": trials, "epochs": epochs}
+    budget = (QUICK if quick else {}) | {name: value for name, value in named.items() if value is not None}
+    asked = Plan(
+        data=data,
+        losses=tuple(name.strip() for name in losses.split(",") if name.strip()),
+        protocol=protocol,
+        outliers=outliers,
+        workers=workers,
+        out=str(folder),
+        quick=quick,
+        **budget,
+    )
+    go_on = f"go on with: lossary compare --resume --out {folder}"
+    try:
+        plan = lab.resumed(asked) if resume else lab.resolved(asked)
+        lab.prepare(plan)
+        report = lab.compare(plan, Console())
+    except lab.Refused as reason:
+        fail(str(reason))
+    except KeyboardInterrupt:
+        fail(f"stopped; {go_on}", status=130)
+    except BrokenProcessPool:
+        fail(f"a worker was killed, perhaps for want of memory; {go_on}", status=1)
+    else:
+        sys.stdout.write(f"report: {report}\n")
+
+
+def list_losses() -> None:
+    """All losses, by the data that they take."""
+    from rich.console import Console
+
+    from lossary.catalogue import CATALOGUE
+    from lossary.glossary import overview
+
+    Console().print(overview(CATALOGUE))
+
+
+def show(name: str, *, plot: Path | None = None) -> None:
+    """One loss: formula, arguments, defaults and their source, pitfalls, paper.
+
+    Parameters
+    ----------
+    name
+        Of the function, the Module or an alias; `arcface` finds arcface_loss.
+    plot
+        Write a picture of the loss and its gradient to this file (.png or .svg).
+    """
+    from rich.console import Console
+
+    from lossary.catalogue import find
+    from lossary.glossary import page
+
+    try:
+        card = find(name)
+    except LookupError as unknown:
+        fail(unknown.args[0])
+    if plot is not None:
+        from lossary.lab import curves
+
+        try:
+            curves.save(card, plot)
+        except (LookupError, ValueError, OSError) as reason:
+            fail(f"plot: {reason}")
+    Console().print(page(card))

@@ -1,0 +1,41 @@
+"""Baselines: what costs no training with any loss. A loss that does not beat them has taught nothing."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from lossary.lab.data import Data
+from lossary.lab.metrics import Kind
+from lossary.lab.train import EMBEDDING_SIZE, network
+
+RAW, UNTRAINED = "raw pixels", "untrained network"
+MAJORITY, MEAN, MEDIAN = "commonest class", "mean", "median"
+
+
+def runs(kind: Kind, seeds: int) -> Iterator[tuple[str, int]]:
+    """Names and seeds of a kind's baselines; those without chance have the seed 0."""
+    if kind == "zero-shot":
+        yield RAW, 0
+        yield from ((UNTRAINED, seed) for seed in range(1, seeds + 1))
+    elif kind == "classification":
+        yield MAJORITY, 0
+    else:
+        yield MEAN, 0
+        yield MEDIAN, 0
+
+
+def predict(name: str, data: Data, seed: int) -> np.ndarray:
+    """What a baseline makes of the test inputs, in the form that a trained learner's predictions have."""
+    inputs, targets = data.test.inputs, data.train.targets
+    if name == RAW:
+        return inputs.flatten(1).numpy()
+    if name == UNTRAINED:
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            return network(data, EMBEDDING_SIZE[data.kind]).eval()(inputs).numpy()
+    if name == MAJORITY:
+        shares = targets.bincount() / len(targets)
+        return shares.expand(len(inputs), -1).numpy()
+    value = targets.mean() if name == MEAN else targets.median()
+    return value.expand(len(inputs)).numpy()

@@ -1,0 +1,191 @@
+"""A comparison from plan to report: check, prepare the run folder, do the work, judge, render."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from math import isfinite
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from lossary.lab import study, work
+from lossary.lab.criterion import fits, fitting
+from lossary.lab.data import Data, load
+from lossary.lab.judge import Verdict, judge
+from lossary.lab.metrics import METRICS, PRIMARY, Kind, Metric
+from lossary.lab.plan import Plan
+from lossary.lab.record import Record, load_all
+from lossary.lab.report import render
+from lossary.lab.work import Job
+
+#: Losses that are compared where none are named.
+LOSSES: dict[Kind, tuple[str, ...]] = {
+    "zero-shot": ("cross_entropy", "cosface_loss", "arcface_loss", "triplet_loss", "supcon_loss", "contrastive_loss"),
+    "classification": ("cross_entropy", "focal_loss", "multiclass_hinge_loss", "cosface_loss"),
+    "regression": ("mse_loss", "l1_loss", "huber_loss"),
+}
+PLAN = "plan.json"
+
+
+class Refused(Exception):
+    """A comparison that cannot be run as asked; the message is one line for the person who asked."""
+
+
+def resolved(plan: Plan) -> Plan:
+    """The plan with its losses by their full names, every value checked.
+
+    Raises:
+        Refused: naming the argument, what was wanted and what came.
+    """
+    for name in ("seeds", "trials", "epochs", "workers"):
+        if getattr(plan, name) < 1:
+            raise Refused(f"{name}: wanted at least 1; got {getattr(plan, name)}")
+    if not 0 <= plan.outliers < 1:
+        raise Refused(f"outliers: wanted a share from 0 to below 1; got {plan.outliers}")
+    try:
+        kind = load(plan).kind
+        plan = replace(plan, losses=plan.losses or LOSSES[kind])
+        cards = work.cards(plan)
+    except LookupError as unknown:
+        raise Refused(unknown.args[0]) from unknown
+    if len(cards) < len(plan.losses):
+        raise Refused(f"losses: wanted different names; got {', '.join(plan.losses)}")
+    for card in cards.values():
+        if not fits(card, kind):
+            raise Refused(f"losses: {card.name} does not fit {plan.data} ({kind}); {', '.join(fitting(kind))} do")
+    if plan.outliers and kind != "regression":
+        raise Refused(f"outliers: only regression data have them; {plan.data} is {kind}")
+    named = (
+        card.name if name == entry else f"{name}={card.name}"
+        for entry, (name, card) in zip(plan.losses, cards.items(), strict=True)
+    )
+    return replace(plan, losses=tuple(named))
+
+
+def prepare(plan: Plan) -> Path:
+    """The plan's run folder, new or as an earlier run of the same plan has left it.
+
+    Raises:
+        Refused: if the folder holds another plan or cannot be written.
+    """
+    folder = Path(plan.out)
+    try:
+        if (folder / PLAN).exists():
+            stored = Plan.load(folder / PLAN)
+            # Neither changes what comes out.
+            if replace(stored, workers=plan.workers, out=plan.out) != plan:
+                raise Refused(
+                    f"out: {folder} holds a run of another plan ({_differences(stored, plan)}); name another folder, "
+                    f"or --resume to go on with the plan stored there"
+                )
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            plan.save(folder / PLAN)
+    except OSError as error:
+        raise Refused(f"out: cannot write to {folder}: {error.strerror}") from error
+    return folder
+
+
+def resumed(plan: Plan) -> Plan:
+    """The plan stored in the folder of this one, with this one's number of workers.
+
+    Raises:
+        Refused: if there is none.
+    """
+    path = Path(plan.out) / PLAN
+    if not path.exists():
+        raise Refused(f"resume: there is no run in {plan.out}")
+    return replace(Plan.load(path), workers=plan.workers, out=plan.out)
+
+
+def _differences(stored: Plan, asked: Plan) -> str:
+    names = (field.name for field in fields(Plan) if field.name not in ("workers", "out"))
+    pairs = ((name, getattr(stored, name), getattr(asked, name)) for name in names)
+    return "; ".join(f"{name}: {was} there, {now} asked" for name, was, now in pairs if was != now)
+
+
+def compare(plan: Plan, console: Console) -> Path:
+    """Run a resolved plan in its folder, or what is left of it, and write the report; returns its path."""
+    folder = Path(plan.out)
+    data = load(plan)
+    study.create(folder, tuple(work.cards(plan)), data.kind)
+    save_test_split(data, folder)
+    phases = work.open_jobs(plan, folder, data.kind)
+    if any(phases):
+        _work(phases, plan, folder, console)
+    records = load_all(folder)
+    show(judge(records, PRIMARY[data.kind]), records, data.kind, console)
+    return render(folder)
+
+
+def save_test_split(data: Data, folder: Path) -> None:
+    """Keep what the report shows of the test split: labels and class names, or targets; images where there are any."""
+    if data.kind == "regression":
+        kept = {"targets": data.test.targets.numpy() * data.scale + data.offset}
+    else:
+        kept = {"labels": data.test.targets.numpy(), "names": np.array(data.test_names)}
+    if data.test_images is not None:
+        kept["images"] = data.test_images
+    work.save_arrays(folder, "test.npz", kept)
+
+
+class TimeLeft(ProgressColumn):
+    """Counts down between the moments at which something is finished and the time left is known anew."""
+
+    def render(self, task: Task) -> Text:
+        ends = task.fields["ends"]
+        if ends is None:
+            return Text("time left: measuring", style="dim")
+        left = max(0, round(ends - time.monotonic()))
+        return Text(f"about {left // 60}:{left % 60:02d} left", style="dim")
+
+
+def _work(phases: tuple[list[Job], ...], plan: Plan, folder: Path, console: Console) -> None:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeLeft())
+    remaining = [job for jobs in phases for job in jobs]
+    measured = {trial.loss: [trial.seconds] for trial in study.trials(folder)}
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("starting", total=len(remaining), ends=_ends(remaining, measured, plan.workers))
+        for done in work.run(phases, plan, folder):
+            remaining.remove(done.job)
+            measured.setdefault(done.job.loss, []).append(done.seconds)
+            doing = "tuning" if remaining and remaining[0].task == "tune" else "final runs"
+            progress.update(bar, advance=1, description=doing, ends=_ends(remaining, measured, plan.workers))
+            if done.failure:
+                progress.print(f"{done.job.loss}, {done.job.task} {done.job.number}: failed, {done.failure}")
+
+
+def _ends(remaining: list[Job], measured: Mapping[str, list[float]], workers: int) -> float | None:
+    """When all will be done, by the clock of ``time.monotonic``: a loss takes as long as it has taken so far."""
+    known = [seconds for times in measured.values() for seconds in times]
+    if not known:
+        return None
+    left = sum(fmean(measured.get(job.loss, known)) for job in remaining if job.task != "baseline")
+    return time.monotonic() + left / workers
+
+
+def show(verdict: Verdict, records: list[Record], kind: Kind, console: Console) -> None:
+    """The verdict as a table and sentences."""
+    others = METRICS[kind][1:4]
+    table = Table("loss", verdict.metric.label, "95 % interval", *(m.label for m in others), "ms a step", box=SIMPLE)
+    for standing in verdict.standings:
+        runs = [r for r in records if r.loss == standing.loss and r.role == standing.role]
+        role = "" if standing.role == "tuned" else f" ({standing.role})"
+        mean, low, high = (number(verdict.metric, value) for value in (standing.mean, standing.low, standing.high))
+        interval = f"{low} to {high}" if isfinite(standing.low) else "one run"
+        means = (number(m, fmean(r.metrics[m.name] for r in runs)) for m in others)
+        step = f"{1e3 * fmean(r.seconds_per_step for r in runs):.1f}" if runs[0].card else ""
+        table.add_row(Text(standing.loss + role), mean, interval, *means, step)
+    console.print(table)
+    for sentence in (verdict.headline, *verdict.baselines, *verdict.warnings):
+        console.print(sentence, markup=False, highlight=False)
+
+
+def number(metric: Metric, value: float) -> str:
+    return f"{100 * value:.1f}%" if metric.percent else f"{value:.3g}"

@@ -1,0 +1,111 @@
+"""Which losses fit which task, and how one is attached to a network's output."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lossary._loss import HeadLoss
+from lossary.cards import Card
+from lossary.catalogue import CATALOGUE
+from lossary.lab.metrics import Kind
+
+#: No loss to train a network with: a diagnostic without a minimum, and one that wants log-probabilities.
+EXCEPT = frozenset({"mean_bias_error", "nll_loss"})
+
+
+def fits(card: Card, kind: Kind) -> bool:
+    """Whether a network can be trained with this loss alone on such a task."""
+    if card.name in EXCEPT:
+        return False
+    if kind == "regression":
+        return card.data == "values"
+    if kind == "classification":
+        return card.data == "classes" or issubclass(card.module, HeadLoss)
+    return card.data == "classes" or _takes_labelled_embeddings(card)
+
+
+def fitting(kind: Kind) -> list[str]:
+    return [card.name for card in CATALOGUE if fits(card, kind)]
+
+
+def _takes_labelled_embeddings(card: Card) -> bool:
+    if issubclass(card.module, HeadLoss):
+        return True
+    if card.data not in ("identities", "pairs", "triplets", "views"):
+        return False
+    # Losses of pairs and of views may take labels instead: whether one does is told by trying.
+    try:
+        card.module()(torch.eye(4), torch.tensor([0, 0, 1, 1]))
+    except (TypeError, ValueError, IndexError):
+        return False
+    return True
+
+
+class Criterion(nn.Module):
+    """A loss with the weights that it needs, over a network's output; also what that output predicts."""
+
+    def __init__(self, loss: nn.Module) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return self.loss(outputs, targets)
+
+    def predict(self, outputs: Tensor) -> Tensor:
+        """Embeddings and values are predictions as they are."""
+        return outputs
+
+
+class OverLinear(Criterion):
+    """A loss of class scores, over a linear classifier of its own."""
+
+    def __init__(self, loss: nn.Module, embedding_size: int, num_classes: int) -> None:
+        super().__init__(loss)
+        self.linear = nn.Linear(embedding_size, num_classes)
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return self.loss(self.linear(outputs), targets)
+
+
+class LinearProbabilities(OverLinear):
+    def predict(self, outputs: Tensor) -> Tensor:
+        return self.linear(outputs).softmax(dim=1)
+
+
+class HeadProbabilities(Criterion):
+    loss: HeadLoss
+
+    def predict(self, outputs: Tensor) -> Tensor:
+        # Without the margin, and at the scale that the loss was trained with.
+        scale = torch.as_tensor(getattr(self.loss, "scale", 1.0))
+        return (scale * self.loss.get_logits(outputs)).softmax(dim=1)
+
+
+def attach(card: Card, params: Mapping[str, Any], kind: Kind, embedding_size: int, num_classes: int) -> Criterion:
+    """The loss at these hyperparameters, with fresh weights where it needs any.
+
+    Raises:
+        ValueError: if the loss does not fit the task.
+    """
+    if not fits(card, kind):
+        raise ValueError(f"{card.name} does not fit {kind} data; {', '.join(fitting(kind))} do")
+    if issubclass(card.module, HeadLoss):
+        head = card.module(num_classes=num_classes, embedding_size=embedding_size, **params)
+        return HeadProbabilities(head) if kind == "classification" else Criterion(head)
+    loss = card.module(**params)
+    if card.data != "classes":
+        return Criterion(loss)
+    over = LinearProbabilities if kind == "classification" else OverLinear
+    return over(loss, embedding_size, num_classes)
+
+
+def defaults(card: Card) -> dict[str, Any]:
+    """The library's own values of what the lab would search."""
+    return {name: card.module.fields[name] for name in card.search}
+
+
+def owns_weights(card: Card, kind: Kind) -> bool:
+    """Whether the loss trains weights beside the network's, which then want a learning rate of their own."""
+    return kind != "regression" and (card.data == "classes" or issubclass(card.module, HeadLoss))

@@ -1,0 +1,93 @@
+"""The data sets that need no network and no file of the user's."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lossary.lab.data._types import Data, Split
+from lossary.lab.plan import Plan
+
+#: Shares of training and validation; the rest is test. Zero-shot: of the classes.
+SHARES = {"emoji": (0.6, 0.15), "digits": (0.6, 0.15), "diabetes": (0.5, 0.2)}
+#: One seed for all splits: results of different runs on the same data stay comparable.
+SPLIT_SEED = 20_26
+
+
+def emoji(plan: Plan) -> Data:
+    """Zero-shot recognition: the same emoji by three designers; training, validation and test share no emoji."""
+    with np.load(Path(__file__).parent / "emoji.npz") as stored:
+        images, emoji, names = (stored[key] for key in ("images", "emoji", "names"))
+    parts = _parts("emoji", len(images))
+
+    def split(classes: np.ndarray) -> Split:
+        pixels = torch.from_numpy(images[classes]).flatten(0, 1).permute(0, 3, 1, 2)
+        labels = torch.arange(len(classes)).repeat_interleave(images.shape[1])
+        return Split(pixels.contiguous(memory_format=torch.channels_last).float() / 255, labels)
+
+    train, valid, test = parts
+    return Data(
+        "emoji",
+        "zero-shot",
+        split(train),
+        split(valid),
+        split(test),
+        test_names=tuple(f"{emoji[c]} {names[c]}" for c in test),
+        test_images=images[test].reshape(-1, *images.shape[2:]),
+    )
+
+
+def digits(plan: Plan) -> Data:
+    """Classification of scikit-learn's 1,797 handwritten digits of 8 x 8 pixels."""
+    from sklearn.datasets import load_digits
+
+    pixels, labels = load_digits(return_X_y=True)
+    parts = _parts("digits", len(labels))
+    inputs = torch.from_numpy(pixels).float() / 16
+    targets = torch.from_numpy(labels).long()
+    train, valid, test = (Split(inputs[part], targets[part]) for part in parts)
+    grey = (pixels[parts[2]].reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)
+    return Data(
+        "digits",
+        "classification",
+        train,
+        valid,
+        test,
+        test_names=tuple(str(digit) for digit in range(10)),
+        test_images=grey.repeat(3, axis=-1),
+    )
+
+
+def diabetes(plan: Plan) -> Data:
+    """Regression: how far diabetes has gone a year later, of 442 patients; ``outliers`` spoils training targets."""
+    from sklearn.datasets import load_diabetes
+
+    measured, values = load_diabetes(return_X_y=True)
+    parts = _parts("diabetes", len(values))
+    values = _spoil(np.asarray(values), parts[0], plan.outliers)
+    # Median and quartiles of the training part, because its outliers would stretch a standard deviation.
+    low, offset, high = np.quantile(values[parts[0]], [0.25, 0.5, 0.75])
+    scale = float(high - low) / 1.349  # the standard deviation of a normal distribution with these quartiles
+    inputs = torch.from_numpy(measured / measured[parts[0]].std(axis=0)).float()
+    targets = torch.from_numpy((values - offset) / scale).float()
+    train, valid, test = (Split(inputs[part], targets[part]) for part in parts)
+    return Data("diabetes", "regression", train, valid, test, offset=float(offset), scale=scale)
+
+
+def _spoil(values: np.ndarray, train: np.ndarray, share: float) -> np.ndarray:
+    """A share of the training values, the same for every loss and seed, times ten: a slipped decimal point."""
+    spoilt = np.random.default_rng(SPLIT_SEED).permutation(train)[: round(share * len(train))]
+    values = values.copy()
+    values[spoilt] *= 10
+    return values
+
+
+def _parts(name: str, count: int) -> list[np.ndarray]:
+    """Indices of training, validation and test; always the same for a data set."""
+    train, valid = (round(share * count) for share in SHARES[name])
+    order = np.random.default_rng(SPLIT_SEED).permutation(count)
+    return [np.sort(part) for part in np.split(order, [train, train + valid])]
+
+
+LOADERS: Mapping[str, Callable[[Plan], Data]] = {"emoji": emoji, "digits": digits, "diabetes": diabetes}

@@ -1,0 +1,230 @@
+"""One trial: a network trained with one loss, seeded, on one thread.
+
+The learning rate is constant and what is judged is a moving average of the weights. So a run does not depend on its
+bound: a longer one begins with the very same steps, and a curve that has stopped rising means what it says. (A
+schedule that ends at the bound would bend every curve flat there.)
+"""
+
+import platform
+import statistics
+import time
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from lossary import __version__
+from lossary.cards import Card
+from lossary.lab.augment import augment
+from lossary.lab.batches import m_per_class, shuffled
+from lossary.lab.criterion import Criterion, attach
+from lossary.lab.data import Data, Split
+from lossary.lab.metrics import PRIMARY, Kind, primary_score
+from lossary.lab.plan import Plan
+from lossary.lab.record import Point
+from lossary.models import MLP, SmallCNN
+
+EMBEDDING_SIZE = {"zero-shot": 128, "classification": 32, "regression": 1}
+#: Learning rates of the network and of a loss's own weights, where nothing is tuned.
+LEARNING_RATES = {"lr": 2e-3, "head_lr": 2e-2}
+WEIGHT_DECAY = 0.01
+BATCH = {"zero-shot": (192, 3), "classification": (120, 12), "regression": (32, 1)}  # items; of a class
+AVERAGE = 0.98  # of the weights; over about 50 steps
+
+
+class Diverged(Exception):
+    """A trial that failed for a reason worth telling: its loss or its outputs are no finite numbers."""
+
+
+class Learner(nn.Module):
+    """A network and the loss it is trained with."""
+
+    def __init__(self, card: Card, params: Mapping[str, Any], data: Data, seed: int) -> None:
+        super().__init__()
+        size = EMBEDDING_SIZE[data.kind]
+        torch.manual_seed(seed)
+        # The network first: its weights then are the same whatever weights the loss draws.
+        self.network = network(data, size)
+        self.criterion: Criterion = attach(card, params, data.kind, size, data.train.classes)
+
+    def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        return self.criterion(outputs(self.network, inputs), targets)
+
+    @torch.no_grad()
+    def predict(self, inputs: Tensor) -> np.ndarray:
+        self.eval()
+        predicted = torch.cat([self.criterion.predict(outputs(self.network, part)) for part in inputs.split(256)])
+        if not predicted.isfinite().all():
+            raise Diverged("the network's outputs are no longer finite")
+        return predicted.numpy()
+
+
+@dataclass
+class Outcome:
+    """What training gave: the learner at its best by the validation split, and how it got there."""
+
+    learner: Learner
+    best: float
+    curve: list[Point]
+    steps: int
+    seconds: float
+    seconds_per_step: float
+    still_rising: bool
+
+
+def network(data: Data, size: int) -> nn.Module:
+    """An untrained network for the data, with ``size`` outputs."""
+    if data.train.inputs.ndim == 4:
+        return SmallCNN(embedding_size=size, size=data.train.inputs.shape[-1])
+    return MLP(data.train.inputs.shape[1], size)
+
+
+def outputs(network: nn.Module, inputs: Tensor) -> Tensor:
+    """(N, size); one value an item where the size is 1."""
+    out = network(inputs)
+    return out.squeeze(1) if out.shape[1] == 1 else out
+
+
+def arrays(kind: Kind, predicted: np.ndarray, split: Split, data: Data) -> dict[str, np.ndarray]:
+    """A prediction and the truth beside it, in the units and under the names that the metrics take."""
+    truth = split.targets.numpy()
+    if kind == "regression":
+        return {
+            "predictions": predicted * data.scale + data.offset,
+            "targets": truth * data.scale + data.offset,
+        }
+    return {"embeddings" if kind == "zero-shot" else "probabilities": predicted, "labels": truth}
+
+
+def batches(card: Card, data: Data, plan: Plan, generator: Generator) -> Iterator[Tensor]:
+    """Indices of training items without end; under ``same-batches`` the same for every loss."""
+    size, m = BATCH[data.kind]
+    by_class = data.kind != "regression" and (plan.protocol == "same-batches" or card.batch == "m-per-class")
+    if by_class:
+        return m_per_class(data.train.targets, size, m, generator)
+    return shuffled(len(data.train), size, generator)
+
+
+def train(card: Card, params: Mapping[str, Any], data: Data, plan: Plan, seed: int) -> Outcome:
+    """Train until the validation metric has stopped rising, or to the plan's bound.
+
+    Args:
+        params: ``lr`` and ``head_lr`` (AdamW's, for the network and the loss's own weights), and the loss's own
+            hyperparameters.
+
+    Raises:
+        Diverged: if the loss or the outputs stop being finite numbers.
+    """
+    rates = {name: params.get(name, rate) for name, rate in LEARNING_RATES.items()}
+    own = {name: value for name, value in params.items() if name not in LEARNING_RATES}
+    learner = Learner(card, own, data, seed)
+    groups = [
+        {"params": list(learner.network.parameters()), "lr": rates["lr"]},
+        {"params": list(learner.criterion.parameters()), "lr": rates["head_lr"]},
+    ]
+    optimizer = torch.optim.AdamW([g for g in groups if g["params"]], weight_decay=WEIGHT_DECAY)
+    average = AveragedModel(learner, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE), use_buffers=True)
+    watch = Watch(data, plan.epochs)
+    generator = Generator().manual_seed(seed)
+    steps_per_epoch = max(1, len(data.train) // BATCH[data.kind][0])
+    feed = batches(card, data, plan, generator)
+    started, durations, losses = time.perf_counter(), [], []
+    for epoch in range(1, plan.epochs + 1):
+        learner.train()
+        for _ in range(steps_per_epoch):
+            begun = time.perf_counter()
+            losses.append(_step(learner, optimizer, average, data, next(feed), generator))
+            durations.append(time.perf_counter() - begun)
+        if epoch % watch.every == 0 or epoch == plan.epochs:
+            watch.look(average.module, len(losses), epoch, statistics.fmean(losses[-steps_per_epoch * watch.every :]))
+            if watch.finished:
+                break
+    return replace(
+        watch.outcome(),
+        steps=len(losses),
+        seconds=time.perf_counter() - started,
+        seconds_per_step=statistics.median(durations),
+    )
+
+
+def _step(
+    learner: Learner,
+    optimizer: torch.optim.Optimizer,
+    average: AveragedModel,
+    data: Data,
+    batch: Tensor,
+    generator: Generator,
+) -> float:
+    inputs = data.train.inputs[batch]
+    if inputs.ndim == 4:
+        inputs = augment(inputs, generator).contiguous(memory_format=torch.channels_last)
+    loss = learner(inputs, data.train.targets[batch])
+    if not loss.isfinite():
+        raise Diverged(f"the loss became {loss.item()}")
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    average.update_parameters(learner)
+    return loss.item()
+
+
+class Watch:
+    """Looks at the validation metric now and then, keeps the best learner, says when it has stopped rising.
+
+    At least half of the bound is run, because class heads fall below the untrained network before they rise; then a
+    quarter of the bound without a new best ends it.
+    """
+
+    def __init__(self, data: Data, bound: int) -> None:
+        self.data = data
+        self.bound = bound
+        self.every = max(1, bound // 30)
+        self.sign = 1 if PRIMARY[data.kind].higher_is_better else -1
+        self.curve: list[Point] = []
+        self.best: Learner | None = None
+        self.best_point: Point | None = None
+
+    def look(self, learner: nn.Module, step: int, epoch: int, train_loss: float) -> None:
+        assert isinstance(learner, Learner)
+        kind, valid = self.data.kind, self.data.valid
+        score = primary_score(kind, **arrays(kind, learner.predict(valid.inputs), valid, self.data))
+        point = Point(step, epoch, train_loss, score)
+        self.curve.append(point)
+        if self.best_point is None or self.sign * score > self.sign * self.best_point.valid:
+            self.best_point, self.best = point, deepcopy(learner)
+
+    @property
+    def finished(self) -> bool:
+        assert self.best_point is not None
+        epoch = self.curve[-1].epoch
+        return epoch >= self.bound / 2 and epoch - self.best_point.epoch >= self.bound / 4
+
+    @property
+    def still_rising(self) -> bool:
+        """Stopped by the bound, and the last eighth better than the eighth before by more than 1 %."""
+        eighth = max(1, len(self.curve) // 8)
+        if self.finished or len(self.curve) < 2 * eighth:
+            return not self.finished
+        last = statistics.fmean(p.valid for p in self.curve[-eighth:])
+        before = statistics.fmean(p.valid for p in self.curve[-2 * eighth : -eighth])
+        return self.sign * (last - before) > 0.01 * abs(before)
+
+    def outcome(self) -> Outcome:
+        assert self.best is not None
+        assert self.best_point is not None
+        return Outcome(self.best, self.best_point.valid, self.curve, 0, 0.0, 0.0, self.still_rising)
+
+
+def environment() -> dict[str, str]:
+    """What a result may depend on beside the plan."""
+    return {
+        "lossary": __version__,
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+    }

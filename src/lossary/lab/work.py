@@ -1,0 +1,204 @@
+"""The work of a comparison: jobs that worker processes pull, each of which leaves its result in the run folder."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from lossary.cards import Card
+from lossary.catalogue import find
+from lossary.lab import baselines, study
+from lossary.lab.data import Data, load
+from lossary.lab.metrics import Kind, evaluate
+from lossary.lab.plan import Plan
+from lossary.lab.record import Record, Role
+from lossary.lab.train import Diverged, Outcome, arrays, environment, train
+
+#: Tuning trains with this seed; the runs that are reported with 1, 2, ...: a tuned loss may not profit from the luck
+#: of the seed it was tuned with.
+TUNING_SEED = 0
+
+
+@dataclass(frozen=True)
+class Job:
+    """One piece of work. ``number`` is a tuning trial's place, else a seed."""
+
+    task: Literal["tune", "final", "baseline"]
+    loss: str
+    number: int
+
+
+@dataclass(frozen=True)
+class Done:
+    job: Job
+    seconds: float
+    failure: str = ""
+
+
+def cards(plan: Plan) -> dict[str, Card]:
+    """The plan's losses: the name each was entered under (``name``, or ``label=name``) and its card.
+
+    Raises:
+        LookupError: if there is no such loss.
+    """
+    entered = (loss.partition("=") for loss in plan.losses)
+    return {label: find(name or label) for label, _, name in entered}
+
+
+def open_jobs(plan: Plan, folder: Path, kind: Kind) -> tuple[list[Job], list[Job]]:
+    """What is still to do: first this (tuning and baselines, in any order), and then that (the final runs)."""
+    labels = list(cards(plan))
+    finished = {label: study.places(folder, label) for label in labels}
+    tune = [Job("tune", label, p) for p in range(plan.trials) for label in labels if p not in finished[label]]
+    base = [
+        Job("baseline", name, seed)
+        for name, seed in baselines.runs(kind, plan.seeds)
+        if not _recorded(folder, "baseline", name, seed)
+    ]
+    final = [
+        Job("final", label, seed)
+        for seed in range(1, plan.seeds + 1)
+        for label in labels
+        if not _recorded(folder, "tuned", label, seed)
+    ]
+    return tune + base, final
+
+
+def _recorded(folder: Path, role: Role, loss: str, seed: int) -> bool:
+    return Record(loss, "", role, seed, {}, {}, []).path(folder).exists()
+
+
+def run(phases: Iterable[list[Job]], plan: Plan, folder: Path) -> Iterator[Done]:
+    """Do all jobs of one phase and then of the next, yielding each as it is done, in the order of finishing.
+
+    Raises:
+        BrokenProcessPool: if a worker was killed.
+    """
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(plan.workers, mp_context=context, initializer=_start_worker)
+    try:
+        for jobs in phases:
+            yield from (
+                future.result() for future in as_completed([pool.submit(do, job, plan, folder) for job in jobs])
+            )
+    except BaseException:
+        # Ctrl-C or a lost worker: what is under way will be repeated, so nobody need wait for it.
+        for process in multiprocessing.active_children():
+            process.kill()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start_worker() -> None:
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+@lru_cache(1)
+def _data(plan: Plan) -> Data:
+    return load(plan)
+
+
+def do(job: Job, plan: Plan, folder: Path) -> Done:
+    """Do one job in this process."""
+    started = time.perf_counter()
+    data = _data(plan)
+    try:
+        _TASKS[job.task](job, plan, folder, data)
+    except Diverged as reason:
+        return Done(job, time.perf_counter() - started, str(reason))
+    return Done(job, time.perf_counter() - started)
+
+
+def _tune(job: Job, plan: Plan, folder: Path, data: Data) -> None:
+    card = cards(plan)[job.loss]
+
+    def score(params: Mapping[str, Any]) -> tuple[float, float]:
+        outcome = train(card, params, data, plan, TUNING_SEED)
+        if job.number == 0:
+            # Trial 0 is the run at the library's defaults: once trained, it need not be trained again to be reported.
+            _record(job, "default", TUNING_SEED, params, outcome, plan, folder, data)
+        return outcome.best, outcome.seconds
+
+    study.run_trial(folder, job.loss, card, data.kind, job.number, score)
+
+
+def _final(job: Job, plan: Plan, folder: Path, data: Data) -> None:
+    params = study.best_params(folder, job.loss)
+    if params is None:
+        raise Diverged("none of its tuning trials gave a result")
+    outcome = train(cards(plan)[job.loss], params, data, plan, job.number)
+    _record(job, "tuned", job.number, params, outcome, plan, folder, data)
+
+
+def _baseline(job: Job, plan: Plan, folder: Path, data: Data) -> None:
+    predicted = baselines.predict(job.loss, data, job.number)
+    metrics, units = evaluate(data.kind, **arrays(data.kind, predicted, data.test, data))
+    Record(job.loss, "", "baseline", job.number, {}, metrics, units, environment=environment()).save(folder)
+
+
+_TASKS = {"tune": _tune, "final": _final, "baseline": _baseline}
+
+
+def _record(
+    job: Job,
+    role: Role,
+    seed: int,
+    params: Mapping[str, Any],
+    outcome: Outcome,
+    plan: Plan,
+    folder: Path,
+    data: Data,
+) -> None:
+    """Score the learner on the test split and store all of it."""
+    predicted = arrays(data.kind, outcome.learner.predict(data.test.inputs), data.test, data)
+    metrics, units = evaluate(data.kind, **predicted)
+    record = Record(
+        job.loss,
+        cards(plan)[job.loss].name,
+        role,
+        seed,
+        dict(params),
+        metrics,
+        units,
+        outcome.curve,
+        outcome.steps,
+        outcome.seconds,
+        outcome.seconds_per_step,
+        outcome.still_rising,
+        environment=environment(),
+    )
+    name = record.path(folder).with_suffix(".npz").name
+    own = {key: value for key, value in predicted.items() if key not in ("labels", "targets")}
+    save_arrays(folder, name, {key: value.astype(np.float32) for key, value in own.items()})
+    replace(record, arrays=name).save(folder)
+
+
+def save_arrays(folder: Path, name: str, values: Mapping[str, np.ndarray]) -> None:
+    """Write ``arrays/NAME`` whole or not at all."""
+    path = folder / "arrays" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}.part")
+    with part.open("wb") as file:
+        np.savez_compressed(file, **values)  # pyright: ignore[reportArgumentType]  # keys are ours, never allow_pickle
+    part.replace(path)

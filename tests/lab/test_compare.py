@@ -1,0 +1,225 @@
+"""`lossary compare` as a person meets it: it ends with records, goes on after any kill, and refuses in one line."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lossary.catalogue import CATALOGUE
+from lossary.cli import main
+from lossary.lab.plan import Plan
+from lossary.lab.record import load_all
+from lossary.lab.study import trials
+
+TINY = ("compare", "diabetes", "--losses", "mse_loss,l1=l1_loss", "--seeds", "3", "--trials", "2", "--epochs", "60")
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "lossary", *arguments]
+
+
+def lossary(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*arguments), capture_output=True, text=True, check=False, timeout=120)
+
+
+def alive(process: int) -> bool:
+    state = Path(f"/proc/{process}/stat")
+    return state.exists() and state.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def children(process: int) -> list[int]:
+    listed = Path(f"/proc/{process}/task/{process}/children")
+    return [int(child) for child in listed.read_text().split()] if listed.exists() else []
+
+
+def records(folder: Path) -> dict[Path, int]:
+    """The finished records and when they were written."""
+    return {path: path.stat().st_mtime_ns for path in (folder / "records").glob("*.json")}
+
+
+def wait_until(happens: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not happens():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was killed twice on its way: first the whole command, then one of its workers."""
+    out = tmp_path_factory.mktemp("runs") / "run"
+    for victim in ("command", "worker"):
+        before = records(out)
+        with subprocess.Popen(command(*TINY, "--out", str(out)), stderr=subprocess.PIPE, text=True) as run:
+            assert run.stderr
+            wait_until(lambda before=before, run=run: len(records(out)) > len(before) or run.poll() is not None)
+            workers = children(run.pid)
+            os.kill(run.pid if victim == "command" else workers[-1], signal.SIGKILL)
+            message, status = run.stderr.read(), run.wait(60)
+        # The workers have gone with the command, and nobody else has to end them.
+        wait_until(lambda workers=workers: not any(map(alive, workers)))
+        assert before.items() <= records(out).items()
+    assert status == 1
+    assert message == (
+        f"lossary: a worker was killed, perhaps for want of memory; go on with: lossary compare --resume --out {out}\n"
+    )
+    kept = records(out)
+    last = lossary("compare", "--resume", "--out", str(out))
+    assert last.returncode == 0, last.stderr
+    assert kept.items() <= records(out).items()
+    assert len(kept) < len(records(out))
+    return out
+
+
+def test_after_two_kills_every_record_is_there_once(finished: Path) -> None:
+    named = {(r.role, r.loss, r.card, r.seed) for r in load_all(finished)}
+    losses = {"mse_loss": "mse_loss", "l1": "l1_loss"}
+    assert named == {
+        ("baseline", "mean", "", 0),
+        ("baseline", "median", "", 0),
+        *(("default", loss, card, 0) for loss, card in losses.items()),
+        *(("tuned", loss, card, seed) for loss, card in losses.items() for seed in (1, 2, 3)),
+    }
+
+
+def test_after_two_kills_every_trial_is_there_once_and_the_first_is_the_default(finished: Path) -> None:
+    tuned = trials(finished)
+    assert [(t.loss, t.number, t.state) for t in tuned] == [
+        (loss, number, "complete") for loss in ("l1", "mse_loss") for number in (0, 1)
+    ]
+    assert [t.params["lr"] for t in tuned if t.number == 0] == [2e-3, 2e-3]
+    # At a place every loss is tried at the same learning rate.
+    assert len({t.params["lr"] for t in tuned if t.number == 1}) == 1
+    assert all(t.seconds > 0 for t in tuned)
+
+
+def test_final_runs_use_the_best_trial_of_their_loss(finished: Path) -> None:
+    for loss in ("l1", "mse_loss"):
+        best = min((t for t in trials(finished) if t.loss == loss), key=lambda t: t.valid)
+        runs = [r for r in load_all(finished) if r.loss == loss and r.role == "tuned"]
+        assert [r.params for r in runs] == [best.params] * 3
+
+
+def test_a_trained_record_holds_all_that_judge_and_report_need(finished: Path) -> None:
+    with np.load(finished / "arrays" / "test.npz") as test:
+        targets = test["targets"]
+    for record in load_all(finished):
+        assert set(record.metrics) == {"mae", "rmse", "median_ae"}
+        assert len(record.units) == len(targets)
+        assert set(record.environment) == {"lossary", "torch", "python", "machine"}
+        if record.role == "baseline":
+            continue
+        assert record.curve[-1].step == record.steps > 0
+        assert record.seconds > record.steps * record.seconds_per_step * 0.5 > 0
+        with np.load(finished / "arrays" / record.arrays) as kept:
+            assert np.abs(kept["predictions"] - targets).mean() == pytest.approx(record.metrics["mae"], rel=1e-4)
+
+
+def test_another_plan_in_the_same_folder_is_refused(finished: Path) -> None:
+    before = records(finished)
+    asked = lossary("compare", "diabetes", "--losses", "l1_loss", "--seeds", "3", "--out", str(finished))
+    assert asked.returncode == 2
+    assert asked.stderr.count("\n") == 1
+    assert f"{finished} holds a run of another plan" in asked.stderr
+    assert "--resume" in asked.stderr
+    assert records(finished) == before
+    assert Plan.load(finished / "plan.json").losses == ("mse_loss", "l1=l1_loss")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["compare", "nonsense"], "no data set 'nonsense'; there are emoji, digits, diabetes"),
+        (["compare", "digits", "--losses", "nonsense"], "no loss is called 'nonsense'"),
+        (["compare", "digits", "--losses", "mse_loss"], "mse_loss does not fit digits (classification); cross_entropy"),
+        (["compare", "digits", "--losses", "cross_entropy,cross_entropy"], "losses: wanted different names"),
+        (["compare", "digits", "--seeds", "0"], "seeds: wanted at least 1; got 0"),
+        (["compare", "digits", "--workers", "0"], "workers: wanted at least 1; got 0"),
+        (["compare", "digits", "--epochs", "-3"], "epochs: wanted at least 1; got -3"),
+        (["compare", "digits", "--trials", "many"], "many"),
+        (["compare", "digits", "--outliers", "0.1"], "outliers: only regression data have them"),
+        (["compare", "digits", "--protocol", "none"], "same-batches"),
+        (["compare", "digits", "--resume"], "resume: there is no run in"),
+        (["compare", "digits", "--sedes", "3"], "--sedes"),
+        (["nonsense"], "nonsense"),
+        (["show", "nonsense"], "no loss is called 'nonsense'"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_in_one_line_and_nothing_is_written(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    captured = capsys.readouterr()
+    assert ended.value.code == 2
+    assert captured.err.startswith("lossary: ")
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
+    assert not captured.out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", "digits", "--out", str(tmp_path / "file" / "run")])
+    assert ended.value.code == 2
+    assert f"out: cannot write to {tmp_path / 'file' / 'run'}: Not a directory" in capsys.readouterr().err
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with subprocess.Popen(command(*TINY, "--out", str(out)), stderr=subprocess.PIPE, text=True) as run:
+        assert run.stderr
+        wait_until(lambda: bool(records(out)))
+        run.send_signal(signal.SIGINT)
+        message, status = run.stderr.read(), run.wait(60)
+    assert (status, message) == (130, f"lossary: stopped; go on with: lossary compare --resume --out {out}\n")
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    helped = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "lossary", "--help"], capture_output=True, text=True, check=True
+    )
+    assert "compare" in helped.stdout
+    imported = {line.rpartition("|")[2].strip() for line in helped.stderr.splitlines()}
+    assert "cyclopts" in imported
+    assert not imported & {"torch", "optuna", "sklearn", "altair", "numpy"}
+
+
+def test_without_the_lab_one_line_names_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for missing in ("cyclopts", "optuna"):
+        monkeypatch.setitem(sys.modules, missing, None)
+        monkeypatch.delitem(sys.modules, "lossary.lab.study", raising=False)
+        monkeypatch.delitem(sys.modules, "lossary.lab.compare", raising=False)
+        with pytest.raises(SystemExit) as ended:
+            main(["compare", "digits"])
+        assert ended.value.code == 2
+        message = capsys.readouterr().err
+        assert (
+            message == f'lossary: the command line needs the lab: pip install "lossary[lab]" ({missing} is missing)\n'
+        )
+        monkeypatch.undo()
+
+
+def test_list_and_show_tell_what_the_cards_know(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["list"])
+    listed = capsys.readouterr().out
+    assert all(card.name in listed for card in CATALOGUE)
+    main(["show", "cosface"])
+    shown = capsys.readouterr().out
+    for part in ("CosFaceLoss", "arXiv:1801.09414", "margin", "Small problems want a smaller scale"):
+        assert part in shown

@@ -1,0 +1,123 @@
+"""One trial: what is the same for every loss, what stops it, and what it says when it fails."""
+
+from dataclasses import replace
+from itertools import islice
+
+import pytest
+import torch
+from torch import Generator
+
+from lossary.catalogue import CATALOGUE, find
+from lossary.lab.criterion import attach, defaults, fits, fitting
+from lossary.lab.data import load
+from lossary.lab.plan import Plan
+from lossary.lab.study import space
+from lossary.lab.train import Diverged, Learner, Watch, batches, train
+
+DIGITS = Plan(data="digits", epochs=4)
+
+
+def drawn(plan: Plan, loss: str, seed: int) -> torch.Tensor:
+    return torch.stack(list(islice(batches(find(loss), load(plan), plan, Generator().manual_seed(seed)), 30)))
+
+
+def test_every_loss_sees_the_same_batches() -> None:
+    cross_entropy = drawn(DIGITS, "cross_entropy", 1)
+    assert torch.equal(cross_entropy, drawn(DIGITS, "cosface_loss", 1))
+    assert not torch.equal(cross_entropy, drawn(DIGITS, "cross_entropy", 2))
+
+
+def test_its_own_recipe_gives_a_loss_the_batches_of_its_card() -> None:
+    plan = replace(DIGITS, protocol="own-recipe")
+    labels = load(plan).train.targets
+    batch = labels[drawn(plan, "cross_entropy", 1)[0]]  # its card says: shuffled
+    assert len(set(batch.bincount().tolist())) > 1
+    assert set(labels[drawn(DIGITS, "cross_entropy", 1)[0]].bincount().tolist()) == {12}
+
+
+def test_every_loss_starts_from_the_same_network() -> None:
+    data = load(DIGITS)
+    first, second = (Learner(find(loss), {}, data, seed=3).network for loss in ("cross_entropy", "cosface_loss"))
+    for a, b in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_run_is_the_beginning_of_a_longer_one() -> None:
+    # So a result at a larger bound is the same training gone further, not another recipe.
+    data = load(DIGITS)
+    short = train(find("cosface_loss"), {}, data, DIGITS, seed=1).curve
+    long = train(find("cosface_loss"), {}, data, replace(DIGITS, epochs=8), seed=1).curve
+    assert long[: len(short)] == short
+
+
+def test_training_teaches_and_keeps_the_best_weights() -> None:
+    data = load(DIGITS)
+    outcome = train(find("cross_entropy"), {}, data, replace(DIGITS, epochs=15), seed=1)
+    assert outcome.best == max(point.valid for point in outcome.curve) > 0.9
+    right = outcome.learner.predict(data.valid.inputs).argmax(1) == data.valid.targets.numpy()
+    assert right.mean() == pytest.approx(outcome.best)
+
+
+def test_a_loss_that_is_not_finite_fails_with_its_reason() -> None:
+    with pytest.raises(Diverged, match="the loss became nan"):
+        train(find("cross_entropy"), {"lr": float("inf")}, load(DIGITS), DIGITS, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("scores", "stops_at", "rising"),
+    [
+        ([0.1 + 0.02 * i for i in range(40)], None, True),  # rises to the end
+        ([0.5] * 40, 20, False),  # flat: half the bound is run all the same
+        ([0.3, 0.1] + [0.1] * 6 + [0.2 + 0.01 * i for i in range(32)], None, True),  # falls before it rises
+        ([0.02 * i for i in range(24)] + [0.4] * 16, 34, False),  # rose, and a quarter of the bound without a new best
+        ([0.02 * i for i in range(32)] + [0.6201 + 1e-4 * i for i in range(8)], None, False),  # creeps at the end
+    ],
+)
+def test_when_training_stops_and_what_it_calls_rising(
+    monkeypatch: pytest.MonkeyPatch, scores: list[float], stops_at: int | None, rising: bool
+) -> None:
+    data = load(DIGITS)
+    learner = Learner(find("cross_entropy"), {}, data, seed=0)
+    script = iter(scores)
+    monkeypatch.setattr("lossary.lab.train.primary_score", lambda *_, **__: next(script))
+    watch = Watch(data, bound=40)
+    watch.every = 1
+    stopped = None
+    for epoch in range(1, 41):
+        watch.look(learner, step=epoch, epoch=epoch, train_loss=0.0)
+        if watch.finished:
+            stopped = epoch
+            break
+    assert (stopped, watch.still_rising) == (stops_at, rising)
+
+
+def test_a_loss_that_does_not_fit_the_data_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match=r"mse_loss does not fit classification data; .*cross_entropy.* do"):
+        attach(find("mse_loss"), {}, "classification", 8, 10)
+
+
+@pytest.mark.parametrize("kind", ["zero-shot", "classification", "regression"])
+def test_every_fitting_loss_trains_at_its_defaults(kind: str) -> None:
+    cards = [card for card in CATALOGUE if fits(card, kind)]
+    assert [card.name for card in cards] == fitting(kind)
+    for card in cards:
+        if kind == "regression":
+            outputs, targets = torch.randn(12, requires_grad=True), torch.randn(12)
+        else:
+            outputs, targets = torch.randn(12, 8, requires_grad=True), torch.arange(12) % 4
+        criterion = attach(card, defaults(card), kind, 8, 4)
+        criterion(outputs, targets).backward()
+        assert outputs.grad is not None, card.name
+        assert outputs.grad.isfinite().all(), card.name
+        assert outputs.grad.any(), card.name
+        if kind == "classification":
+            torch.testing.assert_close(criterion.predict(outputs).sum(1), torch.ones(12))
+
+
+def test_library_defaults_lie_in_the_range_that_is_searched() -> None:
+    for kind in ("zero-shot", "classification", "regression"):
+        for card in (card for card in CATALOGUE if fits(card, kind)):
+            for name, value in defaults(card).items():
+                within = space(card, kind)[name]
+                inside = value in within.values if hasattr(within, "values") else within.low <= value <= within.high
+                assert inside, f"{card.name}: {name}={value} is outside of {within}"
