@@ -96,19 +96,14 @@ def _print_false_claims(studies: int, seed: int) -> None:
     for name, world in EQUAL.items():
         for seeds in (2, 3, 5):
             cells = [
-                _percent(false_claims(replace(world, losses=n, seeds=seeds), studies, seed), studies)
-                for n in (2, 6)
+                _percent(false_claims(replace(world, losses=n, seeds=seeds), studies, seed), studies) for n in (2, 6)
             ]
             print(f"| {name} | {seeds} | {' | '.join(cells)} |", flush=True)
 
 
 def _print_power(studies: int, seed: int) -> None:
     print(f"\nHow often a truly better loss is said to beat another, in % of pairs, {studies} studies each\n")
-    print(
-        "| losses | seeds | units | mean gap in points | found | seeds asked for (median) |\n"
-        + "| --- " * 6
-        + "|"
-    )
+    print("| losses | seeds | units | mean gap in points | found | seeds asked for (median) |\n" + "| --- " * 6 + "|")
     for losses in (2, 6):
         for seeds, units in ((2, 400), (3, 400), (5, 100), (5, 400), (10, 400)):
             for gap in (0.1, 0.2, 0.4):
@@ -121,17 +116,13 @@ def _found(judged: Iterable[Verdict]) -> tuple[float, float, str]:
     """Of the pairs with the better loss: mean gap in points, % found, median of the seeds asked for."""
     pairs = [c for verdict in judged for c in verdict.comparisons if "loss-0" in (c.a, c.b)]
     gap = np.mean([c.difference if c.a == "loss-0" else -c.difference for c in pairs])
-    found = np.mean(
-        [(c.a == "loss-0" and c.claim == "a") or (c.b == "loss-0" and c.claim == "b") for c in pairs]
-    )
+    found = np.mean([(c.a == "loss-0" and c.claim == "a") or (c.b == "loss-0" and c.claim == "b") for c in pairs])
     asked = [c.more_seeds for c in pairs if c.more_seeds]
     return 100 * gap, 100 * found, f"{np.median(asked):.0f}" if asked else "-"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

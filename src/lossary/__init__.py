@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from lossary import functional as functional
     from lossary.losses.angular import *
     from lossary.losses.binary import *
-    from lossary.losses.hinge import *
     from lossary.losses.contrastive import *
+    from lossary.losses.hinge import *
     from lossary.losses.multiclass import *
     from lossary.losses.overlap import *
     from lossary.losses.regression import *

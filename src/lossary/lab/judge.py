@@ -40,9 +40,7 @@ class Comparison:
     a: str  # the one with the better mean, unless b is a baseline
     b: str
     difference: float
-    low: (
-        float  # at the level at which the pair was tested: leaves 0 out where there is a claim; NaN: one seed
-    )
+    low: float  # at the level at which the pair was tested: leaves 0 out where there is a claim; NaN: one seed
     high: float
     p: float
     p_adjusted: float
@@ -159,9 +157,7 @@ def _comparison(
     else:
         winner, loser = (a, b) if claim == "a" else (b, a)
         sentence = f"{winner} beats {loser} by {_size(difference.mean, metric)}"
-    return Comparison(
-        a, b, difference.mean, low, high, difference.p_value, p_adjusted, claim, sentence, more_seeds
-    )
+    return Comparison(a, b, difference.mean, low, high, difference.p_value, p_adjusted, claim, sentence, more_seeds)
 
 
 def _what_would(difference: Crossed, metric: Metric, tested: float, more_seeds: int | None) -> str:
