@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
+from torch.utils.checkpoint import checkpoint
 
 from contract.law import law
 from contract.subject import (
@@ -144,6 +145,56 @@ def assert_nothing(subject: Subject, value: Tensor, grads: list[Tensor]) -> None
 
 
 # ---------------------------------------------------------------- composition
+
+
+@law()
+def frozen_inputs_change_nothing(subject: Subject) -> None:
+    """A head whose embeddings are frozen, or the reverse, gets the gradient it would get beside the others."""
+    for reduction in reductions(subject.card) or (None,):
+        kwargs = {"reduction": reduction} if reduction else {}
+        _, wanted = subject.grads(subject.draw(), **kwargs)
+        for place in range(len(wanted)):
+            leaves, run = as_function(subject, subject.draw(), **kwargs)
+            value = run(*(leaf if i == place else leaf.detach() for i, leaf in enumerate(leaves)))
+            if value.requires_grad:
+                assert_close(
+                    torch.autograd.grad(value.sum(), leaves[place])[0], wanted[place], what=f"argument {place}"
+                )
+            else:
+                assert wanted[place].count_nonzero() == 0, f"argument {place} gets no gradient alone"
+
+
+@law()
+def works_without_gradients(subject: Subject) -> None:
+    call = subject.draw()
+    leaves, run = as_function(subject, call)
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            value = run(*leaves)
+        assert not value.requires_grad
+        assert_close(value, run(*leaves), what="under no_grad")
+    assert_close(subject(call), run(*leaves), what="of inputs that ask for no gradient")
+
+
+@law()
+def backward_scales_and_repeats(subject: Subject) -> None:
+    """A multiple of the loss has a multiple of its gradient, and a graph that is kept gives it again."""
+    leaves, run = as_function(subject, subject.draw())
+    _, wanted = subject.grads(subject.draw())
+    value = run(*leaves)
+    for factor in (1.0, -2.5):
+        found = torch.autograd.grad(factor * value.sum(), leaves, retain_graph=True, allow_unused=True)
+        for grad, once in zip(found, wanted, strict=True):
+            assert_close(torch.zeros_like(once) if grad is None else grad, factor * once)
+
+
+@law(once=True)
+def checkpointing_changes_nothing(subject: Subject) -> None:
+    leaves, run = as_function(subject, subject.draw())
+    value = checkpoint(run, *leaves, use_reentrant=False)
+    found = torch.autograd.grad(value, leaves, allow_unused=True)
+    for grad, wanted in zip(found, subject.grads(subject.draw())[1], strict=True):
+        assert_close(torch.zeros_like(wanted) if grad is None else grad, wanted)
 
 
 @law(once=True)

@@ -1,5 +1,6 @@
 """The planted faults. The first ones were met in published code or in lecture notes; the others complete the laws."""
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -71,6 +72,38 @@ def branches_on_values(fn: Loss, x: Tensor, *args: Any, **kwargs: Any) -> Tensor
 
 def differs_under_transforms(fn: Loss, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     return fn(x, *args, **kwargs) * (2 if is_functorch_wrapped_tensor(x) else 1)
+
+
+def needs_gradients(fn: Loss, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    return fn(x, *args, **kwargs) * (1 if x.requires_grad and torch.is_grad_enabled() else 2)
+
+
+class Kept(torch.autograd.Function):
+    """Spoils its gradient in place: a second backward gets what the first one left."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.factor = torch.ones_like(x)
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return grad * ctx.factor.mul_(2) / 2
+
+
+def reuses_buffers(fn: Loss, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    return fn(Kept.apply(x), *args, **kwargs)
+
+
+CALLS = itertools.count(1)
+
+
+def counts_its_calls(fn: Loss, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    return fn(x, *args, **kwargs) * next(CALLS)
+
+
+def wants_one_precision(fn: Loss, x: Tensor, weight: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    return fn(x, weight.to(x.dtype), *args, **kwargs)
 
 
 def swallows_keywords(fn: Loss, *args: Any, marginn: float = 0.0, **kwargs: Any) -> Tensor:
@@ -240,6 +273,7 @@ MUTANTS = (
     ),
     Mutant("strides are ignored", "cosface_loss", ("strides_do_not_matter",), in_deed(reads_memory_in_order)),
     Mutant("autocast rounds", "cosface_loss", ("autocast_keeps_the_loss_exact",), in_deed(follows_autocast)),
+    Mutant("weights are rounded too", "cosface_loss", ("precisions_mix",), in_deed(wants_one_precision)),
     # ------------------------------------------------------------ gradients
     Mutant(
         "the gradient is a tenth too long",
@@ -270,6 +304,24 @@ MUTANTS = (
         "cosface_loss",
         ("func_grad_is_right_or_refuses", "vmap_is_right_or_refuses"),
         in_deed(differs_under_transforms),
+    ),
+    Mutant(
+        "the loss is another one without a gradient",
+        "cosface_loss",
+        ("works_without_gradients", "frozen_inputs_change_nothing"),
+        in_deed(needs_gradients),
+    ),
+    Mutant(
+        "the loss remembers its calls",
+        "cosface_loss",
+        ("checkpointing_changes_nothing", "inputs_stay_as_they_are_and_calls_repeat"),
+        in_deed(counts_its_calls),
+    ),
+    Mutant(
+        "backward spoils what it saved",
+        "cosface_loss",
+        ("backward_scales_and_repeats",),
+        in_deed(reuses_buffers),
     ),
     # ------------------------------------------------------------ interface
     Mutant("function and Module differ", "cosface_loss", ("module_is_function",), in_deed(later_items_count_more)),
