@@ -33,7 +33,6 @@ NOT_YET: frozenset[str] = frozenset(
         "hinge",
         "huber",
         "info_nce",
-        "jaccard",
         "kl_div",
         "l1_reg",
         "l2_reg",
@@ -52,9 +51,6 @@ NOT_YET: frozenset[str] = frozenset(
         "softmax",
         "squared_hinge",
         "std_normalization",
-        "triplet",
-        "triplet_batch_all",
-        "tversky",
     }
 )
 
