@@ -24,7 +24,6 @@ NOT_YET: frozenset[str] = frozenset(
         "ge2e_contrast",
         "ge2e_softmax",
         "info_nce",
-        "jaccard",
         "kl_div",
         "l1_reg",
         "l2_reg",
@@ -33,9 +32,6 @@ NOT_YET: frozenset[str] = frozenset(
         "n_pair",
         "softmax",
         "std_normalization",
-        "triplet",
-        "triplet_batch_all",
-        "tversky",
     }
 )
 

@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from lossary.losses.triplet import triplet_loss
+from lossary.kernels import tuples
+from lossary.kernels.stable import softplus
+from lossary.losses.triplet import triplet_loss, triplet_margin_loss
 
 
 def batch() -> tuple[Tensor, Tensor]:
@@ -31,3 +33,61 @@ def test_batch_hard_takes_the_worst_triplet_of_each_anchor(margin: float | None)
     expected = torch.nn.functional.softplus(worst) if margin is None else (worst + margin).relu()
     torch.testing.assert_close(triplet_loss(x, labels, margin=margin), expected.mean())
     assert triplet_loss(x, labels, margin=margin, reduction="none")[5] == 0  # the only one of its label
+
+
+@pytest.mark.parametrize("average", ["active", "all"])
+def test_batch_all_is_all_triplets(average) -> None:
+    x, labels = batch()
+    losses = torch.stack([(g + 0.3).relu() for triplets in gaps(x, labels).values() for *_, g in triplets])
+    active = losses[losses > 0]
+    assert 0 < len(active) < len(losses)
+    expected = (active if average == "active" else losses).mean()
+    torch.testing.assert_close(triplet_loss(x, labels, margin=0.3, mining="all", average=average), expected)
+
+
+def test_soft_batch_all_is_all_triplets() -> None:
+    x, labels = batch()
+    losses = torch.stack([softplus(g) for triplets in gaps(x, labels).values() for *_, g in triplets])
+    torch.testing.assert_close(triplet_loss(x, labels, mining="all"), losses.mean())
+
+
+def test_semihard_takes_the_nearest_negative_beyond_each_positive() -> None:
+    x, labels = batch()
+    losses = []
+    for triplets in gaps(x, labels).values():
+        for p in {p for p, _, _ in triplets}:
+            of_pair = torch.stack([g for q, _, g in triplets if q == p])
+            beyond = of_pair[of_pair < 0]
+            losses.append((beyond.max() if len(beyond) else of_pair.min()) + 0.3)
+    expected = torch.stack(losses).relu().mean()
+    torch.testing.assert_close(triplet_loss(x, labels, margin=0.3, mining="semihard"), expected)
+
+
+@pytest.mark.parametrize("mining", ["hard", "semihard", "all"])
+@pytest.mark.parametrize("margin", [0.3, None])
+def test_blocks_of_anchors_change_nothing(mining, margin: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, labels = batch()
+    x.requires_grad_()
+
+    def loss_and_gradients() -> list[Tensor]:
+        loss = triplet_loss(x, labels, margin=margin, mining=mining)
+        (first,) = torch.autograd.grad(loss, x, create_graph=True)
+        (second,) = torch.autograd.grad(first.square().sum(), x)
+        return [loss, first, second]
+
+    whole = loss_and_gradients()
+    monkeypatch.setattr(tuples, "BLOCK", 20)  # two anchors at a time, one positive at a time
+    for found, wanted in zip(loss_and_gradients(), whole, strict=True):
+        torch.testing.assert_close(found, wanted)
+
+
+def test_given_triplets_are_torch_s() -> None:
+    g = torch.Generator().manual_seed(1)
+    triplets = torch.randn(3, 8, 4, generator=g, dtype=torch.float64).unbind()
+    for options in ({}, {"margin": 0.2, "p": 1.0}, {"swap": True}, {"eps": 1e-2, "reduction": "none"}):
+        expected = torch.nn.functional.triplet_margin_loss(*triplets, **options)
+        torch.testing.assert_close(triplet_margin_loss(*triplets, **options), expected)
+    single = [t[0] for t in triplets]
+    torch.testing.assert_close(
+        triplet_margin_loss(*single, 2.0), torch.nn.functional.triplet_margin_loss(*single, margin=2.0)
+    )

@@ -20,16 +20,25 @@ CANCELLED = 1e-2
 BLOCK = 2**21
 
 
-def root(squares: Tensor) -> Tensor:
+def root(lengths: Tensor) -> Tensor:
     """The square root, with gradient 0 at 0."""
-    positive = squares > 0
-    return torch.where(positive, squares, torch.ones_like(squares)).sqrt() * positive
+    positive = lengths > 0
+    return torch.where(positive, lengths, torch.ones_like(lengths)).sqrt() * positive
 
 
-def paired(x: Tensor, y: Tensor, *, squared: bool = False) -> Tensor:
-    """Distances of the rows of ``x`` to the same rows of ``y``: (..., D), (..., D) -> (...)."""
-    squares = (accumulate(x) - accumulate(y)).square().sum(-1)
-    return squares if squared else root(squares)
+def squares(differences: Tensor) -> Tensor:
+    """Squared Euclidean lengths along the last dimension."""
+    return differences.square().sum(-1)
+
+
+def norm(differences: Tensor, p: float = 2.0) -> Tensor:
+    """Lengths along the last dimension, with gradient 0 at length 0."""
+    if p == 2:
+        return root(squares(differences))
+    # Not torch's norm alone: its second derivative at 0 is NaN.
+    positive = (differences != 0).any(-1, keepdim=True)
+    lengths = torch.linalg.vector_norm(torch.where(positive, differences, torch.ones_like(differences)), p, -1)
+    return lengths * positive.squeeze(-1)
 
 
 def pairwise(x: Tensor, y: Tensor, *, squared: bool = False) -> Tensor:
@@ -38,10 +47,10 @@ def pairwise(x: Tensor, y: Tensor, *, squared: bool = False) -> Tensor:
         x, y = accumulate(x), accumulate(y)
         # A compiler fuses the differences into the sum; the redone pairs are a data-dependent number.
         if torch.compiler.is_compiling() or x.shape[0] * y.shape[0] * x.shape[1] <= WRITTEN_OUT:
-            squares = (x[:, None] - y).square().sum(-1)
+            lengths = squares(x[:, None] - y)
         else:
-            squares = _Products.apply(x, y)[0]
-    return squares if squared else root(squares)
+            lengths = _Products.apply(x, y)[0]
+    return lengths if squared else root(lengths)
 
 
 class _Products(torch.autograd.Function):
@@ -53,11 +62,11 @@ class _Products(torch.autograd.Function):
         centre = y.mean(0)
         x, y = x - centre, y - centre
         norms = x.square().sum(1)[:, None] + y.square().sum(1)
-        squares = torch.addmm(norms, x, y.T, alpha=-2)
-        i, j = (squares < CANCELLED * norms).nonzero(as_tuple=True)
+        lengths = torch.addmm(norms, x, y.T, alpha=-2)
+        i, j = (lengths < CANCELLED * norms).nonzero(as_tuple=True)
         for block in _blocks(i, x.shape[1]):
-            squares[i[block], j[block]] = (x[i[block]] - y[j[block]]).square().sum(1)
-        return squares, i, j
+            lengths[i[block], j[block]] = squares(x[i[block]] - y[j[block]])
+        return lengths, i, j
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor, Tensor]) -> None:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lossary.kernels.stable import accumulate
+from lossary.kernels.stable import accumulate, widened
 
 
 class Sums(NamedTuple):
@@ -20,7 +20,7 @@ class Sums(NamedTuple):
 def softmax_sums(logits: Tensor, target: Tensor, keep: Tensor, *, squared: bool = False) -> Sums:
     """Sums of the softmax over ``logits`` (N, C, L) beside class indices ``target`` (N, L), where ``keep`` (N, L)."""
     index = torch.where(keep, target, torch.zeros_like(target)).long()
-    truth = _by_class(keep.to(torch.float64), index, logits.shape[1])
+    truth = _by_class(widened(keep), index, logits.shape[1])
     sums = _softmax_sums if torch.compiler.is_compiling() else _Softmax.apply
     with torch.autocast(logits.device.type, enabled=False):
         overlap, predicted = sums(logits, index, keep, squared)
@@ -37,14 +37,14 @@ def sigmoid_sums(logits: Tensor, target: Tensor, keep: Tensor, *, squared: bool 
 def _softmax_sums(logits: Tensor, index: Tensor, keep: Tensor, squared: bool) -> tuple[Tensor, Tensor]:
     """Overlap and predicted sums, (N, C), by plain torch."""
     p = F.softmax(accumulate(logits), 1)
-    at_target = (p.gather(1, index[:, None])[:, 0] * keep).double()
+    at_target = widened(p.gather(1, index[:, None])[:, 0] * keep)
     overlap = _by_class(at_target, index, p.shape[1]).to(p.dtype)
     weights = keep.to(p.dtype)[:, :, None]
     return overlap, ((p.square() if squared else p) @ weights)[:, :, 0]
 
 
 def _by_class(values: Tensor, index: Tensor, classes: int) -> Tensor:
-    # In float64: scattered sums run one after the other, and lose a digit with every tenfold number of positions.
+    # Of wide values: scattered sums run one after the other, and lose a digit with every tenfold number of positions.
     return values.new_zeros(values.shape[0], classes).scatter_add(1, index, values)
 
 

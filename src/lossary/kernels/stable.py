@@ -27,6 +27,11 @@ def accumulate(x: Tensor) -> Tensor:
     return x.to(accumulator(x))
 
 
+def widened(x: Tensor) -> Tensor:
+    """In float64, for sums so long or so nearly cancelling that float32 loses them; not every device has it."""
+    return x.float() if x.device.type == "mps" else x.double()
+
+
 def accumulator(x: Tensor) -> torch.dtype:
     return torch.float32 if x.dtype in (torch.float16, torch.bfloat16) else x.dtype
 

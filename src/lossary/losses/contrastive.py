@@ -20,7 +20,7 @@ from lossary._loss import Loss
 from lossary._reduce import Reduction, reduce
 from lossary.cards import Call, Card, Range
 from lossary.draws import normal
-from lossary.kernels.distances import paired, pairwise, root
+from lossary.kernels.distances import pairwise, root, squares
 from lossary.kernels.rows import Bilinear, Rows, Targets, row_loss
 from lossary.kernels.stable import accumulate, softplus, unit
 from lossary.kernels.tuples import has_positive
@@ -108,19 +108,19 @@ def contrastive_loss(
     if target is None:
         check_labels("labels", x2, x1.shape[0])
         i, j = torch.triu_indices(x1.shape[0], x1.shape[0], 1, device=x1.device)
-        squares = pairwise(x1, x1, squared=True)[i, j]
+        length = pairwise(x1, x1, squared=True)[i, j]
         similar = x2[i] == x2[j]
     else:
         check_same_shape("x2", x2, "x1", x1)
         check_shape("target", target, (x1.shape[0],))
         if values_visible(target) and not ((target == 0) | (target == 1)).all():
             raise ValueError(f"target: wanted 0 or 1 for each pair; got {target.unique()[:5].tolist()}")
-        squares = paired(x1, x2, squared=True)
+        length = squares(accumulate(x1) - accumulate(x2))
         similar = target == similar_label
     if sample_weight is not None:
-        check_same_shape("sample_weight", sample_weight, "the pairs", squares)
-    apart = (margin - root(squares)).relu().square()
-    return reduce(factor * torch.where(similar, squares, apart), weight=sample_weight, reduction=reduction)
+        check_same_shape("sample_weight", sample_weight, "the pairs", length)
+    apart = (margin - root(length)).relu().square()
+    return reduce(factor * torch.where(similar, length, apart), weight=sample_weight, reduction=reduction)
 
 
 class ContrastiveLoss(Loss):

@@ -16,17 +16,17 @@ from lossary._check import (
     check_same_shape,
 )
 from lossary._loss import Loss
-from lossary._reduce import Reduction, divide
-from lossary.cards import Call, Card, Choice
+from lossary._reduce import Reduction, align, divide, reduce
+from lossary.cards import Call, Card, Choice, Range
 from lossary.draws import normal
 from lossary.kernels import tuples
-from lossary.kernels.distances import pairwise
-from lossary.kernels.stable import softplus
+from lossary.kernels.distances import norm, squares
+from lossary.kernels.stable import accumulate, like_torch
+from lossary.losses._pointwise import hide
 
-__all__ = ["TripletLoss", "triplet_loss"]
+__all__ = ["TripletLoss", "TripletMarginLoss", "triplet_loss", "triplet_margin_loss"]
 
-Mining = Literal["hard"]
-_MINERS = {"hard": tuples.hard}
+Mining = Literal["hard", "semihard", "all"]
 
 
 def triplet_loss(
@@ -36,6 +36,7 @@ def triplet_loss(
     margin: float | Tensor | None = None,
     mining: Mining = "hard",
     squared: bool = False,
+    average: Literal["active", "all"] = "active",
     sample_weight: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
@@ -47,14 +48,17 @@ def triplet_loss(
         embeddings: (N, D), taken as they are: not normalised.
         labels: (N,) integers; items of the same label are positives. Batches want several items a label.
         margin: m, in units of the distance; None is the soft margin.
-        mining: Which triplets: ``"hard"`` takes each anchor's farthest positive and nearest negative.
+        mining: Which triplets: ``"hard"`` takes each anchor's farthest positive and nearest negative; ``"semihard"``
+            each positive with the nearest negative that is farther than it, or the farthest where none is;
+            ``"all"`` all of them.
         squared: Squared distances (FaceNet) instead of plain ones (Hermans et al.).
+        average: Of ``mining="all"``, the mean over triplets with a loss above 0, or over ``"all"``.
         sample_weight: (N,) weights of the anchors.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
 
     Returns:
-        A scalar, or (N,): one sum a anchor. ``mean`` divides by the number of anchors that have both a positive and a
-        negative; without any the loss is 0.0, with zero gradients.
+        A scalar, or (N,): an anchor's sum over its triplets. ``mean`` is over what ``mining`` takes: anchors that have
+        both a positive and a negative, positive pairs, or triplets. Without any the loss is 0.0, with zero gradients.
 
     Raises:
         ValueError: Wrong shapes, a negative ``margin``, an unknown option.
@@ -67,21 +71,23 @@ def triplet_loss(
         tensor(0.2500)
 
     Source:
-        Hermans et al., In Defense of the Triplet Loss, arXiv:1703.07737, eq. 5 and section 3.1, whose choice the soft
-        margin and plain distances are; FaceNet, arXiv:1503.03832, eq. 2, has squared ones and m = 0.2.
+        Hermans et al., In Defense of the Triplet Loss, arXiv:1703.07737, eq. 5 (hard), eq. 6 (all), section 3.1 (active
+        mean, soft margin, plain distances); FaceNet, arXiv:1503.03832, eq. 2 and 4, has squared distances, m = 0.2
+        and the semi-hard choice. Many tutorials write squared distances and quote the margin of plain ones.
     """
     check_dim("embeddings", embeddings, 2, "(N, D)")
     check_float("embeddings", embeddings)
     check_labels("labels", labels, embeddings.shape[0])
-    check_choice("mining", mining, tuple(_MINERS))
+    check_choice("mining", mining, ("hard", "semihard", "all"))
+    check_choice("average", average, ("active", "all"))
     check_reduction(reduction)
     if margin is not None:
         check_number("margin", margin, low=0)
     if sample_weight is not None:
         check_same_shape("sample_weight", sample_weight, "labels", labels)
-    distances = pairwise(embeddings, embeddings, squared=squared)
-    penalty = softplus if margin is None else lambda gap: (gap + margin).relu()
-    loss, divisor = _MINERS[mining](distances, labels, penalty)
+    every = tuples.every if average == "active" else tuples.every_valid
+    miner = {"hard": tuples.hard, "semihard": tuples.semihard, "all": every}[mining]
+    loss, divisor = tuples.mined(embeddings, labels, miner, margin, squared=squared)
     if sample_weight is not None:
         loss, divisor = loss * sample_weight, divisor * sample_weight
     if reduction == "none":
@@ -95,6 +101,91 @@ class TripletLoss(Loss):
     fn = staticmethod(triplet_loss)
     margin: float | Tensor | None = None
     mining: Mining = "hard"
+    squared: bool = False
+    average: Literal["active", "all"] = "active"
+    reduction: Reduction = "mean"
+
+
+def triplet_margin_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    margin: float | Tensor = 1.0,
+    p: float = 2.0,
+    eps: float = 1e-6,
+    swap: bool = False,
+    reduction: Reduction = "mean",
+    *,
+    squared: bool = False,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+) -> Tensor:
+    r"""Given triplets: the anchor nearer to its positive than to its negative, by a margin.
+
+    .. math:: \max(0,\ d(a, p) - d(a, n) + m)
+
+    Args:
+        anchor: (..., D).
+        positive: The same shape.
+        negative: The same shape.
+        margin: m, in units of the distance.
+        p: The norm's degree.
+        eps: Added to every difference, as torch does; 0 for true distances.
+        swap: Takes the positive's distance to the negative where it is the smaller one.
+        reduction: ``"none"`` (...), ``"sum"`` or ``"mean"``.
+        squared: Squared Euclidean distances (FaceNet), for ``p=2``.
+        sample_weight: Weights of the triplets, (...).
+        mask: Boolean, True where a triplet counts; values elsewhere may be NaN.
+
+    Returns:
+        A scalar, or (...).
+
+    Raises:
+        ValueError: Wrong shapes, a hyperparameter that is not finite, ``squared`` with another ``p``.
+
+    Example:
+        >>> import torch
+        >>> a, p, n = torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, 5.5]])
+        >>> triplet_margin_loss(a, p, n, margin=1.0, eps=0.0)
+        tensor(0.5000)
+
+    Source:
+        Balntas et al., BMVC 2016, section 3 (and its swap); at torch's arguments torch's result, whose eps shifts the
+        distance by about 1e-6 and gives a gradient at distance 0. Where the hinge is exactly 0 the gradient is 0
+        here, and that of an active triplet there.
+    """
+    check_float("anchor", anchor)
+    check_same_shape("positive", positive, "anchor", anchor)
+    check_same_shape("negative", negative, "anchor", anchor)
+    check_number("margin", margin)
+    check_number("p", p, low=0, open_low=True)
+    check_number("eps", eps, low=0)
+    if squared and p != 2:
+        raise ValueError(f"p: wanted 2 beside squared; got {p}")
+    sample_weight, mask = align(sample_weight, mask, anchor.shape[:-1])
+
+    def distance(x: Tensor, y: Tensor) -> Tensor:
+        return squares(x - y + eps) if squared else norm(x - y + eps, p)
+
+    a, b, c = (
+        accumulate(x) if mask is None else hide(accumulate(x), mask[..., None]) for x in (anchor, positive, negative)
+    )
+    near, far = distance(a, b), distance(a, c)
+    if swap:
+        other = distance(b, c)
+        far = torch.where(other < far, other, far)
+    loss = reduce((near - far + margin).relu(), weight=sample_weight, mask=mask, reduction=reduction)
+    return like_torch(loss, anchor, positive, negative)
+
+
+class TripletMarginLoss(Loss):
+    """:func:`triplet_margin_loss` as a Module."""
+
+    fn = staticmethod(triplet_margin_loss)
+    margin: float | Tensor = 1.0
+    p: float = 2.0
+    eps: float = 1e-6
+    swap: bool = False
     squared: bool = False
     reduction: Reduction = "mean"
 
@@ -117,8 +208,31 @@ def _edges(dt: dtype) -> tuple[Call, ...]:
     )
 
 
+def _draw_triplets(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, dt, 6, 4), normal(g, dt, 6, 4), normal(g, dt, 6, 4)))
+
+
+def _edges_triplets(dt: dtype) -> tuple[Call, ...]:
+    one, two = torch.ones(3, 2, dtype=dt), torch.full((3, 2), 2.0, dtype=dt)
+    return (
+        Call((one, one.clone(), one.clone())),  # identical
+        Call((one, one.clone(), two)),  # anchor = positive
+        Call((one, two, one.clone())),
+        Call((one * 1e4, -one * 1e4, two)),
+        Call((one[:0], one[:0].clone(), two[:0])),  # empty
+    )
+
+
 def _golden_hard(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call:
     return Call((inputs["embeddings"], inputs["labels"]), {**params, "mining": "hard"})
+
+
+def _golden_all(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call:
+    return Call((inputs["embeddings"], inputs["labels"]), {**params, "mining": "all"})
+
+
+def _golden_triplets(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call:
+    return Call((inputs["anchor"], inputs["positive"], inputs["negative"]), {**params, "eps": 0.0})
 
 
 CARDS = (
@@ -134,9 +248,17 @@ CARDS = (
         defaults="the paper's best: batch-hard with the soft margin on plain distances",
         draw=_draw,
         edges=_edges,
-        variants=({}, {"margin": 0.5}, {"margin": 2.0, "squared": True}),
-        golden={"triplet_batch_hard": _golden_hard},
-        search={"margin": Choice((None, 0.1, 0.2, 0.5, 1.0))},
+        variants=(
+            {},
+            {"margin": 0.5},
+            {"margin": 2.0, "squared": True},
+            {"margin": 0.5, "mining": "semihard"},
+            {"margin": 0.7, "mining": "all"},
+            {"margin": 2.0, "mining": "all", "average": "all", "squared": True},
+            {"mining": "all"},
+        ),
+        golden={"triplet_batch_hard": _golden_hard, "triplet_batch_all": _golden_all},
+        search={"margin": Choice((None, 0.1, 0.2, 0.5, 1.0)), "mining": Choice(("hard", "semihard", "all"))},
         batch="m-per-class",
         separable=False,
         mean_is_plain=False,
@@ -147,6 +269,34 @@ CARDS = (
             "Batch-hard can collapse all embeddings to one point early: lower the learning rate or mine less hard.",
             "With softplus switched to linear past 20 the soft margin is wrong in the last digits there.",
         ),
-        relatives=("contrastive_loss", "supcon_loss"),
+        relatives=("triplet_margin_loss", "contrastive_loss", "supcon_loss"),
+    ),
+    Card(
+        fn=triplet_margin_loss,
+        module=TripletMarginLoss,
+        formula=r"\max(0,\ d(a, p) - d(a, n) + m)",
+        data="triplets",
+        kernel="none",
+        item="triplet",
+        paper="Balntas et al., BMVC 2016",
+        equation="",
+        defaults="torch's",
+        draw=_draw_triplets,
+        edges=_edges_triplets,
+        variants=(
+            {},
+            {"margin": 0.3, "eps": 0.0, "swap": True},
+            {"margin": 3.0, "p": 1.0},
+            {"margin": 5.0, "eps": 0.0, "squared": True},
+        ),
+        golden={"triplet": _golden_triplets},
+        search={"margin": Range(0.1, 2.0, log=True)},
+        at_call=frozenset({"sample_weight", "mask"}),
+        when="Triplets given by the data (rankings, clicks); with labels let `triplet_loss` mine them.",
+        pitfalls=(
+            "torch adds 1e-6 to every difference: distances are off by that, and identical points get a gradient.",
+            "Squared and plain distances want different margins.",
+        ),
+        relatives=("triplet_loss",),
     ),
 )
