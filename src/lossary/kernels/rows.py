@@ -9,75 +9,21 @@ The targets are kept out of the log-sum-exp of the rest: with p near 1 a margin 
 is lost in float32 (-22.40 where -20.55 is right).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
+from torch._C._functorch import maybe_current_level  # pyright: ignore
 
-from lossary._reduce import reduce
-from lossary.kernels.stable import ABSENT, accumulate, inverse_norm
+from lossary._check import check_reduction
+from lossary._reduce import divide, reduce
+from lossary.kernels.routes import Formula, SummedLoss, blocked_statistics
+from lossary.kernels.scores import Bilinear, Dense, Rows, Source, Targets, statistics
 
+__all__ = ["Bilinear", "Dense", "Formula", "Rows", "Source", "Targets", "row_loss", "statistics"]
 
-class Rows(NamedTuple):
-    """Statistics of N rows, each (N,)."""
-
-    targets: Tensor  # how many there are
-    target: Tensor  # mean score of the targets; 0 where there is none
-    among: Tensor  # log-sum-exp of the targets' scores
-    rest: Tensor  # log-sum-exp of the rest's scores
-    mean: Tensor  # mean score of all existing columns, targets included
-
-
-#: A loss as a formula: (rows, *parameters) -> one loss a row, (N,). Pure, row by row, without data-dependent branches.
-Formula = Callable[..., Tensor]
-
-
-@dataclass(frozen=True)
-class Dense:
-    """Ready scores, (N, C)."""
-
-    scores: Tensor
-
-
-@dataclass(frozen=True)
-class Bilinear:
-    """Scores z_ij = <x_i, w_j> + b_j, or <x_i, w_j / |w_j|> + b_j with ``unit``: heads, similarities, distances.
-
-    Temperature, scale and the rows' norms enter through ``x`` by ordinary autograd outside; the columns' norms
-    are folded into the blocks, because a normalised copy of a large ``w`` would cost as much as ``w``.
-    """
-
-    x: Tensor  # (N, D)
-    w: Tensor  # (C, D)
-    b: Tensor | None = None  # (C,)
-    unit: bool = False
-
-    def dense(self) -> Tensor:
-        """All scores at once, (N, C)."""
-        with torch.autocast(self.x.device.type, enabled=False):
-            x, w = accumulate(self.x), accumulate(self.w)
-            scores = x @ w.T
-            if self.unit:
-                scores = scores * inverse_norm(w)
-            return scores if self.b is None else scores + accumulate(self.b)
-
-
-Source = Dense | Bilinear
-
-
-@dataclass(frozen=True)
-class Targets:
-    """Which columns are a row's targets: those that bear the row's label.
-
-    With ``columns=None`` a column's label is its number, so that ``Targets(labels)`` are class indices. With
-    ``own`` row i and column i are the same item, and that column does not exist for the row.
-    """
-
-    rows: Tensor  # (N,) integer labels
-    columns: Tensor | None = None  # (C,) integer labels
-    own: bool = field(default=False, kw_only=True)
+#: Up to so many scores the plain formula is as fast: a small batch pays nothing for blocks. An accelerator has
+#: the memory and wants large operations, so that the plain formula is right for as long as it fits.
+CPU_PLAIN = 1 << 18
+ACCELERATOR_PLAIN = 1 << 27
 
 
 def row_loss(
@@ -91,8 +37,11 @@ def row_loss(
 ) -> Tensor:
     """The loss that ``formula`` makes of the rows' statistics.
 
+    The scores of a large :class:`Bilinear` source are never held whole, neither here nor in backward.
+
     Args:
-        formula: ``formula(rows, *parameters)``, one loss a row.
+        formula: ``formula(rows, *parameters)``, one loss a row. Pure, row by row, without data-dependent
+            branches; a tensor that learns is given among ``parameters``, never captured.
         source: Where the scores come from.
         targets: Which columns are targets.
         parameters: Tensors the formula needs, each 0-d or (N,); gradients flow to them.
@@ -100,27 +49,44 @@ def row_loss(
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
         group: Process group over which the mean's divisor is summed.
     """
-    losses = formula(statistics(source, targets), *parameters)
-    return reduce(losses, weight=weight, reduction=reduction, group=group)
+    check_reduction(reduction)
+    if isinstance(source, Dense) or _plain_is_better(source):
+        losses = formula(statistics(source, targets), *parameters)
+        return reduce(losses, weight=weight, reduction=reduction, group=group)
+    with torch.autocast(source.x.device.type, enabled=False):
+        return _blocked_loss(formula, source.accumulated(), targets, parameters, weight, reduction, group)
 
 
-def statistics(source: Source, targets: Targets) -> Rows:
-    """The statistics of all rows at once, by plain differentiable torch: O(N C) memory."""
-    scores = accumulate(source.scores) if isinstance(source, Dense) else source.dense()
-    if targets.columns is None and not targets.own:
-        index = targets.rows.long()[:, None]
-        target = scores.gather(1, index)[:, 0]
-        rest = scores.scatter(1, index, ABSENT).logsumexp(1)
-        return Rows(torch.ones_like(target), target, target, rest, scores.mean(1))
-    columns = torch.arange(scores.shape[1], device=scores.device) if targets.columns is None else targets.columns
-    is_target = targets.rows[:, None] == columns
-    exists = torch.ones_like(is_target)
-    if targets.own:
-        exists.fill_diagonal_(False)
-        is_target = is_target & exists
-    count = is_target.sum(1).to(scores.dtype)
-    target = scores.masked_fill(~is_target, 0).sum(1) / count.clamp_min(1)
-    among = scores.masked_fill(~is_target, ABSENT).logsumexp(1)
-    rest = scores.masked_fill(is_target | ~exists, ABSENT).logsumexp(1)
-    mean = scores.masked_fill(~exists, 0).sum(1) / exists.sum(1).clamp_min(1)
-    return Rows(count, target, among, rest, mean)
+def _blocked_loss(
+    formula: Formula,
+    source: Bilinear,
+    targets: Targets,
+    parameters: tuple[Tensor, ...],
+    weight: Tensor | None,
+    reduction: str,
+    group: torch.distributed.ProcessGroup | None,
+) -> Tensor:
+    """The sum and the mean take their gradient in forward; everything else keeps the statistics."""
+    if reduction == "none" or torch.compiler.is_compiling() or not _learns(source, parameters):
+        losses = formula(blocked_statistics(source, targets), *parameters)
+        return reduce(losses, weight=weight, reduction=reduction, group=group)
+    weight = None if weight is None else weight.to(source.x.dtype)
+    total = SummedLoss.apply(formula, source.unit, targets, weight, source.x, source.w, source.b, *parameters)
+    if reduction == "sum":
+        return total
+    return divide(total, len(source.x) if weight is None else weight.sum(), group=group)
+
+
+def _plain_is_better(source: Bilinear) -> bool:
+    cpu = source.x.device.type == "cpu"
+    if source.x.shape[0] * source.w.shape[0] <= (CPU_PLAIN if cpu else ACCELERATOR_PLAIN):
+        return True
+    if torch.compiler.is_compiling():
+        return False
+    # torch.func's transforms and forward mode see through plain torch only.
+    return maybe_current_level() is not None or torch.autograd.forward_ad._current_level >= 0
+
+
+def _learns(source: Bilinear, parameters: tuple[Tensor, ...]) -> bool:
+    tensors = (source.x, source.w, source.b, *parameters)
+    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)

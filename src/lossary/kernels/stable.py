@@ -22,6 +22,11 @@ def clamped_log(x: Tensor, low: float = -100.0) -> Tensor:
     return torch.where(fine, torch.log(torch.where(fine, x, torch.ones_like(x))), torch.full_like(x, low))
 
 
+def logaddexp(a: Tensor, b: Tensor) -> Tensor:
+    """log(exp(a) + exp(b)), right to every derivative: ``torch.logaddexp``'s second is NaN beside :data:`ABSENT`."""
+    return torch.where(a >= b, a + softplus(b - a), b + softplus(a - b))
+
+
 def accumulate(x: Tensor) -> Tensor:
     """Half-precision input as float32: sums and exponentials over half precision lose what the loss is about."""
     return x.to(accumulator(x))

@@ -1,0 +1,224 @@
+"""Row statistics and their gradients by blocks of rows, so that the scores are never held whole.
+
+A block's scores are made in a buffer that is used again, turned in place into exponentials and then into the
+gradient by the scores. There is no autograd in this file: plain tensors in, plain tensors out. Scores are kept
+in units of log 2 here, because exp2 takes a quarter of the time of exp.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lossary.kernels.scores import Bilinear, Rows, Targets
+from lossary.kernels.stable import ABSENT, inverse_norm
+
+LOG2_E = math.log2(math.e)
+LN_2 = math.log(2)
+ABSENT_2 = ABSENT * LOG2_E
+
+#: Bytes of a block's scores. On CPU a block should stay in cache, yet products want some 256 rows; an
+#: accelerator wants large products.
+CPU_BLOCK = 32 << 20
+CPU_LARGEST_BLOCK = 128 << 20
+ACCELERATOR_BLOCK = 256 << 20
+
+
+class RowGradients(NamedTuple):
+    """Derivatives of the loss by the statistics of :class:`Rows`, each (N,); None where not used."""
+
+    target: Tensor | None
+    among: Tensor | None
+    rest: Tensor | None
+    mean: Tensor | None
+
+    def of(self, rows: slice) -> "RowGradients":
+        return RowGradients(*(None if g is None else g[rows] for g in self))
+
+
+class Gradients:
+    """Gradients of x, w and b, summed over blocks; None where not needed."""
+
+    def __init__(self, source: Bilinear, needs: tuple[bool, bool, bool]) -> None:
+        self.x = torch.empty_like(source.x) if needs[0] else None
+        self.w = torch.zeros_like(source.w) if needs[1] else None
+        self.b = torch.zeros_like(source.b) if source.b is not None and needs[2] else None
+
+
+class Block:
+    """The scores of some rows, (R, C), in units of log 2, and their statistics."""
+
+    statistics: Rows
+
+    def __init__(self, scores: Tensor, rows: slice) -> None:
+        self.scores, self.rows = scores, rows
+
+    def pull(self, gradients: RowGradients) -> None:
+        """Turn the scores into the loss's gradient by them, given that by the statistics."""
+        raise NotImplementedError
+
+
+class SingleTarget(Block):
+    """A block whose rows have one target each."""
+
+    def __init__(self, scores: Tensor, rows: slice, targets: Targets) -> None:
+        super().__init__(scores, rows)
+        self.index = targets.rows[rows, None].long()
+        target = scores.gather(1, self.index)[:, 0] * LN_2
+        mean = scores.sum(1) * (LN_2 / scores.shape[1])
+        scores.scatter_(1, self.index, ABSENT_2)
+        rest, self.share = exponentiate(scores)
+        self.statistics = Rows(torch.ones_like(target), target, target.clone(), rest, mean)
+
+    def pull(self, gradients: RowGradients) -> None:
+        by_target = _sum(gradients.target, gradients.among)
+        self.scores.mul_(_column(gradients.rest, self.share) * self.share)
+        if gradients.mean is not None:
+            each = gradients.mean[:, None] / self.scores.shape[1]
+            self.scores.add_(each)
+            by_target = _sum(by_target, each[:, 0])
+        # Where a row has no rest its only score, the target, was taken for the rest's: overwritten here.
+        self.scores.scatter_(1, self.index, _column(by_target, self.share))
+
+
+class LabelTargets(Block):
+    """A block whose rows have any number of targets, and perhaps a column that is the row itself."""
+
+    def __init__(self, scores: Tensor, rows: slice, targets: Targets) -> None:
+        super().__init__(scores, rows)
+        columns = torch.arange(scores.shape[1], device=scores.device) if targets.columns is None else targets.columns
+        self.own = targets.own
+        self.is_target = targets.rows[rows, None] == columns
+        total = scores.sum(1)
+        if self.own:
+            self.is_target.diagonal(rows.start).fill_(False)
+            total -= scores.diagonal(rows.start)
+        self.existing = max(scores.shape[1] - self.own, 1)
+        count = self.is_target.sum(1).to(scores.dtype)
+        self.per_target = 1 / count.clamp_min(1)
+        # Absent scores add 0 to the sum by the mask's product: the target's mean needs no copy of its own.
+        target = (scores * self.is_target).sum(1) * (self.per_target * LN_2)
+        self.hits = torch.where(self.is_target, scores, ABSENT_2)
+        among, self.share_among = exponentiate(self.hits)
+        scores.masked_fill_(self.is_target, ABSENT_2)
+        if self.own:
+            scores.diagonal(rows.start).fill_(ABSENT_2)
+        rest, self.share = exponentiate(scores)
+        self.statistics = Rows(count, target, among, rest, total * (LN_2 / self.existing))
+
+    def pull(self, gradients: RowGradients) -> None:
+        self.scores.mul_(_column(gradients.rest, self.share) * self.share)
+        if gradients.among is not None:
+            self.scores.add_(self.hits.mul_(gradients.among[:, None] * self.share_among))
+        if gradients.target is not None:
+            self.scores.add_(self.is_target * (gradients.target * self.per_target)[:, None])
+        if gradients.mean is not None:
+            self.scores.add_(gradients.mean[:, None] / self.existing)
+        if self.own:
+            self.scores.diagonal(self.rows.start).zero_()
+
+
+class Blocks:
+    """One problem by blocks of rows: statistics out, gradients back."""
+
+    def __init__(self, source: Bilinear, targets: Targets) -> None:
+        self.x, self.w = source.x, source.w
+        self.b = None if source.b is None else source.b * LOG2_E
+        self.inverse = inverse_norms(source.w) if source.unit else None
+        self.targets = targets
+
+    def __iter__(self) -> Iterator[Block]:
+        """All blocks share one buffer: each is gone when the next one comes."""
+        n, columns = len(self.x), len(self.w)
+        size = block_rows(columns, self.x)
+        buffer = self.x.new_empty(min(size, n), columns)
+        kind = SingleTarget if self.targets.single else LabelTargets
+        for first in range(0, n, size):
+            rows = slice(first, min(first + size, n))
+            scores = buffer[: rows.stop - first]
+            torch.mm(self.x[rows] * LOG2_E, self.w.t(), out=scores)
+            if self.inverse is not None:
+                scores.mul_(self.inverse)
+            if self.b is not None:
+                scores.add_(self.b)
+            yield kind(scores, rows, self.targets)
+
+    def push(self, block: Block, gradients: Gradients) -> None:
+        """Add what a pulled block gives to x, w and b. The block is used up."""
+        scores, rows = block.scores, block.rows
+        if gradients.b is not None:
+            gradients.b.add_(scores.sum(0))
+        if self.inverse is not None:
+            scores.mul_(self.inverse)
+        if gradients.x is not None:
+            torch.mm(scores, self.w, out=gradients.x[rows])
+        if gradients.w is not None:
+            gradients.w.addmm_(scores.t(), self.x[rows])
+
+    def finish(self, gradients: Gradients) -> None:
+        """After the last block: what was the gradient by w / |w|, times 1 / |w|, becomes the gradient by w."""
+        if gradients.w is None or self.inverse is None:
+            return
+        for w, g, inverse in zip(_thin(self.w), _thin(gradients.w), _thin(self.inverse), strict=True):
+            along = (g * w).sum(1) * inverse.square()
+            g.addcmul_(w, along[:, None], value=-1)
+
+
+def row_statistics(source: Bilinear, targets: Targets) -> Rows:
+    """The statistics of all rows, in one product and linear memory."""
+    n = len(source.x)
+    rows = Rows(*(source.x.new_zeros(n) for _ in Rows._fields))
+    for block in Blocks(source, targets):
+        for whole, part in zip(rows, block.statistics, strict=True):
+            whole[block.rows] = part
+    return rows
+
+
+def row_gradients(
+    source: Bilinear, targets: Targets, by_rows: RowGradients, needs: tuple[bool, bool, bool]
+) -> Gradients:
+    """Gradients by x, w and b from those by the statistics; the scores are made again, three products in all."""
+    blocks, gradients = Blocks(source, targets), Gradients(source, needs)
+    for block in blocks:
+        block.pull(by_rows.of(block.rows))
+        blocks.push(block, gradients)
+    blocks.finish(gradients)
+    return gradients
+
+
+def exponentiate(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """The log-sum-exp of each row, (R,), and 1 / sum, (R, 1); the scores become exp2(score - maximum) in place."""
+    top = scores.amax(1, keepdim=True)
+    total = scores.sub_(top).exp2_().sum(1, keepdim=True)
+    # In a row without any score all are "absent" alike, and exp2(0) = 1 each: no share of any gradient.
+    share = torch.where(top > ABSENT_2 / 2, 1 / total, torch.zeros_like(total))
+    return (top * LN_2 + total.log())[:, 0], share
+
+
+def inverse_norms(w: Tensor) -> Tensor:
+    """1 / |w_j|, without a temporary of the size of w."""
+    return torch.cat([inverse_norm(part) for part in _thin(w)])
+
+
+def block_rows(columns: int, like: Tensor) -> int:
+    """How many rows a block has."""
+    row = max(columns, 1) * like.element_size()
+    if like.device.type != "cpu":
+        return max(ACCELERATOR_BLOCK // row, 64)
+    return max(min(CPU_BLOCK // row, 512), min(CPU_LARGEST_BLOCK // row, 256), 32)
+
+
+def _thin(tensor: Tensor) -> tuple[Tensor, ...]:
+    return tensor.split(8192)
+
+
+def _column(gradient: Tensor | None, like: Tensor) -> Tensor:
+    return torch.zeros_like(like) if gradient is None else gradient[:, None]
+
+
+def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    if a is None or b is None:
+        return b if a is None else a
+    return a + b

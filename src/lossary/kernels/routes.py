@@ -1,0 +1,258 @@
+"""How autograd sees the blocks: three ways to the same gradient.
+
+- :class:`SummedLoss`: the loss is summed inside and differentiated in the forward pass, while a block's scores
+  are still there. Three products.
+- :func:`blocked_statistics`: statistics out, any formula after them; backward makes the scores again. Four.
+- Second derivatives: plain autograd over one block at a time.
+
+No route hands out a gradient that leads nowhere: backward under grad mode always takes one that can be
+differentiated again.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lossary.kernels import blocks
+from lossary.kernels.blocks import Blocks, Gradients, RowGradients
+from lossary.kernels.scores import Bilinear, Rows, Targets, score_statistics
+
+Formula = Callable[..., Tensor]
+
+
+class SummedLoss(torch.autograd.Function):
+    """sum_i weight_i formula(rows_i): the gradient is taken in forward, block by block."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        formula: Formula,
+        unit: bool,
+        targets: Targets,
+        weight: Tensor | None,
+        x: Tensor,
+        w: Tensor,
+        b: Tensor | None,
+        *parameters: Tensor,
+    ) -> Tensor:
+        source = Bilinear(x, w, b, unit)
+        needs = ctx.needs_input_grad[4:7]
+        problem, gradients = Blocks(source, targets), Gradients(source, needs)
+        by_parameters = [torch.zeros_like(p) for p in parameters]
+        total = x.new_zeros(())
+        for block in problem:
+            value, by_rows, parts = differentiate(formula, block.statistics, block.rows, weight, parameters)
+            total += value
+            for whole, part in zip(by_parameters, parts, strict=True):
+                if part is not None:
+                    (whole[block.rows] if whole.dim() else whole).add_(part)
+            if any(needs):
+                block.pull(by_rows)
+                problem.push(block, gradients)
+        problem.finish(gradients)
+        ctx.gradients = (gradients.x, gradients.w, gradients.b, *by_parameters)
+        ctx.formula, ctx.unit, ctx.targets, ctx.weight = formula, unit, targets, weight
+        ctx.save_for_backward(x, w, b, *parameters)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        (by_loss,) = grads
+        if ctx.gradients is not None and not torch.is_grad_enabled():
+            # Handed out once and scaled in place: a product would be a second copy of every gradient.
+            gradients, ctx.gradients = ctx.gradients, None
+            scaled = (None if g is None else g.mul_(by_loss) for g in gradients)
+            return (None,) * 4 + tuple(g if n else None for g, n in zip(scaled, ctx.needs_input_grad[4:], strict=True))
+        with torch.enable_grad():
+            x, w, b, *parameters = _apart(ctx.saved_tensors)
+            losses = ctx.formula(blocked_statistics(Bilinear(x, w, b, ctx.unit), ctx.targets), *parameters)
+            total = (losses if ctx.weight is None else losses * ctx.weight).sum()
+        return (None,) * 4 + _grad(total, (x, w, b, *parameters), by_loss)
+
+
+def differentiate(
+    formula: Formula, statistics: Rows, rows: slice, weight: Tensor | None, parameters: tuple[Tensor, ...]
+) -> tuple[Tensor, RowGradients, tuple[Tensor | None, ...]]:
+    """A block's summed loss, and its gradients by the statistics and by the parameters."""
+    leaves = [s.requires_grad_() for s in statistics[1:]]
+    parts = [(p[rows] if p.dim() else p).detach().requires_grad_(p.requires_grad) for p in parameters]
+    with torch.enable_grad():
+        losses = formula(Rows(statistics.targets, *leaves), *parts)
+        total = (losses if weight is None else losses * weight[rows]).sum()
+    _check_closed(total, (*leaves, *parts))
+    by_all = _grad(total, (*leaves, *parts))
+    return total.detach(), RowGradients(*by_all[:4]), by_all[4:]
+
+
+def _check_closed(total: Tensor, inputs: tuple[Tensor, ...]) -> None:
+    """A formula that captures a tensor that learns would lose that tensor's gradient without a word."""
+    known, seen = {id(i) for i in inputs}, set[Any]()
+    nodes: list[Any] = [total.grad_fn]
+    while nodes:
+        node = nodes.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        variable = getattr(node, "variable", None)
+        if variable is not None and id(variable) not in known:
+            raise ValueError(
+                "formula: wanted every tensor that learns among row_loss's parameters; "
+                f"got one of shape {tuple(variable.shape)} captured by the formula"
+            )
+        nodes.extend(next_node for next_node, _ in node.next_functions)
+
+
+def blocked_statistics(source: Bilinear, targets: Targets) -> Rows:
+    """:func:`lossary.kernels.scores.statistics` in linear memory, differentiable to any order."""
+    x, w, b, unit = source.x, source.w, source.b, source.unit
+    return Rows(*_statistics(x, w, b, targets.rows, targets.columns, targets.own, unit))
+
+
+# Operators, not autograd Functions: a compiler sees one node where it would unroll a Function's loop over blocks
+# (a minute for 64 of them).
+@torch.library.custom_op("lossary::row_statistics", mutates_args=())
+def _statistics(
+    x: Tensor, w: Tensor, b: Tensor | None, rows: Tensor, columns: Tensor | None, own: bool, unit: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    return blocks.row_statistics(Bilinear(x, w, b, unit), Targets(rows, columns, own=own))
+
+
+@torch.library.custom_op("lossary::row_gradients", mutates_args=())
+def _gradients(
+    x: Tensor,
+    w: Tensor,
+    b: Tensor | None,
+    rows: Tensor,
+    columns: Tensor | None,
+    own: bool,
+    unit: bool,
+    by_target: Tensor | None,
+    by_among: Tensor | None,
+    by_rest: Tensor | None,
+    by_mean: Tensor | None,
+    needs: list[bool],
+) -> tuple[Tensor, Tensor, Tensor]:
+    by_rows = RowGradients(by_target, by_among, by_rest, by_mean)
+    needed = (needs[0], needs[1], needs[2])
+    gradients = blocks.row_gradients(Bilinear(x, w, b, unit), Targets(rows, columns, own=own), by_rows, needed)
+    # An operator returns tensors only: an empty one where no gradient is needed.
+    none = x.new_empty(0)
+    by_x, by_w, by_b = (none.clone() if g is None else g for g in (gradients.x, gradients.w, gradients.b))
+    return by_x, by_w, by_b
+
+
+@_statistics.register_fake
+def _(x: Tensor, *_: Any) -> tuple[Tensor, ...]:
+    return tuple(x.new_empty(x.shape[0]) for _ in Rows._fields)
+
+
+@_gradients.register_fake
+def _(x: Tensor, w: Tensor, b: Tensor | None, *rest: Any) -> tuple[Tensor, ...]:
+    needs = rest[-1]
+    return tuple(
+        torch.empty_like(t) if need and t is not None else x.new_empty(0)
+        for t, need in zip((x, w, b), needs, strict=True)
+    )
+
+
+def _remember(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    x, w, b, rows, columns, ctx.own, ctx.unit = inputs
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(x, w, b, rows, columns)
+
+
+def _statistics_backward(ctx: Any, _: Tensor | None, *by_rows: Tensor | None) -> tuple[Tensor | None, ...]:
+    x, w, b, rows, columns = ctx.saved_tensors
+    needs = ctx.needs_input_grad[:3]
+    if all(g is None for g in by_rows):
+        return (None,) * 7
+    if torch.is_grad_enabled():
+        targets = Targets(rows, columns, own=ctx.own)
+        gradients = TwiceDifferentiable.apply(targets, ctx.unit, needs, x, w, b, *by_rows)
+    else:
+        gradients = _gradients(x, w, b, rows, columns, ctx.own, ctx.unit, *by_rows, list(needs))
+    return *(g if need else None for g, need in zip(gradients, needs, strict=True)), None, None, None, None
+
+
+_statistics.register_autograd(_statistics_backward, setup_context=_remember)
+
+
+class TwiceDifferentiable(torch.autograd.Function):
+    """The gradients of the statistics, differentiable themselves: what ``create_graph=True`` gets."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        targets: Targets,
+        unit: bool,
+        needs: tuple[bool, bool, bool],
+        x: Tensor,
+        w: Tensor,
+        b: Tensor | None,
+        *by_rows: Tensor | None,
+    ) -> tuple[Tensor | None, ...]:
+        ctx.targets, ctx.unit = targets, unit
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(x, w, b, *by_rows)
+        gradients = blocks.row_gradients(Bilinear(x, w, b, unit), targets, RowGradients(*by_rows), needs)
+        return gradients.x, gradients.w, gradients.b
+
+    @staticmethod
+    def backward(ctx: Any, *along: Any) -> Any:
+        x, w, b, *by_rows = ctx.saved_tensors
+        by_rows = RowGradients(*by_rows)
+        none = (None, None, None)
+        if all(a is None for a in along):
+            return (None,) * 10
+        if torch.is_grad_enabled():  # third derivatives and beyond: exact, with all scores at once
+            return none + _curvature(ctx, slice(0, len(x)), x, w, b, by_rows, along)
+        gradients = [None if t is None else torch.zeros_like(t) for t in (x, w, b, *by_rows)]
+        size = blocks.block_rows(len(w), x)
+        for first in range(0, len(x), size):
+            rows = slice(first, min(first + size, len(x)))
+            parts: list[Any] = [None if t is None else t.detach().requires_grad_() for t in (w, b, *by_rows.of(rows))]
+            wb, bb, *by_block = parts
+            xb = x[rows].detach().requires_grad_()
+            by_x, *by_w_b_rows = _curvature(ctx, rows, xb, wb, bb, RowGradients(*by_block), along)
+            for place, part in zip(gradients, (by_x, *by_w_b_rows), strict=True):
+                if place is not None and part is not None:
+                    (place if part.shape == place.shape else place[rows]).add_(part)
+        return none + tuple(gradients)
+
+
+def _curvature(
+    ctx: Any, rows: slice, x: Tensor, w: Tensor, b: Tensor | None, by_rows: RowGradients, along: tuple[Any, ...]
+) -> tuple[Tensor | None, ...]:
+    """Derivatives of <gradients of some rows, along> by x, w, b and by_rows; x and by_rows are those rows' alone."""
+    by_x, by_w, by_b = along
+    with torch.enable_grad():
+        x, w, b, *rest = _apart((x, w, b, *by_rows))
+        by_rows = RowGradients(*rest)
+        targets = Targets(ctx.targets.rows[rows], ctx.targets.columns, own=ctx.targets.own)
+        scores = Bilinear(x, w, b, ctx.unit).dense()
+        inner = _dot(score_statistics(scores, targets, rows.start)[1:], by_rows)
+        outer = _dot(_grad(inner, (x, w, b)), (None if by_x is None else by_x[rows], by_w, by_b))
+    return _grad(outer, (x, w, b, *by_rows))
+
+
+def _apart(tensors: tuple[Any, ...]) -> list[Any]:
+    """The same tensors as distinct nodes: where x is w, each has its own share of the gradient."""
+    return [None if t is None else t.view_as(t) for t in tensors]
+
+
+def _dot(left: tuple[Tensor | None, ...], right: tuple[Tensor | None, ...]) -> Tensor:
+    products = [(a * b).sum() for a, b in zip(left, right, strict=True) if a is not None and b is not None]
+    return torch.stack(products).sum()
+
+
+def _grad(total: Tensor, inputs: tuple[Tensor | None, ...], along: Tensor | None = None) -> tuple[Tensor | None, ...]:
+    """``torch.autograd.grad`` by those inputs that require gradients; None for the others and the unused.
+
+    Under grad mode the result can be differentiated again.
+    """
+    asked = [i for i in inputs if i is not None and i.requires_grad]
+    graph = torch.is_grad_enabled()
+    found = iter(torch.autograd.grad(total, asked, along, create_graph=graph, allow_unused=True))
+    return tuple(next(found) if i is not None and i.requires_grad else None for i in inputs)

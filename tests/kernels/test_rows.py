@@ -1,0 +1,298 @@
+"""The blocked routes against the plain formula: every value, gradient and second gradient, and what they hold."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lossary.kernels import blocks, rows
+from lossary.kernels.rows import Bilinear, Dense, Rows, Targets, row_loss, statistics
+from lossary.kernels.stable import ABSENT, logaddexp, softplus
+
+N, C, D = 13, 11, 5
+F64 = torch.float64
+
+
+# Formulas like those of the library's families.
+def cross_entropy(r: Rows) -> Tensor:
+    return softplus(r.rest - r.target)
+
+
+def margin(r: Rows, scale: Tensor, margin: Tensor) -> Tensor:
+    return softplus(r.rest - (r.target - scale * margin))
+
+
+def focal(r: Rows, gamma: Tensor) -> Tensor:
+    return softplus(r.rest - r.target) * torch.exp(gamma * F.logsigmoid(r.rest - r.target))
+
+
+def smoothing(r: Rows, share: Tensor) -> Tensor:
+    return softplus(r.rest - r.target) + share * (r.target - r.mean)
+
+
+def supcon(r: Rows) -> Tensor:
+    return torch.where(r.targets > 0, logaddexp(r.among, r.rest) - r.target, 0.0)
+
+
+def supcon_mean(r: Rows) -> Tensor:
+    return supcon(r) - 0.1 * r.mean
+
+
+def draw(seed: int = 0, dtype: torch.dtype = F64, unit: bool = False, bias: bool = True) -> tuple[Bilinear, Tensor]:
+    g = torch.Generator().manual_seed(seed)
+    x, w, b = (torch.randn(*shape, generator=g, dtype=F64) for shape in ((N, D), (C, D), (C,)))
+    x, w, b = (t.to(dtype).requires_grad_() for t in (x, w, b))
+    return Bilinear(x, w, b if bias else None, unit), torch.randint(C, (N,), generator=g)
+
+
+def parameter(*values: float) -> list[Tensor]:
+    return [torch.tensor(v, dtype=F64, requires_grad=True) for v in values]
+
+
+def problems(unit: bool, bias: bool) -> list[tuple]:
+    source, index = draw(unit=unit, bias=bias)
+    x, labels = source.x, index % 4
+    one_set = Targets(labels, labels, own=True)
+    return [
+        (cross_entropy, source, Targets(index.int()), []),
+        (margin, source, Targets(index), parameter(8.0, 0.3)),
+        (focal, source, Targets(index), [torch.rand(N, dtype=F64, requires_grad=True)]),
+        (smoothing, source, Targets(index), parameter(0.1)),
+        (supcon, source, Targets(labels, torch.arange(C) % 3), []),  # class 3 has no target: a row without any
+        (supcon_mean, Bilinear(x, x, None, unit), one_set, []),
+        (cross_entropy, Bilinear(x, x.detach().flip(0), None, unit), Targets(torch.arange(N), None, own=True), []),
+    ]
+
+
+@pytest.fixture
+def blocked(monkeypatch: pytest.MonkeyPatch):
+    """Make every problem a large one, in blocks of so many rows."""
+
+    def use(size: int) -> None:
+        monkeypatch.setattr(rows, "CPU_PLAIN", -1)
+        monkeypatch.setattr(blocks, "block_rows", lambda *_: size)
+
+    return use
+
+
+def assert_near(got: Tensor, want: Tensor, tolerance: float) -> None:
+    """Equal to ``tolerance`` of the largest entry."""
+    assert got.shape == want.shape
+    assert want.isfinite().all()
+    assert (got - want).abs().max() <= tolerance * (want.abs().max() + 1e-3)
+
+
+def derivatives(problem: tuple, order: int, weight: Tensor | None, reduction: str) -> list[Tensor]:
+    """The loss, its gradients and those of 10 |gradient|^2 by everything that learns."""
+    formula, source, targets, parameters = problem
+    found = {id(t): t for t in (source.x, source.w, source.b, *parameters) if t is not None and t.requires_grad}
+    leaves = list(found.values())
+    loss = row_loss(formula, source, targets, *parameters, weight=weight, reduction=reduction)
+    total = (loss * torch.arange(1, loss.numel() + 1).view(loss.shape)).sum()
+    first = torch.autograd.grad(total, leaves, create_graph=order > 1)
+    found = [loss.detach(), *(g.detach() for g in first)]
+    if order > 1:
+        found += torch.autograd.grad(total + 10 * sum(g.square().sum() for g in first), leaves)
+    return found
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
+@pytest.mark.parametrize("size", [1, 4, 50])
+def test_blocks_give_the_plain_formulas_loss_and_derivatives(size: int, reduction: str, order: int, monkeypatch):
+    weight = torch.rand(N, dtype=F64)
+    kinds = ((False, True, None), (True, False, weight), (True, True, weight))
+    cases = [(problem, weight) for unit, bias, weight in kinds for problem in problems(unit, bias)]
+    wanted = [derivatives(problem, order, weight, reduction) for problem, weight in cases]
+    monkeypatch.setattr(rows, "CPU_PLAIN", -1)
+    monkeypatch.setattr(blocks, "block_rows", lambda *_: size)
+    for (problem, weight), right in zip(cases, wanted, strict=True):
+        for got, want in zip(derivatives(problem, order, weight, reduction), right, strict=True):
+            assert_near(got, want, 1e-12)
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean"])
+def test_gradcheck_and_gradgradcheck(blocked, reduction: str):
+    blocked(2)
+    x = torch.randn(3, 2, dtype=F64, requires_grad=True)
+    w = torch.randn(4, 2, dtype=F64, requires_grad=True)
+    scale, gap = parameter(2.0, 0.3)
+    labels = torch.tensor([0, 1, 0])
+
+    def one_target(x: Tensor, w: Tensor, *p: Tensor) -> Tensor:
+        return row_loss(margin, Bilinear(x, w, unit=True), Targets(labels), *p, reduction=reduction)
+
+    def one_set(x: Tensor) -> Tensor:
+        return row_loss(supcon_mean, Bilinear(x, x), Targets(labels, labels, own=True), reduction=reduction)
+
+    for loss, inputs in ((one_target, (x, w, scale, gap)), (one_set, (x,))):
+        # The second backward makes the scores again and so rounds differently.
+        assert torch.autograd.gradcheck(loss, inputs, nondet_tol=1e-12)
+        assert torch.autograd.gradgradcheck(loss, inputs, nondet_tol=1e-12)
+
+
+def test_third_derivatives(blocked):
+    source, index = draw()
+
+    def third(x: Tensor) -> Tensor:
+        value = row_loss(cross_entropy, Bilinear(x, source.w), Targets(index))
+        for _ in range(3):
+            (g,) = torch.autograd.grad(value, x, create_graph=True)
+            value = g.pow(3).sum()
+        return g.detach()
+
+    want = third(source.x)
+    blocked(4)
+    torch.testing.assert_close(third(source.x), want)
+
+
+def test_backward_twice_gives_the_same_gradient_again(blocked):
+    blocked(4)
+    source, index = draw(unit=True)
+    loss = row_loss(cross_entropy, source, Targets(index))
+    first = torch.autograd.grad(loss, (source.x, source.w, source.b), retain_graph=True)
+    for again in range(2):
+        second = torch.autograd.grad(loss, (source.x, source.w, source.b), retain_graph=again == 0)
+        for a, b in zip(first, second, strict=True):
+            torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("which", [(True, False, False), (False, True, False), (False, False, True)])
+@pytest.mark.parametrize("reduction", ["none", "mean"])
+def test_only_what_learns_gets_a_gradient(blocked, which: tuple[bool, ...], reduction: str):
+    source, index = draw()
+    x, w, b = (t.detach().requires_grad_(need) for t, need in zip((source.x, source.w, source.b), which, strict=True))
+    learns = next(t for t in (x, w, b) if t.requires_grad)
+
+    def gradient() -> Tensor:
+        return torch.autograd.grad(
+            row_loss(cross_entropy, Bilinear(x, w, b), Targets(index), reduction=reduction).sum(), learns
+        )[0]
+
+    want = gradient()
+    blocked(4)
+    torch.testing.assert_close(gradient(), want)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own forward mode uses it
+@pytest.mark.parametrize("reduction", ["none", "mean"])
+def test_torch_func_and_forward_mode(blocked, reduction: str):
+    source, index = draw()
+    x, w = source.x.detach(), source.w.detach()
+
+    def loss(w: Tensor) -> Tensor:
+        return row_loss(cross_entropy, Bilinear(x, w), Targets(index), reduction=reduction).sum()
+
+    def all_of_them() -> list[Tensor]:
+        with torch.autograd.forward_ad.dual_level():
+            tangent = torch.autograd.forward_ad.unpack_dual(
+                loss(torch.autograd.forward_ad.make_dual(w, w.cos()))
+            ).tangent
+        return [
+            torch.func.grad(loss)(w),
+            torch.func.grad(lambda v: torch.func.grad(loss)(v).square().sum())(w),
+            torch.func.vmap(torch.func.grad(loss))(torch.stack([w, w + 1])),
+            torch.func.jvp(loss, (w,), (w.sin(),))[1],
+            tangent,
+        ]
+
+    want = all_of_them()
+    blocked(4)
+    for a, b in zip(all_of_them(), want, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("reduction", ["none", "mean"])
+@pytest.mark.parametrize("autocast", [False, True])
+def test_low_precision_accumulates_in_float32(blocked, dtype: torch.dtype, reduction: str, autocast: bool):
+    blocked(4)
+    source, index = draw(dtype=dtype, unit=True)
+    exact = Bilinear(*(t.detach().double().requires_grad_() for t in (source.x, source.w, source.b)), unit=True)
+    want = row_loss(cross_entropy, exact, Targets(index), reduction=reduction)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+        loss = row_loss(cross_entropy, source, Targets(index), reduction=reduction)
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss.double(), want, rtol=1e-6, atol=1e-6)
+    loss.sum().backward()
+    want.sum().backward()
+    tolerance = 4 * torch.finfo(dtype).eps
+    for name in ("x", "w", "b"):
+        got, right = getattr(source, name).grad, getattr(exact, name).grad
+        assert got.dtype == dtype
+        assert (got - right).abs().max() <= tolerance * right.abs().max()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_extreme_scores_stay_finite(blocked, dtype: torch.dtype, reduction: str):
+    blocked(4)
+    source, index = draw(dtype=dtype)
+    x = (source.x.detach() * 1e4).requires_grad_()
+    loss = row_loss(cross_entropy, Bilinear(x, source.w, source.b), Targets(index), reduction=reduction)
+    for g in torch.autograd.grad(loss, (x, source.w, source.b), create_graph=True):
+        assert g.isfinite().all()
+    exact = row_loss(
+        cross_entropy,
+        Bilinear(x.detach().double(), source.w.double(), source.b.double()),
+        Targets(index),
+        reduction=reduction,
+    )
+    torch.testing.assert_close(loss.double(), exact, rtol=1e-6, atol=0)
+
+
+def test_a_class_vector_of_length_zero(blocked):
+    source, index = draw(unit=True)
+    w = source.w.detach().clone()
+    w[3] = 0
+    w.requires_grad_()
+    problem = (cross_entropy, Bilinear(source.x, w, None, True), Targets(index), [])
+    want = derivatives(problem, 1, None, "mean")
+    blocked(4)
+    got = derivatives(problem, 1, None, "mean")
+    assert not got[2][3].any()
+    for a, b in zip(got, want, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
+@pytest.mark.parametrize(("n", "c"), [(0, 3), (1, 1), (4, 1), (1, 5)])
+def test_smallest_batches(blocked, n: int, c: int, reduction: str):
+    """No row, one class (no rest): the loss and the gradients are 0, as in the plain formula."""
+    x, w = torch.randn(n, 2, dtype=F64, requires_grad=True), torch.randn(c, 2, dtype=F64, requires_grad=True)
+    problem = (cross_entropy, Bilinear(x, w), Targets(torch.zeros(n, dtype=torch.int64)), [])
+    want = derivatives(problem, 1, None, reduction)
+    blocked(2)
+    for a, b in zip(derivatives(problem, 1, None, reduction), want, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_rows_without_a_rest_give_it_no_gradient(blocked):
+    """DCL's formula passes a gradient to the rest whatever it is."""
+    blocked(2)
+    x, w = torch.randn(3, 2, dtype=F64, requires_grad=True), torch.randn(1, 2, dtype=F64, requires_grad=True)
+    row_loss(
+        lambda r: r.rest - r.target, Bilinear(x, w), Targets(torch.zeros(3, dtype=torch.int64)), reduction="sum"
+    ).backward()
+    torch.testing.assert_close(x.grad, -w.detach().expand(3, 2))
+    labels = torch.zeros(3, dtype=torch.int64)
+    found = statistics(Bilinear(x, x), Targets(labels, labels, own=True))
+    assert (found.rest == ABSENT).all()
+    for reduction in ("none", "sum"):
+        loss = row_loss(lambda r: r.rest, Bilinear(x, x), Targets(labels, labels, own=True), reduction=reduction)
+        assert not torch.autograd.grad(loss.sum(), x)[0].any()
+
+
+def test_a_captured_tensor_that_learns_is_refused(blocked):
+    blocked(4)
+    source, index = draw()
+    scale = torch.tensor(2.0, dtype=F64, requires_grad=True)
+    with pytest.raises(ValueError, match=r"formula: .*captured"):
+        row_loss(lambda r: scale * cross_entropy(r), source, Targets(index))
+
+
+def test_dense_scores_equal_bilinear_ones():
+    source, index = draw()
+    torch.testing.assert_close(
+        row_loss(cross_entropy, Dense(source.dense()), Targets(index)), F.cross_entropy(source.dense(), index)
+    )
