@@ -135,7 +135,7 @@ def table(folder: str, heading: str = "##") -> str:
         if cards:
             lines += ["", f"{heading} {question}", "", "| loss | what it is | paper |", "| --- | --- | --- |"]
         for card in cards:
-            star = "★ " if card.name == first else ""
+            star = "★&nbsp;" if card.name == first else ""
             lines.append(f"| {star}{link(card, folder)} | {card.title} | {paper(card)} |")
     return "\n".join(lines)
 
