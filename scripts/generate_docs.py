@@ -30,7 +30,7 @@ KINDS = {
     "identities": ("Identities, and new ones to recognise later", "arcface_loss"),
     "pairs": ("Pairs that belong together or do not", "contrastive_loss"),
     "triplets": ("Triplets: this is nearer to that than to the other", "triplet_margin_loss"),
-    "views": ("Two views of the same thing: augmentations, captions, translations", "info_nce_loss"),
+    "views": ("Two views of the same thing: augmentations, captions, translations", "nt_xent_loss"),
     "masks": ("Masks: a class for every pixel", "dice_loss"),
 }
 
@@ -132,10 +132,12 @@ def table(folder: str, heading: str = "##") -> str:
     lines: list[str] = []
     for kind, (question, first) in KINDS.items():
         cards = sorted((c for c in CATALOGUE if c.data == kind), key=lambda c: c.name != first)
+        if cards and cards[0].name != first:
+            raise SystemExit(f"KINDS: {kind} begins with {first!r}, which is no loss for {kind}")
         if cards:
             lines += ["", f"{heading} {question}", "", "| loss | what it is | paper |", "| --- | --- | --- |"]
         for card in cards:
-            star = "★ " if card.name == first else ""
+            star = "★&nbsp;" if card.name == first else ""
             lines.append(f"| {star}{link(card, folder)} | {card.title} | {paper(card)} |")
     return "\n".join(lines)
 

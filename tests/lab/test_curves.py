@@ -1,6 +1,7 @@
 """The pictures of a loss and its gradient."""
 
 import dataclasses
+import functools
 import itertools
 import math
 from pathlib import Path
@@ -16,7 +17,12 @@ cards = pytest.mark.parametrize("card", [c for c in CATALOGUE if curves.scenes(c
 
 
 def rows(card: Card) -> list[dict[str, Any]]:
-    return curves.draw(card).to_dict()["data"]["values"]
+    return _rows(card.name)
+
+
+@functools.cache
+def _rows(name: str) -> list[dict[str, Any]]:
+    return curves.draw(find(name)).to_dict()["data"]["values"]
 
 
 @cards

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: Okabe and Ito's colours, which colour-blind readers can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
-POINTS = 161
+POINTS = 121
 
 
 @dataclass(frozen=True)
