@@ -3,7 +3,7 @@
     python scripts/calibrate_judge.py [--studies 200] [--seed 0]
 
 Simulated studies: the score of a loss on a test unit comes from a latent quality, a sum of effects of the loss,
-the seed, the unit and their interactions. `docs/decisions/0002-how-the-judge-decides.md` quotes what this prints.
+the seed, the unit and their interactions. docs/decisions/0002-how-the-judge-decides.md quotes what it prints.
 """
 
 import argparse
