@@ -97,11 +97,9 @@ def judge(records: list[Record], metric: Metric, *, level: float = 0.05) -> Verd
     trained = [e for e in entrants if e.role == role]
     free = [e for e in entrants if e.role == "baseline"]
 
-    pairs = [
-        (i, j, d) for i, j in combinations(range(len(trained)), 2) if (d := trained[i].minus(trained[j]))
-    ]
-    pooled = pool_seeds(pairs, len(trained))
-    met = [(trained[i], trained[j], d) for (i, j, _), d in zip(pairs, pooled, strict=True)]
+    pairs = [(a, b, d) for a, b in combinations(trained, 2) if (d := a.minus(b))]
+    pooled = pool_seeds([d for _, _, d in pairs], len(trained))
+    met = [(a, b, d) for (a, b, _), d in zip(pairs, pooled, strict=True)]
     among = _compare(met, metric, level, holm)
     against = [(a, b, d) for b in free for a in trained if (d := a.minus(b))]
     below = _compare(against, metric, level, hochberg)
