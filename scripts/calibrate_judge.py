@@ -2,8 +2,9 @@
 
     python scripts/calibrate_judge.py [--studies 200] [--seed 0]
 
-Simulated studies: the score of a loss on a test unit comes from a latent quality, a sum of effects of the loss,
-the seed, the unit and their interactions. `docs/decisions/0002-how-the-judge-decides.md` quotes what this prints.
+Simulated studies: the score of a loss on a test unit comes from a latent quality, a sum of effects of the
+loss, the seed, the unit and their interactions. docs/decisions/0002-how-the-judge-decides.md quotes the
+output.
 """
 
 import argparse

@@ -23,6 +23,7 @@ from scipy.special import stdtrit
 Floats = NDArray[np.float64]
 
 SMALLEST_P = 1e-12  # below it p-values say nothing more
+_CAUTION = 0.8  # quantiles are taken at this share of the level: scores are not normal (measured, decision 2)
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,8 @@ class Crossed:
         if self.seeds < 2:
             return math.nan
         seeds = seeds or self.seeds
-        seed_t = float(stdtrit(self.seed_df * (seeds - 1) / (self.seeds - 1), level / 2))
-        unit_t = float(stdtrit(self.units - 1, level / 2))
+        seed_t = _t(self.seed_df * (seeds - 1) / (self.seeds - 1), level)
+        unit_t = _t(self.units - 1, level)
         seed_part = seed_t**2 * max(self.seed_ms - self.residual_ms, 0)
         unit_part = unit_t**2 * (self.residual_ms + seeds * self._unit_variance)
         # Never below the plain t interval of the seeds' means: it is exact where units do not differ.
@@ -74,12 +75,12 @@ class Crossed:
     @property
     def p_value(self) -> float:
         """The smallest level whose interval leaves 0 out; 1 with a single seed."""
-        if self.seeds < 2 or self.mean == 0:
-            return 1.0
 
         def reach(log_p: float) -> float:
             return self.half_width(math.exp(log_p)) - abs(self.mean)
 
+        if self.seeds < 2 or self.mean == 0 or reach(0) >= 0:
+            return 1.0
         if reach(math.log(SMALLEST_P)) <= 0:
             return SMALLEST_P
         return math.exp(float(brentq(reach, math.log(SMALLEST_P), 0.0)))  # pyright: ignore[reportArgumentType]
@@ -93,30 +94,33 @@ class Crossed:
 
     def units_too_few(self, level: float) -> bool:
         """Whether the interval would still hold 0 after any number of seeds."""
-        unit_t = float(stdtrit(self.units - 1, level / 2))
-        return self.seeds > 1 and unit_t * math.sqrt(self._unit_variance / self.units) >= abs(self.mean)
+        return self.seeds > 1 and _t(self.units - 1, level) * math.sqrt(
+            self._unit_variance / self.units
+        ) >= abs(self.mean)
 
     @property
     def _unit_variance(self) -> float:
         return max(self.unit_ms - self.residual_ms, 0) / self.seeds
 
 
+def _t(df: float, level: float) -> float:
+    return -float(stdtrit(df, _CAUTION * level / 2))
+
+
 def pool_seeds(pairs: list[Crossed], losses: int) -> list[Crossed]:
-    """All pairs of ``losses`` with what they together say of the spread between seeds.
+    """The differences between all pairs of ``losses`` with what they together say of the spread over seeds.
 
     A pair's own mean square counts where it is the larger: a loss that varies more than the others must not
     hide behind them. The pooled one has (losses - 1)(seeds - 1) degrees of freedom: 2 / losses of the sum, as
     each loss is in losses - 1 pairs.
     """
-    known = [pair for pair in pairs if pair.seeds > 1]
-    if not known:
+    df = sum(pair.seed_df for pair in pairs)
+    if df == 0:
         return pairs
-    df = sum(pair.seed_df for pair in known)
-    pooled = sum(pair.seed_df * pair.seed_ms for pair in known) / df
-    pooled_df = 2 / losses * df
+    pooled = sum(pair.seed_df * pair.seed_ms for pair in pairs if pair.seeds > 1) / df
 
     def widened(pair: Crossed) -> Crossed:
-        return replace(pair, seed_ms=max(pair.seed_ms, pooled), seed_df=max(pair.seed_df, pooled_df))
+        return replace(pair, seed_ms=max(pair.seed_ms, pooled), seed_df=max(pair.seed_df, 2 / losses * df))
 
     return [widened(pair) if pair.seeds > 1 else pair for pair in pairs]
 

@@ -85,19 +85,19 @@ class _Entrant:
 def judge(records: list[Record], metric: Metric, *, level: float = 0.05) -> Verdict:
     """Compare the losses of a study.
 
-    Compared are the tuned runs, or those at the defaults where nothing was tuned. Where losses are equal, a study
-    claims any difference with a probability of at most ``level`` (measured: docs/decisions/0002).
+    Compared are the tuned runs, or those at the defaults where nothing was tuned. Where losses are equal, a
+    study claims any difference with a probability of at most ``level`` (measured: docs/decisions/0002).
     """
     entrants = _entrants(records, metric)
     role = "tuned" if any(e.role == "tuned" for e in entrants) else "default"
     trained = [e for e in entrants if e.role == role]
     free = [e for e in entrants if e.role == "baseline"]
 
-    pairs = [(a, b, a.minus(b)) for a, b in combinations(trained, 2)]
-    met = [(a, b, d) for a, b, d in pairs if d is not None]
-    pooled = pool_seeds([d for _, _, d in met], len(trained))
-    among = _compare([(a, b, d) for (a, b, _), d in zip(met, pooled, strict=True)], metric, level, holm)
-    against = [(a, b, d) for b in free for a in trained if (d := a.minus(b)) is not None]
+    pairs = [(a, b, d) for a, b in combinations(trained, 2) if (d := a.minus(b))]
+    pooled = pool_seeds([d for _, _, d in pairs], len(trained))
+    met = [(a, b, d) for (a, b, _), d in zip(pairs, pooled, strict=True)]
+    among = _compare(met, metric, level, holm)
+    against = [(a, b, d) for b in free for a in trained if (d := a.minus(b))]
     below = _compare(against, metric, level, hochberg)
     return Verdict(
         metric,
