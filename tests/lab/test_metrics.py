@@ -175,9 +175,7 @@ def test_embeddings_in_a_narrow_cone_are_still_told_apart():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-@pytest.mark.parametrize(
-    "call", [lambda e, t: evaluate("zero-shot", embeddings=e, labels=t), roc, neighbours]
-)
+@pytest.mark.parametrize("call", [lambda e, t: evaluate("zero-shot", embeddings=e, labels=t), roc, neighbours])
 def test_embeddings_that_are_not_finite_are_an_error(bad, call):
     embeddings, labels = drawn()
     embeddings[3, 2] = bad
