@@ -6,6 +6,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from contextlib import ExitStack
@@ -26,6 +27,16 @@ _FLAGS = (
     "--hide-scrollbars",
     "--remote-debugging-pipe",
 )
+
+
+# Moves the two ends of the pipes to descriptors 3 and 4, by way of high ones, for either may be 3 or 4 already.
+_LAUNCH = """
+import fcntl, os, sys
+ends = [fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in sys.argv[1:3]]
+for end, place in zip(ends, (3, 4)):
+    os.dup2(end, place)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 def find() -> str | None:
@@ -49,8 +60,7 @@ class Page:
             self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
             for domain in ("Page", "Runtime", "Log", "Network"):
                 self._call(f"{domain}.enable")
-            screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
-            self._call("Emulation.setDeviceMetricsOverride", **screen)
+            self.resize(width, height)
             self._call("Page.navigate", url=url)
             while (event := self._receive()).get("method") != "Page.loadEventFired":
                 self._note(event)
@@ -79,6 +89,11 @@ class Page:
                 raise TimeoutError(f"{expression} did not become true in {self.timeout} s; console: {self.messages}")
             time.sleep(0.1)
 
+    def resize(self, width: int, height: int) -> None:
+        """Give the window another size; a narrow one is a phone's."""
+        screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self._call("Emulation.setDeviceMetricsOverride", **screen)
+
     def dark(self) -> None:
         """Prefer the dark colour scheme from now on."""
         self._call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
@@ -98,7 +113,7 @@ class Page:
         self._stack.callback(os.close, self._from)
         command = [program, *_FLAGS, f"--user-data-dir={profile}"]
         process = subprocess.Popen(  # Chromium reads commands from descriptor 3 and answers on 4
-            ["sh", "-c", f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}', "sh", *command],
+            [sys.executable, "-c", _LAUNCH, str(theirs_in), str(theirs_out), *command],
             pass_fds=(theirs_in, theirs_out),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -144,6 +159,8 @@ class Page:
                 self.messages.append(f"exception: {params['exceptionDetails']}")
             case "Log.entryAdded":
                 self.messages.append(f"{params['entry']['level']}: {params['entry']['text']}")
+            case "Page.javascriptDialogOpening":
+                self.messages.append(f"dialog: {params['message']}")
             case "Network.requestWillBeSent":
                 self.requests.append(params["request"]["url"])
             case _:

@@ -1,5 +1,6 @@
 """Report: one HTML file from a run folder, with everything inside it: no network, no server, no training."""
 
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -32,8 +33,14 @@ def page(evidence: Evidence) -> str:
         sections=sections,
         specs={figure.name: figure.spec for figure in figures},
         css=Markup(_text("report.css")),
-        script=Markup(vl_convert.javascript_bundle(_text("report.js"))),
+        script=_script(),
     )
+
+
+@cache
+def _script() -> Markup:
+    """Our script with Vega, Vega-Lite and Vega-Embed inside."""
+    return Markup(vl_convert.javascript_bundle(_text("report.js")))
 
 
 def _text(name: str) -> str:

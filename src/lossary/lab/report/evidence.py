@@ -13,7 +13,6 @@ from lossary.lab.metrics import METRICS, PRIMARY, Kind, Metric
 from lossary.lab.plan import Plan
 from lossary.lab.record import Record, Role, Trial, load_all
 from lossary.lab.report.figures import Palette
-from lossary.lab.study import trials
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -88,9 +87,16 @@ def kind_of(records: list[Record]) -> Kind:
 
 def load(folder: Path) -> Evidence:
     """Read a run folder and judge what it holds."""
+    from lossary.lab.study import trials  # brings torch, which nothing else here needs
+
+    return read(folder, trials(folder))
+
+
+def read(folder: Path, trials: list[Trial]) -> Evidence:
+    """The same with the tuning trials at hand."""
     records = load_all(folder)
     verdict = judge(records, PRIMARY[kind_of(records)])
-    return Evidence(folder, Plan.load(folder / "plan.json"), records, trials(folder), verdict)
+    return Evidence(folder, Plan.load(folder / "plan.json"), records, trials, verdict)
 
 
 def _arrays(path: Path) -> Arrays:

@@ -164,7 +164,7 @@ def tuning(rows: Sequence[Row], colour: str, metric: Metric, domain: tuple[float
 
 
 def against_defaults(rows: Sequence[Row], palette: Palette, metric: Metric) -> Spec:
-    """What tuning was worth; rows: loss, default, tuned, best first."""
+    """What tuning was worth; rows: loss, default, tuned, low and high of tuned, best first."""
     order = [row["loss"] for row in rows]
     axis = _metric_axis("default", metric)
     base = alt.Chart(_data(rows)).encode(
@@ -177,6 +177,7 @@ def against_defaults(rows: Sequence[Row], palette: Palette, metric: Metric) -> S
         ],
     )
     layers = (
+        base.mark_rule(strokeWidth=7, strokeCap="round", opacity=0.25).encode(x="low:Q", x2="high:Q"),
         base.mark_rule(strokeWidth=2, opacity=0.6).encode(x=alt.X(**axis), x2="tuned:Q"),
         base.mark_point(filled=False, size=90, strokeWidth=2, opacity=1).encode(x="default:Q"),
         base.mark_point(filled=True, size=110, opacity=1).encode(x="tuned:Q"),

@@ -4,6 +4,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import fields, replace
+from math import isfinite
 from statistics import fmean, median, stdev
 from typing import Any
 
@@ -39,8 +40,8 @@ def summary(evidence: Evidence) -> Summary:
     units = max((len(r.units) for r in evidence.records), default=0)
     unit = "unseen classes" if evidence.kind == "zero-shot" else "test samples"
     sentence = (
-        f"{_count(evidence.ranked, 'loss', 'losses')} compared by {evidence.metric.label} on {units} {unit}, "
-        f"with {_count(seeds, 'seed')} each, after {evidence.plan.trials} tuning trials each."
+        f"{_count(evidence.ranked, 'loss', 'losses')} compared by {evidence.metric.label} on {units} {unit}; "
+        f"{_count(range(evidence.plan.trials), 'tuning trial')} and {_count(seeds, 'seed')} a loss."
     )
     credit = str(evidence.test["credit"]) + " " if "credit" in evidence.test else ""
     return Summary(
@@ -114,7 +115,11 @@ def _pairs(losses: list[str], comparisons: list[Comparison], metric: Metric) -> 
 
 
 def _pair(comparison: Comparison, sign: int, scale: int) -> str:
-    return f"{sign * scale * comparison.difference:+.3g}" + ("" if comparison.claim != "none" else " ?")
+    return _signed(sign * scale * comparison.difference) + ("" if comparison.claim != "none" else " ?")
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3g}".replace("-", "−") if isfinite(value) else "–"
 
 
 def _comparisons(comparisons: Iterable[Comparison], metric: Metric) -> Table:
@@ -123,10 +128,10 @@ def _comparisons(comparisons: Iterable[Comparison], metric: Metric) -> Table:
         TableRow(
             note=f"{c.a} against {c.b}",
             cells=(
-                f"{scale * c.difference:+.3g}",
-                f"{scale * c.low:+.3g} to {scale * c.high:+.3g}",
-                f"{c.p:.2g}",
-                f"{c.p_adjusted:.2g}",
+                _signed(scale * c.difference),
+                f"{_signed(scale * c.low)} to {_signed(scale * c.high)}",
+                f"{c.p:.2g}" if isfinite(c.p) else "–",
+                f"{c.p_adjusted:.2g}" if isfinite(c.p_adjusted) else "–",
             ),
         )
         for c in comparisons
@@ -144,11 +149,11 @@ _ROLES: tuple[tuple[Role, str], ...] = (
 
 def _scores(evidence: Evidence) -> Section | None:
     metrics = [m for m in METRICS[evidence.kind] if any(m.name in r.metrics for r in evidence.records)]
-    order = {s.loss: place for place, s in reversed(list(enumerate(evidence.verdict.standings)))}
+    order = {(s.role, s.loss): place for place, s in enumerate(evidence.verdict.standings)}
     lines: list[tuple[str, Role, str, list[Record]]] = []
     for role, note in _ROLES:
         names = {r.loss for r in evidence.records if r.role == role}
-        ranked = sorted(names, key=lambda name: (order.get(name, len(order)), name))
+        ranked = sorted(names, key=lambda name: order[role, name])
         for name in ranked:
             lines.append((name, role, note, evidence.runs(name, role)))
     best = [_best(metric, [runs for _, role, _, runs in lines if role == evidence.role]) for metric in metrics]
@@ -262,18 +267,23 @@ def _domain(values: list[float], metric: Metric) -> tuple[float, float]:
 
 
 def _defaults(evidence: Evidence) -> Section | None:
-    means = {(s.role, s.loss): s.mean for s in evidence.verdict.standings}
-    rows: list[Row] = [
-        {"loss": loss, "default": means["default", loss], "tuned": means["tuned", loss]}
+    found = {(s.role, s.loss): s for s in evidence.verdict.standings}
+    pairs = [
+        (found["default", loss], found["tuned", loss])
         for loss in evidence.ranked
-        if ("default", loss) in means and ("tuned", loss) in means
+        if ("default", loss) in found and ("tuned", loss) in found
+    ]
+    rows: list[Row] = [
+        {"loss": tuned.loss, "default": default.mean, "tuned": tuned.mean, "low": tuned.low, "high": tuned.high}
+        for default, tuned in pairs
     ]
     if not rows:
         return None
     caption = (
-        "An open ring is the loss at the library's defaults, a full dot the loss as tuned. A long line "
-        "says that this loss must be tuned; a ring on the better side says that tuning on the validation "
-        "split did not carry over."
+        f"An open ring is the loss at the library's defaults ({_count(range(pairs[0][0].seeds), 'seed')}), a "
+        f"full dot the loss as tuned ({_count(range(pairs[0][1].seeds), 'seed')}) with its 95 % interval. A ring "
+        "far outside the interval says that this loss must be tuned, or that tuning on the validation split "
+        "did not carry over."
     )
     spec = figures.against_defaults(rows, evidence.palette, evidence.metric)
     return Section("defaults", "Tuned against defaults", groups=(Group((Figure("defaults", spec, caption),)),))

@@ -1,0 +1,203 @@
+"""The report: what stands in it, that names are only ever text, and that it is drawn without network or complaint."""
+
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import chromium
+import fake_run
+import pytest
+from fake_run import HOSTILE_CLASS, HOSTILE_LOSS
+
+from lossary.lab.metrics import Kind
+from lossary.lab.plan import Plan
+from lossary.lab.report import page, render
+from lossary.lab.report.evidence import Evidence, read
+from lossary.lab.report.sections import command
+
+SECTIONS: dict[Kind, list[str]] = {
+    "zero-shot": ["similarities", "errors", "map", "neighbours"],
+    "classification": ["confusion", "reliability", "mistakes"],
+    "regression": ["predictions", "residuals"],
+}
+FIRST = ["ranking", "findings", "scores", "learning", "tuning", "defaults"]
+LAST = ["cost", "provenance"]
+VOID = {"meta", "link", "img", "br", "hr", "input"}
+kinds = pytest.mark.parametrize("kind", list(SECTIONS))
+
+
+class Reader(HTMLParser):
+    """The page's elements with their attributes, and its text outside scripts and styles."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not {"script", "style"} & set(self.open):
+            self.text += data
+
+    @property
+    def sections(self) -> list[str]:
+        return [attrs["id"] for tag, attrs in self.elements if tag == "section"]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[Kind, Evidence]:
+    found: dict[Kind, Evidence] = {}
+    for kind in SECTIONS:
+        folder = tmp_path_factory.mktemp(kind)
+        found[kind] = read(folder, fake_run.build(folder, kind))
+    return found
+
+
+@pytest.fixture(scope="module")
+def pages(runs: dict[Kind, Evidence]) -> dict[Kind, str]:
+    return {kind: page(evidence) for kind, evidence in runs.items()}
+
+
+@kinds
+def test_every_section_is_there_in_order(pages: dict[Kind, str], kind: Kind) -> None:
+    assert Reader(pages[kind]).sections == [*FIRST, *SECTIONS[kind], *LAST]
+
+
+@kinds
+def test_the_verdict_stands_in_it_word_by_word(runs: dict[Kind, Evidence], pages: dict[Kind, str], kind: Kind) -> None:
+    verdict, text = runs[kind].verdict, Reader(pages[kind]).text
+    for sentence in (verdict.headline, *verdict.baselines, *verdict.warnings):
+        assert sentence in text
+    best, *others = runs[kind].ranked
+    of_best = [c.sentence for c in verdict.comparisons if best in (c.a, c.b) and {c.a, c.b} & {*others}]
+    assert len(of_best) == len(others)
+    assert all(sentence in text for sentence in of_best)
+
+
+@kinds
+def test_names_are_text(pages: dict[Kind, str], kind: Kind) -> None:
+    reader = Reader(pages[kind])
+    assert HOSTILE_LOSS in reader.text
+    if kind == "classification":
+        assert HOSTILE_CLASS in reader.text
+    assert sum(tag == "script" for tag, _ in reader.elements) == 2  # specifications and code: no name opens another
+    assert not any(tag == "b" and attrs == {} and kind == "regression" for tag, attrs in reader.elements)
+
+
+@kinds
+def test_nothing_is_loaded(pages: dict[Kind, str], kind: Kind) -> None:
+    reader = Reader(pages[kind])
+    for tag, attrs in reader.elements:
+        for name in ("src", "href", "srcset", "action", "data", "poster"):
+            if name in attrs:
+                assert re.match(r"data:|#", attrs[name]), (tag, name, attrs[name][:80])
+    style = re.findall(r"<style>(.*?)</style>", pages[kind], re.DOTALL)
+    assert not any("url(" in sheet or "@import" in sheet for sheet in style)
+    policy = [attrs["content"] for _, attrs in reader.elements if "http-equiv" in attrs]
+    assert policy[0].startswith("default-src 'none'; img-src data:;")
+
+
+@kinds
+def test_the_same_records_give_the_same_bytes(runs: dict[Kind, Evidence], pages: dict[Kind, str], kind: Kind) -> None:
+    again = read(runs[kind].folder, runs[kind].trials)
+    assert page(again) == pages[kind]
+
+
+@kinds
+def test_it_stays_small(pages: dict[Kind, str], kind: Kind) -> None:
+    assert len(pages[kind]) < 6e6
+
+
+def test_a_section_without_data_is_absent(runs: dict[Kind, Evidence], tmp_path: Path) -> None:
+    full = runs["zero-shot"]
+    records = [replace(r, arrays="", curve=[], seconds_per_step=0.0) for r in full.records if r.role == "tuned"]
+    bare = replace(full, folder=tmp_path, records=records, trials=[])
+    assert Reader(page(bare)).sections == ["ranking", "findings", "scores", "defaults", "provenance"]
+
+
+def test_a_loss_that_never_finished_is_named(runs: dict[Kind, Evidence]) -> None:
+    full = runs["regression"]
+    longer = replace(full, plan=replace(full.plan, losses=(*full.plan.losses, "mse_loss")))
+    assert "mse_loss was entered but has no finished run." in Reader(page(longer)).text
+
+
+def test_one_seed_gives_a_page_too(tmp_path: Path) -> None:
+    trials = fake_run.build(tmp_path, "regression", seeds=1)
+    text = Reader(page(read(tmp_path, trials))).text
+    assert "nan" not in text.lower().replace("finance", "")
+
+
+def test_render_writes_the_page(runs: dict[Kind, Evidence], monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = runs["regression"].folder
+    monkeypatch.setattr("lossary.lab.study.trials", lambda _: runs["regression"].trials)
+    written = render(folder)
+    assert written == folder / "report.html"
+    assert written.read_text(encoding="utf-8") == page(runs["regression"])
+
+
+def test_rendering_needs_no_torch(runs: dict[Kind, Evidence]) -> None:
+    code = (
+        "import sys; from pathlib import Path; from lossary.lab.report import page;"
+        "from lossary.lab.report.evidence import read;"
+        "page(read(Path(sys.argv[1]), [])); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, str(runs["regression"].folder)], check=True, timeout=120)
+
+
+def test_the_command_survives_a_shell() -> None:
+    plan = Plan(data="digits", losses=("cross_entropy", "it's=focal_loss"), seeds=3, out="my runs")
+    printed = subprocess.run(
+        ["sh", "-c", f"printf '%s\\n' {command(plan)}"], capture_output=True, text=True, check=True
+    ).stdout
+    assert printed.splitlines() == [
+        *("lossary", "compare", "digits", "--losses", "cross_entropy,it's=focal_loss"),
+        *("--seeds", "3", "--out", "my runs"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def files(pages: dict[Kind, str], tmp_path_factory: pytest.TempPathFactory) -> dict[Kind, Path]:
+    if chromium.find() is None:
+        pytest.skip("no Chromium on this machine")
+    found = {kind: tmp_path_factory.mktemp("pages") / f"{kind}.html" for kind in pages}
+    for kind, path in found.items():
+        path.write_text(pages[kind], encoding="utf-8")
+    return found
+
+
+CHARTS = "[...document.querySelectorAll('.chart')]"
+
+
+@pytest.mark.browser
+@kinds
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_browser_draws_it_all_without_complaint(files: dict[Kind, Path], kind: Kind, width: int) -> None:
+    with chromium.Page(files[kind].as_uri(), width=width, height=900) as view:
+        view.wait_for("document.documentElement.dataset.drawn")
+        drawn = view.evaluate(f"{CHARTS}.map(chart => chart.querySelectorAll('svg path, svg image').length)")
+        assert len(drawn) > 8
+        assert min(drawn) > 1
+        assert view.evaluate("document.documentElement.scrollWidth") <= width
+        assert (
+            view.evaluate(f"Math.max(...{CHARTS}.map(c => c.querySelector('svg').getBoundingClientRect().right))")
+            <= width
+        )
+        assert HOSTILE_LOSS in view.evaluate("[...document.querySelectorAll('.chart text')].map(t => t.textContent)")
+        assert view.messages == []
+        assert [url for url in view.requests if not url.startswith("data:")] == [files[kind].as_uri()]
