@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ModuleNotFoundError as missing:
         fail(f"{INSTALL} ({missing.name} is missing)")
     try:
-        run(arguments, exit_on_error=False, print_error=False)
+        run(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         fail(" ".join(str(error).split()))
     except ModuleNotFoundError as missing:

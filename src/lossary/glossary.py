@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from rich.console import Group
 from rich.markup import escape
 from rich.padding import Padding
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from lossary.cards import Card
@@ -14,10 +14,10 @@ from lossary.cards import Card
 
 def overview(cards: Iterable[Card]) -> Table:
     """A row a loss, grouped by the data that it takes."""
-    table = Table("data", "function", "Module", "what it is", box=None, header_style="bold", pad_edge=False)
+    table = Table("data", Column("loss", no_wrap=True), "what it is", box=None, header_style="bold", pad_edge=False)
     last = ""
     for card in sorted(cards, key=lambda card: card.data):
-        table.add_row("" if card.data == last else card.data, card.name, card.module.__name__, escape(card.title))
+        table.add_row("" if card.data == last else card.data, card.name, escape(card.title))
         last = card.data
     return table
 

@@ -25,7 +25,7 @@ def command(*arguments: str) -> list[str]:
 
 
 def lossary(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command(*arguments), capture_output=True, text=True, check=False, timeout=300)
 
 
 def alive(process: int) -> bool:
@@ -44,7 +44,7 @@ def records(folder: Path) -> dict[Path, int]:
 
 
 def wait_until(happens: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not happens():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -61,7 +61,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
             wait_until(lambda before=before, run=run: len(records(out)) > len(before) or run.poll() is not None)
             workers = children(run.pid)
             os.kill(run.pid if victim == "command" else workers[-1], signal.SIGKILL)
-            message, status = run.stderr.read(), run.wait(60)
+            message, status = run.stderr.read(), run.wait(300)
         # The workers have gone with the command, and nobody else has to end them.
         wait_until(lambda workers=workers: not any(map(alive, workers)))
         assert before.items() <= records(out).items()
@@ -184,7 +184,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
         assert run.stderr
         wait_until(lambda: bool(records(out)))
         run.send_signal(signal.SIGINT)
-        message, status = run.stderr.read(), run.wait(60)
+        message, status = run.stderr.read(), run.wait(300)
     assert (status, message) == (130, f"lossary: stopped; go on with: lossary compare --resume --out {out}\n")
 
 
