@@ -6,9 +6,10 @@ means: not specified, but finite.
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -32,6 +33,9 @@ class Tolerance:
 
     rtol: float
     atol: float
+
+    def looser(self, slack: float) -> "Tolerance":
+        return Tolerance(self.rtol, self.atol + slack)
 
 
 @dataclass(frozen=True)
@@ -100,8 +104,16 @@ def parameter(value: Any) -> Any:
 # ---------------------------------------------------------------- comparing
 
 
+Grads = Mapping[str, Tensor | None]
+
+
 def mismatch(
-    case: Case, value: Tensor, grads: dict[str, Tensor | None], *, tolerance: Tolerance | None = None
+    case: Case,
+    value: Tensor,
+    grads: Grads,
+    *,
+    tolerance: Tolerance | None = None,
+    slack: Mapping[str, float] = MappingProxyType({}),
 ) -> str | None:
     """None where one of the case's answers is met; else what differs from the expected one.
 
@@ -109,15 +121,22 @@ def mismatch(
         value: What the loss gave.
         grads: The gradients of the sum of ``value`` by the name of the input.
         tolerance: Instead of the case's own, which are for float64.
+        slack: What is allowed besides, by the name of the input; "value" for the value.
     """
-    faults = [differs(case, answer, value, grads, tolerance) for answer in case.answers]
+    faults = [differs(case, answer, value, grads, tolerance, slack) for answer in case.answers]
     return None if None in faults else faults[0]
 
 
 def differs(
-    case: Case, answer: Answer, value: Tensor, grads: dict[str, Tensor | None], tolerance: Tolerance | None
+    case: Case,
+    answer: Answer,
+    value: Tensor,
+    grads: Grads,
+    tolerance: Tolerance | None,
+    slack: Mapping[str, float],
 ) -> str | None:
-    fault = compare(value, answer.value, tolerance or case.value_tolerance, finite=True)
+    allowed = (tolerance or case.value_tolerance).looser(slack.get("value", 0.0))
+    fault = compare(value, answer.value, allowed, finite=True)
     if fault:
         return f"value: {fault}"
     for name in case.grad_of:
@@ -127,11 +146,22 @@ def differs(
                 return f"gradient of {name}: there is none"
             continue
         if name in answer.grads:
-            finite = "infinite" not in case.tags
-            fault = compare(grad, answer.grads[name], tolerance or case.grad_tolerance, finite=finite)
+            allowed = (tolerance or case.grad_tolerance).looser(slack.get(name, 0.0))
+            fault = compare(grad, answer.grads[name], allowed, finite="infinite" not in case.tags)
             if fault:
                 return f"gradient of {name}: {fault}"
     return None
+
+
+def errors(case: Case, value: Tensor, grads: Grads) -> dict[str, float]:
+    """The largest distance from the expected answer, by the name of the input; "value" for the value."""
+    wanted = {"value": case.answers[0].value, **case.answers[0].grads}
+    return {name: worst(got, wanted[name]) for name, got in {"value": value, **grads}.items() if got is not None}
+
+
+def worst(got: Tensor, wanted: Any) -> float:
+    found = got.detach().double().flatten().tolist()
+    return max((abs(g - e) for g, e in zip(found, flat(wanted), strict=True) if e is not None), default=0.0)
 
 
 def compare(got: Tensor, wanted: Any, tolerance: Tolerance, *, finite: bool) -> str | None:

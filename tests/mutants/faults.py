@@ -220,7 +220,7 @@ MUTANTS = (
         "one weight a row becomes one a column",
         "mse_loss",
         ("one_number_a_row_counts_for_all_its_elements",),
-        in_text(_reduce._lead, "tensor.reshape(*tensor.shape, *[1] * (len(shape) - tensor.dim()))", "tensor"),
+        in_text(_reduce._lead, "tensor.reshape(tensor.shape + (1,) * (len(shape) - tensor.dim()))", "tensor"),
     ),
     Mutant(
         "a mask may be a number",
