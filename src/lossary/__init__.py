@@ -5,30 +5,31 @@ answers without importing torch.
 """
 
 import importlib
-import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lossary import functional as functional
+    from lossary.losses.activations import *
     from lossary.losses.angular import *
     from lossary.losses.binary import *
     from lossary.losses.contrastive import *
+    from lossary.losses.divergence import *
     from lossary.losses.hinge import *
     from lossary.losses.multiclass import *
     from lossary.losses.overlap import *
+    from lossary.losses.ranking import *
     from lossary.losses.regression import *
+    from lossary.losses.regularizers import *
     from lossary.losses.triplet import *
 
 __version__ = "0.1.0"
 
 
 def _public() -> dict[str, Any]:
-    from lossary.catalogue import CATALOGUE
+    from lossary.catalogue import CATALOGUE, FAMILIES, HELPERS
 
-    names: dict[str, Any] = {}
+    names: dict[str, Any] = {name: getattr(m, name) for m in (*FAMILIES, *HELPERS) for name in m.__all__}
     for card in CATALOGUE:
-        family = sys.modules[card.fn.__module__]
-        names |= {name: getattr(family, name) for name in family.__all__}
         names |= {alias: card.fn if alias.islower() else card.module for alias in card.aliases}
     return names
 

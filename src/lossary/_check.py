@@ -99,3 +99,15 @@ def check_probabilities(name: str, tensor: Tensor) -> None:
     outside = (tensor < 0) | (tensor > 1)
     if outside.any():
         raise ValueError(f"{name}: wanted numbers in [0, 1]; got {tensor[outside].flatten()[0].item()}")
+
+
+def check_among(name: str, tensor: Tensor, allowed: tuple[int, ...]) -> None:
+    """Every number is one of ``allowed``; booleans and NaN pass (a masked entry may be one)."""
+    if tensor.dtype == torch.bool or tensor.numel() == 0 or not values_visible(tensor):
+        return
+    other = ~tensor.isnan()
+    for value in allowed:
+        other &= tensor != value
+    if other.any():
+        wanted = ", ".join(map(str, allowed))
+        raise ValueError(f"{name}: wanted one of {wanted} each, or booleans; got {tensor[other].flatten()[0].item()}")

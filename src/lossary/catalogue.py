@@ -1,20 +1,41 @@
 """All cards: the concatenation of the families' CARDS, and lookup by name."""
 
 import difflib
+from types import ModuleType
 
 from lossary.cards import Card
-from lossary.losses import angular, binary, contrastive, hinge, multiclass, overlap, regression, triplet
-
-CATALOGUE: tuple[Card, ...] = (
-    *regression.CARDS,
-    *binary.CARDS,
-    *multiclass.CARDS,
-    *hinge.CARDS,
-    *angular.CARDS,
-    *contrastive.CARDS,
-    *triplet.CARDS,
-    *overlap.CARDS,
+from lossary.losses import (
+    activations,
+    angular,
+    binary,
+    contrastive,
+    divergence,
+    hinge,
+    multiclass,
+    overlap,
+    ranking,
+    regression,
+    regularizers,
+    triplet,
 )
+
+#: The files of losses, in the order of the docs. Their ``__all__`` are the public names.
+FAMILIES: tuple[ModuleType, ...] = (
+    regression,
+    binary,
+    multiclass,
+    hinge,
+    divergence,
+    angular,
+    contrastive,
+    triplet,
+    overlap,
+    ranking,
+)
+#: Public names that are no losses.
+HELPERS: tuple[ModuleType, ...] = (activations, regularizers)
+
+CATALOGUE: tuple[Card, ...] = tuple(card for family in FAMILIES for card in family.CARDS)
 
 
 def find(name: str) -> Card:

@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from lossary.losses.angular import *
     from lossary.losses.binary import *
     from lossary.losses.contrastive import *
+    from lossary.losses.divergence import *
     from lossary.losses.hinge import *
     from lossary.losses.multiclass import *
     from lossary.losses.overlap import *
+    from lossary.losses.ranking import *
     from lossary.losses.regression import *
     from lossary.losses.triplet import *
 

@@ -47,7 +47,7 @@ def problem(
     if isinstance(input, Bilinear):
         classes, shape = input.w.shape[0], input.x.shape[:1]
     else:
-        input = input.movedim(_class_dim(input, dim), -1)
+        input = input.movedim(class_dimension(input, dim), -1)
         classes, shape = input.shape[-1], input.shape[:-1]
     sample_weight, mask = align(sample_weight, mask, shape)
     if target.dtype.is_floating_point or target.dtype == torch.bool:
@@ -62,7 +62,7 @@ def problem(
     return Problem(input, labels, soft, counted, sample_weight, shape, classes)
 
 
-def _class_dim(input: Tensor, dim: int) -> int:
+def class_dimension(input: Tensor, dim: int) -> int:
     if input.dim() == 0:
         raise ValueError("input: wanted at least one dimension, that of the classes; got a scalar")
     if input.dim() == 1:
@@ -90,7 +90,7 @@ def _soft(input: Input, target: Tensor, shape: torch.Size, dim: int, ignore_inde
     if ignore_index >= 0:
         raise ValueError(f"ignore_index: wanted index targets beside it; got {target.dtype} targets")
     check_probabilities("target", target)
-    return target.movedim(_class_dim(target, dim), -1)
+    return target.movedim(class_dimension(target, dim), -1)
 
 
 def _check_indices(target: Tensor, shape: torch.Size, scores: Tensor, classes: int, ignore_index: int) -> None:

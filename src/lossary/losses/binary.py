@@ -400,7 +400,7 @@ def sigmoid_poly_focal_loss(
         tensor(0.2983)
 
     Source:
-        Leng et al., PolyLoss, arXiv:2204.12511, eq. 6 with focal loss as the base. As in the paper's listing alpha
+        Leng et al., PolyLoss, arXiv:2204.12511, with focal loss as the base. As in the paper's listing alpha
         does not multiply the added term.
     """
     _check_focal(gamma, alpha)
@@ -577,7 +577,7 @@ CARDS = (
         module=SigmoidPolyFocalLoss,
         formula=r"-\alpha_t (1 - p_t)^\gamma \log p_t + \varepsilon (1 - p_t)^{\gamma + 1}",
         paper="arXiv:2204.12511",
-        equation="6",
+        equation="",
         defaults="epsilon = 1: the paper's listing; gamma: the focal loss",
         draw=_draw_logits,
         variants=({}, {"gamma": 0.5, "epsilon": -0.5}, {"gamma": 5.0, "alpha": 0.25}),

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, dtype
 
-from lossary._check import check_choice, check_float, check_number, check_shape, values_visible
+from lossary._check import check_among, check_choice, check_float, check_number, check_shape
 from lossary._loss import Loss
 from lossary._reduce import Reduction, reduce
 from lossary.cards import Call, Card, Choice, Range
@@ -32,14 +32,6 @@ __all__ = [
 def _shortfall(margin: float | Tensor) -> Callable[[Tensor, Tensor], Tensor]:
     """How much of the margin is missing on the right side."""
     return lambda x, y: (margin - torch.where(y > 0, x, -x)).relu()
-
-
-def _check_signs(target: Tensor) -> None:
-    if target.dtype == torch.bool or target.numel() == 0 or not values_visible(target):
-        return
-    other = (target != 1) & (target != -1) & (target != 0) & ~target.isnan()
-    if other.any():
-        raise ValueError(f"target: wanted +1 against -1 or 0, or booleans; got {target[other].flatten()[0].item()}")
 
 
 def hinge_loss(
@@ -79,7 +71,7 @@ def hinge_loss(
         Cortes and Vapnik, Support-Vector Networks, 1995; margin 1.
     """
     check_number("margin", margin)
-    _check_signs(target)
+    check_among("target", target, (-1, 0, 1))
     formula = _shortfall(margin)
     return pointwise(formula, input, target, sample_weight=sample_weight, mask=mask, reduction=reduction)
 
@@ -129,7 +121,7 @@ def squared_hinge_loss(
         The L2-loss support vector machine, see Tang, arXiv:1306.0239, eq. 6; margin 1.
     """
     check_number("margin", margin)
-    _check_signs(target)
+    check_among("target", target, (-1, 0, 1))
     shortfall = _shortfall(margin)
     return pointwise(
         lambda x, y: shortfall(x, y).square(),
@@ -149,7 +141,7 @@ class SquaredHingeLoss(Loss):
     reduction: Reduction = "mean"
 
 
-def _class_hinge(
+def class_hinge(
     formula: Callable[[Tensor, Tensor], Tensor],
     input: Tensor,
     target: Tensor,
@@ -231,7 +223,7 @@ def multiclass_hinge_loss(
         terms = terms if include_target else terms.scatter(-1, y, 0.0)
         return terms.mean(-1) if per_class_mean else terms.sum(-1)
 
-    return _class_hinge(violations, input, target, class_weight, ignore_index, dim, sample_weight, mask, reduction)
+    return class_hinge(violations, input, target, class_weight, ignore_index, dim, sample_weight, mask, reduction)
 
 
 class MulticlassHingeLoss(Loss):
@@ -300,7 +292,7 @@ def crammer_singer_loss(
         runner_up = others.gather(-1, others.argmax(-1, keepdim=True))
         return (margin + runner_up - z.gather(-1, y)).relu().squeeze(-1)
 
-    return _class_hinge(violation, input, target, class_weight, ignore_index, dim, sample_weight, mask, reduction)
+    return class_hinge(violation, input, target, class_weight, ignore_index, dim, sample_weight, mask, reduction)
 
 
 class CrammerSingerLoss(Loss):

@@ -1,0 +1,365 @@
+"""How far one distribution lies from another, and how undecided one is."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Generator, Tensor, dtype
+
+from lossary._check import check_choice, check_float, check_reduction, check_same_shape, values_visible
+from lossary._loss import Loss
+from lossary._reduce import Reduction, align, divide, reduce
+from lossary.cards import Call, Card
+from lossary.draws import normal
+from lossary.kernels.stable import accumulate, like_torch
+from lossary.losses._classes import class_dimension
+from lossary.losses._pointwise import hide, pointwise
+
+__all__ = [
+    "KLDivLoss",
+    "KLDivergenceLoss",
+    "cross_entropy_of",
+    "entropy",
+    "kl_div",
+    "kl_divergence_loss",
+]
+
+#: What the numbers of a distribution are. Logits are normalised by a softmax, the others are taken as they are.
+Kind = Literal["logits", "log_probabilities", "probabilities"]
+
+
+def _log(p: Tensor) -> Tensor:
+    """log(p), -inf with a zero gradient at 0."""
+    positive = p > 0
+    return torch.where(positive, torch.log(torch.where(positive, p, torch.ones_like(p))), -torch.inf)
+
+
+def _both(x: Tensor, kind: Kind) -> tuple[Tensor, Tensor]:
+    """Probabilities and log-probabilities, classes last."""
+    if kind == "probabilities":
+        return x, _log(x)
+    logp = x.log_softmax(-1) if kind == "logits" else x
+    return logp.exp(), logp
+
+
+def _times(p: Tensor, factor: Tensor) -> Tensor:
+    """p * factor, where nothing times anything is 0: 0 log 0 too."""
+    return p * torch.where(p > 0, factor, torch.zeros_like(factor))
+
+
+def _rows(name: str, x: Tensor, kind: Kind, dim: int, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """A distribution's probabilities and logs, checked, classes last, masked items made harmless."""
+    check_float(name, x)
+    if kind == "probabilities" and values_visible(x) and (x < 0).any():
+        raise ValueError(f"{name}: wanted probabilities, none below 0; got {x[x < 0].flatten()[0].item()}")
+    x = accumulate(x.movedim(class_dimension(x, dim), -1))
+    return _both(x if mask is None else hide(x, mask.unsqueeze(-1)), kind)
+
+
+def _items(x: Tensor, dim: int) -> torch.Size:
+    """The shape of the items: that of ``x`` less its classes."""
+    return x.movedim(class_dimension(x, dim), -1).shape[:-1]
+
+
+def kl_divergence_loss(
+    input: Tensor,
+    target: Tensor,
+    *,
+    input_kind: Kind = "logits",
+    target_kind: Kind = "probabilities",
+    dim: int = 1,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""The Kullback-Leibler divergence of predictions from target distributions.
+
+    .. math:: \mathrm{KL}(t \,\|\, q) = \sum_c t_c \,(\log t_c - \log q_c)
+
+    Args:
+        input: The predictions q, (N, C), (N, C, d1, ...) or (C,).
+        target: The target distributions t, in the shape of ``input``. Gradients flow to it: detach a teacher.
+        input_kind: What ``input`` holds: ``"logits"``, ``"log_probabilities"`` or ``"probabilities"``.
+        target_kind: What ``target`` holds, likewise.
+        dim: The class dimension; -1 for (B, L, C).
+        sample_weight: One weight an item, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        mask: Boolean, True where an item counts.
+        reduction: ``"none"`` (the shape of ``input`` less the class dimension), ``"sum"`` or ``"mean"`` over items.
+
+    Returns:
+        A scalar, or one divergence an item; infinite where a probability is 0 and its target is not.
+
+    Raises:
+        ValueError: Shapes that differ, an unknown kind, a negative probability.
+        TypeError: Arguments that are not floating-point.
+
+    Example:
+        >>> import torch
+        >>> kl_divergence_loss(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]))
+        tensor(0.6931)
+
+    Source:
+        Kullback and Leibler, On Information and Sufficiency, 1951, eq. 2.4; 0 log 0 = 0. torch's ``kl_div`` has the
+        arguments' order of code, its ``"mean"`` divides by the number of elements, which is not the divergence.
+    """
+    check_choice("input_kind", input_kind, get_args(Kind))
+    check_choice("target_kind", target_kind, get_args(Kind))
+    check_same_shape("target", target, "input", input)
+    sample_weight, mask = align(sample_weight, mask, _items(input, dim))
+    _, log_q = _rows("input", input, input_kind, dim, mask)
+    t, log_t = _rows("target", target, target_kind, dim, mask)
+    losses = _times(t, log_t - log_q).sum(-1)
+    return reduce(losses, weight=sample_weight, mask=mask, reduction=reduction)
+
+
+class KLDivergenceLoss(Loss):
+    """:func:`kl_divergence_loss` as a Module."""
+
+    fn = staticmethod(kl_divergence_loss)
+    input_kind: Kind = "logits"
+    target_kind: Kind = "probabilities"
+    dim: int = 1
+    reduction: Reduction = "mean"
+
+
+def kl_div(
+    input: Tensor,
+    target: Tensor,
+    reduction: Literal["none", "sum", "mean", "batchmean"] = "mean",
+    log_target: bool = False,
+    *,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+) -> Tensor:
+    r"""torch's Kullback-Leibler terms, element by element. ``kl_divergence_loss`` is the one to train with.
+
+    .. math:: t\,(\log t - x)
+
+    Args:
+        input: Log-probabilities, any shape, taken as they are.
+        target: Probabilities in the shape of ``input``, or log-probabilities with ``log_target``.
+        reduction: ``"none"`` (the shape of ``input``), ``"sum"``, ``"mean"`` over **elements**, or ``"batchmean"``:
+            the sum over the length of the first dimension, which is the divergence.
+        log_target: Whether ``target`` holds logarithms.
+        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        mask: Boolean, True where an element counts.
+
+    Returns:
+        A scalar, or the shape of ``input``, in torch's dtype.
+
+    Raises:
+        ValueError: Shapes that differ, a negative probability.
+        TypeError: ``input`` that is not floating-point.
+
+    Example:
+        >>> import torch
+        >>> q, t = torch.tensor([[0.5, 0.5]]), torch.tensor([[1.0, 0.0]])
+        >>> kl_div(q.log(), t, reduction="batchmean")
+        tensor(0.6931)
+
+    Source:
+        Kullback and Leibler, On Information and Sufficiency, 1951. 0 log 0 = 0, also against -inf (NaN in torch), and
+        the gradient by a target of 0 is 0 (NaN in torch). Nothing to average gives 0 here, NaN in torch.
+    """
+    check_reduction(reduction, ("none", "sum", "mean", "batchmean"))
+    if not log_target and values_visible(target) and (target < 0).any():
+        raise ValueError(f"target: wanted probabilities, none below 0; got {target[target < 0].flatten()[0].item()}")
+
+    def terms(x: Tensor, t: Tensor) -> Tensor:
+        p, logp = _both(t, "log_probabilities" if log_target else "probabilities")
+        return _times(p, logp - x)
+
+    of_elements = "sum" if reduction == "batchmean" else reduction
+    loss = pointwise(terms, input, target, sample_weight=sample_weight, mask=mask, reduction=of_elements)
+    if reduction == "batchmean" and input.dim() > 0:
+        loss = divide(loss, input.shape[0])
+    return like_torch(loss, input, target)
+
+
+class KLDivLoss(Loss):
+    """:func:`kl_div` as a Module."""
+
+    fn = staticmethod(kl_div)
+    reduction: Literal["none", "sum", "mean", "batchmean"] = "mean"
+    log_target: bool = False
+
+
+def entropy(
+    p: Tensor,
+    *,
+    kind: Kind = "probabilities",
+    dim: int = 1,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""The entropy of distributions, in nats.
+
+    .. math:: H(p) = -\sum_c p_c \log p_c
+
+    Args:
+        p: (N, C), (N, C, d1, ...) or (C,).
+        kind: What ``p`` holds: ``"probabilities"``, ``"log_probabilities"`` or ``"logits"``.
+        dim: The class dimension; -1 for (B, L, C).
+        reduction: ``"none"`` (the shape of ``p`` less the class dimension), ``"sum"`` or ``"mean"``.
+
+    Returns:
+        A scalar, or one entropy a distribution, between 0 and log C.
+
+    Raises:
+        ValueError: An unknown kind, a negative probability.
+        TypeError: ``p`` that is not floating-point.
+
+    Example:
+        >>> import torch
+        >>> entropy(torch.tensor([[0.5, 0.5], [1.0, 0.0]]), reduction="none")
+        tensor([0.6931, 0.0000])
+
+    Source:
+        Shannon, A Mathematical Theory of Communication, 1948; 0 log 0 = 0. The minus sign is part of it, though
+        lecture notes lose it.
+    """
+    check_choice("kind", kind, get_args(Kind))
+    probabilities, logs = _rows("p", p, kind, dim, None)
+    return reduce(_times(probabilities, -logs).sum(-1), reduction=reduction)
+
+
+def cross_entropy_of(
+    p: Tensor,
+    q: Tensor,
+    *,
+    p_kind: Kind = "probabilities",
+    q_kind: Kind = "probabilities",
+    dim: int = 1,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""The cross-entropy of two distributions, in nats: the entropy of the first plus its divergence from the second.
+
+    .. math:: H(p, q) = -\sum_c p_c \log q_c = H(p) + \mathrm{KL}(p \,\|\, q)
+
+    Args:
+        p: The true distributions, (N, C), (N, C, d1, ...) or (C,).
+        q: The predicted ones, in the shape of ``p``.
+        p_kind: What ``p`` holds: ``"probabilities"``, ``"log_probabilities"`` or ``"logits"``.
+        q_kind: What ``q`` holds, likewise.
+        dim: The class dimension; -1 for (B, L, C).
+        reduction: ``"none"`` (the shape of ``p`` less the class dimension), ``"sum"`` or ``"mean"``.
+
+    Returns:
+        A scalar, or one cross-entropy a distribution; infinite where q is 0 and p is not.
+
+    Raises:
+        ValueError: Shapes that differ, an unknown kind, a negative probability.
+        TypeError: Arguments that are not floating-point.
+
+    Example:
+        >>> import torch
+        >>> cross_entropy_of(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.5, 0.5]]))
+        tensor(0.6931)
+
+    Source:
+        Good, Some Terminology and Notation in Information Theory, 1956. For fixed p its gradient in q is that of the
+        divergence: neither is more robust than the other, only the values differ by H(p).
+    """
+    check_choice("p_kind", p_kind, get_args(Kind))
+    check_choice("q_kind", q_kind, get_args(Kind))
+    check_same_shape("q", q, "p", p)
+    probabilities, _ = _rows("p", p, p_kind, dim, None)
+    _, log_q = _rows("q", q, q_kind, dim, None)
+    return reduce(_times(probabilities, -log_q).sum(-1), reduction=reduction)
+
+
+def _draw(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, dt, 6, 5, scale=2.0), normal(g, torch.float64, 6, 5).softmax(1).to(dt)))
+
+
+def _edges(dt: dtype) -> tuple[Call, ...]:
+    z = torch.tensor([[1e4, 0.0, -1e4], [0.0, 0.0, 0.0]], dtype=dt)
+    t = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.5, 0.5]], dtype=dt)
+    impossible = torch.tensor([[0.0, -torch.inf, 0.0], [-torch.inf, 1.0, 0.0]], dtype=dt)
+    return (
+        Call((z, t)),
+        Call((z, t.flip(0))),
+        Call((impossible, t), {"target_kind": "probabilities"}),  # probability 0 against target 0
+        Call((z, z), {"target_kind": "logits"}),
+        Call((t, t), {"input_kind": "probabilities"}),
+        Call((z.repeat(2, 1, 1).movedim(-1, 1), t.repeat(2, 1, 1).movedim(-1, 1))),
+        Call((z[0], t[0])),
+        Call((z[:0], t[:0])),
+    )
+
+
+def _draw_log(g: Generator, dt: dtype) -> Call:
+    logits, probabilities = _draw(g, torch.float64).args
+    return Call((logits.log_softmax(1).to(dt), probabilities.to(dt)))
+
+
+def _edges_log(dt: dtype) -> tuple[Call, ...]:
+    logs = ((call.args[0].log_softmax(1), call.args[1]) for call in _edges(dt)[:3])
+    return tuple(Call(pair, {"log_target": False}) for pair in logs)
+
+
+_KINDS = {"logits": "logits", "prob": "probabilities", "log_prob": "log_probabilities"}
+
+
+def _golden(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call | None:
+    if params["reduction"] == "mean":  # over elements
+        return None
+    kinds = {n: _KINDS[params[n]] for n in ("input_kind", "target_kind")}
+    reduction = {"batchmean": "mean"}.get(params["reduction"], params["reduction"])
+    return Call((inputs["input"], inputs["target"]), {**kinds, "reduction": reduction})
+
+
+def _golden_torch(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call | None:
+    if params["input_kind"] != "log_prob" or params["target_kind"] == "logits":
+        return None
+    given = {"reduction": params["reduction"], "log_target": params["target_kind"] == "log_prob"}
+    return Call((inputs["input"], inputs["target"]), given)
+
+
+_card = partial(
+    Card,
+    data="classes",
+    kernel="none",
+    paper="Kullback and Leibler, On Information and Sufficiency, 1951",
+    golden={"kl_div": _golden},
+    at_call=frozenset({"sample_weight", "mask"}),
+)
+
+CARDS = (
+    _card(
+        fn=kl_divergence_loss,
+        module=KLDivergenceLoss,
+        formula=r"\sum_c t_c (\log t_c - \log q_c)",
+        item="row",
+        equation="2.4",
+        defaults="no hyperparameters",
+        draw=_draw,
+        edges=_edges,
+        variants=({}, {"target_kind": "logits"}),
+        when="Soft targets whose own entropy should not show in the value: distillation, label distributions.",
+        pitfalls=(
+            "It is not symmetric: the target comes first in the formula and second in the call.",
+            "A teacher's logits get a gradient unless detached.",
+            "For fixed targets its gradient is that of cross_entropy: neither is more robust.",
+        ),
+        relatives=("cross_entropy", "kl_div"),
+    ),
+    _card(
+        fn=kl_div,
+        module=KLDivLoss,
+        formula=r"t (\log t - x)",
+        item="element",
+        equation="",
+        defaults="torch",
+        draw=_draw_log,
+        edges=_edges_log,
+        variants=({}, {"log_target": True}),
+        golden={"kl_div": _golden_torch},
+        when="Only to replace torch's; to train use kl_divergence_loss.",
+        pitfalls=(
+            'reduction="mean" divides by the number of elements: C times smaller than the divergence.',
+            "It takes log-probabilities: probabilities give a plausible number without an error.",
+        ),
+        relatives=("kl_divergence_loss",),
+    ),
+)
