@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from lossary.lab import crossed
-from lossary.lab.crossed import Crossed, hochberg, holm
+from lossary.lab.crossed import Crossed, hochberg, holm, pool_seeds
 from lossary.lab.judge import judge
 from lossary.lab.metrics import PRIMARY
 from lossary.lab.record import Record
@@ -104,6 +104,32 @@ def test_without_differences_between_units_it_is_the_t_interval_of_the_seeds(mon
     assert score.p_value == pytest.approx(expected.pvalue)
 
 
+def test_more_seeds_narrow_the_interval_as_they_should(monkeypatch):
+    monkeypatch.setattr(crossed, "_CAUTION", 1)
+    by_seed = np.array([0.1, 0.3, 0.2, 0.6])
+    score = Crossed.of(np.repeat(by_seed[:, None], 50, axis=1))
+    assert score.half_width(0.05, 9) == pytest.approx(stats.t.isf(0.025, 8) * by_seed.std(ddof=1) / 3)
+
+
+def test_seeds_pay_the_wide_quantile_and_units_the_narrow_one(monkeypatch):
+    monkeypatch.setattr(crossed, "_CAUTION", 1)
+    rng = np.random.default_rng(0)
+    table = (
+        rng.standard_normal((3, 1)) + 5 * rng.standard_normal((1, 20)) + 0.1 * rng.standard_normal((3, 20))
+    )
+    seeds = stats.t.isf(0.025, 2) ** 2 * table.mean(axis=1).var(ddof=1) / 3
+    units = stats.t.isf(0.025, 19) ** 2 * table.mean(axis=0).var(ddof=1) / 20
+    assert Crossed.of(table).half_width(0.05) == pytest.approx(np.sqrt(seeds + units), rel=1e-2)
+
+
+def test_losses_share_what_they_know_of_the_seeds():
+    pairs = [Crossed.of(np.random.default_rng(i).standard_normal((5, 9))) for i in range(3)]
+    pooled = pool_seeds(pairs, 3)
+    mean = np.mean([p.seed_ms for p in pairs])
+    assert [p.seed_ms for p in pooled] == [max(p.seed_ms, mean) for p in pairs]
+    assert [p.seed_df for p in pooled] == [8, 8, 8]  # (3 - 1)(5 - 1)
+
+
 def test_the_interval_leaves_0_out_exactly_at_the_p_value():
     score = Crossed.of(np.random.default_rng(1).standard_normal((4, 30)) + 0.3)
     assert score.half_width(score.p_value) == pytest.approx(abs(score.mean))
@@ -120,7 +146,9 @@ def test_hochberg_by_hand():
     adjusted, tested = hochberg(np.array([0.04, 0.001, 0.03, 0.2]), 0.05)
     assert adjusted == pytest.approx([0.08, 0.004, 0.08, 0.2])
     assert tested == pytest.approx([0.05 / 2, 0.05 / 4, 0.05 / 3, 0.05])
-    assert hochberg(np.array([0.04, 0.045, 0.049]), 0.05)[0] == pytest.approx([0.049] * 3)
+    adjusted, tested = hochberg(np.array([0.04, 0.045, 0.049]), 0.05)
+    assert adjusted == pytest.approx([0.049] * 3)
+    assert tested == pytest.approx([0.05] * 3)
 
 
 @pytest.mark.parametrize("losses", [2, 5])
