@@ -188,12 +188,12 @@ def against_defaults(rows: Sequence[Row], palette: Palette, metric: Metric) -> S
 def similarities(rows: Sequence[Row], colour: str) -> Spec:
     """Same against different pairs; rows: similarity, share, pairs ("same class" or "different classes")."""
     kinds = ["different classes", "same class"]
-    axis = alt.Axis(values=[-1, -0.5, 0, 0.5, 1], format="~g", labelSeparation=4)
+    axis = alt.Axis(tickCount=4, format="~r", labelOverlap="greedy", labelSeparation=6)
     area = (
         alt.Chart(_data(rows))
         .mark_area(interpolate="step", opacity=0.55, line={"strokeWidth": 1.2})
         .encode(
-            x=alt.X("similarity:Q", title="cosine similarity", axis=axis, scale=alt.Scale(domain=[-1, 1])),
+            x=alt.X("similarity:Q", title="cosine similarity", axis=axis, scale=alt.Scale(zero=False, nice=False)),
             y=alt.Y("share:Q", title=None, stack=None, axis=None),
             color=alt.Color("pairs:N", scale=alt.Scale(domain=kinds, range=[GREY, colour]), legend=None),
         )
@@ -329,9 +329,11 @@ def residuals(rows: Sequence[Row], colour: str, domain: tuple[float, float]) -> 
 def cost(rows: Sequence[Row], palette: Palette) -> Spec:
     """Time of a whole training step; rows: loss, milliseconds."""
     order = [row["loss"] for row in sorted(rows, key=lambda row: row["milliseconds"])]
+    scale = alt.Scale(domain=[0, 1.15 * max(row["milliseconds"] for row in rows)])  # room for the numbers
+    axis = alt.Axis(tickCount=5)
     base = alt.Chart(_data(rows)).encode(
         y=alt.Y("loss:N", sort=order, title=None, axis=alt.Axis(labelLimit=150, domain=False, ticks=False)),
-        x=alt.X("milliseconds:Q", title="milliseconds a step (less is better)", axis=alt.Axis(tickCount=5)),
+        x=alt.X("milliseconds:Q", title="milliseconds a step (less is better)", scale=scale, axis=axis),
         tooltip=[alt.Tooltip("loss:N"), alt.Tooltip("milliseconds:Q", format=".3~g")],
     )
     bars = base.mark_bar(cornerRadiusEnd=3, height=14, opacity=0.85).encode(color=_colour(palette, rows))

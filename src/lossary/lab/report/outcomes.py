@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 from sklearn.calibration import calibration_curve
 
-from lossary.lab.metrics import Neighbour, neighbours, roc, similarity_histogram
+from lossary.lab.metrics import Neighbour, SimilarityHistogram, neighbours, roc, similarity_histogram
 from lossary.lab.report import figures, pictures
 from lossary.lab.report.evidence import Arrays, Evidence
 from lossary.lab.report.figures import Row
@@ -37,13 +37,7 @@ def _outputs(evidence: Evidence, loss: str) -> Arrays:
 def _similarities(evidence: Evidence, outputs: dict[str, Arrays]) -> Section:
     plots: list[Figure] = []
     for number, (loss, kept) in enumerate(outputs.items()):
-        histogram = similarity_histogram(kept["embeddings"], evidence.test["labels"])
-        centres = ((histogram.edges[:-1] + histogram.edges[1:]) / 2).tolist()
-        rows: list[Row] = [
-            {"similarity": centre, "share": share, "pairs": pairs}
-            for pairs, shares in (("different classes", histogram.different), ("same class", histogram.same))
-            for centre, share in zip(centres, shares.tolist(), strict=True)
-        ]
+        rows = _histogram(similarity_histogram(kept["embeddings"], evidence.test["labels"], bins=4000))
         error = evidence.runs(loss)[0].metrics.get("eer")
         title = f"EER {100 * error:.1f} %" if error is not None else ""
         spec = figures.similarities(rows, evidence.palette.colour(loss))
@@ -54,6 +48,20 @@ def _similarities(evidence: Evidence, outputs: dict[str, Arrays]) -> Section:
         "seed of each loss."
     )
     return Section("similarities", "Same or different", lead, groups=(Group(tuple(plots), "small"),))
+
+
+def _histogram(fine: SimilarityHistogram) -> list[Row]:
+    """About 50 bins over where the pairs are: some networks put all cosines between 0.9 and 1."""
+    occupied = np.cumsum(fine.same + fine.different) / 2
+    low, high = (int(np.searchsorted(occupied, share)) for share in (0.0005, 0.9995))
+    width = max(1, (high - low) // 50)
+    starts = np.arange(low, high + 1, width)
+    middles = fine.edges[np.minimum(starts + width / 2, len(fine.same)).astype(int)]
+    return [
+        {"similarity": float(middle), "share": float(share[start : start + width].sum()), "pairs": pairs}
+        for pairs, share in (("different classes", fine.different), ("same class", fine.same))
+        for start, middle in zip(starts, middles, strict=True)
+    ]
 
 
 def _errors(evidence: Evidence, outputs: dict[str, Arrays]) -> Section:
@@ -124,7 +132,7 @@ def _neighbours(evidence: Evidence, outputs: dict[str, Arrays]) -> Section | Non
     if "images" not in evidence.test:
         return None
     loss, kept = next(iter(outputs.items()))
-    found = neighbours(kept["embeddings"], evidence.test["labels"], right=6, wrong=9)
+    found = neighbours(kept["embeddings"], evidence.test["labels"], right=6, wrong=6)
     galleries = tuple(
         Gallery(title, rows)
         for title, right in (("Right", True), ("Wrong", False))

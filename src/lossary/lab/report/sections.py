@@ -4,11 +4,11 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import fields, replace
-from math import isfinite
+from math import inf, isfinite
 from statistics import fmean, median, stdev
 from typing import Any
 
-from lossary.lab.judge import Comparison
+from lossary.lab.judge import Comparison, Standing
 from lossary.lab.metrics import METRICS, Kind, Metric
 from lossary.lab.plan import Plan
 from lossary.lab.record import Record, Role, Trial
@@ -61,7 +61,7 @@ def _ranking(evidence: Evidence) -> Section | None:
     standings = [s for s in evidence.verdict.standings if s.role != "default"]
     if not standings:
         return None
-    rows: list[Row] = [{"loss": s.loss, "mean": s.mean, "low": s.low, "high": s.high} for s in standings]
+    rows: list[Row] = [{"loss": s.loss, "mean": s.mean, **_interval(s, evidence.metric)} for s in standings]
     free = [s.mean for s in standings if s.role == "baseline"]
     best = max if evidence.metric.higher_is_better else min
     spec = figures.ranking(rows, evidence.palette, evidence.metric, best(free) if free else None)
@@ -73,6 +73,12 @@ def _ranking(evidence: Evidence) -> Section | None:
     if free:
         caption += " Grey rows are baselines that no loss has trained; the dashed line is the best of them."
     return Section("ranking", "Ranking", groups=(Group((Figure("ranking", spec, caption),)),))
+
+
+def _interval(standing: Standing, metric: Metric) -> dict[str, float]:
+    """As it is drawn: few seeds give intervals that reach beyond what the metric can be."""
+    low, high = max(standing.low, 0.0), min(standing.high, 1.0 if metric.percent else inf)
+    return {"low": low, "high": high}
 
 
 def _findings(evidence: Evidence) -> Section | None:
@@ -119,7 +125,7 @@ def _pair(comparison: Comparison, sign: int, scale: int) -> str:
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.3g}".replace("-", "−") if isfinite(value) else "–"
+    return f"{value:+.3g}".replace("-", "−") if value and isfinite(value) else "0" if value == 0 else "–"
 
 
 def _comparisons(comparisons: Iterable[Comparison], metric: Metric) -> Table:
@@ -156,13 +162,16 @@ def _scores(evidence: Evidence) -> Section | None:
         ranked = sorted(names, key=lambda name: order[role, name])
         for name in ranked:
             lines.append((name, role, note, evidence.runs(name, role)))
-    best = [_best(metric, [runs for _, role, _, runs in lines if role == evidence.role]) for metric in metrics]
+    compared = [runs for _, role, _, runs in lines if role == evidence.role]
+    best = [(max if metric.higher_is_better else min)(_mean(metric, runs) for runs in compared) for metric in metrics]
     rows = tuple(
         TableRow(
             cells=tuple(_spread(metric, runs) for metric in metrics),
             loss=name,
             note=note,
-            best=frozenset(i for i, found in enumerate(best) if role == evidence.role and runs == found),
+            best=frozenset(
+                i for i, metric in enumerate(metrics) if role == evidence.role and _mean(metric, runs) == best[i]
+            ),
             aside=role != evidence.role,
         )
         for name, role, note, runs in lines
@@ -177,11 +186,8 @@ def _scores(evidence: Evidence) -> Section | None:
     return Section("scores", "All metrics", tables=(Table(caption, head, rows),)) if rows else None
 
 
-def _best(metric: Metric, losses: list[list[Record]]) -> list[Record]:
-    def mean(runs: list[Record]) -> float:
-        return fmean(r.metrics[metric.name] for r in runs)
-
-    return (max if metric.higher_is_better else min)(losses, key=mean, default=[])
+def _mean(metric: Metric, runs: list[Record]) -> float:
+    return fmean(r.metrics[metric.name] for r in runs)
 
 
 def _spread(metric: Metric, runs: list[Record]) -> str:
@@ -237,7 +243,7 @@ def _tuning(evidence: Evidence) -> Section | None:
 def _tuned(evidence: Evidence, number: int, loss: str, trials: list[Trial], domain: tuple[float, float]) -> Group:
     sign = 1 if evidence.metric.higher_is_better else -1
     best = max(trials, key=lambda trial: sign * (trial.valid or 0.0))
-    names = sorted({name for trial in trials for name in trial.params}, key=lambda name: ("lr" not in name, name))
+    names = sorted({name for trial in trials for name in trial.params}, key=_rates_first)
     plots: list[Figure] = []
     for place, name in enumerate(names):
         rows: list[Row] = [
@@ -274,7 +280,7 @@ def _defaults(evidence: Evidence) -> Section | None:
         if ("default", loss) in found and ("tuned", loss) in found
     ]
     rows: list[Row] = [
-        {"loss": tuned.loss, "default": default.mean, "tuned": tuned.mean, "low": tuned.low, "high": tuned.high}
+        {"loss": tuned.loss, "default": default.mean, "tuned": tuned.mean, **_interval(tuned, evidence.metric)}
         for default, tuned in pairs
     ]
     if not rows:
@@ -349,7 +355,7 @@ def _environment_facts(records: list[Record]) -> list[tuple[str, str]]:
 
 def _found(evidence: Evidence) -> Table | None:
     best = {loss: runs[0].params for loss in evidence.ranked if (runs := evidence.runs(loss)) and runs[0].params}
-    names = sorted({name for params in best.values() for name in params}, key=lambda name: ("lr" not in name, name))
+    names = sorted({name for params in best.values() for name in params}, key=_rates_first)
     rows = tuple(
         TableRow(tuple(_value(params[name]) if name in params else "–" for name in names), loss)
         for loss, params in best.items()
