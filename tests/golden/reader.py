@@ -7,7 +7,7 @@ means: not specified, but finite.
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -60,6 +60,10 @@ class Case:
             made[name] = torch.tensor(numbers(entry["data"]), dtype=kind).reshape(entry["shape"])
             made[name].requires_grad_(name in self.grad_of)
         return made
+
+    def strictly(self) -> "Case":
+        """The case without its alternatives."""
+        return replace(self, answers=self.answers[:1])
 
 
 def load(path: Path) -> list[Case]:

@@ -38,6 +38,14 @@ def test_float32(case: Case) -> None:
         assert fault is None, f"{name}: {fault}"
 
 
+@pytest.mark.parametrize("case", [c for c in load(COMMITTED) if len(c.answers) > 1], ids=lambda case: case.id)
+def test_conventions_at_kinks(case: Case) -> None:
+    """Where other answers are admissible ours is always the same: relu'(0) = 0, of tied ones the first, 0 of nothing."""
+    for name, value, grads in answers(case, torch.float64):
+        fault = mismatch(case.strictly(), value, grads)
+        assert fault is None, f"{name}: {fault}"
+
+
 def test_gaps_are_the_listed_ones() -> None:
     """A loss of the committed file with a case that nothing answers stands in NOT_YET, and no other does."""
     gaps = {case.loss for case in load(COMMITTED) if not any(True for _ in answers(case, torch.float64))}

@@ -14,8 +14,8 @@ from torch._C._functorch import is_functorch_wrapped_tensor
 
 from lossary import _check, _loss, _reduce
 from lossary.cards import Card, Range
-from lossary.kernels import stable
-from lossary.losses import _pointwise, angular, binary
+from lossary.kernels import stable, tuples
+from lossary.losses import _overlap, _pointwise, angular, binary
 from mutants.mutate import Mutant, in_deed, in_text, on_card
 
 Loss = Callable[..., Tensor]
@@ -195,6 +195,46 @@ MUTANTS = (
         "log_cosh_loss",
         ("float32_holds_at_the_edges",),
         in_deed(log_cosh_by_softplus),
+    ),
+    Mutant(
+        "ArcFace without its far branch",
+        "arcface_loss",
+        ("golden",),
+        in_text(angular._arcface, "cos > -margin.cos()", "cos > -2"),
+    ),
+    Mutant(
+        "ArcFace's gradient goes straight through the angle",
+        "arcface_loss",
+        ("golden", "gradient_is_true"),
+        in_text(angular._arcface, "if straight_through:", "if True:"),
+    ),
+    Mutant(
+        "ArcFace's sine has an infinite slope at cosine 1",
+        "arcface_loss",
+        ("finite_at_the_edges",),
+        in_text(angular._arcface, "inside = cos.abs() < 1", "inside = cos.abs() < 2"),
+    ),
+    Mutant(
+        "Dice counts ignored positions",
+        "dice_loss",
+        ("golden",),
+        in_text(_overlap._kept, "target != ignore_index", "target != ignore_index + 1_000_000"),
+    ),
+    Mutant(
+        "the hardest positive is the nearest",
+        "triplet_loss",
+        ("golden",),
+        in_text(tuples.hard, "block.positive, largest=True", "block.positive, largest=False"),
+    ),
+    Mutant(
+        "tied distances share the gradient",
+        "triplet_loss",
+        ("golden",),
+        in_text(
+            tuples._select,
+            "distances.gather(1, index[:, None])[:, 0]",
+            "(distances.masked_fill(~among, -1e9).amax(1) if largest else distances.masked_fill(~among, 1e9).amin(1))",
+        ),
     ),
     Mutant("the squared error is halved", "mse_loss", ("golden", "torchs_name_means_torchs_result"), in_deed(halved)),
     # ------------------------------------------------------------ masks
