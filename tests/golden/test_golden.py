@@ -40,7 +40,7 @@ def test_float32(case: Case) -> None:
 
 @pytest.mark.parametrize("case", [c for c in load(COMMITTED) if len(c.answers) > 1], ids=lambda case: case.id)
 def test_conventions_at_kinks(case: Case) -> None:
-    """Where other answers are admissible ours is always the same: relu'(0) = 0, of tied ones the first, 0 of nothing."""
+    """Where several answers are admissible ours is one: relu'(0) = 0, the first of tied ones, 0 of nothing."""
     for name, value, grads in answers(case, torch.float64):
         fault = mismatch(case.strictly(), value, grads)
         assert fault is None, f"{name}: {fault}"
