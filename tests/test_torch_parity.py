@@ -47,11 +47,13 @@ def run(
     return value.detach(), [torch.zeros_like(a) if g is None else g for a, g in zip(leaves, grads, strict=True)]
 
 
-def compare(name: str, *args: Any, **kwargs: Any) -> None:
+def compare(name: str, *args: Any, _tolerance: float | None = None, **kwargs: Any) -> None:
     """Lossary's function against torch's of the same name: value, dtype, shape, every gradient."""
     ours, theirs = (run(getattr(module, name), args, kwargs) for module in (L, F))
     floating = next(a.dtype for a in args if isinstance(a, Tensor) and a.is_floating_point())
     tolerance = {"rtol": 1e-12, "atol": 1e-13} if floating == torch.float64 else {"rtol": 1e-5, "atol": 1e-6}
+    if _tolerance:
+        tolerance = {"rtol": _tolerance, "atol": _tolerance}
     what = f"{name}({', '.join(map(shown, args))}, {kwargs})"
     torch.testing.assert_close(ours[0], theirs[0], **tolerance, msg=lambda m: f"{what}: value: {m}")
     for place, (got, wanted) in enumerate(zip(ours[1], theirs[1], strict=True)):
@@ -208,6 +210,100 @@ def test_class_at_the_end_is_class_moved() -> None:
         torch.testing.assert_close(L.cross_entropy(x.movedim(1, -1).contiguous(), y, dim=-1), F.cross_entropy(x, y))
 
 
+# ---------------------------------------------------------------- margins, several labels, likelihoods, divergence
+
+
+def signs(seed: int, *shape: int) -> Tensor:
+    return 2 * integers(seed, 2, *shape) - 1
+
+
+def test_signed_targets() -> None:
+    for case in grid(shape=SHAPES, dtype=DTYPES, reduction=REDUCTIONS, margin=(0.0, 0.7), seed=range(2)):
+        shape, dtype, seed = case["shape"], case["dtype"], case["seed"]
+        x, other, y = normal(seed, *shape, dtype=dtype), normal(seed + 5, *shape, dtype=dtype), signs(seed, *shape)
+        options = {"margin": case["margin"], "reduction": case["reduction"]}
+        compare("margin_ranking_loss", x, other, y, **options)
+        compare("hinge_embedding_loss", x, y, **options)
+        compare("soft_margin_loss", x, y, reduction=case["reduction"])
+
+
+def test_cosine_embedding() -> None:
+    for case in grid(shape=((7, 3), (4,)), reduction=REDUCTIONS, margin=(0.0, 0.3, -0.5), seed=range(4)):
+        x, other = normal(case["seed"], *case["shape"]), normal(case["seed"] + 5, *case["shape"])
+        y = signs(case["seed"], *case["shape"][:-1])
+        # torch adds 1e-12 to squared norms
+        compare("cosine_embedding_loss", x, other, y, case["margin"], reduction=case["reduction"], _tolerance=1e-10)
+
+
+def test_multi_margin() -> None:
+    axes = grid(
+        shape=((6, 5), (6, 1), (5,)),
+        dtype=DTYPES,
+        reduction=REDUCTIONS,
+        p=(1, 2),
+        margin=(1.0, 0.3),
+        weighted=(False, True),
+    )
+    for case in axes:
+        classes = case["shape"][-1]
+        x, y = normal(0, *case["shape"], dtype=case["dtype"]), integers(0, classes, *case["shape"][:-1])
+        weight = uniform(2, classes, dtype=case["dtype"]).detach() if case["weighted"] else None
+        compare("multi_margin_loss", x, y, case["p"], case["margin"], weight=weight, reduction=case["reduction"])
+
+
+def test_several_labels() -> None:
+    for case in grid(shape=((6, 5), (7, 40), (5,)), dtype=DTYPES, reduction=REDUCTIONS, seed=range(4)):
+        shape, dtype, seed = case["shape"], case["dtype"], case["seed"]
+        x = normal(seed, *shape, dtype=dtype)
+        compare("multilabel_soft_margin_loss", x, uniform(seed, *shape, dtype=dtype), reduction=case["reduction"])
+        weight = uniform(3, shape[-1], dtype=dtype)
+        sets = uniform(seed, *shape, dtype=dtype)
+        compare("multilabel_soft_margin_loss", x, sets, weight=weight, reduction=case["reduction"])
+        # with repeated labels, rows without any and rows where all hold
+        indices = integers(seed, shape[-1] + 2, *shape) - 2
+        compare("multilabel_margin_loss", x, indices.clamp_min(-1), reduction=case["reduction"])
+
+
+def test_counts() -> None:
+    axes = grid(
+        shape=SHAPES, dtype=DTYPES, reduction=REDUCTIONS, log_input=(True, False), full=(True, False), eps=(1e-8, 0.1)
+    )
+    for case in axes:
+        x = uniform(0, *case["shape"], dtype=case["dtype"]) * 3
+        y = integers(1, 6, *case["shape"]).to(case["dtype"]) + 1  # at 0 torch has a NaN gradient by the target
+        options = {n: case[n] for n in ("reduction", "log_input", "full", "eps")}
+        compare("poisson_nll_loss", x.detach(), y, **options)
+
+
+def test_noisy_values() -> None:
+    for case in grid(shape=SHAPES, dtype=DTYPES, reduction=REDUCTIONS, full=(True, False), eps=(1e-6, 0.5)):
+        shape, dtype = case["shape"], case["dtype"]
+        x, y, var = normal(0, *shape, dtype=dtype), normal(1, *shape, dtype=dtype), uniform(2, *shape, dtype=dtype)
+        options = {n: case[n] for n in ("reduction", "full", "eps")}
+        compare("gaussian_nll_loss", x, y, var, **options)
+        compare("gaussian_nll_loss", x, y, 0.7, **options)
+        if len(shape) > 1:
+            compare("gaussian_nll_loss", x, y, var[..., 0].clone(), **options)
+            compare("gaussian_nll_loss", x, y, var[..., :1].clone(), **options)
+
+
+@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")
+def test_kl_div() -> None:
+    axes = grid(
+        shape=SHAPES, dtype=DTYPES, reduction=(*REDUCTIONS, "batchmean"), log_target=(True, False), seed=range(2)
+    )
+    for case in axes:
+        x = normal(case["seed"], *case["shape"], dtype=case["dtype"])
+        y = uniform(case["seed"], *case["shape"], dtype=case["dtype"])
+        target = y.log() if case["log_target"] else y
+        compare("kl_div", x, target, reduction=case["reduction"], log_target=case["log_target"])
+
+
+def test_connectionist_temporal_classification_is_torchs_own() -> None:
+    assert lossary.ctc_loss is F.ctc_loss
+    assert lossary.CTCLoss is nn.CTCLoss
+
+
 # ---------------------------------------------------------------- signatures and Modules
 
 DEPRECATED = {"size_average", "reduce"}
@@ -221,6 +317,28 @@ MODULES: dict[str, tuple[dict[str, Any], ...]] = {
     "BCELoss": ({}, {"weight": torch.tensor([1.0, 2.0, 3.0])}),
     "CrossEntropyLoss": ({}, {"weight": torch.tensor([1.0, 2.0, 3.0]), "label_smoothing": 0.1}),
     "NLLLoss": ({}, {"ignore_index": 0}),
+    "SoftMarginLoss": ({},),
+    "HingeEmbeddingLoss": ({}, {"margin": 0.5}),
+    "MultiMarginLoss": ({}, {"p": 2, "weight": torch.tensor([1.0, 2.0, 3.0])}),
+    "MultiLabelMarginLoss": ({},),
+    "MultiLabelSoftMarginLoss": ({}, {"weight": torch.tensor([1.0, 2.0, 3.0])}),
+    "PoissonNLLLoss": ({}, {"full": True, "log_input": False}),
+    "KLDivLoss": ({"reduction": "sum"}, {"reduction": "batchmean", "log_target": True}),
+    "GaussianNLLLoss": ({}, {"full": True}),
+    "MarginRankingLoss": ({}, {"margin": 0.5}),
+    "CosineEmbeddingLoss": ({}, {"margin": 0.5}),
+}
+#: The Modules' inputs, where they are not two tensors of probabilities.
+INPUTS: dict[str, Callable[[Tensor, Tensor], tuple[Tensor, ...]]] = {
+    "CrossEntropyLoss": lambda x, y: (x, integers(1, 3, 5)),
+    "NLLLoss": lambda x, y: (x, integers(1, 3, 5)),
+    "MultiMarginLoss": lambda x, y: (x, integers(1, 3, 5)),
+    "MultiLabelMarginLoss": lambda x, y: (x, integers(1, 3, 5, 3)),
+    "SoftMarginLoss": lambda x, y: (x, signs(1, 5, 3)),
+    "HingeEmbeddingLoss": lambda x, y: (x, signs(1, 5, 3)),
+    "GaussianNLLLoss": lambda x, y: (x, y, y + 1),
+    "MarginRankingLoss": lambda x, y: (x, y, signs(1, 5, 3)),
+    "CosineEmbeddingLoss": lambda x, y: (x, y, signs(1, 5)),
 }
 
 
@@ -240,7 +358,7 @@ def test_positions_are_torchs(name: str) -> None:
 def test_modules(name: str) -> None:
     for arguments in MODULES[name]:
         ours, theirs = getattr(lossary, name)(**arguments), getattr(nn, name)(**arguments)
-        x = uniform(0, 5, 3, dtype=torch.float32)
-        y = integers(1, 3, 5) if name in ("CrossEntropyLoss", "NLLLoss") else uniform(1, 5, 3, dtype=torch.float32)
-        torch.testing.assert_close(ours(x, y), theirs(x, y))
+        x, y = (uniform(seed, 5, 3, dtype=torch.float32) for seed in range(2))
+        inputs = INPUTS.get(name, lambda x, y: (x, y))(x, y)
+        torch.testing.assert_close(ours(*inputs), theirs(*inputs))
         COMPARED[name] += 1

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from lossary.losses.contrastive import *
     from lossary.losses.divergence import *
     from lossary.losses.hinge import *
+    from lossary.losses.likelihood import *
+    from lossary.losses.margin import *
     from lossary.losses.multiclass import *
+    from lossary.losses.multilabel import *
     from lossary.losses.overlap import *
     from lossary.losses.ranking import *
     from lossary.losses.regression import *

@@ -11,7 +11,10 @@ from lossary.losses import (
     contrastive,
     divergence,
     hinge,
+    likelihood,
+    margin,
     multiclass,
+    multilabel,
     overlap,
     ranking,
     regression,
@@ -22,9 +25,12 @@ from lossary.losses import (
 #: The files of losses, in the order of the docs. Their ``__all__`` are the public names.
 FAMILIES: tuple[ModuleType, ...] = (
     regression,
+    likelihood,
     binary,
+    multilabel,
     multiclass,
     hinge,
+    margin,
     divergence,
     angular,
     contrastive,

@@ -281,7 +281,7 @@ def _edges(dt: dtype) -> tuple[Call, ...]:
         Call((z, t.flip(0))),
         Call((impossible, t), {"target_kind": "probabilities"}),  # probability 0 against target 0
         Call((z, z), {"target_kind": "logits"}),
-        Call((t, t), {"input_kind": "probabilities"}),
+        Call((t, t), {"input_kind": "probabilities", "target_kind": "probabilities"}),
         Call((z.repeat(2, 1, 1).movedim(-1, 1), t.repeat(2, 1, 1).movedim(-1, 1))),
         Call((z[0], t[0])),
         Call((z[:0], t[:0])),

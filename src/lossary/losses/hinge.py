@@ -217,13 +217,18 @@ def multiclass_hinge_loss(
     check_number("margin", margin)
     check_choice("power", power, (1, 2))
 
-    def violations(z: Tensor, y: Tensor) -> Tensor:
-        terms = (z - z.gather(-1, y) + margin).relu()
-        terms = terms.square() if power == 2 else terms
-        terms = terms if include_target else terms.scatter(-1, y, 0.0)
+    def formula(z: Tensor, y: Tensor) -> Tensor:
+        terms = violations(z, y, margin, power, include_target)
         return terms.mean(-1) if per_class_mean else terms.sum(-1)
 
-    return class_hinge(violations, input, target, class_weight, ignore_index, dim, sample_weight, mask, reduction)
+    return class_hinge(formula, input, target, class_weight, ignore_index, dim, sample_weight, mask, reduction)
+
+
+def violations(z: Tensor, y: Tensor, margin: float | Tensor, power: int, include_target: bool = False) -> Tensor:
+    """By how much each class of ``z`` (..., C) violates the margin of the label ``y`` (..., 1), to a power."""
+    terms = (z - z.gather(-1, y) + margin).relu()
+    terms = terms.square() if power == 2 else terms
+    return terms if include_target else terms.scatter(-1, y, 0.0)
 
 
 class MulticlassHingeLoss(Loss):
