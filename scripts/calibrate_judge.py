@@ -8,13 +8,14 @@ output.
 """
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import expit
-from scipy.stats import binomtest
+from scipy.stats import binomtest, t, ttest_1samp
 
+from lossary.lab.crossed import Crossed
 from lossary.lab.judge import Verdict, judge
 from lossary.lab.metrics import PRIMARY
 from lossary.lab.record import Record
@@ -37,14 +38,14 @@ class World:
     heavy: bool = False  # all effects have Student's t distribution with 3 degrees of freedom
 
     def study(self, rng: np.random.Generator) -> list[Record]:
-        scores = self._scores(rng)
+        scores = self.scores(rng)
         return [
             Record(f"loss-{i}", f"loss-{i}", "tuned", seed, {}, {}, scores[i, seed].tolist())
             for i in range(self.losses)
             for seed in range(self.seeds)
         ]
 
-    def _scores(self, rng: np.random.Generator) -> np.ndarray:
+    def scores(self, rng: np.random.Generator) -> np.ndarray:
         """(losses, seeds, units)."""
 
         def effect(*shape: int) -> np.ndarray:
@@ -84,6 +85,41 @@ def verdicts(world: World, studies: int, seed: int = 0) -> Iterable[Verdict]:
 def false_claims(world: World, studies: int, seed: int = 0) -> int:
     """Studies that claim any difference between losses that are equal."""
     return sum(any(c.claim != "none" for c in v.comparisons) for v in verdicts(world, studies, seed))
+
+
+def satterthwaite(table: np.ndarray) -> float:
+    """Two-way variance with one t quantile, its degrees of freedom estimated like the variance."""
+    c = Crossed.of(table)
+    square = max(c.seed_ms + c.unit_ms - c.residual_ms, c.seed_ms, c.unit_ms)
+    df = square**2 / (c.seed_ms**2 / c.seed_df + c.unit_ms**2 / (c.units - 1))
+    return 2 * float(t.sf(abs(c.mean) / np.sqrt(square / table.size), df))
+
+
+#: Tests of a table of differences (seeds, units) that the judge could have used: p-values.
+RIVALS: dict[str, Callable[[np.ndarray], float]] = {
+    "t test over units": lambda table: float(ttest_1samp(table.mean(axis=0), 0).pvalue),
+    "t test over seeds": lambda table: float(ttest_1samp(table.mean(axis=1), 0).pvalue),
+    "Satterthwaite": satterthwaite,
+}
+
+
+def rival_claims(test: Callable[[np.ndarray], float], world: World, studies: int, seed: int = 0) -> int:
+    """As ``false_claims``, for two losses and another test in the judge's place."""
+    found = 0
+    for number in range(studies):
+        first, second = world.scores(np.random.default_rng([seed, number]))
+        found += test(first - second) <= 0.05
+    return found
+
+
+def _print_rivals(studies: int, seed: int) -> None:
+    print(f"\nThe same of other tests, two losses, {studies} studies each\n")
+    print(f"| equal losses | seeds | {' | '.join(RIVALS)} |\n" + "| --- " * (2 + len(RIVALS)) + "|")
+    for name in ("same loss twice", "losses that suit other units", "seeds matter most"):
+        for seeds in (2, 3, 5):
+            world = replace(EQUAL[name], seeds=seeds)
+            cells = [_percent(rival_claims(test, world, studies, seed), studies) for test in RIVALS.values()]
+            print(f"| {name} | {seeds} | {' | '.join(cells)} |", flush=True)
 
 
 def _percent(count: int, total: int) -> str:
@@ -128,6 +164,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     _print_false_claims(options.studies, options.seed)
+    _print_rivals(options.studies, options.seed)
     _print_power(max(options.studies // 5, 1), options.seed)
 
 

@@ -58,6 +58,12 @@ def test_equal_losses_are_told_apart_in_at_most_5_percent_of_studies(world, seed
     assert simulation.false_claims(replace(simulation.EQUAL[world], seeds=seeds, units=100), 200) <= 10
 
 
+@pytest.mark.parametrize("rival", ["t test over units", "Satterthwaite"])
+def test_the_simulation_catches_tests_that_are_too_bold(rival):
+    world = replace(simulation.EQUAL["seeds matter most"], seeds=2)
+    assert simulation.rival_claims(simulation.RIVALS[rival], world, 200) > 10
+
+
 @pytest.mark.parametrize("seeds", [2, 5])
 def test_picking_the_best_of_six_equal_losses_does_not_inflate_the_error(seeds):
     world = simulation.World(losses=6, seeds=seeds, units=100, loss_unit=0, seed=0.15)
@@ -114,9 +120,7 @@ def test_more_seeds_narrow_the_interval_as_they_should(monkeypatch):
 def test_seeds_pay_the_wide_quantile_and_units_the_narrow_one(monkeypatch):
     monkeypatch.setattr(crossed, "_CAUTION", 1)
     rng = np.random.default_rng(0)
-    table = (
-        rng.standard_normal((3, 1)) + 5 * rng.standard_normal((1, 20)) + 0.1 * rng.standard_normal((3, 20))
-    )
+    table = rng.standard_normal((3, 1)) + 5 * rng.standard_normal((1, 20)) + 0.1 * rng.standard_normal((3, 20))
     seeds = stats.t.isf(0.025, 2) ** 2 * table.mean(axis=1).var(ddof=1) / 3
     units = stats.t.isf(0.025, 19) ** 2 * table.mean(axis=0).var(ddof=1) / 20
     assert Crossed.of(table).half_width(0.05) == pytest.approx(np.sqrt(seeds + units), rel=1e-2)

@@ -86,7 +86,8 @@ def judge(records: list[Record], metric: Metric, *, level: float = 0.05) -> Verd
     """Compare the losses of a study.
 
     Compared are the tuned runs, or those at the defaults where nothing was tuned. Where losses are equal, a
-    study claims any difference with a probability of at most ``level`` (measured: docs/decisions/0002).
+    study claims any difference with a probability of at most ``level``, unless one of many losses varies far more
+    between seeds than the rest and there are but 2 or 3 seeds (measured: docs/decisions/0002).
     """
     entrants = _entrants(records, metric)
     role = "tuned" if any(e.role == "tuned" for e in entrants) else "default"
