@@ -1,5 +1,6 @@
 """A run folder made of seeded random numbers, for tests of what reads one: no training, no torch."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -111,9 +112,8 @@ def _record(
         still_rising=loss == HOSTILE_LOSS,
         environment=ENVIRONMENT,
     )
-    stored = Record(**{**vars(record), "arrays": f"{record.name}.npz"})
-    np.savez_compressed(folder / "arrays" / stored.arrays, **outputs)
-    return stored
+    np.savez_compressed(folder / "arrays" / f"{record.name}.npz", **outputs)
+    return replace(record, arrays=f"{record.name}.npz")
 
 
 def _truth_name(kind: Kind) -> str:

@@ -175,7 +175,8 @@ def test_the_command_survives_a_shell() -> None:
 def files(pages: dict[Kind, str], tmp_path_factory: pytest.TempPathFactory) -> dict[Kind, Path]:
     if chromium.find() is None:
         pytest.skip("no Chromium on this machine")
-    found = {kind: tmp_path_factory.mktemp("pages") / f"{kind}.html" for kind in pages}
+    folder = tmp_path_factory.mktemp("pages")
+    found: dict[Kind, Path] = {kind: folder / f"{kind}.html" for kind in SECTIONS}
     for kind, path in found.items():
         path.write_text(pages[kind], encoding="utf-8")
     return found

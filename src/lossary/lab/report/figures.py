@@ -6,7 +6,7 @@ draws as text. Ink and background are left to the page, so that one specificatio
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import ceil, floor, isfinite, log10
+from math import floor, isfinite, log10
 from typing import Any, Literal
 
 import altair as alt
@@ -135,10 +135,19 @@ def _value_axis(values: Sequence[Any]) -> alt.X:
     axis: dict[str, Any] = {"format": "~r", "labelOverlap": "greedy", "labelSeparation": 6}
     low, high = min(values), max(values)
     if low > 0 and high / low >= 20:
-        axis["values"] = [float(f"1e{power}") for power in range(ceil(log10(low)), floor(log10(high)) + 1)]
+        axis["values"] = _round_numbers(low, high)
         return alt.X("value:Q", title=None, scale=alt.Scale(type="log", padding=8), axis=axis)
     axis["tickCount"] = 4
     return alt.X("value:Q", title=None, scale=alt.Scale(zero=False, padding=8), axis=axis)
+
+
+def _round_numbers(low: float, high: float) -> list[float]:
+    """1, 2, 5, 10 and so on within a range; powers of ten alone where they are enough."""
+    powers = range(floor(log10(low)), floor(log10(high)) + 1)
+    tens = [float(f"1e{power}") for power in powers if low <= float(f"1e{power}") <= high]
+    if len(tens) > 2:
+        return tens
+    return [tick for power in powers for lead in (1, 2, 5) if low <= (tick := float(f"{lead}e{power}")) <= high]
 
 
 def tuning(rows: Sequence[Row], colour: str, metric: Metric, domain: tuple[float, float]) -> Spec:
@@ -290,7 +299,7 @@ def confusion(rows: Sequence[Row], names: Sequence[str]) -> Spec:
 
 def reliability(rows: Sequence[Row], palette: Palette) -> Spec:
     """Accuracy against confidence; rows: loss, confidence, accuracy, order."""
-    style = {"axis": alt.Axis(format="~%", tickCount=5), "scale": alt.Scale(zero=False)}
+    style: dict[str, Any] = {"axis": alt.Axis(format="~%", tickCount=5), "scale": alt.Scale(zero=False)}
     x = alt.X("confidence:Q", title="mean confidence", **style)
     y = alt.Y("accuracy:Q", title="accuracy", **style)
     low = min(min(row["confidence"], row["accuracy"]) for row in rows)

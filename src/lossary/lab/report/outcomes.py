@@ -44,8 +44,8 @@ def _similarities(evidence: Evidence, outputs: dict[str, Arrays]) -> Section:
         plots.append(Figure(f"similarities-{number}", spec, title=title, loss=loss))
     lead = (
         "Cosine similarities of pairs of unseen items: in colour two items of the same class, in grey two "
-        "of different classes. The less the two overlap, the better a threshold tells them apart. One "
-        "seed of each loss."
+        "of different classes. The less the two overlap, the better a threshold tells them apart; "
+        "each picture has its own range. One seed of each loss."
     )
     return Section("similarities", "Same or different", lead, groups=(Group(tuple(plots), "small"),))
 
