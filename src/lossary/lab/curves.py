@@ -123,8 +123,8 @@ def _at(card: "Card", scene: Scene, variant: Mapping[str, Any], share: float) ->
 
 
 def _short(value: float) -> float:
-    # Six digits draw the same line, and the same file on every machine.
-    return float(f"{value:.6g}") + 0.0
+    # Six digits, and 0 for rounding errors, draw the same line and give the same file on every machine.
+    return float(f"{round(value, 9):.6g}") + 0.0
 
 
 def _on_input(card: "Card") -> tuple[Scene, ...]:
