@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from lossary.cards import Card
 
+    Chart = alt.Chart | alt.HConcatChart
+
 #: Okabe and Ito's colours, which colour-blind readers can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 POINTS = 121
@@ -59,7 +61,7 @@ def scenes(card: "Card") -> tuple[Scene, ...]:
             return ()
 
 
-def draw(card: "Card") -> "alt.Chart | alt.HConcatChart":
+def draw(card: "Card") -> "Chart":
     """Loss and gradient side by side: at the defaults, and at other hyperparameters where the card names some.
 
     Raises:
