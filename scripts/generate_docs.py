@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import torch
 from docs_maths import markdown
 
 from lossary.cards import Card, Range
@@ -40,15 +41,16 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if anything is stale")
     check = parser.parse_args().check
     files = {PAGES / "index.md": losses_index()} | {PAGES / f"{card.name}.md": page(card) for card in CATALOGUE}
-    written = {
+    tables = {
         "README.md": table("docs/losses/", "###"),
         "docs/index.md": table("losses/"),
         "docs/api.md": helpers(),
     }
-    files |= {ROOT / name: between_markers((ROOT / name).read_text(), text) for name, text in written.items()}
+    files |= {ROOT / name: between_markers((ROOT / name).read_text(), text) for name, text in tables.items()}
     stale = [path for path, text in files.items() if not path.exists() or path.read_text() != text]
-    drawn = {PAGES / "img" / f"{card.name}.svg": card for card in CATALOGUE if curves.scenes(card)}
-    old = [path for path, card in drawn.items() if not path.exists() or fingerprint(card) not in path.read_text()]
+    torch.set_num_threads(1)  # batches of a few numbers: more threads would only wait for each other
+    drawn = {PAGES / "img" / f"{card.name}.svg": curves.draw(card) for card in CATALOGUE if curves.scenes(card)}
+    old = [path for path, chart in drawn.items() if not path.exists() or fingerprint(chart) not in path.read_text()]
     orphans = [p for p in (*PAGES.glob("*.md"), *(PAGES / "img").glob("*")) if p not in files and p not in drawn]
     for path in (*stale, *old, *orphans):
         print("stale:" if check else "removed:" if path in orphans else "wrote:", path.relative_to(ROOT))
@@ -164,15 +166,15 @@ def between_markers(text: str, new: str) -> str:
     return f"{before}{begin}\n{new.strip()}\n\n{end}{after}"
 
 
-def fingerprint(card: Card) -> str:
-    return hashlib.sha256(curves.draw(card).to_json().encode()).hexdigest()
+def fingerprint(chart: "curves.Chart") -> str:
+    return hashlib.sha256(chart.to_json().encode()).hexdigest()
 
 
-def picture(card: Card, path: Path) -> None:
+def picture(chart: "curves.Chart", path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    curves.save(card, path)
+    chart.save(path)
     with path.open("a") as file:
-        file.write(f"<!-- {fingerprint(card)} -->\n")
+        file.write(f"<!-- {fingerprint(chart)} -->\n")
 
 
 if __name__ == "__main__":

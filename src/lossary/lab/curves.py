@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from lossary.cards import Card
 
+    Chart = alt.Chart | alt.HConcatChart
+
 #: Okabe and Ito's colours, which colour-blind readers can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 POINTS = 121
@@ -59,7 +61,7 @@ def scenes(card: "Card") -> tuple[Scene, ...]:
             return ()
 
 
-def draw(card: "Card") -> "alt.Chart | alt.HConcatChart":
+def draw(card: "Card") -> "Chart":
     """Loss and gradient side by side: at the defaults, and at other hyperparameters where the card names some.
 
     Raises:
@@ -123,8 +125,8 @@ def _at(card: "Card", scene: Scene, variant: Mapping[str, Any], share: float) ->
 
 
 def _short(value: float) -> float:
-    # Six digits draw the same line, and the same file on every machine.
-    return float(f"{value:.6g}") + 0.0
+    # Six digits, and 0 for rounding errors, draw the same line and give the same file on every machine.
+    return float(f"{round(value, 9):.6g}") + 0.0
 
 
 def _on_input(card: "Card") -> tuple[Scene, ...]:
