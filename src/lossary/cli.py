@@ -117,6 +117,8 @@ def compare(
         report = lab.compare(plan, Console())
     except lab.Refused as reason:
         fail(str(reason))
+    except lab.Failed as reason:
+        fail(str(reason), status=1)
     except KeyboardInterrupt:
         fail(f"stopped; {go_on}", status=130)
     except BrokenProcessPool:

@@ -1,7 +1,9 @@
 """A comparison from plan to report: check, prepare the run folder, do the work, judge, render."""
 
+import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import fields, replace
 from math import isfinite
 from pathlib import Path
@@ -24,9 +26,9 @@ from lossary.lab.record import Record, load_all
 from lossary.lab.report import render
 from lossary.lab.work import Job
 
-#: Losses that are compared where none are named.
+#: Losses that are compared where none are named; the first four in a quick look.
 LOSSES: dict[Kind, tuple[str, ...]] = {
-    "zero-shot": ("cross_entropy", "cosface_loss", "arcface_loss", "triplet_loss", "supcon_loss", "contrastive_loss"),
+    "zero-shot": ("cross_entropy", "cosface_loss", "triplet_loss", "supcon_loss", "arcface_loss", "contrastive_loss"),
     "classification": ("cross_entropy", "focal_loss", "multiclass_hinge_loss", "cosface_loss"),
     "regression": ("mse_loss", "l1_loss", "huber_loss"),
 }
@@ -35,6 +37,10 @@ PLAN = "plan.json"
 
 class Refused(Exception):
     """A comparison that cannot be run as asked; the message is one line for the person who asked."""
+
+
+class Failed(Exception):
+    """A comparison that gave no result, and why, in one line."""
 
 
 def resolved(plan: Plan) -> Plan:
@@ -50,7 +56,7 @@ def resolved(plan: Plan) -> Plan:
         raise Refused(f"outliers: wanted a share from 0 to below 1; got {plan.outliers}")
     try:
         kind = load(plan).kind
-        plan = replace(plan, losses=plan.losses or LOSSES[kind])
+        plan = replace(plan, losses=plan.losses or LOSSES[kind][: 4 if plan.quick else None])
         cards = work.cards(plan)
     except LookupError as unknown:
         raise Refused(unknown.args[0]) from unknown
@@ -111,17 +117,34 @@ def _differences(stored: Plan, asked: Plan) -> str:
 
 
 def compare(plan: Plan, console: Console) -> Path:
-    """Run a resolved plan in its folder, or what is left of it, and write the report; returns its path."""
+    """Run a resolved plan in its folder, or what is left of it, and write the report; returns its path.
+
+    Raises:
+        Refused: if another process is at work in the folder.
+        Failed: if no loss could be trained.
+    """
     folder = Path(plan.out)
     data = load(plan)
-    study.create(folder, tuple(work.cards(plan)), data.kind)
-    save_test_split(data, folder)
-    phases = work.open_jobs(plan, folder, data.kind)
-    if any(phases):
-        _work(phases, plan, folder, console)
-    records = load_all(folder)
-    show(judge(records, PRIMARY[data.kind]), records, data.kind, console)
-    return render(folder)
+    with sole(folder):
+        study.create(folder, tuple(work.cards(plan)), data.kind)
+        save_test_split(data, folder)
+        failures = _work(work.open_jobs(plan, folder, data.kind), plan, folder, console)
+        records = load_all(folder)
+        if not any(record.card for record in records):
+            raise Failed(f"no loss could be trained: {'; '.join(dict.fromkeys(failures))}")
+        show(judge(records, PRIMARY[data.kind]), records, data.kind, console)
+        return render(folder)
+
+
+@contextmanager
+def sole(folder: Path) -> Iterator[None]:
+    """Hold the folder against a second command. The lock is the operating system's, so a kill frees it."""
+    with closing(sqlite3.connect(folder / "lock", timeout=0, isolation_level=None)) as lock:
+        try:
+            lock.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as busy:
+            raise Refused(f"out: another lossary compare is at work in {folder}") from busy
+        yield
 
 
 def save_test_split(data: Data, folder: Path) -> None:
@@ -146,19 +169,30 @@ class TimeLeft(ProgressColumn):
         return Text(f"about {left // 60}:{left % 60:02d} left", style="dim")
 
 
-def _work(phases: tuple[list[Job], ...], plan: Plan, folder: Path, console: Console) -> None:
+def _work(phases: tuple[list[Job], ...], plan: Plan, folder: Path, console: Console) -> list[str]:
+    """Do the jobs, showing how far they are; returns what failed and why."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeLeft())
     remaining = [job for jobs in phases for job in jobs]
+    if not remaining:
+        return []
+    failures: list[str] = []
     measured = {trial.loss: [trial.seconds] for trial in study.trials(folder)}
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("starting", total=len(remaining), ends=_ends(remaining, measured, plan.workers))
         for done in work.run(phases, plan, folder):
             remaining.remove(done.job)
-            measured.setdefault(done.job.loss, []).append(done.seconds)
+            if done.job.task != "baseline":
+                measured.setdefault(done.job.loss, []).append(done.seconds)
             doing = "tuning" if remaining and remaining[0].task == "tune" else "final runs"
             progress.update(bar, advance=1, description=doing, ends=_ends(remaining, measured, plan.workers))
             if done.failure:
-                progress.print(f"{done.job.loss}, {done.job.task} {done.job.number}: failed, {done.failure}")
+                failures.append(f"{done.job.loss}: {done.failure}")
+                progress.print(
+                    f"{done.job.loss}, {done.job.task} {done.job.number}: failed, {done.failure}", markup=False
+                )
+            if not console.is_terminal:  # where no bar can move
+                progress.print(f"{len(remaining)} to go after {done.job.loss}, {done.job.task} {done.job.number}")
+    return failures
 
 
 def _ends(remaining: list[Job], measured: Mapping[str, list[float]], workers: int) -> float | None:

@@ -8,7 +8,7 @@ from typing import Literal, Self
 Protocol = Literal["same-batches", "own-recipe"]
 
 #: The budget of a first look, where the caller names no other.
-QUICK = {"seeds": 2, "trials": 2, "epochs": 30}
+QUICK = {"seeds": 2, "trials": 2, "epochs": 25}
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,8 @@ class Plan:
     data: str = "emoji"
     losses: tuple[str, ...] = ()  # names of cards, or "label=card" to enter a loss under a name of one's own
     protocol: Protocol = "same-batches"
-    seeds: int = 5
-    trials: int = 8  # tuning trials a loss
+    seeds: int = 3
+    trials: int = 3  # tuning trials a loss
     epochs: int = 60  # bound; training stops earlier once the validation metric has stopped rising
     outliers: float = 0.0  # share of training targets that are spoilt (regression data only)
     workers: int = 2

@@ -92,7 +92,7 @@ def run_trial(
     except Diverged as reason:
         trial.set_user_attr(REASON, str(reason))
         study.tell(trial, state=TrialState.FAIL)
-        return
+        raise
     trial.set_user_attr(SECONDS, seconds)
     study.tell(trial, value)
 
