@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from lossary.losses.multiclass import *
     from lossary.losses.multilabel import *
     from lossary.losses.overlap import *
+    from lossary.losses.poly import *
     from lossary.losses.ranking import *
     from lossary.losses.regression import *
     from lossary.losses.regularizers import *
+    from lossary.losses.robust import *
     from lossary.losses.triplet import *
+    from lossary.losses.weighting import *
 
 __version__ = "0.1.0"
 

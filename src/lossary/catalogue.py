@@ -16,19 +16,24 @@ from lossary.losses import (
     multiclass,
     multilabel,
     overlap,
+    poly,
     ranking,
     regression,
     regularizers,
+    robust,
     triplet,
+    weighting,
 )
 
 #: The files of losses, in the order of the docs. Their ``__all__`` are the public names.
 FAMILIES: tuple[ModuleType, ...] = (
     regression,
+    robust,
     likelihood,
     binary,
     multilabel,
     multiclass,
+    poly,
     hinge,
     margin,
     divergence,
@@ -39,7 +44,7 @@ FAMILIES: tuple[ModuleType, ...] = (
     ranking,
 )
 #: Public names that are no losses.
-HELPERS: tuple[ModuleType, ...] = (activations, regularizers)
+HELPERS: tuple[ModuleType, ...] = (activations, regularizers, weighting)
 
 CATALOGUE: tuple[Card, ...] = tuple(card for family in FAMILIES for card in family.CARDS)
 

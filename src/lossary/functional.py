@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from lossary.losses.multiclass import *
     from lossary.losses.multilabel import *
     from lossary.losses.overlap import *
+    from lossary.losses.poly import *
     from lossary.losses.ranking import *
     from lossary.losses.regression import *
+    from lossary.losses.robust import *
     from lossary.losses.triplet import *
 
 _FUNCTIONS = {name: card.fn for card in CATALOGUE for name in (card.name, *(a for a in card.aliases if a.islower()))}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lossary._check import check_float, check_probabilities, check_range, check_reduction
+from lossary._check import check_float, check_probabilities, check_range, check_reduction, check_shape
 from lossary._reduce import align, reduce
 from lossary.kernels.rows import Bilinear, Dense, Formula, Rows, Targets, row_loss
 from lossary.kernels.stable import ABSENT, accumulate, accumulator
@@ -70,6 +70,12 @@ def class_dimension(input: Tensor, dim: int) -> int:
     if not -input.dim() <= dim < input.dim():
         raise ValueError(f"dim: wanted a dimension of input, {tuple(input.shape)}; got {dim}")
     return dim
+
+
+def check_class_weight(name: str, weight: Tensor | None, classes: int) -> None:
+    if weight is not None:
+        check_float(name, weight)
+        check_shape(name, weight, (classes,))
 
 
 def _hide(input: Input, mask: Tensor) -> Input:

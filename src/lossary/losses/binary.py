@@ -1,20 +1,19 @@
 """Yes or no, once or for many labels at a time: losses of a logit (or probability) against a binary target."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, dtype
 
-from lossary._check import check_choice, check_dim, check_number, check_probabilities
+from lossary._check import check_number, check_probabilities
 from lossary._loss import Loss
 from lossary._reduce import Reduction
-from lossary.cards import Call, Card, Range
-from lossary.draws import labels as draw_labels
+from lossary.cards import Call, Range
 from lossary.draws import normal
 from lossary.kernels.stable import ABSENT, clamped_log, like_torch, softplus
+from lossary.losses._facts import draw_logits, golden_pair, logit_card
 from lossary.losses._pointwise import pointwise
 
 __all__ = [
@@ -22,17 +21,14 @@ __all__ = [
     "BCEWithLogitsLoss",
     "BalancedBCELoss",
     "SigmoidFocalLoss",
-    "SigmoidPolyFocalLoss",
     "balanced_bce_loss",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
-    "class_weights",
     "sigmoid_focal_loss",
-    "sigmoid_poly_focal_loss",
 ]
 
 
-def _binary(
+def binary_loss(
     formula: Callable[[Tensor, Tensor], Tensor],
     input: Tensor,
     target: Tensor,
@@ -98,7 +94,7 @@ def binary_cross_entropy_with_logits(
             return F.binary_cross_entropy_with_logits(x, y, reduction="none")
         return pos_weight * y * softplus(-x) + (1 - y) * softplus(x)  # torch's does not let pos_weight learn
 
-    loss = _binary(bce, input, target, weight, sample_weight=sample_weight, mask=mask, reduction=reduction)
+    loss = binary_loss(bce, input, target, weight, sample_weight=sample_weight, mask=mask, reduction=reduction)
     return like_torch(loss, input, target)
 
 
@@ -153,7 +149,7 @@ def binary_cross_entropy(
     def bce(p: Tensor, y: Tensor) -> Tensor:
         return -(y * clamped_log(p) + (1 - y) * _clamped_log_rest(p))
 
-    loss = _binary(bce, input, target, weight, sample_weight=sample_weight, mask=mask, reduction=reduction)
+    loss = binary_loss(bce, input, target, weight, sample_weight=sample_weight, mask=mask, reduction=reduction)
     return like_torch(loss, input, target)
 
 
@@ -169,54 +165,6 @@ class BCELoss(Loss):
     fn = staticmethod(binary_cross_entropy)
     weight: Tensor | None = None
     reduction: Reduction = "mean"
-
-
-def class_weights(
-    counts: Tensor,
-    *,
-    method: Literal["inverse", "inverse_sqrt", "effective"] = "inverse",
-    beta: float = 0.9999,
-) -> Tensor:
-    r"""Weights that make up for unequal class sizes, with mean 1 over the samples that were counted.
-
-    Args:
-        counts: (C,) samples a class, as from ``torch.bincount``. A class without any gets weight 0.
-        method: ``"inverse"``: 1 / n; ``"inverse_sqrt"``: 1 / sqrt(n), milder;
-            ``"effective"``: (1 - beta) / (1 - beta^n), the inverse effective number of samples.
-        beta: Of ``"effective"``, in [0, 1): 0 weighs all classes alike, towards 1 it becomes ``"inverse"``.
-
-    Returns:
-        (C,) floating-point.
-
-    Raises:
-        ValueError: An unknown method, ``beta`` outside of [0, 1), negative counts.
-
-    Example:
-        >>> import torch
-        >>> class_weights(torch.tensor([90, 10]))
-        tensor([0.5556, 5.0000])
-
-    Source:
-        "inverse" is n / (C n_c), scikit-learn's ``"balanced"``; "effective" is Cui et al., arXiv:1901.05555, eq. 2
-        (there normalised to a sum of C).
-    """
-    check_dim("counts", counts, 1, "(C,)")
-    check_choice("method", method, ("inverse", "inverse_sqrt", "effective"))
-    check_number("beta", beta, low=0, high=1)
-    if beta == 1:
-        raise ValueError("beta: wanted a number in [0, 1); got 1")
-    n = counts.to(torch.get_default_dtype() if not counts.dtype.is_floating_point else counts.dtype)
-    if (n < 0).any():
-        raise ValueError(f"counts: wanted no negative number; got {n.min().item()}")
-    seen = n.clamp_min(1)
-    if method == "inverse":
-        raw = 1 / seen
-    elif method == "inverse_sqrt":
-        raw = seen.rsqrt()
-    else:
-        raw = 1 / (1 - beta**seen)
-    raw = torch.where(n > 0, raw, torch.zeros_like(raw))
-    return raw * (n.sum() / (raw * n).sum().clamp_min(torch.finfo(n.dtype).tiny))
 
 
 def balanced_bce_loss(
@@ -265,7 +213,7 @@ def balanced_bce_loss(
     def balanced(x: Tensor, y: Tensor) -> Tensor:
         return positive_weight * y * softplus(-x) + negative_weight * (1 - y) * softplus(x)
 
-    return _binary(balanced, input, target, sample_weight=sample_weight, mask=mask, reduction=reduction)
+    return binary_loss(balanced, input, target, sample_weight=sample_weight, mask=mask, reduction=reduction)
 
 
 class BalancedBCELoss(Loss):
@@ -277,7 +225,7 @@ class BalancedBCELoss(Loss):
     reduction: Reduction = "mean"
 
 
-def _entropy_and_miss(z: Tensor, y: Tensor, hard: bool) -> tuple[Tensor, Tensor]:
+def entropy_and_miss(z: Tensor, y: Tensor, hard: bool) -> tuple[Tensor, Tensor]:
     """The cross-entropy and log(1 - p_t), where p_t = y p + (1 - y)(1 - p).
 
     In log space: as a power of 1 - p_t the fade has a NaN gradient for gamma < 1 where p_t rounds to 1.
@@ -293,11 +241,11 @@ def _entropy_and_miss(z: Tensor, y: Tensor, hard: bool) -> tuple[Tensor, Tensor]
     return y * softplus(-z) + (1 - y) * softplus(z), miss
 
 
-def _weighted(loss: Tensor, y: Tensor, alpha: float | None) -> Tensor:
+def alpha_weighted(loss: Tensor, y: Tensor, alpha: float | None) -> Tensor:
     return loss if alpha is None else loss * (alpha * y + (1 - alpha) * (1 - y))
 
 
-def _check_focal(gamma: float, alpha: float | None) -> None:
+def check_focal(gamma: float, alpha: float | None) -> None:
     check_number("gamma", gamma, low=0)
     if alpha is not None:
         check_number("alpha", alpha, low=0, high=1)
@@ -343,14 +291,14 @@ def sigmoid_focal_loss(
         Lin et al., Focal Loss, arXiv:1708.02002, eq. 5; gamma = 2 is the paper's best, with alpha = 0.25. Common code
         takes a power of 1 - p: its gradient is NaN for gamma below 1 at logits past 17 (float32).
     """
-    _check_focal(gamma, alpha)
+    check_focal(gamma, alpha)
     hard = not target.dtype.is_floating_point
 
     def focal(z: Tensor, y: Tensor) -> Tensor:
-        entropy, miss = _entropy_and_miss(z, y, hard)
-        return _weighted(entropy * torch.exp(gamma * miss), y, alpha)
+        entropy, miss = entropy_and_miss(z, y, hard)
+        return alpha_weighted(entropy * torch.exp(gamma * miss), y, alpha)
 
-    return _binary(focal, input, target.detach(), sample_weight=sample_weight, mask=mask, reduction=reduction)
+    return binary_loss(focal, input, target.detach(), sample_weight=sample_weight, mask=mask, reduction=reduction)
 
 
 class SigmoidFocalLoss(Loss):
@@ -360,72 +308,6 @@ class SigmoidFocalLoss(Loss):
     gamma: float = 2.0
     alpha: float | None = None
     reduction: Reduction = "mean"
-
-
-def sigmoid_poly_focal_loss(
-    input: Tensor,
-    target: Tensor,
-    *,
-    epsilon: float = 1.0,
-    gamma: float = 2.0,
-    alpha: float | None = None,
-    sample_weight: Tensor | None = None,
-    mask: Tensor | None = None,
-    reduction: Reduction = "mean",
-) -> Tensor:
-    r"""Sigmoid focal loss with the first coefficient of its power series changed by epsilon (Poly-1).
-
-    .. math:: -\alpha_t (1 - p_t)^\gamma \log p_t + \varepsilon (1 - p_t)^{\gamma + 1}
-
-    Args:
-        input: Logits, any shape.
-        target: The shape of ``input``: bool, integers 0 and 1, or probabilities in [0, 1]; no gradient flows to it.
-        epsilon: Change of the first coefficient, at least -1 to keep it from turning negative.
-        gamma: How fast right answers fade, at least 0.
-        alpha: Weight of positives in [0, 1], negatives get 1 - alpha; None: neither.
-        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
-        mask: Boolean, True where an element counts.
-        reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"`` over all elements.
-
-    Returns:
-        A scalar, or the shape of ``input``.
-
-    Raises:
-        ValueError: Shapes that differ, ``gamma`` below 0, ``alpha`` or a target outside of [0, 1].
-        TypeError: ``input`` that is not floating-point.
-
-    Example:
-        >>> import torch
-        >>> sigmoid_poly_focal_loss(torch.tensor([0.0]), torch.tensor([1]))
-        tensor(0.2983)
-
-    Source:
-        Leng et al., PolyLoss, arXiv:2204.12511, with focal loss as the base. As in the paper's listing alpha
-        does not multiply the added term.
-    """
-    _check_focal(gamma, alpha)
-    check_number("epsilon", epsilon)
-    hard = not target.dtype.is_floating_point
-
-    def poly(z: Tensor, y: Tensor) -> Tensor:
-        entropy, miss = _entropy_and_miss(z, y, hard)
-        return _weighted(entropy * torch.exp(gamma * miss), y, alpha) + epsilon * torch.exp((gamma + 1) * miss)
-
-    return _binary(poly, input, target.detach(), sample_weight=sample_weight, mask=mask, reduction=reduction)
-
-
-class SigmoidPolyFocalLoss(Loss):
-    """:func:`sigmoid_poly_focal_loss` as a Module."""
-
-    fn = staticmethod(sigmoid_poly_focal_loss)
-    epsilon: float = 1.0
-    gamma: float = 2.0
-    alpha: float | None = None
-    reduction: Reduction = "mean"
-
-
-def _draw_logits(g: Generator, dt: dtype) -> Call:
-    return Call((normal(g, dt, 6, 5, scale=3.0), draw_labels(g, 2, 6, 5)))
 
 
 def _draw_soft(g: Generator, dt: dtype) -> Call:
@@ -438,17 +320,6 @@ def _draw_probabilities(g: Generator, dt: dtype) -> Call:
     return Call((drawn[0].to(dt), drawn[1].to(dt)))
 
 
-def _edges_logits(dt: dtype) -> tuple[Call, ...]:
-    z = torch.tensor([[0.0, 50.0, -50.0, 1e4, -1e4]], dtype=dt)
-    return (
-        Call((z, torch.ones(1, 5, dtype=torch.bool))),
-        Call((z, torch.zeros(1, 5, dtype=torch.uint8))),
-        Call((z, torch.tensor([[0.5, 1.0, 0.0, 0.25, 1.0]], dtype=dt))),
-        Call((z[0, :1], torch.ones(1, dtype=torch.int32))),  # one element
-        Call((z[:0], torch.zeros(0, 5, dtype=torch.int64))),  # empty
-    )
-
-
 def _edges_probabilities(dt: dtype) -> tuple[Call, ...]:
     p = torch.tensor([[0.0, 1.0, 0.5, 1e-30, 0.0]], dtype=dt)
     return (
@@ -456,10 +327,6 @@ def _edges_probabilities(dt: dtype) -> tuple[Call, ...]:
         Call((p, torch.tensor([[True, False, True, False, True]]))),  # certain and wrong
         Call((p[:0], torch.zeros(0, 5, dtype=torch.int64))),
     )
-
-
-def _golden(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call:
-    return Call((inputs["input"], inputs["target"]), dict(params))
 
 
 def _golden_with_logits(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call:
@@ -483,23 +350,8 @@ def _golden_balanced_probabilities(inputs: Mapping[str, Tensor], params: Mapping
     return Call((inputs["input"], target, weight), {"reduction": params["reduction"]})
 
 
-def _golden_poly(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call | None:
-    if params["kind"] != "sigmoid":
-        return None
-    return Call((inputs["input"], inputs["target"]), {n: v for n, v in params.items() if n != "kind"})
-
-
-_card = partial(
-    Card,
-    data="binary",
-    kernel="none",
-    item="element",
-    edges=_edges_logits,
-    at_call=frozenset({"sample_weight", "mask"}),
-)
-
 CARDS = (
-    _card(
+    logit_card(
         fn=binary_cross_entropy_with_logits,
         module=BCEWithLogitsLoss,
         formula=r"-\left[w_+ y \log\sigma(z) + (1 - y) \log(1 - \sigma(z))\right]",
@@ -518,7 +370,7 @@ CARDS = (
         ),
         relatives=("binary_cross_entropy", "balanced_bce_loss", "sigmoid_focal_loss"),
     ),
-    _card(
+    logit_card(
         fn=binary_cross_entropy,
         module=BCELoss,
         formula=r"-\left[y \log p + (1 - y) \log(1 - p)\right]",
@@ -527,7 +379,7 @@ CARDS = (
         defaults="torch",
         draw=_draw_probabilities,
         edges=_edges_probabilities,
-        golden={"bce": _golden, "balanced_bce": _golden_balanced_probabilities},
+        golden={"bce": golden_pair, "balanced_bce": _golden_balanced_probabilities},
         when="Only where a probability is all there is; with logits use the form that takes them.",
         pitfalls=(
             "Both terms stand under the minus sign; without the brackets the second has the wrong sign.",
@@ -535,7 +387,7 @@ CARDS = (
         ),
         relatives=("binary_cross_entropy_with_logits", "balanced_bce_loss"),
     ),
-    _card(
+    logit_card(
         fn=balanced_bce_loss,
         module=BalancedBCELoss,
         formula=r"-\left[w_+ y \log\sigma(z) + w_- (1 - y) \log(1 - \sigma(z))\right]",
@@ -553,16 +405,16 @@ CARDS = (
         ),
         relatives=("binary_cross_entropy_with_logits", "sigmoid_focal_loss"),
     ),
-    _card(
+    logit_card(
         fn=sigmoid_focal_loss,
         module=SigmoidFocalLoss,
         formula=r"-\alpha_t (1 - p_t)^\gamma \log p_t",
         paper="arXiv:1708.02002",
         equation="5",
         defaults="gamma: the paper; alpha: off (the paper: 0.25)",
-        draw=_draw_logits,
+        draw=draw_logits,
         variants=({}, {"gamma": 0.5}, {"gamma": 5.0, "alpha": 0.25}, {"gamma": 0.0}),
-        golden={"focal_sigmoid": _golden},
+        golden={"focal_sigmoid": golden_pair},
         search={"gamma": Range(0.0, 5.0), "alpha": Range(0.05, 0.95)},
         when="Few positives among very many easy negatives, as in dense detection.",
         pitfalls=(
@@ -571,20 +423,5 @@ CARDS = (
             "The paper divides by the number of positives, not of elements: the learning rate does not carry over.",
         ),
         relatives=("focal_loss", "binary_cross_entropy_with_logits", "sigmoid_poly_focal_loss"),
-    ),
-    _card(
-        fn=sigmoid_poly_focal_loss,
-        module=SigmoidPolyFocalLoss,
-        formula=r"-\alpha_t (1 - p_t)^\gamma \log p_t + \varepsilon (1 - p_t)^{\gamma + 1}",
-        paper="arXiv:2204.12511",
-        equation="",
-        defaults="epsilon = 1: the paper's listing; gamma: the focal loss",
-        draw=_draw_logits,
-        variants=({}, {"gamma": 0.5, "epsilon": -0.5}, {"gamma": 5.0, "alpha": 0.25}),
-        golden={"poly1_focal": _golden_poly},
-        search={"epsilon": Range(-1.0, 4.0), "gamma": Range(0.0, 5.0)},
-        when="As the sigmoid focal loss, with one more number to tune.",
-        pitfalls=("alpha does not multiply the added term.",),
-        relatives=("sigmoid_focal_loss", "poly_focal_loss"),
     ),
 )

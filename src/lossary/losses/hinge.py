@@ -1,20 +1,20 @@
 """Hinge losses: a price for scores that do not win by a margin, and none beyond it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Generator, Tensor, dtype
 
-from lossary._check import check_among, check_choice, check_float, check_number, check_shape
+from lossary._check import check_among, check_choice, check_number
 from lossary._loss import Loss
 from lossary._reduce import Reduction, reduce
 from lossary.cards import Call, Card, Choice, Range
 from lossary.draws import labels as draw_labels
 from lossary.draws import normal
 from lossary.kernels.stable import ABSENT, accumulate
-from lossary.losses._classes import problem
+from lossary.losses._classes import check_class_weight, problem
+from lossary.losses._facts import CLASS_WEIGHT, golden_pair
 from lossary.losses._pointwise import pointwise
 
 __all__ = [
@@ -156,9 +156,7 @@ def class_hinge(
     p = problem(input, target, dim=dim, ignore_index=ignore_index, sample_weight=sample_weight, mask=mask)
     if p.labels is None:
         raise TypeError(f"target: wanted integer class indices; got {target.dtype}")
-    if class_weight is not None:
-        check_float("class_weight", class_weight)
-        check_shape("class_weight", class_weight, (p.classes,))
+    check_class_weight("class_weight", class_weight, p.classes)
     assert isinstance(p.input, Tensor)
     losses = formula(accumulate(p.input), p.labels.unsqueeze(-1))
     return reduce(losses, weight=p.weight(class_weight), mask=p.counted, reduction=reduction)
@@ -341,10 +339,6 @@ def _edges_classes(dt: dtype) -> tuple[Call, ...]:
     )
 
 
-def _golden(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call:
-    return Call((inputs["input"], inputs["target"]), dict(params))
-
-
 _AT_CALL = frozenset({"sample_weight", "mask"})
 _binary = partial(
     Card,
@@ -357,7 +351,6 @@ _binary = partial(
     search={"margin": Range(0.1, 5.0, log=True)},
     at_call=_AT_CALL,
 )
-_WEIGHT = torch.tensor([0.5, 2.0, 1.0, 0.25, 3.0])
 _multiclass = partial(
     Card,
     data="classes",
@@ -377,7 +370,7 @@ CARDS = (
         paper="Cortes and Vapnik, Support-Vector Networks, 1995",
         equation="",
         defaults="the support vector machine",
-        golden={"hinge": _golden},
+        golden={"hinge": golden_pair},
         when="A linear or kernel classifier where only the decision counts, not its probability.",
         pitfalls=(
             "Scores are no logits: beyond the margin nothing tells a good score from a better one.",
@@ -392,7 +385,7 @@ CARDS = (
         paper="arXiv:1306.0239",
         equation="6",
         defaults="the support vector machine",
-        golden={"squared_hinge": _golden},
+        golden={"squared_hinge": golden_pair},
         when="As the hinge loss, with a smooth corner and few mislabelled examples.",
         pitfalls=("One mislabelled example far on the wrong side weighs as its distance squared.",),
         relatives=("hinge_loss", "multiclass_hinge_loss"),
@@ -407,10 +400,10 @@ CARDS = (
         variants=(
             {},
             {"power": 2, "margin": 0.5},
-            {"per_class_mean": True, "class_weight": _WEIGHT},
+            {"per_class_mean": True, "class_weight": CLASS_WEIGHT},
             {"include_target": True, "margin": 3.0},
         ),
-        golden={"multiclass_svm": _golden},
+        golden={"multiclass_svm": golden_pair},
         search={"margin": Range(0.1, 10.0, log=True), "power": Choice((1, 2))},
         when="One class among many where only the decision counts.",
         pitfalls=(
@@ -426,8 +419,8 @@ CARDS = (
         paper="Crammer and Singer, JMLR 2, 2001",
         equation="",
         defaults="the paper",
-        variants=({}, {"margin": 0.5}, {"margin": 3.0, "class_weight": _WEIGHT}),
-        golden={"crammer_singer": _golden},
+        variants=({}, {"margin": 0.5}, {"margin": 3.0, "class_weight": CLASS_WEIGHT}),
+        golden={"crammer_singer": golden_pair},
         search={"margin": Range(0.1, 10.0, log=True)},
         when="As the multiclass hinge loss, with many classes of which few come close.",
         pitfalls=("Only two scores a row get a gradient: training starts slowly with many classes.",),

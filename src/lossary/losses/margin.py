@@ -6,13 +6,14 @@ from functools import partial
 import torch
 from torch import Generator, Tensor, dtype
 
-from lossary._check import check_among, check_choice, check_float, check_number, check_same_shape, check_shape
+from lossary._check import check_among, check_choice, check_float, check_number, check_same_shape
 from lossary._loss import Loss
 from lossary._reduce import Reduction, align, reduce
 from lossary.cards import Call, Card, Choice, Range
 from lossary.draws import labels as draw_labels
 from lossary.draws import normal
 from lossary.kernels.stable import accumulate, like_torch, unit
+from lossary.losses._classes import check_class_weight
 from lossary.losses._pointwise import hide, pointwise
 from lossary.losses.hinge import class_hinge, violations
 
@@ -70,9 +71,7 @@ def multi_margin_loss(
     """
     check_number("margin", margin)
     check_choice("p", p, (1, 2))
-    if weight is not None:
-        check_float("weight", weight)
-        check_shape("weight", weight, (input.shape[-1],))
+    check_class_weight("weight", weight, input.shape[-1])
 
     def formula(z: Tensor, y: Tensor) -> Tensor:
         losses = violations(z, y, margin, p).mean(-1)

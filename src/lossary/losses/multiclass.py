@@ -1,41 +1,29 @@
 """One class among many: cross-entropy over a softmax, and what fades or bends it."""
 
-from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, dtype
 
-from lossary._check import check_float, check_number, check_reduction, check_shape
+from lossary._check import check_number, check_reduction
 from lossary._loss import Loss
 from lossary._reduce import Reduction, divide
-from lossary.cards import Call, Card, Range
+from lossary.cards import Call, Range
 from lossary.draws import labels as draw_labels
 from lossary.draws import normal
 from lossary.kernels.rows import Bilinear, Rows, Targets, row_loss
 from lossary.kernels.stable import accumulate, accumulator, inverse_norm, like_torch, softplus
-from lossary.losses._classes import Input, Problem, class_loss, problem
+from lossary.losses._classes import Input, Problem, check_class_weight, class_loss, problem
+from lossary.losses._facts import CLASS_WEIGHT, TAKES_LOGITS, class_card, edges_classes, golden_classes
 
 __all__ = [
     "CrossEntropyLoss",
     "FocalLoss",
     "NLLLoss",
-    "PolyFocalLoss",
-    "PolyLoss",
     "cross_entropy",
     "focal_loss",
     "nll_loss",
-    "poly_focal_loss",
-    "poly_loss",
 ]
-
-
-def _check_class_weight(name: str, weight: Tensor | None, classes: int) -> None:
-    if weight is not None:
-        check_float(name, weight)
-        check_shape(name, weight, (classes,))
 
 
 def cross_entropy(
@@ -86,7 +74,7 @@ def cross_entropy(
     """
     check_number("label_smoothing", label_smoothing, low=0, high=1)
     p = problem(input, target, dim=dim, ignore_index=ignore_index, sample_weight=sample_weight, mask=mask)
-    _check_class_weight("weight", weight, p.classes)
+    check_class_weight("weight", weight, p.classes)
     check_reduction(reduction)
     if isinstance(p.input, Bilinear):
         return like_torch(_linear_cross_entropy(p.input, p, weight, label_smoothing, reduction), p.input.x)
@@ -231,7 +219,7 @@ def nll_loss(
         negative number. Everything ignored gives 0 here, NaN in torch.
     """
     p = problem(input, target, dim=dim, ignore_index=ignore_index, sample_weight=sample_weight, mask=mask)
-    _check_class_weight("weight", weight, p.classes)
+    check_class_weight("weight", weight, p.classes)
     check_reduction(reduction)
     assert isinstance(p.input, Tensor)
     return like_torch(_log_likelihood(accumulate(p.input), p, weight, 0.0, reduction), p.input)
@@ -247,14 +235,14 @@ class NLLLoss(Loss):
     dim: int = 1
 
 
-def _focal_terms(rows: Rows, gamma: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
+def focal_terms(rows: Rows, gamma: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
     """The focal loss and log(1 - p); in log space, for a power of 1 - p has a NaN gradient at p = 1."""
     miss = F.logsigmoid(rows.rest - rows.target)
     return alpha * torch.exp(gamma * miss) * softplus(rows.rest - rows.target), miss
 
 
 def _focal(rows: Rows, gamma: Tensor, alpha: Tensor) -> Tensor:
-    return _focal_terms(rows, gamma, alpha)[0]
+    return focal_terms(rows, gamma, alpha)[0]
 
 
 def focal_loss(
@@ -307,8 +295,8 @@ def focal_loss(
     """
     check_number("gamma", gamma, low=0)
     p = problem(input, target, dim=dim, ignore_index=ignore_index, sample_weight=sample_weight, mask=mask)
-    _check_class_weight("alpha", alpha, p.classes)
-    _check_class_weight("class_weight", class_weight, p.classes)
+    check_class_weight("alpha", alpha, p.classes)
+    check_class_weight("class_weight", class_weight, p.classes)
     return class_loss(_focal, p, scalars=(gamma,), per_class=(alpha,), class_weight=class_weight, reduction=reduction)
 
 
@@ -324,237 +312,38 @@ class FocalLoss(Loss):
     reduction: Reduction = "mean"
 
 
-def _poly(rows: Rows, *epsilon: Tensor) -> Tensor:
-    miss = F.logsigmoid(rows.rest - rows.target)
-    loss = softplus(rows.rest - rows.target)
-    for power, value in enumerate(epsilon, start=1):
-        loss = loss + value * torch.exp(power * miss)
-    return loss
-
-
-def poly_loss(
-    input: Input,
-    target: Tensor,
-    *,
-    epsilon: float | Tensor | Sequence[float] = 1.0,
-    class_weight: Tensor | None = None,
-    ignore_index: int = -100,
-    dim: int = 1,
-    sample_weight: Tensor | None = None,
-    mask: Tensor | None = None,
-    reduction: Reduction = "mean",
-) -> Tensor:
-    r"""Softmax cross-entropy with the first coefficients of its power series in 1 - p changed.
-
-    .. math:: -\log p_y + \sum_{j=1}^{N} \varepsilon_j (1 - p_y)^j
-
-    Args:
-        input: Logits, (N, C), (N, C, d1, ...) or (C,); or linear scores, never held whole.
-        target: Class indices of any integer dtype, the shape of ``input`` less the class dimension; or
-            probabilities in the shape of ``input``.
-        epsilon: The change of the first coefficient (Poly-1), or of the first N.
-        class_weight: (C,), a weight a class: for indices the mean is ``sum(w l) / sum(w)``.
-        ignore_index: An index target that does not count.
-        dim: The class dimension; -1 for (B, L, C).
-        sample_weight: One weight an item, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
-        mask: Boolean, True where an item counts.
-        reduction: ``"none"`` (the shape of ``input`` less the class dimension), ``"sum"`` or ``"mean"``.
-
-    Returns:
-        A scalar, or one loss an item.
-
-    Raises:
-        ValueError: Shapes that do not fit, an ``epsilon`` that is not finite.
-        TypeError: Floating-point class indices.
-        IndexError: A target outside of [0, C) that is not ``ignore_index``.
-
-    Example:
-        >>> import torch
-        >>> poly_loss(torch.zeros(1, 2), torch.tensor([0]))
-        tensor(1.1931)
-
-    Source:
-        Leng et al., PolyLoss, arXiv:2204.12511; epsilon = 1 is its listing's default, it reports 2 for ImageNet.
-    """
-    several = not isinstance(epsilon, (int, float, str, Tensor))
-    values = tuple(epsilon) if several else (epsilon,)
-    for value in values:
-        check_number("epsilon", value)
-    p = problem(input, target, dim=dim, ignore_index=ignore_index, sample_weight=sample_weight, mask=mask)
-    _check_class_weight("class_weight", class_weight, p.classes)
-    return class_loss(_poly, p, scalars=values, class_weight=class_weight, reduction=reduction)
-
-
-class PolyLoss(Loss):
-    """:func:`poly_loss` as a Module."""
-
-    fn = staticmethod(poly_loss)
-    epsilon: float | Tensor | Sequence[float] = 1.0
-    class_weight: Tensor | None = None
-    ignore_index: int = -100
-    dim: int = 1
-    reduction: Reduction = "mean"
-
-
-def _poly_focal(rows: Rows, epsilon: Tensor, gamma: Tensor, alpha: Tensor) -> Tensor:
-    loss, miss = _focal_terms(rows, gamma, alpha)
-    return loss + epsilon * torch.exp((gamma + 1) * miss)
-
-
-def poly_focal_loss(
-    input: Input,
-    target: Tensor,
-    *,
-    epsilon: float | Tensor = 1.0,
-    gamma: float | Tensor = 2.0,
-    alpha: Tensor | None = None,
-    class_weight: Tensor | None = None,
-    ignore_index: int = -100,
-    dim: int = 1,
-    sample_weight: Tensor | None = None,
-    mask: Tensor | None = None,
-    reduction: Reduction = "mean",
-) -> Tensor:
-    r"""Softmax focal loss with the first coefficient of its power series changed by epsilon (Poly-1).
-
-    .. math:: -\alpha_y (1 - p_y)^\gamma \log p_y + \varepsilon (1 - p_y)^{\gamma + 1}
-
-    Args:
-        input: Logits, (N, C), (N, C, d1, ...) or (C,); or linear scores, never held whole.
-        target: Class indices of any integer dtype, the shape of ``input`` less the class dimension; or
-            probabilities in the shape of ``input``.
-        epsilon: Change of the first coefficient.
-        gamma: How fast right answers fade, at least 0.
-        alpha: (C,), a factor a class of the focal term alone, not part of the mean's divisor.
-        class_weight: (C,), a weight a class: for indices the mean is ``sum(w l) / sum(w)``.
-        ignore_index: An index target that does not count.
-        dim: The class dimension; -1 for (B, L, C).
-        sample_weight: One weight an item, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
-        mask: Boolean, True where an item counts.
-        reduction: ``"none"`` (the shape of ``input`` less the class dimension), ``"sum"`` or ``"mean"``.
-
-    Returns:
-        A scalar, or one loss an item.
-
-    Raises:
-        ValueError: Shapes that do not fit, ``gamma`` below 0.
-        TypeError: Floating-point class indices.
-        IndexError: A target outside of [0, C) that is not ``ignore_index``.
-
-    Example:
-        >>> import torch
-        >>> poly_focal_loss(torch.zeros(1, 2), torch.tensor([0]))
-        tensor(0.2983)
-
-    Source:
-        Leng et al., PolyLoss, arXiv:2204.12511, with focal loss as the base. As in its listing alpha does not
-        multiply the added term.
-    """
-    check_number("gamma", gamma, low=0)
-    check_number("epsilon", epsilon)
-    p = problem(input, target, dim=dim, ignore_index=ignore_index, sample_weight=sample_weight, mask=mask)
-    _check_class_weight("alpha", alpha, p.classes)
-    _check_class_weight("class_weight", class_weight, p.classes)
-    return class_loss(
-        _poly_focal,
-        p,
-        scalars=(epsilon, gamma),
-        per_class=(alpha,),
-        class_weight=class_weight,
-        reduction=reduction,
-    )
-
-
-class PolyFocalLoss(Loss):
-    """:func:`poly_focal_loss` as a Module."""
-
-    fn = staticmethod(poly_focal_loss)
-    epsilon: float | Tensor = 1.0
-    gamma: float | Tensor = 2.0
-    alpha: Tensor | None = None
-    class_weight: Tensor | None = None
-    ignore_index: int = -100
-    dim: int = 1
-    reduction: Reduction = "mean"
-
-
-def _draw(g: Generator, dt: dtype) -> Call:
-    return Call((normal(g, dt, 6, 5, scale=3.0), draw_labels(g, 5, 6)))
-
-
 def _draw_log(g: Generator, dt: dtype) -> Call:
     return Call((normal(g, torch.float64, 6, 5).log_softmax(1).to(dt), draw_labels(g, 5, 6)))
 
 
-def _edges(dt: dtype) -> tuple[Call, ...]:
-    hard = torch.tensor([[1e4, -1e4, 0.0], [50.0, 0.0, -50.0], [0.0, 0.0, 0.0]], dtype=dt)
-    masked = torch.tensor([[0.0, -torch.inf, 1.0], [2.0, -torch.inf, -torch.inf]], dtype=dt)
-    pixels = hard[:2].repeat(2, 1, 1).movedim(-1, 1)
-    return (
-        Call((hard, torch.tensor([0, 0, 0], dtype=torch.int32))),  # certain and right; undecided
-        Call((hard, torch.tensor([1, 2, 2]))),  # certain and wrong
-        Call((masked, torch.tensor([2, 0], dtype=torch.uint8))),  # impossible classes; one possible class
-        Call((masked, torch.tensor([[0.5, 0.0, 0.5], [1.0, 0.0, 0.0]], dtype=dt))),  # soft targets
-        Call((pixels, torch.tensor([[0, 1], [-100, 2]]))),  # (N, C, L) with an ignored one
-        Call((hard, torch.full((3,), -100))),  # all ignored
-        Call((hard[0], torch.tensor(2))),  # no batch
-        Call((hard[:, :1].contiguous(), torch.zeros(3, dtype=torch.int64))),  # one class
-        Call((hard[:0], torch.zeros(0, dtype=torch.int64))),  # empty
-    )
-
-
 def _edges_log(dt: dtype) -> tuple[Call, ...]:
-    return tuple(Call((call.args[0].log_softmax(-1), call.args[1])) for call in _edges(dt)[:2])
+    return tuple(Call((call.args[0].log_softmax(-1), call.args[1])) for call in edges_classes(dt)[:2])
 
-
-def _as_tensor(value: object, like: Tensor) -> object:
-    return torch.tensor(value, dtype=like.dtype) if isinstance(value, list) else value
-
-
-def _golden(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call | None:
-    if params.get("kind") == "sigmoid":
-        return None
-    given = {n: _as_tensor(v, inputs["input"]) for n, v in params.items() if n != "kind"}
-    if "label_smoothing" in given:
-        given["label_smoothing"] = given["label_smoothing"] or 0.0
-    return Call((inputs["input"], inputs["target"]), given)
-
-
-_WEIGHT = torch.tensor([0.5, 2.0, 1.0, 0.25, 3.0])
-_card = partial(
-    Card,
-    data="classes",
-    kernel="rows",
-    item="row",
-    draw=_draw,
-    edges=_edges,
-    mean_is_plain=False,
-    at_call=frozenset({"sample_weight", "mask"}),
-)
-_COMMON = (
-    "It takes logits: a softmax before it squeezes the gradient.",
-    "(B, L, C) scores need dim=-1; where L = C the other reading is not seen.",
-)
 
 CARDS = (
-    _card(
+    class_card(
         fn=cross_entropy,
         module=CrossEntropyLoss,
         formula=r"-\sum_c w_c t_c \log \frac{e^{z_c}}{\sum_j e^{z_j}}",
         paper="Bridle, Training Stochastic Model Recognition Algorithms as Networks, 1990",
         equation="",
         defaults="torch",
-        variants=({}, {"label_smoothing": 0.1}, {"weight": _WEIGHT, "label_smoothing": 0.25}, {"weight": _WEIGHT}),
-        golden={"cross_entropy": _golden},
+        variants=(
+            {},
+            {"label_smoothing": 0.1},
+            {"weight": CLASS_WEIGHT, "label_smoothing": 0.25},
+            {"weight": CLASS_WEIGHT},
+        ),
+        golden={"cross_entropy": golden_classes},
         search={"label_smoothing": Range(0.0, 0.3)},
         when="One class among many; the baseline for everything else.",
         pitfalls=(
-            *_COMMON,
+            *TAKES_LOGITS,
             "With weights the mean divides by the sum of the labels' weights for indices, by N for probabilities.",
         ),
         relatives=("focal_loss", "poly_loss", "multiclass_hinge_loss", "nll_loss"),
     ),
-    _card(
+    class_card(
         fn=nll_loss,
         module=NLLLoss,
         formula=r"-w_y \log p_y",
@@ -563,58 +352,32 @@ CARDS = (
         defaults="torch",
         draw=_draw_log,
         edges=_edges_log,
-        variants=({}, {"weight": _WEIGHT}, {"ignore_index": 1}),
+        variants=({}, {"weight": CLASS_WEIGHT}, {"ignore_index": 1}),
         when="Where log-probabilities are all there is; with logits use cross_entropy.",
         pitfalls=("It takes no logarithm: probabilities passed in give a negative number without an error.",),
         relatives=("cross_entropy",),
     ),
-    _card(
+    class_card(
         fn=focal_loss,
         module=FocalLoss,
         formula=r"-\alpha_y (1 - p_y)^\gamma \log p_y",
         paper="arXiv:1708.02002",
         equation="5",
         defaults="gamma: the paper; alpha: off",
-        variants=({}, {"gamma": 0.5}, {"gamma": 5.0, "alpha": _WEIGHT}, {"gamma": 0.0, "class_weight": _WEIGHT}),
-        golden={"focal_softmax": _golden},
+        variants=(
+            {},
+            {"gamma": 0.5},
+            {"gamma": 5.0, "alpha": CLASS_WEIGHT},
+            {"gamma": 0.0, "class_weight": CLASS_WEIGHT},
+        ),
+        golden={"focal_softmax": golden_classes},
         search={"gamma": Range(0.0, 5.0)},
         when="Many easy examples drown the few hard ones.",
         pitfalls=(
             "(1 - p)^gamma as a power has a NaN gradient for gamma below 1 once p rounds to 1.",
             "It fades easy examples, not frequent classes: for those use alpha or class_weight.",
-            *_COMMON,
+            *TAKES_LOGITS,
         ),
         relatives=("cross_entropy", "sigmoid_focal_loss", "poly_focal_loss"),
-    ),
-    _card(
-        fn=poly_loss,
-        module=PolyLoss,
-        formula=r"-\log p_y + \sum_j \varepsilon_j (1 - p_y)^j",
-        paper="arXiv:2204.12511",
-        equation="",
-        defaults="the paper's listing",
-        variants=({}, {"epsilon": -1.0}, {"epsilon": (2.0, -0.5, 0.25)}, {"class_weight": _WEIGHT}),
-        golden={"poly1_ce": _golden},
-        search={"epsilon": Range(-1.0, 6.0)},
-        when="A well-tuned cross-entropy is at hand and one more number may be tuned.",
-        pitfalls=(
-            "The best epsilon depends on the data: the paper uses 2 for ImageNet and -1 for detection.",
-            *_COMMON,
-        ),
-        relatives=("cross_entropy", "focal_loss", "poly_focal_loss"),
-    ),
-    _card(
-        fn=poly_focal_loss,
-        module=PolyFocalLoss,
-        formula=r"-\alpha_y (1 - p_y)^\gamma \log p_y + \varepsilon (1 - p_y)^{\gamma + 1}",
-        paper="arXiv:2204.12511",
-        equation="",
-        defaults="epsilon: the paper's listing; gamma: the focal loss",
-        variants=({}, {"gamma": 0.5, "epsilon": -0.5}, {"gamma": 5.0, "alpha": _WEIGHT}),
-        golden={"poly1_focal": _golden},
-        search={"epsilon": Range(-1.0, 4.0), "gamma": Range(0.0, 5.0)},
-        when="As the focal loss, with one more number to tune.",
-        pitfalls=("alpha does not multiply the added term.", *_COMMON),
-        relatives=("focal_loss", "poly_loss", "sigmoid_poly_focal_loss"),
     ),
 )

@@ -1,36 +1,28 @@
 """Regression: a number predicted, a number wanted, and a price for the residual between them."""
 
-from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Generator, Tensor, dtype
+from torch import Tensor
 
 from lossary._check import check_number, check_same_shape
 from lossary._loss import Loss
 from lossary._reduce import Reduction
-from lossary.cards import Call, Card, Choice, Range
-from lossary.draws import normal
+from lossary.cards import Choice
 from lossary.kernels.stable import like_torch
+from lossary.losses._facts import golden_pair, value_card
 from lossary.losses._pointwise import pointwise
 
 __all__ = [
-    "HuberLoss",
     "L1Loss",
-    "LogCoshLoss",
     "MSELoss",
     "MeanBiasError",
     "QuantileLoss",
-    "SmoothL1Loss",
-    "huber_loss",
     "l1_loss",
-    "log_cosh_loss",
     "mean_bias_error",
     "mse_loss",
     "quantile_loss",
-    "smooth_l1_loss",
 ]
 
 
@@ -201,178 +193,6 @@ class L1Loss(Loss):
     weight: Tensor | None = None
 
 
-def huber_loss(
-    input: Tensor,
-    target: Tensor,
-    reduction: Reduction = "mean",
-    delta: float = 1.0,
-    weight: Tensor | None = None,
-    *,
-    sample_weight: Tensor | None = None,
-    mask: Tensor | None = None,
-) -> Tensor:
-    r"""Squared error for small residuals, absolute error for large ones.
-
-    .. math:: \tfrac12 r^2 \text{ for } |r| \le \delta, \quad \delta\,(|r| - \tfrac12\delta) \text{ beyond};
-              \quad r = x - y
-
-    Args:
-        input: Predictions, any shape.
-        target: True values, the shape of ``input``.
-        reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"`` over all elements.
-        delta: Where it turns linear, in the units of the target, above 0.
-        weight: As torch's: one factor an element, not part of the mean's divisor (unlike in ``mse_loss``).
-        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
-        mask: Boolean, True where an element counts; values elsewhere may be NaN.
-
-    Returns:
-        A scalar, or the shape of ``input``, in torch's dtype.
-
-    Raises:
-        ValueError: Shapes that differ (torch broadcasts them with a warning), ``delta`` not above 0.
-        TypeError: ``input`` that is not floating-point.
-
-    Example:
-        >>> import torch
-        >>> huber_loss(torch.tensor([0.5, 4.0]), torch.zeros(2), reduction="none")
-        tensor([0.1250, 3.5000])
-
-    Source:
-        Huber, Robust Estimation of a Location Parameter, 1964; delta = 1 is torch's. It is delta times
-        ``smooth_l1_loss`` at beta = delta, equal to it only at 1; the two are often taken for the same.
-        Nothing to average gives 0 here, NaN in torch.
-    """
-    check_number("delta", delta, low=0, open_low=True)
-    if weight is not None:
-        check_same_shape("weight", weight, "input", input)
-
-    def huber(x: Tensor, y: Tensor) -> Tensor:
-        loss = F.huber_loss(x, y, reduction="none", delta=delta)
-        return loss if weight is None else loss * weight
-
-    loss = pointwise(huber, input, target, sample_weight=sample_weight, mask=mask, reduction=reduction)
-    return like_torch(loss, input, target)
-
-
-class HuberLoss(Loss):
-    """:func:`huber_loss` as a Module."""
-
-    fn = staticmethod(huber_loss)
-    reduction: Reduction = "mean"
-    delta: float = 1.0
-    weight: Tensor | None = None
-
-
-def smooth_l1_loss(
-    input: Tensor,
-    target: Tensor,
-    reduction: Reduction = "mean",
-    beta: float = 1.0,
-    *,
-    sample_weight: Tensor | None = None,
-    mask: Tensor | None = None,
-) -> Tensor:
-    r"""Absolute error with its corner at 0 rounded off.
-
-    .. math:: \frac{r^2}{2\beta} \text{ for } |r| < \beta, \quad |r| - \tfrac12\beta \text{ beyond}; \quad r = x - y
-
-    Args:
-        input: Predictions, any shape.
-        target: True values, the shape of ``input``.
-        reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"`` over all elements.
-        beta: Half the width of the rounded part, in the units of the target; 0 gives ``l1_loss``.
-        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
-        mask: Boolean, True where an element counts; values elsewhere may be NaN.
-
-    Returns:
-        A scalar, or the shape of ``input``, in torch's dtype.
-
-    Raises:
-        ValueError: Shapes that differ (torch broadcasts them with a warning), ``beta`` below 0.
-        TypeError: ``input`` that is not floating-point.
-
-    Example:
-        >>> import torch
-        >>> smooth_l1_loss(torch.tensor([0.5, 4.0]), torch.zeros(2), reduction="none")
-        tensor([0.1250, 3.5000])
-
-    Source:
-        Girshick, Fast R-CNN, arXiv:1504.08083, eq. 3 (beta = 1); beta is torch's. Its slope stays 1 whatever beta
-        is, where Huber's stays delta. Nothing to average gives 0 here, NaN in torch.
-    """
-    check_number("beta", beta, low=0)
-
-    def smooth(x: Tensor, y: Tensor) -> Tensor:
-        return F.smooth_l1_loss(x, y, reduction="none", beta=beta)
-
-    loss = pointwise(smooth, input, target, sample_weight=sample_weight, mask=mask, reduction=reduction)
-    return like_torch(loss, input, target)
-
-
-class SmoothL1Loss(Loss):
-    """:func:`smooth_l1_loss` as a Module."""
-
-    fn = staticmethod(smooth_l1_loss)
-    reduction: Reduction = "mean"
-    beta: float = 1.0
-
-
-def _log_cosh(x: Tensor, y: Tensor) -> Tensor:
-    # Each form is exact where the other cancels or overflows: log cosh r = log(1 + 2 sinh(r/2)^2) near 0,
-    # |r| + log((1 + e^-2|r|) / 2) far out. The softplus form in circulation gives 0 at 1e-4 in float32.
-    r = x - y
-    near = r.detach().abs() < 1
-    small = torch.where(near, r, torch.zeros_like(r))
-    large = torch.where(near, torch.ones_like(r), r.abs())
-    return torch.where(
-        near, torch.log1p(2 * torch.sinh(small / 2).square()), large + torch.log1p(torch.expm1(-2 * large) / 2)
-    )
-
-
-def log_cosh_loss(
-    input: Tensor,
-    target: Tensor,
-    *,
-    sample_weight: Tensor | None = None,
-    mask: Tensor | None = None,
-    reduction: Reduction = "mean",
-) -> Tensor:
-    r"""Half the squared error near 0, the absolute error far out, smooth to every order between.
-
-    .. math:: \log\cosh(x - y)
-
-    Args:
-        input: Predictions, any shape.
-        target: True values, the shape of ``input``. The turn lies at a residual of about 1: scale targets first.
-        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
-        mask: Boolean, True where an element counts; values elsewhere may be NaN.
-        reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"``.
-
-    Returns:
-        A scalar, or the shape of ``input``.
-
-    Raises:
-        ValueError: Shapes that differ, an unknown reduction.
-        TypeError: ``input`` that is not floating-point.
-
-    Example:
-        >>> import torch
-        >>> log_cosh_loss(torch.tensor([1e-4, 100.0]), torch.zeros(2), reduction="none")
-        tensor([5.0000e-09, 9.9307e+01])
-
-    Source:
-        See Saleh and Saleh, arXiv:2208.04564. Common code adds a softplus, which returns 0 for small residuals.
-    """
-    return pointwise(_log_cosh, input, target, sample_weight=sample_weight, mask=mask, reduction=reduction)
-
-
-class LogCoshLoss(Loss):
-    """:func:`log_cosh_loss` as a Module."""
-
-    fn = staticmethod(log_cosh_loss)
-    reduction: Reduction = "mean"
-
-
 def quantile_loss(
     input: Tensor,
     target: Tensor,
@@ -438,51 +258,22 @@ class QuantileLoss(Loss):
     reduction: Reduction = "mean"
 
 
-def _draw(g: Generator, dt: dtype) -> Call:
-    return Call((normal(g, dt, 6, 5), normal(g, dt, 6, 5, scale=2.0)))
-
-
-def _edges(dt: dtype) -> tuple[Call, ...]:
-    x = torch.tensor([[0.0, 1.0, -1.0, 0.5], [1e4, -1e4, 1e-4, 0.375]], dtype=dt)
-    return (
-        Call((x, torch.zeros_like(x))),  # residual 0, the usual turns, huge and tiny
-        Call((x, x.clone())),  # all right
-        Call((x[1, :1], x[0, :1])),  # one element
-        Call((x[:0], x[:0].clone())),  # empty
-        Call((x, torch.ones(2, 4, dtype=torch.int32))),  # integer targets
-    )
-
-
-def _golden(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call:
-    renamed = {"q": "quantile"}
-    return Call((inputs["input"], inputs["target"]), {renamed.get(n, n): v for n, v in params.items()})
-
-
-_card = partial(
-    Card,
-    data="values",
-    kernel="none",
-    item="element",
-    draw=_draw,
-    edges=_edges,
-    at_call=frozenset({"sample_weight", "mask"}),
-)
 _BROADCAST = "A target of (N,) beside predictions of (N, 1) broadcasts to (N, N) in torch; here it is an error."
 
 CARDS = (
-    _card(
+    value_card(
         fn=mean_bias_error,
         module=MeanBiasError,
         formula="x - y",
         paper="standard in forecasting",
         equation="",
         defaults="no hyperparameters",
-        golden={"mean_bias_error": _golden},
+        golden={"mean_bias_error": golden_pair},
         when="To see whether a trained model predicts too high or too low. Never to train one.",
         pitfalls=("Errors of opposite signs cancel: a mean bias of 0 says nothing about accuracy.",),
         relatives=("l1_loss", "mse_loss"),
     ),
-    _card(
+    value_card(
         fn=mse_loss,
         module=MSELoss,
         formula="(x - y)^2",
@@ -490,7 +281,7 @@ CARDS = (
         equation="",
         defaults="torch",
         variants=({}, {"halved": True}),
-        golden={"mse": _golden},
+        golden={"mse": golden_pair},
         when="Residuals without outliers, and the mean of the target is wanted.",
         pitfalls=(
             "One outlier of 100 weighs as much as 10,000 residuals of 1.",
@@ -499,14 +290,14 @@ CARDS = (
         ),
         relatives=("huber_loss", "l1_loss", "log_cosh_loss"),
     ),
-    _card(
+    value_card(
         fn=l1_loss,
         module=L1Loss,
         formula="|x - y|",
         paper="Boscovich 1757, Laplace 1788",
         equation="",
         defaults="torch",
-        golden={"mae": _golden},
+        golden={"mae": golden_pair},
         when="Targets with outliers, and the median is wanted.",
         pitfalls=(
             "Its gradient does not shrink near the answer: lower the learning rate towards the end.",
@@ -516,54 +307,7 @@ CARDS = (
         relatives=("huber_loss", "smooth_l1_loss", "quantile_loss", "mse_loss"),
         aliases=("mae_loss", "MAELoss"),
     ),
-    _card(
-        fn=huber_loss,
-        module=HuberLoss,
-        formula=r"\tfrac12 r^2 \text{ for } |r| \le \delta, \; \delta(|r| - \tfrac12\delta) \text{ beyond}",
-        paper="Huber, Robust Estimation of a Location Parameter, 1964",
-        equation="",
-        defaults="torch",
-        variants=({}, {"delta": 0.375}, {"delta": 5.0}),
-        golden={"huber": _golden},
-        search={"delta": Range(0.1, 10.0, log=True)},
-        when="Targets with some outliers. Set delta to the size of an ordinary residual.",
-        pitfalls=(
-            "It is not smooth_l1_loss: the two agree only at delta = beta = 1.",
-            "delta has the target's units: 1 is small for prices and large for probabilities.",
-            "Its second derivative jumps at delta.",
-        ),
-        relatives=("smooth_l1_loss", "log_cosh_loss", "mse_loss", "l1_loss"),
-    ),
-    _card(
-        fn=smooth_l1_loss,
-        module=SmoothL1Loss,
-        formula=r"\frac{r^2}{2\beta} \text{ for } |r| < \beta, \; |r| - \tfrac12\beta \text{ beyond}",
-        paper="arXiv:1504.08083",
-        equation="3",
-        defaults="the paper, box coordinates of detectors",
-        variants=({}, {"beta": 0.375}, {"beta": 0.0}),
-        golden={"smooth_l1": _golden},
-        search={"beta": Range(0.01, 5.0, log=True)},
-        when="Box coordinates and other targets of a known scale, with outliers.",
-        pitfalls=("It is not huber_loss: the two agree only at delta = beta = 1.",),
-        relatives=("huber_loss", "l1_loss"),
-    ),
-    _card(
-        fn=log_cosh_loss,
-        module=LogCoshLoss,
-        formula=r"\log\cosh(x - y)",
-        paper="arXiv:2208.04564",
-        equation="",
-        defaults="no hyperparameters",
-        golden={"log_cosh": _golden},
-        when="As Huber with delta = 1, where second derivatives matter.",
-        pitfalls=(
-            "Written with softplus it returns 0 for residuals of 1e-4 in float32.",
-            "Written as log(cosh(r)) it overflows at 90 in float32.",
-        ),
-        relatives=("huber_loss", "mse_loss"),
-    ),
-    _card(
+    value_card(
         fn=quantile_loss,
         module=QuantileLoss,
         formula=r"q \max(0, y - x) + (1 - q) \max(0, x - y)",
@@ -571,7 +315,7 @@ CARDS = (
         equation="",
         defaults="the median",
         variants=({}, {"quantile": 0.125}, {"quantile": 0.9}),
-        golden={"quantile": _golden},
+        golden={"quantile": golden_pair},
         search={"quantile": Choice((0.1, 0.5, 0.9))},
         when="Prediction intervals, or costs that differ for too high and too low.",
         pitfalls=(
