@@ -1,11 +1,14 @@
 """The blocked routes against the plain formula: every value, gradient and second gradient, and what they hold."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
 
-from lossary.kernels import blocks, rows
+from lossary.kernels import blocks, rows, symmetric
 from lossary.kernels.rows import Bilinear, Dense, Rows, Targets, row_loss, statistics
 from lossary.kernels.stable import ABSENT, logaddexp, softplus
 
@@ -59,7 +62,8 @@ def problems(unit: bool, bias: bool) -> list[tuple]:
         (focal, source, Targets(index), [torch.rand(N, dtype=F64, requires_grad=True)]),
         (smoothing, source, Targets(index), parameter(0.1)),
         (supcon, source, Targets(labels, torch.arange(C) % 3), []),  # class 3 has no target: a row without any
-        (supcon_mean, Bilinear(x, x, None, unit), one_set, []),
+        (supcon_mean, Bilinear(x, x, None, unit), one_set, []),  # without unit: symmetric
+        (supcon, Bilinear(x, x), Targets(labels % 2 * 7, labels % 2 * 7, own=True), []),
         (cross_entropy, Bilinear(x, x.detach().flip(0), None, unit), Targets(torch.arange(N), None, own=True), []),
     ]
 
@@ -71,6 +75,7 @@ def blocked(monkeypatch: pytest.MonkeyPatch):
     def use(size: int) -> None:
         monkeypatch.setattr(rows, "CPU_PLAIN", -1)
         monkeypatch.setattr(blocks, "block_rows", lambda *_: size)
+        monkeypatch.setattr(symmetric, "TILE", size)
 
     return use
 
@@ -99,13 +104,12 @@ def derivatives(problem: tuple, order: int, weight: Tensor | None, reduction: st
 @pytest.mark.parametrize("order", [1, 2])
 @pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
 @pytest.mark.parametrize("size", [1, 4, 50])
-def test_blocks_give_the_plain_formulas_loss_and_derivatives(size: int, reduction: str, order: int, monkeypatch):
+def test_blocks_give_the_plain_formulas_loss_and_derivatives(blocked, size: int, reduction: str, order: int):
     weight = torch.rand(N, dtype=F64)
     kinds = ((False, True, None), (True, False, weight), (True, True, weight))
     cases = [(problem, weight) for unit, bias, weight in kinds for problem in problems(unit, bias)]
     wanted = [derivatives(problem, order, weight, reduction) for problem, weight in cases]
-    monkeypatch.setattr(rows, "CPU_PLAIN", -1)
-    monkeypatch.setattr(blocks, "block_rows", lambda *_: size)
+    blocked(size)
     for (problem, weight), right in zip(cases, wanted, strict=True):
         for got, want in zip(derivatives(problem, order, weight, reduction), right, strict=True):
             assert_near(got, want, 1e-12)
@@ -296,3 +300,102 @@ def test_dense_scores_equal_bilinear_ones():
     torch.testing.assert_close(
         row_loss(cross_entropy, Dense(source.dense()), Targets(index)), F.cross_entropy(source.dense(), index)
     )
+
+
+def large(kind: str) -> tuple[Callable[[str], Tensor], tuple[Tensor, ...], int]:
+    """A loss by reduction, what learns, and the bytes of all its scores."""
+    n, c, d = 2048, 4096, 16
+    x, w = torch.randn(n, d, requires_grad=True), torch.randn(c, d, requires_grad=True)
+    if kind == "one set":
+        labels = torch.arange(n) // 4
+        problem = (supcon, Bilinear(x, x), Targets(labels, labels, own=True))
+        return lambda r: row_loss(*problem, reduction=r).sum(), (x,), 4 * n * n
+    problem = (cross_entropy, Bilinear(x, w, unit=True), Targets(torch.arange(n)))
+    return lambda r: row_loss(*problem, reduction=r).sum(), (x, w), 4 * n * c
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean"])
+@pytest.mark.parametrize("kind", ["head", "one set"])
+def test_the_scores_are_never_held_whole(kind: str, reduction: str, monkeypatch):
+    for name in ("CPU_BLOCK", "CPU_LARGEST_BLOCK"):
+        monkeypatch.setattr(blocks, name, 1 << 19)  # 32 rows of 4096
+    monkeypatch.setattr(symmetric, "TILE", 128)
+    loss, learns, all_scores = large(kind)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as trace:
+        torch.autograd.grad(loss(reduction), learns)
+    held = peak = 0
+    for event in trace.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            held += event.nbytes()
+            peak = max(peak, held)
+    gradients = sum(4 * t.numel() for t in learns)
+    assert peak < all_scores / 8 + 3 * gradients
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean"])
+@pytest.mark.parametrize("kind", ["head", "one set"])
+def test_backward_keeps_a_few_numbers_a_row(kind: str, reduction: str):
+    loss, learns, _ = large(kind)
+    kept: dict[int, int] = {}
+
+    def pack(t: Tensor) -> Tensor:
+        kept[t.untyped_storage().data_ptr()] = t.untyped_storage().nbytes()
+        return t
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+        value = loss(reduction)
+    inputs = sum(kept.pop(t.untyped_storage().data_ptr(), 0) for t in learns)
+    assert inputs > 0
+    assert sum(kept.values()) <= 2048 * 4 * 16
+    value.backward()
+
+
+def test_a_penalty_on_the_gradient_is_felt():
+    """Where the gradient leads nowhere, |dW| of such a loss is too small and nothing says so."""
+    x, w = torch.randn(600, 8, dtype=F64), torch.randn(500, 8, dtype=F64, requires_grad=True)
+    index = torch.randint(500, (600,))
+
+    def gradient(loss: Tensor) -> Tensor:
+        (g,) = torch.autograd.grad(loss, w, create_graph=True)
+        return torch.autograd.grad(loss + 10 * g.square().sum(), w)[0]
+
+    got = gradient(row_loss(cross_entropy, Bilinear(x, w), Targets(index)))
+    torch.testing.assert_close(got, gradient(F.cross_entropy(x @ w.T, index)))
+
+
+COMPILED = [
+    ("aot_eager", "none", False),
+    ("aot_eager", "mean", False),
+    ("aot_eager", "mean", True),
+    pytest.param("inductor", "mean", True, marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own
+@pytest.mark.parametrize(("backend", "reduction", "unit"), COMPILED)
+def test_compiles_without_a_graph_break(blocked, backend: str, reduction: str, unit: bool):
+    blocked(4)
+    chosen = problems(unit, bias=not unit)
+    for formula, source, targets, parameters in chosen[1:2] + chosen[6:7] if backend == "inductor" else chosen:
+        inputs = [t for t in (source.x, source.w, *parameters) if t.requires_grad]
+
+        def loss(x, w, *p, formula=formula, source=source, targets=targets):
+            again = Bilinear(x, x if source.w is source.x else w, source.b, source.unit)
+            return row_loss(formula, again, targets, *p, reduction=reduction).sum()
+
+        torch._dynamo.reset()
+        compiled = torch.compile(loss, fullgraph=True, backend=backend)
+        got = torch.autograd.grad(compiled(source.x, source.w, *parameters), inputs)
+        want = torch.autograd.grad(loss(source.x, source.w, *parameters), inputs)
+        for a, b in zip(got, want, strict=True):
+            assert_near(a, b, 1e-12)
+
+
+def test_the_operators_keep_torchs_rules(blocked):
+    blocked(4)
+    source, index = draw()
+    labels = index % 4
+    operators = torch.ops.lossary
+    torch.library.opcheck(operators.row_statistics.default, (source.x, source.w, source.b, index, None, False, False))
+    torch.library.opcheck(operators.row_statistics.default, (source.x, source.x, None, labels, labels, True, True))
+    torch.library.opcheck(operators.set_statistics.default, (source.x, labels))

@@ -24,6 +24,8 @@ ABSENT_2 = ABSENT * LOG2_E
 CPU_BLOCK = 32 << 20
 CPU_LARGEST_BLOCK = 128 << 20
 ACCELERATOR_BLOCK = 256 << 20
+#: Elements of a temporary beside w.
+THIN = 1 << 17
 
 
 class RowGradients(NamedTuple):
@@ -42,8 +44,9 @@ class Gradients:
     """Gradients of x, w and b, summed over blocks; None where not needed."""
 
     def __init__(self, source: Bilinear, needs: tuple[bool, bool, bool]) -> None:
-        self.x = torch.empty_like(source.x) if needs[0] else None
-        self.w = torch.zeros_like(source.w) if needs[1] else None
+        unset = torch.empty_like if len(source.x) > 0 else torch.zeros_like
+        self.x = unset(source.x) if needs[0] else None
+        self.w = unset(source.w) if needs[1] else None
         self.b = torch.zeros_like(source.b) if source.b is not None and needs[2] else None
 
 
@@ -155,14 +158,16 @@ class Blocks:
         if gradients.x is not None:
             torch.mm(scores, self.w, out=gradients.x[rows])
         if gradients.w is not None:
-            gradients.w.addmm_(scores.t(), self.x[rows])
+            # The first block's product is stored, not added: w's gradient starts without zeros.
+            gradients.w.addmm_(scores.t(), self.x[rows], beta=int(rows.start > 0))
 
     def finish(self, gradients: Gradients) -> None:
         """After the last block: what was the gradient by w / |w|, times 1 / |w|, becomes the gradient by w."""
         if gradients.w is None or self.inverse is None:
             return
-        for w, g, inverse in zip(_thin(self.w), _thin(gradients.w), _thin(self.inverse), strict=True):
-            along = (g * w).sum(1) * inverse.square()
+        for part in _thin(self.w):
+            w, g = self.w[part], gradients.w[part]
+            along = (g * w).sum(1) * self.inverse[part].square()
             g.addcmul_(w, along[:, None], value=-1)
 
 
@@ -198,8 +203,11 @@ def exponentiate(scores: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def inverse_norms(w: Tensor) -> Tensor:
-    """1 / |w_j|, without a temporary of the size of w."""
-    return torch.cat([inverse_norm(part) for part in _thin(w)])
+    """1 / |w_j|, without temporaries of the size of w."""
+    inverse = w.new_empty(len(w))
+    for part in _thin(w):
+        inverse[part] = inverse_norm(w[part])
+    return inverse
 
 
 def block_rows(columns: int, like: Tensor) -> int:
@@ -210,8 +218,10 @@ def block_rows(columns: int, like: Tensor) -> int:
     return max(min(CPU_BLOCK // row, 512), min(CPU_LARGEST_BLOCK // row, 256), 32)
 
 
-def _thin(tensor: Tensor) -> tuple[Tensor, ...]:
-    return tensor.split(8192)
+def _thin(w: Tensor) -> Iterator[slice]:
+    """Rows of w by half a MiB: temporaries that stay in cache, a fifth of the time of those that do not."""
+    step = max(THIN // max(w.shape[1], 1), 1)
+    return (slice(first, first + step) for first in range(0, len(w), step))
 
 
 def _column(gradient: Tensor | None, like: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lossary.kernels import blocks
+from lossary.kernels import blocks, symmetric
 from lossary.kernels.blocks import Blocks, Gradients, RowGradients
 from lossary.kernels.scores import Bilinear, Rows, Targets, score_statistics
 
@@ -107,7 +107,15 @@ def _check_closed(total: Tensor, inputs: tuple[Tensor, ...]) -> None:
 def blocked_statistics(source: Bilinear, targets: Targets) -> Rows:
     """:func:`lossary.kernels.scores.statistics` in linear memory, differentiable to any order."""
     x, w, b, unit = source.x, source.w, source.b, source.unit
+    if is_one_set(source, targets):
+        return Rows(*_set_statistics(x, targets.rows))
     return Rows(*_statistics(x, w, b, targets.rows, targets.columns, targets.own, unit))
+
+
+def is_one_set(source: Bilinear, targets: Targets) -> bool:
+    """Whether the columns are the rows themselves, each without itself, so that the scores are symmetric."""
+    symmetric_scores = source.w is source.x and source.b is None and not source.unit
+    return symmetric_scores and targets.own and targets.columns is targets.rows
 
 
 # Operators, not autograd Functions: a compiler sees one node where it would unroll a Function's loop over blocks
@@ -177,6 +185,48 @@ def _statistics_backward(ctx: Any, _: Tensor | None, *by_rows: Tensor | None) ->
 
 
 _statistics.register_autograd(_statistics_backward, setup_context=_remember)
+
+
+@torch.library.custom_op("lossary::set_statistics", mutates_args=())
+def _set_statistics(x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    return symmetric.set_statistics(x, labels)
+
+
+@torch.library.custom_op("lossary::set_gradients", mutates_args=())
+def _set_gradients(
+    x: Tensor,
+    labels: Tensor,
+    rows: list[Tensor],
+    by_target: Tensor | None,
+    by_among: Tensor | None,
+    by_rest: Tensor | None,
+    by_mean: Tensor | None,
+) -> Tensor:
+    by_rows = RowGradients(by_target, by_among, by_rest, by_mean)
+    return symmetric.set_gradients(x, labels, Rows(*rows), by_rows)
+
+
+_set_statistics.register_fake(lambda x, labels: tuple(x.new_empty(x.shape[0]) for _ in Rows._fields))
+_set_gradients.register_fake(lambda x, *_: torch.empty_like(x))
+
+
+def _remember_set(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(*inputs, *output)
+
+
+def _set_statistics_backward(ctx: Any, _: Tensor | None, *by_rows: Tensor | None) -> tuple[Tensor | None, ...]:
+    x, labels, *rows = ctx.saved_tensors
+    if all(g is None for g in by_rows):
+        return None, None
+    if torch.is_grad_enabled():
+        targets = Targets(labels, labels, own=True)
+        as_rows, as_columns, _ = TwiceDifferentiable.apply(targets, False, (True, True, False), x, x, None, *by_rows)
+        return as_rows + as_columns, None
+    return _set_gradients(x, labels, rows, *by_rows), None
+
+
+_set_statistics.register_autograd(_set_statistics_backward, setup_context=_remember_set)
 
 
 class TwiceDifferentiable(torch.autograd.Function):

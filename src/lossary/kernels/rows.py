@@ -15,7 +15,7 @@ from torch._C._functorch import maybe_current_level  # pyright: ignore
 
 from lossary._check import check_reduction
 from lossary._reduce import divide, reduce
-from lossary.kernels.routes import Formula, SummedLoss, blocked_statistics
+from lossary.kernels.routes import Formula, SummedLoss, blocked_statistics, is_one_set
 from lossary.kernels.scores import Bilinear, Dense, Rows, Source, Targets, statistics
 
 __all__ = ["Bilinear", "Dense", "Formula", "Rows", "Source", "Targets", "row_loss", "statistics"]
@@ -67,7 +67,8 @@ def _blocked_loss(
     group: torch.distributed.ProcessGroup | None,
 ) -> Tensor:
     """The sum and the mean take their gradient in forward; everything else keeps the statistics."""
-    if reduction == "none" or torch.compiler.is_compiling() or not _learns(source, parameters):
+    statistics_first = reduction == "none" or torch.compiler.is_compiling() or is_one_set(source, targets)
+    if statistics_first or not _learns(source, parameters):
         losses = formula(blocked_statistics(source, targets), *parameters)
         return reduce(losses, weight=weight, reduction=reduction, group=group)
     weight = None if weight is None else weight.to(source.x.dtype)
