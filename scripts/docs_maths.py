@@ -46,7 +46,7 @@ def markdown(docstring: str) -> str:
     """A docstring, written for ``help()`` in Sphinx's dialect, as Markdown."""
     text = re.sub(r"^( *)\.\. math::((?:.*\n?)(?:\1 +.*\n?|\n(?=\1 ))*)", _block, docstring, flags=re.M)
     text = re.sub(r":(?:func|class|mod|meth|data):`~?([^`]+)`", r"`\1`", text)
-    return re.sub(r"::$", ":", text, flags=re.M)
+    return re.sub(r"::$", ":", text, flags=re.M).strip("\n")
 
 
 def _block(match: re.Match[str]) -> str:
