@@ -125,7 +125,12 @@ def _pair(comparison: Comparison, sign: int, scale: int) -> str:
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.3g}".replace("-", "−") if value and isfinite(value) else "0" if value == 0 else "–"
+    return f"{value:+.3g}".replace("-", "−") if value else "0"
+
+
+def _between(low: float, high: float) -> str:
+    """Not a number: with one seed there is no interval."""
+    return f"{_signed(low)} to {_signed(high)}" if isfinite(low) else "–"
 
 
 def _comparisons(comparisons: Iterable[Comparison], metric: Metric) -> Table:
@@ -135,9 +140,9 @@ def _comparisons(comparisons: Iterable[Comparison], metric: Metric) -> Table:
             note=f"{c.a} against {c.b}",
             cells=(
                 _signed(scale * c.difference),
-                f"{_signed(scale * c.low)} to {_signed(scale * c.high)}",
-                f"{c.p:.2g}" if isfinite(c.p) else "–",
-                f"{c.p_adjusted:.2g}" if isfinite(c.p_adjusted) else "–",
+                _between(scale * c.low, scale * c.high),
+                f"{c.p:.2g}",
+                f"{c.p_adjusted:.2g}",
             ),
         )
         for c in comparisons
