@@ -373,11 +373,11 @@ def _value(value: Any) -> str:
 
 
 def command(plan: Plan) -> str:
-    """The command line of a plan, quoted for a shell: what differs from the defaults."""
+    """The command line of a plan, quoted for a shell; complete, for defaults change from version to version."""
     words = ["lossary", "compare", plan.data]
     for part in fields(Plan):
         value = getattr(plan, part.name)
-        if part.name == "data" or value == part.default:
+        if part.name == "data" or not value:
             continue
         words.append(f"--{part.name}")
         if value is not True:
