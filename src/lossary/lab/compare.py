@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import fields, replace
 from math import isfinite
@@ -137,7 +137,7 @@ def compare(plan: Plan, console: Console) -> Path:
 
 
 @contextmanager
-def sole(folder: Path) -> Iterator[None]:
+def sole(folder: Path) -> Generator[None]:
     """Hold the folder against a second command. The lock is the operating system's, so a kill frees it."""
     with closing(sqlite3.connect(folder / "lock", timeout=0, isolation_level=None)) as lock:
         try:

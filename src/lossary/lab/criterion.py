@@ -15,32 +15,31 @@ from lossary.lab.metrics import Kind
 EXCEPT = frozenset({"mean_bias_error", "nll_loss"})
 
 
+#: What a card's loss may be given for it to fit.
+DATA: dict[Kind, tuple[str, ...]] = {
+    "zero-shot": ("classes", "identities", "pairs", "triplets", "views"),
+    "classification": ("classes",),
+    "regression": ("values",),
+}
+
+
 def fits(card: Card, kind: Kind) -> bool:
     """Whether a network can be trained with this loss alone on such a task."""
-    if card.name in EXCEPT:
+    if issubclass(card.module, HeadLoss):
+        return kind != "regression"
+    if card.data not in DATA[kind] or card.name in EXCEPT:
         return False
-    if kind == "regression":
-        return card.data == "values"
-    if kind == "classification":
-        return card.data == "classes" or issubclass(card.module, HeadLoss)
-    return card.data == "classes" or _takes_labelled_embeddings(card)
+    # Some losses of pairs and of views take labels instead, some of values want more than one: told by trying.
+    given = (torch.zeros(4), torch.zeros(4)) if kind == "regression" else (torch.eye(4), torch.tensor([0, 0, 1, 1]))
+    try:
+        card.module()(*given)
+    except (TypeError, ValueError, IndexError):
+        return False
+    return True
 
 
 def fitting(kind: Kind) -> list[str]:
     return [card.name for card in CATALOGUE if fits(card, kind)]
-
-
-def _takes_labelled_embeddings(card: Card) -> bool:
-    if issubclass(card.module, HeadLoss):
-        return True
-    if card.data not in ("identities", "pairs", "triplets", "views"):
-        return False
-    # Losses of pairs and of views may take labels instead: whether one does is told by trying.
-    try:
-        card.module()(torch.eye(4), torch.tensor([0, 0, 1, 1]))
-    except (TypeError, ValueError, IndexError):
-        return False
-    return True
 
 
 class Criterion(nn.Module):
