@@ -247,7 +247,7 @@ def torchs_name_means_torchs_result(subject: Subject) -> None:
             except (TypeError, RuntimeError, NotImplementedError):  # more than torch offers
                 continue
             if value.isfinite().all():  # torch's mean of nothing is nan
-                assert_close(subject(call, reduction=reduction), value)
+                assert_close(subject(call, reduction=reduction), value, 1e-11)  # torch's cosine adds 1e-12
 
 
 @law(once=True)

@@ -183,14 +183,16 @@ class GaussianNLLLoss(Loss):
 
 
 def _draw_counts(g: Generator, dt: dtype) -> Call:
-    return Call((normal(g, dt, 6, 5), draw_labels(g, 7, 6, 5)))
+    # Halves: Stirling's approximation jumps in at a count of 1.
+    return Call((normal(g, dt, 6, 5), draw_labels(g, 7, 6, 5).to(dt) + 0.5))
 
 
 def _edges_counts(dt: dtype) -> tuple[Call, ...]:
     x = torch.tensor([[0.0, 30.0, -1e4, 1.0]], dtype=dt)
+    counts = torch.tensor([[0.0, 1.0, 2.0, 100.0]], dtype=dt)
     return (
-        Call((x, torch.tensor([[0, 1, 2, 100]])), {"log_input": True}),
-        Call((x.abs(), torch.tensor([[0, 1, 2, 100]])), {"log_input": False}),  # a rate of 0
+        Call((x, counts), {"log_input": True}),
+        Call((x.abs(), counts), {"log_input": False}),  # a rate of 0
         Call((x[:0], torch.zeros(0, 4, dtype=torch.int64))),
     )
 

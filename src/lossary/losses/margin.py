@@ -170,7 +170,8 @@ def cosine_embedding_loss(
         mask: (N,) booleans, True where a pair counts.
 
     Returns:
-        A scalar, or one loss a pair, in torch's dtype. A zero vector has cosine 0 and a zero gradient (torch: 1e6).
+        A scalar, or one loss a pair, in torch's dtype. A zero vector has cosine 0 and a zero gradient (torch: 1e6);
+        the length of others does not matter (torch adds 1e-12 to its square).
 
     Raises:
         ValueError: Shapes that do not fit, a target that is neither -1 nor 1 (torch: loss 0).
@@ -235,7 +236,7 @@ def _edges_distances(dt: dtype) -> tuple[Call, ...]:
     d = torch.tensor([0.0, 1.0, 1e4, 0.5], dtype=dt)
     return (
         Call((d, torch.tensor([-1, -1, -1, 1], dtype=torch.int8))),  # the second: at the margin
-        Call((d, torch.tensor([True, False, True, False]))),
+        Call((d, torch.tensor([1.0, -1.0, -1.0, 1.0], dtype=dt))),
         Call((d[:0], torch.zeros(0, dtype=torch.bool))),
     )
 
@@ -251,7 +252,7 @@ def _edges_pairs(dt: dtype) -> tuple[Call, ...]:
         Call((axes, axes.clone(), signs)),  # cosine exactly 1
         Call((axes, -axes, signs)),
         Call((axes * 0, axes.clone(), signs)),  # zero vectors
-        Call((axes * 1e4, axes.flip(0) * 1e-4, signs > 0)),
+        Call((axes * 1e4, axes.flip(0), signs)),
         Call((axes[0], axes[1].clone(), torch.tensor(1))),
         Call((axes[:0], axes[:0].clone(), signs[:0])),
     )
