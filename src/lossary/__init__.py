@@ -12,11 +12,14 @@ if TYPE_CHECKING:
     from lossary import functional as functional
     from lossary.losses.angular import *
     from lossary.losses.binary import *
+    from lossary.losses.center import *
     from lossary.losses.contrastive import *
     from lossary.losses.hinge import *
     from lossary.losses.multiclass import *
     from lossary.losses.overlap import *
     from lossary.losses.regression import *
+    from lossary.losses.retrieval import *
+    from lossary.losses.sphereface import *
     from lossary.losses.triplet import *
 
 __version__ = "0.1.0"

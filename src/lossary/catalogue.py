@@ -3,7 +3,19 @@
 import difflib
 
 from lossary.cards import Card
-from lossary.losses import angular, binary, contrastive, hinge, multiclass, overlap, regression, triplet
+from lossary.losses import (
+    angular,
+    binary,
+    center,
+    contrastive,
+    hinge,
+    multiclass,
+    overlap,
+    regression,
+    retrieval,
+    sphereface,
+    triplet,
+)
 
 CATALOGUE: tuple[Card, ...] = (
     *regression.CARDS,
@@ -11,7 +23,10 @@ CATALOGUE: tuple[Card, ...] = (
     *multiclass.CARDS,
     *hinge.CARDS,
     *angular.CARDS,
+    *sphereface.CARDS,
+    *center.CARDS,
     *contrastive.CARDS,
+    *retrieval.CARDS,
     *triplet.CARDS,
     *overlap.CARDS,
 )

@@ -30,9 +30,7 @@ simulation = calibration()
 
 
 def run(loss, seed, units, role="tuned", **kwargs):
-    return Record(
-        loss, "" if role == "baseline" else loss, role, seed, {}, {}, list(map(float, units)), **kwargs
-    )
+    return Record(loss, "" if role == "baseline" else loss, role, seed, {}, {}, list(map(float, units)), **kwargs)
 
 
 def study(means, *, seeds=5, units=200, seed_sd=0.005, noise=0.1, rng_seed=0, role="tuned"):
@@ -182,10 +180,7 @@ def test_a_tie_at_the_top_is_said():
         "a beats c; it cannot be told from b.",
         "b beats c; it cannot be told from a.",
     )
-    assert (
-        judge(study({"a": 0.6, "b": 0.601}), RECALL).headline.count("scores best, but cannot be told from")
-        == 1
-    )
+    assert judge(study({"a": 0.6, "b": 0.601}), RECALL).headline.count("scores best, but cannot be told from") == 1
 
 
 def test_the_same_runs_under_two_names_are_not_told_apart():

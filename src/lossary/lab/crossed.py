@@ -94,9 +94,9 @@ class Crossed:
 
     def units_too_few(self, level: float) -> bool:
         """Whether the interval would still hold 0 after any number of seeds."""
-        return self.seeds > 1 and _t(self.units - 1, level) * math.sqrt(
-            self._unit_variance / self.units
-        ) >= abs(self.mean)
+        return self.seeds > 1 and _t(self.units - 1, level) * math.sqrt(self._unit_variance / self.units) >= abs(
+            self.mean
+        )
 
     @property
     def _unit_variance(self) -> float:
