@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from lossary.losses.activations import *
     from lossary.losses.angular import *
     from lossary.losses.binary import *
+    from lossary.losses.center import *
     from lossary.losses.contrastive import *
     from lossary.losses.divergence import *
     from lossary.losses.hinge import *
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from lossary.losses.regression import *
     from lossary.losses.regularizers import *
     from lossary.losses.robust import *
+    from lossary.losses.retrieval import *
+    from lossary.losses.sphereface import *
     from lossary.losses.triplet import *
     from lossary.losses.weighting import *
 

@@ -17,7 +17,9 @@ Data = Literal["values", "binary", "classes", "identities", "pairs", "triplets",
 Item = Literal["element", "row", "anchor", "pair", "triplet", "image-class", "batch"]
 
 #: Arguments that change from batch to batch: of the function and of ``forward``, never fields of the Module.
-AT_CALL = frozenset({"sample_weight", "mask", "ref_embeddings", "ref_labels", "pairs", "triplets", "ids", "group"})
+AT_CALL = frozenset(
+    {"sample_weight", "mask", "ref_embeddings", "ref_labels", "pairs", "triplets", "ids", "negatives", "group"}
+)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,23 @@ from lossary.losses import (
     robust,
     triplet,
     weighting,
+    center,
+    retrieval,
+    sphereface,
+)
+
+CATALOGUE: tuple[Card, ...] = (
+    *regression.CARDS,
+    *binary.CARDS,
+    *multiclass.CARDS,
+    *hinge.CARDS,
+    *angular.CARDS,
+    *sphereface.CARDS,
+    *center.CARDS,
+    *contrastive.CARDS,
+    *retrieval.CARDS,
+    *triplet.CARDS,
+    *overlap.CARDS,
 )
 
 #: The files of losses, in the order of the docs. Their ``__all__`` are the public names.

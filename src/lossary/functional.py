@@ -10,6 +10,7 @@ from lossary.catalogue import CATALOGUE
 if TYPE_CHECKING:
     from lossary.losses.angular import *
     from lossary.losses.binary import *
+    from lossary.losses.center import *
     from lossary.losses.contrastive import *
     from lossary.losses.divergence import *
     from lossary.losses.hinge import *
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from lossary.losses.ranking import *
     from lossary.losses.regression import *
     from lossary.losses.robust import *
+    from lossary.losses.retrieval import *
+    from lossary.losses.sphereface import *
     from lossary.losses.triplet import *
 
 _FUNCTIONS = {name: card.fn for card in CATALOGUE for name in (card.name, *(a for a in card.aliases if a.islower()))}

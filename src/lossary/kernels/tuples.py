@@ -58,13 +58,19 @@ def mined(embeddings: Tensor, labels: Tensor, miner: Miner, margin: Margin, *, s
     return Anchors(*(torch.cat(parts) for parts in zip(*blocks, strict=True)))
 
 
+def first_of_class(labels: Tensor) -> Tensor:
+    """(N,) the index of the first item with the same label: class numbers without counting the classes."""
+    ordered, order = labels.sort(stable=True)
+    places = torch.arange(labels.shape[0], device=labels.device)
+    begins = torch.cat([places[:1] == 0, ordered[1:] != ordered[:-1]])
+    start = torch.where(begins, places, torch.zeros_like(places)).cummax(0).values
+    return torch.empty_like(order).scatter(0, order, order[start])
+
+
 def has_positive(labels: Tensor) -> Tensor:
     """(N,) whether another item bears the same label; N log N, without an N x N mask."""
-    ordered, order = labels.sort()
-    same = ordered[1:] == ordered[:-1]
-    pad = same.new_zeros(min(1, labels.shape[0]))
-    paired = torch.cat([same, pad]) | torch.cat([pad, same])
-    return torch.empty_like(paired).scatter(0, order, paired)
+    first = first_of_class(labels)
+    return torch.zeros_like(first).scatter_add(0, first, torch.ones_like(first))[first] > 1
 
 
 def penalty(gap: Tensor, margin: Margin) -> Tensor:

@@ -1,21 +1,19 @@
 """Class heads on the sphere: cosines between an embedding and its class's direction, with margins."""
 
 import math
-from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from torch import Generator, Tensor, dtype
+from torch import Tensor
 
-from lossary._check import check_choice, check_dim, check_float, check_labels, check_number, check_same_shape
+from lossary._check import check_choice, check_number
 from lossary._loss import HeadLoss
 from lossary._reduce import Reduction
-from lossary.cards import Call, Card, Range
-from lossary.draws import labels as draw_labels
-from lossary.draws import normal
-from lossary.kernels.rows import Bilinear, Formula, Rows, Targets, row_loss
-from lossary.kernels.stable import accumulate, softplus, unit
+from lossary.cards import Card, Range
+from lossary.kernels.rows import Rows
+from lossary.kernels.stable import softplus
+from lossary.losses._cosine_head import cosine_head, draw_head, edges_head, golden_head
 
 __all__ = [
     "ArcFaceLoss",
@@ -28,34 +26,6 @@ __all__ = [
 
 #: What ArcFace does where theta + m leaves [0, pi].
 BeyondPi = Literal["linear", "plain", "easy"]
-
-
-def _cosine_head(
-    formula: Formula,
-    embeddings: Tensor,
-    weight: Tensor,
-    labels: Tensor,
-    scale: float | Tensor,
-    *margins: float | Tensor,
-    normalize: bool = True,
-    sample_weight: Tensor | None,
-    reduction: str,
-) -> Tensor:
-    """``formula(rows, scale, *margins)`` over scores ``scale * cos`` (``scale * |x| * cos`` without ``normalize``)."""
-    check_dim("embeddings", embeddings, 2, "(N, D)")
-    check_dim("weight", weight, 2, "(C, D)")
-    check_float("embeddings", embeddings)
-    if embeddings.shape[1] != weight.shape[1]:
-        raise ValueError(f"weight: wanted (C, {embeddings.shape[1]}) beside embeddings; got {tuple(weight.shape)}")
-    check_labels("labels", labels, embeddings.shape[0], classes=weight.shape[0])
-    check_number("scale", scale, low=0, open_low=True)
-    if sample_weight is not None:
-        check_same_shape("sample_weight", sample_weight, "labels", labels)
-    x = accumulate(embeddings)
-    x = unit(x) if normalize else x
-    scale, *rest = (torch.as_tensor(v, dtype=x.dtype, device=x.device) for v in (scale, *margins))
-    source = Bilinear(x * scale, weight, unit=True)
-    return row_loss(formula, source, Targets(labels), scale, *rest, weight=sample_weight, reduction=reduction)
 
 
 def _normalized_softmax(rows: Rows, scale: Tensor) -> Tensor:
@@ -105,7 +75,7 @@ def normalized_softmax_loss(
         default scale is the inverse of the temperature 0.05 of Zhai and Wu, arXiv:1811.12649. Lecture notes often
         leave out the scale: with s = 1 the loss cannot fall below about log(C) - 1.
     """
-    return _cosine_head(
+    return cosine_head(
         _normalized_softmax,
         embeddings,
         weight,
@@ -175,7 +145,7 @@ def cosface_loss(
         the paper's for face recognition. Small problems want a smaller scale.
     """
     check_number("margin", margin)
-    return _cosine_head(
+    return cosine_head(
         _cosface, embeddings, weight, labels, scale, margin, sample_weight=sample_weight, reduction=reduction
     )
 
@@ -260,7 +230,7 @@ def arcface_loss(
     check_choice("beyond_pi", beyond_pi, ("linear", "plain", "easy"))
     check_choice("gradient", gradient, ("exact", "straight_through"))
     formula = partial(_arcface, beyond_pi=beyond_pi, straight_through=gradient == "straight_through")
-    return _cosine_head(
+    return cosine_head(
         formula, embeddings, weight, labels, scale, margin, sample_weight=sample_weight, reduction=reduction
     )
 
@@ -276,27 +246,6 @@ class ArcFaceLoss(HeadLoss):
     reduction: Reduction = "mean"
 
 
-def _draw_head(g: Generator, dt: dtype) -> Call:
-    return Call((normal(g, dt, 6, 5), normal(g, dt, 7, 5), draw_labels(g, 7, 6)))
-
-
-def _edges_head(dt: dtype) -> tuple[Call, ...]:
-    axes = torch.eye(3, dtype=dt)
-    return (
-        # cosine exactly 1 and exactly -1 with the own class; a zero vector; lengths far apart
-        Call((axes, axes.clone(), torch.tensor([0, 1, 2]))),
-        Call((-axes, axes.clone(), torch.tensor([0, 1, 2], dtype=torch.int32))),
-        Call((axes * torch.tensor([[0.0], [1e4], [1e-4]], dtype=dt), axes.flip(0), torch.tensor([0, 1, 1]))),
-        Call((axes[:0], axes.clone(), torch.zeros(0, dtype=torch.int64))),  # empty batch
-        Call((axes, axes[:1].clone(), torch.zeros(3, dtype=torch.int64))),  # one class
-    )
-
-
-def _golden_head(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call:
-    renamed = {"beyond_pi" if name == "theta_plus_m" else name: value for name, value in params.items()}
-    return Call((inputs["features"], inputs["weight"], inputs["labels"]), renamed)
-
-
 CARDS = (
     Card(
         fn=normalized_softmax_loss,
@@ -308,10 +257,10 @@ CARDS = (
         paper="arXiv:1704.06369",
         equation="",
         defaults="scale: the inverse of the temperature 0.05 of arXiv:1811.12649",
-        draw=_draw_head,
-        edges=_edges_head,
+        draw=draw_head,
+        edges=edges_head,
         variants=({}, {"scale": 1.0}, {"scale": 1.0, "normalize_embeddings": False}),
-        golden={"normface": _golden_head},
+        golden={"normface": golden_head},
         search={"scale": Range(5.0, 64.0, log=True)},
         at_call=frozenset({"sample_weight"}),
         when="Many identities, as the plain baseline of every margin; hardly anything to tune.",
@@ -329,10 +278,10 @@ CARDS = (
         paper="arXiv:1801.09414",
         equation="4",
         defaults="the paper, face recognition",
-        draw=_draw_head,
-        edges=_edges_head,
+        draw=draw_head,
+        edges=edges_head,
         variants=({}, {"margin": 0.1, "scale": 8.0}, {"margin": 0.0, "scale": 1.0}),
-        golden={"am_softmax": _golden_head},
+        golden={"am_softmax": golden_head},
         search={"margin": Range(0.05, 0.5), "scale": Range(8.0, 64.0, log=True)},
         at_call=frozenset({"sample_weight"}),
         when="Many identities and closed training classes; a steady, easily tuned margin.",
@@ -353,8 +302,8 @@ CARDS = (
         paper="arXiv:1801.07698",
         equation="3",
         defaults="the paper, face recognition",
-        draw=_draw_head,
-        edges=_edges_head,
+        draw=draw_head,
+        edges=edges_head,
         variants=(
             {},
             {"margin": 0.3, "scale": 8.0, "beyond_pi": "plain"},
@@ -362,7 +311,7 @@ CARDS = (
             {"margin": 0.5, "scale": 8.0, "beyond_pi": "easy"},
             {"margin": 0.0, "scale": 1.0},
         ),
-        golden={"arcface": _golden_head},
+        golden={"arcface": golden_head},
         search={"margin": Range(0.05, 0.7), "scale": Range(8.0, 64.0, log=True)},
         at_call=frozenset({"sample_weight"}),
         when="Many identities and closed training classes; a margin that is the same angle everywhere on the sphere.",
@@ -372,7 +321,7 @@ CARDS = (
             "sqrt(1 - cos^2) without care gives NaN gradients at cosine 1.",
             "The default scale of 64 suits thousands of classes; start at 16 to 30 for small problems.",
         ),
-        relatives=("cosface_loss", "normalized_softmax_loss"),
+        relatives=("cosface_loss", "sphereface_loss", "combined_margin_loss", "normalized_softmax_loss"),
         aliases=("aam_softmax_loss", "AAMSoftmaxLoss"),
     ),
 )

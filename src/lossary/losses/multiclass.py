@@ -1,6 +1,5 @@
 """One class among many: cross-entropy over a softmax, and what fades or bends it."""
 
-
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, dtype

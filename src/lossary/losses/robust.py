@@ -1,6 +1,5 @@
 """Robust regression: quadratic near the answer, linear far out, so that outliers pull with bounded force."""
 
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

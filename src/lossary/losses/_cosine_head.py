@@ -1,0 +1,63 @@
+"""What the class heads on the sphere share: scaled cosines, and the data of their cards."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, dtype
+
+from lossary._check import check_dim, check_float, check_labels, check_number, check_same_shape
+from lossary.cards import Call
+from lossary.draws import labels as draw_labels
+from lossary.draws import normal
+from lossary.kernels.rows import Bilinear, Formula, Targets, row_loss
+from lossary.kernels.stable import accumulate, unit
+
+
+def cosine_head(
+    formula: Formula,
+    embeddings: Tensor,
+    weight: Tensor,
+    labels: Tensor,
+    scale: float | Tensor,
+    *margins: float | Tensor,
+    normalize: bool = True,
+    sample_weight: Tensor | None,
+    reduction: str,
+) -> Tensor:
+    """``formula(rows, scale, *margins)`` over scores ``scale * cos`` (``scale * |x| * cos`` without ``normalize``)."""
+    check_dim("embeddings", embeddings, 2, "(N, D)")
+    check_dim("weight", weight, 2, "(C, D)")
+    check_float("embeddings", embeddings)
+    if embeddings.shape[1] != weight.shape[1]:
+        raise ValueError(f"weight: wanted (C, {embeddings.shape[1]}) beside embeddings; got {tuple(weight.shape)}")
+    check_labels("labels", labels, embeddings.shape[0], classes=weight.shape[0])
+    check_number("scale", scale, low=0, open_low=True)
+    if sample_weight is not None:
+        check_same_shape("sample_weight", sample_weight, "labels", labels)
+    x = accumulate(embeddings)
+    x = unit(x) if normalize else x
+    scale, *rest = (torch.as_tensor(v, dtype=x.dtype, device=x.device) for v in (scale, *margins))
+    source = Bilinear(x * scale, weight, unit=True)
+    return row_loss(formula, source, Targets(labels), scale, *rest, weight=sample_weight, reduction=reduction)
+
+
+def draw_head(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, dt, 6, 5), normal(g, dt, 7, 5), draw_labels(g, 7, 6)))
+
+
+def edges_head(dt: dtype) -> tuple[Call, ...]:
+    axes = torch.eye(3, dtype=dt)
+    return (
+        # cosine exactly 1 and exactly -1 with the own class; a zero vector; lengths far apart
+        Call((axes, axes.clone(), torch.tensor([0, 1, 2]))),
+        Call((-axes, axes.clone(), torch.tensor([0, 1, 2], dtype=torch.int32))),
+        Call((axes * torch.tensor([[0.0], [1e4], [1e-4]], dtype=dt), axes.flip(0), torch.tensor([0, 1, 1]))),
+        Call((axes[:0], axes.clone(), torch.zeros(0, dtype=torch.int64))),  # empty batch
+        Call((axes, axes[:1].clone(), torch.zeros(3, dtype=torch.int64))),  # one class
+    )
+
+
+def golden_head(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call:
+    renamed = {"beyond_pi" if name == "theta_plus_m" else name: value for name, value in params.items()}
+    return Call((inputs["features"], inputs["weight"], inputs["labels"]), renamed)

@@ -1,0 +1,394 @@
+"""Queries and their answers: each query must find its own among candidates, most of them the other queries'."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Generator, Tensor, dtype
+
+from lossary._check import check_choice, check_dim, check_float, check_labels, check_number, check_same_shape
+from lossary._loss import Loss
+from lossary._reduce import Reduction, reduce
+from lossary.cards import Call, Card, Choice, Range
+from lossary.draws import normal
+from lossary.kernels.distances import squares
+from lossary.kernels.rows import Bilinear, Dense, Rows, Source, Targets, row_loss
+from lossary.kernels.stable import accumulate, softplus, unit
+
+__all__ = [
+    "InfoNCELoss",
+    "MultipleNegativesRankingLoss",
+    "NPairLoss",
+    "info_nce_loss",
+    "multiple_negatives_ranking_loss",
+    "n_pair_loss",
+]
+
+
+def _found(rows: Rows, own: Tensor) -> Tensor:
+    # The own answer is scored apart: the columns that are no negatives of a row may be more than its own.
+    return softplus(rows.rest - own)
+
+
+def _find(
+    query: Tensor,
+    answer: Tensor,
+    *,
+    source: Source,
+    ids: Tensor,
+    candidate_ids: Tensor,
+    sample_weight: Tensor | None,
+    reduction: str,
+) -> Tensor:
+    """Softmax of <query, answer> beside the candidates' scores, less candidates that bear the query's id."""
+    if sample_weight is not None:
+        check_same_shape("sample_weight", sample_weight, "ids", ids)
+    own = (query * answer).sum(-1)
+    return row_loss(_found, source, Targets(ids, candidate_ids), own, weight=sample_weight, reduction=reduction)
+
+
+def _numbers(ids: Tensor | None, like: Tensor) -> Tensor:
+    """The items' ids; each its own where none are given."""
+    if ids is None:
+        return torch.arange(like.shape[0], device=like.device)
+    check_labels("ids", ids, like.shape[0])
+    return ids.long()
+
+
+def _check_pairs(names: tuple[str, str], first: Tensor, second: Tensor) -> None:
+    check_dim(names[0], first, 2, "(N, D)")
+    check_float(names[0], first)
+    check_same_shape(names[1], second, names[0], first)
+
+
+def info_nce_loss(
+    query: Tensor,
+    positive: Tensor,
+    negatives: Tensor | None = None,
+    *,
+    temperature: float | Tensor = 0.1,
+    normalize: bool = True,
+    ids: Tensor | None = None,
+    sample_weight: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Each query must find its positive among negatives, by a softmax over similarities.
+
+    .. math:: -\log \frac{e^{q_i p_i / \tau}}{e^{q_i p_i / \tau} + \sum_n e^{q_i n / \tau}}
+
+    Args:
+        query: (N, D).
+        positive: (N, D).
+        negatives: None takes the other queries' positives; (M, D) are shared by all queries; (N, M, D) are each query's
+            own. With negatives given, the other positives are none.
+        temperature: tau, above 0; a Parameter learns.
+        normalize: Cosines (True) or plain dot products.
+        ids: (N,) integers; items that share one are never each other's negatives. Of in-batch negatives only.
+        sample_weight: (N,) weights of the queries.
+        reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
+
+    Returns:
+        A scalar, or (N,).
+
+    Raises:
+        ValueError: Wrong shapes, ``temperature`` not above 0, ``ids`` beside ``negatives``.
+
+    Example:
+        >>> import torch
+        >>> info_nce_loss(torch.eye(3), torch.eye(3), temperature=1.0)
+        tensor(0.5514)
+
+    Source:
+        van den Oord et al., Contrastive Predictive Coding, arXiv:1807.03748, eq. 4; tau = 0.1 is common code's, the
+        momentum contrast papers have 0.07 (arXiv:1911.05722) and 0.2. The bound log(N) - loss on the mutual information
+        holds for the mean over the batch.
+    """
+    _check_pairs(("query", "positive"), query, positive)
+    check_number("temperature", temperature, low=0, open_low=True)
+    numbers = _numbers(ids, query)
+
+    def direction(x: Tensor) -> Tensor:
+        return unit(accumulate(x)) if normalize else accumulate(x)
+
+    q, p = direction(query) / temperature, direction(positive)
+    candidate_ids = numbers
+    if negatives is None:
+        source = Bilinear(q, p)
+    else:
+        if ids is not None:
+            raise ValueError("ids: wanted None beside negatives, which are negatives of every query they are given for")
+        _check_negatives(negatives, query)
+        n = direction(negatives)
+        source = Bilinear(q, n) if n.dim() == 2 else Dense(torch.einsum("nd,nmd->nm", q, n))
+        candidate_ids = torch.full((n.shape[-2],), -1, device=q.device)
+    return _find(
+        q, p, source=source, ids=numbers, candidate_ids=candidate_ids, sample_weight=sample_weight, reduction=reduction
+    )
+
+
+def _check_negatives(negatives: Tensor, query: Tensor) -> None:
+    check_dim("negatives", negatives, (2, 3), "(M, D) or (N, M, D)")
+    items, size = query.shape
+    if negatives.shape[-1] != size or (negatives.dim() == 3 and negatives.shape[0] != items):
+        raise ValueError(f"negatives: wanted (M, {size}) or ({items}, M, {size}); got {tuple(negatives.shape)}")
+
+
+class InfoNCELoss(Loss):
+    """:func:`info_nce_loss` as a Module."""
+
+    fn = staticmethod(info_nce_loss)
+    temperature: float | Tensor = 0.1
+    normalize: bool = True
+    reduction: Reduction = "mean"
+
+
+def multiple_negatives_ranking_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negatives: Tensor | None = None,
+    *,
+    scale: float | Tensor = 20.0,
+    similarity: Literal["cos", "dot"] = "cos",
+    symmetric: bool = False,
+    ids: Tensor | None = None,
+    sample_weight: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Each anchor must find its positive among all positives of the batch, and hard negatives beside.
+
+    .. math:: -\log \frac{e^{s\, a_i p_i}}{\sum_j e^{s\, a_i p_j} + \sum_n e^{s\, a_i n}}
+
+    Args:
+        anchor: (N, D), as questions.
+        positive: (N, D), as their answers.
+        negatives: (M, D) further candidates for every anchor, as hard negatives; M need not be N.
+        scale: s, an inverse temperature.
+        similarity: ``"cos"`` normalises; ``"dot"`` is the plain product.
+        symmetric: The mean with the other direction, in which positives look for their anchors.
+        ids: (N,) integers; items that share one are never each other's negatives.
+        sample_weight: (N,) weights of the anchors.
+        reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
+
+    Returns:
+        A scalar, or (N,).
+
+    Raises:
+        ValueError: Wrong shapes, ``scale`` not above 0, an unknown option.
+
+    Example:
+        >>> import torch
+        >>> multiple_negatives_ranking_loss(torch.eye(3), torch.eye(3), scale=1.0)
+        tensor(0.5514)
+
+    Source:
+        Henderson et al., Efficient Natural Language Response Suggestion, arXiv:1705.00652, section 4.4 (dot
+        products); cosine and s = 20 are those of sentence-transformers. Some code adds 1 within the logarithm.
+    """
+    _check_pairs(("anchor", "positive"), anchor, positive)
+    check_number("scale", scale, low=0, open_low=True)
+    check_choice("similarity", similarity, ("cos", "dot"))
+
+    def direction(x: Tensor) -> Tensor:
+        return unit(accumulate(x)) if similarity == "cos" else accumulate(x)
+
+    numbers = _numbers(ids, anchor)
+    a, p = direction(anchor), direction(positive)
+    candidates, candidate_ids = p, numbers
+    if negatives is not None:
+        check_dim("negatives", negatives, 2, "(M, D)")
+        _check_negatives(negatives, anchor)
+        candidates = torch.cat([p, direction(negatives)])
+        # Doubled ids are even: odd ones belong to nobody.
+        numbers = 2 * numbers
+        candidate_ids = torch.cat([numbers, numbers.new_ones(negatives.shape[0])])
+    shared: dict[str, Any] = {"sample_weight": sample_weight, "reduction": reduction}
+    query = a * scale
+    loss = _find(query, p, source=Bilinear(query, candidates), ids=numbers, candidate_ids=candidate_ids, **shared)
+    if not symmetric:
+        return loss
+    query = p * scale
+    return (loss + _find(query, a, source=Bilinear(query, a), ids=numbers, candidate_ids=numbers, **shared)) / 2
+
+
+class MultipleNegativesRankingLoss(Loss):
+    """:func:`multiple_negatives_ranking_loss` as a Module."""
+
+    fn = staticmethod(multiple_negatives_ranking_loss)
+    scale: float | Tensor = 20.0
+    similarity: Literal["cos", "dot"] = "cos"
+    symmetric: bool = False
+    reduction: Reduction = "mean"
+
+
+def n_pair_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    *,
+    l2_reg: float | Tensor = 0.0,
+    ids: Tensor | None = None,
+    sample_weight: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Each anchor must find its positive among the other classes' positives, by dot products.
+
+    .. math:: \log\left(1 + \sum_{j \ne i} e^{a_i p_j - a_i p_i}\right) + \lambda \left(|a_i|^2 + |p_i|^2\right)
+
+    Args:
+        anchor: (N, D), taken as they are; one pair a class.
+        positive: (N, D).
+        l2_reg: lambda, at least 0: keeps the embeddings' lengths small, since nothing else does.
+        ids: (N,) integers, as class labels; pairs that share one are never each other's negatives.
+        sample_weight: (N,) weights of the anchors.
+        reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
+
+    Returns:
+        A scalar, or (N,).
+
+    Raises:
+        ValueError: Wrong shapes, ``l2_reg`` below 0 or not finite.
+
+    Example:
+        >>> import torch
+        >>> n_pair_loss(torch.eye(3), torch.eye(3))
+        tensor(0.5514)
+
+    Source:
+        Sohn, Improved Deep Metric Learning with Multi-class N-pair Loss Objective, NIPS 2016, eq. 6 and section
+        3.2.2 (the penalty). TensorFlow multiplies its lambda by 1/4; some libraries normalise, which the paper
+        warns against.
+    """
+    _check_pairs(("anchor", "positive"), anchor, positive)
+    check_number("l2_reg", l2_reg, low=0)
+    numbers = _numbers(ids, anchor)
+    a, p = accumulate(anchor), accumulate(positive)
+    loss = _find(
+        a,
+        p,
+        source=Bilinear(a, p),
+        ids=numbers,
+        candidate_ids=numbers,
+        sample_weight=sample_weight,
+        reduction=reduction,
+    )
+    return loss + l2_reg * reduce(squares(a) + squares(p), weight=sample_weight, reduction=reduction)
+
+
+class NPairLoss(Loss):
+    """:func:`n_pair_loss` as a Module."""
+
+    fn = staticmethod(n_pair_loss)
+    l2_reg: float | Tensor = 0.0
+    reduction: Reduction = "mean"
+
+
+def _draw(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, dt, 5, 4), normal(g, dt, 5, 4)))
+
+
+def _edges(dt: dtype) -> tuple[Call, ...]:
+    axes = torch.eye(3, dtype=dt)
+    same = torch.ones(2, 2, dtype=dt)
+    return (
+        Call((axes, axes.clone())),  # cosine exactly 1
+        Call((axes, -axes)),  # and -1
+        Call((axes * torch.tensor([[0.0], [1e2], [1e-2]], dtype=dt), axes.flip(0))),  # a zero vector
+        Call((same, same.clone())),  # identical
+        Call((axes, axes.clone()), {"ids": torch.tensor([0, 1, 0])}),
+        Call((axes, axes.clone()), {"ids": torch.zeros(3, dtype=torch.int32)}),  # no negatives at all
+        Call((axes[:1], axes[:1].clone())),
+        Call((axes[:0], axes[:0].clone())),  # empty
+    )
+
+
+def _edges_with_negatives(dt: dtype) -> tuple[Call, ...]:
+    axes = torch.eye(3, dtype=dt)
+    return (*_edges(dt), Call((axes, axes.clone(), axes[:2].clone())), Call((axes, axes.clone(), axes[:0].clone())))
+
+
+def _golden_info_nce(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call:
+    return Call(tuple(inputs.values()), {n: v for n, v in params.items() if n != "negatives"})
+
+
+def _golden_pairs(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call:
+    return Call(tuple(inputs.values()), dict(params))
+
+
+CARDS = (
+    Card(
+        fn=info_nce_loss,
+        module=InfoNCELoss,
+        formula=r"-\log \frac{e^{q_i p_i / \tau}}{e^{q_i p_i / \tau} + \sum_n e^{q_i n / \tau}}",
+        data="views",
+        kernel="rows",
+        item="anchor",
+        paper="arXiv:1807.03748",
+        equation="4",
+        defaults="common code",
+        draw=_draw,
+        edges=_edges_with_negatives,
+        variants=({}, {"temperature": 1.0, "normalize": False}, {"temperature": 0.02}),
+        golden={"info_nce": _golden_info_nce},
+        search={"temperature": Range(0.03, 0.5, log=True)},
+        separable=False,
+        at_call=frozenset({"sample_weight", "ids", "negatives"}),
+        when="Pairs of views or of modalities, with negatives from the batch, a memory bank or by hand.",
+        pitfalls=(
+            "Two items of the batch that are really the same are each other's negatives: give `ids`.",
+            "With negatives given, the other positives of the batch are none; concatenate them if they should be.",
+        ),
+        relatives=("nt_xent_loss", "multiple_negatives_ranking_loss", "n_pair_loss"),
+    ),
+    Card(
+        fn=multiple_negatives_ranking_loss,
+        module=MultipleNegativesRankingLoss,
+        formula=r"-\log \frac{e^{s\, a_i p_i}}{\sum_j e^{s\, a_i p_j} + \sum_n e^{s\, a_i n}}",
+        data="views",
+        kernel="rows",
+        item="anchor",
+        paper="arXiv:1705.00652",
+        equation="",
+        defaults="scale 20 and cosine: sentence-transformers",
+        draw=_draw,
+        edges=_edges_with_negatives,
+        variants=(
+            {},
+            {"scale": 2.0, "symmetric": True},
+            {"scale": 0.5, "similarity": "dot"},
+        ),
+        golden={"mnr": _golden_pairs},
+        search={"scale": Range(5.0, 50.0, log=True), "symmetric": Choice((False, True))},
+        separable=False,
+        at_call=frozenset({"sample_weight", "ids", "negatives"}),
+        when="Questions and answers, translations, captions: pairs without labels, and perhaps hard negatives.",
+        pitfalls=(
+            "Duplicate questions or answers in a batch are false negatives: give `ids`.",
+            "The batch size is a hyperparameter: more of it is more negatives.",
+        ),
+        relatives=("info_nce_loss", "n_pair_loss"),
+        aliases=("mnr_loss", "MNRLoss"),
+    ),
+    Card(
+        fn=n_pair_loss,
+        module=NPairLoss,
+        formula=r"\log\left(1 + \sum_{j \ne i} e^{a_i p_j - a_i p_i}\right) + \lambda (|a_i|^2 + |p_i|^2)",
+        data="views",
+        kernel="rows",
+        item="anchor",
+        paper="Sohn, NIPS 2016",
+        equation="6",
+        defaults="no penalty",
+        draw=_draw,
+        edges=_edges,
+        variants=({}, {"l2_reg": 0.02}),
+        golden={"n_pair": _golden_pairs},
+        search={"l2_reg": Range(1e-4, 0.1, log=True)},
+        separable=False,
+        at_call=frozenset({"sample_weight", "ids"}),
+        when="Pairs, one a class, compared by dot product.",
+        pitfalls=(
+            "The lengths of the embeddings grow without the penalty.",
+            "Two pairs of one class in a batch are false negatives: give `ids`.",
+        ),
+        relatives=("info_nce_loss", "multiple_negatives_ranking_loss"),
+    ),
+)

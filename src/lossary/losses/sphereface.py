@@ -1,0 +1,324 @@
+"""Class heads on the sphere whose margin multiplies the angle."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from lossary._check import check_choice, check_number
+from lossary._loss import HeadLoss
+from lossary._reduce import Reduction
+from lossary.cards import Call, Card, Choice, Range
+from lossary.kernels.distances import norm
+from lossary.kernels.rows import Rows
+from lossary.kernels.stable import accumulate, softplus
+from lossary.losses._cosine_head import cosine_head, draw_head, edges_head
+
+__all__ = ["Annealing", "CombinedMarginLoss", "SphereFaceLoss", "combined_margin_loss", "sphereface_loss"]
+
+
+def _psi(cos: Tensor, margin: int) -> Tensor:
+    """SphereFace's ``(-1)^k cos(m theta) - 2k``: falls all the way from theta = 0 to pi."""
+    # cos(m theta) is Chebyshev's polynomial in cos(theta): no angle, so no infinite derivative at cos = +-1.
+    before, current = torch.ones_like(cos), cos
+    for _ in range(margin - 1):
+        before, current = current, 2 * cos * current - before
+    bounds = [math.cos(math.pi * j / margin) for j in range(1, margin)]
+    k = sum((cos <= bound for bound in bounds), torch.zeros_like(cos, dtype=torch.int64))
+    return torch.where(k % 2 == 0, current, -current) - 2 * k
+
+
+def _sphereface(rows: Rows, scale: Tensor, length: Tensor, annealing: Tensor, *, margin: int) -> Tensor:
+    radius = scale * length
+    cos = rows.target / torch.where(radius > 0, radius, torch.ones_like(radius))
+    target = radius * (annealing * cos + _psi(cos, margin)) / (1 + annealing)
+    return softplus(rows.rest - target)
+
+
+def sphereface_loss(
+    embeddings: Tensor,
+    weight: Tensor,
+    labels: Tensor,
+    *,
+    margin: int = 4,
+    scale: float | Tensor | None = None,
+    annealing: float | Tensor = 5.0,
+    sample_weight: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Softmax where the true class's angle counts m times (A-Softmax).
+
+    .. math:: -\log \frac{e^{|x| \tilde\psi(\theta_y)}}{e^{|x| \tilde\psi(\theta_y)}
+        + \sum_{j \ne y} e^{|x| \cos\theta_j}}, \quad
+        \tilde\psi = \frac{\lambda \cos\theta + \psi(\theta)}{1 + \lambda}, \quad
+        \psi(\theta) = (-1)^k \cos(m \theta) - 2k
+
+    with ``k`` such that ``theta`` lies in ``[k pi / m, (k + 1) pi / m]``.
+
+    Args:
+        embeddings: (N, D); their lengths count, unless ``scale`` is given.
+        weight: (C, D), one direction a class; normalised here.
+        labels: (N,) class indices of any integer dtype.
+        margin: m, one of 1, 2, 3, 4.
+        scale: s: normalises the embeddings too and puts them on a sphere of this radius. None keeps their lengths.
+        annealing: lambda, how much of the plain softmax is mixed in; 0 is the pure loss, hard to start with. The
+            Module also takes an :class:`Annealing`.
+        sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
+        reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
+
+    Returns:
+        A scalar, or (N,).
+
+    Raises:
+        ValueError: Wrong shapes, another ``margin``, ``scale`` not above 0, ``annealing`` below 0.
+        TypeError: Labels that are no integers.
+        IndexError: A label outside of [0, C).
+
+    Example:
+        >>> import torch
+        >>> x, w = torch.eye(2), torch.eye(2)
+        >>> sphereface_loss(x, w, torch.tensor([0, 1]))
+        tensor(0.3133)
+
+    Source:
+        Liu et al., SphereFace, arXiv:1704.08063, eq. 7; m = 4 is the paper's; lambda = 5 is where the authors' schedule
+        ends. Lecture notes often write cos(m theta) for psi, which rises again beyond pi / m, and normalise the
+        embeddings, which the paper does not.
+    """
+    check_choice("margin", margin, (1, 2, 3, 4))
+    check_number("annealing", annealing, low=0)
+    lengths = norm(accumulate(embeddings)) if scale is None and embeddings.dim() == 2 else 1.0
+    return cosine_head(
+        partial(_sphereface, margin=margin),
+        embeddings,
+        weight,
+        labels,
+        1.0 if scale is None else scale,
+        lengths,
+        annealing,
+        normalize=scale is not None,
+        sample_weight=sample_weight,
+        reduction=reduction,
+    )
+
+
+@dataclass(frozen=True)
+class Annealing:
+    """SphereFace's lambda after so many training steps: ``max(minimum, base (1 + gamma step)^-power)``.
+
+    The defaults are those of the authors' code.
+    """
+
+    base: float = 1000.0
+    gamma: float = 0.12
+    power: float = 1.0
+    minimum: float = 5.0
+
+    def __call__(self, step: Tensor) -> Tensor:
+        return (self.base * (1 + self.gamma * step) ** -self.power).clamp_min(self.minimum)
+
+
+class SphereFaceLoss(HeadLoss):
+    """:func:`sphereface_loss` with its own class directions.
+
+    With an :class:`Annealing` the number of training calls is kept in the state, so that a resumed training goes on
+    where it stopped.
+    """
+
+    fn = staticmethod(sphereface_loss)
+    margin: int = 4
+    scale: float | Tensor | None = None
+    annealing: float | Tensor | Annealing = 5.0
+    reduction: Reduction = "mean"
+
+    def setup(self) -> None:
+        super().setup()
+        if isinstance(self.annealing, Annealing):
+            self.register_buffer("step", torch.zeros(()))
+
+    def forward(self, *inputs: Tensor, **extra: Any) -> Tensor:
+        if isinstance(self.annealing, Annealing):
+            step = self.get_buffer("step")
+            extra = {"annealing": self.annealing(step), **extra}
+            if self.training:
+                step.add_(1)
+        return super().forward(*inputs, **extra)
+
+
+def _combined(
+    rows: Rows, scale: Tensor, m1: Tensor, m2: Tensor, m3: Tensor, *, beyond_pi: Literal["psi", "plain"]
+) -> Tensor:
+    cos = rows.target / scale
+    inside = cos.abs() < 1
+    theta = torch.where(inside, cos, torch.zeros_like(cos)).acos()
+    # No derivative of the angle where cos is exactly +-1.
+    theta = torch.where(inside, theta, cos.detach().clamp(-1, 1).acos())
+    angle = m1 * theta + m2
+    target = angle.cos()
+    if beyond_pi == "psi":
+        k = (angle.detach() / math.pi).floor()
+        target = torch.where(k % 2 == 0, target, -target) - 2 * k
+    return softplus(rows.rest - scale * (target - m3))
+
+
+def combined_margin_loss(
+    embeddings: Tensor,
+    weight: Tensor,
+    labels: Tensor,
+    *,
+    m1: float | Tensor = 1.0,
+    m2: float | Tensor = 0.3,
+    m3: float | Tensor = 0.2,
+    scale: float | Tensor = 64.0,
+    beyond_pi: Literal["psi", "plain"] = "psi",
+    sample_weight: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Softmax over cosines with SphereFace's, ArcFace's and CosFace's margins in one.
+
+    .. math:: -\log \frac{e^{s(\cos(m_1\theta_y + m_2) - m_3)}}
+        {e^{s(\cos(m_1\theta_y + m_2) - m_3)} + \sum_{j \ne y} e^{s\cos\theta_j}}
+
+    Args:
+        embeddings: (N, D), any length; normalised here.
+        weight: (C, D), one direction a class; normalised here.
+        labels: (N,) class indices of any integer dtype.
+        m1: What the angle is multiplied by; need not be whole.
+        m2: Added to the angle, in radians.
+        m3: Subtracted from the cosine.
+        scale: s, the radius of the sphere (an inverse temperature).
+        beyond_pi: Where ``m1 theta + m2 > pi``, whose cosine would rise again: ``"psi"`` keeps falling as SphereFace
+            does, ``"plain"`` keeps the equation.
+        sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
+        reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
+
+    Returns:
+        A scalar, or (N,). At ``cos(theta) = +-1`` exactly the angle has no derivative, and the target's is 0.
+
+    Raises:
+        ValueError: Wrong shapes, ``scale`` not above 0, ``m1`` or ``m2`` below 0, an unknown option.
+        TypeError: Labels that are no integers.
+        IndexError: A label outside of [0, C).
+
+    Example:
+        >>> import torch
+        >>> x, w = torch.eye(2), torch.eye(2)
+        >>> combined_margin_loss(x, w, torch.tensor([0, 1]), scale=8.0)
+        tensor(0.0024)
+
+    Source:
+        Deng et al., ArcFace, arXiv:1801.07698, eq. 4, and its table 2 for (1, 0.3, 0.2). Some code of this name has
+        only the pure ArcFace and CosFace margins.
+    """
+    for name, value in (("m1", m1), ("m2", m2)):
+        check_number(name, value, low=0)
+    check_number("m3", m3)
+    check_choice("beyond_pi", beyond_pi, ("psi", "plain"))
+    return cosine_head(
+        partial(_combined, beyond_pi=beyond_pi),
+        embeddings,
+        weight,
+        labels,
+        scale,
+        m1,
+        m2,
+        m3,
+        sample_weight=sample_weight,
+        reduction=reduction,
+    )
+
+
+class CombinedMarginLoss(HeadLoss):
+    """:func:`combined_margin_loss` with its own class directions."""
+
+    fn = staticmethod(combined_margin_loss)
+    m1: float | Tensor = 1.0
+    m2: float | Tensor = 0.3
+    m3: float | Tensor = 0.2
+    scale: float | Tensor = 64.0
+    beyond_pi: Literal["psi", "plain"] = "psi"
+    reduction: Reduction = "mean"
+
+
+def _golden_sphereface(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call:
+    renamed = {"margin" if name == "m" else name: value for name, value in params.items()}
+    return Call((inputs["features"], inputs["weight"], inputs["labels"]), {**renamed, "annealing": 0.0})
+
+
+CARDS = (
+    Card(
+        fn=sphereface_loss,
+        module=SphereFaceLoss,
+        formula=(
+            r"-\log \frac{e^{|x| \psi(\theta_y)}}{e^{|x| \psi(\theta_y)} + \sum_{j \ne y} e^{|x| \cos\theta_j}}"
+            r",\quad \psi(\theta) = (-1)^k \cos(m \theta) - 2k"
+        ),
+        data="identities",
+        kernel="rows",
+        item="row",
+        paper="arXiv:1704.08063",
+        equation="7",
+        defaults="m: the paper; lambda: the end of the authors' schedule",
+        draw=draw_head,
+        edges=edges_head,
+        variants=(
+            {},
+            {"margin": 2, "annealing": 0.0},
+            {"margin": 3, "scale": 8.0, "annealing": 0.5},
+            {"margin": 1, "annealing": 0.0},
+        ),
+        golden={"a_softmax": _golden_sphereface},
+        search={
+            "margin": Choice((2, 3, 4)),
+            "scale": Range(8.0, 64.0, log=True),
+            "annealing": Range(0.5, 50.0, log=True),
+        },
+        at_call=frozenset({"sample_weight"}),
+        when="Of historical interest: a margin in the angle, but one that shrinks with the angle. ArcFace is easier.",
+        pitfalls=(
+            "Without annealing it hardly starts to learn: begin with a large lambda, or keep the default.",
+            "cos(m theta) instead of psi rewards angles beyond pi / m.",
+            "Through arccos its gradient is infinite at cosine 1; the polynomial is smooth there.",
+        ),
+        relatives=("arcface_loss", "combined_margin_loss", "normalized_softmax_loss"),
+        aliases=("a_softmax_loss", "ASoftmaxLoss"),
+    ),
+    Card(
+        fn=combined_margin_loss,
+        module=CombinedMarginLoss,
+        formula=(
+            r"-\log \frac{e^{s(\cos(m_1\theta_y + m_2) - m_3)}}"
+            r"{e^{s(\cos(m_1\theta_y + m_2) - m_3)} + \sum_{j \ne y} e^{s\cos\theta_j}}"
+        ),
+        data="identities",
+        kernel="rows",
+        item="row",
+        paper="arXiv:1801.07698",
+        equation="4",
+        defaults="the paper's first combination, face recognition",
+        draw=draw_head,
+        edges=edges_head,
+        variants=(
+            {},
+            {"m1": 1.35, "m2": 0.4, "m3": 0.1, "scale": 8.0},
+            {"m1": 2.0, "m2": 0.0, "m3": 0.0, "scale": 4.0, "beyond_pi": "plain"},
+        ),
+        search={
+            "m1": Range(0.8, 1.5),
+            "m2": Range(0.0, 0.5),
+            "m3": Range(0.0, 0.4),
+            "scale": Range(8.0, 64.0, log=True),
+        },
+        at_call=frozenset({"sample_weight"}),
+        when="When one margin is not enough and there is time to tune three.",
+        pitfalls=(
+            "The default scale of 64 suits thousands of classes; start at 16 to 30 for small problems.",
+            "(m1, m2, m3) = (1, 0, 0) is the normalised softmax: the first is a factor, not a margin.",
+        ),
+        relatives=("arcface_loss", "cosface_loss", "sphereface_loss"),
+    ),
+)

@@ -1,0 +1,73 @@
+"""SphereFace's psi, its annealing in the state, and the margins in one."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from lossary.losses.angular import arcface_loss, cosface_loss, normalized_softmax_loss
+from lossary.losses.sphereface import Annealing, SphereFaceLoss, combined_margin_loss, sphereface_loss
+
+
+def batch() -> tuple[Tensor, Tensor, Tensor]:
+    g = torch.Generator().manual_seed(0)
+    x, w = (torch.randn(n, 5, generator=g, dtype=torch.float64) for n in (6, 7))
+    return x, w, torch.randint(7, (6,), generator=g)
+
+
+def target_score(theta: float, margin: int) -> float:
+    """What the loss makes of an embedding of length 1 at ``theta`` from its class, beside a class at a right angle."""
+    x = torch.tensor([[math.cos(theta), math.sin(theta), 0.0]], dtype=torch.float64)
+    w = torch.eye(3, dtype=torch.float64)[[0, 2]]
+    loss = sphereface_loss(x, w, torch.tensor([0]), margin=margin, annealing=0.0)
+    return -math.log(math.expm1(loss.item()))
+
+
+@pytest.mark.parametrize("margin", [1, 2, 3, 4])
+@pytest.mark.parametrize("theta", [0.2, 1.0, 1.7, 2.6, 3.1])
+def test_psi_is_the_paper_s(margin: int, theta: float) -> None:
+    k = math.floor(theta * margin / math.pi)
+    assert target_score(theta, margin) == pytest.approx((-1) ** k * math.cos(margin * theta) - 2 * k, rel=1e-9)
+
+
+def test_margin_one_is_the_modified_softmax() -> None:
+    expected = normalized_softmax_loss(*batch(), scale=1.0, normalize_embeddings=False)
+    torch.testing.assert_close(sphereface_loss(*batch(), margin=1, annealing=0.0), expected)
+
+
+def test_much_annealing_is_the_plain_softmax() -> None:
+    expected = normalized_softmax_loss(*batch(), scale=8.0)
+    torch.testing.assert_close(sphereface_loss(*batch(), scale=8.0, annealing=1e12), expected)
+
+
+def test_annealing_goes_on_where_a_saved_training_stopped() -> None:
+    x, _, labels = batch()
+
+    def made() -> SphereFaceLoss:
+        torch.manual_seed(0)
+        return SphereFaceLoss(num_classes=7, embedding_size=5, annealing=Annealing(base=100.0)).double()
+
+    first, resumed = made(), made()
+    losses = [first(x, labels).item() for _ in range(4)]
+    assert losses == sorted(losses)  # the margin comes in
+    resumed.load_state_dict(first.state_dict())
+    assert resumed(x, labels).item() > losses[-1]
+    first.eval()
+    assert first(x, labels).item() == first(x, labels).item()
+
+
+def test_annealing_ends_at_its_minimum() -> None:
+    assert Annealing()(torch.tensor(0.0)) == 1000
+    assert Annealing()(torch.tensor(1e6)) == 5
+
+
+@pytest.mark.parametrize("beyond_pi", ["psi", "plain"])
+def test_combined_margin_has_the_others_as_special_cases(beyond_pi) -> None:
+    options = {"scale": 9.0, "beyond_pi": beyond_pi}
+    cosface = combined_margin_loss(*batch(), m1=1.0, m2=0.0, m3=0.2, **options)
+    torch.testing.assert_close(cosface, cosface_loss(*batch(), margin=0.2, scale=9.0))
+    plain = combined_margin_loss(*batch(), m1=1.0, m2=0.4, m3=0.0, scale=9.0, beyond_pi="plain")
+    torch.testing.assert_close(plain, arcface_loss(*batch(), margin=0.4, scale=9.0, beyond_pi="plain"))
+    sphere = combined_margin_loss(*batch(), m1=4.0, m2=0.0, m3=0.0, scale=9.0)
+    torch.testing.assert_close(sphere, sphereface_loss(*batch(), margin=4, scale=9.0, annealing=0.0))
