@@ -44,6 +44,8 @@ def reduce(
         return loss
     if reduction == "sum":
         return loss.sum()
+    if weight is None and mask is None and group is None and loss.numel() > 0:
+        return loss.mean()  # one node of the graph where a sum and a division are two: 20 us of a small loss
     return divide(loss.sum(), count(loss, weight, mask), group=group)
 
 
