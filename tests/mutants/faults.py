@@ -12,10 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch._C._functorch import is_functorch_wrapped_tensor
 
-from lossary import _check, _loss, _reduce
+from lossary import _reduce
 from lossary.cards import Card, Range
-from lossary.kernels import stable, tuples
-from lossary.losses import _overlap, _pointwise, angular, binary
+from lossary.losses import angular
 from mutants.mutate import Mutant, in_deed, in_text, on_card
 
 Loss = Callable[..., Tensor]
@@ -147,14 +146,14 @@ MUTANTS = (
         "the mean divides by the number of items, not by the sum of weights",
         "cosface_loss",
         ("weights_weigh_items", "weight_zero_is_item_dropped"),
-        in_text(_reduce.reduce, "count(loss, weight, mask)", "loss.numel()"),
+        in_text("lossary._reduce:reduce", "count(loss, weight, mask)", "loss.numel()"),
     ),
     Mutant(
         "the margin is missing in the denominator",
         "cosface_loss",
         ("golden", "gradient_by_hyperparameters_is_true"),
         in_text(
-            angular._cosface,
+            "lossary.losses.angular:_cosface",
             "softplus(rows.rest - (rows.target - scale * margin))",
             "softplus(rows.rest - rows.target) + scale * margin.detach()",
         ),
@@ -163,32 +162,40 @@ MUTANTS = (
         "the margin has the wrong sign",
         "cosface_loss",
         ("golden",),
-        in_text(angular._cosface, "- scale * margin", "+ scale * margin"),
+        in_text("lossary.losses.angular:_cosface", "- scale * margin", "+ scale * margin"),
     ),
     Mutant(
         "the margin gets no gradient",
         "cosface_loss",
         ("gradient_by_hyperparameters_is_true", "parameters_learn"),
-        in_text(angular._cosface, "scale * margin", "scale * margin.detach()"),
+        in_text("lossary.losses.angular:_cosface", "scale * margin", "scale * margin.detach()"),
     ),
     Mutant(
         "the second derivative is silently lost",
         "cosface_loss",
         ("second_gradient_is_true",),
-        in_text(stable.softplus, "-F.logsigmoid(-x)", CUT),
+        in_text("lossary.kernels.stable:softplus", "-F.logsigmoid(-x)", CUT),
     ),
     Mutant(
         "a zero vector is divided by its length",
         "cosface_loss",
         ("finite_at_the_edges", "second_gradient_is_finite_at_the_edges"),
-        in_text(stable.unit, "x * inverse_norm(x, dim).unsqueeze(dim)", "x / x.square().sum(dim, keepdim=True).sqrt()"),
+        in_text(
+            "lossary.kernels.stable:unit",
+            "x * inverse_norm(x, dim).unsqueeze(dim)",
+            "x / x.square().sum(dim, keepdim=True).sqrt()",
+        ),
     ),
     Mutant("a default of the Module drifts", "cosface_loss", ("names_and_defaults_agree",), default_drifts),
     Mutant(
         "the fade is a power of 1 - p",
         "sigmoid_focal_loss",
         ("golden", "finite_at_the_edges"),
-        in_text(binary._entropy_and_miss, "F.logsigmoid(-signed)\n", "torch.log(1 - torch.sigmoid(signed))\n"),
+        in_text(
+            "lossary.losses.binary:entropy_and_miss",
+            "F.logsigmoid(-signed)\n",
+            "torch.log(1 - torch.sigmoid(signed))\n",
+        ),
     ),
     Mutant(
         "log cosh cancels for small residuals",
@@ -200,38 +207,38 @@ MUTANTS = (
         "ArcFace without its far branch",
         "arcface_loss",
         ("golden",),
-        in_text(angular._arcface, "cos > -margin.cos()", "cos > -2"),
+        in_text("lossary.losses.angular:_arcface", "cos > -margin.cos()", "cos > -2"),
     ),
     Mutant(
         "ArcFace's gradient goes straight through the angle",
         "arcface_loss",
         ("golden", "gradient_is_true"),
-        in_text(angular._arcface, "if straight_through:", "if True:"),
+        in_text("lossary.losses.angular:_arcface", "if straight_through:", "if True:"),
     ),
     Mutant(
         "ArcFace's sine has an infinite slope at cosine 1",
         "arcface_loss",
         ("finite_at_the_edges",),
-        in_text(angular._arcface, "inside = cos.abs() < 1", "inside = cos.abs() < 2"),
+        in_text("lossary.losses.angular:_arcface", "inside = cos.abs() < 1", "inside = cos.abs() < 2"),
     ),
     Mutant(
         "Dice counts ignored positions",
         "dice_loss",
         ("golden",),
-        in_text(_overlap._kept, "target != ignore_index", "target != ignore_index + 1_000_000"),
+        in_text("lossary.losses._overlap:_kept", "target != ignore_index", "target != ignore_index + 1_000_000"),
     ),
     Mutant(
         "the hardest positive is the nearest",
         "triplet_loss",
         ("golden",),
-        in_text(tuples.hard, "block.positive, largest=True", "block.positive, largest=False"),
+        in_text("lossary.kernels.tuples:hard", "block.positive, largest=True", "block.positive, largest=False"),
     ),
     Mutant(
         "tied distances share the gradient",
         "triplet_loss",
         ("golden",),
         in_text(
-            tuples._select,
+            "lossary.kernels.tuples:_select",
             "distances.gather(1, index[:, None])[:, 0]",
             "(distances.masked_fill(~among, -1e9).amax(1) if largest else distances.masked_fill(~among, 1e9).amin(1))",
         ),
@@ -242,63 +249,67 @@ MUTANTS = (
         "a mask multiplies",
         "mse_loss",
         ("masked_items_may_hold_anything",),
-        in_text(_pointwise.hide, "torch.where(mask, x, torch.zeros((), dtype=x.dtype, device=x.device))", "x * mask"),
+        in_text(
+            "lossary.losses._pointwise:hide",
+            "torch.where(mask, x, torch.zeros((), dtype=x.dtype, device=x.device))",
+            "x * mask",
+        ),
     ),
     Mutant(
         "masked items count in the divisor",
         "mse_loss",
         ("mask_false_is_item_dropped",),
-        in_text(_reduce.count, "share = torch.where(mask, ", "torch.where(mask, "),
+        in_text("lossary._reduce:count", "share = torch.where(mask, ", "torch.where(mask, "),
     ),
     Mutant(
         "everything masked is divided by 0",
         "mse_loss",
         ("all_masked_gives_zero",),
-        in_text(_reduce.divide, "torch.where(divisor == 0, torch.ones_like(divisor), divisor)", "divisor"),
+        in_text("lossary._reduce:divide", "torch.where(divisor == 0, torch.ones_like(divisor), divisor)", "divisor"),
     ),
     Mutant(
         "one weight a row becomes one a column",
         "mse_loss",
         ("one_number_a_row_counts_for_all_its_elements",),
-        in_text(_reduce._lead, "tensor.reshape(tensor.shape + (1,) * (len(shape) - tensor.dim()))", "tensor"),
+        in_text("lossary._reduce:_lead", "tensor.reshape(tensor.shape + (1,) * (len(shape) - tensor.dim()))", "tensor"),
     ),
     Mutant(
         "a mask may be a number",
         "mse_loss",
         ("masks_of_wrong_shape_or_type_are_refused",),
-        in_text(_reduce.align, "mask.dtype != torch.bool", "False"),
+        in_text("lossary._reduce:align", "mask.dtype != torch.bool", "False"),
     ),
     # ------------------------------------------------------------ values
     Mutant(
         "the sum is a mean",
         "cosface_loss",
         ("sum_is_the_sum_of_the_items", "batches_split"),
-        in_text(_reduce.reduce, '"sum":\n        return loss.sum()', '"sum":\n        return loss.mean()'),
+        in_text("lossary._reduce:reduce", '"sum":\n        return loss.sum()', '"sum":\n        return loss.mean()'),
     ),
     Mutant(
         "the mean divides by the batch and one",
         "cosface_loss",
         ("mean_is_the_mean_of_the_items", "golden"),
-        in_text(_reduce.count, "return loss.numel()", "return loss.numel() + 1"),
+        in_text("lossary._reduce:count", "return loss.numel()", "return loss.numel() + 1"),
     ),
     Mutant(
         "everything is float32",
         "cosface_loss",
         ("float64_stays_float64",),
-        in_text(stable.accumulate, "x.to(accumulator(x))", "x.float()"),
+        in_text("lossary.kernels.stable:accumulate", "x.to(accumulator(x))", "x.float()"),
     ),
     Mutant(
         "half precision is summed in half precision",
         "cosface_loss",
         ("half_precision_is_accumulated_in_float32",),
-        in_text(stable.accumulate, "x.to(accumulator(x))", "x"),
+        in_text("lossary.kernels.stable:accumulate", "x.to(accumulator(x))", "x"),
     ),
     Mutant(
         "float32 is rounded on the way",
         "cosface_loss",
         ("float32_agrees_with_float64",),
         in_text(
-            stable.accumulate,
+            "lossary.kernels.stable:accumulate",
             "x.to(accumulator(x))",
             "x.bfloat16().to(accumulator(x)) if x.dtype == torch.float32 else x",
         ),
@@ -325,13 +336,13 @@ MUTANTS = (
         "an empty batch is divided by 0",
         "cosface_loss",
         ("empty_batch_gives_zero",),
-        in_text(_reduce.divide, "total / max(divisor, 1)", "total / divisor"),
+        in_text("lossary._reduce:divide", "total / max(divisor, 1)", "total / divisor"),
     ),
     Mutant(
         "no weight at all is divided by 0",
         "cosface_loss",
         ("all_weights_zero_gives_zero",),
-        in_text(_reduce.divide, "torch.where(divisor == 0, torch.ones_like(divisor), divisor)", "divisor"),
+        in_text("lossary._reduce:divide", "torch.where(divisor == 0, torch.ones_like(divisor), divisor)", "divisor"),
     ),
     Mutant(
         "a branch depends on values",
@@ -375,38 +386,38 @@ MUTANTS = (
         "a tensor is no buffer",
         "cosface_loss",
         ("state_dict_restores_the_loss",),
-        in_text(_loss.Loss.__init__, "self.register_buffer(name, value)", "self.__dict__[name] = value"),
+        in_text("lossary._loss:Loss.__init__", "self.register_buffer(name, value)", "self.__dict__[name] = value"),
     ),
     Mutant(
         "the repr is empty",
         "cosface_loss",
         ("repr_shows_the_hyperparameters",),
-        in_text(_loss.Loss.extra_repr, 'return ", ".join(f"{n}={v!r}" for n, v in shown)', 'return ""'),
+        in_text("lossary._loss:Loss.extra_repr", 'return ", ".join(f"{n}={v!r}" for n, v in shown)', 'return ""'),
     ),
     Mutant(
         "any reduction is a mean",
         "cosface_loss",
         ("unknown_reduction_is_refused",),
-        in_text(_check.check_reduction, "if reduction not in allowed:", "if False:"),
+        in_text("lossary._check:check_reduction", "if reduction not in allowed:", "if False:"),
     ),
     Mutant("typos pass", "cosface_loss", ("unknown_keyword_is_refused",), in_deed(swallows_keywords)),
     Mutant(
         "nan passes",
         "cosface_loss",
         ("bad_numbers_are_refused",),
-        in_text(_check.check_number, "not math.isfinite(value) or ", ""),
+        in_text("lossary._check:check_number", "not math.isfinite(value) or ", ""),
     ),
     Mutant(
         "float labels pass",
         "cosface_loss",
         ("float_labels_are_refused",),
-        in_text(_check.check_labels, "labels.dtype.is_floating_point or ", ""),
+        in_text("lossary._check:check_labels", "labels.dtype.is_floating_point or ", ""),
     ),
     Mutant(
         "any label passes",
         "cosface_loss",
         ("labels_out_of_range_are_refused",),
-        in_text(_check.check_range, "if outside.any():", "if False:"),
+        in_text("lossary._check:check_range", "if outside.any():", "if False:"),
     ),
     Mutant("labels must be int64", "cosface_loss", ("labels_of_any_integer_type_are_taken",), in_deed(wants_int64)),
     Mutant(

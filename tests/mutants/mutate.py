@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import pkgutil
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,11 +27,15 @@ class Mutant:
     plant: Callable[[Card], Any]  # card -> context manager that gives the wrong card
 
 
-def in_text(function: FunctionType, old: str, new: str) -> Callable[[Card], Any]:
-    """``function`` with ``old`` replaced by ``new`` in its text."""
+def in_text(path: str, old: str, new: str) -> Callable[[Card], Any]:
+    """The function at ``path``, "module:name", with ``old`` replaced by ``new`` in its text.
+
+    It is looked up when the fault is planted, so that a function that has moved fails one test.
+    """
 
     @contextmanager
     def plant(card: Card) -> Iterator[Card]:
+        function = pkgutil.resolve_name(path)
         before, function.__code__ = function.__code__, rewritten(function, old, new).__code__
         try:
             yield card
