@@ -101,8 +101,8 @@ def _rows(card: "Card", scene: Scene) -> Iterator[dict[str, Any]]:
     for variant in ({},) if scene.label else card.variants:
         if len(seen) == len(COLOURS):
             return
-        if not all(isinstance(v, (bool, int, float, str, type(None))) for v in variant.values()):
-            continue  # tensors of a size that only the card's own batch has
+        if not all(isinstance(value, float) for value in variant.values()):
+            continue  # a switch changes what is drawn (log-probabilities for logits); a tensor fits one batch only
         curve = [_at(card, scene, variant, i / (POINTS - 1)) for i in range(POINTS)]
         if curve in seen:  # a hyperparameter that this scene does not show
             continue
