@@ -45,6 +45,7 @@ def main() -> int:
         "README.md": table("docs/losses/", "###"),
         "docs/index.md": table("losses/"),
         "docs/api.md": helpers(),
+        "docs/decisions/README.md": decisions(),
     }
     files |= {ROOT / name: between_markers((ROOT / name).read_text(), text) for name, text in tables.items()}
     stale = [path for path, text in files.items() if not path.exists() or path.read_text() != text]
@@ -154,6 +155,12 @@ def helpers() -> str:
     losses = {name for card in CATALOGUE for name in (card.name, card.module.__name__)}
     public = ((family, name) for family, module in families.items() for name in module.__all__)
     return "\n\n".join(f"::: {family}.{name}" for family, name in public if name not in losses)
+
+
+def decisions() -> str:
+    pages = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+    titles = (page.read_text().splitlines()[0].removeprefix("# ") for page in pages)
+    return "\n".join(f"- [{title}]({page.name})" for title, page in zip(titles, pages, strict=True))
 
 
 def between_markers(text: str, new: str) -> str:

@@ -34,7 +34,6 @@ class Scene:
     high: float
     place: Callable[["Tensor"], tuple["Tensor", ...]]  # a 0-d score -> the loss's positional arguments
     unit: float = 1.0  # how one unit of the score is printed: 180 / pi for an angle
-    fixed: Mapping[str, Any] | None = None  # keyword arguments of this scene
     label: str = ""  # which of a loss's scenes this is, where it has several
 
 
@@ -101,8 +100,8 @@ def _rows(card: "Card", scene: Scene) -> Iterator[dict[str, Any]]:
     for variant in ({},) if scene.label else card.variants:
         if len(seen) == len(COLOURS):
             return
-        if not all(isinstance(v, (bool, int, float, str, type(None))) for v in variant.values()):
-            continue  # tensors of a size that only the card's own batch has
+        if not all(isinstance(value, float) for value in variant.values()):
+            continue  # a switch changes what is drawn (log-probabilities for logits); a tensor fits one batch only
         curve = [_at(card, scene, variant, i / (POINTS - 1)) for i in range(POINTS)]
         if curve in seen:  # a hyperparameter that this scene does not show
             continue
@@ -119,7 +118,7 @@ def _at(card: "Card", scene: Scene, variant: Mapping[str, Any], share: float) ->
     import torch
 
     score = torch.tensor(scene.low + (scene.high - scene.low) * share, dtype=torch.float64, requires_grad=True)
-    loss = card.fn(*scene.place(score), **{**(scene.fixed or {}), **variant})
+    loss = card.fn(*scene.place(score), **variant)
     (gradient,) = torch.autograd.grad(loss.mean(), score)
     return _short(loss.mean().item()), _short(gradient.item())
 
