@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from lossary.losses.ranking import *
     from lossary.losses.regression import *
     from lossary.losses.regularizers import *
-    from lossary.losses.robust import *
     from lossary.losses.retrieval import *
+    from lossary.losses.robust import *
     from lossary.losses.sphereface import *
     from lossary.losses.triplet import *
     from lossary.losses.weighting import *

@@ -8,6 +8,7 @@ from lossary.losses import (
     activations,
     angular,
     binary,
+    center,
     contrastive,
     divergence,
     hinge,
@@ -20,26 +21,11 @@ from lossary.losses import (
     ranking,
     regression,
     regularizers,
+    retrieval,
     robust,
+    sphereface,
     triplet,
     weighting,
-    center,
-    retrieval,
-    sphereface,
-)
-
-CATALOGUE: tuple[Card, ...] = (
-    *regression.CARDS,
-    *binary.CARDS,
-    *multiclass.CARDS,
-    *hinge.CARDS,
-    *angular.CARDS,
-    *sphereface.CARDS,
-    *center.CARDS,
-    *contrastive.CARDS,
-    *retrieval.CARDS,
-    *triplet.CARDS,
-    *overlap.CARDS,
 )
 
 #: The files of losses, in the order of the docs. Their ``__all__`` are the public names.
@@ -55,7 +41,10 @@ FAMILIES: tuple[ModuleType, ...] = (
     margin,
     divergence,
     angular,
+    sphereface,
+    center,
     contrastive,
+    retrieval,
     triplet,
     overlap,
     ranking,

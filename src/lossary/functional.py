@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from lossary.losses.poly import *
     from lossary.losses.ranking import *
     from lossary.losses.regression import *
-    from lossary.losses.robust import *
     from lossary.losses.retrieval import *
+    from lossary.losses.robust import *
     from lossary.losses.sphereface import *
     from lossary.losses.triplet import *
 
