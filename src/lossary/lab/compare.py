@@ -155,6 +155,8 @@ def save_test_split(data: Data, folder: Path) -> None:
         kept = {"labels": data.test.targets.numpy(), "names": np.array(data.test_names)}
     if data.test_images is not None:
         kept["images"] = data.test_images
+    if data.credit:
+        kept["credit"] = np.array(data.credit)
     work.save_arrays(folder, "test.npz", kept)
 
 

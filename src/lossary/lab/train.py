@@ -5,12 +5,14 @@ bound: a longer one begins with the very same steps, and a curve that has stoppe
 schedule that ends at the bound would bend every curve flat there.)
 """
 
+import os
 import platform
 import statistics
 import time
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -226,5 +228,13 @@ def environment() -> dict[str, str]:
         "lossary": __version__,
         "torch": str(torch.__version__),
         "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {processor()}",
     }
+
+
+def processor() -> str:
+    """What the processor is called, where the system says it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or "unknown processor")

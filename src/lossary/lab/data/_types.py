@@ -33,6 +33,7 @@ class Data:
     valid: Split  # chooses hyperparameters and when to stop
     test: Split  # only reported
     test_names: tuple[str, ...] = ()  # of the test classes, by label
+    credit: str = ""  # what the licence of the data wants said beside its pictures
     test_images: np.ndarray | None = None  # uint8 (N, height, width, channels), where the data are images
     # Regression: targets as trained on = (targets - offset) / scale, so that one learning rate fits all data.
     offset: float = 0.0

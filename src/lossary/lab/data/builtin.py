@@ -13,6 +13,10 @@ from lossary.lab.plan import Plan
 SHARES = {"emoji": (0.6, 0.15), "digits": (0.6, 0.15), "diabetes": (0.5, 0.2)}
 #: One seed for all splits: results of different runs on the same data stay comparable.
 SPLIT_SEED = 20_26
+EMOJI_CREDIT = (
+    "Emoji by Google (Noto Emoji, Apache-2.0), Twitter and other contributors (Twemoji, CC BY 4.0) and Microsoft "
+    "(Fluent Emoji, MIT), rendered at 32 x 32 pixels."
+)
 
 
 def emoji(plan: Plan) -> Data:
@@ -34,6 +38,7 @@ def emoji(plan: Plan) -> Data:
         split(valid),
         split(test),
         test_names=tuple(f"{emoji[c]} {names[c]}" for c in test),
+        credit=EMOJI_CREDIT,
         test_images=images[test].reshape(-1, *images.shape[2:]),
     )
 
