@@ -100,6 +100,10 @@ class TestClassWeights:
     def test_inverse_is_scikit_learns_balanced(self) -> None:
         torch.testing.assert_close(class_weights(torch.tensor([90, 10])), torch.tensor([100 / 180, 100 / 20]))
 
+    def test_inverse_sqrt_is_milder_by_the_root(self) -> None:
+        rare, often = class_weights(torch.tensor([100.0, 900.0]), method="inverse_sqrt")
+        assert (rare / often).item() == pytest.approx(3)
+
     def test_effective_lies_between_none_and_inverse(self) -> None:
         some = torch.tensor([900.0, 90.0, 10.0], dtype=torch.float64)
         torch.testing.assert_close(class_weights(some, method="effective", beta=0.0), torch.ones_like(some))

@@ -47,5 +47,8 @@ def test_variance_below_the_bound_can_recover() -> None:
 
 def test_masked_variance_may_be_missing() -> None:
     x, y, var = (torch.tensor([1.0, torch.nan]), torch.tensor([0.0, 1.0]), torch.tensor([2.0, torch.nan]))
-    found = L.gaussian_nll_loss(x, y, var, mask=torch.tensor([True, False]))
+    found = L.gaussian_nll_loss(x, y, var.requires_grad_(), mask=torch.tensor([True, False]))
     assert found == L.gaussian_nll_loss(x[:1], y[:1], var[:1])
+    (grad,) = torch.autograd.grad(found, var)
+    assert grad.isfinite().all()
+    assert grad[1] == 0

@@ -108,7 +108,9 @@ def test_soft_targets_are_the_expected_loss(name: str) -> None:
     loss = getattr(L, name)
     labels = [torch.full((6,), c) for c in range(5)]
     wanted = sum(t[:, c] * loss(z, labels[c], reduction="none", **ROW_LOSSES[name]) for c in range(5))
-    torch.testing.assert_close(loss(z, t, reduction="none", **ROW_LOSSES[name]), wanted, rtol=1e-10, atol=1e-12)
+    found = loss(z.requires_grad_(), t, reduction="none", **ROW_LOSSES[name])
+    torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-12)
+    assert torch.autograd.grad(found.sum(), z)[0].isfinite().all()
 
 
 @pytest.mark.parametrize("name", ROW_LOSSES)

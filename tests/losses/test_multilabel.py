@@ -22,6 +22,13 @@ def test_margin_over_all_pairs(labels: list[int]) -> None:
     assert L.multilabel_margin_loss(scores, padded).item() == pytest.approx(all_pairs(scores, labels))
 
 
+def test_gradient_exactly_at_the_margin_is_zero() -> None:
+    scores = torch.tensor([2.0, 1.0, 0.0], requires_grad=True)
+    L.multilabel_margin_loss(scores, torch.tensor([0, -1, -1])).backward()
+    assert scores.grad is not None
+    assert scores.grad.tolist() == [0.0, 0.0, 0.0]
+
+
 def test_margin_loss_has_linear_memory() -> None:
     """All pairs of 3,000 labels and as many other classes would be 9 million numbers a row."""
     scores = torch.randn(2, 6000, requires_grad=True)

@@ -30,6 +30,12 @@ def test_biases_are_left_out() -> None:
     torch.testing.assert_close(l2_penalty(model), sum(w.square().sum() for w in weights_of(model)))
 
 
+def test_weights_by_any_other_name_count() -> None:
+    model = nn.Linear(3, 2)
+    model.register_parameter("centers", nn.Parameter(torch.ones(2, 3)))
+    assert {id(w) for w in weights_of(model)} == {id(model.weight), id(model.centers)}
+
+
 def test_weight_decay_is_twice_the_strength() -> None:
     """With plain SGD; the docstring says so."""
     start = torch.tensor([1.0, -2.0, 0.5])
