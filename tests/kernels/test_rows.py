@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from lossary.kernels import blocks, rows, symmetric
-from lossary.kernels.rows import Bilinear, Dense, Rows, Targets, row_loss, statistics
+from lossary.kernels.rows import Bilinear, Dense, Rows, Targets, row_loss, statistics, two_way_statistics
 from lossary.kernels.stable import ABSENT, logaddexp, softplus
 
 N, C, D = 13, 11, 5
@@ -287,6 +287,29 @@ def test_rows_without_a_rest_give_it_no_gradient(blocked):
         assert not torch.autograd.grad(loss.sum(), x)[0].any()
 
 
+@pytest.mark.parametrize("size", [1, 4, 50])
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("paired", [True, False])
+def test_both_directions_at_once(blocked, paired: bool, order: int, size: int):
+    x, w = torch.randn(N, D, dtype=F64, requires_grad=True), torch.randn(C, D, dtype=F64, requires_grad=True)
+    x = x[:C].detach().requires_grad_() if paired else x
+    targets = Targets(torch.randperm(C)) if paired else Targets(torch.arange(N) % 4, torch.arange(C) % 3)
+
+    def all_of_them() -> list[Tensor]:
+        losses = [supcon_mean(r) for r in two_way_statistics(Bilinear(x, w), targets)]
+        total = sum(((1 + torch.arange(len(each))) * each).sum() for each in losses)
+        first = torch.autograd.grad(total, (x, w), create_graph=order > 1)
+        found = [*losses, *first]
+        if order > 1:
+            found += torch.autograd.grad(total + 10 * sum(g.square().sum() for g in first), (x, w))
+        return [f.detach() for f in found]
+
+    want = all_of_them()
+    blocked(size)
+    for a, b in zip(all_of_them(), want, strict=True):
+        assert_near(a, b, 1e-12)
+
+
 def test_a_captured_tensor_that_learns_is_refused(blocked):
     blocked(4)
     source, index = draw()
@@ -398,4 +421,4 @@ def test_the_operators_keep_torchs_rules(blocked):
     operators = torch.ops.lossary
     torch.library.opcheck(operators.row_statistics.default, (source.x, source.w, source.b, index, None, False, False))
     torch.library.opcheck(operators.row_statistics.default, (source.x, source.x, None, labels, labels, True, True))
-    torch.library.opcheck(operators.set_statistics.default, (source.x, labels))
+    torch.library.opcheck(operators.set_statistics.default, (source.x, labels, 0))

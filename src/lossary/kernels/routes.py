@@ -108,7 +108,7 @@ def blocked_statistics(source: Bilinear, targets: Targets) -> Rows:
     """:func:`lossary.kernels.scores.statistics` in linear memory, differentiable to any order."""
     x, w, b, unit = source.x, source.w, source.b, source.unit
     if is_one_set(source, targets):
-        return Rows(*_set_statistics(x, targets.rows))
+        return Rows(*_set_statistics(x, targets.rows, 0))
     return Rows(*_statistics(x, w, b, targets.rows, targets.columns, targets.own, unit))
 
 
@@ -116,6 +116,13 @@ def is_one_set(source: Bilinear, targets: Targets) -> bool:
     """Whether the columns are the rows themselves, each without itself, so that the scores are symmetric."""
     symmetric_scores = source.w is source.x and source.b is None and not source.unit
     return symmetric_scores and targets.own and targets.columns is targets.rows
+
+
+def both_ways(x: Tensor, w: Tensor, row_labels: Tensor, column_labels: Tensor) -> tuple[Rows, Rows]:
+    """Statistics of the rows and of the columns of scores <x_i, w_j>, from one making of the scores."""
+    cut = x.shape[0]
+    both = _set_statistics(torch.cat([x, w]), torch.cat([row_labels, column_labels]), cut)
+    return Rows(*(s[:cut] for s in both)), Rows(*(s[cut:] for s in both))
 
 
 # Operators, not autograd Functions: a compiler sees one node where it would unroll a Function's loop over blocks
@@ -188,14 +195,15 @@ _statistics.register_autograd(_statistics_backward, setup_context=_remember)
 
 
 @torch.library.custom_op("lossary::set_statistics", mutates_args=())
-def _set_statistics(x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    return symmetric.set_statistics(x, labels)
+def _set_statistics(items: Tensor, labels: Tensor, split: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    return symmetric.set_statistics(items, labels, split)
 
 
 @torch.library.custom_op("lossary::set_gradients", mutates_args=())
 def _set_gradients(
-    x: Tensor,
+    items: Tensor,
     labels: Tensor,
+    split: int,
     rows: list[Tensor],
     by_target: Tensor | None,
     by_among: Tensor | None,
@@ -203,27 +211,38 @@ def _set_gradients(
     by_mean: Tensor | None,
 ) -> Tensor:
     by_rows = RowGradients(by_target, by_among, by_rest, by_mean)
-    return symmetric.set_gradients(x, labels, Rows(*rows), by_rows)
+    return symmetric.set_gradients(items, labels, split, Rows(*rows), by_rows)
 
 
-_set_statistics.register_fake(lambda x, labels: tuple(x.new_empty(x.shape[0]) for _ in Rows._fields))
-_set_gradients.register_fake(lambda x, *_: torch.empty_like(x))
+_set_statistics.register_fake(lambda items, *_: tuple(items.new_empty(items.shape[0]) for _ in Rows._fields))
+_set_gradients.register_fake(lambda items, *_: torch.empty_like(items))
 
 
 def _remember_set(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    items, labels, ctx.split = inputs
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(*inputs, *output)
+    ctx.save_for_backward(items, labels, *output)
 
 
 def _set_statistics_backward(ctx: Any, _: Tensor | None, *by_rows: Tensor | None) -> tuple[Tensor | None, ...]:
-    x, labels, *rows = ctx.saved_tensors
+    items, labels, *rows = ctx.saved_tensors
     if all(g is None for g in by_rows):
-        return None, None
-    if torch.is_grad_enabled():
-        targets = Targets(labels, labels, own=True)
-        as_rows, as_columns, _ = TwiceDifferentiable.apply(targets, False, (True, True, False), x, x, None, *by_rows)
-        return as_rows + as_columns, None
-    return _set_gradients(x, labels, rows, *by_rows), None
+        return None, None, None
+    if not torch.is_grad_enabled():
+        return _set_gradients(items, labels, ctx.split, rows, *by_rows), None, None
+    # By blocks of rows, which can be differentiated again: a set with itself, or each set with the other.
+    cut, needs, own = ctx.split, (True, True, False), ctx.split == 0
+    first, second = slice(cut, None), slice(0, cut)
+    gradient = torch.zeros_like(items)
+    for rows_of, columns_of in ((first, first),) if own else ((second, first), (first, second)):
+        targets = Targets(labels[rows_of], labels[columns_of], own=own)
+        given = RowGradients(*by_rows).of(rows_of)
+        x, w = items[rows_of], items[columns_of]
+        by_x, by_w, _ = TwiceDifferentiable.apply(targets, False, needs, x, w, None, *given)
+        pad = torch.zeros_like(items)
+        gradient = gradient + pad.slice_scatter(by_x, 0, rows_of.start, rows_of.stop)
+        gradient = gradient + pad.slice_scatter(by_w, 0, columns_of.start, columns_of.stop)
+    return gradient, None, None
 
 
 _set_statistics.register_autograd(_set_statistics_backward, setup_context=_remember_set)

@@ -15,10 +15,10 @@ from torch._C._functorch import maybe_current_level  # pyright: ignore
 
 from lossary._check import check_reduction
 from lossary._reduce import divide, reduce
-from lossary.kernels.routes import Formula, SummedLoss, blocked_statistics, is_one_set
-from lossary.kernels.scores import Bilinear, Dense, Rows, Source, Targets, statistics
+from lossary.kernels.routes import Formula, SummedLoss, blocked_statistics, both_ways, is_one_set
+from lossary.kernels.scores import Bilinear, Dense, Rows, Source, Targets, score_statistics, statistics
 
-__all__ = ["Bilinear", "Dense", "Formula", "Rows", "Source", "Targets", "row_loss", "statistics"]
+__all__ = ["Bilinear", "Dense", "Formula", "Rows", "Source", "Targets", "row_loss", "statistics", "two_way_statistics"]
 
 #: Up to so many scores the plain formula is as fast: a small batch pays nothing for blocks. An accelerator has
 #: the memory and wants large operations, so that the plain formula is right for as long as it fits.
@@ -55,6 +55,26 @@ def row_loss(
         return reduce(losses, weight=weight, reduction=reduction, group=group)
     with torch.autocast(source.x.device.type, enabled=False):
         return _blocked_loss(formula, source.accumulated(), targets, parameters, weight, reduction, group)
+
+
+def two_way_statistics(source: Bilinear, targets: Targets) -> tuple[Rows, Rows]:
+    """The statistics of the rows, and those of the columns as rows: for losses in both directions.
+
+    Args:
+        source: Scores without ``b`` and ``unit``.
+        targets: The labels of rows and columns; ``columns=None`` numbers them.
+    """
+    if source.b is not None or source.unit or targets.own:
+        raise ValueError("source: wanted plain products for statistics of both directions; got b, unit or own")
+    number = torch.arange(source.w.shape[0], device=source.w.device)
+    columns = number if targets.columns is None else targets.columns
+    if _plain_is_better(source):
+        scores = source.dense()
+        backwards = Targets(columns, targets.rows)
+        return score_statistics(scores, Targets(targets.rows, columns)), score_statistics(scores.T, backwards)
+    with torch.autocast(source.x.device.type, enabled=False):
+        source = source.accumulated()
+        return both_ways(source.x, source.w, targets.rows, columns)
 
 
 def _blocked_loss(

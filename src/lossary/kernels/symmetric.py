@@ -1,8 +1,12 @@
-"""A set scored against itself: the scores are symmetric, so that one triangle of tiles serves rows and columns.
+"""Scores that serve rows and columns alike, tile by tile.
 
-Half a product for the statistics, half for making the scores again and one for the gradient: two, where blocks of
-rows take three or four. Items are sorted by label first: a tile then has targets only near the diagonal, and every
-other tile needs no mask. Scores are in units of log 2, as in :mod:`lossary.kernels.blocks`.
+- One set against itself: the scores are symmetric, so that one triangle of tiles is enough. Half a product for the
+  statistics, half for making the scores again, one for the gradient: two, where blocks of rows take three or four.
+- Two sets in both directions (CLIP): one product, one again, two for the gradient: four instead of six.
+
+The two sets are one list of items here, cut at ``split`` (0 for one set): an item's scores are those with the other
+set, or with all others of its own. Items are sorted by label first, so that a tile has targets only near the
+diagonal and every other tile needs no mask. Scores are in units of log 2, as in :mod:`lossary.kernels.blocks`.
 """
 
 from collections.abc import Iterator
@@ -60,38 +64,38 @@ class Running:
         return self.top * LN_2 + self.total.log()
 
 
-def set_statistics(x: Tensor, labels: Tensor) -> Rows:
-    """Statistics of scores <x_i, x_j>, where j's with i's label are its targets and i itself does not exist."""
-    labels, order = labels.sort(stable=True)
-    x = x[order]
+def set_statistics(items: Tensor, labels: Tensor, split: int) -> Rows:
+    """Statistics of each item's scores with its others; those with its label are its targets."""
+    order = _by_label(labels, split)
+    x, labels = items[order], labels[order]
     count, target = torch.zeros_like(x[:, 0]), torch.zeros_like(x[:, 0])
     among, rest = Running(target), Running(target)
-    for tile in _tiles(x, labels):
+    for tile in _tiles(x, labels, split):
         if tile.is_target is not None:
             hits = tile.take_targets()
-            for items, dim in tile.sides:
-                count[items] += tile.is_target.sum(dim)
-                target[items] += hits.masked_fill(~tile.is_target, 0).sum(dim)
-                among.merge(items, hits, dim, tile.scratch)
-        for items, dim in tile.sides:
-            rest.merge(items, tile.scores, dim, tile.scratch)
+            for side, dim in tile.sides:
+                count[side] += tile.is_target.sum(dim)
+                target[side] += hits.masked_fill(~tile.is_target, 0).sum(dim)
+                among.merge(side, hits, dim, tile.scratch)
+        for side, dim in tile.sides:
+            rest.merge(side, tile.scores, dim, tile.scratch)
     target *= LN_2 / count.clamp_min(1)
-    mean = (x @ x.sum(0) - x.square().sum(1)) / max(len(x) - 1, 1)
     place = torch.empty_like(order)
     place[order] = torch.arange(len(order), device=order.device)
-    return Rows(*(s[place] for s in (count, target, among.value(), rest.value(), mean)))
+    found = (count, target, among.value(), rest.value())
+    return Rows(*(s[place] for s in found), _means(items, split))  # pyright: ignore[reportCallIssue]
 
 
-def set_gradients(x: Tensor, labels: Tensor, rows: Rows, by_rows: RowGradients) -> Tensor:
-    """The gradient by x, given that by the statistics."""
-    labels, order = labels.sort(stable=True)
-    x = x[order]
+def set_gradients(items: Tensor, labels: Tensor, split: int, rows: Rows, by_rows: RowGradients) -> Tensor:
+    """The gradient by the items, given that by their statistics."""
+    order = _by_label(labels, split)
+    x, labels = items[order], labels[order]
     zero = torch.zeros_like(x[:, 0])
     by_target, by_among, by_rest = (zero if g is None else g[order] for g in by_rows[:3])
     by_target = by_target / rows.targets[order].clamp_min(1)
     among, rest = (_exponent(s[order]) for s in (rows.among, rows.rest))
     gradient = torch.zeros_like(x)
-    for tile in _tiles(x, labels):
+    for tile in _tiles(x, labels, split):
         i, j = tile.rows, tile.columns
         hits = tile.scores if tile.is_target is None else tile.take_targets()
         _pull(tile.scores, tile.scratch, i, j, rest, by_rest)
@@ -102,32 +106,60 @@ def set_gradients(x: Tensor, labels: Tensor, rows: Rows, by_rows: RowGradients) 
         gradient[i].addmm_(tile.scores, x[j])
         if i != j:
             gradient[j].addmm_(tile.scores.t(), x[i])
-    if by_rows.mean is not None:
-        share = by_rows.mean[order] / max(len(x) - 1, 1)
-        gradient += share[:, None] * (x.sum(0) - 2 * x) + share @ x
     result = torch.empty_like(gradient)
     result[order] = gradient
+    if by_rows.mean is not None:
+        _pull_means(items, split, by_rows.mean, result)
     return result
 
 
-def _tiles(x: Tensor, labels: Tensor) -> Iterator[Tile]:
-    """The tiles on and above the diagonal, in the same two buffers each."""
+def _by_label(labels: Tensor, split: int) -> Tensor:
+    """The order that sorts each set by label."""
+    first, second = labels[:split].argsort(stable=True), labels[split:].argsort(stable=True)
+    return torch.cat([first, second + split])
+
+
+def _means(items: Tensor, split: int) -> Tensor:
+    """Mean scores, which are linear: no score is made for them."""
+    if split == 0:
+        return (items @ items.sum(0) - items.square().sum(1)) / max(len(items) - 1, 1)
+    x, z = items[:split], items[split:]
+    return torch.cat([x @ z.mean(0), z @ x.mean(0)])
+
+
+def _pull_means(items: Tensor, split: int, by_mean: Tensor, gradient: Tensor) -> None:
+    """Add what the mean scores give to the items' gradient."""
+    if split == 0:
+        share = by_mean / max(len(items) - 1, 1)
+        gradient += share[:, None] * (items.sum(0) - 2 * items) + share @ items
+        return
+    x, z = items[:split], items[split:]
+    by_x, by_z = by_mean[:split, None] / len(z), by_mean[split:, None] / len(x)
+    gradient[:split] += by_x * z.sum(0) + (by_z * z).sum(0)
+    gradient[split:] += by_z * x.sum(0) + (by_x * x).sum(0)
+
+
+def _tiles(x: Tensor, labels: Tensor, split: int) -> Iterator[Tile]:
+    """The tiles that make every pair's score once, in the same two buffers each."""
     n = len(x)
     buffers = x.new_empty(2, TILE * TILE)
-    starts = list(range(0, n, TILE))
-    first, last = (labels[[min(s + k, n - 1) for s in starts]].tolist() for k in (0, TILE - 1))
-    for row, start in enumerate(starts):
-        rows = slice(start, min(start + TILE, n))
+    sets = ((0, split), (split, n)) if split else ((0, n), (0, n))
+    spans = [[slice(s, min(s + TILE, stop)) for s in range(start, stop, TILE)] for start, stop in sets]
+    # Read at once: a reading waits for an accelerator.
+    edges = [[(s.start, s.stop - 1) for s in of] for of in spans]
+    low, high = ([labels[torch.tensor([e[k] for e in of])].tolist() for of in edges] for k in (0, 1))
+    for r, rows in enumerate(spans[0]):
         scaled = x[rows] * LOG2_E
-        for column, other in enumerate(starts[row:], row):
-            columns = slice(other, min(other + TILE, n))
-            shape = (rows.stop - start, columns.stop - other)
+        for c, columns in enumerate(spans[1]):
+            if not split and c < r:
+                continue
+            shape = (rows.stop - rows.start, columns.stop - columns.start)
             scores, scratch = (b[: shape[0] * shape[1]].view(shape) for b in buffers)
             torch.mm(scaled, x[columns].t(), out=scores)
             is_target = None
-            if first[column] <= last[row]:
+            if low[1][c] <= high[0][r] and low[0][r] <= high[1][c]:
                 is_target = labels[rows, None] == labels[columns]
-                if row == column:
+                if rows == columns:
                     is_target.fill_diagonal_(False)
             yield Tile(rows, columns, scores, scratch, is_target)
 
