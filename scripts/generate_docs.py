@@ -31,7 +31,7 @@ KINDS = {
     "identities": ("Identities, and new ones to recognise later", "arcface_loss"),
     "pairs": ("Pairs that belong together or do not", "contrastive_loss"),
     "triplets": ("Triplets: this is nearer to that than to the other", "triplet_margin_loss"),
-    "views": ("Two views of the same thing: augmentations, captions, translations", "nt_xent_loss"),
+    "views": ("Two views of the same thing: augmentations, captions, translations", "info_nce_loss"),
     "masks": ("Masks: a class for every pixel", "dice_loss"),
 }
 
