@@ -143,7 +143,7 @@ def _on_input(card: "Card") -> tuple[Scene, ...]:
     target = drawn[0][1]
     probable = bool(inputs.min() >= 0 and inputs.max() <= 1)
     if card.data == "values":
-        return (Scene("residual: input - target", -3, 3, lambda s: (s[None], s.detach()[None] * 0)),)
+        return (Scene("input - target, at target 0", -3, 3, lambda s: (s[None], s.detach()[None] * 0)),)
     if card.data == "binary":
         if any(args[1].abs().max() > 1 for args in drawn):  # lists of classes, no answers
             return ()
