@@ -17,7 +17,7 @@ import torch
 from docs_maths import markdown
 
 from lossary.cards import Card, Range
-from lossary.catalogue import CATALOGUE
+from lossary.catalogue import CATALOGUE, FAMILIES, HELPERS
 from lossary.lab import curves
 
 ROOT = Path(__file__).parent.parent
@@ -31,7 +31,7 @@ KINDS = {
     "identities": ("Identities, and new ones to recognise later", "arcface_loss"),
     "pairs": ("Pairs that belong together or do not", "contrastive_loss"),
     "triplets": ("Triplets: this is nearer to that than to the other", "triplet_margin_loss"),
-    "views": ("Two views of the same thing: augmentations, captions, translations", "nt_xent_loss"),
+    "views": ("Two views of the same thing: augmentations, captions, translations", "info_nce_loss"),
     "masks": ("Masks: a class for every pixel", "dice_loss"),
 }
 
@@ -151,10 +151,12 @@ def losses_index() -> str:
 
 def helpers() -> str:
     """What the families make public beside their losses."""
-    families = {card.fn.__module__: sys.modules[card.fn.__module__] for card in CATALOGUE}
     losses = {name for card in CATALOGUE for name in (card.name, card.module.__name__)}
-    public = ((family, name) for family, module in families.items() for name in module.__all__)
-    return "\n\n".join(f"::: {family}.{name}" for family, name in public if name not in losses)
+    public = [(module, name) for module in (*FAMILIES, *HELPERS) for name in module.__all__ if name not in losses]
+    ours = [(module, name) for module, name in public if getattr(module, name).__module__ == module.__name__]
+    torchs = ", ".join(f"`{name}`" for module, name in public if (module, name) not in ours)
+    parts = [f"::: {module.__name__}.{name}" for module, name in ours]
+    return "\n\n".join([*parts, *([f"Handed through as torch has them: {torchs}."] if torchs else [])])
 
 
 def decisions() -> str:

@@ -1,25 +1,24 @@
 """What a newcomer meets first: the README's code, the public names, the commands, and what an import costs."""
 
-import importlib
 import importlib.metadata
 import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
 import lossary
 from lossary.cards import Card
-from lossary.catalogue import CATALOGUE
+from lossary.catalogue import CATALOGUE, FAMILIES, HELPERS
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-FAMILIES = tuple(dict.fromkeys(card.fn.__module__ for card in CATALOGUE))
 
 cards = pytest.mark.parametrize("card", CATALOGUE, ids=lambda card: card.name)
-families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.rpartition(".")[2])
 
 
 def run(code: str, *arguments: str, importtime: bool = False) -> subprocess.CompletedProcess[str]:
@@ -44,20 +43,18 @@ def test_commands_in_the_docs_exist(page: str) -> None:
     assert named <= targets
 
 
-@families
-def test_public_names_are_importable_and_documented(family: str) -> None:
-    module = importlib.import_module(family)
+@pytest.mark.parametrize("module", [*FAMILIES, *HELPERS], ids=lambda module: module.__name__)
+def test_public_names_are_importable_and_documented(module: ModuleType) -> None:
     for name in module.__all__:
         assert getattr(lossary, name) is getattr(module, name)
         assert name in dir(lossary)
         assert (getattr(lossary, name).__doc__ or "").strip(), f"{name} has no docstring"
 
 
-@families
-def test_names_of_cards_are_public(family: str) -> None:
-    module = importlib.import_module(family)
-    named = {n for card in module.CARDS for n in (card.name, card.module.__name__)}
-    assert named <= set(module.__all__)
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda module: module.__name__)
+def test_names_of_cards_are_public(family: Any) -> None:
+    named = {n for card in family.CARDS for n in (card.name, card.module.__name__)}
+    assert named <= set(family.__all__)
 
 
 @cards

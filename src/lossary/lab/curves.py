@@ -47,11 +47,16 @@ def scenes(card: "Card") -> tuple[Scene, ...]:
         case _, ("embeddings", "centers", "labels"):
             return (Scene("distance to the own center", 0, 3, _center),)
         case _, ("input1", "input2", "target"):
-            return (Scene("input1 - input2, where input1 should be larger", -3, 3, _ranked),)
+            return _on_two(card)
         case "triplets", (_, _, _):
             return (Scene("distance to the negative (positive at 1)", 0, 3, _triplet),)
         case "views", (_, _):
             return (Scene("angle to the other view, degrees (others at 90)", 0, pi, _views, unit=180 / pi),)
+        case "pairs", ("input", "target"):
+            return (
+                Scene("distance", 0, 2, lambda s: (s[None], s.new_ones(1)), label="similar"),
+                Scene("distance", 0, 2, lambda s: (s[None], -s.new_ones(1)), label="dissimilar"),
+            )
         case "pairs" | "identities", (_, _):
             return _on_embeddings(card)
         case "values" | "binary" | "classes" | "masks", (_, _):
@@ -138,8 +143,10 @@ def _on_input(card: "Card") -> tuple[Scene, ...]:
     target = drawn[0][1]
     probable = bool(inputs.min() >= 0 and inputs.max() <= 1)
     if card.data == "values":
-        return (Scene("residual: input - target", -3, 3, lambda s: (s[None], s.detach()[None] * 0)),)
+        return (Scene("input - target, at target 0", -3, 3, lambda s: (s[None], s.detach()[None] * 0)),)
     if card.data == "binary":
+        if any(args[1].abs().max() > 1 for args in drawn):  # lists of classes, no answers
+            return ()
         if probable:
             return (Scene("probability, where the target is 1", 0.02, 0.98, lambda s: (s[None], s.new_ones(1))),)
         return (Scene("logit, where the target is 1", -6, 6, lambda s: (s[None], s.new_ones(1))),)
@@ -154,6 +161,20 @@ def _on_input(card: "Card") -> tuple[Scene, ...]:
         return (Scene("logit of the truth at every pixel", -6, 6, lambda s: (s * sign, target)),)
     true = one_hot(target.long().clamp_min(0), drawn[0][0].shape[1]).movedim(-1, 1).double()
     return (Scene("logit of the true class at every pixel", -6, 6, lambda s: (s * true, target)),)
+
+
+def _on_two(card: "Card") -> tuple[Scene, ...]:
+    import torch
+
+    input1, _, target = card.draw(torch.Generator().manual_seed(0), torch.float64).args
+    if input1.shape == target.shape:  # scores to be ranked; embeddings have a dimension more than their target
+        return (Scene("input1 - input2, where input1 should be larger", -3, 3, _ranked),)
+    turned = lambda s: (_axes(s, 2)[:1], _turned(s, _axes(s, 2)))  # noqa: E731
+    axis = "angle between the two, degrees"
+    return (
+        Scene(axis, 0, pi, lambda s: (*turned(s), s.new_ones(1)), unit=180 / pi, label="similar"),
+        Scene(axis, 0, pi, lambda s: (*turned(s), -s.new_ones(1)), unit=180 / pi, label="dissimilar"),
+    )
 
 
 def _on_embeddings(card: "Card") -> tuple[Scene, ...]:
