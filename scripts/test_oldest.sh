@@ -12,4 +12,4 @@ trap 'rm -rf "$environment"' EXIT
 grep -v '^torch==' constraints.txt >"$environment/constraints.txt"
 "$environment/bin/pip" install --quiet --disable-pip-version-check -c "$environment/constraints.txt" \
   -e . "torch==$oldest" numpy pytest hypothesis mpmath
-"$environment/bin/pytest" tests src --ignore=tests/lab --ignore=src/lossary/lab --ignore=tests/test_project.py "$@"
+"$environment/bin/pytest" tests src/lossary/losses src/lossary/kernels --ignore=tests/lab --ignore=tests/test_project.py "$@"
