@@ -12,7 +12,7 @@ from race import Case, race
 from torch import Tensor
 
 from lossary.functional import arcface_loss, cosface_loss
-from lossary.kernels.rows import Bilinear, Rows, Targets, row_loss
+from lossary.kernels.rows import Bilinear, Rows, Targets, row_loss, two_way_statistics
 from lossary.kernels.stable import softplus
 
 MARGIN = 0.35
@@ -36,18 +36,17 @@ def supcon(rows: Rows) -> Tensor:
     return torch.where(rows.targets > 0, loss, torch.zeros_like(loss))
 
 
-def products(x: Tensor, w: Tensor, number: int = 3) -> Case:
-    """The products that no exact method can do without."""
+def products(x: Tensor, w: Tensor) -> Case:
+    """Three bare products, as many as gradients of dense scores take."""
     x, w = x.detach(), w.detach()
     scores = x.new_empty(len(x), len(w))
 
     def run() -> None:
         torch.mm(x, w.T, out=scores)
         scores @ w
-        if number > 2:
-            scores.T @ x
+        scores.T @ x
 
-    return Case(f"floor: {number} bare products", run)
+    return Case("floor: three bare products", run)
 
 
 def heads(n: int, c: int, d: int) -> list[Case]:
@@ -104,10 +103,20 @@ def in_batch(n: int, d: int) -> list[Case]:
     def one_set(formula) -> Tensor:
         return row_loss(formula, Bilinear(x, x), Targets(labels, labels, own=True))
 
+    def dense_clip() -> Tensor:
+        scores = x @ z.T
+        return (F.cross_entropy(scores, pairs) + F.cross_entropy(scores.T, pairs)) / 2
+
+    def clip() -> Tensor:
+        there, back = two_way_statistics(Bilinear(x, z), Targets(pairs))
+        return (cross_entropy(there).mean() + cross_entropy(back).mean()) / 2
+
     return [
         products(x, z),
         Case("InfoNCE, dense torch", lambda: F.cross_entropy(x @ z.T, pairs), (x, z)),
         Case("InfoNCE", lambda: row_loss(cross_entropy, Bilinear(x, z), Targets(pairs)), (x, z)),
+        Case("CLIP, dense torch", dense_clip, (x, z)),
+        Case("CLIP", clip, (x, z)),
         Case("SupCon, dense torch", dense_supcon, (x,)),
         Case("SupCon, one set", lambda: one_set(supcon), (x,)),
         Case("SupCon, two sets", lambda: row_loss(supcon, Bilinear(x, z), Targets(labels, labels)), (x, z)),

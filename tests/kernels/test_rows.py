@@ -1,5 +1,6 @@
 """The blocked routes against the plain formula: every value, gradient and second gradient, and what they hold."""
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -153,8 +154,8 @@ def test_third_derivatives(blocked):
 def test_backward_twice_gives_the_same_gradient_again(blocked):
     blocked(4)
     source, index = draw(unit=True)
-    loss = row_loss(cross_entropy, source, Targets(index))
-    first = torch.autograd.grad(loss, (source.x, source.w, source.b), retain_graph=True)
+    loss = 3 * row_loss(cross_entropy, source, Targets(index))
+    first = [g.clone() for g in torch.autograd.grad(loss, (source.x, source.w, source.b), retain_graph=True)]
     for again in range(2):
         second = torch.autograd.grad(loss, (source.x, source.w, source.b), retain_graph=again == 0)
         for a, b in zip(first, second, strict=True):
@@ -227,6 +228,18 @@ def test_low_precision_accumulates_in_float32(blocked, dtype: torch.dtype, reduc
         assert (got - right).abs().max() <= tolerance * right.abs().max()
 
 
+def test_autocast_leaves_a_set_against_itself_in_float32(blocked):
+    blocked(4)
+    x, labels = torch.randn(N, D, requires_grad=True), torch.arange(N) % 4
+    problem = (supcon_mean, Bilinear(x, x), Targets(labels, labels, own=True))
+    (want,) = torch.autograd.grad(row_loss(*problem), x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        (got,) = torch.autograd.grad(row_loss(*problem), x)
+        loss = row_loss(*problem)
+    assert torch.equal(loss, row_loss(*problem))
+    assert torch.equal(got, want)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, F64])
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
 def test_extreme_scores_stay_finite(blocked, dtype: torch.dtype, reduction: str):
@@ -282,8 +295,8 @@ def test_rows_without_a_rest_give_it_no_gradient(blocked):
     labels = torch.zeros(3, dtype=torch.int64)
     found = statistics(Bilinear(x, x), Targets(labels, labels, own=True))
     assert (found.rest == ABSENT).all()
-    for reduction in ("none", "sum"):
-        loss = row_loss(lambda r: r.rest, Bilinear(x, x), Targets(labels, labels, own=True), reduction=reduction)
+    for reduction, w in itertools.product(("none", "sum"), (x, x.detach().clone())):
+        loss = row_loss(lambda r: r.rest, Bilinear(x, w), Targets(labels, labels, own=True), reduction=reduction)
         assert not torch.autograd.grad(loss.sum(), x)[0].any()
 
 

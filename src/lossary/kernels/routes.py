@@ -9,6 +9,7 @@ No route hands out a gradient that leads nowhere: backward under grad mode alway
 differentiated again.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -178,6 +179,18 @@ def _remember(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     ctx.save_for_backward(x, w, b, rows, columns)
 
 
+def _full_precision(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """A backward that autocast, where it is called under one, leaves alone."""
+
+    @functools.wraps(backward)
+    def run(ctx: Any, *grads: Any) -> Any:
+        with torch.autocast(ctx.saved_tensors[0].device.type, enabled=False):
+            return backward(ctx, *grads)
+
+    return run
+
+
+@_full_precision
 def _statistics_backward(ctx: Any, _: Tensor | None, *by_rows: Tensor | None) -> tuple[Tensor | None, ...]:
     x, w, b, rows, columns = ctx.saved_tensors
     needs = ctx.needs_input_grad[:3]
@@ -224,6 +237,7 @@ def _remember_set(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
     ctx.save_for_backward(items, labels, *output)
 
 
+@_full_precision
 def _set_statistics_backward(ctx: Any, _: Tensor | None, *by_rows: Tensor | None) -> tuple[Tensor | None, ...]:
     items, labels, *rows = ctx.saved_tensors
     if all(g is None for g in by_rows):
