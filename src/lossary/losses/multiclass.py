@@ -11,7 +11,7 @@ from lossary.cards import Call, Range
 from lossary.draws import labels as draw_labels
 from lossary.draws import normal
 from lossary.kernels.rows import Bilinear, Rows, Targets, row_loss
-from lossary.kernels.stable import accumulate, accumulator, inverse_norm, like_torch, softplus
+from lossary.kernels.stable import accumulate, accumulator, inverse_norm, like_torch, logaddexp, softplus
 from lossary.losses._classes import Input, Problem, check_class_weight, class_loss, problem
 from lossary.losses._facts import CLASS_WEIGHT, TAKES_LOGITS, class_card, edges_classes, golden_classes
 
@@ -158,7 +158,7 @@ def _linear_cross_entropy(
 
 
 def _smoothed(rows: Rows, smoothing: Tensor, mean_weight: Tensor, own: Tensor, mean_score: Tensor) -> Tensor:
-    everything = torch.logaddexp(rows.among, rows.rest)
+    everything = logaddexp(rows.among, rows.rest)
     right = own * softplus(rows.rest - rows.target)
     return (1 - smoothing) * right + smoothing * (mean_weight * everything - mean_score)
 
