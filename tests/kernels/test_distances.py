@@ -26,13 +26,17 @@ def clustered(dtype: torch.dtype) -> Tensor:
 @pytest.mark.parametrize("squared", [False, True])
 def test_near_points_keep_their_digits_in_float32(route: str, squared: bool) -> None:
     weight = torch.randn(12, 12, generator=torch.Generator().manual_seed(1))
+    x = clustered(torch.float32).requires_grad_()
+    exact = clustered(torch.float64).requires_grad_()
+    differences = exact[:, None] - exact
     results = []
-    for dtype in (torch.float32, torch.float64):
-        x = clustered(dtype).requires_grad_()
-        d = pairwise(x, x, squared=squared)
+    for points, d in (
+        (x, pairwise(x, x, squared=squared)),
+        (exact, differences.square().sum(-1) if squared else norm(differences)),
+    ):
         # the pairs alone: the far distances would hide an error of theirs
         near = d.reshape(6, 2, 6, 2).diagonal(dim1=0, dim2=2)[0, 1]
-        (grad,) = torch.autograd.grad((d * weight).sum(), x)
+        (grad,) = torch.autograd.grad((d * weight).sum(), points)
         results.append((near.detach().double(), grad.double()))
     (near, grad), (wanted_near, wanted_grad) = results
     torch.testing.assert_close(near, wanted_near, rtol=1e-5, atol=0)

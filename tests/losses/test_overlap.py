@@ -77,11 +77,12 @@ def test_softmax_dice_keeps_no_copy_of_the_probabilities() -> None:
     assert sum(kept) < 1.6 * logits.numel() * logits.element_size()
 
 
-def test_sums_over_a_million_positions_keep_their_digits_in_float32() -> None:
-    logits = torch.randn(1, 2, 2**20, generator=torch.Generator().manual_seed(1))
-    target = torch.zeros(1, 2**20, dtype=torch.int64)
+def test_sums_over_millions_of_positions_keep_their_digits_in_float32() -> None:
+    # one class nearly everywhere: its running sum is large beside each of its terms
+    logits = torch.tensor([[[1.0], [-1.0]]]).repeat(1, 1, 2**22)
+    target = torch.zeros(1, 2**22, dtype=torch.int64)
     torch.testing.assert_close(
-        dice_loss(logits, target).double(), dice_loss(logits.double(), target), rtol=1e-6, atol=1e-7
+        dice_loss(logits, target).double(), dice_loss(logits.double(), target), rtol=1e-6, atol=0
     )
 
 
