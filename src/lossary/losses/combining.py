@@ -17,7 +17,7 @@ class _Term(nn.Module):
 
     weight: float | Tensor
 
-    def __init__(self, name: str, loss: nn.Module, weight: float | Tensor = 1.0) -> None:
+    def __init__(self, name: str, loss: nn.Module, weight: float | Tensor) -> None:
         super().__init__()
         if not isinstance(loss, nn.Module):
             raise TypeError(f"{name}: wanted a loss Module, or (Module, weight); got {type(loss).__name__}")
@@ -63,8 +63,10 @@ class Sum(nn.Module):
         super().__init__()
         if not terms:
             raise ValueError("terms: wanted at least one loss by name; got none")
-        pairs = {name: term if isinstance(term, tuple) else (term,) for name, term in terms.items()}
-        self.terms = nn.ModuleDict({name: _Term(name, *pair) for name, pair in pairs.items()})
+        self.terms = nn.ModuleDict()
+        for name, term in terms.items():
+            loss, weight = term if isinstance(term, tuple) else (term, 1.0)
+            self.terms[name] = _Term(name, loss, weight)
 
     def forward(self, *inputs: Any, **extra: Any) -> Tensor:
         return torch.stack(list(self.parts(*inputs, **extra).values())).sum(0)

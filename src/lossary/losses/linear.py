@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from lossary._check import check_dim, check_float, check_shape
+from lossary._check import check_dim, check_float, check_labels, check_shape
 from lossary._loss import Loss
 from lossary.kernels.rows import Bilinear
 from lossary.losses import multiclass, poly
@@ -42,7 +42,7 @@ def linear_loss(
         labels: (N,) class indices of any integer dtype.
         bias: (C,), or None.
         extra: What else the loss takes: ``label_smoothing``, ``ignore_index``, ``class_weight``, ``mask``,
-            ``reduction``, ...
+            ``reduction``, ... Cross-entropy's class weights go into its Module: their name there is ``weight`` too.
 
     Returns:
         What the loss returns: a scalar, or (N,) with ``reduction="none"``.
@@ -71,7 +71,7 @@ def linear_loss(
     check_dim("features", features, 2, "(N, D)")
     check_dim("weight", weight, 2, "(C, D)")
     check_shape("weight", weight, (weight.shape[0], features.shape[1]))
-    check_shape("labels", labels, (features.shape[0],))
+    check_labels("labels", labels, features.shape[0])
     if bias is not None:
         check_shape("bias", bias, (weight.shape[0],))
     return loss(Bilinear(features, weight, bias), labels, **extra)
