@@ -102,8 +102,8 @@ def dice_cross_entropy_loss(
         tensor(4.7083)
 
     Source:
-        Isensee et al., nnU-Net, arXiv:1809.10486, with equal weights. Each part makes the softmax for itself,
-        so that Dice keeps no probabilities for the gradient.
+        Isensee et al., nnU-Net, arXiv:1809.10486, with equal weights. Each part makes the softmax for itself:
+        one for both was no faster, and Dice would then keep the probabilities for the gradient.
     """
     x = accumulate(input)
     dice = dice_loss(
