@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     from lossary.losses.angular import *
     from lossary.losses.binary import *
     from lossary.losses.center import *
+    from lossary.losses.combining import *
+    from lossary.losses.compound import *
     from lossary.losses.contrastive import *
     from lossary.losses.divergence import *
     from lossary.losses.hinge import *
     from lossary.losses.likelihood import *
+    from lossary.losses.linear import *
     from lossary.losses.margin import *
     from lossary.losses.multiclass import *
     from lossary.losses.multilabel import *
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from lossary.losses.sphereface import *
     from lossary.losses.triplet import *
     from lossary.losses.weighting import *
+    from lossary.models import *
 
 __version__ = "0.1.0"
 

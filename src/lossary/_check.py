@@ -71,6 +71,16 @@ def check_shape(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
         raise ValueError(f"{name}: wanted shape {shape}; got {tuple(tensor.shape)}")
 
 
+def check_several_classes(name: str, scores: Tensor, classes: int, sigmoid_form: str) -> None:
+    """A softmax over one class is 1 whatever the score: a loss of it is constant, and a network would not learn."""
+    if classes < 2:
+        came = f"got {classes} in shape {tuple(scores.shape)}"
+        raise ValueError(
+            f"{name}: wanted two classes or more (a softmax over one is always 1); {came}; "
+            f"one yes-or-no score a position wants the sigmoid form, {sigmoid_form}"
+        )
+
+
 def check_labels(
     name: str, labels: Tensor, count: int, *, classes: int | None = None, ignore_index: int | None = None
 ) -> None:

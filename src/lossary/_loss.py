@@ -9,6 +9,14 @@ from torch import Tensor, nn
 _MISSING = object()
 
 
+def hold(module: nn.Module, name: str, value: Any) -> None:
+    """Set ``module.name``: a Parameter learns, a plain tensor becomes a buffer, anything else stays as it is."""
+    if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
+        module.register_buffer(name, value)
+    else:
+        setattr(module, name, value)
+
+
 @dataclass_transform()
 class Loss(nn.Module):
     """A loss function with its hyperparameters.
@@ -53,10 +61,7 @@ class Loss(nn.Module):
             value = given.get(name, default)
             if value is _MISSING:
                 raise TypeError(f"{cls.__name__} needs {name!r}")
-            if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
-                self.register_buffer(name, value)
-            else:
-                setattr(self, name, value)
+            hold(self, name, value)
         self.setup()
 
     def setup(self) -> None:

@@ -3,16 +3,20 @@
 import difflib
 from types import ModuleType
 
+import lossary.models
 from lossary.cards import Card
 from lossary.losses import (
     activations,
     angular,
     binary,
     center,
+    combining,
+    compound,
     contrastive,
     divergence,
     hinge,
     likelihood,
+    linear,
     margin,
     multiclass,
     multilabel,
@@ -47,10 +51,11 @@ FAMILIES: tuple[ModuleType, ...] = (
     retrieval,
     triplet,
     overlap,
+    compound,
     ranking,
 )
 #: Public names that are no losses.
-HELPERS: tuple[ModuleType, ...] = (activations, regularizers, weighting)
+HELPERS: tuple[ModuleType, ...] = (linear, combining, activations, regularizers, weighting, lossary.models)
 
 CATALOGUE: tuple[Card, ...] = tuple(card for family in FAMILIES for card in family.CARDS)
 

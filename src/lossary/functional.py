@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from lossary.losses.angular import *
     from lossary.losses.binary import *
     from lossary.losses.center import *
+    from lossary.losses.compound import *
     from lossary.losses.contrastive import *
     from lossary.losses.divergence import *
     from lossary.losses.hinge import *

@@ -1,7 +1,39 @@
-"""Small networks to try losses with: an image network and a multilayer perceptron."""
+"""Small networks to try losses with: linear, multilayer, convolutional, and one encoder of several inputs."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = ["MLP", "LinearClassifier", "Siamese", "SmallCNN"]
+
+
+class LinearClassifier(nn.Linear):
+    r"""Features (N, in_features) to scores (N, num_classes), one template and one bias a class.
+
+    .. math:: s = W x + b = [W\;\, b] \begin{bmatrix} x \\ 1 \end{bmatrix}
+
+    Args:
+        in_features: D.
+        num_classes: C.
+
+    Example:
+        >>> model, x = LinearClassifier(3, 2), torch.randn(5, 3)
+        >>> torch.allclose(LinearClassifier.append_one(x) @ model.augmented_weight.T, model(x), atol=1e-6)
+        True
+    """
+
+    def __init__(self, in_features: int, num_classes: int) -> None:
+        super().__init__(in_features, num_classes)
+
+    @property
+    def augmented_weight(self) -> Tensor:
+        """The bias as one column more of the weights, [W b]: (C, D + 1). Gradients flow to both."""
+        return torch.cat([self.weight, self.bias[:, None]], dim=1)
+
+    @staticmethod
+    def append_one(x: Tensor) -> Tensor:
+        """The features that the augmented weights are for: a 1 behind each row, (N, D + 1)."""
+        return F.pad(x, (0, 1), value=1.0)
 
 
 class SmallCNN(nn.Sequential):
@@ -36,3 +68,30 @@ class MLP(nn.Sequential):
         for into, out in zip((in_features, *hidden), hidden, strict=False):
             layers += [nn.Linear(into, out), nn.ReLU()]
         super().__init__(*layers, nn.Linear(hidden[-1] if hidden else in_features, out_features))
+
+
+class Siamese(nn.Module):
+    """One encoder for two, three or more inputs, with the same weights for each.
+
+    Each input goes through the encoder by itself, so that a batch norm sees one kind of input at a time.
+
+    Args:
+        encoder: Any Module of one input.
+
+    Returns:
+        A tuple of the inputs' embeddings when called.
+
+    Example:
+        >>> import lossary
+        >>> model = Siamese(MLP(64, 16))
+        >>> anchor, positive, negative = model(torch.randn(4, 64), torch.randn(4, 64), torch.randn(4, 64))
+        >>> lossary.triplet_margin_loss(anchor, positive, negative).shape
+        torch.Size([])
+    """
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.encoder(x) for x in inputs)

@@ -208,3 +208,22 @@ def test_a_large_common_part_is_harmless(name: str) -> None:
     z = (z * 1024).round() / 1024
     single = getattr(L, name)(z.float() + 4096, y, **ROW_LOSSES[name])
     torch.testing.assert_close(single.double(), getattr(L, name)(z, y, **ROW_LOSSES[name]), rtol=2e-6, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "sigmoid_form"),
+    [
+        ("cross_entropy", "binary_cross_entropy_with_logits"),
+        ("focal_loss", "sigmoid_focal_loss"),
+        ("poly_loss", "sigmoid_poly_focal_loss"),
+        ("poly_focal_loss", "sigmoid_poly_focal_loss"),
+    ],
+)
+def test_softmax_over_one_class_is_an_error_that_names_the_sigmoid_form(name: str, sigmoid_form: str) -> None:
+    for scores, target in (
+        (torch.zeros(4, 1), torch.zeros(4, dtype=torch.int64)),
+        (torch.zeros(4, 1, 8), torch.zeros(4, 8, dtype=torch.int64)),
+        (torch.zeros(4, 1), torch.zeros(4, 1)),  # yes-or-no answers as floats, which are soft targets here
+    ):
+        with pytest.raises(ValueError, match=rf"input: .*\b{sigmoid_form}\b"):
+            getattr(L, name)(scores, target)

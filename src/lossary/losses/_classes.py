@@ -5,11 +5,19 @@ held whole. Targets are class indices, or one number a class: one-hot, probabili
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from lossary._check import check_float, check_probabilities, check_range, check_reduction, check_shape
+from lossary._check import (
+    check_float,
+    check_probabilities,
+    check_range,
+    check_reduction,
+    check_several_classes,
+    check_shape,
+)
 from lossary._reduce import align, reduce
 from lossary.kernels.rows import Bilinear, Dense, Formula, Rows, Targets, row_loss
 from lossary.kernels.stable import ABSENT, accumulate, accumulator
@@ -60,6 +68,16 @@ def problem(
     if mask is not None:
         input, soft = _hide(input, mask), None if soft is None else hide(soft, mask.unsqueeze(-1))
     return Problem(input, labels, soft, counted, sample_weight, shape, classes)
+
+
+def softmax_problem(input: Input, target: Tensor, *, sigmoid_form: str, **rest: Any) -> Problem:
+    """:func:`problem` for a loss of a softmax, which wants two classes or more of ready scores.
+
+    A linear head may have a single class: the first one, where classes are added as they come.
+    """
+    if isinstance(input, Tensor) and input.dim() > 0:
+        check_several_classes("input", input, input.shape[class_dimension(input, rest["dim"])], sigmoid_form)
+    return problem(input, target, **rest)
 
 
 def class_dimension(input: Tensor, dim: int) -> int:

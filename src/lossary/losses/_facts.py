@@ -97,7 +97,6 @@ def edges_classes(dt: dtype) -> tuple[Call, ...]:
         Call((pixels, torch.tensor([[0, 1], [-100, 2]]))),  # (N, C, L) with an ignored one
         Call((hard, torch.full((3,), -100))),  # all ignored
         Call((hard[0], torch.tensor(2))),  # no batch
-        Call((hard[:, :1].contiguous(), torch.zeros(3, dtype=torch.int64))),  # one class
         Call((hard[:0], torch.zeros(0, dtype=torch.int64))),  # empty
     )
 

@@ -6,7 +6,15 @@ from typing import Any, Literal
 import torch
 from torch import Generator, Tensor, dtype
 
-from lossary._check import check_choice, check_float, check_number, check_range, check_same_shape, check_shape
+from lossary._check import (
+    check_choice,
+    check_float,
+    check_number,
+    check_range,
+    check_same_shape,
+    check_several_classes,
+    check_shape,
+)
 from lossary._loss import Loss
 from lossary._reduce import reduce
 from lossary.cards import Call, Card, Choice
@@ -23,12 +31,8 @@ def softmax_regions(
     input: Tensor, target: Tensor, ignore_index: int | None, aggregate: Aggregate, *, squared: bool = False
 ) -> Sums:
     """Sums of the softmax over dim 1 of ``input`` (N, C, ...) beside class indices ``target`` (N, ...)."""
-    check_float("input", input)
-    if input.dim() < 2 or input.shape[1] < 2:
-        raise ValueError(
-            "input: wanted (N, C, ...) with at least two classes (a softmax over one is always 1; "
-            f"one region wants the sigmoid form); got shape {tuple(input.shape)}"
-        )
+    _check_channels(input)
+    check_several_classes("input", input, input.shape[1], "as sigmoid_dice_loss")
     if target.dtype.is_floating_point or target.dtype == torch.bool:
         raise TypeError(f"target: wanted integer class indices; got {target.dtype}")
     check_shape("target", target, (input.shape[0], *input.shape[2:]))
@@ -42,12 +46,16 @@ def sigmoid_regions(
     input: Tensor, target: Tensor, ignore_index: int | None, aggregate: Aggregate, *, squared: bool = False
 ) -> Sums:
     """Sums of the sigmoid of ``input`` (N, C, ...) beside 0/1 ``target`` of the same shape."""
-    check_float("input", input)
-    if input.dim() < 2:
-        raise ValueError(f"input: wanted (N, C, ...); got shape {tuple(input.shape)}")
+    _check_channels(input)
     check_same_shape("target", target, "input", input)
     logits, true, keep = (t[..., None].flatten(2) for t in (input, target, _kept(target, ignore_index)))
     return _aggregated(sigmoid_sums(logits, true, keep, squared=squared), aggregate)
+
+
+def _check_channels(input: Tensor) -> None:
+    check_float("input", input)
+    if input.dim() < 2:
+        raise ValueError(f"input: wanted (N, C, ...); got shape {tuple(input.shape)}")
 
 
 def _kept(target: Tensor, ignore_index: int | None) -> Tensor:
@@ -79,15 +87,15 @@ def one_minus(
     return reduce(loss, weight=class_weight, mask=truth > 0 if absent == "skip" else None, reduction=reduction)
 
 
-def _draw_indices(g: Generator, dt: dtype) -> Call:
+def draw_indices(g: Generator, dt: dtype) -> Call:
     return Call((normal(g, dt, 4, 3, 2, 5, scale=2.0), torch.randint(3, (4, 2, 5), generator=g)))
 
 
-def _draw_regions(g: Generator, dt: dtype) -> Call:
+def draw_regions(g: Generator, dt: dtype) -> Call:
     return Call((normal(g, dt, 4, 3, 2, 5, scale=2.0), torch.randint(2, (4, 3, 2, 5), generator=g)))
 
 
-def _edges_indices(dt: dtype) -> tuple[Call, ...]:
+def edges_indices(dt: dtype) -> tuple[Call, ...]:
     saturated = torch.tensor([[[1e4, -1e4, 0.0, 0.0], [-1e4, 1e4, 0.0, 0.0], [0.0, 0.0, 0.0, -1e4]]], dtype=dt)
     target = torch.tensor([[0, 1, 0, 1]], dtype=torch.int32)  # class 2 has no position
     return (
@@ -101,7 +109,7 @@ def _edges_indices(dt: dtype) -> tuple[Call, ...]:
     )
 
 
-def _edges_regions(dt: dtype) -> tuple[Call, ...]:
+def edges_regions(dt: dtype) -> tuple[Call, ...]:
     saturated = torch.tensor([[[1e4, -1e4, 0.0], [-1e4, -1e4, -1e4], [1e4, 1e4, 1e4]]], dtype=dt)
     full = torch.tensor([[[True, False, True], [False, False, False], [True, True, True]]])
     return (
@@ -163,8 +171,8 @@ def card(
         data="masks",
         kernel="overlap",
         item="image-class",
-        draw=_draw_regions if regions else _draw_indices,
-        edges=_edges_regions if regions else _edges_indices,
+        draw=draw_regions if regions else draw_indices,
+        edges=edges_regions if regions else edges_indices,
         golden={golden: _golden_sigmoid if regions else _golden_softmax},
         variants=(*_VARIANTS, *variants),
         search={**_SEARCH, **search},

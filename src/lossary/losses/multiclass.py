@@ -12,7 +12,7 @@ from lossary.draws import labels as draw_labels
 from lossary.draws import normal
 from lossary.kernels.rows import Bilinear, Rows, Targets, row_loss
 from lossary.kernels.stable import accumulate, accumulator, inverse_norm, like_torch, logaddexp, softplus
-from lossary.losses._classes import Input, Problem, check_class_weight, class_loss, problem
+from lossary.losses._classes import Input, Problem, check_class_weight, class_loss, problem, softmax_problem
 from lossary.losses._facts import CLASS_WEIGHT, TAKES_LOGITS, class_card, edges_classes, golden_classes
 
 __all__ = [
@@ -58,7 +58,7 @@ def cross_entropy(
         A scalar, or one loss an item, in torch's dtype.
 
     Raises:
-        ValueError: Shapes that do not fit, ``label_smoothing`` outside of [0, 1].
+        ValueError: Shapes that do not fit, a single class of logits, ``label_smoothing`` outside of [0, 1].
         TypeError: Floating-point class indices, integer logits.
         IndexError: A target outside of [0, C) that is not ``ignore_index``.
 
@@ -69,10 +69,19 @@ def cross_entropy(
 
     Source:
         Bridle 1990; label smoothing: Szegedy et al., arXiv:1512.00567, sec. 7. Everything ignored gives 0 here, NaN
-        in torch; a class with logit -inf and target 0 adds nothing here, NaN in torch.
+        in torch; a class with logit -inf and target 0 adds nothing here, NaN in torch; a single class is an error
+        here, a constant 0 in torch.
     """
     check_number("label_smoothing", label_smoothing, low=0, high=1)
-    p = problem(input, target, dim=dim, ignore_index=ignore_index, sample_weight=sample_weight, mask=mask)
+    p = softmax_problem(
+        input,
+        target,
+        sigmoid_form="binary_cross_entropy_with_logits",
+        dim=dim,
+        ignore_index=ignore_index,
+        sample_weight=sample_weight,
+        mask=mask,
+    )
     check_class_weight("weight", weight, p.classes)
     check_reduction(reduction)
     if isinstance(p.input, Bilinear):
@@ -279,7 +288,7 @@ def focal_loss(
         A scalar, or one loss an item.
 
     Raises:
-        ValueError: Shapes that do not fit, ``gamma`` below 0.
+        ValueError: Shapes that do not fit, a single class of logits, ``gamma`` below 0.
         TypeError: Floating-point class indices.
         IndexError: A target outside of [0, C) that is not ``ignore_index``.
 
@@ -293,7 +302,15 @@ def focal_loss(
         differ: some divide by the sum of alpha, here that is ``class_weight``.
     """
     check_number("gamma", gamma, low=0)
-    p = problem(input, target, dim=dim, ignore_index=ignore_index, sample_weight=sample_weight, mask=mask)
+    p = softmax_problem(
+        input,
+        target,
+        sigmoid_form="sigmoid_focal_loss",
+        dim=dim,
+        ignore_index=ignore_index,
+        sample_weight=sample_weight,
+        mask=mask,
+    )
     check_class_weight("alpha", alpha, p.classes)
     check_class_weight("class_weight", class_weight, p.classes)
     return class_loss(_focal, p, scalars=(gamma,), per_class=(alpha,), class_weight=class_weight, reduction=reduction)

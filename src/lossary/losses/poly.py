@@ -13,7 +13,7 @@ from lossary._reduce import Reduction
 from lossary.cards import Call, Range
 from lossary.kernels.rows import Rows
 from lossary.kernels.stable import softplus
-from lossary.losses._classes import Input, check_class_weight, class_loss, problem
+from lossary.losses._classes import Input, check_class_weight, class_loss, softmax_problem
 from lossary.losses._facts import CLASS_WEIGHT, TAKES_LOGITS, class_card, draw_logits, golden_classes, logit_card
 from lossary.losses.binary import alpha_weighted, binary_loss, check_focal, entropy_and_miss
 from lossary.losses.multiclass import focal_terms
@@ -68,7 +68,7 @@ def poly_loss(
         A scalar, or one loss an item.
 
     Raises:
-        ValueError: Shapes that do not fit, an ``epsilon`` that is not finite.
+        ValueError: Shapes that do not fit, a single class of logits, an ``epsilon`` that is not finite.
         TypeError: Floating-point class indices.
         IndexError: A target outside of [0, C) that is not ``ignore_index``.
 
@@ -84,7 +84,15 @@ def poly_loss(
     values = tuple(epsilon) if several else (epsilon,)
     for value in values:
         check_number("epsilon", value)
-    p = problem(input, target, dim=dim, ignore_index=ignore_index, sample_weight=sample_weight, mask=mask)
+    p = softmax_problem(
+        input,
+        target,
+        sigmoid_form="sigmoid_poly_focal_loss",
+        dim=dim,
+        ignore_index=ignore_index,
+        sample_weight=sample_weight,
+        mask=mask,
+    )
     check_class_weight("class_weight", class_weight, p.classes)
     return class_loss(_poly, p, scalars=values, class_weight=class_weight, reduction=reduction)
 
@@ -141,7 +149,7 @@ def poly_focal_loss(
         A scalar, or one loss an item.
 
     Raises:
-        ValueError: Shapes that do not fit, ``gamma`` below 0.
+        ValueError: Shapes that do not fit, a single class of logits, ``gamma`` below 0.
         TypeError: Floating-point class indices.
         IndexError: A target outside of [0, C) that is not ``ignore_index``.
 
@@ -156,7 +164,15 @@ def poly_focal_loss(
     """
     check_number("gamma", gamma, low=0)
     check_number("epsilon", epsilon)
-    p = problem(input, target, dim=dim, ignore_index=ignore_index, sample_weight=sample_weight, mask=mask)
+    p = softmax_problem(
+        input,
+        target,
+        sigmoid_form="sigmoid_poly_focal_loss",
+        dim=dim,
+        ignore_index=ignore_index,
+        sample_weight=sample_weight,
+        mask=mask,
+    )
     check_class_weight("alpha", alpha, p.classes)
     check_class_weight("class_weight", class_weight, p.classes)
     return class_loss(
