@@ -57,6 +57,10 @@ def problems(unit: bool, bias: bool) -> list[tuple]:
     source, index = draw(unit=unit, bias=bias)
     x, labels = source.x, index % 4
     one_set = Targets(labels, labels, own=True)
+    # Groups that neither contain the labels' nor lie within them.
+    groups = torch.tensor([0, 1, 2, 0, 1, 2, 3, 3, 3, 4, 5, 6, 7])
+    grouped = Targets(labels, labels, own=True, row_groups=groups, column_groups=groups)
+    other = Targets(labels, torch.arange(C) % 3, row_groups=groups % 3, column_groups=torch.arange(C) % 4)
     return [
         (cross_entropy, source, Targets(index.int()), []),
         (margin, source, Targets(index), parameter(8.0, 0.3)),
@@ -64,6 +68,8 @@ def problems(unit: bool, bias: bool) -> list[tuple]:
         (smoothing, source, Targets(index), parameter(0.1)),
         (supcon, source, Targets(labels, torch.arange(C) % 3), []),  # class 3 has no target: a row without any
         (supcon_mean, Bilinear(x, x, None, unit), one_set, []),  # without unit: symmetric
+        (supcon_mean, Bilinear(x, x, None, unit), grouped, []),
+        (supcon_mean, source, other, []),
         (supcon, Bilinear(x, x), Targets(labels % 2 * 7, labels % 2 * 7, own=True), []),
         (cross_entropy, Bilinear(x, x.detach().flip(0), None, unit), Targets(torch.arange(N), None, own=True), []),
     ]

@@ -64,3 +64,17 @@ def test_a_temperature_learns() -> None:
     loss(torch.randn(4, 3), torch.tensor([0, 0, 1, 1])).backward()
     assert temperature.grad is not None
     assert temperature.grad != 0
+
+
+def test_items_of_one_id_are_not_each_other_s_negatives() -> None:
+    """The first and third items show the same thing: the first's loss is as if the third were not there."""
+    g = torch.Generator().manual_seed(0)
+    z1, z2 = (torch.randn(4, 3, generator=g, dtype=torch.float64) for _ in range(2))
+    kept, ids = [0, 1, 3], torch.tensor([7, 3, 7, 4])
+    views = nt_xent_loss(z1, z2, ids=ids, reduction="none")
+    wanted = nt_xent_loss(z1[kept], z2[kept], reduction="none")
+    torch.testing.assert_close(views[[0, 4]], wanted[[0, 3]])
+    both, labels = torch.cat([z1, z2]), torch.arange(4).repeat(2)
+    torch.testing.assert_close(supcon_loss(both, labels, temperature=0.5, ids=ids.repeat(2), reduction="none"), views)
+    # A finer id takes no positive away.
+    torch.testing.assert_close(supcon_loss(both, labels, ids=torch.arange(8)), supcon_loss(both, labels))

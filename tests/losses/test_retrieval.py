@@ -47,6 +47,8 @@ def test_hard_negatives_are_further_candidates_and_symmetric_looks_both_ways() -
     back = F.cross_entropy(20 * cosines(p, q), labels)
     torch.testing.assert_close(multiple_negatives_ranking_loss(q, p, hard), forth)
     torch.testing.assert_close(multiple_negatives_ranking_loss(q, p, hard, symmetric=True), (forth + back) / 2)
+    forth = F.cross_entropy(20 * cosines(q, p), labels)
+    torch.testing.assert_close(multiple_negatives_ranking_loss(q, p, symmetric=True), (forth + back) / 2)
 
 
 @pytest.mark.parametrize("loss", [info_nce_loss, multiple_negatives_ranking_loss, n_pair_loss])
@@ -69,6 +71,7 @@ def test_blocks_of_scores_change_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
             lambda a, b: info_nce_loss(a, b, ids=labels),
             lambda a, b: info_nce_loss(a, b, b.flip(0) * 2),
             lambda a, b: multiple_negatives_ranking_loss(a, b, b.flip(0) + 1, symmetric=True),
+            lambda a, b: multiple_negatives_ranking_loss(a, b, symmetric=True, ids=labels),
             lambda a, b: ge2e_loss(torch.cat([a, b]), labels.repeat(2)),
             lambda a, b: supcon_loss(torch.cat([a, b]), labels.repeat(2)),
             lambda a, b: sphereface_loss(a, b, labels, annealing=0.5),

@@ -94,11 +94,20 @@ class LabelTargets(Block):
         columns = torch.arange(scores.shape[1], device=scores.device) if targets.columns is None else targets.columns
         self.own = targets.own
         self.is_target = targets.rows[rows, None] == columns
-        total = scores.sum(1)
         if self.own:
             self.is_target.diagonal(rows.start).fill_(False)
-            total -= scores.diagonal(rows.start)
-        self.existing = max(scores.shape[1] - self.own, 1)
+        self.absent: Tensor | None = None
+        if targets.row_groups is None:
+            total = scores.sum(1)
+            if self.own:
+                total -= scores.diagonal(rows.start)
+            self.existing: Tensor | int = max(scores.shape[1] - self.own, 1)
+        else:
+            self.absent = (targets.row_groups[rows, None] == targets.column_groups) & ~self.is_target
+            if self.own:
+                self.absent.diagonal(rows.start).fill_(True)
+            total = scores.masked_fill(self.absent, 0).sum(1)
+            self.existing = (~self.absent).sum(1).clamp_min(1).to(scores.dtype)
         count = self.is_target.sum(1).to(scores.dtype)
         self.per_target = 1 / count.clamp_min(1)
         # Absent scores add 0 to the sum by the mask's product: the target's mean needs no copy of its own.
@@ -106,8 +115,7 @@ class LabelTargets(Block):
         self.hits = torch.where(self.is_target, scores, ABSENT_2)
         among, self.share_among = exponentiate(self.hits)
         scores.masked_fill_(self.is_target, ABSENT_2)
-        if self.own:
-            scores.diagonal(rows.start).fill_(ABSENT_2)
+        self._fill_absent(ABSENT_2)
         rest, self.share = exponentiate(scores)
         self.statistics = Rows(count, target, among, rest, total * (LN_2 / self.existing))
 
@@ -118,9 +126,15 @@ class LabelTargets(Block):
         if gradients.target is not None:
             self.scores.add_(self.is_target * (gradients.target * self.per_target)[:, None])
         if gradients.mean is not None:
-            self.scores.add_(gradients.mean[:, None] / self.existing)
-        if self.own:
-            self.scores.diagonal(self.rows.start).zero_()
+            self.scores.add_((gradients.mean / self.existing)[:, None])
+        self._fill_absent(0)
+
+    def _fill_absent(self, value: float) -> None:
+        """Where a column does not exist for a row."""
+        if self.absent is not None:
+            self.scores.masked_fill_(self.absent, value)
+        elif self.own:
+            self.scores.diagonal(self.rows.start).fill_(value)
 
 
 class Blocks:

@@ -110,13 +110,15 @@ def blocked_statistics(source: Bilinear, targets: Targets) -> Rows:
     x, w, b, unit = source.x, source.w, source.b, source.unit
     if is_one_set(source, targets):
         return Rows(*_set_statistics(x, targets.rows, 0))
-    return Rows(*_statistics(x, w, b, targets.rows, targets.columns, targets.own, unit))
+    groups = (targets.row_groups, targets.column_groups)
+    return Rows(*_statistics(x, w, b, targets.rows, targets.columns, *groups, targets.own, unit))
 
 
 def is_one_set(source: Bilinear, targets: Targets) -> bool:
     """Whether the columns are the rows themselves, each without itself, so that the scores are symmetric."""
     symmetric_scores = source.w is source.x and source.b is None and not source.unit
-    return symmetric_scores and targets.own and targets.columns is targets.rows
+    one_set = targets.own and targets.columns is targets.rows and targets.row_groups is None
+    return symmetric_scores and one_set
 
 
 def both_ways(x: Tensor, w: Tensor, row_labels: Tensor, column_labels: Tensor) -> tuple[Rows, Rows]:
@@ -130,9 +132,18 @@ def both_ways(x: Tensor, w: Tensor, row_labels: Tensor, column_labels: Tensor) -
 # (a minute for 64 of them).
 @torch.library.custom_op("lossary::row_statistics", mutates_args=())
 def _statistics(
-    x: Tensor, w: Tensor, b: Tensor | None, rows: Tensor, columns: Tensor | None, own: bool, unit: bool
+    x: Tensor,
+    w: Tensor,
+    b: Tensor | None,
+    rows: Tensor,
+    columns: Tensor | None,
+    row_groups: Tensor | None,
+    column_groups: Tensor | None,
+    own: bool,
+    unit: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    return blocks.row_statistics(Bilinear(x, w, b, unit), Targets(rows, columns, own=own))
+    targets = Targets(rows, columns, own=own, row_groups=row_groups, column_groups=column_groups)
+    return blocks.row_statistics(Bilinear(x, w, b, unit), targets)
 
 
 @torch.library.custom_op("lossary::row_gradients", mutates_args=())
@@ -142,6 +153,8 @@ def _gradients(
     b: Tensor | None,
     rows: Tensor,
     columns: Tensor | None,
+    row_groups: Tensor | None,
+    column_groups: Tensor | None,
     own: bool,
     unit: bool,
     by_target: Tensor | None,
@@ -152,7 +165,8 @@ def _gradients(
 ) -> tuple[Tensor, Tensor, Tensor]:
     by_rows = RowGradients(by_target, by_among, by_rest, by_mean)
     needed = (needs[0], needs[1], needs[2])
-    gradients = blocks.row_gradients(Bilinear(x, w, b, unit), Targets(rows, columns, own=own), by_rows, needed)
+    targets = Targets(rows, columns, own=own, row_groups=row_groups, column_groups=column_groups)
+    gradients = blocks.row_gradients(Bilinear(x, w, b, unit), targets, by_rows, needed)
     # An operator returns tensors only: an empty one where no gradient is needed.
     none = x.new_empty(0)
     by_x, by_w, by_b = (none.clone() if g is None else g for g in (gradients.x, gradients.w, gradients.b))
@@ -174,9 +188,9 @@ def _(x: Tensor, w: Tensor, b: Tensor | None, *rest: Any) -> tuple[Tensor, ...]:
 
 
 def _remember(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    x, w, b, rows, columns, ctx.own, ctx.unit = inputs
+    *tensors, ctx.own, ctx.unit = inputs
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(x, w, b, rows, columns)
+    ctx.save_for_backward(*tensors)
 
 
 def _full_precision(backward: Callable[..., Any]) -> Callable[..., Any]:
@@ -192,16 +206,17 @@ def _full_precision(backward: Callable[..., Any]) -> Callable[..., Any]:
 
 @_full_precision
 def _statistics_backward(ctx: Any, _: Tensor | None, *by_rows: Tensor | None) -> tuple[Tensor | None, ...]:
-    x, w, b, rows, columns = ctx.saved_tensors
+    x, w, b, *labels = ctx.saved_tensors
     needs = ctx.needs_input_grad[:3]
     if all(g is None for g in by_rows):
-        return (None,) * 7
+        return (None,) * 9
     if torch.is_grad_enabled():
-        targets = Targets(rows, columns, own=ctx.own)
+        rows, columns, row_groups, column_groups = labels
+        targets = Targets(rows, columns, own=ctx.own, row_groups=row_groups, column_groups=column_groups)
         gradients = TwiceDifferentiable.apply(targets, ctx.unit, needs, x, w, b, *by_rows)
     else:
-        gradients = _gradients(x, w, b, rows, columns, ctx.own, ctx.unit, *by_rows, list(needs))
-    return *(g if need else None for g, need in zip(gradients, needs, strict=True)), None, None, None, None
+        gradients = _gradients(x, w, b, *labels, ctx.own, ctx.unit, *by_rows, list(needs))
+    return *(g if need else None for g, need in zip(gradients, needs, strict=True)), *(None,) * 6
 
 
 _statistics.register_autograd(_statistics_backward, setup_context=_remember)
@@ -313,9 +328,8 @@ def _curvature(
     with torch.enable_grad():
         x, w, b, *rest = _apart((x, w, b, *by_rows))
         by_rows = RowGradients(*rest)
-        targets = Targets(ctx.targets.rows[rows], ctx.targets.columns, own=ctx.targets.own)
         scores = Bilinear(x, w, b, ctx.unit).dense()
-        inner = _dot(score_statistics(scores, targets, rows.start)[1:], by_rows)
+        inner = _dot(score_statistics(scores, ctx.targets.of(rows), rows.start)[1:], by_rows)
         outer = _dot(_grad(inner, (x, w, b)), (None if by_x is None else by_x[rows], by_w, by_b))
     return _grad(outer, (x, w, b, *by_rows))
 

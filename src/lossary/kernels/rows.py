@@ -64,8 +64,8 @@ def two_way_statistics(source: Bilinear, targets: Targets) -> tuple[Rows, Rows]:
         source: Scores without ``b`` and ``unit``.
         targets: The labels of rows and columns; ``columns=None`` numbers them.
     """
-    if source.b is not None or source.unit or targets.own:
-        raise ValueError("source: wanted plain products for statistics of both directions; got b, unit or own")
+    if source.b is not None or source.unit or targets.own or targets.row_groups is not None:
+        raise ValueError("source: wanted plain products for statistics of both directions; got b, unit, own or groups")
     number = torch.arange(source.w.shape[0], device=source.w.device)
     columns = number if targets.columns is None else targets.columns
     if _plain_is_better(source):

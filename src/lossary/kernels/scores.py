@@ -67,17 +67,25 @@ class Targets:
     """Which columns are a row's targets: those that bear the row's label.
 
     With ``columns=None`` a column's label is its number, so that ``Targets(labels)`` are class indices. With
-    ``own`` row i and column i are the same item, and that column does not exist for the row.
+    ``own`` row i and column i are the same item, and that column does not exist for the row. With groups, neither
+    does a column of the row's group that is no target: what may be the same thing is no negative.
     """
 
     rows: Tensor  # (N,) integer labels
     columns: Tensor | None = None  # (C,) integer labels
     own: bool = field(default=False, kw_only=True)
+    row_groups: Tensor | None = field(default=None, kw_only=True)  # (N,) integers
+    column_groups: Tensor | None = field(default=None, kw_only=True)  # (C,) integers, where the rows have groups
+
+    def of(self, rows: slice) -> "Targets":
+        """Those of some rows."""
+        groups = None if self.row_groups is None else self.row_groups[rows]
+        return Targets(self.rows[rows], self.columns, own=self.own, row_groups=groups, column_groups=self.column_groups)
 
     @property
     def single(self) -> bool:
         """Whether a row has exactly one target, at the index that is its label."""
-        return self.columns is None and not self.own
+        return self.columns is None and not self.own and self.row_groups is None
 
 
 def statistics(source: Source, targets: Targets) -> Rows:
@@ -100,6 +108,8 @@ def score_statistics(scores: Tensor, targets: Targets, first: int = 0) -> Rows:
         own = torch.arange(first, first + scores.shape[0], device=scores.device)
         exists = own[:, None] != number
         is_target = is_target & exists
+    if targets.row_groups is not None:
+        exists = exists & (is_target | (targets.row_groups[:, None] != targets.column_groups))
     count = is_target.sum(1).to(scores.dtype)
     target = scores.masked_fill(~is_target, 0).sum(1) / count.clamp_min(1)
     among = scores.masked_fill(~is_target, ABSENT).logsumexp(1)

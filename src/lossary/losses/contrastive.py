@@ -140,21 +140,28 @@ def _supcon(rows: Rows) -> Tensor:
 
 
 def _among_others(
-    embeddings: Tensor, labels: Tensor, temperature: float | Tensor, sample_weight: Tensor | None, reduction: str
+    embeddings: Tensor,
+    labels: Tensor,
+    temperature: float | Tensor,
+    ids: Tensor | None,
+    sample_weight: Tensor | None,
+    reduction: str,
 ) -> Tensor:
     """Softmax of each item over all the others, where those of its label are right; items without any are skipped."""
     check_dim("embeddings", embeddings, 2, "(N, D)")
     check_float("embeddings", embeddings)
     check_labels("labels", labels, embeddings.shape[0])
     check_number("temperature", temperature, low=0, open_low=True)
+    if ids is not None:
+        check_labels("ids", ids, embeddings.shape[0])
     weight = has_positive(labels)
     if sample_weight is not None:
         check_same_shape("sample_weight", sample_weight, "labels", labels)
         weight = weight * sample_weight
     # The root on either side leaves the scores symmetric, which halves the work.
     z = unit(accumulate(embeddings)) / temperature**0.5
-    source = Bilinear(z, z)
-    return row_loss(_supcon, source, Targets(labels, labels, own=True), weight=weight.to(z.dtype), reduction=reduction)
+    targets = Targets(labels, labels, own=True, row_groups=ids, column_groups=ids)
+    return row_loss(_supcon, Bilinear(z, z), targets, weight=weight.to(z.dtype), reduction=reduction)
 
 
 def supcon_loss(
@@ -162,6 +169,7 @@ def supcon_loss(
     labels: Tensor,
     *,
     temperature: float | Tensor = 0.1,
+    ids: Tensor | None = None,
     sample_weight: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
@@ -173,6 +181,8 @@ def supcon_loss(
         embeddings: (N, D), any length; normalised here.
         labels: (N,) integers; items of the same label are positives.
         temperature: tau, above 0; a Parameter learns.
+        ids: (N,) integers; items that share one are never each other's negatives, though labelled apart, as where two
+            labels may be of one thing. Positives are by ``labels`` alone.
         sample_weight: (N,) weights of the anchors.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
 
@@ -194,7 +204,7 @@ def supcon_loss(
         Khosla et al., Supervised Contrastive Learning, arXiv:2004.11362, eq. 2 (L_out); tau = 0.1 is the paper's. The
         authors' code multiplies the loss by tau / 0.07, which is left out here.
     """
-    return _among_others(embeddings, labels, temperature, sample_weight, reduction)
+    return _among_others(embeddings, labels, temperature, ids, sample_weight, reduction)
 
 
 class SupConLoss(Loss):
@@ -211,6 +221,7 @@ def nt_xent_loss(
     /,
     *,
     temperature: float | Tensor = 0.5,
+    ids: Tensor | None = None,
     sample_weight: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
@@ -225,6 +236,8 @@ def nt_xent_loss(
         embeddings: (N, D), any length; normalised here.
         other: (N, D) second views of the same items, or (N,) integers that say which item a view shows.
         temperature: tau, above 0; a Parameter learns.
+        ids: (N,) integers of the items; views of items that share one are never each other's negatives, as those of an
+            image that is in the batch twice. Positives remain the item's own views.
         sample_weight: One weight a view: (2N,), first views first, or (N,) with labels.
         reduction: ``"none"``, ``"sum"`` or ``"mean"`` over the views.
 
@@ -246,11 +259,14 @@ def nt_xent_loss(
         code returns twice this mean. Some libraries leave an item's further views out of the denominator.
     """
     if not other.dtype.is_floating_point:
-        return _among_others(embeddings, other, temperature, sample_weight, reduction)
+        return _among_others(embeddings, other, temperature, ids, sample_weight, reduction)
     check_dim("embeddings", embeddings, 2, "(N, D)")
     check_same_shape("other", other, "embeddings", embeddings)
     labels = torch.arange(embeddings.shape[0], device=embeddings.device).repeat(2)
-    return _among_others(torch.cat([embeddings, other]), labels, temperature, sample_weight, reduction)
+    if ids is not None:
+        check_labels("ids", ids, embeddings.shape[0])
+        ids = ids.repeat(2)
+    return _among_others(torch.cat([embeddings, other]), labels, temperature, ids, sample_weight, reduction)
 
 
 class NTXentLoss(Loss):
@@ -370,7 +386,7 @@ CARDS = (
         batch="m-per-class",
         separable=False,
         mean_is_plain=False,
-        at_call=frozenset({"sample_weight"}),
+        at_call=frozenset({"sample_weight", "ids"}),
         when="Embeddings for classes never seen in training; no class weights to store. Wants large batches.",
         pitfalls=(
             "The authors' code multiplies the loss by tau / 0.07: learning rates do not carry over.",
@@ -395,7 +411,7 @@ CARDS = (
         search={"temperature": Range(0.05, 1.0, log=True)},
         batch="m-per-class",
         separable=False,
-        at_call=frozenset({"sample_weight"}),
+        at_call=frozenset({"sample_weight", "ids"}),
         when="Two or more augmented views of unlabelled items. Wants large batches.",
         pitfalls=(
             "With labels, all views of an item must share one, and no other item may bear it.",

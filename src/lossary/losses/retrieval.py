@@ -12,7 +12,7 @@ from lossary._reduce import Reduction, reduce
 from lossary.cards import Call, Card, Choice, Range
 from lossary.draws import normal
 from lossary.kernels.distances import squares
-from lossary.kernels.rows import Bilinear, Dense, Rows, Source, Targets, row_loss
+from lossary.kernels.rows import Bilinear, Dense, Rows, Source, Targets, row_loss, two_way_statistics
 from lossary.kernels.stable import accumulate, softplus, unit
 
 __all__ = [
@@ -45,6 +45,17 @@ def _find(
         check_same_shape("sample_weight", sample_weight, "ids", ids)
     own = (query * answer).sum(-1)
     return row_loss(_found, source, Targets(ids, candidate_ids), own, weight=sample_weight, reduction=reduction)
+
+
+def _find_each_other(
+    query: Tensor, answer: Tensor, *, ids: Tensor, sample_weight: Tensor | None, reduction: str
+) -> Tensor:
+    """The mean of both directions, whose scores are the same: made once for both."""
+    if sample_weight is not None:
+        check_same_shape("sample_weight", sample_weight, "ids", ids)
+    own = (query * answer).sum(-1)
+    there, back = two_way_statistics(Bilinear(query, answer), Targets(ids, ids))
+    return reduce((_found(there, own) + _found(back, own)) / 2, weight=sample_weight, reduction=reduction)
 
 
 def _numbers(ids: Tensor | None, like: Tensor) -> Tensor:
@@ -203,6 +214,8 @@ def multiple_negatives_ranking_loss(
         candidate_ids = torch.cat([numbers, numbers.new_ones(negatives.shape[0])])
     shared: dict[str, Any] = {"sample_weight": sample_weight, "reduction": reduction}
     query = a * scale
+    if symmetric and negatives is None:
+        return _find_each_other(query, p, ids=numbers, **shared)
     loss = _find(query, p, source=Bilinear(query, candidates), ids=numbers, candidate_ids=candidate_ids, **shared)
     if not symmetric:
         return loss
