@@ -17,6 +17,11 @@ def test_worked_number() -> None:
     assert loss.item() == pytest.approx(0.1976349, abs=1e-7)
 
 
+@pytest.mark.parametrize("target", [0.0, 1.0])
+def test_a_nan_probability_is_not_hidden(target: float) -> None:
+    assert L.binary_cross_entropy(torch.tensor([torch.nan]), torch.tensor([target])).isnan()
+
+
 def test_logits_and_probabilities_agree() -> None:
     found = L.binary_cross_entropy(LOGITS.sigmoid(), LABELS, reduction="none")
     torch.testing.assert_close(

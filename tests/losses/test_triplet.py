@@ -26,6 +26,14 @@ def gaps(x: Tensor, labels: Tensor) -> dict[int, list[tuple[int, int, Tensor]]]:
     return found
 
 
+def test_a_nan_is_not_hidden() -> None:
+    x, labels = batch()
+    spoilt = x.clone()
+    spoilt[0, 0] = torch.nan
+    assert triplet_loss(spoilt, labels).isnan()
+    assert triplet_margin_loss(spoilt, x, x + 1).isnan()
+
+
 @pytest.mark.parametrize("margin", [0.3, None])
 def test_batch_hard_takes_the_worst_triplet_of_each_anchor(margin: float | None) -> None:
     x, labels = batch()

@@ -22,7 +22,7 @@ BLOCK = 2**21
 
 def root(lengths: Tensor) -> Tensor:
     """The square root, with gradient 0 at 0."""
-    positive = lengths > 0
+    positive = ~(lengths <= 0)  # so written, a NaN stays one
     return torch.where(positive, lengths, torch.ones_like(lengths)).sqrt() * positive
 
 

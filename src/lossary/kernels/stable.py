@@ -18,7 +18,7 @@ def softplus(x: Tensor) -> Tensor:
 
 def clamped_log(x: Tensor, low: float = -100.0) -> Tensor:
     """log(x), at least ``low``; the gradient is 0 where that holds, also at 0, where log(x).clamp(low) has NaN."""
-    fine = x > math.exp(low)
+    fine = ~(x <= math.exp(low))  # so written, a NaN stays one
     return torch.where(fine, torch.log(torch.where(fine, x, torch.ones_like(x))), torch.full_like(x, low))
 
 

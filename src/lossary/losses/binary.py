@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, dtype
 
-from lossary._check import check_number, check_probabilities
+from lossary._check import check_number, check_probabilities, check_tensor
 from lossary._loss import Loss
 from lossary._reduce import Reduction
 from lossary.cards import Call, Range
@@ -39,6 +39,7 @@ def binary_loss(
     check_probabilities("target", target)
     if weight is None:
         return pointwise(formula, input, target, **rest)
+    check_tensor("weight", weight)
     try:
         weight.expand(input.shape)
     except RuntimeError:
@@ -155,7 +156,7 @@ def binary_cross_entropy(
 
 def _clamped_log_rest(p: Tensor) -> Tensor:
     """log(1 - p), at least -100, exact for small p. Only p = 1 itself reaches the clamp."""
-    fine = p < 1
+    fine = ~(p >= 1)  # so written, a NaN stays one
     return torch.where(fine, torch.log1p(-torch.where(fine, p, torch.zeros_like(p))), torch.full_like(p, -100.0))
 
 
@@ -292,6 +293,7 @@ def sigmoid_focal_loss(
         takes a power of 1 - p: its gradient is NaN for gamma below 1 at logits past 17 (float32).
     """
     check_focal(gamma, alpha)
+    check_tensor("target", target)
     hard = not target.dtype.is_floating_point
 
     def focal(z: Tensor, y: Tensor) -> Tensor:
