@@ -5,6 +5,7 @@ mode on CPU only, since looking at them elsewhere would synchronise the device o
 """
 
 import math
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -40,7 +41,7 @@ def check_number(
     """A hyperparameter is a finite number in [low, high] ((low, high] with ``open_low``). Tensors pass unread."""
     if isinstance(value, Tensor):
         return
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name}: wanted a number or a tensor; got {type(value).__name__}")
     if not math.isfinite(value) or value < low or value > high or (open_low and value == low):
         left = "(" if open_low or low == -math.inf else "["
@@ -48,12 +49,19 @@ def check_number(
         raise ValueError(f"{name}: wanted a finite number in {left}{low}, {high}{right}; got {value}")
 
 
+def check_tensor(name: str, value: object) -> None:
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name}: wanted a tensor; got {type(value).__name__}")
+
+
 def check_float(name: str, tensor: Tensor) -> None:
+    check_tensor(name, tensor)
     if not tensor.dtype.is_floating_point:
         raise TypeError(f"{name}: wanted a floating-point tensor; got {tensor.dtype}")
 
 
 def check_dim(name: str, tensor: Tensor, dims: int | tuple[int, ...], axes: str = "") -> None:
+    check_tensor(name, tensor)
     wanted = (dims,) if isinstance(dims, int) else dims
     if tensor.dim() not in wanted:
         shape = f" {axes}" if axes else ""
@@ -62,11 +70,14 @@ def check_dim(name: str, tensor: Tensor, dims: int | tuple[int, ...], axes: str 
 
 
 def check_same_shape(name: str, tensor: Tensor, other_name: str, other: Tensor) -> None:
+    check_tensor(name, tensor)
+    check_tensor(other_name, other)
     if tensor.shape != other.shape:
         raise ValueError(f"{name}: wanted the shape of {other_name}, {tuple(other.shape)}; got {tuple(tensor.shape)}")
 
 
 def check_shape(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
+    check_tensor(name, tensor)
     if tuple(tensor.shape) != shape:
         raise ValueError(f"{name}: wanted shape {shape}; got {tuple(tensor.shape)}")
 
@@ -85,6 +96,7 @@ def check_labels(
     name: str, labels: Tensor, count: int, *, classes: int | None = None, ignore_index: int | None = None
 ) -> None:
     """One integer label a row, each in [0, classes) or equal to ``ignore_index``."""
+    check_tensor(name, labels)
     if labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool:
         raise TypeError(f"{name}: wanted integer labels; got {labels.dtype}")
     check_shape(name, labels, (count,))
@@ -104,6 +116,7 @@ def check_range(name: str, labels: Tensor, classes: int | None, ignore_index: in
 
 def check_probabilities(name: str, tensor: Tensor) -> None:
     """Every number in [0, 1]; NaN passes (a masked entry may be one)."""
+    check_tensor(name, tensor)
     if tensor.numel() == 0 or not values_visible(tensor):
         return
     outside = (tensor < 0) | (tensor > 1)
@@ -113,6 +126,7 @@ def check_probabilities(name: str, tensor: Tensor) -> None:
 
 def check_among(name: str, tensor: Tensor, allowed: tuple[int, ...]) -> None:
     """Every number is one of ``allowed``; booleans and NaN pass (a masked entry may be one)."""
+    check_tensor(name, tensor)
     if tensor.dtype == torch.bool or tensor.numel() == 0 or not values_visible(tensor):
         return
     other = ~tensor.isnan()

@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lossary._check import check_reduction
+from lossary._check import check_reduction, check_tensor
 
 Reduction = Literal["none", "sum", "mean"]
 
@@ -56,6 +56,8 @@ def align(sample_weight: Tensor | None, mask: Tensor | None, shape: torch.Size) 
     number a row. Lined up from the last dimension, as broadcasting does, it would silently be one number a
     column where N = C.
     """
+    if mask is not None:
+        check_tensor("mask", mask)
     if mask is not None and mask.dtype != torch.bool:
         raise TypeError(f"mask: wanted booleans, True where an item counts; got {mask.dtype}")
     return _lead("sample_weight", sample_weight, shape), _lead("mask", mask, shape)
@@ -64,6 +66,7 @@ def align(sample_weight: Tensor | None, mask: Tensor | None, shape: torch.Size) 
 def _lead(name: str, tensor: Tensor | None, shape: torch.Size) -> Tensor | None:
     if tensor is None:
         return None
+    check_tensor(name, tensor)
     if tensor.dim() > len(shape) or any(a not in (1, b) for a, b in zip(tensor.shape, shape, strict=False)):
         raise ValueError(f"{name}: wanted shape {tuple(shape)} or its leading dimensions; got {tuple(tensor.shape)}")
     return tensor.reshape(tensor.shape + (1,) * (len(shape) - tensor.dim()))

@@ -176,6 +176,14 @@ def lengths_that_differ_are_refused(subject: Subject) -> None:
                 subject(with_arg(call, place, wrong))
 
 
+@law(once=True)
+def lists_for_tensors_are_refused(subject: Subject) -> None:
+    call = subject.draw()
+    for place in range(len(call.args)):
+        with pytest.raises(TypeError, match=r"^\w+: wanted (a number or )?a tensor; got list"):
+            subject(with_arg(call, place, call.args[place].tolist()))
+
+
 @law(where=takes("sample_weight"), once=True)
 def weights_of_wrong_shape_are_refused(subject: Subject) -> None:
     call = subject.draw()

@@ -73,3 +73,8 @@ def test_head_serves_cosines() -> None:
     x = torch.randn(5, 4)
     expected = torch.nn.functional.cosine_similarity(x[:, None], head.weight, dim=-1)
     torch.testing.assert_close(head.get_logits(x), expected)
+
+
+def test_a_weight_of_another_dtype_is_refused() -> None:
+    with pytest.raises(TypeError, match="weight: wanted the dtype of embeddings"):
+        arcface_loss(torch.randn(2, 3, dtype=torch.float64), torch.randn(4, 3), torch.tensor([0, 1]))

@@ -17,6 +17,7 @@ from lossary._check import (
     check_reduction,
     check_several_classes,
     check_shape,
+    check_tensor,
 )
 from lossary._reduce import align, reduce
 from lossary.kernels.rows import Bilinear, Dense, Formula, Rows, Targets, row_loss
@@ -58,6 +59,7 @@ def problem(
         input = input.movedim(class_dimension(input, dim), -1)
         classes, shape = input.shape[-1], input.shape[:-1]
     sample_weight, mask = align(sample_weight, mask, shape)
+    check_tensor("target", target)
     if target.dtype.is_floating_point or target.dtype == torch.bool:
         soft, labels, counted = _soft(input, target, scores.shape, dim, ignore_index), None, mask
     else:

@@ -11,7 +11,7 @@ from lossary.cards import Call
 from lossary.draws import labels as draw_labels
 from lossary.draws import normal
 from lossary.kernels.rows import Bilinear, Formula, Targets, row_loss
-from lossary.kernels.stable import accumulate, unit
+from lossary.kernels.stable import accumulate, accumulator, unit
 
 
 def cosine_head(
@@ -29,6 +29,9 @@ def cosine_head(
     check_dim("embeddings", embeddings, 2, "(N, D)")
     check_dim("weight", weight, 2, "(C, D)")
     check_float("embeddings", embeddings)
+    check_float("weight", weight)
+    if accumulator(weight) != accumulator(embeddings):
+        raise TypeError(f"weight: wanted the dtype of embeddings, {embeddings.dtype}; got {weight.dtype}")
     if embeddings.shape[1] != weight.shape[1]:
         raise ValueError(f"weight: wanted (C, {embeddings.shape[1]}) beside embeddings; got {tuple(weight.shape)}")
     check_labels("labels", labels, embeddings.shape[0], classes=weight.shape[0])

@@ -14,6 +14,7 @@ from lossary._check import (
     check_same_shape,
     check_several_classes,
     check_shape,
+    check_tensor,
 )
 from lossary._loss import Loss
 from lossary._reduce import reduce
@@ -33,6 +34,7 @@ def softmax_regions(
     """Sums of the softmax over dim 1 of ``input`` (N, C, ...) beside class indices ``target`` (N, ...)."""
     _check_channels(input)
     check_several_classes("input", input, input.shape[1], "as sigmoid_dice_loss")
+    check_tensor("target", target)
     if target.dtype.is_floating_point or target.dtype == torch.bool:
         raise TypeError(f"target: wanted integer class indices; got {target.dtype}")
     check_shape("target", target, (input.shape[0], *input.shape[2:]))

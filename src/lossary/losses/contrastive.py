@@ -14,6 +14,7 @@ from lossary._check import (
     check_number,
     check_same_shape,
     check_shape,
+    check_tensor,
     values_visible,
 )
 from lossary._loss import Loss
@@ -258,6 +259,7 @@ def nt_xent_loss(
         Chen et al., SimCLR, arXiv:2002.05709, eq. 1; tau = 0.5 is what it takes for CIFAR-10 (appendix B.9). SimCLR's
         code returns twice this mean. Some libraries leave an item's further views out of the denominator.
     """
+    check_tensor("other", other)
     if not other.dtype.is_floating_point:
         return _among_others(embeddings, other, temperature, ids, sample_weight, reduction)
     check_dim("embeddings", embeddings, 2, "(N, D)")

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Generator, Tensor, dtype
 
-from lossary._check import check_choice, check_float, check_reduction, check_same_shape, values_visible
+from lossary._check import check_choice, check_float, check_reduction, check_same_shape, check_tensor, values_visible
 from lossary._loss import Loss
 from lossary._reduce import Reduction, align, divide, reduce
 from lossary.cards import Call, Card
@@ -163,6 +163,7 @@ def kl_div(
         the gradient by a target of 0 is 0 (NaN in torch). Nothing to average gives 0 here, NaN in torch.
     """
     check_reduction(reduction, ("none", "sum", "mean", "batchmean"))
+    check_tensor("target", target)
     if not log_target and values_visible(target) and (target < 0).any():
         raise ValueError(f"target: wanted probabilities, none below 0; got {target[target < 0].flatten()[0].item()}")
 

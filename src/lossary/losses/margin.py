@@ -6,7 +6,15 @@ from functools import partial
 import torch
 from torch import Generator, Tensor, dtype
 
-from lossary._check import check_among, check_choice, check_float, check_number, check_same_shape
+from lossary._check import (
+    check_among,
+    check_choice,
+    check_dim,
+    check_float,
+    check_number,
+    check_same_shape,
+    check_tensor,
+)
 from lossary._loss import Loss
 from lossary._reduce import Reduction, align, reduce
 from lossary.cards import Call, Card, Choice, Range
@@ -71,6 +79,7 @@ def multi_margin_loss(
     """
     check_number("margin", margin)
     check_choice("p", p, (1, 2))
+    check_dim("input", input, (1, 2), "(N, C) or (C,)")
     check_class_weight("weight", weight, input.shape[-1])
 
     def formula(z: Tensor, y: Tensor) -> Tensor:
@@ -189,6 +198,7 @@ def cosine_embedding_loss(
     check_number("margin", margin)
     check_float("input1", input1)
     check_same_shape("input2", input2, "input1", input1)
+    check_tensor("target", target)
     if input1.dim() == 0 or target.shape != input1.shape[:-1]:
         wanted = f"wanted shape {tuple(input1.shape[:-1])} beside embeddings {tuple(input1.shape)}"
         raise ValueError(f"target: {wanted}; got {tuple(target.shape)}")

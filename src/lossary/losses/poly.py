@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lossary._check import check_number
+from lossary._check import check_number, check_tensor
 from lossary._loss import Loss
 from lossary._reduce import Reduction
 from lossary.cards import Call, Range
@@ -241,6 +241,7 @@ def sigmoid_poly_focal_loss(
     """
     check_focal(gamma, alpha)
     check_number("epsilon", epsilon)
+    check_tensor("target", target)
     hard = not target.dtype.is_floating_point
 
     def poly(z: Tensor, y: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from lossary._check import check_choice, check_number
+from lossary._check import check_choice, check_float, check_number
 from lossary._loss import HeadLoss
 from lossary._reduce import Reduction
 from lossary.cards import Call, Card, Choice, Range
@@ -91,6 +91,7 @@ def sphereface_loss(
     """
     check_choice("margin", margin, (1, 2, 3, 4))
     check_number("annealing", annealing, low=0)
+    check_float("embeddings", embeddings)
     lengths = norm(accumulate(embeddings)) if scale is None and embeddings.dim() == 2 else 1.0
     return cosine_head(
         partial(_sphereface, margin=margin),
