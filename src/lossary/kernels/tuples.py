@@ -39,8 +39,12 @@ class Anchors(NamedTuple):
 Miner = Callable[[Block, Margin], Anchors]
 
 
-def mined(embeddings: Tensor, labels: Tensor, miner: Miner, margin: Margin, *, squared: bool) -> Anchors:
-    """Every anchor's triplets, (N,) each."""
+def mined(
+    embeddings: Tensor, labels: Tensor, miner: Miner, margin: Margin, *, squared: bool, mask: Tensor | None = None
+) -> Anchors:
+    """Every anchor's triplets, (N,) each; ``mask`` is False for items that are in none."""
+    if mask is not None:
+        labels = apart(labels, mask)
     items = embeddings.shape[0]
 
     def block(embeddings: Tensor, start: int, stop: int) -> Anchors:
@@ -48,7 +52,7 @@ def mined(embeddings: Tensor, labels: Tensor, miner: Miner, margin: Margin, *, s
         same = labels[start:stop, None] == labels
         distances = pairwise(embeddings[start:stop], embeddings, squared=squared)
         own = anchors[:, None] == torch.arange(items, device=labels.device)
-        return miner(Block(distances, same & ~own, ~same), margin)
+        return miner(Block(distances, same & ~own, ~same if mask is None else ~same & mask), margin)
 
     rows = max(1, BLOCK // max(1, items))
     if rows >= items:
@@ -65,6 +69,12 @@ def first_of_class(labels: Tensor) -> Tensor:
     begins = torch.cat([places[:1] == 0, ordered[1:] != ordered[:-1]])
     start = torch.where(begins, places, torch.zeros_like(places)).cummax(0).values
     return torch.empty_like(order).scatter(0, order, order[start])
+
+
+def apart(labels: Tensor, mask: Tensor) -> Tensor:
+    """(N,) class numbers where ``mask`` is False for items that get one each to themselves: nobody's positives."""
+    alone = labels.shape[0] + torch.arange(labels.shape[0], device=labels.device)
+    return torch.where(mask, first_of_class(labels), alone)
 
 
 def has_positive(labels: Tensor) -> Tensor:

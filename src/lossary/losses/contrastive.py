@@ -18,13 +18,14 @@ from lossary._check import (
     values_visible,
 )
 from lossary._loss import Loss
-from lossary._reduce import Reduction, reduce
+from lossary._reduce import Reduction, align, reduce
 from lossary.cards import Call, Card, Range
 from lossary.draws import normal
 from lossary.kernels.distances import pairwise, root, squares
 from lossary.kernels.rows import Bilinear, Rows, Targets, row_loss
-from lossary.kernels.stable import accumulate, softplus, unit
-from lossary.kernels.tuples import has_positive
+from lossary.kernels.stable import ABSENT, accumulate, softplus, unit
+from lossary.kernels.tuples import apart, has_positive
+from lossary.losses._pointwise import hide
 
 __all__ = ["ContrastiveLoss", "NTXentLoss", "SupConLoss", "contrastive_loss", "nt_xent_loss", "supcon_loss"]
 
@@ -39,6 +40,7 @@ def contrastive_loss(
     factor: float = ...,
     similar_label: int = ...,
     sample_weight: Tensor | None = ...,
+    mask: Tensor | None = ...,
     reduction: Reduction = ...,
 ) -> Tensor: ...
 @overload
@@ -52,6 +54,7 @@ def contrastive_loss(
     factor: float = ...,
     similar_label: int = ...,
     sample_weight: Tensor | None = ...,
+    mask: Tensor | None = ...,
     reduction: Reduction = ...,
 ) -> Tensor: ...
 def contrastive_loss(
@@ -64,6 +67,7 @@ def contrastive_loss(
     factor: float = 0.5,
     similar_label: int = 1,
     sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Similar pairs pulled together, others pushed apart until a margin lies between them.
@@ -80,6 +84,7 @@ def contrastive_loss(
         factor: f; 1/2 is the paper's, other code has 1.
         similar_label: Which value of ``target`` means similar; the paper has 0.
         sample_weight: One weight a pair, of the shape of ``"none"``.
+        mask: Boolean, (P,) True where a pair counts, or (N,) where an item does; values elsewhere may be NaN.
         reduction: ``"none"``, ``"sum"`` or ``"mean"`` over the pairs.
 
     Returns:
@@ -106,22 +111,28 @@ def contrastive_loss(
     check_number("margin", margin, low=0)
     check_number("factor", factor, low=0)
     check_choice("similar_label", similar_label, (0, 1))
+    _, mask = align(None, mask, x1.shape[:1])
+    if mask is not None:
+        x1 = hide(x1, mask[:, None])
     if target is None:
         check_labels("labels", x2, x1.shape[0])
         i, j = torch.triu_indices(x1.shape[0], x1.shape[0], 1, device=x1.device)
         length = pairwise(x1, x1, squared=True)[i, j]
         similar = x2[i] == x2[j]
+        mask = None if mask is None else mask.expand(x2.shape)[i] & mask.expand(x2.shape)[j]
     else:
         check_same_shape("x2", x2, "x1", x1)
         check_shape("target", target, (x1.shape[0],))
+        if mask is not None:
+            x2, target = hide(x2, mask[:, None]), hide(target, mask)
         if values_visible(target) and not ((target == 0) | (target == 1)).all():
             raise ValueError(f"target: wanted 0 or 1 for each pair; got {target.unique()[:5].tolist()}")
         length = squares(accumulate(x1) - accumulate(x2))
         similar = target == similar_label
     if sample_weight is not None:
         check_same_shape("sample_weight", sample_weight, "the pairs", length)
-    apart = (margin - root(length)).relu().square()
-    return reduce(factor * torch.where(similar, length, apart), weight=sample_weight, reduction=reduction)
+    distant = (margin - root(length)).relu().square()
+    return reduce(factor * torch.where(similar, length, distant), weight=sample_weight, mask=mask, reduction=reduction)
 
 
 class ContrastiveLoss(Loss):
@@ -146,6 +157,7 @@ def _among_others(
     temperature: float | Tensor,
     ids: Tensor | None,
     sample_weight: Tensor | None,
+    mask: Tensor | None,
     reduction: str,
 ) -> Tensor:
     """Softmax of each item over all the others, where those of its label are right; items without any are skipped."""
@@ -155,14 +167,20 @@ def _among_others(
     check_number("temperature", temperature, low=0, open_low=True)
     if ids is not None:
         check_labels("ids", ids, embeddings.shape[0])
+    _, mask = align(None, mask, embeddings.shape[:1])
+    x, shift = accumulate(embeddings), None
+    if mask is not None:
+        x, labels = hide(x, mask[:, None]), apart(labels, mask)
+        # As a column it is absent for every row.
+        shift = x.new_zeros(x.shape[0]).masked_fill(~mask, ABSENT)
     weight = has_positive(labels)
     if sample_weight is not None:
         check_same_shape("sample_weight", sample_weight, "labels", labels)
         weight = weight * sample_weight
     # The root on either side leaves the scores symmetric, which halves the work.
-    z = unit(accumulate(embeddings)) / temperature**0.5
+    z = unit(x) / temperature**0.5
     targets = Targets(labels, labels, own=True, row_groups=ids, column_groups=ids)
-    return row_loss(_supcon, Bilinear(z, z), targets, weight=weight.to(z.dtype), reduction=reduction)
+    return row_loss(_supcon, Bilinear(z, z, shift), targets, weight=weight.to(z.dtype), reduction=reduction)
 
 
 def supcon_loss(
@@ -172,6 +190,7 @@ def supcon_loss(
     temperature: float | Tensor = 0.1,
     ids: Tensor | None = None,
     sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Softmax of each item over all the others of the batch, averaged over those of its label.
@@ -185,6 +204,7 @@ def supcon_loss(
         ids: (N,) integers; items that share one are never each other's negatives, though labelled apart, as where two
             labels may be of one thing. Positives are by ``labels`` alone.
         sample_weight: (N,) weights of the anchors.
+        mask: (N,) boolean; an item that does not count is neither anchor nor positive nor negative, and may be NaN.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
 
     Returns:
@@ -205,7 +225,7 @@ def supcon_loss(
         Khosla et al., Supervised Contrastive Learning, arXiv:2004.11362, eq. 2 (L_out); tau = 0.1 is the paper's. The
         authors' code multiplies the loss by tau / 0.07, which is left out here.
     """
-    return _among_others(embeddings, labels, temperature, ids, sample_weight, reduction)
+    return _among_others(embeddings, labels, temperature, ids, sample_weight, mask, reduction)
 
 
 class SupConLoss(Loss):
@@ -224,6 +244,7 @@ def nt_xent_loss(
     temperature: float | Tensor = 0.5,
     ids: Tensor | None = None,
     sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Each view of an item must find the item's other view among all views of the batch (SimCLR).
@@ -240,6 +261,7 @@ def nt_xent_loss(
         ids: (N,) integers of the items; views of items that share one are never each other's negatives, as those of an
             image that is in the batch twice. Positives remain the item's own views.
         sample_weight: One weight a view: (2N,), first views first, or (N,) with labels.
+        mask: (N,) boolean; an item that does not count is in nobody's loss with any of its views, and may be NaN.
         reduction: ``"none"``, ``"sum"`` or ``"mean"`` over the views.
 
     Returns:
@@ -261,14 +283,17 @@ def nt_xent_loss(
     """
     check_tensor("other", other)
     if not other.dtype.is_floating_point:
-        return _among_others(embeddings, other, temperature, ids, sample_weight, reduction)
+        return _among_others(embeddings, other, temperature, ids, sample_weight, mask, reduction)
     check_dim("embeddings", embeddings, 2, "(N, D)")
     check_same_shape("other", other, "embeddings", embeddings)
     labels = torch.arange(embeddings.shape[0], device=embeddings.device).repeat(2)
     if ids is not None:
         check_labels("ids", ids, embeddings.shape[0])
         ids = ids.repeat(2)
-    return _among_others(torch.cat([embeddings, other]), labels, temperature, ids, sample_weight, reduction)
+    if mask is not None:
+        check_shape("mask", mask, (embeddings.shape[0],))
+        mask = mask.repeat(2)
+    return _among_others(torch.cat([embeddings, other]), labels, temperature, ids, sample_weight, mask, reduction)
 
 
 class NTXentLoss(Loss):
@@ -359,7 +384,7 @@ CARDS = (
         golden={"contrastive": _golden_pairs},
         search={"margin": Range(0.2, 4.0, log=True)},
         batch="m-per-class",
-        at_call=frozenset({"sample_weight"}),
+        at_call=frozenset({"sample_weight", "mask"}),
         when="Labelled pairs, or few items a class; a distance with a fixed threshold.",
         pitfalls=(
             "The paper's Y = 0 means similar; here 1 does, as in most code: see `similar_label`.",
@@ -388,7 +413,7 @@ CARDS = (
         batch="m-per-class",
         separable=False,
         mean_is_plain=False,
-        at_call=frozenset({"sample_weight", "ids"}),
+        at_call=frozenset({"sample_weight", "ids", "mask"}),
         when="Embeddings for classes never seen in training; no class weights to store. Wants large batches.",
         pitfalls=(
             "The authors' code multiplies the loss by tau / 0.07: learning rates do not carry over.",
@@ -413,7 +438,7 @@ CARDS = (
         search={"temperature": Range(0.05, 1.0, log=True)},
         batch="m-per-class",
         separable=False,
-        at_call=frozenset({"sample_weight", "ids"}),
+        at_call=frozenset({"sample_weight", "ids", "mask"}),
         when="Two or more augmented views of unlabelled items. Wants large batches.",
         pitfalls=(
             "With labels, all views of an item must share one, and no other item may bear it.",

@@ -38,6 +38,7 @@ def triplet_loss(
     squared: bool = False,
     average: Literal["active", "all"] = "active",
     sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Triplets mined within the batch: every anchor nearer to its class than to the others, by a margin.
@@ -54,6 +55,7 @@ def triplet_loss(
         squared: Squared distances (FaceNet) instead of plain ones (Hermans et al.).
         average: Of ``mining="all"``, the mean over triplets with a loss above 0, or over ``"all"``.
         sample_weight: (N,) weights of the anchors.
+        mask: (N,) boolean; an item that does not count is neither anchor nor positive nor negative, and may be NaN.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
 
     Returns:
@@ -85,9 +87,12 @@ def triplet_loss(
         check_number("margin", margin, low=0)
     if sample_weight is not None:
         check_same_shape("sample_weight", sample_weight, "labels", labels)
+    _, mask = align(None, mask, embeddings.shape[:1])
+    if mask is not None:
+        embeddings = hide(embeddings, mask[:, None])
     every = tuples.every if average == "active" else tuples.every_valid
     miner = {"hard": tuples.hard, "semihard": tuples.semihard, "all": every}[mining]
-    loss, divisor = tuples.mined(embeddings, labels, miner, margin, squared=squared)
+    loss, divisor = tuples.mined(embeddings, labels, miner, margin, squared=squared, mask=mask)
     if sample_weight is not None:
         loss, divisor = loss * sample_weight, divisor * sample_weight
     if reduction == "none":
@@ -262,7 +267,7 @@ CARDS = (
         batch="m-per-class",
         separable=False,
         mean_is_plain=False,
-        at_call=frozenset({"sample_weight"}),
+        at_call=frozenset({"sample_weight", "mask"}),
         when="Embeddings compared by distance; identities that come and go. Wants batches of several items a class.",
         pitfalls=(
             "Squared and plain distances want different margins; a margin for one is wrong for the other.",
