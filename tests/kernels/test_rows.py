@@ -438,6 +438,10 @@ def test_the_operators_keep_torchs_rules(blocked):
     source, index = draw()
     labels = index % 4
     operators = torch.ops.lossary
-    torch.library.opcheck(operators.row_statistics.default, (source.x, source.w, source.b, index, None, False, False))
-    torch.library.opcheck(operators.row_statistics.default, (source.x, source.x, None, labels, labels, True, True))
+    torch.library.opcheck(
+        operators.row_statistics.default, (source.x, source.w, source.b, index, None, None, None, False, False)
+    )
+    torch.library.opcheck(
+        operators.row_statistics.default, (source.x, source.x, None, labels, labels, None, None, True, True)
+    )
     torch.library.opcheck(operators.set_statistics.default, (source.x, labels, 0))

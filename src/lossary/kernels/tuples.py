@@ -22,11 +22,12 @@ Margin = float | Tensor | None
 
 
 class Block(NamedTuple):
-    """Distances (B, N) of B anchors to all N items, and which of those are their positives and negatives."""
+    """Distances (B, N) of B anchors to all N items, their positives by column, their negatives by mask."""
 
     distances: Tensor
-    positive: Tensor  # never the anchor itself
-    negative: Tensor
+    columns: Tensor  # (B, P), in ascending order
+    exists: Tensor  # (B, P): an anchor with fewer positives has columns that are none
+    negative: Tensor  # (B, N)
 
 
 class Anchors(NamedTuple):
@@ -46,13 +47,13 @@ def mined(
     if mask is not None:
         labels = apart(labels, mask)
     items = embeddings.shape[0]
+    columns, exists = _positives(labels)
 
     def block(embeddings: Tensor, start: int, stop: int) -> Anchors:
-        anchors = torch.arange(start, stop, device=labels.device)
-        same = labels[start:stop, None] == labels
-        distances = pairwise(embeddings[start:stop], embeddings, squared=squared)
-        own = anchors[:, None] == torch.arange(items, device=labels.device)
-        return miner(Block(distances, same & ~own, ~same if mask is None else ~same & mask), margin)
+        rows = slice(start, stop)
+        distances = pairwise(embeddings[rows], embeddings, squared=squared)
+        others = labels[rows, None] != labels
+        return miner(Block(distances, columns[rows], exists[rows], others if mask is None else others & mask), margin)
 
     rows = max(1, BLOCK // max(1, items))
     if rows >= items:
@@ -60,6 +61,21 @@ def mined(
     edges = [(start, min(start + rows, items)) for start in range(0, items, rows)]
     blocks = [checkpoint(block, embeddings, *e, use_reentrant=False, preserve_rng_state=False) for e in edges]
     return Anchors(*(torch.cat(parts) for parts in zip(*blocks, strict=True)))
+
+
+def _positives(labels: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, P) each item's class, by column, P being the largest class's size; and which of it are others than itself."""
+    items = labels.shape[0]
+    order = labels.sort(stable=True).indices
+    first = first_of_class(labels)
+    count = torch.zeros_like(first).scatter_add(0, first, torch.ones_like(first))
+    # In the sorted order a class is one run, which begins where its first item stands.
+    run = torch.empty_like(order).scatter(0, order, torch.arange(items, device=labels.device))[first]
+    # Its size is data, unknown to a compiler.
+    largest = items if torch.compiler.is_compiling() or items == 0 else int(count.max())
+    step = torch.arange(largest, device=labels.device)
+    columns = order[(run[:, None] + step).clamp_max(max(items - 1, 0))]
+    return columns, (step < count[first][:, None]) & (columns != torch.arange(items, device=labels.device)[:, None])
 
 
 def first_of_class(labels: Tensor) -> Tensor:
@@ -93,85 +109,75 @@ def penalty(gap: Tensor, margin: Margin) -> Tensor:
 
 def hard(block: Block, margin: Margin) -> Anchors:
     """The farthest positive against the nearest negative; of tied ones the first."""
-    farthest = _select(block.distances, block.positive, largest=True)
-    nearest = _select(block.distances, block.negative, largest=False)
-    valid = block.positive.any(1) & block.negative.any(1)
-    return _summed(penalty(farthest - nearest, margin)[:, None], valid[:, None])
+    distances, columns, exists, negative = block
+    if columns.numel() == 0:
+        return _summed(distances[:, :0], exists[:, :0])
+    bare = distances.detach()
+    # By index: of tied distances the gradient goes to the first, not to a share of each.
+    farthest = bare.gather(1, columns).masked_fill(~exists, -torch.inf).argmax(1, keepdim=True)
+    nearest = bare.masked_fill(~negative, torch.inf).argmin(1, keepdim=True)
+    gap = distances.gather(1, columns.gather(1, farthest)) - distances.gather(1, nearest)
+    return _summed(penalty(gap, margin), (exists.any(1) & negative.any(1))[:, None])
 
 
 def semihard(block: Block, margin: Margin) -> Anchors:
     """Each positive against the nearest negative that is farther than it; against the farthest where none is."""
-    distances = block.distances
-    bare = distances.detach()
-    ascending, order = bare.masked_fill(~block.negative, torch.inf).sort(dim=1, stable=True)
-    farther = torch.searchsorted(ascending, bare, right=True)
+    positive = block.distances.gather(1, block.columns)
+    ascending, order = block.distances.detach().masked_fill(~block.negative, torch.inf).sort(dim=1, stable=True)
+    farther = torch.searchsorted(ascending, positive.detach(), right=True)
     last = block.negative.sum(1, keepdim=True) - 1
     negative = order.gather(1, torch.minimum(farther, last).clamp_min(0))
-    gap = distances - distances.gather(1, negative)
-    return _summed(penalty(gap, margin), block.positive & (last >= 0))
+    gap = positive - block.distances.gather(1, negative)
+    return _summed(penalty(gap, margin), block.exists & (last >= 0))
 
 
 def every(block: Block, margin: Margin) -> Anchors:
     """All triplets; the mean is over those whose loss is above 0."""
     if margin is None:
         return every_valid(block, margin)
-    # Once it is known in how many active triplets each distance stands, the loss is linear in the distances:
-    # sorting finds the counts, and nothing of it needs a gradient. Wide, for a margin is lost beside 1e8, and the
-    # sum is a small difference of large ones.
+    # Once it is known in how many active triplets each distance stands, the loss is linear in the distances: the
+    # counts come from the place of each negative among the few sorted positives, and nothing of it needs a
+    # gradient. Wide, for a margin is lost beside 1e8, and the sum is a small difference of large ones.
     distances = widened(block.distances)
-    bare = distances.detach()
-    threshold = (bare + margin).detach().masked_fill(~block.positive, -torch.inf)
-    negative = bare.masked_fill(~block.negative, torch.inf)
-    as_positive = torch.searchsorted(negative.sort(1).values, threshold)
-    as_negative = negative.shape[1] - torch.searchsorted(threshold.sort(1).values, negative, right=True)
-    active = as_positive.sum(1).to(distances.dtype)
-    loss = ((as_positive - as_negative) * distances).sum(1) + active * margin
-    return Anchors(loss.to(block.distances.dtype), active.to(block.distances.dtype))
+    positive = distances.gather(1, block.columns)
+    threshold = (positive + margin).detach().masked_fill(~block.exists, -torch.inf)
+    ascending, order = threshold.sort(1)
+    negative = distances.detach().masked_fill(~block.negative, torch.inf)
+    place = torch.searchsorted(ascending, negative, right=True)
+    most = threshold.shape[1]
+    # A positive's triplets are active for the negatives at its own place or before.
+    at_place = place.new_zeros(place.shape[0], most + 1).scatter_add(1, place, torch.ones_like(place))
+    active = torch.empty_like(order).scatter(1, order, at_place.cumsum(1)[:, :most]).to(distances.dtype)
+    total = active.sum(1)
+    loss = (active * positive).sum(1) - ((most - place) * distances).sum(1) + total * margin
+    return Anchors(loss.to(block.distances.dtype), total.to(block.distances.dtype))
 
 
 def every_valid(block: Block, margin: Margin) -> Anchors:
     """All triplets; the mean is over all of them."""
-    valid = (block.positive.sum(1) * block.negative.sum(1)).to(block.distances.dtype)
+    valid = (block.exists.sum(1) * block.negative.sum(1)).to(block.distances.dtype)
     loss = _soft(block) if margin is None else every(block, margin).loss
     return Anchors(loss, valid)
 
 
 def _soft(block: Block) -> Tensor:
     """The soft margin of all triplets: no triplet is inactive, so all are visited, some positives at a time."""
-    distances, positive, negative = block
-    batch, items = distances.shape
-    # Positives first, so that the visit can stop after the largest class; its size is data, unknown to a compiler.
-    order = positive.to(torch.int8).argsort(dim=1, descending=True, stable=True)
-    most = items if torch.compiler.is_compiling() else int(positive.sum(1).max()) if batch else 0
 
     def visit(distances: Tensor, start: int, stop: int) -> Tensor:
-        columns = order[:, start:stop]
+        columns, exists = block.columns[:, start:stop], block.exists[:, start:stop]
         gap = distances.gather(1, columns)[:, :, None] - distances[:, None]
-        exists = positive.gather(1, columns)[:, :, None] & negative[:, None]
-        return torch.where(exists, softplus(gap), torch.zeros_like(gap)).sum((1, 2))
+        counted = exists[:, :, None] & block.negative[:, None]
+        return torch.where(counted, softplus(gap), torch.zeros_like(gap)).sum((1, 2))
 
-    step = max(1, BLOCK // max(1, distances.numel()))
-    starts = range(0, most, step)
-    total = distances[:, :0].sum(1)
-    for start in starts:
+    most = block.columns.shape[1]
+    step = max(1, BLOCK // max(1, block.distances.numel()))
+    if most <= step:
+        return visit(block.distances, 0, most)
+    total = block.distances.new_zeros(block.distances.shape[0])
+    for start in range(0, most, step):
         stop = min(start + step, most)
-        part = (
-            visit(distances, start, stop)
-            if len(starts) == 1
-            else checkpoint(visit, distances, start, stop, use_reentrant=False, preserve_rng_state=False)
-        )
-        total = total + part
+        total = total + checkpoint(visit, block.distances, start, stop, use_reentrant=False, preserve_rng_state=False)
     return total
-
-
-def _select(distances: Tensor, among: Tensor, *, largest: bool) -> Tensor:
-    """The largest or smallest distance of each row ``among`` some columns."""
-    if distances.shape[1] == 0:
-        return distances.sum(1)
-    # By index: of tied distances the gradient goes to the first, not to a share of each.
-    barred = distances.detach().masked_fill(~among, -torch.inf if largest else torch.inf)
-    index = barred.argmax(1) if largest else barred.argmin(1)
-    return distances.gather(1, index[:, None])[:, 0]
 
 
 def _summed(loss: Tensor, valid: Tensor) -> Anchors:

@@ -140,13 +140,30 @@ def _compare(
         return []
     adjusted, tested = correct(np.array([d.p_value for _, _, d in pairs]), level)
     return [
-        _comparison(a.loss, b.loss, difference, metric, p_adjusted=float(p), level=level, tested=float(at))
+        _comparison(
+            a.loss,
+            b.loss,
+            difference,
+            metric,
+            p_adjusted=float(p),
+            level=level,
+            tested=float(at),
+            rising=tuple(e.loss for e in (a, b) if e.rising),
+        )
         for (a, b, difference), p, at in zip(pairs, adjusted, tested, strict=True)
     ]
 
 
 def _comparison(
-    a: str, b: str, difference: Crossed, metric: Metric, *, p_adjusted: float, level: float, tested: float
+    a: str,
+    b: str,
+    difference: Crossed,
+    metric: Metric,
+    *,
+    p_adjusted: float,
+    level: float,
+    tested: float,
+    rising: tuple[str, ...],
 ) -> Comparison:
     better = (difference.mean > 0) == metric.higher_is_better
     claim = "none" if p_adjusted > level else "a" if better else "b"
@@ -158,6 +175,8 @@ def _comparison(
     else:
         winner, loser = (a, b) if claim == "a" else (b, a)
         sentence = f"{winner} beats {loser} by {_size(difference.mean, metric)}"
+        if loser in rising:
+            sentence += f" at this budget; {loser} was still rising"
     return Comparison(a, b, difference.mean, low, high, difference.p_value, p_adjusted, claim, sentence, more_seeds)
 
 
@@ -222,11 +241,14 @@ def _headline(trained: list[_Entrant], among: list[Comparison]) -> str:
     beating = [c.b for c in among if c.a == best and c.claim == "b"]
     if beating:
         return f"{best} has the best mean, but {_join(beating)} beats it on the seeds that both have."
+    # A loss that was still rising may catch up: it was beaten at this budget, no more is known.
+    rising = [e.loss for e in trained[1:] if e.rising and e.loss in beaten]
+    budget = f" At this budget: {_join(rising)} {_plural(len(rising), 'was', 'were')} still rising." if rising else ""
     if len(beaten) == len(trained) - 1:
-        return f"{best} beats {_plural(len(beaten), beaten[0], 'every other loss')}."
+        return f"{best} beats {_plural(len(beaten), beaten[0], 'every other loss')}.{budget}"
     rest = [e.loss for e in trained[1:] if e.loss not in beaten]
     if beaten:
-        return f"{best} beats {_join(beaten)}; it cannot be told from {_join(rest)}."
+        return f"{best} beats {_join(beaten)}; it cannot be told from {_join(rest)}.{budget}"
     return f"{best} scores best, but cannot be told from {_join(rest)}."
 
 

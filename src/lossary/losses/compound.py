@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lossary._check import check_number
+from lossary._check import check_number, check_tensor
 from lossary._loss import Loss
 from lossary.cards import Card, Choice, Range
 from lossary.kernels.stable import accumulate
@@ -105,6 +105,7 @@ def dice_cross_entropy_loss(
         Isensee et al., nnU-Net, arXiv:1809.10486, with equal weights. Each part makes the softmax for itself:
         one for both was no faster, and Dice would then keep the probabilities for the gradient.
     """
+    check_tensor("input", input)
     x = accumulate(input)
     dice = dice_loss(
         x,
@@ -188,6 +189,7 @@ def dice_focal_loss(
         Zhu et al., AnatomyNet, arXiv:1808.05238; equal weights, gamma = 2 as in arXiv:1708.02002. Common code takes
         the focal loss of sigmoids beside the Dice of a softmax; here both are of one softmax.
     """
+    check_tensor("input", input)
     x = accumulate(input)
     dice = dice_loss(
         x,
@@ -264,6 +266,7 @@ def sigmoid_dice_cross_entropy_loss(
     Source:
         Isensee et al., nnU-Net, arXiv:1809.10486, for sigmoids, with equal weights.
     """
+    check_tensor("input", input)
     x = accumulate(input)
     dice = sigmoid_dice_loss(
         x,
@@ -343,6 +346,7 @@ def sigmoid_dice_focal_loss(
     Source:
         Zhu et al., AnatomyNet, arXiv:1808.05238, for sigmoids; equal weights, gamma = 2 as in arXiv:1708.02002.
     """
+    check_tensor("input", input)
     x = accumulate(input)
     dice = sigmoid_dice_loss(
         x,
