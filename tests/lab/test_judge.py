@@ -292,6 +292,16 @@ def test_curves_that_were_still_rising_are_named():
     assert warning.startswith("b was still rising when it was stopped, in 2 of 5 runs")
 
 
+def test_a_claim_over_a_loss_that_was_still_rising_is_one_at_this_budget():
+    records = study({"a": 0.6, "b": 0.5})
+    rising = judge([replace(r, still_rising=r.loss == "b") for r in records], RECALL)
+    assert rising.headline == "a beats b. At this budget: b was still rising."
+    assert rising.comparisons[0].sentence.endswith("points at this budget; b was still rising")
+    # The winner's own curve takes nothing from its claim.
+    ahead = judge([replace(r, still_rising=r.loss == "a") for r in records], RECALL)
+    assert ahead.headline == "a beats b."
+
+
 def test_records_of_different_test_sets_are_refused():
     with pytest.raises(ValueError, match=r"records: wanted the same test units in all; got \[3, 4\]"):
         judge([run("a", 0, [1, 2, 3]), run("b", 0, [1, 2, 3, 4])], RECALL)
