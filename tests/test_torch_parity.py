@@ -208,7 +208,7 @@ def test_nll() -> None:
 
 def test_class_at_the_end_is_class_moved() -> None:
     """``dim=-1``, which torch lacks, is torch's result on the transposed scores."""
-    for items, classes in LAYOUTS[1:]:
+    for items, classes in (layout for layout in LAYOUTS[1:] if layout[1] > 1):
         x, y = normal(0, *class_shape(items, classes)), integers(0, classes, *items)
         assert torch.equal(L.cross_entropy(x.movedim(1, -1), y, dim=-1), L.cross_entropy(x, y))
         torch.testing.assert_close(L.cross_entropy(x.movedim(1, -1).contiguous(), y, dim=-1), F.cross_entropy(x, y))

@@ -231,16 +231,21 @@ MUTANTS = (
         "the hardest positive is the nearest",
         "triplet_loss",
         ("golden",),
-        in_text("lossary.kernels.tuples:hard", "block.positive, largest=True", "block.positive, largest=False"),
+        in_text(
+            "lossary.kernels.tuples:hard",
+            "masked_fill(~exists, -torch.inf).argmax(1, keepdim=True)",
+            "masked_fill(~exists, torch.inf).argmin(1, keepdim=True)",
+        ),
     ),
     Mutant(
         "tied distances share the gradient",
         "triplet_loss",
         ("golden",),
         in_text(
-            "lossary.kernels.tuples:_select",
-            "distances.gather(1, index[:, None])[:, 0]",
-            "(distances.masked_fill(~among, -1e9).amax(1) if largest else distances.masked_fill(~among, 1e9).amin(1))",
+            "lossary.kernels.tuples:hard",
+            "distances.gather(1, columns.gather(1, farthest)) - distances.gather(1, nearest)",
+            "distances.gather(1, columns).masked_fill(~exists, -1e9).amax(1, keepdim=True)"
+            " - distances.masked_fill(~negative, 1e9).amin(1, keepdim=True)",
         ),
     ),
     Mutant("the squared error is halved", "mse_loss", ("golden", "torchs_name_means_torchs_result"), in_deed(halved)),
@@ -290,7 +295,7 @@ MUTANTS = (
         "the mean divides by the batch and one",
         "cosface_loss",
         ("mean_is_the_mean_of_the_items", "golden"),
-        in_text("lossary._reduce:count", "return loss.numel()", "return loss.numel() + 1"),
+        in_text("lossary._reduce:reduce", "return loss.mean()", "return loss.sum() / (loss.numel() + 1)"),
     ),
     Mutant(
         "everything is float32",
@@ -383,10 +388,16 @@ MUTANTS = (
         on_card(lambda card: replace(card, module=HoldsALambda)),
     ),
     Mutant(
+        "a list passes for a tensor",
+        "cosface_loss",
+        ("lists_for_tensors_are_refused",),
+        in_text("lossary._check:check_tensor", "if not isinstance(value, Tensor):", "if False:"),
+    ),
+    Mutant(
         "a tensor is no buffer",
         "cosface_loss",
         ("state_dict_restores_the_loss",),
-        in_text("lossary._loss:Loss.__init__", "self.register_buffer(name, value)", "self.__dict__[name] = value"),
+        in_text("lossary._loss:hold", "module.register_buffer(name, value)", "module.__dict__[name] = value"),
     ),
     Mutant(
         "the repr is empty",

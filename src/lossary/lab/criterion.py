@@ -78,7 +78,8 @@ class HeadProbabilities(Criterion):
 
     def predict(self, outputs: Tensor) -> Tensor:
         # Without the margin, and at the scale that the loss was trained with.
-        scale = torch.as_tensor(getattr(self.loss, "scale", 1.0))
+        scale = getattr(self.loss, "scale", None)
+        scale = torch.as_tensor(1.0 if scale is None else scale)
         return (scale * self.loss.get_logits(outputs)).softmax(dim=1)
 
 

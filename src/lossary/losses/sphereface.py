@@ -275,7 +275,6 @@ CARDS = (
         golden={"a_softmax": _golden_sphereface},
         search={
             "margin": Choice((2, 3, 4)),
-            "scale": Range(8.0, 64.0, log=True),
             "annealing": Range(0.5, 50.0, log=True),
         },
         at_call=frozenset({"sample_weight"}),
