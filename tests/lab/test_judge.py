@@ -292,11 +292,12 @@ def test_curves_that_were_still_rising_are_named():
     assert warning.startswith("b was still rising when it was stopped, in 2 of 5 runs")
 
 
-def test_a_claim_over_a_loss_that_was_still_rising_is_one_at_this_budget():
+def test_no_claim_over_a_loss_that_was_still_rising():
     records = study({"a": 0.6, "b": 0.5})
     rising = judge([replace(r, still_rising=r.loss == "b") for r in records], RECALL)
-    assert rising.headline == "a beats b. At this budget: b was still rising."
-    assert rising.comparisons[0].sentence.endswith("points at this budget; b was still rising")
+    assert rising.headline == "a scores best and is ahead of b, still rising."
+    assert rising.comparisons[0].claim == "none"
+    assert rising.comparisons[0].sentence.endswith("points ahead of b, which was still rising")
     # The winner's own curve takes nothing from its claim.
     ahead = judge([replace(r, still_rising=r.loss == "a") for r in records], RECALL)
     assert ahead.headline == "a beats b."

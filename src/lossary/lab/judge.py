@@ -176,7 +176,9 @@ def _comparison(
         winner, loser = (a, b) if claim == "a" else (b, a)
         sentence = f"{winner} beats {loser} by {_size(difference.mean, metric)}"
         if loser in rising:
-            sentence += f" at this budget; {loser} was still rising"
+            # It may catch up: a run at four times the steps has turned such a pair round.
+            claim = "none"
+            sentence = f"{winner} is {_size(difference.mean, metric)} ahead of {loser}, which was still rising"
     return Comparison(a, b, difference.mean, low, high, difference.p_value, p_adjusted, claim, sentence, more_seeds)
 
 
@@ -241,15 +243,17 @@ def _headline(trained: list[_Entrant], among: list[Comparison]) -> str:
     beating = [c.b for c in among if c.a == best and c.claim == "b"]
     if beating:
         return f"{best} has the best mean, but {_join(beating)} beats it on the seeds that both have."
-    # A loss that was still rising may catch up: it was beaten at this budget, no more is known.
-    rising = [e.loss for e in trained[1:] if e.rising and e.loss in beaten]
-    budget = f" At this budget: {_join(rising)} {_plural(len(rising), 'was', 'were')} still rising." if rising else ""
+    rising = [c.b for c in among if c.a == best and c.sentence.endswith("still rising")]
     if len(beaten) == len(trained) - 1:
-        return f"{best} beats {_plural(len(beaten), beaten[0], 'every other loss')}.{budget}"
-    rest = [e.loss for e in trained[1:] if e.loss not in beaten]
-    if beaten:
-        return f"{best} beats {_join(beaten)}; it cannot be told from {_join(rest)}.{budget}"
-    return f"{best} scores best, but cannot be told from {_join(rest)}."
+        return f"{best} beats {_plural(len(beaten), beaten[0], 'every other loss')}."
+    rest = [e.loss for e in trained[1:] if e.loss not in beaten and e.loss not in rising]
+    known = [f"beats {_join(beaten)}"] if beaten else ["scores best"]
+    known += [f"is ahead of {_join(rising)}, still rising"] if rising else []
+    if not rest:
+        return f"{best} {' and '.join(known)}."
+    if known == ["scores best"]:
+        return f"{best} scores best, but cannot be told from {_join(rest)}."
+    return f"{best} {' and '.join(known)}; it cannot be told from {_join(rest)}."
 
 
 def _size(difference: float, metric: Metric) -> str:
