@@ -114,14 +114,17 @@ def check_range(name: str, labels: Tensor, classes: int | None, ignore_index: in
         raise IndexError(f"{name}: wanted class indices in [0, {classes}); got {first}")
 
 
-def check_probabilities(name: str, tensor: Tensor) -> None:
-    """Every number in [0, 1]; NaN passes (a masked entry may be one)."""
+def check_probabilities(name: str, tensor: Tensor, ignore_index: int | None = None) -> None:
+    """Every number in [0, 1] or equal to ``ignore_index``; NaN passes (a masked entry may be one)."""
     check_tensor(name, tensor)
-    if tensor.numel() == 0 or not values_visible(tensor):
+    if tensor.dtype == torch.bool or tensor.numel() == 0 or not values_visible(tensor):
         return
     outside = (tensor < 0) | (tensor > 1)
+    if ignore_index is not None:
+        outside &= tensor != ignore_index
     if outside.any():
-        raise ValueError(f"{name}: wanted numbers in [0, 1]; got {tensor[outside].flatten()[0].item()}")
+        wanted = "numbers in [0, 1]" if ignore_index is None else f"numbers in [0, 1] or ignore_index, {ignore_index}"
+        raise ValueError(f"{name}: wanted {wanted}; got {tensor[outside].flatten()[0].item()}")
 
 
 def check_among(name: str, tensor: Tensor, allowed: tuple[int, ...]) -> None:

@@ -1,12 +1,15 @@
 """Laws about the interface: function and Module, errors, persistence, documentation, the card itself."""
 
+import collections.abc
 import copy
 import inspect
 import io
 import pickle
 import re
+import typing
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -24,6 +27,7 @@ from contract.subject import (
     numbers,
     parameters,
     takes,
+    union,
     with_arg,
 )
 from lossary.cards import AT_CALL, Card
@@ -182,6 +186,32 @@ def lists_for_tensors_are_refused(subject: Subject) -> None:
     for place in range(len(call.args)):
         with pytest.raises(TypeError, match=r"^\w+: wanted (a number or )?a tensor; got list"):
             subject(with_arg(call, place, call.args[place].tolist()))
+
+
+@law(once=True)
+def numbers_of_any_kind_are_taken(subject: Subject) -> None:
+    """A hyperparameter is the same number from Python, from numpy and as a tensor of no dimensions."""
+    for name, value in values_of_numbers(subject.card).items():
+        wanted = subject(subject.draw(), **{name: value})
+        for same in (np.float32(value), np.float64(value), torch.tensor(value)):
+            assert_close(subject(subject.draw(), **{name: same}), wanted, 1e-6, f"{name} as {type(same).__name__}")
+
+
+@law(once=True)
+def hyperparameters_of_wrong_shape_are_refused(subject: Subject) -> None:
+    """Never a broadcast: seven numbers for one, or for a class each, are an error that names the argument."""
+    hints = typing.get_type_hints(subject.card.module)
+    for name in (n for n in subject.card.module.fields if {float, Tensor} & set(union(hints[n]))):
+        refuses(ValueError, name, subject, subject.draw(), **{name: torch.full((7,), 0.5)})
+        if not any(typing.get_origin(kind) is collections.abc.Sequence for kind in union(hints[name])):
+            refuses(TypeError, name, subject, subject.draw(), **{name: [0.5, 0.5]})
+
+
+def values_of_numbers(card: Card) -> dict[str, float]:
+    """The hyperparameters that may be a number, each with one that is allowed: of the defaults or of a variant."""
+    given = ({**card.module.fields}, *card.variants)
+    found = {n: v for values in reversed(given) for n, v in values.items() if type(v) is float}
+    return {n: v for n, v in found.items() if float in union(typing.get_type_hints(card.module)[n])}
 
 
 @law(where=takes("sample_weight"), once=True)

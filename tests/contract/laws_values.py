@@ -21,6 +21,7 @@ from contract.subject import (
     reductions,
     select,
     takes,
+    with_arg,
 )
 from lossary.cards import Call, Card
 
@@ -98,6 +99,28 @@ def masked_items_may_hold_anything(subject: Subject) -> None:
     mask = first_masked(subject, call)
     spoilt = map_items(call, spoil_first)
     assert_same(subject.grads(spoilt, mask=mask), subject.grads(call, mask=mask), 1e-12)
+
+
+@law()
+def nan_in_is_nan_out(subject: Subject) -> None:
+    """A NaN among predictions or targets is nobody's answer: it is neither read as "no" nor lost on the way."""
+    call = subject.draw()
+    for place in range(len(call.args)):
+        try:
+            value = subject(with_first(call, place, torch.nan))
+        except TypeError as error:
+            assert "integer" in str(error), error  # noqa: PT017 - class indices, which cannot be NaN
+        else:
+            # unless nobody looks there: at the log-probability of another class, at an unused center
+            others = () if value.isnan() else (subject(with_first(call, place, x)) for x in (10.0, -10.0))
+            assert all(torch.equal(other, value) for other in others), f"NaN in argument {place}, and the loss is {value}"
+
+
+def with_first(call: Call, place: int, value: float) -> Call:
+    """The call with the first entry of one argument replaced."""
+    changed = call.args[place].double().clone()
+    changed[(0,) * changed.dim()] = value
+    return with_arg(call, place, changed)
 
 
 def spoil_first(tensor: torch.Tensor) -> torch.Tensor:

@@ -1,11 +1,21 @@
 """Overlap losses against the written-out one-hot form, and what they keep for the backward pass."""
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lossary.losses.overlap import dice_loss, jaccard_loss, sigmoid_dice_loss, sigmoid_tversky_loss, tversky_loss
+from lossary.losses.overlap import (
+    dice_loss,
+    jaccard_loss,
+    sigmoid_dice_loss,
+    sigmoid_jaccard_loss,
+    sigmoid_tversky_loss,
+    tversky_loss,
+)
 
 
 def batch() -> tuple[Tensor, Tensor]:
@@ -55,6 +65,33 @@ def test_skipping_absent_classes_leaves_the_present_ones() -> None:
     target = target.clamp_max(2)  # class 3 has no position
     each = dice_loss(logits, target, reduction="none")
     torch.testing.assert_close(dice_loss(logits, target, absent="skip"), each[:, :3].mean())
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        sigmoid_dice_loss,
+        partial(sigmoid_dice_loss, squared=True),
+        sigmoid_jaccard_loss,
+        partial(sigmoid_tversky_loss, alpha=0.2, beta=0.9),
+    ],
+)
+def test_a_soft_region_is_its_own_best_answer(loss: Callable[..., Tensor]) -> None:
+    """With the product of p and g beside plain sums it is not: p = 1 then beats p = g."""
+    logits, _ = batch()
+    soft = logits.detach().sigmoid()
+    assert loss(logits, soft, smooth=0.0).item() == pytest.approx(0, abs=1e-12)
+    assert all(loss(logits + move, soft, smooth=0.0) > 1e-4 for move in (-5.0, -0.1, 0.1, 5.0))
+
+
+@pytest.mark.parametrize("value", [-1, 99, 255])
+def test_a_target_that_is_no_region_is_refused_unless_ignored(value: int) -> None:
+    logits, _ = batch()
+    target = torch.zeros(logits.shape, dtype=torch.int64).index_fill(-1, torch.tensor([0]), value)
+    with pytest.raises(ValueError, match=rf"target: wanted numbers in \[0, 1\]; got {value}"):
+        sigmoid_dice_loss(logits, target)
+    found = sigmoid_dice_loss(logits, target, ignore_index=value)
+    torch.testing.assert_close(found, sigmoid_dice_loss(logits[..., 1:], target[..., 1:]))
 
 
 def test_sigmoid_channels_are_scored_one_by_one() -> None:

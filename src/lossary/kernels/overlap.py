@@ -12,9 +12,9 @@ from lossary.kernels.stable import accumulate, widened
 class Sums(NamedTuple):
     """What is known of a prediction beside its truth: (N, C) each, or (C,) over the whole batch."""
 
-    overlap: Tensor  # sum of p where the class is true
+    overlap: Tensor  # sum of p where the class is true; see `sigmoid_sums` for soft targets
     predicted: Tensor  # sum of p; of p squared if so asked
-    truth: Tensor  # number of true positions
+    truth: Tensor  # number of true positions; the sum of soft ones, of squares if so asked
 
 
 def softmax_sums(logits: Tensor, target: Tensor, keep: Tensor, *, squared: bool = False) -> Sums:
@@ -28,10 +28,16 @@ def softmax_sums(logits: Tensor, target: Tensor, keep: Tensor, *, squared: bool 
 
 
 def sigmoid_sums(logits: Tensor, target: Tensor, keep: Tensor, *, squared: bool = False) -> Sums:
-    """Sums of the sigmoid of ``logits`` (N, C, L) beside 0/1 ``target`` (N, C, L), where ``keep`` (N, C, L)."""
+    """Sums of the sigmoid of ``logits`` (N, C, L) beside ``target`` (N, C, L) in [0, 1], where ``keep`` (N, C, L).
+
+    The overlap of a soft target is the sum of the smaller of p and g; of squares, of the product. Either is that of
+    sets where g is 0 or 1, and makes p = g the best answer elsewhere: a product beside plain sums asks for p = 1.
+    """
     p = accumulate(logits).sigmoid() * keep
-    true = keep & (target > 0.5)
-    return Sums((p * true).sum(2), (p.square() if squared else p).sum(2), true.sum(2).to(p.dtype))
+    g = torch.where(keep, target, torch.zeros_like(target)).to(p.dtype)
+    if squared:
+        return Sums((p * g).sum(2), p.square().sum(2), g.square().sum(2))
+    return Sums(torch.minimum(p, g).sum(2), p.sum(2), g.sum(2))
 
 
 def _softmax_sums(logits: Tensor, index: Tensor, keep: Tensor, squared: bool) -> tuple[Tensor, Tensor]:

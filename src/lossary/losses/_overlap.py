@@ -10,6 +10,7 @@ from lossary._check import (
     check_choice,
     check_float,
     check_number,
+    check_probabilities,
     check_range,
     check_same_shape,
     check_several_classes,
@@ -47,9 +48,10 @@ def softmax_regions(
 def sigmoid_regions(
     input: Tensor, target: Tensor, ignore_index: int | None, aggregate: Aggregate, *, squared: bool = False
 ) -> Sums:
-    """Sums of the sigmoid of ``input`` (N, C, ...) beside 0/1 ``target`` of the same shape."""
+    """Sums of the sigmoid of ``input`` (N, C, ...) beside ``target`` in [0, 1] of the same shape."""
     _check_channels(input)
     check_same_shape("target", target, "input", input)
+    check_probabilities("target", target, ignore_index)
     logits, true, keep = (t[..., None].flatten(2) for t in (input, target, _kept(target, ignore_index)))
     return _aggregated(sigmoid_sums(logits, true, keep, squared=squared), aggregate)
 
@@ -86,7 +88,7 @@ def one_minus(
     numerator, denominator = numerator + smooth, denominator + smooth
     empty = denominator == 0  # nothing predicted, nothing true: a perfect score
     loss = 1 - torch.where(empty, 1, numerator) / torch.where(empty, 1, denominator)
-    return reduce(loss, weight=class_weight, mask=truth > 0 if absent == "skip" else None, reduction=reduction)
+    return reduce(loss, weight=class_weight, mask=truth != 0 if absent == "skip" else None, reduction=reduction)
 
 
 def draw_indices(g: Generator, dt: dtype) -> Call:

@@ -30,6 +30,14 @@ def pointwise(
     return reduce(formula(x, y), weight=sample_weight, mask=mask, reduction=reduction)
 
 
+def decide(target: Tensor, yes: Tensor, no: Tensor) -> Tensor:
+    """``yes`` where the target is above 0, ``no`` where it is not, NaN where it is NaN.
+
+    A comparison with NaN is false, so that a plain ``where`` would read a missing answer as "no".
+    """
+    return torch.where(target > 0, yes, torch.where(target <= 0, no, target))
+
+
 def hide(x: Tensor, mask: Tensor) -> Tensor:
     """0 where an element does not count: a NaN there (a missing value) would otherwise come back as 0 * NaN."""
     return torch.where(mask, x, torch.zeros((), dtype=x.dtype, device=x.device))

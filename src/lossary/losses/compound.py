@@ -240,7 +240,7 @@ def sigmoid_dice_cross_entropy_loss(
 
     Args:
         input: (N, C, ...) logits of any number of spatial dimensions; C = 1 for one region.
-        target: 0/1 of bool, integer or float dtype, of the shape of ``input``.
+        target: The shape of ``input``: bool, integers 0 and 1, or soft regions in [0, 1].
         dice_weight: lambda_D, the weight of Dice.
         cross_entropy_weight: lambda_C, the weight of cross-entropy.
         smooth: epsilon of Dice, in positions.
@@ -318,7 +318,7 @@ def sigmoid_dice_focal_loss(
 
     Args:
         input: (N, C, ...) logits of any number of spatial dimensions; C = 1 for one region.
-        target: 0/1 of bool, integer or float dtype, of the shape of ``input``.
+        target: The shape of ``input``: bool, integers 0 and 1, or soft regions in [0, 1].
         dice_weight: lambda_D, the weight of Dice.
         focal_weight: lambda_F, the weight of the focal loss.
         gamma: How fast the focal loss fades right answers, at least 0.

@@ -7,6 +7,7 @@ import torch
 from torch import Generator, Tensor, dtype
 
 from lossary._check import (
+    check_among,
     check_choice,
     check_dim,
     check_float,
@@ -15,7 +16,6 @@ from lossary._check import (
     check_same_shape,
     check_shape,
     check_tensor,
-    values_visible,
 )
 from lossary._loss import Loss
 from lossary._reduce import Reduction, align, reduce
@@ -125,9 +125,8 @@ def contrastive_loss(
         check_shape("target", target, (x1.shape[0],))
         if mask is not None:
             x2, target = hide(x2, mask[:, None]), hide(target, mask)
-        if values_visible(target) and not ((target == 0) | (target == 1)).all():
-            raise ValueError(f"target: wanted 0 or 1 for each pair; got {target.unique()[:5].tolist()}")
-        length = squares(accumulate(x1) - accumulate(x2))
+        check_among("target", target, (0, 1))
+        length = torch.where(target.isnan(), torch.nan, squares(accumulate(x1) - accumulate(x2)))
         similar = target == similar_label
     if sample_weight is not None:
         check_same_shape("sample_weight", sample_weight, "the pairs", length)

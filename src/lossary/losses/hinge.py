@@ -15,7 +15,7 @@ from lossary.draws import normal
 from lossary.kernels.stable import ABSENT, accumulate
 from lossary.losses._classes import check_class_weight, problem
 from lossary.losses._facts import CLASS_WEIGHT, golden_pair
-from lossary.losses._pointwise import pointwise
+from lossary.losses._pointwise import decide, pointwise
 
 __all__ = [
     "CrammerSingerLoss",
@@ -31,7 +31,7 @@ __all__ = [
 
 def _shortfall(margin: float | Tensor) -> Callable[[Tensor, Tensor], Tensor]:
     """How much of the margin is missing on the right side."""
-    return lambda x, y: (margin - torch.where(y > 0, x, -x)).relu()
+    return lambda x, y: (margin - decide(y, x, -x)).relu()
 
 
 def hinge_loss(

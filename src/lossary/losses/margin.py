@@ -22,7 +22,7 @@ from lossary.draws import labels as draw_labels
 from lossary.draws import normal
 from lossary.kernels.stable import accumulate, like_torch, unit
 from lossary.losses._classes import check_class_weight
-from lossary.losses._pointwise import hide, pointwise
+from lossary.losses._pointwise import decide, hide, pointwise
 from lossary.losses.hinge import class_hinge, violations
 
 __all__ = [
@@ -141,7 +141,7 @@ def hinge_embedding_loss(
     check_among("target", target, (-1, 1))
 
     def pair(d: Tensor, y: Tensor) -> Tensor:
-        return torch.where(y > 0, d, (margin - d).relu())
+        return decide(y, d, (margin - d).relu())
 
     loss = pointwise(pair, input, target, sample_weight=sample_weight, mask=mask, reduction=reduction)
     return like_torch(loss, input, target)
@@ -208,7 +208,7 @@ def cosine_embedding_loss(
     if mask is not None:
         first, second = hide(first, mask.unsqueeze(-1)), hide(second, mask.unsqueeze(-1))
     cosine = (unit(first) * unit(second)).sum(-1)
-    losses = torch.where(target > 0, 1 - cosine, (cosine - margin).relu())
+    losses = decide(target, 1 - cosine, (cosine - margin).relu())
     loss = reduce(losses, weight=sample_weight, mask=mask, reduction=reduction)
     return like_torch(loss, input1, input2)
 

@@ -13,7 +13,7 @@ from lossary.cards import Call, Card
 from lossary.draws import labels as draw_labels
 from lossary.draws import normal
 from lossary.kernels.stable import ABSENT, accumulate, like_torch, softplus
-from lossary.losses._pointwise import hide, pointwise
+from lossary.losses._pointwise import decide, hide, pointwise
 
 __all__ = [
     "MultiLabelMarginLoss",
@@ -63,7 +63,7 @@ def soft_margin_loss(
     check_among("target", target, (-1, 1))
 
     def logistic(x: Tensor, t: Tensor) -> Tensor:
-        return softplus(torch.where(t > 0, -x, x))
+        return softplus(decide(t, -x, x))
 
     loss = pointwise(logistic, input, target, sample_weight=sample_weight, mask=mask, reduction=reduction)
     return like_torch(loss, input, target)
@@ -201,7 +201,8 @@ def _label_violations(x: Tensor, target: Tensor) -> Tensor:
     others = torch.where(others > ABSENT, others, torch.zeros_like(others))
     sums = F.pad(others.flip(-1).cumsum(-1).flip(-1), (0, 1))  # of the k-th and all after it; 0 after the last
     violations = sums.gather(-1, first) - (x.shape[-1] - first) * threshold
-    return torch.where(named, violations, torch.zeros_like(violations)).sum(-1) / max(x.shape[-1], 1)
+    total = torch.where(named, violations, torch.zeros_like(violations)).sum(-1) / max(x.shape[-1], 1)
+    return torch.where(x.isnan().any(-1), torch.nan, total)  # a NaN finds no place in an order, and would be lost
 
 
 class MultiLabelMarginLoss(Loss):

@@ -122,7 +122,7 @@ def sigmoid_dice_loss(
 
     Args:
         input: (N, C, ...) logits; C = 1 for one region.
-        target: 0/1 of bool, integer or float dtype, of the shape of ``input``.
+        target: The shape of ``input``: bool, integers 0 and 1, or soft regions in [0, 1].
         smooth: epsilon, in positions; 0 / 0 counts as a perfect score.
         squared: sums of squares in the denominator (V-Net).
         aggregate: ``"per_sample"`` scores each sample's channel, ``"batch"`` each channel over the batch: steadier
@@ -136,7 +136,8 @@ def sigmoid_dice_loss(
         A scalar; or (N, C), with ``aggregate="batch"`` (C,). ``mean`` is over those that are not left out.
 
     Raises:
-        ValueError: Wrong shapes, an unknown option, a hyperparameter that is not finite.
+        ValueError: Wrong shapes, a target outside of [0, 1] that is not ``ignore_index``, an unknown option, a
+            hyperparameter that is not finite.
 
     Example:
         >>> import torch
@@ -146,7 +147,8 @@ def sigmoid_dice_loss(
 
     Source:
         As :func:`dice_loss`. Here (N, L) would be N samples of L channels with one position each: one region of L
-        positions is (N, 1, L).
+        positions is (N, 1, L). For soft regions the smaller of p and g stands for their product (unless ``squared``),
+        so that p = g is the best answer: Wang et al., Dice Semimetric Losses, arXiv:2303.16296.
     """
     sums = sigmoid_regions(input, target, ignore_index, aggregate, squared=squared)
     return one_minus(*_dice(sums), sums.truth, smooth, absent, class_weight, reduction)
@@ -252,7 +254,7 @@ def sigmoid_tversky_loss(
 
     Args:
         input: (N, C, ...) logits; C = 1 for one region.
-        target: 0/1 of bool, integer or float dtype, of the shape of ``input``.
+        target: The shape of ``input``: bool, integers 0 and 1, or soft regions in [0, 1].
         smooth: epsilon, in positions; 0 / 0 counts as a perfect score.
         alpha: What a false positive weighs.
         beta: What a false negative weighs; 1/2 each is Dice.
@@ -267,7 +269,8 @@ def sigmoid_tversky_loss(
         A scalar; or (N, C), with ``aggregate="batch"`` (C,). ``mean`` is over those that are not left out.
 
     Raises:
-        ValueError: Wrong shapes, an unknown option, a hyperparameter that is not finite.
+        ValueError: Wrong shapes, a target outside of [0, 1] that is not ``ignore_index``, an unknown option, a
+            hyperparameter that is not finite.
 
     Example:
         >>> import torch
@@ -276,7 +279,7 @@ def sigmoid_tversky_loss(
         tensor(0.2309)
 
     Source:
-        As :func:`tversky_loss`.
+        As :func:`tversky_loss`; soft regions as in :func:`sigmoid_dice_loss`.
     """
     check_number("alpha", alpha, low=0)
     check_number("beta", beta, low=0)
@@ -375,7 +378,7 @@ def sigmoid_jaccard_loss(
 
     Args:
         input: (N, C, ...) logits; C = 1 for one region.
-        target: 0/1 of bool, integer or float dtype, of the shape of ``input``.
+        target: The shape of ``input``: bool, integers 0 and 1, or soft regions in [0, 1].
         smooth: epsilon, in positions; 0 / 0 counts as a perfect score.
         aggregate: ``"per_sample"`` scores each sample's channel, ``"batch"`` each channel over the batch: steadier
             where channels are rare.
@@ -388,7 +391,8 @@ def sigmoid_jaccard_loss(
         A scalar; or (N, C), with ``aggregate="batch"`` (C,). ``mean`` is over those that are not left out.
 
     Raises:
-        ValueError: Wrong shapes, an unknown option, a hyperparameter that is not finite.
+        ValueError: Wrong shapes, a target outside of [0, 1] that is not ``ignore_index``, an unknown option, a
+            hyperparameter that is not finite.
 
     Example:
         >>> import torch
@@ -397,7 +401,8 @@ def sigmoid_jaccard_loss(
         tensor(0.5001)
 
     Source:
-        As :func:`jaccard_loss`.
+        As :func:`jaccard_loss`; soft regions as in :func:`sigmoid_dice_loss`: Wang et al., Jaccard Metric Losses,
+        arXiv:2302.05666.
     """
     sums = sigmoid_regions(input, target, ignore_index, aggregate)
     return one_minus(*_jaccard(sums), sums.truth, smooth, absent, class_weight, reduction)

@@ -13,7 +13,7 @@ from lossary.cards import Call, Card, Range
 from lossary.draws import labels as draw_labels
 from lossary.draws import normal
 from lossary.kernels.stable import accumulate, like_torch
-from lossary.losses._pointwise import pointwise
+from lossary.losses._pointwise import decide, pointwise
 
 __all__ = ["MarginRankingLoss", "margin_ranking_loss"]
 
@@ -64,7 +64,7 @@ def margin_ranking_loss(
     check_among("target", target, (-1, 1))
 
     def shortfall(difference: Tensor, y: Tensor) -> Tensor:
-        return (margin - torch.where(y > 0, difference, -difference)).relu()
+        return (margin - decide(y, difference, -difference)).relu()
 
     difference = accumulate(input1) - accumulate(input2)
     loss = pointwise(shortfall, difference, target, sample_weight=sample_weight, mask=mask, reduction=reduction)
