@@ -5,6 +5,7 @@ mode on CPU only, since looking at them elsewhere would synchronise the device o
 """
 
 import math
+from collections.abc import Iterable
 from numbers import Real
 
 import torch
@@ -38,8 +39,14 @@ def check_number(
     high: float = math.inf,
     open_low: bool = False,
 ) -> None:
-    """A hyperparameter is a finite number in [low, high] ((low, high] with ``open_low``). Tensors pass unread."""
+    """A hyperparameter is a finite number in [low, high] ((low, high] with ``open_low``).
+
+    A tensor is one number too, of shape () or (1,) (some ways of sharding parameters want a dimension); it passes
+    unread.
+    """
     if isinstance(value, Tensor):
+        if tuple(value.shape) not in ((), (1,)):
+            raise ValueError(f"{name}: wanted a number or a tensor of shape () or (1,); got {tuple(value.shape)}")
         return
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name}: wanted a number or a tensor; got {type(value).__name__}")
@@ -47,6 +54,25 @@ def check_number(
         left = "(" if open_low or low == -math.inf else "["
         right = ")" if high == math.inf else "]"
         raise ValueError(f"{name}: wanted a finite number in {left}{low}, {high}{right}; got {value}")
+
+
+def is_one_number(value: float | Tensor | Iterable[float]) -> bool:
+    """Whether a hyperparameter is one number, not several; a scalar of numpy or a tensor without dimensions is one."""
+    return isinstance(value, str | Real) or getattr(value, "ndim", 1) == 0
+
+
+def check_factor(name: str, value: float | Tensor, input: Tensor, *, low: float = -math.inf) -> None:
+    """A number of at least ``low``, or a tensor that broadcasts to ``input``."""
+    if not isinstance(value, Tensor):
+        check_number(name, value, low=low)
+        return
+    check_tensor("input", input)
+    fits = value.dim() <= input.dim() and all(
+        a in (1, b) for a, b in zip(reversed(value.shape), reversed(input.shape), strict=False)
+    )
+    if not fits:
+        wanted = f"a number or a shape that broadcasts to that of input, {tuple(input.shape)}"
+        raise ValueError(f"{name}: wanted {wanted}; got {tuple(value.shape)}")
 
 
 def check_tensor(name: str, value: object) -> None:

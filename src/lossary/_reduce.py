@@ -72,6 +72,11 @@ def _lead(name: str, tensor: Tensor | None, shape: torch.Size) -> Tensor | None:
     return tensor.reshape(tensor.shape + (1,) * (len(shape) - tensor.dim()))
 
 
+def scaled(loss: Tensor, factor: float | Tensor) -> Tensor:
+    """``factor * loss`` in the loss's shape: a factor may be a tensor of shape (1,)."""
+    return (factor * loss).reshape(loss.shape)
+
+
 def count(loss: Tensor, weight: Tensor | None, mask: Tensor | None) -> Tensor | int:
     """The divisor of the mean: how many items count, or the sum of their weights."""
     if weight is None and mask is None:

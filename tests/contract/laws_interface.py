@@ -190,20 +190,21 @@ def lists_for_tensors_are_refused(subject: Subject) -> None:
 
 @law(once=True)
 def numbers_of_any_kind_are_taken(subject: Subject) -> None:
-    """A hyperparameter is the same number from Python, from numpy and as a tensor of no dimensions."""
+    """A hyperparameter is the same number from Python, from numpy and, where it may learn, as a tensor."""
     for name, value in values_of_numbers(subject.card).items():
         wanted = subject(subject.draw(), **{name: value})
-        for same in (np.float32(value), np.float64(value), torch.tensor(value)):
-            assert_close(subject(subject.draw(), **{name: same}), wanted, 1e-6, f"{name} as {type(same).__name__}")
+        tensors = (torch.tensor(value), torch.tensor([value])) if name in learnable(subject.card) else ()
+        for same in (np.float32(value), np.float64(value), *tensors):
+            assert_close(subject(subject.draw(), **{name: same}), wanted, 1e-6, f"{name} as {same!r}")
 
 
 @law(once=True)
 def hyperparameters_of_wrong_shape_are_refused(subject: Subject) -> None:
-    """Never a broadcast: seven numbers for one, or for a class each, are an error that names the argument."""
+    """Never a broadcast: seven numbers where one is wanted, or one a class, are an error that names the argument."""
     hints = typing.get_type_hints(subject.card.module)
     for name in (n for n in subject.card.module.fields if {float, Tensor} & set(union(hints[n]))):
-        refuses(ValueError, name, subject, subject.draw(), **{name: torch.full((7,), 0.5)})
         if not any(typing.get_origin(kind) is collections.abc.Sequence for kind in union(hints[name])):
+            refuses(ValueError, name, subject, subject.draw(), **{name: torch.full((7,), 0.5)})
             refuses(TypeError, name, subject, subject.draw(), **{name: [0.5, 0.5]})
 
 

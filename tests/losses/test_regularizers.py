@@ -1,6 +1,7 @@
 """Penalties: worked numbers, which weights count, and a loss with them added."""
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -78,3 +79,13 @@ def test_negative_strengths_are_refused() -> None:
         l2_penalty(SPARSE, strength=-1.0)
     with pytest.raises(ValueError, match="l1: wanted a finite number"):
         Regularized(lossary.MSELoss(), nn.Linear(1, 1), l1=-1.0)
+
+
+@pytest.mark.parametrize("penalty", [l1_penalty, l2_penalty])
+def test_a_strength_of_one_entry_leaves_a_scalar(penalty: Callable[..., torch.Tensor]) -> None:
+    assert penalty(EVEN, strength=torch.tensor([2.0])).shape == ()
+
+
+def test_weights_that_are_no_tensors_are_named() -> None:
+    with pytest.raises(TypeError, match="weights: wanted a tensor; got float"):
+        l1_penalty([1.0, 2.0])  # pyright: ignore[reportArgumentType]

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, dtype
 
-from lossary._check import check_number, check_probabilities, check_tensor
+from lossary._check import check_factor, check_number, check_probabilities, check_tensor
 from lossary._loss import Loss
 from lossary._reduce import Reduction
 from lossary.cards import Call, Range
@@ -40,11 +40,7 @@ def binary_loss(
     if weight is None:
         return pointwise(formula, input, target, **rest)
     check_tensor("weight", weight)
-    try:
-        weight.expand(input.shape)
-    except RuntimeError:
-        shapes = f"{tuple(input.shape)}; got {tuple(weight.shape)}"
-        raise ValueError(f"weight: wanted a shape that broadcasts to that of input, {shapes}") from None
+    check_factor("weight", weight, input)
     return pointwise(lambda x, y: formula(x, y) * weight, input, target, **rest)
 
 
@@ -76,7 +72,7 @@ def binary_cross_entropy_with_logits(
         A scalar, or the shape of ``input``, in torch's dtype.
 
     Raises:
-        ValueError: Shapes that differ, a target outside of [0, 1].
+        ValueError: Shapes that differ or do not broadcast, a target outside of [0, 1], a ``pos_weight`` below 0.
         TypeError: ``input`` that is not floating-point.
 
     Example:
@@ -89,6 +85,8 @@ def binary_cross_entropy_with_logits(
         Good, Rational Decisions, 1952. Bool and integer targets work (torch wants floats); nothing to average gives
         0 here, NaN in torch. Sigmoid first and :func:`binary_cross_entropy` after loses what the logit knew.
     """
+    if pos_weight is not None:
+        check_factor("pos_weight", pos_weight, input, low=0)
 
     def bce(x: Tensor, y: Tensor) -> Tensor:
         if pos_weight is None:
@@ -208,8 +206,8 @@ def balanced_bce_loss(
         Xie and Tu, arXiv:1504.06375, eq. 2, with free weights. Code that passes the pair of weights as torch's
         ``weight`` multiplies elements by position instead: an error for most batches, a wrong number for N = 2.
     """
-    check_number("positive_weight", positive_weight, low=0)
-    check_number("negative_weight", negative_weight, low=0)
+    check_factor("positive_weight", positive_weight, input, low=0)
+    check_factor("negative_weight", negative_weight, input, low=0)
 
     def balanced(x: Tensor, y: Tensor) -> Tensor:
         return positive_weight * y * softplus(-x) + negative_weight * (1 - y) * softplus(x)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from lossary._check import check_dim, check_number
 from lossary._loss import hold
+from lossary._reduce import scaled
 
 __all__ = ["DeepSupervision", "Sum"]
 
@@ -26,7 +27,7 @@ class _Term(nn.Module):
         hold(self, "weight", weight)
 
     def forward(self, *inputs: Any, **extra: Any) -> Tensor:
-        return self.weight * self.loss(*inputs, **extra)
+        return scaled(self.loss(*inputs, **extra), self.weight)
 
     def extra_repr(self) -> str:
         return f"weight={self.weight}"

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lossary._check import check_number, check_tensor
 from lossary._loss import Loss
+from lossary._reduce import scaled
 from lossary.cards import Card, Choice, Range
 from lossary.kernels.stable import accumulate
 from lossary.losses._overlap import Absent, Aggregate, draw_indices, draw_regions, edges_indices, edges_regions
@@ -50,7 +51,7 @@ def _positions(target: Tensor, ignore_index: int | None, class_weight: Tensor | 
 def _sum(dice_weight: float | Tensor, dice: Tensor, name: str, weight: float | Tensor, other: Tensor) -> Tensor:
     check_number("dice_weight", dice_weight)
     check_number(name, weight)
-    return dice_weight * dice + weight * other
+    return scaled(dice, dice_weight) + scaled(other, weight)
 
 
 def dice_cross_entropy_loss(

@@ -6,7 +6,16 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, dtype
 
-from lossary._check import check_among, check_dim, check_float, check_probabilities, check_range, check_same_shape
+from lossary._check import (
+    check_among,
+    check_dim,
+    check_factor,
+    check_float,
+    check_probabilities,
+    check_range,
+    check_same_shape,
+    check_tensor,
+)
 from lossary._loss import Loss
 from lossary._reduce import Reduction, align, reduce
 from lossary.cards import Call, Card
@@ -117,6 +126,9 @@ def multilabel_soft_margin_loss(
     check_probabilities("target", target)
     if input.dim() == 0:
         raise ValueError("input: wanted at least one dimension, that of the labels; got a scalar")
+    if weight is not None:
+        check_tensor("weight", weight)
+        check_factor("weight", weight, input)
     sample_weight, mask = align(sample_weight, mask, input.shape[:-1])
     x, y = accumulate(input), target.to(accumulate(input).dtype)
     if mask is not None:

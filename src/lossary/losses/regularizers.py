@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lossary._check import check_number
+from lossary._check import check_number, check_tensor
+from lossary._reduce import scaled
 from lossary.kernels.stable import accumulate
 
 __all__ = ["Regularized", "elastic_net_penalty", "l1_penalty", "l2_penalty", "weights_of"]
@@ -29,7 +30,10 @@ def weights_of(model: nn.Module, *, biases: bool = False) -> list[Tensor]:
 def _tensors(weights: Weights) -> list[Tensor]:
     if isinstance(weights, nn.Module):
         return weights_of(weights)
-    return [weights] if isinstance(weights, Tensor) else list(weights)
+    tensors = [weights] if isinstance(weights, Tensor) else list(weights)
+    for tensor in tensors:
+        check_tensor("weights", tensor)
+    return tensors
 
 
 def _total(parts: list[Tensor]) -> Tensor:
@@ -60,7 +64,7 @@ def l1_penalty(weights: Weights, *, strength: float | Tensor = 1.0) -> Tensor:
         Tibshirani, Regression Shrinkage and Selection via the Lasso, 1996.
     """
     check_number("strength", strength, low=0)
-    return strength * _total([accumulate(w).abs().sum() for w in _tensors(weights)])
+    return scaled(_total([accumulate(w).abs().sum() for w in _tensors(weights)]), strength)
 
 
 def l2_penalty(weights: Weights, *, strength: float | Tensor = 1.0) -> Tensor:
@@ -88,7 +92,7 @@ def l2_penalty(weights: Weights, *, strength: float | Tensor = 1.0) -> Tensor:
         2 lambda. Optimisers that adapt step sizes (Adam) treat the two differently; AdamW's decay is not this.
     """
     check_number("strength", strength, low=0)
-    return strength * _total([accumulate(w).square().sum() for w in _tensors(weights)])
+    return scaled(_total([accumulate(w).square().sum() for w in _tensors(weights)]), strength)
 
 
 def elastic_net_penalty(weights: Weights, *, l1: float | Tensor = 1.0, l2: float | Tensor = 1.0) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Generator, Tensor, dtype
 
 from lossary._check import check_choice, check_dim, check_float, check_labels, check_number, check_same_shape
 from lossary._loss import Loss
-from lossary._reduce import Reduction, reduce
+from lossary._reduce import Reduction, reduce, scaled
 from lossary.cards import Call, Card, Choice, Range
 from lossary.draws import normal
 from lossary.kernels.distances import squares
@@ -283,7 +283,7 @@ def n_pair_loss(
         sample_weight=sample_weight,
         reduction=reduction,
     )
-    return loss + l2_reg * reduce(squares(a) + squares(p), weight=sample_weight, reduction=reduction)
+    return loss + scaled(reduce(squares(a) + squares(p), weight=sample_weight, reduction=reduction), l2_reg)
 
 
 class NPairLoss(Loss):
