@@ -71,7 +71,7 @@ def check_factor(name: str, value: float | Tensor, input: Tensor, *, low: float 
         a in (1, b) for a, b in zip(reversed(value.shape), reversed(input.shape), strict=False)
     )
     if not fits:
-        wanted = f"a number or a shape that broadcasts to that of input, {tuple(input.shape)}"
+        wanted = f"a shape that broadcasts to that of input, {tuple(input.shape)}"
         raise ValueError(f"{name}: wanted {wanted}; got {tuple(value.shape)}")
 
 

@@ -73,6 +73,7 @@ def find(name: str) -> Card:
         return names[name]
     if name in short:
         return short[name]
-    near = difflib.get_close_matches(name, [*names, *short], n=3, cutoff=0.5)
+    keys = {**names, **short}
+    near = dict.fromkeys(keys[key].name for key in difflib.get_close_matches(name, keys, n=3, cutoff=0.5))
     hint = f"; did you mean {' or '.join(near)}?" if near else "; `lossary list` shows all"
     raise LookupError(f"no loss is called {name!r}{hint}")

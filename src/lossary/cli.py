@@ -102,7 +102,7 @@ def compare(
     budget = (QUICK if quick else {}) | {name: value for name, value in named.items() if value is not None}
     asked = Plan(
         data=data,
-        losses=tuple(name.strip() for name in losses.split(",") if name.strip()),
+        losses=tuple(name.strip() for name in losses.split(",")) if losses else (),
         protocol=protocol,
         outliers=outliers,
         workers=workers,

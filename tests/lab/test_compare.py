@@ -1,24 +1,29 @@
 """`lossary compare` as a person meets it: it ends with records, goes on after any kill, and refuses in one line."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from lossary.cards import Card
 from lossary.catalogue import CATALOGUE
 from lossary.cli import main
 from lossary.lab import work
 from lossary.lab.compare import Refused, sole
+from lossary.lab.data import Data
 from lossary.lab.plan import Plan
 from lossary.lab.record import load_all
 from lossary.lab.study import trials
+from lossary.lab.train import Diverged, Outcome, train
 from lossary.lab.work import Done, Job
 from lossary.losses.regression import MSELoss
 
@@ -102,6 +107,7 @@ def test_after_two_kills_every_trial_is_there_once_and_the_first_is_the_default(
     # At a place every loss is tried at the same learning rate.
     assert len({t.params["lr"] for t in tuned if t.number == 1}) == 1
     assert all(t.seconds > 0 for t in tuned)
+    assert {t.environment["lossary"] for t in tuned} == {r.environment["lossary"] for r in load_all(finished)}
 
 
 def test_final_runs_use_the_best_trial_of_their_loss(finished: Path) -> None:
@@ -118,6 +124,7 @@ def test_a_trained_record_holds_all_that_judge_and_report_need(finished: Path) -
         assert set(record.metrics) == {"mae", "rmse", "median_ae"}
         assert len(record.units) == len(targets)
         assert set(record.environment) == {"lossary", "torch", "python", "machine"}
+        assert re.fullmatch(r"\d+\.\d+\.\d+( \([0-9a-f]{7,}\+?\))?", record.environment["lossary"])
         if record.role == "baseline":
             continue
         assert record.curve[-1].step == record.steps > 0
@@ -146,6 +153,9 @@ def test_another_plan_in_the_same_folder_is_refused(finished: Path, capsys: pyte
         (["compare", "digits", "--losses", "nonsense"], "no loss is called 'nonsense'"),
         (["compare", "digits", "--losses", "mse_loss"], "mse_loss does not fit digits (classification); cross_entropy"),
         (["compare", "digits", "--losses", "cross_entropy,cross_entropy"], "losses: wanted different names"),
+        (["compare", "digits", "--losses", "=cross_entropy"], "wanted NAME or LABEL=NAME, separated by commas; got '=cross_entropy'"),
+        (["compare", "digits", "--losses", "mine="], "wanted NAME or LABEL=NAME, separated by commas; got 'mine='"),
+        (["compare", "digits", "--losses", ",,,"], "wanted NAME or LABEL=NAME, separated by commas; got ''"),
         (["compare", "digits", "--seeds", "0"], "seeds: wanted at least 1; got 0"),
         (["compare", "digits", "--workers", "0"], "workers: wanted at least 1; got 0"),
         (["compare", "digits", "--epochs", "-3"], "epochs: wanted at least 1; got -3"),
@@ -156,6 +166,7 @@ def test_another_plan_in_the_same_folder_is_refused(finished: Path, capsys: pyte
         (["compare", "digits", "--sedes", "3"], "--sedes"),
         (["nonsense"], "nonsense"),
         (["show", "nonsense"], "no loss is called 'nonsense'"),
+        (["show", "cross_entropi"], "'cross_entropi'; did you mean cross_entropy"),
     ],
 )
 def test_what_cannot_be_run_is_refused_in_one_line_and_nothing_is_written(
@@ -203,6 +214,8 @@ def test_where_a_loss_fails_the_others_go_on(
     assert "mse_loss, tune 0: failed, the loss became nan" in told
     assert "mse_loss, final 1: failed, none of its tuning trials gave a result" in told
     assert {r.loss for r in load_all(tmp_path / "some") if r.card} == {"l1_loss"}
+    report = (tmp_path / "some" / "report.html").read_text()
+    assert "mse_loss was entered but has no finished run: none of its tuning trials gave a result." in report
     assert [t.state for t in trials(tmp_path / "some")] == ["complete", "complete", "fail", "fail"]
     with pytest.raises(SystemExit) as ended:
         main(["compare", "diabetes", "--losses", "mse_loss", *budget, "--out", str(tmp_path / "all")])
@@ -210,6 +223,25 @@ def test_where_a_loss_fails_the_others_go_on(
     message = capsys.readouterr().err
     assert message.startswith("lossary: no loss could be trained: mse_loss: the loss became nan;")
     assert message.count("\n") == 1
+
+
+def test_a_single_final_run_that_fails_stands_in_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails_once(card: Card, params: dict[str, Any], data: Data, plan: Plan, seed: int) -> Outcome:
+        if seed == 2 and card.name == "mse_loss":
+            raise Diverged("the loss became inf")
+        return train(card, params, data, plan, seed)
+
+    monkeypatch.setattr(work, "run", in_this_process)
+    monkeypatch.setattr(work, "train", fails_once)
+    # a label with a slash is one more name of a file
+    arguments = ["compare", "diabetes", "--losses", "a/b=mse_loss", "--seeds", "2", "--trials", "1", "--epochs", "2"]
+    main([*arguments, "--out", str(tmp_path)])
+    assert "Of a/b, the run with seed 2 failed: the loss became inf." in (tmp_path / "report.html").read_text()
+    monkeypatch.setattr(work, "train", train)
+    main([*arguments, "--out", str(tmp_path)])
+    assert "the loss became inf" not in (tmp_path / "report.html").read_text()
 
 
 def in_this_process(phases: Iterable[list[Job]], plan: Plan, folder: Path) -> Iterator[Done]:

@@ -5,6 +5,7 @@ A run folder holds::
     plan.json              the Plan
     study.db               Optuna's storage: tuning trials (or a URL elsewhere)
     records/NAME.json      one Record a final run; written to a temporary name and renamed, so never half there
+    failures/NAME.json     one Failure a final run that came to nothing
     arrays/NAME.npz        its arrays, named by Record.arrays: test embeddings, labels, predictions (may be absent)
     report.html
 """
@@ -19,6 +20,10 @@ from urllib.parse import quote
 #: tuned: the loss at its best found settings. default: at the library's defaults. baseline: nothing was trained
 #: with a loss (raw inputs, the untrained network, predicting the mean or the commonest class).
 Role = Literal["tuned", "default", "baseline"]
+
+
+#: What file names keep of a loss's name beside letters and digits.
+SAFE = " =+,"
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class Trial:
     valid: float | None  # best validation metric; None: failed
     state: str
     seconds: float
+    environment: dict[str, str] = field(default_factory=dict)  # as a Record's: a run may go on under another version
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,7 @@ class Record:
 
     def path(self, folder: Path) -> Path:
         """Where a run folder keeps the record. A loss may be entered under any name, also one with a slash in it."""
-        return folder / "records" / f"{quote(self.name, safe=' =+,')}.json"
+        return folder / "records" / f"{quote(self.name, safe=SAFE)}.json"
 
     def save(self, folder: Path) -> None:
         path = self.path(folder)
@@ -82,6 +88,27 @@ class Record:
         stored = json.loads(path.read_text())
         stored["curve"] = [Point(**p) for p in stored["curve"]]
         return cls(**stored)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A final run that came to nothing, and why."""
+
+    loss: str  # the name it was entered under
+    seed: int
+    reason: str
+
+    def save(self, folder: Path) -> None:
+        path = folder / "failures" / f"{quote(self.loss, safe=SAFE)}-{self.seed}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(asdict(self)))
+
+
+def load_failures(folder: Path, records: list[Record]) -> list[Failure]:
+    """The failures of a run folder, in a fixed order, less those that a later attempt has made good."""
+    stored = [Failure(**json.loads(p.read_text())) for p in sorted((folder / "failures").glob("*.json"))]
+    done = {(r.loss, r.seed) for r in records if r.role == "tuned"}
+    return [failure for failure in stored if (failure.loss, failure.seed) not in done]
 
 
 def load_all(folder: Path) -> list[Record]:

@@ -23,9 +23,9 @@ from lossary.cards import Card, Choice, Range
 from lossary.lab.criterion import defaults, owns_weights
 from lossary.lab.metrics import PRIMARY, Kind
 from lossary.lab.record import Trial
-from lossary.lab.train import LEARNING_RATES, Diverged
+from lossary.lab.train import LEARNING_RATES, Diverged, environment
 
-PLACE, REASON, SECONDS = "place", "reason", "seconds"  # a trial's user attributes
+PLACE, REASON, SECONDS, ENVIRONMENT = "place", "reason", "seconds", "environment"  # a trial's user attributes
 LEARNING_RATE_RANGES = {"lr": Range(5e-4, 1e-2, log=True), "head_lr": Range(2e-3, 2e-1, log=True)}
 STUDY = "study.db"
 
@@ -86,6 +86,7 @@ def run_trial(
     study = optuna.load_study(study_name=loss, storage=storage(folder), sampler=_sampler(card, kind, place))
     trial = study.ask()
     trial.set_user_attr(PLACE, place)
+    trial.set_user_attr(ENVIRONMENT, environment())
     params = {name: _suggest(trial, name, choice) for name, choice in space(card, kind).items()}
     try:
         value, seconds = score(params)
@@ -118,7 +119,15 @@ def trials(folder: Path) -> list[Trial]:
     """All finished tuning trials of a run folder, by loss and place."""
     names = sorted(optuna.get_all_study_names(storage(folder)))
     return [
-        Trial(loss, place, t.params, t.value, t.state.name.lower(), t.user_attrs.get(SECONDS, 0.0))
+        Trial(
+            loss,
+            place,
+            t.params,
+            t.value,
+            t.state.name.lower(),
+            t.user_attrs.get(SECONDS, 0.0),
+            t.user_attrs.get(ENVIRONMENT, {}),
+        )
         for loss in names
         for place, t in sorted(places(folder, loss).items())
     ]

@@ -8,10 +8,12 @@ schedule that ends at the bound would bend every curve flat there.)
 import os
 import platform
 import statistics
+import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -225,11 +227,24 @@ class Watch:
 def environment() -> dict[str, str]:
     """What a result may depend on beside the plan."""
     return {
-        "lossary": __version__,
+        "lossary": " ".join((__version__, *commit())),
         "torch": str(torch.__version__),
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {processor()}",
     }
+
+
+@lru_cache(1)
+def commit() -> tuple[str, ...]:
+    """The commit of the checkout that runs, with a + where files were changed; nothing for an installed package."""
+    git = ("git", "-C", str(Path(__file__).parent))
+    try:
+        # A package installed inside of somebody's checkout is no file of it.
+        subprocess.run((*git, "ls-files", "--error-unmatch", __file__), capture_output=True, check=True)
+        named = subprocess.run((*git, "describe", "--always", "--exclude=*", "--dirty=+"), capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ()
+    return (f"({named.stdout.decode().strip()})",)
 
 
 def processor() -> str:

@@ -22,7 +22,7 @@ from lossary.lab import baselines, study
 from lossary.lab.data import Data, load
 from lossary.lab.metrics import Kind, evaluate
 from lossary.lab.plan import Plan
-from lossary.lab.record import Record, Role
+from lossary.lab.record import Failure, Record, Role
 from lossary.lab.train import Diverged, Outcome, arrays, environment, train
 
 #: Tuning trains with this seed; the runs that are reported with 1, 2, ...: a tuned loss may not profit from the luck
@@ -50,8 +50,11 @@ def cards(plan: Plan) -> dict[str, Card]:
     """The plan's losses: the name each was entered under (``name``, or ``label=name``) and its card.
 
     Raises:
-        LookupError: if there is no such loss.
+        LookupError: if there is no such loss, or a label without a name or a name without a label.
     """
+    for entry in plan.losses:
+        if not all(part.strip() for part in entry.split("=", 1)):
+            raise LookupError(f"losses: wanted NAME or LABEL=NAME, separated by commas; got {entry!r}")
     entered = (loss.partition("=") for loss in plan.losses)
     return {label: find(name or label) for label, _, name in entered}
 
@@ -126,6 +129,8 @@ def do(job: Job, plan: Plan, folder: Path) -> Done:
     try:
         _TASKS[job.task](job, plan, folder, data)
     except Diverged as reason:
+        if job.task == "final":  # those of tuning trials are in the study
+            Failure(job.loss, job.number, str(reason)).save(folder)
         return Done(job, time.perf_counter() - started, str(reason))
     return Done(job, time.perf_counter() - started)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lossary.lab.judge import Verdict, judge
 from lossary.lab.metrics import METRICS, PRIMARY, Kind, Metric
 from lossary.lab.plan import Plan
-from lossary.lab.record import Record, Role, Trial, load_all
+from lossary.lab.record import Failure, Record, Role, Trial, load_all, load_failures
 from lossary.lab.report.figures import Palette
 
 Arrays = dict[str, NDArray[Any]]
@@ -25,6 +25,7 @@ class Evidence:
     plan: Plan
     records: list[Record]
     trials: list[Trial]
+    failures: list[Failure]
     verdict: Verdict
 
     @cached_property
@@ -96,7 +97,7 @@ def read(folder: Path, trials: list[Trial]) -> Evidence:
     """The same with the tuning trials at hand."""
     records = load_all(folder)
     verdict = judge(records, PRIMARY[kind_of(records)])
-    return Evidence(folder, Plan.load(folder / "plan.json"), records, trials, verdict)
+    return Evidence(folder, Plan.load(folder / "plan.json"), records, trials, load_failures(folder, records), verdict)
 
 
 def _arrays(path: Path) -> Arrays:

@@ -2,7 +2,7 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from math import inf, isfinite
 from statistics import fmean, median, stdev
@@ -85,10 +85,9 @@ def _findings(evidence: Evidence) -> Section | None:
     verdict = evidence.verdict
     losses = set(evidence.ranked)
     pairs = [c for c in verdict.comparisons if {c.a, c.b} <= losses]
-    failed = tuple(f"{name} was entered but has no finished run." for name in evidence.entered if name not in losses)
     of_best = [c for c in pairs if {c.a, c.b} & set(evidence.ranked[:1])]
     groups = (
-        Sentences((*failed, *verdict.warnings), "warning"),
+        Sentences((*_failed(evidence), *verdict.warnings), "warning"),
         Sentences(tuple(c.sentence for c in of_best if c.claim != "none"), "sure", "What the data show"),
         Sentences(tuple(c.sentence for c in of_best if c.claim == "none"), "unsure", "What they do not show"),
         Sentences(verdict.baselines, "plain", "Against what costs nothing"),
@@ -98,6 +97,19 @@ def _findings(evidence: Evidence) -> Section | None:
     if verdict.comparisons:
         tables.append(_comparisons(verdict.comparisons, evidence.metric))
     return Section("findings", "How sure", sentences=sentences, tables=tuple(tables)) if sentences else None
+
+
+def _failed(evidence: Evidence) -> Iterator[str]:
+    """What is missing of the losses that were entered, and why."""
+    for loss in evidence.entered:
+        failures = [failure for failure in evidence.failures if failure.loss == loss]
+        reasons = "; ".join(dict.fromkeys(failure.reason for failure in failures))
+        because = f": {reasons}" if reasons else ""
+        if loss not in evidence.ranked:
+            yield f"{loss} was entered but has no finished run{because}."
+        elif failures:
+            seeds = ", ".join(str(failure.seed) for failure in failures)
+            yield f"Of {loss}, the run{'s' if len(failures) > 1 else ''} with seed {seeds} failed{because}."
 
 
 def _pairs(losses: list[str], comparisons: list[Comparison], metric: Metric) -> Table:
@@ -320,7 +332,7 @@ def _cost(evidence: Evidence) -> Section | None:
 
 
 def _provenance(evidence: Evidence) -> Section:
-    facts = [*_plan_facts(evidence), *_environment_facts(evidence.records)]
+    facts = [*_plan_facts(evidence), *_environment_facts([*evidence.trials, *evidence.records])]
     rows = tuple(TableRow((value,), note=name) for name, value in facts)
     tables = [Table("", (), rows, style="facts")]
     if found := _found(evidence):
@@ -349,11 +361,11 @@ def _plan_facts(evidence: Evidence) -> list[tuple[str, str]]:
     return [(name, text) for name, text in facts if text]
 
 
-def _environment_facts(records: list[Record]) -> list[tuple[str, str]]:
+def _environment_facts(runs: Sequence[Trial | Record]) -> list[tuple[str, str]]:
     """Versions and machine; where the runs differ (a run may go on elsewhere), all that occur."""
     found: dict[str, dict[str, None]] = {}
-    for record in records:
-        for name, value in record.environment.items():
+    for run in runs:
+        for name, value in run.environment.items():
             found.setdefault(name, {})[value] = None
     return [(name, "; ".join(values)) for name, values in found.items()]
 
