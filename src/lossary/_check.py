@@ -7,6 +7,7 @@ mode on CPU only, since looking at them elsewhere would synchronise the device o
 import math
 from collections.abc import Iterable
 from numbers import Real
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -56,9 +57,11 @@ def check_number(
         raise ValueError(f"{name}: wanted a finite number in {left}{low}, {high}{right}; got {value}")
 
 
-def is_one_number(value: float | Tensor | Iterable[float]) -> bool:
-    """Whether a hyperparameter is one number, not several; a scalar of numpy or a tensor without dimensions is one."""
-    return isinstance(value, str | Real) or getattr(value, "ndim", 1) == 0
+def as_numbers(value: float | Tensor | Iterable[float]) -> tuple[tuple[float | Tensor, ...], bool]:
+    """The numbers of a hyperparameter that may be one or several, unchecked, and whether it is one."""
+    if isinstance(value, str | Real) or getattr(value, "ndim", 1) == 0:  # numpy's and torch's have no dimensions
+        return (cast("float | Tensor", value),), True
+    return tuple(cast("Iterable[float]", value)), False
 
 
 def check_factor(name: str, value: float | Tensor, input: Tensor, *, low: float = -math.inf) -> None:

@@ -11,3 +11,7 @@ def normal(g: Generator, dt: dtype, *shape: int, scale: float = 1.0) -> Tensor:
 
 def labels(g: Generator, classes: int, *shape: int) -> Tensor:
     return torch.randint(classes, shape, generator=g)
+
+
+def signs(g: Generator, *shape: int) -> Tensor:
+    return 2 * labels(g, 2, *shape) - 1

@@ -153,7 +153,10 @@ def test_another_plan_in_the_same_folder_is_refused(finished: Path, capsys: pyte
         (["compare", "digits", "--losses", "nonsense"], "no loss is called 'nonsense'"),
         (["compare", "digits", "--losses", "mse_loss"], "mse_loss does not fit digits (classification); cross_entropy"),
         (["compare", "digits", "--losses", "cross_entropy,cross_entropy"], "losses: wanted different names"),
-        (["compare", "digits", "--losses", "=cross_entropy"], "wanted NAME or LABEL=NAME, separated by commas; got '=cross_entropy'"),
+        (
+            ["compare", "digits", "--losses", "=cross_entropy"],
+            "wanted NAME or LABEL=NAME, separated by commas; got '=cross_entropy'",
+        ),
         (["compare", "digits", "--losses", "mine="], "wanted NAME or LABEL=NAME, separated by commas; got 'mine='"),
         (["compare", "digits", "--losses", ",,,"], "wanted NAME or LABEL=NAME, separated by commas; got ''"),
         (["compare", "digits", "--seeds", "0"], "seeds: wanted at least 1; got 0"),

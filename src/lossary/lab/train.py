@@ -241,7 +241,9 @@ def commit() -> tuple[str, ...]:
     try:
         # A package installed inside of somebody's checkout is no file of it.
         subprocess.run((*git, "ls-files", "--error-unmatch", __file__), capture_output=True, check=True)
-        named = subprocess.run((*git, "describe", "--always", "--exclude=*", "--dirty=+"), capture_output=True, check=True)
+        named = subprocess.run(
+            (*git, "describe", "--always", "--exclude=*", "--dirty=+"), capture_output=True, check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return ()
     return (f"({named.stdout.decode().strip()})",)

@@ -9,7 +9,7 @@ from torch import Generator, Tensor, dtype
 
 from lossary.cards import Call, Card
 from lossary.draws import labels as draw_labels
-from lossary.draws import normal
+from lossary.draws import normal, signs
 
 # ---------------------------------------------------------------- a number against a number
 
@@ -44,7 +44,11 @@ value_card = partial(
     at_call=frozenset({"sample_weight", "mask"}),
 )
 
-# ---------------------------------------------------------------- a logit against yes or no
+# ---------------------------------------------------------------- a logit or score against yes or no
+
+
+def draw_signs(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, dt, 6, 5, scale=2.0), signs(g, 6, 5)))
 
 
 def draw_logits(g: Generator, dt: dtype) -> Call:

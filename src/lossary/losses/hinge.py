@@ -4,17 +4,15 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from torch import Generator, Tensor, dtype
+from torch import Tensor, dtype
 
 from lossary._check import check_among, check_choice, check_number
 from lossary._loss import Loss
 from lossary._reduce import Reduction, reduce
 from lossary.cards import Call, Card, Choice, Range
-from lossary.draws import labels as draw_labels
-from lossary.draws import normal
 from lossary.kernels.stable import ABSENT, accumulate
 from lossary.losses._classes import check_class_weight, problem
-from lossary.losses._facts import CLASS_WEIGHT, golden_pair
+from lossary.losses._facts import CLASS_WEIGHT, draw_classes, draw_signs, golden_pair
 from lossary.losses._pointwise import decide, pointwise
 
 __all__ = [
@@ -29,8 +27,8 @@ __all__ = [
 ]
 
 
-def _shortfall(margin: float | Tensor) -> Callable[[Tensor, Tensor], Tensor]:
-    """How much of the margin is missing on the right side."""
+def shortfall(margin: float | Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    """How much of the margin a score misses on the right side, as a formula of scores and signs."""
     return lambda x, y: (margin - decide(y, x, -x)).relu()
 
 
@@ -72,8 +70,7 @@ def hinge_loss(
     """
     check_number("margin", margin)
     check_among("target", target, (-1, 0, 1))
-    formula = _shortfall(margin)
-    return pointwise(formula, input, target, sample_weight=sample_weight, mask=mask, reduction=reduction)
+    return pointwise(shortfall(margin), input, target, sample_weight=sample_weight, mask=mask, reduction=reduction)
 
 
 class HingeLoss(Loss):
@@ -122,9 +119,9 @@ def squared_hinge_loss(
     """
     check_number("margin", margin)
     check_among("target", target, (-1, 0, 1))
-    shortfall = _shortfall(margin)
+    missing = shortfall(margin)
     return pointwise(
-        lambda x, y: shortfall(x, y).square(),
+        lambda x, y: missing(x, y).square(),
         input,
         target,
         sample_weight=sample_weight,
@@ -309,10 +306,6 @@ class CrammerSingerLoss(Loss):
     reduction: Reduction = "mean"
 
 
-def _draw_signs(g: Generator, dt: dtype) -> Call:
-    return Call((normal(g, dt, 6, 5, scale=2.0), 2 * draw_labels(g, 2, 6, 5) - 1))
-
-
 def _edges_signs(dt: dtype) -> tuple[Call, ...]:
     z = torch.tensor([1.0, -1.0, 0.0, 1e4, -1e4], dtype=dt)  # the first two: exactly at the margin
     return (
@@ -321,10 +314,6 @@ def _edges_signs(dt: dtype) -> tuple[Call, ...]:
         Call((z, torch.tensor([1.0, 0.0, 1.0, 0.0, 0.0], dtype=dt))),
         Call((z[:0], torch.zeros(0, dtype=torch.bool))),
     )
-
-
-def _draw_classes(g: Generator, dt: dtype) -> Call:
-    return Call((normal(g, dt, 6, 5, scale=2.0), draw_labels(g, 5, 6)))
 
 
 def _edges_classes(dt: dtype) -> tuple[Call, ...]:
@@ -345,7 +334,7 @@ _binary = partial(
     data="binary",
     kernel="none",
     item="element",
-    draw=_draw_signs,
+    draw=draw_signs,
     edges=_edges_signs,
     variants=({}, {"margin": 0.25}, {"margin": 3.0}),
     search={"margin": Range(0.1, 5.0, log=True)},
@@ -356,7 +345,7 @@ _multiclass = partial(
     data="classes",
     kernel="none",
     item="row",
-    draw=_draw_classes,
+    draw=draw_classes,
     edges=_edges_classes,
     mean_is_plain=False,
     at_call=_AT_CALL,

@@ -18,10 +18,10 @@ from lossary._check import (
 from lossary._loss import Loss
 from lossary._reduce import Reduction, align, reduce
 from lossary.cards import Call, Card, Choice, Range
-from lossary.draws import labels as draw_labels
-from lossary.draws import normal
+from lossary.draws import normal, signs
 from lossary.kernels.stable import accumulate, like_torch, unit
 from lossary.losses._classes import check_class_weight
+from lossary.losses._facts import draw_classes
 from lossary.losses._pointwise import decide, hide, pointwise
 from lossary.losses.hinge import class_hinge, violations
 
@@ -221,14 +221,6 @@ class CosineEmbeddingLoss(Loss):
     reduction: Reduction = "mean"
 
 
-def _signs(g: Generator, *shape: int) -> Tensor:
-    return 2 * draw_labels(g, 2, *shape) - 1
-
-
-def _draw_classes(g: Generator, dt: dtype) -> Call:
-    return Call((normal(g, dt, 6, 5, scale=2.0), draw_labels(g, 5, 6)))
-
-
 def _edges_classes(dt: dtype) -> tuple[Call, ...]:
     z = torch.tensor([[10.0, 9.0, 9.0], [0.0, 0.0, 0.0], [1e4, -1e4, 0.0]], dtype=dt)
     return (
@@ -239,7 +231,7 @@ def _edges_classes(dt: dtype) -> tuple[Call, ...]:
 
 
 def _draw_distances(g: Generator, dt: dtype) -> Call:
-    return Call((normal(g, torch.float64, 6, 5).abs().to(dt), _signs(g, 6, 5)))
+    return Call((normal(g, torch.float64, 6, 5).abs().to(dt), signs(g, 6, 5)))
 
 
 def _edges_distances(dt: dtype) -> tuple[Call, ...]:
@@ -252,7 +244,7 @@ def _edges_distances(dt: dtype) -> tuple[Call, ...]:
 
 
 def _draw_pairs(g: Generator, dt: dtype) -> Call:
-    return Call((normal(g, dt, 6, 5), normal(g, dt, 6, 5), _signs(g, 6)))
+    return Call((normal(g, dt, 6, 5), normal(g, dt, 6, 5), signs(g, 6)))
 
 
 def _edges_pairs(dt: dtype) -> tuple[Call, ...]:
@@ -280,7 +272,7 @@ CARDS = (
         data="classes",
         item="row",
         paper="Weston and Watkins, Support Vector Machines for Multi-Class Pattern Recognition, 1999",
-        draw=_draw_classes,
+        draw=draw_classes,
         edges=_edges_classes,
         variants=({}, {"p": 2, "margin": 0.5}, {"weight": torch.tensor([0.5, 2.0, 1.0, 0.0, 3.0])}),
         search={"margin": Range(0.1, 10.0, log=True), "p": Choice((1, 2))},

@@ -22,6 +22,7 @@ from lossary.cards import Call, Card
 from lossary.draws import labels as draw_labels
 from lossary.draws import normal
 from lossary.kernels.stable import ABSENT, accumulate, like_torch, softplus
+from lossary.losses._facts import draw_logits, draw_signs
 from lossary.losses._pointwise import decide, hide, pointwise
 
 __all__ = [
@@ -224,14 +225,6 @@ class MultiLabelMarginLoss(Loss):
     reduction: Reduction = "mean"
 
 
-def _draw_signs(g: Generator, dt: dtype) -> Call:
-    return Call((normal(g, dt, 6, 5, scale=2.0), 2 * draw_labels(g, 2, 6, 5) - 1))
-
-
-def _draw_sets(g: Generator, dt: dtype) -> Call:
-    return Call((normal(g, dt, 6, 5, scale=2.0), draw_labels(g, 2, 6, 5)))
-
-
 def _draw_indices(g: Generator, dt: dtype) -> Call:
     order = torch.rand(6, 5, generator=g).argsort(-1)
     lengths = draw_labels(g, 6, 6, 1)
@@ -279,7 +272,7 @@ CARDS = (
         item="element",
         paper="Cox, The Regression Analysis of Binary Sequences, 1958",
         equation="",
-        draw=_draw_signs,
+        draw=draw_signs,
         edges=_edges_signs,
         when="Binary targets that come as -1 and +1.",
         pitfalls=("Written as log(1 + exp(-tz)) it overflows from a score of 89 on, in float32.",),
@@ -292,7 +285,7 @@ CARDS = (
         item="row",
         paper="torch",
         equation="",
-        draw=_draw_sets,
+        draw=draw_logits,
         edges=_edges_sets,
         variants=({}, {"weight": torch.tensor([0.5, 2.0, 1.0, 0.0, 3.0])}),
         when="Several labels at a time, where a row is one item.",

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lossary._check import check_number, check_tensor, is_one_number
+from lossary._check import as_numbers, check_number, check_tensor
 from lossary._loss import Loss
 from lossary._reduce import Reduction
 from lossary.cards import Call, Range
@@ -80,7 +80,7 @@ def poly_loss(
     Source:
         Leng et al., PolyLoss, arXiv:2204.12511; epsilon = 1 is its listing's default, it reports 2 for ImageNet.
     """
-    values = (epsilon,) if is_one_number(epsilon) else tuple(epsilon)
+    values, _ = as_numbers(epsilon)
     for value in values:
         check_number("epsilon", value)
     p = softmax_problem(

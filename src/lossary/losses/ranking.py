@@ -10,10 +10,10 @@ from lossary._check import check_among, check_float, check_number, check_same_sh
 from lossary._loss import Loss
 from lossary._reduce import Reduction
 from lossary.cards import Call, Card, Range
-from lossary.draws import labels as draw_labels
-from lossary.draws import normal
+from lossary.draws import normal, signs
 from lossary.kernels.stable import accumulate, like_torch
-from lossary.losses._pointwise import decide, pointwise
+from lossary.losses._pointwise import pointwise
+from lossary.losses.hinge import shortfall
 
 __all__ = ["MarginRankingLoss", "margin_ranking_loss"]
 
@@ -62,12 +62,8 @@ def margin_ranking_loss(
     check_same_shape("input2", input2, "input1", input1)
     check_float("input1", input1)
     check_among("target", target, (-1, 1))
-
-    def shortfall(difference: Tensor, y: Tensor) -> Tensor:
-        return (margin - decide(y, difference, -difference)).relu()
-
     difference = accumulate(input1) - accumulate(input2)
-    loss = pointwise(shortfall, difference, target, sample_weight=sample_weight, mask=mask, reduction=reduction)
+    loss = pointwise(shortfall(margin), difference, target, sample_weight=sample_weight, mask=mask, reduction=reduction)
     return like_torch(loss, input1, input2)
 
 
@@ -80,7 +76,7 @@ class MarginRankingLoss(Loss):
 
 
 def _draw(g: Generator, dt: dtype) -> Call:
-    return Call((normal(g, dt, 6, 5), normal(g, dt, 6, 5), 2 * draw_labels(g, 2, 6, 5) - 1))
+    return Call((normal(g, dt, 6, 5), normal(g, dt, 6, 5), signs(g, 6, 5)))
 
 
 def _edges(dt: dtype) -> tuple[Call, ...]:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lossary._check import check_number, check_same_shape, is_one_number
+from lossary._check import as_numbers, check_number, check_same_shape
 from lossary._loss import Loss
 from lossary._reduce import Reduction
 from lossary.cards import Choice
@@ -231,8 +231,7 @@ def quantile_loss(
     Source:
         Koenker and Bassett, Regression Quantiles, Econometrica 46, 1978. At q = 0.5 it is half the absolute error.
     """
-    one = is_one_number(quantile)
-    quantiles = (quantile,) if one else tuple(quantile)
+    quantiles, one = as_numbers(quantile)
     for value in quantiles:
         check_number("quantile", value, low=0, high=1)
         if value in (0, 1):
