@@ -65,7 +65,7 @@ class Card:
     kernel: Literal["none", "rows", "tuples", "overlap", "order"]
     item: Item
     paper: str  # "arXiv:1801.07698" or a full reference
-    equation: str  # which equation of it; "" where the paper numbers none
+    equation: str  # which equation of it; "" where the paper numbers none, or nobody has looked it up
     defaults: str  # where the default hyperparameters come from
     draw: Draw
     edges: Callable[[dtype], tuple[Call, ...]]  # placed batches: extremes, ties, kinks, empty, one class

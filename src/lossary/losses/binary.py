@@ -203,7 +203,7 @@ def balanced_bce_loss(
         tensor([2.0794, 0.6931])
 
     Source:
-        Xie and Tu, arXiv:1504.06375, eq. 2, with free weights. Code that passes the pair of weights as torch's
+        Xie and Tu, arXiv:1504.06375, with free weights. Code that passes the pair of weights as torch's
         ``weight`` multiplies elements by position instead: an error for most batches, a wrong number for N = 2.
     """
     check_factor("positive_weight", positive_weight, input, low=0)
@@ -392,7 +392,7 @@ CARDS = (
         module=BalancedBCELoss,
         formula=r"-\left[w_+ y \log\sigma(z) + w_- (1 - y) \log(1 - \sigma(z))\right]",
         paper="arXiv:1504.06375",
-        equation="2",
+        equation="",
         defaults="no weighting",
         draw=_draw_soft,
         variants=({}, {"positive_weight": 4.0, "negative_weight": 0.0}, {"positive_weight": 0.75}),

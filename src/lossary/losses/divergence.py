@@ -100,7 +100,7 @@ def kl_divergence_loss(
         tensor(0.6931)
 
     Source:
-        Kullback and Leibler, On Information and Sufficiency, 1951, eq. 2.4; 0 log 0 = 0. torch's ``kl_div`` has the
+        Kullback and Leibler, On Information and Sufficiency, 1951; 0 log 0 = 0. torch's ``kl_div`` has the
         arguments' order of code, its ``"mean"`` divides by the number of elements, which is not the divergence.
     """
     check_choice("input_kind", input_kind, get_args(Kind))
@@ -332,7 +332,7 @@ CARDS = (
         module=KLDivergenceLoss,
         formula=r"\sum_c t_c (\log t_c - \log q_c)",
         item="row",
-        equation="2.4",
+        equation="",
         defaults="no hyperparameters",
         draw=_draw,
         edges=_edges,

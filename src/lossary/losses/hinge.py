@@ -115,7 +115,7 @@ def squared_hinge_loss(
         tensor([0.2500, 0.0000, 2.2500])
 
     Source:
-        The L2-loss support vector machine, see Tang, arXiv:1306.0239, eq. 6; margin 1.
+        The L2-loss support vector machine, see Tang, arXiv:1306.0239; margin 1.
     """
     check_number("margin", margin)
     check_among("target", target, (-1, 0, 1))
@@ -372,7 +372,7 @@ CARDS = (
         module=SquaredHingeLoss,
         formula=r"\max(0, m - t z)^2",
         paper="arXiv:1306.0239",
-        equation="6",
+        equation="",
         defaults="the support vector machine",
         golden={"squared_hinge": golden_pair},
         when="As the hinge loss, with a smooth corner and few mislabelled examples.",

@@ -342,7 +342,7 @@ def jaccard_loss(
         tensor(0.4167)
 
     Source:
-        Rahman and Wang, Optimizing Intersection-over-Union in Deep Neural Networks, ISVC 2016, eq. 3 (without epsilon);
+        Rahman and Wang, Optimizing Intersection-over-Union in Deep Neural Networks, ISVC 2016 (without epsilon);
         epsilon as in :func:`dice_loss`. It is a function of Dice: J = D / (2 - D) at epsilon 0.
     """
     sums = softmax_regions(input, target, ignore_index, aggregate)
@@ -442,7 +442,7 @@ _JACCARD: dict[str, Any] = {
     "golden": "jaccard",
     "formula": r"1 - \frac{\sum p\, g + \epsilon}{\sum p + \sum g - \sum p\, g + \epsilon}",
     "paper": "Rahman and Wang, ISVC 2016",
-    "equation": "3",
+    "equation": "",
     "defaults": "epsilon = 1 as Dice has it",
     "variants": ({"ignore_index": 0},),
     "search": {},

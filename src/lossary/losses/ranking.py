@@ -56,7 +56,9 @@ def margin_ranking_loss(
 
     Source:
         Herbrich, Graepel and Obermayer, Large Margin Rank Boundaries for Ordinal Regression, 2000; margin 0 is
-        torch's, and lets equal scores pass: give it one. Nothing to average gives 0 here, NaN in torch.
+        torch's, and lets equal scores pass: give it one. Nothing to average gives 0 here, NaN in torch. Some lectures
+        name Nayyeri et al., arXiv:1907.05336, as the source: theirs is another, later loss, whose margin adapts while
+        a knowledge graph is embedded. It is not in Lossary.
     """
     check_number("margin", margin)
     check_same_shape("input2", input2, "input1", input1)

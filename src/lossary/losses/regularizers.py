@@ -117,7 +117,7 @@ def elastic_net_penalty(weights: Weights, *, l1: float | Tensor = 1.0, l2: float
         tensor(5.5000)
 
     Source:
-        Zou and Hastie, Regularization and Variable Selection via the Elastic Net, 2005, eq. 3; no factor 1/2.
+        Zou and Hastie, Regularization and Variable Selection via the Elastic Net, 2005; no factor 1/2.
     """
     check_number("l1", l1, low=0)
     check_number("l2", l2, low=0)
