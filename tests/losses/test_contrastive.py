@@ -45,7 +45,7 @@ def test_similar_label_is_the_paper_s_convention() -> None:
 
 
 def test_pair_targets_are_zero_or_one() -> None:
-    with pytest.raises(ValueError, match="target: wanted 0 or 1"):
+    with pytest.raises(ValueError, match="target: wanted one of 0, 1"):
         contrastive_loss(*views(), torch.tensor([1, -1, 1, -1, 1]))
 
 
