@@ -10,7 +10,15 @@ import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
-from lossary._check import check_among, check_dim, check_float, check_labels, check_shape, check_tensor
+from lossary._check import (
+    check_among,
+    check_dim,
+    check_float,
+    check_labels,
+    check_shape,
+    check_tensor,
+    values_visible,
+)
 from lossary._reduce import align
 from lossary.distributed import Ranks
 from lossary.kernels.rows import Given, Targets
@@ -185,7 +193,9 @@ def check_indices(name: str, indices: tuple[Tensor, ...], sizes: tuple[int, ...]
         raise ValueError(f"{name}: wanted a tuple of {len(sizes)} index tensors; got {came}")
     check_dim(name, indices[0], 1, "(P,)")
     for index, size in zip(indices, sizes, strict=True):
-        check_labels(name, index, indices[0].shape[0], classes=size)
+        check_labels(name, index, indices[0].shape[0])
+        if values_visible(index) and ((index < 0) | (index >= size)).any():
+            raise IndexError(f"{name}: wanted indices in [0, {size}); got {index.tolist()}")
     return tuple(index.long() for index in indices)
 
 

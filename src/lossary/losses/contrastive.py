@@ -177,7 +177,7 @@ def _given_pairs(
 
 def _pairs_of_batch(compared: Compared, pairs: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor, Tensor | None]:
     """The same of the pairs of a batch: all, or those asked for."""
-    anchors, others, targets = compared
+    anchors, others, targets, _ = compared
     if pairs is not None:
         i, j = check_indices("pairs", pairs, (anchors.x.shape[0], others.x.shape[0]))
         length = squares(anchors.x[i] - others.x[j])
@@ -220,7 +220,6 @@ def _edges_pairs(dt: dtype) -> tuple[Call, ...]:
         Call((axis[:0], axis[:0].clone(), torch.zeros(0))),  # empty
         Call((torch.cat([axis, axis]), torch.tensor([0, 1, 0, 0]))),  # labels, with duplicates
         Call((axis[:1], torch.tensor([0]))),  # one item: no pair
-        Call((torch.cat([axis, axis]), torch.tensor([0, 1, 0, 0])), {"ids": torch.tensor([0, 0, 1, 2])}),
         Call((torch.cat([axis, zero]), torch.tensor([[1, 0], [1, 1], [0, 1], [0, 0]]))),  # several labels, and none
         Call((axis, torch.tensor([0, 1])), {"ref_embeddings": zero, "ref_labels": torch.tensor([0, 0])}),
     )
