@@ -113,7 +113,7 @@ def test_masked_anchors_have_no_references(loss: Loss) -> None:
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_items_of_one_id_are_not_each_other_s_negatives(loss: Loss) -> None:
-    """The first and the fourth item share an id, though no label: to the first it is as if the fourth were not there."""
+    """The first and the fourth item share an id, though no label: to the first it is as if the fourth were absent."""
     x, kept = normal(9, 4), torch.arange(9) != 3
     ids = torch.tensor([4, 1, 2, 4, 5, 6, 7, 8, 9])
     count = 7 if loss is LOSSES[1].values[0] else 1  # its pairs

@@ -116,7 +116,8 @@ def _batch(anchors: Items, group: ProcessGroup | None) -> tuple[Items, int]:
     if group is None:
         return anchors, anchors.x.shape[0]
     ranks = Ranks.of(anchors.x, group)
-    return Items(*(None if t is None else ranks.gather(t) for t in anchors)), sum(ranks.sizes[ranks.rank :])
+    rest = (None if t is None else ranks.gather(t) for t in anchors[1:])
+    return Items(ranks.gather(anchors.x), *rest), sum(ranks.sizes[ranks.rank :])
 
 
 def _references(anchors: Items, embeddings: Tensor, labels: Tensor | None) -> Items:

@@ -322,12 +322,12 @@ def _utterances(
     x = accumulate(embeddings).flatten(0, -2)
     counted = x.new_ones(len(x), dtype=torch.bool) if mask is None else mask.expand(shape).flatten()
     x = x if mask is None else hide(x, counted[:, None])
-    x, labels, ids, counted = gathered(group, x, labels, ids, counted)
+    x, speaker, ids, counted = gathered(group, x, labels, ids, counted)
     if embeddings.dim() == 3 and group is None:
         # Speakers are numbered: no column is of nobody.
-        return _Utterances(x, labels, speakers, counted, None if ids is None else ids[:: shape[1]])
+        return _Utterances(x, speaker, speakers, counted, None if ids is None else ids[:: shape[1]])
     # A speaker's column is that of its first utterance; the other columns are of nobody.
-    column = first_of_class(labels if mask is None else apart(labels, counted))
+    column = first_of_class(speaker if mask is None else apart(speaker, counted))
     return _Utterances(x, column, len(x), counted, ids)
 
 

@@ -396,6 +396,7 @@ CARDS = (
         pitfalls=(
             "Two items of the batch that are really the same are each other's negatives: give `ids`.",
             "With negatives given, the other positives of the batch are none; concatenate them if they should be.",
+            "Under data-parallel training a rank has its own items for negatives only: give `group`.",
         ),
         relatives=("nt_xent_loss", "multiple_negatives_ranking_loss", "n_pair_loss"),
     ),
@@ -424,6 +425,7 @@ CARDS = (
         pitfalls=(
             "Duplicate questions or answers in a batch are false negatives: give `ids`.",
             "The batch size is a hyperparameter: more of it is more negatives.",
+            "Under data-parallel training a rank has its own items for negatives only: give `group`.",
         ),
         relatives=("info_nce_loss", "n_pair_loss"),
         aliases=("mnr_loss", "MNRLoss"),

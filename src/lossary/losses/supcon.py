@@ -273,6 +273,7 @@ CARDS = (
         pitfalls=(
             "The authors' code multiplies the loss by tau / 0.07: learning rates do not carry over.",
             "Batches without a second item of a class teach nothing: the loss is 0 there.",
+            "Under data-parallel training a rank has its own items for negatives only: give `group`.",
         ),
         relatives=("nt_xent_loss", "normalized_softmax_loss", "triplet_loss"),
     ),
@@ -298,6 +299,7 @@ CARDS = (
         pitfalls=(
             "With labels, all views of an item must share one, and no other item may bear it.",
             "SimCLR's code returns twice this value.",
+            "Under data-parallel training a rank has its own items for negatives only: give `group`.",
         ),
         relatives=("supcon_loss",),
     ),
