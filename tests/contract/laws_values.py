@@ -113,7 +113,9 @@ def nan_in_is_nan_out(subject: Subject) -> None:
         else:
             # unless nobody looks there: at the log-probability of another class, at an unused center
             others = () if value.isnan() else (subject(with_first(call, place, x)) for x in (10.0, -10.0))
-            assert all(torch.equal(other, value) for other in others), f"NaN in argument {place}, and the loss is {value}"
+            assert all(torch.equal(other, value) for other in others), (
+                f"NaN in argument {place}, and the loss is {value}"
+            )
 
 
 def with_first(call: Call, place: int, value: float) -> Call:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 import torch.multiprocessing as mp
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 
 from contract.subject import Subject, as_function, assert_close, is_per_item, items, select
 from lossary._reduce import reduce
@@ -19,9 +19,9 @@ from lossary.catalogue import CATALOGUE, find
 
 #: Uneven parts, one a rank: only the global count makes the mean right. A rank may have nothing.
 PARTS = {
-    "2 ranks": (slice(0, 2), slice(2, None)),
-    "3 ranks": (slice(0, 1), slice(1, 3), slice(3, None)),
-    "2 ranks, one without items": (slice(0, 0), slice(0, None)),
+    "two": (slice(0, 2), slice(2, None)),
+    "three": (slice(0, 1), slice(1, 3), slice(3, None)),
+    "one-without-items": (slice(0, 0), slice(0, None)),
 }
 VALUES = torch.tensor([0.5, -2.0, 3.0, 8.0, 1.25], dtype=torch.float64)
 WEIGHTS = torch.tensor([1.0, 0.25, 0.0, 2.0, 1.5], dtype=torch.float64)
@@ -98,6 +98,18 @@ def twice(part: slice, **kwargs: Any) -> Result:
     return penalty.detach(), list(torch.autograd.grad(penalty, leaves))
 
 
+def of_a_network(part: slice, group: distributed.ProcessGroup | None = None) -> Result:
+    """The gradient of weights before the loss, which data-parallel training averages itself."""
+    x, labels = CALLS["supcon_loss-defaults"][1].args
+    torch.manual_seed(0)
+    network: nn.Module = nn.Linear(4, 3, bias=False, dtype=torch.float64)
+    if group is not None:
+        network = nn.parallel.DistributedDataParallel(network)
+    loss = find("supcon_loss").fn(network(x[part]), labels[part], group=group)
+    loss.backward()
+    return loss.detach(), [p.grad for p in network.parameters() if p.grad is not None]
+
+
 def of_a_rank(rank: int, world: str, folder: Path) -> None:
     """What one rank finds, saved as a file."""
     torch.set_num_threads(1)
@@ -105,7 +117,7 @@ def of_a_rank(rank: int, world: str, folder: Path) -> None:
     distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=len(PARTS[world]))
     group, part = distributed.group.WORLD, PARTS[world][rank]
     found = {"reduce": reduced(part, group=group), "temperature": by_temperature(part, group=group)}
-    found["twice"] = twice(part, group=group)
+    found |= {"twice": twice(part, group=group), "network": of_a_network(part, group)}
     for name, (subject, call) in CALLS.items():
         found[name] = subject.grads(select(call, part), group=group)
         found[f"{name}, sum"] = subject.grads(select(call, part), group=group, reduction="sum")
@@ -127,6 +139,13 @@ def test_mean_divides_by_what_all_ranks_count(ranks: list[dict[str, Result]]) ->
 
 def test_a_temperature_learns_from_all_ranks(ranks: list[dict[str, Result]]) -> None:
     assert_average(ranks, "temperature", by_temperature(slice(None)), -1)
+
+
+def test_a_network_in_data_parallel_training_gets_the_gradient_of_the_batch(ranks: list[dict[str, Result]]) -> None:
+    loss, (weight,) = of_a_network(slice(None))
+    assert_close(sum(rank["network"][0] for rank in ranks) / len(ranks), loss, 1e-10)
+    for rank in ranks:
+        assert_close(rank["network"][1][0], weight, 1e-10)
 
 
 def test_second_derivatives_pass_through_the_ranks(ranks: list[dict[str, Result]]) -> None:

@@ -165,8 +165,10 @@ class MovingCenterLoss(Loss):
         return loss
 
 
-def class_means(embeddings: Tensor, labels: Tensor) -> Tensor:
+def class_means(embeddings: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
     """The mean of each item's class in the batch, (N, D): the centers of items, not of classes.
+
+    Items outside of ``mask``, (N,) boolean, are in no mean, and may be NaN.
 
     Example:
         >>> import torch
@@ -175,8 +177,10 @@ def class_means(embeddings: Tensor, labels: Tensor) -> Tensor:
                 [2.],
                 [3.]])
     """
-    first = first_of_class(labels)
     x = accumulate(embeddings)
+    if mask is not None:
+        x, labels = hide(x, mask[:, None]), apart(labels, mask)
+    first = first_of_class(labels)
     count = x.new_zeros(labels.shape).index_add(0, first, x.new_ones(labels.shape))
     return (torch.zeros_like(x).index_add(0, first, x) / count.clamp_min(1)[:, None])[first]
 
@@ -195,7 +199,8 @@ class ClassMeanCenterLoss(Loss):
         check_dim("embeddings", embeddings, 2, "(N, D)")
         check_labels("labels", labels, embeddings.shape[0])
         own = torch.arange(embeddings.shape[0], device=embeddings.device)
-        means = class_means(embeddings, labels)
+        _, mask = align(None, extra.get("mask"), labels.shape)
+        means = class_means(embeddings, labels, mask if mask is None else mask.expand(labels.shape))
         return type(self).fn(embeddings, means, own, **{"reduction": self.reduction, **extra})
 
 
