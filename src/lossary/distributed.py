@@ -3,7 +3,7 @@
 Each rank keeps the losses of its own items and compares them with those of all ranks. Backward sums what the ranks'
 losses say about an item, on the rank that brought it: so the average of the ranks' gradients, which is what
 data-parallel training takes, is the gradient of one process with the whole batch. All ranks must take part in
-forward and in backward, a rank with an empty batch too.
+forward and in backward, with the same arguments; a rank with an empty batch too.
 """
 
 from dataclasses import dataclass

@@ -96,6 +96,12 @@ def test_references_are_compared_with_as_a_batch_around_each_anchor(loss: Loss) 
     assert_same(found, wanted, 1e-11)
 
 
+def test_queries_with_several_positives_are_supcon_beside_references() -> None:
+    q, p, numbers = normal(5, 4), normal(5, 4, seed=1), torch.arange(5)
+    single = supcon_loss(q, numbers, ref_embeddings=p, ref_labels=numbers)
+    assert_close(single, info_nce_loss(q, p))
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_masked_anchors_have_no_references(loss: Loss) -> None:
     x, mask = normal(9, 4), torch.arange(9) != 4

@@ -396,6 +396,7 @@ CARDS = (
         pitfalls=(
             "Two items of the batch that are really the same are each other's negatives: give `ids`.",
             "With negatives given, the other positives of the batch are none; concatenate them if they should be.",
+            "A query with several positives: `supcon_loss` with the candidates as `ref_embeddings`.",
             "Under data-parallel training a rank has its own items for negatives only: give `group`.",
         ),
         relatives=("nt_xent_loss", "multiple_negatives_ranking_loss", "n_pair_loss"),
