@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from lossary.losses.retrieval import *
     from lossary.losses.robust import *
     from lossary.losses.sphereface import *
+    from lossary.losses.supcon import *
     from lossary.losses.triplet import *
     from lossary.losses.weighting import *
     from lossary.models import *

@@ -18,7 +18,18 @@ Item = Literal["element", "row", "anchor", "pair", "triplet", "image-class", "ba
 
 #: Arguments that change from batch to batch: of the function and of ``forward``, never fields of the Module.
 AT_CALL = frozenset(
-    {"sample_weight", "mask", "ref_embeddings", "ref_labels", "pairs", "triplets", "ids", "negatives", "group"}
+    {
+        "sample_weight",
+        "mask",
+        "positives",
+        "ref_embeddings",
+        "ref_labels",
+        "pairs",
+        "triplets",
+        "ids",
+        "negatives",
+        "group",
+    }
 )
 
 

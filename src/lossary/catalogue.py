@@ -28,6 +28,7 @@ from lossary.losses import (
     retrieval,
     robust,
     sphereface,
+    supcon,
     triplet,
     weighting,
 )
@@ -48,6 +49,7 @@ FAMILIES: tuple[ModuleType, ...] = (
     sphereface,
     center,
     contrastive,
+    supcon,
     retrieval,
     triplet,
     overlap,

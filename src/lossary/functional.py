@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lossary.losses.retrieval import *
     from lossary.losses.robust import *
     from lossary.losses.sphereface import *
+    from lossary.losses.supcon import *
     from lossary.losses.triplet import *
 
 _FUNCTIONS = {name: card.fn for card in CATALOGUE for name in (card.name, *(a for a in card.aliases if a.islower()))}

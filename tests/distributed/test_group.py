@@ -1,4 +1,4 @@
-"""Two real processes with half of the batch each give what one process gives with all of it.
+"""Real processes with a part of the batch each give what one process gives with all of it.
 
 Data-parallel training averages the gradients of the ranks, and so does this comparison: the mean of the ranks'
 losses is the loss of the whole batch, the mean of their gradients is its gradient.
@@ -10,21 +10,70 @@ from typing import Any
 import pytest
 import torch
 import torch.multiprocessing as mp
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 
-from contract.subject import Subject, assert_close, is_per_item, items, select
+from contract.subject import Subject, as_function, assert_close, is_per_item, items, select
 from lossary._reduce import reduce
-from lossary.catalogue import CATALOGUE
+from lossary.cards import Call
+from lossary.catalogue import CATALOGUE, find
 
-RANKS = 2
-#: Uneven parts: only the global count makes the mean right.
-PARTS = (slice(0, 2), slice(2, None))
-SUBJECTS = [Subject(c, variant) for c in CATALOGUE if "group" in c.at_call for variant in c.variants]
+#: Uneven parts, one a rank: only the global count makes the mean right. A rank may have nothing.
+PARTS = {
+    "two": (slice(0, 2), slice(2, None)),
+    "three": (slice(0, 1), slice(1, 3), slice(3, None)),
+    "one-without-items": (slice(0, 0), slice(0, None)),
+}
 VALUES = torch.tensor([0.5, -2.0, 3.0, 8.0, 1.25], dtype=torch.float64)
 WEIGHTS = torch.tensor([1.0, 0.25, 0.0, 2.0, 1.5], dtype=torch.float64)
 MASK = torch.tensor([True, False, True, True, True])
 
 Result = tuple[Tensor, list[Tensor]]
+
+
+def calls() -> dict[str, tuple[Subject, Call]]:
+    """Every card that takes ``group`` at every variant, and the calls that its draw does not show."""
+    subjects = [Subject(card, variant) for card in CATALOGUE if "group" in card.at_call for variant in card.variants]
+    found = {subject.id: (subject, subject.draw()) for subject in subjects}
+    x, y, own = (
+        torch.randn(9, *shape, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
+        for shape in ((4,), (4,), (3, 4))
+    )
+    labels = torch.tensor([0, 1, 0, 2, 1, 3, 0, 1, 2])
+    several = torch.tensor([[1, 0], [1, 1], [0, 1], [0, 0], [1, 0], [1, 0], [0, 1], [1, 1], [0, 1]])
+    more = {
+        "ids": torch.tensor([4, 1, 2, 4, 5, 6, 7, 8, 4]),
+        "mask": torch.tensor([True, True, False, True, True, True, True, False, True]),
+    }
+    weight = {"sample_weight": torch.linspace(0, 2, 9, dtype=torch.float64)}
+    for name, args, kwargs in (
+        ("supcon_loss", (x, labels), {**more, **weight}),
+        ("supcon_loss", (x, several), more),
+        ("nt_xent_loss", (x, labels), {**more, **weight}),
+        ("nt_xent_loss", (x, y), more),
+        ("contrastive_loss", (x, labels), {"margin": 3.0}),
+        ("contrastive_loss", (x, labels), {"margin": 3.0, **more}),
+        ("contrastive_loss", (x, several), {"margin": 3.0, **more}),
+        ("triplet_loss", (x, labels), {**more, **weight}),
+        ("triplet_loss", (x, labels), {"margin": 0.5, "mining": "semihard", **more}),
+        ("triplet_loss", (x, several), {"margin": 0.5, "mining": "all", **more}),
+        ("info_nce_loss", (x, y), {**more, **weight}),
+        ("info_nce_loss", (x, y, own), {"mask": more["mask"], **weight}),
+        ("multiple_negatives_ranking_loss", (x, y, own[:, 0]), {"symmetric": True, **more, **weight}),
+        ("n_pair_loss", (x, y), {"l2_reg": 0.1, **more, **weight}),
+        ("ge2e_loss", (own,), {"w": 3.0}),
+        ("ge2e_loss", (own,), {"w": 3.0, "kind": "contrast", "ids": more["ids"]}),
+        ("ge2e_loss", (x, labels), {"ids": labels // 2, "mask": more["mask"], **weight}),
+    ):
+        extra = ", ".join(n for n, v in kwargs.items() if isinstance(v, Tensor))
+        shapes = ", ".join(str(tuple(a.shape)) for a in args)
+        found[f"{name} of {shapes} with {extra} {kwargs.get('mining', '')}"] = (
+            Subject(find(name), {}),
+            Call(args, kwargs),
+        )
+    return found
+
+
+CALLS = calls()
 
 
 def reduced(part: slice, **kwargs: Any) -> Result:
@@ -33,49 +82,94 @@ def reduced(part: slice, **kwargs: Any) -> Result:
     return loss.detach(), list(torch.autograd.grad(loss, [values]))
 
 
-def of_a_rank(rank: int, folder: Path) -> None:
+def by_temperature(part: slice, **kwargs: Any) -> Result:
+    x, labels = CALLS["supcon_loss-defaults"][1].args
+    temperature = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    loss = find("supcon_loss").fn(x[part], labels[part], temperature=temperature, **kwargs)
+    return loss.detach(), list(torch.autograd.grad(loss, [temperature]))
+
+
+def twice(part: slice, **kwargs: Any) -> Result:
+    """The gradient of the gradient's square."""
+    subject, call = CALLS["supcon_loss-defaults"]
+    leaves, run = as_function(subject, select(call, part), **kwargs)
+    (first,) = torch.autograd.grad(run(*leaves), leaves, create_graph=True)
+    penalty = first.square().sum()
+    return penalty.detach(), list(torch.autograd.grad(penalty, leaves))
+
+
+def of_a_network(part: slice, group: distributed.ProcessGroup | None = None) -> Result:
+    """The gradient of weights before the loss, which data-parallel training averages itself."""
+    x, labels = CALLS["supcon_loss-defaults"][1].args
+    torch.manual_seed(0)
+    network: nn.Module = nn.Linear(4, 3, bias=False, dtype=torch.float64)
+    if group is not None:
+        network = nn.parallel.DistributedDataParallel(network)
+    loss = find("supcon_loss").fn(network(x[part]), labels[part], group=group)
+    loss.backward()
+    return loss.detach(), [p.grad for p in network.parameters() if p.grad is not None]
+
+
+def of_a_rank(rank: int, world: str, folder: Path) -> None:
     """What one rank finds, saved as a file."""
     torch.set_num_threads(1)
     store = f"file://{folder / 'rendezvous'}"
-    distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=RANKS)
-    group, part = distributed.group.WORLD, PARTS[rank]
-    found: dict[str, Result] = {"reduce": reduced(part, group=group)}
-    found["nothing on one rank"] = reduced(part if rank else slice(0, 0), group=group)
-    for subject in SUBJECTS:
-        found[subject.id] = subject.grads(select(subject.draw(), part), group=group)
+    distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=len(PARTS[world]))
+    group, part = distributed.group.WORLD, PARTS[world][rank]
+    found = {"reduce": reduced(part, group=group), "temperature": by_temperature(part, group=group)}
+    found |= {"twice": twice(part, group=group), "network": of_a_network(part, group)}
+    for name, (subject, call) in CALLS.items():
+        found[name] = subject.grads(select(call, part), group=group)
+        found[f"{name}, sum"] = subject.grads(select(call, part), group=group, reduction="sum")
     torch.save(found, folder / f"{rank}.pt")
     distributed.destroy_process_group()
 
 
-@pytest.fixture(scope="module")
-def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Result]]:
+@pytest.fixture(scope="module", params=PARTS)
+def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Result]]:
     folder = tmp_path_factory.mktemp("ranks")
-    mp.spawn(of_a_rank, (folder,), nprocs=RANKS)
-    return [torch.load(folder / f"{rank}.pt") for rank in range(RANKS)]
+    size = len(PARTS[request.param])
+    mp.spawn(of_a_rank, (request.param, folder), nprocs=size)
+    return [torch.load(folder / f"{rank}.pt") for rank in range(size)]
 
 
 def test_mean_divides_by_what_all_ranks_count(ranks: list[dict[str, Result]]) -> None:
-    loss, (grad,) = reduced(slice(None))
-    assert_close(mean_loss(ranks, "reduce"), loss)
-    assert_close(torch.cat([rank["reduce"][1][0] for rank in ranks]) / RANKS, grad)
+    assert_average(ranks, "reduce", reduced(slice(None)), len(VALUES))
 
 
-def test_a_rank_with_nothing_to_average_takes_part(ranks: list[dict[str, Result]]) -> None:
-    loss, (grad,) = reduced(PARTS[1])
-    assert_close(mean_loss(ranks, "nothing on one rank"), loss)
-    assert_close(ranks[1]["nothing on one rank"][1][0] / RANKS, grad)
+def test_a_temperature_learns_from_all_ranks(ranks: list[dict[str, Result]]) -> None:
+    assert_average(ranks, "temperature", by_temperature(slice(None)), -1)
 
 
-@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.id)
-def test_loss_of_the_ranks_is_the_loss_of_the_batch(subject: Subject, ranks: list[dict[str, Result]]) -> None:
-    call = subject.draw()
-    loss, grads = subject.grads(call)
-    assert_close(mean_loss(ranks, subject.id), loss, 1e-11)
+def test_a_network_in_data_parallel_training_gets_the_gradient_of_the_batch(ranks: list[dict[str, Result]]) -> None:
+    loss, (weight,) = of_a_network(slice(None))
+    assert_close(sum(rank["network"][0] for rank in ranks) / len(ranks), loss, 1e-10)
+    for rank in ranks:
+        assert_close(rank["network"][1][0], weight, 1e-10)
+
+
+def test_second_derivatives_pass_through_the_ranks(ranks: list[dict[str, Result]]) -> None:
+    penalty, (second,) = twice(slice(None))
+    # The gradients on the ranks are as many times as large as there are ranks.
+    squared = len(ranks) ** 2
+    assert_close(sum(rank["twice"][0] for rank in ranks) / squared, penalty, 1e-10)
+    assert_close(torch.cat([rank["twice"][1][0] for rank in ranks]) / squared, second, 1e-10)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_loss_of_the_ranks_is_the_loss_of_the_batch(name: str, ranks: list[dict[str, Result]]) -> None:
+    subject, call = CALLS[name]
+    assert_average(ranks, name, subject.grads(call), items(call))
+    total, grads = subject.grads(call, reduction="sum")
+    assert_close(sum(rank[f"{name}, sum"][0] for rank in ranks), total, 1e-10)
+    assert_average(ranks, f"{name}, sum", (total / len(ranks), [g / len(ranks) for g in grads]), items(call))
+
+
+def assert_average(ranks: list[dict[str, Result]], name: str, whole: Result, count: int) -> None:
+    """The average of the ranks' losses and gradients; an item's gradient is on the rank that has the item."""
+    loss, grads = whole
+    assert_close(sum(rank[name][0] for rank in ranks) / len(ranks), loss, 1e-10)
     for place, grad in enumerate(grads):
-        parts = [rank[subject.id][1][place] for rank in ranks]
-        whole = torch.cat(parts) if is_per_item(grad, items(call)) else sum(parts)
-        assert_close(whole / RANKS, grad, 1e-11, f"gradient {place}")
-
-
-def mean_loss(ranks: list[dict[str, Result]], name: str) -> Tensor:
-    return sum(rank[name][0] for rank in ranks) / RANKS
+        parts = [rank[name][1][place] for rank in ranks]
+        found = torch.cat(parts) if is_per_item(grad, count) else sum(parts)
+        assert_close(found / len(ranks), grad, 1e-10, f"{name}: gradient {place}")

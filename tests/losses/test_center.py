@@ -64,6 +64,15 @@ def test_class_means_of_the_batch_are_the_variance_within_classes() -> None:
     torch.testing.assert_close(ClassMeanCenterLoss()(x, labels * 1000 - 7), within)
 
 
+def test_masked_items_are_in_no_class_mean() -> None:
+    x, labels = batch()
+    mask = torch.arange(len(x)) != 2
+    spoilt = torch.where(mask[:, None], x, torch.nan)
+    torch.testing.assert_close(
+        ClassMeanCenterLoss()(spoilt, labels, mask=mask), ClassMeanCenterLoss()(x[mask], labels[mask])
+    )
+
+
 # ---------------------------------------------------------------- GE2E
 
 

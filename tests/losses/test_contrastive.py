@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from lossary.losses.contrastive import SupConLoss, contrastive_loss, nt_xent_loss, supcon_loss
+from lossary.losses.contrastive import contrastive_loss
+from lossary.losses.supcon import SupConLoss, nt_xent_loss, supcon_loss
 
 
 def views() -> tuple[Tensor, Tensor]:

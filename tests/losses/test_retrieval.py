@@ -7,9 +7,9 @@ from torch import Tensor
 
 from lossary.kernels import rows
 from lossary.losses.center import ge2e_loss
-from lossary.losses.contrastive import supcon_loss
 from lossary.losses.retrieval import info_nce_loss, multiple_negatives_ranking_loss, n_pair_loss
 from lossary.losses.sphereface import sphereface_loss
+from lossary.losses.supcon import supcon_loss
 
 
 def pairs() -> tuple[Tensor, Tensor]:

@@ -284,6 +284,30 @@ MUTANTS = (
         ("masks_of_wrong_shape_or_type_are_refused",),
         in_text("lossary._reduce:align", "mask.dtype != torch.bool", "False"),
     ),
+    Mutant(
+        "a masked pair's answer is still a candidate",
+        "info_nce_loss",
+        ("mask_false_is_item_dropped",),
+        in_text("lossary.losses._batch:absence", ".masked_fill(~counted, ABSENT)", ""),
+    ),
+    Mutant(
+        "a masked item is still a negative",
+        "triplet_loss",
+        ("mask_false_is_item_dropped",),
+        in_text("lossary.kernels.tuples:mined", "negative & counted", "negative"),
+    ),
+    Mutant(
+        "a masked item is still a positive",
+        "supcon_loss",
+        ("mask_false_is_item_dropped",),
+        in_text("lossary.kernels.tuples:apart", "torch.where(mask, first_of_class(labels), alone)", "labels"),
+    ),
+    Mutant(
+        "a masked utterance counts for its centroid",
+        "ge2e_loss",
+        ("mask_false_is_item_dropped",),
+        in_text("lossary.losses.center:ge2e_loss", "u.counted.to(x.dtype)", "torch.ones_like(u.counted).to(x.dtype)"),
+    ),
     # ------------------------------------------------------------ values
     Mutant(
         "the sum is a mean",

@@ -16,9 +16,20 @@ from torch._C._functorch import maybe_current_level  # pyright: ignore
 from lossary._check import check_reduction
 from lossary._reduce import divide, reduce
 from lossary.kernels.routes import Formula, SummedLoss, blocked_statistics, both_ways, is_one_set
-from lossary.kernels.scores import Bilinear, Dense, Rows, Source, Targets, score_statistics, statistics
+from lossary.kernels.scores import Bilinear, Dense, Given, Rows, Source, Targets, score_statistics, statistics
 
-__all__ = ["Bilinear", "Dense", "Formula", "Rows", "Source", "Targets", "row_loss", "statistics", "two_way_statistics"]
+__all__ = [
+    "Bilinear",
+    "Dense",
+    "Formula",
+    "Given",
+    "Rows",
+    "Source",
+    "Targets",
+    "row_loss",
+    "statistics",
+    "two_way_statistics",
+]
 
 #: Up to so many scores the plain formula is as fast: a small batch pays nothing for blocks. An accelerator has
 #: the memory and wants large operations, so that the plain formula is right for as long as it fits.
@@ -29,7 +40,7 @@ ACCELERATOR_PLAIN = 1 << 27
 def row_loss(
     formula: Formula,
     source: Source,
-    targets: Targets,
+    targets: Targets | Given,
     *parameters: Tensor,
     weight: Tensor | None = None,
     reduction: str = "mean",
@@ -50,7 +61,7 @@ def row_loss(
         group: Process group over which the mean's divisor is summed.
     """
     check_reduction(reduction)
-    if isinstance(source, Dense) or _plain_is_better(source):
+    if isinstance(source, Dense) or isinstance(targets, Given) or _plain_is_better(source):
         losses = formula(statistics(source, targets), *parameters)
         return reduce(losses, weight=weight, reduction=reduction, group=group)
     with torch.autocast(source.x.device.type, enabled=False):

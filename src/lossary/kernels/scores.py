@@ -88,14 +88,24 @@ class Targets:
         return self.columns is None and not self.own and self.row_groups is None
 
 
-def statistics(source: Source, targets: Targets) -> Rows:
+@dataclass(frozen=True)
+class Given:
+    """Targets that no label tells: for each row which columns are targets and which the rest, O(N C) memory."""
+
+    targets: Tensor  # (N, C) boolean
+    rest: Tensor  # (N, C) boolean
+
+
+def statistics(source: Source, targets: Targets | Given) -> Rows:
     """The statistics of all rows at once, by plain differentiable torch: O(N C) memory."""
     scores = accumulate(source.scores) if isinstance(source, Dense) else source.dense()
     return score_statistics(scores, targets)
 
 
-def score_statistics(scores: Tensor, targets: Targets, first: int = 0) -> Rows:
+def score_statistics(scores: Tensor, targets: Targets | Given, first: int = 0) -> Rows:
     """The statistics of ready scores whose first row is row ``first`` of the batch."""
+    if isinstance(targets, Given):
+        return _given_statistics(scores, targets.targets, targets.rest)
     if targets.single:
         index = targets.rows.long()[:, None]
         target = scores.gather(1, index)[:, 0]
@@ -110,9 +120,14 @@ def score_statistics(scores: Tensor, targets: Targets, first: int = 0) -> Rows:
         is_target = is_target & exists
     if targets.row_groups is not None:
         exists = exists & (is_target | (targets.row_groups[:, None] != targets.column_groups))
+    return _given_statistics(scores, is_target, exists & ~is_target)
+
+
+def _given_statistics(scores: Tensor, is_target: Tensor, is_rest: Tensor) -> Rows:
     count = is_target.sum(1).to(scores.dtype)
     target = scores.masked_fill(~is_target, 0).sum(1) / count.clamp_min(1)
     among = scores.masked_fill(~is_target, ABSENT).logsumexp(1)
-    rest = scores.masked_fill(is_target | ~exists, ABSENT).logsumexp(1)
+    rest = scores.masked_fill(~is_rest, ABSENT).logsumexp(1)
+    exists = is_target | is_rest
     mean = scores.masked_fill(~exists, 0).sum(1) / exists.sum(1).clamp_min(1)
     return Rows(count, target, among, rest, mean)

@@ -1,4 +1,4 @@
-"""Triplets of a batch without ever listing them: N x N work, never N x N x N memory.
+"""Triplets of N anchors and M items without ever listing them: N x M work, never N x M x M memory.
 
 A miner looks at the distances of a block of anchors to all items and gives, for each anchor, the sum of its
 triplets' losses and how many of them the mean is over. Blocks are made again for the gradient, so that memory stays
@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from lossary.kernels.distances import pairwise
+from lossary.kernels.scores import Given, Targets
 from lossary.kernels.stable import softplus, widened
 
 #: Distances held at once.
@@ -22,12 +23,12 @@ Margin = float | Tensor | None
 
 
 class Block(NamedTuple):
-    """Distances (B, N) of B anchors to all N items, their positives by column, their negatives by mask."""
+    """Distances (B, M) of B anchors to all M items, their positives by column, their negatives by mask."""
 
     distances: Tensor
     columns: Tensor  # (B, P), in ascending order
     exists: Tensor  # (B, P): an anchor with fewer positives has columns that are none
-    negative: Tensor  # (B, N)
+    negative: Tensor  # (B, M)
 
 
 class Anchors(NamedTuple):
@@ -41,41 +42,88 @@ Miner = Callable[[Block, Margin], Anchors]
 
 
 def mined(
-    embeddings: Tensor, labels: Tensor, miner: Miner, margin: Margin, *, squared: bool, mask: Tensor | None = None
+    anchors: Tensor,
+    items: Tensor,
+    targets: Targets | Given,
+    miner: Miner,
+    margin: Margin,
+    *,
+    squared: bool,
+    counted: Tensor | None = None,
 ) -> Anchors:
-    """Every anchor's triplets, (N,) each; ``mask`` is False for items that are in none."""
-    if mask is not None:
-        labels = apart(labels, mask)
-    items = embeddings.shape[0]
-    columns, exists = _positives(labels)
+    """The triplets of each anchor, (N,) each.
 
-    def block(embeddings: Tensor, start: int, stop: int) -> Anchors:
+    Args:
+        anchors: (N, D).
+        items: (M, D), of which the anchors' positives and negatives are.
+        targets: Which items are positives (its targets) and which negatives (the rest).
+        miner: Which triplets.
+        margin: None is the soft margin.
+        squared: Squared distances.
+        counted: (M,) boolean, False for items that are nobody's negatives; they must be nobody's targets either.
+    """
+    columns, exists = _positives(targets)
+
+    def block(anchors: Tensor, items: Tensor, start: int, stop: int) -> Anchors:
         rows = slice(start, stop)
-        distances = pairwise(embeddings[rows], embeddings, squared=squared)
-        others = labels[rows, None] != labels
-        return miner(Block(distances, columns[rows], exists[rows], others if mask is None else others & mask), margin)
+        distances = pairwise(anchors[rows], items, squared=squared)
+        negative = _negatives(targets, rows)
+        negative = negative if counted is None else negative & counted
+        return miner(Block(distances, columns[rows], exists[rows], negative), margin)
 
-    rows = max(1, BLOCK // max(1, items))
-    if rows >= items:
-        return block(embeddings, 0, items)
-    edges = [(start, min(start + rows, items)) for start in range(0, items, rows)]
-    blocks = [checkpoint(block, embeddings, *e, use_reentrant=False, preserve_rng_state=False) for e in edges]
+    count, rows = anchors.shape[0], max(1, BLOCK // max(1, items.shape[0]))
+    if rows >= count:
+        return block(anchors, items, 0, count)
+    edges = [(start, min(start + rows, count)) for start in range(0, count, rows)]
+    blocks = [checkpoint(block, anchors, items, *e, use_reentrant=False, preserve_rng_state=False) for e in edges]
     return Anchors(*(torch.cat(parts) for parts in zip(*blocks, strict=True)))
 
 
-def _positives(labels: Tensor) -> tuple[Tensor, Tensor]:
-    """(N, P) each item's class, by column, P being the largest class's size; and which of it are others than itself."""
-    items = labels.shape[0]
-    order = labels.sort(stable=True).indices
-    first = first_of_class(labels)
-    count = torch.zeros_like(first).scatter_add(0, first, torch.ones_like(first))
-    # In the sorted order a class is one run, which begins where its first item stands.
-    run = torch.empty_like(order).scatter(0, order, torch.arange(items, device=labels.device))[first]
-    # Its size is data, unknown to a compiler.
-    largest = items if torch.compiler.is_compiling() or items == 0 else int(count.max())
-    step = torch.arange(largest, device=labels.device)
-    columns = order[(run[:, None] + step).clamp_max(max(items - 1, 0))]
-    return columns, (step < count[first][:, None]) & (columns != torch.arange(items, device=labels.device)[:, None])
+def _positives(targets: Targets | Given) -> tuple[Tensor, Tensor]:
+    """(N, P) the positives by column, P being the largest number of them; and which of these exist."""
+    if isinstance(targets, Given):
+        count = targets.targets.sum(1)
+        columns = (~targets.targets).sort(dim=1, stable=True).indices[:, : _largest(count, targets.targets.shape[1])]
+        return columns, torch.arange(columns.shape[1], device=columns.device) < count[:, None]
+    assert targets.columns is not None
+    order, start, count = _runs(targets.rows, targets.columns)
+    step = torch.arange(_largest(count, order.shape[0]), device=order.device)
+    columns = order[(start[:, None] + step).clamp_max(max(order.shape[0] - 1, 0))]
+    exists = step < count[:, None]
+    if targets.own:
+        exists &= columns != torch.arange(count.shape[0], device=order.device)[:, None]
+    return columns, exists
+
+
+def _largest(count: Tensor, most: int) -> int:
+    # It is data, unknown to a compiler.
+    return most if torch.compiler.is_compiling() or count.numel() == 0 else int(count.max())
+
+
+def _runs(labels: Tensor, others: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The order that sorts ``others``; where in it those of each label begin, and how many they are."""
+    ordered, order = others.sort(stable=True)
+    labels = labels.contiguous()  # torch warns of strides
+    start = torch.searchsorted(ordered, labels)
+    return order, start, torch.searchsorted(ordered, labels, right=True) - start
+
+
+def _negatives(targets: Targets | Given, rows: slice) -> Tensor:
+    if isinstance(targets, Given):
+        return targets.rest[rows]
+    # The own column is none: it bears the row's label.
+    negative = targets.rows[rows, None] != targets.columns
+    if targets.row_groups is None:
+        return negative
+    return negative & (targets.row_groups[rows, None] != targets.column_groups)
+
+
+def has_targets(targets: Targets | Given) -> Tensor:
+    """(N,) whether a row has any target; N log N for labels, without an N x M mask."""
+    if isinstance(targets, Given):
+        return targets.targets.any(1)
+    assert targets.columns is not None
+    return _runs(targets.rows, targets.columns)[2] > int(targets.own)
 
 
 def first_of_class(labels: Tensor) -> Tensor:
@@ -91,12 +139,6 @@ def apart(labels: Tensor, mask: Tensor) -> Tensor:
     """(N,) class numbers where ``mask`` is False for items that get one each to themselves: nobody's positives."""
     alone = labels.shape[0] + torch.arange(labels.shape[0], device=labels.device)
     return torch.where(mask, first_of_class(labels), alone)
-
-
-def has_positive(labels: Tensor) -> Tensor:
-    """(N,) whether another item bears the same label; N log N, without an N x N mask."""
-    first = first_of_class(labels)
-    return torch.zeros_like(first).scatter_add(0, first, torch.ones_like(first))[first] > 1
 
 
 def penalty(gap: Tensor, margin: Margin) -> Tensor:

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Generator, Tensor, dtype, nn
+from torch.distributed import ProcessGroup
 
 from lossary._check import (
     check_choice,
@@ -19,12 +20,13 @@ from lossary._check import (
 from lossary._loss import Loss
 from lossary._reduce import Reduction, align, reduce
 from lossary.cards import Call, Card, Choice, Range
+from lossary.distributed import gathered, numbered
 from lossary.draws import labels as draw_labels
 from lossary.draws import normal
 from lossary.kernels.distances import squares
 from lossary.kernels.rows import Bilinear, Rows, Targets, row_loss
 from lossary.kernels.stable import ABSENT, accumulate, softplus, unit
-from lossary.kernels.tuples import first_of_class
+from lossary.kernels.tuples import apart, first_of_class
 from lossary.losses._pointwise import hide
 
 __all__ = [
@@ -163,8 +165,10 @@ class MovingCenterLoss(Loss):
         return loss
 
 
-def class_means(embeddings: Tensor, labels: Tensor) -> Tensor:
+def class_means(embeddings: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
     """The mean of each item's class in the batch, (N, D): the centers of items, not of classes.
+
+    Items outside of ``mask``, (N,) boolean, are in no mean, and may be NaN.
 
     Example:
         >>> import torch
@@ -173,8 +177,10 @@ def class_means(embeddings: Tensor, labels: Tensor) -> Tensor:
                 [2.],
                 [3.]])
     """
-    first = first_of_class(labels)
     x = accumulate(embeddings)
+    if mask is not None:
+        x, labels = hide(x, mask[:, None]), apart(labels, mask)
+    first = first_of_class(labels)
     count = x.new_zeros(labels.shape).index_add(0, first, x.new_ones(labels.shape))
     return (torch.zeros_like(x).index_add(0, first, x) / count.clamp_min(1)[:, None])[first]
 
@@ -193,7 +199,8 @@ class ClassMeanCenterLoss(Loss):
         check_dim("embeddings", embeddings, 2, "(N, D)")
         check_labels("labels", labels, embeddings.shape[0])
         own = torch.arange(embeddings.shape[0], device=embeddings.device)
-        means = class_means(embeddings, labels)
+        _, mask = align(None, extra.get("mask"), labels.shape)
+        means = class_means(embeddings, labels, mask if mask is None else mask.expand(labels.shape))
         return type(self).fn(embeddings, means, own, **{"reduction": self.reduction, **extra})
 
 
@@ -206,8 +213,11 @@ def ge2e_loss(
     b: float | Tensor = -5.0,
     kind: Literal["softmax", "contrast"] = "softmax",
     normalize: bool = True,
+    ids: Tensor | None = None,
     sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
     reduction: Reduction = "mean",
+    group: ProcessGroup | None = None,
 ) -> Tensor:
     r"""Each utterance must be nearer to its speaker's centroid than to the other speakers'.
 
@@ -224,12 +234,18 @@ def ge2e_loss(
         b: Cancels in the softmax kind.
         kind: ``"softmax"`` or ``"contrast"``.
         normalize: Normalises the embeddings before the centroids are taken.
+        ids: Integers, (S,) or (N,), the same for all utterances of a speaker: speakers that share one, as two accounts
+            of one person, are never each other's negatives.
         sample_weight: Weights of the utterances, (S, U) or (N,).
+        mask: Boolean, (S, U) or (N,); an utterance that does not count is in no centroid, and may be NaN.
         reduction: ``"none"`` (S, U) or (N,), ``"sum"`` or ``"mean"``.
+        group: Process group whose ranks' utterances are one batch, in which labels and ids mean the same on every rank;
+            without labels no speaker is on two ranks. The average of the ranks' means is the mean of that batch, and
+            so for its gradient; ``"none"`` and ``"sum"`` are of the rank's own utterances.
 
     Returns:
-        A scalar, or one loss an utterance. With labels, an utterance that is its speaker's only one is 0 and outside of
-        the mean, but a centroid for the others; without any other the loss is 0.0, with zero gradients.
+        A scalar, or one loss an utterance. An utterance that is its speaker's only one is 0 and outside of the mean,
+        but a centroid for the others; without any other the loss is 0.0, with zero gradients.
 
     Raises:
         ValueError: Wrong shapes, fewer than two utterances a speaker, ``w`` not above 0, an unknown option.
@@ -252,52 +268,84 @@ def ge2e_loss(
     check_choice("kind", kind, ("softmax", "contrast"))
     if isinstance(w, Tensor) and values_visible(w) and not (w > 0).all():
         raise ValueError(f"w: wanted a number above 0; got {w.item()}")
-    column, columns = _speakers(embeddings, labels)
     shape = embeddings.shape[:-1]
-    x = accumulate(embeddings).flatten(0, -2)
-    direction = unit(x)
-    x = direction if normalize else x
-    sums = x.new_zeros(columns, x.shape[1]).index_add(0, column, x)
-    count = x.new_zeros(columns).index_add(0, column, x.new_ones(column.shape))
+    u = _utterances(embeddings, labels, ids, mask, group)
+    everyone, ours = unit(u.x) if normalize else u.x, slice(0, shape.numel())
+    x, column = everyone[ours], u.column[ours]
+    direction = x if normalize else unit(x)
+    sums = x.new_zeros(u.columns, x.shape[1]).index_add(0, u.column, everyone)
+    count = x.new_zeros(u.columns).index_add(0, u.column, u.counted.to(x.dtype))
     # Cosines know no length: the sums stand for the means. The own one without the utterance itself.
     own = w * (direction * unit(sums[column] - x)).sum(1) + b
     shift = torch.where(count > 0, torch.zeros_like(count), torch.full_like(count, ABSENT)) + b
-    weight = (count[column] > 1).to(x.dtype)
+    weight = ((count[column] > 1) & u.counted[ours]).to(x.dtype)
     if sample_weight is not None:
         check_shape("sample_weight", sample_weight, tuple(shape))
         weight = weight * sample_weight.flatten().to(x.dtype)
+    targets = Targets(
+        column,
+        torch.arange(u.columns, device=x.device),
+        row_groups=None if u.column_ids is None else u.column_ids[column],
+        column_groups=u.column_ids,
+    )
     if kind == "softmax":
-        targets = Targets(column, torch.arange(columns, device=x.device))
         source = Bilinear(w * direction, sums, shift, unit=True)
-        loss = row_loss(_softmax_kind, source, targets, own, weight=weight, reduction=reduction)
+        loss = row_loss(_softmax_kind, source, targets, own, weight=weight, reduction=reduction, group=group)
     else:
         scores = w * (direction @ unit(sums).T) + shift
-        loss = reduce(_contrast_kind(scores, column, own), weight=weight, reduction=reduction)
+        loss = reduce(_contrast_kind(scores, targets, own), weight=weight, reduction=reduction, group=group)
     return loss.reshape(shape) if reduction == "none" else loss
 
 
-def _speakers(embeddings: Tensor, labels: Tensor | None) -> tuple[Tensor, int]:
-    """Which column an utterance's centroid is, flat, and how many columns there are."""
-    if labels is not None:
+class _Utterances(NamedTuple):
+    """The utterances of all ranks, flat, those of this one first."""
+
+    x: Tensor  # (N, D), accumulated, 0 where one does not count
+    column: Tensor  # (N,) which column is that of its speaker's centroid
+    columns: int  # how many there are, some perhaps of nobody
+    counted: Tensor  # (N,) boolean
+    column_ids: Tensor | None  # (columns,)
+
+
+def _utterances(
+    embeddings: Tensor, labels: Tensor | None, ids: Tensor | None, mask: Tensor | None, group: ProcessGroup | None
+) -> _Utterances:
+    if labels is None:
+        check_dim("embeddings", embeddings, 3, "(S, U, D) without labels")
+        if embeddings.shape[1] < 2:
+            came = f"got shape {tuple(embeddings.shape)}"
+            raise ValueError(f"embeddings: wanted at least 2 utterances a speaker; {came}")
+        labels = numbered(embeddings, group).repeat_interleave(embeddings.shape[1])
+    else:
         check_dim("embeddings", embeddings, 2, "(N, D)")
         check_labels("labels", labels, embeddings.shape[0])
-        # A speaker's column is that of its first utterance; the other columns are of nobody.
-        return first_of_class(labels), embeddings.shape[0]
-    check_dim("embeddings", embeddings, 3, "(S, U, D) without labels")
-    speakers, utterances, _ = embeddings.shape
-    if utterances < 2:
-        raise ValueError(f"embeddings: wanted at least 2 utterances a speaker; got shape {tuple(embeddings.shape)}")
-    return torch.arange(speakers, device=embeddings.device).repeat_interleave(utterances), speakers
+    shape, speakers = embeddings.shape[:-1], embeddings.shape[0]
+    if ids is not None:
+        check_labels("ids", ids, speakers)
+        ids = ids.repeat_interleave(shape.numel() // max(speakers, 1))
+    _, mask = align(None, mask, shape)
+    x = accumulate(embeddings).flatten(0, -2)
+    counted = x.new_ones(len(x), dtype=torch.bool) if mask is None else mask.expand(shape).flatten()
+    x = x if mask is None else hide(x, counted[:, None])
+    x, speaker, ids, counted = gathered(group, x, labels, ids, counted)
+    if embeddings.dim() == 3 and group is None:
+        # Speakers are numbered: no column is of nobody.
+        return _Utterances(x, speaker, speakers, counted, None if ids is None else ids[:: shape[1]])
+    # A speaker's column is that of its first utterance; the other columns are of nobody.
+    column = first_of_class(speaker if mask is None else apart(speaker, counted))
+    return _Utterances(x, column, len(x), counted, ids)
 
 
 def _softmax_kind(rows: Rows, own: Tensor) -> Tensor:
     return softplus(rows.rest - own)
 
 
-def _contrast_kind(scores: Tensor, column: Tensor, own: Tensor) -> Tensor:
+def _contrast_kind(scores: Tensor, targets: Targets, own: Tensor) -> Tensor:
     if scores.shape[1] == 0:
         return own
-    others = scores.scatter(1, column[:, None], -torch.inf)
+    others = scores.scatter(1, targets.rows[:, None], -torch.inf)
+    if targets.row_groups is not None:
+        others = others.masked_fill(targets.row_groups[:, None] == targets.column_groups, -torch.inf)
     # By index: of tied speakers the gradient goes to the first.
     nearest = others.gather(1, others.argmax(1, keepdim=True))[:, 0]
     return torch.sigmoid(-own) + torch.sigmoid(nearest)
@@ -317,6 +365,8 @@ class GE2ELoss(Loss):
     reduction: Reduction = "mean"
 
     def setup(self) -> None:
+        check_number("w", self.w, low=0, open_low=True)
+        check_number("b", self.b)
         self.log_gain = nn.Parameter(torch.zeros(()))
         self.shift = nn.Parameter(torch.zeros(()))
 
@@ -359,6 +409,7 @@ def _edges_utterances(dt: dtype) -> tuple[Call, ...]:
         Call((torch.cat([axes[:3], axes.new_zeros(1, 4)]), two)),  # a zero vector
         Call((axes, torch.zeros(4, dtype=torch.int64))),  # one speaker
         Call((axes, torch.arange(4))),  # one utterance each
+        Call((axes, two), {"ids": torch.zeros(4, dtype=torch.int64)}),  # no other speaker
         Call((axes[:0], two[:0])),  # empty
     )
 
@@ -409,7 +460,7 @@ CARDS = (
         batch="m-per-class",
         separable=False,
         mean_is_plain=False,
-        at_call=frozenset({"sample_weight"}),
+        at_call=frozenset({"sample_weight", "mask", "ids", "group"}),
         when="Speakers, or other identities with several samples a batch, compared by cosine to a centroid.",
         pitfalls=(
             "w must stay above 0: clamping a copy of it does nothing.",

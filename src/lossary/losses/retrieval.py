@@ -1,19 +1,31 @@
 """Queries and their answers: each query must find its own among candidates, most of them the other queries'."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Generator, Tensor, dtype
+from torch.distributed import ProcessGroup
 
-from lossary._check import check_choice, check_dim, check_float, check_labels, check_number, check_same_shape
+from lossary._check import (
+    check_choice,
+    check_dim,
+    check_float,
+    check_labels,
+    check_number,
+    check_same_shape,
+    check_shape,
+)
 from lossary._loss import Loss
-from lossary._reduce import Reduction, reduce, scaled
+from lossary._reduce import Reduction, align, reduce, scaled
 from lossary.cards import Call, Card, Choice, Range
+from lossary.distributed import gathered, numbered
 from lossary.draws import normal
 from lossary.kernels.distances import squares
 from lossary.kernels.rows import Bilinear, Dense, Rows, Source, Targets, row_loss, two_way_statistics
 from lossary.kernels.stable import accumulate, softplus, unit
+from lossary.losses._batch import absence, check_same_precision
+from lossary.losses._pointwise import hide
 
 __all__ = [
     "InfoNCELoss",
@@ -30,46 +42,68 @@ def _found(rows: Rows, own: Tensor) -> Tensor:
     return softplus(rows.rest - own)
 
 
-def _find(
+class Pairs(NamedTuple):
+    """N queries and their answers."""
+
+    query: Tensor  # (N, D), accumulated, 0 where a pair does not count
+    answer: Tensor  # likewise
+    ids: Tensor  # (N,), each pair's own where none are given
+    weight: Tensor | None  # (N,)
+    counted: Tensor | None  # (N,) boolean
+    group: ProcessGroup | None
+
+    def columns(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """``x``, one row a pair, as candidates of all ranks, with their ids, and what is added to their scores."""
+        x, ids, counted = gathered(self.group, x, self.ids, self.counted)
+        return x, ids, absence(counted, x)
+
+
+def _pairs(
+    names: tuple[str, str],
     query: Tensor,
     answer: Tensor,
-    *,
-    source: Source,
-    ids: Tensor,
-    candidate_ids: Tensor,
+    ids: Tensor | None,
     sample_weight: Tensor | None,
-    reduction: str,
-) -> Tensor:
-    """Softmax of <query, answer> beside the candidates' scores, less candidates that bear the query's id."""
-    if sample_weight is not None:
-        check_same_shape("sample_weight", sample_weight, "ids", ids)
-    own = (query * answer).sum(-1)
-    return row_loss(_found, source, Targets(ids, candidate_ids), own, weight=sample_weight, reduction=reduction)
-
-
-def _find_each_other(
-    query: Tensor, answer: Tensor, *, ids: Tensor, sample_weight: Tensor | None, reduction: str
-) -> Tensor:
-    """The mean of both directions, whose scores are the same: made once for both."""
-    if sample_weight is not None:
-        check_same_shape("sample_weight", sample_weight, "ids", ids)
-    own = (query * answer).sum(-1)
-    there, back = two_way_statistics(Bilinear(query, answer), Targets(ids, ids))
-    return reduce((_found(there, own) + _found(back, own)) / 2, weight=sample_weight, reduction=reduction)
-
-
-def _numbers(ids: Tensor | None, like: Tensor) -> Tensor:
-    """The items' ids; each its own where none are given."""
+    mask: Tensor | None,
+    group: ProcessGroup | None,
+) -> Pairs:
+    check_dim(names[0], query, 2, "(N, D)")
+    check_float(names[0], query)
+    check_same_shape(names[1], answer, names[0], query)
+    check_same_precision(names[1], answer, names[0], query)
+    query, answer, count = accumulate(query), accumulate(answer), query.shape[:1]
     if ids is None:
-        return torch.arange(like.shape[0], device=like.device)
-    check_labels("ids", ids, like.shape[0])
-    return ids.long()
+        ids = numbered(query, group)
+    else:
+        check_labels("ids", ids, count[0])
+    if sample_weight is not None:
+        check_shape("sample_weight", sample_weight, tuple(count))
+    _, mask = align(None, mask, count)
+    if mask is not None:
+        mask = mask.expand(count)
+        query, answer = hide(query, mask[:, None]), hide(answer, mask[:, None])
+        sample_weight = mask if sample_weight is None else hide(sample_weight, mask)
+    weight = None if sample_weight is None else sample_weight.to(query.dtype)
+    return Pairs(query, answer, ids.long(), weight, mask, group)
 
 
-def _check_pairs(names: tuple[str, str], first: Tensor, second: Tensor) -> None:
-    check_dim(names[0], first, 2, "(N, D)")
-    check_float(names[0], first)
-    check_same_shape(names[1], second, names[0], first)
+def _find(pairs: Pairs, query: Tensor, answer: Tensor, source: Source, candidate_ids: Tensor, reduction: str) -> Tensor:
+    """Softmax of <query, answer> beside the candidates' scores, less candidates that bear the query's id."""
+    own, targets = (query * answer).sum(-1), Targets(pairs.ids, candidate_ids)
+    return row_loss(_found, source, targets, own, weight=pairs.weight, reduction=reduction, group=pairs.group)
+
+
+def _find_in_batch(pairs: Pairs, query: Tensor, answer: Tensor, reduction: str) -> Tensor:
+    """The candidates are the pairs' answers."""
+    candidates, ids, shift = pairs.columns(answer)
+    return _find(pairs, query, answer, Bilinear(query, candidates, shift), ids, reduction)
+
+
+def _find_each_other(pairs: Pairs, query: Tensor, answer: Tensor, reduction: str) -> Tensor:
+    """The mean of both directions, whose scores are the same: made once for both."""
+    own = (query * answer).sum(-1)
+    there, back = two_way_statistics(Bilinear(query, answer), Targets(pairs.ids, pairs.ids))
+    return reduce((_found(there, own) + _found(back, own)) / 2, weight=pairs.weight, reduction=reduction)
 
 
 def info_nce_loss(
@@ -81,7 +115,9 @@ def info_nce_loss(
     normalize: bool = True,
     ids: Tensor | None = None,
     sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
     reduction: Reduction = "mean",
+    group: ProcessGroup | None = None,
 ) -> Tensor:
     r"""Each query must find its positive among negatives, by a softmax over similarities.
 
@@ -96,13 +132,18 @@ def info_nce_loss(
         normalize: Cosines (True) or plain dot products.
         ids: (N,) integers; items that share one are never each other's negatives. Of in-batch negatives only.
         sample_weight: (N,) weights of the queries.
+        mask: (N,) boolean; a pair that does not count is in nobody's loss, and may be NaN.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
+        group: Process group whose ranks' pairs are one batch, in which ids mean the same on every rank; ``negatives``
+            stay each rank's own. The average of the ranks' means is the mean of that batch, and so for its gradient;
+            ``"none"`` and ``"sum"`` are of the rank's own queries.
 
     Returns:
         A scalar, or (N,).
 
     Raises:
         ValueError: Wrong shapes, ``temperature`` not above 0, ``ids`` beside ``negatives``.
+        TypeError: Embeddings in different precisions.
 
     Example:
         >>> import torch
@@ -114,31 +155,32 @@ def info_nce_loss(
         momentum contrast papers have 0.07 (arXiv:1911.05722) and 0.2. The bound log(N) - loss on the mutual information
         holds for the mean over the batch.
     """
-    _check_pairs(("query", "positive"), query, positive)
+    pairs = _pairs(("query", "positive"), query, positive, ids, sample_weight, mask, group)
     check_number("temperature", temperature, low=0, open_low=True)
-    numbers = _numbers(ids, query)
 
     def direction(x: Tensor) -> Tensor:
-        return unit(accumulate(x)) if normalize else accumulate(x)
+        return unit(x) if normalize else x
 
-    q, p = direction(query) / temperature, direction(positive)
-    candidate_ids = numbers
+    q, p = direction(pairs.query) / temperature, direction(pairs.answer)
     if negatives is None:
-        source = Bilinear(q, p)
+        return _find_in_batch(pairs, q, p, reduction)
+    if ids is not None:
+        raise ValueError("ids: wanted None beside negatives, which are negatives of every query they are given for")
+    _check_negatives(negatives, "query", query)
+    n = direction(accumulate(negatives))
+    if n.dim() == 2:
+        source = Bilinear(q, n)
     else:
-        if ids is not None:
-            raise ValueError("ids: wanted None beside negatives, which are negatives of every query they are given for")
-        _check_negatives(negatives, query)
-        n = direction(negatives)
-        source = Bilinear(q, n) if n.dim() == 2 else Dense(torch.einsum("nd,nmd->nm", q, n))
-        candidate_ids = torch.full((n.shape[-2],), -1, device=q.device)
-    return _find(
-        q, p, source=source, ids=numbers, candidate_ids=candidate_ids, sample_weight=sample_weight, reduction=reduction
-    )
+        n = n if pairs.counted is None else hide(n, pairs.counted[:, None, None])
+        source = Dense(torch.einsum("nd,nmd->nm", q, n))
+    nobody = torch.full((n.shape[-2],), -1, device=q.device)
+    return _find(pairs, q, p, source, nobody, reduction)
 
 
-def _check_negatives(negatives: Tensor, query: Tensor) -> None:
+def _check_negatives(negatives: Tensor, name: str, query: Tensor) -> None:
     check_dim("negatives", negatives, (2, 3), "(M, D) or (N, M, D)")
+    check_float("negatives", negatives)
+    check_same_precision("negatives", negatives, name, query)
     items, size = query.shape
     if negatives.shape[-1] != size or (negatives.dim() == 3 and negatives.shape[0] != items):
         raise ValueError(f"negatives: wanted (M, {size}) or ({items}, M, {size}); got {tuple(negatives.shape)}")
@@ -163,7 +205,9 @@ def multiple_negatives_ranking_loss(
     symmetric: bool = False,
     ids: Tensor | None = None,
     sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
     reduction: Reduction = "mean",
+    group: ProcessGroup | None = None,
 ) -> Tensor:
     r"""Each anchor must find its positive among all positives of the batch, and hard negatives beside.
 
@@ -178,13 +222,18 @@ def multiple_negatives_ranking_loss(
         symmetric: The mean with the other direction, in which positives look for their anchors.
         ids: (N,) integers; items that share one are never each other's negatives.
         sample_weight: (N,) weights of the anchors.
+        mask: (N,) boolean; a pair that does not count is in nobody's loss, and may be NaN.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
+        group: Process group whose ranks' pairs and negatives are one batch, in which ids mean the same on every rank.
+            The average of the ranks' means is the mean of that batch, and so for its gradient; ``"none"`` and
+            ``"sum"`` are of the rank's own anchors.
 
     Returns:
         A scalar, or (N,).
 
     Raises:
         ValueError: Wrong shapes, ``scale`` not above 0, an unknown option.
+        TypeError: Embeddings in different precisions.
 
     Example:
         >>> import torch
@@ -195,32 +244,32 @@ def multiple_negatives_ranking_loss(
         Henderson et al., Efficient Natural Language Response Suggestion, arXiv:1705.00652, section 4.4 (dot
         products); cosine and s = 20 are those of sentence-transformers. Some code adds 1 within the logarithm.
     """
-    _check_pairs(("anchor", "positive"), anchor, positive)
+    pairs = _pairs(("anchor", "positive"), anchor, positive, ids, sample_weight, mask, group)
     check_number("scale", scale, low=0, open_low=True)
     check_choice("similarity", similarity, ("cos", "dot"))
 
     def direction(x: Tensor) -> Tensor:
-        return unit(accumulate(x)) if similarity == "cos" else accumulate(x)
+        return unit(x) if similarity == "cos" else x
 
-    numbers = _numbers(ids, anchor)
-    a, p = direction(anchor), direction(positive)
-    candidates, candidate_ids = p, numbers
+    a, p = direction(pairs.query), direction(pairs.answer)
+    query = a * scale
     if negatives is not None:
         check_dim("negatives", negatives, 2, "(M, D)")
-        _check_negatives(negatives, anchor)
-        candidates = torch.cat([p, direction(negatives)])
+        _check_negatives(negatives, "anchor", anchor)
+        (n,) = gathered(group, direction(accumulate(negatives)))
+        candidates, candidate_ids, shift = pairs.columns(p)
+        if shift is not None:
+            shift = torch.cat([shift, shift.new_zeros(n.shape[0])])
         # Doubled ids are even: odd ones belong to nobody.
-        numbers = 2 * numbers
-        candidate_ids = torch.cat([numbers, numbers.new_ones(negatives.shape[0])])
-    shared: dict[str, Any] = {"sample_weight": sample_weight, "reduction": reduction}
-    query = a * scale
-    if symmetric and negatives is None:
-        return _find_each_other(query, p, ids=numbers, **shared)
-    loss = _find(query, p, source=Bilinear(query, candidates), ids=numbers, candidate_ids=candidate_ids, **shared)
-    if not symmetric:
-        return loss
-    query = p * scale
-    return (loss + _find(query, a, source=Bilinear(query, a), ids=numbers, candidate_ids=numbers, **shared)) / 2
+        doubled = pairs._replace(ids=2 * pairs.ids)
+        candidate_ids = torch.cat([2 * candidate_ids, candidate_ids.new_ones(n.shape[0])])
+        source = Bilinear(query, torch.cat([candidates, n]), shift)
+        loss = _find(doubled, query, p, source, candidate_ids, reduction)
+    elif symmetric and group is None and pairs.counted is None:
+        return _find_each_other(pairs, query, p, reduction)
+    else:
+        loss = _find_in_batch(pairs, query, p, reduction)
+    return (loss + _find_in_batch(pairs, p * scale, a, reduction)) / 2 if symmetric else loss
 
 
 class MultipleNegativesRankingLoss(Loss):
@@ -240,7 +289,9 @@ def n_pair_loss(
     l2_reg: float | Tensor = 0.0,
     ids: Tensor | None = None,
     sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
     reduction: Reduction = "mean",
+    group: ProcessGroup | None = None,
 ) -> Tensor:
     r"""Each anchor must find its positive among the other classes' positives, by dot products.
 
@@ -252,13 +303,18 @@ def n_pair_loss(
         l2_reg: lambda, at least 0: keeps the embeddings' lengths small, since nothing else does.
         ids: (N,) integers, as class labels; pairs that share one are never each other's negatives.
         sample_weight: (N,) weights of the anchors.
+        mask: (N,) boolean; a pair that does not count is in nobody's loss, and may be NaN.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
+        group: Process group whose ranks' pairs are one batch, in which ids mean the same on every rank. The average
+            of the ranks' means is the mean of that batch, and so for its gradient; ``"none"`` and ``"sum"`` are of the
+            rank's own anchors.
 
     Returns:
         A scalar, or (N,).
 
     Raises:
         ValueError: Wrong shapes, ``l2_reg`` below 0 or not finite.
+        TypeError: Embeddings in different precisions.
 
     Example:
         >>> import torch
@@ -270,20 +326,12 @@ def n_pair_loss(
         3.2.2 (the penalty). TensorFlow multiplies its lambda by 1/4; some libraries normalise, which the paper
         warns against.
     """
-    _check_pairs(("anchor", "positive"), anchor, positive)
+    pairs = _pairs(("anchor", "positive"), anchor, positive, ids, sample_weight, mask, group)
     check_number("l2_reg", l2_reg, low=0)
-    numbers = _numbers(ids, anchor)
-    a, p = accumulate(anchor), accumulate(positive)
-    loss = _find(
-        a,
-        p,
-        source=Bilinear(a, p),
-        ids=numbers,
-        candidate_ids=numbers,
-        sample_weight=sample_weight,
-        reduction=reduction,
-    )
-    return loss + scaled(reduce(squares(a) + squares(p), weight=sample_weight, reduction=reduction), l2_reg)
+    a, p = pairs.query, pairs.answer
+    loss = _find_in_batch(pairs, a, p, reduction)
+    lengths = reduce(squares(a) + squares(p), weight=pairs.weight, reduction=reduction, group=group)
+    return loss + scaled(lengths, l2_reg)
 
 
 class NPairLoss(Loss):
@@ -343,11 +391,13 @@ CARDS = (
         golden={"info_nce": _golden_info_nce},
         search={"temperature": Range(0.03, 0.5, log=True)},
         separable=False,
-        at_call=frozenset({"sample_weight", "ids", "negatives"}),
+        at_call=frozenset({"sample_weight", "mask", "ids", "negatives", "group"}),
         when="Pairs of views or of modalities, with negatives from the batch, a memory bank or by hand.",
         pitfalls=(
             "Two items of the batch that are really the same are each other's negatives: give `ids`.",
             "With negatives given, the other positives of the batch are none; concatenate them if they should be.",
+            "A query with several positives: `supcon_loss` with the candidates as `ref_embeddings`.",
+            "Under data-parallel training a rank has its own items for negatives only: give `group`.",
         ),
         relatives=("nt_xent_loss", "multiple_negatives_ranking_loss", "n_pair_loss"),
     ),
@@ -371,11 +421,12 @@ CARDS = (
         golden={"mnr": _golden_pairs},
         search={"scale": Range(5.0, 50.0, log=True), "symmetric": Choice((False, True))},
         separable=False,
-        at_call=frozenset({"sample_weight", "ids", "negatives"}),
+        at_call=frozenset({"sample_weight", "mask", "ids", "negatives", "group"}),
         when="Questions and answers, translations, captions: pairs without labels, and perhaps hard negatives.",
         pitfalls=(
             "Duplicate questions or answers in a batch are false negatives: give `ids`.",
             "The batch size is a hyperparameter: more of it is more negatives.",
+            "Under data-parallel training a rank has its own items for negatives only: give `group`.",
         ),
         relatives=("info_nce_loss", "n_pair_loss"),
         aliases=("mnr_loss", "MNRLoss"),
@@ -396,7 +447,7 @@ CARDS = (
         golden={"n_pair": _golden_pairs},
         search={"l2_reg": Range(1e-4, 0.1, log=True)},
         separable=False,
-        at_call=frozenset({"sample_weight", "ids"}),
+        at_call=frozenset({"sample_weight", "mask", "ids", "group"}),
         when="Pairs, one a class, compared by dot product.",
         pitfalls=(
             "The lengths of the embeddings grow without the penalty.",

@@ -5,23 +5,18 @@ from typing import Any, Literal
 
 import torch
 from torch import Generator, Tensor, dtype
+from torch.distributed import ProcessGroup
 
-from lossary._check import (
-    check_choice,
-    check_dim,
-    check_float,
-    check_labels,
-    check_number,
-    check_reduction,
-    check_same_shape,
-)
+from lossary._check import check_choice, check_float, check_number, check_reduction, check_same_shape, check_shape
 from lossary._loss import Loss
 from lossary._reduce import Reduction, align, divide, reduce
-from lossary.cards import Call, Card, Choice, Range
+from lossary.cards import AT_CALL, Call, Card, Choice, Range
 from lossary.draws import normal
 from lossary.kernels import tuples
-from lossary.kernels.distances import norm, squares
+from lossary.kernels.distances import norm, root, squares
+from lossary.kernels.rows import Targets
 from lossary.kernels.stable import accumulate, like_torch
+from lossary.losses._batch import check_absent, check_indices, compare, compared_items
 from lossary.losses._pointwise import hide
 
 __all__ = ["TripletLoss", "TripletMarginLoss", "triplet_loss", "triplet_margin_loss"]
@@ -31,15 +26,21 @@ Mining = Literal["hard", "semihard", "all"]
 
 def triplet_loss(
     embeddings: Tensor,
-    labels: Tensor,
+    labels: Tensor | None,
     *,
     margin: float | Tensor | None = None,
     mining: Mining = "hard",
     squared: bool = False,
     average: Literal["active", "all"] = "active",
+    positives: Tensor | None = None,
+    triplets: tuple[Tensor, Tensor, Tensor] | None = None,
+    ref_embeddings: Tensor | None = None,
+    ref_labels: Tensor | None = None,
+    ids: Tensor | None = None,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
+    group: ProcessGroup | None = None,
 ) -> Tensor:
     r"""Triplets mined within the batch: every anchor nearer to its class than to the others, by a margin.
 
@@ -47,24 +48,36 @@ def triplet_loss(
 
     Args:
         embeddings: (N, D), taken as they are: not normalised.
-        labels: (N,) integers; items of the same label are positives. Batches want several items a label.
+        labels: (N,) integers; items of the same label are positives. Batches want several items a label. Or (N, L), 0
+            or 1 for each of L labels: items that share one are positives. None beside ``positives`` or ``triplets``.
         margin: m, in units of the distance; None is the soft margin.
         mining: Which triplets: ``"hard"`` takes each anchor's farthest positive and nearest negative; ``"semihard"``
             each positive with the nearest negative that is farther than it, or the farthest where none is;
             ``"all"`` all of them.
         squared: Squared distances (FaceNet) instead of plain ones (Hermans et al.).
         average: Of ``mining="all"``, the mean over triplets with a loss above 0, or over ``"all"``.
-        sample_weight: (N,) weights of the anchors.
+        positives: (N, N) boolean instead of labels, or (N, M) beside references: which items are an anchor's positives.
+        triplets: Three (T,) tensors of indices, as of a miner: these triplets of an anchor, a positive and a negative
+            instead of mined ones; with references the positive and the negative are of them.
+        ref_embeddings: (M, D) references, as of a memory bank: positives and negatives are sought among these only.
+        ref_labels: Their labels, (M,) or (M, L).
+        ids: (N,) integers; items that share one are never each other's negatives.
+        sample_weight: (N,) weights of the anchors; of given triplets (T,).
         mask: (N,) boolean; an item that does not count is neither anchor nor positive nor negative, and may be NaN.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
+        group: Process group whose ranks' items are one batch, in which labels and ids mean the same on every rank;
+            references and given triplets stay each rank's own. The average of the ranks' means is the mean of that
+            batch, and so for its gradient; ``"none"`` and ``"sum"`` are of the rank's own anchors.
 
     Returns:
-        A scalar, or (N,): an anchor's sum over its triplets. ``mean`` is over what ``mining`` takes: anchors that have
-        both a positive and a negative, positive pairs, or triplets. Without any the loss is 0.0, with zero gradients.
+        A scalar, or (N,): an anchor's sum over its triplets; (T,) of given triplets. ``mean`` is over what ``mining``
+        takes: anchors that have both a positive and a negative, positive pairs, or triplets; or over the given
+        triplets. Without any the loss is 0.0, with zero gradients.
 
     Raises:
-        ValueError: Wrong shapes, a negative ``margin``, an unknown option.
-        TypeError: Labels that are no integers.
+        ValueError: Wrong shapes, a negative ``margin``, an unknown option, arguments that exclude each other.
+        TypeError: Labels that are no integers, references in another precision.
+        IndexError: A triplet of an item that there is not.
 
     Example:
         >>> import torch
@@ -77,27 +90,60 @@ def triplet_loss(
         mean, soft margin, plain distances); FaceNet, arXiv:1503.03832, eq. 2 and 4, has squared distances, m = 0.2
         and the semi-hard choice. Many tutorials write squared distances and quote the margin of plain ones.
     """
-    check_dim("embeddings", embeddings, 2, "(N, D)")
-    check_float("embeddings", embeddings)
-    check_labels("labels", labels, embeddings.shape[0])
     check_choice("mining", mining, ("hard", "semihard", "all"))
     check_choice("average", average, ("active", "all"))
     check_reduction(reduction)
     if margin is not None:
         check_number("margin", margin, low=0)
+    if triplets is not None:
+        given = {"labels": labels, "positives": positives, "ref_labels": ref_labels, "ids": ids}
+        check_absent("triplets", **given)
+        losses, counted = _given_triplets(embeddings, triplets, ref_embeddings, mask, margin, squared)
+        if sample_weight is not None:
+            check_same_shape("sample_weight", sample_weight, "the triplets", losses)
+        return reduce(losses, weight=sample_weight, mask=counted, reduction=reduction, group=group)
+    anchors, others, targets, _ = compare(
+        embeddings,
+        labels,
+        positives=positives,
+        ids=ids,
+        ref_embeddings=ref_embeddings,
+        ref_labels=ref_labels,
+        mask=mask,
+        group=group,
+    )
     if sample_weight is not None:
-        check_same_shape("sample_weight", sample_weight, "labels", labels)
-    _, mask = align(None, mask, embeddings.shape[:1])
-    if mask is not None:
-        embeddings = hide(embeddings, mask[:, None])
+        check_shape("sample_weight", sample_weight, (anchors.x.shape[0],))
     every = tuples.every if average == "active" else tuples.every_valid
     miner = {"hard": tuples.hard, "semihard": tuples.semihard, "all": every}[mining]
-    loss, divisor = tuples.mined(embeddings, labels, miner, margin, squared=squared, mask=mask)
+    counted = others.counted if isinstance(targets, Targets) else None
+    loss, divisor = tuples.mined(anchors.x, others.x, targets, miner, margin, squared=squared, counted=counted)
     if sample_weight is not None:
         loss, divisor = loss * sample_weight, divisor * sample_weight
     if reduction == "none":
         return loss
-    return loss.sum() if reduction == "sum" else divide(loss.sum(), divisor.sum())
+    return loss.sum() if reduction == "sum" else divide(loss.sum(), divisor.sum(), group=group)
+
+
+def _given_triplets(
+    embeddings: Tensor,
+    triplets: tuple[Tensor, Tensor, Tensor],
+    ref_embeddings: Tensor | None,
+    mask: Tensor | None,
+    margin: float | Tensor | None,
+    squared: bool,
+) -> tuple[Tensor, Tensor | None]:
+    """(T,) the losses, and which of them count."""
+    anchors, others = compared_items(embeddings, ref_embeddings, mask)
+    count = others.x.shape[0]
+    a, p, n = check_indices("triplets", triplets, (anchors.x.shape[0], count, count))
+    near, far = (squares(anchors.x[a] - others.x[other]) for other in (p, n))
+    if not squared:
+        near, far = root(near), root(far)
+    counted = None if anchors.counted is None else anchors.counted[a]
+    if others.counted is not None and counted is not None:
+        counted = counted & others.counted[p] & others.counted[n]
+    return tuples.penalty(near - far, margin), counted
 
 
 class TripletLoss(Loss):
@@ -209,6 +255,10 @@ def _edges(dt: dtype) -> tuple[Call, ...]:
         Call((line * 1e4, pairs)),
         Call((line, torch.zeros(4, dtype=torch.int64))),  # one class
         Call((line, torch.arange(4))),  # no positives
+        Call((line, pairs), {"ids": torch.zeros(4, dtype=torch.int64)}),  # no negatives
+        Call((line, torch.tensor([[1, 0], [1, 1], [0, 1], [0, 0]]))),  # several labels, and none
+        Call((line, pairs), {"ref_embeddings": line[1:], "ref_labels": pairs[1:]}),
+        Call((line, pairs), {"ref_embeddings": line[:0], "ref_labels": pairs[:0]}),  # an empty memory
         Call((line[:0], pairs[:0])),  # empty
     )
 
@@ -267,7 +317,7 @@ CARDS = (
         batch="m-per-class",
         separable=False,
         mean_is_plain=False,
-        at_call=frozenset({"sample_weight", "mask"}),
+        at_call=AT_CALL - {"pairs", "negatives"},
         when="Embeddings compared by distance; identities that come and go. Wants batches of several items a class.",
         pitfalls=(
             "Squared and plain distances want different margins; a margin for one is wrong for the other.",
