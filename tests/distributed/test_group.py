@@ -98,6 +98,16 @@ def twice(part: slice, **kwargs: Any) -> Result:
     return penalty.detach(), list(torch.autograd.grad(penalty, leaves))
 
 
+def by_index(part: slice, **kwargs: Any) -> Result:
+    """Pairs and triplets of neighbours, from within the part."""
+    x, labels = CALLS["supcon_loss-defaults"][1].args
+    x, labels = x[part].clone().requires_grad_(), labels[part]
+    i, j = torch.arange(len(x))[:-1], torch.arange(len(x))[1:]
+    loss = find("contrastive_loss").fn(x, labels, pairs=(i, j), margin=3.0, **kwargs)
+    loss = loss + find("triplet_loss").fn(x, None, triplets=(i, j, i), **kwargs)
+    return loss.detach(), list(torch.autograd.grad(loss, [x]))
+
+
 def of_a_network(part: slice, group: distributed.ProcessGroup | None = None) -> Result:
     """The gradient of weights before the loss, which data-parallel training averages itself."""
     x, labels = CALLS["supcon_loss-defaults"][1].args
@@ -117,6 +127,7 @@ def of_a_rank(rank: int, world: str, folder: Path) -> None:
     distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=len(PARTS[world]))
     group, part = distributed.group.WORLD, PARTS[world][rank]
     found = {"reduce": reduced(part, group=group), "temperature": by_temperature(part, group=group)}
+    found["by index"] = by_index(part, group=group)
     found |= {"twice": twice(part, group=group), "network": of_a_network(part, group)}
     for name, (subject, call) in CALLS.items():
         found[name] = subject.grads(select(call, part), group=group)
@@ -146,6 +157,17 @@ def test_a_network_in_data_parallel_training_gets_the_gradient_of_the_batch(rank
     assert_close(sum(rank["network"][0] for rank in ranks) / len(ranks), loss, 1e-10)
     for rank in ranks:
         assert_close(rank["network"][1][0], weight, 1e-10)
+
+
+def test_pairs_and_triplets_by_index_stay_each_rank_s_own(
+    ranks: list[dict[str, Result]], request: pytest.FixtureRequest
+) -> None:
+    parts = PARTS[request.node.callspec.params["ranks"]]
+    sums = [by_index(part, reduction="sum") for part in parts]
+    # A part of n items has n - 1 pairs of neighbours.
+    count = sum(max(len(range(*part.indices(9))) - 1, 0) for part in parts)
+    whole = sum(loss for loss, _ in sums) / count, [torch.cat([grads[0] for _, grads in sums]) / count]
+    assert_average(ranks, "by index", whole, 9)
 
 
 def test_second_derivatives_pass_through_the_ranks(ranks: list[dict[str, Result]]) -> None:

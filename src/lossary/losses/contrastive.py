@@ -106,8 +106,9 @@ def contrastive_loss(
         mask: Boolean, (P,) True where a pair counts, or (N,) where an item does; values elsewhere may be NaN.
         reduction: ``"none"``, ``"sum"`` or ``"mean"`` over the pairs.
         group: Process group whose ranks' items are one batch, in which labels and ids mean the same on every rank;
-            references stay each rank's own. The average of the ranks' means is the mean of that batch, and so for its
-            gradient; ``"none"`` and ``"sum"`` are of the pairs of the rank's own items and of those with later ranks'.
+            references and given pairs stay each rank's own. The average of the ranks' means is the mean of that batch,
+            and so for its gradient; ``"none"`` and ``"sum"`` are of the pairs of the rank's own items and of those
+            with later ranks'.
 
     Returns:
         A scalar; or (P,), for a batch its N (N - 1) / 2 pairs (0, 1), (0, 2), ... in the order of
@@ -142,7 +143,7 @@ def contrastive_loss(
             ref_embeddings=ref_embeddings,
             ref_labels=ref_labels,
             mask=mask,
-            group=group,
+            group=group if pairs is None else None,  # given pairs are of the rank's own items
         )
         length, similar, mask = _pairs_of_batch(compared, pairs)
     else:
