@@ -443,6 +443,24 @@ MUTANTS = (
         in_text("lossary._check:check_number", "not math.isfinite(value) or ", ""),
     ),
     Mutant(
+        "seven margins pass for one",
+        "cosface_loss",
+        ("hyperparameters_of_wrong_shape_are_refused",),
+        in_text("lossary._check:check_number", "if tuple(value.shape) not in ((), (1,)):", "if False:"),
+    ),
+    Mutant(
+        "a weight of one entry makes the loss a row",
+        "dice_focal_loss",
+        ("numbers_of_any_kind_are_taken",),
+        in_text("lossary._reduce:scaled", ".reshape(loss.shape)", ""),
+    ),
+    Mutant(
+        "a missing answer is a no",
+        "hinge_loss",
+        ("nan_in_is_nan_out",),
+        in_text("lossary.losses._pointwise:decide", "torch.where(target <= 0, no, target)", "no"),
+    ),
+    Mutant(
         "float labels pass",
         "cosface_loss",
         ("float_labels_are_refused",),
