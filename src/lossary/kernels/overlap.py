@@ -35,9 +35,9 @@ def sigmoid_sums(logits: Tensor, target: Tensor, keep: Tensor, *, squared: bool 
     """
     p = accumulate(logits).sigmoid() * keep
     g = torch.where(keep, target, torch.zeros_like(target)).to(p.dtype)
-    if squared:
-        return Sums((p * g).sum(2), p.square().sum(2), g.square().sum(2))
-    return Sums(torch.minimum(p, g).sum(2), p.sum(2), g.sum(2))
+    hard = not target.dtype.is_floating_point  # either is the same then, and the product is faster
+    overlap = p * g if squared or hard else torch.minimum(p, g)
+    return Sums(overlap.sum(2), (p.square() if squared else p).sum(2), (g.square() if squared else g).sum(2))
 
 
 def _softmax_sums(logits: Tensor, index: Tensor, keep: Tensor, squared: bool) -> tuple[Tensor, Tensor]:
