@@ -95,7 +95,7 @@ def _plain_errors(logits: Tensor, index: Tensor, keep: Tensor) -> Tensor:
     p = F.softmax(logits, 1)
     # Not 1 - p, of which float32 knows no less than 6e-8.
     others = p.scatter(1, index, 0).sum(1, keepdim=True)
-    return p.scatter(1, index, others) * keep[:, None]
+    return p.scatter(1, index, others).masked_fill(~keep[:, None], 0)
 
 
 class _SoftmaxErrors(torch.autograd.Function):

@@ -43,7 +43,7 @@ def sigmoid_sums(logits: Tensor, target: Tensor, keep: Tensor, *, squared: bool 
 
 def _plain_sums(logits: Tensor, index: Tensor, keep: Tensor, squared: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Overlap and predicted sums, (N, C), and the probabilities, by plain torch."""
-    p = F.softmax(logits, 1) * keep[:, None]
+    p = F.softmax(logits, 1).masked_fill(~keep[:, None], 0)
     at_target = widened(p.gather(1, index[:, None])[:, 0])
     # Never as a product with a vector of ones: that sums one after the other too, and is off by 0.5 % at four million.
     return _by_class(at_target, index, p.shape[1]).to(p.dtype), (p.square() if squared else p).sum(2), p
