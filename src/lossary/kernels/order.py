@@ -62,7 +62,7 @@ def _by_floats(errors: Tensor, truth: Tensor, per_sample: bool) -> Tensor:
 
 def _by_digits(errors: Tensor, truth: Tensor, per_sample: bool) -> Tensor:
     """The same row by row: torch sorts integers by their digits if they are one row, in ascending order."""
-    growth = torch.empty_like(errors)
+    growth = errors.new_empty(errors.shape)  # not empty_like, whose rows may be no view of it
     for error, true, place in zip(*(_rows(x, per_sample) for x in (errors, truth, growth)), strict=True):
         # The bits of floats from 0 up, read as a number, are in the floats' order, and leave room for the truth as
         # a last bit. Turned over, but for the first, which is the sign, the largest comes first.

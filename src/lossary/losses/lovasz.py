@@ -271,7 +271,7 @@ _SEARCH: dict[str, Any] = {"per_image": Choice((False, True)), "classes": Choice
 _VARIANTS: tuple[dict[str, Any], ...] = (
     {},
     {"classes": "all", "per_image": True},
-    {"classes": "present", "per_image": False, "ignore_index": 1},
+    {"classes": "present", "per_image": False, "ignore_index": 0},
     {"class_weight": torch.tensor([0.0, 1.0, 2.5])},
 )
 _PITFALLS = (
