@@ -20,7 +20,7 @@ def plain_only() -> bool:
 
 def last_use() -> bool:
     """In a backward pass: whether its graph is freed after it, so that what was saved may become the gradient."""
-    return not torch.is_grad_enabled() and not torch._C._autograd._get_current_graph_task_keep_graph()
+    return not torch.is_grad_enabled() and not torch._C._autograd._get_current_graph_task_keep_graph()  # pyright: ignore
 
 
 def blocks(x: Tensor) -> Iterator[tuple[slice, slice]]:
