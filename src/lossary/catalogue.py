@@ -17,6 +17,7 @@ from lossary.losses import (
     hinge,
     likelihood,
     linear,
+    lovasz,
     margin,
     multiclass,
     multilabel,
@@ -53,6 +54,7 @@ FAMILIES: tuple[ModuleType, ...] = (
     retrieval,
     triplet,
     overlap,
+    lovasz,
     compound,
     ranking,
 )

@@ -102,16 +102,33 @@ def test_sigmoid_channels_are_scored_one_by_one() -> None:
     torch.testing.assert_close(whole[:, 1:2], alone)
 
 
-def test_softmax_dice_keeps_no_copy_of_the_probabilities() -> None:
-    logits, target = batch()
-    kept: list[int] = []
+@pytest.mark.parametrize("loss", [dice_loss, tversky_loss, jaccard_loss])
+def test_one_tensor_as_large_as_the_input_is_kept_for_the_gradient(loss: Callable[..., Tensor]) -> None:
+    logits = torch.randn(2, 19, 16, 16, requires_grad=True)
+    kept: dict[int, int] = {}
     hooks = torch.autograd.graph.saved_tensors_hooks(
-        lambda t: kept.append(t.numel() * t.element_size()) or t, lambda t: t
+        lambda t: kept.setdefault(t.data_ptr(), t.untyped_storage().nbytes()) and t, lambda t: t
     )
     with hooks:
-        dice_loss(logits, target)
-    # the logits themselves, the indices, the mask and a few numbers a class
-    assert sum(kept) < 1.6 * logits.numel() * logits.element_size()
+        loss(logits, torch.randint(19, (2, 16, 16)))
+    assert sum(kept.values()) <= 1.2 * logits.nbytes
+
+
+@pytest.mark.parametrize("squared", [False, True])
+def test_blocks_change_nothing(squared: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether one block or many, and whether the gradient is made in place or the graph is kept."""
+    logits, target = batch()
+    target[:, 0, :2] = -100
+
+    def gradient(*, keep: bool) -> Tensor:
+        loss = dice_loss(logits, target, squared=squared)
+        return torch.autograd.grad(loss, logits, retain_graph=keep)[0]
+
+    wanted = gradient(keep=True)
+    for size in (1, 28, 150):  # some positions of a sample, not quite whole samples, several samples
+        monkeypatch.setattr("lossary.kernels.inplace.CPU_BLOCK", size)
+        for keep in (False, True):
+            torch.testing.assert_close(gradient(keep=keep), wanted)
 
 
 def test_sums_over_millions_of_positions_keep_their_digits_in_float32() -> None:

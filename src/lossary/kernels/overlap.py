@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lossary.kernels.inplace import at_class, last_use, masked_softmax, plain_only, softmax_gradient_
 from lossary.kernels.stable import accumulate, widened
 
 
@@ -21,9 +22,9 @@ def softmax_sums(logits: Tensor, target: Tensor, keep: Tensor, *, squared: bool 
     """Sums of the softmax over ``logits`` (N, C, L) beside class indices ``target`` (N, L), where ``keep`` (N, L)."""
     index = torch.where(keep, target, torch.zeros_like(target)).long()
     truth = _by_class(widened(keep), index, logits.shape[1])
-    sums = _softmax_sums if torch.compiler.is_compiling() else _Softmax.apply
+    sums = _plain_sums if plain_only() else _Softmax.apply
     with torch.autocast(logits.device.type, enabled=False):
-        overlap, predicted = sums(logits, index, keep, squared)
+        overlap, predicted, _ = sums(accumulate(logits), index, keep, squared)
     return Sums(overlap, predicted, truth.to(predicted.dtype))
 
 
@@ -40,13 +41,12 @@ def sigmoid_sums(logits: Tensor, target: Tensor, keep: Tensor, *, squared: bool 
     return Sums(overlap.sum(2), (p.square() if squared else p).sum(2), (g.square() if squared else g).sum(2))
 
 
-def _softmax_sums(logits: Tensor, index: Tensor, keep: Tensor, squared: bool) -> tuple[Tensor, Tensor]:
-    """Overlap and predicted sums, (N, C), by plain torch."""
-    p = F.softmax(accumulate(logits), 1) * keep[:, None]
+def _plain_sums(logits: Tensor, index: Tensor, keep: Tensor, squared: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Overlap and predicted sums, (N, C), and the probabilities, by plain torch."""
+    p = F.softmax(logits, 1).masked_fill(~keep[:, None], 0)
     at_target = widened(p.gather(1, index[:, None])[:, 0])
-    overlap = _by_class(at_target, index, p.shape[1]).to(p.dtype)
     # Never as a product with a vector of ones: that sums one after the other too, and is off by 0.5 % at four million.
-    return overlap, (p.square() if squared else p).sum(2)
+    return _by_class(at_target, index, p.shape[1]).to(p.dtype), (p.square() if squared else p).sum(2), p
 
 
 def _by_class(values: Tensor, index: Tensor, classes: int) -> Tensor:
@@ -55,30 +55,38 @@ def _by_class(values: Tensor, index: Tensor, classes: int) -> Tensor:
 
 
 class _Softmax(torch.autograd.Function):
-    """:func:`_softmax_sums` that keeps nothing but its inputs: the probabilities are made again for the gradient."""
+    """:func:`_plain_sums` that keeps the probabilities and turns them into the gradient in place.
 
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(logits: Tensor, index: Tensor, keep: Tensor, squared: bool) -> tuple[Tensor, Tensor]:
-        return _softmax_sums(logits, index, keep, squared)
+    They are an output, so that a gradient that is differentiated again reaches the logits through them.
+    """
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-        ctx.save_for_backward(*inputs[:3])
-        ctx.squared = inputs[3]
+    def forward(ctx: Any, logits: Tensor, index: Tensor, keep: Tensor, squared: bool) -> tuple[Tensor, Tensor, Tensor]:
+        p = masked_softmax(logits, keep)
+        at_target = at_class(p, index)
+        predicted = (p.square() if squared else p).sum(2)
+        ctx.squared = squared
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(p, index, at_target)
+        return _by_class(widened(at_target), index, p.shape[1]).to(p.dtype), predicted, p
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
-        logits, index, keep = ctx.saved_tensors
-        g_overlap, g_predicted = grads
-        # d/dz_k = p_k (a_k - sum_j p_j a_j), where a_k is what the sums ask of p_k.
-        p = F.softmax(accumulate(logits), 1)
-        column = index[:, None]
-        at_target = p.gather(1, column) * g_overlap.gather(1, index)[:, None]
-        wanted = p * g_predicted[:, :, None]
-        if ctx.squared:
-            wanted = 2 * wanted * p
-        mean = wanted.sum(1, keepdim=True) + at_target
-        grad = (wanted - p * mean).scatter_add(1, column, at_target) * keep[:, None]
-        return grad.to(logits.dtype), None, None, None
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None, None, None]:
+        p, index, at_target = ctx.saved_tensors
+        nothing = p.new_zeros(p.shape[:2])
+        by_overlap, by_predicted = (nothing if g is None else g for g in grads[:2])
+        wanted = by_overlap.gather(1, index)
+        if torch.is_grad_enabled() or grads[2] is not None:
+            asked = _asked(p, by_predicted[:, :, None], ctx.squared).expand_as(p)
+            asked = asked.scatter_add(1, index[:, None], wanted[:, None])
+            asked = asked if grads[2] is None else asked + grads[2]
+            return p * (asked - (p * asked).sum(1, keepdim=True)), None, None, None
+        grad = p if last_use() else p.clone()
+        mean = at_target * wanted
+        softmax_gradient_(grad, lambda n, _, part: _asked(part, by_predicted[n, :, None], ctx.squared), mean)
+        wanted += _asked(at_target, by_predicted.gather(1, index), ctx.squared)
+        return grad.scatter_(1, index[:, None], (at_target * (wanted - mean))[:, None]), None, None, None
+
+
+def _asked(p: Tensor, by_predicted: Tensor, squared: bool) -> Tensor:
+    return 2 * p * by_predicted if squared else by_predicted

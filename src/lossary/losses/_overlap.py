@@ -33,27 +33,41 @@ def softmax_regions(
     input: Tensor, target: Tensor, ignore_index: int | None, aggregate: Aggregate, *, squared: bool = False
 ) -> Sums:
     """Sums of the softmax over dim 1 of ``input`` (N, C, ...) beside class indices ``target`` (N, ...)."""
-    _check_channels(input)
-    check_several_classes("input", input, input.shape[1], "as sigmoid_dice_loss")
-    check_tensor("target", target)
-    if target.dtype.is_floating_point or target.dtype == torch.bool:
-        raise TypeError(f"target: wanted integer class indices; got {target.dtype}")
-    check_shape("target", target, (input.shape[0], *input.shape[2:]))
-    check_range("target", target, input.shape[1], ignore_index)
-    # (N, C) is one position a sample.
-    logits, index, keep = input[..., None].flatten(2), target[..., None].flatten(1), _kept(target, ignore_index)
-    return _aggregated(softmax_sums(logits, index, keep[..., None].flatten(1), squared=squared), aggregate)
+    scores = class_scores(input, target, ignore_index, "sigmoid_dice_loss")
+    return _aggregated(softmax_sums(*scores, squared=squared), aggregate)
 
 
 def sigmoid_regions(
     input: Tensor, target: Tensor, ignore_index: int | None, aggregate: Aggregate, *, squared: bool = False
 ) -> Sums:
     """Sums of the sigmoid of ``input`` (N, C, ...) beside ``target`` in [0, 1] of the same shape."""
+    scores = region_scores(input, target, ignore_index)
+    check_probabilities("target", target, ignore_index)
+    return _aggregated(sigmoid_sums(*scores, squared=squared), aggregate)
+
+
+def class_scores(
+    input: Tensor, target: Tensor, ignore_index: int | None, sigmoid_form: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Checked logits (N, C, L), class indices (N, L), and which of these count (N, L)."""
+    _check_channels(input)
+    check_several_classes("input", input, input.shape[1], f"as {sigmoid_form}")
+    check_tensor("target", target)
+    if target.dtype.is_floating_point or target.dtype == torch.bool:
+        raise TypeError(f"target: wanted integer class indices; got {target.dtype}")
+    check_shape("target", target, (input.shape[0], *input.shape[2:]))
+    check_range("target", target, input.shape[1], ignore_index)
+    # (N, C) is one position a sample.
+    keep = _kept(target, ignore_index)
+    return input[..., None].flatten(2), target[..., None].flatten(1), keep[..., None].flatten(1)
+
+
+def region_scores(input: Tensor, target: Tensor, ignore_index: int | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits of some shape, targets of the same, and which of these count, (N, C, L) each."""
     _check_channels(input)
     check_same_shape("target", target, "input", input)
-    check_probabilities("target", target, ignore_index)
-    logits, true, keep = (t[..., None].flatten(2) for t in (input, target, _kept(target, ignore_index)))
-    return _aggregated(sigmoid_sums(logits, true, keep, squared=squared), aggregate)
+    keep = _kept(target, ignore_index)
+    return input[..., None].flatten(2), target[..., None].flatten(2), keep[..., None].flatten(2)
 
 
 def _check_channels(input: Tensor) -> None:

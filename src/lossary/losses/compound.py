@@ -104,7 +104,7 @@ def dice_cross_entropy_loss(
 
     Source:
         Isensee et al., nnU-Net, arXiv:1809.10486, with equal weights. Each part makes the softmax for itself:
-        one for both was no faster, and Dice would then keep the probabilities for the gradient.
+        one for both was no faster.
     """
     check_tensor("input", input)
     x = accumulate(input)

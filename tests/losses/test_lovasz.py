@@ -1,0 +1,133 @@
+"""Lovasz losses against the Jaccard losses of sets, one position after the other, and in float32 against float64."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lossary.losses.lovasz import lovasz_hinge_loss, lovasz_softmax_loss, sigmoid_lovasz_loss
+
+
+def batch(length: int = 6, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
+    g = torch.Generator().manual_seed(0)
+    logits = 2 * torch.randn(2, 4, length, generator=g, dtype=torch.float64)
+    return logits.to(dtype).requires_grad_(), torch.randint(3, (2, length), generator=g)  # class 3 has no position
+
+
+def of_sets(errors: Tensor, truth: Tensor) -> Tensor:
+    """The definition: from the largest error down, each times what the Jaccard loss grows by where it is wrong too."""
+    wrong, before, total = torch.zeros_like(truth), 0.0, errors.new_zeros(())
+    for i in errors.argsort(descending=True):
+        wrong[i] = True
+        predicted = truth ^ wrong
+        jaccard = 1 - ((truth & predicted).sum() / (truth | predicted).sum()).item()
+        total = total + errors[i] * (jaccard - before)
+        before = jaccard
+    return total
+
+
+def regions(target: Tensor) -> Tensor:
+    return F.one_hot(target, 4).movedim(-1, 1).bool()
+
+
+@pytest.mark.parametrize("per_image", [False, True])
+@pytest.mark.parametrize("digits", [False, True])
+def test_softmax_is_the_definition_with_its_gradient(
+    per_image: bool, digits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lossary.kernels.order.RADIX", 1)
+    logits, target = batch(dtype=torch.float32 if digits else torch.float64)
+    exact = logits.detach().double().requires_grad_()
+    truth = regions(target)
+    errors = (truth.double() - exact.softmax(1)).abs()
+    rows = (x.flatten(0, 1) if per_image else x.movedim(1, 0).flatten(1) for x in (errors, truth))
+    wanted = torch.stack([of_sets(e, t) for e, t in zip(*rows, strict=True)]).view((2, 4) if per_image else (4,))
+    found = lovasz_softmax_loss(logits, target, classes="all", per_image=per_image, reduction="none")
+    torch.testing.assert_close(found, wanted.to(logits.dtype))
+    weight = torch.arange(1.0, 1 + wanted.numel()).view_as(wanted)
+    (gradient,) = torch.autograd.grad((found * weight).sum(), logits)
+    torch.testing.assert_close(gradient, torch.autograd.grad((wanted * weight).sum(), exact)[0].to(logits.dtype))
+
+
+@pytest.mark.parametrize(
+    ("loss", "error"),
+    [
+        (sigmoid_lovasz_loss, lambda z, y: (y - z.sigmoid()).abs()),
+        (lovasz_hinge_loss, lambda z, y: (1 - z * (2 * y - 1)).relu()),
+    ],
+)
+@pytest.mark.parametrize("digits", [False, True])
+def test_channels_are_the_definition(
+    loss: Callable[..., Tensor],
+    error: Callable[[Tensor, Tensor], Tensor],
+    digits: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("lossary.kernels.order.RADIX", 1)
+    logits, target = batch(dtype=torch.float32 if digits else torch.float64)
+    logits = 3 * logits.detach()  # hinges of less than 2 and of more, whose bits begin otherwise
+    found = loss(logits, regions(target), per_image=True, reduction="none")
+    errors = error(logits.double(), regions(target).double())
+    for n in range(2):
+        for c in range(4):
+            wanted = of_sets(errors[n, c], regions(target)[n, c])
+            torch.testing.assert_close(found[n, c], wanted.to(found.dtype))
+
+
+def test_the_gradient_keeps_its_digits_in_float32() -> None:
+    """As differences of fractions close to each other it is wrong in the third digit here."""
+    logits, target = batch(1 << 16, torch.float32)
+    exact = logits.detach().double().requires_grad_()
+    (found,) = torch.autograd.grad(lovasz_softmax_loss(logits, target), logits)
+    (wanted,) = torch.autograd.grad(lovasz_softmax_loss(exact, target), exact)
+    assert (found - wanted).norm() < 1e-5 * wanted.norm()
+
+
+def test_tiny_errors_keep_their_digits_in_float32() -> None:
+    """1 - p of a logit of 20 is 0 in float32, which is not what it costs."""
+    logits = torch.tensor([[[20.0], [0.0]]])
+    for found in (
+        lovasz_softmax_loss(logits, torch.tensor([[0]])),
+        sigmoid_lovasz_loss(logits[:, :1], torch.tensor([[[1]]])),
+    ):
+        assert found.item() == pytest.approx(2.0611536e-9, rel=1e-6)
+
+
+def test_correct_masks_cost_nothing_and_wrong_ones_all() -> None:
+    target = batch()[1].clamp_max(1)
+    sure = 1e4 * regions(target)[:, :2].float()
+    assert lovasz_softmax_loss(sure, target) == 0
+    assert lovasz_softmax_loss(-sure, target) == 1
+
+
+def test_ignored_positions_are_as_if_cropped() -> None:
+    logits, target = batch()
+    target[:, -1] = 255
+    found = lovasz_softmax_loss(logits, target, ignore_index=255)
+    torch.testing.assert_close(found, lovasz_softmax_loss(logits[..., :-1], target[:, :-1]))
+    (gradient,) = torch.autograd.grad(found, logits)
+    assert gradient[..., -1].count_nonzero() == 0
+    truth = regions(target.clamp_max(2)).long()
+    truth[..., -1] = 255
+    for loss in (sigmoid_lovasz_loss, lovasz_hinge_loss):
+        cropped = loss(logits[..., :-1], truth[..., :-1])
+        torch.testing.assert_close(loss(logits, truth, ignore_index=255), cropped)
+
+
+def test_absent_classes_are_left_out_or_cost_their_largest_error() -> None:
+    logits, target = batch()
+    each = lovasz_softmax_loss(logits, target, classes="all", reduction="none")
+    torch.testing.assert_close(lovasz_softmax_loss(logits, target), each[:3].mean())
+    torch.testing.assert_close(each[3], logits.softmax(1)[:, 3].max())
+
+
+def test_one_position_has_the_hinge_loss() -> None:
+    for score, true, wanted in ((0.25, 1, 0.75), (0.25, 0, 1.25), (3.0, 1, 0.0)):
+        assert lovasz_hinge_loss(torch.tensor([[[score]]]), torch.tensor([[[true]]])).item() == wanted
+
+
+def test_regions_are_0_or_1() -> None:
+    with pytest.raises(ValueError, match="target: wanted one of 0, 1"):
+        sigmoid_lovasz_loss(torch.zeros(1, 1, 2), torch.tensor([[[0.5, 1.0]]]))
