@@ -17,16 +17,15 @@ from lossary.presets._shared import one_hot
 
 #: Not compared, by preset, with the reason. What is left out of a preset's arguments is in its docstring.
 EXEMPT = {
-    "monai.dice": "smooth_nr other than smooth_dr, jaccard with squared_pred, soft labels, probabilities: no such option",
-    "monai.focal": "alpha as a sequence weighs positives only with sigmoids and everything with a softmax: no such option",
-    "segmentation_models_pytorch.focal": "normalized and reduced_threshold: no such option",
+    "monai.dice": "smooth_nr other than smooth_dr, jaccard beside squared_pred, soft labels, probabilities",
+    "monai.focal": "alpha as a sequence, which with sigmoids is of positives only; sum beside ignore_index",
+    "segmentation_models_pytorch.focal": "normalized, reduced_threshold; ignore_index of multilabel, which fails there",
     "segmentation_models_pytorch.tversky": "a loss of 0 at gamma below 1: the original's gradient is NaN",
-    "kornia.dice": "nothing",
     "mmsegmentation.dice": "ignored pixels: the original keeps their probabilities in the denominator",
-    "pytorch_metric_learning.sphereface": "scale other than 1: no such option",
+    "pytorch_metric_learning.sphereface": "scale other than 1, beside the embeddings' own length",
     "pytorch_metric_learning.nt_xent": "more than two views a label: the original leaves positives out",
     "pytorch_metric_learning.supcon": "a batch of one class: 0 there",
-    "pytorch_metric_learning.triplet_margin": "swap and smooth_loss: no such option",
+    "pytorch_metric_learning.triplet_margin": "swap and smooth_loss",
     "sentence_transformers.batch_hard_triplet": "anchors without a positive: counted there as their own",
     "sentence_transformers.contrastive": "labels other than 0 and 1",
     "insightface.arcface": "cosines of exactly -1 and 1: NaN there",
@@ -176,37 +175,30 @@ def _weighted(arguments: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def smp() -> Iterator[Call]:
     peer = "segmentation_models_pytorch"
-    weights = (None, [0.5, 2.0, 1.5])
-    area = {"smooth": (0.0, 1.0), "log_loss": (False, True)}
-
-    def modes() -> Iterator[tuple[dict[str, Any], str, tuple[Tensor, ...]]]:
-        for name, m in _maps().items():
-            yield {"mode": "multiclass"}, name, (_logits(3), m)
-        for ignored in (255, 0):
-            for name, m in _maps(ignored).items():
-                yield {"mode": "multiclass", "ignore_index": ignored}, name, (_logits(3), m)
-        for name, r in _regions(3).items():
-            yield {"mode": "multilabel"}, name, (_logits(3), r)
-        for name, r in _regions(1).items():
-            yield {"mode": "binary"}, name, (_logits(1), r)
-            yield (
-                {"mode": "binary", "ignore_index": 255},
-                name,
-                (_logits(1), r[:, 0].index_fill(1, torch.tensor(1), 255)),
-            )
-
-    for mode, batch, inputs in modes():
+    for mode, batch, inputs in _smp_modes():
         several = mode["mode"] != "binary"
-        chosen = {"classes": (None, [0, 2]), "class_weights": weights} if several else {}
-        for given in options(**area, **chosen):
+        weights = {"class_weights": (None, [0.5, 2.0, 1.5])} if several else {}
+        chosen = {"classes": (None, [0, 2]), **weights} if several else {}
+        for given in options(smooth=(0.0, 1.0), log_loss=(False, True), **chosen):
             yield Call(peer, "dice", {**mode, **given}, batch, inputs)
             yield Call(peer, "jaccard", {**mode, **given}, batch, inputs)
-        if several or "an empty" not in batch:
-            for given in options(alpha=(0.5, 0.3), beta=(0.5, 0.8), gamma=(1.0, 0.75), smooth=(0.0, 1.0)):
-                yield Call(peer, "tversky", {**mode, **given}, batch, inputs)
-        chosen = {"class_weights": weights} if several else {}
-        for given in options(gamma=(2.0, 0.5), alpha=(None, 0.25), reduction=("mean", "sum"), **chosen):
+        for given in options(alpha=(0.5, 0.3), beta=(0.5, 0.8), gamma=(1.0, 0.75), smooth=(0.0, 1.0)):
+            yield Call(peer, "tversky", {**mode, **given}, batch, inputs)
+        for given in options(gamma=(2.0, 0.5), alpha=(None, 0.25), reduction=("mean", "sum"), **weights):
             yield Call(peer, "focal", {**mode, **given}, batch, inputs)
+
+
+def _smp_modes() -> Iterator[tuple[dict[str, Any], str, tuple[Tensor, ...]]]:
+    for name, m in _maps().items():
+        yield {"mode": "multiclass"}, name, (_logits(3), m)
+    for ignored in (255, 0):
+        for name, m in _maps(ignored).items():
+            yield {"mode": "multiclass", "ignore_index": ignored}, name, (_logits(3), m)
+    for name, r in _regions(3).items():
+        yield {"mode": "multilabel"}, name, (_logits(3), r)
+    for name, r in _regions(1).items():
+        yield {"mode": "binary"}, name, (_logits(1), r)
+        yield {"mode": "binary", "ignore_index": 255}, name, (_logits(1), r[:, 0].index_fill(1, torch.tensor(1), 255))
 
 
 def kornia() -> Iterator[Call]:
@@ -229,31 +221,35 @@ def mmsegmentation() -> Iterator[Call]:
 
 
 def heads() -> Iterator[Call]:
-    sizes = {"num_classes": 5, "embedding_size": 4}
+    for batch, tensors in _head_inputs():
+        for peer, preset, arguments in _head_arguments():
+            yield Call(peer, preset, {"num_classes": 5, "embedding_size": 4, **arguments}, batch, tensors, 1e-8)
 
-    def inputs() -> Iterator[tuple[str, tuple[Tensor, ...]]]:
-        for phase in (0.0, 1.0):
-            x, w = wave(6, 4, phase=phase), wave(5, 4, phase=phase + 0.5)
-            yield f"embeddings {phase:g}", (x, labels(6, classes=5, phase=phase), w)
-        opposite = w[:5] * -1.5 + 0.05 * x[:5]
-        yield "embeddings opposite to their classes", (opposite, torch.arange(5), w)
 
-    for batch, tensors in inputs():
-        for given in options(margin=(28.6, 10.0, 60.0), scale=(64, 8)):
-            yield Call("pytorch_metric_learning", "arcface", {**sizes, **given}, batch, tensors)
-        for given in options(margin=(0.35, 0.1), scale=(64, 8)):
-            yield Call("pytorch_metric_learning", "cosface", {**sizes, **given}, batch, tensors)
-        for given in options(temperature=(0.05, 1.0)):
-            yield Call("pytorch_metric_learning", "normalized_softmax", {**sizes, **given}, batch, tensors)
-        for given in options(margin=(4, 1, 2, 3)):
-            yield Call("pytorch_metric_learning", "sphereface", {**sizes, **given}, batch, tensors)
-        for given in options(s=(64.0, 8.0), margin=(0.5, 0.2, 1.2)):
-            yield Call("insightface", "arcface", {**sizes, **given}, batch, tensors, tolerance=1e-7)
-        for given in options(s=(64.0, 8.0), m=(0.4, 0.1)):
-            yield Call("insightface", "cosface", {**sizes, **given}, batch, tensors, tolerance=1e-7)
-        for s, (m1, m2, m3) in itertools.product((30.0, 8.0), ((1.0, 0.5, 0.0), (1.0, 0.0, 0.4), (0.9, 0.4, 0.15))):
-            made = {**sizes, "s": s, "m1": m1, "m2": m2, "m3": m3}
-            yield Call("insightface", "combined_margin", made, batch, tensors, tolerance=1e-7)
+def _head_inputs() -> Iterator[tuple[str, tuple[Tensor, ...]]]:
+    for phase in (0.0, 1.0):
+        x, w = wave(6, 4, phase=phase), wave(5, 4, phase=phase + 0.5)
+        yield f"embeddings {phase:g}", (x, labels(6, classes=5, phase=phase), w)
+        # theta + m beyond pi
+        yield f"embeddings opposite to their classes {phase:g}", (0.05 * x[:5] - 1.5 * w, torch.arange(5), w)
+
+
+def _head_arguments() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    pml = {
+        "arcface": options(margin=(28.6, 10.0, 60.0), scale=(64, 8)),
+        "cosface": options(margin=(0.35, 0.1), scale=(64, 8)),
+        "normalized_softmax": options(temperature=(0.05, 1.0)),
+        "sphereface": options(margin=(4, 1, 2, 3)),
+    }
+    margins = ((1.0, 0.5, 0.0), (1.0, 0.0, 0.4), (0.9, 0.4, 0.15))
+    insightface = {
+        "arcface": options(s=(64.0, 8.0), margin=(0.5, 0.2, 1.2)),
+        "cosface": options(s=(64.0, 8.0), m=(0.4, 0.1)),
+        "combined_margin": ({"s": s, "m1": a, "m2": b, "m3": c} for s in (30.0, 8.0) for a, b, c in margins),
+    }
+    for peer, presets in (("pytorch_metric_learning", pml), ("insightface", insightface)):
+        for preset, given in presets.items():
+            yield from ((peer, preset, arguments) for arguments in given)
 
 
 def batches() -> Iterator[Call]:

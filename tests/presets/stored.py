@@ -36,7 +36,7 @@ def summary(gradient: Sequence[float]) -> tuple[float, float]:
 def difference(one: Answer, other: Answer) -> float:
     """The larger of the relative differences in value and in gradient, the latter beside its largest entry."""
     (value, gradient), (expected, wanted) = one, other
-    size = max(max(map(abs, wanted)), 1e-12)
+    size = max(*map(abs, wanted), 1e-12)
     apart = max(abs(g - w) for g, w in zip(gradient, wanted, strict=True)) / size
     # A NaN is no small difference.
     return max(abs(value - expected) / max(abs(expected), 1.0), apart) if math.isfinite(value + apart) else math.inf

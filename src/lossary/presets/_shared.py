@@ -1,4 +1,4 @@
-"""What the presets share: losses called as a peer calls its own, targets in a peer's layout, heads from a checkpoint."""
+"""What the presets share: losses called as a peer calls its own, targets in its layout, heads from a checkpoint."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

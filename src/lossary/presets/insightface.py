@@ -48,8 +48,9 @@ def combined_margin(
 ) -> ArcFaceLoss | CosFaceLoss:
     """``CombinedMarginLoss(s, m1, m2, m3)``, which is only ever ArcFace or CosFace.
 
-    With ``m3`` above 0 it ignores ``m1`` and ``m2`` and is CosFace; with ``m1 = 1`` and ``m3 = 0`` it is ArcFace; anything
-    else raises there and here. The true combination cos(m1 theta + m2) - m3 is :class:`CombinedMarginLoss` of Lossary.
+    With ``m3`` above 0 it ignores ``m1`` and ``m2`` and is CosFace; with ``m1 = 1`` and ``m3 = 0`` it is ArcFace;
+    anything else raises there and here. The true combination cos(m1 theta + m2) - m3 is :class:`CombinedMarginLoss`
+    of Lossary.
     """
     if m3 > 0:
         return cosface(num_classes, embedding_size, s, m3)

@@ -19,10 +19,11 @@ def dice(
 ) -> nn.Module:
     """``DiceLoss``, of its version 0.9: each sample by itself, then the mean over samples.
 
-    ``"micro"`` pools all classes into one fraction, which without weights is exactly one minus the mean probability of the
-    true class: no Dice in spirit, since large classes rule it. ``"macro"`` is Lossary's :class:`DiceLoss` at ``smooth=0``
-    and ``absent="skip"``, with a mean over samples of means over classes; a class predicted where it is absent costs
-    nothing by itself, ``absent="include"`` makes it cost. A sample of ignored pixels only counts as loss 1.
+    ``"micro"`` pools all classes into one fraction, which without weights is exactly one minus the mean probability
+    of the true class: no Dice in spirit, since large classes rule it. ``"macro"`` is Lossary's :class:`DiceLoss` at
+    ``smooth=0`` and ``absent="skip"``, with a mean over samples of means over classes; a class predicted where it is
+    absent costs nothing by itself, ``absent="include"`` makes it cost. A sample of ignored pixels only counts as loss
+    1.
     """
     check_choice("average", average, ("micro", "macro"))
     return _Dice(average, eps, weight, ignore_index)

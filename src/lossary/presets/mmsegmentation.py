@@ -22,10 +22,10 @@ def dice(
 ) -> nn.Module:
     """``DiceLoss``, of its version 1: one fraction a sample, over all classes together.
 
-    Large classes rule it; Lossary's :class:`DiceLoss` has one fraction a class (``squared=True`` for the default form,
-    ``squared=False`` for ``naive_dice``). The default, squared form costs 1 where a region is empty and perfectly
-    predicted. ``ignore_index`` drops a channel, and pixels labelled so stay in the denominator with their probabilities;
-    here such pixels count nowhere, and no channel is dropped, which is the one difference.
+    Large classes rule it; Lossary's :class:`DiceLoss` has one fraction a class (``squared=True`` for the default
+    form, ``squared=False`` for ``naive_dice``). The default, squared form costs 1 where all regions are empty and
+    perfectly predicted. ``ignore_index`` drops a channel, and pixels labelled so stay in the denominator with their
+    probabilities; here such pixels count nowhere, and no channel is dropped, which is the one difference.
     """
     check_choice("reduction", reduction, ("none", "mean", "sum"))
     return _Dice(use_sigmoid, reduction, naive_dice, loss_weight, ignore_index, eps)

@@ -105,13 +105,13 @@ def focal(
     use_softmax: bool = False,
     ignore_index: int | None = None,
 ) -> nn.Module:
-    """``FocalLoss``: Lossary's :class:`SigmoidFocalLoss`, or with ``use_softmax`` :class:`FocalLoss`, over other divisors.
+    """``FocalLoss``: Lossary's :class:`SigmoidFocalLoss`, or with ``use_softmax`` :class:`FocalLoss`, rescaled.
 
-    MONAI's mean divides a softmax's loss by positions times classes, C times too much beside cross-entropy, and with
-    ``ignore_index`` by positions alone, of sigmoids too: the same loss, suddenly C times as large. Without the background
-    its softmax runs over the other classes only. Its sum is a mean over positions. With a softmax ``alpha`` means
-    1 - alpha for class 0 and alpha for all others. Lossary's mean is over positions (softmax) or elements (sigmoids).
-    MONAI computes in float32 whatever the input.
+    MONAI's mean divides a softmax's loss by positions times classes, C times more than cross-entropy does, and with
+    ``ignore_index`` by positions alone, of sigmoids too: the same loss, suddenly C times as large. Without the
+    background its softmax runs over the other classes only. Its sum is a mean over positions. With a softmax
+    ``alpha`` means 1 - alpha for class 0 and alpha for all others. Lossary's mean is over positions (softmax) or
+    elements (sigmoids). MONAI computes in float32 whatever the input.
     """
     check_choice("reduction", reduction, ("mean", "sum"))
     if reduction == "sum" and ignore_index is not None:
@@ -134,11 +134,11 @@ def generalized_dice(
     smooth_dr: float = 1e-5,
     batch: bool = False,
 ) -> nn.Module:
-    """``GeneralizedDiceLoss`` (arXiv:1707.03237): classes' overlaps summed with weights of one over their size (squared).
+    """``GeneralizedDiceLoss`` (arXiv:1707.03237): classes' overlaps summed with weights of one over their squared size.
 
-    The smoothing does not scale with those weights: of a large image they are so small that 1e-5 counts beside the sums,
-    and a completely wrong prediction costs far less than 1. Smooth with 0, or take Lossary's :class:`DiceLoss`, whose
-    classes count alike.
+    The smoothing does not scale with those weights: of a large image they are so small that 1e-5 counts beside the
+    sums, and a completely wrong prediction costs far less than 1. Smooth with 0, or take Lossary's :class:`DiceLoss`,
+    whose classes count alike.
     """
     _check(sigmoid, softmax, reduction)
     check_choice("w_type", w_type, ("square", "simple", "uniform"))
@@ -166,9 +166,9 @@ def dice_ce(
 ) -> Sum:
     """``DiceCELoss``: :func:`dice` plus cross-entropy; Lossary's own is :class:`DiceCrossEntropyLoss`.
 
-    Beside ``sigmoid=True`` and several channels MONAI's cross-entropy is still that of a softmax, so that regions which
-    overlap compete: :class:`SigmoidDiceCrossEntropyLoss` has the sigmoids' in both parts. ``weight`` multiplies Dice and
-    is divided out of cross-entropy; of one channel it is the weight of positives.
+    Beside ``sigmoid=True`` and several channels MONAI's cross-entropy is still that of a softmax, so that regions
+    which overlap compete: :class:`SigmoidDiceCrossEntropyLoss` has the sigmoids' in both parts. ``weight`` multiplies
+    Dice and is divided out of cross-entropy; of one channel it is the weight of positives.
     """
     overlap = dice(
         include_background=include_background,

@@ -60,8 +60,8 @@ def normalized_softmax(num_classes: int, embedding_size: int, temperature: float
 def sphereface(num_classes: int, embedding_size: int, margin: int = 4) -> SphereFaceLoss:
     """``SphereFaceLoss`` at its ``scale=1``: Lossary's :class:`SphereFaceLoss` without annealing.
 
-    The paper anneals: from the start the full margin hardly trains. Lossary's default is ``annealing=5``, and
-    ``Annealing`` brings it down over the run.
+    The paper anneals, since the full margin is hard to train with from the start: Lossary's ``Annealing`` does so, and
+    its default stays at ``annealing=5``.
     """
     return _started(
         SphereFaceLoss(num_classes=num_classes, embedding_size=embedding_size, margin=margin, annealing=0.0)

@@ -1,7 +1,8 @@
 """segmentation_models_pytorch's losses of regions.
 
-``mode`` is ``"binary"`` (one channel, target (N, ...) or (N, 1, ...)), ``"multiclass"`` (labels (N, ...) beside (N, C, ...)
-logits, a softmax) or ``"multilabel"`` (regions of the logits' shape). ``from_logits`` is left out: logits it is.
+``mode`` is ``"binary"`` (one channel, target (N, ...) or (N, 1, ...)), ``"multiclass"`` (labels (N, ...) beside (N,
+C, ...) logits, a softmax) or ``"multilabel"`` (regions of the logits' shape). ``from_logits`` is left out: logits it
+is.
 """
 
 from collections.abc import Sequence
@@ -39,10 +40,10 @@ def dice(
 ) -> nn.Module:
     """``DiceLoss``: Lossary's :class:`DiceLoss` (or sigmoid) over the whole batch, with ``absent="skip"`` in part.
 
-    A class absent from the batch costs nothing whatever is predicted, and yet is counted in the mean: a batch of fewer
-    classes has a smaller loss, and false positives of an absent class are free. Lossary's ``absent="include"`` makes
-    them cost, ``"skip"`` leaves the class out of the mean too. ``smooth`` is added to half of both sums; Lossary's to the
-    sums. ``eps`` bounds ``log_loss``.
+    A class absent from the batch costs nothing whatever is predicted, and yet is counted in the mean: a batch of
+    fewer classes has a smaller loss, and false positives of an absent class are free. Lossary's ``absent="include"``
+    makes them cost, ``"skip"`` leaves the class out of the mean too. ``smooth`` is added to half of both sums;
+    Lossary's to the sums. ``eps`` bounds ``log_loss``.
     """
     options = _options(mode, 2 * smooth, ignore_index)
     loss = (DiceLoss if mode == "multiclass" else SigmoidDiceLoss)(**options)
@@ -78,8 +79,8 @@ def tversky(
 ) -> nn.Module:
     """``TverskyLoss``: Lossary's :class:`TverskyLoss` (or sigmoid); alpha is of false positives.
 
-    ``gamma`` is the power of the mean over classes; focal Tversky (arXiv:1810.07842) takes it class by class. Below 1 its
-    gradient is NaN at a loss of 0, as of an empty mask, there and here.
+    ``gamma`` is the power of the mean over classes; focal Tversky (arXiv:1810.07842) takes it class by class. Below 1
+    its gradient is NaN at a loss of 0, as of an empty mask, there and here.
     """
     options = _options(mode, smooth, ignore_index)
     loss = (TverskyLoss if mode == "multiclass" else SigmoidTverskyLoss)(alpha=alpha, beta=beta, **options)

@@ -1,4 +1,4 @@
-"""Sentence Transformers' losses of embeddings, without its model: ``(anchor, positive)``, ``(first, second, labels)``, ...
+"""Sentence Transformers' losses of embeddings, without its model: ``(anchor, positive)``, ``(first, second, labels)``.
 
 To train with one of them, or with any other loss, in its trainer see :mod:`lossary.adapters.sentence_transformers`.
 """
