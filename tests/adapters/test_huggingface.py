@@ -117,5 +117,8 @@ def test_a_head_that_is_part_of_the_model_learns(tmp_path: Path) -> None:
     model = transformers.BertModel(_config("BertConfig", **_BERT))
     model.head = lossary.ArcFaceLoss(num_classes=3, embedding_size=8)
     before = model.head.weight.detach().clone()
-    _train(tmp_path, model, data, compute_loss_func(model.head, output="pooler_output"))
+    compute = compute_loss_func(model.head, output="pooler_output")
+    with pytest.raises(ValueError, match=r"give TrainingArguments label_names=\['labels'\]"):
+        _train(tmp_path, model, data, compute)
+    _train(tmp_path, model, data, compute, label_names=["labels"])
     assert not torch.allclose(model.head.weight, before)

@@ -19,6 +19,9 @@ def compute_loss_func(loss: Callable[..., Tensor], output: str = "logits") -> Co
     A loss that compares items of a batch (SupCon, Dice) still sees micro-batches only, and class weights are divided
     out of each micro-batch for itself.
 
+    Of a model whose ``forward`` takes no labels the Trainer drops them, unless its TrainingArguments have
+    ``label_names=["labels"]``.
+
     Args:
         loss: A loss, or a Module with a mean as its reduction. Of a Module with weights of its own (a margin head, a
             learned temperature) make an attribute of the model, ``model.head = loss``, before the Trainer is made:
@@ -35,8 +38,11 @@ def compute_loss_func(loss: Callable[..., Tensor], output: str = "logits") -> Co
     next token :func:`causal_loss_func`.
     """
 
-    def compute(outputs: Mapping[str, Any], labels: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
-        return _share(loss(outputs[output], labels), labels, num_items_in_batch)
+    def compute(
+        outputs: Mapping[str, Any], labels: Tensor | None, num_items_in_batch: Tensor | int | None = None
+    ) -> Tensor:
+        known = _present(labels)
+        return _share(loss(outputs[output], known), known, num_items_in_batch)
 
     return compute
 
@@ -54,11 +60,19 @@ def causal_loss_func(loss: Callable[..., Tensor]) -> ComputeLoss:
         tensor(1.3863)
     """
 
-    def compute(outputs: Mapping[str, Any], labels: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
-        answered = labels[:, 1:].flatten()
+    def compute(
+        outputs: Mapping[str, Any], labels: Tensor | None, num_items_in_batch: Tensor | int | None = None
+    ) -> Tensor:
+        answered = _present(labels)[:, 1:].flatten()
         return _share(loss(outputs["logits"][:, :-1].flatten(0, 1), answered), answered, num_items_in_batch)
 
     return compute
+
+
+def _present(labels: Tensor | None) -> Tensor:
+    if labels is None:
+        raise ValueError("labels: wanted a column of them; got None: give TrainingArguments label_names=['labels']")
+    return labels
 
 
 def _share(mean: Tensor, labels: Tensor, num_items_in_batch: Tensor | int | None) -> Tensor:

@@ -44,7 +44,7 @@ class EmbeddingLoss(nn.Module):
 
 
 class InBatchLoss(EmbeddingLoss):
-    """A loss with negatives from the batch, of columns ``(anchor, positive, negative, ...)``, and ids against false ones.
+    """A loss with in-batch negatives, of columns ``(anchor, positive, negative, ...)``, with ids against false ones.
 
     A label column holds ids: rows that share one are never each other's negatives, as where a question is in the data
     with several answers, or an answer with several questions. Without the column every other row is a negative.
