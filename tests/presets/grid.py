@@ -17,7 +17,8 @@ from lossary.presets._shared import one_hot
 
 #: Not compared, by preset, with the reason. What is left out of a preset's arguments is in its docstring.
 EXEMPT = {
-    "monai.dice": "smooth_nr other than smooth_dr, jaccard beside squared_pred, soft labels, probabilities",
+    "monai.dice": "jaccard beside squared_pred, soft labels, probabilities",
+    "monai.tversky": "smooth_nr other than smooth_dr, soft labels, probabilities",
     "monai.focal": "alpha as a sequence, which with sigmoids is of positives only; sum beside ignore_index",
     "segmentation_models_pytorch.focal": "normalized, reduced_threshold; ignore_index of multilabel, which fails there",
     "segmentation_models_pytorch.tversky": "a loss of 0 at gamma below 1: the original's gradient is NaN",
@@ -132,6 +133,11 @@ def _monai_overlap() -> Iterator[Call]:
         for given in options(**area, squared_pred=(False, True)):
             for arguments in _weighted({**act, **given}):
                 yield from _monai_calls("dice", arguments, tolerance=1e-6)
+        for given in options(**area, squared_pred=(False, True)):
+            for arguments in _weighted({**act, **given, "smooth_nr": 0.0}):
+                yield from _monai_calls("dice", arguments, tolerance=1e-6)
+        for given in options(**area, smooth_dr=(1e-5, 0.5)):
+            yield from _monai_calls("dice", {**act, **given, "jaccard": True, "smooth_nr": 0.1})
         for given in options(**area, smooth_nr=(1e-5, 0.5)):
             smoothed = {"smooth_dr": 0.5} if "smooth_nr" in given else {}
             yield from _monai_calls("dice", {**act, **given, **smoothed, "jaccard": True})
@@ -139,11 +145,15 @@ def _monai_overlap() -> Iterator[Call]:
                 yield from _monai_calls("tversky", {**act, **given, **smoothed, **more})
         for given in options(**area, w_type=("square", "simple", "uniform")):
             yield from _monai_calls("generalized_dice", {**act, **given}, tolerance=1e-6)
-        for ignored, given in itertools.product((255, 1), options(**area)):
-            made = {**act, **given, "to_onehot_y": True, "ignore_index": ignored}
-            for name, m in _maps(ignored).items():
-                yield Call("monai", "dice", made, name, (_logits(3), m[:, None]))
-                yield Call("monai", "tversky", made, name, (_logits(3), m[:, None]))
+        yield from _monai_ignored(act, area)
+
+
+def _monai_ignored(act: dict[str, Any], area: dict[str, Sequence[Any]]) -> Iterator[Call]:
+    for ignored, given in itertools.product((255, 1), options(**area)):
+        made = {**act, **given, "to_onehot_y": True, "ignore_index": ignored}
+        for name, m in _maps(ignored).items():
+            yield Call("monai", "dice", made, name, (_logits(3), m[:, None]))
+            yield Call("monai", "tversky", made, name, (_logits(3), m[:, None]))
 
 
 def _monai_compounds() -> Iterator[Call]:

@@ -54,6 +54,13 @@ def test_every_preset_is_compared(peer: str) -> None:
     assert all(getattr(getattr(presets, peer), name).__doc__ for name in public)
 
 
+@each_peer
+def test_every_preset_is_in_the_docs(peer: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "migration.md").read_text()
+    assert all(f"| `{peer}.{name}` |" in page for name in set(getattr(presets, peer).__all__) - {"load_head"})
+    assert f"::: lossary.presets.{peer}" in page
+
+
 def test_exemptions_are_of_presets() -> None:
     for name in EXEMPT:
         peer, preset = name.split(".")
@@ -64,7 +71,7 @@ def test_exemptions_are_of_presets() -> None:
     ("make", "message"),
     [
         (presets.monai.dice, "sigmoid, softmax: wanted one of them"),
-        (lambda: presets.monai.dice(softmax=True, smooth_nr=0.0), "smooth_nr: wanted smooth_dr's value"),
+        (lambda: presets.monai.tversky(softmax=True, smooth_nr=0.0), "smooth_nr: wanted smooth_dr's value"),
         (lambda: presets.monai.dice(sigmoid=True, jaccard=True, squared_pred=True), "squared_pred: wanted False"),
         (lambda: presets.segmentation_models_pytorch.dice("multi"), "mode: wanted one of 'binary'"),
         (lambda: presets.segmentation_models_pytorch.dice("binary", class_weights=[1.0]), "class_weights: wanted None"),

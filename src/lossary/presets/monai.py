@@ -55,18 +55,24 @@ def dice(
 ) -> nn.Module:
     """``DiceLoss``: Lossary's :class:`DiceLoss` (or sigmoid, or Jaccard) at ``smooth=1e-5``.
 
-    A class absent from a sample costs almost 1 for any false positive; ``absent="skip"`` leaves it out.
+    A class absent from a sample costs almost 1 for any false positive, and with ``smooth_nr=0`` exactly 1 whatever is
+    predicted, without a gradient; ``absent="skip"`` leaves it out. Lossary smooths both sums alike, so that unequal
+    numbers here are no Lossary loss but MONAI's formula over the same sums.
     """
     _check(sigmoid, softmax, reduction)
-    smooth = _smooth(smooth_nr, smooth_dr)
     if jaccard and squared_pred:
         raise ValueError("squared_pred: wanted False beside jaccard; got True")
+    regions = _Target(softmax, to_onehot_y, ignore_index)
+    if smooth_nr != smooth_dr:
+        return _UnevenDice(
+            regions, include_background, weight, jaccard, squared_pred, smooth_nr, smooth_dr, batch, reduction
+        )
     options = _options(reduction, batch)
     if jaccard:  # whose fraction MONAI writes with twice the sums
-        loss = (JaccardLoss if softmax else SigmoidJaccardLoss)(smooth=smooth / 2, **options)
+        loss = (JaccardLoss if softmax else SigmoidJaccardLoss)(smooth=smooth_dr / 2, **options)
     else:
-        loss = (DiceLoss if softmax else SigmoidDiceLoss)(smooth=smooth, squared=squared_pred, **options)
-    return _Overlap(loss, _Target(softmax, to_onehot_y, ignore_index), include_background, weight)
+        loss = (DiceLoss if softmax else SigmoidDiceLoss)(smooth=smooth_dr, squared=squared_pred, **options)
+    return _Overlap(loss, regions, include_background, weight)
 
 
 def tversky(
@@ -85,8 +91,10 @@ def tversky(
 ) -> nn.Module:
     """``TverskyLoss``: Lossary's :class:`TverskyLoss` (or sigmoid) at ``smooth=1e-5``; alpha is of false positives."""
     _check(sigmoid, softmax, reduction)
+    if smooth_nr != smooth_dr:
+        raise ValueError(f"smooth_nr: wanted smooth_dr's value, {smooth_dr}; got {smooth_nr}")
     loss = (TverskyLoss if softmax else SigmoidTverskyLoss)(
-        smooth=_smooth(smooth_nr, smooth_dr),
+        smooth=smooth_dr,
         alpha=alpha,
         beta=beta,
         **_options(reduction, batch),
@@ -243,15 +251,6 @@ def _options(reduction: Reduction, batch: bool) -> dict[str, Any]:
     return {"reduction": reduction, "aggregate": "batch" if batch else "per_sample", "ignore_index": _IGNORED}
 
 
-def _smooth(smooth_nr: float, smooth_dr: float) -> float:
-    if smooth_nr != smooth_dr:
-        wanted = (
-            "wanted smooth_dr's value, since one number smooths both; 0 for classes that are absent is absent='skip'"
-        )
-        raise ValueError(f"smooth_nr: {wanted}; got {smooth_nr} beside {smooth_dr}")
-    return smooth_dr
-
-
 class _Target(nn.Module):
     """MONAI's target as Lossary takes it: class indices beside a softmax, 0/1 regions beside sigmoids."""
 
@@ -290,6 +289,11 @@ def _foreground(weight: Tensor | None, background: bool, input: Tensor) -> Tenso
     return weights
 
 
+def _counted(background: bool, input: Tensor) -> int:
+    classes = input.shape[1]
+    return classes if background or classes == 1 else classes - 1
+
+
 class _Overlap(nn.Module):
     """A Lossary loss of regions with MONAI's targets and weights."""
 
@@ -305,8 +309,46 @@ class _Overlap(nn.Module):
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         weight = _foreground(self.weight, self.background, input)
         loss = self.loss(input, self.target(input, target), class_weight=weight)
-        counted = weight.numel() if self.background or weight.numel() == 1 else weight.numel() - 1
-        return loss if self.loss.reduction == "sum" else loss * (weight.sum() / counted)
+        return loss if self.loss.reduction == "sum" else loss * (weight.sum() / _counted(self.background, input))
+
+
+class _UnevenDice(nn.Module):
+    weight: Tensor | None
+
+    def __init__(
+        self,
+        target: _Target,
+        background: bool,
+        weight: Weight,
+        jaccard: bool,
+        squared: bool,
+        smooth_nr: float,
+        smooth_dr: float,
+        batch: bool,
+        reduction: Reduction,
+    ) -> None:
+        super().__init__()
+        self.target = target
+        self.background = background
+        self.jaccard = jaccard
+        self.squared = squared
+        self.smooth_nr = smooth_nr
+        self.smooth_dr = smooth_dr
+        self.batch = batch
+        self.reduction = reduction
+        self.register_buffer("weight", None if weight is None else torch.as_tensor(weight))
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        regions = softmax_regions if self.target.softmax else sigmoid_regions
+        aggregate = "batch" if self.batch else "per_sample"
+        sums = regions(input, self.target(input, target), _IGNORED, aggregate, squared=self.squared)
+        total = sums.predicted + sums.truth
+        if self.jaccard:
+            total = 2 * (total - sums.overlap)
+        losses = 1 - (2 * sums.overlap + self.smooth_nr) / (total + self.smooth_dr)
+        loss = (losses * _foreground(self.weight, self.background, input)).sum()
+        counted = losses[..., 0].numel() * _counted(self.background, input)
+        return loss if self.reduction == "sum" else loss / counted
 
 
 class _Focal(nn.Module):
