@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-import lightning
 import torch
+from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 
-class Training(lightning.LightningModule):
+class Training(LightningModule):
     """Trains ``network`` with ``loss`` on batches of (input, target), and logs ``train_loss`` and ``val_loss``.
 
     A loss with weights of its own (a margin head, a learned temperature) trains beside the network, and is in the
