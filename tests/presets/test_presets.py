@@ -57,8 +57,9 @@ def test_every_preset_is_compared(peer: str) -> None:
 @each_peer
 def test_every_preset_is_in_the_docs(peer: str) -> None:
     page = (Path(__file__).parents[2] / "docs" / "migration.md").read_text()
-    assert all(f"| `{peer}.{name}` |" in page for name in set(getattr(presets, peer).__all__) - {"load_head"})
-    assert f"::: lossary.presets.{peer}" in page
+    public = getattr(presets, peer).__all__
+    assert all(f"| `{peer}.{name}` |" in page for name in set(public) - {"load_head"})
+    assert f"::: lossary.presets.{peer}\n    options:\n      members: [{', '.join(public)}]\n" in page
 
 
 def test_exemptions_are_of_presets() -> None:
