@@ -14,9 +14,9 @@ from lossary._loss import HeadLoss
 from lossary.kernels.distances import pairwise
 from lossary.kernels.stable import unit
 from lossary.losses.angular import ArcFaceLoss, CosFaceLoss, NormalizedSoftmaxLoss
-from lossary.losses.contrastive import NTXentLoss, SupConLoss
 from lossary.losses.margin import hinge_embedding_loss
 from lossary.losses.sphereface import SphereFaceLoss
+from lossary.losses.supcon import NTXentLoss, SupConLoss
 from lossary.losses.triplet import TripletLoss
 from lossary.presets._shared import Called, fill, read
 
