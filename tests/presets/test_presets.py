@@ -131,6 +131,15 @@ def test_a_head_of_insightface_is_loaded_from_its_ranks(tmp_path: Path) -> None:
         presets.insightface.load_head(head, paths[0])
 
 
+def test_the_gradient_of_arcface_is_finite_where_the_original_has_nan() -> None:
+    head, x = presets.pytorch_metric_learning.arcface(3, 2), torch.tensor([[2.0, 0.0], [0.0, -1.0]], requires_grad=True)
+    with torch.no_grad():
+        head.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]))
+    head(x, torch.tensor([0, 1])).backward()
+    assert x.grad is not None
+    assert x.grad.isfinite().all()
+
+
 class Harmful:
     def __reduce__(self) -> tuple[Callable[..., object], tuple[str, ...]]:
         return print, ("executed",)

@@ -38,7 +38,8 @@ Head = TypeVar("Head", bound=HeadLoss)
 def arcface(num_classes: int, embedding_size: int, margin: float = 28.6, scale: float = 64) -> ArcFaceLoss:
     """``ArcFaceLoss``: Lossary's :class:`ArcFaceLoss`, whose margin is in radians; here it is in degrees.
 
-    ``get_logits`` gives cosines; the original's are times ``scale``. The gradient is finite at cosine 1 too.
+    ``get_logits`` gives cosines; the original's are times ``scale``. At cosines of exactly -1 and 1 the original's
+    gradient is NaN; here it is finite.
     """
     return _started(
         ArcFaceLoss(num_classes=num_classes, embedding_size=embedding_size, margin=math.radians(margin), scale=scale)
