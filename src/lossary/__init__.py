@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lossary import functional as functional
+    from lossary import presets as presets
     from lossary.losses.activations import *
     from lossary.losses.angular import *
     from lossary.losses.binary import *
@@ -52,8 +53,8 @@ def _public() -> dict[str, Any]:
 def __getattr__(name: str) -> Any:
     if name.startswith("__"):  # asked by import machinery and tools; never ours
         raise AttributeError(name)
-    if name == "functional":
-        return importlib.import_module("lossary.functional")
+    if name in ("functional", "presets"):
+        return importlib.import_module(f"lossary.{name}")
     public = _public()
     if name not in public:
         raise AttributeError(f"module 'lossary' has no attribute {name!r}")
@@ -62,4 +63,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*_public(), "__version__", "functional"])
+    return sorted([*_public(), "__version__", "functional", "presets"])

@@ -1,0 +1,63 @@
+"""Lossary's losses in Sentence Transformers' trainer.
+
+The trainer gives a loss the texts of all columns and the column ``label`` (or ``labels``, ``score``, ``scores``), if
+there is one. It optimises what the loss owns, as a margin head's class weights, together with the model.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lossary._check import check_dim
+
+
+class EmbeddingLoss(nn.Module):
+    """Any loss of embeddings: called with one embedding a column, and the labels if there are any.
+
+    So columns and loss fit as ``(text, label)`` for :class:`TripletLoss`, :class:`SupConLoss` and every margin head,
+    ``(text, text, label)`` for :class:`ContrastiveLoss` and :class:`CosineEmbeddingLoss`, ``(anchor, positive,
+    negative)`` for :class:`TripletMarginLoss`, ``(text, text)`` for :class:`NTXentLoss`.
+
+    Args:
+        model: The SentenceTransformer that is trained.
+        loss: A Lossary loss Module, or another of the same call.
+    """
+
+    def __init__(self, model: nn.Module, loss: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.loss = loss
+
+    def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor | None) -> Tensor:
+        embeddings = self.embeddings(sentence_features)
+        return self.loss(*embeddings) if labels is None else self.loss(*embeddings, labels)
+
+    def embeddings(self, sentence_features: Iterable[dict[str, Tensor]]) -> list[Tensor]:
+        """One (N, D) tensor a column."""
+        return [self.model(features)["sentence_embedding"] for features in sentence_features]
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """What the model's card says of the loss."""
+        return {"loss": repr(self.loss)}
+
+
+class InBatchLoss(EmbeddingLoss):
+    """A loss with in-batch negatives, of columns ``(anchor, positive, negative, ...)``, with ids against false ones.
+
+    A label column holds ids: rows that share one are never each other's negatives, as where a question is in the data
+    with several answers, or an answer with several questions. Without the column every other row is a negative.
+
+    Args:
+        model: The SentenceTransformer that is trained.
+        loss: :class:`MultipleNegativesRankingLoss`, :class:`InfoNCELoss`, :class:`NPairLoss`, :class:`NTXentLoss`: a
+            Module that takes ``ids``. Further columns are hard negatives of every anchor, for the first two.
+    """
+
+    def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor | None) -> Tensor:
+        anchor, positive, *negatives = self.embeddings(sentence_features)
+        if labels is not None:
+            check_dim("labels", labels, 1, "(N,) ids")
+        given = (anchor, positive, torch.cat(negatives)) if negatives else (anchor, positive)
+        return self.loss(*given, ids=labels)

@@ -1,0 +1,80 @@
+"""InsightFace's margin heads (arcface_torch), and its checkpoints.
+
+Both heads are called ``(embeddings, labels)`` and own all class weights: a head that lay on several ranks is one here.
+The loss that arcface_torch reports ends at 69, log(1e30); its gradient does not, and neither does the loss here.
+"""
+
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from lossary._loss import HeadLoss
+from lossary.losses.angular import ArcFaceLoss, CosFaceLoss
+from lossary.presets._shared import fill, read
+
+__all__ = ["arcface", "combined_margin", "cosface", "load_head"]
+
+Head = TypeVar("Head", bound=HeadLoss)
+
+
+def arcface(num_classes: int, embedding_size: int, s: float = 64.0, margin: float = 0.5) -> ArcFaceLoss:
+    """``ArcFace`` with ``PartialFC_V2`` at ``sample_rate=1``: :class:`ArcFaceLoss` with two of its options.
+
+    The margin is written into the logits without a gradient (``gradient="straight_through"``), so that the gradient is
+    not the loss's; Lossary's default ``"exact"`` has the factor sin(theta + m) / sin(theta). Where theta + m exceeds pi
+    the score rises again (``beyond_pi="plain"``): an embedding opposite to its class is drawn farther away. The default
+    ``"linear"`` is monotone but for a step.
+    """
+    head = ArcFaceLoss(
+        num_classes=num_classes,
+        embedding_size=embedding_size,
+        margin=margin,
+        scale=s,
+        beyond_pi="plain",
+        gradient="straight_through",
+    )
+    return _started(head)
+
+
+def cosface(num_classes: int, embedding_size: int, s: float = 64.0, m: float = 0.40) -> CosFaceLoss:
+    """``CosFace`` with ``PartialFC_V2`` at ``sample_rate=1``: :class:`CosFaceLoss`, whose default margin is 0.35."""
+    return _started(CosFaceLoss(num_classes=num_classes, embedding_size=embedding_size, margin=m, scale=s))
+
+
+def combined_margin(
+    num_classes: int, embedding_size: int, s: float, m1: float, m2: float, m3: float
+) -> ArcFaceLoss | CosFaceLoss:
+    """``CombinedMarginLoss(s, m1, m2, m3)``, which is only ever ArcFace or CosFace.
+
+    With ``m3`` above 0 it ignores ``m1`` and ``m2`` and is CosFace; with ``m1 = 1`` and ``m3 = 0`` it is ArcFace;
+    anything else raises there and here. The true combination cos(m1 theta + m2) - m3 is :class:`CombinedMarginLoss`
+    of Lossary.
+    """
+    if m3 > 0:
+        return cosface(num_classes, embedding_size, s, m3)
+    if m1 == 1.0 and m3 == 0.0:
+        return arcface(num_classes, embedding_size, s, m2)
+    raise ValueError(f"m1, m3: wanted m3 above 0, or m1 = 1 and m3 = 0; got m1 = {m1}, m3 = {m3}")
+
+
+def _started(head: Head) -> Head:
+    nn.init.normal_(head.weight, std=0.01)  # as PartialFC_V2: the gradient grows with 1 / length
+    return head
+
+
+def load_head(head: HeadLoss, *checkpoints: str | Path) -> None:
+    """Load the class weights of ``checkpoint_gpu_0.pt``, ``checkpoint_gpu_1.pt``, ... into ``head``.
+
+    Args:
+        head: A head made for all classes.
+        checkpoints: One file a rank, in the order of the ranks: the classes lie on them in turn.
+
+    Raises:
+        ValueError: Another number of classes or dimensions, as when a rank's file is missing.
+    """
+    parts = [read(path)["state_dict_softmax_fc"]["weight"] for path in checkpoints]
+    if not parts:
+        raise ValueError("checkpoints: wanted one file a rank; got none")
+    fill(head, torch.cat(parts))

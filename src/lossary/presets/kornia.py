@@ -1,0 +1,59 @@
+"""kornia's Dice: labels (N, ...) beside (N, C, ...) logits."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from lossary._check import check_choice
+from lossary.losses._overlap import softmax_regions
+
+__all__ = ["dice"]
+
+
+def dice(
+    average: Literal["micro", "macro"] = "micro",
+    eps: float = 1e-8,
+    weight: Tensor | None = None,
+    ignore_index: int | None = -100,
+) -> nn.Module:
+    """``DiceLoss``, of its version 0.9: each sample by itself, then the mean over samples.
+
+    ``"micro"`` pools all classes into one fraction, which without weights is exactly one minus the mean probability
+    of the true class: no Dice in spirit, since large classes rule it. ``"macro"`` is Lossary's :class:`DiceLoss` at
+    ``smooth=0`` and ``absent="skip"``, with a mean over samples of means over classes; a class predicted where it is
+    absent costs nothing by itself, ``absent="include"`` makes it cost. A sample of ignored pixels only counts as loss
+    1.
+    """
+    check_choice("average", average, ("micro", "macro"))
+    return _Dice(average, eps, weight, ignore_index)
+
+
+class _Dice(nn.Module):
+    weight: Tensor | None
+
+    def __init__(self, average: str, eps: float, weight: Tensor | None, ignore_index: int | None) -> None:
+        super().__init__()
+        self.average = average
+        self.eps = eps
+        self.ignore_index = ignore_index
+        self.register_buffer("weight", weight)
+
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        sums = softmax_regions(pred, target, self.ignore_index, "per_sample")
+        weight = (
+            torch.ones_like(sums.truth) if self.weight is None else self.weight.to(sums.truth).expand_as(sums.truth)
+        )
+        overlap, total = sums.overlap, sums.predicted + sums.truth
+        if self.average == "micro":
+            return (1 - _fraction(2 * (weight * overlap).sum(1), (weight * total).sum(1), self.eps)).mean()
+        weight = weight * (sums.truth > 0)
+        losses = 1 - _fraction(2 * overlap, total, self.eps)
+        # A sample without a class that counts has loss 1.
+        return (1 - _fraction((weight * (1 - losses)).sum(1), weight.sum(1), 0.0)).mean()
+
+
+def _fraction(numerator: Tensor, denominator: Tensor, eps: float) -> Tensor:
+    """0 where there is nothing to divide by."""
+    empty = denominator == 0
+    return torch.where(empty, torch.zeros_like(numerator), numerator / (denominator + eps).masked_fill(empty, 1))

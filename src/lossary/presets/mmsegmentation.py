@@ -1,0 +1,69 @@
+"""MMSegmentation's Dice: labels (N, ...) or regions (N, C, ...) beside (N, C, ...) logits."""
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from lossary._check import check_choice
+from lossary.kernels.overlap import Sums
+from lossary.losses._overlap import sigmoid_regions, softmax_regions
+from lossary.presets._shared import indices, one_hot
+
+__all__ = ["dice"]
+
+
+def dice(
+    use_sigmoid: bool = True,
+    reduction: Literal["none", "mean", "sum"] = "mean",
+    naive_dice: bool = False,
+    loss_weight: float = 1.0,
+    ignore_index: int | None = 255,
+    eps: float = 1e-3,
+) -> nn.Module:
+    """``DiceLoss``, of its version 1: one fraction a sample, over all classes together.
+
+    Large classes rule it; Lossary's :class:`DiceLoss` has one fraction a class (``squared=True`` for the default
+    form, ``squared=False`` for ``naive_dice``). The default, squared form costs 1 where all regions are empty and
+    perfectly predicted. ``ignore_index`` drops a channel, and pixels labelled so stay in the denominator with their
+    probabilities; here such pixels count nowhere, and no channel is dropped, which is the one difference.
+    """
+    check_choice("reduction", reduction, ("none", "mean", "sum"))
+    return _Dice(use_sigmoid, reduction, naive_dice, loss_weight, ignore_index, eps)
+
+
+class _Dice(nn.Module):
+    def __init__(
+        self, use_sigmoid: bool, reduction: str, naive: bool, loss_weight: float, ignore_index: int | None, eps: float
+    ) -> None:
+        super().__init__()
+        self.use_sigmoid = use_sigmoid
+        self.reduction = reduction
+        self.naive = naive
+        self.loss_weight = loss_weight
+        self.ignore_index = ignore_index
+        self.eps = eps
+
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        sums = Sums(*(s.sum(1) for s in self._sums(pred, target)))
+        total = sums.predicted + sums.truth
+        if self.naive:
+            losses = 1 - (2 * sums.overlap + self.eps) / (total + self.eps)
+        else:
+            losses = 1 - 2 * sums.overlap / (total + 2 * self.eps)
+        reduce = {"none": losses, "mean": losses.mean(), "sum": losses.sum()}
+        return self.loss_weight * reduce[self.reduction]
+
+    def _sums(self, pred: Tensor, target: Tensor) -> Sums:
+        labels = target.shape != pred.shape
+        squared = not self.naive
+        if not self.use_sigmoid:
+            index = target if labels else indices(target, pred)
+            return softmax_regions(pred, index, self.ignore_index, "per_sample", squared=squared)
+        if not labels:
+            return sigmoid_regions(pred, target, self.ignore_index, "per_sample", squared=squared)
+        regions = one_hot(target, pred.shape[1]).to(target.dtype)
+        if self.ignore_index is None:
+            return sigmoid_regions(pred, regions, None, "per_sample", squared=squared)
+        # Marked by a value that regions of 0 and 1 do not have.
+        regions = regions.masked_fill((target == self.ignore_index).unsqueeze(1), -1)
+        return sigmoid_regions(pred, regions, -1, "per_sample", squared=squared)

@@ -1,0 +1,450 @@
+"""MONAI's segmentation losses: targets (N, 1, ...) of labels with ``to_onehot_y``, or (N, C, ...) of regions.
+
+As in MONAI, ``sigmoid`` or ``softmax`` says what the logits become, and one of them must be given: the default of
+neither wants probabilities, which no Lossary loss takes. Of a single channel MONAI ignores ``softmax`` and takes the
+logits for probabilities; here that is an error.
+
+Weights: MONAI's mean multiplies by them without dividing by their sum, so that weights of 2 double the loss. Lossary's
+``class_weight`` divides.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from lossary._check import check_choice, check_dim, check_shape
+from lossary.kernels.overlap import Sums
+from lossary.losses._overlap import sigmoid_regions, softmax_regions
+from lossary.losses.binary import BCEWithLogitsLoss, SigmoidFocalLoss
+from lossary.losses.combining import Sum
+from lossary.losses.multiclass import CrossEntropyLoss, FocalLoss
+from lossary.losses.overlap import (
+    DiceLoss,
+    JaccardLoss,
+    SigmoidDiceLoss,
+    SigmoidJaccardLoss,
+    SigmoidTverskyLoss,
+    TverskyLoss,
+)
+from lossary.presets._shared import indices, one_hot
+
+__all__ = ["dice", "dice_ce", "dice_focal", "focal", "generalized_dice", "tversky"]
+
+Weight = Sequence[float] | float | Tensor | None
+Reduction = Literal["mean", "sum"]
+#: What an ignored position is marked with among regions of 0 and 1.
+_IGNORED = -100
+
+
+def dice(
+    *,
+    include_background: bool = True,
+    to_onehot_y: bool = False,
+    sigmoid: bool = False,
+    softmax: bool = False,
+    squared_pred: bool = False,
+    jaccard: bool = False,
+    reduction: Reduction = "mean",
+    smooth_nr: float = 1e-5,
+    smooth_dr: float = 1e-5,
+    batch: bool = False,
+    weight: Weight = None,
+    ignore_index: int | None = None,
+) -> nn.Module:
+    """``DiceLoss``: Lossary's :class:`DiceLoss` (or sigmoid, or Jaccard) at ``smooth=1e-5``.
+
+    A class absent from a sample costs almost 1 for any false positive, and with ``smooth_nr=0`` exactly 1 whatever is
+    predicted, without a gradient; ``absent="skip"`` leaves it out. Lossary smooths both sums alike, so that unequal
+    numbers here are no Lossary loss but MONAI's formula over the same sums.
+    """
+    _check(sigmoid, softmax, reduction)
+    if jaccard and squared_pred:
+        raise ValueError("squared_pred: wanted False beside jaccard; got True")
+    regions = _Target(softmax, to_onehot_y, ignore_index)
+    if smooth_nr != smooth_dr:
+        return _UnevenDice(
+            regions, include_background, weight, jaccard, squared_pred, smooth_nr, smooth_dr, batch, reduction
+        )
+    options = _options(reduction, batch)
+    if jaccard:  # whose fraction MONAI writes with twice the sums
+        loss = (JaccardLoss if softmax else SigmoidJaccardLoss)(smooth=smooth_dr / 2, **options)
+    else:
+        loss = (DiceLoss if softmax else SigmoidDiceLoss)(smooth=smooth_dr, squared=squared_pred, **options)
+    return _Overlap(loss, regions, include_background, weight)
+
+
+def tversky(
+    *,
+    include_background: bool = True,
+    to_onehot_y: bool = False,
+    sigmoid: bool = False,
+    softmax: bool = False,
+    alpha: float = 0.5,
+    beta: float = 0.5,
+    reduction: Reduction = "mean",
+    smooth_nr: float = 1e-5,
+    smooth_dr: float = 1e-5,
+    batch: bool = False,
+    ignore_index: int | None = None,
+) -> nn.Module:
+    """``TverskyLoss``: Lossary's :class:`TverskyLoss` (or sigmoid) at ``smooth=1e-5``; alpha is of false positives."""
+    _check(sigmoid, softmax, reduction)
+    if smooth_nr != smooth_dr:
+        raise ValueError(f"smooth_nr: wanted smooth_dr's value, {smooth_dr}; got {smooth_nr}")
+    loss = (TverskyLoss if softmax else SigmoidTverskyLoss)(
+        smooth=smooth_dr,
+        alpha=alpha,
+        beta=beta,
+        **_options(reduction, batch),
+    )
+    return _Overlap(loss, _Target(softmax, to_onehot_y, ignore_index), include_background, None)
+
+
+def focal(
+    *,
+    include_background: bool = True,
+    to_onehot_y: bool = False,
+    gamma: float = 2.0,
+    alpha: float | None = None,
+    weight: Weight = None,
+    reduction: Reduction = "mean",
+    use_softmax: bool = False,
+    ignore_index: int | None = None,
+) -> nn.Module:
+    """``FocalLoss``: Lossary's :class:`SigmoidFocalLoss`, or with ``use_softmax`` :class:`FocalLoss`, rescaled.
+
+    MONAI's mean divides a softmax's loss by positions times classes, C times more than cross-entropy does, and with
+    ``ignore_index`` by positions alone, of sigmoids too: the same loss, suddenly C times as large. Without the
+    background its softmax runs over the other classes only. Its sum is a mean over positions. With a softmax
+    ``alpha`` means 1 - alpha for class 0 and alpha for all others. Lossary's mean is over positions (softmax) or
+    elements (sigmoids). MONAI computes in float32 whatever the input.
+    """
+    check_choice("reduction", reduction, ("mean", "sum"))
+    if reduction == "sum" and ignore_index is not None:
+        raise ValueError("reduction: wanted 'mean' beside ignore_index; got 'sum'")
+    if use_softmax and not include_background:
+        alpha = None  # as MONAI does, with a warning
+    target = _Target(False, to_onehot_y, ignore_index)
+    return _Focal(use_softmax, gamma, alpha, target, include_background, weight, reduction)
+
+
+def generalized_dice(
+    *,
+    include_background: bool = True,
+    to_onehot_y: bool = False,
+    sigmoid: bool = False,
+    softmax: bool = False,
+    w_type: Literal["square", "simple", "uniform"] = "square",
+    reduction: Reduction = "mean",
+    smooth_nr: float = 1e-5,
+    smooth_dr: float = 1e-5,
+    batch: bool = False,
+) -> nn.Module:
+    """``GeneralizedDiceLoss`` (arXiv:1707.03237): classes' overlaps summed with weights of one over their squared size.
+
+    The smoothing does not scale with those weights: of a large image they are so small that 1e-5 counts beside the
+    sums, and a completely wrong prediction costs far less than 1. Smooth with 0, or take Lossary's :class:`DiceLoss`,
+    whose classes count alike.
+    """
+    _check(sigmoid, softmax, reduction)
+    check_choice("w_type", w_type, ("square", "simple", "uniform"))
+    target = _Target(softmax, to_onehot_y, None)
+    power = {"square": 2, "simple": 1, "uniform": 0}[w_type]
+    return _GeneralizedDice(target, include_background, power, reduction, smooth_nr, smooth_dr, batch)
+
+
+def dice_ce(
+    *,
+    include_background: bool = True,
+    to_onehot_y: bool = False,
+    sigmoid: bool = False,
+    softmax: bool = False,
+    squared_pred: bool = False,
+    jaccard: bool = False,
+    reduction: Reduction = "mean",
+    smooth_nr: float = 1e-5,
+    smooth_dr: float = 1e-5,
+    batch: bool = False,
+    weight: Tensor | None = None,
+    lambda_dice: float = 1.0,
+    lambda_ce: float = 1.0,
+    label_smoothing: float = 0.0,
+) -> Sum:
+    """``DiceCELoss``: :func:`dice` plus cross-entropy; Lossary's own is :class:`DiceCrossEntropyLoss`.
+
+    Beside ``sigmoid=True`` and several channels MONAI's cross-entropy is still that of a softmax, so that regions
+    which overlap compete: :class:`SigmoidDiceCrossEntropyLoss` has the sigmoids' in both parts. ``weight`` multiplies
+    Dice and is divided out of cross-entropy; of one channel it is the weight of positives.
+    """
+    overlap = dice(
+        include_background=include_background,
+        to_onehot_y=to_onehot_y,
+        sigmoid=sigmoid,
+        softmax=softmax,
+        squared_pred=squared_pred,
+        jaccard=jaccard,
+        reduction=reduction,
+        smooth_nr=smooth_nr,
+        smooth_dr=smooth_dr,
+        batch=batch,
+        weight=weight if weight is None or include_background else weight[1:],
+    )
+    entropy = _CrossEntropy(weight, reduction, label_smoothing)
+    return Sum(dice=(overlap, lambda_dice), cross_entropy=(entropy, lambda_ce))
+
+
+def dice_focal(
+    *,
+    include_background: bool = True,
+    to_onehot_y: bool = False,
+    sigmoid: bool = False,
+    softmax: bool = False,
+    squared_pred: bool = False,
+    jaccard: bool = False,
+    reduction: Reduction = "mean",
+    smooth_nr: float = 1e-5,
+    smooth_dr: float = 1e-5,
+    batch: bool = False,
+    gamma: float = 2.0,
+    weight: Weight = None,
+    lambda_dice: float = 1.0,
+    lambda_focal: float = 1.0,
+    alpha: float | None = None,
+) -> Sum:
+    """``DiceFocalLoss``: :func:`dice` plus :func:`focal`, whose sigmoids stand beside a softmax's Dice as well.
+
+    :class:`DiceFocalLoss` has one softmax for both, :class:`SigmoidDiceFocalLoss` sigmoids for both.
+    """
+    overlap = dice(
+        include_background=include_background,
+        to_onehot_y=to_onehot_y,
+        sigmoid=sigmoid,
+        softmax=softmax,
+        squared_pred=squared_pred,
+        jaccard=jaccard,
+        reduction=reduction,
+        smooth_nr=smooth_nr,
+        smooth_dr=smooth_dr,
+        batch=batch,
+        weight=weight,
+    )
+    every = focal(
+        include_background=include_background,
+        to_onehot_y=to_onehot_y,
+        gamma=gamma,
+        alpha=alpha,
+        weight=weight,
+        reduction=reduction,
+    )
+    return Sum(dice=(overlap, lambda_dice), focal=(every, lambda_focal))
+
+
+def _check(sigmoid: bool, softmax: bool, reduction: str) -> None:
+    if sigmoid == softmax:
+        raise ValueError(f"sigmoid, softmax: wanted one of them, of logits; got sigmoid={sigmoid}, softmax={softmax}")
+    check_choice("reduction", reduction, ("mean", "sum"))
+
+
+def _options(reduction: Reduction, batch: bool) -> dict[str, Any]:
+    return {"reduction": reduction, "aggregate": "batch" if batch else "per_sample", "ignore_index": _IGNORED}
+
+
+class _Target(nn.Module):
+    """MONAI's target as Lossary takes it: class indices beside a softmax, 0/1 regions beside sigmoids."""
+
+    def __init__(self, softmax: bool, onehot: bool, ignore_index: int | None) -> None:
+        super().__init__()
+        self.softmax = softmax
+        self.onehot = onehot
+        self.ignore_index = ignore_index
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        check_dim("target", target, input.dim(), "the input's")
+        classes = input.shape[1]
+        labels = target.shape[1] == 1
+        if self.onehot or self.ignore_index is not None:
+            check_shape("target", target, (input.shape[0], 1, *input.shape[2:]))
+        keep = (
+            target != self.ignore_index if self.ignore_index is not None else torch.ones_like(target, dtype=torch.bool)
+        )
+        if self.softmax:
+            index = target.squeeze(1).long() if self.onehot and labels else indices(target, input)
+            return torch.where(keep.squeeze(1), index, _IGNORED) if self.ignore_index is not None else index
+        regions = one_hot(target.squeeze(1), classes) if self.onehot and classes > 1 else target
+        return torch.where(keep, regions.to(torch.int64), _IGNORED) if self.ignore_index is not None else regions
+
+
+def _foreground(weight: Tensor | None, background: bool, input: Tensor) -> Tensor:
+    """(C,) weights of the classes, of which the background is 0 where it does not count."""
+    classes = input.shape[1]
+    first = 0 if background or classes == 1 else 1
+    weights = input.new_ones(classes)
+    weights[:first] = 0
+    if weight is not None and classes > 1:
+        if weight.dim():
+            check_shape("weight", weight, (classes - first,))
+        weights[first:] = weight
+    return weights
+
+
+def _counted(background: bool, input: Tensor) -> int:
+    classes = input.shape[1]
+    return classes if background or classes == 1 else classes - 1
+
+
+class _Overlap(nn.Module):
+    """A Lossary loss of regions with MONAI's targets and weights."""
+
+    weight: Tensor | None
+
+    def __init__(self, loss: nn.Module, target: _Target, background: bool, weight: Weight) -> None:
+        super().__init__()
+        self.loss = loss
+        self.target = target
+        self.background = background
+        self.register_buffer("weight", None if weight is None else torch.as_tensor(weight))
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        weight = _foreground(self.weight, self.background, input)
+        loss = self.loss(input, self.target(input, target), class_weight=weight)
+        return loss if self.loss.reduction == "sum" else loss * (weight.sum() / _counted(self.background, input))
+
+
+class _UnevenDice(nn.Module):
+    weight: Tensor | None
+
+    def __init__(
+        self,
+        target: _Target,
+        background: bool,
+        weight: Weight,
+        jaccard: bool,
+        squared: bool,
+        smooth_nr: float,
+        smooth_dr: float,
+        batch: bool,
+        reduction: Reduction,
+    ) -> None:
+        super().__init__()
+        self.target = target
+        self.background = background
+        self.jaccard = jaccard
+        self.squared = squared
+        self.smooth_nr = smooth_nr
+        self.smooth_dr = smooth_dr
+        self.batch = batch
+        self.reduction = reduction
+        self.register_buffer("weight", None if weight is None else torch.as_tensor(weight))
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        regions = softmax_regions if self.target.softmax else sigmoid_regions
+        aggregate = "batch" if self.batch else "per_sample"
+        sums = regions(input, self.target(input, target), _IGNORED, aggregate, squared=self.squared)
+        total = sums.predicted + sums.truth
+        if self.jaccard:
+            total = 2 * (total - sums.overlap)
+        losses = 1 - (2 * sums.overlap + self.smooth_nr) / (total + self.smooth_dr)
+        loss = (losses * _foreground(self.weight, self.background, input)).sum()
+        counted = losses[..., 0].numel() * _counted(self.background, input)
+        return loss if self.reduction == "sum" else loss / counted
+
+
+class _Focal(nn.Module):
+    weight: Tensor | None
+
+    def __init__(
+        self,
+        softmax: bool,
+        gamma: float,
+        alpha: float | None,
+        target: _Target,
+        background: bool,
+        weight: Weight,
+        reduction: Reduction,
+    ) -> None:
+        super().__init__()
+        self.softmax = softmax
+        self.loss = (FocalLoss if softmax else SigmoidFocalLoss)(gamma=gamma, reduction="sum")
+        self.alpha = alpha
+        self.target = target
+        self.background = background
+        self.reduction = reduction
+        self.register_buffer("weight", None if weight is None else torch.as_tensor(weight))
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        regions = self.target(input, target)
+        keep = (regions != _IGNORED)[:, :1]
+        weight = _foreground(self.weight, self.background, input)
+        if not self.background and input.shape[1] > 1:
+            input, regions, weight = input[:, 1:], regions[:, 1:], weight[1:]
+        total = (self._softmax if self.softmax else self._sigmoid)(input, regions, weight)
+        if self.reduction == "sum":
+            return total / input[0, 0].numel()
+        return total / (input.numel() if self.target.ignore_index is None else keep.sum())
+
+    def _sigmoid(self, input: Tensor, regions: Tensor, weight: Tensor) -> Tensor:
+        keep = regions != _IGNORED
+        each = weight.reshape(1, -1, *(1 for _ in input.shape[2:]))
+        regions = torch.where(keep, regions, 0)
+        return self.loss(input, regions, alpha=self.alpha, mask=keep, sample_weight=each)
+
+    def _softmax(self, input: Tensor, regions: Tensor, weight: Tensor) -> Tensor:
+        # Positions of no class, as of an excluded background, cost nothing.
+        index = torch.where((regions == 1).any(1), regions.long().argmax(1), _IGNORED)
+        alpha = None
+        if self.alpha is not None:
+            alpha = input.new_full((input.shape[1],), self.alpha)
+            alpha[0] = 1 - self.alpha
+        return self.loss(input, index, class_weight=weight, alpha=alpha)
+
+
+class _GeneralizedDice(nn.Module):
+    def __init__(
+        self,
+        target: _Target,
+        background: bool,
+        power: int,
+        reduction: Reduction,
+        smooth_nr: float,
+        smooth_dr: float,
+        batch: bool,
+    ) -> None:
+        super().__init__()
+        self.target = target
+        self.background = background
+        self.power = power
+        self.reduction = reduction
+        self.smooth_nr = smooth_nr
+        self.smooth_dr = smooth_dr
+        self.batch = batch
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        regions = softmax_regions if self.target.softmax else sigmoid_regions
+        sums = regions(input, self.target(input, target), None, "batch" if self.batch else "per_sample")
+        if not self.background and input.shape[1] > 1:
+            sums = Sums(*(s[..., 1:] for s in sums))
+        w = sums.truth.pow(-self.power)
+        # An absent class has the largest weight of the others.
+        absent = torch.isinf(w)
+        w = w.masked_fill(absent, 0)
+        w = torch.where(absent, w.amax(-1, keepdim=True), w)
+        numerator = 2 * (w * sums.overlap).sum(-1) + self.smooth_nr
+        loss = 1 - numerator / ((w * (sums.predicted + sums.truth)).sum(-1) + self.smooth_dr)
+        return loss.mean() if self.reduction == "mean" else loss.sum()
+
+
+class _CrossEntropy(nn.Module):
+    """Cross-entropy of several channels, binary of one, as of MONAI's DiceCELoss."""
+
+    def __init__(self, weight: Tensor | None, reduction: Reduction, label_smoothing: float) -> None:
+        super().__init__()
+        self.softmax = CrossEntropyLoss(weight=weight, reduction=reduction, label_smoothing=label_smoothing)
+        self.sigmoid = BCEWithLogitsLoss(pos_weight=weight, reduction=reduction)
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        if input.shape[1] == 1:
+            return self.sigmoid(input, target)
+        labels = target.shape[1] == 1
+        return self.softmax(input, target.squeeze(1).long() if labels else target.to(input.dtype))

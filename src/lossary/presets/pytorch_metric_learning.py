@@ -1,0 +1,141 @@
+"""pytorch-metric-learning's losses, called ``(embeddings, labels)``, with its default distances and reducers.
+
+Left out are ``indices_tuple``, ``ref_emb``, other distances and reducers, regularisers and miners.
+"""
+
+import math
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from lossary._loss import HeadLoss
+from lossary.kernels.distances import pairwise
+from lossary.kernels.stable import unit
+from lossary.losses.angular import ArcFaceLoss, CosFaceLoss, NormalizedSoftmaxLoss
+from lossary.losses.margin import hinge_embedding_loss
+from lossary.losses.sphereface import SphereFaceLoss
+from lossary.losses.supcon import NTXentLoss, SupConLoss
+from lossary.losses.triplet import TripletLoss
+from lossary.presets._shared import Called, fill, read
+
+__all__ = [
+    "arcface",
+    "contrastive",
+    "cosface",
+    "load_head",
+    "normalized_softmax",
+    "nt_xent",
+    "sphereface",
+    "supcon",
+    "triplet_margin",
+]
+
+Head = TypeVar("Head", bound=HeadLoss)
+
+
+def arcface(num_classes: int, embedding_size: int, margin: float = 28.6, scale: float = 64) -> ArcFaceLoss:
+    """``ArcFaceLoss``: Lossary's :class:`ArcFaceLoss`, whose margin is in radians; here it is in degrees.
+
+    ``get_logits`` gives cosines; the original's are times ``scale``. At cosines of exactly -1 and 1 the original's
+    gradient is NaN; here it is finite.
+    """
+    return _started(
+        ArcFaceLoss(num_classes=num_classes, embedding_size=embedding_size, margin=math.radians(margin), scale=scale)
+    )
+
+
+def cosface(num_classes: int, embedding_size: int, margin: float = 0.35, scale: float = 64) -> CosFaceLoss:
+    """``CosFaceLoss``: Lossary's :class:`CosFaceLoss`."""
+    return _started(CosFaceLoss(num_classes=num_classes, embedding_size=embedding_size, margin=margin, scale=scale))
+
+
+def normalized_softmax(num_classes: int, embedding_size: int, temperature: float = 0.05) -> NormalizedSoftmaxLoss:
+    """``NormalizedSoftmaxLoss``: Lossary's :class:`NormalizedSoftmaxLoss`, whose scale is 1 / temperature."""
+    return _started(
+        NormalizedSoftmaxLoss(num_classes=num_classes, embedding_size=embedding_size, scale=1 / temperature)
+    )
+
+
+def sphereface(num_classes: int, embedding_size: int, margin: int = 4) -> SphereFaceLoss:
+    """``SphereFaceLoss`` at its ``scale=1``: Lossary's :class:`SphereFaceLoss` without annealing.
+
+    The paper anneals, since the full margin is hard to train with from the start: Lossary's ``Annealing`` does so, and
+    its default stays at ``annealing=5``.
+    """
+    return _started(
+        SphereFaceLoss(num_classes=num_classes, embedding_size=embedding_size, margin=margin, annealing=0.0)
+    )
+
+
+def supcon(temperature: float = 0.1) -> SupConLoss:
+    """``SupConLoss``: Lossary's :class:`SupConLoss`.
+
+    A batch of one class alone gives 0 there without a word; here it is the loss that the paper defines.
+    """
+    return SupConLoss(temperature=temperature)
+
+
+def nt_xent(temperature: float = 0.07) -> NTXentLoss:
+    """``NTXentLoss``, of two views a label: Lossary's :class:`NTXentLoss` called ``(embeddings, labels)``.
+
+    Of more views than two the original leaves a pair's other positives out of the denominator, which no option here
+    does: SimCLR's equation has every other item in it. Its memory grows with pairs times negatives.
+    """
+    return NTXentLoss(temperature=temperature)
+
+
+def triplet_margin(margin: float = 0.05) -> nn.Module:
+    """``TripletMarginLoss``: Lossary's :class:`TripletLoss` with ``mining="all"``, of embeddings made unit length.
+
+    ``swap`` and ``smooth_loss`` have no counterpart: the soft margin here, ``margin=None``, has no margin beside it.
+    """
+    return Called(TripletLoss(margin=margin, mining="all"), _unit_length)
+
+
+def contrastive(pos_margin: float = 0.0, neg_margin: float = 1.0) -> nn.Module:
+    """``ContrastiveLoss``: plain distances of unit embeddings, and two means, each over the pairs that still cost.
+
+    Lossary's :class:`ContrastiveLoss` has the paper's squares, a factor of 1/2, and one mean over all pairs. Here a
+    single similar pair weighs as much as all dissimilar ones, and the loss does not fall as pairs are solved.
+    """
+    return _Contrastive(pos_margin, neg_margin)
+
+
+def load_head(head: HeadLoss, checkpoint: str | Path) -> None:
+    """Load the class weights of a saved ``loss.state_dict()`` into ``head``: ``W`` is (embedding_size, num_classes).
+
+    Raises:
+        ValueError: Another number of classes or dimensions.
+    """
+    fill(head, read(checkpoint)["W"].T)
+
+
+def _started(head: Head) -> Head:
+    nn.init.normal_(head.weight)  # as the original: the gradient shrinks with 1 / length
+    return head
+
+
+def _unit_length(embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    return unit(embeddings), labels
+
+
+class _Contrastive(nn.Module):
+    def __init__(self, pos_margin: float, neg_margin: float) -> None:
+        super().__init__()
+        self.pos_margin = pos_margin
+        self.neg_margin = neg_margin
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        i, j = torch.triu_indices(len(labels), len(labels), 1, device=labels.device)
+        distances = pairwise(unit(embeddings), unit(embeddings), squared=False)[i, j]
+        similar = labels[i] == labels[j]
+        positives = hinge_embedding_loss((distances - self.pos_margin).relu(), similar, reduction="none")
+        negatives = hinge_embedding_loss(distances, similar, margin=self.neg_margin, reduction="none")
+        return _over_active(positives, similar) + _over_active(negatives, ~similar)
+
+
+def _over_active(losses: Tensor, chosen: Tensor) -> Tensor:
+    active = chosen & (losses > 0)
+    return torch.where(active, losses, torch.zeros_like(losses)).sum() / active.sum().clamp_min(1)

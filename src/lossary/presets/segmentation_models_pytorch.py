@@ -1,0 +1,191 @@
+"""segmentation_models_pytorch's losses of regions.
+
+``mode`` is ``"binary"`` (one channel, target (N, ...) or (N, 1, ...)), ``"multiclass"`` (labels (N, ...) beside (N,
+C, ...) logits, a softmax) or ``"multilabel"`` (regions of the logits' shape). ``from_logits`` is left out: logits it
+is.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from lossary._check import check_choice
+from lossary._loss import Loss
+from lossary.losses.binary import SigmoidFocalLoss
+from lossary.losses.overlap import (
+    DiceLoss,
+    JaccardLoss,
+    SigmoidDiceLoss,
+    SigmoidJaccardLoss,
+    SigmoidTverskyLoss,
+    TverskyLoss,
+)
+from lossary.presets._shared import one_hot
+
+__all__ = ["dice", "focal", "jaccard", "tversky"]
+
+Mode = Literal["binary", "multiclass", "multilabel"]
+
+
+def dice(
+    mode: Mode,
+    classes: Sequence[int] | None = None,
+    log_loss: bool = False,
+    smooth: float = 0.0,
+    ignore_index: int | None = None,
+    eps: float = 1e-7,
+    class_weights: Sequence[float] | None = None,
+) -> nn.Module:
+    """``DiceLoss``: Lossary's :class:`DiceLoss` (or sigmoid) over the whole batch, with ``absent="skip"`` in part.
+
+    A class absent from the batch costs nothing whatever is predicted, and yet is counted in the mean: a batch of
+    fewer classes has a smaller loss, and false positives of an absent class are free. Lossary's ``absent="include"``
+    makes them cost, ``"skip"`` leaves the class out of the mean too. ``smooth`` is added to half of both sums;
+    Lossary's to the sums. ``eps`` bounds ``log_loss``.
+    """
+    options = _options(mode, 2 * smooth, ignore_index)
+    loss = (DiceLoss if mode == "multiclass" else SigmoidDiceLoss)(**options)
+    return _ByClass(loss, mode, classes, log_loss, eps, class_weights)
+
+
+def jaccard(
+    mode: Mode,
+    classes: Sequence[int] | None = None,
+    log_loss: bool = False,
+    smooth: float = 0.0,
+    ignore_index: int | None = None,
+    eps: float = 1e-7,
+    class_weights: Sequence[float] | None = None,
+) -> nn.Module:
+    """``JaccardLoss``: Lossary's :class:`JaccardLoss` (or sigmoid); absent classes as in :func:`dice`."""
+    options = _options(mode, smooth, ignore_index)
+    loss = (JaccardLoss if mode == "multiclass" else SigmoidJaccardLoss)(**options)
+    return _ByClass(loss, mode, classes, log_loss, eps, class_weights)
+
+
+def tversky(
+    mode: Mode,
+    classes: Sequence[int] | None = None,
+    log_loss: bool = False,
+    smooth: float = 0.0,
+    ignore_index: int | None = None,
+    eps: float = 1e-7,
+    alpha: float = 0.5,
+    beta: float = 0.5,
+    gamma: float = 1.0,
+    class_weights: Sequence[float] | None = None,
+) -> nn.Module:
+    """``TverskyLoss``: Lossary's :class:`TverskyLoss` (or sigmoid); alpha is of false positives.
+
+    ``gamma`` is the power of the mean over classes; focal Tversky (arXiv:1810.07842) takes it class by class. Below 1
+    its gradient is NaN at a loss of 0, as of an empty mask, there and here.
+    """
+    options = _options(mode, smooth, ignore_index)
+    loss = (TverskyLoss if mode == "multiclass" else SigmoidTverskyLoss)(alpha=alpha, beta=beta, **options)
+    return _ByClass(loss, mode, classes, log_loss, eps, class_weights, gamma)
+
+
+def focal(
+    mode: Mode,
+    alpha: float | None = None,
+    gamma: float = 2.0,
+    ignore_index: int | None = None,
+    reduction: Literal["mean", "sum"] = "mean",
+    class_weights: Sequence[float] | None = None,
+) -> nn.Module:
+    """``FocalLoss``: Lossary's :class:`SigmoidFocalLoss`, of every class against the rest in ``"multiclass"`` too.
+
+    The softmax's focal loss is :class:`FocalLoss`. For ``gamma`` below 1 the original has NaN gradients at confident
+    logits; here they are finite. Nothing but ignored pixels is NaN there, and 0 here.
+    """
+    _check_mode(mode)
+    check_choice("reduction", reduction, ("mean", "sum"))
+    if mode == "multilabel" and ignore_index is not None:
+        raise ValueError(f"ignore_index: wanted None with multilabel, where the original fails; got {ignore_index}")
+    loss = SigmoidFocalLoss(gamma=gamma, alpha=alpha, reduction=reduction)
+    return _Focal(loss, mode, ignore_index, class_weights)
+
+
+def _check_mode(mode: str) -> None:
+    check_choice("mode", mode, ("binary", "multiclass", "multilabel"))
+
+
+def _options(mode: str, smooth: float, ignore_index: int | None) -> dict[str, Any]:
+    _check_mode(mode)
+    shared = {"smooth": smooth, "aggregate": "batch", "absent": "skip", "reduction": "none"}
+    return {**shared, "ignore_index": ignore_index}
+
+
+def _weights(mode: str, class_weights: Sequence[float] | None) -> Tensor | None:
+    if class_weights is None:
+        return None
+    if mode == "binary":
+        raise ValueError("class_weights: wanted None with binary; got weights")
+    return torch.as_tensor(class_weights, dtype=torch.get_default_dtype())
+
+
+class _ByClass(nn.Module):
+    """The classes' losses, 0 for absent ones, as one number."""
+
+    weights: Tensor | None
+
+    def __init__(
+        self,
+        loss: Loss,
+        mode: Mode,
+        classes: Sequence[int] | None,
+        log_loss: bool,
+        eps: float,
+        class_weights: Sequence[float] | None,
+        gamma: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if mode == "binary" and classes is not None:
+            raise ValueError(f"classes: wanted None with binary; got {list(classes)}")
+        self.loss = loss
+        self.mode = mode
+        self.classes = None if classes is None else list(classes)
+        self.log_loss = log_loss
+        self.eps = eps
+        self.gamma = gamma
+        self.register_buffer("weights", _weights(mode, class_weights))
+
+    def forward(self, y_pred: Tensor, y_true: Tensor) -> Tensor:
+        losses = self.loss(y_pred, y_true.reshape(y_pred.shape) if self.mode == "binary" else y_true)
+        if self.log_loss:
+            losses = -(1 - losses).clamp_min(self.eps).log()
+        chosen = slice(None) if self.classes is None else self.classes
+        losses = losses[chosen]
+        weights = torch.ones_like(losses) if self.weights is None else self.weights[chosen].to(losses)
+        mean = (losses * weights).sum() / weights.sum()
+        return mean if self.gamma == 1 else mean**self.gamma
+
+
+class _Focal(nn.Module):
+    weights: Tensor | None
+
+    def __init__(self, loss: Loss, mode: Mode, ignore_index: int | None, class_weights: Sequence[float] | None) -> None:
+        super().__init__()
+        self.loss = loss
+        self.mode = mode
+        self.ignore_index = ignore_index
+        self.register_buffer("weights", _weights(mode, class_weights))
+
+    def forward(self, y_pred: Tensor, y_true: Tensor) -> Tensor:
+        mask = None
+        if self.mode == "binary":
+            y_true = y_true.reshape(y_pred.shape)
+        if self.ignore_index is not None:
+            mask = y_true != self.ignore_index
+            y_true = torch.where(mask, y_true, torch.zeros_like(y_true))
+        if self.mode == "multiclass":
+            y_true = one_hot(y_true, y_pred.shape[1])
+            mask = None if mask is None else mask.unsqueeze(1)
+        if self.mode == "binary":
+            return self.loss(y_pred, y_true, mask=mask)
+        weights = y_pred.new_ones(y_pred.shape[1]) if self.weights is None else self.weights.to(y_pred)
+        each = weights.reshape(1, -1, *(1 for _ in y_pred.shape[2:]))
+        total = self.loss(y_pred, y_true, mask=mask, sample_weight=each)
+        return total if self.loss.reduction == "mean" else total / weights.sum()

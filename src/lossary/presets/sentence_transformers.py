@@ -1,0 +1,128 @@
+"""Sentence Transformers' losses of embeddings, without its model: ``(anchor, positive)``, ``(first, second, labels)``.
+
+To train with one of them, or with any other loss, in its trainer see :mod:`lossary.adapters.sentence_transformers`.
+"""
+
+from functools import partial
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lossary._check import check_choice
+from lossary.kernels.stable import unit
+from lossary.losses.combining import Sum
+from lossary.losses.contrastive import ContrastiveLoss
+from lossary.losses.regression import MSELoss
+from lossary.losses.retrieval import MultipleNegativesRankingLoss
+from lossary.losses.triplet import TripletLoss, TripletMarginLoss
+from lossary.presets._shared import Called
+
+__all__ = [
+    "batch_all_triplet",
+    "batch_hard_soft_margin_triplet",
+    "batch_hard_triplet",
+    "batch_semi_hard_triplet",
+    "contrastive",
+    "cosine_similarity",
+    "multiple_negatives_ranking",
+    "multiple_negatives_symmetric_ranking",
+    "triplet",
+]
+
+Metric = Literal["cosine", "euclidean", "manhattan"]
+
+
+def multiple_negatives_ranking(
+    scale: float = 20.0, similarity: Literal["cos", "dot"] = "cos"
+) -> MultipleNegativesRankingLoss:
+    """``MultipleNegativesRankingLoss``: Lossary's, called ``(anchor, positive)`` or ``(anchor, positive, negatives)``.
+
+    Several columns of negatives are one here, ``torch.cat(columns)``. Duplicates in a batch are false negatives: give
+    ``ids``. ``directions``, ``partition_mode`` and ``hardness_mode`` beyond the defaults are left out, but for
+    :func:`multiple_negatives_symmetric_ranking`.
+    """
+    return MultipleNegativesRankingLoss(scale=scale, similarity=similarity)
+
+
+def multiple_negatives_symmetric_ranking(
+    scale: float = 20.0, similarity: Literal["cos", "dot"] = "cos"
+) -> MultipleNegativesRankingLoss:
+    """``MultipleNegativesSymmetricRankingLoss``: Lossary's with ``symmetric=True``."""
+    return MultipleNegativesRankingLoss(scale=scale, similarity=similarity, symmetric=True)
+
+
+def cosine_similarity() -> nn.Module:
+    """``CosineSimilarityLoss``: the squared error between a pair's cosine and its label, by :class:`MSELoss`."""
+    return Called(MSELoss(), _cosine_and_label)
+
+
+def triplet(distance_metric: Metric = "euclidean", triplet_margin: float = 5.0) -> nn.Module:
+    """``TripletLoss``: Lossary's :class:`TripletMarginLoss` at ``eps=0``.
+
+    The margin of 5 is far beyond the distances of unit embeddings, at most 2: then no triplet is ever satisfied.
+    Cosine distances are half the squared ones of unit embeddings.
+    """
+    _check_metric(distance_metric)
+    if distance_metric == "cosine":
+        squared = TripletMarginLoss(margin=2 * triplet_margin, eps=0.0, squared=True)
+        return Called(Sum(triplet=(squared, 0.5)), _unit_length)
+    return TripletMarginLoss(margin=triplet_margin, eps=0.0, p=2.0 if distance_metric == "euclidean" else 1.0)
+
+
+def contrastive(distance_metric: Metric = "cosine", margin: float = 0.5, size_average: bool = True) -> nn.Module:
+    """``ContrastiveLoss``, labels 1 for similar: Lossary's :class:`ContrastiveLoss` of another distance.
+
+    The default is the square of the cosine distance, whose gradient falls with the cube of the angle;
+    Lossary's is the paper's, of Euclidean ones. Labels must be 0 or 1.
+    """
+    _check_metric(distance_metric)
+    loss = ContrastiveLoss(margin=margin, reduction="mean" if size_average else "sum")
+    return Called(loss, partial(_distances, metric=distance_metric))
+
+
+def batch_all_triplet(margin: float = 5.0) -> TripletLoss:
+    """``BatchAllTripletLoss`` of Euclidean distances: Lossary's :class:`TripletLoss`, ``mining="all"``."""
+    return TripletLoss(margin=margin, mining="all")
+
+
+def batch_hard_triplet(margin: float = 5.0) -> TripletLoss:
+    """``BatchHardTripletLoss`` of Euclidean distances: Lossary's :class:`TripletLoss`, ``mining="hard"``.
+
+    An anchor without another item of its label enters the original's mean as if its positive were itself; here such
+    anchors count nowhere. In batches of several items a label the two agree.
+    """
+    return TripletLoss(margin=margin, mining="hard")
+
+
+def batch_hard_soft_margin_triplet() -> TripletLoss:
+    """``BatchHardSoftMarginTripletLoss``: Lossary's :class:`TripletLoss` at its defaults; anchors as above."""
+    return TripletLoss(margin=None, mining="hard")
+
+
+def batch_semi_hard_triplet(margin: float = 5.0) -> TripletLoss:
+    """``BatchSemiHardTripletLoss`` of Euclidean distances: Lossary's :class:`TripletLoss`, ``mining="semihard"``."""
+    return TripletLoss(margin=margin, mining="semihard")
+
+
+def _check_metric(metric: str) -> None:
+    check_choice("distance_metric", metric, ("cosine", "euclidean", "manhattan"))
+
+
+def _cosine_and_label(first: Tensor, second: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    cosines = (unit(first) * unit(second)).sum(-1)
+    return cosines, labels.to(cosines.dtype)
+
+
+def _unit_length(*embeddings: Tensor) -> tuple[Tensor, ...]:
+    return tuple(unit(x) for x in embeddings)
+
+
+def _distances(first: Tensor, second: Tensor, labels: Tensor, *, metric: Metric) -> tuple[Tensor, Tensor, Tensor]:
+    """Pairs on a line that are as far apart as the given ones by another metric."""
+    if metric == "cosine":
+        distances = 1 - (unit(first) * unit(second)).sum(-1)
+    else:
+        distances = F.pairwise_distance(first, second, p=2.0 if metric == "euclidean" else 1.0)
+    return distances.unsqueeze(1), torch.zeros_like(distances).unsqueeze(1), labels

@@ -1,0 +1,310 @@
+"""The calls that presets and originals are compared on: each preset with many arguments on many small batches.
+
+Arguments are the original's own, so one dictionary makes both. Batches come from a formula, not from a random
+generator, so that stored answers stay right whatever torch draws.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import lossary
+from lossary.presets._shared import one_hot
+
+#: Not compared, by preset, with the reason. What is left out of a preset's arguments is in its docstring.
+EXEMPT = {
+    "monai.dice": "jaccard beside squared_pred, soft labels, probabilities",
+    "monai.tversky": "smooth_nr other than smooth_dr, soft labels, probabilities",
+    "monai.focal": "alpha as a sequence, which with sigmoids is of positives only; sum beside ignore_index",
+    "segmentation_models_pytorch.focal": "normalized, reduced_threshold; ignore_index of multilabel, which fails there",
+    "segmentation_models_pytorch.tversky": "a loss of 0 at gamma below 1: the original's gradient is NaN",
+    "mmsegmentation.dice": "ignored pixels: the original keeps their probabilities in the denominator",
+    "pytorch_metric_learning.sphereface": "scale other than 1, beside the embeddings' own length",
+    "pytorch_metric_learning.nt_xent": "more than two views a label: the original leaves positives out",
+    "pytorch_metric_learning.supcon": "a batch of one class: 0 there",
+    "pytorch_metric_learning.triplet_margin": "swap and smooth_loss",
+    "sentence_transformers.batch_hard_triplet": "anchors without a positive: counted there as their own",
+    "sentence_transformers.contrastive": "labels other than 0 and 1",
+    "pytorch_metric_learning.arcface": "cosines of exactly -1 and 1: the original's gradient is NaN",
+}
+
+
+@dataclass(frozen=True)
+class Call:
+    """One preset with arguments, on one batch."""
+
+    peer: str
+    preset: str
+    arguments: Mapping[str, Any]
+    batch: str
+    inputs: tuple[Tensor, ...]
+    #: Of the values; MONAI's focal loss is computed in float32 there.
+    tolerance: float = 1e-9
+
+    @property
+    def key(self) -> str:
+        shown = ", ".join(f"{name}={_shown(value)}" for name, value in self.arguments.items())
+        return f"{self.peer}.{self.preset}({shown}) on {self.batch}"
+
+    def ours(self) -> nn.Module:
+        return getattr(getattr(lossary.presets, self.peer), self.preset)(**self.arguments)
+
+
+def _shown(value: Any) -> str:
+    return repr(value.tolist() if isinstance(value, Tensor) else value)
+
+
+def wave(*shape: int, phase: float, scale: float = 2.0) -> Tensor:
+    """Numbers without a pattern, the same everywhere."""
+    k = torch.arange(torch.Size(shape).numel(), dtype=torch.float64)
+    return (scale * torch.sin(12.9898 * (k + 1) ** 1.1 + phase)).reshape(shape)
+
+
+def labels(*shape: int, classes: int, phase: float) -> Tensor:
+    return (wave(*shape, phase=phase, scale=0.4999) + 0.5).mul(classes).long()
+
+
+def options(**choices: Sequence[Any]) -> Iterator[dict[str, Any]]:
+    """Every combination; a value that is the first of its choices is left to the default."""
+    for values in itertools.product(*choices.values()):
+        pairs = zip(choices.items(), values, strict=True)
+        yield {name: value for (name, known), value in pairs if value is not known[0]}
+
+
+def calls() -> Iterator[Call]:
+    for family in (monai, smp, kornia, mmsegmentation, heads, batches, sentences):
+        yield from family()
+
+
+_SHAPE = (2, 3, 4, 2)
+
+
+def _logits(channels: int, phase: float = 0.0) -> Tensor:
+    return wave(_SHAPE[0], channels, *_SHAPE[2:], phase=phase, scale=4.0)
+
+
+def _maps(ignored: int | None = None) -> dict[str, Tensor]:
+    """(N, H, W) labels: all classes; one class absent from one sample and another from the batch."""
+    everything = labels(_SHAPE[0], *_SHAPE[2:], classes=3, phase=0.3)
+    absent = everything.clone().clamp(max=1)
+    absent[1] = 0
+    maps = {"all classes": everything, "absent classes": absent}
+    if ignored is not None:
+        marked = {f"{name}, some ignored": m.clone() for name, m in maps.items()}
+        for m in marked.values():
+            m[:, 1] = ignored
+        return marked
+    return maps
+
+
+def _regions(channels: int) -> dict[str, Tensor]:
+    overlapping = labels(_SHAPE[0], channels, *_SHAPE[2:], classes=2, phase=0.7)
+    empty = overlapping.clone()
+    empty[0] = 0
+    return {"regions": overlapping, "an empty sample": empty}
+
+
+def monai() -> Iterator[Call]:
+    yield from _monai_overlap()
+    yield from _monai_compounds()
+    shared = {"include_background": (True, False), "reduction": ("mean", "sum")}
+    for given in options(**shared, gamma=(2.0, 0.5), alpha=(None, 0.25), use_softmax=(False, True)):
+        for arguments in _weighted(given):
+            yield from _monai_calls("focal", arguments, tolerance=1e-5)
+    for given in options(include_background=(True, False), use_softmax=(False, True)):
+        for name, m in _maps(255).items():
+            made = {**given, "to_onehot_y": True, "ignore_index": 255}
+            yield Call("monai", "focal", made, name, (_logits(3), m[:, None]), tolerance=1e-5)
+    for batch, regions in _regions(1).items():
+        inputs = (_logits(1), regions.double())
+        for given in options(batch=(False, True), reduction=("mean", "sum")):
+            yield Call("monai", "dice", {"sigmoid": True, **given}, f"{batch}, one channel", inputs)
+        for given in options(weight=(None, torch.tensor([3.0], dtype=torch.float64))):
+            yield Call("monai", "dice_ce", {"sigmoid": True, **given}, f"{batch}, one channel", inputs)
+
+
+def _monai_overlap() -> Iterator[Call]:
+    area = {"include_background": (True, False), "reduction": ("mean", "sum"), "batch": (False, True)}
+    for act in ({"softmax": True}, {"sigmoid": True}):
+        for given in options(**area, squared_pred=(False, True)):
+            for arguments in _weighted({**act, **given}):
+                yield from _monai_calls("dice", arguments, tolerance=1e-6)
+        for given in options(**area, squared_pred=(False, True)):
+            for arguments in _weighted({**act, **given, "smooth_nr": 0.0}):
+                yield from _monai_calls("dice", arguments, tolerance=1e-6)
+        for given in options(**area, smooth_dr=(1e-5, 0.5)):
+            yield from _monai_calls("dice", {**act, **given, "jaccard": True, "smooth_nr": 0.1})
+        for given in options(**area, smooth_nr=(1e-5, 0.5)):
+            smoothed = {"smooth_dr": 0.5} if "smooth_nr" in given else {}
+            yield from _monai_calls("dice", {**act, **given, **smoothed, "jaccard": True})
+            for more in options(alpha=(0.5, 0.3), beta=(0.5, 0.9)):
+                yield from _monai_calls("tversky", {**act, **given, **smoothed, **more})
+        for given in options(**area, w_type=("square", "simple", "uniform")):
+            yield from _monai_calls("generalized_dice", {**act, **given}, tolerance=1e-6)
+        yield from _monai_ignored(act, area)
+
+
+def _monai_ignored(act: dict[str, Any], area: dict[str, Sequence[Any]]) -> Iterator[Call]:
+    for ignored, given in itertools.product((255, 1), options(**area)):
+        made = {**act, **given, "to_onehot_y": True, "ignore_index": ignored}
+        for name, m in _maps(ignored).items():
+            yield Call("monai", "dice", made, name, (_logits(3), m[:, None]))
+            yield Call("monai", "tversky", made, name, (_logits(3), m[:, None]))
+
+
+def _monai_compounds() -> Iterator[Call]:
+    shared = {"include_background": (True, False), "reduction": ("mean", "sum"), "lambda_dice": (1.0, 0.3)}
+    for act in ({"softmax": True}, {"sigmoid": True}):
+        weight = torch.tensor([0.5, 2.0, 1.5], dtype=torch.float64)
+        for given in options(**shared, lambda_ce=(1.0, 2.0), label_smoothing=(0.0, 0.1), weight=(None, weight)):
+            yield from _monai_calls("dice_ce", {**act, **given})
+        for given in options(**shared, lambda_focal=(1.0, 2.0), gamma=(2.0, 0.5)):
+            for arguments in _weighted({**act, **given}):
+                yield from _monai_calls("dice_focal", arguments, tolerance=1e-5)
+
+
+def _monai_calls(preset: str, arguments: dict[str, Any], tolerance: float = 1e-9) -> Iterator[Call]:
+    for k, (name, m) in enumerate(_maps().items()):
+        if k == 0:
+            labelled = {**arguments, "to_onehot_y": True}
+            yield Call("monai", preset, labelled, name, (_logits(3), m[:, None]), tolerance)
+        else:
+            regions = one_hot(m, 3).double()
+            yield Call("monai", preset, arguments, f"{name}, one-hot", (_logits(3, 0.5), regions), tolerance)
+
+
+def _weighted(arguments: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield arguments
+    weight = torch.tensor([0.5, 2.0, 1.5], dtype=torch.float64)
+    yield {**arguments, "weight": weight if arguments.get("include_background", True) else weight[1:]}
+
+
+def smp() -> Iterator[Call]:
+    peer = "segmentation_models_pytorch"
+    for mode, batch, inputs in _smp_modes():
+        several = mode["mode"] != "binary"
+        weights = {"class_weights": (None, [0.5, 2.0, 1.5])} if several else {}
+        chosen = {"classes": (None, [0, 2]), **weights} if several else {}
+        for given in options(smooth=(0.0, 1.0), log_loss=(False, True), **chosen):
+            yield Call(peer, "dice", {**mode, **given}, batch, inputs)
+            yield Call(peer, "jaccard", {**mode, **given}, batch, inputs)
+        for given in options(alpha=(0.5, 0.3), beta=(0.5, 0.8), gamma=(1.0, 0.75), smooth=(0.0, 1.0)):
+            yield Call(peer, "tversky", {**mode, **given}, batch, inputs)
+        for given in options(gamma=(2.0, 0.5), alpha=(None, 0.25), reduction=("mean", "sum"), **weights):
+            yield Call(peer, "focal", {**mode, **given}, batch, inputs)
+
+
+def _smp_modes() -> Iterator[tuple[dict[str, Any], str, tuple[Tensor, ...]]]:
+    for name, m in _maps().items():
+        yield {"mode": "multiclass"}, name, (_logits(3), m)
+    for ignored in (255, 0):
+        for name, m in _maps(ignored).items():
+            yield {"mode": "multiclass", "ignore_index": ignored}, name, (_logits(3), m)
+    for name, r in _regions(3).items():
+        yield {"mode": "multilabel"}, name, (_logits(3), r)
+    for name, r in _regions(1).items():
+        yield {"mode": "binary"}, name, (_logits(1), r)
+        yield {"mode": "binary", "ignore_index": 255}, name, (_logits(1), r[:, 0].index_fill(1, torch.tensor(1), 255))
+
+
+def kornia() -> Iterator[Call]:
+    weight = torch.tensor([0.5, 2.0, 1.5], dtype=torch.float64)
+    for given in options(average=("micro", "macro"), eps=(1e-8, 0.1), weight=(None, weight)):
+        nothing = _maps()["all classes"].index_fill(0, torch.tensor(1), -100)
+        for name, m in {**_maps(), **_maps(-100), "a sample of ignored pixels only": nothing}.items():
+            yield Call("kornia", "dice", given, name, (_logits(3), m))
+
+
+def mmsegmentation() -> Iterator[Call]:
+    settings = {
+        "naive_dice": (False, True),
+        "reduction": ("mean", "sum"),
+        "loss_weight": (1.0, 3.0),
+        "eps": (1e-3, 1.0),
+    }
+    for given in options(use_sigmoid=(True, False), **settings):
+        for name, m in _maps().items():
+            yield Call("mmsegmentation", "dice", given, name, (_logits(3), m), tolerance=1e-6)
+
+
+def heads() -> Iterator[Call]:
+    for batch, tensors in _head_inputs():
+        for peer, preset, arguments in _head_arguments():
+            if batch == _EXACT and (peer, preset) == ("pytorch_metric_learning", "arcface"):
+                continue  # NaN there
+            yield Call(peer, preset, {"num_classes": 5, "embedding_size": 4, **arguments}, batch, tensors, 1e-8)
+
+
+_EXACT = "cosines of exactly -1, 0 and 1"
+
+
+def _head_inputs() -> Iterator[tuple[str, tuple[Tensor, ...]]]:
+    for phase in (0.0, 1.0):
+        x, w = wave(6, 4, phase=phase), wave(5, 4, phase=phase + 0.5)
+        yield f"embeddings {phase:g}", (x, labels(6, classes=5, phase=phase), w)
+        # theta + m beyond pi
+        yield f"embeddings opposite to their classes {phase:g}", (0.05 * x[:5] - 1.5 * w, torch.arange(5), w)
+    axes = torch.eye(4, dtype=torch.float64)
+    x, w = torch.stack([2 * axes[0], -axes[1], axes[2] + axes[3], axes[3]]), torch.cat([axes, -axes[:1]])
+    yield _EXACT, (x, torch.arange(4), w)
+
+
+def _head_arguments() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    pml = {
+        "arcface": options(margin=(28.6, 10.0, 60.0), scale=(64, 8)),
+        "cosface": options(margin=(0.35, 0.1), scale=(64, 8)),
+        "normalized_softmax": options(temperature=(0.05, 1.0)),
+        "sphereface": options(margin=(4, 1, 2, 3)),
+    }
+    margins = ((1.0, 0.5, 0.0), (1.0, 0.0, 0.4), (0.9, 0.4, 0.15))
+    insightface = {
+        "arcface": options(s=(64.0, 8.0), margin=(0.5, 0.2, 1.2)),
+        "cosface": options(s=(64.0, 8.0), m=(0.4, 0.1)),
+        "combined_margin": ({"s": s, "m1": a, "m2": b, "m3": c} for s in (30.0, 8.0) for a, b, c in margins),
+    }
+    for peer, presets in (("pytorch_metric_learning", pml), ("insightface", insightface)):
+        for preset, given in presets.items():
+            yield from ((peer, preset, arguments) for arguments in given)
+
+
+def batches() -> Iterator[Call]:
+    peer = "pytorch_metric_learning"
+    for phase in (0.0, 1.0, 2.0):
+        x = wave(8, 4, phase=phase)
+        views = torch.tensor([0, 1, 2, 3, 0, 1, 2, 3])
+        mixed = torch.tensor([0, 1, 0, 2, 1, 3, 0, 1])
+        for batch, y in (("two views", views), ("classes of many sizes", mixed)):
+            for given in options(temperature=(0.1, 0.5)):
+                yield Call(peer, "supcon", given, f"{batch} {phase:g}", (x, y))
+            for given in options(margin=(0.05, 0.5, 2.0)):
+                yield Call(peer, "triplet_margin", given, f"{batch} {phase:g}", (x, y))
+            for given in options(pos_margin=(0, 0.3), neg_margin=(1, 1.8, 0.1)):
+                yield Call(peer, "contrastive", given, f"{batch} {phase:g}", (x, y))
+        for given in options(temperature=(0.07, 0.5)):
+            yield Call(peer, "nt_xent", given, f"two views {phase:g}", (x, views))
+
+
+def sentences() -> Iterator[Call]:
+    peer = "sentence_transformers"
+    for phase in (0.0, 1.0, 2.0):
+        a, p, n = (wave(6, 4, phase=phase + shift) for shift in (0.0, 0.3, 0.6))
+        batch = f"sentences {phase:g}"
+        for given in options(scale=(20.0, 1.0)):
+            yield Call(peer, "multiple_negatives_ranking", given, f"{batch}, pairs", (a, p))
+            yield Call(peer, "multiple_negatives_ranking", given, f"{batch}, triplets", (a, p, n))
+            yield Call(peer, "multiple_negatives_symmetric_ranking", given, f"{batch}, pairs", (a, p))
+        for given in options(distance_metric=("euclidean", "cosine", "manhattan"), triplet_margin=(5.0, 0.2)):
+            yield Call(peer, "triplet", given, batch, (a, p, n))
+        metrics = ("cosine", "euclidean", "manhattan")
+        for given in options(distance_metric=metrics, margin=(0.5, 3.0), size_average=(True, False)):
+            yield Call(peer, "contrastive", given, batch, (a, p, labels(6, classes=2, phase=phase)))
+        yield Call(peer, "cosine_similarity", {}, batch, (a, p, wave(6, phase=phase, scale=1.0)), tolerance=1e-6)
+        x, y = wave(8, 4, phase=phase), torch.tensor([0, 1, 0, 2, 1, 2, 0, 1])
+        for given in options(margin=(5.0, 0.3)):
+            for preset in ("batch_all_triplet", "batch_hard_triplet", "batch_semi_hard_triplet"):
+                yield Call(peer, preset, given, f"labelled {phase:g}", (x, y), tolerance=1e-6)
+        yield Call(peer, "batch_hard_soft_margin_triplet", {}, f"labelled {phase:g}", (x, y), tolerance=1e-6)

@@ -1,0 +1,165 @@
+"""Presets give the originals' values and gradients, over the whole grid; heads take the originals' checkpoints."""
+
+import math
+import pickle
+import subprocess
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from lossary import presets
+from presets import peers, stored
+from presets.grid import EXEMPT, Call, calls
+
+CALLS: dict[str, list[Call]] = {}
+for call in calls():
+    CALLS.setdefault(call.peer, []).append(call)
+
+each_peer = pytest.mark.parametrize("peer", CALLS)
+
+
+@each_peer
+def test_equals_the_stored_answers_of_the_original(peer: str) -> None:
+    record = stored.load()[peer]
+    again = "the grid has changed: python scripts/record_presets.py"
+    assert record["calls"] == stored.digest(CALLS[peer]), again
+    for call, (value, *products) in zip(CALLS[peer], record["answers"], strict=True):
+        ours, gradient = peers.answer(peers.ours(call), call)
+        assert ours == pytest.approx(value, rel=10 * call.tolerance, abs=10 * call.tolerance), call.key
+        size = max(map(abs, gradient)) * len(gradient) ** 0.5
+        assert stored.summary(gradient) == pytest.approx(products, abs=10 * call.tolerance * size), call.key
+
+
+@each_peer
+def test_equals_the_original_where_it_is_installed(peer: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the original's own
+        if peers.find(peer) is None:
+            pytest.skip(f"{peer} is not installed")
+        for call in CALLS[peer]:
+            apart = stored.difference(peers.answer(peers.ours(call), call), peers.answer(peers.original(call), call))
+            assert apart <= call.tolerance, call.key
+
+
+@each_peer
+def test_every_preset_is_compared(peer: str) -> None:
+    compared = Counter(call.preset for call in CALLS[peer])
+    public = set(getattr(presets, peer).__all__) - {"load_head"}
+    assert public == set(compared) == set(peers.CLASSES[peer])
+    assert all(getattr(getattr(presets, peer), name).__doc__ for name in public)
+
+
+@each_peer
+def test_every_preset_is_in_the_docs(peer: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "migration.md").read_text()
+    public = getattr(presets, peer).__all__
+    assert all(f"| `{peer}.{name}` |" in page for name in set(public) - {"load_head"})
+    assert f"::: lossary.presets.{peer}\n    options:\n      members: [{', '.join(public)}]\n" in page
+
+
+def test_exemptions_are_of_presets() -> None:
+    for name in EXEMPT:
+        peer, preset = name.split(".")
+        assert preset in getattr(presets, peer).__all__
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (presets.monai.dice, "sigmoid, softmax: wanted one of them"),
+        (lambda: presets.monai.tversky(softmax=True, smooth_nr=0.0), "smooth_nr: wanted smooth_dr's value"),
+        (lambda: presets.monai.dice(sigmoid=True, jaccard=True, squared_pred=True), "squared_pred: wanted False"),
+        (lambda: presets.segmentation_models_pytorch.dice("multi"), "mode: wanted one of 'binary'"),
+        (lambda: presets.segmentation_models_pytorch.dice("binary", class_weights=[1.0]), "class_weights: wanted None"),
+        (lambda: presets.insightface.combined_margin(3, 2, 64.0, 0.9, 0.4, 0.0), "m1, m3: wanted m3 above 0"),
+        (lambda: presets.sentence_transformers.triplet("dot"), "distance_metric: wanted one of 'cosine'"),  # type: ignore[arg-type]
+        (lambda: presets.kornia.dice("weighted"), "average: wanted one of 'micro'"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_soft_labels_beside_a_softmax_are_refused() -> None:
+    loss = presets.monai.dice(softmax=True)
+    with pytest.raises(ValueError, match="target: wanted one of 0, 1"):
+        loss(torch.zeros(1, 3, 2), torch.full((1, 3, 2), 1 / 3))
+
+
+def test_labels_without_to_onehot_y_are_refused() -> None:
+    with pytest.raises(ValueError, match="target: wanted the shape of input"):
+        presets.monai.dice(softmax=True)(torch.zeros(1, 3, 2), torch.ones(1, 1, 2))
+
+
+@each_peer
+def test_presets_can_be_pickled_and_saved(peer: str) -> None:
+    first = {call.preset: call for call in CALLS[peer]}
+    for call in first.values():
+        loss = call.ours()
+        again = pickle.loads(pickle.dumps(loss))
+        again.load_state_dict(loss.state_dict())
+        if "num_classes" not in call.arguments:
+            assert torch.equal(again(*call.inputs), loss(*call.inputs)), call.key
+
+
+def test_a_head_of_pytorch_metric_learning_is_loaded(tmp_path: Path) -> None:
+    transposed = torch.randn(4, 3)
+    torch.save({"W": transposed}, tmp_path / "loss.pt")
+    head = presets.pytorch_metric_learning.arcface(3, 4, margin=30.0)
+    presets.pytorch_metric_learning.load_head(head, tmp_path / "loss.pt")
+    x = torch.randn(2, 4)
+    expected = torch.nn.functional.cosine_similarity(x[:, None], transposed.T[None], dim=2)
+    torch.testing.assert_close(head.get_logits(x), expected)
+    assert head.margin == pytest.approx(math.pi / 6)
+
+
+def test_a_head_of_insightface_is_loaded_from_its_ranks(tmp_path: Path) -> None:
+    weight = torch.randn(5, 4)
+    paths = [tmp_path / f"checkpoint_gpu_{rank}.pt" for rank in (0, 1)]
+    for path, part in zip(paths, weight.split([3, 2]), strict=True):
+        torch.save({"epoch": 1, "state_dict_softmax_fc": {"weight": part}}, path)
+    head = presets.insightface.cosface(5, 4)
+    presets.insightface.load_head(head, *paths)
+    assert torch.equal(head.weight, weight)
+    with pytest.raises(ValueError, match=r"head: wanted class weights .* \(5, 4\); the checkpoint has \(3, 4\)"):
+        presets.insightface.load_head(head, paths[0])
+
+
+def test_the_gradient_of_arcface_is_finite_where_the_original_has_nan() -> None:
+    head, x = presets.pytorch_metric_learning.arcface(3, 2), torch.tensor([[2.0, 0.0], [0.0, -1.0]], requires_grad=True)
+    with torch.no_grad():
+        head.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]))
+    head(x, torch.tensor([0, 1])).backward()
+    assert x.grad is not None
+    assert x.grad.isfinite().all()
+
+
+class Harmful:
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[str, ...]]:
+        return print, ("executed",)
+
+
+def test_a_checkpoint_executes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save({"W": Harmful()}, tmp_path / "loss.pt")
+    head = presets.pytorch_metric_learning.cosface(3, 4)
+    with pytest.raises(pickle.UnpicklingError):
+        presets.pytorch_metric_learning.load_head(head, tmp_path / "loss.pt")
+    assert "executed" not in capsys.readouterr().out
+
+
+def test_import_lossary_imports_no_presets() -> None:
+    code = """
+import sys, lossary
+lossary.FocalLoss
+assert "lossary.presets" not in sys.modules
+assert lossary.presets.monai.dice(softmax=True)
+assert not {"monai", "kornia", "transformers"} & set(sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-500:]
