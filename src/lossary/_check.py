@@ -39,15 +39,18 @@ def check_number(
     low: float = -math.inf,
     high: float = math.inf,
     open_low: bool = False,
+    rows: Tensor | None = None,
 ) -> None:
     """A hyperparameter is a finite number in [low, high] ((low, high] with ``open_low``).
 
     A tensor is one number too, of shape () or (1,) (some ways of sharding parameters want a dimension); it passes
-    unread.
+    unread. Beside ``rows``, such as the labels, it may also have their shape: one number a row.
     """
     if isinstance(value, Tensor):
-        if tuple(value.shape) not in ((), (1,)):
-            raise ValueError(f"{name}: wanted a number or a tensor of shape () or (1,); got {tuple(value.shape)}")
+        shapes = ["()", "(1,)"] if rows is None else ["()", "(1,)", str(tuple(rows.shape))]
+        if str(tuple(value.shape)) not in shapes:
+            wanted = f"{', '.join(shapes[:-1])} or {shapes[-1]}"
+            raise ValueError(f"{name}: wanted a number or a tensor of shape {wanted}; got {tuple(value.shape)}")
         return
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name}: wanted a number or a tensor; got {type(value).__name__}")

@@ -26,6 +26,24 @@ def test_without_a_margin_it_is_the_normalized_softmax(loss) -> None:
     torch.testing.assert_close(loss(*batch(), margin=0.0, scale=9.0), normalized_softmax_loss(*batch(), scale=9.0))
 
 
+@pytest.mark.parametrize("loss", [cosface_loss, arcface_loss])
+@pytest.mark.parametrize("plain", [-1, 1 << 18])
+def test_scale_and_margin_may_differ_from_row_to_row(loss, plain: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lossary.kernels.rows.CPU_PLAIN", plain)
+    x, w, labels = batch()
+    margin = torch.linspace(0.1, 0.4, len(x), dtype=x.dtype, requires_grad=True)
+    scale = torch.linspace(4.0, 9.0, len(x), dtype=x.dtype, requires_grad=True)
+    together = loss(x, w, labels, margin=margin, scale=scale)
+    rows = zip(x, labels, margin, scale, strict=True)
+    alone = torch.stack([loss(a[None], w, y[None], margin=m, scale=s) for a, y, m, s in rows]).mean()
+    torch.testing.assert_close(together, alone)
+    torch.testing.assert_close(
+        torch.autograd.grad(together, (margin, scale)), torch.autograd.grad(alone, (margin, scale))
+    )
+    with pytest.raises(ValueError, match=r"margin: .*\(6,\); got \(5,\)"):
+        loss(x, w, labels, margin=margin[:5])
+
+
 def test_normalized_softmax_is_cross_entropy_of_cosines() -> None:
     x, w, labels = batch()
     cosines = torch.nn.functional.cosine_similarity(x[:, None], w, dim=-1)

@@ -35,13 +35,13 @@ def cosine_head(
     if embeddings.shape[1] != weight.shape[1]:
         raise ValueError(f"weight: wanted (C, {embeddings.shape[1]}) beside embeddings; got {tuple(weight.shape)}")
     check_labels("labels", labels, embeddings.shape[0], classes=weight.shape[0])
-    check_number("scale", scale, low=0, open_low=True)
+    check_number("scale", scale, low=0, open_low=True, rows=labels)
     if sample_weight is not None:
         check_same_shape("sample_weight", sample_weight, "labels", labels)
     x = accumulate(embeddings)
     x = unit(x) if normalize else x
     scale, *rest = (torch.as_tensor(v, dtype=x.dtype, device=x.device) for v in (scale, *margins))
-    source = Bilinear(x * scale, weight, unit=True)
+    source = Bilinear(x * (scale[:, None] if scale.dim() else scale), weight, unit=True)
     return row_loss(formula, source, Targets(labels), scale, *rest, weight=sample_weight, reduction=reduction)
 
 

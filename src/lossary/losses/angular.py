@@ -50,7 +50,7 @@ def normalized_softmax_loss(
         embeddings: (N, D), any length; normalised here.
         weight: (C, D), one direction a class; normalised here.
         labels: (N,) class indices of any integer dtype.
-        scale: s, the radius of the sphere (an inverse temperature); a Parameter learns.
+        scale: s, the radius of the sphere (an inverse temperature); a Parameter learns. Of shape (N,), one a row.
         normalize_embeddings: False keeps the embeddings' lengths, so that the logits are ``scale * |x| cos``: the
             modified softmax of the SphereFace paper, which has ``scale=1``.
         sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
@@ -121,8 +121,8 @@ def cosface_loss(
         embeddings: (N, D), any length; normalised here.
         weight: (C, D), one direction a class; normalised here.
         labels: (N,) class indices of any integer dtype.
-        margin: m, in units of the cosine; at most C / (C - 1).
-        scale: s, the radius of the sphere (an inverse temperature).
+        margin: m, in units of the cosine; at most C / (C - 1). Of shape (N,), one a row.
+        scale: s, the radius of the sphere (an inverse temperature). Of shape (N,), one a row.
         sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
 
@@ -144,7 +144,7 @@ def cosface_loss(
         Wang et al., CosFace, arXiv:1801.09414, eq. 4 (and AM-Softmax, arXiv:1801.05599); m = 0.35 and s = 64 are
         the paper's for face recognition. Small problems want a smaller scale.
     """
-    check_number("margin", margin)
+    check_number("margin", margin, rows=labels)
     return cosine_head(
         _cosface, embeddings, weight, labels, scale, margin, sample_weight=sample_weight, reduction=reduction
     )
@@ -196,8 +196,8 @@ def arcface_loss(
         embeddings: (N, D), any length; normalised here.
         weight: (C, D), one direction a class; normalised here.
         labels: (N,) class indices of any integer dtype.
-        margin: m in radians, in [0, pi]; a tensor is not checked.
-        scale: s, the radius of the sphere (an inverse temperature).
+        margin: m in radians, in [0, pi]; a tensor is not checked. Of shape (N,), one a row.
+        scale: s, the radius of the sphere (an inverse temperature). Of shape (N,), one a row.
         beyond_pi: The target's score where ``theta + m > pi``, where ``cos(theta + m)`` would rise again:
             ``"linear"`` continues with ``cos(theta) - m sin(m)`` (the authors' code), ``"plain"`` keeps the paper's
             equation, ``"easy"`` applies the margin only where ``cos(theta) > 0``.
@@ -226,7 +226,7 @@ def arcface_loss(
         lecture notes ask for m >= 1, which belongs to SphereFace: here m is an angle, and 1 is 57 degrees; some
         libraries take it in degrees.
     """
-    check_number("margin", margin, low=0, high=math.pi)
+    check_number("margin", margin, low=0, high=math.pi, rows=labels)
     check_choice("beyond_pi", beyond_pi, ("linear", "plain", "easy"))
     check_choice("gradient", gradient, ("exact", "straight_through"))
     formula = partial(_arcface, beyond_pi=beyond_pi, straight_through=gradient == "straight_through")

@@ -191,7 +191,7 @@ def combined_margin_loss(
         m1: What the angle is multiplied by; need not be whole.
         m2: Added to the angle, in radians.
         m3: Subtracted from the cosine.
-        scale: s, the radius of the sphere (an inverse temperature).
+        scale: s, the radius of the sphere (an inverse temperature). Of shape (N,), one a row.
         beyond_pi: Where ``m1 theta + m2 > pi``, whose cosine would rise again: ``"psi"`` keeps falling as SphereFace
             does, ``"plain"`` keeps the equation.
         sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
@@ -216,8 +216,8 @@ def combined_margin_loss(
         only the pure ArcFace and CosFace margins.
     """
     for name, value in (("m1", m1), ("m2", m2)):
-        check_number(name, value, low=0)
-    check_number("m3", m3)
+        check_number(name, value, low=0, rows=labels)
+    check_number("m3", m3, rows=labels)
     check_choice("beyond_pi", beyond_pi, ("psi", "plain"))
     return cosine_head(
         partial(_combined, beyond_pi=beyond_pi),
