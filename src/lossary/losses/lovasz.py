@@ -84,7 +84,7 @@ def lovasz_softmax_loss(
     logits, labels, keep = class_scores(input, target, ignore_index, "sigmoid_lovasz_loss")
     errors = softmax_errors(logits, labels, keep)
     index = torch.where(keep, labels, torch.zeros_like(labels)).long()
-    truth = torch.zeros_like(errors, dtype=torch.bool).scatter_(1, index[:, None], keep[:, None])
+    truth = torch.zeros_like(errors, dtype=torch.bool).scatter(1, index[:, None], keep[:, None])
     return _jaccard(errors, truth, classes, per_image, class_weight, reduction)
 
 
