@@ -8,7 +8,7 @@ from torch import Tensor
 from torch._C._functorch import maybe_current_level  # pyright: ignore
 
 #: Numbers that are worked on at once: on CPU they stay in cache, an accelerator wants large operations.
-CPU_BLOCK = 1 << 18
+CPU_BLOCK = 1 << 20
 
 
 def plain_only() -> bool:
