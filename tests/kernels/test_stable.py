@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lossary.kernels.stable import ABSENT, SMALL, clamped_log, inverse_norm, softplus, unit
+from lossary.kernels.stable import ABSENT, clamped_log, inverse_norm, softplus, unit
 
 mpmath.mp.dps = 50
 
@@ -20,22 +20,20 @@ def close(got: Tensor, wanted: list[mpmath.mpf]) -> None:
 SCORES = [-700.0, -40.0, -1.0, 0.0, 1e-9, 1.0, 19.5, 20.5, 25.0, 36.0, 700.0]
 
 
-@pytest.mark.parametrize("times", [1, SMALL])  # many elements take another form
-def test_softplus_is_exact(times: int) -> None:
-    x = torch.tensor(SCORES, dtype=torch.float64).repeat(times).requires_grad_()
+def test_softplus_is_exact() -> None:
+    x = torch.tensor(SCORES, dtype=torch.float64, requires_grad=True)
     value = softplus(x)
     (slope,) = torch.autograd.grad(value.sum(), x, create_graph=True)
     (bend,) = torch.autograd.grad(slope.sum(), x)
     wanted = [1 / (1 + mpmath.exp(-s)) for s in SCORES]
-    close(value[-len(SCORES) :], [mpmath.log1p(mpmath.exp(s)) for s in SCORES])
-    close(slope[-len(SCORES) :], wanted)
-    torch.testing.assert_close(bend[-len(SCORES) :], torch.tensor([float(p * (1 - p)) for p in wanted]).double())
+    close(value, [mpmath.log1p(mpmath.exp(s)) for s in SCORES])
+    close(slope, wanted)
+    torch.testing.assert_close(bend, torch.tensor([float(p * (1 - p)) for p in wanted]).double())
 
 
-@pytest.mark.parametrize("times", [1, SMALL])
-def test_softplus_of_nothing_and_of_nan(times: int) -> None:
-    x = torch.tensor([-torch.inf, torch.inf, torch.nan, ABSENT]).repeat(times)
-    torch.testing.assert_close(softplus(x)[-4:], torch.tensor([0.0, torch.inf, torch.nan, 0.0]), equal_nan=True)
+def test_softplus_of_nothing_and_of_nan() -> None:
+    x = torch.tensor([-torch.inf, torch.inf, torch.nan, ABSENT])
+    torch.testing.assert_close(softplus(x), torch.tensor([0.0, torch.inf, torch.nan, 0.0]), equal_nan=True)
 
 
 def test_clamped_log_has_no_gradient_where_it_is_clamped() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lossary.kernels.modes import sees_plain_torch_only
+from lossary.kernels.modes import transformed
 from lossary.kernels.routes import _check_closed
 
 #: Elements of a block. A formula's temporaries then stay within a few MiB, and each operation takes long enough to
@@ -24,7 +24,7 @@ Formula = Callable[..., Tensor]
 
 def plain_is_better(x: Tensor) -> bool:
     """A small tensor is in cache as it is; compilers and accelerators cut work into blocks of their own."""
-    return sees_plain_torch_only() or x.device.type != "cpu" or x.numel() <= BLOCK
+    return torch.compiler.is_compiling() or transformed() or x.device.type != "cpu" or x.numel() <= BLOCK
 
 
 def block_sum(formula: Formula, x: Tensor, *arguments: Argument) -> Tensor:

@@ -7,10 +7,8 @@ from torch import Tensor
 from torch._C._functorch import maybe_current_level  # pyright: ignore
 
 
-def sees_plain_torch_only() -> bool:
-    """A compiler, ``torch.func``'s transforms and forward mode: what they cannot trace, they cannot differentiate."""
-    if torch.compiler.is_compiling():
-        return True
+def transformed() -> bool:
+    """Whether ``torch.func``'s transforms or forward mode are on, which see through plain torch only."""
     return maybe_current_level() is not None or torch.autograd.forward_ad._current_level >= 0
 
 
