@@ -136,7 +136,7 @@ def check_labels(
 
 
 def check_range(name: str, labels: Tensor, classes: int | None, ignore_index: int | None = None) -> None:
-    if classes is None or labels.numel() == 0 or not values_visible(labels):
+    if classes is None or labels.numel() == 0 or not values_visible(labels) or within(labels, 0, classes - 1):
         return
     outside = (labels < 0) | (labels >= classes)
     if ignore_index is not None:
@@ -146,10 +146,16 @@ def check_range(name: str, labels: Tensor, classes: int | None, ignore_index: in
         raise IndexError(f"{name}: wanted class indices in [0, {classes}); got {first}")
 
 
+def within(tensor: Tensor, low: float, high: float) -> bool:
+    """Whether all numbers are in [low, high], in one pass: what nearly every call of a check needs to know."""
+    least, largest = torch.aminmax(tensor)
+    return low <= least.item() and largest.item() <= high
+
+
 def check_probabilities(name: str, tensor: Tensor, ignore_index: int | None = None) -> None:
     """Every number in [0, 1] or equal to ``ignore_index``; NaN passes (a masked entry may be one)."""
     check_tensor(name, tensor)
-    if tensor.dtype == torch.bool or tensor.numel() == 0 or not values_visible(tensor):
+    if tensor.dtype == torch.bool or tensor.numel() == 0 or not values_visible(tensor) or within(tensor, 0, 1):
         return
     outside = (tensor < 0) | (tensor > 1)
     if ignore_index is not None:

@@ -9,6 +9,9 @@ from lossary._check import check_reduction, check_tensor
 
 Reduction = Literal["none", "sum", "mean"]
 
+#: So many items have one gradient of ``mean`` each written to memory, which for ``sum`` is one number for all.
+SMALL = 1 << 14
+
 
 def reduce(
     loss: Tensor,
@@ -44,7 +47,7 @@ def reduce(
         return loss
     if reduction == "sum":
         return loss.sum()
-    if weight is None and mask is None and group is None and loss.numel() > 0:
+    if weight is None and mask is None and group is None and 0 < loss.numel() <= SMALL:
         return loss.mean()  # one node of the graph where a sum and a division are two: 20 us of a small loss
     return divide(loss.sum(), count(loss, weight, mask), group=group)
 
@@ -97,4 +100,4 @@ def divide(total: Tensor, divisor: Tensor | int, *, group: torch.distributed.Pro
         total = total * torch.distributed.get_world_size(group)
     if isinstance(divisor, int):
         return total / max(divisor, 1)
-    return total / torch.where(divisor == 0, torch.ones_like(divisor), divisor)
+    return total / (divisor + (divisor == 0))

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lossary.kernels.stable import clamped_log, inverse_norm, softplus, unit
+from lossary.kernels.stable import ABSENT, clamped_log, inverse_norm, softplus, unit
 
 mpmath.mp.dps = 50
 
@@ -23,8 +23,17 @@ SCORES = [-700.0, -40.0, -1.0, 0.0, 1e-9, 1.0, 19.5, 20.5, 25.0, 36.0, 700.0]
 def test_softplus_is_exact() -> None:
     x = torch.tensor(SCORES, dtype=torch.float64, requires_grad=True)
     value = softplus(x)
+    (slope,) = torch.autograd.grad(value.sum(), x, create_graph=True)
+    (bend,) = torch.autograd.grad(slope.sum(), x)
+    wanted = [1 / (1 + mpmath.exp(-s)) for s in SCORES]
     close(value, [mpmath.log1p(mpmath.exp(s)) for s in SCORES])
-    close(torch.autograd.grad(value.sum(), x)[0], [1 / (1 + mpmath.exp(-s)) for s in SCORES])
+    close(slope, wanted)
+    torch.testing.assert_close(bend, torch.tensor([float(p * (1 - p)) for p in wanted]).double())
+
+
+def test_softplus_of_nothing_and_of_nan() -> None:
+    x = torch.tensor([-torch.inf, torch.inf, torch.nan, ABSENT])
+    torch.testing.assert_close(softplus(x), torch.tensor([0.0, torch.inf, torch.nan, 0.0]), equal_nan=True)
 
 
 def test_clamped_log_has_no_gradient_where_it_is_clamped() -> None:

@@ -174,7 +174,7 @@ MUTANTS = (
         "the second derivative is silently lost",
         "cosface_loss",
         ("second_gradient_is_true",),
-        in_text("lossary.kernels.stable:softplus", "-F.logsigmoid(-x)", CUT),
+        in_text("lossary.kernels.stable:softplus", "F.softplus(x, threshold=40.0)", CUT),
     ),
     Mutant(
         "a zero vector is divided by its length",
@@ -190,11 +190,11 @@ MUTANTS = (
     Mutant(
         "the fade is a power of 1 - p",
         "sigmoid_focal_loss",
-        ("golden", "finite_at_the_edges"),
+        ("finite_at_the_edges", "second_gradient_is_finite_at_the_edges"),
         in_text(
-            "lossary.losses.binary:entropy_and_miss",
-            "F.logsigmoid(-signed)\n",
-            "torch.log(1 - torch.sigmoid(signed))\n",
+            "lossary.losses.binary:entropy_and_fade",
+            "wrong.clamp_min(torch.finfo(z.dtype).tiny ** 0.4)",
+            "wrong",
         ),
     ),
     Mutant(
@@ -270,7 +270,7 @@ MUTANTS = (
         "everything masked is divided by 0",
         "mse_loss",
         ("all_masked_gives_zero",),
-        in_text("lossary._reduce:divide", "torch.where(divisor == 0, torch.ones_like(divisor), divisor)", "divisor"),
+        in_text("lossary._reduce:divide", "(divisor + (divisor == 0))", "divisor"),
     ),
     Mutant(
         "one weight a row becomes one a column",
@@ -371,7 +371,7 @@ MUTANTS = (
         "no weight at all is divided by 0",
         "cosface_loss",
         ("all_weights_zero_gives_zero",),
-        in_text("lossary._reduce:divide", "torch.where(divisor == 0, torch.ones_like(divisor), divisor)", "divisor"),
+        in_text("lossary._reduce:divide", "(divisor + (divisor == 0))", "divisor"),
     ),
     Mutant(
         "a branch depends on values",

@@ -11,10 +11,10 @@ is lost in float32 (-22.40 where -20.55 is right).
 
 import torch
 from torch import Tensor
-from torch._C._functorch import maybe_current_level  # pyright: ignore
 
 from lossary._check import check_reduction
 from lossary._reduce import divide, reduce
+from lossary.kernels.modes import transformed
 from lossary.kernels.routes import Formula, SummedLoss, blocked_statistics, both_ways, is_one_set
 from lossary.kernels.scores import Bilinear, Dense, Given, Rows, Source, Targets, score_statistics, statistics
 
@@ -115,8 +115,7 @@ def _plain_is_better(source: Bilinear) -> bool:
         return True
     if torch.compiler.is_compiling():
         return False
-    # torch.func's transforms and forward mode see through plain torch only.
-    return maybe_current_level() is not None or torch.autograd.forward_ad._current_level >= 0
+    return transformed()
 
 
 def _learns(source: Bilinear, parameters: tuple[Tensor, ...]) -> bool:

@@ -4,12 +4,14 @@ The statistics here are plain differentiable torch over all scores at once: the 
 route must agree with, and what small batches and ``torch.func`` use.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from lossary.kernels.modes import full_precision
 from lossary.kernels.stable import ABSENT, accumulate, inverse_norm
 
 
@@ -51,7 +53,7 @@ class Bilinear:
 
     def dense(self) -> Tensor:
         """All scores at once, (N, C)."""
-        with torch.autocast(self.x.device.type, enabled=False):
+        with full_precision(self.x):
             x, w = accumulate(self.x), accumulate(self.w)
             scores = x @ w.T
             if self.unit:
@@ -96,38 +98,87 @@ class Given:
     rest: Tensor  # (N, C) boolean
 
 
-def statistics(source: Source, targets: Targets | Given) -> Rows:
+class _once:
+    """A property made when first asked for, and kept. functools' own takes a lock, which no compiler sees through."""
+
+    def __init__(self, make: Callable[[Any], Tensor]) -> None:
+        self.make = make
+
+    def __get__(self, owner: Any, _: type) -> Tensor:
+        value = self.make(owner)
+        setattr(owner, self.make.__name__, value)
+        return value
+
+
+class RowsOf:
+    """The statistics (:class:`Rows`) of ready scores, each made when a formula first asks for it.
+
+    Plain differentiable torch over all scores at once. The first row is row ``first`` of the batch.
+    """
+
+    def __init__(self, scores: Tensor, targets: Targets | Given, first: int = 0) -> None:
+        self._scores, self._targets, self._first = scores, targets, first
+        # Which columns are targets, where every row has exactly one.
+        self._index = targets.rows.long()[:, None] if isinstance(targets, Targets) and targets.single else None
+
+    @_once
+    def _is_target(self) -> Tensor:
+        if isinstance(self._targets, Given):
+            return self._targets.targets
+        columns = self._targets.columns
+        columns = torch.arange(self._scores.shape[1], device=self._scores.device) if columns is None else columns
+        return self._without_own(self._targets.rows[:, None] == columns)
+
+    @_once
+    def _is_rest(self) -> Tensor:
+        if isinstance(self._targets, Given):
+            return self._targets.rest
+        rest, groups = ~self._is_target, self._targets.row_groups
+        return self._without_own(rest if groups is None else rest & (groups[:, None] != self._targets.column_groups))
+
+    def _without_own(self, columns: Tensor) -> Tensor:
+        if isinstance(self._targets, Targets) and self._targets.own:
+            columns.diagonal(self._first).fill_(False)
+        return columns
+
+    @_once
+    def targets(self) -> Tensor:
+        if self._index is not None:
+            return torch.ones_like(self.target)
+        return self._is_target.sum(1).to(self._scores.dtype)
+
+    @_once
+    def target(self) -> Tensor:
+        if self._index is not None:
+            return self._scores.gather(1, self._index)[:, 0]
+        return self._scores.masked_fill(~self._is_target, 0).sum(1) / self.targets.clamp_min(1)
+
+    @_once
+    def among(self) -> Tensor:
+        if self._index is not None:
+            return self.target
+        return self._scores.masked_fill(~self._is_target, ABSENT).logsumexp(1)
+
+    @_once
+    def rest(self) -> Tensor:
+        if self._index is not None:
+            return self._scores.scatter(1, self._index, ABSENT).logsumexp(1)
+        return self._scores.masked_fill(~self._is_rest, ABSENT).logsumexp(1)
+
+    @_once
+    def mean(self) -> Tensor:
+        if self._index is not None:
+            return self._scores.mean(1)
+        exists = self._is_target | self._is_rest
+        return self._scores.masked_fill(~exists, 0).sum(1) / exists.sum(1).clamp_min(1)
+
+
+def statistics(source: Source, targets: Targets | Given) -> RowsOf:
     """The statistics of all rows at once, by plain differentiable torch: O(N C) memory."""
-    scores = accumulate(source.scores) if isinstance(source, Dense) else source.dense()
-    return score_statistics(scores, targets)
+    return RowsOf(accumulate(source.scores) if isinstance(source, Dense) else source.dense(), targets)
 
 
 def score_statistics(scores: Tensor, targets: Targets | Given, first: int = 0) -> Rows:
-    """The statistics of ready scores whose first row is row ``first`` of the batch."""
-    if isinstance(targets, Given):
-        return _given_statistics(scores, targets.targets, targets.rest)
-    if targets.single:
-        index = targets.rows.long()[:, None]
-        target = scores.gather(1, index)[:, 0]
-        rest = scores.scatter(1, index, ABSENT).logsumexp(1)
-        return Rows(torch.ones_like(target), target, target, rest, scores.mean(1))
-    number = torch.arange(scores.shape[1], device=scores.device)
-    is_target = targets.rows[:, None] == (number if targets.columns is None else targets.columns)
-    exists = torch.ones_like(is_target)
-    if targets.own:
-        own = torch.arange(first, first + scores.shape[0], device=scores.device)
-        exists = own[:, None] != number
-        is_target = is_target & exists
-    if targets.row_groups is not None:
-        exists = exists & (is_target | (targets.row_groups[:, None] != targets.column_groups))
-    return _given_statistics(scores, is_target, exists & ~is_target)
-
-
-def _given_statistics(scores: Tensor, is_target: Tensor, is_rest: Tensor) -> Rows:
-    count = is_target.sum(1).to(scores.dtype)
-    target = scores.masked_fill(~is_target, 0).sum(1) / count.clamp_min(1)
-    among = scores.masked_fill(~is_target, ABSENT).logsumexp(1)
-    rest = scores.masked_fill(~is_rest, ABSENT).logsumexp(1)
-    exists = is_target | is_rest
-    mean = scores.masked_fill(~exists, 0).sum(1) / exists.sum(1).clamp_min(1)
-    return Rows(count, target, among, rest, mean)
+    """All of :class:`RowsOf`."""
+    rows = RowsOf(scores, targets, first)
+    return Rows(rows.targets, rows.target, rows.among, rows.rest, rows.mean)

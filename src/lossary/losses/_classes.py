@@ -18,6 +18,8 @@ from lossary._check import (
     check_several_classes,
     check_shape,
     check_tensor,
+    values_visible,
+    within,
 )
 from lossary._reduce import align, reduce
 from lossary.kernels.rows import Bilinear, Dense, Formula, Rows, Targets, row_loss
@@ -63,10 +65,9 @@ def problem(
     if target.dtype.is_floating_point or target.dtype == torch.bool:
         soft, labels, counted = _soft(input, target, scores.shape, dim, ignore_index), None, mask
     else:
-        soft, counted = None, target != ignore_index
-        _check_indices(target, shape, scores, classes, ignore_index)
-        labels = torch.where(counted, target, torch.zeros_like(target)).long()
-        counted = counted if mask is None else counted & mask
+        soft = None
+        labels, counted = _indices(target, shape, scores, classes, ignore_index)
+        counted = mask if counted is None else counted if mask is None else counted & mask
     if mask is not None:
         input, soft = _hide(input, mask), None if soft is None else hide(soft, mask.unsqueeze(-1))
     return Problem(input, labels, soft, counted, sample_weight, shape, classes)
@@ -119,11 +120,23 @@ def _soft(input: Input, target: Tensor, shape: torch.Size, dim: int, ignore_inde
     return target.movedim(class_dimension(target, dim), -1)
 
 
-def _check_indices(target: Tensor, shape: torch.Size, scores: Tensor, classes: int, ignore_index: int) -> None:
+def _indices(
+    target: Tensor, shape: torch.Size, scores: Tensor, classes: int, ignore_index: int
+) -> tuple[Tensor, Tensor | None]:
+    """Class indices, 0 where ignored, and where they count: None for everywhere, as far as may be looked."""
     if target.shape != shape:
         hint = "; for classes in the last dimension say dim=-1" if target.shape == scores.shape[:-1] else ""
         raise ValueError(f"target: wanted shape {tuple(shape)}; got {tuple(target.shape)}{hint}")
+    if (
+        target.numel() > 0
+        and values_visible(target)
+        and not 0 <= ignore_index < classes
+        and within(target, 0, classes - 1)
+    ):
+        return target.long(), None
     check_range("target", target, classes, ignore_index)
+    counted = target != ignore_index
+    return torch.where(counted, target, torch.zeros_like(target)).long(), counted
 
 
 def class_loss(
@@ -161,14 +174,14 @@ def class_loss(
         losses = losses * soft if class_weight is None else losses * soft * class_weight.to(dtype)
         return reduce(losses.sum(-1), weight=p.sample_weight, mask=p.counted, reduction=reduction)
     assert p.labels is not None
-    assert p.counted is not None
     labels = p.labels.flatten()
     rows = tuple(t if t.dim() == 0 else t[labels] for t in tables)
     weight = p.weight(class_weight)
-    # The mask as weights: an item that does not count has finite scores here, or none at all.
-    weight = p.counted.to(dtype) if weight is None else torch.where(p.counted, weight.to(dtype), 0)
+    if p.counted is not None:  # as weights: an item that does not count has finite scores here, or none at all
+        weight = p.counted.to(dtype) if weight is None else torch.where(p.counted, weight.to(dtype), 0)
+    weight = None if weight is None else weight.expand(p.shape).flatten()
     source = p.input if isinstance(p.input, Bilinear) else Dense(_shifted(p.input).reshape(-1, p.classes))
-    loss = row_loss(formula, source, Targets(labels), *ours, *rows, weight=weight.flatten(), reduction=reduction)
+    loss = row_loss(formula, source, Targets(labels), *ours, *rows, weight=weight, reduction=reduction)
     return loss.reshape(p.shape) if reduction == "none" else loss
 
 

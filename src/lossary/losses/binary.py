@@ -1,18 +1,19 @@
 """Yes or no, once or for many labels at a time: losses of a logit (or probability) against a binary target."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, dtype
 
-from lossary._check import check_factor, check_number, check_probabilities, check_tensor
+from lossary._check import check_factor, check_number, check_probabilities, check_tensor, values_visible
 from lossary._loss import Loss
 from lossary._reduce import Reduction
 from lossary.cards import Call, Range
 from lossary.draws import normal
-from lossary.kernels.stable import ABSENT, clamped_log, like_torch, softplus
+from lossary.kernels.elementwise import Argument, Formula
+from lossary.kernels.stable import clamped_log, like_torch, softplus
 from lossary.losses._facts import draw_logits, golden_pair, logit_card
 from lossary.losses._pointwise import pointwise
 
@@ -29,19 +30,24 @@ __all__ = [
 
 
 def binary_loss(
-    formula: Callable[[Tensor, Tensor], Tensor],
+    formula: Formula,
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
+    *arguments: Argument,
     **rest: Any,
 ) -> Tensor:
     """:func:`pointwise` with targets in [0, 1] and torch's ``weight``: any factor that broadcasts to the input."""
     check_probabilities("target", target)
     if weight is None:
-        return pointwise(formula, input, target, **rest)
+        return pointwise(formula, input, target, *arguments, **rest)
     check_tensor("weight", weight)
     check_factor("weight", weight, input)
-    return pointwise(lambda x, y: formula(x, y) * weight, input, target, **rest)
+
+    def weighted(x: Tensor, y: Tensor, weight: Tensor, *arguments: Argument) -> Tensor:
+        return formula(x, y, *arguments) * weight
+
+    return pointwise(weighted, input, target, weight, *arguments, **rest)
 
 
 def binary_cross_entropy_with_logits(
@@ -88,12 +94,13 @@ def binary_cross_entropy_with_logits(
     if pos_weight is not None:
         check_factor("pos_weight", pos_weight, input, low=0)
 
-    def bce(x: Tensor, y: Tensor) -> Tensor:
+    def bce(x: Tensor, y: Tensor, pos_weight: float | Tensor | None) -> Tensor:
         if pos_weight is None:
             return F.binary_cross_entropy_with_logits(x, y, reduction="none")
         return pos_weight * y * softplus(-x) + (1 - y) * softplus(x)  # torch's does not let pos_weight learn
 
-    loss = binary_loss(bce, input, target, weight, sample_weight=sample_weight, mask=mask, reduction=reduction)
+    of_elements: dict[str, Any] = {"sample_weight": sample_weight, "mask": mask, "reduction": reduction}
+    loss = binary_loss(bce, input, target, weight, pos_weight, **of_elements)
     return like_torch(loss, input, target)
 
 
@@ -209,10 +216,11 @@ def balanced_bce_loss(
     check_factor("positive_weight", positive_weight, input, low=0)
     check_factor("negative_weight", negative_weight, input, low=0)
 
-    def balanced(x: Tensor, y: Tensor) -> Tensor:
-        return positive_weight * y * softplus(-x) + negative_weight * (1 - y) * softplus(x)
+    def balanced(x: Tensor, y: Tensor, positive: float | Tensor, negative: float | Tensor) -> Tensor:
+        return positive * y * softplus(-x) + negative * (1 - y) * softplus(x)
 
-    return binary_loss(balanced, input, target, sample_weight=sample_weight, mask=mask, reduction=reduction)
+    of_elements: dict[str, Any] = {"sample_weight": sample_weight, "mask": mask, "reduction": reduction}
+    return binary_loss(balanced, input, target, None, positive_weight, negative_weight, **of_elements)
 
 
 class BalancedBCELoss(Loss):
@@ -224,24 +232,23 @@ class BalancedBCELoss(Loss):
     reduction: Reduction = "mean"
 
 
-def entropy_and_miss(z: Tensor, y: Tensor, hard: bool) -> tuple[Tensor, Tensor]:
-    """The cross-entropy and log(1 - p_t), where p_t = y p + (1 - y)(1 - p).
-
-    In log space: as a power of 1 - p_t the fade has a NaN gradient for gamma < 1 where p_t rounds to 1.
-    """
-    if hard:
-        signed = torch.where(y > 0.5, z, -z)  # above 0 where right
-        return softplus(-signed), F.logsigmoid(-signed)
-    yes, no = (torch.where(t > 0, torch.log(torch.where(t > 0, t, 1.0)), ABSENT) for t in (y, 1 - y))
-    right, wrong = yes + F.logsigmoid(-z), no + F.logsigmoid(z)
-    larger, other = torch.where(y > 0.5, right, wrong), torch.where(y > 0.5, wrong, right)
-    # Not logaddexp: its second derivative is NaN where a share is 0. The share of `larger` is at least 1/2.
-    miss = larger + softplus(other - larger)
-    return y * softplus(-z) + (1 - y) * softplus(z), miss
+def entropy_and_fade(z: Tensor, y: Tensor, gamma: float, hard: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """The cross-entropy; 1 - p_t, where p_t = y p + (1 - y)(1 - p); and its power gamma."""
+    if hard or (values_visible(y) and (y - y * y).sum() == 0):  # all 0 or 1: half the work
+        against = (1 - 2 * y) * z  # above 0 where wrong
+        entropy, wrong = softplus(against), torch.sigmoid(against)
+    else:
+        entropy = y * softplus(-z) + (1 - y) * softplus(z)
+        wrong = y * torch.sigmoid(-z) + (1 - y) * torch.sigmoid(z)
+    if gamma not in (0, 1) and gamma < 2:
+        # The power's derivatives are infinite at 0, and 0 times infinity is NaN. Below this bound the loss is
+        # smaller than the bound itself.
+        wrong = wrong.clamp_min(torch.finfo(z.dtype).tiny ** 0.4)
+    return entropy, wrong, wrong**gamma
 
 
 def alpha_weighted(loss: Tensor, y: Tensor, alpha: float | None) -> Tensor:
-    return loss if alpha is None else loss * (alpha * y + (1 - alpha) * (1 - y))
+    return loss if alpha is None else loss * ((2 * alpha - 1) * y + (1 - alpha))
 
 
 def check_focal(gamma: float, alpha: float | None) -> None:
@@ -295,8 +302,8 @@ def sigmoid_focal_loss(
     hard = not target.dtype.is_floating_point
 
     def focal(z: Tensor, y: Tensor) -> Tensor:
-        entropy, miss = entropy_and_miss(z, y, hard)
-        return alpha_weighted(entropy * torch.exp(gamma * miss), y, alpha)
+        entropy, _, fade = entropy_and_fade(z, y, gamma, hard)
+        return alpha_weighted(entropy * fade, y, alpha)
 
     return binary_loss(focal, input, target.detach(), sample_weight=sample_weight, mask=mask, reduction=reduction)
 

@@ -27,9 +27,13 @@ __all__ = [
 ]
 
 
-def shortfall(margin: float | Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+def shortfall(x: Tensor, y: Tensor, margin: float | Tensor) -> Tensor:
     """How much of the margin a score misses on the right side, as a formula of scores and signs."""
-    return lambda x, y: (margin - decide(y, x, -x)).relu()
+    return (margin - decide(y, x, -x)).relu()
+
+
+def _squared_shortfall(x: Tensor, y: Tensor, margin: float | Tensor) -> Tensor:
+    return shortfall(x, y, margin).square()
 
 
 def hinge_loss(
@@ -70,7 +74,7 @@ def hinge_loss(
     """
     check_number("margin", margin)
     check_among("target", target, (-1, 0, 1))
-    return pointwise(shortfall(margin), input, target, sample_weight=sample_weight, mask=mask, reduction=reduction)
+    return pointwise(shortfall, input, target, margin, sample_weight=sample_weight, mask=mask, reduction=reduction)
 
 
 class HingeLoss(Loss):
@@ -119,14 +123,8 @@ def squared_hinge_loss(
     """
     check_number("margin", margin)
     check_among("target", target, (-1, 0, 1))
-    missing = shortfall(margin)
     return pointwise(
-        lambda x, y: missing(x, y).square(),
-        input,
-        target,
-        sample_weight=sample_weight,
-        mask=mask,
-        reduction=reduction,
+        _squared_shortfall, input, target, margin, sample_weight=sample_weight, mask=mask, reduction=reduction
     )
 
 

@@ -151,11 +151,11 @@ def gaussian_nll_loss(
         v = torch.where(counted, v, torch.ones_like(v))
     v = v + (v.clamp_min(eps) - v).detach()
 
-    def terms(x: Tensor, y: Tensor) -> Tensor:
+    def terms(x: Tensor, y: Tensor, v: Tensor) -> Tensor:
         loss = 0.5 * (torch.log(v) + (x - y).square() / v)
         return loss + 0.5 * math.log(2 * math.pi) if full else loss
 
-    loss = pointwise(terms, x, y, sample_weight=sample_weight, mask=mask, reduction=reduction)
+    loss = pointwise(terms, x, y, v, sample_weight=sample_weight, mask=mask, reduction=reduction)
     return like_torch(loss, input, target, *([var] if isinstance(var, Tensor) else []))
 
 

@@ -140,10 +140,10 @@ def hinge_embedding_loss(
     check_number("margin", margin)
     check_among("target", target, (-1, 1))
 
-    def pair(d: Tensor, y: Tensor) -> Tensor:
+    def pair(d: Tensor, y: Tensor, margin: float | Tensor) -> Tensor:
         return decide(y, d, (margin - d).relu())
 
-    loss = pointwise(pair, input, target, sample_weight=sample_weight, mask=mask, reduction=reduction)
+    loss = pointwise(pair, input, target, margin, sample_weight=sample_weight, mask=mask, reduction=reduction)
     return like_torch(loss, input, target)
 
 

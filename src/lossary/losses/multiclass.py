@@ -86,16 +86,31 @@ def cross_entropy(
     check_reduction(reduction)
     if isinstance(p.input, Bilinear):
         return like_torch(_linear_cross_entropy(p.input, p, weight, label_smoothing, reduction), p.input.x)
+    if _is_torchs(p, weight, label_smoothing) and p.input.dtype == accumulator(p.input):
+        scores = _layout(p.input)
+        loss = F.cross_entropy(scores, _labels(p, scores), reduction=reduction)
+        return loss.reshape(p.shape) if reduction == "none" else loss
     # Widened inside of the kernel: a float32 copy of half-precision logits would cost twice their memory.
     logp = F.log_softmax(_layout(p.input), 1, dtype=accumulator(p.input))
     logp = logp.reshape(p.input.shape) if logp.dim() == 2 else logp.movedim(1, -1)
     return like_torch(_log_likelihood(logp, p, weight, label_smoothing, reduction), p.input)
 
 
+def _is_torchs(p: Problem, weight: Tensor | None, smoothing: float) -> bool:
+    """Whether nothing is asked for but what torch's own function gives, in one operation."""
+    everything_counts = p.counted is None and p.sample_weight is None and weight is None
+    return everything_counts and p.labels is not None and smoothing == 0
+
+
 def _layout(scores: Tensor) -> Tensor:
     """(*shape, C) as (rows, C) or (N, C, ...), whichever needs no copy: images keep their layout."""
     flat = scores.dim() <= 2 or scores.is_contiguous()
     return scores.reshape(-1, scores.shape[-1]) if flat else scores.movedim(-1, 1)
+
+
+def _labels(p: Problem, layout: Tensor) -> Tensor:
+    assert p.labels is not None
+    return p.labels.reshape(layout.shape[:1] + layout.shape[2:])
 
 
 def _log_likelihood(logp: Tensor, p: Problem, weight: Tensor | None, smoothing: float, reduction: str) -> Tensor:
@@ -110,8 +125,7 @@ def _log_likelihood(logp: Tensor, p: Problem, weight: Tensor | None, smoothing: 
         return _finish(losses, torch.ones_like(losses), p, reduction)
     assert p.labels is not None
     scores = _layout(logp)
-    labels = p.labels.reshape(scores.shape[:1] + scores.shape[2:])
-    losses = F.nll_loss(scores, labels, reduction="none", ignore_index=-1).reshape(p.shape)
+    losses = F.nll_loss(scores, _labels(p, scores), reduction="none", ignore_index=-1).reshape(p.shape)
     share = torch.ones_like(losses) if weight is None else weight[p.labels]
     losses = losses * share
     if smoothing > 0:
@@ -142,13 +156,12 @@ def _linear_cross_entropy(
 ) -> Tensor:
     """Cross-entropy of linear scores. Smoothing needs their (weighted) sum over classes, which is linear too."""
     assert p.labels is not None
-    assert p.counted is not None
     x, w = accumulate(source.x), accumulate(source.w)
     weight = torch.ones_like(w[:, 0]) if weight is None else weight.to(x.dtype)
-    share = torch.where(p.counted, weight[p.labels], 0)
-    if p.sample_weight is not None:
-        share = share * p.sample_weight
-    outer = p.counted.to(x.dtype) if p.sample_weight is None else torch.where(p.counted, p.sample_weight, 0).to(x.dtype)
+    outer = torch.ones_like(x[:, 0]) if p.sample_weight is None else p.sample_weight.to(x.dtype)
+    if p.counted is not None:
+        outer = torch.where(p.counted, outer, 0)
+    share = weight[p.labels] * outer
     sums = x @ ((weight * inverse_norm(w) if source.unit else weight) @ w)
     if source.b is not None:
         sums = sums + weight @ source.b.to(x.dtype)
@@ -245,7 +258,7 @@ class NLLLoss(Loss):
 
 def focal_terms(rows: Rows, gamma: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
     """The focal loss and log(1 - p); in log space, for a power of 1 - p has a NaN gradient at p = 1."""
-    miss = F.logsigmoid(rows.rest - rows.target)
+    miss = -softplus(rows.target - rows.rest)
     return alpha * torch.exp(gamma * miss) * softplus(rows.rest - rows.target), miss
 
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from lossary._check import as_numbers, check_number, check_tensor
@@ -15,7 +14,7 @@ from lossary.kernels.rows import Rows
 from lossary.kernels.stable import softplus
 from lossary.losses._classes import Input, check_class_weight, class_loss, softmax_problem
 from lossary.losses._facts import CLASS_WEIGHT, TAKES_LOGITS, class_card, draw_logits, golden_classes, logit_card
-from lossary.losses.binary import alpha_weighted, binary_loss, check_focal, entropy_and_miss
+from lossary.losses.binary import alpha_weighted, binary_loss, check_focal, entropy_and_fade
 from lossary.losses.multiclass import focal_terms
 
 __all__ = [
@@ -29,7 +28,7 @@ __all__ = [
 
 
 def _poly(rows: Rows, *epsilon: Tensor) -> Tensor:
-    miss = F.logsigmoid(rows.rest - rows.target)
+    miss = -softplus(rows.target - rows.rest)
     loss = softplus(rows.rest - rows.target)
     for power, value in enumerate(epsilon, start=1):
         loss = loss + value * torch.exp(power * miss)
@@ -244,8 +243,8 @@ def sigmoid_poly_focal_loss(
     hard = not target.dtype.is_floating_point
 
     def poly(z: Tensor, y: Tensor) -> Tensor:
-        entropy, miss = entropy_and_miss(z, y, hard)
-        return alpha_weighted(entropy * torch.exp(gamma * miss), y, alpha) + epsilon * torch.exp((gamma + 1) * miss)
+        entropy, wrong, fade = entropy_and_fade(z, y, gamma, hard)
+        return alpha_weighted(entropy * fade, y, alpha) + epsilon * wrong * fade
 
     return binary_loss(poly, input, target.detach(), sample_weight=sample_weight, mask=mask, reduction=reduction)
 

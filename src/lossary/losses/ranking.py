@@ -65,7 +65,7 @@ def margin_ranking_loss(
     check_float("input1", input1)
     check_among("target", target, (-1, 1))
     difference = accumulate(input1) - accumulate(input2)
-    loss = pointwise(shortfall(margin), difference, target, sample_weight=sample_weight, mask=mask, reduction=reduction)
+    loss = pointwise(shortfall, difference, target, margin, sample_weight=sample_weight, mask=mask, reduction=reduction)
     return like_torch(loss, input1, input2)
 
 

@@ -1,6 +1,7 @@
 """Regression: a number predicted, a number wanted, and a price for the residual between them."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -10,9 +11,9 @@ from lossary._check import as_numbers, check_number, check_same_shape
 from lossary._loss import Loss
 from lossary._reduce import Reduction
 from lossary.cards import Choice
-from lossary.kernels.stable import like_torch
+from lossary.kernels.stable import accumulator, like_torch
 from lossary.losses._facts import golden_pair, value_card
-from lossary.losses._pointwise import pointwise
+from lossary.losses._pointwise import pointwise, pointwise_by_torch
 
 __all__ = [
     "L1Loss",
@@ -126,7 +127,7 @@ def mse_loss(
         return loss / 2 if halved else loss
 
     weight = _both(weight, sample_weight, input)
-    loss = pointwise(squared, input, target, sample_weight=weight, mask=mask, reduction=reduction)
+    loss = pointwise_by_torch(squared, input, target, sample_weight=weight, mask=mask, reduction=reduction)
     return like_torch(loss, input, target)
 
 
@@ -181,7 +182,7 @@ def l1_loss(
         return F.l1_loss(x, y, reduction="none")
 
     weight = _both(weight, sample_weight, input)
-    loss = pointwise(absolute, input, target, sample_weight=weight, mask=mask, reduction=reduction)
+    loss = pointwise_by_torch(absolute, input, target, sample_weight=weight, mask=mask, reduction=reduction)
     return like_torch(loss, input, target)
 
 
@@ -242,11 +243,12 @@ def quantile_loss(
         check_same_shape("target", target, "one column of input", input[..., 0])
         target = target.unsqueeze(-1).expand(input.shape)
 
-    def pinball(x: Tensor, y: Tensor) -> Tensor:
-        q = torch.as_tensor(quantile, dtype=x.dtype, device=x.device)
+    levels: Any = quantiles[0] if one else torch.tensor(quantiles, dtype=accumulator(input), device=input.device)
+
+    def pinball(x: Tensor, y: Tensor, q: float | Tensor) -> Tensor:
         return q * (y - x).relu() + (1 - q) * (x - y).relu()
 
-    return pointwise(pinball, input, target, sample_weight=sample_weight, mask=mask, reduction=reduction)
+    return pointwise(pinball, input, target, levels, sample_weight=sample_weight, mask=mask, reduction=reduction)
 
 
 class QuantileLoss(Loss):

@@ -10,7 +10,7 @@ from lossary._reduce import Reduction
 from lossary.cards import Range
 from lossary.kernels.stable import like_torch
 from lossary.losses._facts import golden_pair, value_card
-from lossary.losses._pointwise import pointwise
+from lossary.losses._pointwise import pointwise, pointwise_by_torch
 
 __all__ = [
     "HuberLoss",
@@ -71,7 +71,7 @@ def huber_loss(
         loss = F.huber_loss(x, y, reduction="none", delta=delta)
         return loss if weight is None else loss * weight
 
-    loss = pointwise(huber, input, target, sample_weight=sample_weight, mask=mask, reduction=reduction)
+    loss = pointwise_by_torch(huber, input, target, sample_weight=sample_weight, mask=mask, reduction=reduction)
     return like_torch(loss, input, target)
 
 
@@ -126,7 +126,7 @@ def smooth_l1_loss(
     def smooth(x: Tensor, y: Tensor) -> Tensor:
         return F.smooth_l1_loss(x, y, reduction="none", beta=beta)
 
-    loss = pointwise(smooth, input, target, sample_weight=sample_weight, mask=mask, reduction=reduction)
+    loss = pointwise_by_torch(smooth, input, target, sample_weight=sample_weight, mask=mask, reduction=reduction)
     return like_torch(loss, input, target)
 
 

@@ -1,0 +1,18 @@
+"""The modes of torch that code of our own must know about."""
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+from torch._C._functorch import maybe_current_level  # pyright: ignore
+
+
+def transformed() -> bool:
+    """Whether ``torch.func``'s transforms or forward mode are on, which see through plain torch only."""
+    return maybe_current_level() is not None or torch.autograd.forward_ad._current_level >= 0
+
+
+def full_precision(x: Tensor) -> AbstractContextManager[object]:
+    """Without autocast on the device of ``x``; where there is none anyway, without the 20 us of torch's context."""
+    device = x.device.type
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
