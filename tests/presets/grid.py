@@ -21,6 +21,7 @@ EXEMPT = {
     "monai.tversky": "smooth_nr other than smooth_dr, soft labels, probabilities",
     "monai.focal": "alpha as a sequence, which with sigmoids is of positives only; sum beside ignore_index",
     "segmentation_models_pytorch.focal": "normalized, reduced_threshold; ignore_index of multilabel, which fails there",
+    "segmentation_models_pytorch.lovasz": "float64, and images of ignored pixels only, which fail there",
     "segmentation_models_pytorch.tversky": "a loss of 0 at gamma below 1: the original's gradient is NaN",
     "mmsegmentation.dice": "ignored pixels: the original keeps their probabilities in the denominator",
     "pytorch_metric_learning.sphereface": "scale other than 1, beside the embeddings' own length",
@@ -196,6 +197,10 @@ def smp() -> Iterator[Call]:
             yield Call(peer, "tversky", {**mode, **given}, batch, inputs)
         for given in options(gamma=(2.0, 0.5), alpha=(None, 0.25), reduction=("mean", "sum"), **weights):
             yield Call(peer, "focal", {**mode, **given}, batch, inputs)
+        single = (inputs[0].float(), inputs[1])  # the original fails in float64
+        nothing_left = mode.get("ignore_index") == 0 and batch.startswith("absent")  # in one image
+        for given in options(per_image=(False,) if nothing_left else (False, True)):
+            yield Call(peer, "lovasz", {**mode, **given}, batch, single, tolerance=1e-5)
 
 
 def _smp_modes() -> Iterator[tuple[dict[str, Any], str, tuple[Tensor, ...]]]:

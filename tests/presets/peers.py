@@ -31,6 +31,7 @@ CLASSES = {
         "jaccard": "JaccardLoss",
         "tversky": "TverskyLoss",
         "focal": "FocalLoss",
+        "lovasz": "LovaszLoss",
     },
     "kornia": {"dice": "DiceLoss"},
     "mmsegmentation": {"dice": "DiceLoss"},

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from lossary._check import check_choice
 from lossary._loss import Loss
 from lossary.losses.binary import SigmoidFocalLoss
+from lossary.losses.lovasz import LovaszHingeLoss, LovaszSoftmaxLoss
 from lossary.losses.overlap import (
     DiceLoss,
     JaccardLoss,
@@ -22,9 +23,9 @@ from lossary.losses.overlap import (
     SigmoidTverskyLoss,
     TverskyLoss,
 )
-from lossary.presets._shared import one_hot
+from lossary.presets._shared import Called, one_hot
 
-__all__ = ["dice", "focal", "jaccard", "tversky"]
+__all__ = ["dice", "focal", "jaccard", "lovasz", "tversky"]
 
 Mode = Literal["binary", "multiclass", "multilabel"]
 
@@ -108,6 +109,25 @@ def focal(
     return _Focal(loss, mode, ignore_index, class_weights)
 
 
+def lovasz(mode: Mode, per_image: bool = False, ignore_index: int | None = None) -> nn.Module:
+    """``LovaszLoss``: Lossary's :class:`LovaszSoftmaxLoss`, or the hinge of :class:`LovaszHingeLoss` for regions.
+
+    In ``"multilabel"`` the original pools all channels into one region; :class:`LovaszHingeLoss` by itself has one a
+    channel. It takes differences of nearly equal fractions in float32, so that its gradient loses digits on large
+    images, and fails in float64 and half precision and, with ``per_image``, at an image of ignored pixels only; here
+    the gradient is exact, and such an image costs nothing.
+    """
+    _check_mode(mode)
+    if mode == "multiclass":
+        return _LovaszSoftmax(per_image, ignore_index)
+    loss = LovaszHingeLoss(per_image=per_image, ignore_index=ignore_index)
+    return Called(loss, _one_region)
+
+
+def _one_region(y_pred: Tensor, y_true: Tensor) -> tuple[Tensor, Tensor]:
+    return y_pred.reshape(y_pred.shape[0], 1, -1), y_true.reshape(y_true.shape[0], 1, -1)
+
+
 def _check_mode(mode: str) -> None:
     check_choice("mode", mode, ("binary", "multiclass", "multilabel"))
 
@@ -189,3 +209,21 @@ class _Focal(nn.Module):
         each = weights.reshape(1, -1, *(1 for _ in y_pred.shape[2:]))
         total = self.loss(y_pred, y_true, mask=mask, sample_weight=each)
         return total if self.loss.reduction == "mean" else total / weights.sum()
+
+
+class _LovaszSoftmax(nn.Module):
+    def __init__(self, per_image: bool, ignore_index: int | None) -> None:
+        super().__init__()
+        reduction = "none" if per_image else "mean"
+        self.loss = LovaszSoftmaxLoss(per_image=per_image, ignore_index=ignore_index, reduction=reduction)
+
+    def forward(self, y_pred: Tensor, y_true: Tensor) -> Tensor:
+        losses = self.loss(y_pred, y_true)
+        if not self.loss.per_image:
+            return losses
+        # The mean over images of means over the classes that each of them has.
+        present = one_hot(y_true, y_pred.shape[1])
+        if self.loss.ignore_index is not None:
+            present = present & (y_true != self.loss.ignore_index).unsqueeze(1)
+        classes = present.flatten(2).any(2).sum(1)
+        return (losses.sum(1) / classes.clamp_min(1)).mean()
