@@ -55,21 +55,19 @@ class Case:
     floor: str = DENSE
     bars: tuple[Bar, ...] = ()
     calls: int = 1  # of a contender for one time: more where a single one takes microseconds
-    note: str = ""
 
 
 @dataclass(frozen=True)
 class Growth:
-    """The same case over a range of sizes: how time and memory grow with one of them."""
+    """Lossary and dense torch over a range of sizes: how time and memory grow with one of them."""
 
     name: str
     kernel: str
-    axis: str
     cases: Mapping[int, Case]
-    limits: Mapping[str, float] = field(default_factory=dict[str, float])  # "time", "extra": largest exponent
-    most_extra: float | None = None  # MiB at the largest size
-    until: Mapping[str, int] = field(default_factory=dict[str, int])  # contenders left out beyond a size
-    since: int = 0  # the size from which the exponent is taken
+    exponents: Mapping[str, float] = field(default_factory=dict[str, float])  # the largest of "time" and "extra"
+    extra_mib: float | None = None  # the most at the largest size
+    since: int = 0  # the size from which the exponents are taken
+    dense_until: int | None = None  # the largest size of the dense form
 
 
 def by(learns: tuple[Tensor, ...], run: Callable[..., Any], *arguments: Any, **options: Any) -> Maker:

@@ -26,7 +26,7 @@ def in_blocks(size: int) -> Iterator[None]:
     """Every problem is a large one here, in blocks of so many rows."""
     with (
         mock.patch.object(rows, "CPU_PLAIN", -1),
-        mock.patch.object(blocks, "block_rows", lambda *_: size),
+        mock.patch.object(blocks, "block_rows", return_value=size),
         mock.patch.object(symmetric, "TILE", size),
         mock.patch.object(tuples, "BLOCK", size),
     ):
@@ -42,7 +42,9 @@ def derivatives(case: Case, name: str, inputs: Inputs, *, order: int = 2) -> lis
     found = [[loss], list(first)]
     if order > 1:
         # A loss may be linear in one of what learns.
-        squares = torch.stack([g.float().square().sum() if g.dtype == torch.bfloat16 else g.square().sum() for g in first])
+        squares = torch.stack(
+            [g.float().square().sum() if g.dtype == torch.bfloat16 else g.square().sum() for g in first]
+        )
         second = torch.autograd.grad(squares.sum(), contender.learns, allow_unused=True)
         found.append([torch.zeros_like(t) if g is None else g for g, t in zip(second, contender.learns, strict=True)])
     return [[t.detach().double() for t in part] for part in found]

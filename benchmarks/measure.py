@@ -3,7 +3,6 @@
 import contextlib
 import ctypes
 import gc
-import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -211,7 +210,3 @@ def gradient_error(maker: Callable[[Inputs], Maker], inputs: Inputs) -> float:
 
     right = gradient(torch.float64)
     return float((gradient(torch.float32) - right).norm() / right.norm())
-
-
-def median(measured: Mapping[str, Any]) -> float | None:
-    return statistics.median(measured["times_ms"]) if measured["times_ms"] else None

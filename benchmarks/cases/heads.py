@@ -191,7 +191,7 @@ def growths() -> list[Growth]:
         "D": {d: (2048, 10_000, d) for d in (64, 128, 256, 512)},
     }
     return [
-        Growth(f"CosFace head in {axis}", "rows", axis, {at: head("CosFace", size) for at, size in sizes.items()})
+        Growth(f"CosFace head in {axis}", "rows", {at: head("CosFace", size) for at, size in sizes.items()})
         for axis, sizes in axes.items()
     ]
 

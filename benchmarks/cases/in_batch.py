@@ -166,14 +166,13 @@ def growths() -> list[Growth]:
     sizes = (4096, 8192, 16_384, 32_768, 65_536)
     return [
         Growth(
-            "SupCon, one set, in N, D=256",
+            "SupCon, one set, D=256, in N",
             "rows",
-            "N",
             {n: one("SupCon", (n, 256)) for n in sizes},
-            limits={"time": 2.1},
-            most_extra=256,
-            until={DENSE: 8192},
+            {"time": 2.1},
+            extra_mib=256,
             since=8192,
+            dense_until=8192,
         )
     ]
 

@@ -2,8 +2,8 @@
 
 from functools import partial
 
-import torch.nn.functional as F
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 import lossary.functional as LF

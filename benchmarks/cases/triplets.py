@@ -58,16 +58,8 @@ def cases() -> list[Case]:
 
 def growths() -> list[Growth]:
     sizes = (1024, 2048, 4096, 8192)
-    return [
-        Growth(
-            "batch-all triplets in N, D=128, 16 a class",
-            "tuples",
-            "N",
-            {n: case(n) for n in sizes},
-            limits={"time": 2.15, "extra": 0.5},
-            until={PML: 1024, DENSE: 0},
-        )
-    ]
+    name = "batch-all triplets, D=128, 16 a class, in N"
+    return [Growth(name, "tuples", {n: case(n) for n in sizes}, {"time": 2.15, "extra": 0.5}, dense_until=0)]
 
 
 def toys() -> list[Case]:
