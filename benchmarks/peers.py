@@ -14,7 +14,7 @@ MODULES = {"liger-kernel": "liger_kernel.transformers", "segmentation-models-pyt
 
 def peers() -> dict[str, str]:
     """Each peer's version, and the reason where it cannot be imported."""
-    define_torchvision_operators()
+    make_torchvision_importable()
     lines = (line.strip() for line in REQUIREMENTS.read_text().splitlines())
     return {line.split("==")[0]: state(line) for line in lines if line and not line.startswith("#")}
 
@@ -39,17 +39,22 @@ def reason(requirement: str) -> str:
     return errors[-1].removeprefix("ERROR: ") if errors else "pip was not asked"
 
 
-def define_torchvision_operators() -> None:
+def make_torchvision_importable() -> None:
     """Let torchvision from PyPI, which is built for CUDA, be imported beside torch for CPU.
 
-    Without its compiled operators its import fails where it describes them to a compiler. No loss needs them; a
-    library that imports torchvision for another purpose would fail with it.
+    Without its compiled operators its import fails where it describes two of them to a compiler. No loss needs them,
+    and libraries that import torchvision for another purpose fail with it.
     """
-    if torch.version.cuda is not None:
+    try:
+        import torchvision  # noqa: F401
+    except ImportError:
         return
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    _KEPT.append(library)
+    except RuntimeError:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        for operator in ("nms", "qnms"):
+            OPERATORS.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 
-_KEPT: list[torch.library.Library] = []  # an operator lives as long as its library
+#: Operators live as long as their library.
+OPERATORS = torch.library.Library("torchvision", "FRAGMENT")

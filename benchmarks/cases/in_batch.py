@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -59,6 +60,7 @@ def clip(x: Tensor, z: Tensor, pairs: Tensor) -> Mapping[str, Maker]:
         FOUR: partial(products, x, z, both_ways=True),
         OURS: by(both, LF.multiple_negatives_ranking_loss, x, z, scale=SCALE, symmetric=True),
         DENSE: by(both, dense),
+        MNRL: partial(ranking_peer, x, z, directions=("query_to_doc", "doc_to_query"), partition_mode="per_direction"),
     }
 
 
@@ -111,18 +113,23 @@ def lightly(x: Tensor, z: Tensor) -> Contender:
     return Contender(lambda: loss(x, z), (x, z))
 
 
-def ranking_peer(x: Tensor, z: Tensor) -> Contender:
-    from sentence_transformers.losses import MultipleNegativesRankingLoss
+def ranking_peer(x: Tensor, z: Tensor, **options: Any) -> Contender:
+    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
-    loss = MultipleNegativesRankingLoss(None, scale=SCALE)
+    loss = MultipleNegativesRankingLoss(None, scale=SCALE, **options)  # the model, which is not measured
     return Contender(lambda: loss.compute_loss_from_embeddings([x, z], None), (x, z))
 
 
 def cached_peer(x: Tensor, z: Tensor) -> Contender:
-    from sentence_transformers.losses import CachedMultipleNegativesRankingLoss
+    from sentence_transformers.sentence_transformer.losses import CachedMultipleNegativesRankingLoss
 
     loss = CachedMultipleNegativesRankingLoss(None, scale=SCALE)
-    raise NotImplementedError(loss)
+
+    def run() -> None:  # it goes backward by itself, some rows at a time
+        x.grad = z.grad = None
+        loss.calculate_loss([[x], [z]], with_backward=True)
+
+    return Contender(run, (x, z))
 
 
 # ---------------------------------------------------------------- cases
