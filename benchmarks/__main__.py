@@ -30,6 +30,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="tiny sizes, one round, nothing stored: does all run?")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    beside = peers()
+    console.print("Peers:", ", ".join(f"{name} {state}" for name, state in beside.items()))
     if options.quick:
         for case in chosen(toys(), options.only):
             show(case.name, run_case(case, repeats=1))
@@ -38,8 +40,7 @@ def main() -> None:
     path = earlier or results.fresh(DEVICE.type)
     run = results.load(earlier) if earlier else {"cases": {}, "growths": {}, "exactness": []}
     start = time.perf_counter()
-    run |= {"machine": results.machine(DEVICE.type), "peers": peers()}
-    console.print("Peers:", ", ".join(f"{name} {state}" for name, state in run["peers"].items()))
+    run |= {"machine": results.machine(DEVICE.type), "peers": beside}
     for _ in steps(run, options):
         results.store(path, run)
     console.print(

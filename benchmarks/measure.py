@@ -42,7 +42,8 @@ def prepared(inputs: Inputs, dtype: torch.dtype = torch.float32) -> Inputs:
 def measure(case: Case, *, repeats: int, only: Callable[[str], bool] = lambda name: True) -> dict[str, Any]:
     """A case's contenders, each measured for memory first and then timed in turns."""
     torch.manual_seed(0)
-    inputs = prepared(case.inputs())
+    with Memory(()):  # what measuring itself needs when it is first used
+        inputs = prepared(case.inputs())
     makers = {n: m for n, m in case.contenders(*inputs.learns, *inputs.given).items() if only(n)}
     results = {name: Measured() for name in makers}
     ready: dict[str, Contender] = {}

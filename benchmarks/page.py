@@ -123,9 +123,12 @@ def promises(records: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def markdown(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table; columns of numbers, which have a name that is not the first, to the right."""
-    header = list(header)
-    rule = ("---:" if i and name else "---" for i, name in enumerate(header))
+    """A table; columns of numbers to the right."""
+    header, rows = list(header), [list(row) for row in rows]
+    numeric = (all(row[i][:1] in "-0123456789" for row in rows) for i in range(len(header)))
+    rule = (
+        "---:" if i and right and name else "---" for i, (name, right) in enumerate(zip(header, numeric, strict=True))
+    )
     lines = [header, rule, *rows]
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
 
@@ -169,7 +172,7 @@ def contest(cases: Mapping[str, Mapping[str, Any]]) -> "alt.HConcatChart":
         filled=True, size=60, opacity=0.9
     )
     y = alt.Y("case:N", sort=list(cases), title=None, axis=alt.Axis(labelLimit=330, grid=True))
-    log = alt.Scale(type="log", nice=False)
+    log = alt.Scale(type="log", nice=False, padding=8)
     time = base.encode(x=alt.X("time:Q", title="time, floor = 1 (log scale)", scale=log), y=y, color=color)
     memory = base.transform_filter("datum.extra > 0").encode(
         x=alt.X("extra:Q", title="extra memory, MiB (log scale)", scale=log),
@@ -199,7 +202,7 @@ def growing(growths: Mapping[str, Mapping[str, Any]]) -> "alt.HConcatChart":
     """A column for each sweep: time above, memory below, both on log scales."""
     import altair as alt
 
-    log = alt.Scale(type="log", nice=False)
+    log = alt.Scale(type="log", nice=False, padding=8)
 
     def panel(name: str, record: Mapping[str, Any], measure: str, title: str) -> "alt.Chart":
         rows = [
