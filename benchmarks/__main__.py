@@ -83,9 +83,11 @@ def add_errors(case: Case, contenders: Mapping[str, Any]) -> None:
     torch.manual_seed(0)
     inputs = case.inputs()
     for name, measured in contenders.items():
-        result = Measured()
-        with noted(result):
-            measured["error"] = gradient_error(lambda i, n=name: case.contenders(*i.learns, *i.given)[n], inputs)
+        if name != case.floor and not measured["reason"]:
+            result = Measured()
+            with noted(result):
+                result.error = gradient_error(lambda i, n=name: case.contenders(*i.learns, *i.given)[n], inputs)
+            measured |= {"error": result.error, "reason": result.reason}
 
 
 def run_growth(growth: Growth, *, repeats: int) -> dict[str, Any]:
