@@ -76,9 +76,9 @@ def first_run(contender: Contender, given: tuple[Tensor, ...], result: Measured)
         raise MemoryError(f"wants {contender.gib:g} GiB, {free_bytes() / 2**30:.0f} GiB are free")
     gradients = sum(t.nbytes for t in contender.learns)
     with Memory(given) as memory:
-        start = time.perf_counter()
+        start = clock()
         run(contender, memory.saving)
-        seconds = time.perf_counter() - start
+        seconds = clock() - start
     result.extra_mib = max(memory.peak - gradients, 0) / MIB
     if memory.resident is not None:
         result.resident_mib = max(memory.resident - gradients, 0) / MIB
@@ -102,10 +102,8 @@ def take_turns(
 ) -> float:
     """Time all contenders round by round; CPU time by wall time of a bare product between the rounds.
 
-    A product keeps every thread busy, so that it alone tells whether the machine was free. With one thread CPU time is
-    taken, which other processes disturb little.
+    A product keeps every thread busy, so that it alone tells whether the machine was free.
     """
-    clock = time.process_time if torch.get_num_threads() == 1 and DEVICE.type == "cpu" else time.perf_counter
     square = torch.randn(1024, 1024)
     cpu = wall = 0.0
     for _ in range(repeats):
@@ -119,6 +117,12 @@ def take_turns(
                 run(contender)
             results[name].times_ms.append(1e3 * (clock() - start) / calls)
     return round(cpu / wall, 2)
+
+
+def clock() -> float:
+    """Seconds; of one thread on CPU those that it ran, which other processes disturb little."""
+    one = torch.get_num_threads() == 1 and DEVICE.type == "cpu"
+    return time.process_time() if one else time.perf_counter()
 
 
 class Memory:
