@@ -211,7 +211,7 @@ def gradient_error(maker: Callable[[Inputs], Maker], inputs: Inputs) -> float:
         contender = maker(prepared(inputs, dtype))()
         loss = contender.run()
         assert loss is not None
-        return torch.autograd.grad(loss, contender.learns)[0].double()
+        return torch.autograd.grad(loss, contender.learns)[0].detach().double()
 
     right = gradient(torch.float64)
     return float((gradient(torch.float32) - right).norm() / right.norm())

@@ -62,7 +62,7 @@ def jaccard(x: Tensor, y: Tensor) -> Mapping[str, Maker]:
 def lovasz(x: Tensor, y: Tensor) -> Mapping[str, Maker]:
     return {
         FLOOR: floor(x),
-        OURS: by((x,), lambda: LF.lovasz_softmax_loss(x, y)),
+        OURS: by((x,), LF.lovasz_softmax_loss, x, y),
         DENSE: by((x,), dense_lovasz, x, y),
         KORNIA: partial(kornia, "lovasz_softmax_loss", x, y),
         SMP: partial(smp, "LovaszLoss", x, y),
