@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PEERS := benchmarks/.peers
 # More arguments: make compare ARGS="digits --quick", make test ARGS="-k arcface"
 ARGS ?=
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
@@ -27,20 +28,33 @@ check: $(INSTALLED) ## Check format, lint, types and docs
 	$(BIN)/python scripts/generate_docs.py --check
 	$(BIN)/mkdocs build --strict --quiet --site-dir $(VENV)/site
 
-bench: $(INSTALLED) ## Measure speed and memory on this machine
-	for file in benchmarks/bench_*.py; do $(BIN)/python $$file $(ARGS) || exit 1; done
+bench: $(PEERS)/.installed ## Measure speed and memory on this machine, beside other libraries
+	$(PEERS)/bin/python -m benchmarks $(ARGS)
 
 docs: $(INSTALLED) ## Generate the docs from the cards and build the site
 	$(BIN)/python scripts/generate_docs.py
 	$(BIN)/mkdocs build --strict
 
 clean: ## Remove what the other commands made, except for lossary-runs
-	rm -rf $(VENV) site dist build .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) site dist build .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(INSTALLED): pyproject.toml constraints.txt
+define make_venv
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Lossary needs Python 3.11 or newer; name one: make PYTHON=python3.12"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[lab,dev,docs]"
+	$(PYTHON) -m venv $(1)
+endef
+INSTALL := pip install --quiet --disable-pip-version-check -c constraints.txt
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(call make_venv,$(VENV))
+	$(BIN)/$(INSTALL) -e ".[lab,dev,docs]"
+	@touch $@
+
+# Peers one by one: one that cannot be installed leaves its reason in a log and the others go on.
+$(PEERS)/.installed: benchmarks/peers.txt pyproject.toml constraints.txt
+	$(call make_venv,$(PEERS))
+	$(PEERS)/bin/$(INSTALL) -e ".[lab]"
+	@grep -v '^#' benchmarks/peers.txt | while read peer; do echo "installing $$peer"; \
+	  $(PEERS)/bin/$(INSTALL) $$peer 2> $(PEERS)/$$peer.log || echo "  not possible: see $(PEERS)/$$peer.log"; done
 	@touch $@

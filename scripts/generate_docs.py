@@ -21,6 +21,9 @@ from lossary.catalogue import CATALOGUE, FAMILIES, HELPERS
 from lossary.lab import curves
 
 ROOT = Path(__file__).parent.parent
+sys.path.append(str(ROOT))  # the benchmarks lie beside the scripts and are not installed
+from benchmarks import page as benchmarks_page  # noqa: E402
+
 PAGES = ROOT / "docs" / "losses"
 
 #: What people have -> the question in the docs' index, and the loss to begin with.
@@ -41,6 +44,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if anything is stale")
     check = parser.parse_args().check
     files = {PAGES / "index.md": losses_index()} | {PAGES / f"{card.name}.md": page(card) for card in CATALOGUE}
+    files[ROOT / "docs" / "benchmarks.md"] = benchmarks_page.page()
     tables = {
         "README.md": table("docs/losses/", "###"),
         "docs/index.md": table("losses/"),
@@ -51,6 +55,7 @@ def main() -> int:
     stale = [path for path, text in files.items() if not path.exists() or path.read_text() != text]
     torch.set_num_threads(1)  # batches of a few numbers: more threads would only wait for each other
     drawn = {PAGES / "img" / f"{card.name}.svg": curves.draw(card) for card in CATALOGUE if curves.scenes(card)}
+    drawn |= {ROOT / "docs" / name: chart for name, chart in benchmarks_page.pictures().items()}
     old = [path for path, chart in drawn.items() if not path.exists() or fingerprint(chart) not in path.read_text()]
     orphans = [p for p in (*PAGES.glob("*.md"), *(PAGES / "img").glob("*")) if p not in files and p not in drawn]
     for path in (*stale, *old, *orphans):
