@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from lossary.kernels import blocks, rows, symmetric
+from lossary.kernels import bands, blocks, rows, symmetric
 from lossary.kernels.rows import Bilinear, Dense, Rows, Targets, row_loss, statistics, two_way_statistics
 from lossary.kernels.stable import ABSENT, logaddexp, softplus
 
@@ -60,6 +60,7 @@ def problems(unit: bool, bias: bool) -> list[tuple]:
     # Groups that neither contain the labels' nor lie within them.
     groups = torch.tensor([0, 1, 2, 0, 1, 2, 3, 3, 3, 4, 5, 6, 7])
     grouped = Targets(labels, labels, own=True, row_groups=groups, column_groups=groups)
+    crossed = Targets(labels, labels.flip(0), own=True, row_groups=groups, column_groups=groups)
     other = Targets(labels, torch.arange(C) % 3, row_groups=groups % 3, column_groups=torch.arange(C) % 4)
     return [
         (cross_entropy, source, Targets(index.int()), []),
@@ -69,6 +70,7 @@ def problems(unit: bool, bias: bool) -> list[tuple]:
         (supcon, source, Targets(labels, torch.arange(C) % 3), []),  # class 3 has no target: a row without any
         (supcon_mean, Bilinear(x, x, None, unit), one_set, []),  # without unit: symmetric
         (supcon_mean, Bilinear(x, x, None, unit), grouped, []),
+        (supcon_mean, Bilinear(x, x, None, unit), crossed, []),
         (supcon_mean, source, other, []),
         (supcon, Bilinear(x, x), Targets(labels % 2 * 7, labels % 2 * 7, own=True), []),
         (cross_entropy, Bilinear(x, x.detach().flip(0), None, unit), Targets(torch.arange(N), None, own=True), []),
@@ -83,6 +85,7 @@ def blocked(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(rows, "CPU_PLAIN", -1)
         monkeypatch.setattr(blocks, "block_rows", lambda *_: size)
         monkeypatch.setattr(symmetric, "TILE", size)
+        monkeypatch.setattr(bands, "STEP", 3)
 
     return use
 
@@ -307,10 +310,23 @@ def test_rows_without_a_rest_give_it_no_gradient(blocked):
 
 
 @pytest.mark.parametrize("size", [1, 4, 50])
+@pytest.mark.parametrize("length", [1, 6])
+def test_a_set_against_itself_however_long_its_vectors(blocked, length: float, size: int):
+    """Scores that are far from 0 take another way to their exponentials."""
+    x, labels = (length * torch.randn(N, D, dtype=F64)).requires_grad_(), torch.arange(N) % 4
+    problem = (supcon_mean, Bilinear(x, x), Targets(labels, labels, own=True), [])
+    want = derivatives(problem, 1, None, "none")
+    blocked(size)
+    for a, b in zip(derivatives(problem, 1, None, "none"), want, strict=True):
+        assert_near(a, b, 1e-12)
+
+
+@pytest.mark.parametrize("size", [1, 4, 50])
 @pytest.mark.parametrize("order", [1, 2])
 @pytest.mark.parametrize("paired", [True, False])
-def test_both_directions_at_once(blocked, paired: bool, order: int, size: int):
-    x, w = torch.randn(N, D, dtype=F64, requires_grad=True), torch.randn(C, D, dtype=F64, requires_grad=True)
+@pytest.mark.parametrize("length", [1, 30])
+def test_both_directions_at_once(blocked, length: float, paired: bool, order: int, size: int):
+    x, w = (length * torch.randn(N, D, dtype=F64)).requires_grad_(), torch.randn(C, D, dtype=F64, requires_grad=True)
     x = x[:C].detach().requires_grad_() if paired else x
     targets = Targets(torch.randperm(C)) if paired else Targets(torch.arange(N) % 4, torch.arange(C) % 3)
 
@@ -342,6 +358,22 @@ def test_dense_scores_equal_bilinear_ones():
     torch.testing.assert_close(
         row_loss(cross_entropy, Dense(source.dense()), Targets(index)), F.cross_entropy(source.dense(), index)
     )
+
+
+def test_a_mask_is_never_as_wide_as_the_scores():
+    """Several targets a row, and entries that do not exist: only the few concerned are looked at."""
+    n, d = 4096, 8
+    x, w = torch.randn(n, d, requires_grad=True), torch.randn(n, d, requires_grad=True)
+    labels = torch.randint(n // 4, (n,))
+    problem = (supcon, Bilinear(x, w), Targets(labels, labels, row_groups=labels // 2, column_groups=labels // 2))
+    with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as trace:
+        torch.autograd.grad(row_loss(*problem), (x, w))
+    wide = [e.name for e in trace.events() if e.name in ("aten::eq", "aten::where") and [n, n] in e.input_shapes]
+    assert not wide
+    size = blocks.block_rows(n, x)
+    compared = [e for e in trace.events() if e.name in ("aten::eq", "aten::ne", "aten::where", "aten::masked_fill_")]
+    assert compared
+    assert all([size, n] not in e.input_shapes for e in compared)
 
 
 def large(kind: str) -> tuple[Callable[[str], Tensor], tuple[Tensor, ...], int]:

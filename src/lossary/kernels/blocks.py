@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lossary.kernels.bands import Places
 from lossary.kernels.scores import Bilinear, Rows, Targets
 from lossary.kernels.stable import ABSENT, inverse_norm
 
@@ -36,7 +37,7 @@ class RowGradients(NamedTuple):
     rest: Tensor | None
     mean: Tensor | None
 
-    def of(self, rows: slice) -> "RowGradients":
+    def of(self, rows: slice | Tensor) -> "RowGradients":
         return RowGradients(*(None if g is None else g[rows] for g in self))
 
 
@@ -48,6 +49,7 @@ class Gradients:
         self.x = unset(source.x) if needs[0] else None
         self.w = unset(source.w) if needs[1] else None
         self.b = torch.zeros_like(source.b) if source.b is not None and needs[2] else None
+        self.pushed = False
 
 
 class Block:
@@ -55,7 +57,7 @@ class Block:
 
     statistics: Rows
 
-    def __init__(self, scores: Tensor, rows: slice) -> None:
+    def __init__(self, scores: Tensor, rows: slice | Tensor) -> None:
         self.scores, self.rows = scores, rows
 
     def pull(self, gradients: RowGradients) -> None:
@@ -87,80 +89,75 @@ class SingleTarget(Block):
 
 
 class LabelTargets(Block):
-    """A block whose rows have any number of targets, and perhaps a column that is the row itself."""
+    """A block whose rows have any number of targets, perhaps a column that is the row itself, and other gaps."""
 
-    def __init__(self, scores: Tensor, rows: slice, targets: Targets) -> None:
-        super().__init__(scores, rows)
-        columns = torch.arange(scores.shape[1], device=scores.device) if targets.columns is None else targets.columns
-        self.own = targets.own
-        self.is_target = targets.rows[rows, None] == columns
-        if self.own:
-            self.is_target.diagonal(rows.start).fill_(False)
-        self.absent: Tensor | None = None
-        if targets.row_groups is None:
-            total = scores.sum(1)
-            if self.own:
-                total -= scores.diagonal(rows.start)
-            self.existing: Tensor | int = max(scores.shape[1] - self.own, 1)
-        else:
-            self.absent = (targets.row_groups[rows, None] == targets.column_groups) & ~self.is_target
-            if self.own:
-                self.absent.diagonal(rows.start).fill_(True)
-            total = scores.masked_fill(self.absent, 0).sum(1)
-            self.existing = (~self.absent).sum(1).clamp_min(1).to(scores.dtype)
-        count = self.is_target.sum(1).to(scores.dtype)
-        self.per_target = 1 / count.clamp_min(1)
-        # Absent scores add 0 to the sum by the mask's product: the target's mean needs no copy of its own.
-        target = (scores * self.is_target).sum(1) * (self.per_target * LN_2)
-        self.hits = torch.where(self.is_target, scores, ABSENT_2)
-        among, self.share_among = exponentiate(self.hits)
-        scores.masked_fill_(self.is_target, ABSENT_2)
+    def __init__(self, scores: Tensor, span: slice, places: Places) -> None:
+        super().__init__(scores, places.rows[span])
+        r, c = places.absent(span)
+        self.absent = r * scores.shape[1] + c
+        total = scores.sum(1).index_add_(0, r, scores.view(-1)[self.absent], alpha=-1)
         self._fill_absent(ABSENT_2)
+        self.existing = (scores.shape[1] - r.bincount(minlength=len(scores))).clamp_min(1).to(scores.dtype)
+        count, target = torch.zeros_like(total), torch.zeros_like(total)
+        among = torch.full_like(total, ABSENT)
+        self.found: list[tuple[slice, Tensor, Tensor, Tensor, Tensor]] = []
+        for spot in places.bands.within(span, slice(0, scores.shape[1])):
+            rows = slice(spot.rows.start - span.start, spot.rows.stop - span.start)
+            part = spot.of(scores, span.start)
+            hits = torch.where(spot.is_target, part, ABSENT_2)
+            count[rows] = spot.is_target.sum(1).to(scores.dtype)
+            target[rows] = torch.where(spot.is_target, part, 0).sum(1)
+            among[rows], share = exponentiate(hits)
+            part.masked_fill_(spot.is_target, ABSENT_2)
+            self.found.append((rows, part, spot.is_target, hits, share))
+        self.per_target = 1 / count.clamp_min(1)
         rest, self.share = exponentiate(scores)
-        self.statistics = Rows(count, target, among, rest, total * (LN_2 / self.existing))
+        mean = total * (LN_2 / self.existing)
+        self.statistics = Rows(count, target * (self.per_target * LN_2), among, rest, mean)
 
     def pull(self, gradients: RowGradients) -> None:
         self.scores.mul_(_column(gradients.rest, self.share) * self.share)
-        if gradients.among is not None:
-            self.scores.add_(self.hits.mul_(gradients.among[:, None] * self.share_among))
-        if gradients.target is not None:
-            self.scores.add_(self.is_target * (gradients.target * self.per_target)[:, None])
+        for rows, part, is_target, hits, share in self.found:
+            if gradients.among is not None:
+                part.add_(hits.mul_(gradients.among[rows, None] * share))
+            if gradients.target is not None:
+                part.add_(is_target * (gradients.target * self.per_target)[rows, None])
         if gradients.mean is not None:
             self.scores.add_((gradients.mean / self.existing)[:, None])
-        self._fill_absent(0)
+            self._fill_absent(0)
 
     def _fill_absent(self, value: float) -> None:
-        """Where a column does not exist for a row."""
-        if self.absent is not None:
-            self.scores.masked_fill_(self.absent, value)
-        elif self.own:
-            self.scores.diagonal(self.rows.start).fill_(value)
+        self.scores.view(-1)[self.absent] = value
 
 
 class Blocks:
     """One problem by blocks of rows: statistics out, gradients back."""
 
     def __init__(self, source: Bilinear, targets: Targets) -> None:
-        self.x, self.w = source.x, source.w
-        self.b = None if source.b is None else source.b * LOG2_E
-        self.inverse = inverse_norms(source.w) if source.unit else None
         self.targets = targets
+        self.places = None if targets.single else Places(targets, len(source.w))
+        self.x = source.x
+        self.w, self.b = self._sorted(source.w), None if source.b is None else self._sorted(source.b) * LOG2_E
+        self.inverse = inverse_norms(self.w) if source.unit else None
 
     def __iter__(self) -> Iterator[Block]:
         """All blocks share one buffer: each is gone when the next one comes."""
         n, columns = len(self.x), len(self.w)
         size = block_rows(columns, self.x)
         buffer = self.x.new_empty(min(size, n), columns)
-        kind = SingleTarget if self.targets.single else LabelTargets
         for first in range(0, n, size):
-            rows = slice(first, min(first + size, n))
-            scores = buffer[: rows.stop - first]
+            span = slice(first, min(first + size, n))
+            rows = span if self.places is None else self.places.rows[span]
+            scores = buffer[: span.stop - first]
             torch.mm(self.x[rows] * LOG2_E, self.w.t(), out=scores)
             if self.inverse is not None:
                 scores.mul_(self.inverse)
             if self.b is not None:
                 scores.add_(self.b)
-            yield kind(scores, rows, self.targets)
+            if self.places is None:
+                yield SingleTarget(scores, span, self.targets)
+            else:
+                yield LabelTargets(scores, span, self.places)
 
     def push(self, block: Block, gradients: Gradients) -> None:
         """Add what a pulled block gives to x, w and b. The block is used up."""
@@ -170,19 +167,26 @@ class Blocks:
         if self.inverse is not None:
             scores.mul_(self.inverse)
         if gradients.x is not None:
-            torch.mm(scores, self.w, out=gradients.x[rows])
+            gradients.x[rows] = scores @ self.w
         if gradients.w is not None:
             # The first block's product is stored, not added: w's gradient starts without zeros.
-            gradients.w.addmm_(scores.t(), self.x[rows], beta=int(rows.start > 0))
+            gradients.w.addmm_(scores.t(), self.x[rows], beta=int(gradients.pushed))
+            gradients.pushed = True
 
     def finish(self, gradients: Gradients) -> None:
         """After the last block: what was the gradient by w / |w|, times 1 / |w|, becomes the gradient by w."""
-        if gradients.w is None or self.inverse is None:
-            return
-        for part in _thin(self.w):
-            w, g = self.w[part], gradients.w[part]
-            along = (g * w).sum(1) * self.inverse[part].square()
-            g.addcmul_(w, along[:, None], value=-1)
+        if gradients.w is not None and self.inverse is not None:
+            for part in _thin(self.w):
+                w, g = self.w[part], gradients.w[part]
+                along = (g * w).sum(1) * self.inverse[part].square()
+                g.addcmul_(w, along[:, None], value=-1)
+        if self.places is not None:
+            place = self.places.place
+            gradients.w = None if gradients.w is None else gradients.w[place]
+            gradients.b = None if gradients.b is None else gradients.b[place]
+
+    def _sorted(self, columns: Tensor) -> Tensor:
+        return columns if self.places is None else columns[self.places.columns]
 
 
 def row_statistics(source: Bilinear, targets: Targets) -> Rows:

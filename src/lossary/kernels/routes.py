@@ -48,7 +48,7 @@ class SummedLoss(torch.autograd.Function):
             total += value
             for whole, part in zip(by_parameters, parts, strict=True):
                 if part is not None:
-                    (whole[block.rows] if whole.dim() else whole).add_(part)
+                    whole[block.rows if whole.dim() else ...] += part
             if any(needs):
                 block.pull(by_rows)
                 problem.push(block, gradients)
@@ -74,7 +74,7 @@ class SummedLoss(torch.autograd.Function):
 
 
 def differentiate(
-    formula: Formula, statistics: Rows, rows: slice, weight: Tensor | None, parameters: tuple[Tensor, ...]
+    formula: Formula, statistics: Rows, rows: slice | Tensor, weight: Tensor | None, parameters: tuple[Tensor, ...]
 ) -> tuple[Tensor, RowGradients, tuple[Tensor | None, ...]]:
     """A block's summed loss, and its gradients by the statistics and by the parameters."""
     leaves = [s.requires_grad_() for s in statistics[1:]]

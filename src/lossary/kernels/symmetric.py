@@ -5,8 +5,8 @@
 - Two sets in both directions (CLIP): one product, one again, two for the gradient: four instead of six.
 
 The two sets are one list of items here, cut at ``split`` (0 for one set): an item's scores are those with the other
-set, or with all others of its own. Items are sorted by label first, so that a tile has targets only near the
-diagonal and every other tile needs no mask. Scores are in units of log 2, as in :mod:`lossary.kernels.blocks`.
+set, or with all others of its own. Items are sorted by label first, so that there are targets only in spots near the
+diagonal. Scores are in units of log 2, as in :mod:`lossary.kernels.blocks`.
 """
 
 from collections.abc import Iterator
@@ -15,11 +15,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lossary.kernels.bands import Bands, Spot, inverse
 from lossary.kernels.blocks import ABSENT_2, LN_2, LOG2_E, RowGradients
 from lossary.kernels.scores import Rows
+from lossary.kernels.stable import ABSENT
 
-#: Rows and columns of a tile: two of 1 MiB in float32, so that both stay in a core's cache.
-TILE = 512
+#: Items, and the dimension of a tile along which their scores lie.
+Sides = tuple[tuple[slice, int], ...]
+Pair = tuple[Tensor, Tensor]
+
+#: Rows and columns of a tile: two of 4 MiB in float32 stay in cache, and smaller ones are too many small operations.
+TILE = 1024
+#: Up to this size of scores, in units of log 2, their exponentials and the sums of these lie well within float32.
+TAME = 80.0
 
 
 @dataclass(frozen=True)
@@ -30,58 +38,87 @@ class Tile:
     columns: slice
     scores: Tensor
     scratch: Tensor  # of the same shape
-    is_target: Tensor | None  # None where no column has a row's label
+    spots: tuple[Spot, ...]
 
     @property
-    def sides(self) -> tuple[tuple[slice, int], ...]:
+    def sides(self) -> Sides:
         """Whose scores these are, and along which dimension: the rows', and transposed the columns'."""
         return ((self.rows, 1),) if self.rows == self.columns else ((self.rows, 1), (self.columns, 0))
 
-    def take_targets(self) -> Tensor:
-        """The targets' scores alone; the tile keeps the rest's. An item's score with itself is neither."""
-        assert self.is_target is not None
-        hits = torch.where(self.is_target, self.scores, ABSENT_2)
-        self.scores.masked_fill_(self.is_target, ABSENT_2)
-        if self.rows == self.columns:
-            self.scores.fill_diagonal_(ABSENT_2)
-        return hits
+    def sides_of(self, spot: Spot) -> Sides:
+        return tuple((spot.columns if dim == 0 else spot.rows, dim) for _, dim in self.sides)
+
+    def part(self, spot: Spot) -> Tensor:
+        return spot.of(self.scores, self.rows.start, self.columns.start)
+
+    def take_targets(self) -> list[Tensor]:
+        """The targets' scores, spot by spot; the tile keeps the rest's."""
+        taken: list[Tensor] = []
+        for spot in self.spots:
+            part = self.part(spot)
+            taken.append(torch.where(spot.is_target, part, ABSENT_2))
+            part.masked_fill_(spot.is_target, ABSENT_2)
+        return taken
 
 
-class Running:
-    """Log-sum-exps that grow tile by tile."""
+class Anywhere:
+    """Log-sum-exps of items' scores that grow tile by tile, whatever the scores."""
 
     def __init__(self, like: Tensor) -> None:
         self.top = torch.full_like(like, ABSENT_2)
         self.total = torch.zeros_like(like)
 
-    def merge(self, items: slice, scores: Tensor, dim: int, scratch: Tensor) -> None:
-        top = torch.maximum(self.top[items], scores.amax(dim))
-        torch.sub(scores, top.unsqueeze(dim), out=scratch).exp2_()
-        self.total[items] = self.total[items] * torch.exp2(self.top[items] - top) + scratch.sum(dim)
-        self.top[items] = top
+    def merge(self, scores: Tensor, scratch: Tensor, sides: Sides) -> None:
+        """Add a tile's scores to the items of either side. The tile is used up."""
+        for items, dim in sides:
+            top = torch.maximum(self.top[items], scores.amax(dim))
+            torch.sub(scores, top.unsqueeze(dim), out=scratch).exp2_()
+            self.total[items] = self.total[items] * torch.exp2(self.top[items] - top) + scratch.sum(dim)
+            self.top[items] = top
 
     def value(self) -> Tensor:
         return self.top * LN_2 + self.total.log()
+
+    @staticmethod
+    def pull(scores: Tensor, scratch: Tensor, lse: Pair, by_lse: Pair) -> None:
+        """Scores become dL/dscore_ij + dL/dscore_ji through the log-sum-exps of row i and row j."""
+        torch.sub(scores, lse[1], out=scratch).exp2_().mul_(by_lse[1])
+        scores.sub_(lse[0][:, None]).exp2_().mul_(by_lse[0][:, None]).add_(scratch)
+
+
+class Tame(Anywhere):
+    """The same for scores so near 0 that no maximum is needed, and one exponential serves both sides."""
+
+    def merge(self, scores: Tensor, scratch: Tensor, sides: Sides) -> None:
+        scores.exp2_()
+        for items, dim in sides:
+            self.total[items] += scores.sum(dim)
+
+    def value(self) -> Tensor:
+        return torch.where(self.total > 0, self.total.log(), ABSENT)
+
+    @staticmethod
+    def pull(scores: Tensor, scratch: Tensor, lse: Pair, by_lse: Pair) -> None:
+        each = [by * torch.exp2(-of) for of, by in zip(lse, by_lse, strict=True)]
+        scores.exp2_().mul_(torch.add(each[0][:, None], each[1], out=scratch))
 
 
 def set_statistics(items: Tensor, labels: Tensor, split: int) -> Rows:
     """Statistics of each item's scores with its others; those with its label are its targets."""
     order = _by_label(labels, split)
-    x, labels = items[order], labels[order]
+    x, kind = items[order], _kind(items, split)
     count, target = torch.zeros_like(x[:, 0]), torch.zeros_like(x[:, 0])
-    among, rest = Running(target), Running(target)
-    for tile in _tiles(x, labels, split):
-        if tile.is_target is not None:
-            hits = tile.take_targets()
-            for side, dim in tile.sides:
-                count[side] += tile.is_target.sum(dim)
-                target[side] += hits.masked_fill(~tile.is_target, 0).sum(dim)
-                among.merge(side, hits, dim, tile.scratch)
-        for side, dim in tile.sides:
-            rest.merge(side, tile.scores, dim, tile.scratch)
+    among, rest = kind(target), kind(target)
+    for tile in _tiles(x, labels[order], split):
+        for spot, hits in zip(tile.spots, tile.take_targets(), strict=True):
+            sides = tile.sides_of(spot)
+            for side, dim in sides:
+                count[side] += spot.is_target.sum(dim)
+                target[side] += torch.where(spot.is_target, hits, 0).sum(dim)
+            among.merge(hits, torch.empty_like(hits), sides)
+        rest.merge(tile.scores, tile.scratch, tile.sides)
     target *= LN_2 / count.clamp_min(1)
-    place = torch.empty_like(order)
-    place[order] = torch.arange(len(order), device=order.device)
+    place = inverse(order)
     found = (count, target, among.value(), rest.value())
     return Rows(*(s[place] for s in found), _means(items, split))  # pyright: ignore[reportCallIssue]
 
@@ -89,28 +126,36 @@ def set_statistics(items: Tensor, labels: Tensor, split: int) -> Rows:
 def set_gradients(items: Tensor, labels: Tensor, split: int, rows: Rows, by_rows: RowGradients) -> Tensor:
     """The gradient by the items, given that by their statistics."""
     order = _by_label(labels, split)
-    x, labels = items[order], labels[order]
+    x, kind = items[order], _kind(items, split)
     zero = torch.zeros_like(x[:, 0])
     by_target, by_among, by_rest = (zero if g is None else g[order] for g in by_rows[:3])
     by_target = by_target / rows.targets[order].clamp_min(1)
     among, rest = (_exponent(s[order]) for s in (rows.among, rows.rest))
     gradient = torch.zeros_like(x)
-    for tile in _tiles(x, labels, split):
+    for tile in _tiles(x, labels[order], split):
         i, j = tile.rows, tile.columns
-        hits = tile.scores if tile.is_target is None else tile.take_targets()
-        _pull(tile.scores, tile.scratch, i, j, rest, by_rest)
-        if tile.is_target is not None:
-            _pull(hits, tile.scratch, i, j, among, by_among)
-            each = by_target[i, None] + by_target[j]
-            tile.scores.add_(hits).add_(each.mul_(tile.is_target))
+        taken = tile.take_targets()
+        kind.pull(tile.scores, tile.scratch, (rest[i], rest[j]), (by_rest[i], by_rest[j]))
+        for spot, hits in zip(tile.spots, taken, strict=True):
+            r, c = spot.rows, spot.columns
+            kind.pull(hits, torch.empty_like(hits), (among[r], among[c]), (by_among[r], by_among[c]))
+            each = by_target[r, None] + by_target[c]
+            tile.part(spot).add_(hits).add_(each.mul_(spot.is_target))
         gradient[i].addmm_(tile.scores, x[j])
         if i != j:
             gradient[j].addmm_(tile.scores.t(), x[i])
-    result = torch.empty_like(gradient)
-    result[order] = gradient
+    result = gradient[inverse(order)]
     if by_rows.mean is not None:
         _pull_means(items, split, by_rows.mean, result)
     return result
+
+
+def _kind(items: Tensor, split: int) -> type[Anywhere]:
+    """How the exponentials are taken, by a bound on the size of the scores."""
+    if len(items) == 0:
+        return Anywhere
+    norms = items.norm(dim=1) * LOG2_E**0.5
+    return Tame if norms[: split or None].max() * norms[split:].max() <= TAME else Anywhere
 
 
 def _by_label(labels: Tensor, split: int) -> Tensor:
@@ -142,34 +187,23 @@ def _pull_means(items: Tensor, split: int, by_mean: Tensor, gradient: Tensor) ->
 def _tiles(x: Tensor, labels: Tensor, split: int) -> Iterator[Tile]:
     """The tiles that make every pair's score once, in the same two buffers each."""
     n = len(x)
-    buffers = x.new_empty(2, TILE * TILE)
+    buffers = x.new_empty(2, TILE * TILE).unbind()
     sets = ((0, split), (split, n)) if split else ((0, n), (0, n))
     spans = [[slice(s, min(s + TILE, stop)) for s in range(start, stop, TILE)] for start, stop in sets]
-    # Read at once: a reading waits for an accelerator.
-    edges = [[(s.start, s.stop - 1) for s in of] for of in spans]
-    low, high = ([labels[torch.tensor([e[k] for e in of])].tolist() for of in edges] for k in (0, 1))
+    own = None if split else torch.arange(n, device=x.device)
+    bands = Bands(labels[: split or None], labels[split:], own, split)
     for r, rows in enumerate(spans[0]):
         scaled = x[rows] * LOG2_E
-        for c, columns in enumerate(spans[1]):
-            if not split and c < r:
-                continue
+        for columns in spans[1][0 if split else r :]:
             shape = (rows.stop - rows.start, columns.stop - columns.start)
             scores, scratch = (b[: shape[0] * shape[1]].view(shape) for b in buffers)
             torch.mm(scaled, x[columns].t(), out=scores)
-            is_target = None
-            if low[1][c] <= high[0][r] and low[0][r] <= high[1][c]:
-                is_target = labels[rows, None] == labels[columns]
-                if rows == columns:
-                    is_target.fill_diagonal_(False)
-            yield Tile(rows, columns, scores, scratch, is_target)
+            tile = Tile(rows, columns, scores, scratch, tuple(bands.within(rows, columns)))
+            if rows == columns:
+                scores.fill_diagonal_(ABSENT_2)
+            yield tile
 
 
 def _exponent(lse: Tensor) -> Tensor:
     """The log-sum-exp in units of log 2; where there is none, one that makes every exp2(score - it) 0."""
     return torch.where(lse > ABSENT_2 / 4, lse * LOG2_E, -ABSENT_2)
-
-
-def _pull(scores: Tensor, scratch: Tensor, i: slice, j: slice, lse: Tensor, by_lse: Tensor) -> None:
-    """Scores become dL/dscore_ij + dL/dscore_ji through the log-sum-exps of row i and row j."""
-    torch.sub(scores, lse[j], out=scratch).exp2_().mul_(by_lse[j])
-    scores.sub_(lse[i, None]).exp2_().mul_(by_lse[i, None]).add_(scratch)
