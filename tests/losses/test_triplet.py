@@ -76,17 +76,45 @@ def test_semihard_takes_the_nearest_negative_beyond_each_positive() -> None:
 def test_blocks_of_anchors_change_nothing(mining, margin: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
     x, labels = batch()
     x.requires_grad_()
+    gap = margin if margin is None else torch.tensor(margin, dtype=x.dtype, requires_grad=True)
+    learns = (x,) if gap is None else (x, gap)
+    weight = torch.rand(x.shape[0], generator=torch.Generator().manual_seed(2), dtype=x.dtype)
 
     def loss_and_gradients() -> list[Tensor]:
-        loss = triplet_loss(x, labels, margin=margin, mining=mining)
-        (first,) = torch.autograd.grad(loss, x, create_graph=True)
-        (second,) = torch.autograd.grad(first.square().sum(), x)
-        return [loss, first, second]
+        found = []
+        for sample_weight in (None, weight):
+            loss = 3 * triplet_loss(x, labels, margin=gap, mining=mining, sample_weight=sample_weight)
+            once = [g.clone() for g in torch.autograd.grad(loss, learns, retain_graph=True)]
+            twice = torch.autograd.grad(loss, learns, retain_graph=True)
+            first = torch.autograd.grad(loss, learns, create_graph=True)
+            second = torch.autograd.grad(sum(g.square().sum() for g in first), x)
+            found += [loss, *once, *twice, *first, *second]
+        return found
 
     whole = loss_and_gradients()
     monkeypatch.setattr(tuples, "BLOCK", 20)  # two anchors at a time, one positive at a time
     for found, wanted in zip(loss_and_gradients(), whole, strict=True):
         torch.testing.assert_close(found, wanted)
+
+
+def test_a_margin_is_not_lost_beside_huge_distances() -> None:
+    x = torch.tensor([[0.0], [1e8], [-1e8]])
+    each = triplet_loss(x, torch.tensor([0, 0, 1]), margin=0.2, mining="all", reduction="none")
+    torch.testing.assert_close(each, torch.tensor([0.2, 0.0, 0.0]))
+
+
+def test_many_triplets_of_long_distances_are_summed_exactly() -> None:
+    g = torch.Generator().manual_seed(3)
+    x = 4000 + torch.randint(-40, 40, (600, 1), generator=g).float()  # squares that float32 holds
+    x[:2] = 0
+    labels = torch.randint(2, (600,), generator=g)
+    each = triplet_loss(x, labels, margin=0.25, mining="all", reduction="none")
+    torch.testing.assert_close(
+        each.double(),
+        triplet_loss(x.double(), labels, margin=0.25, mining="all", reduction="none"),
+        rtol=1e-6,
+        atol=0,
+    )
 
 
 def test_given_triplets_are_torch_s() -> None:

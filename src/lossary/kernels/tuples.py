@@ -1,15 +1,16 @@
 """Triplets of N anchors and M items without ever listing them: N x M work, never N x M x M memory.
 
 A miner looks at the distances of a block of anchors to all items and gives, for each anchor, the sum of its
-triplets' losses and how many of them the mean is over. Blocks are made again for the gradient, so that memory stays
-that of one block however large the batch.
+triplets' losses and how many of them the mean is over. A block's gradient is taken while it is there, or the block is
+made again for it, so that memory stays that of one block however large the batch.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch._C._functorch import maybe_current_level  # pyright: ignore
 from torch.utils.checkpoint import checkpoint
 
 from lossary.kernels.distances import pairwise
@@ -64,7 +65,7 @@ def mined(
     """
     columns, exists = _positives(targets)
 
-    def block(anchors: Tensor, items: Tensor, start: int, stop: int) -> Anchors:
+    def block(start: int, stop: int, anchors: Tensor, items: Tensor, margin: Margin) -> Anchors:
         rows = slice(start, stop)
         distances = pairwise(anchors[rows], items, squared=squared)
         negative = _negatives(targets, rows)
@@ -73,10 +74,71 @@ def mined(
 
     count, rows = anchors.shape[0], max(1, BLOCK // max(1, items.shape[0]))
     if rows >= count:
-        return block(anchors, items, 0, count)
+        return block(0, count, anchors, items, margin)
     edges = [(start, min(start + rows, count)) for start in range(0, count, rows)]
-    blocks = [checkpoint(block, anchors, items, *e, use_reentrant=False, preserve_rng_state=False) for e in edges]
-    return Anchors(*(torch.cat(parts) for parts in zip(*blocks, strict=True)))
+    # A compiler, and torch.func's transforms, cannot see a gradient that is taken in forward.
+    if torch.compiler.is_compiling() or maybe_current_level() is not None or not torch.is_grad_enabled():
+        return _made_again(block, edges, anchors, items, margin)
+    return Anchors(*_GradientInForward.apply(block, edges, anchors, items, margin))
+
+
+Make = Callable[..., Anchors]
+Edges = list[tuple[int, int]]
+
+
+def _made_again(block: Make, edges: Edges, *inputs: Any) -> Anchors:
+    """All blocks; those of the gradient are made again in backward."""
+    parts = [checkpoint(block, *e, *inputs, use_reentrant=False, preserve_rng_state=False) for e in edges]
+    return Anchors(*(torch.cat(of) for of in zip(*parts, strict=True)))
+
+
+class _GradientInForward(torch.autograd.Function):
+    """The anchors' losses, and the gradient of their sum while a block is there.
+
+    A sum or a mean scales that gradient. Anchors that are weighed differently, second backwards and second derivatives
+    have their blocks made again.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, block: Make, edges: Edges, *inputs: Any) -> tuple[Tensor, Tensor]:
+        needs = ctx.needs_input_grad[2:]
+        sums = [torch.zeros_like(t) for t in _chosen(inputs, needs)]
+        found: list[Anchors] = []
+        for edge in edges:
+            with torch.enable_grad():
+                leaves = [t.detach().requires_grad_() if need else t for t, need in zip(inputs, needs, strict=True)]
+                part = block(*edge, *leaves)
+                if part.loss.requires_grad:
+                    parts = torch.autograd.grad(part.loss.sum(), _chosen(leaves, needs), allow_unused=True)
+                    for total, g in zip(sums, parts, strict=True):
+                        total.add_(0 if g is None else g)
+            found.append(Anchors(part.loss.detach(), part.divisor.detach()))
+        ctx.block, ctx.edges, ctx.sums = block, edges, sums
+        ctx.numbers = [None if isinstance(t, Tensor) else t for t in inputs]
+        ctx.save_for_backward(*(t if isinstance(t, Tensor) else None for t in inputs))
+        loss, divisor = (torch.cat(of) for of in zip(*found, strict=True))
+        ctx.mark_non_differentiable(divisor)
+        return loss, divisor
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        by_loss, needs = grads[0], ctx.needs_input_grad[2:]
+        again = torch.is_grad_enabled()
+        if not again and ctx.sums is not None and (by_loss == by_loss[0]).all():
+            # Handed out once and scaled in place: a product would be a second copy of every gradient.
+            scaled, ctx.sums = [g.mul_(by_loss[0]) for g in ctx.sums], None
+        else:
+            with torch.enable_grad():
+                saved = zip(ctx.saved_tensors, ctx.numbers, strict=True)
+                inputs = [number if t is None else t.view_as(t) for t, number in saved]
+                loss = _made_again(ctx.block, ctx.edges, *inputs).loss
+            scaled = torch.autograd.grad(loss, _chosen(inputs, needs), by_loss, create_graph=again, allow_unused=True)
+        given = iter(scaled)
+        return None, None, *(next(given) if need else None for need in needs)
+
+
+def _chosen(tensors: Sequence[Any], needs: Sequence[bool]) -> list[Tensor]:
+    return [t for t, need in zip(tensors, needs, strict=True) if need]
 
 
 def _positives(targets: Targets | Given) -> tuple[Tensor, Tensor]:
@@ -179,10 +241,10 @@ def every(block: Block, margin: Margin) -> Anchors:
         return every_valid(block, margin)
     # Once it is known in how many active triplets each distance stands, the loss is linear in the distances: the
     # counts come from the place of each negative among the few sorted positives, and nothing of it needs a
-    # gradient. Wide, for a margin is lost beside 1e8, and the sum is a small difference of large ones.
-    distances = widened(block.distances)
+    # gradient.
+    distances = block.distances
     positive = distances.gather(1, block.columns)
-    threshold = (positive + margin).detach().masked_fill(~block.exists, -torch.inf)
+    threshold = _rounded_up(widened(positive.detach()) + margin, positive).masked_fill(~block.exists, -torch.inf)
     ascending, order = threshold.sort(1)
     negative = distances.detach().masked_fill(~block.negative, torch.inf)
     place = torch.searchsorted(ascending, negative, right=True)
@@ -191,8 +253,19 @@ def every(block: Block, margin: Margin) -> Anchors:
     at_place = place.new_zeros(place.shape[0], most + 1).scatter_add(1, place, torch.ones_like(place))
     active = torch.empty_like(order).scatter(1, order, at_place.cumsum(1)[:, :most]).to(distances.dtype)
     total = active.sum(1)
-    loss = (active * positive).sum(1) - ((most - place) * distances).sum(1) + total * margin
-    return Anchors(loss.to(block.distances.dtype), total.to(block.distances.dtype))
+    # The sum is a small difference of large ones. As many distances are added as taken away, so that any number may
+    # be taken off all of them: the middle threshold leaves what is of the size of the losses themselves.
+    exist = block.exists.sum(1, keepdim=True)
+    middle = ascending.gather(1, (most - (exist + 1) // 2).clamp_max(most - 1)).clamp_min(0)
+    count = (most - place).to(distances.dtype)
+    loss = (active * (positive - middle)).sum(1) - (count * (distances - middle)).sum(1) + total * margin
+    return Anchors(loss, total)
+
+
+def _rounded_up(wide: Tensor, like: Tensor) -> Tensor:
+    """Thresholds in the dtype of what is compared with them, as if compared in theirs: a margin is lost beside 1e8."""
+    near = wide.detach().to(like.dtype)
+    return torch.where(near < wide, torch.nextafter(near, torch.full_like(near, torch.inf)), near)
 
 
 def every_valid(block: Block, margin: Margin) -> Anchors:
