@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lossary.losses.linear import *
     from lossary.losses.lovasz import *
     from lossary.losses.margin import *
+    from lossary.losses.modalities import *
     from lossary.losses.multiclass import *
     from lossary.losses.multilabel import *
     from lossary.losses.overlap import *

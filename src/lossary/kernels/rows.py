@@ -11,12 +11,14 @@ is lost in float32 (-22.40 where -20.55 is right).
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from lossary._check import check_reduction
 from lossary._reduce import divide, reduce
 from lossary.kernels.modes import transformed
 from lossary.kernels.routes import Formula, SummedLoss, blocked_statistics, both_ways, is_one_set
 from lossary.kernels.scores import Bilinear, Dense, Given, Rows, Source, Targets, score_statistics, statistics
+from lossary.kernels.stable import softplus
 
 __all__ = [
     "Bilinear",
@@ -26,6 +28,7 @@ __all__ = [
     "Rows",
     "Source",
     "Targets",
+    "rest_softplus",
     "row_loss",
     "statistics",
     "two_way_statistics",
@@ -35,6 +38,8 @@ __all__ = [
 #: the memory and wants large operations, so that the plain formula is right for as long as it fits.
 CPU_PLAIN = 1 << 18
 ACCELERATOR_PLAIN = 1 << 27
+#: Scores of a block whose temporaries stay in cache.
+SOFTPLUS_BLOCK = 1 << 20
 
 
 def row_loss(
@@ -86,6 +91,27 @@ def two_way_statistics(source: Bilinear, targets: Targets) -> tuple[Rows, Rows]:
     with torch.autocast(source.x.device.type, enabled=False):
         source = source.accumulated()
         return both_ways(source.x, source.w, targets.rows, columns)
+
+
+def rest_softplus(source: Bilinear, targets: Targets) -> Tensor:
+    """(N,) the sum of softplus(score) over a row's columns that are no targets; differentiable to any order.
+
+    Blocks of rows are made again for the gradient: four products, where holding all scores takes three.
+    """
+    source = source.accumulated()
+    number = torch.arange(source.w.shape[0], device=source.w.device)
+    columns = number if targets.columns is None else targets.columns
+
+    def block(x: Tensor, labels: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
+        losses = softplus(Bilinear(x, w, b, source.unit).dense())
+        return losses.masked_fill(labels[:, None] == columns, 0).sum(1)
+
+    if _plain_is_better(source):
+        return block(source.x, targets.rows, source.w, source.b)
+    size = max(1, SOFTPLUS_BLOCK // len(columns))
+    shared = {"use_reentrant": False, "preserve_rng_state": False}
+    parts = zip(source.x.split(size), targets.rows.split(size), strict=True)
+    return torch.cat([checkpoint(block, *part, source.w, source.b, **shared) for part in parts])
 
 
 def _blocked_loss(

@@ -1,0 +1,228 @@
+"""Two modalities that describe the same things, as images and their captions: every pair against all others."""
+
+import torch
+from torch import Generator, Tensor, dtype
+
+from lossary._check import check_dim, check_float, check_labels, check_number, check_same_shape, check_shape
+from lossary._loss import Loss
+from lossary._reduce import Reduction, reduce
+from lossary.cards import Call, Card, Range
+from lossary.draws import normal
+from lossary.kernels.rows import Bilinear, Targets, rest_softplus
+from lossary.kernels.stable import accumulate, softplus, unit
+from lossary.losses.retrieval import multiple_negatives_ranking_loss
+
+__all__ = ["CLIPLoss", "SigLIPLoss", "clip_loss", "siglip_loss"]
+
+
+def clip_loss(
+    image: Tensor,
+    text: Tensor,
+    *,
+    temperature: float | Tensor = 0.07,
+    normalize: bool = True,
+    ids: Tensor | None = None,
+    sample_weight: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Each image must find its text among all texts of the batch, and each text its image (CLIP).
+
+    .. math:: -\frac{1}{2} \left[ \log \frac{e^{x_i y_i / \tau}}{\sum_j e^{x_i y_j / \tau}}
+        + \log \frac{e^{x_i y_i / \tau}}{\sum_j e^{x_j y_i / \tau}} \right]
+
+    Args:
+        image: (N, D).
+        text: (N, D), in the order of the images.
+        temperature: tau, above 0; a Parameter learns.
+        normalize: Cosines (True) or plain dot products.
+        ids: (N,) integers; pairs that share one are never each other's negatives, as those of one image with several
+            captions.
+        sample_weight: (N,) weights of the pairs.
+        reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
+
+    Returns:
+        A scalar, or (N,).
+
+    Raises:
+        ValueError: Wrong shapes, ``temperature`` not above 0 or not finite.
+
+    Example:
+        >>> import torch
+        >>> clip_loss(torch.eye(3), torch.eye(3), temperature=1.0)
+        tensor(0.5514)
+
+    Source:
+        Radford et al., Learning Transferable Visual Models From Natural Language Supervision, arXiv:2103.00020,
+        figure 3; tau = 0.07 is where the paper starts. It learns log(1 / tau) and keeps 1 / tau below 100.
+    """
+    _check_pairs(image, text, sample_weight)
+    check_number("temperature", temperature, low=0, open_low=True)
+    # Of questions and answers the same is called a symmetric ranking.
+    return multiple_negatives_ranking_loss(
+        image,
+        text,
+        scale=1 / temperature,
+        similarity="cos" if normalize else "dot",
+        symmetric=True,
+        ids=ids,
+        sample_weight=sample_weight,
+        reduction=reduction,
+    )
+
+
+class CLIPLoss(Loss):
+    """:func:`clip_loss` as a Module."""
+
+    fn = staticmethod(clip_loss)
+    temperature: float | Tensor = 0.07
+    normalize: bool = True
+    reduction: Reduction = "mean"
+
+
+def siglip_loss(
+    image: Tensor,
+    text: Tensor,
+    *,
+    scale: float | Tensor = 10.0,
+    bias: float | Tensor = -10.0,
+    normalize: bool = True,
+    ids: Tensor | None = None,
+    sample_weight: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Each image and text is a question of its own: do the two belong together? (SigLIP)
+
+    .. math:: -\log \sigma(s\, x_i y_i + b) - \sum_{j \ne i} \log \sigma(-s\, x_i y_j - b)
+
+    No softmax: a pair's loss does not depend on the others of the batch.
+
+    Args:
+        image: (N, D).
+        text: (N, D), in the order of the images.
+        scale: s, an inverse temperature, above 0; a Parameter learns.
+        bias: b, which starts low because nearly all pairs do not belong together; a Parameter learns.
+        normalize: Cosines (True) or plain dot products.
+        ids: (N,) integers; an image and a text of other pairs that share one are not asked about.
+        sample_weight: (N,) weights of the images.
+        reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"`` over the images.
+
+    Returns:
+        A scalar, or (N,): the sum of an image's questions.
+
+    Raises:
+        ValueError: Wrong shapes, ``scale`` not above 0, numbers that are not finite.
+
+    Example:
+        >>> import torch
+        >>> siglip_loss(torch.eye(3), torch.eye(3))
+        tensor(0.6932)
+
+    Source:
+        Zhai et al., Sigmoid Loss for Language Image Pre-Training, arXiv:2303.15343, section 3.2 and algorithm 1; s = 10
+        and b = -10 are where the paper starts. It learns log(s).
+    """
+    _check_pairs(image, text, sample_weight)
+    check_number("scale", scale, low=0, open_low=True)
+    check_number("bias", bias)
+    if ids is None:
+        targets = Targets(torch.arange(image.shape[0], device=image.device))
+    else:
+        check_labels("ids", ids, image.shape[0])
+        targets = Targets(ids, ids)
+    x, y = accumulate(image), accumulate(text)
+    if normalize:
+        x, y = unit(x), unit(y)
+    x = x * scale
+    shift = torch.as_tensor(bias, dtype=x.dtype, device=x.device)
+    own = (x * y).sum(-1) + shift
+    losses = softplus(-own) + rest_softplus(Bilinear(x, y, shift.expand(y.shape[0])), targets)
+    return reduce(losses, weight=sample_weight, reduction=reduction)
+
+
+class SigLIPLoss(Loss):
+    """:func:`siglip_loss` as a Module."""
+
+    fn = staticmethod(siglip_loss)
+    scale: float | Tensor = 10.0
+    bias: float | Tensor = -10.0
+    normalize: bool = True
+    reduction: Reduction = "mean"
+
+
+def _check_pairs(image: Tensor, text: Tensor, sample_weight: Tensor | None) -> None:
+    check_dim("image", image, 2, "(N, D)")
+    check_float("image", image)
+    check_same_shape("text", text, "image", image)
+    if sample_weight is not None:
+        check_shape("sample_weight", sample_weight, image.shape[:1])
+
+
+def _draw(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, dt, 5, 4), normal(g, dt, 5, 4)))
+
+
+def _edges(dt: dtype) -> tuple[Call, ...]:
+    axes, same = torch.eye(3, dtype=dt), torch.ones(2, 2, dtype=dt)
+    return (
+        Call((axes, axes.clone())),  # cosine exactly 1
+        Call((axes, -axes)),  # and -1
+        Call((axes * torch.tensor([[0.0], [1e2], [1e-2]], dtype=dt), axes.flip(0))),  # a zero vector
+        Call((same, same.clone())),  # identical
+        Call((axes, axes.clone()), {"ids": torch.tensor([0, 1, 0])}),
+        Call((axes, axes.clone()), {"ids": torch.zeros(3, dtype=torch.int32)}),  # no negatives at all
+        Call((axes[:1], axes[:1].clone())),
+        Call((axes[:0], axes[:0].clone())),  # empty
+    )
+
+
+CARDS = (
+    Card(
+        fn=clip_loss,
+        module=CLIPLoss,
+        formula=(
+            r"-\frac{1}{2} \left[ \log \frac{e^{x_i y_i / \tau}}{\sum_j e^{x_i y_j / \tau}}"
+            r" + \log \frac{e^{x_i y_i / \tau}}{\sum_j e^{x_j y_i / \tau}} \right]"
+        ),
+        data="views",
+        kernel="rows",
+        item="pair",
+        paper="arXiv:2103.00020",
+        equation="",
+        defaults="the paper's start",
+        draw=_draw,
+        edges=_edges,
+        variants=({}, {"temperature": 1.0, "normalize": False}, {"temperature": 0.02}),
+        search={"temperature": Range(0.01, 0.3, log=True)},
+        separable=False,
+        at_call=frozenset({"sample_weight", "ids"}),
+        when="Images and texts, or any two modalities, in large batches.",
+        pitfalls=(
+            "Several captions of one image in a batch are false negatives: give `ids`.",
+            "A temperature that learns can fall without end: keep it above 0.01, as the paper does.",
+        ),
+        relatives=("siglip_loss", "info_nce_loss", "multiple_negatives_ranking_loss"),
+    ),
+    Card(
+        fn=siglip_loss,
+        module=SigLIPLoss,
+        formula=r"-\log \sigma(s\, x_i y_i + b) - \sum_{j \ne i} \log \sigma(-s\, x_i y_j - b)",
+        data="views",
+        kernel="rows",
+        item="anchor",
+        paper="arXiv:2303.15343",
+        equation="",
+        defaults="the paper's start",
+        draw=_draw,
+        edges=_edges,
+        variants=({}, {"scale": 2.0, "bias": -1.0, "normalize": False}, {"scale": 50.0, "bias": -20.0}),
+        search={"scale": Range(3.0, 100.0, log=True), "bias": Range(-20.0, 0.0)},
+        separable=False,
+        at_call=frozenset({"sample_weight", "ids"}),
+        when="Images and texts in batches of any size: it needs no large ones, unlike the softmax of CLIP.",
+        pitfalls=(
+            "With b = 0 the first steps only push everything apart: start near -log(N).",
+            "It is a sum over N questions an image, the mean is over images: it grows with the batch.",
+        ),
+        relatives=("clip_loss", "info_nce_loss"),
+    ),
+)
