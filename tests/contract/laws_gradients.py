@@ -199,10 +199,14 @@ def checkpointing_changes_nothing(subject: Subject) -> None:
 
 @law(once=True)
 def compiles_without_a_break(subject: Subject) -> None:
+    compiled_is_eager(subject, "aot_eager")
+
+
+def compiled_is_eager(subject: Subject, backend: str) -> None:
     torch._dynamo.reset()
     call = subject.draw(0, torch.float32)
     leaves, run = as_function(subject, call)
-    value = torch.compile(run, fullgraph=True, backend="aot_eager")(*leaves)
+    value = torch.compile(run, fullgraph=True, backend=backend)(*leaves)
     grads = torch.autograd.grad(value.sum(), leaves, allow_unused=True)
     found = [torch.zeros_like(x) if g is None else g for g, x in zip(grads, leaves, strict=True)]
     assert_same((value, found), subject.grads(call), 1e-5)

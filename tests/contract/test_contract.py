@@ -8,6 +8,7 @@ import pytest
 from contract import laws_gradients, laws_interface, laws_values
 from contract.law import LAWS, Law
 from contract.subject import Subject
+from lossary.cards import Card
 from lossary.catalogue import CATALOGUE
 
 assert laws_gradients, laws_values  # imported for the laws they enter
@@ -24,6 +25,13 @@ CASES = [
 @pytest.mark.parametrize(("law", "subject"), CASES)
 def test_law(law: Law, subject: Subject) -> None:
     law.check(subject)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own
+@pytest.mark.parametrize("card", {card.kernel: card for card in CATALOGUE}.values(), ids=lambda card: card.kernel)
+def test_inductor_compiles_a_loss_of_every_kernel(card: Card) -> None:
+    laws_gradients.compiled_is_eager(Subject(card, {}), "inductor")
 
 
 def test_every_name_belongs_to_one_loss() -> None:
