@@ -2,15 +2,16 @@
 
 import torch
 from torch import Generator, Tensor, dtype
+from torch.distributed import ProcessGroup
 
-from lossary._check import check_dim, check_float, check_labels, check_number, check_same_shape, check_shape
+from lossary._check import check_number
 from lossary._loss import Loss
 from lossary._reduce import Reduction, reduce
 from lossary.cards import Call, Card, Range
 from lossary.draws import normal
 from lossary.kernels.rows import Bilinear, Targets, rest_softplus
-from lossary.kernels.stable import accumulate, softplus, unit
-from lossary.losses.retrieval import multiple_negatives_ranking_loss
+from lossary.kernels.stable import softplus, unit
+from lossary.losses.retrieval import multiple_negatives_ranking_loss, paired
 
 __all__ = ["CLIPLoss", "SigLIPLoss", "clip_loss", "siglip_loss"]
 
@@ -23,7 +24,9 @@ def clip_loss(
     normalize: bool = True,
     ids: Tensor | None = None,
     sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
     reduction: Reduction = "mean",
+    group: ProcessGroup | None = None,
 ) -> Tensor:
     r"""Each image must find its text among all texts of the batch, and each text its image (CLIP).
 
@@ -38,7 +41,9 @@ def clip_loss(
         ids: (N,) integers; pairs that share one are never each other's negatives, as those of one image with several
             captions.
         sample_weight: (N,) weights of the pairs.
+        mask: (N,) boolean; a pair that does not count is in nobody's loss, and may be NaN.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
+        group: Process group whose ranks' pairs are one batch, in which ids mean the same on every rank.
 
     Returns:
         A scalar, or (N,).
@@ -55,7 +60,7 @@ def clip_loss(
         Radford et al., Learning Transferable Visual Models From Natural Language Supervision, arXiv:2103.00020,
         figure 3; tau = 0.07 is where the paper starts. It learns log(1 / tau) and keeps 1 / tau below 100.
     """
-    _check_pairs(image, text, sample_weight)
+    paired(("image", "text"), image, text, ids, sample_weight, mask, None)  # errors name these arguments
     check_number("temperature", temperature, low=0, open_low=True)
     # Of questions and answers the same is called a symmetric ranking.
     return multiple_negatives_ranking_loss(
@@ -66,7 +71,9 @@ def clip_loss(
         symmetric=True,
         ids=ids,
         sample_weight=sample_weight,
+        mask=mask,
         reduction=reduction,
+        group=group,
     )
 
 
@@ -88,7 +95,9 @@ def siglip_loss(
     normalize: bool = True,
     ids: Tensor | None = None,
     sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
     reduction: Reduction = "mean",
+    group: ProcessGroup | None = None,
 ) -> Tensor:
     r"""Each image and text is a question of its own: do the two belong together? (SigLIP)
 
@@ -104,7 +113,9 @@ def siglip_loss(
         normalize: Cosines (True) or plain dot products.
         ids: (N,) integers; an image and a text of other pairs that share one are not asked about.
         sample_weight: (N,) weights of the images.
+        mask: (N,) boolean; a pair that does not count is in nobody's loss, and may be NaN.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"`` over the images.
+        group: Process group whose ranks' pairs are one batch, in which ids mean the same on every rank.
 
     Returns:
         A scalar, or (N,): the sum of an image's questions.
@@ -121,22 +132,16 @@ def siglip_loss(
         Zhai et al., Sigmoid Loss for Language Image Pre-Training, arXiv:2303.15343, section 3.2 and algorithm 1; s = 10
         and b = -10 are where the paper starts. It learns log(s).
     """
-    _check_pairs(image, text, sample_weight)
+    pairs = paired(("image", "text"), image, text, ids, sample_weight, mask, group)
     check_number("scale", scale, low=0, open_low=True)
     check_number("bias", bias)
-    if ids is None:
-        targets = Targets(torch.arange(image.shape[0], device=image.device))
-    else:
-        check_labels("ids", ids, image.shape[0])
-        targets = Targets(ids, ids)
-    x, y = accumulate(image), accumulate(text)
-    if normalize:
-        x, y = unit(x), unit(y)
-    x = x * scale
-    shift = torch.as_tensor(bias, dtype=x.dtype, device=x.device)
+    x, y = (unit(pairs.query), unit(pairs.answer)) if normalize else (pairs.query, pairs.answer)
+    x, shift = x * scale, torch.as_tensor(bias, dtype=x.dtype, device=x.device)
     own = (x * y).sum(-1) + shift
-    losses = softplus(-own) + rest_softplus(Bilinear(x, y, shift.expand(y.shape[0])), targets)
-    return reduce(losses, weight=sample_weight, reduction=reduction)
+    candidates, candidate_ids, absent = pairs.columns(y)
+    shift = shift.expand(candidates.shape[0]) if absent is None else shift + absent
+    rest = rest_softplus(Bilinear(x, candidates, shift), Targets(pairs.ids, candidate_ids))
+    return reduce(softplus(-own) + rest, weight=pairs.weight, reduction=reduction, group=group)
 
 
 class SigLIPLoss(Loss):
@@ -147,14 +152,6 @@ class SigLIPLoss(Loss):
     bias: float | Tensor = -10.0
     normalize: bool = True
     reduction: Reduction = "mean"
-
-
-def _check_pairs(image: Tensor, text: Tensor, sample_weight: Tensor | None) -> None:
-    check_dim("image", image, 2, "(N, D)")
-    check_float("image", image)
-    check_same_shape("text", text, "image", image)
-    if sample_weight is not None:
-        check_shape("sample_weight", sample_weight, image.shape[:1])
 
 
 def _draw(g: Generator, dt: dtype) -> Call:
@@ -194,7 +191,7 @@ CARDS = (
         variants=({}, {"temperature": 1.0, "normalize": False}, {"temperature": 0.02}),
         search={"temperature": Range(0.01, 0.3, log=True)},
         separable=False,
-        at_call=frozenset({"sample_weight", "ids"}),
+        at_call=frozenset({"sample_weight", "mask", "ids", "group"}),
         when="Images and texts, or any two modalities, in large batches.",
         pitfalls=(
             "Several captions of one image in a batch are false negatives: give `ids`.",
@@ -217,7 +214,7 @@ CARDS = (
         variants=({}, {"scale": 2.0, "bias": -1.0, "normalize": False}, {"scale": 50.0, "bias": -20.0}),
         search={"scale": Range(3.0, 100.0, log=True), "bias": Range(-20.0, 0.0)},
         separable=False,
-        at_call=frozenset({"sample_weight", "ids"}),
+        at_call=frozenset({"sample_weight", "mask", "ids", "group"}),
         when="Images and texts in batches of any size: it needs no large ones, unlike the softmax of CLIP.",
         pitfalls=(
             "With b = 0 the first steps only push everything apart: start near -log(N).",

@@ -58,7 +58,7 @@ class Pairs(NamedTuple):
         return x, ids, absence(counted, x)
 
 
-def _pairs(
+def paired(
     names: tuple[str, str],
     query: Tensor,
     answer: Tensor,
@@ -155,7 +155,7 @@ def info_nce_loss(
         momentum contrast papers have 0.07 (arXiv:1911.05722) and 0.2. The bound log(N) - loss on the mutual information
         holds for the mean over the batch.
     """
-    pairs = _pairs(("query", "positive"), query, positive, ids, sample_weight, mask, group)
+    pairs = paired(("query", "positive"), query, positive, ids, sample_weight, mask, group)
     check_number("temperature", temperature, low=0, open_low=True)
 
     def direction(x: Tensor) -> Tensor:
@@ -244,7 +244,7 @@ def multiple_negatives_ranking_loss(
         Henderson et al., Efficient Natural Language Response Suggestion, arXiv:1705.00652, section 4.4 (dot
         products); cosine and s = 20 are those of sentence-transformers. Some code adds 1 within the logarithm.
     """
-    pairs = _pairs(("anchor", "positive"), anchor, positive, ids, sample_weight, mask, group)
+    pairs = paired(("anchor", "positive"), anchor, positive, ids, sample_weight, mask, group)
     check_number("scale", scale, low=0, open_low=True)
     check_choice("similarity", similarity, ("cos", "dot"))
 
@@ -326,7 +326,7 @@ def n_pair_loss(
         3.2.2 (the penalty). TensorFlow multiplies its lambda by 1/4; some libraries normalise, which the paper
         warns against.
     """
-    pairs = _pairs(("anchor", "positive"), anchor, positive, ids, sample_weight, mask, group)
+    pairs = paired(("anchor", "positive"), anchor, positive, ids, sample_weight, mask, group)
     check_number("l2_reg", l2_reg, low=0)
     a, p = pairs.query, pairs.answer
     loss = _find_in_batch(pairs, a, p, reduction)
