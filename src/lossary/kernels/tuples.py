@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch._C._functorch import maybe_current_level  # pyright: ignore
 from torch.utils.checkpoint import checkpoint
 
 from lossary.kernels.distances import pairwise
+from lossary.kernels.modes import transformed
 from lossary.kernels.scores import Given, Targets
 from lossary.kernels.stable import softplus, widened
 
@@ -77,7 +77,7 @@ def mined(
         return block(0, count, anchors, items, margin)
     edges = [(start, min(start + rows, count)) for start in range(0, count, rows)]
     # A compiler, and torch.func's transforms, cannot see a gradient that is taken in forward.
-    if torch.compiler.is_compiling() or maybe_current_level() is not None or not torch.is_grad_enabled():
+    if torch.compiler.is_compiling() or transformed() or not torch.is_grad_enabled():
         return _made_again(block, edges, anchors, items, margin)
     return Anchors(*_GradientInForward.apply(block, edges, anchors, items, margin))
 
@@ -109,9 +109,9 @@ class _GradientInForward(torch.autograd.Function):
                 leaves = [t.detach().requires_grad_() if need else t for t, need in zip(inputs, needs, strict=True)]
                 part = block(*edge, *leaves)
                 if part.loss.requires_grad:
-                    parts = torch.autograd.grad(part.loss.sum(), _chosen(leaves, needs), allow_unused=True)
+                    parts = torch.autograd.grad(part.loss.sum(), _chosen(leaves, needs), materialize_grads=True)
                     for total, g in zip(sums, parts, strict=True):
-                        total.add_(0 if g is None else g)
+                        total.add_(g)
             found.append(Anchors(part.loss.detach(), part.divisor.detach()))
         ctx.block, ctx.edges, ctx.sums = block, edges, sums
         ctx.numbers = [None if isinstance(t, Tensor) else t for t in inputs]
