@@ -239,6 +239,8 @@ def every(block: Block, margin: Margin) -> Anchors:
     """All triplets; the mean is over those whose loss is above 0."""
     if margin is None:
         return every_valid(block, margin)
+    if block.columns.numel() == 0:
+        return _summed(block.distances[:, :0], block.exists[:, :0])
     # Once it is known in how many active triplets each distance stands, the loss is linear in the distances: the
     # counts come from the place of each negative among the few sorted positives, and nothing of it needs a
     # gradient.
