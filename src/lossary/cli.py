@@ -60,6 +60,9 @@ def compare(
     out: Path | None = None,
     quick: bool = False,
     resume: bool = False,
+    target: str = "",
+    task: str = "",
+    types: str = "",
 ) -> None:
     """Train the same network with several losses and say which one the data wants, and how sure that is.
 
@@ -68,7 +71,8 @@ def compare(
     Parameters
     ----------
     data
-        emoji (recognising classes never seen in training), digits (classification) or diabetes (regression).
+        emoji (recognising classes never seen in training), digits (classification), diabetes (regression), or data
+        of your own: a folder of images, a table (.csv, .parquet) or frozen embeddings (.npz, .npy, .safetensors).
     losses
         Names separated by commas, as `lossary list` shows them; LABEL=NAME enters a loss under a name of your own.
     seeds
@@ -89,15 +93,22 @@ def compare(
         Fewer trials, seeds and epochs: a first look in a few minutes.
     resume
         Go on with the plan stored in the folder, whatever else is asked.
+    target
+        What to predict: a table's column, an array of the file, or the file with the labels of an .npy file.
+    task
+        classification, zero-shot or regression, where `lossary inspect` infers another.
+    types
+        Of a table's columns, as COLUMN=number|category|skip, separated by commas, where others are inferred.
     """
     from concurrent.futures.process import BrokenProcessPool
 
     from rich.console import Console
 
-    from lossary.lab import compare as lab
+    from lossary.lab import comparison as lab
     from lossary.lab.plan import QUICK, Plan
 
-    folder = out or Path("lossary-runs") / (f"{data}-quick" if quick else data)
+    name = Path(data).stem
+    folder = out or Path("lossary-runs") / (f"{name}-quick" if quick else name)
     named = {"seeds": seeds, "trials": trials, "epochs": epochs}
     budget = (QUICK if quick else {}) | {name: value for name, value in named.items() if value is not None}
     asked = Plan(
@@ -108,6 +119,9 @@ def compare(
         workers=workers,
         out=str(folder),
         quick=quick,
+        target=target,
+        task=task,
+        types=types,
         **budget,
     )
     go_on = f"go on with: lossary compare --resume --out {folder}"

@@ -20,7 +20,7 @@ from lossary.cards import Card
 from lossary.catalogue import find
 from lossary.lab import baselines, study
 from lossary.lab.data import Data, load
-from lossary.lab.metrics import Kind, evaluate
+from lossary.lab.metrics import evaluate
 from lossary.lab.plan import Plan
 from lossary.lab.record import Failure, Record, Role
 from lossary.lab.train import Diverged, Outcome, arrays, environment, train
@@ -59,14 +59,14 @@ def cards(plan: Plan) -> dict[str, Card]:
     return {label: find(name or label) for label, _, name in entered}
 
 
-def open_jobs(plan: Plan, folder: Path, kind: Kind) -> tuple[list[Job], list[Job]]:
+def open_jobs(plan: Plan, folder: Path, data: Data) -> tuple[list[Job], list[Job]]:
     """What is still to do: first this (tuning and baselines, in any order), and then that (the final runs)."""
     labels = list(cards(plan))
     finished = {label: study.places(folder, label) for label in labels}
     tune = [Job("tune", label, p) for p in range(plan.trials) for label in labels if p not in finished[label]]
     base = [
         Job("baseline", name, seed)
-        for name, seed in baselines.runs(kind, plan.seeds)
+        for name, seed in baselines.runs(data, plan.seeds)
         if not _recorded(folder, "baseline", name, seed)
     ]
     final = [

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from lossary.lab.data._types import Data, Split
 from lossary.lab.plan import Plan
@@ -40,6 +41,8 @@ def emoji(plan: Plan) -> Data:
         test_names=tuple(f"{emoji[c]} {names[c]}" for c in test),
         credit=EMOJI_CREDIT,
         test_images=images[test].reshape(-1, *images.shape[2:]),
+        augmented=True,
+        raw="raw pixels",
     )
 
 
@@ -70,14 +73,21 @@ def diabetes(plan: Plan) -> Data:
 
     measured, values = load_diabetes(return_X_y=True)
     parts = _parts("diabetes", len(values))
-    values = _spoil(np.asarray(values), parts[0], plan.outliers)
+    inputs = torch.from_numpy(measured / measured[parts[0]].std(axis=0)).float()
+    return regression("diabetes", inputs, np.asarray(values), parts, plan.outliers)
+
+
+def regression(name: str, inputs: Tensor, values: np.ndarray, parts: list[np.ndarray], outliers: float) -> Data:
+    """Inputs and the values to predict, in three parts; a share of the training values may be spoilt."""
+    values = _spoil(values, parts[0], outliers)
     # Median and quartiles of the training part, because its outliers would stretch a standard deviation.
     low, offset, high = np.quantile(values[parts[0]], [0.25, 0.5, 0.75])
     scale = float(high - low) / 1.349  # the standard deviation of a normal distribution with these quartiles
-    inputs = torch.from_numpy(measured / measured[parts[0]].std(axis=0)).float()
+    if scale == 0:  # at least half of the values are the same
+        scale = float(values[parts[0]].std()) or 1.0
     targets = torch.from_numpy((values - offset) / scale).float()
     train, valid, test = (Split(inputs[part], targets[part]) for part in parts)
-    return Data("diabetes", "regression", train, valid, test, offset=float(offset), scale=scale)
+    return Data(name, "regression", train, valid, test, offset=float(offset), scale=scale)
 
 
 def _spoil(values: np.ndarray, train: np.ndarray, share: float) -> np.ndarray:

@@ -389,7 +389,7 @@ def command(plan: Plan) -> str:
     words = ["lossary", "compare", plan.data]
     for part in fields(Plan):
         value = getattr(plan, part.name)
-        if part.name == "data" or not value:
+        if part.name in ("data", "fingerprint") or not value:
             continue
         words.append(f"--{part.name}")
         if value is not True:

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from lossary.lab import study, work
 from lossary.lab.criterion import fits, fitting
-from lossary.lab.data import Data, load
+from lossary.lab.data import BadData, Data, load
 from lossary.lab.judge import Verdict, judge
 from lossary.lab.metrics import METRICS, PRIMARY, Kind, Metric
 from lossary.lab.plan import Plan
@@ -55,10 +55,12 @@ def resolved(plan: Plan) -> Plan:
     if not 0 <= plan.outliers < 1:
         raise Refused(f"outliers: wanted a share from 0 to below 1; got {plan.outliers}")
     try:
-        kind = load(plan).kind
-        plan = replace(plan, losses=plan.losses or LOSSES[kind][: 4 if plan.quick else None])
+        data = load(plan)
+        kind = data.kind
+        losses = plan.losses or LOSSES[kind][: 4 if plan.quick else None]
+        plan = replace(plan, losses=losses, fingerprint=data.fingerprint)
         cards = work.cards(plan)
-    except LookupError as unknown:
+    except (LookupError, BadData) as unknown:
         raise Refused(unknown.args[0]) from unknown
     if len(cards) < len(plan.losses):
         raise Refused(f"losses: wanted different names; got {', '.join(plan.losses)}")
@@ -111,6 +113,8 @@ def resumed(plan: Plan) -> Plan:
 
 
 def _differences(stored: Plan, asked: Plan) -> str:
+    if stored.data == asked.data and stored.fingerprint != asked.fingerprint:
+        return f"the contents of {asked.data} have changed"
     names = (field.name for field in fields(Plan) if field.name not in ("workers", "out"))
     pairs = ((name, getattr(stored, name), getattr(asked, name)) for name in names)
     return "; ".join(f"{name}: {was} there, {now} asked" for name, was, now in pairs if was != now)
@@ -124,11 +128,14 @@ def compare(plan: Plan, console: Console) -> Path:
         Failed: if no loss could be trained.
     """
     folder = Path(plan.out)
-    data = load(plan)
+    try:
+        data = load(plan)
+    except BadData as changed:
+        raise Refused(str(changed)) from changed
     with sole(folder):
         study.create(folder, tuple(work.cards(plan)), data.kind)
         save_test_split(data, folder)
-        failures = _work(work.open_jobs(plan, folder, data.kind), plan, folder, console)
+        failures = _work(work.open_jobs(plan, folder, data), plan, folder, console)
         records = load_all(folder)
         if not any(record.card for record in records):
             raise Failed(f"no loss could be trained: {'; '.join(dict.fromkeys(failures))}")
