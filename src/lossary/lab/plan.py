@@ -29,6 +29,7 @@ class Plan:
     target: str = ""  # the column or array to predict
     task: str = ""  # where it is not to be inferred
     types: str = ""  # of columns, as "COLUMN=TYPE,..."
+    metric: str = ""  # the name of the user's own, which their code gives
     fingerprint: str = ""  # of the contents, which must not change while a run goes on
 
     def save(self, path: Path) -> None:

@@ -28,7 +28,7 @@ from lossary.lab.augment import augment
 from lossary.lab.batches import m_per_class, shuffled
 from lossary.lab.criterion import Criterion, attach
 from lossary.lab.data import Data, Split
-from lossary.lab.metrics import PRIMARY, Kind, primary_score
+from lossary.lab.metrics import Kind, own_scores, primary, primary_score
 from lossary.lab.plan import Plan
 from lossary.lab.record import Point
 from lossary.models import MLP, SmallCNN
@@ -189,7 +189,7 @@ class Watch:
         self.data = data
         self.bound = bound
         self.every = max(1, bound // 30)
-        self.sign = 1 if PRIMARY[data.kind].higher_is_better else -1
+        self.sign = 1 if primary(data.kind, data.metric_name).higher_is_better else -1
         self.curve: list[Point] = []
         self.best: Learner | None = None
         self.best_point: Point | None = None
@@ -197,7 +197,9 @@ class Watch:
     def look(self, learner: nn.Module, step: int, epoch: int, train_loss: float) -> None:
         assert isinstance(learner, Learner)
         kind, valid = self.data.kind, self.data.valid
-        score = primary_score(kind, **arrays(kind, learner.predict(valid.inputs), valid, self.data))
+        found = arrays(kind, learner.predict(valid.inputs), valid, self.data)
+        own = self.data.metric
+        score = float(own_scores(own, *found.values()).mean()) if own else primary_score(kind, **found)
         point = Point(step, epoch, train_loss, score)
         self.curve.append(point)
         if self.best_point is None or self.sign * score > self.sign * self.best_point.valid:

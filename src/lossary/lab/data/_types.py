@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor, nn
 
-from lossary.lab.metrics import Kind
+from lossary.lab.metrics import Kind, OwnMetric
 
 
 class BadData(Exception):
@@ -63,4 +63,9 @@ class Data:
     # An untrained network with so many outputs, where it is not the lab's own; and how many, where it decides.
     model: Callable[[int], nn.Module] | None = None
     embedding_size: int | None = None
+    metric: OwnMetric | None = None  # judged by, instead of the kind's primary one
     fingerprint: str = ""  # of the contents, where they may change from run to run
+
+    @property
+    def metric_name(self) -> str:
+        return self.metric.__name__ if self.metric else ""

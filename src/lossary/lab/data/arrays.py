@@ -133,7 +133,7 @@ def _checked(path: Path, found: Mapping[str, np.ndarray], name: str, target: str
     bad = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
     if len(bad):
         raise BadData(f"{path}, {name}, row {bad[0]}: wanted finite numbers; got NaN or infinity{more(len(bad) - 1)}")
-    bad = np.flatnonzero(~np.isfinite(targets)) if targets.dtype.kind == "f" else ()
+    bad = np.flatnonzero(~np.isfinite(targets)) if targets.dtype.kind == "f" else np.empty(0, int)
     if len(bad):
         raise BadData(f"{path}, {target}, row {bad[0]}: wanted a number; got {targets[bad[0]]}{more(len(bad) - 1)}")
     return embeddings, targets.astype(str) if targets.dtype.kind == "b" else targets

@@ -79,22 +79,26 @@ def diabetes(plan: Plan) -> Data:
 
 def regression(name: str, inputs: Tensor, values: np.ndarray, parts: list[np.ndarray], outliers: float) -> Data:
     """Inputs and the values to predict, in three parts; a share of the training values may be spoilt."""
-    values = _spoil(values, parts[0], outliers)
-    # Median and quartiles of the training part, because its outliers would stretch a standard deviation.
-    low, offset, high = np.quantile(values[parts[0]], [0.25, 0.5, 0.75])
-    scale = float(high - low) / 1.349  # the standard deviation of a normal distribution with these quartiles
-    if scale == 0:  # at least half of the values are the same
-        scale = float(values[parts[0]].std()) or 1.0
+    values = values.copy()
+    values[parts[0]] = spoilt(values[parts[0]], outliers)
+    offset, scale = scaled(values[parts[0]])
     targets = torch.from_numpy((values - offset) / scale).float()
     train, valid, test = (Split(inputs[part], targets[part]) for part in parts)
-    return Data(name, "regression", train, valid, test, offset=float(offset), scale=scale)
+    return Data(name, "regression", train, valid, test, offset=offset, scale=scale)
 
 
-def _spoil(values: np.ndarray, train: np.ndarray, share: float) -> np.ndarray:
+def scaled(values: np.ndarray) -> tuple[float, float]:
+    """Median and spread of training values by their quartiles, because outliers would stretch a standard deviation."""
+    low, offset, high = np.quantile(values, [0.25, 0.5, 0.75])
+    scale = float(high - low) / 1.349  # the standard deviation of a normal distribution with these quartiles
+    return float(offset), scale or float(values.std()) or 1.0  # half of the values may be the same
+
+
+def spoilt(values: np.ndarray, share: float) -> np.ndarray:
     """A share of the training values, the same for every loss and seed, times ten: a slipped decimal point."""
-    spoilt = np.random.default_rng(SPLIT_SEED).permutation(train)[: round(share * len(train))]
+    chosen = np.random.default_rng(SPLIT_SEED).permutation(len(values))[: round(share * len(values))]
     values = values.copy()
-    values[spoilt] *= 10
+    values[chosen] *= 10
     return values
 
 

@@ -41,7 +41,8 @@ def read(plan: Plan) -> Found:
         BadData: in one line, which file, where in it, what was wanted and what came.
     """
     source = _source(plan)
-    kind, why = task(source, plan.task)
+    first = f"{source.name}, {source.rows[0]}"
+    kind, why = task(source.targets, plan.task, first, labels=source.labels)
     everything = np.arange(len(source.targets))
     same = _same(source.encode(everything).numpy())
     if kind == "regression":
@@ -54,6 +55,8 @@ def read(plan: Plan) -> Found:
 
 def _source(plan: Plan) -> Source:
     path = Path(plan.data)
+    if not path.exists():
+        raise BadData(f"{path}: wanted a folder or a file; there is none of that name")
     if path.is_dir():
         return images.read(path)
     if path.suffix in TABLES:

@@ -60,19 +60,21 @@ def content(path: Path) -> bytes:
     return read
 
 
-def task(source: Source, asked: str) -> tuple[Kind, str]:
-    """The kind of task, and why that one.
+def task(targets: np.ndarray, asked: str, first: str, *, labels: bool) -> tuple[Kind, str]:
+    """The kind of task, and why that one. ``first`` is where the first target stands.
 
     Raises:
         BadData: if the targets do not allow the one that was asked for.
     """
-    if asked and asked not in TASKS:
+    if asked not in ("", *TASKS):
         raise BadData(f"task: wanted one of {', '.join(TASKS)}; got {asked!r}")
-    numbers = source.targets.dtype.kind in "iuf"
+    numbers = targets.dtype.kind in "iuf"
     if asked == "regression" and not numbers:
-        raise BadData(f"{source.name}, {source.rows[0]}: wanted a number as target; got {str(source.targets[0])!r}")
-    named = next((kind for kind in TASKS if kind == asked), None)
-    return (named, "as asked") if named else _inferred(source.targets, numbers, source.labels)
+        raise BadData(f"{first}: wanted a number as target; got {str(targets[0])!r}")
+    for kind in TASKS:
+        if kind == asked:
+            return kind, "as asked"
+    return _inferred(targets, numbers, labels)
 
 
 def _inferred(targets: np.ndarray, numbers: bool, labels: bool) -> tuple[Kind, str]:

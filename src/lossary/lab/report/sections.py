@@ -77,7 +77,7 @@ def _ranking(evidence: Evidence) -> Section | None:
 
 def _interval(standing: Standing, metric: Metric) -> dict[str, float]:
     """As it is drawn: few seeds give intervals that reach beyond what the metric can be."""
-    low, high = max(standing.low, 0.0), min(standing.high, 1.0 if metric.percent else inf)
+    low, high = max(standing.low, metric.least), min(standing.high, 1.0 if metric.percent else inf)
     return {"low": low, "high": high}
 
 
@@ -171,7 +171,8 @@ _ROLES: tuple[tuple[Role, str], ...] = (
 
 
 def _scores(evidence: Evidence) -> Section | None:
-    metrics = [m for m in METRICS[evidence.kind] if any(m.name in r.metrics for r in evidence.records)]
+    described = dict.fromkeys([evidence.metric, *METRICS[evidence.kind]])
+    metrics = [m for m in described if any(m.name in r.metrics for r in evidence.records)]
     order = {(s.role, s.loss): place for place, s in enumerate(evidence.verdict.standings)}
     lines: list[tuple[str, Role, str, list[Record]]] = []
     for role, note in _ROLES:
@@ -389,7 +390,7 @@ def command(plan: Plan) -> str:
     words = ["lossary", "compare", plan.data]
     for part in fields(Plan):
         value = getattr(plan, part.name)
-        if part.name in ("data", "fingerprint") or not value:
+        if part.name in ("data", "metric", "fingerprint") or not value:
             continue
         words.append(f"--{part.name}")
         if value is not True:
