@@ -88,7 +88,7 @@ def compare(
     protocol
         Every loss on identical batches, or each with the batches that its paper recommends.
     outliers
-        Share of the training targets that are spoilt on purpose (diabetes only).
+        Share of the training targets that are spoilt on purpose (regression only).
     out
         The run's folder: all results and report.html.
     quick

@@ -60,11 +60,11 @@ def compare(
     from rich.console import Console
 
     from lossary.lab import comparison
-    from lossary.lab.data.code import CODE, from_code
-    from lossary.lab.plan import Plan
+    from lossary.lab.data.code import from_code
+    from lossary.lab.plan import OWN_CODE, Plan
 
-    own = from_code(CODE, model, data, metric, task)
-    asked = Plan(CODE, tuple(losses), protocol, seeds, trials, epochs, workers=1, out=str(out), task=task)
+    own = from_code(OWN_CODE, model, data, metric, task)
+    asked = Plan(OWN_CODE, tuple(losses), protocol, seeds, trials, epochs, workers=1, out=str(out), task=task)
     plan = comparison.resolved(asked, own)
     comparison.prepare(plan)
     return comparison.compare(plan, Console(), own)

@@ -7,6 +7,8 @@ from typing import Literal, Self
 
 Protocol = Literal["same-batches", "own-recipe"]
 
+#: What a plan calls data that came from a Python program and not from a file.
+OWN_CODE = "own-code"
 #: The budget of a first look, where the caller names no other.
 QUICK = {"seeds": 2, "trials": 2, "epochs": 25}
 

@@ -19,8 +19,6 @@ from lossary.lab.data.builtin import scaled, spoilt
 from lossary.lab.data.sources import content, fingerprint, task
 from lossary.lab.metrics import Kind, OwnMetric
 
-#: What a plan calls data that came from Python and not from a file.
-CODE = "own-code"
 #: What training data may be: anything with a length whose items are pairs of an input and a target.
 Dataset = Any
 #: Small steps are cheap and large batches hide what a loss does; the same for all kinds of task.

@@ -56,14 +56,15 @@ def read(plan: Plan) -> Found:
 def _source(plan: Plan) -> Source:
     path = Path(plan.data)
     if not path.exists():
-        raise BadData(f"{path}: wanted a folder or a file; there is none of that name")
+        raise BadData(f"{path}: wanted a folder or a file; got a name that there is not")
     if path.is_dir():
         return images.read(path)
     if path.suffix in TABLES:
         return tables.read(path, plan.target, plan.types)
     if path.suffix in ARRAYS:
         return arrays.read(path, plan.target)
-    raise BadData(f"{path}: wanted a folder of images or a file ending in {', '.join(TABLES + ARRAYS)}; got neither")
+    came = "code, which compare runs" if path.suffix == ".py" else f"a file ending in {path.suffix or 'nothing'}"
+    raise BadData(f"{path}: wanted a folder of images, or a file ending in {', '.join(TABLES + ARRAYS)}; got {came}")
 
 
 def _same(inputs: np.ndarray) -> np.ndarray:

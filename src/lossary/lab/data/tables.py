@@ -85,7 +85,7 @@ def _csv(path: Path, stored: bytes) -> tuple[pl.DataFrame, list[str]]:
     cells: list[list[str]] = []
     lines: list[str] = []
     try:
-        header = next(reader)
+        header = next(row for row in reader if row)
         for row in reader:
             if row and len(row) != len(header):
                 raise BadData(

@@ -10,7 +10,7 @@ from typing import Any
 
 from lossary.lab.judge import Comparison, Standing
 from lossary.lab.metrics import METRICS, Kind, Metric
-from lossary.lab.plan import Plan
+from lossary.lab.plan import OWN_CODE, Plan
 from lossary.lab.record import Record, Role, Trial
 from lossary.lab.report import figures
 from lossary.lab.report.evidence import Evidence
@@ -387,12 +387,17 @@ def _value(value: Any) -> str:
 
 def command(plan: Plan) -> str:
     """The command line of a plan, quoted for a shell; complete, for defaults change from version to version."""
+    asked = {part.name: value for part in fields(Plan) if (value := getattr(plan, part.name))}
+    for name in ("data", "metric", "fingerprint"):  # the data tell the last two
+        asked.pop(name, None)
+    if plan.data == OWN_CODE:
+        own = [f"metric={plan.metric}"] if plan.metric else []
+        known = ("losses", "task", "protocol", "seeds", "trials", "epochs", "out")
+        options = [f"{name}={asked[name]!r}" for name in known if name in asked]
+        return f"lossary.lab.compare(model, data, {', '.join(own + options)})"
     words = ["lossary", "compare", plan.data]
-    for part in fields(Plan):
-        value = getattr(plan, part.name)
-        if part.name in ("data", "metric", "fingerprint") or not value:
-            continue
-        words.append(f"--{part.name}")
+    for name, value in asked.items():
+        words.append(f"--{name}")
         if value is not True:
             words.append(",".join(value) if isinstance(value, tuple) else str(value))
     return shlex.join(words)
