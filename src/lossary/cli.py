@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn
 
+from lossary._text import printable
+
 if TYPE_CHECKING:
     from cyclopts import App
 
@@ -31,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def fail(message: str, status: int = 2) -> NoReturn:
     """End the process with one line."""
-    sys.stderr.write(f"lossary: {''.join(c if c.isprintable() else repr(c)[1:-1] for c in message)}\n")
+    sys.stderr.write(f"lossary: {printable(message)}\n")
     raise SystemExit(status)
 
 
@@ -110,7 +112,7 @@ def compare(
     from lossary.lab import comparison as lab
     from lossary.lab.plan import QUICK, Plan
 
-    name = Path(data).stem
+    name = Path(data).name
     folder = out or Path("lossary-runs") / (f"{name}-quick" if quick else name)
     named = {"seeds": seeds, "trials": trials, "epochs": epochs}
     budget = (QUICK if quick else {}) | {name: value for name, value in named.items() if value is not None}

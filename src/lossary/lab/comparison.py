@@ -19,7 +19,7 @@ from rich.text import Text
 
 from lossary.lab import study, work
 from lossary.lab.criterion import fits, fitting
-from lossary.lab.data import BadData, Data, load
+from lossary.lab.data import LOADERS, BadData, Data, load
 from lossary.lab.judge import Verdict, judge
 from lossary.lab.metrics import METRICS, Kind, Metric, primary
 from lossary.lab.plan import Plan
@@ -62,6 +62,10 @@ def resolved(plan: Plan, data: Data | None = None) -> Plan:
             raise Refused(f"{name}: wanted at least 1; got {getattr(plan, name)}")
     if not 0 <= plan.outliers < 1:
         raise Refused(f"outliers: wanted a share from 0 to below 1; got {plan.outliers}")
+    if data is None and plan.data in LOADERS and Path(plan.data).exists():
+        raise Refused(
+            f"data: {plan.data} is a data set of the lab and also lies here; ./{plan.data} names what lies here"
+        )
     try:
         data = data or load(plan)
         kind = data.kind

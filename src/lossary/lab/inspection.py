@@ -8,10 +8,11 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from lossary._text import printable
 from lossary.catalogue import find
 from lossary.lab.comparison import LOSSES
 from lossary.lab.criterion import fitting
-from lossary.lab.data import Data
+from lossary.lab.data import LOADERS, Data
 from lossary.lab.data.files import Found
 from lossary.lab.data.sources import names
 from lossary.lab.plan import Plan
@@ -25,7 +26,7 @@ def page(plan: Plan, found: Found) -> Group:
     data = found.data
     facts = Table.grid(padding=(0, 2))
     for name, fact in _facts(plan, found):
-        facts.add_row(Text(name, style="bold"), Text(fact))
+        facts.add_row(Text(printable(name), style="bold"), Text(printable(fact)))
     losses = Table("a loss that fits", "why", box=None, header_style="bold", pad_edge=False)
     for name in LOSSES[data.kind]:
         card = find(name)
@@ -89,6 +90,7 @@ def _some(items: Iterable[str]) -> str:
 
 
 def _next(plan: Plan) -> Text:
+    path = f"./{plan.data}" if plan.data in LOADERS else plan.data
     asked = {name: getattr(plan, name) for name in ("target", "task", "types")}
     options = [word for name, value in asked.items() if value for word in (f"--{name}", value)]
-    return Text.assemble("Next: ", (shlex.join(["lossary", "compare", plan.data, *options]), "bold"))
+    return Text.assemble("Next: ", (printable(shlex.join(["lossary", "compare", path, *options])), "bold"))

@@ -6,7 +6,7 @@ from lossary.lab.data._types import BadData, Data, Split
 from lossary.lab.data.builtin import LOADERS
 from lossary.lab.plan import Plan
 
-__all__ = ["BadData", "Data", "Split", "load"]
+__all__ = ["LOADERS", "BadData", "Data", "Split", "load"]
 
 
 def load(plan: Plan) -> Data:
