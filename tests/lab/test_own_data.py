@@ -178,12 +178,14 @@ def test_the_docs_call_from_python_gives_verdict_and_report(tmp_path: Path) -> N
     budget = {"seeds": 1, "trials": 1, "epochs": 2}
     assert "lossary.lab.compare(model, data(), metric=metric, losses=" in text
     result = lossary.lab.compare(model, data(), metric=metric, losses=["cross_entropy", "cosface_loss"], **budget)
-    assert result.verdict.metric.name == "metric"
+    assert result.verdict.metric.label == "top 2 accuracy"
     # What is judged is the user's own score of each item, beside the lab's metrics.
     for record in load_all(Path("lossary-runs/own-code")):
-        assert np.mean(record.units) == pytest.approx(record.metrics["metric"])
-        assert record.metrics["metric"] >= record.metrics["accuracy"]
-    assert "lossary.lab.compare(model, data, metric=metric, losses=(" in result.report.read_text().replace("&#39;", "'")
+        assert np.mean(record.units) == pytest.approx(record.metrics["top_2_accuracy"])
+        assert record.metrics["top_2_accuracy"] >= record.metrics["accuracy"]
+    assert "lossary.lab.compare(model, data, metric=top_2_accuracy, losses=(" in result.report.read_text().replace(
+        "&#39;", "'"
+    )
     with pytest.raises(Refused, match="holds a run of another plan"):
         lossary.lab.compare(model, data(), losses=["cross_entropy"], **budget)
 
@@ -376,6 +378,8 @@ def test_code_says_what_is_wrong_with_it() -> None:
         compare(linear, TensorDataset(inputs))
     with pytest.raises(BadData, match="wanted every class among the training data; got 5 elsewhere only"):
         compare(linear, (good, good, TensorDataset(inputs, labels * 5)))
+    with pytest.raises(BadData, match=r"own-code, metric: wanted a finite score for each of 10 items; got .*shape"):
+        compare(linear, good, metric=lambda probabilities, targets: probabilities)
     with pytest.raises(Refused, match="cross_entropy does not fit own-code"):
         lossary.lab.compare(
             lambda: torch.nn.Linear(4, 1), TensorDataset(inputs, inputs[:, 0]), losses=["cross_entropy"]

@@ -69,7 +69,7 @@ def primary(kind: Kind, own: str = "") -> Metric:
     >>> primary("regression").label, primary("regression", "profit").higher_is_better
     ('MAE', True)
     """
-    return Metric(own, own, True, False, least=-np.inf) if own else PRIMARY[kind]
+    return Metric(own, own.replace("_", " "), True, False, least=-np.inf) if own else PRIMARY[kind]
 
 
 def own_scores(metric: OwnMetric, predicted: ArrayLike, truth: ArrayLike) -> Floats:
@@ -80,9 +80,8 @@ def own_scores(metric: OwnMetric, predicted: ArrayLike, truth: ArrayLike) -> Flo
     """
     predicted, truth = np.asarray(predicted), np.asarray(truth)
     scores = np.asarray(metric(predicted, truth), np.float64)
-    name = f"metric {metric.__name__}"
-    _check_length(name, scores, len(truth))
-    _check_finite(name, scores)
+    _check_length("metric", scores, len(truth))
+    _check_finite("metric", scores)
     return scores
 
 

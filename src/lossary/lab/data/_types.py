@@ -68,4 +68,4 @@ class Data:
 
     @property
     def metric_name(self) -> str:
-        return self.metric.__name__ if self.metric else ""
+        return getattr(self.metric, "__name__", type(self.metric).__name__) if self.metric else ""

@@ -17,7 +17,7 @@ from lossary.lab.data import splits
 from lossary.lab.data._types import BadData, Data, Items, Split
 from lossary.lab.data.builtin import scaled, spoilt
 from lossary.lab.data.sources import content, fingerprint, task
-from lossary.lab.metrics import Kind, OwnMetric
+from lossary.lab.metrics import Kind, OwnMetric, own_scores
 
 #: What training data may be: anything with a length whose items are pairs of an input and a target.
 Dataset = Any
@@ -111,6 +111,8 @@ def from_code(
 
     valid, test = (Split(inputs(part), labels[part]) for part in (1, 2))
     size = _probed(name, model, valid.inputs[:2], kind)
+    if metric is not None:
+        _tried(name, metric, kind, test, size)
     digests = [array.tobytes() for array in (targets, valid.inputs.numpy(), test.inputs.numpy())]
     return Data(
         name,
@@ -184,6 +186,16 @@ def _labelled(
         raise BadData(f"{name}: wanted no training class in validation or test (zero-shot); got some")
     labels = [torch.from_numpy(np.searchsorted(known, part)) for part, known in zip(targets, among, strict=True)]
     return tuple(map(str, among[2].tolist())), labels
+
+
+def _tried(name: str, metric: OwnMetric, kind: Kind, test: Split, size: int) -> None:
+    """Call a user's metric once before hours of training, with predictions that know nothing."""
+    shapes = {"regression": (len(test),), "classification": (len(test), test.classes), "zero-shot": (len(test), size)}
+    try:
+        own_scores(metric, np.full(shapes[kind], 1 / test.classes if kind == "classification" else 0.0), test.targets)
+    except Exception as error:
+        said = " ".join(str(error).split())
+        raise BadData(f"{name}, metric: wanted a finite score for each of {len(test)} items; got {said}") from error
 
 
 def _probed(name: str, model: Callable[[], nn.Module], inputs: Tensor, kind: Kind) -> int:
