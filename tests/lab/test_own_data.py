@@ -273,7 +273,7 @@ def test_images_of_any_size_become_square_and_the_report_shows_what_was_scored()
     Path("photos/cat/notes.txt").touch()
     found = files.read(Plan("photos"))
     assert found.data.train.inputs.shape[1:] == (3, 32, 32)
-    assert found.left_out == ("1 files that are no images of a class: cat/notes.txt",)
+    assert found.data.left_out == ("1 file that is no image of a class: cat/notes.txt",)
     clear = found.source.images[list(found.source.rows).index("cat/clear.png")]
     assert (clear == 255).all()  # transparent is white
     shown = torch.from_numpy(found.data.test_images).permute(0, 3, 1, 2) / 255
@@ -300,12 +300,13 @@ def test_rows_with_equal_inputs_stay_together_and_are_told() -> None:
 def test_what_is_left_out_is_counted_and_named(capsys: pytest.CaptureFixture[str]) -> None:
     target = ["a", "b"] * 28 + [None, "rare", "rare", None]
     main(["inspect", table("gaps.csv", target=target)])
-    told = " ".join(capsys.readouterr().out.split())
-    assert "2 rows without a target: line 58, line 61" in told
-    assert "1 classes with too few different items: rare (2)" in told
-    assert (
-        len(load(Plan("gaps.csv")).test) + len(load(Plan("gaps.csv")).train) + len(load(Plan("gaps.csv")).valid) == 56
-    )
+    inspected = capsys.readouterr().out
+    main(["compare", "gaps.csv", "--losses", "cross_entropy", *TINY, "--out", "run"])
+    for told in (inspected, capsys.readouterr().out, Path("run/report.html").read_text()):
+        assert "2 rows without a target: line 58, line 61" in " ".join(told.split())
+        assert "1 class with too few different items: rare (2)" in " ".join(told.split())
+    data = load(Plan("gaps.csv"))
+    assert sum(map(len, (data.train, data.valid, data.test))) == 56
 
 
 def test_a_folder_named_like_a_data_set_of_the_lab_is_asked_for_by_its_path(

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
+from lossary._text import printable
 from lossary.lab import study, work
 from lossary.lab.criterion import fits, fitting
 from lossary.lab.data import LOADERS, BadData, Data, load
@@ -152,6 +153,8 @@ def compare(plan: Plan, console: Console, data: Data | None = None) -> Result:
     except BadData as changed:
         raise Refused(str(changed)) from changed
     metric = primary(data.kind, plan.metric)
+    for said in data.left_out:
+        console.print(f"left out: {printable(said)}", markup=False, highlight=False)
     with sole(folder):
         study.create(folder, tuple(work.cards(plan)), metric)
         save_test_split(data, folder)
@@ -185,6 +188,8 @@ def save_test_split(data: Data, folder: Path) -> None:
         kept = {"labels": data.test.targets.numpy(), "names": np.array(data.test_names)}
     if data.test_images is not None:
         kept["images"] = data.test_images
+    if data.left_out:
+        kept["left_out"] = np.array(data.left_out)
     if data.credit:
         kept["credit"] = np.array(data.credit)
     work.save_arrays(folder, "test.npz", kept)

@@ -46,9 +46,7 @@ def _facts(plan: Plan, found: Found) -> Iterator[tuple[str, str]]:
         yield from _classes(data, source.targets)
     yield from source.facts
     yield "repeats", _repeats(found)
-    yield from (("left out", said) for said in found.left_out)
-    if not found.left_out:
-        yield "left out", "nothing"
+    yield from (("left out", said) for said in data.left_out or ("nothing",))
 
 
 def _values(values: np.ndarray) -> str:

@@ -57,6 +57,7 @@ class Data:
     # Regression: targets as trained on = (targets - offset) / scale, so that one learning rate fits all data.
     offset: float = 0.0
     scale: float = 1.0
+    left_out: tuple[str, ...] = ()  # what there was beside, and why it is not used
     augmented: bool = False  # training images are changed at random
     raw: str = "raw inputs"  # what the untouched inputs are called as a baseline
     batch: tuple[int, int] | None = None  # items, and of each class (0: as they come), where not the kind's own

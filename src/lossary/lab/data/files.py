@@ -10,7 +10,7 @@ import torch
 from lossary.lab.data import arrays, images, splits, tables
 from lossary.lab.data._types import BadData, Data, Split
 from lossary.lab.data.builtin import regression
-from lossary.lab.data.sources import Source, names, task
+from lossary.lab.data.sources import Source, counted, names, task
 from lossary.lab.metrics import Kind
 from lossary.lab.plan import Plan
 
@@ -31,7 +31,6 @@ class Found:
     data: Data
     why: str  # the task is what it is
     same: np.ndarray  # rows with equal inputs have equal numbers
-    left_out: tuple[str, ...]
 
 
 def read(plan: Plan) -> Found:
@@ -49,8 +48,9 @@ def read(plan: Plan) -> Found:
         data, left_out = _regression(source, same, plan.outliers), ()
     else:
         data, left_out = _labelled(source, kind, same)
-    data = replace(data, raw=source.raw, model=source.model, fingerprint=source.fingerprint)
-    return Found(source, data, why, same, (*source.left_out, *left_out))
+    told = (*source.left_out, *left_out)
+    data = replace(data, raw=source.raw, model=source.model, fingerprint=source.fingerprint, left_out=told)
+    return Found(source, data, why, same)
 
 
 def _source(plan: Plan) -> Source:
@@ -94,7 +94,7 @@ def _labelled(source: Source, kind: Kind, same: np.ndarray) -> tuple[Data, tuple
     large = splits.keep(kind, labels, same, source.name)
     small = [f"{name} ({rows})" for name, rows, ok in zip(called, np.bincount(labels), large, strict=True) if not ok]
     rows = np.flatnonzero(large[labels])
-    left_out = (f"{len(small)} classes with too few different items: {', '.join(small[:10])}",) if small else ()
+    left_out = counted(small, "class with too few different items", "classes with too few different items")
     own = np.unique(labels[rows], return_inverse=True)[1]
     parts = splits.by_class(own) if kind == "zero-shot" else splits.by_item(own, same[rows])
     parts = [rows[part] for part in parts]

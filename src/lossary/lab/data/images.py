@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from lossary.lab.data._types import BadData
-from lossary.lab.data.sources import Source, fingerprint
+from lossary.lab.data.sources import Source, counted, fingerprint
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 PARTS = frozenset({"train", "training", "val", "valid", "validation", "test"})
@@ -40,7 +40,6 @@ def read(folder: Path) -> Source:
         raise BadData(f"{folder}: wanted a folder for each class; got {split}: name one of those, it will be split")
     images, digests, sizes = _decoded(paths)
     relative = [path.relative_to(folder).as_posix() for path in paths]
-    noted = f"{len(others)} files that are no images of a class: {', '.join(others[:5])}" if others else ""
     return Source(
         folder.resolve().name,
         "a folder of images",
@@ -49,7 +48,7 @@ def read(folder: Path) -> Source:
         partial(_scaled, images),
         fingerprint(*(name.encode("utf-8", "surrogateescape") for name in relative), *digests),
         facts=(("inputs", f"images of {sizes}, brought to {images.shape[1]} x {images.shape[2]} pixels"),),
-        left_out=(noted,) if noted else (),
+        left_out=counted(others, "file that is no image of a class", "files that are no images of a class"),
         images=images,
         raw="raw pixels",
     )

@@ -17,6 +17,7 @@ FEW = 20
 #: At least so many classes, half of them with fewer items than that: such labels are identities, of which new ones
 #: will come.
 MANY_CLASSES, FEW_ITEMS = 30, 10
+LISTED = 20  # of what is left out
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,16 @@ def content(path: Path) -> bytes:
     if not read.strip():
         raise BadData(f"{path}: wanted data; got an empty file")
     return read
+
+
+def counted(found: Sequence[str], one: str, many: str) -> tuple[str, ...]:
+    """A sentence that counts and lists what is left out; none where there is nothing.
+
+    >>> counted(["line 7", "line 9"], "row without a target", "rows without a target")
+    ('2 rows without a target: line 7, line 9',)
+    """
+    listed = ", ".join(found[:LISTED]) + (", ..." if found[LISTED:] else "")
+    return (f"{len(found)} {one if len(found) == 1 else many}: {listed}",) if found else ()
 
 
 def task(targets: np.ndarray, asked: str, first: str, *, labels: bool) -> tuple[Kind, str]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lossary.lab.data._types import BadData
 from lossary.lab.data.arrays import more
-from lossary.lab.data.sources import Source, content, fingerprint
+from lossary.lab.data.sources import Source, content, counted, fingerprint
 
 #: What an empty cell may hold.
 MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null")
@@ -65,12 +65,8 @@ def read(path: Path, target: str, types: str) -> Source:
         partial(_encoded, columns),
         fingerprint(stored),
         facts=(("target", target), *((column.name, f"{column.type} ({column.why})") for column in columns)),
-        left_out=(f"{len(without)} rows without a target: {_some(without)}",) if without else (),
+        left_out=counted(without, "row without a target", "rows without a target"),
     )
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:10]) + (", ..." if names[10:] else "")
 
 
 def _csv(path: Path, stored: bytes) -> tuple[pl.DataFrame, list[str]]:

@@ -351,6 +351,7 @@ def _plan_facts(evidence: Evidence) -> list[tuple[str, str]]:
             "data",
             plan.data + (f", {plan.outliers:.0%} of the training targets spoilt" if plan.outliers else ""),
         ),
+        ("left out", "; ".join(map(str, evidence.test.get("left_out", ())))),
         ("losses", ", ".join(plan.losses)),
         ("protocol", plan.protocol),
         ("tuning trials a loss", str(plan.trials)),
