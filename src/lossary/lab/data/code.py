@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import ConcatDataset
 
 from lossary.lab.data import splits
 from lossary.lab.data._types import BadData, Data, Items, Split
@@ -89,27 +90,20 @@ def from_code(
     given = list(data) if isinstance(data, tuple | list) else [data]
     if len(given) not in (1, 3):
         raise BadData(f"{name}: wanted one data set, or three (training, validation, test); got {len(given)}")
-    read = [_read(name, dataset) for dataset in given]
-    targets = np.concatenate([part for part, _ in read])
+    if not all(map(len, given)):
+        raise BadData(f"{name}: wanted items; got an empty data set")
+    whole = given[0] if len(given) == 1 else ConcatDataset(given)
+    targets, same = _read(name, whole)
     kind, _ = task(targets, asked, f"{name}, item 0", labels=True)
-    offsets = np.cumsum([0, *(len(part) for part, _ in read)])
-    if len(given) == 3:
-        parts = [np.arange(low, high) for low, high in pairwise(offsets)]
-    else:
-        parts = _divided(name, kind, targets, read[0][1])
+    ends = np.cumsum([len(part) for part in given[:-1]])
+    parts = np.split(np.arange(len(targets)), ends) if len(ends) else _divided(name, kind, targets, same)
     of_part = [targets[part] for part in parts]
     offset, scale = 0.0, 1.0
     if kind == "regression":
         of_part[0] = spoilt(of_part[0], outliers)
         offset, scale = scaled(of_part[0])
     called, labels = _labelled(name, kind, of_part, offset, scale)
-
-    def inputs(part: int) -> Tensor:
-        dataset = given[part if len(given) == 3 else 0]
-        start = offsets[part] if len(given) == 3 else 0
-        return Read(dataset, parts[part] - start)[torch.arange(len(parts[part]))]
-
-    valid, test = (Split(inputs(part), labels[part]) for part in (1, 2))
+    valid, test = (Split(Read(whole, parts[i])[torch.arange(len(parts[i]))], labels[i]) for i in (1, 2))
     size = _probed(name, model, valid.inputs[:2], kind)
     if metric is not None:
         _tried(name, metric, kind, test, size)
@@ -117,7 +111,7 @@ def from_code(
     return Data(
         name,
         kind,
-        Items(Read(given[0], parts[0]), labels[0]),
+        Items(Read(whole, parts[0]), labels[0]),
         valid,
         test,
         test_names=called,
@@ -156,8 +150,6 @@ def _read(name: str, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
         shape = value.shape
         targets.append(target)
         same.append(seen.setdefault(sha256(value.numpy().tobytes()).digest(), len(seen)))
-    if not targets:
-        raise BadData(f"{name}: wanted items; got an empty data set")
     return np.array(targets), np.array(same)
 
 
