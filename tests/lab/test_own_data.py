@@ -20,6 +20,7 @@ from lossary.cli import main
 from lossary.lab import work
 from lossary.lab.comparison import Refused
 from lossary.lab.data import BadData, Data, files, load
+from lossary.lab.data.code import from_code
 from lossary.lab.plan import Plan
 from lossary.lab.record import load_all
 from lossary.lab.work import Done, Job
@@ -396,9 +397,26 @@ def test_training_inputs_of_code_are_read_anew_each_time() -> None:
         def __getitem__(self, item: int) -> tuple[torch.Tensor, int]:
             return torch.randn(4), item % 2
 
-    from lossary.lab.data.code import from_code
-
     data = from_code("changing", lambda: torch.nn.Linear(4, 3), Changing())
     batch = torch.arange(5)
     assert not torch.equal(data.train.inputs[batch], data.train.inputs[batch])
     assert torch.equal(data.test.inputs[batch], data.test.inputs[batch])
+
+
+@pytest.mark.parametrize("kind", ["classification", "regression", "zero-shot"])
+def test_three_data_sets_are_the_three_parts(kind: str) -> None:
+    sizes = (30, 8, 12)
+    inputs = [torch.randn(size, 4) for size in sizes]
+    targets = {
+        "classification": [torch.arange(size) % 2 + 5 for size in sizes],
+        "regression": [part[:, 0] for part in inputs],
+        "zero-shot": [torch.arange(size) % 4 + 4 * place for place, size in enumerate(sizes)],
+    }[kind]
+    given = [TensorDataset(*pair) for pair in zip(inputs, targets, strict=True)]
+    data = from_code("three", lambda: torch.nn.Linear(4, 1), given, asked=kind)
+    for part, its_inputs, its_targets in zip((data.train, data.valid, data.test), inputs, targets, strict=True):
+        assert torch.equal(part.inputs[torch.arange(len(part))], its_inputs)
+        if kind == "regression":
+            torch.testing.assert_close(part.targets * data.scale + data.offset, its_targets)
+        else:
+            assert torch.equal(part.targets, its_targets - its_targets.min())
