@@ -1,5 +1,7 @@
 """Write what the docs say about each loss from its card: a page, a picture, and the tables of README and index.
 
+The page on data of one's own gets what its commands print.
+
 ``python scripts/generate_docs.py`` writes; with ``--check`` it writes nothing and exits with 1 if anything is
 stale. Pictures are compared by the data they draw, not by their bytes, which depend on the fonts of a machine.
 """
@@ -15,6 +17,7 @@ from pathlib import Path
 
 import torch
 from docs_maths import markdown
+from docs_transcripts import transcribed
 
 from lossary.cards import Card, Range
 from lossary.catalogue import CATALOGUE, FAMILIES, HELPERS
@@ -52,6 +55,7 @@ def main() -> int:
         "docs/decisions/README.md": decisions(),
     }
     files |= {ROOT / name: between_markers((ROOT / name).read_text(), text) for name, text in tables.items()}
+    files[ROOT / "docs" / "your_data.md"] = transcribed(ROOT / "docs" / "your_data.md")
     stale = [path for path, text in files.items() if not path.exists() or path.read_text() != text]
     torch.set_num_threads(1)  # batches of a few numbers: more threads would only wait for each other
     drawn = {PAGES / "img" / f"{card.name}.svg": curves.draw(card) for card in CATALOGUE if curves.scenes(card)}

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn
 
+from lossary._text import printable
+
 if TYPE_CHECKING:
     from cyclopts import App
 
@@ -31,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def fail(message: str, status: int = 2) -> NoReturn:
     """End the process with one line."""
-    sys.stderr.write(f"lossary: {message}\n")
+    sys.stderr.write(f"lossary: {printable(message)}\n")
     raise SystemExit(status)
 
 
@@ -42,6 +44,7 @@ def app() -> "App":
 
     commands = App(name="lossary", version=__version__, help="Every PyTorch loss, and which one your data wants.")
     commands.command(compare)
+    commands.command(inspect)
     commands.command(list_losses, name="list")
     commands.command(show)
     return commands
@@ -60,6 +63,9 @@ def compare(
     out: Path | None = None,
     quick: bool = False,
     resume: bool = False,
+    target: str = "",
+    task: str = "",
+    types: str = "",
 ) -> None:
     """Train the same network with several losses and say which one the data wants, and how sure that is.
 
@@ -68,7 +74,9 @@ def compare(
     Parameters
     ----------
     data
-        emoji (recognising classes never seen in training), digits (classification) or diabetes (regression).
+        emoji (recognising classes never seen in training), digits (classification), diabetes (regression), or data
+        of your own: a folder of images, a table (.csv, .parquet), frozen embeddings (.npz, .npy, .safetensors),
+        or a Python file with functions model() and data().
     losses
         Names separated by commas, as `lossary list` shows them; LABEL=NAME enters a loss under a name of your own.
     seeds
@@ -82,25 +90,33 @@ def compare(
     protocol
         Every loss on identical batches, or each with the batches that its paper recommends.
     outliers
-        Share of the training targets that are spoilt on purpose (diabetes only).
+        Share of the training targets that are spoilt on purpose (regression only).
     out
         The run's folder: all results and report.html.
     quick
         Fewer trials, seeds and epochs: a first look in a few minutes.
     resume
         Go on with the plan stored in the folder, whatever else is asked.
+    target
+        What to predict: a table's column, an array of the file, or the file with the labels of an .npy file.
+    task
+        classification, zero-shot or regression, where `lossary inspect` infers another.
+    types
+        Of a table's columns, as COLUMN=number|category|skip, separated by commas, where others are inferred.
     """
     from concurrent.futures.process import BrokenProcessPool
+    from dataclasses import replace
 
     from rich.console import Console
 
-    from lossary.lab import compare as lab
+    from lossary.lab import comparison as lab
     from lossary.lab.plan import QUICK, Plan
 
-    folder = out or Path("lossary-runs") / (f"{data}-quick" if quick else data)
+    name = Path(data).name
+    folder = out or Path("lossary-runs") / (f"{name}-quick" if quick else name)
     named = {"seeds": seeds, "trials": trials, "epochs": epochs}
     budget = (QUICK if quick else {}) | {name: value for name, value in named.items() if value is not None}
-    asked = Plan(
+    plan = Plan(
         data=data,
         losses=tuple(name.strip() for name in losses.split(",")) if losses else (),
         protocol=protocol,
@@ -108,13 +124,17 @@ def compare(
         workers=workers,
         out=str(folder),
         quick=quick,
-        **budget,
+        target=target,
+        task=task,
+        types=types,
     )
-    go_on = f"go on with: lossary compare --resume --out {folder}"
+    asked = replace(plan, **budget)
+    code = f" {data}" if data.endswith(".py") else ""
+    go_on = f"go on with: lossary compare{code} --resume --out {folder}"
     try:
         plan = lab.resumed(asked) if resume else lab.resolved(asked)
         lab.prepare(plan)
-        report = lab.compare(plan, Console())
+        report = lab.compare(plan, Console()).report
     except lab.Refused as reason:
         fail(str(reason))
     except lab.Failed as reason:
@@ -125,6 +145,35 @@ def compare(
         fail(f"a worker was killed, perhaps for want of memory; {go_on}", status=1)
     else:
         sys.stdout.write(f"report: {report}\n")
+
+
+def inspect(path: str, *, target: str = "", task: str = "", types: str = "") -> None:
+    """What data of your own are to the lab: task, classes, problems, the losses that fit, the command to run next.
+
+    Parameters
+    ----------
+    path
+        A folder with a folder of images for each class, a table (.csv, .tsv, .parquet), or frozen embeddings with
+        labels (.npz, .npy, .safetensors).
+    target
+        As in `lossary compare`, like the following.
+    task
+        classification, zero-shot or regression.
+    types
+        COLUMN=number|category|skip, separated by commas.
+    """
+    from rich.console import Console
+
+    from lossary.lab.data import BadData, files
+    from lossary.lab.inspection import page
+    from lossary.lab.plan import Plan
+
+    plan = Plan(data=path, target=target, task=task, types=types)
+    try:
+        found = files.read(plan)
+    except BadData as reason:
+        fail(str(reason))
+    Console().print(page(plan, found))
 
 
 def list_losses() -> None:

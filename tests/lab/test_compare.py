@@ -18,7 +18,7 @@ from lossary.cards import Card
 from lossary.catalogue import CATALOGUE
 from lossary.cli import main
 from lossary.lab import work
-from lossary.lab.compare import Refused, sole
+from lossary.lab.comparison import Refused, sole
 from lossary.lab.data import Data
 from lossary.lab.plan import Plan
 from lossary.lab.record import load_all

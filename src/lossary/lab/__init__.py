@@ -1,1 +1,70 @@
-"""The lab: plan -> train -> record -> judge -> report. Compares losses fairly on one's own data."""
+"""The lab: which loss does your data want, and how sure is that?"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from lossary.lab.comparison import Result
+    from lossary.lab.metrics import OwnMetric
+    from lossary.lab.plan import Protocol
+
+__all__ = ["compare"]
+
+
+def compare(
+    model: "Callable[[], nn.Module]",
+    data: Any,
+    *,
+    losses: Sequence[str] = (),
+    metric: "OwnMetric | None" = None,
+    task: str = "",
+    protocol: "Protocol" = "same-batches",
+    seeds: int = 3,
+    trials: int = 3,
+    epochs: int = 60,
+    out: str | Path = "lossary-runs/own-code",
+) -> "Result":
+    """Train a network of yours on data of yours with several losses: ``lossary compare`` from Python.
+
+    All is done in this process. Stopped at any moment, the same call goes on where it was.
+
+    Args:
+        model: Makes an untrained network. It gives embeddings (N, D), without a last layer of class scores: each loss
+            brings its own. In regression it gives one value an item.
+        data: A data set with a length, whose items are pairs of an input and a target: a whole number (a class) or
+            one with a fraction (regression). It is split here. Or three: training, validation and test. Training
+            inputs are read anew in each epoch, so a data set may change them at random (drawing from torch).
+        losses: Names of losses, or ``"label=name"``; by default a few that fit.
+        metric: From predictions and targets of the test items a score for each, of which more is better. Predictions
+            are probabilities (N, C), values (N,) or, in zero-shot tasks, embeddings. By default accuracy, absolute
+            error or Recall@1.
+        task: ``"classification"``, ``"zero-shot"`` (test classes are not among those of training) or
+            ``"regression"``, where another would be inferred from the targets.
+        protocol: ``"same-batches"``, or ``"own-recipe"`` for the batches that each loss's paper recommends.
+        seeds: Final runs a loss.
+        trials: Tuning trials a loss.
+        epochs: At most so many; a run ends earlier once it has stopped rising.
+        out: The run's folder.
+
+    Returns:
+        The path of the report, and the verdict: ``result.verdict.headline`` says it in a sentence.
+
+    Raises:
+        BadData: if model or data are not as described.
+        Refused: if the comparison cannot be run as asked.
+        Failed: if no loss could be trained.
+    """
+    from rich.console import Console
+
+    from lossary.lab import comparison
+    from lossary.lab.data.code import from_code
+    from lossary.lab.plan import OWN_CODE, Plan
+
+    own = from_code(OWN_CODE, model, data, metric, task)
+    asked = Plan(OWN_CODE, tuple(losses), protocol, seeds, trials, epochs, workers=1, out=str(out), task=task)
+    plan = comparison.resolved(asked, own)
+    comparison.prepare(plan)
+    return comparison.compare(plan, Console(), own)

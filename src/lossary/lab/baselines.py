@@ -6,19 +6,18 @@ import numpy as np
 import torch
 
 from lossary.lab.data import Data
-from lossary.lab.metrics import Kind
-from lossary.lab.train import EMBEDDING_SIZE, network
+from lossary.lab.train import network
 
-RAW, UNTRAINED = "raw pixels", "untrained network"
+UNTRAINED = "untrained network"
 MAJORITY, MEAN, MEDIAN = "always the commonest class", "always the mean", "always the median"
 
 
-def runs(kind: Kind, seeds: int) -> Iterator[tuple[str, int]]:
-    """Names and seeds of a kind's baselines; those without chance have the seed 0."""
-    if kind == "zero-shot":
-        yield RAW, 0
+def runs(data: Data, seeds: int) -> Iterator[tuple[str, int]]:
+    """Names and seeds of the baselines; those without chance have the seed 0."""
+    if data.kind == "zero-shot":
+        yield data.raw, 0
         yield from ((UNTRAINED, seed) for seed in range(1, seeds + 1))
-    elif kind == "classification":
+    elif data.kind == "classification":
         yield MAJORITY, 0
     else:
         yield MEAN, 0
@@ -28,12 +27,12 @@ def runs(kind: Kind, seeds: int) -> Iterator[tuple[str, int]]:
 def predict(name: str, data: Data, seed: int) -> np.ndarray:
     """What a baseline makes of the test inputs, in the form that a trained learner's predictions have."""
     inputs, targets = data.test.inputs, data.train.targets
-    if name == RAW:
+    if name == data.raw:
         return inputs.flatten(1).numpy()
     if name == UNTRAINED:
         torch.manual_seed(seed)
         with torch.no_grad():
-            return network(data, EMBEDDING_SIZE[data.kind]).eval()(inputs).numpy()
+            return network(data).eval()(inputs).numpy()
     if name == MAJORITY:
         shares = targets.bincount() / len(targets)
         return shares.expand(len(inputs), -1).numpy()

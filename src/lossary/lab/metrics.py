@@ -33,6 +33,7 @@ class Metric:
     label: str
     higher_is_better: bool
     percent: bool  # shown times 100; stored as a share
+    least: float = 0.0  # what it can be
 
 
 #: The metrics of each kind of task. The first is the primary one, for tuning and for the judge.
@@ -58,6 +59,30 @@ METRICS: dict[Kind, tuple[Metric, ...]] = {
     ),
 }
 PRIMARY: dict[Kind, Metric] = {kind: metrics[0] for kind, metrics in METRICS.items()}
+#: A metric of the user's: from predictions and targets a score for each item, of which more is better.
+OwnMetric = Callable[[NDArray[Any], NDArray[Any]], ArrayLike]
+
+
+def primary(kind: Kind, own: str = "") -> Metric:
+    """What a run is judged by: the kind's primary metric, or one of the user's by its name.
+
+    >>> primary("regression").label, primary("regression", "profit").higher_is_better
+    ('MAE', True)
+    """
+    return Metric(own, own.replace("_", " "), True, False, least=-np.inf) if own else PRIMARY[kind]
+
+
+def own_scores(metric: OwnMetric, predicted: ArrayLike, truth: ArrayLike) -> Floats:
+    """A user's metric of each item.
+
+    Raises:
+        ValueError: if it does not give a finite score for each.
+    """
+    predicted, truth = np.asarray(predicted), np.asarray(truth)
+    scores = np.asarray(metric(predicted, truth), np.float64)
+    _check_length("metric", scores, len(truth))
+    _check_finite("metric", scores)
+    return scores
 
 
 def evaluate(kind: Kind, **arrays: ArrayLike) -> Scores:

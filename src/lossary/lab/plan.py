@@ -7,6 +7,8 @@ from typing import Literal, Self
 
 Protocol = Literal["same-batches", "own-recipe"]
 
+#: What a plan calls data that came from a Python program and not from a file.
+OWN_CODE = "own-code"
 #: The budget of a first look, where the caller names no other.
 QUICK = {"seeds": 2, "trials": 2, "epochs": 25}
 
@@ -15,7 +17,7 @@ QUICK = {"seeds": 2, "trials": 2, "epochs": 25}
 class Plan:
     """A comparison of losses on one data set."""
 
-    data: str = "emoji"
+    data: str = "emoji"  # a data set of the lab, or a path
     losses: tuple[str, ...] = ()  # names of cards, or "label=card" to enter a loss under a name of one's own
     protocol: Protocol = "same-batches"
     seeds: int = 3
@@ -25,6 +27,12 @@ class Plan:
     workers: int = 2
     out: str = "lossary-runs"
     quick: bool = False
+    # Of data read from files:
+    target: str = ""  # the column or array to predict
+    task: str = ""  # where it is not to be inferred
+    types: str = ""  # of columns, as "COLUMN=TYPE,..."
+    metric: str = ""  # the name of the user's own, which their code gives
+    fingerprint: str = ""  # of the contents, which must not change while a run goes on
 
     def save(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self), indent=1) + "\n")

@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lossary.cards import Card, Choice, Range
 from lossary.lab.criterion import defaults, owns_weights
-from lossary.lab.metrics import PRIMARY, Kind
+from lossary.lab.metrics import Kind, Metric
 from lossary.lab.record import Trial
 from lossary.lab.train import LEARNING_RATES, Diverged, environment
 
@@ -47,10 +47,10 @@ def storage(folder: Path) -> optuna.storages.RDBStorage:
     return optuna.storages.RDBStorage(f"sqlite:///{folder / STUDY}", engine_kwargs={"connect_args": {"timeout": 60}})
 
 
-def create(folder: Path, losses: tuple[str, ...], kind: Kind) -> None:
+def create(folder: Path, losses: tuple[str, ...], metric: Metric) -> None:
     """Make the studies that are missing; free the places of trials that a kill has left running."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    direction = "maximize" if PRIMARY[kind].higher_is_better else "minimize"
+    direction = "maximize" if metric.higher_is_better else "minimize"
     shared = storage(folder)
     for loss in losses:
         study = optuna.create_study(storage=shared, study_name=loss, direction=direction, load_if_exists=True)

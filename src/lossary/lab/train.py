@@ -28,7 +28,7 @@ from lossary.lab.augment import augment
 from lossary.lab.batches import m_per_class, shuffled
 from lossary.lab.criterion import Criterion, attach
 from lossary.lab.data import Data, Split
-from lossary.lab.metrics import PRIMARY, Kind, primary_score
+from lossary.lab.metrics import Kind, own_scores, primary, primary_score
 from lossary.lab.plan import Plan
 from lossary.lab.record import Point
 from lossary.models import MLP, SmallCNN
@@ -37,7 +37,7 @@ EMBEDDING_SIZE = {"zero-shot": 128, "classification": 32, "regression": 1}
 #: Learning rates of the network and of a loss's own weights, where nothing is tuned.
 LEARNING_RATES = {"lr": 2e-3, "head_lr": 2e-2}
 WEIGHT_DECAY = 0.01
-BATCH = {"zero-shot": (192, 3), "classification": (120, 12), "regression": (32, 1)}  # items; of a class
+BATCH = {"zero-shot": (192, 3), "classification": (120, 12), "regression": (32, 0)}  # items; of a class
 AVERAGE = 0.98  # of the weights; over about 50 steps
 
 
@@ -50,10 +50,10 @@ class Learner(nn.Module):
 
     def __init__(self, card: Card, params: Mapping[str, Any], data: Data, seed: int) -> None:
         super().__init__()
-        size = EMBEDDING_SIZE[data.kind]
+        size = data.embedding_size or EMBEDDING_SIZE[data.kind]
         torch.manual_seed(seed)
         # The network first: its weights then are the same whatever weights the loss draws.
-        self.network = network(data, size)
+        self.network = network(data)
         self.criterion: Criterion = attach(card, params, data.kind, size, data.train.classes)
 
     def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
@@ -81,17 +81,18 @@ class Outcome:
     still_rising: bool
 
 
-def network(data: Data, size: int) -> nn.Module:
-    """An untrained network for the data, with ``size`` outputs."""
-    if data.train.inputs.ndim == 4:
-        return SmallCNN(embedding_size=size, size=data.train.inputs.shape[-1])
-    return MLP(data.train.inputs.shape[1], size)
+def network(data: Data) -> nn.Module:
+    """An untrained network for the data."""
+    size, shape = EMBEDDING_SIZE[data.kind], data.valid.inputs.shape
+    if data.model is not None:
+        return data.model(size)
+    return SmallCNN(embedding_size=size, size=shape[-1]) if len(shape) == 4 else MLP(shape[1], size)
 
 
 def outputs(network: nn.Module, inputs: Tensor) -> Tensor:
     """(N, size); one value an item where the size is 1."""
     out = network(inputs)
-    return out.squeeze(1) if out.shape[1] == 1 else out
+    return out.squeeze(1) if out.shape[1:] == (1,) else out
 
 
 def arrays(kind: Kind, predicted: np.ndarray, split: Split, data: Data) -> dict[str, np.ndarray]:
@@ -107,8 +108,8 @@ def arrays(kind: Kind, predicted: np.ndarray, split: Split, data: Data) -> dict[
 
 def batches(card: Card, data: Data, plan: Plan, generator: Generator) -> Iterator[Tensor]:
     """Indices of training items without end; under ``same-batches`` the same for every loss."""
-    size, m = BATCH[data.kind]
-    by_class = data.kind != "regression" and (plan.protocol == "same-batches" or card.batch == "m-per-class")
+    size, m = data.batch or BATCH[data.kind]
+    by_class = m > 0 and (plan.protocol == "same-batches" or card.batch == "m-per-class")
     if by_class:
         return m_per_class(data.train.targets, size, m, generator)
     return shuffled(len(data.train), size, generator)
@@ -135,7 +136,7 @@ def train(card: Card, params: Mapping[str, Any], data: Data, plan: Plan, seed: i
     average = AveragedModel(learner, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE), use_buffers=True)
     watch = Watch(data, plan.epochs)
     generator = Generator().manual_seed(seed)
-    steps_per_epoch = max(1, len(data.train) // BATCH[data.kind][0])
+    steps_per_epoch = max(1, len(data.train) // (data.batch or BATCH[data.kind])[0])
     feed = batches(card, data, plan, generator)
     started, durations, losses = time.perf_counter(), [], []
     for epoch in range(1, plan.epochs + 1):
@@ -165,7 +166,7 @@ def _step(
     generator: Generator,
 ) -> float:
     inputs = data.train.inputs[batch]
-    if inputs.ndim == 4:
+    if data.augmented:
         inputs = augment(inputs, generator).contiguous(memory_format=torch.channels_last)
     loss = learner(inputs, data.train.targets[batch])
     if not loss.isfinite():
@@ -188,7 +189,7 @@ class Watch:
         self.data = data
         self.bound = bound
         self.every = max(1, bound // 30)
-        self.sign = 1 if PRIMARY[data.kind].higher_is_better else -1
+        self.sign = 1 if primary(data.kind, data.metric_name).higher_is_better else -1
         self.curve: list[Point] = []
         self.best: Learner | None = None
         self.best_point: Point | None = None
@@ -196,7 +197,9 @@ class Watch:
     def look(self, learner: nn.Module, step: int, epoch: int, train_loss: float) -> None:
         assert isinstance(learner, Learner)
         kind, valid = self.data.kind, self.data.valid
-        score = primary_score(kind, **arrays(kind, learner.predict(valid.inputs), valid, self.data))
+        found = arrays(kind, learner.predict(valid.inputs), valid, self.data)
+        own = self.data.metric
+        score = float(own_scores(own, *found.values()).mean()) if own else primary_score(kind, **found)
         point = Point(step, epoch, train_loss, score)
         self.curve.append(point)
         if self.best_point is None or self.sign * score > self.sign * self.best_point.valid:

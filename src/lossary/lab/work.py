@@ -20,7 +20,7 @@ from lossary.cards import Card
 from lossary.catalogue import find
 from lossary.lab import baselines, study
 from lossary.lab.data import Data, load
-from lossary.lab.metrics import Kind, evaluate
+from lossary.lab.metrics import evaluate, own_scores
 from lossary.lab.plan import Plan
 from lossary.lab.record import Failure, Record, Role
 from lossary.lab.train import Diverged, Outcome, arrays, environment, train
@@ -59,14 +59,14 @@ def cards(plan: Plan) -> dict[str, Card]:
     return {label: find(name or label) for label, _, name in entered}
 
 
-def open_jobs(plan: Plan, folder: Path, kind: Kind) -> tuple[list[Job], list[Job]]:
+def open_jobs(plan: Plan, folder: Path, data: Data) -> tuple[list[Job], list[Job]]:
     """What is still to do: first this (tuning and baselines, in any order), and then that (the final runs)."""
     labels = list(cards(plan))
     finished = {label: study.places(folder, label) for label in labels}
     tune = [Job("tune", label, p) for p in range(plan.trials) for label in labels if p not in finished[label]]
     base = [
         Job("baseline", name, seed)
-        for name, seed in baselines.runs(kind, plan.seeds)
+        for name, seed in baselines.runs(data, plan.seeds)
         if not _recorded(folder, "baseline", name, seed)
     ]
     final = [
@@ -122,10 +122,15 @@ def _data(plan: Plan) -> Data:
     return load(plan)
 
 
-def do(job: Job, plan: Plan, folder: Path) -> Done:
+def run_here(phases: Iterable[list[Job]], plan: Plan, folder: Path, data: Data) -> Iterator[Done]:
+    """The same one after another in this process: for data and networks that no other process can load."""
+    return (do(job, plan, folder, data) for jobs in phases for job in jobs)
+
+
+def do(job: Job, plan: Plan, folder: Path, data: Data | None = None) -> Done:
     """Do one job in this process."""
     started = time.perf_counter()
-    data = _data(plan)
+    data = data or _data(plan)
     try:
         _TASKS[job.task](job, plan, folder, data)
     except Diverged as reason:
@@ -158,8 +163,17 @@ def _final(job: Job, plan: Plan, folder: Path, data: Data) -> None:
 
 def _baseline(job: Job, plan: Plan, folder: Path, data: Data) -> None:
     predicted = baselines.predict(job.loss, data, job.number)
-    metrics, units = evaluate(data.kind, **arrays(data.kind, predicted, data.test, data))
+    metrics, units = scores(data, arrays(data.kind, predicted, data.test, data))
     Record(job.loss, "", "baseline", job.number, {}, metrics, units, environment=environment()).save(folder)
+
+
+def scores(data: Data, found: Mapping[str, np.ndarray]) -> tuple[dict[str, float], list[float]]:
+    """All metrics of predictions and truth, and what the judge compares of each test unit."""
+    metrics, units = evaluate(data.kind, **found)
+    if data.metric is None:
+        return metrics, units
+    own = own_scores(data.metric, *found.values())
+    return {**metrics, data.metric_name: float(own.mean())}, own.tolist()
 
 
 _TASKS = {"tune": _tune, "final": _final, "baseline": _baseline}
@@ -177,7 +191,7 @@ def _record(
 ) -> None:
     """Score the learner on the test split and store all of it."""
     predicted = arrays(data.kind, outcome.learner.predict(data.test.inputs), data.test, data)
-    metrics, units = evaluate(data.kind, **predicted)
+    metrics, units = scores(data, predicted)
     record = Record(
         job.loss,
         cards(plan)[job.loss].name,

@@ -1,18 +1,30 @@
 """What a data set is to the lab."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
-from lossary.lab.metrics import Kind
+from lossary.lab.metrics import Kind, OwnMetric
+
+
+class BadData(Exception):
+    """Data that cannot be used as asked, in one line: which file, where in it, what was wanted, what came."""
+
+
+class Inputs(Protocol):
+    """Gives the inputs of a batch of indices: a tensor, or a reader of something larger."""
+
+    def __getitem__(self, batch: Tensor, /) -> Tensor: ...
 
 
 @dataclass(frozen=True)
-class Split:
+class Items:
     """Inputs with their targets: class indices from 0 (int64), or one value an item (float32)."""
 
-    inputs: Tensor  # float32, (N, features) or, for images, (N, 3, height, width) in [0, 1]
+    inputs: Inputs
     targets: Tensor
 
     def __len__(self) -> int:
@@ -24,12 +36,19 @@ class Split:
 
 
 @dataclass(frozen=True)
+class Split(Items):
+    """The same with all inputs at hand."""
+
+    inputs: Tensor  # float32, (N, features) or, for images, (N, 3, height, width) in [0, 1]
+
+
+@dataclass(frozen=True)
 class Data:
     """A data set in three parts. In a zero-shot task no class is in two of them, and each counts its own from 0."""
 
     name: str
     kind: Kind
-    train: Split
+    train: Items
     valid: Split  # chooses hyperparameters and when to stop
     test: Split  # only reported
     test_names: tuple[str, ...] = ()  # of the test classes, by label
@@ -38,3 +57,16 @@ class Data:
     # Regression: targets as trained on = (targets - offset) / scale, so that one learning rate fits all data.
     offset: float = 0.0
     scale: float = 1.0
+    left_out: tuple[str, ...] = ()  # what there was beside, and why it is not used
+    augmented: bool = False  # training images are changed at random
+    raw: str = "raw inputs"  # what the untouched inputs are called as a baseline
+    batch: tuple[int, int] | None = None  # items, and of each class (0: as they come), where not the kind's own
+    # An untrained network with so many outputs, where it is not the lab's own; and how many, where it decides.
+    model: Callable[[int], nn.Module] | None = None
+    embedding_size: int | None = None
+    metric: OwnMetric | None = None  # judged by, instead of the kind's primary one
+    fingerprint: str = ""  # of the contents, where they may change from run to run
+
+    @property
+    def metric_name(self) -> str:
+        return getattr(self.metric, "__name__", type(self.metric).__name__) if self.metric else ""

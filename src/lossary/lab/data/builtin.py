@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from lossary.lab.data._types import Data, Split
 from lossary.lab.plan import Plan
@@ -40,6 +41,8 @@ def emoji(plan: Plan) -> Data:
         test_names=tuple(f"{emoji[c]} {names[c]}" for c in test),
         credit=EMOJI_CREDIT,
         test_images=images[test].reshape(-1, *images.shape[2:]),
+        augmented=True,
+        raw="raw pixels",
     )
 
 
@@ -70,21 +73,32 @@ def diabetes(plan: Plan) -> Data:
 
     measured, values = load_diabetes(return_X_y=True)
     parts = _parts("diabetes", len(values))
-    values = _spoil(np.asarray(values), parts[0], plan.outliers)
-    # Median and quartiles of the training part, because its outliers would stretch a standard deviation.
-    low, offset, high = np.quantile(values[parts[0]], [0.25, 0.5, 0.75])
-    scale = float(high - low) / 1.349  # the standard deviation of a normal distribution with these quartiles
     inputs = torch.from_numpy(measured / measured[parts[0]].std(axis=0)).float()
+    return regression("diabetes", inputs, np.asarray(values), parts, plan.outliers)
+
+
+def regression(name: str, inputs: Tensor, values: np.ndarray, parts: list[np.ndarray], outliers: float) -> Data:
+    """Inputs and the values to predict, in three parts; a share of the training values may be spoilt."""
+    values = values.copy()
+    values[parts[0]] = spoilt(values[parts[0]], outliers)
+    offset, scale = scaled(values[parts[0]])
     targets = torch.from_numpy((values - offset) / scale).float()
     train, valid, test = (Split(inputs[part], targets[part]) for part in parts)
-    return Data("diabetes", "regression", train, valid, test, offset=float(offset), scale=scale)
+    return Data(name, "regression", train, valid, test, offset=offset, scale=scale)
 
 
-def _spoil(values: np.ndarray, train: np.ndarray, share: float) -> np.ndarray:
+def scaled(values: np.ndarray) -> tuple[float, float]:
+    """Median and spread of training values by their quartiles, because outliers would stretch a standard deviation."""
+    low, offset, high = np.quantile(values, [0.25, 0.5, 0.75])
+    scale = float(high - low) / 1.349  # the standard deviation of a normal distribution with these quartiles
+    return float(offset), scale or float(values.std()) or 1.0  # half of the values may be the same
+
+
+def spoilt(values: np.ndarray, share: float) -> np.ndarray:
     """A share of the training values, the same for every loss and seed, times ten: a slipped decimal point."""
-    spoilt = np.random.default_rng(SPLIT_SEED).permutation(train)[: round(share * len(train))]
+    chosen = np.random.default_rng(SPLIT_SEED).permutation(len(values))[: round(share * len(values))]
     values = values.copy()
-    values[spoilt] *= 10
+    values[chosen] *= 10
     return values
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossary.lab.judge import Verdict, judge
-from lossary.lab.metrics import METRICS, PRIMARY, Kind, Metric
+from lossary.lab.metrics import METRICS, PRIMARY, Kind, Metric, primary
 from lossary.lab.plan import Plan
 from lossary.lab.record import Failure, Record, Role, Trial, load_all, load_failures
 from lossary.lab.report.figures import Palette
@@ -34,7 +34,7 @@ class Evidence:
 
     @property
     def metric(self) -> Metric:
-        return PRIMARY[self.kind]
+        return primary(self.kind, self.plan.metric)
 
     @cached_property
     def role(self) -> Role:
@@ -96,8 +96,9 @@ def load(folder: Path) -> Evidence:
 def read(folder: Path, trials: list[Trial]) -> Evidence:
     """The same with the tuning trials at hand."""
     records = load_all(folder)
-    verdict = judge(records, PRIMARY[kind_of(records)])
-    return Evidence(folder, Plan.load(folder / "plan.json"), records, trials, load_failures(folder, records), verdict)
+    plan = Plan.load(folder / "plan.json")
+    verdict = judge(records, primary(kind_of(records), plan.metric))
+    return Evidence(folder, plan, records, trials, load_failures(folder, records), verdict)
 
 
 def _arrays(path: Path) -> Arrays:

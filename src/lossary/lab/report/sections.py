@@ -10,7 +10,7 @@ from typing import Any
 
 from lossary.lab.judge import Comparison, Standing
 from lossary.lab.metrics import METRICS, Kind, Metric
-from lossary.lab.plan import Plan
+from lossary.lab.plan import OWN_CODE, Plan
 from lossary.lab.record import Record, Role, Trial
 from lossary.lab.report import figures
 from lossary.lab.report.evidence import Evidence
@@ -77,7 +77,7 @@ def _ranking(evidence: Evidence) -> Section | None:
 
 def _interval(standing: Standing, metric: Metric) -> dict[str, float]:
     """As it is drawn: few seeds give intervals that reach beyond what the metric can be."""
-    low, high = max(standing.low, 0.0), min(standing.high, 1.0 if metric.percent else inf)
+    low, high = max(standing.low, metric.least), min(standing.high, 1.0 if metric.percent else inf)
     return {"low": low, "high": high}
 
 
@@ -171,7 +171,8 @@ _ROLES: tuple[tuple[Role, str], ...] = (
 
 
 def _scores(evidence: Evidence) -> Section | None:
-    metrics = [m for m in METRICS[evidence.kind] if any(m.name in r.metrics for r in evidence.records)]
+    described = dict.fromkeys([evidence.metric, *METRICS[evidence.kind]])
+    metrics = [m for m in described if any(m.name in r.metrics for r in evidence.records)]
     order = {(s.role, s.loss): place for place, s in enumerate(evidence.verdict.standings)}
     lines: list[tuple[str, Role, str, list[Record]]] = []
     for role, note in _ROLES:
@@ -350,6 +351,7 @@ def _plan_facts(evidence: Evidence) -> list[tuple[str, str]]:
             "data",
             plan.data + (f", {plan.outliers:.0%} of the training targets spoilt" if plan.outliers else ""),
         ),
+        ("left out", "; ".join(map(str, evidence.test.get("left_out", ())))),
         ("losses", ", ".join(plan.losses)),
         ("protocol", plan.protocol),
         ("tuning trials a loss", str(plan.trials)),
@@ -386,12 +388,17 @@ def _value(value: Any) -> str:
 
 def command(plan: Plan) -> str:
     """The command line of a plan, quoted for a shell; complete, for defaults change from version to version."""
+    asked = {part.name: value for part in fields(Plan) if (value := getattr(plan, part.name))}
+    for name in ("data", "metric", "fingerprint"):  # the data tell the last two
+        asked.pop(name, None)
+    if plan.data == OWN_CODE:
+        own = [f"metric={plan.metric}"] if plan.metric else []
+        known = ("losses", "task", "protocol", "seeds", "trials", "epochs", "out")
+        options = [f"{name}={asked[name]!r}" for name in known if name in asked]
+        return f"lossary.lab.compare(model, data, {', '.join(own + options)})"
     words = ["lossary", "compare", plan.data]
-    for part in fields(Plan):
-        value = getattr(plan, part.name)
-        if part.name == "data" or not value:
-            continue
-        words.append(f"--{part.name}")
+    for name, value in asked.items():
+        words.append(f"--{name}")
         if value is not True:
             words.append(",".join(value) if isinstance(value, tuple) else str(value))
     return shlex.join(words)

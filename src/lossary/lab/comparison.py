@@ -2,12 +2,13 @@
 
 import sqlite3
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import fields, replace
 from math import isfinite
 from pathlib import Path
 from statistics import fmean
+from typing import NamedTuple
 
 import numpy as np
 from rich.box import SIMPLE
@@ -16,15 +17,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
+from lossary._text import printable
 from lossary.lab import study, work
 from lossary.lab.criterion import fits, fitting
-from lossary.lab.data import Data, load
+from lossary.lab.data import LOADERS, BadData, Data, load
 from lossary.lab.judge import Verdict, judge
-from lossary.lab.metrics import METRICS, PRIMARY, Kind, Metric
+from lossary.lab.metrics import METRICS, Kind, Metric, primary
 from lossary.lab.plan import Plan
 from lossary.lab.record import Record, load_all
 from lossary.lab.report import render
-from lossary.lab.work import Job
+from lossary.lab.work import Done, Job
 
 #: Losses that are compared where none are named; the first four in a quick look.
 LOSSES: dict[Kind, tuple[str, ...]] = {
@@ -43,8 +45,15 @@ class Failed(Exception):
     """A comparison that gave no result, and why, in one line."""
 
 
-def resolved(plan: Plan) -> Plan:
-    """The plan with its losses by their full names, every value checked.
+class Result(NamedTuple):
+    """What a comparison came to."""
+
+    report: Path
+    verdict: Verdict
+
+
+def resolved(plan: Plan, data: Data | None = None) -> Plan:
+    """The plan with its losses by their full names, every value checked; ``data`` where the plan cannot load them.
 
     Raises:
         Refused: naming the argument, what was wanted and what came.
@@ -54,11 +63,17 @@ def resolved(plan: Plan) -> Plan:
             raise Refused(f"{name}: wanted at least 1; got {getattr(plan, name)}")
     if not 0 <= plan.outliers < 1:
         raise Refused(f"outliers: wanted a share from 0 to below 1; got {plan.outliers}")
+    if data is None and plan.data in LOADERS and Path(plan.data).exists():
+        raise Refused(
+            f"data: {plan.data} is a data set of the lab and also lies here; ./{plan.data} names what lies here"
+        )
     try:
-        kind = load(plan).kind
-        plan = replace(plan, losses=plan.losses or LOSSES[kind][: 4 if plan.quick else None])
+        data = data or load(plan)
+        kind = data.kind
+        losses = plan.losses or LOSSES[kind][: 4 if plan.quick else None]
+        plan = replace(plan, losses=losses, metric=data.metric_name, fingerprint=data.fingerprint)
         cards = work.cards(plan)
-    except LookupError as unknown:
+    except (LookupError, BadData) as unknown:
         raise Refused(unknown.args[0]) from unknown
     if len(cards) < len(plan.losses):
         raise Refused(f"losses: wanted different names; got {', '.join(plan.losses)}")
@@ -107,33 +122,51 @@ def resumed(plan: Plan) -> Plan:
     path = Path(plan.out) / PLAN
     if not path.exists():
         raise Refused(f"resume: there is no run in {plan.out}")
-    return replace(Plan.load(path), workers=plan.workers, out=plan.out)
+    stored = Plan.load(path)
+    if stored.data.endswith(".py") and stored.data != plan.data:
+        # A folder may come from anyone; what it names is run only if the person asks for it.
+        raise Refused(f"resume: the run in {plan.out} is of the code in {stored.data}; name that file to run it")
+    return replace(stored, workers=plan.workers, out=plan.out)
 
 
 def _differences(stored: Plan, asked: Plan) -> str:
+    if stored.data == asked.data and stored.fingerprint != asked.fingerprint:
+        return f"the contents of {asked.data} have changed"
     names = (field.name for field in fields(Plan) if field.name not in ("workers", "out"))
     pairs = ((name, getattr(stored, name), getattr(asked, name)) for name in names)
     return "; ".join(f"{name}: {was} there, {now} asked" for name, was, now in pairs if was != now)
 
 
-def compare(plan: Plan, console: Console) -> Path:
-    """Run a resolved plan in its folder, or what is left of it, and write the report; returns its path.
+def compare(plan: Plan, console: Console, data: Data | None = None) -> Result:
+    """Run a resolved plan in its folder, or what is left of it, and write the report.
+
+    Where ``data`` are given, all is done in this process, for no other could load them.
 
     Raises:
         Refused: if another process is at work in the folder.
         Failed: if no loss could be trained.
     """
     folder = Path(plan.out)
-    data = load(plan)
+    here = data is not None
+    try:
+        data = data or load(plan)
+    except BadData as changed:
+        raise Refused(str(changed)) from changed
+    metric = primary(data.kind, plan.metric)
+    for said in data.left_out:
+        console.print(f"left out: {printable(said)}", markup=False, highlight=False)
     with sole(folder):
-        study.create(folder, tuple(work.cards(plan)), data.kind)
+        study.create(folder, tuple(work.cards(plan)), metric)
         save_test_split(data, folder)
-        failures = _work(work.open_jobs(plan, folder, data.kind), plan, folder, console)
+        phases = work.open_jobs(plan, folder, data)
+        done = work.run_here(phases, plan, folder, data) if here else work.run(phases, plan, folder)
+        failures = _work(phases, done, plan, folder, console)
         records = load_all(folder)
         if not any(record.card for record in records):
             raise Failed(f"no loss could be trained: {'; '.join(dict.fromkeys(failures))}")
-        show(judge(records, PRIMARY[data.kind]), records, data.kind, console)
-        return render(folder)
+        verdict = judge(records, metric)
+        show(verdict, records, data.kind, console)
+        return Result(render(folder), verdict)
 
 
 @contextmanager
@@ -155,6 +188,8 @@ def save_test_split(data: Data, folder: Path) -> None:
         kept = {"labels": data.test.targets.numpy(), "names": np.array(data.test_names)}
     if data.test_images is not None:
         kept["images"] = data.test_images
+    if data.left_out:
+        kept["left_out"] = np.array(data.left_out)
     if data.credit:
         kept["credit"] = np.array(data.credit)
     work.save_arrays(folder, "test.npz", kept)
@@ -171,7 +206,9 @@ class TimeLeft(ProgressColumn):
         return Text(f"about {left // 60}:{left % 60:02d} left", style="dim")
 
 
-def _work(phases: tuple[list[Job], ...], plan: Plan, folder: Path, console: Console) -> list[str]:
+def _work(
+    phases: tuple[list[Job], ...], results: Iterator[Done], plan: Plan, folder: Path, console: Console
+) -> list[str]:
     """Do the jobs, showing how far they are; returns what failed and why."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeLeft())
     remaining = [job for jobs in phases for job in jobs]
@@ -181,7 +218,7 @@ def _work(phases: tuple[list[Job], ...], plan: Plan, folder: Path, console: Cons
     measured = {trial.loss: [trial.seconds] for trial in study.trials(folder)}
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("starting", total=len(remaining), ends=_ends(remaining, measured, plan.workers))
-        for done in work.run(phases, plan, folder):
+        for done in results:
             remaining.remove(done.job)
             if done.job.task != "baseline":
                 measured.setdefault(done.job.loss, []).append(done.seconds)
@@ -208,7 +245,7 @@ def _ends(remaining: list[Job], measured: Mapping[str, list[float]], workers: in
 
 def show(verdict: Verdict, records: list[Record], kind: Kind, console: Console) -> None:
     """The verdict as a table and sentences."""
-    others = METRICS[kind][1:4]
+    others = [metric for metric in METRICS[kind] if metric != verdict.metric][:3]
     table = Table("loss", verdict.metric.label, "95 % interval", *(m.label for m in others), "ms a step", box=SIMPLE)
     for standing in verdict.standings:
         runs = [r for r in records if r.loss == standing.loss and r.role == standing.role]

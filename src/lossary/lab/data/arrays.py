@@ -1,0 +1,143 @@
+"""Frozen embeddings with labels: .npz, .npy and .safetensors. A linear projection is trained on them."""
+
+import io
+import zipfile
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_safetensors
+from torch import Tensor, nn
+
+from lossary.lab.data._types import BadData
+from lossary.lab.data.sources import Source, content, fingerprint
+
+#: Names that arrays are looked for under, unless there is but one array of the shape that is wanted.
+EMBEDDINGS = ("embeddings", "features", "X", "x")
+LABELS = ("labels", "targets", "target", "y")
+
+
+def read(path: Path, target: str) -> Source:
+    """Embeddings of a file, and labels: another array in it, or for .npy another file, ``target``.
+
+    Raises:
+        BadData: naming file, array and row.
+    """
+    if path.suffix == ".npy":
+        beside = Path(target) if target else path.with_name(f"{path.stem}_labels.npy")
+        if not beside.is_file():
+            raise BadData(f"{path}: wanted labels in {beside}, or in a file named by --target; got no such file")
+        contents = [content(path), content(beside)]
+        embeddings, labels = _load(path, contents[0]), _load(beside, contents[1])
+        found, called = {"embeddings": embeddings, "labels": labels}, ("embeddings", "labels")
+    else:
+        contents = [content(path)]
+        found = _safetensors(path, contents[0]) if path.suffix == ".safetensors" else _load_all(path, contents[0])
+        called = _choose(path, found, target)
+    embeddings, targets = _checked(path, found, *called)
+    return Source(
+        path.name,
+        "frozen embeddings",
+        targets,
+        [f"row {row}" for row in range(len(targets))],
+        partial(_scaled, embeddings),
+        fingerprint(*contents),
+        facts=(("inputs", f"{embeddings.shape[1]} numbers a row ({called[0]}), targets from {called[1]}"),),
+        labels=True,
+        raw="the embeddings as they came",
+        model=partial(nn.Linear, embeddings.shape[1]),
+    )
+
+
+def _scaled(embeddings: np.ndarray, train: np.ndarray) -> Tensor:
+    """At one scale for all, for one learning rate fits all data then and no cosine changes."""
+    size = np.sqrt(np.square(embeddings[train], dtype=np.float64).mean())
+    return torch.from_numpy(embeddings / np.float32(size or 1.0))
+
+
+def _load(path: Path, data: bytes) -> np.ndarray:
+    try:
+        return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+    except ValueError as error:
+        raise BadData(f"{path}: wanted an array of numbers or strings; got {_why(error)}") from error
+
+
+def _load_all(path: Path, data: bytes) -> dict[str, np.ndarray]:
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+            if not isinstance(stored, np.lib.npyio.NpzFile):
+                raise BadData(f"{path}: wanted an archive of arrays; got a single array (.npy)")
+            found: dict[str, np.ndarray] = {}
+            for name in stored.files:
+                try:
+                    found[name] = stored[name]
+                except ValueError as error:
+                    raise BadData(f"{path}, {name}: wanted numbers or strings; got {_why(error)}") from error
+            return found
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise BadData(f"{path}: wanted an archive of arrays (.npz); got something else ({_why(error)})") from error
+
+
+def _why(error: Exception) -> str:
+    pickled = "allow_pickle" in str(error) or "pickle" in str(error)
+    return "pickled Python objects, which may run code and are not read" if pickled else str(error)
+
+
+def _safetensors(path: Path, data: bytes) -> dict[str, np.ndarray]:
+    try:
+        stored = load_safetensors(data)
+    except SafetensorError as error:
+        raise BadData(f"{path}: wanted a safetensors file; got something else ({error})") from error
+    # numpy has no bfloat16.
+    return {name: (t.float() if t.is_floating_point() else t).numpy() for name, t in stored.items()}
+
+
+def _choose(path: Path, found: Mapping[str, np.ndarray], target: str) -> tuple[str, str]:
+    """The names of embeddings and labels."""
+    listed = ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in found.items()) or "no arrays"
+    tables = [name for name, array in found.items() if array.ndim == 2 and array.dtype.kind in "iuf"]
+    columns = [name for name, array in found.items() if array.ndim == 1]
+    if target and target not in columns:
+        raise BadData(f"{path}: wanted labels in an array {target!r} of one axis; got {listed}")
+    chosen = _named(tables, EMBEDDINGS), target or _named(columns, LABELS)
+    if not all(chosen):
+        raise BadData(
+            f"{path}: wanted one array of two axes with the embeddings ({EMBEDDINGS[0]}) and one of one axis with "
+            f"the labels ({LABELS[0]}, or named by --target); got {listed}"
+        )
+    return chosen
+
+
+def _named(candidates: list[str], usual: tuple[str, ...]) -> str:
+    if len(candidates) == 1:
+        return candidates[0]
+    return next((name for name in usual if name in candidates), "")
+
+
+def _checked(path: Path, found: Mapping[str, np.ndarray], name: str, target: str) -> tuple[np.ndarray, np.ndarray]:
+    embeddings, targets = found[name], found[target]
+    if embeddings.ndim != 2 or embeddings.dtype.kind not in "iuf":
+        raise BadData(f"{path}, {name}: wanted numbers (N, D); got {embeddings.dtype} {embeddings.shape}")
+    if targets.ndim != 1 or targets.dtype.kind not in "iufbU":
+        raise BadData(f"{path}, {target}: wanted labels or numbers (N,); got {targets.dtype} {targets.shape}")
+    if len(embeddings) != len(targets):
+        raise BadData(
+            f"{path}: wanted a label for each embedding; got {len(targets)} in {target} for {len(embeddings)} in {name}"
+        )
+    if not embeddings.size:
+        raise BadData(f"{path}, {name}: wanted at least one embedding; got shape {embeddings.shape}")
+    embeddings = embeddings.astype(np.float32)
+    bad = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
+    if len(bad):
+        raise BadData(f"{path}, {name}, row {bad[0]}: wanted finite numbers; got NaN or infinity{more(len(bad) - 1)}")
+    bad = np.flatnonzero(~np.isfinite(targets)) if targets.dtype.kind == "f" else np.empty(0, int)
+    if len(bad):
+        raise BadData(f"{path}, {target}, row {bad[0]}: wanted a number; got {targets[bad[0]]}{more(len(bad) - 1)}")
+    return embeddings, targets.astype(str) if targets.dtype.kind == "b" else targets
+
+
+def more(others: int) -> str:
+    return f" (and so in {others} more)" if others > 0 else ""

@@ -1,0 +1,209 @@
+"""A person's own code: any network and any data set of PyTorch, from Python or from a file."""
+
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import ConcatDataset
+
+from lossary.lab.data import splits
+from lossary.lab.data._types import BadData, Data, Items, Split
+from lossary.lab.data.builtin import scaled, spoilt
+from lossary.lab.data.sources import content, fingerprint, task
+from lossary.lab.metrics import Kind, OwnMetric, own_scores
+
+#: What training data may be: anything with a length whose items are pairs of an input and a target.
+Dataset = Any
+#: Small steps are cheap and large batches hide what a loss does; the same for all kinds of task.
+BATCH = 32
+OF_A_CLASS = 2
+
+
+class Read:
+    """Training inputs read anew for each batch, so that a data set's own random changes are drawn each time."""
+
+    def __init__(self, dataset: Dataset, rows: np.ndarray) -> None:
+        self.dataset = dataset
+        self.rows = rows
+
+    def __getitem__(self, batch: Tensor) -> Tensor:
+        return torch.stack([_input(self.dataset[int(self.rows[i])][0]) for i in batch])
+
+
+def script(path: Path, asked: str, outliers: float) -> Data:
+    """Run a Python file that gives ``model()`` and ``data()``, and perhaps ``metric(predictions, targets)``.
+
+    Raises:
+        BadData: naming the file, and the line where it fails.
+    """
+    stored = content(path)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(path.parent.resolve()))  # as Python does for a file that it runs
+    try:
+        _call(path, spec.loader.exec_module, module)
+        for name in ("model", "data"):
+            if not callable(getattr(module, name, None)):
+                raise BadData(f"{path}: wanted functions model() and data(); got no {name}()")
+        data = _call(path, module.data)
+        return from_code(path.name, module.model, data, getattr(module, "metric", None), asked, outliers, stored)
+    finally:
+        sys.path.pop(0)
+
+
+def _call(path: Path, function: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return function(*arguments)
+    except Exception as error:
+        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).name == path.name]
+        if isinstance(error, SyntaxError):
+            lines.append(error.lineno)
+        line = f", line {lines[-1]}" if lines else ""
+        said = " ".join(str(error).split())
+        raise BadData(f"{path}{line}: wanted code that runs; got {type(error).__name__}: {said}") from error
+
+
+def from_code(
+    name: str,
+    model: Callable[[], nn.Module],
+    data: Dataset | Sequence[Dataset],
+    metric: OwnMetric | None = None,
+    asked: str = "",
+    outliers: float = 0.0,
+    stored: bytes = b"",
+) -> Data:
+    """A network and a data set, or three of them (training, validation, test), as the lab's data.
+
+    Raises:
+        BadData: naming the item that is not as wanted, or what the network gives instead of embeddings.
+    """
+    given = list(data) if isinstance(data, tuple | list) else [data]
+    if len(given) not in (1, 3):
+        raise BadData(f"{name}: wanted one data set, or three (training, validation, test); got {len(given)}")
+    if not all(map(len, given)):
+        raise BadData(f"{name}: wanted items; got an empty data set")
+    whole = given[0] if len(given) == 1 else ConcatDataset(given)
+    targets, same = _read(name, whole)
+    kind, _ = task(targets, asked, f"{name}, item 0", labels=True)
+    ends = np.cumsum([len(part) for part in given[:-1]])
+    parts = np.split(np.arange(len(targets)), ends) if len(ends) else _divided(name, kind, targets, same)
+    of_part = [targets[part] for part in parts]
+    offset, scale = 0.0, 1.0
+    if kind == "regression":
+        of_part[0] = spoilt(of_part[0], outliers)
+        offset, scale = scaled(of_part[0])
+    called, labels = _labelled(name, kind, of_part, offset, scale)
+    valid, test = (Split(Read(whole, parts[i])[torch.arange(len(parts[i]))], labels[i]) for i in (1, 2))
+    size = _probed(name, model, valid.inputs[:2], kind)
+    if metric is not None:
+        _tried(name, metric, kind, test, size)
+    digests = [array.tobytes() for array in (targets, valid.inputs.numpy(), test.inputs.numpy())]
+    return Data(
+        name,
+        kind,
+        Items(Read(whole, parts[0]), labels[0]),
+        valid,
+        test,
+        test_names=called,
+        offset=offset,
+        scale=scale,
+        batch=(BATCH, OF_A_CLASS if kind == "zero-shot" else 0),
+        model=lambda _: model(),
+        embedding_size=size,
+        metric=metric,
+        fingerprint=fingerprint(stored, *digests),
+    )
+
+
+def _input(value: Any) -> Tensor:
+    return torch.as_tensor(value, dtype=torch.float32)
+
+
+def _read(name: str, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """All targets, and numbers that are equal where inputs are."""
+    targets: list[Any] = []
+    seen: dict[bytes, int] = {}
+    same: list[int] = []
+    shape = None
+    for row in range(len(dataset)):
+        try:
+            value, target = dataset[row]
+            value, target = _input(value), torch.as_tensor(target).item()
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise BadData(
+                f"{name}, item {row}: wanted a pair of an input and a number as target; got {error}"
+            ) from error
+        if shape not in (None, value.shape):
+            raise BadData(f"{name}, item {row}: wanted an input of shape {tuple(shape)}; got {tuple(value.shape)}")
+        if not value.isfinite().all() or not np.isfinite(target):
+            raise BadData(f"{name}, item {row}: wanted finite numbers; got NaN or infinity")
+        shape = value.shape
+        targets.append(target)
+        same.append(seen.setdefault(sha256(value.numpy().tobytes()).digest(), len(seen)))
+    return np.array(targets), np.array(same)
+
+
+def _divided(name: str, kind: Kind, targets: np.ndarray, same: np.ndarray) -> list[np.ndarray]:
+    if kind == "regression":
+        return splits.by_item(np.zeros(len(targets), int), same)
+    labels = np.unique(targets, return_inverse=True)[1]
+    sizes = splits.keep(kind, labels, same, name)
+    if not sizes.all():
+        raise BadData(f"{name}: wanted no class with fewer items than parts; got {np.count_nonzero(~sizes)}")
+    return splits.by_class(labels) if kind == "zero-shot" else splits.by_item(labels, same)
+
+
+def _labelled(
+    name: str, kind: Kind, targets: list[np.ndarray], offset: float, scale: float
+) -> tuple[tuple[str, ...], list[Tensor]]:
+    """Names of the test classes, and the targets as they are trained on and scored."""
+    if kind == "regression":
+        return (), [torch.from_numpy((part - offset) / scale).float() for part in targets]
+    among = [np.unique(part) for part in targets] if kind == "zero-shot" else [np.unique(targets[0])] * 3
+    for part, known in zip(targets, among, strict=True):
+        if not np.isin(part, known).all():
+            unknown = np.setdiff1d(part, known)[0]
+            raise BadData(f"{name}: wanted every class among the training data; got {unknown} elsewhere only")
+    if kind == "zero-shot" and np.intersect1d(targets[0], np.concatenate(targets[1:])).size:
+        raise BadData(f"{name}: wanted no training class in validation or test (zero-shot); got some")
+    labels = [torch.from_numpy(np.searchsorted(known, part)) for part, known in zip(targets, among, strict=True)]
+    return tuple(map(str, among[2].tolist())), labels
+
+
+def _tried(name: str, metric: OwnMetric, kind: Kind, test: Split, size: int) -> None:
+    """Call a user's metric once before hours of training, with predictions that know nothing."""
+    shapes = {"regression": (len(test),), "classification": (len(test), test.classes), "zero-shot": (len(test), size)}
+    try:
+        own_scores(metric, np.full(shapes[kind], 1 / test.classes if kind == "classification" else 0.0), test.targets)
+    except Exception as error:
+        said = " ".join(str(error).split())
+        raise BadData(f"{name}, metric: wanted a finite score for each of {len(test)} items; got {said}") from error
+
+
+def _probed(name: str, model: Callable[[], nn.Module], inputs: Tensor, kind: Kind) -> int:
+    """How many numbers the network gives an item."""
+    network = model()
+    if not isinstance(network, nn.Module):
+        raise BadData(f"{name}: wanted an nn.Module from model(); got {type(network).__name__}")
+    try:
+        with torch.no_grad():
+            out = network.eval()(inputs)
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        came = " ".join(str(error).split())
+        raise BadData(f"{name}: wanted a model() that takes inputs {tuple(inputs.shape)}; got {came}") from error
+    if not isinstance(out, Tensor):
+        raise BadData(f"{name}: wanted a tensor from model()(inputs); got {type(out).__name__}")
+    values = kind == "regression"
+    if tuple(out.shape) not in ((2,), (2, 1)) if values else out.ndim != 2:
+        wanted = "one value an item" if values else "embeddings (N, D)"
+        raise BadData(f"{name}: wanted {wanted} from model()(inputs) for 2 items; got shape {tuple(out.shape)}")
+    return 1 if values else out.shape[1]

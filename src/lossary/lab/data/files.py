@@ -1,0 +1,124 @@
+"""A person's own files: which reader, which task, which split."""
+
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lossary.lab.data import arrays, images, splits, tables
+from lossary.lab.data._types import BadData, Data, Split
+from lossary.lab.data.builtin import regression
+from lossary.lab.data.sources import Source, counted, names, task
+from lossary.lab.metrics import Kind
+from lossary.lab.plan import Plan
+
+TABLES = (".csv", ".tsv", ".parquet")
+ARRAYS = (".npz", ".npy", ".safetensors")
+#: Batches are small enough that an epoch has about this many.
+STEPS = 8
+LARGEST = {"zero-shot": 192, "classification": 120, "regression": 32}
+SMALLEST = 16
+MOST_OF_A_CLASS = 4  # in a batch of a zero-shot task
+
+
+@dataclass(frozen=True)
+class Found:
+    """What files hold, what is made of it, and why."""
+
+    source: Source
+    data: Data
+    why: str  # the task is what it is
+    same: np.ndarray  # rows with equal inputs have equal numbers
+
+
+def read(plan: Plan) -> Found:
+    """The files of a plan as a data set.
+
+    Raises:
+        BadData: in one line, which file, where in it, what was wanted and what came.
+    """
+    source = _source(plan)
+    first = f"{source.name}, {source.rows[0]}"
+    kind, why = task(source.targets, plan.task, first, labels=source.labels)
+    everything = np.arange(len(source.targets))
+    same = _same(source.encode(everything).numpy())
+    if kind == "regression":
+        data, left_out = _regression(source, same, plan.outliers), ()
+    else:
+        data, left_out = _labelled(source, kind, same)
+    told = (*source.left_out, *left_out)
+    data = replace(data, raw=source.raw, model=source.model, fingerprint=source.fingerprint, left_out=told)
+    return Found(source, data, why, same)
+
+
+def _source(plan: Plan) -> Source:
+    path = Path(plan.data)
+    if not path.exists():
+        raise BadData(f"{path}: wanted a folder or a file; got a name that there is not")
+    if path.is_dir():
+        return images.read(path)
+    if path.suffix in TABLES:
+        return tables.read(path, plan.target, plan.types)
+    if path.suffix in ARRAYS:
+        return arrays.read(path, plan.target)
+    came = "code, which compare runs" if path.suffix == ".py" else f"a file ending in {path.suffix or 'nothing'}"
+    raise BadData(f"{path}: wanted a folder of images, or a file ending in {', '.join(TABLES + ARRAYS)}; got {came}")
+
+
+def _same(inputs: np.ndarray) -> np.ndarray:
+    seen: dict[bytes, int] = {}
+    return np.array([seen.setdefault(sha256(row.tobytes()).digest(), len(seen)) for row in inputs])
+
+
+def _regression(source: Source, same: np.ndarray, outliers: float) -> Data:
+    values = source.targets.astype(float)
+    infinite = np.flatnonzero(~np.isfinite(values))
+    if len(infinite):
+        where = f"{source.name}, {source.rows[infinite[0]]}"
+        raise BadData(f"{where}: wanted a finite number as target; got {values[infinite[0]]}")
+    if len(np.unique(same)) < 10 or len(np.unique(values)) < 3:
+        raise BadData(
+            f"{source.name}: wanted at least 10 different rows with 3 different targets (regression); got "
+            f"{len(np.unique(same))} and {len(np.unique(values))}"
+        )
+    parts = splits.by_item(np.zeros(len(values), int), same)
+    data = regression(source.name, source.encode(parts[0]), values, parts, outliers)
+    return replace(data, batch=(_batch("regression", len(data.train)), 0))
+
+
+def _labelled(source: Source, kind: Kind, same: np.ndarray) -> tuple[Data, tuple[str, ...]]:
+    """Classes that are too small for the task are left out and named."""
+    called, labels = names(source.targets)
+    large = splits.keep(kind, labels, same, source.name)
+    small = [f"{name} ({rows})" for name, rows, ok in zip(called, np.bincount(labels), large, strict=True) if not ok]
+    rows = np.flatnonzero(large[labels])
+    left_out = counted(small, "class with too few different items", "classes with too few different items")
+    own = np.unique(labels[rows], return_inverse=True)[1]
+    parts = splits.by_class(own) if kind == "zero-shot" else splits.by_item(own, same[rows])
+    parts = [rows[part] for part in parts]
+    inputs = source.encode(parts[0])
+
+    def split(part: np.ndarray) -> Split:
+        among = np.unique(labels[part if kind == "zero-shot" else rows])
+        return Split(inputs[part], torch.from_numpy(np.searchsorted(among, labels[part])))
+
+    train, valid, test = map(split, parts)
+    of_class = min(MOST_OF_A_CLASS, int(train.targets.bincount().min())) if kind == "zero-shot" else 0
+    data = Data(
+        source.name,
+        kind,
+        train,
+        valid,
+        test,
+        test_names=tuple(called[label] for label in np.unique(labels[parts[2] if kind == "zero-shot" else rows])),
+        test_images=None if source.images is None else source.images[parts[2]],
+        augmented=source.images is not None,
+        batch=(_batch(kind, len(train)), of_class),
+    )
+    return data, left_out
+
+
+def _batch(kind: Kind, items: int) -> int:
+    return min(LARGEST[kind], max(SMALLEST, items // STEPS))

@@ -1,0 +1,126 @@
+"""Image folders: a folder of images for each class."""
+
+import hashlib
+import io
+import os
+import warnings
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from lossary.lab.data._types import BadData
+from lossary.lab.data.sources import Source, counted, fingerprint
+
+SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+PARTS = frozenset({"train", "training", "val", "valid", "validation", "test"})
+#: Sides that images are brought to: the larger one where most are about that large.
+SMALL, LARGE = 32, 64
+
+T = TypeVar("T")
+
+
+def read(folder: Path) -> Source:
+    """Classes are the folder's folders, items all images below each.
+
+    Raises:
+        BadData: naming the file.
+    """
+    paths, others = _walk(folder)
+    if not paths:
+        raise BadData(f"{folder}: wanted a folder of images for each class; got no image in any folder there")
+    classes = [path.relative_to(folder).parts[0] for path in paths]
+    if PARTS.issuperset(name.lower() for name in classes):
+        split = ", ".join(sorted(set(classes)))
+        raise BadData(f"{folder}: wanted a folder for each class; got {split}: name one of those, it will be split")
+    images, digests, sizes = _decoded(paths)
+    relative = [path.relative_to(folder).as_posix() for path in paths]
+    return Source(
+        folder.resolve().name,
+        "a folder of images",
+        np.array(classes),
+        relative,
+        partial(_scaled, images),
+        fingerprint(*(name.encode("utf-8", "surrogateescape") for name in relative), *digests),
+        facts=(("inputs", f"images of {sizes}, brought to {images.shape[1]} x {images.shape[2]} pixels"),),
+        left_out=counted(others, "file that is no image of a class", "files that are no images of a class"),
+        images=images,
+        raw="raw pixels",
+    )
+
+
+def _walk(folder: Path) -> tuple[list[Path], list[str]]:
+    """Images in folders, in a fixed order, and what else lies there."""
+    images, others = [], []
+    for root, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted([*folders, *files]):
+            path = Path(root, name)
+            if path.is_symlink():
+                # It may lead out of the folder, or round in a circle.
+                raise BadData(f"{path}: wanted a file or folder of its own; got a link to {path.readlink()}")
+            if name in folders or name.startswith("."):
+                continue
+            inside = Path(root) != folder and path.suffix.lower() in SUFFIXES
+            (images if inside else others).append(path)
+    return images, [path.relative_to(folder).as_posix() for path in others]
+
+
+def _decoded(paths: list[Path]) -> tuple[np.ndarray, list[bytes], str]:
+    """All images at one size (N, side, side, 3), digests of their files, and the sizes that they had."""
+    sizes = _each(paths, _size)
+    side = LARGE if np.median([min(size) for size in sizes]) >= (SMALL + LARGE) / 2 else SMALL
+    images = np.empty((len(paths), side, side, 3), np.uint8)
+    digests: list[bytes] = []
+
+    def decode(path: Path) -> None:
+        stored = path.read_bytes()
+        images[len(digests)] = np.asarray(_square(stored, side))
+        digests.append(hashlib.sha256(stored).digest())
+
+    _each(paths, decode)
+    low, high = min(sizes), max(sizes)
+    return images, digests, f"{low[0]} x {low[1]}" + (f" to {high[0]} x {high[1]}" if low != high else "") + " pixels"
+
+
+def _each(paths: list[Path], do: Callable[[Path], T]) -> list[T]:
+    done: list[T] = []
+    bad: list[str] = []
+    for path in paths:
+        try:
+            with warnings.catch_warnings(category=Image.DecompressionBombWarning, action="error"):
+                done.append(do(path))
+        except (OSError, SyntaxError, ValueError, Warning, Image.DecompressionBombError) as error:
+            bad.append(f"{path}: wanted an image that can be read; got {_why(error)}")
+    if bad:
+        raise BadData(bad[0] + (f" (and {len(bad) - 1} more such files)" if bad[1:] else ""))
+    return done
+
+
+def _size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
+
+
+def _square(stored: bytes, side: int) -> Image.Image:
+    """Upright, on white where it is transparent or not square."""
+    image = Image.open(io.BytesIO(stored))
+    image.draft("RGB", (2 * side, 2 * side))  # a JPEG is decoded at a fraction of its size
+    image = ImageOps.exif_transpose(image).convert("RGBA")
+    white = Image.new("RGBA", image.size, "white")
+    white.alpha_composite(image)
+    return ImageOps.pad(white.convert("RGB"), (side, side), Image.Resampling.BICUBIC, color="white")
+
+
+def _why(error: BaseException) -> str:
+    return str(error.strerror) if isinstance(error, OSError) and error.strerror else "something else or half of one"
+
+
+def _scaled(images: np.ndarray, train: np.ndarray) -> Tensor:
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
+    return pixels.contiguous(memory_format=torch.channels_last).float() / 255

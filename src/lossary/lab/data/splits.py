@@ -1,0 +1,66 @@
+"""Splits of data that came without one: training, validation and test parts, in 60, 15 and 25 of 100."""
+
+import numpy as np
+
+from lossary.lab.data._types import BadData
+from lossary.lab.data.builtin import SPLIT_SEED
+
+TRAIN, VALID = 0.6, 0.15
+FEWEST_ITEMS = 3  # of a class, so that each part has one
+FEWEST_CLASSES = 8  # for classes never seen in training: four to train, two to tune and two to test with
+
+
+def by_item(strata: np.ndarray, same: np.ndarray) -> list[np.ndarray]:
+    """Parts of the items, each with its share of every stratum (a class; all zeros where there are none).
+
+    Items with the same number in ``same`` (equal inputs) stay together: nothing is tested that was trained with.
+
+    >>> parts = by_item(np.array([0, 0, 0, 0, 1, 1, 1, 1]), same=np.arange(8))
+    >>> [len(part) for part in parts]
+    [4, 2, 2]
+    """
+    found, first, group = np.unique(same, return_index=True, return_inverse=True)
+    part_of = np.zeros(len(found), dtype=int)
+    random = np.random.default_rng(SPLIT_SEED)
+    for stratum in np.unique(strata):
+        members = random.permutation(np.flatnonzero(strata[first] == stratum))
+        train, valid, _ = _sizes(len(members))
+        part_of[members[train : train + valid]] = 1
+        part_of[members[train + valid :]] = 2
+    return [np.flatnonzero(part_of[group] == part) for part in range(3)]
+
+
+def by_class(labels: np.ndarray) -> list[np.ndarray]:
+    """Parts of the items that share no class."""
+    classes = np.random.default_rng(SPLIT_SEED).permutation(np.unique(labels))
+    train, valid, _ = _sizes(len(classes), fewest=2)
+    return [np.flatnonzero(np.isin(labels, part)) for part in np.split(classes, [train, train + valid])]
+
+
+def _sizes(count: int, fewest: int = 1) -> tuple[int, int, int]:
+    valid, test = (max(fewest, round(share * count)) for share in (VALID, 1 - TRAIN - VALID))
+    return count - valid - test, valid, test
+
+
+def distinct(labels: np.ndarray, same: np.ndarray) -> np.ndarray:
+    """How many different inputs each class has, by label; one that two classes have counts for the first."""
+    first = np.unique(same, return_index=True)[1]
+    return np.bincount(labels[first], minlength=labels.max() + 1)
+
+
+def keep(kind: str, labels: np.ndarray, same: np.ndarray, where: str) -> np.ndarray:
+    """Which classes are large enough for the task, by label.
+
+    Raises:
+        BadData: if too few are.
+    """
+    sizes = distinct(labels, same)
+    fewest, classes = (2, FEWEST_CLASSES) if kind == "zero-shot" else (FEWEST_ITEMS, 2)
+    large = sizes >= fewest
+    if large.sum() < classes:
+        raise BadData(
+            f"{where}: wanted at least {classes} classes of {fewest} different items or more ({kind}); got "
+            f"{len(sizes)} {'class' if len(sizes) == 1 else 'classes'}, {large.sum()} of that size, "
+            f"the largest with {sizes.max()}"
+        )
+    return large

@@ -1,0 +1,194 @@
+"""Tables: CSV and Parquet with a column to predict."""
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from lossary.lab.data._types import BadData
+from lossary.lab.data.arrays import more
+from lossary.lab.data.sources import Source, content, counted, fingerprint
+
+#: What an empty cell may hold.
+MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null")
+#: Names that the target is looked for under where none is given.
+TARGETS = ("target", "label", "class", "y")
+#: Strings of more kinds than this are names or texts, which a small network can only learn by heart.
+MOST_KINDS = 50
+TYPES = ("number", "category", "skip")
+
+
+@dataclass(frozen=True)
+class Column:
+    """An input: values as float (NaN where missing) or strings (None where missing)."""
+
+    name: str
+    type: str
+    why: str
+    values: pl.Series
+
+
+def read(path: Path, target: str, types: str) -> Source:
+    """A table; ``types`` overrides what its columns are taken for, as in ``"zip=category,id=skip"``.
+
+    Raises:
+        BadData: naming file, column and line.
+    """
+    stored = content(path)
+    frame, rows = (_parquet if path.suffix == ".parquet" else _csv)(path, stored)
+    if not len(frame):
+        raise BadData(f"{path}: wanted rows; got a header alone")
+    target = _target(path, frame, target)
+    asked = _asked(path, frame, types)
+    known = frame[target].is_not_null().to_numpy()
+    if not known.any():
+        raise BadData(f"{path}, {target}: wanted targets; got none in {len(known)} rows, the first in {rows[0]}")
+    without = [rows[row] for row in np.flatnonzero(~known)]
+    targets = _numbers(frame[target].filter(known))
+    rows = [rows[row] for row in np.flatnonzero(known)]
+    frame = frame.filter(known)
+    columns = [_column(path, frame[name], asked.get(name, ""), rows) for name in frame.columns if name != target]
+    if all(column.type == "skip" for column in columns):
+        raise BadData(f"{path}: wanted at least one column to predict {target} from; got none that is of use")
+    return Source(
+        path.name,
+        "a table",
+        frame[target].cast(pl.String).to_numpy().astype(str) if targets is None else targets,
+        rows,
+        partial(_encoded, columns),
+        fingerprint(stored),
+        facts=(("target", target), *((column.name, f"{column.type} ({column.why})") for column in columns)),
+        left_out=counted(without, "row without a target", "rows without a target"),
+    )
+
+
+def _csv(path: Path, stored: bytes) -> tuple[pl.DataFrame, list[str]]:
+    """All cells as strings, and the line that each row ends on."""
+    try:
+        text = stored.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = stored.count(b"\n", 0, error.start) + 1
+        raise BadData(f"{path}, line {line}: wanted UTF-8; got the byte 0x{stored[error.start]:02x}") from error
+    first = text.partition("\n")[0]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count), strict=True)
+    cells: list[list[str]] = []
+    lines: list[str] = []
+    try:
+        header = next(row for row in reader if row)
+        for row in reader:
+            if row and len(row) != len(header):
+                raise BadData(
+                    f"{path}, line {reader.line_num}: wanted {len(header)} values as in the header; got {len(row)}"
+                )
+            if row:
+                cells.append(row)
+                lines.append(f"line {reader.line_num}")
+    except csv.Error as error:
+        raise BadData(f"{path}, line {reader.line_num}: wanted values with a separator; got {error}") from error
+    twice = sorted({name for name in header if header.count(name) > 1 or not name.strip()})
+    if twice:
+        raise BadData(f"{path}, line 1: wanted a different name for each column; got {twice[0]!r}")
+    columns = zip(*cells, strict=True) if cells else [()] * len(header)
+    named = zip(header, columns, strict=True)
+    frame = pl.DataFrame({name: pl.Series(values, dtype=pl.String) for name, values in named})
+    return frame.select(pl.when(pl.all().is_in(MISSING)).then(None).otherwise(pl.all()).name.keep()), lines
+
+
+def _parquet(path: Path, stored: bytes) -> tuple[pl.DataFrame, list[str]]:
+    try:
+        frame = pl.read_parquet(io.BytesIO(stored))
+    except pl.exceptions.PolarsError as error:
+        raise BadData(f"{path}: wanted a Parquet file; got something else ({str(error).splitlines()[0]})") from error
+    return frame.with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None)), [f"row {r}" for r in range(len(frame))]
+
+
+def _target(path: Path, frame: pl.DataFrame, asked: str) -> str:
+    usual = [name for name in frame.columns if name.lower() in TARGETS]
+    if asked in frame.columns:
+        return asked
+    if not asked and len(usual) == 1:
+        return usual[0]
+    came = f"got {asked!r}" if asked else "got no --target"
+    raise BadData(f"{path}: wanted one of its columns as target ({', '.join(frame.columns)}); {came}")
+
+
+def _asked(path: Path, frame: pl.DataFrame, types: str) -> Mapping[str, str]:
+    pairs = [part.rpartition("=") for part in types.split(",") if part.strip()]
+    asked = {name.strip(): type_.strip() for name, _, type_ in pairs}
+    for name, type_ in asked.items():
+        if name not in frame.columns or type_ not in TYPES:
+            raise BadData(f"{path}, types: wanted COLUMN={'|'.join(TYPES)}; got {name}={type_}")
+    return asked
+
+
+def _numbers(cells: pl.Series) -> np.ndarray | None:
+    """As floats, NaN where missing; None where there is anything else."""
+    if cells.dtype.is_temporal() or cells.dtype.is_nested() or cells.dtype == pl.Boolean:
+        return None
+    values = cells.cast(pl.Float64, strict=False)
+    return None if values.null_count() > cells.null_count() else values.to_numpy().astype(float)
+
+
+def _column(path: Path, cells: pl.Series, asked: str, rows: list[str]) -> Column:
+    values = _numbers(cells)
+    missing = f"{cells.null_count()} missing" if cells.null_count() else "complete"
+    type_, why = (asked, "as asked") if asked else _inferred(cells, values)
+    why = why or missing
+    if type_ == "skip":
+        return Column(cells.name, type_, why, cells)
+    if type_ == "category":
+        return Column(cells.name, type_, f"{cells.drop_nulls().n_unique()} kinds, {missing}", cells.cast(pl.String))
+    if values is None:
+        odd = int((cells.cast(pl.Float64, strict=False).is_null() & cells.is_not_null()).arg_max() or 0)
+        raise BadData(f"{path}, {cells.name}, {rows[odd]}: wanted a number; got {cells[odd]!r}")
+    infinite = np.flatnonzero(np.isinf(values))
+    if len(infinite):
+        where = f"{path}, {cells.name}, {rows[infinite[0]]}"
+        raise BadData(f"{where}: wanted a finite number; got {values[infinite[0]]}{more(len(infinite) - 1)}")
+    return Column(cells.name, type_, why, pl.Series(values))
+
+
+def _inferred(cells: pl.Series, values: np.ndarray | None) -> tuple[str, str]:
+    """The type of a column; why, where that is not how many of its cells are missing."""
+    kinds = cells.drop_nulls().n_unique()
+    if kinds < 2 and not (kinds and cells.null_count()):
+        return "skip", "always the same"
+    if cells.dtype.is_temporal() or cells.dtype.is_nested():
+        return "skip", f"{cells.dtype}"
+    if values is not None:
+        counts = len(values) > 2 and bool((np.diff(values) == 1).all())
+        return ("skip", "it counts the rows") if counts else ("number", "")
+    return ("skip", f"{kinds} different strings") if kinds > MOST_KINDS else ("category", "")
+
+
+def _encoded(columns: list[Column], train: np.ndarray) -> Tensor:
+    """Numbers by mean and standard deviation of the training rows, categories by those that occur there.
+
+    A missing number is the mean, and a column more says that it is missing.
+    """
+    parts: list[np.ndarray] = []
+    for column in columns:
+        if column.type == "number":
+            parts += _standardised(column.values.to_numpy(), train)
+        elif column.type == "category":
+            kinds = column.values[train.tolist()].drop_nulls().unique().sort()
+            parts += [(column.values == kind).fill_null(value=False).to_numpy() for kind in kinds]
+    if not parts:
+        raise BadData("types: wanted at least one input that differs among the training rows; got none")
+    return torch.from_numpy(np.stack(parts, axis=1).astype(np.float32))
+
+
+def _standardised(values: np.ndarray, train: np.ndarray) -> list[np.ndarray]:
+    missing = np.isnan(values)
+    known = values[train][~missing[train]]
+    if not len(known):
+        return []
+    scaled = np.where(missing, 0.0, (values - known.mean()) / (known.std() or 1.0))
+    return [scaled, missing] if missing.any() else [scaled]

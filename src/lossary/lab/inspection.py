@@ -1,0 +1,94 @@
+"""What a person's data are to the lab: the task, the classes, what is wrong with them, the losses that fit."""
+
+import shlex
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from lossary._text import printable
+from lossary.catalogue import find
+from lossary.lab.comparison import LOSSES
+from lossary.lab.criterion import fitting
+from lossary.lab.data import LOADERS, Data
+from lossary.lab.data.files import Found
+from lossary.lab.data.sources import names
+from lossary.lab.plan import Plan
+
+SHOWN = 8  # classes, columns, duplicates
+RARE = 10  # times fewer than the commonest class
+
+
+def page(plan: Plan, found: Found) -> Group:
+    """All of it, for the terminal."""
+    data = found.data
+    facts = Table.grid(padding=(0, 2))
+    for name, fact in _facts(plan, found):
+        facts.add_row(Text(printable(name), style="bold"), Text(printable(fact)))
+    losses = Table("a loss that fits", "why", box=None, header_style="bold", pad_edge=False)
+    for name in LOSSES[data.kind]:
+        card = find(name)
+        losses.add_row(Text(name), Text(card.when or card.title))
+    others = [name for name in fitting(data.kind) if name not in LOSSES[data.kind]]
+    return Group(facts, "", losses, "", Text(f"These fit too: {', '.join(others)}."), "", _next(plan))
+
+
+def _facts(plan: Plan, found: Found) -> Iterator[tuple[str, str]]:
+    source, data = found.source, found.data
+    yield source.name, f"{source.form}, {len(source.targets)} rows"
+    yield "task", f"{data.kind}: {found.why}" + ("" if plan.task else " (--task NAME for another)")
+    yield "parts", f"{len(data.train)} rows to train, {len(data.valid)} to tune, {len(data.test)} to test"
+    if data.kind == "regression":
+        yield "target", _values(source.targets.astype(float))
+    else:
+        yield from _classes(data, source.targets)
+    yield from source.facts
+    yield "repeats", _repeats(found)
+    yield from (("left out", said) for said in data.left_out or ("nothing",))
+
+
+def _values(values: np.ndarray) -> str:
+    low, quarter, middle, three, high = np.quantile(values, [0, 0.25, 0.5, 0.75, 1])
+    said = f"{low:.4g} to {high:.4g}, median {middle:.4g}, half of them from {quarter:.4g} to {three:.4g}"
+    reach = 3 * (three - quarter)
+    far = int(((values < quarter - reach) | (values > three + reach)).sum())
+    return said + (f"; {far} far outside: try losses that outliers cannot drag (l1_loss, huber_loss)" if far else "")
+
+
+def _classes(data: Data, targets: np.ndarray) -> Iterator[tuple[str, str]]:
+    called, labels = names(targets)
+    sizes = np.bincount(labels)
+    order = np.argsort(-sizes, kind="stable")
+    yield "classes", f"{len(called)}: {_some([f'{called[c]} ({sizes[c]})' for c in order])}"
+    commonest, rarest = sizes.max(), sizes.min()
+    said = f"the commonest has {commonest} rows, the rarest {rarest}"
+    if data.kind == "classification" and commonest >= RARE * rarest:
+        said += f"; always naming the commonest is right in {commonest / sizes.sum():.0%}, which accuracy rewards"
+    yield "balance", said
+
+
+def _repeats(found: Found) -> str:
+    """Rows with the inputs of an earlier one, and whether they have its target."""
+    first = np.unique(found.same, return_index=True)[1][found.same]
+    later = np.flatnonzero(first != np.arange(len(first))).tolist()
+    if not later:
+        return "no row has the inputs of another"
+    targets, rows = found.source.targets, found.source.rows
+    at_odds = int((targets[later] != targets[first[later]]).sum())
+    pairs = _some([f"{rows[row]} = {rows[first[row]]}" for row in later])
+    said = f"{len(later)} with the inputs of an earlier row, all kept in one part: {pairs}"
+    return said + (f"; {at_odds} of them with another target" if at_odds else "")
+
+
+def _some(items: Iterable[str]) -> str:
+    items = list(items)
+    return ", ".join(items[:SHOWN]) + (f", and {len(items) - SHOWN} more" if items[SHOWN:] else "")
+
+
+def _next(plan: Plan) -> Text:
+    path = f"./{plan.data}" if plan.data in LOADERS else plan.data
+    asked = {name: getattr(plan, name) for name in ("target", "task", "types")}
+    options = [word for name, value in asked.items() if value for word in (f"--{name}", value)]
+    return Text.assemble("Next: ", (printable(shlex.join(["lossary", "compare", path, *options])), "bold"))

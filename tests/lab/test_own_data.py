@@ -1,0 +1,422 @@
+"""A person's own files and code: what is found, what is refused, and that a comparison ends in a report."""
+
+import re
+import shlex
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from docs_transcripts import prepare, transcribed
+from PIL import Image
+from safetensors.torch import save_file
+from torch.utils.data import TensorDataset
+
+import lossary.lab
+from lossary.cli import main
+from lossary.lab import work
+from lossary.lab.comparison import Refused
+from lossary.lab.data import BadData, Data, files, load
+from lossary.lab.data.code import from_code
+from lossary.lab.plan import Plan
+from lossary.lab.record import load_all
+from lossary.lab.work import Done, Job
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "your_data.md").read_text()
+TINY = ("--seeds", "1", "--trials", "1", "--epochs", "2")
+HOSTILE = "<script>alert(1)</script>"
+
+random = np.random.default_rng(0)
+
+
+def table(path: str, rows: int = 60, **columns: object) -> str:
+    """A CSV of a number, a category and whatever else."""
+    given = {"length": random.normal(size=rows), "colour": ["red", "blue"] * (rows // 2), **columns}
+    pl.DataFrame(given).write_csv(path)
+    return path
+
+
+def arrays(path: str, rows: int = 60, **changed: object) -> str:
+    np.savez(path, **{"embeddings": random.normal(size=(rows, 8)), "labels": np.arange(rows) % 3, **changed})
+    return path
+
+
+def images(folder: str, classes: Iterable[str] = ("cat", "dog"), each: int = 8, side: int = 8) -> str:
+    for name in classes:
+        for number in range(each):
+            path = Path(folder, name, f"{number}.png")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(random.integers(0, 255, (side, side, 3), dtype=np.uint8)).save(path)
+    return folder
+
+
+def code(path: str, text: str) -> str:
+    Path(path).write_text(text)
+    return path
+
+
+def in_this_process(phases: Iterable[list[Job]], plan: Plan, folder: Path) -> Iterator[Done]:
+    return (work.do(job, plan, folder) for jobs in phases for job in jobs)
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(work, "run", in_this_process)  # other processes would take seconds to start
+
+
+def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    captured = capsys.readouterr()
+    assert ended.value.code == 2
+    assert not captured.out
+    assert captured.err.count("\n") == 1
+    return captured.err.removeprefix("lossary: ").strip()
+
+
+# --- what is wrong: each line of the docs' table is what is said ---
+
+
+def _unreadable() -> str:
+    folder = images("photos")
+    Path(folder, "cat", "3.png").write_bytes(Path(folder, "cat", "3.png").read_bytes()[:60])
+    return folder
+
+
+def _link() -> str:
+    Path("secret.png").write_bytes(b"")
+    folder = images("linked")
+    Path(folder, "cat", "8.png").symlink_to("../../secret.png")
+    return folder
+
+
+def _nan() -> str:
+    embeddings = random.normal(size=(60, 8))
+    embeddings[[17, 40], 2] = np.nan
+    return arrays("nan.npz", embeddings=embeddings)
+
+
+def _pickled() -> str:
+    np.save("pickled.npy", np.array([{"a": 1}, None], dtype=object), allow_pickle=True)
+    np.save("pickled_labels.npy", np.arange(2))
+    return "pickled.npy"
+
+
+def _text(path: str, text: str | bytes) -> str:
+    Path(path).write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+ROWS = "".join(f"{n},{n % 7},{'ab'[n % 2]}\n" for n in range(30))
+MALFORMED: dict[str, Callable[[], str]] = {
+    "an empty file": lambda: _text("empty.csv", ""),
+    "a header alone": lambda: _text("header.csv", "size,label\n"),
+    "no such column": lambda: table("shop.csv", price=[1.5] * 60) + " --target prize",
+    "no target anywhere": lambda: table("untold.csv", target=[None] * 60),
+    "one class": lambda: table("one.csv", target=["yes"] * 60),
+    "a sample a class": lambda: table("single.csv", target=[f"class {n}" for n in range(60)]),
+    "a ragged row": lambda: _text("ragged.csv", f"size,form,label\n{ROWS}7,1\n"),
+    "another encoding": lambda: _text("latin.csv", f"size,form,label\n{ROWS}".encode() + b"1,2,caf\xe9\n"),
+    "text among numbers": lambda: _text("odd.csv", f"size,form,label\n{ROWS}tall,2,a\n") + " --types size=number",
+    "an unreadable image": _unreadable,
+    "a link out of the folder": _link,
+    "pickled objects": _pickled,
+    "more labels than embeddings": lambda: arrays("counts.npz", labels=np.arange(61) % 3),
+    "NaN among the embeddings": _nan,
+    "another kind of file": lambda: _text("notes.docx", "notes"),
+    "half an archive": lambda: _text("half.npz", Path(arrays("whole.npz")).read_bytes()[:300]),
+    "code without model()": lambda: code("task.py", "def data(): ..."),
+    "code that fails": lambda: code("fails.py", "def model(): ...\ndef data():\n    return [][0]\n"),
+}
+
+
+@pytest.mark.parametrize("what", MALFORMED)
+def test_what_is_malformed_is_refused_in_the_line_that_the_docs_show(
+    what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = shlex.split(MALFORMED[what]())
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if "__pycache__" not in path.parts}
+    said = refused(["compare", *arguments], capsys)
+    assert f"| {what} | `{said}` |" in PAGE
+    after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if "__pycache__" not in path.parts}
+    assert after == before
+
+
+def test_the_docs_show_no_other_line() -> None:
+    shown = re.findall(r"^\| ([^|]+) \| `.*` \|$", PAGE, flags=re.M)
+    assert sorted(shown) == sorted(MALFORMED)
+
+
+# --- the docs' examples ---
+
+
+def test_the_docs_show_what_their_commands_print() -> None:
+    assert transcribed(DOCS / "your_data.md") == PAGE
+
+
+@pytest.mark.slow
+def test_the_docs_comparisons_end_in_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prepare(PAGE)
+    (tmp_path / "train_digits.py").write_text((DOCS / "examples" / "train_digits.py").read_text())
+    commands = re.findall(r"^```sh\n(.*?)\n```", PAGE, flags=re.M | re.S)
+    assert len(commands) == 4
+    for command in commands:
+        main([*shlex.split(command)[1:], *TINY, "--losses", "cross_entropy,cosface_loss"])
+        report = Path(capsys.readouterr().out.split()[-1])
+        assert "cosface_loss" in report.read_text()
+
+
+def test_the_docs_call_from_python_gives_verdict_and_report(tmp_path: Path) -> None:
+    text = re.findall(r"^```python\n(import lossary.lab.*?)^```", PAGE, flags=re.M | re.S)[0]
+    names: dict[str, object] = {}
+    exec((DOCS / "examples" / "train_digits.py").read_text(), names)
+    model, data, metric = (names[name] for name in ("model", "data", "metric"))
+    budget = {"seeds": 1, "trials": 1, "epochs": 2}
+    assert "lossary.lab.compare(model, data(), metric=metric, losses=" in text
+    result = lossary.lab.compare(model, data(), metric=metric, losses=["cross_entropy", "cosface_loss"], **budget)
+    assert result.verdict.metric.label == "top 2 accuracy"
+    # What is judged is the user's own score of each item, beside the lab's metrics.
+    for record in load_all(Path("lossary-runs/own-code")):
+        assert np.mean(record.units) == pytest.approx(record.metrics["top_2_accuracy"])
+        assert record.metrics["top_2_accuracy"] >= record.metrics["accuracy"]
+    assert "lossary.lab.compare(model, data, metric=top_2_accuracy, losses=(" in result.report.read_text().replace(
+        "&#39;", "'"
+    )
+    with pytest.raises(Refused, match="holds a run of another plan"):
+        lossary.lab.compare(model, data(), losses=["cross_entropy"], **budget)
+
+
+# --- what is found ---
+
+
+def test_a_table_is_encoded_by_its_training_rows_alone() -> None:
+    prices = random.normal(10, 2, 60)
+    amount = [None if n % 10 == 0 else float(n % 7) for n in range(60)]
+    data = load(Plan(table("shop.csv", amount=amount, number=range(60), price=prices), target="price"))
+    assert data.kind == "regression"
+    whole = torch.cat([part.inputs for part in (data.train, data.valid, data.test)])
+    assert whole.shape == (60, 5)  # length, two colours, amount, whether it is missing; the number counts the rows
+    torch.testing.assert_close(data.train.inputs[:, 0].mean(), torch.tensor(0.0), atol=1e-5, rtol=0)
+    assert data.train.inputs[:, 0].std(correction=0) == pytest.approx(1, abs=1e-5)
+    assert whole[:, 4].sum() == 6
+    assert (whole[whole[:, 4] == 1, 3] == 0).all()
+    found = torch.cat([part.targets for part in (data.train, data.valid, data.test)]) * data.scale + data.offset
+    assert sorted(found.tolist()) == pytest.approx(sorted(prices.tolist()), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("values", "asked", "kind"),
+    [
+        (["a", "b"] * 30, "", "classification"),
+        ([True, False] * 30, "", "classification"),
+        ([1, 2, 3] * 20, "", "classification"),
+        ([1, 2, 3] * 20, "regression", "regression"),
+        (list(range(3, 63)), "", "regression"),
+        ([0.5, 1.0, 2.5] * 20, "", "regression"),
+        ([f"person {n // 2}" for n in range(60)], "", "zero-shot"),
+        ([f"person {n // 5}" for n in range(60)], "zero-shot", "zero-shot"),
+    ],
+)
+def test_the_task_is_inferred_from_the_targets_unless_it_is_named(values: list[object], asked: str, kind: str) -> None:
+    assert load(Plan(table("t.csv", target=values), task=asked)).kind == kind
+
+
+def test_parquet_and_csv_of_the_same_table_are_the_same_data() -> None:
+    table("t.csv", target=["a", "b", "c"] * 20)
+    pl.read_csv("t.csv").write_parquet("t.parquet")
+    first, second = load(Plan("t.csv")), load(Plan("t.parquet"))
+    torch.testing.assert_close(first.test.inputs, second.test.inputs)
+    assert torch.equal(first.test.targets, second.test.targets)
+
+
+def same_parts(a: Data, b: Data) -> bool:
+    return all(torch.equal(getattr(a, p).inputs, getattr(b, p).inputs) for p in ("train", "valid", "test"))
+
+
+def test_the_three_files_of_embeddings_are_the_same_data() -> None:
+    embeddings, labels = random.normal(size=(60, 8)).astype(np.float32), np.arange(60) % 3
+    arrays("e.npz", embeddings=embeddings, labels=labels)
+    np.save("e.npy", embeddings)
+    np.save("e_labels.npy", labels)
+    save_file({"embeddings": torch.tensor(embeddings), "labels": torch.tensor(labels)}, "e.safetensors")
+    first, *others = [load(Plan(f"e.{suffix}")) for suffix in ("npz", "npy", "safetensors")]
+    assert all(same_parts(first, other) for other in others)
+    # One scale for all: no cosine between embeddings changes.
+    kept = torch.cat([first.train.inputs, first.valid.inputs, first.test.inputs])
+    assert sorted(kept[:, 0].tolist()) == pytest.approx(
+        sorted((embeddings[:, 0] / embeddings_size(first, embeddings)).tolist())
+    )
+
+
+def embeddings_size(data: Data, embeddings: np.ndarray) -> float:
+    return float(
+        np.abs(embeddings).max() / torch.cat([data.train.inputs, data.valid.inputs, data.test.inputs]).abs().max()
+    )
+
+
+def test_identities_are_split_by_class_and_judged_against_the_embeddings_as_they_came() -> None:
+    data = load(Plan(arrays("people.npz", 200, labels=np.array([f"person {n // 5}" for n in range(200)]))))
+    assert data.kind == "zero-shot"
+    assert data.train.classes + data.valid.classes + data.test.classes == 40
+    assert len(set(data.test_names)) == data.test.classes
+    main(["compare", "people.npz", "--losses", "supcon_loss", *TINY, "--out", "run"])
+    assert "the embeddings as they came" in {record.loss for record in load_all(Path("run"))}
+
+
+def test_images_of_any_size_become_square_and_the_report_shows_what_was_scored() -> None:
+    images("photos", side=8)
+    Image.new("RGBA", (40, 20), (255, 0, 0, 0)).save("photos/cat/clear.png")
+    Path("photos/cat/notes.txt").touch()
+    found = files.read(Plan("photos"))
+    assert found.data.train.inputs.shape[1:] == (3, 32, 32)
+    assert found.data.left_out == ("1 file that is no image of a class: cat/notes.txt",)
+    clear = found.source.images[list(found.source.rows).index("cat/clear.png")]
+    assert (clear == 255).all()  # transparent is white
+    shown = torch.from_numpy(found.data.test_images).permute(0, 3, 1, 2) / 255
+    torch.testing.assert_close(shown, found.data.test.inputs)
+
+
+def test_a_folder_that_is_split_already_is_not_taken_for_two_classes() -> None:
+    images("photos/train")
+    images("photos/test")
+    with pytest.raises(BadData, match="photos: wanted a folder for each class; got test, train: name one of those"):
+        load(Plan("photos"))
+
+
+def test_rows_with_equal_inputs_stay_together_and_are_told() -> None:
+    rows = "".join(f"{n % 40},{n % 40 * 3 % 11},{'ab'[n % 2]}\n" for n in range(80))
+    Path("twice.csv").write_text(f"size,form,label\n{rows}")
+    found = files.read(Plan("twice.csv"))
+    parts = [
+        {row.numpy().tobytes() for row in part.inputs} for part in (found.data.train, found.data.valid, found.data.test)
+    ]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == 40
+
+
+def test_what_is_left_out_is_counted_and_named(capsys: pytest.CaptureFixture[str]) -> None:
+    target = ["a", "b"] * 28 + [None, "rare", "rare", None]
+    main(["inspect", table("gaps.csv", target=target)])
+    inspected = capsys.readouterr().out
+    main(["compare", "gaps.csv", "--losses", "cross_entropy", *TINY, "--out", "run"])
+    for told in (inspected, capsys.readouterr().out, Path("run/report.html").read_text()):
+        assert "2 rows without a target: line 58, line 61" in " ".join(told.split())
+        assert "1 class with too few different items: rare (2)" in " ".join(told.split())
+    data = load(Plan("gaps.csv"))
+    assert sum(map(len, (data.train, data.valid, data.test))) == 56
+
+
+def test_a_folder_named_like_a_data_set_of_the_lab_is_asked_for_by_its_path(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    images("digits")
+    said = refused(["compare", "digits"], capsys)
+    assert said == "data: digits is a data set of the lab and also lies here; ./digits names what lies here"
+    main(["inspect", "digits"])
+    assert "lossary compare ./digits" in capsys.readouterr().out
+    assert load(Plan("./digits")).test_names == ("cat", "dog")
+
+
+# --- safety ---
+
+
+def test_a_class_name_is_text_in_the_report_and_in_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    table("hostile.csv", target=[HOSTILE, "[bold]b[/bold]\x1b[31m"] * 30)
+    main(["inspect", "hostile.csv"])
+    told = capsys.readouterr().out
+    assert HOSTILE in told
+    assert "[bold]b[/bold]" in told
+    assert "\x1b[31m" not in told
+    main(["compare", "hostile.csv", "--losses", "cross_entropy", *TINY, "--out", "run"])
+    page = Path("run/report.html").read_text()
+    assert HOSTILE not in page
+    assert "\\u003cscript\\u003ealert(1)" in page or "&lt;script&gt;alert(1)" in page
+
+
+def test_a_run_does_not_go_on_with_changed_files(capsys: pytest.CaptureFixture[str]) -> None:
+    table("t.csv", target=["a", "b"] * 30)
+    arguments = ["compare", "t.csv", "--losses", "cross_entropy", *TINY, "--out", "run"]
+    main(arguments)
+    main(["compare", "--resume", "--out", "run"])  # nothing has changed
+    capsys.readouterr()
+    table("t.csv", target=["a", "b"] * 30)
+    assert "t.csv: wanted what was there when the run began" in refused(["compare", "--resume", "--out", "run"], capsys)
+    assert "the contents of t.csv have changed" in refused(arguments, capsys)
+
+
+def test_a_run_folder_of_someone_else_runs_no_code(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("run").mkdir()
+    code("run/evil.py", "open('ran', 'w')")
+    replace(Plan("run/evil.py"), out="run", losses=("cross_entropy",)).save(Path("run/plan.json"))
+    said = refused(["compare", "--resume", "--out", "run"], capsys)
+    assert said == "resume: the run in run is of the code in run/evil.py; name that file to run it"
+    assert not Path("ran").exists()
+
+
+# --- code ---
+
+
+def test_code_says_what_is_wrong_with_it() -> None:
+    inputs, labels = torch.randn(40, 4), torch.arange(40) % 2
+    good = TensorDataset(inputs, labels)
+
+    def compare(model: Callable[[], object], data: object, **options: object) -> None:
+        lossary.lab.compare(model, data, losses=["cross_entropy"], seeds=1, trials=1, epochs=1, **options)
+
+    def linear() -> torch.nn.Module:
+        return torch.nn.Linear(4, 3)
+
+    with pytest.raises(BadData, match=r"wanted a model\(\) that takes inputs \(2, 4\); got"):
+        compare(lambda: torch.nn.Linear(5, 3), good)
+    with pytest.raises(BadData, match=r"wanted embeddings \(N, D\) .* got shape \(2, 1, 3\)"):
+        compare(lambda: torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Unflatten(1, (1, 3))), good)
+    with pytest.raises(BadData, match="wanted one data set, or three"):
+        compare(linear, (good, good))
+    with pytest.raises(BadData, match="item 0: wanted a pair of an input and a number as target"):
+        compare(linear, TensorDataset(inputs))
+    with pytest.raises(BadData, match="wanted every class among the training data; got 5 elsewhere only"):
+        compare(linear, (good, good, TensorDataset(inputs, labels * 5)))
+    with pytest.raises(BadData, match=r"own-code, metric: wanted a finite score for each of 10 items; got .*shape"):
+        compare(linear, good, metric=lambda probabilities, targets: probabilities)
+    with pytest.raises(Refused, match="cross_entropy does not fit own-code"):
+        lossary.lab.compare(
+            lambda: torch.nn.Linear(4, 1), TensorDataset(inputs, inputs[:, 0]), losses=["cross_entropy"]
+        )
+    assert not Path("lossary-runs").exists()
+
+
+def test_training_inputs_of_code_are_read_anew_each_time() -> None:
+    class Changing:
+        def __len__(self) -> int:
+            return 40
+
+        def __getitem__(self, item: int) -> tuple[torch.Tensor, int]:
+            return torch.randn(4), item % 2
+
+    data = from_code("changing", lambda: torch.nn.Linear(4, 3), Changing())
+    batch = torch.arange(5)
+    assert not torch.equal(data.train.inputs[batch], data.train.inputs[batch])
+    assert torch.equal(data.test.inputs[batch], data.test.inputs[batch])
+
+
+@pytest.mark.parametrize("kind", ["classification", "regression", "zero-shot"])
+def test_three_data_sets_are_the_three_parts(kind: str) -> None:
+    sizes = (30, 8, 12)
+    inputs = [torch.randn(size, 4) for size in sizes]
+    targets = {
+        "classification": [torch.arange(size) % 2 + 5 for size in sizes],
+        "regression": [part[:, 0] for part in inputs],
+        "zero-shot": [torch.arange(size) % 4 + 4 * place for place, size in enumerate(sizes)],
+    }[kind]
+    given = [TensorDataset(*pair) for pair in zip(inputs, targets, strict=True)]
+    data = from_code("three", lambda: torch.nn.Linear(4, 1), given, asked=kind)
+    for part, its_inputs, its_targets in zip((data.train, data.valid, data.test), inputs, targets, strict=True):
+        assert torch.equal(part.inputs[torch.arange(len(part))], its_inputs)
+        if kind == "regression":
+            torch.testing.assert_close(part.targets * data.scale + data.offset, its_targets)
+        else:
+            assert torch.equal(part.targets, its_targets - its_targets.min())
