@@ -251,6 +251,15 @@ def in_this_process(phases: Iterable[list[Job]], plan: Plan, folder: Path) -> It
     return (work.do(job, plan, folder) for jobs in phases for job in jobs)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A test run in the background of a script ignores Ctrl-C, and so would the processes that it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     out = tmp_path / "run"
     with subprocess.Popen(command(*TINY, *ONE_WORKER, "--out", str(out)), stderr=subprocess.PIPE, text=True) as run:
