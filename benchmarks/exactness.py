@@ -25,7 +25,7 @@ PARTS = ("value", "gradients", "second gradients")
 def in_blocks(size: int) -> Iterator[None]:
     """Every problem is a large one here, in blocks of so many rows."""
     with (
-        mock.patch.object(rows, "CPU_PLAIN", -1),
+        mock.patch.multiple(rows, CPU_PLAIN=-1, ACCELERATOR_PLAIN=-1),
         mock.patch.object(blocks, "block_rows", return_value=size),
         mock.patch.object(symmetric, "TILE", size),
         mock.patch.object(tuples, "BLOCK", size),

@@ -18,7 +18,7 @@ from benchmarks.case import Case, Contender, Inputs, Maker
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 MIB = 2**20
 #: Seconds after which a first run counts as the only one.
-PATIENCE = 5.0
+PATIENCE = 10.0
 
 
 @dataclass
