@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lossary.kernels.modes import transformed
-from lossary.kernels.routes import _check_closed
+from lossary.kernels.modes import plain_only
+from lossary.kernels.routes import check_closed
 
 #: Elements of a block. A formula's temporaries then stay within a few MiB, and each operation takes long enough to
 #: hide what calling it costs.
@@ -24,7 +24,7 @@ Formula = Callable[..., Tensor]
 
 def plain_is_better(x: Tensor) -> bool:
     """A small tensor is in cache as it is; compilers and accelerators cut work into blocks of their own."""
-    return torch.compiler.is_compiling() or transformed() or x.device.type != "cpu" or x.numel() <= BLOCK
+    return plain_only() or x.device.type != "cpu" or x.numel() <= BLOCK
 
 
 def block_sum(formula: Formula, x: Tensor, *arguments: Argument) -> Tensor:
@@ -80,7 +80,7 @@ def _run(formula: Formula, given: Sequence[Any], *, differentiate: bool) -> tupl
         with torch.set_grad_enabled(differentiate or torch.is_grad_enabled()):
             value = formula(*parts)
         if start == 0:
-            _check_closed(value, tuple(p for p, needed in zip(parts, learn, strict=True) if needed))
+            check_closed(value, tuple(p for p, needed in zip(parts, learn, strict=True) if needed))
         total += value.detach()
         if not differentiate:
             continue

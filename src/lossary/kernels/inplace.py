@@ -5,17 +5,9 @@ from collections.abc import Callable, Iterator
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch._C._functorch import maybe_current_level  # pyright: ignore
 
 #: Numbers that are worked on at once: on CPU they stay in cache, an accelerator wants large operations.
 CPU_BLOCK = 1 << 20
-
-
-def plain_only() -> bool:
-    """Whether a compiler, a ``torch.func`` transform or forward mode looks on: they see through plain torch only."""
-    if torch.compiler.is_compiling():
-        return True
-    return maybe_current_level() is not None or torch.autograd.forward_ad._current_level >= 0
 
 
 def last_use() -> bool:

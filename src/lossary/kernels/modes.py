@@ -12,6 +12,11 @@ def transformed() -> bool:
     return maybe_current_level() is not None or torch.autograd.forward_ad._current_level >= 0
 
 
+def plain_only() -> bool:
+    """Whether plain torch is asked for: by a compiler, a transform of ``torch.func``, or forward mode."""
+    return torch.compiler.is_compiling() or transformed()
+
+
 def full_precision(x: Tensor) -> AbstractContextManager[object]:
     """Without autocast on the device of ``x``; where there is none anyway, without the 20 us of torch's context."""
     device = x.device.type

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lossary.kernels.inplace import at_class, last_use, masked_softmax, plain_only, softmax_gradient_
+from lossary.kernels.inplace import at_class, last_use, masked_softmax, softmax_gradient_
+from lossary.kernels.modes import plain_only
 from lossary.kernels.stable import accumulate
 
 #: From so many errors on, torch sorts a row of integers on CPU by their digits, in a tenth of the time of floats.

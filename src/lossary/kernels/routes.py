@@ -82,12 +82,12 @@ def differentiate(
     with torch.enable_grad():
         losses = formula(Rows(statistics.targets, *leaves), *parts)
         total = (losses if weight is None else losses * weight[rows]).sum()
-    _check_closed(total, (*leaves, *parts))
+    check_closed(total, (*leaves, *parts))
     by_all = _grad(total, (*leaves, *parts))
     return total.detach(), RowGradients(*by_all[:4]), by_all[4:]
 
 
-def _check_closed(total: Tensor, inputs: tuple[Tensor, ...]) -> None:
+def check_closed(total: Tensor, inputs: tuple[Tensor, ...]) -> None:
     """A formula that captures a tensor that learns would lose that tensor's gradient without a word."""
     known, seen = {id(i) for i in inputs}, set[Any]()
     nodes: list[Any] = [total.grad_fn]

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from lossary.kernels.distances import pairwise
-from lossary.kernels.modes import transformed
+from lossary.kernels.modes import plain_only
 from lossary.kernels.scores import Given, Targets
 from lossary.kernels.stable import softplus, widened
 
@@ -77,7 +77,7 @@ def mined(
         return block(0, count, anchors, items, margin)
     edges = [(start, min(start + rows, count)) for start in range(0, count, rows)]
     # A compiler, and torch.func's transforms, cannot see a gradient that is taken in forward.
-    if torch.compiler.is_compiling() or transformed() or not torch.is_grad_enabled():
+    if plain_only() or not torch.is_grad_enabled():
         return _made_again(block, edges, anchors, items, margin)
     return Anchors(*_GradientInForward.apply(block, edges, anchors, items, margin))
 
