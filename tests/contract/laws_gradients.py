@@ -186,6 +186,8 @@ def backward_scales_and_repeats(subject: Subject) -> None:
         found = torch.autograd.grad(factor * value.sum(), leaves, retain_graph=True, allow_unused=True)
         for grad, once in zip(found, wanted, strict=True):
             assert_close(torch.zeros_like(once) if grad is None else grad, factor * once)
+    last = torch.autograd.grad(value.sum(), leaves, allow_unused=True)
+    assert not any(grad is not None and grad.requires_grad for grad in last)
 
 
 @law(once=True)

@@ -68,11 +68,10 @@ class Block:
 class SingleTarget(Block):
     """A block whose rows have one target each."""
 
-    def __init__(self, scores: Tensor, rows: slice, targets: Targets) -> None:
+    def __init__(self, scores: Tensor, rows: slice, targets: Targets, mean: Tensor) -> None:
         super().__init__(scores, rows)
         self.index = targets.rows[rows, None].long()
         target = scores.gather(1, self.index)[:, 0] * LN_2
-        mean = scores.sum(1) * (LN_2 / scores.shape[1])
         scores.scatter_(1, self.index, ABSENT_2)
         rest, self.share = exponentiate(scores)
         self.statistics = Rows(torch.ones_like(target), target, target.clone(), rest, mean)
@@ -139,6 +138,9 @@ class Blocks:
         self.x = source.x
         self.w, self.b = self._sorted(source.w), None if source.b is None else self._sorted(source.b) * LOG2_E
         self.inverse = inverse_norms(self.w) if source.unit else None
+        # The mean of a row's scores is linear in x: no block is read for it.
+        self.mean_column = (self.w.sum(0) if self.inverse is None else self.inverse @ self.w) / max(len(self.w), 1)
+        self.mean_b = 0 if source.b is None else source.b.mean()
 
     def __iter__(self) -> Iterator[Block]:
         """All blocks share one buffer: each is gone when the next one comes."""
@@ -155,7 +157,7 @@ class Blocks:
             if self.b is not None:
                 scores.add_(self.b)
             if self.places is None:
-                yield SingleTarget(scores, span, self.targets)
+                yield SingleTarget(scores, span, self.targets, self.x[span] @ self.mean_column + self.mean_b)
             else:
                 yield LabelTargets(scores, span, self.places)
 

@@ -158,6 +158,6 @@ class _SoftmaxErrors(torch.autograd.Function):
             grad = errors * (asked - mean[:, None])
         else:
             mean = of_target.clone()
-            grad = errors if last_use() else errors.clone()
+            grad = errors.detach() if last_use() else errors.clone()  # an output, which asks for a gradient itself
             softmax_gradient_(grad, lambda rows, places, _: asked[rows, :, places], mean)
         return grad.scatter_(1, index[:, None], (at_target * (of_target - mean))[:, None]), None, None

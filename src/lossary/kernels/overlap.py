@@ -82,7 +82,7 @@ class _Softmax(torch.autograd.Function):
             asked = asked.scatter_add(1, index[:, None], wanted[:, None])
             asked = asked if grads[2] is None else asked + grads[2]
             return p * (asked - (p * asked).sum(1, keepdim=True)), None, None, None
-        grad = p if last_use() else p.clone()
+        grad = p.detach() if last_use() else p.clone()  # as an output p asks for a gradient itself
         mean = at_target * wanted
         softmax_gradient_(grad, lambda n, _, part: _asked(part, by_predicted[n, :, None], ctx.squared), mean)
         wanted += _asked(at_target, by_predicted.gather(1, index), ctx.squared)

@@ -11,7 +11,7 @@ from lossary.cards import Call
 from lossary.draws import labels as draw_labels
 from lossary.draws import normal
 from lossary.kernels.rows import Bilinear, Formula, Targets, row_loss
-from lossary.kernels.stable import accumulate, accumulator, unit
+from lossary.kernels.stable import accumulate, accumulator, inverse_norm
 
 
 def cosine_head(
@@ -39,9 +39,10 @@ def cosine_head(
     if sample_weight is not None:
         check_same_shape("sample_weight", sample_weight, "labels", labels)
     x = accumulate(embeddings)
-    x = unit(x) if normalize else x
     scale, *rest = (torch.as_tensor(v, dtype=x.dtype, device=x.device) for v in (scale, *margins))
-    source = Bilinear(x * (scale[:, None] if scale.dim() else scale), weight, unit=True)
+    # Scaled at once: unit embeddings of their own would be one more copy.
+    length = inverse_norm(x) * scale if normalize else scale.expand(x.shape[0])
+    source = Bilinear(x * length[:, None], weight, unit=True)
     return row_loss(formula, source, Targets(labels), scale, *rest, weight=sample_weight, reduction=reduction)
 
 

@@ -162,6 +162,8 @@ def _linear_cross_entropy(
     if p.counted is not None:
         outer = torch.where(p.counted, outer, 0)
     share = weight[p.labels] * outer
+    if smoothing == 0:
+        return row_loss(_unsmoothed, source, Targets(p.labels), weight=share, reduction=reduction)
     sums = x @ ((weight * inverse_norm(w) if source.unit else weight) @ w)
     if source.b is not None:
         sums = sums + weight @ source.b.to(x.dtype)
@@ -177,6 +179,10 @@ def _linear_cross_entropy(
         reduction="none" if reduction == "none" else "sum",
     )
     return divide(loss, share.sum()) if reduction == "mean" else loss
+
+
+def _unsmoothed(rows: Rows) -> Tensor:
+    return softplus(rows.rest - rows.target)
 
 
 def _smoothed(rows: Rows, smoothing: Tensor, mean_weight: Tensor, own: Tensor, mean_score: Tensor) -> Tensor:
