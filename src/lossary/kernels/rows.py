@@ -30,6 +30,7 @@ __all__ = [
     "Rows",
     "Source",
     "Targets",
+    "plain_is_better",
     "rest_softplus",
     "row_loss",
     "statistics",
@@ -68,7 +69,7 @@ def row_loss(
         group: Process group over which the mean's divisor is summed.
     """
     check_reduction(reduction)
-    if isinstance(source, Dense) or isinstance(targets, Given) or _plain_is_better(source):
+    if isinstance(source, Dense) or isinstance(targets, Given) or plain_is_better(source):
         losses = formula(statistics(source, targets), *parameters)
         return reduce(losses, weight=weight, reduction=reduction, group=group)
     with torch.autocast(source.x.device.type, enabled=False):
@@ -86,7 +87,7 @@ def two_way_statistics(source: Bilinear, targets: Targets) -> tuple[Rows, Rows]:
         raise ValueError("source: wanted plain products for statistics of both directions; got b, unit, own or groups")
     number = torch.arange(source.w.shape[0], device=source.w.device)
     columns = number if targets.columns is None else targets.columns
-    if _plain_is_better(source):
+    if plain_is_better(source):
         scores = source.dense()
         backwards = Targets(columns, targets.rows)
         return score_statistics(scores, Targets(targets.rows, columns)), score_statistics(scores.T, backwards)
@@ -108,7 +109,7 @@ def rest_softplus(source: Bilinear, targets: Targets) -> Tensor:
         losses = softplus(Bilinear(x, w, b, source.unit).dense())
         return losses.masked_fill(labels[:, None] == columns, 0).sum(1)
 
-    if _plain_is_better(source):
+    if plain_is_better(source):
         return block(source.x, targets.rows, source.w, source.b)
     size = max(1, SOFTPLUS_BLOCK // len(columns))
     again = partial(checkpoint, block, use_reentrant=False, preserve_rng_state=False)
@@ -137,7 +138,8 @@ def _blocked_loss(
     return divide(total, len(source.x) if weight is None else weight.sum(), group=group)
 
 
-def _plain_is_better(source: Bilinear) -> bool:
+def plain_is_better(source: Bilinear) -> bool:
+    """Whether the scores may as well be held whole."""
     cpu = source.x.device.type == "cpu"
     if source.x.shape[0] * source.w.shape[0] <= (CPU_PLAIN if cpu else ACCELERATOR_PLAIN):
         return True

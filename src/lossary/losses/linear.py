@@ -4,11 +4,13 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from lossary._check import check_dim, check_float, check_labels, check_shape
 from lossary._loss import Loss
-from lossary.kernels.rows import Bilinear
+from lossary.kernels.rows import Bilinear, plain_is_better
+from lossary.kernels.stable import accumulator
 from lossary.losses import multiclass, poly
 from lossary.losses._classes import Input
 
@@ -74,7 +76,15 @@ def linear_loss(
     check_labels("labels", labels, features.shape[0])
     if bias is not None:
         check_shape("bias", bias, (weight.shape[0],))
-    return loss(Bilinear(features, weight, bias), labels, **extra)
+    return loss(_scores(Bilinear(features, weight, bias)), labels, **extra)
+
+
+def _scores(source: Bilinear) -> Input:
+    """Few scores are made ready at once, which takes the fewest operations, where their dtype is kept by it."""
+    x, w = source.x, source.w
+    exact = x.dtype == w.dtype == accumulator(x) and not torch.is_autocast_enabled(x.device.type)
+    # Of a single class there are no ready scores: see softmax_problem.
+    return source.dense() if exact and w.shape[0] > 1 and plain_is_better(source) else source
 
 
 class LinearHead(nn.Module):
