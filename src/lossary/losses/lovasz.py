@@ -50,7 +50,7 @@ def lovasz_softmax_loss(
     .. math:: \sum_i m_{(i)} \left( \Delta_J(\{(1), \dots, (i)\}) - \Delta_J(\{(1), \dots, (i - 1)\}) \right),
         \qquad m_i = |g_i - p_i|, \quad m_{(1)} \ge m_{(2)} \ge \dots
 
-    :math:`\Delta_J(M)` is one minus intersection over union of the true region and a prediction wrong at M.
+    Delta_J of M is one minus intersection over union of the true region and a prediction wrong at M.
 
     Args:
         input: (N, C, ...) logits, C >= 2.
@@ -114,7 +114,7 @@ def sigmoid_lovasz_loss(
     .. math:: \sum_i m_{(i)} \left( \Delta_J(\{(1), \dots, (i)\}) - \Delta_J(\{(1), \dots, (i - 1)\}) \right),
         \qquad m_i = |g_i - \sigma(\text{input}_i)|, \quad m_{(1)} \ge m_{(2)} \ge \dots
 
-    :math:`\Delta_J(M)` is one minus intersection over union of the true region and a prediction wrong at M.
+    Delta_J of M is one minus intersection over union of the true region and a prediction wrong at M.
 
     Args:
         input: (N, C, ...) logits; C = 1 for one region.
@@ -171,7 +171,7 @@ def lovasz_hinge_loss(
     .. math:: \sum_i m_{(i)} \left( \Delta_J(\{(1), \dots, (i)\}) - \Delta_J(\{(1), \dots, (i - 1)\}) \right),
         \qquad m_i = \max(0, 1 - (2 g_i - 1)\, \text{input}_i), \quad m_{(1)} \ge m_{(2)} \ge \dots
 
-    :math:`\Delta_J(M)` is one minus intersection over union of the true region and a prediction wrong at M.
+    Delta_J of M is one minus intersection over union of the true region and a prediction wrong at M.
 
     Args:
         input: (N, C, ...) scores, above 0 for a position in the region; C = 1 for one region.
