@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from lossary.losses.triplet import *
     from lossary.losses.weighting import *
     from lossary.models import *
+    from lossary.watching import *
 
 __version__ = "0.1.0"
 
@@ -45,7 +46,8 @@ __version__ = "0.1.0"
 def _public() -> dict[str, Any]:
     from lossary.catalogue import CATALOGUE, FAMILIES, HELPERS
 
-    names: dict[str, Any] = {name: getattr(m, name) for m in (*FAMILIES, *HELPERS) for name in m.__all__}
+    watching = importlib.import_module("lossary.watching")
+    names: dict[str, Any] = {name: getattr(m, name) for m in (*FAMILIES, *HELPERS, watching) for name in m.__all__}
     for card in CATALOGUE:
         names |= {alias: card.fn if alias.islower() else card.module for alias in card.aliases}
     return names

@@ -1,0 +1,166 @@
+"""Advice: what measured facts about a training mean, in plain sentences. Numbers in, words out; no tensors here."""
+
+from collections.abc import Iterator, Mapping
+from math import exp, log
+
+__all__ = ["FACTS", "advice"]
+
+#: What is measured, and what a number means. A fact that a loss does not have is absent.
+FACTS = {
+    "loss": "the loss",
+    "not_finite": "share of batches whose gradient is not finite",
+    "idle_rows": "share of rows with no gradient to speak of",
+    "idle_batches": "share of batches without any gradient",
+    "target_probability": "mean probability of the true class (or answer), without a margin",
+    "margin_violations": "share of rows that have not got their margin",
+    "norm": "mean length of the embeddings",
+    "norm_spread": "standard deviation of the embeddings' lengths over their mean",
+    "cosine": "mean cosine of two embeddings of a batch",
+    "effective_rank": "participation ratio of the centred directions' squared singular values",
+    "possible_rank": "the most that the effective rank could be there: by rows, width and classes",
+    "class_gradient_ratio": "mean gradient norm of a row: the class with the largest over that with the smallest",
+    "without_positive": "share of items that have no other item of their label in the batch",
+    "one_label": "share of batches whose items all have one label",
+    "classes": "number of classes",
+    "scale": "scale of the cosines",
+    "scores_within_one": "share of batches whose scores all lie within [-1, 1]",
+    "rows_sum_to_one": "share of batches whose scores are probabilities already",
+    "float_labels": "share of batches whose labels are whole numbers stored as floats",
+    "whole_targets": "share of batches whose targets are all whole numbers from 0 on, and not all 0 or 1",
+}
+
+#: Whatever holds in nearly every batch is the set-up, not chance.
+NEARLY_ALL = 0.95
+#: Past this a batch of hundreds trains on a few dozen rows: a smaller batch, or harder rows, would do as much.
+MANY_IDLE = 0.9
+#: Probabilities past which cross-entropy's gradient, 1 - p, is a hundredth of what it began with.
+LEARNT = 0.99
+#: What a well-placed training set should be able to reach; CosFace's bound on the scale is stated with it.
+WANTED_PROBABILITY = 0.9
+#: Random directions in D dimensions have cosines of about D ** -0.5; those after a ReLU about 0.6. This is neither.
+COLLAPSED = 0.95
+#: Of the directions there could be; a healthy batch uses a quarter or more, as random ones do.
+FEW_DIRECTIONS = 0.1
+#: Below this many possible directions a tenth of them is less than one.
+ENOUGH_DIRECTIONS = 10
+#: Lengths that differ so much weigh items unequally in every loss of dot products or distances.
+UNEQUAL_LENGTHS = 1.0
+#: Within a factor of ten, classes are merely harder or easier.
+UNEQUAL_CLASSES = 10.0
+#: With more, most anchors of a loss within the batch teach nothing.
+MOSTLY_ALONE = 0.5
+
+
+def advice(facts: Mapping[str, float]) -> list[str]:
+    """Sentences about what is wrong or worth a look, the gravest first; nothing where all is in order.
+
+    >>> advice({"without_positive": 0.8})
+    ['80% of the items are alone with their label: sample several items a label.']
+    """
+    return [sentence for part in (_misuse, _scale, _gradients, _embeddings) for sentence in part(facts)]
+
+
+def best_probability(classes: float, scale: float) -> float:
+    """The most that the true class can get by a softmax over scaled cosines, on average over balanced classes.
+
+    At best the directions of C classes are the corners of a simplex: cosine 1 with the own class, -1 / (C - 1) with
+    every other one (NormFace, arXiv:1704.06369, proposition 2).
+
+    >>> round(best_probability(10, 1.0), 3)
+    0.252
+    """
+    return 1 / (1 + (classes - 1) * exp(-scale * classes / (classes - 1)))
+
+
+def least_scale(classes: float) -> float:
+    """The scale at which the best probability is the wanted one (CosFace, arXiv:1801.09414, eq. 6).
+
+    >>> round(best_probability(1000, least_scale(1000)), 3)
+    0.9
+    """
+    return (classes - 1) / classes * log((classes - 1) * WANTED_PROBABILITY / (1 - WANTED_PROBABILITY))
+
+
+def _misuse(facts: Mapping[str, float]) -> Iterator[str]:
+    if facts.get("classes") == 1:
+        yield (
+            "The scores have one channel, and a softmax over one channel is always 1: the loss is constant. A "
+            "yes-or-no question wants a sigmoid loss, such as binary_cross_entropy_with_logits."
+        )
+    if _usual(facts, "float_labels"):
+        yield "The labels are whole numbers stored as floats: if they are class indices, pass labels.long()."
+    if _usual(facts, "rows_sum_to_one"):
+        yield "The scores of every row are probabilities: the loss takes logits, so leave out the softmax before it."
+    elif _usual(facts, "scores_within_one") and facts.get("classes", 0) > 1:
+        best = 1 / (1 + (facts["classes"] - 1) * exp(-2.0))
+        yield (
+            f"All scores lie within [-1, 1]. If they are cosines, multiply them by a scale: without one the true of "
+            f"{facts['classes']:.0f} classes gets a probability of at most {best:.2f}."
+        )
+    if _usual(facts, "whole_targets"):
+        yield (
+            "All targets are whole numbers. If they name classes, cross_entropy with integer labels knows that class 3 "
+            "is not between 2 and 4; if they count something, see poisson_nll_loss."
+        )
+    if _usual(facts, "one_label"):
+        yield "All items of a batch have one label, so the loss has no negatives: shuffle the data, or mix labels."
+    if _usual(facts, "without_positive"):
+        yield (
+            "No item has another one of its label in its batch, so the loss has nothing to learn from: sample several "
+            "items a label."
+        )
+    elif facts.get("without_positive", 0.0) > MOSTLY_ALONE:
+        yield f"{facts['without_positive']:.0%} of the items are alone with their label: sample several items a label."
+
+
+def _scale(facts: Mapping[str, float]) -> Iterator[str]:
+    classes, scale = facts.get("classes", 0.0), facts.get("scale")
+    if scale is not None and classes > 1 and (best := best_probability(classes, scale)) < WANTED_PROBABILITY:
+        yield (
+            f"A scale of {scale:.3g} is too small for {classes:.0f} classes: even perfectly placed ones would get a "
+            f"probability of {best:.2g}. {least_scale(classes):.3g} would allow {WANTED_PROBABILITY}."
+        )
+
+
+def _gradients(facts: Mapping[str, float]) -> Iterator[str]:
+    if (broken := facts.get("not_finite", 0.0)) > 0:
+        yield f"In {broken:.0%} of the batches the gradient is not finite: look for NaN in the data, or lower the rate."
+    idle = facts.get("idle_rows", 0.0)
+    if (silent := facts.get("idle_batches", 0.0)) >= NEARLY_ALL:
+        yield (
+            "No row has a gradient: every row (pair, triplet) already satisfies the loss. Training is over, or the "
+            "margin is too small."
+        )
+    elif silent > MOSTLY_ALONE:
+        yield f"{silent:.0%} of the batches have no gradient at all: mine harder rows, or enlarge the margin."
+    elif idle > MANY_IDLE:
+        yield f"{idle:.0%} of the rows have next to no gradient: most of each batch teaches nothing any more."
+    if (sure := facts.get("target_probability", 0.0)) > LEARNT:
+        yield (
+            f"The true class gets a probability of {sure:.4f} on average: the training data are learnt; what the "
+            "validation data say decides now."
+        )
+    if (missing := facts.get("margin_violations", 0.0)) >= NEARLY_ALL and "idle_rows" in facts:
+        yield f"{missing:.0%} of the rows lack their margin: it may be too large, or training has only begun."
+    if (ratio := facts.get("class_gradient_ratio", 1.0)) > UNEQUAL_CLASSES:
+        yield (
+            f"A row of the class with the largest gradients gets {ratio:.0f} times the gradient of a row of the class "
+            "with the smallest: some classes are learnt, others not."
+        )
+
+
+def _embeddings(facts: Mapping[str, float]) -> Iterator[str]:
+    if (cosine := facts.get("cosine", 0.0)) > COLLAPSED:
+        yield (
+            f"The embeddings have collapsed: two of a batch have a cosine of {cosine:.3f} on average. Lower the "
+            "learning rate, or mine less hard."
+        )
+    rank, possible = facts.get("effective_rank"), facts.get("possible_rank", 0.0)
+    if rank is not None and possible >= ENOUGH_DIRECTIONS and rank < FEW_DIRECTIONS * possible:
+        yield f"The embeddings use about {rank:.1f} of {possible:.0f} possible directions."
+    if (spread := facts.get("norm_spread", 0.0)) > UNEQUAL_LENGTHS:
+        yield f"The embeddings' lengths differ widely: their standard deviation is {spread:.1f} times their mean."
+
+
+def _usual(facts: Mapping[str, float], name: str) -> bool:
+    return facts.get(name, 0.0) >= NEARLY_ALL

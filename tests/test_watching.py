@@ -1,0 +1,192 @@
+"""Watching a loss: the numbers are right, the training is left alone, misuse is called by its name."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import lossary
+from lossary._loss import HeadLoss
+from lossary.advice import FACTS
+from lossary.cards import Card
+from lossary.catalogue import CATALOGUE
+
+
+def embeddings(rows: int = 64, size: int = 16, seed: int = 0) -> Tensor:
+    return torch.randn(rows, size, generator=torch.Generator().manual_seed(seed)).requires_grad_()
+
+
+def facts(loss: nn.Module, *args: Tensor, **extra: Tensor) -> dict[str, float]:
+    """Of one training step."""
+    with lossary.watch(loss) as watched:
+        loss(*args, **extra).sum().backward()
+    return watched.facts()[type(loss).__name__]
+
+
+def said(loss: nn.Module, *args: Tensor) -> str:
+    with lossary.watch(loss) as watched:
+        loss(*args).sum().backward()
+    return watched.advice()
+
+
+@pytest.mark.parametrize("card", CATALOGUE, ids=lambda card: card.name)
+def test_every_loss_can_be_watched_and_is_left_alone(card: Card) -> None:
+    for call in (card.draw(torch.Generator().manual_seed(0), torch.float32), *card.edges(torch.float32)):
+        given = call.args
+        if issubclass(card.module, HeadLoss) or "embedding_size" in card.module.fields:
+            loss = card.module(num_classes=call.args[1].shape[0], embedding_size=call.args[0].shape[1])
+            given = (call.args[0], *call.args[2:])
+        else:
+            loss = card.module()
+        plain, seen = (given[0].clone().requires_grad_(given[0].is_floating_point()) for _ in range(2))
+        try:
+            loss(plain, *given[1:], **call.kwargs).sum().backward()
+        except (TypeError, ValueError, IndexError, RuntimeError):
+            continue  # an edge for the function alone
+        with lossary.watch(loss) as watched:
+            loss(seen, *given[1:], **call.kwargs).sum().backward()
+        torch.testing.assert_close(seen.grad, plain.grad, rtol=0, atol=0, equal_nan=True)
+        assert set(watched.facts()[card.module.__name__]) <= set(FACTS)
+        assert watched.advice()
+
+
+def test_facts_of_scores_are_what_they_are_called() -> None:
+    logits = torch.tensor([[2.0, 0.0], [0.0, 3.0], [0.0, 0.0]], requires_grad=True)
+    labels = torch.tensor([0, 0, 1])
+    found = facts(lossary.CrossEntropyLoss(), logits, labels)
+    assert found["target_probability"] == pytest.approx(logits.softmax(1)[range(3), labels].mean().item())
+    assert found["loss"] == pytest.approx(nn.functional.cross_entropy(logits, labels).item())
+    assert found["classes"] == 2
+    assert set(found) <= set(FACTS)
+
+
+def test_rows_that_satisfy_the_margin_have_no_gradient_and_no_violation() -> None:
+    scores = torch.tensor([[5.0, 0.0, 0.0], [0.5, 0.0, 0.0], [0.0, 5.0, 0.0], [9.0, 0.0, 0.0]], requires_grad=True)
+    found = facts(lossary.MulticlassHingeLoss(), scores, torch.zeros(4, dtype=torch.int64))
+    assert found["margin_violations"] == found["idle_rows"] == 0.5
+
+
+def test_rows_that_do_not_count_are_not_idle() -> None:
+    logits = torch.zeros(4, 3, requires_grad=True)
+    labels = torch.tensor([0, 1, -100, -100])
+    assert facts(lossary.CrossEntropyLoss(), logits, labels)["idle_rows"] == 0
+    mask = torch.tensor([True, True, False, False])
+    assert facts(lossary.FocalLoss(), logits, labels.clamp_min(0), mask=mask)["idle_rows"] == 0
+
+
+def test_pixels_are_rows() -> None:
+    logits = torch.zeros(2, 3, 40, 40)
+    logits[:, 1] = 50.0
+    found = facts(lossary.CrossEntropyLoss(), logits.requires_grad_(), torch.ones(2, 40, 40, dtype=torch.int64))
+    assert found["target_probability"] == pytest.approx(1)
+
+
+def test_only_the_gradient_of_the_watched_loss_is_seen() -> None:
+    scores = torch.tensor([[5.0, 0.0], [0.0, 5.0]], requires_grad=True)
+    loss, labels = lossary.MulticlassHingeLoss(), torch.tensor([0, 1])
+    with lossary.watch(loss) as watched:
+        (loss(scores, labels) + scores.square().sum()).backward()
+    assert watched.facts()["MulticlassHingeLoss"]["idle_batches"] == 1
+
+
+def test_nothing_is_seen_after_the_block_or_without_gradients() -> None:
+    loss, logits, labels = lossary.CrossEntropyLoss(), torch.zeros(2, 3, requires_grad=True), torch.tensor([0, 1])
+    with lossary.watch(loss) as watched, torch.no_grad():
+        loss(logits, labels)
+    loss(logits, labels).backward()
+    assert watched.facts() == {"CrossEntropyLoss": {}}
+    assert "No batch was seen" in watched.advice()
+
+
+def test_directions_of_embeddings() -> None:
+    loss, labels = lossary.SupConLoss(), torch.arange(64) % 8
+    axes = torch.eye(8).repeat(8, 1).requires_grad_()
+    found = facts(loss, axes, labels)
+    assert found["norm"] == pytest.approx(1)
+    assert found["effective_rank"] == pytest.approx(7)  # eight corners around their mean
+    assert found["possible_rank"] == 7
+    assert found["cosine"] == pytest.approx((64 * 7) / (64 * 63))
+    collapsed = (torch.ones(64, 8) + 0.01 * torch.randn(64, 8)).requires_grad_()
+    assert "collapsed" in said(loss, collapsed, labels)
+    assert "collapsed" not in said(loss, embeddings(), labels)
+
+
+def test_classes_that_are_not_learnt_have_the_larger_gradients() -> None:
+    logits = torch.zeros(40, 2)
+    logits[:20, 0] = 6.0
+    labels = torch.arange(40) // 20
+    found = facts(lossary.CrossEntropyLoss(), logits.requires_grad_(), labels)
+    assert found["class_gradient_ratio"] == pytest.approx(
+        (1 - 0.5) / (1 - torch.sigmoid(torch.tensor(6.0)).item()), 1e-3
+    )
+    assert "some classes are learnt" in said(lossary.CrossEntropyLoss(), logits, labels)
+
+
+def test_margins_of_heads() -> None:
+    axes, labels = torch.eye(3).requires_grad_(), torch.tensor([0, 1, 2])
+    for head, met in ((lossary.CosFaceLoss, 0.9), (lossary.ArcFaceLoss, 1.5)):
+        for margin, missing in ((met, 0.0), (met * 1.2, 1.0)):
+            loss = head(num_classes=3, embedding_size=3, margin=margin)
+            with torch.no_grad():
+                loss.weight.copy_(torch.eye(3))
+            assert facts(loss, axes, labels)["margin_violations"] == missing
+
+
+LABELS = torch.arange(64) % 8
+MISUSE: dict[str, tuple[nn.Module, tuple[Tensor, ...], str]] = {
+    "scale": (lossary.CosFaceLoss(100, 16, scale=1.0), (embeddings(), LABELS), "scale of 1 is too small"),
+    "cosines": (lossary.CrossEntropyLoss(), (embeddings().tanh(), LABELS), "multiply them by a scale"),
+    "probabilities": (lossary.CrossEntropyLoss(), (embeddings().softmax(1), LABELS), "leave out the softmax"),
+    "alone": (lossary.SupConLoss(), (embeddings(), torch.arange(64)), "several items a label"),
+    "no negatives": (lossary.TripletLoss(), (embeddings(), LABELS * 0), "no negatives"),
+    "inactive": (
+        lossary.TripletLoss(margin=0.1),
+        ((100 * torch.eye(8)).repeat(8, 1).requires_grad_(), LABELS),
+        "already satisfies",
+    ),
+    "classes as numbers": (lossary.MSELoss(), (embeddings(64, 1)[:, 0], LABELS.float()), "name classes"),
+}
+
+
+@pytest.mark.parametrize("case", MISUSE)
+def test_misuse_is_called_by_its_name(case: str) -> None:
+    loss, args, sentence = MISUSE[case]
+    assert sentence in said(loss, *args)
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "sentence"),
+    [
+        (embeddings(64, 8), LABELS.float(), "labels.long()"),
+        (embeddings(64, 1), LABELS * 0, "one channel"),
+    ],
+)
+def test_what_the_loss_refuses_is_explained_too(logits: Tensor, labels: Tensor, sentence: str) -> None:
+    loss = lossary.FocalLoss()
+    with lossary.watch(loss) as watched, pytest.raises((TypeError, ValueError)):
+        loss(logits, labels)
+    assert sentence in watched.advice()
+
+
+def test_ordinary_training_is_not_blamed() -> None:
+    ordinary = (
+        (lossary.CrossEntropyLoss(), (3 * embeddings(64, 8), LABELS)),
+        (lossary.TripletLoss(), (embeddings(), LABELS)),
+        (lossary.HuberLoss(), (embeddings(), torch.randn(64, 16))),
+    )
+    for loss, args in ordinary:
+        assert said(loss, *args) == "Nothing out of the ordinary."
+
+
+def test_losses_inside_a_module_are_told_apart() -> None:
+    both = lossary.Sum(ce=lossary.CrossEntropyLoss(), hinge=lossary.MulticlassHingeLoss())
+    with lossary.watch(both) as watched:
+        both(embeddings(64, 8).softmax(1), LABELS).backward()
+    assert len(watched.facts()) == 2
+    assert all(line.startswith("terms.") for line in watched.advice().splitlines())
+
+
+def test_what_holds_no_loss_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"loss: wanted a loss of the catalogue.*got Linear"):
+        lossary.watch(nn.Linear(2, 2))
+    with pytest.raises(TypeError, match="loss: wanted a loss Module; got function"):
+        lossary.watch(lossary.cross_entropy)  # pyright: ignore[reportArgumentType]
