@@ -27,7 +27,7 @@ NEGLIGIBLE = 1e-4
 #: Rows of a class before its mean gradient is compared with other classes'.
 ENOUGH_ROWS = 10
 
-_CARDS = {card.module: card for card in CATALOGUE}
+_CARDS: dict[type[nn.Module], Card] = {card.module: card for card in CATALOGUE}
 
 
 class Watch:
@@ -213,22 +213,23 @@ class _Batch:
 
     def _of_scores(self, scores: Tensor, labels: Tensor | None) -> dict[str, float | Tensor]:
         classes, target = scores.shape[1], self.target
-        sums = scores.sum(1)
         facts: dict[str, float | Tensor] = {
             "classes": classes,
-            "scores_within_one": scores.abs().max() <= 1,
-            "rows_sum_to_one": classes > 1 and bool((scores >= 0).all() and ((sums - 1).abs() < 1e-3).all()),
             "float_labels": target is not None
             and target.dtype.is_floating_point
             and target.shape == self.shape
             and bool((target == target.round()).all()),
         }
-        if labels is None or not _within(labels, classes):
+        known = labels is not None and _within(labels, classes)
+        if (margin := getattr(self.loss, "margin", None)) is not None:
+            missing = (_lead(scores, labels) < margin).float().mean() if known else None
+            return facts if missing is None else facts | {"margin_violations": missing}
+        if getattr(self.loss, "input_kind", "logits") != "logits":
             return facts
-        margin = getattr(self.loss, "margin", None)
-        if margin is None:
-            return facts | {"target_probability": scores.softmax(1).gather(1, labels[:, None]).mean()}
-        return facts | {"margin_violations": (_lead(scores, labels) < margin).float().mean()}
+        near_one = (scores.sum(1) - 1).abs().max() < 1e-3
+        facts["rows_sum_to_one"] = classes > 1 and bool(near_one & (scores >= 0).all())
+        facts["scores_within_one"] = scores.abs().max() <= 1
+        return facts | ({"target_probability": _probability(scores, labels)} if known else {})
 
     def _of_elements(self, x: Tensor) -> dict[str, float | Tensor]:
         target = self.target
@@ -259,7 +260,7 @@ class _Batch:
         if labels is None or not _within(labels, loss.num_classes) or scale.dim():
             return facts
         cosines = unit(rows) @ unit(loss.weight.float()).T
-        facts["target_probability"] = (scale * cosines).softmax(1).gather(1, labels[:, None]).mean()
+        facts["target_probability"] = _probability(scale * cosines, labels)
         if isinstance(loss, CosFaceLoss):
             facts["margin_violations"] = (_lead(cosines, labels) < loss.margin).float().mean()
         elif isinstance(loss, ArcFaceLoss):
@@ -300,6 +301,11 @@ def _lead(scores: Tensor, labels: Tensor) -> Tensor:
     own = scores.gather(1, labels[:, None])
     others = scores.scatter(1, labels[:, None], -torch.inf)
     return own[:, 0] - others.max(1).values
+
+
+def _probability(scores: Tensor, labels: Tensor) -> Tensor:
+    """The mean probability of the true class."""
+    return scores.softmax(1).gather(1, labels[:, None]).mean()
 
 
 def _within(labels: Tensor, classes: int) -> bool:

@@ -1,5 +1,6 @@
 """The report: what stands in it, that names are only ever text, and that it is drawn without network or complaint."""
 
+import json
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from fake_run import HOSTILE_CLASS, HOSTILE_LOSS
 
 from lossary.lab.metrics import Kind
 from lossary.lab.plan import Plan
+from lossary.lab.record import Record
 from lossary.lab.report import page, render
 from lossary.lab.report.evidence import Evidence, read
 from lossary.lab.report.sections import command
@@ -23,7 +25,7 @@ SECTIONS: dict[Kind, list[str]] = {
     "classification": ["confusion", "reliability", "mistakes"],
     "regression": ["predictions", "residuals"],
 }
-FIRST = ["ranking", "findings", "scores", "learning", "tuning", "defaults"]
+FIRST = ["ranking", "findings", "scores", "learning", "training", "tuning", "defaults"]
 LAST = ["cost", "provenance"]
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 kinds = pytest.mark.parametrize("kind", list(SECTIONS))
@@ -126,9 +128,27 @@ def test_it_stays_small(pages: dict[Kind, str], kind: Kind) -> None:
 
 def test_a_section_without_data_is_absent(runs: dict[Kind, Evidence], tmp_path: Path) -> None:
     full = runs["zero-shot"]
-    records = [replace(r, arrays="", curve=[], seconds_per_step=0.0) for r in full.records if r.role == "tuned"]
+    records = [
+        replace(r, arrays="", curve=[], seconds_per_step=0.0, facts={}) for r in full.records if r.role == "tuned"
+    ]
     bare = replace(full, folder=tmp_path, records=records, trials=[])
     assert Reader(page(bare)).sections == ["ranking", "findings", "scores", "defaults", "provenance"]
+
+
+def test_what_the_training_says_is_said_loss_by_loss(runs: dict[Kind, Evidence], pages: dict[Kind, str]) -> None:
+    text = Reader(pages["zero-shot"]).text
+    assert text.count("The embeddings have collapsed") == 1  # of the hostile loss
+    others = ", ".join(loss for loss in runs["zero-shot"].ranked if loss != HOSTILE_LOSS)
+    assert f"Nothing out of the ordinary: {others}." in text
+
+
+def test_records_from_before_the_facts_are_read(runs: dict[Kind, Evidence], tmp_path: Path) -> None:
+    record = runs["regression"].records[0]
+    record.save(tmp_path)
+    stored = json.loads(record.path(tmp_path).read_text())
+    del stored["facts"]
+    record.path(tmp_path).write_text(json.dumps(stored))
+    assert Record.load(record.path(tmp_path)) == replace(record, facts={})
 
 
 def test_a_loss_that_never_finished_is_named(runs: dict[Kind, Evidence]) -> None:

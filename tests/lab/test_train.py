@@ -13,6 +13,7 @@ from lossary.lab.data import load
 from lossary.lab.plan import Plan
 from lossary.lab.study import space
 from lossary.lab.train import Diverged, Learner, Watch, batches, train
+from lossary.lab.watched import watched
 
 DIGITS = Plan(data="digits", epochs=4)
 
@@ -48,6 +49,18 @@ def test_a_run_is_the_beginning_of_a_longer_one() -> None:
     short = train(find("cosface_loss"), {}, data, DIGITS, seed=1).curve
     long = train(find("cosface_loss"), {}, data, replace(DIGITS, epochs=8), seed=1).curve
     assert long[: len(short)] == short
+
+
+def test_watching_a_finished_learner_leaves_it_as_it_was() -> None:
+    data = load(DIGITS)
+    card = find("cosface_loss")
+    learner = train(card, {"scale": 1.0}, data, DIGITS, seed=1).learner
+    before = {name: value.clone() for name, value in learner.state_dict().items()}
+    facts = watched(learner, card, data, DIGITS, seed=1)
+    assert facts["scale"] == 1
+    assert 0.1 < facts["target_probability"] < 0.26  # the most that a scale of 1 allows 10 classes
+    assert all(torch.equal(value, before[name]) for name, value in learner.state_dict().items())
+    assert all(parameter.grad is None for parameter in learner.parameters())
 
 
 def test_training_teaches_and_keeps_the_best_weights() -> None:

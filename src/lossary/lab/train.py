@@ -165,10 +165,7 @@ def _step(
     batch: Tensor,
     generator: Generator,
 ) -> float:
-    inputs = data.train.inputs[batch]
-    if data.augmented:
-        inputs = augment(inputs, generator).contiguous(memory_format=torch.channels_last)
-    loss = learner(inputs, data.train.targets[batch])
+    loss = loss_of(learner, data, batch, generator)
     if not loss.isfinite():
         raise Diverged(f"the loss became {loss.item()}")
     optimizer.zero_grad()
@@ -176,6 +173,14 @@ def _step(
     optimizer.step()
     average.update_parameters(learner)
     return loss.item()
+
+
+def loss_of(learner: Learner, data: Data, batch: Tensor, generator: Generator) -> Tensor:
+    """The loss of a batch of training items, given by index."""
+    inputs = data.train.inputs[batch]
+    if data.augmented:
+        inputs = augment(inputs, generator).contiguous(memory_format=torch.channels_last)
+    return learner(inputs, data.train.targets[batch])
 
 
 class Watch:

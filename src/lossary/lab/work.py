@@ -24,6 +24,7 @@ from lossary.lab.metrics import evaluate, own_scores
 from lossary.lab.plan import Plan
 from lossary.lab.record import Failure, Record, Role
 from lossary.lab.train import Diverged, Outcome, arrays, environment, train
+from lossary.lab.watched import watched
 
 #: Tuning trains with this seed; the runs that are reported with 1, 2, ...: a tuned loss may not profit from the luck
 #: of the seed it was tuned with.
@@ -190,11 +191,12 @@ def _record(
     data: Data,
 ) -> None:
     """Score the learner on the test split and store all of it."""
+    card = cards(plan)[job.loss]
     predicted = arrays(data.kind, outcome.learner.predict(data.test.inputs), data.test, data)
     metrics, units = scores(data, predicted)
     record = Record(
         job.loss,
-        cards(plan)[job.loss].name,
+        card.name,
         role,
         seed,
         dict(params),
@@ -206,6 +208,7 @@ def _record(
         outcome.seconds_per_step,
         outcome.still_rising,
         environment=environment(),
+        facts=watched(outcome.learner, card, data, plan, seed),
     )
     name = record.path(folder).with_suffix(".npz").name
     own = {key: value for key, value in predicted.items() if key not in ("labels", "targets")}

@@ -15,6 +15,7 @@ from lossary.lab.record import Record, Role, Trial
 from lossary.lab.report import figures
 from lossary.lab.report.evidence import Evidence
 from lossary.lab.report.figures import Row
+from lossary.lab.report.training import training
 from lossary.lab.report.views import Figure, Group, Section, Sentences, Summary, Table, TableRow
 
 _TASK: dict[Kind, str] = {
@@ -26,7 +27,7 @@ _TASK: dict[Kind, str] = {
 
 def before(evidence: Evidence) -> list[Section]:
     """What was found, and whether to believe it."""
-    makers = (_ranking, _findings, _scores, _learning, _tuning, _defaults)
+    makers = (_ranking, _findings, _scores, _learning, training, _tuning, _defaults)
     return [section for make in makers if (section := make(evidence))]
 
 

@@ -1,0 +1,25 @@
+"""What the training data say of a finished learner."""
+
+from copy import deepcopy
+from itertools import islice
+
+from torch import Generator
+
+from lossary.cards import Card
+from lossary.lab.data import Data
+from lossary.lab.plan import Plan
+from lossary.lab.train import Learner, batches, loss_of
+from lossary.watching import watch
+
+WATCHED = 20  # training batches
+
+
+def watched(learner: Learner, card: Card, data: Data, plan: Plan, seed: int) -> dict[str, float]:
+    """The facts of a few more training batches, without a step: so no step of the training pays for them."""
+    learner = deepcopy(learner).train()  # a copy, for batch norms move with every batch
+    generator = Generator().manual_seed(seed)
+    with watch(learner.criterion.loss) as seen:
+        for batch in islice(batches(card, data, plan, generator), WATCHED):
+            loss_of(learner, data, batch, generator).backward()
+    (facts,) = seen.facts().values()
+    return facts
