@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import lossary
+from lossary import watching
 from lossary.cards import Card
 from lossary.catalogue import CATALOGUE, FAMILIES, HELPERS
 
@@ -43,7 +44,7 @@ def test_commands_in_the_docs_exist(page: str) -> None:
     assert named <= targets
 
 
-@pytest.mark.parametrize("module", [*FAMILIES, *HELPERS], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [*FAMILIES, *HELPERS, watching], ids=lambda module: module.__name__)
 def test_public_names_are_importable_and_documented(module: ModuleType) -> None:
     for name in module.__all__:
         assert getattr(lossary, name) is getattr(module, name)

@@ -1,5 +1,8 @@
 """Watching a loss: the numbers are right, the training is left alone, misuse is called by its name."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -111,9 +114,9 @@ def test_directions_of_embeddings() -> None:
 
 
 def test_classes_that_are_not_learnt_have_the_larger_gradients() -> None:
-    logits = torch.zeros(40, 2)
-    logits[:20, 0] = 6.0
-    labels = torch.arange(40) // 20
+    logits = torch.zeros(80, 2)
+    logits[:40, 0] = 6.0
+    labels = torch.arange(80) // 40
     found = facts(lossary.CrossEntropyLoss(), logits.requires_grad_(), labels)
     assert found["class_gradient_ratio"] == pytest.approx(
         (1 - 0.5) / (1 - torch.sigmoid(torch.tensor(6.0)).item()), 1e-3
@@ -190,3 +193,11 @@ def test_what_holds_no_loss_is_refused() -> None:
         lossary.watch(nn.Linear(2, 2))
     with pytest.raises(TypeError, match="loss: wanted a loss Module; got function"):
         lossary.watch(lossary.cross_entropy)  # pyright: ignore[reportArgumentType]
+
+
+def test_the_page_in_the_docs_runs_and_says_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "watching.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    exec(code, {})
+    quoted = " ".join(line.removeprefix("> ") for line in page.splitlines() if line.startswith("> "))
+    assert capsys.readouterr().out.splitlines()[0] == quoted

@@ -45,8 +45,8 @@ FEW_DIRECTIONS = 0.1
 ENOUGH_DIRECTIONS = 10
 #: Lengths that differ so much weigh items unequally in every loss of dot products or distances.
 UNEQUAL_LENGTHS = 1.0
-#: Within a factor of ten, classes are merely harder or easier.
-UNEQUAL_CLASSES = 10.0
+#: Within a factor of ten, classes are merely harder or easier; means over few rows add a factor of two.
+UNEQUAL_CLASSES = 20.0
 #: With more, most anchors of a loss within the batch teach nothing.
 MOSTLY_ALONE = 0.5
 

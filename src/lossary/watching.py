@@ -24,8 +24,8 @@ __all__ = ["Watch", "watch"]
 SAMPLE = 256
 #: A row whose gradient is so much shorter than the batch's longest has none to speak of.
 NEGLIGIBLE = 1e-4
-#: Rows of a class before its mean gradient is compared with other classes'.
-ENOUGH_ROWS = 10
+#: Rows of a class before its mean gradient is compared with other classes': a few hard rows make most of the mean.
+ENOUGH_ROWS = 30
 
 _CARDS: dict[type[nn.Module], Card] = {card.module: card for card in CATALOGUE}
 
