@@ -63,9 +63,9 @@ def test_facts_of_scores_are_what_they_are_called() -> None:
 
 
 def test_rows_that_satisfy_the_margin_have_no_gradient_and_no_violation() -> None:
-    scores = torch.tensor([[5.0, 0.0, 0.0], [0.5, 0.0, 0.0], [0.0, 5.0, 0.0], [9.0, 0.0, 0.0]], requires_grad=True)
+    scores = torch.tensor([[5.0, 0.0, 0.0], [0.5, 0.0, 0.0], [7.0, 5.0, 0.0], [9.0, 0.0, 0.0]], requires_grad=True)
     found = facts(lossary.MulticlassHingeLoss(), scores, torch.zeros(4, dtype=torch.int64))
-    assert found["margin_violations"] == found["idle_rows"] == 0.5
+    assert (found["margin_violations"], found["idle_rows"]) == (0.25, 0.75)
 
 
 def test_rows_that_do_not_count_are_not_idle() -> None:
@@ -154,6 +154,10 @@ MISUSE: dict[str, tuple[nn.Module, tuple[Tensor, ...], str]] = {
 def test_misuse_is_called_by_its_name(case: str) -> None:
     loss, args, sentence = MISUSE[case]
     assert sentence in said(loss, *args)
+
+
+def test_a_batch_without_pairs_is_not_called_satisfied() -> None:
+    assert "already satisfies" not in said(lossary.SupConLoss(), embeddings(), torch.arange(64))
 
 
 @pytest.mark.parametrize(

@@ -125,16 +125,9 @@ def _scale(facts: Mapping[str, float]) -> Iterator[str]:
 def _gradients(facts: Mapping[str, float]) -> Iterator[str]:
     if (broken := facts.get("not_finite", 0.0)) > 0:
         yield f"In {broken:.0%} of the batches the gradient is not finite: look for NaN in the data, or lower the rate."
-    idle = facts.get("idle_rows", 0.0)
-    if (silent := facts.get("idle_batches", 0.0)) >= NEARLY_ALL:
-        yield (
-            "No row has a gradient: every row (pair, triplet) already satisfies the loss. Training is over, or the "
-            "margin is too small."
-        )
-    elif silent > MOSTLY_ALONE:
-        yield f"{silent:.0%} of the batches have no gradient at all: mine harder rows, or enlarge the margin."
-    elif idle > MANY_IDLE:
-        yield f"{idle:.0%} of the rows have next to no gradient: most of each batch teaches nothing any more."
+    # Without pairs there is nothing to give a gradient, which has been said.
+    if not (_usual(facts, "without_positive") or _usual(facts, "one_label")):
+        yield from _idle(facts)
     if (sure := facts.get("target_probability", 0.0)) > LEARNT:
         yield (
             f"The true class gets a probability of {sure:.4f} on average: the training data are learnt; what the "
@@ -147,6 +140,19 @@ def _gradients(facts: Mapping[str, float]) -> Iterator[str]:
             f"A row of the class with the largest gradients gets {ratio:.0f} times the gradient of a row of the class "
             "with the smallest: some classes are learnt, others not."
         )
+
+
+def _idle(facts: Mapping[str, float]) -> Iterator[str]:
+    idle = facts.get("idle_rows", 0.0)
+    if (silent := facts.get("idle_batches", 0.0)) >= NEARLY_ALL:
+        yield (
+            "No row has a gradient: every row (pair, triplet) already satisfies the loss. Training is over, or the "
+            "margin is too small."
+        )
+    elif silent > MOSTLY_ALONE:
+        yield f"{silent:.0%} of the batches have no gradient at all: mine harder rows, or enlarge the margin."
+    elif idle > MANY_IDLE:
+        yield f"{idle:.0%} of the rows have next to no gradient: most of each batch teaches nothing any more."
 
 
 def _embeddings(facts: Mapping[str, float]) -> Iterator[str]:
