@@ -47,8 +47,8 @@ ENOUGH_DIRECTIONS = 10
 UNEQUAL_LENGTHS = 1.0
 #: Within a factor of ten, classes are merely harder or easier; means over few rows add a factor of two.
 UNEQUAL_CLASSES = 20.0
-#: With more, most anchors of a loss within the batch teach nothing.
-MOSTLY_ALONE = 0.5
+#: Items that are alone, or batches without a gradient: with more, most of what is fed teaches nothing.
+MOSTLY_WASTED = 0.5
 
 
 def advice(facts: Mapping[str, float]) -> list[str]:
@@ -109,7 +109,7 @@ def _misuse(facts: Mapping[str, float]) -> Iterator[str]:
             "No item has another one of its label in its batch, so the loss has nothing to learn from: sample several "
             "items a label."
         )
-    elif facts.get("without_positive", 0.0) > MOSTLY_ALONE:
+    elif facts.get("without_positive", 0.0) > MOSTLY_WASTED:
         yield f"{facts['without_positive']:.0%} of the items are alone with their label: sample several items a label."
 
 
@@ -124,7 +124,7 @@ def _scale(facts: Mapping[str, float]) -> Iterator[str]:
 
 def _gradients(facts: Mapping[str, float]) -> Iterator[str]:
     if (broken := facts.get("not_finite", 0.0)) > 0:
-        yield f"In {broken:.0%} of the batches the gradient is not finite: look for NaN in the data, or lower the rate."
+        yield f"In {broken:.1%} of batches the gradient is not finite: NaN in the data, or too high a learning rate."
     # Without pairs there is nothing to give a gradient, which has been said.
     if not (_usual(facts, "without_positive") or _usual(facts, "one_label")):
         yield from _idle(facts)
@@ -149,7 +149,7 @@ def _idle(facts: Mapping[str, float]) -> Iterator[str]:
             "No row has a gradient: every row (pair, triplet) already satisfies the loss. Training is over, or the "
             "margin is too small."
         )
-    elif silent > MOSTLY_ALONE:
+    elif silent > MOSTLY_WASTED:
         yield f"{silent:.0%} of the batches have no gradient at all: mine harder rows, or enlarge the margin."
     elif idle > MANY_IDLE:
         yield f"{idle:.0%} of the rows have next to no gradient: most of each batch teaches nothing any more."
