@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from lossary.lab import comparison, report, study
+from lossary.lab import comparison, study
 from lossary.lab.data import load
 from lossary.lab.plan import Plan
 from lossary.lab.record import load_all
