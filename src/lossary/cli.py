@@ -74,8 +74,9 @@ def compare(
     Parameters
     ----------
     data
-        emoji (recognising classes never seen in training), digits (classification), diabetes (regression), or data
-        of your own: a folder of images, a table (.csv, .parquet), frozen embeddings (.npz, .npy, .safetensors),
+        emoji (recognising classes never seen in training), digits (classification), diabetes (regression); with the
+        extra "data" also caravan (yes or no, where yes is rare) and wage (regression with outliers); or data of your
+        own: a folder of images, a table (.csv, .parquet), frozen embeddings (.npz, .npy, .safetensors),
         or a Python file with functions model() and data().
     losses
         Names separated by commas, as `lossary list` shows them; LABEL=NAME enters a loss under a name of your own.

@@ -24,12 +24,19 @@ LOSSES: dict[Kind, dict[str, float]] = {  # the name a loss is entered under, an
         "cross_entropy": 0.3,
     },
     "classification": {"cross_entropy": 1.0, "focal_loss": 0.7, HOSTILE_LOSS: 0.4},
+    "binary": {"sigmoid_focal_loss": 1.0, "hinge_loss": 0.6, HOSTILE_LOSS: 0.3},
     "regression": {"l1_loss": 1.0, "huber_loss": 0.9, HOSTILE_LOSS: 0.5},
 }
-DATA: dict[Kind, str] = {"zero-shot": "emoji", "classification": "digits", "regression": "diabetes"}
+DATA: dict[Kind, str] = {
+    "zero-shot": "emoji",
+    "classification": "digits",
+    "binary": "caravan",
+    "regression": "diabetes",
+}
 BASELINES: dict[Kind, tuple[str, ...]] = {
     "zero-shot": ("raw pixels", "untrained network"),
     "classification": ("commonest class",),
+    "binary": ("base rate",),
     "regression": ("mean", "median"),
 }
 ENVIRONMENT = {
@@ -66,6 +73,8 @@ def _entry(loss: str) -> str:
 def _test_split(kind: Kind, classes: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
     if kind == "regression":
         return {"targets": rng.normal(150, 70, 120)}
+    if kind == "binary":
+        return {"labels": np.repeat([0, 1], [200, 30]), "names": np.array(["no", "yes"])}
     names = np.array([HOSTILE_CLASS, *(f"class {i}" for i in range(1, classes))])
     if kind == "classification":
         names = np.array([HOSTILE_CLASS, *(str(i) for i in range(1, 10))])
@@ -128,6 +137,8 @@ def _outputs(
         spread = 70 * (1.3 - quality)
         return {"predictions": test["targets"] * 0.6 + 60 + rng.normal(0, spread, len(test["targets"]))}
     labels = test["labels"]
+    if kind == "binary":
+        return {"probabilities": 1 / (1 + np.exp(2 - 3 * quality * labels - rng.normal(0, 1, len(labels))))}
     if kind == "classification":
         logits = rng.normal(0, 1, (len(labels), len(test["names"])))
         logits[np.arange(len(labels)), labels] += 2.5 * quality

@@ -2,17 +2,25 @@
 
 from dataclasses import replace
 from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
-from lossary.lab.data import Data, load
+from lossary.cli import main
+from lossary.lab import comparison
+from lossary.lab.data import LOADERS, Data, builtin_packages, load
 from lossary.lab.plan import Plan
+from lossary.lab.record import load_all
 
 
-@pytest.fixture(scope="module", params=["emoji", "digits", "diabetes"])
+@pytest.fixture(scope="module", params=list(LOADERS))
 def data(request: pytest.FixtureRequest) -> Data:
+    if request.param in ("caravan", "wage") and find_spec("ISLP") is None:
+        pytest.skip("needs the extra data")
     return load(Plan(data=request.param))
 
 
@@ -62,5 +70,59 @@ def test_outliers_spoil_the_asked_share_of_training_targets_only() -> None:
 
 
 def test_an_unknown_name_is_told_which_there_are() -> None:
-    with pytest.raises(LookupError, match="no data set 'emojis'; there are emoji, digits, diabetes"):
+    with pytest.raises(
+        LookupError,
+        match="no data set 'emojis'; there are emoji, digits, diabetes, caravan, wage, and no file of that name",
+    ):
         load(Plan(data="emojis"))
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package ISLP with tables like its own, but small; to import it is an error."""
+    folder = tmp_path / "site" / "ISLP"
+    (folder / "data").mkdir(parents=True)
+    (folder / "__init__.py").write_text("raise RuntimeError")
+    rng = np.random.default_rng(0)
+    rows = rng.integers(0, 40, (200, 3))
+    answers = ["Yes" if row[0] > 34 else "No" for row in rows]
+    lines = (f"{a},{b},{c},{answer}" for (a, b, c), answer in zip(rows, answers, strict=True))
+    (folder / "data" / "Caravan.csv").write_text("\n".join(("a,b,c,Purchase", *lines)) + "\n")
+    wages = (f"{a},{np.log(a + b + 1)},{a + b + 1}" for a, b, _ in rows)
+    (folder / "data" / "Wage.csv").write_text("\n".join(("age,logwage,wage", *wages)) + "\n")
+    monkeypatch.syspath_prepend(folder.parent)
+    return folder
+
+
+def test_yes_or_no_is_compared_by_average_precision_against_the_base_rate(package: Path, tmp_path: Path) -> None:
+    plan = comparison.resolved(Plan(data="caravan", seeds=2, trials=2, epochs=4, out=str(tmp_path / "run")))
+    assert len(plan.losses) == 4
+    comparison.prepare(plan)
+    data = load(plan)
+    result = comparison.compare(plan, Console(quiet=True), data)
+    assert result.verdict.metric.label == "Average precision"
+    records = load_all(tmp_path / "run")
+    base = next(r for r in records if r.role == "baseline")
+    share = float(data.test.targets.float().mean())
+    assert base.metrics["average_precision"] == pytest.approx(share)
+    assert base.metrics["roc_auc"] == 0.5
+    assert {r.loss for r in records if r.role == "tuned"} == set(plan.losses)
+    # At the library's defaults a weight that is off has no value, and is not drawn at random instead.
+    default = {r.loss: r.params for r in records if r.role == "default"}
+    assert "pos_weight" not in default["binary_cross_entropy_with_logits"]
+    assert default["sigmoid_focal_loss"] == {"lr": 2e-3, "gamma": 2.0}
+
+
+def test_the_logarithm_of_a_wage_does_not_tell_the_wage(package: Path) -> None:
+    assert load(Plan(data="wage")).train.inputs.shape[1] == 1
+
+
+def test_a_missing_package_is_named_with_the_command_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(builtin_packages, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit, match="2"):
+        main(["compare", "caravan", "--out", str(tmp_path / "run")])
+    said = 'lossary: data: caravan comes with the package ISLP: pip install "lossary[data]"\n'
+    assert capsys.readouterr().err == said
+    assert not (tmp_path / "run").exists()

@@ -241,6 +241,24 @@ def test_a_class_absent_from_the_labels_is_no_error():
     assert metrics["log_loss"] == pytest.approx(-np.log([0.6, 0.2]).mean())
 
 
+@pytest.mark.parametrize("digits", [1, 9])  # with ties and without
+def test_binary_matches_scikit_learn_and_its_units_average_to_the_average_precision(digits):
+    rng = np.random.default_rng(0)
+    p = np.round(rng.random(300), digits)
+    labels = (rng.random(300) < 0.3 * p).astype(int)
+    found, units = evaluate("binary", probabilities=p, labels=labels)
+    assert found == pytest.approx(
+        {
+            "average_precision": sk.average_precision_score(labels, p),
+            "roc_auc": sk.roc_auc_score(labels, p),
+            "brier": sk.brier_score_loss(labels, p),
+            "log_loss": sk.log_loss(labels, p),
+        }
+    )
+    assert len(units) == labels.sum()
+    assert np.mean(units) == pytest.approx(found["average_precision"])
+
+
 def test_regression_by_hand():
     metrics, units = evaluate("regression", predictions=[1.0, 2, 3, 4], targets=[1.0, 1, 5, 10])
     assert metrics == pytest.approx({"mae": 9 / 4, "rmse": np.sqrt(41 / 4), "median_ae": 1.5})
@@ -258,6 +276,9 @@ def test_regression_by_hand():
         ("zero-shot", {"embeddings": [[1.0], [2.0]], "labels": [0]}, r"labels: wanted .* shape \(2,\)"),
         ("classification", {"probabilities": [[2.0, -1.0]], "labels": [0]}, "probabilities: wanted rows"),
         ("classification", {"probabilities": [[np.nan, 1.0]], "labels": [0]}, "probabilities: wanted finite"),
+        ("binary", {"probabilities": [[0.5, 0.5]], "labels": [0]}, "probabilities: wanted shape"),
+        ("binary", {"probabilities": [0.5, 1.5], "labels": [0, 1]}, "probabilities: wanted numbers in"),
+        ("binary", {"probabilities": [0.5, 0.5], "labels": [0, 0]}, "labels: wanted both 0 and 1"),
         ("regression", {"predictions": [np.inf], "targets": [0.0]}, "predictions: wanted finite"),
         ("regression", {"predictions": [], "targets": []}, "targets: wanted one a sample"),
         ("regression", {"predictions": [1.0], "targets": [[0.0]]}, "targets: wanted one a sample"),
@@ -278,6 +299,7 @@ def test_every_metric_that_is_described_is_measured():
     arrays = {
         "zero-shot": {"embeddings": embeddings, "labels": labels},
         "classification": {"probabilities": [[0.5, 0.5]], "labels": [1]},
+        "binary": {"probabilities": [0.5, 0.4], "labels": [1, 0]},
         "regression": {"predictions": [0.5], "targets": [1]},
     }
     for kind, described in METRICS.items():

@@ -23,6 +23,7 @@ from lossary.lab.report.sections import command
 SECTIONS: dict[Kind, list[str]] = {
     "zero-shot": ["similarities", "errors", "map", "neighbours"],
     "classification": ["confusion", "reliability", "mistakes"],
+    "binary": ["precision-recall", "calibration"],
     "regression": ["predictions", "residuals"],
 }
 FIRST = ["ranking", "findings", "scores", "learning", "training", "tuning", "defaults"]

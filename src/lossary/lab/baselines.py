@@ -9,7 +9,8 @@ from lossary.lab.data import Data
 from lossary.lab.train import network
 
 UNTRAINED = "untrained network"
-MAJORITY, MEAN, MEDIAN = "always the commonest class", "always the mean", "always the median"
+MAJORITY, BASE_RATE = "always the commonest class", "always the base rate"
+MEAN, MEDIAN = "always the mean", "always the median"
 
 
 def runs(data: Data, seeds: int) -> Iterator[tuple[str, int]]:
@@ -19,6 +20,8 @@ def runs(data: Data, seeds: int) -> Iterator[tuple[str, int]]:
         yield from ((UNTRAINED, seed) for seed in range(1, seeds + 1))
     elif data.kind == "classification":
         yield MAJORITY, 0
+    elif data.kind == "binary":
+        yield BASE_RATE, 0
     else:
         yield MEAN, 0
         yield MEDIAN, 0
@@ -36,5 +39,7 @@ def predict(name: str, data: Data, seed: int) -> np.ndarray:
     if name == MAJORITY:
         shares = targets.bincount() / len(targets)
         return shares.expand(len(inputs), -1).numpy()
+    if name == BASE_RATE:
+        return targets.float().mean().expand(len(inputs)).numpy()
     value = targets.mean() if name == MEAN else targets.median()
     return value.expand(len(inputs)).numpy()

@@ -32,6 +32,13 @@ from lossary.lab.work import Done, Job
 LOSSES: dict[Kind, tuple[str, ...]] = {
     "zero-shot": ("cross_entropy", "cosface_loss", "triplet_loss", "supcon_loss", "arcface_loss", "contrastive_loss"),
     "classification": ("cross_entropy", "focal_loss", "multiclass_hinge_loss", "cosface_loss"),
+    # Not balanced_bce_loss: the search gives cross-entropy its weight of positives, and then the two are one.
+    "binary": (
+        "binary_cross_entropy_with_logits",
+        "sigmoid_focal_loss",
+        "sigmoid_poly_focal_loss",
+        "squared_hinge_loss",
+    ),
     "regression": ("mse_loss", "l1_loss", "huber_loss"),
 }
 PLAN = "plan.json"

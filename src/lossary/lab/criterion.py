@@ -11,14 +11,18 @@ from lossary.cards import Card
 from lossary.catalogue import CATALOGUE
 from lossary.lab.metrics import Kind
 
-#: No loss to train a network with: a diagnostic without a minimum, and one that wants log-probabilities.
-EXCEPT = frozenset({"mean_bias_error", "nll_loss"})
+#: No loss to train a network with: a diagnostic without a minimum, two that want (log-)probabilities; and two of
+#: several labels an item, which would take a batch of yes-or-no answers for one item.
+EXCEPT = frozenset(
+    {"mean_bias_error", "nll_loss", "binary_cross_entropy", "multilabel_margin_loss", "multilabel_soft_margin_loss"}
+)
 
 
 #: What a card's loss may be given for it to fit.
 DATA: dict[Kind, tuple[str, ...]] = {
     "zero-shot": ("classes", "identities", "pairs", "triplets", "views"),
     "classification": ("classes",),
+    "binary": ("binary",),
     "regression": ("values",),
 }
 
@@ -26,13 +30,14 @@ DATA: dict[Kind, tuple[str, ...]] = {
 def fits(card: Card, kind: Kind) -> bool:
     """Whether a network can be trained with this loss alone on such a task."""
     if issubclass(card.module, HeadLoss):
-        return kind != "regression"
+        return kind in ("zero-shot", "classification")
     if card.data not in DATA[kind] or card.name in EXCEPT:
         return False
     # Some losses of pairs and of views take labels instead, some of values want more than one: told by trying.
-    given = (torch.zeros(4), torch.zeros(4)) if kind == "regression" else (torch.eye(4), torch.tensor([0, 0, 1, 1]))
+    labels = torch.tensor([0, 0, 1, 1])
+    given = {"regression": (torch.zeros(4), torch.zeros(4)), "binary": (torch.zeros(4), labels.bool())}
     try:
-        card.module()(*given)
+        card.module()(*given.get(kind, (torch.eye(4), labels)))
     except (TypeError, ValueError, IndexError):
         return False
     return True
@@ -55,6 +60,16 @@ class Criterion(nn.Module):
     def predict(self, outputs: Tensor) -> Tensor:
         """Embeddings and values are predictions as they are."""
         return outputs
+
+
+class YesOrNo(Criterion):
+    """A loss of one logit an item, whose sign is the answer."""
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return self.loss(outputs, targets.bool())  # booleans mean the same to losses of 0 and 1 and of -1 and +1
+
+    def predict(self, outputs: Tensor) -> Tensor:
+        return outputs.sigmoid()
 
 
 class OverLinear(Criterion):
@@ -95,6 +110,8 @@ def attach(card: Card, params: Mapping[str, Any], kind: Kind, embedding_size: in
         head = card.module(num_classes=num_classes, embedding_size=embedding_size, **params)
         return HeadProbabilities(head) if kind == "classification" else Criterion(head)
     loss = card.module(**params)
+    if kind == "binary":
+        return YesOrNo(loss)
     if card.data != "classes":
         return Criterion(loss)
     over = LinearProbabilities if kind == "classification" else OverLinear
@@ -102,10 +119,11 @@ def attach(card: Card, params: Mapping[str, Any], kind: Kind, embedding_size: in
 
 
 def defaults(card: Card) -> dict[str, Any]:
-    """The library's own values of what the lab would search."""
-    return {name: card.module.fields[name] for name in card.search}
+    """The library's own values of what the lab would search, less what is off by default: None is no number."""
+    own = {name: card.module.fields[name] for name in card.search}
+    return {name: value for name, value in own.items() if value is not None}
 
 
 def owns_weights(card: Card, kind: Kind) -> bool:
     """Whether the loss trains weights beside the network's, which then want a learning rate of their own."""
-    return kind != "regression" and (card.data == "classes" or issubclass(card.module, HeadLoss))
+    return kind in ("zero-shot", "classification") and (card.data == "classes" or issubclass(card.module, HeadLoss))

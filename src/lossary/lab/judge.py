@@ -190,7 +190,9 @@ def _what_would(difference: Crossed, metric: Metric, tested: float, more_seeds: 
     if more_seeds:
         return f"; about {more_seeds} more {_plural(more_seeds, 'seed')} would"
     if difference.units_too_few(tested):
-        units = "test classes" if metric == PRIMARY["zero-shot"] else "test samples"
+        units = {PRIMARY["zero-shot"]: "test classes", PRIMARY["binary"]: "positive test samples"}.get(
+            metric, "test samples"
+        )
         return f"; more seeds alone will not, more {units} would"
     return "; it would take more than 50 more seeds"
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn import metrics as sk
 
-Kind = Literal["zero-shot", "classification", "regression"]
+Kind = Literal["zero-shot", "classification", "binary", "regression"]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 Bools = NDArray[np.bool_]
@@ -51,6 +51,12 @@ METRICS: dict[Kind, tuple[Metric, ...]] = {
         Metric("accuracy", "Accuracy", True, True),
         Metric("log_loss", "Log loss", False, False),
         Metric("ece", "ECE", False, True),
+    ),
+    "binary": (
+        Metric("average_precision", "Average precision", True, True),
+        Metric("roc_auc", "ROC AUC", True, True),
+        Metric("brier", "Brier score", False, False),
+        Metric("log_loss", "Log loss", False, False),
     ),
     "regression": (
         Metric("mae", "MAE", False, False),
@@ -90,14 +96,14 @@ def evaluate(kind: Kind, **arrays: ArrayLike) -> Scores:
 
     Args:
         kind: ``"zero-shot"`` takes ``embeddings`` (N, D) and ``labels`` (N,); ``"classification"`` takes
-            ``probabilities`` (N, C) and ``labels`` (N,); ``"regression"`` takes ``predictions`` (N,) and
-            ``targets`` (N,).
+            ``probabilities`` (N, C) and ``labels`` (N,); ``"binary"`` takes ``probabilities`` (N,) of the label 1
+            and ``labels`` (N,); ``"regression"`` takes ``predictions`` (N,) and ``targets`` (N,).
 
     Returns:
         The metrics by name, and the primary metric of each unit in an order that depends on the labels alone.
-        A unit is a class of at least two items (the mean over its items) in zero-shot tasks, a sample
-        elsewhere. The mean of the units is the primary metric; in zero-shot tasks with classes of unequal
-        size it is the mean over classes, where the metric is the mean over items.
+        A unit is a class of at least two items (the mean over its items) in zero-shot tasks, a positive
+        sample in binary ones, a sample elsewhere. The mean of the units is the primary metric; in zero-shot
+        tasks with classes of unequal size it is the mean over classes, where the metric is the mean over items.
 
     Example:
         >>> metrics, units = evaluate("regression", predictions=[1.0, 2.0], targets=[1.0, 4.0])
@@ -343,7 +349,7 @@ def _evaluate_zero_shot(embeddings: ArrayLike, labels: ArrayLike) -> Scores:
     return _plain(metrics), (units / items.sizes[items.sizes > 1]).tolist()
 
 
-# --- classification and regression ---
+# --- classification, yes or no, regression ---
 
 
 def _evaluate_classification(probabilities: ArrayLike, labels: ArrayLike) -> Scores:
@@ -379,6 +385,38 @@ def _ece(confidence: Floats, right: Bools, bins: int = 15) -> float:
     return float(np.abs(gap).sum() / len(right))
 
 
+def _evaluate_binary(probabilities: ArrayLike, labels: ArrayLike) -> Scores:
+    p, labels = np.asarray(probabilities, np.float64), np.asarray(labels)
+    if p.ndim != 1:
+        raise ValueError(f"probabilities: wanted shape (samples,); got {p.shape}")
+    _check_length("labels", labels, len(p))
+    _check_finite("probabilities", p)
+    if p.min() < 0 or p.max() > 1:
+        raise ValueError(f"probabilities: wanted numbers in [0, 1]; got {p.min()} to {p.max()}")
+    if not np.array_equal(np.unique(labels), [0, 1]):
+        raise ValueError(f"labels: wanted both 0 and 1; got {np.unique(labels).tolist()}")
+    found = _precisions(p, labels == 1)
+    metrics = {
+        "average_precision": found.mean(),
+        "roc_auc": sk.roc_auc_score(labels, p),
+        "brier": sk.brier_score_loss(labels, p),
+        "log_loss": sk.log_loss(labels, p),
+    }
+    return _plain(metrics), found.tolist()
+
+
+def _precisions(scores: Floats, positive: Bools) -> Floats:
+    """The precision of the threshold at each positive's own score, tied samples accepted together.
+
+    Its mean is the average precision: each positive adds 1 / positives to the recall.
+    """
+    found, group = np.unique(scores, return_inverse=True)
+    accepted, right = (
+        np.bincount(group, weights, len(found))[::-1].cumsum()[::-1] for weights in (None, positive.astype(float))
+    )
+    return (right / accepted)[group[positive]]
+
+
 def _evaluate_regression(predictions: ArrayLike, targets: ArrayLike) -> Scores:
     predicted, wanted = np.asarray(predictions, np.float64), np.asarray(targets, np.float64)
     if predicted.ndim != 1:
@@ -397,6 +435,7 @@ def _evaluate_regression(predictions: ArrayLike, targets: ArrayLike) -> Scores:
 _EVALUATE: dict[Kind, Callable[..., Scores]] = {
     "zero-shot": _evaluate_zero_shot,
     "classification": _evaluate_classification,
+    "binary": _evaluate_binary,
     "regression": _evaluate_regression,
 }
 

@@ -1,6 +1,7 @@
 """Plan: everything that decides what a comparison does. Same plan, same seeds: same records."""
 
 import json
+import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal, Self
@@ -11,6 +12,13 @@ Protocol = Literal["same-batches", "own-recipe"]
 OWN_CODE = "own-code"
 #: The budget of a first look, where the caller names no other.
 QUICK = {"seeds": 2, "trials": 2, "epochs": 25}
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file under another name and rename it: a kill leaves the whole of it or what was there before."""
+    part = path.with_suffix(f".{os.getpid()}.part")
+    part.write_text(text)
+    part.replace(path)
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,7 @@ class Plan:
     fingerprint: str = ""  # of the contents, which must not change while a run goes on
 
     def save(self, path: Path) -> None:
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+        write_whole(path, json.dumps(asdict(self), indent=1) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -5,17 +5,18 @@ A run folder holds::
     plan.json              the Plan
     study.db               Optuna's storage: tuning trials (or a URL elsewhere)
     records/NAME.json      one Record a final run; written to a temporary name and renamed, so never half there
-    failures/NAME.json     one Failure a final run that came to nothing
+    failures/NAME.json     one Failure a final run that came to nothing, written in the same way
     arrays/NAME.npz        its arrays, named by Record.arrays: test embeddings, labels, predictions (may be absent)
     report.html
 """
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import quote
+
+from lossary.lab.plan import write_whole
 
 #: tuned: the loss at its best found settings. default: at the library's defaults. baseline: nothing was trained
 #: with a loss (raw inputs, the untrained network, predicting the mean or the commonest class).
@@ -80,9 +81,7 @@ class Record:
     def save(self, folder: Path) -> None:
         path = self.path(folder)
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}.part")
-        part.write_text(json.dumps(asdict(self)))
-        part.replace(path)
+        write_whole(path, json.dumps(asdict(self)))
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -102,7 +101,7 @@ class Failure:
     def save(self, folder: Path) -> None:
         path = folder / "failures" / f"{quote(self.loss, safe=SAFE)}-{self.seed}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(asdict(self)))
+        write_whole(path, json.dumps(asdict(self)))
 
 
 def load_failures(folder: Path, records: list[Record]) -> list[Failure]:

@@ -87,7 +87,10 @@ def run_trial(
     trial = study.ask()
     trial.set_user_attr(PLACE, place)
     trial.set_user_attr(ENVIRONMENT, environment())
-    params = {name: _suggest(trial, name, choice) for name, choice in space(card, kind).items()}
+    searched = (
+        space(card, kind) if place > 0 else {name: space(card, kind)[name] for name in default_params(card, kind)}
+    )
+    params = {name: _suggest(trial, name, choice) for name, choice in searched.items()}
     try:
         value, seconds = score(params)
     except Diverged as reason:

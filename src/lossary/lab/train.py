@@ -33,11 +33,12 @@ from lossary.lab.plan import Plan
 from lossary.lab.record import Point
 from lossary.models import MLP, SmallCNN
 
-EMBEDDING_SIZE = {"zero-shot": 128, "classification": 32, "regression": 1}
+EMBEDDING_SIZE = {"zero-shot": 128, "classification": 32, "binary": 1, "regression": 1}
 #: Learning rates of the network and of a loss's own weights, where nothing is tuned.
 LEARNING_RATES = {"lr": 2e-3, "head_lr": 2e-2}
 WEIGHT_DECAY = 0.01
-BATCH = {"zero-shot": (192, 3), "classification": (120, 12), "regression": (32, 0)}  # items; of a class
+#: Items of a batch, and of each class in it (0: as they come).
+BATCH = {"zero-shot": (192, 3), "classification": (120, 12), "binary": (120, 0), "regression": (32, 0)}
 AVERAGE = 0.98  # of the weights; over about 50 steps
 
 

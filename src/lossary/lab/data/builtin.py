@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lossary.lab.data import builtin_packages
 from lossary.lab.data._types import Data, Split
 from lossary.lab.plan import Plan
 
@@ -109,4 +110,10 @@ def _parts(name: str, count: int) -> list[np.ndarray]:
     return [np.sort(part) for part in np.split(order, [train, train + valid])]
 
 
-LOADERS: Mapping[str, Callable[[Plan], Data]] = {"emoji": emoji, "digits": digits, "diabetes": diabetes}
+LOADERS: Mapping[str, Callable[[Plan], Data]] = {
+    "emoji": emoji,
+    "digits": digits,
+    "diabetes": diabetes,
+    "caravan": builtin_packages.caravan,
+    "wage": builtin_packages.wage,
+}

@@ -297,16 +297,43 @@ def confusion(rows: Sequence[Row], names: Sequence[str]) -> Spec:
     return _spec((cells, counts), "Confusion matrix: true class by predicted class", 34 * len(names) + 20)
 
 
+#: Axes of shares that need not begin at 0.
+_SHARES: dict[str, Any] = {"axis": alt.Axis(format="~%", tickCount=5), "scale": alt.Scale(zero=False)}
+
+
 def reliability(rows: Sequence[Row], palette: Palette) -> Spec:
     """Accuracy against confidence; rows: loss, confidence, accuracy, order."""
-    style: dict[str, Any] = {"axis": alt.Axis(format="~%", tickCount=5), "scale": alt.Scale(zero=False)}
-    x = alt.X("confidence:Q", title="mean confidence", **style)
-    y = alt.Y("accuracy:Q", title="accuracy", **style)
+    x = alt.X("confidence:Q", title="mean confidence", **_SHARES)
+    y = alt.Y("accuracy:Q", title="accuracy", **_SHARES)
     low = min(min(row["confidence"], row["accuracy"]) for row in rows)
-    lines = _lines(rows, palette, x, y)
+    return _spec(_believed(rows, palette, x, y, (low, 1.0)), "Reliability: accuracy against confidence, by loss", 320)
+
+
+def calibration(rows: Sequence[Row], palette: Palette) -> Spec:
+    """Share of positives against the probability given to them; rows: loss, probability, share, order."""
+    x = alt.X("probability:Q", title="mean probability", **_SHARES)
+    y = alt.Y("share:Q", title="share of positives", **_SHARES)
+    high = max(max(row["probability"], row["share"]) for row in rows)
+    return _spec(
+        _believed(rows, palette, x, y, (0.0, high)), "Reliability: positives against probability, by loss", 320
+    )
+
+
+def _believed(
+    rows: Sequence[Row], palette: Palette, x: alt.X, y: alt.Y, ends: tuple[float, float]
+) -> tuple[alt.Chart, ...]:
+    """What came true against what was said, with the diagonal on which the two agree."""
     dots = alt.Chart(_data(rows)).mark_point(filled=True, size=45).encode(x=x, y=y, color=_colour(palette, rows))
-    layers = (_diagonal(low, 1.0), lines, dots)
-    return _spec(layers, "Reliability: accuracy against confidence, by loss", 320)
+    return _diagonal(*ends), _lines(rows, palette, x, y), dots
+
+
+def precision_recall(rows: Sequence[Row], palette: Palette, chance: float) -> Spec:
+    """Precision against recall at every threshold; rows: loss, recall, precision, order."""
+    axis, scale = alt.Axis(format="~%", tickCount=5), alt.Scale(domain=[0, 1])
+    x = alt.X("recall:Q", title="recall", axis=axis, scale=scale)
+    y = alt.Y("precision:Q", title="precision", axis=axis, scale=alt.Scale(domainMin=0))
+    rule = alt.Chart(_data([{"y": chance}])).mark_rule(color=GREY, strokeDash=[4, 3]).encode(y="y:Q")
+    return _spec((rule, _lines(rows, palette, x, y)), "Precision against recall, by loss", 320)
 
 
 def _diagonal(low: float, high: float) -> alt.Chart:

@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 from sklearn.calibration import calibration_curve
+from sklearn.metrics import precision_recall_curve
 
 from lossary.lab.metrics import Neighbour, SimilarityHistogram, neighbours, roc, similarity_histogram
 from lossary.lab.report import figures, pictures
@@ -14,6 +15,7 @@ from lossary.lab.report.views import Figure, Gallery, Group, Section, Tile
 _MAP_ITEMS = 240  # more would hide each other, and weigh about 1.5 kB each
 _CONFUSION_CLASSES = 30
 _BINS = 10
+_CURVE_POINTS = 200
 
 
 def outcomes(evidence: Evidence) -> list[Section]:
@@ -24,6 +26,7 @@ def outcomes(evidence: Evidence) -> list[Section]:
     makers = {
         "zero-shot": (_similarities, _errors, _map, _neighbours),
         "classification": (_confusion, _reliability, _mistakes),
+        "binary": (_precision_recall, _calibration),
         "regression": (_predictions, _residuals),
     }
     return [section for make in makers[evidence.kind] if (section := make(evidence, outputs))]
@@ -236,6 +239,42 @@ def _mistakes(evidence: Evidence, outputs: dict[str, Arrays]) -> Section | None:
     )
     lead = f"The mistakes of which {loss} was surest, beside a test sample of the class that it predicted."
     return Section("mistakes", "Surest mistakes", lead, galleries=(Gallery("Wrong", rows),))
+
+
+def _precision_recall(evidence: Evidence, outputs: dict[str, Arrays]) -> Section:
+    labels = evidence.test["labels"]
+    rows: list[Row] = []
+    for loss, kept in outputs.items():
+        precision, recall, _ = precision_recall_curve(labels, kept["probabilities"], drop_intermediate=True)
+        # The last point is where nothing is accepted: a precision by convention.
+        shown = np.unique(np.linspace(0, len(recall) - 2, _CURVE_POINTS).astype(int))
+        points = zip(recall[shown].tolist(), precision[shown].tolist(), strict=True)
+        rows += [{"loss": loss, "recall": r, "precision": p, "order": i} for i, (r, p) in enumerate(points)]
+    caption = (
+        "How many of the samples called positive are so (precision), against how many of the positives are found "
+        "(recall), at every threshold. The area under a curve is the average precision; the dashed line is chance."
+    )
+    figure = Figure("precision-recall", figures.precision_recall(rows, evidence.palette, float(labels.mean())), caption)
+    lead = "What a threshold would find, and what it would pay for that. One seed of each loss."
+    return Section("precision-recall", "Precision and recall", lead, tuple(outputs), (Group((figure,)),))
+
+
+def _calibration(evidence: Evidence, outputs: dict[str, Arrays]) -> Section:
+    rows: list[Row] = []
+    for loss, kept in outputs.items():
+        given = np.clip(kept["probabilities"], 0, 1)
+        share, mean = calibration_curve(evidence.test["labels"], given, n_bins=_BINS, strategy="quantile")
+        rows += [
+            {"loss": loss, "probability": float(p), "share": float(s), "order": i}
+            for i, (p, s) in enumerate(zip(mean, share, strict=True))
+        ]
+    caption = (
+        f"Test samples sorted by the probability of being positive, in up to {_BINS} groups of equal size. On the "
+        "dashed line as many are positive as was said; below it the network sees positives that are not there."
+    )
+    figure = Figure("calibration", figures.calibration(rows, evidence.palette), caption)
+    lead = "Can the probabilities be believed? Weighted and focal losses bend them on purpose. One seed of each loss."
+    return Section("calibration", "Reliability", lead, tuple(outputs), (Group((figure,)),))
 
 
 def _predictions(evidence: Evidence, outputs: dict[str, Arrays]) -> Section:

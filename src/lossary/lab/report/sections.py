@@ -21,8 +21,10 @@ from lossary.lab.report.views import Figure, Group, Section, Sentences, Summary,
 _TASK: dict[Kind, str] = {
     "zero-shot": "recognising classes never seen in training",
     "classification": "classification",
+    "binary": "yes or no",
     "regression": "regression",
 }
+_UNITS: dict[Kind, str] = {"zero-shot": "unseen classes", "binary": "positive test samples"}
 
 
 def before(evidence: Evidence) -> list[Section]:
@@ -39,7 +41,7 @@ def after(evidence: Evidence) -> list[Section]:
 def summary(evidence: Evidence) -> Summary:
     seeds = {r.seed for r in evidence.records if r.role == evidence.role}
     units = max((len(r.units) for r in evidence.records), default=0)
-    unit = "unseen classes" if evidence.kind == "zero-shot" else "test samples"
+    unit = _UNITS.get(evidence.kind, "test samples")
     sentence = (
         f"{_count(evidence.ranked, 'loss', 'losses')} compared by {evidence.metric.label} on {units} {unit}; "
         f"{_count(range(evidence.plan.trials), 'tuning trial')} and {_count(seeds, 'seed')} a loss."

@@ -15,7 +15,8 @@ function config() {
       labelColor: muted, labelFontSize: 12, labelPadding: 6,
       titleColor: muted, titleFontSize: 12, titleFontWeight: 500, titlePadding: 10,
     },
-    axisX: { grid: true, domain: false, ticks: false },
+    // On a phone the plot beside long names is narrower than its title, which may not run out to the right.
+    axisX: { grid: true, domain: false, ticks: false, titleAnchor: "end" },
     axisY: { domain: false, ticks: false },
     text: { color: ink },
   };

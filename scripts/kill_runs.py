@@ -1,0 +1,119 @@
+"""Kill a comparison at random moments, go on each time, and compare what it leaves with an undisturbed run.
+
+    python scripts/kill_runs.py [--kills 20] [--seed 0]
+
+Lives are forked from this process, which has imported everything and done nothing: each begins at once. One is killed
+(SIGKILL) at a random share of a job's time after it has begun or after it has finished one or two jobs.
+"""
+
+import argparse
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from lossary.lab import comparison, study
+from lossary.lab.data import load
+from lossary.lab.plan import Plan
+from lossary.lab.record import load_all
+
+PLAN = Plan(
+    data="diabetes",
+    losses=("mse_loss", "l1_loss", "huber_loss"),
+    seeds=7,
+    trials=4,
+    epochs=6,
+    workers=1,
+)
+JOBS = len(PLAN.losses) * (PLAN.seeds + PLAN.trials) + 2  # and two baselines
+#: How long anything took, which is never the same twice.
+CLOCK = ("seconds", "seconds_per_step")
+
+
+def live(folder: Path) -> tuple[int, int]:
+    """Begin or go on with the run in a process of its own; returns its id and a pipe with a line a finished job."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child:
+        os.close(writing)
+        return child, reading
+    try:
+        os.close(reading)
+        with os.fdopen(writing, "w", buffering=1) as said:
+            plan = Plan(**asdict(PLAN) | {"out": str(folder)})
+            comparison.prepare(plan)
+            comparison.compare(plan, Console(file=said, width=200), load(plan))
+    except BaseException as wrong:  # noqa: BLE001  # a fork may not go on into its parent's code
+        sys.stderr.write(f"{type(wrong).__name__}: {wrong}\n")
+        os._exit(1)
+    os._exit(0)
+
+
+def undisturbed(folder: Path) -> float:
+    """Run to the end; returns the seconds it took."""
+    started = time.monotonic()
+    _finish(*live(folder))
+    return time.monotonic() - started
+
+
+def killed(folder: Path, kills: int, a_job: float, chance: random.Random) -> int:
+    """Run, killed so many times, then to the end; returns how many kills met a living run."""
+    met = 0
+    for _ in range(kills):
+        child, reading = live(folder)
+        with os.fdopen(reading) as said:
+            for _ in range(chance.choice((0, 1, 1, 2))):
+                said.readline()
+            time.sleep(chance.random() * a_job)
+            os.kill(child, signal.SIGKILL)  # a process that has ended is still there until it is waited for
+        met += os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    _finish(*live(folder))
+    return met
+
+
+def _finish(child: int, reading: int) -> None:
+    with os.fdopen(reading) as said:
+        said.read()
+    if status := os.waitpid(child, 0)[1]:
+        raise RuntimeError(f"the run ended with {os.waitstatus_to_exitcode(status)}")
+
+
+def results(folder: Path) -> dict[str, Any]:
+    """All that a run leaves, less how long it took: trials, records, outputs on the test split, the report's name."""
+    trials = [{k: v for k, v in asdict(t).items() if k not in CLOCK} for t in study.trials(folder)]
+    records = [{k: v for k, v in asdict(r).items() if k not in CLOCK} for r in load_all(folder)]
+    arrays: dict[str, Any] = {}
+    for path in sorted((folder / "arrays").glob("*.npz")):
+        with np.load(path) as stored:
+            arrays[path.name] = {name: stored[name].tolist() for name in stored}
+    return {"trials": trials, "records": records, "arrays": arrays, "report": (folder / "report.html").exists()}
+
+
+def main(kills: int, seed: int) -> int:
+    torch.set_num_threads(1)  # no thread may be there to be lost in a fork
+    with tempfile.TemporaryDirectory() as top:
+        quiet, disturbed = Path(top, "quiet"), Path(top, "disturbed")
+        seconds = undisturbed(quiet)
+        met = killed(disturbed, kills, seconds / JOBS, random.Random(seed))
+        wanted, found = results(quiet), results(disturbed)
+    print(f"an undisturbed run: {len(wanted['trials'])} trials, {len(wanted['records'])} records, {seconds:.1f} s")
+    print(f"killed {met} times of {kills}, and gone on with each time")
+    different = [name for name in wanted if wanted[name] != found[name]]
+    print(f"different: {', '.join(different) or 'nothing'}")
+    return int(met < kills or bool(different))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    sys.exit(main(**vars(parser.parse_args())))

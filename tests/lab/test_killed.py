@@ -1,0 +1,32 @@
+"""A run that is killed again and again gives what it would have given undisturbed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import kill_runs
+import pytest
+
+from lossary.lab.plan import Plan
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(kill_runs.os, "fork"), reason="needs fork")
+def test_twenty_kills_at_random_moments_change_nothing() -> None:
+    # In a process of its own, because the one that forks may have no threads.
+    run = subprocess.run([sys.executable, kill_runs.__file__], capture_output=True, text=True, check=False)
+    assert "killed 20 times of 20" in run.stdout, run.stderr
+    assert run.stdout.endswith("different: nothing\n"), run.stderr
+
+
+def test_a_kill_while_the_plan_is_written_leaves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = Path.write_text
+
+    def half(path: Path, text: str) -> int:
+        written(path, text[: len(text) // 2])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_text", half)
+    with pytest.raises(KeyboardInterrupt):
+        Plan().save(tmp_path / "plan.json")
+    assert not (tmp_path / "plan.json").exists()
