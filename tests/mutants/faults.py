@@ -178,7 +178,7 @@ MUTANTS = (
     ),
     Mutant(
         "a zero vector is divided by its length",
-        "cosface_loss",
+        "info_nce_loss",
         ("finite_at_the_edges", "second_gradient_is_finite_at_the_edges"),
         in_text(
             "lossary.kernels.stable:unit",
