@@ -220,16 +220,15 @@ class _Batch:
             and target.shape == self.shape
             and bool((target == target.round()).all()),
         }
-        known = labels is not None and _within(labels, classes)
+        known = labels if labels is not None and _within(labels, classes) else None
         if (margin := getattr(self.loss, "margin", None)) is not None:
-            missing = (_lead(scores, labels) < margin).float().mean() if known else None
-            return facts if missing is None else facts | {"margin_violations": missing}
+            return facts | _missing(scores, known, margin)
         if getattr(self.loss, "input_kind", "logits") != "logits":
             return facts
         near_one = (scores.sum(1) - 1).abs().max() < 1e-3
         facts["rows_sum_to_one"] = classes > 1 and bool(near_one & (scores >= 0).all())
         facts["scores_within_one"] = scores.abs().max() <= 1
-        return facts | ({"target_probability": _probability(scores, labels)} if known else {})
+        return facts if known is None else facts | {"target_probability": _probability(scores, known)}
 
     def _of_elements(self, x: Tensor) -> dict[str, float | Tensor]:
         target = self.target
@@ -262,10 +261,9 @@ class _Batch:
         cosines = unit(rows) @ unit(loss.weight.float()).T
         facts["target_probability"] = _probability(scale * cosines, labels)
         if isinstance(loss, CosFaceLoss):
-            facts["margin_violations"] = (_lead(cosines, labels) < loss.margin).float().mean()
+            facts |= _missing(cosines, labels, loss.margin)
         elif isinstance(loss, ArcFaceLoss):
-            angles = cosines.clamp(-1, 1).acos()
-            facts["margin_violations"] = (_lead(-angles, labels) < loss.margin).float().mean()
+            facts |= _missing(-cosines.clamp(-1, 1).acos(), labels, loss.margin)
         return facts
 
     def _of_labels(self) -> dict[str, float | Tensor]:
@@ -296,11 +294,13 @@ def _of_embeddings(x: Tensor, labels: Tensor | None) -> dict[str, float | Tensor
     return facts
 
 
-def _lead(scores: Tensor, labels: Tensor) -> Tensor:
-    """The true class's score over the best other one's."""
+def _missing(scores: Tensor, labels: Tensor | None, margin: float | Tensor) -> dict[str, float | Tensor]:
+    """How often the true class does not lead the best other one by the margin; nothing without labels."""
+    if labels is None:
+        return {}
     own = scores.gather(1, labels[:, None])
     others = scores.scatter(1, labels[:, None], -torch.inf)
-    return own[:, 0] - others.max(1).values
+    return {"margin_violations": (own[:, 0] - others.max(1).values < margin).float().mean()}
 
 
 def _probability(scores: Tensor, labels: Tensor) -> Tensor:
