@@ -11,6 +11,9 @@ from lossary import LinearHead, linear_loss
 from lossary.catalogue import find
 
 LOSSES: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("cross_entropy", {}),
+    ("cross_entropy", {"label_smoothing": 0.1}),
+    ("cross_entropy", {"weight": torch.linspace(0.5, 2.0, 7, dtype=torch.float64)}),
     ("cross_entropy", {"label_smoothing": 0.1, "weight": torch.linspace(0.5, 2.0, 7, dtype=torch.float64)}),
     ("focal_loss", {"gamma": 0.5, "class_weight": torch.linspace(0.5, 2.0, 7, dtype=torch.float64)}),
     ("poly_loss", {"epsilon": 2.0}),
@@ -30,7 +33,11 @@ def batch(n: int = 12, classes: int = 7) -> tuple[Tensor, Tensor, Tensor, Tensor
 
 @pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
 @pytest.mark.parametrize(("name", "options"), LOSSES)
-def test_over_features_is_over_scores(name: str, options: dict[str, Any], reduction: str) -> None:
+@pytest.mark.parametrize("plain", [-1, 1 << 18], ids=["blocks", "ready scores"])
+def test_over_features_is_over_scores(
+    name: str, options: dict[str, Any], reduction: str, plain: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lossary.kernels.rows.CPU_PLAIN", plain)
     x, w, labels, b = batch()
     loss = find(name).module(**options)
     found = linear_loss(loss, x, w, labels, b, reduction=reduction)

@@ -154,9 +154,10 @@ def _finish(losses: Tensor, share: Tensor, p: Problem, reduction: str) -> Tensor
 def _linear_cross_entropy(
     source: Bilinear, p: Problem, weight: Tensor | None, smoothing: float, reduction: str
 ) -> Tensor:
-    """Cross-entropy of linear scores. Smoothing needs their (weighted) sum over classes, which is linear too."""
+    """Cross-entropy of linear scores. Smoothing needs their mean over classes, weighted if these are: linear too."""
     assert p.labels is not None
     x, w = accumulate(source.x), accumulate(source.w)
+    even = weight is None
     weight = torch.ones_like(w[:, 0]) if weight is None else weight.to(x.dtype)
     outer = torch.ones_like(x[:, 0]) if p.sample_weight is None else p.sample_weight.to(x.dtype)
     if p.counted is not None:
@@ -164,15 +165,18 @@ def _linear_cross_entropy(
     share = weight[p.labels] * outer
     if smoothing == 0:
         return row_loss(_unsmoothed, source, Targets(p.labels), weight=share, reduction=reduction)
+    spread = torch.as_tensor(smoothing, dtype=x.dtype, device=x.device)
+    if even:
+        return row_loss(_evenly_smoothed, source, Targets(p.labels), spread, weight=share, reduction=reduction)
     sums = x @ ((weight * inverse_norm(w) if source.unit else weight) @ w)
     if source.b is not None:
         sums = sums + weight @ source.b.to(x.dtype)
-    scalars = (torch.as_tensor(smoothing, dtype=x.dtype, device=x.device), weight.mean())
     loss = row_loss(
         _smoothed,
         source,
         Targets(p.labels),
-        *scalars,
+        spread,
+        weight.mean(),
         weight[p.labels],
         sums / p.classes,
         weight=outer,
@@ -183,6 +187,11 @@ def _linear_cross_entropy(
 
 def _unsmoothed(rows: Rows) -> Tensor:
     return softplus(rows.rest - rows.target)
+
+
+def _evenly_smoothed(rows: Rows, smoothing: Tensor) -> Tensor:
+    everything = logaddexp(rows.among, rows.rest)
+    return (1 - smoothing) * softplus(rows.rest - rows.target) + smoothing * (everything - rows.mean)
 
 
 def _smoothed(rows: Rows, smoothing: Tensor, mean_weight: Tensor, own: Tensor, mean_score: Tensor) -> Tensor:
