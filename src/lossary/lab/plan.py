@@ -11,7 +11,7 @@ Protocol = Literal["same-batches", "own-recipe"]
 #: What a plan calls data that came from a Python program and not from a file.
 OWN_CODE = "own-code"
 #: The budget of a first look, where the caller names no other.
-QUICK = {"seeds": 2, "trials": 2, "epochs": 25}
+QUICK = {"seeds": 2, "trials": 2, "epochs": 20}
 
 
 def write_whole(path: Path, text: str) -> None:
