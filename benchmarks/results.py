@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.case import OURS, Bar, Growth
+from lossary.lab.plan import write_whole
 
 FOLDER = Path(__file__).parent / "results"
 #: CPU time by wall time and thread below which other processes had a share of the machine.
@@ -35,9 +36,7 @@ def fresh(device: str) -> Path:
 def store(path: Path, run: Mapping[str, Any]) -> None:
     """Write whole or not at all: a run that is killed leaves the file of its last case."""
     path.parent.mkdir(exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(shortened(run), indent=1) + "\n")
-    part.replace(path)
+    write_whole(path, json.dumps(shortened(run), indent=1) + "\n")
 
 
 def shortened(value: Any) -> Any:
@@ -57,16 +56,13 @@ def machine(device: str) -> dict[str, Any]:
     """Where the numbers are from."""
     import torch
 
+    from lossary.lab.train import processor
+
     facts: dict[str, Any] = {"device": device, "torch": torch.__version__, "python": platform.python_version()}
     if device == "cuda":
         facts["name"] = torch.cuda.get_device_name()
         return facts
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    facts["name"] = names[0] if names else platform.processor() or platform.machine()
-    facts["cores"] = os.cpu_count()
-    return facts
+    return facts | {"name": processor(), "cores": os.cpu_count()}
 
 
 # ---------------------------------------------------------------- promises

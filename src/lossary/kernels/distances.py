@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lossary.kernels.modes import full_precision
 from lossary.kernels.stable import accumulate
 
 #: Up to this many differences (N * M * D) are simply written out.
@@ -43,7 +44,7 @@ def norm(differences: Tensor, p: float = 2.0) -> Tensor:
 
 def pairwise(x: Tensor, y: Tensor, *, squared: bool = False) -> Tensor:
     """Distances of every row of ``x`` to every row of ``y``: (N, D), (M, D) -> (N, M)."""
-    with torch.autocast(x.device.type, enabled=False):
+    with full_precision(x):
         x, y = accumulate(x), accumulate(y)
         # A compiler fuses the differences into the sum; the redone pairs are a data-dependent number.
         if torch.compiler.is_compiling() or x.shape[0] * y.shape[0] * x.shape[1] <= WRITTEN_OUT:

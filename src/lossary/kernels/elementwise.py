@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lossary.kernels.graph import check_closed, distinct, gradients_by, learns
 from lossary.kernels.modes import plain_only
-from lossary.kernels.routes import check_closed
 
 #: Elements of a block. A formula's temporaries then stay within a few MiB, and each operation takes long enough to
 #: hide what calling it costs.
@@ -38,7 +38,7 @@ def block_sum(formula: Formula, x: Tensor, *arguments: Argument) -> Tensor:
             as they are. Gradients flow to every tensor.
     """
     given = _flat((x, *arguments))
-    if torch.is_grad_enabled() and any(map(_learns, given)):
+    if torch.is_grad_enabled() and any(map(learns, given)):
         return _BlockSum.apply(formula, *given)
     return _run(formula, given, differentiate=False)[0]
 
@@ -56,8 +56,8 @@ class _BlockSum(torch.autograd.Function):
         (by_total,) = grads
         given = [n if t is None else t for t, n in zip(ctx.saved_tensors, ctx.numbers, strict=True)]
         if torch.is_grad_enabled():  # the gradient must lead on: that of the plain formula does
-            given = [a.view_as(a) if isinstance(a, Tensor) else a for a in given]  # one tensor may be two arguments
-            return None, *_gradients(ctx.formula(*given), given, by_total)
+            given = distinct(given)  # one tensor may be two arguments
+            return None, *gradients_by(ctx.formula(*given), given, by_total)
         # Handed out once and scaled in place: a product would be a second copy.
         gradients, ctx.gradients = ctx.gradients or _run(ctx.formula, given, differentiate=True)[1], None
         if by_total != 1:
@@ -69,7 +69,7 @@ def _run(formula: Formula, given: Sequence[Any], *, differentiate: bool) -> tupl
     """The sum, and its gradient by every tensor that learns."""
     x = given[0]
     cut = [isinstance(a, Tensor) and a.dim() == x.dim() and a.shape[0] == x.shape[0] for a in given]
-    learn = [differentiate and _learns(a) for a in given]
+    learn = [differentiate and learns(a) for a in given]
     gradients = [torch.zeros_like(a) if needed else None for a, needed in zip(given, learn, strict=True)]
     total = torch.zeros((), dtype=torch.float64)  # over many blocks float32 loses digits
     step = max(1, BLOCK * x.shape[0] // x.numel())
@@ -84,23 +84,10 @@ def _run(formula: Formula, given: Sequence[Any], *, differentiate: bool) -> tupl
         total += value.detach()
         if not differentiate:
             continue
-        for whole, c, part in zip(gradients, cut, _gradients(value, parts), strict=True):
+        for whole, c, part in zip(gradients, cut, gradients_by(value, parts), strict=True):
             if whole is not None and part is not None:
                 (whole[block] if c else whole).add_(part)
     return total.to(value.dtype), gradients  # pyright: ignore[reportPossiblyUnboundVariable] - x is not empty
-
-
-def _gradients(value: Tensor, given: Sequence[Any], along: Tensor | None = None) -> list[Tensor | None]:
-    """By every tensor that learns; under grad mode they can be differentiated again."""
-    learn = [_learns(a) for a in given]
-    asked = [a for a, needed in zip(given, learn, strict=True) if needed]
-    graph = torch.is_grad_enabled()
-    found = iter(torch.autograd.grad(value, asked, along, create_graph=graph, allow_unused=True) if asked else ())
-    return [next(found) if needed else None for needed in learn]
-
-
-def _learns(argument: Argument) -> bool:
-    return isinstance(argument, Tensor) and argument.requires_grad
 
 
 def _flat(given: Sequence[Any]) -> Sequence[Any]:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lossary.kernels.inplace import at_class, last_use, masked_softmax, softmax_gradient_
-from lossary.kernels.modes import plain_only
+from lossary.kernels.modes import full_precision, plain_only
 from lossary.kernels.stable import accumulate
 
 #: From so many errors on, torch sorts a row of integers on CPU by their digits, in a tenth of the time of floats.
@@ -36,12 +36,16 @@ def lovasz_jaccard(errors: Tensor, truth: Tensor, *, per_sample: bool) -> Tensor
     return (errors * _by_floats(errors.detach(), truth, per_sample)).sum(2 if per_sample else (0, 2))
 
 
-def softmax_errors(logits: Tensor, target: Tensor, keep: Tensor) -> Tensor:
-    """1 - p at class indices ``target`` (N, L), p elsewhere: (N, C, L); 0 where not ``keep`` (N, L)."""
+def softmax_errors(logits: Tensor, target: Tensor, keep: Tensor) -> tuple[Tensor, Tensor]:
+    """1 - p at class indices ``target`` (N, L), p elsewhere, 0 where not ``keep`` (N, L); and where the class is true.
+
+    Both (N, C, L).
+    """
     index = torch.where(keep, target, torch.zeros_like(target)).long()
-    with torch.autocast(logits.device.type, enabled=False):
+    with full_precision(logits):
         errors = _plain_errors if plain_only() else _SoftmaxErrors.apply
-        return errors(accumulate(logits), index, keep)
+        found = errors(accumulate(logits), index, keep)
+    return found, torch.zeros_like(found, dtype=torch.bool).scatter(1, index[:, None], keep[:, None])
 
 
 def _by_floats(errors: Tensor, truth: Tensor, per_sample: bool) -> Tensor:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lossary.kernels.inplace import at_class, last_use, masked_softmax, softmax_gradient_
-from lossary.kernels.modes import plain_only
+from lossary.kernels.modes import full_precision, plain_only
 from lossary.kernels.stable import accumulate, widened
 
 
@@ -24,7 +24,7 @@ def softmax_sums(logits: Tensor, target: Tensor, keep: Tensor, *, squared: bool 
     index = torch.where(keep, target, torch.zeros_like(target)).long()
     truth = _by_class(widened(keep), index, logits.shape[1])
     sums = _plain_sums if plain_only() else _Softmax.apply
-    with torch.autocast(logits.device.type, enabled=False):
+    with full_precision(logits):
         overlap, predicted, _ = sums(accumulate(logits), index, keep, squared)
     return Sums(overlap, predicted, truth.to(predicted.dtype))
 

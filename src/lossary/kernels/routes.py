@@ -18,6 +18,8 @@ from torch import Tensor
 
 from lossary.kernels import blocks, symmetric
 from lossary.kernels.blocks import Blocks, Gradients, RowGradients
+from lossary.kernels.graph import check_closed, distinct, gradients_by
+from lossary.kernels.modes import full_precision
 from lossary.kernels.scores import Bilinear, Rows, Targets, score_statistics
 
 Formula = Callable[..., Tensor]
@@ -67,10 +69,10 @@ class SummedLoss(torch.autograd.Function):
             scaled = (None if g is None else g.mul_(by_loss) for g in gradients)
             return (None,) * 4 + tuple(g if n else None for g, n in zip(scaled, ctx.needs_input_grad[4:], strict=True))
         with torch.enable_grad():
-            x, w, b, *parameters = _apart(ctx.saved_tensors)
+            x, w, b, *parameters = distinct(ctx.saved_tensors)
             losses = ctx.formula(blocked_statistics(Bilinear(x, w, b, ctx.unit), ctx.targets), *parameters)
             total = (losses if ctx.weight is None else losses * ctx.weight).sum()
-        return (None,) * 4 + _grad(total, (x, w, b, *parameters), by_loss)
+        return (None,) * 4 + gradients_by(total, (x, w, b, *parameters), by_loss)
 
 
 def differentiate(
@@ -83,26 +85,8 @@ def differentiate(
         losses = formula(Rows(statistics.targets, *leaves), *parts)
         total = (losses if weight is None else losses * weight[rows]).sum()
     check_closed(total, (*leaves, *parts))
-    by_all = _grad(total, (*leaves, *parts))
+    by_all = gradients_by(total, (*leaves, *parts))
     return total.detach(), RowGradients(*by_all[:4]), by_all[4:]
-
-
-def check_closed(total: Tensor, inputs: tuple[Tensor, ...]) -> None:
-    """A formula that captures a tensor that learns would lose that tensor's gradient without a word."""
-    known, seen = {id(i) for i in inputs}, set[Any]()
-    nodes: list[Any] = [total.grad_fn]
-    while nodes:
-        node = nodes.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        variable = getattr(node, "variable", None)
-        if variable is not None and id(variable) not in known:
-            raise ValueError(
-                "formula: wanted every tensor that learns among row_loss's parameters; "
-                f"got one of shape {tuple(variable.shape)} captured by the formula"
-            )
-        nodes.extend(next_node for next_node, _ in node.next_functions)
 
 
 def blocked_statistics(source: Bilinear, targets: Targets) -> Rows:
@@ -198,7 +182,7 @@ def _full_precision(backward: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(backward)
     def run(ctx: Any, *grads: Any) -> Any:
-        with torch.autocast(ctx.saved_tensors[0].device.type, enabled=False):
+        with full_precision(ctx.saved_tensors[0]):
             return backward(ctx, *grads)
 
     return run
@@ -326,30 +310,14 @@ def _curvature(
     """Derivatives of <gradients of some rows, along> by x, w, b and by_rows; x and by_rows are those rows' alone."""
     by_x, by_w, by_b = along
     with torch.enable_grad():
-        x, w, b, *rest = _apart((x, w, b, *by_rows))
+        x, w, b, *rest = distinct((x, w, b, *by_rows))
         by_rows = RowGradients(*rest)
         scores = Bilinear(x, w, b, ctx.unit).dense()
         inner = _dot(score_statistics(scores, ctx.targets.of(rows), rows.start)[1:], by_rows)
-        outer = _dot(_grad(inner, (x, w, b)), (None if by_x is None else by_x[rows], by_w, by_b))
-    return _grad(outer, (x, w, b, *by_rows))
-
-
-def _apart(tensors: tuple[Any, ...]) -> list[Any]:
-    """The same tensors as distinct nodes: where x is w, each has its own share of the gradient."""
-    return [None if t is None else t.view_as(t) for t in tensors]
+        outer = _dot(gradients_by(inner, (x, w, b)), (None if by_x is None else by_x[rows], by_w, by_b))
+    return gradients_by(outer, (x, w, b, *by_rows))
 
 
 def _dot(left: tuple[Tensor | None, ...], right: tuple[Tensor | None, ...]) -> Tensor:
     products = [(a * b).sum() for a, b in zip(left, right, strict=True) if a is not None and b is not None]
     return torch.stack(products).sum()
-
-
-def _grad(total: Tensor, inputs: tuple[Tensor | None, ...], along: Tensor | None = None) -> tuple[Tensor | None, ...]:
-    """``torch.autograd.grad`` by those inputs that require gradients; None for the others and the unused.
-
-    Under grad mode the result can be differentiated again.
-    """
-    asked = [i for i in inputs if i is not None and i.requires_grad]
-    graph = torch.is_grad_enabled()
-    found = iter(torch.autograd.grad(total, asked, along, create_graph=graph, allow_unused=True))
-    return tuple(next(found) if i is not None and i.requires_grad else None for i in inputs)

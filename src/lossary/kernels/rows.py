@@ -17,7 +17,8 @@ from torch.utils.checkpoint import checkpoint
 
 from lossary._check import check_reduction
 from lossary._reduce import divide, reduce
-from lossary.kernels.modes import transformed
+from lossary.kernels.graph import learns
+from lossary.kernels.modes import full_precision, transformed
 from lossary.kernels.routes import Formula, SummedLoss, blocked_statistics, both_ways, is_one_set
 from lossary.kernels.scores import Bilinear, Dense, Given, Rows, Source, Targets, score_statistics, statistics
 from lossary.kernels.stable import softplus
@@ -72,7 +73,7 @@ def row_loss(
     if isinstance(source, Dense) or isinstance(targets, Given) or plain_is_better(source):
         losses = formula(statistics(source, targets), *parameters)
         return reduce(losses, weight=weight, reduction=reduction, group=group)
-    with torch.autocast(source.x.device.type, enabled=False):
+    with full_precision(source.x):
         return _blocked_loss(formula, source.accumulated(), targets, parameters, weight, reduction, group)
 
 
@@ -91,7 +92,7 @@ def two_way_statistics(source: Bilinear, targets: Targets) -> tuple[Rows, Rows]:
         scores = source.dense()
         backwards = Targets(columns, targets.rows)
         return score_statistics(scores, Targets(targets.rows, columns)), score_statistics(scores.T, backwards)
-    with torch.autocast(source.x.device.type, enabled=False):
+    with full_precision(source.x):
         source = source.accumulated()
         return both_ways(source.x, source.w, targets.rows, columns)
 
@@ -149,5 +150,4 @@ def plain_is_better(source: Bilinear) -> bool:
 
 
 def _learns(source: Bilinear, parameters: tuple[Tensor, ...]) -> bool:
-    tensors = (source.x, source.w, source.b, *parameters)
-    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+    return torch.is_grad_enabled() and any(map(learns, (source.x, source.w, source.b, *parameters)))

@@ -5,7 +5,7 @@ triplets' losses and how many of them the mean is over. A block's gradient is ta
 made again for it, so that memory stays that of one block however large the batch.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from lossary.kernels.distances import pairwise
+from lossary.kernels.graph import distinct, gradients_by
 from lossary.kernels.modes import plain_only
 from lossary.kernels.scores import Given, Targets
 from lossary.kernels.stable import softplus, widened
@@ -102,15 +103,16 @@ class _GradientInForward(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, block: Make, edges: Edges, *inputs: Any) -> tuple[Tensor, Tensor]:
         needs = ctx.needs_input_grad[2:]
-        sums = [torch.zeros_like(t) for t in _chosen(inputs, needs)]
+        sums = [torch.zeros_like(t) if need else None for t, need in zip(inputs, needs, strict=True)]
         found: list[Anchors] = []
         for edge in edges:
             with torch.enable_grad():
                 leaves = [t.detach().requires_grad_() if need else t for t, need in zip(inputs, needs, strict=True)]
                 part = block(*edge, *leaves)
-                if part.loss.requires_grad:
-                    parts = torch.autograd.grad(part.loss.sum(), _chosen(leaves, needs), materialize_grads=True)
-                    for total, g in zip(sums, parts, strict=True):
+                loss = part.loss.sum()
+            if loss.requires_grad:
+                for total, g in zip(sums, gradients_by(loss, leaves), strict=True):
+                    if total is not None and g is not None:
                         total.add_(g)
             found.append(Anchors(part.loss.detach(), part.divisor.detach()))
         ctx.block, ctx.edges, ctx.sums = block, edges, sums
@@ -122,23 +124,16 @@ class _GradientInForward(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        by_loss, needs = grads[0], ctx.needs_input_grad[2:]
-        again = torch.is_grad_enabled()
-        if not again and ctx.sums is not None and (by_loss == by_loss[0]).all():
+        (by_loss, _) = grads
+        if not torch.is_grad_enabled() and ctx.sums is not None and (by_loss == by_loss[0]).all():
             # Handed out once and scaled in place: a product would be a second copy of every gradient.
-            scaled, ctx.sums = [g.mul_(by_loss[0]) for g in ctx.sums], None
-        else:
-            with torch.enable_grad():
-                saved = zip(ctx.saved_tensors, ctx.numbers, strict=True)
-                inputs = [number if t is None else t.view_as(t) for t, number in saved]
-                loss = _made_again(ctx.block, ctx.edges, *inputs).loss
-            scaled = torch.autograd.grad(loss, _chosen(inputs, needs), by_loss, create_graph=again, allow_unused=True)
-        given = iter(scaled)
-        return None, None, *(next(given) if need else None for need in needs)
-
-
-def _chosen(tensors: Sequence[Any], needs: Sequence[bool]) -> list[Tensor]:
-    return [t for t, need in zip(tensors, needs, strict=True) if need]
+            sums, ctx.sums = ctx.sums, None
+            return None, None, *(None if g is None else g.mul_(by_loss[0]) for g in sums)
+        with torch.enable_grad():
+            saved = zip(ctx.saved_tensors, ctx.numbers, strict=True)
+            inputs = distinct(number if t is None else t for t, number in saved)
+            loss = _made_again(ctx.block, ctx.edges, *inputs).loss
+        return None, None, *gradients_by(loss, inputs, by_loss)
 
 
 def _positives(targets: Targets | Given) -> tuple[Tensor, Tensor]:

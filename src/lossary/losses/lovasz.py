@@ -82,10 +82,7 @@ def lovasz_softmax_loss(
         the gradient is one of several that are right.
     """
     logits, labels, keep = class_scores(input, target, ignore_index, "sigmoid_lovasz_loss")
-    errors = softmax_errors(logits, labels, keep)
-    index = torch.where(keep, labels, torch.zeros_like(labels)).long()
-    truth = torch.zeros_like(errors, dtype=torch.bool).scatter(1, index[:, None], keep[:, None])
-    return _jaccard(errors, truth, classes, per_image, class_weight, reduction)
+    return _jaccard(*softmax_errors(logits, labels, keep), classes, per_image, class_weight, reduction)
 
 
 class LovaszSoftmaxLoss(Loss):

@@ -1,17 +1,16 @@
 """Two modalities that describe the same things, as images and their captions: every pair against all others."""
 
 import torch
-from torch import Generator, Tensor, dtype
+from torch import Tensor
 from torch.distributed import ProcessGroup
 
 from lossary._check import check_number
 from lossary._loss import Loss
 from lossary._reduce import Reduction, reduce
-from lossary.cards import Call, Card, Range
-from lossary.draws import normal
+from lossary.cards import Card, Range
 from lossary.kernels.rows import Bilinear, Targets, rest_softplus
 from lossary.kernels.stable import softplus, unit
-from lossary.losses.retrieval import multiple_negatives_ranking_loss, paired
+from lossary.losses.retrieval import Pairs, draw_pairs, edges_pairs, find_each_other, paired
 
 __all__ = ["CLIPLoss", "SigLIPLoss", "clip_loss", "siglip_loss"]
 
@@ -60,21 +59,14 @@ def clip_loss(
         Radford et al., Learning Transferable Visual Models From Natural Language Supervision, arXiv:2103.00020,
         figure 3; tau = 0.07 is where the paper starts. It learns log(1 / tau) and keeps 1 / tau below 100.
     """
-    paired(("image", "text"), image, text, ids, sample_weight, mask, None)  # errors name these arguments
+    pairs = paired(("image", "text"), image, text, ids, sample_weight, mask, group)
     check_number("temperature", temperature, low=0, open_low=True)
-    # Of questions and answers the same is called a symmetric ranking.
-    return multiple_negatives_ranking_loss(
-        image,
-        text,
-        scale=1 / temperature,
-        similarity="cos" if normalize else "dot",
-        symmetric=True,
-        ids=ids,
-        sample_weight=sample_weight,
-        mask=mask,
-        reduction=reduction,
-        group=group,
-    )
+    x, y = _directions(pairs, normalize)
+    return find_each_other(pairs, x / temperature, y, reduction)
+
+
+def _directions(pairs: Pairs, normalize: bool) -> tuple[Tensor, Tensor]:
+    return (unit(pairs.query), unit(pairs.answer)) if normalize else (pairs.query, pairs.answer)
 
 
 class CLIPLoss(Loss):
@@ -135,7 +127,7 @@ def siglip_loss(
     pairs = paired(("image", "text"), image, text, ids, sample_weight, mask, group)
     check_number("scale", scale, low=0, open_low=True)
     check_number("bias", bias)
-    x, y = (unit(pairs.query), unit(pairs.answer)) if normalize else (pairs.query, pairs.answer)
+    x, y = _directions(pairs, normalize)
     x, shift = x * scale, torch.as_tensor(bias, dtype=x.dtype, device=x.device)
     own = (x * y).sum(-1) + shift
     candidates, candidate_ids, absent = pairs.columns(y)
@@ -154,24 +146,6 @@ class SigLIPLoss(Loss):
     reduction: Reduction = "mean"
 
 
-def _draw(g: Generator, dt: dtype) -> Call:
-    return Call((normal(g, dt, 5, 4), normal(g, dt, 5, 4)))
-
-
-def _edges(dt: dtype) -> tuple[Call, ...]:
-    axes, same = torch.eye(3, dtype=dt), torch.ones(2, 2, dtype=dt)
-    return (
-        Call((axes, axes.clone())),  # cosine exactly 1
-        Call((axes, -axes)),  # and -1
-        Call((axes * torch.tensor([[0.0], [1e2], [1e-2]], dtype=dt), axes.flip(0))),  # a zero vector
-        Call((same, same.clone())),  # identical
-        Call((axes, axes.clone()), {"ids": torch.tensor([0, 1, 0])}),
-        Call((axes, axes.clone()), {"ids": torch.zeros(3, dtype=torch.int32)}),  # no negatives at all
-        Call((axes[:1], axes[:1].clone())),
-        Call((axes[:0], axes[:0].clone())),  # empty
-    )
-
-
 CARDS = (
     Card(
         fn=clip_loss,
@@ -186,8 +160,8 @@ CARDS = (
         paper="arXiv:2103.00020",
         equation="",
         defaults="the paper's start",
-        draw=_draw,
-        edges=_edges,
+        draw=draw_pairs,
+        edges=edges_pairs,
         variants=({}, {"temperature": 1.0, "normalize": False}, {"temperature": 0.02}),
         search={"temperature": Range(0.01, 0.3, log=True)},
         separable=False,
@@ -209,8 +183,8 @@ CARDS = (
         paper="arXiv:2303.15343",
         equation="",
         defaults="the paper's start",
-        draw=_draw,
-        edges=_edges,
+        draw=draw_pairs,
+        edges=edges_pairs,
         variants=({}, {"scale": 2.0, "bias": -1.0, "normalize": False}, {"scale": 50.0, "bias": -20.0}),
         search={"scale": Range(3.0, 100.0, log=True), "bias": Range(-20.0, 0.0)},
         separable=False,

@@ -157,44 +157,37 @@ def _linear_cross_entropy(
     """Cross-entropy of linear scores. Smoothing needs their mean over classes, weighted if these are: linear too."""
     assert p.labels is not None
     x, w = accumulate(source.x), accumulate(source.w)
-    even = weight is None
-    weight = torch.ones_like(w[:, 0]) if weight is None else weight.to(x.dtype)
     outer = torch.ones_like(x[:, 0]) if p.sample_weight is None else p.sample_weight.to(x.dtype)
     if p.counted is not None:
         outer = torch.where(p.counted, outer, 0)
-    share = weight[p.labels] * outer
+    targets = Targets(p.labels)
+    own = None if weight is None else weight.to(x.dtype)[p.labels]
     if smoothing == 0:
-        return row_loss(_unsmoothed, source, Targets(p.labels), weight=share, reduction=reduction)
+        share = outer if own is None else own * outer
+        return row_loss(_unsmoothed, source, targets, weight=share, reduction=reduction)
     spread = torch.as_tensor(smoothing, dtype=x.dtype, device=x.device)
-    if even:
-        return row_loss(_evenly_smoothed, source, Targets(p.labels), spread, weight=share, reduction=reduction)
+    if weight is None or own is None:
+        return row_loss(_smoothed, source, targets, spread, weight=outer, reduction=reduction)
+    weight = weight.to(x.dtype)
     sums = x @ ((weight * inverse_norm(w) if source.unit else weight) @ w)
     if source.b is not None:
         sums = sums + weight @ source.b.to(x.dtype)
-    loss = row_loss(
-        _smoothed,
-        source,
-        Targets(p.labels),
-        spread,
-        weight.mean(),
-        weight[p.labels],
-        sums / p.classes,
-        weight=outer,
-        reduction="none" if reduction == "none" else "sum",
-    )
-    return divide(loss, share.sum()) if reduction == "mean" else loss
+    total = "none" if reduction == "none" else "sum"
+    facts = (spread, weight.mean(), own, sums / p.classes)
+    loss = row_loss(_smoothed_by_weight, source, targets, *facts, weight=outer, reduction=total)
+    return divide(loss, (own * outer).sum()) if reduction == "mean" else loss
 
 
 def _unsmoothed(rows: Rows) -> Tensor:
     return softplus(rows.rest - rows.target)
 
 
-def _evenly_smoothed(rows: Rows, smoothing: Tensor) -> Tensor:
+def _smoothed(rows: Rows, smoothing: Tensor) -> Tensor:
     everything = logaddexp(rows.among, rows.rest)
     return (1 - smoothing) * softplus(rows.rest - rows.target) + smoothing * (everything - rows.mean)
 
 
-def _smoothed(rows: Rows, smoothing: Tensor, mean_weight: Tensor, own: Tensor, mean_score: Tensor) -> Tensor:
+def _smoothed_by_weight(rows: Rows, smoothing: Tensor, mean_weight: Tensor, own: Tensor, mean_score: Tensor) -> Tensor:
     everything = logaddexp(rows.among, rows.rest)
     right = own * softplus(rows.rest - rows.target)
     return (1 - smoothing) * right + smoothing * (mean_weight * everything - mean_score)

@@ -99,8 +99,11 @@ def _find_in_batch(pairs: Pairs, query: Tensor, answer: Tensor, reduction: str) 
     return _find(pairs, query, answer, Bilinear(query, candidates, shift), ids, reduction)
 
 
-def _find_each_other(pairs: Pairs, query: Tensor, answer: Tensor, reduction: str) -> Tensor:
-    """The mean of both directions, whose scores are the same: made once for both."""
+def find_each_other(pairs: Pairs, query: Tensor, answer: Tensor, reduction: str) -> Tensor:
+    """The mean of both directions; where either has the other's scores they are made once for both."""
+    if pairs.group is not None or pairs.counted is not None:
+        there = _find_in_batch(pairs, query, answer, reduction)
+        return (there + _find_in_batch(pairs, answer, query, reduction)) / 2
     own = (query * answer).sum(-1)
     there, back = two_way_statistics(Bilinear(query, answer), Targets(pairs.ids, pairs.ids))
     return reduce((_found(there, own) + _found(back, own)) / 2, weight=pairs.weight, reduction=reduction)
@@ -252,24 +255,22 @@ def multiple_negatives_ranking_loss(
         return unit(x) if similarity == "cos" else x
 
     a, p = direction(pairs.query), direction(pairs.answer)
+    if negatives is None:
+        found = find_each_other if symmetric else _find_in_batch
+        return found(pairs, a * scale, p, reduction)
+    check_dim("negatives", negatives, 2, "(M, D)")
+    _check_negatives(negatives, "anchor", anchor)
+    (n,) = gathered(group, direction(accumulate(negatives)))
+    candidates, candidate_ids, shift = pairs.columns(p)
+    if shift is not None:
+        shift = torch.cat([shift, shift.new_zeros(n.shape[0])])
+    # Doubled ids are even: odd ones belong to nobody.
+    doubled = pairs._replace(ids=2 * pairs.ids)
+    candidate_ids = torch.cat([2 * candidate_ids, candidate_ids.new_ones(n.shape[0])])
     query = a * scale
-    if negatives is not None:
-        check_dim("negatives", negatives, 2, "(M, D)")
-        _check_negatives(negatives, "anchor", anchor)
-        (n,) = gathered(group, direction(accumulate(negatives)))
-        candidates, candidate_ids, shift = pairs.columns(p)
-        if shift is not None:
-            shift = torch.cat([shift, shift.new_zeros(n.shape[0])])
-        # Doubled ids are even: odd ones belong to nobody.
-        doubled = pairs._replace(ids=2 * pairs.ids)
-        candidate_ids = torch.cat([2 * candidate_ids, candidate_ids.new_ones(n.shape[0])])
-        source = Bilinear(query, torch.cat([candidates, n]), shift)
-        loss = _find(doubled, query, p, source, candidate_ids, reduction)
-    elif symmetric and group is None and pairs.counted is None:
-        return _find_each_other(pairs, query, p, reduction)
-    else:
-        loss = _find_in_batch(pairs, query, p, reduction)
-    return (loss + _find_in_batch(pairs, p * scale, a, reduction)) / 2 if symmetric else loss
+    source = Bilinear(query, torch.cat([candidates, n]), shift)
+    loss = _find(doubled, query, p, source, candidate_ids, reduction)
+    return (loss + _find_in_batch(pairs, p, query, reduction)) / 2 if symmetric else loss
 
 
 class MultipleNegativesRankingLoss(Loss):
@@ -342,11 +343,11 @@ class NPairLoss(Loss):
     reduction: Reduction = "mean"
 
 
-def _draw(g: Generator, dt: dtype) -> Call:
+def draw_pairs(g: Generator, dt: dtype) -> Call:
     return Call((normal(g, dt, 5, 4), normal(g, dt, 5, 4)))
 
 
-def _edges(dt: dtype) -> tuple[Call, ...]:
+def edges_pairs(dt: dtype) -> tuple[Call, ...]:
     axes = torch.eye(3, dtype=dt)
     same = torch.ones(2, 2, dtype=dt)
     return (
@@ -363,7 +364,11 @@ def _edges(dt: dtype) -> tuple[Call, ...]:
 
 def _edges_with_negatives(dt: dtype) -> tuple[Call, ...]:
     axes = torch.eye(3, dtype=dt)
-    return (*_edges(dt), Call((axes, axes.clone(), axes[:2].clone())), Call((axes, axes.clone(), axes[:0].clone())))
+    return (
+        *edges_pairs(dt),
+        Call((axes, axes.clone(), axes[:2].clone())),
+        Call((axes, axes.clone(), axes[:0].clone())),
+    )
 
 
 def _golden_info_nce(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call:
@@ -385,7 +390,7 @@ CARDS = (
         paper="arXiv:1807.03748",
         equation="4",
         defaults="common code",
-        draw=_draw,
+        draw=draw_pairs,
         edges=_edges_with_negatives,
         variants=({}, {"temperature": 1.0, "normalize": False}, {"temperature": 0.02}),
         golden={"info_nce": _golden_info_nce},
@@ -411,7 +416,7 @@ CARDS = (
         paper="arXiv:1705.00652",
         equation="",
         defaults="scale 20 and cosine: sentence-transformers",
-        draw=_draw,
+        draw=draw_pairs,
         edges=_edges_with_negatives,
         variants=(
             {},
@@ -441,8 +446,8 @@ CARDS = (
         paper="Sohn, NIPS 2016",
         equation="6",
         defaults="no penalty",
-        draw=_draw,
-        edges=_edges,
+        draw=draw_pairs,
+        edges=edges_pairs,
         variants=({}, {"l2_reg": 0.02}),
         golden={"n_pair": _golden_pairs},
         search={"l2_reg": Range(1e-4, 0.1, log=True)},

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from lossary._check import check_among, check_same_shape
 from lossary._loss import HeadLoss
+
+Head = TypeVar("Head", bound=HeadLoss)
 
 
 class Called(nn.Module):
@@ -40,6 +42,12 @@ def indices(target: Tensor, input: Tensor) -> Tensor:
 def read(path: str | Path) -> Mapping[str, Any]:
     """A checkpoint, of which nothing is executed."""
     return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def started(head: Head, std: float) -> Head:
+    """Class weights drawn as a peer draws them: of unit directions the gradient shrinks with 1 / length."""
+    nn.init.normal_(head.weight, std=std)
+    return head
 
 
 def fill(head: HeadLoss, weight: Tensor) -> None:

@@ -5,18 +5,16 @@ The loss that arcface_torch reports ends at 69, log(1e30); its gradient does not
 """
 
 from pathlib import Path
-from typing import TypeVar
 
 import torch
-from torch import nn
 
 from lossary._loss import HeadLoss
 from lossary.losses.angular import ArcFaceLoss, CosFaceLoss
-from lossary.presets._shared import fill, read
+from lossary.presets._shared import fill, read, started
 
 __all__ = ["arcface", "combined_margin", "cosface", "load_head"]
 
-Head = TypeVar("Head", bound=HeadLoss)
+STD = 0.01  # of the class weights, as PartialFC_V2 draws them
 
 
 def arcface(num_classes: int, embedding_size: int, s: float = 64.0, margin: float = 0.5) -> ArcFaceLoss:
@@ -35,12 +33,12 @@ def arcface(num_classes: int, embedding_size: int, s: float = 64.0, margin: floa
         beyond_pi="plain",
         gradient="straight_through",
     )
-    return _started(head)
+    return started(head, STD)
 
 
 def cosface(num_classes: int, embedding_size: int, s: float = 64.0, m: float = 0.40) -> CosFaceLoss:
     """``CosFace`` with ``PartialFC_V2`` at ``sample_rate=1``: :class:`CosFaceLoss`, whose default margin is 0.35."""
-    return _started(CosFaceLoss(num_classes=num_classes, embedding_size=embedding_size, margin=m, scale=s))
+    return started(CosFaceLoss(num_classes=num_classes, embedding_size=embedding_size, margin=m, scale=s), STD)
 
 
 def combined_margin(
@@ -57,11 +55,6 @@ def combined_margin(
     if m1 == 1.0 and m3 == 0.0:
         return arcface(num_classes, embedding_size, s, m2)
     raise ValueError(f"m1, m3: wanted m3 above 0, or m1 = 1 and m3 = 0; got m1 = {m1}, m3 = {m3}")
-
-
-def _started(head: Head) -> Head:
-    nn.init.normal_(head.weight, std=0.01)  # as PartialFC_V2: the gradient grows with 1 / length
-    return head
 
 
 def load_head(head: HeadLoss, *checkpoints: str | Path) -> None:

@@ -5,7 +5,6 @@ Left out are ``indices_tuple``, ``ref_emb``, other distances and reducers, regul
 
 import math
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +17,7 @@ from lossary.losses.margin import hinge_embedding_loss
 from lossary.losses.sphereface import SphereFaceLoss
 from lossary.losses.supcon import NTXentLoss, SupConLoss
 from lossary.losses.triplet import TripletLoss
-from lossary.presets._shared import Called, fill, read
+from lossary.presets._shared import Called, fill, read, started
 
 __all__ = [
     "arcface",
@@ -32,7 +31,7 @@ __all__ = [
     "triplet_margin",
 ]
 
-Head = TypeVar("Head", bound=HeadLoss)
+STD = 1.0  # of the class weights
 
 
 def arcface(num_classes: int, embedding_size: int, margin: float = 28.6, scale: float = 64) -> ArcFaceLoss:
@@ -41,20 +40,22 @@ def arcface(num_classes: int, embedding_size: int, margin: float = 28.6, scale: 
     ``get_logits`` gives cosines; the original's are times ``scale``. At cosines of exactly -1 and 1 the original's
     gradient is NaN; here it is finite.
     """
-    return _started(
-        ArcFaceLoss(num_classes=num_classes, embedding_size=embedding_size, margin=math.radians(margin), scale=scale)
+    return started(
+        ArcFaceLoss(num_classes=num_classes, embedding_size=embedding_size, margin=math.radians(margin), scale=scale),
+        STD,
     )
 
 
 def cosface(num_classes: int, embedding_size: int, margin: float = 0.35, scale: float = 64) -> CosFaceLoss:
     """``CosFaceLoss``: Lossary's :class:`CosFaceLoss`."""
-    return _started(CosFaceLoss(num_classes=num_classes, embedding_size=embedding_size, margin=margin, scale=scale))
+    return started(CosFaceLoss(num_classes=num_classes, embedding_size=embedding_size, margin=margin, scale=scale), STD)
 
 
 def normalized_softmax(num_classes: int, embedding_size: int, temperature: float = 0.05) -> NormalizedSoftmaxLoss:
     """``NormalizedSoftmaxLoss``: Lossary's :class:`NormalizedSoftmaxLoss`, whose scale is 1 / temperature."""
-    return _started(
-        NormalizedSoftmaxLoss(num_classes=num_classes, embedding_size=embedding_size, scale=1 / temperature)
+    return started(
+        NormalizedSoftmaxLoss(num_classes=num_classes, embedding_size=embedding_size, scale=1 / temperature),
+        STD,
     )
 
 
@@ -64,8 +65,9 @@ def sphereface(num_classes: int, embedding_size: int, margin: int = 4) -> Sphere
     The paper anneals, since the full margin is hard to train with from the start: Lossary's ``Annealing`` does so, and
     its default stays at ``annealing=5``.
     """
-    return _started(
-        SphereFaceLoss(num_classes=num_classes, embedding_size=embedding_size, margin=margin, annealing=0.0)
+    return started(
+        SphereFaceLoss(num_classes=num_classes, embedding_size=embedding_size, margin=margin, annealing=0.0),
+        STD,
     )
 
 
@@ -110,11 +112,6 @@ def load_head(head: HeadLoss, checkpoint: str | Path) -> None:
         ValueError: Another number of classes or dimensions.
     """
     fill(head, read(checkpoint)["W"].T)
-
-
-def _started(head: Head) -> Head:
-    nn.init.normal_(head.weight)  # as the original: the gradient shrinks with 1 / length
-    return head
 
 
 def _unit_length(embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

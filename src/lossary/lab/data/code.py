@@ -131,8 +131,7 @@ def _input(value: Any) -> Tensor:
 def _read(name: str, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """All targets, and numbers that are equal where inputs are."""
     targets: list[Any] = []
-    seen: dict[bytes, int] = {}
-    same: list[int] = []
+    digests: list[bytes] = []
     shape = None
     for row in range(len(dataset)):
         try:
@@ -148,8 +147,8 @@ def _read(name: str, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
             raise BadData(f"{name}, item {row}: wanted finite numbers; got NaN or infinity")
         shape = value.shape
         targets.append(target)
-        same.append(seen.setdefault(sha256(value.numpy().tobytes()).digest(), len(seen)))
-    return np.array(targets), np.array(same)
+        digests.append(sha256(value.numpy().tobytes()).digest())
+    return np.array(targets), splits.alike(digests)
 
 
 def _divided(name: str, kind: Kind, targets: np.ndarray, same: np.ndarray) -> list[np.ndarray]:

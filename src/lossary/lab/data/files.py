@@ -43,7 +43,7 @@ def read(plan: Plan) -> Found:
     first = f"{source.name}, {source.rows[0]}"
     kind, why = task(source.targets, plan.task, first, labels=source.labels)
     everything = np.arange(len(source.targets))
-    same = _same(source.encode(everything).numpy())
+    same = splits.alike(sha256(row.tobytes()).digest() for row in source.encode(everything).numpy())
     if kind == "regression":
         data, left_out = _regression(source, same, plan.outliers), ()
     else:
@@ -65,11 +65,6 @@ def _source(plan: Plan) -> Source:
         return arrays.read(path, plan.target)
     came = "code, which compare runs" if path.suffix == ".py" else f"a file ending in {path.suffix or 'nothing'}"
     raise BadData(f"{path}: wanted a folder of images, or a file ending in {', '.join(TABLES + ARRAYS)}; got {came}")
-
-
-def _same(inputs: np.ndarray) -> np.ndarray:
-    seen: dict[bytes, int] = {}
-    return np.array([seen.setdefault(sha256(row.tobytes()).digest(), len(seen)) for row in inputs])
 
 
 def _regression(source: Source, same: np.ndarray, outliers: float) -> Data:

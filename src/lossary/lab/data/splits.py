@@ -1,5 +1,7 @@
 """Splits of data that came without one: training, validation and test parts, in 60, 15 and 25 of 100."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from lossary.lab.data._types import BadData
@@ -8,6 +10,16 @@ from lossary.lab.data.builtin import SPLIT_SEED
 TRAIN, VALID = 0.6, 0.15
 FEWEST_ITEMS = 3  # of a class, so that each part has one
 FEWEST_CLASSES = 8  # for classes never seen in training: four to train, two to tune and two to test with
+
+
+def alike(digests: Iterable[bytes]) -> np.ndarray:
+    """(N,) numbers that are equal where digests (of inputs) are.
+
+    >>> alike([b"a", b"b", b"a"])
+    array([0, 1, 0])
+    """
+    seen: dict[bytes, int] = {}
+    return np.array([seen.setdefault(digest, len(seen)) for digest in digests])
 
 
 def by_item(strata: np.ndarray, same: np.ndarray) -> list[np.ndarray]:

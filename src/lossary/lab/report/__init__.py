@@ -8,6 +8,7 @@ import jinja2
 import vl_convert
 from markupsafe import Markup
 
+from lossary.lab.plan import write_whole
 from lossary.lab.report.evidence import Evidence, load
 from lossary.lab.report.outcomes import outcomes
 from lossary.lab.report.sections import after, before, summary
@@ -18,9 +19,8 @@ __all__ = ["page", "render"]
 def render(folder: Path) -> Path:
     """Write ``report.html`` into a run folder from the records there; returns its path."""
     path = folder / "report.html"
-    part = path.with_suffix(".part")
-    part.write_text(page(load(folder)), encoding="utf-8")
-    return part.replace(path)
+    write_whole(path, page(load(folder)))
+    return path
 
 
 def page(evidence: Evidence) -> str:
