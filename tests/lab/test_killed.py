@@ -22,8 +22,8 @@ def test_twenty_kills_at_random_moments_change_nothing() -> None:
 def test_a_kill_while_the_plan_is_written_leaves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = Path.write_text
 
-    def half(path: Path, text: str) -> int:
-        written(path, text[: len(text) // 2])
+    def half(path: Path, text: str, **options: str) -> None:
+        written(path, text[: len(text) // 2], **options)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Path, "write_text", half)
