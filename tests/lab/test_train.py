@@ -8,10 +8,10 @@ import torch
 from torch import Generator
 
 from lossary.catalogue import CATALOGUE, find
-from lossary.lab.criterion import attach, defaults, fits, fitting
 from lossary.lab.data import load
+from lossary.lab.kinds import attach, fits, fitting
 from lossary.lab.plan import Plan
-from lossary.lab.study import space
+from lossary.lab.study import defaults, space
 from lossary.lab.train import Diverged, Learner, Watch, batches, train
 from lossary.lab.watched import watched
 

@@ -19,28 +19,15 @@ from rich.text import Text
 
 from lossary._text import printable
 from lossary.lab import study, work
-from lossary.lab.criterion import fits, fitting
 from lossary.lab.data import LOADERS, BadData, Data, load
 from lossary.lab.judge import Verdict, judge
+from lossary.lab.kinds import KINDS, fits, fitting
 from lossary.lab.metrics import METRICS, Kind, Metric, primary
 from lossary.lab.plan import Plan
 from lossary.lab.record import Record, load_all
 from lossary.lab.report import render
 from lossary.lab.work import Done, Job
 
-#: Losses that are compared where none are named; the first four in a quick look.
-LOSSES: dict[Kind, tuple[str, ...]] = {
-    "zero-shot": ("cross_entropy", "cosface_loss", "triplet_loss", "supcon_loss", "arcface_loss", "contrastive_loss"),
-    "classification": ("cross_entropy", "focal_loss", "multiclass_hinge_loss", "cosface_loss"),
-    # Not balanced_bce_loss: the search gives cross-entropy its weight of positives, and then the two are one.
-    "binary": (
-        "binary_cross_entropy_with_logits",
-        "sigmoid_focal_loss",
-        "sigmoid_poly_focal_loss",
-        "squared_hinge_loss",
-    ),
-    "regression": ("mse_loss", "l1_loss", "huber_loss"),
-}
 PLAN = "plan.json"
 
 
@@ -77,7 +64,7 @@ def resolved(plan: Plan, data: Data | None = None) -> Plan:
     try:
         data = data or load(plan)
         kind = data.kind
-        losses = plan.losses or LOSSES[kind][: 4 if plan.quick else None]
+        losses = plan.losses or KINDS[kind].losses[: 4 if plan.quick else None]
         plan = replace(plan, losses=losses, metric=data.metric_name, fingerprint=data.fingerprint)
         cards = work.cards(plan)
     except (LookupError, BadData) as unknown:
@@ -188,11 +175,8 @@ def sole(folder: Path) -> Generator[None]:
 
 
 def save_test_split(data: Data, folder: Path) -> None:
-    """Keep what the report shows of the test split: labels and class names, or targets; images where there are any."""
-    if data.kind == "regression":
-        kept = {"targets": data.test.targets.numpy() * data.scale + data.offset}
-    else:
-        kept = {"labels": data.test.targets.numpy(), "names": np.array(data.test_names)}
+    """Keep what the report shows of the test split."""
+    kept = KINDS[data.kind].kept(data)
     if data.test_images is not None:
         kept["images"] = data.test_images
     if data.left_out:

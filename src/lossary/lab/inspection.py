@@ -10,11 +10,10 @@ from rich.text import Text
 
 from lossary._text import printable
 from lossary.catalogue import find
-from lossary.lab.comparison import LOSSES
-from lossary.lab.criterion import fitting
 from lossary.lab.data import LOADERS, Data
 from lossary.lab.data.files import Found
 from lossary.lab.data.sources import names
+from lossary.lab.kinds import KINDS, fitting
 from lossary.lab.plan import Plan
 
 SHOWN = 8  # classes, columns, duplicates
@@ -28,10 +27,10 @@ def page(plan: Plan, found: Found) -> Group:
     for name, fact in _facts(plan, found):
         facts.add_row(Text(printable(name), style="bold"), Text(printable(fact)))
     losses = Table("a loss that fits", "why", box=None, header_style="bold", pad_edge=False)
-    for name in LOSSES[data.kind]:
+    for name in KINDS[data.kind].losses:
         card = find(name)
         losses.add_row(Text(name), Text(card.when or card.title))
-    others = [name for name in fitting(data.kind) if name not in LOSSES[data.kind]]
+    others = [name for name in fitting(data.kind) if name not in KINDS[data.kind].losses]
     return Group(facts, "", losses, "", Text(f"These fit too: {', '.join(others)}."), "", _next(plan))
 
 

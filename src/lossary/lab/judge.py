@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from lossary.lab.crossed import Crossed, Floats, hochberg, holm, pool_seeds
-from lossary.lab.metrics import PRIMARY, Metric
+from lossary.lab.metrics import MEASURES, Metric
 from lossary.lab.record import Record, Role
 
 
@@ -190,9 +190,7 @@ def _what_would(difference: Crossed, metric: Metric, tested: float, more_seeds: 
     if more_seeds:
         return f"; about {more_seeds} more {_plural(more_seeds, 'seed')} would"
     if difference.units_too_few(tested):
-        units = {PRIMARY["zero-shot"]: "test classes", PRIMARY["binary"]: "positive test samples"}.get(
-            metric, "test samples"
-        )
+        units = next((m.units for m in MEASURES.values() if m.metrics[0] == metric), "test samples")
         return f"; more seeds alone will not, more {units} would"
     return "; it would take more than 50 more seeds"
 

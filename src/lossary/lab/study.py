@@ -20,7 +20,7 @@ from optuna.samplers import BaseSampler, PartialFixedSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 from lossary.cards import Card, Choice, Range
-from lossary.lab.criterion import defaults, owns_weights
+from lossary.lab.kinds import KINDS
 from lossary.lab.metrics import Kind, Metric
 from lossary.lab.record import Trial
 from lossary.lab.train import LEARNING_RATES, Diverged, environment
@@ -32,8 +32,14 @@ STUDY = "study.db"
 
 def space(card: Card, kind: Kind) -> dict[str, Range | Choice]:
     """What is searched for a loss."""
-    rates = LEARNING_RATE_RANGES if owns_weights(card, kind) else {"lr": LEARNING_RATE_RANGES["lr"]}
+    rates = LEARNING_RATE_RANGES if KINDS[kind].owns_weights(card) else {"lr": LEARNING_RATE_RANGES["lr"]}
     return {**rates, **card.search}
+
+
+def defaults(card: Card) -> dict[str, Any]:
+    """The library's own values of what the lab would search, less what is off by default: None is no number."""
+    own = {name: card.module.fields[name] for name in card.search}
+    return {name: value for name, value in own.items() if value is not None}
 
 
 def default_params(card: Card, kind: Kind) -> dict[str, Any]:

@@ -26,19 +26,15 @@ from lossary import __version__
 from lossary.cards import Card
 from lossary.lab.augment import augment
 from lossary.lab.batches import m_per_class, shuffled
-from lossary.lab.criterion import Criterion, attach
-from lossary.lab.data import Data, Split
-from lossary.lab.metrics import Kind, own_scores, primary, primary_score
+from lossary.lab.data import Data
+from lossary.lab.kinds import KINDS, Criterion, attach
+from lossary.lab.metrics import own_scores, primary, primary_score
 from lossary.lab.plan import Plan
 from lossary.lab.record import Point
-from lossary.models import MLP, SmallCNN
 
-EMBEDDING_SIZE = {"zero-shot": 128, "classification": 32, "binary": 1, "regression": 1}
 #: Learning rates of the network and of a loss's own weights, where nothing is tuned.
 LEARNING_RATES = {"lr": 2e-3, "head_lr": 2e-2}
 WEIGHT_DECAY = 0.01
-#: Items of a batch, and of each class in it (0: as they come).
-BATCH = {"zero-shot": (192, 3), "classification": (120, 12), "binary": (120, 0), "regression": (32, 0)}
 AVERAGE = 0.98  # of the weights; over about 50 steps
 
 
@@ -51,11 +47,12 @@ class Learner(nn.Module):
 
     def __init__(self, card: Card, params: Mapping[str, Any], data: Data, seed: int) -> None:
         super().__init__()
-        size = data.embedding_size or EMBEDDING_SIZE[data.kind]
+        task = KINDS[data.kind]
+        size = data.embedding_size or task.size
         torch.manual_seed(seed)
         # The network first: its weights then are the same whatever weights the loss draws.
-        self.network = network(data)
-        self.criterion: Criterion = attach(card, params, data.kind, size, data.train.classes)
+        self.network = task.network(data)
+        self.criterion: Criterion = attach(card, params, data.kind, size, task.classes(data.train))
 
     def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
         return self.criterion(outputs(self.network, inputs), targets)
@@ -82,34 +79,15 @@ class Outcome:
     still_rising: bool
 
 
-def network(data: Data) -> nn.Module:
-    """An untrained network for the data."""
-    size, shape = EMBEDDING_SIZE[data.kind], data.valid.inputs.shape
-    if data.model is not None:
-        return data.model(size)
-    return SmallCNN(embedding_size=size, size=shape[-1]) if len(shape) == 4 else MLP(shape[1], size)
-
-
 def outputs(network: nn.Module, inputs: Tensor) -> Tensor:
     """(N, size); one value an item where the size is 1."""
     out = network(inputs)
     return out.squeeze(1) if out.shape[1:] == (1,) else out
 
 
-def arrays(kind: Kind, predicted: np.ndarray, split: Split, data: Data) -> dict[str, np.ndarray]:
-    """A prediction and the truth beside it, in the units and under the names that the metrics take."""
-    truth = split.targets.numpy()
-    if kind == "regression":
-        return {
-            "predictions": predicted * data.scale + data.offset,
-            "targets": truth * data.scale + data.offset,
-        }
-    return {"embeddings" if kind == "zero-shot" else "probabilities": predicted, "labels": truth}
-
-
 def batches(card: Card, data: Data, plan: Plan, generator: Generator) -> Iterator[Tensor]:
     """Indices of training items without end; under ``same-batches`` the same for every loss."""
-    size, m = data.batch or BATCH[data.kind]
+    size, m = data.batch or KINDS[data.kind].batch
     by_class = m > 0 and (plan.protocol == "same-batches" or card.batch == "m-per-class")
     if by_class:
         return m_per_class(data.train.targets, size, m, generator)
@@ -137,7 +115,7 @@ def train(card: Card, params: Mapping[str, Any], data: Data, plan: Plan, seed: i
     average = AveragedModel(learner, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE), use_buffers=True)
     watch = Watch(data, plan.epochs)
     generator = Generator().manual_seed(seed)
-    steps_per_epoch = max(1, len(data.train) // (data.batch or BATCH[data.kind])[0])
+    steps_per_epoch = max(1, len(data.train) // (data.batch or KINDS[data.kind].batch)[0])
     feed = batches(card, data, plan, generator)
     started, durations, losses = time.perf_counter(), [], []
     for epoch in range(1, plan.epochs + 1):
@@ -203,7 +181,7 @@ class Watch:
     def look(self, learner: nn.Module, step: int, epoch: int, train_loss: float) -> None:
         assert isinstance(learner, Learner)
         kind, valid = self.data.kind, self.data.valid
-        found = arrays(kind, learner.predict(valid.inputs), valid, self.data)
+        found = KINDS[kind].arrays(learner.predict(valid.inputs), valid, self.data)
         own = self.data.metric
         score = float(own_scores(own, *found.values()).mean()) if own else primary_score(kind, **found)
         point = Point(step, epoch, train_loss, score)

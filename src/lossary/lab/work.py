@@ -18,12 +18,13 @@ import torch
 
 from lossary.cards import Card
 from lossary.catalogue import find
-from lossary.lab import baselines, study
+from lossary.lab import study
 from lossary.lab.data import Data, load
+from lossary.lab.kinds import KINDS
 from lossary.lab.metrics import evaluate, own_scores
 from lossary.lab.plan import Plan
 from lossary.lab.record import Failure, Record, Role
-from lossary.lab.train import Diverged, Outcome, arrays, environment, train
+from lossary.lab.train import Diverged, Outcome, environment, train
 from lossary.lab.watched import watched
 
 #: Tuning trains with this seed; the runs that are reported with 1, 2, ...: a tuned loss may not profit from the luck
@@ -67,7 +68,7 @@ def open_jobs(plan: Plan, folder: Path, data: Data) -> tuple[list[Job], list[Job
     tune = [Job("tune", label, p) for p in range(plan.trials) for label in labels if p not in finished[label]]
     base = [
         Job("baseline", name, seed)
-        for name, seed in baselines.runs(data, plan.seeds)
+        for name, seed in KINDS[data.kind].baselines(data, plan.seeds)
         if not _recorded(folder, "baseline", name, seed)
     ]
     final = [
@@ -163,8 +164,9 @@ def _final(job: Job, plan: Plan, folder: Path, data: Data) -> None:
 
 
 def _baseline(job: Job, plan: Plan, folder: Path, data: Data) -> None:
-    predicted = baselines.predict(job.loss, data, job.number)
-    metrics, units = scores(data, arrays(data.kind, predicted, data.test, data))
+    task = KINDS[data.kind]
+    predicted = task.baseline(job.loss, data, job.number)
+    metrics, units = scores(data, task.arrays(predicted, data.test, data))
     Record(job.loss, "", "baseline", job.number, {}, metrics, units, environment=environment()).save(folder)
 
 
@@ -192,7 +194,7 @@ def _record(
 ) -> None:
     """Score the learner on the test split and store all of it."""
     card = cards(plan)[job.loss]
-    predicted = arrays(data.kind, outcome.learner.predict(data.test.inputs), data.test, data)
+    predicted = KINDS[data.kind].arrays(outcome.learner.predict(data.test.inputs), data.test, data)
     metrics, units = scores(data, predicted)
     record = Record(
         job.loss,

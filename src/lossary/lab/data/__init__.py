@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from lossary.lab.data._types import BadData, Data, Split
+from lossary.lab.data._types import BadData, Data, Items, Split
 from lossary.lab.data.builtin import LOADERS
 from lossary.lab.plan import Plan
 
-__all__ = ["LOADERS", "BadData", "Data", "Split", "load"]
+__all__ = ["LOADERS", "BadData", "Data", "Items", "Split", "load"]
 
 
 def load(plan: Plan) -> Data:

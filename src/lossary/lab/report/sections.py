@@ -9,7 +9,7 @@ from statistics import fmean, median, stdev
 from typing import Any
 
 from lossary.lab.judge import Comparison, Standing
-from lossary.lab.metrics import METRICS, Kind, Metric
+from lossary.lab.metrics import MEASURES, METRICS, Metric
 from lossary.lab.plan import OWN_CODE, Plan
 from lossary.lab.record import Record, Role, Trial
 from lossary.lab.report import figures
@@ -17,14 +17,6 @@ from lossary.lab.report.evidence import Evidence
 from lossary.lab.report.figures import Row
 from lossary.lab.report.training import training
 from lossary.lab.report.views import Figure, Group, Section, Sentences, Summary, Table, TableRow
-
-_TASK: dict[Kind, str] = {
-    "zero-shot": "recognising classes never seen in training",
-    "classification": "classification",
-    "binary": "yes or no",
-    "regression": "regression",
-}
-_UNITS: dict[Kind, str] = {"zero-shot": "unseen classes", "binary": "positive test samples"}
 
 
 def before(evidence: Evidence) -> list[Section]:
@@ -41,14 +33,14 @@ def after(evidence: Evidence) -> list[Section]:
 def summary(evidence: Evidence) -> Summary:
     seeds = {r.seed for r in evidence.records if r.role == evidence.role}
     units = max((len(r.units) for r in evidence.records), default=0)
-    unit = _UNITS.get(evidence.kind, "test samples")
+    measures = MEASURES[evidence.kind]
     sentence = (
-        f"{_count(evidence.ranked, 'loss', 'losses')} compared by {evidence.metric.label} on {units} {unit}; "
+        f"{_count(evidence.ranked, 'loss', 'losses')} compared by {evidence.metric.label} on {units} {measures.units}; "
         f"{_count(range(evidence.plan.trials), 'tuning trial')} and {_count(seeds, 'seed')} a loss."
     )
     credit = str(evidence.test["credit"]) + " " if "credit" in evidence.test else ""
     return Summary(
-        data=f"{evidence.plan.data}: {_TASK[evidence.kind]}",
+        data=f"{evidence.plan.data}: {measures.task}",
         headline=evidence.verdict.headline,
         sentence=sentence,
         credit=f"{credit}Made by Lossary. The charts are drawn by Vega, which this file carries.",

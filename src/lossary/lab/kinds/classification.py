@@ -1,0 +1,46 @@
+"""One of several classes that training has seen: the network's embeddings, with each loss's own last layer."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from lossary._loss import HeadLoss
+from lossary.cards import Card
+from lossary.lab.data import Data, Split
+from lossary.lab.kinds import _classes
+from lossary.lab.kinds._task import EXCEPT, Criterion, Task, works
+
+MAJORITY = "always the commonest class"
+
+
+class Classification(Task):
+    kind = "classification"
+    losses = ("cross_entropy", "focal_loss", "multiclass_hinge_loss", "cosface_loss")
+    batch = (120, 12)
+    size = 32
+
+    def fits(self, card: Card) -> bool:
+        if issubclass(card.module, HeadLoss):
+            return True
+        given = card.data == "classes" and card.name not in EXCEPT
+        return given and works(card, {}, torch.eye(4), torch.tensor([0, 0, 1, 1]))
+
+    def attach(self, card: Card, params: Mapping[str, Any], size: int, classes: int) -> Criterion:
+        if issubclass(card.module, HeadLoss):
+            return _classes.HeadProbabilities(_classes.head(card, params, size, classes))
+        return _classes.LinearProbabilities(card.module(**params), size, classes)
+
+    def owns_weights(self, card: Card) -> bool:
+        return _classes.owns_weights(card)
+
+    def arrays(self, predicted: np.ndarray, split: Split, data: Data) -> dict[str, np.ndarray]:
+        return {"probabilities": predicted, "labels": split.targets.numpy()}
+
+    def baselines(self, data: Data, seeds: int) -> Iterator[tuple[str, int]]:
+        yield MAJORITY, 0
+
+    def baseline(self, name: str, data: Data, seed: int) -> np.ndarray:
+        shares = data.train.targets.bincount() / len(data.train)
+        return shares.expand(len(data.test), -1).numpy()

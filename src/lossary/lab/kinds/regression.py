@@ -1,0 +1,49 @@
+"""A value an item."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from lossary.cards import Card
+from lossary.lab.data import Data, Items, Split
+from lossary.lab.kinds._task import EXCEPT, Criterion, Task, works
+
+MEAN, MEDIAN = "always the mean", "always the median"
+
+
+class Regression(Task):
+    kind = "regression"
+    losses = ("mse_loss", "l1_loss", "huber_loss")
+    batch = (32, 0)
+    size = 1
+
+    def fits(self, card: Card) -> bool:
+        given = card.data == "values" and card.name not in EXCEPT
+        return given and works(card, {}, torch.zeros(4), torch.zeros(4))
+
+    def attach(self, card: Card, params: Mapping[str, Any], size: int, classes: int) -> Criterion:
+        return Criterion(card.module(**params))
+
+    def classes(self, train: Items) -> int:
+        return 0
+
+    def arrays(self, predicted: np.ndarray, split: Split, data: Data) -> dict[str, np.ndarray]:
+        truth = split.targets.numpy()
+        return {
+            "predictions": predicted * data.scale + data.offset,
+            "targets": truth * data.scale + data.offset,
+        }
+
+    def kept(self, data: Data) -> dict[str, np.ndarray]:
+        return {"targets": data.test.targets.numpy() * data.scale + data.offset}
+
+    def baselines(self, data: Data, seeds: int) -> Iterator[tuple[str, int]]:
+        yield MEAN, 0
+        yield MEDIAN, 0
+
+    def baseline(self, name: str, data: Data, seed: int) -> np.ndarray:
+        targets = data.train.targets
+        value = targets.mean() if name == MEAN else targets.median()
+        return value.expand(len(data.test)).numpy()

@@ -1,0 +1,51 @@
+"""Recognising classes never seen in training: the network's embeddings are compared by cosine."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from lossary._loss import HeadLoss
+from lossary.cards import Card
+from lossary.lab.data import Data, Split
+from lossary.lab.kinds import _classes
+from lossary.lab.kinds._task import EXCEPT, Criterion, Task, works
+
+UNTRAINED = "untrained network"
+
+
+class ZeroShot(Task):
+    kind = "zero-shot"
+    losses = ("cross_entropy", "cosface_loss", "triplet_loss", "supcon_loss", "arcface_loss", "contrastive_loss")
+    batch = (192, 3)
+    size = 128
+
+    def fits(self, card: Card) -> bool:
+        if issubclass(card.module, HeadLoss):
+            return True
+        given = card.data in ("classes", "identities", "pairs", "triplets", "views") and card.name not in EXCEPT
+        return given and works(card, {}, torch.eye(4), torch.tensor([0, 0, 1, 1]))
+
+    def attach(self, card: Card, params: Mapping[str, Any], size: int, classes: int) -> Criterion:
+        if issubclass(card.module, HeadLoss):
+            return Criterion(_classes.head(card, params, size, classes))
+        loss = card.module(**params)
+        return _classes.OverLinear(loss, size, classes) if card.data == "classes" else Criterion(loss)
+
+    def owns_weights(self, card: Card) -> bool:
+        return _classes.owns_weights(card)
+
+    def arrays(self, predicted: np.ndarray, split: Split, data: Data) -> dict[str, np.ndarray]:
+        return {"embeddings": predicted, "labels": split.targets.numpy()}
+
+    def baselines(self, data: Data, seeds: int) -> Iterator[tuple[str, int]]:
+        yield data.raw, 0
+        yield from ((UNTRAINED, seed) for seed in range(1, seeds + 1))
+
+    def baseline(self, name: str, data: Data, seed: int) -> np.ndarray:
+        if name == data.raw:
+            return data.test.inputs.flatten(1).numpy()
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            return self.network(data).eval()(data.test.inputs).numpy()

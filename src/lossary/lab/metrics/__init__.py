@@ -1,0 +1,113 @@
+"""Metrics: what a trained network scores on the test split, in all and a test unit. One file a kind of task.
+
+They are scikit-learn's where it has them.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lossary.lab.metrics import binary, classification, regression, zero_shot
+from lossary.lab.metrics._measures import Floats, Kind, Measures, Metric, Scores, check_finite, check_length
+from lossary.lab.metrics.zero_shot import (
+    Neighbour,
+    Roc,
+    SimilarityHistogram,
+    neighbours,
+    roc,
+    similarity_histogram,
+)
+
+__all__ = [
+    "MEASURES",
+    "METRICS",
+    "PRIMARY",
+    "Kind",
+    "Measures",
+    "Metric",
+    "Neighbour",
+    "OwnMetric",
+    "Roc",
+    "SimilarityHistogram",
+    "evaluate",
+    "neighbours",
+    "own_scores",
+    "primary",
+    "primary_score",
+    "roc",
+    "similarity_histogram",
+]
+
+MEASURES: Mapping[Kind, Measures] = {
+    "zero-shot": zero_shot.MEASURES,
+    "classification": classification.MEASURES,
+    "binary": binary.MEASURES,
+    "regression": regression.MEASURES,
+}
+METRICS: dict[Kind, tuple[Metric, ...]] = {kind: measures.metrics for kind, measures in MEASURES.items()}
+PRIMARY: dict[Kind, Metric] = {kind: metrics[0] for kind, metrics in METRICS.items()}
+#: A metric of the user's: from predictions and targets a score for each item, of which more is better.
+OwnMetric = Callable[[NDArray[Any], NDArray[Any]], ArrayLike]
+
+
+def primary(kind: Kind, own: str = "") -> Metric:
+    """What a run is judged by: the kind's primary metric, or one of the user's by its name.
+
+    >>> primary("regression").label, primary("regression", "profit").higher_is_better
+    ('MAE', True)
+    """
+    return Metric(own, own.replace("_", " "), True, False, least=-np.inf) if own else PRIMARY[kind]
+
+
+def own_scores(metric: OwnMetric, predicted: ArrayLike, truth: ArrayLike) -> Floats:
+    """A user's metric of each item.
+
+    Raises:
+        ValueError: if it does not give a finite score for each.
+    """
+    predicted, truth = np.asarray(predicted), np.asarray(truth)
+    scores = np.asarray(metric(predicted, truth), np.float64)
+    check_length("metric", scores, len(truth))
+    check_finite("metric", scores)
+    return scores
+
+
+def evaluate(kind: Kind, **arrays: ArrayLike) -> Scores:
+    """All metrics of a task, and the primary one a test unit.
+
+    Args:
+        kind: ``"zero-shot"`` takes ``embeddings`` (N, D) and ``labels`` (N,); ``"classification"`` takes
+            ``probabilities`` (N, C) and ``labels`` (N,); ``"binary"`` takes ``probabilities`` (N,) of the label 1
+            and ``labels`` (N,); ``"regression"`` takes ``predictions`` (N,) and ``targets`` (N,).
+
+    Returns:
+        The metrics by name, and the primary metric of each unit in an order that depends on the labels alone.
+        A unit is a class of at least two items (the mean over its items) in zero-shot tasks, a positive
+        sample in binary ones, a sample elsewhere. The mean of the units is the primary metric; in zero-shot
+        tasks with classes of unequal size it is the mean over classes, where the metric is the mean over items.
+
+    Example:
+        >>> metrics, units = evaluate("regression", predictions=[1.0, 2.0], targets=[1.0, 4.0])
+        >>> metrics["mae"], units
+        (1.0, [0.0, 2.0])
+    """
+    return _known(kind).evaluate(**arrays)
+
+
+def primary_score(kind: Kind, **arrays: ArrayLike) -> float:
+    """The primary metric alone, for watching a training; takes what ``evaluate`` takes.
+
+    Example:
+        >>> primary_score("zero-shot", embeddings=[[1, 0], [1, 0.1], [0, 1], [0.1, 1]], labels=[7, 7, 8, 8])
+        1.0
+    """
+    measures = _known(kind)
+    return measures.score(**arrays) if measures.score else float(np.mean(measures.evaluate(**arrays)[1]))
+
+
+def _known(kind: Kind) -> Measures:
+    if kind not in MEASURES:
+        raise ValueError(f"kind: wanted one of {', '.join(map(repr, MEASURES))}; got {kind!r}")
+    return MEASURES[kind]
