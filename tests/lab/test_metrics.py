@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from lossary.lab import metrics as module
 from lossary.lab.metrics import (
     METRICS,
     PRIMARY,
@@ -15,6 +14,7 @@ from lossary.lab.metrics import (
     roc,
     similarity_histogram,
 )
+from lossary.lab.metrics import zero_shot as module
 
 
 def drawn(seed=0, classes=40, dimensions=8, sizes=(2, 3, 6), spread=0.5):
