@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import lossary
 from lossary._loss import HeadLoss
-from lossary.advice import FACTS
+from lossary.advice import FACTS, advice
 from lossary.cards import Card
 from lossary.catalogue import CATALOGUE
 
@@ -121,7 +121,16 @@ def test_classes_that_are_not_learnt_have_the_larger_gradients() -> None:
     assert found["class_gradient_ratio"] == pytest.approx(
         (1 - 0.5) / (1 - torch.sigmoid(torch.tensor(6.0)).item()), 1e-3
     )
-    assert "some classes are learnt" in said(lossary.CrossEntropyLoss(), logits, labels)
+    assert (found["class_of_most_gradient"], found["class_of_least_gradient"]) == (1, 0)
+    assert "A row of class 1 gets 202 times the gradient of a row of class 0: some classes are learnt" in said(
+        lossary.CrossEntropyLoss(), logits, labels
+    )
+
+
+def test_a_class_is_called_by_its_name() -> None:
+    found = {"class_gradient_ratio": 30.0, "class_of_most_gradient": 1.0, "class_of_least_gradient": 0.0}
+    assert "class 'a\\nb' gets 30 times the gradient of a row of class 'cat'" in advice(found, ["cat", "a\nb"])[0]
+    assert "a row of the class with the smallest" in advice({"class_gradient_ratio": 30.0}, ["cat", "dog"])[0]
 
 
 def test_margins_of_heads() -> None:
@@ -132,6 +141,63 @@ def test_margins_of_heads() -> None:
             with torch.no_grad():
                 loss.weight.copy_(torch.eye(3))
             assert facts(loss, axes, labels)["margin_violations"] == missing
+
+
+def all_gaps(x: Tensor, labels: Tensor) -> list[float]:
+    """Of every triplet of a batch d(a, p) - d(a, n)."""
+    d, n = torch.cdist(x, x).tolist(), range(len(x))
+    same = (labels[:, None] == labels).tolist()
+    return [d[a][p] - d[a][q] for a in n for p in n if a != p and same[a][p] for q in n if not same[a][q]]
+
+
+@pytest.mark.parametrize("mining", ["hard", "semihard", "all"])
+@pytest.mark.parametrize("margin", [0.3, None])
+def test_triplets_that_lack_their_margin(mining: str, margin: float | None) -> None:
+    x, labels = embeddings(24, 4), torch.arange(24) % 5
+    gaps = torch.tensor(all_gaps(x.detach(), labels)) + (margin or 0.0)
+    found = facts(lossary.TripletLoss(margin=margin, mining=mining), x, labels)  # pyright: ignore[reportArgumentType]
+    assert found["margin_violations"] == pytest.approx((gaps > 0).float().mean().item())
+    assert ("idle_tuples" in found) is (margin is not None and mining != "all")
+
+
+def test_idle_triplets_are_those_that_were_mined() -> None:
+    # On a line the farthest positive is 1 away, the nearest negative 2, and 3 seen from either end.
+    x, labels = torch.tensor([[0.0], [1.0], [3.0], [4.0]], requires_grad=True), torch.tensor([0, 0, 1, 1])
+    found = facts(lossary.TripletLoss(margin=1.5), x, labels)
+    assert (found["idle_tuples"], found["margin_violations"]) == (0.5, 0.25)
+    given = tuple(torch.tensor(t) for t in ([0, 1], [1, 0], [2, 2]))
+    with lossary.watch(loss := lossary.TripletLoss(margin=1.5)) as watched:
+        loss(x, None, triplets=given).backward()
+    assert watched.facts()["TripletLoss"]["idle_tuples"] == 0.5
+    of_all = facts(lossary.TripletLoss(margin=1.5, mining="all", average="all"), x, labels)
+    assert (of_all["idle_tuples"], of_all["margin_violations"]) == (0.75, 0.25)
+
+
+def test_triplets_that_are_given_lack_their_margin_or_are_idle() -> None:
+    anchor, positive, negative = (torch.tensor(v)[:, None] for v in ([0.0] * 4, [1.0] * 4, [1.5, 2.5, 3.0, 0.0]))
+    found = facts(lossary.TripletMarginLoss(), anchor.requires_grad_(), positive, negative)
+    assert (found["margin_violations"], found["idle_tuples"]) == (0.5, 0.5)
+    mask = torch.tensor([True, False, False, True])
+    assert facts(lossary.TripletMarginLoss(), anchor, positive, negative, mask=mask)["idle_tuples"] == 0
+
+
+def test_dissimilar_pairs_that_lack_their_margin() -> None:
+    x, labels = torch.tensor([[0.0], [0.0], [0.5], [4.0]], requires_grad=True), torch.tensor([0, 0, 1, 1])
+    found = facts(lossary.ContrastiveLoss(), x, labels)
+    assert found["margin_violations"] == 0.5  # the first two and the third
+    assert found["idle_tuples"] == 0.5  # both of the same place, and two that are far enough away
+    given = facts(lossary.ContrastiveLoss(similar_label=0), x, x.detach().flip(0), torch.tensor([1, 0, 0, 1]))
+    assert (given["margin_violations"], given["idle_tuples"]) == (0, 0.5)
+    assert "idle_tuples" not in facts(lossary.ContrastiveLoss(), x[:1], labels[:1])
+
+
+def test_pairs_without_a_gradient_are_said_to_shrink_the_others() -> None:
+    far = (10 * torch.eye(64)).requires_grad_()
+    with torch.no_grad():
+        far[0, 1] = 10
+    assert "98% of the triplets or pairs under the mean have no gradient" in said(
+        lossary.ContrastiveLoss(), far, torch.arange(64) // 2
+    )
 
 
 LABELS = torch.arange(64) % 8

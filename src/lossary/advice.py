@@ -1,7 +1,9 @@
 """Advice: what measured facts about a training mean, in plain sentences. Numbers in, words out; no tensors here."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from math import exp, log
+
+from lossary._text import printable
 
 __all__ = ["FACTS", "advice"]
 
@@ -12,13 +14,16 @@ FACTS = {
     "idle_rows": "share of rows with no gradient to speak of",
     "idle_batches": "share of batches without any gradient",
     "target_probability": "mean probability of the true class (or answer), without a margin",
-    "margin_violations": "share of rows that have not got their margin",
+    "margin_violations": "share of rows, triplets or dissimilar pairs that have not got their margin",
+    "idle_tuples": "share of the triplets or pairs under the mean that have no gradient",
     "norm": "mean length of the embeddings",
     "norm_spread": "standard deviation of the embeddings' lengths over their mean",
     "cosine": "mean cosine of two embeddings of a batch",
     "effective_rank": "participation ratio of the centred directions' squared singular values",
     "possible_rank": "the most that the effective rank could be there: by rows, width and classes",
     "class_gradient_ratio": "mean gradient norm of a row: the class with the largest over that with the smallest",
+    "class_of_most_gradient": "the class with the largest",
+    "class_of_least_gradient": "the class with the smallest",
     "without_positive": "share of items that have no other item of their label in the batch",
     "one_label": "share of batches whose items all have one label",
     "classes": "number of classes",
@@ -51,13 +56,31 @@ UNEQUAL_CLASSES = 20.0
 MOSTLY_WASTED = 0.5
 
 
-def advice(facts: Mapping[str, float]) -> list[str]:
+#: Facts that name a class by its index: no mean of two of them is one.
+OF_CLASSES = ("class_of_most_gradient", "class_of_least_gradient")
+
+
+def advice(facts: Mapping[str, float], names: Sequence[str] = ()) -> list[str]:
     """Sentences about what is wrong or worth a look, the gravest first; nothing where all is in order.
+
+    Args:
+        facts: By the names of ``FACTS``.
+        names: Of the classes, by index; without them a class is called by its index.
 
     >>> advice({"without_positive": 0.8})
     ['80% of the items are alone with their label: sample several items a label.']
     """
-    return [sentence for part in (_misuse, _scale, _gradients, _embeddings) for sentence in part(facts)]
+    parts = (_misuse(facts), _scale(facts), _gradients(facts), _classes(facts, names), _embeddings(facts))
+    return [sentence for part in parts for sentence in part]
+
+
+def called(label: float, names: Sequence[str] = ()) -> str:
+    """A class by its name, or by its index where it has none.
+
+    >>> called(1, ("cat", "dog")), called(7)
+    ("'dog'", '7')
+    """
+    return f"'{printable(names[int(label)])}'" if int(label) < len(names) else f"{label:.0f}"
 
 
 def best_probability(classes: float, scale: float) -> float:
@@ -134,11 +157,18 @@ def _gradients(facts: Mapping[str, float]) -> Iterator[str]:
             "validation data say decides now."
         )
     if (missing := facts.get("margin_violations", 0.0)) >= NEARLY_ALL and "idle_rows" in facts:
-        yield f"{missing:.0%} of the rows lack their margin: it may be too large, or training has only begun."
-    if (ratio := facts.get("class_gradient_ratio", 1.0)) > UNEQUAL_CLASSES:
         yield (
-            f"A row of the class with the largest gradients gets {ratio:.0f} times the gradient of a row of the class "
-            "with the smallest: some classes are learnt, others not."
+            f"{missing:.0%} of the rows (pairs, triplets) lack their margin: it may be too large, or training has only "
+            "begun."
+        )
+
+
+def _classes(facts: Mapping[str, float], names: Sequence[str]) -> Iterator[str]:
+    if (ratio := facts.get("class_gradient_ratio", 1.0)) > UNEQUAL_CLASSES:
+        most, least = (f"class {called(facts[name], names)}" if name in facts else "" for name in OF_CLASSES)
+        yield (
+            f"A row of {most or 'the class with the largest gradients'} gets {ratio:.0f} times the gradient of a row "
+            f"of {least or 'the class with the smallest'}: some classes are learnt, others not."
         )
 
 
@@ -153,6 +183,11 @@ def _idle(facts: Mapping[str, float]) -> Iterator[str]:
         yield f"{silent:.0%} of the batches have no gradient at all: mine harder rows, or enlarge the margin."
     elif idle > MANY_IDLE:
         yield f"{idle:.0%} of the rows have next to no gradient: most of each batch teaches nothing any more."
+    elif (idle := facts.get("idle_tuples", 0.0)) > MANY_IDLE:
+        yield (
+            f"{idle:.0%} of the triplets or pairs under the mean have no gradient, and they shrink that of the others: "
+            "mine harder ones, or enlarge the margin."
+        )
 
 
 def _embeddings(facts: Mapping[str, float]) -> Iterator[str]:

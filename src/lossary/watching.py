@@ -5,12 +5,14 @@ The losses know nothing of it. What the numbers mean is said in :mod:`lossary.ad
 
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from lossary._loss import HeadLoss
+from lossary._margins import shares
 from lossary.advice import advice
 from lossary.cards import Card
 from lossary.catalogue import CATALOGUE
@@ -112,9 +114,11 @@ class _Seen:
 
     def facts(self) -> dict[str, float]:
         facts = {name: sum(values) / len(values) for name, values in self.values.items()}
-        norms = [sum(norms) / len(norms) for norms in self.of_class.values() if len(norms) >= ENOUGH_ROWS]
-        if len(norms) > 1 and min(norms) > 0:
-            facts["class_gradient_ratio"] = max(norms) / min(norms)
+        of_class = {label: sum(n) / len(n) for label, n in self.of_class.items() if len(n) >= ENOUGH_ROWS}
+        if len(of_class) > 1 and min(of_class.values()) > 0:
+            most, least = max(of_class, key=of_class.__getitem__), min(of_class, key=of_class.__getitem__)
+            facts["class_gradient_ratio"] = of_class[most] / of_class[least]
+            facts |= {"class_of_most_gradient": most, "class_of_least_gradient": least}
         return facts
 
     def _add(self, facts: Mapping[str, float | Tensor]) -> None:
@@ -130,6 +134,8 @@ class _Seen:
         batch = _Batch(self.loss, self.card, x, target, kwargs.get("mask"))
         with torch.no_grad():
             self._add(batch.facts())
+            with suppress(TypeError, ValueError, IndexError):  # arguments that the loss will refuse itself
+                self._add(shares(self.loss, args, kwargs))
         if not x.requires_grad:
             return None
         # A view of the input, so that only the gradient that comes from this loss is seen.

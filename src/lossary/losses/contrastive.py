@@ -145,11 +145,11 @@ def contrastive_loss(
             mask=mask,
             group=group if pairs is None else None,  # given pairs are of the rank's own items
         )
-        length, similar, mask = _pairs_of_batch(compared, pairs)
+        length, similar, mask = pairs_of_batch(compared, pairs)
     else:
         given = {"positives": positives, "pairs": pairs, "ref_embeddings": ref_embeddings, "ref_labels": ref_labels}
         check_absent("target", ids=ids, **given)
-        length, similar, mask = _given_pairs(x1, x2, target, similar_label, mask)
+        length, similar, mask = pairs_given(x1, x2, target, similar_label, mask)
     if sample_weight is not None:
         check_same_shape("sample_weight", sample_weight, "the pairs", length)
     distant = (margin - root(length)).relu().square()
@@ -157,7 +157,7 @@ def contrastive_loss(
     return reduce(losses, weight=sample_weight, mask=mask, reduction=reduction, group=group)
 
 
-def _given_pairs(
+def pairs_given(
     x1: Tensor, x2: Tensor | None, target: Tensor, similar_label: int, mask: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """(P,) squared distances, which are of similar pairs, and which count."""
@@ -176,7 +176,7 @@ def _given_pairs(
     return length, target == similar_label, mask
 
 
-def _pairs_of_batch(compared: Compared, pairs: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor, Tensor | None]:
+def pairs_of_batch(compared: Compared, pairs: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor, Tensor | None]:
     """The same of the pairs of a batch: all, or those asked for."""
     anchors, others, targets, _ = compared
     if pairs is not None:
