@@ -206,6 +206,13 @@ MISUSE: dict[str, tuple[nn.Module, tuple[Tensor, ...], str]] = {
     "cosines": (lossary.CrossEntropyLoss(), (embeddings().tanh(), LABELS), "multiply them by a scale"),
     "probabilities": (lossary.CrossEntropyLoss(), (embeddings().softmax(1), LABELS), "leave out the softmax"),
     "alone": (lossary.SupConLoss(), (embeddings(), torch.arange(64)), "several items a label"),
+    "pairs of one": (lossary.ContrastiveLoss(), (embeddings(), torch.arange(64)), "several items a label"),
+    "speakers alone": (lossary.GE2ELoss(), (embeddings(), torch.arange(64)), "several items a label"),
+    "sigmoid twice": (
+        lossary.SigmoidFocalLoss(),
+        (embeddings().sigmoid(), (embeddings() > 1).long()),
+        "leave out the sigmoid",
+    ),
     "no negatives": (lossary.TripletLoss(), (embeddings(), LABELS * 0), "no negatives"),
     "inactive": (
         lossary.TripletLoss(margin=0.1),
@@ -227,17 +234,22 @@ def test_a_batch_without_pairs_is_not_called_satisfied() -> None:
 
 
 @pytest.mark.parametrize(
-    ("logits", "labels", "sentence"),
+    ("loss", "inputs", "labels", "sentence"),
     [
-        (embeddings(64, 8), LABELS.float(), "labels.long()"),
-        (embeddings(64, 1), LABELS * 0, "one channel"),
+        (lossary.FocalLoss(), embeddings(64, 8), LABELS.float(), "labels.long()"),
+        (lossary.CrossEntropyLoss(), embeddings(64, 8), LABELS.float(), "labels.long()"),
+        (lossary.TripletLoss(), embeddings(), LABELS.float(), "labels.long()"),
+        (lossary.ContrastiveLoss(), embeddings(), LABELS.float(), "labels.long()"),
+        (lossary.CosFaceLoss(8, 16), embeddings(), LABELS.float(), "labels.long()"),
+        (lossary.FocalLoss(), embeddings(64, 1), LABELS * 0, "one channel"),
+        (lossary.DiceLoss(), embeddings(64, 1)[None].mT, LABELS[None] * 0, "one channel"),
     ],
 )
-def test_what_the_loss_refuses_is_explained_too(logits: Tensor, labels: Tensor, sentence: str) -> None:
-    loss = lossary.FocalLoss()
+def test_what_the_loss_refuses_is_explained_too(loss: nn.Module, inputs: Tensor, labels: Tensor, sentence: str) -> None:
     with lossary.watch(loss) as watched, pytest.raises((TypeError, ValueError)):
-        loss(logits, labels)
-    assert sentence in watched.advice()
+        loss(inputs, labels)
+    (line,) = watched.advice().splitlines()
+    assert sentence in line
 
 
 def test_ordinary_training_is_not_blamed() -> None:

@@ -30,6 +30,7 @@ FACTS = {
     "scale": "scale of the cosines",
     "scores_within_one": "share of batches whose scores all lie within [-1, 1]",
     "rows_sum_to_one": "share of batches whose scores are probabilities already",
+    "logits_within_zero_one": "share of batches whose yes-or-no logits all lie within [0, 1]",
     "float_labels": "share of batches whose labels are whole numbers stored as floats",
     "whole_targets": "share of batches whose targets are all whole numbers from 0 on, and not all 0 or 1",
 }
@@ -120,6 +121,11 @@ def _misuse(facts: Mapping[str, float]) -> Iterator[str]:
             f"All scores lie within [-1, 1]. If they are cosines, multiply them by a scale: without one the true of "
             f"{facts['classes']:.0f} classes gets a probability of at most {best:.2f}."
         )
+    if _usual(facts, "logits_within_zero_one"):
+        yield (
+            "All logits lie within [0, 1], as after a sigmoid: the loss takes logits, so leave out the sigmoid before "
+            "it."
+        )
     if _usual(facts, "whole_targets"):
         yield (
             "All targets are whole numbers. If they name classes, cross_entropy with integer labels knows that class 3 "
@@ -129,8 +135,8 @@ def _misuse(facts: Mapping[str, float]) -> Iterator[str]:
         yield "All items of a batch have one label, so the loss has no negatives: shuffle the data, or mix labels."
     if _usual(facts, "without_positive"):
         yield (
-            "No item has another one of its label in its batch, so the loss has nothing to learn from: sample several "
-            "items a label."
+            "No item has another one of its label in its batch, so nothing is drawn together: sample several items a "
+            "label."
         )
     elif facts.get("without_positive", 0.0) > MOSTLY_WASTED:
         yield f"{facts['without_positive']:.0%} of the items are alone with their label: sample several items a label."
@@ -151,7 +157,7 @@ def _gradients(facts: Mapping[str, float]) -> Iterator[str]:
     # Without pairs there is nothing to give a gradient, which has been said.
     if not (_usual(facts, "without_positive") or _usual(facts, "one_label")):
         yield from _idle(facts)
-    if (sure := facts.get("target_probability", 0.0)) > LEARNT:
+    if (sure := facts.get("target_probability", 0.0)) > LEARNT and facts.get("classes") != 1:
         yield (
             f"The true class gets a probability of {sure:.4f} on average: the training data are learnt; what the "
             "validation data say decides now."

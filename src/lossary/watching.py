@@ -214,17 +214,14 @@ class _Batch:
             return self._of_elements(rows[:, 0])
         facts = _of_embeddings(rows, labels)
         if isinstance(self.loss, HeadLoss):
-            return facts | self._of_head(rows, labels)
+            facts |= self._of_head(rows, labels)
         return facts | self._of_labels()
 
     def _of_scores(self, scores: Tensor, labels: Tensor | None) -> dict[str, float | Tensor]:
         classes, target = scores.shape[1], self.target
         facts: dict[str, float | Tensor] = {
             "classes": classes,
-            "float_labels": target is not None
-            and target.dtype.is_floating_point
-            and target.shape == self.shape
-            and bool((target == target.round()).all()),
+            "float_labels": target is not None and target.shape == self.shape and _whole_floats(target),
         }
         known = labels if labels is not None and _within(labels, classes) else None
         if (margin := getattr(self.loss, "margin", None)) is not None:
@@ -250,8 +247,10 @@ class _Batch:
         # Targets are 0 and 1, or -1 and 1.
         if (margin := getattr(self.loss, "margin", None)) is not None:
             return {"margin_violations": (torch.where(t > 0.5, x, -x) < margin).float().mean()}
-        p = x if self.card.name == "binary_cross_entropy" else x.sigmoid()
-        return {"target_probability": torch.where(t > 0.5, p, 1 - p).mean()}
+        logits = self.card.name != "binary_cross_entropy"
+        p = x.sigmoid() if logits else x
+        facts: dict[str, float | Tensor] = {"target_probability": torch.where(t > 0.5, p, 1 - p).mean()}
+        return facts | ({"logits_within_zero_one": bool(((x >= 0) & (x <= 1)).all())} if logits else {})
 
     def _of_head(self, rows: Tensor, labels: Tensor | None) -> dict[str, float | Tensor]:
         loss = self.loss
@@ -275,8 +274,11 @@ class _Batch:
     def _of_labels(self) -> dict[str, float | Tensor]:
         """Of all items, not the sample: what is alone in a sample may have company in the batch."""
         t = self.target
-        takes_labels = self.card.data == "identities" and "positives" in self.card.at_call
-        if not takes_labels or t is None or t.dim() != 1 or t.dtype.is_floating_point or len(t) < 2:
+        if t is None or t.dim() != 1 or len(t) < 2:
+            return {}
+        if self.card.data in ("identities", "pairs") and t.dtype.is_floating_point:
+            return {"float_labels": _whole_floats(t)}
+        if self.card.item != "anchor" and "positives" not in self.card.at_call:
             return {}
         _, counts = t.unique(return_counts=True)
         return {"without_positive": (counts == 1).sum() / len(t), "one_label": len(counts) == 1}
@@ -312,6 +314,10 @@ def _missing(scores: Tensor, labels: Tensor | None, margin: float | Tensor) -> d
 def _probability(scores: Tensor, labels: Tensor) -> Tensor:
     """The mean probability of the true class."""
     return scores.softmax(1).gather(1, labels[:, None]).mean()
+
+
+def _whole_floats(target: Tensor) -> bool:
+    return target.dtype.is_floating_point and bool((target == target.round()).all())
 
 
 def _within(labels: Tensor, classes: int) -> bool:
