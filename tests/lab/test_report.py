@@ -143,6 +143,13 @@ def test_what_the_training_says_is_said_loss_by_loss(runs: dict[Kind, Evidence],
     assert f"Nothing out of the ordinary: {others}." in text
 
 
+def test_classes_whose_gradients_differ_are_called_by_their_names(pages: dict[Kind, str]) -> None:
+    said = f"A row of class '{HOSTILE_CLASS}' gets 31 times the gradient of a row of class '1'"
+    assert said in Reader(pages["classification"]).text
+    # Names are of the test classes, and there the training had others.
+    assert "A row of the class with the largest gradients gets 31" in Reader(pages["zero-shot"]).text
+
+
 def test_records_from_before_the_facts_are_read(runs: dict[Kind, Evidence], tmp_path: Path) -> None:
     record = runs["regression"].records[0]
     record.save(tmp_path)

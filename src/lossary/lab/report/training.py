@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from statistics import fmean, mode
 
-from lossary.advice import FACTS, OF_CLASSES, advice, called
+from lossary.advice import FACTS, OF_CLASSES, advice
 from lossary.lab.record import Record
 from lossary.lab.report.evidence import Evidence
 from lossary.lab.report.views import Section, Sentences, Table, TableRow
@@ -18,7 +18,8 @@ def training(evidence: Evidence) -> Section | None:
     calm = [loss for loss, sentences in said.items() if not sentences]
     lists = [Sentences(sentences, "plain", loss) for loss, sentences in said.items() if sentences]
     if calm:
-        lists.append(Sentences((f"Nothing out of the ordinary: {', '.join(calm)}.",)))
+        title = "The others" if lists else ""
+        lists.append(Sentences((f"Nothing out of the ordinary: {', '.join(calm)}.",), "plain", title))
     rows = tuple(
         TableRow(tuple(_cell(name, known, names) for known in facts.values()), note=meaning)
         for name, meaning in FACTS.items()
@@ -47,4 +48,4 @@ def _names(evidence: Evidence) -> tuple[str, ...]:
 def _cell(name: str, known: Mapping[str, float], names: Sequence[str]) -> str:
     if name not in known:
         return "–"
-    return called(known[name], names) if name in OF_CLASSES else f"{known[name]:.3g}"
+    return names[int(known[name])] if name in OF_CLASSES else f"{known[name]:.3g}"
