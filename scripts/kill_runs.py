@@ -1,9 +1,11 @@
 """Kill a comparison at random moments, go on each time, and compare what it leaves with an undisturbed run.
 
-    python scripts/kill_runs.py [--kills 20] [--seed 0]
+    python scripts/kill_runs.py [--kills 20] [--seed 0] [--workers 0]
 
 Lives are forked from this process, which has imported everything and done nothing: each begins at once. One is killed
-(SIGKILL) at a random share of a job's time after it has begun or after it has finished one or two jobs.
+(SIGKILL) at a random share of a job's time after it has begun or after it has finished one or two jobs. With workers,
+which take seconds to start, the jobs are done by processes of their own; a kill takes the life alone, and its workers
+find themselves without it, or takes all of them at once.
 """
 
 import argparse
@@ -13,7 +15,7 @@ import signal
 import sys
 import tempfile
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,51 +34,56 @@ PLAN = Plan(
     seeds=7,
     trials=4,
     epochs=6,
-    workers=1,
 )
 JOBS = len(PLAN.losses) * (PLAN.seeds + PLAN.trials) + 2  # and two baselines
 #: How long anything took, which is never the same twice.
 CLOCK = ("seconds", "seconds_per_step")
 
 
-def live(folder: Path) -> tuple[int, int]:
-    """Begin or go on with the run in a process of its own; returns its id and a pipe with a line a finished job."""
+def live(folder: Path, workers: int) -> tuple[int, int]:
+    """Begin or go on with the run in a process of its own; returns its id and a pipe with a line a finished job.
+
+    It leads a group of processes, of which its workers are.
+    """
     reading, writing = os.pipe()
     child = os.fork()
     if child:
+        os.setpgid(child, child)
         os.close(writing)
         return child, reading
     try:
         os.close(reading)
         with os.fdopen(writing, "w", buffering=1) as said:
-            plan = Plan(**asdict(PLAN) | {"out": str(folder)})
+            plan = replace(PLAN, out=str(folder), workers=workers or 1)
             comparison.prepare(plan)
-            comparison.compare(plan, Console(file=said, width=200), load(plan))
+            # With the data at hand all is done in this process.
+            comparison.compare(plan, Console(file=said, width=200), None if workers else load(plan))
     except BaseException as wrong:  # noqa: BLE001  # a fork may not go on into its parent's code
         sys.stderr.write(f"{type(wrong).__name__}: {wrong}\n")
         os._exit(1)
     os._exit(0)
 
 
-def undisturbed(folder: Path) -> float:
+def undisturbed(folder: Path, workers: int) -> float:
     """Run to the end; returns the seconds it took."""
     started = time.monotonic()
-    _finish(*live(folder))
+    _finish(*live(folder, workers))
     return time.monotonic() - started
 
 
-def killed(folder: Path, kills: int, a_job: float, chance: random.Random) -> int:
+def killed(folder: Path, workers: int, kills: int, a_job: float, chance: random.Random) -> int:
     """Run, killed so many times, then to the end; returns how many kills met a living run."""
     met = 0
     for _ in range(kills):
-        child, reading = live(folder)
+        child, reading = live(folder, workers)
         with os.fdopen(reading) as said:
             for _ in range(chance.choice((0, 1, 1, 2))):
                 said.readline()
             time.sleep(chance.random() * a_job)
-            os.kill(child, signal.SIGKILL)  # a process that has ended is still there until it is waited for
+            kill = chance.choice((os.kill, os.killpg))
+            kill(child, signal.SIGKILL)  # a process that has ended is still there until it is waited for
         met += os.WIFSIGNALED(os.waitpid(child, 0)[1])
-    _finish(*live(folder))
+    _finish(*live(folder, workers))
     return met
 
 
@@ -98,12 +105,12 @@ def results(folder: Path) -> dict[str, Any]:
     return {"trials": trials, "records": records, "arrays": arrays, "report": (folder / "report.html").exists()}
 
 
-def main(kills: int, seed: int) -> int:
+def main(kills: int, seed: int, workers: int) -> int:
     torch.set_num_threads(1)  # no thread may be there to be lost in a fork
     with tempfile.TemporaryDirectory() as top:
         quiet, disturbed = Path(top, "quiet"), Path(top, "disturbed")
-        seconds = undisturbed(quiet)
-        met = killed(disturbed, kills, seconds / JOBS, random.Random(seed))
+        seconds = undisturbed(quiet, workers)
+        met = killed(disturbed, workers, kills, seconds / JOBS, random.Random(seed))
         wanted, found = results(quiet), results(disturbed)
     print(f"an undisturbed run: {len(wanted['trials'])} trials, {len(wanted['records'])} records, {seconds:.1f} s")
     print(f"killed {met} times of {kills}, and gone on with each time")
@@ -116,4 +123,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=0, help="0: all is done in the process that is killed")
     sys.exit(main(**vars(parser.parse_args())))

@@ -66,6 +66,7 @@ def compare(
     target: str = "",
     task: str = "",
     types: str = "",
+    yes: str = "",
 ) -> None:
     """Train the same network with several losses and say which one the data wants, and how sure that is.
 
@@ -101,9 +102,11 @@ def compare(
     target
         What to predict: a table's column, an array of the file, or the file with the labels of an .npy file.
     task
-        classification, zero-shot or regression, where `lossary inspect` infers another.
+        classification, zero-shot, binary (yes or no) or regression, where `lossary inspect` infers another.
     types
         Of a table's columns, as COLUMN=number|category|skip, separated by commas, where others are inferred.
+    yes
+        Which of two targets means yes; the task then is binary.
     """
     from concurrent.futures.process import BrokenProcessPool
     from dataclasses import replace
@@ -128,6 +131,7 @@ def compare(
         target=target,
         task=task,
         types=types,
+        yes=yes,
     )
     asked = replace(plan, **budget)
     code = f" {data}" if data.endswith(".py") else ""
@@ -148,7 +152,7 @@ def compare(
         sys.stdout.write(f"report: {report}\n")
 
 
-def inspect(path: str, *, target: str = "", task: str = "", types: str = "") -> None:
+def inspect(path: str, *, target: str = "", task: str = "", types: str = "", yes: str = "") -> None:
     """What data of your own are to the lab: task, classes, problems, the losses that fit, the command to run next.
 
     Parameters
@@ -159,9 +163,11 @@ def inspect(path: str, *, target: str = "", task: str = "", types: str = "") -> 
     target
         As in `lossary compare`, like the following.
     task
-        classification, zero-shot or regression.
+        classification, zero-shot, binary or regression.
     types
         COLUMN=number|category|skip, separated by commas.
+    yes
+        Which of two targets means yes.
     """
     from rich.console import Console
 
@@ -169,7 +175,7 @@ def inspect(path: str, *, target: str = "", task: str = "", types: str = "") -> 
     from lossary.lab.inspection import page
     from lossary.lab.plan import Plan
 
-    plan = Plan(data=path, target=target, task=task, types=types)
+    plan = Plan(data=path, target=target, task=task, types=types, yes=yes)
     try:
         found = files.read(plan)
     except BadData as reason:

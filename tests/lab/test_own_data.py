@@ -226,6 +226,69 @@ def test_the_task_is_inferred_from_the_targets_unless_it_is_named(values: list[o
     assert load(Plan(table("t.csv", target=values), task=asked)).kind == kind
 
 
+RARELY = ["gone", *["kept"] * 19]
+
+
+@pytest.mark.parametrize(
+    ("values", "asked", "names"),
+    [
+        (RARELY * 10, {}, ("kept", "gone")),  # rare enough to be what is looked for
+        (RARELY * 10, {"yes": "kept"}, ("gone", "kept")),
+        (["gone", *["kept"] * 2] * 20, {"task": "binary"}, ("kept", "gone")),
+        (["No", *["Yes"] * 2] * 20, {"task": "binary"}, ("No", "Yes")),  # by its name, though commoner
+        ([1, 1, 0] * 20, {"task": "binary"}, ("0", "1")),
+        ([1, 1, 0] * 20, {"yes": "0"}, ("1", "0")),
+        (["a", "b"] * 30, {"task": "binary"}, ("a", "b")),
+    ],
+)
+def test_two_targets_are_a_yes_or_no_question(values: list[object], asked: dict[str, str], names: tuple) -> None:
+    data = load(Plan(table("t.csv", len(values), target=values), **asked))
+    assert (data.kind, data.test_names) == ("binary", names)
+    answers = torch.cat([part.targets for part in (data.train, data.valid, data.test)])
+    assert answers.sum() == [str(value) for value in values].count(names[1])
+
+
+def test_a_rare_value_of_two_is_one_of_two_classes_where_that_is_asked_or_they_are_too_few() -> None:
+    assert load(Plan(table("t.csv", 200, target=RARELY * 10), task="classification")).kind == "classification"
+    assert load(Plan(table("few.csv", 100, target=RARELY * 5))).kind == "classification"
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ("t.csv --task binary", "t.csv: wanted two different targets (binary); got 3: a, b, c"),
+        ("few.csv --task binary", "few.csv: wanted at least 2 classes of 6 different items or more (binary); got 2"),
+        ("few.csv --yes maybe", "yes: wanted one of the targets gone and kept; got 'maybe'"),
+        ("t.csv --yes a --task regression", "t.csv, line 2: wanted a number as target; got 'a'"),
+        ("t.csv --yes a --task classification", "yes: wanted a yes-or-no task (binary); got classification"),
+        ("digits --yes 1", "yes: wanted none for digits, a data set of the lab; got '1'"),
+        ("task.py --yes 1", "yes: wanted none for code; got '1'"),
+        ("task.py --task binary", "task: wanted classification, zero-shot or regression of code; got 'binary'"),
+    ],
+)
+def test_what_is_no_yes_or_no_question_is_refused(
+    options: str, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table("t.csv", target=["a", "b", "c"] * 20)
+    table("few.csv", 100, target=RARELY * 5)
+    code("task.py", "def model(): ...\ndef data():\n    return [([0.0], n % 2) for n in range(40)]\n")
+    assert refused(["compare", *shlex.split(options)], capsys).startswith(reason)
+
+
+def test_a_yes_or_no_question_is_answered_and_what_is_yes_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    table("shop.csv", 200, customer=RARELY * 10)
+    main(["inspect", "shop.csv", "--target", "customer"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "binary: one of two values is rare, 5.0% of the rows" in told
+    assert "yes gone: the rarer value (--yes kept for the other)" in told
+    main(["inspect", "shop.csv", "--target", "customer", "--yes", "kept"])
+    assert "--target customer --yes kept" in capsys.readouterr().out
+    losses = "binary_cross_entropy_with_logits,hinge_loss"
+    main(["compare", "shop.csv", "--target", "customer", "--losses", losses, *TINY, "--out", "run"])
+    assert "yes: gone" in capsys.readouterr().out
+    assert "Positive is gone, 4.0% of the test samples" in Path("run/report.html").read_text()
+
+
 def test_parquet_and_csv_of_the_same_table_are_the_same_data() -> None:
     table("t.csv", target=["a", "b", "c"] * 20)
     pl.read_csv("t.csv").write_parquet("t.parquet")
@@ -308,6 +371,22 @@ def test_what_is_left_out_is_counted_and_named(capsys: pytest.CaptureFixture[str
         assert "1 class with too few different items: rare (2)" in " ".join(told.split())
     data = load(Plan("gaps.csv"))
     assert sum(map(len, (data.train, data.valid, data.test))) == 56
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ("digits --task regression", "task: wanted none for digits, a data set of the lab; got 'regression'"),
+        ("photos --target label", "target: wanted none for a folder of images; got 'label'"),
+        ("e.npz --types a=skip", "types: wanted none for arrays; got 'a=skip'"),
+    ],
+)
+def test_an_option_that_says_nothing_of_the_data_is_refused(
+    options: str, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images("photos")
+    arrays("e.npz")
+    assert refused(["compare", *shlex.split(options)], capsys) == reason
 
 
 def test_a_folder_named_like_a_data_set_of_the_lab_is_asked_for_by_its_path(

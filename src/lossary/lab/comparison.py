@@ -149,6 +149,8 @@ def compare(plan: Plan, console: Console, data: Data | None = None) -> Result:
     metric = primary(data.kind, plan.metric)
     for said in data.left_out:
         console.print(f"left out: {printable(said)}", markup=False, highlight=False)
+    if data.kind == "binary":
+        console.print(f"yes: {printable(data.test_names[1])}", markup=False, highlight=False)
     with sole(folder):
         study.create(folder, tuple(work.cards(plan)), metric)
         save_test_split(data, folder)

@@ -43,6 +43,9 @@ def _facts(plan: Plan, found: Found) -> Iterator[tuple[str, str]]:
         yield "target", _values(source.targets.astype(float))
     else:
         yield from _classes(data, source.targets)
+    if data.kind == "binary":
+        no, yes = data.test_names
+        yield "yes", f"{yes}: {found.why_yes}" + ("" if plan.yes else f" (--yes {no} for the other)")
     yield from source.facts
     yield "repeats", _repeats(found)
     yield from (("left out", said) for said in data.left_out or ("nothing",))
@@ -88,6 +91,6 @@ def _some(items: Iterable[str]) -> str:
 
 def _next(plan: Plan) -> Text:
     path = f"./{plan.data}" if plan.data in LOADERS else plan.data
-    asked = {name: getattr(plan, name) for name in ("target", "task", "types")}
+    asked = {name: getattr(plan, name) for name in ("target", "task", "types", "yes")}
     options = [word for name, value in asked.items() if value for word in (f"--{name}", value)]
     return Text.assemble("Next: ", (printable(shlex.join(["lossary", "compare", path, *options])), "bold"))

@@ -39,6 +39,7 @@ class Plan:
     target: str = ""  # the column or array to predict
     task: str = ""  # where it is not to be inferred
     types: str = ""  # of columns, as "COLUMN=TYPE,..."
+    yes: str = ""  # which target means yes, where there are two
     metric: str = ""  # the name of the user's own, which their code gives
     fingerprint: str = ""  # of the contents, which must not change while a run goes on
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lossary.lab.data._types import BadData, Data, Items, Split
+from lossary.lab.data._types import BadData, Data, Items, Split, check_unasked
 from lossary.lab.data.builtin import LOADERS
 from lossary.lab.plan import Plan
 
@@ -17,13 +17,18 @@ def load(plan: Plan) -> Data:
         BadData: if it cannot be read from the files named, or they are not what they were.
     """
     if plan.data in LOADERS:
+        check_unasked(plan, "target", "task", "types", "yes", of=f"{plan.data}, a data set of the lab")
         return LOADERS[plan.data](plan)
     if not Path(plan.data).exists():
         raise LookupError(f"no data set {plan.data!r}; there are {', '.join(LOADERS)}, and no file of that name")
     from lossary.lab.data import code, files  # with Pillow, polars and safetensors
 
     path = Path(plan.data)
-    data = code.script(path, plan.task, plan.outliers) if path.suffix == ".py" else files.read(plan).data
+    if path.suffix == ".py":
+        check_unasked(plan, "target", "types", "yes", of="code")
+        data = code.script(path, plan.task, plan.outliers)
+    else:
+        data = files.read(plan).data
     if plan.fingerprint not in ("", data.fingerprint):
         raise BadData(f"{plan.data}: wanted what was there when the run began; the contents have changed")
     return data

@@ -8,10 +8,22 @@ import numpy as np
 from torch import Tensor, nn
 
 from lossary.lab.metrics import Kind, OwnMetric
+from lossary.lab.plan import Plan
 
 
 class BadData(Exception):
     """Data that cannot be used as asked, in one line: which file, where in it, what was wanted, what came."""
+
+
+def check_unasked(plan: Plan, *names: str, of: str) -> None:
+    """Options that say nothing of such data are not taken in silence.
+
+    Raises:
+        BadData: naming the option.
+    """
+    for name in names:
+        if asked := getattr(plan, name):
+            raise BadData(f"{name}: wanted none for {of}; got {asked!r}")
 
 
 class Inputs(Protocol):

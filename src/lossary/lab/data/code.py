@@ -86,6 +86,8 @@ def from_code(
     Raises:
         BadData: naming the item that is not as wanted, or what the network gives instead of embeddings.
     """
+    if asked == "binary":
+        raise BadData("task: wanted classification, zero-shot or regression of code; got 'binary'")
     given: list[Any] = list(data) if isinstance(data, tuple | list) else [data]
     if len(given) not in (1, 3):
         raise BadData(f"{name}: wanted one data set, or three (training, validation, test); got {len(given)}")

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lossary.lab.data import arrays, images, splits, tables
-from lossary.lab.data._types import BadData, Data, Split
+from lossary.lab.data import answers, arrays, images, splits, tables
+from lossary.lab.data._types import BadData, Data, Split, check_unasked
 from lossary.lab.data.builtin import regression
 from lossary.lab.data.sources import Source, counted, names, task
 from lossary.lab.metrics import Kind
@@ -18,7 +18,7 @@ TABLES = (".csv", ".tsv", ".parquet")
 ARRAYS = (".npz", ".npy", ".safetensors")
 #: Batches are small enough that an epoch has about this many.
 STEPS = 8
-LARGEST = {"zero-shot": 192, "classification": 120, "regression": 32}
+LARGEST = {"zero-shot": 192, "classification": 120, "binary": 120, "regression": 32}
 SMALLEST = 16
 MOST_OF_A_CLASS = 4  # in a batch of a zero-shot task
 
@@ -31,6 +31,7 @@ class Found:
     data: Data
     why: str  # the task is what it is
     same: np.ndarray  # rows with equal inputs have equal numbers
+    why_yes: str = ""  # the second of two classes means yes
 
 
 def read(plan: Plan) -> Found:
@@ -41,16 +42,25 @@ def read(plan: Plan) -> Found:
     """
     source = _source(plan)
     first = f"{source.name}, {source.rows[0]}"
-    kind, why = task(source.targets, plan.task, first, labels=source.labels)
+    kind, why = task(source.targets, plan.task or ("binary" if plan.yes else ""), first, labels=source.labels)
+    if kind == "classification" and not plan.task and (rare := answers.rare(source.targets)):
+        kind, why = "binary", rare
+    if plan.yes and kind != "binary":
+        raise BadData(f"yes: wanted a yes-or-no task (binary); got {kind}")
     everything = np.arange(len(source.targets))
     same = splits.alike(sha256(row.tobytes()).digest() for row in source.encode(everything).numpy())
+    why_yes, left_out = "", ()
     if kind == "regression":
-        data, left_out = _regression(source, same, plan.outliers), ()
+        data = _regression(source, same, plan.outliers)
     else:
-        data, left_out = _labelled(source, kind, same)
+        called, labels = names(source.targets)
+        if kind == "binary":
+            answer, why_yes = answers.yes(called, np.bincount(labels).tolist(), plan.yes, source.name)
+            called, labels = [called[1 - answer], called[answer]], (labels == answer).astype(int)
+        data, left_out = _labelled(source, kind, called, labels, same)
     told = (*source.left_out, *left_out)
     data = replace(data, raw=source.raw, model=source.model, fingerprint=source.fingerprint, left_out=told)
-    return Found(source, data, why, same)
+    return Found(source, data, why, same, why_yes)
 
 
 def _source(plan: Plan) -> Source:
@@ -58,10 +68,12 @@ def _source(plan: Plan) -> Source:
     if not path.exists():
         raise BadData(f"{path}: wanted a folder or a file; got a name that there is not")
     if path.is_dir():
+        check_unasked(plan, "target", "types", of="a folder of images")
         return images.read(path)
     if path.suffix in TABLES:
         return tables.read(path, plan.target, plan.types)
     if path.suffix in ARRAYS:
+        check_unasked(plan, "types", of="arrays")
         return arrays.read(path, plan.target)
     came = "code, which compare runs" if path.suffix == ".py" else f"a file ending in {path.suffix or 'nothing'}"
     raise BadData(f"{path}: wanted a folder of images, or a file ending in {', '.join(TABLES + ARRAYS)}; got {came}")
@@ -83,9 +95,10 @@ def _regression(source: Source, same: np.ndarray, outliers: float) -> Data:
     return replace(data, batch=(_batch("regression", len(data.train)), 0))
 
 
-def _labelled(source: Source, kind: Kind, same: np.ndarray) -> tuple[Data, tuple[str, ...]]:
+def _labelled(
+    source: Source, kind: Kind, called: list[str], labels: np.ndarray, same: np.ndarray
+) -> tuple[Data, tuple[str, ...]]:
     """Classes that are too small for the task are left out and named."""
-    called, labels = names(source.targets)
     large = splits.keep(kind, labels, same, source.name)
     small = [f"{name} ({rows})" for name, rows, ok in zip(called, np.bincount(labels), large, strict=True) if not ok]
     rows = np.flatnonzero(large[labels])

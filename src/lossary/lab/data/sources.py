@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lossary.lab.data._types import BadData
 from lossary.lab.metrics import Kind
 
-TASKS: tuple[Kind, ...] = ("classification", "zero-shot", "regression")
+TASKS: tuple[Kind, ...] = ("classification", "zero-shot", "binary", "regression")
 #: Numbers with no fraction and no more different values than this are taken for classes.
 FEW = 20
 #: At least so many classes, half of them with fewer items than that: such labels are identities, of which new ones

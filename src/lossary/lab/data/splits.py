@@ -9,6 +9,7 @@ from lossary.lab.data.builtin import SPLIT_SEED
 
 TRAIN, VALID = 0.6, 0.15
 FEWEST_ITEMS = 3  # of a class, so that each part has one
+FEWEST_ANSWERS = 6  # yes, and no: two to test with, for what is judged is how the ones with yes are ranked
 FEWEST_CLASSES = 8  # for classes never seen in training: four to train, two to tune and two to test with
 
 
@@ -67,7 +68,7 @@ def keep(kind: str, labels: np.ndarray, same: np.ndarray, where: str) -> np.ndar
         BadData: if too few are.
     """
     sizes = distinct(labels, same)
-    fewest, classes = (2, FEWEST_CLASSES) if kind == "zero-shot" else (FEWEST_ITEMS, 2)
+    fewest, classes = {"zero-shot": (2, FEWEST_CLASSES), "binary": (FEWEST_ANSWERS, 2)}.get(kind, (FEWEST_ITEMS, 2))
     large = sizes >= fewest
     if large.sum() < classes:
         raise BadData(

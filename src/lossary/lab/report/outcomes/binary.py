@@ -27,7 +27,10 @@ def _precision_recall(evidence: Evidence, outputs: dict[str, Arrays]) -> Section
         "(recall), at every threshold. The area under a curve is the average precision; the dashed line is chance."
     )
     figure = Figure("precision-recall", figures.precision_recall(rows, evidence.palette, float(labels.mean())), caption)
-    lead = "What a threshold would find, and what it would pay for that. One seed of each loss."
+    lead = (
+        f"What a threshold would find, and what it would pay for that. Positive is {evidence.test['names'][1]}, "
+        f"{labels.mean():.1%} of the test samples. One seed of each loss."
+    )
     return Section("precision-recall", "Precision and recall", lead, tuple(outputs), (Group((figure,)),))
 
 
