@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lossary._text import printable
+from lossary.cards import Card
 from lossary.lab import study, work
 from lossary.lab.data import LOADERS, BadData, Data, load
 from lossary.lab.judge import Verdict, judge
@@ -69,18 +70,22 @@ def resolved(plan: Plan, data: Data | None = None) -> Plan:
         cards = work.cards(plan)
     except (LookupError, BadData) as unknown:
         raise Refused(unknown.args[0]) from unknown
-    if len(cards) < len(plan.losses):
-        raise Refused(f"losses: wanted different names; got {', '.join(plan.losses)}")
+    losses = _named(plan, cards)
     for card in cards.values():
         if not fits(card, kind):
             raise Refused(f"losses: {card.name} does not fit {plan.data} ({kind}); {', '.join(fitting(kind))} do")
     if plan.outliers and kind != "regression":
         raise Refused(f"outliers: only regression data have them; {plan.data} is {kind}")
-    named = (
-        card.name if name == entry else f"{name}={card.name}"
-        for entry, (name, card) in zip(plan.losses, cards.items(), strict=True)
-    )
-    return replace(plan, losses=tuple(named))
+    return replace(plan, losses=losses)
+
+
+def _named(plan: Plan, cards: Mapping[str, Card]) -> tuple[str, ...]:
+    """The losses by their full names, each entered once."""
+    named = (card.name if name in plan.losses else f"{name}={card.name}" for name, card in cards.items())
+    losses = tuple(dict.fromkeys(named))
+    if len(losses) < len(plan.losses):
+        raise Refused(f"losses: wanted different names; got {', '.join(plan.losses)}")
+    return losses
 
 
 def prepare(plan: Plan) -> Path:
@@ -92,7 +97,7 @@ def prepare(plan: Plan) -> Path:
     folder = Path(plan.out)
     try:
         if (folder / PLAN).exists():
-            stored = Plan.load(folder / PLAN)
+            stored = _stored(folder / PLAN)
             # Neither changes what comes out.
             if replace(stored, workers=plan.workers, out=plan.out) != plan:
                 raise Refused(
@@ -116,11 +121,18 @@ def resumed(plan: Plan) -> Plan:
     path = Path(plan.out) / PLAN
     if not path.exists():
         raise Refused(f"resume: there is no run in {plan.out}")
-    stored = Plan.load(path)
+    stored = _stored(path)
     if stored.data.endswith(".py") and stored.data != plan.data:
         # A folder may come from anyone; what it names is run only if the person asks for it.
         raise Refused(f"resume: the run in {plan.out} is of the code in {stored.data}; name that file to run it")
     return replace(stored, workers=plan.workers, out=plan.out)
+
+
+def _stored(path: Path) -> Plan:
+    try:
+        return Plan.load(path)
+    except (ValueError, TypeError, KeyError) as error:
+        raise Refused(f"out: wanted the plan of a run in {path}; got something else") from error
 
 
 def _differences(stored: Plan, asked: Plan) -> str:
@@ -152,7 +164,10 @@ def compare(plan: Plan, console: Console, data: Data | None = None) -> Result:
     if data.kind == "binary":
         console.print(f"yes: {printable(data.test_names[1])}", markup=False, highlight=False)
     with sole(folder):
-        study.create(folder, tuple(work.cards(plan)), metric)
+        try:
+            study.create(folder, tuple(work.cards(plan)), metric)
+        except sqlite3.DatabaseError as other:
+            raise Refused(f"out: wanted the tuning of a run in {folder / study.STUDY}; got something else") from other
         save_test_split(data, folder)
         phases = work.open_jobs(plan, folder, data)
         done = work.run_here(phases, plan, folder, data) if here else work.run(phases, plan, folder)
@@ -173,6 +188,8 @@ def sole(folder: Path) -> Generator[None]:
             lock.execute("BEGIN EXCLUSIVE")
         except sqlite3.OperationalError as busy:
             raise Refused(f"out: another lossary compare is at work in {folder}") from busy
+        except sqlite3.DatabaseError as other:
+            raise Refused(f"out: wanted the lock of a run in {folder / 'lock'}; got something else") from other
         yield
 
 

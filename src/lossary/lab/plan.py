@@ -17,7 +17,8 @@ QUICK = {"seeds": 2, "trials": 2, "epochs": 20}
 def write_whole(path: Path, text: str) -> None:
     """Write a file under another name and rename it: a kill leaves the whole of it or what was there before."""
     part = path.with_suffix(f".{os.getpid()}.part")
-    part.write_text(text, encoding="utf-8")
+    # A file name need not be UTF-8, and may name a class.
+    part.write_text(text, encoding="utf-8", errors="backslashreplace")
     part.replace(path)
 
 

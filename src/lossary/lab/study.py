@@ -9,8 +9,10 @@ loss come out the same however many workers there are. From the eleventh on Optu
 finished by then, which does depend on the workers' timing.
 """
 
+import sqlite3
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +56,13 @@ def storage(folder: Path) -> optuna.storages.RDBStorage:
 
 
 def create(folder: Path, losses: tuple[str, ...], metric: Metric) -> None:
-    """Make the studies that are missing; free the places of trials that a kill has left running."""
+    """Make the studies that are missing; free the places of trials that a kill has left running.
+
+    Raises:
+        sqlite3.DatabaseError: if something else lies where they are stored.
+    """
+    with closing(sqlite3.connect(folder / STUDY)) as stored:
+        stored.execute("PRAGMA schema_version")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     direction = "maximize" if metric.higher_is_better else "minimize"
     shared = storage(folder)

@@ -19,7 +19,7 @@ def load(plan: Plan) -> Data:
     if plan.data in LOADERS:
         check_unasked(plan, "target", "task", "types", "yes", of=f"{plan.data}, a data set of the lab")
         return LOADERS[plan.data](plan)
-    if not Path(plan.data).exists():
+    if not plan.data or not Path(plan.data).exists():
         raise LookupError(f"no data set {plan.data!r}; there are {', '.join(LOADERS)}, and no file of that name")
     from lossary.lab.data import code, files  # with Pillow, polars and safetensors
 
@@ -30,5 +30,6 @@ def load(plan: Plan) -> Data:
     else:
         data = files.read(plan).data
     if plan.fingerprint not in ("", data.fingerprint):
-        raise BadData(f"{plan.data}: wanted what was there when the run began; the contents have changed")
+        same = "; code must give the same data each time" if path.suffix == ".py" else ""
+        raise BadData(f"{plan.data}: wanted what was there when the run began; the contents have changed{same}")
     return data

@@ -26,7 +26,7 @@ def read(path: Path, target: str) -> Source:
     Raises:
         BadData: naming file, array and row.
     """
-    if path.suffix == ".npy":
+    if path.suffix.lower() == ".npy":
         beside = Path(target) if target else path.with_name(f"{path.stem}_labels.npy")
         if not beside.is_file():
             raise BadData(f"{path}: wanted labels in {beside}, or in a file named by --target; got no such file")
@@ -35,7 +35,9 @@ def read(path: Path, target: str) -> Source:
         found, called = {"embeddings": embeddings, "labels": labels}, ("embeddings", "labels")
     else:
         contents = [content(path)]
-        found = _safetensors(path, contents[0]) if path.suffix == ".safetensors" else _load_all(path, contents[0])
+        found = (
+            _safetensors(path, contents[0]) if path.suffix.lower() == ".safetensors" else _load_all(path, contents[0])
+        )
         called = _choose(path, found, target)
     embeddings, targets = _checked(path, found, *called)
     return Source(
@@ -129,7 +131,8 @@ def _checked(path: Path, found: Mapping[str, np.ndarray], name: str, target: str
         )
     if not embeddings.size:
         raise BadData(f"{path}, {name}: wanted at least one embedding; got shape {embeddings.shape}")
-    embeddings = embeddings.astype(np.float32)
+    with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is told
+        embeddings = embeddings.astype(np.float32)
     bad = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
     if len(bad):
         raise BadData(f"{path}, {name}, row {bad[0]}: wanted finite numbers; got NaN or infinity{more(len(bad) - 1)}")

@@ -63,13 +63,17 @@ def script(path: Path, asked: str, outliers: float) -> Data:
 def _call(path: Path, function: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return function(*arguments)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).name == path.name]
-        if isinstance(error, SyntaxError):
+        if isinstance(error, SyntaxError) and error.lineno:
             lines.append(error.lineno)
         line = f", line {lines[-1]}" if lines else ""
-        said = " ".join(str(error).split())
-        raise BadData(f"{path}{line}: wanted code that runs; got {type(error).__name__}: {said}") from error
+        raise BadData(f"{path}{line}: wanted code that runs; got {_told(error)}") from error
+
+
+def _told(error: BaseException) -> str:
+    """An error in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def from_code(
@@ -91,8 +95,13 @@ def from_code(
     given: list[Any] = list(data) if isinstance(data, tuple | list) else [data]
     if len(given) not in (1, 3):
         raise BadData(f"{name}: wanted one data set, or three (training, validation, test); got {len(given)}")
+    for part in given:
+        if not hasattr(part, "__len__") or not hasattr(part, "__getitem__"):
+            raise BadData(f"{name}: wanted data sets with a length and items; got {type(part).__name__}")
     if not all(map(len, given)):
         raise BadData(f"{name}: wanted items; got an empty data set")
+    if len(given) == 3 and len(given[2]) < 2:
+        raise BadData(f"{name}: wanted at least 2 items to test with; got 1")
     whole = given[0] if len(given) == 1 else ConcatDataset(given)
     targets, same = _read(name, whole)
     kind, _ = task(targets, asked, f"{name}, item 0", labels=True)
@@ -139,9 +148,9 @@ def _read(name: str, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
         try:
             value, target = dataset[row]
             value, target = _input(value), torch.as_tensor(target).item()
-        except (TypeError, ValueError, RuntimeError) as error:
+        except Exception as error:  # of their code
             raise BadData(
-                f"{name}, item {row}: wanted a pair of an input and a number as target; got {error}"
+                f"{name}, item {row}: wanted a pair of an input and a number as target; got {_told(error)}"
             ) from error
         if shape not in (None, value.shape):
             raise BadData(f"{name}, item {row}: wanted an input of shape {tuple(shape)}; got {tuple(value.shape)}")
@@ -192,15 +201,19 @@ def _tried(name: str, metric: OwnMetric, kind: Kind, test: Split, size: int) -> 
 
 def _probed(name: str, model: Callable[[], nn.Module], inputs: Tensor, kind: Kind) -> int:
     """How many numbers the network gives an item."""
-    network = model()
+    try:
+        network = model()
+    except Exception as error:  # of their code, as below
+        raise BadData(f"{name}: wanted a model() that runs; got {_told(error)}") from error
     if not isinstance(network, nn.Module):
         raise BadData(f"{name}: wanted an nn.Module from model(); got {type(network).__name__}")
     try:
         with torch.no_grad():
             out = network.eval()(inputs)
-    except (RuntimeError, TypeError, ValueError, IndexError) as error:
-        came = " ".join(str(error).split())
-        raise BadData(f"{name}: wanted a model() that takes inputs {tuple(inputs.shape)}; got {came}") from error
+    except Exception as error:
+        raise BadData(
+            f"{name}: wanted a model() that takes inputs {tuple(inputs.shape)}; got {_told(error)}"
+        ) from error
     if not isinstance(out, Tensor):
         raise BadData(f"{name}: wanted a tensor from model()(inputs); got {type(out).__name__}")
     values = kind == "regression"

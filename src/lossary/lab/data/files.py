@@ -65,17 +65,18 @@ def read(plan: Plan) -> Found:
 
 def _source(plan: Plan) -> Source:
     path = Path(plan.data)
-    if not path.exists():
-        raise BadData(f"{path}: wanted a folder or a file; got a name that there is not")
+    if not plan.data or not path.exists():
+        raise BadData(f"{plan.data}: wanted a folder or a file; got a name that there is not")
     if path.is_dir():
         check_unasked(plan, "target", "types", of="a folder of images")
         return images.read(path)
-    if path.suffix in TABLES:
+    suffix = path.suffix.lower()
+    if suffix in TABLES:
         return tables.read(path, plan.target, plan.types)
-    if path.suffix in ARRAYS:
+    if suffix in ARRAYS:
         check_unasked(plan, "types", of="arrays")
         return arrays.read(path, plan.target)
-    came = "code, which compare runs" if path.suffix == ".py" else f"a file ending in {path.suffix or 'nothing'}"
+    came = "code, which compare runs" if suffix == ".py" else f"a file ending in {path.suffix or 'nothing'}"
     raise BadData(f"{path}: wanted a folder of images, or a file ending in {', '.join(TABLES + ARRAYS)}; got {came}")
 
 

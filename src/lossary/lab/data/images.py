@@ -111,13 +111,26 @@ def _square(stored: bytes, side: int) -> Image.Image:
     """Upright, on white where it is transparent or not square."""
     image = Image.open(io.BytesIO(stored))
     image.draft("RGB", (2 * side, 2 * side))  # a JPEG is decoded at a fraction of its size
-    image = ImageOps.exif_transpose(image).convert("RGBA")
+    image = _of_bytes(ImageOps.exif_transpose(image)).convert("RGBA")
     white = Image.new("RGBA", image.size, "white")
     white.alpha_composite(image)
     return ImageOps.pad(white.convert("RGB"), (side, side), Image.Resampling.BICUBIC, color="white")
 
 
+class _UnknownWhite(ValueError):
+    """An image whose numbers do not say what is white."""
+
+
+def _of_bytes(image: Image.Image) -> Image.Image:
+    """An image of 16 bits a pixel at 8, which Pillow would clip: nearly all of it would be white."""
+    if image.mode in ("I", "F"):
+        raise _UnknownWhite("32 bits a pixel, of which none is known to be white")
+    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)) if image.mode.startswith("I;16") else image
+
+
 def _why(error: BaseException) -> str:
+    if isinstance(error, _UnknownWhite):
+        return str(error)
     return str(error.strerror) if isinstance(error, OSError) and error.strerror else "something else or half of one"
 
 

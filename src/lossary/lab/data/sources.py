@@ -52,6 +52,8 @@ def content(path: Path) -> bytes:
     Raises:
         BadData: if it cannot be read or holds nothing.
     """
+    if path.exists() and not path.is_file():  # a pipe may never end
+        raise BadData(f"{path}: wanted a file to read; got something else")
     try:
         read = path.read_bytes()
     except OSError as error:
@@ -90,7 +92,7 @@ def task(targets: np.ndarray, asked: str, first: str, *, labels: bool) -> tuple[
 
 def _inferred(targets: np.ndarray, numbers: bool, labels: bool) -> tuple[Kind, str]:
     sizes = np.unique(targets, return_counts=True)[1]
-    if numbers and targets.dtype.kind == "f" and (targets % 1 != 0).any():
+    if numbers and targets.dtype.kind == "f" and (targets != np.trunc(targets)).any():
         return "regression", "the target has fractions"
     if numbers and not labels and len(sizes) > FEW:
         return "regression", f"the target is a number with {len(sizes)} different values"

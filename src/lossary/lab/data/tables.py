@@ -23,6 +23,8 @@ TARGETS = ("target", "label", "class", "y")
 #: Strings of more kinds than this are names or texts, which a small network can only learn by heart.
 MOST_KINDS = 50
 TYPES = ("number", "category", "skip")
+#: From here on not every whole number is a float.
+LARGEST_WHOLE = 2.0**53
 
 
 @dataclass(frozen=True)
@@ -42,16 +44,18 @@ def read(path: Path, target: str, types: str) -> Source:
         BadData: naming file, column and line.
     """
     stored = content(path)
-    frame, rows = (_parquet if path.suffix == ".parquet" else _csv)(path, stored)
+    frame, rows = (_parquet if path.suffix.lower() == ".parquet" else _csv)(path, stored)
     if not len(frame):
         raise BadData(f"{path}: wanted rows; got a header alone")
     target = _target(path, frame, target)
-    asked = _asked(path, frame, types)
+    if _opaque(frame[target]):
+        raise BadData(f"{path}, {target}: wanted numbers or strings as targets; got {frame[target].dtype}")
+    asked = _asked(path, frame, types, target)
     known = frame[target].is_not_null().to_numpy()
     if not known.any():
         raise BadData(f"{path}, {target}: wanted targets; got none in {len(known)} rows, the first in {rows[0]}")
     without = [rows[row] for row in np.flatnonzero(~known)]
-    targets = _numbers(frame[target].filter(known))
+    targets = _targets(frame[target].filter(known))
     rows = [rows[row] for row in np.flatnonzero(known)]
     frame = frame.filter(known)
     columns = [_column(path, frame[name], asked.get(name, ""), rows) for name in frame.columns if name != target]
@@ -60,7 +64,7 @@ def read(path: Path, target: str, types: str) -> Source:
     return Source(
         path.name,
         "a table",
-        frame[target].cast(pl.String).to_numpy().astype(str) if targets is None else targets,
+        targets,
         rows,
         partial(_encoded, columns),
         fingerprint(stored),
@@ -119,18 +123,38 @@ def _target(path: Path, frame: pl.DataFrame, asked: str) -> str:
     raise BadData(f"{path}: wanted one of its columns as target ({', '.join(frame.columns)}); {came}")
 
 
-def _asked(path: Path, frame: pl.DataFrame, types: str) -> Mapping[str, str]:
+def _asked(path: Path, frame: pl.DataFrame, types: str, target: str) -> Mapping[str, str]:
     pairs = [part.rpartition("=") for part in types.split(",") if part.strip()]
     asked = {name.strip(): type_.strip() for name, _, type_ in pairs}
     for name, type_ in asked.items():
         if name not in frame.columns or type_ not in TYPES:
             raise BadData(f"{path}, types: wanted COLUMN={'|'.join(TYPES)}; got {name}={type_}")
+        if name == target:
+            raise BadData(f"{path}, types: wanted a column to predict from; got the target, {name}")
+        if type_ != "skip" and _opaque(frame[name]):
+            raise BadData(f"{path}, types: wanted {name}=skip, for it holds {frame[name].dtype}; got {name}={type_}")
     return asked
+
+
+def _opaque(cells: pl.Series) -> bool:
+    """Neither numbers nor anything that could be written as a string."""
+    return cells.dtype.is_nested() or cells.dtype in (pl.Binary, pl.Object)
+
+
+def _targets(cells: pl.Series) -> np.ndarray:
+    """Numbers, or strings where there is anything else or whole numbers that floats would round to one another."""
+    values = _numbers(cells)
+    if values is not None and not (np.abs(values) >= LARGEST_WHOLE).any():
+        return values
+    names = cells.cast(pl.String)
+    if values is not None and not names.str.contains(r"^[+-]?\d+$").all():
+        return values
+    return names.to_numpy().astype(str)
 
 
 def _numbers(cells: pl.Series) -> np.ndarray | None:
     """As floats, NaN where missing; None where there is anything else."""
-    if cells.dtype.is_temporal() or cells.dtype.is_nested() or cells.dtype == pl.Boolean:
+    if cells.dtype.is_temporal() or _opaque(cells) or cells.dtype == pl.Boolean:
         return None
     values = cells.cast(pl.Float64, strict=False)
     return None if values.null_count() > cells.null_count() else values.to_numpy().astype(float)
@@ -157,10 +181,12 @@ def _column(path: Path, cells: pl.Series, asked: str, rows: list[str]) -> Column
 
 def _inferred(cells: pl.Series, values: np.ndarray | None) -> tuple[str, str]:
     """The type of a column; why, where that is not how many of its cells are missing."""
+    if _opaque(cells):
+        return "skip", f"{cells.dtype}"
     kinds = cells.drop_nulls().n_unique()
     if kinds < 2 and not (kinds and cells.null_count()):
         return "skip", "always the same"
-    if cells.dtype.is_temporal() or cells.dtype.is_nested():
+    if cells.dtype.is_temporal():
         return "skip", f"{cells.dtype}"
     if values is not None:
         counts = len(values) > 2 and bool((np.diff(values) == 1).all())
