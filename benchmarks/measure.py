@@ -102,7 +102,6 @@ def take_turns(
 ) -> float:
     """Time all contenders round by round; CPU time by wall time of a bare product between the rounds.
 
-    Each turn begins with a run that is not timed, so that a contender has its own memory around it and no other's.
     A product keeps every thread busy, so that it alone tells whether the machine was free.
     """
     square = torch.randn(1024, 1024)
@@ -113,9 +112,8 @@ def take_turns(
             square @ square
         cpu, wall = cpu + time.process_time(), wall + time.perf_counter()
         for name, contender in contenders.items():
-            # In memory that another one freed, large tensors come without page faults: up to a third less time.
+            # In memory that another one freed large tensors come without page faults: a third less time, for some.
             give_back()
-            run(contender)
             start = clock()
             for _ in range(calls):
                 run(contender)

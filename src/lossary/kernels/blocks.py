@@ -26,7 +26,7 @@ CPU_BLOCK = 32 << 20
 CPU_LARGEST_BLOCK = 128 << 20
 ACCELERATOR_BLOCK = 256 << 20
 #: Elements of a temporary beside w.
-THIN = 1 << 17
+THIN = 1 << 18
 #: Up to this size of scores, in units of log 2, their exponentials and the sums of these lie well within float32.
 TAME = 100.0
 
@@ -74,9 +74,7 @@ class Block:
 class SingleTarget(Block):
     """A block whose rows have one target each."""
 
-    def __init__(
-        self, scores: Tensor, rows: slice, exponentiate: Exponentiate, targets: Targets, mean: Tensor
-    ) -> None:
+    def __init__(self, scores: Tensor, rows: slice, exponentiate: Exponentiate, targets: Targets, mean: Tensor) -> None:
         super().__init__(scores, rows, exponentiate)
         self.index = targets.rows[rows, None].long()
         target = scores.gather(1, self.index)[:, 0] * LN_2
@@ -145,7 +143,8 @@ class Blocks:
         # The mean of a row's scores is linear in x: no block is read for it.
         self.mean_column = (self.w.sum(0) if self.inverse is None else self.inverse @ self.w) / max(len(self.w), 1)
         self.mean_b = 0 if source.b is None else source.b.mean()
-        self.exponentiate = exponentiate_tame if source.b is None and tame(self.x, self.w, source.unit) else exponentiate
+        is_tame = source.b is None and tame(self.x, self.w, source.unit)
+        self.exponentiate = exponentiate_tame if is_tame else exponentiate
 
     def __iter__(self) -> Iterator[Block]:
         """All blocks share one buffer: each is gone when the next one comes."""
@@ -261,7 +260,7 @@ def block_rows(columns: int, like: Tensor) -> int:
 
 
 def _thin(w: Tensor) -> Iterator[slice]:
-    """Rows of w by half a MiB: temporaries that stay in cache, a fifth of the time of those that do not."""
+    """Rows of w by a MiB: temporaries that stay in cache, a fifth of the time of those that do not."""
     step = max(THIN // max(w.shape[1], 1), 1)
     return (slice(first, first + step) for first in range(0, len(w), step))
 

@@ -115,9 +115,7 @@ class Similarity(NamedTuple):
         return Bilinear(self.scaled(query), candidates, shift, unit=self.cosine)
 
 
-def _find(
-    pairs: Pairs, source: Bilinear, ids: Tensor | None, candidate_ids: Tensor | None, reduction: str
-) -> Tensor:
+def _find(pairs: Pairs, source: Bilinear, ids: Tensor | None, candidate_ids: Tensor | None, reduction: str) -> Tensor:
     """Softmax of each query over the candidates, of which the first are the answers."""
     targets = Targets(numbers(source.x), row_groups=ids, column_groups=candidate_ids)
     return row_loss(_found, source, targets, weight=pairs.weight, reduction=reduction, group=pairs.group)
@@ -292,7 +290,7 @@ def multiple_negatives_ranking_loss(
     candidates, candidate_ids, shift = pairs.columns(pairs.answer)
     if shift is not None:
         shift = torch.cat([shift, shift.new_zeros(n.shape[0])])
-    if candidate_ids is not None:
+    if pairs.ids is not None and candidate_ids is not None:
         # Doubled ids are even: odd ones belong to nobody.
         ids, candidate_ids = 2 * pairs.ids, torch.cat([2 * candidate_ids, candidate_ids.new_ones(n.shape[0])])
     source = alike.source(pairs.query, torch.cat([candidates, n]), shift)
