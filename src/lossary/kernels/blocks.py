@@ -30,7 +30,6 @@ THIN = 1 << 18
 #: Up to this size of scores, in units of log 2, their exponentials and the sums of these lie well within float32.
 TAME = 100.0
 
-
 #: Scores (R, C), used up, to their log-sum-exp (R,) and what makes their exponentials shares of it, (R, 1).
 Exponentiate = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -143,7 +142,8 @@ class Blocks:
         # The mean of a row's scores is linear in x: no block is read for it.
         self.mean_column = (self.w.sum(0) if self.inverse is None else self.inverse @ self.w) / max(len(self.w), 1)
         self.mean_b = 0 if source.b is None else source.b.mean()
-        is_tame = source.b is None and tame(self.x, self.w, source.unit)
+        # Looked at on CPU alone: elsewhere a look waits for the device.
+        is_tame = self.x.device.type == "cpu" and source.b is None and tame(self.x, self.w, source.unit)
         self.exponentiate = exponentiate_tame if is_tame else exponentiate
 
     def __iter__(self) -> Iterator[Block]:
@@ -155,7 +155,8 @@ class Blocks:
             span = slice(first, min(first + size, n))
             rows = span if self.places is None else self.places.rows[span]
             # In memory a block lies column by column: so two threads make it in a sixth less time.
-            transposed = buffer[: columns * (span.stop - first)].view(columns, -1)
+            count = span.stop - first
+            transposed = buffer[: columns * count].view(columns, count)
             scores = torch.mm(self.w, (self.x[rows] * LOG2_E).t(), out=transposed).t()
             if self.inverse is not None:
                 scores.mul_(self.inverse)
