@@ -112,8 +112,6 @@ def take_turns(
             square @ square
         cpu, wall = cpu + time.process_time(), wall + time.perf_counter()
         for name, contender in contenders.items():
-            # In memory that another one freed large tensors come without page faults: a third less time, for some.
-            give_back()
             start = clock()
             for _ in range(calls):
                 run(contender)
@@ -181,18 +179,12 @@ class Memory:
 
 def reset_high_water() -> int | None:
     """Give freed memory back, forget the largest resident size so far, and return the present one; None if unknown."""
-    give_back()
     try:
+        ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")
         return status("VmRSS")
-    except OSError:
+    except (OSError, AttributeError):
         return None
-
-
-def give_back() -> None:
-    """Give freed memory back to the operating system, where that can be asked for."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def status(entry: str) -> int:

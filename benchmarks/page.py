@@ -34,8 +34,8 @@ make bench                          # everything; ARGS="--only CosFace" measures
 make docs                           # writes this page from the stored results
 ```
 
-in float32, forward and backward. The contenders of a case take turns in one process, {rounds} rounds after a warm-up,
-and each turn begins without memory that another one freed.
+in float32, forward and backward. A case has a process of its own, in which its contenders take turns, {rounds} rounds
+after a warm-up.
 *Extra* is the most memory that was allocated at once, by allocation events, beyond the inputs and their gradients;
 *resident* is the same as the operating system saw it; *saved* is what autograd keeps from forward to backward, in
 sizes of what learns, labels not counted. Compare ratios, not times: times are this machine's.
