@@ -13,10 +13,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import exactness, results, tables
-from benchmarks.case import DENSE, OURS, Case, Growth
+from benchmarks.case import OURS, Case, Growth
 from benchmarks.cases import cases, growths, toys
-from benchmarks.measure import DEVICE, Measured, gradient_error, measure, noted
+from benchmarks.measure import DEVICE
 from benchmarks.peers import peers
+from benchmarks.record import alone, run_case
 
 console = Console()
 Named = TypeVar("Named", Case, Growth)
@@ -52,11 +53,11 @@ def main() -> None:
 def steps(run: dict[str, Any], options: argparse.Namespace) -> Iterator[None]:
     """Add one record after the other to the run."""
     for case in chosen(cases(), options.only):
-        run["cases"][case.name] = run_case(case, repeats=options.repeats)
+        run["cases"][case.name] = alone(case.name, threads=options.threads, repeats=options.repeats)
         show(case.name, run["cases"][case.name])
         yield
     for growth in chosen(growths(), options.only):
-        run["growths"][growth.name] = run_growth(growth, repeats=min(options.repeats, 3))
+        run["growths"][growth.name] = alone(growth.name, threads=options.threads, repeats=min(options.repeats, 3))
         show_growth(growth.name, run["growths"][growth.name])
         yield
     if options.only in "exactness":
@@ -67,56 +68,6 @@ def steps(run: dict[str, Any], options: argparse.Namespace) -> Iterator[None]:
 
 def chosen(everything: list[Named], text: str) -> list[Named]:
     return [one for one in everything if text.lower() in one.name.lower()]
-
-
-def run_case(case: Case, *, repeats: int) -> dict[str, Any]:
-    record = conditions(case.kernel, repeats) | {"floor": case.floor} | measure(case, repeats=repeats)
-    if any(bar.measure == "error" for bar in case.bars):
-        add_errors(case, record["contenders"])
-    record["quiet"] = record["cpu_per_wall"] >= results.QUIET * record["threads"]
-    record["bars"] = [results.kept(bar, record["contenders"]) for bar in case.bars]
-    return record
-
-
-def add_errors(case: Case, contenders: Mapping[str, Any]) -> None:
-    """Each contender's gradient in float32 beside its own in float64."""
-    torch.manual_seed(0)
-    inputs = case.inputs()
-    for name, measured in contenders.items():
-        if name != case.floor and not measured["reason"]:
-            result = Measured()
-            with noted(result):
-                result.error = gradient_error(lambda i, n=name: case.contenders(*i.learns, *i.given)[n], inputs)
-            measured |= {"error": result.error, "reason": result.reason}
-
-
-def run_growth(growth: Growth, *, repeats: int) -> dict[str, Any]:
-    def wanted(name: str, size: int) -> bool:
-        return name == OURS or (name == DENSE and (growth.dense_until is None or size <= growth.dense_until))
-
-    runs = {n: measure(c, repeats=repeats, only=lambda name, n=n: wanted(name, n)) for n, c in growth.cases.items()}
-    measured = {n: run["contenders"] for n, run in runs.items()}
-    share = min(run["cpu_per_wall"] for run in runs.values())
-    names = [name for name in (OURS, DENSE) if any(name in found for found in measured.values())]
-    points = {
-        name: {
-            m: {str(n): results.value(c[name], m) for n, c in measured.items() if name in c} for m in ("time", "extra")
-        }
-        for name in names
-    }
-    return conditions(growth.kernel, repeats) | {
-        "sizes": [str(n) for n in growth.cases],
-        "points": points,
-        "exponents": {name: results.exponents(growth, measured, name) for name in names},
-        "cpu_per_wall": share,
-        "quiet": share >= results.QUIET * torch.get_num_threads(),
-        "bars": results.kept_growth(growth, measured),
-    }
-
-
-def conditions(kernel: str, repeats: int) -> dict[str, Any]:
-    date = time.strftime("%Y-%m-%d")
-    return {"kernel": kernel, "date": date, "threads": torch.get_num_threads(), "repeats": repeats}
 
 
 # ---------------------------------------------------------------- printing

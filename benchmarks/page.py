@@ -1,6 +1,7 @@
 """The docs' page of the stored results, and its pictures."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import results, tables
@@ -9,6 +10,8 @@ from benchmarks.case import DENSE, OURS
 if TYPE_CHECKING:
     import altair as alt
 
+#: Written by hand, a heading for each family.
+MISSED = Path(__file__).with_name("missed.md")
 DEVICES = ("cpu", "cuda")
 #: Kernel -> what its losses are.
 KERNELS = {
@@ -31,7 +34,8 @@ make bench                          # everything; ARGS="--only CosFace" measures
 make docs                           # writes this page from the stored results
 ```
 
-in float32, forward and backward. The contenders of a case take turns in one process, {rounds} rounds after a warm-up.
+in float32, forward and backward. A case has a process of its own, in which its contenders take turns, {rounds} rounds
+after a warm-up.
 *Extra* is the most memory that was allocated at once, by allocation events, beyond the inputs and their gradients;
 *resident* is the same as the operating system saw it; *saved* is what autograd keeps from forward to backward, in
 sizes of what learns, labels not counted. Compare ratios, not times: times are this machine's.
@@ -77,6 +81,8 @@ def sections(device: str, run: Mapping[str, Any]) -> Iterator[str]:
     yield machine(device, run["machine"], list(records.values()))
     yield "### Promises\n"
     yield promises(records)
+    if device == "cpu":  # which the promises are about
+        yield f"### Why some are missed\n\n{MISSED.read_text()}"
     for kernel, title in KERNELS.items():
         yield f"### {title}\n"
         if kernel in kernels(run["cases"]):

@@ -309,6 +309,19 @@ def test_rows_without_a_rest_give_it_no_gradient(blocked):
         assert not torch.autograd.grad(loss.sum(), x)[0].any()
 
 
+@pytest.mark.parametrize("targets", [Targets(torch.arange(N) % C), Targets(torch.arange(N) % 4, torch.arange(C) % 3)])
+@pytest.mark.parametrize("unit", [True, False])
+@pytest.mark.parametrize("length", [1, 1000])
+def test_rows_however_large_their_scores(blocked, length: float, unit: bool, targets: Targets):
+    """Scores near 0 need no maximum for their exponentials; those of 1000 overflow without."""
+    x, w = ((k * torch.randn(n, D, dtype=F64)).requires_grad_() for k, n in ((length, N), (1, C)))
+    problem = (supcon_mean, Bilinear(x, w, unit=unit), targets, [])
+    want = derivatives(problem, 1, None, "mean")
+    blocked(4)
+    for a, b in zip(derivatives(problem, 1, None, "mean"), want, strict=True):
+        assert_near(a, b, 1e-12)
+
+
 @pytest.mark.parametrize("size", [1, 4, 50])
 @pytest.mark.parametrize("length", [1, 6])
 def test_a_set_against_itself_however_long_its_vectors(blocked, length: float, size: int):

@@ -61,6 +61,16 @@ def test_items_of_one_id_are_not_each_other_s_negatives(loss) -> None:
     torch.testing.assert_close(loss(q, p, ids=torch.arange(5) * 3), loss(q, p))
 
 
+def test_a_pair_that_does_not_count_is_in_nobody_s_loss() -> None:
+    q, p = pairs()
+    mask = torch.tensor([True, False, True, True, False])
+    for loss in (info_nce_loss, multiple_negatives_ranking_loss, n_pair_loss):
+        each = loss(q, p, mask=mask, reduction="none")
+        torch.testing.assert_close(each[mask], loss(q[mask], p[mask], reduction="none"))
+        assert not each[~mask].any()
+        torch.testing.assert_close(loss(q, p, mask=mask), loss(q[mask], p[mask]))
+
+
 def test_blocks_of_scores_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     q, p = pairs()
     labels = torch.tensor([0, 1, 0, 2, 1])
@@ -69,8 +79,11 @@ def test_blocks_of_scores_change_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
         found = []
         for loss in (
             lambda a, b: info_nce_loss(a, b, ids=labels),
+            lambda a, b: info_nce_loss(a, b, mask=labels > 0),
+            lambda a, b: info_nce_loss(a, b, ids=labels, mask=labels < 2),
             lambda a, b: info_nce_loss(a, b, b.flip(0) * 2),
             lambda a, b: multiple_negatives_ranking_loss(a, b, b.flip(0) + 1, symmetric=True),
+            lambda a, b: multiple_negatives_ranking_loss(a, b, b.flip(0) + 1, symmetric=True, ids=labels),
             lambda a, b: multiple_negatives_ranking_loss(a, b, symmetric=True, ids=labels),
             lambda a, b: ge2e_loss(torch.cat([a, b]), labels.repeat(2)),
             lambda a, b: supcon_loss(torch.cat([a, b]), labels.repeat(2)),

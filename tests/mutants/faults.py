@@ -181,9 +181,9 @@ MUTANTS = (
         "info_nce_loss",
         ("finite_at_the_edges", "second_gradient_is_finite_at_the_edges"),
         in_text(
-            "lossary.kernels.stable:unit",
-            "x * inverse_norm(x, dim).unsqueeze(dim)",
-            "x / x.square().sum(dim, keepdim=True).sqrt()",
+            "lossary.kernels.stable:sphere",
+            "(inverse_norm(x) * radius)[:, None]",
+            "(radius / x.square().sum(1).sqrt())[:, None]",
         ),
     ),
     Mutant("a default of the Module drifts", "cosface_loss", ("names_and_defaults_agree",), default_drifts),

@@ -57,8 +57,13 @@ def like_torch(loss: Tensor, *inputs: Tensor) -> Tensor:
 
 def unit(x: Tensor, dim: int = -1) -> Tensor:
     """x / |x| along ``dim``; a zero vector stays zero, with a zero gradient."""
-    length = _ordinary_length(x, dim, keepdim=True)
-    return x * inverse_norm(x, dim).unsqueeze(dim) if length is None else x / length
+    # A product, because the gradient of a quotient takes twice as many tensors of the size of x.
+    return x * inverse_norm(x, dim).unsqueeze(dim)
+
+
+def sphere(x: Tensor, radius: float | Tensor) -> Tensor:
+    """radius * x / |x| for rows x, (N, D), in one product; the radius is a number, or has one a row."""
+    return x * (inverse_norm(x) * radius)[:, None]
 
 
 def inverse_norm(x: Tensor, dim: int = -1) -> Tensor:
@@ -75,9 +80,9 @@ def inverse_norm(x: Tensor, dim: int = -1) -> Tensor:
     return torch.where(squares > 0, inverse, torch.zeros_like(inverse))
 
 
-def _ordinary_length(x: Tensor, dim: int, keepdim: bool = False) -> Tensor | None:
+def _ordinary_length(x: Tensor, dim: int) -> Tensor | None:
     """|x| where none is 0, tiny or huge, as far as may be looked: a fifth of the operations, as small batches feel."""
     if x.numel() == 0 or not values_visible(x):
         return None
-    length = torch.linalg.vector_norm(x, dim=dim, keepdim=keepdim)
+    length = torch.linalg.vector_norm(x, dim=dim)
     return length if within(length.detach(), *ORDINARY) else None

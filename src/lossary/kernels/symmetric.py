@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from lossary.kernels.bands import Bands, Spot, inverse
-from lossary.kernels.blocks import ABSENT_2, LN_2, LOG2_E, RowGradients
+from lossary.kernels.blocks import ABSENT_2, LN_2, LOG2_E, RowGradients, tame
 from lossary.kernels.scores import Rows
 from lossary.kernels.stable import ABSENT
 
@@ -26,8 +26,6 @@ Pair = tuple[Tensor, Tensor]
 
 #: Rows and columns of a tile: two of 4 MiB in float32 stay in cache, and smaller ones are too many small operations.
 TILE = 1024
-#: Up to this size of scores, in units of log 2, their exponentials and the sums of these lie well within float32.
-TAME = 80.0
 
 
 @dataclass(frozen=True)
@@ -106,10 +104,10 @@ class Tame(Anywhere):
 def set_statistics(items: Tensor, labels: Tensor, split: int) -> Rows:
     """Statistics of each item's scores with its others; those with its label are its targets."""
     order = _by_label(labels, split)
-    x, kind = items[order], _kind(items, split)
+    x, kind = _arranged(items, order), _kind(items, split)
     count, target = torch.zeros_like(x[:, 0]), torch.zeros_like(x[:, 0])
     among, rest = kind(target), kind(target)
-    for tile in _tiles(x, labels[order], split):
+    for tile in _tiles(x, _arranged(labels, order), split):
         for spot, hits in zip(tile.spots, tile.take_targets(), strict=True):
             sides = tile.sides_of(spot)
             for side, dim in sides:
@@ -118,21 +116,21 @@ def set_statistics(items: Tensor, labels: Tensor, split: int) -> Rows:
             among.merge(hits, torch.empty_like(hits), sides)
         rest.merge(tile.scores, tile.scratch, tile.sides)
     target *= LN_2 / count.clamp_min(1)
-    place = inverse(order)
-    found = (count, target, among.value(), rest.value())
-    return Rows(*(s[place] for s in found), _means(items, split))  # pyright: ignore[reportCallIssue]
+    place = None if order is None else inverse(order)
+    found = (_arranged(s, place) for s in (count, target, among.value(), rest.value()))
+    return Rows(*found, _means(items, split))  # pyright: ignore[reportCallIssue]
 
 
 def set_gradients(items: Tensor, labels: Tensor, split: int, rows: Rows, by_rows: RowGradients) -> Tensor:
     """The gradient by the items, given that by their statistics."""
     order = _by_label(labels, split)
-    x, kind = items[order], _kind(items, split)
+    x, kind = _arranged(items, order), _kind(items, split)
     zero = torch.zeros_like(x[:, 0])
-    by_target, by_among, by_rest = (zero if g is None else g[order] for g in by_rows[:3])
-    by_target = by_target / rows.targets[order].clamp_min(1)
-    among, rest = (_exponent(s[order]) for s in (rows.among, rows.rest))
+    by_target, by_among, by_rest = (zero if g is None else _arranged(g, order) for g in by_rows[:3])
+    by_target = by_target / _arranged(rows.targets, order).clamp_min(1)
+    among, rest = (_exponent(_arranged(s, order)) for s in (rows.among, rows.rest))
     gradient = torch.zeros_like(x)
-    for tile in _tiles(x, labels[order], split):
+    for tile in _tiles(x, _arranged(labels, order), split):
         i, j = tile.rows, tile.columns
         taken = tile.take_targets()
         kind.pull(tile.scores, tile.scratch, (rest[i], rest[j]), (by_rest[i], by_rest[j]))
@@ -144,7 +142,8 @@ def set_gradients(items: Tensor, labels: Tensor, split: int, rows: Rows, by_rows
         gradient[i].addmm_(tile.scores, x[j])
         if i != j:
             gradient[j].addmm_(tile.scores.t(), x[i])
-    result = gradient[inverse(order)]
+    # The sorted copy is used up: a third tensor of the size of the items would be the most that is held.
+    result = gradient if order is None else torch.index_select(gradient, 0, inverse(order), out=x)
     if by_rows.mean is not None:
         _pull_means(items, split, by_rows.mean, result)
     return result
@@ -152,16 +151,20 @@ def set_gradients(items: Tensor, labels: Tensor, split: int, rows: Rows, by_rows
 
 def _kind(items: Tensor, split: int) -> type[Anywhere]:
     """How the exponentials are taken, by a bound on the size of the scores."""
-    if len(items) == 0:
-        return Anywhere
-    norms = items.norm(dim=1) * LOG2_E**0.5
-    return Tame if norms[: split or None].max() * norms[split:].max() <= TAME else Anywhere
+    return Tame if tame(items[: split or None], items[split:]) else Anywhere
 
 
-def _by_label(labels: Tensor, split: int) -> Tensor:
-    """The order that sorts each set by label."""
-    first, second = labels[:split].argsort(stable=True), labels[split:].argsort(stable=True)
+def _by_label(labels: Tensor, split: int) -> Tensor | None:
+    """The order that sorts each set by label; None where they are sorted, as pairs without ids are."""
+    sets = (labels[:split], labels[split:])
+    if all((s[1:] >= s[:-1]).all() for s in sets):
+        return None
+    first, second = (s.argsort(stable=True) for s in sets)
     return torch.cat([first, second + split])
+
+
+def _arranged(items: Tensor, order: Tensor | None) -> Tensor:
+    return items if order is None else items[order]
 
 
 def _means(items: Tensor, split: int) -> Tensor:

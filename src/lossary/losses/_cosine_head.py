@@ -11,7 +11,7 @@ from lossary.cards import Call
 from lossary.draws import labels as draw_labels
 from lossary.draws import normal
 from lossary.kernels.rows import Bilinear, Formula, Targets, row_loss
-from lossary.kernels.stable import accumulate, accumulator, inverse_norm
+from lossary.kernels.stable import accumulate, accumulator, sphere
 
 
 def cosine_head(
@@ -40,9 +40,8 @@ def cosine_head(
         check_same_shape("sample_weight", sample_weight, "labels", labels)
     x = accumulate(embeddings)
     scale, *rest = (torch.as_tensor(v, dtype=x.dtype, device=x.device) for v in (scale, *margins))
-    # Scaled at once: unit embeddings of their own would be one more copy.
-    length = inverse_norm(x) * scale if normalize else scale.expand(x.shape[0])
-    source = Bilinear(x * length[:, None], weight, unit=True)
+    x = sphere(x, scale) if normalize else x * scale.expand(x.shape[0])[:, None]
+    source = Bilinear(x, weight, unit=True)
     return row_loss(formula, source, Targets(labels), scale, *rest, weight=sample_weight, reduction=reduction)
 
 

@@ -9,8 +9,8 @@ from lossary._loss import Loss
 from lossary._reduce import Reduction, reduce
 from lossary.cards import Card, Range
 from lossary.kernels.rows import Bilinear, Targets, rest_softplus
-from lossary.kernels.stable import softplus, unit
-from lossary.losses.retrieval import Pairs, draw_pairs, edges_pairs, find_each_other, paired
+from lossary.kernels.stable import softplus
+from lossary.losses.retrieval import Similarity, draw_pairs, edges_pairs, find_each_other, paired
 
 __all__ = ["CLIPLoss", "SigLIPLoss", "clip_loss", "siglip_loss"]
 
@@ -61,12 +61,7 @@ def clip_loss(
     """
     pairs = paired(("image", "text"), image, text, ids, sample_weight, mask, group)
     check_number("temperature", temperature, low=0, open_low=True)
-    x, y = _directions(pairs, normalize)
-    return find_each_other(pairs, x / temperature, y, reduction)
-
-
-def _directions(pairs: Pairs, normalize: bool) -> tuple[Tensor, Tensor]:
-    return (unit(pairs.query), unit(pairs.answer)) if normalize else (pairs.query, pairs.answer)
+    return find_each_other(pairs, Similarity(1 / temperature, normalize), reduction)
 
 
 class CLIPLoss(Loss):
@@ -127,12 +122,13 @@ def siglip_loss(
     pairs = paired(("image", "text"), image, text, ids, sample_weight, mask, group)
     check_number("scale", scale, low=0, open_low=True)
     check_number("bias", bias)
-    x, y = _directions(pairs, normalize)
-    x, shift = x * scale, torch.as_tensor(bias, dtype=x.dtype, device=x.device)
+    alike = Similarity(scale, normalize)
+    x, y = alike.scaled(pairs.query), alike.plain(pairs.answer)
+    shift = torch.as_tensor(bias, dtype=x.dtype, device=x.device)
     own = (x * y).sum(-1) + shift
     candidates, candidate_ids, absent = pairs.columns(y)
     shift = shift.expand(candidates.shape[0]) if absent is None else shift + absent
-    rest = rest_softplus(Bilinear(x, candidates, shift), Targets(pairs.ids, candidate_ids))
+    rest = rest_softplus(Bilinear(x, candidates, shift), Targets(pairs.labels, candidate_ids))
     return reduce(softplus(-own) + rest, weight=pairs.weight, reduction=reduction, group=group)
 
 

@@ -19,11 +19,11 @@ from lossary._check import (
 from lossary._loss import Loss
 from lossary._reduce import Reduction, align, reduce, scaled
 from lossary.cards import Call, Card, Choice, Range
-from lossary.distributed import gathered, numbered
+from lossary.distributed import gathered
 from lossary.draws import normal
 from lossary.kernels.distances import squares
-from lossary.kernels.rows import Bilinear, Dense, Rows, Source, Targets, row_loss, two_way_statistics
-from lossary.kernels.stable import accumulate, softplus, unit
+from lossary.kernels.rows import Bilinear, Dense, Rows, Targets, row_loss, two_way_statistics
+from lossary.kernels.stable import accumulate, softplus, sphere, unit
 from lossary.losses._batch import absence, check_same_precision
 from lossary.losses._pointwise import hide
 
@@ -37,8 +37,12 @@ __all__ = [
 ]
 
 
-def _found(rows: Rows, own: Tensor) -> Tensor:
-    # The own answer is scored apart: the columns that are no negatives of a row may be more than its own.
+def _found(rows: Rows) -> Tensor:
+    return softplus(rows.rest - rows.target)
+
+
+def _found_apart(rows: Rows, own: Tensor) -> Tensor:
+    # The own answer is no column, or one of several that are no negatives of the row.
     return softplus(rows.rest - own)
 
 
@@ -47,15 +51,24 @@ class Pairs(NamedTuple):
 
     query: Tensor  # (N, D), accumulated, 0 where a pair does not count
     answer: Tensor  # likewise
-    ids: Tensor  # (N,), each pair's own where none are given
+    ids: Tensor | None  # (N,)
     weight: Tensor | None  # (N,)
     counted: Tensor | None  # (N,) boolean
     group: ProcessGroup | None
 
-    def columns(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    @property
+    def labels(self) -> Tensor:
+        """(N,) the ids, or the pairs' numbers."""
+        return numbers(self.query) if self.ids is None else self.ids
+
+    def columns(self, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """``x``, one row a pair, as candidates of all ranks, with their ids, and what is added to their scores."""
         x, ids, counted = gathered(self.group, x, self.ids, self.counted)
         return x, ids, absence(counted, x)
+
+
+def numbers(x: Tensor) -> Tensor:
+    return torch.arange(x.shape[0], device=x.device)
 
 
 def paired(
@@ -72,10 +85,9 @@ def paired(
     check_same_shape(names[1], answer, names[0], query)
     check_same_precision(names[1], answer, names[0], query)
     query, answer, count = accumulate(query), accumulate(answer), query.shape[:1]
-    if ids is None:
-        ids = numbered(query, group)
-    else:
+    if ids is not None:
         check_labels("ids", ids, count[0])
+        ids = ids.long()
     if sample_weight is not None:
         check_shape("sample_weight", sample_weight, tuple(count))
     _, mask = align(None, mask, count)
@@ -84,29 +96,47 @@ def paired(
         query, answer = hide(query, mask[:, None]), hide(answer, mask[:, None])
         sample_weight = mask if sample_weight is None else hide(sample_weight, mask)
     weight = None if sample_weight is None else sample_weight.to(query.dtype)
-    return Pairs(query, answer, ids.long(), weight, mask, group)
+    return Pairs(query, answer, ids, weight, mask, group)
 
 
-def _find(pairs: Pairs, query: Tensor, answer: Tensor, source: Source, candidate_ids: Tensor, reduction: str) -> Tensor:
-    """Softmax of <query, answer> beside the candidates' scores, less candidates that bear the query's id."""
-    own, targets = (query * answer).sum(-1), Targets(pairs.ids, candidate_ids)
-    return row_loss(_found, source, targets, own, weight=pairs.weight, reduction=reduction, group=pairs.group)
+class Similarity(NamedTuple):
+    """Scaled cosines, or scaled products."""
+
+    scale: float | Tensor
+    cosine: bool
+
+    def scaled(self, x: Tensor) -> Tensor:
+        return sphere(x, self.scale) if self.cosine else x * self.scale
+
+    def plain(self, x: Tensor) -> Tensor:
+        return unit(x) if self.cosine else x
+
+    def source(self, query: Tensor, candidates: Tensor, shift: Tensor | None) -> Bilinear:
+        return Bilinear(self.scaled(query), candidates, shift, unit=self.cosine)
 
 
-def _find_in_batch(pairs: Pairs, query: Tensor, answer: Tensor, reduction: str) -> Tensor:
+def _find(pairs: Pairs, source: Bilinear, ids: Tensor | None, candidate_ids: Tensor | None, reduction: str) -> Tensor:
+    """Softmax of each query over the candidates, of which the first are the answers."""
+    targets = Targets(numbers(source.x), row_groups=ids, column_groups=candidate_ids)
+    return row_loss(_found, source, targets, weight=pairs.weight, reduction=reduction, group=pairs.group)
+
+
+def _find_in_batch(pairs: Pairs, alike: Similarity, query: Tensor, answer: Tensor, reduction: str) -> Tensor:
     """The candidates are the pairs' answers."""
     candidates, ids, shift = pairs.columns(answer)
-    return _find(pairs, query, answer, Bilinear(query, candidates, shift), ids, reduction)
+    return _find(pairs, alike.source(query, candidates, shift), pairs.ids, ids, reduction)
 
 
-def find_each_other(pairs: Pairs, query: Tensor, answer: Tensor, reduction: str) -> Tensor:
+def find_each_other(pairs: Pairs, alike: Similarity, reduction: str) -> Tensor:
     """The mean of both directions; where either has the other's scores they are made once for both."""
     if pairs.group is not None or pairs.counted is not None:
-        there = _find_in_batch(pairs, query, answer, reduction)
-        return (there + _find_in_batch(pairs, answer, query, reduction)) / 2
-    own = (query * answer).sum(-1)
-    there, back = two_way_statistics(Bilinear(query, answer), Targets(pairs.ids, pairs.ids))
-    return reduce((_found(there, own) + _found(back, own)) / 2, weight=pairs.weight, reduction=reduction)
+        there = _find_in_batch(pairs, alike, pairs.query, pairs.answer, reduction)
+        return (there + _find_in_batch(pairs, alike, pairs.answer, pairs.query, reduction)) / 2
+    x, y = alike.scaled(pairs.query), alike.plain(pairs.answer)
+    own = (x * y).sum(-1)
+    there, back = two_way_statistics(Bilinear(x, y), Targets(pairs.labels, pairs.ids))
+    each = (_found_apart(there, own) + _found_apart(back, own)) / 2
+    return reduce(each, weight=pairs.weight, reduction=reduction)
 
 
 def info_nce_loss(
@@ -161,23 +191,21 @@ def info_nce_loss(
     pairs = paired(("query", "positive"), query, positive, ids, sample_weight, mask, group)
     check_number("temperature", temperature, low=0, open_low=True)
 
-    def direction(x: Tensor) -> Tensor:
-        return unit(x) if normalize else x
-
-    q, p = direction(pairs.query) / temperature, direction(pairs.answer)
+    alike = Similarity(1 / temperature, normalize)
     if negatives is None:
-        return _find_in_batch(pairs, q, p, reduction)
+        return _find_in_batch(pairs, alike, pairs.query, pairs.answer, reduction)
     if ids is not None:
         raise ValueError("ids: wanted None beside negatives, which are negatives of every query they are given for")
     _check_negatives(negatives, "query", query)
-    n = direction(accumulate(negatives))
+    q, n = alike.scaled(pairs.query), accumulate(negatives)
+    own, nobody = (q * alike.plain(pairs.answer)).sum(-1), torch.full((n.shape[-2],), -1, device=q.device)
     if n.dim() == 2:
-        source = Bilinear(q, n)
+        source = Bilinear(q, n, unit=normalize)
     else:
         n = n if pairs.counted is None else hide(n, pairs.counted[:, None, None])
-        source = Dense(torch.einsum("nd,nmd->nm", q, n))
-    nobody = torch.full((n.shape[-2],), -1, device=q.device)
-    return _find(pairs, q, p, source, nobody, reduction)
+        source = Dense(torch.einsum("nd,nmd->nm", q, alike.plain(n)))
+    targets = Targets(numbers(q), nobody)
+    return row_loss(_found_apart, source, targets, own, weight=pairs.weight, reduction=reduction, group=group)
 
 
 def _check_negatives(negatives: Tensor, name: str, query: Tensor) -> None:
@@ -251,26 +279,23 @@ def multiple_negatives_ranking_loss(
     check_number("scale", scale, low=0, open_low=True)
     check_choice("similarity", similarity, ("cos", "dot"))
 
-    def direction(x: Tensor) -> Tensor:
-        return unit(x) if similarity == "cos" else x
-
-    a, p = direction(pairs.query), direction(pairs.answer)
+    alike = Similarity(scale, similarity == "cos")
     if negatives is None:
-        found = find_each_other if symmetric else _find_in_batch
-        return found(pairs, a * scale, p, reduction)
+        if symmetric:
+            return find_each_other(pairs, alike, reduction)
+        return _find_in_batch(pairs, alike, pairs.query, pairs.answer, reduction)
     check_dim("negatives", negatives, 2, "(M, D)")
     _check_negatives(negatives, "anchor", anchor)
-    (n,) = gathered(group, direction(accumulate(negatives)))
-    candidates, candidate_ids, shift = pairs.columns(p)
+    (n,) = gathered(group, accumulate(negatives))
+    candidates, candidate_ids, shift = pairs.columns(pairs.answer)
     if shift is not None:
         shift = torch.cat([shift, shift.new_zeros(n.shape[0])])
-    # Doubled ids are even: odd ones belong to nobody.
-    doubled = pairs._replace(ids=2 * pairs.ids)
-    candidate_ids = torch.cat([2 * candidate_ids, candidate_ids.new_ones(n.shape[0])])
-    query = a * scale
-    source = Bilinear(query, torch.cat([candidates, n]), shift)
-    loss = _find(doubled, query, p, source, candidate_ids, reduction)
-    return (loss + _find_in_batch(pairs, p, query, reduction)) / 2 if symmetric else loss
+    if pairs.ids is not None and candidate_ids is not None:
+        # Doubled ids are even: odd ones belong to nobody.
+        ids, candidate_ids = 2 * pairs.ids, torch.cat([2 * candidate_ids, candidate_ids.new_ones(n.shape[0])])
+    source = alike.source(pairs.query, torch.cat([candidates, n]), shift)
+    loss = _find(pairs, source, ids, candidate_ids, reduction)
+    return (loss + _find_in_batch(pairs, alike, pairs.answer, pairs.query, reduction)) / 2 if symmetric else loss
 
 
 class MultipleNegativesRankingLoss(Loss):
@@ -330,7 +355,7 @@ def n_pair_loss(
     pairs = paired(("anchor", "positive"), anchor, positive, ids, sample_weight, mask, group)
     check_number("l2_reg", l2_reg, low=0)
     a, p = pairs.query, pairs.answer
-    loss = _find_in_batch(pairs, a, p, reduction)
+    loss = _find_in_batch(pairs, Similarity(1.0, False), a, p, reduction)
     lengths = reduce(squares(a) + squares(p), weight=pairs.weight, reduction=reduction, group=group)
     return loss + scaled(lengths, l2_reg)
 

@@ -14,7 +14,7 @@ from lossary.cards import Call, Card, Range
 from lossary.distributed import numbered
 from lossary.draws import normal
 from lossary.kernels.rows import Bilinear, Rows, row_loss
-from lossary.kernels.stable import softplus, unit
+from lossary.kernels.stable import softplus, sphere
 from lossary.kernels.tuples import has_targets
 from lossary.losses._batch import Compared, absence, check_same_precision, compare
 
@@ -43,8 +43,8 @@ def _among_others(
         weight = weight * sample_weight
     # The root on either side leaves the scores symmetric, which halves the work.
     root = temperature**0.5
-    z = unit(anchors.x) / root
-    source = Bilinear(z, z if others is anchors else unit(others.x) / root, absence(others.counted, z))
+    z = sphere(anchors.x, 1 / root)
+    source = Bilinear(z, z if others is anchors else sphere(others.x, 1 / root), absence(others.counted, z))
     return row_loss(_supcon, source, targets, weight=weight.to(z.dtype), reduction=reduction, group=group)
 
 

@@ -1,0 +1,88 @@
+"""What was measured of one case or growth, as it is stored."""
+
+import multiprocessing
+import time
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+import torch
+
+from benchmarks import results
+from benchmarks.case import DENSE, OURS, Case, Growth
+from benchmarks.cases import cases, growths
+from benchmarks.measure import Measured, gradient_error, measure, noted
+
+#: Bytes. From 32 MiB on glibc always gives memory back, and asks for it anew.
+KEPT = (32 << 20) - (1 << 16)
+
+
+def alone(name: str, *, threads: int, repeats: int) -> dict[str, Any]:
+    """The record of a case or growth, made in a process of its own.
+
+    In a heap that an earlier case left in large pieces, large tensors come without page faults: plain torch then
+    takes up to a third less time than it does by itself.
+    """
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(record, name, threads=threads, repeats=repeats).result()
+
+
+def record(name: str, *, threads: int, repeats: int) -> dict[str, Any]:
+    """The record of the case or growth of that name."""
+    torch.set_num_threads(threads)
+    # As in a process that trains: once a tensor of this size was freed, glibc keeps the memory of smaller ones.
+    torch.empty(KEPT, dtype=torch.uint8)
+    for case in cases():
+        if case.name == name:
+            return run_case(case, repeats=repeats)
+    return next(run_growth(growth, repeats=repeats) for growth in growths() if growth.name == name)
+
+
+def run_case(case: Case, *, repeats: int) -> dict[str, Any]:
+    record = conditions(case.kernel, repeats) | {"floor": case.floor} | measure(case, repeats=repeats)
+    if any(bar.measure == "error" for bar in case.bars):
+        add_errors(case, record["contenders"])
+    record["quiet"] = record["cpu_per_wall"] >= results.QUIET * record["threads"]
+    record["bars"] = [results.kept(bar, record["contenders"]) for bar in case.bars]
+    return record
+
+
+def add_errors(case: Case, contenders: Mapping[str, Any]) -> None:
+    """Each contender's gradient in float32 beside its own in float64."""
+    torch.manual_seed(0)
+    inputs = case.inputs()
+    for name, measured in contenders.items():
+        if name != case.floor and not measured["reason"]:
+            result = Measured()
+            with noted(result):
+                result.error = gradient_error(lambda i, n=name: case.contenders(*i.learns, *i.given)[n], inputs)
+            measured |= {"error": result.error, "reason": result.reason}
+
+
+def run_growth(growth: Growth, *, repeats: int) -> dict[str, Any]:
+    def wanted(name: str, size: int) -> bool:
+        return name == OURS or (name == DENSE and (growth.dense_until is None or size <= growth.dense_until))
+
+    runs = {n: measure(c, repeats=repeats, only=lambda name, n=n: wanted(name, n)) for n, c in growth.cases.items()}
+    measured = {n: run["contenders"] for n, run in runs.items()}
+    share = min(run["cpu_per_wall"] for run in runs.values())
+    names = [name for name in (OURS, DENSE) if any(name in found for found in measured.values())]
+    points = {
+        name: {
+            m: {str(n): results.value(c[name], m) for n, c in measured.items() if name in c} for m in ("time", "extra")
+        }
+        for name in names
+    }
+    return conditions(growth.kernel, repeats) | {
+        "sizes": [str(n) for n in growth.cases],
+        "points": points,
+        "exponents": {name: results.exponents(growth, measured, name) for name in names},
+        "cpu_per_wall": share,
+        "quiet": share >= results.QUIET * torch.get_num_threads(),
+        "bars": results.kept_growth(growth, measured),
+    }
+
+
+def conditions(kernel: str, repeats: int) -> dict[str, Any]:
+    date = time.strftime("%Y-%m-%d")
+    return {"kernel": kernel, "date": date, "threads": torch.get_num_threads(), "repeats": repeats}
