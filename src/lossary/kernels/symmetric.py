@@ -164,7 +164,7 @@ def _by_label(labels: Tensor, split: int) -> Tensor | None:
 
 
 def _arranged(items: Tensor, order: Tensor | None) -> Tensor:
-    return items if order is None else items[order]
+    return items if order is None else items.index_select(0, order)
 
 
 def _means(items: Tensor, split: int) -> Tensor:
