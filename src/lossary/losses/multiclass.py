@@ -102,23 +102,22 @@ def cross_entropy(
     return like_torch(_log_likelihood(logp, p, weight, label_smoothing, reduction), p.input)
 
 
-def _by_torch(
-    input: Input, target: Tensor, ignore_index: int, reduction: str, smoothing: float | Tensor
-) -> Tensor | None:
+def _by_torch(input: Input, target: Tensor, ignore_index: int, reduction: str, smoothing: float) -> Tensor | None:
     """torch's own function for what most calls ask; None where it may not be asked, refuses, or gives no number.
 
     So nothing is checked twice, which a small batch would feel: the checks and rules here are for what is left.
     """
+    if not isinstance(input, Tensor):
+        return None
     ordinary = (
-        isinstance(input, Tensor)
-        and isinstance(target, Tensor)  # pyright: ignore[reportUnnecessaryIsInstance]
+        isinstance(target, Tensor)  # pyright: ignore[reportUnnecessaryIsInstance]
         and values_visible(input, target)
         and input.dim() == 2
         and input.shape[1] > 1
         and input.dtype in (torch.float32, torch.float64)
         and target.dtype == torch.int64
         and reduction in ("mean", "sum")
-        and not isinstance(smoothing, Tensor)
+        and type(smoothing) is float
     )
     if not ordinary:
         return None
