@@ -181,7 +181,7 @@ def class_loss(
     if p.counted is not None:  # as weights: an item that does not count has finite scores here, or none at all
         weight = p.counted.to(dtype) if weight is None else torch.where(p.counted, weight.to(dtype), 0)
     weight = None if weight is None else weight.expand(p.shape).flatten()
-    source = p.input if isinstance(p.input, Bilinear) else Dense(_shifted(p.input).reshape(-1, p.classes))
+    source = p.input if isinstance(p.input, Bilinear) else Dense(_rows(_shifted(p.input)))
     loss = row_loss(formula, source, Targets(labels), *ours, *rows, weight=weight, reduction=reduction)
     return loss.reshape(p.shape) if reduction == "none" else loss
 
@@ -190,6 +190,11 @@ def _shifted(scores: Tensor) -> Tensor:
     """Scores less their row's largest: the differences that matter, unrounded by a large common part."""
     scores = accumulate(scores)
     return scores if scores.shape[-1] == 0 else scores - scores.detach().amax(-1, keepdim=True)
+
+
+def _rows(scores: Tensor) -> Tensor:
+    # A view is an operation too.
+    return scores if scores.dim() == 2 else scores.reshape(-1, scores.shape[-1])
 
 
 def every_class(scores: Tensor) -> Rows:

@@ -43,10 +43,8 @@ def cosine_head(
         check_same_shape("sample_weight", sample_weight, "labels", labels)
     x = accumulate(embeddings)
     scale, *rest = parameters((scale, *margins), x)
-    if normalize:
-        x = sphere(x, scale)
-    else:
-        x = x * (scale.reshape(-1, 1) if isinstance(scale, Tensor) else scale)
+    radius = scale.reshape(-1, 1) if isinstance(scale, Tensor) else scale
+    x = sphere(x, scale) if normalize else x * radius
     source = Bilinear(x, weight, unit=True)
     return row_loss(formula, source, Targets(labels), scale, *rest, weight=sample_weight, reduction=reduction)
 
