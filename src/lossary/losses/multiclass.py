@@ -118,6 +118,7 @@ def _by_torch(input: Input, target: Tensor, ignore_index: int, reduction: str, s
         and target.dtype == torch.int64
         and reduction in ("mean", "sum")
         and type(smoothing) is float
+        and 0 <= smoothing <= 1
     )
     if not ordinary:
         return None
