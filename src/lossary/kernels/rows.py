@@ -50,7 +50,7 @@ def row_loss(
     formula: Formula,
     source: Source,
     targets: Targets | Given,
-    *parameters: Tensor,
+    *parameters: float | Tensor,
     weight: Tensor | None = None,
     reduction: str = "mean",
     group: torch.distributed.ProcessGroup | None = None,
@@ -64,7 +64,8 @@ def row_loss(
             branches; a tensor that learns is given among ``parameters``, never captured.
         source: Where the scores come from.
         targets: Which columns are targets.
-        parameters: Tensors the formula needs, each 0-d or (N,); gradients flow to them.
+        parameters: Numbers, or tensors, each 0-d or (N,), that the formula needs; gradients flow to them. Of few
+            scores a number reaches the formula as it is, otherwise as a tensor.
         weight: One weight a row, (N,): mean is ``sum(w l) / sum(w)``. No gradient flows to it.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
         group: Process group over which the mean's divisor is summed.
@@ -74,7 +75,9 @@ def row_loss(
         losses = formula(statistics(source, targets), *parameters)
         return reduce(losses, weight=weight, reduction=reduction, group=group)
     with full_precision(source.x):
-        return _blocked_loss(formula, source.accumulated(), targets, parameters, weight, reduction, group)
+        source = source.accumulated()
+        tensors = tuple(torch.as_tensor(p, dtype=source.x.dtype, device=source.x.device) for p in parameters)
+        return _blocked_loss(formula, source, targets, tensors, weight, reduction, group)
 
 
 def two_way_statistics(source: Bilinear, targets: Targets) -> tuple[Rows, Rows]:

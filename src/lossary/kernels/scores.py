@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from lossary.kernels.modes import full_precision
@@ -55,10 +56,11 @@ class Bilinear:
         """All scores at once, (N, C)."""
         with full_precision(self.x):
             x, w = accumulate(self.x), accumulate(self.w)
-            scores = x @ w.T
-            if self.unit:
-                scores = scores * inverse_norm(w)
-            return scores if self.b is None else scores + accumulate(self.b)
+            b = None if self.b is None else self.b.to(x.dtype)
+            if not self.unit:
+                return F.linear(x, w, b)
+            scores = F.linear(x, w) * inverse_norm(w)
+            return scores if b is None else scores + b
 
 
 Source = Dense | Bilinear
@@ -111,7 +113,7 @@ class _once:
 
 
 class RowsOf:
-    """The statistics (:class:`Rows`) of ready scores, each made when a formula first asks for it.
+    """The statistics (:class:`Rows`) of ready scores, and which columns they are of, made when first asked for.
 
     Plain differentiable torch over all scores at once. The first row is row ``first`` of the batch.
     """
@@ -122,7 +124,7 @@ class RowsOf:
         self._index = targets.rows.long()[:, None] if isinstance(targets, Targets) and targets.single else None
 
     @_once
-    def _is_target(self) -> Tensor:
+    def is_target(self) -> Tensor:
         if isinstance(self._targets, Given):
             return self._targets.targets
         columns = self._targets.columns
@@ -130,10 +132,10 @@ class RowsOf:
         return self._without_own(self._targets.rows[:, None] == columns)
 
     @_once
-    def _is_rest(self) -> Tensor:
+    def is_rest(self) -> Tensor:
         if isinstance(self._targets, Given):
             return self._targets.rest
-        rest, groups = ~self._is_target, self._targets.row_groups
+        rest, groups = ~self.is_target, self._targets.row_groups
         return self._without_own(rest if groups is None else rest & (groups[:, None] != self._targets.column_groups))
 
     def _without_own(self, columns: Tensor) -> Tensor:
@@ -145,31 +147,31 @@ class RowsOf:
     def targets(self) -> Tensor:
         if self._index is not None:
             return torch.ones_like(self.target)
-        return self._is_target.sum(1).to(self._scores.dtype)
+        return self.is_target.sum(1).to(self._scores.dtype)
 
     @_once
     def target(self) -> Tensor:
         if self._index is not None:
-            return self._scores.gather(1, self._index)[:, 0]
-        return self._scores.masked_fill(~self._is_target, 0).sum(1) / self.targets.clamp_min(1)
+            return self._scores.gather(1, self._index).squeeze(1)
+        return self._scores.masked_fill(~self.is_target, 0).sum(1) / self.targets.clamp_min(1)
 
     @_once
     def among(self) -> Tensor:
         if self._index is not None:
             return self.target
-        return self._scores.masked_fill(~self._is_target, ABSENT).logsumexp(1)
+        return self._scores.masked_fill(~self.is_target, ABSENT).logsumexp(1)
 
     @_once
     def rest(self) -> Tensor:
         if self._index is not None:
             return self._scores.scatter(1, self._index, ABSENT).logsumexp(1)
-        return self._scores.masked_fill(~self._is_rest, ABSENT).logsumexp(1)
+        return self._scores.masked_fill(~self.is_rest, ABSENT).logsumexp(1)
 
     @_once
     def mean(self) -> Tensor:
         if self._index is not None:
             return self._scores.mean(1)
-        exists = self._is_target | self._is_rest
+        exists = self.is_target | self.is_rest
         return self._scores.masked_fill(~exists, 0).sum(1) / exists.sum(1).clamp_min(1)
 
 

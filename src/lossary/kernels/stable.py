@@ -1,6 +1,7 @@
 """Log-space helpers that stay exact and differentiable at the extremes."""
 
 import math
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,8 @@ from lossary._check import values_visible, within
 #: Stands for "no such score". Finite, so that a row without any score has a finite log-sum-exp and zero
 #: gradients; exp() of it is 0 beside any real score.
 ABSENT = -1e30
+#: Sums and exponentials over these lose what the loss is about: they are taken in float32.
+HALF = (torch.float16, torch.bfloat16)
 #: Lengths whose squares, and those of the entries that matter beside them, lie well within float32's range.
 ORDINARY = (1e-9, 1e9)
 
@@ -32,8 +35,8 @@ def logaddexp(a: Tensor, b: Tensor) -> Tensor:
 
 
 def accumulate(x: Tensor) -> Tensor:
-    """Half-precision input as float32: sums and exponentials over half precision lose what the loss is about."""
-    return x.to(accumulator(x))
+    """Half-precision input as float32."""
+    return x.float() if x.dtype in HALF else x
 
 
 def widened(x: Tensor) -> Tensor:
@@ -42,7 +45,16 @@ def widened(x: Tensor) -> Tensor:
 
 
 def accumulator(x: Tensor) -> torch.dtype:
-    return torch.float32 if x.dtype in (torch.float16, torch.bfloat16) else x.dtype
+    return torch.float32 if x.dtype in HALF else x.dtype
+
+
+def parameters(values: Iterable[float | Tensor], x: Tensor) -> tuple[float | Tensor, ...]:
+    """Hyperparameters for a formula over ``x``: numbers, and tensors on its device in the dtype that it sums in.
+
+    A number stays one: a tensor of it is one more operation for each time it is used.
+    """
+    dtype, device = accumulator(x), x.device
+    return tuple(v.to(device, dtype) if isinstance(v, Tensor) else float(v) for v in values)
 
 
 def like_torch(loss: Tensor, *inputs: Tensor) -> Tensor:

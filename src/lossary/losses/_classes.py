@@ -23,7 +23,7 @@ from lossary._check import (
 )
 from lossary._reduce import align, reduce
 from lossary.kernels.rows import Bilinear, Dense, Formula, Rows, Targets, row_loss
-from lossary.kernels.stable import ABSENT, accumulate, accumulator
+from lossary.kernels.stable import ABSENT, accumulate, accumulator, parameters
 from lossary.losses._pointwise import hide
 
 Input = Tensor | Bilinear
@@ -58,7 +58,8 @@ def problem(
     if isinstance(input, Bilinear):
         classes, shape = input.w.shape[0], input.x.shape[:1]
     else:
-        input = input.movedim(class_dimension(input, dim), -1)
+        dim = class_dimension(input, dim)
+        input = input if dim in (-1, input.dim() - 1) else input.movedim(dim, -1)
         classes, shape = input.shape[-1], input.shape[:-1]
     sample_weight, mask = align(sample_weight, mask, shape)
     check_tensor("target", target)
@@ -155,18 +156,18 @@ def class_loss(
 
     Args:
         formula: See :func:`row_loss`; of differences of scores alone, as a softmax is. An entry
-            of ``per_class`` reaches it as that of the row's label.
+            of ``per_class`` reaches it as that of the row's label, and None not at all.
         p: From :func:`problem`.
         scalars: Numbers for the formula.
-        per_class: (C,) each, or None for ones.
+        per_class: (C,) each, or None.
         class_weight: (C,). For indices the mean is ``sum(w l) / sum(w)``; for soft targets w belongs to the formula.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
     """
     check_reduction(reduction)
     x = p.input.x if isinstance(p.input, Bilinear) else p.input
     dtype = accumulator(x)
-    ours = tuple(torch.as_tensor(s, dtype=dtype, device=x.device) for s in scalars)
-    tables = tuple(torch.ones((), dtype=dtype, device=x.device) if t is None else t.to(dtype) for t in per_class)
+    ours = parameters(scalars, x)
+    tables = tuple(t.to(dtype) for t in per_class if t is not None)
     if p.soft is not None:
         soft = p.soft.to(dtype)
         # An impossible class, with a logit of -inf, stays finite: without any share it then adds 0.
@@ -174,13 +175,13 @@ def class_loss(
         losses = losses * soft if class_weight is None else losses * soft * class_weight.to(dtype)
         return reduce(losses.sum(-1), weight=p.sample_weight, mask=p.counted, reduction=reduction)
     assert p.labels is not None
-    labels = p.labels.flatten()
-    rows = tuple(t if t.dim() == 0 else t[labels] for t in tables)
+    labels = p.labels.reshape(-1)
+    rows = tuple(t[labels] for t in tables)
     weight = p.weight(class_weight)
     if p.counted is not None:  # as weights: an item that does not count has finite scores here, or none at all
         weight = p.counted.to(dtype) if weight is None else torch.where(p.counted, weight.to(dtype), 0)
     weight = None if weight is None else weight.expand(p.shape).flatten()
-    source = p.input if isinstance(p.input, Bilinear) else Dense(_shifted(p.input).reshape(-1, p.classes))
+    source = p.input if isinstance(p.input, Bilinear) else Dense(_rows(_shifted(p.input)))
     loss = row_loss(formula, source, Targets(labels), *ours, *rows, weight=weight, reduction=reduction)
     return loss.reshape(p.shape) if reduction == "none" else loss
 
@@ -189,6 +190,11 @@ def _shifted(scores: Tensor) -> Tensor:
     """Scores less their row's largest: the differences that matter, unrounded by a large common part."""
     scores = accumulate(scores)
     return scores if scores.shape[-1] == 0 else scores - scores.detach().amax(-1, keepdim=True)
+
+
+def _rows(scores: Tensor) -> Tensor:
+    # A view is an operation too.
+    return scores if scores.dim() == 2 else scores.reshape(-1, scores.shape[-1])
 
 
 def every_class(scores: Tensor) -> Rows:

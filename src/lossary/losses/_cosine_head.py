@@ -6,12 +6,23 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, dtype
 
-from lossary._check import check_dim, check_float, check_labels, check_number, check_same_shape
+from lossary._check import (
+    check_dim,
+    check_float,
+    check_labels,
+    check_number,
+    check_same_shape,
+    values_visible,
+    within,
+)
 from lossary.cards import Call
 from lossary.draws import labels as draw_labels
 from lossary.draws import normal
 from lossary.kernels.rows import Bilinear, Formula, Targets, row_loss
-from lossary.kernels.stable import accumulate, accumulator, sphere
+from lossary.kernels.stable import accumulate, accumulator, parameters, sphere
+
+#: Cosines whose angle has a derivative of ordinary size.
+INSIDE = 0.999
 
 
 def cosine_head(
@@ -26,6 +37,19 @@ def cosine_head(
     reduction: str,
 ) -> Tensor:
     """``formula(rows, scale, *margins)`` over scores ``scale * cos`` (``scale * |x| * cos`` without ``normalize``)."""
+    _check(embeddings, weight, labels)
+    check_number("scale", scale, low=0, open_low=True, rows=labels)
+    if sample_weight is not None:
+        check_same_shape("sample_weight", sample_weight, "labels", labels)
+    x = accumulate(embeddings)
+    scale, *rest = parameters((scale, *margins), x)
+    radius = scale.reshape(-1, 1) if isinstance(scale, Tensor) else scale
+    x = sphere(x, scale) if normalize else x * radius
+    source = Bilinear(x, weight, unit=True)
+    return row_loss(formula, source, Targets(labels), scale, *rest, weight=sample_weight, reduction=reduction)
+
+
+def _check(embeddings: Tensor, weight: Tensor, labels: Tensor) -> None:
     check_dim("embeddings", embeddings, 2, "(N, D)")
     check_dim("weight", weight, 2, "(C, D)")
     check_float("embeddings", embeddings)
@@ -35,14 +59,15 @@ def cosine_head(
     if embeddings.shape[1] != weight.shape[1]:
         raise ValueError(f"weight: wanted (C, {embeddings.shape[1]}) beside embeddings; got {tuple(weight.shape)}")
     check_labels("labels", labels, embeddings.shape[0], classes=weight.shape[0])
-    check_number("scale", scale, low=0, open_low=True, rows=labels)
-    if sample_weight is not None:
-        check_same_shape("sample_weight", sample_weight, "labels", labels)
-    x = accumulate(embeddings)
-    scale, *rest = (torch.as_tensor(v, dtype=x.dtype, device=x.device) for v in (scale, *margins))
-    x = sphere(x, scale) if normalize else x * scale.expand(x.shape[0])[:, None]
-    source = Bilinear(x, weight, unit=True)
-    return row_loss(formula, source, Targets(labels), scale, *rest, weight=sample_weight, reduction=reduction)
+
+
+def angle(cos: Tensor) -> Tensor:
+    """The angle of a cosine; without a derivative where that is exactly +-1, or past it by rounding."""
+    if values_visible(cos) and cos.numel() > 0 and within(cos.detach(), -INSIDE, INSIDE):
+        return cos.acos()
+    inside = cos.abs() < 1
+    theta = torch.where(inside, cos, 0).acos()
+    return torch.where(inside, theta, cos.detach().clamp(-1, 1).acos())
 
 
 def draw_head(g: Generator, dt: dtype) -> Call:

@@ -13,7 +13,7 @@ from lossary._reduce import Reduction
 from lossary.cards import Card, Range
 from lossary.kernels.rows import Rows
 from lossary.kernels.stable import softplus
-from lossary.losses._cosine_head import cosine_head, draw_head, edges_head, golden_head
+from lossary.losses._cosine_head import angle, cosine_head, draw_head, edges_head, golden_head
 
 __all__ = [
     "ArcFaceLoss",
@@ -28,7 +28,7 @@ __all__ = [
 BeyondPi = Literal["linear", "plain", "easy"]
 
 
-def _normalized_softmax(rows: Rows, scale: Tensor) -> Tensor:
+def _normalized_softmax(rows: Rows, scale: float | Tensor) -> Tensor:
     return softplus(rows.rest - rows.target)
 
 
@@ -96,7 +96,7 @@ class NormalizedSoftmaxLoss(HeadLoss):
     reduction: Reduction = "mean"
 
 
-def _cosface(rows: Rows, scale: Tensor, margin: Tensor) -> Tensor:
+def _cosface(rows: Rows, scale: float | Tensor, margin: float | Tensor) -> Tensor:
     return softplus(rows.rest - (rows.target - scale * margin))
 
 
@@ -159,21 +159,23 @@ class CosFaceLoss(HeadLoss):
     reduction: Reduction = "mean"
 
 
-def _arcface(rows: Rows, scale: Tensor, margin: Tensor, *, beyond_pi: BeyondPi, straight_through: bool) -> Tensor:
+def _arcface(
+    rows: Rows, scale: float | Tensor, margin: float | Tensor, *, beyond_pi: BeyondPi, straight_through: bool
+) -> Tensor:
     cos = rows.target / scale
-    # cos itself has no gradient through the angle where it is exactly +-1 (or past it by rounding).
-    inside = cos.abs() < 1
-    between = torch.where(inside, cos, torch.zeros_like(cos))
-    sin = torch.where(inside, ((1 - between) * (1 + between)).sqrt(), torch.zeros_like(cos))
-    ends = cos.detach().clamp(-1, 1)
-    target = torch.where(inside, cos, ends) * margin.cos() - sin * margin.sin()
+    target = (angle(cos) + margin).cos()
     if beyond_pi == "linear":
-        target = torch.where(cos > -margin.cos(), target, cos - margin * margin.sin())
+        cos_m, sin_m = _cos_sin(margin)
+        target = torch.where(cos > -cos_m, target, cos - margin * sin_m)
     elif beyond_pi == "easy":
         target = torch.where(cos > 0, target, cos)
     if straight_through:
         target = cos + (target - cos).detach()
     return softplus(rows.rest - scale * target)
+
+
+def _cos_sin(angle: float | Tensor) -> tuple[float, float] | tuple[Tensor, Tensor]:
+    return (angle.cos(), angle.sin()) if isinstance(angle, Tensor) else (math.cos(angle), math.sin(angle))
 
 
 def arcface_loss(

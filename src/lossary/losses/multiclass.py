@@ -1,10 +1,12 @@
 """One class among many: cross-entropy over a softmax, and what fades or bends it."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, dtype
 
-from lossary._check import check_number, check_reduction
+from lossary._check import check_number, check_reduction, values_visible
 from lossary._loss import Loss
 from lossary._reduce import Reduction, divide
 from lossary.cards import Call, Range
@@ -72,6 +74,10 @@ def cross_entropy(
         in torch; a class with logit -inf and target 0 adds nothing here, NaN in torch; a single class is an error
         here, a constant 0 in torch.
     """
+    if weight is None and sample_weight is None and mask is None and dim in (1, -1):
+        loss = _by_torch(input, target, ignore_index, reduction, label_smoothing)
+        if loss is not None:
+            return loss
     check_number("label_smoothing", label_smoothing, low=0, high=1)
     p = softmax_problem(
         input,
@@ -94,6 +100,33 @@ def cross_entropy(
     logp = F.log_softmax(_layout(p.input), 1, dtype=accumulator(p.input))
     logp = logp.reshape(p.input.shape) if logp.dim() == 2 else logp.movedim(1, -1)
     return like_torch(_log_likelihood(logp, p, weight, label_smoothing, reduction), p.input)
+
+
+def _by_torch(input: Input, target: Tensor, ignore_index: int, reduction: str, smoothing: float) -> Tensor | None:
+    """torch's own function for what most calls ask; None where it may not be asked, refuses, or gives no number.
+
+    So nothing is checked twice, which a small batch would feel: the checks and rules here are for what is left.
+    """
+    if not isinstance(input, Tensor):
+        return None
+    ordinary = (
+        isinstance(target, Tensor)  # pyright: ignore[reportUnnecessaryIsInstance]
+        and values_visible(input, target)
+        and input.dim() == 2
+        and input.shape[1] > 1
+        and input.dtype in (torch.float32, torch.float64)
+        and target.dtype == torch.int64
+        and reduction in ("mean", "sum")
+        and type(smoothing) is float
+        and 0 <= smoothing <= 1
+    )
+    if not ordinary:
+        return None
+    try:
+        loss = F.cross_entropy(input, target, None, None, ignore_index, None, reduction, smoothing)
+    except (IndexError, RuntimeError, TypeError, ValueError):  # such as a label out of range
+        return None
+    return loss if math.isfinite(loss.item()) else None
 
 
 def _is_torchs(p: Problem, weight: Tensor | None, smoothing: float) -> bool:
@@ -264,14 +297,16 @@ class NLLLoss(Loss):
     dim: int = 1
 
 
-def focal_terms(rows: Rows, gamma: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
+def focal_terms(rows: Rows, gamma: float | Tensor, *alpha: Tensor) -> tuple[Tensor, Tensor]:
     """The focal loss and log(1 - p); in log space, for a power of 1 - p has a NaN gradient at p = 1."""
-    miss = -softplus(rows.target - rows.rest)
-    return alpha * torch.exp(gamma * miss) * softplus(rows.rest - rows.target), miss
+    gap = rows.rest - rows.target
+    miss = F.logsigmoid(gap)
+    loss = torch.exp(gamma * miss) * softplus(gap)
+    return (alpha[0] * loss if alpha else loss), miss
 
 
-def _focal(rows: Rows, gamma: Tensor, alpha: Tensor) -> Tensor:
-    return focal_terms(rows, gamma, alpha)[0]
+def _focal(rows: Rows, gamma: float | Tensor, *alpha: Tensor) -> Tensor:
+    return focal_terms(rows, gamma, *alpha)[0]
 
 
 def focal_loss(

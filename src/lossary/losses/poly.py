@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from lossary._check import as_numbers, check_number, check_tensor
@@ -27,9 +28,9 @@ __all__ = [
 ]
 
 
-def _poly(rows: Rows, *epsilon: Tensor) -> Tensor:
-    miss = -softplus(rows.target - rows.rest)
-    loss = softplus(rows.rest - rows.target)
+def _poly(rows: Rows, *epsilon: float | Tensor) -> Tensor:
+    gap = rows.rest - rows.target
+    miss, loss = F.logsigmoid(gap), softplus(gap)
     for power, value in enumerate(epsilon, start=1):
         loss = loss + value * torch.exp(power * miss)
     return loss
@@ -106,8 +107,8 @@ class PolyLoss(Loss):
     reduction: Reduction = "mean"
 
 
-def _poly_focal(rows: Rows, epsilon: Tensor, gamma: Tensor, alpha: Tensor) -> Tensor:
-    loss, miss = focal_terms(rows, gamma, alpha)
+def _poly_focal(rows: Rows, epsilon: float | Tensor, gamma: float | Tensor, *alpha: Tensor) -> Tensor:
+    loss, miss = focal_terms(rows, gamma, *alpha)
     return loss + epsilon * torch.exp((gamma + 1) * miss)
 
 

@@ -22,7 +22,8 @@ from lossary.cards import Call, Card, Choice, Range
 from lossary.distributed import gathered
 from lossary.draws import normal
 from lossary.kernels.distances import squares
-from lossary.kernels.rows import Bilinear, Dense, Rows, Targets, row_loss, two_way_statistics
+from lossary.kernels.rows import Bilinear, Dense, Rows, Targets, plain_is_better, row_loss, two_way_statistics
+from lossary.kernels.softmax import softmax_loss
 from lossary.kernels.stable import accumulate, softplus, sphere, unit
 from lossary.losses._batch import absence, check_same_precision
 from lossary.losses._pointwise import hide
@@ -35,10 +36,6 @@ __all__ = [
     "multiple_negatives_ranking_loss",
     "n_pair_loss",
 ]
-
-
-def _found(rows: Rows) -> Tensor:
-    return softplus(rows.rest - rows.target)
 
 
 def _found_apart(rows: Rows, own: Tensor) -> Tensor:
@@ -118,7 +115,7 @@ class Similarity(NamedTuple):
 def _find(pairs: Pairs, source: Bilinear, ids: Tensor | None, candidate_ids: Tensor | None, reduction: str) -> Tensor:
     """Softmax of each query over the candidates, of which the first are the answers."""
     targets = Targets(numbers(source.x), row_groups=ids, column_groups=candidate_ids)
-    return row_loss(_found, source, targets, weight=pairs.weight, reduction=reduction, group=pairs.group)
+    return softmax_loss(source, targets, weight=pairs.weight, reduction=reduction, group=pairs.group)
 
 
 def _find_in_batch(pairs: Pairs, alike: Similarity, query: Tensor, answer: Tensor, reduction: str) -> Tensor:
@@ -133,10 +130,22 @@ def find_each_other(pairs: Pairs, alike: Similarity, reduction: str) -> Tensor:
         there = _find_in_batch(pairs, alike, pairs.query, pairs.answer, reduction)
         return (there + _find_in_batch(pairs, alike, pairs.answer, pairs.query, reduction)) / 2
     x, y = alike.scaled(pairs.query), alike.plain(pairs.answer)
+    source = Bilinear(x, y)
+    if plain_is_better(source):
+        return _both_ways(pairs, source.dense(), reduction)
     own = (x * y).sum(-1)
-    there, back = two_way_statistics(Bilinear(x, y), Targets(pairs.labels, pairs.ids))
+    there, back = two_way_statistics(source, Targets(pairs.labels, pairs.ids))
     each = (_found_apart(there, own) + _found_apart(back, own)) / 2
     return reduce(each, weight=pairs.weight, reduction=reduction)
+
+
+def _both_ways(pairs: Pairs, scores: Tensor, reduction: str) -> Tensor:
+    """The mean of both directions, of scores that are there."""
+    targets = Targets(numbers(scores), row_groups=pairs.ids, column_groups=pairs.ids)
+    there, back = (
+        softmax_loss(Dense(s), targets, weight=pairs.weight, reduction=reduction) for s in (scores, scores.T)
+    )
+    return (there + back) / 2
 
 
 def info_nce_loss(

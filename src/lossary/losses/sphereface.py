@@ -16,7 +16,7 @@ from lossary.cards import Call, Card, Choice, Range
 from lossary.kernels.distances import norm
 from lossary.kernels.rows import Rows
 from lossary.kernels.stable import accumulate, softplus
-from lossary.losses._cosine_head import cosine_head, draw_head, edges_head
+from lossary.losses._cosine_head import angle, cosine_head, draw_head, edges_head
 
 __all__ = ["Annealing", "CombinedMarginLoss", "SphereFaceLoss", "combined_margin_loss", "sphereface_loss"]
 
@@ -32,7 +32,7 @@ def _psi(cos: Tensor, margin: int) -> Tensor:
     return torch.where(k % 2 == 0, current, -current) - 2 * k
 
 
-def _sphereface(rows: Rows, scale: Tensor, length: Tensor, annealing: Tensor, *, margin: int) -> Tensor:
+def _sphereface(rows: Rows, scale: float | Tensor, length: Tensor, annealing: float | Tensor, *, margin: int) -> Tensor:
     radius = scale * length
     cos = rows.target / torch.where(radius > 0, radius, torch.ones_like(radius))
     target = radius * (annealing * cos + _psi(cos, margin)) / (1 + annealing)
@@ -92,7 +92,7 @@ def sphereface_loss(
     check_choice("margin", margin, (1, 2, 3, 4))
     check_number("annealing", annealing, low=0)
     check_float("embeddings", embeddings)
-    lengths = norm(accumulate(embeddings)) if scale is None and embeddings.dim() == 2 else 1.0
+    lengths = norm(accumulate(embeddings)) if scale is None and embeddings.dim() == 2 else embeddings.new_ones(())
     return cosine_head(
         partial(_sphereface, margin=margin),
         embeddings,
@@ -151,17 +151,19 @@ class SphereFaceLoss(HeadLoss):
 
 
 def _combined(
-    rows: Rows, scale: Tensor, m1: Tensor, m2: Tensor, m3: Tensor, *, beyond_pi: Literal["psi", "plain"]
+    rows: Rows,
+    scale: float | Tensor,
+    m1: float | Tensor,
+    m2: float | Tensor,
+    m3: float | Tensor,
+    *,
+    beyond_pi: Literal["psi", "plain"],
 ) -> Tensor:
     cos = rows.target / scale
-    inside = cos.abs() < 1
-    theta = torch.where(inside, cos, torch.zeros_like(cos)).acos()
-    # No derivative of the angle where cos is exactly +-1.
-    theta = torch.where(inside, theta, cos.detach().clamp(-1, 1).acos())
-    angle = m1 * theta + m2
-    target = angle.cos()
+    theta = m1 * angle(cos) + m2
+    target = theta.cos()
     if beyond_pi == "psi":
-        k = (angle.detach() / math.pi).floor()
+        k = (theta.detach() / math.pi).floor()
         target = torch.where(k % 2 == 0, target, -target) - 2 * k
     return softplus(rows.rest - scale * (target - m3))
 

@@ -13,18 +13,12 @@ from lossary._reduce import Reduction
 from lossary.cards import Call, Card, Range
 from lossary.distributed import numbered
 from lossary.draws import normal
-from lossary.kernels.rows import Bilinear, Rows, row_loss
-from lossary.kernels.stable import softplus, sphere
-from lossary.kernels.tuples import has_targets
+from lossary.kernels.rows import Bilinear
+from lossary.kernels.softmax import softmax_loss
+from lossary.kernels.stable import sphere
 from lossary.losses._batch import Compared, absence, check_same_precision, compare
 
 __all__ = ["NTXentLoss", "SupConLoss", "nt_xent_loss", "supcon_loss"]
-
-
-def _supcon(rows: Rows) -> Tensor:
-    # log(e^among + e^rest) - target, without the cancellation of nearly perfect rows
-    loss = softplus(rows.rest - rows.among) + (rows.among - rows.target)
-    return torch.where(rows.targets > 0, loss, torch.zeros_like(loss))
 
 
 def _among_others(
@@ -37,15 +31,13 @@ def _among_others(
     """Softmax of each anchor over all the items, where its positives are right; anchors without any are skipped."""
     check_number("temperature", temperature, low=0, open_low=True)
     anchors, others, targets, _ = compared
-    weight = has_targets(targets)
     if sample_weight is not None:
-        check_shape("sample_weight", sample_weight, tuple(weight.shape))
-        weight = weight * sample_weight
+        check_shape("sample_weight", sample_weight, (anchors.x.shape[0],))
     # The root on either side leaves the scores symmetric, which halves the work.
     root = temperature**0.5
     z = sphere(anchors.x, 1 / root)
     source = Bilinear(z, z if others is anchors else sphere(others.x, 1 / root), absence(others.counted, z))
-    return row_loss(_supcon, source, targets, weight=weight.to(z.dtype), reduction=reduction, group=group)
+    return softmax_loss(source, targets, weight=sample_weight, reduction=reduction, group=group)
 
 
 def supcon_loss(

@@ -1,0 +1,45 @@
+"""Softmax cross-entropy of few scores: torch's own function and the exact statistics are one loss."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from lossary.kernels import softmax
+from lossary.kernels.rows import Dense, Given, Targets
+from lossary.kernels.softmax import softmax_loss
+
+LABELS = torch.tensor([0, 1, 0, 2, 1, 3])
+TARGETS = {
+    "one a row": Targets(LABELS),
+    "one a row, groups": Targets(torch.arange(6), row_groups=LABELS, column_groups=LABELS),
+    "a set against itself": Targets(LABELS, LABELS, own=True),  # classes 2 and 3 have no second item
+    "given": Given(LABELS[:, None] == LABELS, LABELS[:, None] < LABELS),
+}
+
+
+def with_gradient(scores: Tensor, targets: Targets | Given) -> tuple[Tensor, Tensor]:
+    loss = softmax_loss(Dense(scores), targets)
+    return loss, torch.autograd.grad(loss, scores)[0]
+
+
+@pytest.mark.parametrize("targets", TARGETS.values(), ids=TARGETS)
+def test_both_ways_give_one_loss_and_gradient(targets: Targets | Given, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = torch.randn(6, 6, dtype=torch.float64, requires_grad=True)
+    by_torch = with_gradient(scores, targets)
+    monkeypatch.setattr(softmax, "EXACT", math.inf)
+    torch.testing.assert_close(by_torch, with_gradient(scores, targets))
+
+
+@pytest.mark.parametrize("targets", [Targets(torch.arange(4)), Targets(torch.arange(4), torch.arange(4))])
+def test_rows_that_are_nearly_right_keep_their_digits(targets: Targets) -> None:
+    scores = (20 * torch.eye(4)).requires_grad_()
+    loss, _ = with_gradient(scores, targets)
+    torch.testing.assert_close(loss.item(), math.log1p(3 * math.exp(-20)), rtol=1e-5, atol=0)
+
+
+def test_no_row_with_a_target_is_zero() -> None:
+    loss, gradient = with_gradient(torch.randn(3, 3, requires_grad=True), Targets(torch.arange(3), LABELS[:3] + 7))
+    assert loss == 0
+    assert (gradient == 0).all()
