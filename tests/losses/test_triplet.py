@@ -53,7 +53,7 @@ def test_batch_all_is_all_triplets(average: str, few: int, monkeypatch: pytest.M
     assert 0 < len(active) < len(losses)
     expected = (active if average == "active" else losses).mean()
     x.requires_grad_()
-    found = triplet_loss(x, labels, margin=0.3, mining="all", average=average)  # pyright: ignore[reportArgumentType]
+    found = triplet_loss(x, labels, margin=0.3, mining="all", average=average)
     torch.testing.assert_close(found, expected)
     triplets = [g for of_anchor in gaps(x, labels).values() for *_, g in of_anchor]
     wanted = torch.stack([(g + 0.3).relu() for g in triplets]).sum() / (
