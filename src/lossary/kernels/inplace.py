@@ -23,8 +23,8 @@ def blocks(x: Tensor) -> Iterator[tuple[slice, slice]]:
     if x.device.type != "cpu":
         yield slice(0, items), slice(0, places)
         return
-    width = max(1, min(places, CPU_BLOCK // max(1, classes)))
-    width = -(-places // max(1, -(-places // width)))  # as many blocks of one length
+    parts = max(1, -(-classes * places // CPU_BLOCK))
+    width = max(1, -(-places // parts))  # all of one length
     rows = max(1, CPU_BLOCK // max(1, classes * places))
     for row in range(0, items, rows):
         for place in range(0, places, width):
