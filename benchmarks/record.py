@@ -12,6 +12,7 @@ from benchmarks import results
 from benchmarks.case import DENSE, OURS, Case, Growth
 from benchmarks.cases import cases, growths
 from benchmarks.measure import Measured, gradient_error, measure, noted
+from benchmarks.peers import make_torchvision_importable
 
 #: Bytes. From 32 MiB on glibc always gives memory back, and asks for it anew.
 KEPT = (32 << 20) - (1 << 16)
@@ -23,7 +24,8 @@ def alone(name: str, *, threads: int, repeats: int) -> dict[str, Any]:
     In a heap that an earlier case left in large pieces, large tensors come without page faults: plain torch then
     takes up to a third less time than it does by itself.
     """
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn, initializer=make_torchvision_importable) as pool:
         return pool.submit(record, name, threads=threads, repeats=repeats).result()
 
 

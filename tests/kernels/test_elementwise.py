@@ -82,7 +82,30 @@ def test_a_captured_tensor_that_learns_is_refused() -> None:
             block_sum(lambda x: (x * factor).sum(), x)
 
 
+def test_a_known_slope_is_taken_where_the_first_argument_alone_learns() -> None:
+    x, factor = draw(*SHAPE), draw()
+
+    def cubes(x: Tensor, factor: Tensor) -> Tensor:
+        return (x**3 * factor).sum()
+
+    def doubled(x: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:  # wrong, to be told from the formula
+        return 2 * cubes(x, factor), 6 * x**2 * factor
+
+    (once,) = torch.autograd.grad(block_sum(cubes, x, factor.detach()), x)
+    (twice,) = torch.autograd.grad(block_sum(cubes, x, factor.detach(), slope=doubled), x)
+    torch.testing.assert_close(twice, 2 * once)
+    both = torch.autograd.grad(block_sum(cubes, x, factor, slope=doubled), (x, factor))
+    torch.testing.assert_close(both, torch.autograd.grad(cubes(x, factor), (x, factor)))
+    (unknown,) = torch.autograd.grad(block_sum(cubes, x, factor.detach(), slope=lambda *_: None), x)
+    torch.testing.assert_close(unknown, once)
+    with pytest.raises(ValueError, match="formula: wanted every tensor that learns"):
+        block_sum(cubes, x, factor.detach(), slope=lambda x, _: (cubes(x, factor), x))
+
+
 CALLS: dict[str, Callable[..., Tensor]] = {
+    "hard focal": lambda x, y, **rest: L.sigmoid_focal_loss(x, y > 0, gamma=1.5, alpha=0.25, **rest),
+    "hard focal, floats": lambda x, y, **rest: L.sigmoid_focal_loss(x, (y > 0).double(), gamma=3.0, **rest),
+    "hard focal, gamma 0": lambda x, y, **rest: L.sigmoid_focal_loss(x, y > 0, gamma=0.0, **rest),
     "focal": lambda x, y, **rest: L.sigmoid_focal_loss(x, y.sigmoid(), gamma=1.5, alpha=0.25, **rest),
     "poly": lambda x, y, **rest: L.sigmoid_poly_focal_loss(x, y > 0, **rest),
     "weighted": lambda x, y, **rest: L.binary_cross_entropy_with_logits(

@@ -44,13 +44,33 @@ def test_batch_hard_takes_the_worst_triplet_of_each_anchor(margin: float | None)
 
 
 @pytest.mark.parametrize("average", ["active", "all"])
-def test_batch_all_is_all_triplets(average) -> None:
+@pytest.mark.parametrize("few", [0, 64])
+def test_batch_all_is_all_triplets(average: str, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuples, "FEW", few)
     x, labels = batch()
     losses = torch.stack([(g + 0.3).relu() for triplets in gaps(x, labels).values() for *_, g in triplets])
     active = losses[losses > 0]
     assert 0 < len(active) < len(losses)
     expected = (active if average == "active" else losses).mean()
-    torch.testing.assert_close(triplet_loss(x, labels, margin=0.3, mining="all", average=average), expected)
+    x.requires_grad_()
+    found = triplet_loss(x, labels, margin=0.3, mining="all", average=average)
+    torch.testing.assert_close(found, expected)
+    triplets = [g for of_anchor in gaps(x, labels).values() for *_, g in of_anchor]
+    wanted = torch.stack([(g + 0.3).relu() for g in triplets]).sum() / (
+        len(active) if average == "active" else len(losses)
+    )
+    torch.testing.assert_close(torch.autograd.grad(found, x), torch.autograd.grad(wanted, x))
+
+
+def test_a_negative_at_a_threshold_is_no_active_triplet(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, labels = torch.tensor([[0.0], [1.0], [2.0], [3.0]], requires_grad=True), torch.tensor([0, 0, 1, 1])
+    found = []
+    for few in (0, 64):
+        monkeypatch.setattr(tuples, "FEW", few)
+        loss = triplet_loss(x, labels, margin=1.0, mining="all", reduction="none")
+        found += [loss, *torch.autograd.grad(loss.sum(), x)]
+    torch.testing.assert_close(found[0], torch.tensor([0.0, 2.0, 2.0, 0.0]) / 2)
+    torch.testing.assert_close(found[:2], found[2:])
 
 
 def test_soft_batch_all_is_all_triplets() -> None:

@@ -192,8 +192,8 @@ MUTANTS = (
         "sigmoid_focal_loss",
         ("finite_at_the_edges", "second_gradient_is_finite_at_the_edges"),
         in_text(
-            "lossary.losses.binary:entropy_and_fade",
-            "wrong.clamp_min(torch.finfo(z.dtype).tiny ** 0.4)",
+            "lossary.losses.binary:_with_fade",
+            "wrong.clamp_min(torch.finfo(wrong.dtype).tiny ** 0.4)",
             "wrong",
         ),
     ),

@@ -20,6 +20,8 @@ BLOCK = 1 << 17
 
 Argument = Tensor | float | None
 Formula = Callable[..., Tensor]
+#: A formula's value and its gradient by the first argument in closed form; None where that is not known.
+Slope = Callable[..., tuple[Tensor, Tensor] | None]
 
 
 def plain_is_better(x: Tensor) -> bool:
@@ -27,7 +29,7 @@ def plain_is_better(x: Tensor) -> bool:
     return plain_only() or x.device.type != "cpu" or x.numel() <= BLOCK
 
 
-def block_sum(formula: Formula, x: Tensor, *arguments: Argument) -> Tensor:
+def block_sum(formula: Formula, x: Tensor, *arguments: Argument, slope: Slope | None = None) -> Tensor:
     """``formula(x, *arguments)``, a scalar, summed over blocks of elements; see :func:`plain_is_better`.
 
     Args:
@@ -36,18 +38,19 @@ def block_sum(formula: Formula, x: Tensor, *arguments: Argument) -> Tensor:
         x: Any shape but an empty one.
         arguments: Tensors that broadcast to ``x``, cut where it is cut; numbers and None, which reach the formula
             as they are. Gradients flow to every tensor.
+        slope: Of the same arguments, instead of the formula where ``x`` alone learns: half the operations.
     """
     given = _flat((x, *arguments))
     if torch.is_grad_enabled() and any(map(learns, given)):
-        return _BlockSum.apply(formula, *given)
-    return _run(formula, given, differentiate=False)[0]
+        return _BlockSum.apply(formula, slope, *given)
+    return _run(formula, None, given, differentiate=False)[0]
 
 
 class _BlockSum(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, formula: Formula, *given: Argument) -> Tensor:
-        total, ctx.gradients = _run(formula, given, differentiate=True)
-        ctx.formula, ctx.numbers = formula, [None if isinstance(a, Tensor) else a for a in given]
+    def forward(ctx: Any, formula: Formula, slope: Slope | None, *given: Argument) -> Tensor:
+        total, ctx.gradients = _run(formula, slope, given, differentiate=True)
+        ctx.formula, ctx.slope, ctx.numbers = formula, slope, [None if isinstance(a, Tensor) else a for a in given]
         ctx.save_for_backward(*(a if isinstance(a, Tensor) else None for a in given))
         return total
 
@@ -57,37 +60,57 @@ class _BlockSum(torch.autograd.Function):
         given = [n if t is None else t for t, n in zip(ctx.saved_tensors, ctx.numbers, strict=True)]
         if torch.is_grad_enabled():  # the gradient must lead on: that of the plain formula does
             given = distinct(given)  # one tensor may be two arguments
-            return None, *gradients_by(ctx.formula(*given), given, by_total)
+            return None, None, *gradients_by(ctx.formula(*given), given, by_total)
         # Handed out once and scaled in place: a product would be a second copy.
-        gradients, ctx.gradients = ctx.gradients or _run(ctx.formula, given, differentiate=True)[1], None
+        gradients, ctx.gradients = ctx.gradients, None
+        if gradients is None:
+            gradients = _run(ctx.formula, ctx.slope, given, differentiate=True)[1]
         if by_total != 1:
             gradients = [None if g is None else g.mul_(by_total) for g in gradients]
-        return None, *gradients
+        return None, None, *gradients
 
 
-def _run(formula: Formula, given: Sequence[Any], *, differentiate: bool) -> tuple[Tensor, list[Tensor | None]]:
+def _run(
+    formula: Formula, slope: Slope | None, given: Sequence[Any], *, differentiate: bool
+) -> tuple[Tensor, list[Tensor | None]]:
     """The sum, and its gradient by every tensor that learns."""
     x = given[0]
     cut = [isinstance(a, Tensor) and a.dim() == x.dim() and a.shape[0] == x.shape[0] for a in given]
     learn = [differentiate and learns(a) for a in given]
-    gradients = [torch.zeros_like(a) if needed else None for a, needed in zip(given, learn, strict=True)]
+    slope = slope if learn[0] and not any(learn[1:]) else None
+    # Not zeros where they are cut: that is one more way through memory.
+    gradients = [
+        (torch.empty_like if c else torch.zeros_like)(a) if needed else None
+        for a, c, needed in zip(given, cut, learn, strict=True)
+    ]
     total = torch.zeros((), dtype=torch.float64)  # over many blocks float32 loses digits
     step = max(1, BLOCK * x.shape[0] // x.numel())
     for start in range(0, x.shape[0], step):
         block = slice(start, start + step)
-        parts = [a[block] if c else a for a, c in zip(given, cut, strict=True)]
-        parts = [p.detach().requires_grad_() if needed else p for p, needed in zip(parts, learn, strict=True)]
-        with torch.set_grad_enabled(differentiate or torch.is_grad_enabled()):
-            value = formula(*parts)
-        if start == 0:
-            check_closed(value, tuple(p for p, needed in zip(parts, learn, strict=True) if needed))
-        total += value.detach()
-        if not differentiate:
-            continue
-        for whole, c, part in zip(gradients, cut, gradients_by(value, parts), strict=True):
-            if whole is not None and part is not None:
-                (whole[block] if c else whole).add_(part)
+        parts = [a[block].detach() if c else a for a, c in zip(given, cut, strict=True)]
+        value, found = _block(formula, slope, parts, learn, first=start == 0)
+        total += value
+        for whole, c, part in zip(gradients, cut, found, strict=True):
+            if whole is not None and c:
+                whole[block] = 0 if part is None else part
+            elif whole is not None and part is not None:
+                whole.add_(part)
     return total.to(value.dtype), gradients  # pyright: ignore[reportPossiblyUnboundVariable] - x is not empty
+
+
+def _block(
+    formula: Formula, slope: Slope | None, parts: Sequence[Any], learn: Sequence[bool], *, first: bool
+) -> tuple[Tensor, Sequence[Tensor | None]]:
+    """A block's value, and its gradient by every tensor that learns."""
+    with torch.set_grad_enabled(any(learn) or torch.is_grad_enabled()):  # also for a slope: to see what it captured
+        known = None if slope is None else slope(*parts)
+        parts = [p.detach().requires_grad_() if needed else p for p, needed in zip(parts, learn, strict=True)]
+        value = formula(*parts) if known is None else known[0]
+    if first:
+        check_closed(value, [p for p, needed in zip(parts, learn, strict=True) if needed])
+    if known is not None:
+        return value.detach(), [known[1].detach(), *(None for _ in parts[1:])]
+    return value.detach(), gradients_by(value, parts)
 
 
 def _flat(given: Sequence[Any]) -> Sequence[Any]:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lossary.kernels.inplace import at_class, last_use, masked_softmax, softmax_gradient_
+from lossary.kernels.inplace import at_class, class_index, last_use, masked_softmax, softmax_gradient_
 from lossary.kernels.modes import full_precision, plain_only
 from lossary.kernels.stable import accumulate
 
@@ -41,7 +41,7 @@ def softmax_errors(logits: Tensor, target: Tensor, keep: Tensor) -> tuple[Tensor
 
     Both (N, C, L).
     """
-    index = torch.where(keep, target, torch.zeros_like(target)).long()
+    index = class_index(target, keep)
     with full_precision(logits):
         errors = _plain_errors if plain_only() else _SoftmaxErrors.apply
         found = errors(accumulate(logits), index, keep)

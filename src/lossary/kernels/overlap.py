@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lossary.kernels.inplace import at_class, last_use, masked_softmax, softmax_gradient_
+from lossary.kernels.inplace import at_class, class_index, last_use, masked_softmax, softmax_gradient_
 from lossary.kernels.modes import full_precision, plain_only
 from lossary.kernels.stable import accumulate, widened
 
@@ -21,7 +21,7 @@ class Sums(NamedTuple):
 
 def softmax_sums(logits: Tensor, target: Tensor, keep: Tensor, *, squared: bool = False) -> Sums:
     """Sums of the softmax over ``logits`` (N, C, L) beside class indices ``target`` (N, L), where ``keep`` (N, L)."""
-    index = torch.where(keep, target, torch.zeros_like(target)).long()
+    index = class_index(target, keep)
     truth = _by_class(widened(keep), index, logits.shape[1])
     sums = _plain_sums if plain_only() else _Softmax.apply
     with full_precision(logits):

@@ -20,6 +20,8 @@ from lossary.kernels.stable import softplus, widened
 
 #: Distances held at once.
 BLOCK = 2**20
+#: Up to so many positives an anchor, comparing with one after the other is faster than searching among them.
+FEW = 64
 
 Margin = float | Tensor | None
 
@@ -239,24 +241,37 @@ def every(block: Block, margin: Margin) -> Anchors:
     # Once it is known in how many active triplets each distance stands, the loss is linear in the distances: the
     # counts come from the place of each negative among the few sorted positives, and nothing of it needs a
     # gradient.
-    distances = block.distances
-    positive = distances.gather(1, block.columns)
-    threshold = _rounded_up(widened(positive.detach()) + margin, positive).masked_fill(~block.exists, -torch.inf)
+    distances, bare = block.distances, block.distances.detach()
+    positive = bare.gather(1, block.columns)
+    threshold = _rounded_up(widened(positive) + margin, positive).masked_fill(~block.exists, -torch.inf)
     ascending, order = threshold.sort(1)
-    negative = distances.detach().masked_fill(~block.negative, torch.inf)
-    place = torch.searchsorted(ascending, negative, right=True)
-    most = threshold.shape[1]
-    # A positive's triplets are active for the negatives at its own place or before.
-    at_place = place.new_zeros(place.shape[0], most + 1).scatter_add(1, place, torch.ones_like(place))
-    active = torch.empty_like(order).scatter(1, order, at_place.cumsum(1)[:, :most]).to(distances.dtype)
+    negative = bare.masked_fill(~block.negative, torch.inf)
+    below, above = _crossings(ascending, negative)
+    # In the positives' own order; a positive's triplets are active for the negatives below its threshold.
+    active = torch.empty_like(below).scatter(1, order, below)
     total = active.sum(1)
     # The sum is a small difference of large ones. As many distances are added as taken away, so that any number may
     # be taken off all of them: the middle threshold leaves what is of the size of the losses themselves.
-    exist = block.exists.sum(1, keepdim=True)
+    exist, most = block.exists.sum(1, keepdim=True), threshold.shape[1]
     middle = ascending.gather(1, (most - (exist + 1) // 2).clamp_max(most - 1)).clamp_min(0)
-    count = (most - place).to(distances.dtype)
-    loss = (active * (positive - middle)).sum(1) - (count * (distances - middle)).sum(1) + total * margin
+    times = (-above).scatter_add(1, block.columns, active)  # positives, infinite above, are below no threshold
+    loss = (times * (distances - middle)).sum(1) + total * margin
     return Anchors(loss, total)
+
+
+def _crossings(ascending: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """For each threshold (B, P) how many of the values (B, M) are below it, and for each value how many are above."""
+    most = ascending.shape[1]
+    if most > FEW or plain_only():
+        place = torch.searchsorted(ascending, values, right=True)
+        one = torch.ones_like(place[:1, :1]).expand_as(place)
+        at_place = place.new_zeros(place.shape[0], most + 1).scatter_add(1, place, one)
+        return at_place.cumsum(1)[:, :most].to(values.dtype), (most - place).to(values.dtype)
+    below, above, one = torch.empty_like(ascending), torch.zeros_like(values), torch.empty_like(values)
+    for k in range(most):
+        above += torch.gt(ascending[:, k : k + 1], values, out=one)
+        below[:, k] = one.sum(1)
+    return below, above
 
 
 def _rounded_up(wide: Tensor, like: Tensor) -> Tensor:

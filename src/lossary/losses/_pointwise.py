@@ -1,13 +1,14 @@
 """What the losses of one number against another share: checks, precision, masks and the reduction."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lossary._check import check_float, check_reduction, check_same_shape
 from lossary._reduce import align, count, divide, reduce
-from lossary.kernels.elementwise import Argument, block_sum, plain_is_better
+from lossary.kernels.elementwise import Argument, Slope, block_sum, plain_is_better
 from lossary.kernels.stable import accumulator
 
 Formula = Callable[..., Tensor]
@@ -21,11 +22,13 @@ def pointwise(
     sample_weight: Tensor | None,
     mask: Tensor | None,
     reduction: str,
+    slope: Slope | None = None,
 ) -> Tensor:
     """``formula(input, target, *arguments)``, one loss an element, reduced. Targets may be of any dtype.
 
     A sum or mean over many elements goes block by block: tensors that the formula needs are given among the
-    arguments, broadcast to the input, and are never captured.
+    arguments, broadcast to the input, and are never captured. There ``slope`` may give the losses and their
+    derivatives by the input at once, or None where it cannot.
     """
     check_reduction(reduction)
     x, sample_weight, mask = _prepared(input, target, sample_weight, mask)
@@ -34,13 +37,20 @@ def pointwise(
         return reduce(losses, weight=sample_weight, mask=mask, reduction=reduction)
 
     def scaled_sum(
-        x: Tensor, y: Tensor, weight: Tensor | None, mask: Tensor | None, share: Tensor, *arguments: Argument
+        x: Tensor, y: Tensor, weight: Tensor | None, mask: Tensor | None, share: Any, *arguments: Argument
     ) -> Tensor:
         return reduce(_items(formula, x, y, mask, *arguments), weight=weight, mask=mask, reduction="sum") * share
 
+    def scaled_slope(x: Tensor, y: Tensor, _: None, __: None, share: float, *arguments: Argument) -> Any:
+        found = None if slope is None else slope(x, y.to(x.dtype), *arguments)
+        return None if found is None else (found[0].sum() * share, found[1].mul_(share))
+
+    plain = sample_weight is None and mask is None
     # Scaled within the blocks: scaling the gradient afterwards would be one more way through memory.
-    share = divide(x.new_ones(()), count(x, sample_weight, mask) if reduction == "mean" else 1)
-    return block_sum(scaled_sum, x, target, sample_weight, mask, share, *arguments)
+    divisor = count(x, sample_weight, mask) if reduction == "mean" else 1
+    share = 1 / divisor if isinstance(divisor, int) else divide(x.new_ones(()), divisor)
+    of_elements = (x, target, sample_weight, mask, share, *arguments)
+    return block_sum(scaled_sum, *of_elements, slope=scaled_slope if plain and slope is not None else None)
 
 
 def pointwise_by_torch(

@@ -234,17 +234,28 @@ class BalancedBCELoss(Loss):
 
 def entropy_and_fade(z: Tensor, y: Tensor, gamma: float, hard: bool) -> tuple[Tensor, Tensor, Tensor]:
     """The cross-entropy; 1 - p_t, where p_t = y p + (1 - y)(1 - p); and its power gamma."""
-    if hard or (values_visible(y) and (y - y * y).sum() == 0):  # all 0 or 1: half the work
-        against = (1 - 2 * y) * z  # above 0 where wrong
-        entropy, wrong = softplus(against), torch.sigmoid(against)
-    else:
-        entropy = y * softplus(-z) + (1 - y) * softplus(z)
-        wrong = y * torch.sigmoid(-z) + (1 - y) * torch.sigmoid(z)
+    if hard or decided(y):  # half the work
+        return _hard_entropy_and_fade((1 - 2 * y) * z, gamma)
+    entropy = y * softplus(-z) + (1 - y) * softplus(z)
+    return _with_fade(entropy, y * torch.sigmoid(-z) + (1 - y) * torch.sigmoid(z), gamma)
+
+
+def _hard_entropy_and_fade(against: Tensor, gamma: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The same of a logit that is above 0 where it is wrong."""
+    return _with_fade(softplus(against), torch.sigmoid(against), gamma)
+
+
+def _with_fade(entropy: Tensor, wrong: Tensor, gamma: float) -> tuple[Tensor, Tensor, Tensor]:
     if gamma not in (0, 1) and gamma < 2:
         # The power's derivatives are infinite at 0, and 0 times infinity is NaN. Below this bound the loss is
         # smaller than the bound itself.
-        wrong = wrong.clamp_min(torch.finfo(z.dtype).tiny ** 0.4)
+        wrong = wrong.clamp_min(torch.finfo(wrong.dtype).tiny ** 0.4)
     return entropy, wrong, wrong**gamma
+
+
+def decided(y: Tensor) -> bool:
+    """Whether all targets are seen to be 0 or 1."""
+    return values_visible(y) and bool(torch.addcmul(y, y, y, value=-1).sum() == 0)
 
 
 def alpha_weighted(loss: Tensor, y: Tensor, alpha: float | None) -> Tensor:
@@ -305,7 +316,18 @@ def sigmoid_focal_loss(
         entropy, _, fade = entropy_and_fade(z, y, gamma, hard)
         return alpha_weighted(entropy * fade, y, alpha)
 
-    return binary_loss(focal, input, target.detach(), sample_weight=sample_weight, mask=mask, reduction=reduction)
+    def slope(z: Tensor, y: Tensor) -> tuple[Tensor, Tensor] | None:
+        if not hard and not decided(y):
+            return None
+        # y is 0 or 1: so signs are turned in one operation.
+        entropy, wrong, fade = _hard_entropy_and_fade(torch.addcmul(z, y, z, value=-2), gamma)
+        # By the logit that is above 0 where wrong, the entropy has the derivative 1 - p_t, the fade gamma p_t fade.
+        slopes = torch.addcmul(wrong, 1 - wrong, entropy, value=gamma).mul_(fade)
+        slopes.addcmul_(y, slopes, value=-2)
+        return alpha_weighted(entropy.mul_(fade), y, alpha), alpha_weighted(slopes, y, alpha)
+
+    of_elements: dict[str, Any] = {"sample_weight": sample_weight, "mask": mask, "reduction": reduction}
+    return binary_loss(focal, input, target.detach(), slope=slope, **of_elements)
 
 
 class SigmoidFocalLoss(Loss):
