@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -42,6 +43,10 @@ def supcon_mean(r: Rows) -> Tensor:
     return supcon(r) - 0.1 * r.mean
 
 
+def either_side(r: Rows) -> Tensor:
+    return softplus(r.among + 0.1) + softplus(r.rest - 0.2) + 0.3 * r.target - 0.1 * r.mean
+
+
 def draw(seed: int = 0, dtype: torch.dtype = F64, unit: bool = False, bias: bool = True) -> tuple[Bilinear, Tensor]:
     g = torch.Generator().manual_seed(seed)
     x, w, b = (torch.randn(*shape, generator=g, dtype=F64) for shape in ((N, D), (C, D), (C,)))
@@ -74,6 +79,10 @@ def problems(unit: bool, bias: bool) -> list[tuple]:
         (supcon_mean, source, other, []),
         (supcon, Bilinear(x, x), Targets(labels % 2 * 7, labels % 2 * 7, own=True), []),
         (cross_entropy, Bilinear(x, x.detach().flip(0), None, unit), Targets(torch.arange(N), None, own=True), []),
+        (either_side, source, Targets(index, scale=-1.5), []),
+        (either_side, Bilinear(x, x, None, unit), replace(one_set, scale=-0.3), []),
+        (either_side, Bilinear(x, x, None, unit), replace(crossed, scale=2.0), []),
+        (either_side, source, replace(other, scale=-2.0), []),
     ]
 
 
@@ -323,11 +332,11 @@ def test_rows_however_large_their_scores(blocked, length: float, unit: bool, tar
 
 
 @pytest.mark.parametrize("size", [1, 4, 50])
-@pytest.mark.parametrize("length", [1, 6])
-def test_a_set_against_itself_however_long_its_vectors(blocked, length: float, size: int):
+@pytest.mark.parametrize(("length", "scale"), [(1, 1.0), (6, 1.0), (1, -0.3), (1, -30.0)])
+def test_a_set_against_itself_however_long_its_vectors(blocked, length: float, scale: float, size: int):
     """Scores that are far from 0 take another way to their exponentials."""
     x, labels = (length * torch.randn(N, D, dtype=F64)).requires_grad_(), torch.arange(N) % 4
-    problem = (supcon_mean, Bilinear(x, x), Targets(labels, labels, own=True), [])
+    problem = (either_side, Bilinear(x, x), Targets(labels, labels, own=True, scale=scale), [])
     want = derivatives(problem, 1, None, "none")
     blocked(size)
     for a, b in zip(derivatives(problem, 1, None, "none"), want, strict=True):
@@ -482,9 +491,9 @@ def test_the_operators_keep_torchs_rules(blocked):
     labels = index % 4
     operators = torch.ops.lossary
     torch.library.opcheck(
-        operators.row_statistics.default, (source.x, source.w, source.b, index, None, None, None, False, False)
+        operators.row_statistics.default, (source.x, source.w, source.b, index, None, None, None, False, 1.0, False)
     )
     torch.library.opcheck(
-        operators.row_statistics.default, (source.x, source.x, None, labels, labels, None, None, True, True)
+        operators.row_statistics.default, (source.x, source.x, None, labels, labels, None, None, True, -0.5, True)
     )
-    torch.library.opcheck(operators.set_statistics.default, (source.x, labels, 0))
+    torch.library.opcheck(operators.set_statistics.default, (source.x, labels, 0, -0.5))

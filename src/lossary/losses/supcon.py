@@ -13,10 +13,10 @@ from lossary._reduce import Reduction
 from lossary.cards import Call, Card, Range
 from lossary.distributed import numbered
 from lossary.draws import normal
-from lossary.kernels.rows import Bilinear, Rows, row_loss
-from lossary.kernels.stable import softplus, sphere
+from lossary.kernels.rows import Rows, row_loss
+from lossary.kernels.stable import softplus
 from lossary.kernels.tuples import has_targets
-from lossary.losses._batch import Compared, absence, check_same_precision, compare
+from lossary.losses._batch import Compared, check_same_precision, compare, cosines
 
 __all__ = ["NTXentLoss", "SupConLoss", "nt_xent_loss", "supcon_loss"]
 
@@ -36,16 +36,12 @@ def _among_others(
 ) -> Tensor:
     """Softmax of each anchor over all the items, where its positives are right; anchors without any are skipped."""
     check_number("temperature", temperature, low=0, open_low=True)
-    anchors, others, targets, _ = compared
+    targets, source = compared.targets, cosines(compared, 1 / temperature)
     weight = has_targets(targets)
     if sample_weight is not None:
         check_shape("sample_weight", sample_weight, tuple(weight.shape))
         weight = weight * sample_weight
-    # The root on either side leaves the scores symmetric, which halves the work.
-    root = temperature**0.5
-    z = sphere(anchors.x, 1 / root)
-    source = Bilinear(z, z if others is anchors else sphere(others.x, 1 / root), absence(others.counted, z))
-    return row_loss(_supcon, source, targets, weight=weight.to(z.dtype), reduction=reduction, group=group)
+    return row_loss(_supcon, source, targets, weight=weight.to(source.x.dtype), reduction=reduction, group=group)
 
 
 def supcon_loss(
