@@ -18,7 +18,14 @@ SETTINGS: dict[str, Any] = {
 }
 ITEMS = {
     "spread": [[0.5, 1.25], [-1.0, 0.75], [0.25, -2.0], [1.5, 0.5], [-0.75, -0.5], [2.0, 1.0]],
-    "cosines near 1 and -1": [[1.0, 0.0], [1.0, 0.0009765625], [2.0, 0.001953125], [-1.0, 0.0], [3.0, 0.0], [-4.0, 1.0]],
+    "cosines near 1 and -1": [
+        [1.0, 0.0],
+        [1.0, 0.0009765625],
+        [2.0, 0.001953125],
+        [-1.0, 0.0],
+        [3.0, 0.0],
+        [-4.0, 1.0],
+    ],
 }
 
 
@@ -41,7 +48,9 @@ def test_value_and_gradient_are_those_of_fifty_digits(items: list[list[float]], 
     numbers = [[mpmath.mpf(v) for v in row] for row in items]
 
     def moved(row: int, column: int, by: Any) -> Any:
-        return exact([[v + by * ((r, c) == (row, column)) for c, v in enumerate(n)] for r, n in enumerate(numbers)], params)
+        return exact(
+            [[v + by * ((r, c) == (row, column)) for c, v in enumerate(n)] for r, n in enumerate(numbers)], params
+        )
 
     x = torch.tensor(items, dtype=torch.float64, requires_grad=True)
     value = multi_similarity_loss(x, LABELS, **params)

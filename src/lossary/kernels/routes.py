@@ -198,9 +198,7 @@ def _statistics_backward(ctx: Any, _: Tensor | None, *by_rows: Tensor | None) ->
         return (None,) * 10
     if torch.is_grad_enabled():
         rows, columns, *groups = labels
-        targets = Targets(
-            rows, columns, own=ctx.own, row_groups=groups[0], column_groups=groups[1], scale=ctx.scale
-        )
+        targets = Targets(rows, columns, own=ctx.own, row_groups=groups[0], column_groups=groups[1], scale=ctx.scale)
         gradients = TwiceDifferentiable.apply(targets, ctx.unit, needs, x, w, b, *by_rows)
     else:
         gradients = _gradients(x, w, b, *labels, ctx.own, ctx.scale, ctx.unit, *by_rows, list(needs))

@@ -116,9 +116,7 @@ def set_statistics(items: Tensor, labels: Tensor, split: int, scale: float) -> R
     return Rows(*found, _means(items, split))  # pyright: ignore[reportCallIssue]
 
 
-def set_gradients(
-    items: Tensor, labels: Tensor, split: int, scale: float, rows: Rows, by_rows: RowGradients
-) -> Tensor:
+def set_gradients(items: Tensor, labels: Tensor, split: int, scale: float, rows: Rows, by_rows: RowGradients) -> Tensor:
     """The gradient by the items, given that by their statistics."""
     order = _by_label(labels, split)
     x, kind = _arranged(items, order), _kind(items, split, scale)
