@@ -83,8 +83,8 @@ def multi_similarity(x: Tensor, labels: Tensor) -> Mapping[str, Maker]:
     return {
         FLOOR: partial(products, x, x),
         OURS: by((x,), LF.multi_similarity_loss, x, labels),
-        DENSE: lambda: Contender(partial(dense_multi_similarity, x, labels), (x,), 10 * scores),
-        PML: partial(pml, "MultiSimilarityLoss", x, labels, gib=24 * scores),
+        DENSE: lambda: Contender(partial(dense_multi_similarity, x, labels), (x,), 7 * scores),
+        PML: partial(pml, "MultiSimilarityLoss", x, labels, gib=14 * scores),
     }
 
 
