@@ -6,8 +6,10 @@ import mpmath
 import pytest
 import torch
 from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
 
-from lossary.losses.similarity import multi_similarity_loss
+from lossary.kernels import blocks, symmetric
+from lossary.losses.similarity import MultiSimilarityLoss, multi_similarity_loss
 
 mpmath.mp.dps = 50
 LABELS = torch.tensor([0, 1, 0, 2, 1, 0])
@@ -86,6 +88,24 @@ def test_anchors_without_positives_or_without_negatives_have_the_other_term() ->
     assert multi_similarity_loss(x[:1], torch.tensor([0])) == 0
 
 
+@pytest.mark.parametrize("other", ["batch", "masked batch", "references"])
+def test_no_matrix_of_all_scores_is_made(other: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CPU_BLOCK", "CPU_LARGEST_BLOCK"):
+        monkeypatch.setattr(blocks, name, 1 << 18)  # 32 rows
+    monkeypatch.setattr(symmetric, "TILE", 128)
+    n = 2048
+    x, labels = torch.randn(n, 8, requires_grad=True), torch.arange(n) // 4
+    more: dict[str, Any] = {
+        "batch": {},
+        "masked batch": {"mask": torch.arange(n) % 5 > 0},
+        "references": {"ref_embeddings": torch.randn(n, 8), "ref_labels": labels},
+    }[other]
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as trace:
+        multi_similarity_loss(x, labels, **more).backward()
+    largest = max(event.nbytes() for event in trace.profiler.kineto_results.events() if event.name() == "[memory]")
+    assert largest <= 4 * n * n / 16
+
+
 def test_weights_of_items_that_do_not_count_are_not_read() -> None:
     x, mask = torch.tensor(ITEMS["spread"]), torch.arange(6) != 2
     weight = torch.tensor([1.0, 2.0, torch.nan, 0.0, 1.0, 3.0])
@@ -96,5 +116,13 @@ def test_weights_of_items_that_do_not_count_are_not_read() -> None:
 @pytest.mark.parametrize("name", ["alpha", "beta"])
 @pytest.mark.parametrize("value", [0.0, -1.0])
 def test_steepness_that_is_none_is_refused(name: str, value: float) -> None:
+    steepness: dict[str, Any] = {name: value}
     with pytest.raises(ValueError, match=f"^{name}: wanted"):
-        multi_similarity_loss(torch.ones(2, 2), torch.tensor([0, 1]), **{name: value})
+        multi_similarity_loss(torch.ones(2, 2), torch.tensor([0, 1]), **steepness)
+
+
+@pytest.mark.parametrize("name", ["alpha", "beta"])
+def test_steepness_that_should_learn_is_refused(name: str) -> None:
+    loss = MultiSimilarityLoss(**{name: torch.nn.Parameter(torch.tensor(2.0))})
+    with pytest.raises(TypeError, match=f"^{name}: wanted a number, which cannot learn"):
+        loss(torch.ones(2, 2), torch.tensor([0, 1]))

@@ -76,7 +76,7 @@ def multi_similarity_loss(
     Raises:
         ValueError: Wrong shapes, ``alpha`` or ``beta`` not above 0, a hyperparameter that is not finite, arguments
             that exclude each other.
-        TypeError: Labels that are no integers, references in another precision.
+        TypeError: Labels that are no integers, references in another precision, ``alpha`` or ``beta`` as a tensor.
 
     Example:
         >>> import torch
@@ -90,8 +90,8 @@ def multi_similarity_loss(
         are the paper's. Its lambda is 1, that of the authors' code 0.5 (beside a beta of 40); 0.5 is what common code
         took over.
     """
-    check_number("alpha", alpha, low=0, open_low=True)
-    check_number("beta", beta, low=0, open_low=True)
+    _check_steepness("alpha", alpha)
+    _check_steepness("beta", beta)
     check_number("base", base)
     compared = compare(
         embeddings,
@@ -119,6 +119,12 @@ def multi_similarity_loss(
         reduction=reduction,
         group=group,
     )
+
+
+def _check_steepness(name: str, value: float) -> None:
+    check_number(name, value, low=0, open_low=True)
+    if isinstance(value, Tensor):  # their ratio is a number to the kernel: no gradient would come back
+        raise TypeError(f"{name}: wanted a number, which cannot learn; got a tensor")
 
 
 class MultiSimilarityLoss(Loss):
