@@ -95,9 +95,7 @@ class SingleTarget(Block):
 class LabelTargets(Block):
     """A block whose rows have any number of targets, perhaps a column that is the row itself, and other gaps."""
 
-    def __init__(
-        self, scores: Tensor, span: slice, exponentiate: Exponentiate, places: Places, scale: float
-    ) -> None:
+    def __init__(self, scores: Tensor, span: slice, exponentiate: Exponentiate, places: Places, scale: float) -> None:
         super().__init__(scores, places.rows[span], exponentiate)
         self.scale = scale
         self.absent = r, _ = places.absent(span)
@@ -145,9 +143,7 @@ class Blocks:
         self.mean_column = (self.w.sum(0) if self.inverse is None else self.inverse @ self.w) / max(len(self.w), 1)
         self.mean_b = 0 if source.b is None else source.b.mean()
         # Looked at on CPU alone: elsewhere a look waits for the device.
-        is_tame = self.x.device.type == "cpu" and source.b is None and tame(
-            self.x, self.w, source.unit, targets.scale
-        )
+        is_tame = self.x.device.type == "cpu" and source.b is None and tame(self.x, self.w, source.unit, targets.scale)
         self.exponentiate = exponentiate_tame if is_tame else exponentiate
 
     def __iter__(self) -> Iterator[Block]:
