@@ -74,7 +74,17 @@ def supcon(x: Tensor, labels: Tensor) -> Mapping[str, Maker]:
         FLOOR: partial(products, x, x),
         OURS: by((x,), LF.supcon_loss, x, labels, temperature=TEMPERATURE),
         DENSE: by((x,), dense_supcon, x, labels),
-        PML: partial(pml, "SupConLoss", TEMPERATURE, x, labels),
+        PML: partial(pml, "SupConLoss", x, labels, temperature=TEMPERATURE),
+    }
+
+
+def multi_similarity(x: Tensor, labels: Tensor) -> Mapping[str, Maker]:
+    scores = 4 * len(x) ** 2 / 2**30
+    return {
+        FLOOR: partial(products, x, x),
+        OURS: by((x,), LF.multi_similarity_loss, x, labels),
+        DENSE: lambda: Contender(partial(dense_multi_similarity, x, labels), (x,), 7 * scores),
+        PML: partial(pml, "MultiSimilarityLoss", x, labels, gib=14 * scores),
     }
 
 
@@ -91,7 +101,8 @@ def nt_xent(x: Tensor, z: Tensor, pairs: Tensor) -> Mapping[str, Maker]:
 
 def nt_xent_cubed(x: Tensor, z: Tensor, pairs: Tensor) -> Mapping[str, Maker]:
     """As NT-Xent, beside a form that compares every positive pair with every negative pair."""
-    theirs = partial(pml, "NTXentLoss", TEMPERATURE, torch.cat([x, z]).detach().requires_grad_(), pairs.repeat(2), 19.0)
+    views = torch.cat([x, z]).detach().requires_grad_()
+    theirs = partial(pml, "NTXentLoss", views, pairs.repeat(2), gib=19.0, temperature=TEMPERATURE)
     return {**nt_xent(x, z, pairs), PML: theirs}
 
 
@@ -104,10 +115,19 @@ def dense_supcon(x: Tensor, labels: Tensor) -> Tensor:
     return -((positive * logp).sum(1) / count.clamp_min(1)).sum() / (count > 0).sum().clamp_min(1)
 
 
-def pml(name: str, temperature: float, x: Tensor, labels: Tensor, gib: float = 0.0) -> Contender:
+def dense_multi_similarity(x: Tensor, labels: Tensor) -> Tensor:
+    x = F.normalize(x)
+    cosines, same = x @ x.T - 0.5, labels[:, None] == labels
+    itself = torch.eye(len(x), dtype=torch.bool, device=x.device)
+    positive = (-2 * cosines).masked_fill(~same | itself, -1e30).logsumexp(1)
+    negative = (50 * cosines).masked_fill(same, -1e30).logsumexp(1)
+    return (F.softplus(positive) / 2 + F.softplus(negative) / 50).mean()
+
+
+def pml(name: str, x: Tensor, labels: Tensor, gib: float = 0.0, **options: float) -> Contender:
     from pytorch_metric_learning import losses
 
-    loss = getattr(losses, name)(temperature=temperature)
+    loss = getattr(losses, name)(**options)
     return Contender(lambda: loss(x, labels), (x,), gib)
 
 
@@ -140,6 +160,7 @@ def cached_peer(x: Tensor, z: Tensor) -> Contender:
 # ---------------------------------------------------------------- cases
 
 PAIRED = {"InfoNCE": info_nce, "MNR": ranking, "MNR beside the cached form": ranking_cached, "CLIP": clip}
+ONE_SET = {"SupCon": supcon, "Multi-similarity": multi_similarity}
 
 
 def cases() -> list[Case]:
@@ -154,6 +175,8 @@ def cases() -> list[Case]:
         paired("MNR beside the cached form", SIZE),
         paired("CLIP", SIZE, two_way),
         one("SupCon", SIZE, one_set),
+        one("Multi-similarity", SIZE, one_set),
+        one("Multi-similarity", (32_768, d), (Bar("extra", 192),)),
         views("NT-Xent", (n // 2, d), nt_xent, one_set),
         views("NT-Xent", (512, 128), nt_xent_cubed, cubed),
     ]
@@ -167,7 +190,7 @@ def paired(loss: str, size: tuple[int, int], bars: tuple[Bar, ...] = ()) -> Case
 
 def one(loss: str, size: tuple[int, int], bars: tuple[Bar, ...] = ()) -> Case:
     n, d = size
-    return Case(f"{loss}, one set, N={n} D={d}", "rows", partial(draw_classes, n, d), supcon, FLOOR, bars)
+    return Case(f"{loss}, one set, N={n} D={d}", "rows", partial(draw_classes, n, d), ONE_SET[loss], FLOOR, bars)
 
 
 def views(loss: str, size: tuple[int, int], contenders, bars: tuple[Bar, ...] = ()) -> Case:
@@ -193,6 +216,6 @@ def growths() -> list[Growth]:
 def toys() -> list[Case]:
     return [
         *(paired(loss, (23, 8)) for loss in ("InfoNCE", "MNR", "CLIP")),
-        one("SupCon", (31, 8)),
+        *(one(loss, (31, 8)) for loss in ONE_SET),
         views("NT-Xent", (19, 8), nt_xent),
     ]

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from lossary.losses.regularizers import *
     from lossary.losses.retrieval import *
     from lossary.losses.robust import *
+    from lossary.losses.similarity import *
     from lossary.losses.sphereface import *
     from lossary.losses.supcon import *
     from lossary.losses.triplet import *

@@ -48,6 +48,8 @@ def calls() -> dict[str, tuple[Subject, Call]]:
     for name, args, kwargs in (
         ("supcon_loss", (x, labels), {**more, **weight}),
         ("supcon_loss", (x, several), more),
+        ("multi_similarity_loss", (x, labels), {**more, **weight}),
+        ("multi_similarity_loss", (x, several), more),
         ("nt_xent_loss", (x, labels), {**more, **weight}),
         ("nt_xent_loss", (x, y), more),
         ("contrastive_loss", (x, labels), {"margin": 3.0}),

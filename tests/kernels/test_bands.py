@@ -15,6 +15,8 @@ MASK = torch.tensor([True, True, True, False, True, True, True, False, True, Tru
 LOSSES: dict[str, Callable[[Tensor], Tensor]] = {
     "supcon, mask": lambda x: F.supcon_loss(x, LABELS, mask=MASK),
     "supcon, mask and ids": lambda x: F.supcon_loss(x, LABELS, ids=IDS, mask=MASK),
+    "multi-similarity": lambda x: F.multi_similarity_loss(x, LABELS),
+    "multi-similarity, mask and ids": lambda x: F.multi_similarity_loss(x, LABELS, ids=IDS, mask=MASK),
     "nt-xent of labels, ids": lambda x: F.nt_xent_loss(x, LABELS, ids=IDS),
     "nt-xent of views, mask": lambda x: F.nt_xent_loss(x[:5], x[5:], mask=MASK[:5]),
     "info-nce, ids": lambda x: F.info_nce_loss(x[:5], x[5:], ids=IDS[:5]),

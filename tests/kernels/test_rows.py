@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from lossary.kernels import bands, blocks, rows, symmetric
-from lossary.kernels.rows import Bilinear, Dense, Rows, Targets, row_loss, statistics, two_way_statistics
+from lossary.kernels.rows import Bilinear, Dense, Given, Rows, Targets, row_loss, statistics, two_way_statistics
 from lossary.kernels.stable import ABSENT, logaddexp, softplus
 
 N, C, D = 13, 11, 5
@@ -40,6 +41,10 @@ def supcon(r: Rows) -> Tensor:
 
 def supcon_mean(r: Rows) -> Tensor:
     return supcon(r) - 0.1 * r.mean
+
+
+def either_side(r: Rows) -> Tensor:
+    return softplus(r.among + 0.1) + softplus(r.rest - 0.2) + 0.3 * r.target - 0.1 * r.mean
 
 
 def draw(seed: int = 0, dtype: torch.dtype = F64, unit: bool = False, bias: bool = True) -> tuple[Bilinear, Tensor]:
@@ -74,6 +79,10 @@ def problems(unit: bool, bias: bool) -> list[tuple]:
         (supcon_mean, source, other, []),
         (supcon, Bilinear(x, x), Targets(labels % 2 * 7, labels % 2 * 7, own=True), []),
         (cross_entropy, Bilinear(x, x.detach().flip(0), None, unit), Targets(torch.arange(N), None, own=True), []),
+        (either_side, source, Targets(index, scale=-1.5), []),
+        (either_side, Bilinear(x, x, None, unit), replace(one_set, scale=-0.3), []),
+        (either_side, Bilinear(x, x, None, unit), replace(crossed, scale=2.0), []),
+        (either_side, source, replace(other, scale=-2.0), []),
     ]
 
 
@@ -323,11 +332,11 @@ def test_rows_however_large_their_scores(blocked, length: float, unit: bool, tar
 
 
 @pytest.mark.parametrize("size", [1, 4, 50])
-@pytest.mark.parametrize("length", [1, 6])
-def test_a_set_against_itself_however_long_its_vectors(blocked, length: float, size: int):
+@pytest.mark.parametrize(("length", "scale"), [(1, 1.0), (6, 1.0), (1, -0.3), (1, -300.0)])
+def test_a_set_against_itself_however_long_its_vectors(blocked, length: float, scale: float, size: int):
     """Scores that are far from 0 take another way to their exponentials."""
     x, labels = (length * torch.randn(N, D, dtype=F64)).requires_grad_(), torch.arange(N) % 4
-    problem = (supcon_mean, Bilinear(x, x), Targets(labels, labels, own=True), [])
+    problem = (either_side, Bilinear(x, x), Targets(labels, labels, own=True, scale=scale), [])
     want = derivatives(problem, 1, None, "none")
     blocked(size)
     for a, b in zip(derivatives(problem, 1, None, "none"), want, strict=True):
@@ -371,6 +380,17 @@ def test_dense_scores_equal_bilinear_ones():
     torch.testing.assert_close(
         row_loss(cross_entropy, Dense(source.dense()), Targets(index)), F.cross_entropy(source.dense(), index)
     )
+
+
+def test_targets_count_times_their_scale():
+    source, index = draw()
+    is_target, plain = index[:, None] == torch.arange(C), statistics(source, Targets(index))
+    for targets in (Targets(index, scale=-1.5), Given(is_target, ~is_target, -1.5)):
+        found = statistics(source, targets)
+        for scaled in (found.target, found.among):
+            torch.testing.assert_close(scaled, -1.5 * plain.target)
+        torch.testing.assert_close(found.rest, plain.rest)
+        torch.testing.assert_close(found.mean, plain.mean)
 
 
 def test_a_mask_is_never_as_wide_as_the_scores():
@@ -482,9 +502,9 @@ def test_the_operators_keep_torchs_rules(blocked):
     labels = index % 4
     operators = torch.ops.lossary
     torch.library.opcheck(
-        operators.row_statistics.default, (source.x, source.w, source.b, index, None, None, None, False, False)
+        operators.row_statistics.default, (source.x, source.w, source.b, index, None, None, None, False, 1.0, False)
     )
     torch.library.opcheck(
-        operators.row_statistics.default, (source.x, source.x, None, labels, labels, None, None, True, True)
+        operators.row_statistics.default, (source.x, source.x, None, labels, labels, None, None, True, -0.5, True)
     )
-    torch.library.opcheck(operators.set_statistics.default, (source.x, labels, 0))
+    torch.library.opcheck(operators.set_statistics.default, (source.x, labels, 0, -0.5))

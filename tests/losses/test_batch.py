@@ -12,6 +12,7 @@ from lossary.kernels import rows, tuples
 from lossary.losses.center import GE2ELoss, ge2e_loss
 from lossary.losses.contrastive import contrastive_loss
 from lossary.losses.retrieval import info_nce_loss, multiple_negatives_ranking_loss, n_pair_loss
+from lossary.losses.similarity import multi_similarity_loss
 from lossary.losses.supcon import nt_xent_loss, supcon_loss
 from lossary.losses.triplet import triplet_loss, triplet_margin_loss
 
@@ -20,6 +21,7 @@ Loss = Callable[..., Tensor]
 LOSSES = [
     pytest.param(supcon_loss, id="supcon"),
     pytest.param(partial(contrastive_loss, margin=3.0), id="contrastive"),
+    pytest.param(multi_similarity_loss, id="multi-similarity"),
     pytest.param(triplet_loss, id="triplet-hard"),
     pytest.param(partial(triplet_loss, margin=0.5, mining="semihard"), id="triplet-semihard"),
     pytest.param(partial(triplet_loss, margin=0.5, mining="all"), id="triplet-all"),
@@ -233,6 +235,9 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         lambda x, r: supcon_loss(x, LABELS, ids=ids, mask=mask),
         lambda x, r: supcon_loss(x, LABELS, ref_embeddings=r, ref_labels=LABELS),
         lambda x, r: supcon_loss(x, None, positives=LABELS[:, None] == LABELS, mask=mask),
+        lambda x, r: multi_similarity_loss(x, LABELS),
+        lambda x, r: multi_similarity_loss(x, LABELS, ids=ids, mask=mask),
+        lambda x, r: multi_similarity_loss(x, LABELS, ref_embeddings=r, ref_labels=LABELS),
         lambda x, r: nt_xent_loss(x, r, mask=mask, ids=ids),
         lambda x, r: info_nce_loss(x, r, mask=mask, ids=ids),
         lambda x, r: multiple_negatives_ranking_loss(x, r, symmetric=True, mask=mask),

@@ -285,6 +285,8 @@ def batches() -> Iterator[Call]:
         for batch, y in (("two views", views), ("classes of many sizes", mixed)):
             for given in options(temperature=(0.1, 0.5)):
                 yield Call(peer, "supcon", given, f"{batch} {phase:g}", (x, y))
+            for given in options(alpha=(2.0, 10.0), beta=(50.0, 5.0), base=(0.5, 0.1)):
+                yield Call(peer, "multi_similarity", given, f"{batch} {phase:g}", (x, y))
             for given in options(margin=(0.05, 0.5, 2.0)):
                 yield Call(peer, "triplet_margin", given, f"{batch} {phase:g}", (x, y))
             for given in options(pos_margin=(0, 0.3), neg_margin=(1, 1.8, 0.1)):

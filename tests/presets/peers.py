@@ -42,6 +42,7 @@ CLASSES = {
         "sphereface": "SphereFaceLoss",
         "supcon": "SupConLoss",
         "nt_xent": "NTXentLoss",
+        "multi_similarity": "MultiSimilarityLoss",
         "triplet_margin": "TripletMarginLoss",
         "contrastive": "ContrastiveLoss",
     },

@@ -95,8 +95,9 @@ class SingleTarget(Block):
 class LabelTargets(Block):
     """A block whose rows have any number of targets, perhaps a column that is the row itself, and other gaps."""
 
-    def __init__(self, scores: Tensor, span: slice, exponentiate: Exponentiate, places: Places) -> None:
+    def __init__(self, scores: Tensor, span: slice, exponentiate: Exponentiate, places: Places, scale: float) -> None:
         super().__init__(scores, places.rows[span], exponentiate)
+        self.scale = scale
         self.absent = r, _ = places.absent(span)
         total = scores.sum(1).index_add_(0, r, scores[self.absent], alpha=-1)
         scores[self.absent] = ABSENT_2
@@ -107,11 +108,10 @@ class LabelTargets(Block):
         for spot in places.bands.within(span, slice(0, scores.shape[1])):
             rows = slice(spot.rows.start - span.start, spot.rows.stop - span.start)
             part = spot.of(scores, span.start)
-            hits = torch.where(spot.is_target, part, ABSENT_2)
+            hits = take_targets(part, spot.is_target, scale)
             count[rows] = spot.is_target.sum(1).to(scores.dtype)
-            target[rows] = torch.where(spot.is_target, part, 0).sum(1)
+            target[rows] = torch.where(spot.is_target, hits, 0).sum(1)
             among[rows], share = self.exponentiate(hits)
-            part.masked_fill_(spot.is_target, ABSENT_2)
             self.found.append((rows, part, spot.is_target, hits, share))
         self.per_target = 1 / count.clamp_min(1)
         rest, self.share = self.exponentiate(scores)
@@ -122,9 +122,9 @@ class LabelTargets(Block):
         self.scores.mul_(_column(gradients.rest, self.share) * self.share)
         for rows, part, is_target, hits, share in self.found:
             if gradients.among is not None:
-                part.add_(hits.mul_(gradients.among[rows, None] * share))
+                part.add_(hits.mul_(gradients.among[rows, None] * share * self.scale))
             if gradients.target is not None:
-                part.add_(is_target * (gradients.target * self.per_target)[rows, None])
+                part.add_(is_target * (gradients.target * self.per_target * self.scale)[rows, None])
         if gradients.mean is not None:
             self.scores.add_((gradients.mean / self.existing)[:, None])
             self.scores[self.absent] = 0
@@ -143,7 +143,7 @@ class Blocks:
         self.mean_column = (self.w.sum(0) if self.inverse is None else self.inverse @ self.w) / max(len(self.w), 1)
         self.mean_b = 0 if source.b is None else source.b.mean()
         # Looked at on CPU alone: elsewhere a look waits for the device.
-        is_tame = self.x.device.type == "cpu" and source.b is None and tame(self.x, self.w, source.unit)
+        is_tame = self.x.device.type == "cpu" and source.b is None and tame(self.x, self.w, source.unit, targets.scale)
         self.exponentiate = exponentiate_tame if is_tame else exponentiate
 
     def __iter__(self) -> Iterator[Block]:
@@ -166,7 +166,7 @@ class Blocks:
                 mean = self.x[span] @ self.mean_column + self.mean_b
                 yield SingleTarget(scores, span, self.exponentiate, self.targets, mean)
             else:
-                yield LabelTargets(scores, span, self.exponentiate, self.places)
+                yield LabelTargets(scores, span, self.exponentiate, self.places, self.targets.scale)
 
     def push(self, block: Block, gradients: Gradients) -> None:
         """Add what a pulled block gives to x, w and b. The block is used up."""
@@ -220,6 +220,13 @@ def row_gradients(
     return gradients
 
 
+def take_targets(scores: Tensor, is_target: Tensor, scale: float) -> Tensor:
+    """The targets' scores times ``scale``, absent elsewhere; ``scores`` keep the rest's."""
+    hits = torch.where(is_target, scores if scale == 1 else scores * scale, ABSENT_2)
+    scores.masked_fill_(is_target, ABSENT_2)
+    return hits
+
+
 def exponentiate(scores: Tensor) -> tuple[Tensor, Tensor]:
     """The log-sum-exp of each row, (R,), and 1 / sum, (R, 1); the scores become exp2(score - maximum) in place."""
     top = scores.amax(1, keepdim=True)
@@ -236,12 +243,12 @@ def exponentiate_tame(scores: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(total > 0, total.log(), ABSENT)[:, 0], share
 
 
-def tame(x: Tensor, w: Tensor, unit: bool = False) -> bool:
-    """Whether lengths bound all <x_i, w_j> by :data:`TAME`."""
+def tame(x: Tensor, w: Tensor, unit: bool = False, scale: float = 1.0) -> bool:
+    """Whether lengths bound all <x_i, w_j> by :data:`TAME`, and so where they are times ``scale``."""
     if len(x) == 0 or len(w) == 0:
         return False
     longest = 1 if unit else w.norm(dim=1).max()
-    return bool(x.norm(dim=1).max() * longest * LOG2_E <= TAME)
+    return bool(x.norm(dim=1).max() * longest * max(abs(scale), 1) * LOG2_E <= TAME)
 
 
 def inverse_norms(w: Tensor) -> Tensor:

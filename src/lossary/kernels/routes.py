@@ -93,9 +93,9 @@ def blocked_statistics(source: Bilinear, targets: Targets) -> Rows:
     """:func:`lossary.kernels.scores.statistics` in linear memory, differentiable to any order."""
     x, w, b, unit = source.x, source.w, source.b, source.unit
     if is_one_set(source, targets):
-        return Rows(*_set_statistics(x, targets.rows, 0))
+        return Rows(*_set_statistics(x, targets.rows, 0, targets.scale))
     groups = (targets.row_groups, targets.column_groups)
-    return Rows(*_statistics(x, w, b, targets.rows, targets.columns, *groups, targets.own, unit))
+    return Rows(*_statistics(x, w, b, targets.rows, targets.columns, *groups, targets.own, targets.scale, unit))
 
 
 def is_one_set(source: Bilinear, targets: Targets) -> bool:
@@ -108,7 +108,7 @@ def is_one_set(source: Bilinear, targets: Targets) -> bool:
 def both_ways(x: Tensor, w: Tensor, row_labels: Tensor, column_labels: Tensor) -> tuple[Rows, Rows]:
     """Statistics of the rows and of the columns of scores <x_i, w_j>, from one making of the scores."""
     cut = x.shape[0]
-    both = _set_statistics(torch.cat([x, w]), torch.cat([row_labels, column_labels]), cut)
+    both = _set_statistics(torch.cat([x, w]), torch.cat([row_labels, column_labels]), cut, 1.0)
     return Rows(*(s[:cut] for s in both)), Rows(*(s[cut:] for s in both))
 
 
@@ -124,9 +124,10 @@ def _statistics(
     row_groups: Tensor | None,
     column_groups: Tensor | None,
     own: bool,
+    scale: float,
     unit: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    targets = Targets(rows, columns, own=own, row_groups=row_groups, column_groups=column_groups)
+    targets = Targets(rows, columns, own=own, row_groups=row_groups, column_groups=column_groups, scale=scale)
     return blocks.row_statistics(Bilinear(x, w, b, unit), targets)
 
 
@@ -140,6 +141,7 @@ def _gradients(
     row_groups: Tensor | None,
     column_groups: Tensor | None,
     own: bool,
+    scale: float,
     unit: bool,
     by_target: Tensor | None,
     by_among: Tensor | None,
@@ -149,7 +151,7 @@ def _gradients(
 ) -> tuple[Tensor, Tensor, Tensor]:
     by_rows = RowGradients(by_target, by_among, by_rest, by_mean)
     needed = (needs[0], needs[1], needs[2])
-    targets = Targets(rows, columns, own=own, row_groups=row_groups, column_groups=column_groups)
+    targets = Targets(rows, columns, own=own, row_groups=row_groups, column_groups=column_groups, scale=scale)
     gradients = blocks.row_gradients(Bilinear(x, w, b, unit), targets, by_rows, needed)
     # An operator returns tensors only: an empty one where no gradient is needed.
     none = x.new_empty(0)
@@ -172,7 +174,7 @@ def _(x: Tensor, w: Tensor, b: Tensor | None, *rest: Any) -> tuple[Tensor, ...]:
 
 
 def _remember(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    *tensors, ctx.own, ctx.unit = inputs
+    *tensors, ctx.own, ctx.scale, ctx.unit = inputs
     ctx.set_materialize_grads(False)
     ctx.save_for_backward(*tensors)
 
@@ -193,22 +195,24 @@ def _statistics_backward(ctx: Any, _: Tensor | None, *by_rows: Tensor | None) ->
     x, w, b, *labels = ctx.saved_tensors
     needs = ctx.needs_input_grad[:3]
     if all(g is None for g in by_rows):
-        return (None,) * 9
+        return (None,) * 10
     if torch.is_grad_enabled():
-        rows, columns, row_groups, column_groups = labels
-        targets = Targets(rows, columns, own=ctx.own, row_groups=row_groups, column_groups=column_groups)
+        rows, columns, *groups = labels
+        targets = Targets(rows, columns, own=ctx.own, row_groups=groups[0], column_groups=groups[1], scale=ctx.scale)
         gradients = TwiceDifferentiable.apply(targets, ctx.unit, needs, x, w, b, *by_rows)
     else:
-        gradients = _gradients(x, w, b, *labels, ctx.own, ctx.unit, *by_rows, list(needs))
-    return *(g if need else None for g, need in zip(gradients, needs, strict=True)), *(None,) * 6
+        gradients = _gradients(x, w, b, *labels, ctx.own, ctx.scale, ctx.unit, *by_rows, list(needs))
+    return *(g if need else None for g, need in zip(gradients, needs, strict=True)), *(None,) * 7
 
 
 _statistics.register_autograd(_statistics_backward, setup_context=_remember)
 
 
 @torch.library.custom_op("lossary::set_statistics", mutates_args=())
-def _set_statistics(items: Tensor, labels: Tensor, split: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    return symmetric.set_statistics(items, labels, split)
+def _set_statistics(
+    items: Tensor, labels: Tensor, split: int, scale: float
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    return symmetric.set_statistics(items, labels, split, scale)
 
 
 @torch.library.custom_op("lossary::set_gradients", mutates_args=())
@@ -216,6 +220,7 @@ def _set_gradients(
     items: Tensor,
     labels: Tensor,
     split: int,
+    scale: float,
     rows: list[Tensor],
     by_target: Tensor | None,
     by_among: Tensor | None,
@@ -223,7 +228,7 @@ def _set_gradients(
     by_mean: Tensor | None,
 ) -> Tensor:
     by_rows = RowGradients(by_target, by_among, by_rest, by_mean)
-    return symmetric.set_gradients(items, labels, split, Rows(*rows), by_rows)
+    return symmetric.set_gradients(items, labels, split, scale, Rows(*rows), by_rows)
 
 
 _set_statistics.register_fake(lambda items, *_: tuple(items.new_empty(items.shape[0]) for _ in Rows._fields))
@@ -231,7 +236,7 @@ _set_gradients.register_fake(lambda items, *_: torch.empty_like(items))
 
 
 def _remember_set(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    items, labels, ctx.split = inputs
+    items, labels, ctx.split, ctx.scale = inputs
     ctx.set_materialize_grads(False)
     ctx.save_for_backward(items, labels, *output)
 
@@ -240,22 +245,22 @@ def _remember_set(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
 def _set_statistics_backward(ctx: Any, _: Tensor | None, *by_rows: Tensor | None) -> tuple[Tensor | None, ...]:
     items, labels, *rows = ctx.saved_tensors
     if all(g is None for g in by_rows):
-        return None, None, None
+        return None, None, None, None
     if not torch.is_grad_enabled():
-        return _set_gradients(items, labels, ctx.split, rows, *by_rows), None, None
+        return _set_gradients(items, labels, ctx.split, ctx.scale, rows, *by_rows), None, None, None
     # By blocks of rows, which can be differentiated again: a set with itself, or each set with the other.
     cut, needs, own = ctx.split, (True, True, False), ctx.split == 0
     first, second = slice(cut, None), slice(0, cut)
     gradient = torch.zeros_like(items)
     for rows_of, columns_of in ((first, first),) if own else ((second, first), (first, second)):
-        targets = Targets(labels[rows_of], labels[columns_of], own=own)
+        targets = Targets(labels[rows_of], labels[columns_of], own=own, scale=ctx.scale)
         given = RowGradients(*by_rows).of(rows_of)
         x, w = items[rows_of], items[columns_of]
         by_x, by_w, _ = TwiceDifferentiable.apply(targets, False, needs, x, w, None, *given)
         pad = torch.zeros_like(items)
         gradient = gradient + pad.slice_scatter(by_x, 0, rows_of.start, rows_of.stop)
         gradient = gradient + pad.slice_scatter(by_w, 0, columns_of.start, columns_of.stop)
-    return gradient, None, None
+    return gradient, None, None, None
 
 
 _set_statistics.register_autograd(_set_statistics_backward, setup_context=_remember_set)

@@ -87,8 +87,10 @@ def two_way_statistics(source: Bilinear, targets: Targets) -> tuple[Rows, Rows]:
         source: Scores without ``b`` and ``unit``.
         targets: The labels of rows and columns; ``columns=None`` numbers them.
     """
-    if source.b is not None or source.unit or targets.own or targets.row_groups is not None:
-        raise ValueError("source: wanted plain products for statistics of both directions; got b, unit, own or groups")
+    plain = not targets.own and targets.row_groups is None and targets.scale == 1
+    if source.b is not None or source.unit or not plain:
+        wanted = "wanted plain products for statistics of both directions"
+        raise ValueError(f"source: {wanted}; got b, unit, own, groups or a scale")
     number = torch.arange(source.w.shape[0], device=source.w.device)
     columns = number if targets.columns is None else targets.columns
     if plain_is_better(source):

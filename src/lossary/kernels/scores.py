@@ -5,7 +5,7 @@ route must agree with, and what small batches and ``torch.func`` use.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -20,10 +20,10 @@ class Rows(NamedTuple):
     """Statistics of N rows, each (N,)."""
 
     targets: Tensor  # how many there are
-    target: Tensor  # mean score of the targets; 0 where there is none
-    among: Tensor  # log-sum-exp of the targets' scores
+    target: Tensor  # mean score of the targets, times their scale; 0 where there is none
+    among: Tensor  # log-sum-exp of the targets' scores, times their scale
     rest: Tensor  # log-sum-exp of the rest's scores
-    mean: Tensor  # mean score of all existing columns, targets included
+    mean: Tensor  # mean score of all existing columns, targets included; no scale
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ class Targets:
 
     With ``columns=None`` a column's label is its number, so that ``Targets(labels)`` are class indices. With
     ``own`` row i and column i are the same item, and that column does not exist for the row. With groups, neither
-    does a column of the row's group that is no target: what may be the same thing is no negative.
+    does a column of the row's group that is no target: what may be the same thing is no negative. The targets' scores
+    count times ``scale``, for losses that are steeper in the negatives than in the positives.
     """
 
     rows: Tensor  # (N,) integer labels
@@ -80,16 +81,17 @@ class Targets:
     own: bool = field(default=False, kw_only=True)
     row_groups: Tensor | None = field(default=None, kw_only=True)  # (N,) integers
     column_groups: Tensor | None = field(default=None, kw_only=True)  # (C,) integers, where the rows have groups
+    scale: float = field(default=1.0, kw_only=True)
 
     def of(self, rows: slice) -> "Targets":
         """Those of some rows."""
         groups = None if self.row_groups is None else self.row_groups[rows]
-        return Targets(self.rows[rows], self.columns, own=self.own, row_groups=groups, column_groups=self.column_groups)
+        return replace(self, rows=self.rows[rows], row_groups=groups)
 
     @property
     def single(self) -> bool:
-        """Whether a row has exactly one target, at the index that is its label."""
-        return self.columns is None and not self.own and self.row_groups is None
+        """Whether a row has exactly one target, at the index that is its label, with its score as it is."""
+        return self.columns is None and not self.own and self.row_groups is None and self.scale == 1
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ class Given:
 
     targets: Tensor  # (N, C) boolean
     rest: Tensor  # (N, C) boolean
+    scale: float = 1.0  # of the targets' scores
 
 
 class _once:
@@ -144,6 +147,10 @@ class RowsOf:
         return columns
 
     @_once
+    def _hits(self) -> Tensor:
+        return self._scores if self._targets.scale == 1 else self._scores * self._targets.scale
+
+    @_once
     def targets(self) -> Tensor:
         if self._index is not None:
             return torch.ones_like(self.target)
@@ -153,13 +160,13 @@ class RowsOf:
     def target(self) -> Tensor:
         if self._index is not None:
             return self._scores.gather(1, self._index).squeeze(1)
-        return self._scores.masked_fill(~self.is_target, 0).sum(1) / self.targets.clamp_min(1)
+        return self._hits.masked_fill(~self.is_target, 0).sum(1) / self.targets.clamp_min(1)
 
     @_once
     def among(self) -> Tensor:
         if self._index is not None:
             return self.target
-        return self._scores.masked_fill(~self.is_target, ABSENT).logsumexp(1)
+        return self._hits.masked_fill(~self.is_target, ABSENT).logsumexp(1)
 
     @_once
     def rest(self) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from lossary.kernels.bands import Bands, Spot, inverse
-from lossary.kernels.blocks import ABSENT_2, LN_2, LOG2_E, RowGradients, tame
+from lossary.kernels.blocks import ABSENT_2, LN_2, LOG2_E, RowGradients, take_targets, tame
 from lossary.kernels.scores import Rows
 from lossary.kernels.stable import ABSENT
 
@@ -49,14 +49,9 @@ class Tile:
     def part(self, spot: Spot) -> Tensor:
         return spot.of(self.scores, self.rows.start, self.columns.start)
 
-    def take_targets(self) -> list[Tensor]:
-        """The targets' scores, spot by spot; the tile keeps the rest's."""
-        taken: list[Tensor] = []
-        for spot in self.spots:
-            part = self.part(spot)
-            taken.append(torch.where(spot.is_target, part, ABSENT_2))
-            part.masked_fill_(spot.is_target, ABSENT_2)
-        return taken
+    def take_targets(self, scale: float) -> list[Tensor]:
+        """The targets' scores times ``scale``, spot by spot; the tile keeps the rest's."""
+        return [take_targets(self.part(spot), spot.is_target, scale) for spot in self.spots]
 
 
 class Anywhere:
@@ -101,14 +96,14 @@ class Tame(Anywhere):
         scores.exp2_().mul_(torch.add(each[0][:, None], each[1], out=scratch))
 
 
-def set_statistics(items: Tensor, labels: Tensor, split: int) -> Rows:
-    """Statistics of each item's scores with its others; those with its label are its targets."""
+def set_statistics(items: Tensor, labels: Tensor, split: int, scale: float) -> Rows:
+    """Statistics of each item's scores with its others; those with its label, times ``scale``, are its targets."""
     order = _by_label(labels, split)
-    x, kind = _arranged(items, order), _kind(items, split)
+    x, kind = _arranged(items, order), _kind(items, split, scale)
     count, target = torch.zeros_like(x[:, 0]), torch.zeros_like(x[:, 0])
     among, rest = kind(target), kind(target)
     for tile in _tiles(x, _arranged(labels, order), split):
-        for spot, hits in zip(tile.spots, tile.take_targets(), strict=True):
+        for spot, hits in zip(tile.spots, tile.take_targets(scale), strict=True):
             sides = tile.sides_of(spot)
             for side, dim in sides:
                 count[side] += spot.is_target.sum(dim)
@@ -121,18 +116,18 @@ def set_statistics(items: Tensor, labels: Tensor, split: int) -> Rows:
     return Rows(*found, _means(items, split))  # pyright: ignore[reportCallIssue]
 
 
-def set_gradients(items: Tensor, labels: Tensor, split: int, rows: Rows, by_rows: RowGradients) -> Tensor:
+def set_gradients(items: Tensor, labels: Tensor, split: int, scale: float, rows: Rows, by_rows: RowGradients) -> Tensor:
     """The gradient by the items, given that by their statistics."""
     order = _by_label(labels, split)
-    x, kind = _arranged(items, order), _kind(items, split)
+    x, kind = _arranged(items, order), _kind(items, split, scale)
     zero = torch.zeros_like(x[:, 0])
     by_target, by_among, by_rest = (zero if g is None else _arranged(g, order) for g in by_rows[:3])
-    by_target = by_target / _arranged(rows.targets, order).clamp_min(1)
+    by_target, by_among = by_target * scale / _arranged(rows.targets, order).clamp_min(1), by_among * scale
     among, rest = (_exponent(_arranged(s, order)) for s in (rows.among, rows.rest))
     gradient = torch.zeros_like(x)
     for tile in _tiles(x, _arranged(labels, order), split):
         i, j = tile.rows, tile.columns
-        taken = tile.take_targets()
+        taken = tile.take_targets(scale)
         kind.pull(tile.scores, tile.scratch, (rest[i], rest[j]), (by_rest[i], by_rest[j]))
         for spot, hits in zip(tile.spots, taken, strict=True):
             r, c = spot.rows, spot.columns
@@ -149,9 +144,9 @@ def set_gradients(items: Tensor, labels: Tensor, split: int, rows: Rows, by_rows
     return result
 
 
-def _kind(items: Tensor, split: int) -> type[Anywhere]:
+def _kind(items: Tensor, split: int, scale: float) -> type[Anywhere]:
     """How the exponentials are taken, by a bound on the size of the scores."""
-    return Tame if tame(items[: split or None], items[split:]) else Anywhere
+    return Tame if tame(items[: split or None], items[split:], scale=scale) else Anywhere
 
 
 def _by_label(labels: Tensor, split: int) -> Tensor | None:

@@ -21,8 +21,8 @@ from lossary._check import (
 )
 from lossary._reduce import align
 from lossary.distributed import Ranks
-from lossary.kernels.rows import Given, Targets
-from lossary.kernels.stable import ABSENT, accumulate, accumulator
+from lossary.kernels.rows import Bilinear, Given, Targets
+from lossary.kernels.stable import ABSENT, accumulate, accumulator, sphere
 from lossary.kernels.tuples import apart
 from lossary.losses._pointwise import hide
 
@@ -204,6 +204,15 @@ def check_same_precision(name: str, tensor: Tensor, other_name: str, other: Tens
     """Half precisions and float32 meet in float32; float64 beside them is a mistake somewhere."""
     if accumulator(tensor) != accumulator(other):
         raise TypeError(f"{name}: wanted the dtype of {other_name}, {other.dtype}; got {tensor.dtype}")
+
+
+def cosines(compared: Compared, scale: float | Tensor) -> Bilinear:
+    """Cosines of the anchors with the items, times ``scale``."""
+    anchors, others = compared.anchors, compared.others
+    # The root on either side leaves the scores symmetric, which halves the work.
+    root = scale**0.5
+    z = sphere(anchors.x, root)
+    return Bilinear(z, z if others is anchors else sphere(others.x, root), absence(others.counted, z))
 
 
 def absence(counted: Tensor | None, like: Tensor) -> Tensor | None:

@@ -13,10 +13,8 @@ from lossary._reduce import Reduction
 from lossary.cards import Call, Card, Range
 from lossary.distributed import numbered
 from lossary.draws import normal
-from lossary.kernels.rows import Bilinear
 from lossary.kernels.softmax import softmax_loss
-from lossary.kernels.stable import sphere
-from lossary.losses._batch import Compared, absence, check_same_precision, compare
+from lossary.losses._batch import Compared, check_same_precision, compare, cosines
 
 __all__ = ["NTXentLoss", "SupConLoss", "nt_xent_loss", "supcon_loss"]
 
@@ -30,14 +28,10 @@ def _among_others(
 ) -> Tensor:
     """Softmax of each anchor over all the items, where its positives are right; anchors without any are skipped."""
     check_number("temperature", temperature, low=0, open_low=True)
-    anchors, others, targets, _ = compared
     if sample_weight is not None:
-        check_shape("sample_weight", sample_weight, (anchors.x.shape[0],))
-    # The root on either side leaves the scores symmetric, which halves the work.
-    root = temperature**0.5
-    z = sphere(anchors.x, 1 / root)
-    source = Bilinear(z, z if others is anchors else sphere(others.x, 1 / root), absence(others.counted, z))
-    return softmax_loss(source, targets, weight=sample_weight, reduction=reduction, group=group)
+        check_shape("sample_weight", sample_weight, (compared.anchors.x.shape[0],))
+    source = cosines(compared, 1 / temperature)
+    return softmax_loss(source, compared.targets, weight=sample_weight, reduction=reduction, group=group)
 
 
 def supcon_loss(

@@ -14,6 +14,7 @@ from lossary.kernels.distances import pairwise
 from lossary.kernels.stable import unit
 from lossary.losses.angular import ArcFaceLoss, CosFaceLoss, NormalizedSoftmaxLoss
 from lossary.losses.margin import hinge_embedding_loss
+from lossary.losses.similarity import MultiSimilarityLoss
 from lossary.losses.sphereface import SphereFaceLoss
 from lossary.losses.supcon import NTXentLoss, SupConLoss
 from lossary.losses.triplet import TripletLoss
@@ -24,6 +25,7 @@ __all__ = [
     "contrastive",
     "cosface",
     "load_head",
+    "multi_similarity",
     "normalized_softmax",
     "nt_xent",
     "sphereface",
@@ -86,6 +88,11 @@ def nt_xent(temperature: float = 0.07) -> NTXentLoss:
     does: SimCLR's equation has every other item in it. Its memory grows with pairs times negatives.
     """
     return NTXentLoss(temperature=temperature)
+
+
+def multi_similarity(alpha: float = 2.0, beta: float = 50.0, base: float = 0.5) -> MultiSimilarityLoss:
+    """``MultiSimilarityLoss``: Lossary's :class:`MultiSimilarityLoss`, whose memory is linear in the batch."""
+    return MultiSimilarityLoss(alpha=alpha, beta=beta, base=base)
 
 
 def triplet_margin(margin: float = 0.05) -> nn.Module:
