@@ -362,6 +362,14 @@ def residuals(rows: Sequence[Row], colour: str, domain: tuple[float, float]) -> 
     return _spec((bars, zero), "Histogram of residuals", 130)
 
 
+def found_within(rows: Sequence[Row], palette: Palette) -> Spec:
+    """How often the best candidate is among the first few; rows: loss, places, share, order."""
+    x = alt.X("places:Q", title="first places looked at", axis=alt.Axis(format="d", tickMinStep=1))
+    y = alt.Y("share:Q", title="lists whose best candidate is there", **_SHARES)
+    dots = alt.Chart(_data(rows)).mark_point(filled=True, size=30).encode(x=x, y=y, color=_colour(palette, rows))
+    return _spec((_lines(rows, palette, x, y), dots), "Lists whose best candidate is among the first, by loss", 320)
+
+
 def cost(rows: Sequence[Row], palette: Palette) -> Spec:
     """Time of a whole training step; rows: loss, milliseconds."""
     order = [row["loss"] for row in sorted(rows, key=lambda row: row["milliseconds"])]
