@@ -109,6 +109,11 @@ def test_approximate_ndcg_is_ndcg_where_scores_are_far_apart() -> None:
         assert torch.allclose(found, 1 - ndcg(scores, gains), atol=1e-12)
 
 
+def test_approximate_ndcg_is_what_tensorflow_ranking_documents() -> None:
+    found = lossary.approx_ndcg_loss(torch.tensor([[0.6, 0.8]]), torch.tensor([[1, 0]]))
+    assert found.item() == pytest.approx(1 - 0.655107, abs=1e-6)
+
+
 def test_approximate_ndcg_keeps_the_digits_of_a_small_loss() -> None:
     scores, gains = torch.tensor([[3.0, 1.5, 0.0]]), torch.tensor([[4, 2, 0]])
     exact = lossary.approx_ndcg_loss(scores.double(), gains)

@@ -37,7 +37,7 @@ def page(plan: Plan, found: Found) -> Group:
 def _facts(plan: Plan, found: Found) -> Iterator[tuple[str, str]]:
     source, data = found.source, found.data
     yield source.name, f"{source.form}, {len(source.targets)} rows"
-    yield "task", f"{data.kind}: {found.why}" + ("" if plan.task else " (--task NAME for another)")
+    yield "task", f"{data.kind}: {found.why}" + ("" if plan.task or plan.group else " (--task NAME for another)")
     what = "lists" if data.kind == "ranking" else "rows"
     yield "parts", f"{len(data.train)} {what} to train, {len(data.valid)} to tune, {len(data.test)} to test"
     if data.kind == "ranking":

@@ -69,6 +69,7 @@ class Data:
     test: Split  # only reported
     test_names: tuple[str, ...] = ()  # of the test classes, by label; of the test lists
     test_candidates: np.ndarray | None = None  # names (N, longest), where the data are lists
+    columns: tuple[str, ...] = ()  # names of the inputs, where it is known
     credit: str = ""  # what the licence of the data wants said beside its pictures
     test_images: np.ndarray | None = None  # uint8 (N, height, width, channels), where the data are images
     # Regression: targets as trained on = (targets - offset) / scale, so that one learning rate fits all data.

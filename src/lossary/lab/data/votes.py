@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import torch
 
@@ -40,13 +39,13 @@ def mvp(table: Callable[[str], Path]) -> Data:
     inputs = _inputs(frame)
     data = lists.assembled(
         "mvp",
-        torch.from_numpy(inputs).float(),
+        torch.from_numpy(inputs.to_numpy()).float(),
         frame["share"].to_numpy(),
         parts,
         frame["name"].to_list(),
         left_out=unseen,
     )
-    return replace(data, credit=CREDIT)
+    return replace(data, credit=CREDIT, columns=tuple(inputs.columns))
 
 
 def _candidates(batting: pl.DataFrame, awards: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]]:
@@ -75,17 +74,17 @@ def _named(frame: pl.DataFrame, people: pl.DataFrame, teams: pl.DataFrame) -> pl
     return frame.with_columns(pl.coalesce("name", "playerID"), pl.col("won").fill_null(0.5))
 
 
-def _inputs(frame: pl.DataFrame) -> np.ndarray:
+def _inputs(frame: pl.DataFrame) -> pl.DataFrame:
     """Seasons against the others of their list: in a year of many home runs each is worth less."""
     hits, at_bats, walks = pl.col("H"), pl.col("AB"), pl.col("BB")
     bases = hits + pl.col("2B") + 2 * pl.col("3B") + 3 * pl.col("HR")
     columns = [
         *map(pl.col, COUNTS),
-        pl.col("won"),
-        (pl.col("R") + pl.col("RBI")).alias("runs made"),
-        (hits / at_bats.clip(1)).alias("average"),
+        pl.col("won").alias("games won by the team"),
+        (pl.col("R") + pl.col("RBI")).alias("R + RBI"),
+        (hits / at_bats.clip(1)).alias("batting average"),
         ((hits + walks) / (at_bats + walks)).alias("on base"),
         (bases / at_bats.clip(1)).alias("slugging"),
     ]
     scaled = [(x - x.mean().over(LIST)) / (x.std(ddof=0).over(LIST) + 1e-9) for x in columns]
-    return frame.select(scaled).to_numpy()
+    return frame.select(scaled)

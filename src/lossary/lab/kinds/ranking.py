@@ -113,7 +113,8 @@ class Ranking(Task):
         return {"targets": truth, "names": np.array(data.test_names), "candidates": np.array(data.test_candidates)}
 
     def baselines(self, data: Data, seeds: int) -> Iterator[tuple[str, int]]:
-        yield SINGLE, 0
+        column, _ = best_single_input(data)
+        yield f"{SINGLE}: {data.columns[column]}" if data.columns else SINGLE, 0
         yield from ((RANDOM, seed) for seed in range(1, seeds + 1))
 
     def baseline(self, name: str, data: Data, seed: int) -> np.ndarray:

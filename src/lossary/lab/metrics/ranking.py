@@ -86,7 +86,7 @@ MEASURES = Measures(
     metrics=(
         Metric("ndcg@10", "NDCG@10", True, True),
         Metric("best_first", "Best one first", True, True),
-        Metric("mrr", "Reciprocal rank of the best", True, True),
+        Metric("mrr", "MRR of the best one", True, True),
         Metric("kendall_tau", "Kendall's tau", True, False, least=-1.0),
     ),
     evaluate=_evaluate,
