@@ -34,7 +34,8 @@ def test_the_same_data_each_time(data: Data) -> None:
     again = load(Plan(data=data.name, seeds=9, workers=1))
     for part in ("train", "valid", "test"):
         torch.testing.assert_close(getattr(again, part).inputs, getattr(data, part).inputs, rtol=0, atol=0)
-        torch.testing.assert_close(getattr(again, part).targets, getattr(data, part).targets, rtol=0, atol=0, equal_nan=True)
+        targets = (getattr(d, part).targets for d in (again, data))
+        torch.testing.assert_close(*targets, rtol=0, atol=0, equal_nan=True)
 
 
 def test_emoji_are_three_drawings_each_of_classes_that_no_other_part_has() -> None:

@@ -227,7 +227,7 @@ def baseball(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bats = np.where(np.array(key["playerID"]) == "p7", 20, 400)  # a pitcher
     batting = pl.DataFrame(key | {"teamID": ["T"] * 560, "AB": bats, "HR": homers} | counts)
     votes = pl.DataFrame(key | {"awardID": ["Most Valuable Player"] * 560, "pointsWon": homers, "pointsMax": [7] * 560})
-    others = votes.head(5).with_columns(awardID=pl.lit("Rookie of the Year"), pointsWon=pl.lit(700))
+    others = votes.tail(5).with_columns(awardID=pl.lit("Rookie of the Year"), pointsWon=pl.lit(700))
     half = batting.head(1).with_columns(pl.lit("U").alias("teamID"), AB=pl.col("AB") // 40)
     tables = {
         "Batting": pl.concat([batting, half]),

@@ -16,7 +16,7 @@ from lossary._reduce import Reduction, align, reduce
 from lossary.cards import Call, Card, Range
 from lossary.draws import labels, normal
 from lossary.kernels.stable import ABSENT, accumulator, logaddexp, softplus
-from lossary.losses._pointwise import decide, hide
+from lossary.losses._pointwise import hide
 
 __all__ = [
     "ApproxNDCGLoss",
@@ -43,10 +43,10 @@ class _Lists(NamedTuple):
         """(N, L, L): the first candidate's less the second one's."""
         return x.unsqueeze(2) - x.unsqueeze(1)
 
-    def of_ordered(self, losses: Tensor) -> Tensor:
-        """The losses (N, L, L) of pairs whose first candidate is the more relevant one, 0 elsewhere."""
-        both = self.there.unsqueeze(2) & self.there.unsqueeze(1)
-        return hide(decide(self.pairs(self.relevance), losses, torch.zeros_like(losses)), both)
+    def ordered(self) -> Tensor:
+        """(N, L, L): whether the first candidate is the more relevant one; never where either is padding."""
+        first, second = (torch.where(self.there, self.relevance, other) for other in (-torch.inf, torch.inf))
+        return first.unsqueeze(2) > second.unsqueeze(1)
 
 
 def _lists(input: Tensor, target: Tensor, mask: Tensor | None) -> _Lists:
@@ -243,8 +243,8 @@ def ranknet_loss(
         paper sums over pairs; the mean gives long lists no more say than short ones. Memory is L squared.
     """
     lists = _lists(input, target, mask)
-    pairs = lists.of_ordered(torch.ones_like(lists.pairs(lists.scores))).sum((1, 2)).clamp_min(1)
-    losses = lists.of_ordered(softplus(-lists.pairs(lists.scores))).sum((1, 2)) / pairs
+    ordered = lists.ordered()
+    losses = hide(softplus(-lists.pairs(lists.scores)), ordered).sum((1, 2)) / ordered.sum((1, 2)).clamp_min(1)
     return _reduce(losses, lists, sample_weight, reduction)
 
 
@@ -306,8 +306,8 @@ def lambda_loss(
     bound = 1 / torch.log2(1 + apart) - 1 / torch.log2(2 + apart)
     weight = lists.pairs(1 / torch.log2(1 + places)).abs() + mu * bound
     gain = lists.pairs(lists.relevance / _best_dcg(lists))
-    losses = lists.of_ordered(weight * gain * softplus(-lists.pairs(lists.scores))).sum((1, 2)) / math.log(2)
-    return _reduce(losses, lists, sample_weight, reduction)
+    losses = hide(weight * gain * softplus(-lists.pairs(lists.scores)), lists.ordered())
+    return _reduce(losses.sum((1, 2)) / math.log(2), lists, sample_weight, reduction)
 
 
 class LambdaLoss(Loss):

@@ -114,7 +114,7 @@ class Ranking(Task):
 
     def baselines(self, data: Data, seeds: int) -> Iterator[tuple[str, int]]:
         column, _ = best_single_input(data)
-        yield f"{SINGLE}: {data.columns[column]}" if data.columns else SINGLE, 0
+        yield f"{data.columns[column]} alone" if data.columns else SINGLE, 0
         yield from ((RANDOM, seed) for seed in range(1, seeds + 1))
 
     def baseline(self, name: str, data: Data, seed: int) -> np.ndarray:

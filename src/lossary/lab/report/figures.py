@@ -153,7 +153,7 @@ def _round_numbers(low: float, high: float) -> list[float]:
 def tuning(rows: Sequence[Row], colour: str, metric: Metric, domain: tuple[float, float]) -> Spec:
     """One hyperparameter of one loss against the validation metric; rows: value, valid, best, number."""
     axis = _metric_axis("valid", metric)
-    axis |= {"title": None, "scale": alt.Scale(domain=list(domain), nice=True)}
+    axis |= {"title": None, "scale": alt.Scale(domain=list(domain), nice=True, clamp=True)}
     points = (
         alt.Chart(_data(rows))
         .mark_point(filled=True, color=colour, size=60)
