@@ -39,6 +39,7 @@ KINDS = {
     "triplets": ("Triplets: this is nearer to that than to the other", "triplet_margin_loss"),
     "views": ("Two views of the same thing: augmentations, captions, translations", "info_nce_loss"),
     "masks": ("Masks: a class for every pixel", "dice_loss"),
+    "lists": ("Lists to rank: candidates of a query, and how relevant each is", "listnet_loss"),
 }
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lossary.losses.hinge import *
     from lossary.losses.likelihood import *
     from lossary.losses.linear import *
+    from lossary.losses.listwise import *
     from lossary.losses.lovasz import *
     from lossary.losses.margin import *
     from lossary.losses.modalities import *

@@ -12,7 +12,7 @@ from torch import Generator, Tensor, dtype
 from lossary._loss import Loss
 
 #: What a loss is given: decides its drawing, its place in the docs' index and the lab's tasks it can join.
-Data = Literal["values", "binary", "classes", "identities", "pairs", "triplets", "views", "masks"]
+Data = Literal["values", "binary", "classes", "identities", "pairs", "triplets", "views", "masks", "lists"]
 #: What an item of ``reduction="none"`` is. "batch": the loss exists only for a whole batch.
 Item = Literal["element", "row", "anchor", "pair", "triplet", "image-class", "batch"]
 

@@ -17,6 +17,7 @@ from lossary.losses import (
     hinge,
     likelihood,
     linear,
+    listwise,
     lovasz,
     margin,
     modalities,
@@ -61,6 +62,7 @@ FAMILIES: tuple[ModuleType, ...] = (
     lovasz,
     compound,
     ranking,
+    listwise,
 )
 #: Public names that are no losses.
 HELPERS: tuple[ModuleType, ...] = (linear, combining, activations, regularizers, weighting, lossary.models)

@@ -67,6 +67,7 @@ def compare(
     task: str = "",
     types: str = "",
     yes: str = "",
+    group: str = "",
 ) -> None:
     """Train the same network with several losses and say which one the data wants, and how sure that is.
 
@@ -76,8 +77,8 @@ def compare(
     ----------
     data
         emoji (recognising classes never seen in training), digits (classification), diabetes (regression); with the
-        extra "data" also caravan (yes or no, where yes is rare) and wage (regression with outliers); or data of your
-        own: a folder of images, a table (.csv, .parquet), frozen embeddings (.npz, .npy, .safetensors),
+        extra "data" also caravan (yes or no, where yes is rare), wage (regression with outliers) and mvp (ranking); or
+        data of your own: a folder of images, a table (.csv, .parquet), frozen embeddings (.npz, .npy, .safetensors),
         or a Python file with functions model() and data().
     losses
         Names separated by commas, as `lossary list` shows them; LABEL=NAME enters a loss under a name of your own.
@@ -107,6 +108,8 @@ def compare(
         Of a table's columns, as COLUMN=number|category|skip, separated by commas, where others are inferred.
     yes
         Which of two targets means yes; the task then is binary.
+    group
+        A table's column that names the list a row belongs to: the rows of a list are ranked by the target.
     """
     from concurrent.futures.process import BrokenProcessPool
     from dataclasses import replace
@@ -132,6 +135,7 @@ def compare(
         task=task,
         types=types,
         yes=yes,
+        group=group,
     )
     asked = replace(plan, **budget)
     code = f" {data}" if data.endswith(".py") else ""
@@ -152,7 +156,9 @@ def compare(
         sys.stdout.write(f"report: {report}\n")
 
 
-def inspect(path: str, *, target: str = "", task: str = "", types: str = "", yes: str = "") -> None:
+def inspect(
+    path: str, *, target: str = "", task: str = "", types: str = "", yes: str = "", group: str = ""
+) -> None:
     """What data of your own are to the lab: task, classes, problems, the losses that fit, the command to run next.
 
     Parameters
@@ -168,6 +174,8 @@ def inspect(path: str, *, target: str = "", task: str = "", types: str = "", yes
         COLUMN=number|category|skip, separated by commas.
     yes
         Which of two targets means yes.
+    group
+        The column that names the list of a row, to rank the rows of each list.
     """
     from rich.console import Console
 
@@ -175,7 +183,7 @@ def inspect(path: str, *, target: str = "", task: str = "", types: str = "", yes
     from lossary.lab.inspection import page
     from lossary.lab.plan import Plan
 
-    plan = Plan(data=path, target=target, task=task, types=types, yes=yes)
+    plan = Plan(data=path, target=target, task=task, types=types, yes=yes, group=group)
     try:
         found = files.read(plan)
     except BadData as reason:

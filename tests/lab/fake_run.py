@@ -26,18 +26,21 @@ LOSSES: dict[Kind, dict[str, float]] = {  # the name a loss is entered under, an
     "classification": {"cross_entropy": 1.0, "focal_loss": 0.7, HOSTILE_LOSS: 0.4},
     "binary": {"sigmoid_focal_loss": 1.0, "hinge_loss": 0.6, HOSTILE_LOSS: 0.3},
     "regression": {"l1_loss": 1.0, "huber_loss": 0.9, HOSTILE_LOSS: 0.5},
+    "ranking": {"listnet_loss": 1.0, "ranknet_loss": 0.8, HOSTILE_LOSS: 0.4},
 }
 DATA: dict[Kind, str] = {
     "zero-shot": "emoji",
     "classification": "digits",
     "binary": "caravan",
     "regression": "diabetes",
+    "ranking": "mvp",
 }
 BASELINES: dict[Kind, tuple[str, ...]] = {
     "zero-shot": ("raw pixels", "untrained network"),
     "classification": ("commonest class",),
     "binary": ("base rate",),
     "regression": ("mean", "median"),
+    "ranking": ("best single input",),
 }
 ENVIRONMENT = {
     "lossary": "0.1.0",
@@ -73,6 +76,12 @@ def _entry(loss: str) -> str:
 def _test_split(kind: Kind, classes: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
     if kind == "regression":
         return {"targets": rng.normal(150, 70, 120)}
+    if kind == "ranking":
+        targets = rng.integers(0, 4, (40, 12)).astype(float)
+        targets[:, 0] = 5
+        targets[::2, 9:] = np.nan
+        names = np.array([f"{HOSTILE_CLASS} {n}" for n in range(40)])
+        return {"targets": targets, "names": names, "candidates": np.tile(names[:12], (40, 1))}
     if kind == "binary":
         return {"labels": np.repeat([0, 1], [200, 30]), "names": np.array(["no", "yes"])}
     names = np.array([HOSTILE_CLASS, *(f"class {i}" for i in range(1, classes))])
@@ -103,8 +112,8 @@ def _record(
     rng: np.random.Generator,
 ) -> Record:
     outputs = _outputs(kind, test, quality, rng)
-    truth = test["targets"] if kind == "regression" else test["labels"]
-    scores, units = metrics.evaluate(kind, **outputs, **{_truth_name(kind): truth})
+    truth = "targets" if "targets" in test else "labels"
+    scores, units = metrics.evaluate(kind, **outputs, **{truth: test[truth]})
     trained = role != "baseline"
     record = Record(
         loss=loss,
@@ -135,16 +144,14 @@ def _facts(loss: str, seed: int) -> dict[str, float]:
     return ordinary | {"cosine": 0.99, "class_gradient_ratio": 30.0 + seed} | of_classes
 
 
-def _truth_name(kind: Kind) -> str:
-    return "targets" if kind == "regression" else "labels"
-
-
 def _outputs(
     kind: Kind, test: dict[str, np.ndarray], quality: float, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
     if kind == "regression":
         spread = 70 * (1.3 - quality)
         return {"predictions": test["targets"] * 0.6 + 60 + rng.normal(0, spread, len(test["targets"]))}
+    if kind == "ranking":
+        return {"scores": np.nan_to_num(quality * test["targets"]) + rng.normal(0, 1, test["targets"].shape)}
     labels = test["labels"]
     if kind == "binary":
         return {"probabilities": 1 / (1 + np.exp(2 - 3 * quality * labels - rng.normal(0, 1, len(labels))))}

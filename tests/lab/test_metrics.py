@@ -269,7 +269,12 @@ def test_regression_by_hand():
 @pytest.mark.parametrize(
     ("kind", "arrays", "message"),
     [
-        ("ranking", {}, "kind: wanted one of 'zero-shot'"),
+        ("sorting", {}, "kind: wanted one of 'zero-shot'"),
+        ("ranking", {"scores": [1.0, 2.0], "targets": [1.0, 0.0]}, r"scores: wanted shape \(lists, candidates\)"),
+        ("ranking", {"scores": [[1.0, 2.0]], "targets": [[1.0]]}, r"targets: wanted shape \(1, 2\)"),
+        ("ranking", {"scores": [[np.nan, 2.0]], "targets": [[1.0, 0.0]]}, "scores: wanted finite"),
+        ("ranking", {"scores": [[1.0, 2.0]], "targets": [[0.0, 0.0]]}, "targets: wanted relevance"),
+        ("ranking", {"scores": [[1.0, 2.0]], "targets": [[-1.0, 1.0]]}, "targets: wanted relevance"),
         ("zero-shot", {"embeddings": [1.0, 2.0], "labels": [0, 0]}, "embeddings: wanted shape"),
         ("zero-shot", {"embeddings": [[1.0], [2.0]], "labels": [0, 1]}, "labels: wanted at least 2 classes"),
         ("zero-shot", {"embeddings": [[1.0], [2.0]], "labels": [0, 0]}, "labels: wanted at least 2 classes"),
@@ -301,6 +306,7 @@ def test_every_metric_that_is_described_is_measured():
         "classification": {"probabilities": [[0.5, 0.5]], "labels": [1]},
         "binary": {"probabilities": [0.5, 0.4], "labels": [1, 0]},
         "regression": {"predictions": [0.5], "targets": [1]},
+        "ranking": {"scores": [[0.5, 0.1]], "targets": [[1, 0]]},
     }
     for kind, described in METRICS.items():
         metrics, units = evaluate(kind, **arrays[kind])

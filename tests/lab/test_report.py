@@ -25,6 +25,7 @@ SECTIONS: dict[Kind, list[str]] = {
     "classification": ["confusion", "reliability", "mistakes"],
     "binary": ["precision-recall", "calibration"],
     "regression": ["predictions", "residuals"],
+    "ranking": ["found", "lists"],
 }
 FIRST = ["ranking", "findings", "scores", "learning", "training", "tuning", "defaults"]
 LAST = ["cost", "provenance"]

@@ -109,13 +109,16 @@ def test_a_loss_that_does_not_fit_the_data_is_refused_by_name() -> None:
         attach(find("mse_loss"), {}, "classification", 8, 10)
 
 
-@pytest.mark.parametrize("kind", ["zero-shot", "classification", "binary", "regression"])
+@pytest.mark.parametrize("kind", ["zero-shot", "classification", "binary", "regression", "ranking"])
 def test_every_fitting_loss_trains_at_its_defaults(kind: str) -> None:
     cards = [card for card in CATALOGUE if fits(card, kind)]
     assert [card.name for card in cards] == fitting(kind)
     for card in cards:
         if kind == "regression":
             outputs, targets = torch.randn(12, requires_grad=True), torch.randn(12)
+        elif kind == "ranking":
+            outputs, targets = torch.randn(3, 4, requires_grad=True), torch.arange(12.0).view(3, 4) % 3
+            targets[0, 2:] = torch.nan
         elif kind == "binary":
             outputs, targets = torch.randn(12, requires_grad=True), torch.arange(12) % 2
         else:
@@ -130,7 +133,7 @@ def test_every_fitting_loss_trains_at_its_defaults(kind: str) -> None:
 
 
 def test_library_defaults_lie_in_the_range_that_is_searched() -> None:
-    for kind in ("zero-shot", "classification", "binary", "regression"):
+    for kind in ("zero-shot", "classification", "binary", "regression", "ranking"):
         for card in (card for card in CATALOGUE if fits(card, kind)):
             for name, value in defaults(card).items():
                 within = space(card, kind)[name]

@@ -59,6 +59,8 @@ def scenes(card: "Card") -> tuple[Scene, ...]:
             )
         case "pairs" | "identities", (_, _):
             return _on_embeddings(card)
+        case "lists", (_, _):
+            return (Scene("score of the one relevant candidate (two others at 0)", -6, 6, _list),)
         case "values" | "binary" | "classes" | "masks", (_, _):
             return _on_input(card)
         case _:
@@ -203,6 +205,12 @@ def _axes(score: "Tensor", count: int) -> "Tensor":
 
 def _ranked(score: "Tensor") -> tuple["Tensor", ...]:
     return score[None], score.new_zeros(1), score.new_ones(1)
+
+
+def _list(score: "Tensor") -> tuple["Tensor", ...]:
+    import torch
+
+    return torch.cat([score[None], score.new_zeros(2)])[None], torch.tensor([[1, 0, 0]])
 
 
 def _turned(score: "Tensor", axes: "Tensor") -> "Tensor":

@@ -37,9 +37,12 @@ def page(plan: Plan, found: Found) -> Group:
 def _facts(plan: Plan, found: Found) -> Iterator[tuple[str, str]]:
     source, data = found.source, found.data
     yield source.name, f"{source.form}, {len(source.targets)} rows"
-    yield "task", f"{data.kind}: {found.why}" + ("" if plan.task else " (--task NAME for another)")
-    yield "parts", f"{len(data.train)} rows to train, {len(data.valid)} to tune, {len(data.test)} to test"
-    if data.kind == "regression":
+    yield "task", f"{data.kind}: {found.why}" + ("" if plan.task or plan.group else " (--task NAME for another)")
+    what = "lists" if data.kind == "ranking" else "rows"
+    yield "parts", f"{len(data.train)} {what} to train, {len(data.valid)} to tune, {len(data.test)} to test"
+    if data.kind == "ranking":
+        yield "lists", _lists(data)
+    elif data.kind == "regression":
         yield "target", _values(source.targets.astype(float))
     else:
         yield from _classes(data, source.targets)
@@ -47,8 +50,19 @@ def _facts(plan: Plan, found: Found) -> Iterator[tuple[str, str]]:
         no, yes = data.test_names
         yield "yes", f"{yes}: {found.why_yes}" + ("" if plan.yes else f" (--yes {no} for the other)")
     yield from source.facts
-    yield "repeats", _repeats(found)
+    if data.kind != "ranking":  # a candidate may stand in many lists
+        yield "repeats", _repeats(found)
     yield from (("left out", said) for said in data.left_out or ("nothing",))
+
+
+def _lists(data: Data) -> str:
+    parts = (data.train, data.valid, data.test)
+    sizes = [count for part in parts for count in (~part.targets.isnan()).sum(1).tolist()]
+    relevant = [count for part in parts for count in (part.targets > 0).sum(1).tolist()]
+    return (
+        f"{len(sizes)} of {min(sizes)} to {max(sizes)} candidates, of whom {min(relevant)} to {max(relevant)} have a "
+        f"relevance above 0"
+    )
 
 
 def _values(values: np.ndarray) -> str:
@@ -91,6 +105,6 @@ def _some(items: Iterable[str]) -> str:
 
 def _next(plan: Plan) -> Text:
     path = f"./{plan.data}" if plan.data in LOADERS else plan.data
-    asked = {name: getattr(plan, name) for name in ("target", "task", "types", "yes")}
+    asked = {name: getattr(plan, name) for name in ("target", "task", "types", "yes", "group")}
     options = [word for name, value in asked.items() if value for word in (f"--{name}", value)]
     return Text.assemble("Next: ", (printable(shlex.join(["lossary", "compare", path, *options])), "bold"))

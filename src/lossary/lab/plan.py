@@ -41,6 +41,7 @@ class Plan:
     task: str = ""  # where it is not to be inferred
     types: str = ""  # of columns, as "COLUMN=TYPE,..."
     yes: str = ""  # which target means yes, where there are two
+    group: str = ""  # the column that names the list a row belongs to
     metric: str = ""  # the name of the user's own, which their code gives
     fingerprint: str = ""  # of the contents, which must not change while a run goes on
 

@@ -110,7 +110,7 @@ CARDS = (
         edges=_edges,
         variants=({}, {"margin": 0.5}, {"margin": 2.0}),
         golden={"margin_ranking": _golden},
-        search={"margin": Range(0.1, 2.0, log=True)},
+        search={"margin": Range(0.0, 2.0)},
         at_call=frozenset({"sample_weight", "mask"}),
         when="Preferences between two: which document, answer or triple is the better one.",
         pitfalls=(

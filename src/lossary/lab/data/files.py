@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lossary.lab.data import answers, arrays, images, splits, tables
+from lossary.lab.data import answers, arrays, images, lists, splits, tables
 from lossary.lab.data._types import BadData, Data, Split, check_unasked
 from lossary.lab.data.builtin import regression
 from lossary.lab.data.sources import Source, counted, names, task
@@ -41,6 +41,10 @@ def read(plan: Plan) -> Found:
         BadData: in one line, which file, where in it, what was wanted and what came.
     """
     source = _source(plan)
+    if source.groups is not None:
+        data = lists.read(source)
+        told = replace(data, fingerprint=source.fingerprint, left_out=(*source.left_out, *data.left_out))
+        return Found(source, told, "--group names the lists", np.arange(len(source.targets)))
     first = f"{source.name}, {source.rows[0]}"
     kind, why = task(source.targets, plan.task or ("binary" if plan.yes else ""), first, labels=source.labels)
     if kind == "classification" and not plan.task and (rare := answers.rare(source.targets)):
@@ -65,19 +69,27 @@ def read(plan: Plan) -> Found:
 
 def _source(plan: Plan) -> Source:
     path = Path(plan.data)
+    _check_group(plan)
     if not plan.data or not path.exists():
         raise BadData(f"{plan.data}: wanted a folder or a file; got a name that there is not")
     if path.is_dir():
-        check_unasked(plan, "target", "types", of="a folder of images")
+        check_unasked(plan, "target", "types", "group", of="a folder of images")
         return images.read(path)
     suffix = path.suffix.lower()
     if suffix in TABLES:
-        return tables.read(path, plan.target, plan.types)
+        return tables.read(path, plan.target, plan.types, plan.group)
     if suffix in ARRAYS:
-        check_unasked(plan, "types", of="arrays")
+        check_unasked(plan, "types", "group", of="arrays")
         return arrays.read(path, plan.target)
     came = "code, which compare runs" if suffix == ".py" else f"a file ending in {path.suffix or 'nothing'}"
     raise BadData(f"{path}: wanted a folder of images, or a file ending in {', '.join(TABLES + ARRAYS)}; got {came}")
+
+
+def _check_group(plan: Plan) -> None:
+    if plan.task == "ranking" and not plan.group:
+        raise BadData("task: ranking wants --group COLUMN, which names the list that a row belongs to")
+    if plan.group and plan.task not in ("", "ranking"):
+        raise BadData(f"group: wanted the task ranking beside it; got {plan.task}")
 
 
 def _regression(source: Source, same: np.ndarray, outliers: float) -> Data:

@@ -36,6 +36,7 @@ class Source:
     images: np.ndarray | None = None  # uint8 (N, height, width, 3)
     raw: str = "raw inputs"
     model: Callable[[int], nn.Module] | None = None
+    groups: np.ndarray | None = None  # the list that a row belongs to, where rows are candidates
 
 
 def fingerprint(*contents: bytes) -> str:

@@ -37,8 +37,10 @@ class Column:
     values: pl.Series
 
 
-def read(path: Path, target: str, types: str) -> Source:
+def read(path: Path, target: str, types: str, group: str = "") -> Source:
     """A table; ``types`` overrides what its columns are taken for, as in ``"zip=category,id=skip"``.
+
+    Rows with the same value in the column ``group`` are candidates of the same list.
 
     Raises:
         BadData: naming file, column and line.
@@ -51,14 +53,19 @@ def read(path: Path, target: str, types: str) -> Source:
     if _opaque(frame[target]):
         raise BadData(f"{path}, {target}: wanted numbers or strings as targets; got {frame[target].dtype}")
     asked = _asked(path, frame, types, target)
+    listed = _listed(path, frame, group, target)
     known = frame[target].is_not_null().to_numpy()
     if not known.any():
         raise BadData(f"{path}, {target}: wanted targets; got none in {len(known)} rows, the first in {rows[0]}")
     without = [rows[row] for row in np.flatnonzero(~known)]
+    of_no_list = [rows[row] for row in np.flatnonzero(known & ~listed)]
+    known &= listed
     targets = _targets(frame[target].filter(known))
     rows = [rows[row] for row in np.flatnonzero(known)]
     frame = frame.filter(known)
-    columns = [_column(path, frame[name], asked.get(name, ""), rows) for name in frame.columns if name != target]
+    columns = [
+        _column(path, frame[name], asked.get(name, ""), rows) for name in frame.columns if name not in (target, group)
+    ]
     if all(column.type == "skip" for column in columns):
         raise BadData(f"{path}: wanted at least one column to predict {target} from; got none that is of use")
     return Source(
@@ -68,9 +75,27 @@ def read(path: Path, target: str, types: str) -> Source:
         rows,
         partial(_encoded, columns),
         fingerprint(stored),
-        facts=(("target", target), *((column.name, f"{column.type} ({column.why})") for column in columns)),
-        left_out=counted(without, "row without a target", "rows without a target"),
+        facts=(
+            ("target", target),
+            *([("group", group)] if group else []),
+            *((column.name, f"{column.type} ({column.why})") for column in columns),
+        ),
+        left_out=(
+            *counted(without, "row without a target", "rows without a target"),
+            *counted(of_no_list, "row without a group", "rows without a group"),
+        ),
+        groups=frame[group].cast(pl.String).to_numpy().astype(str) if group else None,
     )
+
+
+def _listed(path: Path, frame: pl.DataFrame, group: str, target: str) -> np.ndarray:
+    """Which rows name a list; all where no column does."""
+    if not group:
+        return np.ones(len(frame), bool)
+    others = [name for name in frame.columns if name != target]
+    if group not in others:
+        raise BadData(f"{path}: wanted one of its other columns as group ({', '.join(others)}); got {group!r}")
+    return frame[group].is_not_null().to_numpy()
 
 
 def _csv(path: Path, stored: bytes) -> tuple[pl.DataFrame, list[str]]:

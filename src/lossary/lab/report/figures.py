@@ -153,7 +153,7 @@ def _round_numbers(low: float, high: float) -> list[float]:
 def tuning(rows: Sequence[Row], colour: str, metric: Metric, domain: tuple[float, float]) -> Spec:
     """One hyperparameter of one loss against the validation metric; rows: value, valid, best, number."""
     axis = _metric_axis("valid", metric)
-    axis |= {"title": None, "scale": alt.Scale(domain=list(domain), nice=True)}
+    axis |= {"title": None, "scale": alt.Scale(domain=list(domain), nice=True, clamp=True)}
     points = (
         alt.Chart(_data(rows))
         .mark_point(filled=True, color=colour, size=60)
@@ -360,6 +360,14 @@ def residuals(rows: Sequence[Row], colour: str, domain: tuple[float, float]) -> 
     zero = alt.Chart(_data([{"x": 0}])).mark_rule(color=GREY, strokeDash=[4, 3]).encode(x="x:Q")
     bars = alt.Chart(_data(rows)).mark_bar(color=colour, opacity=0.75).encode(x=x, y=alt.Y("count()", title="samples"))
     return _spec((bars, zero), "Histogram of residuals", 130)
+
+
+def found_within(rows: Sequence[Row], palette: Palette) -> Spec:
+    """How often the best candidate is among the first few; rows: loss, places, share, order."""
+    x = alt.X("places:Q", title="first places looked at", axis=alt.Axis(format="d", tickMinStep=1))
+    y = alt.Y("share:Q", title="lists whose best candidate is there", **_SHARES)
+    dots = alt.Chart(_data(rows)).mark_point(filled=True, size=30).encode(x=x, y=y, color=_colour(palette, rows))
+    return _spec((_lines(rows, palette, x, y), dots), "Lists whose best candidate is among the first, by loss", 320)
 
 
 def cost(rows: Sequence[Row], palette: Palette) -> Spec:

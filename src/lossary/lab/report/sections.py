@@ -247,8 +247,9 @@ def _tuning(evidence: Evidence) -> Section | None:
     )
     lead = (
         f"Each dot is a tuning trial: a hyperparameter's value against {evidence.metric.label} on the "
-        "validation split, on the same vertical scale everywhere. The large dot is the trial that was "
-        "chosen. If it lies at the edge of the range that was searched, a wider search may find better."
+        "validation split, on the same vertical scale everywhere (a dot on its edge may lie beyond). The large dot "
+        "is the trial that was chosen. If it lies at the edge of the range that was searched, a wider search may find "
+        "better."
     )
     return Section("tuning", "Tuning", lead, groups=groups) if groups else None
 
