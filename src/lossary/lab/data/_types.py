@@ -34,7 +34,8 @@ class Inputs(Protocol):
 
 @dataclass(frozen=True)
 class Items:
-    """Inputs with their targets: class indices from 0 (int64), or one value an item (float32)."""
+    """Inputs with their targets: class indices from 0 (int64; of each pixel in segmentation), or one value an
+    item (float32)."""
 
     inputs: Inputs
     targets: Tensor

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lossary.lab.data import builtin_packages
 from lossary.lab.data._types import Data, Split
+from lossary.lab.data.earth import earth
 from lossary.lab.plan import Plan
 
 #: Shares of training and validation; the rest is test. Zero-shot: of the classes.
@@ -116,4 +117,5 @@ LOADERS: Mapping[str, Callable[[Plan], Data]] = {
     "diabetes": diabetes,
     "caravan": builtin_packages.caravan,
     "wage": builtin_packages.wage,
+    "earth": earth,
 }
