@@ -1,5 +1,7 @@
 """Small networks to try losses with: linear, multilayer, convolutional, U-shaped, and one encoder of several inputs."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -115,7 +117,7 @@ class UNet(nn.Module):
 
     def __init__(self, num_classes: int, *, widths: tuple[int, ...] = (16, 24, 32, 64)) -> None:
         super().__init__()
-        wider = list(zip(widths, widths[1:], strict=False))
+        wider = list(pairwise(widths))
         self.down = nn.ModuleList(_convolved(into, out) for into, out in [(3, widths[0]), *wider])
         self.up = nn.ModuleList(_convolved(beside + below, beside) for beside, below in reversed(wider))
         self.scores = nn.Conv2d(widths[0], num_classes, 1)

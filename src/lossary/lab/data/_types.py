@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from lossary.lab.metrics import Kind, OwnMetric
 from lossary.lab.plan import Plan
 
+#: The label of a pixel that has none: losses ignore it where nothing else is said.
+UNLABELLED = -100
+
 
 class BadData(Exception):
     """Data that cannot be used as asked, in one line: which file, where in it, what was wanted, what came."""

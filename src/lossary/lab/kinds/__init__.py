@@ -18,7 +18,9 @@ from lossary.lab.metrics import Kind
 
 __all__ = ["KINDS", "Criterion", "Task", "attach", "fits", "fitting"]
 
-KINDS: Mapping[Kind, Task] = {task.kind: task for task in (ZeroShot(), Classification(), Binary(), Regression(), Segmentation())}
+KINDS: Mapping[Kind, Task] = {
+    task.kind: task for task in (ZeroShot(), Classification(), Binary(), Regression(), Segmentation())
+}
 
 
 def fits(card: Card, kind: Kind) -> bool:

@@ -11,12 +11,11 @@ from torch import Tensor, nn
 from lossary._loss import HeadLoss
 from lossary.cards import Card
 from lossary.lab.data import Data, Split
+from lossary.lab.data._types import UNLABELLED
 from lossary.lab.kinds._task import EXCEPT, Criterion, Task, works
 from lossary.models import UNet
 
 MAJORITY, COLOUR = "always the commonest class", "each pixel by its colour alone"
-#: What labels of pixels that count nowhere are: what all losses ignore where nothing else is said.
-UNLABELLED = -100
 #: Training pixels that the baseline of colours learns from, and the fewest that a leaf of its tree may hold.
 PIXELS, LEAF = 100_000, 50
 

@@ -89,8 +89,9 @@ def evaluate(kind: Kind, **arrays: ArrayLike) -> Scores:
     Returns:
         The metrics by name, and the primary metric of each unit in an order that depends on the labels alone.
         A unit is a class of at least two items (the mean over its items) in zero-shot tasks, a positive
-        sample in binary ones, an image (what it adds) in segmentation, a sample elsewhere. The mean of the units is the primary metric; in zero-shot
-        tasks with classes of unequal size it is the mean over classes, where the metric is the mean over items.
+        sample in binary ones, an image (by what it adds) in segmentation, a sample elsewhere. The mean of the
+        units is the primary metric; in zero-shot tasks with classes of unequal size it is the mean over classes,
+        where the metric is the mean over items.
 
     Example:
         >>> metrics, units = evaluate("regression", predictions=[1.0, 2.0], targets=[1.0, 4.0])
