@@ -100,7 +100,7 @@ class Siamese(nn.Module):
 
 
 class UNet(nn.Module):
-    """Images (N, 3, height, width) to scores of each pixel (N, num_classes, height, width), by 75 thousand weights.
+    """Images (N, 3, height, width) to scores of each pixel (N, num_classes, height, width), by 63 thousand weights.
 
     Each width is a level at half the side of the one before; what a level saw goes past the smaller ones to its
     counterpart on the way up. Channels-last, as :class:`SmallCNN`.
@@ -115,7 +115,7 @@ class UNet(nn.Module):
         torch.Size([2, 3, 64, 48])
     """
 
-    def __init__(self, num_classes: int, *, widths: tuple[int, ...] = (16, 24, 32, 64)) -> None:
+    def __init__(self, num_classes: int, *, widths: tuple[int, ...] = (12, 16, 32, 64)) -> None:
         super().__init__()
         wider = list(pairwise(widths))
         self.down = nn.ModuleList(_convolved(into, out) for into, out in [(3, widths[0]), *wider])

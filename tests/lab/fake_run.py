@@ -26,18 +26,21 @@ LOSSES: dict[Kind, dict[str, float]] = {  # the name a loss is entered under, an
     "classification": {"cross_entropy": 1.0, "focal_loss": 0.7, HOSTILE_LOSS: 0.4},
     "binary": {"sigmoid_focal_loss": 1.0, "hinge_loss": 0.6, HOSTILE_LOSS: 0.3},
     "regression": {"l1_loss": 1.0, "huber_loss": 0.9, HOSTILE_LOSS: 0.5},
+    "segmentation": {"lovasz_softmax_loss": 1.0, "cross_entropy": 0.6, HOSTILE_LOSS: 0.4},
 }
 DATA: dict[Kind, str] = {
     "zero-shot": "emoji",
     "classification": "digits",
     "binary": "caravan",
     "regression": "diabetes",
+    "segmentation": "earth",
 }
 BASELINES: dict[Kind, tuple[str, ...]] = {
     "zero-shot": ("raw pixels", "untrained network"),
     "classification": ("commonest class",),
     "binary": ("base rate",),
     "regression": ("mean", "median"),
+    "segmentation": ("commonest class",),
 }
 ENVIRONMENT = {
     "lossary": "0.1.0",
@@ -78,8 +81,20 @@ def _test_split(kind: Kind, classes: int, rng: np.random.Generator) -> dict[str,
     names = np.array([HOSTILE_CLASS, *(f"class {i}" for i in range(1, classes))])
     if kind == "classification":
         names = np.array([HOSTILE_CLASS, *(str(i) for i in range(1, 10))])
+    if kind == "segmentation":
+        return _maps(np.array([HOSTILE_CLASS, "land", "lake"]), rng)
     labels = np.repeat(np.arange(len(names)), 3 if kind == "zero-shot" else 12)
     images = np.stack([_drawing(label, rng) for label in labels.tolist()])
+    return {"labels": labels, "names": names, "images": images}
+
+
+def _maps(names: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Images of a half of either of two classes, a square of the third, and a stripe without a label."""
+    labels = np.zeros((16, 32, 32), int)
+    labels[:, 16:] = 1
+    labels[:, 20:26, 6:12] = 2
+    labels[:, :, 30:] = -100
+    images = (labels[..., None].clip(0) * 90 + rng.integers(0, 60, (*labels.shape, 3))).astype(np.uint8)
     return {"labels": labels, "names": names, "images": images}
 
 
@@ -146,6 +161,9 @@ def _outputs(
         spread = 70 * (1.3 - quality)
         return {"predictions": test["targets"] * 0.6 + 60 + rng.normal(0, spread, len(test["targets"]))}
     labels = test["labels"]
+    if kind == "segmentation":
+        guesses = rng.integers(0, len(test["names"]), labels.shape)
+        return {"predictions": np.where(rng.random(labels.shape) < 0.5 + 0.45 * quality, labels.clip(0), guesses)}
     if kind == "binary":
         return {"probabilities": 1 / (1 + np.exp(2 - 3 * quality * labels - rng.normal(0, 1, len(labels))))}
     if kind == "classification":
