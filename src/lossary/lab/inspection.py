@@ -37,7 +37,11 @@ def page(plan: Plan, found: Found) -> Group:
 def _facts(plan: Plan, found: Found) -> Iterator[tuple[str, str]]:
     source, data = found.source, found.data
     yield source.name, f"{source.form}, {len(source.targets)} rows"
-    yield "task", f"{data.kind}: {found.why}" + ("" if plan.task else " (--task NAME for another)")
+    yield (
+        "task",
+        f"{data.kind}: {found.why}"
+        + ("" if plan.task or data.kind == "segmentation" else " (--task NAME for another)"),
+    )
     yield "parts", f"{len(data.train)} rows to train, {len(data.valid)} to tune, {len(data.test)} to test"
     if data.kind == "regression":
         yield "target", _values(source.targets.astype(float))

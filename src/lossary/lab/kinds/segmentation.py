@@ -15,8 +15,8 @@ from lossary.lab.data._types import UNLABELLED
 from lossary.lab.kinds._task import EXCEPT, Criterion, Task, works
 from lossary.models import UNet
 
-MAJORITY, COLOUR = "always the commonest class", "each pixel by its colour alone"
-#: Training pixels that the baseline of colours learns from, and the fewest that a leaf of its tree may hold.
+MAJORITY, COLOUR = "always the commonest class", "colour alone"
+#: Of the baseline of colours, a decision tree: training pixels that it sees, and the fewest that a leaf may hold.
 PIXELS, LEAF = 100_000, 50
 
 
