@@ -103,7 +103,7 @@ def compare(
     target
         What to predict: a table's column, an array of the file, or the file with the labels of an .npy file.
     task
-        classification, zero-shot, binary (yes or no), regression or segmentation, where `lossary inspect` infers another.
+        classification, zero-shot, binary, regression or segmentation, where `lossary inspect` infers another.
     types
         Of a table's columns, as COLUMN=number|category|skip, separated by commas, where others are inferred.
     yes
