@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lossary import MLP, LinearClassifier, Siamese, SmallCNN
+from lossary import MLP, LinearClassifier, Siamese, SmallCNN, UNet
 
 
 def test_bias_trick() -> None:
@@ -43,11 +43,27 @@ def test_small_cnn_halves_the_side_thrice() -> None:
     assert model(torch.zeros(2, 3, 16, 16)).shape == (2, 8)
 
 
+@pytest.mark.parametrize("widths", [(4,), (4, 6), (4, 6, 8)])
+def test_unet_scores_each_pixel_and_sees_further_with_each_level(widths: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    model = UNet(5, widths=widths).eval()
+    images = torch.rand(1, 3, 32, 24, requires_grad=True)
+    scores = model(images)
+    assert scores.shape == (1, 5, 32, 24)
+    scores[0, :, 16, 12].sum().backward()
+    assert images.grad is not None
+    seen = images.grad[0].abs().sum(0).nonzero()
+    reach = int((seen - torch.tensor([16, 12])).abs().max())
+    assert reach == {1: 1, 2: 5, 3: 11}[len(widths)]
+
+
 def test_initial_weights_stay_what_they_were() -> None:
     """A recorded comparison can be repeated only if a seed gives the same weights."""
     torch.manual_seed(0)
-    sums = [sum(p.double().abs().sum().item() for p in model.parameters()) for model in (MLP(64, 10), SmallCNN())]
-    assert sums == pytest.approx([296.97307229042053, 4089.929829121035], rel=1e-9)
+    sums = [
+        sum(p.double().abs().sum().item() for p in model.parameters()) for model in (MLP(64, 10), SmallCNN(), UNet(3))
+    ]
+    assert sums == pytest.approx([296.97307229042053, 4089.929829121035, 1770.509339011291], rel=1e-9)
 
 
 @pytest.mark.parametrize("count", [2, 3])

@@ -77,9 +77,10 @@ def compare(
     ----------
     data
         emoji (recognising classes never seen in training), digits (classification), diabetes (regression); with the
-        extra "data" also caravan (yes or no, where yes is rare), wage (regression with outliers) and mvp (ranking); or
-        data of your own: a folder of images, a table (.csv, .parquet), frozen embeddings (.npz, .npy, .safetensors),
-        or a Python file with functions model() and data().
+        extra "data" also caravan (yes or no, where yes is rare), wage (regression with outliers), mvp (ranking) and
+        earth (segmentation: sea, land and rare lakes); or data of your own: a folder of images, or of images with
+        masks, a table (.csv, .parquet), frozen embeddings (.npz, .npy, .safetensors), or a Python file with functions
+        model() and data().
     losses
         Names separated by commas, as `lossary list` shows them; LABEL=NAME enters a loss under a name of your own.
     seeds
@@ -103,7 +104,7 @@ def compare(
     target
         What to predict: a table's column, an array of the file, or the file with the labels of an .npy file.
     task
-        classification, zero-shot, binary (yes or no) or regression, where `lossary inspect` infers another.
+        classification, zero-shot, binary, regression or segmentation, where `lossary inspect` infers another.
     types
         Of a table's columns, as COLUMN=number|category|skip, separated by commas, where others are inferred.
     yes
@@ -156,20 +157,18 @@ def compare(
         sys.stdout.write(f"report: {report}\n")
 
 
-def inspect(
-    path: str, *, target: str = "", task: str = "", types: str = "", yes: str = "", group: str = ""
-) -> None:
+def inspect(path: str, *, target: str = "", task: str = "", types: str = "", yes: str = "", group: str = "") -> None:
     """What data of your own are to the lab: task, classes, problems, the losses that fit, the command to run next.
 
     Parameters
     ----------
     path
-        A folder with a folder of images for each class, a table (.csv, .tsv, .parquet), or frozen embeddings with
-        labels (.npz, .npy, .safetensors).
+        A folder with a folder of images for each class, or with images/ and masks/, a table (.csv, .tsv, .parquet), or
+        frozen embeddings with labels (.npz, .npy, .safetensors).
     target
         As in `lossary compare`, like the following.
     task
-        classification, zero-shot, binary or regression.
+        classification, zero-shot, binary, regression or segmentation.
     types
         COLUMN=number|category|skip, separated by commas.
     yes

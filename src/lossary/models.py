@@ -1,10 +1,12 @@
-"""Small networks to try losses with: linear, multilayer, convolutional, and one encoder of several inputs."""
+"""Small networks to try losses with: linear, multilayer, convolutional, U-shaped, and one encoder of several inputs."""
+
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["MLP", "LinearClassifier", "Siamese", "SmallCNN"]
+__all__ = ["MLP", "LinearClassifier", "Siamese", "SmallCNN", "UNet"]
 
 
 class LinearClassifier(nn.Linear):
@@ -95,3 +97,43 @@ class Siamese(nn.Module):
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         return tuple(self.encoder(x) for x in inputs)
+
+
+class UNet(nn.Module):
+    """Images (N, 3, height, width) to scores of each pixel (N, num_classes, height, width), by 63 thousand weights.
+
+    Each width is a level at half the side of the one before; what a level saw goes past the smaller ones to its
+    counterpart on the way up. Channels-last, as :class:`SmallCNN`.
+
+    Args:
+        num_classes: C.
+        widths: Channels of the levels, from the whole image to the smallest. Sides must divide by 2 as often as there
+            are levels below the first.
+
+    Example:
+        >>> UNet(3)(torch.zeros(2, 3, 64, 48)).shape
+        torch.Size([2, 3, 64, 48])
+    """
+
+    def __init__(self, num_classes: int, *, widths: tuple[int, ...] = (12, 16, 32, 64)) -> None:
+        super().__init__()
+        wider = list(pairwise(widths))
+        self.down = nn.ModuleList(_convolved(into, out) for into, out in [(3, widths[0]), *wider])
+        self.up = nn.ModuleList(_convolved(beside + below, beside) for beside, below in reversed(wider))
+        self.scores = nn.Conv2d(widths[0], num_classes, 1)
+        self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # missing in torch's types
+
+    def forward(self, images: Tensor) -> Tensor:
+        seen: list[Tensor] = []
+        x = images
+        for level in self.down:
+            x = level(F.max_pool2d(x, 2) if seen else x)
+            seen.append(x)
+        for level, beside in zip(self.up, reversed(seen[:-1]), strict=True):
+            x = level(torch.cat([beside, F.interpolate(x, scale_factor=2.0)], dim=1))
+        return self.scores(x)
+
+
+def _convolved(into: int, out: int) -> nn.Sequential:
+    # No bias: the batch norm behind has one.
+    return nn.Sequential(nn.Conv2d(into, out, 3, padding=1, bias=False), nn.BatchNorm2d(out), nn.ReLU())

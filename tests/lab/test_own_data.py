@@ -95,6 +95,30 @@ def _link() -> str:
     return folder
 
 
+def _masks(folder: str) -> str:
+    for part in ("images", "masks"):
+        images(folder, [part])
+    return folder
+
+
+def _unpaired() -> str:
+    folder = _masks("unpaired")
+    Path(folder, "masks", "3.png").unlink()
+    return folder
+
+
+def _sizes() -> str:
+    folder = _masks("sizes")
+    Image.new("L", (20, 8)).save(Path(folder, "masks", "3.png"))
+    return folder
+
+
+def _lossy() -> str:
+    folder = _masks("lossy")
+    Image.new("L", (8, 8)).save(Path(folder, "masks", "3.png"), format="JPEG")
+    return folder
+
+
 def _nan() -> str:
     embeddings = random.normal(size=(60, 8))
     embeddings[[17, 40], 2] = np.nan
@@ -125,6 +149,9 @@ MALFORMED: dict[str, Callable[[], str]] = {
     "text among numbers": lambda: _text("odd.csv", f"size,form,label\n{ROWS}tall,2,a\n") + " --types size=number",
     "an unreadable image": _unreadable,
     "a link out of the folder": _link,
+    "an image without a mask": _unpaired,
+    "a mask of another size": _sizes,
+    "a mask stored as JPEG": _lossy,
     "pickled objects": _pickled,
     "more labels than embeddings": lambda: arrays("counts.npz", labels=np.arange(61) % 3),
     "NaN among the embeddings": _nan,
@@ -164,9 +191,9 @@ def test_the_docs_comparisons_end_in_reports(tmp_path: Path, capsys: pytest.Capt
     prepare(PAGE)
     (tmp_path / "train_digits.py").write_text((DOCS / "examples" / "train_digits.py").read_text())
     commands = re.findall(r"^```sh\n(.*?)\n```", PAGE, flags=re.M | re.S)
-    assert len(commands) == 5
+    assert len(commands) == 6
     for command in commands:
-        other = "listnet_loss" if "--group" in command else "cosface_loss"
+        other = "listnet_loss" if "--group" in command else "focal_loss"
         main([*shlex.split(command)[1:], *TINY, "--losses", f"cross_entropy,{other}"])
         report = Path(capsys.readouterr().out.split()[-1])
         assert other in report.read_text()

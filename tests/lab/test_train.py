@@ -9,7 +9,7 @@ from torch import Generator
 
 from lossary.catalogue import CATALOGUE, find
 from lossary.lab.data import load
-from lossary.lab.kinds import attach, fits, fitting
+from lossary.lab.kinds import KINDS, attach, fits, fitting
 from lossary.lab.plan import Plan
 from lossary.lab.study import defaults, space
 from lossary.lab.train import Diverged, Learner, Watch, batches, train
@@ -109,7 +109,7 @@ def test_a_loss_that_does_not_fit_the_data_is_refused_by_name() -> None:
         attach(find("mse_loss"), {}, "classification", 8, 10)
 
 
-@pytest.mark.parametrize("kind", ["zero-shot", "classification", "binary", "regression", "ranking"])
+@pytest.mark.parametrize("kind", list(KINDS))
 def test_every_fitting_loss_trains_at_its_defaults(kind: str) -> None:
     cards = [card for card in CATALOGUE if fits(card, kind)]
     assert [card.name for card in cards] == fitting(kind)
@@ -121,6 +121,8 @@ def test_every_fitting_loss_trains_at_its_defaults(kind: str) -> None:
             targets[0, 2:] = torch.nan
         elif kind == "binary":
             outputs, targets = torch.randn(12, requires_grad=True), torch.arange(12) % 2
+        elif kind == "segmentation":
+            outputs, targets = torch.randn(2, 4, 6, 6, requires_grad=True), torch.arange(72).view(2, 6, 6) % 4
         else:
             outputs, targets = torch.randn(12, 8, requires_grad=True), torch.arange(12) % 4
         criterion = attach(card, defaults(card), kind, 8, 4)
@@ -133,7 +135,7 @@ def test_every_fitting_loss_trains_at_its_defaults(kind: str) -> None:
 
 
 def test_library_defaults_lie_in_the_range_that_is_searched() -> None:
-    for kind in ("zero-shot", "classification", "binary", "regression", "ranking"):
+    for kind in KINDS:
         for card in (card for card in CATALOGUE if fits(card, kind)):
             for name, value in defaults(card).items():
                 within = space(card, kind)[name]

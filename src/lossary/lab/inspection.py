@@ -12,7 +12,7 @@ from lossary._text import printable
 from lossary.catalogue import find
 from lossary.lab.data import LOADERS, Data
 from lossary.lab.data.files import Found
-from lossary.lab.data.sources import names
+from lossary.lab.data.sources import Source, names
 from lossary.lab.kinds import KINDS, fitting
 from lossary.lab.plan import Plan
 
@@ -37,13 +37,16 @@ def page(plan: Plan, found: Found) -> Group:
 def _facts(plan: Plan, found: Found) -> Iterator[tuple[str, str]]:
     source, data = found.source, found.data
     yield source.name, f"{source.form}, {len(source.targets)} rows"
-    yield "task", f"{data.kind}: {found.why}" + ("" if plan.task or plan.group else " (--task NAME for another)")
+    fixed = plan.task or plan.group or data.kind == "segmentation"
+    yield "task", f"{data.kind}: {found.why}" + ("" if fixed else " (--task NAME for another)")
     what = "lists" if data.kind == "ranking" else "rows"
     yield "parts", f"{len(data.train)} {what} to train, {len(data.valid)} to tune, {len(data.test)} to test"
     if data.kind == "ranking":
         yield "lists", _lists(data)
     elif data.kind == "regression":
         yield "target", _values(source.targets.astype(float))
+    elif data.kind == "segmentation":
+        yield from _regions(source)
     else:
         yield from _classes(data, source.targets)
     if data.kind == "binary":
@@ -85,6 +88,22 @@ def _classes(data: Data, targets: np.ndarray) -> Iterator[tuple[str, str]]:
     yield "balance", said
 
 
+def _regions(source: Source) -> Iterator[tuple[str, str]]:
+    shown = np.stack([source.targets == label for label in range(len(source.classes))])
+    pixels, images = shown.sum(axis=(1, 2, 3)), shown.any(axis=(2, 3)).sum(axis=1)
+    order = np.argsort(-pixels, kind="stable")
+    share = pixels / pixels.sum()
+    listed = [f"{source.classes[c]} ({share[c]:.1%} of the labelled pixels, in {images[c]} images)" for c in order]
+    yield "classes", f"{len(listed)}: {_some(listed)}"
+    yield (
+        "balance",
+        (
+            f"always naming {source.classes[order[0]]} is right in {share[order[0]]:.0%} of the pixels, which pixel "
+            "accuracy rewards and IoU does not"
+        ),
+    )
+
+
 def _repeats(found: Found) -> str:
     """Rows with the inputs of an earlier one, and whether they have its target."""
     first = np.unique(found.same, return_index=True)[1][found.same]
@@ -92,7 +111,7 @@ def _repeats(found: Found) -> str:
     if not later:
         return "no row has the inputs of another"
     targets, rows = found.source.targets, found.source.rows
-    at_odds = int((targets[later] != targets[first[later]]).sum())
+    at_odds = int((targets[later] != targets[first[later]]).reshape(len(later), -1).any(axis=1).sum())
     pairs = _some([f"{rows[row]} = {rows[first[row]]}" for row in later])
     said = f"{len(later)} with the inputs of an earlier row, all kept in one part: {pairs}"
     return said + (f"; {at_odds} of them with another target" if at_odds else "")

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from lossary.lab.metrics import Kind, OwnMetric
 from lossary.lab.plan import Plan
 
+#: The label of a pixel that has none: losses ignore it where nothing else is said.
+UNLABELLED = -100
+
 
 class BadData(Exception):
     """Data that cannot be used as asked, in one line: which file, where in it, what was wanted, what came."""
@@ -34,7 +37,8 @@ class Inputs(Protocol):
 
 @dataclass(frozen=True)
 class Items:
-    """Inputs with their targets: class indices from 0 (int64), or one value an item (float32).
+    """Inputs with their targets: class indices from 0 (int64; of each pixel in segmentation), or one value an item
+    (float32).
 
     An item may be a list of candidates with a target each, (N, longest), NaN where there is none.
     """

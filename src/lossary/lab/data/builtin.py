@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lossary.lab.data import builtin_packages
 from lossary.lab.data._types import Data, Split
+from lossary.lab.data.earth import earth
 from lossary.lab.plan import Plan
 
 #: Shares of training and validation; the rest is test. Zero-shot: of the classes.
@@ -117,4 +118,5 @@ LOADERS: Mapping[str, Callable[[Plan], Data]] = {
     "caravan": builtin_packages.caravan,
     "wage": builtin_packages.wage,
     "mvp": builtin_packages.mvp,
+    "earth": earth,
 }

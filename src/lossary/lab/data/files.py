@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lossary.lab.data import answers, arrays, images, lists, splits, tables
+from lossary.lab.data import answers, arrays, images, lists, masks, splits, tables
 from lossary.lab.data._types import BadData, Data, Split, check_unasked
 from lossary.lab.data.builtin import regression
 from lossary.lab.data.sources import Source, counted, names, task
@@ -56,6 +56,8 @@ def read(plan: Plan) -> Found:
     why_yes, left_out = "", ()
     if kind == "regression":
         data = _regression(source, same, plan.outliers)
+    elif kind == "segmentation":
+        data, left_out = masks.divided(source, same)
     else:
         called, labels = names(source.targets)
         if kind == "binary":
@@ -74,7 +76,7 @@ def _source(plan: Plan) -> Source:
         raise BadData(f"{plan.data}: wanted a folder or a file; got a name that there is not")
     if path.is_dir():
         check_unasked(plan, "target", "types", "group", of="a folder of images")
-        return images.read(path)
+        return masks.read(path) if masks.are_in(path) else images.read(path)
     suffix = path.suffix.lower()
     if suffix in TABLES:
         return tables.read(path, plan.target, plan.types, plan.group)

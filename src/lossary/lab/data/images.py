@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
 from lossary.lab.data._types import BadData
@@ -31,21 +31,21 @@ def read(folder: Path) -> Source:
     Raises:
         BadData: naming the file.
     """
-    paths, others = _walk(folder)
+    paths, others = walk(folder)
     if not paths:
         raise BadData(f"{folder}: wanted a folder of images for each class; got no image in any folder there")
     classes = [path.relative_to(folder).parts[0] for path in paths]
     if PARTS.issuperset(name.lower() for name in classes):
         split = ", ".join(sorted(set(classes)))
         raise BadData(f"{folder}: wanted a folder for each class; got {split}: name one of those, it will be split")
-    images, digests, sizes = _decoded(paths)
+    images, digests, sizes = decoded(paths)
     relative = [path.relative_to(folder).as_posix() for path in paths]
     return Source(
         folder.resolve().name,
         "a folder of images",
         np.array(classes),
         relative,
-        partial(_scaled, images),
+        partial(scaled, images),
         fingerprint(*(name.encode("utf-8", "surrogateescape") for name in relative), *digests),
         facts=(("inputs", f"images of {sizes}, brought to {images.shape[1]} x {images.shape[2]} pixels"),),
         left_out=counted(others, "file that is no image of a class", "files that are no images of a class"),
@@ -54,7 +54,7 @@ def read(folder: Path) -> Source:
     )
 
 
-def _walk(folder: Path) -> tuple[list[Path], list[str]]:
+def walk(folder: Path) -> tuple[list[Path], list[str]]:
     """Images in folders, in a fixed order, and what else lies there."""
     images, others = [], []
     for root, folders, files in os.walk(folder):
@@ -71,9 +71,9 @@ def _walk(folder: Path) -> tuple[list[Path], list[str]]:
     return images, [path.relative_to(folder).as_posix() for path in others]
 
 
-def _decoded(paths: list[Path]) -> tuple[np.ndarray, list[bytes], str]:
+def decoded(paths: list[Path]) -> tuple[np.ndarray, list[bytes], str]:
     """All images at one size (N, side, side, 3), digests of their files, and the sizes that they had."""
-    sizes = _each(paths, _size)
+    sizes = each(paths, size)
     side = LARGE if np.median([min(size) for size in sizes]) >= (SMALL + LARGE) / 2 else SMALL
     images = np.empty((len(paths), side, side, 3), np.uint8)
     digests: list[bytes] = []
@@ -83,12 +83,17 @@ def _decoded(paths: list[Path]) -> tuple[np.ndarray, list[bytes], str]:
         images[len(digests)] = np.asarray(_square(stored, side))
         digests.append(hashlib.sha256(stored).digest())
 
-    _each(paths, decode)
+    each(paths, decode)
     low, high = min(sizes), max(sizes)
     return images, digests, f"{low[0]} x {low[1]}" + (f" to {high[0]} x {high[1]}" if low != high else "") + " pixels"
 
 
-def _each(paths: list[Path], do: Callable[[Path], T]) -> list[T]:
+def each(paths: list[Path], do: Callable[[Path], T]) -> list[T]:
+    """What is made of each file.
+
+    Raises:
+        BadData: naming the first that is no image, and how many are none.
+    """
     done: list[T] = []
     bad: list[str] = []
     for path in paths:
@@ -102,9 +107,11 @@ def _each(paths: list[Path], do: Callable[[Path], T]) -> list[T]:
     return done
 
 
-def _size(path: Path) -> tuple[int, int]:
+def size(path: Path) -> tuple[int, int]:
+    """Width and height of an image as it is shown: cameras store it lying and say so."""
     with Image.open(path) as image:
-        return image.size
+        lying = image.getexif().get(ExifTags.Base.Orientation, 1) > 4
+        return (image.height, image.width) if lying else image.size
 
 
 def _square(stored: bytes, side: int) -> Image.Image:
@@ -134,6 +141,7 @@ def _why(error: BaseException) -> str:
     return str(error.strerror) if isinstance(error, OSError) and error.strerror else "something else or half of one"
 
 
-def _scaled(images: np.ndarray, train: np.ndarray) -> Tensor:
+def scaled(images: np.ndarray, train: np.ndarray) -> Tensor:
+    """In [0, 1], channels last."""
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
     return pixels.contiguous(memory_format=torch.channels_last).float() / 255

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lossary.lab.data._types import BadData
 from lossary.lab.metrics import Kind
 
-TASKS: tuple[Kind, ...] = ("classification", "zero-shot", "binary", "regression")
+TASKS: tuple[Kind, ...] = ("classification", "zero-shot", "binary", "regression", "segmentation")
 #: Numbers with no fraction and no more different values than this are taken for classes.
 FEW = 20
 #: At least so many classes, half of them with fewer items than that: such labels are identities, of which new ones
@@ -37,6 +37,7 @@ class Source:
     raw: str = "raw inputs"
     model: Callable[[int], nn.Module] | None = None
     groups: np.ndarray | None = None  # the list that a row belongs to, where rows are candidates
+    classes: tuple[str, ...] = ()  # by number, where the targets are label maps (N, height, width)
 
 
 def fingerprint(*contents: bytes) -> str:
@@ -82,6 +83,11 @@ def task(targets: np.ndarray, asked: str, first: str, *, labels: bool) -> tuple[
     """
     if asked not in ("", *TASKS):
         raise BadData(f"task: wanted one of {', '.join(TASKS)}; got {asked!r}")
+    if targets.ndim == 3 and asked in ("", "segmentation"):
+        return "segmentation", "each image has a mask"
+    if targets.ndim == 3 or asked == "segmentation":
+        here = "masks beside the images" if targets.ndim == 3 else "one target a row, and no images/ with masks/"
+        raise BadData(f"{first}: wanted data for {asked}; got {here}")
     numbers = targets.dtype.kind in "iuf"
     if asked == "regression" and not numbers:
         raise BadData(f"{first}: wanted a number as target; got {str(targets[0])!r}")

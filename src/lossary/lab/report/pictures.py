@@ -13,10 +13,10 @@ from threadpoolctl import threadpool_limits
 _SIDE = 48  # pixels: enough for an image shown at 20 to 40 CSS pixels
 
 
-def data_uri(image: NDArray[np.uint8]) -> str:
-    """An (h, w), (h, w, 1) or (h, w, 3) image as a PNG in a URI, at most 48 pixels high and wide."""
+def data_uri(image: NDArray[np.uint8], side: int = _SIDE) -> str:
+    """An (h, w), (h, w, 1) or (h, w, 3) image as a PNG in a URI, at most ``side`` pixels high and wide."""
     picture = Image.fromarray(image.squeeze())
-    picture.thumbnail((_SIDE, _SIDE))
+    picture.thumbnail((side, side))
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -71,6 +71,7 @@ class Tile:
 class Gallery:
     title: str
     rows: tuple[tuple[Tile, ...], ...]
+    key: tuple[tuple[str, str], ...] = ()  # colours in the pictures and what they mean; such pictures are shown larger
 
 
 @dataclass(frozen=True)

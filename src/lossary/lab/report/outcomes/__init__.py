@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from lossary.lab.metrics import Kind
 from lossary.lab.report.evidence import Arrays, Evidence
-from lossary.lab.report.outcomes import binary, classification, ranking, regression, zero_shot
+from lossary.lab.report.outcomes import binary, classification, ranking, regression, segmentation, zero_shot
 from lossary.lab.report.views import Section
 
 #: Each makes a section of the evidence and of one run's outputs a loss, best loss first; None where there is nothing.
@@ -14,6 +14,7 @@ SECTIONS: Mapping[Kind, tuple[Callable[[Evidence, dict[str, Arrays]], Section | 
     "binary": binary.SECTIONS,
     "regression": regression.SECTIONS,
     "ranking": ranking.SECTIONS,
+    "segmentation": segmentation.SECTIONS,
 }
 
 
