@@ -76,11 +76,12 @@ def compare(
     Parameters
     ----------
     data
-        emoji (recognising classes never seen in training), digits (classification), diabetes (regression); with the
-        extra "data" also caravan (yes or no, where yes is rare), wage (regression with outliers), mvp (ranking) and
-        earth (segmentation: sea, land and rare lakes); or data of your own: a folder of images, or of images with
-        masks, a table (.csv, .parquet), frozen embeddings (.npz, .npy, .safetensors), or a Python file with functions
-        model() and data().
+        emoji (recognising classes never seen in training), digits (classification), diabetes (regression), chatterbot
+        (finding the answer to a question); with the extra "data" also caravan (yes or no, where yes is rare), wage
+        (regression with outliers), mvp (ranking) and earth (segmentation: sea, land and rare lakes); or data of your
+        own: a folder of images, or of images with masks, a table (.csv, .parquet), pairs of texts (two columns of a
+        table or .jsonl), frozen embeddings (.npz, .npy, .safetensors), or a Python file with functions model() and
+        data().
     losses
         Names separated by commas, as `lossary list` shows them; LABEL=NAME enters a loss under a name of your own.
     seeds
@@ -102,9 +103,10 @@ def compare(
     resume
         Go on with the plan stored in the folder, whatever else is asked.
     target
-        What to predict: a table's column, an array of the file, or the file with the labels of an .npy file.
+        What to predict: a table's column, an array of the file, or the file with the labels of an .npy file. Of pairs
+        of texts both columns: QUERIES,DOCUMENTS.
     task
-        classification, zero-shot, binary, regression or segmentation, where `lossary inspect` infers another.
+        classification, zero-shot, binary, regression, segmentation or retrieval, where another is inferred.
     types
         Of a table's columns, as COLUMN=number|category|skip, separated by commas, where others are inferred.
     yes
@@ -163,12 +165,13 @@ def inspect(path: str, *, target: str = "", task: str = "", types: str = "", yes
     Parameters
     ----------
     path
-        A folder with a folder of images for each class, or with images/ and masks/, a table (.csv, .tsv, .parquet), or
-        frozen embeddings with labels (.npz, .npy, .safetensors).
+        A folder with a folder of images for each class, or with images/ and masks/, a table (.csv, .tsv, .parquet),
+        pairs of texts (.jsonl, or two columns of a table), or frozen embeddings with labels or in pairs (.npz, .npy,
+        .safetensors).
     target
         As in `lossary compare`, like the following.
     task
-        classification, zero-shot, binary, regression or segmentation.
+        classification, zero-shot, binary, regression, segmentation or retrieval.
     types
         COLUMN=number|category|skip, separated by commas.
     yes

@@ -28,6 +28,7 @@ LOSSES: dict[Kind, dict[str, float]] = {  # the name a loss is entered under, an
     "regression": {"l1_loss": 1.0, "huber_loss": 0.9, HOSTILE_LOSS: 0.5},
     "ranking": {"listnet_loss": 1.0, "ranknet_loss": 0.8, HOSTILE_LOSS: 0.4},
     "segmentation": {"lovasz_softmax_loss": 1.0, "cross_entropy": 0.6, HOSTILE_LOSS: 0.4},
+    "retrieval": {"clip_loss": 1.0, "siglip_loss": 0.9, HOSTILE_LOSS: 0.5},
 }
 DATA: dict[Kind, str] = {
     "zero-shot": "emoji",
@@ -36,6 +37,7 @@ DATA: dict[Kind, str] = {
     "regression": "diabetes",
     "ranking": "mvp",
     "segmentation": "earth",
+    "retrieval": "chatterbot",
 }
 BASELINES: dict[Kind, tuple[str, ...]] = {
     "zero-shot": ("raw pixels", "untrained network"),
@@ -44,6 +46,7 @@ BASELINES: dict[Kind, tuple[str, ...]] = {
     "regression": ("mean", "median"),
     "ranking": ("best single input",),
     "segmentation": ("commonest class",),
+    "retrieval": ("frozen embeddings", "TF-IDF of characters"),
 }
 ENVIRONMENT = {
     "lossary": "0.1.0",
@@ -85,6 +88,9 @@ def _test_split(kind: Kind, classes: int, rng: np.random.Generator) -> dict[str,
         targets[::2, 9:] = np.nan
         names = np.array([f"{HOSTILE_CLASS} {n}" for n in range(40)])
         return {"targets": targets, "names": names, "candidates": np.tile(names[:12], (40, 1))}
+    if kind == "retrieval":
+        texts = np.array([HOSTILE_CLASS if n % 2 else f"what is {n}?" for n in range(120)])
+        return {"targets": np.column_stack([np.arange(0, 120, 2), np.arange(1, 121, 2), np.arange(60)]), "names": texts}
     if kind == "binary":
         return {"labels": np.repeat([0, 1], [200, 30]), "names": np.array(["no", "yes"])}
     names = np.array([HOSTILE_CLASS, *(f"class {i}" for i in range(1, classes))])
@@ -167,6 +173,10 @@ def _outputs(
         return {"predictions": test["targets"] * 0.6 + 60 + rng.normal(0, spread, len(test["targets"]))}
     if kind == "ranking":
         return {"scores": np.nan_to_num(quality * test["targets"]) + rng.normal(0, 1, test["targets"].shape)}
+    if kind == "retrieval":
+        query = np.random.default_rng(1).normal(size=(len(test["targets"]), 16))
+        document = quality * query + rng.normal(size=query.shape)
+        return {"embeddings": np.stack([query, document], axis=1).astype(np.float32)}
     labels = test["labels"]
     if kind == "segmentation":
         guesses = rng.integers(0, len(test["names"]), labels.shape)

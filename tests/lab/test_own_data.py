@@ -157,6 +157,11 @@ MALFORMED: dict[str, Callable[[], str]] = {
     "NaN among the embeddings": _nan,
     "another kind of file": lambda: _text("notes.docx", "notes"),
     "half an archive": lambda: _text("half.npz", Path(arrays("whole.npz")).read_bytes()[:300]),
+    "lines that are no objects": lambda: _text("lines.jsonl", '{"query": "a", "document": "b"}\n[1]\n'),
+    "no such columns of texts": lambda: _text("chat.csv", "question,answer\na,b\n") + " --target question,reply",
+    "pairs that all share a text": lambda: _text(
+        "yes.csv", "question,answer\n" + "".join(f"is it {n}?,yes\n" for n in range(60))
+    ),
     "code without model()": lambda: code("task.py", "def data(): ..."),
     "code that fails": lambda: code("fails.py", "def model(): ...\ndef data():\n    return [][0]\n"),
 }
@@ -191,12 +196,13 @@ def test_the_docs_comparisons_end_in_reports(tmp_path: Path, capsys: pytest.Capt
     prepare(PAGE)
     (tmp_path / "train_digits.py").write_text((DOCS / "examples" / "train_digits.py").read_text())
     commands = re.findall(r"^```sh\n(.*?)\n```", PAGE, flags=re.M | re.S)
-    assert len(commands) == 6
+    assert len(commands) == 7
     for command in commands:
         other = "listnet_loss" if "--group" in command else "focal_loss"
-        main([*shlex.split(command)[1:], *TINY, "--losses", f"cross_entropy,{other}"])
+        losses = "clip_loss,siglip_loss" if "chat.csv" in command else f"cross_entropy,{other}"
+        main([*shlex.split(command)[1:], *TINY, "--losses", losses])
         report = Path(capsys.readouterr().out.split()[-1])
-        assert other in report.read_text()
+        assert losses.split(",")[1] in report.read_text()
 
 
 def test_the_docs_call_from_python_gives_verdict_and_report(tmp_path: Path) -> None:

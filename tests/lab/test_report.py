@@ -27,10 +27,11 @@ SECTIONS: dict[Kind, list[str]] = {
     "regression": ["predictions", "residuals"],
     "ranking": ["found", "lists"],
     "segmentation": ["maps", "classes"],
+    "retrieval": ["ranks", "answers"],
 }
 FIRST = ["ranking", "findings", "scores", "learning", "training", "tuning", "defaults"]
 LAST = ["cost", "provenance"]
-VOID = {"meta", "link", "img", "br", "hr", "input"}
+VOID = {"meta", "link", "img", "br", "hr", "input", "wbr"}
 kinds = pytest.mark.parametrize("kind", list(SECTIONS))
 
 
@@ -99,7 +100,7 @@ def test_the_verdict_stands_in_it_word_by_word(runs: dict[Kind, Evidence], pages
 def test_names_are_text(pages: dict[Kind, str], kind: Kind) -> None:
     reader = Reader(pages[kind])
     assert HOSTILE_LOSS in reader.text
-    if kind in ("classification", "segmentation"):
+    if kind in ("classification", "segmentation", "retrieval"):
         assert HOSTILE_CLASS in reader.text
     assert sum(tag == "script" for tag, _ in reader.elements) == 2  # specifications and code: no name opens another
     assert not any(tag == "b" and attrs == {} and kind == "regression" for tag, attrs in reader.elements)

@@ -123,6 +123,8 @@ def test_every_fitting_loss_trains_at_its_defaults(kind: str) -> None:
             outputs, targets = torch.randn(12, requires_grad=True), torch.arange(12) % 2
         elif kind == "segmentation":
             outputs, targets = torch.randn(2, 4, 6, 6, requires_grad=True), torch.arange(72).view(2, 6, 6) % 4
+        elif kind == "retrieval":
+            outputs, targets = torch.randn(12, 2, 8, requires_grad=True), torch.arange(36).view(12, 3)
         else:
             outputs, targets = torch.randn(12, 8, requires_grad=True), torch.arange(12) % 4
         criterion = attach(card, defaults(card), kind, 8, 4)

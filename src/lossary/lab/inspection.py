@@ -47,13 +47,13 @@ def _facts(plan: Plan, found: Found) -> Iterator[tuple[str, str]]:
         yield "target", _values(source.targets.astype(float))
     elif data.kind == "segmentation":
         yield from _regions(source)
-    else:
+    elif data.kind != "retrieval":
         yield from _classes(data, source.targets)
     if data.kind == "binary":
         no, yes = data.test_names
         yield "yes", f"{yes}: {found.why_yes}" + ("" if plan.yes else f" (--yes {no} for the other)")
     yield from source.facts
-    if data.kind != "ranking":  # a candidate may stand in many lists
+    if data.kind not in ("ranking", "retrieval"):  # a candidate may stand in many lists; the facts of pairs say it
         yield "repeats", _repeats(found)
     yield from (("left out", said) for said in data.left_out or ("nothing",))
 

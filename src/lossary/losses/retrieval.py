@@ -484,7 +484,7 @@ CARDS = (
         edges=edges_pairs,
         variants=({}, {"l2_reg": 0.02}),
         golden={"n_pair": _golden_pairs},
-        search={"l2_reg": Range(1e-4, 0.1, log=True)},
+        search={"l2_reg": Range(0.0, 0.1)},
         separable=False,
         at_call=frozenset({"sample_weight", "mask", "ids", "group"}),
         when="Pairs, one a class, compared by dot product.",

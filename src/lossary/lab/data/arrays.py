@@ -36,7 +36,7 @@ def read(path: Path, target: str) -> Source:
     else:
         contents = [content(path)]
         found = (
-            _safetensors(path, contents[0]) if path.suffix.lower() == ".safetensors" else _load_all(path, contents[0])
+            _safetensors(path, contents[0]) if path.suffix.lower() == ".safetensors" else load_all(path, contents[0])
         )
         called = _choose(path, found, target)
     embeddings, targets = _checked(path, found, *called)
@@ -67,7 +67,7 @@ def _load(path: Path, data: bytes) -> np.ndarray:
         raise BadData(f"{path}: wanted an array of numbers or strings; got {_why(error)}") from error
 
 
-def _load_all(path: Path, data: bytes) -> dict[str, np.ndarray]:
+def load_all(path: Path, data: bytes) -> dict[str, np.ndarray]:
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as stored:
             if not isinstance(stored, np.lib.npyio.NpzFile):
@@ -120,15 +120,28 @@ def _named(candidates: list[str], usual: tuple[str, ...]) -> str:
 
 
 def _checked(path: Path, found: Mapping[str, np.ndarray], name: str, target: str) -> tuple[np.ndarray, np.ndarray]:
-    embeddings, targets = found[name], found[target]
-    if embeddings.ndim != 2 or embeddings.dtype.kind not in "iuf":
-        raise BadData(f"{path}, {name}: wanted numbers (N, D); got {embeddings.dtype} {embeddings.shape}")
+    embeddings, targets = embeddings_of(path, found, name), found[target]
     if targets.ndim != 1 or targets.dtype.kind not in "iufbU":
         raise BadData(f"{path}, {target}: wanted labels or numbers (N,); got {targets.dtype} {targets.shape}")
     if len(embeddings) != len(targets):
         raise BadData(
             f"{path}: wanted a label for each embedding; got {len(targets)} in {target} for {len(embeddings)} in {name}"
         )
+    bad = np.flatnonzero(~np.isfinite(targets)) if targets.dtype.kind == "f" else np.empty(0, int)
+    if len(bad):
+        raise BadData(f"{path}, {target}, row {bad[0]}: wanted a number; got {targets[bad[0]]}{more(len(bad) - 1)}")
+    return embeddings, targets.astype(str) if targets.dtype.kind == "b" else targets
+
+
+def embeddings_of(path: Path, found: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    """The embeddings of that name, (N, D) in float32.
+
+    Raises:
+        BadData: naming array and row.
+    """
+    embeddings = found[name]
+    if embeddings.ndim != 2 or embeddings.dtype.kind not in "iuf":
+        raise BadData(f"{path}, {name}: wanted numbers (N, D); got {embeddings.dtype} {embeddings.shape}")
     if not embeddings.size:
         raise BadData(f"{path}, {name}: wanted at least one embedding; got shape {embeddings.shape}")
     with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is told
@@ -136,10 +149,7 @@ def _checked(path: Path, found: Mapping[str, np.ndarray], name: str, target: str
     bad = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
     if len(bad):
         raise BadData(f"{path}, {name}, row {bad[0]}: wanted finite numbers; got NaN or infinity{more(len(bad) - 1)}")
-    bad = np.flatnonzero(~np.isfinite(targets)) if targets.dtype.kind == "f" else np.empty(0, int)
-    if len(bad):
-        raise BadData(f"{path}, {target}, row {bad[0]}: wanted a number; got {targets[bad[0]]}{more(len(bad) - 1)}")
-    return embeddings, targets.astype(str) if targets.dtype.kind == "b" else targets
+    return embeddings
 
 
 def more(others: int) -> str:

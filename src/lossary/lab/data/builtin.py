@@ -1,6 +1,7 @@
 """The data sets that need no network and no file of the user's."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,10 @@ SPLIT_SEED = 20_26
 EMOJI_CREDIT = (
     "Emoji by Google (Noto Emoji, Apache-2.0), Twitter and other contributors (Twemoji, CC BY 4.0) and Microsoft "
     "(Fluent Emoji, MIT), rendered at 32 x 32 pixels."
+)
+CHATTERBOT_CREDIT = (
+    "Talk from the ChatterBot corpus by Gunther Cox and contributors (BSD 3-Clause), embedded by all-MiniLM-L6-v2 "
+    "of sentence-transformers (Apache-2.0)."
 )
 
 
@@ -79,6 +84,16 @@ def diabetes(plan: Plan) -> Data:
     return regression("diabetes", inputs, np.asarray(values), parts, plan.outliers)
 
 
+def chatterbot(plan: Plan) -> Data:
+    """Finding the answer to a question, or what follows in a talk: 1,173 pairs, embedded by a frozen encoder."""
+    from lossary.lab.data import pairs
+
+    with np.load(Path(__file__).parent / "chatterbot.npz") as stored:
+        called, embeddings, texts = str(stored["texts"]).split("\n"), stored["directions"], stored["pairs"].astype(int)
+    data = pairs.split("chatterbot", lambda _: pairs.directions(embeddings[texts]), texts, called)
+    return replace(data, credit=CHATTERBOT_CREDIT)
+
+
 def regression(name: str, inputs: Tensor, values: np.ndarray, parts: list[np.ndarray], outliers: float) -> Data:
     """Inputs and the values to predict, in three parts; a share of the training values may be spoilt."""
     values = values.copy()
@@ -115,6 +130,7 @@ LOADERS: Mapping[str, Callable[[Plan], Data]] = {
     "emoji": emoji,
     "digits": digits,
     "diabetes": diabetes,
+    "chatterbot": chatterbot,
     "caravan": builtin_packages.caravan,
     "wage": builtin_packages.wage,
     "mvp": builtin_packages.mvp,

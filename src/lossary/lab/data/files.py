@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lossary.lab.data import answers, arrays, images, lists, masks, splits, tables
+from lossary.lab.data import answers, arrays, images, lists, masks, splits, tables, texts
 from lossary.lab.data._types import BadData, Data, Split, check_unasked
 from lossary.lab.data.builtin import regression
 from lossary.lab.data.sources import Source, counted, names, task
 from lossary.lab.metrics import Kind
 from lossary.lab.plan import Plan
 
-TABLES = (".csv", ".tsv", ".parquet")
 ARRAYS = (".npz", ".npy", ".safetensors")
 #: Batches are small enough that an epoch has about this many.
 STEPS = 8
@@ -40,6 +39,9 @@ def read(plan: Plan) -> Found:
     Raises:
         BadData: in one line, which file, where in it, what was wanted and what came.
     """
+    if paired := texts.read(plan):
+        check_unasked(plan, "types", of="pairs of texts")
+        return Found(paired.source, paired.data, paired.why, paired.source.targets)
     source = _source(plan)
     if source.groups is not None:
         data = lists.read(source)
@@ -78,13 +80,14 @@ def _source(plan: Plan) -> Source:
         check_unasked(plan, "target", "types", "group", of="a folder of images")
         return masks.read(path) if masks.are_in(path) else images.read(path)
     suffix = path.suffix.lower()
-    if suffix in TABLES:
+    if suffix in texts.TABLES:
         return tables.read(path, plan.target, plan.types, plan.group)
     if suffix in ARRAYS:
         check_unasked(plan, "types", "group", of="arrays")
         return arrays.read(path, plan.target)
     came = "code, which compare runs" if suffix == ".py" else f"a file ending in {path.suffix or 'nothing'}"
-    raise BadData(f"{path}: wanted a folder of images, or a file ending in {', '.join(TABLES + ARRAYS)}; got {came}")
+    endings = ", ".join((*texts.TABLES, *ARRAYS, texts.LINES))
+    raise BadData(f"{path}: wanted a folder of images, or a file ending in {endings}; got {came}")
 
 
 def _check_group(plan: Plan) -> None:

@@ -46,9 +46,7 @@ def read(path: Path, target: str, types: str, group: str = "") -> Source:
         BadData: naming file, column and line.
     """
     stored = content(path)
-    frame, rows = (_parquet if path.suffix.lower() == ".parquet" else _csv)(path, stored)
-    if not len(frame):
-        raise BadData(f"{path}: wanted rows; got a header alone")
+    frame, rows = cells(path, stored)
     target = _target(path, frame, target)
     if _opaque(frame[target]):
         raise BadData(f"{path}, {target}: wanted numbers or strings as targets; got {frame[target].dtype}")
@@ -96,6 +94,18 @@ def _listed(path: Path, frame: pl.DataFrame, group: str, target: str) -> np.ndar
     if group not in others:
         raise BadData(f"{path}: wanted one of its other columns as group ({', '.join(others)}); got {group!r}")
     return frame[group].is_not_null().to_numpy()
+
+
+def cells(path: Path, stored: bytes) -> tuple[pl.DataFrame, list[str]]:
+    """All cells of a file, None where there is nothing, and what each row is called.
+
+    Raises:
+        BadData: naming file and line.
+    """
+    frame, rows = (_parquet if path.suffix.lower() == ".parquet" else _csv)(path, stored)
+    if not len(frame):
+        raise BadData(f"{path}: wanted rows; got a header alone")
+    return frame, rows
 
 
 def _csv(path: Path, stored: bytes) -> tuple[pl.DataFrame, list[str]]:
@@ -168,7 +178,7 @@ def _opaque(cells: pl.Series) -> bool:
 
 def _targets(cells: pl.Series) -> np.ndarray:
     """Numbers, or strings where there is anything else or whole numbers that floats would round to one another."""
-    values = _numbers(cells)
+    values = numbers(cells)
     if values is not None and not (np.abs(values) >= LARGEST_WHOLE).any():
         return values
     names = cells.cast(pl.String)
@@ -177,7 +187,7 @@ def _targets(cells: pl.Series) -> np.ndarray:
     return names.to_numpy().astype(str)
 
 
-def _numbers(cells: pl.Series) -> np.ndarray | None:
+def numbers(cells: pl.Series) -> np.ndarray | None:
     """As floats, NaN where missing; None where there is anything else."""
     if cells.dtype.is_temporal() or _opaque(cells) or cells.dtype == pl.Boolean:
         return None
@@ -186,7 +196,7 @@ def _numbers(cells: pl.Series) -> np.ndarray | None:
 
 
 def _column(path: Path, cells: pl.Series, asked: str, rows: list[str]) -> Column:
-    values = _numbers(cells)
+    values = numbers(cells)
     missing = f"{cells.null_count()} missing" if cells.null_count() else "complete"
     type_, why = (asked, "as asked") if asked else _inferred(cells, values)
     why = why or missing

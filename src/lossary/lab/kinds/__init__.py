@@ -13,6 +13,7 @@ from lossary.lab.kinds.binary import Binary
 from lossary.lab.kinds.classification import Classification
 from lossary.lab.kinds.ranking import Ranking
 from lossary.lab.kinds.regression import Regression
+from lossary.lab.kinds.retrieval import Retrieval
 from lossary.lab.kinds.segmentation import Segmentation
 from lossary.lab.kinds.zero_shot import ZeroShot
 from lossary.lab.metrics import Kind
@@ -20,7 +21,8 @@ from lossary.lab.metrics import Kind
 __all__ = ["KINDS", "Criterion", "Task", "attach", "fits", "fitting"]
 
 KINDS: Mapping[Kind, Task] = {
-    task.kind: task for task in (ZeroShot(), Classification(), Binary(), Regression(), Ranking(), Segmentation())
+    task.kind: task
+    for task in (ZeroShot(), Classification(), Binary(), Regression(), Ranking(), Segmentation(), Retrieval())
 }
 
 

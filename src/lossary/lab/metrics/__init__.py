@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lossary.lab.metrics import binary, classification, ranking, regression, segmentation, zero_shot
+from lossary.lab.metrics import binary, classification, ranking, regression, retrieval, segmentation, zero_shot
 from lossary.lab.metrics._measures import Floats, Kind, Measures, Metric, Scores, check_finite, check_length
 from lossary.lab.metrics.ranking import ndcg, order, place_of_best
+from lossary.lab.metrics.retrieval import Search, search
 from lossary.lab.metrics.segmentation import Regions
 from lossary.lab.metrics.zero_shot import (
     Neighbour,
@@ -33,6 +34,7 @@ __all__ = [
     "OwnMetric",
     "Regions",
     "Roc",
+    "Search",
     "SimilarityHistogram",
     "evaluate",
     "ndcg",
@@ -43,6 +45,7 @@ __all__ = [
     "primary",
     "primary_score",
     "roc",
+    "search",
     "similarity_histogram",
 ]
 
@@ -53,6 +56,7 @@ MEASURES: Mapping[Kind, Measures] = {
     "regression": regression.MEASURES,
     "ranking": ranking.MEASURES,
     "segmentation": segmentation.MEASURES,
+    "retrieval": retrieval.MEASURES,
 }
 METRICS: dict[Kind, tuple[Metric, ...]] = {kind: measures.metrics for kind, measures in MEASURES.items()}
 PRIMARY: dict[Kind, Metric] = {kind: metrics[0] for kind, metrics in METRICS.items()}
@@ -90,14 +94,15 @@ def evaluate(kind: Kind, **arrays: ArrayLike) -> Scores:
             ``probabilities`` (N, C) and ``labels`` (N,); ``"binary"`` takes ``probabilities`` (N,) of the label 1
             and ``labels`` (N,); ``"regression"`` takes ``predictions`` (N,) and ``targets`` (N,);
             ``"ranking"`` takes ``scores`` and ``targets`` (N, L), NaN where a list has no candidate;
-            ``"segmentation"`` takes ``predictions`` and ``labels`` (N, height, width), both classes.
+            ``"segmentation"`` takes ``predictions`` and ``labels`` (N, height, width), both classes; ``"retrieval"``
+            takes ``embeddings`` (N, 2, D) of queries and documents and ``targets`` (N, 2), the numbers of their texts.
 
     Returns:
         The metrics by name, and the primary metric of each unit in an order that depends on the labels alone.
         A unit is a class of at least two items (the mean over its items) in zero-shot tasks, a positive
-        sample in binary ones, a list in rankings, an image (by what it adds) in segmentation, a sample elsewhere. The
-        mean of the units is the primary metric; in zero-shot tasks with classes of unequal size it is the mean over
-        classes, where the metric is the mean over items.
+        sample in binary ones, a list in rankings, an image (by what it adds) in segmentation, a different query in
+        retrieval, a sample elsewhere. The mean of the units is the primary metric; in zero-shot tasks with classes of
+        unequal size it is the mean over classes, where the metric is the mean over items.
 
     Example:
         >>> metrics, units = evaluate("regression", predictions=[1.0, 2.0], targets=[1.0, 4.0])

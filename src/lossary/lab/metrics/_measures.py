@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Kind = Literal["zero-shot", "classification", "binary", "regression", "ranking", "segmentation"]
+Kind = Literal["zero-shot", "classification", "binary", "regression", "ranking", "segmentation", "retrieval"]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 Bools = NDArray[np.bool_]

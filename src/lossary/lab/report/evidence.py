@@ -80,7 +80,7 @@ class Evidence:
 def kind_of(records: list[Record]) -> Kind:
     """The kind of task, told by the metrics that the runs have."""
     for kind, metrics in METRICS.items():
-        if records and metrics[0].name in records[0].metrics:
+        if records and all(metric.name in records[0].metrics for metric in metrics):
             return kind
     wanted = ", ".join(metric.name for metric in PRIMARY.values())
     raise ValueError(f"records: wanted at least one run that has one of the metrics {wanted}; got {len(records)} runs")

@@ -383,6 +383,22 @@ def found_within(rows: Sequence[Row], palette: Palette) -> Spec:
     return _spec((_lines(rows, palette, x, y), dots), "Lists whose best candidate is among the first, by loss", 320)
 
 
+def ranks(rows: Sequence[Row], colour: str, order: Sequence[str]) -> Spec:
+    """At which rank the right document comes, by one loss; rows: rank (a range of them), queries, share."""
+    axis = alt.Axis(labelAngle=0, labelFontSize=9, labelOverlap="greedy", ticks=False)
+    shares = alt.Axis(format="~%", tickCount=3)
+    bars = (
+        alt.Chart(_data(rows))
+        .mark_bar(color=colour, opacity=0.75)
+        .encode(
+            x=alt.X("rank:N", sort=list(order), title="rank", axis=axis),
+            y=alt.Y("share:Q", title="queries", axis=shares, scale=alt.Scale(domain=[0, 1])),
+            tooltip=["rank:N", "queries:Q", alt.Tooltip("share:Q", format=".1%")],
+        )
+    )
+    return _spec((bars,), "Histogram of the rank of the first right document", 130)
+
+
 def cost(rows: Sequence[Row], palette: Palette) -> Spec:
     """Time of a whole training step; rows: loss, milliseconds."""
     order = [row["loss"] for row in sorted(rows, key=lambda row: row["milliseconds"])]

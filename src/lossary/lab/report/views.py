@@ -1,5 +1,6 @@
 """Views: what the template is given. Plain text, numbers as they are read, and specifications of pictures."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -75,6 +76,22 @@ class Gallery:
 
 
 @dataclass(frozen=True)
+class Answer:
+    text: str
+    note: str
+    right: bool
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A query, a right answer, and what each loss finds, nearest first."""
+
+    query: str
+    wanted: str
+    found: Mapping[str, tuple[Answer, ...]]
+
+
+@dataclass(frozen=True)
 class Section:
     id: str
     title: str
@@ -83,6 +100,7 @@ class Section:
     groups: tuple[Group, ...] = ()
     sentences: tuple[Sentences, ...] = ()
     galleries: tuple[Gallery, ...] = ()
+    exchanges: tuple[Exchange, ...] = ()
     tables: tuple[Table, ...] = ()
     command: str = ""
     note: str = ""

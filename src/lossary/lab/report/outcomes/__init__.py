@@ -4,7 +4,15 @@ from collections.abc import Callable, Mapping
 
 from lossary.lab.metrics import Kind
 from lossary.lab.report.evidence import Arrays, Evidence
-from lossary.lab.report.outcomes import binary, classification, ranking, regression, segmentation, zero_shot
+from lossary.lab.report.outcomes import (
+    binary,
+    classification,
+    ranking,
+    regression,
+    retrieval,
+    segmentation,
+    zero_shot,
+)
 from lossary.lab.report.views import Section
 
 #: Each makes a section of the evidence and of one run's outputs a loss, best loss first; None where there is nothing.
@@ -15,6 +23,7 @@ SECTIONS: Mapping[Kind, tuple[Callable[[Evidence, dict[str, Arrays]], Section | 
     "regression": regression.SECTIONS,
     "ranking": ranking.SECTIONS,
     "segmentation": segmentation.SECTIONS,
+    "retrieval": retrieval.SECTIONS,
 }
 
 

@@ -1,0 +1,103 @@
+"""Pairs of a query and a document that answers it, split so that no text is in two parts."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from sklearn.feature_extraction.text import TfidfVectorizer
+from torch import Tensor
+from torch.nn import functional as F
+
+from lossary.lab.data._types import BadData, Data, Split
+from lossary.lab.data.builtin import SPLIT_SEED
+from lossary.lab.data.splits import TRAIN, VALID
+
+FEWEST = 20  # groups of pairs that share no text
+#: A group with more of the pairs than this is for training: it would be most of a test.
+LARGE = 0.05
+PIECES = (2, 4)  # characters of a word, with a blank before and behind it
+LARGEST, SMALLEST, STEPS = 256, 16, 8  # items of a batch: about so many steps an epoch
+
+
+def grouped(texts: np.ndarray) -> np.ndarray:
+    """(N,) the group of each pair, from the numbers of its two texts: pairs that share a text are in one.
+
+    So are pairs that others join: a text answers the one and is answered by the other.
+
+    >>> grouped(np.array([[0, 1], [2, 3], [1, 4], [0, 5]]))
+    array([0, 1, 0, 0])
+    """
+    count = int(texts.max()) + 1
+    joined = coo_array((np.ones(len(texts)), (texts[:, 0], texts[:, 1])), shape=(count, count))
+    of_text = connected_components(joined, directed=False)[1]
+    return np.unique(of_text[texts[:, 0]], return_inverse=True)[1]
+
+
+def directions(embeddings: np.ndarray) -> Tensor:
+    """Embeddings (..., D) at length sqrt(D): only their cosines count, and one learning rate fits all data then."""
+    x = torch.from_numpy(embeddings.astype(np.float32))
+    return F.normalize(x, dim=-1) * x.shape[-1] ** 0.5
+
+
+def tfidf() -> TfidfVectorizer:
+    """What weighs a text's pieces: the rarer one is among the texts that it is fitted to, the heavier."""
+    return TfidfVectorizer(analyzer="char_wb", ngram_range=PIECES, sublinear_tf=True)
+
+
+def split(
+    name: str,
+    encode: Callable[[np.ndarray], Tensor],
+    texts: np.ndarray,
+    called: Sequence[str],
+    *,
+    raw: str = "frozen embeddings",
+) -> Data:
+    """Pairs as the lab's data.
+
+    Args:
+        encode: Gives embeddings (N, 2, D) of the pairs, scaled as the pairs with these indices want it.
+        texts: (N, 2) the numbers of their texts: equal texts have equal numbers.
+        called: The texts by number, or nothing where they are not known.
+        raw: What the embeddings are called as a baseline.
+
+    Raises:
+        BadData: if the pairs cannot be parted.
+    """
+    group = grouped(texts)
+    sizes = np.bincount(group)
+    parts = _parts(sizes, group)
+    if len(sizes) < FEWEST or min(len(np.unique(texts[part, 1])) for part in parts) < 2:
+        raise BadData(
+            f"{name}: wanted at least {FEWEST} groups of pairs that share no text (retrieval); got {len(sizes)} in "
+            f"{len(texts)} pairs, the largest of {sizes.max()}"
+        )
+    inputs = encode(parts[0])
+    train, valid, test = (Split(inputs[part], _targets(texts[part], group[part])) for part in parts)
+    return Data(
+        name,
+        "retrieval",
+        train,
+        valid,
+        test,
+        test_names=tuple(map(called.__getitem__, np.unique(texts[parts[2]]))) if called else (),
+        raw=raw,
+        batch=(min(LARGEST, max(SMALLEST, len(train) // STEPS)), 0),
+    )
+
+
+def _parts(sizes: np.ndarray, group: np.ndarray) -> list[np.ndarray]:
+    """Indices of the pairs of training, validation and test, by their share of the pairs."""
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(sizes))
+    order = order[np.argsort(sizes[order] > LARGE * len(group), kind="stable")]
+    filled = np.cumsum(sizes[order]) / len(group)
+    part_of = np.empty(len(sizes), int)
+    part_of[order] = np.digitize(filled, (1 - TRAIN - VALID, 1 - TRAIN), right=True)
+    return [np.flatnonzero(part_of[group] == part) for part in (2, 1, 0)]
+
+
+def _targets(texts: np.ndarray, group: np.ndarray) -> Tensor:
+    """(N, 3): the numbers of query and document, from 0 within the part, and the group."""
+    numbers = np.unique(texts, return_inverse=True)[1].reshape(texts.shape)
+    return torch.from_numpy(np.column_stack([numbers, group]))
