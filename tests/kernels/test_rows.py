@@ -382,6 +382,19 @@ def test_dense_scores_equal_bilinear_ones():
     )
 
 
+def test_one_number_may_come_in_a_dimension_of_its_own(blocked):
+    source, index = draw()
+    numbers = [torch.tensor(v, dtype=F64, requires_grad=True) for v in (8.0, 0.3)]
+    want = derivatives((margin, source, Targets(index), numbers), 1, None, "mean")
+    numbers = [n.detach()[None].requires_grad_() for n in numbers]
+    for size in (None, 4):
+        if size is not None:
+            blocked(size)
+        found = derivatives((margin, source, Targets(index), numbers), 1, None, "mean")
+        for got, right in zip(found, want, strict=True):
+            assert_near(got.reshape(right.shape), right, 1e-12)
+
+
 def test_targets_count_times_their_scale():
     source, index = draw()
     is_target, plain = index[:, None] == torch.arange(C), statistics(source, Targets(index))

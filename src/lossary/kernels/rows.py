@@ -64,7 +64,7 @@ def row_loss(
             branches; a tensor that learns is given among ``parameters``, never captured.
         source: Where the scores come from.
         targets: Which columns are targets.
-        parameters: Numbers, or tensors, each 0-d or (N,), that the formula needs; gradients flow to them. Of few
+        parameters: Numbers, or tensors, each 0-d, (1,) or (N,), that the formula needs; gradients flow to them. Of few
             scores a number reaches the formula as it is, otherwise as a tensor.
         weight: One weight a row, (N,): mean is ``sum(w l) / sum(w)``. No gradient flows to it.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
@@ -77,6 +77,8 @@ def row_loss(
     with full_precision(source.x):
         source = source.accumulated()
         tensors = tuple(torch.as_tensor(p, dtype=source.x.dtype, device=source.x.device) for p in parameters)
+        # A single number may come in shape (1,); it is no number of the first row.
+        tensors = tuple(t.reshape(()) if t.numel() == 1 else t for t in tensors)
         return _blocked_loss(formula, source, targets, tensors, weight, reduction, group)
 
 

@@ -15,14 +15,14 @@ from lossary._reduce import Reduction
 from lossary.cards import Call, Card, Range
 from lossary.draws import normal
 from lossary.kernels.rows import Rows, row_loss
-from lossary.kernels.stable import softplus
+from lossary.kernels.stable import parameters, softplus
 from lossary.losses._batch import compare, cosines
 from lossary.losses._pointwise import hide
 
 __all__ = ["MultiSimilarityLoss", "multi_similarity_loss"]
 
 
-def _multi_similarity(rows: Rows, base: Tensor, alpha: float, beta: float) -> Tensor:
+def _multi_similarity(rows: Rows, base: float | Tensor, alpha: float, beta: float) -> Tensor:
     return softplus(rows.among + alpha * base) / alpha + softplus(rows.rest - beta * base) / beta
 
 
@@ -109,13 +109,12 @@ def multi_similarity_loss(
     if counted is not None:
         weight = counted if weight is None else hide(weight, counted)
     source = cosines(compared, beta)
-    z = source.x
     return row_loss(
         partial(_multi_similarity, alpha=alpha, beta=beta),
         source,
         replace(compared.targets, scale=-alpha / beta),
-        torch.as_tensor(base, dtype=z.dtype, device=z.device),
-        weight=None if weight is None else weight.to(z.dtype),
+        *parameters((base,), source.x),
+        weight=None if weight is None else weight.to(source.x.dtype),
         reduction=reduction,
         group=group,
     )
