@@ -17,7 +17,7 @@ def load(plan: Plan) -> Data:
         BadData: if it cannot be read from the files named, or they are not what they were.
     """
     if plan.data in LOADERS:
-        check_unasked(plan, "target", "task", "types", "yes", of=f"{plan.data}, a data set of the lab")
+        check_unasked(plan, "target", "task", "types", "yes", "group", of=f"{plan.data}, a data set of the lab")
         return LOADERS[plan.data](plan)
     if not plan.data or not Path(plan.data).exists():
         raise LookupError(f"no data set {plan.data!r}; there are {', '.join(LOADERS)}, and no file of that name")
@@ -25,7 +25,7 @@ def load(plan: Plan) -> Data:
 
     path = Path(plan.data)
     if path.suffix == ".py":
-        check_unasked(plan, "target", "types", "yes", of="code")
+        check_unasked(plan, "target", "types", "yes", "group", of="code")
         data = code.script(path, plan.task, plan.outliers)
     else:
         data = files.read(plan).data

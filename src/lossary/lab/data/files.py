@@ -95,6 +95,8 @@ def _check_group(plan: Plan) -> None:
         raise BadData("task: ranking wants --group COLUMN, which names the list that a row belongs to")
     if plan.group and plan.task not in ("", "ranking"):
         raise BadData(f"group: wanted the task ranking beside it; got {plan.task}")
+    if plan.group:
+        check_unasked(plan, "yes", of="a ranking")
 
 
 def _regression(source: Source, same: np.ndarray, outliers: float) -> Data:
