@@ -207,7 +207,7 @@ MUTANTS = (
         "ArcFace without its far branch",
         "arcface_loss",
         ("golden",),
-        in_text("lossary.losses.angular:_arcface", "cos > -margin.cos()", "cos > -2"),
+        in_text("lossary.losses.angular:_arcface", "cos > -cos_m", "cos > -2"),
     ),
     Mutant(
         "ArcFace's gradient goes straight through the angle",
@@ -216,10 +216,10 @@ MUTANTS = (
         in_text("lossary.losses.angular:_arcface", "if straight_through:", "if True:"),
     ),
     Mutant(
-        "ArcFace's sine has an infinite slope at cosine 1",
+        "ArcFace's angle has an infinite slope at cosine 1",
         "arcface_loss",
         ("finite_at_the_edges",),
-        in_text("lossary.losses.angular:_arcface", "inside = cos.abs() < 1", "inside = cos.abs() < 2"),
+        in_text("lossary.losses._cosine_head:angle", "inside = cos.abs() < 1", "inside = cos.abs() < 2"),
     ),
     Mutant(
         "Dice counts ignored positions",
@@ -325,13 +325,13 @@ MUTANTS = (
         "everything is float32",
         "cosface_loss",
         ("float64_stays_float64",),
-        in_text("lossary.kernels.stable:accumulate", "x.to(accumulator(x))", "x.float()"),
+        in_text("lossary.kernels.stable:accumulate", "x.float() if x.dtype in HALF else x", "x.float()"),
     ),
     Mutant(
         "half precision is summed in half precision",
         "cosface_loss",
         ("half_precision_is_accumulated_in_float32",),
-        in_text("lossary.kernels.stable:accumulate", "x.to(accumulator(x))", "x"),
+        in_text("lossary.kernels.stable:accumulate", "x.float() if x.dtype in HALF else x", "x"),
     ),
     Mutant(
         "float32 is rounded on the way",
@@ -339,8 +339,8 @@ MUTANTS = (
         ("float32_agrees_with_float64",),
         in_text(
             "lossary.kernels.stable:accumulate",
-            "x.to(accumulator(x))",
-            "x.bfloat16().to(accumulator(x)) if x.dtype == torch.float32 else x",
+            "x.float() if x.dtype in HALF else x",
+            "x.bfloat16().float() if x.dtype == torch.float32 else x",
         ),
     ),
     Mutant("items know each other", "cosface_loss", ("batches_split",), in_deed(knows_its_batch)),

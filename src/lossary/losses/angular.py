@@ -174,8 +174,8 @@ def _arcface(
     return softplus(rows.rest - scale * target)
 
 
-def _cos_sin(angle: float | Tensor) -> tuple[float, float] | tuple[Tensor, Tensor]:
-    return (angle.cos(), angle.sin()) if isinstance(angle, Tensor) else (math.cos(angle), math.sin(angle))
+def _cos_sin(theta: float | Tensor) -> tuple[float, float] | tuple[Tensor, Tensor]:
+    return (theta.cos(), theta.sin()) if isinstance(theta, Tensor) else (math.cos(theta), math.sin(theta))
 
 
 def arcface_loss(
