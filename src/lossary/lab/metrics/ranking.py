@@ -47,7 +47,7 @@ def place_of_best(scores: Floats, targets: Floats) -> Ints:
 
 def _kendall(scores: Floats, targets: Floats) -> float:
     there = ~np.isnan(targets)
-    found = float(kendalltau(scores[there], targets[there])[0])
+    found = float(np.asarray(kendalltau(scores[there], targets[there]))[0])
     return 0.0 if np.isnan(found) else found  # all scores are equal: no order
 
 
