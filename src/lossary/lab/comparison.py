@@ -260,7 +260,8 @@ def show(verdict: Verdict, records: list[Record], kind: Kind, console: Console) 
     for standing in verdict.standings:
         runs = [r for r in records if r.loss == standing.loss and r.role == standing.role]
         role = "" if standing.role == "tuned" else f" ({standing.role})"
-        mean, low, high = (number(verdict.metric, value) for value in (standing.mean, standing.low, standing.high))
+        found = (standing.mean, standing.low, standing.high)
+        mean, low, high = (number(verdict.metric, verdict.metric.within(value)) for value in found)
         interval = f"{low} to {high}" if isfinite(standing.low) else "one run"
         means = (number(m, fmean(r.metrics[m.name] for r in runs)) for m in others)
         step = f"{1e3 * fmean(r.seconds_per_step for r in runs):.1f}" if runs[0].card else ""
