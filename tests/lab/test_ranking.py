@@ -163,7 +163,7 @@ def test_lists_of_equal_relevance_teach_nothing_and_are_named() -> None:
         ),
         (
             ["--group", "search", "--target", "debt"],
-            "shop.csv, line 2: wanted relevance of 0 or more as target; got -1",
+            "shop.csv, line 2: wanted relevance from 0 to 1e+30 as target; got -1",
         ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -175,6 +175,26 @@ def test_what_is_no_ranking_is_said_in_a_line(
     with pytest.raises(SystemExit, match="2"):
         main(["inspect", shop(debt=-1) if "debt" in options else shop(), *given])
     assert capsys.readouterr().err == f"lossary: {said}\n"
+
+
+@pytest.mark.parametrize(
+    ("relevance", "said"),
+    [
+        (" 1", "wanted a number as target (ranking); got ' 1'"),
+        ("1_000", "wanted a number as target (ranking); got '1_000'"),
+        ("1e300", "wanted relevance from 0 to 1e+30 as target; got 1e+300"),
+    ],
+)
+def test_what_is_nearly_a_number_is_refused(relevance: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["inspect", shop(debt=relevance), "--group", "search", "--target", "debt"])
+    assert capsys.readouterr().err == f"lossary: shop.csv, line 2: {said}\n"
+
+
+def test_whole_numbers_that_floats_would_round_are_relevance_all_the_same() -> None:
+    """As targets of a classification they are names."""
+    data = load(Plan(shop(debt=2**53 + 2 * np.arange(120)), target="debt", group="search"))
+    assert [len(part) for part in (data.train, data.valid, data.test)] == [14, 4, 6]
 
 
 def test_a_group_is_a_column_of_a_table(capsys: pytest.CaptureFixture[str]) -> None:

@@ -253,6 +253,11 @@ def json_lines(*lines: str) -> str:
             "bad.jsonl, line 2: wanted a JSON object; got list",
         ),
         (lambda: json_lines('{"query": "a"', ""), "bad.jsonl, line 1: wanted a JSON object; got Expecting"),
+        (lambda: json_lines("[" * 100_000), "bad.jsonl, line 1: wanted a JSON object; got maximum recursion depth"),
+        (
+            lambda: json_lines('{"query": "a\\ud800", "document": "b"}'),
+            "bad.jsonl, line 1: wanted a JSON object; got 'utf-8' codec can't encode character '\\ud800'",
+        ),
         (
             lambda: json_lines('{"query": "a", "document": "b"}', '{"query": 3, "document": "b"}'),
             "bad.jsonl, query, line 2: wanted a text; got int",
@@ -275,6 +280,14 @@ def test_what_is_malformed_is_refused_in_one_line(made, said: str, capsys: pytes
     assert ended.value.code == 2
     assert told.removeprefix("lossary: ").startswith(said)
     assert told.count("\n") == 1
+
+
+def test_texts_that_cannot_be_written_are_refused() -> None:
+    texts = np.array([f"text {n}\ud800" for n in range(60)])
+    embeddings = np.random.default_rng(0).normal(size=(60, 4))
+    np.savez("odd.npz", queries=embeddings, documents=-embeddings, query_texts=texts, document_texts=texts)
+    with pytest.raises(BadData, match="wanted query_texts and document_texts as 60 strings each"):
+        load(Plan("odd.npz"))
 
 
 def test_embeddings_that_are_no_pairs_are_refused() -> None:

@@ -6,6 +6,7 @@ from torch import Tensor
 
 import lossary.functional as L
 from lossary import class_weights
+from lossary.kernels.elementwise import BLOCK
 
 LOGITS = torch.tensor([[2.0, -1.0, 0.3], [-4.0, 0.0, 30.0]], dtype=torch.float64)
 LABELS = torch.tensor([[1, 0, 1], [1, 0, 0]])
@@ -120,3 +121,16 @@ class TestClassWeights:
             class_weights(self.counts, method="square")
         with pytest.raises(ValueError, match="counts: wanted no negative number; got -1"):
             class_weights(torch.tensor([3, -1]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int64], ids=["floats", "integers"])
+def test_focal_of_many_has_the_values_of_few(dtype: torch.dtype) -> None:
+    g = torch.Generator().manual_seed(0)
+    logits, target = torch.randn(BLOCK + 2, generator=g), (torch.rand(BLOCK + 2, generator=g) > 0.5).to(dtype)
+    logits[:2], target[:2] = torch.tensor([torch.inf, -torch.inf]), torch.tensor([1, 0])  # right beyond doubt
+    for gamma in (2.0, torch.tensor(1.5)):
+        many, few = logits.clone().requires_grad_(), logits.clone().requires_grad_()
+        loss = L.sigmoid_focal_loss(many, target, gamma=gamma)
+        expected = L.sigmoid_focal_loss(few, target, gamma=gamma, reduction="none").mean()
+        torch.testing.assert_close(loss, expected)
+        torch.testing.assert_close(*(torch.autograd.grad(v, x)[0] for v, x in ((loss, many), (expected, few))))

@@ -139,3 +139,10 @@ def test_lists_are_learnt(card: Card) -> None:
         card.fn(scores, gains, **params).backward()
         optimizer.step()
     assert torch.equal(scores.argsort(dim=1), gains.argsort(dim=1))
+
+
+@pytest.mark.parametrize("card", LISTWISE, ids=lambda card: card.name)
+def test_a_nan_is_not_hidden_where_candidates_are_all_as_relevant(card: Card) -> None:
+    scores, gains = torch.tensor([[torch.nan, 1.0], [0.5, 0.2]]), torch.ones(2, 2)
+    losses = card.fn(scores, gains, reduction="none")
+    assert losses.isnan().tolist() == [True, False]

@@ -7,9 +7,10 @@ from torch import Tensor
 
 from lossary.kernels import rows
 from lossary.losses.center import ge2e_loss
+from lossary.losses.modalities import clip_loss, siglip_loss
 from lossary.losses.retrieval import info_nce_loss, multiple_negatives_ranking_loss, n_pair_loss
 from lossary.losses.sphereface import sphereface_loss
-from lossary.losses.supcon import supcon_loss
+from lossary.losses.supcon import nt_xent_loss, supcon_loss
 
 
 def pairs() -> tuple[Tensor, Tensor]:
@@ -98,3 +99,24 @@ def test_blocks_of_scores_change_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(rows, "CPU_PLAIN", 0)
     for got, wanted in zip(results(), whole, strict=True):
         torch.testing.assert_close(got, wanted)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        torch.tensor(0.013, dtype=torch.bfloat16),
+        torch.tensor(1e-5, dtype=torch.float16),
+        torch.full((1,), 0.07).double(),
+    ],
+    ids=["bfloat16", "float16", "double"],
+)
+@pytest.mark.parametrize("loss", [clip_loss, info_nce_loss, nt_xent_loss])
+def test_a_temperature_of_another_precision_counts_as_the_number_that_it_is(loss, given: Tensor) -> None:
+    q, p = (x.float() for x in pairs())
+    torch.testing.assert_close(loss(q, p, temperature=given), loss(q, p, temperature=given.item()))
+
+
+@pytest.mark.parametrize("loss", [multiple_negatives_ranking_loss, siglip_loss])
+def test_so_does_a_scale(loss) -> None:
+    q, p = (x.float() for x in pairs())
+    torch.testing.assert_close(loss(q, p, scale=torch.full((1,), 7.1).double()), loss(q, p, scale=7.1))

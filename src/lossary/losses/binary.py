@@ -317,14 +317,13 @@ def sigmoid_focal_loss(
         return alpha_weighted(entropy * fade, y, alpha)
 
     def slope(z: Tensor, y: Tensor) -> tuple[Tensor, Tensor] | None:
-        if not hard and not decided(y):
+        if isinstance(gamma, Tensor) or not (hard or decided(y)):
             return None
-        # y is 0 or 1: so signs are turned in one operation.
-        entropy, wrong, fade = _hard_entropy_and_fade(torch.addcmul(z, y, z, value=-2), gamma)
+        sign = torch.rsub(y, 1, alpha=2)  # a factor: infinite logits times a y of 0 would be NaN
+        entropy, wrong, fade = _hard_entropy_and_fade(sign * z, gamma)
         # By the logit that is above 0 where wrong, the entropy has the derivative 1 - p_t, the fade gamma p_t fade.
         slopes = torch.addcmul(wrong, 1 - wrong, entropy, value=gamma).mul_(fade)
-        slopes.addcmul_(y, slopes, value=-2)
-        return alpha_weighted(entropy.mul_(fade), y, alpha), alpha_weighted(slopes, y, alpha)
+        return alpha_weighted(entropy.mul_(fade), y, alpha), alpha_weighted(slopes.mul_(sign), y, alpha)
 
     of_elements: dict[str, Any] = {"sample_weight": sample_weight, "mask": mask, "reduction": reduction}
     return binary_loss(focal, input, target.detach(), slope=slope, **of_elements)

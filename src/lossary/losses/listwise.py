@@ -69,9 +69,9 @@ def _gains(input: Tensor, target: Tensor, mask: Tensor | None) -> _Lists:
 
 
 def _reduce(losses: Tensor, lists: _Lists, sample_weight: Tensor | None, reduction: str) -> Tensor:
-    """One loss a list; a list without candidates does not count, one with a NaN among its relevance is NaN."""
+    """One loss a list; a list without candidates does not count, one with a NaN is NaN though no pair sees it."""
     sample_weight, _ = align(sample_weight, None, losses.shape)
-    losses = torch.where(lists.relevance.isnan().any(1), torch.nan, losses)
+    losses = torch.where((lists.scores.isnan() | lists.relevance.isnan()).any(1), torch.nan, losses)
     return reduce(losses, weight=sample_weight, mask=lists.there.any(1), reduction=reduction)
 
 

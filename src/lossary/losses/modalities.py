@@ -9,7 +9,7 @@ from lossary._loss import Loss
 from lossary._reduce import Reduction, reduce
 from lossary.cards import Card, Range
 from lossary.kernels.rows import Bilinear, Targets, rest_softplus
-from lossary.kernels.stable import softplus
+from lossary.kernels.stable import parameters, softplus
 from lossary.losses.retrieval import Similarity, draw_pairs, edges_pairs, find_each_other, paired
 
 __all__ = ["CLIPLoss", "SigLIPLoss", "clip_loss", "siglip_loss"]
@@ -61,6 +61,7 @@ def clip_loss(
     """
     pairs = paired(("image", "text"), image, text, ids, sample_weight, mask, group)
     check_number("temperature", temperature, low=0, open_low=True)
+    (temperature,) = parameters((temperature,), pairs.query)
     return find_each_other(pairs, Similarity(1 / temperature, normalize), reduction)
 
 
@@ -122,6 +123,7 @@ def siglip_loss(
     pairs = paired(("image", "text"), image, text, ids, sample_weight, mask, group)
     check_number("scale", scale, low=0, open_low=True)
     check_number("bias", bias)
+    scale, bias = parameters((scale, bias), pairs.query)
     alike = Similarity(scale, normalize)
     x, y = alike.scaled(pairs.query), alike.plain(pairs.answer)
     shift = torch.as_tensor(bias, dtype=x.dtype, device=x.device)

@@ -24,7 +24,7 @@ from lossary.draws import normal
 from lossary.kernels.distances import squares
 from lossary.kernels.rows import Bilinear, Dense, Rows, Targets, plain_is_better, row_loss, two_way_statistics
 from lossary.kernels.softmax import softmax_loss
-from lossary.kernels.stable import accumulate, softplus, sphere, unit
+from lossary.kernels.stable import accumulate, parameters, softplus, sphere, unit
 from lossary.losses._batch import absence, check_same_precision
 from lossary.losses._pointwise import hide
 
@@ -200,6 +200,7 @@ def info_nce_loss(
     pairs = paired(("query", "positive"), query, positive, ids, sample_weight, mask, group)
     check_number("temperature", temperature, low=0, open_low=True)
 
+    (temperature,) = parameters((temperature,), pairs.query)
     alike = Similarity(1 / temperature, normalize)
     if negatives is None:
         return _find_in_batch(pairs, alike, pairs.query, pairs.answer, reduction)
@@ -288,6 +289,7 @@ def multiple_negatives_ranking_loss(
     check_number("scale", scale, low=0, open_low=True)
     check_choice("similarity", similarity, ("cos", "dot"))
 
+    (scale,) = parameters((scale,), pairs.query)
     alike = Similarity(scale, similarity == "cos")
     if negatives is None:
         if symmetric:

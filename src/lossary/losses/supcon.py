@@ -14,6 +14,7 @@ from lossary.cards import Call, Card, Range
 from lossary.distributed import numbered
 from lossary.draws import normal
 from lossary.kernels.softmax import softmax_loss
+from lossary.kernels.stable import parameters
 from lossary.losses._batch import Compared, check_same_precision, compare, cosines
 
 __all__ = ["NTXentLoss", "SupConLoss", "nt_xent_loss", "supcon_loss"]
@@ -30,6 +31,7 @@ def _among_others(
     check_number("temperature", temperature, low=0, open_low=True)
     if sample_weight is not None:
         check_shape("sample_weight", sample_weight, (compared.anchors.x.shape[0],))
+    (temperature,) = parameters((temperature,), compared.anchors.x)
     source = cosines(compared, 1 / temperature)
     return softmax_loss(source, compared.targets, weight=sample_weight, reduction=reduction, group=group)
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import polars as pl
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -13,6 +14,7 @@ from lossary.lab.data.sources import Source, counted
 
 FEWEST = 8  # lists, so that each part has some
 LARGEST_BATCH, STEPS = 16, 8
+MOST = 1e30  # relevance: gains and their sums are float32
 
 #: A list's name, and the indices of its rows.
 Named = tuple[str, np.ndarray]
@@ -48,25 +50,18 @@ def read(source: Source) -> Data:
 
 
 def _relevance(source: Source) -> np.ndarray:
-    if source.targets.dtype.kind not in "iuf":
-        odd = next(row for row, target in enumerate(source.targets) if not _is_number(target))
+    found = pl.Series(source.targets).cast(pl.Float64, strict=False)
+    if found.null_count():
+        odd = int(found.is_null().arg_max() or 0)
         raise BadData(
             f"{source.name}, {source.rows[odd]}: wanted a number as target (ranking); got {str(source.targets[odd])!r}"
         )
-    relevance = source.targets.astype(float)
-    bad = np.flatnonzero(~(np.isfinite(relevance) & (relevance >= 0)))
+    relevance = found.to_numpy()
+    bad = np.flatnonzero(~((relevance >= 0) & (relevance <= MOST)))
     if len(bad):
         where = f"{source.name}, {source.rows[bad[0]]}"
-        raise BadData(f"{where}: wanted relevance of 0 or more as target; got {relevance[bad[0]]:g}")
+        raise BadData(f"{where}: wanted relevance from 0 to {MOST:.0e} as target; got {relevance[bad[0]]:g}")
     return relevance
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def assembled(

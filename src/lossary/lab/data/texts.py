@@ -78,7 +78,8 @@ def _json_lines(path: Path, stored: bytes) -> tuple[dict[str, pl.Series], list[s
         where = f"line {number}"
         try:
             given = json.loads(line)
-        except ValueError as error:
+            json.dumps(given, ensure_ascii=False).encode()  # half of a character ("\ud800") is no text
+        except (ValueError, RecursionError) as error:
             raise BadData(f"{path}, {where}: wanted a JSON object; got {error}") from error
         if not isinstance(given, dict):
             raise BadData(f"{path}, {where}: wanted a JSON object; got {type(given).__name__}")
@@ -179,10 +180,19 @@ def _called(path: Path, found: dict[str, np.ndarray], texts: np.ndarray) -> list
     sides = [found[name] for name in ("query_texts", "document_texts") if name in found]
     if len(sides) < 2:
         return []
-    if any(side.shape != (len(texts),) or side.dtype.kind != "U" for side in sides):
+    if any(side.shape != (len(texts),) or side.dtype.kind != "U" or not _encodable(side) for side in sides):
         raise BadData(f"{path}: wanted query_texts and document_texts as {len(texts)} strings each; got something else")
     first = np.unique(texts.T, return_index=True)[1]
     return np.concatenate(sides)[first].tolist()
+
+
+def _encodable(strings: np.ndarray) -> bool:
+    """Whether they hold whole characters, so that a report can be written."""
+    try:
+        "".join(strings).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _source(
