@@ -4,7 +4,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, replace
-from math import inf, isfinite
+from math import isfinite
 from statistics import fmean, median, stdev
 from typing import Any
 
@@ -71,9 +71,7 @@ def _ranking(evidence: Evidence) -> Section | None:
 
 
 def _interval(standing: Standing, metric: Metric) -> dict[str, float]:
-    """As it is drawn: few seeds give intervals that reach beyond what the metric can be."""
-    low, high = max(standing.low, metric.least), min(standing.high, 1.0 if metric.percent else inf)
-    return {"low": low, "high": high}
+    return {"low": metric.possible(standing.low), "high": metric.possible(standing.high)}
 
 
 def _findings(evidence: Evidence) -> Section | None:
