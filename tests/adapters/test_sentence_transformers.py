@@ -92,7 +92,7 @@ def _train(tmp_path: Path, model: Any, loss: nn.Module, **columns: list[Any]) ->
 @pytest.mark.parametrize(
     ("loss", "columns"),
     [
-        (lossary.TripletMarginLoss(), {"anchor": ["red"], "positive": ["green"], "negative": ["blue"]}),
+        (lossary.TripletMarginLoss(margin=100.0), {"anchor": ["red"], "positive": ["green"], "negative": ["blue"]}),
         (lossary.ContrastiveLoss(), {"a": ["red", "red"], "b": ["green", "blue"], "label": [1, 0]}),
         (lossary.SupConLoss(), {"text": ["red", "green", "blue"], "label": [0, 0, 1]}),
     ],

@@ -288,8 +288,9 @@ def test_defaults_stand_but_are_compared_only_where_nothing_was_tuned():
 
 def test_curves_that_were_still_rising_are_named():
     records = [replace(r, still_rising=r.loss == "b" and r.seed < 2) for r in study({"a": 0.6, "b": 0.5})]
-    (warning,) = judge(records, RECALL).warnings
-    assert warning.startswith("b was still rising when it was stopped, in 2 of 5 runs")
+    defaults = [replace(r, still_rising=True) for r in study({"a": 0.5}, seeds=1, role="default")]
+    (warning,) = judge(records + defaults, RECALL).warnings
+    assert warning.startswith("Still rising when stopped: b in 2 of 5 runs and a (default) in 1 of 1 run.")
 
 
 def test_no_claim_over_a_loss_that_was_still_rising():

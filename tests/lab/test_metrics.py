@@ -315,10 +315,3 @@ def test_every_metric_that_is_described_is_measured():
         assert list(metrics) == [m.name for m in described]
         assert PRIMARY[kind] is described[0]
         assert all(type(v) is float for v in [*metrics.values(), *units])  # what JSON can hold
-
-
-def test_an_interval_ends_where_the_metric_does():
-    share, error = PRIMARY["classification"], PRIMARY["regression"]
-    assert [share.within(value) for value in (-0.1, 0.5, 1.2)] == [0, 0.5, 1]
-    assert [error.within(value) for value in (-0.1, 70.0)] == [0, 70]
-    assert np.isnan(share.within(np.nan))  # one run has no interval

@@ -385,6 +385,33 @@ def test_a_folder_that_is_split_already_is_not_taken_for_two_classes() -> None:
         load(Plan("photos"))
 
 
+def test_between_semicolons_numbers_may_have_a_decimal_comma() -> None:
+    sizes = [None if n % 10 == 0 else n / 4 for n in range(60)]
+    table("point.csv", size=sizes, code=["1,5 kg", "2"] * 30, price=[n * n / 8 for n in range(60)])
+    pl.read_csv("point.csv").write_csv("comma.csv", separator=";", decimal_comma=True)
+    assert "0,125;" in Path("comma.csv").read_text().replace("\n", ";")
+    of_point, of_comma = (files.read(Plan(path, target="price")) for path in ("point.csv", "comma.csv"))
+    assert of_comma.source.facts == of_point.source.facts
+    assert of_comma.data.kind == "regression"
+    assert same_parts(of_comma.data, of_point.data)
+
+
+def test_dates_are_skipped_in_a_csv_as_in_parquet() -> None:
+    days = [f"2026-11-{n % 28 + 1:02d}" for n in range(60)]
+    table("days.csv", day=days, moment=[f"{day} 12:30" for day in days], target=["a", "b"] * 30)
+    facts = dict(files.read(Plan("days.csv")).source.facts)
+    assert facts["day"] == facts["moment"] == "skip (dates)"
+    asked = dict(files.read(Plan("days.csv", types="day=category")).source.facts)
+    assert asked["day"] == "category (28 kinds, complete)"
+
+
+def test_inspect_says_of_a_name_that_is_no_file_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    said = refused(["inspect", "digits"], capsys)
+    assert said == "digits: wanted a folder or a file; got a data set of the lab"
+    said = refused(["inspect", "nowhere"], capsys)
+    assert said == "nowhere: wanted a folder or a file; got a path that does not exist"
+
+
 def test_rows_with_equal_inputs_stay_together_and_are_told() -> None:
     rows = "".join(f"{n % 40},{n % 40 * 3 % 11},{'ab'[n % 2]}\n" for n in range(80))
     Path("twice.csv").write_text(f"size,form,label\n{rows}")

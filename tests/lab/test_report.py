@@ -1,5 +1,6 @@
 """The report: what stands in it, that names are only ever text, and that it is drawn without network or complaint."""
 
+import io
 import json
 import re
 import subprocess
@@ -12,7 +13,9 @@ import chromium
 import fake_run
 import pytest
 from fake_run import HOSTILE_CLASS, HOSTILE_LOSS
+from rich.console import Console
 
+from lossary.lab.comparison import show
 from lossary.lab.metrics import Kind
 from lossary.lab.plan import Plan
 from lossary.lab.record import Record
@@ -94,6 +97,18 @@ def test_the_verdict_stands_in_it_word_by_word(runs: dict[Kind, Evidence], pages
     of_best = [c.sentence for c in verdict.comparisons if best in (c.a, c.b) and {c.a, c.b} & {*others}]
     assert len(of_best) == len(others)
     assert all(sentence in text for sentence in of_best)
+
+
+@kinds
+def test_a_narrow_terminal_shows_whole_names_and_possible_values(runs: dict[Kind, Evidence], kind: Kind) -> None:
+    verdict, told = runs[kind].verdict, io.StringIO()
+    wide = tuple(replace(standing, low=-9.0, high=9.0) for standing in verdict.standings)
+    show(replace(verdict, standings=wide), runs[kind].records, kind, Console(file=told, width=80))
+    table = told.getvalue().partition(verdict.headline[:30])[0]
+    assert "…" not in table
+    assert all(f"  {loss} " in table for loss in runs[kind].ranked)
+    possible = "0.0% to 100.0%" if verdict.metric.percent else "0 to 9"
+    assert table.count(possible) == len(wide)
 
 
 @kinds

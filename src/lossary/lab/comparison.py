@@ -2,17 +2,19 @@
 
 import sqlite3
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import fields, replace
 from math import isfinite
 from pathlib import Path
 from statistics import fmean
+from textwrap import fill
 from typing import NamedTuple
 
 import numpy as np
 from rich.box import SIMPLE
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
 from rich.table import Table
 from rich.text import Text
@@ -256,19 +258,35 @@ def _ends(remaining: list[Job], measured: Mapping[str, list[float]], workers: in
 def show(verdict: Verdict, records: list[Record], kind: Kind, console: Console) -> None:
     """The verdict as a table and sentences."""
     others = [metric for metric in METRICS[kind] if metric != verdict.metric][:3]
-    table = Table("loss", verdict.metric.label, "95 % interval", *(m.label for m in others), "ms a step", box=SIMPLE)
-    for standing in verdict.standings:
-        runs = [r for r in records if r.loss == standing.loss and r.role == standing.role]
-        role = "" if standing.role == "tuned" else f" ({standing.role})"
-        found = (standing.mean, standing.low, standing.high)
-        mean, low, high = (number(verdict.metric, verdict.metric.within(value)) for value in found)
-        interval = f"{low} to {high}" if isfinite(standing.low) else "one run"
-        means = (number(m, fmean(r.metrics[m.name] for r in runs)) for m in others)
-        step = f"{1e3 * fmean(r.seconds_per_step for r in runs):.1f}" if runs[0].card else ""
-        table.add_row(Text(standing.loss + role), mean, interval, *means, step)
+    unbounded = console.options.update_width(1000)
+    table = standings(verdict, records, others)
+    while others and Measurement.get(console, unbounded, table).maximum > console.width:
+        others.pop()  # rather than a part of each name: the report has all
+        table = standings(verdict, records, others)
     console.print(table)
     for sentence in (verdict.headline, *verdict.baselines, *verdict.warnings):
         console.print(sentence, markup=False, highlight=False)
+
+
+def standings(verdict: Verdict, records: list[Record], others: Sequence[Metric]) -> Table:
+    """Each loss with its interval, and its mean of other metrics."""
+    table = Table(box=SIMPLE)
+    width = max(len(standing.loss) for standing in verdict.standings if standing.role != "baseline")
+    for title in ("loss", verdict.metric.label, "95 % interval", *(m.label for m in others), "ms a step"):
+        table.add_column(fill(title, 10, break_long_words=False), no_wrap=True)
+    for standing in verdict.standings:
+        runs = [r for r in records if r.loss == standing.loss and r.role == standing.role]
+        role = "" if standing.role == "tuned" else f" ({standing.role})"
+        name = fill(standing.loss + role, width, break_long_words=False, break_on_hyphens=False)
+        mean, low, high = (
+            number(verdict.metric, verdict.metric.possible(value))
+            for value in (standing.mean, standing.low, standing.high)
+        )
+        interval = f"{low} to {high}" if isfinite(standing.low) else "one run"
+        means = (number(m, fmean(r.metrics[m.name] for r in runs)) for m in others)
+        step = f"{1e3 * fmean(r.seconds_per_step for r in runs):.1f}" if runs[0].card else ""
+        table.add_row(Text(name), mean, interval, *means, step)
+    return table
 
 
 def number(metric: Metric, value: float) -> str:

@@ -222,13 +222,14 @@ def _warnings(entrants: list[_Entrant], trained: list[_Entrant]) -> tuple[str, .
                 f"{e.loss} has {len(e.runs)} of {len(seeds)} seeds ({_join(map(str, missing))} missing): "
                 "it is compared on those that it has."
             )
-    for e in entrants:
-        if e.rising:
-            what = f"{e.loss} ({e.role})" if e not in trained else e.loss
-            said.append(
-                f"{what} was still rising when it was stopped, in {e.rising} of {len(e.runs)} "
-                f"{_plural(len(e.runs), 'run')}: with more epochs its place may change."
-            )
+    rising = [
+        f"{e.loss if e in trained else f'{e.loss} ({e.role})'} in {e.rising} of {len(e.runs)} "
+        f"{_plural(len(e.runs), 'run')}"
+        for e in entrants
+        if e.rising
+    ]
+    if rising:
+        said.append(f"Still rising when stopped: {_join(rising)}. With more epochs the order may change.")
     return tuple(said)
 
 

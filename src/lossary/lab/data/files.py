@@ -9,7 +9,7 @@ import torch
 
 from lossary.lab.data import answers, arrays, images, lists, masks, splits, tables, texts
 from lossary.lab.data._types import BadData, Data, Split, check_unasked
-from lossary.lab.data.builtin import regression
+from lossary.lab.data.builtin import LOADERS, regression
 from lossary.lab.data.sources import Source, counted, names, task
 from lossary.lab.metrics import Kind
 from lossary.lab.plan import Plan
@@ -75,7 +75,8 @@ def _source(plan: Plan) -> Source:
     path = Path(plan.data)
     _check_group(plan)
     if not plan.data or not path.exists():
-        raise BadData(f"{plan.data}: wanted a folder or a file; got a name that there is not")
+        came = "a data set of the lab" if plan.data in LOADERS else "a path that does not exist"
+        raise BadData(f"{plan.data}: wanted a folder or a file; got {came}")
     if path.is_dir():
         check_unasked(plan, "target", "types", "group", of="a folder of images")
         return masks.read(path) if masks.are_in(path) else images.read(path)

@@ -25,6 +25,10 @@ MOST_KINDS = 50
 TYPES = ("number", "category", "skip")
 #: From here on not every whole number is a float.
 LARGEST_WHOLE = 2.0**53
+#: As ISO 8601 writes it, with or without a time.
+DATE = r"^\d{4}-\d{2}-\d{2}([T ].*)?$"
+#: A number where the semicolon separates, because the comma is the decimal point.
+DECIMAL_COMMA = r"^\s*[+-]?\d+(,\d+)?\s*$"
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,8 @@ def _csv(path: Path, stored: bytes) -> tuple[pl.DataFrame, list[str]]:
         line = stored.count(b"\n", 0, error.start) + 1
         raise BadData(f"{path}, line {line}: wanted UTF-8; got the byte 0x{stored[error.start]:02x}") from error
     first = text.partition("\n")[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count), strict=True)
+    separator = max(",;\t", key=first.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     cells: list[list[str]] = []
     lines: list[str] = []
     try:
@@ -137,7 +142,14 @@ def _csv(path: Path, stored: bytes) -> tuple[pl.DataFrame, list[str]]:
     columns = zip(*cells, strict=True) if cells else [()] * len(header)
     named = zip(header, columns, strict=True)
     frame = pl.DataFrame({name: pl.Series(values, dtype=pl.String) for name, values in named})
-    return frame.select(pl.when(pl.all().is_in(MISSING)).then(None).otherwise(pl.all()).name.keep()), lines
+    frame = frame.select(pl.when(pl.all().is_in(MISSING)).then(None).otherwise(pl.all()).name.keep())
+    return (frame.with_columns(map(_with_points, frame)) if separator == ";" else frame), lines
+
+
+def _with_points(cells: pl.Series) -> pl.Series:
+    """Numbers with a decimal comma as numbers with a point; anything else as it is."""
+    numeric = cells.drop_nulls().str.contains(DECIMAL_COMMA).all()
+    return cells.str.replace(",", ".", literal=True) if numeric else cells
 
 
 def _parquet(path: Path, stored: bytes) -> tuple[pl.DataFrame, list[str]]:
@@ -223,6 +235,8 @@ def _inferred(cells: pl.Series, values: np.ndarray | None) -> tuple[str, str]:
         return "skip", "always the same"
     if cells.dtype.is_temporal():
         return "skip", f"{cells.dtype}"
+    if cells.dtype == pl.String and cells.drop_nulls().str.contains(DATE).all():
+        return "skip", "dates"
     if values is not None:
         counts = len(values) > 2 and bool((np.diff(values) == 1).all())
         return ("skip", "it counts the rows") if counts else ("number", "")

@@ -24,9 +24,9 @@ class Metric:
     percent: bool  # shown times 100; stored as a share
     least: float = 0.0  # what it can be
 
-    def within(self, value: float) -> float:
+    def possible(self, value: float) -> float:
         """The nearest value that it can have: few seeds give intervals that reach beyond."""
-        return min(max(value, self.least), 1.0) if self.percent else max(value, self.least)
+        return min(max(value, self.least), 1.0 if self.percent else np.inf)
 
 
 @dataclass(frozen=True)

@@ -71,8 +71,7 @@ def _ranking(evidence: Evidence) -> Section | None:
 
 
 def _interval(standing: Standing, metric: Metric) -> dict[str, float]:
-    """As it is drawn."""
-    return {"low": metric.within(standing.low), "high": metric.within(standing.high)}
+    return {"low": metric.possible(standing.low), "high": metric.possible(standing.high)}
 
 
 def _findings(evidence: Evidence) -> Section | None:
