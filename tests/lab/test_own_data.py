@@ -1,7 +1,9 @@
 """A person's own files and code: what is found, what is refused, and that a comparison ends in a report."""
 
+import functools
 import re
 import shlex
+from collections import UserList
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -57,6 +59,10 @@ def images(folder: str, classes: Iterable[str] = ("cat", "dog"), each: int = 8, 
 def code(path: str, text: str) -> str:
     Path(path).write_text(text)
     return path
+
+
+class Listed(UserList[tuple[object, int]]):
+    """A data set: a list would be taken for several."""
 
 
 def in_this_process(phases: Iterable[list[Job]], plan: Plan, folder: Path) -> Iterator[Done]:
@@ -514,6 +520,8 @@ def test_code_says_what_is_wrong_with_it() -> None:
         compare(lambda: torch.nn.Linear(5, 3), good)
     with pytest.raises(BadData, match=r"wanted embeddings \(N, D\) .* got shape \(2, 1, 3\)"):
         compare(lambda: torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Unflatten(1, (1, 3))), good)
+    with pytest.raises(BadData, match=r"wanted embeddings \(N, D\) with D above 1 .* got shape \(2, 1\)"):
+        compare(lambda: torch.nn.Linear(4, 1), good)
     with pytest.raises(BadData, match="wanted one data set, or three"):
         compare(linear, (good, good))
     with pytest.raises(BadData, match="item 0: wanted a pair of an input and a number as target"):
@@ -543,6 +551,18 @@ def test_training_inputs_of_code_are_read_anew_each_time() -> None:
     assert torch.equal(data.test.inputs[batch], data.test.inputs[batch])
 
 
+@pytest.mark.parametrize("task", ["classification", "zero-shot"])
+@pytest.mark.parametrize("of", [torch.Tensor.int, torch.Tensor.numpy], ids=["tensor", "array"])
+def test_a_network_gets_ids_as_whole_numbers(task: str, of: Callable[[torch.Tensor], object]) -> None:
+    tokens = torch.randint(0, 20, (80, 6))
+    data = [(of(row), n % 16) for n, row in enumerate(tokens)]
+    bag = functools.partial(torch.nn.EmbeddingBag, 20, 8)
+    budget = {"seeds": 1, "trials": 1, "epochs": 1}
+    result = lossary.lab.compare(bag, Listed(data), task=task, losses=["cosface_loss"], **budget)
+    assert result.verdict.standings[0].mean >= 0
+    assert from_code("ids", bag, Listed(data)).valid.inputs.dtype == torch.int64
+
+
 @pytest.mark.parametrize("kind", ["classification", "regression", "zero-shot"])
 def test_three_data_sets_are_the_three_parts(kind: str) -> None:
     sizes = (30, 8, 12)
@@ -553,7 +573,8 @@ def test_three_data_sets_are_the_three_parts(kind: str) -> None:
         "zero-shot": [torch.arange(size) % 4 + 4 * place for place, size in enumerate(sizes)],
     }[kind]
     given = [TensorDataset(*pair) for pair in zip(inputs, targets, strict=True)]
-    data = from_code("three", lambda: torch.nn.Linear(4, 1), given, asked=kind)
+    size = 1 if kind == "regression" else 2
+    data = from_code("three", lambda: torch.nn.Linear(4, size), given, asked=kind)
     for part, its_inputs, its_targets in zip((data.train, data.valid, data.test), inputs, targets, strict=True):
         assert torch.equal(part.inputs[torch.arange(len(part))], its_inputs)
         if kind == "regression":

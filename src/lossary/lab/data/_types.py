@@ -59,6 +59,7 @@ class Split(Items):
     """The same with all inputs at hand."""
 
     # float32: (N, features); images (N, 3, height, width) in [0, 1]; lists (N, longest, features).
+    # Of own code anything, ids as int64.
     inputs: Tensor
 
 

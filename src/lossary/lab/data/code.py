@@ -136,7 +136,10 @@ def from_code(
 
 
 def _input(value: Any) -> Tensor:
-    return torch.as_tensor(value, dtype=torch.float32)
+    """As float32; whole numbers of a tensor or an array are ids, as an ``nn.Embedding`` takes them."""
+    given = torch.as_tensor(value)
+    ids = isinstance(value, Tensor | np.ndarray) and given.dtype in (torch.int32, torch.int64)
+    return given.long() if ids else given.float()
 
 
 def _read(name: str, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
@@ -217,7 +220,7 @@ def _probed(name: str, model: Callable[[], nn.Module], inputs: Tensor, kind: Kin
     if not isinstance(out, Tensor):
         raise BadData(f"{name}: wanted a tensor from model()(inputs); got {type(out).__name__}")
     values = kind == "regression"
-    if tuple(out.shape) not in ((2,), (2, 1)) if values else out.ndim != 2:
-        wanted = "one value an item" if values else "embeddings (N, D)"
+    if tuple(out.shape) not in ((2,), (2, 1)) if values else out.ndim != 2 or out.shape[1] < 2:
+        wanted = "one value an item" if values else "embeddings (N, D) with D above 1"
         raise BadData(f"{name}: wanted {wanted} from model()(inputs) for 2 items; got shape {tuple(out.shape)}")
     return 1 if values else out.shape[1]

@@ -45,7 +45,7 @@ class ZeroShot(Task):
 
     def baseline(self, name: str, data: Data, seed: int) -> np.ndarray:
         if name == data.raw:
-            return data.test.inputs.flatten(1).numpy()
+            return data.test.inputs.flatten(1).float().numpy()
         torch.manual_seed(seed)
         with torch.no_grad():
             return self.network(data).eval()(data.test.inputs).numpy()
