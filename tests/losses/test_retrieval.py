@@ -40,6 +40,14 @@ def test_negatives_of_three_shapes() -> None:
     torch.testing.assert_close(info_nce_loss(q, p, negatives=shared.expand(5, 3, 4)), expected)
 
 
+def test_a_query_s_own_negatives_keep_their_digits_under_autocast() -> None:
+    q, p = (x.float() for x in pairs())
+    negatives = torch.randn(5, 3, 4, generator=torch.Generator().manual_seed(1))
+    expected = info_nce_loss(q, p, negatives)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(info_nce_loss(q, p, negatives), expected)
+
+
 def test_hard_negatives_are_further_candidates_and_symmetric_looks_both_ways() -> None:
     q, p = pairs()
     hard = torch.randn(2, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
