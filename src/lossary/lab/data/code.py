@@ -92,16 +92,7 @@ def from_code(
     """
     if asked == "binary":
         raise BadData("task: wanted classification, zero-shot or regression of code; got 'binary'")
-    given: list[Any] = list(data) if isinstance(data, tuple | list) else [data]
-    if len(given) not in (1, 3):
-        raise BadData(f"{name}: wanted one data set, or three (training, validation, test); got {len(given)}")
-    for part in given:
-        if not hasattr(part, "__len__") or not hasattr(part, "__getitem__"):
-            raise BadData(f"{name}: wanted data sets with a length and items; got {type(part).__name__}")
-    if not all(map(len, given)):
-        raise BadData(f"{name}: wanted items; got an empty data set")
-    if len(given) == 3 and len(given[2]) < 2:
-        raise BadData(f"{name}: wanted at least 2 items to test with; got 1")
+    given = _given(name, data)
     whole = given[0] if len(given) == 1 else ConcatDataset(given)
     targets, same = _read(name, whole)
     kind, _ = task(targets, asked, f"{name}, item 0", labels=True)
@@ -133,6 +124,21 @@ def from_code(
         metric=metric,
         fingerprint=fingerprint(stored, *digests),
     )
+
+
+def _given(name: str, data: Dataset | Sequence[Dataset]) -> list[Any]:
+    """One data set or three, none of them empty."""
+    given: list[Any] = list(data) if isinstance(data, tuple | list) else [data]
+    if len(given) not in (1, 3):
+        raise BadData(f"{name}: wanted one data set, or three (training, validation, test); got {len(given)}")
+    for part in given:
+        if not hasattr(part, "__len__") or not hasattr(part, "__getitem__"):
+            raise BadData(f"{name}: wanted data sets with a length and items; got {type(part).__name__}")
+    if not all(map(len, given)):
+        raise BadData(f"{name}: wanted items; got an empty data set")
+    if len(given) == 3 and len(given[2]) < 2:
+        raise BadData(f"{name}: wanted at least 2 items to test with; got 1")
+    return given
 
 
 def _input(value: Any) -> Tensor:
