@@ -3,6 +3,8 @@
 import contextlib
 import ctypes
 import gc
+import random
+import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -13,12 +15,14 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.case import Case, Contender, Inputs, Maker
+from benchmarks.case import OURS, Case, Contender, Inputs, Maker
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 MIB = 2**20
 #: Seconds after which a first run counts as the only one.
 PATIENCE = 10.0
+#: Rounds go on for so many seconds, and at most so many: a few rounds of milliseconds each say nothing.
+SECONDS, ROUNDS = 5.0, 60
 
 
 @dataclass
@@ -56,8 +60,12 @@ def measure(case: Case, *, repeats: int, only: Callable[[str], bool] = lambda na
             else:
                 results[name].times_ms.append(1e3 * seconds)
         gc.collect()
-    share = take_turns(ready, results, repeats=repeats, calls=case.calls)
-    return {"contenders": {n: asdict(m) for n, m in results.items()}, "cpu_per_wall": share}
+    return {
+        **take_turns(ready, results, repeats=repeats, calls=case.calls),
+        "contenders": {n: asdict(m) for n, m in results.items()},
+        "rounds": max((len(m.times_ms) for m in results.values()), default=0),
+        "profile": operators(ready[OURS]) if OURS in ready else {},
+    }
 
 
 @contextlib.contextmanager
@@ -99,24 +107,41 @@ def run(contender: Contender, around: Callable[[], Any] = contextlib.nullcontext
 
 def take_turns(
     contenders: Mapping[str, Contender], results: Mapping[str, Measured], *, repeats: int, calls: int
-) -> float:
-    """Time all contenders round by round; CPU time by wall time of a bare product between the rounds.
+) -> dict[str, float]:
+    """Time all contenders round by round; return CPU time by wall time and the median time of a bare product.
 
-    A product keeps every thread busy, so that it alone tells whether the machine was free.
+    A product between the rounds keeps every thread busy: it tells whether the machine was free, and as fast as ever.
+    The order is another one in each round: what a contender leaves of the heap and the cache is there for the next.
     """
     square = torch.randn(1024, 1024)
-    cpu = wall = 0.0
-    for _ in range(repeats):
-        cpu, wall = cpu - time.process_time(), wall - time.perf_counter()
+    order, shuffle = list(contenders), random.Random(0).shuffle
+    cpu, walls = 0.0, list[float]()
+    start, rounds = time.perf_counter(), 0
+    while rounds < repeats or (1 < repeats and rounds < ROUNDS and time.perf_counter() - start < SECONDS):
+        rounds += 1
+        shuffle(order)
+        cpu, begun = cpu - time.process_time(), time.perf_counter()
         for _ in range(3):
             square @ square
-        cpu, wall = cpu + time.process_time(), wall + time.perf_counter()
-        for name, contender in contenders.items():
-            start = clock()
+        cpu += time.process_time()
+        walls.append(time.perf_counter() - begun)
+        for name in order:
+            begun = clock()
             for _ in range(calls):
-                run(contender)
-            results[name].times_ms.append(1e3 * (clock() - start) / calls)
-    return round(cpu / wall, 2)
+                run(contenders[name])
+            results[name].times_ms.append(1e3 * (clock() - begun) / calls)
+    return {"cpu_per_wall": cpu / sum(walls), "product_ms": 1e3 * statistics.median(walls) / 3}
+
+
+def operators(contender: Contender, *, most: int = 8) -> dict[str, float]:
+    """The operators of torch that take the most time, each with its share of all operators'."""
+    activity = ProfilerActivity.CUDA if DEVICE.type == "cuda" else ProfilerActivity.CPU
+    with profile(activities=[activity]) as trace:
+        for _ in range(3):
+            run(contender)
+    times = {e.key: float(e.self_device_time_total or e.self_cpu_time_total) for e in trace.key_averages()}
+    largest = sorted(times, key=lambda name: -times[name])[:most]
+    return {name.removeprefix("aten::"): times[name] / (sum(times.values()) or 1) for name in largest}
 
 
 def clock() -> float:

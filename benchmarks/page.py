@@ -34,8 +34,8 @@ make bench                          # everything; ARGS="--only CosFace" measures
 make docs                           # writes this page from the stored results
 ```
 
-in float32, forward and backward. A case has a process of its own, in which its contenders take turns, {rounds} rounds
-after a warm-up.
+in float32, forward and backward. A case has a process of its own, in which its contenders take turns after a warm-up, in
+another order each round. A ratio of times is the median of those of single rounds.
 *Extra* is the most memory that was allocated at once, by allocation events, beyond the inputs and their gradients;
 *resident* is the same as the operating system saw it; *saved* is what autograd keeps from forward to backward, in
 sizes of what learns, labels not counted. Compare ratios, not times: times are this machine's.
@@ -48,6 +48,9 @@ MACHINE = """\
 UNMEASURED = """\
 No GPU was at hand: GPUs are unmeasured. On a machine with CUDA the same command measures there, and its file in
 `benchmarks/results/` is a welcome contribution. The promises are about CPUs.
+"""
+PROFILES = """\
+torch's operators by their share of the time that all of them take, in cases with a missed promise.
 """
 EXACTNESS = """\
 The largest difference from the same formula in plain torch in float64, as a share of the largest entry; in brackets,
@@ -66,8 +69,7 @@ def newest() -> dict[str, dict[str, Any]]:
 def page() -> str:
     """The page, Markdown."""
     runs = newest()
-    rounds = {record["repeats"] for run in runs.values() for record in run["cases"].values()}
-    parts = [INTRO.format(rounds=" or ".join(map(str, sorted(rounds))))]
+    parts = [INTRO]
     for device, run in runs.items():
         parts += sections(device, run)
     if "cuda" not in runs:
@@ -83,6 +85,7 @@ def sections(device: str, run: Mapping[str, Any]) -> Iterator[str]:
     yield promises(records)
     if device == "cpu":  # which the promises are about
         yield f"### Why some are missed\n\n{MISSED.read_text()}"
+        yield f"#### Profiles\n\n{PROFILES}\n{profiles(run['cases'])}"
     for kernel, title in KERNELS.items():
         yield f"### {title}\n"
         if kernel in kernels(run["cases"]):
@@ -124,8 +127,15 @@ def machine(device: str, facts: Mapping[str, Any], records: list[Mapping[str, An
 def promises(records: Mapping[str, Mapping[str, Any]]) -> str:
     rows = [(name, *promise) for name, record in records.items() for promise in tables.promises(record)]
     met = sum(row[-1] == "met" for row in rows)
-    summary = f"{met} of {len(rows)} are met. A ratio of times is one of medians unless the minimum is named.\n"
+    summary = f"{met} of {len(rows)} are met. Minimum times are those of the fastest rounds.\n"
     return f"{summary}\n{markdown(('case', 'promise', 'got', ''), rows)}"
+
+
+def profiles(cases: Mapping[str, Mapping[str, Any]]) -> str:
+    """Where the time goes in cases with a missed promise."""
+    missed = {n: r["profile"] for n, r in cases.items() if any(bar["met"] is False for bar in r["bars"])}
+    rows = [(n, ", ".join(f"`{o}` {share:.0%}" for o, share in p.items() if share >= 0.02)) for n, p in missed.items()]
+    return markdown(("case", "share of the operators' time"), rows)
 
 
 def markdown(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -190,15 +200,15 @@ def contest(cases: Mapping[str, Mapping[str, Any]]) -> "alt.HConcatChart":
 
 def contestants(name: str, record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """One point a library: of its several ways the fastest."""
-    floor = tables.medians(record["contenders"][record["floor"]])
+    floor = record["contenders"][record["floor"]]
     best: dict[str, dict[str, Any]] = {}
     for contender, measured in record["contenders"].items():
-        time = tables.medians(measured)
+        time = results.ratio(measured, floor)
         library = contender.partition(",")[0]
         is_floor = contender == record["floor"] and contender != DENSE
-        if time is None or floor is None or is_floor or contender.startswith(f"{OURS},"):
+        if time is None or is_floor or contender.startswith(f"{OURS},"):
             continue
-        row = {"case": name, "contender": library, "time": time / floor, "extra": measured["extra_mib"]}
+        row = {"case": name, "contender": library, "time": time, "extra": measured["extra_mib"]}
         if library not in best or row["time"] < best[library]["time"]:
             best[library] = row
     yield from best.values()

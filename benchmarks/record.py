@@ -1,5 +1,7 @@
 """What was measured of one case or growth, as it is stored."""
 
+import contextlib
+import ctypes
 import multiprocessing
 import time
 from collections.abc import Mapping
@@ -14,8 +16,8 @@ from benchmarks.cases import cases, growths
 from benchmarks.measure import Measured, gradient_error, measure, noted
 from benchmarks.peers import make_torchvision_importable
 
-#: Bytes. From 32 MiB on glibc always gives memory back, and asks for it anew.
-KEPT = (32 << 20) - (1 << 16)
+#: Of glibc's malloc.h.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
 def alone(name: str, *, threads: int, repeats: int) -> dict[str, Any]:
@@ -32,19 +34,29 @@ def alone(name: str, *, threads: int, repeats: int) -> dict[str, Any]:
 def record(name: str, *, threads: int, repeats: int) -> dict[str, Any]:
     """The record of the case or growth of that name."""
     torch.set_num_threads(threads)
-    # As in a process that trains: once a tensor of this size was freed, glibc keeps the memory of smaller ones.
-    torch.empty(KEPT, dtype=torch.uint8)
+    keep_memory()
     for case in cases():
         if case.name == name:
             return run_case(case, repeats=repeats)
     return next(run_growth(growth, repeats=repeats) for growth in growths() if growth.name == name)
 
 
+def keep_memory() -> None:
+    """Have glibc keep what is freed of tensors below 32 MiB, its own limit for this; larger ones it never keeps.
+
+    Left alone it gives memory back now and then, and whoever comes next pays for it: 4 KiB fresh from the system take
+    longer to come than all that an elementwise loss does with them.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # other C libraries have no such call
+        tune = ctypes.CDLL(None).mallopt
+        tune(M_MMAP_THRESHOLD, 32 << 20)
+        tune(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
 def run_case(case: Case, *, repeats: int) -> dict[str, Any]:
-    record = conditions(case.kernel, repeats) | {"floor": case.floor} | measure(case, repeats=repeats)
+    record = conditions(case.kernel) | {"floor": case.floor} | measure(case, repeats=repeats)
     if any(bar.measure == "error" for bar in case.bars):
         add_errors(case, record["contenders"])
-    record["quiet"] = record["cpu_per_wall"] >= results.QUIET * record["threads"]
     record["bars"] = [results.kept(bar, record["contenders"]) for bar in case.bars]
     return record
 
@@ -67,7 +79,6 @@ def run_growth(growth: Growth, *, repeats: int) -> dict[str, Any]:
 
     runs = {n: measure(c, repeats=repeats, only=lambda name, n=n: wanted(name, n)) for n, c in growth.cases.items()}
     measured = {n: run["contenders"] for n, run in runs.items()}
-    share = min(run["cpu_per_wall"] for run in runs.values())
     names = [name for name in (OURS, DENSE) if any(name in found for found in measured.values())]
     points = {
         name: {
@@ -75,16 +86,16 @@ def run_growth(growth: Growth, *, repeats: int) -> dict[str, Any]:
         }
         for name in names
     }
-    return conditions(growth.kernel, repeats) | {
+    return conditions(growth.kernel) | {
+        "rounds": min(run["rounds"] for run in runs.values()),
         "sizes": [str(n) for n in growth.cases],
         "points": points,
         "exponents": {name: results.exponents(growth, measured, name) for name in names},
-        "cpu_per_wall": share,
-        "quiet": share >= results.QUIET * torch.get_num_threads(),
+        "cpu_per_wall": min(run["cpu_per_wall"] for run in runs.values()),
+        "product_ms": max(run["product_ms"] for run in runs.values()),
         "bars": results.kept_growth(growth, measured),
     }
 
 
-def conditions(kernel: str, repeats: int) -> dict[str, Any]:
-    date = time.strftime("%Y-%m-%d")
-    return {"kernel": kernel, "date": date, "threads": torch.get_num_threads(), "repeats": repeats}
+def conditions(kernel: str) -> dict[str, Any]:
+    return {"kernel": kernel, "date": time.strftime("%Y-%m-%d"), "threads": torch.get_num_threads()}

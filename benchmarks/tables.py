@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from benchmarks.case import OURS
+from benchmarks.results import ratio
 
 HEADER = ("", "median ms", "min ms", "x floor", "x Lossary", "extra MiB", "resident MiB", "saved", "")
 
@@ -12,7 +13,7 @@ HEADER = ("", "median ms", "min ms", "x floor", "x Lossary", "extra MiB", "resid
 def contenders(record: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     """A case's contenders, fastest first and the floor before them."""
     measured = record["contenders"]
-    floor, ours = (medians(measured.get(name)) for name in (record["floor"], OURS))
+    floor, ours = (measured.get(name) for name in (record["floor"], OURS))
     order = sorted(measured, key=lambda n: (n != record["floor"], medians(measured[n]) or float("inf")))
     for name in order:
         one = measured[name]
@@ -21,8 +22,8 @@ def contenders(record: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
             f"floor: {name}" if name == record["floor"] and name != "dense torch" else name,
             number(time),
             number(min(one["times_ms"], default=None)),
-            number(ratio(time, floor)),
-            number(ratio(time, ours)),
+            number(ratio(one, floor)),
+            number(ratio(one, ours)),
             number(one["extra_mib"]),
             number(one["resident_mib"]),
             number(one["saved"]),
@@ -67,7 +68,7 @@ def exactness(rows: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
 def conditions(record: Mapping[str, Any]) -> str:
     """How a case was measured, and a mark where the machine was not free."""
     threads = record["threads"]
-    text = f"threads {threads}, rounds {record['repeats']}, cpu/wall {record['cpu_per_wall']:.2f}"
+    text = f"threads {threads}, rounds {record['rounds']}, cpu/wall {record['cpu_per_wall']:.2f}"
     if record["quiet"]:
         return text
     return f"{text}: machine shared, " + ("so CPU time" if threads == 1 else "times are not to be trusted")
@@ -75,10 +76,6 @@ def conditions(record: Mapping[str, Any]) -> str:
 
 def medians(measured: Mapping[str, Any] | None) -> float | None:
     return statistics.median(measured["times_ms"]) if measured and measured["times_ms"] else None
-
-
-def ratio(a: float | None, b: float | None) -> float | None:
-    return None if a is None or not b else a / b
 
 
 def number(value: float | None) -> str:

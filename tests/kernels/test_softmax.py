@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from lossary.kernels import softmax
-from lossary.kernels.rows import Dense, Given, Targets
+from lossary.kernels import blocks, routes, rows, softmax
+from lossary.kernels.rows import Bilinear, Dense, Given, Targets
 from lossary.kernels.softmax import softmax_loss
 
 LABELS = torch.tensor([0, 1, 0, 2, 1, 3])
@@ -43,3 +43,19 @@ def test_no_row_with_a_target_is_zero() -> None:
     loss, gradient = with_gradient(torch.randn(3, 3, requires_grad=True), Targets(torch.arange(3), LABELS[:3] + 7))
     assert loss == 0
     assert (gradient == 0).all()
+
+
+@pytest.mark.parametrize("classes", [1, 2, 7])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_blocks_take_the_losses_closed_form(classes: int, weighted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one pass, whose derivatives no autograd takes; and to the same digits as by the scores at once."""
+    x, w = (torch.randn(n, 3, dtype=torch.float64, requires_grad=True) for n in (6, classes))
+    labels = LABELS % classes
+    rest = {"weight": torch.rand(6, dtype=torch.float64) if weighted else None, "reduction": "sum"}
+    wanted = softmax_loss(Dense(x @ w.T), Targets(labels), **rest)
+    monkeypatch.setattr(rows, "CPU_PLAIN", 0)
+    monkeypatch.setattr(blocks, "block_rows", lambda *_: 4)
+    monkeypatch.setattr(routes, "differentiate", lambda *_: pytest.fail("differentiated by autograd"))
+    found = softmax_loss(Bilinear(x, w), Targets(labels), **rest)
+    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(torch.autograd.grad(found, (x, w)), torch.autograd.grad(wanted, (x, w)))

@@ -14,9 +14,8 @@ from torch import Tensor
 
 from lossary.kernels.bands import Places
 from lossary.kernels.scores import Bilinear, Rows, Targets
-from lossary.kernels.stable import ABSENT, inverse_norm
+from lossary.kernels.stable import ABSENT, LOG2_E, inverse_norm
 
-LOG2_E = math.log2(math.e)
 LN_2 = math.log(2)
 ABSENT_2 = ABSENT * LOG2_E
 
@@ -73,13 +72,13 @@ class Block:
 class SingleTarget(Block):
     """A block whose rows have one target each."""
 
-    def __init__(self, scores: Tensor, rows: slice, exponentiate: Exponentiate, targets: Targets, mean: Tensor) -> None:
+    def __init__(self, scores: Tensor, rows: slice, exponentiate: Exponentiate, index: Tensor, mean: Tensor) -> None:
         super().__init__(scores, rows, exponentiate)
-        self.index = targets.rows[rows, None].long()
-        target = scores.gather(1, self.index)[:, 0] * LN_2
-        scores.scatter_(1, self.index, ABSENT_2)
+        self.index = index
+        target = scores.gather(1, index)[:, 0] * LN_2
+        scores.scatter_(1, index, ABSENT_2)
         rest, self.share = self.exponentiate(scores)
-        self.statistics = Rows(torch.ones_like(target), target, target.clone(), rest, mean)
+        self.statistics = Rows(torch.ones_like(target), target, target.detach(), rest, mean.detach())
 
     def pull(self, gradients: RowGradients) -> None:
         by_target = _sum(gradients.target, gradients.among)
@@ -144,7 +143,12 @@ class Blocks:
         self.mean_b = 0 if source.b is None else source.b.mean()
         # Looked at on CPU alone: elsewhere a look waits for the device.
         is_tame = self.x.device.type == "cpu" and source.b is None and tame(self.x, self.w, source.unit, targets.scale)
-        self.exponentiate = exponentiate_tame if is_tame else exponentiate
+        every_row_has_rest = targets.single and len(self.w) > 1
+        ways = (exponentiate, exponentiate_tame, exponentiate_tame_rest)
+        self.exponentiate = ways[is_tame * (1 + every_row_has_rest)]
+        # Made for all blocks at once: after a large product every small operation comes to cold caches.
+        if self.places is None:
+            self.index, self.mean = targets.rows.long()[:, None], self.x @ self.mean_column + self.mean_b
 
     def __iter__(self) -> Iterator[Block]:
         """All blocks share one buffer: each is gone when the next one comes."""
@@ -157,14 +161,14 @@ class Blocks:
             # In memory a block lies column by column: so two threads make it in a sixth less time.
             count = span.stop - first
             transposed = buffer[: columns * count].view(columns, count)
-            scores = torch.mm(self.w, (self.x[rows] * LOG2_E).t(), out=transposed).t()
+            torch.addmm(transposed, self.w, self.x[rows].t(), beta=0, alpha=LOG2_E, out=transposed)
+            scores = transposed.t()
             if self.inverse is not None:
                 scores.mul_(self.inverse)
             if self.b is not None:
                 scores.add_(self.b)
             if self.places is None:
-                mean = self.x[span] @ self.mean_column + self.mean_b
-                yield SingleTarget(scores, span, self.exponentiate, self.targets, mean)
+                yield SingleTarget(scores, span, self.exponentiate, self.index[span], self.mean[span])
             else:
                 yield LabelTargets(scores, span, self.exponentiate, self.places, self.targets.scale)
 
@@ -175,7 +179,9 @@ class Blocks:
             gradients.b.add_(scores.sum(0))
         if self.inverse is not None:
             scores.mul_(self.inverse)
-        if gradients.x is not None:
+        if gradients.x is not None and isinstance(rows, slice):
+            torch.mm(scores, self.w, out=gradients.x[rows])
+        elif gradients.x is not None:
             gradients.x[rows] = scores @ self.w
         if gradients.w is not None:
             # The first block's product is stored, not added: w's gradient starts without zeros.
@@ -241,6 +247,12 @@ def exponentiate_tame(scores: Tensor) -> tuple[Tensor, Tensor]:
     total = scores.exp2_().sum(1, keepdim=True)
     share = torch.where(total > 0, 1 / total, torch.zeros_like(total))
     return torch.where(total > 0, total.log(), ABSENT)[:, 0], share
+
+
+def exponentiate_tame_rest(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """The same of rows that have some score each."""
+    total = scores.exp2_().sum(1, keepdim=True)
+    return total.log()[:, 0], total.reciprocal()
 
 
 def tame(x: Tensor, w: Tensor, unit: bool = False, scale: float = 1.0) -> bool:

@@ -16,12 +16,12 @@ from lossary.kernels.modes import plain_only
 
 #: Elements of a block. A formula's temporaries then stay within a few MiB, and each operation takes long enough to
 #: hide what calling it costs.
-BLOCK = 1 << 17
+BLOCK = 1 << 18
 
 Argument = Tensor | float | None
 Formula = Callable[..., Tensor]
-#: A formula's value and its gradient by the first argument in closed form; None where that is not known.
-Slope = Callable[..., tuple[Tensor, Tensor] | None]
+#: A formula's value in closed form, its gradient by the first argument left in ``out``; None where neither is known.
+Slope = Callable[..., Tensor | None]
 
 
 def plain_is_better(x: Tensor) -> bool:
@@ -88,28 +88,29 @@ def _run(
     for start in range(0, x.shape[0], step):
         block = slice(start, start + step)
         parts = [a[block].detach() if c else a for a, c in zip(given, cut, strict=True)]
-        value, found = _block(formula, slope, parts, learn, first=start == 0)
+        known = None if slope is None else slope(*parts, out=gradients[0][block])
+        if known is not None:
+            total += known
+            continue
+        value, found = _block(formula, parts, learn, first=start == 0)
         total += value
         for whole, c, part in zip(gradients, cut, found, strict=True):
             if whole is not None and c:
                 whole[block] = 0 if part is None else part
             elif whole is not None and part is not None:
                 whole.add_(part)
-    return total.to(value.dtype), gradients  # pyright: ignore[reportPossiblyUnboundVariable] - x is not empty
+    return total.to(x.dtype), gradients
 
 
 def _block(
-    formula: Formula, slope: Slope | None, parts: Sequence[Any], learn: Sequence[bool], *, first: bool
+    formula: Formula, parts: Sequence[Any], learn: Sequence[bool], *, first: bool
 ) -> tuple[Tensor, Sequence[Tensor | None]]:
     """A block's value, and its gradient by every tensor that learns."""
-    with torch.set_grad_enabled(any(learn) or torch.is_grad_enabled()):  # also for a slope: to see what it captured
-        known = None if slope is None else slope(*parts)
+    with torch.set_grad_enabled(any(learn) or torch.is_grad_enabled()):
         parts = [p.detach().requires_grad_() if needed else p for p, needed in zip(parts, learn, strict=True)]
-        value = formula(*parts) if known is None else known[0]
+        value = formula(*parts)
     if first:
         check_closed(value, [p for p, needed in zip(parts, learn, strict=True) if needed])
-    if known is not None:
-        return value.detach(), [known[1].detach(), *(None for _ in parts[1:])]
     return value.detach(), gradients_by(value, parts)
 
 

@@ -23,6 +23,8 @@ from lossary.kernels.modes import full_precision
 from lossary.kernels.scores import Bilinear, Rows, Targets, score_statistics
 
 Formula = Callable[..., Tensor]
+#: Of rows and parameters: a formula's losses, (N,), and their gradients by the statistics, in closed form.
+Slope = Callable[..., tuple[Tensor, RowGradients]]
 
 
 class SummedLoss(torch.autograd.Function):
@@ -32,6 +34,7 @@ class SummedLoss(torch.autograd.Function):
     def forward(
         ctx: Any,
         formula: Formula,
+        slope: Slope | None,
         unit: bool,
         targets: Targets,
         weight: Tensor | None,
@@ -41,12 +44,14 @@ class SummedLoss(torch.autograd.Function):
         *parameters: Tensor,
     ) -> Tensor:
         source = Bilinear(x, w, b, unit)
-        needs = ctx.needs_input_grad[4:7]
+        needs = ctx.needs_input_grad[5:8]
+        slope = None if any(ctx.needs_input_grad[8:]) else slope
         problem, gradients = Blocks(source, targets), Gradients(source, needs)
         by_parameters = [torch.zeros_like(p) for p in parameters]
         total = x.new_zeros(())
         for block in problem:
-            value, by_rows, parts = differentiate(formula, block.statistics, block.rows, weight, parameters)
+            some = (block.statistics, block.rows, weight, parameters)
+            value, by_rows, parts = differentiate(formula, *some) if slope is None else at_once(slope, *some)
             total += value
             for whole, part in zip(by_parameters, parts, strict=True):
                 if part is not None:
@@ -67,12 +72,12 @@ class SummedLoss(torch.autograd.Function):
             # Handed out once and scaled in place: a product would be a second copy of every gradient.
             gradients, ctx.gradients = ctx.gradients, None
             scaled = (None if g is None else g.mul_(by_loss) for g in gradients)
-            return (None,) * 4 + tuple(g if n else None for g, n in zip(scaled, ctx.needs_input_grad[4:], strict=True))
+            return (None,) * 5 + tuple(g if n else None for g, n in zip(scaled, ctx.needs_input_grad[5:], strict=True))
         with torch.enable_grad():
             x, w, b, *parameters = distinct(ctx.saved_tensors)
             losses = ctx.formula(blocked_statistics(Bilinear(x, w, b, ctx.unit), ctx.targets), *parameters)
             total = (losses if ctx.weight is None else losses * ctx.weight).sum()
-        return (None,) * 4 + gradients_by(total, (x, w, b, *parameters), by_loss)
+        return (None,) * 5 + gradients_by(total, (x, w, b, *parameters), by_loss)
 
 
 def differentiate(
@@ -87,6 +92,16 @@ def differentiate(
     check_closed(total, (*leaves, *parts))
     by_all = gradients_by(total, (*leaves, *parts))
     return total.detach(), RowGradients(*by_all[:4]), by_all[4:]
+
+
+def at_once(
+    slope: Slope, statistics: Rows, rows: slice | Tensor, weight: Tensor | None, parameters: tuple[Tensor, ...]
+) -> tuple[Tensor, RowGradients, tuple[None, ...]]:
+    """The same by a slope: autograd takes longer over a block's rows than all but the products with its scores."""
+    losses, by_rows = slope(statistics, *(p[rows] if p.dim() else p for p in parameters))
+    if weight is not None:
+        losses, by_rows = losses * weight[rows], RowGradients(*(None if g is None else g * weight[rows] for g in by_rows))
+    return losses.sum(), by_rows, (None,) * len(parameters)
 
 
 def blocked_statistics(source: Bilinear, targets: Targets) -> Rows:

@@ -19,7 +19,7 @@ from lossary._check import check_reduction
 from lossary._reduce import divide, reduce
 from lossary.kernels.graph import learns
 from lossary.kernels.modes import full_precision, transformed
-from lossary.kernels.routes import Formula, SummedLoss, blocked_statistics, both_ways, is_one_set
+from lossary.kernels.routes import Formula, Slope, SummedLoss, blocked_statistics, both_ways, is_one_set
 from lossary.kernels.scores import Bilinear, Dense, Given, Rows, Source, Targets, score_statistics, statistics
 from lossary.kernels.stable import softplus
 
@@ -54,6 +54,7 @@ def row_loss(
     weight: Tensor | None = None,
     reduction: str = "mean",
     group: torch.distributed.ProcessGroup | None = None,
+    slope: Slope | None = None,
 ) -> Tensor:
     """The loss that ``formula`` makes of the rows' statistics.
 
@@ -69,6 +70,7 @@ def row_loss(
         weight: One weight a row, (N,): mean is ``sum(w l) / sum(w)``. No gradient flows to it.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
         group: Process group over which the mean's divisor is summed.
+        slope: The formula's losses and gradients in closed form, for where blocks are differentiated as they come.
     """
     check_reduction(reduction)
     if isinstance(source, Dense) or isinstance(targets, Given) or plain_is_better(source):
@@ -79,7 +81,7 @@ def row_loss(
         tensors = tuple(torch.as_tensor(p, dtype=source.x.dtype, device=source.x.device) for p in parameters)
         # A single number may come in shape (1,); it is no number of the first row.
         tensors = tuple(t.reshape(()) if t.numel() == 1 else t for t in tensors)
-        return _blocked_loss(formula, source, targets, tensors, weight, reduction, group)
+        return _blocked_loss(formula, slope, source, targets, tensors, weight, reduction, group)
 
 
 def two_way_statistics(source: Bilinear, targets: Targets) -> tuple[Rows, Rows]:
@@ -127,6 +129,7 @@ def rest_softplus(source: Bilinear, targets: Targets) -> Tensor:
 
 def _blocked_loss(
     formula: Formula,
+    slope: Slope | None,
     source: Bilinear,
     targets: Targets,
     parameters: tuple[Tensor, ...],
@@ -140,7 +143,7 @@ def _blocked_loss(
         losses = formula(blocked_statistics(source, targets), *parameters)
         return reduce(losses, weight=weight, reduction=reduction, group=group)
     weight = None if weight is None else weight.to(source.x.dtype)
-    total = SummedLoss.apply(formula, source.unit, targets, weight, source.x, source.w, source.b, *parameters)
+    total = SummedLoss.apply(formula, slope, source.unit, targets, weight, source.x, source.w, source.b, *parameters)
     if reduction == "sum":
         return total
     return divide(total, len(source.x) if weight is None else weight.sum(), group=group)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.distributed import ProcessGroup
 
 from lossary._check import values_visible
+from lossary.kernels.blocks import RowGradients
 from lossary.kernels.rows import Dense, Given, Rows, Source, Targets, plain_is_better, row_loss
 from lossary.kernels.scores import RowsOf
 from lossary.kernels.stable import ABSENT, accumulate, softplus
@@ -44,7 +45,8 @@ def softmax_loss(
             if loss is not None:
                 return loss
     if isinstance(targets, Targets) and targets.columns is None:
-        return row_loss(_right_one, source, targets, weight=weight, reduction=reduction, group=group)
+        rest = {"weight": weight, "reduction": reduction, "group": group}
+        return row_loss(_right_one, source, targets, slope=_slope_of_one, **rest)
     found = has_targets(targets)
     weight = found if weight is None else found * weight
     weight = weight.to((source.scores if isinstance(source, Dense) else accumulate(source.x)).dtype)
@@ -53,6 +55,12 @@ def softmax_loss(
 
 def _right_one(rows: Rows) -> Tensor:
     return softplus(rows.rest - rows.target)
+
+
+def _slope_of_one(rows: Rows) -> tuple[Tensor, RowGradients]:
+    gap = rows.rest - rows.target
+    wrong = gap.sigmoid()
+    return softplus(gap), RowGradients(-wrong, None, wrong, None)
 
 
 def _right_ones(rows: Rows) -> Tensor:

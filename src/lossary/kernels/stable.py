@@ -12,6 +12,7 @@ from lossary._check import values_visible, within
 #: Stands for "no such score". Finite, so that a row without any score has a finite log-sum-exp and zero
 #: gradients; exp() of it is 0 beside any real score.
 ABSENT = -1e30
+LOG2_E = math.log2(math.e)
 #: Sums and exponentials over these lose what the loss is about: they are taken in float32.
 HALF = (torch.float16, torch.bfloat16)
 #: Lengths whose squares, and those of the entries that matter beside them, lie well within float32's range.

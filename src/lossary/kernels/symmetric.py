@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from lossary.kernels.bands import Bands, Spot, inverse
-from lossary.kernels.blocks import ABSENT_2, LN_2, LOG2_E, RowGradients, take_targets, tame
+from lossary.kernels.blocks import ABSENT_2, LN_2, RowGradients, take_targets, tame
 from lossary.kernels.scores import Rows
-from lossary.kernels.stable import ABSENT
+from lossary.kernels.stable import ABSENT, LOG2_E
 
 #: Items, and the dimension of a tile along which their scores lie.
 Sides = tuple[tuple[slice, int], ...]

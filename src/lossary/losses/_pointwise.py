@@ -27,8 +27,8 @@ def pointwise(
     """``formula(input, target, *arguments)``, one loss an element, reduced. Targets may be of any dtype.
 
     A sum or mean over many elements goes block by block: tensors that the formula needs are given among the
-    arguments, broadcast to the input, and are never captured. There ``slope`` may give the losses and their
-    derivatives by the input at once, or None where it cannot.
+    arguments, broadcast to the input, and are never captured. There ``slope(input, target, share, *arguments, out)``
+    may give ``share`` times the losses' sum and leave its derivatives by the input in ``out``; None where it cannot.
     """
     check_reduction(reduction)
     x, sample_weight, mask = _prepared(input, target, sample_weight, mask)
@@ -41,9 +41,8 @@ def pointwise(
     ) -> Tensor:
         return reduce(_items(formula, x, y, mask, *arguments), weight=weight, mask=mask, reduction="sum") * share
 
-    def scaled_slope(x: Tensor, y: Tensor, _: None, __: None, share: float, *arguments: Argument) -> Any:
-        found = None if slope is None else slope(x, y.to(x.dtype), *arguments)
-        return None if found is None else (found[0].sum() * share, found[1].mul_(share))
+    def scaled_slope(x: Tensor, y: Tensor, _: None, __: None, *arguments: Argument, out: Tensor) -> Tensor | None:
+        return None if slope is None else slope(x, y.to(x.dtype), *arguments, out=out)
 
     plain = sample_weight is None and mask is None
     # Scaled within the blocks: scaling the gradient afterwards would be one more way through memory.

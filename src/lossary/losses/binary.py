@@ -1,5 +1,6 @@
 """Yes or no, once or for many labels at a time: losses of a logit (or probability) against a binary target."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from lossary._reduce import Reduction
 from lossary.cards import Call, Range
 from lossary.draws import normal
 from lossary.kernels.elementwise import Argument, Formula
-from lossary.kernels.stable import clamped_log, like_torch, softplus
+from lossary.kernels.stable import LOG2_E, clamped_log, like_torch, softplus
 from lossary.losses._facts import draw_logits, golden_pair, logit_card
 from lossary.losses._pointwise import pointwise
 
@@ -38,14 +39,19 @@ def binary_loss(
     **rest: Any,
 ) -> Tensor:
     """:func:`pointwise` with targets in [0, 1] and torch's ``weight``: any factor that broadcasts to the input."""
-    check_probabilities("target", target)
+    check_tensor("target", target)
+
+    def checked(x: Tensor, y: Tensor, *arguments: Argument) -> Tensor:
+        check_probabilities("target", y)  # here, where a block of them is in cache
+        return formula(x, y, *arguments)
+
     if weight is None:
-        return pointwise(formula, input, target, *arguments, **rest)
+        return pointwise(checked, input, target, *arguments, **rest)
     check_tensor("weight", weight)
     check_factor("weight", weight, input)
 
     def weighted(x: Tensor, y: Tensor, weight: Tensor, *arguments: Argument) -> Tensor:
-        return formula(x, y, *arguments) * weight
+        return checked(x, y, *arguments) * weight
 
     return pointwise(weighted, input, target, weight, *arguments, **rest)
 
@@ -235,14 +241,10 @@ class BalancedBCELoss(Loss):
 def entropy_and_fade(z: Tensor, y: Tensor, gamma: float, hard: bool) -> tuple[Tensor, Tensor, Tensor]:
     """The cross-entropy; 1 - p_t, where p_t = y p + (1 - y)(1 - p); and its power gamma."""
     if hard or decided(y):  # half the work
-        return _hard_entropy_and_fade((1 - 2 * y) * z, gamma)
+        against = (1 - 2 * y) * z  # above 0 where it is wrong
+        return _with_fade(softplus(against), torch.sigmoid(against), gamma)
     entropy = y * softplus(-z) + (1 - y) * softplus(z)
     return _with_fade(entropy, y * torch.sigmoid(-z) + (1 - y) * torch.sigmoid(z), gamma)
-
-
-def _hard_entropy_and_fade(against: Tensor, gamma: float) -> tuple[Tensor, Tensor, Tensor]:
-    """The same of a logit that is above 0 where it is wrong."""
-    return _with_fade(softplus(against), torch.sigmoid(against), gamma)
 
 
 def _with_fade(entropy: Tensor, wrong: Tensor, gamma: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -255,11 +257,35 @@ def _with_fade(entropy: Tensor, wrong: Tensor, gamma: float) -> tuple[Tensor, Te
 
 def decided(y: Tensor) -> bool:
     """Whether all targets are seen to be 0 or 1."""
-    return values_visible(y) and bool(torch.addcmul(y, y, y, value=-1).sum() == 0)
+    if not values_visible(y):
+        return False
+    between = torch.addcmul(y, y, y, value=-1).view(-1)
+    return between.dot(between).item() == 0
 
 
 def alpha_weighted(loss: Tensor, y: Tensor, alpha: float | None) -> Tensor:
     return loss if alpha is None else loss * ((2 * alpha - 1) * y + (1 - alpha))
+
+
+def focal_slope(
+    z: Tensor, y: Tensor, gamma: float, alpha: float | None, share: float, out: Tensor
+) -> Tensor | None:
+    """``share`` times the summed focal loss of targets 0 and 1, its gradient left in ``out``; None at huge logits.
+
+    With the odds o of the wrong answer, the fade is f = (o / (1 + o))^gamma, the loss f log(1 + o), and its derivative
+    by log o is f (o + gamma log(1 + o)) / (1 + o).
+    """
+    sign = torch.rsub(y, LOG2_E, alpha=2 * LOG2_E)  # a factor: infinite logits times a y of 0 would be NaN
+    odds = torch.mul(sign, z).exp2_()
+    entropy = torch.log1p(odds)
+    both = torch.add(odds, 1)
+    fade = torch.div(odds, both).pow_(gamma)
+    if alpha is not None:
+        fade.mul_(torch.mul(y, 2 * alpha - 1).add_(1 - alpha))
+    slopes = odds.add_(entropy, alpha=gamma).div_(both).mul_(fade)
+    torch.addcmul(z.new_zeros(()), slopes, sign, value=share / LOG2_E, out=out)
+    total = entropy.mul_(fade).sum() * share
+    return total if math.isfinite(total.item()) else None  # of odds beyond the largest number
 
 
 def check_focal(gamma: float, alpha: float | None) -> None:
@@ -316,14 +342,9 @@ def sigmoid_focal_loss(
         entropy, _, fade = entropy_and_fade(z, y, gamma, hard)
         return alpha_weighted(entropy * fade, y, alpha)
 
-    def slope(z: Tensor, y: Tensor) -> tuple[Tensor, Tensor] | None:
-        if isinstance(gamma, Tensor) or not (hard or decided(y)):
-            return None
-        sign = torch.rsub(y, 1, alpha=2)  # a factor: infinite logits times a y of 0 would be NaN
-        entropy, wrong, fade = _hard_entropy_and_fade(sign * z, gamma)
-        # By the logit that is above 0 where wrong, the entropy has the derivative 1 - p_t, the fade gamma p_t fade.
-        slopes = torch.addcmul(wrong, 1 - wrong, entropy, value=gamma).mul_(fade)
-        return alpha_weighted(entropy.mul_(fade), y, alpha), alpha_weighted(slopes.mul_(sign), y, alpha)
+    def slope(z: Tensor, y: Tensor, share: float, *, out: Tensor) -> Tensor | None:
+        known = not isinstance(gamma, Tensor) and (hard or decided(y))
+        return focal_slope(z, y, gamma, alpha, share, out) if known else None
 
     of_elements: dict[str, Any] = {"sample_weight": sample_weight, "mask": mask, "reduction": reduction}
     return binary_loss(focal, input, target.detach(), slope=slope, **of_elements)
