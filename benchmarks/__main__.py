@@ -35,7 +35,7 @@ def main() -> None:
     console.print("Peers:", ", ".join(f"{name} {state}" for name, state in beside.items()))
     if options.quick:
         for case in chosen(toys(), options.only):
-            show(case.name, run_case(case, repeats=1))
+            show(case.name, run_case(case, repeats=1) | {"quiet": True, "bars": []})
         return
     earlier = results.newest(DEVICE.type) if options.only else None
     path = earlier or results.fresh(DEVICE.type)

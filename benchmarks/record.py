@@ -4,7 +4,7 @@ import contextlib
 import ctypes
 import multiprocessing
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
@@ -21,14 +21,37 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
 def alone(name: str, *, threads: int, repeats: int) -> dict[str, Any]:
-    """The record of a case or growth, made in a process of its own.
+    """The record of a case or growth, made in a process of its own, or in several one after the other.
 
     In a heap that an earlier case left in large pieces, large tensors come without page faults: plain torch then
     takes up to a third less time than it does by itself.
     """
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn, initializer=make_torchvision_importable) as pool:
-        return pool.submit(record, name, threads=threads, repeats=repeats).result()
+    case = next((case for case in cases() if case.name == name), None)
+    found: list[dict[str, Any]] = []
+    for _ in range(1 if case is None else case.processes):
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, mp_context=spawn, initializer=make_torchvision_importable) as pool:
+            found.append(pool.submit(record, name, threads=threads, repeats=repeats).result())
+    if case is None:
+        return found[0]
+    together = joined(found)
+    return together | {"bars": [results.kept(bar, together["contenders"]) for bar in case.bars]}
+
+
+def joined(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The records of one case as one: all rounds, the rest as it came first."""
+    first = found[0]
+    contenders = {
+        name: measured | {"times_ms": [t for one in found for t in one["contenders"][name]["times_ms"]]}
+        for name, measured in first["contenders"].items()
+    }
+    return {
+        **first,
+        "contenders": contenders,
+        "rounds": sum(one["rounds"] for one in found),
+        "cpu_per_wall": min(one["cpu_per_wall"] for one in found),
+        "product_ms": max(one["product_ms"] for one in found),
+    }
 
 
 def record(name: str, *, threads: int, repeats: int) -> dict[str, Any]:
@@ -57,7 +80,6 @@ def run_case(case: Case, *, repeats: int) -> dict[str, Any]:
     record = conditions(case.kernel) | {"floor": case.floor} | measure(case, repeats=repeats)
     if any(bar.measure == "error" for bar in case.bars):
         add_errors(case, record["contenders"])
-    record["bars"] = [results.kept(bar, record["contenders"]) for bar in case.bars]
     return record
 
 

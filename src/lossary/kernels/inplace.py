@@ -6,8 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lossary._check import values_visible
-
 #: Numbers that are worked on at once: on CPU they stay in cache, an accelerator wants large operations.
 CPU_BLOCK = 1 << 20
 
@@ -31,30 +29,22 @@ def blocks(x: Tensor) -> Iterator[tuple[slice, slice]]:
             yield slice(row, row + rows), slice(place, place + width)
 
 
-def masked_softmax(logits: Tensor, keep: Tensor) -> Tensor:
-    """The softmax over dim 1 of ``logits`` (N, C, L) where ``keep`` (N, L), 0 elsewhere."""
+def masked_softmax(logits: Tensor, keep: Tensor | None) -> Tensor:
+    """The softmax over dim 1 of ``logits`` (N, C, L), 0 where not ``keep`` (N, L); None keeps all."""
     p = F.softmax(logits, 1)
-    # Looked at on CPU alone: elsewhere a look waits for the device.
-    return p if p.device.type == "cpu" and keep.all() else p.masked_fill_(~keep[:, None], 0)
+    return p if keep is None else p.masked_fill_(~keep[:, None], 0)
 
 
 def at_class(p: Tensor, index: Tensor) -> Tensor:
     """(N, L) the entries of ``p`` (N, C, L) at class ``index`` (N, L)."""
-    # Selected from one row of numbers, in less than half the time of gather(); by short numbers where they suffice.
-    samples, places = (torch.arange(p.shape[i], dtype=_short(p), device=p.device) for i in (0, 2))
-    place = (samples[:, None] * p.shape[1] + index.to(_short(p))).mul_(p.shape[2]).add_(places)
-    return p.reshape(-1).index_select(0, place.view(-1)).view(index.shape)
+    # From one row of numbers a sample: two threads take a third less time for it than for three dimensions.
+    place = (index * p.shape[2]).add_(torch.arange(p.shape[2], device=p.device))
+    return p.flatten(1).gather(1, place)
 
 
-def _short(x: Tensor) -> torch.dtype:
-    return torch.int32 if x.numel() < 2**31 else torch.int64
-
-
-def class_index(target: Tensor, keep: Tensor) -> Tensor:
+def class_index(target: Tensor, keep: Tensor | None) -> Tensor:
     """``target`` for use as an index: int64, and 0 where not ``keep``."""
-    if values_visible(keep) and keep.all():
-        return target.long()
-    return torch.where(keep, target, torch.zeros_like(target)).long()
+    return target.long() if keep is None else torch.where(keep, target, torch.zeros_like(target)).long()
 
 
 def softmax_gradient_(p: Tensor, asked: Callable[[slice, slice, Tensor], Tensor], mean: Tensor) -> None:
@@ -69,5 +59,9 @@ def softmax_gradient_(p: Tensor, asked: Callable[[slice, slice, Tensor], Tensor]
     for rows, places in blocks(p):
         part = p[rows, :, places]
         a = asked(rows, places, part)
-        mean[rows, places] += (a.mT @ part)[:, 0] if a.shape[2] == 1 else (part * a).sum(1)
-        part *= a - mean[rows, None, places]
+        total = mean[rows, None, places]
+        if a.shape[2] == 1:
+            torch.baddbmm(total, a.mT, part, out=total)
+        else:
+            total += (part * a).sum(1, keepdim=True)
+        part *= a - total

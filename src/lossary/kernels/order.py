@@ -36,7 +36,7 @@ def lovasz_jaccard(errors: Tensor, truth: Tensor, *, per_sample: bool) -> Tensor
     return (errors * _by_floats(errors.detach(), truth, per_sample)).sum(2 if per_sample else (0, 2))
 
 
-def softmax_errors(logits: Tensor, target: Tensor, keep: Tensor) -> tuple[Tensor, Tensor]:
+def softmax_errors(logits: Tensor, target: Tensor, keep: Tensor | None) -> tuple[Tensor, Tensor]:
     """1 - p at class indices ``target`` (N, L), p elsewhere, 0 where not ``keep`` (N, L); and where the class is true.
 
     Both (N, C, L).
@@ -45,7 +45,8 @@ def softmax_errors(logits: Tensor, target: Tensor, keep: Tensor) -> tuple[Tensor
     with full_precision(logits):
         errors = _plain_errors if plain_only() else _SoftmaxErrors.apply
         found = errors(accumulate(logits), index, keep)
-    return found, torch.zeros_like(found, dtype=torch.bool).scatter(1, index[:, None], keep[:, None])
+    truth = torch.zeros_like(found, dtype=torch.bool)
+    return found, truth.scatter(1, index[:, None], True if keep is None else keep[:, None])
 
 
 def _by_floats(errors: Tensor, truth: Tensor, per_sample: bool) -> Tensor:
@@ -131,18 +132,19 @@ class _Lovasz(torch.autograd.Function):
         return growth.mul_(by_row) if last_use() else growth * by_row, None, None
 
 
-def _plain_errors(logits: Tensor, index: Tensor, keep: Tensor) -> Tensor:
+def _plain_errors(logits: Tensor, index: Tensor, keep: Tensor | None) -> Tensor:
     p, column = F.softmax(logits, 1), index[:, None]
     # Not 1 - p, of which float32 knows no less than 6e-8.
     others = p.scatter(1, column, 0).sum(1, keepdim=True)
-    return p.scatter(1, column, others).masked_fill(~keep[:, None], 0)
+    errors = p.scatter(1, column, others)
+    return errors if keep is None else errors.masked_fill(~keep[:, None], 0)
 
 
 class _SoftmaxErrors(torch.autograd.Function):
     """:func:`_plain_errors` that keeps its result alone and turns it into the gradient in place."""
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, index: Tensor, keep: Tensor) -> Tensor:
+    def forward(ctx: Any, logits: Tensor, index: Tensor, keep: Tensor | None) -> Tensor:
         column = index[:, None]
         errors = masked_softmax(logits, keep).scatter_(1, column, 0)
         errors.scatter_(1, column, errors.sum(1, keepdim=True))
@@ -155,7 +157,8 @@ class _SoftmaxErrors(torch.autograd.Function):
         (asked,) = grads
         # The target's error is 1 - p: what is asked of p is minus what is asked of it, and the errors stand for all
         # probabilities but the target's.
-        at_target = keep * (1 - at_class(errors, index))
+        at_target = 1 - at_class(errors, index)
+        at_target = at_target if keep is None else keep * at_target
         of_target = -at_class(asked, index)
         if torch.is_grad_enabled():
             mean = (errors * asked).sum(1) + of_target

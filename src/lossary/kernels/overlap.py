@@ -19,10 +19,11 @@ class Sums(NamedTuple):
     truth: Tensor  # number of true positions; the sum of soft ones, of squares if so asked
 
 
-def softmax_sums(logits: Tensor, target: Tensor, keep: Tensor, *, squared: bool = False) -> Sums:
+def softmax_sums(logits: Tensor, target: Tensor, keep: Tensor | None, *, squared: bool = False) -> Sums:
     """Sums of the softmax over ``logits`` (N, C, L) beside class indices ``target`` (N, L), where ``keep`` (N, L)."""
     index = class_index(target, keep)
-    truth = _by_class(widened(keep), index, logits.shape[1])
+    counted = torch.ones_like(index[:1, :1]).expand_as(index) if keep is None else keep
+    truth = _by_class(widened(counted), index, logits.shape[1])
     sums = _plain_sums if plain_only() else _Softmax.apply
     with full_precision(logits):
         overlap, predicted, _ = sums(accumulate(logits), index, keep, squared)
@@ -42,9 +43,12 @@ def sigmoid_sums(logits: Tensor, target: Tensor, keep: Tensor, *, squared: bool 
     return Sums(overlap.sum(2), (p.square() if squared else p).sum(2), (g.square() if squared else g).sum(2))
 
 
-def _plain_sums(logits: Tensor, index: Tensor, keep: Tensor, squared: bool) -> tuple[Tensor, Tensor, Tensor]:
+def _plain_sums(
+    logits: Tensor, index: Tensor, keep: Tensor | None, squared: bool
+) -> tuple[Tensor, Tensor, Tensor]:
     """Overlap and predicted sums, (N, C), and the probabilities, by plain torch."""
-    p = F.softmax(logits, 1).masked_fill(~keep[:, None], 0)
+    p = F.softmax(logits, 1)
+    p = p if keep is None else p.masked_fill(~keep[:, None], 0)
     at_target = widened(p.gather(1, index[:, None])[:, 0])
     # Never as a product with a vector of ones: that sums one after the other too, and is off by 0.5 % at four million.
     return _by_class(at_target, index, p.shape[1]).to(p.dtype), (p.square() if squared else p).sum(2), p
@@ -62,7 +66,9 @@ class _Softmax(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, index: Tensor, keep: Tensor, squared: bool) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        ctx: Any, logits: Tensor, index: Tensor, keep: Tensor | None, squared: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
         p = masked_softmax(logits, keep)
         at_target = at_class(p, index)
         predicted = (p.square() if squared else p).sum(2)
@@ -83,10 +89,9 @@ class _Softmax(torch.autograd.Function):
             asked = asked if grads[2] is None else asked + grads[2]
             return p * (asked - (p * asked).sum(1, keepdim=True)), None, None, None
         grad = p.detach() if last_use() else p.clone()  # as an output p asks for a gradient itself
-        mean = at_target * wanted
-        softmax_gradient_(grad, lambda n, _, part: _asked(part, by_predicted[n, :, None], ctx.squared), mean)
-        wanted += _asked(at_target, by_predicted.gather(1, index), ctx.squared)
-        return grad.scatter_(1, index[:, None], (at_target * (wanted - mean))[:, None]), None, None, None
+        hits = wanted.mul_(at_target)
+        softmax_gradient_(grad, lambda n, _, part: _asked(part, by_predicted[n, :, None], ctx.squared), hits.clone())
+        return grad.scatter_add_(1, index[:, None], hits[:, None]), None, None, None
 
 
 def _asked(p: Tensor, by_predicted: Tensor, squared: bool) -> Tensor:

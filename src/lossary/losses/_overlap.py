@@ -16,6 +16,8 @@ from lossary._check import (
     check_several_classes,
     check_shape,
     check_tensor,
+    values_visible,
+    within,
 )
 from lossary._loss import Loss
 from lossary._reduce import reduce
@@ -48,18 +50,18 @@ def sigmoid_regions(
 
 def class_scores(
     input: Tensor, target: Tensor, ignore_index: int | None, sigmoid_form: str
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Checked logits (N, C, L), class indices (N, L), and which of these count (N, L)."""
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Checked logits (N, C, L), class indices (N, L), and which of these count (N, L); None where all do."""
     _check_channels(input)
     check_several_classes("input", input, input.shape[1], f"as {sigmoid_form}")
     check_tensor("target", target)
     if target.dtype.is_floating_point or target.dtype == torch.bool:
         raise TypeError(f"target: wanted integer class indices; got {target.dtype}")
     check_shape("target", target, (input.shape[0], *input.shape[2:]))
-    check_range("target", target, input.shape[1], ignore_index)
+    keep = _kept_labels(target, input.shape[1], ignore_index)
     # (N, C) is one position a sample.
-    keep = _kept(target, ignore_index)
-    return input[..., None].flatten(2), target[..., None].flatten(1), keep[..., None].flatten(1)
+    keep = None if keep is None else keep[..., None].flatten(1)
+    return input[..., None].flatten(2), target[..., None].flatten(1), keep
 
 
 def region_scores(input: Tensor, target: Tensor, ignore_index: int | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -74,6 +76,15 @@ def _check_channels(input: Tensor) -> None:
     check_float("input", input)
     if input.dim() < 2:
         raise ValueError(f"input: wanted (N, C, ...); got shape {tuple(input.shape)}")
+
+
+def _kept_labels(target: Tensor, classes: int, ignore_index: int | None) -> Tensor | None:
+    """Which labels count; None where all do, as far as may be looked: one pass over them instead of four."""
+    is_label = ignore_index is not None and 0 <= ignore_index < classes
+    if target.numel() > 0 and values_visible(target) and not is_label and within(target, 0, classes - 1):
+        return None
+    check_range("target", target, classes, ignore_index)
+    return None if ignore_index is None else target != ignore_index
 
 
 def _kept(target: Tensor, ignore_index: int | None) -> Tensor:
@@ -100,8 +111,10 @@ def one_minus(
     if class_weight is not None:
         check_shape("class_weight", class_weight, truth.shape[-1:])
     numerator, denominator = numerator + smooth, denominator + smooth
-    empty = denominator == 0  # nothing predicted, nothing true: a perfect score
-    loss = 1 - torch.where(empty, 1, numerator) / torch.where(empty, 1, denominator)
+    if smooth == 0:
+        empty = denominator == 0  # nothing predicted, nothing true: a perfect score
+        numerator, denominator = torch.where(empty, 1, numerator), torch.where(empty, 1, denominator)
+    loss = 1 - numerator / denominator
     return reduce(loss, weight=class_weight, mask=truth != 0 if absent == "skip" else None, reduction=reduction)
 
 
