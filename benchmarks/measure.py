@@ -117,7 +117,7 @@ def take_turns(
     order, shuffle = list(contenders), random.Random(0).shuffle
     cpu, walls = 0.0, list[float]()
     start, rounds = time.perf_counter(), 0
-    while rounds < repeats or (1 < repeats and rounds < ROUNDS and time.perf_counter() - start < SECONDS):
+    while rounds < repeats or (repeats > 1 and rounds < ROUNDS and time.perf_counter() - start < SECONDS):
         rounds += 1
         shuffle(order)
         cpu, begun = cpu - time.process_time(), time.perf_counter()

@@ -20,13 +20,13 @@ LCE_CHUNKS = (256, 512)
 MARGIN, ANGLE, SCALE = 0.35, 0.5, 64.0
 
 
-def draw(n: int, c: int, d: int) -> Inputs:
-    return Inputs((torch.randn(n, d), torch.randn(c, d) * 0.1), (torch.randint(c, (n,)),))
+def draw(n: int, c: int, d: int, *centers: int) -> Inputs:
+    return Inputs((torch.randn(n, d), torch.randn(c, *centers, d) * 0.1), (torch.randint(c, (n,)),))
 
 
 def products(x: Tensor, w: Tensor, *, both_ways: bool = False) -> Contender:
     """As many products as the gradient of N x C scores takes; both ways, one more to make the scores again."""
-    x, w = x.detach(), w.detach()
+    x, w = x.detach(), w.detach().flatten(0, -2)
     scores = x.new_empty(len(x), len(w))
 
     def run() -> None:
@@ -92,17 +92,38 @@ def cosface(x: Tensor, w: Tensor, labels: Tensor) -> Mapping[str, Maker]:
     }
 
 
-def arcface(x: Tensor, w: Tensor, labels: Tensor) -> Mapping[str, Maker]:
-    def turned(cosine: Tensor) -> Tensor:
-        cosine = cosine.clamp(-1 + 1e-7, 1 - 1e-7)
-        return cosine * math.cos(ANGLE) - (1 - cosine.square()).sqrt() * math.sin(ANGLE)
+def turned(cosine: Tensor) -> Tensor:
+    """The cosine of an angle larger by ANGLE."""
+    cosine = cosine.clamp(-1 + 1e-7, 1 - 1e-7)
+    return cosine * math.cos(ANGLE) - (1 - cosine.square()).sqrt() * math.sin(ANGLE)
 
+
+def arcface(x: Tensor, w: Tensor, labels: Tensor) -> Mapping[str, Maker]:
     both = (x, w)
     return {
         FLOOR: partial(products, x, w),
         OURS: by(both, LF.arcface_loss, x, w, labels, margin=ANGLE, scale=SCALE),
         DENSE: by(both, dense_margin, x, w, labels, turned),
         PML: partial(pml, "ArcFaceLoss", math.degrees(ANGLE), x, w, labels),
+    }
+
+
+def sub_centers(x: Tensor, w: Tensor, labels: Tensor) -> Mapping[str, Maker]:
+    """ArcFace whose classes have three centers each: ``w`` (C, 3, D)."""
+
+    def dense() -> Tensor:
+        every = F.normalize(x) @ F.normalize(w, dim=-1).flatten(0, 1).T
+        cosines = every.unflatten(1, w.shape[:2]).amax(2)
+        own = cosines.gather(1, labels[:, None])
+        margin = SCALE * (turned(own) - own)
+        return F.cross_entropy((SCALE * cosines).scatter_add(1, labels[:, None], margin), labels)
+
+    both = (x, w)
+    return {
+        FLOOR: partial(products, x, w),
+        OURS: by(both, LF.arcface_loss, x, w, labels, margin=ANGLE, scale=SCALE),
+        DENSE: by(both, dense),
+        PML: partial(pml, "SubCenterArcFaceLoss", math.degrees(ANGLE), x, w, labels),
     }
 
 
@@ -117,8 +138,10 @@ def dense_margin(x: Tensor, w: Tensor, labels: Tensor, margin) -> Tensor:
 def pml(name: str, margin: float, x: Tensor, w: Tensor, labels: Tensor) -> Contender:
     from pytorch_metric_learning import losses
 
-    loss = getattr(losses, name)(num_classes=len(w), embedding_size=w.shape[1], margin=margin, scale=SCALE)
-    loss.W = nn.Parameter(w.detach().T.contiguous())  # it keeps a class in a column
+    several = {} if w.dim() == 2 else {"sub_centers": w.shape[1]}
+    size = {"num_classes": len(w), "embedding_size": w.shape[-1]}
+    loss = getattr(losses, name)(**size, margin=margin, scale=SCALE, **several)
+    loss.W = nn.Parameter(w.detach().flatten(0, -2).T.contiguous())  # it keeps a class in a column
     return Contender(lambda: loss(x, labels), (x, loss.W))
 
 
@@ -156,12 +179,16 @@ LOSSES = {
 
 
 def cases() -> list[Case]:
-    """The five losses at three sizes."""
+    """The five losses at three sizes, and one with several centers a class."""
+    several = head("sub-center ArcFace", (2048, 10_000, 128, 3), (Bar("extra", 64),))
     promises = zip(SIZES, (1.2, 1.35, 1.2), (32, 64, 128), (0.75, 0.65, 0.92), (0.45, 0.33, 0.53), strict=True)
     return [
-        head(loss, size, bars(loss, floor, mib, dense, pml))
-        for size, floor, mib, dense, pml in promises
-        for loss in LOSSES
+        *(
+            head(loss, size, bars(loss, floor, mib, dense, pml))
+            for size, floor, mib, dense, pml in promises
+            for loss in LOSSES
+        ),
+        several,
     ]
 
 
@@ -180,10 +207,10 @@ def bars(loss: str, floor: float, mib: float, dense: float, pml: float) -> tuple
             return common
 
 
-def head(loss: str, size: tuple[int, int, int], bars: tuple[Bar, ...] = ()) -> Case:
-    n, c, d = size
-    name = f"{loss} head, N={n} C={c} D={d}"
-    return Case(name, "rows", partial(draw, *size), LOSSES[loss], FLOOR, bars)
+def head(loss: str, size: tuple[int, ...], bars: tuple[Bar, ...] = ()) -> Case:
+    """At (N, C, D), or (N, C, D, K) with K centers a class."""
+    name = f"{loss} head, " + " ".join(f"{letter}={n}" for letter, n in zip("NCDK", size, strict=False))
+    return Case(name, "rows", partial(draw, *size), sub_centers if len(size) > 3 else LOSSES[loss], FLOOR, bars)
 
 
 def growths() -> list[Growth]:
@@ -200,4 +227,4 @@ def growths() -> list[Growth]:
 
 
 def toys() -> list[Case]:
-    return [head(loss, (37, 29, 16)) for loss in LOSSES]
+    return [*(head(loss, (37, 29, 16)) for loss in LOSSES), head("sub-center ArcFace", (37, 29, 16, 3))]

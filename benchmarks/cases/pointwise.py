@@ -92,7 +92,9 @@ def center(x: Tensor, centers: Tensor, labels: Tensor) -> Mapping[str, Maker]:
 
 
 def focal_case(n: int, bars: tuple[Bar, ...] = ()) -> Case:
-    return Case(f"sigmoid focal, {n * 8:,} elements", "none", partial(draw_binary, n), sigmoid_focal, BCE, bars, processes=3)
+    return Case(
+        f"sigmoid focal, {n * 8:,} elements", "none", partial(draw_binary, n), sigmoid_focal, BCE, bars, processes=3
+    )
 
 
 def center_case(n: int, c: int, d: int, bars: tuple[Bar, ...] = ()) -> Case:

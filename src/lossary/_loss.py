@@ -80,19 +80,24 @@ class Loss(nn.Module):
 
 
 class HeadLoss(Loss):
-    """A loss that owns one weight vector a class, and is called ``(embeddings, labels)``."""
+    """A loss that owns a weight vector a class, or several, and is called ``(embeddings, labels)``."""
 
     num_classes: int
     embedding_size: int
+    sub_centers: int = 1
 
     def setup(self) -> None:
-        weight = torch.empty(self.num_classes, self.embedding_size)
+        several = isinstance(self.sub_centers, int) and self.sub_centers > 1
+        if not several and self.sub_centers != 1:
+            raise ValueError(f"sub_centers: wanted a whole number from 1 up; got {self.sub_centers}")
+        centers = (self.sub_centers,) if several else ()
+        weight = torch.empty(self.num_classes, *centers, self.embedding_size)
         # Directions are what counts; unit expected length, so that a head without normalisation starts tame.
         self.weight = nn.Parameter(nn.init.normal_(weight, std=self.embedding_size**-0.5))
 
     def hyperparameters(self) -> dict[str, Any]:
         own = super().hyperparameters()
-        return {n: v for n, v in own.items() if n not in ("num_classes", "embedding_size")}
+        return {n: v for n, v in own.items() if n not in HeadLoss.fields}
 
     def forward(self, *inputs: Tensor, **extra: Any) -> Tensor:
         embeddings, labels = inputs
@@ -100,7 +105,10 @@ class HeadLoss(Loss):
 
     def get_logits(self, embeddings: Tensor) -> Tensor:
         """The scores of all classes without a margin, for inference: cosines, (N, num_classes)."""
-        return nn.functional.normalize(embeddings) @ nn.functional.normalize(self.weight).T
+        cosines = nn.functional.normalize(embeddings) @ nn.functional.normalize(self.weight, dim=-1).flatten(0, -2).T
+        return cosines if self.sub_centers == 1 else cosines.unflatten(1, (-1, self.sub_centers)).amax(2)
 
     def extra_repr(self) -> str:
-        return f"num_classes={self.num_classes}, embedding_size={self.embedding_size}, {super().extra_repr()}"
+        centers = "" if self.sub_centers == 1 else f"sub_centers={self.sub_centers}, "
+        sizes = f"num_classes={self.num_classes}, embedding_size={self.embedding_size}, {centers}"
+        return sizes + super().extra_repr()

@@ -265,7 +265,7 @@ class _Batch:
         facts["scale"] = scale.mean()
         if labels is None or not _within(labels, loss.num_classes) or scale.dim():
             return facts
-        cosines = unit(rows) @ unit(loss.weight.float()).T
+        cosines = loss.get_logits(rows.to(loss.weight.dtype)).float()
         facts["target_probability"] = _probability(scale * cosines, labels)
         if isinstance(loss, CosFaceLoss):
             facts |= _missing(cosines, labels, loss.margin)

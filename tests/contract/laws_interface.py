@@ -30,6 +30,7 @@ from contract.subject import (
     union,
     with_arg,
 )
+from lossary._loss import HeadLoss
 from lossary.cards import AT_CALL, Card
 from lossary.catalogue import CATALOGUE, find
 
@@ -49,7 +50,7 @@ def names_and_defaults_agree(subject: Subject) -> None:
     card = subject.card
     optional = {n: p for n, p in parameters(card).items() if p.default is not p.empty and p.kind != p.POSITIONAL_ONLY}
     hyper = {n: p.default for n, p in optional.items() if n not in AT_CALL}
-    fields = {n: d for n, d in card.module.fields.items() if n not in ("num_classes", "embedding_size")}
+    fields = {n: d for n, d in card.module.fields.items() if n not in HeadLoss.fields}
     assert fields == hyper
     assert card.at_call == AT_CALL & set(parameters(card))
 

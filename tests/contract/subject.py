@@ -147,7 +147,8 @@ def build(subject: Subject, call: Call, **fields: Any) -> tuple[nn.Module, tuple
     names = dict(zip(parameters(card), call.args, strict=False))
     owned = next((t for n, t in names.items() if n in ("weight", "centers")), None)
     if owned is not None and "num_classes" in card.module.fields:
-        hyper |= {"num_classes": owned.shape[0], "embedding_size": owned.shape[1]}
+        hyper |= {"num_classes": owned.shape[0], "embedding_size": owned.shape[-1]}
+        hyper |= {"sub_centers": owned.shape[1]} if owned.dim() == 3 else {}
     module = card.module(**hyper).to(call.args[0].dtype)
     mine = {n for n, _ in [*module.named_parameters(), *module.named_buffers()]} - set(card.module.fields)
     with torch.no_grad():

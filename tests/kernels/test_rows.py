@@ -54,6 +54,13 @@ def draw(seed: int = 0, dtype: torch.dtype = F64, unit: bool = False, bias: bool
     return Bilinear(x, w, b if bias else None, unit), torch.randint(C, (N,), generator=g)
 
 
+def centers_of_three(source: Bilinear) -> Bilinear:
+    """As many columns."""
+    g = torch.Generator().manual_seed(7)
+    w, b = (torch.randn(C * 3, *rest, generator=g, dtype=F64, requires_grad=True) for rest in ((D,), ()))
+    return replace(source, w=w, b=None if source.b is None else b, centers=3)
+
+
 def parameter(*values: float) -> list[Tensor]:
     return [torch.tensor(v, dtype=F64, requires_grad=True) for v in values]
 
@@ -79,6 +86,7 @@ def problems(unit: bool, bias: bool) -> list[tuple]:
         (supcon_mean, source, other, []),
         (supcon, Bilinear(x, x), Targets(labels % 2 * 7, labels % 2 * 7, own=True), []),
         (cross_entropy, Bilinear(x, x.detach().flip(0), None, unit), Targets(torch.arange(N), None, own=True), []),
+        (smoothing, centers_of_three(source), Targets(index), parameter(0.1)),
         (either_side, source, Targets(index, scale=-1.5), []),
         (either_side, Bilinear(x, x, None, unit), replace(one_set, scale=-0.3), []),
         (either_side, Bilinear(x, x, None, unit), replace(crossed, scale=2.0), []),
@@ -118,6 +126,18 @@ def derivatives(problem: tuple, order: int, weight: Tensor | None, reduction: st
     if order > 1:
         found += torch.autograd.grad(total + 10 * sum(g.square().sum() for g in first), leaves)
     return found
+
+
+def test_centers_that_are_equally_near_share_the_gradient(blocked) -> None:
+    x, index = torch.eye(3, dtype=F64), torch.tensor([0, 1, 2])  # small whole numbers: scores tie exactly
+    w = torch.tensor([[1, 0, 0], [1, 0, 0], [0, 2, 0], [0, 1, 0], [0, 0, 1], [0, 0, 1]], dtype=F64, requires_grad=True)
+    both = []
+    for use in (lambda: None, lambda: blocked(2)):
+        use()
+        loss = row_loss(cross_entropy, Bilinear(x, w, centers=2), Targets(index), reduction="sum")
+        both.append(torch.autograd.grad(loss, w)[0])
+    torch.testing.assert_close(*both)
+    torch.testing.assert_close(both[0][0], both[0][1])
 
 
 @pytest.mark.parametrize("order", [1, 2])
@@ -514,10 +534,11 @@ def test_the_operators_keep_torchs_rules(blocked):
     source, index = draw()
     labels = index % 4
     operators = torch.ops.lossary
-    torch.library.opcheck(
-        operators.row_statistics.default, (source.x, source.w, source.b, index, None, None, None, False, 1.0, False)
-    )
-    torch.library.opcheck(
-        operators.row_statistics.default, (source.x, source.x, None, labels, labels, None, None, True, -0.5, True)
-    )
+    three = centers_of_three(source)
+    for given in (
+        (source.x, source.w, source.b, index, None, None, None, False, 1.0, False, 1),
+        (source.x, source.x, None, labels, labels, None, None, True, -0.5, True, 1),
+        (source.x, three.w, three.b, index, None, None, None, False, 1.0, True, 3),
+    ):
+        torch.library.opcheck(operators.row_statistics.default, given)
     torch.library.opcheck(operators.set_statistics.default, (source.x, labels, 0, -0.5))

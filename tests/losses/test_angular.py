@@ -96,3 +96,31 @@ def test_head_serves_cosines() -> None:
 def test_a_weight_of_another_dtype_is_refused() -> None:
     with pytest.raises(TypeError, match="weight: wanted the dtype of embeddings"):
         arcface_loss(torch.randn(2, 3, dtype=torch.float64), torch.randn(4, 3), torch.tensor([0, 1]))
+
+
+@pytest.mark.parametrize("loss", [cosface_loss, arcface_loss, normalized_softmax_loss])
+@pytest.mark.parametrize("plain", [-1, 1 << 18])
+def test_of_several_centers_the_nearest_one_is_the_class(loss, plain: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With every row's own nearest centers as the weights of its classes the loss is that of one center a class."""
+    monkeypatch.setattr("lossary.kernels.rows.CPU_PLAIN", plain)
+    x, _, labels = batch()
+    w = torch.randn(7, 3, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64, requires_grad=True)
+    nearest = torch.einsum("nd,ckd->nck", x, torch.nn.functional.normalize(w, dim=-1)).argmax(2)
+    alone = [
+        loss(a[None], w[torch.arange(7), k], y[None], scale=9.0) for a, y, k in zip(x, labels, nearest, strict=True)
+    ]
+    together = loss(x, w, labels, scale=9.0)
+    torch.testing.assert_close(together, torch.stack(alone).mean())
+    torch.testing.assert_close(torch.autograd.grad(together, w), torch.autograd.grad(torch.stack(alone).mean(), w))
+
+
+def test_a_head_with_sub_centers_owns_and_shows_them() -> None:
+    head = ArcFaceLoss(7, 5, sub_centers=3).double()
+    assert head.weight.shape == (7, 3, 5)
+    assert "sub_centers=3" in repr(head)
+    x, _, labels = batch()
+    cosines = torch.nn.functional.cosine_similarity(x[:, None, None], head.weight, dim=-1).amax(2)
+    torch.testing.assert_close(head.get_logits(x), cosines)
+    torch.testing.assert_close(head(x, labels), arcface_loss(x, head.weight, labels))
+    with pytest.raises(ValueError, match=r"sub_centers: wanted a whole number from 1 up; got 0\.5"):
+        ArcFaceLoss(7, 5, 0.5)

@@ -48,6 +48,29 @@ def test_over_features_is_over_scores(
         torch.testing.assert_close(got, expected)
 
 
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
+@pytest.mark.parametrize("options", [options for name, options in LOSSES if name == "cross_entropy"])
+@pytest.mark.parametrize("plain", [-1, 1 << 18], ids=["blocks", "ready scores"])
+def test_cross_entropy_takes_soft_labels(
+    options: dict[str, Any], reduction: str, plain: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lossary.kernels.rows.CPU_PLAIN", plain)
+    x, w, _, b = batch()
+    soft = torch.rand(12, 7, dtype=torch.float64)
+    loss = lossary.CrossEntropyLoss(**options)
+    extra = {"reduction": reduction, "sample_weight": torch.rand(12, dtype=torch.float64), "mask": soft[:, 0] > 0.2}
+    found = linear_loss(loss, x, w, soft, b, **extra)
+    wanted = loss(x @ w.T + b, soft, **extra)
+    torch.testing.assert_close(found, wanted)
+    gradients = (torch.autograd.grad(value.square().sum(), (x, w, b)) for value in (found, wanted))
+    for got, expected in zip(*gradients, strict=True):
+        torch.testing.assert_close(got, expected)
+    with pytest.raises(TypeError, match="labels: wanted integer labels"):
+        linear_loss(lossary.FocalLoss(), x, w, soft, b)
+    with pytest.raises(TypeError, match=r"target: .*in the shape of input, \(12, 7\)"):
+        linear_loss(loss, x, w, soft[:, :6], b)
+
+
 def test_function_and_its_hyperparameters() -> None:
     x, w, labels, _ = batch()
     found = linear_loss(lossary.focal_loss, x, w, labels, gamma=5.0)
@@ -76,7 +99,7 @@ def test_a_loss_of_ready_scores_is_refused_with_the_names_of_the_others() -> Non
         ):
             linear_loss(loss, x, w, labels)
     with pytest.raises(TypeError, match="labels: wanted integer"):
-        linear_loss(lossary.cross_entropy, x, w, torch.zeros(12, 7))
+        linear_loss(lossary.poly_loss, x, w, torch.zeros(12, 7))
 
 
 @pytest.mark.parametrize(

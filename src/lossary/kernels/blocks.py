@@ -129,11 +129,27 @@ class LabelTargets(Block):
             self.scores[self.absent] = 0
 
 
+class Nearest:
+    """A block's scores with every center of each column, (C * K, R), of which a column's largest counts."""
+
+    def __init__(self, every: Tensor, centers: int) -> None:
+        self.every = every.unflatten(0, (-1, centers))
+        self.largest = self.every.amax(1)
+
+    def spread(self, gradient: Tensor) -> Tensor:
+        """The gradient by the columns' scores, (R, C), becomes that by every center's; equal ones share it."""
+        counts = self.every.eq_(self.largest[:, None])  # 0 and 1, in the same memory
+        share = torch.sum(counts, 1, out=self.largest).reciprocal_().mul_(gradient.t())
+        return counts.mul_(share[:, None]).flatten(0, 1).t()
+
+
 class Blocks:
     """One problem by blocks of rows: statistics out, gradients back."""
 
     def __init__(self, source: Bilinear, targets: Targets) -> None:
-        self.targets = targets
+        if source.centers > 1 and not targets.single:
+            raise ValueError("targets: wanted one a row beside several centers a column; got labels of columns")
+        self.targets, self.centers, self.columns = targets, source.centers, source.columns
         self.places = None if targets.single else Places(targets, len(source.w))
         self.x = source.x
         self.w, self.b = self._sorted(source.w), None if source.b is None else self._sorted(source.b) * LOG2_E
@@ -143,7 +159,7 @@ class Blocks:
         self.mean_b = 0 if source.b is None else source.b.mean()
         # Looked at on CPU alone: elsewhere a look waits for the device.
         is_tame = self.x.device.type == "cpu" and source.b is None and tame(self.x, self.w, source.unit, targets.scale)
-        every_row_has_rest = targets.single and len(self.w) > 1
+        every_row_has_rest = targets.single and self.columns > 1
         ways = (exponentiate, exponentiate_tame, exponentiate_tame_rest)
         self.exponentiate = ways[is_tame * (1 + every_row_has_rest)]
         # Made for all blocks at once: after a large product every small operation comes to cold caches.
@@ -153,7 +169,7 @@ class Blocks:
     def __iter__(self) -> Iterator[Block]:
         """All blocks share one buffer: each is gone when the next one comes."""
         n, columns = len(self.x), len(self.w)
-        size = block_rows(columns, self.x)
+        size = block_rows(columns if self.centers == 1 else columns + 4 * self.columns, self.x)
         buffer = self.x.new_empty(min(size, n) * columns)
         for first in range(0, n, size):
             span = slice(first, min(first + size, n))
@@ -167,14 +183,22 @@ class Blocks:
                 scores.mul_(self.inverse)
             if self.b is not None:
                 scores.add_(self.b)
+            mean = None
+            if self.centers > 1:
+                self.nearest = Nearest(transposed, self.centers)
+                scores = self.nearest.largest.clone().t()
+                mean = scores.mean(1) * LN_2
             if self.places is None:
-                yield SingleTarget(scores, span, self.exponentiate, self.index[span], self.mean[span])
+                mean = self.mean[span] if mean is None else mean
+                yield SingleTarget(scores, span, self.exponentiate, self.index[span], mean)
             else:
                 yield LabelTargets(scores, span, self.exponentiate, self.places, self.targets.scale)
 
     def push(self, block: Block, gradients: Gradients) -> None:
         """Add what a pulled block gives to x, w and b. The block is used up."""
         scores, rows = block.scores, block.rows
+        if self.centers > 1:
+            scores = self.nearest.spread(scores)
         if gradients.b is not None:
             gradients.b.add_(scores.sum(0))
         if self.inverse is not None:

@@ -88,7 +88,7 @@ def _run(
     for start in range(0, x.shape[0], step):
         block = slice(start, start + step)
         parts = [a[block].detach() if c else a for a, c in zip(given, cut, strict=True)]
-        known = None if slope is None else slope(*parts, out=gradients[0][block])
+        known = None if slope is None or gradients[0] is None else slope(*parts, out=gradients[0][block])
         if known is not None:
             total += known
             continue

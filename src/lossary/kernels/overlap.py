@@ -43,9 +43,7 @@ def sigmoid_sums(logits: Tensor, target: Tensor, keep: Tensor, *, squared: bool 
     return Sums(overlap.sum(2), (p.square() if squared else p).sum(2), (g.square() if squared else g).sum(2))
 
 
-def _plain_sums(
-    logits: Tensor, index: Tensor, keep: Tensor | None, squared: bool
-) -> tuple[Tensor, Tensor, Tensor]:
+def _plain_sums(logits: Tensor, index: Tensor, keep: Tensor | None, squared: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Overlap and predicted sums, (N, C), and the probabilities, by plain torch."""
     p = F.softmax(logits, 1)
     p = p if keep is None else p.masked_fill(~keep[:, None], 0)

@@ -36,6 +36,7 @@ class SummedLoss(torch.autograd.Function):
         formula: Formula,
         slope: Slope | None,
         unit: bool,
+        centers: int,
         targets: Targets,
         weight: Tensor | None,
         x: Tensor,
@@ -43,9 +44,9 @@ class SummedLoss(torch.autograd.Function):
         b: Tensor | None,
         *parameters: Tensor,
     ) -> Tensor:
-        source = Bilinear(x, w, b, unit)
-        needs = ctx.needs_input_grad[5:8]
-        slope = None if any(ctx.needs_input_grad[8:]) else slope
+        source = Bilinear(x, w, b, unit, centers)
+        needs = ctx.needs_input_grad[6:9]
+        slope = None if any(ctx.needs_input_grad[9:]) else slope
         problem, gradients = Blocks(source, targets), Gradients(source, needs)
         by_parameters = [torch.zeros_like(p) for p in parameters]
         total = x.new_zeros(())
@@ -61,7 +62,7 @@ class SummedLoss(torch.autograd.Function):
                 problem.push(block, gradients)
         problem.finish(gradients)
         ctx.gradients = (gradients.x, gradients.w, gradients.b, *by_parameters)
-        ctx.formula, ctx.unit, ctx.targets, ctx.weight = formula, unit, targets, weight
+        ctx.formula, ctx.form, ctx.targets, ctx.weight = formula, (unit, centers), targets, weight
         ctx.save_for_backward(x, w, b, *parameters)
         return total
 
@@ -72,12 +73,12 @@ class SummedLoss(torch.autograd.Function):
             # Handed out once and scaled in place: a product would be a second copy of every gradient.
             gradients, ctx.gradients = ctx.gradients, None
             scaled = (None if g is None else g.mul_(by_loss) for g in gradients)
-            return (None,) * 5 + tuple(g if n else None for g, n in zip(scaled, ctx.needs_input_grad[5:], strict=True))
+            return (None,) * 6 + tuple(g if n else None for g, n in zip(scaled, ctx.needs_input_grad[6:], strict=True))
         with torch.enable_grad():
             x, w, b, *parameters = distinct(ctx.saved_tensors)
-            losses = ctx.formula(blocked_statistics(Bilinear(x, w, b, ctx.unit), ctx.targets), *parameters)
+            losses = ctx.formula(blocked_statistics(Bilinear(x, w, b, *ctx.form), ctx.targets), *parameters)
             total = (losses if ctx.weight is None else losses * ctx.weight).sum()
-        return (None,) * 5 + gradients_by(total, (x, w, b, *parameters), by_loss)
+        return (None,) * 6 + gradients_by(total, (x, w, b, *parameters), by_loss)
 
 
 def differentiate(
@@ -100,17 +101,20 @@ def at_once(
     """The same by a slope: autograd takes longer over a block's rows than all but the products with its scores."""
     losses, by_rows = slope(statistics, *(p[rows] if p.dim() else p for p in parameters))
     if weight is not None:
-        losses, by_rows = losses * weight[rows], RowGradients(*(None if g is None else g * weight[rows] for g in by_rows))
+        losses, by_rows = (
+            losses * weight[rows],
+            RowGradients(*(None if g is None else g * weight[rows] for g in by_rows)),
+        )
     return losses.sum(), by_rows, (None,) * len(parameters)
 
 
 def blocked_statistics(source: Bilinear, targets: Targets) -> Rows:
     """:func:`lossary.kernels.scores.statistics` in linear memory, differentiable to any order."""
-    x, w, b, unit = source.x, source.w, source.b, source.unit
+    x, w, b, form = source.x, source.w, source.b, (source.unit, source.centers)
     if is_one_set(source, targets):
         return Rows(*_set_statistics(x, targets.rows, 0, targets.scale))
     groups = (targets.row_groups, targets.column_groups)
-    return Rows(*_statistics(x, w, b, targets.rows, targets.columns, *groups, targets.own, targets.scale, unit))
+    return Rows(*_statistics(x, w, b, targets.rows, targets.columns, *groups, targets.own, targets.scale, *form))
 
 
 def is_one_set(source: Bilinear, targets: Targets) -> bool:
@@ -141,9 +145,10 @@ def _statistics(
     own: bool,
     scale: float,
     unit: bool,
+    centers: int,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     targets = Targets(rows, columns, own=own, row_groups=row_groups, column_groups=column_groups, scale=scale)
-    return blocks.row_statistics(Bilinear(x, w, b, unit), targets)
+    return blocks.row_statistics(Bilinear(x, w, b, unit, centers), targets)
 
 
 @torch.library.custom_op("lossary::row_gradients", mutates_args=())
@@ -158,6 +163,7 @@ def _gradients(
     own: bool,
     scale: float,
     unit: bool,
+    centers: int,
     by_target: Tensor | None,
     by_among: Tensor | None,
     by_rest: Tensor | None,
@@ -167,7 +173,7 @@ def _gradients(
     by_rows = RowGradients(by_target, by_among, by_rest, by_mean)
     needed = (needs[0], needs[1], needs[2])
     targets = Targets(rows, columns, own=own, row_groups=row_groups, column_groups=column_groups, scale=scale)
-    gradients = blocks.row_gradients(Bilinear(x, w, b, unit), targets, by_rows, needed)
+    gradients = blocks.row_gradients(Bilinear(x, w, b, unit, centers), targets, by_rows, needed)
     # An operator returns tensors only: an empty one where no gradient is needed.
     none = x.new_empty(0)
     by_x, by_w, by_b = (none.clone() if g is None else g for g in (gradients.x, gradients.w, gradients.b))
@@ -189,7 +195,8 @@ def _(x: Tensor, w: Tensor, b: Tensor | None, *rest: Any) -> tuple[Tensor, ...]:
 
 
 def _remember(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    *tensors, ctx.own, ctx.scale, ctx.unit = inputs
+    *tensors, ctx.own, ctx.scale, unit, centers = inputs
+    ctx.form = (unit, centers)
     ctx.set_materialize_grads(False)
     ctx.save_for_backward(*tensors)
 
@@ -210,14 +217,14 @@ def _statistics_backward(ctx: Any, _: Tensor | None, *by_rows: Tensor | None) ->
     x, w, b, *labels = ctx.saved_tensors
     needs = ctx.needs_input_grad[:3]
     if all(g is None for g in by_rows):
-        return (None,) * 10
+        return (None,) * 11
     if torch.is_grad_enabled():
         rows, columns, *groups = labels
         targets = Targets(rows, columns, own=ctx.own, row_groups=groups[0], column_groups=groups[1], scale=ctx.scale)
-        gradients = TwiceDifferentiable.apply(targets, ctx.unit, needs, x, w, b, *by_rows)
+        gradients = TwiceDifferentiable.apply(targets, ctx.form, needs, x, w, b, *by_rows)
     else:
-        gradients = _gradients(x, w, b, *labels, ctx.own, ctx.scale, ctx.unit, *by_rows, list(needs))
-    return *(g if need else None for g, need in zip(gradients, needs, strict=True)), *(None,) * 7
+        gradients = _gradients(x, w, b, *labels, ctx.own, ctx.scale, *ctx.form, *by_rows, list(needs))
+    return *(g if need else None for g, need in zip(gradients, needs, strict=True)), *(None,) * 8
 
 
 _statistics.register_autograd(_statistics_backward, setup_context=_remember)
@@ -271,7 +278,7 @@ def _set_statistics_backward(ctx: Any, _: Tensor | None, *by_rows: Tensor | None
         targets = Targets(labels[rows_of], labels[columns_of], own=own, scale=ctx.scale)
         given = RowGradients(*by_rows).of(rows_of)
         x, w = items[rows_of], items[columns_of]
-        by_x, by_w, _ = TwiceDifferentiable.apply(targets, False, needs, x, w, None, *given)
+        by_x, by_w, _ = TwiceDifferentiable.apply(targets, (False, 1), needs, x, w, None, *given)
         pad = torch.zeros_like(items)
         gradient = gradient + pad.slice_scatter(by_x, 0, rows_of.start, rows_of.stop)
         gradient = gradient + pad.slice_scatter(by_w, 0, columns_of.start, columns_of.stop)
@@ -288,17 +295,17 @@ class TwiceDifferentiable(torch.autograd.Function):
     def forward(
         ctx: Any,
         targets: Targets,
-        unit: bool,
+        form: tuple[bool, int],
         needs: tuple[bool, bool, bool],
         x: Tensor,
         w: Tensor,
         b: Tensor | None,
         *by_rows: Tensor | None,
     ) -> tuple[Tensor | None, ...]:
-        ctx.targets, ctx.unit = targets, unit
+        ctx.targets, ctx.form = targets, form
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(x, w, b, *by_rows)
-        gradients = blocks.row_gradients(Bilinear(x, w, b, unit), targets, RowGradients(*by_rows), needs)
+        gradients = blocks.row_gradients(Bilinear(x, w, b, *form), targets, RowGradients(*by_rows), needs)
         return gradients.x, gradients.w, gradients.b
 
     @staticmethod
@@ -332,7 +339,7 @@ def _curvature(
     with torch.enable_grad():
         x, w, b, *rest = distinct((x, w, b, *by_rows))
         by_rows = RowGradients(*rest)
-        scores = Bilinear(x, w, b, ctx.unit).dense()
+        scores = Bilinear(x, w, b, *ctx.form).dense()
         inner = _dot(score_statistics(scores, ctx.targets.of(rows), rows.start)[1:], by_rows)
         outer = _dot(gradients_by(inner, (x, w, b)), (None if by_x is None else by_x[rows], by_w, by_b))
     return gradients_by(outer, (x, w, b, *by_rows))

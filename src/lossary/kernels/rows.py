@@ -143,7 +143,9 @@ def _blocked_loss(
         losses = formula(blocked_statistics(source, targets), *parameters)
         return reduce(losses, weight=weight, reduction=reduction, group=group)
     weight = None if weight is None else weight.to(source.x.dtype)
-    total = SummedLoss.apply(formula, slope, source.unit, targets, weight, source.x, source.w, source.b, *parameters)
+    total = SummedLoss.apply(
+        formula, slope, source.unit, source.centers, targets, weight, source.x, source.w, source.b, *parameters
+    )
     if reduction == "sum":
         return total
     return divide(total, len(source.x) if weight is None else weight.sum(), group=group)

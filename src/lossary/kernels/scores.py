@@ -39,28 +39,38 @@ class Bilinear:
 
     Temperature, scale and the rows' norms enter through ``x`` by ordinary autograd outside; the columns' norms
     are folded into the blocks, because a normalised copy of a large ``w`` would cost as much as ``w``.
+
+    With several ``centers`` a column's score is the largest of as many, whose vectors follow each other in ``w``;
+    then each row has one target.
     """
 
     x: Tensor  # (N, D)
-    w: Tensor  # (C, D)
-    b: Tensor | None = None  # (C,)
+    w: Tensor  # (C, D), or (C * centers, D)
+    b: Tensor | None = None  # (C,), or (C * centers,)
     unit: bool = False
+    centers: int = 1
+
+    @property
+    def columns(self) -> int:
+        return self.w.shape[0] // self.centers
 
     def accumulated(self) -> "Bilinear":
         """The same scores, accumulated in float32 where the input is in half precision."""
         x = accumulate(self.x)
         w = x if self.w is self.x else accumulate(self.w)
-        return Bilinear(x, w, None if self.b is None else accumulate(self.b), self.unit)
+        return Bilinear(x, w, None if self.b is None else accumulate(self.b), self.unit, self.centers)
 
     def dense(self) -> Tensor:
         """All scores at once, (N, C)."""
         with full_precision(self.x):
             x, w = accumulate(self.x), accumulate(self.w)
             b = None if self.b is None else self.b.to(x.dtype)
-            if not self.unit:
-                return F.linear(x, w, b)
-            scores = F.linear(x, w) * inverse_norm(w)
-            return scores if b is None else scores + b
+            if self.unit:
+                scores = F.linear(x, w) * inverse_norm(w)
+                scores = scores if b is None else scores + b
+            else:
+                scores = F.linear(x, w, b)
+            return scores if self.centers == 1 else scores.unflatten(1, (self.columns, self.centers)).amax(2)
 
 
 Source = Dense | Bilinear

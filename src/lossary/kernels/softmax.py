@@ -45,8 +45,8 @@ def softmax_loss(
             if loss is not None:
                 return loss
     if isinstance(targets, Targets) and targets.columns is None:
-        rest = {"weight": weight, "reduction": reduction, "group": group}
-        return row_loss(_right_one, source, targets, slope=_slope_of_one, **rest)
+        slope = _slope_of_one
+        return row_loss(_right_one, source, targets, weight=weight, reduction=reduction, group=group, slope=slope)
     found = has_targets(targets)
     weight = found if weight is None else found * weight
     weight = weight.to((source.scores if isinstance(source, Dense) else accumulate(source.x)).dtype)

@@ -4,7 +4,7 @@
 held whole. Targets are class indices, or one number a class: one-hot, probabilities.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -56,15 +56,17 @@ def problem(
     scores = input.x if isinstance(input, Bilinear) else input
     check_float("input", scores)
     if isinstance(input, Bilinear):
-        classes, shape = input.w.shape[0], input.x.shape[:1]
+        classes, shape = input.columns, input.x.shape[:1]
+        dim, whole = -1, torch.Size((*shape, classes))
     else:
+        whole = input.shape
         dim = class_dimension(input, dim)
         input = input if dim in (-1, input.dim() - 1) else input.movedim(dim, -1)
         classes, shape = input.shape[-1], input.shape[:-1]
     sample_weight, mask = align(sample_weight, mask, shape)
     check_tensor("target", target)
     if target.dtype.is_floating_point or target.dtype == torch.bool:
-        soft, labels, counted = _soft(input, target, scores.shape, dim, ignore_index), None, mask
+        soft, labels, counted = _soft(target, whole, dim, ignore_index), None, mask
     else:
         soft = None
         labels, counted = _indices(target, shape, scores, classes, ignore_index)
@@ -102,16 +104,10 @@ def check_class_weight(name: str, weight: Tensor | None, classes: int) -> None:
 
 def _hide(input: Input, mask: Tensor) -> Input:
     mask = mask.unsqueeze(-1)
-    return (
-        Bilinear(hide(input.x, mask), input.w, input.b, input.unit)
-        if isinstance(input, Bilinear)
-        else hide(input, mask)
-    )
+    return replace(input, x=hide(input.x, mask)) if isinstance(input, Bilinear) else hide(input, mask)
 
 
-def _soft(input: Input, target: Tensor, shape: torch.Size, dim: int, ignore_index: int) -> Tensor:
-    if isinstance(input, Bilinear):
-        raise TypeError(f"target: wanted integer class indices beside linear scores; got {target.dtype}")
+def _soft(target: Tensor, shape: torch.Size, dim: int, ignore_index: int) -> Tensor:
     if target.shape != shape:
         wanted = f"integer class indices, or probabilities in the shape of input, {tuple(shape)}"
         raise TypeError(f"target: wanted {wanted}; got {target.dtype} of shape {tuple(target.shape)}")
@@ -168,6 +164,10 @@ def class_loss(
     dtype = accumulator(x)
     ours = parameters(scalars, x)
     tables = tuple(t.to(dtype) for t in per_class if t is not None)
+    if p.soft is not None and isinstance(p.input, Bilinear):
+        raise TypeError(
+            "target: wanted integer class indices beside linear scores, but for cross_entropy; got soft ones"
+        )
     if p.soft is not None:
         soft = p.soft.to(dtype)
         # An impossible class, with a logit of -inf, stays finite: without any share it then adds 0.

@@ -45,18 +45,20 @@ def cosine_head(
     scale, *rest = parameters((scale, *margins), x)
     radius = scale.reshape(-1, 1) if isinstance(scale, Tensor) else scale
     x = sphere(x, scale) if normalize else x * radius
-    source = Bilinear(x, weight, unit=True)
+    centers = 1 if weight.dim() == 2 else weight.shape[1]
+    source = Bilinear(x, weight if weight.dim() == 2 else weight.flatten(0, 1), unit=True, centers=centers)
     return row_loss(formula, source, Targets(labels), scale, *rest, weight=sample_weight, reduction=reduction)
 
 
 def _check(embeddings: Tensor, weight: Tensor, labels: Tensor) -> None:
     check_dim("embeddings", embeddings, 2, "(N, D)")
-    check_dim("weight", weight, 2, "(C, D)")
     check_float("embeddings", embeddings)
     check_float("weight", weight)
+    if weight.dim() not in (2, 3) or weight.shape[1] == 0:
+        raise ValueError(f"weight: wanted (C, D), or (C, K, D) of K centers a class; got {tuple(weight.shape)}")
     if accumulator(weight) != accumulator(embeddings):
         raise TypeError(f"weight: wanted the dtype of embeddings, {embeddings.dtype}; got {weight.dtype}")
-    if embeddings.shape[1] != weight.shape[1]:
+    if embeddings.shape[1] != weight.shape[-1]:
         raise ValueError(f"weight: wanted (C, {embeddings.shape[1]}) beside embeddings; got {tuple(weight.shape)}")
     check_labels("labels", labels, embeddings.shape[0], classes=weight.shape[0])
 
@@ -83,6 +85,8 @@ def edges_head(dt: dtype) -> tuple[Call, ...]:
         Call((axes * torch.tensor([[0.0], [1e4], [1e-4]], dtype=dt), axes.flip(0), torch.tensor([0, 1, 1]))),
         Call((axes[:0], axes.clone(), torch.zeros(0, dtype=torch.int64))),  # empty batch
         Call((axes, axes[:1].clone(), torch.zeros(3, dtype=torch.int64))),  # one class
+        # three centers a class, two of them the same
+        Call((axes, torch.stack([axes, axes.roll(1, 0), axes.roll(1, 0)], 1) + 0.1, torch.tensor([2, 1, 0]))),
     )
 
 

@@ -48,7 +48,8 @@ def normalized_softmax_loss(
 
     Args:
         embeddings: (N, D), any length; normalised here.
-        weight: (C, D), one direction a class; normalised here.
+        weight: (C, D), one direction a class; or (C, K, D), K of them, of which the nearest one to the embedding counts
+            (sub-centers, for noisy labels: Deng et al., ECCV 2020, eq. 2). Normalised here.
         labels: (N,) class indices of any integer dtype.
         scale: s, the radius of the sphere (an inverse temperature); a Parameter learns. Of shape (N,), one a row.
         normalize_embeddings: False keeps the embeddings' lengths, so that the logits are ``scale * |x| cos``: the
@@ -119,7 +120,8 @@ def cosface_loss(
 
     Args:
         embeddings: (N, D), any length; normalised here.
-        weight: (C, D), one direction a class; normalised here.
+        weight: (C, D), one direction a class; or (C, K, D), K of them, of which the nearest one to the embedding counts
+            (sub-centers, for noisy labels: Deng et al., ECCV 2020, eq. 2). Normalised here.
         labels: (N,) class indices of any integer dtype.
         margin: m, in units of the cosine; at most C / (C - 1). Of shape (N,), one a row.
         scale: s, the radius of the sphere (an inverse temperature). Of shape (N,), one a row.
@@ -196,7 +198,8 @@ def arcface_loss(
 
     Args:
         embeddings: (N, D), any length; normalised here.
-        weight: (C, D), one direction a class; normalised here.
+        weight: (C, D), one direction a class; or (C, K, D), K of them, of which the nearest one to the embedding counts
+            (sub-centers, for noisy labels: Deng et al., ECCV 2020, eq. 2). Normalised here.
         labels: (N,) class indices of any integer dtype.
         margin: m in radians, in [0, pi]; a tensor is not checked. Of shape (N,), one a row.
         scale: s, the radius of the sphere (an inverse temperature). Of shape (N,), one a row.

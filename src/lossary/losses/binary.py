@@ -267,9 +267,7 @@ def alpha_weighted(loss: Tensor, y: Tensor, alpha: float | None) -> Tensor:
     return loss if alpha is None else loss * ((2 * alpha - 1) * y + (1 - alpha))
 
 
-def focal_slope(
-    z: Tensor, y: Tensor, gamma: float, alpha: float | None, share: float, out: Tensor
-) -> Tensor | None:
+def focal_slope(z: Tensor, y: Tensor, gamma: float, alpha: float | None, share: float, out: Tensor) -> Tensor | None:
     """``share`` times the summed focal loss of targets 0 and 1, its gradient left in ``out``; None at huge logits.
 
     With the odds o of the wrong answer, the fade is f = (o / (1 + o))^gamma, the loss f log(1 + o), and its derivative

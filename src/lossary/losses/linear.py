@@ -41,7 +41,8 @@ def linear_loss(
             of one with its hyperparameters.
         features: (N, D).
         weight: (C, D), one row a class.
-        labels: (N,) class indices of any integer dtype.
+        labels: (N,) class indices of any integer dtype; for cross-entropy also (N, C) probabilities, all that is held
+            of that size.
         bias: (C,), or None.
         extra: What else the loss takes: ``label_smoothing``, ``ignore_index``, ``class_weight``, ``mask``,
             ``reduction``, ... Cross-entropy's class weights go into its Module: their name there is ``weight`` too.
@@ -50,7 +51,7 @@ def linear_loss(
         What the loss returns: a scalar, or (N,) with ``reduction="none"``.
 
     Raises:
-        TypeError: A loss that wants ready scores, soft labels.
+        TypeError: A loss that wants ready scores, soft labels for another loss than cross-entropy.
         ValueError: Shapes that do not fit.
         IndexError: A label outside of [0, C) that is not ``ignore_index``.
 
@@ -73,7 +74,9 @@ def linear_loss(
     check_dim("features", features, 2, "(N, D)")
     check_dim("weight", weight, 2, "(C, D)")
     check_shape("weight", weight, (weight.shape[0], features.shape[1]))
-    check_labels("labels", labels, features.shape[0])
+    soft = fn is multiclass.cross_entropy and isinstance(labels, Tensor) and labels.dtype.is_floating_point
+    if not soft:
+        check_labels("labels", labels, features.shape[0])
     if bias is not None:
         check_shape("bias", bias, (weight.shape[0],))
     return loss(_scores(Bilinear(features, weight, bias)), labels, **extra)

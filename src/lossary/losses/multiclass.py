@@ -12,11 +12,12 @@ from lossary._reduce import Reduction, divide
 from lossary.cards import Call, Range
 from lossary.draws import labels as draw_labels
 from lossary.draws import normal
-from lossary.kernels.rows import Bilinear, Rows, Targets, row_loss
-from lossary.kernels.softmax import EXACT, softmax_loss
-from lossary.kernels.stable import accumulate, accumulator, inverse_norm, like_torch, logaddexp, softplus
+from lossary.kernels.rows import Bilinear, Rows
+from lossary.kernels.softmax import EXACT
+from lossary.kernels.stable import accumulate, accumulator, like_torch, softplus
 from lossary.losses._classes import Input, Problem, check_class_weight, class_loss, problem, softmax_problem
 from lossary.losses._facts import CLASS_WEIGHT, TAKES_LOGITS, class_card, edges_classes, golden_classes
+from lossary.losses._linear_entropy import linear_cross_entropy
 
 __all__ = [
     "CrossEntropyLoss",
@@ -97,7 +98,7 @@ def cross_entropy(
     check_class_weight("weight", weight, p.classes)
     check_reduction(reduction)
     if isinstance(p.input, Bilinear):
-        return like_torch(_linear_cross_entropy(p.input, p, weight, label_smoothing, reduction), p.input.x)
+        return like_torch(linear_cross_entropy(p.input, p, weight, label_smoothing, reduction), p.input.x)
     if _is_torchs(p, weight, label_smoothing) and p.input.dtype == accumulator(p.input):
         scores = _layout(p.input)
         loss = F.cross_entropy(scores, _labels(p, scores), reduction=reduction)
@@ -187,44 +188,6 @@ def _finish(losses: Tensor, share: Tensor, p: Problem, reduction: str) -> Tensor
     if reduction == "none":
         return losses
     return losses.sum() if reduction == "sum" else divide(losses.sum(), share.sum())
-
-
-def _linear_cross_entropy(
-    source: Bilinear, p: Problem, weight: Tensor | None, smoothing: float, reduction: str
-) -> Tensor:
-    """Cross-entropy of linear scores. Smoothing needs their mean over classes, weighted if these are: linear too."""
-    assert p.labels is not None
-    x, w = accumulate(source.x), accumulate(source.w)
-    outer = torch.ones_like(x[:, 0]) if p.sample_weight is None else p.sample_weight.to(x.dtype)
-    if p.counted is not None:
-        outer = torch.where(p.counted, outer, 0)
-    targets = Targets(p.labels)
-    own = None if weight is None else weight.to(x.dtype)[p.labels]
-    if smoothing == 0:
-        share = outer if own is None else own * outer
-        return softmax_loss(source, targets, weight=share, reduction=reduction)
-    spread = torch.as_tensor(smoothing, dtype=x.dtype, device=x.device)
-    if weight is None or own is None:
-        return row_loss(_smoothed, source, targets, spread, weight=outer, reduction=reduction)
-    weight = weight.to(x.dtype)
-    sums = x @ ((weight * inverse_norm(w) if source.unit else weight) @ w)
-    if source.b is not None:
-        sums = sums + weight @ source.b.to(x.dtype)
-    total = "none" if reduction == "none" else "sum"
-    facts = (spread, weight.mean(), own, sums / p.classes)
-    loss = row_loss(_smoothed_by_weight, source, targets, *facts, weight=outer, reduction=total)
-    return divide(loss, (own * outer).sum()) if reduction == "mean" else loss
-
-
-def _smoothed(rows: Rows, smoothing: Tensor) -> Tensor:
-    everything = logaddexp(rows.among, rows.rest)
-    return (1 - smoothing) * softplus(rows.rest - rows.target) + smoothing * (everything - rows.mean)
-
-
-def _smoothed_by_weight(rows: Rows, smoothing: Tensor, mean_weight: Tensor, own: Tensor, mean_score: Tensor) -> Tensor:
-    everything = logaddexp(rows.among, rows.rest)
-    right = own * softplus(rows.rest - rows.target)
-    return (1 - smoothing) * right + smoothing * (mean_weight * everything - mean_score)
 
 
 class CrossEntropyLoss(Loss):

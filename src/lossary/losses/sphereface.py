@@ -61,7 +61,8 @@ def sphereface_loss(
 
     Args:
         embeddings: (N, D); their lengths count, unless ``scale`` is given.
-        weight: (C, D), one direction a class; normalised here.
+        weight: (C, D), one direction a class; or (C, K, D), K of them, of which the nearest one to the embedding counts
+            (sub-centers, for noisy labels: Deng et al., ECCV 2020, eq. 2). Normalised here.
         labels: (N,) class indices of any integer dtype.
         margin: m, one of 1, 2, 3, 4.
         scale: s: normalises the embeddings too and puts them on a sphere of this radius. None keeps their lengths.
@@ -188,7 +189,8 @@ def combined_margin_loss(
 
     Args:
         embeddings: (N, D), any length; normalised here.
-        weight: (C, D), one direction a class; normalised here.
+        weight: (C, D), one direction a class; or (C, K, D), K of them, of which the nearest one to the embedding counts
+            (sub-centers, for noisy labels: Deng et al., ECCV 2020, eq. 2). Normalised here.
         labels: (N,) class indices of any integer dtype.
         m1: What the angle is multiplied by; need not be whole.
         m2: Added to the angle, in radians.
