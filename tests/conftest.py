@@ -11,5 +11,5 @@ torch.set_num_threads(1)
 
 @pytest.fixture(autouse=True)
 def seeded() -> None:
-    """Every test draws the same numbers in any order and company."""
-    torch.manual_seed(0)
+    """Every test draws the same numbers in any order and company; not those of a test's own generator, seeded by 0."""
+    torch.manual_seed(8128)

@@ -225,7 +225,7 @@ MUTANTS = (
         "Dice counts ignored positions",
         "dice_loss",
         ("golden",),
-        in_text("lossary.losses._overlap:_kept", "target != ignore_index", "target != ignore_index + 1_000_000"),
+        in_text("lossary.losses._overlap:_kept_labels", "target != ignore_index", "target != ignore_index + 1_000_000"),
     ),
     Mutant(
         "the hardest positive is the nearest",

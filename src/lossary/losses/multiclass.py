@@ -13,7 +13,6 @@ from lossary.cards import Call, Range
 from lossary.draws import labels as draw_labels
 from lossary.draws import normal
 from lossary.kernels.rows import Bilinear, Rows
-from lossary.kernels.softmax import EXACT
 from lossary.kernels.stable import accumulate, accumulator, like_torch, softplus
 from lossary.losses._classes import Input, Problem, check_class_weight, class_loss, problem, softmax_problem
 from lossary.losses._facts import CLASS_WEIGHT, TAKES_LOGITS, class_card, edges_classes, golden_classes
@@ -31,6 +30,8 @@ __all__ = [
 
 #: An index that no label has.
 NEVER = -(1 << 62)
+#: Cross-entropies of this size torch gives to the sixth digit.
+AMPLE = 0.1
 
 
 def cross_entropy(
@@ -283,8 +284,8 @@ def _focal_by_torch(input: Input, target: Tensor, ignore_index: int, gamma: floa
     if entropy is None:
         return None
     loss = (torch.expm1(-entropy).neg() ** gamma * entropy).mean()
-    # A small cross-entropy h makes about h^(1 + gamma) of it: by the inequality of power means as exact as at EXACT.
-    return loss if EXACT ** (1 + gamma) <= loss.item() < math.inf else None
+    # A small cross-entropy h makes about h^(1 + gamma) of it, so that by the inequality of power means h is ample.
+    return loss if AMPLE ** (1 + gamma) <= loss.item() < math.inf else None
 
 
 def focal_loss(
