@@ -18,7 +18,8 @@ def values_visible(*tensors: Tensor) -> bool:
     """Whether values may be looked at: eager mode, on CPU, outside of ``torch.func`` transforms."""
     if torch.compiler.is_compiling():
         return False
-    return all(t.is_cpu and not is_functorch_wrapped_tensor(t) for t in tensors)
+    # Not by a generator in all(), which takes as long as an operation on a small batch.
+    return not [t for t in tensors if not t.is_cpu or is_functorch_wrapped_tensor(t)]
 
 
 def check_reduction(reduction: str, allowed: tuple[str, ...] = ("none", "sum", "mean")) -> None:

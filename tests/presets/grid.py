@@ -237,11 +237,13 @@ def mmsegmentation() -> Iterator[Call]:
 
 
 def heads() -> Iterator[Call]:
-    for batch, tensors in _head_inputs():
+    for batch, (x, y, w) in _head_inputs():
         for peer, preset, arguments in _head_arguments():
-            if batch == _EXACT and (peer, preset) == ("pytorch_metric_learning", "arcface"):
+            if batch == _EXACT and peer == "pytorch_metric_learning" and "arcface" in preset:
                 continue  # NaN there
-            yield Call(peer, preset, {"num_classes": 5, "embedding_size": 4, **arguments}, batch, tensors, 1e-8)
+            weight = torch.stack([w, w.roll(1, 0) + 0.3], 1) if "sub_centers" in arguments else w
+            sizes = {"num_classes": 5, "embedding_size": 4}
+            yield Call(peer, preset, {**sizes, **arguments}, batch, (x, y, weight), 1e-8)
 
 
 _EXACT = "cosines of exactly -1, 0 and 1"
@@ -264,6 +266,7 @@ def _head_arguments() -> Iterator[tuple[str, str, dict[str, Any]]]:
         "cosface": options(margin=(0.35, 0.1), scale=(64, 8)),
         "normalized_softmax": options(temperature=(0.05, 1.0)),
         "sphereface": options(margin=(4, 1, 2, 3)),
+        "sub_center_arcface": options(margin=(28.6, 60.0), scale=(64, 8), sub_centers=(2,)),
     }
     margins = ((1.0, 0.5, 0.0), (1.0, 0.0, 0.4), (0.9, 0.4, 0.15))
     insightface = {

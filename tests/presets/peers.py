@@ -40,6 +40,7 @@ CLASSES = {
         "cosface": "CosFaceLoss",
         "normalized_softmax": "NormalizedSoftmaxLoss",
         "sphereface": "SphereFaceLoss",
+        "sub_center_arcface": "SubCenterArcFaceLoss",
         "supcon": "SupConLoss",
         "nt_xent": "NTXentLoss",
         "multi_similarity": "MultiSimilarityLoss",
@@ -125,7 +126,7 @@ def original(call: Call) -> Callable[..., Tensor]:
 
 def _of_head(loss: nn.Module) -> Callable[..., Tensor]:
     def run(embeddings: Tensor, labels: Tensor, weight: Tensor) -> Tensor:
-        return torch.func.functional_call(loss.double(), {"W": weight.T}, (embeddings, labels))
+        return torch.func.functional_call(loss.double(), {"W": weight.flatten(0, -2).T}, (embeddings, labels))
 
     return run
 

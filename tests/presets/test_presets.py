@@ -119,6 +119,20 @@ def test_a_head_of_pytorch_metric_learning_is_loaded(tmp_path: Path) -> None:
     assert head.margin == pytest.approx(math.pi / 6)
 
 
+def test_a_head_of_pytorch_metric_learning_with_several_centers_is_loaded(tmp_path: Path) -> None:
+    transposed = torch.randn(4, 6)
+    torch.save({"W": transposed}, tmp_path / "loss.pt")
+    head = presets.pytorch_metric_learning.sub_center_arcface(3, 4, sub_centers=2)
+    presets.pytorch_metric_learning.load_head(head, tmp_path / "loss.pt")
+    x = torch.randn(2, 4)
+    every = torch.nn.functional.cosine_similarity(x[:, None], transposed.T[None], dim=2)
+    torch.testing.assert_close(head.get_logits(x), every.view(2, 3, 2).amax(2))
+    with pytest.raises(ValueError, match=r"head: wanted class weights .* \(7, 2, 4\); the checkpoint has \(6, 4\)"):
+        presets.pytorch_metric_learning.load_head(
+            presets.pytorch_metric_learning.sub_center_arcface(7, 4, sub_centers=2), tmp_path / "loss.pt"
+        )
+
+
 def test_a_head_of_insightface_is_loaded_from_its_ranks(tmp_path: Path) -> None:
     weight = torch.randn(5, 4)
     paths = [tmp_path / f"checkpoint_gpu_{rank}.pt" for rank in (0, 1)]

@@ -53,6 +53,7 @@ class Gradients:
         self.x = unset(source.x) if needs[0] else None
         self.w = unset(source.w) if needs[1] else None
         self.b = torch.zeros_like(source.b) if source.b is not None and needs[2] else None
+        self.mean: Tensor | None = None  # what the mean scores give to every column
         self.pushed = False
 
 
@@ -60,6 +61,7 @@ class Block:
     """The scores of some rows, (R, C), in units of log 2, and their statistics."""
 
     statistics: Rows
+    by_mean: Tensor | None = None  # (R,), what a pulled block has beside its scores: the gradient by its mean scores
 
     def __init__(self, scores: Tensor, rows: slice | Tensor, exponentiate: Exponentiate) -> None:
         self.scores, self.rows, self.exponentiate = scores, rows, exponentiate
@@ -70,11 +72,14 @@ class Block:
 
 
 class SingleTarget(Block):
-    """A block whose rows have one target each."""
+    """A block whose rows have one target each; ``mean`` where mean scores are linear, else they are taken here."""
 
-    def __init__(self, scores: Tensor, rows: slice, exponentiate: Exponentiate, index: Tensor, mean: Tensor) -> None:
+    def __init__(
+        self, scores: Tensor, rows: slice, exponentiate: Exponentiate, index: Tensor, mean: Tensor | None
+    ) -> None:
         super().__init__(scores, rows, exponentiate)
-        self.index = index
+        self.index, self.is_linear = index, mean is not None
+        mean = scores.mean(1) * LN_2 if mean is None else mean
         target = scores.gather(1, index)[:, 0] * LN_2
         scores.scatter_(1, index, ABSENT_2)
         rest, self.share = self.exponentiate(scores)
@@ -83,7 +88,9 @@ class SingleTarget(Block):
     def pull(self, gradients: RowGradients) -> None:
         by_target = _sum(gradients.target, gradients.among)
         self.scores.mul_(_column(gradients.rest, self.share) * self.share)
-        if gradients.mean is not None:
+        if self.is_linear:
+            self.by_mean = gradients.mean
+        elif gradients.mean is not None:
             each = gradients.mean[:, None] / self.scores.shape[1]
             self.scores.add_(each)
             by_target = _sum(by_target, each[:, 0])
@@ -183,13 +190,11 @@ class Blocks:
                 scores.mul_(self.inverse)
             if self.b is not None:
                 scores.add_(self.b)
-            mean = None
+            mean = self.mean[span] if self.places is None else None
             if self.centers > 1:
                 self.nearest = Nearest(transposed, self.centers)
-                scores = self.nearest.largest.clone().t()
-                mean = scores.mean(1) * LN_2
+                scores, mean = self.nearest.largest.clone().t(), None
             if self.places is None:
-                mean = self.mean[span] if mean is None else mean
                 yield SingleTarget(scores, span, self.exponentiate, self.index[span], mean)
             else:
                 yield LabelTargets(scores, span, self.exponentiate, self.places, self.targets.scale)
@@ -211,9 +216,24 @@ class Blocks:
             # The first block's product is stored, not added: w's gradient starts without zeros.
             gradients.w.addmm_(scores.t(), self.x[rows], beta=int(gradients.pushed))
             gradients.pushed = True
+        if block.by_mean is not None:
+            self._push_mean(block.by_mean, rows, gradients)
+
+    def _push_mean(self, by_mean: Tensor, rows: slice | Tensor, gradients: Gradients) -> None:
+        """A product of vectors for x, and at the end one for w: no block is written to for it."""
+        if gradients.b is not None:
+            gradients.b.add_(by_mean.sum() / self.columns)
+        if gradients.x is not None:
+            gradients.x[rows].addr_(by_mean, self.mean_column)
+        if gradients.w is not None:
+            along = by_mean @ self.x[rows] / self.columns
+            gradients.mean = along if gradients.mean is None else gradients.mean + along
 
     def finish(self, gradients: Gradients) -> None:
         """After the last block: what was the gradient by w / |w|, times 1 / |w|, becomes the gradient by w."""
+        if gradients.w is not None and gradients.mean is not None:
+            ones = torch.ones_like(self.w[:, 0]) if self.inverse is None else self.inverse
+            gradients.w.addr_(ones, gradients.mean)
         if gradients.w is not None and self.inverse is not None:
             for part in _thin(self.w):
                 w, g = self.w[part], gradients.w[part]

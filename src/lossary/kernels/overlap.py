@@ -87,9 +87,11 @@ class _Softmax(torch.autograd.Function):
             asked = asked if grads[2] is None else asked + grads[2]
             return p * (asked - (p * asked).sum(1, keepdim=True)), None, None, None
         grad = p.detach() if last_use() else p.clone()  # as an output p asks for a gradient itself
-        hits = wanted.mul_(at_target)
-        softmax_gradient_(grad, lambda n, _, part: _asked(part, by_predicted[n, :, None], ctx.squared), hits.clone())
-        return grad.scatter_add_(1, index[:, None], hits[:, None]), None, None, None
+        mean = at_target * wanted
+        softmax_gradient_(grad, lambda n, _, part: _asked(part, by_predicted[n, :, None], ctx.squared), mean)
+        # Written, not added, which takes two thirds of the time.
+        wanted += _asked(at_target, by_predicted.gather(1, index), ctx.squared)
+        return grad.scatter_(1, index[:, None], wanted.sub_(mean).mul_(at_target)[:, None]), None, None, None
 
 
 def _asked(p: Tensor, by_predicted: Tensor, squared: bool) -> Tensor:

@@ -29,6 +29,7 @@ __all__ = [
     "normalized_softmax",
     "nt_xent",
     "sphereface",
+    "sub_center_arcface",
     "supcon",
     "triplet_margin",
 ]
@@ -46,6 +47,17 @@ def arcface(num_classes: int, embedding_size: int, margin: float = 28.6, scale: 
         ArcFaceLoss(num_classes=num_classes, embedding_size=embedding_size, margin=math.radians(margin), scale=scale),
         STD,
     )
+
+
+def sub_center_arcface(
+    num_classes: int, embedding_size: int, margin: float = 28.6, scale: float = 64, sub_centers: int = 3
+) -> ArcFaceLoss:
+    """``SubCenterArcFaceLoss``: Lossary's :class:`ArcFaceLoss` with ``sub_centers``; see :func:`arcface`.
+
+    There is no ``get_outliers``: compare ``get_logits`` at the own label with the cosine of an angle.
+    """
+    sizes = {"num_classes": num_classes, "embedding_size": embedding_size, "sub_centers": sub_centers}
+    return started(ArcFaceLoss(**sizes, margin=math.radians(margin), scale=scale), STD)
 
 
 def cosface(num_classes: int, embedding_size: int, margin: float = 0.35, scale: float = 64) -> CosFaceLoss:
@@ -115,10 +127,14 @@ def contrastive(pos_margin: float = 0.0, neg_margin: float = 1.0) -> nn.Module:
 def load_head(head: HeadLoss, checkpoint: str | Path) -> None:
     """Load the class weights of a saved ``loss.state_dict()`` into ``head``: ``W`` is (embedding_size, num_classes).
 
+    Of several centers a class it is (embedding_size, num_classes * sub_centers).
+
     Raises:
-        ValueError: Another number of classes or dimensions.
+        ValueError: Another number of classes, centers or dimensions.
     """
-    fill(head, read(checkpoint)["W"].T)
+    weight = read(checkpoint)["W"].T
+    several = head.sub_centers > 1 and len(weight) == head.num_classes * head.sub_centers
+    fill(head, weight.unflatten(0, (head.num_classes, head.sub_centers)) if several else weight)
 
 
 def _unit_length(embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
