@@ -241,7 +241,11 @@ def heads() -> Iterator[Call]:
         for peer, preset, arguments in _head_arguments():
             if batch == _EXACT and peer == "pytorch_metric_learning" and "arcface" in preset:
                 continue  # NaN there
-            weight = torch.stack([w, w.roll(1, 0) + 0.3], 1) if "sub_centers" in arguments else w
+            if preset == "sub_center_arcface":
+                centers = [w.roll(k, 0) + 0.3 * k for k in range(arguments.get("sub_centers", 3))]
+                weight = torch.stack(centers, 1)
+            else:
+                weight = w
             sizes = {"num_classes": 5, "embedding_size": 4}
             yield Call(peer, preset, {**sizes, **arguments}, batch, (x, y, weight), 1e-8)
 

@@ -56,8 +56,7 @@ def sub_center_arcface(
 
     There is no ``get_outliers``: compare ``get_logits`` at the own label with the cosine of an angle.
     """
-    sizes = {"num_classes": num_classes, "embedding_size": embedding_size, "sub_centers": sub_centers}
-    return started(ArcFaceLoss(**sizes, margin=math.radians(margin), scale=scale), STD)
+    return started(ArcFaceLoss(num_classes, embedding_size, sub_centers, math.radians(margin), scale), STD)
 
 
 def cosface(num_classes: int, embedding_size: int, margin: float = 0.35, scale: float = 64) -> CosFaceLoss:
