@@ -167,8 +167,10 @@ class Blocks:
         # Looked at on CPU alone: elsewhere a look waits for the device.
         is_tame = self.x.device.type == "cpu" and source.b is None and tame(self.x, self.w, source.unit, targets.scale)
         every_row_has_rest = targets.single and self.columns > 1
-        ways = (exponentiate, exponentiate_tame, exponentiate_tame_rest)
-        self.exponentiate = ways[is_tame * (1 + every_row_has_rest)]
+        if is_tame:
+            self.exponentiate = exponentiate_tame_rest if every_row_has_rest else exponentiate_tame
+        else:
+            self.exponentiate = exponentiate
         # Made for all blocks at once: after a large product every small operation comes to cold caches.
         if self.places is None:
             self.index, self.mean = targets.rows.long()[:, None], self.x @ self.mean_column + self.mean_b
