@@ -1,5 +1,6 @@
 """Overlap losses against the written-out one-hot form, and what they keep for the backward pass."""
 
+import itertools
 from collections.abc import Callable
 from functools import partial
 
@@ -125,8 +126,9 @@ def test_blocks_change_nothing(squared: bool, monkeypatch: pytest.MonkeyPatch) -
         return torch.autograd.grad(loss, logits, retain_graph=keep)[0]
 
     wanted = gradient(keep=True)
-    for size in (1, 28, 150):  # some positions of a sample, not quite whole samples, several samples
+    for size, row in itertools.product((1, 28, 150), (1, 3, 1000)):  # from a position of a sample to whole samples
         monkeypatch.setattr("lossary.kernels.inplace.CPU_BLOCK", size)
+        monkeypatch.setattr("lossary.kernels.inplace.AT_LEAST", row)
         for keep in (False, True):
             torch.testing.assert_close(gradient(keep=keep), wanted)
 

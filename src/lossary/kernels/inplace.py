@@ -8,6 +8,8 @@ from torch import Tensor
 
 #: Numbers that are worked on at once: on CPU they stay in cache, an accelerator wants large operations.
 CPU_BLOCK = 1 << 20
+#: Positions that a block has in a row, if there are as many: shorter rows cost more than the cache gives.
+AT_LEAST = 1 << 12
 
 
 def last_use() -> bool:
@@ -16,14 +18,17 @@ def last_use() -> bool:
 
 
 def blocks(x: Tensor) -> Iterator[tuple[slice, slice]]:
-    """Samples and positions of ``x`` (N, C, L), so many at a time as stay in cache."""
+    """Samples and positions of ``x`` (N, C, L), so many at a time as stay in cache.
+
+    All samples at once as long as that leaves positions in a row: each thread then works on the same samples again and
+    again, as it does where torch works on all of ``x``, and cores that do not share a cache have nothing to fetch.
+    """
     items, classes, places = x.shape
     if x.device.type != "cpu":
         yield slice(0, items), slice(0, places)
         return
-    parts = max(1, -(-classes * places // CPU_BLOCK))
-    width = max(1, -(-places // parts))  # all of one length
-    rows = max(1, CPU_BLOCK // max(1, classes * places))
+    width = max(1, min(places, max(CPU_BLOCK // max(1, items * classes), AT_LEAST)))
+    rows = max(1, CPU_BLOCK // max(1, classes * width))
     for row in range(0, items, rows):
         for place in range(0, places, width):
             yield slice(row, row + rows), slice(place, place + width)
@@ -52,16 +57,22 @@ def softmax_gradient_(p: Tensor, asked: Callable[[slice, slice, Tensor], Tensor]
 
     Args:
         p: (N, C, L), changed in place.
-        asked: The gradient a by some of the probabilities, given samples, positions and those probabilities; one
-            that is the same at all positions may have one.
+        asked: The gradient a by some of the probabilities, given samples, positions and those probabilities.
         mean: (N, L), what the sum has beside ``asked``; the sum in the end.
     """
     for rows, places in blocks(p):
         part = p[rows, :, places]
         a = asked(rows, places, part)
         total = mean[rows, None, places]
-        if a.shape[2] == 1:
-            torch.baddbmm(total, a.mT, part, out=total)
-        else:
-            total += (part * a).sum(1, keepdim=True)
+        total += (part * a).sum(1, keepdim=True)
         part *= a - total
+
+
+def class_softmax_gradient_(p: Tensor, asked: Tensor, mean: Tensor) -> None:
+    """:func:`softmax_gradient_` where ``asked`` (N, C) is the same at all positions."""
+    a, total = asked[:, :, None], mean[:, None]
+    # All at once: product by product one thread reads what two have to change then, and where they do not share a
+    # cache that takes four times as long as the change.
+    torch.baddbmm(total, a.mT, p, out=total)
+    for rows, places in blocks(p):
+        p[rows, :, places] *= a[rows] - total[rows, :, places]
