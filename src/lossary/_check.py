@@ -19,7 +19,10 @@ def values_visible(*tensors: Tensor) -> bool:
     if torch.compiler.is_compiling():
         return False
     # Not by a generator in all(), which takes as long as an operation on a small batch.
-    return not [t for t in tensors if not t.is_cpu or is_functorch_wrapped_tensor(t)]
+    for tensor in tensors:
+        if not tensor.is_cpu or is_functorch_wrapped_tensor(tensor):
+            return False
+    return True
 
 
 def check_reduction(reduction: str, allowed: tuple[str, ...] = ("none", "sum", "mean")) -> None:
@@ -113,7 +116,7 @@ def check_same_shape(name: str, tensor: Tensor, other_name: str, other: Tensor) 
 
 def check_shape(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
     check_tensor(name, tensor)
-    if tuple(tensor.shape) != shape:
+    if tensor.shape != shape:
         raise ValueError(f"{name}: wanted shape {shape}; got {tuple(tensor.shape)}")
 
 

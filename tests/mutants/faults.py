@@ -182,8 +182,8 @@ MUTANTS = (
         ("finite_at_the_edges", "second_gradient_is_finite_at_the_edges"),
         in_text(
             "lossary.kernels.stable:sphere",
-            "(inverse_norm(x) * radius)[:, None]",
-            "(radius / x.square().sum(1).sqrt())[:, None]",
+            "inverse_norm(x, keepdim=True)",
+            "1 / x.square().sum(1, keepdim=True).sqrt()",
         ),
     ),
     Mutant("a default of the Module drifts", "cosface_loss", ("names_and_defaults_agree",), default_drifts),

@@ -153,8 +153,7 @@ def _blocked_loss(
 
 def plain_is_better(source: Bilinear) -> bool:
     """Whether the scores may as well be held whole."""
-    cpu = source.x.device.type == "cpu"
-    if source.x.shape[0] * source.w.shape[0] <= (CPU_PLAIN if cpu else ACCELERATOR_PLAIN):
+    if source.x.shape[0] * source.w.shape[0] <= (CPU_PLAIN if source.x.is_cpu else ACCELERATOR_PLAIN):
         return True
     if torch.compiler.is_compiling():
         return False

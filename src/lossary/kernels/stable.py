@@ -71,31 +71,32 @@ def like_torch(loss: Tensor, *inputs: Tensor) -> Tensor:
 def unit(x: Tensor, dim: int = -1) -> Tensor:
     """x / |x| along ``dim``; a zero vector stays zero, with a zero gradient."""
     # A product, because the gradient of a quotient takes twice as many tensors of the size of x.
-    return x * inverse_norm(x, dim).unsqueeze(dim)
+    return x * inverse_norm(x, dim, keepdim=True)
 
 
 def sphere(x: Tensor, radius: float | Tensor) -> Tensor:
     """radius * x / |x| for rows x, (N, D), in one product; the radius is a number, or has one a row."""
-    return x * (inverse_norm(x) * radius)[:, None]
+    each = isinstance(radius, Tensor) and radius.dim() > 0
+    return x * (inverse_norm(x, keepdim=True) * (radius[:, None] if each else radius))
 
 
-def inverse_norm(x: Tensor, dim: int = -1) -> Tensor:
+def inverse_norm(x: Tensor, dim: int = -1, *, keepdim: bool = False) -> Tensor:
     """1 / |x|, and 0 for a zero vector, with a zero gradient there (a division by a clamped norm gives 1e12)."""
-    length = _ordinary_length(x, dim)
+    length = _ordinary_length(x, dim, keepdim)
     if length is not None:
         return length.reciprocal()
     largest = x.detach().abs().amax(dim, keepdim=True)
     # Scaled by the largest entry: squares of entries below 1e-19 or above 1e19 leave float32's range.
     scale = torch.where(largest > 0, largest, torch.ones_like(largest))
-    squares = (x / scale).square().sum(dim)
+    squares = (x / scale).square().sum(dim, keepdim=True)
     safe = torch.where(squares > 0, squares, torch.ones_like(squares))
-    inverse = safe.rsqrt() / scale.squeeze(dim)
-    return torch.where(squares > 0, inverse, torch.zeros_like(inverse))
+    inverse = torch.where(squares > 0, safe.rsqrt() / scale, torch.zeros_like(squares))
+    return inverse if keepdim else inverse.squeeze(dim)
 
 
-def _ordinary_length(x: Tensor, dim: int) -> Tensor | None:
+def _ordinary_length(x: Tensor, dim: int, keepdim: bool) -> Tensor | None:
     """|x| where none is 0, tiny or huge, as far as may be looked: a fifth of the operations, as small batches feel."""
     if x.numel() == 0 or not values_visible(x):
         return None
-    length = torch.linalg.vector_norm(x, dim=dim)
+    length = torch.linalg.vector_norm(x, dim=dim, keepdim=keepdim)
     return length if within(length.detach(), *ORDINARY) else None

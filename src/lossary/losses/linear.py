@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lossary._check import check_dim, check_float, check_labels, check_shape
@@ -87,7 +88,7 @@ def _scores(source: Bilinear) -> Input:
     x, w = source.x, source.w
     exact = x.dtype == w.dtype == accumulator(x) and not torch.is_autocast_enabled(x.device.type)
     # Of a single class there are no ready scores: see softmax_problem.
-    return source.dense() if exact and w.shape[0] > 1 and plain_is_better(source) else source
+    return F.linear(x, w, source.b) if exact and w.shape[0] > 1 and plain_is_better(source) else source
 
 
 class LinearHead(nn.Module):
