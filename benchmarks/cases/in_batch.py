@@ -185,7 +185,7 @@ def cases() -> list[Case]:
 def paired(loss: str, size: tuple[int, int], bars: tuple[Bar, ...] = ()) -> Case:
     n, d = size
     floor = FOUR if loss == "CLIP" else FLOOR
-    return Case(f"{loss}, N={n} D={d}", "rows", partial(draw_pairs, n, d), PAIRED[loss], floor, bars)
+    return Case(f"{loss}, N={n} D={d}", "rows", partial(draw_pairs, n, d), PAIRED[loss], floor, bars, processes=3)
 
 
 def one(loss: str, size: tuple[int, int], bars: tuple[Bar, ...] = ()) -> Case:

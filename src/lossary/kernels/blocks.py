@@ -19,10 +19,11 @@ from lossary.kernels.stable import ABSENT, LOG2_E, inverse_norm
 LN_2 = math.log(2)
 ABSENT_2 = ABSENT * LOG2_E
 
-#: Bytes of a block's scores. On CPU a block should stay in cache, yet products want some 256 rows; an
-#: accelerator wants large products.
-CPU_BLOCK = 32 << 20
+#: Bytes of a block's scores. On CPU a block should stay in cache, yet products want some 256 rows, and gain nothing
+#: from more than CPU_ROWS; an accelerator wants large products.
+CPU_BLOCK = 21 << 20
 CPU_LARGEST_BLOCK = 128 << 20
+CPU_ROWS = 832
 ACCELERATOR_BLOCK = 256 << 20
 #: Elements of a temporary beside w.
 THIN = 1 << 18
@@ -178,7 +179,7 @@ class Blocks:
     def __iter__(self) -> Iterator[Block]:
         """All blocks share one buffer: each is gone when the next one comes."""
         n, columns = len(self.x), len(self.w)
-        size = block_rows(columns if self.centers == 1 else columns + 4 * self.columns, self.x)
+        size = block_rows(n, columns if self.centers == 1 else columns + 4 * self.columns, self.x)
         buffer = self.x.new_empty(min(size, n) * columns)
         for first in range(0, n, size):
             span = slice(first, min(first + size, n))
@@ -317,12 +318,17 @@ def inverse_norms(w: Tensor) -> Tensor:
     return inverse
 
 
-def block_rows(columns: int, like: Tensor) -> int:
-    """How many rows a block has."""
+def block_rows(rows: int, columns: int, like: Tensor) -> int:
+    """How many rows a block has: as many in each as can be."""
     row = max(columns, 1) * like.element_size()
     if like.device.type != "cpu":
         return max(ACCELERATOR_BLOCK // row, 64)
-    return max(min(CPU_BLOCK // row, 512), min(CPU_LARGEST_BLOCK // row, 256), 32)
+    size = max(min(CPU_BLOCK // row, CPU_ROWS), min(CPU_LARGEST_BLOCK // row, 256), 32)
+    size = -(-rows // max(1, round(rows / size)))
+    if size >= 256:  # a few more, so that every row begins where a cache line does
+        size += -size % 16
+    # Numbers that are a multiple of 256 apart, as neighbours in a row then are, share a few places in the cache.
+    return size if size % 256 else size + 16
 
 
 def _thin(w: Tensor) -> Iterator[slice]:

@@ -318,7 +318,7 @@ class TwiceDifferentiable(torch.autograd.Function):
         if torch.is_grad_enabled():  # third derivatives and beyond: exact, with all scores at once
             return none + _curvature(ctx, slice(0, len(x)), x, w, b, by_rows, along)
         gradients = [None if t is None else torch.zeros_like(t) for t in (x, w, b, *by_rows)]
-        size = blocks.block_rows(len(w), x)
+        size = blocks.block_rows(len(x), len(w), x)
         for first in range(0, len(x), size):
             rows = slice(first, min(first + size, len(x)))
             parts: list[Any] = [None if t is None else t.detach().requires_grad_() for t in (w, b, *by_rows.of(rows))]
