@@ -19,7 +19,7 @@ def values_visible(*tensors: Tensor) -> bool:
     if torch.compiler.is_compiling():
         return False
     # Not by a generator in all(), which takes as long as an operation on a small batch.
-    for tensor in tensors:
+    for tensor in tensors:  # noqa: SIM110
         if not tensor.is_cpu or is_functorch_wrapped_tensor(tensor):
             return False
     return True
