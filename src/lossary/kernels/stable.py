@@ -76,8 +76,9 @@ def unit(x: Tensor, dim: int = -1) -> Tensor:
 
 def sphere(x: Tensor, radius: float | Tensor) -> Tensor:
     """radius * x / |x| for rows x, (N, D), in one product; the radius is a number, or has one a row."""
-    each = isinstance(radius, Tensor) and radius.dim() > 0
-    return x * (inverse_norm(x, keepdim=True) * (radius[:, None] if each else radius))
+    if isinstance(radius, Tensor) and radius.dim() > 0:
+        radius = radius[:, None]
+    return x * (inverse_norm(x, keepdim=True) * radius)
 
 
 def inverse_norm(x: Tensor, dim: int = -1, *, keepdim: bool = False) -> Tensor:
