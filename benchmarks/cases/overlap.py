@@ -130,7 +130,7 @@ def cases() -> list[Case]:
 
 def segmentation(loss: str, size: tuple[int, int, int, int], bars: tuple[Bar, ...] = ()) -> Case:
     shape = " x ".join(map(str, size))
-    return Case(f"{loss}, {shape}", "overlap", partial(draw, *size), LOSSES[loss], FLOOR, bars, processes=3)
+    return Case(f"{loss}, {shape}", "overlap", partial(draw, *size), LOSSES[loss], FLOOR, bars, processes=5)
 
 
 def toys() -> list[Case]:

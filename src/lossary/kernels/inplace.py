@@ -43,8 +43,8 @@ def masked_softmax(logits: Tensor, keep: Tensor | None) -> Tensor:
 def at_class(p: Tensor, index: Tensor) -> Tensor:
     """(N, L) the entries of ``p`` (N, C, L) at class ``index`` (N, L)."""
     # From one row of numbers a sample: two threads take a third less time for it than for three dimensions.
-    place = (index * p.shape[2]).add_(torch.arange(p.shape[2], device=p.device))
-    return p.flatten(1).gather(1, place)
+    places = p.shape[2]
+    return p.flatten(1).gather(1, torch.arange(places, device=p.device).add(index, alpha=places))
 
 
 def class_index(target: Tensor, keep: Tensor | None) -> Tensor:

@@ -29,8 +29,8 @@ class Sums(NamedTuple):
 def softmax_sums(logits: Tensor, target: Tensor, keep: Tensor | None, *, squared: bool = False) -> Sums:
     """Sums of the softmax over ``logits`` (N, C, L) beside class indices ``target`` (N, L), where ``keep`` (N, L)."""
     index = class_index(target, keep)
-    counted = torch.ones_like(index[:1, :1]).expand_as(index) if keep is None else keep
-    truth = _by_class(widened(counted), index, logits.shape[1])
+    counted = widened(torch.ones_like(index[:1, :1])).expand_as(index) if keep is None else widened(keep)
+    truth = _by_class(counted, index, logits.shape[1])
     sums = _plain_sums if plain_only() else _Softmax.apply
     with full_precision(logits):
         overlap, predicted, _ = sums(accumulate(logits), index, keep, squared)
