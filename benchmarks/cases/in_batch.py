@@ -190,7 +190,9 @@ def paired(loss: str, size: tuple[int, int], bars: tuple[Bar, ...] = ()) -> Case
 
 def one(loss: str, size: tuple[int, int], bars: tuple[Bar, ...] = ()) -> Case:
     n, d = size
-    return Case(f"{loss}, one set, N={n} D={d}", "rows", partial(draw_classes, n, d), ONE_SET[loss], FLOOR, bars, processes=3)
+    return Case(
+        f"{loss}, one set, N={n} D={d}", "rows", partial(draw_classes, n, d), ONE_SET[loss], FLOOR, bars, processes=3
+    )
 
 
 def views(loss: str, size: tuple[int, int], contenders, bars: tuple[Bar, ...] = ()) -> Case:
