@@ -324,7 +324,7 @@ def block_rows(rows: int, columns: int, like: Tensor) -> int:
     if like.device.type != "cpu":
         return max(ACCELERATOR_BLOCK // row, 64)
     size = max(min(CPU_BLOCK // row, CPU_ROWS), min(CPU_LARGEST_BLOCK // row, 256), 32)
-    size = -(-rows // max(1, round(rows / size)))
+    size = -(-rows // max(1, math.ceil(rows / size - 0.25)))  # rather a quarter more in each than a short last one
     if size >= 256:  # a few more, so that every row begins where a cache line does
         size += -size % 16
     # Numbers that are a multiple of 256 apart, as neighbours in a row then are, share a few places in the cache.
