@@ -8,9 +8,11 @@ import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from lossary import presets
 from presets import peers, stored
@@ -108,29 +110,27 @@ def test_presets_can_be_pickled_and_saved(peer: str) -> None:
             assert torch.equal(again(*call.inputs), loss(*call.inputs)), call.key
 
 
+def loaded(head: Any, columns: int, path: Path) -> tuple[Tensor, Tensor]:
+    """Logits of a head whose weights were loaded, and the cosines with each column of them."""
+    transposed, x = torch.randn(4, columns), torch.randn(2, 4)
+    torch.save({"W": transposed}, path)
+    presets.pytorch_metric_learning.load_head(head, path)
+    return head.get_logits(x), torch.nn.functional.cosine_similarity(x[:, None], transposed.T[None], dim=2)
+
+
 def test_a_head_of_pytorch_metric_learning_is_loaded(tmp_path: Path) -> None:
-    transposed = torch.randn(4, 3)
-    torch.save({"W": transposed}, tmp_path / "loss.pt")
     head = presets.pytorch_metric_learning.arcface(3, 4, margin=30.0)
-    presets.pytorch_metric_learning.load_head(head, tmp_path / "loss.pt")
-    x = torch.randn(2, 4)
-    expected = torch.nn.functional.cosine_similarity(x[:, None], transposed.T[None], dim=2)
-    torch.testing.assert_close(head.get_logits(x), expected)
+    logits, cosines = loaded(head, 3, tmp_path / "loss.pt")
+    torch.testing.assert_close(logits, cosines)
     assert head.margin == pytest.approx(math.pi / 6)
 
 
 def test_a_head_of_pytorch_metric_learning_with_several_centers_is_loaded(tmp_path: Path) -> None:
-    transposed = torch.randn(4, 6)
-    torch.save({"W": transposed}, tmp_path / "loss.pt")
-    head = presets.pytorch_metric_learning.sub_center_arcface(3, 4, sub_centers=2)
-    presets.pytorch_metric_learning.load_head(head, tmp_path / "loss.pt")
-    x = torch.randn(2, 4)
-    every = torch.nn.functional.cosine_similarity(x[:, None], transposed.T[None], dim=2)
-    torch.testing.assert_close(head.get_logits(x), every.view(2, 3, 2).amax(2))
+    sub_center_arcface = presets.pytorch_metric_learning.sub_center_arcface
+    logits, cosines = loaded(sub_center_arcface(3, 4, sub_centers=2), 6, tmp_path / "loss.pt")
+    torch.testing.assert_close(logits, cosines.view(2, 3, 2).amax(2))
     with pytest.raises(ValueError, match=r"head: wanted class weights .* \(7, 2, 4\); the checkpoint has \(6, 4\)"):
-        presets.pytorch_metric_learning.load_head(
-            presets.pytorch_metric_learning.sub_center_arcface(7, 4, sub_centers=2), tmp_path / "loss.pt"
-        )
+        loaded(sub_center_arcface(7, 4, sub_centers=2), 6, tmp_path / "loss.pt")
 
 
 def test_a_head_of_insightface_is_loaded_from_its_ranks(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def class_softmax_gradient_(p: Tensor, asked: Tensor, mean: Tensor) -> None:
     """:func:`softmax_gradient_` where ``asked`` (N, C) is the same at all positions."""
     a, total = asked[:, :, None], mean[:, None]
     # All at once: product by product one thread reads what two have to change then, and where they do not share a
-    # cache that takes four times as long as the change.
+    # cache that takes longer than the change itself.
     torch.baddbmm(total, a.mT, p, out=total)
     for rows, places in blocks(p):
         p[rows, :, places] *= a[rows] - total[rows, :, places]

@@ -96,7 +96,7 @@ class _Softmax(torch.autograd.Function):
         grad = p.detach() if last_use() else p.clone()  # as an output p asks for a gradient itself
         mean = at_target * wanted
         if ctx.squared:
-            softmax_gradient_(grad, lambda n, _, part: 2 * part * by_predicted[n, :, None], mean)
+            softmax_gradient_(grad, lambda n, _, part: _asked(part, by_predicted[n, :, None], ctx.squared), mean)
         else:
             class_softmax_gradient_(grad, by_predicted, mean)
         # Written, not added, which takes two thirds of the time.

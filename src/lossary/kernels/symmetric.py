@@ -24,7 +24,8 @@ from lossary.kernels.stable import ABSENT, LOG2_E
 Sides = tuple[tuple[slice, int], ...]
 Pair = tuple[Tensor, Tensor]
 
-#: Rows and columns of a tile: larger ones waste more of the diagonal, and two of a MiB in float32 stay in cache.
+#: Rows and columns of a tile: larger ones waste more of the diagonal, and two of little more than a MiB in
+#: float32 stay in cache.
 TILE = 592
 
 
