@@ -75,4 +75,5 @@ def class_softmax_gradient_(p: Tensor, asked: Tensor, mean: Tensor) -> None:
     # cache that takes longer than the change itself.
     torch.baddbmm(total, a.mT, p, out=total)
     for rows, places in blocks(p):
-        p[rows, :, places] *= a[rows] - total[rows, :, places]
+        part = p[rows, :, places]
+        part *= a[rows] - total[rows, :, places]

@@ -87,8 +87,8 @@ def _scores(source: Bilinear) -> Input:
     """Few scores are made ready at once, which takes the fewest operations, where their dtype is kept by it."""
     x, w = source.x, source.w
     exact = x.dtype == w.dtype == accumulator(x) and not torch.is_autocast_enabled(x.device.type)
-    # Of a single class there are no ready scores: see softmax_problem. Not source.dense(), whose care for dtypes a small
-    # batch would feel.
+    # Of a single class there are no ready scores: see softmax_problem. Not by source.dense(), whose care for dtypes a
+    # small batch would feel.
     return F.linear(x, w, source.b) if exact and w.shape[0] > 1 and plain_is_better(source) else source
 
 
