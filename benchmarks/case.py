@@ -55,7 +55,7 @@ class Case:
     floor: str = DENSE
     bars: tuple[Bar, ...] = ()
     calls: int = 1  # of a contender for one time: more where a single one takes microseconds
-    processes: int = 1  # more where time depends on where in memory the tensors of a process happen to lie
+    processes: int = 1  # more where times change from one process to the next
 
 
 @dataclass(frozen=True)

@@ -34,9 +34,9 @@ make bench                          # everything; ARGS="--only CosFace" measures
 make docs                           # writes this page from the stored results
 ```
 
-in float32, forward and backward. A case has a process of its own (some have three, as their times depend on where in
-memory tensors happen to lie), in which its contenders take turns after a warm-up, in another order each round. A ratio
-of times is the median of those of single rounds.
+in float32, forward and backward. A case has a process of its own (many have several, one after the other, as their
+times change from one to the next), in which its contenders take turns after a warm-up, in another order each round. A
+ratio of times is the median of those of single rounds.
 *Extra* is the most memory that was allocated at once, by allocation events, beyond the inputs and their gradients;
 *resident* is the same as the operating system saw it; *saved* is what autograd keeps from forward to backward, in
 sizes of what learns, labels not counted. Compare ratios, not times: times are this machine's.
