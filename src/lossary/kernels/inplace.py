@@ -74,5 +74,8 @@ def class_softmax_gradient_(p: Tensor, asked: Tensor, mean: Tensor) -> None:
     # All at once: product by product one thread reads what two have to change then, and where they do not share a
     # cache that takes longer than the change itself.
     torch.baddbmm(total, half.mT, p, beta=0.5, out=total)
-    # Of squares (a - b)^2 with p the gradient is 2 p (a - b): torch's one operation of this form, and no temporary.
-    torch.ops.aten.mse_loss_backward.grad_input(p, half, total, 0, grad_input=p)
+    if p.is_cpu:
+        # p times the gradient of (a - b)^2 is 2 p (a - b): one operation of torch, without a temporary.
+        torch.ops.aten.mse_loss_backward.grad_input(p, half, total, 0, grad_input=p)
+    else:  # not every device's broadcasts
+        p *= 2 * (half - total)
