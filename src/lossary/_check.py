@@ -68,7 +68,8 @@ def check_number(
 
 def as_numbers(value: float | Tensor | Iterable[float]) -> tuple[tuple[float | Tensor, ...], bool]:
     """The numbers of a hyperparameter that may be one or several, unchecked, and whether it is one."""
-    if isinstance(value, str | Real) or getattr(value, "ndim", 1) == 0:  # numpy's and torch's have no dimensions
+    # A tuple, because torch 2.9 compiles no union here.
+    if isinstance(value, (str, Real)) or getattr(value, "ndim", 1) == 0:  # numpy's and torch's have no dimensions
         return (cast("float | Tensor", value),), True
     return tuple(cast("Iterable[float]", value)), False
 

@@ -1,5 +1,7 @@
 """What the losses of one number against another share: checks, precision, masks and the reduction."""
 
+from __future__ import annotations  # torch 2.9 compiles no inner function with a union in its annotations
+
 from collections.abc import Callable
 from typing import Any
 

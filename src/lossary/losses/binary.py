@@ -1,5 +1,7 @@
 """Yes or no, once or for many labels at a time: losses of a logit (or probability) against a binary target."""
 
+from __future__ import annotations  # torch 2.9 compiles no inner function with a union in its annotations
+
 import math
 from collections.abc import Mapping
 from typing import Any

@@ -1,5 +1,7 @@
 """torch's losses with a margin that the hinge and contrastive families have in another convention."""
 
+from __future__ import annotations  # torch 2.9 compiles no inner function with a union in its annotations
+
 from collections.abc import Callable
 from functools import partial
 

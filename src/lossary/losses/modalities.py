@@ -130,7 +130,7 @@ def siglip_loss(
     own = (x * y).sum(-1) + shift
     candidates, candidate_ids, absent = pairs.columns(y)
     shift = shift.expand(candidates.shape[0]) if absent is None else shift + absent
-    rest = rest_softplus(Bilinear(x, candidates, shift), Targets(pairs.labels, candidate_ids))
+    rest = rest_softplus(Bilinear(x, candidates, shift), Targets(pairs.labels(), candidate_ids))
     return reduce(softplus(-own) + rest, weight=pairs.weight, reduction=reduction, group=group)
 
 

@@ -1,5 +1,7 @@
 """Regression: a number predicted, a number wanted, and a price for the residual between them."""
 
+from __future__ import annotations  # torch 2.9 compiles no inner function with a union in its annotations
+
 from collections.abc import Sequence
 from typing import Any
 

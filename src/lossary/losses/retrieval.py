@@ -54,7 +54,6 @@ class Pairs(NamedTuple):
     counted: Tensor | None  # (N,) boolean
     group: ProcessGroup | None
 
-    @property
     def labels(self) -> Tensor:
         """(N,) the ids, or the pairs' numbers."""
         return numbers(self.query) if self.ids is None else self.ids
@@ -135,7 +134,7 @@ def find_each_other(pairs: Pairs, alike: Similarity, reduction: str) -> Tensor:
     if plain_is_better(source):
         return _both_ways(pairs, source.dense(), reduction)
     own = (x * y).sum(-1)
-    there, back = two_way_statistics(source, Targets(pairs.labels, pairs.ids))
+    there, back = two_way_statistics(source, Targets(pairs.labels(), pairs.ids))
     each = (_found_apart(there, own) + _found_apart(back, own)) / 2
     return reduce(each, weight=pairs.weight, reduction=reduction)
 
