@@ -16,10 +16,10 @@ from fake_run import HOSTILE_CLASS, HOSTILE_LOSS
 from rich.console import Console
 
 from lossary.lab.comparison import show
-from lossary.lab.metrics import Kind
+from lossary.lab.metrics import PRIMARY, Kind
 from lossary.lab.plan import Plan
 from lossary.lab.record import Record
-from lossary.lab.report import page, render
+from lossary.lab.report import figures, page, render
 from lossary.lab.report.evidence import Evidence, read
 from lossary.lab.report.sections import command
 
@@ -152,6 +152,13 @@ def test_a_section_without_data_is_absent(runs: dict[Kind, Evidence], tmp_path: 
     ]
     bare = replace(full, folder=tmp_path, records=records, trials=[])
     assert Reader(page(bare)).sections == ["ranking", "findings", "scores", "defaults", "provenance"]
+
+
+def test_a_choice_without_a_number_is_drawn_by_its_name() -> None:
+    rows = [{"value": value, "valid": 0.5, "best": value is None, "number": 0} for value in (None, 0.5)]
+    spec = json.dumps(figures.tuning(rows, "#123456", PRIMARY["zero-shot"], (0.0, 1.0)))
+    assert '"value": "None"' in spec
+    assert '"value": null' not in spec
 
 
 def test_what_the_training_says_is_said_loss_by_loss(runs: dict[Kind, Evidence], pages: dict[Kind, str]) -> None:

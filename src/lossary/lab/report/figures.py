@@ -128,9 +128,13 @@ def learning(seeds: Sequence[Row], means: Sequence[Row], palette: Palette, metri
     return _spec(layers, f"Learning curves: {metric.label} against training steps, by loss", 320)
 
 
+def _are_numbers(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+
+
 def _value_axis(values: Sequence[Any]) -> alt.X:
     """Numbers on a line, by powers of ten where they span a factor of 20; anything else side by side."""
-    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+    if not _are_numbers(values):
         return alt.X("value:N", title=None, axis=alt.Axis(labelAngle=0, labelLimit=90))
     axis: dict[str, Any] = {"format": "~r", "labelOverlap": "greedy", "labelSeparation": 6}
     low, high = min(values), max(values)
@@ -154,6 +158,8 @@ def tuning(rows: Sequence[Row], colour: str, metric: Metric, domain: tuple[float
     """One hyperparameter of one loss against the validation metric; rows: value, valid, best, number."""
     axis = _metric_axis("valid", metric)
     axis |= {"title": None, "scale": alt.Scale(domain=list(domain), nice=True, clamp=True)}
+    if not _are_numbers([row["value"] for row in rows]):
+        rows = [row | {"value": str(row["value"])} for row in rows]  # as it is passed: None would be read as missing
     points = (
         alt.Chart(_data(rows))
         .mark_point(filled=True, color=colour, size=60)
