@@ -210,8 +210,8 @@ def bars(loss: str, floor: float, mib: float, dense: float, pml: float) -> tuple
 def head(loss: str, size: tuple[int, ...], bars: tuple[Bar, ...] = ()) -> Case:
     """At (N, C, D), or (N, C, D, K) with K centers a class."""
     name = f"{loss} head, " + " ".join(f"{letter}={n}" for letter, n in zip("NCDK", size, strict=False))
-    losses = sub_centers if len(size) > 3 else LOSSES[loss]
-    return Case(name, "rows", partial(draw, *size), losses, FLOOR, bars, processes=2)
+    contenders = sub_centers if len(size) > 3 else LOSSES[loss]
+    return Case(name, "rows", partial(draw, *size), contenders, FLOOR, bars, processes=2)
 
 
 def growths() -> list[Growth]:
