@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch._C._functorch import is_functorch_wrapped_tensor  # pyright: ignore
 
+_NARROW = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.uint16, torch.uint32, torch.uint64)
+
 
 def values_visible(*tensors: Tensor) -> bool:
     """Whether values may be looked at: eager mode, on CPU, outside of ``torch.func`` transforms."""
@@ -131,18 +133,33 @@ def check_several_classes(name: str, scores: Tensor, classes: int, sigmoid_form:
         )
 
 
-def check_labels(
-    name: str, labels: Tensor, count: int, *, classes: int | None = None, ignore_index: int | None = None
-) -> None:
-    """One integer label a row, each in [0, classes) or equal to ``ignore_index``."""
-    check_tensor(name, labels)
-    if labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool:
+def wide_integers(name: str, tensor: Tensor) -> Tensor:
+    """Integers as int64, any other dtype as it is: every label goes through here before it is compared.
+
+    torch compares in the tensor's dtype: there a uint8 of 156 equals an ``ignore_index`` of -100, an int8 of 127 is
+    not below 200 classes, and the wider unsigned integers have no comparison at all.
+    """
+    check_tensor(name, tensor)
+    if tensor.dtype == torch.int64 or tensor.dtype not in _NARROW:
+        return tensor
+    wide = tensor.long()
+    if tensor.dtype == torch.uint64 and values_visible(wide) and (wide < 0).any():
+        raise ValueError(f"{name}: wanted integers below 2**63; got {tensor[wide < 0][0].item()}")
+    return wide
+
+
+def check_labels(name: str, labels: Tensor, count: int, *, classes: int | None = None) -> Tensor:
+    """One integer label a row, each in [0, classes), as int64."""
+    labels = wide_integers(name, labels)
+    if labels.dtype != torch.int64:
         raise TypeError(f"{name}: wanted integer labels; got {labels.dtype}")
     check_shape(name, labels, (count,))
-    check_range(name, labels, classes, ignore_index)
+    check_range(name, labels, classes)
+    return labels
 
 
 def check_range(name: str, labels: Tensor, classes: int | None, ignore_index: int | None = None) -> None:
+    """Every label, of int64, in [0, classes) or equal to ``ignore_index``."""
     if classes is None or labels.numel() == 0 or not values_visible(labels) or within(labels, 0, classes - 1):
         return
     outside = (labels < 0) | (labels >= classes)
@@ -161,7 +178,7 @@ def within(tensor: Tensor, low: float, high: float) -> bool:
 
 def check_probabilities(name: str, tensor: Tensor, ignore_index: int | None = None) -> None:
     """Every number in [0, 1] or equal to ``ignore_index``; NaN passes (a masked entry may be one)."""
-    check_tensor(name, tensor)
+    tensor = wide_integers(name, tensor)
     if tensor.dtype == torch.bool or tensor.numel() == 0 or not values_visible(tensor) or within(tensor, 0, 1):
         return
     outside = (tensor < 0) | (tensor > 1)
@@ -174,7 +191,7 @@ def check_probabilities(name: str, tensor: Tensor, ignore_index: int | None = No
 
 def check_among(name: str, tensor: Tensor, allowed: tuple[int, ...]) -> None:
     """Every number is one of ``allowed``; booleans and NaN pass (a masked entry may be one)."""
-    check_tensor(name, tensor)
+    tensor = wide_integers(name, tensor)
     if tensor.dtype == torch.bool or tensor.numel() == 0 or not values_visible(tensor):
         return
     other = ~tensor.isnan()

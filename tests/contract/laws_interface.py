@@ -4,6 +4,7 @@ import collections.abc
 import copy
 import inspect
 import io
+import itertools
 import pickle
 import re
 import typing
@@ -31,8 +32,11 @@ from contract.subject import (
     with_arg,
 )
 from lossary._loss import HeadLoss
-from lossary.cards import AT_CALL, Card
+from lossary.cards import AT_CALL, Call, Card
 from lossary.catalogue import CATALOGUE, find
+
+#: The integer dtypes beside int64, in which a label, a class count or an ignore_index may not fit.
+NARROW = (torch.int8, torch.int16, torch.int32, torch.uint8, torch.uint16, torch.uint32, torch.uint64)
 
 # ---------------------------------------------------------------- function and Module
 
@@ -155,12 +159,57 @@ def labels_out_of_range_are_refused(subject: Subject) -> None:
             refuses(IndexError, name, subject, with_arg(subject.draw(), place, spoilt))
 
 
-@law(where=lambda card: card.data in ("classes", "identities", "masks"), once=True)
+@law(where=lambda card: bool(index_arguments(Subject(card, {}))), once=True)
 def labels_of_any_integer_type_are_taken(subject: Subject) -> None:
-    call = subject.draw()
-    for place, _, labels in index_arguments(subject):
-        for dtype in (torch.int16, torch.int32, torch.uint8):
-            assert_close(subject(with_arg(call, place, labels.to(dtype))), subject(call))
+    """Every integer dtype gives the very numbers of int64, or its very error: no label and no limit wraps."""
+    several = (subject.draw(), *with_many_classes(subject))
+    ignored = ({}, {"ignore_index": -1}, {"ignore_index": 255}) if takes("ignore_index")(subject.card) else ({},)
+    for dtype, call, extra in itertools.product(NARROW, several, ignored):
+        for place, _, labels in index_arguments(subject):
+            # as they are; then one that another width or ignore_index could be mistaken for
+            for number in (labels.view(-1)[0].item(), -100, -1, 127, 156, 255, 2**16 - 100, 2**32 - 100):
+                if torch.iinfo(dtype).min <= number <= torch.iinfo(dtype).max:
+                    wide = labels.clone() if dtype.is_signed else labels.abs()
+                    wide.view(-1)[0] = number
+                    narrow = wide.to(dtype)
+                    got, wanted = (outcome(subject, with_arg(call, place, t), **extra) for t in (narrow, narrow.long()))
+                    assert same_outcome(got, wanted), f"{number} in {dtype}, {extra}: {got}, in int64 {wanted}"
+
+
+@law(
+    where=lambda card: card.data in ("classes", "identities", "masks") and bool(index_arguments(Subject(card, {}))),
+    once=True,
+)
+def labels_beyond_int64_are_refused(subject: Subject) -> None:
+    for place, name, labels in index_arguments(subject):
+        huge = labels.clone()
+        huge.view(-1)[0] = -100  # 2**64 - 100
+        refuses(ValueError, name, subject, with_arg(subject.draw(), place, huge.view(torch.uint64)))
+
+
+def with_many_classes(subject: Subject) -> list[Call]:
+    """The draw with 200 classes or more, where it has a dimension of them: more than int8 can count."""
+    call, card = subject.draw(), subject.card
+    if "num_classes" in card.module.fields:
+        return [with_arg(call, 1, call.args[1].repeat(30, 1))]
+    if card.data == "classes" or (card.data == "masks" and call.args[1].dim() < call.args[0].dim()):
+        return [with_arg(call, 0, torch.cat([call.args[0]] * 70, 1))]
+    return []
+
+
+def outcome(subject: Subject, call: Call, **extra: object) -> list[Tensor] | str:
+    """The loss and its gradients, or what it raises."""
+    try:
+        value, grads = subject.grads(call, **extra)
+    except (IndexError, TypeError, ValueError, RuntimeError) as error:
+        return f"{type(error).__name__}: {error}"
+    return [value, *grads]
+
+
+def same_outcome(got: list[Tensor] | str, wanted: list[Tensor] | str) -> bool:
+    if isinstance(got, str) or isinstance(wanted, str):
+        return got == wanted
+    return all(map(torch.equal, got, wanted))
 
 
 def index_arguments(subject: Subject) -> list[tuple[int, str, Tensor]]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from contract.subject import assert_close, assert_same
+from lossary._check import wide_integers
 from lossary.kernels import rows, tuples
 from lossary.losses.center import GE2ELoss, ge2e_loss
 from lossary.losses.contrastive import contrastive_loss
@@ -96,6 +97,19 @@ def test_references_are_compared_with_as_a_batch_around_each_anchor(loss: Loss) 
     labels = by_several.pop("labels")
     found = grads(lambda x, r: loss(x, labels, ref_embeddings=r, **by_several, reduction="none"), x, references)
     assert_same(found, wanted, 1e-11)
+
+
+def test_indices_of_any_integer_type_are_taken() -> None:
+    x, i, j, k = normal(9, 4), torch.tensor([0, 1]), torch.tensor([2, 4]), torch.tensor([3, 0])
+    pair, triplet = ((torch.uint8, torch.uint32), (torch.int8, torch.uint16, torch.uint64))
+    narrow = tuple(t.to(dtype) for t, dtype in zip((i, j), pair, strict=True))
+    assert_close(contrastive_loss(x, LABELS, pairs=narrow), contrastive_loss(x, LABELS, pairs=(i, j)))
+    narrow = tuple(t.to(dtype) for t, dtype in zip((i, j, k), triplet, strict=True))
+    assert_close(triplet_loss(x, None, triplets=narrow), triplet_loss(x, None, triplets=(i, j, k)))
+
+
+def test_widening_costs_int64_labels_nothing() -> None:
+    assert wide_integers("labels", LABELS) is LABELS
 
 
 def test_queries_with_several_positives_are_supcon_beside_references() -> None:

@@ -464,7 +464,7 @@ MUTANTS = (
         "float labels pass",
         "cosface_loss",
         ("float_labels_are_refused",),
-        in_text("lossary._check:check_labels", "labels.dtype.is_floating_point or ", ""),
+        in_text("lossary._check:check_labels", "if labels.dtype != torch.int64:", "if False:"),
     ),
     Mutant(
         "any label passes",
@@ -473,6 +473,18 @@ MUTANTS = (
         in_text("lossary._check:check_range", "if outside.any():", "if False:"),
     ),
     Mutant("labels must be int64", "cosface_loss", ("labels_of_any_integer_type_are_taken",), in_deed(wants_int64)),
+    Mutant(
+        "a label of 156 in uint8 is an ignore_index of -100",
+        "dice_cross_entropy_loss",
+        ("labels_of_any_integer_type_are_taken",),
+        in_text("lossary._check:wide_integers", "not in _NARROW", "not in _NARROW[1:]"),
+    ),
+    Mutant(
+        "a label of 2**64 - 100 is an ignore_index of -100",
+        "cross_entropy",
+        ("labels_beyond_int64_are_refused",),
+        in_text("lossary._check:wide_integers", "tensor.dtype == torch.uint64 and ", "False and "),
+    ),
     Mutant(
         "one label serves all items",
         "cosface_loss",

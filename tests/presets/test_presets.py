@@ -99,6 +99,35 @@ def test_labels_without_to_onehot_y_are_refused() -> None:
         presets.monai.dice(softmax=True)(torch.zeros(1, 3, 2), torch.ones(1, 1, 2))
 
 
+@pytest.mark.parametrize(
+    ("loss", "channel"),
+    [
+        (presets.monai.dice(softmax=True, to_onehot_y=True, ignore_index=-1), True),
+        (presets.monai.focal(to_onehot_y=True, ignore_index=-1), True),
+        (presets.segmentation_models_pytorch.dice("multiclass", ignore_index=-1), False),
+        (presets.segmentation_models_pytorch.focal("multiclass", ignore_index=-1), False),
+        (presets.segmentation_models_pytorch.lovasz("multiclass", per_image=True, ignore_index=-1), False),
+        (presets.mmsegmentation.dice(ignore_index=-1), False),
+        (presets.kornia.dice(ignore_index=-1), False),
+    ],
+    ids=lambda value: type(value).__module__.rpartition(".")[2] if isinstance(value, torch.nn.Module) else "",
+)
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.uint32, torch.uint64])
+def test_a_mask_in_an_unsigned_dtype_is_that_mask(loss: torch.nn.Module, channel: bool, dtype: torch.dtype) -> None:
+    """Of uint8 a label of 255 is not the ``ignore_index`` of -1, as which it was taken."""
+    scores = torch.linspace(-2, 2, 18).sin().reshape(1, 3, 6)
+    for last in (2, 255):
+        labels = torch.tensor([[0, 1, 2, 0, 1, last]])
+        target = labels[:, None] if channel else labels
+        answers = []
+        for given in (target.to(dtype), target):
+            try:
+                answers.append(loss(scores, given).item())
+            except IndexError as error:
+                answers.append(str(error))
+        assert answers[0] == answers[1]
+
+
 @each_peer
 def test_presets_can_be_pickled_and_saved(peer: str) -> None:
     first = {call.preset: call for call in CALLS[peer]}

@@ -105,7 +105,7 @@ def _anchors(embeddings: Tensor, labels: Tensor | None, ids: Tensor | None, mask
     count = embeddings.shape[0]
     labels = None if labels is None else _labels("labels", labels, count)
     if ids is not None:
-        check_labels("ids", ids, count)
+        ids = check_labels("ids", ids, count)
     _, mask = align(None, mask, embeddings.shape[:1])
     mask = None if mask is None else mask.expand(count)
     x = accumulate(embeddings) if mask is None else hide(accumulate(embeddings), mask[:, None])
@@ -176,8 +176,7 @@ def _labels(name: str, labels: Tensor | None, count: int) -> Tensor:
         check_shape(name, labels, (count, labels.shape[1]))
         check_among(name, labels, (0, 1))
         return labels
-    check_labels(name, labels, count)
-    return labels.long()
+    return check_labels(name, labels, count)
 
 
 def check_absent(beside: str, **values: object) -> None:
@@ -193,11 +192,11 @@ def check_indices(name: str, indices: tuple[Tensor, ...], sizes: tuple[int, ...]
         came = f"{type(indices).__name__} of {len(indices)}"
         raise ValueError(f"{name}: wanted a tuple of {len(sizes)} index tensors; got {came}")
     check_dim(name, indices[0], 1, "(P,)")
-    for index, size in zip(indices, sizes, strict=True):
-        check_labels(name, index, indices[0].shape[0])
+    wide = tuple(check_labels(name, index, indices[0].shape[0]) for index in indices)
+    for index, size in zip(wide, sizes, strict=True):
         if values_visible(index) and ((index < 0) | (index >= size)).any():
             raise IndexError(f"{name}: wanted indices in [0, {size}); got {index.tolist()}")
-    return tuple(index.long() for index in indices)
+    return wide
 
 
 def check_same_precision(name: str, tensor: Tensor, other_name: str, other: Tensor) -> None:

@@ -17,8 +17,8 @@ from lossary._check import (
     check_reduction,
     check_several_classes,
     check_shape,
-    check_tensor,
     values_visible,
+    wide_integers,
     within,
 )
 from lossary._reduce import align, reduce
@@ -64,8 +64,8 @@ def problem(
         input = input if dim in (-1, input.dim() - 1) else input.movedim(dim, -1)
         classes, shape = input.shape[-1], input.shape[:-1]
     sample_weight, mask = align(sample_weight, mask, shape)
-    check_tensor("target", target)
-    if target.dtype.is_floating_point or target.dtype == torch.bool:
+    target = wide_integers("target", target)
+    if target.dtype != torch.int64:
         soft, labels, counted = _soft(target, whole, dim, ignore_index), None, mask
     else:
         soft = None
@@ -120,7 +120,7 @@ def _soft(target: Tensor, shape: torch.Size, dim: int, ignore_index: int) -> Ten
 def _indices(
     target: Tensor, shape: torch.Size, scores: Tensor, classes: int, ignore_index: int
 ) -> tuple[Tensor, Tensor | None]:
-    """Class indices, 0 where ignored, and where they count: None for everywhere, as far as may be looked."""
+    """Class indices, of int64, 0 where ignored, and where they count: None for everywhere, as far as may be looked."""
     if target.shape != shape:
         hint = "; for classes in the last dimension say dim=-1" if target.shape == scores.shape[:-1] else ""
         raise ValueError(f"target: wanted shape {tuple(shape)}; got {tuple(target.shape)}{hint}")
@@ -130,10 +130,10 @@ def _indices(
         and not 0 <= ignore_index < classes
         and within(target, 0, classes - 1)
     ):
-        return target.long(), None
+        return target, None
     check_range("target", target, classes, ignore_index)
     counted = target != ignore_index
-    return torch.where(counted, target, torch.zeros_like(target)).long(), counted
+    return torch.where(counted, target, torch.zeros_like(target)), counted
 
 
 def class_loss(

@@ -37,7 +37,7 @@ def cosine_head(
     reduction: str,
 ) -> Tensor:
     """``formula(rows, scale, *margins)`` over scores ``scale * cos`` (``scale * |x| * cos`` without ``normalize``)."""
-    _check(embeddings, weight, labels)
+    labels = _checked(embeddings, weight, labels)
     check_number("scale", scale, low=0, open_low=True, rows=labels)
     if sample_weight is not None:
         check_same_shape("sample_weight", sample_weight, "labels", labels)
@@ -50,7 +50,8 @@ def cosine_head(
     return row_loss(formula, source, Targets(labels), scale, *rest, weight=sample_weight, reduction=reduction)
 
 
-def _check(embeddings: Tensor, weight: Tensor, labels: Tensor) -> None:
+def _checked(embeddings: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
+    """The labels, as int64."""
     check_dim("embeddings", embeddings, 2, "(N, D)")
     check_float("embeddings", embeddings)
     check_float("weight", weight)
@@ -60,7 +61,7 @@ def _check(embeddings: Tensor, weight: Tensor, labels: Tensor) -> None:
         raise TypeError(f"weight: wanted the dtype of embeddings, {embeddings.dtype}; got {weight.dtype}")
     if embeddings.shape[1] != weight.shape[-1]:
         raise ValueError(f"weight: wanted (C, {embeddings.shape[1]}) beside embeddings; got {tuple(weight.shape)}")
-    check_labels("labels", labels, embeddings.shape[0], classes=weight.shape[0])
+    return check_labels("labels", labels, embeddings.shape[0], classes=weight.shape[0])
 
 
 def angle(cos: Tensor) -> Tensor:

@@ -15,8 +15,8 @@ from lossary._check import (
     check_same_shape,
     check_several_classes,
     check_shape,
-    check_tensor,
     values_visible,
+    wide_integers,
     within,
 )
 from lossary._loss import Loss
@@ -44,7 +44,7 @@ def sigmoid_regions(
 ) -> Sums:
     """Sums of the sigmoid of ``input`` (N, C, ...) beside ``target`` in [0, 1] of the same shape."""
     scores = region_scores(input, target, ignore_index)
-    check_probabilities("target", target, ignore_index)
+    check_probabilities("target", scores[1], ignore_index)
     return _aggregated(sigmoid_sums(*scores, squared=squared), aggregate)
 
 
@@ -54,8 +54,8 @@ def class_scores(
     """Checked logits (N, C, L), class indices (N, L), and which of these count (N, L); None where all do."""
     _check_channels(input)
     check_several_classes("input", input, input.shape[1], f"as {sigmoid_form}")
-    check_tensor("target", target)
-    if target.dtype.is_floating_point or target.dtype == torch.bool:
+    target = wide_integers("target", target)
+    if target.dtype != torch.int64:
         raise TypeError(f"target: wanted integer class indices; got {target.dtype}")
     check_shape("target", target, (input.shape[0], *input.shape[2:]))
     keep = _kept_labels(target, input.shape[1], ignore_index)
@@ -68,6 +68,7 @@ def region_scores(input: Tensor, target: Tensor, ignore_index: int | None) -> tu
     """Logits of some shape, targets of the same, and which of these count, (N, C, L) each."""
     _check_channels(input)
     check_same_shape("target", target, "input", input)
+    target = wide_integers("target", target)
     keep = _kept(target, ignore_index)
     return input[..., None].flatten(2), target[..., None].flatten(2), keep[..., None].flatten(2)
 

@@ -16,6 +16,7 @@ from lossary._check import (
     check_number,
     check_shape,
     values_visible,
+    wide_integers,
 )
 from lossary._loss import Loss
 from lossary._reduce import Reduction, align, reduce
@@ -89,12 +90,10 @@ def center_loss(
     check_float("embeddings", embeddings)
     if embeddings.shape[1] != centers.shape[1]:
         raise ValueError(f"centers: wanted (C, {embeddings.shape[1]}) beside embeddings; got {tuple(centers.shape)}")
-    check_labels("labels", labels, embeddings.shape[0], classes=centers.shape[0])
+    labels = check_labels("labels", labels, embeddings.shape[0], classes=centers.shape[0])
     sample_weight, mask = align(sample_weight, mask, labels.shape)
     x = accumulate(embeddings) if mask is None else hide(accumulate(embeddings), mask[:, None])
-    return reduce(
-        squares(x - accumulate(centers)[labels.long()]) / 2, weight=sample_weight, mask=mask, reduction=reduction
-    )
+    return reduce(squares(x - accumulate(centers)[labels]) / 2, weight=sample_weight, mask=mask, reduction=reduction)
 
 
 class CenterLoss(Loss):
@@ -131,7 +130,7 @@ def moved_centers(
     Source:
         Wen et al., ECCV 2016, eq. 4.
     """
-    labels = labels.long()
+    labels = wide_integers("labels", labels)
     counted = torch.ones_like(labels, dtype=torch.bool) if mask is None else mask
     offset = hide(centers[labels] - embeddings.to(centers.dtype), counted[:, None])
     count = centers.new_zeros(centers.shape[0]).index_add(0, labels, counted.to(centers.dtype))
@@ -177,7 +176,7 @@ def class_means(embeddings: Tensor, labels: Tensor, mask: Tensor | None = None) 
                 [2.],
                 [3.]])
     """
-    x = accumulate(embeddings)
+    x, labels = accumulate(embeddings), wide_integers("labels", labels)
     if mask is not None:
         x, labels = hide(x, mask[:, None]), apart(labels, mask)
     first = first_of_class(labels)
@@ -197,7 +196,7 @@ class ClassMeanCenterLoss(Loss):
     def forward(self, *inputs: Tensor, **extra: Any) -> Tensor:
         embeddings, labels = inputs
         check_dim("embeddings", embeddings, 2, "(N, D)")
-        check_labels("labels", labels, embeddings.shape[0])
+        labels = check_labels("labels", labels, embeddings.shape[0])
         own = torch.arange(embeddings.shape[0], device=embeddings.device)
         _, mask = align(None, extra.get("mask"), labels.shape)
         means = class_means(embeddings, labels, mask if mask is None else mask.expand(labels.shape))
@@ -318,11 +317,10 @@ def _utterances(
         labels = numbered(embeddings, group).repeat_interleave(embeddings.shape[1])
     else:
         check_dim("embeddings", embeddings, 2, "(N, D)")
-        check_labels("labels", labels, embeddings.shape[0])
+        labels = check_labels("labels", labels, embeddings.shape[0])
     shape, speakers = embeddings.shape[:-1], embeddings.shape[0]
     if ids is not None:
-        check_labels("ids", ids, speakers)
-        ids = ids.repeat_interleave(shape.numel() // max(speakers, 1))
+        ids = check_labels("ids", ids, speakers).repeat_interleave(shape.numel() // max(speakers, 1))
     _, mask = align(None, mask, shape)
     x = accumulate(embeddings).flatten(0, -2)
     counted = x.new_ones(len(x), dtype=torch.bool) if mask is None else mask.expand(shape).flatten()

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lossary._check import check_number, check_tensor
+from lossary._check import check_number, check_tensor, wide_integers
 from lossary._loss import Loss
 from lossary._reduce import scaled
 from lossary.cards import Card, Choice, Range
@@ -41,6 +41,7 @@ def _dice_weight(class_weight: Tensor | None, include_background: bool, input: T
 
 def _positions(target: Tensor, ignore_index: int | None, class_weight: Tensor | None) -> tuple[Tensor, dict[str, Any]]:
     """Regions without the ignored value, and what counts of them: keywords of the binary losses."""
+    target = wide_integers("target", target)
     keep = None if ignore_index is None else target != ignore_index
     if keep is not None:
         target = torch.where(keep, target, torch.zeros_like(target))

@@ -77,7 +77,7 @@ def linear_loss(
     check_shape("weight", weight, (weight.shape[0], features.shape[1]))
     soft = fn is multiclass.cross_entropy and isinstance(labels, Tensor) and labels.dtype.is_floating_point
     if not soft:
-        check_labels("labels", labels, features.shape[0])
+        labels = check_labels("labels", labels, features.shape[0])
     if bias is not None:
         check_shape("bias", bias, (weight.shape[0],))
     return loss(_scores(Bilinear(features, weight, bias)), labels, **extra)

@@ -214,7 +214,7 @@ class LovaszHingeLoss(Loss):
 def _regions(input: Tensor, target: Tensor, ignore_index: int | None) -> tuple[Tensor, Tensor, Tensor]:
     """Scores, 0/1 targets of their dtype, and which positions count, (N, C, L) each."""
     scores, true, keep = region_scores(input, target, ignore_index)
-    check_among("target", target, (0, 1) if ignore_index is None else (0, 1, ignore_index))
+    check_among("target", true, (0, 1) if ignore_index is None else (0, 1, ignore_index))
     scores = accumulate(scores)
     return scores, torch.where(keep, true, torch.zeros_like(true)).to(scores.dtype), keep
 

@@ -15,7 +15,7 @@ from lossary._check import (
     check_float,
     check_number,
     check_same_shape,
-    check_tensor,
+    wide_integers,
 )
 from lossary._loss import Loss
 from lossary._reduce import Reduction, align, reduce
@@ -200,7 +200,7 @@ def cosine_embedding_loss(
     check_number("margin", margin)
     check_float("input1", input1)
     check_same_shape("input2", input2, "input1", input1)
-    check_tensor("target", target)
+    target = wide_integers("target", target)
     if input1.dim() == 0 or target.shape != input1.shape[:-1]:
         wanted = f"wanted shape {tuple(input1.shape[:-1])} beside embeddings {tuple(input1.shape)}"
         raise ValueError(f"target: {wanted}; got {tuple(target.shape)}")

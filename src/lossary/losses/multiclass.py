@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, dtype
 
-from lossary._check import check_number, check_reduction, values_visible
+from lossary._check import check_number, check_reduction, values_visible, wide_integers
 from lossary._loss import Loss
 from lossary._reduce import Reduction, divide
 from lossary.cards import Call, Range
@@ -81,6 +81,7 @@ def cross_entropy(
         in torch; a class with logit -inf and target 0 adds nothing here, NaN in torch; a single class is an error
         here, a constant 0 in torch.
     """
+    target = wide_integers("target", target)
     plain = weight is None and sample_weight is None and mask is None and dim in (1, -1)
     if plain and reduction in ("mean", "sum"):
         loss = _by_torch(input, target, ignore_index, reduction, label_smoothing)
@@ -337,6 +338,7 @@ def focal_loss(
         differ: some divide by the sum of alpha, here that is ``class_weight``.
     """
     check_number("gamma", gamma, low=0)
+    target = wide_integers("target", target)
     plain = all(given is None for given in (alpha, class_weight, sample_weight, mask)) and dim in (1, -1)
     if plain and reduction == "mean":
         loss = _focal_by_torch(input, target, ignore_index, gamma)

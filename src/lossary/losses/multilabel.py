@@ -15,6 +15,7 @@ from lossary._check import (
     check_range,
     check_same_shape,
     check_tensor,
+    wide_integers,
 )
 from lossary._loss import Loss
 from lossary._reduce import Reduction, align, reduce
@@ -188,14 +189,15 @@ def multilabel_margin_loss(
     check_float("input", input)
     check_dim("input", input, (1, 2), "(N, C) or (C,)")
     check_same_shape("target", target, "input", input)
-    if target.dtype.is_floating_point or target.dtype == torch.bool:
+    target = wide_integers("target", target)
+    if target.dtype != torch.int64:
         raise TypeError(f"target: wanted integer class indices, padded by -1; got {target.dtype}")
     check_range("target", target, input.shape[-1], -1)
     sample_weight, mask = align(sample_weight, mask, input.shape[:-1])
     x = accumulate(input)
     if mask is not None:
         x = hide(x, mask.unsqueeze(-1))
-    loss = reduce(_label_violations(x, target.long()), weight=sample_weight, mask=mask, reduction=reduction)
+    loss = reduce(_label_violations(x, target), weight=sample_weight, mask=mask, reduction=reduction)
     return like_torch(loss, input)
 
 

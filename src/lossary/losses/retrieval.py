@@ -83,8 +83,7 @@ def paired(
     check_same_precision(names[1], answer, names[0], query)
     query, answer, count = accumulate(query), accumulate(answer), query.shape[:1]
     if ids is not None:
-        check_labels("ids", ids, count[0])
-        ids = ids.long()
+        ids = check_labels("ids", ids, count[0])
     if sample_weight is not None:
         check_shape("sample_weight", sample_weight, tuple(count))
     _, mask = align(None, mask, count)

@@ -171,8 +171,7 @@ def nt_xent_loss(
         check_same_precision("other", other, "embeddings", embeddings)
         labels = numbered(embeddings, group).repeat(2)
         if ids is not None:
-            check_labels("ids", ids, embeddings.shape[0])
-            ids = ids.repeat(2)
+            ids = check_labels("ids", ids, embeddings.shape[0]).repeat(2)
         if mask is not None:
             check_shape("mask", mask, (embeddings.shape[0],))
             mask = mask.repeat(2)

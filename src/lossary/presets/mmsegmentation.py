@@ -4,7 +4,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from lossary._check import check_choice
+from lossary._check import check_choice, wide_integers
 from lossary.kernels.overlap import Sums
 from lossary.losses._overlap import sigmoid_regions, softmax_regions
 from lossary.presets._shared import indices, one_hot
@@ -54,6 +54,7 @@ class _Dice(nn.Module):
         return self.loss_weight * reduce[self.reduction]
 
     def _sums(self, pred: Tensor, target: Tensor) -> Sums:
+        target = wide_integers("target", target)
         labels = target.shape != pred.shape
         squared = not self.naive
         if not self.use_sigmoid:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from lossary._check import check_choice, check_dim, check_shape
+from lossary._check import check_choice, check_dim, check_shape, wide_integers
 from lossary.kernels.overlap import Sums
 from lossary.losses._overlap import sigmoid_regions, softmax_regions
 from lossary.losses.binary import BCEWithLogitsLoss, SigmoidFocalLoss
@@ -262,6 +262,7 @@ class _Target(nn.Module):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         check_dim("target", target, input.dim(), "the input's")
+        target = wide_integers("target", target)
         classes = input.shape[1]
         labels = target.shape[1] == 1
         if self.onehot or self.ignore_index is not None:

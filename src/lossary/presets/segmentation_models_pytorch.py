@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from lossary._check import check_choice
+from lossary._check import check_choice, wide_integers
 from lossary._loss import Loss
 from lossary.losses.binary import SigmoidFocalLoss
 from lossary.losses.lovasz import LovaszHingeLoss, LovaszSoftmaxLoss
@@ -194,7 +194,7 @@ class _Focal(nn.Module):
         self.register_buffer("weights", _weights(mode, class_weights))
 
     def forward(self, y_pred: Tensor, y_true: Tensor) -> Tensor:
-        mask = None
+        mask, y_true = None, wide_integers("y_true", y_true)
         if self.mode == "binary":
             y_true = y_true.reshape(y_pred.shape)
         if self.ignore_index is not None:
@@ -218,6 +218,7 @@ class _LovaszSoftmax(nn.Module):
         self.loss = LovaszSoftmaxLoss(per_image=per_image, ignore_index=ignore_index, reduction=reduction)
 
     def forward(self, y_pred: Tensor, y_true: Tensor) -> Tensor:
+        y_true = wide_integers("y_true", y_true)
         losses = self.loss(y_pred, y_true)
         if not self.loss.per_image:
             return losses
