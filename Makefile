@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PEERS := benchmarks/.peers
+PYTHONS ?= python3.11 python3.12 python3.13
 # More arguments: make compare ARGS="digits --quick", make test ARGS="-k arcface"
 ARGS ?=
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help compare test check bench docs clean
+.PHONY: help compare test check wheel bench docs clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -18,8 +19,8 @@ help: ## Show this list
 compare: $(INSTALLED) ## Train with several losses on real images and report which one works best
 	$(BIN)/lossary compare $(ARGS)
 
-test: $(INSTALLED) ## Run the tests
-	$(BIN)/pytest $(ARGS)
+test: $(INSTALLED) ## Run the tests, side by side on all cores (one after the other: ARGS="-n 0")
+	$(BIN)/pytest -n auto --dist worksteal $(ARGS)
 
 check: $(INSTALLED) ## Check format, lint, types and docs
 	$(BIN)/ruff format --check .
@@ -27,6 +28,9 @@ check: $(INSTALLED) ## Check format, lint, types and docs
 	$(BIN)/pyright
 	$(BIN)/python scripts/generate_docs.py --check
 	$(BIN)/mkdocs build --strict --quiet --site-dir $(VENV)/site
+
+wheel: $(INSTALLED) ## Build the wheel and try it alone with each Python: make wheel PYTHONS="python3.11 python3.12"
+	$(BIN)/python scripts/check_wheel.py $(PYTHONS)
 
 bench: $(PEERS)/.installed ## Measure speed and memory on this machine, beside other libraries
 	$(PEERS)/bin/python -m benchmarks $(ARGS)
