@@ -75,6 +75,18 @@ def _lead(name: str, tensor: Tensor | None, shape: torch.Size) -> Tensor | None:
     return tensor.reshape(tensor.shape + (1,) * (len(shape) - tensor.dim()))
 
 
+def one_weight(
+    sample_weight: Tensor | None, mask: Tensor | None, shape: torch.Size, dtype: torch.dtype
+) -> Tensor | None:
+    """Aligned weights and mask as one weight an item: an item that does not count weighs 0.
+
+    For where its loss is finite whatever it held: :func:`reduce` leaves it out by the mask itself.
+    """
+    if mask is not None:
+        sample_weight = mask.to(dtype) if sample_weight is None else torch.where(mask, sample_weight.to(dtype), 0)
+    return None if sample_weight is None else sample_weight.expand(shape)
+
+
 def scaled(loss: Tensor, factor: float | Tensor) -> Tensor:
     """``factor * loss`` in the loss's shape: a factor may be a tensor of shape (1,)."""
     return (factor * loss).reshape(loss.shape)

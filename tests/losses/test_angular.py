@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from lossary.losses.angular import ArcFaceLoss, arcface_loss, cosface_loss, normalized_softmax_loss
+from lossary.losses.sphereface import sphereface_loss
 
 
 def batch() -> tuple[Tensor, Tensor, Tensor]:
@@ -42,6 +43,26 @@ def test_scale_and_margin_may_differ_from_row_to_row(loss, plain: int, monkeypat
     )
     with pytest.raises(ValueError, match=r"margin: .*\(6,\); got \(5,\)"):
         loss(x, w, labels, margin=margin[:5])
+
+
+@pytest.mark.parametrize("loss", [cosface_loss, arcface_loss, sphereface_loss])
+@pytest.mark.parametrize("plain", [-1, 1 << 18])
+def test_a_masked_row_may_hold_anything(loss, plain: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Padding of a batch: no embedding, no class, no scale of its own."""
+    monkeypatch.setattr("lossary.kernels.rows.CPU_PLAIN", plain)
+    x, w, labels = batch()
+    mask = torch.tensor([True, False, True, True, False, True])
+    scale = torch.linspace(4.0, 9.0, len(x), dtype=x.dtype)
+    kept = [t.clone().requires_grad_() for t in (x[mask], w, scale[mask])]
+    padded = [torch.where(m, t, torch.nan).requires_grad_() for t, m in ((x, mask[:, None]), (scale, mask))]
+    wanted = loss(*kept[:2], labels[mask], scale=kept[2])
+    weight = w.clone().requires_grad_()
+    found = loss(padded[0], weight, torch.where(mask, labels, -1), scale=padded[1], mask=mask)
+    torch.testing.assert_close(found, wanted)
+    by_x, by_w, by_scale = torch.autograd.grad(found, (padded[0], weight, padded[1]))
+    assert not by_x[~mask].any()
+    assert not by_scale[~mask].any()
+    torch.testing.assert_close((by_x[mask], by_w, by_scale[mask]), torch.autograd.grad(wanted, kept))
 
 
 def test_normalized_softmax_is_cross_entropy_of_cosines() -> None:

@@ -141,6 +141,13 @@ def lacks_a_source(card: Card) -> Card:
     return replace(card, fn=fn)
 
 
+def takes_no_mask(card: Card) -> Card:
+    def fn(embeddings: Tensor, weight: Tensor, labels: Tensor, *, sample_weight: Tensor, reduction: str) -> Tensor:
+        return card.fn(embeddings, weight, labels, sample_weight=sample_weight, reduction=reduction)
+
+    return replace(card, fn=fn)
+
+
 MUTANTS = (
     Mutant(
         "the mean divides by the number of items, not by the sum of weights",
@@ -307,6 +314,12 @@ MUTANTS = (
         "ge2e_loss",
         ("mask_false_is_item_dropped",),
         in_text("lossary.losses.center:ge2e_loss", "u.counted.to(x.dtype)", "torch.ones_like(u.counted).to(x.dtype)"),
+    ),
+    Mutant(
+        "a head takes no mask",
+        "cosface_loss",
+        ("weights_masks_and_reductions_are_taken",),
+        on_card(takes_no_mask),
     ),
     # ------------------------------------------------------------ values
     Mutant(

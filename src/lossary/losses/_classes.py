@@ -21,7 +21,7 @@ from lossary._check import (
     wide_integers,
     within,
 )
-from lossary._reduce import align, reduce
+from lossary._reduce import align, one_weight, reduce
 from lossary.kernels.rows import Bilinear, Dense, Formula, Rows, Targets, row_loss
 from lossary.kernels.stable import ABSENT, accumulate, accumulator, parameters
 from lossary.losses._pointwise import hide
@@ -177,10 +177,9 @@ def class_loss(
     assert p.labels is not None
     labels = p.labels.reshape(-1)
     rows = tuple(t[labels] for t in tables)
-    weight = p.weight(class_weight)
-    if p.counted is not None:  # as weights: an item that does not count has finite scores here, or none at all
-        weight = p.counted.to(dtype) if weight is None else torch.where(p.counted, weight.to(dtype), 0)
-    weight = None if weight is None else weight.expand(p.shape).flatten()
+    # As one weight: an item that does not count has finite scores here, or none at all.
+    weight = one_weight(p.weight(class_weight), p.counted, p.shape, dtype)
+    weight = None if weight is None else weight.flatten()
     source = p.input if isinstance(p.input, Bilinear) else Dense(_rows(_shifted(p.input)))
     loss = row_loss(formula, source, Targets(labels), *ours, *rows, weight=weight, reduction=reduction)
     return loss.reshape(p.shape) if reduction == "none" else loss

@@ -6,20 +6,15 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, dtype
 
-from lossary._check import (
-    check_dim,
-    check_float,
-    check_labels,
-    check_number,
-    check_same_shape,
-    values_visible,
-    within,
-)
+from lossary._check import check_dim, check_float, check_labels, check_number, check_range, values_visible, within
+from lossary._reduce import align, one_weight
 from lossary.cards import Call
 from lossary.draws import labels as draw_labels
 from lossary.draws import normal
+from lossary.kernels.distances import norm
 from lossary.kernels.rows import Bilinear, Formula, Targets, row_loss
 from lossary.kernels.stable import accumulate, accumulator, parameters, sphere
+from lossary.losses._pointwise import hide
 
 #: Cosines whose angle has a derivative of ordinary size.
 INSIDE = 0.999
@@ -33,21 +28,33 @@ def cosine_head(
     scale: float | Tensor,
     *margins: float | Tensor,
     normalize: bool = True,
+    lengths: bool = False,
     sample_weight: Tensor | None,
+    mask: Tensor | None,
     reduction: str,
 ) -> Tensor:
-    """``formula(rows, scale, *margins)`` over scores ``scale * cos`` (``scale * |x| * cos`` without ``normalize``)."""
+    """``formula(rows, scale, *margins)`` over scores ``scale * cos`` (``scale * |x| * cos`` without ``normalize``).
+
+    With ``lengths`` those of the embeddings that the scores have, |x| or 1, come before the margins.
+    """
     labels = _checked(embeddings, weight, labels)
     check_number("scale", scale, low=0, open_low=True, rows=labels)
-    if sample_weight is not None:
-        check_same_shape("sample_weight", sample_weight, "labels", labels)
+    sample_weight, mask = align(sample_weight, mask, labels.shape)
+    if mask is not None:
+        embeddings, labels = hide(embeddings, mask[:, None]), hide(labels, mask)
+        scale = _hidden(scale, mask)
+        margins = tuple(_hidden(margin, mask) for margin in margins)
+    check_range("labels", labels, weight.shape[0])
     x = accumulate(embeddings)
+    if lengths:
+        margins = (x.new_ones(()) if normalize else norm(x), *margins)
     scale, *rest = parameters((scale, *margins), x)
     radius = scale.reshape(-1, 1) if isinstance(scale, Tensor) else scale
     x = sphere(x, scale) if normalize else x * radius
     centers = 1 if weight.dim() == 2 else weight.shape[1]
     source = Bilinear(x, weight if weight.dim() == 2 else weight.flatten(0, 1), unit=True, centers=centers)
-    return row_loss(formula, source, Targets(labels), scale, *rest, weight=sample_weight, reduction=reduction)
+    each = one_weight(sample_weight, mask, labels.shape, x.dtype)
+    return row_loss(formula, source, Targets(labels), scale, *rest, weight=each, reduction=reduction)
 
 
 def _checked(embeddings: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
@@ -61,7 +68,14 @@ def _checked(embeddings: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
         raise TypeError(f"weight: wanted the dtype of embeddings, {embeddings.dtype}; got {weight.dtype}")
     if embeddings.shape[1] != weight.shape[-1]:
         raise ValueError(f"weight: wanted (C, {embeddings.shape[1]}) beside embeddings; got {tuple(weight.shape)}")
-    return check_labels("labels", labels, embeddings.shape[0], classes=weight.shape[0])
+    return check_labels("labels", labels, embeddings.shape[0])
+
+
+def _hidden(number: float | Tensor, mask: Tensor) -> float | Tensor:
+    """A number a row is 1 where the row does not count; one number for all stays."""
+    if not isinstance(number, Tensor) or number.numel() == 1:
+        return number
+    return torch.where(mask, number, torch.ones_like(number))
 
 
 def angle(cos: Tensor) -> Tensor:

@@ -40,6 +40,7 @@ def normalized_softmax_loss(
     scale: float | Tensor = 20.0,
     normalize_embeddings: bool = True,
     sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Softmax over scaled cosines between an embedding and the directions of the classes (NormFace).
@@ -55,6 +56,7 @@ def normalized_softmax_loss(
         normalize_embeddings: False keeps the embeddings' lengths, so that the logits are ``scale * |x| cos``: the
             modified softmax of the SphereFace paper, which has ``scale=1``.
         sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
+        mask: (N,) boolean, True where an item counts; what stands elsewhere may be NaN, or no class.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
 
     Returns:
@@ -84,6 +86,7 @@ def normalized_softmax_loss(
         scale,
         normalize=normalize_embeddings,
         sample_weight=sample_weight,
+        mask=mask,
         reduction=reduction,
     )
 
@@ -109,6 +112,7 @@ def cosface_loss(
     margin: float | Tensor = 0.35,
     scale: float | Tensor = 64.0,
     sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Softmax over cosines where the true class must win by a margin in the cosine.
@@ -126,6 +130,7 @@ def cosface_loss(
         margin: m, in units of the cosine; at most C / (C - 1). Of shape (N,), one a row.
         scale: s, the radius of the sphere (an inverse temperature). Of shape (N,), one a row.
         sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
+        mask: (N,) boolean, True where an item counts; what stands elsewhere may be NaN, or no class.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
 
     Returns:
@@ -148,7 +153,15 @@ def cosface_loss(
     """
     check_number("margin", margin, rows=labels)
     return cosine_head(
-        _cosface, embeddings, weight, labels, scale, margin, sample_weight=sample_weight, reduction=reduction
+        _cosface,
+        embeddings,
+        weight,
+        labels,
+        scale,
+        margin,
+        sample_weight=sample_weight,
+        mask=mask,
+        reduction=reduction,
     )
 
 
@@ -190,6 +203,7 @@ def arcface_loss(
     beyond_pi: BeyondPi = "linear",
     gradient: Literal["exact", "straight_through"] = "exact",
     sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Softmax over cosines where the true class must win by a margin in the angle.
@@ -210,6 +224,7 @@ def arcface_loss(
             taken as 1, as code does that writes the margin into the logits under ``no_grad``; the true one is
             ``sin(theta + m) / sin(theta)``.
         sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
+        mask: (N,) boolean, True where an item counts; what stands elsewhere may be NaN, or no class.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
 
     Returns:
@@ -236,7 +251,15 @@ def arcface_loss(
     check_choice("gradient", gradient, ("exact", "straight_through"))
     formula = partial(_arcface, beyond_pi=beyond_pi, straight_through=gradient == "straight_through")
     return cosine_head(
-        formula, embeddings, weight, labels, scale, margin, sample_weight=sample_weight, reduction=reduction
+        formula,
+        embeddings,
+        weight,
+        labels,
+        scale,
+        margin,
+        sample_weight=sample_weight,
+        mask=mask,
+        reduction=reduction,
     )
 
 
@@ -267,7 +290,7 @@ CARDS = (
         variants=({}, {"scale": 1.0}, {"scale": 1.0, "normalize_embeddings": False}),
         golden={"normface": golden_head},
         search={"scale": Range(5.0, 64.0, log=True)},
-        at_call=frozenset({"sample_weight"}),
+        at_call=frozenset({"sample_weight", "mask"}),
         when="Many identities, as the plain baseline of every margin; hardly anything to tune.",
         pitfalls=("Cosines without a scale lie within [-1, 1]: the loss then cannot fall below about log(C) - 1.",),
         relatives=("cosface_loss", "arcface_loss", "cross_entropy"),
@@ -288,7 +311,7 @@ CARDS = (
         variants=({}, {"margin": 0.1, "scale": 8.0}, {"margin": 0.0, "scale": 1.0}),
         golden={"am_softmax": golden_head},
         search={"margin": Range(0.05, 0.5), "scale": Range(8.0, 64.0, log=True)},
-        at_call=frozenset({"sample_weight"}),
+        at_call=frozenset({"sample_weight", "mask"}),
         when="Many identities and closed training classes; a steady, easily tuned margin.",
         pitfalls=(
             "The margin belongs in the denominator's true-class term too; without it it has no gradient.",
@@ -318,7 +341,7 @@ CARDS = (
         ),
         golden={"arcface": golden_head},
         search={"margin": Range(0.05, 0.7), "scale": Range(8.0, 64.0, log=True)},
-        at_call=frozenset({"sample_weight"}),
+        at_call=frozenset({"sample_weight", "mask"}),
         when="Many identities and closed training classes; a margin that is the same angle everywhere on the sphere.",
         pitfalls=(
             "The margin is in radians; other libraries take degrees.",

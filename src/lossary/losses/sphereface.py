@@ -9,13 +9,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from lossary._check import check_choice, check_float, check_number
+from lossary._check import check_choice, check_number
 from lossary._loss import HeadLoss
 from lossary._reduce import Reduction
 from lossary.cards import Call, Card, Choice, Range
-from lossary.kernels.distances import norm
 from lossary.kernels.rows import Rows
-from lossary.kernels.stable import accumulate, softplus
+from lossary.kernels.stable import softplus
 from lossary.losses._cosine_head import angle, cosine_head, draw_head, edges_head
 
 __all__ = ["Annealing", "CombinedMarginLoss", "SphereFaceLoss", "combined_margin_loss", "sphereface_loss"]
@@ -48,6 +47,7 @@ def sphereface_loss(
     scale: float | Tensor | None = None,
     annealing: float | Tensor = 5.0,
     sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Softmax where the true class's angle counts m times (A-Softmax).
@@ -69,6 +69,7 @@ def sphereface_loss(
         annealing: lambda, how much of the plain softmax is mixed in; 0 is the pure loss, hard to start with. The
             Module also takes an :class:`Annealing`.
         sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
+        mask: (N,) boolean, True where an item counts; what stands elsewhere may be NaN, or no class.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
 
     Returns:
@@ -92,18 +93,17 @@ def sphereface_loss(
     """
     check_choice("margin", margin, (1, 2, 3, 4))
     check_number("annealing", annealing, low=0)
-    check_float("embeddings", embeddings)
-    lengths = norm(accumulate(embeddings)) if scale is None and embeddings.dim() == 2 else embeddings.new_ones(())
     return cosine_head(
         partial(_sphereface, margin=margin),
         embeddings,
         weight,
         labels,
         1.0 if scale is None else scale,
-        lengths,
         annealing,
         normalize=scale is not None,
+        lengths=True,
         sample_weight=sample_weight,
+        mask=mask,
         reduction=reduction,
     )
 
@@ -180,6 +180,7 @@ def combined_margin_loss(
     scale: float | Tensor = 64.0,
     beyond_pi: Literal["psi", "plain"] = "psi",
     sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Softmax over cosines with SphereFace's, ArcFace's and CosFace's margins in one.
@@ -199,6 +200,7 @@ def combined_margin_loss(
         beyond_pi: Where ``m1 theta + m2 > pi``, whose cosine would rise again: ``"psi"`` keeps falling as SphereFace
             does, ``"plain"`` keeps the equation.
         sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
+        mask: (N,) boolean, True where an item counts; what stands elsewhere may be NaN, or no class.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
 
     Returns:
@@ -233,6 +235,7 @@ def combined_margin_loss(
         m2,
         m3,
         sample_weight=sample_weight,
+        mask=mask,
         reduction=reduction,
     )
 
@@ -281,7 +284,7 @@ CARDS = (
             "margin": Choice((2, 3, 4)),
             "annealing": Range(0.5, 50.0, log=True),
         },
-        at_call=frozenset({"sample_weight"}),
+        at_call=frozenset({"sample_weight", "mask"}),
         when="Of historical interest: a margin in the angle, but one that shrinks with the angle. ArcFace is easier.",
         pitfalls=(
             "Without annealing it hardly starts to learn: begin with a large lambda, or keep the default.",
@@ -317,7 +320,7 @@ CARDS = (
             "m3": Range(0.0, 0.4),
             "scale": Range(8.0, 64.0, log=True),
         },
-        at_call=frozenset({"sample_weight"}),
+        at_call=frozenset({"sample_weight", "mask"}),
         when="When one margin is not enough and there is time to tune three.",
         pitfalls=(
             "The default scale of 64 suits thousands of classes; start at 16 to 30 for small problems.",
