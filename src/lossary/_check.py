@@ -11,20 +11,10 @@ from typing import cast
 
 import torch
 from torch import Tensor
-from torch._C._functorch import is_functorch_wrapped_tensor  # pyright: ignore
+
+from lossary._device import values_visible
 
 _NARROW = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.uint16, torch.uint32, torch.uint64)
-
-
-def values_visible(*tensors: Tensor) -> bool:
-    """Whether values may be looked at: eager mode, on CPU, outside of ``torch.func`` transforms."""
-    if torch.compiler.is_compiling():
-        return False
-    # Not by a generator in all(), which takes as long as an operation on a small batch.
-    for tensor in tensors:  # noqa: SIM110
-        if not tensor.is_cpu or is_functorch_wrapped_tensor(tensor):
-            return False
-    return True
 
 
 def check_reduction(reduction: str, allowed: tuple[str, ...] = ("none", "sum", "mean")) -> None:

@@ -1,10 +1,13 @@
 """Laws about gradients: exact, finite at the extremes, of second order, compiled, transformed."""
 
+import contextlib
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd import gradcheck, gradgradcheck
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils.checkpoint import checkpoint
 
 from contract.law import law
@@ -19,6 +22,7 @@ from contract.subject import (
     select,
     takes,
 )
+from lossary.cards import Call
 
 CHECK = {"eps": 1e-6, "atol": 1e-6, "rtol": 1e-4}
 
@@ -235,3 +239,43 @@ def vmap_is_right_or_refuses(subject: Subject) -> None:
         assert "vmap" in str(error), error  # noqa: PT017 - either outcome is right
     else:
         assert_close(found, torch.stack([run(*(b[i] for b in batch)) for i in range(2)]))
+
+
+# ---------------------------------------------------------------- tensors without values
+
+
+@law()
+def fake_tensors_give_shape_and_dtype(subject: Subject) -> None:
+    """Whoever plans memory or a graph asks what comes out without computing it: no value may be looked at."""
+    mode = FakeTensorMode()
+    shapes_are_true(subject, mode.from_tensor, mode)
+
+
+@law(once=True)
+def meta_tensors_give_shape_and_dtype(subject: Subject) -> None:
+    shapes_are_true(subject, lambda t: t.to("meta"), contextlib.nullcontext())
+
+
+def shapes_are_true(
+    subject: Subject, emptied: Callable[[Tensor], Tensor], mode: contextlib.AbstractContextManager[object]
+) -> None:
+    """Forward and backward of batches without values give what those with values do."""
+    edges = () if subject.variant else subject.edges(torch.float32)
+    for call in (subject.draw(0, torch.float32), subject.draw(0, torch.bfloat16), *edges):
+        wanted = subject.grads(call)
+        kwargs = {n: emptied(v.detach()) if isinstance(v, Tensor) else v for n, v in call.kwargs.items()}
+        hollow = Call(tuple(emptied(t.detach()) for t in call.args), kwargs)
+        with mode:
+            found = subject.grads(hollow)
+        for got, real in zip((found[0], *found[1]), (wanted[0], *wanted[1]), strict=True):
+            assert (got.shape, got.dtype) == (real.shape, real.dtype), f"wanted {real}, got {got}"
+
+
+@law(once=True)
+def a_recorded_graph_is_the_loss(subject: Subject) -> None:
+    """What ``make_fx`` records from one batch is right for another: no value of the first is part of it."""
+    for mode in ("real", "symbolic"):
+        first, second = subject.draw(0), Call(subject.draw(1).args, subject.draw(0).kwargs)
+        graph = make_fx(lambda *args: subject(Call(args, first.kwargs)), tracing_mode=mode)(*first.args)  # noqa: B023
+        for call in (first, second):
+            assert_close(graph(*call.args), subject(call), 1e-11, f"{mode}")

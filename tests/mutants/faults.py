@@ -13,6 +13,7 @@ from torch import Tensor
 from torch._C._functorch import is_functorch_wrapped_tensor
 
 from lossary import _reduce
+from lossary._device import has_values
 from lossary.cards import Card, Range
 from lossary.losses import angular
 from mutants.mutate import Mutant, in_deed, in_text, on_card
@@ -67,6 +68,15 @@ def follows_autocast(fn: Loss, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
 
 def branches_on_values(fn: Loss, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     return fn(x if x.sum() > 0 else x + 0, *args, **kwargs)
+
+
+def differs_without_values(fn: Loss, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    loss = fn(x, *args, **kwargs)
+    return loss if has_values(x) else loss.double()
+
+
+def reads_past_torch(fn: Loss, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    return fn(x, *args, **kwargs) * float(x.detach().numpy()[0, 0])
 
 
 def differs_under_transforms(fn: Loss, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -389,8 +399,20 @@ MUTANTS = (
     Mutant(
         "a branch depends on values",
         "cosface_loss",
-        ("compiles_without_a_break",),
+        ("compiles_without_a_break", "fake_tensors_give_shape_and_dtype", "meta_tensors_give_shape_and_dtype"),
         in_deed(branches_on_values),
+    ),
+    Mutant(
+        "the dtype is another one without values",
+        "cosface_loss",
+        ("fake_tensors_give_shape_and_dtype", "meta_tensors_give_shape_and_dtype"),
+        in_deed(differs_without_values),
+    ),
+    Mutant(
+        "a value is read past torch",
+        "cosface_loss",
+        ("a_recorded_graph_is_the_loss",),
+        in_deed(reads_past_torch),
     ),
     Mutant(
         "transforms see another loss",

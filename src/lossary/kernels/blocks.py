@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lossary import _device
 from lossary.kernels.bands import Places
 from lossary.kernels.scores import Bilinear, Rows, Targets
 from lossary.kernels.stable import ABSENT, LOG2_E, inverse_norm
@@ -166,7 +167,8 @@ class Blocks:
         self.mean_column = (self.w.sum(0) if self.inverse is None else self.inverse @ self.w) / max(len(self.w), 1)
         self.mean_b = 0 if source.b is None else source.b.mean()
         # Looked at on CPU alone: elsewhere a look waits for the device.
-        is_tame = self.x.device.type == "cpu" and source.b is None and tame(self.x, self.w, source.unit, targets.scale)
+        is_visible = _device.values_visible(self.x)
+        is_tame = is_visible and source.b is None and tame(self.x, self.w, source.unit, targets.scale)
         every_row_has_rest = targets.single and self.columns > 1
         if is_tame:
             self.exponentiate = exponentiate_tame_rest if every_row_has_rest else exponentiate_tame
@@ -321,7 +323,7 @@ def inverse_norms(w: Tensor) -> Tensor:
 def block_rows(rows: int, columns: int, like: Tensor) -> int:
     """How many rows a block has: as many in each as can be."""
     row = max(columns, 1) * like.element_size()
-    if like.device.type != "cpu":
+    if not _device.by_cache(like):
         return max(ACCELERATOR_BLOCK // row, 64)
     size = max(min(CPU_BLOCK // row, CPU_ROWS), min(CPU_LARGEST_BLOCK // row, 256), 32)
     size = -(-rows // max(1, math.ceil(rows / size - 0.25)))  # rather a quarter more in each than a short last one

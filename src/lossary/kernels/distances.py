@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lossary import _device
 from lossary.kernels.modes import full_precision
 from lossary.kernels.stable import accumulate
 
@@ -47,7 +48,8 @@ def pairwise(x: Tensor, y: Tensor, *, squared: bool = False) -> Tensor:
     with full_precision(x):
         x, y = accumulate(x), accumulate(y)
         # A compiler fuses the differences into the sum; the redone pairs are a data-dependent number.
-        if torch.compiler.is_compiling() or x.shape[0] * y.shape[0] * x.shape[1] <= WRITTEN_OUT:
+        shapes_only = _device.traced() or not _device.has_values(x)
+        if shapes_only or x.shape[0] * y.shape[0] * x.shape[1] <= WRITTEN_OUT:
             lengths = squares(x[:, None] - y)
         else:
             lengths = _Products.apply(x, y)[0]

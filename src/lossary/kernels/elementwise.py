@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lossary import _device
 from lossary.kernels.graph import check_closed, distinct, gradients_by, learns
 from lossary.kernels.modes import plain_only
 
@@ -26,7 +27,7 @@ Slope = Callable[..., Tensor | None]
 
 def plain_is_better(x: Tensor) -> bool:
     """A small tensor is in cache as it is; compilers and accelerators cut work into blocks of their own."""
-    return plain_only() or x.device.type != "cpu" or x.numel() <= BLOCK
+    return plain_only() or not _device.by_cache(x) or x.numel() <= BLOCK
 
 
 def block_sum(formula: Formula, x: Tensor, *arguments: Argument, slope: Slope | None = None) -> Tensor:
@@ -65,7 +66,7 @@ class _BlockSum(torch.autograd.Function):
         gradients, ctx.gradients = ctx.gradients, None
         if gradients is None:
             gradients = _run(ctx.formula, ctx.slope, given, differentiate=True)[1]
-        if by_total != 1:
+        if not _device.has_values(by_total) or by_total != 1:
             gradients = [None if g is None else g.mul_(by_total) for g in gradients]
         return None, None, *gradients
 
@@ -77,7 +78,8 @@ def _run(
     x = given[0]
     cut = [isinstance(a, Tensor) and a.dim() == x.dim() and a.shape[0] == x.shape[0] for a in given]
     learn = [differentiate and learns(a) for a in given]
-    slope = slope if learn[0] and not any(learn[1:]) else None
+    # A slope may look at what it made.
+    slope = slope if learn[0] and not any(learn[1:]) and _device.has_values(x) else None
     # Not zeros where they are cut: that is one more way through memory.
     gradients = [
         (torch.empty_like if c else torch.zeros_like)(a) if needed else None

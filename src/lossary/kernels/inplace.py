@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lossary import _device
+
 #: Numbers that are worked on at once: on CPU they stay in cache, an accelerator wants large operations.
 CPU_BLOCK = 1 << 20
 #: Positions that a block has in a row, if there are as many: shorter rows cost more than the cache gives.
@@ -24,7 +26,7 @@ def blocks(x: Tensor) -> Iterator[tuple[slice, slice]]:
     again, as it does where torch works on all of ``x``, and cores that do not share a cache have nothing to fetch.
     """
     items, classes, places = x.shape
-    if x.device.type != "cpu":
+    if not _device.by_cache(x):
         yield slice(0, items), slice(0, places)
         return
     width = max(1, min(places, max(CPU_BLOCK // max(1, items * classes), AT_LEAST)))
@@ -74,7 +76,7 @@ def class_softmax_gradient_(p: Tensor, asked: Tensor, mean: Tensor) -> None:
     # All at once: product by product one thread reads what two have to change then, and where they do not share a
     # cache that takes longer than the change itself.
     torch.baddbmm(total, half.mT, p, beta=0.5, out=total)
-    if p.is_cpu:
+    if _device.by_cache(p):
         # p times the gradient of (a - b)^2 is 2 p (a - b): one operation of torch, without a temporary.
         torch.ops.aten.mse_loss_backward.grad_input(p, half, total, 0, grad_input=p)
     else:  # not every device's broadcasts

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch._C._functorch import maybe_current_level  # pyright: ignore
 
+from lossary._device import autocast_is_on, traced
+
 
 def transformed() -> bool:
     """Whether ``torch.func``'s transforms or forward mode are on, which see through plain torch only."""
@@ -14,10 +16,9 @@ def transformed() -> bool:
 
 def plain_only() -> bool:
     """Whether plain torch is asked for: by a compiler, a transform of ``torch.func``, or forward mode."""
-    return torch.compiler.is_compiling() or transformed()
+    return traced() or transformed()
 
 
 def full_precision(x: Tensor) -> AbstractContextManager[object]:
     """Without autocast on the device of ``x``; where there is none anyway, without the 20 us of torch's context."""
-    device = x.device.type
-    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
+    return torch.autocast(x.device.type, enabled=False) if autocast_is_on(x) else nullcontext()

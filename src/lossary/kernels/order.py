@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lossary import _device
 from lossary.kernels.inplace import at_class, class_index, last_use, masked_softmax, softmax_gradient_
 from lossary.kernels.modes import full_precision, plain_only
 from lossary.kernels.stable import accumulate
@@ -117,7 +118,7 @@ class _Lovasz(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, errors: Tensor, truth: Tensor, per_sample: bool) -> Tensor:
         length = errors.shape[2] if per_sample else errors.shape[0] * errors.shape[2]
-        if errors.device.type == "cpu" and errors.dtype == torch.float32 and length >= RADIX:
+        if _device.by_cache(errors) and errors.dtype == torch.float32 and length >= RADIX:
             total, growth = _by_digits(errors, truth, per_sample)
         else:
             growth = _by_floats(errors, truth, per_sample)

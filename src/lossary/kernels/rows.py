@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from lossary import _device
 from lossary._check import check_reduction
 from lossary._reduce import divide, reduce
 from lossary.kernels.graph import learns
@@ -140,7 +141,9 @@ def _blocked_loss(
     group: torch.distributed.ProcessGroup | None,
 ) -> Tensor:
     """The sum and the mean take their gradient in forward; everything else keeps the statistics."""
-    statistics_first = reduction == "none" or torch.compiler.is_compiling() or is_one_set(source, targets)
+    statistics_first = reduction == "none" or is_one_set(source, targets)
+    # One operator to those who record a graph, and to tensors without values, of which blocks of labels are read.
+    statistics_first = statistics_first or _device.traced() or not _device.has_values(source.x)
     if statistics_first or not _learns(source, parameters):
         losses = formula(blocked_statistics(source, targets), *parameters)
         return reduce(losses, weight=weight, reduction=reduction, group=group)
@@ -155,9 +158,9 @@ def _blocked_loss(
 
 def plain_is_better(source: Bilinear) -> bool:
     """Whether the scores may as well be held whole."""
-    if source.x.shape[0] * source.w.shape[0] <= (CPU_PLAIN if source.x.is_cpu else ACCELERATOR_PLAIN):
+    if source.x.shape[0] * source.w.shape[0] <= (CPU_PLAIN if _device.by_cache(source.x) else ACCELERATOR_PLAIN):
         return True
-    if torch.compiler.is_compiling():
+    if _device.traced():
         return False
     return transformed()
 

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lossary._check import values_visible, within
+from lossary._check import within
+from lossary._device import autocast_is_on, has_float64, values_visible
 
 #: Stands for "no such score". Finite, so that a row without any score has a finite log-sum-exp and zero
 #: gradients; exp() of it is 0 beside any real score.
@@ -42,7 +43,7 @@ def accumulate(x: Tensor) -> Tensor:
 
 def widened(x: Tensor) -> Tensor:
     """In float64, for sums so long or so nearly cancelling that float32 loses them; not every device has it."""
-    return x.float() if x.device.type == "mps" else x.double()
+    return x.double() if has_float64(x) else x.float()
 
 
 def accumulator(x: Tensor) -> torch.dtype:
@@ -60,7 +61,7 @@ def parameters(values: Iterable[float | Tensor], x: Tensor) -> tuple[float | Ten
 
 def like_torch(loss: Tensor, *inputs: Tensor) -> Tensor:
     """The loss in the dtype that torch's own function returns: the inputs' common one; float32 under autocast."""
-    if torch.is_autocast_enabled(loss.device.type):
+    if autocast_is_on(loss):
         return loss
     dtype = inputs[0].dtype
     for other in inputs[1:]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from lossary import _device
 from lossary.kernels.distances import pairwise
 from lossary.kernels.graph import distinct, gradients_by
 from lossary.kernels.modes import plain_only
@@ -80,7 +81,7 @@ def mined(
         return block(0, count, anchors, items, margin)
     edges = [(start, min(start + rows, count)) for start in range(0, count, rows)]
     # A compiler, and torch.func's transforms, cannot see a gradient that is taken in forward.
-    if plain_only() or not torch.is_grad_enabled():
+    if plain_only() or not torch.is_grad_enabled() or not _device.has_values(anchors):
         return _made_again(block, edges, anchors, items, margin)
     return Anchors(*_GradientInForward.apply(block, edges, anchors, items, margin))
 
@@ -156,7 +157,7 @@ def _positives(targets: Targets | Given) -> tuple[Tensor, Tensor]:
 
 def _largest(count: Tensor, most: int) -> int:
     # It is data, unknown to a compiler.
-    return most if torch.compiler.is_compiling() or count.numel() == 0 else int(count.max())
+    return most if _device.traced() or not _device.has_values(count) or count.numel() == 0 else int(count.max())
 
 
 def _runs(labels: Tensor, others: Tensor) -> tuple[Tensor, Tensor, Tensor]:

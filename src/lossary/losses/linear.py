@@ -4,11 +4,11 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lossary._check import check_dim, check_float, check_labels, check_shape
+from lossary._device import autocast_is_on
 from lossary._loss import Loss
 from lossary.kernels.rows import Bilinear, plain_is_better
 from lossary.kernels.stable import accumulator
@@ -86,7 +86,7 @@ def linear_loss(
 def _scores(source: Bilinear) -> Input:
     """Few scores are made ready at once, which takes the fewest operations, where their dtype is kept by it."""
     x, w = source.x, source.w
-    exact = x.dtype == w.dtype == accumulator(x) and not torch.is_autocast_enabled(x.device.type)
+    exact = x.dtype == w.dtype == accumulator(x) and not autocast_is_on(x)
     # Of a single class there are no ready scores: see softmax_problem. Not by source.dense(), whose care for dtypes a
     # small batch would feel.
     return F.linear(x, w, source.b) if exact and w.shape[0] > 1 and plain_is_better(source) else source
