@@ -11,7 +11,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help compare test check wheel bench docs clean
+.PHONY: help compare test fuzz check wheel bench docs clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -21,6 +21,9 @@ compare: $(INSTALLED) ## Train with several losses on real images and report whi
 
 test: $(INSTALLED) ## Run the tests, side by side on all cores (one after the other: ARGS="-n 0")
 	$(BIN)/pytest -n auto --dist worksteal $(ARGS)
+
+fuzz: $(INSTALLED) ## Call every loss with nasty arguments and compare with float64: ARGS="--count 1000000 --jobs 2"
+	PYTHONPATH=tests $(BIN)/python -m fuzz $(ARGS)
 
 check: $(INSTALLED) ## Check format, lint, types and docs
 	$(BIN)/ruff format --check .

@@ -134,3 +134,9 @@ def test_focal_of_many_has_the_values_of_few(dtype: torch.dtype) -> None:
         expected = L.sigmoid_focal_loss(few, target, gamma=gamma, reduction="none").mean()
         torch.testing.assert_close(loss, expected)
         torch.testing.assert_close(*(torch.autograd.grad(v, x)[0] for v, x in ((loss, many), (expected, few))))
+
+
+@pytest.mark.parametrize("name", ["sigmoid_focal_loss", "sigmoid_poly_focal_loss"])
+def test_targets_may_be_stored_transposed(name: str) -> None:
+    x, y = torch.randn(4, 3), torch.randint(2, (4, 3)).float()
+    torch.testing.assert_close(getattr(L, name)(x, y.mT.contiguous().mT), getattr(L, name)(x, y))

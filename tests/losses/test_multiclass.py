@@ -227,3 +227,18 @@ def test_softmax_over_one_class_is_an_error_that_names_the_sigmoid_form(name: st
     ):
         with pytest.raises(ValueError, match=rf"input: .*\b{sigmoid_form}\b"):
             getattr(L, name)(scores, target)
+
+
+@pytest.mark.parametrize("order", [(0, 2, 3, 1), (0, 1, 3, 2), (3, 2, 1, 0)])
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_images_stored_in_any_order_have_a_gradient(order: tuple[int, ...], reduction: str) -> None:
+    """torch's own nll_loss refuses to go backward through them."""
+    x = torch.randn(2, 3, 4, 5, dtype=torch.float64).log_softmax(1)
+    labels = torch.randint(3, (2, 4, 5))
+    back = [order.index(i) for i in range(4)]
+    grads = []
+    for stored in (x, x.permute(order).contiguous().permute(back)):
+        leaf = stored.detach().requires_grad_()
+        loss = L.nll_loss(leaf, labels, reduction=reduction)
+        grads.append(torch.autograd.grad(loss.sum(), leaf)[0])
+    assert torch.equal(grads[0], grads[1])

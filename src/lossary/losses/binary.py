@@ -261,7 +261,7 @@ def decided(y: Tensor) -> bool:
     """Whether all targets are seen to be 0 or 1."""
     if not values_visible(y):
         return False
-    between = torch.addcmul(y, y, y, value=-1).view(-1)
+    between = torch.addcmul(y, y, y, value=-1).reshape(-1)
     return between.dot(between).item() == 0
 
 

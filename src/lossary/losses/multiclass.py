@@ -165,7 +165,7 @@ def _log_likelihood(logp: Tensor, p: Problem, weight: Tensor | None, smoothing: 
         losses = (losses if weight is None else losses * weight).sum(-1)
         return _finish(losses, torch.ones_like(losses), p, reduction)
     assert p.labels is not None
-    scores = _layout(logp)
+    scores = _layout(logp).contiguous()  # torch's backward refuses images stored in another order
     losses = F.nll_loss(scores, _labels(p, scores), reduction="none", ignore_index=-1).reshape(p.shape)
     share = torch.ones_like(losses) if weight is None else weight[p.labels]
     losses = losses * share

@@ -1,0 +1,128 @@
+"""What is fuzzed: the cards, and which arguments a loss takes. Nothing else here asks a card."""
+
+import functools
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from lossary._loss import HeadLoss
+from lossary.cards import Call, Card, Choice, Range
+from lossary.catalogue import CATALOGUE
+
+CARDS: dict[str, Card] = {card.name: card for card in CATALOGUE}
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A positional argument: what its numbers are, and its dimensions by letter.
+
+    N items, C classes, D components, E any shape, S none to two more dimensions; ``()`` is a scalar.
+    """
+
+    domain: str
+    axes: str
+
+
+def slots(*pairs: str) -> tuple[Slot, ...]:
+    return tuple(Slot(*pair.split(":")) for pair in pairs)
+
+
+#: By the card's kind of data; each a choice of forms in which the loss may be called.
+_OF_DATA: dict[str, tuple[tuple[Slot, ...], ...]] = {
+    "values": (slots("real:E", "number:E"),),
+    "binary": (slots("real:E", "truth:E"),),
+    "classes": (slots("real:NCS", "index:NS"), slots("real:NC", "index:N"), slots("real:NC", "soft:NC")),
+    "identities": (slots("real:ND", "identity:N"),),
+    "views": (slots("real:ND", "real:ND"),),
+    "lists": (slots("real:NC", "grade:NC"),),
+    "masks": (slots("real:NCS", "index:NS"),),
+}
+_HEAD = (slots("real:ND", "real:CD", "index:N"),)
+_REGIONS = (slots("real:NCS", "yes:NCS"),)
+#: Losses that take something else than others of their data.
+_OF_LOSS: dict[str, tuple[tuple[Slot, ...], ...]] = {
+    "poisson_nll_loss": (slots("real:E", "count:E"),),
+    "gaussian_nll_loss": (slots("real:E", "number:E", "variance:E"),),
+    "binary_cross_entropy": (slots("probability:E", "truth:E"),),
+    "soft_margin_loss": (slots("real:E", "sign:E"),),
+    "hinge_loss": (slots("real:E", "sign:E"),),
+    "squared_hinge_loss": (slots("real:E", "sign:E"),),
+    "multilabel_soft_margin_loss": (slots("real:NC", "truth:NC"),),
+    "multilabel_margin_loss": (slots("real:NC", "places:NC"),),
+    "nll_loss": (slots("log_probability:NCS", "index:NS"), slots("log_probability:NC", "index:N")),
+    "multi_margin_loss": (slots("real:NC", "index:N"),),
+    "hinge_embedding_loss": (slots("distance:E", "sign:E"),),
+    "cosine_embedding_loss": (slots("real:ND", "real:ND", "sign:N"),),
+    "kl_divergence_loss": (slots("real:NCS", "distribution:NCS"),),
+    "kl_div": (slots("log_probability:E", "probability:E"),),
+    "contrastive_loss": (slots("real:ND", "real:ND", "yes:N"), slots("real:ND", "identity:N")),
+    "triplet_margin_loss": (slots("real:ND", "real:ND", "real:ND"),),
+    "margin_ranking_loss": (slots("real:E", "real:E", "sign:E"),),
+    "lambda_loss": (slots("real:NC", "count:NC"),),
+    "approx_ndcg_loss": (slots("real:NC", "count:NC"),),
+    "ge2e_loss": (slots("real:ND", "identity:N"), slots("real:NUD")),
+    "center_loss": _HEAD,
+}
+
+
+def forms(card: Card) -> tuple[tuple[Slot, ...], ...]:
+    """The ways to call the loss by position; the first is that of the card's own batches."""
+    if card.name in _OF_LOSS:
+        return _OF_LOSS[card.name]
+    if issubclass(card.module, HeadLoss):
+        return _HEAD
+    if card.data == "masks" and (card.name.startswith("sigmoid") or card.name == "lovasz_hinge_loss"):
+        return _REGIONS
+    return _OF_DATA[card.data]
+
+
+def given(card: Card, call: Call) -> tuple[Slot, ...]:
+    """The slots of one of the card's own batches."""
+    found = forms(card)
+    fitting = [f for f in found if len(f) == len(call.args) and f[-1].domain not in ("soft",)]
+    form = (fitting or [found[0]])[0]
+    form += (Slot("real", "MD"),) * (len(call.args) - len(form))  # negatives, by position
+    target = call.args[-1]
+    floating = isinstance(target, torch.Tensor) and target.is_floating_point()
+    if form[-1].domain == "index" and floating:
+        return (*form[:-1], Slot("soft", form[0].axes))
+    return form
+
+
+@functools.cache
+def batches(name: str, dtype: torch.dtype) -> tuple[Call, ...]:
+    """The card's placed batches."""
+    return CARDS[name].edges(dtype)
+
+
+@functools.cache
+def fields(name: str) -> Mapping[str, tuple[Any, tuple[Any, ...]]]:
+    """The hyperparameters of a loss: name -> its default, and the types or values that its hint allows."""
+    module = CARDS[name].module
+    hints = typing.get_type_hints(module)
+    own = {n: d for n, d in module.fields.items() if n not in HeadLoss.fields}
+    return {n: (default, typing.get_args(hints[n]) or (hints[n],)) for n, default in own.items()}
+
+
+def bears_torchs_name(card: Card) -> bool:
+    """Such a loss returns torch's dtype, and is compared with torch's own function too."""
+    return hasattr(F, card.name)
+
+
+__all__ = [
+    "CARDS",
+    "Call",
+    "Card",
+    "Choice",
+    "Range",
+    "Slot",
+    "batches",
+    "bears_torchs_name",
+    "fields",
+    "forms",
+    "given",
+]
