@@ -17,10 +17,14 @@ from lossary.presets._shared import one_hot
 
 #: Not compared, by preset, with the reason. What is left out of a preset's arguments is in its docstring.
 EXEMPT = {
-    "monai.dice": "jaccard beside squared_pred, soft labels, probabilities",
-    "monai.tversky": "smooth_nr other than smooth_dr, soft labels, probabilities",
-    "monai.focal": "alpha as a sequence, which with sigmoids is of positives only; sum beside ignore_index",
-    "segmentation_models_pytorch.focal": "normalized, reduced_threshold; ignore_index of multilabel, which fails there",
+    "monai.dice": "jaccard beside squared_pred, soft labels beside a softmax, probabilities",
+    "monai.tversky": "smooth_nr other than smooth_dr, soft labels beside a softmax, probabilities",
+    "monai.generalized_dice": "soft labels beside a softmax",
+    "monai.dice_ce": "soft labels beside a softmax",
+    "monai.dice_focal": "soft labels",
+    "monai.focal": "alpha as a sequence, with sigmoids of positives only; sum beside ignore_index; soft labels",
+    "segmentation_models_pytorch.focal": "normalized, reduced_threshold, soft masks; ignore_index of multilabel, which "
+    "fails there",
     "segmentation_models_pytorch.lovasz": "float64, and images of ignored pixels only, which fail there",
     "segmentation_models_pytorch.tversky": "a loss of 0 at gamma below 1: the original's gradient is NaN",
     "mmsegmentation.dice": "ignored pixels: the original keeps their probabilities in the denominator",
@@ -109,6 +113,10 @@ def _regions(channels: int) -> dict[str, Tensor]:
     return {"regions": overlapping, "an empty sample": empty}
 
 
+def _soft(channels: int) -> Tensor:
+    return wave(_SHAPE[0], channels, *_SHAPE[2:], phase=0.2, scale=0.5) + 0.5
+
+
 def monai() -> Iterator[Call]:
     yield from _monai_overlap()
     yield from _monai_compounds()
@@ -126,6 +134,30 @@ def monai() -> Iterator[Call]:
             yield Call("monai", "dice", {"sigmoid": True, **given}, f"{batch}, one channel", inputs)
         for given in options(weight=(None, torch.tensor([3.0], dtype=torch.float64))):
             yield Call("monai", "dice_ce", {"sigmoid": True, **given}, f"{batch}, one channel", inputs)
+    yield from _monai_soft()
+
+
+def _monai_soft() -> Iterator[Call]:
+    """Masks that are neither 0 nor 1, of which the originals' default makes another loss than of hard ones."""
+    area = {"include_background": (True, False), "reduction": ("mean", "sum"), "batch": (False, True)}
+    for channels in (3, 1):
+        inputs = (_logits(channels), _soft(channels))
+        for given in options(**area):
+            made, soft = {"sigmoid": True, **given}, {"soft_label": True}
+            for arguments in (made, {**made, **soft}):
+                yield Call("monai", "dice", arguments, "soft regions", inputs)
+                yield Call("monai", "dice", {**arguments, "squared_pred": True}, "soft regions", inputs)
+                yield Call("monai", "dice", {**arguments, "jaccard": True}, "soft regions", inputs)
+                yield Call("monai", "dice", {**arguments, "smooth_nr": 0.0}, "soft regions", inputs)
+                yield Call("monai", "tversky", {**arguments, "alpha": 0.3, "beta": 0.9}, "soft regions", inputs)
+                yield Call("monai", "generalized_dice", arguments, "soft regions", inputs, tolerance=1e-6)
+            yield Call("monai", "dice_ce", made, "soft regions", inputs)
+    # of one channel MONAI's target may be a soft mask beside ignore_index too
+    partly = _soft(1).index_fill(2, torch.tensor(1), 255)
+    for given in options(soft_label=(False, True)):
+        for preset in ("dice", "tversky"):
+            made = {"sigmoid": True, "ignore_index": 255, **given}
+            yield Call("monai", preset, made, "a soft region, some ignored", (_logits(1), partly))
 
 
 def _monai_overlap() -> Iterator[Call]:
@@ -201,6 +233,9 @@ def smp() -> Iterator[Call]:
         nothing_left = mode.get("ignore_index") == 0 and batch.startswith("absent")  # in one image
         for given in options(per_image=(False,) if nothing_left else (False, True)):
             yield Call(peer, "lovasz", {**mode, **given}, batch, single, tolerance=1e-5)
+    for mode, channels in (("multilabel", 3), ("binary", 1)):
+        for preset in ("dice", "jaccard", "tversky"):
+            yield Call(peer, preset, {"mode": mode}, "soft masks", (_logits(channels), _soft(channels)))
 
 
 def _smp_modes() -> Iterator[tuple[dict[str, Any], str, tuple[Tensor, ...]]]:
@@ -234,6 +269,8 @@ def mmsegmentation() -> Iterator[Call]:
     for given in options(use_sigmoid=(True, False), **settings):
         for name, m in _maps().items():
             yield Call("mmsegmentation", "dice", given, name, (_logits(3), m), tolerance=1e-6)
+    for given in options(naive_dice=(False, True)):
+        yield Call("mmsegmentation", "dice", given, "soft regions", (_logits(3), _soft(3)), tolerance=1e-6)
 
 
 def heads() -> Iterator[Call]:

@@ -94,6 +94,23 @@ def test_soft_labels_beside_a_softmax_are_refused() -> None:
         loss(torch.zeros(1, 3, 2), torch.full((1, 3, 2), 1 / 3))
 
 
+@pytest.mark.parametrize(
+    ("loss", "channels", "name"),
+    [
+        (presets.monai.focal(), 3, "target"),
+        (presets.monai.focal(use_softmax=True), 3, "target"),
+        (presets.monai.focal(ignore_index=255), 1, "target"),
+        (presets.monai.dice_focal(sigmoid=True), 3, "target"),
+        (presets.segmentation_models_pytorch.focal("binary"), 1, "y_true"),
+        (presets.segmentation_models_pytorch.focal("multilabel"), 3, "y_true"),
+    ],
+)
+def test_soft_masks_of_a_focal_loss_are_refused(loss: torch.nn.Module, channels: int, name: str) -> None:
+    """The originals take them for another loss than Lossary's, and the softmax's was 0 here without a word."""
+    with pytest.raises(ValueError, match=f"{name}: wanted one of 0, 1"):
+        loss(torch.zeros(1, channels, 4), torch.full((1, channels, 4), 0.3))
+
+
 def test_labels_without_to_onehot_y_are_refused() -> None:
     with pytest.raises(ValueError, match="target: wanted the shape of input"):
         presets.monai.dice(softmax=True)(torch.zeros(1, 3, 2), torch.ones(1, 1, 2))

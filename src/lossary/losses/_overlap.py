@@ -40,12 +40,18 @@ def softmax_regions(
 
 
 def sigmoid_regions(
-    input: Tensor, target: Tensor, ignore_index: int | None, aggregate: Aggregate, *, squared: bool = False
+    input: Tensor,
+    target: Tensor,
+    ignore_index: int | None,
+    aggregate: Aggregate,
+    *,
+    squared: bool = False,
+    product: bool = False,
 ) -> Sums:
     """Sums of the sigmoid of ``input`` (N, C, ...) beside ``target`` in [0, 1] of the same shape."""
     scores = region_scores(input, target, ignore_index)
     check_probabilities("target", scores[1], ignore_index)
-    return _aggregated(sigmoid_sums(*scores, squared=squared), aggregate)
+    return _aggregated(sigmoid_sums(*scores, squared=squared, product=product), aggregate)
 
 
 def class_scores(

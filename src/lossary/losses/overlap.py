@@ -27,16 +27,16 @@ __all__ = [
 ]
 
 
-def _dice(sums: Sums) -> tuple[Tensor, Tensor]:
+def dice_fraction(sums: Sums) -> tuple[Tensor, Tensor]:
     return 2 * sums.overlap, sums.predicted + sums.truth
 
 
-def _tversky(sums: Sums, alpha: float | Tensor, beta: float | Tensor) -> tuple[Tensor, Tensor]:
+def tversky_fraction(sums: Sums, alpha: float | Tensor, beta: float | Tensor) -> tuple[Tensor, Tensor]:
     wrong = alpha * (sums.predicted - sums.overlap) + beta * (sums.truth - sums.overlap)
     return sums.overlap, sums.overlap + wrong
 
 
-def _jaccard(sums: Sums) -> tuple[Tensor, Tensor]:
+def jaccard_fraction(sums: Sums) -> tuple[Tensor, Tensor]:
     return sums.overlap, sums.predicted + sums.truth - sums.overlap
 
 
@@ -88,7 +88,7 @@ def dice_loss(
         whatever is predicted, or counts ignored positions in the denominator.
     """
     sums = softmax_regions(input, target, ignore_index, aggregate, squared=squared)
-    return one_minus(*_dice(sums), sums.truth, smooth, absent, class_weight, reduction)
+    return one_minus(*dice_fraction(sums), sums.truth, smooth, absent, class_weight, reduction)
 
 
 class DiceLoss(Loss):
@@ -151,7 +151,7 @@ def sigmoid_dice_loss(
         so that p = g is the best answer: Wang et al., Dice Semimetric Losses, arXiv:2303.16296.
     """
     sums = sigmoid_regions(input, target, ignore_index, aggregate, squared=squared)
-    return one_minus(*_dice(sums), sums.truth, smooth, absent, class_weight, reduction)
+    return one_minus(*dice_fraction(sums), sums.truth, smooth, absent, class_weight, reduction)
 
 
 class SigmoidDiceLoss(Loss):
@@ -218,7 +218,7 @@ def tversky_loss(
     check_number("alpha", alpha, low=0)
     check_number("beta", beta, low=0)
     sums = softmax_regions(input, target, ignore_index, aggregate)
-    return one_minus(*_tversky(sums, alpha, beta), sums.truth, smooth, absent, class_weight, reduction)
+    return one_minus(*tversky_fraction(sums, alpha, beta), sums.truth, smooth, absent, class_weight, reduction)
 
 
 class TverskyLoss(Loss):
@@ -284,7 +284,7 @@ def sigmoid_tversky_loss(
     check_number("alpha", alpha, low=0)
     check_number("beta", beta, low=0)
     sums = sigmoid_regions(input, target, ignore_index, aggregate)
-    return one_minus(*_tversky(sums, alpha, beta), sums.truth, smooth, absent, class_weight, reduction)
+    return one_minus(*tversky_fraction(sums, alpha, beta), sums.truth, smooth, absent, class_weight, reduction)
 
 
 class SigmoidTverskyLoss(Loss):
@@ -346,7 +346,7 @@ def jaccard_loss(
         epsilon as in :func:`dice_loss`. It is a function of Dice: J = D / (2 - D) at epsilon 0.
     """
     sums = softmax_regions(input, target, ignore_index, aggregate)
-    return one_minus(*_jaccard(sums), sums.truth, smooth, absent, class_weight, reduction)
+    return one_minus(*jaccard_fraction(sums), sums.truth, smooth, absent, class_weight, reduction)
 
 
 class JaccardLoss(Loss):
@@ -405,7 +405,7 @@ def sigmoid_jaccard_loss(
         arXiv:2302.05666.
     """
     sums = sigmoid_regions(input, target, ignore_index, aggregate)
-    return one_minus(*_jaccard(sums), sums.truth, smooth, absent, class_weight, reduction)
+    return one_minus(*jaccard_fraction(sums), sums.truth, smooth, absent, class_weight, reduction)
 
 
 class SigmoidJaccardLoss(Loss):

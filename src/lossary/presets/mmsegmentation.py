@@ -61,7 +61,7 @@ class _Dice(nn.Module):
             index = target if labels else indices(target, pred)
             return softmax_regions(pred, index, self.ignore_index, "per_sample", squared=squared)
         if not labels:
-            return sigmoid_regions(pred, target, self.ignore_index, "per_sample", squared=squared)
+            return sigmoid_regions(pred, target, self.ignore_index, "per_sample", squared=squared, product=True)
         regions = one_hot(target, pred.shape[1]).to(target.dtype)
         if self.ignore_index is None:
             return sigmoid_regions(pred, regions, None, "per_sample", squared=squared)

@@ -4,19 +4,24 @@ As in MONAI, ``sigmoid`` or ``softmax`` says what the logits become, and one of 
 neither wants probabilities, which no Lossary loss takes. Of a single channel MONAI ignores ``softmax`` and takes the
 logits for probabilities; here that is an error.
 
+``soft_label`` is of overlaps of sigmoids: without it, as by default, MONAI takes the product of p and g also where g is
+neither 0 nor 1, so that p = 1 is the best answer there. With it p = g is, as in Lossary's losses. Beside a softmax, and
+in the focal loss, soft labels are refused.
+
 Weights: MONAI's mean multiplies by them without dividing by their sum, so that weights of 2 double the loss. Lossary's
 ``class_weight`` divides.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from lossary._check import check_choice, check_dim, check_shape, wide_integers
+from lossary._check import check_among, check_choice, check_dim, check_shape, wide_integers
 from lossary.kernels.overlap import Sums
-from lossary.losses._overlap import sigmoid_regions, softmax_regions
+from lossary.losses._overlap import Aggregate, one_minus, sigmoid_regions, softmax_regions
 from lossary.losses.binary import BCEWithLogitsLoss, SigmoidFocalLoss
 from lossary.losses.combining import Sum
 from lossary.losses.multiclass import CrossEntropyLoss, FocalLoss
@@ -27,6 +32,9 @@ from lossary.losses.overlap import (
     SigmoidJaccardLoss,
     SigmoidTverskyLoss,
     TverskyLoss,
+    dice_fraction,
+    jaccard_fraction,
+    tversky_fraction,
 )
 from lossary.presets._shared import indices, one_hot
 
@@ -34,6 +42,7 @@ __all__ = ["dice", "dice_ce", "dice_focal", "focal", "generalized_dice", "tversk
 
 Weight = Sequence[float] | float | Tensor | None
 Reduction = Literal["mean", "sum"]
+Fraction = Callable[[Sums], tuple[Tensor, Tensor]]
 #: What an ignored position is marked with among regions of 0 and 1.
 _IGNORED = -100
 
@@ -51,6 +60,7 @@ def dice(
     smooth_dr: float = 1e-5,
     batch: bool = False,
     weight: Weight = None,
+    soft_label: bool = False,
     ignore_index: int | None = None,
 ) -> nn.Module:
     """``DiceLoss``: Lossary's :class:`DiceLoss` (or sigmoid, or Jaccard) at ``smooth=1e-5``.
@@ -63,15 +73,19 @@ def dice(
     if jaccard and squared_pred:
         raise ValueError("squared_pred: wanted False beside jaccard; got True")
     regions = _Target(softmax, to_onehot_y, ignore_index)
+    product = not softmax and not soft_label
     if smooth_nr != smooth_dr:
         return _UnevenDice(
-            regions, include_background, weight, jaccard, squared_pred, smooth_nr, smooth_dr, batch, reduction
+            regions, include_background, weight, jaccard, squared_pred, product, smooth_nr, smooth_dr, batch, reduction
         )
     options = _options(reduction, batch)
-    if jaccard:  # whose fraction MONAI writes with twice the sums
-        loss = (JaccardLoss if softmax else SigmoidJaccardLoss)(smooth=smooth_dr / 2, **options)
+    smooth = smooth_dr / 2 if jaccard else smooth_dr  # MONAI writes Jaccard's fraction with twice the sums
+    if product and not squared_pred:  # of squares Lossary's is the product too
+        loss = _Product(jaccard_fraction if jaccard else dice_fraction, smooth, **options)
+    elif jaccard:
+        loss = (JaccardLoss if softmax else SigmoidJaccardLoss)(smooth=smooth, **options)
     else:
-        loss = (DiceLoss if softmax else SigmoidDiceLoss)(smooth=smooth_dr, squared=squared_pred, **options)
+        loss = (DiceLoss if softmax else SigmoidDiceLoss)(smooth=smooth, squared=squared_pred, **options)
     return _Overlap(loss, regions, include_background, weight)
 
 
@@ -87,18 +101,18 @@ def tversky(
     smooth_nr: float = 1e-5,
     smooth_dr: float = 1e-5,
     batch: bool = False,
+    soft_label: bool = False,
     ignore_index: int | None = None,
 ) -> nn.Module:
     """``TverskyLoss``: Lossary's :class:`TverskyLoss` (or sigmoid) at ``smooth=1e-5``; alpha is of false positives."""
     _check(sigmoid, softmax, reduction)
     if smooth_nr != smooth_dr:
         raise ValueError(f"smooth_nr: wanted smooth_dr's value, {smooth_dr}; got {smooth_nr}")
-    loss = (TverskyLoss if softmax else SigmoidTverskyLoss)(
-        smooth=smooth_dr,
-        alpha=alpha,
-        beta=beta,
-        **_options(reduction, batch),
-    )
+    options = _options(reduction, batch)
+    if softmax or soft_label:
+        loss = (TverskyLoss if softmax else SigmoidTverskyLoss)(smooth=smooth_dr, alpha=alpha, beta=beta, **options)
+    else:
+        loss = _Product(partial(tversky_fraction, alpha=alpha, beta=beta), smooth_dr, **options)
     return _Overlap(loss, _Target(softmax, to_onehot_y, ignore_index), include_background, None)
 
 
@@ -141,6 +155,7 @@ def generalized_dice(
     smooth_nr: float = 1e-5,
     smooth_dr: float = 1e-5,
     batch: bool = False,
+    soft_label: bool = False,
 ) -> nn.Module:
     """``GeneralizedDiceLoss`` (arXiv:1707.03237): classes' overlaps summed with weights of one over their squared size.
 
@@ -152,7 +167,7 @@ def generalized_dice(
     check_choice("w_type", w_type, ("square", "simple", "uniform"))
     target = _Target(softmax, to_onehot_y, None)
     power = {"square": 2, "simple": 1, "uniform": 0}[w_type]
-    return _GeneralizedDice(target, include_background, power, reduction, smooth_nr, smooth_dr, batch)
+    return _GeneralizedDice(target, include_background, power, not soft_label, reduction, smooth_nr, smooth_dr, batch)
 
 
 def dice_ce(
@@ -274,7 +289,16 @@ class _Target(nn.Module):
             index = target.squeeze(1).long() if self.onehot and labels else indices(target, input)
             return torch.where(keep.squeeze(1), index, _IGNORED) if self.ignore_index is not None else index
         regions = one_hot(target.squeeze(1), classes) if self.onehot and classes > 1 else target
-        return torch.where(keep, regions.to(torch.int64), _IGNORED) if self.ignore_index is not None else regions
+        regions = regions if regions.dtype.is_floating_point else regions.to(torch.int64)
+        return torch.where(keep, regions, _IGNORED) if self.ignore_index is not None else regions
+
+    def sums(
+        self, input: Tensor, target: Tensor, aggregate: Aggregate, *, squared: bool = False, product: bool
+    ) -> Sums:
+        target = self(input, target)
+        if self.softmax:
+            return softmax_regions(input, target, _IGNORED, aggregate, squared=squared)
+        return sigmoid_regions(input, target, _IGNORED, aggregate, squared=squared, product=product)
 
 
 def _foreground(weight: Tensor | None, background: bool, input: Tensor) -> Tensor:
@@ -313,6 +337,23 @@ class _Overlap(nn.Module):
         return loss if self.loss.reduction == "sum" else loss * (weight.sum() / _counted(self.background, input))
 
 
+class _Product(nn.Module):
+    """A fraction of overlapping sigmoids, as Lossary's losses have it, with MONAI's overlap of soft labels."""
+
+    def __init__(self, fraction: Fraction, smooth: float, *, aggregate: Aggregate, reduction: str, **_: object) -> None:
+        super().__init__()
+        self.fraction = fraction
+        self.smooth = smooth
+        self.aggregate: Aggregate = aggregate
+        self.reduction = reduction
+
+    def forward(self, input: Tensor, target: Tensor, class_weight: Tensor) -> Tensor:
+        sums = sigmoid_regions(input, target, _IGNORED, self.aggregate, product=True)
+        return one_minus(
+            *self.fraction(sums), sums.truth, self.smooth, "include", class_weight, reduction=self.reduction
+        )
+
+
 class _UnevenDice(nn.Module):
     weight: Tensor | None
 
@@ -323,6 +364,7 @@ class _UnevenDice(nn.Module):
         weight: Weight,
         jaccard: bool,
         squared: bool,
+        product: bool,
         smooth_nr: float,
         smooth_dr: float,
         batch: bool,
@@ -333,6 +375,7 @@ class _UnevenDice(nn.Module):
         self.background = background
         self.jaccard = jaccard
         self.squared = squared
+        self.product = product
         self.smooth_nr = smooth_nr
         self.smooth_dr = smooth_dr
         self.batch = batch
@@ -340,9 +383,8 @@ class _UnevenDice(nn.Module):
         self.register_buffer("weight", None if weight is None else torch.as_tensor(weight))
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        regions = softmax_regions if self.target.softmax else sigmoid_regions
         aggregate = "batch" if self.batch else "per_sample"
-        sums = regions(input, self.target(input, target), _IGNORED, aggregate, squared=self.squared)
+        sums = self.target.sums(input, target, aggregate, squared=self.squared, product=self.product)
         total = sums.predicted + sums.truth
         if self.jaccard:
             total = 2 * (total - sums.overlap)
@@ -376,6 +418,8 @@ class _Focal(nn.Module):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         regions = self.target(input, target)
+        # MONAI's focal loss of soft labels, which it does not speak of, is another one.
+        check_among("target", regions, (0, 1) if self.target.ignore_index is None else (0, 1, _IGNORED))
         keep = (regions != _IGNORED)[:, :1]
         weight = _foreground(self.weight, self.background, input)
         if not self.background and input.shape[1] > 1:
@@ -407,6 +451,7 @@ class _GeneralizedDice(nn.Module):
         target: _Target,
         background: bool,
         power: int,
+        product: bool,
         reduction: Reduction,
         smooth_nr: float,
         smooth_dr: float,
@@ -416,14 +461,14 @@ class _GeneralizedDice(nn.Module):
         self.target = target
         self.background = background
         self.power = power
+        self.product = product
         self.reduction = reduction
         self.smooth_nr = smooth_nr
         self.smooth_dr = smooth_dr
         self.batch = batch
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        regions = softmax_regions if self.target.softmax else sigmoid_regions
-        sums = regions(input, self.target(input, target), None, "batch" if self.batch else "per_sample")
+        sums = self.target.sums(input, target, "batch" if self.batch else "per_sample", product=self.product)
         if not self.background and input.shape[1] > 1:
             sums = Sums(*(s[..., 1:] for s in sums))
         w = sums.truth.pow(-self.power)

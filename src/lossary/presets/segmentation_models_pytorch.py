@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from lossary._check import check_choice, wide_integers
+from lossary._check import check_among, check_choice, wide_integers
 from lossary._loss import Loss
 from lossary.losses.binary import SigmoidFocalLoss
 from lossary.losses.lovasz import LovaszHingeLoss, LovaszSoftmaxLoss
@@ -200,6 +200,8 @@ class _Focal(nn.Module):
         if self.ignore_index is not None:
             mask = y_true != self.ignore_index
             y_true = torch.where(mask, y_true, torch.zeros_like(y_true))
+        if self.mode != "multiclass":
+            check_among("y_true", y_true, (0, 1))  # of soft masks the original is another loss
         if self.mode == "multiclass":
             y_true = one_hot(y_true, y_pred.shape[1])
             mask = None if mask is None else mask.unsqueeze(1)
