@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from lossary._check import check_reduction, check_tensor
+from lossary.distributed.handshake import sum_over_ranks
 
 Reduction = Literal["none", "sum", "mean"]
 
@@ -105,8 +106,7 @@ def count(loss: Tensor, weight: Tensor | None, mask: Tensor | None) -> Tensor | 
 def divide(total: Tensor, divisor: Tensor | int, *, group: torch.distributed.ProcessGroup | None = None) -> Tensor:
     """``total / divisor``; 0.0, still connected to the graph, where the divisor is 0."""
     if group is not None:
-        divisor = torch.as_tensor(divisor, dtype=total.dtype, device=total.device).detach().clone()
-        torch.distributed.all_reduce(divisor, group=group)
+        divisor = sum_over_ranks(group, torch.as_tensor(divisor, dtype=total.dtype, device=total.device).detach())
         # Data-parallel training averages gradients over the ranks: the mean over all items is the
         # average of (world size / global count) * local sum.
         total = total * torch.distributed.get_world_size(group)

@@ -7,10 +7,11 @@ import torch
 from torch import Generator, Tensor, dtype
 from torch.distributed import ProcessGroup
 
-from lossary._check import check_choice, check_float, check_number, check_reduction, check_same_shape, check_shape
+from lossary._check import check_choice, check_float, check_number, check_reduction, check_same_shape
 from lossary._loss import Loss
 from lossary._reduce import Reduction, align, divide, reduce
 from lossary.cards import AT_CALL, Call, Card, Choice, Range
+from lossary.distributed import across_ranks
 from lossary.draws import normal
 from lossary.kernels import tuples
 from lossary.kernels.distances import norm, root, squares
@@ -24,6 +25,7 @@ __all__ = ["TripletLoss", "TripletMarginLoss", "triplet_loss", "triplet_margin_l
 Mining = Literal["hard", "semihard", "all"]
 
 
+@across_ranks
 def triplet_loss(
     embeddings: Tensor,
     labels: Tensor | None,
@@ -109,11 +111,10 @@ def triplet_loss(
         ids=ids,
         ref_embeddings=ref_embeddings,
         ref_labels=ref_labels,
+        sample_weight=sample_weight,
         mask=mask,
         group=group,
     )
-    if sample_weight is not None:
-        check_shape("sample_weight", sample_weight, (anchors.x.shape[0],))
     every = tuples.every if average == "active" else tuples.every_valid
     miner = {"hard": tuples.hard, "semihard": tuples.semihard, "all": every}[mining]
     counted = others.counted if isinstance(targets, Targets) else None
