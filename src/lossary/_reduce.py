@@ -76,6 +76,11 @@ def _lead(name: str, tensor: Tensor | None, shape: torch.Size) -> Tensor | None:
     return tensor.reshape(tensor.shape + (1,) * (len(shape) - tensor.dim()))
 
 
+def both(mask: Tensor | None, other: Tensor | None) -> Tensor | None:
+    """Where two masks count, either of which may be None for everywhere."""
+    return other if mask is None else mask if other is None else mask & other
+
+
 def one_weight(
     sample_weight: Tensor | None, mask: Tensor | None, shape: torch.Size, dtype: torch.dtype
 ) -> Tensor | None:
