@@ -303,9 +303,41 @@ def test_kl_div() -> None:
         compare("kl_div", x, target, reduction=case["reduction"], log_target=case["log_target"])
 
 
-def test_connectionist_temporal_classification_is_torchs_own() -> None:
-    assert lossary.ctc_loss is F.ctc_loss
-    assert lossary.CTCLoss is nn.CTCLoss
+def test_connectionist_temporal_classification() -> None:
+    """Behind a log_softmax, where torch's gradient is right, with labels in rows and in one row, repeated, none."""
+    labels, own, steps = integers(1, 5, 5, 6) + 1, torch.tensor([3, 0, 6, 2, 4]), torch.tensor([12, 4, 9, 2, 3])
+    one_row = torch.cat([row[:n] for row, n in zip(labels, own, strict=True)])
+    for case in grid(reduction=REDUCTIONS, dtype=DTYPES[:2], targets=(labels, one_row), zero_infinity=(True, False)):
+        options = {n: case[n] for n in ("reduction", "zero_infinity")}
+        logits = normal(0, 12, 5, 6, dtype=case["dtype"]).requires_grad_()
+        ours, theirs = (
+            loss(logits.log_softmax(2), case["targets"], steps, own, **options) for loss in (L.ctc_loss, F.ctc_loss)
+        )
+        torch.testing.assert_close(ours, theirs)
+        if case["zero_infinity"]:  # torch's gradient is NaN otherwise
+            torch.testing.assert_close(
+                *(torch.autograd.grad(value.sum(), logits, retain_graph=True)[0] for value in (ours, theirs))
+            )
+        COMPARED["ctc_loss"] += 1
+
+
+def test_linear_cross_entropy() -> None:
+    axes = grid(
+        shape=((7,), (7, 2), (7, 2, 3)),
+        reduction=REDUCTIONS,
+        soft=(True, False),
+        biased=(True, False),
+        weighted=(True, False),
+        label_smoothing=(0.0, 0.2),
+    )
+    for case in axes:
+        shape = case["shape"]
+        w, x = normal(0, *shape, 5), normal(1, 4, 5)
+        y = normal(2, 4, *shape).softmax(1) if case["soft"] else integers(3, 7, 4, *shape[1:])
+        options = {n: case[n] for n in ("reduction", "label_smoothing")}
+        bias = normal(4, *shape) if case["biased"] else None
+        weight = uniform(5, 7) if case["weighted"] else None
+        compare("linear_cross_entropy", x, w, y, linear_bias=bias, weight=weight, **options)
 
 
 # ---------------------------------------------------------------- signatures and Modules

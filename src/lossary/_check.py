@@ -107,6 +107,43 @@ def check_same_shape(name: str, tensor: Tensor, other_name: str, other: Tensor) 
         raise ValueError(f"{name}: wanted the shape of {other_name}, {tuple(other.shape)}; got {tuple(tensor.shape)}")
 
 
+def stretched(**tensors: Tensor) -> tuple[Tensor, ...]:
+    """The tensors in one shape, as torch's losses of these names take them without a warning.
+
+    A dimension of length 1 stretches beside others with as many dimensions, and so does one number alone. (N, 1) beside
+    (N,), which torch stretches to (N, N), is refused: hardly anybody means it.
+    """
+    for name, tensor in tensors.items():
+        check_tensor(name, tensor)
+    first, *others = tensors.values()
+    if all(t.shape == first.shape for t in others):
+        return tuple(tensors.values())
+    # One number alone in whatever shape stands for all, the widest argument leads.
+    lead = max(tensors, key=lambda name: (tensors[name].numel() > 1, tensors[name].dim()))
+    shape = tensors[lead].shape
+    for name, tensor in tensors.items():
+        if tensor.numel() == 1 and tensor.dim() <= len(shape):
+            continue
+        lengths = zip(tensor.shape, shape, strict=False)
+        if tensor.dim() != len(shape) or not all(a == b or 1 in (a, b) for a, b in lengths):
+            wanted = f"the shape of {lead}, {tuple(shape)}, or lengths of 1 in it"
+            raise ValueError(f"{name}: wanted {wanted}; got {tuple(tensor.shape)}")
+        shape = torch.broadcast_shapes(shape, tensor.shape)
+    return tuple(t.expand(shape) for t in tensors.values())
+
+
+def stretched_rows(**tensors: Tensor) -> tuple[Tensor, ...]:
+    """Vectors along the last dimension, all of one length, in one shape: see :func:`stretched`."""
+    (lead, first), *others = tensors.items()
+    check_tensor(lead, first)
+    for name, tensor in others:
+        check_tensor(name, tensor)
+        if tensor.dim() != first.dim() or tensor.shape[-1:] != first.shape[-1:]:
+            wanted = f"the shape of {lead}, {tuple(first.shape)}, or lengths of 1 before its last"
+            raise ValueError(f"{name}: wanted {wanted}; got {tuple(tensor.shape)}")
+    return stretched(**tensors)
+
+
 def check_shape(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
     check_tensor(name, tensor)
     if tensor.shape != shape:

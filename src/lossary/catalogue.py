@@ -69,6 +69,9 @@ HELPERS: tuple[ModuleType, ...] = (linear, combining, activations, regularizers,
 
 CATALOGUE: tuple[Card, ...] = tuple(card for family in FAMILIES for card in family.CARDS)
 
+#: Losses under torch's names that have no card: of sequences, and of a classifier's weights.
+WITHOUT_CARD = (likelihood.ctc_loss, linear.linear_cross_entropy)
+
 
 def find(name: str) -> Card:
     """The card of a function, a Module or an alias of either.

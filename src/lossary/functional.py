@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from lossary.catalogue import CATALOGUE
+from lossary.catalogue import CATALOGUE, WITHOUT_CARD
 
 if TYPE_CHECKING:
     from lossary.losses.angular import *
@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     from lossary.losses.supcon import *
     from lossary.losses.triplet import *
 
-_FUNCTIONS = {name: card.fn for card in CATALOGUE for name in (card.name, *(a for a in card.aliases if a.islower()))}
+_FUNCTIONS: dict[str, Callable[..., Tensor]] = {
+    **{fn.__name__: fn for fn in WITHOUT_CARD},
+    **{name: card.fn for card in CATALOGUE for name in (card.name, *(a for a in card.aliases if a.islower()))},
+}
 
 
 def __getattr__(name: str) -> Callable[..., Tensor]:

@@ -7,7 +7,15 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Generator, Tensor, dtype
 
-from lossary._check import check_choice, check_float, check_reduction, check_same_shape, check_tensor, values_visible
+from lossary._check import (
+    check_choice,
+    check_float,
+    check_reduction,
+    check_same_shape,
+    check_tensor,
+    stretched,
+    values_visible,
+)
 from lossary._loss import Loss
 from lossary._reduce import Reduction, align, divide, reduce
 from lossary.cards import Call, Card
@@ -138,7 +146,8 @@ def kl_div(
 
     Args:
         input: Log-probabilities, any shape, taken as they are.
-        target: Probabilities in the shape of ``input``, or log-probabilities with ``log_target``.
+        target: Probabilities in the shape of ``input``, or with lengths of 1 in it; log-probabilities with
+            ``log_target``.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"``, ``"mean"`` over **elements**, or ``"batchmean"``:
             the sum over the length of the first dimension, which is the divergence.
         log_target: Whether ``target`` holds logarithms.
@@ -166,6 +175,8 @@ def kl_div(
     check_tensor("target", target)
     if not log_target and values_visible(target) and (target < 0).any():
         raise ValueError(f"target: wanted probabilities, none below 0; got {target[target < 0].flatten()[0].item()}")
+
+    input, target = stretched(input=input, target=target)
 
     def terms(x: Tensor, t: Tensor) -> Tensor:
         p, logp = _both(t, "log_probabilities" if log_target else "probabilities")

@@ -1,24 +1,32 @@
 """Negative log-likelihoods of distributions other than the categorical: counts, noisy values, sequences."""
 
 import math
+from collections.abc import Sequence
 from functools import partial
 
 import torch
 from torch import Generator, Tensor, dtype
-from torch.nn import CTCLoss
-from torch.nn.functional import ctc_loss
 
-from lossary._check import check_float, check_number, check_same_shape, values_visible
+from lossary._check import (
+    check_dim,
+    check_float,
+    check_number,
+    check_range,
+    check_shape,
+    stretched,
+    values_visible,
+    wide_integers,
+)
 from lossary._loss import Loss
-from lossary._reduce import Reduction, align
+from lossary._reduce import Reduction, align, reduce
 from lossary.cards import Call, Card
 from lossary.draws import labels as draw_labels
 from lossary.draws import normal
 from lossary.kernels.stable import accumulate, like_torch
-from lossary.losses._pointwise import pointwise
+from lossary.losses._pointwise import hide, pointwise
 
 __all__ = [
-    "CTCLoss",  # torch's own, whose kernels nothing here could improve
+    "CTCLoss",
     "GaussianNLLLoss",
     "PoissonNLLLoss",
     "ctc_loss",
@@ -49,7 +57,7 @@ def poisson_nll_loss(
 
     Args:
         input: The logarithm of the expected count, any shape; the expected count itself without ``log_input``.
-        target: Counts, the shape of ``input``.
+        target: Counts, the shape of ``input``, or with lengths of 1 in it.
         log_input: Whether ``input`` is a logarithm.
         full: Add Stirling's approximation of log t! for t above 1, which no gradient sees.
         eps: Keeps the logarithm finite without ``log_input``.
@@ -75,6 +83,7 @@ def poisson_nll_loss(
     check_number("eps", eps, low=0)
     if not log_input:
         _check_not_negative("input", input)
+    input, target = stretched(input=input, target=target)
 
     def terms(x: Tensor, t: Tensor) -> Tensor:
         loss = torch.exp(x) - t * x if log_input else x - t * torch.log(x + eps)
@@ -115,9 +124,9 @@ def gaussian_nll_loss(
 
     Args:
         input: Predicted means, any shape.
-        target: True values, the shape of ``input``.
+        target: True values, the shape of ``input``, or with lengths of 1 in it.
         var: Variances, at least 0: a number, the shape of ``input``, or that shape with the last dimension missing
-            or dimensions after the first of length 1.
+            or with lengths of 1 in it.
         full: Add the constant log(2 pi) / 2.
         eps: Lower bound of the variance, above 0. The gradient passes it, so that a variance below can recover.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"``.
@@ -143,7 +152,7 @@ def gaussian_nll_loss(
     """
     check_number("eps", eps, low=0, open_low=True)
     check_float("input", input)
-    check_same_shape("target", target, "input", input)
+    input, target = stretched(input=input, target=target)
     x, y = accumulate(input), accumulate(target)
     v = _variance(var, x)
     _, counted = align(None, mask, x.shape)
@@ -168,8 +177,10 @@ def _variance(var: float | Tensor, x: Tensor) -> Tensor:
     if var.shape == x.shape[:-1] and x.dim() > 0:
         var = var.unsqueeze(-1)
     fits = var.dim() == x.dim() and all(a in (1, b) for a, b in zip(var.shape, x.shape, strict=True))
-    if not fits or var.shape[:1] != x.shape[:1]:  # one variance for the whole batch is a number
-        raise ValueError(f"var: wanted the shape of input, {tuple(x.shape)}, or one a row; got {tuple(var.shape)}")
+    if not fits:
+        raise ValueError(
+            f"var: wanted the shape of input, {tuple(x.shape)}, or lengths of 1 in it; got {tuple(var.shape)}"
+        )
     return accumulate(var).expand(x.shape)
 
 
@@ -180,6 +191,126 @@ class GaussianNLLLoss(Loss):
     full: bool = False
     eps: float = 1e-6
     reduction: Reduction = "mean"
+
+
+def ctc_loss(
+    log_probs: Tensor,
+    targets: Tensor,
+    input_lengths: Tensor | Sequence[int],
+    target_lengths: Tensor | Sequence[int],
+    blank: int = 0,
+    reduction: Reduction = "mean",
+    zero_infinity: bool = False,
+    *,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+) -> Tensor:
+    r"""The negative log-likelihood of a sequence of labels, over all ways to lay it along a longer input (CTC).
+
+    .. math:: -\log \sum_{\pi \to y} \prod_t p_t(\pi_t)
+
+    Args:
+        log_probs: (T, N, C) log-probabilities, as of ``log_softmax`` over C; without a batch (T, C).
+        targets: (N, S) labels, of which a sample's first ``target_lengths`` count, or those of all samples in a row.
+        input_lengths: (N,) how many of the T steps are a sample's.
+        target_lengths: (N,) how many labels are a sample's.
+        blank: The class that says nothing; no label may be it.
+        reduction: ``"none"`` (N,), ``"sum"``, or ``"mean"`` of each loss over its number of labels, at least 1.
+        zero_infinity: A sample whose labels do not fit into its steps has loss 0, not infinity.
+        sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
+        mask: (N,) booleans, True where a sample counts; values elsewhere may be NaN.
+
+    Returns:
+        A scalar, or one loss a sample.
+
+    Raises:
+        ValueError: Shapes that do not fit, a length outside of the input's, a label that is ``blank``.
+        TypeError: Labels or lengths that are no integers.
+        IndexError: A label outside of [0, C).
+
+    Example:
+        >>> import torch
+        >>> log_probs = torch.full((4, 1, 3), 1 / 3).log()
+        >>> ctc_loss(log_probs, torch.tensor([[1, 2]]), [4], [2])
+        tensor(0.8432)
+
+    Source:
+        Graves et al., Connectionist Temporal Classification, ICML 2006, eq. 8; kernels, arguments and defaults are
+        torch's. The gradient is that of the formula; torch's is right only behind a ``log_softmax``, where both agree.
+        A sample of infinite loss has gradient 0 (torch: NaN). There is no second derivative.
+    """
+    check_float("log_probs", log_probs)
+    check_dim("log_probs", log_probs, (2, 3), "(T, N, C) or (T, C)")
+    alone = log_probs.dim() == 2
+    x = accumulate(log_probs.unsqueeze(1) if alone else log_probs)
+    steps, count, classes = x.shape
+    if not 0 <= blank < classes:
+        raise ValueError(f"blank: wanted a class in [0, {classes}); got {blank}")
+    lengths = _lengths("input_lengths", input_lengths, count, steps, x)
+    labels = wide_integers("targets", targets.unsqueeze(0) if alone and targets.dim() == 1 else targets)
+    check_dim("targets", labels, (1, 2), "(N, S), or all labels in one row")
+    check_range("targets", labels, classes)
+    longest = labels.shape[1] if labels.dim() == 2 else labels.shape[0]
+    own = _lengths("target_lengths", target_lengths, count, longest, x)
+    _check_labels_fit(labels, own, count, blank)
+    weights, counted = align(sample_weight, mask, x.shape[1:2])
+    if counted is not None:
+        x = hide(x, counted[:, None])
+    losses = _ctc(x, labels, lengths, own, blank)
+    if zero_infinity:
+        losses = torch.where(losses == math.inf, 0, losses)
+    if reduction == "mean":
+        losses = losses / own.clamp_min(1)
+    if alone and reduction == "none":
+        losses, weights, counted = (None if t is None else t.squeeze(0) for t in (losses, weights, counted))
+        assert losses is not None
+    loss = reduce(losses, weight=weights, mask=counted, reduction=reduction)
+    return like_torch(loss, log_probs)
+
+
+def _lengths(name: str, lengths: Tensor | Sequence[int], count: int, longest: int, x: Tensor) -> Tensor:
+    tensor = wide_integers(name, lengths if isinstance(lengths, Tensor) else torch.tensor(lengths, dtype=torch.long))
+    if tensor.dtype != torch.int64:
+        raise TypeError(f"{name}: wanted integers; got {tensor.dtype}")
+    tensor = tensor.reshape(1) if tensor.dim() == 0 else tensor
+    check_shape(name, tensor, (count,))
+    if values_visible(tensor) and ((tensor < 0) | (tensor > longest)).any():
+        raise ValueError(f"{name}: wanted lengths from 0 to {longest}; got {tensor.tolist()}")
+    return tensor.to(x.device)
+
+
+def _check_labels_fit(labels: Tensor, lengths: Tensor, count: int, blank: int) -> None:
+    if labels.dim() == 2:
+        check_shape("targets", labels, (count, labels.shape[1]))
+    if not values_visible(labels, lengths):
+        return
+    if labels.dim() == 1 and lengths.sum() != len(labels):
+        raise ValueError(f"targets: wanted as many labels as target_lengths add up to; got {len(labels)}")
+    said = labels != blank
+    if labels.dim() == 2:
+        said |= torch.arange(labels.shape[1]) >= lengths[:, None]
+    if not said.all():
+        raise ValueError(f"targets: wanted labels other than the blank, {blank}; got it among them")
+
+
+def _ctc(x: Tensor, labels: Tensor, lengths: Tensor, own: Tensor, blank: int) -> Tensor:
+    """(N,) losses. torch's operator takes the classes' shares of its gradient as behind a softmax: taken back here."""
+    if x.shape[1] == 0:
+        return x.sum((0, 2))
+    # Not torch.ctc_loss: only this operator gives an infinite loss and, asked for it, a gradient of 0 with it.
+    losses = torch.ops.aten._ctc_loss.Tensor(x, labels, lengths, own, blank, True)[0]
+    inside = torch.arange(x.shape[0], device=x.device)[:, None] < lengths
+    shares = torch.where(inside & (losses < math.inf), x.exp().sum(2), 0).sum(0)
+    return losses - (shares - shares.detach())
+
+
+class CTCLoss(Loss):
+    """:func:`ctc_loss` as a Module, called ``(log_probs, targets, input_lengths, target_lengths)``."""
+
+    fn = staticmethod(ctc_loss)
+    blank: int = 0
+    reduction: Reduction = "mean"
+    zero_infinity: bool = False
 
 
 def _draw_counts(g: Generator, dt: dtype) -> Call:

@@ -1,21 +1,24 @@
 """Multiclass losses over features: the scores of a linear classifier are made block by block, never held whole."""
 
 import inspect
+import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lossary._check import check_dim, check_float, check_labels, check_shape
+from lossary._check import check_dim, check_float, check_labels, check_number, check_reduction, check_shape
 from lossary._device import autocast_is_on
 from lossary._loss import Loss
+from lossary._reduce import Reduction
 from lossary.kernels.rows import Bilinear, plain_is_better
 from lossary.kernels.stable import accumulator
 from lossary.losses import multiclass, poly
-from lossary.losses._classes import Input
+from lossary.losses._classes import Input, check_class_weight
 
-__all__ = ["LinearHead", "linear_loss"]
+__all__ = ["LinearCrossEntropyLoss", "LinearHead", "linear_cross_entropy", "linear_loss"]
 
 #: The losses that take linear scores where others want ready ones.
 _OVER_FEATURES = tuple(
@@ -81,6 +84,144 @@ def linear_loss(
     if bias is not None:
         check_shape("bias", bias, (weight.shape[0],))
     return loss(_scores(Bilinear(features, weight, bias)), labels, **extra)
+
+
+def linear_cross_entropy(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    *,
+    linear_bias: Tensor | None = None,
+    weight: Tensor | None = None,
+    reduction: Reduction = "mean",
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    options: object = None,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+) -> Tensor:
+    r"""Cross-entropy of a linear classifier's scores, called as torch calls it: see :func:`linear_loss`.
+
+    .. math:: -\log \frac{e^{z_y}}{\sum_c e^{z_c}}, \quad z = W x + b
+
+    Args:
+        input: (N, D) features, or (D,).
+        linear_weight: (C, D), or (C, d1, ..., D) for several labels a row, whose scores are held whole.
+        target: (N,) class indices or (N, C) probabilities; (N, d1, ...) or (N, C, d1, ...) for several.
+        linear_bias: (C,), or (C, d1, ...).
+        weight: (C,) class weights; as torch's they are part of the mean's divisor.
+        reduction: ``"none"`` (the shape of the labels), ``"sum"`` or ``"mean"``.
+        ignore_index: A label that does not count; None is -100.
+        label_smoothing: From 0 to 1, the share of the target that is spread over all classes.
+        options: torch's choice of chunks; not looked at, since memory is linear here without it.
+        sample_weight: One weight a label; mean is ``sum(w l) / sum(w)``.
+        mask: Boolean, True where a label counts.
+
+    Returns:
+        A scalar, or one loss a label.
+
+    Raises:
+        ValueError: Shapes that do not fit.
+        IndexError: A label outside of [0, C).
+
+    Example:
+        >>> import torch
+        >>> linear_cross_entropy(torch.eye(3), 2 * torch.eye(3), torch.tensor([0, 1, 1]))
+        tensor(0.9062)
+
+    Source:
+        Arguments, defaults and results are torch's, of 2.13; in linear memory after Wijmans et al., arXiv:2411.09009.
+        It has every derivative, also of second order and under ``torch.compile``.
+    """
+    check_float("input", input)
+    check_dim("input", input, (1, 2), "(N, D) or (D,)")
+    check_float("linear_weight", linear_weight)
+    extra: dict[str, Any] = {
+        "weight": weight,
+        "ignore_index": -100 if ignore_index is None else ignore_index,
+        "label_smoothing": label_smoothing,
+        "reduction": reduction,
+        "sample_weight": sample_weight,
+        "mask": mask,
+    }
+    check_shape("linear_weight", linear_weight, (*linear_weight.shape[:-1], input.shape[-1]))
+    if linear_bias is not None:
+        check_shape("linear_bias", linear_bias, tuple(linear_weight.shape[:-1]))
+    if input.dim() == 2 and linear_weight.dim() == 2:
+        scores = _scores(Bilinear(input, linear_weight, linear_bias))
+    else:
+        scores = F.linear(input, linear_weight.flatten(0, -2)).unflatten(-1, linear_weight.shape[:-1])
+        scores = scores if linear_bias is None else scores + linear_bias
+    return multiclass.cross_entropy(scores, target, **extra)
+
+
+class LinearCrossEntropyLoss(nn.Module):
+    """:func:`linear_cross_entropy` with the classifier's weights, as torch's Module of that name.
+
+    Args:
+        in_features: D.
+        num_classes: C.
+        out_features: (d1, ...), the labels of a row, where it has several.
+        bias: Whether the classes have biases.
+        device: Where the weights are made.
+        dtype: In which they are.
+        reduction: ``"none"``, ``"sum"`` or ``"mean"``.
+        weight: (C,) class weights, which are saved with it.
+        ignore_index: A label that does not count; None is -100.
+        label_smoothing: From 0 to 1.
+        options: torch's choice of chunks; not looked at.
+
+    Example:
+        >>> import torch
+        >>> loss = LinearCrossEntropyLoss(8, 1000)
+        >>> loss(torch.randn(4, 8), torch.tensor([0, 7, 999, -100])).shape
+        torch.Size([])
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        num_classes: int,
+        *,
+        out_features: tuple[int, ...] = (),
+        bias: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        reduction: Reduction = "mean",
+        weight: Tensor | None = None,
+        ignore_index: int | None = None,
+        label_smoothing: float = 0.0,
+        options: object = None,
+    ) -> None:
+        super().__init__()
+        check_reduction(reduction)
+        check_number("label_smoothing", label_smoothing, low=0, high=1)
+        check_class_weight("weight", weight, num_classes)
+        self.num_classes, self.out_features = num_classes, out_features
+        self.reduction: Reduction = reduction
+        self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
+        self.options = options
+        self.register_buffer("weight", weight)
+        rows = math.prod(out_features, start=num_classes)
+        self.linear = nn.Linear(in_features, rows, bias=bias, device=device, dtype=dtype)
+
+    def forward(self, input: Tensor, target: Tensor, **extra: Any) -> Tensor:
+        shape = (self.num_classes, *self.out_features)
+        bias = cast("Tensor | None", self.linear.bias)
+        return linear_cross_entropy(
+            input,
+            self.linear.weight.unflatten(0, shape),
+            target,
+            linear_bias=None if bias is None else bias.unflatten(0, shape),
+            weight=cast("Tensor | None", self.weight),
+            reduction=self.reduction,
+            ignore_index=self.ignore_index,
+            label_smoothing=self.label_smoothing,
+            **extra,
+        )
+
+    def extra_repr(self) -> str:
+        return f"reduction={self.reduction!r}, ignore_index={self.ignore_index}, label_smoothing={self.label_smoothing}"
 
 
 def _scores(source: Bilinear) -> Input:

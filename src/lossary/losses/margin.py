@@ -14,7 +14,8 @@ from lossary._check import (
     check_dim,
     check_float,
     check_number,
-    check_same_shape,
+    stretched,
+    stretched_rows,
     wide_integers,
 )
 from lossary._loss import Loss
@@ -117,7 +118,7 @@ def hinge_embedding_loss(
 
     Args:
         input: Distances, any shape.
-        target: The same shape: +1 or True where similar, -1 or False where not.
+        target: The same shape, or with lengths of 1 in it: +1 or True where similar, -1 or False where not.
         margin: m, in units of the distance.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"``.
         sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
@@ -141,6 +142,7 @@ def hinge_embedding_loss(
     """
     check_number("margin", margin)
     check_among("target", target, (-1, 1))
+    input, target = stretched(input=input, target=target)
 
     def pair(d: Tensor, y: Tensor, margin: float | Tensor) -> Tensor:
         return decide(y, d, (margin - d).relu())
@@ -173,8 +175,8 @@ def cosine_embedding_loss(
 
     Args:
         input1: Embeddings, (N, D) or (D,), any length.
-        input2: Embeddings, the shape of ``input1``.
-        target: (N,) or (): +1 or True where similar, -1 or False where not.
+        input2: Embeddings, the shape of ``input1``, or with lengths of 1 in it.
+        target: (N,) or (), or (1,) for all pairs: +1 or True where similar, -1 or False where not.
         margin: m, a cosine; 0 to 0.5 are usual.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
         sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
@@ -199,8 +201,10 @@ def cosine_embedding_loss(
     """
     check_number("margin", margin)
     check_float("input1", input1)
-    check_same_shape("input2", input2, "input1", input1)
+    input1, input2 = stretched_rows(input1=input1, input2=input2)
     target = wide_integers("target", target)
+    if target.shape == (1,) and input1.dim() > 0:  # one for all pairs, and torch's way to write one pair's
+        target = target.expand(input1.shape[:-1])
     if input1.dim() == 0 or target.shape != input1.shape[:-1]:
         wanted = f"wanted shape {tuple(input1.shape[:-1])} beside embeddings {tuple(input1.shape)}"
         raise ValueError(f"target: {wanted}; got {tuple(target.shape)}")

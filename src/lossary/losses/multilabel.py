@@ -15,6 +15,7 @@ from lossary._check import (
     check_range,
     check_same_shape,
     check_tensor,
+    stretched,
     wide_integers,
 )
 from lossary._loss import Loss
@@ -72,6 +73,7 @@ def soft_margin_loss(
         from a score of 89 on the wrong side (float32). Nothing to average gives 0 here, NaN in torch.
     """
     check_among("target", target, (-1, 1))
+    input, target = stretched(input=input, target=target)
 
     def logistic(x: Tensor, t: Tensor) -> Tensor:
         return softplus(decide(t, -x, x))
@@ -124,7 +126,8 @@ def multilabel_soft_margin_loss(
         Arguments and defaults are torch's. Nothing to average gives 0 here, NaN in torch.
     """
     check_float("input", input)
-    check_same_shape("target", target, "input", input)
+    wide, target = stretched(input=input, target=target)
+    check_same_shape("input", input, "target", wide)
     check_probabilities("target", target)
     if input.dim() == 0:
         raise ValueError("input: wanted at least one dimension, that of the labels; got a scalar")

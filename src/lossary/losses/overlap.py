@@ -50,8 +50,6 @@ def dice_loss(
     absent: Absent = "include",
     ignore_index: int | None = -100,
     class_weight: Tensor | None = None,
-    sample_weight: Tensor | None = None,
-    mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""One minus the Dice coefficient of the softmax's regions and the true ones, class by class.
@@ -68,10 +66,6 @@ def dice_loss(
         absent: ``"include"`` counts classes without a true position; ``"skip"`` leaves them out.
         ignore_index: Positions of this label count nowhere; None for no such label.
         class_weight: (C,) weights of the classes' losses.
-        sample_weight: One weight an image, (N,), or one for each of its classes, (N, C). With ``aggregate="batch"``
-            an image of weight 2 counts as two.
-        mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, as (N,). Where
-            it leaves nothing there is no score.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
 
     Returns:
@@ -93,8 +87,8 @@ def dice_loss(
         arXiv:1608.04117, eq. 1 (not squared, epsilon = 1). Common code scores a class that is absent as perfect
         whatever is predicted, or counts ignored positions in the denominator.
     """
-    regions = softmax_regions(input, target, ignore_index, aggregate, sample_weight, mask, squared=squared)
-    return one_minus(*dice_fraction(regions.sums), regions, smooth, absent, class_weight, reduction)
+    sums = softmax_regions(input, target, ignore_index, aggregate, squared=squared)
+    return one_minus(*dice_fraction(sums), sums.truth, smooth, absent, class_weight, reduction)
 
 
 class DiceLoss(Loss):
@@ -120,8 +114,6 @@ def sigmoid_dice_loss(
     absent: Absent = "include",
     ignore_index: int | None = None,
     class_weight: Tensor | None = None,
-    sample_weight: Tensor | None = None,
-    mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""One minus the Dice coefficient of each channel's region and the true one; regions may overlap.
@@ -138,10 +130,6 @@ def sigmoid_dice_loss(
         absent: ``"include"`` counts channels without a true position; ``"skip"`` leaves them out.
         ignore_index: Positions of this target value count nowhere; None for no such value.
         class_weight: (C,) weights of the channels' losses.
-        sample_weight: One weight an image, (N,), or one for each of its channels, (N, C). With ``aggregate="batch"``
-            an image of weight 2 counts as two.
-        mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, as (N,). Where
-            it leaves nothing there is no score.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
 
     Returns:
@@ -162,8 +150,8 @@ def sigmoid_dice_loss(
         positions is (N, 1, L). For soft regions the smaller of p and g stands for their product (unless ``squared``),
         so that p = g is the best answer: Wang et al., Dice Semimetric Losses, arXiv:2303.16296.
     """
-    regions = sigmoid_regions(input, target, ignore_index, aggregate, sample_weight, mask, squared=squared)
-    return one_minus(*dice_fraction(regions.sums), regions, smooth, absent, class_weight, reduction)
+    sums = sigmoid_regions(input, target, ignore_index, aggregate, squared=squared)
+    return one_minus(*dice_fraction(sums), sums.truth, smooth, absent, class_weight, reduction)
 
 
 class SigmoidDiceLoss(Loss):
@@ -190,8 +178,6 @@ def tversky_loss(
     absent: Absent = "include",
     ignore_index: int | None = -100,
     class_weight: Tensor | None = None,
-    sample_weight: Tensor | None = None,
-    mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""One minus the Tversky index: Dice with false positives and false negatives weighed apart.
@@ -209,10 +195,6 @@ def tversky_loss(
         absent: ``"include"`` counts classes without a true position; ``"skip"`` leaves them out.
         ignore_index: Positions of this label count nowhere; None for no such label.
         class_weight: (C,) weights of the classes' losses.
-        sample_weight: One weight an image, (N,), or one for each of its classes, (N, C). With ``aggregate="batch"``
-            an image of weight 2 counts as two.
-        mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, as (N,). Where
-            it leaves nothing there is no score.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
 
     Returns:
@@ -235,8 +217,8 @@ def tversky_loss(
     """
     check_number("alpha", alpha, low=0)
     check_number("beta", beta, low=0)
-    regions = softmax_regions(input, target, ignore_index, aggregate, sample_weight, mask)
-    return one_minus(*tversky_fraction(regions.sums, alpha, beta), regions, smooth, absent, class_weight, reduction)
+    sums = softmax_regions(input, target, ignore_index, aggregate)
+    return one_minus(*tversky_fraction(sums, alpha, beta), sums.truth, smooth, absent, class_weight, reduction)
 
 
 class TverskyLoss(Loss):
@@ -264,8 +246,6 @@ def sigmoid_tversky_loss(
     absent: Absent = "include",
     ignore_index: int | None = None,
     class_weight: Tensor | None = None,
-    sample_weight: Tensor | None = None,
-    mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""One minus the Tversky index of each channel's region and the true one; regions may overlap.
@@ -283,10 +263,6 @@ def sigmoid_tversky_loss(
         absent: ``"include"`` counts channels without a true position; ``"skip"`` leaves them out.
         ignore_index: Positions of this target value count nowhere; None for no such value.
         class_weight: (C,) weights of the channels' losses.
-        sample_weight: One weight an image, (N,), or one for each of its channels, (N, C). With ``aggregate="batch"``
-            an image of weight 2 counts as two.
-        mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, as (N,). Where
-            it leaves nothing there is no score.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
 
     Returns:
@@ -307,8 +283,8 @@ def sigmoid_tversky_loss(
     """
     check_number("alpha", alpha, low=0)
     check_number("beta", beta, low=0)
-    regions = sigmoid_regions(input, target, ignore_index, aggregate, sample_weight, mask)
-    return one_minus(*tversky_fraction(regions.sums, alpha, beta), regions, smooth, absent, class_weight, reduction)
+    sums = sigmoid_regions(input, target, ignore_index, aggregate)
+    return one_minus(*tversky_fraction(sums, alpha, beta), sums.truth, smooth, absent, class_weight, reduction)
 
 
 class SigmoidTverskyLoss(Loss):
@@ -334,8 +310,6 @@ def jaccard_loss(
     absent: Absent = "include",
     ignore_index: int | None = -100,
     class_weight: Tensor | None = None,
-    sample_weight: Tensor | None = None,
-    mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""One minus intersection over union of the softmax's regions and the true ones, class by class.
@@ -351,10 +325,6 @@ def jaccard_loss(
         absent: ``"include"`` counts classes without a true position; ``"skip"`` leaves them out.
         ignore_index: Positions of this label count nowhere; None for no such label.
         class_weight: (C,) weights of the classes' losses.
-        sample_weight: One weight an image, (N,), or one for each of its classes, (N, C). With ``aggregate="batch"``
-            an image of weight 2 counts as two.
-        mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, as (N,). Where
-            it leaves nothing there is no score.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
 
     Returns:
@@ -375,8 +345,8 @@ def jaccard_loss(
         Rahman and Wang, Optimizing Intersection-over-Union in Deep Neural Networks, ISVC 2016 (without epsilon);
         epsilon as in :func:`dice_loss`. It is a function of Dice: J = D / (2 - D) at epsilon 0.
     """
-    regions = softmax_regions(input, target, ignore_index, aggregate, sample_weight, mask)
-    return one_minus(*jaccard_fraction(regions.sums), regions, smooth, absent, class_weight, reduction)
+    sums = softmax_regions(input, target, ignore_index, aggregate)
+    return one_minus(*jaccard_fraction(sums), sums.truth, smooth, absent, class_weight, reduction)
 
 
 class JaccardLoss(Loss):
@@ -400,8 +370,6 @@ def sigmoid_jaccard_loss(
     absent: Absent = "include",
     ignore_index: int | None = None,
     class_weight: Tensor | None = None,
-    sample_weight: Tensor | None = None,
-    mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""One minus intersection over union of each channel's region and the true one; regions may overlap.
@@ -417,10 +385,6 @@ def sigmoid_jaccard_loss(
         absent: ``"include"`` counts channels without a true position; ``"skip"`` leaves them out.
         ignore_index: Positions of this target value count nowhere; None for no such value.
         class_weight: (C,) weights of the channels' losses.
-        sample_weight: One weight an image, (N,), or one for each of its channels, (N, C). With ``aggregate="batch"``
-            an image of weight 2 counts as two.
-        mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, as (N,). Where
-            it leaves nothing there is no score.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
 
     Returns:
@@ -440,8 +404,8 @@ def sigmoid_jaccard_loss(
         As :func:`jaccard_loss`; soft regions as in :func:`sigmoid_dice_loss`: Wang et al., Jaccard Metric Losses,
         arXiv:2302.05666.
     """
-    regions = sigmoid_regions(input, target, ignore_index, aggregate, sample_weight, mask)
-    return one_minus(*jaccard_fraction(regions.sums), regions, smooth, absent, class_weight, reduction)
+    sums = sigmoid_regions(input, target, ignore_index, aggregate)
+    return one_minus(*jaccard_fraction(sums), sums.truth, smooth, absent, class_weight, reduction)
 
 
 class SigmoidJaccardLoss(Loss):

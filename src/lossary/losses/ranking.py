@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, dtype
 
-from lossary._check import check_among, check_float, check_number, check_same_shape
+from lossary._check import check_among, check_float, check_number, stretched
 from lossary._loss import Loss
 from lossary._reduce import Reduction
 from lossary.cards import Call, Card, Range
@@ -61,9 +61,9 @@ def margin_ranking_loss(
         a knowledge graph is embedded. It is not in Lossary.
     """
     check_number("margin", margin)
-    check_same_shape("input2", input2, "input1", input1)
     check_float("input1", input1)
     check_among("target", target, (-1, 1))
+    input1, input2, target = stretched(input1=input1, input2=input2, target=target)
     difference = accumulate(input1) - accumulate(input2)
     loss = pointwise(shortfall, difference, target, margin, sample_weight=sample_weight, mask=mask, reduction=reduction)
     return like_torch(loss, input1, input2)

@@ -1,17 +1,24 @@
 """Triplets: an anchor nearer to its positive than to its negative, by a margin."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import torch
 from torch import Generator, Tensor, dtype
 from torch.distributed import ProcessGroup
 
-from lossary._check import check_choice, check_float, check_number, check_reduction, check_same_shape
+from lossary._check import (
+    check_choice,
+    check_float,
+    check_number,
+    check_reduction,
+    check_same_shape,
+    check_shape,
+    stretched_rows,
+)
 from lossary._loss import Loss
 from lossary._reduce import Reduction, align, divide, reduce
 from lossary.cards import AT_CALL, Call, Card, Choice, Range
-from lossary.distributed import across_ranks
 from lossary.draws import normal
 from lossary.kernels import tuples
 from lossary.kernels.distances import norm, root, squares
@@ -20,12 +27,19 @@ from lossary.kernels.stable import accumulate, like_torch
 from lossary.losses._batch import check_absent, check_indices, compare, compared_items
 from lossary.losses._pointwise import hide
 
-__all__ = ["TripletLoss", "TripletMarginLoss", "triplet_loss", "triplet_margin_loss"]
+__all__ = [
+    "TripletLoss",
+    "TripletMarginLoss",
+    "TripletMarginWithDistanceLoss",
+    "triplet_loss",
+    "triplet_margin_loss",
+    "triplet_margin_with_distance_loss",
+]
 
 Mining = Literal["hard", "semihard", "all"]
+Distance = Callable[[Tensor, Tensor], Tensor]
 
 
-@across_ranks
 def triplet_loss(
     embeddings: Tensor,
     labels: Tensor | None,
@@ -111,10 +125,11 @@ def triplet_loss(
         ids=ids,
         ref_embeddings=ref_embeddings,
         ref_labels=ref_labels,
-        sample_weight=sample_weight,
         mask=mask,
         group=group,
     )
+    if sample_weight is not None:
+        check_shape("sample_weight", sample_weight, (anchors.x.shape[0],))
     every = tuples.every if average == "active" else tuples.every_valid
     miner = {"hard": tuples.hard, "semihard": tuples.semihard, "all": every}[mining]
     counted = others.counted if isinstance(targets, Targets) else None
@@ -178,8 +193,8 @@ def triplet_margin_loss(
 
     Args:
         anchor: (..., D).
-        positive: The same shape.
-        negative: The same shape.
+        positive: The same shape, or with lengths of 1 in it.
+        negative: Likewise.
         margin: m, in units of the distance.
         p: The norm's degree.
         eps: Added to every difference, as torch does; 0 for true distances.
@@ -207,8 +222,7 @@ def triplet_margin_loss(
         here, and that of an active triplet there.
     """
     check_float("anchor", anchor)
-    check_same_shape("positive", positive, "anchor", anchor)
-    check_same_shape("negative", negative, "anchor", anchor)
+    anchor, positive, negative = stretched_rows(anchor=anchor, positive=positive, negative=negative)
     check_number("margin", margin)
     check_number("p", p, low=0, open_low=True)
     check_number("eps", eps, low=0)
@@ -222,12 +236,20 @@ def triplet_margin_loss(
     a, b, c = (
         accumulate(x) if mask is None else hide(accumulate(x), mask[..., None]) for x in (anchor, positive, negative)
     )
-    near, far = distance(a, b), distance(a, c)
-    if swap:
-        other = distance(b, c)
-        far = torch.where(other < far, other, far)
-    loss = reduce((near - far + margin).relu(), weight=sample_weight, mask=mask, reduction=reduction)
+    losses = _hinge(distance, a, b, c, margin, swap)
+    loss = reduce(losses, weight=sample_weight, mask=mask, reduction=reduction)
     return like_torch(loss, anchor, positive, negative)
+
+
+def _hinge(
+    distance: Distance, anchor: Tensor, positive: Tensor, negative: Tensor, margin: float | Tensor, swap: bool
+) -> Tensor:
+    near, far = distance(anchor, positive), distance(anchor, negative)
+    check_same_shape("the distance to the negative", far, "that to the positive", near)
+    if swap:
+        other = distance(positive, negative)
+        far = torch.where(other < far, other, far)
+    return (near - far + margin).relu()
 
 
 class TripletMarginLoss(Loss):
@@ -239,6 +261,83 @@ class TripletMarginLoss(Loss):
     eps: float = 1e-6
     swap: bool = False
     squared: bool = False
+    reduction: Reduction = "mean"
+
+
+def triplet_margin_with_distance_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    *,
+    distance_function: Distance | None = None,
+    margin: float | Tensor = 1.0,
+    swap: bool = False,
+    reduction: Reduction = "mean",
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+) -> Tensor:
+    r"""Given triplets: the anchor nearer to its positive than to its negative, by a margin, in a distance of your own.
+
+    .. math:: \max(0,\ d(a, p) - d(a, n) + m)
+
+    Args:
+        anchor: (N, ...), whatever the distance takes.
+        positive: Likewise.
+        negative: Likewise.
+        distance_function: From two batches to one number a pair, the smaller the nearer; None is Euclid's distance over
+            the last dimension, with torch's 1e-6 added to every difference.
+        margin: m, in units of the distance.
+        swap: Takes the positive's distance to the negative where it is the smaller one.
+        reduction: ``"none"`` (what the distance returns), ``"sum"`` or ``"mean"``.
+        sample_weight: Weights of the triplets, (N,) or the shape of the distances.
+        mask: Boolean, (N,), True where a triplet counts; the distance sees zeros elsewhere.
+
+    Returns:
+        A scalar, or one loss a distance.
+
+    Raises:
+        ValueError: Distances whose shapes differ, a ``margin`` that is not finite.
+        TypeError: Inputs that are no floating-point tensors.
+
+    Example:
+        >>> import torch
+        >>> a, p, n = torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, 5.5]])
+        >>> city = lambda x, y: (x - y).abs().sum(-1)
+        >>> triplet_margin_with_distance_loss(a, p, n, distance_function=city)
+        tensor(2.5000)
+
+    Source:
+        Balntas et al., BMVC 2016, section 3 (and its swap); at torch's arguments torch's result. Where the hinge is
+        exactly 0 the gradient is 0 here, and that of an active triplet there.
+    """
+    if distance_function is None:
+        return triplet_margin_loss(
+            anchor, positive, negative, margin, swap=swap, reduction=reduction, sample_weight=sample_weight, mask=mask
+        )
+    inputs = {"anchor": anchor, "positive": positive, "negative": negative}
+    for name, tensor in inputs.items():
+        check_float(name, tensor)
+        check_shape(name, tensor, (anchor.shape[0], *tensor.shape[1:]))
+    check_number("margin", margin)
+    _, counted = align(None, mask, anchor.shape)
+    if counted is not None:
+        anchor, positive, negative = (hide(x, counted) for x in inputs.values())
+    losses = _hinge(distance_function, anchor, positive, negative, margin, swap)
+    sample_weight, mask = align(sample_weight, mask, losses.shape)
+    return reduce(losses, weight=sample_weight, mask=mask, reduction=reduction)
+
+
+def _squared_distance(x: Tensor, y: Tensor) -> Tensor:
+    return squares(x - y)
+
+
+class TripletMarginWithDistanceLoss(Loss):
+    """:func:`triplet_margin_with_distance_loss` as a Module."""
+
+    fn = staticmethod(triplet_margin_with_distance_loss)
+    distance_function: Distance | None = None
+    margin: float | Tensor = 1.0
+    swap: bool = False
     reduction: Reduction = "mean"
 
 
@@ -353,6 +452,25 @@ CARDS = (
             "torch adds 1e-6 to every difference: distances are off by that, and identical points get a gradient.",
             "Squared and plain distances want different margins.",
         ),
-        relatives=("triplet_loss",),
+        relatives=("triplet_loss", "triplet_margin_with_distance_loss"),
+    ),
+    Card(
+        fn=triplet_margin_with_distance_loss,
+        module=TripletMarginWithDistanceLoss,
+        formula=r"\max(0,\ d(a, p) - d(a, n) + m)",
+        data="triplets",
+        kernel="none",
+        item="triplet",
+        paper="Balntas et al., BMVC 2016",
+        equation="",
+        defaults="torch's",
+        draw=_draw_triplets,
+        edges=_edges_triplets,
+        variants=({}, {"margin": 0.3, "swap": True}, {"margin": 3.0, "distance_function": _squared_distance}),
+        search={"margin": Range(0.1, 2.0, log=True)},
+        at_call=frozenset({"sample_weight", "mask"}),
+        when="Triplets given by the data, compared by a distance of your own; Euclid's is `triplet_margin_loss`'s.",
+        pitfalls=("A distance that is a similarity (a cosine) pulls apart what belongs together: give 1 - cosine.",),
+        relatives=("triplet_margin_loss",),
     ),
 )
