@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from lossary._check import check_reduction, check_tensor
+from lossary.distributed.handshake import sum_over_ranks
 
 Reduction = Literal["none", "sum", "mean"]
 
@@ -75,6 +76,11 @@ def _lead(name: str, tensor: Tensor | None, shape: torch.Size) -> Tensor | None:
     return tensor.reshape(tensor.shape + (1,) * (len(shape) - tensor.dim()))
 
 
+def both(mask: Tensor | None, other: Tensor | None) -> Tensor | None:
+    """Where two masks count, either of which may be None for everywhere."""
+    return other if mask is None else mask if other is None else mask & other
+
+
 def one_weight(
     sample_weight: Tensor | None, mask: Tensor | None, shape: torch.Size, dtype: torch.dtype
 ) -> Tensor | None:
@@ -105,8 +111,7 @@ def count(loss: Tensor, weight: Tensor | None, mask: Tensor | None) -> Tensor | 
 def divide(total: Tensor, divisor: Tensor | int, *, group: torch.distributed.ProcessGroup | None = None) -> Tensor:
     """``total / divisor``; 0.0, still connected to the graph, where the divisor is 0."""
     if group is not None:
-        divisor = torch.as_tensor(divisor, dtype=total.dtype, device=total.device).detach().clone()
-        torch.distributed.all_reduce(divisor, group=group)
+        divisor = sum_over_ranks(group, torch.as_tensor(divisor, dtype=total.dtype, device=total.device).detach())
         # Data-parallel training averages gradients over the ranks: the mean over all items is the
         # average of (world size / global count) * local sum.
         total = total * torch.distributed.get_world_size(group)

@@ -21,6 +21,7 @@ from contract.subject import (
     reductions,
     select,
     takes,
+    weighed,
 )
 from lossary.cards import Call
 
@@ -40,10 +41,10 @@ def gradient_of_every_item_is_true(subject: Subject) -> None:
     gradcheck(run, leaves, **CHECK)
 
 
-@law(where=takes("sample_weight", "reduction"))
+@law(where=takes("sample_weight"))
 def gradient_of_the_weighted_mean_is_true(subject: Subject) -> None:
     call = subject.draw(3)
-    weight = item_weights(subject(call, reduction="none"))
+    weight = item_weights(weighed(subject, call))
     leaves, run = as_function(subject, call, sample_weight=weight)
     gradcheck(run, leaves, **CHECK)
 
@@ -133,11 +134,10 @@ def all_masked_gives_zero(subject: Subject) -> None:
     assert_nothing(subject, *subject.grads(call, mask=torch.zeros(shape, dtype=torch.bool)))
 
 
-@law(where=takes("sample_weight", "reduction"))
+@law(where=takes("sample_weight"))
 def all_weights_zero_gives_zero(subject: Subject) -> None:
     call = subject.draw()
-    weight = torch.zeros_like(subject(call, reduction="none"))
-    assert_nothing(subject, *subject.grads(call, sample_weight=weight))
+    assert_nothing(subject, *subject.grads(call, sample_weight=weighed(subject, call)))
 
 
 def assert_nothing(subject: Subject, value: Tensor, grads: list[Tensor]) -> None:

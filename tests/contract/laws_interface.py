@@ -287,14 +287,16 @@ def values_of_numbers(card: Card) -> dict[str, float]:
     return {n: v for n, v in found.items() if float in union(typing.get_type_hints(card.module)[n])}
 
 
-@law(where=lambda card: card.data != "masks", once=True)
+@law(once=True)
 def weights_masks_and_reductions_are_taken(subject: Subject) -> None:
     """Everywhere. Only what exists for a whole batch alone has no items to reduce, and its docstring says so."""
     card = subject.card
     whole = card.item == "batch"
     missing = {"sample_weight", "mask", "reduction"} - set(parameters(card))
     assert missing == ({"reduction"} if whole else set()), f"{card.name} takes no {', '.join(sorted(missing))}"
-    assert not whole or "whole batch" in (inspect.getdoc(card.fn) or ""), f"{card.name}: why no reduction?"
+    assert not whole or "exists only for a whole batch" in (inspect.getdoc(card.fn) or ""), (
+        f"{card.name}: why no reduction?"
+    )
 
 
 @law(where=takes("sample_weight"), once=True)

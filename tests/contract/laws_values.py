@@ -34,6 +34,11 @@ def separable(card: Card) -> bool:
     return card.separable and reduces(card)
 
 
+def adds_up(card: Card) -> bool:
+    """Whether an item is nothing to another's loss: the images of masks, though a batch's regions may be pooled."""
+    return card.separable or card.data == "masks"
+
+
 # ---------------------------------------------------------------- reductions
 
 
@@ -65,6 +70,8 @@ def float64_stays_float64(subject: Subject) -> None:
 def weights_weigh_items(subject: Subject) -> None:
     call = subject.draw()
     none = subject(call, reduction="none")
+    if subject.card.item == "image-class" and not is_per_item(none, items(call)):
+        return  # classes pooled over the batch, within whose sums an image weighs: see the law of copies
     weight = item_weights(none)
     total, divisor = (weight * none).sum(), weight.sum()
     assert_close(subject(call, sample_weight=weight, reduction="none"), weight * none)
@@ -75,14 +82,35 @@ def weights_weigh_items(subject: Subject) -> None:
         assert_close(subject(call, sample_weight=weight, reduction="mean"), total / divisor)
 
 
-@law(where=lambda card: separable(card) and takes("sample_weight")(card))
+@law(where=lambda card: adds_up(card) and takes("sample_weight")(card))
 def weight_zero_is_item_dropped(subject: Subject) -> None:
     call = subject.draw()
-    weight = torch.ones_like(subject(call, reduction="none"))
+    weight = torch.ones(items(call), dtype=torch.float64)
     weight[0] = 0
-    for reduction in ("mean", "sum"):
-        kept = subject.grads(select(call, slice(1, None)), reduction=reduction)
-        assert_same(without_first(call, subject.grads(call, sample_weight=weight, reduction=reduction)), kept, 1e-11)
+    for kwargs in summed(subject):
+        kept = subject.grads(select(call, slice(1, None)), **kwargs)
+        assert_same(without_first(call, subject.grads(call, sample_weight=weight, **kwargs)), kept, 1e-11)
+
+
+@law(where=lambda card: adds_up(card) and takes("sample_weight")(card))
+def a_whole_weight_is_so_many_copies(subject: Subject) -> None:
+    call = subject.draw()
+    weight = torch.arange(items(call)) % 3
+    copies = torch.arange(items(call)).repeat_interleave(weight)
+    for kwargs in summed(subject):
+        value, grads = subject.grads(select(call, copies), **kwargs)
+        gathered = [
+            torch.zeros(items(call), *g.shape[1:], dtype=g.dtype).index_add(0, copies, g)
+            if is_per_item(g, len(copies))
+            else g
+            for g in grads
+        ]
+        assert_same(subject.grads(call, sample_weight=weight.double(), **kwargs), (value, gathered), 1e-11)
+
+
+def summed(subject: Subject) -> list[dict[str, str]]:
+    """Keywords for each way to make one number of a batch."""
+    return [{"reduction": "mean"}, {"reduction": "sum"}] if reduces(subject.card) else [{}]
 
 
 @law(where=takes("mask"))
@@ -116,6 +144,25 @@ def nan_in_is_nan_out(subject: Subject) -> None:
             assert all(torch.equal(other, value) for other in others), (
                 f"NaN in argument {place}, and the loss is {value}"
             )
+
+
+@law(where=lambda card: card.data == "masks")
+def masked_positions_are_as_if_cropped(subject: Subject) -> None:
+    """Whatever they held: pixels without an annotation are no pixels."""
+    call = subject.draw()
+    mask = torch.ones(call.args[1].shape, dtype=torch.bool)
+    mask[..., 0] = False
+    spoilt = Call(tuple(spoil_column(t) for t in call.args), call.kwargs)
+    value, grads = subject.grads(spoilt, mask=mask)
+    assert not any(g[..., 0].any() for g in grads)
+    wanted = subject.grads(Call(tuple(t[..., 1:] for t in call.args), call.kwargs))
+    assert_same((value, [g[..., 1:] for g in grads]), wanted, 1e-11)
+
+
+def spoil_column(tensor: torch.Tensor) -> torch.Tensor:
+    tensor = tensor.clone()
+    tensor[..., 0] = torch.nan if tensor.is_floating_point() else 77
+    return tensor
 
 
 def with_first(call: Call, place: int, value: float) -> Call:

@@ -98,6 +98,13 @@ def with_arg(call: Call, place: int, value: Tensor) -> Call:
     return replace(call, args=(*call.args[:place], value, *call.args[place + 1 :]))
 
 
+def weighed(subject: Subject, call: Call) -> Tensor:
+    """What takes one weight each, in zeros: the items, or the images where the items are regions of theirs."""
+    if subject.card.item in ("image-class", "batch"):
+        return torch.zeros(items(call), dtype=torch.float64)
+    return torch.zeros_like(subject(call, reduction="none"))
+
+
 def item_weights(none: Tensor, seed: int = 1) -> Tensor:
     """Random positive weights, one an item, one of them 0."""
     weight = torch.rand(none.shape, generator=Generator().manual_seed(seed), dtype=torch.float64) + 0.5

@@ -41,6 +41,18 @@ def test_it_is_the_sum_of_both_at_their_weights(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SOFTMAX + SIGMOID)
+def test_both_parts_know_the_images_weights_and_the_mask(name: str) -> None:
+    logits, target = batch(name)
+    mask = torch.rand(target.shape, generator=torch.Generator().manual_seed(1)) < 0.7
+    counting = {"sample_weight": torch.tensor([0.5, 2.0]).double(), "mask": mask}
+    dice = L.dice_loss if name in SOFTMAX else L.sigmoid_dice_loss
+    found = getattr(L, name)(logits, target, **counting)
+    torch.testing.assert_close(found, dice(logits, target, **counting) + OTHER[name](logits, target, **counting))
+    with pytest.raises(ValueError, match=r"sample_weight: wanted shape \(2,\); got \(2, 3\)"):
+        getattr(L, name)(logits, target, sample_weight=torch.ones(2, 3))
+
+
+@pytest.mark.parametrize("name", SOFTMAX + SIGMOID)
 @pytest.mark.parametrize("ignored", [255, -100])
 def test_ignored_positions_are_as_if_cropped_in_both_parts(name: str, ignored: int) -> None:
     logits, target = batch(name)

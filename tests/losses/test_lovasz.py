@@ -16,13 +16,15 @@ def batch(length: int = 6, dtype: torch.dtype = torch.float64) -> tuple[Tensor, 
     return logits.to(dtype).requires_grad_(), torch.randint(3, (2, length), generator=g)  # class 3 has no position
 
 
-def of_sets(errors: Tensor, truth: Tensor) -> Tensor:
+def of_sets(errors: Tensor, truth: Tensor, size: Tensor | None = None) -> Tensor:
     """The definition: from the largest error down, each times what the Jaccard loss grows by where it is wrong too."""
+    size = torch.ones_like(errors) if size is None else size  # of a position in the sets
     wrong, before, total = torch.zeros_like(truth), 0.0, errors.new_zeros(())
     for i in errors.argsort(descending=True):
         wrong[i] = True
         predicted = truth ^ wrong
-        jaccard = 1 - ((truth & predicted).sum() / (truth | predicted).sum()).item()
+        union = size[truth | predicted].sum()
+        jaccard = 1 - (size[truth & predicted].sum() / union).item() if union else 0.0
         total = total + errors[i] * (jaccard - before)
         before = jaccard
     return total
@@ -74,6 +76,24 @@ def test_channels_are_the_definition(
         for c in range(4):
             wanted = of_sets(errors[n, c], regions(target)[n, c])
             torch.testing.assert_close(found[n, c], wanted.to(found.dtype))
+
+
+@pytest.mark.parametrize("weight", [(0.25, 1.5), (0.0, 2.0)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_an_images_weight_is_the_size_of_its_positions(weight: tuple[float, float], dtype: torch.dtype) -> None:
+    logits, target = batch(dtype=dtype)
+    exact = logits.detach().double().requires_grad_()
+    truth = regions(target)
+    errors = (truth.double() - exact.softmax(1)).abs()
+    each = torch.tensor(weight, dtype=torch.float64)[:, None, None].expand_as(errors)
+    rows = (x.movedim(1, 0).flatten(1) for x in (errors, truth, each))
+    wanted = torch.stack([of_sets(*row) for row in zip(*rows, strict=True)])
+    found = lovasz_softmax_loss(
+        logits, target, classes="all", per_image=False, sample_weight=torch.tensor(weight), reduction="none"
+    )
+    torch.testing.assert_close(found, wanted.to(dtype))
+    (gradient,) = torch.autograd.grad(found.sum(), logits)
+    torch.testing.assert_close(gradient, torch.autograd.grad(wanted.sum(), exact)[0].to(dtype))
 
 
 def test_the_gradient_keeps_its_digits_in_float32() -> None:

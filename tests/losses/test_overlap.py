@@ -95,6 +95,30 @@ def test_a_target_that_is_no_region_is_refused_unless_ignored(value: int) -> Non
     torch.testing.assert_close(found, sigmoid_dice_loss(logits[..., 1:], target[..., 1:]))
 
 
+def test_an_image_without_a_position_has_no_score() -> None:
+    """Not a perfect one, which would make the mean of the others look better than they are."""
+    logits, target = batch()
+    mask = torch.ones_like(target, dtype=torch.bool)
+    mask[0] = False
+    regions = F.one_hot(target, 4).movedim(-1, 1)
+    torch.testing.assert_close(dice_loss(logits, target, mask=mask), dice_loss(logits[1:], target[1:]))
+    kept = sigmoid_dice_loss(logits[1:], regions[1:])
+    torch.testing.assert_close(sigmoid_dice_loss(logits, regions, mask=mask[:, None]), kept)
+    channel = torch.tensor([True, True, False, True]).expand(2, 4)
+    kept = sigmoid_dice_loss(logits, regions, reduction="none")[:, [0, 1, 3]].mean()
+    torch.testing.assert_close(sigmoid_dice_loss(logits, regions, mask=channel), kept)
+
+
+def test_weights_of_images_and_of_classes_multiply() -> None:
+    logits, target = batch()
+    each = dice_loss(logits, target, reduction="none")
+    images, classes = torch.tensor([0.5, 2.0]).double(), torch.tensor([1.0, 0.0, 3.0, 1.0]).double()
+    weight = images[:, None] * classes
+    found = dice_loss(logits, target, sample_weight=images, class_weight=classes)
+    torch.testing.assert_close(found, (weight * each).sum() / weight.sum())
+    torch.testing.assert_close(dice_loss(logits, target, sample_weight=weight), found)
+
+
 def test_sigmoid_channels_are_scored_one_by_one() -> None:
     logits, target = batch()
     regions = F.one_hot(target, 4).movedim(-1, 1).bool()
@@ -104,14 +128,17 @@ def test_sigmoid_channels_are_scored_one_by_one() -> None:
 
 
 @pytest.mark.parametrize("loss", [dice_loss, tversky_loss, jaccard_loss])
-def test_one_tensor_as_large_as_the_input_is_kept_for_the_gradient(loss: Callable[..., Tensor]) -> None:
+@pytest.mark.parametrize("mask", [None, torch.arange(16) < 11])
+def test_one_tensor_as_large_as_the_input_is_kept_for_the_gradient(
+    loss: Callable[..., Tensor], mask: Tensor | None
+) -> None:
     logits = torch.randn(2, 19, 16, 16, requires_grad=True)
     kept: dict[int, int] = {}
     hooks = torch.autograd.graph.saved_tensors_hooks(
         lambda t: kept.setdefault(t.data_ptr(), t.untyped_storage().nbytes()) and t, lambda t: t
     )
     with hooks:
-        loss(logits, torch.randint(19, (2, 16, 16)))
+        loss(logits, torch.randint(19, (2, 16, 16)), mask=None if mask is None else mask.expand(2, 16, 16))
     assert sum(kept.values()) <= 1.2 * logits.nbytes
 
 

@@ -331,6 +331,30 @@ MUTANTS = (
         ("weights_masks_and_reductions_are_taken",),
         on_card(takes_no_mask),
     ),
+    Mutant(
+        "a masked pixel is in the region",
+        "jaccard_loss",
+        ("masked_positions_are_as_if_cropped", "mask_false_is_item_dropped"),
+        in_text("lossary.losses._overlap:class_scores", ", ignore_index), mask)", ", ignore_index), None)"),
+    ),
+    Mutant(
+        "an image without a pixel has a perfect score",
+        "sigmoid_dice_loss",
+        ("mask_false_is_item_dropped",),
+        in_text("lossary.losses._overlap:reduce_scores", "both(exists, present)", "present"),
+    ),
+    Mutant(
+        "pooled regions do not know the images' weights",
+        "tversky_loss",
+        ("a_whole_weight_is_so_many_copies", "weight_zero_is_item_dropped"),
+        in_text("lossary.losses._overlap:_aggregated", "if weight is None else (s * weight.to(s.dtype)).sum(0)", ""),
+    ),
+    Mutant(
+        "a sorted position counts once whatever it weighs",
+        "lovasz_hinge_loss",
+        ("a_whole_weight_is_so_many_copies",),
+        in_text("lossary.kernels.order:_weighted_growth", "widened(weight)", "widened(weight).clamp_max(1)"),
+    ),
     # ------------------------------------------------------------ values
     Mutant(
         "the sum is a mean",

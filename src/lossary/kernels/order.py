@@ -14,27 +14,28 @@ from torch import Tensor
 from lossary import _device
 from lossary.kernels.inplace import at_class, class_index, last_use, masked_softmax, softmax_gradient_
 from lossary.kernels.modes import full_precision, plain_only
-from lossary.kernels.stable import accumulate
+from lossary.kernels.stable import accumulate, widened
 
 #: From so many errors on, torch sorts a row of integers on CPU by their digits, in a tenth of the time of floats.
 RADIX = 1 << 15
 
 
-def lovasz_jaccard(errors: Tensor, truth: Tensor, *, per_sample: bool) -> Tensor:
+def lovasz_jaccard(errors: Tensor, truth: Tensor, *, per_sample: bool, weight: Tensor | None = None) -> Tensor:
     """Lovasz's extension of the Jaccard loss of each class.
 
     Args:
         errors: (N, C, L), none below 0; of a position that does not count, 0.
         truth: (N, C, L), True where the class is true.
         per_sample: Each sample's class by itself, not each class of the whole batch.
+        weight: (N, 1) or (N, C): as how many each of a sample's positions counts in its class.
 
     Returns:
         (N, C), or (C,) over the whole batch. Its gradient by the errors depends on their order alone; where errors
         are tied any order gives a right one.
     """
     if not plain_only():
-        return _Lovasz.apply(errors, truth, per_sample)
-    return (errors * _by_floats(errors.detach(), truth, per_sample)).sum(2 if per_sample else (0, 2))
+        return _Lovasz.apply(errors, truth, per_sample, weight)
+    return (errors * _by_floats(errors.detach(), truth, per_sample, weight)).sum(2 if per_sample else (0, 2))
 
 
 def softmax_errors(logits: Tensor, target: Tensor, keep: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -50,16 +51,28 @@ def softmax_errors(logits: Tensor, target: Tensor, keep: Tensor | None) -> tuple
     return found, truth.scatter(1, index[:, None], True if keep is None else keep[:, None])
 
 
-def _by_floats(errors: Tensor, truth: Tensor, per_sample: bool) -> Tensor:
+def _by_floats(errors: Tensor, truth: Tensor, per_sample: bool, weight: Tensor | None) -> Tensor:
     """What the Jaccard loss grows by at each position (N, C, L); all rows sorted at once."""
-    if not per_sample:  # one row a class
-        rows = (x.transpose(0, 1).flatten(1)[None] for x in (errors, truth))
-        growth = _by_floats(*rows, per_sample=True)
-        return growth.view(errors.transpose(0, 1).shape).transpose(0, 1)
+    each = None if weight is None else weight[..., None].expand_as(errors)
+    if per_sample:
+        return _growth_by_rows(errors, truth, each)
+    growth = _growth_by_rows(_pooled(errors), _pooled(truth), None if each is None else _pooled(each))
+    return growth.view(errors.transpose(0, 1).shape).transpose(0, 1)
+
+
+def _pooled(x: Tensor) -> Tensor:
+    """One row a class, (C, N * L)."""
+    return x.transpose(0, 1).flatten(1)
+
+
+def _growth_by_rows(errors: Tensor, truth: Tensor, weight: Tensor | None) -> Tensor:
     order = errors.sort(dim=-1, descending=True, stable=True).indices
-    return torch.zeros_like(errors).scatter(
-        -1, order, _growth(truth.gather(-1, order).int(), _ranks(errors.shape[-1], errors))
-    )
+    sorted_truth = truth.gather(-1, order)
+    if weight is None:
+        growth = _growth(sorted_truth.int(), _ranks(errors.shape[-1], errors))
+    else:
+        growth = _weighted_growth(sorted_truth, weight.gather(-1, order)).to(errors.dtype)
+    return torch.zeros_like(errors).scatter(-1, order, growth)
 
 
 def _by_digits(errors: Tensor, truth: Tensor, per_sample: bool) -> tuple[Tensor, Tensor]:
@@ -81,6 +94,19 @@ def _by_digits(errors: Tensor, truth: Tensor, per_sample: bool) -> tuple[Tensor,
         place.copy_(by_place.view(place.shape))
         totals.append(by_place.view(error.shape).mul_(error).sum())
     return torch.stack(totals).view(errors.shape[:2] if per_sample else -1), growth
+
+
+def _weighted_growth(truth: Tensor, weight: Tensor) -> Tensor:
+    """:func:`_growth` where each position counts as ``weight`` of them, (..., n)."""
+    weight = widened(weight)  # running sums, which float32 ends at 2^24 positions
+    true, other = weight * truth, weight * ~truth
+    total = true.sum(-1, keepdim=True)
+    missed = (total - true.cumsum(-1)).clamp_min(0)
+    union = total + other.cumsum(-1)
+    before = union - other
+    first = (before <= 0) & (other > 0)  # of a class that is nowhere true: all of the loss
+    growth = (true * before + missed * other) / torch.where(before > 0, before * union, torch.ones_like(union))
+    return torch.where(first, torch.ones_like(growth), growth)
 
 
 def _rows(x: Tensor, per_sample: bool) -> Tensor:
@@ -116,21 +142,21 @@ class _Lovasz(torch.autograd.Function):
     """:func:`lovasz_jaccard` that keeps the growth alone: times the gradient by the sums, it is the errors'."""
 
     @staticmethod
-    def forward(ctx: Any, errors: Tensor, truth: Tensor, per_sample: bool) -> Tensor:
+    def forward(ctx: Any, errors: Tensor, truth: Tensor, per_sample: bool, weight: Tensor | None) -> Tensor:
         length = errors.shape[2] if per_sample else errors.shape[0] * errors.shape[2]
-        if _device.by_cache(errors) and errors.dtype == torch.float32 and length >= RADIX:
+        if weight is None and _device.by_cache(errors) and errors.dtype == torch.float32 and length >= RADIX:
             total, growth = _by_digits(errors, truth, per_sample)
         else:
-            growth = _by_floats(errors, truth, per_sample)
+            growth = _by_floats(errors, truth, per_sample, weight)
             total = (errors * growth).sum(2 if per_sample else (0, 2))
         ctx.save_for_backward(growth)
         return total
 
     @staticmethod
-    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None, None, None]:
         (growth,) = ctx.saved_tensors
         by_row = grads[0][..., None]
-        return growth.mul_(by_row) if last_use() else growth * by_row, None, None
+        return growth.mul_(by_row) if last_use() else growth * by_row, None, None, None
 
 
 def _plain_errors(logits: Tensor, index: Tensor, keep: Tensor | None) -> Tensor:

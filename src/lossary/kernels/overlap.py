@@ -37,15 +37,19 @@ def softmax_sums(logits: Tensor, target: Tensor, keep: Tensor | None, *, squared
     return Sums(overlap, predicted, truth.to(predicted.dtype))
 
 
-def sigmoid_sums(logits: Tensor, target: Tensor, keep: Tensor, *, squared: bool = False, product: bool = False) -> Sums:
+def sigmoid_sums(
+    logits: Tensor, target: Tensor, keep: Tensor | None, *, squared: bool = False, product: bool = False
+) -> Sums:
     """Sums of the sigmoid of ``logits`` (N, C, L) beside ``target`` (N, C, L) in [0, 1], where ``keep`` (N, C, L).
 
     The overlap of a soft target is the sum of the smaller of p and g; of squares, of the product. Either is that of
     sets where g is 0 or 1, and makes p = g the best answer elsewhere. A product beside plain sums, had by ``product``,
     asks for p = 1 there.
     """
-    p = accumulate(logits).sigmoid() * keep
-    g = torch.where(keep, target, torch.zeros_like(target)).to(p.dtype)
+    p = accumulate(logits).sigmoid()
+    if keep is not None:
+        p, target = p * keep, torch.where(keep, target, torch.zeros_like(target))
+    g = target.to(p.dtype)
     hard = not target.dtype.is_floating_point  # either is the same then, and the product is faster
     overlap = p * g if squared or hard or product else torch.minimum(p, g)
     return Sums(overlap.sum(2), (p.square() if squared else p).sum(2), (g.square() if squared else g).sum(2))

@@ -63,13 +63,16 @@ def compare(
     ids: Tensor | None = None,
     ref_embeddings: Tensor | None = None,
     ref_labels: Tensor | None = None,
+    sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     group: ProcessGroup | None = None,
 ) -> Compared:
-    """Check and lay out the arguments of a loss within a batch."""
+    """Check and lay out the arguments of a loss within a batch; ``sample_weight``, one number an anchor, is checked."""
     if (labels is None) == (positives is None):
         raise ValueError(f"labels: wanted either labels or positives; got {'neither' if labels is None else 'both'}")
     anchors = _anchors(embeddings, labels, ids, mask)
+    if sample_weight is not None:
+        check_shape("sample_weight", sample_weight, (anchors.x.shape[0],))
     if ref_embeddings is not None:
         others, later = _references(anchors, ref_embeddings, ref_labels), None
     else:
@@ -115,7 +118,7 @@ def _anchors(embeddings: Tensor, labels: Tensor | None, ids: Tensor | None, mask
 def _batch(anchors: Items, group: ProcessGroup | None) -> tuple[Items, int]:
     if group is None:
         return anchors, anchors.x.shape[0]
-    ranks = Ranks.of(anchors.x, group)
+    ranks = Ranks.of(group, embeddings=anchors.x, labels=anchors.labels, ids=anchors.ids, mask=anchors.counted)
     rest = (None if t is None else ranks.gather(t) for t in anchors[1:])
     return Items(ranks.gather(anchors.x), *rest), sum(ranks.sizes[ranks.rank :])
 

@@ -21,7 +21,7 @@ from lossary._check import (
     wide_integers,
     within,
 )
-from lossary._reduce import align, one_weight, reduce
+from lossary._reduce import align, both, one_weight, reduce
 from lossary.kernels.rows import Bilinear, Dense, Formula, Rows, Targets, row_loss
 from lossary.kernels.stable import ABSENT, accumulate, accumulator, parameters
 from lossary.losses._pointwise import hide
@@ -69,8 +69,7 @@ def problem(
         soft, labels, counted = _soft(target, whole, dim, ignore_index), None, mask
     else:
         soft = None
-        labels, counted = _indices(target, shape, scores, classes, ignore_index)
-        counted = mask if counted is None else counted if mask is None else counted & mask
+        labels, counted = _indices(target, shape, scores, classes, ignore_index, mask)
     if mask is not None:
         input, soft = _hide(input, mask), None if soft is None else hide(soft, mask.unsqueeze(-1))
     return Problem(input, labels, soft, counted, sample_weight, shape, classes)
@@ -118,24 +117,25 @@ def _soft(target: Tensor, shape: torch.Size, dim: int, ignore_index: int) -> Ten
 
 
 def _indices(
-    target: Tensor, shape: torch.Size, scores: Tensor, classes: int, ignore_index: int
+    target: Tensor, shape: torch.Size, scores: Tensor, classes: int, ignore_index: int, mask: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
-    """Class indices, of int64, 0 where ignored, and where they count: None for everywhere, as far as may be looked."""
+    """Class indices of int64, 0 where ignored or masked, and where they count: None for everywhere, as far as seen."""
     if target.shape == (1,) and shape == ():  # torch takes the label of one row so
         target = target.reshape(shape)
     if target.shape != shape:
         hint = "; for classes in the last dimension say dim=-1" if target.shape == scores.shape[:-1] else ""
         raise ValueError(f"target: wanted shape {tuple(shape)}; got {tuple(target.shape)}{hint}")
+    target = hide(target, mask)
     if (
         target.numel() > 0
         and values_visible(target)
         and not 0 <= ignore_index < classes
         and within(target, 0, classes - 1)
     ):
-        return target, None
+        return target, mask
     check_range("target", target, classes, ignore_index)
-    counted = target != ignore_index
-    return torch.where(counted, target, torch.zeros_like(target)), counted
+    counted = both(target != ignore_index, mask)
+    return hide(target, counted), counted
 
 
 def class_loss(

@@ -1,7 +1,7 @@
 """What the overlap losses share: checked sums, one minus a smoothed fraction, the data of their cards."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Generator, Tensor, dtype
@@ -20,10 +20,11 @@ from lossary._check import (
     within,
 )
 from lossary._loss import Loss
-from lossary._reduce import reduce
+from lossary._reduce import align, both, reduce
 from lossary.cards import Call, Card, Choice
 from lossary.draws import normal
 from lossary.kernels.overlap import Sums, sigmoid_sums, softmax_sums
+from lossary.losses._pointwise import hide
 
 #: Over what a score is taken: each sample's class, or each class of the whole batch.
 Aggregate = Literal["per_sample", "batch"]
@@ -31,12 +32,37 @@ Aggregate = Literal["per_sample", "batch"]
 Absent = Literal["include", "skip"]
 
 
+class Positions(NamedTuple):
+    """Scores beside their truth, checked, the positions in one dimension, and which of them count."""
+
+    logits: Tensor  # (N, C, L), 0 where masked
+    target: Tensor  # (N, L) class indices or (N, C, L) regions, 0 where masked
+    keep: Tensor | None  # of the target's shape; None where all count
+    weight: Tensor | None  # (N, 1) or (N, C), of images or of their classes
+    exists: Tensor | None  # (N, 1) or (N, C): whether the mask leaves any position; None without a mask
+
+
+class Regions(NamedTuple):
+    """Sums over regions, and what is known of the scores that are made of them: (N, C), or (C,) over the batch."""
+
+    sums: Sums
+    weight: Tensor | None = None
+    exists: Tensor | None = None
+
+
 def softmax_regions(
-    input: Tensor, target: Tensor, ignore_index: int | None, aggregate: Aggregate, *, squared: bool = False
-) -> Sums:
+    input: Tensor,
+    target: Tensor,
+    ignore_index: int | None,
+    aggregate: Aggregate,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    *,
+    squared: bool = False,
+) -> Regions:
     """Sums of the softmax over dim 1 of ``input`` (N, C, ...) beside class indices ``target`` (N, ...)."""
-    scores = class_scores(input, target, ignore_index, "sigmoid_dice_loss")
-    return _aggregated(softmax_sums(*scores, squared=squared), aggregate)
+    scores = class_scores(input, target, ignore_index, sample_weight, mask, "sigmoid_dice_loss")
+    return _aggregated(softmax_sums(*scores[:3], squared=squared), scores, aggregate)
 
 
 def sigmoid_regions(
@@ -44,39 +70,63 @@ def sigmoid_regions(
     target: Tensor,
     ignore_index: int | None,
     aggregate: Aggregate,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
     *,
     squared: bool = False,
     product: bool = False,
-) -> Sums:
+) -> Regions:
     """Sums of the sigmoid of ``input`` (N, C, ...) beside ``target`` in [0, 1] of the same shape."""
-    scores = region_scores(input, target, ignore_index)
-    check_probabilities("target", scores[1], ignore_index)
-    return _aggregated(sigmoid_sums(*scores, squared=squared, product=product), aggregate)
+    scores = region_scores(input, target, ignore_index, sample_weight, mask)
+    check_probabilities("target", scores.target, ignore_index)
+    return _aggregated(sigmoid_sums(*scores[:3], squared=squared, product=product), scores, aggregate)
 
 
 def class_scores(
-    input: Tensor, target: Tensor, ignore_index: int | None, sigmoid_form: str
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Checked logits (N, C, L), class indices (N, L), and which of these count (N, L); None where all do."""
+    input: Tensor,
+    target: Tensor,
+    ignore_index: int | None,
+    sample_weight: Tensor | None,
+    mask: Tensor | None,
+    sigmoid_form: str,
+) -> Positions:
+    """Logits (N, C, ...) beside class indices (N, ...)."""
     _check_channels(input)
     check_several_classes("input", input, input.shape[1], f"as {sigmoid_form}")
     target = wide_integers("target", target)
     if target.dtype != torch.int64:
         raise TypeError(f"target: wanted integer class indices; got {target.dtype}")
     check_shape("target", target, (input.shape[0], *input.shape[2:]))
-    keep = _kept_labels(target, input.shape[1], ignore_index)
+    weight, _ = align(sample_weight, None, input.shape[:2])
+    _, mask = align(None, mask, target.shape)
+    if mask is not None:
+        mask = mask.expand(target.shape)
+        input, target = hide(input, mask.unsqueeze(1)), hide(target, mask)
+    keep = both(_kept_labels(target, input.shape[1], ignore_index), mask)
     # (N, C) is one position a sample.
     keep = None if keep is None else keep[..., None].flatten(1)
-    return input[..., None].flatten(2), target[..., None].flatten(1), keep
+    exists = None if mask is None else mask[..., None].flatten(1).any(1, keepdim=True)
+    target = target[..., None].flatten(1)
+    return Positions(input[..., None].flatten(2), target, keep, weight, exists)
 
 
-def region_scores(input: Tensor, target: Tensor, ignore_index: int | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Logits of some shape, targets of the same, and which of these count, (N, C, L) each."""
+def region_scores(
+    input: Tensor, target: Tensor, ignore_index: int | None, sample_weight: Tensor | None, mask: Tensor | None
+) -> Positions:
+    """Logits of some shape beside targets of the same."""
     _check_channels(input)
     check_same_shape("target", target, "input", input)
     target = wide_integers("target", target)
-    keep = _kept(target, ignore_index)
-    return input[..., None].flatten(2), target[..., None].flatten(2), keep[..., None].flatten(2)
+    weight, _ = align(sample_weight, None, input.shape[:2])
+    _, mask = align(None, mask, target.shape)
+    if mask is not None:
+        mask = mask.expand(target.shape)
+        input, target = hide(input, mask), hide(target, mask)
+    keep = both(None if ignore_index is None else target != ignore_index, mask)
+    exists = None if mask is None else mask[..., None].flatten(2).any(2)
+    keep = None if keep is None else keep[..., None].flatten(2)
+    input, target = (t[..., None].flatten(2) for t in (input, target))
+    return Positions(input, target, keep, weight, exists)
 
 
 def _check_channels(input: Tensor) -> None:
@@ -94,19 +144,20 @@ def _kept_labels(target: Tensor, classes: int, ignore_index: int | None) -> Tens
     return None if ignore_index is None else target != ignore_index
 
 
-def _kept(target: Tensor, ignore_index: int | None) -> Tensor:
-    return torch.ones_like(target, dtype=torch.bool) if ignore_index is None else target != ignore_index
-
-
-def _aggregated(sums: Sums, aggregate: Aggregate) -> Sums:
+def _aggregated(sums: Sums, scores: Positions, aggregate: Aggregate) -> Regions:
+    """Of the whole batch an image's sums count as often as it weighs."""
     check_choice("aggregate", aggregate, ("per_sample", "batch"))
-    return Sums(*(s.sum(0) for s in sums)) if aggregate == "batch" else sums
+    weight, exists = scores[3:]
+    if aggregate == "per_sample":
+        return Regions(sums, weight, exists)
+    pooled = Sums(*(s.sum(0) if weight is None else (s * weight.to(s.dtype)).sum(0) for s in sums))
+    return Regions(pooled, None, None if exists is None else exists.any(0))
 
 
 def one_minus(
     numerator: Tensor,
     denominator: Tensor,
-    truth: Tensor,
+    regions: Regions,
     smooth: float,
     absent: Absent,
     class_weight: Tensor | None,
@@ -115,6 +166,7 @@ def one_minus(
     """1 - (numerator + smooth) / (denominator + smooth), reduced over samples' classes or classes."""
     check_number("smooth", smooth, low=0)
     check_choice("absent", absent, ("include", "skip"))
+    truth = regions.sums.truth
     if class_weight is not None:
         check_shape("class_weight", class_weight, truth.shape[-1:])
     numerator, denominator = numerator + smooth, denominator + smooth
@@ -122,7 +174,23 @@ def one_minus(
         empty = denominator == 0  # nothing predicted, nothing true: a perfect score
         numerator, denominator = torch.where(empty, 1, numerator), torch.where(empty, 1, denominator)
     loss = 1 - numerator / denominator
-    return reduce(loss, weight=class_weight, mask=truth != 0 if absent == "skip" else None, reduction=reduction)
+    present = truth != 0 if absent == "skip" else None
+    return reduce_scores(loss, regions.weight, regions.exists, class_weight, present, reduction)
+
+
+def reduce_scores(
+    scores: Tensor,
+    weight: Tensor | None,
+    exists: Tensor | None,
+    class_weight: Tensor | None,
+    present: Tensor | None,
+    reduction: str,
+) -> Tensor:
+    """Scores of images' classes, or of classes, reduced over those that exist and are ``present``."""
+    if weight is not None and class_weight is not None:
+        weight = weight * class_weight
+    each = class_weight if weight is None else weight
+    return reduce(scores, weight=each, mask=both(exists, present), reduction=reduction)
 
 
 def draw_indices(g: Generator, dt: dtype) -> Call:
@@ -216,6 +284,7 @@ def card(
         search={**_SEARCH, **search},
         separable=False,
         mean_is_plain=False,
+        at_call=frozenset({"sample_weight", "mask"}),
         when=when,
         pitfalls=pitfalls,
         **facts,

@@ -92,6 +92,6 @@ def decide(target: Tensor, yes: Tensor, no: Tensor) -> Tensor:
     return torch.where(target > 0, yes, torch.where(target <= 0, no, target))
 
 
-def hide(x: Tensor, mask: Tensor) -> Tensor:
+def hide(x: Tensor, mask: Tensor | None) -> Tensor:
     """0 where an element does not count: a NaN there (a missing value) would otherwise come back as 0 * NaN."""
-    return torch.where(mask, x, torch.zeros((), dtype=x.dtype, device=x.device))
+    return x if mask is None else torch.where(mask, x, torch.zeros((), dtype=x.dtype, device=x.device))

@@ -21,7 +21,7 @@ from lossary._check import (
 from lossary._loss import Loss
 from lossary._reduce import Reduction, align, reduce
 from lossary.cards import Call, Card, Choice, Range
-from lossary.distributed import gathered, numbered
+from lossary.distributed import across_ranks, gathered, numbered
 from lossary.draws import labels as draw_labels
 from lossary.draws import normal
 from lossary.kernels.distances import squares
@@ -203,6 +203,7 @@ class ClassMeanCenterLoss(Loss):
         return type(self).fn(embeddings, means, own, **{"reduction": self.reduction, **extra})
 
 
+@across_ranks
 def ge2e_loss(
     embeddings: Tensor,
     labels: Tensor | None = None,
@@ -268,7 +269,7 @@ def ge2e_loss(
     if isinstance(w, Tensor) and values_visible(w) and not (w > 0).all():
         raise ValueError(f"w: wanted a number above 0; got {w.item()}")
     shape = embeddings.shape[:-1]
-    u = _utterances(embeddings, labels, ids, mask, group)
+    u = _utterances(embeddings, labels, ids, sample_weight, mask, group)
     everyone, ours = unit(u.x) if normalize else u.x, slice(0, shape.numel())
     x, column = everyone[ours], u.column[ours]
     direction = x if normalize else unit(x)
@@ -279,7 +280,6 @@ def ge2e_loss(
     shift = torch.where(count > 0, torch.zeros_like(count), torch.full_like(count, ABSENT)) + b
     weight = ((count[column] > 1) & u.counted[ours]).to(x.dtype)
     if sample_weight is not None:
-        check_shape("sample_weight", sample_weight, tuple(shape))
         weight = weight * sample_weight.flatten().to(x.dtype)
     targets = Targets(
         column,
@@ -307,7 +307,12 @@ class _Utterances(NamedTuple):
 
 
 def _utterances(
-    embeddings: Tensor, labels: Tensor | None, ids: Tensor | None, mask: Tensor | None, group: ProcessGroup | None
+    embeddings: Tensor,
+    labels: Tensor | None,
+    ids: Tensor | None,
+    sample_weight: Tensor | None,
+    mask: Tensor | None,
+    group: ProcessGroup | None,
 ) -> _Utterances:
     if labels is None:
         check_dim("embeddings", embeddings, 3, "(S, U, D) without labels")
@@ -321,11 +326,13 @@ def _utterances(
     shape, speakers = embeddings.shape[:-1], embeddings.shape[0]
     if ids is not None:
         ids = check_labels("ids", ids, speakers).repeat_interleave(shape.numel() // max(speakers, 1))
+    if sample_weight is not None:
+        check_shape("sample_weight", sample_weight, tuple(shape))
     _, mask = align(None, mask, shape)
     x = accumulate(embeddings).flatten(0, -2)
     counted = x.new_ones(len(x), dtype=torch.bool) if mask is None else mask.expand(shape).flatten()
     x = x if mask is None else hide(x, counted[:, None])
-    x, speaker, ids, counted = gathered(group, x, labels, ids, counted)
+    x, speaker, ids, counted = gathered(group, embeddings=x, labels=labels, ids=ids, mask=counted)
     if embeddings.dim() == 3 and group is None:
         # Speakers are numbered: no column is of nobody.
         return _Utterances(x, speaker, speakers, counted, None if ids is None else ids[:: shape[1]])

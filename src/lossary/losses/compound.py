@@ -6,12 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lossary._check import check_number, check_tensor, wide_integers
+from lossary._check import check_number, check_shape, check_tensor, wide_integers
 from lossary._loss import Loss
-from lossary._reduce import scaled
+from lossary._reduce import align, both, scaled
 from lossary.cards import Card, Choice, Range
 from lossary.kernels.stable import accumulate
 from lossary.losses._overlap import Absent, Aggregate, draw_indices, draw_regions, edges_indices, edges_regions
+from lossary.losses._pointwise import hide
 from lossary.losses.binary import binary_cross_entropy_with_logits, sigmoid_focal_loss
 from lossary.losses.multiclass import cross_entropy, focal_loss
 from lossary.losses.overlap import dice_loss, sigmoid_dice_loss
@@ -39,14 +40,27 @@ def _dice_weight(class_weight: Tensor | None, include_background: bool, input: T
     return class_weight * foreground
 
 
-def _positions(target: Tensor, ignore_index: int | None, class_weight: Tensor | None) -> tuple[Tensor, dict[str, Any]]:
+def _check_images(sample_weight: Tensor | None, input: Tensor) -> None:
+    """One weight an image: both parts have it, whose items are classes here and positions there."""
+    if sample_weight is not None:
+        check_shape("sample_weight", sample_weight, tuple(input.shape[:1]))
+
+
+def _positions(
+    target: Tensor,
+    ignore_index: int | None,
+    class_weight: Tensor | None,
+    sample_weight: Tensor | None,
+    mask: Tensor | None,
+) -> tuple[Tensor, dict[str, Any]]:
     """Regions without the ignored value, and what counts of them: keywords of the binary losses."""
     target = wide_integers("target", target)
-    keep = None if ignore_index is None else target != ignore_index
-    if keep is not None:
-        target = torch.where(keep, target, torch.zeros_like(target))
-    weight = None if class_weight is None else class_weight.reshape(1, -1, *(1 for _ in target.shape[2:]))
-    return target, {"mask": keep, "sample_weight": weight}
+    weight, mask = align(sample_weight, mask, target.shape)
+    keep = both(None if ignore_index is None else target != ignore_index, mask)
+    if class_weight is not None:
+        each = class_weight.reshape(1, -1, *(1 for _ in target.shape[2:]))
+        weight = each if weight is None else weight * each
+    return hide(target, keep), {"mask": keep, "sample_weight": weight}
 
 
 def _sum(dice_weight: float | Tensor, dice: Tensor, name: str, weight: float | Tensor, other: Tensor) -> Tensor:
@@ -69,6 +83,8 @@ def dice_cross_entropy_loss(
     include_background: bool = True,
     ignore_index: int = -100,
     class_weight: Tensor | None = None,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
 ) -> Tensor:
     r"""Dice plus cross-entropy over a softmax, for exclusive classes.
 
@@ -88,9 +104,12 @@ def dice_cross_entropy_loss(
         include_background: Whether class 0 has a Dice score. It stays a class of the softmax either way.
         ignore_index: Positions of this label count nowhere.
         class_weight: (C,) weights of the classes, in both parts.
+        sample_weight: (N,) weights of the images, in both parts.
+        mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, as (N,).
 
     Returns:
-        A scalar.
+        A scalar. The loss exists only for a whole batch, without ``reduction``: the items of Dice are classes, those
+        of the other part positions.
 
     Raises:
         ValueError: Wrong shapes, a single class, an unknown option, a number out of its range.
@@ -109,6 +128,7 @@ def dice_cross_entropy_loss(
     """
     check_tensor("input", input)
     x = accumulate(input)
+    _check_images(sample_weight, x)
     dice = dice_loss(
         x,
         target,
@@ -118,8 +138,18 @@ def dice_cross_entropy_loss(
         absent=absent,
         ignore_index=ignore_index,
         class_weight=_dice_weight(class_weight, include_background, x),
+        sample_weight=sample_weight,
+        mask=mask,
     )
-    every = cross_entropy(x, target, class_weight, ignore_index, label_smoothing=label_smoothing)
+    every = cross_entropy(
+        x,
+        target,
+        class_weight,
+        ignore_index,
+        label_smoothing=label_smoothing,
+        sample_weight=sample_weight,
+        mask=mask,
+    )
     return _sum(dice_weight, dice, "cross_entropy_weight", cross_entropy_weight, every)
 
 
@@ -153,6 +183,8 @@ def dice_focal_loss(
     include_background: bool = True,
     ignore_index: int = -100,
     class_weight: Tensor | None = None,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
 ) -> Tensor:
     r"""Dice plus focal loss over a softmax, for exclusive classes of very different sizes.
 
@@ -172,9 +204,12 @@ def dice_focal_loss(
         include_background: Whether class 0 has a Dice score. It stays a class of the softmax either way.
         ignore_index: Positions of this label count nowhere.
         class_weight: (C,) weights of the classes, in both parts.
+        sample_weight: (N,) weights of the images, in both parts.
+        mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, as (N,).
 
     Returns:
-        A scalar.
+        A scalar. The loss exists only for a whole batch, without ``reduction``: the items of Dice are classes, those
+        of the other part positions.
 
     Raises:
         ValueError: Wrong shapes, a single class, an unknown option, a number out of its range.
@@ -193,6 +228,7 @@ def dice_focal_loss(
     """
     check_tensor("input", input)
     x = accumulate(input)
+    _check_images(sample_weight, x)
     dice = dice_loss(
         x,
         target,
@@ -202,8 +238,18 @@ def dice_focal_loss(
         absent=absent,
         ignore_index=ignore_index,
         class_weight=_dice_weight(class_weight, include_background, x),
+        sample_weight=sample_weight,
+        mask=mask,
     )
-    every = focal_loss(x, target, gamma=gamma, class_weight=class_weight, ignore_index=ignore_index)
+    every = focal_loss(
+        x,
+        target,
+        gamma=gamma,
+        class_weight=class_weight,
+        ignore_index=ignore_index,
+        sample_weight=sample_weight,
+        mask=mask,
+    )
     return _sum(dice_weight, dice, "focal_weight", focal_weight, every)
 
 
@@ -235,6 +281,8 @@ def sigmoid_dice_cross_entropy_loss(
     absent: Absent = "include",
     ignore_index: int | None = None,
     class_weight: Tensor | None = None,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
 ) -> Tensor:
     r"""Dice plus binary cross-entropy of each channel's region; regions may overlap.
 
@@ -252,9 +300,12 @@ def sigmoid_dice_cross_entropy_loss(
         absent: Whether Dice counts regions without a true position (``"include"``) or leaves them out (``"skip"``).
         ignore_index: Positions of this target value count nowhere; None for no such value.
         class_weight: (C,) weights of the regions, in both parts; 0 leaves a background channel out.
+        sample_weight: (N,) weights of the images, in both parts.
+        mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, as (N,).
 
     Returns:
-        A scalar.
+        A scalar. The loss exists only for a whole batch, without ``reduction``: the items of Dice are regions, those
+        of the other part positions.
 
     Raises:
         ValueError: Wrong shapes, a target that is not 0 or 1, an unknown option, a number out of its range.
@@ -270,6 +321,7 @@ def sigmoid_dice_cross_entropy_loss(
     """
     check_tensor("input", input)
     x = accumulate(input)
+    _check_images(sample_weight, x)
     dice = sigmoid_dice_loss(
         x,
         target,
@@ -279,8 +331,10 @@ def sigmoid_dice_cross_entropy_loss(
         absent=absent,
         ignore_index=ignore_index,
         class_weight=class_weight,
+        sample_weight=sample_weight,
+        mask=mask,
     )
-    regions, counted = _positions(target, ignore_index, class_weight)
+    regions, counted = _positions(target, ignore_index, class_weight, sample_weight, mask)
     every = binary_cross_entropy_with_logits(x, regions, **counted)
     return _sum(dice_weight, dice, "cross_entropy_weight", cross_entropy_weight, every)
 
@@ -313,6 +367,8 @@ def sigmoid_dice_focal_loss(
     absent: Absent = "include",
     ignore_index: int | None = None,
     class_weight: Tensor | None = None,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
 ) -> Tensor:
     r"""Dice plus focal loss of each channel's region, for small regions; they may overlap.
 
@@ -332,9 +388,12 @@ def sigmoid_dice_focal_loss(
         absent: Whether Dice counts regions without a true position (``"include"``) or leaves them out (``"skip"``).
         ignore_index: Positions of this target value count nowhere; None for no such value.
         class_weight: (C,) weights of the regions, in both parts; 0 leaves a background channel out.
+        sample_weight: (N,) weights of the images, in both parts.
+        mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, as (N,).
 
     Returns:
-        A scalar.
+        A scalar. The loss exists only for a whole batch, without ``reduction``: the items of Dice are regions, those
+        of the other part positions.
 
     Raises:
         ValueError: Wrong shapes, a target that is not 0 or 1, an unknown option, a number out of its range.
@@ -350,6 +409,7 @@ def sigmoid_dice_focal_loss(
     """
     check_tensor("input", input)
     x = accumulate(input)
+    _check_images(sample_weight, x)
     dice = sigmoid_dice_loss(
         x,
         target,
@@ -359,8 +419,10 @@ def sigmoid_dice_focal_loss(
         absent=absent,
         ignore_index=ignore_index,
         class_weight=class_weight,
+        sample_weight=sample_weight,
+        mask=mask,
     )
-    regions, counted = _positions(target, ignore_index, class_weight)
+    regions, counted = _positions(target, ignore_index, class_weight, sample_weight, mask)
     every = sigmoid_focal_loss(x, regions, gamma=gamma, alpha=alpha, **counted)
     return _sum(dice_weight, dice, "focal_weight", focal_weight, every)
 
@@ -388,6 +450,7 @@ _card = partial(
     item="batch",
     separable=False,
     mean_is_plain=False,
+    at_call=frozenset({"sample_weight", "mask"}),
 )
 _SOFTMAX: dict[str, Any] = {
     "draw": draw_indices,

@@ -20,6 +20,8 @@ from lossary._check import (
 from lossary._loss import Loss
 from lossary._reduce import Reduction, align, reduce
 from lossary.cards import AT_CALL, Call, Card, Range
+from lossary.distributed import across_ranks
+from lossary.distributed.handshake import meet_again
 from lossary.draws import normal
 from lossary.kernels.distances import pairwise, root, squares
 from lossary.kernels.rows import Given
@@ -63,6 +65,7 @@ def contrastive_loss(
     reduction: Reduction = ...,
     group: ProcessGroup | None = ...,
 ) -> Tensor: ...
+@across_ranks
 def contrastive_loss(
     x1: Tensor,
     x2: Tensor | None,
@@ -151,6 +154,7 @@ def contrastive_loss(
         check_absent("target", ids=ids, **given)
         length, similar, mask = pairs_given(x1, x2, target, similar_label, mask)
     if sample_weight is not None:
+        meet_again()  # only what was gathered says how many pairs there are
         check_same_shape("sample_weight", sample_weight, "the pairs", length)
     distant = (margin - root(length)).relu().square()
     losses = factor * torch.where(similar, length, distant)

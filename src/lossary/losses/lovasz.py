@@ -9,18 +9,21 @@ from torch import Tensor, dtype
 
 from lossary._check import check_among, check_choice, check_shape
 from lossary._loss import Loss
-from lossary._reduce import Reduction, reduce
+from lossary._reduce import Reduction
 from lossary.cards import Call, Card, Choice
 from lossary.kernels.order import lovasz_jaccard, softmax_errors
 from lossary.kernels.stable import accumulate
 from lossary.losses._overlap import (
+    Positions,
     class_scores,
     draw_indices,
     draw_regions,
     edges_indices,
     edges_regions,
+    reduce_scores,
     region_scores,
 )
+from lossary.losses._pointwise import hide
 
 __all__ = [
     "LovaszHingeLoss",
@@ -43,6 +46,8 @@ def lovasz_softmax_loss(
     per_image: bool = False,
     ignore_index: int | None = -100,
     class_weight: Tensor | None = None,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Intersection over union of hard masks, extended to the softmax's errors: sorted, each weighs what it costs.
@@ -59,6 +64,10 @@ def lovasz_softmax_loss(
         per_image: Whether each image's class is sorted by itself, and not each class of the whole batch.
         ignore_index: Positions of this label count nowhere; None for no such label.
         class_weight: (C,) weights of the classes' losses.
+        sample_weight: One weight an image, (N,), or one for each of its classes, (N, C). Without ``per_image``
+            an image of weight 2 counts as two.
+        mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, as (N,). Where
+            it leaves nothing there is no score.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
 
     Returns:
@@ -81,8 +90,9 @@ def lovasz_softmax_loss(
         differences of the Jaccard losses as they stand, and loses four digits of the gradient. Where errors are tied,
         the gradient is one of several that are right.
     """
-    logits, labels, keep = class_scores(input, target, ignore_index, "sigmoid_lovasz_loss")
-    return _jaccard(*softmax_errors(logits, labels, keep), classes, per_image, class_weight, reduction)
+    scores = class_scores(input, target, ignore_index, sample_weight, mask, "sigmoid_lovasz_loss")
+    errors, truth = softmax_errors(*scores[:3])
+    return _jaccard(errors, truth, scores, classes, per_image, class_weight, reduction)
 
 
 class LovaszSoftmaxLoss(Loss):
@@ -104,6 +114,8 @@ def sigmoid_lovasz_loss(
     per_image: bool = False,
     ignore_index: int | None = None,
     class_weight: Tensor | None = None,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Intersection over union of hard masks, extended to the sigmoid's errors; regions may overlap.
@@ -120,6 +132,10 @@ def sigmoid_lovasz_loss(
         per_image: Whether each image's channel is sorted by itself, and not each channel of the whole batch.
         ignore_index: Positions of this target value count nowhere; None for no such value.
         class_weight: (C,) weights of the channels' losses.
+        sample_weight: One weight an image, (N,), or one for each of its channels, (N, C). Without ``per_image``
+            an image of weight 2 counts as two.
+        mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, as (N,). Where
+            it leaves nothing there is no score.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
 
     Returns:
@@ -137,9 +153,9 @@ def sigmoid_lovasz_loss(
     Source:
         As :func:`lovasz_softmax_loss`, whose code takes a sigmoid's probabilities of one channel.
     """
-    logits, true, keep = _regions(input, target, ignore_index)
-    errors = (logits * (1 - 2 * true)).sigmoid()  # not |g - p|, which ends at 6e-8 in float32
-    return _regions_jaccard(errors, true, keep, classes, per_image, class_weight, reduction)
+    scores = _regions(input, target, ignore_index, sample_weight, mask)
+    errors = (scores.logits * (1 - 2 * scores.target)).sigmoid()  # not |g - p|, which ends at 6e-8 in float32
+    return _regions_jaccard(errors, scores, classes, per_image, class_weight, reduction)
 
 
 class SigmoidLovaszLoss(Loss):
@@ -161,6 +177,8 @@ def lovasz_hinge_loss(
     per_image: bool = True,
     ignore_index: int | None = None,
     class_weight: Tensor | None = None,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Intersection over union of hard masks, extended to what the scores lack to a margin of 1.
@@ -177,6 +195,10 @@ def lovasz_hinge_loss(
         per_image: Whether each image's channel is sorted by itself, and not each channel of the whole batch.
         ignore_index: Positions of this target value count nowhere; None for no such value.
         class_weight: (C,) weights of the channels' losses.
+        sample_weight: One weight an image, (N,), or one for each of its channels, (N, C). Without ``per_image``
+            an image of weight 2 counts as two.
+        mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, as (N,). Where
+            it leaves nothing there is no score.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
 
     Returns:
@@ -195,9 +217,9 @@ def lovasz_hinge_loss(
         Yu and Blaschko, arXiv:1512.07797; for the Jaccard loss Berman, Triki and Blaschko, arXiv:1705.08790, section 2,
         whose code's defaults these are. One position alone has the hinge loss.
     """
-    scores, true, keep = _regions(input, target, ignore_index)
-    errors = (1 + scores * (1 - 2 * true)).relu()
-    return _regions_jaccard(errors, true, keep, classes, per_image, class_weight, reduction)
+    scores = _regions(input, target, ignore_index, sample_weight, mask)
+    errors = (1 + scores.logits * (1 - 2 * scores.target)).relu()
+    return _regions_jaccard(errors, scores, classes, per_image, class_weight, reduction)
 
 
 class LovaszHingeLoss(Loss):
@@ -211,37 +233,43 @@ class LovaszHingeLoss(Loss):
     reduction: Reduction = "mean"
 
 
-def _regions(input: Tensor, target: Tensor, ignore_index: int | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Scores, 0/1 targets of their dtype, and which positions count, (N, C, L) each."""
-    scores, true, keep = region_scores(input, target, ignore_index)
-    check_among("target", true, (0, 1) if ignore_index is None else (0, 1, ignore_index))
-    scores = accumulate(scores)
-    return scores, torch.where(keep, true, torch.zeros_like(true)).to(scores.dtype), keep
+def _regions(
+    input: Tensor, target: Tensor, ignore_index: int | None, sample_weight: Tensor | None, mask: Tensor | None
+) -> Positions:
+    """The scores with 0/1 targets of their dtype."""
+    scores = region_scores(input, target, ignore_index, sample_weight, mask)
+    check_among("target", scores.target, (0, 1) if ignore_index is None else (0, 1, ignore_index))
+    logits, true = accumulate(scores.logits), hide(scores.target, scores.keep)
+    return scores._replace(logits=logits, target=true.to(logits.dtype))
 
 
 def _regions_jaccard(
+    errors: Tensor, scores: Positions, classes: Classes, per_image: bool, class_weight: Tensor | None, reduction: str
+) -> Tensor:
+    truth = scores.target == 1  # nowhere where it is hidden
+    return _jaccard(hide(errors, scores.keep), truth, scores, classes, per_image, class_weight, reduction)
+
+
+def _jaccard(
     errors: Tensor,
-    true: Tensor,
-    keep: Tensor,
+    truth: Tensor,
+    scores: Positions,
     classes: Classes,
     per_image: bool,
     class_weight: Tensor | None,
     reduction: str,
 ) -> Tensor:
-    errors = torch.where(keep, errors, torch.zeros_like(errors))
-    return _jaccard(errors, keep & (true == 1), classes, per_image, class_weight, reduction)
-
-
-def _jaccard(
-    errors: Tensor, truth: Tensor, classes: Classes, per_image: bool, class_weight: Tensor | None, reduction: str
-) -> Tensor:
     """Lovasz's extension of each class's Jaccard loss, reduced over classes or images' classes."""
     check_choice("classes", classes, ("present", "all"))
     if class_weight is not None:
         check_shape("class_weight", class_weight, truth.shape[1:2])
-    loss = lovasz_jaccard(errors, truth, per_sample=per_image)
-    present = truth.any(2) if per_image else truth.any(2).any(0)
-    return reduce(loss, weight=class_weight, mask=present if classes == "present" else None, reduction=reduction)
+    weight, exists = scores[3:]
+    loss = lovasz_jaccard(errors, truth, per_sample=per_image, weight=None if per_image else weight)
+    present = truth.any(2)
+    if not per_image:  # the images' weights are in the sorted positions then
+        present = (present if weight is None else present & (weight != 0)).any(0)
+        weight, exists = None, None if exists is None else exists.any(0)
+    return reduce_scores(loss, weight, exists, class_weight, present if classes == "present" else None, reduction)
 
 
 def _edges(placed: Callable[[dtype], tuple[Call, ...]], dt: dtype) -> tuple[Call, ...]:
@@ -263,6 +291,7 @@ _card = partial(
     item="image-class",
     separable=False,
     mean_is_plain=False,
+    at_call=frozenset({"sample_weight", "mask"}),
 )
 _SEARCH: dict[str, Any] = {"per_image": Choice((False, True)), "classes": Choice(("present", "all"))}
 _VARIANTS: tuple[dict[str, Any], ...] = (

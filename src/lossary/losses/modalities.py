@@ -8,6 +8,7 @@ from lossary._check import check_number
 from lossary._loss import Loss
 from lossary._reduce import Reduction, reduce
 from lossary.cards import Card, Range
+from lossary.distributed import across_ranks
 from lossary.kernels.rows import Bilinear, Targets, rest_softplus
 from lossary.kernels.stable import parameters, softplus
 from lossary.losses.retrieval import Similarity, draw_pairs, edges_pairs, find_each_other, paired
@@ -15,6 +16,7 @@ from lossary.losses.retrieval import Similarity, draw_pairs, edges_pairs, find_e
 __all__ = ["CLIPLoss", "SigLIPLoss", "clip_loss", "siglip_loss"]
 
 
+@across_ranks
 def clip_loss(
     image: Tensor,
     text: Tensor,
@@ -74,6 +76,7 @@ class CLIPLoss(Loss):
     reduction: Reduction = "mean"
 
 
+@across_ranks
 def siglip_loss(
     image: Tensor,
     text: Tensor,

@@ -50,6 +50,8 @@ def dice_loss(
     absent: Absent = "include",
     ignore_index: int | None = -100,
     class_weight: Tensor | None = None,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""One minus the Dice coefficient of the softmax's regions and the true ones, class by class.
@@ -66,6 +68,10 @@ def dice_loss(
         absent: ``"include"`` counts classes without a true position; ``"skip"`` leaves them out.
         ignore_index: Positions of this label count nowhere; None for no such label.
         class_weight: (C,) weights of the classes' losses.
+        sample_weight: One weight an image, (N,), or one for each of its classes, (N, C). With ``aggregate="batch"``
+            an image of weight 2 counts as two.
+        mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, as (N,). Where
+            it leaves nothing there is no score.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
 
     Returns:
@@ -87,8 +93,8 @@ def dice_loss(
         arXiv:1608.04117, eq. 1 (not squared, epsilon = 1). Common code scores a class that is absent as perfect
         whatever is predicted, or counts ignored positions in the denominator.
     """
-    sums = softmax_regions(input, target, ignore_index, aggregate, squared=squared)
-    return one_minus(*dice_fraction(sums), sums.truth, smooth, absent, class_weight, reduction)
+    regions = softmax_regions(input, target, ignore_index, aggregate, sample_weight, mask, squared=squared)
+    return one_minus(*dice_fraction(regions.sums), regions, smooth, absent, class_weight, reduction)
 
 
 class DiceLoss(Loss):
@@ -114,6 +120,8 @@ def sigmoid_dice_loss(
     absent: Absent = "include",
     ignore_index: int | None = None,
     class_weight: Tensor | None = None,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""One minus the Dice coefficient of each channel's region and the true one; regions may overlap.
@@ -130,6 +138,10 @@ def sigmoid_dice_loss(
         absent: ``"include"`` counts channels without a true position; ``"skip"`` leaves them out.
         ignore_index: Positions of this target value count nowhere; None for no such value.
         class_weight: (C,) weights of the channels' losses.
+        sample_weight: One weight an image, (N,), or one for each of its channels, (N, C). With ``aggregate="batch"``
+            an image of weight 2 counts as two.
+        mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, as (N,). Where
+            it leaves nothing there is no score.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
 
     Returns:
@@ -150,8 +162,8 @@ def sigmoid_dice_loss(
         positions is (N, 1, L). For soft regions the smaller of p and g stands for their product (unless ``squared``),
         so that p = g is the best answer: Wang et al., Dice Semimetric Losses, arXiv:2303.16296.
     """
-    sums = sigmoid_regions(input, target, ignore_index, aggregate, squared=squared)
-    return one_minus(*dice_fraction(sums), sums.truth, smooth, absent, class_weight, reduction)
+    regions = sigmoid_regions(input, target, ignore_index, aggregate, sample_weight, mask, squared=squared)
+    return one_minus(*dice_fraction(regions.sums), regions, smooth, absent, class_weight, reduction)
 
 
 class SigmoidDiceLoss(Loss):
@@ -178,6 +190,8 @@ def tversky_loss(
     absent: Absent = "include",
     ignore_index: int | None = -100,
     class_weight: Tensor | None = None,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""One minus the Tversky index: Dice with false positives and false negatives weighed apart.
@@ -195,6 +209,10 @@ def tversky_loss(
         absent: ``"include"`` counts classes without a true position; ``"skip"`` leaves them out.
         ignore_index: Positions of this label count nowhere; None for no such label.
         class_weight: (C,) weights of the classes' losses.
+        sample_weight: One weight an image, (N,), or one for each of its classes, (N, C). With ``aggregate="batch"``
+            an image of weight 2 counts as two.
+        mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, as (N,). Where
+            it leaves nothing there is no score.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
 
     Returns:
@@ -217,8 +235,8 @@ def tversky_loss(
     """
     check_number("alpha", alpha, low=0)
     check_number("beta", beta, low=0)
-    sums = softmax_regions(input, target, ignore_index, aggregate)
-    return one_minus(*tversky_fraction(sums, alpha, beta), sums.truth, smooth, absent, class_weight, reduction)
+    regions = softmax_regions(input, target, ignore_index, aggregate, sample_weight, mask)
+    return one_minus(*tversky_fraction(regions.sums, alpha, beta), regions, smooth, absent, class_weight, reduction)
 
 
 class TverskyLoss(Loss):
@@ -246,6 +264,8 @@ def sigmoid_tversky_loss(
     absent: Absent = "include",
     ignore_index: int | None = None,
     class_weight: Tensor | None = None,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""One minus the Tversky index of each channel's region and the true one; regions may overlap.
@@ -263,6 +283,10 @@ def sigmoid_tversky_loss(
         absent: ``"include"`` counts channels without a true position; ``"skip"`` leaves them out.
         ignore_index: Positions of this target value count nowhere; None for no such value.
         class_weight: (C,) weights of the channels' losses.
+        sample_weight: One weight an image, (N,), or one for each of its channels, (N, C). With ``aggregate="batch"``
+            an image of weight 2 counts as two.
+        mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, as (N,). Where
+            it leaves nothing there is no score.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
 
     Returns:
@@ -283,8 +307,8 @@ def sigmoid_tversky_loss(
     """
     check_number("alpha", alpha, low=0)
     check_number("beta", beta, low=0)
-    sums = sigmoid_regions(input, target, ignore_index, aggregate)
-    return one_minus(*tversky_fraction(sums, alpha, beta), sums.truth, smooth, absent, class_weight, reduction)
+    regions = sigmoid_regions(input, target, ignore_index, aggregate, sample_weight, mask)
+    return one_minus(*tversky_fraction(regions.sums, alpha, beta), regions, smooth, absent, class_weight, reduction)
 
 
 class SigmoidTverskyLoss(Loss):
@@ -310,6 +334,8 @@ def jaccard_loss(
     absent: Absent = "include",
     ignore_index: int | None = -100,
     class_weight: Tensor | None = None,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""One minus intersection over union of the softmax's regions and the true ones, class by class.
@@ -325,6 +351,10 @@ def jaccard_loss(
         absent: ``"include"`` counts classes without a true position; ``"skip"`` leaves them out.
         ignore_index: Positions of this label count nowhere; None for no such label.
         class_weight: (C,) weights of the classes' losses.
+        sample_weight: One weight an image, (N,), or one for each of its classes, (N, C). With ``aggregate="batch"``
+            an image of weight 2 counts as two.
+        mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, as (N,). Where
+            it leaves nothing there is no score.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
 
     Returns:
@@ -345,8 +375,8 @@ def jaccard_loss(
         Rahman and Wang, Optimizing Intersection-over-Union in Deep Neural Networks, ISVC 2016 (without epsilon);
         epsilon as in :func:`dice_loss`. It is a function of Dice: J = D / (2 - D) at epsilon 0.
     """
-    sums = softmax_regions(input, target, ignore_index, aggregate)
-    return one_minus(*jaccard_fraction(sums), sums.truth, smooth, absent, class_weight, reduction)
+    regions = softmax_regions(input, target, ignore_index, aggregate, sample_weight, mask)
+    return one_minus(*jaccard_fraction(regions.sums), regions, smooth, absent, class_weight, reduction)
 
 
 class JaccardLoss(Loss):
@@ -370,6 +400,8 @@ def sigmoid_jaccard_loss(
     absent: Absent = "include",
     ignore_index: int | None = None,
     class_weight: Tensor | None = None,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""One minus intersection over union of each channel's region and the true one; regions may overlap.
@@ -385,6 +417,10 @@ def sigmoid_jaccard_loss(
         absent: ``"include"`` counts channels without a true position; ``"skip"`` leaves them out.
         ignore_index: Positions of this target value count nowhere; None for no such value.
         class_weight: (C,) weights of the channels' losses.
+        sample_weight: One weight an image, (N,), or one for each of its channels, (N, C). With ``aggregate="batch"``
+            an image of weight 2 counts as two.
+        mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, as (N,). Where
+            it leaves nothing there is no score.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
 
     Returns:
@@ -404,8 +440,8 @@ def sigmoid_jaccard_loss(
         As :func:`jaccard_loss`; soft regions as in :func:`sigmoid_dice_loss`: Wang et al., Jaccard Metric Losses,
         arXiv:2302.05666.
     """
-    sums = sigmoid_regions(input, target, ignore_index, aggregate)
-    return one_minus(*jaccard_fraction(sums), sums.truth, smooth, absent, class_weight, reduction)
+    regions = sigmoid_regions(input, target, ignore_index, aggregate, sample_weight, mask)
+    return one_minus(*jaccard_fraction(regions.sums), regions, smooth, absent, class_weight, reduction)
 
 
 class SigmoidJaccardLoss(Loss):

@@ -19,7 +19,7 @@ from lossary._check import (
 from lossary._loss import Loss
 from lossary._reduce import Reduction, align, reduce, scaled
 from lossary.cards import Call, Card, Choice, Range
-from lossary.distributed import gathered
+from lossary.distributed import across_ranks, gathered
 from lossary.draws import normal
 from lossary.kernels.distances import squares
 from lossary.kernels.modes import full_precision
@@ -49,6 +49,7 @@ class Pairs(NamedTuple):
 
     query: Tensor  # (N, D), accumulated, 0 where a pair does not count
     answer: Tensor  # likewise
+    name: str  # the answers' argument
     ids: Tensor | None  # (N,)
     weight: Tensor | None  # (N,)
     counted: Tensor | None  # (N,) boolean
@@ -60,7 +61,7 @@ class Pairs(NamedTuple):
 
     def columns(self, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """``x``, one row a pair, as candidates of all ranks, with their ids, and what is added to their scores."""
-        x, ids, counted = gathered(self.group, x, self.ids, self.counted)
+        x, ids, counted = gathered(self.group, **{self.name: x}, ids=self.ids, mask=self.counted)
         return x, ids, absence(counted, x)
 
 
@@ -92,7 +93,7 @@ def paired(
         query, answer = hide(query, mask[:, None]), hide(answer, mask[:, None])
         sample_weight = mask if sample_weight is None else hide(sample_weight, mask)
     weight = None if sample_weight is None else sample_weight.to(query.dtype)
-    return Pairs(query, answer, ids, weight, mask, group)
+    return Pairs(query, answer, names[1], ids, weight, mask, group)
 
 
 class Similarity(NamedTuple):
@@ -147,6 +148,7 @@ def _both_ways(pairs: Pairs, scores: Tensor, reduction: str) -> Tensor:
     return (there + back) / 2
 
 
+@across_ranks
 def info_nce_loss(
     query: Tensor,
     positive: Tensor,
@@ -236,6 +238,7 @@ class InfoNCELoss(Loss):
     reduction: Reduction = "mean"
 
 
+@across_ranks
 def multiple_negatives_ranking_loss(
     anchor: Tensor,
     positive: Tensor,
@@ -297,7 +300,7 @@ def multiple_negatives_ranking_loss(
         return _find_in_batch(pairs, alike, pairs.query, pairs.answer, reduction)
     check_dim("negatives", negatives, 2, "(M, D)")
     _check_negatives(negatives, "anchor", anchor)
-    (n,) = gathered(group, accumulate(negatives))
+    (n,) = gathered(group, negatives=accumulate(negatives))
     candidates, candidate_ids, shift = pairs.columns(pairs.answer)
     if shift is not None:
         shift = torch.cat([shift, shift.new_zeros(n.shape[0])])
@@ -319,6 +322,7 @@ class MultipleNegativesRankingLoss(Loss):
     reduction: Reduction = "mean"
 
 
+@across_ranks
 def n_pair_loss(
     anchor: Tensor,
     positive: Tensor,

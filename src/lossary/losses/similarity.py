@@ -9,10 +9,11 @@ import torch
 from torch import Generator, Tensor, dtype
 from torch.distributed import ProcessGroup
 
-from lossary._check import check_number, check_shape
+from lossary._check import check_number
 from lossary._loss import Loss
 from lossary._reduce import Reduction
 from lossary.cards import Call, Card, Range
+from lossary.distributed import across_ranks
 from lossary.draws import normal
 from lossary.kernels.rows import Rows, row_loss
 from lossary.kernels.stable import parameters, softplus
@@ -26,6 +27,7 @@ def _multi_similarity(rows: Rows, base: float | Tensor, alpha: float, beta: floa
     return softplus(rows.among + alpha * base) / alpha + softplus(rows.rest - beta * base) / beta
 
 
+@across_ranks
 def multi_similarity_loss(
     embeddings: Tensor,
     labels: Tensor | None,
@@ -100,12 +102,11 @@ def multi_similarity_loss(
         ids=ids,
         ref_embeddings=ref_embeddings,
         ref_labels=ref_labels,
+        sample_weight=sample_weight,
         mask=mask,
         group=group,
     )
     weight, counted = sample_weight, compared.anchors.counted
-    if weight is not None:
-        check_shape("sample_weight", weight, tuple(embeddings.shape[:1]))
     if counted is not None:
         weight = counted if weight is None else hide(weight, counted)
     source = cosines(compared, beta)

@@ -11,7 +11,7 @@ from lossary._check import check_dim, check_labels, check_number, check_same_sha
 from lossary._loss import Loss
 from lossary._reduce import Reduction
 from lossary.cards import Call, Card, Range
-from lossary.distributed import numbered
+from lossary.distributed import across_ranks, numbered
 from lossary.draws import normal
 from lossary.kernels.softmax import softmax_loss
 from lossary.kernels.stable import parameters
@@ -28,14 +28,12 @@ def _among_others(
     group: ProcessGroup | None,
 ) -> Tensor:
     """Softmax of each anchor over all the items, where its positives are right; anchors without any are skipped."""
-    check_number("temperature", temperature, low=0, open_low=True)
-    if sample_weight is not None:
-        check_shape("sample_weight", sample_weight, (compared.anchors.x.shape[0],))
     (temperature,) = parameters((temperature,), compared.anchors.x)
     source = cosines(compared, 1 / temperature)
     return softmax_loss(source, compared.targets, weight=sample_weight, reduction=reduction, group=group)
 
 
+@across_ranks
 def supcon_loss(
     embeddings: Tensor,
     labels: Tensor | None,
@@ -92,6 +90,7 @@ def supcon_loss(
         authors' code multiplies the loss by tau / 0.07, which is left out here. Of the ways to take several labels
         this is the one that Zhang and Wu, Multi-Label Supervised Contrastive Learning, AAAI 2024, call ANY.
     """
+    check_number("temperature", temperature, low=0, open_low=True)
     compared = compare(
         embeddings,
         labels,
@@ -99,6 +98,7 @@ def supcon_loss(
         ids=ids,
         ref_embeddings=ref_embeddings,
         ref_labels=ref_labels,
+        sample_weight=sample_weight,
         mask=mask,
         group=group,
     )
@@ -113,6 +113,7 @@ class SupConLoss(Loss):
     reduction: Reduction = "mean"
 
 
+@across_ranks
 def nt_xent_loss(
     embeddings: Tensor,
     other: Tensor,
@@ -163,6 +164,7 @@ def nt_xent_loss(
         Chen et al., SimCLR, arXiv:2002.05709, eq. 1; tau = 0.5 is what it takes for CIFAR-10 (appendix B.9). SimCLR's
         code returns twice this mean. Some libraries leave an item's further views out of the denominator.
     """
+    check_number("temperature", temperature, low=0, open_low=True)
     check_tensor("other", other)
     labels = other
     if other.dtype.is_floating_point:
@@ -176,7 +178,7 @@ def nt_xent_loss(
             check_shape("mask", mask, (embeddings.shape[0],))
             mask = mask.repeat(2)
         embeddings = torch.cat([embeddings, other])
-    compared = compare(embeddings, labels, ids=ids, mask=mask, group=group)
+    compared = compare(embeddings, labels, ids=ids, sample_weight=sample_weight, mask=mask, group=group)
     return _among_others(compared, temperature, sample_weight, reduction, group)
 
 

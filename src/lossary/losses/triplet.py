@@ -19,6 +19,7 @@ from lossary._check import (
 from lossary._loss import Loss
 from lossary._reduce import Reduction, align, divide, reduce
 from lossary.cards import AT_CALL, Call, Card, Choice, Range
+from lossary.distributed import across_ranks
 from lossary.draws import normal
 from lossary.kernels import tuples
 from lossary.kernels.distances import norm, root, squares
@@ -40,6 +41,7 @@ Mining = Literal["hard", "semihard", "all"]
 Distance = Callable[[Tensor, Tensor], Tensor]
 
 
+@across_ranks
 def triplet_loss(
     embeddings: Tensor,
     labels: Tensor | None,
@@ -125,11 +127,10 @@ def triplet_loss(
         ids=ids,
         ref_embeddings=ref_embeddings,
         ref_labels=ref_labels,
+        sample_weight=sample_weight,
         mask=mask,
         group=group,
     )
-    if sample_weight is not None:
-        check_shape("sample_weight", sample_weight, (anchors.x.shape[0],))
     every = tuples.every if average == "active" else tuples.every_valid
     miner = {"hard": tuples.hard, "semihard": tuples.semihard, "all": every}[mining]
     counted = others.counted if isinstance(targets, Targets) else None

@@ -40,7 +40,7 @@ class _Dice(nn.Module):
         self.register_buffer("weight", weight)
 
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
-        sums = softmax_regions(pred, target, self.ignore_index, "per_sample")
+        sums = softmax_regions(pred, target, self.ignore_index, "per_sample").sums
         weight = (
             torch.ones_like(sums.truth) if self.weight is None else self.weight.to(sums.truth).expand_as(sums.truth)
         )

@@ -59,12 +59,12 @@ class _Dice(nn.Module):
         squared = not self.naive
         if not self.use_sigmoid:
             index = target if labels else indices(target, pred)
-            return softmax_regions(pred, index, self.ignore_index, "per_sample", squared=squared)
+            return softmax_regions(pred, index, self.ignore_index, "per_sample", squared=squared).sums
         if not labels:
-            return sigmoid_regions(pred, target, self.ignore_index, "per_sample", squared=squared, product=True)
+            return sigmoid_regions(pred, target, self.ignore_index, "per_sample", squared=squared, product=True).sums
         regions = one_hot(target, pred.shape[1]).to(target.dtype)
         if self.ignore_index is None:
-            return sigmoid_regions(pred, regions, None, "per_sample", squared=squared)
+            return sigmoid_regions(pred, regions, None, "per_sample", squared=squared).sums
         # Marked by a value that regions of 0 and 1 do not have.
         regions = regions.masked_fill((target == self.ignore_index).unsqueeze(1), -1)
-        return sigmoid_regions(pred, regions, -1, "per_sample", squared=squared)
+        return sigmoid_regions(pred, regions, -1, "per_sample", squared=squared).sums

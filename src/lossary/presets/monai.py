@@ -297,8 +297,8 @@ class _Target(nn.Module):
     ) -> Sums:
         target = self(input, target)
         if self.softmax:
-            return softmax_regions(input, target, _IGNORED, aggregate, squared=squared)
-        return sigmoid_regions(input, target, _IGNORED, aggregate, squared=squared, product=product)
+            return softmax_regions(input, target, _IGNORED, aggregate, squared=squared).sums
+        return sigmoid_regions(input, target, _IGNORED, aggregate, squared=squared, product=product).sums
 
 
 def _foreground(weight: Tensor | None, background: bool, input: Tensor) -> Tensor:
@@ -348,9 +348,9 @@ class _Product(nn.Module):
         self.reduction = reduction
 
     def forward(self, input: Tensor, target: Tensor, class_weight: Tensor) -> Tensor:
-        sums = sigmoid_regions(input, target, _IGNORED, self.aggregate, product=True)
+        regions = sigmoid_regions(input, target, _IGNORED, self.aggregate, product=True)
         return one_minus(
-            *self.fraction(sums), sums.truth, self.smooth, "include", class_weight, reduction=self.reduction
+            *self.fraction(regions.sums), regions, self.smooth, "include", class_weight, reduction=self.reduction
         )
 
 

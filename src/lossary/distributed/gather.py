@@ -3,7 +3,8 @@
 Each rank keeps the losses of its own items and compares them with those of all ranks. Backward sums what the ranks'
 losses say about an item, on the rank that brought it: so the average of the ranks' gradients, which is what
 data-parallel training takes, is the gradient of one process with the whole batch. All ranks must take part in
-forward and in backward, with the same arguments; a rank with an empty batch too.
+forward and in backward, with the same arguments, which :mod:`lossary.distributed.handshake` sees to; a rank with an
+empty batch too.
 """
 
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 from torch.distributed import ProcessGroup
+
+from lossary.distributed.handshake import meet, wait
 
 
 @dataclass(frozen=True)
@@ -23,12 +26,14 @@ class Ranks:
     group: ProcessGroup
 
     @classmethod
-    def of(cls, items: Tensor, group: ProcessGroup) -> "Ranks":
-        """Those that bring ``items``, (N, ...); N may differ from rank to rank."""
-        own = torch.tensor([items.shape[0]], device=items.device)
-        sizes = [torch.empty_like(own) for _ in range(distributed.get_world_size(group))]
-        distributed.all_gather(sizes, own, group=group)
-        return cls(tuple(torch.cat(sizes).tolist()), distributed.get_rank(group), group)
+    def of(cls, group: ProcessGroup, **items: Tensor | None) -> "Ranks":
+        """Those that are about to gather ``items``, each (N, ...) and named after the argument that it comes from.
+
+        N may differ from rank to rank. The first is never None.
+        """
+        first = next(t for t in items.values() if t is not None)
+        sizes = meet(group, torch.tensor(first.shape[0], device=first.device), items)
+        return cls(tuple(sizes), distributed.get_rank(group), group)
 
     @property
     def first(self) -> int:
@@ -48,12 +53,12 @@ class Ranks:
         padded = items.new_zeros(max(self.sizes), *items.shape[1:], dtype=_sent(items.dtype))
         padded[: items.shape[0]] = items
         received = [torch.empty_like(padded) for _ in self.sizes]
-        distributed.all_gather(received, padded, group=self.group)
+        wait(distributed.all_gather(received, padded, group=self.group, async_op=True), self.group)
         return torch.cat([t[:n] for t, n in zip(received, self.sizes, strict=True)]).to(items.dtype)
 
     def _own_share(self, whole: Tensor) -> Tensor:
         total = whole.clone(memory_format=torch.contiguous_format)
-        distributed.all_reduce(total, group=self.group)
+        wait(distributed.all_reduce(total, group=self.group, async_op=True), self.group)
         return total.narrow(0, self.first, self.sizes[self.rank])
 
 
@@ -85,12 +90,12 @@ def _sent(dtype: torch.dtype) -> torch.dtype:
     return torch.uint8 if dtype == torch.bool else dtype
 
 
-def gathered(group: ProcessGroup | None, items: Tensor, *others: Tensor | None) -> tuple[Any, ...]:
-    """``items`` and what has one entry an item, over all ranks and this rank's first; without a group as they are."""
+def gathered(group: ProcessGroup | None, **items: Tensor | None) -> tuple[Any, ...]:
+    """What has one entry an item, as in :meth:`Ranks.of`, over all ranks and this rank's first; alone as it is."""
     if group is None:
-        return (items, *others)
-    ranks = Ranks.of(items, group)
-    return tuple(None if t is None else ranks.gather(t) for t in (items, *others))
+        return tuple(items.values())
+    ranks = Ranks.of(group, **items)
+    return tuple(None if t is None else ranks.gather(t) for t in items.values())
 
 
 def numbered(items: Tensor, group: ProcessGroup | None) -> Tensor:

@@ -1,0 +1,93 @@
+"""Ranks that disagree are told so, each of them, by name and within seconds; a rank that is silent is named."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch.multiprocessing as mp
+from torch import distributed
+
+from distributed import disagreements
+from distributed.disagreements import CASES, LEARNS, OF_REFERENCES, Asked
+
+Told = list[dict[str, Any]]
+
+
+def of_ranks(run: Any, size: int, folder: Path) -> Told:
+    mp.spawn(run, (folder,), nprocs=size)
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    return of_ranks(disagreements.of_a_rank, 2, tmp_path_factory.mktemp("told"))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_rank_is_told_what_they_disagree_on(name: str, told: Told) -> None:
+    for rank, expected in zip(told, CASES[name].told, strict=True):
+        assert re.search(expected, rank[name]["told"]), rank[name]["told"]
+        assert rank[name]["seconds"] < disagreements.PATIENCE.total_seconds() / 2
+        assert rank[name]["afterwards"] == "nothing"
+
+
+def test_every_loss_that_takes_a_group_is_asked() -> None:
+    assert sum(name.endswith("_loss: refused") for name in CASES) >= 11
+
+
+@pytest.mark.parametrize(
+    ("ask", "exchanges"),
+    [
+        (LEARNS, ["all_gather"] * 3 + ["all_reduce"] * 2),  # sizes, embeddings, labels; the divisor, and the gradient
+        (OF_REFERENCES, ["all_gather"]),  # nothing is gathered: the divisor comes to the meeting
+    ],
+)
+def test_agreeing_costs_no_exchange_of_its_own(
+    ask: Asked, exchanges: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    def counted(name: str) -> Callable[..., Any]:
+        exchange = getattr(distributed, name)
+        return lambda *args, **kwargs: (made.append(name), exchange(*args, **kwargs))[1]
+
+    for name in ("all_gather", "all_reduce", "all_gather_object"):
+        monkeypatch.setattr(distributed, name, counted(name))
+    disagreements.join(0, 1, tmp_path)
+    try:
+        assert disagreements.attempt(ask, distributed.group.WORLD) == "nothing"
+    finally:
+        distributed.destroy_process_group()
+    assert made == exchanges
+
+
+@pytest.fixture(scope="module")
+def silence(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    return of_ranks(disagreements.of_three, 3, tmp_path_factory.mktemp("silence"))
+
+
+@pytest.mark.parametrize(
+    ("name", "silent"),
+    [
+        ("one does not come", "rank 1"),
+        ("one comes without group", "rank 1"),
+        ("one does not come to backward", "rank 1"),
+        ("two do not come", "ranks 1, 2"),
+        ("one dies", "rank 1"),
+    ],
+)
+def test_a_rank_that_does_not_come_is_named_after_the_time_out(name: str, silent: str, silence: Told) -> None:
+    numbers = [int(n) for n in re.findall(r"\d", silent)]
+    for rank, told in enumerate(silence):
+        if rank not in numbers:
+            assert f"group: {silent} did not come to the exchange after" in told[name]["told"]
+            assert told[name]["seconds"] < 3 * disagreements.SHORT.total_seconds()
+        elif name in told:  # it did not die
+            assert told[name]["told"] == "nothing"
+
+
+def test_a_rank_that_is_late_is_waited_for(silence: Told) -> None:
+    assert [told["all come, one of them late"]["told"] for told in silence] == ["nothing"] * 3
