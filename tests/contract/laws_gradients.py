@@ -16,6 +16,7 @@ from contract.subject import (
     as_function,
     assert_close,
     assert_same,
+    doubled,
     item_weights,
     learnable,
     reductions,
@@ -120,6 +121,57 @@ def float32_holds_at_the_edges(subject: Subject) -> None:
         got, wanted = subject(single, **kwargs).double(), subject(double, **kwargs)
         # every item by its own size: a loss of 1e-9 beside one of 1e4 is right to the last digits too
         torch.testing.assert_close(got, wanted, rtol=1e-3, atol=1e-12, msg=lambda m, place=place: f"edge {place}: {m}")
+
+
+@law()
+def finite_at_every_scale(subject: Subject) -> None:
+    """Of numbers anywhere in float32's range: where the true loss is a float32, it comes out, with finite gradients.
+
+    Squares of the largest are beyond that range: those are for losses that lengths do not change.
+    """
+    call = subject.draw(0, torch.float32)
+    for part in parts(call):
+        once, twice = (true_loss(subject, times(call, part, factor)) for factor in (1, 2))
+        largest = (1e30,) if once is not None and twice is not None and torch.equal(once, twice) else ()
+        for factor in (1e-44, 1e-38, 1e-20, 1e17, *largest):
+            extreme = times(call, part, factor)
+            exact = true_loss(subject, extreme)
+            if exact is None or not exact.isfinite().all():
+                continue
+            value, grads = subject.grads(extreme)
+            where = f"{part} times {factor}"
+            assert_close(value, exact, 1e-4, where)
+            for grad in grads:
+                assert grad.isfinite().all(), f"{where}: gradient {grad}"
+
+
+#: Floating arguments of a call, and which of their entries along the first dimension.
+Part = tuple[tuple[int, ...], slice]
+
+
+def parts(call: Call) -> list[Part]:
+    """Each floating argument, and all of them; the first item, and every one."""
+    places = [i for i, t in enumerate(call.args) if t.is_floating_point()]
+    chosen = dict.fromkeys([*((place,) for place in places), tuple(places)])
+    return [(some, entries) for some in chosen for entries in (slice(0, 1), slice(None))]
+
+
+def times(call: Call, part: Part, factor: float) -> Call:
+    args = list(call.args)
+    for place in part[0]:
+        wide = args[place].double()
+        wide[part[1]] *= factor
+        args[place] = wide.to(args[place].dtype)
+    return Call(tuple(args), call.kwargs)
+
+
+def true_loss(subject: Subject, call: Call) -> Tensor | None:
+    """The loss in float64 as float32; None where the arguments are none."""
+    try:
+        return subject(doubled(call)).float()
+    except ValueError as error:
+        assert "wanted" in str(error), error  # noqa: PT017 - a probability of 1e17
+        return None
 
 
 @law()

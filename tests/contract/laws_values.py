@@ -13,6 +13,7 @@ from contract.subject import (
     as_function,
     assert_close,
     assert_same,
+    doubled,
     is_per_item,
     item_weights,
     items,
@@ -348,14 +349,3 @@ def precisions_mix(subject: Subject) -> None:
     assert_close(value, exact, 1e-4)
     for grad, wanted in zip(grads, exact_grads, strict=True):
         assert_close(grad, wanted, 4 * torch.finfo(torch.bfloat16).eps)
-
-
-def doubled(call: Call) -> Call:
-    """The same numbers in float64."""
-
-    def double(value: object) -> object:
-        floating = isinstance(value, torch.Tensor) and value.is_floating_point()
-        return value.double() if floating else value
-
-    args = tuple(t.double() if t.is_floating_point() else t for t in call.args)
-    return Call(args, {name: double(value) for name, value in call.kwargs.items()})

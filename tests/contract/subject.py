@@ -112,6 +112,17 @@ def item_weights(none: Tensor, seed: int = 1) -> Tensor:
     return weight.to(none.dtype)
 
 
+def doubled(call: Call) -> Call:
+    """The same numbers in float64."""
+
+    def double(value: object) -> object:
+        floating = isinstance(value, Tensor) and value.is_floating_point()
+        return value.double() if floating else value
+
+    args = tuple(t.double() if t.is_floating_point() else t for t in call.args)
+    return Call(args, {name: double(value) for name, value in call.kwargs.items()})
+
+
 # ---------------------------------------------------------------- signatures
 
 

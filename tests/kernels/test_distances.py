@@ -66,3 +66,31 @@ def test_routes_meet_at_their_border() -> None:
     whole = pairwise(x, x)
     torch.testing.assert_close(whole[:50], pairwise(x[:50], x), rtol=1e-12, atol=1e-12)
     assert whole.diagonal().count_nonzero() == 0
+
+
+@pytest.mark.parametrize("size", [1e20, 3e30, 1e37])
+def test_long_distances_whose_squares_are_beyond_float32(route: str, size: float) -> None:
+    x = torch.tensor([[0.0, 0.0], [3.0, 4.0], [3 * size, 4 * size], [-size, 0.0]], requires_grad=True)
+    d = pairwise(x, x)
+    exact = x.detach().double().requires_grad_()
+    wanted = norm(exact[:, None] - exact)
+    torch.testing.assert_close(d.detach(), wanted.detach().float())
+    assert d[0, 1].item() == 5
+    found, true = (torch.autograd.grad(of[0].sum() + of[2].sum(), by)[0] for of, by in ((d, x), (wanted, exact)))
+    torch.testing.assert_close(found, true.float())
+
+
+@pytest.mark.parametrize("p", [0.5, 1.0, 1.5, 2.0, 3.0, 7.0, 300.0])
+def test_any_norm_of_entries_that_are_zero_and_of_huge_ones(p: float) -> None:
+    x = torch.tensor([[0.0, 0.0], [0.0, 2.0], [3e20, 3e20], [0.0, -1e-30], [2.0, 2.0]], dtype=torch.float64)
+    single = x.float().requires_grad_()
+    lengths = norm(single, p)
+    equal = 2 ** (1 / p)
+    wanted = torch.tensor([0.0, 2.0, 3e20 * equal, 0.0 if p == 2 else 1e-30, 2 * equal])
+    torch.testing.assert_close(lengths.detach(), wanted, atol=0, rtol=1e-6)
+    (grad,) = torch.autograd.grad(lengths.sum(), single, create_graph=True)
+    share = 2 ** (1 / p - 1)
+    true = torch.tensor([[0.0, 0.0], [0.0, 1.0], [share, share], [0.0, 0.0 if p == 2 else -1.0], [share, share]])
+    torch.testing.assert_close(grad.detach(), true)
+    if grad.requires_grad:
+        assert torch.autograd.grad(grad.square().sum(), single)[0].isfinite().all()

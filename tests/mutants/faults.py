@@ -199,9 +199,15 @@ MUTANTS = (
         ("finite_at_the_edges", "second_gradient_is_finite_at_the_edges"),
         in_text(
             "lossary.kernels.stable:sphere",
-            "inverse_norm(x, keepdim=True)",
-            "1 / x.square().sum(1, keepdim=True).sqrt()",
+            "in_range(x)",
+            "(x, 1 / x.square().sum(1, keepdim=True).sqrt())",
         ),
+    ),
+    Mutant(
+        "the tiniest vectors and the longest are taken as they are",
+        "arcface_loss",
+        ("finite_at_every_scale",),
+        in_text("lossary.kernels.stable:in_range", "divided(x, scales(x, dim))", "x * 1"),
     ),
     Mutant("a default of the Module drifts", "cosface_loss", ("names_and_defaults_agree",), default_drifts),
     Mutant(

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from lossary import _device
+from lossary._check import within
 from lossary.kernels.bands import Places
 from lossary.kernels.scores import Bilinear, Rows, Targets
-from lossary.kernels.stable import ABSENT, LOG2_E, inverse_norm
+from lossary.kernels.stable import ABSENT, LOG2_E, ORDINARY, bounded, in_range, scales
 
 LN_2 = math.log(2)
 ABSENT_2 = ABSENT * LOG2_E
@@ -162,7 +163,12 @@ class Blocks:
         self.places = None if targets.single else Places(targets, len(source.w))
         self.x = source.x
         self.w, self.b = self._sorted(source.w), None if source.b is None else self._sorted(source.b) * LOG2_E
-        self.inverse = inverse_norms(self.w) if source.unit else None
+        self.inverse = self.scale = None
+        if source.unit:
+            self.inverse = inverse_norms(self.w)
+            # Looked at on CPU alone: elsewhere a look waits for the device.
+            if _device.values_visible(self.w) and len(self.w) > 0 and not within(self.inverse, *ORDINARY):
+                self._scale()
         # The mean of a row's scores is linear in x: no block is read for it.
         self.mean_column = (self.w.sum(0) if self.inverse is None else self.inverse @ self.w) / max(len(self.w), 1)
         self.mean_b = 0 if source.b is None else source.b.mean()
@@ -177,6 +183,13 @@ class Blocks:
         # Made for all blocks at once: after a large product every small operation comes to cold caches.
         if self.places is None:
             self.index, self.mean = targets.rows.long()[:, None], self.x @ self.mean_column + self.mean_b
+
+    def _scale(self) -> None:
+        """Bring columns into range whose squares, or whose products with x, are not."""
+        scale = scales(self.w)
+        if (scale != 1).any():
+            self.scale, self.w = scale, self.w / scale
+            self.inverse = inverse_norms(self.w)
 
     def __iter__(self) -> Iterator[Block]:
         """All blocks share one buffer: each is gone when the next one comes."""
@@ -244,6 +257,8 @@ class Blocks:
                 w, g = self.w[part], gradients.w[part]
                 along = (g * w).sum(1) * self.inverse[part].square()
                 g.addcmul_(w, along[:, None], value=-1)
+        if gradients.w is not None and self.scale is not None:
+            gradients.w.div_(bounded(self.scale))
         if self.places is not None:
             place = self.places.place
             gradients.w = None if gradients.w is None else gradients.w[place]
@@ -316,7 +331,9 @@ def inverse_norms(w: Tensor) -> Tensor:
     """1 / |w_j|, without temporaries of the size of w."""
     inverse = w.new_empty(len(w))
     for part in _thin(w):
-        inverse[part] = inverse_norm(w[part])
+        rows = w[part]
+        y, of_y = in_range(rows)
+        inverse[part] = (of_y if y is rows else of_y / scales(rows))[:, 0]
     return inverse
 
 

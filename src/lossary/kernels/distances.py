@@ -5,14 +5,17 @@ gradient. Small cases take the differences themselves; large ones take the produ
 differences, the pairs that cancelled.
 """
 
+import math
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from lossary import _device
 from lossary.kernels.modes import full_precision
-from lossary.kernels.stable import accumulate
+from lossary.kernels.stable import accumulate, scales
 
 #: Up to this many differences (N * M * D) are simply written out.
 WRITTEN_OUT = 2**21
@@ -35,12 +38,33 @@ def squares(differences: Tensor) -> Tensor:
 
 def norm(differences: Tensor, p: float = 2.0) -> Tensor:
     """Lengths along the last dimension, with gradient 0 at length 0."""
-    if p == 2:
-        return root(squares(differences))
-    # Not torch's norm alone: its second derivative at 0 is NaN.
-    positive = (differences != 0).any(-1, keepdim=True)
-    lengths = torch.linalg.vector_norm(torch.where(positive, differences, torch.ones_like(differences)), p, -1)
-    return lengths * positive.squeeze(-1)
+    if p == 1:
+        return differences.abs().sum(-1)
+    if p != 2:
+        return _norm(differences, p)
+    lengths = squares(differences)
+    return root(lengths) if _finite(lengths) else _scaled_norm(differences)
+
+
+def _finite(lengths: Tensor) -> bool:
+    """Whether no square was too large for its dtype, as far as may be looked."""
+    return lengths.numel() == 0 or (_device.values_visible(lengths) and lengths.detach().amax().item() < math.inf)
+
+
+def _scaled_norm(differences: Tensor) -> Tensor:
+    scale = scales(differences).clamp_min(1)  # the huge ones alone: lengths below 1e-19 are 0 in float32
+    return root(squares(differences / scale)) * scale.squeeze(-1)
+
+
+def _norm(differences: Tensor, p: float) -> Tensor:
+    # Not torch's norm, whose derivatives by entries that are 0 are NaN.
+    scale = torch.linalg.vector_norm(differences.detach(), torch.inf, -1, keepdim=True)
+    scale = scale + (scale == 0)
+    shares = (differences / scale).abs()
+    some = ~(shares <= 0)  # so written, a NaN stays one
+    total = (torch.where(some, shares, 1).pow(p) * some).sum(-1)
+    some = ~(total <= 0)
+    return torch.where(some, total, 1).pow(1 / p) * some * scale.squeeze(-1)
 
 
 def pairwise(x: Tensor, y: Tensor, *, squared: bool = False) -> Tensor:
@@ -50,10 +74,22 @@ def pairwise(x: Tensor, y: Tensor, *, squared: bool = False) -> Tensor:
         # A compiler fuses the differences into the sum; the redone pairs are a data-dependent number.
         shapes_only = _device.traced() or not _device.has_values(x)
         if shapes_only or x.shape[0] * y.shape[0] * x.shape[1] <= WRITTEN_OUT:
-            lengths = squares(x[:, None] - y)
-        else:
-            lengths = _Products.apply(x, y)[0]
-    return lengths if squared else root(lengths)
+            return _distances(x, y, squared)
+        lengths = _Products.apply(x, y)[0]
+        if squared:
+            return lengths
+        if not _device.values_visible(x) or _finite(lengths):  # not to be looked at, it is hoped for
+            return root(lengths)
+        return torch.cat([_again(rows, y) for rows in x.split(max(1, BLOCK // max(1, y.numel())))])
+
+
+def _distances(x: Tensor, y: Tensor, squared: bool = False) -> Tensor:
+    differences = x[:, None] - y
+    return squares(differences) if squared else norm(differences)
+
+
+#: By blocks that are made again for the gradient.
+_again = partial(checkpoint, _distances, use_reentrant=False, preserve_rng_state=False)
 
 
 class _Products(torch.autograd.Function):

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lossary.kernels.modes import full_precision
-from lossary.kernels.stable import ABSENT, accumulate, inverse_norm
+from lossary.kernels.stable import ABSENT, accumulate, in_range
 
 
 class Rows(NamedTuple):
@@ -66,7 +66,8 @@ class Bilinear:
             x, w = accumulate(self.x), accumulate(self.w)
             b = None if self.b is None else self.b.to(x.dtype)
             if self.unit:
-                scores = F.linear(x, w) * inverse_norm(w)
+                w, inverse = in_range(w)
+                scores = F.linear(x, w) * inverse[:, 0]
                 scores = scores if b is None else scores + b
             else:
                 scores = F.linear(x, w, b)

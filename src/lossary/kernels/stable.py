@@ -72,33 +72,54 @@ def like_torch(loss: Tensor, *inputs: Tensor) -> Tensor:
 def unit(x: Tensor, dim: int = -1) -> Tensor:
     """x / |x| along ``dim``; a zero vector stays zero, with a zero gradient."""
     # A product, because the gradient of a quotient takes twice as many tensors of the size of x.
-    return x * inverse_norm(x, dim, keepdim=True)
+    y, inverse = in_range(x, dim)
+    return y * inverse
 
 
 def sphere(x: Tensor, radius: float | Tensor) -> Tensor:
     """radius * x / |x| for rows x, (N, D), in one product; the radius is a number, or has one a row."""
     if isinstance(radius, Tensor) and radius.dim() > 0:
         radius = radius[:, None]
-    return x * (inverse_norm(x, keepdim=True) * radius)
+    y, inverse = in_range(x)
+    return y * (inverse * radius)
 
 
-def inverse_norm(x: Tensor, dim: int = -1, *, keepdim: bool = False) -> Tensor:
-    """1 / |x|, and 0 for a zero vector, with a zero gradient there (a division by a clamped norm gives 1e12)."""
-    length = _ordinary_length(x, dim, keepdim)
+def in_range(x: Tensor, dim: int = -1) -> tuple[Tensor, Tensor]:
+    """Vectors y along those of x whose squares are neither rounded to 0 nor infinite; and 1 / |y|, ``dim`` kept.
+
+    y is x itself where its own squares are not, as far as may be looked: a fifth of the operations, as small batches
+    feel. 1 / |y| is 0 for a zero vector, with a zero gradient (a division by a clamped norm gives 1e12).
+    """
+    length = _ordinary_length(x, dim)
     if length is not None:
-        return length.reciprocal()
-    largest = x.detach().abs().amax(dim, keepdim=True)
-    # Scaled by the largest entry: squares of entries below 1e-19 or above 1e19 leave float32's range.
-    scale = torch.where(largest > 0, largest, torch.ones_like(largest))
-    squares = (x / scale).square().sum(dim, keepdim=True)
-    safe = torch.where(squares > 0, squares, torch.ones_like(squares))
-    inverse = torch.where(squares > 0, safe.rsqrt() / scale, torch.zeros_like(squares))
-    return inverse if keepdim else inverse.squeeze(dim)
+        return x, length.reciprocal()
+    y = divided(x, scales(x, dim))
+    squares = y.square().sum(dim, keepdim=True)
+    zero = squares == 0
+    return y, (squares + zero).rsqrt() * ~zero
 
 
-def _ordinary_length(x: Tensor, dim: int, keepdim: bool) -> Tensor | None:
-    """|x| where none is 0, tiny or huge, as far as may be looked: a fifth of the operations, as small batches feel."""
+def scales(x: Tensor, dim: int = -1) -> Tensor:
+    """What to divide vectors by so that their squares are in range: 1 for all but the tiniest and the longest."""
+    largest = torch.linalg.vector_norm(x.detach(), torch.inf, dim, keepdim=True)
+    low = torch.finfo(x.dtype).tiny ** (1 / 3)  # 2e-13 in float32
+    scale = largest / largest.clamp(low, 1 / low)
+    return scale + (scale == 0)
+
+
+def divided(x: Tensor, scale: Tensor) -> Tensor:
+    """``x / scale`` of :func:`scales`, with a gradient that stays within range."""
+    return x.detach() / scale + (x - x.detach()) / bounded(scale) if x.requires_grad else x / scale
+
+
+def bounded(scale: Tensor) -> Tensor:
+    """The same for gradients: one by a vector shorter than some 1e-32 (float32) is that by one of this length."""
+    return scale.clamp_min(torch.finfo(scale.dtype).tiny ** 0.5)
+
+
+def _ordinary_length(x: Tensor, dim: int) -> Tensor | None:
+    """|x| where none is 0, tiny or huge, as far as may be looked."""
     if x.numel() == 0 or not values_visible(x):
         return None
-    length = torch.linalg.vector_norm(x, dim=dim, keepdim=keepdim)
+    length = torch.linalg.vector_norm(x, dim=dim, keepdim=True)
     return length if within(length.detach(), *ORDINARY) else None

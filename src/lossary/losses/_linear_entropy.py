@@ -6,7 +6,7 @@ from torch import Tensor
 from lossary._reduce import divide
 from lossary.kernels.rows import Bilinear, Rows, Targets, row_loss
 from lossary.kernels.softmax import softmax_loss
-from lossary.kernels.stable import accumulate, inverse_norm, logaddexp, softplus
+from lossary.kernels.stable import accumulate, in_range, logaddexp, softplus
 from lossary.losses._classes import Problem
 
 
@@ -53,7 +53,10 @@ def _expected(rows: Rows, total: Tensor, score_sum: Tensor) -> Tensor:
 def _score_sums(source: Bilinear, weight: Tensor) -> Tensor:
     """(N,) the sums over classes of ``weight``, (C,) or (N, C), times the scores, which are not made for it."""
     x, w = accumulate(source.x), accumulate(source.w)
-    mixed = (weight * inverse_norm(w) if source.unit else weight) @ w
+    if source.unit:
+        w, inverse = in_range(w)
+        weight = weight * inverse[:, 0]
+    mixed = weight @ w
     sums = (x * mixed).sum(1) if weight.dim() == 2 else x @ mixed
     return sums if source.b is None else sums + weight @ source.b.to(x.dtype)
 

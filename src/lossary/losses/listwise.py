@@ -15,7 +15,7 @@ from lossary._loss import Loss
 from lossary._reduce import Reduction, align, reduce
 from lossary.cards import Call, Card, Range
 from lossary.draws import labels, normal
-from lossary.kernels.stable import ABSENT, accumulator, logaddexp, softplus
+from lossary.kernels.stable import ABSENT, accumulator, divided, logaddexp, scales, softplus
 from lossary.losses._pointwise import hide
 
 __all__ = [
@@ -43,6 +43,11 @@ class _Lists(NamedTuple):
         """(N, L, L): the first candidate's less the second one's."""
         return x.unsqueeze(2) - x.unsqueeze(1)
 
+    def leads(self) -> Tensor:
+        """By how much the first one's score is above the second one's: 0 where both are infinite alike."""
+        leads = self.pairs(self.scores)
+        return hide(leads, ~leads.isnan())
+
     def ordered(self) -> Tensor:
         """(N, L, L): whether the first candidate is the more relevant one; never where either is padding."""
         first, second = (torch.where(self.there, self.relevance, other) for other in (-torch.inf, torch.inf))
@@ -65,7 +70,7 @@ def _gains(input: Tensor, target: Tensor, mask: Tensor | None) -> _Lists:
     gains = lists.relevance
     if values_visible(gains) and (gains < 0).any():
         raise ValueError(f"target: wanted gains, none below 0; got {gains[gains < 0].flatten()[0].item()}")
-    return lists
+    return lists._replace(relevance=divided(gains, scales(gains))) if gains.numel() else lists
 
 
 def _reduce(losses: Tensor, lists: _Lists, sample_weight: Tensor | None, reduction: str) -> Tensor:
@@ -75,9 +80,15 @@ def _reduce(losses: Tensor, lists: _Lists, sample_weight: Tensor | None, reducti
     return reduce(losses, weight=sample_weight, mask=lists.there.any(1), reduction=reduction)
 
 
+def _finite(scores: Tensor) -> Tensor:
+    """Infinite scores as ones that nothing comes near."""
+    return scores.clamp(ABSENT, -ABSENT)
+
+
 def _order(x: Tensor, there: Tensor) -> Tensor:
     """Which is the largest in each row, the next and so on; of equal ones the first comes first, and padding last."""
-    return torch.where(there, x, ABSENT).argsort(dim=1, descending=True, stable=True)
+    least = torch.finfo(x.dtype).min  # for scores of -inf, which still come before padding
+    return torch.where(there, x.clamp_min(least), -torch.inf).argsort(dim=1, descending=True, stable=True)
 
 
 def _places(order: Tensor, like: Tensor) -> Tensor:
@@ -106,7 +117,7 @@ def listnet_loss(
     .. math:: -\sum_i p_i \log \frac{e^{s_i}}{\sum_j e^{s_j}}, \quad p_i = \frac{e^{y_i / T}}{\sum_j e^{y_j / T}}
 
     Args:
-        input: Scores s of L candidates in each of N lists, (N, L).
+        input: Scores s of L candidates in each of N lists, (N, L). They may be infinite: one of -inf comes last.
         target: Their relevance y in the same shape, any numbers: more is better.
         temperature: T, in units of relevance. A small one asks for the best candidate alone.
         sample_weight: One weight a list, (N,); mean is ``sum(w l) / sum(w)``.
@@ -133,7 +144,7 @@ def listnet_loss(
     check_number("temperature", temperature, low=0, open_low=True)
     lists = _lists(input, target, mask)
     wanted = torch.where(lists.there, lists.relevance / temperature, ABSENT).softmax(1)
-    given = torch.where(lists.there, lists.scores, ABSENT).log_softmax(1)
+    given = torch.where(lists.there, _finite(lists.scores), ABSENT).log_softmax(1)
     return _reduce(-(wanted * hide(given, lists.there)).sum(1), lists, sample_weight, reduction)
 
 
@@ -158,7 +169,7 @@ def listmle_loss(
     .. math:: \sum_i \Big(\log \sum_{j:\, y_j \le y_i} e^{s_j} - s_i\Big)
 
     Args:
-        input: Scores s of L candidates in each of N lists, (N, L).
+        input: Scores s of L candidates in each of N lists, (N, L). They may be infinite: one of -inf comes last.
         target: Their relevance y in the same shape, any numbers: more is better.
         sample_weight: One weight a list, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where there is a candidate, (N, L); or one a list, (N,).
@@ -185,6 +196,7 @@ def listmle_loss(
     # Padding comes first and weighs nothing, then from the least relevant to the most.
     order = torch.where(lists.there, lists.relevance, -torch.inf).argsort(dim=1, stable=True)
     scores, y, there = (x.gather(1, order) for x in lists)
+    scores = _finite(scores)
     rest = _running_logsumexp(torch.where(there, scores, ABSENT))
     last = torch.searchsorted(y.where(there, -torch.inf).contiguous(), y.contiguous(), right=True) - 1
     above = there & (y > torch.where(there, y, torch.inf).amin(1, keepdim=True)) if y.shape[1] else there
@@ -220,7 +232,7 @@ def ranknet_loss(
     .. math:: \frac{1}{|P|} \sum_{(i, j) \in P} \log(1 + e^{s_j - s_i}), \quad P = \{(i, j): y_i > y_j\}
 
     Args:
-        input: Scores s of L candidates in each of N lists, (N, L).
+        input: Scores s of L candidates in each of N lists, (N, L). They may be infinite: one of -inf comes last.
         target: Their relevance y in the same shape, any numbers: only their order counts.
         sample_weight: One weight a list, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where there is a candidate, (N, L); or one a list, (N,).
@@ -244,7 +256,7 @@ def ranknet_loss(
     """
     lists = _lists(input, target, mask)
     ordered = lists.ordered()
-    losses = hide(softplus(-lists.pairs(lists.scores)), ordered).sum((1, 2)) / ordered.sum((1, 2)).clamp_min(1)
+    losses = hide(softplus(-lists.leads()), ordered).sum((1, 2)) / ordered.sum((1, 2)).clamp_min(1)
     return _reduce(losses, lists, sample_weight, reduction)
 
 
@@ -275,7 +287,7 @@ def lambda_loss(
     with r the places by score, and DCG* the discounted gains of the best order.
 
     Args:
-        input: Scores s of L candidates in each of N lists, (N, L).
+        input: Scores s of L candidates in each of N lists, (N, L). They may be infinite: one of -inf comes last.
         target: Their gains y in the same shape, none below 0. Grades are customarily given as ``2**grade - 1``.
         mu: How much the bound counts beside the exchange. 0 gives LambdaRank.
         sample_weight: One weight a list, (N,); mean is ``sum(w l) / sum(w)``.
@@ -306,7 +318,9 @@ def lambda_loss(
     bound = 1 / torch.log2(1 + apart) - 1 / torch.log2(2 + apart)
     weight = lists.pairs(1 / torch.log2(1 + places)).abs() + mu * bound
     gain = lists.pairs(lists.relevance / _best_dcg(lists))
-    losses = hide(weight * gain * softplus(-lists.pairs(lists.scores)), lists.ordered())
+    ordered = lists.ordered()
+    # Hidden on either side: an infinite loss of a pair that is none, times nothing, would be NaN.
+    losses = hide(weight * gain, ordered) * softplus(hide(-lists.leads(), ordered))
     return _reduce(losses.sum((1, 2)) / math.log(2), lists, sample_weight, reduction)
 
 
@@ -335,7 +349,7 @@ def approx_ndcg_loss(
     with DCG* the discounted gains of the best order.
 
     Args:
-        input: Scores s of L candidates in each of N lists, (N, L).
+        input: Scores s of L candidates in each of N lists, (N, L). They may be infinite: one of -inf comes last.
         target: Their gains y in the same shape, none below 0. Grades are customarily given as ``2**grade - 1``.
         temperature: T, in units of the score. Towards 0 the places become the true ones and the gradient vanishes.
         sample_weight: One weight a list, (N,); mean is ``sum(w l) / sum(w)``.
@@ -365,7 +379,7 @@ def approx_ndcg_loss(
     by_gain = _order(lists.relevance.gather(1, by_score), lists.there.gather(1, by_score))
     ideal = _places(by_score.gather(1, by_gain), lists.scores)
     behind = lists.pairs(ideal) < 0  # the second should come after the first
-    closeness = lists.pairs(lists.scores) / temperature
+    closeness = lists.leads() / temperature
     # How much too far down each stands, and not where: so small losses keep their digits.
     moved = torch.where(behind, torch.sigmoid(-closeness), -torch.sigmoid(closeness))
     elsewhere = (lists.pairs(ideal) != 0) & lists.there.unsqueeze(1)
@@ -395,11 +409,13 @@ def _draw_relevance(g: Generator, dt: dtype) -> Call:
 def _edges(dt: dtype) -> tuple[Call, ...]:
     s = torch.tensor([[0.0, 1e4, -1e4, 50.0], [0.0, 0.0, 0.0, 0.0], [3.0, 2.0, 1.0, 0.0]], dtype=dt)
     y = torch.tensor([[0.0, 1.0, 4.0, 0.5], [2.0, 0.0, 1.0, 3.0], [4.0, 3.0, 2.0, 0.0]], dtype=dt)
+    infinite = torch.tensor([[2.0, -torch.inf, 1.0, -torch.inf], [torch.inf, 1.0, torch.inf, -torch.inf]], dtype=dt)
     there = torch.tensor([[True, True, False, True], [False, False, False, True], [False, True, True, False]])
     return (
         Call((s, y)),  # far apart and wrong; undecided; right
         Call((s, y.flip(1))),
         Call((s, y), {"mask": there}),  # padding
+        Call((infinite, torch.tensor([[4.0, 0.0, 1.0, 0.0], [3.0, 1.0, 2.0, 0.0]], dtype=dt))),  # padded with -inf
         Call((s, torch.ones(3, 4, dtype=torch.bool))),  # nothing to choose
         Call((s, torch.zeros(3, 4, dtype=torch.uint8))),  # nothing to gain
         Call((s[:, :1], y[:, :1])),  # one candidate

@@ -22,7 +22,7 @@ from lossary.cards import AT_CALL, Call, Card, Choice, Range
 from lossary.distributed import across_ranks
 from lossary.draws import normal
 from lossary.kernels import tuples
-from lossary.kernels.distances import norm, root, squares
+from lossary.kernels.distances import norm, squares
 from lossary.kernels.rows import Targets
 from lossary.kernels.stable import accumulate, like_torch
 from lossary.losses._batch import check_absent, check_indices, compare, compared_items
@@ -154,9 +154,8 @@ def _given_triplets(
     anchors, others = compared_items(embeddings, ref_embeddings, mask)
     count = others.x.shape[0]
     a, p, n = check_indices("triplets", triplets, (anchors.x.shape[0], count, count))
-    near, far = (squares(anchors.x[a] - others.x[other]) for other in (p, n))
-    if not squared:
-        near, far = root(near), root(far)
+    length = squares if squared else norm
+    near, far = (length(anchors.x[a] - others.x[other]) for other in (p, n))
     counted = None if anchors.counted is None else anchors.counted[a]
     if others.counted is not None and counted is not None:
         counted = counted & others.counted[p] & others.counted[n]
