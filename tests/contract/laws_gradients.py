@@ -246,6 +246,24 @@ def backward_scales_and_repeats(subject: Subject) -> None:
     assert not any(grad is not None and grad.requires_grad for grad in last)
 
 
+@law()
+def backward_follows_forward_into_autocast(subject: Subject) -> None:
+    """What autocast is when backward runs does not matter: the products of a gradient are as exact as the loss's."""
+
+    def gradients(autocast: bool) -> list[Tensor]:
+        leaves, run = as_function(subject, subject.draw(0, torch.float32))
+        with torch.autocast("cpu", torch.bfloat16):
+            value = run(*leaves)
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            grads = torch.autograd.grad(value.sum(), leaves, allow_unused=True)
+        return [torch.zeros_like(x) if g is None else g for g, x in zip(grads, leaves, strict=True)]
+
+    _, wanted = subject.grads(subject.draw(0, torch.float32))
+    for inside, outside, exact in zip(gradients(True), gradients(False), wanted, strict=True):
+        assert torch.equal(inside, outside)
+        assert_close(outside, exact, 1e-5)
+
+
 @law(once=True)
 def checkpointing_changes_nothing(subject: Subject) -> None:
     leaves, run = as_function(subject, subject.draw())

@@ -140,3 +140,17 @@ def test_focal_of_many_has_the_values_of_few(dtype: torch.dtype) -> None:
 def test_targets_may_be_stored_transposed(name: str) -> None:
     x, y = torch.randn(4, 3), torch.randint(2, (4, 3)).float()
     torch.testing.assert_close(getattr(L, name)(x, y.mT.contiguous().mT), getattr(L, name)(x, y))
+
+
+@pytest.mark.parametrize("target", [0.0, 0.5, 1.0])
+def test_subnormal_probabilities_have_finite_gradients(target: float) -> None:
+    """1 / 1e-40 is no float32."""
+    p = torch.tensor([1e-45, 1e-40, 2.8e-39, 1e-36, 1e-30, 1 - 2**-24]).requires_grad_()
+    loss = L.binary_cross_entropy(p, torch.full_like(p, target), reduction="none")
+    torch.testing.assert_close(
+        loss, torch.nn.functional.binary_cross_entropy(p, torch.full_like(p, target), reduction="none")
+    )
+    (grad,) = torch.autograd.grad(1000 * loss.sum(), p, create_graph=True)
+    assert grad.isfinite().all()
+    assert grad[4].item() == pytest.approx(1000 * (1 - target - target / 1e-30))
+    assert torch.autograd.grad(grad[[0, 1, 2, 5]].sum(), p)[0][[0, 1, 2, 5]].isfinite().all()

@@ -204,6 +204,12 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        "a product's gradient is taken in the state that backward finds",
+        "info_nce_loss",
+        ("backward_follows_forward_into_autocast",),
+        in_text("lossary.kernels.products:product", "if plain_only()", "if True"),
+    ),
+    Mutant(
         "the tiniest vectors and the longest are taken as they are",
         "arcface_loss",
         ("finite_at_every_scale",),
@@ -242,7 +248,7 @@ MUTANTS = (
         "ArcFace's angle has an infinite slope at cosine 1",
         "arcface_loss",
         ("finite_at_the_edges",),
-        in_text("lossary.losses._cosine_head:angle", "inside = cos.abs() < 1", "inside = cos.abs() < 2"),
+        in_text("lossary.losses._cosine_head:angle", "cos.abs() < 1 - 2 * torch.finfo(cos.dtype).eps", "cos.abs() < 2"),
     ),
     Mutant(
         "Dice counts ignored positions",

@@ -114,19 +114,23 @@ class _Products(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
-        # Out of place and differentiable itself, for second derivatives.
-        x, y, i, j = ctx.saved_tensors
-        centre = y.detach().mean(0)
-        x, y = x - centre, y - centre
-        g = 2 * grads[0]
-        whole = g.index_put((i, j), g.new_zeros(()))
-        gx = whole.sum(1)[:, None] * x - whole @ y
-        gy = whole.sum(0)[:, None] * y - whole.T @ x
-        for block in _blocks(i, x.shape[1]):
-            k, l = i[block], j[block]
-            pull = g[k, l][:, None] * (x[k] - y[l])
-            gx, gy = gx.index_add(0, k, pull), gy.index_add(0, l, pull, alpha=-1)
-        return gx, gy
+        with full_precision(ctx.saved_tensors[0]):
+            return _products_backward(*ctx.saved_tensors, grads[0])
+
+
+def _products_backward(x: Tensor, y: Tensor, i: Tensor, j: Tensor, by_lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Out of place and differentiable itself, for second derivatives."""
+    centre = y.detach().mean(0)
+    x, y = x - centre, y - centre
+    g = 2 * by_lengths
+    whole = g.index_put((i, j), g.new_zeros(()))
+    gx = whole.sum(1)[:, None] * x - whole @ y
+    gy = whole.sum(0)[:, None] * y - whole.T @ x
+    for block in _blocks(i, x.shape[1]):
+        k, l = i[block], j[block]
+        pull = g[k, l][:, None] * (x[k] - y[l])
+        gx, gy = gx.index_add(0, k, pull), gy.index_add(0, l, pull, alpha=-1)
+    return gx, gy
 
 
 def _blocks(index: Tensor, width: int) -> list[slice]:

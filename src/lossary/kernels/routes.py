@@ -27,6 +27,17 @@ Formula = Callable[..., Tensor]
 Slope = Callable[..., tuple[Tensor, RowGradients]]
 
 
+def _full_precision(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """A backward that autocast, where it is called under one, leaves alone."""
+
+    @functools.wraps(backward)
+    def run(ctx: Any, *grads: Any) -> Any:
+        with full_precision(ctx.saved_tensors[0]):
+            return backward(ctx, *grads)
+
+    return run
+
+
 class SummedLoss(torch.autograd.Function):
     """sum_i weight_i formula(rows_i): the gradient is taken in forward, block by block."""
 
@@ -67,6 +78,7 @@ class SummedLoss(torch.autograd.Function):
         return total
 
     @staticmethod
+    @_full_precision
     def backward(ctx: Any, *grads: Any) -> Any:
         (by_loss,) = grads
         if ctx.gradients is not None and not torch.is_grad_enabled():
@@ -201,17 +213,6 @@ def _remember(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     ctx.save_for_backward(*tensors)
 
 
-def _full_precision(backward: Callable[..., Any]) -> Callable[..., Any]:
-    """A backward that autocast, where it is called under one, leaves alone."""
-
-    @functools.wraps(backward)
-    def run(ctx: Any, *grads: Any) -> Any:
-        with full_precision(ctx.saved_tensors[0]):
-            return backward(ctx, *grads)
-
-    return run
-
-
 @_full_precision
 def _statistics_backward(ctx: Any, _: Tensor | None, *by_rows: Tensor | None) -> tuple[Tensor | None, ...]:
     x, w, b, *labels = ctx.saved_tensors
@@ -309,6 +310,7 @@ class TwiceDifferentiable(torch.autograd.Function):
         return gradients.x, gradients.w, gradients.b
 
     @staticmethod
+    @_full_precision
     def backward(ctx: Any, *along: Any) -> Any:
         x, w, b, *by_rows = ctx.saved_tensors
         by_rows = RowGradients(*by_rows)

@@ -9,10 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from lossary.kernels.modes import full_precision
+from lossary.kernels.products import product
 from lossary.kernels.stable import ABSENT, accumulate, in_range
 
 
@@ -62,16 +61,15 @@ class Bilinear:
 
     def dense(self) -> Tensor:
         """All scores at once, (N, C)."""
-        with full_precision(self.x):
-            x, w = accumulate(self.x), accumulate(self.w)
-            b = None if self.b is None else self.b.to(x.dtype)
-            if self.unit:
-                w, inverse = in_range(w)
-                scores = F.linear(x, w) * inverse[:, 0]
-                scores = scores if b is None else scores + b
-            else:
-                scores = F.linear(x, w, b)
-            return scores if self.centers == 1 else scores.unflatten(1, (self.columns, self.centers)).amax(2)
+        x, w = accumulate(self.x), accumulate(self.w)
+        b = None if self.b is None else self.b.to(x.dtype)
+        if self.unit:
+            w, inverse = in_range(w)
+            scores = product(x, w) * inverse[:, 0]
+            scores = scores if b is None else scores + b
+        else:
+            scores = product(x, w, b)
+        return scores if self.centers == 1 else scores.unflatten(1, (self.columns, self.centers)).amax(2)
 
 
 Source = Dense | Bilinear

@@ -26,9 +26,9 @@ def softplus(x: Tensor) -> Tensor:
 
 
 def clamped_log(x: Tensor, low: float = -100.0) -> Tensor:
-    """log(x), at least ``low``; the gradient is 0 where that holds, also at 0, where log(x).clamp(low) has NaN."""
-    fine = ~(x <= math.exp(low))  # so written, a NaN stays one
-    return torch.where(fine, torch.log(torch.where(fine, x, torch.ones_like(x))), torch.full_like(x, low))
+    """log(x), at least ``low``; the gradient is 0 there, and where 1 / x has no room left in the dtype."""
+    # So written, a NaN stays one, and what has no gradient is chosen, not multiplied with 0.
+    return torch.where(~(x < 2**10 * torch.finfo(x.dtype).tiny), x, x.detach()).log().clamp_min(low)
 
 
 def logaddexp(a: Tensor, b: Tensor) -> Tensor:

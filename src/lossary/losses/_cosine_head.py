@@ -79,10 +79,13 @@ def _hidden(number: float | Tensor, mask: Tensor) -> float | Tensor:
 
 
 def angle(cos: Tensor) -> Tensor:
-    """The angle of a cosine; without a derivative where that is exactly +-1, or past it by rounding."""
+    """The angle of a cosine; without a derivative where that is +-1, or any number that +-1 may be rounded to.
+
+    The derivative is infinite at +-1: a step beside it, it would be a large multiple of what is rounding alone.
+    """
     if values_visible(cos) and cos.numel() > 0 and within(cos.detach(), -INSIDE, INSIDE):
         return cos.acos()
-    inside = cos.abs() < 1
+    inside = cos.abs() < 1 - 2 * torch.finfo(cos.dtype).eps
     theta = torch.where(inside, cos, 0).acos()
     return torch.where(inside, theta, cos.detach().clamp(-1, 1).acos())
 

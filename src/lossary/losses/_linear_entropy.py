@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from lossary._reduce import divide
+from lossary.kernels.products import product
 from lossary.kernels.rows import Bilinear, Rows, Targets, row_loss
 from lossary.kernels.softmax import softmax_loss
 from lossary.kernels.stable import accumulate, in_range, logaddexp, softplus
@@ -56,9 +57,9 @@ def _score_sums(source: Bilinear, weight: Tensor) -> Tensor:
     if source.unit:
         w, inverse = in_range(w)
         weight = weight * inverse[:, 0]
-    mixed = weight @ w
-    sums = (x * mixed).sum(1) if weight.dim() == 2 else x @ mixed
-    return sums if source.b is None else sums + weight @ source.b.to(x.dtype)
+    mixed = product(weight, w.mT) if weight.dim() == 2 else product(weight[None], w.mT)
+    sums = (x * mixed).sum(1)
+    return sums if source.b is None else sums + (weight * source.b.to(x.dtype)).sum(-1)
 
 
 def _smoothed(rows: Rows, smoothing: Tensor) -> Tensor:

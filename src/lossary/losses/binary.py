@@ -155,8 +155,9 @@ def binary_cross_entropy(
         tensor(0.1054)
 
     Source:
-        Good, Rational Decisions, 1952. Logarithms are at least -100, as in torch, with gradient 0 beyond that
-        (torch: 1e12). A certain and right prediction has the true one-sided gradient, where torch has 0.
+        Good, Rational Decisions, 1952. Logarithms are at least -100, as in torch, with gradient 0 beyond that (torch:
+        1e12), as that of probabilities below 1e-35 is in float32. A certain and right prediction has the true one-sided
+        gradient, where torch has 0.
     """
     check_probabilities("input", input)
 

@@ -25,6 +25,7 @@ from lossary.distributed import across_ranks, gathered, numbered
 from lossary.draws import labels as draw_labels
 from lossary.draws import normal
 from lossary.kernels.distances import squares
+from lossary.kernels.products import product
 from lossary.kernels.rows import Bilinear, Rows, Targets, row_loss
 from lossary.kernels.stable import ABSENT, accumulate, softplus, unit
 from lossary.kernels.tuples import apart, first_of_class
@@ -291,7 +292,7 @@ def ge2e_loss(
         source = Bilinear(w * direction, sums, shift, unit=True)
         loss = row_loss(_softmax_kind, source, targets, own, weight=weight, reduction=reduction, group=group)
     else:
-        scores = w * (direction @ unit(sums).T) + shift
+        scores = w * (product(direction, unit(sums))) + shift
         loss = reduce(_contrast_kind(scores, targets, own), weight=weight, reduction=reduction, group=group)
     return loss.reshape(shape) if reduction == "none" else loss
 

@@ -22,7 +22,7 @@ from lossary.cards import Call, Card, Choice, Range
 from lossary.distributed import across_ranks, gathered
 from lossary.draws import normal
 from lossary.kernels.distances import squares
-from lossary.kernels.modes import full_precision
+from lossary.kernels.products import product
 from lossary.kernels.rows import Bilinear, Dense, Rows, Targets, plain_is_better, row_loss, two_way_statistics
 from lossary.kernels.softmax import softmax_loss
 from lossary.kernels.stable import accumulate, parameters, softplus, sphere, unit
@@ -214,8 +214,7 @@ def info_nce_loss(
         source = Bilinear(q, n, unit=normalize)
     else:
         n = n if pairs.counted is None else hide(n, pairs.counted[:, None, None])
-        with full_precision(q):
-            source = Dense(torch.einsum("nd,nmd->nm", q, alike.plain(n)))
+        source = Dense(product(q[:, None], alike.plain(n)).squeeze(1))
     targets = Targets(numbers(q), nobody)
     return row_loss(_found_apart, source, targets, own, weight=pairs.weight, reduction=reduction, group=group)
 
