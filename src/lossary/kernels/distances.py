@@ -115,11 +115,12 @@ class _Products(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
         with full_precision(ctx.saved_tensors[0]):
-            return _products_backward(*ctx.saved_tensors, grads[0])
+            return _products_backward(ctx.saved_tensors, grads[0])
 
 
-def _products_backward(x: Tensor, y: Tensor, i: Tensor, j: Tensor, by_lengths: Tensor) -> tuple[Tensor, Tensor]:
+def _products_backward(saved: tuple[Tensor, ...], by_lengths: Tensor) -> tuple[Tensor, Tensor]:
     """Out of place and differentiable itself, for second derivatives."""
+    x, y, i, j = saved
     centre = y.detach().mean(0)
     x, y = x - centre, y - centre
     g = 2 * by_lengths
