@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.case import OURS, Bar, Growth
-from lossary.lab.plan import write_whole
+from lossary.lab.stored import write_whole
 
 FOLDER = Path(__file__).parent / "results"
 #: CPU time by wall time and thread below which other processes had a share of the machine; and how many times its

@@ -8,3 +8,13 @@ def printable(text: str) -> str:
     'a\\nb'
     """
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def shortened(text: str, most: int = 1000) -> str:
+    """Without its middle where it is longer: a line that names 20,000 columns is read by nobody.
+
+    >>> shortened("a" * 30 + "b" * 30, 21)
+    'aaaaaaaa ... bbbbbbbb'
+    """
+    half = (most - 5) // 2
+    return text if len(text) <= most else f"{text[:half]} ... {text[-half:]}"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn
 
-from lossary._text import printable
+from lossary._text import printable, shortened
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def fail(message: str, status: int = 2) -> NoReturn:
     """End the process with one line."""
-    sys.stderr.write(f"lossary: {printable(message)}\n")
+    sys.stderr.write(f"lossary: {shortened(printable(message))}\n")
     raise SystemExit(status)
 
 
@@ -120,7 +120,7 @@ def compare(
     from rich.console import Console
 
     from lossary.lab import comparison as lab
-    from lossary.lab.plan import QUICK, Plan
+    from lossary.lab.plan import QUICK, Plan, is_code
 
     name = Path(data).name
     folder = out or Path("lossary-runs") / (f"{name}-quick" if quick else name)
@@ -141,7 +141,7 @@ def compare(
         group=group,
     )
     asked = replace(plan, **budget)
-    code = f" {data}" if data.endswith(".py") else ""
+    code = f" {data}" if is_code(data) else ""
     go_on = f"go on with: lossary compare{code} --resume --out {folder}"
     try:
         plan = lab.resumed(asked) if resume else lab.resolved(asked)

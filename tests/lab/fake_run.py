@@ -14,6 +14,8 @@ from lossary.lab.record import Point, Record, Role, Trial
 #: Names that break a page which forgets that names are data.
 HOSTILE_LOSS = """arc "m=.3" <b>'x' & co"""
 HOSTILE_CLASS = "<script>alert(1)</script>"
+#: Names that every object of JavaScript has already.
+INHERITED = ("constructor", "toString", "valueOf", "hasOwnProperty", "__proto__")
 
 LOSSES: dict[Kind, dict[str, float]] = {  # the name a loss is entered under, and how good it is here
     "zero-shot": {
@@ -23,7 +25,13 @@ LOSSES: dict[Kind, dict[str, float]] = {  # the name a loss is entered under, an
         "triplet_loss": 0.5,
         "cross_entropy": 0.3,
     },
-    "classification": {"cross_entropy": 1.0, "focal_loss": 0.7, HOSTILE_LOSS: 0.4},
+    "classification": {
+        "cross_entropy": 1.0,
+        "focal_loss": 0.7,
+        HOSTILE_LOSS: 0.4,
+        "constructor": 0.35,
+        "__proto__": 0.3,
+    },
     "binary": {"sigmoid_focal_loss": 1.0, "hinge_loss": 0.6, HOSTILE_LOSS: 0.3},
     "regression": {"l1_loss": 1.0, "huber_loss": 0.9, HOSTILE_LOSS: 0.5},
     "ranking": {"listnet_loss": 1.0, "ranknet_loss": 0.8, HOSTILE_LOSS: 0.4},
@@ -76,7 +84,11 @@ def build(folder: Path, kind: Kind, *, seeds: int = 3, classes: int = 24) -> lis
 
 
 def _entry(loss: str) -> str:
-    return f"{loss}=arcface_loss" if loss == HOSTILE_LOSS else loss
+    return f"{loss}={_card(loss)}" if loss != _card(loss) else loss
+
+
+def _card(loss: str) -> str:
+    return "arcface_loss" if loss in (HOSTILE_LOSS, *INHERITED) else loss
 
 
 def _test_split(kind: Kind, classes: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -95,9 +107,9 @@ def _test_split(kind: Kind, classes: int, rng: np.random.Generator) -> dict[str,
         return {"labels": np.repeat([0, 1], [200, 30]), "names": np.array(["no", "yes"])}
     names = np.array([HOSTILE_CLASS, *(f"class {i}" for i in range(1, classes))])
     if kind == "classification":
-        names = np.array([HOSTILE_CLASS, *(str(i) for i in range(1, 10))])
+        names = np.array([HOSTILE_CLASS, "1", *INHERITED, "7", "8", "9"])
     if kind == "segmentation":
-        return _maps(np.array([HOSTILE_CLASS, "land", "lake"]), rng)
+        return _maps(np.array([HOSTILE_CLASS, "land", "constructor"]), rng)
     labels = np.repeat(np.arange(len(names)), 3 if kind == "zero-shot" else 12)
     images = np.stack([_drawing(label, rng) for label in labels.tolist()])
     return {"labels": labels, "names": names, "images": images}
@@ -138,7 +150,7 @@ def _record(
     trained = role != "baseline"
     record = Record(
         loss=loss,
-        card="" if not trained else "arcface_loss" if loss == HOSTILE_LOSS else loss,
+        card=_card(loss) if trained else "",
         role=role,
         seed=seed,
         params={"lr": 3e-3 * (1 + seed), "margin": 0.3, "mining": "</script>"} if trained else {},
@@ -152,8 +164,9 @@ def _record(
         environment=ENVIRONMENT,
         facts=_facts(loss, seed) if trained else {},
     )
-    np.savez_compressed(folder / "arrays" / f"{record.name}.npz", **outputs)
-    return replace(record, arrays=f"{record.name}.npz")
+    arrays = record.path(folder).with_suffix(".npz").name
+    np.savez_compressed(folder / "arrays" / arrays, **outputs)
+    return replace(record, arrays=arrays)
 
 
 def _facts(loss: str, seed: int) -> dict[str, float]:

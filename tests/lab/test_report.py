@@ -12,7 +12,7 @@ from pathlib import Path
 import chromium
 import fake_run
 import pytest
-from fake_run import HOSTILE_CLASS, HOSTILE_LOSS
+from fake_run import HOSTILE_CLASS, HOSTILE_LOSS, INHERITED
 from rich.console import Console
 
 from lossary.lab.comparison import show
@@ -257,3 +257,39 @@ def test_a_browser_draws_it_all_without_complaint(files: dict[Kind, Path], kind:
         assert HOSTILE_LOSS in view.evaluate("[...document.querySelectorAll('.chart text')].map(t => t.textContent)")
         assert view.messages == []
         assert [url for url in view.requests if not url.startswith("data:")] == [files[kind].as_uri()]
+
+
+def words(view: chromium.Page, figure: str) -> list[str]:
+    return view.evaluate(f"[...document.querySelectorAll('#figure-{figure} text')].map(t => t.textContent)")
+
+
+@pytest.mark.browser
+def test_names_that_every_object_of_javascript_has_are_names_like_any_other(files: dict[Kind, Path]) -> None:
+    with chromium.Page(files["classification"].as_uri(), width=1280, height=900) as view:
+        view.wait_for("document.documentElement.dataset.drawn")
+        assert {"constructor", "__proto__"} <= set(words(view, "ranking"))
+        assert all(words(view, "confusion").count(name) == 2 for name in INHERITED)
+        cells = "document.querySelectorAll('#figure-confusion .mark-rect path').length"
+        assert view.evaluate(cells) == 100
+        bars = "[...document.querySelectorAll('#figure-cost path[aria-roledescription=bar]')]"
+        colours = view.evaluate(f"{bars}.map(bar => bar.getAttribute('fill'))")
+        assert len(set(colours)) == len(colours) == 5
+        assert view.messages == []
+
+
+@pytest.mark.browser
+def test_a_figure_that_cannot_be_drawn_says_so_and_leaves_the_others(files: dict[Kind, Path], tmp_path: Path) -> None:
+    html = files["regression"].read_text(encoding="utf-8")
+    (stored,) = re.findall(r'<script type="application/json" id="specs">(.*?)</script>', html, flags=re.DOTALL)
+    specs = json.loads(stored)
+    assert next(iter(specs)) == "ranking"
+    broken = {**specs, "ranking": {"data": {"values": []}, "mark": "point", "transform": [{"filter": "nonsense("}]}}
+    path = tmp_path / "broken.html"
+    path.write_text(html.replace(stored, json.dumps(broken).replace("<", "\\u003c")), encoding="utf-8")
+    with chromium.Page(path.as_uri(), width=1280, height=900) as view:
+        view.wait_for("document.documentElement.dataset.drawn")
+        drawn = view.evaluate(f"{CHARTS}.map(chart => chart.querySelectorAll('svg path').length > 1)")
+        assert drawn == [False] + [True] * (len(specs) - 1)
+        said = view.evaluate("document.getElementById('figure-ranking').textContent")
+        assert said.startswith("This figure could not be drawn: ")
+        assert len(view.messages) == 1

@@ -26,16 +26,15 @@ from lossary.lab.data import LOADERS, BadData, Data, load
 from lossary.lab.judge import Verdict, judge
 from lossary.lab.kinds import KINDS, fits, fitting
 from lossary.lab.metrics import METRICS, Kind, Metric, primary
-from lossary.lab.plan import Plan
+from lossary.lab.plan import Plan, is_code
 from lossary.lab.record import Record, load_all
 from lossary.lab.report import render
+from lossary.lab.stored import Refused, check_own, something_else
 from lossary.lab.work import Done, Job
 
 PLAN = "plan.json"
-
-
-class Refused(Exception):
-    """A comparison that cannot be run as asked; the message is one line for the person who asked."""
+#: Seeds and trials a loss: each is a job in a list.
+MOST = 10_000
 
 
 class Failed(Exception):
@@ -55,15 +54,22 @@ def resolved(plan: Plan, data: Data | None = None) -> Plan:
     Raises:
         Refused: naming the argument, what was wanted and what came.
     """
-    for name in ("seeds", "trials", "epochs", "workers"):
-        if getattr(plan, name) < 1:
-            raise Refused(f"{name}: wanted at least 1; got {getattr(plan, name)}")
-    if not 0 <= plan.outliers < 1:
-        raise Refused(f"outliers: wanted a share from 0 to below 1; got {plan.outliers}")
     if data is None and plan.data in LOADERS and Path(plan.data).exists():
         raise Refused(
             f"data: {plan.data} is a data set of the lab and also lies here; ./{plan.data} names what lies here"
         )
+    return _checked(plan, data)
+
+
+def _checked(plan: Plan, data: Data | None = None) -> Plan:
+    for name in ("seeds", "trials", "epochs", "workers"):
+        if getattr(plan, name) < 1:
+            raise Refused(f"{name}: wanted at least 1; got {getattr(plan, name)}")
+    for name in ("seeds", "trials"):
+        if getattr(plan, name) > MOST:
+            raise Refused(f"{name}: wanted at most {MOST}; got {getattr(plan, name)}")
+    if not 0 <= plan.outliers < 1:
+        raise Refused(f"outliers: wanted a share from 0 to below 1; got {plan.outliers}")
     try:
         data = data or load(plan)
         kind = data.kind
@@ -98,8 +104,9 @@ def prepare(plan: Plan) -> Path:
     """
     folder = Path(plan.out)
     try:
+        check_own(folder)
         if (folder / PLAN).exists():
-            stored = _stored(folder / PLAN)
+            stored = Plan.load(folder / PLAN)
             # Neither changes what comes out.
             if replace(stored, workers=plan.workers, out=plan.out) != plan:
                 raise Refused(
@@ -115,26 +122,20 @@ def prepare(plan: Plan) -> Path:
 
 
 def resumed(plan: Plan) -> Plan:
-    """The plan stored in the folder of this one, with this one's number of workers.
+    """The plan stored in the folder of this one, checked like any other, with this one's number of workers.
 
     Raises:
-        Refused: if there is none.
+        Refused: if there is none, or it cannot be run.
     """
     path = Path(plan.out) / PLAN
+    check_own(path.parent)
     if not path.exists():
         raise Refused(f"resume: there is no run in {plan.out}")
-    stored = _stored(path)
-    if stored.data.endswith(".py") and stored.data != plan.data:
+    stored = Plan.load(path)
+    if is_code(stored.data) and Path(stored.data) != Path(plan.data):
         # A folder may come from anyone; what it names is run only if the person asks for it.
         raise Refused(f"resume: the run in {plan.out} is of the code in {stored.data}; name that file to run it")
-    return replace(stored, workers=plan.workers, out=plan.out)
-
-
-def _stored(path: Path) -> Plan:
-    try:
-        return Plan.load(path)
-    except (ValueError, TypeError, KeyError) as error:
-        raise Refused(f"out: wanted the plan of a run in {path}; got something else") from error
+    return _checked(replace(stored, workers=plan.workers, out=plan.out))
 
 
 def _differences(stored: Plan, asked: Plan) -> str:
@@ -151,7 +152,7 @@ def compare(plan: Plan, console: Console, data: Data | None = None) -> Result:
     Where ``data`` are given, all is done in this process, for no other could load them.
 
     Raises:
-        Refused: if another process is at work in the folder.
+        Refused: if another process is at work in the folder, it holds something else, or it cannot be written.
         Failed: if no loss could be trained.
     """
     folder = Path(plan.out)
@@ -160,16 +161,32 @@ def compare(plan: Plan, console: Console, data: Data | None = None) -> Result:
         data = data or load(plan)
     except BadData as changed:
         raise Refused(str(changed)) from changed
+    with _writing(folder):
+        return _compared(plan, folder, console, data, here=here)
+
+
+@contextmanager
+def _writing(folder: Path) -> Generator[None]:
+    """What cannot be written, as on a full disk, in one line; what is done is kept there.
+
+    Raises:
+        Refused: saying so.
+    """
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or folder
+        raise Refused(f"out: cannot write {where}: {error.strerror or error}; the same command then goes on") from error
+
+
+def _compared(plan: Plan, folder: Path, console: Console, data: Data, *, here: bool) -> Result:
     metric = primary(data.kind, plan.metric)
     for said in data.left_out:
         console.print(f"left out: {printable(said)}", markup=False, highlight=False)
     if data.kind == "binary":
         console.print(f"yes: {printable(data.test_names[1])}", markup=False, highlight=False)
     with sole(folder):
-        try:
-            study.create(folder, tuple(work.cards(plan)), metric)
-        except sqlite3.DatabaseError as other:
-            raise Refused(f"out: wanted the tuning of a run in {folder / study.STUDY}; got something else") from other
+        study.create(folder, work.cards(plan), data.kind, metric)
         save_test_split(data, folder)
         phases = work.open_jobs(plan, folder, data)
         done = work.run_here(phases, plan, folder, data) if here else work.run(phases, plan, folder)
@@ -185,13 +202,15 @@ def compare(plan: Plan, console: Console, data: Data | None = None) -> Result:
 @contextmanager
 def sole(folder: Path) -> Generator[None]:
     """Hold the folder against a second command. The lock is the operating system's, so a kill frees it."""
-    with closing(sqlite3.connect(folder / "lock", timeout=0, isolation_level=None)) as lock:
-        try:
-            lock.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as busy:
-            raise Refused(f"out: another lossary compare is at work in {folder}") from busy
-        except sqlite3.DatabaseError as other:
-            raise Refused(f"out: wanted the lock of a run in {folder / 'lock'}; got something else") from other
+    path = folder / "lock"
+    try:
+        lock = sqlite3.connect(path, timeout=0, isolation_level=None)
+        lock.execute("BEGIN EXCLUSIVE")
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+            raise Refused(f"out: another lossary compare is at work in {folder}") from error
+        raise something_else("the lock", path, error) from error
+    with closing(lock):
         yield
 
 

@@ -1,10 +1,11 @@
 """Plan: everything that decides what a comparison does. Same plan, same seeds: same records."""
 
 import json
-import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, Self
+
+from lossary.lab import stored
 
 Protocol = Literal["same-batches", "own-recipe"]
 
@@ -14,12 +15,15 @@ OWN_CODE = "own-code"
 QUICK = {"seeds": 2, "trials": 2, "epochs": 20}
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file under another name and rename it: a kill leaves the whole of it or what was there before."""
-    part = path.with_suffix(f".{os.getpid()}.part")
-    # A file name need not be UTF-8, and may name a class.
-    part.write_text(text, encoding="utf-8", errors="backslashreplace")
-    part.replace(path)
+def is_code(data: str) -> bool:
+    """Whether to load data of that name is to run it. The loader asks here, and so does whoever must not run it.
+
+    The name alone decides: what lies there may be another thing a moment later.
+
+    >>> [is_code(name) for name in ("task.py", "run/task.PY/", "run/task.py/.", "task.py ", "task.py/t.csv")]
+    [True, True, True, False, False]
+    """
+    return Path(data).suffix.lower() == ".py"
 
 
 @dataclass(frozen=True)
@@ -46,11 +50,11 @@ class Plan:
     fingerprint: str = ""  # of the contents, which must not change while a run goes on
 
     def save(self, path: Path) -> None:
-        write_whole(path, json.dumps(asdict(self), indent=1) + "\n")
+        stored.write_whole(path, json.dumps(asdict(self), indent=1) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        stored = json.loads(path.read_text())
-        known = {f.name for f in fields(cls)}
-        stored["losses"] = tuple(stored["losses"])
-        return cls(**{k: v for k, v in stored.items() if k in known})
+        plan = stored.read(path, cls, "the plan")
+        if not plan.losses:  # none is stored without
+            raise stored.something_else("the plan", path, "losses: wanted some; got none")
+        return plan

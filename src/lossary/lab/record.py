@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import quote
 
-from lossary.lab.plan import write_whole
+from lossary.lab.stored import Refused, read, something_else, write_whole
 
 #: tuned: the loss at its best found settings. default: at the library's defaults. baseline: nothing was trained
 #: with a loss (raw inputs, the untrained network, predicting the mean or the commonest class).
@@ -85,9 +85,12 @@ class Record:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        stored = json.loads(path.read_text())
-        stored["curve"] = [Point(**p) for p in stored["curve"]]
-        return cls(**stored)
+        record = read(path, cls, "a record")
+        if record.arrays not in ("", own := path.with_suffix(".npz").name):
+            raise something_else("a record", path, f"arrays: wanted {own!r} or none; got {record.arrays!r}")
+        if (record.role == "baseline") != (not record.card):
+            raise something_else("a record", path, f"card: wanted none in a baseline alone; got {record.card!r}")
+        return record
 
 
 @dataclass(frozen=True)
@@ -106,11 +109,23 @@ class Failure:
 
 def load_failures(folder: Path, records: list[Record]) -> list[Failure]:
     """The failures of a run folder, in a fixed order, less those that a later attempt has made good."""
-    stored = [Failure(**json.loads(p.read_text())) for p in sorted((folder / "failures").glob("*.json"))]
+    stored = [read(p, Failure, "a failure") for p in sorted((folder / "failures").glob("*.json"))]
     done = {(r.loss, r.seed) for r in records if r.role == "tuned"}
     return [failure for failure in stored if (failure.loss, failure.seed) not in done]
 
 
 def load_all(folder: Path) -> list[Record]:
-    """All records of a run folder, in a fixed order."""
-    return [Record.load(p) for p in sorted((folder / "records").glob("*.json"))]
+    """All records of a run folder, in a fixed order.
+
+    Raises:
+        Refused: if there is something else, or the records are not of one run.
+    """
+    records = [Record.load(p) for p in sorted((folder / "records").glob("*.json"))]
+    for what, kept in (
+        ("metrics", {tuple(sorted(r.metrics)) for r in records}),
+        ("test units", {len(r.units) for r in records}),
+    ):
+        if len(kept) > 1 or not all(kept):
+            listed = " and ".join(map(str, sorted(kept)))
+            raise Refused(f"out: wanted the same {what} in all records of {folder / 'records'}; got {listed}")
+    return records

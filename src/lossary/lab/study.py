@@ -9,22 +9,26 @@ loss come out the same however many workers there are. From the eleventh on Optu
 finished by then, which does depend on the workers' timing.
 """
 
+import errno
 import sqlite3
 import warnings
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing, contextmanager
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.exceptions import ExperimentalWarning
+from optuna.exceptions import ExperimentalWarning, OptunaError
 from optuna.samplers import BaseSampler, PartialFixedSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from lossary.cards import Card, Choice, Range
 from lossary.lab.kinds import KINDS
 from lossary.lab.metrics import Kind, Metric
 from lossary.lab.record import Trial
+from lossary.lab.stored import Refused, something_else
 from lossary.lab.train import LEARNING_RATES, Diverged, environment
 
 PLACE, REASON, SECONDS, ENVIRONMENT = "place", "reason", "seconds", "environment"  # a trial's user attributes
@@ -50,40 +54,135 @@ def default_params(card: Card, kind: Kind) -> dict[str, Any]:
     return {**rates, **defaults(card)}
 
 
-def storage(folder: Path) -> optuna.storages.RDBStorage:
-    # Workers wait for one another's writes rather than fail.
-    return optuna.storages.RDBStorage(f"sqlite:///{folder / STUDY}", engine_kwargs={"connect_args": {"timeout": 60}})
+@contextmanager
+def _opened(folder: Path, *, check: bool = False) -> Generator[optuna.storages.RDBStorage]:
+    """The run's storage; ``check``: whether Optuna's version reads it, which takes half a second.
+
+    Raises:
+        OSError: if it can be read or written no longer.
+        Refused: if something else lies there.
+    """
+    path = folder / STUDY
+    try:
+        # Workers wait for one another's writes rather than fail.
+        patient = {"connect_args": {"timeout": 60}}
+        yield optuna.storages.RDBStorage(f"sqlite:///{path}", patient, skip_compatibility_check=not check)
+    except (SQLAlchemyError, OptunaError, sqlite3.Error) as error:
+        if told := _of_the_disk(error):
+            raise OSError(*told, str(path)) from error
+        raise _not_ours(path, error) from error
 
 
-def create(folder: Path, losses: tuple[str, ...], metric: Metric) -> None:
+def _of_the_disk(error: BaseException | None) -> tuple[int, str] | None:
+    """Whether SQLite could not write, in the operating system's words. Optuna and SQLAlchemy wrap its errors."""
+    while error is not None:
+        cause = getattr(error, "orig", None) or error
+        code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_FULL:
+            return errno.ENOSPC, "No space left on device"
+        if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_BUSY):
+            return errno.EIO, str(cause)
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _not_ours(path: Path, why: Exception | str) -> Refused:
+    return something_else("the tuning", path, why if isinstance(why, str) else str(why).splitlines()[0])
+
+
+def create(folder: Path, cards: Mapping[str, Card], kind: Kind, metric: Metric) -> None:
     """Make the studies that are missing; free the places of trials that a kill has left running.
 
     Raises:
-        sqlite3.DatabaseError: if something else lies where they are stored.
+        OSError: if they cannot be written.
+        Refused: if something else lies where they are stored.
     """
-    with closing(sqlite3.connect(folder / STUDY)) as stored:
-        stored.execute("PRAGMA schema_version")
+    _check_tables(folder / STUDY)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     direction = "maximize" if metric.higher_is_better else "minimize"
-    shared = storage(folder)
-    for loss in losses:
-        study = optuna.create_study(storage=shared, study_name=loss, direction=direction, load_if_exists=True)
-        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            study.tell(trial.number, state=TrialState.FAIL)
+    try:
+        with _opened(folder, check=True) as shared:
+            others = set(optuna.get_all_study_names(shared)) - set(cards)
+            if others:
+                raise _not_ours(folder / STUDY, f"studies of other losses: {', '.join(sorted(others))}")
+            for loss, card in cards.items():
+                study = optuna.create_study(storage=shared, study_name=loss, direction=direction, load_if_exists=True)
+                if [d.name.lower() for d in study.directions] != [direction]:
+                    raise _not_ours(folder / STUDY, f"{loss} is to {study.directions[0].name.lower()}, not {direction}")
+                for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+                    study.tell(trial.number, state=TrialState.FAIL)
+                for trial in _done(study):
+                    _check_trial(folder / STUDY, loss, trial, card, kind)
+    except (RuntimeError, ValueError, TypeError, LookupError, AssertionError) as other:  # optuna's, of a strange schema
+        raise _not_ours(folder / STUDY, other) from other
+
+
+def _check_tables(path: Path) -> None:
+    """Whether a file is new or holds Optuna's tables, and none that compute what is read from them.
+
+    Raises:
+        OSError: if it cannot be opened.
+        Refused: if it holds something else.
+    """
+    try:
+        with closing(sqlite3.connect(path)) as stored:
+            found = set(stored.execute("SELECT type, name FROM sqlite_master").fetchall())
+    except sqlite3.DatabaseError as error:
+        if told := _of_the_disk(error):
+            raise OSError(*told, str(path)) from error
+        raise _not_ours(path, error) from error
+    computing = sorted(name for type_, name in found if type_ not in ("table", "index"))
+    if computing:
+        raise _not_ours(path, f"a database with views or triggers: {', '.join(computing)}")
+    if found and not {("table", "studies"), ("table", "trials"), ("table", "alembic_version")} <= found:
+        raise _not_ours(path, "a database of other tables")
+
+
+def _check_trial(path: Path, loss: str, trial: FrozenTrial, card: Card, kind: Kind) -> None:
+    """Whether a trial is one of ours: at a place, with a finite value, within what is searched.
+
+    Raises:
+        Refused: if it is not.
+    """
+    where = f"{loss}, trial {trial.number}"
+    kept = trial.user_attrs
+    place, seconds, told = kept.get(PLACE), kept.get(SECONDS, 0.0), kept.get(ENVIRONMENT, {})
+    if type(place) is not int or place < 0:
+        raise _not_ours(path, f"{where}: wanted a place; got {place!r}")
+    if trial.state is TrialState.COMPLETE and (trial.value is None or not isfinite(trial.value)):
+        raise _not_ours(path, f"{where}: wanted a finite value; got {trial.value}")
+    if not isinstance(seconds, int | float) or not isfinite(seconds) or not isinstance(kept.get(REASON, ""), str):
+        raise _not_ours(path, f"{where}: wanted seconds and a reason; got {seconds!r} and {kept.get(REASON)!r}")
+    if not isinstance(told, dict) or not all(isinstance(value, str) for value in told.values()):
+        raise _not_ours(path, f"{where}: wanted an environment of strings; got {told!r}")
+    within, usual = space(card, kind), default_params(card, kind)
+    for name, value in trial.params.items():
+        if name not in within or not (value == usual.get(name) or _lies(value, within[name])):
+            raise _not_ours(path, f"{where}: wanted what is searched for {card.name}; got {name}={value!r}")
+
+
+def _lies(value: Any, within: Range | Choice) -> bool:
+    if isinstance(within, Choice):
+        return any(type(value) is type(one) and value == one for one in within.values)
+    return isinstance(value, int | float) and within.low <= value <= within.high
 
 
 def places(folder: Path, loss: str) -> dict[int, FrozenTrial]:
     """The finished trials of a loss by place: with a value, or failed for a reason that a repeat would meet again."""
-    study = optuna.load_study(study_name=loss, storage=storage(folder))
-    done = [t for t in study.get_trials(deepcopy=False) if t.state is TrialState.COMPLETE or REASON in t.user_attrs]
-    return {t.user_attrs[PLACE]: t for t in done}
+    with _opened(folder) as shared:
+        return {t.user_attrs[PLACE]: t for t in _done(optuna.load_study(study_name=loss, storage=shared))}
+
+
+def _done(study: optuna.Study) -> list[FrozenTrial]:
+    return [t for t in study.get_trials(deepcopy=False) if t.state is TrialState.COMPLETE or REASON in t.user_attrs]
 
 
 def best_params(folder: Path, loss: str) -> dict[str, Any] | None:
     """The params of a loss's best trial, the first of equals; None where all have failed."""
-    study = optuna.load_study(study_name=loss, storage=storage(folder))
+    with _opened(folder) as shared:
+        direction = optuna.load_study(study_name=loss, storage=shared).direction
     done = sorted(places(folder, loss).items())
-    sign = 1 if study.direction is optuna.study.StudyDirection.MAXIMIZE else -1
+    sign = 1 if direction is optuna.study.StudyDirection.MAXIMIZE else -1
     scored = [(sign * t.value, -place, t.params) for place, t in done if t.value is not None]
     return max(scored, key=lambda s: s[:2])[2] if scored else None
 
@@ -97,22 +196,23 @@ def run_trial(
     score: Callable[[Mapping[str, Any]], tuple[float, float]],
 ) -> None:
     """Run one trial of a loss and store it. ``score(params)`` gives the validation metric and the seconds taken."""
-    study = optuna.load_study(study_name=loss, storage=storage(folder), sampler=_sampler(card, kind, place))
-    trial = study.ask()
-    trial.set_user_attr(PLACE, place)
-    trial.set_user_attr(ENVIRONMENT, environment())
     searched = (
         space(card, kind) if place > 0 else {name: space(card, kind)[name] for name in default_params(card, kind)}
     )
-    params = {name: _suggest(trial, name, choice) for name, choice in searched.items()}
-    try:
-        value, seconds = score(params)
-    except Diverged as reason:
-        trial.set_user_attr(REASON, str(reason))
-        study.tell(trial, state=TrialState.FAIL)
-        raise
-    trial.set_user_attr(SECONDS, seconds)
-    study.tell(trial, value)
+    with _opened(folder) as shared:
+        study = optuna.load_study(study_name=loss, storage=shared, sampler=_sampler(card, kind, place))
+        trial = study.ask()
+        trial.set_user_attr(PLACE, place)
+        trial.set_user_attr(ENVIRONMENT, environment())
+        params = {name: _suggest(trial, name, choice) for name, choice in searched.items()}
+        try:
+            value, seconds = score(params)
+        except Diverged as reason:
+            trial.set_user_attr(REASON, str(reason))
+            study.tell(trial, state=TrialState.FAIL)
+            raise
+        trial.set_user_attr(SECONDS, seconds)
+        study.tell(trial, value)
 
 
 def _sampler(card: Card, kind: Kind, place: int) -> BaseSampler:
@@ -134,7 +234,8 @@ def _suggest(trial: optuna.Trial, name: str, within: Range | Choice) -> Any:
 
 def trials(folder: Path) -> list[Trial]:
     """All finished tuning trials of a run folder, by loss and place."""
-    names = sorted(optuna.get_all_study_names(storage(folder)))
+    with _opened(folder) as shared:
+        names = sorted(optuna.get_all_study_names(shared))
     return [
         Trial(
             loss,

@@ -24,6 +24,7 @@ from lossary.lab.kinds import KINDS
 from lossary.lab.metrics import evaluate, own_scores
 from lossary.lab.plan import Plan
 from lossary.lab.record import Failure, Record, Role
+from lossary.lab.stored import replacing
 from lossary.lab.train import Diverged, Outcome, environment, train
 from lossary.lab.watched import watched
 
@@ -222,7 +223,5 @@ def save_arrays(folder: Path, name: str, values: Mapping[str, np.ndarray]) -> No
     """Write ``arrays/NAME`` whole or not at all."""
     path = folder / "arrays" / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    with part.open("wb") as file:
+    with replacing(path) as part, part.open("wb") as file:
         np.savez_compressed(file, **values)  # pyright: ignore[reportArgumentType]  # keys are ours, never allow_pickle
-    part.replace(path)

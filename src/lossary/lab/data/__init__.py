@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from lossary.lab.data._types import BadData, Data, Items, Split, check_unasked
+from lossary.lab.data._types import BadData, Data, Items, Split, check_unasked, there
 from lossary.lab.data.builtin import LOADERS
-from lossary.lab.plan import Plan
+from lossary.lab.plan import Plan, is_code
 
 __all__ = ["LOADERS", "BadData", "Data", "Items", "Split", "load"]
 
@@ -19,17 +19,16 @@ def load(plan: Plan) -> Data:
     if plan.data in LOADERS:
         check_unasked(plan, "target", "task", "types", "yes", "group", of=f"{plan.data}, a data set of the lab")
         return LOADERS[plan.data](plan)
-    if not plan.data or not Path(plan.data).exists():
+    if not there(plan.data):
         raise LookupError(f"no data set {plan.data!r}; there are {', '.join(LOADERS)}, and no file of that name")
     from lossary.lab.data import code, files  # with Pillow, polars and safetensors
 
-    path = Path(plan.data)
-    if path.suffix == ".py":
+    if is_code(plan.data):
         check_unasked(plan, "target", "types", "yes", "group", of="code")
-        data = code.script(path, plan.task, plan.outliers)
+        data = code.script(Path(plan.data), plan.task, plan.outliers)
     else:
         data = files.read(plan).data
     if plan.fingerprint not in ("", data.fingerprint):
-        same = "; code must give the same data each time" if path.suffix == ".py" else ""
+        same = "; code must give the same data each time" if is_code(plan.data) else ""
         raise BadData(f"{plan.data}: wanted what was there when the run began; the contents have changed{same}")
     return data

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -33,6 +34,14 @@ class Inputs(Protocol):
     """Gives the inputs of a batch of indices: a tensor, or a reader of something larger."""
 
     def __getitem__(self, batch: Tensor, /) -> Tensor: ...
+
+
+def there(name: str) -> bool:
+    """Whether a name is that of a file or folder; no system has files of some names, as of very long ones."""
+    try:
+        return bool(name) and Path(name).exists()
+    except (OSError, ValueError):
+        return False
 
 
 @dataclass(frozen=True)

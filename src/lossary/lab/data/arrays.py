@@ -1,7 +1,5 @@
 """Frozen embeddings with labels: .npz, .npy and .safetensors. A linear projection is trained on them."""
 
-import io
-import zipfile
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -12,7 +10,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from torch import Tensor, nn
 
-from lossary.lab.data._types import BadData
+from lossary.lab import archives
+from lossary.lab.data._types import BadData, there
 from lossary.lab.data.sources import Source, content, fingerprint
 
 #: Names that arrays are looked for under, unless there is but one array of the shape that is wanted.
@@ -28,7 +27,7 @@ def read(path: Path, target: str) -> Source:
     """
     if path.suffix.lower() == ".npy":
         beside = Path(target) if target else path.with_name(f"{path.stem}_labels.npy")
-        if not beside.is_file():
+        if not there(str(beside)) or not beside.is_file():
             raise BadData(f"{path}: wanted labels in {beside}, or in a file named by --target; got no such file")
         contents = [content(path), content(beside)]
         embeddings, labels = _load(path, contents[0]), _load(beside, contents[1])
@@ -62,30 +61,16 @@ def _scaled(embeddings: np.ndarray, train: np.ndarray) -> Tensor:
 
 def _load(path: Path, data: bytes) -> np.ndarray:
     try:
-        return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+        return archives.load(data)
     except ValueError as error:
-        raise BadData(f"{path}: wanted an array of numbers or strings; got {_why(error)}") from error
+        raise BadData(f"{path}: wanted an array of numbers or strings; got {error}") from error
 
 
 def load_all(path: Path, data: bytes) -> dict[str, np.ndarray]:
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
-            if not isinstance(stored, np.lib.npyio.NpzFile):
-                raise BadData(f"{path}: wanted an archive of arrays; got a single array (.npy)")
-            found: dict[str, np.ndarray] = {}
-            for name in stored.files:
-                try:
-                    found[name] = stored[name]
-                except ValueError as error:
-                    raise BadData(f"{path}, {name}: wanted numbers or strings; got {_why(error)}") from error
-            return found
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise BadData(f"{path}: wanted an archive of arrays (.npz); got something else ({_why(error)})") from error
-
-
-def _why(error: Exception) -> str:
-    pickled = "allow_pickle" in str(error) or "pickle" in str(error)
-    return "pickled Python objects, which may run code and are not read" if pickled else str(error)
+        return archives.load_all(data)
+    except ValueError as error:
+        raise BadData(f"{path}: wanted an archive of arrays (.npz); got something else ({error})") from error
 
 
 def _safetensors(path: Path, data: bytes) -> dict[str, np.ndarray]:

@@ -1,11 +1,11 @@
 """A person's own code: any network and any data set of PyTorch, from Python or from a file."""
 
-import importlib.util
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -44,13 +44,12 @@ def script(path: Path, asked: str, outliers: float) -> Data:
         BadData: naming the file, and the line where it fails.
     """
     stored = content(path)
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    module = ModuleType(path.stem)
+    module.__file__ = str(path)
     sys.path.insert(0, str(path.parent.resolve()))  # as Python does for a file that it runs
     try:
-        _call(path, spec.loader.exec_module, module)
+        # What was read is run, and not what Python has kept of it or somebody put beside it (__pycache__).
+        _call(path, lambda: exec(compile(stored, str(path), "exec"), vars(module)))
         for name in ("model", "data"):
             if not callable(getattr(module, name, None)):
                 raise BadData(f"{path}: wanted functions model() and data(); got no {name}()")

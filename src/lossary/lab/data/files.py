@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from lossary.lab.data import answers, arrays, images, lists, masks, splits, tables, texts
-from lossary.lab.data._types import BadData, Data, Split, check_unasked
+from lossary.lab.data._types import BadData, Data, Split, check_unasked, there
 from lossary.lab.data.builtin import LOADERS, regression
 from lossary.lab.data.sources import Source, counted, names, task
 from lossary.lab.metrics import Kind
-from lossary.lab.plan import Plan
+from lossary.lab.plan import Plan, is_code
 
 ARRAYS = (".npz", ".npy", ".safetensors")
 #: Batches are small enough that an epoch has about this many.
@@ -74,7 +74,7 @@ def read(plan: Plan) -> Found:
 def _source(plan: Plan) -> Source:
     path = Path(plan.data)
     _check_group(plan)
-    if not plan.data or not path.exists():
+    if not there(plan.data):
         came = "a data set of the lab" if plan.data in LOADERS else "a path that does not exist"
         raise BadData(f"{plan.data}: wanted a folder or a file; got {came}")
     if path.is_dir():
@@ -86,7 +86,7 @@ def _source(plan: Plan) -> Source:
     if suffix in ARRAYS:
         check_unasked(plan, "types", "group", of="arrays")
         return arrays.read(path, plan.target)
-    came = "code, which compare runs" if suffix == ".py" else f"a file ending in {path.suffix or 'nothing'}"
+    came = "code, which compare runs" if is_code(plan.data) else f"a file ending in {path.suffix or 'nothing'}"
     endings = ", ".join((*texts.TABLES, *ARRAYS, texts.LINES))
     raise BadData(f"{path}: wanted a folder of images, or a file ending in {endings}; got {came}")
 

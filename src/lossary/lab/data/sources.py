@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor, nn
 
+from lossary.lab.archives import check_fits
 from lossary.lab.data._types import BadData
 from lossary.lab.metrics import Kind
 
@@ -57,9 +58,12 @@ def content(path: Path) -> bytes:
     if path.exists() and not path.is_file():  # a pipe may never end
         raise BadData(f"{path}: wanted a file to read; got something else")
     try:
+        check_fits(path.stat().st_size, "a file of")
         read = path.read_bytes()
     except OSError as error:
         raise BadData(f"{path}: wanted a file to read; got {error.strerror}") from error
+    except ValueError as error:
+        raise BadData(f"{path}: wanted a file to read; got {error}") from error
     if not read.strip():
         raise BadData(f"{path}: wanted data; got an empty file")
     return read

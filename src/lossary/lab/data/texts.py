@@ -13,7 +13,7 @@ from sklearn.random_projection import SparseRandomProjection
 from torch import Tensor
 
 from lossary.lab.data import pairs, splits, tables
-from lossary.lab.data._types import BadData, Data
+from lossary.lab.data._types import BadData, Data, there
 from lossary.lab.data.arrays import embeddings_of, load_all
 from lossary.lab.data.builtin import SPLIT_SEED
 from lossary.lab.data.sources import Source, content, counted, fingerprint
@@ -44,7 +44,7 @@ def read(plan: Plan) -> Pairs | None:
     """
     path = Path(plan.data)
     asked = plan.task == "retrieval"
-    if plan.task not in ("", "retrieval") or plan.yes or plan.group or not path.is_file():
+    if plan.task not in ("", "retrieval") or plan.yes or plan.group or not there(plan.data) or not path.is_file():
         return None
     suffix = path.suffix.lower()
     if suffix == ARRAYS:

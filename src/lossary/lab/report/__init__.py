@@ -8,10 +8,10 @@ import jinja2
 import vl_convert
 from markupsafe import Markup
 
-from lossary.lab.plan import write_whole
 from lossary.lab.report.evidence import Evidence, load
 from lossary.lab.report.outcomes import outcomes
 from lossary.lab.report.sections import after, before, summary
+from lossary.lab.stored import write_whole
 
 __all__ = ["page", "render"]
 

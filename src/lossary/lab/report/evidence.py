@@ -5,14 +5,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from lossary.lab import archives
 from lossary.lab.judge import Verdict, judge
-from lossary.lab.metrics import METRICS, PRIMARY, Kind, Metric, primary
+from lossary.lab.metrics import METRICS, PRIMARY, Kind, Metric, evaluate, primary
 from lossary.lab.plan import Plan
 from lossary.lab.record import Failure, Record, Role, Trial, load_all, load_failures
 from lossary.lab.report.figures import Palette
+from lossary.lab.stored import something_else
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -63,8 +64,20 @@ class Evidence:
         return sorted((r for r in self.records if r.role == role and r.loss == loss), key=lambda r: r.seed)
 
     def outputs(self, record: Record) -> Arrays:
-        """Embeddings, probabilities or predictions on the test split; nothing where they were not kept."""
-        return _arrays(self.folder / "arrays" / record.arrays) if record.arrays else {}
+        """Embeddings, probabilities or predictions on the test split; nothing where they were not kept.
+
+        Raises:
+            Refused: if they are none of this test split.
+        """
+        path = self.folder / "arrays" / record.arrays
+        if not record.arrays or not (kept := _arrays(path)) or not self.test:
+            return {}
+        truth = {name: self.test[name] for name in ("labels", "targets") if name in self.test}
+        try:
+            evaluate(self.kind, **{**kept, **truth})
+        except (ValueError, TypeError, IndexError) as other:
+            raise something_else("arrays", path, other) from other
+        return kept
 
     @cached_property
     def test(self) -> Arrays:
@@ -104,5 +117,7 @@ def read(folder: Path, trials: list[Trial]) -> Evidence:
 def _arrays(path: Path) -> Arrays:
     if not path.is_file():
         return {}
-    with np.load(path, allow_pickle=False) as stored:
-        return dict(stored)
+    try:
+        return archives.load_all(path.read_bytes())
+    except (ValueError, OSError) as error:
+        raise something_else("arrays", path, error) from error

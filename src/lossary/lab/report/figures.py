@@ -1,7 +1,9 @@
 """Figures: Vega-Lite specifications of the report's pictures, from plain rows.
 
 Rows are lists of dicts whose keys are ours; names of losses and classes are only ever values, which Vega
-draws as text. Ink and background are left to the page, so that one specification serves light and dark.
+draws as text. Their order is a scale's domain: a list to sort by would become an expression that holds them, and
+one with "constructor" in it does not run. Ink and background are left to the page, so that one specification serves
+light and dark.
 """
 
 from collections.abc import Iterable, Sequence
@@ -87,12 +89,17 @@ def _colour(palette: Palette, rows: Sequence[Row]) -> alt.Color:
     return alt.Color("loss:N", scale=palette.scale(row["loss"] for row in rows), legend=None)
 
 
+def _in_order(names: Iterable[str]) -> dict[str, Any]:
+    """Names along an axis, in their order."""
+    return {"sort": None, "scale": alt.Scale(domain=list(dict.fromkeys(names)))}
+
+
 def ranking(rows: Sequence[Row], palette: Palette, metric: Metric, floor: float | None) -> Spec:
     """Means with intervals; rows: loss, mean, low, high, best first. ``floor``: the best baseline."""
-    order = [row["loss"] for row in rows]
+    order = _in_order(row["loss"] for row in rows)
     axis = alt.Axis(labelLimit=150, domain=False, ticks=False)
     base = alt.Chart(_data(rows)).encode(
-        y=alt.Y("loss:N", sort=order, title=None, axis=axis),
+        y=alt.Y("loss:N", title=None, axis=axis, **order),
         tooltip=[
             alt.Tooltip("loss:N"),
             alt.Tooltip("mean:Q", title=metric.label, format=_format(metric)),
@@ -180,10 +187,10 @@ def tuning(rows: Sequence[Row], colour: str, metric: Metric, domain: tuple[float
 
 def against_defaults(rows: Sequence[Row], palette: Palette, metric: Metric) -> Spec:
     """What tuning was worth; rows: loss, default, tuned, low and high of tuned, best first."""
-    order = [row["loss"] for row in rows]
+    order = _in_order(row["loss"] for row in rows)
     axis = _metric_axis("default", metric)
     base = alt.Chart(_data(rows)).encode(
-        y=alt.Y("loss:N", sort=order, title=None, axis=alt.Axis(labelLimit=150, domain=False, ticks=False)),
+        y=alt.Y("loss:N", title=None, axis=alt.Axis(labelLimit=150, domain=False, ticks=False), **order),
         color=_colour(palette, rows),
         tooltip=[
             alt.Tooltip("loss:N"),
@@ -292,8 +299,8 @@ def confusion(rows: Sequence[Row], names: Sequence[str]) -> Spec:
     """True against predicted class; rows: true, predicted, share (of the true class), count, right."""
     axis = alt.Axis(labelAngle=0, labelLimit=70, labelOverlap=True, grid=False)
     base = alt.Chart(_data(rows)).encode(
-        x=alt.X("predicted:N", sort=list(names), title="predicted class", axis=axis),
-        y=alt.Y("true:N", sort=list(names), title="true class", axis=axis),
+        x=alt.X("predicted:N", title="predicted class", axis=axis, **_in_order(names)),
+        y=alt.Y("true:N", title="true class", axis=axis, **_in_order(names)),
         tooltip=["true:N", "predicted:N", "count:Q", alt.Tooltip("share:Q", format=".1%")],
     )
     hues = alt.Scale(domain=[True, False], range=[_COLOURS[0], _COLOURS[1]])
@@ -309,7 +316,7 @@ def by_class(rows: Sequence[Row], palette: Palette, names: Sequence[str]) -> Spe
     shares = alt.Axis(format="~%", tickCount=5, labelOverlap="greedy", labelSeparation=8)
     base = alt.Chart(_data(rows)).encode(
         x=alt.X("iou:Q", title="IoU (more is better)", axis=shares),
-        y=alt.Y("class:N", sort=list(names), title=None, axis=axis),
+        y=alt.Y("class:N", title=None, axis=axis, **_in_order(names)),
         color=_colour(palette, rows),
         tooltip=[alt.Tooltip("loss:N"), alt.Tooltip("class:N"), alt.Tooltip("iou:Q", title="IoU", format=".1%")],
     )
@@ -397,7 +404,7 @@ def ranks(rows: Sequence[Row], colour: str, order: Sequence[str]) -> Spec:
         alt.Chart(_data(rows))
         .mark_bar(color=colour, opacity=0.75)
         .encode(
-            x=alt.X("rank:N", sort=list(order), title="rank", axis=axis),
+            x=alt.X("rank:N", title="rank", axis=axis, **_in_order(order)),
             y=alt.Y("share:Q", title="queries", axis=shares, scale=alt.Scale(domain=[0, 1])),
             tooltip=["rank:N", "queries:Q", alt.Tooltip("share:Q", format=".1%")],
         )
@@ -407,11 +414,11 @@ def ranks(rows: Sequence[Row], colour: str, order: Sequence[str]) -> Spec:
 
 def cost(rows: Sequence[Row], palette: Palette) -> Spec:
     """Time of a whole training step; rows: loss, milliseconds."""
-    order = [row["loss"] for row in sorted(rows, key=lambda row: row["milliseconds"])]
+    order = _in_order(row["loss"] for row in sorted(rows, key=lambda row: row["milliseconds"]))
     scale = alt.Scale(domain=[0, 1.15 * max(row["milliseconds"] for row in rows)])  # room for the numbers
     axis = alt.Axis(tickCount=5)
     base = alt.Chart(_data(rows)).encode(
-        y=alt.Y("loss:N", sort=order, title=None, axis=alt.Axis(labelLimit=150, domain=False, ticks=False)),
+        y=alt.Y("loss:N", title=None, axis=alt.Axis(labelLimit=150, domain=False, ticks=False), **order),
         x=alt.X("milliseconds:Q", title="milliseconds a step (less is better)", scale=scale, axis=axis),
         tooltip=[alt.Tooltip("loss:N"), alt.Tooltip("milliseconds:Q", format=".3~g")],
     )

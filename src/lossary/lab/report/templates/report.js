@@ -26,8 +26,15 @@ async function draw() {
   const settings = { actions: false, renderer: "svg", mode: "vega-lite", config: config(), tooltip: { theme: theme.matches ? "dark" : "light" } };
   let drawn = 0;
   for (const [id, spec] of Object.entries(specs)) {
-    await vegaEmbed(document.getElementById(`figure-${id}`), spec, settings);
-    drawn += 1;
+    const place = document.getElementById(`figure-${id}`);
+    try {
+      await vegaEmbed(place, spec, settings);
+      drawn += 1;
+    } catch (error) {
+      // The others are drawn all the same.
+      place.textContent = `This figure could not be drawn: ${error.message}`;
+      console.error(error);
+    }
   }
   document.documentElement.dataset.drawn = drawn;
 }
