@@ -68,6 +68,7 @@ def compare(
     types: str = "",
     yes: str = "",
     group: str = "",
+    megapixels: int = 64,
 ) -> None:
     """Train the same network with several losses and say which one the data wants, and how sure that is.
 
@@ -113,6 +114,8 @@ def compare(
         Which of two targets means yes; the task then is binary.
     group
         A table's column that names the list a row belongs to: the rows of a list are ranked by the target.
+    megapixels
+        Of the largest image that is read: to decode one takes time and memory, however small its file is.
     """
     from concurrent.futures.process import BrokenProcessPool
     from dataclasses import replace
@@ -139,6 +142,7 @@ def compare(
         types=types,
         yes=yes,
         group=group,
+        megapixels=megapixels,
     )
     asked = replace(plan, **budget)
     code = f" {data}" if is_code(data) else ""
@@ -159,7 +163,16 @@ def compare(
         sys.stdout.write(f"report: {report}\n")
 
 
-def inspect(path: str, *, target: str = "", task: str = "", types: str = "", yes: str = "", group: str = "") -> None:
+def inspect(
+    path: str,
+    *,
+    target: str = "",
+    task: str = "",
+    types: str = "",
+    yes: str = "",
+    group: str = "",
+    megapixels: int = 64,
+) -> None:
     """What data of your own are to the lab: task, classes, problems, the losses that fit, the command to run next.
 
     Parameters
@@ -178,6 +191,8 @@ def inspect(path: str, *, target: str = "", task: str = "", types: str = "", yes
         Which of two targets means yes.
     group
         The column that names the list of a row, to rank the rows of each list.
+    megapixels
+        Of the largest image that is read.
     """
     from rich.console import Console
 
@@ -185,7 +200,7 @@ def inspect(path: str, *, target: str = "", task: str = "", types: str = "", yes
     from lossary.lab.inspection import page
     from lossary.lab.plan import Plan
 
-    plan = Plan(data=path, target=target, task=task, types=types, yes=yes, group=group)
+    plan = Plan(data=path, target=target, task=task, types=types, yes=yes, group=group, megapixels=megapixels)
     try:
         found = files.read(plan)
     except BadData as reason:

@@ -260,7 +260,9 @@ def test_a_browser_draws_it_all_without_complaint(files: dict[Kind, Path], kind:
 
 
 def words(view: chromium.Page, figure: str) -> list[str]:
-    return view.evaluate(f"[...document.querySelectorAll('#figure-{figure} text')].map(t => t.textContent)")
+    """As they are seen: without characters that have no width."""
+    texts = view.evaluate(f"[...document.querySelectorAll('#figure-{figure} text')].map(t => t.textContent)")
+    return [text.replace("\u2060", "") for text in texts]
 
 
 @pytest.mark.browser
@@ -282,14 +284,13 @@ def test_a_figure_that_cannot_be_drawn_says_so_and_leaves_the_others(files: dict
     html = files["regression"].read_text(encoding="utf-8")
     (stored,) = re.findall(r'<script type="application/json" id="specs">(.*?)</script>', html, flags=re.DOTALL)
     specs = json.loads(stored)
-    assert next(iter(specs)) == "ranking"
     broken = {**specs, "ranking": {"data": {"values": []}, "mark": "point", "transform": [{"filter": "nonsense("}]}}
     path = tmp_path / "broken.html"
     path.write_text(html.replace(stored, json.dumps(broken).replace("<", "\\u003c")), encoding="utf-8")
     with chromium.Page(path.as_uri(), width=1280, height=900) as view:
         view.wait_for("document.documentElement.dataset.drawn")
         drawn = view.evaluate(f"{CHARTS}.map(chart => chart.querySelectorAll('svg path').length > 1)")
-        assert drawn == [False] + [True] * (len(specs) - 1)
+        assert drawn == [False] + [True] * (len(specs) - 1)  # it is the first on the page
         said = view.evaluate("document.getElementById('figure-ranking').textContent")
         assert said.startswith("This figure could not be drawn: ")
         assert len(view.messages) == 1

@@ -94,6 +94,7 @@ FIELDS: dict[str, tuple[Any, ...]] = {
     "types": ("length=skip", "length=gift/evil.py"),
     "yes": ("a",),
     "group": ("colour",),
+    "megapixels": (2,),
     "metric": ("accuracy",),
     "fingerprint": ("0" * 16,),
 }

@@ -37,7 +37,7 @@ def human(size: int) -> str:
     >>> human(1 << 30), human(3_000_000), human(20)
     ('1.0 GiB', '2.9 MiB', '20 bytes')
     """
-    for power, unit in ((40, "TiB"), (30, "GiB"), (20, "MiB")):
+    for power, unit in ((40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")):
         if size >= 1 << power:
             return f"{size / (1 << power):.1f} {unit}"
     return f"{size} bytes"

@@ -33,6 +33,8 @@ from lossary.lab.stored import Refused, check_own, something_else
 from lossary.lab.work import Done, Job
 
 PLAN = "plan.json"
+#: What of a plan may differ from command to command.
+OF_THE_MACHINE = ("workers", "out", "megapixels")
 #: Seeds and trials a loss: each is a job in a list.
 MOST = 10_000
 
@@ -62,7 +64,7 @@ def resolved(plan: Plan, data: Data | None = None) -> Plan:
 
 
 def _checked(plan: Plan, data: Data | None = None) -> Plan:
-    for name in ("seeds", "trials", "epochs", "workers"):
+    for name in ("seeds", "trials", "epochs", "workers", "megapixels"):
         if getattr(plan, name) < 1:
             raise Refused(f"{name}: wanted at least 1; got {getattr(plan, name)}")
     for name in ("seeds", "trials"):
@@ -107,8 +109,7 @@ def prepare(plan: Plan) -> Path:
         check_own(folder)
         if (folder / PLAN).exists():
             stored = Plan.load(folder / PLAN)
-            # Neither changes what comes out.
-            if replace(stored, workers=plan.workers, out=plan.out) != plan:
+            if _here(stored, plan) != plan:
                 raise Refused(
                     f"out: {folder} holds a run of another plan ({_differences(stored, plan)}); name another folder, "
                     f"or --resume to go on with the plan stored there"
@@ -135,13 +136,18 @@ def resumed(plan: Plan) -> Plan:
     if is_code(stored.data) and Path(stored.data) != Path(plan.data):
         # A folder may come from anyone; what it names is run only if the person asks for it.
         raise Refused(f"resume: the run in {plan.out} is of the code in {stored.data}; name that file to run it")
-    return _checked(replace(stored, workers=plan.workers, out=plan.out))
+    return _checked(_here(stored, plan))
+
+
+def _here(stored: Plan, asked: Plan) -> Plan:
+    """A stored plan with this command's values of what changes nothing that comes out."""
+    return replace(stored, **{name: getattr(asked, name) for name in OF_THE_MACHINE})
 
 
 def _differences(stored: Plan, asked: Plan) -> str:
     if stored.data == asked.data and stored.fingerprint != asked.fingerprint:
         return f"the contents of {asked.data} have changed"
-    names = (field.name for field in fields(Plan) if field.name not in ("workers", "out"))
+    names = (field.name for field in fields(Plan) if field.name not in OF_THE_MACHINE)
     pairs = ((name, getattr(stored, name), getattr(asked, name)) for name in names)
     return "; ".join(f"{name}: {was} there, {now} asked" for name, was, now in pairs if was != now)
 

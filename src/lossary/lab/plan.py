@@ -46,6 +46,7 @@ class Plan:
     types: str = ""  # of columns, as "COLUMN=TYPE,..."
     yes: str = ""  # which target means yes, where there are two
     group: str = ""  # the column that names the list a row belongs to
+    megapixels: int = 64  # of the largest image that is read
     metric: str = ""  # the name of the user's own, which their code gives
     fingerprint: str = ""  # of the contents, which must not change while a run goes on
 

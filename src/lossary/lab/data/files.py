@@ -79,7 +79,7 @@ def _source(plan: Plan) -> Source:
         raise BadData(f"{plan.data}: wanted a folder or a file; got {came}")
     if path.is_dir():
         check_unasked(plan, "target", "types", "group", of="a folder of images")
-        return masks.read(path) if masks.are_in(path) else images.read(path)
+        return (masks if masks.are_in(path) else images).read(path, plan.megapixels)
     suffix = path.suffix.lower()
     if suffix in texts.TABLES:
         return tables.read(path, plan.target, plan.types, plan.group)

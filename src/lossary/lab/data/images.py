@@ -2,9 +2,10 @@
 
 import hashlib
 import io
+import math
 import os
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -15,9 +16,12 @@ from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
 from lossary.lab.data._types import BadData
+from lossary.lab.data.arrays import more
 from lossary.lab.data.sources import Source, counted, fingerprint
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+#: What may lie in files of these names. Pillow knows more, and for some it starts another program (Ghostscript).
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 PARTS = frozenset({"train", "training", "val", "valid", "validation", "test"})
 #: Sides that images are brought to: the larger one where most are about that large.
 SMALL, LARGE = 32, 64
@@ -25,7 +29,7 @@ SMALL, LARGE = 32, 64
 T = TypeVar("T")
 
 
-def read(folder: Path) -> Source:
+def read(folder: Path, megapixels: int) -> Source:
     """Classes are the folder's folders, items all images below each.
 
     Raises:
@@ -38,7 +42,7 @@ def read(folder: Path) -> Source:
     if PARTS.issuperset(name.lower() for name in classes):
         split = ", ".join(sorted(set(classes)))
         raise BadData(f"{folder}: wanted a folder for each class; got {split}: name one of those, it will be split")
-    images, digests, sizes = decoded(paths)
+    images, digests, sizes = decoded(paths, megapixels)
     relative = [path.relative_to(folder).as_posix() for path in paths]
     return Source(
         folder.resolve().name,
@@ -71,9 +75,21 @@ def walk(folder: Path) -> tuple[list[Path], list[str]]:
     return images, [path.relative_to(folder).as_posix() for path in others]
 
 
-def decoded(paths: list[Path]) -> tuple[np.ndarray, list[bytes], str]:
-    """All images at one size (N, side, side, 3), digests of their files, and the sizes that they had."""
+def decoded(paths: list[Path], megapixels: int) -> tuple[np.ndarray, list[bytes], str]:
+    """All images at one size (N, side, side, 3), digests of their files, and the sizes that they had.
+
+    Raises:
+        BadData: naming the first that is no image, or by its header one of more than ``megapixels``.
+    """
     sizes = each(paths, size)
+    large = [(path, size) for path, size in zip(paths, sizes, strict=True) if size[0] * size[1] > megapixels * 1e6]
+    if large:
+        path, (width, height) = large[0]
+        enough = math.ceil(max(w * h for _, (w, h) in large) / 1e6)
+        raise BadData(
+            f"{path}: wanted an image of at most {megapixels} megapixels; got {width} x {height}"
+            f"{more(len(large) - 1)}; --megapixels {enough} takes it"
+        )
     side = LARGE if np.median([min(size) for size in sizes]) >= (SMALL + LARGE) / 2 else SMALL
     images = np.empty((len(paths), side, side, 3), np.uint8)
     digests: list[bytes] = []
@@ -98,30 +114,48 @@ def each(paths: list[Path], do: Callable[[Path], T]) -> list[T]:
     bad: list[str] = []
     for path in paths:
         try:
-            with warnings.catch_warnings(category=Image.DecompressionBombWarning, action="error"):
+            with _own_limit():
                 done.append(do(path))
-        except (OSError, SyntaxError, ValueError, Warning, Image.DecompressionBombError) as error:
+        except (OSError, SyntaxError, ValueError) as error:
             bad.append(f"{path}: wanted an image that can be read; got {_why(error)}")
     if bad:
         raise BadData(bad[0] + (f" (and {len(bad) - 1} more such files)" if bad[1:] else ""))
     return done
 
 
+@contextmanager
+def _own_limit() -> Generator[None]:
+    """Without Pillow's limit, which no option raises; ours has looked at the headers."""
+    kept, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = kept
+
+
+def opened(file: Path | io.BytesIO) -> Image.Image:
+    """An image by its header alone."""
+    return Image.open(file, formats=FORMATS)
+
+
 def size(path: Path) -> tuple[int, int]:
     """Width and height of an image as it is shown: cameras store it lying and say so."""
-    with Image.open(path) as image:
+    with opened(path) as image:
         lying = image.getexif().get(ExifTags.Base.Orientation, 1) > 4
         return (image.height, image.width) if lying else image.size
 
 
 def _square(stored: bytes, side: int) -> Image.Image:
     """Upright, on white where it is transparent or not square."""
-    image = Image.open(io.BytesIO(stored))
+    image = opened(io.BytesIO(stored))
     image.draft("RGB", (2 * side, 2 * side))  # a JPEG is decoded at a fraction of its size
-    image = _of_bytes(ImageOps.exif_transpose(image)).convert("RGBA")
-    white = Image.new("RGBA", image.size, "white")
-    white.alpha_composite(image)
-    return ImageOps.pad(white.convert("RGB"), (side, side), Image.Resampling.BICUBIC, color="white")
+    image = _of_bytes(ImageOps.exif_transpose(image))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        white.alpha_composite(image)
+        image = white
+    return ImageOps.pad(image.convert("RGB"), (side, side), Image.Resampling.BICUBIC, color="white")
 
 
 class _UnknownWhite(ValueError):

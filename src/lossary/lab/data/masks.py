@@ -49,14 +49,14 @@ def are_in(folder: Path) -> bool:
     return (folder / IMAGES).is_dir() and (folder / MASKS).is_dir()
 
 
-def read(folder: Path) -> Source:
+def read(folder: Path, megapixels: int) -> Source:
     """Images and label maps (N, side, side), UNLABELLED where a pixel has no label; all at one size.
 
     Raises:
         BadData: naming the file.
     """
     image_of, others = _pairs(folder)
-    pictures, digests, sizes = images.decoded(list(image_of.values()))
+    pictures, digests, sizes = images.decoded(list(image_of.values()), megapixels)
     side = pictures.shape[1]
     masks = images.each(list(image_of), lambda path: _mask(path, image_of[path], side))
     masks, form = _alike(list(image_of), masks)
@@ -113,16 +113,16 @@ def _pairs(folder: Path) -> tuple[dict[Path, Path], list[str]]:
 
 def _mask(path: Path, image: Path, side: int) -> Mask:
     stored = path.read_bytes()
-    with Image.open(io.BytesIO(stored)) as opened:
+    width, height = images.size(image)
+    with images.opened(io.BytesIO(stored)) as opened:
         if opened.format in LOSSY:
             raise BadData(f"{path}: wanted a mask in a format that changes no pixel (PNG); got {opened.format}")
         if opened.mode not in (*ONE_CHANNEL, *SEVERAL):
             raise BadData(f"{path}: wanted a grey, palette or colour image; got mode {opened.mode}")
+        if opened.size != (width, height):
+            came = f"{opened.width} x {opened.height}"
+            raise BadData(f"{path}: wanted the size of its image, {width} x {height} pixels; got {came}")
         values, form = _values(np.asarray(opened), opened.mode)
-    width, height = images.size(image)
-    if values.shape != (height, width):
-        came = f"{values.shape[1]} x {values.shape[0]}"
-        raise BadData(f"{path}: wanted the size of its image, {width} x {height} pixels; got {came}")
     square = ImageOps.pad(Image.fromarray(values), (side, side), Image.Resampling.NEAREST, color=UNLABELLED)
     found = frozenset(np.unique(values).tolist())
     return Mask(form, found, np.asarray(square), hashlib.sha256(stored).digest())

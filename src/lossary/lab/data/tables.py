@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -65,8 +66,11 @@ def read(path: Path, target: str, types: str, group: str = "") -> Source:
     targets = _targets(frame[target].filter(known))
     rows = [rows[row] for row in np.flatnonzero(known)]
     frame = frame.filter(known)
+    kinds, dates = _told(frame)
     columns = [
-        _column(path, frame[name], asked.get(name, ""), rows) for name in frame.columns if name not in (target, group)
+        _column(path, cells, asked.get(cells.name, ""), rows, kinds.get(cells.name, 0), cells.name in dates)
+        for cells in frame
+        if cells.name not in (target, group)
     ]
     if all(column.type == "skip" for column in columns):
         raise BadData(f"{path}: wanted at least one column to predict {target} from; got none that is of use")
@@ -135,8 +139,13 @@ def _csv(path: Path, stored: bytes) -> tuple[pl.DataFrame, list[str]]:
                 cells.append(row)
                 lines.append(f"line {reader.line_num}")
     except csv.Error as error:
+        if "field limit" in str(error):
+            most = csv.field_size_limit()
+            raise BadData(
+                f"{path}, line {reader.line_num}: wanted cells of at most {most} characters; got a longer one"
+            ) from error
         raise BadData(f"{path}, line {reader.line_num}: wanted values with a separator; got {error}") from error
-    twice = sorted({name for name in header if header.count(name) > 1 or not name.strip()})
+    twice = sorted(name for name, times in Counter(header).items() if times > 1 or not name.strip())
     if twice:
         raise BadData(f"{path}, line 1: wanted a different name for each column; got {twice[0]!r}")
     columns = zip(*cells, strict=True) if cells else [()] * len(header)
@@ -207,15 +216,24 @@ def numbers(cells: pl.Series) -> np.ndarray | None:
     return None if values.null_count() > cells.null_count() else values.to_numpy().astype(float)
 
 
-def _column(path: Path, cells: pl.Series, asked: str, rows: list[str]) -> Column:
+def _told(frame: pl.DataFrame) -> tuple[dict[str, int], set[str]]:
+    """How many different values each column has, and which hold dates alone. All at once: some tables have 20,000."""
+    plain = [cells.name for cells in frame if not _opaque(cells)]
+    strings = [cells.name for cells in frame if cells.dtype == pl.String]
+    kinds = frame.select(pl.col(plain).drop_nulls().n_unique()).row(0, named=True)
+    dates = frame.select(pl.col(strings).str.contains(DATE).all()).row(0, named=True) if strings else {}
+    return kinds, {name for name, all_are in dates.items() if all_are}
+
+
+def _column(path: Path, cells: pl.Series, asked: str, rows: list[str], kinds: int, dates: bool) -> Column:
     values = numbers(cells)
     missing = f"{cells.null_count()} missing" if cells.null_count() else "complete"
-    type_, why = (asked, "as asked") if asked else _inferred(cells, values)
+    type_, why = (asked, "as asked") if asked else _inferred(cells, values, kinds, dates)
     why = why or missing
     if type_ == "skip":
         return Column(cells.name, type_, why, cells)
     if type_ == "category":
-        return Column(cells.name, type_, f"{cells.drop_nulls().n_unique()} kinds, {missing}", cells.cast(pl.String))
+        return Column(cells.name, type_, f"{kinds} kinds, {missing}", cells.cast(pl.String))
     if values is None:
         odd = int((cells.cast(pl.Float64, strict=False).is_null() & cells.is_not_null()).arg_max() or 0)
         raise BadData(f"{path}, {cells.name}, {rows[odd]}: wanted a number; got {cells[odd]!r}")
@@ -226,16 +244,15 @@ def _column(path: Path, cells: pl.Series, asked: str, rows: list[str]) -> Column
     return Column(cells.name, type_, why, pl.Series(values))
 
 
-def _inferred(cells: pl.Series, values: np.ndarray | None) -> tuple[str, str]:
+def _inferred(cells: pl.Series, values: np.ndarray | None, kinds: int, dates: bool) -> tuple[str, str]:
     """The type of a column; why, where that is not how many of its cells are missing."""
     if _opaque(cells):
         return "skip", f"{cells.dtype}"
-    kinds = cells.drop_nulls().n_unique()
     if kinds < 2 and not (kinds and cells.null_count()):
         return "skip", "always the same"
     if cells.dtype.is_temporal():
         return "skip", f"{cells.dtype}"
-    if cells.dtype == pl.String and cells.drop_nulls().str.contains(DATE).all():
+    if dates:
         return "skip", "dates"
     if values is not None:
         counts = len(values) > 2 and bool((np.diff(values) == 1).all())

@@ -1,9 +1,9 @@
 """Figures: Vega-Lite specifications of the report's pictures, from plain rows.
 
 Rows are lists of dicts whose keys are ours; names of losses and classes are only ever values, which Vega
-draws as text. Their order is a scale's domain: a list to sort by would become an expression that holds them, and
-one with "constructor" in it does not run. Ink and background are left to the page, so that one specification serves
-light and dark.
+draws as text. Vega keeps them as keys of plain objects too, and in expressions, where "constructor" is found before
+it is put there: `_text` makes such a name another one that looks the same. Ink and background are left to the page, so
+that one specification serves light and dark.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,6 +27,14 @@ _COLOURS = (
 )
 _DASHES = ((1, 0), (6, 3), (2, 2), (8, 2, 2, 2))
 GREY = "#8b929c"
+#: What every object of JavaScript has, and a character without width.
+_INHERITED = frozenset(
+    {
+        *("constructor", "hasOwnProperty", "isPrototypeOf", "propertyIsEnumerable", "toLocaleString", "toString"),
+        *("valueOf", "__proto__", "__defineGetter__", "__defineSetter__", "__lookupGetter__", "__lookupSetter__"),
+    }
+)
+_WORD_JOINER = "\u2060"
 
 
 @dataclass(frozen=True)
@@ -44,11 +52,11 @@ class Palette:
 
     def scale(self, names: Iterable[str]) -> alt.Scale:
         names = list(dict.fromkeys(names))
-        return alt.Scale(domain=names, range=[self.colour(name) for name in names])
+        return alt.Scale(domain=list(map(_text, names)), range=[self.colour(name) for name in names])
 
     def dashes(self, names: Iterable[str]) -> alt.Scale:
         names = list(dict.fromkeys(names))
-        return alt.Scale(domain=names, range=[list(self.dash(name)) for name in names])
+        return alt.Scale(domain=list(map(_text, names)), range=[list(self.dash(name)) for name in names])
 
 
 def _data(rows: Sequence[Row]) -> alt.Data:
@@ -59,7 +67,16 @@ def _plain(value: Any) -> Any:
     """JSON has no NaN and no infinity; and seven digits are more than a picture shows."""
     if isinstance(value, float):
         return float(f"{value:.7g}") if isfinite(value) else None
-    return value
+    return _text(value) if isinstance(value, str) else value
+
+
+def _text(name: str) -> str:
+    r"""A name as Vega is given it.
+
+    >>> _text("cat"), _text("constructor")
+    ('cat', 'constructor\u2060')
+    """
+    return name + _WORD_JOINER if name in _INHERITED else name
 
 
 def _spec(layers: Sequence[alt.Chart], description: str, height: int | Literal["container"]) -> Spec:
@@ -91,7 +108,7 @@ def _colour(palette: Palette, rows: Sequence[Row]) -> alt.Color:
 
 def _in_order(names: Iterable[str]) -> dict[str, Any]:
     """Names along an axis, in their order."""
-    return {"sort": None, "scale": alt.Scale(domain=list(dict.fromkeys(names)))}
+    return {"sort": None, "scale": alt.Scale(domain=list(dict.fromkeys(map(_text, names))))}
 
 
 def ranking(rows: Sequence[Row], palette: Palette, metric: Metric, floor: float | None) -> Spec:

@@ -385,6 +385,8 @@ def command(plan: Plan) -> str:
     asked = {part.name: value for part in fields(Plan) if (value := getattr(plan, part.name))}
     for name in ("data", "metric", "fingerprint"):  # the data tell the last two
         asked.pop(name, None)
+    if plan.megapixels == Plan.megapixels:
+        del asked["megapixels"]
     if plan.data == OWN_CODE:
         own = [f"metric={plan.metric}"] if plan.metric else []
         known = ("losses", "task", "protocol", "seeds", "trials", "epochs", "out")
