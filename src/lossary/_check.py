@@ -6,8 +6,8 @@ mode on CPU only, since looking at them elsewhere would synchronise the device o
 
 import math
 from collections.abc import Iterable
-from numbers import Real
-from typing import cast
+from numbers import Integral, Real
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -17,14 +17,8 @@ from lossary._device import values_visible
 _NARROW = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.uint16, torch.uint32, torch.uint64)
 
 
-def check_reduction(reduction: str, allowed: tuple[str, ...] = ("none", "sum", "mean")) -> None:
-    if reduction not in allowed:
-        wanted = ", ".join(repr(a) for a in allowed)
-        raise ValueError(f"reduction: wanted one of {wanted}; got {reduction!r}")
-
-
 def check_choice(name: str, value: object, allowed: tuple[object, ...]) -> None:
-    if value not in allowed:
+    if getattr(value, "ndim", 0) > 0 or value not in allowed:  # arrays do not compare to one answer
         raise ValueError(f"{name}: wanted one of {', '.join(map(repr, allowed))}; got {value!r}")
 
 
@@ -35,27 +29,56 @@ def check_number(
     low: float = -math.inf,
     high: float = math.inf,
     open_low: bool = False,
-    rows: Tensor | None = None,
+    open_high: bool = False,
 ) -> None:
-    """A hyperparameter is a finite number in [low, high] ((low, high] with ``open_low``).
+    """A hyperparameter is a finite number in [low, high], without its ends where they are open.
 
     A tensor is one number too, of shape () or (1,) (some ways of sharding parameters want a dimension); it passes
-    unread. Beside ``rows``, such as the labels, it may also have their shape: one number a row.
+    unread.
     """
     if type(value) is float and low < value < high:
         return
     if isinstance(value, Tensor):
-        shapes = ["()", "(1,)"] if rows is None else ["()", "(1,)", str(tuple(rows.shape))]
-        if str(tuple(value.shape)) not in shapes:
-            wanted = f"{', '.join(shapes[:-1])} or {shapes[-1]}"
-            raise ValueError(f"{name}: wanted a number or a tensor of shape {wanted}; got {tuple(value.shape)}")
+        if value.shape not in ((), (1,)):
+            raise ValueError(f"{name}: wanted a number or a tensor of shape () or (1,); got {tuple(value.shape)}")
         return
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name}: wanted a number or a tensor; got {type(value).__name__}")
-    if not math.isfinite(value) or value < low or value > high or (open_low and value == low):
+    at_end = (open_low and value == low) or (open_high and value == high)
+    if not math.isfinite(value) or value < low or value > high or at_end:
         left = "(" if open_low or low == -math.inf else "["
-        right = ")" if high == math.inf else "]"
+        right = ")" if open_high or high == math.inf else "]"
         raise ValueError(f"{name}: wanted a finite number in {left}{low}, {high}{right}; got {value}")
+
+
+def check_plain(name: str, value: float | Tensor, **bounds: Any) -> None:
+    """:func:`check_number` where a tensor may have more than one entry: its shape is looked at beside the input's."""
+    if not isinstance(value, Tensor):
+        check_number(name, value, **bounds)
+
+
+def check_numbers(name: str, value: float | Tensor | Iterable[float], **bounds: Any) -> None:
+    """:func:`check_number` of one number, or of each of several."""
+    for number in as_numbers(value)[0]:
+        check_number(name, number, **bounds)
+
+
+def check_whole(name: str, value: int, *, low: int | None = None) -> None:
+    """A whole number, of at least ``low``."""
+    if type(value) is int and (low is None or value >= low):
+        return
+    wanted = "a whole number" if low is None else f"a whole number from {low} up"
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name}: wanted {wanted}; got {type(value).__name__}")
+    if not isinstance(value, Integral) or (low is not None and value < low):
+        raise ValueError(f"{name}: wanted {wanted}; got {value}")
+
+
+def check_rows(name: str, value: float | Tensor, rows: Tensor) -> None:
+    """A number, or a tensor of one; or one number a row of ``rows``, such as the labels."""
+    if isinstance(value, Tensor) and value.shape not in ((), (1,)) and value.shape != rows.shape:
+        wanted = f"a number or a tensor of shape (), (1,) or {tuple(rows.shape)}"
+        raise ValueError(f"{name}: wanted {wanted}; got {tuple(value.shape)}")
 
 
 def as_numbers(value: float | Tensor | Iterable[float]) -> tuple[tuple[float | Tensor, ...], bool]:
@@ -66,10 +89,9 @@ def as_numbers(value: float | Tensor | Iterable[float]) -> tuple[tuple[float | T
     return tuple(cast("Iterable[float]", value)), False
 
 
-def check_factor(name: str, value: float | Tensor, input: Tensor, *, low: float = -math.inf) -> None:
-    """A number of at least ``low``, or a tensor that broadcasts to ``input``."""
+def check_factor(name: str, value: float | Tensor | None, input: Tensor) -> None:
+    """A tensor broadcasts to ``input``; anything else passes."""
     if not isinstance(value, Tensor):
-        check_number(name, value, low=low)
         return
     check_tensor("input", input)
     fits = value.dim() <= input.dim() and all(

@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lossary._check import check_reduction, check_tensor
+from lossary._check import check_tensor
 from lossary.distributed.handshake import sum_over_ranks
 
 Reduction = Literal["none", "sum", "mean"]
@@ -38,7 +38,6 @@ def reduce(
     Returns:
         The items (``none``, the shape of ``loss``) or a scalar.
     """
-    check_reduction(reduction)
     if mask is not None:
         # Zeroed, not multiplied: an item that does not count may be infinite.
         loss = torch.where(mask, loss, torch.zeros((), dtype=loss.dtype, device=loss.device))

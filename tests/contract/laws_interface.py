@@ -115,7 +115,89 @@ def parameters_learn(subject: Subject) -> None:
             assert grad != 0, f"{name} gets no gradient"
 
 
+@law(once=True)
+def signatures_are_true(subject: Subject) -> None:
+    """A Module shows what it is made with, and its call what it is called with, each described."""
+    card = subject.card
+    made, called = inspect.signature(card.module), inspect.signature(card.module.forward)
+    assert {n: p.default for n, p in made.parameters.items()} == card.module.fields
+    rest = {"self", *parameters(card)} - set(card.module.fields)
+    owned = rest - set(called.parameters)
+    assert set(called.parameters) <= rest
+    assert owned <= ({"weight", "centers"} if "num_classes" in card.module.fields else set())
+    for n, p in called.parameters.items():
+        assert n == "self" or (p.default, p.annotation) == (parameters(card)[n].default, parameters(card)[n].annotation)
+    for described, names in ((card.module, made.parameters), (card.module.forward, called.parameters)):
+        for name in set(names) - {"self"}:
+            assert re.search(rf"^ +{name}:", inspect.getdoc(described) or "", re.M), f"{name} is not described"
+
+
+class Model(nn.Module):
+    """A loss inside of a model, as a Module and as a function."""
+
+    def __init__(self, loss: Callable[..., Tensor], count: int) -> None:
+        super().__init__()
+        self.loss, self.count = loss, count
+
+    def forward(self, inputs: tuple[Tensor, ...]) -> Tensor:
+        return self.loss(*(inputs[i] for i in range(self.count)))
+
+
+@law(once=True)
+def fx_records_one_call(subject: Subject) -> None:
+    call = subject.draw()
+    module, inputs, extra = build(subject, call)
+    if extra:
+        return  # of arguments by name alone a plain model has none
+    for loss, given, kind in ((module, inputs, "call_module"), (subject.card.fn, call.args, "call_function")):
+        traced = torch.fx.symbolic_trace(Model(loss, len(given)))
+        assert len([node for node in traced.graph.nodes if node.op != "placeholder"]) == len(given) + 2
+        assert [*traced.graph.nodes][-2].op == kind
+        assert torch.equal(traced(given), loss(*given))
+
+
 # ---------------------------------------------------------------- errors
+
+
+@law(once=True)
+def wrong_number_of_inputs_is_refused(subject: Subject) -> None:
+    module, inputs, _ = build(subject, subject.draw())
+    refuses(TypeError, module.inputs[0], module)
+    refuses(TypeError, "inputs", module, *inputs, *inputs)
+
+
+BAD = (-1.0, -7, float("nan"), float("inf"), 2.5, "0.5", "average", None, [0.5, "half"], torch.zeros(2, 3))
+
+
+@law(once=True)
+def constructor_refuses_what_the_function_refuses(subject: Subject) -> None:
+    """Neither more nor less, and in the same words, but for what only a batch can tell."""
+    module, _, _ = build(subject, subject.draw())
+    sizes = {name: getattr(module, name) for name in ("num_classes", "embedding_size") if hasattr(module, name)}
+    for name in subject.card.module.passed:
+        for bad in BAD:
+            if (name == "dim" and isinstance(bad, int)) or (isinstance(bad, Tensor) and is_table(subject, name)):
+                continue  # of the batch's shape
+            said = refusal(subject, subject.draw(), **{name: bad})
+            found = refusal(subject.card.module, **sizes, **{name: bad})
+            assert found == said, f"{name}={bad!r}: the function says {said}, the constructor {found}"
+
+
+def refusal(run: Callable[..., object], *args: object, **kwargs: object) -> str | None:
+    try:
+        run(*args, **kwargs)
+    except (TypeError, ValueError) as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def is_table(subject: Subject, name: str) -> bool:
+    """Whether a hyperparameter may be a tensor whose shape is the batch's affair."""
+    try:
+        subject.card.module.rules[name](name, torch.zeros(2, 3))
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def refuses(kind: type[Exception], name: str, run: Callable[..., object], *args: object, **kwargs: object) -> None:

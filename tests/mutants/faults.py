@@ -40,6 +40,13 @@ class HoldsALambda(angular.CosFaceLoss):
         self.shape = lambda: self.weight.shape
 
 
+class Undescribed(angular.CosFaceLoss):
+    pass
+
+
+Undescribed.__doc__ = ""
+
+
 def gradient_too_long(fn: Loss, *args: Any, **kwargs: Any) -> Tensor:
     loss = fn(*args, **kwargs)
     return loss + 0.1 * (loss - loss.detach())
@@ -504,7 +511,31 @@ MUTANTS = (
         "any reduction is a mean",
         "cosface_loss",
         ("unknown_reduction_is_refused",),
-        in_text("lossary._check:check_reduction", "if reduction not in allowed:", "if False:"),
+        in_text("lossary._check:check_choice", "value not in allowed:", "False:"),
+    ),
+    Mutant(
+        "the constructor takes anything",
+        "cosface_loss",
+        ("constructor_refuses_what_the_function_refuses",),
+        in_text("lossary._loss:Loss.__init__", "if name in cls.rules and value is not default:", "if False:"),
+    ),
+    Mutant(
+        "inputs are not counted",
+        "cosface_loss",
+        ("wrong_number_of_inputs_is_refused",),
+        in_text("lossary._loss:Loss.__call__", "not self.needed <= len(inputs) <= len(self.inputs)", "False"),
+    ),
+    Mutant(
+        "torch.fx looks into the loss",
+        "cosface_loss",
+        ("fx_records_one_call",),
+        in_text("lossary._loss:Loss.__call__", "isinstance(inputs[0], Proxy)", "False"),
+    ),
+    Mutant(
+        "arguments are not described",
+        "cosface_loss",
+        ("signatures_are_true",),
+        on_card(lambda card: replace(card, module=Undescribed)),
     ),
     Mutant("typos pass", "cosface_loss", ("unknown_keyword_is_refused",), in_deed(swallows_keywords)),
     Mutant(
@@ -517,7 +548,7 @@ MUTANTS = (
         "seven margins pass for one",
         "cosface_loss",
         ("hyperparameters_of_wrong_shape_are_refused",),
-        in_text("lossary._check:check_number", "if str(tuple(value.shape)) not in shapes:", "if False:"),
+        in_text("lossary._check:check_rows", "value.shape not in ((), (1,)) and", "False and"),
     ),
     Mutant(
         "a weight of one entry makes the loss a row",

@@ -35,7 +35,7 @@ def in_text(path: str, old: str, new: str) -> Callable[[Card], Any]:
 
     @contextmanager
     def plant(card: Card) -> Iterator[Card]:
-        function = pkgutil.resolve_name(path)
+        function = inspect.unwrap(pkgutil.resolve_name(path))
         before, function.__code__ = function.__code__, rewritten(function, old, new).__code__
         try:
             yield card

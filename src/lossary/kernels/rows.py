@@ -18,7 +18,6 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from lossary import _device
-from lossary._check import check_reduction
 from lossary._reduce import divide, reduce
 from lossary.kernels.graph import learns
 from lossary.kernels.modes import full_precision, transformed
@@ -75,7 +74,6 @@ def row_loss(
         group: Process group over which the mean's divisor is summed.
         slope: The formula's losses and gradients in closed form, for where blocks are differentiated as they come.
     """
-    check_reduction(reduction)
     if isinstance(source, Dense) or isinstance(targets, Given) or plain_is_better(source):
         losses = formula(statistics(source, targets), *parameters)
         return reduce(losses, weight=weight, reduction=reduction, group=group)

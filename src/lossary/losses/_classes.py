@@ -14,7 +14,6 @@ from lossary._check import (
     check_float,
     check_probabilities,
     check_range,
-    check_reduction,
     check_several_classes,
     check_shape,
     values_visible,
@@ -97,7 +96,6 @@ def class_dimension(input: Tensor, dim: int) -> int:
 
 def check_class_weight(name: str, weight: Tensor | None, classes: int) -> None:
     if weight is not None:
-        check_float(name, weight)
         check_shape(name, weight, (classes,))
 
 
@@ -161,7 +159,6 @@ def class_loss(
         class_weight: (C,). For indices the mean is ``sum(w l) / sum(w)``; for soft targets w belongs to the formula.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
     """
-    check_reduction(reduction)
     x = p.input.x if isinstance(p.input, Bilinear) else p.input
     dtype = accumulator(x)
     ours = parameters(scalars, x)

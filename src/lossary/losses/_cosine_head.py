@@ -1,12 +1,22 @@
 """What the class heads on the sphere share: scaled cosines, and the data of their cards."""
 
 from collections.abc import Mapping
-from typing import Any
+from functools import partial
+from typing import Annotated, Any
 
 import torch
 from torch import Generator, Tensor, dtype
 
-from lossary._check import check_dim, check_float, check_labels, check_number, check_range, values_visible, within
+from lossary._check import (
+    check_dim,
+    check_float,
+    check_labels,
+    check_plain,
+    check_range,
+    check_rows,
+    values_visible,
+    within,
+)
 from lossary._reduce import align, one_weight
 from lossary.cards import Call
 from lossary.draws import labels as draw_labels
@@ -15,6 +25,10 @@ from lossary.kernels.distances import norm
 from lossary.kernels.rows import Bilinear, Formula, Targets, row_loss
 from lossary.kernels.stable import accumulate, accumulator, parameters, sphere
 from lossary.losses._pointwise import hide
+
+#: Numbers, or tensors of one number a row.
+Scale = Annotated[float | Tensor, partial(check_plain, low=0, open_low=True)]
+Margin = Annotated[float | Tensor, check_plain]
 
 #: Cosines whose angle has a derivative of ordinary size.
 INSIDE = 0.999
@@ -38,7 +52,7 @@ def cosine_head(
     With ``lengths`` those of the embeddings that the scores have, |x| or 1, come before the margins.
     """
     labels = _checked(embeddings, weight, labels)
-    check_number("scale", scale, low=0, open_low=True, rows=labels)
+    check_rows("scale", scale, labels)
     sample_weight, mask = align(sample_weight, mask, labels.shape)
     if mask is not None:
         embeddings, labels = hide(embeddings, mask[:, None]), hide(labels, mask)

@@ -1,15 +1,13 @@
 """What the overlap losses share: checked sums, one minus a smoothed fraction, the data of their cards."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from torch import Generator, Tensor, dtype
 
 from lossary._check import (
-    check_choice,
     check_float,
-    check_number,
     check_probabilities,
     check_range,
     check_same_shape,
@@ -21,6 +19,7 @@ from lossary._check import (
 )
 from lossary._loss import Loss
 from lossary._reduce import align, both, reduce
+from lossary._rules import NOT_NEGATIVE
 from lossary.cards import Call, Card, Choice
 from lossary.draws import normal
 from lossary.kernels.overlap import Sums, sigmoid_sums, softmax_sums
@@ -30,6 +29,8 @@ from lossary.losses._pointwise import hide
 Aggregate = Literal["per_sample", "batch"]
 #: What becomes of classes without a true position: they count, or are left out of the mean.
 Absent = Literal["include", "skip"]
+#: Added to numerator and denominator.
+Smooth = Annotated[float, NOT_NEGATIVE]
 
 
 class Positions(NamedTuple):
@@ -146,7 +147,6 @@ def _kept_labels(target: Tensor, classes: int, ignore_index: int | None) -> Tens
 
 def _aggregated(sums: Sums, scores: Positions, aggregate: Aggregate) -> Regions:
     """Of the whole batch an image's sums count as often as it weighs."""
-    check_choice("aggregate", aggregate, ("per_sample", "batch"))
     weight, exists = scores[3:]
     if aggregate == "per_sample":
         return Regions(sums, weight, exists)
@@ -164,8 +164,6 @@ def one_minus(
     reduction: str,
 ) -> Tensor:
     """1 - (numerator + smooth) / (denominator + smooth), reduced over samples' classes or classes."""
-    check_number("smooth", smooth, low=0)
-    check_choice("absent", absent, ("include", "skip"))
     truth = regions.sums.truth
     if class_weight is not None:
         check_shape("class_weight", class_weight, truth.shape[-1:])

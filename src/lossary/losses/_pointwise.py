@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lossary._check import check_float, check_reduction, check_same_shape
+from lossary._check import check_float, check_same_shape
 from lossary._reduce import align, count, divide, reduce
 from lossary.kernels.elementwise import Argument, Slope, block_sum, plain_is_better
 from lossary.kernels.stable import accumulator
@@ -32,7 +32,6 @@ def pointwise(
     arguments, broadcast to the input, and are never captured. There ``slope(input, target, share, *arguments, out)``
     may give ``share`` times the losses' sum and leave its derivatives by the input in ``out``; None where it cannot.
     """
-    check_reduction(reduction)
     x, sample_weight, mask = _prepared(input, target, sample_weight, mask)
     if reduction == "none" or plain_is_better(x):
         losses = _items(formula, x, target, mask, *arguments)

@@ -2,18 +2,19 @@
 
 import math
 from functools import partial
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
-from lossary._check import check_choice, check_number
+from lossary._check import check_plain, check_rows
 from lossary._loss import HeadLoss
 from lossary._reduce import Reduction
+from lossary._rules import checked
 from lossary.cards import Card, Range
 from lossary.kernels.rows import Rows
 from lossary.kernels.stable import softplus
-from lossary.losses._cosine_head import angle, cosine_head, draw_head, edges_head, golden_head
+from lossary.losses._cosine_head import Margin, Scale, angle, cosine_head, draw_head, edges_head, golden_head
 
 __all__ = [
     "ArcFaceLoss",
@@ -32,12 +33,13 @@ def _normalized_softmax(rows: Rows, scale: float | Tensor) -> Tensor:
     return softplus(rows.rest - rows.target)
 
 
+@checked
 def normalized_softmax_loss(
     embeddings: Tensor,
     weight: Tensor,
     labels: Tensor,
     *,
-    scale: float | Tensor = 20.0,
+    scale: Scale = 20.0,
     normalize_embeddings: bool = True,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
@@ -95,7 +97,7 @@ class NormalizedSoftmaxLoss(HeadLoss):
     """:func:`normalized_softmax_loss` with its own class directions."""
 
     fn = staticmethod(normalized_softmax_loss)
-    scale: float | Tensor = 20.0
+    scale: Scale = 20.0
     normalize_embeddings: bool = True
     reduction: Reduction = "mean"
 
@@ -104,13 +106,14 @@ def _cosface(rows: Rows, scale: float | Tensor, margin: float | Tensor) -> Tenso
     return softplus(rows.rest - (rows.target - scale * margin))
 
 
+@checked
 def cosface_loss(
     embeddings: Tensor,
     weight: Tensor,
     labels: Tensor,
     *,
-    margin: float | Tensor = 0.35,
-    scale: float | Tensor = 64.0,
+    margin: Margin = 0.35,
+    scale: Scale = 64.0,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
@@ -151,7 +154,7 @@ def cosface_loss(
         Wang et al., CosFace, arXiv:1801.09414, eq. 4 (and AM-Softmax, arXiv:1801.05599); m = 0.35 and s = 64 are
         the paper's for face recognition. Small problems want a smaller scale.
     """
-    check_number("margin", margin, rows=labels)
+    check_rows("margin", margin, labels)
     return cosine_head(
         _cosface,
         embeddings,
@@ -169,8 +172,8 @@ class CosFaceLoss(HeadLoss):
     """:func:`cosface_loss` with its own class directions."""
 
     fn = staticmethod(cosface_loss)
-    margin: float | Tensor = 0.35
-    scale: float | Tensor = 64.0
+    margin: Margin = 0.35
+    scale: Scale = 64.0
     reduction: Reduction = "mean"
 
 
@@ -193,13 +196,17 @@ def _cos_sin(theta: float | Tensor) -> tuple[float, float] | tuple[Tensor, Tenso
     return (theta.cos(), theta.sin()) if isinstance(theta, Tensor) else (math.cos(theta), math.sin(theta))
 
 
+Angle = Annotated[float | Tensor, partial(check_plain, low=0, high=math.pi)]
+
+
+@checked
 def arcface_loss(
     embeddings: Tensor,
     weight: Tensor,
     labels: Tensor,
     *,
-    margin: float | Tensor = 0.5,
-    scale: float | Tensor = 64.0,
+    margin: Angle = 0.5,
+    scale: Scale = 64.0,
     beyond_pi: BeyondPi = "linear",
     gradient: Literal["exact", "straight_through"] = "exact",
     sample_weight: Tensor | None = None,
@@ -246,9 +253,7 @@ def arcface_loss(
         lecture notes ask for m >= 1, which belongs to SphereFace: here m is an angle, and 1 is 57 degrees; some
         libraries take it in degrees.
     """
-    check_number("margin", margin, low=0, high=math.pi, rows=labels)
-    check_choice("beyond_pi", beyond_pi, ("linear", "plain", "easy"))
-    check_choice("gradient", gradient, ("exact", "straight_through"))
+    check_rows("margin", margin, labels)
     formula = partial(_arcface, beyond_pi=beyond_pi, straight_through=gradient == "straight_through")
     return cosine_head(
         formula,
@@ -267,8 +272,8 @@ class ArcFaceLoss(HeadLoss):
     """:func:`arcface_loss` with its own class directions."""
 
     fn = staticmethod(arcface_loss)
-    margin: float | Tensor = 0.5
-    scale: float | Tensor = 64.0
+    margin: Angle = 0.5
+    scale: Scale = 64.0
     beyond_pi: BeyondPi = "linear"
     gradient: Literal["exact", "straight_through"] = "exact"
     reduction: Reduction = "mean"

@@ -4,15 +4,16 @@ from __future__ import annotations  # torch 2.9 compiles no inner function with 
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, dtype
 
-from lossary._check import check_factor, check_number, check_probabilities, check_tensor, values_visible
+from lossary._check import check_factor, check_probabilities, check_tensor, values_visible
 from lossary._loss import Loss
 from lossary._reduce import Reduction
+from lossary._rules import FRACTION, NOT_NEGATIVE, Factor, checked
 from lossary.cards import Call, Range
 from lossary.draws import normal
 from lossary.kernels.elementwise import Argument, Formula
@@ -58,12 +59,13 @@ def binary_loss(
     return pointwise(weighted, input, target, weight, *arguments, **rest)
 
 
+@checked
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
     reduction: Reduction = "mean",
-    pos_weight: float | Tensor | None = None,
+    pos_weight: Factor | None = None,
     *,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
@@ -99,8 +101,7 @@ def binary_cross_entropy_with_logits(
         Good, Rational Decisions, 1952. Bool and integer targets work (torch wants floats); nothing to average gives
         0 here, NaN in torch. Sigmoid first and :func:`binary_cross_entropy` after loses what the logit knew.
     """
-    if pos_weight is not None:
-        check_factor("pos_weight", pos_weight, input, low=0)
+    check_factor("pos_weight", pos_weight, input)
 
     def bce(x: Tensor, y: Tensor, pos_weight: float | Tensor | None) -> Tensor:
         if pos_weight is None:
@@ -118,9 +119,10 @@ class BCEWithLogitsLoss(Loss):
     fn = staticmethod(binary_cross_entropy_with_logits)
     weight: Tensor | None = None
     reduction: Reduction = "mean"
-    pos_weight: float | Tensor | None = None
+    pos_weight: Factor | None = None
 
 
+@checked
 def binary_cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -182,12 +184,13 @@ class BCELoss(Loss):
     reduction: Reduction = "mean"
 
 
+@checked
 def balanced_bce_loss(
     input: Tensor,
     target: Tensor,
     *,
-    positive_weight: float | Tensor = 1.0,
-    negative_weight: float | Tensor = 1.0,
+    positive_weight: Factor = 1.0,
+    negative_weight: Factor = 1.0,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
@@ -222,8 +225,8 @@ def balanced_bce_loss(
         Xie and Tu, arXiv:1504.06375, with free weights. Code that passes the pair of weights as torch's
         ``weight`` multiplies elements by position instead: an error for most batches, a wrong number for N = 2.
     """
-    check_factor("positive_weight", positive_weight, input, low=0)
-    check_factor("negative_weight", negative_weight, input, low=0)
+    check_factor("positive_weight", positive_weight, input)
+    check_factor("negative_weight", negative_weight, input)
 
     def balanced(x: Tensor, y: Tensor, positive: float | Tensor, negative: float | Tensor) -> Tensor:
         return positive * y * softplus(-x) + negative * (1 - y) * softplus(x)
@@ -236,8 +239,8 @@ class BalancedBCELoss(Loss):
     """:func:`balanced_bce_loss` as a Module."""
 
     fn = staticmethod(balanced_bce_loss)
-    positive_weight: float | Tensor = 1.0
-    negative_weight: float | Tensor = 1.0
+    positive_weight: Factor = 1.0
+    negative_weight: Factor = 1.0
     reduction: Reduction = "mean"
 
 
@@ -289,18 +292,13 @@ def focal_slope(z: Tensor, y: Tensor, gamma: float, alpha: float | None, share: 
     return total if math.isfinite(total.item()) else None  # of odds beyond the largest number
 
 
-def check_focal(gamma: float, alpha: float | None) -> None:
-    check_number("gamma", gamma, low=0)
-    if alpha is not None:
-        check_number("alpha", alpha, low=0, high=1)
-
-
+@checked
 def sigmoid_focal_loss(
     input: Tensor,
     target: Tensor,
     *,
-    gamma: float = 2.0,
-    alpha: float | None = None,
+    gamma: Annotated[float, NOT_NEGATIVE] = 2.0,
+    alpha: Annotated[float, FRACTION] | None = None,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
@@ -335,7 +333,6 @@ def sigmoid_focal_loss(
         Lin et al., Focal Loss, arXiv:1708.02002, eq. 5; gamma = 2 is the paper's best, with alpha = 0.25. Common code
         takes a power of 1 - p: its gradient is NaN for gamma below 1 at logits past 17 (float32).
     """
-    check_focal(gamma, alpha)
     check_tensor("target", target)
     hard = not target.dtype.is_floating_point
 
@@ -355,8 +352,8 @@ class SigmoidFocalLoss(Loss):
     """:func:`sigmoid_focal_loss` as a Module."""
 
     fn = staticmethod(sigmoid_focal_loss)
-    gamma: float = 2.0
-    alpha: float | None = None
+    gamma: Annotated[float, NOT_NEGATIVE] = 2.0
+    alpha: Annotated[float, FRACTION] | None = None
     reduction: Reduction = "mean"
 
 

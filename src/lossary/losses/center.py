@@ -2,24 +2,23 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from torch import Generator, Tensor, dtype, nn
 from torch.distributed import ProcessGroup
 
 from lossary._check import (
-    check_choice,
     check_dim,
     check_float,
     check_labels,
-    check_number,
     check_shape,
     values_visible,
     wide_integers,
 )
 from lossary._loss import Loss
 from lossary._reduce import Reduction, align, reduce
+from lossary._rules import FRACTION, POSITIVE, Count, Positive, checked
 from lossary.cards import Call, Card, Choice, Range
 from lossary.distributed import across_ranks, gathered, numbered
 from lossary.draws import labels as draw_labels
@@ -43,6 +42,7 @@ __all__ = [
 ]
 
 
+@checked
 def center_loss(
     embeddings: Tensor,
     centers: Tensor,
@@ -98,19 +98,23 @@ def center_loss(
 
 
 class CenterLoss(Loss):
-    """:func:`center_loss` with centers that learn: called ``(embeddings, labels)``."""
+    """:func:`center_loss` with centers that learn: called ``(embeddings, labels)``.
+
+    Args:
+        num_classes: C.
+        embedding_size: D.
+    """
 
     fn = staticmethod(center_loss)
-    num_classes: int
-    embedding_size: int
+    num_classes: Count
+    embedding_size: Count
     reduction: Reduction = "mean"
 
     def setup(self) -> None:
         self.centers = nn.Parameter(torch.randn(self.num_classes, self.embedding_size) * self.embedding_size**-0.5)
 
-    def forward(self, *inputs: Tensor, **extra: Any) -> Tensor:
-        embeddings, labels = inputs
-        return type(self).fn(embeddings, self.centers, labels, **{"reduction": self.reduction, **extra})
+    def forward(self, embeddings: Tensor, labels: Tensor, **extra: Any) -> Tensor:
+        return type(self).fn(embeddings, self.centers, labels, **{**self.hyperparameters(), **extra})
 
 
 def moved_centers(
@@ -143,23 +147,26 @@ class MovingCenterLoss(Loss):
     """:func:`center_loss` with the paper's centers: no gradient, but in training moved by every batch (eq. 4).
 
     Every call in training mode moves the centers by ``rate`` after the loss is taken; they are saved with the state.
+
+    Args:
+        num_classes: C.
+        embedding_size: D.
+        rate: alpha, how far a batch moves the centers of its classes, in [0, 1].
     """
 
     fn = staticmethod(center_loss)
-    num_classes: int
-    embedding_size: int
-    rate: float = 0.5
+    num_classes: Count
+    embedding_size: Count
+    rate: Annotated[float, FRACTION] = 0.5
     reduction: Reduction = "mean"
 
     def setup(self) -> None:
-        check_number("rate", self.rate, low=0, high=1)
         self.register_buffer("centers", torch.zeros(self.num_classes, self.embedding_size))
 
-    def forward(self, *inputs: Tensor, **extra: Any) -> Tensor:
-        embeddings, labels = inputs
+    def forward(self, embeddings: Tensor, labels: Tensor, **extra: Any) -> Tensor:
         centers = self.get_buffer("centers")
         # A copy: the update must not change what the backward pass looks at.
-        loss = type(self).fn(embeddings, centers.clone(), labels, **{"reduction": self.reduction, **extra})
+        loss = type(self).fn(embeddings, centers.clone(), labels, **{**self.hyperparameters(), **extra})
         if self.training:
             centers.copy_(moved_centers(centers, embeddings.detach(), labels, self.rate, extra.get("mask")))
         return loss
@@ -194,23 +201,23 @@ class ClassMeanCenterLoss(Loss):
     fn = staticmethod(center_loss)
     reduction: Reduction = "mean"
 
-    def forward(self, *inputs: Tensor, **extra: Any) -> Tensor:
-        embeddings, labels = inputs
+    def forward(self, embeddings: Tensor, labels: Tensor, **extra: Any) -> Tensor:
         check_dim("embeddings", embeddings, 2, "(N, D)")
         labels = check_labels("labels", labels, embeddings.shape[0])
         own = torch.arange(embeddings.shape[0], device=embeddings.device)
         _, mask = align(None, extra.get("mask"), labels.shape)
         means = class_means(embeddings, labels, mask if mask is None else mask.expand(labels.shape))
-        return type(self).fn(embeddings, means, own, **{"reduction": self.reduction, **extra})
+        return type(self).fn(embeddings, means, own, **{**self.hyperparameters(), **extra})
 
 
 @across_ranks
+@checked
 def ge2e_loss(
     embeddings: Tensor,
     labels: Tensor | None = None,
     /,
     *,
-    w: float | Tensor = 10.0,
+    w: Positive = 10.0,
     b: float | Tensor = -5.0,
     kind: Literal["softmax", "contrast"] = "softmax",
     normalize: bool = True,
@@ -264,9 +271,6 @@ def ge2e_loss(
         result, and clamps cosines to positive ones, which silences dissimilar pairs.
     """
     check_float("embeddings", embeddings)
-    check_number("w", w, low=0, open_low=True)
-    check_number("b", b)
-    check_choice("kind", kind, ("softmax", "contrast"))
     if isinstance(w, Tensor) and values_visible(w) and not (w > 0).all():
         raise ValueError(f"w: wanted a number above 0; got {w.item()}")
     shape = embeddings.shape[:-1]
@@ -364,15 +368,13 @@ class GE2ELoss(Loss):
     """
 
     fn = staticmethod(ge2e_loss)
-    w: float = 10.0
+    w: Annotated[float, POSITIVE] = 10.0
     b: float = -5.0
     kind: Literal["softmax", "contrast"] = "softmax"
     normalize: bool = True
     reduction: Reduction = "mean"
 
     def setup(self) -> None:
-        check_number("w", self.w, low=0, open_low=True)
-        check_number("b", self.b)
         self.log_gain = nn.Parameter(torch.zeros(()))
         self.shift = nn.Parameter(torch.zeros(()))
 

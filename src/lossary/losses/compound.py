@@ -1,17 +1,18 @@
 """Dice beside cross-entropy or focal loss: overlap for the goal, a loss of every position for steady gradients."""
 
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
-from lossary._check import check_number, check_shape, check_tensor, wide_integers
+from lossary._check import check_shape, check_tensor, wide_integers
 from lossary._loss import Loss
 from lossary._reduce import align, both, scaled
+from lossary._rules import FRACTION, NOT_NEGATIVE, ClassWeight, NotNegative, checked
 from lossary.cards import Card, Choice, Range
 from lossary.kernels.stable import accumulate
-from lossary.losses._overlap import Absent, Aggregate, draw_indices, draw_regions, edges_indices, edges_regions
+from lossary.losses._overlap import Absent, Aggregate, Smooth, draw_indices, draw_regions, edges_indices, edges_regions
 from lossary.losses._pointwise import hide
 from lossary.losses.binary import binary_cross_entropy_with_logits, sigmoid_focal_loss
 from lossary.losses.multiclass import cross_entropy, focal_loss
@@ -64,25 +65,24 @@ def _positions(
 
 
 def _sum(dice_weight: float | Tensor, dice: Tensor, name: str, weight: float | Tensor, other: Tensor) -> Tensor:
-    check_number("dice_weight", dice_weight)
-    check_number(name, weight)
     return scaled(dice, dice_weight) + scaled(other, weight)
 
 
+@checked
 def dice_cross_entropy_loss(
     input: Tensor,
     target: Tensor,
     *,
     dice_weight: float | Tensor = 1.0,
     cross_entropy_weight: float | Tensor = 1.0,
-    label_smoothing: float = 0.0,
-    smooth: float = 1.0,
+    label_smoothing: Annotated[float, FRACTION] = 0.0,
+    smooth: Smooth = 1.0,
     squared: bool = False,
     aggregate: Aggregate = "per_sample",
     absent: Absent = "include",
     include_background: bool = True,
     ignore_index: int = -100,
-    class_weight: Tensor | None = None,
+    class_weight: ClassWeight | None = None,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
 ) -> Tensor:
@@ -159,30 +159,31 @@ class DiceCrossEntropyLoss(Loss):
     fn = staticmethod(dice_cross_entropy_loss)
     dice_weight: float | Tensor = 1.0
     cross_entropy_weight: float | Tensor = 1.0
-    label_smoothing: float = 0.0
-    smooth: float = 1.0
+    label_smoothing: Annotated[float, FRACTION] = 0.0
+    smooth: Smooth = 1.0
     squared: bool = False
     aggregate: Aggregate = "per_sample"
     absent: Absent = "include"
     include_background: bool = True
     ignore_index: int = -100
-    class_weight: Tensor | None = None
+    class_weight: ClassWeight | None = None
 
 
+@checked
 def dice_focal_loss(
     input: Tensor,
     target: Tensor,
     *,
     dice_weight: float | Tensor = 1.0,
     focal_weight: float | Tensor = 1.0,
-    gamma: float | Tensor = 2.0,
-    smooth: float = 1.0,
+    gamma: NotNegative = 2.0,
+    smooth: Smooth = 1.0,
     squared: bool = False,
     aggregate: Aggregate = "per_sample",
     absent: Absent = "include",
     include_background: bool = True,
     ignore_index: int = -100,
-    class_weight: Tensor | None = None,
+    class_weight: ClassWeight | None = None,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
 ) -> Tensor:
@@ -259,28 +260,29 @@ class DiceFocalLoss(Loss):
     fn = staticmethod(dice_focal_loss)
     dice_weight: float | Tensor = 1.0
     focal_weight: float | Tensor = 1.0
-    gamma: float | Tensor = 2.0
-    smooth: float = 1.0
+    gamma: NotNegative = 2.0
+    smooth: Smooth = 1.0
     squared: bool = False
     aggregate: Aggregate = "per_sample"
     absent: Absent = "include"
     include_background: bool = True
     ignore_index: int = -100
-    class_weight: Tensor | None = None
+    class_weight: ClassWeight | None = None
 
 
+@checked
 def sigmoid_dice_cross_entropy_loss(
     input: Tensor,
     target: Tensor,
     *,
     dice_weight: float | Tensor = 1.0,
     cross_entropy_weight: float | Tensor = 1.0,
-    smooth: float = 1.0,
+    smooth: Smooth = 1.0,
     squared: bool = False,
     aggregate: Aggregate = "per_sample",
     absent: Absent = "include",
     ignore_index: int | None = None,
-    class_weight: Tensor | None = None,
+    class_weight: ClassWeight | None = None,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
 ) -> Tensor:
@@ -345,28 +347,29 @@ class SigmoidDiceCrossEntropyLoss(Loss):
     fn = staticmethod(sigmoid_dice_cross_entropy_loss)
     dice_weight: float | Tensor = 1.0
     cross_entropy_weight: float | Tensor = 1.0
-    smooth: float = 1.0
+    smooth: Smooth = 1.0
     squared: bool = False
     aggregate: Aggregate = "per_sample"
     absent: Absent = "include"
     ignore_index: int | None = None
-    class_weight: Tensor | None = None
+    class_weight: ClassWeight | None = None
 
 
+@checked
 def sigmoid_dice_focal_loss(
     input: Tensor,
     target: Tensor,
     *,
     dice_weight: float | Tensor = 1.0,
     focal_weight: float | Tensor = 1.0,
-    gamma: float = 2.0,
-    alpha: float | None = None,
-    smooth: float = 1.0,
+    gamma: Annotated[float, NOT_NEGATIVE] = 2.0,
+    alpha: Annotated[float, FRACTION] | None = None,
+    smooth: Smooth = 1.0,
     squared: bool = False,
     aggregate: Aggregate = "per_sample",
     absent: Absent = "include",
     ignore_index: int | None = None,
-    class_weight: Tensor | None = None,
+    class_weight: ClassWeight | None = None,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
 ) -> Tensor:
@@ -433,14 +436,14 @@ class SigmoidDiceFocalLoss(Loss):
     fn = staticmethod(sigmoid_dice_focal_loss)
     dice_weight: float | Tensor = 1.0
     focal_weight: float | Tensor = 1.0
-    gamma: float = 2.0
-    alpha: float | None = None
-    smooth: float = 1.0
+    gamma: Annotated[float, NOT_NEGATIVE] = 2.0
+    alpha: Annotated[float, FRACTION] | None = None
+    smooth: Smooth = 1.0
     squared: bool = False
     aggregate: Aggregate = "per_sample"
     absent: Absent = "include"
     ignore_index: int | None = None
-    class_weight: Tensor | None = None
+    class_weight: ClassWeight | None = None
 
 
 _card = partial(

@@ -1,7 +1,7 @@
 """Contrastive loss: pairs pulled together or pushed apart."""
 
 from collections.abc import Mapping
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import torch
 from torch import Generator, Tensor, dtype
@@ -9,16 +9,15 @@ from torch.distributed import ProcessGroup
 
 from lossary._check import (
     check_among,
-    check_choice,
     check_dim,
     check_float,
-    check_number,
     check_same_shape,
     check_shape,
     check_tensor,
 )
 from lossary._loss import Loss
 from lossary._reduce import Reduction, align, reduce
+from lossary._rules import NotNegative, checked
 from lossary.cards import AT_CALL, Call, Card, Range
 from lossary.distributed import across_ranks
 from lossary.distributed.handshake import meet_again
@@ -38,8 +37,8 @@ def contrastive_loss(
     labels: Tensor | None,
     /,
     *,
-    margin: float | Tensor = ...,
-    factor: float = ...,
+    margin: NotNegative = ...,
+    factor: NotNegative = ...,
     positives: Tensor | None = ...,
     pairs: tuple[Tensor, Tensor] | None = ...,
     ref_embeddings: Tensor | None = ...,
@@ -57,24 +56,25 @@ def contrastive_loss(
     target: Tensor,
     /,
     *,
-    margin: float | Tensor = ...,
-    factor: float = ...,
-    similar_label: int = ...,
+    margin: NotNegative = ...,
+    factor: NotNegative = ...,
+    similar_label: Literal[0, 1] = ...,
     sample_weight: Tensor | None = ...,
     mask: Tensor | None = ...,
     reduction: Reduction = ...,
     group: ProcessGroup | None = ...,
 ) -> Tensor: ...
 @across_ranks
+@checked
 def contrastive_loss(
     x1: Tensor,
     x2: Tensor | None,
     target: Tensor | None = None,
     /,
     *,
-    margin: float | Tensor = 1.0,
-    factor: float = 0.5,
-    similar_label: int = 1,
+    margin: NotNegative = 1.0,
+    factor: NotNegative = 0.5,
+    similar_label: Literal[0, 1] = 1,
     positives: Tensor | None = None,
     pairs: tuple[Tensor, Tensor] | None = None,
     ref_embeddings: Tensor | None = None,
@@ -134,9 +134,6 @@ def contrastive_loss(
         where Y = 0 is similar and the pairs are summed. Common code leaves out the squares or the 1/2; some adds
         1e-6 to the difference.
     """
-    check_number("margin", margin, low=0)
-    check_number("factor", factor, low=0)
-    check_choice("similar_label", similar_label, (0, 1))
     if target is None:
         compared = compare(
             x1,
@@ -206,9 +203,9 @@ class ContrastiveLoss(Loss):
     """:func:`contrastive_loss` as a Module."""
 
     fn = staticmethod(contrastive_loss)
-    margin: float | Tensor = 1.0
-    factor: float = 0.5
-    similar_label: int = 1
+    margin: NotNegative = 1.0
+    factor: NotNegative = 0.5
+    similar_label: Literal[0, 1] = 1
     reduction: Reduction = "mean"
 
 

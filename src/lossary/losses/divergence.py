@@ -2,22 +2,15 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from torch import Generator, Tensor, dtype
 
-from lossary._check import (
-    check_choice,
-    check_float,
-    check_reduction,
-    check_same_shape,
-    check_tensor,
-    stretched,
-    values_visible,
-)
+from lossary._check import check_float, check_same_shape, check_tensor, stretched, values_visible
 from lossary._loss import Loss
 from lossary._reduce import Reduction, align, divide, reduce
+from lossary._rules import checked
 from lossary.cards import Call, Card
 from lossary.draws import normal
 from lossary.kernels.stable import accumulate, like_torch
@@ -70,6 +63,7 @@ def _items(x: Tensor, dim: int) -> torch.Size:
     return x.movedim(class_dimension(x, dim), -1).shape[:-1]
 
 
+@checked
 def kl_divergence_loss(
     input: Tensor,
     target: Tensor,
@@ -111,8 +105,6 @@ def kl_divergence_loss(
         Kullback and Leibler, On Information and Sufficiency, 1951; 0 log 0 = 0. torch's ``kl_div`` has the
         arguments' order of code, its ``"mean"`` divides by the number of elements, which is not the divergence.
     """
-    check_choice("input_kind", input_kind, get_args(Kind))
-    check_choice("target_kind", target_kind, get_args(Kind))
     check_same_shape("target", target, "input", input)
     sample_weight, mask = align(sample_weight, mask, _items(input, dim))
     _, log_q = _rows("input", input, input_kind, dim, mask)
@@ -131,6 +123,7 @@ class KLDivergenceLoss(Loss):
     reduction: Reduction = "mean"
 
 
+@checked
 def kl_div(
     input: Tensor,
     target: Tensor,
@@ -171,7 +164,6 @@ def kl_div(
         Kullback and Leibler, On Information and Sufficiency, 1951. 0 log 0 = 0, also against -inf (NaN in torch), and
         the gradient by a target of 0 is 0 (NaN in torch). Nothing to average gives 0 here, NaN in torch.
     """
-    check_reduction(reduction, ("none", "sum", "mean", "batchmean"))
     check_tensor("target", target)
     if not log_target and values_visible(target) and (target < 0).any():
         raise ValueError(f"target: wanted probabilities, none below 0; got {target[target < 0].flatten()[0].item()}")
@@ -230,7 +222,6 @@ def entropy(
         Shannon, A Mathematical Theory of Communication, 1948; 0 log 0 = 0. The minus sign is part of it, though
         lecture notes lose it.
     """
-    check_choice("kind", kind, get_args(Kind))
     probabilities, logs = _rows("p", p, kind, dim, None)
     return reduce(_times(probabilities, -logs).sum(-1), reduction=reduction)
 
@@ -272,8 +263,6 @@ def cross_entropy_of(
         Good, Some Terminology and Notation in Information Theory, 1956. For fixed p its gradient in q is that of the
         divergence: neither is more robust than the other, only the values differ by H(p).
     """
-    check_choice("p_kind", p_kind, get_args(Kind))
-    check_choice("q_kind", q_kind, get_args(Kind))
     check_same_shape("q", q, "p", p)
     probabilities, _ = _rows("p", p, p_kind, dim, None)
     _, log_q = _rows("q", q, q_kind, dim, None)

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor, dtype
 
-from lossary._check import check_among, check_choice, check_number
+from lossary._check import check_among
 from lossary._loss import Loss
 from lossary._reduce import Reduction, reduce
+from lossary._rules import ClassWeight, checked
 from lossary.cards import Call, Card, Choice, Range
 from lossary.kernels.stable import ABSENT, accumulate
 from lossary.losses._classes import check_class_weight, problem
@@ -36,6 +38,7 @@ def _squared_shortfall(x: Tensor, y: Tensor, margin: float | Tensor) -> Tensor:
     return shortfall(x, y, margin).square()
 
 
+@checked
 def hinge_loss(
     input: Tensor,
     target: Tensor,
@@ -72,7 +75,6 @@ def hinge_loss(
     Source:
         Cortes and Vapnik, Support-Vector Networks, 1995; margin 1.
     """
-    check_number("margin", margin)
     check_among("target", target, (-1, 0, 1))
     return pointwise(shortfall, input, target, margin, sample_weight=sample_weight, mask=mask, reduction=reduction)
 
@@ -85,6 +87,7 @@ class HingeLoss(Loss):
     reduction: Reduction = "mean"
 
 
+@checked
 def squared_hinge_loss(
     input: Tensor,
     target: Tensor,
@@ -121,7 +124,6 @@ def squared_hinge_loss(
     Source:
         The L2-loss support vector machine, see Tang, arXiv:1306.0239; margin 1.
     """
-    check_number("margin", margin)
     check_among("target", target, (-1, 0, 1))
     return pointwise(
         _squared_shortfall, input, target, margin, sample_weight=sample_weight, mask=mask, reduction=reduction
@@ -157,15 +159,16 @@ def class_hinge(
     return reduce(losses, weight=p.weight(class_weight), mask=p.counted, reduction=reduction)
 
 
+@checked
 def multiclass_hinge_loss(
     input: Tensor,
     target: Tensor,
     *,
     margin: float | Tensor = 1.0,
-    power: int = 1,
+    power: Literal[1, 2] = 1,
     per_class_mean: bool = False,
     include_target: bool = False,
-    class_weight: Tensor | None = None,
+    class_weight: ClassWeight | None = None,
     ignore_index: int = -100,
     dim: int = 1,
     sample_weight: Tensor | None = None,
@@ -207,8 +210,6 @@ def multiclass_hinge_loss(
         Weston and Watkins, Support Vector Machines for Multi-Class Pattern Recognition, 1999; margin 1. With scores
         all alike the loss is (C - 1) m: a check for the first step of a training.
     """
-    check_number("margin", margin)
-    check_choice("power", power, (1, 2))
 
     def formula(z: Tensor, y: Tensor) -> Tensor:
         terms = violations(z, y, margin, power, include_target)
@@ -229,21 +230,22 @@ class MulticlassHingeLoss(Loss):
 
     fn = staticmethod(multiclass_hinge_loss)
     margin: float | Tensor = 1.0
-    power: int = 1
+    power: Literal[1, 2] = 1
     per_class_mean: bool = False
     include_target: bool = False
-    class_weight: Tensor | None = None
+    class_weight: ClassWeight | None = None
     ignore_index: int = -100
     dim: int = 1
     reduction: Reduction = "mean"
 
 
+@checked
 def crammer_singer_loss(
     input: Tensor,
     target: Tensor,
     *,
     margin: float | Tensor = 1.0,
-    class_weight: Tensor | None = None,
+    class_weight: ClassWeight | None = None,
     ignore_index: int = -100,
     dim: int = 1,
     sample_weight: Tensor | None = None,
@@ -283,7 +285,6 @@ def crammer_singer_loss(
         Crammer and Singer, On the Algorithmic Implementation of Multiclass Kernel-based Vector Machines, JMLR 2,
         2001; margin 1.
     """
-    check_number("margin", margin)
 
     def violation(z: Tensor, y: Tensor) -> Tensor:
         others = z.scatter(-1, y, ABSENT)
@@ -298,7 +299,7 @@ class CrammerSingerLoss(Loss):
 
     fn = staticmethod(crammer_singer_loss)
     margin: float | Tensor = 1.0
-    class_weight: Tensor | None = None
+    class_weight: ClassWeight | None = None
     ignore_index: int = -100
     dim: int = 1
     reduction: Reduction = "mean"

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from functools import partial
+from typing import Annotated
 
 import torch
 from torch import Generator, Tensor, dtype
@@ -19,6 +20,7 @@ from lossary._check import (
 )
 from lossary._loss import Loss
 from lossary._reduce import Reduction, align, reduce
+from lossary._rules import NOT_NEGATIVE, POSITIVE, checked
 from lossary.cards import Call, Card
 from lossary.draws import labels as draw_labels
 from lossary.draws import normal
@@ -40,12 +42,13 @@ def _check_not_negative(name: str, tensor: Tensor) -> None:
         raise ValueError(f"{name}: wanted no negative number; got {tensor[tensor < 0].flatten()[0].item()}")
 
 
+@checked
 def poisson_nll_loss(
     input: Tensor,
     target: Tensor,
     log_input: bool = True,
     full: bool = False,
-    eps: float = 1e-8,
+    eps: Annotated[float, NOT_NEGATIVE] = 1e-8,
     reduction: Reduction = "mean",
     *,
     sample_weight: Tensor | None = None,
@@ -80,7 +83,6 @@ def poisson_nll_loss(
     Source:
         Poisson 1837; arguments and defaults are torch's. Nothing to average gives 0 here, NaN in torch.
     """
-    check_number("eps", eps, low=0)
     if not log_input:
         _check_not_negative("input", input)
     input, target = stretched(input=input, target=target)
@@ -103,16 +105,17 @@ class PoissonNLLLoss(Loss):
     fn = staticmethod(poisson_nll_loss)
     log_input: bool = True
     full: bool = False
-    eps: float = 1e-8
+    eps: Annotated[float, NOT_NEGATIVE] = 1e-8
     reduction: Reduction = "mean"
 
 
+@checked
 def gaussian_nll_loss(
     input: Tensor,
     target: Tensor,
     var: float | Tensor,
     full: bool = False,
-    eps: float = 1e-6,
+    eps: Annotated[float, POSITIVE] = 1e-6,
     reduction: Reduction = "mean",
     *,
     sample_weight: Tensor | None = None,
@@ -150,7 +153,6 @@ def gaussian_nll_loss(
         defaults are torch's. No synchronisation to look at ``var``, unlike torch's; nothing to average gives 0 here,
         NaN in torch.
     """
-    check_number("eps", eps, low=0, open_low=True)
     check_float("input", input)
     input, target = stretched(input=input, target=target)
     x, y = accumulate(input), accumulate(target)
@@ -189,7 +191,7 @@ class GaussianNLLLoss(Loss):
 
     fn = staticmethod(gaussian_nll_loss)
     full: bool = False
-    eps: float = 1e-6
+    eps: Annotated[float, POSITIVE] = 1e-6
     reduction: Reduction = "mean"
 
 

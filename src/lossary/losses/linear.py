@@ -3,13 +3,13 @@
 import inspect
 import math
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lossary._check import check_dim, check_float, check_labels, check_number, check_reduction, check_shape
+from lossary._check import check_choice, check_dim, check_float, check_labels, check_number, check_shape
 from lossary._device import autocast_is_on
 from lossary._loss import Loss
 from lossary._reduce import Reduction
@@ -194,7 +194,7 @@ class LinearCrossEntropyLoss(nn.Module):
         options: object = None,
     ) -> None:
         super().__init__()
-        check_reduction(reduction)
+        check_choice("reduction", reduction, get_args(Reduction))
         check_number("label_smoothing", label_smoothing, low=0, high=1)
         check_class_weight("weight", weight, num_classes)
         self.num_classes, self.out_features = num_classes, out_features
@@ -224,7 +224,7 @@ class LinearCrossEntropyLoss(nn.Module):
         return f"reduction={self.reduction!r}, ignore_index={self.ignore_index}, label_smoothing={self.label_smoothing}"
 
 
-def _scores(source: Bilinear) -> Input:
+def _scores(source: Bilinear) -> Any:
     """Few scores are made ready at once, which takes the fewest operations, where their dtype is kept by it."""
     x, w = source.x, source.w
     exact = x.dtype == w.dtype == accumulator(x) and not autocast_is_on(x)

@@ -5,14 +5,15 @@ Lists of different lengths are padded, and the padding is masked.
 
 import math
 from functools import partial
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Generator, Tensor, dtype
 
-from lossary._check import check_dim, check_float, check_number, check_same_shape, values_visible
+from lossary._check import check_dim, check_float, check_same_shape, values_visible
 from lossary._loss import Loss
 from lossary._reduce import Reduction, align, reduce
+from lossary._rules import NOT_NEGATIVE, Positive, checked
 from lossary.cards import Call, Card, Range
 from lossary.draws import labels, normal
 from lossary.kernels.stable import ABSENT, accumulator, divided, logaddexp, scales, softplus
@@ -103,11 +104,12 @@ def _best_dcg(lists: _Lists) -> Tensor:
     return torch.where(best > 0, best, torch.ones_like(best))
 
 
+@checked
 def listnet_loss(
     input: Tensor,
     target: Tensor,
     *,
-    temperature: float | Tensor = 1.0,
+    temperature: Positive = 1.0,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
@@ -141,7 +143,6 @@ def listnet_loss(
         T = 1. Relevance divided by its sum in place of a softmax gives what others call the softmax loss:
         ``cross_entropy`` takes such targets.
     """
-    check_number("temperature", temperature, low=0, open_low=True)
     lists = _lists(input, target, mask)
     wanted = torch.where(lists.there, lists.relevance / temperature, ABSENT).softmax(1)
     given = torch.where(lists.there, _finite(lists.scores), ABSENT).log_softmax(1)
@@ -152,10 +153,11 @@ class ListNetLoss(Loss):
     """:func:`listnet_loss` as a Module."""
 
     fn = staticmethod(listnet_loss)
-    temperature: float | Tensor = 1.0
+    temperature: Positive = 1.0
     reduction: Reduction = "mean"
 
 
+@checked
 def listmle_loss(
     input: Tensor,
     target: Tensor,
@@ -219,6 +221,7 @@ class ListMLELoss(Loss):
     reduction: Reduction = "mean"
 
 
+@checked
 def ranknet_loss(
     input: Tensor,
     target: Tensor,
@@ -267,11 +270,12 @@ class RankNetLoss(Loss):
     reduction: Reduction = "mean"
 
 
+@checked
 def lambda_loss(
     input: Tensor,
     target: Tensor,
     *,
-    mu: float = 10.0,
+    mu: Annotated[float, NOT_NEGATIVE] = 10.0,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
@@ -311,7 +315,6 @@ def lambda_loss(
         10; LambdaRank is Burges et al., NIPS 2006. Places are constants to the gradient; of equal scores the first
         comes first. Memory is L squared.
     """
-    check_number("mu", mu, low=0)
     lists = _gains(input, target, mask)
     places = _places(_order(lists.scores, lists.there), lists.scores)
     apart = lists.pairs(places).abs().clamp_min(1)
@@ -328,15 +331,16 @@ class LambdaLoss(Loss):
     """:func:`lambda_loss` as a Module."""
 
     fn = staticmethod(lambda_loss)
-    mu: float = 10.0
+    mu: Annotated[float, NOT_NEGATIVE] = 10.0
     reduction: Reduction = "mean"
 
 
+@checked
 def approx_ndcg_loss(
     input: Tensor,
     target: Tensor,
     *,
-    temperature: float | Tensor = 0.1,
+    temperature: Positive = 0.1,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
@@ -372,7 +376,6 @@ def approx_ndcg_loss(
         Qin, Liu and Li, A general approximation framework for direct optimization of information retrieval measures,
         2010, section 4; T = 0.1 is Bruch et al., SIGIR 2019. Memory is L squared.
     """
-    check_number("temperature", temperature, low=0, open_low=True)
     lists = _gains(input, target, mask)
     by_score = _order(lists.scores, lists.there)
     # Those of equal gain stand as their scores have them, or what each is moved would have to cancel.
@@ -393,7 +396,7 @@ class ApproxNDCGLoss(Loss):
     """:func:`approx_ndcg_loss` as a Module."""
 
     fn = staticmethod(approx_ndcg_loss)
-    temperature: float | Tensor = 0.1
+    temperature: Positive = 0.1
     reduction: Reduction = "mean"
 
 

@@ -7,9 +7,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, dtype
 
-from lossary._check import check_among, check_choice, check_shape
+from lossary._check import check_among, check_shape
 from lossary._loss import Loss
 from lossary._reduce import Reduction
+from lossary._rules import ClassWeight, checked
 from lossary.cards import Call, Card, Choice
 from lossary.kernels.order import lovasz_jaccard, softmax_errors
 from lossary.kernels.stable import accumulate
@@ -38,6 +39,7 @@ __all__ = [
 Classes = Literal["present", "all"]
 
 
+@checked
 def lovasz_softmax_loss(
     input: Tensor,
     target: Tensor,
@@ -45,7 +47,7 @@ def lovasz_softmax_loss(
     classes: Classes = "present",
     per_image: bool = False,
     ignore_index: int | None = -100,
-    class_weight: Tensor | None = None,
+    class_weight: ClassWeight | None = None,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
@@ -102,10 +104,11 @@ class LovaszSoftmaxLoss(Loss):
     classes: Classes = "present"
     per_image: bool = False
     ignore_index: int | None = -100
-    class_weight: Tensor | None = None
+    class_weight: ClassWeight | None = None
     reduction: Reduction = "mean"
 
 
+@checked
 def sigmoid_lovasz_loss(
     input: Tensor,
     target: Tensor,
@@ -113,7 +116,7 @@ def sigmoid_lovasz_loss(
     classes: Classes = "all",
     per_image: bool = False,
     ignore_index: int | None = None,
-    class_weight: Tensor | None = None,
+    class_weight: ClassWeight | None = None,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
@@ -165,10 +168,11 @@ class SigmoidLovaszLoss(Loss):
     classes: Classes = "all"
     per_image: bool = False
     ignore_index: int | None = None
-    class_weight: Tensor | None = None
+    class_weight: ClassWeight | None = None
     reduction: Reduction = "mean"
 
 
+@checked
 def lovasz_hinge_loss(
     input: Tensor,
     target: Tensor,
@@ -176,7 +180,7 @@ def lovasz_hinge_loss(
     classes: Classes = "all",
     per_image: bool = True,
     ignore_index: int | None = None,
-    class_weight: Tensor | None = None,
+    class_weight: ClassWeight | None = None,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
@@ -229,7 +233,7 @@ class LovaszHingeLoss(Loss):
     classes: Classes = "all"
     per_image: bool = True
     ignore_index: int | None = None
-    class_weight: Tensor | None = None
+    class_weight: ClassWeight | None = None
     reduction: Reduction = "mean"
 
 
@@ -260,7 +264,6 @@ def _jaccard(
     reduction: str,
 ) -> Tensor:
     """Lovasz's extension of each class's Jaccard loss, reduced over classes or images' classes."""
-    check_choice("classes", classes, ("present", "all"))
     if class_weight is not None:
         check_shape("class_weight", class_weight, truth.shape[1:2])
     weight, exists = scores[3:]

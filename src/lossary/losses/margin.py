@@ -4,22 +4,22 @@ from __future__ import annotations  # torch 2.9 compiles no inner function with 
 
 from collections.abc import Callable
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Generator, Tensor, dtype
 
 from lossary._check import (
     check_among,
-    check_choice,
     check_dim,
     check_float,
-    check_number,
     stretched,
     stretched_rows,
     wide_integers,
 )
 from lossary._loss import Loss
 from lossary._reduce import Reduction, align, reduce
+from lossary._rules import ClassWeight, checked
 from lossary.cards import Call, Card, Choice, Range
 from lossary.draws import normal, signs
 from lossary.kernels.stable import accumulate, like_torch, unit
@@ -38,12 +38,13 @@ __all__ = [
 ]
 
 
+@checked
 def multi_margin_loss(
     input: Tensor,
     target: Tensor,
-    p: int = 1,
+    p: Literal[1, 2] = 1,
     margin: float | Tensor = 1.0,
-    weight: Tensor | None = None,
+    weight: ClassWeight | None = None,
     reduction: Reduction = "mean",
     *,
     sample_weight: Tensor | None = None,
@@ -80,8 +81,6 @@ def multi_margin_loss(
         Weston and Watkins, Support Vector Machines for Multi-Class Pattern Recognition, 1999; arguments and the
         division by C are torch's. It has a second derivative here; nothing to average gives 0, in torch NaN.
     """
-    check_number("margin", margin)
-    check_choice("p", p, (1, 2))
     check_dim("input", input, (1, 2), "(N, C) or (C,)")
     check_class_weight("weight", weight, input.shape[-1])
 
@@ -97,12 +96,13 @@ class MultiMarginLoss(Loss):
     """:func:`multi_margin_loss` as a Module."""
 
     fn = staticmethod(multi_margin_loss)
-    p: int = 1
+    p: Literal[1, 2] = 1
     margin: float | Tensor = 1.0
-    weight: Tensor | None = None
+    weight: ClassWeight | None = None
     reduction: Reduction = "mean"
 
 
+@checked
 def hinge_embedding_loss(
     input: Tensor,
     target: Tensor,
@@ -140,7 +140,6 @@ def hinge_embedding_loss(
         Arguments and margin are torch's; ``contrastive_loss`` is the squared form, from embeddings. Nothing to
         average gives 0 here, NaN in torch.
     """
-    check_number("margin", margin)
     check_among("target", target, (-1, 1))
     input, target = stretched(input=input, target=target)
 
@@ -159,6 +158,7 @@ class HingeEmbeddingLoss(Loss):
     reduction: Reduction = "mean"
 
 
+@checked
 def cosine_embedding_loss(
     input1: Tensor,
     input2: Tensor,
@@ -199,7 +199,6 @@ def cosine_embedding_loss(
     Source:
         Arguments and margin are torch's. Nothing to average gives 0 here, NaN in torch.
     """
-    check_number("margin", margin)
     check_float("input1", input1)
     input1, input2 = stretched_rows(input1=input1, input2=input2)
     target = wide_integers("target", target)

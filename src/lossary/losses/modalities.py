@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
-from lossary._check import check_number
 from lossary._loss import Loss
 from lossary._reduce import Reduction, reduce
+from lossary._rules import Positive, checked
 from lossary.cards import Card, Range
 from lossary.distributed import across_ranks
 from lossary.kernels.rows import Bilinear, Targets, rest_softplus
@@ -17,11 +17,12 @@ __all__ = ["CLIPLoss", "SigLIPLoss", "clip_loss", "siglip_loss"]
 
 
 @across_ranks
+@checked
 def clip_loss(
     image: Tensor,
     text: Tensor,
     *,
-    temperature: float | Tensor = 0.07,
+    temperature: Positive = 0.07,
     normalize: bool = True,
     ids: Tensor | None = None,
     sample_weight: Tensor | None = None,
@@ -62,7 +63,6 @@ def clip_loss(
         figure 3; tau = 0.07 is where the paper starts. It learns log(1 / tau) and keeps 1 / tau below 100.
     """
     pairs = paired(("image", "text"), image, text, ids, sample_weight, mask, group)
-    check_number("temperature", temperature, low=0, open_low=True)
     (temperature,) = parameters((temperature,), pairs.query)
     return find_each_other(pairs, Similarity(1 / temperature, normalize), reduction)
 
@@ -71,17 +71,18 @@ class CLIPLoss(Loss):
     """:func:`clip_loss` as a Module."""
 
     fn = staticmethod(clip_loss)
-    temperature: float | Tensor = 0.07
+    temperature: Positive = 0.07
     normalize: bool = True
     reduction: Reduction = "mean"
 
 
 @across_ranks
+@checked
 def siglip_loss(
     image: Tensor,
     text: Tensor,
     *,
-    scale: float | Tensor = 10.0,
+    scale: Positive = 10.0,
     bias: float | Tensor = -10.0,
     normalize: bool = True,
     ids: Tensor | None = None,
@@ -124,8 +125,6 @@ def siglip_loss(
         and b = -10 are where the paper starts. It learns log(s).
     """
     pairs = paired(("image", "text"), image, text, ids, sample_weight, mask, group)
-    check_number("scale", scale, low=0, open_low=True)
-    check_number("bias", bias)
     scale, bias = parameters((scale, bias), pairs.query)
     alike = Similarity(scale, normalize)
     x, y = alike.scaled(pairs.query), alike.plain(pairs.answer)
@@ -141,7 +140,7 @@ class SigLIPLoss(Loss):
     """:func:`siglip_loss` as a Module."""
 
     fn = staticmethod(siglip_loss)
-    scale: float | Tensor = 10.0
+    scale: Positive = 10.0
     bias: float | Tensor = -10.0
     normalize: bool = True
     reduction: Reduction = "mean"

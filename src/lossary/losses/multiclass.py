@@ -1,14 +1,16 @@
 """One class among many: cross-entropy over a softmax, and what fades or bends it."""
 
 import math
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, dtype
 
-from lossary._check import check_number, check_reduction, values_visible, wide_integers
+from lossary._check import values_visible, wide_integers
 from lossary._loss import Loss
 from lossary._reduce import Reduction, divide
+from lossary._rules import FRACTION, ClassWeight, NotNegative, checked
 from lossary.cards import Call, Range
 from lossary.draws import labels as draw_labels
 from lossary.draws import normal
@@ -34,13 +36,14 @@ NEVER = -(1 << 62)
 AMPLE = 0.1
 
 
+@checked
 def cross_entropy(
     input: Input,
     target: Tensor,
-    weight: Tensor | None = None,
+    weight: ClassWeight | None = None,
     ignore_index: int = -100,
     reduction: Reduction = "mean",
-    label_smoothing: float = 0.0,
+    label_smoothing: Annotated[float, FRACTION] = 0.0,
     *,
     dim: int = 1,
     sample_weight: Tensor | None = None,
@@ -87,7 +90,6 @@ def cross_entropy(
         loss = _by_torch(input, target, ignore_index, reduction, label_smoothing)
         if loss is not None:
             return loss
-    check_number("label_smoothing", label_smoothing, low=0, high=1)
     p = softmax_problem(
         input,
         target,
@@ -98,7 +100,6 @@ def cross_entropy(
         mask=mask,
     )
     check_class_weight("weight", weight, p.classes)
-    check_reduction(reduction)
     if isinstance(p.input, Bilinear):
         return like_torch(linear_cross_entropy(p.input, p, weight, label_smoothing, reduction), p.input.x)
     if _is_torchs(p, weight, label_smoothing) and p.input.dtype == accumulator(p.input):
@@ -196,17 +197,18 @@ class CrossEntropyLoss(Loss):
     """:func:`cross_entropy` as a Module."""
 
     fn = staticmethod(cross_entropy)
-    weight: Tensor | None = None
+    weight: ClassWeight | None = None
     ignore_index: int = -100
     reduction: Reduction = "mean"
-    label_smoothing: float = 0.0
+    label_smoothing: Annotated[float, FRACTION] = 0.0
     dim: int = 1
 
 
+@checked
 def nll_loss(
     input: Tensor,
     target: Tensor,
-    weight: Tensor | None = None,
+    weight: ClassWeight | None = None,
     ignore_index: int = -100,
     reduction: Reduction = "mean",
     *,
@@ -248,7 +250,6 @@ def nll_loss(
     """
     p = problem(input, target, dim=dim, ignore_index=ignore_index, sample_weight=sample_weight, mask=mask)
     check_class_weight("weight", weight, p.classes)
-    check_reduction(reduction)
     assert isinstance(p.input, Tensor)
     return like_torch(_log_likelihood(accumulate(p.input), p, weight, 0.0, reduction), p.input)
 
@@ -257,7 +258,7 @@ class NLLLoss(Loss):
     """:func:`nll_loss` as a Module."""
 
     fn = staticmethod(nll_loss)
-    weight: Tensor | None = None
+    weight: ClassWeight | None = None
     ignore_index: int = -100
     reduction: Reduction = "mean"
     dim: int = 1
@@ -289,13 +290,14 @@ def _focal_by_torch(input: Input, target: Tensor, ignore_index: int, gamma: floa
     return loss if AMPLE ** (1 + gamma) <= loss.item() < math.inf else None
 
 
+@checked
 def focal_loss(
     input: Input,
     target: Tensor,
     *,
-    gamma: float | Tensor = 2.0,
-    alpha: Tensor | None = None,
-    class_weight: Tensor | None = None,
+    gamma: NotNegative = 2.0,
+    alpha: ClassWeight | None = None,
+    class_weight: ClassWeight | None = None,
     ignore_index: int = -100,
     dim: int = 1,
     sample_weight: Tensor | None = None,
@@ -337,7 +339,6 @@ def focal_loss(
         Lin et al., Focal Loss, arXiv:1708.02002, eq. 5, for a softmax; gamma = 2 is the paper's best. Versions
         differ: some divide by the sum of alpha, here that is ``class_weight``.
     """
-    check_number("gamma", gamma, low=0)
     target = wide_integers("target", target)
     plain = all(given is None for given in (alpha, class_weight, sample_weight, mask)) and dim in (1, -1)
     if plain and reduction == "mean":
@@ -362,9 +363,9 @@ class FocalLoss(Loss):
     """:func:`focal_loss` as a Module."""
 
     fn = staticmethod(focal_loss)
-    gamma: float | Tensor = 2.0
-    alpha: Tensor | None = None
-    class_weight: Tensor | None = None
+    gamma: NotNegative = 2.0
+    alpha: ClassWeight | None = None
+    class_weight: ClassWeight | None = None
     ignore_index: int = -100
     dim: int = 1
     reduction: Reduction = "mean"

@@ -20,6 +20,7 @@ from lossary._check import (
 )
 from lossary._loss import Loss
 from lossary._reduce import Reduction, align, reduce
+from lossary._rules import checked
 from lossary.cards import Call, Card
 from lossary.draws import labels as draw_labels
 from lossary.draws import normal
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 
+@checked
 def soft_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -89,6 +91,7 @@ class SoftMarginLoss(Loss):
     reduction: Reduction = "mean"
 
 
+@checked
 def multilabel_soft_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -153,6 +156,7 @@ class MultiLabelSoftMarginLoss(Loss):
     reduction: Reduction = "mean"
 
 
+@checked
 def multilabel_margin_loss(
     input: Tensor,
     target: Tensor,

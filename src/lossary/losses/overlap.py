@@ -4,12 +4,12 @@ from typing import Any
 
 from torch import Tensor
 
-from lossary._check import check_number
 from lossary._loss import Loss
 from lossary._reduce import Reduction
+from lossary._rules import ClassWeight, NotNegative, checked
 from lossary.cards import Choice, Range
 from lossary.kernels.overlap import Sums
-from lossary.losses._overlap import Absent, Aggregate, card, one_minus, sigmoid_regions, softmax_regions
+from lossary.losses._overlap import Absent, Aggregate, Smooth, card, one_minus, sigmoid_regions, softmax_regions
 
 __all__ = [
     "DiceLoss",
@@ -40,16 +40,17 @@ def jaccard_fraction(sums: Sums) -> tuple[Tensor, Tensor]:
     return sums.overlap, sums.predicted + sums.truth - sums.overlap
 
 
+@checked
 def dice_loss(
     input: Tensor,
     target: Tensor,
     *,
-    smooth: float = 1.0,
+    smooth: Smooth = 1.0,
     squared: bool = False,
     aggregate: Aggregate = "per_sample",
     absent: Absent = "include",
     ignore_index: int | None = -100,
-    class_weight: Tensor | None = None,
+    class_weight: ClassWeight | None = None,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
@@ -101,25 +102,26 @@ class DiceLoss(Loss):
     """:func:`dice_loss` as a Module."""
 
     fn = staticmethod(dice_loss)
-    smooth: float = 1.0
+    smooth: Smooth = 1.0
     squared: bool = False
     aggregate: Aggregate = "per_sample"
     absent: Absent = "include"
     ignore_index: int | None = -100
-    class_weight: Tensor | None = None
+    class_weight: ClassWeight | None = None
     reduction: Reduction = "mean"
 
 
+@checked
 def sigmoid_dice_loss(
     input: Tensor,
     target: Tensor,
     *,
-    smooth: float = 1.0,
+    smooth: Smooth = 1.0,
     squared: bool = False,
     aggregate: Aggregate = "per_sample",
     absent: Absent = "include",
     ignore_index: int | None = None,
-    class_weight: Tensor | None = None,
+    class_weight: ClassWeight | None = None,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
@@ -170,26 +172,27 @@ class SigmoidDiceLoss(Loss):
     """:func:`sigmoid_dice_loss` as a Module."""
 
     fn = staticmethod(sigmoid_dice_loss)
-    smooth: float = 1.0
+    smooth: Smooth = 1.0
     squared: bool = False
     aggregate: Aggregate = "per_sample"
     absent: Absent = "include"
     ignore_index: int | None = None
-    class_weight: Tensor | None = None
+    class_weight: ClassWeight | None = None
     reduction: Reduction = "mean"
 
 
+@checked
 def tversky_loss(
     input: Tensor,
     target: Tensor,
     *,
-    smooth: float = 1.0,
-    alpha: float | Tensor = 0.3,
-    beta: float | Tensor = 0.7,
+    smooth: Smooth = 1.0,
+    alpha: NotNegative = 0.3,
+    beta: NotNegative = 0.7,
     aggregate: Aggregate = "per_sample",
     absent: Absent = "include",
     ignore_index: int | None = -100,
-    class_weight: Tensor | None = None,
+    class_weight: ClassWeight | None = None,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
@@ -233,8 +236,6 @@ def tversky_loss(
         Salehi et al., arXiv:1706.05721, eq. 3 and 4, whose alpha = 0.3 and beta = 0.7 found small lesions best; epsilon
         as in :func:`dice_loss`. Some code has alpha and beta the other way round.
     """
-    check_number("alpha", alpha, low=0)
-    check_number("beta", beta, low=0)
     regions = softmax_regions(input, target, ignore_index, aggregate, sample_weight, mask)
     return one_minus(*tversky_fraction(regions.sums, alpha, beta), regions, smooth, absent, class_weight, reduction)
 
@@ -243,27 +244,28 @@ class TverskyLoss(Loss):
     """:func:`tversky_loss` as a Module."""
 
     fn = staticmethod(tversky_loss)
-    smooth: float = 1.0
-    alpha: float | Tensor = 0.3
-    beta: float | Tensor = 0.7
+    smooth: Smooth = 1.0
+    alpha: NotNegative = 0.3
+    beta: NotNegative = 0.7
     aggregate: Aggregate = "per_sample"
     absent: Absent = "include"
     ignore_index: int | None = -100
-    class_weight: Tensor | None = None
+    class_weight: ClassWeight | None = None
     reduction: Reduction = "mean"
 
 
+@checked
 def sigmoid_tversky_loss(
     input: Tensor,
     target: Tensor,
     *,
-    smooth: float = 1.0,
-    alpha: float | Tensor = 0.3,
-    beta: float | Tensor = 0.7,
+    smooth: Smooth = 1.0,
+    alpha: NotNegative = 0.3,
+    beta: NotNegative = 0.7,
     aggregate: Aggregate = "per_sample",
     absent: Absent = "include",
     ignore_index: int | None = None,
-    class_weight: Tensor | None = None,
+    class_weight: ClassWeight | None = None,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
@@ -305,8 +307,6 @@ def sigmoid_tversky_loss(
     Source:
         As :func:`tversky_loss`; soft regions as in :func:`sigmoid_dice_loss`.
     """
-    check_number("alpha", alpha, low=0)
-    check_number("beta", beta, low=0)
     regions = sigmoid_regions(input, target, ignore_index, aggregate, sample_weight, mask)
     return one_minus(*tversky_fraction(regions.sums, alpha, beta), regions, smooth, absent, class_weight, reduction)
 
@@ -315,25 +315,26 @@ class SigmoidTverskyLoss(Loss):
     """:func:`sigmoid_tversky_loss` as a Module."""
 
     fn = staticmethod(sigmoid_tversky_loss)
-    smooth: float = 1.0
-    alpha: float | Tensor = 0.3
-    beta: float | Tensor = 0.7
+    smooth: Smooth = 1.0
+    alpha: NotNegative = 0.3
+    beta: NotNegative = 0.7
     aggregate: Aggregate = "per_sample"
     absent: Absent = "include"
     ignore_index: int | None = None
-    class_weight: Tensor | None = None
+    class_weight: ClassWeight | None = None
     reduction: Reduction = "mean"
 
 
+@checked
 def jaccard_loss(
     input: Tensor,
     target: Tensor,
     *,
-    smooth: float = 1.0,
+    smooth: Smooth = 1.0,
     aggregate: Aggregate = "per_sample",
     absent: Absent = "include",
     ignore_index: int | None = -100,
-    class_weight: Tensor | None = None,
+    class_weight: ClassWeight | None = None,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
@@ -383,23 +384,24 @@ class JaccardLoss(Loss):
     """:func:`jaccard_loss` as a Module."""
 
     fn = staticmethod(jaccard_loss)
-    smooth: float = 1.0
+    smooth: Smooth = 1.0
     aggregate: Aggregate = "per_sample"
     absent: Absent = "include"
     ignore_index: int | None = -100
-    class_weight: Tensor | None = None
+    class_weight: ClassWeight | None = None
     reduction: Reduction = "mean"
 
 
+@checked
 def sigmoid_jaccard_loss(
     input: Tensor,
     target: Tensor,
     *,
-    smooth: float = 1.0,
+    smooth: Smooth = 1.0,
     aggregate: Aggregate = "per_sample",
     absent: Absent = "include",
     ignore_index: int | None = None,
-    class_weight: Tensor | None = None,
+    class_weight: ClassWeight | None = None,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
@@ -448,11 +450,11 @@ class SigmoidJaccardLoss(Loss):
     """:func:`sigmoid_jaccard_loss` as a Module."""
 
     fn = staticmethod(sigmoid_jaccard_loss)
-    smooth: float = 1.0
+    smooth: Smooth = 1.0
     aggregate: Aggregate = "per_sample"
     absent: Absent = "include"
     ignore_index: int | None = None
-    class_weight: Tensor | None = None
+    class_weight: ClassWeight | None = None
     reduction: Reduction = "mean"
 
 

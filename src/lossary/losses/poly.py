@@ -1,21 +1,22 @@
 """PolyLoss: the power series of cross-entropy and focal loss in 1 - p, with its first coefficients changed."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lossary._check import as_numbers, check_number, check_tensor
+from lossary._check import as_numbers, check_numbers, check_tensor
 from lossary._loss import Loss
 from lossary._reduce import Reduction
+from lossary._rules import FRACTION, NOT_NEGATIVE, ClassWeight, NotNegative, checked
 from lossary.cards import Call, Range
 from lossary.kernels.rows import Rows
 from lossary.kernels.stable import softplus
 from lossary.losses._classes import Input, check_class_weight, class_loss, softmax_problem
 from lossary.losses._facts import CLASS_WEIGHT, TAKES_LOGITS, class_card, draw_logits, golden_classes, logit_card
-from lossary.losses.binary import alpha_weighted, binary_loss, check_focal, entropy_and_fade
+from lossary.losses.binary import alpha_weighted, binary_loss, entropy_and_fade
 from lossary.losses.multiclass import focal_terms
 
 __all__ = [
@@ -36,12 +37,17 @@ def _poly(rows: Rows, *epsilon: float | Tensor) -> Tensor:
     return loss
 
 
+#: One coefficient, or several in the order of their powers.
+Epsilons = Annotated[float | Tensor | Sequence[float], check_numbers]
+
+
+@checked
 def poly_loss(
     input: Input,
     target: Tensor,
     *,
-    epsilon: float | Tensor | Sequence[float] = 1.0,
-    class_weight: Tensor | None = None,
+    epsilon: Epsilons = 1.0,
+    class_weight: ClassWeight | None = None,
     ignore_index: int = -100,
     dim: int = 1,
     sample_weight: Tensor | None = None,
@@ -80,9 +86,6 @@ def poly_loss(
     Source:
         Leng et al., PolyLoss, arXiv:2204.12511; epsilon = 1 is its listing's default, it reports 2 for ImageNet.
     """
-    values, _ = as_numbers(epsilon)
-    for value in values:
-        check_number("epsilon", value)
     p = softmax_problem(
         input,
         target,
@@ -93,15 +96,15 @@ def poly_loss(
         mask=mask,
     )
     check_class_weight("class_weight", class_weight, p.classes)
-    return class_loss(_poly, p, scalars=values, class_weight=class_weight, reduction=reduction)
+    return class_loss(_poly, p, scalars=as_numbers(epsilon)[0], class_weight=class_weight, reduction=reduction)
 
 
 class PolyLoss(Loss):
     """:func:`poly_loss` as a Module."""
 
     fn = staticmethod(poly_loss)
-    epsilon: float | Tensor | Sequence[float] = 1.0
-    class_weight: Tensor | None = None
+    epsilon: Epsilons = 1.0
+    class_weight: ClassWeight | None = None
     ignore_index: int = -100
     dim: int = 1
     reduction: Reduction = "mean"
@@ -112,14 +115,15 @@ def _poly_focal(rows: Rows, epsilon: float | Tensor, gamma: float | Tensor, *alp
     return loss + epsilon * torch.exp((gamma + 1) * miss)
 
 
+@checked
 def poly_focal_loss(
     input: Input,
     target: Tensor,
     *,
     epsilon: float | Tensor = 1.0,
-    gamma: float | Tensor = 2.0,
-    alpha: Tensor | None = None,
-    class_weight: Tensor | None = None,
+    gamma: NotNegative = 2.0,
+    alpha: ClassWeight | None = None,
+    class_weight: ClassWeight | None = None,
     ignore_index: int = -100,
     dim: int = 1,
     sample_weight: Tensor | None = None,
@@ -161,8 +165,6 @@ def poly_focal_loss(
         Leng et al., PolyLoss, arXiv:2204.12511, with focal loss as the base. As in its listing alpha does not
         multiply the added term.
     """
-    check_number("gamma", gamma, low=0)
-    check_number("epsilon", epsilon)
     p = softmax_problem(
         input,
         target,
@@ -189,21 +191,22 @@ class PolyFocalLoss(Loss):
 
     fn = staticmethod(poly_focal_loss)
     epsilon: float | Tensor = 1.0
-    gamma: float | Tensor = 2.0
-    alpha: Tensor | None = None
-    class_weight: Tensor | None = None
+    gamma: NotNegative = 2.0
+    alpha: ClassWeight | None = None
+    class_weight: ClassWeight | None = None
     ignore_index: int = -100
     dim: int = 1
     reduction: Reduction = "mean"
 
 
+@checked
 def sigmoid_poly_focal_loss(
     input: Tensor,
     target: Tensor,
     *,
     epsilon: float = 1.0,
-    gamma: float = 2.0,
-    alpha: float | None = None,
+    gamma: Annotated[float, NOT_NEGATIVE] = 2.0,
+    alpha: Annotated[float, FRACTION] | None = None,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
@@ -238,8 +241,6 @@ def sigmoid_poly_focal_loss(
         Leng et al., PolyLoss, arXiv:2204.12511, with focal loss as the base. As in the paper's listing alpha
         does not multiply the added term.
     """
-    check_focal(gamma, alpha)
-    check_number("epsilon", epsilon)
     check_tensor("target", target)
     hard = not target.dtype.is_floating_point
 
@@ -255,8 +256,8 @@ class SigmoidPolyFocalLoss(Loss):
 
     fn = staticmethod(sigmoid_poly_focal_loss)
     epsilon: float = 1.0
-    gamma: float = 2.0
-    alpha: float | None = None
+    gamma: Annotated[float, NOT_NEGATIVE] = 2.0
+    alpha: Annotated[float, FRACTION] | None = None
     reduction: Reduction = "mean"
 
 

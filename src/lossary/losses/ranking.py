@@ -6,9 +6,10 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, dtype
 
-from lossary._check import check_among, check_float, check_number, stretched
+from lossary._check import check_among, check_float, stretched
 from lossary._loss import Loss
 from lossary._reduce import Reduction
+from lossary._rules import checked
 from lossary.cards import Call, Card, Range
 from lossary.draws import normal, signs
 from lossary.kernels.stable import accumulate, like_torch
@@ -18,6 +19,7 @@ from lossary.losses.hinge import shortfall
 __all__ = ["MarginRankingLoss", "margin_ranking_loss"]
 
 
+@checked
 def margin_ranking_loss(
     input1: Tensor,
     input2: Tensor,
@@ -60,7 +62,6 @@ def margin_ranking_loss(
         name Nayyeri et al., arXiv:1907.05336, as the source: theirs is another, later loss, whose margin adapts while
         a knowledge graph is embedded. It is not in Lossary.
     """
-    check_number("margin", margin)
     check_float("input1", input1)
     check_among("target", target, (-1, 1))
     input1, input2, target = stretched(input1=input1, input2=input2, target=target)

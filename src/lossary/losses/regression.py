@@ -3,15 +3,17 @@
 from __future__ import annotations  # torch 2.9 compiles no inner function with a union in its annotations
 
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lossary._check import as_numbers, check_number, check_same_shape
+from lossary._check import as_numbers, check_numbers, check_same_shape
 from lossary._loss import Loss
 from lossary._reduce import Reduction
+from lossary._rules import checked
 from lossary.cards import Choice
 from lossary.kernels.stable import accumulator, like_torch
 from lossary.losses._facts import golden_pair, value_card
@@ -37,6 +39,7 @@ def _both(weight: Tensor | None, sample_weight: Tensor | None, input: Tensor) ->
     return weight if sample_weight is None else weight * sample_weight
 
 
+@checked
 def mean_bias_error(
     input: Tensor,
     target: Tensor,
@@ -84,6 +87,7 @@ class MeanBiasError(Loss):
     reduction: Reduction = "mean"
 
 
+@checked
 def mse_loss(
     input: Tensor,
     target: Tensor,
@@ -142,6 +146,7 @@ class MSELoss(Loss):
     halved: bool = False
 
 
+@checked
 def l1_loss(
     input: Tensor,
     target: Tensor,
@@ -196,11 +201,16 @@ class L1Loss(Loss):
     weight: Tensor | None = None
 
 
+#: One level or several, each strictly between 0 and 1.
+Quantile = Annotated[float | Sequence[float], partial(check_numbers, low=0, high=1, open_low=True, open_high=True)]
+
+
+@checked
 def quantile_loss(
     input: Tensor,
     target: Tensor,
     *,
-    quantile: float | Sequence[float] = 0.5,
+    quantile: Quantile = 0.5,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
@@ -235,10 +245,6 @@ def quantile_loss(
         Koenker and Bassett, Regression Quantiles, Econometrica 46, 1978. At q = 0.5 it is half the absolute error.
     """
     quantiles, one = as_numbers(quantile)
-    for value in quantiles:
-        check_number("quantile", value, low=0, high=1)
-        if value in (0, 1):
-            raise ValueError(f"quantile: wanted a number strictly between 0 and 1; got {value}")
     if not one:
         if input.dim() == 0 or input.shape[-1] != len(quantiles):
             raise ValueError(f"input: wanted (..., {len(quantiles)}), a column a quantile; got {tuple(input.shape)}")
@@ -257,7 +263,7 @@ class QuantileLoss(Loss):
     """:func:`quantile_loss` as a Module."""
 
     fn = staticmethod(quantile_loss)
-    quantile: float | Sequence[float] = 0.5
+    quantile: Quantile = 0.5
     reduction: Reduction = "mean"
 
 

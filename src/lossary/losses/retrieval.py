@@ -8,16 +8,15 @@ from torch import Generator, Tensor, dtype
 from torch.distributed import ProcessGroup
 
 from lossary._check import (
-    check_choice,
     check_dim,
     check_float,
     check_labels,
-    check_number,
     check_same_shape,
     check_shape,
 )
 from lossary._loss import Loss
 from lossary._reduce import Reduction, align, reduce, scaled
+from lossary._rules import NotNegative, Positive, checked
 from lossary.cards import Call, Card, Choice, Range
 from lossary.distributed import across_ranks, gathered
 from lossary.draws import normal
@@ -149,12 +148,13 @@ def _both_ways(pairs: Pairs, scores: Tensor, reduction: str) -> Tensor:
 
 
 @across_ranks
+@checked
 def info_nce_loss(
     query: Tensor,
     positive: Tensor,
     negatives: Tensor | None = None,
     *,
-    temperature: float | Tensor = 0.1,
+    temperature: Positive = 0.1,
     normalize: bool = True,
     ids: Tensor | None = None,
     sample_weight: Tensor | None = None,
@@ -199,7 +199,6 @@ def info_nce_loss(
         holds for the mean over the batch.
     """
     pairs = paired(("query", "positive"), query, positive, ids, sample_weight, mask, group)
-    check_number("temperature", temperature, low=0, open_low=True)
 
     (temperature,) = parameters((temperature,), pairs.query)
     alike = Similarity(1 / temperature, normalize)
@@ -232,18 +231,19 @@ class InfoNCELoss(Loss):
     """:func:`info_nce_loss` as a Module."""
 
     fn = staticmethod(info_nce_loss)
-    temperature: float | Tensor = 0.1
+    temperature: Positive = 0.1
     normalize: bool = True
     reduction: Reduction = "mean"
 
 
 @across_ranks
+@checked
 def multiple_negatives_ranking_loss(
     anchor: Tensor,
     positive: Tensor,
     negatives: Tensor | None = None,
     *,
-    scale: float | Tensor = 20.0,
+    scale: Positive = 20.0,
     similarity: Literal["cos", "dot"] = "cos",
     symmetric: bool = False,
     ids: Tensor | None = None,
@@ -288,8 +288,6 @@ def multiple_negatives_ranking_loss(
         products); cosine and s = 20 are those of sentence-transformers. Some code adds 1 within the logarithm.
     """
     pairs = paired(("anchor", "positive"), anchor, positive, ids, sample_weight, mask, group)
-    check_number("scale", scale, low=0, open_low=True)
-    check_choice("similarity", similarity, ("cos", "dot"))
 
     (scale,) = parameters((scale,), pairs.query)
     alike = Similarity(scale, similarity == "cos")
@@ -315,18 +313,19 @@ class MultipleNegativesRankingLoss(Loss):
     """:func:`multiple_negatives_ranking_loss` as a Module."""
 
     fn = staticmethod(multiple_negatives_ranking_loss)
-    scale: float | Tensor = 20.0
+    scale: Positive = 20.0
     similarity: Literal["cos", "dot"] = "cos"
     symmetric: bool = False
     reduction: Reduction = "mean"
 
 
 @across_ranks
+@checked
 def n_pair_loss(
     anchor: Tensor,
     positive: Tensor,
     *,
-    l2_reg: float | Tensor = 0.0,
+    l2_reg: NotNegative = 0.0,
     ids: Tensor | None = None,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
@@ -367,7 +366,6 @@ def n_pair_loss(
         warns against.
     """
     pairs = paired(("anchor", "positive"), anchor, positive, ids, sample_weight, mask, group)
-    check_number("l2_reg", l2_reg, low=0)
     a, p = pairs.query, pairs.answer
     loss = _find_in_batch(pairs, Similarity(1.0, False), a, p, reduction)
     lengths = reduce(squares(a) + squares(p), weight=pairs.weight, reduction=reduction, group=group)
@@ -378,7 +376,7 @@ class NPairLoss(Loss):
     """:func:`n_pair_loss` as a Module."""
 
     fn = staticmethod(n_pair_loss)
-    l2_reg: float | Tensor = 0.0
+    l2_reg: NotNegative = 0.0
     reduction: Reduction = "mean"
 
 

@@ -1,12 +1,15 @@
 """Robust regression: quadratic near the answer, linear far out, so that outliers pull with bounded force."""
 
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lossary._check import check_number, check_same_shape
+from lossary._check import check_same_shape
 from lossary._loss import Loss
 from lossary._reduce import Reduction
+from lossary._rules import NOT_NEGATIVE, POSITIVE, checked
 from lossary.cards import Range
 from lossary.kernels.stable import like_torch
 from lossary.losses._facts import golden_pair, value_card
@@ -22,11 +25,12 @@ __all__ = [
 ]
 
 
+@checked
 def huber_loss(
     input: Tensor,
     target: Tensor,
     reduction: Reduction = "mean",
-    delta: float = 1.0,
+    delta: Annotated[float, POSITIVE] = 1.0,
     weight: Tensor | None = None,
     *,
     sample_weight: Tensor | None = None,
@@ -63,7 +67,6 @@ def huber_loss(
         ``smooth_l1_loss`` at beta = delta, equal to it only at 1; the two are often taken for the same.
         Nothing to average gives 0 here, NaN in torch.
     """
-    check_number("delta", delta, low=0, open_low=True)
     if weight is not None:
         check_same_shape("weight", weight, "input", input)
 
@@ -80,15 +83,16 @@ class HuberLoss(Loss):
 
     fn = staticmethod(huber_loss)
     reduction: Reduction = "mean"
-    delta: float = 1.0
+    delta: Annotated[float, POSITIVE] = 1.0
     weight: Tensor | None = None
 
 
+@checked
 def smooth_l1_loss(
     input: Tensor,
     target: Tensor,
     reduction: Reduction = "mean",
-    beta: float = 1.0,
+    beta: Annotated[float, NOT_NEGATIVE] = 1.0,
     *,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
@@ -121,7 +125,6 @@ def smooth_l1_loss(
         Girshick, Fast R-CNN, arXiv:1504.08083, eq. 3 (beta = 1); beta is torch's. Its slope stays 1 whatever beta
         is, where Huber's stays delta. Nothing to average gives 0 here, NaN in torch.
     """
-    check_number("beta", beta, low=0)
 
     def smooth(x: Tensor, y: Tensor) -> Tensor:
         return F.smooth_l1_loss(x, y, reduction="none", beta=beta)
@@ -135,7 +138,7 @@ class SmoothL1Loss(Loss):
 
     fn = staticmethod(smooth_l1_loss)
     reduction: Reduction = "mean"
-    beta: float = 1.0
+    beta: Annotated[float, NOT_NEGATIVE] = 1.0
 
 
 #: From here on log cosh r is |r| - log 2 to the last digit of float64.
@@ -150,6 +153,7 @@ def _log_cosh(x: Tensor, y: Tensor) -> Tensor:
     return torch.log1p(2 * torch.sinh(bent / 2).square()) + (r - bent).abs()
 
 
+@checked
 def log_cosh_loss(
     input: Tensor,
     target: Tensor,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Generator, Tensor, dtype
@@ -12,6 +12,7 @@ from torch.distributed import ProcessGroup
 from lossary._check import check_number
 from lossary._loss import Loss
 from lossary._reduce import Reduction
+from lossary._rules import checked
 from lossary.cards import Call, Card, Range
 from lossary.distributed import across_ranks
 from lossary.draws import normal
@@ -28,12 +29,23 @@ def _multi_similarity(rows: Rows, base: float | Tensor, alpha: float, beta: floa
 
 
 @across_ranks
+def _check_steepness(name: str, value: float) -> None:
+    check_number(name, value, low=0, open_low=True)
+    if isinstance(value, Tensor):  # their ratio is a number to the kernel: no gradient would come back
+        raise TypeError(f"{name}: wanted a number, which cannot learn; got a tensor")
+
+
+#: How steep a side is: a number above 0.
+Steepness = Annotated[float, _check_steepness]
+
+
+@checked
 def multi_similarity_loss(
     embeddings: Tensor,
     labels: Tensor | None,
     *,
-    alpha: float = 2.0,
-    beta: float = 50.0,
+    alpha: Steepness = 2.0,
+    beta: Steepness = 50.0,
     base: float | Tensor = 0.5,
     positives: Tensor | None = None,
     ref_embeddings: Tensor | None = None,
@@ -92,9 +104,6 @@ def multi_similarity_loss(
         are the paper's. Its lambda is 1, that of the authors' code 0.5 (beside a beta of 40); 0.5 is what common code
         took over.
     """
-    _check_steepness("alpha", alpha)
-    _check_steepness("beta", beta)
-    check_number("base", base)
     compared = compare(
         embeddings,
         labels,
@@ -121,18 +130,12 @@ def multi_similarity_loss(
     )
 
 
-def _check_steepness(name: str, value: float) -> None:
-    check_number(name, value, low=0, open_low=True)
-    if isinstance(value, Tensor):  # their ratio is a number to the kernel: no gradient would come back
-        raise TypeError(f"{name}: wanted a number, which cannot learn; got a tensor")
-
-
 class MultiSimilarityLoss(Loss):
     """:func:`multi_similarity_loss` as a Module."""
 
     fn = staticmethod(multi_similarity_loss)
-    alpha: float = 2.0
-    beta: float = 50.0
+    alpha: Steepness = 2.0
+    beta: Steepness = 50.0
     base: float | Tensor = 0.5
     reduction: Reduction = "mean"
 

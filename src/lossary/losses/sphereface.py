@@ -9,13 +9,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from lossary._check import check_choice, check_number
+from lossary._check import check_rows
 from lossary._loss import HeadLoss
 from lossary._reduce import Reduction
+from lossary._rules import Factor, NotNegative, checked
 from lossary.cards import Call, Card, Choice, Range
 from lossary.kernels.rows import Rows
 from lossary.kernels.stable import softplus
-from lossary.losses._cosine_head import angle, cosine_head, draw_head, edges_head
+from lossary.losses._cosine_head import Margin, Scale, angle, cosine_head, draw_head, edges_head
 
 __all__ = ["Annealing", "CombinedMarginLoss", "SphereFaceLoss", "combined_margin_loss", "sphereface_loss"]
 
@@ -38,14 +39,15 @@ def _sphereface(rows: Rows, scale: float | Tensor, length: Tensor, annealing: fl
     return softplus(rows.rest - target)
 
 
+@checked
 def sphereface_loss(
     embeddings: Tensor,
     weight: Tensor,
     labels: Tensor,
     *,
-    margin: int = 4,
-    scale: float | Tensor | None = None,
-    annealing: float | Tensor = 5.0,
+    margin: Literal[1, 2, 3, 4] = 4,
+    scale: Scale | None = None,
+    annealing: NotNegative = 5.0,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
@@ -91,8 +93,6 @@ def sphereface_loss(
         ends. Lecture notes often write cos(m theta) for psi, which rises again beyond pi / m, and normalise the
         embeddings, which the paper does not.
     """
-    check_choice("margin", margin, (1, 2, 3, 4))
-    check_number("annealing", annealing, low=0)
     return cosine_head(
         partial(_sphereface, margin=margin),
         embeddings,
@@ -132,9 +132,9 @@ class SphereFaceLoss(HeadLoss):
     """
 
     fn = staticmethod(sphereface_loss)
-    margin: int = 4
-    scale: float | Tensor | None = None
-    annealing: float | Tensor | Annealing = 5.0
+    margin: Literal[1, 2, 3, 4] = 4
+    scale: Scale | None = None
+    annealing: NotNegative | Annealing = 5.0
     reduction: Reduction = "mean"
 
     def setup(self) -> None:
@@ -142,13 +142,13 @@ class SphereFaceLoss(HeadLoss):
         if isinstance(self.annealing, Annealing):
             self.register_buffer("step", torch.zeros(()))
 
-    def forward(self, *inputs: Tensor, **extra: Any) -> Tensor:
+    def forward(self, embeddings: Tensor, labels: Tensor, **extra: Any) -> Tensor:
         if isinstance(self.annealing, Annealing):
             step = self.get_buffer("step")
             extra = {"annealing": self.annealing(step), **extra}
             if self.training:
                 step.add_(1)
-        return super().forward(*inputs, **extra)
+        return super().forward(embeddings, labels, **extra)
 
 
 def _combined(
@@ -169,15 +169,16 @@ def _combined(
     return softplus(rows.rest - scale * (target - m3))
 
 
+@checked
 def combined_margin_loss(
     embeddings: Tensor,
     weight: Tensor,
     labels: Tensor,
     *,
-    m1: float | Tensor = 1.0,
-    m2: float | Tensor = 0.3,
-    m3: float | Tensor = 0.2,
-    scale: float | Tensor = 64.0,
+    m1: Factor = 1.0,
+    m2: Factor = 0.3,
+    m3: Margin = 0.2,
+    scale: Scale = 64.0,
     beyond_pi: Literal["psi", "plain"] = "psi",
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
@@ -221,10 +222,8 @@ def combined_margin_loss(
         Deng et al., ArcFace, arXiv:1801.07698, eq. 4, and its table 2 for (1, 0.3, 0.2). Some code of this name has
         only the pure ArcFace and CosFace margins.
     """
-    for name, value in (("m1", m1), ("m2", m2)):
-        check_number(name, value, low=0, rows=labels)
-    check_number("m3", m3, rows=labels)
-    check_choice("beyond_pi", beyond_pi, ("psi", "plain"))
+    for name, value in (("m1", m1), ("m2", m2), ("m3", m3)):
+        check_rows(name, value, labels)
     return cosine_head(
         partial(_combined, beyond_pi=beyond_pi),
         embeddings,
@@ -244,10 +243,10 @@ class CombinedMarginLoss(HeadLoss):
     """:func:`combined_margin_loss` with its own class directions."""
 
     fn = staticmethod(combined_margin_loss)
-    m1: float | Tensor = 1.0
-    m2: float | Tensor = 0.3
-    m3: float | Tensor = 0.2
-    scale: float | Tensor = 64.0
+    m1: Factor = 1.0
+    m2: Factor = 0.3
+    m3: Margin = 0.2
+    scale: Scale = 64.0
     beyond_pi: Literal["psi", "plain"] = "psi"
     reduction: Reduction = "mean"
 

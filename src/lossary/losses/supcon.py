@@ -7,9 +7,10 @@ import torch
 from torch import Generator, Tensor, dtype
 from torch.distributed import ProcessGroup
 
-from lossary._check import check_dim, check_labels, check_number, check_same_shape, check_shape, check_tensor
+from lossary._check import check_dim, check_labels, check_same_shape, check_shape, check_tensor
 from lossary._loss import Loss
 from lossary._reduce import Reduction
+from lossary._rules import Positive, checked
 from lossary.cards import Call, Card, Range
 from lossary.distributed import across_ranks, numbered
 from lossary.draws import normal
@@ -34,11 +35,12 @@ def _among_others(
 
 
 @across_ranks
+@checked
 def supcon_loss(
     embeddings: Tensor,
     labels: Tensor | None,
     *,
-    temperature: float | Tensor = 0.1,
+    temperature: Positive = 0.1,
     positives: Tensor | None = None,
     ref_embeddings: Tensor | None = None,
     ref_labels: Tensor | None = None,
@@ -90,7 +92,6 @@ def supcon_loss(
         authors' code multiplies the loss by tau / 0.07, which is left out here. Of the ways to take several labels
         this is the one that Zhang and Wu, Multi-Label Supervised Contrastive Learning, AAAI 2024, call ANY.
     """
-    check_number("temperature", temperature, low=0, open_low=True)
     compared = compare(
         embeddings,
         labels,
@@ -109,17 +110,18 @@ class SupConLoss(Loss):
     """:func:`supcon_loss` as a Module."""
 
     fn = staticmethod(supcon_loss)
-    temperature: float | Tensor = 0.1
+    temperature: Positive = 0.1
     reduction: Reduction = "mean"
 
 
 @across_ranks
+@checked
 def nt_xent_loss(
     embeddings: Tensor,
     other: Tensor,
     /,
     *,
-    temperature: float | Tensor = 0.5,
+    temperature: Positive = 0.5,
     ids: Tensor | None = None,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
@@ -164,7 +166,6 @@ def nt_xent_loss(
         Chen et al., SimCLR, arXiv:2002.05709, eq. 1; tau = 0.5 is what it takes for CIFAR-10 (appendix B.9). SimCLR's
         code returns twice this mean. Some libraries leave an item's further views out of the denominator.
     """
-    check_number("temperature", temperature, low=0, open_low=True)
     check_tensor("other", other)
     labels = other
     if other.dtype.is_floating_point:
@@ -186,7 +187,7 @@ class NTXentLoss(Loss):
     """:func:`nt_xent_loss` as a Module."""
 
     fn = staticmethod(nt_xent_loss)
-    temperature: float | Tensor = 0.5
+    temperature: Positive = 0.5
     reduction: Reduction = "mean"
 
 

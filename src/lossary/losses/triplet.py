@@ -1,23 +1,16 @@
 """Triplets: an anchor nearer to its positive than to its negative, by a margin."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Generator, Tensor, dtype
 from torch.distributed import ProcessGroup
 
-from lossary._check import (
-    check_choice,
-    check_float,
-    check_number,
-    check_reduction,
-    check_same_shape,
-    check_shape,
-    stretched_rows,
-)
+from lossary._check import check_float, check_same_shape, check_shape, stretched_rows
 from lossary._loss import Loss
 from lossary._reduce import Reduction, align, divide, reduce
+from lossary._rules import NOT_NEGATIVE, POSITIVE, NotNegative, checked
 from lossary.cards import AT_CALL, Call, Card, Choice, Range
 from lossary.distributed import across_ranks
 from lossary.draws import normal
@@ -42,11 +35,12 @@ Distance = Callable[[Tensor, Tensor], Tensor]
 
 
 @across_ranks
+@checked
 def triplet_loss(
     embeddings: Tensor,
     labels: Tensor | None,
     *,
-    margin: float | Tensor | None = None,
+    margin: NotNegative | None = None,
     mining: Mining = "hard",
     squared: bool = False,
     average: Literal["active", "all"] = "active",
@@ -108,11 +102,6 @@ def triplet_loss(
         mean, soft margin, plain distances); FaceNet, arXiv:1503.03832, eq. 2 and 4, has squared distances, m = 0.2
         and the semi-hard choice. Many tutorials write squared distances and quote the margin of plain ones.
     """
-    check_choice("mining", mining, ("hard", "semihard", "all"))
-    check_choice("average", average, ("active", "all"))
-    check_reduction(reduction)
-    if margin is not None:
-        check_number("margin", margin, low=0)
     if triplets is not None:
         given = {"labels": labels, "positives": positives, "ref_labels": ref_labels, "ids": ids}
         check_absent("triplets", **given)
@@ -166,20 +155,26 @@ class TripletLoss(Loss):
     """:func:`triplet_loss` as a Module."""
 
     fn = staticmethod(triplet_loss)
-    margin: float | Tensor | None = None
+    margin: NotNegative | None = None
     mining: Mining = "hard"
     squared: bool = False
     average: Literal["active", "all"] = "active"
     reduction: Reduction = "mean"
 
 
+def _check_power(p: float, squared: bool) -> None:
+    if squared and p != 2:
+        raise ValueError(f"p: wanted 2 beside squared; got {p}")
+
+
+@checked
 def triplet_margin_loss(
     anchor: Tensor,
     positive: Tensor,
     negative: Tensor,
     margin: float | Tensor = 1.0,
-    p: float = 2.0,
-    eps: float = 1e-6,
+    p: Annotated[float, POSITIVE] = 2.0,
+    eps: Annotated[float, NOT_NEGATIVE] = 1e-6,
     swap: bool = False,
     reduction: Reduction = "mean",
     *,
@@ -223,11 +218,7 @@ def triplet_margin_loss(
     """
     check_float("anchor", anchor)
     anchor, positive, negative = stretched_rows(anchor=anchor, positive=positive, negative=negative)
-    check_number("margin", margin)
-    check_number("p", p, low=0, open_low=True)
-    check_number("eps", eps, low=0)
-    if squared and p != 2:
-        raise ValueError(f"p: wanted 2 beside squared; got {p}")
+    _check_power(p, squared)
     sample_weight, mask = align(sample_weight, mask, anchor.shape[:-1])
 
     def distance(x: Tensor, y: Tensor) -> Tensor:
@@ -257,13 +248,17 @@ class TripletMarginLoss(Loss):
 
     fn = staticmethod(triplet_margin_loss)
     margin: float | Tensor = 1.0
-    p: float = 2.0
-    eps: float = 1e-6
+    p: Annotated[float, POSITIVE] = 2.0
+    eps: Annotated[float, NOT_NEGATIVE] = 1e-6
     swap: bool = False
     squared: bool = False
     reduction: Reduction = "mean"
 
+    def setup(self) -> None:
+        _check_power(self.p, self.squared)
 
+
+@checked
 def triplet_margin_with_distance_loss(
     anchor: Tensor,
     positive: Tensor,
@@ -318,7 +313,6 @@ def triplet_margin_with_distance_loss(
     for name, tensor in inputs.items():
         check_float(name, tensor)
         check_shape(name, tensor, (anchor.shape[0], *tensor.shape[1:]))
-    check_number("margin", margin)
     _, counted = align(None, mask, anchor.shape)
     if counted is not None:
         anchor, positive, negative = (hide(x, counted) for x in inputs.values())

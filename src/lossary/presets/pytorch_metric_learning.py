@@ -5,6 +5,7 @@ Left out are ``indices_tuple``, ``ref_emb``, other distances and reducers, regul
 
 import math
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -72,7 +73,7 @@ def normalized_softmax(num_classes: int, embedding_size: int, temperature: float
     )
 
 
-def sphereface(num_classes: int, embedding_size: int, margin: int = 4) -> SphereFaceLoss:
+def sphereface(num_classes: int, embedding_size: int, margin: Literal[1, 2, 3, 4] = 4) -> SphereFaceLoss:
     """``SphereFaceLoss`` at its ``scale=1``: Lossary's :class:`SphereFaceLoss` without annealing.
 
     The paper anneals, since the full margin is hard to train with from the start: Lossary's ``Annealing`` does so, and
