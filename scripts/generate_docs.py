@@ -14,11 +14,14 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from docs_maths import markdown
 from docs_transcripts import transcribed
 
+import lossary.functional
+from lossary import watching
 from lossary.cards import Card, Range
 from lossary.catalogue import CATALOGUE, FAMILIES, HELPERS
 from lossary.lab import curves
@@ -56,6 +59,7 @@ def main() -> int:
         "docs/decisions/README.md": decisions(),
     }
     files |= {ROOT / name: between_markers((ROOT / name).read_text(), text) for name, text in tables.items()}
+    files |= {Path(module.__file__ or ""): with_names(module) for module in (lossary, lossary.functional)}
     files[ROOT / "docs" / "your_data.md"] = transcribed(ROOT / "docs" / "your_data.md")
     stale = [path for path, text in files.items() if not path.exists() or path.read_text() != text]
     torch.set_num_threads(1)  # batches of a few numbers: more threads would only wait for each other
@@ -102,9 +106,8 @@ def description(function: Callable[..., object]) -> str:
 
 def construction(card: Card) -> str:
     """The Module made with all of its arguments: those to be given by name alone, the others at their defaults."""
-    takes = inspect.signature(card.fn).parameters
-    defaults = {n: takes[n].default if n in takes else inspect.Parameter.empty for n in card.module.fields}
-    given = (n if v is inspect.Parameter.empty else f"{n}={written(v)}" for n, v in defaults.items())
+    fields = inspect.signature(card.module).parameters.items()
+    given = (n if p.default is p.empty else f"{n}={written(p.default)}" for n, p in fields)
     return f"{card.module.__name__}(\n" + "".join(f"    {argument},\n" for argument in given) + ")"
 
 
@@ -175,14 +178,29 @@ def decisions() -> str:
     return "\n".join(f"- [{title}]({page.name})" for title, page in zip(titles, pages, strict=True))
 
 
+def with_names(module: ModuleType) -> str:
+    """A module that imports its names at first use, with the names that a type checker reads."""
+    begin, end = "    # begin: written by `make docs`\n", "    # end\n"
+    owners = {name: owner.__name__ for owner in (*FAMILIES, *HELPERS, watching) for name in owner.__all__}
+    named = [(alias, card.fn if alias.islower() else card.module) for card in CATALOGUE for alias in card.aliases]
+    public = dir(module)
+    # `X as X` is public to a type checker, `X as Y` is not.
+    imports = sorted(f"    from {owner} import {name} as {name}\n" for name, owner in owners.items() if name in public)
+    aliases = sorted(f"    {alias} = {loss.__name__}\n" for alias, loss in named if alias in public)
+    return between(Path(module.__file__ or "").read_text(), begin, "".join([*imports, "\n", *aliases]), end)
+
+
 def between_markers(text: str, new: str) -> str:
+    return between(text, "<!-- begin: written by `make docs` -->\n", f"{new.strip()}\n\n", "<!-- end -->")
+
+
+def between(text: str, begin: str, new: str, end: str) -> str:
     """``text`` with what stands between its two markers replaced."""
-    begin, end = "<!-- begin: written by `make docs` -->", "<!-- end -->"
     before, _, rest = text.partition(begin)
     _, found, after = rest.partition(end)
     if not found:
-        raise SystemExit(f"wanted the markers {begin} and {end}")
-    return f"{before}{begin}\n{new.strip()}\n\n{end}{after}"
+        raise SystemExit(f"wanted the markers {begin.strip()} and {end.strip()}")
+    return f"{before}{begin}{new}{end}{after}"
 
 
 def fingerprint(chart: "curves.Chart") -> str:

@@ -1,5 +1,6 @@
 """What a newcomer meets first: the README's code, the public names, the commands, and what an import costs."""
 
+import ast
 import importlib.metadata
 import re
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 import lossary
+import lossary.functional
 from lossary import watching
 from lossary.cards import Card
 from lossary.catalogue import CATALOGUE, FAMILIES, HELPERS
@@ -50,6 +52,27 @@ def test_public_names_are_importable_and_documented(module: ModuleType) -> None:
         assert getattr(lossary, name) is getattr(module, name)
         assert name in dir(lossary)
         assert (getattr(lossary, name).__doc__ or "").strip(), f"{name} has no docstring"
+
+
+@pytest.mark.parametrize("module", [lossary, lossary.functional], ids=lambda module: module.__name__)
+def test_type_checkers_see_the_names_that_there_are(module: ModuleType) -> None:
+    tree = ast.parse(Path(module.__file__ or "").read_text())
+    hidden = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    seen = [
+        alias.asname
+        for block in hidden
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    ]
+    seen += [
+        ast.unparse(target)
+        for block in hidden
+        for node in block.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+    ]
+    assert sorted(seen) == sorted(set(dir(module)) - {"__version__"})
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda module: module.__name__)

@@ -1,7 +1,7 @@
 """Every PyTorch loss done right, and one command that tells you which one your data wants.
 
-The public names are the families' ``__all__``; they are imported at first use, so that the command line
-answers without importing torch.
+The public names are the families' ``__all__`` and the cards' aliases; they are imported at first use, so that the
+command line answers without importing torch. Type checkers read them below.
 """
 
 import importlib
@@ -10,37 +10,190 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lossary import functional as functional
     from lossary import presets as presets
-    from lossary.losses.activations import *
-    from lossary.losses.angular import *
-    from lossary.losses.binary import *
-    from lossary.losses.center import *
-    from lossary.losses.combining import *
-    from lossary.losses.compound import *
-    from lossary.losses.contrastive import *
-    from lossary.losses.divergence import *
-    from lossary.losses.hinge import *
-    from lossary.losses.likelihood import *
-    from lossary.losses.linear import *
-    from lossary.losses.listwise import *
-    from lossary.losses.lovasz import *
-    from lossary.losses.margin import *
-    from lossary.losses.modalities import *
-    from lossary.losses.multiclass import *
-    from lossary.losses.multilabel import *
-    from lossary.losses.overlap import *
-    from lossary.losses.poly import *
-    from lossary.losses.ranking import *
-    from lossary.losses.regression import *
-    from lossary.losses.regularizers import *
-    from lossary.losses.retrieval import *
-    from lossary.losses.robust import *
-    from lossary.losses.similarity import *
-    from lossary.losses.sphereface import *
-    from lossary.losses.supcon import *
-    from lossary.losses.triplet import *
-    from lossary.losses.weighting import *
-    from lossary.models import *
-    from lossary.watching import *
+
+    # isort: off
+    # begin: written by `make docs`
+    from lossary.losses.activations import sigmoid as sigmoid
+    from lossary.losses.activations import softmax as softmax
+    from lossary.losses.activations import sum_normalize as sum_normalize
+    from lossary.losses.angular import ArcFaceLoss as ArcFaceLoss
+    from lossary.losses.angular import CosFaceLoss as CosFaceLoss
+    from lossary.losses.angular import NormalizedSoftmaxLoss as NormalizedSoftmaxLoss
+    from lossary.losses.angular import arcface_loss as arcface_loss
+    from lossary.losses.angular import cosface_loss as cosface_loss
+    from lossary.losses.angular import normalized_softmax_loss as normalized_softmax_loss
+    from lossary.losses.binary import BCELoss as BCELoss
+    from lossary.losses.binary import BCEWithLogitsLoss as BCEWithLogitsLoss
+    from lossary.losses.binary import BalancedBCELoss as BalancedBCELoss
+    from lossary.losses.binary import SigmoidFocalLoss as SigmoidFocalLoss
+    from lossary.losses.binary import balanced_bce_loss as balanced_bce_loss
+    from lossary.losses.binary import binary_cross_entropy as binary_cross_entropy
+    from lossary.losses.binary import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
+    from lossary.losses.binary import sigmoid_focal_loss as sigmoid_focal_loss
+    from lossary.losses.center import CenterLoss as CenterLoss
+    from lossary.losses.center import ClassMeanCenterLoss as ClassMeanCenterLoss
+    from lossary.losses.center import GE2ELoss as GE2ELoss
+    from lossary.losses.center import MovingCenterLoss as MovingCenterLoss
+    from lossary.losses.center import center_loss as center_loss
+    from lossary.losses.center import class_means as class_means
+    from lossary.losses.center import ge2e_loss as ge2e_loss
+    from lossary.losses.center import moved_centers as moved_centers
+    from lossary.losses.combining import DeepSupervision as DeepSupervision
+    from lossary.losses.combining import Sum as Sum
+    from lossary.losses.compound import DiceCrossEntropyLoss as DiceCrossEntropyLoss
+    from lossary.losses.compound import DiceFocalLoss as DiceFocalLoss
+    from lossary.losses.compound import SigmoidDiceCrossEntropyLoss as SigmoidDiceCrossEntropyLoss
+    from lossary.losses.compound import SigmoidDiceFocalLoss as SigmoidDiceFocalLoss
+    from lossary.losses.compound import dice_cross_entropy_loss as dice_cross_entropy_loss
+    from lossary.losses.compound import dice_focal_loss as dice_focal_loss
+    from lossary.losses.compound import sigmoid_dice_cross_entropy_loss as sigmoid_dice_cross_entropy_loss
+    from lossary.losses.compound import sigmoid_dice_focal_loss as sigmoid_dice_focal_loss
+    from lossary.losses.contrastive import ContrastiveLoss as ContrastiveLoss
+    from lossary.losses.contrastive import contrastive_loss as contrastive_loss
+    from lossary.losses.divergence import KLDivLoss as KLDivLoss
+    from lossary.losses.divergence import KLDivergenceLoss as KLDivergenceLoss
+    from lossary.losses.divergence import cross_entropy_of as cross_entropy_of
+    from lossary.losses.divergence import entropy as entropy
+    from lossary.losses.divergence import kl_div as kl_div
+    from lossary.losses.divergence import kl_divergence_loss as kl_divergence_loss
+    from lossary.losses.hinge import CrammerSingerLoss as CrammerSingerLoss
+    from lossary.losses.hinge import HingeLoss as HingeLoss
+    from lossary.losses.hinge import MulticlassHingeLoss as MulticlassHingeLoss
+    from lossary.losses.hinge import SquaredHingeLoss as SquaredHingeLoss
+    from lossary.losses.hinge import crammer_singer_loss as crammer_singer_loss
+    from lossary.losses.hinge import hinge_loss as hinge_loss
+    from lossary.losses.hinge import multiclass_hinge_loss as multiclass_hinge_loss
+    from lossary.losses.hinge import squared_hinge_loss as squared_hinge_loss
+    from lossary.losses.likelihood import CTCLoss as CTCLoss
+    from lossary.losses.likelihood import GaussianNLLLoss as GaussianNLLLoss
+    from lossary.losses.likelihood import PoissonNLLLoss as PoissonNLLLoss
+    from lossary.losses.likelihood import ctc_loss as ctc_loss
+    from lossary.losses.likelihood import gaussian_nll_loss as gaussian_nll_loss
+    from lossary.losses.likelihood import poisson_nll_loss as poisson_nll_loss
+    from lossary.losses.linear import LinearHead as LinearHead
+    from lossary.losses.linear import linear_loss as linear_loss
+    from lossary.losses.listwise import ApproxNDCGLoss as ApproxNDCGLoss
+    from lossary.losses.listwise import LambdaLoss as LambdaLoss
+    from lossary.losses.listwise import ListMLELoss as ListMLELoss
+    from lossary.losses.listwise import ListNetLoss as ListNetLoss
+    from lossary.losses.listwise import RankNetLoss as RankNetLoss
+    from lossary.losses.listwise import approx_ndcg_loss as approx_ndcg_loss
+    from lossary.losses.listwise import lambda_loss as lambda_loss
+    from lossary.losses.listwise import listmle_loss as listmle_loss
+    from lossary.losses.listwise import listnet_loss as listnet_loss
+    from lossary.losses.listwise import ranknet_loss as ranknet_loss
+    from lossary.losses.lovasz import LovaszHingeLoss as LovaszHingeLoss
+    from lossary.losses.lovasz import LovaszSoftmaxLoss as LovaszSoftmaxLoss
+    from lossary.losses.lovasz import SigmoidLovaszLoss as SigmoidLovaszLoss
+    from lossary.losses.lovasz import lovasz_hinge_loss as lovasz_hinge_loss
+    from lossary.losses.lovasz import lovasz_softmax_loss as lovasz_softmax_loss
+    from lossary.losses.lovasz import sigmoid_lovasz_loss as sigmoid_lovasz_loss
+    from lossary.losses.margin import CosineEmbeddingLoss as CosineEmbeddingLoss
+    from lossary.losses.margin import HingeEmbeddingLoss as HingeEmbeddingLoss
+    from lossary.losses.margin import MultiMarginLoss as MultiMarginLoss
+    from lossary.losses.margin import cosine_embedding_loss as cosine_embedding_loss
+    from lossary.losses.margin import hinge_embedding_loss as hinge_embedding_loss
+    from lossary.losses.margin import multi_margin_loss as multi_margin_loss
+    from lossary.losses.modalities import CLIPLoss as CLIPLoss
+    from lossary.losses.modalities import SigLIPLoss as SigLIPLoss
+    from lossary.losses.modalities import clip_loss as clip_loss
+    from lossary.losses.modalities import siglip_loss as siglip_loss
+    from lossary.losses.multiclass import CrossEntropyLoss as CrossEntropyLoss
+    from lossary.losses.multiclass import FocalLoss as FocalLoss
+    from lossary.losses.multiclass import NLLLoss as NLLLoss
+    from lossary.losses.multiclass import cross_entropy as cross_entropy
+    from lossary.losses.multiclass import focal_loss as focal_loss
+    from lossary.losses.multiclass import nll_loss as nll_loss
+    from lossary.losses.multilabel import MultiLabelMarginLoss as MultiLabelMarginLoss
+    from lossary.losses.multilabel import MultiLabelSoftMarginLoss as MultiLabelSoftMarginLoss
+    from lossary.losses.multilabel import SoftMarginLoss as SoftMarginLoss
+    from lossary.losses.multilabel import multilabel_margin_loss as multilabel_margin_loss
+    from lossary.losses.multilabel import multilabel_soft_margin_loss as multilabel_soft_margin_loss
+    from lossary.losses.multilabel import soft_margin_loss as soft_margin_loss
+    from lossary.losses.overlap import DiceLoss as DiceLoss
+    from lossary.losses.overlap import JaccardLoss as JaccardLoss
+    from lossary.losses.overlap import SigmoidDiceLoss as SigmoidDiceLoss
+    from lossary.losses.overlap import SigmoidJaccardLoss as SigmoidJaccardLoss
+    from lossary.losses.overlap import SigmoidTverskyLoss as SigmoidTverskyLoss
+    from lossary.losses.overlap import TverskyLoss as TverskyLoss
+    from lossary.losses.overlap import dice_loss as dice_loss
+    from lossary.losses.overlap import jaccard_loss as jaccard_loss
+    from lossary.losses.overlap import sigmoid_dice_loss as sigmoid_dice_loss
+    from lossary.losses.overlap import sigmoid_jaccard_loss as sigmoid_jaccard_loss
+    from lossary.losses.overlap import sigmoid_tversky_loss as sigmoid_tversky_loss
+    from lossary.losses.overlap import tversky_loss as tversky_loss
+    from lossary.losses.poly import PolyFocalLoss as PolyFocalLoss
+    from lossary.losses.poly import PolyLoss as PolyLoss
+    from lossary.losses.poly import SigmoidPolyFocalLoss as SigmoidPolyFocalLoss
+    from lossary.losses.poly import poly_focal_loss as poly_focal_loss
+    from lossary.losses.poly import poly_loss as poly_loss
+    from lossary.losses.poly import sigmoid_poly_focal_loss as sigmoid_poly_focal_loss
+    from lossary.losses.ranking import MarginRankingLoss as MarginRankingLoss
+    from lossary.losses.ranking import margin_ranking_loss as margin_ranking_loss
+    from lossary.losses.regression import L1Loss as L1Loss
+    from lossary.losses.regression import MSELoss as MSELoss
+    from lossary.losses.regression import MeanBiasError as MeanBiasError
+    from lossary.losses.regression import QuantileLoss as QuantileLoss
+    from lossary.losses.regression import l1_loss as l1_loss
+    from lossary.losses.regression import mean_bias_error as mean_bias_error
+    from lossary.losses.regression import mse_loss as mse_loss
+    from lossary.losses.regression import quantile_loss as quantile_loss
+    from lossary.losses.regularizers import Regularized as Regularized
+    from lossary.losses.regularizers import elastic_net_penalty as elastic_net_penalty
+    from lossary.losses.regularizers import l1_penalty as l1_penalty
+    from lossary.losses.regularizers import l2_penalty as l2_penalty
+    from lossary.losses.regularizers import weights_of as weights_of
+    from lossary.losses.retrieval import InfoNCELoss as InfoNCELoss
+    from lossary.losses.retrieval import MultipleNegativesRankingLoss as MultipleNegativesRankingLoss
+    from lossary.losses.retrieval import NPairLoss as NPairLoss
+    from lossary.losses.retrieval import info_nce_loss as info_nce_loss
+    from lossary.losses.retrieval import multiple_negatives_ranking_loss as multiple_negatives_ranking_loss
+    from lossary.losses.retrieval import n_pair_loss as n_pair_loss
+    from lossary.losses.robust import HuberLoss as HuberLoss
+    from lossary.losses.robust import LogCoshLoss as LogCoshLoss
+    from lossary.losses.robust import SmoothL1Loss as SmoothL1Loss
+    from lossary.losses.robust import huber_loss as huber_loss
+    from lossary.losses.robust import log_cosh_loss as log_cosh_loss
+    from lossary.losses.robust import smooth_l1_loss as smooth_l1_loss
+    from lossary.losses.similarity import MultiSimilarityLoss as MultiSimilarityLoss
+    from lossary.losses.similarity import multi_similarity_loss as multi_similarity_loss
+    from lossary.losses.sphereface import Annealing as Annealing
+    from lossary.losses.sphereface import CombinedMarginLoss as CombinedMarginLoss
+    from lossary.losses.sphereface import SphereFaceLoss as SphereFaceLoss
+    from lossary.losses.sphereface import combined_margin_loss as combined_margin_loss
+    from lossary.losses.sphereface import sphereface_loss as sphereface_loss
+    from lossary.losses.supcon import NTXentLoss as NTXentLoss
+    from lossary.losses.supcon import SupConLoss as SupConLoss
+    from lossary.losses.supcon import nt_xent_loss as nt_xent_loss
+    from lossary.losses.supcon import supcon_loss as supcon_loss
+    from lossary.losses.triplet import TripletLoss as TripletLoss
+    from lossary.losses.triplet import TripletMarginLoss as TripletMarginLoss
+    from lossary.losses.triplet import triplet_loss as triplet_loss
+    from lossary.losses.triplet import triplet_margin_loss as triplet_margin_loss
+    from lossary.losses.weighting import class_weights as class_weights
+    from lossary.models import LinearClassifier as LinearClassifier
+    from lossary.models import MLP as MLP
+    from lossary.models import Siamese as Siamese
+    from lossary.models import SmallCNN as SmallCNN
+    from lossary.models import UNet as UNet
+    from lossary.watching import Watch as Watch
+    from lossary.watching import watch as watch
+
+    AAMSoftmaxLoss = ArcFaceLoss
+    AMSoftmaxLoss = CosFaceLoss
+    ASoftmaxLoss = SphereFaceLoss
+    MAELoss = L1Loss
+    MNRLoss = MultipleNegativesRankingLoss
+    NormFaceLoss = NormalizedSoftmaxLoss
+    a_softmax_loss = sphereface_loss
+    aam_softmax_loss = arcface_loss
+    am_softmax_loss = cosface_loss
+    generalized_end_to_end_loss = ge2e_loss
+    mae_loss = l1_loss
+    mnr_loss = multiple_negatives_ranking_loss
+    normface_loss = normalized_softmax_loss
+    # end
+    # isort: on
 
 __version__ = "0.1.0"
 
@@ -55,16 +208,18 @@ def _public() -> dict[str, Any]:
     return names
 
 
-def __getattr__(name: str) -> Any:
-    if name.startswith("__"):  # asked by import machinery and tools; never ours
-        raise AttributeError(name)
-    if name in ("functional", "presets"):
-        return importlib.import_module(f"lossary.{name}")
-    public = _public()
-    if name not in public:
-        raise AttributeError(f"module 'lossary' has no attribute {name!r}")
-    globals()[name] = public[name]
-    return public[name]
+if not TYPE_CHECKING:  # to a type checker it would mean that there is every name
+
+    def __getattr__(name: str) -> Any:
+        if name.startswith("__"):  # asked by import machinery and tools; never ours
+            raise AttributeError(name)
+        if name in ("functional", "presets"):
+            return importlib.import_module(f"lossary.{name}")
+        public = _public()
+        if name not in public:
+            raise AttributeError(f"module 'lossary' has no attribute {name!r}")
+        globals()[name] = public[name]
+        return public[name]
 
 
 def __dir__() -> list[str]:
