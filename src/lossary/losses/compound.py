@@ -64,7 +64,7 @@ def _positions(
     return hide(target, keep), {"mask": keep, "sample_weight": weight}
 
 
-def _sum(dice_weight: float | Tensor, dice: Tensor, name: str, weight: float | Tensor, other: Tensor) -> Tensor:
+def _sum(dice_weight: float | Tensor, dice: Tensor, weight: float | Tensor, other: Tensor) -> Tensor:
     return scaled(dice, dice_weight) + scaled(other, weight)
 
 
@@ -150,7 +150,7 @@ def dice_cross_entropy_loss(
         sample_weight=sample_weight,
         mask=mask,
     )
-    return _sum(dice_weight, dice, "cross_entropy_weight", cross_entropy_weight, every)
+    return _sum(dice_weight, dice, cross_entropy_weight, every)
 
 
 class DiceCrossEntropyLoss(Loss):
@@ -251,7 +251,7 @@ def dice_focal_loss(
         sample_weight=sample_weight,
         mask=mask,
     )
-    return _sum(dice_weight, dice, "focal_weight", focal_weight, every)
+    return _sum(dice_weight, dice, focal_weight, every)
 
 
 class DiceFocalLoss(Loss):
@@ -338,7 +338,7 @@ def sigmoid_dice_cross_entropy_loss(
     )
     regions, counted = _positions(target, ignore_index, class_weight, sample_weight, mask)
     every = binary_cross_entropy_with_logits(x, regions, **counted)
-    return _sum(dice_weight, dice, "cross_entropy_weight", cross_entropy_weight, every)
+    return _sum(dice_weight, dice, cross_entropy_weight, every)
 
 
 class SigmoidDiceCrossEntropyLoss(Loss):
@@ -427,7 +427,7 @@ def sigmoid_dice_focal_loss(
     )
     regions, counted = _positions(target, ignore_index, class_weight, sample_weight, mask)
     every = sigmoid_focal_loss(x, regions, gamma=gamma, alpha=alpha, **counted)
-    return _sum(dice_weight, dice, "focal_weight", focal_weight, every)
+    return _sum(dice_weight, dice, focal_weight, every)
 
 
 class SigmoidDiceFocalLoss(Loss):
