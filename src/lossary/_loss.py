@@ -141,7 +141,10 @@ class Loss(nn.Module):
             raise TypeError(f"{name}: wanted {call}; got {len(inputs)} by position")
 
     def forward(self, *inputs: Any, **given: Any) -> Tensor:
-        return type(self).fn(*inputs, **{**self.hyperparameters(), **given})
+        for name in self.passed:
+            if name not in given:
+                given[name] = getattr(self, name)
+        return type(self).fn(*inputs, **given)
 
     def __prepare_scriptable__(self) -> None:
         no_torchscript()
@@ -197,7 +200,7 @@ class HeadLoss(Loss):
         self.weight = nn.Parameter(nn.init.normal_(weight, std=self.embedding_size**-0.5))
 
     def forward(self, embeddings: Tensor, labels: Tensor, **given: Any) -> Tensor:
-        return type(self).fn(embeddings, self.weight, labels, **{**self.hyperparameters(), **given})
+        return super().forward(embeddings, self.weight, labels, **given)
 
     def get_logits(self, embeddings: Tensor) -> Tensor:
         """The scores of all classes without a margin, for inference: cosines, (N, num_classes)."""

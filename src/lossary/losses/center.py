@@ -114,7 +114,7 @@ class CenterLoss(Loss):
         self.centers = nn.Parameter(torch.randn(self.num_classes, self.embedding_size) * self.embedding_size**-0.5)
 
     def forward(self, embeddings: Tensor, labels: Tensor, **extra: Any) -> Tensor:
-        return type(self).fn(embeddings, self.centers, labels, **{**self.hyperparameters(), **extra})
+        return super().forward(embeddings, self.centers, labels, **extra)
 
 
 def moved_centers(
@@ -166,7 +166,7 @@ class MovingCenterLoss(Loss):
     def forward(self, embeddings: Tensor, labels: Tensor, **extra: Any) -> Tensor:
         centers = self.get_buffer("centers")
         # A copy: the update must not change what the backward pass looks at.
-        loss = type(self).fn(embeddings, centers.clone(), labels, **{**self.hyperparameters(), **extra})
+        loss = super().forward(embeddings, centers.clone(), labels, **extra)
         if self.training:
             centers.copy_(moved_centers(centers, embeddings.detach(), labels, self.rate, extra.get("mask")))
         return loss
@@ -207,7 +207,7 @@ class ClassMeanCenterLoss(Loss):
         own = torch.arange(embeddings.shape[0], device=embeddings.device)
         _, mask = align(None, extra.get("mask"), labels.shape)
         means = class_means(embeddings, labels, mask if mask is None else mask.expand(labels.shape))
-        return type(self).fn(embeddings, means, own, **{**self.hyperparameters(), **extra})
+        return super().forward(embeddings, means, own, **extra)
 
 
 @across_ranks

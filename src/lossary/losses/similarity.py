@@ -28,7 +28,6 @@ def _multi_similarity(rows: Rows, base: float | Tensor, alpha: float, beta: floa
     return softplus(rows.among + alpha * base) / alpha + softplus(rows.rest - beta * base) / beta
 
 
-@across_ranks
 def _check_steepness(name: str, value: float) -> None:
     check_number(name, value, low=0, open_low=True)
     if isinstance(value, Tensor):  # their ratio is a number to the kernel: no gradient would come back
@@ -39,6 +38,7 @@ def _check_steepness(name: str, value: float) -> None:
 Steepness = Annotated[float, _check_steepness]
 
 
+@across_ranks
 @checked
 def multi_similarity_loss(
     embeddings: Tensor,
