@@ -70,7 +70,9 @@ if TYPE_CHECKING:
     from lossary.losses.likelihood import ctc_loss as ctc_loss
     from lossary.losses.likelihood import gaussian_nll_loss as gaussian_nll_loss
     from lossary.losses.likelihood import poisson_nll_loss as poisson_nll_loss
+    from lossary.losses.linear import LinearCrossEntropyLoss as LinearCrossEntropyLoss
     from lossary.losses.linear import LinearHead as LinearHead
+    from lossary.losses.linear import linear_cross_entropy as linear_cross_entropy
     from lossary.losses.linear import linear_loss as linear_loss
     from lossary.losses.listwise import ApproxNDCGLoss as ApproxNDCGLoss
     from lossary.losses.listwise import LambdaLoss as LambdaLoss
@@ -168,8 +170,10 @@ if TYPE_CHECKING:
     from lossary.losses.supcon import supcon_loss as supcon_loss
     from lossary.losses.triplet import TripletLoss as TripletLoss
     from lossary.losses.triplet import TripletMarginLoss as TripletMarginLoss
+    from lossary.losses.triplet import TripletMarginWithDistanceLoss as TripletMarginWithDistanceLoss
     from lossary.losses.triplet import triplet_loss as triplet_loss
     from lossary.losses.triplet import triplet_margin_loss as triplet_margin_loss
+    from lossary.losses.triplet import triplet_margin_with_distance_loss as triplet_margin_with_distance_loss
     from lossary.losses.weighting import class_weights as class_weights
     from lossary.models import LinearClassifier as LinearClassifier
     from lossary.models import MLP as MLP

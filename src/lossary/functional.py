@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from lossary.losses.hinge import hinge_loss as hinge_loss
     from lossary.losses.hinge import multiclass_hinge_loss as multiclass_hinge_loss
     from lossary.losses.hinge import squared_hinge_loss as squared_hinge_loss
+    from lossary.losses.likelihood import ctc_loss as ctc_loss
     from lossary.losses.likelihood import gaussian_nll_loss as gaussian_nll_loss
     from lossary.losses.likelihood import poisson_nll_loss as poisson_nll_loss
+    from lossary.losses.linear import linear_cross_entropy as linear_cross_entropy
     from lossary.losses.listwise import approx_ndcg_loss as approx_ndcg_loss
     from lossary.losses.listwise import lambda_loss as lambda_loss
     from lossary.losses.listwise import listmle_loss as listmle_loss
@@ -78,6 +80,7 @@ if TYPE_CHECKING:
     from lossary.losses.supcon import supcon_loss as supcon_loss
     from lossary.losses.triplet import triplet_loss as triplet_loss
     from lossary.losses.triplet import triplet_margin_loss as triplet_margin_loss
+    from lossary.losses.triplet import triplet_margin_with_distance_loss as triplet_margin_with_distance_loss
 
     a_softmax_loss = sphereface_loss
     aam_softmax_loss = arcface_loss

@@ -195,6 +195,7 @@ class GaussianNLLLoss(Loss):
     reduction: Reduction = "mean"
 
 
+@checked
 def ctc_loss(
     log_probs: Tensor,
     targets: Tensor,

@@ -13,6 +13,7 @@ from lossary._check import check_choice, check_dim, check_float, check_labels, c
 from lossary._device import autocast_is_on
 from lossary._loss import Loss
 from lossary._reduce import Reduction
+from lossary._rules import checked
 from lossary.kernels.rows import Bilinear, plain_is_better
 from lossary.kernels.stable import accumulator
 from lossary.losses import multiclass, poly
@@ -86,6 +87,7 @@ def linear_loss(
     return loss(_scores(Bilinear(features, weight, bias)), labels, **extra)
 
 
+@checked
 def linear_cross_entropy(
     input: Tensor,
     linear_weight: Tensor,
