@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lossary._check import check_tensor
+from lossary._check import check_tensor, values_visible
 from lossary.distributed.handshake import sum_over_ranks
 
 Reduction = Literal["none", "sum", "mean"]
@@ -73,6 +73,14 @@ def _lead(name: str, tensor: Tensor | None, shape: torch.Size) -> Tensor | None:
     if tensor.dim() > len(shape) or any(a not in (1, b) for a, b in zip(tensor.shape, shape, strict=False)):
         raise ValueError(f"{name}: wanted shape {tuple(shape)} or its leading dimensions; got {tuple(tensor.shape)}")
     return tensor.reshape(tensor.shape + (1,) * (len(shape) - tensor.dim()))
+
+
+def counted(tensor: Tensor, mask: Tensor | None) -> Tensor:
+    """The entries that count, for checks of values: what stands elsewhere may be anything."""
+    if mask is None or not isinstance(tensor, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return tensor
+    _, mask = align(None, mask, tensor.shape)
+    return tensor[mask.expand(tensor.shape)] if mask is not None and values_visible(tensor, mask) else tensor
 
 
 def both(mask: Tensor | None, other: Tensor | None) -> Tensor | None:

@@ -123,7 +123,7 @@ def mask_false_is_item_dropped(subject: Subject) -> None:
 
 @law(where=takes("mask"))
 def masked_items_may_hold_anything(subject: Subject) -> None:
-    """Padding and missing values are often nan: they change neither the loss nor any gradient."""
+    """Padding and missing values are often nan, or no class: they change neither the loss nor any gradient."""
     call = subject.draw()
     mask = first_masked(subject, call)
     spoilt = map_items(call, spoil_first)
@@ -175,8 +175,8 @@ def with_first(call: Call, place: int, value: float) -> Call:
 
 def spoil_first(tensor: torch.Tensor) -> torch.Tensor:
     tensor = tensor.clone()
-    if tensor.is_floating_point():
-        tensor[0] = torch.nan
+    if tensor.dtype != torch.bool:
+        tensor[0] = torch.nan if tensor.is_floating_point() else -7
     return tensor
 
 

@@ -57,6 +57,16 @@ def test_masked_items_do_not_move_the_centers() -> None:
     torch.testing.assert_close(loss.get_buffer("centers"), kept.get_buffer("centers"))
 
 
+def test_an_items_weight_moves_the_centers_as_so_many_copies() -> None:
+    x, labels = batch()
+    weight = torch.tensor([0, 1, 2, 1, 0, 3])
+    loss, copies = (MovingCenterLoss(num_classes=3, embedding_size=3).double() for _ in range(2))
+    for _ in range(2):  # centers that have left 0
+        value = copies(x.repeat_interleave(weight, 0), labels.repeat_interleave(weight))
+        torch.testing.assert_close(loss(x, labels, sample_weight=weight.double()), value)
+    torch.testing.assert_close(loss.get_buffer("centers"), copies.get_buffer("centers"))
+
+
 def test_class_means_of_the_batch_are_the_variance_within_classes() -> None:
     x, labels = batch()
     within = sum(((x[labels == c] - x[labels == c].mean(0)) ** 2).sum() for c in range(3)) / 12

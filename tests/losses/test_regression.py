@@ -98,6 +98,10 @@ def test_weights_a_row_line_up_with_rows() -> None:
     x, y = torch.randn(3, 3, dtype=torch.float64), torch.zeros(3, 3, dtype=torch.float64)
     weight = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)
     torch.testing.assert_close(L.mse_loss(x, y, sample_weight=weight), x[0].square().mean())
+    each = torch.rand(3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for loss in (L.mse_loss, L.l1_loss):
+        wanted = loss(x, y, weight=each * weight[:, None])
+        torch.testing.assert_close(loss(x, y, weight=each, sample_weight=weight), wanted)
 
 
 def test_broadcasting_is_refused() -> None:

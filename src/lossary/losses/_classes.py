@@ -65,12 +65,12 @@ def problem(
     sample_weight, mask = align(sample_weight, mask, shape)
     target = wide_integers("target", target)
     if target.dtype != torch.int64:
-        soft, labels, counted = _soft(target, whole, dim, ignore_index), None, mask
+        soft, labels, counted = _soft(target, whole, dim, ignore_index, mask), None, mask
     else:
         soft = None
         labels, counted = _indices(target, shape, scores, classes, ignore_index, mask)
     if mask is not None:
-        input, soft = _hide(input, mask), None if soft is None else hide(soft, mask.unsqueeze(-1))
+        input = _hide(input, mask)
     return Problem(input, labels, soft, counted, sample_weight, shape, classes)
 
 
@@ -104,14 +104,16 @@ def _hide(input: Input, mask: Tensor) -> Input:
     return replace(input, x=hide(input.x, mask)) if isinstance(input, Bilinear) else hide(input, mask)
 
 
-def _soft(target: Tensor, shape: torch.Size, dim: int, ignore_index: int) -> Tensor:
+def _soft(target: Tensor, shape: torch.Size, dim: int, ignore_index: int, mask: Tensor | None) -> Tensor:
     if target.shape != shape:
         wanted = f"integer class indices, or probabilities in the shape of input, {tuple(shape)}"
         raise TypeError(f"target: wanted {wanted}; got {target.dtype} of shape {tuple(target.shape)}")
     if ignore_index >= 0:
         raise ValueError(f"ignore_index: wanted index targets beside it; got {target.dtype} targets")
-    check_probabilities("target", target)
-    return target.movedim(class_dimension(target, dim), -1)
+    soft = target.movedim(class_dimension(target, dim), -1)
+    soft = soft if mask is None else hide(soft, mask.unsqueeze(-1))
+    check_probabilities("target", soft)
+    return soft
 
 
 def _indices(

@@ -12,7 +12,7 @@ from torch import Generator, Tensor, dtype
 
 from lossary._check import check_factor, check_probabilities, check_tensor, values_visible
 from lossary._loss import Loss
-from lossary._reduce import Reduction
+from lossary._reduce import Reduction, counted
 from lossary._rules import FRACTION, NOT_NEGATIVE, Factor, checked
 from lossary.cards import Call, Range
 from lossary.draws import normal
@@ -161,7 +161,7 @@ def binary_cross_entropy(
         1e12), as that of probabilities below 1e-35 is in float32. A certain and right prediction has the true one-sided
         gradient, where torch has 0.
     """
-    check_probabilities("input", input)
+    check_probabilities("input", counted(input, mask))
 
     def bce(p: Tensor, y: Tensor) -> Tensor:
         return -(y * clamped_log(p) + (1 - y) * _clamped_log_rest(p))

@@ -12,6 +12,7 @@ from lossary._check import (
     check_dim,
     check_float,
     check_labels,
+    check_range,
     check_shape,
     values_visible,
     wide_integers,
@@ -91,9 +92,12 @@ def center_loss(
     check_float("embeddings", embeddings)
     if embeddings.shape[1] != centers.shape[1]:
         raise ValueError(f"centers: wanted (C, {embeddings.shape[1]}) beside embeddings; got {tuple(centers.shape)}")
-    labels = check_labels("labels", labels, embeddings.shape[0], classes=centers.shape[0])
+    labels = check_labels("labels", labels, embeddings.shape[0])
     sample_weight, mask = align(sample_weight, mask, labels.shape)
-    x = accumulate(embeddings) if mask is None else hide(accumulate(embeddings), mask[:, None])
+    x = accumulate(embeddings)
+    if mask is not None:
+        x, labels = hide(x, mask[:, None]), hide(labels, mask)
+    check_range("labels", labels, centers.shape[0])
     return reduce(squares(x - accumulate(centers)[labels]) / 2, weight=sample_weight, mask=mask, reduction=reduction)
 
 
@@ -118,13 +122,19 @@ class CenterLoss(Loss):
 
 
 def moved_centers(
-    centers: Tensor, embeddings: Tensor, labels: Tensor, rate: float = 0.5, mask: Tensor | None = None
+    centers: Tensor,
+    embeddings: Tensor,
+    labels: Tensor,
+    rate: float = 0.5,
+    mask: Tensor | None = None,
+    sample_weight: Tensor | None = None,
 ) -> Tensor:
     r"""The centers after the paper's update, (C, D).
 
     .. math:: c_j - \alpha \frac{\sum_{y_i = j} (c_j - x_i)}{1 + n_j}
 
-    where n_j counts the batch's items of class j (those in ``mask``): a class that the batch lacks stays.
+    where n_j counts the batch's items of class j (those in ``mask``): a class that the batch lacks stays. An item of
+    ``sample_weight`` 2 counts as two, one of 0 as none.
 
     Example:
         >>> import torch
@@ -135,10 +145,15 @@ def moved_centers(
     Source:
         Wen et al., ECCV 2016, eq. 4.
     """
-    labels = wide_integers("labels", labels)
-    counted = torch.ones_like(labels, dtype=torch.bool) if mask is None else mask
-    offset = hide(centers[labels] - embeddings.to(centers.dtype), counted[:, None])
-    count = centers.new_zeros(centers.shape[0]).index_add(0, labels, counted.to(centers.dtype))
+    labels = hide(wide_integers("labels", labels), mask)
+    offset = centers[labels] - embeddings.to(centers.dtype)
+    share = centers.new_ones(labels.shape)
+    if mask is not None:
+        offset, share = hide(offset, mask[:, None]), hide(share, mask)
+    if sample_weight is not None:
+        share = share * sample_weight.to(share.dtype)
+        offset = offset * share[:, None]
+    count = centers.new_zeros(centers.shape[0]).index_add(0, labels, share)
     pull = torch.zeros_like(centers).index_add(0, labels, offset)
     return centers - rate * pull / (1 + count)[:, None]
 
@@ -147,6 +162,7 @@ class MovingCenterLoss(Loss):
     """:func:`center_loss` with the paper's centers: no gradient, but in training moved by every batch (eq. 4).
 
     Every call in training mode moves the centers by ``rate`` after the loss is taken; they are saved with the state.
+    What is masked or of ``sample_weight`` 0 does not move them.
 
     Args:
         num_classes: C.
@@ -168,7 +184,8 @@ class MovingCenterLoss(Loss):
         # A copy: the update must not change what the backward pass looks at.
         loss = super().forward(embeddings, centers.clone(), labels, **extra)
         if self.training:
-            centers.copy_(moved_centers(centers, embeddings.detach(), labels, self.rate, extra.get("mask")))
+            weight, mask = align(extra.get("sample_weight"), extra.get("mask"), labels.shape)
+            centers.copy_(moved_centers(centers, embeddings.detach(), labels, self.rate, mask, weight))
         return loss
 
 
@@ -196,6 +213,7 @@ class ClassMeanCenterLoss(Loss):
     """:func:`center_loss` to the class means of the batch itself: no centers to keep, any labels.
 
     The gradient flows through the means too. Batches want several items a class: a single item is its own center.
+    A masked item is in no mean; one of ``sample_weight`` 0 is, and has no loss of its own.
     """
 
     fn = staticmethod(center_loss)

@@ -9,7 +9,7 @@ from torch import Tensor, dtype
 
 from lossary._check import check_among
 from lossary._loss import Loss
-from lossary._reduce import Reduction, reduce
+from lossary._reduce import Reduction, counted, reduce
 from lossary._rules import ClassWeight, checked
 from lossary.cards import Call, Card, Choice, Range
 from lossary.kernels.stable import ABSENT, accumulate
@@ -75,7 +75,7 @@ def hinge_loss(
     Source:
         Cortes and Vapnik, Support-Vector Networks, 1995; margin 1.
     """
-    check_among("target", target, (-1, 0, 1))
+    check_among("target", counted(target, mask), (-1, 0, 1))
     return pointwise(shortfall, input, target, margin, sample_weight=sample_weight, mask=mask, reduction=reduction)
 
 
@@ -124,7 +124,7 @@ def squared_hinge_loss(
     Source:
         The L2-loss support vector machine, see Tang, arXiv:1306.0239; margin 1.
     """
-    check_among("target", target, (-1, 0, 1))
+    check_among("target", counted(target, mask), (-1, 0, 1))
     return pointwise(
         _squared_shortfall, input, target, margin, sample_weight=sample_weight, mask=mask, reduction=reduction
     )

@@ -18,7 +18,7 @@ from lossary._check import (
     wide_integers,
 )
 from lossary._loss import Loss
-from lossary._reduce import Reduction, align, reduce
+from lossary._reduce import Reduction, align, counted, reduce
 from lossary._rules import ClassWeight, checked
 from lossary.cards import Call, Card, Choice, Range
 from lossary.draws import normal, signs
@@ -140,8 +140,8 @@ def hinge_embedding_loss(
         Arguments and margin are torch's; ``contrastive_loss`` is the squared form, from embeddings. Nothing to
         average gives 0 here, NaN in torch.
     """
-    check_among("target", target, (-1, 1))
     input, target = stretched(input=input, target=target)
+    check_among("target", counted(target, mask), (-1, 1))
 
     def pair(d: Tensor, y: Tensor, margin: float | Tensor) -> Tensor:
         return decide(y, d, (margin - d).relu())
@@ -207,7 +207,7 @@ def cosine_embedding_loss(
     if input1.dim() == 0 or target.shape != input1.shape[:-1]:
         wanted = f"wanted shape {tuple(input1.shape[:-1])} beside embeddings {tuple(input1.shape)}"
         raise ValueError(f"target: {wanted}; got {tuple(target.shape)}")
-    check_among("target", target, (-1, 1))
+    check_among("target", counted(target, mask), (-1, 1))
     sample_weight, mask = align(sample_weight, mask, target.shape)
     first, second = accumulate(input1), accumulate(input2)
     if mask is not None:

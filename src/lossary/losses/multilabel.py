@@ -19,7 +19,7 @@ from lossary._check import (
     wide_integers,
 )
 from lossary._loss import Loss
-from lossary._reduce import Reduction, align, reduce
+from lossary._reduce import Reduction, align, counted, reduce
 from lossary._rules import checked
 from lossary.cards import Call, Card
 from lossary.draws import labels as draw_labels
@@ -74,8 +74,8 @@ def soft_margin_loss(
         Cox, The Regression Analysis of Binary Sequences, 1958. torch's overflows to infinity, with a NaN gradient,
         from a score of 89 on the wrong side (float32). Nothing to average gives 0 here, NaN in torch.
     """
-    check_among("target", target, (-1, 1))
     input, target = stretched(input=input, target=target)
+    check_among("target", counted(target, mask), (-1, 1))
 
     def logistic(x: Tensor, t: Tensor) -> Tensor:
         return softplus(decide(t, -x, x))
@@ -131,9 +131,9 @@ def multilabel_soft_margin_loss(
     check_float("input", input)
     wide, target = stretched(input=input, target=target)
     check_same_shape("input", input, "target", wide)
-    check_probabilities("target", target)
     if input.dim() == 0:
         raise ValueError("input: wanted at least one dimension, that of the labels; got a scalar")
+    check_probabilities("target", counted(target, mask))
     if weight is not None:
         check_tensor("weight", weight)
         check_factor("weight", weight, input)
@@ -199,11 +199,11 @@ def multilabel_margin_loss(
     target = wide_integers("target", target)
     if target.dtype != torch.int64:
         raise TypeError(f"target: wanted integer class indices, padded by -1; got {target.dtype}")
-    check_range("target", target, input.shape[-1], -1)
     sample_weight, mask = align(sample_weight, mask, input.shape[:-1])
     x = accumulate(input)
     if mask is not None:
-        x = hide(x, mask.unsqueeze(-1))
+        x, target = hide(x, mask.unsqueeze(-1)), hide(target, mask.unsqueeze(-1))
+    check_range("target", target, input.shape[-1], -1)
     loss = reduce(_label_violations(x, target), weight=sample_weight, mask=mask, reduction=reduction)
     return like_torch(loss, input)
 

@@ -8,7 +8,7 @@ from torch import Generator, Tensor, dtype
 
 from lossary._check import check_among, check_float, stretched
 from lossary._loss import Loss
-from lossary._reduce import Reduction
+from lossary._reduce import Reduction, counted
 from lossary._rules import checked
 from lossary.cards import Call, Card, Range
 from lossary.draws import normal, signs
@@ -63,8 +63,8 @@ def margin_ranking_loss(
         a knowledge graph is embedded. It is not in Lossary.
     """
     check_float("input1", input1)
-    check_among("target", target, (-1, 1))
     input1, input2, target = stretched(input1=input1, input2=input2, target=target)
+    check_among("target", counted(target, mask), (-1, 1))
     difference = accumulate(input1) - accumulate(input2)
     loss = pointwise(shortfall, difference, target, margin, sample_weight=sample_weight, mask=mask, reduction=reduction)
     return like_torch(loss, input1, input2)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lossary._check import as_numbers, check_numbers, check_same_shape
 from lossary._loss import Loss
-from lossary._reduce import Reduction
+from lossary._reduce import Reduction, align
 from lossary._rules import checked
 from lossary.cards import Choice
 from lossary.kernels.stable import accumulator, like_torch
@@ -36,7 +36,8 @@ def _both(weight: Tensor | None, sample_weight: Tensor | None, input: Tensor) ->
     if weight is None:
         return sample_weight
     check_same_shape("weight", weight, "input", input)
-    return weight if sample_weight is None else weight * sample_weight
+    rows, _ = align(sample_weight, None, input.shape)
+    return weight if rows is None else weight * rows
 
 
 @checked
