@@ -63,7 +63,21 @@ def align(sample_weight: Tensor | None, mask: Tensor | None, shape: torch.Size) 
         check_tensor("mask", mask)
     if mask is not None and mask.dtype != torch.bool:
         raise TypeError(f"mask: wanted booleans, True where an item counts; got {mask.dtype}")
-    return _lead("sample_weight", sample_weight, shape), _lead("mask", mask, shape)
+    sample_weight, mask = _lead("sample_weight", sample_weight, shape), _lead("mask", mask, shape)
+    return sample_weight, _weighed(sample_weight, mask)
+
+
+def _weighed(sample_weight: Tensor | None, mask: Tensor | None) -> Tensor | None:
+    """The mask, less items of weight 0: 0 times an infinite loss, or its gradient, would be NaN.
+
+    Where it may be looked for them, two small operations are all that weights above 0 pay.
+    """
+    if sample_weight is None:
+        return mask
+    counts = sample_weight != 0
+    if values_visible(counts) and counts.all():
+        return mask
+    return counts if mask is None else mask & counts
 
 
 def _lead(name: str, tensor: Tensor | None, shape: torch.Size) -> Tensor | None:

@@ -114,6 +114,17 @@ def summed(subject: Subject) -> list[dict[str, str]]:
     return [{"reduction": "mean"}, {"reduction": "sum"}] if reduces(subject.card) else [{}]
 
 
+@law(where=lambda card: separable(card) and takes("sample_weight")(card))
+def items_of_weight_zero_may_hold_anything(subject: Subject) -> None:
+    """An infinite or missing number in an item of weight 0 changes neither the loss nor any gradient."""
+    call = subject.draw()
+    weight = torch.ones_like(subject(call, reduction="none"))
+    weight[0] = 0
+    for reduction in ("mean", "sum"):
+        given = {"sample_weight": weight, "reduction": reduction}
+        assert_same(subject.grads(map_items(call, spoil_first), **given), subject.grads(call, **given), 1e-12)
+
+
 @law(where=takes("mask"))
 def mask_false_is_item_dropped(subject: Subject) -> None:
     call = subject.draw()

@@ -217,6 +217,12 @@ MUTANTS = (
         in_text("lossary.kernels.products:product", "if plain_only()", "if True"),
     ),
     Mutant(
+        "an item of weight 0 is multiplied by it",
+        "mse_loss",
+        ("items_of_weight_zero_may_hold_anything",),
+        in_text("lossary._reduce:_weighed", "if sample_weight is None", "if True"),
+    ),
+    Mutant(
         "the tiniest vectors and the longest are taken as they are",
         "arcface_loss",
         ("finite_at_every_scale",),

@@ -149,7 +149,7 @@ def contrastive_loss(
     else:
         given = {"positives": positives, "pairs": pairs, "ref_embeddings": ref_embeddings, "ref_labels": ref_labels}
         check_absent("target", ids=ids, **given)
-        length, similar, mask = pairs_given(x1, x2, target, similar_label, mask)
+        length, similar, mask = pairs_given(x1, x2, target, similar_label, mask, sample_weight)
     if sample_weight is not None:
         meet_again()  # only what was gathered says how many pairs there are
         check_same_shape("sample_weight", sample_weight, "the pairs", length)
@@ -159,7 +159,12 @@ def contrastive_loss(
 
 
 def pairs_given(
-    x1: Tensor, x2: Tensor | None, target: Tensor, similar_label: int, mask: Tensor | None
+    x1: Tensor,
+    x2: Tensor | None,
+    target: Tensor,
+    similar_label: int,
+    mask: Tensor | None,
+    sample_weight: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """(P,) squared distances, which are of similar pairs, and which count."""
     check_dim("x1", x1, 2, "(P, D)")
@@ -169,7 +174,7 @@ def pairs_given(
     check_same_shape("x2", x2, "x1", x1)
     check_same_precision("x2", x2, "x1", x1)
     check_shape("target", target, (x1.shape[0],))
-    _, mask = align(None, mask, target.shape)
+    _, mask = align(sample_weight, mask, target.shape)
     if mask is not None:
         x1, x2, target = hide(x1, mask[:, None]), hide(x2, mask[:, None]), hide(target, mask)
     check_among("target", target, (0, 1))

@@ -157,7 +157,7 @@ def gaussian_nll_loss(
     input, target = stretched(input=input, target=target)
     x, y = accumulate(input), accumulate(target)
     v = _variance(var, x)
-    _, counted = align(None, mask, x.shape)
+    _, counted = align(sample_weight, mask, x.shape)
     if counted is not None:
         v = torch.where(counted, v, torch.ones_like(v))
     v = v + (v.clamp_min(eps) - v).detach()

@@ -55,19 +55,20 @@ class _Lists(NamedTuple):
         return first.unsqueeze(2) > second.unsqueeze(1)
 
 
-def _lists(input: Tensor, target: Tensor, mask: Tensor | None) -> _Lists:
+def _lists(input: Tensor, target: Tensor, mask: Tensor | None, sample_weight: Tensor | None) -> _Lists:
     check_float("input", input)
     check_dim("input", input, 2, "(N, L)")
     check_same_shape("target", target, "input", input)
-    _, there = align(None, mask, input.shape)
+    align(sample_weight, None, input.shape[:1])  # one a list
+    _, there = align(sample_weight, mask, input.shape)
     there = torch.ones_like(input, dtype=torch.bool) if there is None else there.expand(input.shape)
     scores = input.to(torch.promote_types(accumulator(input), target.dtype))
     return _Lists(hide(scores, there), hide(target.to(scores.dtype), there), there)
 
 
-def _gains(input: Tensor, target: Tensor, mask: Tensor | None) -> _Lists:
+def _gains(input: Tensor, target: Tensor, mask: Tensor | None, sample_weight: Tensor | None) -> _Lists:
     """The same with relevance as gains, which are summed and so may not be below 0."""
-    lists = _lists(input, target, mask)
+    lists = _lists(input, target, mask, sample_weight)
     gains = lists.relevance
     if values_visible(gains) and (gains < 0).any():
         raise ValueError(f"target: wanted gains, none below 0; got {gains[gains < 0].flatten()[0].item()}")
@@ -143,7 +144,7 @@ def listnet_loss(
         T = 1. Relevance divided by its sum in place of a softmax gives what others call the softmax loss:
         ``cross_entropy`` takes such targets.
     """
-    lists = _lists(input, target, mask)
+    lists = _lists(input, target, mask, sample_weight)
     wanted = torch.where(lists.there, lists.relevance / temperature, ABSENT).softmax(1)
     given = torch.where(lists.there, _finite(lists.scores), ABSENT).log_softmax(1)
     return _reduce(-(wanted * hide(given, lists.there)).sum(1), lists, sample_weight, reduction)
@@ -194,7 +195,7 @@ def listmle_loss(
         of the others, as Breslow (1974) has it for survival times that are tied; common code draws an order for them,
         which teaches noise. Memory is L log L.
     """
-    lists = _lists(input, target, mask)
+    lists = _lists(input, target, mask, sample_weight)
     # Padding comes first and weighs nothing, then from the least relevant to the most.
     order = torch.where(lists.there, lists.relevance, -torch.inf).argsort(dim=1, stable=True)
     scores, y, there = (x.gather(1, order) for x in lists)
@@ -257,7 +258,7 @@ def ranknet_loss(
         Burges et al., Learning to Rank using Gradient Descent, ICML 2005, with target probabilities of 1. The
         paper sums over pairs; the mean gives long lists no more say than short ones. Memory is L squared.
     """
-    lists = _lists(input, target, mask)
+    lists = _lists(input, target, mask, sample_weight)
     ordered = lists.ordered()
     losses = hide(softplus(-lists.leads()), ordered).sum((1, 2)) / ordered.sum((1, 2)).clamp_min(1)
     return _reduce(losses, lists, sample_weight, reduction)
@@ -315,7 +316,7 @@ def lambda_loss(
         10; LambdaRank is Burges et al., NIPS 2006. Places are constants to the gradient; of equal scores the first
         comes first. Memory is L squared.
     """
-    lists = _gains(input, target, mask)
+    lists = _gains(input, target, mask, sample_weight)
     places = _places(_order(lists.scores, lists.there), lists.scores)
     apart = lists.pairs(places).abs().clamp_min(1)
     bound = 1 / torch.log2(1 + apart) - 1 / torch.log2(2 + apart)
@@ -376,7 +377,7 @@ def approx_ndcg_loss(
         Qin, Liu and Li, A general approximation framework for direct optimization of information retrieval measures,
         2010, section 4; T = 0.1 is Bruch et al., SIGIR 2019. Memory is L squared.
     """
-    lists = _gains(input, target, mask)
+    lists = _gains(input, target, mask, sample_weight)
     by_score = _order(lists.scores, lists.there)
     # Those of equal gain stand as their scores have them, or what each is moved would have to cancel.
     by_gain = _order(lists.relevance.gather(1, by_score), lists.there.gather(1, by_score))

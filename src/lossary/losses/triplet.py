@@ -313,7 +313,7 @@ def triplet_margin_with_distance_loss(
     for name, tensor in inputs.items():
         check_float(name, tensor)
         check_shape(name, tensor, (anchor.shape[0], *tensor.shape[1:]))
-    _, counted = align(None, mask, anchor.shape)
+    _, counted = align(sample_weight, mask, anchor.shape)
     if counted is not None:
         anchor, positive, negative = (hide(x, counted) for x in inputs.values())
     losses = _hinge(distance_function, anchor, positive, negative, margin, swap)
