@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -62,15 +63,9 @@ def floats(call: Call) -> Iterator[Tensor]:
 
 
 def largest(call: Call) -> float:
-    """The largest absolute number; NaN or infinite where one is."""
-    found = 0.0
-    for t in floats(call):
-        if t.numel():
-            size = t.abs().max().item()
-            found = size if not size <= found else found
-            if found != found:
-                return found
-    return found
+    """The largest absolute number; NaN where one is, else infinite where one is."""
+    sizes = [t.abs().max().item() for t in floats(call) if t.numel()]
+    return math.nan if any(map(math.isnan, sizes)) else max(sizes, default=0.0)
 
 
 def snapshot(t: Tensor) -> Tensor:

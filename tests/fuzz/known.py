@@ -7,7 +7,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
 from fuzz.generate import Case
+from fuzz.near import embeddings, grown, hyper, lengths
 
 
 @dataclass(frozen=True)
@@ -36,18 +40,91 @@ def explained(case: Case, faults: list[str]) -> tuple[list[str], list[str]]:
     return reasons, left
 
 
-def has_junk(case: Case) -> bool:
-    return "junk" in case.notes
+# ---------------------------------------------------------------- when
 
+
+def has_weight(case: Case) -> bool:
+    return "sample_weight" in case.twin.kwargs
+
+
+def probabilities(case: Case) -> tuple[Tensor, Tensor]:
+    """Of a loss of masks, in the dtype that sums are made in and in float64."""
+    z, y = case.twin.args
+    low = z.float() if case.dtype != torch.float64 else z
+    if y.shape == z.shape:
+        return low.sigmoid(), z.sigmoid()
+    return low.softmax(1), z.softmax(1)
+
+
+def probability_rounds_to_truth(case: Case) -> bool:
+    low, exact = probabilities(case)
+    y = case.twin.args[1]
+    return y.shape == low.shape and bool(((low == y) & (exact != y)).any())
+
+
+def probability_underflows(case: Case) -> bool:
+    low, exact = probabilities(case)
+    return hyper(case, "smooth") == 0 and bool(((low < 1e-37) & (exact > 0)).any())
+
+
+def errors_tie(case: Case) -> bool:
+    """Whether fewer errors are distinct in the lower precision, so that they are sorted by place instead."""
+    if case.name == "lovasz_hinge_loss":
+        low, exact = case.twin.args[0].float(), case.twin.args[0]
+        return len(torch.unique(1 - low)) + len(torch.unique(1 + low)) < len(torch.unique(1 - exact)) + len(
+            torch.unique(1 + exact)
+        )
+    low, exact = probabilities(case)
+    return len(torch.unique(low)) < len(torch.unique(exact)) or len(torch.unique(1 - low)) < len(torch.unique(low))
+
+
+def distances_vanish(case: Case) -> bool:
+    """Whether two rows differ by so little that the square of it is 0 in float32."""
+    rows = torch.cat([x.reshape(-1, x.shape[-1]) for x in embeddings(case)])
+    gaps = (rows[:, None] - rows).norm(dim=2)
+    return bool(((gaps > 0) & (gaps < 1e-18)).any())
+
+
+def scores_are_long(case: Case) -> bool:
+    return lengths(case) * grown(case) > 100
+
+
+#: Losses of softmaxes over plain products.
+PRODUCTS = "n_pair_loss|info_nce_loss|multiple_negatives_ranking_loss|clip_loss|siglip_loss|normalized_softmax_loss"
 
 KNOWN: tuple[Known, ...] = (
-    # Being mended (issue 12); each line goes with its fault.
     Known(
-        ".*", "value: nan|gradient by .*: -?(nan|inf)", "mending: an item of weight 0 that is NaN or infinite", has_junk
+        "(sigmoid_)?(dice|tversky|jaccard).*",
+        "gradient by 1:",
+        "the slope by a soft target has a kink where it meets the probability, which float32 rounds onto it",
+        probability_rounds_to_truth,
     ),
+    Known(
+        "(sigmoid_)?(dice|tversky|jaccard).*",
+        "(value|gradient by .):",
+        "smooth=0: a region of probabilities that float32 has as 0 counts as empty, and 0 / 0 as a perfect score",
+        probability_underflows,
+    ),
+    Known(
+        ".*lovasz.*",
+        "gradient by .:",
+        "errors that float32 cannot tell apart are sorted by place: another subgradient of the same kink",
+        errors_tie,
+    ),
+    Known(
+        "triplet_.*|contrastive_loss|center_loss",
+        "(value|gradient by .*):",
+        "rows nearer than 1e-19: the square of their distance is 0 in float32, so they count as one point",
+        distances_vanish,
+    ),
+    Known(
+        PRODUCTS,
+        "gradient by .*:",
+        "a softmax of plain products beyond 100: its shares are off by a digit of the products",
+        scores_are_long,
+    ),
+    # Being mended (issue 12); each line goes with its fault.
+    Known(".*", "(value|gradient by .*): -?(nan|inf)", "mending: an item of weight 0 that is infinite", has_weight),
     Known(".*", "(value|gradient by .*): -?(nan|inf)|NaN from finite", "mending: subnormal and huge numbers"),
     Known("l1_loss", "raised RuntimeError: The size", "mending: weight beside one sample_weight a row"),
-    Known("nll_loss", "grad_input must be contiguous", "mending: layouts"),
-    Known(".*", "(value|gradient by .*): ", "mending: still to be sorted"),
-    Known(".*", "answered, but its twin raised ValueError", "mending: still to be sorted"),
 )

@@ -176,7 +176,7 @@ def shake(case: Case, eps: float, g: torch.Generator) -> Call:
             return x
         noise = 2 * torch.rand(x.shape, generator=g, dtype=x.dtype) - 1
         moved = x + noise * (eps * x.abs() + absolute)
-        return moved.clamp(max=1) if x.numel() and 0 <= float(x.min()) and float(x.max()) <= 1 else moved
+        return moved.clamp(max=1) if x.numel() and float(x.min()) >= 0 and float(x.max()) <= 1 else moved
 
     args = tuple(one(x, loose if embeds(s) else 0.0) for x, s in zip(case.twin.args, case.slots, strict=True))
     kwargs = {n: one(v, loose if n in EMBEDDINGS else 0.0) for n, v in case.twin.kwargs.items()}

@@ -108,10 +108,11 @@ def at_call(card: Card, form: tuple[str, ...], sizes: Sizes, rng: Random, g: Gen
     found: dict[str, Any] = {}
     shape = item_shape(card, form, sizes)
     pairs = card.name == "contrastive_loss" and form == ("ND", "N")
+    masked = {"lists": (sizes.n, sizes.c), "masks": (sizes.n, *sizes.space)}.get(card.data, shape)
     if "sample_weight" in card.at_call and rng.random() < 0.25 and not pairs:
-        found["sample_weight"] = weights(part(shape, rng), rng)
+        found["sample_weight"] = weights(shape[:1] if card.data == "masks" else part(shape, rng), rng)
     if "mask" in card.at_call and rng.random() < 0.2:
-        wanted = part(shape, rng)
+        wanted = part(masked, rng)
         share = rng.choice((0.7, 0.7, 0.7, 0.0, 1.0))
         found["mask"] = torch.rand(wanted, generator=g) < share
     if "ids" in card.at_call and rng.random() < 0.1 and form[0] == "ND" and form != ("ND", "ND", "N"):

@@ -86,8 +86,8 @@ def compare(case: Case, got: Answer, want: Answer) -> list[str]:
 def difference(nearness: Nearness, want: Answer, name: str, got: Tensor, exact: Tensor) -> str:
     """What is wrong with an answer that is not near at first sight; empty where the inputs' digits excuse it."""
     near = nearness.where(name, got, exact)
-    hopeless = bool((~near & ~got.isfinite() & exact.isfinite()).any())  # no digit makes a number of NaN
-    near = near if hopeless else nearness.after_shaking(name, got, want)
+    hopeless = ~near & ~got.isfinite() & exact.isfinite()  # no digit makes a number of NaN
+    near = ~hopeless if bool(hopeless.any()) else nearness.after_shaking(name, got, want)
     if bool(near.all()):
         return ""
     i = int((~near).flatten().nonzero()[0])
