@@ -74,7 +74,9 @@ def several_hinges(z: Tensor, y: Tensor, o: Options) -> Tensor | None:
 
 
 def cosines(x: Tensor, w: Tensor) -> Tensor:
-    return F.normalize(x, eps=0) @ F.normalize(w, eps=0).T
+    """Of sub-centers, (C, K, D), that of the nearest."""
+    cos = F.normalize(x, eps=0) @ F.normalize(w.flatten(0, -2), eps=0).mT
+    return cos if w.dim() == 2 else cos.unflatten(1, w.shape[:2]).amax(2)
 
 
 def entropy_with(cos: Tensor, y: Tensor, target: Tensor, scale: Tensor | float) -> Tensor:

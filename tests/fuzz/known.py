@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fuzz.generate import Case
-from fuzz.near import embeddings, grown, hyper, lengths
+from fuzz.near import embeddings, grown, hyper, lengths, norms
 
 
 @dataclass(frozen=True)
@@ -85,12 +85,17 @@ def distances_vanish(case: Case) -> bool:
     return bool(((gaps > 0) & (gaps < 1e-18)).any())
 
 
+def lengths_differ(case: Case) -> bool:
+    sizes = torch.cat([norms(x).flatten() for x in embeddings(case)])
+    return bool(sizes.max() > 1e4 * sizes[sizes > 0].min())
+
+
 def scores_are_long(case: Case) -> bool:
     return lengths(case) * grown(case) > 100
 
 
 #: Losses of softmaxes over plain products.
-PRODUCTS = "n_pair_loss|info_nce_loss|multiple_negatives_ranking_loss|clip_loss|siglip_loss|normalized_softmax_loss"
+PRODUCTS = "sphereface_loss|normalized_softmax_loss|n_pair_loss|info_nce_loss|multiple_negatives_ranking_loss|clip_loss"
 
 KNOWN: tuple[Known, ...] = (
     Known(
@@ -122,6 +127,29 @@ KNOWN: tuple[Known, ...] = (
         "gradient by .*:",
         "a softmax of plain products beyond 100: its shares are off by a digit of the products",
         scores_are_long,
+    ),
+    Known(
+        "ge2e_loss",
+        "(value|gradient by .*):",
+        "normalize=False: a centroid without the utterance itself is a difference, gone where that is 1e4 times longer",
+        lambda case: hyper(case, "normalize") is False and lengths_differ(case),
+    ),
+    Known(
+        "binary_cross_entropy_with_logits|multilabel_soft_margin_loss",
+        "value:",
+        "torch's own sum, (1 - y) z - log sigmoid(z): right to a digit of the logit, not of the loss",
+    ),
+    Known(
+        "sigmoid_(poly_)?focal_loss|sigmoid_dice_focal_loss",
+        "value:",
+        "gamma below 2: a fade below 1e-15 counts as that, for its power's slope has no end",
+        lambda case: 0 < hyper(case, "gamma") < 2,
+    ),
+    Known(
+        "kl_div.*",
+        "(value|gradient by 1):",
+        "torch's vectorised logarithm of subnormal numbers is off by 1 in float32",
+        lambda case: bool(((t := case.twin.args[1]) > 0).logical_and(t < 1.2e-38).any()),
     ),
     # Being mended (issue 12); each line goes with its fault.
     Known(".*", "(value|gradient by .*): -?(nan|inf)", "mending: an item of weight 0 that is infinite", has_weight),

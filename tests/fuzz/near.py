@@ -21,11 +21,10 @@ ROWS = ("ND", "NUD", "MD", "CD")
 #: Keywords that hold embeddings.
 EMBEDDINGS = ("ref_embeddings", "negatives")
 #: Losses of distances, or of sums less a part: exact to a digit of the largest entry, not of each.
-OF_DIFFERENCES = frozenset({"triplet_loss", "triplet_margin_loss", "center_loss", "contrastive_loss", "ge2e_loss"})
+DISTANCES = frozenset({"triplet_loss", "triplet_margin_loss", "center_loss", "contrastive_loss"})
+OF_DIFFERENCES = DISTANCES | {"ge2e_loss"}
 #: Losses of angles, which a cosine near 1 tells to half of its digits, and the margin that is added to the angle.
 OF_ANGLES = {"arcface_loss": "margin", "combined_margin_loss": "m2"}
-#: Losses of embeddings whose lengths count.
-BY_LENGTH = OF_DIFFERENCES | {"n_pair_loss", "sphereface_loss"}
 REFUSALS = (ValueError, TypeError, IndexError, NotImplementedError)
 
 
@@ -126,7 +125,7 @@ def grown(case: Case) -> float:
 def lengths(case: Case) -> float:
     """The largest product of two lengths where scores go with the lengths, else 1."""
     plain = hyper(case, "normalize") is False or hyper(case, "similarity") == "dot"
-    plain |= hyper(case, "normalize_embeddings") is False or case.name == "sphereface_loss"
+    plain |= hyper(case, "normalize_embeddings") is False or case.name in ("sphereface_loss", "n_pair_loss")
     if not plain:
         return 1.0
     sizes = [norms(x).max().item() for x in embeddings(case)]
@@ -137,7 +136,7 @@ def lengths(case: Case) -> float:
 def tangent(case: Case, key: int | str) -> Tensor | float:
     """The slope of scores by a row, which the projection that follows may leave nothing of (none in one dimension)."""
     x = case.twin.args[key] if isinstance(key, int) else case.twin.kwargs[key]
-    if not (isinstance(key, str) or embeds(case.slots[key])) or case.name in OF_DIFFERENCES or x.numel() == 0:
+    if not (isinstance(key, str) or embeds(case.slots[key])) or case.name in DISTANCES or x.numel() == 0:
         return 0.0
     return (grown(case) * lengths(case) / norms(x)).nan_to_num(0, 0, 0).expand(x.shape)
 
@@ -197,5 +196,6 @@ def looseness(case: Case, eps: float) -> float:
 
 def angle_errors(x: Tensor, w: Tensor, labels: Tensor, eps: float) -> Tensor:
     """By how much each row's angle is off whose cosine is off by ``eps``, (N, 1)."""
-    cosine = (x / norms(x) * (w / norms(w))[labels]).sum(-1, keepdim=True).nan_to_num(0, 0, 0)
+    own = (w / norms(w))[labels].reshape(len(x), -1, x.shape[1])  # of each sub-center
+    cosine = ((x / norms(x))[:, None] * own).sum(-1).abs().amax(1, keepdim=True).nan_to_num(0, 0, 0)
     return eps / (1 - cosine.square()).clamp_min(eps).sqrt()

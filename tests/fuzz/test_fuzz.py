@@ -58,7 +58,14 @@ def test_a_killed_run_goes_on(tmp_path: Path) -> None:
 
 
 #: Planted faults that a few hundred cases must show, among those that the laws are shown.
-SEEN = ("a mask multiplies", "log cosh cancels for small residuals")
+SEEN = (
+    "log cosh cancels for small residuals",
+    "ArcFace's gradient goes straight through the angle",
+    "Dice counts ignored positions",
+    "the hardest positive is the nearest",
+    "the margin has the wrong sign",
+    "the squared error is halved",
+)
 
 
 @pytest.mark.parametrize("fault", SEEN)
@@ -69,4 +76,4 @@ def test_planted_faults_are_seen(fault: str, monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setitem(CARDS, mutant.loss, wrong)
         for seed in range(300):
             check(mutant.loss, seed, tally)
-    assert tally.failures or tally.reasons, f"{fault}: 300 cases did not see it"
+    assert tally.failures, f"{fault}: 300 cases did not see it"
