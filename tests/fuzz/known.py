@@ -151,8 +151,13 @@ KNOWN: tuple[Known, ...] = (
         "torch's vectorised logarithm of subnormal numbers is off by 1 in float32",
         lambda case: bool(((t := case.twin.args[1]) > 0).logical_and(t < 1.2e-38).any()),
     ),
+    Known(
+        "triplet_margin_with_distance_loss",
+        "(value|gradient by .*):",
+        "distances come from torch's own function in half precision, and their difference has fewer digits yet",
+        lambda case: case.dtype in (torch.float16, torch.bfloat16),
+    ),
     # Being mended (issue 12); each line goes with its fault.
     Known(".*", "(value|gradient by .*): -?(nan|inf)", "mending: an item of weight 0 that is infinite", has_weight),
-    Known(".*", "(value|gradient by .*): -?(nan|inf)|NaN from finite", "mending: subnormal and huge numbers"),
     Known("l1_loss", "raised RuntimeError: The size", "mending: weight beside one sample_weight a row"),
 )

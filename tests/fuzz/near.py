@@ -21,7 +21,15 @@ ROWS = ("ND", "NUD", "MD", "CD")
 #: Keywords that hold embeddings.
 EMBEDDINGS = ("ref_embeddings", "negatives")
 #: Losses of distances, or of sums less a part: exact to a digit of the largest entry, not of each.
-DISTANCES = frozenset({"triplet_loss", "triplet_margin_loss", "center_loss", "contrastive_loss"})
+DISTANCES = frozenset(
+    {
+        "triplet_loss",
+        "triplet_margin_loss",
+        "triplet_margin_with_distance_loss",
+        "center_loss",
+        "contrastive_loss",
+    }
+)
 OF_DIFFERENCES = DISTANCES | {"ge2e_loss"}
 #: Losses of angles, which a cosine near 1 tells to half of its digits, and the margin that is added to the angle.
 OF_ANGLES = {"arcface_loss": "margin", "combined_margin_loss": "m2"}

@@ -38,6 +38,7 @@ _OF_DATA: dict[str, tuple[tuple[Slot, ...], ...]] = {
     "classes": (slots("real:NCS", "index:NS"), slots("real:NC", "index:N"), slots("real:NC", "soft:NC")),
     "identities": (slots("real:ND", "identity:N"),),
     "views": (slots("real:ND", "real:ND"),),
+    "triplets": (slots("real:ND", "real:ND", "real:ND"),),
     "lists": (slots("real:NC", "grade:NC"),),
     "masks": (slots("real:NCS", "index:NS"),),
 }
@@ -60,7 +61,6 @@ _OF_LOSS: dict[str, tuple[tuple[Slot, ...], ...]] = {
     "kl_divergence_loss": (slots("real:NCS", "distribution:NCS"),),
     "kl_div": (slots("log_probability:E", "probability:E"),),
     "contrastive_loss": (slots("real:ND", "real:ND", "yes:N"), slots("real:ND", "identity:N")),
-    "triplet_margin_loss": (slots("real:ND", "real:ND", "real:ND"),),
     "margin_ranking_loss": (slots("real:E", "real:E", "sign:E"),),
     "lambda_loss": (slots("real:NC", "count:NC"),),
     "approx_ndcg_loss": (slots("real:NC", "count:NC"),),
