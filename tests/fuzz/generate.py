@@ -289,5 +289,6 @@ class Speaker:
             return value
         if value.is_floating_point():
             embeds = name in ("ref_embeddings", "negatives")
-            return self.layout(value.to(self.dtype if embeds or self.rng.random() < 0.5 else torch.float32))
+            same = embeds or self.dtype == torch.float64 or self.rng.random() < 0.5
+            return self.layout(value.to(self.dtype if same else torch.float32))
         return values.as_integers(value, self.rng)

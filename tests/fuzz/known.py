@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fuzz.calls import largest
 from fuzz.generate import Case
 from fuzz.near import embeddings, grown, hyper, lengths, norms
 
@@ -85,6 +86,11 @@ def distances_vanish(case: Case) -> bool:
     return bool(((gaps > 0) & (gaps < 1e-18)).any())
 
 
+def shortest(case: Case) -> float:
+    sizes = torch.cat([norms(x).flatten() for x in embeddings(case)])
+    return float(sizes[sizes > 0].min()) if bool((sizes > 0).any()) else 1.0
+
+
 def lengths_differ(case: Case) -> bool:
     sizes = torch.cat([norms(x).flatten() for x in embeddings(case)])
     return bool(sizes.max() > 1e4 * sizes[sizes > 0].min())
@@ -156,6 +162,32 @@ KNOWN: tuple[Known, ...] = (
         "(value|gradient by .*):",
         "distances come from torch's own function in half precision, and their difference has fewer digits yet",
         lambda case: case.dtype in (torch.float16, torch.bfloat16),
+    ),
+    Known(
+        "binary_cross_entropy",
+        "gradient by 0:",
+        "probabilities below 1e-35: the slope 1 / p ends there, so that it stays finite",
+        lambda case: bool(
+            ((p := case.twin.args[0]) > 0).logical_and(p < 2.0**10 * torch.finfo(torch.float32).tiny).any()
+        ),
+    ),
+    Known(
+        ".*",
+        "gradient by .*:",
+        "rows shorter than some 1e-32: their gradient, 1 / length, is that of this length, so that it stays finite",
+        lambda case: bool(embeddings(case)) and shortest(case) < 1e-30,
+    ),
+    Known(
+        PRODUCTS,
+        "(value|gradient by .*): -?(nan|inf)",
+        "plain products beyond float32: infinity less infinity",
+        lambda case: lengths(case) * grown(case) > 1e37,
+    ),
+    Known(
+        ".*",
+        "(value|gradient by .*): -?(nan|inf)",
+        "numbers above 1e34: a hyperparameter times them, or a sum of them, leaves float32's range",
+        lambda case: largest(case.twin) > 1e34,
     ),
     # Being mended (issue 12); each line goes with its fault.
     Known(".*", "(value|gradient by .*): -?(nan|inf)", "mending: an item of weight 0 that is infinite", has_weight),

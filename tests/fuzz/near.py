@@ -57,9 +57,8 @@ class Nearness:
         if name != "value" and self.case.card.item != "element":
             near |= (found - want).abs_() <= ROUNDINGS * outer.eps * row_size(size) + RESPONSES * response
         near |= (found == want) | (found.isnan() & want.isnan())
-        # Beyond what the dtype holds the answer is infinite.
-        limit = outer.max / (8 * self.count)
-        return near | ((size > limit) & (found.isinf() | (found.abs() > limit / 2)))
+        # Beyond what the dtype holds the answer is infinite, or a large number, but not NaN.
+        return near | ((size > outer.max / (8 * self.count)) & ~found.isnan())
 
     def floor(self, name: str, outer: torch.finfo) -> float:
         """Errors that no size of the result excuses: of cosines and shares near 1, and below the smallest numbers."""

@@ -39,7 +39,7 @@ def against_peers(case: Case, want: Answer, size: float) -> list[str]:
 
 def is_short(case: Case) -> bool:
     rows = (x for x, s in zip(case.twin.args, case.slots, strict=True) if s.axes in ("ND", "CD") and x is not None)
-    return any(x.numel() and x.norm(dim=1).min().item() < SHORT for x in rows)
+    return any(x.numel() and x.norm(dim=-1).min().item() < SHORT for x in rows)
 
 
 def by_formula(case: Case) -> Tensor | None:
