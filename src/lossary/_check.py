@@ -102,6 +102,11 @@ def check_factor(name: str, value: float | Tensor | None, input: Tensor) -> None
         raise ValueError(f"{name}: wanted {wanted}; got {tuple(value.shape)}")
 
 
+def check_callable(name: str, value: object) -> None:
+    if not callable(value):
+        raise TypeError(f"{name}: wanted a function; got {type(value).__name__}")
+
+
 def check_tensor(name: str, value: object) -> None:
     if not isinstance(value, Tensor):
         raise TypeError(f"{name}: wanted a tensor; got {type(value).__name__}")

@@ -15,7 +15,15 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union
 from torch import Tensor
 from torch.fx import Proxy
 
-from lossary._check import check_choice, check_float, check_number, check_plain, check_tensor, check_whole
+from lossary._check import (
+    check_callable,
+    check_choice,
+    check_float,
+    check_number,
+    check_plain,
+    check_tensor,
+    check_whole,
+)
 
 Rule = Callable[[str, Any], None]
 Function = TypeVar("Function", bound=Callable[..., Tensor])
@@ -48,6 +56,8 @@ def rule_of(hint: Any) -> Rule | None:
         return typing.cast("Rule | None", next((note for note in parts[1:] if callable(note)), None))
     if origin is Literal:
         return partial(check_choice, allowed=parts)
+    if origin is Callable:
+        return check_callable
     if origin in (Union, types.UnionType):
         rules = [rule for rule in map(rule_of, parts) if rule is not None]
         # What has no rule of its own passes by its type: None first of all.
