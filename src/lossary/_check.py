@@ -244,8 +244,14 @@ def check_probabilities(name: str, tensor: Tensor, ignore_index: int | None = No
 
 
 def check_among(name: str, tensor: Tensor, allowed: tuple[int, ...]) -> None:
-    """Every number is one of ``allowed``; booleans and NaN pass (a masked entry may be one)."""
+    """Every number is one of ``allowed``; booleans and NaN pass (a masked entry may be one).
+
+    A tensor that learns does not: between the allowed numbers no loss is defined that it could learn by.
+    """
     tensor = wide_integers(name, tensor)
+    if tensor.requires_grad and torch.is_grad_enabled():
+        wanted = f"a tensor without requires_grad, since only {', '.join(map(str, allowed))} have a meaning"
+        raise ValueError(f"{name}: wanted {wanted}; got one with it, which no gradient would reach: detach it")
     if tensor.dtype == torch.bool or tensor.numel() == 0 or not values_visible(tensor):
         return
     other = ~tensor.isnan()

@@ -1,10 +1,12 @@
 """Laws about gradients: exact, finite at the extremes, of second order, compiled, transformed."""
 
 import contextlib
+import re
 from collections.abc import Callable
 
+import pytest
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd import gradcheck, gradgradcheck
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -19,10 +21,12 @@ from contract.subject import (
     doubled,
     item_weights,
     learnable,
+    parameters,
     reductions,
     select,
     takes,
     weighed,
+    with_arg,
 )
 from lossary.cards import Call
 
@@ -72,6 +76,43 @@ def gradient_by_hyperparameters_is_true(subject: Subject) -> None:
     if leaves and not refuses_gradient(run, leaves):
         gradcheck(run, leaves, **CHECK)
         gradgradcheck(run, leaves, **CHECK)
+
+
+@law(where=lambda card: bool(learning_targets(Subject(card, {}))))
+def gradient_by_the_target_is_true_or_refused(subject: Subject) -> None:
+    """A target that learns (mixed labels, a teacher) gets its gradient, or an error that names it: never nothing."""
+    for place, target in learning_targets(subject):
+        call = subject.draw()
+        leaf = target.clone().requires_grad_()
+        try:
+            value = subject(with_arg(call, place, leaf))
+        except (TypeError, ValueError) as error:
+            assert re.match("target|ignore_index", str(error)), error  # noqa: PT017 - either outcome is right
+            continue
+        # Only their order may count, so that there is none.
+        (grad,) = torch.autograd.grad(value, leaf, allow_unused=True) if value.requires_grad else (None,)
+        found = 0.0 if grad is None else (grad * inward(target)).sum().item()
+        step = 1e-6
+        moved = subject(with_arg(call, place, target + step * inward(target)))
+        assert found == pytest.approx((moved - value.detach()).item() / step, rel=1e-3, abs=1e-5)
+
+
+def learning_targets(subject: Subject) -> list[tuple[int, Tensor]]:
+    """(place, value) of the draw's target as floating-point numbers: as it is drawn, and between 0 and 1."""
+    call = subject.draw()
+    for place, (name, target) in enumerate(zip(parameters(subject.card), call.args, strict=False)):
+        if name == "target" and not target.is_floating_point():
+            of_classes = subject.card.data in ("classes", "masks") and target.shape != call.args[0].shape
+            soft = torch.rand(call.args[0].shape if of_classes else target.shape, generator=Generator().manual_seed(2))
+            # The loss jumps where a step parts equal relevance, or leaves the ignored value.
+            jumps = subject.card.data == "lists" or "ignore_index" in subject.variant
+            return [(place, soft.double())] if jumps else [(place, target.double()), (place, soft.double())]
+    return []
+
+
+def inward(target: Tensor) -> Tensor:
+    """From a target in [0, 1] towards somewhere between."""
+    return torch.rand(target.shape, generator=Generator().manual_seed(1), dtype=torch.float64) - target.double()
 
 
 def refuses_gradient(run: Callable[..., Tensor], leaves: list[Tensor]) -> bool:

@@ -1,5 +1,7 @@
 """Binary losses: what they must be to each other, soft targets, certainty, weights."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -154,3 +156,13 @@ def test_subnormal_probabilities_have_finite_gradients(target: float) -> None:
     assert grad.isfinite().all()
     assert grad[4].item() == pytest.approx(1000 * (1 - target - target / 1e-30))
     assert torch.autograd.grad(grad[[0, 1, 2, 5]].sum(), p)[0][[0, 1, 2, 5]].isfinite().all()
+
+
+@pytest.mark.parametrize("loss", [L.sigmoid_focal_loss, L.sigmoid_poly_focal_loss])
+def test_a_target_that_learns_gets_its_gradient_from_many_elements_too(loss: Callable[..., Tensor]) -> None:
+    """A mean over many goes block by block: there a target of 0 and 1 must not be taken for a hard one."""
+    z = torch.linspace(-5, 5, BLOCK + 1, dtype=torch.float64).requires_grad_()
+    y = (torch.arange(BLOCK + 1) % 3 == 0).double().requires_grad_()
+    found = torch.autograd.grad(loss(z, y), (z, y))
+    wanted = torch.autograd.grad(loss(z, y, reduction="none").mean(), (z, y))
+    torch.testing.assert_close(found, wanted)

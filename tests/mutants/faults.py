@@ -487,6 +487,28 @@ MUTANTS = (
         ("backward_scales_and_repeats",),
         in_deed(reuses_buffers),
     ),
+    Mutant(
+        "no gradient flows to a target that learns",
+        "sigmoid_focal_loss",
+        ("gradient_by_the_target_is_true_or_refused",),
+        in_text(
+            "lossary.losses.binary:sigmoid_focal_loss",
+            "binary_loss(focal, input, target,",
+            "binary_loss(focal, input, target.detach(),",
+        ),
+    ),
+    Mutant(
+        "a learning target of 0 and 1 is taken for a hard one",
+        "sigmoid_poly_focal_loss",
+        ("gradient_by_the_target_is_true_or_refused",),
+        in_text("lossary.losses.binary:decided", "y.requires_grad or ", ""),
+    ),
+    Mutant(
+        "signs that learn pass in silence",
+        "hinge_loss",
+        ("gradient_by_the_target_is_true_or_refused",),
+        in_text("lossary._check:check_among", "tensor.requires_grad and ", "False and "),
+    ),
     # ------------------------------------------------------------ interface
     Mutant("function and Module differ", "cosface_loss", ("module_is_function",), in_deed(later_items_count_more)),
     Mutant(

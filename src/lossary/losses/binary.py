@@ -263,7 +263,8 @@ def _with_fade(entropy: Tensor, wrong: Tensor, gamma: float) -> tuple[Tensor, Te
 
 def decided(y: Tensor) -> bool:
     """Whether all targets are seen to be 0 or 1."""
-    if not values_visible(y):
+    # Of a target that learns it would be the gradient of another formula.
+    if y.requires_grad or not values_visible(y):
         return False
     between = torch.addcmul(y, y, y, value=-1).reshape(-1)
     return between.dot(between).item() == 0
@@ -309,7 +310,7 @@ def sigmoid_focal_loss(
 
     Args:
         input: Logits, any shape.
-        target: The shape of ``input``: bool, integers 0 and 1, or probabilities in [0, 1]; no gradient flows to it.
+        target: The shape of ``input``: bool, integers 0 and 1, or probabilities in [0, 1].
         gamma: How fast right answers fade, at least 0; 0 is the plain cross-entropy.
         alpha: Weight of positives in [0, 1], negatives get 1 - alpha; None: neither.
         sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
@@ -345,7 +346,7 @@ def sigmoid_focal_loss(
         return focal_slope(z, y, gamma, alpha, share, out) if known else None
 
     of_elements: dict[str, Any] = {"sample_weight": sample_weight, "mask": mask, "reduction": reduction}
-    return binary_loss(focal, input, target.detach(), slope=slope, **of_elements)
+    return binary_loss(focal, input, target, slope=slope, **of_elements)
 
 
 class SigmoidFocalLoss(Loss):

@@ -217,7 +217,7 @@ def sigmoid_poly_focal_loss(
 
     Args:
         input: Logits, any shape.
-        target: The shape of ``input``: bool, integers 0 and 1, or probabilities in [0, 1]; no gradient flows to it.
+        target: The shape of ``input``: bool, integers 0 and 1, or probabilities in [0, 1].
         epsilon: Change of the first coefficient, at least -1 to keep it from turning negative.
         gamma: How fast right answers fade, at least 0.
         alpha: Weight of positives in [0, 1], negatives get 1 - alpha; None: neither.
@@ -248,7 +248,7 @@ def sigmoid_poly_focal_loss(
         entropy, wrong, fade = entropy_and_fade(z, y, gamma, hard)
         return alpha_weighted(entropy * fade, y, alpha) + epsilon * wrong * fade
 
-    return binary_loss(poly, input, target.detach(), sample_weight=sample_weight, mask=mask, reduction=reduction)
+    return binary_loss(poly, input, target, sample_weight=sample_weight, mask=mask, reduction=reduction)
 
 
 class SigmoidPolyFocalLoss(Loss):
