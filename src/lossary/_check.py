@@ -57,6 +57,23 @@ def check_plain(name: str, value: float | Tensor, **bounds: Any) -> None:
         check_number(name, value, **bounds)
 
 
+def check_factors(name: str, value: float | Tensor) -> None:
+    """A number or several, none below 0: so are those that learn on their own account, which are not read.
+
+    ``sample_weight`` is not held to it: an advantage or a correction of a simulation may be below 0.
+    """
+    if not isinstance(value, Tensor):
+        check_number(name, value, low=0)
+    elif value.numel() > 0 and not value.requires_grad and values_visible(value) and (least := value.min().item()) < 0:
+        raise ValueError(f"{name}: wanted numbers, none below 0; got {least}")
+
+
+def check_class_weights(name: str, weight: Tensor) -> None:
+    """Numbers of classes: one below 0 would reward mistakes, and shrink the divisor of the mean."""
+    check_float(name, weight)
+    check_factors(name, weight)
+
+
 def check_numbers(name: str, value: float | Tensor | Iterable[float], **bounds: Any) -> None:
     """:func:`check_number` of one number, or of each of several."""
     for number in as_numbers(value)[0]:

@@ -18,9 +18,9 @@ from torch.fx import Proxy
 from lossary._check import (
     check_callable,
     check_choice,
-    check_float,
+    check_class_weights,
+    check_factors,
     check_number,
-    check_plain,
     check_tensor,
     check_whole,
 )
@@ -35,10 +35,10 @@ FRACTION = partial(check_number, low=0, high=1)
 NotNegative = Annotated[float | Tensor, NOT_NEGATIVE]
 Positive = Annotated[float | Tensor, POSITIVE]
 #: A number, or a tensor whose shape is looked at beside the input's.
-Factor = Annotated[float | Tensor, partial(check_plain, low=0)]
+Factor = Annotated[float | Tensor, check_factors]
 Count = Annotated[int, partial(check_whole, low=1)]
 #: (C,), one number a class.
-ClassWeight = Annotated[Tensor, check_float]
+ClassWeight = Annotated[Tensor, check_class_weights]
 
 #: What a plain annotation asks for. A number may be a tensor of one entry too.
 _PLAIN: dict[Any, Rule] = {

@@ -394,6 +394,22 @@ def masks_of_wrong_shape_or_type_are_refused(subject: Subject) -> None:
     refuses(TypeError, "mask", subject, call, mask=torch.ones(items(call)))
 
 
+@law(where=lambda card: bool(weights_of_classes(card)), once=True)
+def negative_weights_of_classes_are_refused(subject: Subject) -> None:
+    call = subject.draw()
+    for name in weights_of_classes(subject.card):
+        weight = torch.linspace(-0.5, 1, call.args[0].shape[1], dtype=torch.float64)
+        refuses(ValueError, name, subject, call, **{name: weight})
+
+
+def weights_of_classes(card: Card) -> list[str]:
+    """The fields with one weight a class; torch's ``weight`` of binary losses is any factor."""
+    names = ("class_weight", "weight", "alpha", "pos_weight")
+    hints = typing.get_type_hints(card.module)
+    tensors = [n for n in names if n in card.module.fields and type(card.module.fields[n]) is not float]
+    return [n for n in tensors if Tensor in union(hints[n]) and (n != "weight" or card.data == "classes")]
+
+
 # ---------------------------------------------------------------- documentation and the card
 
 

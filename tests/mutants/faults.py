@@ -573,6 +573,12 @@ MUTANTS = (
         in_text("lossary._check:check_number", "not math.isfinite(value) or ", ""),
     ),
     Mutant(
+        "a class may weigh less than nothing",
+        "dice_focal_loss",
+        ("negative_weights_of_classes_are_refused",),
+        in_text("lossary._check:check_factors", "value.min().item()) < 0", "value.min().item()) < -9"),
+    ),
+    Mutant(
         "seven margins pass for one",
         "cosface_loss",
         ("hyperparameters_of_wrong_shape_are_refused",),

@@ -108,7 +108,7 @@ class DeepSupervision(nn.Module):
     def __init__(self, loss: nn.Module, weights: Sequence[float]) -> None:
         super().__init__()
         for weight in weights:
-            check_number("weights", weight)
+            check_number("weights", weight, low=0)
         self.loss = loss
         self.weights = tuple(weights)
 

@@ -73,8 +73,8 @@ def dice_cross_entropy_loss(
     input: Tensor,
     target: Tensor,
     *,
-    dice_weight: float | Tensor = 1.0,
-    cross_entropy_weight: float | Tensor = 1.0,
+    dice_weight: NotNegative = 1.0,
+    cross_entropy_weight: NotNegative = 1.0,
     label_smoothing: Annotated[float, FRACTION] = 0.0,
     smooth: Smooth = 1.0,
     squared: bool = False,
@@ -157,8 +157,8 @@ class DiceCrossEntropyLoss(Loss):
     """:func:`dice_cross_entropy_loss` as a Module."""
 
     fn = staticmethod(dice_cross_entropy_loss)
-    dice_weight: float | Tensor = 1.0
-    cross_entropy_weight: float | Tensor = 1.0
+    dice_weight: NotNegative = 1.0
+    cross_entropy_weight: NotNegative = 1.0
     label_smoothing: Annotated[float, FRACTION] = 0.0
     smooth: Smooth = 1.0
     squared: bool = False
@@ -174,8 +174,8 @@ def dice_focal_loss(
     input: Tensor,
     target: Tensor,
     *,
-    dice_weight: float | Tensor = 1.0,
-    focal_weight: float | Tensor = 1.0,
+    dice_weight: NotNegative = 1.0,
+    focal_weight: NotNegative = 1.0,
     gamma: NotNegative = 2.0,
     smooth: Smooth = 1.0,
     squared: bool = False,
@@ -258,8 +258,8 @@ class DiceFocalLoss(Loss):
     """:func:`dice_focal_loss` as a Module."""
 
     fn = staticmethod(dice_focal_loss)
-    dice_weight: float | Tensor = 1.0
-    focal_weight: float | Tensor = 1.0
+    dice_weight: NotNegative = 1.0
+    focal_weight: NotNegative = 1.0
     gamma: NotNegative = 2.0
     smooth: Smooth = 1.0
     squared: bool = False
@@ -275,8 +275,8 @@ def sigmoid_dice_cross_entropy_loss(
     input: Tensor,
     target: Tensor,
     *,
-    dice_weight: float | Tensor = 1.0,
-    cross_entropy_weight: float | Tensor = 1.0,
+    dice_weight: NotNegative = 1.0,
+    cross_entropy_weight: NotNegative = 1.0,
     smooth: Smooth = 1.0,
     squared: bool = False,
     aggregate: Aggregate = "per_sample",
@@ -345,8 +345,8 @@ class SigmoidDiceCrossEntropyLoss(Loss):
     """:func:`sigmoid_dice_cross_entropy_loss` as a Module."""
 
     fn = staticmethod(sigmoid_dice_cross_entropy_loss)
-    dice_weight: float | Tensor = 1.0
-    cross_entropy_weight: float | Tensor = 1.0
+    dice_weight: NotNegative = 1.0
+    cross_entropy_weight: NotNegative = 1.0
     smooth: Smooth = 1.0
     squared: bool = False
     aggregate: Aggregate = "per_sample"
@@ -360,8 +360,8 @@ def sigmoid_dice_focal_loss(
     input: Tensor,
     target: Tensor,
     *,
-    dice_weight: float | Tensor = 1.0,
-    focal_weight: float | Tensor = 1.0,
+    dice_weight: NotNegative = 1.0,
+    focal_weight: NotNegative = 1.0,
     gamma: Annotated[float, NOT_NEGATIVE] = 2.0,
     alpha: Annotated[float, FRACTION] | None = None,
     smooth: Smooth = 1.0,
@@ -434,8 +434,8 @@ class SigmoidDiceFocalLoss(Loss):
     """:func:`sigmoid_dice_focal_loss` as a Module."""
 
     fn = staticmethod(sigmoid_dice_focal_loss)
-    dice_weight: float | Tensor = 1.0
-    focal_weight: float | Tensor = 1.0
+    dice_weight: NotNegative = 1.0
+    focal_weight: NotNegative = 1.0
     gamma: Annotated[float, NOT_NEGATIVE] = 2.0
     alpha: Annotated[float, FRACTION] | None = None
     smooth: Smooth = 1.0

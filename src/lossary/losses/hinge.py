@@ -10,7 +10,7 @@ from torch import Tensor, dtype
 from lossary._check import check_among
 from lossary._loss import Loss
 from lossary._reduce import Reduction, counted, reduce
-from lossary._rules import ClassWeight, checked
+from lossary._rules import ClassWeight, NotNegative, checked
 from lossary.cards import Call, Card, Choice, Range
 from lossary.kernels.stable import ABSENT, accumulate
 from lossary.losses._classes import check_class_weight, problem
@@ -43,7 +43,7 @@ def hinge_loss(
     input: Tensor,
     target: Tensor,
     *,
-    margin: float | Tensor = 1.0,
+    margin: NotNegative = 1.0,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
@@ -83,7 +83,7 @@ class HingeLoss(Loss):
     """:func:`hinge_loss` as a Module."""
 
     fn = staticmethod(hinge_loss)
-    margin: float | Tensor = 1.0
+    margin: NotNegative = 1.0
     reduction: Reduction = "mean"
 
 
@@ -92,7 +92,7 @@ def squared_hinge_loss(
     input: Tensor,
     target: Tensor,
     *,
-    margin: float | Tensor = 1.0,
+    margin: NotNegative = 1.0,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
@@ -134,7 +134,7 @@ class SquaredHingeLoss(Loss):
     """:func:`squared_hinge_loss` as a Module."""
 
     fn = staticmethod(squared_hinge_loss)
-    margin: float | Tensor = 1.0
+    margin: NotNegative = 1.0
     reduction: Reduction = "mean"
 
 
@@ -164,7 +164,7 @@ def multiclass_hinge_loss(
     input: Tensor,
     target: Tensor,
     *,
-    margin: float | Tensor = 1.0,
+    margin: NotNegative = 1.0,
     power: Literal[1, 2] = 1,
     per_class_mean: bool = False,
     include_target: bool = False,
@@ -229,7 +229,7 @@ class MulticlassHingeLoss(Loss):
     """:func:`multiclass_hinge_loss` as a Module."""
 
     fn = staticmethod(multiclass_hinge_loss)
-    margin: float | Tensor = 1.0
+    margin: NotNegative = 1.0
     power: Literal[1, 2] = 1
     per_class_mean: bool = False
     include_target: bool = False
@@ -244,7 +244,7 @@ def crammer_singer_loss(
     input: Tensor,
     target: Tensor,
     *,
-    margin: float | Tensor = 1.0,
+    margin: NotNegative = 1.0,
     class_weight: ClassWeight | None = None,
     ignore_index: int = -100,
     dim: int = 1,
@@ -298,7 +298,7 @@ class CrammerSingerLoss(Loss):
     """:func:`crammer_singer_loss` as a Module."""
 
     fn = staticmethod(crammer_singer_loss)
-    margin: float | Tensor = 1.0
+    margin: NotNegative = 1.0
     class_weight: ClassWeight | None = None
     ignore_index: int = -100
     dim: int = 1

@@ -172,7 +172,7 @@ def triplet_margin_loss(
     anchor: Tensor,
     positive: Tensor,
     negative: Tensor,
-    margin: float | Tensor = 1.0,
+    margin: NotNegative = 1.0,
     p: Annotated[float, POSITIVE] = 2.0,
     eps: Annotated[float, NOT_NEGATIVE] = 1e-6,
     swap: bool = False,
@@ -247,7 +247,7 @@ class TripletMarginLoss(Loss):
     """:func:`triplet_margin_loss` as a Module."""
 
     fn = staticmethod(triplet_margin_loss)
-    margin: float | Tensor = 1.0
+    margin: NotNegative = 1.0
     p: Annotated[float, POSITIVE] = 2.0
     eps: Annotated[float, NOT_NEGATIVE] = 1e-6
     swap: bool = False
@@ -265,7 +265,7 @@ def triplet_margin_with_distance_loss(
     negative: Tensor,
     *,
     distance_function: Distance | None = None,
-    margin: float | Tensor = 1.0,
+    margin: NotNegative = 1.0,
     swap: bool = False,
     reduction: Reduction = "mean",
     sample_weight: Tensor | None = None,
@@ -330,7 +330,7 @@ class TripletMarginWithDistanceLoss(Loss):
 
     fn = staticmethod(triplet_margin_with_distance_loss)
     distance_function: Distance | None = None
-    margin: float | Tensor = 1.0
+    margin: NotNegative = 1.0
     swap: bool = False
     reduction: Reduction = "mean"
 

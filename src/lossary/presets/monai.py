@@ -19,7 +19,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from lossary._check import check_among, check_choice, check_dim, check_shape, wide_integers
+from lossary._check import check_among, check_choice, check_dim, check_number, check_shape, wide_integers
 from lossary.kernels.overlap import Sums
 from lossary.losses._overlap import Aggregate, one_minus, sigmoid_regions, softmax_regions
 from lossary.losses.binary import BCEWithLogitsLoss, SigmoidFocalLoss
@@ -206,6 +206,8 @@ def dice_ce(
         batch=batch,
         weight=weight if weight is None or include_background else weight[1:],
     )
+    check_number("lambda_dice", lambda_dice, low=0)
+    check_number("lambda_ce", lambda_ce, low=0)
     entropy = _CrossEntropy(weight, reduction, label_smoothing)
     return Sum(dice=(overlap, lambda_dice), cross_entropy=(entropy, lambda_ce))
 
@@ -253,6 +255,8 @@ def dice_focal(
         weight=weight,
         reduction=reduction,
     )
+    check_number("lambda_dice", lambda_dice, low=0)
+    check_number("lambda_focal", lambda_focal, low=0)
     return Sum(dice=(overlap, lambda_dice), focal=(every, lambda_focal))
 
 
