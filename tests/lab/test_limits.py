@@ -4,6 +4,8 @@ import io
 import os
 import resource
 import sqlite3
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from contextlib import closing
@@ -262,6 +264,30 @@ def test_a_study_of_somebody_else_is_refused_in_one_line(what: str, capsys: pyte
 
 
 # --- a full disk ---
+
+FULL = """
+import resource, sys
+from lossary.cli import main
+from lossary.lab import work
+work.run = lambda phases, plan, folder: (work.do(job, plan, folder) for jobs in phases for job in jobs)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+main(sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize("room", [1_000, 200_000])
+def test_a_full_disk_is_told_in_one_line_and_the_same_command_goes_on(room: int) -> None:
+    table("t.csv", target=["a", "b"] * 30)
+    command = ["compare", "t.csv", "--losses", "cross_entropy", *TINY, "--out", "run"]
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(room), *command], capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("lossary: out: cannot write ")
+    assert done.stderr.count("\n") == 1
+    assert not list(Path("run").rglob("*.part"))
+    main(command)
+    assert Path("run/report.html").exists()
 
 
 def test_a_file_that_cannot_be_written_whole_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
