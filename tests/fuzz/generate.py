@@ -176,7 +176,7 @@ def not_a_number(draft: Draft, rng: Random) -> None:
         place = rng.choice(places)
         spoilt = draft.args[place]
         assert spoilt is not None
-        spoilt = spoilt.clone()
+        spoilt = spoilt.clone(memory_format=torch.contiguous_format)
         spoilt.view(-1)[rng.randrange(spoilt.numel())] = rng.choice((torch.nan, torch.nan, torch.inf, -torch.inf))
         draft.args[place] = spoilt
 

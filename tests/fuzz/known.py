@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fuzz.calls import largest
 from fuzz.generate import Case
-from fuzz.near import embeddings, grown, hyper, lengths, norms
+from fuzz.near import VAST, embeddings, grown, hyper, lengths, norms
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,6 @@ def explained(case: Case, faults: list[str]) -> tuple[list[str], list[str]]:
 
 
 # ---------------------------------------------------------------- when
-
-
-def has_weight(case: Case) -> bool:
-    return "sample_weight" in case.twin.kwargs
 
 
 def probabilities(case: Case) -> tuple[Tensor, Tensor]:
@@ -187,9 +183,6 @@ KNOWN: tuple[Known, ...] = (
         ".*",
         "(value|gradient by .*): -?(nan|inf)",
         "numbers above 1e34: a hyperparameter times them, or a sum of them, leaves float32's range",
-        lambda case: largest(case.twin) > 1e34,
+        lambda case: largest(case.twin) > VAST,
     ),
-    # Being mended (issue 12); each line goes with its fault.
-    Known(".*", "(value|gradient by .*): -?(nan|inf)", "mending: an item of weight 0 that is infinite", has_weight),
-    Known("l1_loss", "raised RuntimeError: The size", "mending: weight beside one sample_weight a row"),
 )

@@ -12,8 +12,10 @@ from fuzz.subjects import Call, Slot, fields
 
 #: Roundings that a good algorithm makes of each number: of its own result, and of what one changed input digit does.
 ROUNDINGS, RESPONSES = 16, 16
+#: Numbers that float32 holds, but not their multiples and sums.
+VAST = 1e34
 #: How often the twin's inputs are moved by a digit, at most, to see how the exact answer responds.
-SHAKES = 8
+SHAKES = 40
 #: Hyperparameters that scores are multiplied by, and divided by: an error of a cosine grows with them.
 FACTORS, DIVISORS = ("scale", "w", "alpha", "beta"), ("temperature",)
 #: Rows of embeddings, and of a head's classes.
@@ -58,7 +60,7 @@ class Nearness:
             near |= (found - want).abs_() <= ROUNDINGS * outer.eps * row_size(size) + RESPONSES * response
         near |= (found == want) | (found.isnan() & want.isnan())
         # Beyond what the dtype holds the answer is infinite, or a large number, but not NaN.
-        return near | ((size > outer.max / (8 * self.count)) & ~found.isnan())
+        return near | ((size > min(outer.max / (8 * self.count), VAST)) & ~found.isnan())
 
     def floor(self, name: str, outer: torch.finfo) -> float:
         """Errors that no size of the result excuses: of cosines and shares near 1, and below the smallest numbers."""

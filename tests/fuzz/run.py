@@ -17,7 +17,7 @@ import torch
 
 from fuzz.generate import make
 from fuzz.known import KNOWN, explained
-from fuzz.oracle import judge
+from fuzz.oracle import described, judge
 
 #: Cases of one card that are run, and written down, at a time.
 CHUNK = 250
@@ -50,9 +50,14 @@ class Tally:
 
 def check(name: str, seed: int, tally: Tally) -> None:
     """Make one case, judge it and count it."""
-    case = make(name, seed)
-    verdict = judge(case)
-    reasons, faults = explained(case, verdict.faults)
+    try:
+        case = make(name, seed)
+        verdict = judge(case)
+        reasons, faults = explained(case, verdict.faults)
+    except Exception as error:  # noqa: BLE001 - a fault of the fuzzer must not end a run of hours
+        tally.outcomes["failed"] += 1
+        tally.failures[f"{name}:{seed}"] = [f"the fuzzer itself: {described(error)}"]
+        return
     tally.reasons.update(set(reasons))
     if faults:
         tally.outcomes["failed"] += 1

@@ -73,3 +73,10 @@ def test_squared_hinge_is_the_hinge_squared() -> None:
 def test_soft_targets_are_refused() -> None:
     with pytest.raises(TypeError, match="target: wanted integer class indices"):
         L.multiclass_hinge_loss(torch.zeros(2, 3), torch.ones(2, 3) / 3)
+
+
+@pytest.mark.parametrize("name", ["crammer_singer_loss", "multiclass_hinge_loss", "multi_margin_loss"])
+def test_the_margin_is_not_lost_beside_large_scores(name: str) -> None:
+    """Their difference comes first: 1 + 1e9 - 1e9 is 0 in float32."""
+    loss = getattr(L, name)(torch.full((1, 2), 1e9), torch.tensor([0]), margin=1.0, reduction="none")
+    assert loss.item() == (0.5 if name == "multi_margin_loss" else 1.0)

@@ -289,7 +289,7 @@ def crammer_singer_loss(
     def violation(z: Tensor, y: Tensor) -> Tensor:
         others = z.scatter(-1, y, ABSENT)
         runner_up = others.gather(-1, others.argmax(-1, keepdim=True))
-        return (margin + runner_up - z.gather(-1, y)).relu().squeeze(-1)
+        return (runner_up - z.gather(-1, y) + margin).relu().squeeze(-1)
 
     return class_hinge(violation, input, target, class_weight, ignore_index, dim, sample_weight, mask, reduction)
 
