@@ -5,6 +5,8 @@ import torch
 
 pytest.register_assert_rewrite("contract.laws_values", "contract.laws_gradients", "contract.laws_interface")
 
+collect_ignore = ["typing/wrong.py"]  # read by the type checker alone
+
 # Test batches are small: more threads only get in each other's way.
 torch.set_num_threads(1)
 
