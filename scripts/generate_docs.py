@@ -29,6 +29,7 @@ from lossary.lab import curves
 ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT))  # the benchmarks lie beside the scripts and are not installed
 from benchmarks import page as benchmarks_page  # noqa: E402
+from benchmarks.meter import page as meter_page  # noqa: E402
 
 PAGES = ROOT / "docs" / "losses"
 
@@ -52,6 +53,7 @@ def main() -> int:
     check = parser.parse_args().check
     files = {PAGES / "index.md": losses_index()} | {PAGES / f"{card.name}.md": page(card) for card in CATALOGUE}
     files[ROOT / "docs" / "benchmarks.md"] = benchmarks_page.page()
+    files[ROOT / "docs" / "counts.md"] = meter_page.page()
     tables = {
         "README.md": table("docs/losses/", "###"),
         "docs/index.md": table("losses/"),

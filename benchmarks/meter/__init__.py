@@ -1,0 +1,1 @@
+"""What the losses would cost on an accelerator, counted without one: ``make meter``."""

@@ -1,0 +1,83 @@
+"""The docs' page of the stored counts."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.page import markdown
+
+STORED = Path(__file__).parents[1] / "results" / "meter.json"
+KINDS = {"problems": "Problems at full size", "losses": "Every loss"}
+HEADER = ("case", "", "kernels", "reads", "GB", "TFLOP", "peak GiB", "ms, default", "ms, TF32")
+
+INTRO = """\
+# Counts for an accelerator
+
+What forward and backward of the losses would do on a GPU, counted without one: **no GPU was at hand, and no time on
+this page was measured.** The losses run on tensors without values (torch's meta device) and go the ways that they go on
+an accelerator; each operator of torch that comes by is counted, those inside of the library's own operators too.
+
+```sh
+make meter                          # everything; ARGS="--only CLIP" counts some of it again
+make docs                           # writes this page from the stored counts
+```
+
+- *kernels*: launches, as torch's CUDA code is written (a table in `benchmarks/meter/costs.py`): a view none, a product,
+  a reduction or an elementwise operation one, a sort eight.
+- *reads*: how often the host waits for the device. What it reads of labels is true here; of other numbers it is made
+  up (`True`, 1, an entry a row), as nothing is computed.
+- *GB*, *TFLOP*: memory read and written, operations of products.
+- *peak*: the most memory held at once beyond the inputs, gradients included.
+- *ms*: an estimate: the longer of device and host. The device takes for an operator the longest of 3 us a kernel, its
+  bytes at 4.3 TB/s, and its products at 50 (float32), 400 (TF32) or 790 TFLOP/s (half), an H200's; the host 7 us an
+  operator and 15 us a read. torch's default for float32 products is the first column.
+
+*Dense torch* is the formula as one writes it, with everything held at once; a test checks that it is the same loss.
+Counted with torch {torch}.
+"""
+
+
+def stored() -> dict[str, Any]:
+    return json.loads(STORED.read_text())
+
+
+def page() -> str:
+    """The page, Markdown."""
+    run = stored()
+    parts = [INTRO.format(torch=run["torch"])]
+    for kind, title in KINDS.items():
+        parts.append(f"## {title}\n")
+        parts.append(markdown(HEADER, rows(run[kind])))
+    parts.append("## Where the host reads\n")
+    parts.append(markdown(("case", "read", "times"), reads({**run["problems"], **run["losses"]})))
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def rows(cases: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
+    for case, contenders in cases.items():
+        for contender, found in contenders.items():
+            products = sum(found["teraflops"].values())
+            times = (max(found[device], found["host_ms"]) for device in ("device_ms", "device_ms_tf32"))
+            yield (
+                case,
+                contender,
+                f"{found['kernels']:,}",
+                f"{sum(found['reads'].values()):,}",
+                number(found["gigabytes"]),
+                number(products),
+                number(found["peak_gib"]),
+                *map(number, times),
+            )
+
+
+def reads(cases: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
+    for case, contenders in cases.items():
+        for contender, found in contenders.items():
+            for where, times in found["reads"].items():
+                yield f"{case}, {contender}", where, f"{times:,}"
+
+
+def number(value: float) -> str:
+    """Three digits, without an exponent where it is readable so."""
+    return f"{value:,.0f}" if value >= 1000 else "0" if value == 0 else f"{value:.3g}"

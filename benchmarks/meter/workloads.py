@@ -1,0 +1,222 @@
+"""What is metered: every loss of the catalogue at a size that people have, and problems at their full size."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import lossary
+import lossary.functional as LF
+from benchmarks.meter import naive
+from lossary.cards import Card
+from lossary.catalogue import CATALOGUE
+
+Program = Callable[..., Tensor]
+OURS, DENSE = "Lossary", "dense torch"
+#: Items with the same label, and the most labels whose values anybody reads.
+ALIKE, READ = 8, 1 << 18
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A tensor to be made: of normal numbers, or of shares between 0 and 1."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype = torch.float32
+    shares: bool = False
+
+    def hollow(self) -> Tensor:
+        """Without values."""
+        return torch.empty(self.shape, dtype=self.dtype, device="meta")
+
+    def drawn(self, device: str) -> Tensor:
+        return (torch.rand if self.shares else torch.randn)(self.shape, dtype=self.dtype, device=device)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels to be made, below a number, in no order; of a single row of them :data:`ALIKE` are alike if that fits."""
+
+    shape: tuple[int, ...]
+    below: int = 1 << 62
+
+    def hollow(self) -> Tensor:
+        """Without values, unless these may be read."""
+        count = math.prod(self.shape)
+        known = len(self.shape) == 1 and count <= READ
+        return self.drawn("cpu") if known else torch.empty(self.shape, dtype=torch.long, device="meta")
+
+    def drawn(self, device: str) -> Tensor:
+        order = torch.randperm(math.prod(self.shape), generator=torch.Generator().manual_seed(0))
+        return (order // ALIKE % self.below).view(self.shape).to(device)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A problem, and who solves it, by name."""
+
+    name: str
+    inputs: tuple[Numbers | Labels, ...]
+    programs: Mapping[str, Program]
+
+    def tiny(self) -> "Workload":
+        """The same for a test: equal sizes stay equal, the order of sizes is kept."""
+
+        def small(n: int) -> int:
+            return n if n < 32 else int(4 * math.log2(n)) - 8
+
+        def shrunk(one: Numbers | Labels) -> Numbers | Labels:
+            one = replace(one, shape=tuple(map(small, one.shape)))
+            return replace(one, below=small(one.below)) if isinstance(one, Labels) else one
+
+        return replace(self, inputs=tuple(map(shrunk, self.inputs)))
+
+
+# ---------------------------------------------------------------- cards
+
+#: What each dimension of a card's own small draw becomes. Losses of the same kind of data draw alike.
+SIZES: Mapping[str, Mapping[int, int]] = {
+    "values": {6: 65_536, 5: 256},
+    "binary": {6: 16_384, 5: 1_000},
+    "classes": {6: 8_192, 5: 10_000},
+    "identities": {6: 4_096, 9: 4_096, 5: 512, 4: 128, 7: 100_000},
+    "pairs": {6: 32_768, 5: 512, 3: 512},
+    "triplets": {6: 32_768, 4: 512},
+    "views": {5: 8_192, 4: 512},
+    "masks": {4: 16, 3: 19, 2: 512, 5: 512},
+    "lists": {6: 512, 5: 128},
+}
+
+
+def of_card(card: Card) -> Workload:
+    """The loss at its defaults, on its own draw with the dimensions enlarged. To be counted, not to be run."""
+    call = card.draw(torch.Generator().manual_seed(0), torch.float32)
+    shapes = [tuple(SIZES[card.data].get(n, n) for n in t.shape) for t in call.args]
+    inputs = tuple(
+        Numbers(shape, t.dtype) if t.is_floating_point() else Labels(shape)
+        for t, shape in zip(call.args, shapes, strict=True)
+    )
+    sizes = ", ".join(" x ".join(f"{n:,}" for n in shape) for shape in shapes)
+    dense = naive.naive(card.name)
+    programs = {OURS: partial(card.fn, **call.kwargs)} | ({} if dense is None else {DENSE: dense})
+    return Workload(f"{card.name}: {sizes}", inputs, programs)
+
+
+def cards() -> list[Workload]:
+    return [of_card(card) for card in CATALOGUE]
+
+
+# ---------------------------------------------------------------- problems at full size
+
+SINGLE, HALF = torch.float32, torch.bfloat16
+
+
+def short(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def both(name: str, inputs: tuple[Numbers | Labels, ...], ours: Program, dense: Program) -> Workload:
+    return Workload(name, inputs, {OURS: ours, DENSE: dense})
+
+
+def cross_entropy_head(x: Tensor, w: Tensor, y: Tensor) -> Tensor:
+    return lossary.linear_loss(LF.cross_entropy, x, w, y)
+
+
+def focal_head(x: Tensor, w: Tensor, y: Tensor) -> Tensor:
+    return lossary.linear_loss(LF.focal_loss, x, w, y)
+
+
+def dense_focal_head(x: Tensor, w: Tensor, y: Tensor) -> Tensor:
+    return naive.focal(x @ w.T, y)
+
+
+def heads() -> list[Workload]:
+    def head(kind: str, n: int, c: int, d: int, dtype: torch.dtype, ours: Program, dense: Program) -> Workload:
+        inputs = (Numbers((n, d), dtype), Numbers((c, d), dtype), Labels((n,), below=c))
+        return both(f"{kind} {n:,} x {c:,} x {d:,}, {short(dtype)}", inputs, ours, dense)
+
+    plain, wide = naive.head_of_two, naive.head_in_float32
+    million = (4_096, 1_000_000, 512)
+    return [
+        head("head", 8_192, 10_000, 256, SINGLE, cross_entropy_head, plain),
+        head("head", *million, SINGLE, cross_entropy_head, plain),
+        head("head", *million, HALF, cross_entropy_head, wide),
+        head("head", 16_384, 131_072, 4_096, HALF, cross_entropy_head, wide),
+        head("focal head", *million, SINGLE, focal_head, dense_focal_head),
+        head("ArcFace", *million, SINGLE, LF.arcface_loss, naive.NAIVE["arcface_loss"]),
+    ]
+
+
+def in_batch() -> list[Workload]:
+    def views(n: int, d: int) -> tuple[Numbers, Numbers]:
+        return Numbers((n, d)), Numbers((n, d))
+
+    def labelled(n: int, d: int) -> tuple[Numbers, Labels]:
+        return Numbers((n, d)), Labels((n,))
+
+    clip, supcon = naive.NAIVE["clip_loss"], naive.NAIVE["supcon_loss"]
+    hard = partial(LF.triplet_loss, margin=0.2, mining="hard")
+    return [
+        both("CLIP 4,096 x 512, float32", views(4_096, 512), LF.clip_loss, clip),
+        both("CLIP 32,768 x 512, float32", views(32_768, 512), LF.clip_loss, clip),
+        both("SupCon 4,096 x 128, float32", labelled(4_096, 128), LF.supcon_loss, supcon),
+        both("SupCon 65,536 x 128, float32", labelled(65_536, 128), LF.supcon_loss, supcon),
+        both("SigLIP 32,768 x 512, float32", views(32_768, 512), LF.siglip_loss, naive.siglip),
+        both("InfoNCE 32,768 x 512, float32", views(32_768, 512), LF.info_nce_loss, naive.NAIVE["info_nce_loss"]),
+        both("triplet, hard, 4,096 x 128, float32", labelled(4_096, 128), hard, naive.triplet_hard),
+        Workload("triplet, all, 4,096 x 128, float32", labelled(4_096, 128), {OURS: LF.triplet_loss}),
+    ]
+
+
+def ready_scores() -> list[Workload]:
+    narrow = (Numbers((8_192, 10_000)), Labels((8_192,), below=10_000))
+    wide = (Numbers((16_384, 131_072), HALF), Labels((16_384,), below=131_072))
+    return [
+        both("cross-entropy 8,192 x 10,000, float32", narrow, LF.cross_entropy, F.cross_entropy),
+        both("cross-entropy 16,384 x 131,072, bfloat16", wide, LF.cross_entropy, F.cross_entropy),
+        both("softmax focal 8,192 x 10,000, float32", narrow, LF.focal_loss, naive.focal),
+    ]
+
+
+def masks() -> list[Workload]:
+    losses: dict[str, tuple[Program, Program]] = {
+        "Dice": (LF.dice_loss, naive.NAIVE["dice_loss"]),
+        "Lovasz": (LF.lovasz_softmax_loss, naive.lovasz_softmax),
+        "cross-entropy": (LF.cross_entropy, F.cross_entropy),
+    }
+    return [
+        both(
+            f"{name} 16 x 19 x 512 x 512, {short(dtype)}",
+            (Numbers((16, 19, 512, 512), dtype), Labels((16, 512, 512), below=19)),
+            *programs,
+        )
+        for name, programs in losses.items()
+        for dtype in (SINGLE, HALF)
+    ]
+
+
+def elements() -> list[Workload]:
+    count = (100_000_000,)
+    losses: dict[str, tuple[Program, Program]] = {
+        "sigmoid focal": (LF.sigmoid_focal_loss, naive.sigmoid_focal),
+        "binary cross-entropy": (LF.binary_cross_entropy_with_logits, F.binary_cross_entropy_with_logits),
+        "squared error": (LF.mse_loss, F.mse_loss),
+    }
+    return [
+        both(
+            f"{name} of 100 million, {short(dtype)}",
+            (Numbers(count, dtype), Numbers(count, dtype, shares=True)),
+            *programs,
+        )
+        for name, programs in losses.items()
+        for dtype in (SINGLE, HALF)
+    ]
+
+
+def problems() -> list[Workload]:
+    return [*heads(), *in_batch(), *ready_scores(), *masks(), *elements()]
