@@ -16,7 +16,7 @@ from lossary._margins import shares
 from lossary.advice import advice
 from lossary.cards import Card
 from lossary.catalogue import CATALOGUE
-from lossary.kernels.modes import transformed
+from lossary.kernels.modes import plain_only
 from lossary.kernels.stable import unit
 from lossary.losses.angular import ArcFaceLoss, CosFaceLoss
 
@@ -328,4 +328,4 @@ def _within(labels: Tensor, classes: int) -> bool:
 
 def _watchable() -> bool:
     """Training in ordinary eager mode, where values can be read."""
-    return torch.is_grad_enabled() and not torch.compiler.is_compiling() and not transformed()
+    return torch.is_grad_enabled() and not plain_only()

@@ -101,7 +101,8 @@ def in_range(x: Tensor, dim: int = -1) -> tuple[Tensor, Tensor]:
 
 def scales(x: Tensor, dim: int = -1) -> Tensor:
     """What to divide vectors by so that their squares are in range: 1 for all but the tiniest and the longest."""
-    largest = torch.linalg.vector_norm(x.detach(), torch.inf, dim, keepdim=True)
+    # Not at -1, where torch refuses a batch of nothing on tensors without values.
+    largest = torch.linalg.vector_norm(x.detach(), torch.inf, dim % x.dim(), keepdim=True)
     low = torch.finfo(x.dtype).tiny ** (1 / 3)  # 2e-13 in float32
     scale = largest / largest.clamp(low, 1 / low)
     return scale + (scale == 0)
