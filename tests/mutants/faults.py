@@ -533,7 +533,11 @@ MUTANTS = (
         "the repr is empty",
         "cosface_loss",
         ("repr_shows_the_hyperparameters",),
-        in_text("lossary._loss:Loss.extra_repr", 'return ", ".join(f"{n}={v!r}" for n, v in shown)', 'return ""'),
+        in_text(
+            "lossary._loss:Loss.extra_repr",
+            'return ", ".join(f"{n}={v!r}" for n, v in shown if not isinstance(v, Tensor))',
+            'return ""',
+        ),
     ),
     Mutant(
         "any reduction is a mean",

@@ -55,7 +55,7 @@ def hinge_loss(
     Args:
         input: Scores, any shape; above 0 says yes.
         target: The shape of ``input``: booleans, or +1 for yes against -1 or 0 for no.
-        margin: m, in units of the score.
+        margin: m, in units of the score, at least 0.
         sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"``.
@@ -104,7 +104,7 @@ def squared_hinge_loss(
     Args:
         input: Scores, any shape; above 0 says yes.
         target: The shape of ``input``: booleans, or +1 for yes against -1 or 0 for no.
-        margin: m, in units of the score.
+        margin: m, in units of the score, at least 0.
         sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"``.
@@ -182,7 +182,7 @@ def multiclass_hinge_loss(
     Args:
         input: Scores, (N, C), (N, C, d1, ...) or (C,).
         target: Class indices of any integer dtype, the shape of ``input`` less the class dimension.
-        margin: m, in units of the score.
+        margin: m, in units of the score, at least 0.
         power: q, 1 or 2.
         per_class_mean: Divide the sum over classes by C, as torch's ``MultiMarginLoss`` does.
         include_target: Sum over the true class too, which adds the constant m^q.
@@ -259,7 +259,7 @@ def crammer_singer_loss(
     Args:
         input: Scores, (N, C), (N, C, d1, ...) or (C,).
         target: Class indices of any integer dtype, the shape of ``input`` less the class dimension.
-        margin: m, in units of the score.
+        margin: m, in units of the score, at least 0.
         class_weight: (C,), a weight a class: the mean is ``sum(w l) / sum(w)``.
         ignore_index: A target that does not count.
         dim: The class dimension; -1 for (B, L, C).

@@ -58,7 +58,7 @@ def multi_margin_loss(
         input: Scores, (N, C) or (C,).
         target: Class indices of any integer dtype, (N,) or ().
         p: The power, 1 or 2.
-        margin: m, in units of the score.
+        margin: m, in units of the score; below 0 a tolerance, as in torch.
         weight: (C,), a factor of the label's class, not part of the mean's divisor (unlike in cross_entropy).
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
         sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
@@ -119,7 +119,7 @@ def hinge_embedding_loss(
     Args:
         input: Distances, any shape.
         target: The same shape, or with lengths of 1 in it: +1 or True where similar, -1 or False where not.
-        margin: m, in units of the distance.
+        margin: m, in units of the distance; below 0 only of use where inputs are, as in torch.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"``.
         sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where a pair counts.

@@ -38,7 +38,7 @@ def margin_ranking_loss(
         input1: Scores, any shape.
         input2: Scores, the shape of ``input1``.
         target: The same shape: +1 or True where the first should rank higher, -1 or False where the second should.
-        margin: m, in units of the score.
+        margin: m, in units of the score; below 0 a tolerance, as in torch.
         reduction: ``"none"`` (the shape of ``input1``), ``"sum"`` or ``"mean"``.
         sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where a pair counts.

@@ -190,7 +190,7 @@ def triplet_margin_loss(
         anchor: (..., D).
         positive: The same shape, or with lengths of 1 in it.
         negative: Likewise.
-        margin: m, in units of the distance.
+        margin: m, in units of the distance, at least 0.
         p: The norm's degree.
         eps: Added to every difference, as torch does; 0 for true distances.
         swap: Takes the positive's distance to the negative where it is the smaller one.
@@ -281,7 +281,7 @@ def triplet_margin_with_distance_loss(
         negative: Likewise.
         distance_function: From two batches to one number a pair, the smaller the nearer; None is Euclid's distance over
             the last dimension, with torch's 1e-6 added to every difference.
-        margin: m, in units of the distance.
+        margin: m, in units of the distance, at least 0.
         swap: Takes the positive's distance to the negative where it is the smaller one.
         reduction: ``"none"`` (what the distance returns), ``"sum"`` or ``"mean"``.
         sample_weight: Weights of the triplets, (N,) or the shape of the distances.
