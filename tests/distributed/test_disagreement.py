@@ -30,7 +30,6 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
 def test_every_rank_is_told_what_they_disagree_on(name: str, told: Told) -> None:
     for rank, expected in zip(told, CASES[name].told, strict=True):
         assert re.search(expected, rank[name]["told"]), rank[name]["told"]
-        assert rank[name]["seconds"] < disagreements.PATIENCE.total_seconds() / 2
         assert rank[name]["afterwards"] == "nothing"
 
 
@@ -84,7 +83,6 @@ def test_a_rank_that_does_not_come_is_named_after_the_time_out(name: str, silent
     for rank, told in enumerate(silence):
         if rank not in numbers:
             assert f"group: {silent} did not come to the exchange after" in told[name]["told"]
-            assert told[name]["seconds"] < 3 * disagreements.SHORT.total_seconds()
         elif name in told:  # it did not die
             assert told[name]["told"] == "nothing"
 
