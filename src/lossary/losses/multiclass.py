@@ -147,7 +147,7 @@ def _is_torchs(p: Problem, weight: Tensor | None, smoothing: float) -> bool:
 def _layout(scores: Tensor) -> Tensor:
     """(*shape, C) as (rows, C) or (N, C, ...), whichever needs no copy: images keep their layout."""
     flat = scores.dim() <= 2 or scores.is_contiguous()
-    return scores.reshape(-1, scores.shape[-1]) if flat else scores.movedim(-1, 1)
+    return scores.reshape(scores.shape[:-1].numel(), scores.shape[-1]) if flat else scores.movedim(-1, 1)
 
 
 def _labels(p: Problem, layout: Tensor) -> Tensor:
