@@ -11,7 +11,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help compare test fuzz check wheel bench meter docs clean
+.PHONY: help compare test fuzz check wheel bench meter peers docs clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -40,6 +40,9 @@ bench: $(PEERS)/.installed ## Measure speed and memory on this machine, beside o
 
 meter: $(INSTALLED) ## Count what the losses would cost on a GPU, without one
 	$(BIN)/python -m benchmarks.meter $(ARGS)
+
+peers: $(PEERS)/.installed ## Call other libraries' losses beside ours on drawn inputs: ARGS="--seed 7 --only kornia"
+	$(PEERS)/bin/python scripts/compare_peers.py $(ARGS)
 
 docs: $(INSTALLED) ## Generate the docs from the cards and build the site
 	$(BIN)/python scripts/generate_docs.py

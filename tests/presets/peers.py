@@ -165,7 +165,7 @@ def _of_embeddings(cls: Any, module: Any, arguments: Any) -> Callable[..., Tenso
 def answer(loss: Callable[..., Tensor], call: Call) -> tuple[float, list[float]]:
     """The value, and the gradients by all floating-point inputs that are no targets, one after the other."""
     inputs = tuple(t.clone() for t in call.inputs)
-    learned = [t.requires_grad_() for t in inputs if t.dtype.is_floating_point and not _is_target(call, t, inputs)]
+    learned = [t.requires_grad_() for t in inputs if t.dtype.is_floating_point and not is_target(call, t, inputs)]
     value = loss(*inputs)
     gradients = torch.autograd.grad(value, learned)
     return value.item(), torch.cat([g.flatten() for g in gradients]).tolist()
@@ -182,6 +182,6 @@ def ours(call: Call) -> Callable[..., Tensor]:
     return run
 
 
-def _is_target(call: Call, tensor: Tensor, inputs: tuple[Tensor, ...]) -> bool:
+def is_target(call: Call, tensor: Tensor, inputs: tuple[Tensor, ...]) -> bool:
     masks = call.peer in ("monai", "segmentation_models_pytorch", "kornia", "mmsegmentation")
     return (masks and tensor is not inputs[0]) or (tensor.dim() == 1)

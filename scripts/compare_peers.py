@@ -1,0 +1,273 @@
+"""Call other libraries' losses beside ours on drawn inputs and print how far they are apart: ``make peers``.
+
+Every preset with every argument of its grid, and the functions that peers have under another name, on inputs drawn from
+a seed; values and gradients in float64. ``ARGS="--seed 7"`` draws others, ``--only kornia`` takes what contains this.
+It ends with an error where a difference has no reason below, or where one that has a reason is none any more.
+"""
+
+import argparse
+import dataclasses
+import math
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Column, Table
+from torch import Generator, Tensor
+
+ROOT = Path(__file__).parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from benchmarks.peers import peers as installed  # noqa: E402
+
+import lossary.functional as L  # noqa: E402
+from presets import peers  # noqa: E402
+from presets.grid import Call, calls, options  # noqa: E402
+from presets.stored import Answer  # noqa: E402
+
+#: What differs by design or by a peer's mistake, by the row's name.
+REASONS = {"kornia: focal_loss": "the mean there divides by the number of classes too"}
+#: Installed for other purposes: nothing of these runs here.
+NOT_COMPARED = {
+    "cut-cross-entropy": "its kernels want a GPU",
+    "liger-kernel": "its kernels want a GPU",
+}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A peer's function and ours on drawn inputs."""
+
+    name: str  # "peer: function"
+    theirs: Callable[..., Any]  # the function, from the arguments
+    ours: Callable[..., Tensor]  # likewise
+    draw: Callable[[Generator], tuple[Tensor, ...]]
+    arguments: tuple[dict[str, Any], ...] = ({},)
+
+
+@dataclass
+class Row:
+    """What a comparison found."""
+
+    calls: int = 0
+    value: float = 0.0
+    gradient: float = 0.0
+    apart: list[str] = field(default_factory=list)
+
+    def add(self, ours: Answer, theirs: Answer, tolerance: float, what: str) -> None:
+        (value, gradient), (expected, wanted) = ours, theirs
+        size = max(*map(abs, wanted), 1e-12)
+        found = (
+            abs(value - expected) / max(abs(expected), 1.0),
+            max(abs(g - w) / size for g, w in zip(gradient, wanted, strict=True)),
+        )
+        self.calls += 1
+        self.value, self.gradient = (
+            worse(old, new) for old, new in zip((self.value, self.gradient), found, strict=True)
+        )
+        if not max(worse(0.0, d) for d in found) <= tolerance:
+            self.apart.append(f"{what}: value {found[0]:.0e}, gradient {found[1]:.0e}")
+
+
+def worse(one: float, other: float) -> float:
+    """The larger one; NaN is the largest."""
+    return math.inf if math.isnan(other) else max(one, other)
+
+
+# ---------------------------------------------------------------- functions that are no presets
+
+
+def normal(*shape: int) -> Callable[[Generator], Tensor]:
+    return lambda g: 3 * torch.randn(shape, generator=g, dtype=torch.float64)
+
+
+def classes(count: int, *shape: int) -> Callable[[Generator], Tensor]:
+    return lambda g: torch.randint(count, shape, generator=g)
+
+
+def both(first: Callable[[Generator], Tensor], second: Callable[[Generator], Tensor]) -> Any:
+    return lambda g: (first(g), second(g))
+
+
+def soft(*shape: int) -> Callable[[Generator], Tensor]:
+    return lambda g: torch.randn(shape, generator=g, dtype=torch.float64).softmax(-1)
+
+
+def binary(*shape: int) -> Callable[[Generator], Tensor]:
+    return lambda g: torch.randint(2, shape, generator=g).double()
+
+
+def pairs() -> Iterator[Pair]:
+    import kornia.losses
+    import lightly.loss
+    import segmentation_models_pytorch.losses
+    import timm.loss
+    import torchvision.ops
+
+    k, smp, t = kornia.losses, segmentation_models_pytorch.losses, timm.loss
+    image, mask = normal(2, 3, 4, 5), classes(3, 2, 4, 5)
+    gammas = tuple(options(gamma=(2.0, 0.5, 0.0), reduction=("mean", "sum", "none")))
+    whole = tuple({"alpha": 0.25, "gamma": 2.0, "reduction": "mean", **o} for o in gammas)
+    focal = tuple({n: v for n, v in o.items() if n != "alpha"} for o in whole)
+    yield Pair(
+        "kornia: focal_loss",
+        lambda **o: lambda x, y: k.focal_loss(x, y, alpha=None, **o),
+        lambda **o: lambda x, y: L.focal_loss(x, y, **o),
+        both(image, mask),
+        focal,
+    )
+    for name, function in (
+        ("kornia: binary_focal_loss_with_logits", k.binary_focal_loss_with_logits),
+        ("torchvision: sigmoid_focal_loss", torchvision.ops.sigmoid_focal_loss),
+    ):
+        yield Pair(
+            name,
+            lambda f=function, **o: lambda x, y: f(x, y, **o),
+            lambda **o: lambda x, y: L.sigmoid_focal_loss(x, y, **o),
+            both(normal(4, 6), binary(4, 6)),
+            whole,
+        )
+    yield Pair(
+        "kornia: lovasz_softmax_loss",
+        lambda: k.lovasz_softmax_loss,
+        lambda: lambda x, y: L.lovasz_softmax_loss(x, y, classes="all", per_image=True),
+        both(image, mask),
+    )
+    yield Pair(
+        "kornia: lovasz_hinge_loss",
+        lambda: k.lovasz_hinge_loss,
+        lambda: lambda x, y: L.lovasz_hinge_loss(x, y[:, None]),
+        both(normal(3, 1, 4, 5), classes(2, 3, 4, 5)),
+    )
+    for name, made in (
+        ("timm: LabelSmoothingCrossEntropy", t.LabelSmoothingCrossEntropy),
+        ("segmentation-models-pytorch: SoftCrossEntropyLoss", smp.SoftCrossEntropyLoss),
+    ):
+        yield Pair(
+            name,
+            made,
+            lambda **o: lambda x, y: L.cross_entropy(x, y, label_smoothing=next(iter(o.values()))),
+            both(normal(6, 5), classes(5, 6)),
+            tuple({("smoothing" if name.startswith("timm") else "smooth_factor"): s} for s in (0.1, 0.4)),
+        )
+    yield Pair(
+        "timm: SoftTargetCrossEntropy",
+        t.SoftTargetCrossEntropy,
+        lambda: L.cross_entropy,
+        both(normal(6, 5), soft(6, 5)),
+    )
+    yield Pair(
+        "timm: BinaryCrossEntropy",
+        lambda: t.BinaryCrossEntropy(smoothing=0.0),
+        lambda: L.binary_cross_entropy_with_logits,
+        both(normal(4, 6), binary(4, 6)),
+    )
+    yield Pair(
+        "segmentation-models-pytorch: SoftBCEWithLogitsLoss",
+        lambda: smp.SoftBCEWithLogitsLoss(ignore_index=None),
+        lambda: L.binary_cross_entropy_with_logits,
+        both(normal(4, 6), binary(4, 6)),
+    )
+    yield Pair(
+        "lightly: NTXentLoss",
+        lightly.loss.NTXentLoss,
+        lambda **o: lambda x, y: L.nt_xent_loss(x, y, **o),
+        both(normal(5, 4), normal(5, 4)),
+        tuple({"temperature": s} for s in (0.1, 0.5, 2.0)),
+    )
+
+
+def of_pairs(only: str, seeds: range) -> Iterator[tuple[str, Row]]:
+    for pair in pairs():
+        if only not in pair.name:
+            continue
+        row = Row()
+        for seed in seeds:
+            for arguments in pair.arguments:
+                inputs = pair.draw(Generator().manual_seed(seed))
+                ours, theirs = (answer(made(**arguments), inputs) for made in (pair.ours, pair.theirs))
+                row.add(ours, theirs, 1e-9, f"{arguments}, seed {seed}")
+        yield pair.name, row
+
+
+def answer(loss: Callable[..., Tensor], inputs: tuple[Tensor, ...]) -> Answer:
+    """The sum of the values, and the gradient by the first of the inputs."""
+    x = inputs[0].clone().requires_grad_()
+    value = loss(x, *inputs[1:]).sum()
+    return value.item(), torch.autograd.grad(value, x)[0].flatten().tolist()
+
+
+# ---------------------------------------------------------------- presets
+
+
+def drawn(call: Call, seed: int) -> Call:
+    """The call with its floating inputs drawn anew; labels and masks stay, which say what the batch is about."""
+    g = Generator().manual_seed(seed)
+    inputs = tuple(
+        2 * torch.randn(t.shape, generator=g, dtype=t.dtype)
+        if t.dtype.is_floating_point and not peers.is_target(call, t, call.inputs)
+        else t
+        for t in call.inputs
+    )
+    return dataclasses.replace(call, inputs=inputs)
+
+
+def of_presets(only: str, seeds: range) -> Iterator[tuple[str, Row]]:
+    rows: dict[str, Row] = {}
+    for call in calls():
+        name = f"{call.peer.replace('_', '-')}: presets.{call.preset}"
+        if only not in name or peers.find(call.peer) is None:
+            continue
+        row = rows.setdefault(name, Row())
+        for seed in seeds:
+            new = drawn(call, seed)
+            ours, theirs = (peers.answer(made(new), new) for made in (peers.ours, peers.original))
+            row.add(ours, theirs, call.tolerance, f"{call.key}, seed {seed}")
+    yield from rows.items()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make peers", description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--draws", type=int, default=1, help="so many seeds from it on")
+    parser.add_argument("--only", default="", metavar="TEXT", help="rows whose name contains this")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")  # the peers' own
+    console = Console(width=110)
+    for name, state in installed().items():
+        console.print(f"{name} {state}{'; not compared: ' + NOT_COMPARED[name] if name in NOT_COMPARED else ''}")
+    for peer in peers.FILES:
+        console.print(f"{peer} {peers.version(peer) if peers.find(peer) else 'not given: ' + peers.FILES[peer]}")
+    seeds = range(given.seed, given.seed + given.draws)
+    rows = [*of_pairs(given.only, seeds), *of_presets(given.only, seeds)]
+    table = Table(
+        Column("loss", no_wrap=True),
+        "calls",
+        "value",
+        "gradient",
+        "apart",
+        title=f"torch {metadata.version('torch')}, float64",
+    )
+    for name, row in rows:
+        table.add_row(name, str(row.calls), f"{row.value:.0e}", f"{row.gradient:.0e}", f"{len(row.apart) or ''}")
+    console.print(table)
+    console.print(f"{sum(row.calls for _, row in rows)} calls of {len(rows)} losses")
+    wrong = 0
+    for name, row in rows:
+        if name in REASONS:
+            console.print(f"{name}: {REASONS[name]}: {len(row.apart)} of {row.calls} calls")
+        if bool(row.apart) != (name in REASONS):
+            wrong += 1
+            console.print(*(row.apart[:5] or [f"{name}: no difference any more"]), sep="\n  ")
+    return 1 if wrong or not rows else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
