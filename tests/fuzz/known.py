@@ -181,7 +181,7 @@ KNOWN: tuple[Known, ...] = (
     ),
     Known(
         ".*",
-        "(value|gradient by .*): -?(nan|inf)",
+        "(value|gradient by .*): (-?(nan|inf)|NaN from finite)",
         "numbers above 1e34: a hyperparameter times them, or a sum of them, leaves float32's range",
         lambda case: largest(case.twin) > VAST,
     ),

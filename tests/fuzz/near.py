@@ -20,6 +20,8 @@ SHAKES = 40
 FACTORS, DIVISORS = ("scale", "w", "alpha", "beta"), ("temperature",)
 #: Rows of embeddings, and of a head's classes.
 ROWS = ("ND", "NUD", "MD", "CD")
+#: Numbers that are a choice: nothing is a digit beside 2.
+EXACT = ("p",)
 #: Keywords that hold embeddings.
 EMBEDDINGS = ("ref_embeddings", "negatives")
 #: Losses of distances, or of sums less a part: exact to a digit of the largest entry, not of each.
@@ -145,8 +147,10 @@ def lengths(case: Case) -> float:
 def tangent(case: Case, key: int | str) -> Tensor | float:
     """The slope of scores by a row, which the projection that follows may leave nothing of (none in one dimension)."""
     x = case.twin.args[key] if isinstance(key, int) else case.twin.kwargs[key]
-    if not (isinstance(key, str) or embeds(case.slots[key])) or case.name in DISTANCES or x.numel() == 0:
+    if not (isinstance(key, str) or embeds(case.slots[key])) or x.numel() == 0:
         return 0.0
+    if case.name in DISTANCES:  # two unit vectors, or differences of squared distances, which cancel
+        return 4 * (1 + 2 * max(norms(x).max().item() for x in embeddings(case)) * bool(hyper(case, "squared")))
     return (grown(case) * lengths(case) / norms(x)).nan_to_num(0, 0, 0).expand(x.shape)
 
 
@@ -187,7 +191,8 @@ def shake(case: Case, eps: float, g: torch.Generator) -> Call:
         return moved.clamp(max=1) if x.numel() and float(x.min()) >= 0 and float(x.max()) <= 1 else moved
 
     args = tuple(one(x, loose if embeds(s) else 0.0) for x, s in zip(case.twin.args, case.slots, strict=True))
-    kwargs = {n: one(v, loose if n in EMBEDDINGS else 0.0) for n, v in case.twin.kwargs.items()}
+    kwargs = {n: one(v, loose if n in EMBEDDINGS else 0.0) for n, v in case.twin.kwargs.items() if n not in EXACT}
+    kwargs |= {n: v for n, v in case.twin.kwargs.items() if n in EXACT}
     if case.name in OF_ANGLES and isinstance(angle := hyper(case, OF_ANGLES[case.name]), float):
         x, w, labels = case.twin.args
         off = angle_errors(x, w, labels, eps)

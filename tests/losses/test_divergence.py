@@ -82,3 +82,9 @@ def test_negative_probabilities_are_refused() -> None:
         L.kl_div(torch.zeros(1, 2), torch.tensor([[1.5, -0.5]]))
     with pytest.raises(ValueError, match="p: wanted probabilities, none below 0"):
         entropy(torch.tensor([[1.5, -0.5]]))
+
+
+def test_masked_probabilities_may_be_anything() -> None:
+    p, mask = torch.tensor([[0.5, 0.5], [-torch.inf, 3.0]]), torch.tensor([True, False])
+    kwargs = {"input_kind": "probabilities", "target_kind": "probabilities"}
+    assert L.kl_divergence_loss(p, torch.full((2, 2), 0.5), mask=mask, **kwargs) == 0

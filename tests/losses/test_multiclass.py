@@ -242,3 +242,15 @@ def test_images_stored_in_any_order_have_a_gradient(order: tuple[int, ...], redu
         loss = L.nll_loss(leaf, labels, reduction=reduction)
         grads.append(torch.autograd.grad(loss.sum(), leaf)[0])
     assert torch.equal(grads[0], grads[1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_weights_in_half_are_multiplied_in_float32(dtype: torch.dtype) -> None:
+    x, labels = torch.randn(5, 3).to(dtype), torch.tensor([0, 1, 2, 0, 1])
+    weights = {"class_weight": torch.tensor([0.1, 0.7, 3.0]), "sample_weight": torch.tensor([0.1, 0.3, 0.7, 3.0, 1.1])}
+    half = {name: weight.to(dtype) for name, weight in weights.items()}
+    exact = {name: weight.double() for name, weight in half.items()}
+    got = L.focal_loss(x, labels, **half, reduction="none")
+    torch.testing.assert_close(
+        got.double(), L.focal_loss(x.double(), labels, **exact, reduction="none"), rtol=1e-5, atol=0
+    )

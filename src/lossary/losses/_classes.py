@@ -45,7 +45,7 @@ class Problem:
         own = None if class_weight is None or self.labels is None else class_weight[self.labels]
         if own is None or self.sample_weight is None:
             return own if self.sample_weight is None else self.sample_weight
-        return own * self.sample_weight
+        return accumulate(own) * accumulate(self.sample_weight)  # in half it would have three digits
 
 
 def problem(

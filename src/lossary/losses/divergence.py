@@ -52,10 +52,11 @@ def _times(p: Tensor, factor: Tensor) -> Tensor:
 def _rows(name: str, x: Tensor, kind: Kind, dim: int, mask: Tensor | None) -> tuple[Tensor, Tensor]:
     """A distribution's probabilities and logs, checked, classes last, masked items made harmless."""
     check_float(name, x)
+    x = accumulate(x.movedim(class_dimension(x, dim), -1))
+    x = x if mask is None else hide(x, mask.unsqueeze(-1))
     if kind == "probabilities" and values_visible(x) and (x < 0).any():
         raise ValueError(f"{name}: wanted probabilities, none below 0; got {x[x < 0].flatten()[0].item()}")
-    x = accumulate(x.movedim(class_dimension(x, dim), -1))
-    return _both(x if mask is None else hide(x, mask.unsqueeze(-1)), kind)
+    return _both(x, kind)
 
 
 def _items(x: Tensor, dim: int) -> torch.Size:
