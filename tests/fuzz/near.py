@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fuzz.calls import Answer, answer, floats
+from fuzz.calls import Answer, answer, floats, largest
 from fuzz.generate import Case
 from fuzz.subjects import Call, Slot, fields
 
@@ -67,8 +67,10 @@ class Nearness:
     def floor(self, name: str, outer: torch.finfo) -> float:
         """Errors that no size of the result excuses: of cosines and shares near 1, and below the smallest numbers."""
         below = outer.tiny * outer.eps * (1 + self.size) * 8
-        if name != "value" or self.case.card.data in ("values", "binary", "lists"):
+        if name != "value" or self.case.card.data in ("values", "binary"):
             return below
+        if self.case.card.data == "lists":  # a log-sum less a score
+            return below + ROUNDINGS * self.inner.eps * max(1.0, self.size)
         return below + ROUNDINGS * self.inner.eps * grown(self.case) * lengths(self.case)
 
     def after_shaking(self, name: str, got: Tensor, want: Answer) -> Tensor:
@@ -147,6 +149,8 @@ def lengths(case: Case) -> float:
 def tangent(case: Case, key: int | str) -> Tensor | float:
     """The slope of scores by a row, which the projection that follows may leave nothing of (none in one dimension)."""
     x = case.twin.args[key] if isinstance(key, int) else case.twin.kwargs[key]
+    if case.card.data == "lists":  # log-probabilities less their mean
+        return grown(case) * largest(case.twin)
     if not (isinstance(key, str) or embeds(case.slots[key])) or x.numel() == 0:
         return 0.0
     if case.name in DISTANCES:  # two unit vectors, or differences of squared distances, which cancel

@@ -192,3 +192,14 @@ def test_jaccard_from_dice() -> None:
     dice = 1 - dice_loss(logits, target, smooth=0.0, reduction="none")
     jaccard = 1 - jaccard_loss(logits, target, smooth=0.0, reduction="none")
     torch.testing.assert_close(jaccard, dice / (2 - dice))
+
+
+def test_weights_in_half_are_multiplied_in_float32() -> None:
+    x, y = torch.randn(2, 3, 4).bfloat16(), torch.tensor([[0, 1, 2, 0], [2, 2, 1, 0]])
+    half = {
+        "class_weight": torch.tensor([0.1, 0.7, 3.0]).bfloat16(),
+        "sample_weight": torch.tensor([0.3, 1.1]).bfloat16(),
+    }
+    exact = {name: weight.double() for name, weight in half.items()}
+    got = dice_loss(x, y, **half, reduction="none")
+    torch.testing.assert_close(got.double(), dice_loss(x.double(), y, **exact, reduction="none"), rtol=1e-5, atol=0)

@@ -54,10 +54,11 @@ def _expected(rows: Rows, total: Tensor, score_sum: Tensor) -> Tensor:
 def _score_sums(source: Bilinear, weight: Tensor) -> Tensor:
     """(N,) the sums over classes of ``weight``, (C,) or (N, C), times the scores, which are not made for it."""
     x, w = accumulate(source.x), accumulate(source.w)
-    if source.unit:
+    scaled = weight
+    if source.unit:  # not for the biases
         w, inverse = in_range(w)
-        weight = weight * inverse[:, 0]
-    mixed = product(weight, w.mT) if weight.dim() == 2 else product(weight[None], w.mT)
+        scaled = weight * inverse[:, 0]
+    mixed = product(scaled, w.mT) if weight.dim() == 2 else product(scaled[None], w.mT)
     sums = (x * mixed).sum(1)
     return sums if source.b is None else sums + (weight * source.b.to(x.dtype)).sum(-1)
 

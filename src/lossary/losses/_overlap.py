@@ -23,6 +23,7 @@ from lossary._rules import NOT_NEGATIVE
 from lossary.cards import Call, Card, Choice
 from lossary.draws import normal
 from lossary.kernels.overlap import Sums, sigmoid_sums, softmax_sums
+from lossary.kernels.stable import accumulate
 from lossary.losses._pointwise import hide
 
 #: Over what a score is taken: each sample's class, or each class of the whole batch.
@@ -186,7 +187,7 @@ def reduce_scores(
 ) -> Tensor:
     """Scores of images' classes, or of classes, reduced over those that exist and are ``present``."""
     if weight is not None and class_weight is not None:
-        weight = weight * class_weight
+        weight = accumulate(weight) * accumulate(class_weight)  # in half it would have three digits
     each = class_weight if weight is None else weight
     return reduce(scores, weight=each, mask=both(exists, present), reduction=reduction)
 
