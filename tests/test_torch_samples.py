@@ -8,7 +8,7 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -31,18 +31,30 @@ FUNCTIONS = {name: op for op in op_db if hasattr(L, name := op.name.removeprefix
 
 
 def signs(t: Tensor) -> Tensor:
-    return torch.where(t > 0, 1, -1).to(t.dtype)
+    """Labels, which have no gradient."""
+    return torch.where(t.detach() > 0, 1, -1).to(t.dtype)
 
 
+def positive(t: Tensor) -> Tensor:
+    return t.detach().nan_to_num(1.0).abs().requires_grad_(t.requires_grad)
+
+
+WEIGHTS = ("weight", positive, "class weights below 0")
 #: Where torch's samples are outside of what the loss is defined on, which Lossary refuses or torch makes NaN of: which
 #: argument is brought to its domain, how, and what torch has there.
-BROUGHT: dict[str, tuple[int, Callable[[Tensor], Tensor], str]] = {
+BROUGHT: dict[str, tuple[int | str, Callable[[Tensor], Tensor], str]] = {
+    "cross_entropy": WEIGHTS,
+    "CrossEntropyLoss": WEIGHTS,
+    "nll_loss": WEIGHTS,
+    "multi_margin_loss": WEIGHTS,
+    "MultiMarginLoss": WEIGHTS,
     "margin_ranking_loss": (2, signs, "any real numbers for the order of a pair, which is -1 or 1"),
     "MarginRankingLoss": (2, signs, "0 among the orders of pairs, which are -1 and 1"),
+    "cosine_embedding_loss": (2, signs, "a gradient by labels of -1 and 1"),
     "hinge_embedding_loss": (1, signs, "real numbers for labels, which are -1 and 1"),
     "soft_margin_loss": (1, signs, "any real numbers for labels, which are -1 and 1"),
     "multilabel_soft_margin_loss": (1, lambda t: (t > 0).to(t.dtype), "any real numbers for labels from 0 to 1"),
-    "KLDivLoss": (1, lambda t: t.nan_to_num(1.0).abs(), "probabilities below 0, and their logarithms"),
+    "KLDivLoss": (1, positive, "probabilities below 0, and their logarithms"),
 }
 #: In which ways Lossary differs, by name: what the difference says, and why it is meant. Each must be found.
 NO_CLASSES = {"input: wanted 1 or 2 dimension": "torch takes a single number for the scores of one class"}
@@ -64,6 +76,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 COUNTS: Counter[str] = Counter()
 
 Loss = Callable[..., Tensor]
+Arguments = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -81,34 +94,41 @@ class Sample:
         return f"{self.made}{shown}"
 
 
-def samples(name: str, dtype: torch.dtype) -> Iterator[Sample]:
+def samples(name: str, dtype: torch.dtype, *, as_they_come: bool = False) -> Iterator[Sample]:
+    bring = unchanged if as_they_come else partial(brought, name)
     if name in FUNCTIONS:
         for s in FUNCTIONS[name].sample_inputs("cpu", dtype, requires_grad=True):
-            yield Sample(FUNCTIONS[name].op, lambda: getattr(L, name), (s.input, *s.args), s.kwargs)
+            args, kwargs = bring((s.input, *s.args), s.kwargs)
+            yield Sample(FUNCTIONS[name].op, lambda: getattr(L, name), args, kwargs)
         return
     info = MODULES[name]
     for s in info.module_inputs_func(info, device="cpu", dtype=dtype, requires_grad=True, training=True):
-        how, call = s.constructor_input, s.forward_input
-        theirs = info.module_cls(*how.args, **how.kwargs)
-        ours = partial(twin, getattr(lossary, name), theirs, how)
-        yield Sample(theirs, ours, call.args, call.kwargs, f"{how.args} {how.kwargs} ")
+        how, fields = bring(s.constructor_input.args, s.constructor_input.kwargs, by_name_alone=True)
+        args, kwargs = bring(s.forward_input.args, s.forward_input.kwargs)
+        theirs = info.module_cls(*how, **fields)
+        ours = partial(twin, getattr(lossary, name), theirs, how, fields)
+        yield Sample(theirs, ours, args, kwargs, f"{how} {fields} ")
 
 
-def twin(ours: type[nn.Module], theirs: nn.Module, how: Any) -> nn.Module:
+def twin(ours: type[nn.Module], theirs: nn.Module, args: Arguments, kwargs: Mapping[str, Any]) -> nn.Module:
     """Our Module with torch's weights."""
-    module = ours(*how.args, **how.kwargs)
+    module = ours(*args, **kwargs)
     if list(theirs.parameters()):
         module.load_state_dict(theirs.state_dict())
     return module
 
 
-def brought(name: str, sample: Sample) -> Sample:
-    if name not in BROUGHT:
-        return sample
-    place, bring, _ = BROUGHT[name]
-    args = list(sample.args)
-    args[place] = bring(args[place].detach()).requires_grad_(args[place].requires_grad)
-    return replace(sample, args=tuple(args))
+def unchanged(args: Arguments, kwargs: Mapping[str, Any], **_: Any) -> tuple[Arguments, Mapping[str, Any]]:
+    return args, kwargs
+
+
+def brought(
+    name: str, args: Arguments, kwargs: Mapping[str, Any], *, by_name_alone: bool = False
+) -> tuple[Arguments, Mapping[str, Any]]:
+    place, bring, _ = BROUGHT.get(name, ("", positive, ""))
+    if isinstance(place, int):
+        return (args if by_name_alone else (*args[:place], bring(args[place]), *args[place + 1 :])), kwargs
+    return args, {n: bring(v) if n == place and isinstance(v, Tensor) else v for n, v in kwargs.items()}
 
 
 def direction(like: Tensor) -> Tensor:
@@ -182,7 +202,7 @@ def test_torch_s_samples_give_torch_s_results(name: str) -> None:
     found: set[str] = set()
     unknown: list[str] = []
     for dtype in TOLERANCES:
-        for sample in map(partial(brought, name), samples(name, dtype)):
+        for sample in samples(name, dtype):
             for difference in differences(name, sample, dtype):
                 reasons = [pattern for pattern in known if re.search(pattern, difference)]
                 found.update(reasons)
@@ -197,7 +217,10 @@ def test_torch_s_samples_give_torch_s_results(name: str) -> None:
 def test_samples_are_brought_to_the_domain_only_where_it_is_needed(name: str) -> None:
     """As they come they make a difference."""
     assert any(
-        True for dtype in TOLERANCES for sample in samples(name, dtype) for _ in differences(name, sample, dtype)
+        True
+        for dtype in TOLERANCES
+        for sample in samples(name, dtype, as_they_come=True)
+        for _ in differences(name, sample, dtype)
     )
 
 
