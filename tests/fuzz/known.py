@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fuzz.calls import largest
 from fuzz.generate import Case
-from fuzz.near import VAST, embeddings, grown, hyper, lengths, norms
+from fuzz.near import OF_ANGLES, VAST, angle_errors, embeddings, grown, hyper, lengths, norms
 
 
 @dataclass(frozen=True)
@@ -82,12 +82,28 @@ def distances_vanish(case: Case) -> bool:
     return bool(((gaps > 0) & (gaps < 1e-18)).any())
 
 
+def centroid_vanishes(case: Case) -> bool:
+    """Whether a speaker's other utterances nearly cancel."""
+    x = case.twin.args[0]
+    if hyper(case, "normalize"):
+        x = (x / norms(x)).nan_to_num(0, 0, 0)
+    groups = list(x) if x.dim() == 3 else [x[case.twin.args[1] == label] for label in case.twin.args[1].unique()]
+    others = torch.cat([(group.sum(0) - group) / max(len(group) - 1, 1) for group in groups if len(group) > 1] or [x])
+    return bool((norms(others) < 1e-2 * norms(x).max()).any())
+
+
+def cosines_are_one(case: Case) -> bool:
+    x, w, labels = case.twin.args
+    return bool((angle_errors(x, w, labels, 1e-16) > 1e-14).any())
+
+
 def shortest(case: Case) -> float:
     sizes = torch.cat([norms(x).flatten() for x in embeddings(case)])
     return float(sizes[sizes > 0].min()) if bool((sizes > 0).any()) else 1.0
 
 
 def lengths_differ(case: Case) -> bool:
+    """Whether a row is so long that the others are lost beside it."""
     sizes = torch.cat([norms(x).flatten() for x in embeddings(case)])
     return bool(sizes.max() > 1e4 * sizes[sizes > 0].min())
 
@@ -98,6 +114,11 @@ def scores_are_long(case: Case) -> bool:
 
 #: Losses of softmaxes over plain products.
 PRODUCTS = "sphereface_loss|normalized_softmax_loss|n_pair_loss|info_nce_loss|multiple_negatives_ranking_loss|clip_loss"
+
+#: Losses of squares.
+SQUARES = (
+    "triplet_.*|contrastive_loss|center_loss|gaussian_nll_loss|multi_margin_loss|multiclass_hinge_loss|n_pair_loss"
+)
 
 KNOWN: tuple[Known, ...] = (
     Known(
@@ -143,7 +164,7 @@ KNOWN: tuple[Known, ...] = (
     ),
     Known(
         "sigmoid_(poly_)?focal_loss|sigmoid_dice_focal_loss",
-        "value:",
+        "(value|gradient by 1):",
         "gamma below 2: a fade below 1e-15 counts as that, for its power's slope has no end",
         lambda case: 0 < hyper(case, "gamma") < 2,
     ),
@@ -184,5 +205,29 @@ KNOWN: tuple[Known, ...] = (
         "(value|gradient by .*): (-?(nan|inf)|NaN from finite)",
         "numbers above 1e34: a hyperparameter times them, or a sum of them, leaves float32's range",
         lambda case: largest(case.twin) > VAST,
+    ),
+    Known(
+        SQUARES,
+        "(value|gradient by .*): -?(nan|inf)",
+        "numbers above 1e18: squares beyond float32, and infinity less infinity, or times 0, is NaN",
+        lambda case: largest(case.twin) > 1e18,
+    ),
+    Known(
+        "ge2e_loss",
+        "(value|gradient by .*):",
+        "a centroid of utterances that cancel: what is left of it in float32 are roundings",
+        centroid_vanishes,
+    ),
+    Known(
+        "triplet_.*|contrastive_loss",
+        "(value|gradient by .*):",
+        "a row 1e4 times longer than others: its distances to them differ by less than a digit",
+        lengths_differ,
+    ),
+    Known(
+        "|".join(OF_ANGLES),
+        "(value|gradient by .*):",
+        "a cosine within 1e-4 of 1 or -1 has the angle to half of its digits",
+        cosines_are_one,
     ),
 )

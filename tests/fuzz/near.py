@@ -61,6 +61,7 @@ class Nearness:
         if name != "value" and self.case.card.item != "element":
             near |= (found - want).abs_() <= ROUNDINGS * outer.eps * row_size(size) + RESPONSES * response
         near |= (found == want) | (found.isnan() & want.isnan())
+        near |= want.isinf() & ~found.isfinite()  # beyond float64 too
         # Beyond what the dtype holds the answer is infinite, or a large number, but not NaN.
         return near | ((size > min(outer.max / (8 * self.count), VAST)) & ~found.isnan())
 
@@ -151,6 +152,10 @@ def tangent(case: Case, key: int | str) -> Tensor | float:
     x = case.twin.args[key] if isinstance(key, int) else case.twin.kwargs[key]
     if case.card.data == "lists":  # log-probabilities less their mean
         return grown(case) * largest(case.twin)
+    if case.card.kernel == "overlap" and case.card.data == "masks" and key == 1:  # what smooth is divided by
+        return 16 / max(hyper(case, "smooth"), 1e-3)
+    if "lovasz" in case.name:  # differences of neighbouring Jaccard losses near 1
+        return 1.0
     if not (isinstance(key, str) or embeds(case.slots[key])) or x.numel() == 0:
         return 0.0
     if case.name in DISTANCES:  # two unit vectors, or differences of squared distances, which cancel

@@ -14,7 +14,7 @@ from fuzz.subjects import bears_torchs_name, fields
 
 #: Larger numbers cost plain formulas their last digits in float64 too (a margin of 1 beside scores of 1e18), and so do
 #: rows that are shorter.
-ORDINARY, SHORT = 1e6, 1e-3
+ORDINARY, SHORT = 1e6, 0.1
 #: Arguments that others do not have.
 OURS = ("sample_weight", "mask", "dim", "halved", "ids", "positives", "triplets", "ref_embeddings", "negatives")
 PEERS_TAKE = (TypeError, ValueError, IndexError, RuntimeError, NotImplementedError)
