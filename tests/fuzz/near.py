@@ -160,7 +160,10 @@ def tangent(case: Case, key: int | str) -> Tensor | float:
         return 0.0
     if case.name in DISTANCES:  # two unit vectors, or differences of squared distances, which cancel
         return 4 * (1 + 2 * max(norms(x).max().item() for x in embeddings(case)) * bool(hyper(case, "squared")))
-    return (grown(case) * lengths(case) / norms(x)).nan_to_num(0, 0, 0).expand(x.shape)
+    size = norms(x)
+    size = size[size > 0].min() if case.name == "ge2e_loss" and bool((size > 0).any()) else size  # by way of a centroid
+    summed = len(case.twin.args[0]) if key == 1 and case.slots[key].axes == "CD" else 1  # of all its items
+    return (summed * grown(case) * lengths(case) / size).nan_to_num(0, 0, 0).expand(x.shape)
 
 
 def size_at_rest(case: Case, leaf: int) -> float:

@@ -114,7 +114,7 @@ class _Products(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
-        with full_precision(ctx.saved_tensors[0]):
+        with full_precision(grads[0]):  # not by what was saved: a checkpoint gives that once
             return _products_backward(ctx.saved_tensors, grads[0])
 
 
