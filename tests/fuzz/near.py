@@ -11,7 +11,7 @@ from fuzz.generate import Case
 from fuzz.subjects import Call, Slot, fields
 
 #: Roundings that a good algorithm makes of each number: of its own result, and of what one changed input digit does.
-ROUNDINGS, RESPONSES = 16, 16
+ROUNDINGS, RESPONSES = 32, 16
 #: Numbers that float32 holds, but not their multiples and sums.
 VAST = 1e34
 #: How often the twin's inputs are moved by a digit, at most, to see how the exact answer responds.
@@ -162,7 +162,8 @@ def tangent(case: Case, key: int | str) -> Tensor | float:
         return 4 * (1 + 2 * max(norms(x).max().item() for x in embeddings(case)) * bool(hyper(case, "squared")))
     size = norms(x)
     size = size[size > 0].min() if case.name == "ge2e_loss" and bool((size > 0).any()) else size  # by way of a centroid
-    summed = len(case.twin.args[0]) if key == 1 and case.slots[key].axes == "CD" else 1  # of all its items
+    of_all = case.name == "ge2e_loss" or (key == 1 and case.slots[key].axes == "CD")
+    summed = len(case.twin.args[0]) if of_all else 1
     return (summed * grown(case) * lengths(case) / size).nan_to_num(0, 0, 0).expand(x.shape)
 
 

@@ -88,3 +88,8 @@ def test_masked_probabilities_may_be_anything() -> None:
     p, mask = torch.tensor([[0.5, 0.5], [-torch.inf, 3.0]]), torch.tensor([True, False])
     kwargs = {"input_kind": "probabilities", "target_kind": "probabilities"}
     assert L.kl_divergence_loss(p, torch.full((2, 2), 0.5), mask=mask, **kwargs) == 0
+
+
+def test_a_probability_that_is_nan_is_not_0() -> None:
+    p, t = torch.tensor([[0.5, torch.nan]]), torch.tensor([[0.5, 0.5]])
+    assert L.kl_divergence_loss(p, t, input_kind="probabilities").isnan()

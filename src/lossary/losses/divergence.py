@@ -32,7 +32,7 @@ Kind = Literal["logits", "log_probabilities", "probabilities"]
 
 def _log(p: Tensor) -> Tensor:
     """log(p), -inf with a zero gradient at 0."""
-    positive = p > 0
+    positive = ~(p <= 0)  # so written, a NaN stays one
     return torch.where(positive, torch.log(torch.where(positive, p, torch.ones_like(p))), -torch.inf)
 
 
