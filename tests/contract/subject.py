@@ -62,7 +62,7 @@ def in_dtype(value: Any, dtype: torch.dtype) -> Any:
 def as_function(subject: Subject, call: Call, **extra: Any) -> tuple[list[Tensor], Callable[..., Tensor]]:
     """Fresh leaves for the call's floating tensors, and the loss as a function of them alone."""
     floats = [i for i, t in enumerate(call.args) if t.is_floating_point()]
-    places = [i for i in floats if i == 0 or not refuses_to_learn(subject, call, i)]
+    places = [i for i in floats if i == 0 or not refuses_to_learn(subject, call, i, **extra)]
     leaves = [call.args[i].detach().clone().requires_grad_() for i in places]
 
     def run(*values: Tensor) -> Tensor:
@@ -74,10 +74,10 @@ def as_function(subject: Subject, call: Call, **extra: Any) -> tuple[list[Tensor
     return leaves, run
 
 
-def refuses_to_learn(subject: Subject, call: Call, place: int) -> bool:
+def refuses_to_learn(subject: Subject, call: Call, place: int, **extra: Any) -> bool:
     """Whether an argument is refused, by name, where it learns: signs and labels that were given as floats."""
     try:
-        subject(with_arg(call, place, call.args[place].detach().requires_grad_()))
+        subject(with_arg(call, place, call.args[place].detach().requires_grad_()), **extra)
     except ValueError as error:
         return "wanted a tensor without requires_grad" in str(error)
     return False

@@ -124,7 +124,7 @@ def test_a_trained_record_holds_all_that_judge_and_report_need(finished: Path) -
         assert set(record.metrics) == {"mae", "rmse", "median_ae"}
         assert len(record.units) == len(targets)
         assert set(record.environment) == {"lossary", "torch", "python", "machine"}
-        assert re.fullmatch(r"\d+\.\d+\.\d+( \([0-9a-f]{7,}\+?\))?", record.environment["lossary"])
+        assert re.fullmatch(r"\d+\.\d+\.\d+(\.dev\d+)?( \([0-9a-f]{7,}\+?\))?", record.environment["lossary"])
         if record.role == "baseline":
             continue
         assert record.curve[-1].step == record.steps > 0

@@ -12,10 +12,18 @@ from lossary.lab.data import Data, Items, Split
 from lossary.lab.metrics import Kind
 from lossary.models import MLP, SmallCNN
 
-#: No loss to train a network with: a diagnostic without a minimum, two that want (log-)probabilities; and two of
-#: several labels an item, which would take a batch of yes-or-no answers for one item.
+#: No loss to train a network with: a diagnostic without a minimum, two that want (log-)probabilities; two of several
+#: labels an item, which would take a batch of yes-or-no answers for one item; and one that is triplet_margin_loss until
+#: its user gives it a distance.
 EXCEPT = frozenset(
-    {"mean_bias_error", "nll_loss", "binary_cross_entropy", "multilabel_margin_loss", "multilabel_soft_margin_loss"}
+    {
+        "mean_bias_error",
+        "nll_loss",
+        "binary_cross_entropy",
+        "multilabel_margin_loss",
+        "multilabel_soft_margin_loss",
+        "triplet_margin_with_distance_loss",
+    }
 )
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lossary.cards import Card
 from lossary.lab.data import Data, Items, Split
 from lossary.lab.data.pairs import PIECES
-from lossary.lab.kinds._task import Criterion, Task, works
+from lossary.lab.kinds._task import EXCEPT, Criterion, Task, works
 from lossary.lab.towers import Adapters
 
 TFIDF = "TF-IDF of characters"
@@ -122,7 +122,7 @@ def _attached(card: Card) -> type[OfPairs] | None:
     pair = torch.eye(4)[:, :3], torch.eye(4)[:, 1:]
     if card.data == "pairs" and works(card, {}, *pair, torch.tensor([1, 1, -1, -1])):
         return OfGivenPairs
-    return OfTriplets if card.data == "triplets" else None
+    return OfTriplets if card.data == "triplets" and card.name not in EXCEPT else None
 
 
 def _tfidf(data: Data) -> np.ndarray:
