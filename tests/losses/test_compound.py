@@ -121,3 +121,15 @@ def test_half_precision_is_widened_before_the_logarithm(name: str) -> None:
     found = getattr(L, name)(half, target)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found.double(), getattr(L, name)(half.double(), target), rtol=1e-5, atol=0)
+
+
+def test_weights_in_half_are_multiplied_in_float32() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(2, 3, 4, generator=generator).bfloat16(), torch.tensor([[[1.0], [0.0], [1.0]]]).expand(2, 3, 4)
+    half = {
+        "class_weight": torch.tensor([0.1, 0.7, 3.0]).bfloat16(),
+        "sample_weight": torch.tensor([0.3, 1.1]).bfloat16(),
+    }
+    exact = {name: weight.double() for name, weight in half.items()}
+    got = L.sigmoid_dice_focal_loss(x, y, **half)
+    torch.testing.assert_close(got.double(), L.sigmoid_dice_focal_loss(x.double(), y, **exact), rtol=1e-6, atol=0)

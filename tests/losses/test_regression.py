@@ -107,3 +107,15 @@ def test_weights_a_row_line_up_with_rows() -> None:
 def test_broadcasting_is_refused() -> None:
     with pytest.raises(ValueError, match=r"target: wanted the shape of input, \(4, 1\); got \(4,\)"):
         L.mse_loss(INPUT[:, None], TARGET)
+
+
+def test_weights_in_half_are_multiplied_in_float32() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, y = (torch.randn(4, 3, generator=generator).bfloat16() for _ in range(2))
+    weight, rows = torch.tensor([0.1, 0.7, 3.0]).expand(4, 3).bfloat16(), torch.tensor([0.3, 1.1, 0.9, 0.7]).bfloat16()
+    got = L.huber_loss(x.float(), y.float(), weight=weight, sample_weight=rows)
+    exact = L.huber_loss(x.double(), y.double(), weight=weight.double(), sample_weight=rows.double())
+    torch.testing.assert_close(got.double(), exact, rtol=1e-6, atol=0)
+    got = L.l1_loss(x.float(), y.float(), weight=weight, sample_weight=rows)
+    exact = L.l1_loss(x.double(), y.double(), weight=weight.double(), sample_weight=rows.double())
+    torch.testing.assert_close(got.double(), exact, rtol=1e-6, atol=0)

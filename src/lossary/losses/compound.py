@@ -60,7 +60,7 @@ def _positions(
     keep = both(None if ignore_index is None else target != ignore_index, mask)
     if class_weight is not None:
         each = class_weight.reshape(1, -1, *(1 for _ in target.shape[2:]))
-        weight = each if weight is None else weight * each
+        weight = each if weight is None else accumulate(weight) * accumulate(each)
     return hide(target, keep), {"mask": keep, "sample_weight": weight}
 
 

@@ -15,7 +15,7 @@ from lossary._loss import Loss
 from lossary._reduce import Reduction, align
 from lossary._rules import checked
 from lossary.cards import Choice
-from lossary.kernels.stable import accumulator, like_torch
+from lossary.kernels.stable import accumulate, accumulator, like_torch
 from lossary.losses._facts import golden_pair, value_card
 from lossary.losses._pointwise import pointwise, pointwise_by_torch
 
@@ -37,7 +37,7 @@ def _both(weight: Tensor | None, sample_weight: Tensor | None, input: Tensor) ->
         return sample_weight
     check_same_shape("weight", weight, "input", input)
     rows, _ = align(sample_weight, None, input.shape)
-    return weight if rows is None else weight * rows
+    return weight if rows is None else accumulate(weight) * accumulate(rows)
 
 
 @checked
