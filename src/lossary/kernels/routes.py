@@ -9,6 +9,7 @@ No route hands out a gradient that leads nowhere: backward under grad mode alway
 differentiated again.
 """
 
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -32,8 +33,9 @@ def _full_precision(backward: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(backward)
     def run(ctx: Any, *grads: Any) -> Any:
-        # Not by what was saved: a checkpoint gives that once.
-        with full_precision(next(g for g in grads if g is not None)):
+        # Not by what was saved: a checkpoint gives that once. Without a gradient nothing is multiplied.
+        given = next((g for g in grads if g is not None), None)
+        with contextlib.nullcontext() if given is None else full_precision(given):
             return backward(ctx, *grads)
 
     return run
