@@ -66,12 +66,7 @@ def read(path: Path, target: str, types: str, group: str = "") -> Source:
     targets = _targets(frame[target].filter(known))
     rows = [rows[row] for row in np.flatnonzero(known)]
     frame = frame.filter(known)
-    kinds, dates = _told(frame)
-    columns = [
-        _column(path, cells, asked.get(cells.name, ""), rows, kinds.get(cells.name, 0), cells.name in dates)
-        for cells in frame
-        if cells.name not in (target, group)
-    ]
+    columns = _columns(path, frame, asked, rows, besides=(target, group))
     if all(column.type == "skip" for column in columns):
         raise BadData(f"{path}: wanted at least one column to predict {target} from; got none that is of use")
     return Source(
@@ -223,6 +218,17 @@ def _told(frame: pl.DataFrame) -> tuple[dict[str, int], set[str]]:
     kinds = frame.select(pl.col(plain).drop_nulls().n_unique()).row(0, named=True)
     dates = frame.select(pl.col(strings).str.contains(DATE).all()).row(0, named=True) if strings else {}
     return kinds, {name for name, all_are in dates.items() if all_are}
+
+
+def _columns(
+    path: Path, frame: pl.DataFrame, asked: Mapping[str, str], rows: list[str], besides: tuple[str, ...]
+) -> list[Column]:
+    kinds, dates = _told(frame)
+    return [
+        _column(path, cells, asked.get(cells.name, ""), rows, kinds.get(cells.name, 0), cells.name in dates)
+        for cells in frame
+        if cells.name not in besides
+    ]
 
 
 def _column(path: Path, cells: pl.Series, asked: str, rows: list[str], kinds: int, dates: bool) -> Column:
