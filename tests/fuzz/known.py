@@ -232,10 +232,4 @@ KNOWN: tuple[Known, ...] = (
         "full=True: Stirling's t log t - t beside x - t log x, large numbers that nearly cancel",
         lambda case: hyper(case, "full") and largest(case.twin) > 100,
     ),
-    Known(
-        "poisson_nll_loss|kl_div.*",
-        "answered, but its twin raised ValueError",
-        "where the call holds junk that does not count, its twin has an ordinary number, which may be refused",
-        lambda case: "junk" in case.notes,
-    ),
 )

@@ -1,5 +1,7 @@
 """Divergences: the identity that ties them together, kinds of input, zeros."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -31,7 +33,11 @@ def test_divergence_and_cross_entropy_pull_alike() -> None:
 
 def test_kinds_agree() -> None:
     p, q = distributions()
-    forms = {"probabilities": lambda x: x, "log_probabilities": torch.log, "logits": lambda x: x.log() + 3}
+    forms: dict[Any, Any] = {
+        "probabilities": lambda x: x,
+        "log_probabilities": torch.log,
+        "logits": lambda x: x.log() + 3,
+    }
     wanted = (p * (p / q).log()).sum(1).mean()
     for input_kind, of_input in forms.items():
         for target_kind, of_target in forms.items():
@@ -86,8 +92,11 @@ def test_negative_probabilities_are_refused() -> None:
 
 def test_masked_probabilities_may_be_anything() -> None:
     p, mask = torch.tensor([[0.5, 0.5], [-torch.inf, 3.0]]), torch.tensor([True, False])
-    kwargs = {"input_kind": "probabilities", "target_kind": "probabilities"}
+    kwargs: dict[str, Any] = {"input_kind": "probabilities", "target_kind": "probabilities"}
     assert L.kl_divergence_loss(p, torch.full((2, 2), 0.5), mask=mask, **kwargs) == 0
+    each: tuple[dict[str, Any], ...] = ({"mask": mask}, {"sample_weight": mask.float()})
+    for counts in each:
+        assert L.kl_div(torch.full((2, 2), 0.5).log(), p, **counts) == 0
 
 
 def test_a_probability_that_is_nan_is_not_0() -> None:

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 import lossary
-from lossary.losses.likelihood import ctc_loss, gaussian_nll_loss
+from lossary._reduce import Reduction
+from lossary.losses.likelihood import ctc_loss, gaussian_nll_loss, poisson_nll_loss
 
 LABELS = torch.tensor([[1, 2], [3, 1], [2, 2]])
 STEPS, OWN = [6, 5, 4], [2, 2, 1]
@@ -32,7 +33,7 @@ def said(way: list[int]) -> list[int]:
 
 
 @pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
-def test_ctc_has_the_gradient_of_its_formula(reduction: str) -> None:
+def test_ctc_has_the_gradient_of_its_formula(reduction: Reduction) -> None:
     """torch's is that of logits behind a softmax, whatever the log-probabilities come from."""
     x = log_probs().requires_grad_()
     assert torch.autograd.gradcheck(lambda x: ctc_loss(x, LABELS, STEPS, OWN, reduction=reduction), (x,))
@@ -93,7 +94,7 @@ def test_ctc_of_nothing_of_one_and_of_half_precision() -> None:
     ],
 )
 def test_ctc_errors_name_the_argument(error: type[Exception], name: str, change: dict[str, Any]) -> None:
-    given = {"log_probs": log_probs(), "targets": LABELS, "input_lengths": STEPS, "target_lengths": OWN}
+    given: dict[str, Any] = {"log_probs": log_probs(), "targets": LABELS, "input_lengths": STEPS, "target_lengths": OWN}
     with pytest.raises(error, match=f"^{name}: wanted"):
         ctc_loss(**{**given, **change})
 
@@ -101,7 +102,8 @@ def test_ctc_errors_name_the_argument(error: type[Exception], name: str, change:
 def test_ctc_module_is_torchs() -> None:
     x = log_probs()
     ours, theirs = lossary.CTCLoss(blank=0, reduction="sum"), nn.CTCLoss(blank=0, reduction="sum")
-    torch.testing.assert_close(ours(x, LABELS, STEPS, OWN), theirs(x, LABELS, torch.tensor(STEPS), torch.tensor(OWN)))
+    lengths: list[Any] = [STEPS, OWN]
+    torch.testing.assert_close(ours(x, LABELS, *lengths), theirs(x, LABELS, torch.tensor(STEPS), torch.tensor(OWN)))
 
 
 @pytest.mark.parametrize("shape", [(1, 3), (4, 1), (1, 1), (4,)])
@@ -109,3 +111,16 @@ def test_a_variance_of_length_one_stands_for_all(shape: tuple[int, ...]) -> None
     x, y, var = torch.randn(4, 3), torch.randn(4, 3), torch.rand(shape) + 0.1
     whole = (var[:, None] if shape == (4,) else var).expand(4, 3)
     assert torch.equal(gaussian_nll_loss(x, y, var), gaussian_nll_loss(x, y, whole.contiguous()))
+
+
+@pytest.mark.parametrize("counts", [{"mask": torch.tensor([True, False])}, {"sample_weight": torch.tensor([1.0, 0.0])}])
+def test_what_does_not_count_may_be_negative(counts: dict[str, Any]) -> None:
+    """A padded rate or variance is no reason to refuse a batch; one that counts is."""
+    x, ones = torch.tensor([2.0, -1.0]), torch.ones(2)
+    rate = poisson_nll_loss(x, ones, log_input=False, **counts)
+    assert rate == poisson_nll_loss(x[:1], ones[:1], log_input=False)
+    assert gaussian_nll_loss(ones, 2 * ones, x, **counts) == gaussian_nll_loss(ones[:1], 2 * ones[:1], x[:1])
+    with pytest.raises(ValueError, match=r"^input: wanted no negative number; got -2"):
+        poisson_nll_loss(-x, ones, log_input=False, **counts)
+    with pytest.raises(ValueError, match=r"^var: wanted no negative number; got -2"):
+        gaussian_nll_loss(ones, ones, -x, **counts)

@@ -54,9 +54,18 @@ def _rows(name: str, x: Tensor, kind: Kind, dim: int, mask: Tensor | None) -> tu
     check_float(name, x)
     x = accumulate(x.movedim(class_dimension(x, dim), -1))
     x = x if mask is None else hide(x, mask.unsqueeze(-1))
-    if kind == "probabilities" and values_visible(x) and (x < 0).any():
-        raise ValueError(f"{name}: wanted probabilities, none below 0; got {x[x < 0].flatten()[0].item()}")
+    if kind == "probabilities":
+        _check_probabilities(name, x, None)
     return _both(x, kind)
+
+
+def _check_probabilities(name: str, x: Tensor, counts: Tensor | None) -> None:
+    """None below 0, of what counts: what stands elsewhere may be anything."""
+    if not values_visible(x) or (counts is not None and not values_visible(counts)):
+        return
+    x = hide(x, counts)
+    if (x < 0).any():
+        raise ValueError(f"{name}: wanted probabilities, none below 0; got {x[x < 0].flatten()[0].item()}")
 
 
 def _items(x: Tensor, dim: int) -> torch.Size:
@@ -166,10 +175,9 @@ def kl_div(
         the gradient by a target of 0 is 0 (NaN in torch). Nothing to average gives 0 here, NaN in torch.
     """
     check_tensor("target", target)
-    if not log_target and values_visible(target) and (target < 0).any():
-        raise ValueError(f"target: wanted probabilities, none below 0; got {target[target < 0].flatten()[0].item()}")
-
     input, target = stretched(input=input, target=target)
+    if not log_target:
+        _check_probabilities("target", target, align(sample_weight, mask, target.shape)[1])
 
     def terms(x: Tensor, t: Tensor) -> Tensor:
         p, logp = _both(t, "log_probabilities" if log_target else "probabilities")

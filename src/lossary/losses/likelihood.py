@@ -37,8 +37,12 @@ __all__ = [
 ]
 
 
-def _check_not_negative(name: str, tensor: Tensor) -> None:
-    if values_visible(tensor) and (tensor < 0).any():
+def _check_not_negative(name: str, tensor: Tensor, counts: Tensor | None) -> None:
+    """Of what counts: what stands elsewhere may be anything."""
+    if not values_visible(tensor) or (counts is not None and not values_visible(counts)):
+        return
+    tensor = hide(tensor, counts)
+    if (tensor < 0).any():
         raise ValueError(f"{name}: wanted no negative number; got {tensor[tensor < 0].flatten()[0].item()}")
 
 
@@ -83,9 +87,9 @@ def poisson_nll_loss(
     Source:
         Poisson 1837; arguments and defaults are torch's. Nothing to average gives 0 here, NaN in torch.
     """
-    if not log_input:
-        _check_not_negative("input", input)
     input, target = stretched(input=input, target=target)
+    if not log_input:
+        _check_not_negative("input", input, align(sample_weight, mask, input.shape)[1])
 
     def terms(x: Tensor, t: Tensor) -> Tensor:
         loss = torch.exp(x) - t * x if log_input else x - t * torch.log(x + eps)
@@ -156,8 +160,8 @@ def gaussian_nll_loss(
     check_float("input", input)
     input, target = stretched(input=input, target=target)
     x, y = accumulate(input), accumulate(target)
-    v = _variance(var, x)
     _, counted = align(sample_weight, mask, x.shape)
+    v = _variance(var, x, counted)
     if counted is not None:
         v = torch.where(counted, v, torch.ones_like(v))
     v = v + (v.clamp_min(eps) - v).detach()
@@ -170,12 +174,11 @@ def gaussian_nll_loss(
     return like_torch(loss, input, target, *([var] if isinstance(var, Tensor) else []))
 
 
-def _variance(var: float | Tensor, x: Tensor) -> Tensor:
-    """The variances in the shape of ``x``."""
+def _variance(var: float | Tensor, x: Tensor, counts: Tensor | None) -> Tensor:
+    """The variances in the shape of ``x``, checked where they count."""
     if not isinstance(var, Tensor):
         check_number("var", var, low=0)
         return torch.full_like(x, var)
-    _check_not_negative("var", var)
     if var.shape == x.shape[:-1] and x.dim() > 0:
         var = var.unsqueeze(-1)
     fits = var.dim() == x.dim() and all(a in (1, b) for a, b in zip(var.shape, x.shape, strict=True))
@@ -183,6 +186,7 @@ def _variance(var: float | Tensor, x: Tensor) -> Tensor:
         raise ValueError(
             f"var: wanted the shape of input, {tuple(x.shape)}, or lengths of 1 in it; got {tuple(var.shape)}"
         )
+    _check_not_negative("var", var, counts)
     return accumulate(var).expand(x.shape)
 
 
