@@ -1,6 +1,7 @@
 """Triplets against brute force over all of them."""
 
 import itertools
+from typing import Any
 
 import pytest
 import torch
@@ -34,6 +35,14 @@ def test_a_nan_is_not_hidden() -> None:
     assert triplet_margin_loss(spoilt, x, x + 1).isnan()
 
 
+@pytest.mark.parametrize("mining", ["hard", "semihard", "all"])
+def test_a_nan_is_not_hidden_among_negatives(mining: Any) -> None:
+    x, labels = batch()
+    x[5, 0] = torch.nan  # the only one of its label: no anchor, and nobody's positive
+    losses = triplet_loss(x, labels, mining=mining, margin=20.0, reduction="none")
+    assert losses[labels != 3].isnan().all()
+
+
 @pytest.mark.parametrize("margin", [0.3, None])
 def test_batch_hard_takes_the_worst_triplet_of_each_anchor(margin: float | None) -> None:
     x, labels = batch()
@@ -45,7 +54,7 @@ def test_batch_hard_takes_the_worst_triplet_of_each_anchor(margin: float | None)
 
 @pytest.mark.parametrize("average", ["active", "all"])
 @pytest.mark.parametrize("few", [0, 64])
-def test_batch_all_is_all_triplets(average: str, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batch_all_is_all_triplets(average: Any, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuples, "FEW", few)
     x, labels = batch()
     losses = torch.stack([(g + 0.3).relu() for triplets in gaps(x, labels).values() for *_, g in triplets])
@@ -93,7 +102,7 @@ def test_semihard_takes_the_nearest_negative_beyond_each_positive() -> None:
 
 @pytest.mark.parametrize("mining", ["hard", "semihard", "all"])
 @pytest.mark.parametrize("margin", [0.3, None])
-def test_blocks_of_anchors_change_nothing(mining, margin: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_of_anchors_change_nothing(mining: Any, margin: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
     x, labels = batch()
     x.requires_grad_()
     gap = margin if margin is None else torch.tensor(margin, dtype=x.dtype, requires_grad=True)
@@ -107,7 +116,7 @@ def test_blocks_of_anchors_change_nothing(mining, margin: float | None, monkeypa
             once = [g.clone() for g in torch.autograd.grad(loss, learns, retain_graph=True)]
             twice = torch.autograd.grad(loss, learns, retain_graph=True)
             first = torch.autograd.grad(loss, learns, create_graph=True)
-            second = torch.autograd.grad(sum(g.square().sum() for g in first), x)
+            second = torch.autograd.grad(torch.stack([g.square().sum() for g in first]).sum(), x)
             found += [loss, *once, *twice, *first, *second]
         return found
 
@@ -139,11 +148,17 @@ def test_many_triplets_of_long_distances_are_summed_exactly() -> None:
 
 def test_given_triplets_are_torch_s() -> None:
     g = torch.Generator().manual_seed(1)
-    triplets = torch.randn(3, 8, 4, generator=g, dtype=torch.float64).unbind()
-    for options in ({}, {"margin": 0.2, "p": 1.0}, {"swap": True}, {"eps": 1e-2, "reduction": "none"}):
-        expected = torch.nn.functional.triplet_margin_loss(*triplets, **options)
-        torch.testing.assert_close(triplet_margin_loss(*triplets, **options), expected)
-    single = [t[0] for t in triplets]
+    a, p, n = torch.randn(3, 8, 4, generator=g, dtype=torch.float64).unbind()
+    each: tuple[dict[str, Any], ...] = (
+        {},
+        {"margin": 0.2, "p": 1.0},
+        {"swap": True},
+        {"eps": 1e-2, "reduction": "none"},
+    )
+    for options in each:
+        expected = torch.nn.functional.triplet_margin_loss(a, p, n, **options)
+        torch.testing.assert_close(triplet_margin_loss(a, p, n, **options), expected)
+    a, p, n = a[0], p[0], n[0]
     torch.testing.assert_close(
-        triplet_margin_loss(*single, 2.0), torch.nn.functional.triplet_margin_loss(*single, margin=2.0)
+        triplet_margin_loss(a, p, n, 2.0), torch.nn.functional.triplet_margin_loss(a, p, n, margin=2.0)
     )

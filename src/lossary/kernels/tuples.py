@@ -230,6 +230,8 @@ def semihard(block: Block, margin: Margin) -> Anchors:
     last = block.negative.sum(1, keepdim=True) - 1
     negative = order.gather(1, torch.minimum(farther, last).clamp_min(0))
     gap = positive - block.distances.gather(1, negative)
+    # Sorted, a NaN stands beyond what is no negative, where nothing finds it.
+    gap = gap.masked_fill(ascending[:, -1:].isnan(), torch.nan)
     return _summed(penalty(gap, margin), block.exists & (last >= 0))
 
 
