@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -169,9 +170,16 @@ def test_sums_over_millions_of_positions_keep_their_digits_in_float32() -> None:
     )
 
 
+def test_a_thousand_classes_alike_are_summed_to_the_sixth_digit() -> None:
+    logits, target = torch.zeros(3, 1031, 3), torch.tensor([[321, 616, 631], [598, 761, 664], [632, 822, 139]])
+    found = dice_loss(logits, target, reduction="sum")
+    torch.testing.assert_close(found.double(), dice_loss(logits.double(), target, reduction="sum"), rtol=2e-6, atol=0)
+    assert found.dtype == torch.float32
+
+
 def test_tversky_at_one_half_is_dice_and_at_one_is_jaccard() -> None:
     logits, target = batch()
-    options = {"smooth": 0.0, "reduction": "none"}
+    options: dict[str, Any] = {"smooth": 0.0, "reduction": "none"}
     torch.testing.assert_close(
         tversky_loss(logits, target, alpha=0.5, beta=0.5, **options), dice_loss(logits, target, **options)
     )
@@ -196,10 +204,10 @@ def test_jaccard_from_dice() -> None:
 
 def test_weights_in_half_are_multiplied_in_float32() -> None:
     x, y = torch.randn(2, 3, 4).bfloat16(), torch.tensor([[0, 1, 2, 0], [2, 2, 1, 0]])
-    half = {
+    half: dict[str, Any] = {
         "class_weight": torch.tensor([0.1, 0.7, 3.0]).bfloat16(),
         "sample_weight": torch.tensor([0.3, 1.1]).bfloat16(),
     }
-    exact = {name: weight.double() for name, weight in half.items()}
+    exact: dict[str, Any] = {name: weight.double() for name, weight in half.items()}
     got = dice_loss(x, y, **half, reduction="none")
     torch.testing.assert_close(got.double(), dice_loss(x.double(), y, **exact, reduction="none"), rtol=1e-5, atol=0)
