@@ -78,14 +78,37 @@ def distances_vanish(case: Case) -> bool:
     return bool(((gaps > 0) & (gaps < 1e-18)).any())
 
 
-def centroid_vanishes(case: Case) -> bool:
-    """Whether a speaker's other utterances nearly cancel."""
-    x = case.twin.args[0]
+def speakers(case: Case) -> list[Tensor]:
+    """The utterances of each speaker that count, (U, D), as their centroid is taken of them."""
+    x, mask = case.twin.args[0], case.twin.kwargs.get("mask")
     if hyper(case, "normalize"):
         x = (x / norms(x)).nan_to_num(0, 0, 0)
-    groups = list(x) if x.dim() == 3 else [x[case.twin.args[1] == label] for label in case.twin.args[1].unique()]
-    others = torch.cat([(group.sum(0) - group) / max(len(group) - 1, 1) for group in groups if len(group) > 1] or [x])
-    return bool((norms(others) < 1e-2 * norms(x).max()).any())
+    counts = torch.ones(x.shape[:-1], dtype=torch.bool)
+    if mask is not None:
+        counts &= mask.reshape(mask.shape + (1,) * (counts.dim() - mask.dim()))
+    labels = case.twin.args[1] if x.dim() == 2 else torch.arange(len(x))[:, None].expand_as(counts)
+    return [x[counts & (labels == label)] for label in labels[counts].unique()]
+
+
+def centroid_vanishes(case: Case) -> bool:
+    """Whether a speaker's utterances nearly cancel, all of them or all but one."""
+    groups = [group for group in speakers(case) if len(group) > 1]
+    sums = [(group.sum(0) - group) / (len(group) - 1) for group in groups]
+    sums += [group.mean(0, keepdim=True) for group in groups]
+    return bool(groups) and bool((norms(torch.cat(sums)) < 1e-2 * norms(torch.cat(groups)).max()).any())
+
+
+def nearest_centroids_tie(case: Case) -> bool:
+    """Whether two of the other speakers' centroids are as near to an utterance, by cosines in float32."""
+    groups = speakers(case)
+    if hyper(case, "kind") != "contrast" or len(groups) < 3:
+        return False
+    centroids = torch.stack([group.sum(0) for group in groups])
+    own = torch.arange(len(groups)).repeat_interleave(torch.tensor(list(map(len, groups))))
+    x = torch.cat(groups)
+    cosines = (x / norms(x)) @ (centroids / norms(centroids)).T
+    nearest = cosines.scatter(1, own[:, None], -torch.inf).topk(2, dim=1).values
+    return bool((nearest.diff(dim=1).abs() < 8 * torch.finfo(torch.float32).eps).any())
 
 
 def cosines_are_one(case: Case) -> bool:
@@ -102,6 +125,42 @@ def lengths_differ(case: Case) -> bool:
     """Whether a row is so long that the others are lost beside it."""
     sizes = torch.cat([norms(x).flatten() for x in embeddings(case)])
     return bool(sizes.max() > 1e4 * sizes[sizes > 0].min())
+
+
+def largest_gains(case: Case) -> Tensor:
+    """Of each list."""
+    gains, mask = case.twin.args[1], case.twin.kwargs.get("mask")
+    if mask is not None:
+        gains = gains * mask.reshape(mask.shape + (1,) * (gains.dim() - mask.dim()))
+    return gains.amax(1)
+
+
+def gains_are_tiny(case: Case) -> bool:
+    largest_gain = largest_gains(case)
+    tiny = torch.finfo(torch.float32).tiny ** (5 / 6)
+    return case.dtype != torch.float64 and bool(((largest_gain > 0) & (largest_gain < tiny)).any())
+
+
+def smoothed_scores_differ_infinitely(case: Case) -> bool:
+    scores = case.twin.args[0]
+    spread = scores.amax(1) - scores.amin(1)
+    return bool(hyper(case, "label_smoothing")) and bool((spread > torch.finfo(torch.float32).max).any())
+
+
+def softmax_is_off_beside_no_distribution(case: Case) -> bool:
+    """Whether a target's shares in float32 do not add up to 1, while ``input``'s are next to nothing."""
+    x, target = case.twin.args
+    if hyper(case, "target_kind") != "logits" or hyper(case, "input_kind") != "probabilities":
+        return False
+    dim = hyper(case, "dim") if x.dim() > 1 else 0
+    off = (target.float().log_softmax(dim).exp().double().sum(dim) - 1).abs()
+    return bool(((off > 3e-7) & (x.sum(dim) < 1e-6)).any())
+
+
+def all_are_one_point(case: Case) -> bool:
+    x = case.twin.args[0]
+    x = x / norms(x)
+    return len(x) > 500 and bool((norms(x - x[:1]) < 1e-6).all())
 
 
 def scores_are_long(case: Case) -> bool:
@@ -191,7 +250,7 @@ KNOWN: tuple[Known, ...] = (
         lambda case: bool(embeddings(case)) and shortest(case) < 1e-30,
     ),
     Known(
-        PRODUCTS,
+        f"{PRODUCTS}|siglip_loss",
         "(value|gradient by .*): -?(nan|inf)",
         "plain products beyond float32: infinity less infinity",
         lambda case: lengths(case) * grown(case) > 1e37,
@@ -207,6 +266,44 @@ KNOWN: tuple[Known, ...] = (
         "(value|gradient by .*): -?(nan|inf)",
         "numbers above 1e18: squares beyond float32, and infinity less infinity, or times 0, is NaN",
         lambda case: largest(case.twin) > 1e18,
+    ),
+    Known(
+        "triplet_loss",
+        "gradient by .*: -?0 at",
+        "squared distances beyond float32: none is larger than another, and no triplet has a gradient",
+        lambda case: bool(hyper(case, "squared")) and largest(case.twin) > 1e18,
+    ),
+    Known(
+        "approx_ndcg_loss|lambda_loss",
+        "gradient by 1:",
+        "lists whose largest gain is below 2e-32: their gradient, 1 / gain, is that of this gain, to stay finite",
+        gains_are_tiny,
+    ),
+    Known(
+        "dice_cross_entropy_loss",
+        "gradient by 0:",
+        "label smoothing: scores further apart than float32 reaches are so infinitely, which has no gradient",
+        smoothed_scores_differ_infinitely,
+    ),
+    Known(
+        "kl_divergence_loss",
+        "gradient by 1:",
+        "input is no distribution, adding up to 1e-16: the divergence is large for any target, and float32 has the sum "
+        "of a thousand shares of a softmax to six digits",
+        softmax_is_off_beside_no_distribution,
+    ),
+    Known(
+        "supcon_loss",
+        "gradient by 0:",
+        "a thousand items that are one point: sums of a thousand terms alike and of their opposites, whose roundings "
+        "are alike too",
+        all_are_one_point,
+    ),
+    Known(
+        "ge2e_loss",
+        "gradient by 0:",
+        "kind=contrast: of centroids whose cosines float32 cannot tell apart another one is the nearest",
+        nearest_centroids_tie,
     ),
     Known(
         "ge2e_loss",
