@@ -157,6 +157,13 @@ def softmax_is_off_beside_no_distribution(case: Case) -> bool:
     return bool(((off > 3e-7) & (x.sum(dim) < 1e-6)).any())
 
 
+def products_with_classes_overflow(case: Case) -> bool:
+    """Whether they do before they are divided by the classes' lengths, which are 4e12 by then at most."""
+    x, w = case.twin.args[:2]
+    most = torch.finfo(torch.float32).tiny ** (-1 / 3) * w.shape[-1] ** 0.5
+    return float(norms(x).max()) * min(float(norms(w).max()), most) > 1e37
+
+
 def all_are_one_point(case: Case) -> bool:
     x = case.twin.args[0]
     x = x / norms(x)
@@ -266,6 +273,18 @@ KNOWN: tuple[Known, ...] = (
         "(value|gradient by .*): -?(nan|inf)",
         "numbers above 1e18: squares beyond float32, and infinity less infinity, or times 0, is NaN",
         lambda case: largest(case.twin) > 1e18,
+    ),
+    Known(
+        "normalized_softmax_loss|sphereface_loss",
+        "(value|gradient by .*): -?(nan|inf)",
+        "products of embeddings of 1e26 with classes of 1e12 leave float32 before they are divided by these lengths",
+        products_with_classes_overflow,
+    ),
+    Known(
+        "siglip_loss",
+        "gradient by .*:",
+        "one dimension: of a thousand scores' gradients, 1e5 together, the projection leaves nothing but rounding",
+        lambda case: case.twin.args[0].shape[1] == 1 and len(case.twin.args[0]) * hyper(case, "scale") > 1e4,
     ),
     Known(
         "triplet_loss",
