@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from fuzz.generate import make
+from fuzz.known import KNOWN, Known, explained
+from fuzz.oracle import judge
 from fuzz.run import Chunk, State, Tally, check, chunks, run_chunk
 from fuzz.subjects import CARDS
 from lossary.catalogue import find
@@ -32,6 +34,15 @@ def test_a_case_is_its_name_and_seed() -> None:
         assert repr(make(name, 8)) != repr(first)
 
 
+@pytest.mark.parametrize("known", [k for k in KNOWN if k.example], ids=lambda known: known.example)
+def test_a_rare_explanation_is_still_wanted(known: Known) -> None:
+    name, _, seed = known.example.rpartition(":")
+    case = make(name, int(seed))
+    reasons, left = explained(case, judge(case).faults)
+    assert known.reason in reasons
+    assert left == []
+
+
 def test_every_loss_gets_its_share() -> None:
     shares = Counter[str]()
     for chunk in chunks(list(CARDS), 0, 10_000):
@@ -43,7 +54,8 @@ def test_every_loss_gets_its_share() -> None:
 
 def test_a_killed_run_goes_on(tmp_path: Path) -> None:
     """Finished chunks are kept, a half-written line is nobody's, and another plan is refused."""
-    path, plan = tmp_path / "state.jsonl", {"seed": 0, "count": 3}
+    path = tmp_path / "state.jsonl"
+    plan: dict[str, object] = {"seed": 0, "count": 3}
     chunk = Chunk("mse_loss", 0, 3)
     tally = Tally(Counter(compared=2, failed=1), Counter(), {"mse_loss:1": ["value"]})
     State(path, plan).finish(chunk, tally)
