@@ -287,13 +287,6 @@ KNOWN: tuple[Known, ...] = (
         "normalized_softmax_loss:3000007953",
     ),
     Known(
-        "siglip_loss",
-        "gradient by .*:",
-        "one dimension: of a thousand scores' gradients, 1e5 together, the projection leaves nothing but rounding",
-        lambda case: case.twin.args[0].shape[1] == 1 and len(case.twin.args[0]) * hyper(case, "scale") > 1e4,
-        "siglip_loss:3000008210",
-    ),
-    Known(
         "triplet_loss",
         "gradient by .*: -?0 at",
         "squared distances beyond float32: none is larger than another, and no triplet has a gradient",

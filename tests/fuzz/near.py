@@ -116,7 +116,8 @@ def embeds(slot: Slot) -> bool:
 
 
 def embeddings(case: Case) -> list[Tensor]:
-    args = [x for x, slot in zip(case.twin.args, case.slots, strict=True) if embeds(slot) and x is not None]
+    given: tuple[Any, ...] = case.twin.args
+    args = [x for x, slot in zip(given, case.slots, strict=True) if embeds(slot) and x is not None]
     found = [*args, *(case.twin.kwargs[n] for n in EMBEDDINGS if n in case.twin.kwargs)]
     return [x for x in found if x.numel()]
 
@@ -162,7 +163,8 @@ def tangent(case: Case, key: int | str) -> Tensor | float:
         return 4 * (1 + 2 * max(norms(x).max().item() for x in embeddings(case)) * bool(hyper(case, "squared")))
     size = norms(x)
     size = size[size > 0].min() if case.name == "ge2e_loss" and bool((size > 0).any()) else size  # by way of a centroid
-    of_all = case.name == "ge2e_loss" or (key == 1 and case.slots[key].axes == "CD")
+    # A row's slopes add up over what it is scored with, where no softmax makes shares of them.
+    of_all = case.name in ("ge2e_loss", "siglip_loss") or (key == 1 and case.slots[1].axes == "CD")
     summed = len(case.twin.args[0]) if of_all else 1
     return (summed * grown(case) * lengths(case) / size).nan_to_num(0, 0, 0).expand(x.shape)
 
