@@ -152,7 +152,7 @@ def tangent(case: Case, key: int | str) -> Tensor | float:
     """The slope of scores by a row, which the projection that follows may leave nothing of (none in one dimension)."""
     x = case.twin.args[key] if isinstance(key, int) else case.twin.kwargs[key]
     if case.card.data == "lists":  # log-probabilities less their mean
-        return grown(case) * largest(case.twin)
+        return grown(case) * max(1.0, largest(case.twin))
     if case.card.kernel == "overlap" and case.card.data == "masks" and key == 1:  # what smooth is divided by
         return 16 / max(hyper(case, "smooth"), 1e-3)
     if "lovasz" in case.name:  # differences of neighbouring Jaccard losses near 1
