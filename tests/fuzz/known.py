@@ -152,6 +152,11 @@ def gains_are_tiny(case: Case) -> bool:
     return case.dtype != torch.float64 and bool(((largest_gain > 0) & (largest_gain < tiny)).any())
 
 
+def slopes_of_gains_overflow(case: Case) -> bool:
+    gains = largest_gains(case)
+    return bool((case.twin.args[0].abs().amax(1)[gains > 0] / gains[gains > 0] > 1e38).any())
+
+
 def smoothed_scores_differ_infinitely(case: Case) -> bool:
     scores = case.twin.args[0]
     spread = scores.amax(1) - scores.amin(1)
@@ -305,6 +310,13 @@ KNOWN: tuple[Known, ...] = (
         "gradient by 1:",
         "lists whose largest gain is below 2e-32: their gradient, 1 / gain, is that of this gain, to stay finite",
         gains_are_tiny,
+    ),
+    Known(
+        "lambda_loss",
+        "gradient by 1: nan",
+        "scores of 1e32 beside gains of 1e-8: the slope, score / gain, leaves float32, and inf - inf is NaN",
+        slopes_of_gains_overflow,
+        "lambda_loss:3000013779",
     ),
     Known(
         "dice_cross_entropy_loss",
