@@ -25,8 +25,9 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.meter.costs import milliseconds
 from benchmarks.meter.counter import count
 from benchmarks.meter.workloads import DENSE, OURS, Program, Workload, problems
-from lossary.cards import Card
 from lossary.catalogue import CATALOGUE
+from lossary.core.card import Card
+from lossary.testing import draw
 
 SECONDS = 240.0
 #: Rows whose gradient is compared with float64 where the whole would not fit.
@@ -146,7 +147,7 @@ def of_cards(run: Run) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
 
 def card_errors(card: Card, dtype: torch.dtype, device: str) -> dict[str, Any]:
     """Relative errors of value and gradients on the card's own small batch."""
-    call = card.draw(Generator().manual_seed(0), dtype)
+    call = draw(card, Generator().manual_seed(0), dtype)
 
     def program(*args: Tensor) -> Tensor:
         there = {k: v.to(args[0].device) if isinstance(v, Tensor) else v for k, v in call.kwargs.items()}

@@ -14,7 +14,9 @@ from torch import Tensor
 
 from benchmarks.case import DENSE, OURS, Case, Inputs
 from benchmarks.measure import prepared
-from lossary.kernels import blocks, rows, symmetric, tuples
+from lossary.kernels import tuples
+from lossary.kernels.rows import blocks, symmetric
+from lossary.kernels.rows import formula as rows
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16}
 BLOCKS = (1, 5, 16, 1000)
@@ -28,7 +30,7 @@ def in_blocks(size: int) -> Iterator[None]:
         mock.patch.multiple(rows, CPU_PLAIN=-1, ACCELERATOR_PLAIN=-1),
         mock.patch.object(blocks, "block_rows", return_value=size),
         mock.patch.object(symmetric, "TILE", size),
-        mock.patch.object(tuples, "BLOCK", size),
+        mock.patch.object(tuples, "CACHED_TRIPLES", size),
     ):
         yield
 

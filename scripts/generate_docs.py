@@ -17,14 +17,15 @@ from pathlib import Path
 from types import ModuleType
 
 import torch
-from docs_maths import markdown
+from docs_mathml import markdown
 from docs_transcripts import transcribed
 
 import lossary.functional
-from lossary import watching
-from lossary.cards import Card, Range
+from lossary import catalogue
 from lossary.catalogue import CATALOGUE, FAMILIES, HELPERS
+from lossary.core.card import Card, Range
 from lossary.lab import curves
+from lossary.watching import hooks
 
 ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT))  # the benchmarks lie beside the scripts and are not installed
@@ -32,11 +33,13 @@ from benchmarks import page as benchmarks_page  # noqa: E402
 from benchmarks.meter import page as meter_page  # noqa: E402
 
 PAGES = ROOT / "docs" / "losses"
+#: Where each public name is written; it says of itself that it is of "lossary".
+OWNERS = {name: owner for owner in (*FAMILIES, *HELPERS, catalogue, hooks) for name in owner.__all__}
 
 #: What people have -> the question in the docs' index, and the loss to begin with.
 KINDS = {
     "values": ("Numbers to predict", "huber_loss"),
-    "binary": ("Yes or no, for one label or for many", "binary_cross_entropy_with_logits"),
+    "answers": ("Yes or no, for one label or for many", "binary_cross_entropy_with_logits"),
     "classes": ("One class of several", "cross_entropy"),
     "identities": ("Identities, and new ones to recognise later", "arcface_loss"),
     "pairs": ("Pairs that belong together or do not", "contrastive_loss"),
@@ -87,6 +90,7 @@ def page(card: Card) -> str:
     """The page of one loss, Markdown with TeX."""
     module = card.module
     parts = [f"# {card.name}", markdown(description(card.fn))]
+    parts.append(letters(card))
     if curves.scenes(card):
         parts.append(f"![Loss and gradient of {card.name}](img/{card.name}.svg)")
     if card.when:
@@ -95,10 +99,16 @@ def page(card: Card) -> str:
         parts.append("**Pitfalls**\n\n" + "\n".join(f"- {pitfall}" for pitfall in card.pitfalls))
     first, *others = (f"| {name} | {value} |" for name, value in facts_of(card))
     parts.append("\n".join((first, "| --- | --- |", *others)))
-    parts.append(f"::: {card.fn.__module__}.{card.name}")
-    parts.append(f"::: {module.__module__}.{module.__name__}")
+    parts.append(f"::: {OWNERS[card.name].__name__}.{card.name}")
+    parts.append(f"::: {OWNERS[module.__name__].__name__}.{module.__name__}")
     parts.append(f"```python\n{construction(card)}\n```")
     return "\n\n".join(parts) + "\n"
+
+
+def letters(card: Card) -> str:
+    """What each letter of the formula is, tied to the arguments."""
+    legend = (f"| ${symbol}$ | {meaning} |" for symbol, meaning in card.symbols.items())
+    return "\n".join(["| in the formula | is |", "| --- | --- |", *legend])
 
 
 def description(function: Callable[..., object]) -> str:
@@ -168,7 +178,7 @@ def helpers() -> str:
     """What the families make public beside their losses."""
     losses = {name for card in CATALOGUE for name in (card.name, card.module.__name__)}
     public = [(module, name) for module in (*FAMILIES, *HELPERS) for name in module.__all__ if name not in losses]
-    ours = [(module, name) for module, name in public if getattr(module, name).__module__ == module.__name__]
+    ours = [(module, name) for module, name in public if getattr(module, name).__module__ == "lossary"]
     torchs = ", ".join(f"`{name}`" for module, name in public if (module, name) not in ours)
     parts = [f"::: {module.__name__}.{name}" for module, name in ours]
     return "\n\n".join([*parts, *([f"Handed through as torch has them: {torchs}."] if torchs else [])])
@@ -183,11 +193,12 @@ def decisions() -> str:
 def with_names(module: ModuleType) -> str:
     """A module that imports its names at first use, with the names that a type checker reads."""
     begin, end = "    # begin: written by `make docs`\n", "    # end\n"
-    owners = {name: owner.__name__ for owner in (*FAMILIES, *HELPERS, watching) for name in owner.__all__}
     named = [(alias, card.fn if alias.islower() else card.module) for card in CATALOGUE for alias in card.aliases]
     public = dir(module)
     # `X as X` is public to a type checker, `X as Y` is not.
-    imports = sorted(f"    from {owner} import {name} as {name}\n" for name, owner in owners.items() if name in public)
+    imports = sorted(
+        f"    from {owner.__name__} import {name} as {name}\n" for name, owner in OWNERS.items() if name in public
+    )
     aliases = sorted(f"    {alias} = {loss.__name__}\n" for alias, loss in named if alias in public)
     return between(Path(module.__file__ or "").read_text(), begin, "".join([*imports, "\n", *aliases]), end)
 

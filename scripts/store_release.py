@@ -25,6 +25,7 @@ from public_api import public_api
 from torch import nn
 
 import lossary
+import samples
 from contract.subject import Subject, build
 from lossary.catalogue import CATALOGUE
 
@@ -47,7 +48,7 @@ def modules() -> dict[str, dict[str, Any]]:
     """What each public Module leaves, by name and variant."""
     stored: dict[str, dict[str, Any]] = {}
     for card in CATALOGUE:
-        for place, variant in enumerate(card.variants):
+        for place, variant in enumerate(samples.of(card).variants):
             subject = Subject(card, variant)
             module, inputs, extra = build(subject, subject.draw(dtype=torch.float32))
             stored[f"{card.module.__name__}-{place}"] = entry(module, inputs, extra)

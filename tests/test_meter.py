@@ -12,8 +12,9 @@ from benchmarks.meter.counter import META, Meter, count
 from torch import Tensor
 
 import lossary
-from lossary.cards import Card
 from lossary.catalogue import CATALOGUE
+from lossary.core.card import Card
+from lossary.testing import draw
 
 
 def numbers(*shape: int) -> Tensor:
@@ -108,7 +109,7 @@ def known() -> list[Card]:
 
 @pytest.mark.parametrize("card", known(), ids=lambda card: card.name)
 def test_the_naive_form_is_the_same_loss(card: Card) -> None:
-    call = card.draw(torch.Generator().manual_seed(0), torch.float64)
+    call = draw(card, torch.Generator().manual_seed(0), torch.float64)
     form = naive.naive(card.name)
     assert form is not None
     with warnings.catch_warnings():

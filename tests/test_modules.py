@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 import lossary
-from lossary._loss import Loss
 from lossary.catalogue import CATALOGUE
+from lossary.core.loss import Loss
 
 #: Classes of losses as Python 3.14 makes them (PEP 649): annotations come from a function, when asked for.
 AS_PYTHON_3_14 = """

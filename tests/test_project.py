@@ -1,6 +1,7 @@
 """What a newcomer meets first: the README's code, the public names, the commands, and what an import costs."""
 
 import ast
+import doctest
 import importlib.metadata
 import re
 import subprocess
@@ -14,12 +15,14 @@ import pytest
 
 import lossary
 import lossary.functional
-from lossary import watching
-from lossary.cards import Card
 from lossary.catalogue import CATALOGUE, FAMILIES, HELPERS
+from lossary.core.card import Card
+from lossary.watching import hooks as watching
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 cards = pytest.mark.parametrize("card", CATALOGUE, ids=lambda card: card.name)
 
@@ -117,3 +120,18 @@ head(torch.ones(2, 4), torch.tensor([0, 2])).backward()
 """
     done = run(code)
     assert done.returncode == 0, done.stderr[-500:]
+
+
+def public_classes() -> list[str]:
+    return [name for name in dir(lossary) if isinstance(getattr(lossary, name), type)]
+
+
+def test_examples_of_public_classes_run() -> None:
+    """They say that they are of ``lossary``, so that nobody looks for them in the file where they are written."""
+    finder, runner, tried = doctest.DocTestFinder(recurse=False), doctest.DocTestRunner(optionflags=OPTIONS), 0
+    owners = {name: vars(module) for module in (*FAMILIES, *HELPERS, watching) for name in module.__all__}
+    for name in owners.keys() & public_classes():
+        for test in finder.find(getattr(lossary, name), name, module=False, globs=dict(owners[name])):
+            tried += runner.run(test).attempted
+    assert runner.failures == 0
+    assert tried > 5

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 import lossary
-from lossary._loss import HeadLoss
-from lossary.advice import FACTS, advice
-from lossary.cards import Card
+import samples
 from lossary.catalogue import CATALOGUE
+from lossary.core.card import Card
+from lossary.core.loss import HeadLoss
+from lossary.watching.advice import FACTS, advice
 
 
 def embeddings(rows: int = 64, size: int = 16, seed: int = 0) -> Tensor:
@@ -33,7 +34,10 @@ def said(loss: nn.Module, *args: Tensor) -> str:
 
 @pytest.mark.parametrize("card", CATALOGUE, ids=lambda card: card.name)
 def test_every_loss_can_be_watched_and_is_left_alone(card: Card) -> None:
-    for call in (card.draw(torch.Generator().manual_seed(0), torch.float32), *card.edges(torch.float32)):
+    for call in (
+        samples.draw(card, torch.Generator().manual_seed(0), torch.float32),
+        *samples.of(card).edges(torch.float32),
+    ):
         given = call.args
         if issubclass(card.module, HeadLoss) or "embedding_size" in card.module.fields:
             loss = card.module(num_classes=call.args[1].shape[0], embedding_size=call.args[0].shape[1])

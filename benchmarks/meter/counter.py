@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
 from benchmarks.meter.costs import Cost, cost
-from lossary import _device
+from lossary.core import device as _device
 
 aten = torch.ops.aten
 #: Integers up to this many keep their values.

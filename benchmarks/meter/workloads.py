@@ -12,8 +12,9 @@ from torch import Tensor
 import lossary
 import lossary.functional as LF
 from benchmarks.meter import naive
-from lossary.cards import Card
 from lossary.catalogue import CATALOGUE
+from lossary.core.card import Card
+from lossary.testing import draw
 
 Program = Callable[..., Tensor]
 OURS, DENSE = "Lossary", "dense torch"
@@ -94,7 +95,7 @@ SIZES: Mapping[str, Mapping[int, int]] = {
 
 def of_card(card: Card) -> Workload:
     """The loss at its defaults, on its own draw with the dimensions enlarged. To be counted, not to be run."""
-    call = card.draw(torch.Generator().manual_seed(0), torch.float32)
+    call = draw(card, torch.Generator().manual_seed(0), torch.float32)
     shapes = [tuple(SIZES[card.data].get(n, n) for n in t.shape) for t in call.args]
     inputs = tuple(
         Numbers(shape, t.dtype) if t.is_floating_point() else Labels(shape)

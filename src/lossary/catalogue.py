@@ -1,76 +1,73 @@
 """All cards: the concatenation of the families' CARDS, and lookup by name."""
 
 import difflib
+import importlib
+import sys
 from types import ModuleType
 
-import lossary.models
-from lossary.cards import Card
-from lossary.losses import (
-    activations,
-    angular,
-    binary,
-    center,
-    combining,
-    compound,
-    contrastive,
-    divergence,
-    hinge,
-    likelihood,
-    linear,
-    listwise,
-    lovasz,
-    margin,
-    modalities,
-    multiclass,
-    multilabel,
-    overlap,
-    poly,
-    ranking,
-    regression,
-    regularizers,
-    retrieval,
-    robust,
-    similarity,
-    sphereface,
-    supcon,
-    triplet,
-    weighting,
-)
+from lossary.core.card import Card
+
+__all__ = ["find"]
+
+
+def publish(*modules: ModuleType) -> None:
+    """Let every public name say that it is of ``lossary``: where users find it, and pickles after the next move."""
+    for module in modules:
+        for name in module.__all__:
+            thing = getattr(module, name)
+            if thing.__module__ == module.__name__:  # torch's own are handed through as they are
+                thing.__module__ = "lossary"
+
 
 #: The files of losses, in the order of the docs. Their ``__all__`` are the public names.
-FAMILIES: tuple[ModuleType, ...] = (
-    regression,
-    robust,
-    likelihood,
-    binary,
-    multilabel,
-    multiclass,
-    poly,
-    hinge,
-    margin,
-    divergence,
-    angular,
-    sphereface,
-    center,
-    contrastive,
-    supcon,
-    similarity,
-    retrieval,
-    modalities,
-    triplet,
-    overlap,
-    lovasz,
-    compound,
-    ranking,
-    listwise,
+FAMILIES: tuple[ModuleType, ...] = tuple(
+    importlib.import_module(f"lossary.losses.{name}")
+    for name in (
+        "values.regression",
+        "values.robust",
+        "values.likelihood",
+        "answers.binary",
+        "answers.margin",
+        "classes.softmax",
+        "classes.powers",
+        "classes.hinge",
+        "classes.divergence",
+        "identities.angular",
+        "identities.sphereface",
+        "identities.centers",
+        "identities.prototypes",
+        "identities.similarity",
+        "pairs.contrastive",
+        "triplets.triplet",
+        "views.retrieval",
+        "views.mutual",
+        "masks.overlap",
+        "masks.lovasz",
+        "masks.compound",
+        "lists.listwise",
+        "lists.pairwise",
+    )
 )
-#: Public names that are no losses.
-HELPERS: tuple[ModuleType, ...] = (linear, combining, activations, regularizers, weighting, lossary.models)
+#: Public names that have no card.
+HELPERS: tuple[ModuleType, ...] = tuple(
+    importlib.import_module(f"lossary.{name}")
+    for name in (
+        "core.loss",
+        "core.card",
+        "losses.sequences.alignment",
+        "compose.linear",
+        "compose.sums",
+        "compose.activations",
+        "compose.regularizers",
+        "compose.weighting",
+        "models",
+    )
+)
 
 CATALOGUE: tuple[Card, ...] = tuple(card for family in FAMILIES for card in family.CARDS)
 
 #: Losses under torch's names that have no card: of sequences, and of a classifier's weights.
-WITHOUT_CARD = (likelihood.ctc_loss, linear.linear_cross_entropy)
+WITHOUT_CARD = ("ctc_loss", "linear_cross_entropy")
 
 
 def find(name: str) -> Card:
@@ -90,3 +87,6 @@ def find(name: str) -> Card:
     near = dict.fromkeys(keys[key].name for key in difflib.get_close_matches(name, keys, n=3, cutoff=0.5))
     hint = f"; did you mean {' or '.join(near)}?" if near else "; `lossary list` shows all"
     raise LookupError(f"no loss is called {name!r}{hint}")
+
+
+publish(*FAMILIES, *HELPERS, sys.modules[__name__])

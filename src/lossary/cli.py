@@ -123,7 +123,8 @@ def compare(
     from rich.console import Console
 
     from lossary.lab import comparison as lab
-    from lossary.lab.plan import QUICK, Plan, is_code
+    from lossary.lab.data.code import is_code
+    from lossary.lab.plan import QUICK, Plan
 
     name = Path(data).name
     folder = out or Path("lossary-runs") / (f"{name}-quick" if quick else name)
@@ -196,13 +197,13 @@ def inspect(
     """
     from rich.console import Console
 
-    from lossary.lab.data import BadData, files
-    from lossary.lab.inspection import page
+    from lossary.lab.data import BadData
+    from lossary.lab.inspection import look, page
     from lossary.lab.plan import Plan
 
     plan = Plan(data=path, target=target, task=task, types=types, yes=yes, group=group, megapixels=megapixels)
     try:
-        found = files.read(plan)
+        found = look(plan)
     except BadData as reason:
         fail(str(reason))
     Console().print(page(plan, found))

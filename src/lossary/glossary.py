@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
-from lossary.cards import Card
+from lossary.core.card import Card
 
 
 def overview(cards: Iterable[Card]) -> Table:
@@ -27,7 +27,7 @@ def page(card: Card) -> Group:
     also = f"   also: {', '.join(card.aliases)}" if card.aliases else ""
     signature = f"{card.name}{inspect.signature(card.fn, eval_str=False)}"
     facts = {
-        "formula": card.formula,
+        "formula": "\n".join([card.formula, *(f"  {symbol}  {meaning}" for symbol, meaning in card.symbols.items())]),
         "paper": f"{card.paper}, eq. {card.equation}" if card.equation else card.paper,
         "defaults": card.defaults,
         "when": card.when,

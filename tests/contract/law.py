@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from contract.subject import Subject
-from lossary.cards import Card
+from lossary.core.card import Card
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 import lossary
 import lossary.functional
+import samples
 from contract.law import law
 from contract.subject import (
     Subject,
@@ -32,9 +33,10 @@ from contract.subject import (
     union,
     with_arg,
 )
-from lossary._loss import HeadLoss
-from lossary.cards import AT_CALL, Call, Card
 from lossary.catalogue import CATALOGUE, find
+from lossary.core.card import AT_CALL, Card
+from lossary.core.loss import HeadLoss
+from lossary.testing import Call
 
 #: The integer dtypes beside int64, in which a label, a class count or an ignore_index may not fit.
 NARROW = (torch.int8, torch.int16, torch.int32, torch.uint8, torch.uint16, torch.uint32, torch.uint64)
@@ -51,11 +53,13 @@ def module_is_function(subject: Subject) -> None:
 
 @law(once=True)
 def names_and_defaults_agree(subject: Subject) -> None:
-    """The Module has the function's hyperparameters with the same defaults; only a head has sizes too."""
+    """The Module has the function's hyperparameters with the same defaults; of a head also the sizes of its weights."""
     card = subject.card
     optional = {n: p for n, p in parameters(card).items() if p.default is not p.empty and p.kind != p.POSITIONAL_ONLY}
     hyper = {n: p.default for n, p in optional.items() if n not in AT_CALL}
-    fields = {n: d for n, d in card.module.fields.items() if n not in HeadLoss.fields}
+    sizes = {n for base in card.module.__mro__[1:] for n in getattr(base, "fields", ())}
+    fields = {n: d for n, d in card.module.fields.items() if n not in sizes}
+    assert not sizes or issubclass(card.module, HeadLoss)
     assert fields == hyper
     assert card.at_call == AT_CALL & set(parameters(card))
 
@@ -364,7 +368,7 @@ def hyperparameters_of_wrong_shape_are_refused(subject: Subject) -> None:
 
 def values_of_numbers(card: Card) -> dict[str, float]:
     """The hyperparameters that may be a number, each with one that is allowed: of the defaults or of a variant."""
-    given = ({**card.module.fields}, *card.variants)
+    given = ({**card.module.fields}, *samples.of(card).variants)
     found = {n: v for values in reversed(given) for n, v in values.items() if type(v) is float}
     return {n: v for n, v in found.items() if float in union(typing.get_type_hints(card.module)[n])}
 
@@ -429,9 +433,10 @@ def docstring_is_whole(subject: Subject) -> None:
 @law(once=True)
 def card_is_true(subject: Subject) -> None:
     card = subject.card
-    assert card.variants[0] == {}, "the first variant is the defaults"
-    assert len(card.variants) > 1 or not numbers(card), "a loss with hyperparameters lists other values of them"
-    for name in {n for variant in card.variants for n in variant} | set(card.search):
+    variants = samples.of(card).variants
+    assert variants[0] == {}, "the first variant is the defaults"
+    assert len(variants) > 1 or not numbers(card), "a loss with hyperparameters lists other values of them"
+    for name in {n for variant in variants for n in variant} | set(card.search):
         assert name in card.module.fields, f"{name} is no field"
     for name in card.relatives:
         assert find(name).name == name, f"relative {name} is not called so"

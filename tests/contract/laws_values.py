@@ -24,7 +24,8 @@ from contract.subject import (
     takes,
     with_arg,
 )
-from lossary.cards import Call, Card
+from lossary.core.card import Card
+from lossary.testing import Call
 
 
 def reduces(card: Card) -> bool:

@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from lossary.cards import Call, Card
+import samples
+from lossary.core.card import Card
+from lossary.testing import Call
 
 HALVES = (torch.float16, torch.bfloat16)
 
@@ -26,13 +28,13 @@ class Subject:
 
     def draw(self, seed: int = 0, dtype: torch.dtype = torch.float64) -> Call:
         """One random batch with the variant's hyperparameters."""
-        return self.vary(self.card.draw(Generator().manual_seed(seed), dtype), dtype)
+        return self.vary(samples.draw(self.card, Generator().manual_seed(seed), dtype), dtype)
 
     def edges(self, dtype: torch.dtype = torch.float64) -> list[Call]:
         """The placed batches with the variant's hyperparameters; none where those have a size that may not fit."""
         if any(isinstance(value, Tensor) and value.dim() > 0 for value in self.variant.values()):
             return []
-        return [self.vary(call, dtype) for call in self.card.edges(dtype)]
+        return [self.vary(call, dtype) for call in samples.of(self.card).edges(dtype)]
 
     def vary(self, call: Call, dtype: torch.dtype) -> Call:
         variant = {name: in_dtype(value, dtype) for name, value in self.variant.items()}
@@ -152,13 +154,13 @@ def takes(*names: str) -> Callable[[Card], bool]:
 
 def numbers(card: Card) -> list[str]:
     """The hyperparameters that are a number and may not be anything without a value (not None by default)."""
-    hints = typing.get_type_hints(card.module)
+    hints = card.module.hints
     return [n for n, default in card.module.fields.items() if type(default) is float and float in union(hints[n])]
 
 
 def learnable(card: Card) -> list[str]:
     """The hyperparameters that are a number or a tensor: as a tensor they get a gradient."""
-    hints = typing.get_type_hints(card.module)
+    hints = card.module.hints
     return [n for n in card.module.fields if {float, Tensor} <= set(union(hints[n]))]
 
 

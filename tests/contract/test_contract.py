@@ -5,15 +5,16 @@ A loss is tested by having a card: nothing here names one.
 
 import pytest
 
+import samples
 from contract import laws_gradients, laws_interface, laws_values
 from contract.law import LAWS, Law
 from contract.subject import Subject
-from lossary.cards import Card
 from lossary.catalogue import CATALOGUE
+from lossary.core.card import Card
 
 assert laws_gradients, laws_values  # imported for the laws they enter
 
-SUBJECTS = [Subject(card, variant) for card in CATALOGUE for variant in card.variants]
+SUBJECTS = [Subject(card, variant) for card in CATALOGUE for variant in samples.of(card).variants]
 CASES = [
     pytest.param(law, subject, id=f"{law.name}-{subject.id}")
     for subject in SUBJECTS

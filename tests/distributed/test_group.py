@@ -12,10 +12,11 @@ import torch
 import torch.multiprocessing as mp
 from torch import Tensor, distributed, nn
 
+import samples
 from contract.subject import Subject, as_function, assert_close, is_per_item, items, select
-from lossary._reduce import reduce
-from lossary.cards import Call
 from lossary.catalogue import CATALOGUE, find
+from lossary.core.reduce import reduce
+from lossary.testing import Call
 
 #: Uneven parts, one a rank: only the global count makes the mean right. A rank may have nothing.
 PARTS = {
@@ -32,7 +33,9 @@ Result = tuple[Tensor, list[Tensor]]
 
 def calls() -> dict[str, tuple[Subject, Call]]:
     """Every card that takes ``group`` at every variant, and the calls that its draw does not show."""
-    subjects = [Subject(card, variant) for card in CATALOGUE if "group" in card.at_call for variant in card.variants]
+    subjects = [
+        Subject(card, variant) for card in CATALOGUE if "group" in card.at_call for variant in samples.of(card).variants
+    ]
     found = {subject.id: (subject, subject.draw()) for subject in subjects}
     x, y, own = (
         torch.randn(9, *shape, generator=torch.Generator().manual_seed(6), dtype=torch.float64)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Options = SimpleNamespace
-Formula = Callable[..., Tensor | None]
+RowFormula = Callable[..., Tensor | None]
 
 
 def quantile(x: Tensor, y: Tensor, o: Options) -> Tensor | None:
@@ -212,7 +212,7 @@ def ranknet(s: Tensor, y: Tensor, o: Options) -> Tensor:
     return torch.where(better, losses, 0).sum((1, 2)) / better.sum((1, 2)).clamp_min(1)
 
 
-FORMULAS: dict[str, Formula] = {
+FORMULAS: dict[str, RowFormula] = {
     "mean_bias_error": lambda x, y, _: x - y,
     "quantile_loss": quantile,
     "log_cosh_loss": log_cosh,

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+import samples
 from fuzz import layouts, values
 from fuzz.options import Sizes, at_call, hyperparameters, relations
 from fuzz.subjects import CARDS, Call, Card, Slot, batches, fields, forms, given
@@ -90,8 +91,8 @@ def placed(card: Card, dtype: torch.dtype, rng: Random) -> Draft:
 
 
 def drawn(card: Card, dtype: torch.dtype, rng: Random, g: Generator) -> Draft:
-    call = card.draw(g, dtype)
-    variant = {n: exact(v) for n, v in rng.choice(card.variants).items()}
+    call = samples.draw(card, g, dtype)
+    variant = {n: exact(v) for n, v in rng.choice(samples.of(card).variants).items()}
     kwargs = {**variant, **{n: exact(v) for n, v in call.kwargs.items()}}
     return Draft(card, given(card, call), [exact(a) for a in call.args], kwargs, ["the card's batch"])
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+import samples
 from fuzz.subjects import Card, Choice, Range, fields
 
 #: Hyperparameters that no search range covers: what they may be.
@@ -44,7 +45,7 @@ def hyperparameters(card: Card, sizes: Sizes | None, rng: Random) -> dict[str, A
     """Some hyperparameters away from their defaults. Without sizes: none that needs one."""
     found: dict[str, Any] = {}
     if rng.random() < 0.3:
-        found = {n: v for n, v in rng.choice(card.variants).items() if not isinstance(v, Tensor)}
+        found = {n: v for n, v in rng.choice(samples.of(card).variants).items() if not isinstance(v, Tensor)}
     share = rng.choice((0.0, 0.3, 0.8))
     for name, (default, allowed) in fields(card.name).items():
         if name == "reduction":
@@ -75,7 +76,7 @@ def chosen(card: Card, name: str, default: Any, allowed: tuple[Any, ...], sizes:
         return None if sizes is None else tensor_option(card, name, sizes, rng)
     if name in RANGES and type(default) is not int:
         return rng.choice(RANGES[name])
-    values = [v[name] for v in card.variants if name in v and not isinstance(v[name], Tensor)]
+    values = [v[name] for v in samples.of(card).variants if name in v and not isinstance(v[name], Tensor)]
     return rng.choice(values) if values else None
 
 

@@ -9,9 +9,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from lossary._loss import HeadLoss
-from lossary.cards import Call, Card, Choice, Range
+import samples
 from lossary.catalogue import CATALOGUE
+from lossary.core.card import Card, Choice, Range
+from lossary.core.loss import HeadLoss
+from lossary.testing import Call
 
 CARDS: dict[str, Card] = {card.name: card for card in CATALOGUE}
 
@@ -96,7 +98,7 @@ def given(card: Card, call: Call) -> tuple[Slot, ...]:
 @functools.cache
 def batches(name: str, dtype: torch.dtype) -> tuple[Call, ...]:
     """The card's placed batches."""
-    return CARDS[name].edges(dtype)
+    return samples.of(CARDS[name]).edges(dtype)
 
 
 @functools.cache

@@ -6,10 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+import samples
 from golden.reader import Case
-from lossary.cards import Call, Card
 from lossary.catalogue import CATALOGUE
-from lossary.losses import activations, hinge, regularizers
+from lossary.compose import activations, regularizers
+from lossary.core.card import Card
+from lossary.losses.classes import hinge
+from lossary.testing import Call
 
 #: A case's inputs -> the value, or None where the case is somebody else's.
 Answerer = Callable[[Case, dict[str, Tensor]], Tensor | None]
@@ -33,7 +36,7 @@ PLAIN: dict[str, Callable[..., Tensor]] = {
 
 def by_card(card: Card, key: str) -> Answerer:
     def answer(case: Case, inputs: dict[str, Tensor]) -> Tensor | None:
-        call: Call | None = card.golden[key](inputs, case.params)
+        call: Call | None = samples.of(card).golden[key](inputs, case.params)
         return None if call is None else card.fn(*call.args, **call.kwargs)
 
     return answer
@@ -49,7 +52,7 @@ def plainly(function: Callable[..., Tensor]) -> Answerer:
 
 def answerers(loss: str) -> dict[str, Answerer]:
     """By the name of the function that answers."""
-    found = {card.name: by_card(card, loss) for card in CATALOGUE if loss in card.golden}
+    found = {card.name: by_card(card, loss) for card in CATALOGUE if loss in samples.of(card).golden}
     if loss in PLAIN:
         found[PLAIN[loss].__name__] = plainly(PLAIN[loss])
     return found

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 import lossary.functional as F
-from lossary.kernels import bands, blocks, distances, rows
+from lossary.kernels import distances
+from lossary.kernels.rows import bands, blocks
+from lossary.kernels.rows import formula as rows
 
 LABELS, IDS = torch.tensor([0, 1, 0, 2, 1, 0, 1, 0, 2, 1]), torch.tensor([4, 9, 9, 5, 4, 4, 9, 9, 5, 4])
 MASK = torch.tensor([True, True, True, False, True, True, True, False, True, True])
@@ -39,6 +41,6 @@ def test_blocks_change_nothing(loss: Callable[[Tensor], Tensor], monkeypatch: py
     monkeypatch.setattr(blocks, "block_rows", lambda *_: 3)
     monkeypatch.setattr(bands, "STEP", 2)
     monkeypatch.setattr(distances, "WRITTEN_OUT", 0)
-    monkeypatch.setattr(distances, "BLOCK", 8)
+    monkeypatch.setattr(distances, "CACHED_DISTANCES", 8)
     for got, wanted in zip(results(), whole, strict=True):
         torch.testing.assert_close(got, wanted)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lossary.kernels.blocks import CPU_BLOCK, CPU_LARGEST_BLOCK, CPU_ROWS, block_rows
+from lossary.kernels.rows.blocks import CPU_BLOCK, CPU_LARGEST_BLOCK, CPU_ROWS, block_rows
 
 
 @pytest.mark.parametrize("columns", [1, 300, 2000, 4096, 10_000, 50_000, 100_000, 1_000_000])

@@ -9,7 +9,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 
 import lossary
-from lossary import _device
+from lossary.core import device as _device
 
 N, D = 3000, 64
 

@@ -12,7 +12,7 @@ from lossary.kernels.distances import norm, pairwise
 def route(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "products":
         monkeypatch.setattr(distances, "WRITTEN_OUT", 0)
-        monkeypatch.setattr(distances, "BLOCK", 8)  # several blocks of pairs that cancel
+        monkeypatch.setattr(distances, "CACHED_DISTANCES", 8)  # several blocks of pairs that cancel
     return request.param
 
 

@@ -32,7 +32,7 @@ def arguments(flat: bool) -> list:
 
 @pytest.fixture(autouse=True, params=[1, 5, 25])
 def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(elementwise, "BLOCK", request.param)
+    monkeypatch.setattr(elementwise, "CACHED_ELEMENTS", request.param)
 
 
 def gradients(value: Tensor, given: list, **options: bool) -> tuple[Tensor, ...]:
@@ -159,7 +159,7 @@ def test_half_precision_is_summed_in_float32() -> None:
 
 
 def test_memory_is_the_gradient_and_a_few_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(elementwise, "BLOCK", 1 << 14)
+    monkeypatch.setattr(elementwise, "CACHED_ELEMENTS", 1 << 14)
     x, y = torch.randn(1 << 19, requires_grad=True), torch.randn(1 << 19) > 0
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as trace:
         torch.autograd.grad(L.sigmoid_focal_loss(x, y), x)

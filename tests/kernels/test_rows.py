@@ -10,8 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from lossary.kernels import bands, blocks, rows, symmetric
-from lossary.kernels.rows import Bilinear, Dense, Given, Rows, Targets, row_loss, statistics, two_way_statistics
+from lossary.kernels.rows import bands, blocks, symmetric
+from lossary.kernels.rows import formula as rows
+from lossary.kernels.rows.formula import row_loss, two_way_statistics
+from lossary.kernels.rows.scores import Bilinear, Dense, Given, Rows, Targets, statistics
 from lossary.kernels.stable import ABSENT, logaddexp, softplus
 
 N, C, D = 13, 11, 5

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from lossary.kernels import blocks, routes, rows, softmax
-from lossary.kernels.rows import Bilinear, Dense, Given, Targets
-from lossary.kernels.softmax import softmax_loss
+from lossary.kernels.rows import blocks, routes, softmax
+from lossary.kernels.rows import formula as rows
+from lossary.kernels.rows.scores import Bilinear, Dense, Given, Targets
+from lossary.kernels.rows.softmax import softmax_loss
 
 LABELS = torch.tensor([0, 1, 0, 2, 1, 3])
 TARGETS = {

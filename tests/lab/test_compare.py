@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import torch
 
-from lossary.cards import Card
 from lossary.catalogue import CATALOGUE
 from lossary.cli import main
+from lossary.core.card import Card
 from lossary.lab import work
 from lossary.lab.comparison import Refused, sole
 from lossary.lab.data import Data
@@ -25,7 +25,7 @@ from lossary.lab.record import load_all
 from lossary.lab.study import trials
 from lossary.lab.train import Diverged, Outcome, train
 from lossary.lab.work import Done, Job
-from lossary.losses.regression import MSELoss
+from lossary.losses.values.regression import MSELoss
 
 TINY = ("compare", "diabetes", "--losses", "mse_loss,l1=l1_loss", "--seeds", "3", "--trials", "2", "--epochs", "60")
 ONE_WORKER = ("--workers", "1")  # a worker takes seconds to start

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from lossary.cards import Card
 from lossary.catalogue import CATALOGUE, find
+from lossary.core.card import Card
 from lossary.lab import curves
 
 cards = pytest.mark.parametrize("card", [c for c in CATALOGUE if curves.scenes(c)], ids=lambda card: card.name)

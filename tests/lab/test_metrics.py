@@ -8,13 +8,16 @@ from lossary.lab.metrics import (
     METRICS,
     PRIMARY,
     Roc,
+    _cosines,
     evaluate,
     neighbours,
     primary_score,
     roc,
     similarity_histogram,
+    verification,
+    zero_shot,
 )
-from lossary.lab.metrics import zero_shot as module
+from lossary.lab.metrics._cosines import compare_all
 
 
 def drawn(seed=0, classes=40, dimensions=8, sizes=(2, 3, 6), spread=0.5):
@@ -70,7 +73,7 @@ def test_retrieval_matches_the_definitions_item_by_item(sizes):
     ],
 )
 def test_map_at_r_by_hand(hits, score):
-    assert module._map_at_r(np.array([hits], bool), np.array([10])) == pytest.approx([score])
+    assert zero_shot._map_at_r(np.array([hits], bool), np.array([10])) == pytest.approx([score])
 
 
 def test_items_without_a_mate_are_distractors_only():
@@ -121,14 +124,16 @@ def test_verification_matches_scikit_learns_roc(spread):
     ],
 )
 def test_eer_by_hand(far, tar, eer):
-    assert module._eer(Roc(np.arange(len(far), 0, -1.0), np.array(far), np.array(tar))) == pytest.approx(eer)
+    assert verification.equal_error_rate(
+        Roc(np.arange(len(far), 0, -1.0), np.array(far), np.array(tar))
+    ) == pytest.approx(eer)
 
 
 def test_tar_counts_a_threshold_that_meets_the_far_exactly():
     curve = Roc(np.array([np.inf, 3, 2, 1]), np.array([0, 0.01, 0.02, 1]), np.array([0, 0.4, 0.7, 1]))
-    assert module._tar_at_far(curve, 0.01) == 0.4
-    assert module._tar_at_far(curve, 0.0199) == 0.4
-    assert module._tar_at_far(curve, 0.001) == 0
+    assert verification.tar_at_far(curve, 0.01) == 0.4
+    assert verification.tar_at_far(curve, 0.0199) == 0.4
+    assert verification.tar_at_far(curve, 0.001) == 0
 
 
 @pytest.mark.parametrize("value", [1.0, 0.1, 0.0, -3e-30, 1e300])
@@ -159,7 +164,7 @@ def test_perfect_embeddings_score_perfectly():
 def test_blocks_do_not_change_the_answer(monkeypatch):
     embeddings, labels = drawn()
     whole = evaluate("zero-shot", embeddings=embeddings, labels=labels)
-    monkeypatch.setattr(module, "_BLOCK", 7 * len(labels))
+    monkeypatch.setattr(_cosines, "CACHED_COSINES", 7 * len(labels))
     assert evaluate("zero-shot", embeddings=embeddings, labels=labels) == whole
 
 
@@ -188,7 +193,7 @@ def test_the_thinned_roc_keeps_its_shape():
     curve = roc(embeddings, labels)
     assert len(curve.far) <= 200
     assert (curve.far[0], curve.tar[0], curve.far[-1], curve.tar[-1]) == (0, 0, 1, 1)
-    full = module._roc(module._items(embeddings, labels))
+    full = verification.full_roc(compare_all(embeddings, labels))
     for at in (np.geomspace(1e-3, 1, 50), np.linspace(0, 1, 50)):  # drawn in log FAR and evenly
         thinned, whole = np.interp(at, curve.far, curve.tar), np.interp(at, full.far, full.tar)
         np.testing.assert_allclose(thinned, whole, rtol=0.1, atol=1e-3)

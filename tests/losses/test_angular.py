@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lossary.losses.angular import ArcFaceLoss, arcface_loss, cosface_loss, normalized_softmax_loss
-from lossary.losses.sphereface import sphereface_loss
+from lossary.losses.identities.angular import ArcFaceLoss, arcface_loss, cosface_loss, normalized_softmax_loss
+from lossary.losses.identities.sphereface import sphereface_loss
 
 
 def batch() -> tuple[Tensor, Tensor, Tensor]:
@@ -33,7 +33,7 @@ def test_without_a_margin_it_is_the_normalized_softmax(loss) -> None:
 @pytest.mark.parametrize("loss", [cosface_loss, arcface_loss])
 @pytest.mark.parametrize("plain", [-1, 1 << 18])
 def test_scale_and_margin_may_differ_from_row_to_row(loss, plain: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lossary.kernels.rows.CPU_PLAIN", plain)
+    monkeypatch.setattr("lossary.kernels.rows.formula.CPU_PLAIN", plain)
     x, w, labels = batch()
     margin = torch.linspace(0.1, 0.4, len(x), dtype=x.dtype, requires_grad=True)
     scale = torch.linspace(4.0, 9.0, len(x), dtype=x.dtype, requires_grad=True)
@@ -52,7 +52,7 @@ def test_scale_and_margin_may_differ_from_row_to_row(loss, plain: int, monkeypat
 @pytest.mark.parametrize("plain", [-1, 1 << 18])
 def test_a_masked_row_may_hold_anything(loss, plain: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Padding of a batch: no embedding, no class, no scale of its own."""
-    monkeypatch.setattr("lossary.kernels.rows.CPU_PLAIN", plain)
+    monkeypatch.setattr("lossary.kernels.rows.formula.CPU_PLAIN", plain)
     x, w, labels = batch()
     mask = torch.tensor([True, False, True, True, False, True])
     scale = torch.linspace(4.0, 9.0, len(x), dtype=x.dtype)
@@ -126,7 +126,7 @@ def test_a_weight_of_another_dtype_is_refused() -> None:
 @pytest.mark.parametrize("plain", [-1, 1 << 18])
 def test_of_several_centers_the_nearest_one_is_the_class(loss, plain: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """With every row's own nearest centers as the weights of its classes the loss is that of one center a class."""
-    monkeypatch.setattr("lossary.kernels.rows.CPU_PLAIN", plain)
+    monkeypatch.setattr("lossary.kernels.rows.formula.CPU_PLAIN", plain)
     x, _, labels = batch()
     w = torch.randn(7, 3, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64, requires_grad=True)
     nearest = torch.einsum("nd,ckd->nck", x, torch.nn.functional.normalize(w, dim=-1)).argmax(2)

@@ -8,14 +8,15 @@ import torch
 from torch import Tensor
 
 from contract.subject import assert_close, assert_same
-from lossary._check import wide_integers
-from lossary.kernels import rows, tuples
-from lossary.losses.center import GE2ELoss, ge2e_loss
-from lossary.losses.contrastive import contrastive_loss
-from lossary.losses.retrieval import info_nce_loss, multiple_negatives_ranking_loss, n_pair_loss
-from lossary.losses.similarity import multi_similarity_loss
-from lossary.losses.supcon import nt_xent_loss, supcon_loss
-from lossary.losses.triplet import triplet_loss, triplet_margin_loss
+from lossary.core.check import wide_integers
+from lossary.kernels import tuples
+from lossary.kernels.rows import formula as rows
+from lossary.losses.identities.prototypes import GE2ELoss, ge2e_loss
+from lossary.losses.identities.similarity import multi_similarity_loss, supcon_loss
+from lossary.losses.pairs.contrastive import contrastive_loss
+from lossary.losses.triplets.triplet import triplet_loss, triplet_margin_loss
+from lossary.losses.views.mutual import nt_xent_loss
+from lossary.losses.views.retrieval import info_nce_loss, multiple_negatives_ranking_loss, n_pair_loss
 
 Loss = Callable[..., Tensor]
 
@@ -272,7 +273,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
     whole = results()
     monkeypatch.setattr(rows, "CPU_PLAIN", 0)
-    monkeypatch.setattr(tuples, "BLOCK", 20)
+    monkeypatch.setattr(tuples, "CACHED_TRIPLES", 20)
     for got, wanted in zip(results(), whole, strict=True):
         assert_close(got, wanted, 1e-11)
 

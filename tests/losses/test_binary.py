@@ -8,7 +8,7 @@ from torch import Tensor
 
 import lossary.functional as L
 from lossary import class_weights
-from lossary.kernels.elementwise import BLOCK
+from lossary.kernels.elementwise import CACHED_ELEMENTS
 
 LOGITS = torch.tensor([[2.0, -1.0, 0.3], [-4.0, 0.0, 30.0]], dtype=torch.float64)
 LABELS = torch.tensor([[1, 0, 1], [1, 0, 0]])
@@ -128,7 +128,10 @@ class TestClassWeights:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.int64], ids=["floats", "integers"])
 def test_focal_of_many_has_the_values_of_few(dtype: torch.dtype) -> None:
     g = torch.Generator().manual_seed(0)
-    logits, target = torch.randn(BLOCK + 2, generator=g), (torch.rand(BLOCK + 2, generator=g) > 0.5).to(dtype)
+    logits, target = (
+        torch.randn(CACHED_ELEMENTS + 2, generator=g),
+        (torch.rand(CACHED_ELEMENTS + 2, generator=g) > 0.5).to(dtype),
+    )
     logits[:2], target[:2] = torch.tensor([torch.inf, -torch.inf]), torch.tensor([1, 0])  # right beyond doubt
     for gamma in (2.0, torch.tensor(1.5)):
         many, few = logits.clone().requires_grad_(), logits.clone().requires_grad_()
@@ -161,8 +164,8 @@ def test_subnormal_probabilities_have_finite_gradients(target: float) -> None:
 @pytest.mark.parametrize("loss", [L.sigmoid_focal_loss, L.sigmoid_poly_focal_loss])
 def test_a_target_that_learns_gets_its_gradient_from_many_elements_too(loss: Callable[..., Tensor]) -> None:
     """A mean over many goes block by block: there a target of 0 and 1 must not be taken for a hard one."""
-    z = torch.linspace(-5, 5, BLOCK + 1, dtype=torch.float64).requires_grad_()
-    y = (torch.arange(BLOCK + 1) % 3 == 0).double().requires_grad_()
+    z = torch.linspace(-5, 5, CACHED_ELEMENTS + 1, dtype=torch.float64).requires_grad_()
+    y = (torch.arange(CACHED_ELEMENTS + 1) % 3 == 0).double().requires_grad_()
     found = torch.autograd.grad(loss(z, y), (z, y))
     wanted = torch.autograd.grad(loss(z, y, reduction="none").mean(), (z, y))
     torch.testing.assert_close(found, wanted)

@@ -6,14 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from lossary.losses.center import (
-    CenterLoss,
-    ClassMeanCenterLoss,
-    GE2ELoss,
-    MovingCenterLoss,
-    center_loss,
-    ge2e_loss,
-)
+from lossary.losses.identities.centers import CenterLoss, ClassMeanCenterLoss, MovingCenterLoss, center_loss
+from lossary.losses.identities.prototypes import GE2ELoss, ge2e_loss
 
 
 def batch() -> tuple[Tensor, Tensor]:

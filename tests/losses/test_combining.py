@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import lossary
 from lossary import DeepSupervision, Sum
-from lossary.losses.combining import _nearest
+from lossary.compose.sums import _nearest
 
 
 def batch() -> tuple[Tensor, Tensor]:

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from lossary.losses.contrastive import contrastive_loss
-from lossary.losses.supcon import SupConLoss, nt_xent_loss, supcon_loss
+from lossary.losses.identities.similarity import SupConLoss, supcon_loss
+from lossary.losses.pairs.contrastive import contrastive_loss
+from lossary.losses.views.mutual import nt_xent_loss
 
 
 def views() -> tuple[Tensor, Tensor]:

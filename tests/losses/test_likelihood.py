@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 import lossary
-from lossary._reduce import Reduction
-from lossary.losses.likelihood import ctc_loss, gaussian_nll_loss, poisson_nll_loss
+from lossary.core.reduce import Reduction
+from lossary.losses.sequences.alignment import ctc_loss
+from lossary.losses.values.likelihood import gaussian_nll_loss, poisson_nll_loss
 
 LABELS = torch.tensor([[1, 2], [3, 1], [2, 2]])
 STEPS, OWN = [6, 5, 4], [2, 2, 1]

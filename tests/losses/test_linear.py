@@ -37,7 +37,7 @@ def batch(n: int = 12, classes: int = 7) -> tuple[Tensor, Tensor, Tensor, Tensor
 def test_over_features_is_over_scores(
     name: str, options: dict[str, Any], reduction: str, plain: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lossary.kernels.rows.CPU_PLAIN", plain)
+    monkeypatch.setattr("lossary.kernels.rows.formula.CPU_PLAIN", plain)
     x, w, labels, b = batch()
     loss = find(name).module(**options)
     found = linear_loss(loss, x, w, labels, b, reduction=reduction)
@@ -54,7 +54,7 @@ def test_over_features_is_over_scores(
 def test_cross_entropy_takes_soft_labels(
     options: dict[str, Any], reduction: str, plain: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lossary.kernels.rows.CPU_PLAIN", plain)
+    monkeypatch.setattr("lossary.kernels.rows.formula.CPU_PLAIN", plain)
     x, w, _, b = batch()
     soft = torch.rand(12, 7, dtype=torch.float64)
     loss = lossary.CrossEntropyLoss(**options)

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import lossary
-from lossary.cards import Card
 from lossary.catalogue import CATALOGUE
+from lossary.core.card import Card
 
 LISTWISE = [card for card in CATALOGUE if card.data == "lists"]
 SCORES = torch.tensor([[0.3, -1.2, 2.0, 0.7, -0.1]], dtype=torch.float64)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lossary.losses.lovasz import lovasz_hinge_loss, lovasz_softmax_loss, sigmoid_lovasz_loss
+from lossary.losses.masks.lovasz import lovasz_hinge_loss, lovasz_softmax_loss, sigmoid_lovasz_loss
 
 
 def batch(length: int = 6, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:

@@ -6,9 +6,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from lossary.kernels import blocks, rows, symmetric
-from lossary.losses.modalities import SigLIPLoss, clip_loss, siglip_loss
-from lossary.losses.retrieval import multiple_negatives_ranking_loss
+from lossary.kernels.rows import blocks, symmetric
+from lossary.kernels.rows import formula as rows
+from lossary.losses.views.mutual import SigLIPLoss, clip_loss, siglip_loss
+from lossary.losses.views.retrieval import multiple_negatives_ranking_loss
 
 
 def batch() -> tuple[Tensor, Tensor]:

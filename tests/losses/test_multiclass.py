@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import lossary.functional as L
-from lossary.kernels.rows import Bilinear
+from lossary.kernels.rows.scores import Bilinear
 
 
 def batch(items: int = 6, classes: int = 5) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lossary.losses.overlap import (
+from lossary.losses.masks.overlap import (
     dice_loss,
     jaccard_loss,
     sigmoid_dice_loss,

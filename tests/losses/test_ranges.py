@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Generator
 
+import samples
 from lossary import DeepSupervision, DiceLoss, presets
 from lossary.catalogue import find
 
@@ -25,7 +26,7 @@ from lossary.catalogue import find
 )
 def test_a_number_below_zero_is_refused(loss: str, name: str) -> None:
     card = find(loss)
-    call = card.draw(Generator().manual_seed(0), torch.float32)
+    call = samples.draw(card, Generator().manual_seed(0), torch.float32)
     with pytest.raises(ValueError, match=f"{name}: wanted a finite number in .0.*; got -1.0"):
         card.fn(*call.args, **{**call.kwargs, name: -1.0})
 

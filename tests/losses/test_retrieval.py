@@ -5,12 +5,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lossary.kernels import rows
-from lossary.losses.center import ge2e_loss
-from lossary.losses.modalities import clip_loss, siglip_loss
-from lossary.losses.retrieval import info_nce_loss, multiple_negatives_ranking_loss, n_pair_loss
-from lossary.losses.sphereface import sphereface_loss
-from lossary.losses.supcon import nt_xent_loss, supcon_loss
+from lossary.kernels.rows import formula as rows
+from lossary.losses.identities.prototypes import ge2e_loss
+from lossary.losses.identities.similarity import supcon_loss
+from lossary.losses.identities.sphereface import sphereface_loss
+from lossary.losses.views.mutual import clip_loss, nt_xent_loss, siglip_loss
+from lossary.losses.views.retrieval import info_nce_loss, multiple_negatives_ranking_loss, n_pair_loss
 
 
 def pairs() -> tuple[Tensor, Tensor]:

@@ -5,11 +5,13 @@ from typing import Any
 import mpmath
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from lossary.kernels import blocks, symmetric
-from lossary.losses.similarity import MultiSimilarityLoss, multi_similarity_loss
+import lossary
+from lossary.kernels.rows import blocks, symmetric
+from lossary.losses.identities.similarity import MultiSimilarityLoss, multi_similarity_loss
 
 mpmath.mp.dps = 50
 LABELS = torch.tensor([0, 1, 0, 2, 1, 0])
@@ -125,3 +127,41 @@ def test_steepness_that_is_none_is_refused(name: str, value: float) -> None:
 def test_steepness_that_should_learn_is_refused(name: str) -> None:
     with pytest.raises(TypeError, match=f"^{name}: wanted a number, which cannot learn"):
         MultiSimilarityLoss(**{name: torch.nn.Parameter(torch.tensor(2.0))})
+
+
+def circle(s: Tensor, same: Tensor, *, scale: float, margin: float) -> Tensor:
+    """Equation 6 for one anchor's cosines, with the weights as constants."""
+    lack, excess = (1 + margin - s).relu().detach(), (s + margin).relu().detach()
+    positives = (-scale * lack * (s - 1 + margin))[same].exp().sum()
+    negatives = (scale * excess * (s - margin))[~same].exp().sum()
+    return (1 + positives * negatives).log()
+
+
+def test_circle_loss_is_its_formula_and_its_gradient_the_papers() -> None:
+    x = torch.randn(6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    labels = torch.tensor([0, 0, 1, 1, 1, 2])
+    cosines = F.normalize(x) @ F.normalize(x).T
+    wanted = []
+    for i in range(5):  # the last has no positive
+        others = torch.arange(6) != i
+        wanted.append(circle(cosines[i][others], (labels == labels[i])[others], scale=4.0, margin=0.25))
+    found = lossary.circle_loss(x, labels, scale=4.0, margin=0.25)
+    torch.testing.assert_close(found, torch.stack(wanted).mean())
+    by_formula, by_us = (torch.autograd.grad(loss, x, retain_graph=True)[0] for loss in (sum(wanted) / 5, found))
+    torch.testing.assert_close(by_us, by_formula)
+
+
+def test_circle_loss_has_the_gradient_of_equations_9_and_10() -> None:
+    """By a positive and a negative cosine: Z gamma (s_n + m) and Z gamma (s_p - 1 - m), where Z = 1 - exp(-loss)."""
+    m, gamma = 0.4, 8.0
+    angles = torch.tensor([0.9, 1.3], dtype=torch.float64, requires_grad=True)  # of the positive and of the negative
+    items = torch.stack(
+        [torch.stack([angles.cos(), angles.sin()], 1)[0], torch.stack([angles.cos(), -angles.sin()], 1)[1]]
+    )
+    anchor = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
+    positives = torch.tensor([[True, False]])
+    loss = lossary.circle_loss(anchor, None, positives=positives, ref_embeddings=items, scale=gamma, margin=m)
+    (found,) = torch.autograd.grad(loss, angles)
+    (s_p, s_n), z = angles.detach().cos(), -torch.expm1(-loss.detach())
+    wanted = -angles.detach().sin() * torch.stack([z * gamma * (s_p - 1 - m), z * gamma * (s_n + m)])
+    torch.testing.assert_close(found, wanted)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from lossary.losses.angular import arcface_loss, cosface_loss, normalized_softmax_loss
-from lossary.losses.sphereface import Annealing, SphereFaceLoss, combined_margin_loss, sphereface_loss
+from lossary.losses.identities.angular import arcface_loss, cosface_loss, normalized_softmax_loss
+from lossary.losses.identities.sphereface import Annealing, SphereFaceLoss, combined_margin_loss, sphereface_loss
 
 
 def batch() -> tuple[Tensor, Tensor, Tensor]:

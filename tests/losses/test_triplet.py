@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lossary.kernels import tuples
 from lossary.kernels.stable import softplus
-from lossary.losses.triplet import triplet_loss, triplet_margin_loss
+from lossary.losses.triplets.triplet import triplet_loss, triplet_margin_loss
 
 
 def batch() -> tuple[Tensor, Tensor]:
@@ -121,7 +121,7 @@ def test_blocks_of_anchors_change_nothing(mining: Any, margin: float | None, mon
         return found
 
     whole = loss_and_gradients()
-    monkeypatch.setattr(tuples, "BLOCK", 20)  # two anchors at a time, one positive at a time
+    monkeypatch.setattr(tuples, "CACHED_TRIPLES", 20)  # two anchors at a time, one positive at a time
     for found, wanted in zip(loss_and_gradients(), whole, strict=True):
         torch.testing.assert_close(found, wanted)
 

@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch._C._functorch import is_functorch_wrapped_tensor
 
-from lossary import _reduce
-from lossary._device import has_values
-from lossary.cards import Card, Range
-from lossary.losses import angular
+from lossary.core import reduce as _reduce
+from lossary.core.card import Card, Range
+from lossary.core.device import has_values
+from lossary.losses.identities import angular
 from mutants.mutate import Mutant, in_deed, in_text, on_card
 
 Loss = Callable[..., Tensor]
@@ -170,14 +170,14 @@ MUTANTS = (
         "the mean divides by the number of items, not by the sum of weights",
         "cosface_loss",
         ("weights_weigh_items", "weight_zero_is_item_dropped"),
-        in_text("lossary._reduce:reduce", "count(loss, weight, mask)", "loss.numel()"),
+        in_text("lossary.core.reduce:reduce", "count(loss, weight, mask)", "loss.numel()"),
     ),
     Mutant(
         "the margin is missing in the denominator",
         "cosface_loss",
         ("golden", "gradient_by_hyperparameters_is_true"),
         in_text(
-            "lossary.losses.angular:_cosface",
+            "lossary.losses.identities.angular:_cosface",
             "softplus(rows.rest - (rows.target - scale * margin))",
             "softplus(rows.rest - rows.target) + scale * margin.detach()",
         ),
@@ -186,13 +186,13 @@ MUTANTS = (
         "the margin has the wrong sign",
         "cosface_loss",
         ("golden",),
-        in_text("lossary.losses.angular:_cosface", "- scale * margin", "+ scale * margin"),
+        in_text("lossary.losses.identities.angular:_cosface", "- scale * margin", "+ scale * margin"),
     ),
     Mutant(
         "the margin gets no gradient",
         "cosface_loss",
         ("gradient_by_hyperparameters_is_true", "parameters_learn"),
-        in_text("lossary.losses.angular:_cosface", "scale * margin", "scale * margin.detach()"),
+        in_text("lossary.losses.identities.angular:_cosface", "scale * margin", "scale * margin.detach()"),
     ),
     Mutant(
         "the second derivative is silently lost",
@@ -220,7 +220,7 @@ MUTANTS = (
         "an item of weight 0 is multiplied by it",
         "mse_loss",
         ("items_of_weight_zero_may_hold_anything",),
-        in_text("lossary._reduce:_weighed", "if sample_weight is None", "if True"),
+        in_text("lossary.core.reduce:_weighed", "if sample_weight is None", "if True"),
     ),
     Mutant(
         "the tiniest vectors and the longest are taken as they are",
@@ -234,7 +234,7 @@ MUTANTS = (
         "sigmoid_focal_loss",
         ("finite_at_the_edges", "second_gradient_is_finite_at_the_edges"),
         in_text(
-            "lossary.losses.binary:_with_fade",
+            "lossary.losses.answers.binary:_with_fade",
             "wrong.clamp_min(torch.finfo(wrong.dtype).tiny ** 0.4)",
             "wrong",
         ),
@@ -249,25 +249,29 @@ MUTANTS = (
         "ArcFace without its far branch",
         "arcface_loss",
         ("golden",),
-        in_text("lossary.losses.angular:_arcface", "cos > -cos_m", "cos > -2"),
+        in_text("lossary.losses.identities.angular:_arcface", "cos > -cos_m", "cos > -2"),
     ),
     Mutant(
         "ArcFace's gradient goes straight through the angle",
         "arcface_loss",
         ("golden", "gradient_is_true"),
-        in_text("lossary.losses.angular:_arcface", "if straight_through:", "if True:"),
+        in_text("lossary.losses.identities.angular:_arcface", "if straight_through:", "if True:"),
     ),
     Mutant(
         "ArcFace's angle has an infinite slope at cosine 1",
         "arcface_loss",
         ("finite_at_the_edges",),
-        in_text("lossary.losses._cosine_head:angle", "cos.abs() < 1 - 2 * torch.finfo(cos.dtype).eps", "cos.abs() < 2"),
+        in_text(
+            "lossary.losses.identities._shared:angle", "cos.abs() < 1 - 2 * torch.finfo(cos.dtype).eps", "cos.abs() < 2"
+        ),
     ),
     Mutant(
         "Dice counts ignored positions",
         "dice_loss",
         ("golden",),
-        in_text("lossary.losses._overlap:_kept_labels", "target != ignore_index", "target != ignore_index + 1_000_000"),
+        in_text(
+            "lossary.losses.masks._shared:_kept_labels", "target != ignore_index", "target != ignore_index + 1_000_000"
+        ),
     ),
     Mutant(
         "the hardest positive is the nearest",
@@ -306,25 +310,27 @@ MUTANTS = (
         "masked items count in the divisor",
         "mse_loss",
         ("mask_false_is_item_dropped",),
-        in_text("lossary._reduce:count", "share = torch.where(mask, ", "torch.where(mask, "),
+        in_text("lossary.core.reduce:count", "share = torch.where(mask, ", "torch.where(mask, "),
     ),
     Mutant(
         "everything masked is divided by 0",
         "mse_loss",
         ("all_masked_gives_zero",),
-        in_text("lossary._reduce:divide", "(divisor + (divisor == 0))", "divisor"),
+        in_text("lossary.core.reduce:divide", "(divisor + (divisor == 0))", "divisor"),
     ),
     Mutant(
         "one weight a row becomes one a column",
         "mse_loss",
         ("one_number_a_row_counts_for_all_its_elements",),
-        in_text("lossary._reduce:_lead", "tensor.reshape(tensor.shape + (1,) * (len(shape) - tensor.dim()))", "tensor"),
+        in_text(
+            "lossary.core.reduce:_lead", "tensor.reshape(tensor.shape + (1,) * (len(shape) - tensor.dim()))", "tensor"
+        ),
     ),
     Mutant(
         "a mask may be a number",
         "mse_loss",
         ("masks_of_wrong_shape_or_type_are_refused",),
-        in_text("lossary._reduce:align", "mask.dtype != torch.bool", "False"),
+        in_text("lossary.core.reduce:align", "mask.dtype != torch.bool", "False"),
     ),
     Mutant(
         "a masked pair's answer is still a candidate",
@@ -348,7 +354,11 @@ MUTANTS = (
         "a masked utterance counts for its centroid",
         "ge2e_loss",
         ("mask_false_is_item_dropped",),
-        in_text("lossary.losses.center:ge2e_loss", "u.counted.to(x.dtype)", "torch.ones_like(u.counted).to(x.dtype)"),
+        in_text(
+            "lossary.losses.identities.prototypes:ge2e_loss",
+            "u.counted.to(x.dtype)",
+            "torch.ones_like(u.counted).to(x.dtype)",
+        ),
     ),
     Mutant(
         "a head takes no mask",
@@ -360,19 +370,21 @@ MUTANTS = (
         "a masked pixel is in the region",
         "jaccard_loss",
         ("masked_positions_are_as_if_cropped", "mask_false_is_item_dropped"),
-        in_text("lossary.losses._overlap:class_scores", ", ignore_index), mask)", ", ignore_index), None)"),
+        in_text("lossary.losses.masks._shared:class_scores", ", ignore_index), mask)", ", ignore_index), None)"),
     ),
     Mutant(
         "an image without a pixel has a perfect score",
         "sigmoid_dice_loss",
         ("mask_false_is_item_dropped",),
-        in_text("lossary.losses._overlap:reduce_scores", "both(exists, present)", "present"),
+        in_text("lossary.losses.masks._shared:reduce_scores", "both(exists, present)", "present"),
     ),
     Mutant(
         "pooled regions do not know the images' weights",
         "tversky_loss",
         ("a_whole_weight_is_so_many_copies", "weight_zero_is_item_dropped"),
-        in_text("lossary.losses._overlap:_aggregated", "if weight is None else (s * weight.to(s.dtype)).sum(0)", ""),
+        in_text(
+            "lossary.losses.masks._shared:_aggregated", "if weight is None else (s * weight.to(s.dtype)).sum(0)", ""
+        ),
     ),
     Mutant(
         "a sorted position counts once whatever it weighs",
@@ -385,13 +397,15 @@ MUTANTS = (
         "the sum is a mean",
         "cosface_loss",
         ("sum_is_the_sum_of_the_items", "batches_split"),
-        in_text("lossary._reduce:reduce", '"sum":\n        return loss.sum()', '"sum":\n        return loss.mean()'),
+        in_text(
+            "lossary.core.reduce:reduce", '"sum":\n        return loss.sum()', '"sum":\n        return loss.mean()'
+        ),
     ),
     Mutant(
         "the mean divides by the batch and one",
         "cosface_loss",
         ("mean_is_the_mean_of_the_items", "golden"),
-        in_text("lossary._reduce:reduce", "return loss.mean()", "return loss.sum() / (loss.numel() + 1)"),
+        in_text("lossary.core.reduce:reduce", "return loss.mean()", "return loss.sum() / (loss.numel() + 1)"),
     ),
     Mutant(
         "everything is float32",
@@ -437,13 +451,13 @@ MUTANTS = (
         "an empty batch is divided by 0",
         "cosface_loss",
         ("empty_batch_gives_zero",),
-        in_text("lossary._reduce:divide", "total / max(divisor, 1)", "total / divisor"),
+        in_text("lossary.core.reduce:divide", "total / max(divisor, 1)", "total / divisor"),
     ),
     Mutant(
         "no weight at all is divided by 0",
         "cosface_loss",
         ("all_weights_zero_gives_zero",),
-        in_text("lossary._reduce:divide", "(divisor + (divisor == 0))", "divisor"),
+        in_text("lossary.core.reduce:divide", "(divisor + (divisor == 0))", "divisor"),
     ),
     Mutant(
         "a branch depends on values",
@@ -492,7 +506,7 @@ MUTANTS = (
         "sigmoid_focal_loss",
         ("gradient_by_the_target_is_true_or_refused",),
         in_text(
-            "lossary.losses.binary:sigmoid_focal_loss",
+            "lossary.losses.answers.binary:sigmoid_focal_loss",
             "binary_loss(focal, input, target,",
             "binary_loss(focal, input, target.detach(),",
         ),
@@ -501,13 +515,13 @@ MUTANTS = (
         "a learning target of 0 and 1 is taken for a hard one",
         "sigmoid_poly_focal_loss",
         ("gradient_by_the_target_is_true_or_refused",),
-        in_text("lossary.losses.binary:decided", "y.requires_grad or ", ""),
+        in_text("lossary.losses.answers.binary:decided", "y.requires_grad or ", ""),
     ),
     Mutant(
         "signs that learn pass in silence",
         "hinge_loss",
         ("gradient_by_the_target_is_true_or_refused",),
-        in_text("lossary._check:check_among", "tensor.requires_grad and ", "False and "),
+        in_text("lossary.core.check:check_among", "tensor.requires_grad and ", "False and "),
     ),
     # ------------------------------------------------------------ interface
     Mutant("function and Module differ", "cosface_loss", ("module_is_function",), in_deed(later_items_count_more)),
@@ -521,20 +535,20 @@ MUTANTS = (
         "a list passes for a tensor",
         "cosface_loss",
         ("lists_for_tensors_are_refused",),
-        in_text("lossary._check:check_tensor", "if not isinstance(value, Tensor):", "if False:"),
+        in_text("lossary.core.check:check_tensor", "if not isinstance(value, Tensor):", "if False:"),
     ),
     Mutant(
         "a tensor is no buffer",
         "cosface_loss",
         ("state_dict_restores_the_loss",),
-        in_text("lossary._loss:hold", "module.register_buffer(name, value)", "module.__dict__[name] = value"),
+        in_text("lossary.core.loss:hold", "module.register_buffer(name, value)", "module.__dict__[name] = value"),
     ),
     Mutant(
         "the repr is empty",
         "cosface_loss",
         ("repr_shows_the_hyperparameters",),
         in_text(
-            "lossary._loss:Loss.extra_repr",
+            "lossary.core.loss:Loss.extra_repr",
             'return ", ".join(f"{n}={v!r}" for n, v in shown if not isinstance(v, Tensor))',
             'return ""',
         ),
@@ -543,25 +557,25 @@ MUTANTS = (
         "any reduction is a mean",
         "cosface_loss",
         ("unknown_reduction_is_refused",),
-        in_text("lossary._check:check_choice", "value not in allowed:", "False:"),
+        in_text("lossary.core.check:check_choice", "value not in allowed:", "False:"),
     ),
     Mutant(
         "the constructor takes anything",
         "cosface_loss",
         ("constructor_refuses_what_the_function_refuses",),
-        in_text("lossary._loss:Loss.__init__", "if name in cls.rules and value is not default:", "if False:"),
+        in_text("lossary.core.loss:Loss.__init__", "if name in cls.rules and value is not default:", "if False:"),
     ),
     Mutant(
         "inputs are not counted",
         "cosface_loss",
         ("wrong_number_of_inputs_is_refused",),
-        in_text("lossary._loss:Loss.__call__", "not self.needed <= len(inputs) <= len(self.inputs)", "False"),
+        in_text("lossary.core.loss:Loss.__call__", "not self.needed <= len(inputs) <= len(self.inputs)", "False"),
     ),
     Mutant(
         "torch.fx looks into the loss",
         "cosface_loss",
         ("fx_records_one_call",),
-        in_text("lossary._loss:Loss.__call__", "isinstance(inputs[0], Proxy)", "False"),
+        in_text("lossary.core.loss:Loss.__call__", "isinstance(inputs[0], Proxy)", "False"),
     ),
     Mutant(
         "arguments are not described",
@@ -574,25 +588,25 @@ MUTANTS = (
         "nan passes",
         "cosface_loss",
         ("bad_numbers_are_refused",),
-        in_text("lossary._check:check_number", "not math.isfinite(value) or ", ""),
+        in_text("lossary.core.check:check_number", "not math.isfinite(value) or ", ""),
     ),
     Mutant(
         "a class may weigh less than nothing",
         "dice_focal_loss",
         ("negative_weights_of_classes_are_refused",),
-        in_text("lossary._check:check_factors", "value.min().item()) < 0", "value.min().item()) < -9"),
+        in_text("lossary.core.check:check_factors", "value.min().item()) < 0", "value.min().item()) < -9"),
     ),
     Mutant(
         "seven margins pass for one",
         "cosface_loss",
         ("hyperparameters_of_wrong_shape_are_refused",),
-        in_text("lossary._check:check_rows", "value.shape not in ((), (1,)) and", "False and"),
+        in_text("lossary.core.check:check_rows", "value.shape not in ((), (1,)) and", "False and"),
     ),
     Mutant(
         "a weight of one entry makes the loss a row",
         "dice_focal_loss",
         ("numbers_of_any_kind_are_taken",),
-        in_text("lossary._reduce:scaled", ".reshape(loss.shape)", ""),
+        in_text("lossary.core.reduce:scaled", ".reshape(loss.shape)", ""),
     ),
     Mutant(
         "a missing answer is a no",
@@ -604,26 +618,26 @@ MUTANTS = (
         "float labels pass",
         "cosface_loss",
         ("float_labels_are_refused",),
-        in_text("lossary._check:check_labels", "if labels.dtype != torch.int64:", "if False:"),
+        in_text("lossary.core.check:check_labels", "if labels.dtype != torch.int64:", "if False:"),
     ),
     Mutant(
         "any label passes",
         "cosface_loss",
         ("labels_out_of_range_are_refused",),
-        in_text("lossary._check:check_range", "if outside.any():", "if False:"),
+        in_text("lossary.core.check:check_range", "if outside.any():", "if False:"),
     ),
     Mutant("labels must be int64", "cosface_loss", ("labels_of_any_integer_type_are_taken",), in_deed(wants_int64)),
     Mutant(
         "a label of 156 in uint8 is an ignore_index of -100",
         "dice_cross_entropy_loss",
         ("labels_of_any_integer_type_are_taken",),
-        in_text("lossary._check:wide_integers", "not in _NARROW", "not in _NARROW[1:]"),
+        in_text("lossary.core.check:wide_integers", "not in _NARROW", "not in _NARROW[1:]"),
     ),
     Mutant(
         "a label of 2**64 - 100 is an ignore_index of -100",
         "cross_entropy",
         ("labels_beyond_int64_are_refused",),
-        in_text("lossary._check:wide_integers", "tensor.dtype == torch.uint64 and ", "False and "),
+        in_text("lossary.core.check:wide_integers", "tensor.dtype == torch.uint64 and ", "False and "),
     ),
     Mutant(
         "one label serves all items",

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from lossary.cards import Card
+from lossary.core.card import Card
 
 Change = Callable[..., Tensor]
 

@@ -5,13 +5,14 @@ The same laws are green without the fault: that is the contract itself.
 
 import pytest
 
+import samples
 from contract import laws_gradients, laws_interface, laws_values
 from contract.law import LAWS
 from contract.subject import Subject
 from golden.adapters import by_card, evaluate
 from golden.reader import COMMITTED, load, mismatch
-from lossary.cards import Card
 from lossary.catalogue import find
+from lossary.core.card import Card
 from mutants.faults import MUTANTS
 from mutants.mutate import Mutant
 
@@ -27,7 +28,7 @@ def check(card: Card, name: str) -> None:
         check_golden(card)
         return
     law = LAWS[name]
-    subjects = [Subject(card, variant) for variant in card.variants]
+    subjects = [Subject(card, variant) for variant in samples.of(card).variants]
     concerned = [subject for subject in subjects if law.concerns(subject)]
     assert concerned, f"{name} does not concern {card.name}"
     for subject in concerned:
@@ -36,7 +37,7 @@ def check(card: Card, name: str) -> None:
 
 def check_golden(card: Card) -> None:
     for case in GOLDEN:
-        found = evaluate(by_card(card, case.loss), case) if case.loss in card.golden else None
+        found = evaluate(by_card(card, case.loss), case) if case.loss in samples.of(card).golden else None
         fault = found and mismatch(case.strictly(), *found)
         assert fault is None, f"{case.id}: {fault}"
 

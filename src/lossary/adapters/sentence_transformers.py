@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lossary._check import check_dim
+from lossary.core.check import check_dim
 
 
 class EmbeddingLoss(nn.Module):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from lossary import _device
+from lossary.core import device as _device
 from lossary.kernels.modes import full_precision
 from lossary.kernels.stable import accumulate, scales
 
@@ -22,7 +22,7 @@ WRITTEN_OUT = 2**21
 #: A squared distance below this share of the squared norms has lost too many digits: it is taken from the difference.
 CANCELLED = 1e-2
 #: Differences held at once when cancelled pairs are redone.
-BLOCK = 2**21
+CACHED_DISTANCES = 2**21
 
 
 def root(lengths: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ def pairwise(x: Tensor, y: Tensor, *, squared: bool = False) -> Tensor:
             return lengths
         if not _device.values_visible(x) or _finite(lengths):  # not to be looked at, it is hoped for
             return root(lengths)
-        return torch.cat([_again(rows, y) for rows in x.split(max(1, BLOCK // max(1, y.numel())))])
+        return torch.cat([_again(rows, y) for rows in x.split(max(1, CACHED_DISTANCES // max(1, y.numel())))])
 
 
 def _distances(x: Tensor, y: Tensor, squared: bool = False) -> Tensor:
@@ -135,5 +135,5 @@ def _products_backward(saved: tuple[Tensor, ...], by_lengths: Tensor) -> tuple[T
 
 
 def _blocks(index: Tensor, width: int) -> list[slice]:
-    step = max(1, BLOCK // width)
+    step = max(1, CACHED_DISTANCES // width)
     return [slice(start, start + step) for start in range(0, index.shape[0], step)]

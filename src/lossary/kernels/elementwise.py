@@ -11,27 +11,27 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lossary import _device
+from lossary.core import device as _device
 from lossary.kernels.graph import check_closed, distinct, gradients_by, learns
 from lossary.kernels.modes import plain_only
 
 #: Elements of a block. A formula's temporaries then stay within a few MiB, and each operation takes long enough to
 #: hide what calling it costs.
-BLOCK = 1 << 18
+CACHED_ELEMENTS = 1 << 18
 
 Argument = Tensor | float | None
-Formula = Callable[..., Tensor]
+ElementFormula = Callable[..., Tensor]
 #: A formula's value in closed form, its gradient by the first argument left in ``out``; None where neither is known.
-Slope = Callable[..., Tensor | None]
+ElementSlope = Callable[..., Tensor | None]
 
 
-def plain_is_better(x: Tensor) -> bool:
+def fits_cache(x: Tensor) -> bool:
     """A small tensor is in cache as it is; compilers and accelerators cut work into blocks of their own."""
-    return plain_only() or not _device.by_cache(x) or x.numel() <= BLOCK
+    return plain_only() or not _device.by_cache(x) or x.numel() <= CACHED_ELEMENTS
 
 
-def block_sum(formula: Formula, x: Tensor, *arguments: Argument, slope: Slope | None = None) -> Tensor:
-    """``formula(x, *arguments)``, a scalar, summed over blocks of elements; see :func:`plain_is_better`.
+def block_sum(formula: ElementFormula, x: Tensor, *arguments: Argument, slope: ElementSlope | None = None) -> Tensor:
+    """``formula(x, *arguments)``, a scalar, summed over blocks of elements; see :func:`fits_cache`.
 
     Args:
         formula: Its value over all elements must be the sum of its values over parts of them. A tensor that it
@@ -49,7 +49,7 @@ def block_sum(formula: Formula, x: Tensor, *arguments: Argument, slope: Slope | 
 
 class _BlockSum(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, formula: Formula, slope: Slope | None, *given: Argument) -> Tensor:
+    def forward(ctx: Any, formula: ElementFormula, slope: ElementSlope | None, *given: Argument) -> Tensor:
         total, ctx.gradients = _run(formula, slope, given, differentiate=True)
         ctx.formula, ctx.slope, ctx.numbers = formula, slope, [None if isinstance(a, Tensor) else a for a in given]
         ctx.save_for_backward(*(a if isinstance(a, Tensor) else None for a in given))
@@ -72,7 +72,7 @@ class _BlockSum(torch.autograd.Function):
 
 
 def _run(
-    formula: Formula, slope: Slope | None, given: Sequence[Any], *, differentiate: bool
+    formula: ElementFormula, slope: ElementSlope | None, given: Sequence[Any], *, differentiate: bool
 ) -> tuple[Tensor, list[Tensor | None]]:
     """The sum, and its gradient by every tensor that learns."""
     x = given[0]
@@ -86,7 +86,7 @@ def _run(
         for a, c, needed in zip(given, cut, learn, strict=True)
     ]
     total = torch.zeros((), dtype=torch.float64)  # over many blocks float32 loses digits
-    step = max(1, BLOCK * x.shape[0] // x.numel())
+    step = max(1, CACHED_ELEMENTS * x.shape[0] // x.numel())
     for start in range(0, x.shape[0], step):
         block = slice(start, start + step)
         parts = [a[block].detach() if c else a for a, c in zip(given, cut, strict=True)]
@@ -105,7 +105,7 @@ def _run(
 
 
 def _block(
-    formula: Formula, parts: Sequence[Any], learn: Sequence[bool], *, first: bool
+    formula: ElementFormula, parts: Sequence[Any], learn: Sequence[bool], *, first: bool
 ) -> tuple[Tensor, Sequence[Tensor | None]]:
     """A block's value, and its gradient by every tensor that learns."""
     with torch.set_grad_enabled(any(learn) or torch.is_grad_enabled()):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch._C._functorch import maybe_current_level  # pyright: ignore
 
-from lossary._device import autocast_is_on, traced
+from lossary.core.device import autocast_is_on, traced
 
 
 def transformed() -> bool:

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lossary._check import within
-from lossary._device import autocast_is_on, has_float64, values_visible
+from lossary.core.check import within
+from lossary.core.device import autocast_is_on, has_float64, values_visible
 
 #: Stands for "no such score". Finite, so that a row without any score has a finite log-sum-exp and zero
 #: gradients; exp() of it is 0 beside any real score.

@@ -12,22 +12,22 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from lossary import _device
+from lossary.core import device as _device
 from lossary.kernels.distances import pairwise
 from lossary.kernels.graph import distinct, gradients_by
 from lossary.kernels.modes import plain_only
-from lossary.kernels.scores import Given, Targets
+from lossary.kernels.rows.scores import Given, Targets
 from lossary.kernels.stable import softplus, widened
 
 #: Distances held at once.
-BLOCK = 2**20
+CACHED_TRIPLES = 2**20
 #: Up to so many positives an anchor, comparing with one after the other is faster than searching among them.
 FEW = 64
 
 Margin = float | Tensor | None
 
 
-class Block(NamedTuple):
+class AnchorBlock(NamedTuple):
     """Distances (B, M) of B anchors to all M items, their positives by column, their negatives by mask."""
 
     distances: Tensor
@@ -43,7 +43,7 @@ class Anchors(NamedTuple):
     divisor: Tensor
 
 
-Miner = Callable[[Block, Margin], Anchors]
+Miner = Callable[[AnchorBlock, Margin], Anchors]
 
 
 def mined(
@@ -74,9 +74,9 @@ def mined(
         distances = pairwise(anchors[rows], items, squared=squared)
         negative = _negatives(targets, rows)
         negative = negative if counted is None else negative & counted
-        return miner(Block(distances, columns[rows], exists[rows], negative), margin)
+        return miner(AnchorBlock(distances, columns[rows], exists[rows], negative), margin)
 
-    count, rows = anchors.shape[0], max(1, BLOCK // max(1, items.shape[0]))
+    count, rows = anchors.shape[0], max(1, CACHED_TRIPLES // max(1, items.shape[0]))
     if rows >= count:
         return block(0, count, anchors, items, margin)
     edges = [(start, min(start + rows, count)) for start in range(0, count, rows)]
@@ -209,7 +209,7 @@ def penalty(gap: Tensor, margin: Margin) -> Tensor:
 # ---------------------------------------------------------------- miners
 
 
-def hard(block: Block, margin: Margin) -> Anchors:
+def hard(block: AnchorBlock, margin: Margin) -> Anchors:
     """The farthest positive against the nearest negative; of tied ones the first."""
     distances, columns, exists, negative = block
     if columns.numel() == 0:
@@ -222,7 +222,7 @@ def hard(block: Block, margin: Margin) -> Anchors:
     return _summed(penalty(gap, margin), (exists.any(1) & negative.any(1))[:, None])
 
 
-def semihard(block: Block, margin: Margin) -> Anchors:
+def semihard(block: AnchorBlock, margin: Margin) -> Anchors:
     """Each positive against the nearest negative that is farther than it; against the farthest where none is."""
     positive = block.distances.gather(1, block.columns)
     ascending, order = block.distances.detach().masked_fill(~block.negative, torch.inf).sort(dim=1, stable=True)
@@ -235,7 +235,7 @@ def semihard(block: Block, margin: Margin) -> Anchors:
     return _summed(penalty(gap, margin), block.exists & (last >= 0))
 
 
-def every(block: Block, margin: Margin) -> Anchors:
+def every(block: AnchorBlock, margin: Margin) -> Anchors:
     """All triplets; the mean is over those whose loss is above 0."""
     if margin is None:
         return every_valid(block, margin)
@@ -283,14 +283,14 @@ def _rounded_up(wide: Tensor, like: Tensor) -> Tensor:
     return torch.where(near < wide, torch.nextafter(near, torch.full_like(near, torch.inf)), near)
 
 
-def every_valid(block: Block, margin: Margin) -> Anchors:
+def every_valid(block: AnchorBlock, margin: Margin) -> Anchors:
     """All triplets; the mean is over all of them."""
     valid = (block.exists.sum(1) * block.negative.sum(1)).to(block.distances.dtype)
     loss = _soft(block) if margin is None else every(block, margin).loss
     return Anchors(loss, valid)
 
 
-def _soft(block: Block) -> Tensor:
+def _soft(block: AnchorBlock) -> Tensor:
     """The soft margin of all triplets: no triplet is inactive, so all are visited, some positives at a time."""
 
     def visit(distances: Tensor, start: int, stop: int) -> Tensor:
@@ -300,7 +300,7 @@ def _soft(block: Block) -> Tensor:
         return torch.where(counted, softplus(gap), torch.zeros_like(gap)).sum((1, 2))
 
     most = block.columns.shape[1]
-    step = max(1, BLOCK // max(1, block.distances.numel()))
+    step = max(1, CACHED_TRIPLES // max(1, block.distances.numel()))
     if most <= step:
         return visit(block.distances, 0, most)
     total = block.distances.new_zeros(block.distances.shape[0])

@@ -20,13 +20,14 @@ from rich.table import Table
 from rich.text import Text
 
 from lossary._text import printable
-from lossary.cards import Card
+from lossary.core.card import Card
 from lossary.lab import study, work
 from lossary.lab.data import LOADERS, BadData, Data, load
+from lossary.lab.data.code import is_code
 from lossary.lab.judge import Verdict, judge
 from lossary.lab.kinds import KINDS, fits, fitting
 from lossary.lab.metrics import METRICS, Kind, Metric, primary
-from lossary.lab.plan import Plan, is_code
+from lossary.lab.plan import Plan
 from lossary.lab.record import Record, load_all
 from lossary.lab.report import render
 from lossary.lab.stored import Refused, check_own, something_else

@@ -1,11 +1,10 @@
 """A loss and its gradient as curves over the one score that matters to it.
 
 The score is the residual, the signed logit, the true class's logit, an angle or a distance: a *scene* turns it
-into a batch in which everything else stands still. Which scene fits a loss is read off its card and its
-function's positional arguments, so that a new loss in an existing form is drawn without a change here.
+into a batch in which everything else stands still. Which scene fits a loss is the form of call that its card names,
+so that a new loss in an existing form is drawn without a change here.
 """
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import pi
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     import altair as alt
     from torch import Tensor
 
-    from lossary.cards import Card
+    from lossary.core.card import Card
 
     Chart = alt.Chart | alt.HConcatChart
 
@@ -38,33 +37,9 @@ class Scene:
 
 
 def scenes(card: "Card") -> tuple[Scene, ...]:
-    """The scenes that show ``card``'s loss; none where its arguments have no form that is known here."""
-    takes = inspect.signature(card.fn).parameters.values()
-    names = tuple(p.name for p in takes if p.kind is not p.KEYWORD_ONLY and p.default is p.empty)
-    match card.data, names:
-        case _, ("embeddings", "weight", "labels"):
-            return (Scene("angle to the own class, degrees (others at 90)", 0, pi, _head, unit=180 / pi),)
-        case _, ("embeddings", "centers", "labels"):
-            return (Scene("distance to the own center", 0, 3, _center),)
-        case _, ("input1", "input2", "target"):
-            return _on_two(card)
-        case "triplets", (_, _, _):
-            return (Scene("distance to the negative (positive at 1)", 0, 3, _triplet),)
-        case "views", (_, _):
-            return (Scene("angle to the other view, degrees (others at 90)", 0, pi, _views, unit=180 / pi),)
-        case "pairs", ("input", "target"):
-            return (
-                Scene("distance", 0, 2, lambda s: (s[None], s.new_ones(1)), label="similar"),
-                Scene("distance", 0, 2, lambda s: (s[None], -s.new_ones(1)), label="dissimilar"),
-            )
-        case "pairs" | "identities", (_, _):
-            return _on_embeddings(card)
-        case "lists", (_, _):
-            return (Scene("score of the one relevant candidate (two others at 0)", -6, 6, _list),)
-        case "values" | "binary" | "classes" | "masks", (_, _):
-            return _on_input(card)
-        case _:
-            return ()
+    """The scenes that show ``card``'s loss; none where it takes several tensors of which no single score tells."""
+    found = _SCENES.get(card.takes[0])
+    return found(card) if found else ()
 
 
 def draw(card: "Card") -> "Chart":
@@ -78,14 +53,14 @@ def draw(card: "Card") -> "Chart":
     rows = [row for scene in scenes(card) for row in _rows(card, scene)]
     if not rows:
         raise LookupError(f"{card.name} has no curve: it is no function of one score")
-    settings = list(dict.fromkeys(row["setting"] for row in rows))
-    legend = alt.Legend(title=None, orient="bottom", columns=1, labelLimit=500) if len(settings) > 1 else None
+    names = list(dict.fromkeys(row["setting"] for row in rows))
+    legend = alt.Legend(title=None, orient="bottom", columns=1, labelLimit=500) if len(names) > 1 else None
     base = (
         alt.Chart(alt.Data(values=rows), width=300, height=220)
         .mark_line(strokeWidth=2)
         .encode(
             x=alt.X("score:Q", title=scenes(card)[0].axis, scale=alt.Scale(nice=False)),
-            color=alt.Color("setting:N", sort=settings, legend=legend, scale=alt.Scale(range=list(COLOURS))),
+            color=alt.Color("setting:N", sort=names, legend=legend, scale=alt.Scale(range=list(COLOURS))),
         )
     )
     panels = (base.encode(y=alt.Y(f"{y}:Q", title=y)) for y in ("loss", "gradient"))
@@ -104,11 +79,9 @@ def save(card: "Card", path: Path) -> None:
 def _rows(card: "Card", scene: Scene) -> Iterator[dict[str, Any]]:
     seen: list[list[tuple[float, float]]] = []
     # Scenes beside each other are compared at the defaults; a single one shows what hyperparameters do.
-    for variant in ({},) if scene.label else card.variants:
+    for variant in ({},) if scene.label else settings(card):
         if len(seen) == len(COLOURS):
             return
-        if not all(isinstance(value, float) for value in variant.values()):
-            continue  # a switch changes what is drawn (log-probabilities for logits); a tensor fits one batch only
         curve = [_at(card, scene, variant, i / (POINTS - 1)) for i in range(POINTS)]
         if curve in seen:  # a hyperparameter that this scene does not show
             continue
@@ -118,6 +91,16 @@ def _rows(card: "Card", scene: Scene) -> Iterator[dict[str, Any]]:
         for i, (loss, gradient) in enumerate(curve):
             score = (scene.low + (scene.high - scene.low) * i / (POINTS - 1)) * scene.unit
             yield {"score": _short(score), "loss": loss, "gradient": gradient, "setting": setting}
+
+
+def settings(card: "Card") -> Iterator[dict[str, Any]]:
+    """The defaults; then, of each number that the lab searches, both ends of its range."""
+    from lossary.core.card import Range
+
+    yield {}
+    for name, space in card.search.items():
+        if isinstance(space, Range):
+            yield from ({name: value} for value in (space.low, space.high))
 
 
 def _at(card: "Card", scene: Scene, variant: Mapping[str, Any], share: float) -> tuple[float, float]:
@@ -135,42 +118,77 @@ def _short(value: float) -> float:
     return float(f"{round(value, 9):.6g}") + 0.0
 
 
-def _on_input(card: "Card") -> tuple[Scene, ...]:
+def _on_values(card: "Card") -> tuple[Scene, ...]:
+    return (Scene("input - target, at target 0", -3, 3, lambda s: (s[None], s.detach()[None] * 0)),)
+
+
+def _on_answers(card: "Card") -> tuple[Scene, ...]:
+    if card.input == "probabilities":
+        return (Scene("probability, where the target is 1", 0.02, 0.98, lambda s: (s[None], s.new_ones(1))),)
+    return (Scene("logit, where the target is 1", -6, 6, lambda s: (s[None], s.new_ones(1))),)
+
+
+def _on_distance(card: "Card") -> tuple[Scene, ...]:
+    return (
+        Scene("distance", 0, 2, lambda s: (s[None], s.new_ones(1)), label="similar"),
+        Scene("distance", 0, 2, lambda s: (s[None], -s.new_ones(1)), label="dissimilar"),
+    )
+
+
+def _on_regions(card: "Card") -> tuple[Scene, ...]:
+    import torch
+
+    target = torch.tensor([1, 0, 0, 1, 0, 1, 1, 0, 0, 1]).view(1, 1, 2, 5)
+    sign = 2.0 * target.double() - 1
+    return (Scene("logit of the truth at every pixel", -6, 6, lambda s: (s * sign, target)),)
+
+
+def _on_target(card: "Card") -> tuple[Scene, ...]:
+    """An input and a target of its shape."""
+    by_data = {"values": _on_values, "answers": _on_answers, "pairs": _on_distance, "masks": _on_regions}
+    return by_data[card.data](card)
+
+
+def _on_label(card: "Card") -> tuple[Scene, ...]:
     import torch
     from torch.nn.functional import one_hot
 
-    # The card's own batch tells what the input is (logits, probabilities, log-probabilities) and the target.
-    drawn = [card.draw(torch.Generator().manual_seed(seed), torch.float64).args for seed in range(8)]
-    inputs = torch.cat([args[0].detach().flatten() for args in drawn])
-    target = drawn[0][1]
-    probable = bool(inputs.min() >= 0 and inputs.max() <= 1)
-    if card.data == "values":
-        return (Scene("input - target, at target 0", -3, 3, lambda s: (s[None], s.detach()[None] * 0)),)
-    if card.data == "binary":
-        if any(args[1].abs().max() > 1 for args in drawn):  # lists of classes, no answers
-            return ()
-        if probable:
-            return (Scene("probability, where the target is 1", 0.02, 0.98, lambda s: (s[None], s.new_ones(1))),)
-        return (Scene("logit, where the target is 1", -6, 6, lambda s: (s[None], s.new_ones(1))),)
-    if card.data == "classes":
-        logits = lambda s: torch.cat([s[None], s.new_zeros(2)])[None]  # noqa: E731
-        given = (lambda s: logits(s).log_softmax(1)) if bool(inputs.max() <= 0) else logits
-        soft = target.dtype.is_floating_point
-        true = torch.tensor([[1.0, 0.0, 0.0]], dtype=torch.float64) if soft else torch.tensor([0])
-        return (Scene("logit of the true class (two others at 0)", -6, 6, lambda s: (given(s), true)),)
-    if target.shape == drawn[0][0].shape:
-        sign = 2.0 * target.double() - 1
-        return (Scene("logit of the truth at every pixel", -6, 6, lambda s: (s * sign, target)),)
-    true = one_hot(target.long().clamp_min(0), drawn[0][0].shape[1]).movedim(-1, 1).double()
-    return (Scene("logit of the true class at every pixel", -6, 6, lambda s: (s * true, target)),)
+    if card.data == "masks":
+        target = torch.tensor([0, 1, 2, 0, 1, 2, 2, 0, 0, 1]).view(1, 2, 5)
+        true = one_hot(target, 3).movedim(-1, 1).double()
+        return (Scene("logit of the true class at every pixel", -6, 6, lambda s: (s * true, target)),)
+    return _on_class(card, torch.tensor([0]))
 
 
-def _on_two(card: "Card") -> tuple[Scene, ...]:
+def _on_shares(card: "Card") -> tuple[Scene, ...]:
     import torch
 
-    input1, _, target = card.draw(torch.Generator().manual_seed(0), torch.float64).args
-    if input1.shape == target.shape:  # scores to be ranked; embeddings have a dimension more than their target
-        return (Scene("input1 - input2, where input1 should be larger", -3, 3, _ranked),)
+    return _on_class(card, torch.tensor([[1.0, 0.0, 0.0]], dtype=torch.float64))
+
+
+def _on_class(card: "Card", true: "Tensor") -> tuple[Scene, ...]:
+    def place(s: "Tensor") -> tuple["Tensor", ...]:
+        import torch
+
+        logits = torch.cat([s[None], s.new_zeros(2)])[None]
+        return (logits.log_softmax(1) if card.input == "log-probabilities" else logits), true
+
+    return (Scene("logit of the true class (two others at 0)", -6, 6, place),)
+
+
+def _on_order(card: "Card") -> tuple[Scene, ...]:
+    return (Scene("input1 - input2, where input1 should be larger", -3, 3, _ranked),)
+
+
+def _on_pair(card: "Card") -> tuple[Scene, ...]:
+    import torch
+
+    if "embeddings-labels" in card.takes:
+        same, other = torch.tensor([0, 0]), torch.tensor([0, 1])
+        return (
+            Scene("distance", 0, 2, lambda s: (_apart(s), same), label="same class"),
+            Scene("distance", 0, 2, lambda s: (_apart(s), other), label="different classes"),
+        )
     turned = lambda s: (_axes(s, 2)[:1], _turned(s, _axes(s, 2)))  # noqa: E731
     axis = "angle between the two, degrees"
     return (
@@ -179,15 +197,9 @@ def _on_two(card: "Card") -> tuple[Scene, ...]:
     )
 
 
-def _on_embeddings(card: "Card") -> tuple[Scene, ...]:
+def _on_labelled(card: "Card") -> tuple[Scene, ...]:
     import torch
 
-    if card.data == "pairs":
-        same, other = torch.tensor([0, 0]), torch.tensor([0, 1])
-        return (
-            Scene("distance", 0, 2, lambda s: (_apart(s), same), label="same class"),
-            Scene("distance", 0, 2, lambda s: (_apart(s), other), label="different classes"),
-        )
     if card.kernel == "tuples":
         labels = torch.tensor([0, 0, 1])
         axis = "distance of the other class (own class at 1)"
@@ -195,6 +207,26 @@ def _on_embeddings(card: "Card") -> tuple[Scene, ...]:
     labels = torch.tensor([0, 1, 2, 0, 1, 2])
     axis = "angle between two of one class, degrees (others at 90)"
     return (Scene(axis, 0, pi, lambda s: (torch.cat(_views(s)), labels), unit=180 / pi),)
+
+
+def _on_directions(card: "Card") -> tuple[Scene, ...]:
+    return (Scene("angle to the own class, degrees (others at 90)", 0, pi, _head, unit=180 / pi),)
+
+
+def _on_centers(card: "Card") -> tuple[Scene, ...]:
+    return (Scene("distance to the own center", 0, 3, _center),)
+
+
+def _on_triplet(card: "Card") -> tuple[Scene, ...]:
+    return (Scene("distance to the negative (positive at 1)", 0, 3, _triplet),)
+
+
+def _on_views(card: "Card") -> tuple[Scene, ...]:
+    return (Scene("angle to the other view, degrees (others at 90)", 0, pi, _views, unit=180 / pi),)
+
+
+def _on_list(card: "Card") -> tuple[Scene, ...]:
+    return (Scene("score of the one relevant candidate (two others at 0)", -6, 6, _list),)
 
 
 def _axes(score: "Tensor", count: int) -> "Tensor":
@@ -249,3 +281,19 @@ def _apart(score: "Tensor") -> "Tensor":
 
     axes = _axes(score, 2)
     return torch.cat([axes[:1] * 0, score * axes[:1]])
+
+
+#: By the first form of call. A list of labels or a variance beside each number is no scene of one score.
+_SCENES: Mapping[str, Callable[["Card"], tuple[Scene, ...]]] = {
+    "input-target": _on_target,
+    "input-label": _on_label,
+    "input-shares": _on_shares,
+    "first-second-target": _on_order,
+    "pair-target": _on_pair,
+    "embeddings-labels": _on_labelled,
+    "embeddings-weight-labels": _on_directions,
+    "embeddings-centers-labels": _on_centers,
+    "anchor-positive": _on_views,
+    "anchor-positive-negative": _on_triplet,
+    "list": _on_list,
+}

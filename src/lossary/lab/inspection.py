@@ -10,7 +10,8 @@ from rich.text import Text
 
 from lossary._text import printable
 from lossary.catalogue import find
-from lossary.lab.data import LOADERS, Data
+from lossary.lab.data import LOADERS, BadData, Data, files
+from lossary.lab.data._types import there
 from lossary.lab.data.files import Found
 from lossary.lab.data.sources import Source, names
 from lossary.lab.kinds import KINDS, fitting
@@ -18,6 +19,17 @@ from lossary.lab.plan import Plan
 
 SHOWN = 8  # classes, columns, duplicates
 RARE = 10  # times fewer than the commonest class
+
+
+def look(plan: Plan) -> Found:
+    """The files of a plan, read.
+
+    Raises:
+        BadData: in one line, what was wanted and what came.
+    """
+    if plan.data in LOADERS and not there(plan.data):
+        raise BadData(f"{plan.data}: wanted a folder or a file; got a data set of the lab")
+    return files.read(plan)
 
 
 def page(plan: Plan, found: Found) -> Group:

@@ -15,17 +15,6 @@ OWN_CODE = "own-code"
 QUICK = {"seeds": 2, "trials": 2, "epochs": 20}
 
 
-def is_code(data: str) -> bool:
-    """Whether to load data of that name is to run it. The loader asks here, and so does whoever must not run it.
-
-    The name alone decides: what lies there may be another thing a moment later.
-
-    >>> [is_code(name) for name in ("task.py", "run/task.PY/", "run/task.py/.", "task.py ", "task.py/t.csv")]
-    [True, True, True, False, False]
-    """
-    return Path(data).suffix.lower() == ".py"
-
-
 @dataclass(frozen=True)
 class Plan:
     """A comparison of losses on one data set."""

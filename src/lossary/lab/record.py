@@ -68,7 +68,9 @@ class Record:
     still_rising: bool = False  # stopped by the bound while the validation metric was rising
     arrays: str = ""  # file in arrays/, or ""
     environment: dict[str, str] = field(default_factory=dict)  # versions, machine, commit
-    facts: dict[str, float] = field(default_factory=dict)  # of the training, by the names of lossary.advice.FACTS
+    facts: dict[str, float] = field(
+        default_factory=dict
+    )  # of the training, by the names of lossary.watching.advice.FACTS
 
     @property
     def name(self) -> str:

@@ -24,7 +24,7 @@ from optuna.samplers import BaseSampler, PartialFixedSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from lossary.cards import Card, Choice, Range
+from lossary.core.card import Card, Choice, Range
 from lossary.lab.kinds import KINDS
 from lossary.lab.metrics import Kind, Metric
 from lossary.lab.record import Trial

@@ -23,7 +23,7 @@ from torch import Generator, Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lossary import __version__
-from lossary.cards import Card
+from lossary.core.card import Card
 from lossary.lab.augment import augment
 from lossary.lab.batches import m_per_class, shuffled
 from lossary.lab.data import Data

@@ -5,11 +5,11 @@ from itertools import islice
 
 from torch import Generator
 
-from lossary.cards import Card
+from lossary.core.card import Card
 from lossary.lab.data import Data
 from lossary.lab.plan import Plan
 from lossary.lab.train import Learner, batches, loss_of
-from lossary.watching import watch
+from lossary.watching.hooks import watch
 
 WATCHED = 20  # training batches
 

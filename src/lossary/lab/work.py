@@ -16,8 +16,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from lossary.cards import Card
 from lossary.catalogue import find
+from lossary.core.card import Card
 from lossary.lab import study
 from lossary.lab.data import Data, load
 from lossary.lab.kinds import KINDS

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
-from lossary._check import (
+from lossary.core.check import (
     check_among,
     check_dim,
     check_float,
@@ -19,10 +19,11 @@ from lossary._check import (
     check_tensor,
     values_visible,
 )
-from lossary._reduce import align
+from lossary.core.reduce import align
 from lossary.distributed import Ranks
-from lossary.kernels.rows import Bilinear, Given, Targets
-from lossary.kernels.stable import ABSENT, accumulate, accumulator, sphere
+from lossary.kernels.rows.scores import Bilinear, Given, Targets
+from lossary.kernels.rows.softmax import softmax_loss
+from lossary.kernels.stable import ABSENT, accumulate, accumulator, parameters, sphere
 from lossary.kernels.tuples import apart
 from lossary.losses._pointwise import hide
 
@@ -222,3 +223,16 @@ def absence(counted: Tensor | None, like: Tensor) -> Tensor | None:
     if counted is None:
         return None
     return torch.zeros(counted.shape, dtype=like.dtype, device=like.device).masked_fill(~counted, ABSENT)
+
+
+def among_others(
+    compared: Compared,
+    temperature: float | Tensor,
+    sample_weight: Tensor | None,
+    reduction: str,
+    group: ProcessGroup | None,
+) -> Tensor:
+    """Softmax of each anchor over all the items, where its positives are right; anchors without any are skipped."""
+    (temperature,) = parameters((temperature,), compared.anchors.x)
+    source = cosines(compared, 1 / temperature)
+    return softmax_loss(source, compared.targets, weight=sample_weight, reduction=reduction, group=group)

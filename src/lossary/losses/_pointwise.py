@@ -8,23 +8,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lossary._check import check_float, check_same_shape
-from lossary._reduce import align, count, divide, reduce
-from lossary.kernels.elementwise import Argument, Slope, block_sum, plain_is_better
+from lossary.core.check import check_float, check_same_shape
+from lossary.core.reduce import align, count, divide, reduce
+from lossary.kernels.elementwise import Argument, ElementSlope, block_sum, fits_cache
 from lossary.kernels.stable import accumulator
 
-Formula = Callable[..., Tensor]
+ElementFormula = Callable[..., Tensor]
 
 
 def pointwise(
-    formula: Formula,
+    formula: ElementFormula,
     input: Tensor,
     target: Tensor,
     *arguments: Argument,
     sample_weight: Tensor | None,
     mask: Tensor | None,
     reduction: str,
-    slope: Slope | None = None,
+    slope: ElementSlope | None = None,
 ) -> Tensor:
     """``formula(input, target, *arguments)``, one loss an element, reduced. Targets may be of any dtype.
 
@@ -33,7 +33,7 @@ def pointwise(
     may give ``share`` times the losses' sum and leave its derivatives by the input in ``out``; None where it cannot.
     """
     x, sample_weight, mask = _prepared(input, target, sample_weight, mask)
-    if reduction == "none" or plain_is_better(x):
+    if reduction == "none" or fits_cache(x):
         losses = _items(formula, x, target, mask, *arguments)
         return reduce(losses, weight=sample_weight, mask=mask, reduction=reduction)
 
@@ -54,7 +54,7 @@ def pointwise(
 
 
 def pointwise_by_torch(
-    formula: Formula,
+    formula: ElementFormula,
     input: Tensor,
     target: Tensor,
     *,
@@ -76,7 +76,7 @@ def _prepared(
     return x, *align(sample_weight, mask, x.shape)
 
 
-def _items(formula: Formula, x: Tensor, y: Tensor, mask: Tensor | None, *arguments: Argument) -> Tensor:
+def _items(formula: ElementFormula, x: Tensor, y: Tensor, mask: Tensor | None, *arguments: Argument) -> Tensor:
     y = y.to(x.dtype)
     if mask is not None:
         x, y = hide(x, mask), hide(y, mask)

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from lossary._check import check_among, check_same_shape
-from lossary._loss import HeadLoss
+from lossary.core.check import check_among, check_same_shape
+from lossary.core.loss import HeadLoss
 
 Head = TypeVar("Head", bound=HeadLoss)
 

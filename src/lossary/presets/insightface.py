@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from lossary._loss import HeadLoss
-from lossary.losses.angular import ArcFaceLoss, CosFaceLoss
+from lossary.core.loss import HeadLoss
+from lossary.losses.identities.angular import ArcFaceLoss, CosFaceLoss
 from lossary.presets._shared import fill, read, started
 
 __all__ = ["arcface", "combined_margin", "cosface", "load_head"]

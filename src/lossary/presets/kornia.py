@@ -5,8 +5,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lossary._check import check_choice
-from lossary.losses._overlap import softmax_regions
+from lossary.core.check import check_choice
+from lossary.losses.masks._shared import softmax_regions
 
 __all__ = ["dice"]
 

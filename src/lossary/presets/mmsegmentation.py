@@ -4,9 +4,9 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from lossary._check import check_choice, wide_integers
+from lossary.core.check import check_choice, wide_integers
 from lossary.kernels.overlap import Sums
-from lossary.losses._overlap import sigmoid_regions, softmax_regions
+from lossary.losses.masks._shared import sigmoid_regions, softmax_regions
 from lossary.presets._shared import indices, one_hot
 
 __all__ = ["dice"]

@@ -19,13 +19,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from lossary._check import check_among, check_choice, check_dim, check_number, check_shape, wide_integers
+from lossary.compose.sums import Sum
+from lossary.core.check import check_among, check_choice, check_dim, check_number, check_shape, wide_integers
 from lossary.kernels.overlap import Sums
-from lossary.losses._overlap import Aggregate, one_minus, sigmoid_regions, softmax_regions
-from lossary.losses.binary import BCEWithLogitsLoss, SigmoidFocalLoss
-from lossary.losses.combining import Sum
-from lossary.losses.multiclass import CrossEntropyLoss, FocalLoss
-from lossary.losses.overlap import (
+from lossary.losses.answers.binary import BCEWithLogitsLoss, SigmoidFocalLoss
+from lossary.losses.classes.softmax import CrossEntropyLoss, FocalLoss
+from lossary.losses.masks._shared import Aggregate, one_minus, sigmoid_regions, softmax_regions
+from lossary.losses.masks.overlap import (
     DiceLoss,
     JaccardLoss,
     SigmoidDiceLoss,

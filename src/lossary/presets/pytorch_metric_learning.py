@@ -10,15 +10,15 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lossary._loss import HeadLoss
+from lossary.core.loss import HeadLoss
 from lossary.kernels.distances import pairwise
 from lossary.kernels.stable import unit
-from lossary.losses.angular import ArcFaceLoss, CosFaceLoss, NormalizedSoftmaxLoss
-from lossary.losses.margin import hinge_embedding_loss
-from lossary.losses.similarity import MultiSimilarityLoss
-from lossary.losses.sphereface import SphereFaceLoss
-from lossary.losses.supcon import NTXentLoss, SupConLoss
-from lossary.losses.triplet import TripletLoss
+from lossary.losses.identities.angular import ArcFaceLoss, CosFaceLoss, NormalizedSoftmaxLoss
+from lossary.losses.identities.similarity import MultiSimilarityLoss, SupConLoss
+from lossary.losses.identities.sphereface import SphereFaceLoss
+from lossary.losses.pairs.contrastive import hinge_embedding_loss
+from lossary.losses.triplets.triplet import TripletLoss
+from lossary.losses.views.mutual import NTXentLoss
 from lossary.presets._shared import Called, fill, read, started
 
 __all__ = [
@@ -133,8 +133,8 @@ def load_head(head: HeadLoss, checkpoint: str | Path) -> None:
         ValueError: Another number of classes, centers or dimensions.
     """
     weight = read(checkpoint)["W"].T
-    several = head.sub_centers > 1 and len(weight) == head.num_classes * head.sub_centers
-    fill(head, weight.unflatten(0, (head.num_classes, head.sub_centers)) if several else weight)
+    several = head.weight.shape[:-1]  # classes, or classes and centers
+    fill(head, weight.unflatten(0, several) if len(several) > 1 and len(weight) == several.numel() else weight)
 
 
 def _unit_length(embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

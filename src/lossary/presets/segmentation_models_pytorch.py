@@ -11,11 +11,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from lossary._check import check_among, check_choice, wide_integers
-from lossary._loss import Loss
-from lossary.losses.binary import SigmoidFocalLoss
-from lossary.losses.lovasz import LovaszHingeLoss, LovaszSoftmaxLoss
-from lossary.losses.overlap import (
+from lossary.core.check import check_among, check_choice, wide_integers
+from lossary.core.loss import Loss
+from lossary.losses.answers.binary import SigmoidFocalLoss
+from lossary.losses.masks.lovasz import LovaszHingeLoss, LovaszSoftmaxLoss
+from lossary.losses.masks.overlap import (
     DiceLoss,
     JaccardLoss,
     SigmoidDiceLoss,

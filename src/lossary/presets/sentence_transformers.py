@@ -10,13 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lossary._check import check_choice
+from lossary.compose.sums import Sum
+from lossary.core.check import check_choice
 from lossary.kernels.stable import unit
-from lossary.losses.combining import Sum
-from lossary.losses.contrastive import ContrastiveLoss
-from lossary.losses.regression import MSELoss
-from lossary.losses.retrieval import MultipleNegativesRankingLoss
-from lossary.losses.triplet import TripletLoss, TripletMarginLoss
+from lossary.losses.pairs.contrastive import ContrastiveLoss
+from lossary.losses.triplets.triplet import TripletLoss, TripletMarginLoss
+from lossary.losses.values.regression import MSELoss
+from lossary.losses.views.retrieval import MultipleNegativesRankingLoss
 from lossary.presets._shared import Called
 
 __all__ = [

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from lossary.lab.data._types import BadData, Data, Items, Split, check_unasked, there
 from lossary.lab.data.builtin import LOADERS
-from lossary.lab.plan import Plan, is_code
+from lossary.lab.data.code import is_code, script
+from lossary.lab.plan import Plan
 
 __all__ = ["LOADERS", "BadData", "Data", "Items", "Split", "load"]
 
@@ -21,11 +22,11 @@ def load(plan: Plan) -> Data:
         return LOADERS[plan.data](plan)
     if not there(plan.data):
         raise LookupError(f"no data set {plan.data!r}; there are {', '.join(LOADERS)}, and no file of that name")
-    from lossary.lab.data import code, files  # with Pillow, polars and safetensors
+    from lossary.lab.data import files  # with Pillow, polars and safetensors
 
     if is_code(plan.data):
         check_unasked(plan, "target", "types", "yes", "group", of="code")
-        data = code.script(Path(plan.data), plan.task, plan.outliers)
+        data = script(Path(plan.data), plan.task, plan.outliers)
     else:
         data = files.read(plan).data
     if plan.fingerprint not in ("", data.fingerprint):

@@ -6,17 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from lossary.lab.data import builtin_packages
 from lossary.lab.data._types import Data, Split
 from lossary.lab.data.earth import earth
+from lossary.lab.data.splits import SPLIT_SEED
+from lossary.lab.data.targets import regression
 from lossary.lab.plan import Plan
 
 #: Shares of training and validation; the rest is test. Zero-shot: of the classes.
 SHARES = {"emoji": (0.6, 0.15), "digits": (0.6, 0.15), "diabetes": (0.5, 0.2)}
-#: One seed for all splits: results of different runs on the same data stay comparable.
-SPLIT_SEED = 20_26
 EMOJI_CREDIT = (
     "Emoji by Google (Noto Emoji, Apache-2.0), Twitter and other contributors (Twemoji, CC BY 4.0) and Microsoft "
     "(Fluent Emoji, MIT), rendered at 32 x 32 pixels."
@@ -92,31 +91,6 @@ def chatterbot(plan: Plan) -> Data:
         called, embeddings, texts = str(stored["texts"]).split("\n"), stored["directions"], stored["pairs"].astype(int)
     data = pairs.split("chatterbot", lambda _: pairs.directions(embeddings[texts]), texts, called)
     return replace(data, credit=CHATTERBOT_CREDIT)
-
-
-def regression(name: str, inputs: Tensor, values: np.ndarray, parts: list[np.ndarray], outliers: float) -> Data:
-    """Inputs and the values to predict, in three parts; a share of the training values may be spoilt."""
-    values = values.copy()
-    values[parts[0]] = spoilt(values[parts[0]], outliers)
-    offset, scale = scaled(values[parts[0]])
-    targets = torch.from_numpy((values - offset) / scale).float()
-    train, valid, test = (Split(inputs[part], targets[part]) for part in parts)
-    return Data(name, "regression", train, valid, test, offset=offset, scale=scale)
-
-
-def scaled(values: np.ndarray) -> tuple[float, float]:
-    """Median and spread of training values by their quartiles, because outliers would stretch a standard deviation."""
-    low, offset, high = np.quantile(values, [0.25, 0.5, 0.75])
-    scale = float(high - low) / 1.349  # the standard deviation of a normal distribution with these quartiles
-    return float(offset), scale or float(values.std()) or 1.0  # half of the values may be the same
-
-
-def spoilt(values: np.ndarray, share: float) -> np.ndarray:
-    """A share of the training values, the same for every loss and seed, times ten: a slipped decimal point."""
-    chosen = np.random.default_rng(SPLIT_SEED).permutation(len(values))[: round(share * len(values))]
-    values = values.copy()
-    values[chosen] *= 10
-    return values
 
 
 def _parts(name: str, count: int) -> list[np.ndarray]:

@@ -15,8 +15,8 @@ from torch.utils.data import ConcatDataset
 
 from lossary.lab.data import splits
 from lossary.lab.data._types import BadData, Data, Items, Split
-from lossary.lab.data.builtin import scaled, spoilt
 from lossary.lab.data.sources import content, fingerprint, task
+from lossary.lab.data.targets import scaled, spoilt
 from lossary.lab.metrics import Kind, OwnMetric, own_scores
 
 #: What training data may be: anything with a length whose items are pairs of an input and a target.
@@ -35,6 +35,17 @@ class Read:
 
     def __getitem__(self, batch: Tensor) -> Tensor:
         return torch.stack([_input(self.dataset[int(self.rows[i])][0]) for i in batch])
+
+
+def is_code(data: str) -> bool:
+    """Whether to load data of that name is to run it. The loader asks here, and so does whoever must not run it.
+
+    The name alone decides: what lies there may be another thing a moment later.
+
+    >>> [is_code(name) for name in ("task.py", "run/task.PY/", "run/task.py/.", "task.py ", "task.py/t.csv")]
+    [True, True, True, False, False]
+    """
+    return Path(data).suffix.lower() == ".py"
 
 
 def script(path: Path, asked: str, outliers: float) -> Data:

@@ -9,10 +9,11 @@ import torch
 
 from lossary.lab.data import answers, arrays, images, lists, masks, splits, tables, texts
 from lossary.lab.data._types import BadData, Data, Split, check_unasked, there
-from lossary.lab.data.builtin import LOADERS, regression
+from lossary.lab.data.code import is_code
 from lossary.lab.data.sources import Source, counted, names, task
+from lossary.lab.data.targets import regression
 from lossary.lab.metrics import Kind
-from lossary.lab.plan import Plan, is_code
+from lossary.lab.plan import Plan
 
 ARRAYS = (".npz", ".npy", ".safetensors")
 #: Batches are small enough that an epoch has about this many.
@@ -75,8 +76,7 @@ def _source(plan: Plan) -> Source:
     path = Path(plan.data)
     _check_group(plan)
     if not there(plan.data):
-        came = "a data set of the lab" if plan.data in LOADERS else "a path that does not exist"
-        raise BadData(f"{plan.data}: wanted a folder or a file; got {came}")
+        raise BadData(f"{plan.data}: wanted a folder or a file; got a path that does not exist")
     if path.is_dir():
         check_unasked(plan, "target", "types", "group", of="a folder of images")
         return (masks if masks.are_in(path) else images).read(path, plan.megapixels)

@@ -11,8 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lossary.lab.data._types import BadData, Data, Split
-from lossary.lab.data.builtin import SPLIT_SEED
-from lossary.lab.data.splits import TRAIN, VALID
+from lossary.lab.data.splits import SPLIT_SEED, TRAIN, VALID
 
 FEWEST = 20  # groups of pairs that share no text
 #: A group with more of the pairs than this is for training: it would be most of a test.

@@ -15,8 +15,8 @@ from torch import Tensor
 from lossary.lab.data import pairs, splits, tables
 from lossary.lab.data._types import BadData, Data, there
 from lossary.lab.data.arrays import embeddings_of, load_all
-from lossary.lab.data.builtin import SPLIT_SEED
 from lossary.lab.data.sources import Source, content, counted, fingerprint
+from lossary.lab.data.splits import SPLIT_SEED
 from lossary.lab.plan import Plan
 
 SIDES = ("queries", "documents")

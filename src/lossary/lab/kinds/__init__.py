@@ -6,8 +6,8 @@ How runs are scored is in ``metrics``, and what the report shows of them in ``re
 from collections.abc import Mapping
 from typing import Any
 
-from lossary.cards import Card
 from lossary.catalogue import CATALOGUE
+from lossary.core.card import Card
 from lossary.lab.kinds._task import Criterion, Task
 from lossary.lab.kinds.binary import Binary
 from lossary.lab.kinds.classification import Classification

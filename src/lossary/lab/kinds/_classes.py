@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lossary._loss import HeadLoss
-from lossary.cards import Card
+from lossary.core.card import Card
+from lossary.core.loss import HeadLoss
 from lossary.lab.kinds._task import Criterion
 
 
@@ -35,6 +35,16 @@ class HeadProbabilities(Criterion):
         scale = getattr(self.loss, "scale", None)
         scale = torch.as_tensor(1.0 if scale is None else scale)
         return (scale * self.loss.get_logits(outputs)).softmax(dim=1)
+
+
+def fits(card: Card) -> bool:
+    """Whether it is a loss of class scores, or of embeddings with class directions of its own."""
+    return issubclass(card.module, HeadLoss) or (card.data == "classes" and of_scores(card))
+
+
+def of_scores(card: Card) -> bool:
+    """Whether it takes the scores of a network's last layer, and one label an item."""
+    return "input-label" in card.takes and card.input in ("logits", "scores")
 
 
 def owns_weights(card: Card) -> bool:

@@ -7,24 +7,10 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor, nn
 
-from lossary.cards import Card
+from lossary.core.card import Card
 from lossary.lab.data import Data, Items, Split
 from lossary.lab.metrics import Kind
 from lossary.models import MLP, SmallCNN
-
-#: No loss to train a network with: a diagnostic without a minimum, two that want (log-)probabilities; two of several
-#: labels an item, which would take a batch of yes-or-no answers for one item; and one that is triplet_margin_loss until
-#: its user gives it a distance.
-EXCEPT = frozenset(
-    {
-        "mean_bias_error",
-        "nll_loss",
-        "binary_cross_entropy",
-        "multilabel_margin_loss",
-        "multilabel_soft_margin_loss",
-        "triplet_margin_with_distance_loss",
-    }
-)
 
 
 class Criterion(nn.Module):
@@ -91,13 +77,3 @@ class Task(ABC):
     @abstractmethod
     def baseline(self, name: str, data: Data, seed: int) -> np.ndarray:
         """What a baseline makes of the test inputs, in the form that a trained learner's predictions have."""
-
-
-def works(card: Card, params: Mapping[str, Any], *given: Tensor) -> bool:
-    """Whether a loss takes such arguments. Told by trying: some losses of pairs and views take labels instead, some
-    of values want more than one."""
-    try:
-        card.module(**params)(*given)
-    except (TypeError, ValueError, IndexError):
-        return False
-    return True

@@ -4,12 +4,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from lossary.cards import Card
+from lossary.core.card import Card
 from lossary.lab.data import Data, Split
-from lossary.lab.kinds._task import EXCEPT, Criterion, Task, works
+from lossary.lab.kinds._task import Criterion, Task
 
 BASE_RATE = "always the base rate"
 
@@ -37,8 +36,7 @@ class Binary(Task):
     size = 1
 
     def fits(self, card: Card) -> bool:
-        given = card.data == "binary" and card.name not in EXCEPT
-        return given and works(card, {}, torch.zeros(4), torch.tensor([False, False, True, True]))
+        return card.data == "answers" and card.item == "element" and card.input in ("logits", "scores")
 
     def attach(self, card: Card, params: Mapping[str, Any], size: int, classes: int) -> Criterion:
         return YesOrNo(card.module(**params))

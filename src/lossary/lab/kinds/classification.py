@@ -4,13 +4,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import torch
 
-from lossary._loss import HeadLoss
-from lossary.cards import Card
+from lossary.core.card import Card
+from lossary.core.loss import HeadLoss
 from lossary.lab.data import Data, Split
 from lossary.lab.kinds import _classes
-from lossary.lab.kinds._task import EXCEPT, Criterion, Task, works
+from lossary.lab.kinds._task import Criterion, Task
 
 MAJORITY = "always the commonest class"
 
@@ -22,10 +21,7 @@ class Classification(Task):
     size = 32
 
     def fits(self, card: Card) -> bool:
-        if issubclass(card.module, HeadLoss):
-            return True
-        given = card.data == "classes" and card.name not in EXCEPT
-        return given and works(card, {}, torch.eye(4), torch.tensor([0, 0, 1, 1]))
+        return _classes.fits(card)
 
     def attach(self, card: Card, params: Mapping[str, Any], size: int, classes: int) -> Criterion:
         if issubclass(card.module, HeadLoss):

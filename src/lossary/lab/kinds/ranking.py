@@ -10,15 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lossary.cards import Card
+from lossary.core.card import Card
 from lossary.lab.data import Data, Items, Split
-from lossary.lab.kinds._task import EXCEPT, Criterion, Task, works
+from lossary.lab.kinds._task import Criterion, Task
 from lossary.lab.metrics import ndcg
 from lossary.models import MLP
 
 RANDOM, SINGLE = "random order", "best single input"
-#: Losses of a number that should be above 0: the difference of two candidates' scores.
-OF_DIFFERENCES = frozenset({"hinge_loss", "squared_hinge_loss", "soft_margin_loss"})
 
 
 class Scorer(nn.Module):
@@ -67,6 +65,8 @@ class OfPairs(Criterion):
 
 
 class OfDifferences(OfPairs):
+    """A loss of a number that should be above 0: the difference of two candidates' scores."""
+
     def of(self, first: Tensor, second: Tensor) -> Tensor:
         return self.loss(first - second, torch.ones_like(first))
 
@@ -86,18 +86,12 @@ class Ranking(Task):
     size = 1
 
     def fits(self, card: Card) -> bool:
-        if card.data == "values":
-            return card.name not in EXCEPT and works(card, {}, torch.zeros(4), torch.zeros(4))
-        others = {"margin_ranking_loss", "cross_entropy"} | OF_DIFFERENCES
-        return card.data == "lists" or card.name in others
+        return _attached(card) is not None
 
     def attach(self, card: Card, params: Mapping[str, Any], size: int, classes: int) -> Criterion:
-        loss = card.module(**params)
-        if card.data in ("lists", "values"):
-            return OfLists(loss) if card.data == "lists" else OfCandidates(loss)
-        if card.name == "cross_entropy":
-            return OfShares(loss)
-        return OfDifferences(loss) if card.name in OF_DIFFERENCES else OfPairs(loss)
+        criterion = _attached(card)
+        assert criterion is not None
+        return criterion(card.module(**params))
 
     def network(self, data: Data) -> nn.Module:
         return Scorer(data.train.inputs[torch.tensor([0])].shape[-1])
@@ -122,6 +116,23 @@ class Ranking(Task):
             return np.random.default_rng(seed).random(tuple(data.test.targets.shape))
         column, sign = best_single_input(data)
         return sign * data.test.inputs[..., column].numpy()
+
+
+def _attached(card: Card) -> type[Criterion] | None:
+    """How a loss is given a list's candidates; None where it takes none."""
+    match card.takes[0], card.data, card.input:
+        case "list", _, _:
+            return OfLists
+        case "first-second-target", _, _:
+            return OfPairs
+        case "input-target", "values", _ if card.has_minimum:
+            return OfCandidates
+        case "input-target", "answers", "scores":
+            return OfDifferences
+        case _, _, "logits" if "input-shares" in card.takes:
+            return OfShares
+        case _:
+            return None
 
 
 def best_single_input(data: Data) -> tuple[int, int]:

@@ -8,16 +8,14 @@ import torch
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 from torch import Tensor, nn
 
-from lossary.cards import Card
+from lossary.core.card import Card, Takes
 from lossary.lab.data import Data, Items, Split
 from lossary.lab.data.pairs import PIECES
-from lossary.lab.kinds._task import EXCEPT, Criterion, Task, works
+from lossary.lab.kinds._task import Criterion, Task
 from lossary.lab.towers import Adapters
 
 TFIDF = "TF-IDF of characters"
 FEATURES = 2**13  # of TF-IDF
-#: What a card must take for its losses to compare a batch's queries with its documents.
-REFERENCES = frozenset({"positives", "ref_embeddings"})
 
 
 class OfPairs(Criterion):
@@ -115,14 +113,13 @@ class Retrieval(Task):
 
 def _attached(card: Card) -> type[OfPairs] | None:
     """How a loss is given queries and documents; None where it takes none."""
-    if card.data == "views" and "ids" in card.at_call:
-        return OfPairs
-    if card.at_call >= REFERENCES:
-        return OfReferences
-    pair = torch.eye(4)[:, :3], torch.eye(4)[:, 1:]
-    if card.data == "pairs" and works(card, {}, *pair, torch.tensor([1, 1, -1, -1])):
-        return OfGivenPairs
-    return OfTriplets if card.data == "triplets" and card.name not in EXCEPT else None
+    forms: dict[Takes, type[OfPairs]] = {
+        "anchor-positive": OfPairs,
+        "queries-references": OfReferences,
+        "pair-target": OfGivenPairs,
+        "anchor-positive-negative": OfTriplets,
+    }
+    return next((forms[form] for form in forms if form in card.takes), None)
 
 
 def _tfidf(data: Data) -> np.ndarray:

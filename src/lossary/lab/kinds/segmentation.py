@@ -8,11 +8,11 @@ import torch
 from sklearn.tree import DecisionTreeClassifier
 from torch import Tensor, nn
 
-from lossary._loss import HeadLoss
-from lossary.cards import Card
+from lossary.core.card import Card
 from lossary.lab.data import Data, Split
 from lossary.lab.data._types import UNLABELLED
-from lossary.lab.kinds._task import EXCEPT, Criterion, Task, works
+from lossary.lab.kinds import _classes
+from lossary.lab.kinds._task import Criterion, Task
 from lossary.models import UNet
 
 MAJORITY, COLOUR = "always the commonest class", "colour alone"
@@ -42,10 +42,8 @@ class Segmentation(Task):
     size = 0  # as many as there are classes
 
     def fits(self, card: Card) -> bool:
-        if issubclass(card.module, HeadLoss) or card.data not in ("classes", "masks") or card.name in EXCEPT:
-            return False
-        labels = torch.tensor([[0, 1], [2, UNLABELLED]]).expand(2, 2, 2)
-        return works(card, {}, torch.zeros(2, 3, 2, 2), labels)
+        leaves_out = "ignore_index" in card.module.fields  # positions that nobody has labelled
+        return _classes.of_scores(card) and leaves_out
 
     def attach(self, card: Card, params: Mapping[str, Any], size: int, classes: int) -> Criterion:
         return Classes(card.module(**params))

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from lossary._loss import HeadLoss
-from lossary.cards import Card
+from lossary.core.card import Card
+from lossary.core.loss import HeadLoss
 from lossary.lab.data import Data, Split
 from lossary.lab.kinds import _classes
-from lossary.lab.kinds._task import EXCEPT, Criterion, Task, works
+from lossary.lab.kinds._task import Criterion, Task
 
 UNTRAINED = "untrained network"
 
@@ -22,10 +22,7 @@ class ZeroShot(Task):
     size = 128
 
     def fits(self, card: Card) -> bool:
-        if issubclass(card.module, HeadLoss):
-            return True
-        given = card.data in ("classes", "identities", "pairs", "triplets", "views") and card.name not in EXCEPT
-        return given and works(card, {}, torch.eye(4), torch.tensor([0, 0, 1, 1]))
+        return _classes.fits(card) or "embeddings-labels" in card.takes
 
     def attach(self, card: Card, params: Mapping[str, Any], size: int, classes: int) -> Criterion:
         if issubclass(card.module, HeadLoss):

@@ -14,14 +14,8 @@ from lossary.lab.metrics._measures import Floats, Kind, Measures, Metric, Scores
 from lossary.lab.metrics.ranking import ndcg, order, place_of_best
 from lossary.lab.metrics.retrieval import Search, search
 from lossary.lab.metrics.segmentation import Regions
-from lossary.lab.metrics.zero_shot import (
-    Neighbour,
-    Roc,
-    SimilarityHistogram,
-    neighbours,
-    roc,
-    similarity_histogram,
-)
+from lossary.lab.metrics.verification import Roc, SimilarityHistogram, roc, similarity_histogram
+from lossary.lab.metrics.zero_shot import Neighbour, neighbours
 
 __all__ = [
     "MEASURES",

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from statistics import fmean, mode
 
-from lossary.advice import FACTS, OF_CLASSES, advice
 from lossary.lab.record import Record
 from lossary.lab.report.evidence import Evidence
 from lossary.lab.report.views import Section, Sentences, Table, TableRow
+from lossary.watching.advice import FACTS, OF_CLASSES, advice
 
 
 def training(evidence: Evidence) -> Section | None:

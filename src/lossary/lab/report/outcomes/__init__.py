@@ -4,15 +4,7 @@ from collections.abc import Callable, Mapping
 
 from lossary.lab.metrics import Kind
 from lossary.lab.report.evidence import Arrays, Evidence
-from lossary.lab.report.outcomes import (
-    binary,
-    classification,
-    ranking,
-    regression,
-    retrieval,
-    segmentation,
-    zero_shot,
-)
+from lossary.lab.report.outcomes import binary, classification, ranking, regression, retrieval, segmentation, zero_shot
 from lossary.lab.report.views import Section
 
 #: Each makes a section of the evidence and of one run's outputs a loss, best loss first; None where there is nothing.

@@ -1,0 +1,1 @@
+"""What is made of losses, or stands beside them: sums, linear heads, regularisers, weights, activations."""

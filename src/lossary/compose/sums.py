@@ -1,0 +1,136 @@
+"""Losses made of losses: weighted sums, and one loss at several resolutions."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lossary.core.check import check_dim, check_number
+from lossary.core.loss import hold
+from lossary.core.reduce import scaled
+
+__all__ = ["DeepSupervision", "Sum"]
+
+
+class _Term(nn.Module):
+    """A loss times its weight."""
+
+    weight: float | Tensor
+
+    def __init__(self, name: str, loss: nn.Module, weight: float | Tensor) -> None:
+        super().__init__()
+        if not isinstance(loss, nn.Module):
+            raise TypeError(f"{name}: wanted a loss Module, or (Module, weight); got {type(loss).__name__}")
+        check_number(name, weight)
+        self.loss = loss
+        hold(self, "weight", weight)
+
+    def forward(self, *inputs: Any, **extra: Any) -> Tensor:
+        return scaled(self.loss(*inputs, **extra), self.weight)
+
+    def extra_repr(self) -> str:
+        return f"weight={self.weight}"
+
+
+class Sum(nn.Module):
+    """A weighted sum of losses of the same inputs, as one loss.
+
+    A weight is a number, a tensor (saved with the loss) or a Parameter, which learns; one that learns freely goes to 0
+    or below, so tie it to something that grows. Each loss computes by itself: losses of one softmax make it
+    once each.
+
+    Args:
+        terms: By name, a loss Module, or a pair of one and its weight (1 otherwise).
+
+    Returns:
+        The total when called. Keywords at the call go to every loss.
+
+    Raises:
+        ValueError: No loss; at the call, losses whose values have different shapes.
+        TypeError: What is no Module.
+
+    Example:
+        >>> import torch, lossary
+        >>> loss = Sum(dice=lossary.DiceLoss(), cross_entropy=(lossary.CrossEntropyLoss(), 0.5))
+        >>> logits, target = torch.zeros(1, 2, 4), torch.tensor([[0, 0, 0, 1]])
+        >>> loss(logits, target)
+        tensor(0.7632)
+        >>> loss.parts(logits, target)
+        {'dice': tensor(0.4167), 'cross_entropy': tensor(0.3466)}
+    """
+
+    def __init__(self, **terms: nn.Module | tuple[nn.Module, float | Tensor]) -> None:
+        super().__init__()
+        if not terms:
+            raise ValueError("terms: wanted at least one loss by name; got none")
+        self.terms = nn.ModuleDict()
+        for name, term in terms.items():
+            loss, weight = term if isinstance(term, tuple) else (term, 1.0)
+            self.terms[name] = _Term(name, loss, weight)
+
+    def forward(self, *inputs: Any, **extra: Any) -> Tensor:
+        return torch.stack(list(self.parts(*inputs, **extra).values())).sum(0)
+
+    def parts(self, *inputs: Any, **extra: Any) -> dict[str, Tensor]:
+        """Each loss times its weight, by name; they add up to the total."""
+        parts = {name: term(*inputs, **extra) for name, term in self.terms.items()}
+        shapes = {name: tuple(part.shape) for name, part in parts.items()}
+        if len(set(shapes.values())) > 1:
+            raise ValueError(f"terms: wanted losses of one shape (reduction='mean' each); got {shapes}")
+        return parts
+
+
+class DeepSupervision(nn.Module):
+    """A segmentation loss at several resolutions of a network's decoder: the weighted sum over its outputs.
+
+    The target is resized to each output by nearest neighbour, so that labels stay labels and ignored positions ignored.
+
+    Args:
+        loss: A loss Module of (output, target).
+        weights: One an output, the finest first.
+
+    Raises:
+        ValueError: More or fewer outputs than weights.
+
+    Example:
+        >>> import torch, lossary
+        >>> loss = DeepSupervision(lossary.DiceCrossEntropyLoss(), weights=(1.0, 0.5))
+        >>> outputs = [torch.zeros(2, 3, 8, 8), torch.zeros(2, 3, 4, 4)]
+        >>> loss(outputs, torch.zeros(2, 8, 8, dtype=torch.int64)).shape
+        torch.Size([])
+
+    Source:
+        Lee et al., Deeply-Supervised Nets, arXiv:1409.5185. nnU-Net halves the weight with each resolution and lets all
+        add up to 1.
+    """
+
+    def __init__(self, loss: nn.Module, weights: Sequence[float]) -> None:
+        super().__init__()
+        for weight in weights:
+            check_number("weights", weight, low=0)
+        self.loss = loss
+        self.weights = tuple(weights)
+
+    def forward(self, outputs: Sequence[Tensor], target: Tensor) -> Tensor:
+        """The loss of ``outputs``, (N, C, ...) each, beside one ``target``: (N, ...) indices or (N, C, ...) regions."""
+        if len(outputs) != len(self.weights):
+            raise ValueError(f"outputs: wanted {len(self.weights)}, one a weight; got {len(outputs)}")
+        for output in outputs:
+            check_dim("target", target, (output.dim() - 1, output.dim()), "(N, ...) or (N, C, ...)")
+        losses = [self.loss(output, _nearest(target, output.shape[2:])) for output in outputs]
+        return torch.stack([w * loss for w, loss in zip(self.weights, losses, strict=True)]).sum(0)
+
+    def extra_repr(self) -> str:
+        return f"weights={self.weights}"
+
+
+def _nearest(target: Tensor, size: torch.Size) -> Tensor:
+    """The last dimensions of ``target`` resized: its value at the middle of each new position."""
+    # By integer arithmetic: interpolate wants floating-point labels, and rounds where it meets the middle.
+    for dim, new in enumerate(size, target.dim() - len(size)):
+        old = target.shape[dim]
+        if old != new:
+            middle = (2 * torch.arange(new, device=target.device) + 1) * old // (2 * new)
+            target = target.index_select(dim, middle)
+    return target

@@ -1,0 +1,1 @@
+"""What every loss is made of: Modules over functions, reductions, checks, cards."""

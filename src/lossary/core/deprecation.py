@@ -1,0 +1,46 @@
+"""What is renamed goes on working for two releases, and says what to write instead: see docs/stability.md."""
+
+import functools
+import inspect
+import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def deprecated(what: str, instead: str, *, since: str, gone: str) -> None:
+    """Warn whoever called the function that calls this.
+
+    Python shows a FutureWarning to everybody, where a DeprecationWarning is hidden from those who can act on it.
+    """
+    said = f"{what} is deprecated since lossary {since} and will be gone in {gone}; use {instead}"
+    warnings.warn(said, FutureWarning, stacklevel=3)
+
+
+def renamed_argument(old: str, new: str, *, since: str, gone: str) -> Callable[[Function], Function]:
+    """A function that still takes an argument under its former name, by keyword, with a warning.
+
+    Signature and docstring are the new ones: nobody learns the former name from them.
+    """
+
+    def decorate(fn: Function) -> Function:
+        @functools.wraps(fn)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            if old in kwargs:
+                if (
+                    new
+                    in inspect.signature(fn)
+                    .bind_partial(*args, **{n: v for n, v in kwargs.items() if n != old})
+                    .arguments
+                ):
+                    raise TypeError(f"{old}: wanted it or {new}, which is its name now; got both")
+                deprecated(f"{fn.__name__}'s argument {old}", new, since=since, gone=gone)
+                kwargs[new] = kwargs.pop(old)
+            return fn(*args, **kwargs)
+
+        made: Any = run
+        made.__signature__ = inspect.signature(fn)
+        return made
+
+    return decorate

@@ -1,0 +1,119 @@
+"""Rules of arguments, each written once: in the annotation, where the function and its Module's constructor read it.
+
+An annotation says what a type checker knows (``float | Tensor``) and, where that is not all, what else must hold:
+``gamma: Annotated[float | Tensor, NOT_NEGATIVE] = 2.0``. The rule is a check, ``rule(name, value)``.
+"""
+
+import functools
+import inspect
+import types
+import typing
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union
+
+from torch import Tensor
+from torch.fx import Proxy
+
+from lossary.core.check import (
+    check_callable,
+    check_choice,
+    check_class_weights,
+    check_factors,
+    check_number,
+    check_tensor,
+    check_whole,
+)
+
+Rule = Callable[[str, Any], None]
+Function = TypeVar("Function", bound=Callable[..., Tensor])
+
+NOT_NEGATIVE = partial(check_number, low=0)
+POSITIVE = partial(check_number, low=0, open_low=True)
+FRACTION = partial(check_number, low=0, high=1)
+
+NotNegative = Annotated[float | Tensor, NOT_NEGATIVE]
+Positive = Annotated[float | Tensor, POSITIVE]
+#: A number, or a tensor whose shape is looked at beside the input's.
+Factor = Annotated[float | Tensor, check_factors]
+Count = Annotated[int, partial(check_whole, low=1)]
+#: (C,), one number a class.
+ClassWeight = Annotated[Tensor, check_class_weights]
+
+#: What a plain annotation asks for. A number may be a tensor of one entry too.
+_PLAIN: dict[Any, Rule] = {
+    float: check_number,
+    int: check_whole,
+    bool: partial(check_choice, allowed=(True, False)),
+    Tensor: check_tensor,
+}
+
+
+def rule_of(hint: Any) -> Rule | None:
+    """The rule in an annotation: the one that stands there, or what its type asks for."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        return typing.cast("Rule | None", next((note for note in parts[1:] if callable(note)), None))
+    if origin is Literal:
+        return partial(check_choice, allowed=parts)
+    if origin is Callable:
+        return check_callable
+    if origin in (Union, types.UnionType):
+        rules = [rule for rule in map(rule_of, parts) if rule is not None]
+        # What has no rule of its own passes by its type: None first of all.
+        others = tuple(part for part in parts if isinstance(part, type) and part not in _PLAIN)
+        return partial(_unless, others, rules[0]) if rules else None
+    return _PLAIN.get(hint)
+
+
+def _unless(others: tuple[type, ...], rule: Rule, name: str, value: object) -> None:
+    if not isinstance(value, others):
+        rule(name, value)
+
+
+def rules_of(hints: Iterable[tuple[str, Any]]) -> dict[str, Rule]:
+    return {name: rule for name, hint in hints if (rule := rule_of(hint)) is not None}
+
+
+#: What may be a tensor, and learn. One name: torch 2.9 compiles no inner function with a union in its annotations.
+Number = float | Tensor
+
+
+def plain_hints(described: Any) -> dict[str, Any]:
+    """The types of annotations, without their rules: what people read."""
+    return typing.get_type_hints(described)
+
+
+def checked(fn: Function) -> Function:
+    """A loss function that holds its arguments to the rules of their annotations, and is one call to ``torch.fx``.
+
+    A default is right: only what is given is looked at.
+    """
+    signature, hints = inspect.signature(fn), typing.get_type_hints(fn, include_extras=True)
+    defaults = {n: p.default for n, p in signature.parameters.items() if p.default is not p.empty}
+    rules = rules_of((name, hints[name]) for name in defaults)
+    by_position = [n for n, p in signature.parameters.items() if p.kind is not p.KEYWORD_ONLY]
+    needed = len([n for n in by_position if n not in defaults])
+
+    @functools.wraps(fn)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        if args and isinstance(args[0], Proxy):
+            return args[0].tracer.create_proxy("call_function", run, args, kwargs)
+        given = kwargs.items()
+        if len(args) > needed:
+            given = [*zip(by_position[needed:], args[needed:], strict=False), *given]
+        for name, value in given:
+            if name in rules and value is not defaults[name]:
+                rules[name](name, value)
+        return fn(*args, **kwargs)
+
+    plain = plain_hints(fn)
+    shown = [p.replace(annotation=plain[n]) for n, p in signature.parameters.items()]
+    made: Any = run
+    made.__signature__ = signature.replace(parameters=shown, return_annotation=plain["return"])
+    made.__prepare_scriptable__ = no_torchscript
+    return made
+
+
+def no_torchscript(*_: object) -> NoReturn:
+    raise NotImplementedError("TorchScript: not supported by lossary's losses; use torch.compile or torch.jit.trace")

@@ -1,0 +1,1 @@
+"""Rows of scores: the few numbers a row that losses are formulas of, ready or made block by block."""

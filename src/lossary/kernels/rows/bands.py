@@ -1,0 +1,101 @@
+"""Where a matrix of scores has targets, and where it has no entry at all, without a mask over all of it.
+
+With rows and columns sorted by label the targets of neighbouring rows are neighbouring columns: a mask is made only
+for those, some rows at a time. Entries that do not exist are few and are listed.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lossary.kernels.rows.scores import Targets
+
+#: Rows of a spot: with more of them it is wider than their targets, with fewer there are more spots to visit.
+STEP = 256
+
+
+class Spot(NamedTuple):
+    """A part of the sorted scores in which there are targets."""
+
+    rows: slice
+    columns: slice
+    is_target: Tensor
+
+    def of(self, scores: Tensor, first_row: int, first_column: int = 0) -> Tensor:
+        """Its scores, as a view, where ``scores`` begin with that row and column."""
+        r, c = self.rows, self.columns
+        return scores[r.start - first_row : r.stop - first_row, c.start - first_column : c.stop - first_column]
+
+
+class Bands:
+    """The targets of rows by column, both sorted by label."""
+
+    def __init__(self, rows: Tensor, columns: Tensor, own: Tensor | None = None, shift: int = 0) -> None:
+        """
+        Args:
+            rows: Labels, ascending.
+            columns: Labels, ascending.
+            own: (N,) the column that is the row itself, and no target of it.
+            shift: The number of the first column.
+        """
+        self.rows, self.columns, self.own, self.shift = rows, columns, own, shift
+        # Read at once: a reading waits for an accelerator.
+        self.start = (torch.searchsorted(columns, rows) + shift).tolist()
+        self.stop = (torch.searchsorted(columns, rows, right=True) + shift).tolist()
+
+    def within(self, rows: slice, columns: slice) -> Iterator[Spot]:
+        """The spots of a block of the scores."""
+        for first in range(rows.start, rows.stop, STEP):
+            last = min(first + STEP, rows.stop)
+            start, stop = max(self.start[first], columns.start), min(self.stop[last - 1], columns.stop)
+            if start < stop:
+                here = self.columns[start - self.shift : stop - self.shift]
+                is_target = self.rows[first:last, None] == here
+                if self.own is not None:
+                    is_target &= self.own[first:last, None] != torch.arange(start, stop, device=here.device)
+                yield Spot(slice(first, last), slice(start, stop), is_target)
+
+
+class Places:
+    """Rows and columns of a problem in the order of their labels, and the entries of it that do not exist."""
+
+    def __init__(self, targets: Targets, columns: int) -> None:
+        number = torch.arange(columns, device=targets.rows.device)
+        row_labels = targets.rows.long()
+        column_labels = number if targets.columns is None else targets.columns.long()
+        self.rows, self.columns = row_labels.argsort(stable=True), column_labels.argsort(stable=True)
+        #: Where each column of the unsorted problem stands.
+        self.place = inverse(self.columns)
+        self.own = self.place[self.rows] if targets.own else None
+        self.bands = Bands(row_labels[self.rows], column_labels[self.columns], self.own)
+        self.groups = None
+        if targets.row_groups is not None and targets.column_groups is not None:
+            row_groups, (groups, order) = targets.row_groups[self.rows].long(), targets.column_groups.long().sort()
+            first, last = (torch.searchsorted(groups, row_groups, right=right) for right in (False, True))
+            self.groups = first, last - first, self.place[order]
+
+    def absent(self, rows: slice) -> tuple[Tensor, Tensor]:
+        """The entries of some rows that do not exist: rows, counted from the first, and columns."""
+        number = torch.arange(rows.stop - rows.start, device=self.place.device)
+        own = None if self.own is None else self.own[rows]
+        r, c = (number[:0], number[:0]) if own is None else (number, own)
+        if self.groups is None:
+            return r, c
+        first, count, by_group = (self.groups[0][rows], self.groups[1][rows], self.groups[2])
+        mates = number.repeat_interleave(count)
+        before = count.cumsum(0) - count
+        step = torch.arange(len(mates), device=mates.device) - before[mates]
+        columns = by_group[first[mates] + step]
+        kept = self.bands.rows[rows][mates] != self.bands.columns[columns]
+        if own is not None:
+            kept &= own[mates] != columns
+        return torch.cat([r, mates[kept]]), torch.cat([c, columns[kept]])
+
+
+def inverse(order: Tensor) -> Tensor:
+    """Where each item stands in an order."""
+    place = torch.empty_like(order)
+    place[order] = torch.arange(len(order), device=order.device)
+    return place

@@ -1,0 +1,161 @@
+"""Rows of scores: what a loss needs to know of a row is a few numbers, and they merge.
+
+A row's columns are its *targets*, the *rest*, and those that do not exist for it (a row's own column when a
+batch is scored against itself). A loss is a formula over a row's statistics (:class:`Rows`); it never sees the
+scores, so it does not know whether they were ready (:class:`Dense`) or made block by block
+(:class:`Bilinear`).
+
+The targets are kept out of the log-sum-exp of the rest: with p near 1 a margin added to an ordinary logsumexp
+is lost in float32 (-22.40 where -20.55 is right).
+"""
+
+from __future__ import annotations  # torch 2.9 compiles no inner function with a union in its annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from lossary.core import device as _device
+from lossary.core.reduce import divide, reduce
+from lossary.kernels.graph import learns
+from lossary.kernels.modes import full_precision, transformed
+from lossary.kernels.rows.routes import RowFormula, RowSlope, SummedLoss, blocked_statistics, both_ways, is_one_set
+from lossary.kernels.rows.scores import (
+    Bilinear,
+    Dense,
+    Given,
+    Rows,
+    Source,
+    Targets,
+    score_statistics,
+    statistics,
+)
+from lossary.kernels.stable import softplus
+
+#: Up to so many scores the plain formula is as fast: a small batch pays nothing for blocks. An accelerator has
+#: the memory and wants large operations, so that the plain formula is right for as long as it fits.
+CPU_PLAIN = 1 << 18
+ACCELERATOR_PLAIN = 1 << 27
+#: Scores of a block whose temporaries stay in cache.
+SOFTPLUS_BLOCK = 1 << 20
+
+
+def row_loss(
+    formula: RowFormula,
+    source: Source,
+    targets: Targets | Given,
+    *parameters: float | Tensor,
+    weight: Tensor | None = None,
+    reduction: str = "mean",
+    group: torch.distributed.ProcessGroup | None = None,
+    slope: RowSlope | None = None,
+) -> Tensor:
+    """The loss that ``formula`` makes of the rows' statistics.
+
+    The scores of a large :class:`Bilinear` source are never held whole, neither here nor in backward.
+
+    Args:
+        formula: ``formula(rows, *parameters)``, one loss a row. Pure, row by row, without data-dependent
+            branches; a tensor that learns is given among ``parameters``, never captured.
+        source: Where the scores come from.
+        targets: Which columns are targets.
+        parameters: Numbers, or tensors, each 0-d, (1,) or (N,), that the formula needs; gradients flow to them. Of few
+            scores a number reaches the formula as it is, otherwise as a tensor.
+        weight: One weight a row, (N,): mean is ``sum(w l) / sum(w)``. No gradient flows to it.
+        reduction: ``"none"``, ``"sum"`` or ``"mean"``.
+        group: Process group over which the mean's divisor is summed.
+        slope: The formula's losses and gradients in closed form, for where blocks are differentiated as they come.
+    """
+    if isinstance(source, Dense) or isinstance(targets, Given) or fits_densely(source):
+        losses = formula(statistics(source, targets), *parameters)
+        return reduce(losses, weight=weight, reduction=reduction, group=group)
+    with full_precision(source.x):
+        source = source.accumulated()
+        tensors = tuple(torch.as_tensor(p, dtype=source.x.dtype, device=source.x.device) for p in parameters)
+        # A single number may come in shape (1,); it is no number of the first row.
+        tensors = tuple(t.reshape(()) if t.numel() == 1 else t for t in tensors)
+        return _blocked_loss(formula, slope, source, targets, tensors, weight, reduction, group)
+
+
+def two_way_statistics(source: Bilinear, targets: Targets) -> tuple[Rows, Rows]:
+    """The statistics of the rows, and those of the columns as rows: for losses in both directions.
+
+    Args:
+        source: Scores without ``b`` and ``unit``.
+        targets: The labels of rows and columns; ``columns=None`` numbers them.
+    """
+    plain = not targets.own and targets.row_groups is None and targets.scale == 1
+    if source.b is not None or source.unit or not plain:
+        wanted = "wanted plain products for statistics of both directions"
+        raise ValueError(f"source: {wanted}; got b, unit, own, groups or a scale")
+    number = torch.arange(source.w.shape[0], device=source.w.device)
+    columns = number if targets.columns is None else targets.columns
+    if fits_densely(source):
+        scores = source.dense()
+        backwards = Targets(columns, targets.rows)
+        return score_statistics(scores, Targets(targets.rows, columns)), score_statistics(scores.T, backwards)
+    with full_precision(source.x):
+        source = source.accumulated()
+        return both_ways(source.x, source.w, targets.rows, columns)
+
+
+def rest_softplus(source: Bilinear, targets: Targets) -> Tensor:
+    """(N,) the sum of softplus(score) over a row's columns that are no targets; differentiable to any order.
+
+    Blocks of rows are made again for the gradient: four products, where holding all scores takes three.
+    """
+    source = source.accumulated()
+    number = torch.arange(source.w.shape[0], device=source.w.device)
+    columns = number if targets.columns is None else targets.columns
+
+    def block(x: Tensor, labels: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
+        losses = softplus(Bilinear(x, w, b, source.unit).dense())
+        return losses.masked_fill(labels[:, None] == columns, 0).sum(1)
+
+    if fits_densely(source):
+        return block(source.x, targets.rows, source.w, source.b)
+    size = max(1, SOFTPLUS_BLOCK // len(columns))
+    again = partial(checkpoint, block, use_reentrant=False, preserve_rng_state=False)
+    parts = zip(source.x.split(size), targets.rows.split(size), strict=True)
+    return torch.cat([again(*part, source.w, source.b) for part in parts])
+
+
+def _blocked_loss(
+    formula: RowFormula,
+    slope: RowSlope | None,
+    source: Bilinear,
+    targets: Targets,
+    parameters: tuple[Tensor, ...],
+    weight: Tensor | None,
+    reduction: str,
+    group: torch.distributed.ProcessGroup | None,
+) -> Tensor:
+    """The sum and the mean take their gradient in forward; everything else keeps the statistics."""
+    statistics_first = reduction == "none" or is_one_set(source, targets)
+    # One operator to those who record a graph, and to tensors without values, of which blocks of labels are read.
+    statistics_first = statistics_first or _device.traced() or not _device.has_values(source.x)
+    if statistics_first or not _learns(source, parameters):
+        losses = formula(blocked_statistics(source, targets), *parameters)
+        return reduce(losses, weight=weight, reduction=reduction, group=group)
+    weight = None if weight is None else weight.to(source.x.dtype)
+    total = SummedLoss.apply(
+        formula, slope, source.unit, source.centers, targets, weight, source.x, source.w, source.b, *parameters
+    )
+    if reduction == "sum":
+        return total
+    return divide(total, len(source.x) if weight is None else weight.sum(), group=group)
+
+
+def fits_densely(source: Bilinear) -> bool:
+    """Whether the scores may as well be held whole."""
+    if source.x.shape[0] * source.w.shape[0] <= (CPU_PLAIN if _device.by_cache(source.x) else ACCELERATOR_PLAIN):
+        return True
+    if _device.traced():
+        return False
+    return transformed()
+
+
+def _learns(source: Bilinear, parameters: tuple[Tensor, ...]) -> bool:
+    return torch.is_grad_enabled() and any(map(learns, (source.x, source.w, source.b, *parameters)))

@@ -1,0 +1,203 @@
+"""What a row of scores is: where its scores come from, which of them are targets, and what a loss sees of it.
+
+The statistics here are plain differentiable torch over all scores at once: the definition that every faster
+route must agree with, and what small batches and ``torch.func`` use.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from lossary.kernels.products import product
+from lossary.kernels.stable import ABSENT, accumulate, in_range
+
+
+class Rows(NamedTuple):
+    """Statistics of N rows, each (N,)."""
+
+    targets: Tensor  # how many there are
+    target: Tensor  # mean score of the targets, times their scale; 0 where there is none
+    among: Tensor  # log-sum-exp of the targets' scores, times their scale
+    rest: Tensor  # log-sum-exp of the rest's scores
+    mean: Tensor  # mean score of all existing columns, targets included; no scale
+
+
+@dataclass(frozen=True)
+class Dense:
+    """Ready scores, (N, C)."""
+
+    scores: Tensor
+
+
+@dataclass(frozen=True)
+class Bilinear:
+    """Scores z_ij = <x_i, w_j> + b_j, or <x_i, w_j / |w_j|> + b_j with ``unit``: heads, similarities, distances.
+
+    Temperature, scale and the rows' norms enter through ``x`` by ordinary autograd outside: in ``Similarity`` of
+    losses/views/_shared.py, ``cosines`` of losses/_batch.py, ``cosine_head`` of losses/identities. The columns' norms
+    are folded into the blocks, because a normalised copy of a large ``w`` would cost as much as ``w``.
+
+    With several ``centers`` a column's score is the largest of as many, whose vectors follow each other in ``w``;
+    then each row has one target.
+    """
+
+    x: Tensor  # (N, D)
+    w: Tensor  # (C, D), or (C * centers, D)
+    b: Tensor | None = None  # (C,), or (C * centers,)
+    unit: bool = False
+    centers: int = 1
+
+    @property
+    def columns(self) -> int:
+        return self.w.shape[0] // self.centers
+
+    def accumulated(self) -> "Bilinear":
+        """The same scores, accumulated in float32 where the input is in half precision."""
+        x = accumulate(self.x)
+        w = x if self.w is self.x else accumulate(self.w)
+        return Bilinear(x, w, None if self.b is None else accumulate(self.b), self.unit, self.centers)
+
+    def dense(self) -> Tensor:
+        """All scores at once, (N, C)."""
+        x, w = accumulate(self.x), accumulate(self.w)
+        b = None if self.b is None else self.b.to(x.dtype)
+        if self.unit:
+            w, inverse = in_range(w)
+            scores = product(x, w) * inverse[:, 0]
+            scores = scores if b is None else scores + b
+        else:
+            scores = product(x, w, b)
+        return scores if self.centers == 1 else scores.unflatten(1, (self.columns, self.centers)).amax(2)
+
+
+Source = Dense | Bilinear
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Which columns are a row's targets: those that bear the row's label.
+
+    With ``columns=None`` a column's label is its number, so that ``Targets(labels)`` are class indices. With
+    ``own`` row i and column i are the same item, and that column does not exist for the row. With groups, neither
+    does a column of the row's group that is no target: what may be the same thing is no negative. The targets' scores
+    count times ``scale``, for losses that are steeper in the negatives than in the positives.
+    """
+
+    rows: Tensor  # (N,) integer labels
+    columns: Tensor | None = None  # (C,) integer labels
+    own: bool = field(default=False, kw_only=True)
+    row_groups: Tensor | None = field(default=None, kw_only=True)  # (N,) integers
+    column_groups: Tensor | None = field(default=None, kw_only=True)  # (C,) integers, where the rows have groups
+    scale: float = field(default=1.0, kw_only=True)
+
+    def of(self, rows: slice) -> "Targets":
+        """Those of some rows."""
+        groups = None if self.row_groups is None else self.row_groups[rows]
+        return replace(self, rows=self.rows[rows], row_groups=groups)
+
+    @property
+    def single(self) -> bool:
+        """Whether a row has exactly one target, at the index that is its label, with its score as it is."""
+        return self.columns is None and not self.own and self.row_groups is None and self.scale == 1
+
+
+@dataclass(frozen=True)
+class Given:
+    """Targets that no label tells: for each row which columns are targets and which the rest, O(N C) memory."""
+
+    targets: Tensor  # (N, C) boolean
+    rest: Tensor  # (N, C) boolean
+    scale: float = 1.0  # of the targets' scores
+
+
+class _once:
+    """A property made when first asked for, and kept. functools' own takes a lock, which no compiler sees through."""
+
+    def __init__(self, make: Callable[[Any], Tensor]) -> None:
+        self.make = make
+
+    def __get__(self, owner: Any, _: type) -> Tensor:
+        value = self.make(owner)
+        setattr(owner, self.make.__name__, value)
+        return value
+
+
+class RowsOf:
+    """The statistics (:class:`Rows`) of ready scores, and which columns they are of, made when first asked for.
+
+    Plain differentiable torch over all scores at once. The first row is row ``first`` of the batch.
+    """
+
+    def __init__(self, scores: Tensor, targets: Targets | Given, first: int = 0) -> None:
+        self._scores, self._targets, self._first = scores, targets, first
+        # Which columns are targets, where every row has exactly one.
+        self._index = targets.rows.long()[:, None] if isinstance(targets, Targets) and targets.single else None
+
+    @_once
+    def is_target(self) -> Tensor:
+        if isinstance(self._targets, Given):
+            return self._targets.targets
+        columns = self._targets.columns
+        columns = torch.arange(self._scores.shape[1], device=self._scores.device) if columns is None else columns
+        return self._without_own(self._targets.rows[:, None] == columns)
+
+    @_once
+    def is_rest(self) -> Tensor:
+        if isinstance(self._targets, Given):
+            return self._targets.rest
+        rest, groups = ~self.is_target, self._targets.row_groups
+        return self._without_own(rest if groups is None else rest & (groups[:, None] != self._targets.column_groups))
+
+    def _without_own(self, columns: Tensor) -> Tensor:
+        if isinstance(self._targets, Targets) and self._targets.own:
+            columns.diagonal(self._first).fill_(False)
+        return columns
+
+    @_once
+    def _hits(self) -> Tensor:
+        return self._scores if self._targets.scale == 1 else self._scores * self._targets.scale
+
+    @_once
+    def targets(self) -> Tensor:
+        if self._index is not None:
+            return torch.ones_like(self.target)
+        return self.is_target.sum(1).to(self._scores.dtype)
+
+    @_once
+    def target(self) -> Tensor:
+        if self._index is not None:
+            return self._scores.gather(1, self._index).squeeze(1)
+        return self._hits.masked_fill(~self.is_target, 0).sum(1) / self.targets.clamp_min(1)
+
+    @_once
+    def among(self) -> Tensor:
+        if self._index is not None:
+            return self.target
+        return self._hits.masked_fill(~self.is_target, ABSENT).logsumexp(1)
+
+    @_once
+    def rest(self) -> Tensor:
+        if self._index is not None:
+            return self._scores.scatter(1, self._index, ABSENT).logsumexp(1)
+        return self._scores.masked_fill(~self.is_rest, ABSENT).logsumexp(1)
+
+    @_once
+    def mean(self) -> Tensor:
+        if self._index is not None:
+            return self._scores.mean(1)
+        exists = self.is_target | self.is_rest
+        return self._scores.masked_fill(~exists, 0).sum(1) / exists.sum(1).clamp_min(1)
+
+
+def statistics(source: Source, targets: Targets | Given) -> RowsOf:
+    """The statistics of all rows at once, by plain differentiable torch: O(N C) memory."""
+    return RowsOf(accumulate(source.scores) if isinstance(source, Dense) else source.dense(), targets)
+
+
+def score_statistics(scores: Tensor, targets: Targets | Given, first: int = 0) -> Rows:
+    """All of :class:`RowsOf`."""
+    rows = RowsOf(scores, targets, first)
+    return Rows(rows.targets, rows.target, rows.among, rows.rest, rows.mean)

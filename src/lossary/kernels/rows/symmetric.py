@@ -1,0 +1,208 @@
+"""Scores that serve rows and columns alike, tile by tile.
+
+- One set against itself: the scores are symmetric, so that one triangle of tiles is enough. Half a product for the
+  statistics, half for making the scores again, one for the gradient: two, where blocks of rows take three or four.
+- Two sets in both directions (CLIP): one product, one again, two for the gradient: four instead of six.
+
+The two sets are one list of items here, cut at ``split`` (0 for one set): an item's scores are those with the other
+set, or with all others of its own. Items are sorted by label first, so that there are targets only in spots near the
+diagonal. Scores are in units of log 2, as in :mod:`lossary.kernels.rows.blocks`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lossary.kernels.rows.bands import Bands, Spot, inverse
+from lossary.kernels.rows.blocks import ABSENT_2, LN_2, RowGradients, take_targets, tame
+from lossary.kernels.rows.scores import Rows
+from lossary.kernels.stable import ABSENT, LOG2_E
+
+#: Items, and the dimension of a tile along which their scores lie.
+Sides = tuple[tuple[slice, int], ...]
+Pair = tuple[Tensor, Tensor]
+
+#: Rows and columns of a tile: larger ones waste more of the diagonal, and two of little more than a MiB in
+#: float32 stay in cache.
+TILE = 592
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Scores of some items with others; where ``rows == columns`` the tile is on the diagonal."""
+
+    rows: slice
+    columns: slice
+    scores: Tensor
+    scratch: Tensor  # of the same shape
+    spots: tuple[Spot, ...]
+
+    @property
+    def sides(self) -> Sides:
+        """Whose scores these are, and along which dimension: the rows', and transposed the columns'."""
+        return ((self.rows, 1),) if self.rows == self.columns else ((self.rows, 1), (self.columns, 0))
+
+    def sides_of(self, spot: Spot) -> Sides:
+        return tuple((spot.columns if dim == 0 else spot.rows, dim) for _, dim in self.sides)
+
+    def part(self, spot: Spot) -> Tensor:
+        return spot.of(self.scores, self.rows.start, self.columns.start)
+
+    def take_targets(self, scale: float) -> list[Tensor]:
+        """The targets' scores times ``scale``, spot by spot; the tile keeps the rest's."""
+        return [take_targets(self.part(spot), spot.is_target, scale) for spot in self.spots]
+
+
+class Anywhere:
+    """Log-sum-exps of items' scores that grow tile by tile, whatever the scores."""
+
+    def __init__(self, like: Tensor) -> None:
+        self.top = torch.full_like(like, ABSENT_2)
+        self.total = torch.zeros_like(like)
+
+    def merge(self, scores: Tensor, scratch: Tensor, sides: Sides) -> None:
+        """Add a tile's scores to the items of either side. The tile is used up."""
+        for items, dim in sides:
+            top = torch.maximum(self.top[items], scores.amax(dim))
+            torch.sub(scores, top.unsqueeze(dim), out=scratch).exp2_()
+            self.total[items] = self.total[items] * torch.exp2(self.top[items] - top) + scratch.sum(dim)
+            self.top[items] = top
+
+    def value(self) -> Tensor:
+        return self.top * LN_2 + self.total.log()
+
+    @staticmethod
+    def pull(scores: Tensor, scratch: Tensor, lse: Pair, by_lse: Pair) -> None:
+        """Scores become dL/dscore_ij + dL/dscore_ji through the log-sum-exps of row i and row j."""
+        torch.sub(scores, lse[1], out=scratch).exp2_().mul_(by_lse[1])
+        scores.sub_(lse[0][:, None]).exp2_().mul_(by_lse[0][:, None]).add_(scratch)
+
+
+class Tame(Anywhere):
+    """The same for scores so near 0 that no maximum is needed, and one exponential serves both sides."""
+
+    def merge(self, scores: Tensor, scratch: Tensor, sides: Sides) -> None:
+        scores.exp2_()
+        for items, dim in sides:
+            self.total[items] += scores.sum(dim)
+
+    def value(self) -> Tensor:
+        return torch.where(self.total > 0, self.total.log(), ABSENT)
+
+    @staticmethod
+    def pull(scores: Tensor, scratch: Tensor, lse: Pair, by_lse: Pair) -> None:
+        each = [by * torch.exp2(-of) for of, by in zip(lse, by_lse, strict=True)]
+        scores.exp2_().mul_(torch.add(each[0][:, None], each[1], out=scratch))
+
+
+def set_statistics(items: Tensor, labels: Tensor, split: int, scale: float) -> Rows:
+    """Statistics of each item's scores with its others; those with its label, times ``scale``, are its targets."""
+    order = _by_label(labels, split)
+    x, kind = _arranged(items, order), _kind(items, split, scale)
+    count, target = torch.zeros_like(x[:, 0]), torch.zeros_like(x[:, 0])
+    among, rest = kind(target), kind(target)
+    for tile in _tiles(x, _arranged(labels, order), split):
+        for spot, hits in zip(tile.spots, tile.take_targets(scale), strict=True):
+            sides = tile.sides_of(spot)
+            for side, dim in sides:
+                count[side] += spot.is_target.sum(dim)
+                target[side] += torch.where(spot.is_target, hits, 0).sum(dim)
+            among.merge(hits, torch.empty_like(hits), sides)
+        rest.merge(tile.scores, tile.scratch, tile.sides)
+    target *= LN_2 / count.clamp_min(1)
+    place = None if order is None else inverse(order)
+    found = (_arranged(s, place) for s in (count, target, among.value(), rest.value()))
+    return Rows(*found, _means(items, split))  # pyright: ignore[reportCallIssue]
+
+
+def set_gradients(items: Tensor, labels: Tensor, split: int, scale: float, rows: Rows, by_rows: RowGradients) -> Tensor:
+    """The gradient by the items, given that by their statistics."""
+    order = _by_label(labels, split)
+    x, kind = _arranged(items, order), _kind(items, split, scale)
+    zero = torch.zeros_like(x[:, 0])
+    by_target, by_among, by_rest = (zero if g is None else _arranged(g, order) for g in by_rows[:3])
+    by_target, by_among = by_target * scale / _arranged(rows.targets, order).clamp_min(1), by_among * scale
+    among, rest = (_exponent(_arranged(s, order)) for s in (rows.among, rows.rest))
+    gradient = torch.zeros_like(x)
+    for tile in _tiles(x, _arranged(labels, order), split):
+        i, j = tile.rows, tile.columns
+        taken = tile.take_targets(scale)
+        kind.pull(tile.scores, tile.scratch, (rest[i], rest[j]), (by_rest[i], by_rest[j]))
+        for spot, hits in zip(tile.spots, taken, strict=True):
+            r, c = spot.rows, spot.columns
+            kind.pull(hits, torch.empty_like(hits), (among[r], among[c]), (by_among[r], by_among[c]))
+            each = by_target[r, None] + by_target[c]
+            tile.part(spot).add_(hits).add_(each.mul_(spot.is_target))
+        gradient[i].addmm_(tile.scores, x[j])
+        if i != j:
+            gradient[j].addmm_(tile.scores.t(), x[i])
+    # The sorted copy is used up: a third tensor of the size of the items would be the most that is held.
+    result = gradient if order is None else torch.index_select(gradient, 0, inverse(order), out=x)
+    if by_rows.mean is not None:
+        _pull_means(items, split, by_rows.mean, result)
+    return result
+
+
+def _kind(items: Tensor, split: int, scale: float) -> type[Anywhere]:
+    """How the exponentials are taken, by a bound on the size of the scores."""
+    return Tame if tame(items[: split or None], items[split:], scale=scale) else Anywhere
+
+
+def _by_label(labels: Tensor, split: int) -> Tensor | None:
+    """The order that sorts each set by label; None where they are sorted, as pairs without ids are."""
+    sets = (labels[:split], labels[split:])
+    if all((s[1:] >= s[:-1]).all() for s in sets):
+        return None
+    first, second = (s.argsort(stable=True) for s in sets)
+    return torch.cat([first, second + split])
+
+
+def _arranged(items: Tensor, order: Tensor | None) -> Tensor:
+    return items if order is None else items.index_select(0, order)
+
+
+def _means(items: Tensor, split: int) -> Tensor:
+    """Mean scores, which are linear: no score is made for them."""
+    if split == 0:
+        return (items @ items.sum(0) - items.square().sum(1)) / max(len(items) - 1, 1)
+    x, z = items[:split], items[split:]
+    return torch.cat([x @ z.mean(0), z @ x.mean(0)])
+
+
+def _pull_means(items: Tensor, split: int, by_mean: Tensor, gradient: Tensor) -> None:
+    """Add what the mean scores give to the items' gradient."""
+    if split == 0:
+        share = by_mean / max(len(items) - 1, 1)
+        gradient += share[:, None] * (items.sum(0) - 2 * items) + share @ items
+        return
+    x, z = items[:split], items[split:]
+    by_x, by_z = by_mean[:split, None] / len(z), by_mean[split:, None] / len(x)
+    gradient[:split] += by_x * z.sum(0) + (by_z * z).sum(0)
+    gradient[split:] += by_z * x.sum(0) + (by_x * x).sum(0)
+
+
+def _tiles(x: Tensor, labels: Tensor, split: int) -> Iterator[Tile]:
+    """The tiles that make every pair's score once, in the same two buffers each."""
+    n = len(x)
+    buffers = x.new_empty(2, TILE * TILE).unbind()
+    sets = ((0, split), (split, n)) if split else ((0, n), (0, n))
+    spans = [[slice(s, min(s + TILE, stop)) for s in range(start, stop, TILE)] for start, stop in sets]
+    own = None if split else torch.arange(n, device=x.device)
+    bands = Bands(labels[: split or None], labels[split:], own, split)
+    for r, rows in enumerate(spans[0]):
+        scaled = x[rows] * LOG2_E
+        for columns in spans[1][0 if split else r :]:
+            shape = (rows.stop - rows.start, columns.stop - columns.start)
+            scores, scratch = (b[: shape[0] * shape[1]].view(shape) for b in buffers)
+            torch.mm(scaled, x[columns].t(), out=scores)
+            tile = Tile(rows, columns, scores, scratch, tuple(bands.within(rows, columns)))
+            if rows == columns:
+                scores.fill_diagonal_(ABSENT_2)
+            yield tile
+
+
+def _exponent(lse: Tensor) -> Tensor:
+    """The log-sum-exp in units of log 2; where there is none, one that makes every exp2(score - it) 0."""
+    return torch.where(lse > ABSENT_2 / 4, lse * LOG2_E, -ABSENT_2)

@@ -1,0 +1,1 @@
+"""Yes or no, once or for many labels at a time."""

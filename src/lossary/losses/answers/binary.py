@@ -1,0 +1,533 @@
+"""Yes or no, once or for many labels at a time: losses of a logit (or probability) against a binary target."""
+
+import math
+from typing import Annotated, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lossary.core.card import Range
+from lossary.core.check import (
+    check_factor,
+    check_probabilities,
+    check_tensor,
+    values_visible,
+)
+from lossary.core.loss import Loss
+from lossary.core.reduce import Reduction, counted
+from lossary.core.rules import FRACTION, NOT_NEGATIVE, Factor, Number, checked
+from lossary.kernels.elementwise import Argument, ElementFormula
+from lossary.kernels.stable import LOG2_E, clamped_log, like_torch, softplus
+from lossary.losses._pointwise import pointwise
+from lossary.losses.answers._shared import logit_card
+
+__all__ = [
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "BalancedBCELoss",
+    "SigmoidFocalLoss",
+    "SigmoidPolyFocalLoss",
+    "balanced_bce_loss",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "sigmoid_focal_loss",
+    "sigmoid_poly_focal_loss",
+]
+
+
+def binary_loss(
+    formula: ElementFormula,
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    *arguments: Argument,
+    **rest: Any,
+) -> Tensor:
+    """:func:`pointwise` with targets in [0, 1] and torch's ``weight``: any factor that broadcasts to the input."""
+    check_tensor("target", target)
+
+    def checked(x: Tensor, y: Tensor, *arguments: Argument) -> Tensor:
+        check_probabilities("target", y)  # here, where a block of them is in cache
+        return formula(x, y, *arguments)
+
+    if weight is None:
+        return pointwise(checked, input, target, *arguments, **rest)
+    check_tensor("weight", weight)
+    check_factor("weight", weight, input)
+
+    def weighted(x: Tensor, y: Tensor, weight: Tensor, *arguments: Argument) -> Tensor:
+        return checked(x, y, *arguments) * weight
+
+    return pointwise(weighted, input, target, weight, *arguments, **rest)
+
+
+@checked
+def binary_cross_entropy_with_logits(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    reduction: Reduction = "mean",
+    pos_weight: Factor | None = None,
+    *,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+) -> Tensor:
+    r"""Cross-entropy of a yes-or-no target, from the logit; for many labels at a time, one logit a label.
+
+    .. math:: -\left[w_+\, y \log\sigma(z) + (1 - y) \log(1 - \sigma(z))\right]
+
+    Args:
+        input: Logits, any shape; many labels: (N, C).
+        target: The shape of ``input``: bool, integers 0 and 1, or probabilities in [0, 1].
+        weight: As torch's: a factor that broadcasts to ``input``, not part of the mean's divisor.
+        reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"`` over all elements.
+        pos_weight: Factor of the positive term, a number or (C,): the count of negatives over that of positives
+            balances them. Not part of the mean's divisor.
+        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        mask: Boolean, True where an element counts: labels that nobody annotated.
+
+    Returns:
+        A scalar, or the shape of ``input``, in torch's dtype.
+
+    Raises:
+        ValueError: Shapes that differ or do not broadcast, a target outside of [0, 1], a ``pos_weight`` below 0.
+        TypeError: ``input`` that is not floating-point.
+
+    Example:
+        >>> import torch
+        >>> logits = torch.tensor([2.0, -1.0])
+        >>> binary_cross_entropy_with_logits(logits, torch.tensor([True, False]))
+        tensor(0.2201)
+
+    Source:
+        Good, Rational Decisions, 1952. Bool and integer targets work (torch wants floats); nothing to average gives
+        0 here, NaN in torch. Sigmoid first and :func:`binary_cross_entropy` after loses what the logit knew.
+    """
+    check_factor("pos_weight", pos_weight, input)
+
+    def bce(x: Tensor, y: Tensor, pos_weight: Argument) -> Tensor:
+        if pos_weight is None:
+            return F.binary_cross_entropy_with_logits(x, y, reduction="none")
+        return pos_weight * y * softplus(-x) + (1 - y) * softplus(x)  # torch's does not let pos_weight learn
+
+    of_elements: dict[str, Any] = {"sample_weight": sample_weight, "mask": mask, "reduction": reduction}
+    loss = binary_loss(bce, input, target, weight, pos_weight, **of_elements)
+    return like_torch(loss, input, target)
+
+
+class BCEWithLogitsLoss(Loss):
+    """:func:`binary_cross_entropy_with_logits` as a Module."""
+
+    fn = staticmethod(binary_cross_entropy_with_logits)
+    weight: Tensor | None = None
+    reduction: Reduction = "mean"
+    pos_weight: Factor | None = None
+
+
+@checked
+def binary_cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    reduction: Reduction = "mean",
+    *,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+) -> Tensor:
+    r"""Cross-entropy of a yes-or-no target, from the probability. With logits at hand use the logits.
+
+    .. math:: -\left[y \log p + (1 - y) \log(1 - p)\right]
+
+    Args:
+        input: Probabilities in [0, 1], any shape.
+        target: The shape of ``input``: bool, integers 0 and 1, or probabilities in [0, 1].
+        weight: As torch's: a factor that broadcasts to ``input``, not part of the mean's divisor.
+        reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"`` over all elements.
+        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        mask: Boolean, True where an element counts.
+
+    Returns:
+        A scalar, or the shape of ``input``, in torch's dtype.
+
+    Raises:
+        ValueError: Shapes that differ, a probability outside of [0, 1].
+        TypeError: ``input`` that is not floating-point.
+
+    Example:
+        >>> import torch
+        >>> binary_cross_entropy(torch.tensor([0.9, 0.1]), torch.tensor([1, 0]))
+        tensor(0.1054)
+
+    Source:
+        Good, Rational Decisions, 1952. Logarithms are at least -100, as in torch, with gradient 0 beyond that (torch:
+        1e12), as that of probabilities below 1e-35 is in float32. A certain and right prediction has the true one-sided
+        gradient, where torch has 0.
+    """
+    check_probabilities("input", counted(input, mask))
+
+    def bce(p: Tensor, y: Tensor) -> Tensor:
+        return -(y * clamped_log(p) + (1 - y) * _clamped_log_rest(p))
+
+    loss = binary_loss(bce, input, target, weight, sample_weight=sample_weight, mask=mask, reduction=reduction)
+    return like_torch(loss, input, target)
+
+
+def _clamped_log_rest(p: Tensor) -> Tensor:
+    """log(1 - p), at least -100, exact for small p. Only p = 1 itself reaches the clamp."""
+    fine = ~(p >= 1)  # so written, a NaN stays one
+    return torch.where(fine, torch.log1p(-torch.where(fine, p, torch.zeros_like(p))), torch.full_like(p, -100.0))
+
+
+class BCELoss(Loss):
+    """:func:`binary_cross_entropy` as a Module."""
+
+    fn = staticmethod(binary_cross_entropy)
+    weight: Tensor | None = None
+    reduction: Reduction = "mean"
+
+
+@checked
+def balanced_bce_loss(
+    input: Tensor,
+    target: Tensor,
+    *,
+    positive_weight: Factor = 1.0,
+    negative_weight: Factor = 1.0,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Binary cross-entropy with a weight for either answer.
+
+    .. math:: -\left[w_+\, y \log\sigma(z) + w_-\, (1 - y) \log(1 - \sigma(z))\right]
+
+    Args:
+        input: Logits, any shape. For probabilities: ``binary_cross_entropy`` with a weight an element.
+        target: The shape of ``input``: bool, integers 0 and 1, or probabilities in [0, 1].
+        positive_weight: w+, a number or a tensor that broadcasts to ``input``; see :func:`class_weights`.
+        negative_weight: w-, likewise.
+        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        mask: Boolean, True where an element counts.
+        reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"`` over all elements: w+ and w- are
+            not part of the divisor.
+
+    Returns:
+        A scalar, or the shape of ``input``.
+
+    Raises:
+        ValueError: Shapes that differ, a negative weight, a target outside of [0, 1].
+        TypeError: ``input`` that is not floating-point.
+
+    Example:
+        >>> import torch
+        >>> balanced_bce_loss(torch.zeros(2), torch.tensor([1, 0]), positive_weight=3.0, reduction="none")
+        tensor([2.0794, 0.6931])
+
+    Source:
+        Xie and Tu, arXiv:1504.06375, with free weights. Code that passes the pair of weights as torch's
+        ``weight`` multiplies elements by position instead: an error for most batches, a wrong number for N = 2.
+    """
+    check_factor("positive_weight", positive_weight, input)
+    check_factor("negative_weight", negative_weight, input)
+
+    def balanced(x: Tensor, y: Tensor, positive: Number, negative: Number) -> Tensor:
+        return positive * y * softplus(-x) + negative * (1 - y) * softplus(x)
+
+    of_elements: dict[str, Any] = {"sample_weight": sample_weight, "mask": mask, "reduction": reduction}
+    return binary_loss(balanced, input, target, None, positive_weight, negative_weight, **of_elements)
+
+
+class BalancedBCELoss(Loss):
+    """:func:`balanced_bce_loss` as a Module."""
+
+    fn = staticmethod(balanced_bce_loss)
+    positive_weight: Factor = 1.0
+    negative_weight: Factor = 1.0
+    reduction: Reduction = "mean"
+
+
+def entropy_and_fade(z: Tensor, y: Tensor, gamma: float, hard: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """The cross-entropy; 1 - p_t, where p_t = y p + (1 - y)(1 - p); and its power gamma."""
+    if hard or decided(y):  # half the work
+        against = (1 - 2 * y) * z  # above 0 where it is wrong
+        return _with_fade(softplus(against), torch.sigmoid(against), gamma)
+    entropy = y * softplus(-z) + (1 - y) * softplus(z)
+    return _with_fade(entropy, y * torch.sigmoid(-z) + (1 - y) * torch.sigmoid(z), gamma)
+
+
+def _with_fade(entropy: Tensor, wrong: Tensor, gamma: float) -> tuple[Tensor, Tensor, Tensor]:
+    if gamma not in (0, 1) and gamma < 2:
+        # The power's derivatives are infinite at 0, and 0 times infinity is NaN. Below this bound the loss is
+        # smaller than the bound itself.
+        wrong = wrong.clamp_min(torch.finfo(wrong.dtype).tiny ** 0.4)
+    return entropy, wrong, wrong**gamma
+
+
+def decided(y: Tensor) -> bool:
+    """Whether all targets are seen to be 0 or 1."""
+    # Of a target that learns it would be the gradient of another formula.
+    if y.requires_grad or not values_visible(y):
+        return False
+    between = torch.addcmul(y, y, y, value=-1).reshape(-1)
+    return between.dot(between).item() == 0
+
+
+def alpha_weighted(loss: Tensor, y: Tensor, alpha: float | None) -> Tensor:
+    return loss if alpha is None else loss * ((2 * alpha - 1) * y + (1 - alpha))
+
+
+def focal_slope(z: Tensor, y: Tensor, gamma: float, alpha: float | None, share: float, out: Tensor) -> Tensor | None:
+    """``share`` times the summed focal loss of targets 0 and 1, its gradient left in ``out``; None at huge logits.
+
+    With the odds o of the wrong answer, the fade is f = (o / (1 + o))^gamma, the loss f log(1 + o), and its derivative
+    by log o is f (o + gamma log(1 + o)) / (1 + o).
+    """
+    sign = torch.rsub(y, LOG2_E, alpha=2 * LOG2_E)  # a factor: infinite logits times a y of 0 would be NaN
+    odds = torch.mul(sign, z).exp2_()
+    entropy = torch.log1p(odds)
+    both = torch.add(odds, 1)
+    fade = torch.div(odds, both).pow_(gamma)
+    if alpha is not None:
+        fade.mul_(torch.mul(y, 2 * alpha - 1).add_(1 - alpha))
+    slopes = odds.add_(entropy, alpha=gamma).div_(both).mul_(fade)
+    torch.addcmul(z.new_zeros(()), slopes, sign, value=share / LOG2_E, out=out)
+    total = entropy.mul_(fade).sum() * share
+    return total if math.isfinite(total.item()) else None  # of odds beyond the largest number
+
+
+@checked
+def sigmoid_focal_loss(
+    input: Tensor,
+    target: Tensor,
+    *,
+    gamma: Annotated[float, NOT_NEGATIVE] = 2.0,
+    alpha: Annotated[float, FRACTION] | None = None,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Binary cross-entropy that fades out examples already right.
+
+    .. math:: -\alpha_t (1 - p_t)^\gamma \log p_t
+
+    Args:
+        input: Logits, any shape.
+        target: The shape of ``input``: bool, integers 0 and 1, or probabilities in [0, 1].
+        gamma: How fast right answers fade, at least 0; 0 is the plain cross-entropy.
+        alpha: Weight of positives in [0, 1], negatives get 1 - alpha; None: neither.
+        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        mask: Boolean, True where an element counts.
+        reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"`` over all elements (the paper
+            divides by the number of anchors with an object: divide the sum by it).
+
+    Returns:
+        A scalar, or the shape of ``input``.
+
+    Raises:
+        ValueError: Shapes that differ, ``gamma`` below 0, ``alpha`` or a target outside of [0, 1].
+        TypeError: ``input`` that is not floating-point.
+
+    Example:
+        >>> import torch
+        >>> sigmoid_focal_loss(torch.tensor([4.0, 0.0]), torch.tensor([1, 1]), reduction="none")
+        tensor([5.8716e-06, 1.7329e-01])
+
+    Source:
+        Lin et al., Focal Loss, arXiv:1708.02002, eq. 5; gamma = 2 is the paper's best, with alpha = 0.25. Common code
+        takes a power of 1 - p: its gradient is NaN for gamma below 1 at logits past 17 (float32).
+    """
+    check_tensor("target", target)
+    hard = not target.dtype.is_floating_point
+
+    def focal(z: Tensor, y: Tensor) -> Tensor:
+        entropy, _, fade = entropy_and_fade(z, y, gamma, hard)
+        return alpha_weighted(entropy * fade, y, alpha)
+
+    def slope(z: Tensor, y: Tensor, share: float, *, out: Tensor) -> Argument:
+        known = not isinstance(gamma, Tensor) and (hard or decided(y))
+        return focal_slope(z, y, gamma, alpha, share, out) if known else None
+
+    of_elements: dict[str, Any] = {"sample_weight": sample_weight, "mask": mask, "reduction": reduction}
+    return binary_loss(focal, input, target, slope=slope, **of_elements)
+
+
+class SigmoidFocalLoss(Loss):
+    """:func:`sigmoid_focal_loss` as a Module."""
+
+    fn = staticmethod(sigmoid_focal_loss)
+    gamma: Annotated[float, NOT_NEGATIVE] = 2.0
+    alpha: Annotated[float, FRACTION] | None = None
+    reduction: Reduction = "mean"
+
+
+@checked
+def sigmoid_poly_focal_loss(
+    input: Tensor,
+    target: Tensor,
+    *,
+    epsilon: float = 1.0,
+    gamma: Annotated[float, NOT_NEGATIVE] = 2.0,
+    alpha: Annotated[float, FRACTION] | None = None,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Sigmoid focal loss with the first coefficient of its power series changed by epsilon (Poly-1).
+
+    .. math:: -\alpha_t (1 - p_t)^\gamma \log p_t + \varepsilon (1 - p_t)^{\gamma + 1}
+
+    Args:
+        input: Logits, any shape.
+        target: The shape of ``input``: bool, integers 0 and 1, or probabilities in [0, 1].
+        epsilon: Change of the first coefficient, at least -1 to keep it from turning negative.
+        gamma: How fast right answers fade, at least 0.
+        alpha: Weight of positives in [0, 1], negatives get 1 - alpha; None: neither.
+        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        mask: Boolean, True where an element counts.
+        reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"`` over all elements.
+
+    Returns:
+        A scalar, or the shape of ``input``.
+
+    Raises:
+        ValueError: Shapes that differ, ``gamma`` below 0, ``alpha`` or a target outside of [0, 1].
+        TypeError: ``input`` that is not floating-point.
+
+    Example:
+        >>> import torch
+        >>> sigmoid_poly_focal_loss(torch.tensor([0.0]), torch.tensor([1]))
+        tensor(0.2983)
+
+    Source:
+        Leng et al., PolyLoss, arXiv:2204.12511, with focal loss as the base. As in the paper's listing alpha
+        does not multiply the added term.
+    """
+    check_tensor("target", target)
+    hard = not target.dtype.is_floating_point
+
+    def poly(z: Tensor, y: Tensor) -> Tensor:
+        entropy, wrong, fade = entropy_and_fade(z, y, gamma, hard)
+        return alpha_weighted(entropy * fade, y, alpha) + epsilon * wrong * fade
+
+    return binary_loss(poly, input, target, sample_weight=sample_weight, mask=mask, reduction=reduction)
+
+
+class SigmoidPolyFocalLoss(Loss):
+    """:func:`sigmoid_poly_focal_loss` as a Module."""
+
+    fn = staticmethod(sigmoid_poly_focal_loss)
+    epsilon: float = 1.0
+    gamma: Annotated[float, NOT_NEGATIVE] = 2.0
+    alpha: Annotated[float, FRACTION] | None = None
+    reduction: Reduction = "mean"
+
+
+CARDS = (
+    logit_card(
+        fn=binary_cross_entropy_with_logits,
+        module=BCEWithLogitsLoss,
+        formula=r"-\left[w_+ y \log\sigma(z) + (1 - y) \log(1 - \sigma(z))\right]",
+        symbols={
+            r"w_+": "`pos_weight`: how much a yes counts, 1 without it",
+            r"y": "`target`: 1 for yes, 0 for no, or a probability between",
+            r"\sigma": "the logistic sigmoid, which turns a logit into a probability",
+            r"z": "`input`, the logit",
+        },
+        paper="Good, Rational Decisions, 1952",
+        defaults="torch",
+        search={"pos_weight": Range(0.1, 10.0, log=True)},
+        when="Yes or no, and several labels that may hold together.",
+        pitfalls=(
+            "It takes logits: a sigmoid before it squeezes the gradient and loses large logits.",
+            "weight lines up with the last dimension: two weights for the two answers are an error or, with two "
+            "columns, something else. Use balanced_bce_loss.",
+        ),
+        relatives=("binary_cross_entropy", "balanced_bce_loss", "sigmoid_focal_loss"),
+    ),
+    logit_card(
+        fn=binary_cross_entropy,
+        module=BCELoss,
+        input="probabilities",
+        formula=r"-\left[y \log p + (1 - y) \log(1 - p)\right]",
+        symbols={
+            r"y": "`target`: 1 for yes, 0 for no, or a probability between",
+            r"p": "`input`, the predicted probability of yes, in [0, 1]",
+        },
+        paper="Good, Rational Decisions, 1952",
+        defaults="torch",
+        when="Only where a probability is all there is; with logits use the form that takes them.",
+        pitfalls=(
+            "Both terms stand under the minus sign; without the brackets the second has the wrong sign.",
+            "In half precision 1 - p is 0 for every p above 0.9995: wrong and certain is not told from right.",
+        ),
+        relatives=("binary_cross_entropy_with_logits", "balanced_bce_loss"),
+    ),
+    logit_card(
+        fn=balanced_bce_loss,
+        module=BalancedBCELoss,
+        formula=r"-\left[w_+ y \log\sigma(z) + w_- (1 - y) \log(1 - \sigma(z))\right]",
+        symbols={
+            r"w_+": "`positive_weight`: how much a yes counts",
+            r"y": "`target`: 1 for yes, 0 for no, or a probability between",
+            r"\sigma": "the logistic sigmoid, which turns a logit into a probability",
+            r"z": "`input`, the logit",
+            r"w_-": "`negative_weight`: how much a no counts",
+        },
+        paper="arXiv:1504.06375",
+        equation="2",
+        defaults="no weighting",
+        search={"positive_weight": Range(0.1, 10.0, log=True)},
+        when="One answer is much rarer than the other and both matter alike.",
+        pitfalls=(
+            "It weighs easy and hard examples of a class alike; the focal loss tells them apart.",
+            "With weights the outputs are no probabilities any more: calibrate before reading them as such.",
+        ),
+        relatives=("binary_cross_entropy_with_logits", "sigmoid_focal_loss"),
+    ),
+    logit_card(
+        fn=sigmoid_focal_loss,
+        module=SigmoidFocalLoss,
+        formula=r"-\alpha_t (1 - p_t)^\gamma \log p_t",
+        symbols={
+            r"\alpha_t": "`alpha` where `target` is 1, 1 - `alpha` where it is 0; 1 everywhere without `alpha`",
+            r"p_t": (
+                "the probability given to the `target`: sigmoid of `input` where it is 1, one minus that where it is 0"
+            ),
+            r"\gamma": "`gamma`: how fast examples fade that are already right; 0 is the plain cross-entropy",
+        },
+        paper="arXiv:1708.02002",
+        equation="5",
+        defaults="gamma: the paper; alpha: off (the paper: 0.25)",
+        search={"gamma": Range(0.0, 5.0), "alpha": Range(0.05, 0.95)},
+        when="Few positives among very many easy negatives, as in dense detection.",
+        pitfalls=(
+            "(1 - p)^gamma as a power has a NaN gradient for gamma below 1 once p rounds to 1.",
+            "alpha = 0.25 makes positives lighter: it was tuned together with gamma = 2.",
+            "The paper divides by the number of positives, not of elements: the learning rate does not carry over.",
+        ),
+        relatives=("focal_loss", "binary_cross_entropy_with_logits", "sigmoid_poly_focal_loss"),
+    ),
+    logit_card(
+        fn=sigmoid_poly_focal_loss,
+        module=SigmoidPolyFocalLoss,
+        formula=r"-\alpha_t (1 - p_t)^\gamma \log p_t + \varepsilon (1 - p_t)^{\gamma + 1}",
+        symbols={
+            r"\alpha_t": (
+                "`alpha` where `target` is 1, 1 - `alpha` where it is 0; 1 everywhere without `alpha`; of the "
+                "focal term alone"
+            ),
+            r"p_t": (
+                "the probability given to the `target`: sigmoid of `input` where it is 1, one minus that where it is 0"
+            ),
+            r"\gamma": "`gamma`: how fast examples fade that are already right; 0 is Poly-1 of the plain cross-entropy",
+            r"\varepsilon": "`epsilon`: the change of the first coefficient of the power series, at least -1",
+        },
+        paper="arXiv:2204.12511",
+        defaults="epsilon = 1: the paper's listing; gamma: the focal loss",
+        search={"epsilon": Range(-1.0, 4.0), "gamma": Range(0.0, 5.0)},
+        when="As the sigmoid focal loss, with one more number to tune.",
+        pitfalls=("alpha does not multiply the added term.",),
+        relatives=("sigmoid_focal_loss", "poly_focal_loss"),
+    ),
+)

@@ -1,0 +1,232 @@
+"""What the losses of one class among many share: layouts of scores and targets, and the way to the rows kernel.
+
+``input`` is ready logits with the class dimension anywhere, or linear scores (:class:`Bilinear`) that are never
+held whole. Targets are class indices, or one number a class: one-hot, probabilities.
+"""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lossary.core.card import Card
+from lossary.core.check import (
+    check_float,
+    check_probabilities,
+    check_range,
+    check_several_classes,
+    check_shape,
+    values_visible,
+    wide_integers,
+    within,
+)
+from lossary.core.reduce import align, both, one_weight, reduce
+from lossary.kernels.rows.formula import row_loss
+from lossary.kernels.rows.routes import RowFormula
+from lossary.kernels.rows.scores import Bilinear, Dense, Rows, Targets
+from lossary.kernels.stable import ABSENT, accumulate, accumulator, parameters
+from lossary.losses._pointwise import hide
+
+Input = Tensor | Bilinear
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A multiclass loss's arguments, checked, the class dimension last: items of shape ``shape``, C classes."""
+
+    input: Input  # (*shape, C), of the input's dtype
+    labels: Tensor | None  # (*shape) class indices, 0 where ignored; None: soft targets
+    soft: Tensor | None  # (*shape, C)
+    counted: Tensor | None  # (*shape), False where ignored or masked
+    sample_weight: Tensor | None  # broadcasts to shape
+    shape: torch.Size
+    classes: int
+
+    def weight(self, class_weight: Tensor | None) -> Tensor | None:
+        """One weight an item: its sample weight times its label's. Soft targets carry class weights themselves."""
+        own = None if class_weight is None or self.labels is None else class_weight[self.labels]
+        if own is None or self.sample_weight is None:
+            return own if self.sample_weight is None else self.sample_weight
+        return accumulate(own) * accumulate(self.sample_weight)  # in half it would have three digits
+
+
+def problem(
+    input: Input, target: Tensor, *, dim: int, ignore_index: int, sample_weight: Tensor | None, mask: Tensor | None
+) -> Problem:
+    """Check and lay out the arguments of a multiclass loss. Without a batch, (C,), the class dimension is the first."""
+    scores = input.x if isinstance(input, Bilinear) else input
+    check_float("input", scores)
+    if isinstance(input, Bilinear):
+        classes, shape = input.columns, input.x.shape[:1]
+        dim, whole = -1, torch.Size((*shape, classes))
+    else:
+        whole = input.shape
+        dim = class_dimension(input, dim)
+        input = input if dim in (-1, input.dim() - 1) else input.movedim(dim, -1)
+        classes, shape = input.shape[-1], input.shape[:-1]
+    sample_weight, mask = align(sample_weight, mask, shape)
+    target = wide_integers("target", target)
+    if target.dtype != torch.int64:
+        soft, labels, counted = _soft(target, whole, dim, ignore_index, mask), None, mask
+    else:
+        soft = None
+        labels, counted = _indices(target, shape, scores, classes, ignore_index, mask)
+    if mask is not None:
+        input = _hide(input, mask)
+    return Problem(input, labels, soft, counted, sample_weight, shape, classes)
+
+
+def softmax_problem(input: Input, target: Tensor, *, sigmoid_form: str, **rest: Any) -> Problem:
+    """:func:`problem` for a loss of a softmax, which wants two classes or more of ready scores.
+
+    A linear head may have a single class: the first one, where classes are added as they come.
+    """
+    if isinstance(input, Tensor) and input.dim() > 0:
+        check_several_classes("input", input, input.shape[class_dimension(input, rest["dim"])], sigmoid_form)
+    return problem(input, target, **rest)
+
+
+def class_dimension(input: Tensor, dim: int) -> int:
+    if input.dim() == 0:
+        raise ValueError("input: wanted at least one dimension, that of the classes; got a scalar")
+    if input.dim() == 1:
+        return 0
+    if not -input.dim() <= dim < input.dim():
+        raise ValueError(f"dim: wanted a dimension of input, {tuple(input.shape)}; got {dim}")
+    return dim
+
+
+def check_class_weight(name: str, weight: Tensor | None, classes: int) -> None:
+    if weight is not None:
+        check_shape(name, weight, (classes,))
+
+
+def _hide(input: Input, mask: Tensor) -> Input:
+    mask = mask.unsqueeze(-1)
+    return replace(input, x=hide(input.x, mask)) if isinstance(input, Bilinear) else hide(input, mask)
+
+
+def _soft(target: Tensor, shape: torch.Size, dim: int, ignore_index: int, mask: Tensor | None) -> Tensor:
+    if target.shape != shape:
+        wanted = f"integer class indices, or probabilities in the shape of input, {tuple(shape)}"
+        raise TypeError(f"target: wanted {wanted}; got {target.dtype} of shape {tuple(target.shape)}")
+    if ignore_index >= 0:
+        raise ValueError(f"ignore_index: wanted index targets beside it; got {target.dtype} targets")
+    soft = target.movedim(class_dimension(target, dim), -1)
+    soft = soft if mask is None else hide(soft, mask.unsqueeze(-1))
+    check_probabilities("target", soft)
+    return soft
+
+
+def _indices(
+    target: Tensor, shape: torch.Size, scores: Tensor, classes: int, ignore_index: int, mask: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """Class indices of int64, 0 where ignored or masked, and where they count: None for everywhere, as far as seen."""
+    if target.shape == (1,) and shape == ():  # torch takes the label of one row so
+        target = target.reshape(shape)
+    if target.shape != shape:
+        hint = "; for classes in the last dimension say dim=-1" if target.shape == scores.shape[:-1] else ""
+        raise ValueError(f"target: wanted shape {tuple(shape)}; got {tuple(target.shape)}{hint}")
+    target = hide(target, mask)
+    if (
+        target.numel() > 0
+        and values_visible(target)
+        and not 0 <= ignore_index < classes
+        and within(target, 0, classes - 1)
+    ):
+        return target, mask
+    check_range("target", target, classes, ignore_index)
+    counted = both(target != ignore_index, mask)
+    return hide(target, counted), counted
+
+
+def class_loss(
+    formula: RowFormula,
+    p: Problem,
+    *,
+    scalars: tuple[float | Tensor, ...] = (),
+    per_class: tuple[Tensor | None, ...] = (),
+    class_weight: Tensor | None = None,
+    reduction: str,
+) -> Tensor:
+    """The loss whose value for a row and its label is ``formula(rows, *scalars, *per_class)``.
+
+    For soft targets it is the expected loss of a label drawn from them: the sum of ``target_c`` times the loss
+    with label c. That is what cross-entropy, focal and poly losses are defined to be there.
+
+    Args:
+        formula: See :func:`row_loss`; of differences of scores alone, as a softmax is. An entry
+            of ``per_class`` reaches it as that of the row's label, and None not at all.
+        p: From :func:`problem`.
+        scalars: Numbers for the formula.
+        per_class: (C,) each, or None.
+        class_weight: (C,). For indices the mean is ``sum(w l) / sum(w)``; for soft targets w belongs to the formula.
+        reduction: ``"none"``, ``"sum"`` or ``"mean"``.
+    """
+    x = p.input.x if isinstance(p.input, Bilinear) else p.input
+    dtype = accumulator(x)
+    ours = parameters(scalars, x)
+    tables = tuple(t.to(dtype) for t in per_class if t is not None)
+    if p.soft is not None and isinstance(p.input, Bilinear):
+        raise TypeError(
+            "target: wanted integer class indices beside linear scores, but for cross_entropy; got soft ones"
+        )
+    if p.soft is not None:
+        soft = p.soft.to(dtype)
+        # An impossible class, with a logit of -inf, stays finite: without any share it then adds 0.
+        losses = formula(every_class(_shifted(x).clamp_min(ABSENT)), *ours, *tables)
+        losses = losses * soft if class_weight is None else losses * soft * class_weight.to(dtype)
+        return reduce(losses.sum(-1), weight=p.sample_weight, mask=p.counted, reduction=reduction)
+    assert p.labels is not None
+    labels = p.labels.reshape(-1)
+    rows = tuple(t[labels] for t in tables)
+    # As one weight: an item that does not count has finite scores here, or none at all.
+    weight = one_weight(p.weight(class_weight), p.counted, p.shape, dtype)
+    weight = None if weight is None else weight.flatten()
+    source = p.input if isinstance(p.input, Bilinear) else Dense(_rows(_shifted(p.input)))
+    loss = row_loss(formula, source, Targets(labels), *ours, *rows, weight=weight, reduction=reduction)
+    return loss.reshape(p.shape) if reduction == "none" else loss
+
+
+def _shifted(scores: Tensor) -> Tensor:
+    """Scores less their row's largest: the differences that matter, unrounded by a large common part."""
+    scores = accumulate(scores)
+    return scores if scores.shape[-1] == 0 else scores - scores.detach().amax(-1, keepdim=True)
+
+
+def _rows(scores: Tensor) -> Tensor:
+    # A view is an operation too.
+    return scores if scores.dim() == 2 else scores.reshape(-1, scores.shape[-1])
+
+
+def every_class(scores: Tensor) -> Rows:
+    """The statistics a row would have with each class as its target, (..., C) each.
+
+    log(1 - p) cancels where p is near 1, which only the largest class can be: its rest is summed up directly.
+    """
+    largest = scores.argmax(-1, keepdim=True)
+    logp = scores.log_softmax(-1)
+    rest_of_largest = scores.scatter(-1, largest, ABSENT).logsumexp(-1, keepdim=True)
+    share = logp.exp().scatter(-1, largest, 0.0)
+    rest = scores.logsumexp(-1, keepdim=True) + torch.log1p(-share)
+    rest = torch.where(torch.zeros_like(scores, dtype=torch.bool).scatter(-1, largest, True), rest_of_largest, rest)
+    return Rows(torch.ones_like(scores), scores, scores, rest, scores.mean(-1, keepdim=True).expand_as(scores))
+
+
+TAKES_LOGITS = (
+    "It takes logits: a softmax before it squeezes the gradient.",
+    "(B, L, C) scores need dim=-1; where L = C the other reading is not seen.",
+)
+
+class_card = partial(
+    Card,
+    data="classes",
+    takes=("input-label",),
+    input="logits",
+    kernel="rows",
+    item="row",
+    mean_is_plain=False,
+    at_call=frozenset({"sample_weight", "mask"}),
+)

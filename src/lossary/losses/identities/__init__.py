@@ -1,0 +1,1 @@
+"""Embeddings with the identity each belongs to."""

@@ -1,0 +1,127 @@
+"""What the class heads on the sphere share: scaled cosines, and several directions a class."""
+
+from functools import partial
+from typing import Annotated
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize as unit_rows
+
+from lossary.core.check import (
+    check_dim,
+    check_float,
+    check_labels,
+    check_plain,
+    check_range,
+    check_rows,
+    values_visible,
+    within,
+)
+from lossary.core.loss import HeadLoss
+from lossary.core.reduce import align, one_weight
+from lossary.core.rules import Count
+from lossary.kernels.distances import norm
+from lossary.kernels.rows.formula import row_loss
+from lossary.kernels.rows.routes import RowFormula
+from lossary.kernels.rows.scores import Bilinear, Targets
+from lossary.kernels.stable import accumulate, accumulator, parameters, sphere
+from lossary.losses._pointwise import hide
+
+#: Numbers, or tensors of one number a row.
+Scale = Annotated[float | Tensor, partial(check_plain, low=0, open_low=True)]
+
+
+Margin = Annotated[float | Tensor, check_plain]
+
+
+#: Cosines whose angle has a derivative of ordinary size.
+INSIDE = 0.999
+
+
+def cosine_head(
+    formula: RowFormula,
+    embeddings: Tensor,
+    weight: Tensor,
+    labels: Tensor,
+    scale: float | Tensor,
+    *margins: float | Tensor,
+    normalize: bool = True,
+    lengths: bool = False,
+    sample_weight: Tensor | None,
+    mask: Tensor | None,
+    reduction: str,
+) -> Tensor:
+    """``formula(rows, scale, *margins)`` over scores ``scale * cos`` (``scale * |x| * cos`` without ``normalize``).
+
+    With ``lengths`` those of the embeddings that the scores have, |x| or 1, come before the margins.
+    """
+    labels = check_head(embeddings, weight, labels)
+    check_rows("scale", scale, labels)
+    sample_weight, mask = align(sample_weight, mask, labels.shape)
+    if mask is not None:
+        embeddings, labels = hide(embeddings, mask[:, None]), hide(labels, mask)
+        scale = _hidden(scale, mask)
+        margins = tuple(_hidden(margin, mask) for margin in margins)
+    check_range("labels", labels, weight.shape[0])
+    x = accumulate(embeddings)
+    if lengths:
+        margins = (x.new_ones(()) if normalize else norm(x), *margins)
+    scale, *rest = parameters((scale, *margins), x)
+    radius = scale.reshape(-1, 1) if isinstance(scale, Tensor) else scale
+    x = sphere(x, scale) if normalize else x * radius
+    centers = 1 if weight.dim() == 2 else weight.shape[1]
+    source = Bilinear(x, weight if weight.dim() == 2 else weight.flatten(0, 1), unit=True, centers=centers)
+    each = one_weight(sample_weight, mask, labels.shape, x.dtype)
+    return row_loss(formula, source, Targets(labels), scale, *rest, weight=each, reduction=reduction)
+
+
+def check_head(embeddings: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
+    """The labels, as int64."""
+    check_dim("embeddings", embeddings, 2, "(N, D)")
+    check_float("embeddings", embeddings)
+    check_float("weight", weight)
+    if weight.dim() not in (2, 3) or weight.shape[1] == 0:
+        raise ValueError(f"weight: wanted (C, D), or (C, K, D) of K centers a class; got {tuple(weight.shape)}")
+    if accumulator(weight) != accumulator(embeddings):
+        raise TypeError(f"weight: wanted the dtype of embeddings, {embeddings.dtype}; got {weight.dtype}")
+    if embeddings.shape[1] != weight.shape[-1]:
+        raise ValueError(f"weight: wanted (C, {embeddings.shape[1]}) beside embeddings; got {tuple(weight.shape)}")
+    return check_labels("labels", labels, embeddings.shape[0])
+
+
+def _hidden(number: float | Tensor, mask: Tensor) -> float | Tensor:
+    """A number a row is 1 where the row does not count; one number for all stays."""
+    if not isinstance(number, Tensor) or number.numel() == 1:
+        return number
+    return torch.where(mask, number, torch.ones_like(number))
+
+
+def angle(cos: Tensor) -> Tensor:
+    """The angle of a cosine; without a derivative where that is +-1, or any number that +-1 may be rounded to.
+
+    The derivative is infinite at +-1: a step beside it, it would be a large multiple of what is rounding alone.
+    """
+    if values_visible(cos) and cos.numel() > 0 and within(cos.detach(), -INSIDE, INSIDE):
+        return cos.acos()
+    inside = cos.abs() < 1 - 2 * torch.finfo(cos.dtype).eps
+    theta = torch.where(inside, cos, 0).acos()
+    return torch.where(inside, theta, cos.detach().clamp(-1, 1).acos())
+
+
+class SphereHead(HeadLoss):
+    """A head of directions, one a class or several.
+
+    Args:
+        sub_centers: Directions a class, of which the nearest to an embedding counts: for noisy labels.
+    """
+
+    sub_centers: Count = 1
+
+    def new_weight(self) -> Tensor:
+        several = (self.sub_centers,) if self.sub_centers > 1 else ()
+        return torch.empty(self.num_classes, *several, self.embedding_size)
+
+    def get_logits(self, embeddings: Tensor) -> Tensor:
+        """The scores of all classes without a margin, for inference: cosines, (N, num_classes)."""
+        cosines = unit_rows(embeddings) @ unit_rows(self.weight, dim=-1).flatten(0, -2).T
+        return cosines if self.sub_centers == 1 else cosines.unflatten(1, (-1, self.sub_centers)).amax(2)

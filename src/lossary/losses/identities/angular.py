@@ -1,0 +1,377 @@
+"""Class heads on the sphere: cosines between an embedding and its class's direction, with margins."""
+
+import math
+from functools import partial
+from typing import Annotated, Literal
+
+import torch
+from torch import Tensor
+
+from lossary.core.card import Card, Range
+from lossary.core.check import check_plain, check_rows
+from lossary.core.reduce import Reduction
+from lossary.core.rules import checked
+from lossary.kernels.rows.scores import Rows
+from lossary.kernels.stable import softplus
+from lossary.losses.identities._shared import Margin, Scale, SphereHead, angle, cosine_head
+
+__all__ = [
+    "ArcFaceLoss",
+    "CosFaceLoss",
+    "NormalizedSoftmaxLoss",
+    "arcface_loss",
+    "cosface_loss",
+    "normalized_softmax_loss",
+]
+
+
+#: What ArcFace does where theta + m leaves [0, pi].
+BeyondPi = Literal["linear", "plain", "easy"]
+
+
+def _normalized_softmax(rows: Rows, scale: float | Tensor) -> Tensor:
+    return softplus(rows.rest - rows.target)
+
+
+@checked
+def normalized_softmax_loss(
+    embeddings: Tensor,
+    weight: Tensor,
+    labels: Tensor,
+    *,
+    scale: Scale = 20.0,
+    normalize_embeddings: bool = True,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Softmax over scaled cosines between an embedding and the directions of the classes (NormFace).
+
+    .. math:: -\log \frac{e^{s\cos\theta_y}}{\sum_j e^{s\cos\theta_j}}
+
+    Args:
+        embeddings: (N, D), any length; normalised here.
+        weight: (C, D), one direction a class; or (C, K, D), K of them, of which the nearest one to the embedding counts
+            (sub-centers, for noisy labels: Deng et al., ECCV 2020, eq. 2). Normalised here.
+        labels: (N,) class indices of any integer dtype.
+        scale: s, the radius of the sphere (an inverse temperature); a Parameter learns. Of shape (N,), one a row.
+        normalize_embeddings: False keeps the embeddings' lengths, so that the logits are ``scale * |x| cos``: the
+            modified softmax of the SphereFace paper, which has ``scale=1``.
+        sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
+        mask: (N,) boolean, True where an item counts; what stands elsewhere may be NaN, or no class.
+        reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
+
+    Returns:
+        A scalar, or (N,).
+
+    Raises:
+        ValueError: Wrong shapes, ``scale`` not above 0 or not finite.
+        TypeError: Labels that are no integers.
+        IndexError: A label outside of [0, C).
+
+    Example:
+        >>> import torch
+        >>> x, w = torch.eye(2), torch.eye(2)
+        >>> normalized_softmax_loss(x, w, torch.tensor([0, 1]), scale=1.0)
+        tensor(0.3133)
+
+    Source:
+        Wang et al., NormFace, arXiv:1704.06369, section 3.3; modified softmax: arXiv:1704.08063, eq. 4. The
+        default scale is the inverse of the temperature 0.05 of Zhai and Wu, arXiv:1811.12649. Lecture notes often
+        leave out the scale: with s = 1 the loss cannot fall below about log(C) - 1.
+    """
+    return cosine_head(
+        _normalized_softmax,
+        embeddings,
+        weight,
+        labels,
+        scale,
+        normalize=normalize_embeddings,
+        sample_weight=sample_weight,
+        mask=mask,
+        reduction=reduction,
+    )
+
+
+class NormalizedSoftmaxLoss(SphereHead):
+    """:func:`normalized_softmax_loss` with its own class directions."""
+
+    fn = staticmethod(normalized_softmax_loss)
+    scale: Scale = 20.0
+    normalize_embeddings: bool = True
+    reduction: Reduction = "mean"
+
+
+def _cosface(rows: Rows, scale: float | Tensor, margin: float | Tensor) -> Tensor:
+    return softplus(rows.rest - (rows.target - scale * margin))
+
+
+@checked
+def cosface_loss(
+    embeddings: Tensor,
+    weight: Tensor,
+    labels: Tensor,
+    *,
+    margin: Margin = 0.35,
+    scale: Scale = 64.0,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Softmax over cosines where the true class must win by a margin in the cosine.
+
+    .. math:: -\log \frac{e^{s(\cos\theta_y - m)}}{e^{s(\cos\theta_y - m)} + \sum_{j \ne y} e^{s\cos\theta_j}}
+
+    The margin stands in the denominator too: left out there, as some lecture notes print it, it is a constant
+    without any gradient.
+
+    Args:
+        embeddings: (N, D), any length; normalised here.
+        weight: (C, D), one direction a class; or (C, K, D), K of them, of which the nearest one to the embedding counts
+            (sub-centers, for noisy labels: Deng et al., ECCV 2020, eq. 2). Normalised here.
+        labels: (N,) class indices of any integer dtype.
+        margin: m, in units of the cosine; at most C / (C - 1). Of shape (N,), one a row.
+        scale: s, the radius of the sphere (an inverse temperature). Of shape (N,), one a row.
+        sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
+        mask: (N,) boolean, True where an item counts; what stands elsewhere may be NaN, or no class.
+        reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
+
+    Returns:
+        A scalar, or (N,).
+
+    Raises:
+        ValueError: Wrong shapes, ``scale`` not above 0, a hyperparameter that is not finite.
+        TypeError: Labels that are no integers.
+        IndexError: A label outside of [0, C).
+
+    Example:
+        >>> import torch
+        >>> x, w = torch.eye(2), torch.eye(2)
+        >>> cosface_loss(x, w, torch.tensor([0, 1]), margin=0.2, scale=10.0)
+        tensor(0.0003)
+
+    Source:
+        Wang et al., CosFace, arXiv:1801.09414, eq. 4 (and AM-Softmax, arXiv:1801.05599); m = 0.35 and s = 64 are
+        the paper's for face recognition. Small problems want a smaller scale.
+    """
+    check_rows("margin", margin, labels)
+    return cosine_head(
+        _cosface,
+        embeddings,
+        weight,
+        labels,
+        scale,
+        margin,
+        sample_weight=sample_weight,
+        mask=mask,
+        reduction=reduction,
+    )
+
+
+class CosFaceLoss(SphereHead):
+    """:func:`cosface_loss` with its own class directions."""
+
+    fn = staticmethod(cosface_loss)
+    margin: Margin = 0.35
+    scale: Scale = 64.0
+    reduction: Reduction = "mean"
+
+
+def _arcface(
+    rows: Rows, scale: float | Tensor, margin: float | Tensor, *, beyond_pi: BeyondPi, straight_through: bool
+) -> Tensor:
+    cos = rows.target / scale
+    target = (angle(cos) + margin).cos()
+    if beyond_pi == "linear":
+        cos_m, sin_m = _cos_sin(margin)
+        target = torch.where(cos > -cos_m, target, cos - margin * sin_m)
+    elif beyond_pi == "easy":
+        target = torch.where(cos > 0, target, cos)
+    if straight_through:
+        target = cos + (target - cos).detach()
+    return softplus(rows.rest - scale * target)
+
+
+def _cos_sin(theta: float | Tensor) -> tuple[float, float] | tuple[Tensor, Tensor]:
+    return (theta.cos(), theta.sin()) if isinstance(theta, Tensor) else (math.cos(theta), math.sin(theta))
+
+
+Angle = Annotated[float | Tensor, partial(check_plain, low=0, high=math.pi)]
+
+
+@checked
+def arcface_loss(
+    embeddings: Tensor,
+    weight: Tensor,
+    labels: Tensor,
+    *,
+    margin: Angle = 0.5,
+    scale: Scale = 64.0,
+    beyond_pi: BeyondPi = "linear",
+    gradient: Literal["exact", "straight_through"] = "exact",
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Softmax over cosines where the true class must win by a margin in the angle.
+
+    .. math:: -\log \frac{e^{s\cos(\theta_y + m)}}{e^{s\cos(\theta_y + m)} + \sum_{j \ne y} e^{s\cos\theta_j}}
+
+    Args:
+        embeddings: (N, D), any length; normalised here.
+        weight: (C, D), one direction a class; or (C, K, D), K of them, of which the nearest one to the embedding counts
+            (sub-centers, for noisy labels: Deng et al., ECCV 2020, eq. 2). Normalised here.
+        labels: (N,) class indices of any integer dtype.
+        margin: m in radians, in [0, pi]; a tensor is not checked. Of shape (N,), one a row.
+        scale: s, the radius of the sphere (an inverse temperature). Of shape (N,), one a row.
+        beyond_pi: The target's score where ``theta + m > pi``, where ``cos(theta + m)`` would rise again:
+            ``"linear"`` continues with ``cos(theta) - m sin(m)`` (the authors' code), ``"plain"`` keeps the paper's
+            equation, ``"easy"`` applies the margin only where ``cos(theta) > 0``.
+        gradient: ``"exact"``, or ``"straight_through"``: the derivative of the target's score in ``cos(theta)`` is
+            taken as 1, as code does that writes the margin into the logits under ``no_grad``; the true one is
+            ``sin(theta + m) / sin(theta)``.
+        sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
+        mask: (N,) boolean, True where an item counts; what stands elsewhere may be NaN, or no class.
+        reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
+
+    Returns:
+        A scalar, or (N,). At ``cos(theta) = +-1`` exactly the angle has no derivative, and the target's is 0.
+
+    Raises:
+        ValueError: Wrong shapes, ``scale`` not above 0, ``margin`` outside of [0, pi], an unknown option.
+        TypeError: Labels that are no integers.
+        IndexError: A label outside of [0, C).
+
+    Example:
+        >>> import torch
+        >>> x, w = torch.eye(2), torch.eye(2)
+        >>> arcface_loss(x, w, torch.tensor([0, 1]), margin=0.5, scale=8.0)
+        tensor(0.0009)
+
+    Source:
+        Deng et al., ArcFace, arXiv:1801.07698, eq. 3; m = 0.5 and s = 64 are the paper's for face recognition. Some
+        lecture notes ask for m >= 1, which belongs to SphereFace: here m is an angle, and 1 is 57 degrees; some
+        libraries take it in degrees.
+    """
+    check_rows("margin", margin, labels)
+    formula = partial(_arcface, beyond_pi=beyond_pi, straight_through=gradient == "straight_through")
+    return cosine_head(
+        formula,
+        embeddings,
+        weight,
+        labels,
+        scale,
+        margin,
+        sample_weight=sample_weight,
+        mask=mask,
+        reduction=reduction,
+    )
+
+
+class ArcFaceLoss(SphereHead):
+    """:func:`arcface_loss` with its own class directions."""
+
+    fn = staticmethod(arcface_loss)
+    margin: Angle = 0.5
+    scale: Scale = 64.0
+    beyond_pi: BeyondPi = "linear"
+    gradient: Literal["exact", "straight_through"] = "exact"
+    reduction: Reduction = "mean"
+
+
+CARDS = (
+    Card(
+        fn=normalized_softmax_loss,
+        module=NormalizedSoftmaxLoss,
+        takes=("embeddings-weight-labels",),
+        input="embeddings",
+        data="identities",
+        formula=r"-\log \frac{e^{s\cos\theta_y}}{\sum_j e^{s\cos\theta_j}}",
+        symbols={
+            r"s": "`scale`, the radius of the sphere: an inverse temperature, above 0",
+            r"\theta_y": (
+                "the angle between an item of `embeddings` and the direction of its own class in `weight`, 0 to pi"
+            ),
+            r"y": "the item's class, from `labels`",
+            r"j": "every class, the item's own among them",
+            r"\theta_j": "the angle between the item and the direction of class j",
+        },
+        kernel="rows",
+        item="row",
+        paper="arXiv:1704.06369",
+        equation="6",
+        defaults="scale: the inverse of the temperature 0.05 of arXiv:1811.12649",
+        search={"scale": Range(5.0, 64.0, log=True)},
+        at_call=frozenset({"sample_weight", "mask"}),
+        when="Many identities, as the plain baseline of every margin; hardly anything to tune.",
+        pitfalls=("Cosines without a scale lie within [-1, 1]: the loss then cannot fall below about log(C) - 1.",),
+        relatives=("cosface_loss", "arcface_loss", "cross_entropy"),
+        aliases=("normface_loss", "NormFaceLoss"),
+    ),
+    Card(
+        fn=cosface_loss,
+        module=CosFaceLoss,
+        takes=("embeddings-weight-labels",),
+        input="embeddings",
+        data="identities",
+        formula=(r"-\log \frac{e^{s(\cos\theta_y - m)}}{e^{s(\cos\theta_y - m)} + \sum_{j \ne y} e^{s\cos\theta_j}}"),
+        symbols={
+            r"s": "`scale`, the radius of the sphere: an inverse temperature, above 0",
+            r"\theta_y": (
+                "the angle between an item of `embeddings` and the direction of its own class in `weight`, 0 to pi"
+            ),
+            r"m": "`margin`, what is taken off the true class's cosine",
+            r"y": "the item's class, from `labels`",
+            r"j": "every other class",
+            r"\theta_j": "the angle between the item and the direction of class j",
+        },
+        kernel="rows",
+        item="row",
+        paper="arXiv:1801.09414",
+        equation="4",
+        defaults="the paper, face recognition",
+        search={"margin": Range(0.05, 0.5), "scale": Range(8.0, 64.0, log=True)},
+        at_call=frozenset({"sample_weight", "mask"}),
+        when="Many identities and closed training classes; a steady, easily tuned margin.",
+        pitfalls=(
+            "The margin belongs in the denominator's true-class term too; without it it has no gradient.",
+            "The default scale of 64 suits thousands of classes; start at 16 to 30 for small problems.",
+        ),
+        relatives=("arcface_loss", "normalized_softmax_loss"),
+        aliases=("am_softmax_loss", "AMSoftmaxLoss"),
+    ),
+    Card(
+        fn=arcface_loss,
+        module=ArcFaceLoss,
+        takes=("embeddings-weight-labels",),
+        input="embeddings",
+        data="identities",
+        formula=r"-\log \frac{e^{s\cos(\theta_y + m)}}{e^{s\cos(\theta_y + m)} + \sum_{j \ne y} e^{s\cos\theta_j}}",
+        symbols={
+            r"s": "`scale`, the radius of the sphere: an inverse temperature, above 0",
+            r"\theta_y": (
+                "the angle between an item of `embeddings` and the direction of its own class in `weight`, 0 to pi"
+            ),
+            r"m": "`margin`, an angle in radians added to the true class's; past pi see `beyond_pi`",
+            r"y": "the item's class, from `labels`",
+            r"j": "every other class",
+            r"\theta_j": "the angle between the item and the direction of class j",
+        },
+        kernel="rows",
+        item="row",
+        paper="arXiv:1801.07698",
+        equation="3",
+        defaults="the paper, face recognition",
+        search={"margin": Range(0.05, 0.7), "scale": Range(8.0, 64.0, log=True)},
+        at_call=frozenset({"sample_weight", "mask"}),
+        when="Many identities and closed training classes; a margin that is the same angle everywhere on the sphere.",
+        pitfalls=(
+            "The margin is in radians; other libraries take degrees.",
+            "Code that writes the margin into the logits under no_grad has another gradient: `straight_through`.",
+            "sqrt(1 - cos^2) without care gives NaN gradients at cosine 1.",
+            "The default scale of 64 suits thousands of classes; start at 16 to 30 for small problems.",
+        ),
+        relatives=("cosface_loss", "sphereface_loss", "combined_margin_loss", "normalized_softmax_loss"),
+        aliases=("aam_softmax_loss", "AAMSoftmaxLoss"),
+    ),
+)

@@ -1,0 +1,1 @@
+"""Candidates of a query, and how relevant each is."""

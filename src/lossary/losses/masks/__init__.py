@@ -1,0 +1,1 @@
+"""A class, or several, for every position of an image."""

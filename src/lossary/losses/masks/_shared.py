@@ -1,0 +1,242 @@
+"""What the overlap losses share: checked sums, one minus a smoothed fraction, the data of their cards."""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from lossary.core.card import Card, Choice
+from lossary.core.check import (
+    check_float,
+    check_probabilities,
+    check_range,
+    check_same_shape,
+    check_several_classes,
+    check_shape,
+    values_visible,
+    wide_integers,
+    within,
+)
+from lossary.core.loss import Loss
+from lossary.core.reduce import align, both, reduce
+from lossary.core.rules import NOT_NEGATIVE
+from lossary.kernels.overlap import Sums, sigmoid_sums, softmax_sums
+from lossary.kernels.stable import accumulate, widened
+from lossary.losses._pointwise import hide
+
+#: Over what a score is taken: each sample's class, or each class of the whole batch.
+Aggregate = Literal["per_sample", "batch"]
+
+
+#: What becomes of classes without a true position: they count, or are left out of the mean.
+Absent = Literal["include", "skip"]
+#: From so many scores on they are taken in float64: where a thousand classes are alike, so are their roundings, which a
+#: sum would show in its fifth digit. For fewer the two conversions would be a twentieth of a small batch's time.
+MANY = 1 << 10
+#: Added to numerator and denominator.
+Smooth = Annotated[float, NOT_NEGATIVE]
+
+
+class Positions(NamedTuple):
+    """Scores beside their truth, checked, the positions in one dimension, and which of them count."""
+
+    logits: Tensor  # (N, C, L), 0 where masked
+    target: Tensor  # (N, L) class indices or (N, C, L) regions, 0 where masked
+    keep: Tensor | None  # of the target's shape; None where all count
+    weight: Tensor | None  # (N, 1) or (N, C), of images or of their classes
+    exists: Tensor | None  # (N, 1) or (N, C): whether the mask leaves any position; None without a mask
+
+
+class Regions(NamedTuple):
+    """Sums over regions, and what is known of the scores that are made of them: (N, C), or (C,) over the batch."""
+
+    sums: Sums
+    weight: Tensor | None = None
+    exists: Tensor | None = None
+
+
+def softmax_regions(
+    input: Tensor,
+    target: Tensor,
+    ignore_index: int | None,
+    aggregate: Aggregate,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    *,
+    squared: bool = False,
+) -> Regions:
+    """Sums of the softmax over dim 1 of ``input`` (N, C, ...) beside class indices ``target`` (N, ...)."""
+    scores = class_scores(input, target, ignore_index, sample_weight, mask, "sigmoid_dice_loss")
+    return _aggregated(softmax_sums(*scores[:3], squared=squared), scores, aggregate)
+
+
+def sigmoid_regions(
+    input: Tensor,
+    target: Tensor,
+    ignore_index: int | None,
+    aggregate: Aggregate,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    *,
+    squared: bool = False,
+    product: bool = False,
+) -> Regions:
+    """Sums of the sigmoid of ``input`` (N, C, ...) beside ``target`` in [0, 1] of the same shape."""
+    scores = region_scores(input, target, ignore_index, sample_weight, mask)
+    check_probabilities("target", scores.target, ignore_index)
+    return _aggregated(sigmoid_sums(*scores[:3], squared=squared, product=product), scores, aggregate)
+
+
+def class_scores(
+    input: Tensor,
+    target: Tensor,
+    ignore_index: int | None,
+    sample_weight: Tensor | None,
+    mask: Tensor | None,
+    sigmoid_form: str,
+) -> Positions:
+    """Logits (N, C, ...) beside class indices (N, ...)."""
+    _check_channels(input)
+    check_several_classes("input", input, input.shape[1], f"as {sigmoid_form}")
+    target = wide_integers("target", target)
+    if target.dtype != torch.int64:
+        raise TypeError(f"target: wanted integer class indices; got {target.dtype}")
+    check_shape("target", target, (input.shape[0], *input.shape[2:]))
+    weight, _ = align(sample_weight, None, input.shape[:2])
+    _, mask = align(None, mask, target.shape)
+    if mask is not None:
+        mask = mask.expand(target.shape)
+        input, target = hide(input, mask.unsqueeze(1)), hide(target, mask)
+    keep = both(_kept_labels(target, input.shape[1], ignore_index), mask)
+    # (N, C) is one position a sample.
+    keep = None if keep is None else keep[..., None].flatten(1)
+    exists = None if mask is None else mask[..., None].flatten(1).any(1, keepdim=True)
+    target = target[..., None].flatten(1)
+    return Positions(input[..., None].flatten(2), target, keep, weight, exists)
+
+
+def region_scores(
+    input: Tensor, target: Tensor, ignore_index: int | None, sample_weight: Tensor | None, mask: Tensor | None
+) -> Positions:
+    """Logits of some shape beside targets of the same."""
+    _check_channels(input)
+    check_same_shape("target", target, "input", input)
+    target = wide_integers("target", target)
+    weight, _ = align(sample_weight, None, input.shape[:2])
+    _, mask = align(None, mask, target.shape)
+    if mask is not None:
+        mask = mask.expand(target.shape)
+        input, target = hide(input, mask), hide(target, mask)
+    keep = both(None if ignore_index is None else target != ignore_index, mask)
+    exists = None if mask is None else mask[..., None].flatten(2).any(2)
+    keep = None if keep is None else keep[..., None].flatten(2)
+    input, target = (t[..., None].flatten(2) for t in (input, target))
+    return Positions(input, target, keep, weight, exists)
+
+
+def _check_channels(input: Tensor) -> None:
+    check_float("input", input)
+    if input.dim() < 2:
+        raise ValueError(f"input: wanted (N, C, ...); got shape {tuple(input.shape)}")
+
+
+def _kept_labels(target: Tensor, classes: int, ignore_index: int | None) -> Tensor | None:
+    """Which labels count; None where all do, as far as may be looked: one pass over them instead of four."""
+    is_label = ignore_index is not None and 0 <= ignore_index < classes
+    if target.numel() > 0 and values_visible(target) and not is_label and within(target, 0, classes - 1):
+        return None
+    check_range("target", target, classes, ignore_index)
+    return None if ignore_index is None else target != ignore_index
+
+
+def _aggregated(sums: Sums, scores: Positions, aggregate: Aggregate) -> Regions:
+    """Of the whole batch an image's sums count as often as it weighs."""
+    weight, exists = scores[3:]
+    if aggregate == "per_sample":
+        return Regions(sums, weight, exists)
+    pooled = Sums(*(s.sum(0) if weight is None else (s * weight.to(s.dtype)).sum(0) for s in sums))
+    return Regions(pooled, None, None if exists is None else exists.any(0))
+
+
+def one_minus(
+    numerator: Tensor,
+    denominator: Tensor,
+    regions: Regions,
+    smooth: float,
+    absent: Absent,
+    class_weight: Tensor | None,
+    reduction: str,
+) -> Tensor:
+    """1 - (numerator + smooth) / (denominator + smooth), reduced over samples' classes or classes."""
+    truth = regions.sums.truth
+    if class_weight is not None:
+        check_shape("class_weight", class_weight, truth.shape[-1:])
+    dtype = numerator.dtype
+    if numerator.numel() >= MANY:
+        numerator, denominator = widened(numerator), widened(denominator)
+    numerator, denominator = numerator + smooth, denominator + smooth
+    if smooth == 0:
+        empty = denominator == 0  # nothing predicted, nothing true: a perfect score
+        numerator, denominator = torch.where(empty, 1, numerator), torch.where(empty, 1, denominator)
+    loss = (1 - numerator / denominator).to(dtype)
+    present = truth != 0 if absent == "skip" else None
+    return reduce_scores(loss, regions.weight, regions.exists, class_weight, present, reduction)
+
+
+def reduce_scores(
+    scores: Tensor,
+    weight: Tensor | None,
+    exists: Tensor | None,
+    class_weight: Tensor | None,
+    present: Tensor | None,
+    reduction: str,
+) -> Tensor:
+    """Scores of images' classes, or of classes, reduced over those that exist and are ``present``."""
+    if weight is not None and class_weight is not None:
+        weight = accumulate(weight) * accumulate(class_weight)  # in half it would have three digits
+    each = class_weight if weight is None else weight
+    return reduce(scores, weight=each, mask=both(exists, present), reduction=reduction)
+
+
+_SEARCH = {"smooth": Choice((1e-3, 1.0)), "aggregate": Choice(("per_sample", "batch"))}
+
+
+_PITFALLS = (
+    "Alone it has weak gradients where nothing overlaps yet: add cross-entropy.",
+    "Absent classes: some code scores them as perfect whatever is predicted, so false positives there cost nothing.",
+    "Half precision: sums over more than 65504 positions overflow unless taken in float32, as here.",
+)
+
+
+def card(
+    fn: Callable[..., Tensor],
+    module: type[Loss],
+    *,
+    search: Mapping[str, Any],
+    **facts: Any,
+) -> Card:
+    """A card of this family; its softmax and its sigmoid form differ in the data, not in the facts."""
+    regions = fn.__name__.startswith("sigmoid_")
+    if regions:
+        when = "Segmentation of one region, or of regions that may overlap; usually beside binary cross-entropy."
+        pitfalls = _PITFALLS
+    else:
+        when = "Segmentation into exclusive classes of very different sizes; usually beside cross-entropy."
+        pitfalls = (*_PITFALLS, "A softmax over one channel is 1 everywhere: one region wants the sigmoid form.")
+    return Card(
+        fn=fn,
+        module=module,
+        data="masks",
+        takes=("input-target",) if regions else ("input-label",),
+        input="logits",
+        kernel="overlap",
+        item="image-class",
+        search={**_SEARCH, **search},
+        separable=False,
+        mean_is_plain=False,
+        at_call=frozenset({"sample_weight", "mask"}),
+        when=when,
+        pitfalls=pitfalls,
+        **facts,
+    )

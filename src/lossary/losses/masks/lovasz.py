@@ -1,0 +1,372 @@
+"""Lovasz losses: intersection over union of hard masks, made convex in the errors of the positions."""
+
+from functools import partial
+from typing import Any, Literal
+
+from torch import Tensor
+
+from lossary.core.card import Card, Choice
+from lossary.core.check import check_among, check_shape
+from lossary.core.loss import Loss
+from lossary.core.reduce import Reduction
+from lossary.core.rules import ClassWeight, checked
+from lossary.kernels.order import lovasz_jaccard, softmax_errors
+from lossary.kernels.stable import accumulate
+from lossary.losses._pointwise import hide
+from lossary.losses.masks._shared import Positions, class_scores, reduce_scores, region_scores
+
+__all__ = [
+    "LovaszHingeLoss",
+    "LovaszSoftmaxLoss",
+    "SigmoidLovaszLoss",
+    "lovasz_hinge_loss",
+    "lovasz_softmax_loss",
+    "sigmoid_lovasz_loss",
+]
+
+
+#: Which classes count: those with a true position, or all.
+Classes = Literal["present", "all"]
+
+
+@checked
+def lovasz_softmax_loss(
+    input: Tensor,
+    target: Tensor,
+    *,
+    classes: Classes = "present",
+    per_image: bool = False,
+    ignore_index: int | None = -100,
+    class_weight: ClassWeight | None = None,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Intersection over union of hard masks, extended to the softmax's errors: sorted, each weighs what it costs.
+
+    .. math:: \sum_i m_{(i)} \left( \Delta_J(\{(1), \dots, (i)\}) - \Delta_J(\{(1), \dots, (i - 1)\}) \right),
+        \qquad m_i = |g_i - p_i|, \quad m_{(1)} \ge m_{(2)} \ge \dots
+
+    Delta_J of M is one minus intersection over union of the true region and a prediction wrong at M.
+
+    Args:
+        input: (N, C, ...) logits, C >= 2.
+        target: (N, ...) class indices of any integer dtype.
+        classes: ``"present"`` leaves out classes without a true position; ``"all"`` counts their largest error.
+        per_image: Whether each image's class is sorted by itself, and not each class of the whole batch.
+        ignore_index: Positions of this label count nowhere; None for no such label.
+        class_weight: (C,) weights of the classes' losses.
+        sample_weight: One weight an image, (N,), or one for each of its classes, (N, C). Without ``per_image``
+            an image of weight 2 counts as two.
+        mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, as (N,). Where
+            it leaves nothing there is no score.
+        reduction: ``"none"``, ``"sum"`` or ``"mean"``.
+
+    Returns:
+        A scalar; or (C,), with ``per_image`` (N, C). ``mean`` is over those that are not left out.
+
+    Raises:
+        ValueError: Wrong shapes, a single class (its softmax is always 1), an unknown option.
+        TypeError: Targets that are no integers.
+        IndexError: A target outside of [0, C).
+
+    Example:
+        >>> import torch
+        >>> logits = torch.tensor([[[9.0, -9.0, 9.0, -9.0], [-9.0, 9.0, -9.0, 9.0]]])
+        >>> lovasz_softmax_loss(logits, torch.tensor([[0, 1, 0, 0]]))
+        tensor(0.4167)
+
+    Source:
+        Berman, Triki and Blaschko, arXiv:1705.08790, eq. 8, 9 and 11; the defaults are those of their code. Where
+        ``per_image``, their code first averages over an image's classes, then over images. Common code takes the
+        differences of the Jaccard losses as they stand, and loses four digits of the gradient. Where errors are tied,
+        the gradient is one of several that are right.
+    """
+    scores = class_scores(input, target, ignore_index, sample_weight, mask, "sigmoid_lovasz_loss")
+    errors, truth = softmax_errors(*scores[:3])
+    return _jaccard(errors, truth, scores, classes, per_image, class_weight, reduction)
+
+
+class LovaszSoftmaxLoss(Loss):
+    """:func:`lovasz_softmax_loss` as a Module."""
+
+    fn = staticmethod(lovasz_softmax_loss)
+    classes: Classes = "present"
+    per_image: bool = False
+    ignore_index: int | None = -100
+    class_weight: ClassWeight | None = None
+    reduction: Reduction = "mean"
+
+
+@checked
+def sigmoid_lovasz_loss(
+    input: Tensor,
+    target: Tensor,
+    *,
+    classes: Classes = "all",
+    per_image: bool = False,
+    ignore_index: int | None = None,
+    class_weight: ClassWeight | None = None,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Intersection over union of hard masks, extended to the sigmoid's errors; regions may overlap.
+
+    .. math:: \sum_i m_{(i)} \left( \Delta_J(\{(1), \dots, (i)\}) - \Delta_J(\{(1), \dots, (i - 1)\}) \right),
+        \qquad m_i = |g_i - \sigma(\text{input}_i)|, \quad m_{(1)} \ge m_{(2)} \ge \dots
+
+    Delta_J of M is one minus intersection over union of the true region and a prediction wrong at M.
+
+    Args:
+        input: (N, C, ...) logits; C = 1 for one region.
+        target: The shape of ``input``: 0/1 of bool, integer or float dtype.
+        classes: ``"present"`` leaves out channels without a true position; ``"all"`` counts their largest error.
+        per_image: Whether each image's channel is sorted by itself, and not each channel of the whole batch.
+        ignore_index: Positions of this target value count nowhere; None for no such value.
+        class_weight: (C,) weights of the channels' losses.
+        sample_weight: One weight an image, (N,), or one for each of its channels, (N, C). Without ``per_image``
+            an image of weight 2 counts as two.
+        mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, as (N,). Where
+            it leaves nothing there is no score.
+        reduction: ``"none"``, ``"sum"`` or ``"mean"``.
+
+    Returns:
+        A scalar; or (C,), with ``per_image`` (N, C). ``mean`` is over those that are not left out.
+
+    Raises:
+        ValueError: Wrong shapes, a target that is neither 0 nor 1 nor ``ignore_index``, an unknown option.
+
+    Example:
+        >>> import torch
+        >>> logits = torch.tensor([[[9.0, -9.0, 9.0, -9.0]]])
+        >>> sigmoid_lovasz_loss(logits, torch.tensor([[[1, 0, 0, 0]]]))
+        tensor(0.5000)
+
+    Source:
+        As :func:`lovasz_softmax_loss`, whose code takes a sigmoid's probabilities of one channel.
+    """
+    scores = _regions(input, target, ignore_index, sample_weight, mask)
+    errors = (scores.logits * (1 - 2 * scores.target)).sigmoid()  # not |g - p|, which ends at 6e-8 in float32
+    return _regions_jaccard(errors, scores, classes, per_image, class_weight, reduction)
+
+
+class SigmoidLovaszLoss(Loss):
+    """:func:`sigmoid_lovasz_loss` as a Module."""
+
+    fn = staticmethod(sigmoid_lovasz_loss)
+    classes: Classes = "all"
+    per_image: bool = False
+    ignore_index: int | None = None
+    class_weight: ClassWeight | None = None
+    reduction: Reduction = "mean"
+
+
+@checked
+def lovasz_hinge_loss(
+    input: Tensor,
+    target: Tensor,
+    *,
+    classes: Classes = "all",
+    per_image: bool = True,
+    ignore_index: int | None = None,
+    class_weight: ClassWeight | None = None,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Intersection over union of hard masks, extended to what the scores lack to a margin of 1.
+
+    .. math:: \sum_i m_{(i)} \left( \Delta_J(\{(1), \dots, (i)\}) - \Delta_J(\{(1), \dots, (i - 1)\}) \right),
+        \qquad m_i = \max(0, 1 - (2 g_i - 1)\, \text{input}_i), \quad m_{(1)} \ge m_{(2)} \ge \dots
+
+    Delta_J of M is one minus intersection over union of the true region and a prediction wrong at M.
+
+    Args:
+        input: (N, C, ...) scores, above 0 for a position in the region; C = 1 for one region.
+        target: The shape of ``input``: 0/1 of bool, integer or float dtype.
+        classes: ``"present"`` leaves out channels without a true position; ``"all"`` counts their largest error.
+        per_image: Whether each image's channel is sorted by itself, and not each channel of the whole batch.
+        ignore_index: Positions of this target value count nowhere; None for no such value.
+        class_weight: (C,) weights of the channels' losses.
+        sample_weight: One weight an image, (N,), or one for each of its channels, (N, C). Without ``per_image``
+            an image of weight 2 counts as two.
+        mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, as (N,). Where
+            it leaves nothing there is no score.
+        reduction: ``"none"``, ``"sum"`` or ``"mean"``.
+
+    Returns:
+        A scalar; or (N, C), without ``per_image`` (C,). ``mean`` is over those that are not left out.
+
+    Raises:
+        ValueError: Wrong shapes, a target that is neither 0 nor 1 nor ``ignore_index``, an unknown option.
+
+    Example:
+        >>> import torch
+        >>> scores = torch.tensor([[[3.0, -3.0, 0.5, -3.0]]])
+        >>> lovasz_hinge_loss(scores, torch.tensor([[[1, 0, 0, 0]]]))
+        tensor(0.7500)
+
+    Source:
+        Yu and Blaschko, arXiv:1512.07797; for the Jaccard loss Berman, Triki and Blaschko, arXiv:1705.08790, section 2,
+        whose code's defaults these are. One position alone has the hinge loss.
+    """
+    scores = _regions(input, target, ignore_index, sample_weight, mask)
+    errors = (1 + scores.logits * (1 - 2 * scores.target)).relu()
+    return _regions_jaccard(errors, scores, classes, per_image, class_weight, reduction)
+
+
+class LovaszHingeLoss(Loss):
+    """:func:`lovasz_hinge_loss` as a Module."""
+
+    fn = staticmethod(lovasz_hinge_loss)
+    classes: Classes = "all"
+    per_image: bool = True
+    ignore_index: int | None = None
+    class_weight: ClassWeight | None = None
+    reduction: Reduction = "mean"
+
+
+def _regions(
+    input: Tensor, target: Tensor, ignore_index: int | None, sample_weight: Tensor | None, mask: Tensor | None
+) -> Positions:
+    """The scores with 0/1 targets of their dtype."""
+    scores = region_scores(input, target, ignore_index, sample_weight, mask)
+    check_among("target", scores.target, (0, 1) if ignore_index is None else (0, 1, ignore_index))
+    logits, true = accumulate(scores.logits), hide(scores.target, scores.keep)
+    return scores._replace(logits=logits, target=true.to(logits.dtype))
+
+
+def _regions_jaccard(
+    errors: Tensor, scores: Positions, classes: Classes, per_image: bool, class_weight: Tensor | None, reduction: str
+) -> Tensor:
+    truth = scores.target == 1  # nowhere where it is hidden
+    return _jaccard(hide(errors, scores.keep), truth, scores, classes, per_image, class_weight, reduction)
+
+
+def _jaccard(
+    errors: Tensor,
+    truth: Tensor,
+    scores: Positions,
+    classes: Classes,
+    per_image: bool,
+    class_weight: Tensor | None,
+    reduction: str,
+) -> Tensor:
+    """Lovasz's extension of each class's Jaccard loss, reduced over classes or images' classes."""
+    if class_weight is not None:
+        check_shape("class_weight", class_weight, truth.shape[1:2])
+    weight, exists = scores[3:]
+    loss = lovasz_jaccard(errors, truth, per_sample=per_image, weight=None if per_image else weight)
+    present = truth.any(2)
+    if not per_image:  # the images' weights are in the sorted positions then
+        present = (present if weight is None else present & (weight != 0)).any(0)
+        weight, exists = None, None if exists is None else exists.any(0)
+    return reduce_scores(loss, weight, exists, class_weight, present if classes == "present" else None, reduction)
+
+
+_card = partial(
+    Card,
+    data="masks",
+    kernel="order",
+    item="image-class",
+    separable=False,
+    mean_is_plain=False,
+    at_call=frozenset({"sample_weight", "mask"}),
+)
+
+
+_SEARCH: dict[str, Any] = {"per_image": Choice((False, True)), "classes": Choice(("present", "all"))}
+
+
+_PITFALLS = (
+    "Alone it is hard to train from scratch: begin with cross-entropy, or add it.",
+    "Common code takes differences of nearly equal fractions: in float32 the gradient is wrong in the third digit.",
+)
+
+
+CARDS = (
+    _card(
+        fn=lovasz_softmax_loss,
+        module=LovaszSoftmaxLoss,
+        takes=("input-label",),
+        input="logits",
+        formula=(
+            r"\sum_i m_{(i)} \left( \Delta_J(\{(1), \dots, (i)\}) - \Delta_J(\{(1), \dots, (i - 1)\}) "
+            r"\right), \quad m_{(1)} \ge m_{(2)} \ge \dots, \quad m_i = |g_i - p_i|"
+        ),
+        symbols={
+            r"i": "the positions, all or those of one image with `per_image`; in parentheses, by falling error",
+            r"m_{(i)}": "the i-th largest error of the class",
+            r"\Delta_J": (
+                "of a set of positions: one minus intersection over union of the true region and a prediction "
+                "wrong just there"
+            ),
+            r"m_i": "the error at position i",
+            r"g_i": "1 where `target` is the class, 0 elsewhere",
+            r"p_i": "the class's probability there: softmax of `input`",
+        },
+        paper="arXiv:1705.08790",
+        equation="11",
+        defaults="the paper's code",
+        search=_SEARCH,
+        when="Segmentation into exclusive classes, judged by intersection over union; after or beside cross-entropy.",
+        pitfalls=_PITFALLS,
+        relatives=("jaccard_loss", "sigmoid_lovasz_loss"),
+    ),
+    _card(
+        fn=sigmoid_lovasz_loss,
+        module=SigmoidLovaszLoss,
+        takes=("input-target",),
+        input="logits",
+        formula=(
+            r"\sum_i m_{(i)} \left( \Delta_J(\{(1), \dots, (i)\}) - \Delta_J(\{(1), \dots, (i - 1)\}) "
+            r"\right), \quad m_{(1)} \ge m_{(2)} \ge \dots, \quad m_i = |g_i - p_i|"
+        ),
+        symbols={
+            r"i": "the positions, all or those of one image with `per_image`; in parentheses, by falling error",
+            r"m_{(i)}": "the i-th largest error of the channel",
+            r"\Delta_J": (
+                "of a set of positions: one minus intersection over union of the true region and a prediction "
+                "wrong just there"
+            ),
+            r"m_i": "the error at position i",
+            r"g_i": "`target` there, 0 or 1",
+            r"p_i": "the region's probability there: sigmoid of `input`",
+        },
+        paper="arXiv:1705.08790",
+        equation="11",
+        defaults="the paper's code",
+        search=_SEARCH,
+        when="Segmentation of one region, or of regions that may overlap, judged by intersection over union.",
+        pitfalls=_PITFALLS,
+        relatives=("sigmoid_jaccard_loss", "lovasz_hinge_loss", "lovasz_softmax_loss"),
+    ),
+    _card(
+        fn=lovasz_hinge_loss,
+        module=LovaszHingeLoss,
+        takes=("input-target",),
+        input="scores",
+        formula=(
+            r"\sum_i m_{(i)} \left( \Delta_J(\{(1), \dots, (i)\}) - \Delta_J(\{(1), \dots, (i - 1)\}) "
+            r"\right), \quad m_{(1)} \ge m_{(2)} \ge \dots, \quad m_i = \max(0, 1 - (2 g_i - 1)\, x_i)"
+        ),
+        symbols={
+            r"i": "the positions, all or those of one image with `per_image`; in parentheses, by falling error",
+            r"m_{(i)}": "the i-th largest error of the channel",
+            r"\Delta_J": (
+                "of a set of positions: one minus intersection over union of the true region and a prediction "
+                "wrong just there"
+            ),
+            r"m_i": "what the score lacks to a margin of 1",
+            r"g_i": "`target` there, 0 or 1",
+            r"x_i": "`input` there: a score, above 0 inside of the region",
+        },
+        paper="arXiv:1512.07797",
+        defaults="the code of arXiv:1705.08790",
+        search=_SEARCH,
+        when="As sigmoid_lovasz_loss, for scores that are no logits: right ones beyond the margin cost nothing.",
+        pitfalls=_PITFALLS,
+        relatives=("sigmoid_lovasz_loss", "hinge_loss"),
+    ),
+)

@@ -1,0 +1,1 @@
+"""Sequences of scores, against sequences of labels."""

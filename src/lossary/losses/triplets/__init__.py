@@ -1,0 +1,1 @@
+"""Triplets: an anchor, what is nearer, what is farther."""

@@ -1,0 +1,429 @@
+"""Triplets: an anchor nearer to its positive than to its negative, by a margin."""
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+import torch
+from torch import Tensor
+from torch.distributed import ProcessGroup
+
+from lossary.core.card import AT_CALL, Card, Choice, Range
+from lossary.core.check import check_float, check_same_shape, check_shape, stretched_rows
+from lossary.core.loss import Loss
+from lossary.core.reduce import Reduction, align, divide, reduce
+from lossary.core.rules import NOT_NEGATIVE, POSITIVE, NotNegative, checked
+from lossary.distributed import across_ranks
+from lossary.kernels import tuples
+from lossary.kernels.distances import norm, squares
+from lossary.kernels.rows.scores import Targets
+from lossary.kernels.stable import accumulate, like_torch
+from lossary.losses._batch import check_absent, check_indices, compare, compared_items
+from lossary.losses._pointwise import hide
+
+__all__ = [
+    "TripletLoss",
+    "TripletMarginLoss",
+    "TripletMarginWithDistanceLoss",
+    "triplet_loss",
+    "triplet_margin_loss",
+    "triplet_margin_with_distance_loss",
+]
+
+
+Mining = Literal["hard", "semihard", "all"]
+
+
+Distance = Callable[[Tensor, Tensor], Tensor]
+
+
+@across_ranks
+@checked
+def triplet_loss(
+    embeddings: Tensor,
+    labels: Tensor | None,
+    *,
+    margin: NotNegative | None = None,
+    mining: Mining = "hard",
+    squared: bool = False,
+    average: Literal["active", "all"] = "active",
+    positives: Tensor | None = None,
+    triplets: tuple[Tensor, Tensor, Tensor] | None = None,
+    ref_embeddings: Tensor | None = None,
+    ref_labels: Tensor | None = None,
+    ids: Tensor | None = None,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+    group: ProcessGroup | None = None,
+) -> Tensor:
+    r"""Triplets mined within the batch: every anchor nearer to its class than to the others, by a margin.
+
+    .. math:: \max(0,\ d(a, p) - d(a, n) + m) \quad\text{or, soft,}\quad \log(1 + e^{d(a, p) - d(a, n)})
+
+    Args:
+        embeddings: (N, D), taken as they are: not normalised.
+        labels: (N,) integers; items of the same label are positives. Batches want several items a label. Or (N, L), 0
+            or 1 for each of L labels: items that share one are positives. None beside ``positives`` or ``triplets``.
+        margin: m, in units of the distance; None is the soft margin.
+        mining: Which triplets: ``"hard"`` takes each anchor's farthest positive and nearest negative; ``"semihard"``
+            each positive with the nearest negative that is farther than it, or the farthest where none is;
+            ``"all"`` all of them.
+        squared: Squared distances (FaceNet) instead of plain ones (Hermans et al.).
+        average: Of ``mining="all"``, the mean over triplets with a loss above 0, or over ``"all"``.
+        positives: (N, N) boolean instead of labels, or (N, M) beside references: which items are an anchor's positives.
+        triplets: Three (T,) tensors of indices, as of a miner: these triplets of an anchor, a positive and a negative
+            instead of mined ones; with references the positive and the negative are of them.
+        ref_embeddings: (M, D) references, as of a memory bank: positives and negatives are sought among these only.
+        ref_labels: Their labels, (M,) or (M, L).
+        ids: (N,) integers; items that share one are never each other's negatives.
+        sample_weight: (N,) weights of the anchors; of given triplets (T,).
+        mask: (N,) boolean; an item that does not count is neither anchor nor positive nor negative, and may be NaN.
+        reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
+        group: Process group whose ranks' items are one batch, in which labels and ids mean the same on every rank;
+            references and given triplets stay each rank's own. The average of the ranks' means is the mean of that
+            batch, and so for its gradient; ``"none"`` and ``"sum"`` are of the rank's own anchors.
+
+    Returns:
+        A scalar, or (N,): an anchor's sum over its triplets; (T,) of given triplets. ``mean`` is over what ``mining``
+        takes: anchors that have both a positive and a negative, positive pairs, or triplets; or over the given
+        triplets. Without any the loss is 0.0, with zero gradients.
+
+    Raises:
+        ValueError: Wrong shapes, a negative ``margin``, an unknown option, arguments that exclude each other.
+        TypeError: Labels that are no integers, references in another precision.
+        IndexError: A triplet of an item that there is not.
+
+    Example:
+        >>> import torch
+        >>> x = torch.tensor([[0.0], [1.0], [3.0], [4.0]])
+        >>> triplet_loss(x, torch.tensor([0, 0, 1, 1]), margin=1.5)
+        tensor(0.2500)
+
+    Source:
+        Hermans et al., In Defense of the Triplet Loss, arXiv:1703.07737, eq. 5 (hard), eq. 6 (all), section 3.1 (active
+        mean, soft margin, plain distances); FaceNet, arXiv:1503.03832, eq. 2 and 4, has squared distances, m = 0.2
+        and the semi-hard choice. Many tutorials write squared distances and quote the margin of plain ones.
+    """
+    if triplets is not None:
+        given = {"labels": labels, "positives": positives, "ref_labels": ref_labels, "ids": ids}
+        check_absent("triplets", **given)
+        losses, counted = _given_triplets(embeddings, triplets, ref_embeddings, mask, margin, squared)
+        if sample_weight is not None:
+            check_same_shape("sample_weight", sample_weight, "the triplets", losses)
+        return reduce(losses, weight=sample_weight, mask=counted, reduction=reduction, group=group)
+    anchors, others, targets, _ = compare(
+        embeddings,
+        labels,
+        positives=positives,
+        ids=ids,
+        ref_embeddings=ref_embeddings,
+        ref_labels=ref_labels,
+        sample_weight=sample_weight,
+        mask=mask,
+        group=group,
+    )
+    every = tuples.every if average == "active" else tuples.every_valid
+    miner = {"hard": tuples.hard, "semihard": tuples.semihard, "all": every}[mining]
+    counted = others.counted if isinstance(targets, Targets) else None
+    loss, divisor = tuples.mined(anchors.x, others.x, targets, miner, margin, squared=squared, counted=counted)
+    if sample_weight is not None:
+        loss, divisor = loss * sample_weight, divisor * sample_weight
+    if reduction == "none":
+        return loss
+    return loss.sum() if reduction == "sum" else divide(loss.sum(), divisor.sum(), group=group)
+
+
+def _given_triplets(
+    embeddings: Tensor,
+    triplets: tuple[Tensor, Tensor, Tensor],
+    ref_embeddings: Tensor | None,
+    mask: Tensor | None,
+    margin: float | Tensor | None,
+    squared: bool,
+) -> tuple[Tensor, Tensor | None]:
+    """(T,) the losses, and which of them count."""
+    anchors, others = compared_items(embeddings, ref_embeddings, mask)
+    count = others.x.shape[0]
+    a, p, n = check_indices("triplets", triplets, (anchors.x.shape[0], count, count))
+    length = squares if squared else norm
+    near, far = (length(anchors.x[a] - others.x[other]) for other in (p, n))
+    counted = None if anchors.counted is None else anchors.counted[a]
+    if others.counted is not None and counted is not None:
+        counted = counted & others.counted[p] & others.counted[n]
+    return tuples.penalty(near - far, margin), counted
+
+
+class TripletLoss(Loss):
+    """:func:`triplet_loss` as a Module."""
+
+    fn = staticmethod(triplet_loss)
+    margin: NotNegative | None = None
+    mining: Mining = "hard"
+    squared: bool = False
+    average: Literal["active", "all"] = "active"
+    reduction: Reduction = "mean"
+
+
+def _check_power(p: float, squared: bool) -> None:
+    if squared and p != 2:
+        raise ValueError(f"p: wanted 2 beside squared; got {p}")
+
+
+@checked
+def triplet_margin_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    margin: NotNegative = 1.0,
+    p: Annotated[float, POSITIVE] = 2.0,
+    eps: Annotated[float, NOT_NEGATIVE] = 1e-6,
+    swap: bool = False,
+    reduction: Reduction = "mean",
+    *,
+    squared: bool = False,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+) -> Tensor:
+    r"""Given triplets: the anchor nearer to its positive than to its negative, by a margin.
+
+    .. math:: \max(0,\ d(a, p) - d(a, n) + m)
+
+    Args:
+        anchor: (..., D).
+        positive: The same shape, or with lengths of 1 in it.
+        negative: Likewise.
+        margin: m, in units of the distance, at least 0.
+        p: The norm's degree.
+        eps: Added to every difference, as torch does; 0 for true distances.
+        swap: Takes the positive's distance to the negative where it is the smaller one.
+        reduction: ``"none"`` (...), ``"sum"`` or ``"mean"``.
+        squared: Squared Euclidean distances (FaceNet), for ``p=2``.
+        sample_weight: Weights of the triplets, (...).
+        mask: Boolean, True where a triplet counts; values elsewhere may be NaN.
+
+    Returns:
+        A scalar, or (...).
+
+    Raises:
+        ValueError: Wrong shapes, a hyperparameter that is not finite, ``squared`` with another ``p``.
+
+    Example:
+        >>> import torch
+        >>> a, p, n = torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, 5.5]])
+        >>> triplet_margin_loss(a, p, n, margin=1.0, eps=0.0)
+        tensor(0.5000)
+
+    Source:
+        Balntas et al., BMVC 2016, section 3 (and its swap); at torch's arguments torch's result, whose eps shifts the
+        distance by about 1e-6 and gives a gradient at distance 0. Where the hinge is exactly 0 the gradient is 0
+        here, and that of an active triplet there.
+    """
+    check_float("anchor", anchor)
+    anchor, positive, negative = stretched_rows(anchor=anchor, positive=positive, negative=negative)
+    _check_power(p, squared)
+    sample_weight, mask = align(sample_weight, mask, anchor.shape[:-1])
+
+    def distance(x: Tensor, y: Tensor) -> Tensor:
+        return squares(x - y + eps) if squared else norm(x - y + eps, p)
+
+    a, b, c = (
+        accumulate(x) if mask is None else hide(accumulate(x), mask[..., None]) for x in (anchor, positive, negative)
+    )
+    losses = _hinge(distance, a, b, c, margin, swap)
+    loss = reduce(losses, weight=sample_weight, mask=mask, reduction=reduction)
+    return like_torch(loss, anchor, positive, negative)
+
+
+def _hinge(
+    distance: Distance, anchor: Tensor, positive: Tensor, negative: Tensor, margin: float | Tensor, swap: bool
+) -> Tensor:
+    near, far = distance(anchor, positive), distance(anchor, negative)
+    check_same_shape("the distance to the negative", far, "that to the positive", near)
+    if swap:
+        other = distance(positive, negative)
+        far = torch.where(other < far, other, far)
+    return (near - far + margin).relu()
+
+
+class TripletMarginLoss(Loss):
+    """:func:`triplet_margin_loss` as a Module."""
+
+    fn = staticmethod(triplet_margin_loss)
+    margin: NotNegative = 1.0
+    p: Annotated[float, POSITIVE] = 2.0
+    eps: Annotated[float, NOT_NEGATIVE] = 1e-6
+    swap: bool = False
+    squared: bool = False
+    reduction: Reduction = "mean"
+
+    def setup(self) -> None:
+        _check_power(self.p, self.squared)
+
+
+@checked
+def triplet_margin_with_distance_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    *,
+    distance_function: Distance | None = None,
+    margin: NotNegative = 1.0,
+    swap: bool = False,
+    reduction: Reduction = "mean",
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+) -> Tensor:
+    r"""Given triplets: the anchor nearer to its positive than to its negative, by a margin, in a distance of your own.
+
+    .. math:: \max(0,\ d(a, p) - d(a, n) + m)
+
+    Args:
+        anchor: (N, ...), whatever the distance takes.
+        positive: Likewise.
+        negative: Likewise.
+        distance_function: From two batches to one number a pair, the smaller the nearer; None is Euclid's distance over
+            the last dimension, with torch's 1e-6 added to every difference.
+        margin: m, in units of the distance, at least 0.
+        swap: Takes the positive's distance to the negative where it is the smaller one.
+        reduction: ``"none"`` (what the distance returns), ``"sum"`` or ``"mean"``.
+        sample_weight: Weights of the triplets, (N,) or the shape of the distances.
+        mask: Boolean, (N,), True where a triplet counts; the distance sees zeros elsewhere.
+
+    Returns:
+        A scalar, or one loss a distance.
+
+    Raises:
+        ValueError: Distances whose shapes differ, a ``margin`` that is not finite.
+        TypeError: Inputs that are no floating-point tensors.
+
+    Example:
+        >>> import torch
+        >>> a, p, n = torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, 5.5]])
+        >>> city = lambda x, y: (x - y).abs().sum(-1)
+        >>> triplet_margin_with_distance_loss(a, p, n, distance_function=city)
+        tensor(2.5000)
+
+    Source:
+        Balntas et al., BMVC 2016, section 3 (and its swap); at torch's arguments torch's result. Where the hinge is
+        exactly 0 the gradient is 0 here, and that of an active triplet there.
+    """
+    if distance_function is None:
+        return triplet_margin_loss(
+            anchor, positive, negative, margin, swap=swap, reduction=reduction, sample_weight=sample_weight, mask=mask
+        )
+    inputs = {"anchor": anchor, "positive": positive, "negative": negative}
+    for name, tensor in inputs.items():
+        check_float(name, tensor)
+        check_shape(name, tensor, (anchor.shape[0], *tensor.shape[1:]))
+    _, counted = align(sample_weight, mask, anchor.shape)
+    if counted is not None:
+        anchor, positive, negative = (hide(x, counted) for x in inputs.values())
+    losses = _hinge(distance_function, anchor, positive, negative, margin, swap)
+    sample_weight, mask = align(sample_weight, mask, losses.shape)
+    return reduce(losses, weight=sample_weight, mask=mask, reduction=reduction)
+
+
+def _squared_distance(x: Tensor, y: Tensor) -> Tensor:
+    return squares(x - y)
+
+
+class TripletMarginWithDistanceLoss(Loss):
+    """:func:`triplet_margin_with_distance_loss` as a Module."""
+
+    fn = staticmethod(triplet_margin_with_distance_loss)
+    distance_function: Distance | None = None
+    margin: NotNegative = 1.0
+    swap: bool = False
+    reduction: Reduction = "mean"
+
+
+CARDS = (
+    Card(
+        fn=triplet_loss,
+        module=TripletLoss,
+        takes=("embeddings-labels", "queries-references"),
+        input="embeddings",
+        data="triplets",
+        formula=r"\max(0,\ d(a, p) - d(a, n) + m) \quad\text{or, soft,}\quad \log(1 + e^{d(a, p) - d(a, n)})",
+        symbols={
+            r"d": "the Euclidean distance, or its square with `squared`",
+            r"a": "an anchor: an item of `embeddings`",
+            r"p": "a positive: an item of the anchor's label",
+            r"n": "a negative: an item of another label",
+            r"m": "`margin`, in units of the distance; without one the soft form is taken",
+        },
+        kernel="tuples",
+        item="anchor",
+        paper="arXiv:1703.07737",
+        equation="5",
+        defaults="the paper's best: batch-hard with the soft margin on plain distances",
+        search={"margin": Choice((None, 0.1, 0.2, 0.5, 1.0)), "mining": Choice(("hard", "semihard", "all"))},
+        batch="m-per-class",
+        separable=False,
+        mean_is_plain=False,
+        at_call=AT_CALL - {"pairs", "negatives"},
+        when="Embeddings compared by distance; identities that come and go. Wants batches of several items a class.",
+        pitfalls=(
+            "Squared and plain distances want different margins; a margin for one is wrong for the other.",
+            "Batch-hard can collapse all embeddings to one point early: lower the learning rate or mine less hard.",
+            "With softplus switched to linear past 20 the soft margin is wrong in the last digits there.",
+        ),
+        relatives=("triplet_margin_loss", "contrastive_loss", "supcon_loss"),
+    ),
+    Card(
+        fn=triplet_margin_loss,
+        module=TripletMarginLoss,
+        takes=("anchor-positive-negative",),
+        input="embeddings",
+        data="triplets",
+        formula=r"\max(0,\ d(a, a^+) - d(a, a^-) + m)",
+        symbols={
+            r"d": (
+                "the distance by the norm of degree `p`, with `eps` added to every difference; its "
+                "square with `squared`"
+            ),
+            r"a": "a row of `anchor`",
+            r"a^+": "the same row of `positive`",
+            r"a^-": "the same row of `negative`",
+            r"m": "`margin`, in units of the distance, at least 0",
+        },
+        kernel="none",
+        item="triplet",
+        paper="Balntas et al., BMVC 2016",
+        defaults="torch's",
+        search={"margin": Range(0.1, 2.0, log=True)},
+        at_call=frozenset({"sample_weight", "mask"}),
+        when="Triplets given by the data (rankings, clicks); with labels let `triplet_loss` mine them.",
+        pitfalls=(
+            "torch adds 1e-6 to every difference: distances are off by that, and identical points get a gradient.",
+            "Squared and plain distances want different margins.",
+        ),
+        relatives=("triplet_loss", "triplet_margin_with_distance_loss"),
+    ),
+    Card(
+        fn=triplet_margin_with_distance_loss,
+        module=TripletMarginWithDistanceLoss,
+        takes=("anchor-positive-negative",),
+        input="embeddings",
+        data="triplets",
+        formula=r"\max(0,\ d(a, p) - d(a, n) + m)",
+        symbols={
+            r"d": (
+                "`distance_function`, the smaller the nearer; by default Euclid's, with 1e-6 added to every difference"
+            ),
+            r"a": "an item of `anchor`",
+            r"p": "the item of `positive` beside it",
+            r"n": "the item of `negative` beside it",
+            r"m": "`margin`, in units of the distance, at least 0",
+        },
+        kernel="none",
+        item="triplet",
+        paper="Balntas et al., BMVC 2016",
+        defaults="torch's",
+        search={"margin": Range(0.1, 2.0, log=True)},
+        at_call=frozenset({"sample_weight", "mask"}),
+        when="Triplets given by the data, compared by a distance of your own; Euclid's is `triplet_margin_loss`'s.",
+        pitfalls=("A distance that is a similarity (a cosine) pulls apart what belongs together: give 1 - cosine.",),
+        relatives=("triplet_margin_loss",),
+    ),
+)

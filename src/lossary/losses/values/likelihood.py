@@ -1,0 +1,245 @@
+"""Negative log-likelihoods of distributions over numbers: counts, and values with their own noise."""
+
+import math
+from functools import partial
+from typing import Annotated
+
+import torch
+from torch import Tensor
+
+from lossary.core.card import Card
+from lossary.core.check import (
+    check_float,
+    check_number,
+    stretched,
+    values_visible,
+)
+from lossary.core.loss import Loss
+from lossary.core.reduce import Reduction, align
+from lossary.core.rules import NOT_NEGATIVE, POSITIVE, checked
+from lossary.kernels.stable import accumulate, like_torch
+from lossary.losses._pointwise import hide, pointwise
+
+__all__ = [
+    "GaussianNLLLoss",
+    "PoissonNLLLoss",
+    "gaussian_nll_loss",
+    "poisson_nll_loss",
+]
+
+
+def _check_not_negative(name: str, tensor: Tensor, counts: Tensor | None) -> None:
+    """Of what counts: what stands elsewhere may be anything."""
+    if not values_visible(tensor) or (counts is not None and not values_visible(counts)):
+        return
+    tensor = hide(tensor, counts)
+    if (tensor < 0).any():
+        raise ValueError(f"{name}: wanted no negative number; got {tensor[tensor < 0].flatten()[0].item()}")
+
+
+@checked
+def poisson_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    log_input: bool = True,
+    full: bool = False,
+    eps: Annotated[float, NOT_NEGATIVE] = 1e-8,
+    reduction: Reduction = "mean",
+    *,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+) -> Tensor:
+    r"""The negative log-likelihood of counts under a Poisson distribution.
+
+    .. math:: e^x - t\,x \quad\text{or}\quad x - t \log(x + \epsilon)
+
+    Args:
+        input: The logarithm of the expected count, any shape; the expected count itself without ``log_input``.
+        target: Counts, the shape of ``input``, or with lengths of 1 in it.
+        log_input: Whether ``input`` is a logarithm.
+        full: Add Stirling's approximation of log t! for t above 1, which no gradient sees.
+        eps: Keeps the logarithm finite without ``log_input``.
+        reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"``.
+        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        mask: Boolean, True where an element counts.
+
+    Returns:
+        A scalar, or the shape of ``input``, in torch's dtype.
+
+    Raises:
+        ValueError: Shapes that differ, a negative rate (torch: NaN).
+        TypeError: ``input`` that is not floating-point.
+
+    Example:
+        >>> import torch
+        >>> poisson_nll_loss(torch.tensor([0.0, 1.0]), torch.tensor([1, 3]))
+        tensor(0.3591)
+
+    Source:
+        Poisson 1837; arguments and defaults are torch's. Nothing to average gives 0 here, NaN in torch.
+    """
+    input, target = stretched(input=input, target=target)
+    if not log_input:
+        _check_not_negative("input", input, align(sample_weight, mask, input.shape)[1])
+
+    def terms(x: Tensor, t: Tensor) -> Tensor:
+        loss = torch.exp(x) - t * x if log_input else x - t * torch.log(x + eps)
+        if not full:
+            return loss
+        large = torch.where(t > 1, t, torch.ones_like(t))
+        stirling = large * torch.log(large) - large + 0.5 * torch.log(2 * math.pi * large)
+        return loss + torch.where(t > 1, stirling, torch.zeros_like(stirling))
+
+    loss = pointwise(terms, input, target, sample_weight=sample_weight, mask=mask, reduction=reduction)
+    return like_torch(loss, input, target)
+
+
+class PoissonNLLLoss(Loss):
+    """:func:`poisson_nll_loss` as a Module."""
+
+    fn = staticmethod(poisson_nll_loss)
+    log_input: bool = True
+    full: bool = False
+    eps: Annotated[float, NOT_NEGATIVE] = 1e-8
+    reduction: Reduction = "mean"
+
+
+@checked
+def gaussian_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    var: float | Tensor,
+    full: bool = False,
+    eps: Annotated[float, POSITIVE] = 1e-6,
+    reduction: Reduction = "mean",
+    *,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+) -> Tensor:
+    r"""The negative log-likelihood of values under a Gaussian whose variance is predicted too.
+
+    .. math:: \tfrac12 \left(\log v + \frac{(x - y)^2}{v}\right), \quad v = \max(\mathrm{var}, \epsilon)
+
+    Args:
+        input: Predicted means, any shape.
+        target: True values, the shape of ``input``, or with lengths of 1 in it.
+        var: Variances, at least 0: a number, the shape of ``input``, or that shape with the last dimension missing
+            or with lengths of 1 in it.
+        full: Add the constant log(2 pi) / 2.
+        eps: Lower bound of the variance, above 0. The gradient passes it, so that a variance below can recover.
+        reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"``.
+        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        mask: Boolean, True where an element counts.
+
+    Returns:
+        A scalar, or the shape of ``input``, in torch's dtype.
+
+    Raises:
+        ValueError: Shapes that do not fit, a negative variance.
+        TypeError: ``input`` that is not floating-point.
+
+    Example:
+        >>> import torch
+        >>> gaussian_nll_loss(torch.tensor([0.0]), torch.tensor([2.0]), torch.tensor([4.0]))
+        tensor(1.1931)
+
+    Source:
+        Nix and Weigend, Estimating the Mean and Variance of the Target Probability Distribution, 1994; arguments and
+        defaults are torch's. No synchronisation to look at ``var``, unlike torch's; nothing to average gives 0 here,
+        NaN in torch.
+    """
+    check_float("input", input)
+    input, target = stretched(input=input, target=target)
+    x, y = accumulate(input), accumulate(target)
+    _, counted = align(sample_weight, mask, x.shape)
+    v = _variance(var, x, counted)
+    if counted is not None:
+        v = torch.where(counted, v, torch.ones_like(v))
+    v = v + (v.clamp_min(eps) - v).detach()
+
+    def terms(x: Tensor, y: Tensor, v: Tensor) -> Tensor:
+        loss = 0.5 * (torch.log(v) + (x - y).square() / v)
+        return loss + 0.5 * math.log(2 * math.pi) if full else loss
+
+    loss = pointwise(terms, x, y, v, sample_weight=sample_weight, mask=mask, reduction=reduction)
+    return like_torch(loss, input, target, *([var] if isinstance(var, Tensor) else []))
+
+
+def _variance(var: float | Tensor, x: Tensor, counts: Tensor | None) -> Tensor:
+    """The variances in the shape of ``x``, checked where they count."""
+    if not isinstance(var, Tensor):
+        check_number("var", var, low=0)
+        return torch.full_like(x, var)
+    if var.shape == x.shape[:-1] and x.dim() > 0:
+        var = var.unsqueeze(-1)
+    fits = var.dim() == x.dim() and all(a in (1, b) for a, b in zip(var.shape, x.shape, strict=True))
+    if not fits:
+        raise ValueError(
+            f"var: wanted the shape of input, {tuple(x.shape)}, or lengths of 1 in it; got {tuple(var.shape)}"
+        )
+    _check_not_negative("var", var, counts)
+    return accumulate(var).expand(x.shape)
+
+
+class GaussianNLLLoss(Loss):
+    """:func:`gaussian_nll_loss` as a Module, called ``(input, target, var)``."""
+
+    fn = staticmethod(gaussian_nll_loss)
+    full: bool = False
+    eps: Annotated[float, POSITIVE] = 1e-6
+    reduction: Reduction = "mean"
+
+
+_card = partial(
+    Card,
+    data="values",
+    kernel="none",
+    item="element",
+    defaults="torch",
+)
+
+
+_AT_CALL = frozenset({"sample_weight", "mask"})
+
+
+CARDS = (
+    _card(
+        fn=poisson_nll_loss,
+        module=PoissonNLLLoss,
+        takes=("input-target",),
+        input="log-rates",
+        formula=r"e^x - t x",
+        symbols={
+            r"x": "`input`, the logarithm of the expected count; without `log_input` the loss is x - t log x",
+            r"t": "`target`, the count that was seen",
+        },
+        paper="Poisson, Recherches sur la probabilite des jugements, 1837",
+        at_call=_AT_CALL,
+        when="Counts: how many events in an hour, how many photons in a pixel.",
+        pitfalls=(
+            "The prediction is the logarithm of the rate unless log_input is off.",
+            "Counts that scatter more than their mean want a negative binomial instead.",
+        ),
+        relatives=("gaussian_nll_loss", "mse_loss"),
+    ),
+    _card(
+        fn=gaussian_nll_loss,
+        module=GaussianNLLLoss,
+        takes=("input-target-variance",),
+        input="values",
+        formula=r"\tfrac12 \left(\log v + (x - y)^2 / v\right)",
+        symbols={
+            r"v": "`var`, the predicted variance, at least `eps`",
+            r"x": "`input`, the predicted mean",
+            r"y": "`target`, the true value",
+        },
+        paper="Nix and Weigend, Estimating the Mean and Variance of the Target Probability Distribution, 1994",
+        at_call=_AT_CALL,
+        when="The noise differs from sample to sample and its size is wanted too.",
+        pitfalls=(
+            "Points that fit badly lower their own weight by a large variance: start with a fixed one.",
+            "It takes the variance, not its logarithm nor the standard deviation.",
+        ),
+        relatives=("mse_loss", "poisson_nll_loss", "quantile_loss"),
+    ),
+)

@@ -1,0 +1,126 @@
+"""What the losses of two views share: checked pairs across ranks, and their scaled similarities."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.distributed import ProcessGroup
+
+from lossary.core.check import check_dim, check_float, check_labels, check_same_shape, check_shape
+from lossary.core.reduce import align, reduce
+from lossary.distributed import gathered
+from lossary.kernels.rows.formula import fits_densely, two_way_statistics
+from lossary.kernels.rows.scores import Bilinear, Dense, Rows, Targets
+from lossary.kernels.rows.softmax import softmax_loss
+from lossary.kernels.stable import accumulate, softplus, sphere, unit
+from lossary.losses._batch import absence, check_same_precision
+from lossary.losses._pointwise import hide
+
+
+class Pairs(NamedTuple):
+    """N queries and their answers."""
+
+    query: Tensor  # (N, D), accumulated, 0 where a pair does not count
+    answer: Tensor  # likewise
+    name: str  # the answers' argument
+    ids: Tensor | None  # (N,)
+    weight: Tensor | None  # (N,)
+    counted: Tensor | None  # (N,) boolean
+    group: ProcessGroup | None
+
+    def labels(self) -> Tensor:
+        """(N,) the ids, or the pairs' numbers."""
+        return numbers(self.query) if self.ids is None else self.ids
+
+    def columns(self, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """``x``, one row a pair, as candidates of all ranks, with their ids, and what is added to their scores."""
+        x, ids, counted = gathered(self.group, **{self.name: x}, ids=self.ids, mask=self.counted)
+        return x, ids, absence(counted, x)
+
+
+def numbers(x: Tensor) -> Tensor:
+    return torch.arange(x.shape[0], device=x.device)
+
+
+def paired(
+    names: tuple[str, str],
+    query: Tensor,
+    answer: Tensor,
+    ids: Tensor | None,
+    sample_weight: Tensor | None,
+    mask: Tensor | None,
+    group: ProcessGroup | None,
+) -> Pairs:
+    check_dim(names[0], query, 2, "(N, D)")
+    check_float(names[0], query)
+    check_same_shape(names[1], answer, names[0], query)
+    check_same_precision(names[1], answer, names[0], query)
+    query, answer, count = accumulate(query), accumulate(answer), query.shape[:1]
+    if ids is not None:
+        ids = check_labels("ids", ids, count[0])
+    if sample_weight is not None:
+        check_shape("sample_weight", sample_weight, tuple(count))
+    _, mask = align(None, mask, count)
+    if mask is not None:
+        mask = mask.expand(count)
+        query, answer = hide(query, mask[:, None]), hide(answer, mask[:, None])
+        sample_weight = mask if sample_weight is None else hide(sample_weight, mask)
+    weight = None if sample_weight is None else sample_weight.to(query.dtype)
+    return Pairs(query, answer, names[1], ids, weight, mask, group)
+
+
+class Similarity(NamedTuple):
+    """Scaled cosines, or scaled products."""
+
+    scale: float | Tensor
+    cosine: bool
+
+    def scaled(self, x: Tensor) -> Tensor:
+        return sphere(x, self.scale) if self.cosine else x * self.scale
+
+    def plain(self, x: Tensor) -> Tensor:
+        return unit(x) if self.cosine else x
+
+    def source(self, query: Tensor, candidates: Tensor, shift: Tensor | None) -> Bilinear:
+        return Bilinear(self.scaled(query), candidates, shift, unit=self.cosine)
+
+
+def found_apart(rows: Rows, own: Tensor) -> Tensor:
+    # The own answer is no column, or one of several that are no negatives of the row.
+    return softplus(rows.rest - own)
+
+
+def find(pairs: Pairs, source: Bilinear, ids: Tensor | None, candidate_ids: Tensor | None, reduction: str) -> Tensor:
+    """Softmax of each query over the candidates, of which the first are the answers."""
+    targets = Targets(numbers(source.x), row_groups=ids, column_groups=candidate_ids)
+    return softmax_loss(source, targets, weight=pairs.weight, reduction=reduction, group=pairs.group)
+
+
+def find_in_batch(pairs: Pairs, alike: Similarity, query: Tensor, answer: Tensor, reduction: str) -> Tensor:
+    """The candidates are the pairs' answers."""
+    candidates, ids, shift = pairs.columns(answer)
+    return find(pairs, alike.source(query, candidates, shift), pairs.ids, ids, reduction)
+
+
+def find_each_other(pairs: Pairs, alike: Similarity, reduction: str) -> Tensor:
+    """The mean of both directions; where either has the other's scores they are made once for both."""
+    if pairs.group is not None or pairs.counted is not None:
+        there = find_in_batch(pairs, alike, pairs.query, pairs.answer, reduction)
+        return (there + find_in_batch(pairs, alike, pairs.answer, pairs.query, reduction)) / 2
+    x, y = alike.scaled(pairs.query), alike.plain(pairs.answer)
+    source = Bilinear(x, y)
+    if fits_densely(source):
+        return _both_ways(pairs, source.dense(), reduction)
+    own = (x * y).sum(-1)
+    there, back = two_way_statistics(source, Targets(pairs.labels(), pairs.ids))
+    each = (found_apart(there, own) + found_apart(back, own)) / 2
+    return reduce(each, weight=pairs.weight, reduction=reduction)
+
+
+def _both_ways(pairs: Pairs, scores: Tensor, reduction: str) -> Tensor:
+    """The mean of both directions, of scores that are there."""
+    targets = Targets(numbers(scores), row_groups=pairs.ids, column_groups=pairs.ids)
+    there, back = (
+        softmax_loss(Dense(s), targets, weight=pairs.weight, reduction=reduction) for s in (scores, scores.T)
+    )
+    return (there + back) / 2

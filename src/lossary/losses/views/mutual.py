@@ -1,0 +1,332 @@
+"""Two views or modalities of the same things, where each must find the other among the batch."""
+
+import torch
+from torch import Tensor
+from torch.distributed import ProcessGroup
+
+from lossary.core.card import Card, Range
+from lossary.core.check import check_dim, check_labels, check_same_shape, check_shape, check_tensor
+from lossary.core.loss import Loss
+from lossary.core.reduce import Reduction, reduce
+from lossary.core.rules import Positive, checked
+from lossary.distributed import across_ranks, numbered
+from lossary.kernels.rows.formula import rest_softplus
+from lossary.kernels.rows.scores import Bilinear, Targets
+from lossary.kernels.stable import parameters, softplus
+from lossary.losses._batch import among_others, check_same_precision, compare
+from lossary.losses.views._shared import Similarity, find_each_other, paired
+
+__all__ = [
+    "CLIPLoss",
+    "NTXentLoss",
+    "SigLIPLoss",
+    "clip_loss",
+    "nt_xent_loss",
+    "siglip_loss",
+]
+
+
+@across_ranks
+@checked
+def nt_xent_loss(
+    embeddings: Tensor,
+    other: Tensor,
+    /,
+    *,
+    temperature: Positive = 0.5,
+    ids: Tensor | None = None,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+    group: ProcessGroup | None = None,
+) -> Tensor:
+    r"""Each view of an item must find the item's other view among all views of the batch (SimCLR).
+
+    .. math:: -\log \frac{e^{z_i z_p / \tau}}{\sum_{a \ne i} e^{z_i z_a / \tau}}
+
+    Called ``(z1, z2)`` on two views of the same items, or ``(embeddings, labels)`` where the views of an item share a
+    label: any number of views, averaged over the item's other views (which is SupCon).
+
+    Args:
+        embeddings: (N, D), any length; normalised here.
+        other: (N, D) second views of the same items, or (N,) integers that say which item a view shows.
+        temperature: tau, above 0; a Parameter learns.
+        ids: (N,) integers of the items; views of items that share one are never each other's negatives, as those of an
+            image that is in the batch twice. Positives remain the item's own views.
+        sample_weight: One weight a view: (2N,), first views first, or (N,) with labels.
+        mask: (N,) boolean; an item that does not count is in nobody's loss with any of its views, and may be NaN.
+        reduction: ``"none"``, ``"sum"`` or ``"mean"`` over the views.
+        group: Process group whose ranks' views are one batch, in which labels and ids mean the same on every rank. The
+            average of the ranks' means is the mean of that batch, and so for its gradient; ``"none"`` and ``"sum"``
+            are of the rank's own views.
+
+    Returns:
+        A scalar, or one loss a view: (2N,), first views first, or (N,) with labels. ``mean`` is over views that have
+        another; without any the loss is 0.0, with zero gradients.
+
+    Raises:
+        ValueError: Wrong shapes, ``temperature`` not above 0 or not finite.
+        TypeError: Views in different precisions.
+
+    Example:
+        >>> import torch
+        >>> z1, z2 = torch.eye(2), torch.eye(2)
+        >>> nt_xent_loss(z1, z2, temperature=1.0)
+        tensor(0.5514)
+
+    Source:
+        Chen et al., SimCLR, arXiv:2002.05709, eq. 1; tau = 0.5 is what it takes for CIFAR-10 (appendix B.9). SimCLR's
+        code returns twice this mean. Some libraries leave an item's further views out of the denominator.
+    """
+    check_tensor("other", other)
+    labels = other
+    if other.dtype.is_floating_point:
+        check_dim("embeddings", embeddings, 2, "(N, D)")
+        check_same_shape("other", other, "embeddings", embeddings)
+        check_same_precision("other", other, "embeddings", embeddings)
+        labels = numbered(embeddings, group).repeat(2)
+        if ids is not None:
+            ids = check_labels("ids", ids, embeddings.shape[0]).repeat(2)
+        if mask is not None:
+            check_shape("mask", mask, (embeddings.shape[0],))
+            mask = mask.repeat(2)
+        embeddings = torch.cat([embeddings, other])
+    compared = compare(embeddings, labels, ids=ids, sample_weight=sample_weight, mask=mask, group=group)
+    return among_others(compared, temperature, sample_weight, reduction, group)
+
+
+class NTXentLoss(Loss):
+    """:func:`nt_xent_loss` as a Module."""
+
+    fn = staticmethod(nt_xent_loss)
+    temperature: Positive = 0.5
+    reduction: Reduction = "mean"
+
+
+@across_ranks
+@checked
+def clip_loss(
+    image: Tensor,
+    text: Tensor,
+    *,
+    temperature: Positive = 0.07,
+    normalize: bool = True,
+    ids: Tensor | None = None,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+    group: ProcessGroup | None = None,
+) -> Tensor:
+    r"""Each image must find its text among all texts of the batch, and each text its image (CLIP).
+
+    .. math:: -\frac{1}{2} \left[ \log \frac{e^{x_i y_i / \tau}}{\sum_j e^{x_i y_j / \tau}}
+        + \log \frac{e^{x_i y_i / \tau}}{\sum_j e^{x_j y_i / \tau}} \right]
+
+    Args:
+        image: (N, D).
+        text: (N, D), in the order of the images.
+        temperature: tau, above 0; a Parameter learns.
+        normalize: Cosines (True) or plain dot products.
+        ids: (N,) integers; pairs that share one are never each other's negatives, as those of one image with several
+            captions.
+        sample_weight: (N,) weights of the pairs.
+        mask: (N,) boolean; a pair that does not count is in nobody's loss, and may be NaN.
+        reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
+        group: Process group whose ranks' pairs are one batch, in which ids mean the same on every rank.
+
+    Returns:
+        A scalar, or (N,).
+
+    Raises:
+        ValueError: Wrong shapes, ``temperature`` not above 0 or not finite.
+
+    Example:
+        >>> import torch
+        >>> clip_loss(torch.eye(3), torch.eye(3), temperature=1.0)
+        tensor(0.5514)
+
+    Source:
+        Radford et al., Learning Transferable Visual Models From Natural Language Supervision, arXiv:2103.00020,
+        figure 3; tau = 0.07 is where the paper starts. It learns log(1 / tau) and keeps 1 / tau below 100.
+    """
+    pairs = paired(("image", "text"), image, text, ids, sample_weight, mask, group)
+    (temperature,) = parameters((temperature,), pairs.query)
+    return find_each_other(pairs, Similarity(1 / temperature, normalize), reduction)
+
+
+class CLIPLoss(Loss):
+    """:func:`clip_loss` as a Module."""
+
+    fn = staticmethod(clip_loss)
+    temperature: Positive = 0.07
+    normalize: bool = True
+    reduction: Reduction = "mean"
+
+
+@across_ranks
+@checked
+def siglip_loss(
+    image: Tensor,
+    text: Tensor,
+    *,
+    scale: Positive = 10.0,
+    bias: float | Tensor = -10.0,
+    normalize: bool = True,
+    ids: Tensor | None = None,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+    group: ProcessGroup | None = None,
+) -> Tensor:
+    r"""Each image and text is a question of its own: do the two belong together? (SigLIP)
+
+    .. math:: -\log \sigma(s\, x_i y_i + b) - \sum_{j \ne i} \log \sigma(-s\, x_i y_j - b)
+
+    No softmax: a pair's loss does not depend on the others of the batch.
+
+    Args:
+        image: (N, D).
+        text: (N, D), in the order of the images.
+        scale: s, an inverse temperature, above 0; a Parameter learns.
+        bias: b, which starts low because nearly all pairs do not belong together; a Parameter learns.
+        normalize: Cosines (True) or plain dot products.
+        ids: (N,) integers; an image and a text of other pairs that share one are not asked about.
+        sample_weight: (N,) weights of the images.
+        mask: (N,) boolean; a pair that does not count is in nobody's loss, and may be NaN.
+        reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"`` over the images.
+        group: Process group whose ranks' pairs are one batch, in which ids mean the same on every rank.
+
+    Returns:
+        A scalar, or (N,): the sum of an image's questions.
+
+    Raises:
+        ValueError: Wrong shapes, ``scale`` not above 0, numbers that are not finite.
+
+    Example:
+        >>> import torch
+        >>> siglip_loss(torch.eye(3), torch.eye(3))
+        tensor(0.6932)
+
+    Source:
+        Zhai et al., Sigmoid Loss for Language Image Pre-Training, arXiv:2303.15343, section 3.2 and algorithm 1; s = 10
+        and b = -10 are where the paper starts. It learns log(s).
+    """
+    pairs = paired(("image", "text"), image, text, ids, sample_weight, mask, group)
+    scale, bias = parameters((scale, bias), pairs.query)
+    alike = Similarity(scale, normalize)
+    x, y = alike.scaled(pairs.query), alike.plain(pairs.answer)
+    shift = torch.as_tensor(bias, dtype=x.dtype, device=x.device)
+    own = (x * y).sum(-1) + shift
+    candidates, candidate_ids, absent = pairs.columns(y)
+    shift = shift.expand(candidates.shape[0]) if absent is None else shift + absent
+    rest = rest_softplus(Bilinear(x, candidates, shift), Targets(pairs.labels(), candidate_ids))
+    return reduce(softplus(-own) + rest, weight=pairs.weight, reduction=reduction, group=group)
+
+
+class SigLIPLoss(Loss):
+    """:func:`siglip_loss` as a Module."""
+
+    fn = staticmethod(siglip_loss)
+    scale: Positive = 10.0
+    bias: float | Tensor = -10.0
+    normalize: bool = True
+    reduction: Reduction = "mean"
+
+
+CARDS = (
+    Card(
+        fn=nt_xent_loss,
+        module=NTXentLoss,
+        takes=("anchor-positive", "embeddings-labels"),
+        input="embeddings",
+        data="views",
+        formula=r"-\log \frac{e^{z_i z_p / \tau}}{\sum_{a \ne i} e^{z_i z_a / \tau}}",
+        symbols={
+            r"z_i": "view i: a row of `embeddings` or `other`, normalised to length 1",
+            r"z_p": "the other view of the same item (averaged over, where there are several)",
+            r"\tau": "`temperature`, above 0",
+            r"a": "every view of the batch but view i",
+            r"z_a": "such a view, likewise normalised",
+            r"i": "one view of an item",
+            r"p": "another view of that item",
+        },
+        kernel="rows",
+        item="anchor",
+        paper="arXiv:2002.05709",
+        equation="1",
+        defaults="the paper",
+        search={"temperature": Range(0.05, 1.0, log=True)},
+        batch="m-per-class",
+        separable=False,
+        at_call=frozenset({"sample_weight", "ids", "mask", "group"}),
+        when="Two or more augmented views of unlabelled items. Wants large batches.",
+        pitfalls=(
+            "With labels, all views of an item must share one, and no other item may bear it.",
+            "SimCLR's code returns twice this value.",
+            "Under data-parallel training a rank has its own items for negatives only: give `group`.",
+        ),
+        relatives=("supcon_loss",),
+    ),
+    Card(
+        fn=clip_loss,
+        module=CLIPLoss,
+        takes=("anchor-positive",),
+        input="embeddings",
+        data="views",
+        formula=(
+            r"-\frac{1}{2} \left[ \log \frac{e^{x_i y_i / \tau}}{\sum_j e^{x_i y_j / \tau}}"
+            r" + \log \frac{e^{x_i y_i / \tau}}{\sum_j e^{x_j y_i / \tau}} \right]"
+        ),
+        symbols={
+            r"x_i": "row i of `image`, of length 1 unless `normalize` is off",
+            r"y_i": "row i of `text`, its caption, likewise",
+            r"\tau": "`temperature`, above 0",
+            r"j": "every pair of the batch",
+            r"y_j": "the text of pair j",
+            r"x_j": "the image of pair j",
+        },
+        kernel="rows",
+        item="pair",
+        paper="arXiv:2103.00020",
+        defaults="the paper's start",
+        search={"temperature": Range(0.01, 0.3, log=True)},
+        separable=False,
+        at_call=frozenset({"sample_weight", "mask", "ids", "group"}),
+        when="Images and texts, or any two modalities, in large batches.",
+        pitfalls=(
+            "Several captions of one image in a batch are false negatives: give `ids`.",
+            "A temperature that learns can fall without end: keep it above 0.01, as the paper does.",
+        ),
+        relatives=("siglip_loss", "info_nce_loss", "multiple_negatives_ranking_loss"),
+    ),
+    Card(
+        fn=siglip_loss,
+        module=SigLIPLoss,
+        takes=("anchor-positive",),
+        input="embeddings",
+        data="views",
+        formula=r"-\log \sigma(s\, x_i y_i + b) - \sum_{j \ne i} \log \sigma(-s\, x_i y_j - b)",
+        symbols={
+            r"\sigma": "the sigmoid",
+            r"s": "`scale`, an inverse temperature, above 0",
+            r"x_i": "row i of `image`, of length 1 unless `normalize` is off",
+            r"y_i": "row i of `text`, the image's own, likewise",
+            r"b": "`bias`, below 0 since most pairs do not belong together",
+            r"j": "every other pair of the batch",
+            r"y_j": "the text of pair j",
+        },
+        kernel="rows",
+        item="anchor",
+        paper="arXiv:2303.15343",
+        defaults="the paper's start",
+        search={"scale": Range(3.0, 100.0, log=True), "bias": Range(-20.0, 0.0)},
+        separable=False,
+        at_call=frozenset({"sample_weight", "mask", "ids", "group"}),
+        when="Images and texts in batches of any size: it needs no large ones, unlike the softmax of CLIP.",
+        pitfalls=(
+            "With b = 0 the first steps only push everything apart: start near -log(N).",
+            "It is a sum over N questions an image, the mean is over images: it grows with the batch.",
+        ),
+        relatives=("clip_loss", "info_nce_loss"),
+    ),
+)

@@ -1,0 +1,174 @@
+"""Random batches that fit a loss, by what its card says it takes."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, dtype
+
+from lossary.core.card import Card
+
+
+@dataclass(frozen=True)
+class Call:
+    """Arguments of one call: tensors by position (floating ones are differentiated), the rest by keyword."""
+
+    args: tuple[Tensor, ...]
+    kwargs: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+#: One random batch. Shapes are small; a tensor is as long as the first one exactly if it has one entry an item.
+Draw = Callable[[Generator, dtype], Call]
+
+
+def draw(card: Card, g: Generator, dt: dtype) -> Call:
+    """A small random batch for the loss, in the first form of call that its card names.
+
+    Raises:
+        LookupError: Nobody has said how such a batch looks.
+    """
+    form = card.takes[0]
+    keys = [(form, card.data, card.input), (form, card.data), (form, card.input), (form,)]
+    found = next((_DRAWS[key] for key in keys if key in _DRAWS), None)
+    if found is None:
+        raise LookupError(f"{card.name}: nothing is drawn for {form} of {card.input}")
+    return found(g, dt)
+
+
+def normal(g: Generator, dt: dtype, *shape: int, scale: float = 1.0) -> Tensor:
+    # Drawn in float64: the same batch for every dtype.
+    return (torch.randn(*shape, generator=g, dtype=torch.float64) * scale).to(dt)
+
+
+def uniform(g: Generator, dt: dtype, *shape: int) -> Tensor:
+    """Away from 0 and 1."""
+    return (torch.rand(*shape, generator=g, dtype=torch.float64) * 0.9 + 0.05).to(dt)
+
+
+def labels(g: Generator, classes: int, *shape: int) -> Tensor:
+    return torch.randint(classes, shape, generator=g)
+
+
+def signs(g: Generator, *shape: int) -> Tensor:
+    return 2 * labels(g, 2, *shape) - 1
+
+
+# ---------------------------------------------------------------- by form of call
+
+
+def _values(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, dt, 6, 5), normal(g, dt, 6, 5, scale=2.0)))
+
+
+def _counts(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, dt, 6, 5), labels(g, 7, 6, 5).to(dt)))
+
+
+def _noisy(g: Generator, dt: dtype) -> Call:
+    variance = (normal(g, torch.float64, 6, 5).exp() + 0.1).to(dt)
+    return Call((normal(g, dt, 6, 5), normal(g, dt, 6, 5), variance))
+
+
+def _answers(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, dt, 6, 5, scale=3.0), labels(g, 2, 6, 5)))
+
+
+def _signed(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, dt, 6, 5, scale=2.0), signs(g, 6, 5)))
+
+
+def _probable(g: Generator, dt: dtype) -> Call:
+    return Call((uniform(g, dt, 6, 5), uniform(g, dt, 6, 5)))
+
+
+def _label_lists(g: Generator, dt: dtype) -> Call:
+    order = torch.rand(6, 5, generator=g).argsort(-1)
+    lengths = labels(g, 6, 6, 1)
+    return Call((normal(g, dt, 6, 5), torch.where(torch.arange(5) < lengths, order, -1)))
+
+
+def _classes(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, dt, 6, 5, scale=3.0), labels(g, 5, 6)))
+
+
+def _log_classes(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, torch.float64, 6, 5).log_softmax(1).to(dt), labels(g, 5, 6)))
+
+
+def _shares(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, dt, 6, 5, scale=2.0), normal(g, torch.float64, 6, 5).softmax(1).to(dt)))
+
+
+def _log_shares(g: Generator, dt: dtype) -> Call:
+    logits, probabilities = _shares(g, torch.float64).args
+    return Call((logits.log_softmax(1).to(dt), probabilities.to(dt)))
+
+
+def _head(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, dt, 6, 5), normal(g, dt, 7, 5), labels(g, 7, 6)))
+
+
+def _labelled(g: Generator, dt: dtype) -> Call:
+    # Labels in no order, classes of 3, 3, 2 and 1 items
+    return Call((normal(g, dt, 9, 4), torch.tensor([0, 1, 0, 2, 1, 3, 0, 1, 2])))
+
+
+def _distances(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, torch.float64, 6, 5).abs().to(dt), signs(g, 6, 5)))
+
+
+def _pairs(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, dt, 6, 5), normal(g, dt, 6, 5), labels(g, 2, 6) == 1))
+
+
+def _ranked(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, dt, 6, 5), normal(g, dt, 6, 5), signs(g, 6, 5)))
+
+
+def _views(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, dt, 5, 4), normal(g, dt, 5, 4)))
+
+
+def _triplets(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, dt, 6, 4), normal(g, dt, 6, 4), normal(g, dt, 6, 4)))
+
+
+def _masks(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, dt, 4, 3, 2, 5, scale=2.0), labels(g, 3, 4, 2, 5)))
+
+
+def _regions(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, dt, 4, 3, 2, 5, scale=2.0), labels(g, 2, 4, 3, 2, 5)))
+
+
+def _lists(g: Generator, dt: dtype) -> Call:
+    """Grades: some candidates are as relevant as others."""
+    return Call((normal(g, dt, 6, 5), labels(g, 4, 6, 5)))
+
+
+#: By the form of call, with the data or the input where the form alone does not tell; the longest key that fits counts.
+_DRAWS: Mapping[tuple[str, ...], Draw] = {
+    ("input-target", "values"): _values,
+    ("input-target", "values", "log-rates"): _counts,
+    ("input-target", "answers"): _answers,
+    ("input-target", "answers", "scores"): _signed,
+    ("input-target", "answers", "probabilities"): _probable,
+    ("input-shares",): _shares,
+    ("input-shares", "classes", "log-probabilities"): _log_shares,
+    ("input-target", "distances"): _distances,
+    ("input-target", "masks"): _regions,
+    ("input-target-variance",): _noisy,
+    ("input-labels",): _label_lists,
+    ("input-label",): _classes,
+    ("input-label", "classes", "log-probabilities"): _log_classes,
+    ("input-label", "masks"): _masks,
+    ("first-second-target",): _ranked,
+    ("pair-target",): _pairs,
+    ("embeddings-labels",): _labelled,
+    ("embeddings-weight-labels",): _head,
+    ("embeddings-centers-labels",): _head,
+    ("anchor-positive",): _views,
+    ("anchor-positive-negative",): _triplets,
+    ("list",): _lists,
+}

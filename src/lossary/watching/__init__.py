@@ -1,0 +1,1 @@
+"""Watching losses while they train."""
