@@ -166,7 +166,7 @@ def lovasz_softmax(x: Tensor, y: Tensor) -> Tensor:
 
 
 def listnet(x: Tensor, y: Tensor) -> Tensor:
-    return -(y.softmax(1) * x.log_softmax(1)).sum(1).mean()
+    return -(y.to(x.dtype).softmax(1) * x.log_softmax(1)).sum(1).mean()
 
 
 def ranknet(x: Tensor, y: Tensor) -> Tensor:
@@ -184,6 +184,8 @@ NAIVE: dict[str, Loss] = {
     "quantile_loss": quantile,
     "gaussian_nll_loss": gaussian,
     "log_cosh_loss": lambda x, y: (x - y).cosh().log().mean(),
+    "binary_cross_entropy_with_logits": lambda x, y: F.binary_cross_entropy_with_logits(x, y.to(x.dtype)),
+    "cosine_embedding_loss": lambda x, y, same: F.cosine_embedding_loss(x, y, 2 * same.long() - 1),
     "sigmoid_focal_loss": sigmoid_focal,
     "hinge_loss": lambda x, y: (1 - x * y).relu().mean(),
     "squared_hinge_loss": lambda x, y: (1 - x * y).relu().square().mean(),

@@ -82,11 +82,11 @@ class Workload:
 #: What each dimension of a card's own small draw becomes. Losses of the same kind of data draw alike.
 SIZES: Mapping[str, Mapping[int, int]] = {
     "values": {6: 65_536, 5: 256},
-    "binary": {6: 16_384, 5: 1_000},
+    "answers": {6: 16_384, 5: 1_000},
     "classes": {6: 8_192, 5: 10_000},
     "identities": {6: 4_096, 9: 4_096, 5: 512, 4: 128, 7: 100_000},
     "pairs": {6: 32_768, 5: 512, 3: 512},
-    "triplets": {6: 32_768, 4: 512},
+    "triplets": {6: 32_768, 9: 4_096, 4: 512},
     "views": {5: 8_192, 4: 512},
     "masks": {4: 16, 3: 19, 2: 512, 5: 512},
     "lists": {6: 512, 5: 128},
