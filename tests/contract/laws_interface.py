@@ -57,9 +57,9 @@ def names_and_defaults_agree(subject: Subject) -> None:
     card = subject.card
     optional = {n: p for n, p in parameters(card).items() if p.default is not p.empty and p.kind != p.POSITIONAL_ONLY}
     hyper = {n: p.default for n, p in optional.items() if n not in AT_CALL}
-    sizes = {n for base in card.module.__mro__[1:] for n in getattr(base, "fields", ())}
-    fields = {n: d for n, d in card.module.fields.items() if n not in sizes}
-    assert not sizes or issubclass(card.module, HeadLoss)
+    inherited = {n for base in card.module.__mro__[1:] for n in getattr(base, "fields", ())}
+    assert not inherited or issubclass(card.module, HeadLoss)
+    fields = {n: d for n, d in card.module.fields.items() if n not in inherited | set(HeadLoss.fields)}
     assert fields == hyper
     assert card.at_call == AT_CALL & set(parameters(card))
 

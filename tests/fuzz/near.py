@@ -68,7 +68,7 @@ class Nearness:
     def floor(self, name: str, outer: torch.finfo) -> float:
         """Errors that no size of the result excuses: of cosines and shares near 1, and below the smallest numbers."""
         below = outer.tiny * outer.eps * (1 + self.size) * 8
-        if name != "value" or self.case.card.data in ("values", "binary"):
+        if name != "value" or self.case.card.data in ("values", "answers"):
             return below
         if self.case.card.data == "lists":  # a log-sum less a score
             return below + ROUNDINGS * self.inner.eps * max(1.0, self.size)

@@ -36,7 +36,7 @@ def slots(*pairs: str) -> tuple[Slot, ...]:
 #: By the card's kind of data; each a choice of forms in which the loss may be called.
 _OF_DATA: dict[str, tuple[tuple[Slot, ...], ...]] = {
     "values": (slots("real:E", "number:E"),),
-    "binary": (slots("real:E", "truth:E"),),
+    "answers": (slots("real:E", "truth:E"),),
     "classes": (slots("real:NCS", "index:NS"), slots("real:NC", "index:N"), slots("real:NC", "soft:NC")),
     "identities": (slots("real:ND", "identity:N"),),
     "views": (slots("real:ND", "real:ND"),),
@@ -58,6 +58,7 @@ _OF_LOSS: dict[str, tuple[tuple[Slot, ...], ...]] = {
     "multilabel_margin_loss": (slots("real:NC", "places:NC"),),
     "nll_loss": (slots("log_probability:NCS", "index:NS"), slots("log_probability:NC", "index:N")),
     "multi_margin_loss": (slots("real:NC", "index:N"),),
+    "triplet_loss": (slots("real:ND", "identity:N"),),
     "hinge_embedding_loss": (slots("distance:E", "sign:E"),),
     "cosine_embedding_loss": (slots("real:ND", "real:ND", "sign:N"),),
     "kl_divergence_loss": (slots("real:NCS", "distribution:NCS"),),

@@ -11,7 +11,7 @@ from golden.reader import Case
 from lossary.catalogue import CATALOGUE
 from lossary.compose import activations, regularizers
 from lossary.core.card import Card
-from lossary.losses.classes import hinge
+from lossary.losses.answers import margin
 from lossary.testing import Call
 
 #: A case's inputs -> the value, or None where the case is somebody else's.
@@ -29,7 +29,7 @@ PLAIN: dict[str, Callable[..., Tensor]] = {
     "l2_reg": lambda weight, lam: regularizers.l2_penalty(weight, strength=lam),
     "elastic_net": lambda weight, l1, l2: regularizers.elastic_net_penalty(weight, l1=l1, l2=l2),
     "binary_svm_objective": lambda x, target, w, b, lam: (
-        hinge.hinge_loss(x @ w - b, target) + regularizers.l2_penalty(w, strength=lam)
+        margin.hinge_loss(x @ w - b, target) + regularizers.l2_penalty(w, strength=lam)
     ),
 }
 

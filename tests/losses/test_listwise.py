@@ -11,7 +11,7 @@ import lossary
 from lossary.catalogue import CATALOGUE
 from lossary.core.card import Card
 
-LISTWISE = [card for card in CATALOGUE if card.data == "lists"]
+LISTWISE = [card for card in CATALOGUE if card.takes[0] == "list"]
 SCORES = torch.tensor([[0.3, -1.2, 2.0, 0.7, -0.1]], dtype=torch.float64)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.fx import Proxy, Tracer
 
 from lossary.core.docstrings import arguments, sections, written
-from lossary.core.rules import Count, Rule, no_torchscript, plain_hints, rules_of
+from lossary.core.rules import Count, Rule, no_torchscript, rules_of, without_rule
 
 __all__ = ["HeadLoss", "Loss"]
 
@@ -74,7 +74,7 @@ class Loss(nn.Module):
             if default is not _MISSING:
                 delattr(cls, name)
         cls.fields = {**cls.fields, **taken}
-        cls.hints = {**cls.hints, **plain_hints_of(cls, hints)}
+        cls.hints = {**cls.hints, **{name: without_rule(hint) for name, hint in hints.items()}}
         cls.rules = {**cls.rules, **rules_of(hints.items())}
         if hasattr(cls, "fn"):
             cls._follow_function()
@@ -177,15 +177,6 @@ def _annotations(cls: type) -> dict[str, Any]:
         return inspect.get_annotations(cls, eval_str=True)
     except NameError:  # as strings, of names that only their function knows: such a field has no rule
         return inspect.get_annotations(cls)
-
-
-def plain_hints_of(cls: type, hints: Mapping[str, Any]) -> dict[str, Any]:
-    """The types of the fields, without their rules. Read once: later the class may say that it is of another module."""
-    try:
-        found = plain_hints(cls)
-    except NameError:
-        return dict(hints)
-    return {name: found[name] for name in hints}
 
 
 def _of_the_class(hint: Any) -> bool:

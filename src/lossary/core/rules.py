@@ -6,6 +6,7 @@ An annotation says what a type checker knows (``float | Tensor``) and, where tha
 
 import functools
 import inspect
+import operator
 import types
 import typing
 from collections.abc import Callable, Iterable
@@ -75,13 +76,18 @@ def rules_of(hints: Iterable[tuple[str, Any]]) -> dict[str, Rule]:
     return {name: rule for name, hint in hints if (rule := rule_of(hint)) is not None}
 
 
+def without_rule(hint: Any) -> Any:
+    """The type of an annotation: what people read."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        return without_rule(parts[0])
+    if origin in (Union, types.UnionType):
+        return functools.reduce(operator.or_, map(without_rule, parts))
+    return hint
+
+
 #: What may be a tensor, and learn. One name: torch 2.9 compiles no inner function with a union in its annotations.
 Number = float | Tensor
-
-
-def plain_hints(described: Any) -> dict[str, Any]:
-    """The types of annotations, without their rules: what people read."""
-    return typing.get_type_hints(described)
 
 
 def checked(fn: Function) -> Function:
@@ -107,10 +113,9 @@ def checked(fn: Function) -> Function:
                 rules[name](name, value)
         return fn(*args, **kwargs)
 
-    plain = plain_hints(fn)
-    shown = [p.replace(annotation=plain[n]) for n, p in signature.parameters.items()]
+    shown = [p.replace(annotation=without_rule(hints[n])) for n, p in signature.parameters.items()]
     made: Any = run
-    made.__signature__ = signature.replace(parameters=shown, return_annotation=plain["return"])
+    made.__signature__ = signature.replace(parameters=shown, return_annotation=hints["return"])
     made.__prepare_scriptable__ = no_torchscript
     return made
 

@@ -62,15 +62,19 @@ def _opened(folder: Path, *, check: bool = False) -> Generator[optuna.storages.R
         OSError: if it can be read or written no longer.
         Refused: if something else lies there.
     """
-    path = folder / STUDY
+    path, storage = folder / STUDY, None
     try:
         # Workers wait for one another's writes rather than fail.
         patient = {"connect_args": {"timeout": 60}}
-        yield optuna.storages.RDBStorage(f"sqlite:///{path}", patient, skip_compatibility_check=not check)
+        storage = optuna.storages.RDBStorage(f"sqlite:///{path}", patient, skip_compatibility_check=not check)
+        yield storage
     except (SQLAlchemyError, OptunaError, sqlite3.Error) as error:
         if told := _of_the_disk(error):
             raise OSError(*told, str(path)) from error
         raise _not_ours(path, error) from error
+    finally:
+        if storage is not None:
+            storage.engine.dispose()  # Optuna leaves its connections to whoever collects them
 
 
 def _of_the_disk(error: BaseException | None) -> tuple[int, str] | None:

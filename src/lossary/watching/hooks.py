@@ -278,7 +278,7 @@ class _Batch:
         t = self.target
         if t is None or t.dim() != 1 or len(t) < 2:
             return {}
-        if self.card.data in ("identities", "pairs") and t.dtype.is_floating_point:
+        if self.card.input == "embeddings" and t.dtype.is_floating_point:
             return {"float_labels": _whole_floats(t)}
         if self.card.item != "anchor" and "positives" not in self.card.at_call:
             return {}

@@ -261,7 +261,7 @@ def proxy_anchor_loss(
     x, proxies = accumulate(embeddings), accumulate(weight)
     scale, margin = parameters((scale, margin), x)
     share = one_weight(sample_weight, mask, labels.shape, x.dtype)
-    bias = None if share is None else share.log().clamp_min(ABSENT)
+    bias = None if share is None else share.to(x.dtype).log().clamp_min(ABSENT)
     counts = x.new_ones(labels.shape) if share is None else (share > 0).to(x.dtype)
     targets = Targets(torch.arange(weight.shape[0], device=labels.device), labels)
     here = x.new_zeros(weight.shape[0]).index_add(0, labels, counts).clamp_max(1)
