@@ -6,22 +6,18 @@ graph; it may have no values at all (meta and fake tensors). Shapes and dtypes a
 
 import torch
 from torch import Tensor
-from torch._C import _get_dispatch_mode, _len_torch_dispatch_stack, _TorchDispatchModeKey  # pyright: ignore
-from torch._C._functorch import is_functorch_wrapped_tensor  # pyright: ignore
 
-_PLAIN = Tensor.__torch_dispatch__  # pyright: ignore
+from lossary.core import torch_internals
 
 
 def traced() -> bool:
     """Whether a graph is being recorded: by ``torch.compile``, ``torch.export`` or ``make_fx``."""
-    if torch.compiler.is_compiling():
-        return True
-    return _len_torch_dispatch_stack() > 0 and _get_dispatch_mode(_TorchDispatchModeKey.PROXY) is not None
+    return torch.compiler.is_compiling() or torch_internals.records_operations()
 
 
 def has_values(x: Tensor) -> bool:
     """Whether there is anything to read, at whatever price: not in a meta tensor, nor in a fake one."""
-    return not x.is_meta and type(x).__torch_dispatch__ is _PLAIN  # pyright: ignore
+    return not x.is_meta and torch_internals.is_plain(x)
 
 
 def values_visible(*tensors: Tensor) -> bool:
@@ -30,8 +26,7 @@ def values_visible(*tensors: Tensor) -> bool:
         return False
     # Not by a generator in all(), which takes as long as an operation on a small batch.
     for tensor in tensors:
-        plain = type(tensor).__torch_dispatch__ is _PLAIN  # pyright: ignore
-        if not (tensor.is_cpu and plain) or is_functorch_wrapped_tensor(tensor):
+        if not (tensor.is_cpu and torch_internals.is_plain(tensor)) or torch_internals.is_wrapped(tensor):
             return False
     return True
 

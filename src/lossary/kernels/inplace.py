@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lossary.core import device as _device
+from lossary.core import torch_internals
 
 #: Numbers that are worked on at once: on CPU they stay in cache, an accelerator wants large operations.
 CPU_BLOCK = 1 << 20
@@ -16,7 +17,7 @@ AT_LEAST = 1 << 12
 
 def last_use() -> bool:
     """In a backward pass: whether its graph is freed after it, so that what was saved may become the gradient."""
-    return not torch.is_grad_enabled() and not torch._C._autograd._get_current_graph_task_keep_graph()  # pyright: ignore
+    return not torch.is_grad_enabled() and not torch_internals.keeps_graph()
 
 
 def blocks(x: Tensor) -> Iterator[tuple[slice, slice]]:
@@ -77,7 +78,6 @@ def class_softmax_gradient_(p: Tensor, asked: Tensor, mean: Tensor) -> None:
     # cache that takes longer than the change itself.
     torch.baddbmm(total, half.mT, p, beta=0.5, out=total)
     if _device.by_cache(p):
-        # p times the gradient of (a - b)^2 is 2 p (a - b): one operation of torch, without a temporary.
-        torch.ops.aten.mse_loss_backward.grad_input(p, half, total, 0, grad_input=p)
+        torch_internals.times_twice_difference_(p, half, total)  # without a temporary
     else:  # not every device's broadcasts
         p *= 2 * (half - total)

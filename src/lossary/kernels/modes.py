@@ -4,14 +4,14 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
-from torch._C._functorch import maybe_current_level  # pyright: ignore
 
+from lossary.core import torch_internals
 from lossary.core.device import autocast_is_on, traced
 
 
 def transformed() -> bool:
     """Whether ``torch.func``'s transforms or forward mode are on, which see through plain torch only."""
-    return maybe_current_level() is not None or torch.autograd.forward_ad._current_level >= 0
+    return torch_internals.is_transforming()
 
 
 def plain_only() -> bool:

@@ -1,0 +1,109 @@
+"""What only torch's private parts can answer: the one file to look at when a new torch has moved something.
+
+Torch tells nobody in public whether a transform of ``torch.func`` is on, or whether a backward pass may be followed by
+another; the answers decide whether values may be looked at and memory be written over. Nothing else in the library
+names a module of torch that begins with an underscore, or an operator that has no function.
+
+Each answer has a stand-in for a version of torch that lacks it. It is the cautious one: the result is right all the
+same, but takes longer, or is checked less. ``LACKING`` says where that is so.
+"""
+
+import math
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+#: What this version of torch does not have.
+LACKING: list[str] = []
+
+
+def _found(path: str, otherwise: Callable[..., Any] | None) -> Any:
+    try:
+        return attrgetter(path)(torch)
+    except AttributeError:
+        LACKING.append(path)
+        return otherwise
+
+
+def _true(*_: object) -> bool:
+    return True
+
+
+def _proxy_mode(_: object) -> object:
+    from torch.fx.experimental.proxy_tensor import get_proxy_mode  # takes a while to import
+
+    return get_proxy_mode()
+
+
+_modes_on = _found("_C._len_torch_dispatch_stack", _true)
+_PROXY = _found("_C._TorchDispatchModeKey.PROXY", None)
+_mode = _proxy_mode if _PROXY is None else _found("_C._get_dispatch_mode", _proxy_mode)
+_func_level = _found("_C._functorch.maybe_current_level", _true)
+_is_func_wrapper = _found("_C._functorch.is_functorch_wrapped_tensor", _true)
+_graph_is_kept = _found("_C._autograd._get_current_graph_task_keep_graph", _true)
+
+#: Read at each call, as the number changes.
+_forward_ad = torch.autograd.forward_ad
+_found("autograd.forward_ad._current_level", _true)
+
+_PLAIN = Tensor.__torch_dispatch__  # pyright: ignore
+
+
+def records_operations() -> bool:
+    """Whether ``make_fx`` is recording, which ``torch.compiler.is_compiling`` does not say."""
+    return _modes_on() > 0 and _mode(_PROXY) is not None
+
+
+def is_plain(x: Tensor) -> bool:
+    """Whether torch's operators run on ``x`` as they are: not on a fake tensor, nor on another that sees them first."""
+    return type(x).__torch_dispatch__ is _PLAIN  # pyright: ignore
+
+
+def is_wrapped(x: Tensor) -> bool:
+    """Whether ``x`` is what a transform of ``torch.func`` hands to its function."""
+    return _is_func_wrapper(x)
+
+
+def is_transforming() -> bool:
+    """Whether a transform of ``torch.func`` is on, or forward mode."""
+    return _func_level() is not None or getattr(_forward_ad, "_current_level", 0) >= 0
+
+
+def keeps_graph() -> bool:
+    """In a backward pass: whether its graph, and what was saved for it, must outlive it."""
+    return _graph_is_kept()
+
+
+def ctc_losses(x: Tensor, labels: Tensor, input_lengths: Tensor, target_lengths: Tensor, blank: int) -> Tensor:
+    """(N,) CTC losses, infinite where no path leads to the labels, which then have a gradient of 0.
+
+    ``torch.ctc_loss`` gives either the infinite loss or the gradient of 0.
+    """
+    return _ctc(x, labels, input_lengths, target_lengths, blank, True)[0]
+
+
+def _both_ways(
+    x: Tensor, labels: Tensor, input_lengths: Tensor, target_lengths: Tensor, blank: int, zero_infinity: bool
+) -> tuple[Tensor]:
+    finite = F.ctc_loss(x, labels, input_lengths, target_lengths, blank, "none", zero_infinity)
+    infinite = F.ctc_loss(x.detach(), labels, input_lengths, target_lengths, blank, "none") == math.inf
+    return (torch.where(infinite, math.inf, finite),)
+
+
+_ctc = _found("ops.aten._ctc_loss.Tensor", _both_ways)
+
+
+def times_twice_difference_(p: Tensor, a: Tensor, b: Tensor) -> None:
+    """``p`` times 2 (a - b), written over ``p``: the gradient of (a - b)^2, for which torch has one operation."""
+    _times_twice_difference(p, a, b, 0, grad_input=p)
+
+
+def _in_two(p: Tensor, a: Tensor, b: Tensor, reduction: int, *, grad_input: Tensor) -> None:
+    torch.mul(p, 2 * (a - b), out=grad_input)
+
+
+_times_twice_difference = _found("ops.aten.mse_loss_backward.grad_input", _in_two)
