@@ -63,9 +63,9 @@ def read(path: Path, target: str, types: str, group: str = "") -> Source:
     without = [rows[row] for row in np.flatnonzero(~known)]
     of_no_list = [rows[row] for row in np.flatnonzero(known & ~listed)]
     known &= listed
-    targets = _targets(frame[target].filter(known))
     rows = [rows[row] for row in np.flatnonzero(known)]
     frame = frame.filter(known)
+    targets = _targets(frame[target])
     columns = _columns(path, frame, asked, rows, besides=(target, group))
     if all(column.type == "skip" for column in columns):
         raise BadData(f"{path}: wanted at least one column to predict {target} from; got none that is of use")
