@@ -318,6 +318,8 @@ def lengths_that_differ_are_refused(subject: Subject) -> None:
         for length in (-1, 1):
             wrong = with_arg(call, place, call.args[place][:length])
             theirs = torch_accepts(subject.card, wrong)
+            if theirs is None and (subject.card.name, place, length) == ("gaussian_nll_loss", 2, 1):
+                continue  # torch 2.6 does not stretch a single variance yet; the library does with any torch
             if theirs is None:
                 with pytest.raises(ValueError, match=r"^\w+: wanted"):
                     subject(wrong)

@@ -66,12 +66,13 @@ def as_function(subject: Subject, call: Call, **extra: Any) -> tuple[list[Tensor
     floats = [i for i, t in enumerate(call.args) if t.is_floating_point()]
     places = [i for i in floats if i == 0 or not refuses_to_learn(subject, call, i, **extra)]
     leaves = [call.args[i].detach().clone().requires_grad_() for i in places]
+    fn, kwargs = subject.card.fn, {**call.kwargs, **extra}
 
     def run(*values: Tensor) -> Tensor:
         args = list(call.args)
         for place, value in zip(places, values, strict=True):
             args[place] = value
-        return subject(Call(tuple(args), call.kwargs), **extra)
+        return fn(*args, **kwargs)  # not by a Call: torch 2.6 compiles no making of one
 
     return leaves, run
 

@@ -112,7 +112,7 @@ def check_factor(name: str, value: float | Tensor | None, input: Tensor) -> None
         return
     check_tensor("input", input)
     fits = value.dim() <= input.dim() and all(
-        a in (1, b) for a, b in zip(reversed(value.shape), reversed(input.shape), strict=False)
+        a in (1, b) for a, b in zip(value.shape, input.shape[input.dim() - value.dim() :], strict=True)
     )
     if not fits:
         wanted = f"a shape that broadcasts to that of input, {tuple(input.shape)}"
@@ -215,7 +215,7 @@ def wide_integers(name: str, tensor: Tensor) -> Tensor:
         return tensor
     wide = tensor.long()
     if tensor.dtype == torch.uint64 and values_visible(wide) and (wide < 0).any():
-        raise ValueError(f"{name}: wanted integers below 2**63; got {tensor[wide < 0][0].item()}")
+        raise ValueError(f"{name}: wanted integers below 2**63; got {int(wide[wide < 0][0]) + 2**64}")
     return wide
 
 

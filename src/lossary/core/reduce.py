@@ -84,7 +84,8 @@ def _lead(name: str, tensor: Tensor | None, shape: torch.Size) -> Tensor | None:
     if tensor is None:
         return None
     check_tensor(name, tensor)
-    if tensor.dim() > len(shape) or any(a not in (1, b) for a, b in zip(tensor.shape, shape, strict=False)):
+    lengths = zip(tensor.shape, shape[: tensor.dim()], strict=True)
+    if tensor.dim() > len(shape) or any(a not in (1, b) for a, b in lengths):
         raise ValueError(f"{name}: wanted shape {tuple(shape)} or its leading dimensions; got {tuple(tensor.shape)}")
     return tensor.reshape(tensor.shape + (1,) * (len(shape) - tensor.dim()))
 

@@ -107,7 +107,8 @@ def checked(fn: Function) -> Function:
             return args[0].tracer.create_proxy("call_function", run, args, kwargs)
         given = kwargs.items()
         if len(args) > needed:
-            given = [*zip(by_position[needed:], args[needed:], strict=False), *given]
+            # Of equal lengths: torch 2.6 compiles a ``strict`` that is given as one that is on.
+            given = [*zip(by_position[needed : len(args)], args[needed:], strict=False), *given]
         for name, value in given:
             if name in rules and value is not defaults[name]:
                 rules[name](name, value)

@@ -107,3 +107,22 @@ def _in_two(p: Tensor, a: Tensor, b: Tensor, reduction: int, *, grad_input: Tens
 
 
 _times_twice_difference = _found("ops.aten.mse_loss_backward.grad_input", _in_two)
+
+
+#: Whether a compiled argmax is right. Before, Inductor finds wrong places on CPU where it fuses an argmax over rows of
+#: 9, say, with what makes them: in whole vectors it counts right, in the rest of a row it does not.
+_ARGMAX_COMPILES = torch.__version__ >= "2.9"
+
+
+def first_largest(x: Tensor) -> Tensor:
+    """(..., 1) the place of the largest in the last dimension; of equal ones the first."""
+    if _ARGMAX_COMPILES or not torch.compiler.is_compiling():
+        return x.argmax(-1, keepdim=True)
+    return x.sort(dim=-1, descending=True, stable=True).indices[..., :1]
+
+
+def first_smallest(x: Tensor) -> Tensor:
+    """(..., 1) the place of the smallest."""
+    if _ARGMAX_COMPILES or not torch.compiler.is_compiling():
+        return x.argmin(-1, keepdim=True)
+    return first_largest(-x)

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from lossary.core import device as _device
+from lossary.core.torch_internals import first_largest, first_smallest
 from lossary.kernels.distances import pairwise
 from lossary.kernels.graph import distinct, gradients_by
 from lossary.kernels.modes import plain_only
@@ -216,9 +217,10 @@ def hard(block: AnchorBlock, margin: Margin) -> Anchors:
         return _summed(distances[:, :0], exists[:, :0])
     bare = distances.detach()
     # By index: of tied distances the gradient goes to the first, not to a share of each.
-    farthest = bare.gather(1, columns).masked_fill(~exists, -torch.inf).argmax(1, keepdim=True)
-    nearest = bare.masked_fill(~negative, torch.inf).argmin(1, keepdim=True)
-    gap = distances.gather(1, columns.gather(1, farthest)) - distances.gather(1, nearest)
+    farthest = bare.gather(1, columns).masked_fill(~exists, -torch.inf)
+    nearest = bare.masked_fill(~negative, torch.inf)
+    farthest = columns.gather(1, first_largest(farthest))
+    gap = distances.gather(1, farthest) - distances.gather(1, first_smallest(nearest))
     return _summed(penalty(gap, margin), (exists.any(1) & negative.any(1))[:, None])
 
 

@@ -153,7 +153,7 @@ def _by_label(anchors: Items, others: Items, own: bool) -> Targets:
         assert counted is not None
         both = apart(both, counted if own else torch.cat([counted, torch.ones_like(columns, dtype=torch.bool)]))
         rows, columns = both[: rows.shape[0]], both if own else both[rows.shape[0] :]
-    if others is anchors:
+    if own and others.x is anchors.x:  # not of the tuples themselves, for which torch 2.6 compiles an ``==``
         rows = columns  # one tensor: so the kernel sees that the scores are symmetric
     return Targets(rows, columns, own=own, row_groups=anchors.ids, column_groups=others.ids)
 
@@ -215,7 +215,8 @@ def cosines(compared: Compared, scale: float | Tensor) -> Bilinear:
     # The root on either side leaves the scores symmetric, which halves the work.
     root = scale**0.5
     z = sphere(anchors.x, root)
-    return Bilinear(z, z if others is anchors else sphere(others.x, root), absence(others.counted, z))
+    alone = compared.later is not None and others.x is anchors.x
+    return Bilinear(z, z if alone else sphere(others.x, root), absence(others.counted, z))
 
 
 def absence(counted: Tensor | None, like: Tensor) -> Tensor | None:

@@ -12,7 +12,9 @@ differentiated again.
 import contextlib
 import functools
 from collections.abc import Callable
-from typing import Any
+
+# Not of collections.abc: torch 2.6 makes no schema of that one, nor of list.
+from typing import Any, Sequence  # noqa: UP035
 
 import torch
 from torch import Tensor
@@ -183,7 +185,7 @@ def _gradients(
     by_among: Tensor | None,
     by_rest: Tensor | None,
     by_mean: Tensor | None,
-    needs: list[bool],
+    needs: Sequence[bool],
 ) -> tuple[Tensor, Tensor, Tensor]:
     by_rows = RowGradients(by_target, by_among, by_rest, by_mean)
     needed = (needs[0], needs[1], needs[2])
@@ -247,7 +249,7 @@ def _set_gradients(
     labels: Tensor,
     split: int,
     scale: float,
-    rows: list[Tensor],
+    rows: Sequence[Tensor],
     by_target: Tensor | None,
     by_among: Tensor | None,
     by_rest: Tensor | None,

@@ -5,7 +5,7 @@ route must agree with, and what small batches and ``torch.func`` use.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -96,7 +96,16 @@ class Targets:
     def of(self, rows: slice) -> "Targets":
         """Those of some rows."""
         groups = None if self.row_groups is None else self.row_groups[rows]
-        return replace(self, rows=self.rows[rows], row_groups=groups)
+        return self._made(self.rows[rows], groups, self.scale)
+
+    def scaled(self, scale: float) -> "Targets":
+        """The same, their scores times ``scale``."""
+        return self._made(self.rows, self.row_groups, scale)
+
+    def _made(self, rows: Tensor, groups: Tensor | None, scale: float) -> "Targets":
+        # Not by replace() of dataclasses, which torch 2.6 does not compile.
+        to = self.column_groups
+        return Targets(rows, self.columns, own=self.own, row_groups=groups, column_groups=to, scale=scale)
 
     @property
     def single(self) -> bool:
@@ -111,6 +120,9 @@ class Given:
     targets: Tensor  # (N, C) boolean
     rest: Tensor  # (N, C) boolean
     scale: float = 1.0  # of the targets' scores
+
+    def scaled(self, scale: float) -> "Given":
+        return Given(self.targets, self.rest, scale)
 
 
 class _once:

@@ -4,7 +4,7 @@
 held whole. Targets are class indices, or one number a class: one-hot, probabilities.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -23,6 +23,7 @@ from lossary.core.check import (
     within,
 )
 from lossary.core.reduce import align, both, one_weight, reduce
+from lossary.core.torch_internals import first_largest
 from lossary.kernels.rows.formula import row_loss
 from lossary.kernels.rows.routes import RowFormula
 from lossary.kernels.rows.scores import Bilinear, Dense, Rows, Targets
@@ -105,7 +106,9 @@ def check_class_weight(name: str, weight: Tensor | None, classes: int) -> None:
 
 def _hide(input: Input, mask: Tensor) -> Input:
     mask = mask.unsqueeze(-1)
-    return replace(input, x=hide(input.x, mask)) if isinstance(input, Bilinear) else hide(input, mask)
+    if isinstance(input, Bilinear):
+        return Bilinear(hide(input.x, mask), input.w, input.b, input.unit, input.centers)
+    return hide(input, mask)
 
 
 def _soft(target: Tensor, shape: torch.Size, dim: int, ignore_index: int, mask: Tensor | None) -> Tensor:
@@ -206,7 +209,7 @@ def every_class(scores: Tensor) -> Rows:
 
     log(1 - p) cancels where p is near 1, which only the largest class can be: its rest is summed up directly.
     """
-    largest = scores.argmax(-1, keepdim=True)
+    largest = first_largest(scores)
     logp = scores.log_softmax(-1)
     rest_of_largest = scores.scatter(-1, largest, ABSENT).logsumexp(-1, keepdim=True)
     share = logp.exp().scatter(-1, largest, 0.0)

@@ -11,6 +11,7 @@ from lossary.core.check import check_dim
 from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction, reduce
 from lossary.core.rules import ClassWeight, NotNegative, checked
+from lossary.core.torch_internals import first_largest
 from lossary.kernels.stable import ABSENT, accumulate, like_torch
 from lossary.losses.classes._shared import check_class_weight, problem
 
@@ -174,7 +175,7 @@ def crammer_singer_loss(
 
     def violation(z: Tensor, y: Tensor) -> Tensor:
         others = z.scatter(-1, y, ABSENT)
-        runner_up = others.gather(-1, others.argmax(-1, keepdim=True))
+        runner_up = others.gather(-1, first_largest(others))
         return (runner_up - z.gather(-1, y) + margin).relu().squeeze(-1)
 
     return class_hinge(violation, input, target, class_weight, ignore_index, dim, sample_weight, mask, reduction)

@@ -11,6 +11,7 @@ from lossary.core.check import check_dim, check_float, check_labels, check_range
 from lossary.core.loss import HeadLoss, Loss
 from lossary.core.reduce import Reduction, align, one_weight, reduce
 from lossary.core.rules import POSITIVE, Positive, checked
+from lossary.core.torch_internals import first_largest
 from lossary.distributed import across_ranks, gathered, numbered
 from lossary.kernels.products import product
 from lossary.kernels.rows.formula import row_loss
@@ -175,7 +176,7 @@ def _contrast_kind(scores: Tensor, targets: Targets, own: Tensor) -> Tensor:
     if targets.row_groups is not None:
         others = others.masked_fill(targets.row_groups[:, None] == targets.column_groups, -torch.inf)
     # By index: of tied speakers the gradient goes to the first.
-    nearest = others.gather(1, others.argmax(1, keepdim=True))[:, 0]
+    nearest = others.gather(1, first_largest(others))[:, 0]
     return torch.sigmoid(-own) + torch.sigmoid(nearest)
 
 

@@ -1,6 +1,5 @@
 """Cosines within a batch of labelled embeddings: an anchor's own class against the others."""
 
-from dataclasses import replace
 from functools import partial
 from typing import Annotated, Literal
 
@@ -15,7 +14,7 @@ from lossary.core.reduce import Reduction, reduce
 from lossary.core.rules import Positive, checked
 from lossary.distributed import across_ranks
 from lossary.kernels.rows.formula import row_loss
-from lossary.kernels.rows.scores import Dense, Given, Rows, statistics
+from lossary.kernels.rows.scores import Bilinear, Dense, Given, Rows, statistics
 from lossary.kernels.stable import parameters, softplus
 from lossary.losses._batch import among_others, compare, cosines
 from lossary.losses._pointwise import hide
@@ -128,7 +127,7 @@ def multi_similarity_loss(
     return row_loss(
         partial(_multi_similarity, alpha=alpha, beta=beta),
         source,
-        replace(compared.targets, scale=-alpha / beta),
+        compared.targets.scaled(-alpha / beta),
         *parameters((base,), source.x),
         weight=None if weight is None else weight.to(source.x.dtype),
         reduction=reduction,
@@ -304,7 +303,8 @@ def circle_loss(
         mask=mask,
         group=group,
     )
-    s = replace(cosines(compared, 1.0), b=None).dense()
+    source = cosines(compared, 1.0)
+    s = Bilinear(source.x, source.w).dense()  # absent items too: near and far leave them out
     rows = statistics(Dense(s), compared.targets)
     near, far, counted = rows.is_target, rows.is_rest, compared.others.counted
     if counted is not None:

@@ -52,7 +52,7 @@ def gains_of(input: Tensor, target: Tensor, mask: Tensor | None, sample_weight: 
     gains = lists.relevance
     if values_visible(gains) and (gains < 0).any():
         raise ValueError(f"target: wanted gains, none below 0; got {gains[gains < 0].flatten()[0].item()}")
-    return lists._replace(relevance=divided(gains, scales(gains))) if gains.numel() else lists
+    return Lists(lists.scores, divided(gains, scales(gains)), lists.there) if gains.numel() else lists
 
 
 def reduce_lists(losses: Tensor, lists: Lists, sample_weight: Tensor | None, reduction: str) -> Tensor:

@@ -68,7 +68,7 @@ def softmax_regions(
 ) -> Regions:
     """Sums of the softmax over dim 1 of ``input`` (N, C, ...) beside class indices ``target`` (N, ...)."""
     scores = class_scores(input, target, ignore_index, sample_weight, mask, "sigmoid_dice_loss")
-    return _aggregated(softmax_sums(*scores[:3], squared=squared), scores, aggregate)
+    return _aggregated(softmax_sums(scores.logits, scores.target, scores.keep, squared=squared), scores, aggregate)
 
 
 def sigmoid_regions(
@@ -85,7 +85,8 @@ def sigmoid_regions(
     """Sums of the sigmoid of ``input`` (N, C, ...) beside ``target`` in [0, 1] of the same shape."""
     scores = region_scores(input, target, ignore_index, sample_weight, mask)
     check_probabilities("target", scores.target, ignore_index)
-    return _aggregated(sigmoid_sums(*scores[:3], squared=squared, product=product), scores, aggregate)
+    sums = sigmoid_sums(scores.logits, scores.target, scores.keep, squared=squared, product=product)
+    return _aggregated(sums, scores, aggregate)
 
 
 def class_scores(
@@ -152,7 +153,7 @@ def _kept_labels(target: Tensor, classes: int, ignore_index: int | None) -> Tens
 
 def _aggregated(sums: Sums, scores: Positions, aggregate: Aggregate) -> Regions:
     """Of the whole batch an image's sums count as often as it weighs."""
-    weight, exists = scores[3:]
+    weight, exists = scores.weight, scores.exists
     if aggregate == "per_sample":
         return Regions(sums, weight, exists)
     pooled = Sums(*(s.sum(0) if weight is None else (s * weight.to(s.dtype)).sum(0) for s in sums))

@@ -83,7 +83,7 @@ def lovasz_softmax_loss(
         the gradient is one of several that are right.
     """
     scores = class_scores(input, target, ignore_index, sample_weight, mask, "sigmoid_lovasz_loss")
-    errors, truth = softmax_errors(*scores[:3])
+    errors, truth = softmax_errors(scores.logits, scores.target, scores.keep)
     return _jaccard(errors, truth, scores, classes, per_image, class_weight, reduction)
 
 
@@ -234,7 +234,7 @@ def _regions(
     scores = region_scores(input, target, ignore_index, sample_weight, mask)
     check_among("target", scores.target, (0, 1) if ignore_index is None else (0, 1, ignore_index))
     logits, true = accumulate(scores.logits), hide(scores.target, scores.keep)
-    return scores._replace(logits=logits, target=true.to(logits.dtype))
+    return Positions(logits, true.to(logits.dtype), scores.keep, scores.weight, scores.exists)
 
 
 def _regions_jaccard(
@@ -256,7 +256,7 @@ def _jaccard(
     """Lovasz's extension of each class's Jaccard loss, reduced over classes or images' classes."""
     if class_weight is not None:
         check_shape("class_weight", class_weight, truth.shape[1:2])
-    weight, exists = scores[3:]
+    weight, exists = scores.weight, scores.exists
     loss = lovasz_jaccard(errors, truth, per_sample=per_image, weight=None if per_image else weight)
     present = truth.any(2)
     if not per_image:  # the images' weights are in the sorted positions then
