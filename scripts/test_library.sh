@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Run the library's tests in an environment made for this and removed again: scripts/test_library.sh [oldest|pinned|nightly]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# As pyproject.toml has it.
+oldest=2.6.0
+case "${1:-oldest}" in
+oldest) torch=("torch==$oldest") ;;
+pinned) torch=("$(grep '^torch==' constraints.txt)") ;;
+nightly) torch=(--pre --extra-index-url https://download.pytorch.org/whl/nightly/cpu torch) ;;
+*) echo "wanted oldest, pinned or nightly; got $1" >&2 && exit 2 ;;
+esac
+
+environment=$(mktemp -d)
+trap 'rm -rf "$environment"' EXIT
+
+"${PYTHON:-python3}" -m venv "$environment"
+# All other versions as `make` installs them; without the lab, which is not part of the library.
+grep -v '^torch==' constraints.txt >"$environment/constraints.txt"
+"$environment/bin/pip" install --quiet --disable-pip-version-check -c "$environment/constraints.txt" \
+  -e . "${torch[@]}" numpy pytest hypothesis mpmath
+"$environment/bin/pytest" tests src/lossary/core src/lossary/kernels src/lossary/losses src/lossary/compose \
+  --ignore=tests/lab --ignore=tests/test_project.py "${@:2}"
