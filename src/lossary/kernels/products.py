@@ -13,16 +13,15 @@ from lossary.kernels.modes import full_precision, plain_only
 def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     """a @ b.mT + bias in full precision: under autocast too, and so its gradient, whatever state backward runs under.
 
-    A product of torch's is differentiated in the state that backward finds. So it is where no context is open at all.
+    A product of torch's is differentiated in the state that backward finds.
     """
-    plain = plain_only()
-    if not _device.autocast_is_on(a) and (plain or not _device.inside_autocast()):
+    if not _device.autocast_is_on(a):
         if b.dim() == 2:
             return F.linear(a, b, bias)
         found = a @ b.mT
     else:
         with full_precision(a):
-            found = a @ b.mT if plain else _Product.apply(a, b)
+            found = a @ b.mT if plain_only() else _Product.apply(a, b)
     return found if bias is None else found + bias
 
 
