@@ -292,18 +292,20 @@ def backward_scales_and_repeats(subject: Subject) -> None:
 def backward_follows_forward_into_autocast(subject: Subject) -> None:
     """What autocast is when backward runs does not matter: the products of a gradient are as exact as the loss's."""
 
-    def gradients(autocast: bool) -> list[Tensor]:
+    def gradients(forward: bool, backward: bool) -> list[Tensor]:
         leaves, run = as_function(subject, subject.draw(0, torch.float32))
         with torch.autocast("cpu", torch.bfloat16):
-            value = run(*leaves)
-        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-            grads = torch.autograd.grad(value.sum(), leaves, allow_unused=True)
+            with torch.autocast("cpu", torch.bfloat16, enabled=forward):
+                value = run(*leaves)
+            with torch.autocast("cpu", torch.bfloat16, enabled=backward):
+                grads = torch.autograd.grad(value.sum(), leaves, allow_unused=True)
         return [torch.zeros_like(x) if g is None else g for g, x in zip(grads, leaves, strict=True)]
 
     _, wanted = subject.grads(subject.draw(0, torch.float32))
-    for inside, outside, exact in zip(gradients(True), gradients(False), wanted, strict=True):
-        assert torch.equal(inside, outside)
-        assert_close(outside, exact, 1e-5)
+    for forward in (True, False):
+        for inside, outside, exact in zip(gradients(forward, True), gradients(forward, False), wanted, strict=True):
+            assert torch.equal(inside, outside)
+            assert_close(outside, exact, 1e-5)
 
 
 @law(once=True)

@@ -40,6 +40,12 @@ def has_float64(x: Tensor) -> bool:
     return x.device.type != "mps"
 
 
+def inside_autocast() -> bool:
+    """Whether any autocast context is open, be it one that turns autocast off: backward may run in the outer one."""
+    torch.autocast_increment_nesting()
+    return torch.autocast_decrement_nesting() > 0
+
+
 def autocast_is_on(x: Tensor) -> bool:
     """Whether autocast is on for the device of ``x``; a meta tensor's device has none."""
     return not x.is_meta and torch.is_autocast_enabled(x.device.type)

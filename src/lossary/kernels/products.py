@@ -13,29 +13,35 @@ from lossary.kernels.modes import full_precision, plain_only
 def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     """a @ b.mT + bias in full precision: under autocast too, and so its gradient, whatever state backward runs under.
 
-    A product of torch's is differentiated in the state that backward finds.
+    A product of torch's is differentiated in the state that backward finds. So it is where no context is open at all.
     """
-    if not _device.autocast_is_on(a):
+    plain = plain_only()
+    if not _device.autocast_is_on(a) and (plain or not _device.inside_autocast()):
         if b.dim() == 2:
             return F.linear(a, b, bias)
         found = a @ b.mT
     else:
         with full_precision(a):
-            found = a @ b.mT if plain_only() else _Product.apply(a, b)
+            found = a @ b.mT if plain else _Product.apply(a, b, bias is not None)
     return found if bias is None else found + bias
 
 
 class _Product(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
-        ctx.save_for_backward(a, b)
+    def forward(ctx: Any, a: Tensor, b: Tensor, biased: bool) -> Tensor:
+        by_a, by_b, _ = ctx.needs_input_grad
+        # What torch's own product keeps, in its order with a bias and without one: a checkpoint makes the one again
+        # where it had the other, because it opens a context to do so.
+        kept = (a if by_b else None, b.mT if by_a else None)
+        ctx.save_for_backward(*(kept if biased else reversed(kept)))
+        ctx.biased = biased
         return a @ b.mT
 
     @staticmethod
-    def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, Tensor | None]:
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, Tensor | None, None]:
         (by_product,) = grads
-        a, b = ctx.saved_tensors
-        with full_precision(a):
-            by_a = _Product.apply(by_product, b.mT) if ctx.needs_input_grad[0] else None
-            by_b = _Product.apply(by_product.mT, a.mT) if ctx.needs_input_grad[1] else None
-        return by_a, by_b
+        a, columns = ctx.saved_tensors if ctx.biased else reversed(ctx.saved_tensors)
+        with full_precision(by_product):
+            by_a = _Product.apply(by_product, columns, False) if columns is not None else None
+            by_b = _Product.apply(by_product.mT, a.mT, False) if a is not None else None
+        return by_a, by_b, None
