@@ -279,8 +279,8 @@ MUTANTS = (
         ("golden",),
         in_text(
             "lossary.kernels.tuples:hard",
-            "masked_fill(~exists, -torch.inf).argmax(1, keepdim=True)",
-            "masked_fill(~exists, torch.inf).argmin(1, keepdim=True)",
+            "first_largest(farthest)",
+            "first_smallest(farthest.masked_fill(~exists, torch.inf))",
         ),
     ),
     Mutant(
@@ -289,7 +289,7 @@ MUTANTS = (
         ("golden",),
         in_text(
             "lossary.kernels.tuples:hard",
-            "distances.gather(1, columns.gather(1, farthest)) - distances.gather(1, nearest)",
+            "distances.gather(1, farthest) - distances.gather(1, first_smallest(nearest))",
             "distances.gather(1, columns).masked_fill(~exists, -1e9).amax(1, keepdim=True)"
             " - distances.masked_fill(~negative, 1e9).amin(1, keepdim=True)",
         ),
