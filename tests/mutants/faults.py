@@ -214,7 +214,7 @@ MUTANTS = (
         "a product's gradient is taken in the state that backward finds",
         "info_nce_loss",
         ("backward_follows_forward_into_autocast",),
-        in_text("lossary.kernels.products:product", "if plain_only()", "if True"),
+        in_text("lossary.kernels.products:product", "a @ b.mT if plain else", "a @ b.mT if True else"),
     ),
     Mutant(
         "an item of weight 0 is multiplied by it",
