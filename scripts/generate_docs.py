@@ -107,7 +107,8 @@ def page(card: Card) -> str:
 
 def letters(card: Card) -> str:
     """What each letter of the formula is, tied to the arguments."""
-    legend = (f"| ${symbol}$ | {meaning} |" for symbol, meaning in card.symbols.items())
+    bar = r"{\vert}"  # a plain one would end the cell
+    legend = (f"| ${symbol.replace('|', bar)}$ | {meaning} |" for symbol, meaning in card.symbols.items())
     return "\n".join(["| in the formula | is |", "| --- | --- |", *legend])
 
 
