@@ -204,11 +204,13 @@ def test_cells_of_200_kb_are_read_or_refused(suffix: str, capsys: pytest.Capture
 
 
 def _optuna(name: str = "cross_entropy", direction: str = "maximize", **kept: object) -> None:
-    study = optuna.create_study(storage="sqlite:///run/study.db", study_name=name, direction=direction)
+    storage = optuna.storages.RDBStorage("sqlite:///run/study.db")
+    study = optuna.create_study(storage=storage, study_name=name, direction=direction)
     trial = study.ask()
     for key, value in kept.items():
         trial.set_user_attr(key, value)
     study.tell(trial, 0.5)
+    storage.engine.dispose()
 
 
 def _sql(*commands: str) -> None:

@@ -62,19 +62,20 @@ def _opened(folder: Path, *, check: bool = False) -> Generator[optuna.storages.R
         OSError: if it can be read or written no longer.
         Refused: if something else lies there.
     """
-    path, storage = folder / STUDY, None
+    path, storage = folder / STUDY, optuna.storages.RDBStorage.__new__(optuna.storages.RDBStorage)
     try:
         # Workers wait for one another's writes rather than fail.
         patient = {"connect_args": {"timeout": 60}}
-        storage = optuna.storages.RDBStorage(f"sqlite:///{path}", patient, skip_compatibility_check=not check)
+        storage.__init__(f"sqlite:///{path}", patient, skip_compatibility_check=not check)
         yield storage
     except (SQLAlchemyError, OptunaError, sqlite3.Error) as error:
         if told := _of_the_disk(error):
             raise OSError(*told, str(path)) from error
         raise _not_ours(path, error) from error
     finally:
-        if storage is not None:
-            storage.engine.dispose()  # Optuna leaves its connections to whoever collects them
+        # Optuna leaves its connections to whoever collects them, those of a file that it refuses too.
+        if hasattr(storage, "engine"):
+            storage.engine.dispose()
 
 
 def _of_the_disk(error: BaseException | None) -> tuple[int, str] | None:
