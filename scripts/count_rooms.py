@@ -1,6 +1,7 @@
 """Lines of each room of the package, and the median length of a loss function's code.
 
-``python scripts/count_rooms.py``; with a path it counts another checkout's ``src/lossary``.
+``python scripts/count_rooms.py``; with a path it counts another ``src/lossary``, and of losses that are named
+after it the lines that each took.
 """
 
 import ast
@@ -35,6 +36,37 @@ def loss_lengths(path: Path) -> list[int]:
     ]
 
 
+def lines_of(name: str, source: Path) -> tuple[int, int]:
+    """Of a loss: lines of its function, Module and card in the source, and of its entry among the samples."""
+    ours = theirs = 0
+    for path in (source / "losses").rglob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef) and node.name == name:
+                ours += size(node) + len(node.decorator_list)
+            elif isinstance(node, ast.ClassDef) and f"staticmethod({name})" in ast.unparse(node):
+                ours += size(node)
+            elif (
+                isinstance(node, ast.Assign)
+                and ast.unparse(node.targets[0]) == "CARDS"
+                and isinstance(node.value, ast.Tuple)
+            ):
+                ours += sum(size(card) for card in node.value.elts if f"fn={name}," in ast.unparse(card))
+    for path in (source.parent.parent / "tests" / "samples").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Dict):
+                entries = zip(node.keys, node.values, strict=True)
+                theirs += sum(
+                    value.end_lineno - key.lineno + 1
+                    for key, value in entries
+                    if key and ast.unparse(key) == repr(name)
+                )
+    return ours, theirs
+
+
+def size(node: ast.stmt | ast.expr) -> int:
+    return (node.end_lineno or node.lineno) - node.lineno + 1
+
+
 def main() -> None:
     source = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent.parent / "src" / "lossary")
     rooms: Counter[str] = Counter()
@@ -54,6 +86,8 @@ def main() -> None:
     print(f"| all | {files.total()} | {rooms.total():,} |")
     lengths = [n for path in source.rglob("*.py") for n in loss_lengths(path)]
     middle = statistics.median(lengths)
+    for name in sys.argv[2:]:
+        print("| {} | {} | {} |".format(name, *lines_of(name, source)))
     print(f"\nLoss functions: {len(lengths)}; code lines in the median {middle:g}, at most {max(lengths)}")
 
 

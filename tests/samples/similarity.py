@@ -30,10 +30,6 @@ def _edges(dt: dtype) -> tuple[Call, ...]:
     )
 
 
-def _golden(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call:
-    return Call((inputs["embeddings"], inputs["labels"]), dict(params))
-
-
 def _edges_labelled(dt: dtype) -> tuple[Call, ...]:
     axes = torch.eye(4, dtype=dt)
     two = torch.tensor([0, 0, 1, 1])
@@ -66,7 +62,7 @@ SAMPLES: dict[str, Samples] = {
             {"alpha": 5.0, "beta": 10.0, "base": 0.2},
             {"alpha": 40.0, "beta": 2.0, "base": -0.1},
         ),
-        golden={"multi_similarity": _golden},
+        golden={"multi_similarity": _golden_labelled},
     ),
     "supcon_loss": Samples(
         edges=_edges_labelled,

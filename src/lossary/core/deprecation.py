@@ -25,22 +25,20 @@ def renamed_argument(old: str, new: str, *, since: str, gone: str) -> Callable[[
     """
 
     def decorate(fn: Function) -> Function:
+        signature = inspect.signature(fn)
+
         @functools.wraps(fn)
         def run(*args: Any, **kwargs: Any) -> Any:
             if old in kwargs:
-                if (
-                    new
-                    in inspect.signature(fn)
-                    .bind_partial(*args, **{n: v for n, v in kwargs.items() if n != old})
-                    .arguments
-                ):
+                value = kwargs.pop(old)
+                if new in signature.bind_partial(*args, **kwargs).arguments:
                     raise TypeError(f"{old}: wanted it or {new}, which is its name now; got both")
                 deprecated(f"{fn.__name__}'s argument {old}", new, since=since, gone=gone)
-                kwargs[new] = kwargs.pop(old)
+                kwargs[new] = value
             return fn(*args, **kwargs)
 
         made: Any = run
-        made.__signature__ = inspect.signature(fn)
+        made.__signature__ = signature
         return made
 
     return decorate
