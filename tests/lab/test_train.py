@@ -12,7 +12,7 @@ from lossary.lab.data import load
 from lossary.lab.kinds import KINDS, attach, fits, fitting
 from lossary.lab.plan import Plan
 from lossary.lab.study import defaults, space
-from lossary.lab.train import Diverged, Learner, Watch, batches, train
+from lossary.lab.train import Diverged, Learner, batches, train
 from lossary.lab.watched import watched
 
 DIGITS = Plan(data="digits", epochs=4)
@@ -74,34 +74,6 @@ def test_training_teaches_and_keeps_the_best_weights() -> None:
 def test_a_loss_that_is_not_finite_fails_with_its_reason() -> None:
     with pytest.raises(Diverged, match="the loss became nan"):
         train(find("cross_entropy"), {"lr": float("inf")}, load(DIGITS), DIGITS, seed=0)
-
-
-@pytest.mark.parametrize(
-    ("scores", "stops_at", "rising"),
-    [
-        ([0.1 + 0.02 * i for i in range(40)], None, True),  # rises to the end
-        ([0.5] * 40, 20, False),  # flat: half the bound is run all the same
-        ([0.3, 0.1] + [0.1] * 6 + [0.2 + 0.01 * i for i in range(32)], None, True),  # falls before it rises
-        ([0.02 * i for i in range(24)] + [0.4] * 16, 34, False),  # rose, and a quarter of the bound without a new best
-        ([0.02 * i for i in range(32)] + [0.6201 + 1e-4 * i for i in range(8)], None, False),  # creeps at the end
-    ],
-)
-def test_when_training_stops_and_what_it_calls_rising(
-    monkeypatch: pytest.MonkeyPatch, scores: list[float], stops_at: int | None, rising: bool
-) -> None:
-    data = load(DIGITS)
-    learner = Learner(find("cross_entropy"), {}, data, seed=0)
-    script = iter(scores)
-    monkeypatch.setattr("lossary.lab.train.primary_score", lambda *_, **__: next(script))
-    watch = Watch(data, bound=40)
-    watch.every = 1
-    stopped = None
-    for epoch in range(1, 41):
-        watch.look(learner, step=epoch, epoch=epoch, train_loss=0.0)
-        if watch.finished:
-            stopped = epoch
-            break
-    assert (stopped, watch.still_rising) == (stops_at, rising)
 
 
 def test_a_loss_that_does_not_fit_the_data_is_refused_by_name() -> None:

@@ -67,6 +67,7 @@ class Record:
     seconds_per_step: float = 0.0  # median of whole steps: forward, loss, backward, update
     still_rising: bool = False  # stopped by the bound while the validation metric was rising
     arrays: str = ""  # file in arrays/, or ""
+    fitted: bool = False  # a baseline that has learned from the training data: reported, but no bar to have learned
     environment: dict[str, str] = field(default_factory=dict)  # versions, machine, commit
     facts: dict[str, float] = field(
         default_factory=dict

@@ -12,7 +12,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from lossary.lab.kinds import KINDS, Criterion, attach
 from lossary.lab.metrics import own_scores, primary, primary_score
 from lossary.lab.plan import Plan
 from lossary.lab.record import Point
+from lossary.lab.stopping import Watch
 
 #: Learning rates of the network and of a loss's own weights, where nothing is tuned.
 LEARNING_RATES = {"lr": 2e-3, "head_lr": 2e-2}
@@ -113,7 +114,8 @@ def train(card: Card, params: Mapping[str, Any], data: Data, plan: Plan, seed: i
     ]
     optimizer = torch.optim.AdamW([g for g in groups if g["params"]], weight_decay=WEIGHT_DECAY)
     average = AveragedModel(learner, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE), use_buffers=True)
-    watch = Watch(data, plan.epochs)
+    watch = Watch(plan.epochs, higher_is_better=primary(data.kind, data.metric_name).higher_is_better)
+    best = learner
     generator = Generator().manual_seed(seed)
     steps_per_epoch = max(1, len(data.train) // (data.batch or KINDS[data.kind].batch)[0])
     feed = batches(card, data, plan, generator)
@@ -125,14 +127,20 @@ def train(card: Card, params: Mapping[str, Any], data: Data, plan: Plan, seed: i
             losses.append(_step(learner, optimizer, average, data, next(feed), generator))
             durations.append(time.perf_counter() - begun)
         if epoch % watch.every == 0 or epoch == plan.epochs:
-            watch.look(average.module, len(losses), epoch, statistics.fmean(losses[-steps_per_epoch * watch.every :]))
+            train_loss = statistics.fmean(losses[-steps_per_epoch * watch.every :])
+            if watch.look(Point(len(losses), epoch, train_loss, _score(average.module, data))):
+                best = deepcopy(average.module)
             if watch.finished:
                 break
-    return replace(
-        watch.outcome(),
+    assert watch.best is not None
+    return Outcome(
+        best,
+        watch.best.valid,
+        watch.points,
         steps=len(losses),
         seconds=time.perf_counter() - started,
         seconds_per_step=statistics.median(durations),
+        still_rising=watch.still_rising,
     )
 
 
@@ -162,53 +170,12 @@ def loss_of(learner: Learner, data: Data, batch: Tensor, generator: Generator) -
     return learner(inputs, data.train.targets[batch])
 
 
-class Watch:
-    """Looks at the validation metric now and then, keeps the best learner, says when it has stopped rising.
-
-    At least half of the bound is run, because class heads fall below the untrained network before they rise; then a
-    quarter of the bound without a new best ends it.
-    """
-
-    def __init__(self, data: Data, bound: int) -> None:
-        self.data = data
-        self.bound = bound
-        self.every = max(1, bound // 30)
-        self.sign = 1 if primary(data.kind, data.metric_name).higher_is_better else -1
-        self.curve: list[Point] = []
-        self.best: Learner | None = None
-        self.best_point: Point | None = None
-
-    def look(self, learner: nn.Module, step: int, epoch: int, train_loss: float) -> None:
-        assert isinstance(learner, Learner)
-        kind, valid = self.data.kind, self.data.valid
-        found = KINDS[kind].arrays(learner.predict(valid.inputs), valid, self.data)
-        own = self.data.metric
-        score = float(own_scores(own, *found.values()).mean()) if own else primary_score(kind, **found)
-        point = Point(step, epoch, train_loss, score)
-        self.curve.append(point)
-        if self.best_point is None or self.sign * score > self.sign * self.best_point.valid:
-            self.best_point, self.best = point, deepcopy(learner)
-
-    @property
-    def finished(self) -> bool:
-        assert self.best_point is not None
-        epoch = self.curve[-1].epoch
-        return epoch >= self.bound / 2 and epoch - self.best_point.epoch >= self.bound / 4
-
-    @property
-    def still_rising(self) -> bool:
-        """Stopped by the bound, and the last eighth better than the eighth before by more than 1 %."""
-        eighth = max(1, len(self.curve) // 8)
-        if self.finished or len(self.curve) < 2 * eighth:
-            return not self.finished
-        last = statistics.fmean(p.valid for p in self.curve[-eighth:])
-        before = statistics.fmean(p.valid for p in self.curve[-2 * eighth : -eighth])
-        return self.sign * (last - before) > 0.01 * abs(before)
-
-    def outcome(self) -> Outcome:
-        assert self.best is not None
-        assert self.best_point is not None
-        return Outcome(self.best, self.best_point.valid, self.curve, 0, 0.0, 0.0, self.still_rising)
+def _score(learner: Learner, data: Data) -> float:
+    """The metric that is watched, on the validation split."""
+    found = KINDS[data.kind].arrays(learner.predict(data.valid.inputs), data.valid, data)
+    if data.metric:
+        return float(own_scores(data.metric, *found.values()).mean())
+    return primary_score(data.kind, **found)
 
 
 def environment() -> dict[str, str]:

@@ -168,7 +168,9 @@ def _baseline(job: Job, plan: Plan, folder: Path, data: Data) -> None:
     task = KINDS[data.kind]
     predicted = task.baseline(job.loss, data, job.number)
     metrics, units = scores(data, task.arrays(predicted, data.test, data))
-    Record(job.loss, "", "baseline", job.number, {}, metrics, units, environment=environment()).save(folder)
+    fitted = job.loss in task.fitted
+    record = Record(job.loss, "", "baseline", job.number, {}, metrics, units, fitted=fitted, environment=environment())
+    record.save(folder)
 
 
 def scores(data: Data, found: Mapping[str, np.ndarray]) -> tuple[dict[str, float], list[float]]:

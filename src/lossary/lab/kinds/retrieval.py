@@ -79,6 +79,7 @@ class Retrieval(Task):
         "clip_loss",
         "contrastive_loss",
     )
+    fitted = frozenset({TFIDF})
     batch = (64, 0)
     size = 128
 

@@ -38,6 +38,7 @@ class Segmentation(Task):
         "dice_loss",
         "tversky_loss",
     )
+    fitted = frozenset({COLOUR})
     batch = (8, 0)
     size = 0  # as many as there are classes
 

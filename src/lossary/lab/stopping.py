@@ -1,0 +1,169 @@
+"""When a training run may end, and which losses had not learned when theirs did.
+
+All is read off the learning curve: the validation metric at each look. Class heads with a margin fall below the
+untrained network before they rise, so a curve without a new best need not have converged: it may lie in such a dip, or
+be on its way out.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+
+from lossary.lab.metrics import Metric
+from lossary.lab.record import Point, Record
+
+#: By how much of its own size a metric must have moved to count as better or worse: less is chance.
+NOTICEABLE = 0.01
+#: A run whose best weights are from this first share of its steps has hardly learned.
+EARLY = 0.2
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A learning curve, turned so that more is better."""
+
+    steps: tuple[int, ...]
+    values: tuple[float, ...]
+
+    @classmethod
+    def of(cls, points: Sequence[Point], *, higher_is_better: bool) -> "Curve":
+        sign = 1 if higher_is_better else -1
+        return cls(tuple(p.step for p in points), tuple(sign * p.valid for p in points))
+
+    @property
+    def best(self) -> int:
+        """The step of the best look, the first of equals."""
+        return self.steps[self.values.index(max(self.values))]
+
+    @property
+    def rising(self) -> bool:
+        """Whether the last eighth of the looks is noticeably better than the eighth before."""
+        eighth = max(1, len(self.values) // 8)
+        if len(self.values) < 2 * eighth:
+            return True
+        return _above(fmean(self.values[-eighth:]), fmean(self.values[-2 * eighth : -eighth]))
+
+    @property
+    def in_dip(self) -> bool:
+        """Whether it ends noticeably below its first look, where training had hardly begun."""
+        eighth = max(1, len(self.values) // 8)
+        return _above(self.values[0], fmean(self.values[-eighth:]))
+
+    @property
+    def fell(self) -> bool:
+        """Whether it has once been noticeably below its first look."""
+        return _above(self.values[0], min(self.values))
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether to stop here is to stop in a dip, or on the way up."""
+        return self.in_dip or self.rising
+
+
+def _above(one: float, other: float) -> bool:
+    return one - other > NOTICEABLE * abs(other)
+
+
+class Watch:
+    """Follows one run: which look was the best, and when the curve has stopped rising.
+
+    At least half of the bound is run, because class heads fall below the untrained network before they rise; then a
+    quarter of the bound without a new best ends it, unless it lies in a dip or still rises.
+    """
+
+    def __init__(self, bound: int, *, higher_is_better: bool) -> None:
+        self.bound = bound
+        self.every = max(1, bound // 30)
+        self.higher_is_better = higher_is_better
+        self.points: list[Point] = []
+        self.best: Point | None = None
+
+    def look(self, point: Point) -> bool:
+        """Note a look; returns whether it is the best so far."""
+        self.points.append(point)
+        sign = 1 if self.higher_is_better else -1
+        new_best = self.best is None or sign * point.valid > sign * self.best.valid
+        if new_best:
+            self.best = point
+        return new_best
+
+    @property
+    def curve(self) -> Curve:
+        return Curve.of(self.points, higher_is_better=self.higher_is_better)
+
+    @property
+    def finished(self) -> bool:
+        assert self.best is not None
+        epoch = self.points[-1].epoch
+        quiet = epoch >= self.bound / 2 and epoch - self.best.epoch >= self.bound / 4
+        return quiet and not self.curve.unfinished
+
+    @property
+    def still_rising(self) -> bool:
+        """Stopped by the bound on its way up, or in a dip."""
+        return not self.finished and self.curve.unfinished
+
+
+def not_learned(records: Sequence[Record], metric: Metric) -> dict[str, str]:
+    """The losses that have not learned yet, each with a clause that says why and what to change.
+
+    A loss has not learned if at least half of its runs ended in a dip of the learning curve or on the way out of one,
+    or if its best weights are from the first fifth of its runs and score no better on the test split than a baseline
+    that costs nothing (the untrained network, raw features, a constant). Nothing is to be claimed over such a loss.
+
+    Args:
+        records: Of one run; the tuned runs of a loss count, or those at the defaults where it has no others.
+        metric: The primary one.
+
+    Example:
+        >>> from lossary.lab.metrics import primary
+        >>> not_learned([], primary("zero-shot"))
+        {}
+    """
+    free = _free(records, metric)
+    found = {}
+    for loss in dict.fromkeys(r.loss for r in records if r.card):
+        runs = [r for r in records if r.card and r.loss == loss]
+        runs = [r for r in runs if r.role == "tuned"] or runs
+        if reason := _why(runs, metric, free):
+            found[loss] = reason
+    return found
+
+
+def _free(records: Sequence[Record], metric: Metric) -> dict[str, float]:
+    """The mean score of each baseline that costs nothing, turned so that more is better."""
+    named: dict[str, list[float]] = {}
+    for record in records:
+        if not record.card and not record.fitted:
+            named.setdefault(record.loss, []).append(_score(record, metric))
+    return {name: fmean(scores) for name, scores in named.items()}
+
+
+def _score(record: Record, metric: Metric) -> float:
+    return record.metrics[metric.name] * (1 if metric.higher_is_better else -1)
+
+
+def _why(runs: list[Record], metric: Metric, free: Mapping[str, float]) -> str:
+    """Why a loss has not learned, and what to change; empty where it has."""
+    curves = [Curve.of(r.curve, higher_is_better=metric.higher_is_better) for r in runs if r.curve]
+    if not curves:
+        return ""
+    ended = int(median(curve.steps[-1] for curve in curves))
+    more = f"more steps: --steps {_rounded(4 * ended)}"
+    dipping = [c for c in curves if c.fell and c.rising and (c.in_dip or c.best <= EARLY * c.steps[-1])]
+    if 2 * len(dipping) >= len(curves):
+        return f"it was still climbing out of a dip at step {ended}; {more}"
+    kept = int(median(curve.best for curve in curves))
+    score = fmean(_score(r, metric) for r in runs)
+    unbeaten = max((name for name, value in free.items() if not score > value), key=free.__getitem__, default="")
+    if kept > EARLY * ended or not unbeaten:
+        return ""
+    below = 2 * sum(curve.in_dip for curve in curves) >= len(curves)
+    change = f"{more}, or a smaller learning rate" if below else "a smaller learning rate"
+    return f"its best weights are from step {kept} of {ended} and do not beat {unbeaten}; {change}"
+
+
+def _rounded(steps: int) -> int:
+    """To two digits: nobody types 1187."""
+    unit = 10 ** max(0, len(str(steps)) - 2)
+    return -(-steps // unit) * unit
