@@ -8,8 +8,10 @@ import torch
 from torch import Generator
 
 from lossary.catalogue import CATALOGUE, find
+from lossary.core.card import Choice
 from lossary.lab.data import load
 from lossary.lab.kinds import KINDS, attach, fits, fitting
+from lossary.lab.metrics import Kind
 from lossary.lab.plan import Plan
 from lossary.lab.study import defaults, space
 from lossary.lab.train import Diverged, Learner, batches, train
@@ -82,7 +84,7 @@ def test_a_loss_that_does_not_fit_the_data_is_refused_by_name() -> None:
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
-def test_every_fitting_loss_trains_at_its_defaults(kind: str) -> None:
+def test_every_fitting_loss_trains_at_its_defaults(kind: Kind) -> None:
     cards = [card for card in CATALOGUE if fits(card, kind)]
     assert [card.name for card in cards] == fitting(kind)
     for card in cards:
@@ -113,5 +115,5 @@ def test_library_defaults_lie_in_the_range_that_is_searched() -> None:
         for card in (card for card in CATALOGUE if fits(card, kind)):
             for name, value in defaults(card).items():
                 within = space(card, kind)[name]
-                inside = value in within.values if hasattr(within, "values") else within.low <= value <= within.high
+                inside = value in within.values if isinstance(within, Choice) else within.low <= value <= within.high
                 assert inside, f"{card.name}: {name}={value} is outside of {within}"

@@ -36,7 +36,7 @@ class Task(ABC):
     losses: ClassVar[tuple[str, ...]]
     #: Items of a batch, and of each class in it (0: as they come), where the data do not say.
     batch: ClassVar[tuple[int, int]]
-    #: The baselines that learn from the training data. The others cost nothing: what does not beat them has not learned.
+    #: The baselines that learn from the training data. What does not beat one of the others has not learned.
     fitted: ClassVar[frozenset[str]] = frozenset()
     #: Numbers that a network gives an item.
     size: ClassVar[int]
