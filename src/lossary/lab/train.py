@@ -128,8 +128,10 @@ def train(card: Card, params: Mapping[str, Any], data: Data, plan: Plan, seed: i
             durations.append(time.perf_counter() - begun)
         if epoch % watch.every == 0 or epoch == plan.epochs:
             train_loss = statistics.fmean(losses[-steps_per_epoch * watch.every :])
-            if watch.look(Point(len(losses), epoch, train_loss, _score(average.module, data))):
-                best = deepcopy(average.module)
+            averaged = average.module
+            assert isinstance(averaged, Learner)
+            if watch.look(Point(len(losses), epoch, train_loss, _score(averaged, data))):
+                best = deepcopy(averaged)
             if watch.finished:
                 break
     assert watch.best is not None
