@@ -146,7 +146,7 @@ def _record(
 ) -> Record:
     outputs = _outputs(kind, test, quality, rng)
     truth = "targets" if "targets" in test else "labels"
-    scores, units = metrics.evaluate(kind, **outputs, **{truth: test[truth]})
+    scores, units, independent = metrics.evaluate(kind, **outputs, **{truth: test[truth]})
     trained = role != "baseline"
     record = Record(
         loss=loss,
@@ -156,6 +156,7 @@ def _record(
         params={"lr": 3e-3 * (1 + seed), "margin": 0.3, "mining": "</script>"} if trained else {},
         metrics=scores,
         units=units,
+        independent=independent,
         curve=_curve(kind, scores, rng) if trained else [],
         steps=1200 if trained else 0,
         seconds=25.0 + seed if trained else 0.4,

@@ -1,5 +1,7 @@
 """Metrics against brute force, scikit-learn and worked examples; ties, collapse, NaN."""
 
+import json
+
 import numpy as np
 import pytest
 from sklearn import metrics as sk
@@ -18,6 +20,7 @@ from lossary.lab.metrics import (
     zero_shot,
 )
 from lossary.lab.metrics._cosines import compare_all
+from lossary.lab.record import Record
 
 
 def drawn(seed=0, classes=40, dimensions=8, sizes=(2, 3, 6), spread=0.5):
@@ -56,7 +59,7 @@ def brute(embeddings, labels):
 @pytest.mark.parametrize("sizes", [(2, 3), (2, 3, 6)])
 def test_retrieval_matches_the_definitions_item_by_item(sizes):
     embeddings, labels = drawn(sizes=sizes)
-    metrics, _ = evaluate("zero-shot", embeddings=embeddings, labels=labels)
+    metrics, _, _ = evaluate("zero-shot", embeddings=embeddings, labels=labels)
     got = [metrics[m] for m in ("recall@1", "recall@5", "map@r")]
     np.testing.assert_allclose(got, brute(embeddings, labels))
     assert 0.1 < metrics["map@r"] < metrics["recall@1"] < metrics["recall@5"] < 1  # room on both sides
@@ -78,7 +81,7 @@ def test_map_at_r_by_hand(hits, score):
 
 def test_items_without_a_mate_are_distractors_only():
     embeddings, labels = drawn(sizes=(1, 2, 5))
-    metrics, units = evaluate("zero-shot", embeddings=embeddings, labels=labels)
+    metrics, units, _ = evaluate("zero-shot", embeddings=embeddings, labels=labels)
     assert metrics["map@r"] == pytest.approx(brute(embeddings, labels)[2])
     assert len(units) == sum(np.bincount(labels) > 1)
     assert primary_score("zero-shot", embeddings=embeddings, labels=labels) == metrics["recall@1"]
@@ -86,7 +89,7 @@ def test_items_without_a_mate_are_distractors_only():
 
 def test_units_average_to_the_primary_metric():
     embeddings, labels = drawn(sizes=(3,))
-    metrics, units = evaluate("zero-shot", embeddings=embeddings, labels=labels)
+    metrics, units, _ = evaluate("zero-shot", embeddings=embeddings, labels=labels)
     assert len(units) == 40
     assert np.mean(units) == pytest.approx(metrics["recall@1"])
     names = np.array([f"class {c:03}" for c in labels])
@@ -96,7 +99,7 @@ def test_units_average_to_the_primary_metric():
 
 def test_units_of_unequal_classes_are_the_means_of_their_items():
     embeddings, labels = drawn()
-    _, units = evaluate("zero-shot", embeddings=embeddings, labels=labels)
+    _, units, _ = evaluate("zero-shot", embeddings=embeddings, labels=labels)
     right = labels[(cosines(embeddings) - 3 * np.eye(len(labels))).argmax(axis=1)] == labels
     assert units == pytest.approx([right[labels == c].mean() for c in range(40)])
 
@@ -104,7 +107,7 @@ def test_units_of_unequal_classes_are_the_means_of_their_items():
 @pytest.mark.parametrize("spread", [0.2, 0.5, 2.0])
 def test_verification_matches_scikit_learns_roc(spread):
     embeddings, labels = drawn(spread=spread)
-    metrics, _ = evaluate("zero-shot", embeddings=embeddings, labels=labels)
+    metrics, _, _ = evaluate("zero-shot", embeddings=embeddings, labels=labels)
     far, tar, _ = sk.roc_curve(*pairs(embeddings, labels), drop_intermediate=False)
     along = np.linspace(0, len(far) - 1, 2_000_000)
     gap = abs(1 - np.interp(along, np.arange(len(far)), far) - np.interp(along, np.arange(len(far)), tar))
@@ -139,7 +142,7 @@ def test_tar_counts_a_threshold_that_meets_the_far_exactly():
 @pytest.mark.parametrize("value", [1.0, 0.1, 0.0, -3e-30, 1e300])
 def test_a_collapsed_embedding_does_not_look_perfect(value):
     labels = np.repeat(np.arange(30), 4)
-    metrics, units = evaluate("zero-shot", embeddings=np.full((120, 7), value), labels=labels)
+    metrics, units, _ = evaluate("zero-shot", embeddings=np.full((120, 7), value), labels=labels)
     assert metrics["recall@1"] == metrics["recall@5"] == metrics["map@r"] == 0
     assert set(units) == {0.0}
     assert (metrics["eer"], metrics["tar@far=1%"], metrics["min_dcf"]) == (0.5, 0, 1)
@@ -148,7 +151,7 @@ def test_a_collapsed_embedding_does_not_look_perfect(value):
 def test_tied_neighbours_count_against_the_loss():
     # items 0 and 1 share their place with item 2 of another class
     embeddings, labels = [[1, 0], [1, 0], [1, 0], [-1, 0.1]], [0, 0, 1, 1]
-    metrics, units = evaluate("zero-shot", embeddings=embeddings, labels=labels)
+    metrics, units, _ = evaluate("zero-shot", embeddings=embeddings, labels=labels)
     assert units == [0, 0]
     assert metrics["map@r"] == 0
     assert not any(n.right for n in neighbours(embeddings, labels))
@@ -156,7 +159,7 @@ def test_tied_neighbours_count_against_the_loss():
 
 def test_perfect_embeddings_score_perfectly():
     labels = np.repeat(np.arange(6), 5)
-    metrics, _ = evaluate("zero-shot", embeddings=np.eye(6)[labels], labels=labels)
+    metrics, _, _ = evaluate("zero-shot", embeddings=np.eye(6)[labels], labels=labels)
     wrong_is_zero = {"eer": 0, "min_dcf": 0}
     assert metrics == {m.name: wrong_is_zero.get(m.name, 1) for m in METRICS["zero-shot"]}
 
@@ -173,7 +176,7 @@ def test_embeddings_in_a_narrow_cone_are_still_told_apart():
     narrow = embeddings.astype(float) * 1e-3 + 1  # as of an untrained network
     agree, cosine = pairs(narrow, labels)
     assert cosine.min() > 0.9999
-    metrics, _ = evaluate("zero-shot", embeddings=narrow, labels=labels)
+    metrics, _, _ = evaluate("zero-shot", embeddings=narrow, labels=labels)
     far, tar, _ = sk.roc_curve(agree, cosine)
     assert metrics["eer"] == pytest.approx(far[np.argmin(abs(1 - tar - far))], abs=5e-3)
     np.testing.assert_allclose(metrics["map@r"], brute(narrow, labels)[2], atol=5e-3)
@@ -226,7 +229,7 @@ def test_classification_matches_scikit_learn():
     logits = rng.normal(size=(300, 4)) * 2
     probabilities = (np.exp(logits) / np.exp(logits).sum(1, keepdims=True)).astype(np.float16)
     labels = np.where(rng.random(300) < 0.6, logits.argmax(1), rng.integers(0, 4, 300))
-    metrics, units = evaluate("classification", probabilities=probabilities, labels=labels)
+    metrics, units, _ = evaluate("classification", probabilities=probabilities, labels=labels)
     assert metrics["accuracy"] == sk.accuracy_score(labels, probabilities.argmax(1)) == np.mean(units)
     p = probabilities / probabilities.sum(1, keepdims=True, dtype=float)
     assert metrics["log_loss"] == pytest.approx(-np.log(p[np.arange(300), labels]).mean())
@@ -236,12 +239,12 @@ def test_ece_by_hand():
     # four samples in the bin (14/15, 1], one of them wrong; below it one wrong, and one right, a bin each
     confidence = np.array([0.95, 0.95, 0.97, 1.0, 0.81, 0.9])
     probabilities = np.stack([confidence, 1 - confidence], 1)
-    metrics, _ = evaluate("classification", probabilities=probabilities, labels=[0, 0, 1, 0, 1, 0])
+    metrics, _, _ = evaluate("classification", probabilities=probabilities, labels=[0, 0, 1, 0, 1, 0])
     assert metrics["ece"] == pytest.approx((abs(0.95 + 0.95 + 0.97 + 1 - 3) + 0.81 + 0.1) / 6)
 
 
 def test_a_class_absent_from_the_labels_is_no_error():
-    metrics, _ = evaluate("classification", probabilities=[[0.6, 0.3, 0.1], [0.2, 0.7, 0.1]], labels=[0, 0])
+    metrics, _, _ = evaluate("classification", probabilities=[[0.6, 0.3, 0.1], [0.2, 0.7, 0.1]], labels=[0, 0])
     assert metrics["accuracy"] == 0.5
     assert metrics["log_loss"] == pytest.approx(-np.log([0.6, 0.2]).mean())
 
@@ -251,7 +254,7 @@ def test_binary_matches_scikit_learn_and_its_units_average_to_the_average_precis
     rng = np.random.default_rng(0)
     p = np.round(rng.random(300), digits)
     labels = (rng.random(300) < 0.3 * p).astype(int)
-    found, units = evaluate("binary", probabilities=p, labels=labels)
+    found, units, _ = evaluate("binary", probabilities=p, labels=labels)
     assert found == pytest.approx(
         {
             "average_precision": sk.average_precision_score(labels, p),
@@ -265,7 +268,7 @@ def test_binary_matches_scikit_learn_and_its_units_average_to_the_average_precis
 
 
 def test_regression_by_hand():
-    metrics, units = evaluate("regression", predictions=[1.0, 2, 3, 4], targets=[1.0, 1, 5, 10])
+    metrics, units, _ = evaluate("regression", predictions=[1.0, 2, 3, 4], targets=[1.0, 1, 5, 10])
     assert metrics == pytest.approx({"mae": 9 / 4, "rmse": np.sqrt(41 / 4), "median_ae": 1.5})
     assert units == [0, 1, 2, 6]
     assert primary_score("regression", predictions=[1.0], targets=[3.0]) == 2
@@ -316,7 +319,17 @@ def test_every_metric_that_is_described_is_measured():
         "retrieval": {"embeddings": np.ones((2, 2, 3)), "targets": [[0, 1], [2, 3]]},
     }
     for kind, described in METRICS.items():
-        metrics, units = evaluate(kind, **arrays[kind])
+        metrics, units, _ = evaluate(kind, **arrays[kind])
         assert list(metrics) == [m.name for m in described]
         assert PRIMARY[kind] is described[0]
         assert all(type(v) is float for v in [*metrics.values(), *units])  # what JSON can hold
+
+
+def test_a_record_says_how_many_draws_stand_behind_its_units(tmp_path):
+    record = Record("focal_loss", "focal_loss", "tuned", 1, {}, {"average_precision": 0.5}, [0.2, 0.8], independent=1)
+    record.save(tmp_path)
+    assert Record.load(record.path(tmp_path)) == record
+    stored = json.loads(record.path(tmp_path).read_text())
+    del stored["independent"]  # as earlier versions wrote it
+    record.path(tmp_path).write_text(json.dumps(stored))
+    assert Record.load(record.path(tmp_path)).independent == 0

@@ -46,7 +46,7 @@ def test_ndcg_is_scikit_learns_where_no_scores_are_tied() -> None:
 def test_padding_is_no_candidate() -> None:
     scores, gains = random.normal(size=(6, 5)), random.integers(0, 4, (6, 5)) + np.eye(6, 5) + 1
     padded = np.hstack([scores, np.full((6, 3), 99.0)]), np.hstack([gains, np.full((6, 3), NAN)])
-    (metrics, units), (found, padded_units) = (
+    (metrics, units, _), (found, padded_units, _) = (
         evaluate("ranking", scores=s, targets=y) for s, y in ((scores, gains), padded)
     )
     assert found == pytest.approx(metrics, rel=1e-12)
@@ -55,7 +55,7 @@ def test_padding_is_no_candidate() -> None:
 
 def test_equal_scores_have_guessed_no_order() -> None:
     gains = np.array([[3.0, 0.0, 1.0]])
-    metrics, units = evaluate("ranking", scores=np.zeros((1, 3)), targets=gains)
+    metrics, units, _ = evaluate("ranking", scores=np.zeros((1, 3)), targets=gains)
     assert units == ndcg(-gains, gains).tolist()  # as the worst order
     assert metrics["mrr"] == pytest.approx(1 / 3)
     assert metrics["kendall_tau"] == 0
@@ -64,7 +64,7 @@ def test_equal_scores_have_guessed_no_order() -> None:
 def test_the_best_one_is_found_where_it_stands() -> None:
     scores, gains = np.array([[1.0, 3.0, 2.0], [3.0, 2.0, 1.0]]), np.array([[0.0, 1.0, 2.0], [2.0, 2.0, 0.0]])
     assert place_of_best(scores, gains).tolist() == [2, 1]
-    metrics, _ = evaluate("ranking", scores=scores, targets=gains)
+    metrics, _, _ = evaluate("ranking", scores=scores, targets=gains)
     assert (metrics["best_first"], metrics["mrr"]) == (0.5, 0.75)
 
 

@@ -41,7 +41,7 @@ def test_scores_are_those_of_sets_of_pixels() -> None:
     predictions, labels = drawn()
     pairs = [sets(predictions, labels, label) for label in range(4)]
     iou = [len(p & t) / len(p | t) for p, t in pairs]
-    metrics, _ = evaluate("segmentation", predictions=predictions, labels=labels)
+    metrics, _, _ = evaluate("segmentation", predictions=predictions, labels=labels)
     assert metrics == pytest.approx(
         {
             "mean_iou": np.mean(iou),
@@ -56,7 +56,7 @@ def test_scores_are_those_of_sets_of_pixels() -> None:
 def test_a_class_without_a_true_pixel_is_not_scored_but_its_pixels_are_wrong() -> None:
     labels = np.array([[[0, 0, 1, 1]], [[0, 0, 1, 1]]])
     predictions = np.array([[[0, 2, 1, 1]], [[0, 0, 1, 1]]])
-    metrics, _ = evaluate("segmentation", predictions=predictions, labels=labels)
+    metrics, _, _ = evaluate("segmentation", predictions=predictions, labels=labels)
     assert metrics == pytest.approx(
         {"mean_iou": (3 / 4 + 1) / 2, "rarest_iou": 3 / 4, "dice": (6 / 7 + 1) / 2, "pixel_accuracy": 7 / 8}
     )
@@ -73,7 +73,7 @@ def test_pixels_without_a_label_count_nowhere() -> None:
 
 def test_the_mean_of_the_images_is_the_score_and_their_spread_is_the_bootstraps() -> None:
     predictions, labels = drawn(images=200)
-    metrics, units = evaluate("segmentation", predictions=predictions, labels=labels)
+    metrics, units, _ = evaluate("segmentation", predictions=predictions, labels=labels)
     assert np.mean(units) == pytest.approx(metrics["mean_iou"], abs=1e-12)
     rng = np.random.default_rng(1)
     again = [

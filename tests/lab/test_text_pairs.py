@@ -71,7 +71,7 @@ def test_metrics_by_hand() -> None:
     queries = {0: [1.0, 0.0], 1: [0.6, 0.8]}
     documents = {2: [1.0, 0.0], 3: [0.8, 0.6], 4: [0.6, 0.8]}
     texts = [(0, 3), (0, 4), (1, 2)]
-    scores, units = evaluate("retrieval", embeddings=[(queries[q], documents[d]) for q, d in texts], targets=texts)
+    scores, units, _ = evaluate("retrieval", embeddings=[(queries[q], documents[d]) for q, d in texts], targets=texts)
     second, third = 1 / np.log2(3), 1 / np.log2(4)
     assert units == pytest.approx([(second + third) / (1 + second), third])
     assert scores == pytest.approx(
@@ -100,7 +100,7 @@ def test_a_query_counts_once_however_many_pairs_it_is_in() -> None:
         embeddings=np.concatenate([embeddings, embeddings[again]]),
         targets=np.concatenate([texts, texts[again]]),
     )
-    scores, units = evaluate("retrieval", embeddings=embeddings, targets=texts)
+    scores, units, _ = evaluate("retrieval", embeddings=embeddings, targets=texts)
     assert len(units) == len(np.unique(texts[:, 0]))
     assert twice[0] == pytest.approx(scores)
     assert twice[1] == pytest.approx(units)
@@ -108,7 +108,7 @@ def test_a_query_counts_once_however_many_pairs_it_is_in() -> None:
 
 def test_a_collapsed_embedding_finds_nothing() -> None:
     _, texts = drawn()
-    scores, _ = evaluate("retrieval", embeddings=np.ones((len(texts), 2, 4)), targets=texts)
+    scores, _, _ = evaluate("retrieval", embeddings=np.ones((len(texts), 2, 4)), targets=texts)
     assert scores["document_ndcg@10"] == scores["recall@10"] == 0
 
 

@@ -72,6 +72,7 @@ class Record:
     facts: dict[str, float] = field(
         default_factory=dict
     )  # of the training, by the names of lossary.watching.advice.FACTS
+    independent: int = 0  # draws that stand behind the units at most; 0: as many as there are units
 
     @property
     def name(self) -> str:

@@ -21,7 +21,7 @@ from lossary.core.card import Card
 from lossary.lab import study
 from lossary.lab.data import Data, load
 from lossary.lab.kinds import KINDS
-from lossary.lab.metrics import evaluate, own_scores
+from lossary.lab.metrics import Scores, evaluate, own_scores
 from lossary.lab.plan import Plan
 from lossary.lab.record import Failure, Record, Role
 from lossary.lab.stored import replacing
@@ -167,19 +167,28 @@ def _final(job: Job, plan: Plan, folder: Path, data: Data) -> None:
 def _baseline(job: Job, plan: Plan, folder: Path, data: Data) -> None:
     task = KINDS[data.kind]
     predicted = task.baseline(job.loss, data, job.number)
-    metrics, units = scores(data, task.arrays(predicted, data.test, data))
-    fitted = job.loss in task.fitted
-    record = Record(job.loss, "", "baseline", job.number, {}, metrics, units, fitted=fitted, environment=environment())
-    record.save(folder)
+    metrics, units, independent = scores(data, task.arrays(predicted, data.test, data))
+    Record(
+        job.loss,
+        "",
+        "baseline",
+        job.number,
+        {},
+        metrics,
+        units,
+        environment=environment(),
+        fitted=job.loss in task.fitted,
+        independent=independent,
+    ).save(folder)
 
 
-def scores(data: Data, found: Mapping[str, np.ndarray]) -> tuple[dict[str, float], list[float]]:
+def scores(data: Data, found: Mapping[str, np.ndarray]) -> Scores:
     """All metrics of predictions and truth, and what the judge compares of each test unit."""
-    metrics, units = evaluate(data.kind, **found)
+    scored = evaluate(data.kind, **found)
     if data.metric is None:
-        return metrics, units
+        return scored
     own = own_scores(data.metric, *found.values())
-    return {**metrics, data.metric_name: float(own.mean())}, own.tolist()
+    return Scores({**scored.metrics, data.metric_name: float(own.mean())}, own.tolist(), len(own))
 
 
 _TASKS = {"tune": _tune, "final": _final, "baseline": _baseline}
@@ -198,7 +207,7 @@ def _record(
     """Score the learner on the test split and store all of it."""
     card = cards(plan)[job.loss]
     predicted = KINDS[data.kind].arrays(outcome.learner.predict(data.test.inputs), data.test, data)
-    metrics, units = scores(data, predicted)
+    metrics, units, independent = scores(data, predicted)
     record = Record(
         job.loss,
         card.name,
@@ -214,6 +223,7 @@ def _record(
         outcome.still_rising,
         environment=environment(),
         facts=watched(outcome.learner, card, data, plan, seed),
+        independent=independent,
     )
     name = record.path(folder).with_suffix(".npz").name
     own = {key: value for key, value in predicted.items() if key not in ("labels", "targets")}

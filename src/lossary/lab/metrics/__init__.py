@@ -28,6 +28,7 @@ __all__ = [
     "OwnMetric",
     "Regions",
     "Roc",
+    "Scores",
     "Search",
     "SimilarityHistogram",
     "evaluate",
@@ -92,16 +93,17 @@ def evaluate(kind: Kind, **arrays: ArrayLike) -> Scores:
             takes ``embeddings`` (N, 2, D) of queries and documents and ``targets`` (N, 2), the numbers of their texts.
 
     Returns:
-        The metrics by name, and the primary metric of each unit in an order that depends on the labels alone.
+        The metrics by name, the primary metric of each unit in an order that depends on the labels alone, and how
+        many independent draws stand behind the units at most.
         A unit is a class of at least two items (the mean over its items) in zero-shot tasks, a positive
         sample in binary ones, a list in rankings, an image (by what it adds) in segmentation, a different query in
         retrieval, a sample elsewhere. The mean of the units is the primary metric; in zero-shot tasks with classes of
         unequal size it is the mean over classes, where the metric is the mean over items.
 
     Example:
-        >>> metrics, units = evaluate("regression", predictions=[1.0, 2.0], targets=[1.0, 4.0])
-        >>> metrics["mae"], units
-        (1.0, [0.0, 2.0])
+        >>> metrics, units, independent = evaluate("regression", predictions=[1.0, 2.0], targets=[1.0, 4.0])
+        >>> metrics["mae"], units, independent
+        (1.0, [0.0, 2.0], 2)
     """
     return _known(kind).evaluate(**arrays)
 
@@ -114,7 +116,7 @@ def primary_score(kind: Kind, **arrays: ArrayLike) -> float:
         1.0
     """
     measures = _known(kind)
-    return measures.score(**arrays) if measures.score else float(np.mean(measures.evaluate(**arrays)[1]))
+    return measures.score(**arrays) if measures.score else float(np.mean(measures.evaluate(**arrays).units))
 
 
 def _known(kind: Kind) -> Measures:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,14 @@ Kind = Literal["zero-shot", "classification", "binary", "regression", "ranking",
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 Bools = NDArray[np.bool_]
-Scores = tuple[dict[str, float], list[float]]
+
+
+class Scores(NamedTuple):
+    """What a run scored on the test split."""
+
+    metrics: dict[str, float]
+    units: list[float]  # the primary metric a test unit; their mean is the metric
+    independent: int  # how many independent draws stand behind the units at most
 
 
 @dataclass(frozen=True)

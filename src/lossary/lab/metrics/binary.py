@@ -24,7 +24,7 @@ def _evaluate(probabilities: ArrayLike, labels: ArrayLike) -> Scores:
         "brier": sk.brier_score_loss(labels, p),
         "log_loss": sk.log_loss(labels, p),
     }
-    return plain(metrics), found.tolist()
+    return Scores(plain(metrics), found.tolist(), len(found))
 
 
 def _precisions(scores: Floats, positive: Bools) -> Floats:

@@ -27,7 +27,7 @@ def _evaluate(probabilities: ArrayLike, labels: ArrayLike) -> Scores:
         "log_loss": sk.log_loss(labels, p, labels=np.arange(p.shape[1])),
         "ece": _ece(p.max(axis=1), right),
     }
-    return plain(metrics), right.astype(float).tolist()
+    return Scores(plain(metrics), right.astype(float).tolist(), len(right))
 
 
 def _ece(confidence: Floats, right: Bools, bins: int = 15) -> float:

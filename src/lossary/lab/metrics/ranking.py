@@ -73,7 +73,7 @@ def _evaluate(scores: ArrayLike, targets: ArrayLike) -> Scores:
         "mrr": (1 / places).mean(),
         "kendall_tau": np.mean([_kendall(*pair) for pair in zip(given, wanted, strict=True)]),
     }
-    return plain(metrics), units.tolist()
+    return Scores(plain(metrics), units.tolist(), len(units))
 
 
 def _score(scores: ArrayLike, targets: ArrayLike) -> float:

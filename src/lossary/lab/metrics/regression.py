@@ -19,7 +19,7 @@ def _evaluate(predictions: ArrayLike, targets: ArrayLike) -> Scores:
         "rmse": sk.root_mean_squared_error(wanted, predicted),
         "median_ae": sk.median_absolute_error(wanted, predicted),
     }
-    return plain(metrics), np.abs(predicted - wanted).tolist()
+    return Scores(plain(metrics), np.abs(predicted - wanted).tolist(), len(wanted))
 
 
 MEASURES = Measures(

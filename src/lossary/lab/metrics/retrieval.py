@@ -102,7 +102,7 @@ def _evaluate(embeddings: ArrayLike, targets: ArrayLike) -> Scores:
         "recall@1": (found.hits[:, 0] / found.answers).mean(),
         "recall@10": (found.hits.sum(axis=1) / found.answers).mean(),
     }
-    return plain(metrics), gains.tolist()
+    return Scores(plain(metrics), gains.tolist(), len(gains))
 
 
 MEASURES = Measures(

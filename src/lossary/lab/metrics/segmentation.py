@@ -85,7 +85,7 @@ def _evaluate(predictions: ArrayLike, labels: ArrayLike) -> Scores:
         "dice": np.nanmean(regions.dice),
         "pixel_accuracy": regions.right.sum() / sizes.sum(),
     }
-    return plain(metrics), regions.units.tolist()
+    return Scores(plain(metrics), regions.units.tolist(), len(regions.units))
 
 
 MEASURES = Measures(

@@ -96,7 +96,7 @@ def _evaluate(embeddings: ArrayLike, labels: ArrayLike) -> Scores:
         "min_dcf": min_dcf(curve),
     }
     units = np.bincount(items.classes[chosen], hits[:, 0], len(items.sizes))[items.sizes > 1]
-    return plain(metrics), (units / items.sizes[items.sizes > 1]).tolist()
+    return Scores(plain(metrics), (units / items.sizes[items.sizes > 1]).tolist(), len(units))
 
 
 def _score(embeddings: ArrayLike, labels: ArrayLike) -> float:
