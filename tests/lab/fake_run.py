@@ -73,7 +73,7 @@ def build(folder: Path, kind: Kind, *, seeds: int = 3, classes: int = 24) -> lis
     plan.save(folder / "plan.json")
     (folder / "arrays").mkdir(exist_ok=True)
     test = _test_split(kind, classes, rng)
-    np.savez_compressed(folder / "arrays" / "test.npz", **test)
+    np.savez_compressed(folder / "arrays" / "test.npz", **test)  # pyright: ignore[reportArgumentType]
     for loss, quality in LOSSES[kind].items():
         for seed in range(seeds):
             _record(folder, kind, test, loss, "tuned", quality, seed, rng).save(folder)
@@ -166,7 +166,7 @@ def _record(
         facts=_facts(loss, seed) if trained else {},
     )
     arrays = record.path(folder).with_suffix(".npz").name
-    np.savez_compressed(folder / "arrays" / arrays, **outputs)
+    np.savez_compressed(folder / "arrays" / arrays, **outputs)  # pyright: ignore[reportArgumentType]
     return replace(record, arrays=arrays)
 
 

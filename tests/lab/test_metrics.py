@@ -1,6 +1,9 @@
 """Metrics against brute force, scikit-learn and worked examples; ties, collapse, NaN."""
 
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ from sklearn import metrics as sk
 from lossary.lab.metrics import (
     METRICS,
     PRIMARY,
+    Kind,
     Roc,
     _cosines,
     evaluate,
@@ -22,8 +26,12 @@ from lossary.lab.metrics import (
 from lossary.lab.metrics._cosines import compare_all
 from lossary.lab.record import Record
 
+Array = np.ndarray[Any, Any]
 
-def drawn(seed=0, classes=40, dimensions=8, sizes=(2, 3, 6), spread=0.5):
+
+def drawn(
+    seed: int = 0, classes: int = 40, dimensions: int = 8, sizes: tuple[int, ...] = (2, 3, 6), spread: float = 0.5
+) -> tuple[Array, Array]:
     """Noisy clusters of unequal size, in random order."""
     rng = np.random.default_rng(seed)
     labels = np.repeat(np.arange(classes), rng.choice(sizes, classes))
@@ -32,18 +40,18 @@ def drawn(seed=0, classes=40, dimensions=8, sizes=(2, 3, 6), spread=0.5):
     return (centres[labels] + spread * rng.normal(size=(len(labels), dimensions))).astype(np.float32), labels
 
 
-def cosines(embeddings):
+def cosines(embeddings: Array) -> Array:
     unit = embeddings.astype(float) / np.linalg.norm(embeddings.astype(float), axis=1, keepdims=True)
     return unit @ unit.T
 
 
-def pairs(embeddings, labels):
+def pairs(embeddings: Array, labels: Array) -> tuple[Array, Array]:
     """Whether each pair's classes agree, and its cosine."""
     i, j = np.triu_indices(len(labels), 1)
     return labels[i] == labels[j], cosines(embeddings)[i, j]
 
 
-def brute(embeddings, labels):
+def brute(embeddings: Array, labels: Array) -> Array:
     """Recall@1, Recall@5 and MAP@R item by item, by their definitions."""
     similarity, out = cosines(embeddings), []
     for i in range(len(labels)):
@@ -57,7 +65,7 @@ def brute(embeddings, labels):
 
 
 @pytest.mark.parametrize("sizes", [(2, 3), (2, 3, 6)])
-def test_retrieval_matches_the_definitions_item_by_item(sizes):
+def test_retrieval_matches_the_definitions_item_by_item(sizes: tuple[int, ...]) -> None:
     embeddings, labels = drawn(sizes=sizes)
     metrics, _, _ = evaluate("zero-shot", embeddings=embeddings, labels=labels)
     got = [metrics[m] for m in ("recall@1", "recall@5", "map@r")]
@@ -75,11 +83,11 @@ def test_retrieval_matches_the_definitions_item_by_item(sizes):
         ([0, 1, 1] + [0] * 7, 7 / 60),
     ],
 )
-def test_map_at_r_by_hand(hits, score):
+def test_map_at_r_by_hand(hits: list[int], score: float) -> None:
     assert zero_shot._map_at_r(np.array([hits], bool), np.array([10])) == pytest.approx([score])
 
 
-def test_items_without_a_mate_are_distractors_only():
+def test_items_without_a_mate_are_distractors_only() -> None:
     embeddings, labels = drawn(sizes=(1, 2, 5))
     metrics, units, _ = evaluate("zero-shot", embeddings=embeddings, labels=labels)
     assert metrics["map@r"] == pytest.approx(brute(embeddings, labels)[2])
@@ -87,7 +95,7 @@ def test_items_without_a_mate_are_distractors_only():
     assert primary_score("zero-shot", embeddings=embeddings, labels=labels) == metrics["recall@1"]
 
 
-def test_units_average_to_the_primary_metric():
+def test_units_average_to_the_primary_metric() -> None:
     embeddings, labels = drawn(sizes=(3,))
     metrics, units, _ = evaluate("zero-shot", embeddings=embeddings, labels=labels)
     assert len(units) == 40
@@ -97,7 +105,7 @@ def test_units_average_to_the_primary_metric():
     assert units == turned  # in the order of the classes, whatever the order of the items
 
 
-def test_units_of_unequal_classes_are_the_means_of_their_items():
+def test_units_of_unequal_classes_are_the_means_of_their_items() -> None:
     embeddings, labels = drawn()
     _, units, _ = evaluate("zero-shot", embeddings=embeddings, labels=labels)
     right = labels[(cosines(embeddings) - 3 * np.eye(len(labels))).argmax(axis=1)] == labels
@@ -105,7 +113,7 @@ def test_units_of_unequal_classes_are_the_means_of_their_items():
 
 
 @pytest.mark.parametrize("spread", [0.2, 0.5, 2.0])
-def test_verification_matches_scikit_learns_roc(spread):
+def test_verification_matches_scikit_learns_roc(spread: float) -> None:
     embeddings, labels = drawn(spread=spread)
     metrics, _, _ = evaluate("zero-shot", embeddings=embeddings, labels=labels)
     far, tar, _ = sk.roc_curve(*pairs(embeddings, labels), drop_intermediate=False)
@@ -126,13 +134,13 @@ def test_verification_matches_scikit_learns_roc(spread):
         ([0, 1], [0, 1], 0.5),
     ],
 )
-def test_eer_by_hand(far, tar, eer):
+def test_eer_by_hand(far: list[float], tar: list[float], eer: float) -> None:
     assert verification.equal_error_rate(
         Roc(np.arange(len(far), 0, -1.0), np.array(far), np.array(tar))
     ) == pytest.approx(eer)
 
 
-def test_tar_counts_a_threshold_that_meets_the_far_exactly():
+def test_tar_counts_a_threshold_that_meets_the_far_exactly() -> None:
     curve = Roc(np.array([np.inf, 3, 2, 1]), np.array([0, 0.01, 0.02, 1]), np.array([0, 0.4, 0.7, 1]))
     assert verification.tar_at_far(curve, 0.01) == 0.4
     assert verification.tar_at_far(curve, 0.0199) == 0.4
@@ -140,7 +148,7 @@ def test_tar_counts_a_threshold_that_meets_the_far_exactly():
 
 
 @pytest.mark.parametrize("value", [1.0, 0.1, 0.0, -3e-30, 1e300])
-def test_a_collapsed_embedding_does_not_look_perfect(value):
+def test_a_collapsed_embedding_does_not_look_perfect(value: float) -> None:
     labels = np.repeat(np.arange(30), 4)
     metrics, units, _ = evaluate("zero-shot", embeddings=np.full((120, 7), value), labels=labels)
     assert metrics["recall@1"] == metrics["recall@5"] == metrics["map@r"] == 0
@@ -148,7 +156,7 @@ def test_a_collapsed_embedding_does_not_look_perfect(value):
     assert (metrics["eer"], metrics["tar@far=1%"], metrics["min_dcf"]) == (0.5, 0, 1)
 
 
-def test_tied_neighbours_count_against_the_loss():
+def test_tied_neighbours_count_against_the_loss() -> None:
     # items 0 and 1 share their place with item 2 of another class
     embeddings, labels = [[1, 0], [1, 0], [1, 0], [-1, 0.1]], [0, 0, 1, 1]
     metrics, units, _ = evaluate("zero-shot", embeddings=embeddings, labels=labels)
@@ -157,21 +165,21 @@ def test_tied_neighbours_count_against_the_loss():
     assert not any(n.right for n in neighbours(embeddings, labels))
 
 
-def test_perfect_embeddings_score_perfectly():
+def test_perfect_embeddings_score_perfectly() -> None:
     labels = np.repeat(np.arange(6), 5)
     metrics, _, _ = evaluate("zero-shot", embeddings=np.eye(6)[labels], labels=labels)
     wrong_is_zero = {"eer": 0, "min_dcf": 0}
     assert metrics == {m.name: wrong_is_zero.get(m.name, 1) for m in METRICS["zero-shot"]}
 
 
-def test_blocks_do_not_change_the_answer(monkeypatch):
+def test_blocks_do_not_change_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     embeddings, labels = drawn()
     whole = evaluate("zero-shot", embeddings=embeddings, labels=labels)
     monkeypatch.setattr(_cosines, "CACHED_COSINES", 7 * len(labels))
     assert evaluate("zero-shot", embeddings=embeddings, labels=labels) == whole
 
 
-def test_embeddings_in_a_narrow_cone_are_still_told_apart():
+def test_embeddings_in_a_narrow_cone_are_still_told_apart() -> None:
     embeddings, labels = drawn()
     narrow = embeddings.astype(float) * 1e-3 + 1  # as of an untrained network
     agree, cosine = pairs(narrow, labels)
@@ -184,14 +192,14 @@ def test_embeddings_in_a_narrow_cone_are_still_told_apart():
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("call", [lambda e, t: evaluate("zero-shot", embeddings=e, labels=t), roc, neighbours])
-def test_embeddings_that_are_not_finite_are_an_error(bad, call):
+def test_embeddings_that_are_not_finite_are_an_error(bad: float, call: Callable[[Array, Array], object]) -> None:
     embeddings, labels = drawn()
     embeddings[3, 2] = bad
     with pytest.raises(ValueError, match=r"embeddings: .* NaN or infinity in 1 of"):
         call(embeddings, labels)
 
 
-def test_the_thinned_roc_keeps_its_shape():
+def test_the_thinned_roc_keeps_its_shape() -> None:
     embeddings, labels = drawn(classes=200, spread=1.5)
     curve = roc(embeddings, labels)
     assert len(curve.far) <= 200
@@ -202,7 +210,7 @@ def test_the_thinned_roc_keeps_its_shape():
         np.testing.assert_allclose(thinned, whole, rtol=0.1, atol=1e-3)
 
 
-def test_similarity_histogram_counts_each_pair():
+def test_similarity_histogram_counts_each_pair() -> None:
     embeddings, labels = drawn()
     histogram = similarity_histogram(embeddings, labels, bins=20)
     agree, cosine = pairs(embeddings, labels)
@@ -210,7 +218,7 @@ def test_similarity_histogram_counts_each_pair():
         np.testing.assert_allclose(shares, np.histogram(cosine[chosen], histogram.edges)[0] / chosen.sum())
 
 
-def test_neighbours_are_the_nearest():
+def test_neighbours_are_the_nearest() -> None:
     embeddings, labels = drawn()
     similarity = cosines(embeddings) - 3 * np.eye(len(labels))
     shown = neighbours(embeddings, labels, right=5, wrong=4)
@@ -224,7 +232,7 @@ def test_neighbours_are_the_nearest():
     assert shown == neighbours(embeddings, labels, right=5, wrong=4)
 
 
-def test_classification_matches_scikit_learn():
+def test_classification_matches_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(300, 4)) * 2
     probabilities = (np.exp(logits) / np.exp(logits).sum(1, keepdims=True)).astype(np.float16)
@@ -235,7 +243,7 @@ def test_classification_matches_scikit_learn():
     assert metrics["log_loss"] == pytest.approx(-np.log(p[np.arange(300), labels]).mean())
 
 
-def test_ece_by_hand():
+def test_ece_by_hand() -> None:
     # four samples in the bin (14/15, 1], one of them wrong; below it one wrong, and one right, a bin each
     confidence = np.array([0.95, 0.95, 0.97, 1.0, 0.81, 0.9])
     probabilities = np.stack([confidence, 1 - confidence], 1)
@@ -243,14 +251,14 @@ def test_ece_by_hand():
     assert metrics["ece"] == pytest.approx((abs(0.95 + 0.95 + 0.97 + 1 - 3) + 0.81 + 0.1) / 6)
 
 
-def test_a_class_absent_from_the_labels_is_no_error():
+def test_a_class_absent_from_the_labels_is_no_error() -> None:
     metrics, _, _ = evaluate("classification", probabilities=[[0.6, 0.3, 0.1], [0.2, 0.7, 0.1]], labels=[0, 0])
     assert metrics["accuracy"] == 0.5
     assert metrics["log_loss"] == pytest.approx(-np.log([0.6, 0.2]).mean())
 
 
 @pytest.mark.parametrize("digits", [1, 9])  # with ties and without
-def test_binary_matches_scikit_learn_and_its_units_average_to_the_average_precision(digits):
+def test_binary_matches_scikit_learn_and_its_units_average_to_the_average_precision(digits: int) -> None:
     rng = np.random.default_rng(0)
     p = np.round(rng.random(300), digits)
     labels = (rng.random(300) < 0.3 * p).astype(int)
@@ -267,7 +275,7 @@ def test_binary_matches_scikit_learn_and_its_units_average_to_the_average_precis
     assert np.mean(units) == pytest.approx(found["average_precision"])
 
 
-def test_regression_by_hand():
+def test_regression_by_hand() -> None:
     metrics, units, _ = evaluate("regression", predictions=[1.0, 2, 3, 4], targets=[1.0, 1, 5, 10])
     assert metrics == pytest.approx({"mae": 9 / 4, "rmse": np.sqrt(41 / 4), "median_ae": 1.5})
     assert units == [0, 1, 2, 6]
@@ -297,17 +305,17 @@ def test_regression_by_hand():
         ("regression", {"predictions": [1.0], "targets": [[0.0]]}, "targets: wanted one a sample"),
     ],
 )
-def test_bad_arrays_name_the_argument(kind, arrays, message):
+def test_bad_arrays_name_the_argument(kind: Kind, arrays: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         evaluate(kind, **arrays)
 
 
-def test_a_label_out_of_range_is_an_index_error():
+def test_a_label_out_of_range_is_an_index_error() -> None:
     with pytest.raises(IndexError, match=r"labels: wanted class indices in \[0, 2\)"):
         evaluate("classification", probabilities=[[0.5, 0.5]], labels=[2])
 
 
-def test_every_metric_that_is_described_is_measured():
+def test_every_metric_that_is_described_is_measured() -> None:
     embeddings, labels = drawn()
     arrays = {
         "zero-shot": {"embeddings": embeddings, "labels": labels},
@@ -325,7 +333,7 @@ def test_every_metric_that_is_described_is_measured():
         assert all(type(v) is float for v in [*metrics.values(), *units])  # what JSON can hold
 
 
-def test_a_record_says_how_many_draws_stand_behind_its_units(tmp_path):
+def test_a_record_says_how_many_draws_stand_behind_its_units(tmp_path: Path) -> None:
     record = Record("focal_loss", "focal_loss", "tuned", 1, {}, {"average_precision": 0.5}, [0.2, 0.8], independent=1)
     record.save(tmp_path)
     assert Record.load(record.path(tmp_path)) == record

@@ -2,6 +2,7 @@
 
 import gzip
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,9 @@ def drawn(images: int = 30, classes: int = 4, seed: int = 0) -> tuple[np.ndarray
 
 def sets(predictions: np.ndarray, labels: np.ndarray, label: int) -> tuple[set[int], set[int]]:
     known = labels >= 0
-    return set(np.flatnonzero((predictions == label) & known)), set(np.flatnonzero((labels == label) & known))
+    return set(np.flatnonzero((predictions == label) & known).tolist()), set(
+        np.flatnonzero((labels == label) & known).tolist()
+    )
 
 
 def test_scores_are_those_of_sets_of_pixels() -> None:
@@ -133,7 +136,7 @@ def squares(count: int = 12, classes: int = 2, height: int = SIDE, width: int = 
     return masks
 
 
-def folder(name: str, masks: list[Image.Image | np.ndarray]) -> Path:
+def folder(name: str, masks: Sequence[Image.Image | np.ndarray]) -> Path:
     """Images with these masks."""
     for part in ("images", "masks"):
         Path(name, part).mkdir(parents=True, exist_ok=True)
@@ -161,7 +164,7 @@ def in_order(data: Data) -> torch.Tensor:
 
 def test_numbers_palettes_and_colours_say_the_same() -> None:
     masks = squares(classes=3)
-    wanted = np.stack(sorted(masks, key=lambda mask: mask.flatten().tolist()))
+    wanted = np.stack(sorted(masks, key=lambda mask: np.ravel(mask).tolist()))
     paints = np.array([[0, 0, 0], [0, 128, 0], [255, 0, 16]], np.uint8)
     palettes = [Image.fromarray(mask) for mask in masks]
     for image in palettes:
@@ -246,7 +249,10 @@ def test_equal_images_stay_in_one_part() -> None:
             made.joinpath("images", f"{number % 6:02}.jpg").read_bytes()
         )
     found = files.read(Plan("twice"))
-    seen = [{image.numpy().tobytes() for image in part.inputs} for part in (found.data.train, found.data.test)]
+    seen = [
+        {image.numpy().tobytes() for image in part.inputs[torch.arange(len(part))]}
+        for part in (found.data.train, found.data.test)
+    ]
     assert not seen[0] & seen[1]
     assert len(np.unique(found.same)) == 6
 
@@ -304,9 +310,9 @@ WRONG = {
 
 
 @pytest.mark.parametrize("spoil", WRONG, ids=lambda spoil: spoil.__name__)
-def test_a_folder_that_cannot_be_used_is_refused_in_one_line(spoil: object) -> None:
+def test_a_folder_that_cannot_be_used_is_refused_in_one_line(spoil: Callable[[], None]) -> None:
     folder("bad", squares())
-    spoil()  # pyright: ignore[reportCallIssue]
+    spoil()
     with pytest.raises(BadData) as refused:
         load(Plan("bad"))
     assert str(refused.value) == WRONG[spoil]

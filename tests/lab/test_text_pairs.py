@@ -1,7 +1,7 @@
 """Pairs of texts: what is found and split, what is scored, and that losses see the pairs as they are."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def drawn(queries: int = 40, documents: int = 60, size: int = 12) -> tuple[np.nd
     return of_text[texts], texts
 
 
-def written(path: str, rows: int = 60, **changed: list[str | None]) -> str:
+def written(path: str, rows: int = 60, **changed: Sequence[str | None]) -> str:
     """A file of questions and answers."""
     question = [f"what is {WORDS[n % 10]} and {n}?" for n in range(rows)]
     answer = [f"number {n} is {WORDS[n % 10]}" for n in range(rows)]
@@ -149,7 +149,8 @@ def test_what_cannot_be_scored_is_said(embeddings: np.ndarray, targets: np.ndarr
 
 def texts_of(data: Data) -> list[set[bytes]]:
     return [
-        {row.numpy().tobytes() for row in part.inputs.flatten(0, 1)} for part in (data.train, data.valid, data.test)
+        {row.numpy().tobytes() for row in part.inputs[torch.arange(len(part))].flatten(0, 1)}
+        for part in (data.train, data.valid, data.test)
     ]
 
 
@@ -273,7 +274,9 @@ def json_lines(*lines: str) -> str:
         (lambda: written("few.csv", rows=12), "few.csv: wanted at least 20 groups of pairs that share no text"),
     ],
 )
-def test_what_is_malformed_is_refused_in_one_line(made, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_malformed_is_refused_in_one_line(
+    made: Callable[[], str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["compare", *made().split()])
     told = capsys.readouterr().err
