@@ -21,7 +21,7 @@ from docs_mathml import markdown
 from docs_transcripts import transcribed
 
 import lossary.functional
-from lossary import catalogue
+from lossary import catalogue, glossary
 from lossary.catalogue import CATALOGUE, FAMILIES, HELPERS
 from lossary.core.card import Card, Range
 from lossary.lab import curves
@@ -66,6 +66,7 @@ def main() -> int:
     files |= {ROOT / name: between_markers((ROOT / name).read_text(), text) for name, text in tables.items()}
     files |= {Path(module.__file__ or ""): with_names(module) for module in (lossary, lossary.functional)}
     files[ROOT / "docs" / "your_data.md"] = transcribed(ROOT / "docs" / "your_data.md")
+    files[glossary.TABLE] = glossary.written(CATALOGUE)
     stale = [path for path, text in files.items() if not path.exists() or path.read_text() != text]
     torch.set_num_threads(1)  # batches of a few numbers: more threads would only wait for each other
     drawn = {PAGES / "img" / f"{card.name}.svg": curves.draw(card) for card in CATALOGUE if curves.scenes(card)}

@@ -21,8 +21,8 @@ FILES = {
 }
 #: From the ground up: a room may use those before it.
 ROOMS = (
-    *("_text", "distributed", "core", "kernels", "losses", "compose", "models", "catalogue", "testing", "functional"),
-    *("glossary", "presets", "adapters", "watching", "lab", "cli", "__main__"),
+    *("_text", "_lookup", "distributed", "core", "kernels", "losses", "compose", "models", "catalogue", "testing"),
+    *("functional", "glossary", "presets", "adapters", "watching", "lab", "cli", "__main__"),
 )
 GREEK = frozenset(
     [

@@ -15,6 +15,7 @@ import pytest
 
 import lossary
 import lossary.functional
+from lossary import glossary
 from lossary.catalogue import CATALOGUE, FAMILIES, HELPERS
 from lossary.core.card import Card
 from lossary.watching import hooks as watching
@@ -100,6 +101,16 @@ def test_help_does_not_import_torch() -> None:
     imported = set(re.findall(r"\| +(\S+)$", done.stderr, flags=re.M))
     assert "lossary.cli" in imported
     assert not imported & {"torch", "altair", "optuna", "sklearn", "scipy", "numpy"}
+
+
+@pytest.mark.parametrize("arguments", [("list",), ("show", "arcface"), ("show", "nonsense")])
+def test_what_is_told_of_losses_needs_no_torch(arguments: tuple[str, ...]) -> None:
+    done = run("from lossary.cli import main; main()", *arguments, importtime=True)
+    assert done.returncode == (2 if "nonsense" in arguments else 0), done.stderr[-500:]
+    imported = set(re.findall(r"\| +(\S+)$", done.stderr, flags=re.M))
+    assert not imported & {"torch", "altair", "optuna", "sklearn", "scipy", "numpy"}
+    table = {loss.name: loss for loss in glossary.load()}
+    assert table == {card.name: glossary.Summary.of(card) for card in CATALOGUE}
 
 
 def test_library_needs_torch_alone() -> None:

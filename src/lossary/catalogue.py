@@ -1,10 +1,10 @@
 """All cards: the concatenation of the families' CARDS, and lookup by name."""
 
-import difflib
 import importlib
 import sys
 from types import ModuleType
 
+from lossary._lookup import lookup
 from lossary.core.card import Card
 
 __all__ = ["find"]
@@ -76,17 +76,7 @@ def find(name: str) -> Card:
     Raises:
         LookupError: No such loss; the message names the nearest ones.
     """
-    names = {n: card for card in CATALOGUE for n in (card.name, card.module.__name__, *card.aliases)}
-    # "arcface" finds arcface_loss: people type the short form.
-    short = {n.removesuffix("_loss"): card for n, card in names.items()}
-    if name in names:
-        return names[name]
-    if name in short:
-        return short[name]
-    keys = {**names, **short}
-    near = dict.fromkeys(keys[key].name for key in difflib.get_close_matches(name, keys, n=3, cutoff=0.5))
-    hint = f"; did you mean {' or '.join(near)}?" if near else "; `lossary list` shows all"
-    raise LookupError(f"no loss is called {name!r}{hint}")
+    return lookup(name, ((card, (card.name, card.module.__name__, *card.aliases)) for card in CATALOGUE))
 
 
 publish(*FAMILIES, *HELPERS, sys.modules[__name__])

@@ -213,10 +213,9 @@ def list_losses() -> None:
     """All losses, by the data that they take."""
     from rich.console import Console
 
-    from lossary.catalogue import CATALOGUE
     from lossary.glossary import overview
 
-    Console().print(overview(CATALOGUE))
+    Console().print(overview())
 
 
 def show(name: str, *, plot: Path | None = None) -> None:
@@ -231,18 +230,18 @@ def show(name: str, *, plot: Path | None = None) -> None:
     """
     from rich.console import Console
 
-    from lossary.catalogue import find
-    from lossary.glossary import page
+    from lossary.glossary import find, page
 
     try:
-        card = find(name)
+        loss = find(name)
     except LookupError as unknown:
         fail(unknown.args[0])
     if plot is not None:
+        from lossary import catalogue
         from lossary.lab import curves
 
         try:
-            curves.save(card, plot)
+            curves.save(catalogue.find(loss.name), plot)
         except (LookupError, ValueError, OSError) as reason:
             fail(f"plot: {reason}")
-    Console().print(page(card))
+    Console().print(page(loss))

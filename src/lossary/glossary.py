@@ -1,48 +1,112 @@
-"""The glossary in the terminal: what the cards and docstrings say, laid out for reading."""
+"""The glossary in the terminal: what the cards and docstrings say, laid out for reading.
+
+It is read from a table that is written from the cards beforehand (``glossary.json``, by scripts/generate_docs.py): the
+cards come with torch, which takes seconds to import.
+"""
 
 import inspect
+import json
 from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.console import Group
-from rich.markup import escape
-from rich.padding import Padding
-from rich.table import Column, Table
-from rich.text import Text
+from lossary._lookup import lookup
 
-from lossary.core.card import Card
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table
+
+    from lossary.core.card import Card
+
+TABLE = Path(__file__).with_suffix(".json")
 
 
-def overview(cards: Iterable[Card]) -> Table:
+@dataclass(frozen=True)
+class Summary:
+    """What is told of a loss; every field is a string, or several."""
+
+    name: str
+    module: str
+    aliases: list[str]
+    data: str
+    title: str
+    signature: str
+    description: str
+    facts: dict[str, str]
+
+    @classmethod
+    def of(cls, card: "Card") -> "Summary":
+        facts = {
+            "formula": "\n".join(
+                [card.formula, *(f"  {letter}  {meaning}" for letter, meaning in card.symbols.items())]
+            ),
+            "paper": f"{card.paper}, eq. {card.equation}" if card.equation else card.paper,
+            "defaults": card.defaults,
+            "when": card.when,
+            "pitfalls": "\n".join(f"- {pitfall}" for pitfall in card.pitfalls),
+            "see also": ", ".join(card.relatives),
+        }
+        return cls(
+            card.name,
+            card.module.__name__,
+            list(card.aliases),
+            card.data,
+            card.title,
+            f"{card.name}{inspect.signature(card.fn, eval_str=False)}",
+            inspect.getdoc(card.fn) or "",
+            {name: fact for name, fact in facts.items() if fact},
+        )
+
+
+def written(cards: Iterable["Card"]) -> str:
+    """The table of all losses, by the data that they take."""
+    summaries = [asdict(Summary.of(card)) for card in sorted(cards, key=lambda card: card.data)]
+    return json.dumps(summaries, indent=0, ensure_ascii=False) + "\n"
+
+
+def load() -> list[Summary]:
+    return [Summary(**stored) for stored in json.loads(TABLE.read_text(encoding="utf-8"))]
+
+
+def find(name: str) -> Summary:
+    """A loss by any of its names.
+
+    Raises:
+        LookupError: No such loss; the message names the nearest ones.
+    """
+    return lookup(name, ((loss, (loss.name, loss.module, *loss.aliases)) for loss in load()))
+
+
+def overview() -> "Table":
     """A row a loss, grouped by the data that it takes."""
+    from rich.markup import escape
+    from rich.table import Column, Table
+
     table = Table("data", Column("loss", no_wrap=True), "what it is", box=None, header_style="bold", pad_edge=False)
     last = ""
-    for card in sorted(cards, key=lambda card: card.data):
-        table.add_row("" if card.data == last else card.data, card.name, escape(card.title))
-        last = card.data
+    for loss in load():
+        table.add_row("" if loss.data == last else loss.data, loss.name, escape(loss.title))
+        last = loss.data
     return table
 
 
-def page(card: Card) -> Group:
-    """One loss: the card's facts around the docstring, which holds the arguments with their shapes."""
-    also = f"   also: {', '.join(card.aliases)}" if card.aliases else ""
-    signature = f"{card.name}{inspect.signature(card.fn, eval_str=False)}"
-    facts = {
-        "formula": "\n".join([card.formula, *(f"  {symbol}  {meaning}" for symbol, meaning in card.symbols.items())]),
-        "paper": f"{card.paper}, eq. {card.equation}" if card.equation else card.paper,
-        "defaults": card.defaults,
-        "when": card.when,
-        "pitfalls": "\n".join(f"- {pitfall}" for pitfall in card.pitfalls),
-        "see also": ", ".join(card.relatives),
-    }
+def page(loss: Summary) -> "Group":
+    """One loss: its facts around the docstring, which holds the arguments with their shapes."""
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    also = f"   also: {', '.join(loss.aliases)}" if loss.aliases else ""
     grid = Table.grid(padding=(0, 2))
-    for name, fact in facts.items():
-        if fact:
-            grid.add_row(Text(name, style="bold"), Text(fact))
+    for name, fact in loss.facts.items():
+        grid.add_row(Text(name, style="bold"), Text(fact))
     return Group(
-        Text(f"{card.name} / {card.module.__name__}", style="bold") + Text(also, style="dim"),
+        Text(f"{loss.name} / {loss.module}", style="bold") + Text(also, style="dim"),
         "",
-        Text(signature),
+        Text(loss.signature),
         "",
-        Padding(Text(inspect.getdoc(card.fn) or ""), (0, 0, 1, 2)),
+        Padding(Text(loss.description), (0, 0, 1, 2)),
         grid,
     )
