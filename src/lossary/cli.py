@@ -45,6 +45,7 @@ def app() -> "App":
     commands = App(name="lossary", version=__version__, help="Every PyTorch loss, and which one your data wants.")
     commands.command(compare)
     commands.command(inspect)
+    commands.command(export)
     commands.command(list_losses, name="list")
     commands.command(show)
     return commands
@@ -207,6 +208,31 @@ def inspect(
     except BadData as reason:
         fail(str(reason))
     Console().print(page(plan, found))
+
+
+def export(folder: Path, *, table: Literal["runs", "curves", "units"] = "runs", to: Path | None = None) -> None:
+    """The results of a run as a table: for a spreadsheet, a notebook, another test.
+
+    Parameters
+    ----------
+    folder
+        A run's.
+    table
+        runs (scores, settings and costs, a row a run), curves (a row a look at the validation split) or units (a row a
+        test unit: what the verdict compares).
+    to
+        The file to write; .csv, .json or .parquet decides the form. CSV is printed where none is named.
+    """
+    from lossary.lab import export as lab
+    from lossary.lab.stored import Refused
+
+    try:
+        if to is None:
+            sys.stdout.write(lab.table(folder, table).write_csv())
+        else:
+            lab.save(folder, table, to)
+    except Refused as reason:
+        fail(str(reason))
 
 
 def list_losses() -> None:

@@ -1,0 +1,99 @@
+"""A run's results as a table, for whoever would rather look at them elsewhere."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from lossary.lab.record import Record, load_all
+from lossary.lab.stored import Refused, check_own
+
+Row = dict[str, Any]
+
+#: How a table is written, by the file's ending.
+WRITERS: Mapping[str, Callable[[pl.DataFrame, Path], object]] = {
+    ".csv": lambda table, path: table.write_csv(path),
+    ".json": lambda table, path: table.write_json(path),
+    ".parquet": lambda table, path: table.write_parquet(path),
+}
+
+
+def runs(record: Record) -> Iterator[Row]:
+    """One row: what the run scored, what it was trained with, what it cost."""
+    yield {
+        **_named(record),
+        "card": record.card,
+        **record.metrics,
+        "steps": record.steps,
+        "seconds": record.seconds,
+        "seconds_per_step": record.seconds_per_step,
+        "still_rising": record.still_rising,
+        **_prefixed("setting", record.params),
+        **_prefixed("environment", record.environment),
+    }
+
+
+def curves(record: Record) -> Iterator[Row]:
+    """A row a look at the validation split."""
+    for point in record.curve:
+        yield {
+            **_named(record),
+            "step": point.step,
+            "epoch": point.epoch,
+            "train_loss": point.train_loss,
+            "valid": point.valid,
+        }
+
+
+def units(record: Record) -> Iterator[Row]:
+    """A row a test unit: what the verdict compares."""
+    for unit, score in enumerate(record.units):
+        yield {**_named(record), "unit": unit, "score": score}
+
+
+TABLES: Mapping[str, Callable[[Record], Iterator[Row]]] = {"runs": runs, "curves": curves, "units": units}
+
+
+def table(folder: Path, name: str) -> pl.DataFrame:
+    """One of ``TABLES`` of a run folder.
+
+    Raises:
+        Refused: if there is no such table, or no run in the folder.
+    """
+    if name not in TABLES:
+        raise Refused(f"table: wanted one of {', '.join(TABLES)}; got {name!r}")
+    if not folder.is_dir():
+        raise Refused(f"folder: wanted that of a run; got {folder}")
+    check_own(folder)
+    records = load_all(folder)
+    rows = [row for record in records for row in TABLES[name](record)]
+    if not rows:
+        raise Refused(f"folder: wanted finished runs in {folder}; got none")
+    columns = dict.fromkeys(name for row in rows for name in row)
+    return pl.DataFrame({name: pl.Series(name, [row.get(name) for row in rows], strict=False) for name in columns})
+
+
+def save(folder: Path, name: str, path: Path) -> None:
+    """Write a table to a file, whose ending decides the form.
+
+    Raises:
+        Refused: if it cannot be read or written.
+    """
+    if path.suffix.lower() not in WRITERS:
+        raise Refused(f"to: wanted a file that ends in {', '.join(WRITERS)}; got {path}")
+    made = table(folder, name)
+    try:
+        WRITERS[path.suffix.lower()](made, path)
+    except OSError as error:
+        raise Refused(f"to: cannot write {path}: {error.strerror or error}") from error
+
+
+def _named(record: Record) -> Row:
+    return {"loss": record.loss, "role": record.role, "seed": record.seed}
+
+
+def _prefixed(prefix: str, values: Mapping[str, Any]) -> Row:
+    """Settings may be of several types from loss to loss; a column has one."""
+    kept = {f"{prefix}.{name}": value for name, value in values.items()}
+    return {name: value if isinstance(value, int | float | str) else repr(value) for name, value in kept.items()}
