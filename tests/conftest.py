@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-pytest.register_assert_rewrite("contract.laws_values", "contract.laws_gradients", "contract.laws_interface")
+pytest.register_assert_rewrite("contract.laws_devices", "contract.laws_gradients", "contract.laws_interface", "contract.laws_values")
 
 collect_ignore = ["typing/wrong.py"]  # read by the type checker alone
 

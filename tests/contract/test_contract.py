@@ -6,13 +6,13 @@ A loss is tested by having a card: nothing here names one.
 import pytest
 
 import samples
-from contract import laws_gradients, laws_interface, laws_values
+from contract import laws_devices, laws_gradients, laws_interface, laws_values
 from contract.law import LAWS, Law
 from contract.subject import Subject
 from lossary.catalogue import CATALOGUE
 from lossary.core.card import Card
 
-assert laws_gradients, laws_values  # imported for the laws they enter
+LAWS_ENTERED_BY = (laws_devices, laws_gradients, laws_interface, laws_values)
 
 SUBJECTS = [Subject(card, variant) for card in CATALOGUE for variant in samples.of(card).variants]
 CASES = [

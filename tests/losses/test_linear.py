@@ -142,3 +142,17 @@ def test_head_learns() -> None:
         head(x, labels).backward()
         optimiser.step()
     assert torch.equal(head.get_logits(x).argmax(1), labels)
+
+
+@pytest.mark.parametrize("plain", [-1, 1 << 18], ids=["blocks", "ready scores"])
+def test_the_loss_of_half_features_is_float32_but_where_torch_has_the_name(
+    plain: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lossary.kernels.rows.formula.CPU_PLAIN", plain)
+    x, w, labels, _ = batch()
+    x, w = x.detach().bfloat16(), w.detach().bfloat16()
+    wanted = lossary.cross_entropy(x.double() @ w.double().T, labels)
+    found = linear_loss(lossary.cross_entropy, x, w, labels)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), wanted, rtol=1e-6, atol=0)
+    assert lossary.linear_cross_entropy(x, w, labels).dtype == torch.bfloat16

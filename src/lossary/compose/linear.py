@@ -16,7 +16,7 @@ from lossary.core.reduce import Reduction
 from lossary.core.rules import checked
 from lossary.kernels.rows.formula import fits_densely
 from lossary.kernels.rows.scores import Bilinear
-from lossary.kernels.stable import accumulator
+from lossary.kernels.stable import accumulator, like_torch
 from lossary.losses.classes import powers as poly
 from lossary.losses.classes import softmax as multiclass
 from lossary.losses.classes._shared import Input, check_class_weight
@@ -156,7 +156,7 @@ def linear_cross_entropy(
     else:
         scores = F.linear(input, linear_weight.flatten(0, -2)).unflatten(-1, linear_weight.shape[:-1])
         scores = scores if linear_bias is None else scores + linear_bias
-    return multiclass.cross_entropy(scores, target, **extra)
+    return like_torch(multiclass.cross_entropy(scores, target, **extra), input)
 
 
 class LinearCrossEntropyLoss(nn.Module):

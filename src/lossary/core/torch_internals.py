@@ -109,6 +109,22 @@ def _in_two(p: Tensor, a: Tensor, b: Tensor, reduction: int, *, grad_input: Tens
 _times_twice_difference = _found("ops.aten.mse_loss_backward.grad_input", _in_two)
 
 
+def mean_nll(log_p: Tensor, labels: Tensor, ignore_index: int) -> tuple[Tensor, Tensor]:
+    """``F.nll_loss`` of log-probabilities (N, C, ...), and how many labels it is the mean of, which torch keeps."""
+    if log_p.dim() == 2:
+        return _nll(log_p, labels, None, 1, ignore_index)
+    images = log_p.flatten(2)[:, :, None], labels.flatten(1)[:, None]
+    return _nll_of_images(*images, None, 1, ignore_index)
+
+
+def _counted_again(log_p: Tensor, labels: Tensor, weight: None, _: int, ignore_index: int) -> tuple[Tensor, Tensor]:
+    return F.nll_loss(log_p, labels, weight, ignore_index=ignore_index), (labels != ignore_index).sum()
+
+
+_nll = _found("ops.aten.nll_loss_forward", _counted_again)
+_nll_of_images = _found("ops.aten.nll_loss2d_forward", _counted_again)
+
+
 #: Whether a compiled argmax is right. Before, Inductor finds wrong places on CPU where it fuses an argmax over rows of
 #: 9, say, with what makes them: in whole vectors it counts right, in the rest of a row it does not.
 _ARGMAX_COMPILES = torch.__version__ >= "2.9"

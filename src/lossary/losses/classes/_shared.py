@@ -4,6 +4,7 @@
 held whole. Targets are class indices, or one number a class: one-hot, probabilities.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,13 +25,15 @@ from lossary.core.check import (
 )
 from lossary.core.reduce import align, both, one_weight, reduce
 from lossary.core.torch_internals import first_largest
+from lossary.kernels.ready import gaps
 from lossary.kernels.rows.formula import row_loss
-from lossary.kernels.rows.routes import RowFormula
-from lossary.kernels.rows.scores import Bilinear, Dense, Rows, Targets
+from lossary.kernels.rows.scores import Bilinear, Rows, Targets
 from lossary.kernels.stable import ABSENT, accumulate, accumulator, parameters
 from lossary.losses._pointwise import hide
 
 Input = Tensor | Bilinear
+#: A softmax loss of an item, given by how much the log-sum-exp of the other classes is above its label's score.
+GapFormula = Callable[..., Tensor]
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,7 @@ def _indices(
 
 
 def class_loss(
-    formula: RowFormula,
+    formula: GapFormula,
     p: Problem,
     *,
     scalars: tuple[float | Tensor, ...] = (),
@@ -154,14 +157,14 @@ def class_loss(
     class_weight: Tensor | None = None,
     reduction: str,
 ) -> Tensor:
-    """The loss whose value for a row and its label is ``formula(rows, *scalars, *per_class)``.
+    """The loss whose value for a row and its label is ``formula(gap, *scalars, *per_class)``.
 
     For soft targets it is the expected loss of a label drawn from them: the sum of ``target_c`` times the loss
     with label c. That is what cross-entropy, focal and poly losses are defined to be there.
 
     Args:
-        formula: See :func:`row_loss`; of differences of scores alone, as a softmax is. An entry
-            of ``per_class`` reaches it as that of the row's label, and None not at all.
+        formula: See :func:`row_loss`; of the gap, one a row. An entry of ``per_class`` reaches it as that of the row's
+            label, and None not at all.
         p: From :func:`problem`.
         scalars: Numbers for the formula.
         per_class: (C,) each, or None.
@@ -179,7 +182,7 @@ def class_loss(
     if p.soft is not None:
         soft = p.soft.to(dtype)
         # An impossible class, with a logit of -inf, stays finite: without any share it then adds 0.
-        losses = formula(every_class(_shifted(x).clamp_min(ABSENT)), *ours, *tables)
+        losses = formula(every_gap(_shifted(x).clamp_min(ABSENT)), *ours, *tables)
         losses = losses * soft if class_weight is None else losses * soft * class_weight.to(dtype)
         return reduce(losses.sum(-1), weight=p.sample_weight, mask=p.counted, reduction=reduction)
     assert p.labels is not None
@@ -188,9 +191,16 @@ def class_loss(
     # As one weight: an item that does not count has finite scores here, or none at all.
     weight = one_weight(p.weight(class_weight), p.counted, p.shape, dtype)
     weight = None if weight is None else weight.flatten()
-    source = p.input if isinstance(p.input, Bilinear) else Dense(_rows(_shifted(p.input)))
-    loss = row_loss(formula, source, Targets(labels), *ours, *rows, weight=weight, reduction=reduction)
+    if isinstance(p.input, Bilinear):
+        by_rows = partial(_of_rows, formula)
+        loss = row_loss(by_rows, p.input, Targets(labels), *ours, *rows, weight=weight, reduction=reduction)
+    else:
+        loss = reduce(formula(gaps(_rows(p.input), labels), *ours, *rows), weight=weight, reduction=reduction)
     return loss.reshape(p.shape) if reduction == "none" else loss
+
+
+def _of_rows(formula: GapFormula, rows: Rows, *parameters: float | Tensor) -> Tensor:
+    return formula(rows.rest - rows.target, *parameters)
 
 
 def _shifted(scores: Tensor) -> Tensor:
@@ -204,8 +214,8 @@ def _rows(scores: Tensor) -> Tensor:
     return scores if scores.dim() == 2 else scores.reshape(-1, scores.shape[-1])
 
 
-def every_class(scores: Tensor) -> Rows:
-    """The statistics a row would have with each class as its target, (..., C) each.
+def every_gap(scores: Tensor) -> Tensor:
+    """The gap that a row would have with each class as its label, (..., C).
 
     log(1 - p) cancels where p is near 1, which only the largest class can be: its rest is summed up directly.
     """
@@ -215,7 +225,7 @@ def every_class(scores: Tensor) -> Rows:
     share = logp.exp().scatter(-1, largest, 0.0)
     rest = scores.logsumexp(-1, keepdim=True) + torch.log1p(-share)
     rest = torch.where(torch.zeros_like(scores, dtype=torch.bool).scatter(-1, largest, True), rest_of_largest, rest)
-    return Rows(torch.ones_like(scores), scores, scores, rest, scores.mean(-1, keepdim=True).expand_as(scores))
+    return rest - scores
 
 
 TAKES_LOGITS = (

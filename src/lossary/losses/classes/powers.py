@@ -13,7 +13,6 @@ from lossary.core.check import as_numbers, check_number, check_numbers
 from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction
 from lossary.core.rules import ClassWeight, NotNegative, checked
-from lossary.kernels.rows.scores import Rows
 from lossary.kernels.stable import softplus
 from lossary.losses.classes._shared import (
     TAKES_LOGITS,
@@ -35,8 +34,7 @@ __all__ = [
 ]
 
 
-def _poly(rows: Rows, *epsilon: float | Tensor) -> Tensor:
-    gap = rows.rest - rows.target
+def _poly(gap: Tensor, *epsilon: float | Tensor) -> Tensor:
     miss, loss = F.logsigmoid(gap), softplus(gap)
     for power, value in enumerate(epsilon, start=1):
         loss = loss + value * torch.exp(power * miss)
@@ -116,8 +114,8 @@ class PolyLoss(Loss):
     reduction: Reduction = "mean"
 
 
-def _poly_focal(rows: Rows, epsilon: float | Tensor, gamma: float | Tensor, *alpha: Tensor) -> Tensor:
-    loss, miss = focal_terms(rows, gamma, *alpha)
+def _poly_focal(gap: Tensor, epsilon: float | Tensor, gamma: float | Tensor, *alpha: Tensor) -> Tensor:
+    loss, miss = focal_terms(gap, gamma, *alpha)
     return loss + epsilon * torch.exp((gamma + 1) * miss)
 
 
@@ -205,8 +203,8 @@ class PolyFocalLoss(Loss):
     reduction: Reduction = "mean"
 
 
-def _power(rows: Rows, q: float | Tensor) -> Tensor:
-    return -torch.expm1(q * F.logsigmoid(rows.target - rows.rest)) / q
+def _power(gap: Tensor, q: float | Tensor) -> Tensor:
+    return -torch.expm1(q * F.logsigmoid(-gap)) / q
 
 
 #: From almost cross-entropy to 1 - p.

@@ -8,11 +8,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lossary.core.card import Range
+from lossary.core import device as _device
 from lossary.core.check import values_visible, wide_integers
 from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction, divide
 from lossary.core.rules import FRACTION, ClassWeight, NotNegative, checked
-from lossary.kernels.rows.scores import Bilinear, Rows
+from lossary.core.torch_internals import mean_nll
+from lossary.kernels.rows.scores import Bilinear
 from lossary.kernels.stable import accumulate, accumulator, like_torch, softplus
 from lossary.losses.classes._linear_entropy import linear_cross_entropy
 from lossary.losses.classes._shared import (
@@ -21,6 +23,7 @@ from lossary.losses.classes._shared import (
     Problem,
     check_class_weight,
     class_card,
+    class_dimension,
     class_loss,
     problem,
     softmax_problem,
@@ -75,7 +78,7 @@ def cross_entropy(
         mask: Boolean, True where an item counts; logits elsewhere may be anything.
 
     Returns:
-        A scalar, or one loss an item, in torch's dtype.
+        A scalar, or one loss an item, in torch's dtype; of linear scores in half precision in float32.
 
     Raises:
         ValueError: Shapes that do not fit, a single class of logits, ``label_smoothing`` outside of [0, 1].
@@ -93,9 +96,13 @@ def cross_entropy(
         here, a constant 0 in torch.
     """
     target = wide_integers("target", target)
-    plain = weight is None and sample_weight is None and mask is None and dim in (1, -1)
-    if plain and reduction in ("mean", "sum"):
+    plain = weight is None and sample_weight is None and mask is None
+    if plain and dim in (1, -1) and reduction in ("mean", "sum"):
         loss = _by_torch(input, target, ignore_index, reduction, label_smoothing)
+        if loss is not None:
+            return loss
+    if plain and label_smoothing == 0:
+        loss = _unseen_by_torch(input, target, ignore_index, reduction, dim)
         if loss is not None:
             return loss
     p = softmax_problem(
@@ -109,7 +116,7 @@ def cross_entropy(
     )
     check_class_weight("weight", weight, p.classes)
     if isinstance(p.input, Bilinear):
-        return like_torch(linear_cross_entropy(p.input, p, weight, label_smoothing, reduction), p.input.x)
+        return linear_cross_entropy(p.input, p, weight, label_smoothing, reduction)
     if _is_torchs(p, weight, label_smoothing) and p.input.dtype == accumulator(p.input):
         scores = _layout(p.input)
         loss = F.cross_entropy(scores, _labels(p, scores), reduction=reduction)
@@ -144,6 +151,36 @@ def _by_torch(input: Input, target: Tensor, ignore_index: int, reduction: str, s
     except (IndexError, RuntimeError, TypeError, ValueError):  # such as a label out of range
         return None
     return loss if reduction == "none" or math.isfinite(loss.item()) else None
+
+
+def _unseen_by_torch(
+    input: Input, target: Tensor, ignore_index: int, reduction: Reduction, dim: int
+) -> Tensor | None:
+    """torch's own function where no value may be looked at, with 0 for a mean over nothing; None where ours is left.
+
+    In half precision too, off the CPU: what is wider would be twice as long on its way through memory.
+    """
+    if not isinstance(input, Tensor) or values_visible(input, target) or input.dim() < 2:
+        return None
+    takes_dtype = input.dtype in (torch.float32, torch.float64) or not _device.by_cache(input)
+    if not takes_dtype or not input.dtype.is_floating_point or target.dtype != torch.int64:
+        return None
+    rows = input.movedim(class_dimension(input, dim), -1)
+    if rows.shape[-1] < 2 or target.shape != rows.shape[:-1]:
+        return None  # for the checks to say so
+    scores = _layout(rows)
+    labels = target.reshape(scores.shape[:1] + scores.shape[2:])
+    # Over images torch's sum is added up in any order, and refused where one is asked for.
+    by_item = reduction == "none" or (scores.dim() > 2 and torch.are_deterministic_algorithms_enabled())
+    if reduction == "mean" and not by_item:
+        loss, count = mean_nll(F.log_softmax(scores, 1), labels, ignore_index)
+        return loss.masked_fill_(count == 0, 0)  # NaN, in torch
+    loss = F.cross_entropy(scores, labels, ignore_index=ignore_index, reduction="none" if by_item else reduction)
+    if reduction == "none":
+        return loss.reshape(target.shape)
+    if by_item:
+        return loss.sum() if reduction == "sum" else divide(loss.sum(), (labels != ignore_index).sum())
+    return loss
 
 
 def _is_torchs(p: Problem, weight: Tensor | None, smoothing: float) -> bool:
@@ -272,16 +309,15 @@ class NLLLoss(Loss):
     dim: int = 1
 
 
-def focal_terms(rows: Rows, gamma: float | Tensor, *alpha: Tensor) -> tuple[Tensor, Tensor]:
+def focal_terms(gap: Tensor, gamma: float | Tensor, *alpha: Tensor) -> tuple[Tensor, Tensor]:
     """The focal loss and log(1 - p); in log space, for a power of 1 - p has a NaN gradient at p = 1."""
-    gap = rows.rest - rows.target
     miss = F.logsigmoid(gap)
     loss = torch.exp(gamma * miss) * softplus(gap)
     return (alpha[0] * loss if alpha else loss), miss
 
 
-def _focal(rows: Rows, gamma: float | Tensor, *alpha: Tensor) -> Tensor:
-    return focal_terms(rows, gamma, *alpha)[0]
+def _focal(gap: Tensor, gamma: float | Tensor, *alpha: Tensor) -> Tensor:
+    return focal_terms(gap, gamma, *alpha)[0]
 
 
 def _focal_by_torch(input: Input, target: Tensor, ignore_index: int, gamma: float | Tensor) -> Tensor | None:
