@@ -15,6 +15,8 @@ from lossary.kernels.inplace import last_use
 from lossary.kernels.modes import plain_only
 from lossary.kernels.stable import ABSENT, LOG2_E, accumulate, accumulator
 
+#: Up to so many scores plain torch is faster than an autograd Function.
+FEW_SCORES = 1 << 13
 #: Scores of a block, which stay in cache with what is made of them.
 CACHED_SCORES = 1 << 18
 #: Shares of a row below 2^FAINT count as 0: some processors take ten times as long for products with the faintest.
@@ -23,7 +25,7 @@ FAINT = -100.0
 
 def gaps(scores: Tensor, labels: Tensor) -> Tensor:
     """(N,) log-sum-exp of a row's scores (N, C) but for the one at its label (N,), less that one."""
-    if plain_only():
+    if plain_only() or (_device.by_cache(scores) and scores.numel() <= FEW_SCORES):
         found = accumulate(scores)
         index = labels[:, None]
         top = found.detach().amax(1, keepdim=True)
@@ -67,7 +69,7 @@ def _at_once(scores: Tensor, index: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]
 
 def _by_blocks(scores: Tensor, index: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
     """The gaps, each other class's part of the others' sum, and 1 / sum."""
-    parts = torch.empty(scores.shape, dtype=accumulator(scores))
+    parts = torch.empty(scores.shape, dtype=accumulator(scores), device=scores.device)
     gap, scale = parts.new_empty(len(parts)), parts.new_empty(len(parts), 1)
     step = max(1, CACHED_SCORES // max(1, scores.shape[1]))
     for start in range(0, len(parts), step):

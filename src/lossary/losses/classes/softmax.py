@@ -45,6 +45,8 @@ NEVER = -(1 << 62)
 
 #: Cross-entropies of this size torch gives to the sixth digit.
 AMPLE = 0.1
+#: Up to so many scores a focal loss takes its time for the operations' number, not for its way through memory.
+FEW_SCORES = 1 << 16
 
 
 @checked
@@ -324,6 +326,8 @@ def _focal_by_torch(input: Input, target: Tensor, ignore_index: int, gamma: floa
     """The mean by torch's cross-entropy and a power of 1 - p, in half as many operations; None where not as exact."""
     # A power below 1 has an infinite derivative at 0.
     if type(gamma) not in (int, float) or gamma < 1 or ignore_index >= 0:
+        return None
+    if not isinstance(input, Tensor) or input.numel() > FEW_SCORES:
         return None
     # No label may be ignored, so that the mean is one over all: one that is would be refused.
     entropy = _by_torch(input, target, NEVER, "none", 0.0)
