@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-pytest.register_assert_rewrite("contract.laws_devices", "contract.laws_gradients", "contract.laws_interface", "contract.laws_values")
+pytest.register_assert_rewrite(
+    "contract.laws_devices", "contract.laws_gradients", "contract.laws_interface", "contract.laws_values"
+)
 
 collect_ignore = ["typing/wrong.py"]  # read by the type checker alone
 

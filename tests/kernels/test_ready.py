@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from contract.laws_devices import as_on_an_accelerator
 from torch import Tensor
 
 import lossary
+from contract.laws_devices import as_on_an_accelerator
 from lossary.kernels import ready
 from lossary.kernels.stable import ABSENT
 

@@ -77,7 +77,7 @@ def _by_blocks(scores: Tensor, index: Tensor) -> tuple[Tensor, tuple[Tensor, ...
         part, column = parts[rows].copy_(scores[rows]), index[rows]
         right = part.gather(1, column)
         top = part.scatter_(1, column, ABSENT).amax(1, keepdim=True)
-        F.threshold_(part.sub_(top).mul_(LOG2_E).clamp_min_(FAINT - 1).exp2_(), 2**FAINT, 0)
+        F.threshold(part.sub_(top).mul_(LOG2_E).clamp_min_(FAINT - 1).exp2_(), 2**FAINT, 0, inplace=True)
         total = part.sum(1, keepdim=True)
         gap[rows] = ((top - right) + total.log())[:, 0]
         torch.reciprocal(total, out=scale[rows])

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lossary.core.card import Range
 from lossary.core import device as _device
+from lossary.core.card import Range
 from lossary.core.check import values_visible, wide_integers
 from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction, divide
@@ -155,9 +155,7 @@ def _by_torch(input: Input, target: Tensor, ignore_index: int, reduction: str, s
     return loss if reduction == "none" or math.isfinite(loss.item()) else None
 
 
-def _unseen_by_torch(
-    input: Input, target: Tensor, ignore_index: int, reduction: Reduction, dim: int
-) -> Tensor | None:
+def _unseen_by_torch(input: Input, target: Tensor, ignore_index: int, reduction: Reduction, dim: int) -> Tensor | None:
     """torch's own function where no value may be looked at, with 0 for a mean over nothing; None where ours is left.
 
     In half precision too, off the CPU: what is wider would be twice as long on its way through memory.
