@@ -18,7 +18,7 @@ import yaml
 from torch.nn import functional as F
 from transformers import AutoModel, AutoTokenizer
 
-OUT = Path(__file__).parents[1] / "src/lossary/lab/data/chatterbot.npz"
+OUT = Path(__file__).parents[1] / "src/lossary/lab/data/builtin/chatterbot.npz"
 LONGEST = 256  # tokens, as the encoder was trained with
 #: Said in bad taste.
 LEFT_OUT = ("Bend over",)

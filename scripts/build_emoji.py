@@ -27,7 +27,7 @@ SETS = {
 }
 SIZE = 32
 SKIN_TONES = {f"{code:x}" for code in range(0x1F3FB, 0x1F400)}
-OUT = Path(__file__).parents[1] / "src/lossary/lab/data/emoji.npz"
+OUT = Path(__file__).parents[1] / "src/lossary/lab/data/builtin/emoji.npz"
 
 Icons = dict[str, Any]  # an icon set as its package writes it
 

@@ -24,7 +24,7 @@ import torch
 from rich.console import Console
 
 from lossary.lab import comparison, study
-from lossary.lab.data import load
+from lossary.lab.data.loading import load
 from lossary.lab.plan import Plan
 from lossary.lab.record import load_all
 

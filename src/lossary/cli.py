@@ -124,7 +124,7 @@ def compare(
     from rich.console import Console
 
     from lossary.lab import comparison as lab
-    from lossary.lab.data.code import is_code
+    from lossary.lab.data.readers.code import is_code
     from lossary.lab.plan import QUICK, Plan
 
     name = Path(data).name
@@ -198,7 +198,7 @@ def inspect(
     """
     from rich.console import Console
 
-    from lossary.lab.data import BadData
+    from lossary.lab.data.types import BadData
     from lossary.lab.inspection import look, page
     from lossary.lab.plan import Plan
 

@@ -1,5 +1,7 @@
 """Data sets: splits that leak nothing and never move, and the attribution that their licences ask for."""
 
+import inspect
+import re
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -9,14 +11,16 @@ import pytest
 import torch
 from rich.console import Console
 
-from lossary.cli import main
+from lossary.cli import compare, main
 from lossary.lab import comparison
-from lossary.lab.data import LOADERS, BadData, Data, builtin_packages, load
+from lossary.lab.data.builtin import BUILTIN, _packages
+from lossary.lab.data.loading import load
+from lossary.lab.data.types import BadData, Data
 from lossary.lab.plan import Plan
 from lossary.lab.record import load_all
 
 
-@pytest.fixture(scope="module", params=list(LOADERS))
+@pytest.fixture(scope="module", params=list(BUILTIN))
 def data(request: pytest.FixtureRequest) -> Data:
     try:
         return load(Plan(data=request.param))
@@ -37,6 +41,18 @@ def test_the_same_data_each_time(data: Data) -> None:
         torch.testing.assert_close(*targets, rtol=0, atol=0, equal_nan=True)
 
 
+def test_the_registry_says_what_is_loaded(data: Data) -> None:
+    assert data.kind == BUILTIN[data.name].task
+    assert not data.fingerprint  # what is shipped does not change while a run goes on
+
+
+def test_the_command_says_which_data_there_are_and_which_come_with_a_package() -> None:
+    told = (inspect.getdoc(compare) or "").partition('with the extra "data"')
+    first, second = ([name for name in re.findall(r"\w+", part) if name in BUILTIN] for part in told[::2])
+    assert first == [name for name, known in BUILTIN.items() if not known.package]
+    assert second == [name for name, known in BUILTIN.items() if known.package]
+
+
 def test_emoji_are_three_drawings_each_of_classes_that_no_other_part_has() -> None:
     data = load(Plan(data="emoji"))
     assert data.train.classes + data.valid.classes + data.test.classes == 1587
@@ -51,7 +67,7 @@ def test_emoji_are_three_drawings_each_of_classes_that_no_other_part_has() -> No
 
 
 def test_each_source_of_what_is_shipped_is_attributed_with_its_licence() -> None:
-    folder = resources.files("lossary.lab.data")
+    folder = resources.files("lossary.lab.data.builtin")
     with np.load(str(folder / "emoji.npz")) as stored:
         designers = stored["designers"].tolist()
     text = (folder / "ATTRIBUTION.md").read_text()
@@ -73,7 +89,7 @@ def test_outliers_spoil_the_asked_share_of_training_targets_only() -> None:
 
 
 def test_an_unknown_name_is_told_which_there_are() -> None:
-    with pytest.raises(LookupError, match=f"no data set 'emojis'; there are {', '.join(LOADERS)}, and no file of that"):
+    with pytest.raises(LookupError, match=f"no data set 'emojis'; there are {', '.join(BUILTIN)}, and no file of that"):
         load(Plan(data="emojis"))
 
 
@@ -120,7 +136,7 @@ def test_the_logarithm_of_a_wage_does_not_tell_the_wage(package: Path) -> None:
 def test_a_missing_package_is_named_with_the_command_that_installs_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(builtin_packages, "find_spec", lambda name: None)
+    monkeypatch.setattr(_packages, "find_spec", lambda name: None)
     with pytest.raises(SystemExit, match="2"):
         main(["compare", "caravan", "--out", str(tmp_path / "run")])
     said = 'lossary: data: caravan comes with the package ISLP: pip install "lossary[data]"\n'

@@ -20,7 +20,8 @@ from test_own_data import TINY, images, in_this_process, refused, table
 
 from lossary.cli import main
 from lossary.lab import archives, work
-from lossary.lab.data import BadData, load
+from lossary.lab.data.loading import load
+from lossary.lab.data.types import BadData
 from lossary.lab.plan import Plan
 from lossary.lab.stored import write_whole
 

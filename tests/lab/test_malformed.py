@@ -13,7 +13,8 @@ from test_own_data import TINY, arrays, code, images, in_this_process, refused, 
 
 from lossary.cli import main
 from lossary.lab import work
-from lossary.lab.data import files, load
+from lossary.lab.data import files
+from lossary.lab.data.loading import load
 from lossary.lab.plan import Plan
 
 DATA = "def data():\n    return [([float(n), 1.0], n % 2) for n in range(40)],\n"

@@ -21,8 +21,10 @@ import lossary.lab
 from lossary.cli import main
 from lossary.lab import work
 from lossary.lab.comparison import Refused
-from lossary.lab.data import BadData, Data, files, load
-from lossary.lab.data.code import from_code
+from lossary.lab.data import files
+from lossary.lab.data.loading import load
+from lossary.lab.data.readers.code import from_code
+from lossary.lab.data.types import BadData, Data
 from lossary.lab.plan import Plan
 from lossary.lab.record import load_all
 from lossary.lab.work import Done, Job

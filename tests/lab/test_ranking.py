@@ -12,7 +12,8 @@ from sklearn.metrics import ndcg_score
 from lossary.catalogue import find
 from lossary.cli import main
 from lossary.lab import work
-from lossary.lab.data import Data, load
+from lossary.lab.data.loading import load
+from lossary.lab.data.types import Data
 from lossary.lab.kinds import attach
 from lossary.lab.kinds.ranking import best_single_input
 from lossary.lab.metrics import evaluate, ndcg, place_of_best

@@ -12,8 +12,9 @@ from PIL import Image
 
 from lossary.catalogue import find
 from lossary.cli import main
-from lossary.lab.data import BadData, Data, files, load
-from lossary.lab.data._types import UNLABELLED
+from lossary.lab.data import files
+from lossary.lab.data.loading import load
+from lossary.lab.data.types import UNLABELLED, BadData, Data
 from lossary.lab.kinds import KINDS, attach, fitting
 from lossary.lab.kinds.segmentation import COLOUR, MAJORITY
 from lossary.lab.metrics import Regions, evaluate

@@ -16,7 +16,7 @@ from test_own_data import TINY, in_this_process, refused, table
 from lossary.cli import main
 from lossary.lab import work
 from lossary.lab.comparison import resumed
-from lossary.lab.data import load
+from lossary.lab.data.loading import load
 from lossary.lab.plan import Plan
 from lossary.lab.report.evidence import read
 from lossary.lab.stored import Refused

@@ -14,7 +14,10 @@ from sklearn.metrics import ndcg_score
 from lossary.catalogue import CATALOGUE, find
 from lossary.cli import main
 from lossary.lab import work
-from lossary.lab.data import BadData, Data, files, load, pairs
+from lossary.lab.data import files
+from lossary.lab.data.loading import load
+from lossary.lab.data.readers import pairs
+from lossary.lab.data.types import BadData, Data
 from lossary.lab.kinds import KINDS, attach, fits, fitting
 from lossary.lab.kinds.retrieval import OfReferences
 from lossary.lab.metrics import evaluate, primary_score, search
@@ -177,7 +180,7 @@ def test_too_few_groups_are_refused() -> None:
 
 def test_names_are_those_of_the_test_texts() -> None:
     data = load(Plan("chatterbot"))
-    with np.load(str(resources.files("lossary.lab.data") / "chatterbot.npz")) as stored:
+    with np.load(str(resources.files("lossary.lab.data.builtin") / "chatterbot.npz")) as stored:
         called = str(stored["texts"]).split("\n")
         directions = pairs.directions(stored["directions"])
     place = {text: number for number, text in enumerate(called)}

@@ -9,7 +9,7 @@ from torch import Generator
 
 from lossary.catalogue import CATALOGUE, find
 from lossary.core.card import Choice
-from lossary.lab.data import load
+from lossary.lab.data.loading import load
 from lossary.lab.kinds import KINDS, attach, fits, fitting
 from lossary.lab.metrics import Kind
 from lossary.lab.plan import Plan

@@ -60,7 +60,7 @@ def compare(
     from rich.console import Console
 
     from lossary.lab import comparison
-    from lossary.lab.data.code import from_code
+    from lossary.lab.data.readers.code import from_code
     from lossary.lab.plan import OWN_CODE, Plan
 
     own = from_code(OWN_CODE, model, data, metric, task)

@@ -22,8 +22,10 @@ from rich.text import Text
 from lossary._text import printable
 from lossary.core.card import Card
 from lossary.lab import study, work
-from lossary.lab.data import LOADERS, BadData, Data, load
-from lossary.lab.data.code import is_code
+from lossary.lab.data.builtin import BUILTIN
+from lossary.lab.data.loading import load
+from lossary.lab.data.readers.code import is_code
+from lossary.lab.data.types import BadData, Data
 from lossary.lab.judge import Verdict, judge
 from lossary.lab.kinds import KINDS, fits, fitting
 from lossary.lab.metrics import METRICS, Kind, Metric, primary
@@ -57,7 +59,7 @@ def resolved(plan: Plan, data: Data | None = None) -> Plan:
     Raises:
         Refused: naming the argument, what was wanted and what came.
     """
-    if data is None and plan.data in LOADERS and Path(plan.data).exists():
+    if data is None and plan.data in BUILTIN and Path(plan.data).exists():
         raise Refused(
             f"data: {plan.data} is a data set of the lab and also lies here; ./{plan.data} names what lies here"
         )

@@ -10,10 +10,12 @@ from rich.text import Text
 
 from lossary._text import printable
 from lossary.catalogue import find
-from lossary.lab.data import LOADERS, BadData, Data, files
-from lossary.lab.data._types import there
+from lossary.lab.data import files
+from lossary.lab.data.builtin import BUILTIN
 from lossary.lab.data.files import Found
-from lossary.lab.data.sources import Source, names
+from lossary.lab.data.readers.source import Source
+from lossary.lab.data.targets import names
+from lossary.lab.data.types import BadData, Data, there
 from lossary.lab.kinds import KINDS, fitting
 from lossary.lab.plan import Plan
 
@@ -27,7 +29,7 @@ def look(plan: Plan) -> Found:
     Raises:
         BadData: in one line, what was wanted and what came.
     """
-    if plan.data in LOADERS and not there(plan.data):
+    if plan.data in BUILTIN and not there(plan.data):
         raise BadData(f"{plan.data}: wanted a folder or a file; got a data set of the lab")
     return files.read(plan)
 
@@ -135,7 +137,7 @@ def _some(items: Iterable[str]) -> str:
 
 
 def _next(plan: Plan) -> Text:
-    path = f"./{plan.data}" if plan.data in LOADERS else plan.data
+    path = f"./{plan.data}" if plan.data in BUILTIN else plan.data
     asked = {name: getattr(plan, name) for name in ("target", "task", "types", "yes", "group")}
     options = [word for name, value in asked.items() if value for word in (f"--{name}", value)]
     return Text.assemble("Next: ", (printable(shlex.join(["lossary", "compare", path, *options])), "bold"))

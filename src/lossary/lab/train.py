@@ -26,7 +26,7 @@ from lossary import __version__
 from lossary.core.card import Card
 from lossary.lab.augment import augment
 from lossary.lab.batches import m_per_class, shuffled
-from lossary.lab.data import Data
+from lossary.lab.data.types import Data
 from lossary.lab.kinds import KINDS, Criterion, attach
 from lossary.lab.metrics import own_scores, primary, primary_score
 from lossary.lab.plan import Plan

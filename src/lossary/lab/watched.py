@@ -6,7 +6,7 @@ from itertools import islice
 from torch import Generator
 
 from lossary.core.card import Card
-from lossary.lab.data import Data
+from lossary.lab.data.types import Data
 from lossary.lab.plan import Plan
 from lossary.lab.train import Learner, batches, loss_of
 from lossary.watching.hooks import watch

@@ -19,7 +19,8 @@ import torch
 from lossary.catalogue import find
 from lossary.core.card import Card
 from lossary.lab import study
-from lossary.lab.data import Data, load
+from lossary.lab.data.loading import load
+from lossary.lab.data.types import Data
 from lossary.lab.kinds import KINDS
 from lossary.lab.metrics import Scores, evaluate, own_scores
 from lossary.lab.plan import Plan

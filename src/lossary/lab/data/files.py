@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lossary.lab.data import answers, arrays, images, lists, masks, splits, tables, texts
-from lossary.lab.data._types import BadData, Data, Split, check_unasked, there
-from lossary.lab.data.code import is_code
-from lossary.lab.data.sources import Source, counted, names, task
-from lossary.lab.data.targets import regression
+from lossary.lab.data import splits, targets
+from lossary.lab.data.readers import arrays, images, lists, masks, tables, texts
+from lossary.lab.data.readers.code import is_code
+from lossary.lab.data.readers.source import Source, counted
+from lossary.lab.data.targets import names, regression, task
+from lossary.lab.data.types import BadData, Data, TensorSplit, check_unasked, there
 from lossary.lab.metrics import Kind
 from lossary.lab.plan import Plan
 
@@ -50,7 +51,7 @@ def read(plan: Plan) -> Found:
         return Found(source, told, "--group names the lists", np.arange(len(source.targets)))
     first = f"{source.name}, {source.rows[0]}"
     kind, why = task(source.targets, plan.task or ("binary" if plan.yes else ""), first, labels=source.labels)
-    if kind == "classification" and not plan.task and (rare := answers.rare(source.targets)):
+    if kind == "classification" and not plan.task and (rare := targets.rare(source.targets)):
         kind, why = "binary", rare
     if plan.yes and kind != "binary":
         raise BadData(f"yes: wanted a yes-or-no task (binary); got {kind}")
@@ -64,7 +65,7 @@ def read(plan: Plan) -> Found:
     else:
         called, labels = names(source.targets)
         if kind == "binary":
-            answer, why_yes = answers.yes(called, np.bincount(labels).tolist(), plan.yes, source.name)
+            answer, why_yes = targets.yes(called, np.bincount(labels).tolist(), plan.yes, source.name)
             called, labels = [called[1 - answer], called[answer]], (labels == answer).astype(int)
         data, left_out = _labelled(source, kind, called, labels, same)
     told = (*source.left_out, *left_out)
@@ -129,9 +130,9 @@ def _labelled(
     parts = [rows[part] for part in parts]
     inputs = source.encode(parts[0])
 
-    def split(part: np.ndarray) -> Split:
+    def split(part: np.ndarray) -> TensorSplit:
         among = np.unique(labels[part if kind == "zero-shot" else rows])
-        return Split(inputs[part], torch.from_numpy(np.searchsorted(among, labels[part])))
+        return TensorSplit(inputs[part], torch.from_numpy(np.searchsorted(among, labels[part])))
 
     train, valid, test = map(split, parts)
     of_class = min(MOST_OF_A_CLASS, int(train.targets.bincount().min())) if kind == "zero-shot" else 0

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from lossary.lab.data._types import BadData
+from lossary.lab.data.types import BadData
 
 #: One seed for all splits: results of different runs on the same data stay comparable.
 SPLIT_SEED = 20_26
@@ -23,6 +23,17 @@ def alike(digests: Iterable[bytes]) -> np.ndarray:
     """
     seen: dict[bytes, int] = {}
     return np.array([seen.setdefault(digest, len(seen)) for digest in digests])
+
+
+def drawn(count: int, train: float, valid: float) -> list[np.ndarray]:
+    """Splits of so many items by the shares of the first two: the same for all data of that length.
+
+    >>> [len(part) for part in drawn(10, 0.6, 0.2)]
+    [6, 2, 2]
+    """
+    order = np.random.default_rng(SPLIT_SEED).permutation(count)
+    ends = np.cumsum([round(train * count), round(valid * count)])
+    return [np.sort(part) for part in np.split(order, ends)]
 
 
 def by_item(strata: np.ndarray, same: np.ndarray) -> list[np.ndarray]:

@@ -1,11 +1,120 @@
-"""Values to predict: scaled by those of training, of which some may be spoilt on purpose."""
+"""What is to be predicted: which task that asks, what classes are called, how values are scaled."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lossary.lab.data._types import Data, Split
-from lossary.lab.data.splits import SPLIT_SEED
+from lossary.lab.data.splits import FEWEST_ANSWERS, SPLIT_SEED
+from lossary.lab.data.types import BadData, Data, TensorSplit
+from lossary.lab.metrics import Kind
+
+TASKS: tuple[Kind, ...] = ("classification", "zero-shot", "binary", "regression", "segmentation")
+#: Numbers with no fraction and no more different values than this are taken for classes.
+FEW = 20
+#: At least so many classes, half of them with fewer items than that: such labels are identities, of which new ones
+#: will come.
+MANY_CLASSES, FEW_ITEMS = 30, 10
+#: A value of two that fewer rows have than this share is what is looked for. Accuracy would be above 90 % for never
+#: saying it; average precision, which yes-or-no tasks are judged by, is then no better than chance.
+RARE = 0.1
+#: Values that say themselves which is the yes, in lower case; any other two have the rarer one as yes.
+PAIRS = frozenset(
+    {
+        ("yes", "no"),
+        ("y", "n"),
+        ("true", "false"),
+        ("t", "f"),
+        ("1", "0"),
+        ("1", "-1"),
+        ("positive", "negative"),
+        ("pos", "neg"),
+    }
+)
+
+
+def task(targets: np.ndarray, asked: str, first: str, *, labels: bool) -> tuple[Kind, str]:
+    """The kind of task, and why that one. ``first`` is where the first target stands.
+
+    Raises:
+        BadData: if the targets do not allow the one that was asked for.
+    """
+    if asked not in ("", *TASKS):
+        raise BadData(f"task: wanted one of {', '.join(TASKS)}; got {asked!r}")
+    if targets.ndim == 3 and asked in ("", "segmentation"):
+        return "segmentation", "each image has a mask"
+    if targets.ndim == 3 or asked == "segmentation":
+        here = "masks beside the images" if targets.ndim == 3 else "one target a row, and no images/ with masks/"
+        raise BadData(f"{first}: wanted data for {asked}; got {here}")
+    numbers = targets.dtype.kind in "iuf"
+    if asked == "regression" and not numbers:
+        raise BadData(f"{first}: wanted a number as target; got {str(targets[0])!r}")
+    for kind in TASKS:
+        if kind == asked:
+            return kind, "as asked"
+    return _inferred(targets, numbers, labels)
+
+
+def _inferred(targets: np.ndarray, numbers: bool, labels: bool) -> tuple[Kind, str]:
+    sizes = np.unique(targets, return_counts=True)[1]
+    if numbers and targets.dtype.kind == "f" and (targets != np.trunc(targets)).any():
+        return "regression", "the target has fractions"
+    if numbers and not labels and len(sizes) > FEW:
+        return "regression", f"the target is a number with {len(sizes)} different values"
+    what = f"the target has {len(sizes)} different values" if numbers else f"the target names {len(sizes)} classes"
+    if len(sizes) >= MANY_CLASSES and np.median(sizes) < FEW_ITEMS:
+        return "zero-shot", f"{what}, most of them with fewer than {FEW_ITEMS} items: identities"
+    return "classification", what
+
+
+def names(targets: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """Class names in order, and the label of each row; 3.0 is called 3."""
+    found, labels = np.unique(targets, return_inverse=True)
+    whole = found.dtype.kind == "f" and (found % 1 == 0).all()
+    return [str(int(name) if whole else name) for name in found], labels
+
+
+def rare(targets: np.ndarray) -> str:
+    """Why two values are taken for yes and no, unless it is asked otherwise; "" where they are not.
+
+    >>> rare(np.array(["kept"] * 190 + ["left"] * 10))
+    'one of two values is rare, 5.0% of the rows'
+    """
+    sizes = np.unique(targets, return_counts=True)[1]
+    share = sizes.min() / sizes.sum()
+    enough = len(sizes) == 2 and sizes.min() >= FEWEST_ANSWERS
+    return f"one of two values is rare, {share:.1%} of the rows" if enough and share < RARE else ""
+
+
+def yes(called: Sequence[str], sizes: Sequence[int], asked: str, where: str) -> tuple[int, str]:
+    """Which of two values is the yes, and why.
+
+    Args:
+        called: The values.
+        sizes: How many rows have each.
+        asked: The one that was named, or "".
+        where: The data's name.
+
+    Raises:
+        BadData: if there are not two values, or the one that was asked for is none of them.
+
+    >>> yes(["kept", "left"], [19, 1], "", "shop.csv")
+    (1, 'the rarer value')
+    """
+    if len(called) != 2:
+        some = ", ".join(called[:4]) + (", ..." if called[4:] else "")
+        raise BadData(f"{where}: wanted two different targets (binary); got {len(called)}: {some}")
+    if asked:
+        if asked not in called:
+            raise BadData(f"yes: wanted one of the targets {' and '.join(called)}; got {asked!r}")
+        return called.index(asked), "as asked"
+    for index, name in enumerate(called):
+        if (name.lower(), called[1 - index].lower()) in PAIRS:
+            return index, "by its name"
+    return int(sizes[1] <= sizes[0]), "the rarer value" if sizes[0] != sizes[
+        1
+    ] else "the last of two equally common values"
 
 
 def regression(name: str, inputs: Tensor, values: np.ndarray, parts: list[np.ndarray], outliers: float) -> Data:
@@ -14,7 +123,7 @@ def regression(name: str, inputs: Tensor, values: np.ndarray, parts: list[np.nda
     values[parts[0]] = spoilt(values[parts[0]], outliers)
     offset, scale = scaled(values[parts[0]])
     targets = torch.from_numpy((values - offset) / scale).float()
-    train, valid, test = (Split(inputs[part], targets[part]) for part in parts)
+    train, valid, test = (TensorSplit(inputs[part], targets[part]) for part in parts)
     return Data(name, "regression", train, valid, test, offset=offset, scale=scale)
 
 

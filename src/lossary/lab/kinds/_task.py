@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from lossary.core.card import Card
-from lossary.lab.data import Data, Items, Split
+from lossary.lab.data.types import Data, Split, TensorSplit
 from lossary.lab.metrics import Kind
 from lossary.models import MLP, SmallCNN
 
@@ -60,12 +60,12 @@ class Task(ABC):
         """Whether the loss trains weights beside the network's, which then want a learning rate of their own."""
         return False
 
-    def classes(self, train: Items) -> int:
+    def classes(self, train: Split) -> int:
         """How many classes a loss is to tell apart."""
         return train.classes
 
     @abstractmethod
-    def arrays(self, predicted: np.ndarray, split: Split, data: Data) -> dict[str, np.ndarray]:
+    def arrays(self, predicted: np.ndarray, split: TensorSplit, data: Data) -> dict[str, np.ndarray]:
         """A prediction and the truth beside it, in the units and under the names that the metrics take."""
 
     def kept(self, data: Data) -> dict[str, np.ndarray]:

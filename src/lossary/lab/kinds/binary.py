@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from lossary.core.card import Card
-from lossary.lab.data import Data, Split
+from lossary.lab.data.types import Data, TensorSplit
 from lossary.lab.kinds._task import Criterion, Task
 
 BASE_RATE = "always the base rate"
@@ -41,7 +41,7 @@ class Binary(Task):
     def attach(self, card: Card, params: Mapping[str, Any], size: int, classes: int) -> Criterion:
         return YesOrNo(card.module(**params))
 
-    def arrays(self, predicted: np.ndarray, split: Split, data: Data) -> dict[str, np.ndarray]:
+    def arrays(self, predicted: np.ndarray, split: TensorSplit, data: Data) -> dict[str, np.ndarray]:
         return {"probabilities": predicted, "labels": split.targets.numpy()}
 
     def baselines(self, data: Data, seeds: int) -> Iterator[tuple[str, int]]:

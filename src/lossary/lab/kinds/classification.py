@@ -7,7 +7,7 @@ import numpy as np
 
 from lossary.core.card import Card
 from lossary.core.loss import HeadLoss
-from lossary.lab.data import Data, Split
+from lossary.lab.data.types import Data, TensorSplit
 from lossary.lab.kinds import _classes
 from lossary.lab.kinds._task import Criterion, Task
 
@@ -31,7 +31,7 @@ class Classification(Task):
     def owns_weights(self, card: Card) -> bool:
         return _classes.owns_weights(card)
 
-    def arrays(self, predicted: np.ndarray, split: Split, data: Data) -> dict[str, np.ndarray]:
+    def arrays(self, predicted: np.ndarray, split: TensorSplit, data: Data) -> dict[str, np.ndarray]:
         return {"probabilities": predicted, "labels": split.targets.numpy()}
 
     def baselines(self, data: Data, seeds: int) -> Iterator[tuple[str, int]]:

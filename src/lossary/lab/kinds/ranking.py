@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lossary.core.card import Card
-from lossary.lab.data import Data, Items, Split
+from lossary.lab.data.types import Data, Split, TensorSplit
 from lossary.lab.kinds._task import Criterion, Task
 from lossary.lab.metrics import ndcg
 from lossary.models import MLP
@@ -96,10 +96,10 @@ class Ranking(Task):
     def network(self, data: Data) -> nn.Module:
         return Scorer(data.train.inputs[torch.tensor([0])].shape[-1])
 
-    def classes(self, train: Items) -> int:
+    def classes(self, train: Split) -> int:
         return 0
 
-    def arrays(self, predicted: np.ndarray, split: Split, data: Data) -> dict[str, np.ndarray]:
+    def arrays(self, predicted: np.ndarray, split: TensorSplit, data: Data) -> dict[str, np.ndarray]:
         return {"scores": predicted, "targets": split.targets.numpy() * data.scale}
 
     def kept(self, data: Data) -> dict[str, np.ndarray]:

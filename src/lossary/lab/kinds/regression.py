@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from lossary.core.card import Card
-from lossary.lab.data import Data, Items, Split
+from lossary.lab.data.types import Data, Split, TensorSplit
 from lossary.lab.kinds._task import Criterion, Task
 
 MEAN, MEDIAN = "always the mean", "always the median"
@@ -24,10 +24,10 @@ class Regression(Task):
     def attach(self, card: Card, params: Mapping[str, Any], size: int, classes: int) -> Criterion:
         return Criterion(card.module(**params))
 
-    def classes(self, train: Items) -> int:
+    def classes(self, train: Split) -> int:
         return 0
 
-    def arrays(self, predicted: np.ndarray, split: Split, data: Data) -> dict[str, np.ndarray]:
+    def arrays(self, predicted: np.ndarray, split: TensorSplit, data: Data) -> dict[str, np.ndarray]:
         truth = split.targets.numpy()
         return {
             "predictions": predicted * data.scale + data.offset,

@@ -9,8 +9,8 @@ from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 from torch import Tensor, nn
 
 from lossary.core.card import Card, Takes
-from lossary.lab.data import Data, Items, Split
-from lossary.lab.data.pairs import PIECES
+from lossary.lab.data.readers.pairs import PIECES
+from lossary.lab.data.types import Data, Split, TensorSplit
 from lossary.lab.kinds._task import Criterion, Task
 from lossary.lab.towers import Adapters
 
@@ -94,10 +94,10 @@ class Retrieval(Task):
     def network(self, data: Data) -> nn.Module:
         return Adapters(data.valid.inputs.shape[-1])
 
-    def classes(self, train: Items) -> int:
+    def classes(self, train: Split) -> int:
         return 0
 
-    def arrays(self, predicted: np.ndarray, split: Split, data: Data) -> dict[str, np.ndarray]:
+    def arrays(self, predicted: np.ndarray, split: TensorSplit, data: Data) -> dict[str, np.ndarray]:
         return {"embeddings": predicted, "targets": split.targets.numpy()}
 
     def kept(self, data: Data) -> dict[str, np.ndarray]:

@@ -9,8 +9,7 @@ from sklearn.tree import DecisionTreeClassifier
 from torch import Tensor, nn
 
 from lossary.core.card import Card
-from lossary.lab.data import Data, Split
-from lossary.lab.data._types import UNLABELLED
+from lossary.lab.data.types import UNLABELLED, Data, TensorSplit
 from lossary.lab.kinds import _classes
 from lossary.lab.kinds._task import Criterion, Task
 from lossary.models import UNet
@@ -52,7 +51,7 @@ class Segmentation(Task):
     def network(self, data: Data) -> nn.Module:
         return UNet(data.train.classes)
 
-    def arrays(self, predicted: np.ndarray, split: Split, data: Data) -> dict[str, np.ndarray]:
+    def arrays(self, predicted: np.ndarray, split: TensorSplit, data: Data) -> dict[str, np.ndarray]:
         return {"predictions": predicted, "labels": split.targets.numpy()}
 
     def baselines(self, data: Data, seeds: int) -> Iterator[tuple[str, int]]:
@@ -64,7 +63,7 @@ class Segmentation(Task):
         known = labels != UNLABELLED
         if name == MAJORITY:
             return np.full(data.test.targets.shape, float(labels[known].bincount().argmax()), np.float32)
-        assert isinstance(data.train, Split)
+        assert isinstance(data.train, TensorSplit)
         colours, labels = data.train.inputs.movedim(1, -1)[known].numpy(), labels[known].numpy()
         chosen = np.random.default_rng(0).permutation(len(labels))[:PIXELS]
         tree = DecisionTreeClassifier(min_samples_leaf=LEAF, random_state=0).fit(colours[chosen], labels[chosen])

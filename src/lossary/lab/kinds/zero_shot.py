@@ -8,7 +8,7 @@ import torch
 
 from lossary.core.card import Card
 from lossary.core.loss import HeadLoss
-from lossary.lab.data import Data, Split
+from lossary.lab.data.types import Data, TensorSplit
 from lossary.lab.kinds import _classes
 from lossary.lab.kinds._task import Criterion, Task
 
@@ -33,7 +33,7 @@ class ZeroShot(Task):
     def owns_weights(self, card: Card) -> bool:
         return _classes.owns_weights(card)
 
-    def arrays(self, predicted: np.ndarray, split: Split, data: Data) -> dict[str, np.ndarray]:
+    def arrays(self, predicted: np.ndarray, split: TensorSplit, data: Data) -> dict[str, np.ndarray]:
         return {"embeddings": predicted, "labels": split.targets.numpy()}
 
     def baselines(self, data: Data, seeds: int) -> Iterator[tuple[str, int]]:

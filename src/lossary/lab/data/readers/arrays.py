@@ -11,8 +11,8 @@ from safetensors.torch import load as load_safetensors
 from torch import Tensor, nn
 
 from lossary.lab import archives
-from lossary.lab.data._types import BadData, there
-from lossary.lab.data.sources import Source, content, fingerprint
+from lossary.lab.data.readers.source import Source, content, fingerprint, more
+from lossary.lab.data.types import BadData, there
 
 #: Names that arrays are looked for under, unless there is but one array of the shape that is wanted.
 EMBEDDINGS = ("embeddings", "features", "X", "x")
@@ -135,7 +135,3 @@ def embeddings_of(path: Path, found: Mapping[str, np.ndarray], name: str) -> np.
     if len(bad):
         raise BadData(f"{path}, {name}, row {bad[0]}: wanted finite numbers; got NaN or infinity{more(len(bad) - 1)}")
     return embeddings
-
-
-def more(others: int) -> str:
-    return f" (and so in {others} more)" if others > 0 else ""

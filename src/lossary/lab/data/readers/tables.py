@@ -13,9 +13,8 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from lossary.lab.data._types import BadData
-from lossary.lab.data.arrays import more
-from lossary.lab.data.sources import Source, content, counted, fingerprint
+from lossary.lab.data.readers.source import Source, content, counted, fingerprint, more
+from lossary.lab.data.types import BadData
 
 #: What an empty cell may hold.
 MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null")

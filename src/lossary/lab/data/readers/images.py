@@ -15,9 +15,8 @@ import torch
 from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
-from lossary.lab.data._types import BadData
-from lossary.lab.data.arrays import more
-from lossary.lab.data.sources import Source, counted, fingerprint
+from lossary.lab.data.readers.source import Source, counted, fingerprint, more
+from lossary.lab.data.types import BadData
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 #: What may lie in files of these names. Pillow knows more, and for some it starts another program (Ghostscript).

@@ -10,8 +10,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import Tensor
 from torch.nn import functional as F
 
-from lossary.lab.data._types import BadData, Data, Split
 from lossary.lab.data.splits import SPLIT_SEED, TRAIN, VALID
+from lossary.lab.data.types import BadData, Data, TensorSplit
 
 FEWEST = 20  # groups of pairs that share no text
 #: A group with more of the pairs than this is for training: it would be most of a test.
@@ -73,7 +73,7 @@ def split(
             f"{len(texts)} pairs, the largest of {sizes.max()}"
         )
     inputs = encode(parts[0])
-    train, valid, test = (Split(inputs[part], _targets(texts[part], group[part])) for part in parts)
+    train, valid, test = (TensorSplit(inputs[part], _targets(texts[part], group[part])) for part in parts)
     return Data(
         name,
         "retrieval",

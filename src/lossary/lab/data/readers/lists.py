@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from lossary.lab.data import splits
-from lossary.lab.data._types import BadData, Data, Split
-from lossary.lab.data.sources import Source, counted
+from lossary.lab.data.readers.source import Source, counted
+from lossary.lab.data.types import BadData, Data, TensorSplit
 
 FEWEST = 8  # lists, so that each part has some
 LARGEST_BATCH, STEPS = 16, 8
@@ -78,9 +78,9 @@ def assembled(
     scale = float(relevance[np.concatenate([rows for _, rows in parts[0]])].std())
     targets = torch.from_numpy(relevance / scale).float()
 
-    def split(part: Sequence[Named]) -> Split:
+    def split(part: Sequence[Named]) -> TensorSplit:
         rows = [torch.from_numpy(rows) for _, rows in part]
-        return Split(
+        return TensorSplit(
             pad_sequence([inputs[r] for r in rows], batch_first=True),
             pad_sequence([targets[r] for r in rows], batch_first=True, padding_value=torch.nan),
         )

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.utils.data import ConcatDataset
 
 from lossary.lab.data import splits
-from lossary.lab.data._types import BadData, Data, Items, Split
-from lossary.lab.data.sources import content, fingerprint, task
-from lossary.lab.data.targets import scaled, spoilt
+from lossary.lab.data.readers.source import content, fingerprint
+from lossary.lab.data.targets import scaled, spoilt, task
+from lossary.lab.data.types import BadData, Data, Split, TensorSplit
 from lossary.lab.metrics import Kind, OwnMetric, own_scores
 
 #: What training data may be: anything with a length whose items are pairs of an input and a target.
@@ -114,7 +114,7 @@ def from_code(
         of_part[0] = spoilt(of_part[0], outliers)
         offset, scale = scaled(of_part[0])
     called, labels = _labelled(name, kind, of_part, offset, scale)
-    valid, test = (Split(Read(whole, parts[i])[torch.arange(len(parts[i]))], labels[i]) for i in (1, 2))
+    valid, test = (TensorSplit(Read(whole, parts[i])[torch.arange(len(parts[i]))], labels[i]) for i in (1, 2))
     size = _probed(name, model, valid.inputs[:2], kind)
     if metric is not None:
         _tried(name, metric, kind, test, size)
@@ -122,7 +122,7 @@ def from_code(
     return Data(
         name,
         kind,
-        Items(Read(whole, parts[0]), labels[0]),
+        Split(Read(whole, parts[0]), labels[0]),
         valid,
         test,
         test_names=called,
@@ -208,7 +208,7 @@ def _labelled(
     return tuple(map(str, among[2].tolist())), labels
 
 
-def _tried(name: str, metric: OwnMetric, kind: Kind, test: Split, size: int) -> None:
+def _tried(name: str, metric: OwnMetric, kind: Kind, test: TensorSplit, size: int) -> None:
     """Call a user's metric once before hours of training, with predictions that know nothing."""
     shapes = {"regression": (len(test),), "classification": (len(test), test.classes), "zero-shot": (len(test), size)}
     try:

@@ -12,11 +12,12 @@ import torch
 from sklearn.random_projection import SparseRandomProjection
 from torch import Tensor
 
-from lossary.lab.data import pairs, splits, tables
-from lossary.lab.data._types import BadData, Data, there
-from lossary.lab.data.arrays import embeddings_of, load_all
-from lossary.lab.data.sources import Source, content, counted, fingerprint
+from lossary.lab.data import splits
+from lossary.lab.data.readers import pairs, tables
+from lossary.lab.data.readers.arrays import embeddings_of, load_all
+from lossary.lab.data.readers.source import Source, content, counted, fingerprint
 from lossary.lab.data.splits import SPLIT_SEED
+from lossary.lab.data.types import BadData, Data, there
 from lossary.lab.plan import Plan
 
 SIDES = ("queries", "documents")

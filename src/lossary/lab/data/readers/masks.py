@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from lossary.lab.data import images, splits
-from lossary.lab.data._types import UNLABELLED, BadData, Data, Split
-from lossary.lab.data.arrays import more
-from lossary.lab.data.sources import Source, counted, fingerprint
+from lossary.lab.data import splits
+from lossary.lab.data.readers import images
+from lossary.lab.data.readers.source import Source, counted, fingerprint, more
+from lossary.lab.data.types import UNLABELLED, BadData, Data, TensorSplit
 
 IMAGES, MASKS = "images", "masks"
 VOID = 255  # the usual class number of pixels without a label
@@ -168,7 +168,7 @@ def divided(source: Source, same: np.ndarray) -> tuple[Data, tuple[str, ...]]:
     numbers = np.append(np.where(common, common.cumsum() - 1, UNLABELLED), UNLABELLED)
     labels = numbers[labels.clip(-1)]  # -1, no label, is the last
     inputs = source.encode(parts[0])
-    train, valid, test = (Split(inputs[part], torch.from_numpy(labels[part])) for part in parts)
+    train, valid, test = (TensorSplit(inputs[part], torch.from_numpy(labels[part])) for part in parts)
     assert source.images is not None
     data = Data(
         source.name,

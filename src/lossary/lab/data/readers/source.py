@@ -1,4 +1,4 @@
-"""What the readers of files have in common: what a file held, and which task that is."""
+"""What the readers of files have in common: what a file held, and what is said of it."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -9,15 +9,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from lossary.lab.archives import check_fits
-from lossary.lab.data._types import BadData
-from lossary.lab.metrics import Kind
+from lossary.lab.data.types import BadData
 
-TASKS: tuple[Kind, ...] = ("classification", "zero-shot", "binary", "regression", "segmentation")
-#: Numbers with no fraction and no more different values than this are taken for classes.
-FEW = 20
-#: At least so many classes, half of them with fewer items than that: such labels are identities, of which new ones
-#: will come.
-MANY_CLASSES, FEW_ITEMS = 30, 10
 LISTED = 20  # of what is left out
 
 
@@ -79,42 +72,6 @@ def counted(found: Sequence[str], one: str, many: str) -> tuple[str, ...]:
     return (f"{len(found)} {one if len(found) == 1 else many}: {listed}",) if found else ()
 
 
-def task(targets: np.ndarray, asked: str, first: str, *, labels: bool) -> tuple[Kind, str]:
-    """The kind of task, and why that one. ``first`` is where the first target stands.
-
-    Raises:
-        BadData: if the targets do not allow the one that was asked for.
-    """
-    if asked not in ("", *TASKS):
-        raise BadData(f"task: wanted one of {', '.join(TASKS)}; got {asked!r}")
-    if targets.ndim == 3 and asked in ("", "segmentation"):
-        return "segmentation", "each image has a mask"
-    if targets.ndim == 3 or asked == "segmentation":
-        here = "masks beside the images" if targets.ndim == 3 else "one target a row, and no images/ with masks/"
-        raise BadData(f"{first}: wanted data for {asked}; got {here}")
-    numbers = targets.dtype.kind in "iuf"
-    if asked == "regression" and not numbers:
-        raise BadData(f"{first}: wanted a number as target; got {str(targets[0])!r}")
-    for kind in TASKS:
-        if kind == asked:
-            return kind, "as asked"
-    return _inferred(targets, numbers, labels)
-
-
-def _inferred(targets: np.ndarray, numbers: bool, labels: bool) -> tuple[Kind, str]:
-    sizes = np.unique(targets, return_counts=True)[1]
-    if numbers and targets.dtype.kind == "f" and (targets != np.trunc(targets)).any():
-        return "regression", "the target has fractions"
-    if numbers and not labels and len(sizes) > FEW:
-        return "regression", f"the target is a number with {len(sizes)} different values"
-    what = f"the target has {len(sizes)} different values" if numbers else f"the target names {len(sizes)} classes"
-    if len(sizes) >= MANY_CLASSES and np.median(sizes) < FEW_ITEMS:
-        return "zero-shot", f"{what}, most of them with fewer than {FEW_ITEMS} items: identities"
-    return "classification", what
-
-
-def names(targets: np.ndarray) -> tuple[list[str], np.ndarray]:
-    """Class names in order, and the label of each row; 3.0 is called 3."""
-    found, labels = np.unique(targets, return_inverse=True)
-    whole = found.dtype.kind == "f" and (found % 1 == 0).all()
-    return [str(int(name) if whole else name) for name in found], labels
+def more(others: int) -> str:
+    """How many others are as the one that is named; nothing where there are none."""
+    return f" (and so in {others} more)" if others > 0 else ""

@@ -45,7 +45,7 @@ def there(name: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Items:
+class Split:
     """Inputs with their targets: class indices from 0 (int64; of each pixel in segmentation), or one value an item
     (float32).
 
@@ -64,7 +64,7 @@ class Items:
 
 
 @dataclass(frozen=True)
-class Split(Items):
+class TensorSplit(Split):
     """The same with all inputs at hand."""
 
     # float32: (N, features); images (N, 3, height, width) in [0, 1]; lists (N, longest, features).
@@ -78,9 +78,9 @@ class Data:
 
     name: str
     kind: Kind
-    train: Items
-    valid: Split  # chooses hyperparameters and when to stop
-    test: Split  # only reported
+    train: Split
+    valid: TensorSplit  # chooses hyperparameters and when to stop
+    test: TensorSplit  # only reported
     test_names: tuple[str, ...] = ()  # of the test classes, by label; of the test lists
     test_candidates: np.ndarray | None = None  # names (N, longest), where the data are lists
     columns: tuple[str, ...] = ()  # names of the inputs, where it is known

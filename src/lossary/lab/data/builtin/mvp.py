@@ -1,15 +1,15 @@
 """Baseball's Most Valuable Players: who got how many votes in a league and year, and how they had batted."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import polars as pl
 import torch
 
-from lossary.lab.data import lists
-from lossary.lab.data._types import Data
-from lossary.lab.data.sources import counted
+from lossary.lab.data.builtin._packages import kept
+from lossary.lab.data.readers import lists
+from lossary.lab.data.readers.source import counted
+from lossary.lab.data.types import Data
+from lossary.lab.plan import Plan
 
 #: The first years of validation and of test: 60, 15 and 25 of 100 lists, later ones last.
 VALID, TEST = 1983, 1999
@@ -23,10 +23,16 @@ CREDIT = (
 LIST = ("yearID", "lgID")
 
 
-def mvp(table: Callable[[str], Path]) -> Data:
-    """Lists of a league and year; relevance is the share of the votes. ``table`` finds a table by its name."""
-    frame, unseen = _candidates(*(pl.read_parquet(table(name)) for name in ("Batting", "AwardsSharePlayers")))
-    frame = _named(frame, pl.read_parquet(table("People")), pl.read_parquet(table("Teams")))
+def load(plan: Plan) -> Data:
+    """Ranking: baseball's players of a season by the votes for the most valuable one, 209 leagues and years.
+
+    Relevance is the share of the votes.
+    """
+    batting, awards, people, teams = (
+        pl.read_parquet(kept("mvp", f"{name}.parquet")) for name in ("Batting", "AwardsSharePlayers", "People", "Teams")
+    )
+    frame, unseen = _candidates(batting, awards)
+    frame = _named(frame, people, teams)
     frame = frame.sort(*LIST, "playerID").with_row_index("row")
     found = [
         (year, (f"{league} {year}", rows["row"].to_numpy().astype(int)))

