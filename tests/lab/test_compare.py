@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ def test_after_two_kills_every_trial_is_there_once_and_the_first_is_the_default(
 
 def test_final_runs_use_the_best_trial_of_their_loss(finished: Path) -> None:
     for loss in ("l1", "mse_loss"):
-        best = min((t for t in trials(finished) if t.loss == loss), key=lambda t: t.valid)
+        best = min((t for t in trials(finished) if t.loss == loss), key=lambda t: inf if t.valid is None else t.valid)
         runs = [r for r in load_all(finished) if r.loss == loss and r.role == "tuned"]
         assert [r.params for r in runs] == [best.params] * 3
 

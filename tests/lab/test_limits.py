@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import optuna
@@ -175,7 +176,7 @@ def test_a_table_of_20_000_columns_is_read() -> None:
     frame = pl.DataFrame(values, schema=[f"gene {n}" for n in range(20_000)])
     frame = frame.with_columns(target=pl.Series(["a", "b"] * 12))
     frame.write_csv("wide.csv")
-    assert load(Plan("wide.csv")).train.inputs.shape[1] == 20_000
+    assert load(Plan("wide.csv")).test.inputs.shape[1] == 20_000
 
 
 def test_a_line_about_20_000_columns_stays_one_that_is_read(capsys: pytest.CaptureFixture[str]) -> None:
@@ -204,7 +205,9 @@ def test_cells_of_200_kb_are_read_or_refused(suffix: str, capsys: pytest.Capture
 # --- a study of somebody else ---
 
 
-def _optuna(name: str = "cross_entropy", direction: str = "maximize", **kept: object) -> None:
+def _optuna(
+    name: str = "cross_entropy", direction: Literal["minimize", "maximize"] = "maximize", **kept: object
+) -> None:
     storage = optuna.storages.RDBStorage("sqlite:///run/study.db")
     study = optuna.create_study(storage=storage, study_name=name, direction=direction)
     trial = study.ask()

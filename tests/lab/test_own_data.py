@@ -7,6 +7,7 @@ from collections import UserList
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -24,7 +25,7 @@ from lossary.lab.comparison import Refused
 from lossary.lab.data import files
 from lossary.lab.data.loading import load
 from lossary.lab.data.readers.code import from_code
-from lossary.lab.data.types import BadData, Data
+from lossary.lab.data.types import BadData, Data, Split, TensorSplit
 from lossary.lab.plan import Plan
 from lossary.lab.record import load_all
 from lossary.lab.work import Done, Job
@@ -44,8 +45,9 @@ def table(path: str, rows: int = 60, **columns: object) -> str:
     return path
 
 
-def arrays(path: str, rows: int = 60, **changed: object) -> str:
-    np.savez(path, **{"embeddings": random.normal(size=(rows, 8)), "labels": np.arange(rows) % 3, **changed})
+def arrays(path: str, rows: int = 60, **changed: Any) -> str:
+    whole: dict[str, Any] = {"embeddings": random.normal(size=(rows, 8)), "labels": np.arange(rows) % 3}
+    np.savez(path, **{**whole, **changed})
     return path
 
 
@@ -75,6 +77,11 @@ def in_this_process(phases: Iterable[list[Job]], plan: Plan, folder: Path) -> It
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(work, "run", in_this_process)  # other processes would take seconds to start
+
+
+def inputs_of(part: Split) -> torch.Tensor:
+    assert isinstance(part, TensorSplit)
+    return part.inputs
 
 
 def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -215,10 +222,10 @@ def test_the_docs_comparisons_end_in_reports(tmp_path: Path, capsys: pytest.Capt
 
 def test_the_docs_call_from_python_gives_verdict_and_report(tmp_path: Path) -> None:
     text = re.findall(r"^```python\n(import lossary.lab.*?)^```", PAGE, flags=re.M | re.S)[0]
-    names: dict[str, object] = {}
+    names: dict[str, Any] = {}
     exec((DOCS / "examples" / "train_digits.py").read_text(), names)
     model, data, metric = (names[name] for name in ("model", "data", "metric"))
-    budget = {"seeds": 1, "trials": 1, "epochs": 2}
+    budget: dict[str, Any] = {"seeds": 1, "trials": 1, "epochs": 2}
     assert "lossary.lab.compare(model, data(), metric=metric, losses=" in text
     result = lossary.lab.compare(model, data(), metric=metric, losses=["cross_entropy", "cosface_loss"], **budget)
     assert result.verdict.metric.label == "top 2 accuracy"
@@ -241,10 +248,10 @@ def test_a_table_is_encoded_by_its_training_rows_alone() -> None:
     amount = [None if n % 10 == 0 else float(n % 7) for n in range(60)]
     data = load(Plan(table("shop.csv", amount=amount, number=range(60), price=prices), target="price"))
     assert data.kind == "regression"
-    whole = torch.cat([part.inputs for part in (data.train, data.valid, data.test)])
+    whole = torch.cat([inputs_of(part) for part in (data.train, data.valid, data.test)])
     assert whole.shape == (60, 5)  # length, two colours, amount, whether it is missing; the number counts the rows
-    torch.testing.assert_close(data.train.inputs[:, 0].mean(), torch.tensor(0.0), atol=1e-5, rtol=0)
-    assert data.train.inputs[:, 0].std(correction=0) == pytest.approx(1, abs=1e-5)
+    torch.testing.assert_close(inputs_of(data.train)[:, 0].mean(), torch.tensor(0.0), atol=1e-5, rtol=0)
+    assert inputs_of(data.train)[:, 0].std(correction=0) == pytest.approx(1, abs=1e-5)
     assert whole[:, 4].sum() == 6
     assert (whole[whole[:, 4] == 1, 3] == 0).all()
     found = torch.cat([part.targets for part in (data.train, data.valid, data.test)]) * data.scale + data.offset
@@ -283,7 +290,9 @@ RARELY = ["gone", *["kept"] * 19]
         (["a", "b"] * 30, {"task": "binary"}, ("a", "b")),
     ],
 )
-def test_two_targets_are_a_yes_or_no_question(values: list[object], asked: dict[str, str], names: tuple) -> None:
+def test_two_targets_are_a_yes_or_no_question(
+    values: list[object], asked: dict[str, Any], names: tuple[str, str]
+) -> None:
     data = load(Plan(table("t.csv", len(values), target=values), **asked))
     assert (data.kind, data.test_names) == ("binary", names)
     answers = torch.cat([part.targets for part in (data.train, data.valid, data.test)])
@@ -352,16 +361,15 @@ def test_the_three_files_of_embeddings_are_the_same_data() -> None:
     first, *others = [load(Plan(f"e.{suffix}")) for suffix in ("npz", "npy", "safetensors")]
     assert all(same_parts(first, other) for other in others)
     # One scale for all: no cosine between embeddings changes.
-    kept = torch.cat([first.train.inputs, first.valid.inputs, first.test.inputs])
+    kept = torch.cat([inputs_of(part) for part in (first.train, first.valid, first.test)])
     assert sorted(kept[:, 0].tolist()) == pytest.approx(
         sorted((embeddings[:, 0] / embeddings_size(first, embeddings)).tolist())
     )
 
 
 def embeddings_size(data: Data, embeddings: np.ndarray) -> float:
-    return float(
-        np.abs(embeddings).max() / torch.cat([data.train.inputs, data.valid.inputs, data.test.inputs]).abs().max()
-    )
+    whole = torch.cat([inputs_of(part) for part in (data.train, data.valid, data.test)])
+    return float(np.abs(embeddings).max() / whole.abs().max())
 
 
 def test_identities_are_split_by_class_and_judged_against_the_embeddings_as_they_came() -> None:
@@ -378,8 +386,9 @@ def test_images_of_any_size_become_square_and_the_report_shows_what_was_scored()
     Image.new("RGBA", (40, 20), (255, 0, 0, 0)).save("photos/cat/clear.png")
     Path("photos/cat/notes.txt").touch()
     found = files.read(Plan("photos"))
-    assert found.data.train.inputs.shape[1:] == (3, 32, 32)
+    assert inputs_of(found.data.train).shape[1:] == (3, 32, 32)
     assert found.data.left_out == ("1 file that is no image of a class: cat/notes.txt",)
+    assert found.source.images is not None
     clear = found.source.images[list(found.source.rows).index("cat/clear.png")]
     assert (clear == 255).all()  # transparent is white
     shown = torch.from_numpy(found.data.test_images).permute(0, 3, 1, 2) / 255
@@ -425,7 +434,8 @@ def test_rows_with_equal_inputs_stay_together_and_are_told() -> None:
     Path("twice.csv").write_text(f"size,form,label\n{rows}")
     found = files.read(Plan("twice.csv"))
     parts = [
-        {row.numpy().tobytes() for row in part.inputs} for part in (found.data.train, found.data.valid, found.data.test)
+        {row.numpy().tobytes() for row in inputs_of(part)}
+        for part in (found.data.train, found.data.valid, found.data.test)
     ]
     assert sum(map(len, parts)) == len(set.union(*parts)) == 40
 
@@ -512,7 +522,7 @@ def test_code_says_what_is_wrong_with_it() -> None:
     inputs, labels = torch.randn(40, 4), torch.arange(40) % 2
     good = TensorDataset(inputs, labels)
 
-    def compare(model: Callable[[], object], data: object, **options: object) -> None:
+    def compare(model: Callable[[], Any], data: object, **options: Any) -> None:
         lossary.lab.compare(model, data, losses=["cross_entropy"], seeds=1, trials=1, epochs=1, **options)
 
     def linear() -> torch.nn.Module:
@@ -559,7 +569,7 @@ def test_a_network_gets_ids_as_whole_numbers(task: str, of: Callable[[torch.Tens
     tokens = torch.randint(0, 20, (80, 6))
     data = [(of(row), n % 16) for n, row in enumerate(tokens)]
     bag = functools.partial(torch.nn.EmbeddingBag, 20, 8)
-    budget = {"seeds": 1, "trials": 1, "epochs": 1}
+    budget: dict[str, Any] = {"seeds": 1, "trials": 1, "epochs": 1}
     result = lossary.lab.compare(bag, Listed(data), task=task, losses=["cosface_loss"], **budget)
     assert result.verdict.standings[0].mean >= 0
     assert from_code("ids", bag, Listed(data)).valid.inputs.dtype == torch.int64
