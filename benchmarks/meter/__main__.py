@@ -42,7 +42,7 @@ def counted(workload: Workload) -> dict[str, Any]:
     """The counts of everybody who solves a problem."""
     found: dict[str, Any] = {}
     for name, program in workload.programs.items():
-        found[name] = summary(count(program, *(one.hollow() for one in workload.inputs)))
+        found[name] = summary(count(program, *(one.hollow() for one in workload.inputs), fixed=workload.fixed))
     return found
 
 

@@ -9,7 +9,7 @@ import functools
 import sys
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple, cast
 from unittest import mock
@@ -289,11 +289,14 @@ def counting(meter: Meter) -> Iterator[None]:
         yield
 
 
-def count(program: Callable[..., Tensor], *inputs: Tensor) -> Meter:
-    """What a loss and its gradient by the floating inputs cost; large inputs may be meta tensors themselves."""
+def count(program: Callable[..., Tensor], *inputs: Tensor, fixed: Collection[int] = ()) -> Meter:
+    """What a loss and its gradient by the floating inputs cost, but for the ``fixed`` ones, which are data.
+
+    Large inputs may be meta tensors themselves.
+    """
     meter = Meter()
     placed = [meter.place(t) for t in inputs]
-    learns = [t.requires_grad_() for t in placed if t.is_floating_point()]
+    learns = [t.requires_grad_() for i, t in enumerate(placed) if t.is_floating_point() and i not in fixed]
     with counting(meter):
         loss = program(*placed)
         torch.autograd.grad(loss, learns, torch.empty_like(loss), allow_unused=True)

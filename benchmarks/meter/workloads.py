@@ -1,5 +1,6 @@
 """What is metered: every loss of the catalogue at a size that people have, and problems at their full size."""
 
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -63,6 +64,7 @@ class Workload:
     name: str
     inputs: tuple[Numbers | Labels, ...]
     programs: Mapping[str, Program]
+    fixed: tuple[int, ...] = ()  # inputs of numbers that are data and do not learn
 
     def tiny(self) -> "Workload":
         """The same for a test: equal sizes stay equal, the order of sizes is kept."""
@@ -104,7 +106,8 @@ def of_card(card: Card) -> Workload:
     sizes = ", ".join(" x ".join(f"{n:,}" for n in shape) for shape in shapes)
     dense = naive.naive(card.name)
     programs = {OURS: partial(card.fn, **call.kwargs)} | ({} if dense is None else {DENSE: dense})
-    return Workload(f"{card.name}: {sizes}", inputs, programs)
+    fixed = tuple(i for i, name in enumerate(inspect.signature(card.fn).parameters) if name == "target")
+    return Workload(f"{card.name}: {sizes}", inputs, programs, fixed)
 
 
 def cards() -> list[Workload]:
@@ -209,10 +212,13 @@ def elements() -> list[Workload]:
         "squared error": (LF.mse_loss, F.mse_loss),
     }
     return [
-        both(
-            f"{name} of 100 million, {short(dtype)}",
-            (Numbers(count, dtype), Numbers(count, dtype, shares=True)),
-            *programs,
+        replace(
+            both(
+                f"{name} of 100 million, {short(dtype)}",
+                (Numbers(count, dtype), Numbers(count, dtype, shares=True)),
+                *programs,
+            ),
+            fixed=(1,),
         )
         for name, programs in losses.items()
         for dtype in (SINGLE, HALF)

@@ -1,13 +1,18 @@
 """Sums over blocks of elements against the plain formula: every value, gradient and second gradient."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
+import torch.nn.functional as F
+from benchmarks.meter import naive
+from benchmarks.meter.counter import count
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 import lossary.functional as L
+from contract.laws_devices import as_on_an_accelerator
 from lossary.kernels import elementwise
 from lossary.kernels.elementwise import block_sum
 
@@ -169,3 +174,62 @@ def test_memory_is_the_gradient_and_a_few_blocks(monkeypatch: pytest.MonkeyPatch
             held += event.nbytes()
             peak = max(peak, held)
     assert peak <= 1.5 * 4 * x.numel()
+
+
+@pytest.mark.parametrize("targets", ["hard", "soft", "decided floats"])
+@pytest.mark.parametrize(("gamma", "alpha"), [(2.0, None), (1.0, 0.25), (3.5, 0.7)])
+def test_an_accelerators_focal_slope_is_the_gradient_of_the_formula(
+    targets: str, gamma: float, alpha: float | None
+) -> None:
+    x = (6 * draw(*SHAPE).detach()).requires_grad_()
+    x.data[0, 0] = torch.tensor([1e4, -1e4, 40.0, -40.0])
+    other = x.detach().roll(1)
+    y = {"hard": other > 0, "soft": other.sigmoid(), "decided floats": (other > 0).double()}[targets]
+    wanted = L.sigmoid_focal_loss(x, y, gamma=gamma, alpha=alpha, reduction="none").mean()
+    with as_on_an_accelerator():
+        found = L.sigmoid_focal_loss(x, y, gamma=gamma, alpha=alpha)
+    assert "BlockSum" in str(found.grad_fn)
+    torch.testing.assert_close(found, wanted)
+    ours, theirs = (torch.autograd.grad(v, x, create_graph=True)[0] for v in (found, wanted))
+    torch.testing.assert_close(torch.autograd.grad(found, x, retain_graph=True)[0], theirs, rtol=1e-9, atol=1e-15)
+    torch.testing.assert_close(ours, theirs)
+    second = (torch.autograd.grad(g.square().sum(), x)[0] for g in (ours, theirs))
+    torch.testing.assert_close(*second)
+
+
+@pytest.mark.parametrize("soft", [True, False])
+def test_in_bf16_an_accelerators_focal_loss_is_no_worse_than_plain_torch(soft: bool) -> None:
+    g = torch.Generator().manual_seed(0)
+    x = (4 * torch.randn(1 << 15, generator=g)).bfloat16().requires_grad_()
+    y = torch.rand(1 << 15, generator=g)
+    y = (y if soft else (y > 0.5).float()).bfloat16()
+    exact = x.detach().double().requires_grad_()
+    right = L.sigmoid_focal_loss(exact, y.double(), reduction="none").mean()
+    slope = torch.autograd.grad(right, exact, retain_graph=True)[0]
+    with as_on_an_accelerator():
+        found = L.sigmoid_focal_loss(x, y)
+    assert found.dtype == torch.float32
+
+    def errors(value: Tensor) -> tuple[float, float]:
+        off = torch.autograd.grad(value, x)[0].double() - slope
+        return abs(value.item() / right.item() - 1), (off.norm() / slope.norm()).item()
+
+    ours, theirs = errors(found), errors(naive.sigmoid_focal(x, y))
+    assert ours[0] <= 1e-3
+    assert ours[1] <= theirs[1] <= 0.01
+
+
+@pytest.mark.parametrize(
+    "name", ["mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy_with_logits"]
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_torchs_own_losses_cost_an_accelerator_what_they_cost_torch(
+    name: str, dtype: torch.dtype, reduction: str
+) -> None:
+    x, y = (torch.empty(1 << 20, dtype=dtype, device="meta") for _ in range(2))
+    ours, theirs = (
+        [(c.name, c.bytes) for c in count(partial(getattr(where, name), reduction=reduction), x, y, fixed=(1,)).costs]
+        for where in (L, F)
+    )
+    assert ours == theirs

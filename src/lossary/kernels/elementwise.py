@@ -14,10 +14,13 @@ from torch import Tensor
 from lossary.core import device as _device
 from lossary.kernels.graph import check_closed, distinct, gradients_by, learns
 from lossary.kernels.modes import plain_only
+from lossary.kernels.stable import widened
 
-#: Elements of a block. A formula's temporaries then stay within a few MiB, and each operation takes long enough to
-#: hide what calling it costs.
+#: Elements of a block on a CPU. A formula's temporaries then stay within a few MiB, and each operation takes long
+#: enough to hide what calling it costs.
 CACHED_ELEMENTS = 1 << 18
+#: Elements of a block elsewhere: large operations, and temporaries that are few beside a large batch.
+LARGE_ELEMENTS = 1 << 25
 
 Argument = Tensor | float | None
 ElementFormula = Callable[..., Tensor]
@@ -25,12 +28,21 @@ ElementFormula = Callable[..., Tensor]
 ElementSlope = Callable[..., Tensor | None]
 
 
-def fits_cache(x: Tensor) -> bool:
-    """A small tensor is in cache as it is; compilers and accelerators cut work into blocks of their own."""
-    return plain_only() or not _device.by_cache(x) or x.numel() <= CACHED_ELEMENTS
+def fits_cache(x: Tensor, *, known: bool = False) -> bool:
+    """A small tensor is in cache as it is; compilers and accelerators cut work into blocks of their own.
+
+    Where a slope is known an accelerator takes blocks too, for that takes half of autograd's operations.
+    """
+    return plain_only() or (not _device.by_cache(x) and not known) or x.numel() <= CACHED_ELEMENTS
 
 
-def block_sum(formula: ElementFormula, x: Tensor, *arguments: Argument, slope: ElementSlope | None = None) -> Tensor:
+def block_sum(
+    formula: ElementFormula,
+    x: Tensor,
+    *arguments: Argument,
+    slope: ElementSlope | None = None,
+    dtype: torch.dtype | None = None,
+) -> Tensor:
     """``formula(x, *arguments)``, a scalar, summed over blocks of elements; see :func:`fits_cache`.
 
     Args:
@@ -40,17 +52,20 @@ def block_sum(formula: ElementFormula, x: Tensor, *arguments: Argument, slope: E
         arguments: Tensors that broadcast to ``x``, cut where it is cut; numbers and None, which reach the formula
             as they are. Gradients flow to every tensor.
         slope: Of the same arguments, instead of the formula where ``x`` alone learns: half the operations.
+        dtype: The sum's; by default that of ``x``.
     """
-    given = _flat((x, *arguments))
+    given, dtype = _flat((x, *arguments)), x.dtype if dtype is None else dtype
     if torch.is_grad_enabled() and any(map(learns, given)):
-        return _BlockSum.apply(formula, slope, *given)
-    return _run(formula, None, given, differentiate=False)[0]
+        return _BlockSum.apply(formula, slope, dtype, *given)
+    return _run(formula, None, dtype, given, differentiate=False)[0]
 
 
 class _BlockSum(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, formula: ElementFormula, slope: ElementSlope | None, *given: Argument) -> Tensor:
-        total, ctx.gradients = _run(formula, slope, given, differentiate=True)
+    def forward(
+        ctx: Any, formula: ElementFormula, slope: ElementSlope | None, dtype: torch.dtype, *given: Argument
+    ) -> Tensor:
+        total, ctx.gradients = _run(formula, slope, dtype, given, differentiate=True)
         ctx.formula, ctx.slope, ctx.numbers = formula, slope, [None if isinstance(a, Tensor) else a for a in given]
         ctx.save_for_backward(*(a if isinstance(a, Tensor) else None for a in given))
         return total
@@ -61,18 +76,23 @@ class _BlockSum(torch.autograd.Function):
         given = [n if t is None else t for t, n in zip(ctx.saved_tensors, ctx.numbers, strict=True)]
         if torch.is_grad_enabled():  # the gradient must lead on: that of the plain formula does
             given = distinct(given)  # one tensor may be two arguments
-            return None, None, *gradients_by(ctx.formula(*given), given, by_total)
+            return None, None, None, *gradients_by(ctx.formula(*given), given, by_total)
         # Handed out once and scaled in place: a product would be a second copy.
         gradients, ctx.gradients = ctx.gradients, None
         if gradients is None:
-            gradients = _run(ctx.formula, ctx.slope, given, differentiate=True)[1]
-        if not _device.has_values(by_total) or by_total != 1:
+            gradients = _run(ctx.formula, ctx.slope, by_total.dtype, given, differentiate=True)[1]
+        if not _device.values_visible(by_total) or by_total != 1:
             gradients = [None if g is None else g.mul_(by_total) for g in gradients]
-        return None, None, *gradients
+        return None, None, None, *gradients
 
 
 def _run(
-    formula: ElementFormula, slope: ElementSlope | None, given: Sequence[Any], *, differentiate: bool
+    formula: ElementFormula,
+    slope: ElementSlope | None,
+    dtype: torch.dtype,
+    given: Sequence[Any],
+    *,
+    differentiate: bool,
 ) -> tuple[Tensor, list[Tensor | None]]:
     """The sum, and its gradient by every tensor that learns."""
     x = given[0]
@@ -85,8 +105,8 @@ def _run(
         (torch.empty_like if c else torch.zeros_like)(a) if needed else None
         for a, c, needed in zip(given, cut, learn, strict=True)
     ]
-    total = torch.zeros((), dtype=torch.float64)  # over many blocks float32 loses digits
-    step = max(1, CACHED_ELEMENTS * x.shape[0] // x.numel())
+    total = widened(torch.zeros((), dtype=dtype, device=x.device))  # over many blocks float32 loses digits
+    step = max(1, (CACHED_ELEMENTS if _device.by_cache(x) else LARGE_ELEMENTS) * x.shape[0] // x.numel())
     for start in range(0, x.shape[0], step):
         block = slice(start, start + step)
         parts = [a[block].detach() if c else a for a, c in zip(given, cut, strict=True)]
@@ -101,7 +121,7 @@ def _run(
                 whole[block] = 0 if part is None else part
             elif whole is not None and part is not None:
                 whole.add_(part)
-    return total.to(x.dtype), gradients
+    return total.to(dtype), gradients
 
 
 def _block(

@@ -3,14 +3,17 @@
 from __future__ import annotations  # torch 2.9 compiles no inner function with a union in its annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from lossary.core import device as _device
 from lossary.core.check import check_float, check_same_shape
 from lossary.core.reduce import align, count, divide, reduce
 from lossary.kernels.elementwise import Argument, ElementSlope, block_sum, fits_cache
+from lossary.kernels.graph import learns
 from lossary.kernels.stable import accumulator
 
 ElementFormula = Callable[..., Tensor]
@@ -32,25 +35,35 @@ def pointwise(
     arguments, broadcast to the input, and are never captured. There ``slope(input, target, share, *arguments, out)``
     may give ``share`` times the losses' sum and leave its derivatives by the input in ``out``; None where it cannot.
     """
-    x, sample_weight, mask = _prepared(input, target, sample_weight, mask)
-    if reduction == "none" or fits_cache(x):
-        losses = _items(formula, x, target, mask, *arguments)
+    dtype, sample_weight, mask = _prepared(input, target, sample_weight, mask)
+    # A slope is one by the input alone, without weights.
+    if sample_weight is not None or mask is not None or any(map(learns, (target, *arguments))):
+        slope = None
+    if reduction == "none" or fits_cache(input, known=slope is not None):
+        losses = _items(formula, input.to(dtype), target, mask, *arguments)
         return reduce(losses, weight=sample_weight, mask=mask, reduction=reduction)
+    # Half precision is widened within the blocks: a copy would be one and a half times as long as it. Off the CPU bf16
+    # stays as it is, since each operation goes through memory: rounded by each, a gradient is still within 4 steps.
+    as_is = not _device.by_cache(input) and input.dtype == torch.bfloat16 and dtype == torch.float32
 
     def scaled_sum(
         x: Tensor, y: Tensor, weight: Tensor | None, mask: Tensor | None, share: Any, *arguments: Argument
     ) -> Tensor:
-        return reduce(_items(formula, x, y, mask, *arguments), weight=weight, mask=mask, reduction="sum") * share
+        losses = _items(formula, x.to(dtype), y, mask, *arguments)
+        return reduce(losses, weight=weight, mask=mask, reduction="sum") * share
 
     def scaled_slope(x: Tensor, y: Tensor, _: None, __: None, *arguments: Argument, out: Tensor) -> Tensor | None:
+        x = x if as_is else x.to(dtype)
         return None if slope is None else slope(x, y.to(x.dtype), *arguments, out=out)
 
-    plain = sample_weight is None and mask is None
     # Scaled within the blocks: scaling the gradient afterwards would be one more way through memory.
-    divisor = count(x, sample_weight, mask) if reduction == "mean" else 1
-    share = 1 / divisor if isinstance(divisor, int) else divide(x.new_ones(()), divisor)
-    of_elements = (x, target, sample_weight, mask, share, *arguments)
-    return block_sum(scaled_sum, *of_elements, slope=scaled_slope if plain and slope is not None else None)
+    share = 1.0
+    if reduction == "mean":
+        one = torch.ones((), dtype=dtype, device=input.device)
+        divisor = count(one.expand(input.shape), sample_weight, mask)
+        share = 1 / divisor if isinstance(divisor, int) else divide(one, divisor)
+    of_elements = (input, target, sample_weight, mask, share, *arguments)
+    return block_sum(scaled_sum, *of_elements, dtype=dtype, slope=scaled_slope if slope is not None else None)
 
 
 def pointwise_by_torch(
@@ -62,18 +75,32 @@ def pointwise_by_torch(
     mask: Tensor | None,
     reduction: str,
 ) -> Tensor:
-    """:func:`pointwise` of a formula that is one operator of torch's, which blocks would not make faster."""
-    x, sample_weight, mask = _prepared(input, target, sample_weight, mask)
-    return reduce(_items(formula, x, target, mask), weight=sample_weight, mask=mask, reduction=reduction)
+    """:func:`pointwise` of torch's ``formula(input, target, reduction=...)``, which blocks would not make faster."""
+    dtype, sample_weight, mask = _prepared(input, target, sample_weight, mask)
+    if sample_weight is None and mask is None and reduction != "none" and torchs_own(input, target):
+        return formula(input, target.to(input.dtype), reduction=reduction)
+    losses = _items(partial(formula, reduction="none"), input.to(dtype), target, mask)
+    return reduce(losses, weight=sample_weight, mask=mask, reduction=reduction)
+
+
+def torchs_own(input: Tensor, target: Tensor) -> bool:
+    """Whether torch's own reduction is as good: of some elements, in the dtype that the loss has.
+
+    In bf16 too, off the CPU: torch sums in float32, and a widened copy of each tensor would double the way through
+    memory. Not in float16, where the square of 300 is infinite.
+    """
+    if input.numel() == 0 or torch.promote_types(input.dtype, target.dtype) != input.dtype:
+        return False
+    return accumulator(input) == input.dtype or (input.dtype == torch.bfloat16 and not _device.by_cache(input))
 
 
 def _prepared(
     input: Tensor, target: Tensor, sample_weight: Tensor | None, mask: Tensor | None
-) -> tuple[Tensor, Tensor | None, Tensor | None]:
+) -> tuple[torch.dtype, Tensor | None, Tensor | None]:
+    """In which dtype the losses are; weights and mask lined up."""
     check_float("input", input)
     check_same_shape("target", target, "input", input)
-    x = input.to(torch.promote_types(accumulator(input), target.dtype))
-    return x, *align(sample_weight, mask, x.shape)
+    return torch.promote_types(accumulator(input), target.dtype), *align(sample_weight, mask, input.shape)
 
 
 def _items(formula: ElementFormula, x: Tensor, y: Tensor, mask: Tensor | None, *arguments: Argument) -> Tensor:

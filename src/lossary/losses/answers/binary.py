@@ -1,6 +1,5 @@
 """Yes or no, once or for many labels at a time: losses of a logit (or probability) against a binary target."""
 
-import math
 from typing import Annotated, Any
 
 import torch
@@ -10,16 +9,20 @@ from torch import Tensor
 from lossary.core.card import Range
 from lossary.core.check import (
     check_factor,
+    check_float,
     check_probabilities,
+    check_same_shape,
     check_tensor,
     values_visible,
 )
+from lossary.core.device import by_cache
 from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction, counted
 from lossary.core.rules import FRACTION, NOT_NEGATIVE, Factor, Number, checked
 from lossary.kernels.elementwise import Argument, ElementFormula
-from lossary.kernels.stable import LOG2_E, clamped_log, like_torch, softplus
-from lossary.losses._pointwise import pointwise
+from lossary.kernels.stable import clamped_log, like_torch, softplus
+from lossary.losses._pointwise import pointwise, torchs_own
+from lossary.losses.answers._focal_slopes import slope_of_decided, slope_unseen, slope_unseen_decided
 from lossary.losses.answers._shared import logit_card
 
 __all__ = [
@@ -104,7 +107,13 @@ def binary_cross_entropy_with_logits(
         Good, Rational Decisions, 1952. Bool and integer targets work (torch wants floats); nothing to average gives
         0 here, NaN in torch. Sigmoid first and :func:`binary_cross_entropy` after loses what the logit knew.
     """
+    check_float("input", input)
+    check_tensor("target", target)
     check_factor("pos_weight", pos_weight, input)
+    plain = weight is None and pos_weight is None and sample_weight is None and mask is None
+    if plain and reduction != "none" and not by_cache(input) and torchs_own(input, target):
+        check_same_shape("target", target, "input", input)
+        return F.binary_cross_entropy_with_logits(input, target.to(input.dtype), reduction=reduction)
 
     def bce(x: Tensor, y: Tensor, pos_weight: Argument) -> Tensor:
         if pos_weight is None:
@@ -277,25 +286,6 @@ def alpha_weighted(loss: Tensor, y: Tensor, alpha: float | None) -> Tensor:
     return loss if alpha is None else loss * ((2 * alpha - 1) * y + (1 - alpha))
 
 
-def focal_slope(z: Tensor, y: Tensor, gamma: float, alpha: float | None, share: float, out: Tensor) -> Tensor | None:
-    """``share`` times the summed focal loss of targets 0 and 1, its gradient left in ``out``; None at huge logits.
-
-    With the odds o of the wrong answer, the fade is f = (o / (1 + o))^gamma, the loss f log(1 + o), and its derivative
-    by log o is f (o + gamma log(1 + o)) / (1 + o).
-    """
-    sign = torch.rsub(y, LOG2_E, alpha=2 * LOG2_E)  # a factor: infinite logits times a y of 0 would be NaN
-    odds = torch.mul(sign, z).exp2_()
-    entropy = torch.log1p(odds)
-    both = torch.add(odds, 1)
-    fade = torch.div(odds, both).pow_(gamma)
-    if alpha is not None:
-        fade.mul_(torch.mul(y, 2 * alpha - 1).add_(1 - alpha))
-    slopes = odds.add_(entropy, alpha=gamma).div_(both).mul_(fade)
-    torch.addcmul(z.new_zeros(()), slopes, sign, value=share / LOG2_E, out=out)
-    total = entropy.mul_(fade).sum() * share
-    return total if math.isfinite(total.item()) else None  # of odds beyond the largest number
-
-
 @checked
 def sigmoid_focal_loss(
     input: Tensor,
@@ -345,8 +335,14 @@ def sigmoid_focal_loss(
         return alpha_weighted(entropy * fade, y, alpha)
 
     def slope(z: Tensor, y: Tensor, share: float, *, out: Tensor) -> Argument:
-        known = not isinstance(gamma, Tensor) and (hard or decided(y))
-        return focal_slope(z, y, gamma, alpha, share, out) if known else None
+        if isinstance(gamma, Tensor):
+            return None
+        of_elements = (z, y, gamma, alpha, share, out)
+        if values_visible(z):
+            return slope_of_decided(*of_elements) if hard or decided(y) else None
+        if hard:
+            return slope_unseen_decided(*of_elements)
+        return slope_unseen(*of_elements) if gamma >= 1 else None
 
     of_elements: dict[str, Any] = {"sample_weight": sample_weight, "mask": mask, "reduction": reduction}
     return binary_loss(focal, input, target, slope=slope, **of_elements)

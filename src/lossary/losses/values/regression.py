@@ -127,8 +127,8 @@ def mse_loss(
         Nothing to average gives 0 here, NaN in torch.
     """
 
-    def squared(x: Tensor, y: Tensor) -> Tensor:
-        loss = F.mse_loss(x, y, reduction="none")
+    def squared(x: Tensor, y: Tensor, reduction: str) -> Tensor:
+        loss = F.mse_loss(x, y, reduction=reduction)
         return loss / 2 if halved else loss
 
     weight = _both(weight, sample_weight, input)
@@ -184,11 +184,8 @@ def l1_loss(
         it is sometimes put. Nothing to average gives 0 here, NaN in torch.
     """
 
-    def absolute(x: Tensor, y: Tensor) -> Tensor:
-        return F.l1_loss(x, y, reduction="none")
-
     weight = _both(weight, sample_weight, input)
-    loss = pointwise_by_torch(absolute, input, target, sample_weight=weight, mask=mask, reduction=reduction)
+    loss = pointwise_by_torch(F.l1_loss, input, target, sample_weight=weight, mask=mask, reduction=reduction)
     return like_torch(loss, input, target)
 
 

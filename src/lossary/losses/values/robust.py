@@ -1,6 +1,7 @@
 """Robust regression: quadratic near the answer, linear far out, so that outliers pull with bounded force."""
 
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
@@ -70,11 +71,16 @@ def huber_loss(
     if weight is not None:
         check_same_shape("weight", weight, "input", input)
 
-    def huber(x: Tensor, y: Tensor) -> Tensor:
-        loss = F.huber_loss(x, y, reduction="none", delta=delta)
-        return loss if weight is None else loss * weight
+    huber = partial(F.huber_loss, delta=delta)
+    if weight is None:
+        loss = pointwise_by_torch(huber, input, target, sample_weight=sample_weight, mask=mask, reduction=reduction)
+    else:
 
-    loss = pointwise_by_torch(huber, input, target, sample_weight=sample_weight, mask=mask, reduction=reduction)
+        def weighted(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+            return huber(x, y, reduction="none") * weight
+
+        of_elements: dict[str, Any] = {"sample_weight": sample_weight, "mask": mask, "reduction": reduction}
+        loss = pointwise(weighted, input, target, weight, **of_elements)
     return like_torch(loss, input, target)
 
 
@@ -126,9 +132,7 @@ def smooth_l1_loss(
         is, where Huber's stays delta. Nothing to average gives 0 here, NaN in torch.
     """
 
-    def smooth(x: Tensor, y: Tensor) -> Tensor:
-        return F.smooth_l1_loss(x, y, reduction="none", beta=beta)
-
+    smooth = partial(F.smooth_l1_loss, beta=beta)
     loss = pointwise_by_torch(smooth, input, target, sample_weight=sample_weight, mask=mask, reduction=reduction)
     return like_torch(loss, input, target)
 
