@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+import interpreter  # noqa: F401  before anything imports Triton
+
 pytest.register_assert_rewrite(
     "contract.laws_devices", "contract.laws_gradients", "contract.laws_interface", "contract.laws_values"
 )

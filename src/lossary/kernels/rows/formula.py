@@ -11,17 +11,24 @@ is lost in float32 (-22.40 where -20.55 is right).
 
 from __future__ import annotations  # torch 2.9 compiles no inner function with a union in its annotations
 
-from functools import partial
-
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from lossary.core import device as _device
 from lossary.core.reduce import divide, reduce
+from lossary.kernels.fused import switch
 from lossary.kernels.graph import learns
 from lossary.kernels.modes import full_precision, transformed
-from lossary.kernels.rows.routes import RowFormula, RowSlope, SummedLoss, blocked_statistics, both_ways, is_one_set
+from lossary.kernels.rows import softplus
+from lossary.kernels.rows.routes import (
+    RowFormula,
+    RowSlope,
+    SummedLoss,
+    blocked_statistics,
+    both_ways,
+    by_triton,
+    is_one_set,
+)
 from lossary.kernels.rows.scores import (
     Bilinear,
     Dense,
@@ -32,7 +39,6 @@ from lossary.kernels.rows.scores import (
     score_statistics,
     statistics,
 )
-from lossary.kernels.stable import softplus
 
 #: Up to so many scores the plain formula is as fast: a small batch pays nothing for blocks. An accelerator has
 #: the memory and wants large operations, so that the plain formula is right for as long as it fits.
@@ -104,22 +110,16 @@ def two_way_statistics(source: Bilinear, targets: Targets) -> tuple[Rows, Rows]:
 def rest_softplus(source: Bilinear, targets: Targets) -> Tensor:
     """(N,) the sum of softplus(score) over a row's columns that are no targets; differentiable to any order.
 
-    Blocks of rows are made again for the gradient: four products, where holding all scores takes three.
+    Scores are made again for the gradient: four products, where holding all scores takes three.
     """
     source = source.accumulated()
     number = torch.arange(source.w.shape[0], device=source.w.device)
     columns = number if targets.columns is None else targets.columns
-
-    def block(x: Tensor, labels: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
-        losses = softplus(Bilinear(x, w, b, source.unit).dense())
-        return losses.masked_fill(labels[:, None] == columns, 0).sum(1)
-
     if fits_densely(source):
-        return block(source.x, targets.rows, source.w, source.b)
-    size = max(1, SOFTPLUS_BLOCK // len(columns))
-    again = partial(checkpoint, block, use_reentrant=False, preserve_rng_state=False)
-    parts = zip(source.x.split(size), targets.rows.split(size), strict=True)
-    return torch.cat([again(*part, source.w, source.b) for part in parts])
+        return softplus.of_rows(source.x, targets.rows, source.w, source.b, columns=columns, unit=source.unit)
+    if by_triton(source) is not None:
+        return softplus.by_triton(source.x, source.w, source.b, targets.rows, columns, source.unit)
+    return softplus.by_blocks(source, targets.rows, columns, max(1, SOFTPLUS_BLOCK // len(columns)))
 
 
 def _blocked_loss(
@@ -136,7 +136,7 @@ def _blocked_loss(
     statistics_first = reduction == "none" or is_one_set(source, targets)
     # One operator to those who record a graph, and to tensors without values, of which blocks of labels are read.
     statistics_first = statistics_first or _device.traced() or not _device.has_values(source.x)
-    if statistics_first or not _learns(source, parameters):
+    if statistics_first or by_triton(source) is not None or not _learns(source, parameters):
         losses = formula(blocked_statistics(source, targets), *parameters)
         return reduce(losses, weight=weight, reduction=reduction, group=group)
     weight = None if weight is None else weight.to(source.x.dtype)
@@ -150,7 +150,8 @@ def _blocked_loss(
 
 def fits_densely(source: Bilinear) -> bool:
     """Whether the scores may as well be held whole."""
-    if source.x.shape[0] * source.w.shape[0] <= (CPU_PLAIN if _device.by_cache(source.x) else ACCELERATOR_PLAIN):
+    plain = CPU_PLAIN if _device.by_cache(source.x) else ACCELERATOR_PLAIN
+    if source.x.shape[0] * source.w.shape[0] <= (min(plain, switch.PLAIN) if switch.runs_on(source.x) else plain):
         return True
     if _device.traced():
         return False

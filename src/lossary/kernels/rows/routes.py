@@ -19,6 +19,7 @@ from typing import Any, Sequence  # noqa: UP035
 import torch
 from torch import Tensor
 
+from lossary.kernels.fused import switch
 from lossary.kernels.graph import check_closed, distinct, gradients_by
 from lossary.kernels.modes import full_precision
 from lossary.kernels.rows import blocks, symmetric
@@ -30,7 +31,7 @@ RowFormula = Callable[..., Tensor]
 RowSlope = Callable[..., tuple[Tensor, RowGradients]]
 
 
-def _full_precision(backward: Callable[..., Any]) -> Callable[..., Any]:
+def full_precision_backward(backward: Callable[..., Any]) -> Callable[..., Any]:
     """A backward that autocast, where it is called under one, leaves alone."""
 
     @functools.wraps(backward)
@@ -83,7 +84,7 @@ class SummedLoss(torch.autograd.Function):
         return total
 
     @staticmethod
-    @_full_precision
+    @full_precision_backward
     def backward(ctx: Any, *grads: Any) -> Any:
         (by_loss,) = grads
         if ctx.gradients is not None and not torch.is_grad_enabled():
@@ -134,6 +135,26 @@ def blocked_statistics(source: Bilinear, targets: Targets) -> Rows:
     return Rows(*_statistics(x, w, b, targets.rows, targets.columns, *groups, targets.own, targets.scale, *form))
 
 
+def by_triton(source: Bilinear) -> Any:
+    """Triton's kernels, imported here, where they are asked for and serve; else None."""
+    if source.centers > 1 or not switch.runs_on(source.x, source.w):
+        return None
+    from lossary.kernels.fused import rows
+
+    return rows
+
+
+def row_gradients(
+    source: Bilinear, targets: Targets, rows: Rows, by_rows: RowGradients, needs: tuple[bool, bool, bool]
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Gradients by x, w and b from those by the statistics, which forward found; None where not needed."""
+    kernels = by_triton(source)
+    if kernels is not None:
+        return kernels.row_gradients(source, targets, rows, by_rows, needs)
+    gradients = blocks.row_gradients(source, targets, by_rows, needs)
+    return gradients.x, gradients.w, gradients.b
+
+
 def is_one_set(source: Bilinear, targets: Targets) -> bool:
     """Whether the columns are the rows themselves, each without itself, so that the scores are symmetric."""
     symmetric_scores = source.w is source.x and source.b is None and not source.unit
@@ -165,7 +186,8 @@ def _statistics(
     centers: int,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     targets = Targets(rows, columns, own=own, row_groups=row_groups, column_groups=column_groups, scale=scale)
-    return blocks.row_statistics(Bilinear(x, w, b, unit, centers), targets)
+    source = Bilinear(x, w, b, unit, centers)
+    return (by_triton(source) or blocks).row_statistics(source, targets)
 
 
 @torch.library.custom_op("lossary::row_gradients", mutates_args=())
@@ -181,6 +203,7 @@ def _gradients(
     scale: float,
     unit: bool,
     centers: int,
+    found: Sequence[Tensor],
     by_target: Tensor | None,
     by_among: Tensor | None,
     by_rest: Tensor | None,
@@ -190,10 +213,10 @@ def _gradients(
     by_rows = RowGradients(by_target, by_among, by_rest, by_mean)
     needed = (needs[0], needs[1], needs[2])
     targets = Targets(rows, columns, own=own, row_groups=row_groups, column_groups=column_groups, scale=scale)
-    gradients = blocks.row_gradients(Bilinear(x, w, b, unit, centers), targets, by_rows, needed)
+    gradients = row_gradients(Bilinear(x, w, b, unit, centers), targets, Rows(*found), by_rows, needed)
     # An operator returns tensors only: an empty one where no gradient is needed.
     none = x.new_empty(0)
-    by_x, by_w, by_b = (none.clone() if g is None else g for g in (gradients.x, gradients.w, gradients.b))
+    by_x, by_w, by_b = (none.clone() if g is None else g for g in gradients)
     return by_x, by_w, by_b
 
 
@@ -215,21 +238,22 @@ def _remember(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     *tensors, ctx.own, ctx.scale, unit, centers = inputs
     ctx.form = (unit, centers)
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(*tensors)
+    ctx.save_for_backward(*tensors, *output)
 
 
-@_full_precision
+@full_precision_backward
 def _statistics_backward(ctx: Any, _: Tensor | None, *by_rows: Tensor | None) -> tuple[Tensor | None, ...]:
-    x, w, b, *labels = ctx.saved_tensors
+    x, w, b, *rest = ctx.saved_tensors  # once: a checkpoint makes them again each time
+    labels, found = rest[:4], rest[4:]
     needs = ctx.needs_input_grad[:3]
     if all(g is None for g in by_rows):
         return (None,) * 11
     if torch.is_grad_enabled():
         rows, columns, *groups = labels
         targets = Targets(rows, columns, own=ctx.own, row_groups=groups[0], column_groups=groups[1], scale=ctx.scale)
-        gradients = TwiceDifferentiable.apply(targets, ctx.form, needs, x, w, b, *by_rows)
+        gradients = TwiceDifferentiable.apply(targets, ctx.form, needs, found, x, w, b, *by_rows)
     else:
-        gradients = _gradients(x, w, b, *labels, ctx.own, ctx.scale, *ctx.form, *by_rows, list(needs))
+        gradients = _gradients(x, w, b, *labels, ctx.own, ctx.scale, *ctx.form, found, *by_rows, list(needs))
     return *(g if need else None for g, need in zip(gradients, needs, strict=True)), *(None,) * 8
 
 
@@ -240,7 +264,7 @@ _statistics.register_autograd(_statistics_backward, setup_context=_remember)
 def _set_statistics(
     items: Tensor, labels: Tensor, split: int, scale: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    return symmetric.set_statistics(items, labels, split, scale)
+    return (by_triton(Bilinear(items, items)) or symmetric).set_statistics(items, labels, split, scale)
 
 
 @torch.library.custom_op("lossary::set_gradients", mutates_args=())
@@ -256,7 +280,8 @@ def _set_gradients(
     by_mean: Tensor | None,
 ) -> Tensor:
     by_rows = RowGradients(by_target, by_among, by_rest, by_mean)
-    return symmetric.set_gradients(items, labels, split, scale, Rows(*rows), by_rows)
+    kernels = by_triton(Bilinear(items, items)) or symmetric
+    return kernels.set_gradients(items, labels, split, scale, Rows(*rows), by_rows)
 
 
 _set_statistics.register_fake(lambda items, *_: tuple(items.new_empty(items.shape[0]) for _ in Rows._fields))
@@ -269,7 +294,7 @@ def _remember_set(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
     ctx.save_for_backward(items, labels, *output)
 
 
-@_full_precision
+@full_precision_backward
 def _set_statistics_backward(ctx: Any, _: Tensor | None, *by_rows: Tensor | None) -> tuple[Tensor | None, ...]:
     items, labels, *rows = ctx.saved_tensors
     if all(g is None for g in by_rows):
@@ -282,9 +307,9 @@ def _set_statistics_backward(ctx: Any, _: Tensor | None, *by_rows: Tensor | None
     gradient = torch.zeros_like(items)
     for rows_of, columns_of in ((first, first),) if own else ((second, first), (first, second)):
         targets = Targets(labels[rows_of], labels[columns_of], own=own, scale=ctx.scale)
-        given = RowGradients(*by_rows).of(rows_of)
+        given, found = RowGradients(*by_rows).of(rows_of), tuple(s[rows_of] for s in rows)
         x, w = items[rows_of], items[columns_of]
-        by_x, by_w, _ = TwiceDifferentiable.apply(targets, (False, 1), needs, x, w, None, *given)
+        by_x, by_w, _ = TwiceDifferentiable.apply(targets, (False, 1), needs, found, x, w, None, *given)
         pad = torch.zeros_like(items)
         gradient = gradient + pad.slice_scatter(by_x, 0, rows_of.start, rows_of.stop)
         gradient = gradient + pad.slice_scatter(by_w, 0, columns_of.start, columns_of.stop)
@@ -303,6 +328,7 @@ class TwiceDifferentiable(torch.autograd.Function):
         targets: Targets,
         form: tuple[bool, int],
         needs: tuple[bool, bool, bool],
+        found: tuple[Tensor, ...],
         x: Tensor,
         w: Tensor,
         b: Tensor | None,
@@ -311,17 +337,16 @@ class TwiceDifferentiable(torch.autograd.Function):
         ctx.targets, ctx.form = targets, form
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(x, w, b, *by_rows)
-        gradients = blocks.row_gradients(Bilinear(x, w, b, *form), targets, RowGradients(*by_rows), needs)
-        return gradients.x, gradients.w, gradients.b
+        return row_gradients(Bilinear(x, w, b, *form), targets, Rows(*found), RowGradients(*by_rows), needs)
 
     @staticmethod
-    @_full_precision
+    @full_precision_backward
     def backward(ctx: Any, *along: Any) -> Any:
         x, w, b, *by_rows = ctx.saved_tensors
         by_rows = RowGradients(*by_rows)
-        none = (None, None, None)
+        none = (None,) * 4
         if all(a is None for a in along):
-            return (None,) * 10
+            return (None,) * 11
         if torch.is_grad_enabled():  # third derivatives and beyond: exact, with all scores at once
             return none + _curvature(ctx, slice(0, len(x)), x, w, b, by_rows, along)
         gradients = [None if t is None else torch.zeros_like(t) for t in (x, w, b, *by_rows)]

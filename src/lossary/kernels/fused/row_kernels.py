@@ -1,0 +1,311 @@
+# pyright: basic, reportArgumentType=false, reportMissingImports=false
+"""Rows of scores in Triton: no score is ever stored. Started by :mod:`lossary.kernels.fused.rows`.
+
+Scores are in units of log 2. What an argument may lack is None, of which a kernel is compiled without a trace. Offsets
+into a matrix are 64 bits wide: 4 million rows of 512 numbers pass 2^31.
+"""
+
+import triton
+import triton.language as tl
+
+ABSENT_2 = tl.constexpr(-1.4426950408889634e30)  # ABSENT of kernels.stable in units of log 2: finite, exp2 of it is 0
+LOG2_E = tl.constexpr(1.4426950408889634)
+LN_2 = tl.constexpr(0.6931471805599453)
+#: Shares of a row below 2^-100 count as that: an error of 1e-30 of the row, and no block holds a subnormal.
+FLOOR = tl.constexpr(-100.0)
+
+# What a program of `row_statistics` knows of its rows, in this order: the rows' mean target and mean score are sums,
+# log-sum-exps are a maximum and a sum. Rows with one target each have no need of the last four.
+TARGET, TOTAL, REST_TOP, REST_SUM = (tl.constexpr(i) for i in range(4))
+AMONG_TOP, AMONG_SUM, COUNT, EXISTING = (tl.constexpr(i) for i in range(4, 8))
+# What `row_factors` makes of a row, and `slopes` multiplies a tile with.
+BY_TARGET, BY_AMONG, BY_REST, BY_MEAN, OF_AMONG, OF_REST = (tl.constexpr(i) for i in range(6))
+
+
+@triton.jit
+def inverse_norms(W, OUT, C, D, BC: tl.constexpr, BD: tl.constexpr):
+    """1 / |w_j|, 0 of a zero vector; squares are taken beside the largest entry, so that none is out of range."""
+    c = tl.program_id(0) * BC + tl.arange(0, BC)
+    at = W + c.to(tl.int64)[:, None] * D
+    largest = tl.zeros((BC,), dtype=tl.float32)
+    for first in range(0, D, BD):
+        d = first + tl.arange(0, BD)
+        w = tl.load(at + d[None, :], mask=(c[:, None] < C) & (d[None, :] < D), other=0.0).to(tl.float32)
+        largest = tl.maximum(largest, tl.max(tl.abs(w), 1))
+    scale = tl.where(largest > 0, largest, 1.0)
+    squares = tl.zeros((BC,), dtype=tl.float32)
+    for first in range(0, D, BD):
+        d = first + tl.arange(0, BD)
+        w = tl.load(at + d[None, :], mask=(c[:, None] < C) & (d[None, :] < D), other=0.0).to(tl.float32)
+        w = w / scale[:, None]
+        squares += tl.sum(w * w, 1)
+    root = tl.sqrt(tl.where(squares > 0, squares, 1.0))
+    # No shorter than what has a reciprocal in float32.
+    inverse = 1.0 / tl.maximum(scale * root, 1e-37)
+    tl.store(OUT + c, tl.where(squares > 0, inverse, 0.0), mask=c < C)
+
+
+@triton.jit
+def _scores(X, W, B, INVERSE, n, c, N, C, D, DOT: tl.constexpr, WIDE: tl.constexpr,
+            BN: tl.constexpr, BC: tl.constexpr, BD: tl.constexpr):  # fmt: skip
+    """Scores of rows n with columns c, (BN, BC), in float32 and units of log 2."""
+    s = tl.zeros((BN, BC), dtype=tl.float32)
+    x_at, w_at = X + n.to(tl.int64)[:, None] * D, W + c.to(tl.int64)[:, None] * D
+    for first in range(0, D, BD):
+        d = first + tl.arange(0, BD)
+        x = tl.load(x_at + d[None, :], mask=(n[:, None] < N) & (d[None, :] < D), other=0.0)
+        w = tl.load(w_at + d[None, :], mask=(c[:, None] < C) & (d[None, :] < D), other=0.0)
+        if WIDE:  # Triton's interpreter multiplies the bits of bfloat16 as if they were integers
+            x, w = x.to(tl.float32), w.to(tl.float32)
+        s = tl.dot(x, tl.trans(w), s, input_precision=DOT)
+    if INVERSE is not None:
+        s *= tl.load(INVERSE + c, mask=c < C, other=0.0)[None, :]
+    if B is not None:
+        s += tl.load(B + c, mask=c < C, other=0.0).to(tl.float32)[None, :]
+    return s * LOG2_E
+
+
+@triton.jit
+def _kinds(ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, COLUMN_GROUPS, n, c, N, C, OWN: tl.constexpr):
+    """Which of a tile's entries are targets and which the rest; all others do not exist."""
+    exists = (n[:, None] < N) & (c[None, :] < C)
+    if OWN:
+        exists = exists & (n[:, None] != c[None, :])
+    of_rows = tl.load(ROW_LABELS + n, mask=n < N, other=-1).to(tl.int64)
+    if COLUMN_LABELS is None:
+        same = of_rows[:, None] == c.to(tl.int64)[None, :]
+    else:
+        same = of_rows[:, None] == tl.load(COLUMN_LABELS + c, mask=c < C, other=-1).to(tl.int64)[None, :]
+    rest = exists & (same == 0)
+    if ROW_GROUPS is not None:
+        by_row = tl.load(ROW_GROUPS + n, mask=n < N, other=-1).to(tl.int64)
+        by_column = tl.load(COLUMN_GROUPS + c, mask=c < C, other=-1).to(tl.int64)
+        rest = rest & (by_row[:, None] != by_column[None, :])
+    return exists & same, rest
+
+
+@triton.jit
+def _merged(top, total, s, kept):
+    """A log-sum-exp that grows by the kept entries of one more tile."""
+    s = tl.where(kept, s, ABSENT_2)
+    new = tl.maximum(top, tl.max(s, 1))
+    share = tl.where(kept, tl.exp2(tl.maximum(s - new[:, None], FLOOR)), 0.0)
+    return new, total * tl.exp2(tl.maximum(top - new, FLOOR)) + tl.sum(share, 1)
+
+
+@triton.jit
+def _softplus(s):
+    """log(1 + e^z) of s = z / log 2, with every digit where it is tiny."""
+    z = s * LN_2
+    e = tl.exp2(tl.maximum(-tl.abs(s), FLOOR))
+    u = 1.0 + e
+    step = u - 1.0
+    log1p = tl.where(step > 0, tl.log(u) * (e / tl.where(step > 0, step, 1.0)), e)
+    return tl.maximum(z, 0.0) + log1p
+
+
+@triton.jit
+def _sigmoid(s):
+    return 1.0 / (1.0 + tl.exp2(tl.minimum(tl.maximum(-s, FLOOR), -FLOOR)))
+
+
+@triton.jit
+def row_statistics(X, W, B, INVERSE, ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, COLUMN_GROUPS, OUT, N, C, D, span, scale,
+                   OWN: tl.constexpr, SINGLE: tl.constexpr, SOFT: tl.constexpr, FIELDS: tl.constexpr,
+                   DOT: tl.constexpr, WIDE: tl.constexpr,
+                   BN: tl.constexpr, BC: tl.constexpr, BD: tl.constexpr):  # fmt: skip
+    """What ``span`` columns are to some rows, into OUT (parts, FIELDS, N); the sum of softplus alone where SOFT."""
+    tiles = tl.cdiv(N, BN)
+    part = tl.program_id(0) // tiles  # neighbours work on the same columns, which the cache then has
+    n = tl.program_id(0) % tiles * BN + tl.arange(0, BN)
+    target, total = tl.zeros((BN,), tl.float32), tl.zeros((BN,), tl.float32)
+    rest, rest_sum = tl.full((BN,), ABSENT_2, tl.float32), tl.zeros((BN,), tl.float32)
+    among, among_sum = tl.full((BN,), ABSENT_2, tl.float32), tl.zeros((BN,), tl.float32)
+    count, existing = tl.zeros((BN,), tl.float32), tl.zeros((BN,), tl.float32)
+    for first in range(part * span, tl.minimum(part * span + span, C), BC):
+        c = first + tl.arange(0, BC)
+        s = _scores(X, W, B, INVERSE, n, c, N, C, D, DOT, WIDE, BN, BC, BD)
+        is_target, is_rest = _kinds(ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, COLUMN_GROUPS, n, c, N, C, OWN)
+        if SOFT:
+            total += tl.sum(tl.where(is_rest, _softplus(s), 0.0), 1)
+        else:
+            target += tl.sum(tl.where(is_target, s * scale, 0.0), 1)
+            total += tl.sum(tl.where(is_target | is_rest, s, 0.0), 1)
+            rest, rest_sum = _merged(rest, rest_sum, s, is_rest)
+            if not SINGLE:
+                among, among_sum = _merged(among, among_sum, s * scale, is_target)
+                count += tl.sum(is_target.to(tl.float32), 1)
+                existing += tl.sum((is_target | is_rest).to(tl.float32), 1)
+    at, ok = OUT + part.to(tl.int64) * FIELDS * N + n, n < N
+    if SOFT:
+        tl.store(at, total, mask=ok)
+    else:
+        tl.store(at + TARGET * N, target, mask=ok)
+        tl.store(at + TOTAL * N, total, mask=ok)
+        tl.store(at + REST_TOP * N, rest, mask=ok)
+        tl.store(at + REST_SUM * N, rest_sum, mask=ok)
+        if not SINGLE:
+            tl.store(at + AMONG_TOP * N, among, mask=ok)
+            tl.store(at + AMONG_SUM * N, among_sum, mask=ok)
+            tl.store(at + COUNT * N, count, mask=ok)
+            tl.store(at + EXISTING * N, existing, mask=ok)
+
+
+@triton.jit
+def _log_sum_exp(top, total):
+    return tl.where(total > 0, (top + tl.log2(tl.where(total > 0, total, 1.0))) * LN_2, ABSENT_2 * LN_2)
+
+
+@triton.jit
+def _merged_parts(top, total, top_of_part, total_of_part):
+    new = tl.maximum(top, top_of_part)
+    grown = total_of_part * tl.exp2(tl.maximum(top_of_part - new, FLOOR))
+    return new, total * tl.exp2(tl.maximum(top - new, FLOOR)) + grown
+
+
+@triton.jit
+def merge_statistics(PARTS, TARGETS, TARGET_MEAN, AMONG, REST, MEAN, EXISTING_OUT, N, C, parts,
+                     SINGLE: tl.constexpr, FIELDS: tl.constexpr, BN: tl.constexpr):  # fmt: skip
+    """The statistics of whole rows from those of their parts."""
+    n = tl.program_id(0) * BN + tl.arange(0, BN)
+    ok = n < N
+    target, total = tl.zeros((BN,), tl.float32), tl.zeros((BN,), tl.float32)
+    rest, rest_sum = tl.full((BN,), ABSENT_2, tl.float32), tl.zeros((BN,), tl.float32)
+    among, among_sum = tl.full((BN,), ABSENT_2, tl.float32), tl.zeros((BN,), tl.float32)
+    count, existing = tl.zeros((BN,), tl.float32), tl.zeros((BN,), tl.float32)
+    for part in range(parts):
+        at = PARTS + part * FIELDS * N + n
+        target += tl.load(at + TARGET * N, mask=ok, other=0.0)
+        total += tl.load(at + TOTAL * N, mask=ok, other=0.0)
+        rest, rest_sum = _merged_parts(rest, rest_sum, tl.load(at + REST_TOP * N, mask=ok, other=ABSENT_2),
+                                       tl.load(at + REST_SUM * N, mask=ok, other=0.0))  # fmt: skip
+        if not SINGLE:
+            among, among_sum = _merged_parts(among, among_sum, tl.load(at + AMONG_TOP * N, mask=ok, other=ABSENT_2),
+                                             tl.load(at + AMONG_SUM * N, mask=ok, other=0.0))  # fmt: skip
+            count += tl.load(at + COUNT * N, mask=ok, other=0.0)
+            existing += tl.load(at + EXISTING * N, mask=ok, other=0.0)
+    if SINGLE:
+        count, existing = tl.full((BN,), 1.0, tl.float32), tl.zeros((BN,), tl.float32) + C
+    target = target * LN_2 / tl.maximum(count, 1.0)
+    tl.store(TARGETS + n, count, mask=ok)
+    tl.store(TARGET_MEAN + n, target, mask=ok)
+    if SINGLE:
+        tl.store(AMONG + n, target, mask=ok)
+    else:
+        tl.store(AMONG + n, _log_sum_exp(among, among_sum), mask=ok)
+    tl.store(REST + n, _log_sum_exp(rest, rest_sum), mask=ok)
+    tl.store(MEAN + n, total * LN_2 / tl.maximum(existing, 1.0), mask=ok)
+    tl.store(EXISTING_OUT + n, existing, mask=ok)
+
+
+@triton.jit
+def _of_log_sum_exp(lse):
+    """In units of log 2; where there is none, one beside which every score's share is nothing."""
+    return tl.where(lse > 0.25 * ABSENT_2, lse * LOG2_E, -ABSENT_2)
+
+
+@triton.jit
+def _slope(S, n, ok):
+    """A gradient by a statistic, where the loss has one."""
+    if S is None:
+        return 0.0
+    return tl.load(S + n, mask=ok, other=0.0).to(tl.float32)
+
+
+@triton.jit
+def row_factors(TARGETS, AMONG, REST, EXISTING_OF, SLOPE_TARGET, SLOPE_AMONG, SLOPE_REST, SLOPE_MEAN, OUT,
+                N, existing, scale, BN: tl.constexpr):  # fmt: skip
+    """What each row's entries are multiplied with to become gradients by the scores, into OUT (6, N)."""
+    n = tl.program_id(0) * BN + tl.arange(0, BN)
+    ok = n < N
+    zero = tl.zeros((BN,), tl.float32)
+    count = tl.maximum(tl.load(TARGETS + n, mask=ok, other=1.0), 1.0)
+    columns = zero + existing
+    if EXISTING_OF is not None:
+        columns = tl.load(EXISTING_OF + n, mask=ok, other=1.0)
+    tl.store(OUT + BY_TARGET * N + n, zero + _slope(SLOPE_TARGET, n, ok) * scale / count, mask=ok)
+    tl.store(OUT + BY_AMONG * N + n, zero + _slope(SLOPE_AMONG, n, ok) * scale, mask=ok)
+    tl.store(OUT + BY_REST * N + n, zero + _slope(SLOPE_REST, n, ok), mask=ok)
+    tl.store(OUT + BY_MEAN * N + n, zero + _slope(SLOPE_MEAN, n, ok) / tl.maximum(columns, 1.0), mask=ok)
+    tl.store(OUT + OF_AMONG * N + n, _of_log_sum_exp(tl.load(AMONG + n, mask=ok, other=0.0)), mask=ok)
+    tl.store(OUT + OF_REST * N + n, _of_log_sum_exp(tl.load(REST + n, mask=ok, other=0.0)), mask=ok)
+
+
+@triton.jit
+def _pulled(FACTORS, of, ok, stride, s, is_target, is_rest, scale, AXIS: tl.constexpr, SINGLE: tl.constexpr,
+            SOFT: tl.constexpr, MEAN: tl.constexpr):  # fmt: skip
+    """A tile's gradient through the statistics of its rows (AXIS = 1), or of its columns (0)."""
+    by_target = tl.expand_dims(tl.load(FACTORS + BY_TARGET * stride + of, mask=ok, other=0.0), AXIS)
+    by_rest = tl.expand_dims(tl.load(FACTORS + BY_REST * stride + of, mask=ok, other=0.0), AXIS)
+    if SOFT:
+        return tl.where(is_rest, by_rest * _sigmoid(s), 0.0)
+    of_rest = tl.expand_dims(tl.load(FACTORS + OF_REST * stride + of, mask=ok, other=0.0), AXIS)
+    by_among = tl.expand_dims(tl.load(FACTORS + BY_AMONG * stride + of, mask=ok, other=0.0), AXIS)
+    share = tl.exp2(tl.minimum(tl.maximum(s - of_rest, FLOOR), -FLOOR))
+    g = tl.where(is_rest, by_rest * share, 0.0)
+    if SINGLE:
+        g = tl.where(is_target, by_target + by_among, g)
+    else:
+        of_among = tl.expand_dims(tl.load(FACTORS + OF_AMONG * stride + of, mask=ok, other=0.0), AXIS)
+        share = tl.exp2(tl.minimum(tl.maximum(s * scale - of_among, FLOOR), -FLOOR))
+        g = tl.where(is_target, by_target + by_among * share, g)
+    if MEAN:
+        by_mean = tl.expand_dims(tl.load(FACTORS + BY_MEAN * stride + of, mask=ok, other=0.0), AXIS)
+        g += tl.where(is_target | is_rest, by_mean, 0.0)
+    return g
+
+
+@triton.jit
+def slopes(X, W, B, INVERSE, ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, COLUMN_GROUPS, OF_ROWS, OF_COLUMNS, OUT, BY_B,
+           N, D, first, width, stride, scale,
+           OWN: tl.constexpr, SINGLE: tl.constexpr, SOFT: tl.constexpr, MEAN: tl.constexpr,
+           DOT: tl.constexpr, WIDE: tl.constexpr,
+           BN: tl.constexpr, BC: tl.constexpr, BD: tl.constexpr):  # fmt: skip
+    """The gradient by the scores with ``width`` columns from ``first`` on, into OUT (N, width), times 1 / |w|.
+
+    OF_ROWS are the factors of the rows, OF_COLUMNS of the columns, where they are rows too; their fields are
+    ``stride`` apart. BY_B is (tiles of rows, width): what each tile gives to the columns' bias.
+    """
+    tiles = tl.cdiv(N, BN)
+    tile = tl.program_id(0) % tiles
+    n = tile * BN + tl.arange(0, BN)
+    place = tl.program_id(0) // tiles * BC + tl.arange(0, BC)
+    c = first + place
+    end = first + width
+    s = _scores(X, W, B, INVERSE, n, c, N, end, D, DOT, WIDE, BN, BC, BD)
+    is_target, is_rest = _kinds(ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, COLUMN_GROUPS, n, c, N, end, OWN)
+    g = _pulled(OF_ROWS, n, n < N, stride, s, is_target, is_rest, scale, 1, SINGLE, SOFT, MEAN)
+    if OF_COLUMNS is not None:
+        g += _pulled(OF_COLUMNS, c, c < end, stride, s, is_target, is_rest, scale, 0, SINGLE, SOFT, MEAN)
+    if BY_B is not None:
+        tl.store(BY_B + tile.to(tl.int64) * width + place, tl.sum(g, 0), mask=place < width)
+    if INVERSE is not None:
+        g *= tl.load(INVERSE + c, mask=c < end, other=0.0)[None, :]
+    at = OUT + n.to(tl.int64)[:, None] * width + place[None, :]
+    tl.store(at, g.to(OUT.dtype.element_ty), mask=(n[:, None] < N) & (place[None, :] < width))
+
+
+@triton.jit
+def finish_columns(G, W, INVERSE, UNSCALE, OUT, C, D, BC: tl.constexpr, BD: tl.constexpr):
+    """A gradient by w as it leaves the product becomes that by w: unscaled, and without its part along w."""
+    c = tl.program_id(0) * BC + tl.arange(0, BC)
+    offset = c.to(tl.int64)[:, None] * D
+    unscale = 1.0
+    if UNSCALE is not None:
+        unscale = tl.load(UNSCALE)
+    share = tl.zeros((BC,), tl.float32)
+    if INVERSE is not None:
+        for first in range(0, D, BD):
+            d = first + tl.arange(0, BD)
+            ok = (c[:, None] < C) & (d[None, :] < D)
+            g = tl.load(G + offset + d[None, :], mask=ok, other=0.0).to(tl.float32)
+            share += tl.sum(g * tl.load(W + offset + d[None, :], mask=ok, other=0.0).to(tl.float32), 1)
+        inverse = tl.load(INVERSE + c, mask=c < C, other=0.0)
+        share = share * inverse * inverse
+    for first in range(0, D, BD):
+        d = first + tl.arange(0, BD)
+        ok = (c[:, None] < C) & (d[None, :] < D)
+        g = tl.load(G + offset + d[None, :], mask=ok, other=0.0).to(tl.float32)
+        if INVERSE is not None:
+            g -= share[:, None] * tl.load(W + offset + d[None, :], mask=ok, other=0.0).to(tl.float32)
+        tl.store(OUT + offset + d[None, :], (g * unscale).to(OUT.dtype.element_ty), mask=ok)

@@ -1,0 +1,269 @@
+"""Row statistics and their gradients by Triton's kernels; see :mod:`lossary.kernels.fused.row_kernels`.
+
+Forward makes the scores tile by tile and keeps none. Backward makes them again, a strip of columns at a time, and
+leaves in memory what the strip's products need: its gradient by the scores, in the inputs' dtype. The products are
+torch's own. No sum is taken by atomic additions, so that every run gives the same digits.
+"""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from lossary.kernels.fused import row_kernels as kernels
+from lossary.kernels.fused import tiles
+from lossary.kernels.fused.launch import dot_precision, interpreted, launch
+from lossary.kernels.fused.products import add_product, wide_product
+from lossary.kernels.rows.blocks import RowGradients
+from lossary.kernels.rows.scores import Bilinear, Rows, Targets
+
+#: Which of x, w and b; their gradients, None where not needed.
+Needs = tuple[bool, bool, bool]
+Found = tuple[Tensor | None, Tensor | None, Tensor | None]
+
+#: Fields that a part of the columns has in `row_kernels`, by whether rows have one target each; and a row's factors.
+FIELDS = {True: 4, False: 8}
+FACTORS = 6
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Scores and their targets, as arguments of the kernels."""
+
+    x: Tensor
+    w: Tensor
+    b: Tensor | None
+    inverse: Tensor | None  # 1 / |w_j|, where columns count by their direction
+    labels: tuple[Tensor | None, ...]  # of rows and columns, then their groups
+    own: bool
+    single: bool
+    scale: float
+
+    @property
+    def tensors(self) -> tuple[Tensor | None, ...]:
+        return self.x, self.w, self.b, self.inverse, *self.labels
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        return len(self.x), len(self.w), self.x.shape[1]
+
+    def options(self, tile: tiles.Tile) -> dict[str, Any]:
+        """How a kernel is compiled for it."""
+        return {
+            "OWN": self.own,
+            "SINGLE": self.single,
+            "DOT": dot_precision(self.x),
+            "WIDE": interpreted(),
+            **tile.shape,
+        }
+
+
+def problem(source: Bilinear, targets: Targets) -> Problem:
+    """The kernels' arguments: everything in one piece, row by row."""
+    w = source.w.contiguous()
+    labels = (targets.rows, targets.columns, targets.row_groups, targets.column_groups)
+    return Problem(
+        source.x.contiguous(),
+        w,
+        None if source.b is None else source.b.contiguous(),
+        inverse_norms(w) if source.unit else None,
+        tuple(None if t is None else t.contiguous() for t in labels),
+        targets.own,
+        targets.single,
+        targets.scale,
+    )
+
+
+def inverse_norms(w: Tensor) -> Tensor:
+    """1 / |w_j| in float32, 0 of a zero vector."""
+    inverse = w.new_empty(len(w), dtype=torch.float32)
+    columns, depth = tiles.COLUMNS
+    launch(kernels.inverse_norms, -(-len(w) // columns), w, w, inverse, *w.shape, BC=columns, BD=depth)
+    return inverse
+
+
+def row_statistics(source: Bilinear, targets: Targets) -> Rows:
+    """:func:`lossary.kernels.rows.blocks.row_statistics`, in float32; no score is stored."""
+    return _statistics(problem(source, targets))[0]
+
+
+def row_gradients(source: Bilinear, targets: Targets, rows: Rows, by_rows: RowGradients, needs: Needs) -> Found:
+    """Gradients by x, w and b from those by the statistics that forward found; None where not needed."""
+    of = problem(source, targets)
+    existing: Tensor | int = of.sizes[1] - int(of.own)
+    if by_rows.mean is not None and targets.row_groups is not None:
+        existing = _statistics(of)[1]  # how many columns exist for a row, the kernel alone knows
+    factors = _row_factors(rows, by_rows, existing, of.scale)
+    return _pull(of, factors, needs, mean=by_rows.mean is not None)
+
+
+def rest_softplus(source: Bilinear, targets: Targets) -> Tensor:
+    """(N,) the sum of softplus(score) over a row's columns that are no targets, in float32."""
+    return _parts(problem(source, targets), soft=True)[:, 0].sum(0)
+
+
+def rest_softplus_gradients(source: Bilinear, targets: Targets, by_sum: Tensor, needs: Needs) -> Found:
+    """Gradients by x, w and b from that by the sum."""
+    of = problem(source, targets)
+    factors = torch.zeros(FACTORS, len(of.x), dtype=torch.float32, device=of.x.device)
+    factors[kernels.BY_REST.value] = by_sum
+    return _pull(of, factors, needs, soft=True)
+
+
+def set_statistics(items: Tensor, labels: Tensor, split: int, scale: float) -> Rows:
+    """:func:`lossary.kernels.rows.symmetric.set_statistics`: a product for each direction, none of which is kept."""
+    if split == 0:
+        return row_statistics(Bilinear(items, items), Targets(labels, labels, own=True, scale=scale))
+    one, other = (items[:split], labels[:split]), (items[split:], labels[split:])
+    both = (
+        row_statistics(Bilinear(x, w), Targets(of_x, of_w, scale=scale))
+        for (x, of_x), (w, of_w) in ((one, other), (other, one))
+    )
+    return Rows(*(torch.cat(parts) for parts in zip(*both, strict=True)))  # pyright: ignore[reportCallIssue]
+
+
+def set_gradients(items: Tensor, labels: Tensor, split: int, scale: float, rows: Rows, by_rows: RowGradients) -> Tensor:
+    """:func:`lossary.kernels.rows.symmetric.set_gradients`: scores made once again serve rows and columns."""
+    others = len(items) - split
+    if split == 0:
+        x, w, of_x, of_w, existing = items, items, labels, labels, others - 1
+    else:
+        x, w, of_x, of_w = items[:split], items[split:], labels[:split], labels[split:]
+        existing = torch.full_like(rows.rest, split)
+        existing[:split] = others
+    of = problem(Bilinear(x, w), Targets(of_x, of_w, own=split == 0, scale=scale))
+    factors = _row_factors(rows, by_rows, existing, scale)
+    by_x, by_w, _ = _pull(of, factors, (True, split > 0, False), mean=by_rows.mean is not None, columns=split)
+    return torch.cat([g for g in (by_x, by_w) if g is not None]) if split else cast("Tensor", by_x)
+
+
+def _statistics(of: Problem) -> tuple[Rows, Tensor]:
+    """The rows' statistics, and how many columns exist for each."""
+    parts, n = _parts(of), len(of.x)
+    found = [parts.new_empty(n) for _ in (*Rows._fields, "existing")]  # an operator's results share no memory
+    size = tiles.ROWS
+    launch(
+        kernels.merge_statistics,
+        -(-n // size),
+        of.x,
+        parts,
+        *found,
+        n,
+        len(of.w),
+        len(parts),
+        SINGLE=of.single,
+        FIELDS=FIELDS[of.single],
+        BN=size,
+    )
+    *statistics, existing = found
+    return Rows(*statistics), existing
+
+
+def _parts(of: Problem, *, soft: bool = False) -> Tensor:
+    """What spans of columns are to the rows, (parts, fields, N)."""
+    n, columns, depth = of.sizes
+    tile = tiles.statistics(of.x)
+    of_rows = -(-n // tile.rows)
+    # As many parts as keep the device busy where there are few rows.
+    span = -(-columns // max(1, tiles.PROGRAMS // max(1, of_rows)))
+    span = max(1, -(-span // tile.columns)) * tile.columns
+    parts, fields = -(-columns // span), 1 if soft else FIELDS[of.single]
+    out = torch.empty(parts, fields, n, dtype=torch.float32, device=of.x.device)
+    sizes, kind = (n, columns, depth, span, of.scale), {"SOFT": soft, "FIELDS": fields}
+    launch(kernels.row_statistics, of_rows * parts, of.x, *of.tensors, out, *sizes, **kind, **of.options(tile))
+    return out
+
+
+def _row_factors(rows: Rows, by_rows: RowGradients, existing: Tensor | int, scale: float) -> Tensor:
+    """(FACTORS, N): what each row's entries are multiplied with to become gradients by the scores."""
+    n, size = len(rows.rest), tiles.ROWS
+    factors = torch.empty(FACTORS, n, dtype=torch.float32, device=rows.rest.device)
+    slopes = (None if g is None else g.contiguous() for g in by_rows)
+    of, count = (existing, 0) if isinstance(existing, Tensor) else (None, existing)
+    known = (rows.targets, rows.among, rows.rest, of, *slopes)
+    launch(kernels.row_factors, -(-n // size), factors, *known, factors, n, float(count), scale, BN=size)
+    return factors
+
+
+def _pull(
+    of: Problem,
+    factors: Tensor,
+    needs: Needs,
+    *,
+    mean: bool = False,
+    soft: bool = False,
+    columns: int | None = None,
+) -> Found:
+    """The gradients by x, w and b from the rows' factors; those of the columns, if any, begin at ``columns``."""
+    by_x = torch.zeros_like(of.x, dtype=torch.float32) if needs[0] else None
+    by_w = torch.zeros_like(of.w) if needs[1] and 0 in of.sizes else torch.empty_like(of.w) if needs[1] else None
+    by_b = None if of.b is None or not needs[2] else torch.zeros_like(of.b)
+    if 0 in of.sizes:
+        return None if by_x is None else by_x.to(of.x.dtype), by_w, by_b
+    unscale = _fitted(factors, of.inverse) if of.x.dtype == torch.float16 else None
+    width = tiles.strip(len(of.x), len(of.w), of.x)
+    for first in range(0, len(of.w), width):
+        strip = slice(first, min(first + width, len(of.w)))
+        slopes, sums = _slopes(of, factors, strip, mean=mean, soft=soft, columns=columns, biased=by_b is not None)
+        if by_x is not None:
+            add_product(by_x, slopes, of.w[strip])
+        if by_w is not None:
+            _give_columns(of, slopes, strip, unscale, by_w[strip])
+        if by_b is not None and sums is not None:
+            sums = sums.sum(0)
+            by_b[strip] = sums if unscale is None else sums * unscale
+    if by_x is not None:
+        by_x = (by_x if unscale is None else by_x.mul_(unscale)).to(of.x.dtype)
+    return by_x, by_w, by_b
+
+
+def _slopes(
+    of: Problem, factors: Tensor, strip: slice, *, mean: bool, soft: bool, columns: int | None, biased: bool
+) -> tuple[Tensor, Tensor | None]:
+    """The gradient by the scores of some columns, (N, width); and what each tile of rows gives to their bias."""
+    n, _, depth = of.sizes
+    width, tile = strip.stop - strip.start, tiles.slopes(of.x)
+    of_rows = -(-n // tile.rows)
+    out = of.x.new_empty(n, width)
+    sums = torch.empty(of_rows, width, dtype=torch.float32, device=of.x.device) if biased else None
+    of_columns = None if columns is None else factors[:, columns:]
+    sizes = (n, depth, strip.start, width, factors.shape[1], of.scale)
+    launch(
+        kernels.slopes,
+        of_rows * -(-width // tile.columns),
+        of.x,
+        *of.tensors,
+        factors,
+        of_columns,
+        out,
+        sums,
+        *sizes,
+        SOFT=soft,
+        MEAN=mean,
+        **of.options(tile),
+    )
+    return out, sums
+
+
+def _give_columns(of: Problem, slopes: Tensor, strip: slice, unscale: Tensor | None, by_w: Tensor) -> None:
+    """The gradient by some columns, from the slopes of their scores."""
+    if of.inverse is None and unscale is None:
+        torch.mm(slopes.t(), of.x, out=by_w)
+        return
+    raw = wide_product(slopes.t(), of.x)
+    columns, depth = tiles.COLUMNS
+    inverse = None if of.inverse is None else of.inverse[strip]
+    known = (raw, of.w[strip], inverse, unscale, by_w, *by_w.shape)
+    launch(kernels.finish_columns, -(-len(by_w) // columns), of.x, *known, BC=columns, BD=depth)
+
+
+def _fitted(factors: Tensor, inverse: Tensor | None) -> Tensor:
+    """Bring slopes into the range of float16, by a power of two; what undoes it, 0-d. The host reads nothing."""
+    slopes = factors[:4]
+    largest = slopes.abs().amax()
+    if inverse is not None:
+        largest = largest * inverse.amax().clamp_min(1)
+    power = torch.exp2((8 - largest.log2().ceil()).clamp(-100, 100))
+    slopes.mul_(power)
+    return power.reciprocal()

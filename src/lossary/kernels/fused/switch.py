@@ -1,0 +1,30 @@
+"""Whether Triton's kernels are used: ``LOSSARY_TRITON=1`` asks for them, wherever they can run."""
+
+import importlib.util
+import os
+
+import torch
+from torch import Tensor
+
+#: The one switch, read once, so that a compiler has nothing to look at. Off by default: these kernels are unmeasured.
+ON = os.environ.get("LOSSARY_TRITON", "0") == "1" and importlib.util.find_spec("triton") is not None
+#: Where Triton compiles to.
+DEVICES = ("cuda", "xpu")
+DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+#: Up to so many scores a few large operations of torch's take no longer than a kernel's start. Unmeasured.
+PLAIN = 1 << 20
+
+
+def interpreted() -> bool:
+    """Whether Triton runs its kernels in Python, on any device, as tests do."""
+    return os.environ.get("TRITON_INTERPRET", "0") == "1"
+
+
+def runs_on(*tensors: Tensor) -> bool:
+    """Whether Triton's kernels are asked for and can work on these: on one device, in one dtype that they know."""
+    if not ON:
+        return False
+    first = tensors[0]
+    if first.dtype not in DTYPES or any(t.dtype != first.dtype for t in tensors):
+        return False
+    return first.device.type in DEVICES or interpreted()

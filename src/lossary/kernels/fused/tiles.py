@@ -1,0 +1,49 @@
+"""The shapes of tiles, stored: nothing is tuned while somebody trains. No shape here has been measured."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Tile(NamedTuple):
+    """Rows, columns and depth of a product's tile; the warps that work on it and the loads that are under way."""
+
+    rows: int
+    columns: int
+    depth: int
+    warps: int
+    stages: int
+
+    @property
+    def shape(self) -> dict[str, int]:
+        """As a kernel takes it."""
+        rows, columns, depth, warps, stages = self
+        return {"BN": rows, "BC": columns, "BD": depth, "num_warps": warps, "num_stages": stages}
+
+
+#: By the bytes of a number: of halves, and of float32, whose tiles fill the shared memory sooner.
+STATISTICS = {2: Tile(128, 256, 64, 8, 3), 4: Tile(128, 128, 32, 8, 3)}
+SLOPES = {2: Tile(128, 128, 64, 8, 3), 4: Tile(128, 64, 32, 4, 3)}
+
+#: Rows of a program that has a few numbers of each; columns and depth of one that reads rows of w alone.
+ROWS = 256
+COLUMNS = (32, 128)
+#: Programs that keep every processor of an accelerator busy, several times over.
+PROGRAMS = 1024
+#: Bytes of the slopes that are held at once.
+STRIP = 3 << 30
+
+
+def statistics(x: Tensor) -> Tile:
+    return STATISTICS[x.element_size()]
+
+
+def slopes(x: Tensor) -> Tile:
+    return SLOPES[x.element_size()]
+
+
+def strip(rows: int, columns: int, like: Tensor) -> int:
+    """How many columns' slopes are held at once: some hundred MiB are enough for products at full speed."""
+    whole = max(1, STRIP // max(1, rows * like.element_size()))
+    strips = -(-columns // whole)
+    return -(-columns // max(1, strips))

@@ -1,0 +1,239 @@
+"""Triton's rows kernels, in its interpreter where there is no accelerator, against plain float64."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import interpreter
+from lossary.kernels.fused import tiles
+from lossary.kernels.rows.blocks import RowGradients
+from lossary.kernels.rows.scores import Bilinear, Rows, Targets, score_statistics
+
+pytestmark = pytest.mark.skipif(interpreter.LACKING is not None, reason=str(interpreter.LACKING))
+if interpreter.LACKING is None:
+    from lossary.kernels.fused import rows as fused
+
+F32, F16, BF16, F64 = torch.float32, torch.float16, torch.bfloat16, torch.float64
+ON = interpreter.DEVICE
+#: Largest error of the statistics and of the gradients, relative to the largest entry: sums are float32's, slopes are
+#: rounded to the inputs' dtype (the interpreter cuts bfloat16's digits instead of rounding them).
+TOLERANCE = {F32: (5e-6, 5e-6), F16: (5e-6, 1.5e-3), BF16: (5e-6, 1.5e-2)}
+ALL = RowGradients(*(True,) * 4)  # pyright: ignore
+
+
+@pytest.fixture(autouse=True)
+def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than one in each direction, and several strips."""
+    interpreter.small_tiles(monkeypatch)
+
+
+def draw(n: int, c: int, d: int, dtype: torch.dtype, spread: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
+    g = torch.Generator().manual_seed(0)
+    x, w, b = (torch.randn(*shape, generator=g, dtype=F64) for shape in ((n, d), (c, d), (c,)))
+    return (x * spread).to(dtype), w.to(dtype), b.to(dtype)
+
+
+def problems(n: int, c: int, d: int, dtype: torch.dtype) -> Iterator[tuple[str, Bilinear, Targets]]:
+    x, w, b = draw(n, c, d, dtype)
+    few, of_columns = torch.arange(n) % 4, torch.arange(c) % 3  # label 3 has no column: a row without a target
+    index = torch.arange(n) * 7 % c
+    groups, of_groups = torch.arange(n) % 5, torch.arange(c) // 2 % 5
+    yield "one target", Bilinear(x, w), Targets(index.int())
+    yield "bias, directions", Bilinear(x, w, b, unit=True), Targets(index)
+    yield "a zero vector", Bilinear(x, w * (torch.arange(c) != c // 2)[:, None], None, unit=True), Targets(index)
+    yield "labels", Bilinear(x, w, b), Targets(few, of_columns)
+    yield "a scale", Bilinear(x, w, None, unit=True), Targets(few, of_columns, scale=-1.5)
+    yield "own column", Bilinear(x, w), Targets(few, of_columns, own=True)
+    yield "own, one target", Bilinear(x, w), Targets(index, own=True)
+    yield "groups", Bilinear(x, w, b), Targets(few, of_columns, row_groups=groups, column_groups=of_groups, scale=2.0)
+    yield "own, groups", Bilinear(x, w), Targets(few, of_columns, own=True, row_groups=groups, column_groups=of_groups)
+    yield "absent columns", Bilinear(x, w, torch.where(of_columns == 1, -1e30, 0.0)), Targets(few, of_columns)
+
+
+def truth(source: Bilinear, targets: Targets, by: RowGradients) -> tuple[Rows, list[Tensor | None]]:
+    """Statistics and gradients in float64."""
+    leaves = [None if t is None else t.to(F64).requires_grad_() for t in (source.x, source.w, source.b)]
+    x, w, b = leaves
+    assert x is not None
+    assert w is not None
+    rows = score_statistics(Bilinear(x, w, b, source.unit).dense(), targets)
+    total = sum((s * g.to(F64)).sum() for s, g in zip(rows[1:], by, strict=True) if g is not None)
+    total.backward()
+    return Rows(*(s.detach() for s in rows)), [None if t is None else t.grad for t in leaves]
+
+
+def error(got: Tensor, want: Tensor) -> float:
+    assert got.shape == want.shape
+    got, want = got.detach().cpu().to(F64), want.detach()
+    absent = want < -1e29  # as far away as it may be
+    assert torch.equal(got < -1e29, absent)
+    got, want = got.masked_fill(absent, 0), want.masked_fill(absent, 0)
+    return 0.0 if want.numel() == 0 else float((got - want).abs().max() / want.abs().max().clamp_min(1e-3))
+
+
+def placed(source: Bilinear, targets: Targets) -> tuple[Bilinear, Targets]:
+    def put(t: Tensor | None) -> Any:
+        return None if t is None else t.to(ON)
+
+    x, w, b = put(source.x), put(source.w), put(source.b)
+    to = Targets(
+        put(targets.rows),
+        put(targets.columns),
+        own=targets.own,
+        row_groups=put(targets.row_groups),
+        column_groups=put(targets.column_groups),
+        scale=targets.scale,
+    )
+    return Bilinear(x, w, b, source.unit), to
+
+
+def slopes(n: int, which: RowGradients = ALL) -> RowGradients:
+    g = torch.Generator().manual_seed(1)
+    drawn = [torch.randn(n, generator=g) for _ in which]
+    return RowGradients(*(d if given else None for d, given in zip(drawn, which, strict=True)))
+
+
+def check(source: Bilinear, targets: Targets, by: RowGradients, needs: tuple[bool, bool, bool] = (True,) * 3) -> None:
+    at_statistics, at_gradients = TOLERANCE[source.x.dtype]
+    want, gradients = truth(source, targets, by)
+    here, to = placed(source, targets)
+    got = fused.row_statistics(here, to)
+    for name, a, b in zip(Rows._fields, got, want, strict=True):
+        assert a.dtype == F32
+        assert error(a, b) < at_statistics, name
+    by = RowGradients(*(None if g is None else g.to(ON) for g in by))
+    for name, like, needed, a, b in zip(
+        "xwb", here_tensors(here), needs, fused.row_gradients(here, to, got, by, needs), gradients, strict=True
+    ):
+        assert (a is None) == (like is None or not needed)
+        if a is not None and like is not None and b is not None:
+            assert a.dtype == like.dtype
+            assert error(a, b) < at_gradients, name
+
+
+def here_tensors(source: Bilinear) -> tuple[Tensor, Tensor, Tensor | None]:
+    return source.x, source.w, source.b
+
+
+NAMES = [name for name, *_ in problems(8, 8, 3, F32)]
+
+
+@pytest.mark.parametrize("dtype", [F32, F16, BF16], ids=str)
+@pytest.mark.parametrize("which", range(len(NAMES)), ids=NAMES)
+def test_statistics_and_gradients_are_those_of_float64(which: int, dtype: torch.dtype) -> None:
+    _, source, targets = list(problems(21, 37, 17, dtype))[which]
+    check(source, targets, slopes(21))
+
+
+@pytest.mark.parametrize(("n", "c", "d"), [(1, 1, 1), (1, 40, 3), (40, 1, 16), (5, 17, 33)])
+@pytest.mark.parametrize("which", [0, 1, 3, 7])
+def test_every_size_is_right(n: int, c: int, d: int, which: int) -> None:
+    _, source, targets = list(problems(n, c, d, F32))[which]
+    check(source, targets, slopes(n))
+
+
+@pytest.mark.parametrize(("n", "c", "d"), [(0, 5, 3), (5, 0, 3), (5, 4, 0), (0, 0, 0)])
+def test_nothing_to_multiply(n: int, c: int, d: int) -> None:
+    x, w, b = (t.to(ON) for t in draw(n, c, d, F32))
+    labels = torch.zeros(n, dtype=torch.long, device=ON), torch.arange(c, device=ON)
+    rows = fused.row_statistics(Bilinear(x, w, b), Targets(*labels))
+    assert all(s.shape == (n,) and s.isfinite().all() for s in rows)
+    found = fused.row_gradients(Bilinear(x, w, b), Targets(*labels), rows, RowGradients(*rows[1:]), (True, True, True))
+    for like, g in zip((x, w, b), found, strict=True):
+        assert g is not None
+        assert g.shape == like.shape
+        assert g.isfinite().all()
+
+
+@pytest.mark.parametrize("given", [(1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1)])
+@pytest.mark.parametrize("which", [0, 8])
+def test_a_statistic_that_the_loss_has_no_use_for(which: int, given: tuple[int, ...]) -> None:
+    _, source, targets = list(problems(9, 20, 4, F32))[which]
+    check(source, targets, slopes(9, RowGradients(*given)))  # pyright: ignore
+
+
+@pytest.mark.parametrize("needs", [(True, False, False), (False, True, False), (False, False, True)])
+def test_only_what_learns_gets_a_gradient(needs: tuple[bool, bool, bool]) -> None:
+    _, source, targets = list(problems(9, 20, 4, F32))[1]
+    check(source, targets, slopes(9), needs)
+
+
+@pytest.mark.parametrize(("spread", "tolerance"), [(1e-3, 5e-6), (8.0, 1e-5), (100.0, 1e-4)])
+def test_scores_of_any_spread(monkeypatch: pytest.MonkeyPatch, spread: float, tolerance: float) -> None:
+    x, w, b = draw(20, 33, 16, F32, spread)
+    # A score's last digit, relative to the score, is an error of its exponential, relative to 1.
+    monkeypatch.setitem(TOLERANCE, F32, (5e-6, tolerance))
+    check(Bilinear(x, w, b), Targets(torch.arange(20)), slopes(20))
+
+
+def test_no_slope_is_subnormal_and_two_runs_agree() -> None:
+    x, w, _ = draw(20, 33, 16, F32, 30.0)
+    source, targets = placed(Bilinear(x, w), Targets(torch.arange(20)))
+    rows = fused.row_statistics(source, targets)
+    of = fused.problem(source, targets)
+    by = RowGradients(None, None, torch.ones(20, device=ON), None)
+    factors = fused._row_factors(rows, by, 33, 1.0)
+    made, _ = fused._slopes(of, factors, slice(0, 33), mean=False, soft=False, columns=None, biased=False)
+    assert ((made == 0) | (made.abs() >= 2.0**-100)).all()
+    again = fused.row_statistics(source, targets)
+    assert all(torch.equal(a, b) for a, b in zip(rows, again, strict=True))
+
+
+@pytest.mark.parametrize("dtype", [F32, F16, BF16], ids=str)
+@pytest.mark.parametrize(("split", "scale"), [(0, 1.0), (0, -0.5), (13, 1.0), (13, 2.0)])
+def test_one_set_and_both_directions(split: int, scale: float, dtype: torch.dtype) -> None:
+    at_statistics, at_gradients = TOLERANCE[dtype]
+    items, _, _ = draw(30, 1, 9, dtype)
+    labels = torch.arange(30) % 7
+    by = slopes(30)
+    leaf = items.to(F64).requires_grad_()
+    if split == 0:
+        want = score_statistics(leaf @ leaf.T, Targets(labels, labels, own=True, scale=scale))
+    else:
+        scores, one, other = leaf[:split] @ leaf[split:].T, labels[:split], labels[split:]
+        both = (score_statistics(scores, Targets(one, other, scale=scale)),
+                score_statistics(scores.T, Targets(other, one, scale=scale)))  # fmt: skip
+        want = Rows(*map(torch.cat, zip(*both, strict=True)))  # pyright: ignore
+    sum((s * g.to(F64)).sum() for s, g in zip(want[1:], by, strict=True)).backward()  # pyright: ignore
+    got = fused.set_statistics(items.to(ON), labels.to(ON), split, scale)
+    for name, a, b in zip(Rows._fields, got, want, strict=True):
+        assert error(a, b) < at_statistics, name
+    by = RowGradients(*(g.to(ON) for g in by))  # pyright: ignore
+    gradient = fused.set_gradients(items.to(ON), labels.to(ON), split, scale, got, by)
+    assert gradient.dtype == dtype
+    assert leaf.grad is not None
+    assert error(gradient, leaf.grad) < at_gradients
+
+
+@pytest.mark.parametrize("dtype", [F32, F16, BF16], ids=str)
+@pytest.mark.parametrize("shift", [-10.0, 0.0, 40.0])
+def test_the_sum_of_softplus(shift: float, dtype: torch.dtype) -> None:
+    at_statistics, at_gradients = TOLERANCE[dtype]
+    x, w, b = draw(19, 33, 9, dtype)
+    b = (b * 0 + shift).to(dtype)
+    labels, by = torch.arange(19), slopes(19)[0]
+    assert by is not None
+    leaves = [t.to(F64).requires_grad_() for t in (x, w, b)]
+    scores = leaves[0] @ leaves[1].T + leaves[2]
+    want = torch.logaddexp(scores, scores.new_zeros(())).masked_fill(labels[:, None] == torch.arange(33), 0).sum(1)
+    (want * by.to(F64)).sum().backward()
+    source, targets = placed(Bilinear(x, w, b), Targets(labels))
+    assert error(fused.rest_softplus(source, targets), want) < at_statistics
+    found = fused.rest_softplus_gradients(source, targets, by.to(ON), (True, True, True))
+    for g, leaf in zip(found, leaves, strict=True):
+        assert g is not None
+        assert leaf.grad is not None
+        assert error(g, leaf.grad) < at_gradients
+
+
+def test_norms_of_any_length_have_a_reciprocal() -> None:
+    w = torch.tensor([[3.0, 4.0], [0.0, 0.0], [3e-30, 4e-30], [3e30, 4e30]], device=ON)
+    torch.testing.assert_close(fused.inverse_norms(w).cpu(), torch.tensor([0.2, 0.0, 2e29, 2e-31]))
+
+
+def test_tiles_of_every_dtype_are_stored() -> None:
+    for dtype in (F32, F16, BF16):
+        assert tiles.slopes(torch.empty(0, dtype=dtype)).depth <= tiles.statistics(torch.empty(0, dtype=dtype)).columns
