@@ -128,6 +128,15 @@ def test_statistics_and_gradients_are_those_of_float64(which: int, dtype: torch.
     check(source, targets, slopes(21))
 
 
+@pytest.mark.parametrize("dtype", [F32, BF16], ids=str)
+@pytest.mark.parametrize("which", [0, 1, 3, 8])
+def test_long_vectors_are_multiplied_by_torch(monkeypatch: pytest.MonkeyPatch, which: int, dtype: torch.dtype) -> None:
+    monkeypatch.setattr(tiles, "DEEP", 16)
+    _, source, targets = list(problems(21, 37, 17, dtype))[which]
+    assert fused.problem(*placed(source, targets)).deep
+    check(source, targets, slopes(21))
+
+
 @pytest.mark.parametrize(("n", "c", "d"), [(1, 1, 1), (1, 40, 3), (40, 1, 16), (5, 17, 33)])
 @pytest.mark.parametrize("which", [0, 1, 3, 7])
 def test_every_size_is_right(n: int, c: int, d: int, which: int) -> None:

@@ -46,9 +46,9 @@ def inverse_norms(W, OUT, C, D, BC: tl.constexpr, BD: tl.constexpr):
 
 
 @triton.jit
-def _scores(X, W, B, INVERSE, n, c, N, C, D, DOT: tl.constexpr, WIDE: tl.constexpr,
-            BN: tl.constexpr, BC: tl.constexpr, BD: tl.constexpr):  # fmt: skip
-    """Scores of rows n with columns c, (BN, BC), in float32 and units of log 2."""
+def _products(X, W, n, c, N, C, D, DOT: tl.constexpr, WIDE: tl.constexpr,
+              BN: tl.constexpr, BC: tl.constexpr, BD: tl.constexpr):  # fmt: skip
+    """<x_n, w_c>, (BN, BC), in float32."""
     s = tl.zeros((BN, BC), dtype=tl.float32)
     x_at, w_at = X + n.to(tl.int64)[:, None] * D, W + c.to(tl.int64)[:, None] * D
     for first in range(0, D, BD):
@@ -58,10 +58,25 @@ def _scores(X, W, B, INVERSE, n, c, N, C, D, DOT: tl.constexpr, WIDE: tl.constex
         if WIDE:  # Triton's interpreter multiplies the bits of bfloat16 as if they were integers
             x, w = x.to(tl.float32), w.to(tl.float32)
         s = tl.dot(x, tl.trans(w), s, input_precision=DOT)
+    return s
+
+
+@triton.jit
+def _scores(X, W, B, INVERSE, READY, n, c, first, N, end, D, DOT: tl.constexpr, WIDE: tl.constexpr,
+            BN: tl.constexpr, BC: tl.constexpr, BD: tl.constexpr):  # fmt: skip
+    """Scores of rows n with columns c in units of log 2, (BN, BC).
+
+    READY are products with the columns from ``first`` to ``end``, where they are at hand.
+    """
+    if READY is None:
+        s = _products(X, W, n, c, N, end, D, DOT, WIDE, BN, BC, BD)
+    else:
+        at = READY + n.to(tl.int64)[:, None] * (end - first) + (c - first)[None, :]
+        s = tl.load(at, mask=(n[:, None] < N) & (c[None, :] < end), other=0.0)
     if INVERSE is not None:
-        s *= tl.load(INVERSE + c, mask=c < C, other=0.0)[None, :]
+        s *= tl.load(INVERSE + c, mask=c < end, other=0.0)[None, :]
     if B is not None:
-        s += tl.load(B + c, mask=c < C, other=0.0).to(tl.float32)[None, :]
+        s += tl.load(B + c, mask=c < end, other=0.0).to(tl.float32)[None, :]
     return s * LOG2_E
 
 
@@ -110,11 +125,15 @@ def _sigmoid(s):
 
 
 @triton.jit
-def row_statistics(X, W, B, INVERSE, ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, COLUMN_GROUPS, OUT, N, C, D, span, scale,
+def row_statistics(X, W, B, INVERSE, ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, COLUMN_GROUPS, READY, OUT,
+                   N, D, start, end, span, scale,
                    OWN: tl.constexpr, SINGLE: tl.constexpr, SOFT: tl.constexpr, FIELDS: tl.constexpr,
                    DOT: tl.constexpr, WIDE: tl.constexpr,
                    BN: tl.constexpr, BC: tl.constexpr, BD: tl.constexpr):  # fmt: skip
-    """What ``span`` columns are to some rows, into OUT (parts, FIELDS, N); the sum of softplus alone where SOFT."""
+    """What ``span`` columns each, of those from ``start`` to ``end``, are to some rows, into OUT (parts, FIELDS, N).
+
+    Where SOFT, the sum of their softplus is all.
+    """
     tiles = tl.cdiv(N, BN)
     part = tl.program_id(0) // tiles  # neighbours work on the same columns, which the cache then has
     n = tl.program_id(0) % tiles * BN + tl.arange(0, BN)
@@ -122,10 +141,10 @@ def row_statistics(X, W, B, INVERSE, ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, COLU
     rest, rest_sum = tl.full((BN,), ABSENT_2, tl.float32), tl.zeros((BN,), tl.float32)
     among, among_sum = tl.full((BN,), ABSENT_2, tl.float32), tl.zeros((BN,), tl.float32)
     count, existing = tl.zeros((BN,), tl.float32), tl.zeros((BN,), tl.float32)
-    for first in range(part * span, tl.minimum(part * span + span, C), BC):
+    for first in range(start + part * span, tl.minimum(start + part * span + span, end), BC):
         c = first + tl.arange(0, BC)
-        s = _scores(X, W, B, INVERSE, n, c, N, C, D, DOT, WIDE, BN, BC, BD)
-        is_target, is_rest = _kinds(ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, COLUMN_GROUPS, n, c, N, C, OWN)
+        s = _scores(X, W, B, INVERSE, READY, n, c, start, N, end, D, DOT, WIDE, BN, BC, BD)
+        is_target, is_rest = _kinds(ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, COLUMN_GROUPS, n, c, N, end, OWN)
         if SOFT:
             total += tl.sum(tl.where(is_rest, _softplus(s), 0.0), 1)
         else:
@@ -256,12 +275,15 @@ def _pulled(FACTORS, of, ok, stride, s, is_target, is_rest, scale, AXIS: tl.cons
 
 
 @triton.jit
-def slopes(X, W, B, INVERSE, ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, COLUMN_GROUPS, OF_ROWS, OF_COLUMNS, OUT, BY_B,
+def slopes(X, W, B, INVERSE, ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, COLUMN_GROUPS, READY,
+           OF_ROWS, OF_COLUMNS, OUT, BY_B,
            N, D, first, width, stride, scale,
            OWN: tl.constexpr, SINGLE: tl.constexpr, SOFT: tl.constexpr, MEAN: tl.constexpr,
            DOT: tl.constexpr, WIDE: tl.constexpr,
            BN: tl.constexpr, BC: tl.constexpr, BD: tl.constexpr):  # fmt: skip
-    """The gradient by the scores with ``width`` columns from ``first`` on, into OUT (N, width), times 1 / |w|.
+    """The gradient by the scores with ``width`` columns from ``first`` on, times 1 / |w|, into OUT (N, width).
+
+    READY are the products with these columns, if they are at hand; OUT may be the same memory.
 
     OF_ROWS are the factors of the rows, OF_COLUMNS of the columns, where they are rows too; their fields are
     ``stride`` apart. BY_B is (tiles of rows, width): what each tile gives to the columns' bias.
@@ -272,7 +294,7 @@ def slopes(X, W, B, INVERSE, ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, COLUMN_GROUP
     place = tl.program_id(0) // tiles * BC + tl.arange(0, BC)
     c = first + place
     end = first + width
-    s = _scores(X, W, B, INVERSE, n, c, N, end, D, DOT, WIDE, BN, BC, BD)
+    s = _scores(X, W, B, INVERSE, READY, n, c, first, N, end, D, DOT, WIDE, BN, BC, BD)
     is_target, is_rest = _kinds(ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, COLUMN_GROUPS, n, c, N, end, OWN)
     g = _pulled(OF_ROWS, n, n < N, stride, s, is_target, is_rest, scale, 1, SINGLE, SOFT, MEAN)
     if OF_COLUMNS is not None:

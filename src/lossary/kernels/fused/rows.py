@@ -5,6 +5,7 @@ leaves in memory what the strip's products need: its gradient by the scores, in 
 torch's own. No sum is taken by atomic additions, so that every run gives the same digits.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -47,6 +48,11 @@ class Problem:
     @property
     def sizes(self) -> tuple[int, int, int]:
         return len(self.x), len(self.w), self.x.shape[1]
+
+    @property
+    def deep(self) -> bool:
+        """Whether vectors are so long that torch's own products are faster, with the way of scores through memory."""
+        return self.x.shape[1] > tiles.DEEP
 
     def options(self, tile: tiles.Tile) -> dict[str, Any]:
         """How a kernel is compiled for it."""
@@ -162,17 +168,27 @@ def _statistics(of: Problem) -> tuple[Rows, Tensor]:
 
 def _parts(of: Problem, *, soft: bool = False) -> Tensor:
     """What spans of columns are to the rows, (parts, fields, N)."""
-    n, columns, depth = of.sizes
-    tile = tiles.statistics(of.x)
-    of_rows = -(-n // tile.rows)
-    # As many parts as keep the device busy where there are few rows.
-    span = -(-columns // max(1, tiles.PROGRAMS // max(1, of_rows)))
-    span = max(1, -(-span // tile.columns)) * tile.columns
-    parts, fields = -(-columns // span), 1 if soft else FIELDS[of.single]
-    out = torch.empty(parts, fields, n, dtype=torch.float32, device=of.x.device)
-    sizes, kind = (n, columns, depth, span, of.scale), {"SOFT": soft, "FIELDS": fields}
-    launch(kernels.row_statistics, of_rows * parts, of.x, *of.tensors, out, *sizes, **kind, **of.options(tile))
-    return out
+    n, _, depth = of.sizes
+    tile, fields = tiles.statistics(of.x), 1 if soft else FIELDS[of.single]
+    of_rows, found = -(-n // tile.rows), []
+    for strip in _strips(of) if of.deep else [slice(0, len(of.w))]:
+        width = strip.stop - strip.start
+        # As many parts as keep the device busy where there are few rows.
+        span = -(-width // max(1, tiles.PROGRAMS // max(1, of_rows)))
+        span = max(1, -(-span // tile.columns)) * tile.columns
+        out = torch.empty(-(-width // span), fields, n, dtype=torch.float32, device=of.x.device)
+        ready = wide_product(of.x, of.w[strip].t()) if of.deep else None
+        arguments = (*of.tensors, ready, out, n, depth, strip.start, strip.stop, span, of.scale)
+        options = {"SOFT": soft, "FIELDS": fields, **of.options(tile)}
+        launch(kernels.row_statistics, of_rows * len(out), of.x, *arguments, **options)
+        found.append(out)
+    return found[0] if len(found) == 1 else torch.cat(found) if found else of.x.new_empty(0, fields, n)
+
+
+def _strips(of: Problem) -> Iterator[slice]:
+    """Columns whose slopes, and scores where these are made by a product of torch's, are held at once."""
+    width = tiles.strip(len(of.x), len(of.w), of.x.element_size() + (4 if of.deep else 0))
+    return (slice(first, min(first + width, len(of.w))) for first in range(0, len(of.w), width))
 
 
 def _row_factors(rows: Rows, by_rows: RowGradients, existing: Tensor | int, scale: float) -> Tensor:
@@ -202,9 +218,7 @@ def _pull(
     if 0 in of.sizes:
         return None if by_x is None else by_x.to(of.x.dtype), by_w, by_b
     unscale = _fitted(factors, of.inverse) if of.x.dtype == torch.float16 else None
-    width = tiles.strip(len(of.x), len(of.w), of.x)
-    for first in range(0, len(of.w), width):
-        strip = slice(first, min(first + width, len(of.w)))
+    for strip in _strips(of):
         slopes, sums = _slopes(of, factors, strip, mean=mean, soft=soft, columns=columns, biased=by_b is not None)
         if by_x is not None:
             add_product(by_x, slopes, of.w[strip])
@@ -225,7 +239,9 @@ def _slopes(
     n, _, depth = of.sizes
     width, tile = strip.stop - strip.start, tiles.slopes(of.x)
     of_rows = -(-n // tile.rows)
-    out = of.x.new_empty(n, width)
+    ready = wide_product(of.x, of.w[strip].t()) if of.deep else None
+    # In place, if they are of the same size.
+    out = of.x.new_empty(n, width) if ready is None or of.x.dtype != torch.float32 else ready
     sums = torch.empty(of_rows, width, dtype=torch.float32, device=of.x.device) if biased else None
     of_columns = None if columns is None else factors[:, columns:]
     sizes = (n, depth, strip.start, width, factors.shape[1], of.scale)
@@ -234,6 +250,7 @@ def _slopes(
         of_rows * -(-width // tile.columns),
         of.x,
         *of.tensors,
+        ready,
         factors,
         of_columns,
         out,

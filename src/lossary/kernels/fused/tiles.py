@@ -30,8 +30,10 @@ ROWS = 256
 COLUMNS = (32, 128)
 #: Programs that keep every processor of an accelerator busy, several times over.
 PROGRAMS = 1024
-#: Bytes of the slopes that are held at once.
+#: Bytes of the slopes, and of scores that are made by torch's products, that are held at once.
 STRIP = 3 << 30
+#: Longer vectors than this are multiplied by torch, which then has more to do for each score that goes through memory.
+DEEP = 512
 
 
 def statistics(x: Tensor) -> Tile:
@@ -42,8 +44,7 @@ def slopes(x: Tensor) -> Tile:
     return SLOPES[x.element_size()]
 
 
-def strip(rows: int, columns: int, like: Tensor) -> int:
-    """How many columns' slopes are held at once: some hundred MiB are enough for products at full speed."""
-    whole = max(1, STRIP // max(1, rows * like.element_size()))
-    strips = -(-columns // whole)
-    return -(-columns // max(1, strips))
+def strip(rows: int, columns: int, each: int) -> int:
+    """How many columns are worked on at once, of ``each`` bytes a row: strips of the same width."""
+    whole = max(1, STRIP // max(1, rows * each))
+    return -(-columns // max(1, -(-columns // whole)))
