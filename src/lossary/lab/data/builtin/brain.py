@@ -27,7 +27,7 @@ FEWEST = 0.02
 
 
 def load(plan: Plan) -> Data:
-    """Segmentation: 103 slices of an averaged brain, in bands of neighbours; 17 of 100 pixels are grey matter, 10 white."""
+    """Segmentation: 103 slices of an averaged brain, 17 of 100 pixels grey matter and 10 white."""
     image, grey, white = map(_volume, ("t1", "gm", "wm"))
     half = np.iinfo(np.uint8).max // 2
     labels = np.where(white > half, 2, np.where(grey > half, 1, 0))
