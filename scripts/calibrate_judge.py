@@ -1,24 +1,34 @@
-"""How often the judge claims a difference that is not there, and how often it finds one that is.
+"""How often the judge claims what is not so, and how often it finds what is.
 
-    python scripts/calibrate_judge.py [--studies 200] [--seed 0]
+    python scripts/calibrate_judge.py [--studies 2000] [--only TEXT] [--jobs 1] [--file scripts/calibrate_judge.json]
 
-Simulated studies: the score of a loss on a test unit comes from a latent quality, a sum of effects of the
-loss, the seed, the unit and their interactions. docs/decisions/0002-how-the-judge-decides.md quotes the
-output.
+Simulated studies: the score of a loss on a test unit is a latent quality, a sum of effects of the loss, the seed, the
+unit and their interactions, or a share of hits at its odds. Every cell is a world and a number of losses; each of its
+studies is judged at several numbers of seeds. Counts are kept in the file after every hundred studies, so the command
+goes on where it was. docs/decisions/0002-how-the-judge-decides.md quotes the output.
 """
 
 import argparse
-from collections.abc import Callable, Iterable
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from scipy.special import expit
 from scipy.stats import binomtest, t, ttest_1samp
 
-from lossary.lab.crossed import Crossed
-from lossary.lab.judge import Verdict, judge
 from lossary.lab.metrics import PRIMARY
 from lossary.lab.record import Record
+from lossary.lab.stats.judge import judge
+from lossary.lab.stats.two_way import TwoWay
+from lossary.lab.stats.verdict import Verdict
+
+CHUNK = 100  # studies between two looks at the clock
+MARGIN = 0.1  # of the latent quality, which has no points
+METRIC = PRIMARY["classification"]
 
 
 @dataclass(frozen=True)
@@ -26,15 +36,15 @@ class World:
     """Standard deviations of the effects on the latent quality (logits where a unit counts hits)."""
 
     losses: int = 2
-    seeds: int = 5
-    units: int = 400
-    items: int = 3  # a unit's score is the share of hits among its items; 0: the latent quality itself
+    seeds: int = 20
+    units: int = 300
+    items: int = 0  # a unit's score is the share of hits among its items; 0: the latent quality itself
     gap: float = 0.0  # how much better the first loss is
-    seed: float = 0.05  # loss x seed: about 1 point of Recall@1
+    seed: float = 0.05  # loss x seed: about 1 point of hits
     unit: float = 1.5  # how hard a unit is, for all losses alike
     loss_unit: float = 0.3  # units that suit one loss more than another; 0: the same loss under two names
     seed_unit: float = 0.3  # loss x seed x unit
-    wild: int = 0  # losses that vary 4 times as much between seeds as the others
+    erratic: float = 1.0  # how many times as much the last loss varies between seeds as the others
     heavy: bool = False  # all effects have Student's t distribution with 3 degrees of freedom
 
     def study(self, rng: np.random.Generator) -> list[Record]:
@@ -51,10 +61,11 @@ class World:
         def effect(*shape: int) -> np.ndarray:
             return rng.standard_t(3, shape) / np.sqrt(3) if self.heavy else rng.standard_normal(shape)
 
-        spread = np.where(np.arange(self.losses) < self.wild, 4 * self.seed, self.seed)[:, None, None]
+        spread = np.full(self.losses, self.seed)
+        spread[-1] *= self.erratic
         quality = (
             0.5
-            + spread * effect(self.losses, self.seeds, 1)
+            + spread[:, None, None] * effect(self.losses, self.seeds, 1)
             + self.seed * effect(1, self.seeds, 1)
             + self.unit * effect(1, 1, self.units)
             + self.loss_unit * effect(self.losses, 1, self.units)
@@ -64,108 +75,164 @@ class World:
         return rng.binomial(self.items, expit(quality)) / self.items if self.items else quality
 
 
-#: Worlds without a difference: the ways in which a test could be too bold.
-EQUAL = {
-    "same loss twice": World(loss_unit=0),
-    "losses that suit other units": World(loss_unit=0.5),
-    "seeds matter most": World(loss_unit=0, seed=0.2),
+#: The ways in which a test could be too bold.
+WORLDS = {
+    "normal": World(),
+    "heavy tails": World(heavy=True, loss_unit=0.1, seed=0.1),
+    "seeds large": World(seed=0.3, loss_unit=0),
+    "one erratic": World(seed=0.1, loss_unit=0.1, erratic=5),
+    "hits": World(items=3, loss_unit=0.5),
     "one item a unit": World(items=1, units=600),
-    "few units": World(units=30),
-    "heavy tails": World(items=0, heavy=True, loss_unit=0.1, seed=0.05),
-    "heavy tails, seeds matter": World(items=0, heavy=True, loss_unit=0, seed=0.1),
-    "one loss erratic": World(loss_unit=0, seed=0.1, wild=1),
+    "few units": World(items=3, units=30),
+    "same loss twice": World(items=3, loss_unit=0),
+}
+SEEDS: tuple[int, ...] = (3, 5, 10, 20)
+#: Gaps of the latent quality for 1, 2, 3 and 6 points in a world of hits.
+GAPS = (0.06, 0.12, 0.18, 0.36)
+HITS = World(items=3, seeds=10)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A world, and what is counted in its studies at each number of seeds."""
+
+    world: World
+    count: Callable[[Verdict], Counter[str]]
+    seeds: tuple[int, ...] = SEEDS
+
+
+def equal_losses(verdict: Verdict) -> Counter[str]:
+    """Of losses that are equal: any claim is false, and "equal" is right."""
+    pairs = [c.status for c in verdict.comparisons]
+    return Counter(false="better" in pairs or "better_within" in pairs, found=pairs.count("equal"), pairs=len(pairs))
+
+
+def at_the_margin(verdict: Verdict) -> Counter[str]:
+    """Of a first loss that is exactly the margin ahead: to call any other its equal is false."""
+    pairs = [c.status for c in verdict.comparisons if "loss-0" in (c.a, c.b)]
+    return Counter(false="equal" in pairs or "better_within" in pairs, pairs=len(pairs))
+
+
+def gap(verdict: Verdict) -> Counter[str]:
+    """Of a first loss that is ahead of others, which are equal: how often it is said to beat one, and all."""
+    pairs = [c for c in verdict.comparisons if "loss-0" in (c.a, c.b)]
+    beaten = sum(c.claimed and c.better == "loss-0" for c in pairs)
+    others = [c for c in verdict.comparisons if c not in pairs]
+    wrong = any(c.claimed for c in others) or any(c.claimed and c.better != "loss-0" for c in pairs)
+    return Counter(found=beaten, pairs=len(pairs), all=beaten == len(pairs), false=wrong)
+
+
+CELLS = {
+    **{
+        f"equal, {name}, {n} losses": Cell(replace(w, losses=n), equal_losses)
+        for name, w in WORLDS.items()
+        for n in (2, 4, 8)
+    },
+    **{
+        f"at the margin, {name}, {n} losses": Cell(replace(WORLDS[name], losses=n, gap=MARGIN), at_the_margin)
+        for name in ("normal", "heavy tails", "seeds large", "one erratic")
+        for n in (2, 4, 8)
+    },
+    **{
+        f"gap {100 * g:.0f}, {u} units, {n} losses": Cell(replace(HITS, losses=n, units=u, gap=g), gap, (3, 5, 10))
+        for u in (400, 2000)
+        for n in (2, 6)
+        for g in GAPS
+    },
 }
 
 
-def verdicts(world: World, studies: int, seed: int = 0) -> Iterable[Verdict]:
-    for number in range(studies):
-        yield judge(world.study(np.random.default_rng([seed, number])), PRIMARY["zero-shot"])
+def judged(cell: Cell, numbers: range, seed: int = 0) -> Iterator[dict[int, Verdict]]:
+    """The verdicts of some studies at each number of seeds."""
+    for number in numbers:
+        records = cell.world.study(np.random.default_rng([seed, number]))
+        yield {n: judge([r for r in records if r.seed < n], METRIC, margin=MARGIN) for n in cell.seeds}
 
 
-def false_claims(world: World, studies: int, seed: int = 0) -> int:
-    """Studies that claim any difference between losses that are equal."""
-    return sum(any(c.claim != "none" for c in v.comparisons) for v in verdicts(world, studies, seed))
+def counted(name: str, numbers: range) -> dict[str, dict[str, int]]:
+    """What was counted in some studies of a cell, by the number of seeds."""
+    found: dict[int, Counter[str]] = {n: Counter() for n in CELLS[name].seeds}
+    for verdicts in judged(CELLS[name], numbers):
+        for n, verdict in verdicts.items():
+            found[n] += CELLS[name].count(verdict) + Counter(studies=1)
+    return {str(n): dict(counts) for n, counts in found.items()}
+
+
+def false_claims(world: World, seeds: int, studies: int) -> int:
+    """Studies with that many seeds that claim any difference between losses that are equal."""
+    cell = Cell(replace(world, seeds=seeds), equal_losses, (seeds,))
+    return sum(equal_losses(verdicts[seeds])["false"] for verdicts in judged(cell, range(studies)))
 
 
 def satterthwaite(table: np.ndarray) -> float:
     """Two-way variance with one t quantile, its degrees of freedom estimated like the variance."""
-    c = Crossed.of(table)
-    square = max(c.seed_ms + c.unit_ms - c.residual_ms, c.seed_ms, c.unit_ms)
-    df = square**2 / (c.seed_ms**2 / c.seed_df + c.unit_ms**2 / (c.units - 1))
-    return 2 * float(t.sf(abs(c.mean) / np.sqrt(square / table.size), df))
+    c = TwoWay.of([table])
+    seeds, units = table.shape
+    seed_ms, residual = units * c.seed_variance[0], c.residual[0]
+    unit_ms = residual + seeds * c.unit_variance[0]
+    square = max(seed_ms + unit_ms - residual, seed_ms, unit_ms)
+    df = square**2 / (seed_ms**2 / (seeds - 1) + unit_ms**2 / (units - 1))
+    return 2 * float(t.sf(abs(c.mean[0]) / np.sqrt(square / table.size), df))
 
 
 #: Tests of a table of differences (seeds, units) that the judge could have used: p-values.
 RIVALS: dict[str, Callable[[np.ndarray], float]] = {
-    "t test over units": lambda table: float(ttest_1samp(table.mean(axis=0), 0).pvalue),
-    "t test over seeds": lambda table: float(ttest_1samp(table.mean(axis=1), 0).pvalue),
+    "t test over units": lambda table: float(ttest_1samp(table.mean(axis=0), 0)[1]),
+    "t test over seeds": lambda table: float(ttest_1samp(table.mean(axis=1), 0)[1]),
     "Satterthwaite": satterthwaite,
 }
 
 
-def rival_claims(test: Callable[[np.ndarray], float], world: World, studies: int, seed: int = 0) -> int:
-    """As ``false_claims``, for two losses and another test in the judge's place."""
-    found = 0
-    for number in range(studies):
-        first, second = world.scores(np.random.default_rng([seed, number]))
-        found += test(first - second) <= 0.05
-    return found
+def rival_claims(test: Callable[[np.ndarray], float], world: World, studies: int) -> int:
+    """As ``false_claims``, for two losses and another test in the judge's place, which looks once."""
+    tables = (world.scores(np.random.default_rng([0, number])) for number in range(studies))
+    return sum(test(first - second) <= 0.05 for first, second in tables)
 
 
-def _print_rivals(studies: int, seed: int) -> None:
-    print(f"\nThe same of other tests, two losses, {studies} studies each\n")
-    print(f"| equal losses | seeds | {' | '.join(RIVALS)} |\n" + "| --- " * (2 + len(RIVALS)) + "|")
-    for name in ("same loss twice", "losses that suit other units", "seeds matter most"):
-        for seeds in (2, 3, 5):
-            world = replace(EQUAL[name], seeds=seeds)
-            cells = [_percent(rival_claims(test, world, studies, seed), studies) for test in RIVALS.values()]
-            print(f"| {name} | {seeds} | {' | '.join(cells)} |", flush=True)
+def work(names: list[str], studies: int, jobs: int, path: Path) -> dict[str, dict[str, dict[str, int]]]:
+    """Judge what is missing of each cell, keeping the counts in a file."""
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    todo = []
+    for name in names:
+        done = kept.get(name, {}).get(str(CELLS[name].seeds[0]), {}).get("studies", 0)
+        todo += [(name, range(first, min(first + CHUNK, studies))) for first in range(done, studies, CHUNK)]
+    with ProcessPoolExecutor(jobs) as pool:
+        for (name, _), found in zip(todo, pool.map(counted, *zip(*todo, strict=True)) if todo else (), strict=True):
+            old = kept.get(name, {})
+            kept[name] = {n: dict(Counter(old.get(n, {})) + Counter(counts)) for n, counts in found.items()}
+            path.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
+    return kept
 
 
-def _percent(count: int, total: int) -> str:
+def percent(count: int, total: int) -> str:
     low, high = binomtest(count, total).proportion_ci()
     return f"{100 * count / total:.1f} ({100 * low:.1f}-{100 * high:.1f})"
 
 
-def _print_false_claims(studies: int, seed: int) -> None:
-    print(f"\nStudies with a false claim, in % (95 % interval), {studies} studies each\n")
-    print("| equal losses | seeds | 2 losses | 6 losses |\n| --- | --- | --- | --- |")
-    for name, world in EQUAL.items():
-        for seeds in (2, 3, 5):
-            cells = [
-                _percent(false_claims(replace(world, losses=n, seeds=seeds), studies, seed), studies) for n in (2, 6)
-            ]
-            print(f"| {name} | {seeds} | {' | '.join(cells)} |", flush=True)
-
-
-def _print_power(studies: int, seed: int) -> None:
-    print(f"\nHow often a truly better loss is said to beat another, in % of pairs, {studies} studies each\n")
-    print("| losses | seeds | units | mean gap in points | found | seeds asked for (median) |\n" + "| --- " * 6 + "|")
-    for losses in (2, 6):
-        for seeds, units in ((2, 400), (3, 400), (5, 100), (5, 400), (10, 400)):
-            for gap in (0.1, 0.2, 0.4):
-                world = World(losses=losses, seeds=seeds, units=units, gap=gap)
-                points, found, asked = _found(verdicts(world, studies, seed))
-                print(f"| {losses} | {seeds} | {units} | {points:.1f} | {found:.0f} | {asked} |", flush=True)
-
-
-def _found(judged: Iterable[Verdict]) -> tuple[float, float, str]:
-    """Of the pairs with the better loss: mean gap in points, % found, median of the seeds asked for."""
-    pairs = [c for verdict in judged for c in verdict.comparisons if "loss-0" in (c.a, c.b)]
-    gap = np.mean([c.difference if c.a == "loss-0" else -c.difference for c in pairs])
-    found = np.mean([(c.a == "loss-0" and c.claim == "a") or (c.b == "loss-0" and c.claim == "b") for c in pairs])
-    asked = [c.more_seeds for c in pairs if c.more_seeds]
-    return 100 * gap, 100 * found, f"{np.median(asked):.0f}" if asked else "-"
+def show(kept: dict[str, dict[str, dict[str, int]]], names: list[str]) -> None:
+    """Each cell in a line: false claims, and what was found, in % by the number of seeds."""
+    for name in names:
+        cells = kept.get(name, {})
+        total = cells[str(CELLS[name].seeds[0])]["studies"] if cells else 0
+        if not total:
+            continue
+        false = " | ".join(percent(cells[str(n)].get("false", 0), total) for n in CELLS[name].seeds)
+        shares = []
+        for what, key, of in (("found", "found", "pairs"), ("beats all", "all", "studies")):
+            by_seeds = [100 * cells[str(n)].get(key, 0) / cells[str(n)][of] for n in CELLS[name].seeds]
+            shares += [f"{what} {'/'.join(f'{share:.0f}' for share in by_seeds)}"] if any(by_seeds) else []
+        print(f"| {name} | {total} | {false} | {'; '.join(shares)} |")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--studies", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--studies", type=int, default=2000)
+    parser.add_argument("--only", default="", help="cells whose name has this in it")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--file", type=Path, default=Path(__file__).with_suffix(".json"))
     options = parser.parse_args()
-    _print_false_claims(options.studies, options.seed)
-    _print_rivals(options.studies, options.seed)
-    _print_power(max(options.studies // 5, 1), options.seed)
+    names = [name for name in CELLS if options.only in name]
+    show(work(names, options.studies, options.jobs, options.file), names)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from lossary.lab.record import Record
 from lossary.lab.report import figures, page, render
 from lossary.lab.report.evidence import Evidence, read
 from lossary.lab.report.sections import command
+from lossary.lab.stats.words import sentence as said_of
 
 SECTIONS: dict[Kind, list[str]] = {
     "zero-shot": ["similarities", "errors", "map", "neighbours"],
@@ -94,7 +95,11 @@ def test_the_verdict_stands_in_it_word_by_word(runs: dict[Kind, Evidence], pages
     for sentence in (verdict.headline, *verdict.baselines, *verdict.warnings):
         assert sentence in text
     best, *others = runs[kind].ranked
-    of_best = [c.sentence for c in verdict.comparisons if best in (c.a, c.b) and {c.a, c.b} & {*others}]
+    of_best = [
+        said_of(c, verdict.metric, verdict.margin)
+        for c in verdict.comparisons
+        if best in (c.a, c.b) and {c.a, c.b} & {*others}
+    ]
     assert len(of_best) == len(others)
     assert all(sentence in text for sentence in of_best)
 

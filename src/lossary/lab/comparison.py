@@ -26,12 +26,13 @@ from lossary.lab.data.builtin import BUILTIN
 from lossary.lab.data.loading import load
 from lossary.lab.data.readers.code import is_code
 from lossary.lab.data.types import BadData, Data
-from lossary.lab.judge import Verdict, judge
 from lossary.lab.kinds import KINDS, fits, fitting
 from lossary.lab.metrics import METRICS, Kind, Metric, primary
 from lossary.lab.plan import Plan
 from lossary.lab.record import Record, load_all
 from lossary.lab.report import render
+from lossary.lab.stats.judge import judge
+from lossary.lab.stats.verdict import Verdict
 from lossary.lab.stored import Refused, check_own, something_else
 from lossary.lab.work import Done, Job
 

@@ -8,11 +8,12 @@ from typing import Any
 from numpy.typing import NDArray
 
 from lossary.lab import archives
-from lossary.lab.judge import Verdict, judge
 from lossary.lab.metrics import METRICS, PRIMARY, Kind, Metric, evaluate, primary
 from lossary.lab.plan import Plan
 from lossary.lab.record import Failure, Record, Role, Trial, load_all, load_failures
 from lossary.lab.report.figures import Palette
+from lossary.lab.stats.judge import judge
+from lossary.lab.stats.verdict import Verdict
 from lossary.lab.stored import something_else
 
 Arrays = dict[str, NDArray[Any]]

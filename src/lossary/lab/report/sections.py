@@ -8,7 +8,6 @@ from math import isfinite
 from statistics import fmean, median, stdev
 from typing import Any
 
-from lossary.lab.judge import Comparison, Standing
 from lossary.lab.metrics import MEASURES, METRICS, Metric
 from lossary.lab.plan import OWN_CODE, Plan
 from lossary.lab.record import Record, Role, Trial
@@ -17,6 +16,8 @@ from lossary.lab.report.evidence import Evidence
 from lossary.lab.report.figures import Row
 from lossary.lab.report.training import training
 from lossary.lab.report.views import Figure, Group, Section, Sentences, Summary, Table, TableRow
+from lossary.lab.stats import words
+from lossary.lab.stats.verdict import Comparison, Standing
 
 
 def before(evidence: Evidence) -> list[Section]:
@@ -79,10 +80,14 @@ def _findings(evidence: Evidence) -> Section | None:
     losses = set(evidence.ranked)
     pairs = [c for c in verdict.comparisons if {c.a, c.b} <= losses]
     of_best = [c for c in pairs if {c.a, c.b} & set(evidence.ranked[:1])]
+
+    def said(comparisons: Iterable[Comparison]) -> tuple[str, ...]:
+        return tuple(words.sentence(c, verdict.metric, verdict.margin) for c in comparisons)
+
     groups = (
         Sentences((*_failed(evidence), *verdict.warnings), "warning"),
-        Sentences(tuple(c.sentence for c in of_best if c.claim != "none"), "sure", "What the data show"),
-        Sentences(tuple(c.sentence for c in of_best if c.claim == "none"), "unsure", "What they do not show"),
+        Sentences(said(c for c in of_best if c.decided), "sure", "What the data show"),
+        Sentences(said(c for c in of_best if not c.decided), "unsure", "What they do not show"),
         Sentences(verdict.baselines, "plain", "Against what costs nothing"),
     )
     sentences = tuple(group for group in groups if group.items)
@@ -118,7 +123,7 @@ def _pairs(losses: list[str], comparisons: list[Comparison], metric: Metric) -> 
         f"{', in points' if metric.percent else ''}; in bold where the data show a difference, with a "
         "question mark where they do not."
     )
-    sure = {pair for pair, (comparison, _) in found.items() if comparison.claim != "none"}
+    sure = {pair for pair, (comparison, _) in found.items() if comparison.claimed}
     marked = tuple(
         replace(row, best=frozenset(i for i, col in enumerate(losses) if (row.loss, col) in sure)) for row in rows
     )
@@ -126,7 +131,7 @@ def _pairs(losses: list[str], comparisons: list[Comparison], metric: Metric) -> 
 
 
 def _pair(comparison: Comparison, sign: int, scale: int) -> str:
-    return _signed(sign * scale * comparison.difference) + ("" if comparison.claim != "none" else " ?")
+    return _signed(sign * scale * comparison.difference) + ("" if comparison.decided else " ?")
 
 
 def _signed(value: float) -> str:

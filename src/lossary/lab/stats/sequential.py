@@ -1,0 +1,56 @@
+"""Sequential: looking at the data after 3 seeds, and again after more, without claiming more that is not there.
+
+Up to S seeds, a study may err with probability level x (1 - 2/S). Each look has what the sum grows by as its share,
+and a hypothesis is tested by the smallest of its p-values, each divided by its look's share. By Bonferroni's inequality
+that is right whatever the looks have in common, wherever one stops, and also when somebody goes on later. As the
+smallest can only become smaller, what was claimed stands.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from lossary.lab.stats.two_way import Floats
+
+LOOKS = (3, 5, 7, 10, 14, 20, 28, 40, 56, 80)
+
+
+def looks(seeds: int) -> tuple[int, ...]:
+    """The looks that there have been with so many seeds.
+
+    >>> looks(2), looks(3), looks(8)
+    ((), (3,), (3, 5, 7))
+    """
+    return tuple(look for look in LOOKS if look <= seeds)
+
+
+def next_look(seeds: int) -> int | None:
+    """How many seeds the next look takes; None if there is none left.
+
+    >>> next_look(0), next_look(3), next_look(80)
+    (3, 5, None)
+    """
+    return next((look for look in LOOKS if look > seeds), None)
+
+
+def spent(seeds: int) -> float:
+    """The share of the level that looks at up to so many seeds have used.
+
+    >>> spent(2), spent(10)
+    (0.0, 0.8)
+    """
+    return 1 - 2 / seeds
+
+
+def shares(taken: Sequence[int]) -> Floats:
+    """The share of the level of each look.
+
+    >>> shares((3, 5)).round(3)
+    array([0.333, 0.267])
+    """
+    return np.diff([0.0, *map(spent, taken)])
+
+
+def smallest(p: Floats, share: Floats) -> Floats:
+    """From the p-values of each look (looks, hypotheses) one that holds for all looks together; 1 before the first."""
+    return np.min(p / share[:, None], axis=0, initial=1.0)

@@ -1,0 +1,162 @@
+"""Two-way tables: the mean of seeds by test units, and how far another draw of both could move it.
+
+A score is modelled as mean + seed + unit + (seed x unit) effects, seeds and units both drawn at random. With
+S seeds and U units, and the mean squares of the two-way analysis of variance,
+
+    E seed_ms = v_res + U v_seed,   E unit_ms = v_res + S v_unit,   E residual_ms = v_res,
+    Var(mean) = v_seed / S + v_unit / U + v_res / (S U).
+
+A few seeds tell little about v_seed, so its share of the error is multiplied by the wide t quantile of a few
+degrees of freedom, and the rest by that of the units. Adding the squared half-widths (after Banerjee, 1960) holds
+the level at any ratio of the variances; a Satterthwaite quantile does not (measured: docs/decisions/0002).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import stdtrit
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+SMALLEST_P = 1e-12  # below it p-values say nothing more
+PRIOR = 4  # seeds that the other losses are worth where one's spread over seeds is estimated (measured, decision 2)
+_CAUTION = 0.8  # quantiles are taken at this share of the level: scores are not normal (measured, decision 2)
+_HALVINGS = 30  # of the interval of log p
+
+
+@dataclass(frozen=True)
+class TwoWay:
+    """The means of some tables with what their errors are made of; each field holds one number a table."""
+
+    mean: Floats
+    seeds: Floats
+    units: Floats
+    seed_variance: Floats  # of the mean of one seed: seed_ms / units
+    seed_df: Floats
+    unit_variance: Floats  # v_unit
+    unit_df: Floats
+    residual: Floats  # v_res
+
+    @classmethod
+    def of(cls, tables: Sequence[Floats], independent: int = 0) -> Self:
+        """From tables of scores (seeds, units); with one seed only the mean is known.
+
+        ``independent`` is how many independent draws stand behind the units at most; 0: as many as there are.
+        """
+        columns = np.array([_measured(table, independent) for table in tables]).reshape(-1, 8).T
+        return cls(*columns)
+
+    def with_seed_variance(self, variance: Floats, df: float, where: Bools) -> Self:
+        """The same with another estimate of the spread over seeds in some tables."""
+        return replace(
+            self,
+            seed_variance=np.where(where, variance, self.seed_variance),
+            seed_df=np.where(where, df, self.seed_df),
+        )
+
+    def half_width(self, level: ArrayLike) -> Floats:
+        """Of the intervals of coverage 1 - level. NaN where one seed gives none."""
+        noise = self.residual / self.units
+        seed_t, unit_t = _t(self.seed_df, level), _t(self.unit_df, level)
+        seed_part = seed_t**2 * np.maximum(self.seed_variance - noise, 0)
+        unit_part = unit_t**2 * (noise + self.seeds * self.unit_variance / self.units)
+        # Never below the plain t interval of the seeds' means: it is exact where units do not differ.
+        return np.sqrt(np.maximum(seed_part + unit_part, seed_t**2 * self.seed_variance) / self.seeds)
+
+    @property
+    def p_value(self) -> Floats:
+        """The smallest level whose interval leaves 0 out; 1 with a single seed."""
+        return self._level_of(np.abs(self.mean))
+
+    def p_within(self, margin: float) -> Floats:
+        """The same for both of two one-sided tests: that the mean is above -margin, and below margin."""
+        return np.minimum(self._level_of(margin - np.abs(self.mean)) / 2, 1)
+
+    def _level_of(self, reach: Floats) -> Floats:
+        """The smallest level at which the half-width is at most ``reach``."""
+        low, high = np.full_like(reach, np.log(SMALLEST_P)), np.zeros_like(reach)
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            narrow = self.half_width(np.exp(middle)) <= reach
+            low, high = np.where(narrow, low, middle), np.where(narrow, middle, high)
+        return np.where(reach > 0, np.exp(high), 1.0)
+
+    def with_endless_seeds(self, level: ArrayLike) -> Floats:
+        """The half-width that no number of seeds can go below: what one test split leaves open."""
+        return _t(self.unit_df, level) * np.sqrt(self.unit_variance / self.units)
+
+    def seed_error(self, level: ArrayLike) -> Floats:
+        """How far more seeds could move the mean, the units being these: a half-width."""
+        return _t(self.seed_df, level) * np.sqrt(self.seed_variance / self.seeds)
+
+
+def _measured(table: Floats, independent: int) -> tuple[float, ...]:
+    """The fields of TwoWay, in their order."""
+    seeds, units = table.shape
+    if units < 2:
+        raise ValueError(f"table: wanted at least 2 test units; got {units}")
+    mean = float(table.mean()) if seeds else np.nan
+    if seeds < 2:
+        return (mean, seeds, units, np.nan, np.nan, np.nan, np.nan, np.nan)
+    by_seed, by_unit = table.mean(axis=1) - mean, table.mean(axis=0) - mean
+    rest = table - mean - by_seed[:, None] - by_unit
+    unit_ms = seeds * float(by_unit @ by_unit) / (units - 1)
+    residual = float((rest**2).sum()) / ((seeds - 1) * (units - 1))
+    return (
+        mean,
+        seeds,
+        units,
+        float(by_seed @ by_seed) / (seeds - 1),
+        seeds - 1,
+        max(unit_ms - residual, 0) / seeds,
+        max(min(_effective(by_unit), independent or units) - 1, 1),
+        residual,
+    )
+
+
+def _effective(centred: Floats) -> float:
+    """How many units a variance rests on: all where they vary alike, few where few differ from the rest."""
+    squares = centred**2
+    fourth = float(squares @ squares)
+    return float(squares.sum()) ** 2 / fourth if fourth > 0 else len(centred)
+
+
+def _t(df: Floats, level: ArrayLike) -> Floats:
+    return -stdtrit(df, _CAUTION * np.asarray(level) / 2)
+
+
+def loss_variances(means: Floats) -> Floats:
+    """The variance over seeds of each loss, from the means of losses x seeds: Grubbs' estimator (1948).
+
+    What a seed does to all losses alike cancels: r is the table with its rows' and columns' means taken off, and
+    E sum_s r_is^2 / (S - 1) = (1 - 2/L) v_i + mean(v) / L.
+
+    Args:
+        means: (..., L, S), at least 3 losses and 2 seeds.
+
+    Returns:
+        (..., L), none below 0.
+
+    Example:
+        >>> loss_variances(np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [3.0, 2.0, 1.0]])).round(9)
+        array([0., 0., 4.])
+    """
+    losses, seeds = means.shape[-2:]
+    rest = means - means.mean(axis=-1, keepdims=True)
+    rest -= rest.mean(axis=-2, keepdims=True)
+    squares = (rest**2).sum(axis=-1) / (seeds - 1)
+    typical = squares.sum(axis=-1, keepdims=True) / (losses - 1)
+    return np.maximum((squares - typical / losses) * losses / (losses - 2), 0)
+
+
+def moderated(variances: Floats, df: float) -> Floats:
+    """Variances (..., L) of ``df`` degrees of freedom each, drawn towards their median, which counts as PRIOR more.
+
+    Never below a loss's own: one that varies more than the others must not hide behind them.
+    """
+    typical = np.median(variances, axis=-1, keepdims=True)
+    return np.maximum((PRIOR * typical + df * variances) / (PRIOR + df), variances)

@@ -1,0 +1,87 @@
+"""The verdict: what a comparison of losses has shown, as data. `words` says it, `judge` finds it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from lossary.lab.metrics import Metric
+from lossary.lab.record import Role
+
+#: better: shown to be better, and not shown to be so by less than the margin. better_within: better, but shown to be so
+#: by less than the margin. equal: shown to differ by less than the margin. not_learned: one of the two has not learned
+#: yet, so nothing is claimed.
+Status = Literal["better", "better_within", "equal", "undecided", "not_learned"]
+#: What would decide an undecided pair: more seeds; more test units, whatever the seeds; more steps, as what would have
+#: lost (or been equal) was still rising when it was stopped; or seeds that both losses have at all.
+Lack = Literal["", "seeds", "units", "steps", "pairs"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One loss alone: its mean over seeds and test units, with a 95 % interval for new seeds and new units.
+
+    Two of these intervals may overlap although the paired difference is clear. NaN where one seed gives none.
+    """
+
+    loss: str
+    role: Role
+    mean: float
+    low: float
+    high: float
+    seeds: int
+    seconds: float = 0.0  # of a training run: median time of a step x median number of steps; 0 for baselines
+    p_best: float = float(
+        "nan"
+    )  # probability of having the best true mean, by joint draws: it describes, claims nothing
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Loss a against loss b on the seeds that both have, as the paired difference a - b."""
+
+    a: str  # the one with the better mean, unless b is a baseline
+    b: str
+    difference: float
+    low: float  # at the level at which the pair was tested: leaves 0 out where one is better; NaN: too few seeds
+    high: float
+    p: float  # that they are equal; over all looks, not yet corrected for the number of pairs
+    p_adjusted: float
+    p_within: float  # that they differ by the margin or more; corrected
+    status: Status
+    better: str = ""  # a, b, or none of them; where steps are lacking, the one that is ahead
+    lacks: Lack = ""
+
+    @property
+    def claimed(self) -> bool:
+        """Whether one of the two was shown to be better."""
+        return self.status in ("better", "better_within")
+
+    @property
+    def decided(self) -> bool:
+        """Whether the two were shown to differ, or not to."""
+        return self.claimed or self.status == "equal"
+
+    @property
+    def worse(self) -> str:
+        return "" if not self.better else self.b if self.better == self.a else self.a
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the comparison of losses has shown, and what it has not."""
+
+    metric: Metric
+    margin: float  # the largest difference that does not matter, in the metric's own scale
+    standings: tuple[Standing, ...]  # best first
+    comparisons: tuple[Comparison, ...]  # best against the rest, the other pairs, losses against baselines
+    baselines: tuple[str, ...]  # sentences: does every trained loss beat what costs nothing?
+    warnings: tuple[str, ...]
+    headline: str
+    recommended: str  # the cheapest of the best loss and those equal to it within the margin; "": none yet
+    recommendation: str  # the same as a sentence
+    not_learned: dict[str, str]  # losses that have not learned yet, and why
+    settled: bool  # nothing is left of the comparisons with the best loss that more seeds could decide
+    next_look: int | None  # at how many seeds the data are looked at again
+
+    def of(self, loss: str, other: str) -> Comparison:
+        """The comparison of two, whichever comes first."""
+        return next(c for c in self.comparisons if {c.a, c.b} == {loss, other})

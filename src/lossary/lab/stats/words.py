@@ -1,0 +1,209 @@
+"""Words: a verdict in sentences. Statuses in, English out; nothing reads it back."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from lossary.lab.metrics import MEASURES, Metric
+from lossary.lab.stats.sequential import LOOKS, looks, next_look
+from lossary.lab.stats.verdict import Comparison, Standing
+
+
+def sentence(c: Comparison, metric: Metric, margin: float) -> str:
+    """What is known of one pair."""
+    if c.claimed:
+        within = f", within the margin of {bound(margin, metric)}" if c.status == "better_within" else ""
+        return f"{c.better} beats {c.worse} by {size(c.difference, metric)}{within}"
+    if c.status == "equal":
+        if c.difference == c.low == c.high == 0:
+            return f"{c.a} and {c.b} score the same"
+        return f"{c.a} and {c.b} are equal within {bound(margin, metric)}"
+    if c.status == "not_learned":
+        return f"nothing is claimed of {c.a} and {c.b}: one of them has not learned yet"
+    if c.lacks == "steps" and not c.better:
+        return f"{c.a} and {c.b} are level so far, but not both had stopped rising"
+    if c.lacks == "steps":
+        return f"{c.better} is {size(c.difference, metric)} ahead of {c.worse}, which was still rising"
+    return f"cannot tell {c.a} from {c.b}{_what_would(c, metric)}"
+
+
+def _what_would(c: Comparison, metric: Metric) -> str:
+    if c.lacks == "pairs":
+        return ": it takes at least 3 seeds, and 2 that both have"
+    if c.lacks == "units":
+        return f": it takes more {units_of(metric)}, not more seeds"
+    return "; more seeds may"
+
+
+def baseline_sentence(baseline: str, comparisons: Sequence[Comparison], metric: Metric, margin: float) -> str:
+    """Does every trained loss beat one baseline?"""
+    beat = [c.a for c in comparisons if c.claimed and c.better == c.a]
+    lost = [c.a for c in comparisons if c.claimed and c.better == baseline]
+    asleep = [c.a for c in comparisons if c.status == "not_learned"]
+    rest = [c for c in comparisons if c.a not in (*beat, *lost, *asleep)]
+    if len(beat) == len(comparisons):
+        return f"Every trained loss beats {baseline}."
+    parts = [f"{join(beat)} {plural(len(beat), 'beats', 'beat')} {baseline}"] if beat else []
+    parts += [f"{baseline} beats {join(lost)}"] if lost else []
+    parts += [sentence(c, metric, margin) for c in rest]
+    parts += [f"{join(asleep)} {plural(len(asleep), 'has', 'have')} not learned yet"] if asleep else []
+    return f"Not every trained loss is shown to beat {baseline}: {'; '.join(parts)}."
+
+
+def headline(
+    trained: Sequence[Standing],
+    asleep: Mapping[str, str],
+    comparisons: Sequence[Comparison],
+    below: Sequence[Sequence[Comparison]],
+    metric: Metric,
+    margin: float,
+) -> str:
+    """The verdict in a line or two: ``trained`` best first, ``below`` the losses against each baseline."""
+    learned = [s for s in trained if s.loss not in asleep]
+    said = [_of_losses(learned, comparisons, metric, margin, asleep=bool(asleep))] if learned else []
+    if not trained:
+        said = ["No loss was trained."]
+    elif not learned:
+        said = ["No loss has learned yet."]
+    elif sleepers := [s.loss for s in trained if s.loss in asleep]:
+        said.append(f"{join(sleepers)} {plural(len(sleepers), 'has', 'have')} not learned yet.")
+    above = [family for family in below if learned and not any(c.claimed and c.better == c.a for c in family)]
+    for verb, ahead in (("beats", True), ("is shown to beat", False)):
+        if names := [family[0].b for family in above if _all_behind(family, metric) == ahead and _tried(family)]:
+            said.append(f"No loss {verb} {join(names)}.")
+    return " ".join(said)
+
+
+def _all_behind(family: Sequence[Comparison], metric: Metric) -> bool:
+    return all(c.difference <= 0 if metric.higher_is_better else c.difference >= 0 for c in family)
+
+
+def _tried(family: Sequence[Comparison]) -> bool:
+    """Whether there were seeds enough to show anything."""
+    return any(c.lacks != "pairs" and c.status != "not_learned" for c in family)
+
+
+def _of_losses(
+    learned: Sequence[Standing], comparisons: Sequence[Comparison], metric: Metric, margin: float, *, asleep: bool
+) -> str:
+    best, others = learned[0].loss, [s.loss for s in learned[1:]]
+    if not others:
+        return f"Only {best} {'has learned' if asleep else 'was trained'}: there is nothing to compare it with."
+    names = {best, *others}
+    pairs = [c for c in comparisons if {c.a, c.b} <= names]
+    if pairs and all(c.status == "equal" and c.difference == c.low == c.high == 0 for c in pairs):
+        return f"{_all(len(names))} score the same."
+    if _at_ceiling(learned, metric, margin):
+        return f"{_all(len(names))} are at the ceiling: these test data are too easy to tell them apart."
+    if pairs and all(c.status == "equal" for c in pairs):
+        return f"{_all(len(names))} are equal within {bound(margin, metric)}."
+    return _of_best(best, others, pairs, metric, margin)
+
+
+def _of_best(best: str, others: Sequence[str], pairs: Sequence[Comparison], metric: Metric, margin: float) -> str:
+    """What is known of the loss with the best mean."""
+    mine = {(c.b if c.a == best else c.a): c for c in pairs if best in (c.a, c.b)}
+    shown = {loss: c for loss, c in mine.items() if c.claimed}
+    if beating := [loss for loss, c in shown.items() if c.better == loss]:
+        verb = plural(len(beating), "beats", "beat")
+        return f"{best} has the best mean, but {join(beating)} {verb} it on the seeds that both have."
+    equal = [loss for loss, c in mine.items() if c.status == "equal"]
+    rising = [loss for loss, c in mine.items() if c.lacks == "steps" and c.better]
+    open_ = [loss for loss in others if loss not in (*shown, *equal, *rising)]
+    if len(shown) == len(others):
+        return f"{best} beats {plural(len(shown), join(shown), 'every other loss')}."
+    if len(open_) == len(others) > 1:
+        return f"{best} scores best, but cannot be told from any other loss."
+    parts = [f"beats {some(shown)}"] if shown else []
+    parts += [f"equals {some(equal)} within {bound(margin, metric)}"] if equal else []
+    parts += [f"is ahead of {some(rising)}, still rising"] if rising else []
+    known = f"{best} {join(parts)}" if parts else f"{best} scores best"
+    if not open_:
+        return f"{known}."
+    return f"{known}{'; it' if parts else ', but'} cannot be told from {some(open_)}."
+
+
+def _at_ceiling(learned: Sequence[Standing], metric: Metric, margin: float) -> bool:
+    """Whether there is no room left for a difference that matters."""
+    if metric.percent and metric.higher_is_better:
+        return all(s.mean >= 1 - margin for s in learned)
+    return not metric.higher_is_better and all(s.mean == 0 for s in learned)
+
+
+def warnings(
+    seeds: Sequence[int],
+    missing: Mapping[str, Sequence[int]],
+    rising: Sequence[str],
+    asleep: Mapping[str, str],
+    short_of_units: Sequence[Comparison],
+    metric: Metric,
+) -> list[str]:
+    """What to know before one believes the verdict: ``missing`` seeds by loss, ``rising`` losses with their runs."""
+    said = []
+    if 0 < len(seeds) < LOOKS[0]:
+        said.append(
+            f"{len(seeds)} {plural(len(seeds), 'seed')}: what other seeds would change is unknown, so no loss can be "
+            f"said to beat another. {LOOKS[0]} seeds allow a first verdict, ten a good one."
+        )
+    elif len(seeds) < LOOKS[-1] and len(seeds) not in LOOKS:
+        said.append(
+            f"{len(seeds)} seeds: the verdict is that of the first {looks(len(seeds))[-1]}, the others count from "
+            f"{next_look(len(seeds))} on."
+        )
+    for loss, seeds_missing in missing.items():
+        said.append(
+            f"{loss} has {len(seeds) - len(seeds_missing)} of {len(seeds)} seeds ({join(map(str, seeds_missing))} "
+            "missing): it is compared on those that it has."
+        )
+    said += [f"{loss} has not learned yet: {why}." for loss, why in asleep.items()]
+    if rising:
+        said.append(f"Still rising when stopped: {join(rising)}. With more steps the order may change.")
+    for c in short_of_units:
+        said.append(f"To tell {c.a} from {c.b} takes more {units_of(metric)}, not more seeds.")
+    return said
+
+
+def recommendation(best: str, recommended: str, of_best: Sequence[Comparison], metric: Metric, margin: float) -> str:
+    """Which loss to train with, given what is known of the best one's pairs."""
+    if recommended != best:
+        return f"Train with {recommended}: equal to {best} within {bound(margin, metric)}, and cheapest."
+    if all(c.claimed or c.status == "equal" for c in of_best):
+        equal = any(c.status != "better" for c in of_best)
+        return f"Train with {best}: the best{', and cheapest of its equals' if equal else ''}."
+    return f"Train with {best}, until more is known: it has the best mean."
+
+
+def size(difference: float, metric: Metric) -> str:
+    return f"{abs(100 * difference):.1f} points" if metric.percent else f"{abs(difference):.3g}"
+
+
+def bound(margin: float, metric: Metric) -> str:
+    """A margin as it was named: 1 point, not 1.0 points."""
+    if not metric.percent:
+        return f"{margin:.3g}"
+    return f"{100 * margin:.3g} {plural(round(100 * margin, 9) == 1, 'point')}"
+
+
+def units_of(metric: Metric) -> str:
+    return next((m.units for m in MEASURES.values() if m.metrics[0] == metric), "test samples")
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    return one if count == 1 else many or f"{one}s"
+
+
+def join(names: Iterable[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def some(losses: Iterable[str]) -> str:
+    """Names, or how many there are where a sentence would be all names.
+
+    >>> some(["a", "b", "c"]), some("abcd")
+    ('a, b and c', '4 others')
+    """
+    names = list(losses)
+    return join(names) if len(names) <= 3 else f"{len(names)} others"
+
+
+def _all(count: int) -> str:
+    return "Both losses" if count == 2 else f"All {count} losses"
