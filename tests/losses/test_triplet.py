@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from contract.laws_devices import as_on_an_accelerator
 from lossary.kernels import tuples
 from lossary.kernels.stable import softplus
 from lossary.losses.triplets.triplet import triplet_loss, triplet_margin_loss
@@ -124,6 +125,38 @@ def test_blocks_of_anchors_change_nothing(mining: Any, margin: float | None, mon
     monkeypatch.setattr(tuples, "CACHED_TRIPLES", 20)  # two anchors at a time, one positive at a time
     for found, wanted in zip(loss_and_gradients(), whole, strict=True):
         torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("mining", ["hard", "all"])
+@pytest.mark.parametrize("average", ["active", "all"])
+@pytest.mark.parametrize("squared", [False, True])
+@pytest.mark.parametrize("held", [20, 1 << 20], ids=["blocks", "at once"])
+def test_by_masks_triplets_are_the_same(
+    mining: Any, average: Any, squared: bool, held: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an accelerator takes them, which looks at no number of positives: with ties, and items that do not count."""
+    x, labels = batch()
+    x = torch.cat([x, x[:3]]).requires_grad_()
+    labels = torch.cat([labels, labels[:2], labels[:1] + 7])
+    mask = torch.arange(len(x)) % 5 > 0
+    weight = torch.rand(len(x), generator=torch.Generator().manual_seed(2), dtype=x.dtype)
+    ids = torch.arange(len(x)) % (len(x) - 2)
+
+    def found(**extra: Any) -> list[Tensor]:
+        options: dict[str, Any] = {"margin": 0.3, "mining": mining, "average": average, "squared": squared}
+        loss = triplet_loss(x, labels, **options, **extra)
+        first = torch.autograd.grad(loss.sum(), x, retain_graph=True)[0]
+        again = torch.autograd.grad(loss.sum(), x, create_graph=True)[0]
+        return [loss, first, again, torch.autograd.grad(again.square().sum(), x)[0]]
+
+    calls: list[dict[str, Any]] = [{}, {"mask": mask}, {"sample_weight": weight}, {"ids": ids}, {"reduction": "none"}]
+    wanted = [found(**extra) for extra in calls]
+    monkeypatch.setattr(tuples, "LARGE_TRIPLES", held)
+    monkeypatch.setattr("lossary.kernels.distances.WRITTEN_OUT", 0)
+    with as_on_an_accelerator():
+        for extra, numbers in zip(calls, wanted, strict=True):
+            for got, number in zip(found(**extra), numbers, strict=True):
+                torch.testing.assert_close(got, number, rtol=1e-6, atol=1e-9)
 
 
 def test_a_margin_is_not_lost_beside_huge_distances() -> None:

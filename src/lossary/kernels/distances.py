@@ -21,14 +21,16 @@ from lossary.kernels.stable import accumulate, scales
 WRITTEN_OUT = 2**21
 #: A squared distance below this share of the squared norms has lost too many digits: it is taken from the difference.
 CANCELLED = 1e-2
+#: In float64 products this share of the squared norms is rounding: of float32 numbers, that they are the same point.
+SAME = 2**-46
 #: Differences held at once when cancelled pairs are redone.
 CACHED_DISTANCES = 2**21
 
 
-def root(lengths: Tensor) -> Tensor:
+def root(squared: Tensor) -> Tensor:
     """The square root, with gradient 0 at 0."""
-    positive = ~(lengths <= 0)  # so written, a NaN stays one
-    return torch.where(positive, lengths, torch.ones_like(lengths)).sqrt() * positive
+    positive = ~(squared <= 0)  # so written, a NaN stays one
+    return torch.where(positive, squared, torch.ones_like(squared)).sqrt() * positive
 
 
 def squares(differences: Tensor) -> Tensor:
@@ -42,18 +44,22 @@ def norm(differences: Tensor, p: float = 2.0) -> Tensor:
         return differences.abs().sum(-1)
     if p != 2:
         return _norm(differences, p)
-    lengths = squares(differences)
-    return root(lengths) if _finite(lengths) else _scaled_norm(differences)
+    found = squares(differences)
+    return root(found) if _finite(found) else _scaled_norm(differences)
 
 
-def _finite(lengths: Tensor) -> bool:
+def _finite(found: Tensor) -> bool:
     """Whether no square was too large for its dtype, as far as may be looked."""
-    return lengths.numel() == 0 or (_device.values_visible(lengths) and lengths.detach().amax().item() < math.inf)
+    return found.numel() == 0 or (_device.values_visible(found) and found.detach().amax().item() < math.inf)
 
 
 def _scaled_norm(differences: Tensor) -> Tensor:
     scale = scales(differences).clamp_min(1)  # the huge ones alone: lengths below 1e-19 are 0 in float32
     return root(squares(differences / scale)) * scale.squeeze(-1)
+
+
+def lengths(differences: Tensor, *, squared: bool) -> Tensor:
+    return squares(differences) if squared else norm(differences)
 
 
 def _norm(differences: Tensor, p: float) -> Tensor:
@@ -73,19 +79,45 @@ def pairwise(x: Tensor, y: Tensor, *, squared: bool = False) -> Tensor:
         x, y = accumulate(x), accumulate(y)
         # A compiler fuses the differences into the sum; the redone pairs are a data-dependent number.
         shapes_only = _device.traced() or not _device.has_values(x)
-        if shapes_only or x.shape[0] * y.shape[0] * x.shape[1] <= WRITTEN_OUT:
+        if shapes_only or _few(x, y):
             return _distances(x, y, squared)
-        lengths = _Products.apply(x, y)[0]
+        if x.dtype == torch.float32 and not _device.by_cache(x) and _device.has_float64(x):
+            found = _wide_products(x, y)
+            return (found if squared else root(found)).to(x.dtype)
+        found = _Products.apply(x, y)[0]
         if squared:
-            return lengths
-        if not _device.values_visible(x) or _finite(lengths):  # not to be looked at, it is hoped for
-            return root(lengths)
+            return found
+        if not _device.values_visible(x) or _finite(found):  # not to be looked at, it is hoped for
+            return root(found)
         return torch.cat([_again(rows, y) for rows in x.split(max(1, CACHED_DISTANCES // max(1, y.numel())))])
 
 
+def rough(x: Tensor, y: Tensor) -> Tensor:
+    """Numbers in the order of the distances, as far as rounding tells that order: for a choice among them."""
+    with full_precision(x):
+        x, y = accumulate(x), accumulate(y)
+        if _few(x, y):
+            return (x[:, None] - y).square().sum(-1)
+        centre = y.mean(0)
+        x, y = x - centre, y - centre
+        return torch.addmm(y.square().sum(1).expand(x.shape[0], -1), x, y.T, alpha=-2)
+
+
+def _few(x: Tensor, y: Tensor) -> bool:
+    return x.shape[0] * y.shape[0] * x.shape[1] <= WRITTEN_OUT
+
+
+def _wide_products(x: Tensor, y: Tensor) -> Tensor:
+    """Squared distances by products in float64: in float32 pairs cancel, and to ask which would wait for the device."""
+    centre = y.detach().mean(0)
+    wide, other = (x - centre).double(), (y - centre).double()
+    norms = wide.square().sum(1, keepdim=True) + other.square().sum(1)
+    found = torch.addmm(norms, wide, other.T, alpha=-2)
+    return found * (found > SAME * norms)
+
+
 def _distances(x: Tensor, y: Tensor, squared: bool = False) -> Tensor:
-    differences = x[:, None] - y
-    return squares(differences) if squared else norm(differences)
+    return lengths(x[:, None] - y, squared=squared)
 
 
 #: By blocks that are made again for the gradient.

@@ -20,8 +20,9 @@ from lossary.kernels.modes import plain_only
 from lossary.kernels.rows.scores import Given, Targets
 from lossary.kernels.stable import softplus, widened
 
-#: Distances held at once.
+#: Distances held at once: on a CPU, and elsewhere.
 CACHED_TRIPLES = 2**20
+LARGE_TRIPLES = 2**24
 #: Up to so many positives an anchor, comparing with one after the other is faster than searching among them.
 FEW = 64
 
@@ -35,6 +36,16 @@ class AnchorBlock(NamedTuple):
     columns: Tensor  # (B, P), in ascending order
     exists: Tensor  # (B, P): an anchor with fewer positives has columns that are none
     negative: Tensor  # (B, M)
+
+
+class MaskedBlock(NamedTuple):
+    """B anchors (B, D), all items (M, D), and which of these are an anchor's positives and negatives (B, M)."""
+
+    anchors: Tensor
+    items: Tensor
+    positive: Tensor
+    negative: Tensor
+    squared: bool
 
 
 class Anchors(NamedTuple):
@@ -56,6 +67,7 @@ def mined(
     *,
     squared: bool,
     counted: Tensor | None = None,
+    by_mask: Callable[..., Anchors] | None = None,
 ) -> Anchors:
     """The triplets of each anchor, (N,) each.
 
@@ -67,17 +79,26 @@ def mined(
         margin: None is the soft margin.
         squared: Squared distances.
         counted: (M,) boolean, False for items that are nobody's negatives; they must be nobody's targets either.
+        by_mask: The miner that needs no number of positives, where there is one: for where it would be a wait.
     """
-    columns, exists = _positives(targets)
+    on_cpu = _device.by_cache(anchors)
+    if on_cpu or plain_only() or not _device.has_float64(anchors):
+        by_mask = None
+    columns, exists = _positives(targets) if by_mask is None else (None, None)
 
     def block(start: int, stop: int, anchors: Tensor, items: Tensor, margin: Margin) -> Anchors:
         rows = slice(start, stop)
-        distances = pairwise(anchors[rows], items, squared=squared)
         negative = _negatives(targets, rows)
         negative = negative if counted is None else negative & counted
+        if by_mask is not None:
+            return by_mask(MaskedBlock(anchors[rows], items, _targets(targets, rows), negative, squared), margin)
+        assert columns is not None
+        assert exists is not None
+        distances = pairwise(anchors[rows], items, squared=squared)
         return miner(AnchorBlock(distances, columns[rows], exists[rows], negative), margin)
 
-    count, rows = anchors.shape[0], max(1, CACHED_TRIPLES // max(1, items.shape[0]))
+    held = CACHED_TRIPLES if on_cpu else LARGE_TRIPLES
+    count, rows = anchors.shape[0], max(1, held // max(1, items.shape[0]))
     if rows >= count:
         return block(0, count, anchors, items, margin)
     edges = [(start, min(start + rows, count)) for start in range(0, count, rows)]
@@ -129,7 +150,7 @@ class _GradientInForward(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         (by_loss, _) = grads
-        if not torch.is_grad_enabled() and ctx.sums is not None and (by_loss == by_loss[0]).all():
+        if not torch.is_grad_enabled() and ctx.sums is not None and _alike(by_loss):
             # Handed out once and scaled in place: a product would be a second copy of every gradient.
             sums, ctx.sums = ctx.sums, None
             return None, None, *(None if g is None else g.mul_(by_loss[0]) for g in sums)
@@ -138,6 +159,12 @@ class _GradientInForward(torch.autograd.Function):
             inputs = distinct(number if t is None else t for t, number in saved)
             loss = _made_again(ctx.block, ctx.edges, *inputs).loss
         return None, None, *gradients_by(loss, inputs, by_loss)
+
+
+def _alike(by_loss: Tensor) -> bool:
+    """Whether all have the same gradient: as that of a sum comes, or as far as may be looked."""
+    expanded = by_loss.stride() == (0,)
+    return expanded or (_device.values_visible(by_loss) and bool((by_loss == by_loss[0]).all()))
 
 
 def _positives(targets: Targets | Given) -> tuple[Tensor, Tensor]:
@@ -167,6 +194,16 @@ def _runs(labels: Tensor, others: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     labels = labels.contiguous()  # torch warns of strides
     start = torch.searchsorted(ordered, labels)
     return order, start, torch.searchsorted(ordered, labels, right=True) - start
+
+
+def _targets(targets: Targets | Given, rows: slice) -> Tensor:
+    if isinstance(targets, Given):
+        return targets.targets[rows]
+    assert targets.columns is not None
+    alike = targets.rows[rows, None] == targets.columns
+    if targets.own:
+        alike.diagonal(rows.start).fill_(False)
+    return alike
 
 
 def _negatives(targets: Targets | Given, rows: slice) -> Tensor:
@@ -214,14 +251,14 @@ def hard(block: AnchorBlock, margin: Margin) -> Anchors:
     """The farthest positive against the nearest negative; of tied ones the first."""
     distances, columns, exists, negative = block
     if columns.numel() == 0:
-        return _summed(distances[:, :0], exists[:, :0])
+        return summed(distances[:, :0], exists[:, :0])
     bare = distances.detach()
     # By index: of tied distances the gradient goes to the first, not to a share of each.
     farthest = bare.gather(1, columns).masked_fill(~exists, -torch.inf)
     nearest = bare.masked_fill(~negative, torch.inf)
     farthest = columns.gather(1, first_largest(farthest))
     gap = distances.gather(1, farthest) - distances.gather(1, first_smallest(nearest))
-    return _summed(penalty(gap, margin), (exists.any(1) & negative.any(1))[:, None])
+    return summed(penalty(gap, margin), (exists.any(1) & negative.any(1))[:, None])
 
 
 def semihard(block: AnchorBlock, margin: Margin) -> Anchors:
@@ -234,7 +271,7 @@ def semihard(block: AnchorBlock, margin: Margin) -> Anchors:
     gap = positive - block.distances.gather(1, negative)
     # Sorted, a NaN stands beyond what is no negative, where nothing finds it.
     gap = gap.masked_fill(ascending[:, -1:].isnan(), torch.nan)
-    return _summed(penalty(gap, margin), block.exists & (last >= 0))
+    return summed(penalty(gap, margin), block.exists & (last >= 0))
 
 
 def every(block: AnchorBlock, margin: Margin) -> Anchors:
@@ -242,7 +279,7 @@ def every(block: AnchorBlock, margin: Margin) -> Anchors:
     if margin is None:
         return every_valid(block, margin)
     if block.columns.numel() == 0:
-        return _summed(block.distances[:, :0], block.exists[:, :0])
+        return summed(block.distances[:, :0], block.exists[:, :0])
     # Once it is known in how many active triplets each distance stands, the loss is linear in the distances: the
     # counts come from the place of each negative among the few sorted positives, and nothing of it needs a
     # gradient.
@@ -312,5 +349,5 @@ def _soft(block: AnchorBlock) -> Tensor:
     return total
 
 
-def _summed(loss: Tensor, valid: Tensor) -> Anchors:
+def summed(loss: Tensor, valid: Tensor) -> Anchors:
     return Anchors(torch.where(valid, loss, torch.zeros_like(loss)).sum(1), valid.sum(1).to(loss.dtype))

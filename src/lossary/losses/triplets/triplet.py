@@ -17,6 +17,7 @@ from lossary.kernels import tuples
 from lossary.kernels.distances import norm, squares
 from lossary.kernels.rows.scores import Targets
 from lossary.kernels.stable import accumulate, like_torch
+from lossary.kernels.tuples_by_mask import BY_MASK
 from lossary.losses._batch import check_absent, check_indices, compare, compared_items
 from lossary.losses._pointwise import hide
 
@@ -125,7 +126,10 @@ def triplet_loss(
     every = tuples.every if average == "active" else tuples.every_valid
     miner = {"hard": tuples.hard, "semihard": tuples.semihard, "all": every}[mining]
     counted = others.counted if isinstance(targets, Targets) else None
-    loss, divisor = tuples.mined(anchors.x, others.x, targets, miner, margin, squared=squared, counted=counted)
+    by_mask = None if mining == "all" and margin is None else BY_MASK.get(miner)
+    loss, divisor = tuples.mined(
+        anchors.x, others.x, targets, miner, margin, squared=squared, counted=counted, by_mask=by_mask
+    )
     if sample_weight is not None:
         loss, divisor = loss * sample_weight, divisor * sample_weight
     if reduction == "none":
