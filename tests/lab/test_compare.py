@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,6 @@ from lossary.lab.plan import Plan
 from lossary.lab.record import load_all
 from lossary.lab.study import trials
 from lossary.lab.train import Diverged, Outcome, train
-from lossary.lab.work import Done, Job
 from lossary.losses.values.regression import MSELoss
 
 TINY = ("compare", "diabetes", "--losses", "mse_loss,l1=l1_loss", "--seeds", "3", "--trials", "2", "--epochs", "60")
@@ -210,7 +209,7 @@ def test_a_second_command_in_the_same_folder_is_refused(tmp_path: Path) -> None:
 def test_where_a_loss_fails_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(work, "run", in_this_process)
+    monkeypatch.setattr(work, "run", work.run_here)
     monkeypatch.setattr(MSELoss, "forward", lambda *_: torch.tensor(float("nan")))
     budget = ("--seeds", "2", "--trials", "2", "--epochs", "2")
     main(["compare", "diabetes", "--losses", "mse_loss,l1_loss", *budget, "--out", str(tmp_path / "some")])
@@ -237,7 +236,7 @@ def test_a_single_final_run_that_fails_stands_in_the_report(
             raise Diverged("the loss became inf")
         return train(card, params, data, plan, seed)
 
-    monkeypatch.setattr(work, "run", in_this_process)
+    monkeypatch.setattr(work, "run", work.run_here)
     monkeypatch.setattr(work, "train", fails_once)
     # a label with a slash is one more name of a file
     arguments = ["compare", "diabetes", "--losses", "a/b=mse_loss", "--seeds", "2", "--trials", "1", "--epochs", "2"]
@@ -246,10 +245,6 @@ def test_a_single_final_run_that_fails_stands_in_the_report(
     monkeypatch.setattr(work, "train", train)
     main([*arguments, "--out", str(tmp_path)])
     assert "the loss became inf" not in (tmp_path / "report.html").read_text()
-
-
-def in_this_process(phases: Iterable[list[Job]], plan: Plan, folder: Path) -> Iterator[Done]:
-    return (work.do(job, plan, folder) for jobs in phases for job in jobs)
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
 """Data sets: splits that leak nothing and never move, and the attribution that their licences ask for."""
 
 import inspect
+import pickle
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from importlib import resources
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from lossary.cli import compare, main
 from lossary.lab import comparison
 from lossary.lab.data.builtin import BUILTIN, _packages
 from lossary.lab.data.loading import load
-from lossary.lab.data.types import BadData, Data, TensorSplit
+from lossary.lab.data.sharing import shared
+from lossary.lab.data.types import BadData, Data, Split, TensorSplit
 from lossary.lab.plan import Plan
 from lossary.lab.record import load_all
 
@@ -146,3 +148,32 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(
     said = "lossary: data: caravan comes with ISLP: pip install ISLP\n"
     assert capsys.readouterr().err == said
     assert not (tmp_path / "run").exists()
+
+
+def test_processes_share_the_data_as_they_are_and_leave_no_file(data: Data, tmp_path: Path) -> None:
+    file = tmp_path / "shared"
+    file.write_bytes(b"left by a run that was killed")
+    with shared(data, file) as given:
+        seen, other = pickle.loads(pickle.dumps(given)).open(), given.open()
+        assert len(given.rest) < 100_000  # no array is copied from process to process
+    assert not file.exists()
+    for field in fields(Data):
+        ours, theirs = getattr(data, field.name), getattr(seen, field.name)
+        if isinstance(ours, Split):
+            for name in ("inputs", "targets"):
+                a, b = getattr(ours, name), getattr(theirs, name)
+                torch.testing.assert_close(b, a, rtol=0, atol=0, equal_nan=True)
+                assert b.stride() == a.stride()  # channels stay last, as some operators want them
+        elif isinstance(ours, np.ndarray):
+            np.testing.assert_array_equal(theirs, ours)
+        else:
+            assert theirs == ours
+    seen.train.targets.fill_(9)
+    torch.testing.assert_close(other.train.targets, data.train.targets, rtol=0, atol=0, equal_nan=True)
+
+
+def test_a_shared_file_that_somebody_has_cut_is_not_looked_into(tmp_path: Path) -> None:
+    with shared(load(Plan(data="digits")), tmp_path / "shared") as given:
+        given.file.write_bytes(given.file.read_bytes()[:-1])
+        with pytest.raises(OSError, match="wanted the file as it was written"):
+            given.open()

@@ -17,7 +17,7 @@ import optuna
 import polars as pl
 import pytest
 from PIL import Image
-from test_own_data import TINY, images, in_this_process, refused, table
+from test_own_data import TINY, images, refused, table
 
 from lossary.cli import main
 from lossary.lab import archives, work
@@ -30,7 +30,7 @@ from lossary.lab.stored import write_whole
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(work, "run", in_this_process)
+    monkeypatch.setattr(work, "run", work.run_here)
 
 
 # --- arrays ---

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
-from test_own_data import TINY, arrays, code, images, in_this_process, refused, table
+from test_own_data import TINY, arrays, code, images, refused, table
 
 from lossary.cli import main
 from lossary.lab import work
@@ -23,7 +23,7 @@ DATA = "def data():\n    return [([float(n), 1.0], n % 2) for n in range(40)],\n
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(work, "run", in_this_process)
+    monkeypatch.setattr(work, "run", work.run_here)
 
 
 def parquet(path: str, **columns: object) -> str:

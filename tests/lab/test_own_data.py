@@ -4,7 +4,7 @@ import functools
 import re
 import shlex
 from collections import UserList
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,6 @@ from lossary.lab.data.readers.code import from_code
 from lossary.lab.data.types import BadData, Data, Split, TensorSplit
 from lossary.lab.plan import Plan
 from lossary.lab.record import load_all
-from lossary.lab.work import Done, Job
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "your_data.md").read_text()
@@ -69,14 +68,10 @@ class Listed(UserList[tuple[object, int]]):
     """A data set: a list would be taken for several."""
 
 
-def in_this_process(phases: Iterable[list[Job]], plan: Plan, folder: Path) -> Iterator[Done]:
-    return (work.do(job, plan, folder) for jobs in phases for job in jobs)
-
-
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(work, "run", in_this_process)  # other processes would take seconds to start
+    monkeypatch.setattr(work, "run", work.run_here)  # other processes would take seconds to start
 
 
 def inputs_of(part: Split) -> torch.Tensor:

@@ -1,6 +1,5 @@
 """Rankings: how an order is scored, which lists a table or a package holds, and that a comparison ends in a report."""
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,20 +18,15 @@ from lossary.lab.kinds.ranking import best_single_input
 from lossary.lab.metrics import evaluate, ndcg, place_of_best
 from lossary.lab.plan import Plan
 from lossary.lab.record import load_all
-from lossary.lab.work import Done, Job
 
 random = np.random.default_rng(0)
 NAN = np.nan
 
 
-def in_this_process(phases: Iterable[list[Job]], plan: Plan, folder: Path) -> Iterator[Done]:
-    return (work.do(job, plan, folder) for jobs in phases for job in jobs)
-
-
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(work, "run", in_this_process)  # other processes would take seconds to start
+    monkeypatch.setattr(work, "run", work.run_here)  # other processes would take seconds to start
 
 
 # --- metrics ---

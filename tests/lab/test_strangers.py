@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_own_data import TINY, in_this_process, refused, table
+from test_own_data import TINY, refused, table
 
 from lossary.cli import main
 from lossary.lab import work
@@ -30,7 +30,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     here, folder = Path.cwd(), tmp_path_factory.mktemp("finished")
     os.chdir(folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(work, "run", in_this_process)
+        patch.setattr(work, "run", work.run_here)
         table("t.csv", target=["a", "b"] * 30)
         main(["compare", "t.csv", "--losses", "cross_entropy,focal_loss", *TINY, "--out", "run"])
     os.chdir(here)

@@ -1,7 +1,7 @@
 """Pairs of texts: what is found and split, what is scored, and that losses see the pairs as they are."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -26,7 +26,6 @@ from lossary.lab.plan import Plan
 from lossary.lab.record import load_all
 from lossary.lab.study import defaults
 from lossary.lab.train import train
-from lossary.lab.work import Done, Job
 
 TASK = KINDS["retrieval"]
 HOSTILE = "<script>alert(1)</script>"
@@ -59,11 +58,8 @@ def written(path: str, rows: int = 60, **changed: Sequence[str | None]) -> str:
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def in_this_process(phases: list[list[Job]], plan: Plan, folder: Path) -> Iterator[Done]:
-        return (work.do(job, plan, folder) for jobs in phases for job in jobs)
-
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(work, "run", in_this_process)
+    monkeypatch.setattr(work, "run", work.run_here)
 
 
 # --- metrics ---

@@ -199,7 +199,7 @@ def _compared(plan: Plan, folder: Path, console: Console, data: Data, *, here: b
         study.create(folder, work.cards(plan), data.kind, metric)
         save_test_split(data, folder)
         phases = work.open_jobs(plan, folder, data)
-        done = work.run_here(phases, plan, folder, data) if here else work.run(phases, plan, folder)
+        done = work.run_here(phases, plan, folder, data) if here else work.run(phases, plan, folder, data)
         failures = _work(phases, done, plan, folder, console)
         records = load_all(folder)
         if not any(record.card for record in records):

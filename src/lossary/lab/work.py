@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from multiprocessing.connection import wait
@@ -20,6 +21,8 @@ from lossary.catalogue import find
 from lossary.core.card import Card
 from lossary.lab import study
 from lossary.lab.data.loading import load
+from lossary.lab.data.readers.code import is_code
+from lossary.lab.data.sharing import Shared, shared
 from lossary.lab.data.types import Data
 from lossary.lab.kinds import KINDS
 from lossary.lab.metrics import Scores, evaluate, own_scores
@@ -86,14 +89,20 @@ def _recorded(folder: Path, role: Role, loss: str, seed: int) -> bool:
     return Record(loss, "", role, seed, {}, {}, []).path(folder).exists()
 
 
-def run(phases: Iterable[list[Job]], plan: Plan, folder: Path) -> Iterator[Done]:
+def run(phases: Iterable[list[Job]], plan: Plan, folder: Path, data: Data) -> Iterator[Done]:
     """Do all jobs of one phase and then of the next, yielding each as it is done, in the order of finishing.
 
     Raises:
         BrokenProcessPool: if a worker was killed.
     """
+    # What code makes need not go from process to process: there each runs it.
+    with nullcontext() if is_code(plan.data) else shared(data, folder / "data.part") as given:
+        yield from _run(phases, plan, folder, given)
+
+
+def _run(phases: Iterable[list[Job]], plan: Plan, folder: Path, given: Shared | None) -> Iterator[Done]:
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(plan.workers, mp_context=context, initializer=_start_worker)
+    pool = ProcessPoolExecutor(plan.workers, mp_context=context, initializer=_start_worker, initargs=(given,))
     try:
         for jobs in phases:
             yield from (
@@ -108,7 +117,13 @@ def run(phases: Iterable[list[Job]], plan: Plan, folder: Path) -> Iterator[Done]
         pool.shutdown(cancel_futures=True)
 
 
-def _start_worker() -> None:
+#: Of a worker: the data as the process that started it has loaded them.
+_given: Shared | None = None
+
+
+def _start_worker(given: Shared | None) -> None:
+    global _given  # noqa: PLW0603  # the pool has no other place for what all jobs share
+    _given = given
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     threading.Thread(target=_die_with_parent, daemon=True).start()
@@ -123,7 +138,7 @@ def _die_with_parent() -> None:
 
 @lru_cache(1)
 def _data(plan: Plan) -> Data:
-    return load(plan)
+    return _given.open() if _given else load(plan)
 
 
 def run_here(phases: Iterable[list[Job]], plan: Plan, folder: Path, data: Data) -> Iterator[Done]:
