@@ -208,7 +208,7 @@ def test_the_docs_comparisons_end_in_reports(tmp_path: Path, capsys: pytest.Capt
     commands = re.findall(r"^```sh\n(.*?)\n```", PAGE, flags=re.M | re.S)
     assert len(commands) == 7
     for command in commands:
-        other = "listnet_loss" if "--group" in command else "focal_loss"
+        other = "listnet_loss" if "--lists" in command else "focal_loss"
         losses = "clip_loss,siglip_loss" if "chat.csv" in command else f"cross_entropy,{other}"
         main([*shlex.split(command)[1:], *TINY, "--losses", losses])
         report = Path(capsys.readouterr().out.split()[-1])

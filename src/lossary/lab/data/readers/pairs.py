@@ -4,13 +4,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import Tensor
 from torch.nn import functional as F
 
-from lossary.lab.data.splits import SPLIT_SEED, TRAIN, VALID
+from lossary.lab.data.splits import SPLIT_SEED, TRAIN, VALID, grouped
 from lossary.lab.data.types import BadData, Data, TensorSplit
 
 FEWEST = 20  # groups of pairs that share no text
@@ -18,20 +16,6 @@ FEWEST = 20  # groups of pairs that share no text
 LARGE = 0.05
 PIECES = (2, 4)  # characters of a word, with a blank before and behind it
 LARGEST, SMALLEST, STEPS = 256, 16, 8  # items of a batch: about so many steps an epoch
-
-
-def grouped(texts: np.ndarray) -> np.ndarray:
-    """(N,) the group of each pair, from the numbers of its two texts: pairs that share a text are in one.
-
-    So are pairs that others join: a text answers the one and is answered by the other.
-
-    >>> grouped(np.array([[0, 1], [2, 3], [1, 4], [0, 5]]))
-    array([0, 1, 0, 0])
-    """
-    count = int(texts.max()) + 1
-    joined = coo_array((np.ones(len(texts)), (texts[:, 0], texts[:, 1])), shape=(count, count))
-    of_text = connected_components(joined, directed=False)[1]
-    return np.unique(of_text[texts[:, 0]], return_inverse=True)[1]
 
 
 def directions(embeddings: np.ndarray) -> Tensor:

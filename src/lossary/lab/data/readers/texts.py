@@ -45,7 +45,7 @@ def read(plan: Plan) -> Pairs | None:
     """
     path = Path(plan.data)
     asked = plan.task == "retrieval"
-    if plan.task not in ("", "retrieval") or plan.yes or plan.group or not there(plan.data) or not path.is_file():
+    if plan.task not in ("", "retrieval") or plan.yes or plan.lists or not there(plan.data) or not path.is_file():
         return None
     suffix = path.suffix.lower()
     if suffix == ARRAYS:
@@ -212,7 +212,7 @@ def _encodable(strings: np.ndarray) -> bool:
 def _source(
     path: Path, form: str, texts: np.ndarray, rows: Sequence[str], facts: tuple[tuple[str, str], ...]
 ) -> Source:
-    group = pairs.grouped(texts)
+    group = splits.grouped(texts)
     several = np.unique(np.unique(texts, axis=0)[:, 0], return_counts=True)[1]
     told = (
         *facts,
