@@ -68,10 +68,6 @@ def compare(
     task: str = "",
     types: str = "",
     yes: str = "",
-    lists: str = "",
-    by: str = "",
-    time: str = "",
-    split: str = "",
     group: str = "",
     megapixels: int = 64,
 ) -> None:
@@ -118,17 +114,8 @@ def compare(
         Of a table's columns, as COLUMN=number|category|skip, separated by commas, where others are inferred.
     yes
         Which of two targets means yes; the task then is binary.
-    lists
-        A table's column that names the list a row belongs to: the rows of a list are ranked by the target.
-    by
-        A table's column whose rows of one value are never in two parts: patients, speakers, customers. What is compared
-        then are they, and not their rows.
-    time
-        A table's column of dates or numbers: the earliest rows train, the latest ones test.
-    split
-        A table's column that says where each row belongs: train, val or test.
     group
-        Deprecated: --lists.
+        A table's column that names the list a row belongs to: the rows of a list are ranked by the target.
     megapixels
         Of the largest image that is read: to decode one takes time and memory, however small its file is.
     """
@@ -157,10 +144,7 @@ def compare(
         task=task,
         types=types,
         yes=yes,
-        lists=lists or _deprecated_group(group),
-        by=by,
-        time=time,
-        split=split,
+        group=group,
         megapixels=megapixels,
     )
     asked = replace(plan, **budget)
@@ -189,10 +173,6 @@ def inspect(
     task: str = "",
     types: str = "",
     yes: str = "",
-    lists: str = "",
-    by: str = "",
-    time: str = "",
-    split: str = "",
     group: str = "",
     megapixels: int = 64,
 ) -> None:
@@ -212,16 +192,8 @@ def inspect(
         COLUMN=number|category|skip, separated by commas.
     yes
         Which of two targets means yes.
-    lists
-        The column that names the list of a row, to rank the rows of each list.
-    by
-        The column whose rows of one value are never in two parts.
-    time
-        The column of dates or numbers by which rows are parted.
-    split
-        The column that says where a row belongs: train, val or test.
     group
-        Deprecated: --lists.
+        The column that names the list of a row, to rank the rows of each list.
     megapixels
         Of the largest image that is read.
     """
@@ -231,30 +203,12 @@ def inspect(
     from lossary.lab.inspection import look, page
     from lossary.lab.plan import Plan
 
-    plan = Plan(
-        data=path,
-        target=target,
-        task=task,
-        types=types,
-        yes=yes,
-        lists=lists or _deprecated_group(group),
-        by=by,
-        time=time,
-        split=split,
-        megapixels=megapixels,
-    )
+    plan = Plan(data=path, target=target, task=task, types=types, yes=yes, group=group, megapixels=megapixels)
     try:
         found = look(plan)
     except BadData as reason:
         fail(str(reason))
     Console().print(page(plan, found))
-
-
-def _deprecated_group(group: str) -> str:
-    """What ``--lists`` was called before 0.3."""
-    if group:
-        sys.stderr.write("lossary: --group is deprecated, and gone in 0.5; write --lists\n")
-    return group
 
 
 def export(folder: Path, *, table: Literal["runs", "curves", "units"] = "runs", to: Path | None = None) -> None:

@@ -286,14 +286,14 @@ def _ends(remaining: list[Job], measured: Mapping[str, list[float]], workers: in
 
 def show(verdict: Verdict, records: list[Record], kind: Kind, console: Console) -> None:
     """The verdict as a table and sentences."""
-    others = [metric for metric in METRICS[kind] if metric != verdict.metric][:3]
+    others = [m for m in METRICS[kind] if m != verdict.metric and m.name in records[0].metrics][:3]
     unbounded = console.options.update_width(1000)
     table = standings(verdict, records, others)
     while others and Measurement.get(console, unbounded, table).maximum > console.width:
         others.pop()  # rather than a part of each name: the report has all
         table = standings(verdict, records, others)
     console.print(table)
-    for sentence in (verdict.headline, *verdict.baselines, *verdict.warnings):
+    for sentence in filter(None, (verdict.headline, verdict.recommendation, *verdict.baselines, *verdict.warnings)):
         console.print(sentence, markup=False, highlight=False)
 
 

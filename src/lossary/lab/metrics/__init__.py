@@ -1,6 +1,7 @@
 """Metrics: what a trained network scores on the test split, in all and a test unit. One file a kind of task.
 
-They are scikit-learn's where it has them.
+They are scikit-learn's where it has them. What a unit is, and what it adds, each file says; `units_by` joins units
+that were drawn together.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,9 +11,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lossary.lab.metrics import binary, classification, ranking, regression, retrieval, segmentation, zero_shot
-from lossary.lab.metrics._measures import Floats, Kind, Measures, Metric, Scores, check_finite, check_length
+from lossary.lab.metrics._measures import (
+    Floats,
+    Kind,
+    Measures,
+    Metric,
+    Scores,
+    Units,
+    check_finite,
+    check_length,
+    units_by,
+)
 from lossary.lab.metrics.ranking import ndcg, order, place_of_best
-from lossary.lab.metrics.retrieval import Search, search
+from lossary.lab.metrics.retrieval import Search, grouped, search
 from lossary.lab.metrics.segmentation import Regions
 from lossary.lab.metrics.verification import Roc, SimilarityHistogram, roc, similarity_histogram
 from lossary.lab.metrics.zero_shot import Neighbour, neighbours
@@ -31,7 +42,9 @@ __all__ = [
     "Scores",
     "Search",
     "SimilarityHistogram",
+    "Units",
     "evaluate",
+    "grouped",
     "ndcg",
     "neighbours",
     "order",
@@ -42,6 +55,7 @@ __all__ = [
     "roc",
     "search",
     "similarity_histogram",
+    "units_by",
 ]
 
 MEASURES: Mapping[Kind, Measures] = {
@@ -81,8 +95,8 @@ def own_scores(metric: OwnMetric, predicted: ArrayLike, truth: ArrayLike) -> Flo
     return scores
 
 
-def evaluate(kind: Kind, **arrays: ArrayLike) -> Scores:
-    """All metrics of a task, and the primary one a test unit.
+def evaluate(kind: Kind, metric: str = "", /, **arrays: ArrayLike) -> Scores:
+    """All metrics of a task, and the one that it is judged by a test unit.
 
     Args:
         kind: ``"zero-shot"`` takes ``embeddings`` (N, D) and ``labels`` (N,); ``"classification"`` takes
@@ -91,21 +105,32 @@ def evaluate(kind: Kind, **arrays: ArrayLike) -> Scores:
             ``"ranking"`` takes ``scores`` and ``targets`` (N, L), NaN where a list has no candidate;
             ``"segmentation"`` takes ``predictions`` and ``labels`` (N, height, width), both classes; ``"retrieval"``
             takes ``embeddings`` (N, 2, D) of queries and documents and ``targets`` (N, 2), the numbers of their texts.
+        metric: The name of the judged one; by default the task's primary metric.
 
     Returns:
-        The metrics by name, the primary metric of each unit in an order that depends on the labels alone, and how
-        many independent draws stand behind the units at most.
-        A unit is a class of at least two items (the mean over its items) in zero-shot tasks, a positive
-        sample in binary ones, a list in rankings, an image (by what it adds) in segmentation, a different query in
-        retrieval, a sample elsewhere. The mean of the units is the primary metric; in zero-shot tasks with classes of
-        unequal size it is the mean over classes, where the metric is the mean over items.
+        The metrics by name, the judged one of each unit in an order that depends on the labels alone, and how many
+        independent draws stand behind the units at most: fewer than units where it rests on some of them, as the
+        average precision does on the positives.
+        A unit is a class in zero-shot tasks, a group of texts in retrieval, a list in rankings, an image in
+        segmentation, a sample elsewhere. The mean of the units is the metric; their spread tells how far other units
+        would move it (docs/decisions/0011).
+
+    Raises:
+        ValueError: No such kind, no such metric of it, or arrays that do not fit.
 
     Example:
         >>> metrics, units, independent = evaluate("regression", predictions=[1.0, 2.0], targets=[1.0, 4.0])
         >>> metrics["mae"], units, independent
         (1.0, [0.0, 2.0], 2)
     """
-    return _known(kind).evaluate(**arrays)
+    measures = _known(kind)
+    metric = metric or measures.metrics[0].name
+    if metric not in measures.pseudo_values:
+        raise ValueError(f"metric: wanted one of {', '.join(measures.pseudo_values)}; got {metric!r}")
+    given = measures.read(**arrays)
+    values = {name: float(value) for name, value in measures.values(given).items()}  # numbers that JSON can hold
+    units = measures.pseudo_values[metric](given)
+    return Scores(values, units.values.tolist(), units.independent)
 
 
 def primary_score(kind: Kind, **arrays: ArrayLike) -> float:
@@ -116,7 +141,9 @@ def primary_score(kind: Kind, **arrays: ArrayLike) -> float:
         1.0
     """
     measures = _known(kind)
-    return measures.score(**arrays) if measures.score else float(np.mean(measures.evaluate(**arrays).units))
+    if measures.score:
+        return measures.score(**arrays)
+    return float(measures.pseudo_values[measures.metrics[0].name](measures.read(**arrays)).values.mean())
 
 
 def _known(kind: Kind) -> Measures:

@@ -1,14 +1,16 @@
-"""Candidates of a list put in order: NDCG, and where the most relevant one stands.
+"""Candidates of a list put in order: NDCG, and where the most relevant one stands. A test unit is a list.
 
 Lists are padded: where there is no candidate, the target is NaN. Relevance is the gain itself. Among candidates of
 equal score the less relevant stand first, so that a network which scores all alike has not guessed the order.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import kendalltau
 
-from lossary.lab.metrics._measures import Floats, Ints, Measures, Metric, Scores, check_finite, plain
+from lossary.lab.metrics._measures import Floats, Ints, Measures, Metric, Units, check_finite, means
 
 TOP = 10  # places that NDCG looks at
 
@@ -51,7 +53,10 @@ def _kendall(scores: Floats, targets: Floats) -> float:
     return 0.0 if np.isnan(found) else found  # all scores are equal: no order
 
 
-def _checked(scores: ArrayLike, targets: ArrayLike) -> tuple[Floats, Floats]:
+_Lists = tuple[Floats, Floats]  # scores and targets
+
+
+def _checked(scores: ArrayLike, targets: ArrayLike) -> _Lists:
     given, wanted = np.asarray(scores, np.float64), np.asarray(targets, np.float64)
     if given.ndim != 2 or len(given) == 0:
         raise ValueError(f"scores: wanted shape (lists, candidates); got {given.shape}")
@@ -64,21 +69,17 @@ def _checked(scores: ArrayLike, targets: ArrayLike) -> tuple[Floats, Floats]:
     return given, wanted
 
 
-def _evaluate(scores: ArrayLike, targets: ArrayLike) -> Scores:
-    given, wanted = _checked(scores, targets)
-    units, places = ndcg(given, wanted), place_of_best(given, wanted)
-    metrics = {
-        "ndcg@10": units.mean(),
-        "best_first": (places == 1).mean(),
-        "mrr": (1 / places).mean(),
-        "kendall_tau": np.mean([_kendall(*pair) for pair in zip(given, wanted, strict=True)]),
-    }
-    return Scores(plain(metrics), units.tolist(), len(units))
-
-
 def _score(scores: ArrayLike, targets: ArrayLike) -> float:
     return float(ndcg(*_checked(scores, targets)).mean())
 
+
+_OF_LISTS: dict[str, Callable[[Floats, Floats], ArrayLike]] = {
+    "ndcg@10": ndcg,
+    "best_first": lambda scores, targets: place_of_best(scores, targets) == 1,
+    "mrr": lambda scores, targets: 1 / place_of_best(scores, targets),
+    "kendall_tau": lambda scores, targets: [_kendall(*pair) for pair in zip(scores, targets, strict=True)],
+}
+_PSEUDO_VALUES = {name: lambda given, each=each: Units.of(each(*given)) for name, each in _OF_LISTS.items()}
 
 MEASURES = Measures(
     task="ranking the candidates of a list",
@@ -89,6 +90,8 @@ MEASURES = Measures(
         Metric("mrr", "MRR of the best one", True, True),
         Metric("kendall_tau", "Kendall's tau", True, False, least=-1.0),
     ),
-    evaluate=_evaluate,
+    read=_checked,
+    values=means(_PSEUDO_VALUES),
+    pseudo_values=_PSEUDO_VALUES,
     score=_score,
 )

@@ -4,8 +4,7 @@ Regions are scored over all test pixels together, as in the field's benchmarks: 
 pixels a class. Only classes that have a true pixel are scored, so that the mean of every loss is over the same classes.
 
 **Units.** Intersection over union is a ratio of sums over images, and no mean of images. What an image adds to it is
-its part of the ratio's linear approximation (the delta method): with I and U an image's intersection and union,
-IoU + (I - IoU U) / mean U. The mean over images is IoU itself, and their spread tells how far other images move it.
+its part of the ratio's linear approximation, and so for all ratios here.
 """
 
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lossary.lab.metrics._measures import Floats, Ints, Measures, Metric, Scores, check_finite, plain
+from lossary.lab.metrics._measures import Bools, Floats, Ints, Measures, Metric, Units, check_finite, means, ratio
 
 
 @dataclass(frozen=True)
@@ -56,37 +55,45 @@ class Regions:
         return self.predicted + self.true - self.right
 
     @property
+    def present(self) -> Bools:
+        """Which classes have a true pixel."""
+        return self.true.sum(axis=0) > 0
+
+    @property
     def iou(self) -> Floats:
         """Of each class over all images; NaN where it has no true pixel."""
-        return self._ratio(self.right, self.union)
-
-    @property
-    def dice(self) -> Floats:
-        return self._ratio(2 * self.right, self.predicted + self.true)
-
-    def _ratio(self, above: Ints, below: Ints) -> Floats:
-        present = self.true.any(axis=0)
-        return np.where(present, above.sum(axis=0) / np.where(present, below.sum(axis=0), 1), np.nan)
-
-    @property
-    def units(self) -> Floats:
-        """What each image adds to the mean IoU."""
-        present = self.true.any(axis=0)
-        iou, union = self.iou[present], self.union[:, present]
-        return (iou + (self.right[:, present] - iou * union) / union.mean(axis=0)).mean(axis=1)
+        found = np.full(len(self.present), np.nan)
+        found[self.present] = self.right[:, self.present].sum(axis=0) / self.union[:, self.present].sum(axis=0)
+        return found
 
 
-def _evaluate(predictions: ArrayLike, labels: ArrayLike) -> Scores:
-    regions = Regions.of(predictions, labels)
+def _mean_iou(regions: Regions) -> Units:
+    there = regions.present
+    return Units.of(ratio(regions.right[:, there], regions.union[:, there]).mean(axis=1))
+
+
+def _rarest_iou(regions: Regions) -> Units:
+    """Of the class with the fewest true pixels. Images that have none only tell where it is seen in vain."""
     sizes = regions.true.sum(axis=0)
-    metrics = {
-        "mean_iou": np.nanmean(regions.iou),
-        "rarest_iou": regions.iou[np.where(sizes > 0, sizes, sizes.max() + 1).argmin()],
-        "dice": np.nanmean(regions.dice),
-        "pixel_accuracy": regions.right.sum() / sizes.sum(),
-    }
-    return Scores(plain(metrics), regions.units.tolist(), len(regions.units))
+    rarest = int(np.where(sizes > 0, sizes, sizes.max() + 1).argmin())
+    return Units(ratio(regions.right[:, rarest], regions.union[:, rarest]), regions.true[:, rarest] > 0)
 
+
+def _dice(regions: Regions) -> Units:
+    there = regions.present
+    return Units.of(ratio(2 * regions.right[:, there], (regions.predicted + regions.true)[:, there]).mean(axis=1))
+
+
+def _pixel_accuracy(regions: Regions) -> Units:
+    return Units.of(ratio(regions.right.sum(axis=1), regions.true.sum(axis=1)))
+
+
+_PSEUDO_VALUES = {
+    "mean_iou": _mean_iou,
+    "rarest_iou": _rarest_iou,
+    "dice": _dice,
+    "pixel_accuracy": _pixel_accuracy,
+}
 
 MEASURES = Measures(
     task="segmentation",
@@ -97,5 +104,7 @@ MEASURES = Measures(
         Metric("dice", "Mean Dice", True, True),
         Metric("pixel_accuracy", "Pixel accuracy", True, True),
     ),
-    evaluate=_evaluate,
+    read=Regions.of,
+    values=means(_PSEUDO_VALUES),
+    pseudo_values=_PSEUDO_VALUES,
 )

@@ -2,9 +2,15 @@
 
 On the ROC tied pairs are accepted or rejected together; the EER interpolates between, so that a collapsed embedding
 has an EER of 0.5.
+
+Without a class, the ROC's points move at every threshold; what is read off it is followed along the curve's own slope
+from where it was read with all classes.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,6 +19,7 @@ from lossary.lab.metrics._cosines import GRID, CompareAll, compare_all
 from lossary.lab.metrics._measures import (
     Floats,
     Ints,
+    jackknifed,
 )
 
 BINS = 2**20  # thresholds of the ROC, over the range of the cosines
@@ -75,21 +82,84 @@ def pair_counts(items: CompareAll, edges: Floats) -> tuple[Ints, Ints]:
 
 def equal_error_rate(curve: Roc) -> float:
     """The equal error rate: where FAR = 1 - TAR on the ROC drawn with straight lines."""
-    gap = 1 - curve.tar - curve.far  # falls from 1 to -1
-    after = int(np.argmax(gap <= 0))
+    gap, after = 1 - curve.tar - curve.far, _past_equal(curve)
     share = gap[after - 1] / (gap[after - 1] - gap[after])
     return float(curve.far[after - 1] + share * (curve.far[after] - curve.far[after - 1]))
 
 
+def _past_equal(curve: Roc) -> int:
+    """The first point at which at least as many different pairs are accepted as same ones are rejected."""
+    return int(np.argmax(1 - curve.tar - curve.far <= 0))  # the gap falls from 1 to -1
+
+
 def tar_at_far(curve: Roc, far: float) -> float:
     """The best TAR of a threshold whose FAR is at most ``far``."""
-    return float(curve.tar[np.searchsorted(curve.far, far, side="right") - 1])
+    return float(curve.tar[_last_within(curve, far)])
+
+
+def _last_within(curve: Roc, far: float) -> int:
+    return int(np.searchsorted(curve.far, far, side="right")) - 1
 
 
 def min_dcf(curve: Roc, prior: float = 0.01) -> float:
     """NIST's least detection cost, a miss and a false alarm costing 1, over that of a constant answer."""
-    cost = prior * (1 - curve.tar) + (1 - prior) * curve.far
-    return float(cost.min() / min(prior, 1 - prior))
+    return float(_cost(curve.far, curve.tar, prior).min())
+
+
+def _cost(far: Floats, tar: Floats, prior: float = 0.01) -> Floats:
+    return (prior * (1 - tar) + (1 - prior) * far) / min(prior, 1 - prior)
+
+
+class Reading(NamedTuple):
+    """Something that is read off a ROC at a point of it."""
+
+    of: Callable[[Roc], float]
+    at: Callable[[Roc], int]
+    moved: Callable[[Floats, Floats, float], Floats]  # when the point moves to these FAR and TAR, of a curve's slope
+
+
+def _reading_at_far(far: float) -> Reading:
+    return Reading(
+        partial(tar_at_far, far=far),
+        partial(_last_within, far=far),
+        lambda moved, tar, slope: tar + slope * (far - moved),
+    )
+
+
+PAIRS: Mapping[str, Reading] = {
+    "eer": Reading(equal_error_rate, _past_equal, lambda far, tar, slope: far + (1 - far - tar) / (1 + slope)),
+    "tar@far=1%": _reading_at_far(0.01),
+    "tar@far=0.1%": _reading_at_far(0.001),
+    # At its least a cost does not change along the curve.
+    "min_dcf": Reading(
+        min_dcf, lambda curve: int(_cost(curve.far, curve.tar).argmin()), lambda far, tar, slope: _cost(far, tar)
+    ),
+}
+
+
+def without_classes(items: CompareAll, reading: Reading) -> Floats:
+    """Pseudo-values of the classes: of what is read off the ROC without the pairs of each."""
+    curve = full_roc(items)
+    at = reading.at(curve)
+    accepted = np.zeros((2, len(items.sizes)))  # of each class's items with others: different pairs, same pairs
+    for rows, cosines, same in items.blocks():
+        near = cosines >= GRID * curve.threshold[at] - 1e-3  # cosines are whole, thresholds were divided
+        for which, pairs in enumerate((near & ~same, near & same)):
+            accepted[which] += np.bincount(items.classes[rows], pairs.sum(axis=1), len(items.sizes))
+    pairs = items.sizes * np.stack([len(items.classes) - items.sizes, items.sizes - 1])
+    ends = np.array([[2], [1]])  # a different pair is gone with the class of either
+    left = pairs.sum(axis=1, keepdims=True) - ends * pairs
+    rates = np.array([[curve.far[at]], [curve.tar[at]]])
+    far, tar = np.where(left > 0, (accepted.sum(axis=1, keepdims=True) - ends * accepted) / np.maximum(left, 1), rates)
+    return jackknifed(reading.of(curve), reading.moved(far, tar, _slope(curve, at)))
+
+
+def _slope(curve: Roc, at: int) -> float:
+    """How fast the TAR rises with the FAR: between a quarter less and a quarter more of it, or the points beside."""
+    low = min(int(np.searchsorted(curve.far, curve.far[at] / 1.25)), max(at - 1, 0))
+    high = max(_last_within(curve, curve.far[at] * 1.25), min(at + 1, len(curve.far) - 1))
+    run = curve.far[high] - curve.far[low]
+    return float((curve.tar[high] - curve.tar[low]) / run) if run > 0 else 0.0
 
 
 @dataclass(frozen=True)

@@ -6,25 +6,29 @@ with). Those of pairs (EER and its kind) are in ``verification.py``.
 
 **Ties.** Among tied neighbours those of other classes come first (the pessimistic rank): a collapsed embedding has
 Recall@1 and MAP@R of 0, not of 1.
+
+**Units.** A test unit is a class, also one of a single item: with the items of another class, those of all classes
+have other neighbours. What a class adds to a metric is told by leaving it out.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from lossary.lab.metrics._cosines import GRID, CompareAll, compare_all
+from lossary.lab.metrics._galleries import Block, Gain, Gallery
 from lossary.lab.metrics._measures import (
     Bools,
     Floats,
     Ints,
     Measures,
     Metric,
-    Scores,
-    plain,
+    Units,
 )
-from lossary.lab.metrics.verification import equal_error_rate, full_roc, min_dcf, tar_at_far
+from lossary.lab.metrics.verification import PAIRS, Reading, full_roc, without_classes
 
 
 def _nearest_hits(items: CompareAll, k: int) -> Bools:
@@ -81,28 +85,48 @@ def _neighbours(items: CompareAll, rows: Ints, cosines: Floats, same: Bools) -> 
             yield Neighbour(int(query), int(found), float(near), int(wanted), float(near_same), right)
 
 
-def _evaluate(embeddings: ArrayLike, labels: ArrayLike) -> Scores:
-    items = compare_all(embeddings, labels)
+def _values(items: CompareAll) -> dict[str, float]:
     mates, chosen = items.mates[items.has_mate], items.has_mate
     hits = _nearest_hits(items, min(len(chosen) - 1, max(5, int(mates.max()))))[chosen]
     curve = full_roc(items)
-    metrics = {
+    return {
         "recall@1": hits[:, 0].mean(),
         "recall@5": hits[:, :5].any(axis=1).mean(),
         "map@r": _map_at_r(hits, mates).mean(),
-        "eer": equal_error_rate(curve),
-        "tar@far=1%": tar_at_far(curve, 0.01),
-        "tar@far=0.1%": tar_at_far(curve, 0.001),
-        "min_dcf": min_dcf(curve),
+        **{name: reading.of(curve) for name, reading in PAIRS.items()},
     }
-    units = np.bincount(items.classes[chosen], hits[:, 0], len(items.sizes))[items.sizes > 1]
-    return Scores(plain(metrics), (units / items.sizes[items.sizes > 1]).tolist(), len(units))
 
 
 def _score(embeddings: ArrayLike, labels: ArrayLike) -> float:
     items = compare_all(embeddings, labels)
     return float(_nearest_hits(items, 1)[items.has_mate, 0].mean())
 
+
+def _of_neighbours(items: CompareAll, gain: Callable[[CompareAll], Gain]) -> Units:
+    gallery = Gallery(items.classes, items.classes, items.mates)
+    blocks = (Block(rows, 0.5 * same - cosines, same) for rows, cosines, same in items.blocks())
+    return gallery.units(blocks, gain(items))
+
+
+def _recall(items: CompareAll, among: int) -> Gain:
+    return Gain(lambda rank, nth, mates: 1.0 * (rank <= among), among, 1)
+
+
+def _precision_at_r(items: CompareAll) -> Gain:
+    most = int(items.mates.max())
+    return Gain(lambda rank, nth, mates: nth / rank / mates * (rank <= mates), most, most)
+
+
+def _of_pairs(items: CompareAll, reading: Reading) -> Units:
+    return Units(without_classes(items, reading), items.sizes > 1)
+
+
+_PSEUDO_VALUES: dict[str, Callable[[CompareAll], Units]] = {
+    "recall@1": partial(_of_neighbours, gain=partial(_recall, among=1)),
+    "recall@5": partial(_of_neighbours, gain=partial(_recall, among=5)),
+    "map@r": partial(_of_neighbours, gain=_precision_at_r),
+    **{name: partial(_of_pairs, reading=reading) for name, reading in PAIRS.items()},
+}
 
 MEASURES = Measures(
     task="recognising classes never seen in training",
@@ -116,6 +140,8 @@ MEASURES = Measures(
         Metric("tar@far=0.1%", "TAR at FAR 0.1 %", True, True),
         Metric("min_dcf", "minDCF", False, False),
     ),
-    evaluate=_evaluate,
+    read=compare_all,
+    values=_values,
+    pseudo_values=_PSEUDO_VALUES,
     score=_score,
 )

@@ -18,6 +18,7 @@ from lossary.lab.data.readers.arrays import embeddings_of, load_all
 from lossary.lab.data.readers.source import Source, content, counted, fingerprint
 from lossary.lab.data.splits import SPLIT_SEED
 from lossary.lab.data.types import BadData, Data, there
+from lossary.lab.metrics import grouped
 from lossary.lab.plan import Plan
 
 SIDES = ("queries", "documents")
@@ -45,7 +46,7 @@ def read(plan: Plan) -> Pairs | None:
     """
     path = Path(plan.data)
     asked = plan.task == "retrieval"
-    if plan.task not in ("", "retrieval") or plan.yes or plan.lists or not there(plan.data) or not path.is_file():
+    if plan.task not in ("", "retrieval") or plan.yes or plan.group or not there(plan.data) or not path.is_file():
         return None
     suffix = path.suffix.lower()
     if suffix == ARRAYS:
@@ -212,7 +213,7 @@ def _encodable(strings: np.ndarray) -> bool:
 def _source(
     path: Path, form: str, texts: np.ndarray, rows: Sequence[str], facts: tuple[tuple[str, str], ...]
 ) -> Source:
-    group = splits.grouped(texts)
+    group = grouped(texts)
     several = np.unique(np.unique(texts, axis=0)[:, 0], return_counts=True)[1]
     told = (
         *facts,

@@ -1,0 +1,228 @@
+"""How often equal losses are said to differ, metric by metric: networks' outputs are simulated and scored.
+
+    python scripts/calibration_worlds.py [--studies 1000] [--seed 0] [--worlds binary,zero-shot]
+
+A loss's output for a test item is its truth and a noise that all losses share, plus one of the loss, plus one of the
+run: equal losses are drawn alike, and would score the same on ever more items. docs/decisions/0011 quotes the output;
+scripts/calibrate_judge.py asks the same of the judge, with `World.units`.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, softmax
+from scipy.stats import binomtest
+
+from lossary.lab.metrics import MEASURES, METRICS, Kind
+from lossary.lab.stats.two_way import TwoWay
+
+Array = NDArray[Any]
+Outputs = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is compared, and the standard deviations of what makes runs differ."""
+
+    losses: int = 2
+    seeds: int = 5
+    gap: float = 0.0  # how much more skill the first loss has
+    item: float = 0.8  # noise of an item, in all runs alike
+    loss_item: float = 0.4  # of a loss there: what suits it; 0: the same loss under several names
+    run_item: float = 0.4  # of a run there
+    run: float = 0.05  # of a run's skill
+    erratic: float = 1.0  # how many times as much the first loss's skill varies
+    heavy: bool = False  # all of them have Student's t distribution with 3 degrees of freedom
+
+    def _normal(self, rng: np.random.Generator, *shape: int) -> Array:
+        return rng.standard_t(3, shape) / np.sqrt(3) if self.heavy else rng.standard_normal(shape)
+
+    def noise(self, rng: np.random.Generator, *shape: int) -> Array:
+        """(losses, seeds, *shape)."""
+        return (
+            self.item * self._normal(rng, 1, 1, *shape)
+            + self.loss_item * self._normal(rng, self.losses, 1, *shape)
+            + self.run_item * self._normal(rng, self.losses, self.seeds, *shape)
+        )
+
+    def skill(self, rng: np.random.Generator, items: int) -> Array:
+        """(losses, seeds, 1, ...) to multiply what has ``items`` axes by; about 1."""
+        found = 1 + self.run * self._normal(rng, self.losses, self.seeds)
+        found[0] = 1 + self.erratic * (found[0] - 1) + self.gap
+        return found.reshape(self.losses, self.seeds, *(1,) * items)
+
+
+@dataclass(frozen=True)
+class World:
+    """A kind of task with its test items."""
+
+    kind: Kind
+    draw: Callable[[np.random.Generator, Study], tuple[str, Array, str, Array]]  # what is given, of each run, and true
+
+    def runs(self, rng: np.random.Generator, study: Study) -> Iterator[Iterator[Outputs]]:
+        """What ``evaluate`` takes, a loss and a seed."""
+        given, outputs, truth, true = self.draw(rng, study)
+        return (({given: run, truth: true} for run in loss) for loss in outputs)
+
+    def units(self, rng: np.random.Generator, study: Study, *metrics: str) -> dict[str, tuple[Array, int]]:
+        """Of each metric the units (losses, seeds, units), and how many of them are independent."""
+        measures = MEASURES[self.kind]
+        read = [[measures.read(**run) for run in loss] for loss in self.runs(rng, study)]
+        found = {}
+        for name in metrics:
+            units = [[measures.pseudo_values[name](run) for run in loss] for loss in read]
+            found[name] = np.array([[run.values for run in loss] for loss in units]), units[0][0].independent
+        return found
+
+
+def yes_or_no(items: int, positives: int, digits: int = 9) -> World:
+    def draw(rng: np.random.Generator, study: Study) -> tuple[str, Array, str, Array]:
+        labels = np.arange(items) < positives
+        score = 2 * study.skill(rng, 1) * labels + study.noise(rng, items) - 1.5
+        return "probabilities", np.round(expit(score), digits), "labels", labels.astype(int)
+
+    return World("binary", draw)
+
+
+def classes(items: int, shares: tuple[float, ...]) -> World:
+    def draw(rng: np.random.Generator, study: Study) -> tuple[str, Array, str, Array]:
+        labels = rng.choice(len(shares), items, p=shares)
+        scores = 1.5 * study.skill(rng, 2) * np.eye(len(shares))[labels] + study.noise(rng, items, len(shares))
+        return "probabilities", softmax(1.5 * scores, axis=-1), "labels", labels
+
+    return World("classification", draw)
+
+
+def values(items: int) -> World:
+    def draw(rng: np.random.Generator, study: Study) -> tuple[str, Array, str, Array]:
+        targets = rng.normal(size=items)
+        return "predictions", 0.8 * targets + study.noise(rng, items) / study.skill(rng, 1), "targets", targets
+
+    return World("regression", draw)
+
+
+def lists(items: int, candidates: int = 12) -> World:
+    def draw(rng: np.random.Generator, study: Study) -> tuple[str, Array, str, Array]:
+        targets = rng.integers(0, 4, (items, candidates)) + np.eye(candidates)[rng.integers(0, candidates, items)]
+        return "scores", 0.6 * study.skill(rng, 2) * targets + study.noise(rng, items, candidates), "targets", targets
+
+    return World("ranking", draw)
+
+
+def maps(images: int, side: int = 8) -> World:
+    """A large class, a middle one, and one that a quarter of the images has."""
+
+    def draw(rng: np.random.Generator, study: Study) -> tuple[str, Array, str, Array]:
+        labels = np.zeros((images, side, side), int)
+        labels[:, side // 2 :] = 1
+        labels[rng.random(images) < 0.25, 1:3, 1:4] = 2
+        quality = 2 * study.skill(rng, 1) + study.noise(rng, images)
+        scores = quality[..., None, None, None] * np.eye(3)[labels]
+        scores = scores + rng.standard_normal(scores.shape)
+        return "predictions", scores.argmax(-1), "labels", labels
+
+    return World("segmentation", draw)
+
+
+def identities(count: int, sizes: tuple[int, ...], size: int = 8) -> World:
+    def draw(rng: np.random.Generator, study: Study) -> tuple[str, Array, str, Array]:
+        labels = np.repeat(np.arange(count), rng.choice(sizes, count))
+        centres = rng.normal(size=(count, size)) + 0.5 * study.noise(rng, count, size)
+        noise = study.noise(rng, len(labels), size)
+        return "embeddings", study.skill(rng, 2) * centres[:, :, labels] + noise, "labels", labels
+
+    return World("zero-shot", draw)
+
+
+def texts(groups: int, queries: int = 1, size: int = 8) -> World:
+    """Documents that up to so many queries look for."""
+
+    def draw(rng: np.random.Generator, study: Study) -> tuple[str, Array, str, Array]:
+        document = np.repeat(np.arange(groups), rng.integers(1, queries + 1, groups))
+        meant = rng.normal(size=(groups, size))
+        query = 1.2 * study.skill(rng, 2) * meant[document] + study.noise(rng, len(document), size)
+        found = meant + 0.5 * study.noise(rng, groups, size)
+        numbers = np.stack([groups + np.arange(len(document)), document], axis=1)
+        return "embeddings", np.stack([query, found[:, :, document]], axis=-2), "targets", numbers
+
+    return World("retrieval", draw)
+
+
+WORLDS = {
+    "yes or no, 60 of 2,000": yes_or_no(2000, 60),
+    "yes or no, 20 of 700": yes_or_no(700, 20),
+    "yes or no, 60 of 2,000, ties": yes_or_no(2000, 60, digits=1),
+    "four classes, one rare": classes(600, (0.5, 0.3, 0.17, 0.03)),
+    "values": values(400),
+    "lists": lists(200),
+    "maps": maps(60),
+    "identities": identities(60, (2, 4, 8)),
+    "identities, many": identities(200, (1, 2, 3)),
+    "texts": texts(150),
+    "texts, shared": texts(100, queries=3),
+}
+
+
+LOOKED_AT = (2, 3, 5)  # seeds
+
+
+def claims(world: World, study: Study, studies: int, seed: int = 0) -> dict[str, list[int]]:
+    """Of each metric the studies in which the first two losses are said to differ at 5 %, a number of seeds."""
+    metrics = [m.name for m in METRICS[world.kind]]
+    found = {metric: np.zeros(len(LOOKED_AT), int) for metric in metrics}
+    for number in range(studies):
+        for metric, (units, independent) in world.units(np.random.default_rng([seed, number]), study, *metrics).items():
+            found[metric] += said(units[0] - units[1], independent)
+    if world.kind == "binary":
+        found["precision at the positives"] = precisions(world, study, studies, seed)
+    return {metric: counts.tolist() for metric, counts in found.items()}
+
+
+def said(differences: Array, independent: int = 0) -> Array:
+    """Whether a difference is said to be there, of (seeds, units) at each number of seeds."""
+    return TwoWay.of([differences[:seeds] for seeds in LOOKED_AT], independent).p_value <= 0.05
+
+
+def precisions(world: World, study: Study, studies: int, seed: int) -> Array:
+    """The same of average precision where its units are the precisions at the positives: they share the negatives."""
+    found = np.zeros(len(LOOKED_AT), int)
+    for number in range(studies):
+        runs = [list(loss) for loss in world.runs(np.random.default_rng([seed, number]), study)]
+        units = np.array([[_precisions(**run) for run in loss] for loss in runs[:2]])
+        found += said(units[0] - units[1])
+    return found
+
+
+def _precisions(probabilities: Array, labels: Array) -> Array:
+    at = probabilities[labels == 1, None]
+    accepted = probabilities >= at
+    return (accepted & (labels == 1)).sum(axis=1) / accepted.sum(axis=1)
+
+
+def percent(count: int, total: int) -> str:
+    low, high = binomtest(count, total).proportion_ci()
+    return f"{100 * count / total:.1f} ({100 * low:.1f}-{100 * high:.1f})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--studies", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--worlds", default="", help="those with one of these in their names")
+    options = parser.parse_args()
+    print(f"\nEqual losses that are said to differ, in % (95 % interval), {options.studies} studies each\n")
+    heads = (f"{seeds} seeds" for seeds in LOOKED_AT)
+    print(f"| test items | metric | {' | '.join(heads)} |\n" + "| --- " * 5 + "|")
+    for name, world in WORLDS.items():
+        if any(part in name for part in options.worlds.split(",")):
+            for metric, counts in claims(world, Study(), options.studies, options.seed).items():
+                cells = (percent(count, options.studies) for count in counts)
+                print(f"| {name} | {metric} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
