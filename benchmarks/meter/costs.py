@@ -52,9 +52,11 @@ KERNELS = {
 PASSES = {"sort": 8, "topk": 3, "cumsum": 1.5, "cummax": 1.5, "logsumexp": 6, "_cdist_forward": 2, "nonzero": 2}
 #: They take as many entries of their first tensor as their index names, not all of it.
 BY_INDEX = frozenset({"gather", "index", "index_select", "embedding", "take"})
-#: They change as many entries of their first tensor, read and write them, and leave the others.
+#: They change as many entries of their first tensor, read and write them, and leave the others; of an index once.
 INTO_PLACES = frozenset({"scatter_", "scatter_add_", "index_put_", "index_add_", "index_copy_", "index_fill_"})
 ALLOCATIONS = frozenset({"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "lift_fresh"})
+#: They write, and read nothing of what they are like.
+FILLS = frozenset({"zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full", "zero_", "fill_"})
 #: Views that torch does not declare as such.
 VIEWS = frozenset({"_unsafe_view", "detach", "alias"})
 
@@ -105,7 +107,15 @@ def cost(func: Any, tensors: Sequence[Tensor], outputs: Sequence[Tensor], args: 
         flops = float(formula(*args, **kwargs, out_val=outputs[0]))
     first = next((t for t in (*tensors, *outputs) if t.is_floating_point()), None)
     dtype = "int" if first is None else str(first.dtype).removeprefix("torch.")
-    return Cost(name, kernels, moved(name, tensors, outputs), flops, dtype)
+    filled = [kwargs[n] for n in out_arguments(func) if n in kwargs]  # written, not read
+    read = [t for t in tensors if not any(t is f for f in filled)]
+    return Cost(name, kernels, moved(name, read, outputs), flops, dtype)
+
+
+@functools.cache
+def out_arguments(func: Any) -> tuple[str, ...]:
+    arguments = (a for a in func._schema.arguments if a.kwarg_only and a.alias_info is not None)
+    return tuple(a.name for a in arguments if a.alias_info.is_write)
 
 
 @functools.cache
@@ -119,8 +129,12 @@ def moved(name: str, tensors: Sequence[Tensor], outputs: Sequence[Tensor]) -> fl
     if name in BY_INDEX:
         return 2 * sum(map(size, outputs)) + sum(map(size, tensors[1:]))
     if name in INTO_PLACES:
-        return 3 * sum(map(size, tensors[1:]))
-    plain = sum(map(size, tensors)) + sum(map(size, outputs))
+        indices = sum(size(t) for t in tensors[1:] if not t.is_floating_point())
+        return 3 * sum(map(size, tensors[1:])) - 2 * indices if len(tensors) > 2 else 3 * indices
+    if name in FILLS:
+        return sum(map(size, outputs))
+    # One tensor as two arguments is read once.
+    plain = sum(map(size, {id(t): t for t in tensors}.values())) + sum(map(size, outputs))
     return plain + PASSES.get(name, 0) * sum(map(size, tensors[:1]))
 
 

@@ -125,6 +125,18 @@ _nll = _found("ops.aten.nll_loss_forward", _counted_again)
 _nll_of_images = _found("ops.aten.nll_loss2d_forward", _counted_again)
 
 
+def softmax_gradient(asked: Tensor, p: Tensor) -> Tensor:
+    """Of what is asked of probabilities p, by dimension 1, the gradient by their logits; differentiable itself."""
+    return _softmax_gradient(asked, p, 1, p.dtype)
+
+
+def _less_mean(asked: Tensor, p: Tensor, dim: int, _: torch.dtype) -> Tensor:
+    return p * (asked - (p * asked).sum(dim, keepdim=True))
+
+
+_softmax_gradient = _found("_softmax_backward_data", _less_mean)
+
+
 #: Whether a compiled argmax is right. Before, Inductor finds wrong places on CPU where it fuses an argmax over rows of
 #: 9, say, with what makes them: in whole vectors it counts right, in the rest of a row it does not.
 _ARGMAX_COMPILES = torch.__version__ >= "2.9"

@@ -45,6 +45,8 @@ def masked_softmax(logits: Tensor, keep: Tensor | None) -> Tensor:
 
 def at_class(p: Tensor, index: Tensor) -> Tensor:
     """(N, L) the entries of ``p`` (N, C, L) at class ``index`` (N, L)."""
+    if not _device.by_cache(p):
+        return p.gather(1, index[:, None])[:, 0]
     # From one row of numbers a sample: two threads take a third less time for it than for three dimensions.
     places = p.shape[2]
     return p.flatten(1).gather(1, torch.arange(places, device=p.device).add(index, alpha=places))

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lossary.core import device as _device
+from lossary.core.torch_internals import softmax_gradient
 from lossary.kernels.inplace import at_class, class_index, last_use, masked_softmax, softmax_gradient_
 from lossary.kernels.modes import full_precision, plain_only
 from lossary.kernels.stable import accumulate, widened
@@ -96,6 +97,20 @@ def _by_digits(errors: Tensor, truth: Tensor, per_sample: bool) -> tuple[Tensor,
     return torch.stack(totals).view(errors.shape[:2] if per_sample else -1), growth
 
 
+def _by_keys(errors: Tensor, truth: Tensor, per_sample: bool) -> tuple[Tensor, Tensor]:
+    """The same of all rows at once: integers that bear the truth are sorted, so that it need not be put in order."""
+    bits = torch.int32 if errors.dtype == torch.float32 else torch.int64
+    rows, true = (errors, truth) if per_sample else (errors.transpose(0, 1), truth.transpose(0, 1))
+    # Made in the order that rows are sorted in: each class of the batch is one row.
+    key = torch.add(true, rows.view(bits), alpha=2, out=torch.empty(rows.shape, dtype=bits, device=rows.device))
+    key, order = (key if per_sample else key.flatten(1)).sort(dim=-1, descending=True, stable=True)
+    rank = _ranks(key.shape[-1], errors)
+    by_place = _growth(key.bitwise_and_(1), rank, (None, rank.new_empty(key.shape), None))
+    growth = torch.empty_like(by_place).scatter_(-1, order, by_place).view(rows.shape)
+    growth = growth if per_sample else growth.transpose(0, 1)
+    return (errors * growth).sum(2 if per_sample else (0, 2)), growth
+
+
 def _weighted_growth(truth: Tensor, weight: Tensor) -> Tensor:
     """:func:`_growth` where each position counts as ``weight`` of them, (..., n)."""
     weight = widened(weight)  # running sums, which float32 ends at 2^24 positions
@@ -122,14 +137,14 @@ def _growth(truth: Tensor, rank: Tensor, buffers: tuple[Tensor | None, ...] = (N
         rank: Numbers the positions from 0.
         buffers: Where to put what is made: int32, and two of the dtype of ``rank``.
     """
-    missed, growth, below = buffers
-    missed = torch.cumsum(truth, -1, dtype=torch.int32, out=missed)  # counts: float32 ends at 2^24 positions
-    total = missed[..., -1:].clone()
-    missed = missed.neg_().add_(total)
+    counts, growth, below = buffers
+    counts = torch.cumsum(truth, -1, dtype=torch.int32, out=counts)  # counts: float32 ends at 2^24 positions
+    total = counts[..., -1:].clone()
+    missed = torch.sub(total, counts, out=growth) if growth is not None else (total - counts).to(rank.dtype)
     # With U = below + 1: a true position takes 1 from an intersection over a union of U, any other one makes of the
     # union U - 1 one of U. The first has no below; where nothing is true it makes the loss 1.
     below = torch.add(missed, rank, out=below)
-    growth = torch.mul(truth, rank, out=growth).add_(missed).div_(below).div_(below.add_(1))
+    growth = torch.addcmul(missed, truth, rank, out=growth).div_(below).div_(below.add_(1))
     growth[..., :1] = 1 / (total + 1 - truth[..., :1]).to(rank.dtype)
     return growth
 
@@ -146,6 +161,8 @@ class _Lovasz(torch.autograd.Function):
         length = errors.shape[2] if per_sample else errors.shape[0] * errors.shape[2]
         if weight is None and _device.by_cache(errors) and errors.dtype == torch.float32 and length >= RADIX:
             total, growth = _by_digits(errors, truth, per_sample)
+        elif weight is None and not _device.by_cache(errors):
+            total, growth = _by_keys(errors, truth, per_sample)
         else:
             growth = _by_floats(errors, truth, per_sample, weight)
             total = (errors * growth).sum(2 if per_sample else (0, 2))
@@ -187,11 +204,12 @@ class _SoftmaxErrors(torch.autograd.Function):
         at_target = 1 - at_class(errors, index)
         at_target = at_target if keep is None else keep * at_target
         of_target = -at_class(asked, index)
-        if torch.is_grad_enabled():
-            mean = (errors * asked).sum(1) + of_target
-            grad = errors * (asked - mean[:, None])
-        else:
-            mean = of_target.clone()
-            grad = errors.detach() if last_use() else errors.clone()  # an output, which asks for a gradient itself
-            softmax_gradient_(grad, lambda rows, places, _: asked[rows, :, places], mean)
+        if torch.is_grad_enabled() or not _device.by_cache(errors):
+            column = index[:, None]
+            put = Tensor.scatter_ if last_use() else Tensor.scatter  # an output, which asks for a gradient itself
+            p = put(errors.detach() if last_use() else errors, 1, column, at_target[:, None])
+            return softmax_gradient(asked.scatter(1, column, of_target[:, None]), p), None, None
+        mean = of_target.clone()
+        grad = errors.detach() if last_use() else errors.clone()  # an output, which asks for a gradient itself
+        softmax_gradient_(grad, lambda rows, places, _: asked[rows, :, places], mean)
         return grad.scatter_(1, index[:, None], (at_target * (of_target - mean))[:, None]), None, None

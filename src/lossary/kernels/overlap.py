@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lossary.core import device as _device
 from lossary.kernels.inplace import (
     at_class,
     class_index,
@@ -15,7 +16,10 @@ from lossary.kernels.inplace import (
     softmax_gradient_,
 )
 from lossary.kernels.modes import full_precision, plain_only
-from lossary.kernels.stable import accumulate, widened
+from lossary.kernels.stable import accumulate, accumulator, widened
+
+#: Up to so many positions float32 counts one by one.
+COUNTED = 1 << 24
 
 
 class Sums(NamedTuple):
@@ -28,6 +32,8 @@ class Sums(NamedTuple):
 
 def softmax_sums(logits: Tensor, target: Tensor, keep: Tensor | None, *, squared: bool = False) -> Sums:
     """Sums of the softmax over ``logits`` (N, C, L) beside class indices ``target`` (N, L), where ``keep`` (N, L)."""
+    if not (squared or plain_only() or _device.by_cache(logits)):
+        return _sums_at_once(logits, target, keep)
     index = class_index(target, keep)
     counted = widened(torch.ones_like(index[:1, :1])).expand_as(index) if keep is None else widened(keep)
     truth = _by_class(counted, index, logits.shape[1])
@@ -35,6 +41,47 @@ def softmax_sums(logits: Tensor, target: Tensor, keep: Tensor | None, *, squared
     with full_precision(logits):
         overlap, predicted, _ = sums(accumulate(logits), index, keep, squared)
     return Sums(overlap, predicted, truth.to(predicted.dtype))
+
+
+def _sums_at_once(logits: Tensor, target: Tensor, keep: Tensor | None) -> Sums:
+    """Where each operation goes through memory: what does not count has no part in the sums, but stays in p."""
+    share = None if keep is None else keep.to(accumulator(logits))
+    # Not chosen by where(), which takes a tensor of zeros: integers are no NaN.
+    index = target.long() if keep is None else target.long() * keep
+    with full_precision(logits):
+        overlap, predicted, truth = _SumsOf.apply(F.softmax(accumulate(logits), 1), index, share)
+    return Sums(overlap, predicted, truth)
+
+
+class _SumsOf(torch.autograd.Function):
+    """Overlap, predicted and true sums of probabilities (N, C, L), where a share is not 0; for plain torch's softmax.
+
+    Its backward takes one gradient by all of them, which is 0 where nothing counts.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, p: Tensor, index: Tensor, share: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        at_target = p.gather(1, index[:, None])[:, 0]
+        at_target = widened(at_target if share is None else at_target.mul_(share))
+        overlap = _by_class(at_target, index, p.shape[1]).to(p.dtype)
+        counted = torch.ones_like(p[:1, 0, :1]).expand_as(index) if share is None else share
+        exact = p.shape[2] <= COUNTED  # in the dtype of p
+        truth = _by_class(counted if exact else widened(counted), index, p.shape[1]).to(p.dtype)
+        ctx.save_for_backward(index, share)
+        ctx.like = p.shape
+        ctx.mark_non_differentiable(truth)
+        return overlap, p.sum(2) if share is None else torch.bmm(p, share[:, :, None])[:, :, 0], truth
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        index, share = ctx.saved_tensors
+        by_overlap, by_predicted, _ = grads
+        each, wanted = by_predicted[:, :, None], by_overlap.gather(1, index)
+        if share is None:
+            asked = each.expand(ctx.like).clone()
+        else:
+            asked, wanted = each * share[:, None], wanted * share
+        return asked.scatter_add_(1, index[:, None], wanted[:, None]), None, None
 
 
 def sigmoid_sums(
@@ -66,7 +113,7 @@ def _plain_sums(logits: Tensor, index: Tensor, keep: Tensor | None, squared: boo
 
 def _by_class(values: Tensor, index: Tensor, classes: int) -> Tensor:
     # Of wide values: scattered sums run one after the other, and lose a digit with every tenfold number of positions.
-    return values.new_zeros(values.shape[0], classes).scatter_add(1, index, values)
+    return values.new_zeros(values.shape[0], classes).scatter_add_(1, index, values)
 
 
 class _Softmax(torch.autograd.Function):
