@@ -1,6 +1,6 @@
 """How often the judge claims what is not so, and how often it finds what is.
 
-    python scripts/calibrate_judge.py [--studies 2000] [--only TEXT] [--jobs 1] [--file scripts/calibrate_judge.json]
+    python scripts/calibrate_judge.py [--studies 2000] [--only REGEX] [--jobs 1] [--file scripts/calibrate_judge.json]
 
 Simulated studies: the score of a loss on a test unit is a latent quality, a sum of effects of the loss, the seed, the
 unit and their interactions, or a share of hits at its odds. Every cell is a world and a number of losses; each of its
@@ -10,25 +10,25 @@ goes on where it was. docs/decisions/0002-how-the-judge-decides.md quotes the ou
 
 import argparse
 import json
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 from scipy.special import expit
-from scipy.stats import binomtest, t, ttest_1samp
+from scipy.stats import binomtest, t
 
-from lossary.lab.metrics import PRIMARY
-from lossary.lab.record import Record
-from lossary.lab.stats.judge import judge
-from lossary.lab.stats.two_way import TwoWay
-from lossary.lab.stats.verdict import Verdict
+from lossary.lab.stats.corrections import beats_all, holm, pair_steps
+from lossary.lab.stats.sequential import looks, shares, smallest
+from lossary.lab.stats.two_way import PRIOR, TwoWay, loss_variances, moderated
 
 CHUNK = 100  # studies between two looks at the clock
 MARGIN = 0.1  # of the latent quality, which has no points
-METRIC = PRIMARY["classification"]
+LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,6 @@ class World:
     seed_unit: float = 0.3  # loss x seed x unit
     erratic: float = 1.0  # how many times as much the last loss varies between seeds as the others
     heavy: bool = False  # all effects have Student's t distribution with 3 degrees of freedom
-
-    def study(self, rng: np.random.Generator) -> list[Record]:
-        scores = self.scores(rng)
-        return [
-            Record(f"loss-{i}", f"loss-{i}", "tuned", seed, {}, {}, scores[i, seed].tolist())
-            for i in range(self.losses)
-            for seed in range(self.seeds)
-        ]
 
     def scores(self, rng: np.random.Generator) -> np.ndarray:
         """(losses, seeds, units)."""
@@ -93,33 +85,43 @@ HITS = World(items=3, seeds=10)
 
 
 @dataclass(frozen=True)
+class Found:
+    """What a study of several losses claims of each pair (a, b)."""
+
+    pairs: list[tuple[int, int]]
+    better: np.ndarray  # 1 if a was shown to be better, -1 if b was, 0 if neither
+    equal: np.ndarray  # shown to differ by less than the margin
+
+    def of_first(self) -> np.ndarray:
+        return np.array([0 in pair for pair in self.pairs])
+
+
+@dataclass(frozen=True)
 class Cell:
     """A world, and what is counted in its studies at each number of seeds."""
 
     world: World
-    count: Callable[[Verdict], Counter[str]]
+    count: Callable[[Found], Counter[str]]
     seeds: tuple[int, ...] = SEEDS
 
 
-def equal_losses(verdict: Verdict) -> Counter[str]:
+def equal_losses(found: Found) -> Counter[str]:
     """Of losses that are equal: any claim is false, and "equal" is right."""
-    pairs = [c.status for c in verdict.comparisons]
-    return Counter(false="better" in pairs or "better_within" in pairs, found=pairs.count("equal"), pairs=len(pairs))
+    return Counter(false=bool(found.better.any()), found=int(found.equal.sum()), pairs=len(found.pairs))
 
 
-def at_the_margin(verdict: Verdict) -> Counter[str]:
+def at_the_margin(found: Found) -> Counter[str]:
     """Of a first loss that is exactly the margin ahead: to call any other its equal is false."""
-    pairs = [c.status for c in verdict.comparisons if "loss-0" in (c.a, c.b)]
-    return Counter(false="equal" in pairs or "better_within" in pairs, pairs=len(pairs))
+    first = found.of_first()
+    return Counter(false=bool(found.equal[first].any()), pairs=int(first.sum()))
 
 
-def gap(verdict: Verdict) -> Counter[str]:
+def gap(found: Found) -> Counter[str]:
     """Of a first loss that is ahead of others, which are equal: how often it is said to beat one, and all."""
-    pairs = [c for c in verdict.comparisons if "loss-0" in (c.a, c.b)]
-    beaten = sum(c.claimed and c.better == "loss-0" for c in pairs)
-    others = [c for c in verdict.comparisons if c not in pairs]
-    wrong = any(c.claimed for c in others) or any(c.claimed and c.better != "loss-0" for c in pairs)
-    return Counter(found=beaten, pairs=len(pairs), all=beaten == len(pairs), false=wrong)
+    first = found.of_first()
+    beaten = found.better[first] == 1
+    wrong = found.better[~first].any() or (found.better[first] < 0).any()
+    return Counter(false=bool(wrong), found=int(beaten.sum()), pairs=len(beaten), all=bool(beaten.all()))
 
 
 CELLS = {
@@ -142,26 +144,67 @@ CELLS = {
 }
 
 
-def judged(cell: Cell, numbers: range, seed: int = 0) -> Iterator[dict[int, Verdict]]:
-    """The verdicts of some studies at each number of seeds."""
-    for number in numbers:
-        records = cell.world.study(np.random.default_rng([seed, number]))
-        yield {n: judge([r for r in records if r.seed < n], METRIC, margin=MARGIN) for n in cell.seeds}
+def looked(studies: list[np.ndarray], look: int) -> TwoWay:
+    """What all pairs of all studies differ by at one look: fields (studies, pairs)."""
+    a, b = np.array(list(combinations(range(len(studies[0])), 2))).T
+    flat = TwoWay.of([table for scores in studies for table in scores[a, :look] - scores[b, :look]])
+    effects = TwoWay(*(getattr(flat, field.name).reshape(len(studies), -1) for field in fields(TwoWay)))
+    if len(studies[0]) < 3:
+        return effects
+    spread = moderated(loss_variances(np.array([s[:, :look].mean(axis=2) for s in studies])), look - 1)
+    both = spread[:, a] + spread[:, b]
+    return effects.with_seed_variance(both, PRIOR + look - 1, np.ones(both.shape, bool))
+
+
+def decided(studies: list[np.ndarray], seeds: tuple[int, ...]) -> dict[int, list[Found]]:
+    """As the judge decides, many studies (losses, seeds, units) at once; tests hold the two together."""
+    effects = {look: looked(studies, look) for look in looks(max(seeds))}
+    p = {look: effect.p_value for look, effect in effects.items()}
+    within = {look: effect.p_within(MARGIN) for look, effect in effects.items()}
+    found = {}
+    for n in seeds:
+        taken = looks(n)
+        share = shares(taken)
+        up = np.array([effects[look].mean > 0 for look in taken])
+        tested = np.array([p[look] for look in taken])
+        ahead, behind = (_smallest(np.where(one, tested, 1.0), share) for one in (up, ~up))
+        equal = _smallest(np.array([within[look] for look in taken]), share)
+        means = (scores[:, :n].mean(axis=(1, 2)) for scores in studies)
+        found[n] = [_claimed(*one) for one in zip(means, ahead, behind, equal, strict=True)]
+    return found
+
+
+def _smallest(p: np.ndarray, share: np.ndarray) -> np.ndarray:
+    return smallest(p.reshape(len(p), -1), share).reshape(p.shape[1:])
+
+
+def _claimed(means: np.ndarray, ahead: np.ndarray, behind: np.ndarray, within: np.ndarray) -> Found:
+    """Of one study; ``ahead`` and ``behind`` are p-values of each pair."""
+    pairs = list(combinations(range(len(means)), 2))
+    first, best = ahead <= behind, int(means.argmax())
+    p = np.minimum(ahead, behind)
+    adjusted, _ = holm(p, LEVEL, pair_steps(len(means), len(p)))
+    of_best = np.array([best in pair for pair in pairs])
+    wins = np.array([first[i] if a == best else ~first[i] for i, (a, _) in enumerate(pairs)])
+    if wins[of_best].all():
+        adjusted[of_best] = np.minimum(adjusted[of_best], beats_all(p[of_best], len(means), LEVEL)[0])
+    return Found(pairs, np.where(adjusted <= LEVEL, np.where(first, 1, -1), 0), holm(within, LEVEL)[0] <= LEVEL)
 
 
 def counted(name: str, numbers: range) -> dict[str, dict[str, int]]:
     """What was counted in some studies of a cell, by the number of seeds."""
-    found: dict[int, Counter[str]] = {n: Counter() for n in CELLS[name].seeds}
-    for verdicts in judged(CELLS[name], numbers):
-        for n, verdict in verdicts.items():
-            found[n] += CELLS[name].count(verdict) + Counter(studies=1)
-    return {str(n): dict(counts) for n, counts in found.items()}
+    cell = CELLS[name]
+    studies = [cell.world.scores(np.random.default_rng([0, number])) for number in numbers]
+    return {
+        str(n): dict(sum((cell.count(one) for one in found), Counter(studies=len(found))))
+        for n, found in decided(studies, cell.seeds).items()
+    }
 
 
 def false_claims(world: World, seeds: int, studies: int) -> int:
     """Studies with that many seeds that claim any difference between losses that are equal."""
-    cell = Cell(replace(world, seeds=seeds), equal_losses, (seeds,))
-    return sum(equal_losses(verdicts[seeds])["false"] for verdicts in judged(cell, range(studies)))
+    drawn = [replace(world, seeds=seeds).scores(np.random.default_rng([0, number])) for number in range(studies)]
+    return sum(bool(found.better.any()) for found in decided(drawn, (seeds,))[seeds])
 
 
 def satterthwaite(table: np.ndarray) -> float:
@@ -175,10 +218,14 @@ def satterthwaite(table: np.ndarray) -> float:
     return 2 * float(t.sf(abs(c.mean[0]) / np.sqrt(square / table.size), df))
 
 
+def _t_test(values: np.ndarray) -> float:
+    return 2 * float(t.sf(abs(values.mean()) / (values.std(ddof=1) / np.sqrt(len(values))), len(values) - 1))
+
+
 #: Tests of a table of differences (seeds, units) that the judge could have used: p-values.
 RIVALS: dict[str, Callable[[np.ndarray], float]] = {
-    "t test over units": lambda table: float(ttest_1samp(table.mean(axis=0), 0)[1]),
-    "t test over seeds": lambda table: float(ttest_1samp(table.mean(axis=1), 0)[1]),
+    "t test over units": lambda table: _t_test(table.mean(axis=0)),
+    "t test over seeds": lambda table: _t_test(table.mean(axis=1)),
     "Satterthwaite": satterthwaite,
 }
 
@@ -192,16 +239,21 @@ def rival_claims(test: Callable[[np.ndarray], float], world: World, studies: int
 def work(names: list[str], studies: int, jobs: int, path: Path) -> dict[str, dict[str, dict[str, int]]]:
     """Judge what is missing of each cell, keeping the counts in a file."""
     kept = json.loads(path.read_text()) if path.exists() else {}
-    todo = []
-    for name in names:
-        done = kept.get(name, {}).get(str(CELLS[name].seeds[0]), {}).get("studies", 0)
-        todo += [(name, range(first, min(first + CHUNK, studies))) for first in range(done, studies, CHUNK)]
+    todo: list[tuple[str, range]] = []
+    for first in range(0, studies, CHUNK):  # all cells advance together
+        for name in names:
+            if kept.get(name, {}).get(str(CELLS[name].seeds[0]), {}).get("studies", 0) <= first:
+                todo.append((name, range(first, min(first + CHUNK, studies))))
     with ProcessPoolExecutor(jobs) as pool:
-        for (name, _), found in zip(todo, pool.map(counted, *zip(*todo, strict=True)) if todo else (), strict=True):
+        for (name, _), found in zip(todo, pool.map(_counted, todo), strict=True):
             old = kept.get(name, {})
             kept[name] = {n: dict(Counter(old.get(n, {})) + Counter(counts)) for n, counts in found.items()}
             path.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
     return kept
+
+
+def _counted(part: tuple[str, range]) -> dict[str, dict[str, int]]:
+    return counted(*part)
 
 
 def percent(count: int, total: int) -> str:
@@ -227,11 +279,11 @@ def show(kept: dict[str, dict[str, dict[str, int]]], names: list[str]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=2000)
-    parser.add_argument("--only", default="", help="cells whose name has this in it")
+    parser.add_argument("--only", default="", help="cells whose name this regular expression finds")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--file", type=Path, default=Path(__file__).with_suffix(".json"))
     options = parser.parse_args()
-    names = [name for name in CELLS if options.only in name]
+    names = [name for name in CELLS if re.search(options.only, name)]
     show(work(names, options.studies, options.jobs, options.file), names)
 
 

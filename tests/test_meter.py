@@ -84,12 +84,12 @@ def test_operations_in_place_are_one_kernel_and_need_no_memory() -> None:
 
 
 def test_operators_of_our_own_are_counted_inside() -> None:
-    n = 12_000
+    n = 40_000
     meter = count(lossary.supcon_loss, numbers(n, 8), torch.arange(n) // 2)
-    products = [c for c in meter.costs if c.name == "mm" and c.flops]
-    assert len(products) > 100  # by tiles, not one call
-    assert meter.memory.peak < n * n * 4 / 8
-    assert any(where.startswith("copy to the host in kernels/rows/bands.py") for where in meter.reads)
+    products = [c for c in meter.costs if c.flops]
+    assert len(products) > 30  # by tiles, not one call
+    assert meter.memory.peak < n * n * 4 / 5
+    assert not meter.reads
 
 
 def test_an_estimate_is_the_longest_of_launches_bytes_and_products() -> None:

@@ -20,7 +20,7 @@ from benchmarks.meter.workloads import Workload
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="make meter", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="make meter", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", default="", metavar="TEXT", help="losses and problems whose name contains this")
     only = parser.parse_args().only.lower()
     run: dict[str, Any] = page.stored() if only and page.STORED.exists() else {"losses": {}, "problems": {}}

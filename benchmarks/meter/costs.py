@@ -104,12 +104,14 @@ def cost(func: Any, tensors: Sequence[Tensor], outputs: Sequence[Tensor], args: 
     kernels = 0 if not any(t.numel() for t in (*tensors, *outputs)) else KERNELS.get(name, 1)
     flops, formula = 0.0, flop_registry.get(getattr(torch.ops.aten, name.rstrip("_"), None))  # in place it is the same
     if formula is not None:
-        flops = float(formula(*args, **kwargs, out_val=outputs[0]))
-    first = next((t for t in (*tensors, *outputs) if t.is_floating_point()), None)
-    dtype = "int" if first is None else str(first.dtype).removeprefix("torch.")
+        shapes = (a for a in args if not isinstance(a, torch.dtype))  # the result's, as some products take it
+        flops = float(formula(*shapes, **kwargs, out_val=outputs[0]))
+    # A product's factors may be half of its result's precision: it is the factors' that counts.
+    floating = sorted((t for t in (*tensors, *outputs) if t.is_floating_point()), key=lambda t: t.element_size())
+    dtype = str(floating[0].dtype).removeprefix("torch.") if floating else "int"
     filled = [kwargs[n] for n in out_arguments(func) if n in kwargs]  # written, not read
     read = [t for t in tensors if not any(t is f for f in filled)]
-    return Cost(name, kernels, moved(name, read, outputs), flops, dtype)
+    return Cost(name, kernels, moved(name, read, outputs, kwargs), flops, dtype)
 
 
 @functools.cache
@@ -124,7 +126,7 @@ def is_view(func: Any, name: str) -> bool:
     return name in VIEWS or any(a is not None and not a.is_write for a in returns)
 
 
-def moved(name: str, tensors: Sequence[Tensor], outputs: Sequence[Tensor]) -> float:
+def moved(name: str, tensors: Sequence[Tensor], outputs: Sequence[Tensor], kwargs: Any) -> float:
     """Bytes read and written."""
     if name in BY_INDEX:
         return 2 * sum(map(size, outputs)) + sum(map(size, tensors[1:]))
@@ -133,6 +135,8 @@ def moved(name: str, tensors: Sequence[Tensor], outputs: Sequence[Tensor]) -> fl
         return 3 * sum(map(size, tensors[1:])) - 2 * indices if len(tensors) > 2 else 3 * indices
     if name in FILLS:
         return sum(map(size, outputs))
+    if name in ("addmm", "addmm_", "baddbmm") and kwargs.get("beta") == 0:
+        tensors = tensors[1:]  # written, not read
     # One tensor as two arguments is read once.
     plain = sum(map(size, {id(t): t for t in tensors}.values())) + sum(map(size, outputs))
     return plain + PASSES.get(name, 0) * sum(map(size, tensors[:1]))

@@ -9,7 +9,7 @@ import functools
 import sys
 import weakref
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple, cast
 from unittest import mock
@@ -27,6 +27,8 @@ aten = torch.ops.aten
 #: Integers up to this many keep their values.
 KNOWN = 1 << 18
 META = torch.device("meta")
+#: Bytes of the accelerator that is counted for.
+MEMORY = 80 << 30
 WITH_MASKS = (aten.index.Tensor, aten.index_put_.default, aten.index_put.default)
 
 
@@ -279,10 +281,11 @@ def place() -> str:
 
 
 @contextmanager
-def counting(meter: Meter) -> Iterator[None]:
+def counting(meter: Meter) -> Generator[None]:
     """What happens within is counted; the meter answers what is read, as a device would."""
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(_device, "has_values", return_value=True))
+        stack.enter_context(mock.patch.object(_device, "memory", return_value=MEMORY))
         for name in ("tensor", "as_tensor"):
             stack.enter_context(mock.patch.object(torch, name, from_host(meter, getattr(torch, name))))
         stack.enter_context(meter)

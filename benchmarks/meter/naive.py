@@ -77,6 +77,13 @@ def margin_head(x: Tensor, w: Tensor, y: Tensor, *, scale: float, margin: Callab
     return F.cross_entropy(scale * cosines.scatter(1, y[:, None], margin(own)), y)
 
 
+def arcface_in_float32(x: Tensor, w: Tensor, y: Tensor) -> Tensor:
+    """Cosines in the input's precision, and their softmax in float32."""
+    cosines = (F.normalize(x) @ F.normalize(w).T).float()
+    own = cosines.gather(1, y[:, None])
+    return F.cross_entropy(64.0 * cosines.scatter(1, y[:, None], turned(own)), y)
+
+
 def turned(cosine: Tensor) -> Tensor:
     return (cosine.clamp(-1 + 1e-7, 1 - 1e-7).acos() + 0.5).cos()
 

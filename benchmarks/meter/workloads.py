@@ -153,16 +153,18 @@ def heads() -> list[Workload]:
         head("head", 16_384, 131_072, 4_096, HALF, cross_entropy_head, wide),
         head("focal head", *million, SINGLE, focal_head, dense_focal_head),
         head("ArcFace", *million, SINGLE, LF.arcface_loss, naive.NAIVE["arcface_loss"]),
+        head("ArcFace", *million, HALF, LF.arcface_loss, naive.arcface_in_float32),
     ]
 
 
 def in_batch() -> list[Workload]:
-    def views(n: int, d: int) -> tuple[Numbers, Numbers]:
-        return Numbers((n, d)), Numbers((n, d))
+    def views(n: int, d: int, dtype: torch.dtype = SINGLE) -> tuple[Numbers, Numbers]:
+        return Numbers((n, d), dtype), Numbers((n, d), dtype)
 
-    def labelled(n: int, d: int) -> tuple[Numbers, Labels]:
-        return Numbers((n, d)), Labels((n,))
+    def labelled(n: int, d: int, dtype: torch.dtype = SINGLE) -> tuple[Numbers, Labels]:
+        return Numbers((n, d), dtype), Labels((n,))
 
+    mnr = LF.multiple_negatives_ranking_loss
     clip, supcon = naive.NAIVE["clip_loss"], naive.NAIVE["supcon_loss"]
     hard, every = (partial(LF.triplet_loss, margin=0.2, mining=mining) for mining in ("hard", "all"))
     return [
@@ -172,6 +174,15 @@ def in_batch() -> list[Workload]:
         both("SupCon 65,536 x 128, float32", labelled(65_536, 128), LF.supcon_loss, supcon),
         both("SigLIP 32,768 x 512, float32", views(32_768, 512), LF.siglip_loss, naive.siglip),
         both("InfoNCE 32,768 x 512, float32", views(32_768, 512), LF.info_nce_loss, naive.NAIVE["info_nce_loss"]),
+        both("CLIP 32,768 x 512, bfloat16", views(32_768, 512, HALF), LF.clip_loss, clip),
+        both("SupCon 65,536 x 128, bfloat16", labelled(65_536, 128, HALF), LF.supcon_loss, supcon),
+        both("NT-Xent 2 x 32,768 x 128, float32", views(32_768, 128), LF.nt_xent_loss, naive.nt_xent),
+        both("NT-Xent 2 x 32,768 x 128, bfloat16", views(32_768, 128, HALF), LF.nt_xent_loss, naive.nt_xent),
+        both("SigLIP 32,768 x 512, bfloat16", views(32_768, 512, HALF), LF.siglip_loss, naive.siglip),
+        both("MNR 32,768 x 512, float32", views(32_768, 512), mnr, naive.NAIVE["multiple_negatives_ranking_loss"]),
+        both(
+            "MNR 32,768 x 512, bfloat16", views(32_768, 512, HALF), mnr, naive.NAIVE["multiple_negatives_ranking_loss"]
+        ),
         both("triplet, hard, 4,096 x 128, float32", labelled(4_096, 128), hard, naive.triplet_hard),
         Workload("triplet, all, 4,096 x 128, float32", labelled(4_096, 128), {OURS: every}),
     ]

@@ -68,6 +68,10 @@ def compare(
     task: str = "",
     types: str = "",
     yes: str = "",
+    lists: str = "",
+    by: str = "",
+    time: str = "",
+    split: str = "",
     group: str = "",
     megapixels: int = 64,
 ) -> None:
@@ -114,8 +118,17 @@ def compare(
         Of a table's columns, as COLUMN=number|category|skip, separated by commas, where others are inferred.
     yes
         Which of two targets means yes; the task then is binary.
-    group
+    lists
         A table's column that names the list a row belongs to: the rows of a list are ranked by the target.
+    by
+        A table's column whose rows of one value are never in two parts: patients, speakers, customers. What is compared
+        then are they, and not their rows.
+    time
+        A table's column of dates or numbers: the earliest rows train, the latest ones test.
+    split
+        A table's column that says where each row belongs: train, val or test.
+    group
+        Deprecated: --lists.
     megapixels
         Of the largest image that is read: to decode one takes time and memory, however small its file is.
     """
@@ -144,7 +157,10 @@ def compare(
         task=task,
         types=types,
         yes=yes,
-        group=group,
+        lists=lists or _deprecated_group(group),
+        by=by,
+        time=time,
+        split=split,
         megapixels=megapixels,
     )
     asked = replace(plan, **budget)
@@ -173,6 +189,10 @@ def inspect(
     task: str = "",
     types: str = "",
     yes: str = "",
+    lists: str = "",
+    by: str = "",
+    time: str = "",
+    split: str = "",
     group: str = "",
     megapixels: int = 64,
 ) -> None:
@@ -192,8 +212,16 @@ def inspect(
         COLUMN=number|category|skip, separated by commas.
     yes
         Which of two targets means yes.
-    group
+    lists
         The column that names the list of a row, to rank the rows of each list.
+    by
+        The column whose rows of one value are never in two parts.
+    time
+        The column of dates or numbers by which rows are parted.
+    split
+        The column that says where a row belongs: train, val or test.
+    group
+        Deprecated: --lists.
     megapixels
         Of the largest image that is read.
     """
@@ -203,12 +231,30 @@ def inspect(
     from lossary.lab.inspection import look, page
     from lossary.lab.plan import Plan
 
-    plan = Plan(data=path, target=target, task=task, types=types, yes=yes, group=group, megapixels=megapixels)
+    plan = Plan(
+        data=path,
+        target=target,
+        task=task,
+        types=types,
+        yes=yes,
+        lists=lists or _deprecated_group(group),
+        by=by,
+        time=time,
+        split=split,
+        megapixels=megapixels,
+    )
     try:
         found = look(plan)
     except BadData as reason:
         fail(str(reason))
     Console().print(page(plan, found))
+
+
+def _deprecated_group(group: str) -> str:
+    """What ``--lists`` was called before 0.3."""
+    if group:
+        sys.stderr.write("lossary: --group is deprecated, and gone in 0.5; write --lists\n")
+    return group
 
 
 def export(folder: Path, *, table: Literal["runs", "curves", "units"] = "runs", to: Path | None = None) -> None:

@@ -1,4 +1,7 @@
 """The blocked routes against the plain formula: every value, gradient and second gradient, and what they hold."""
+# pyright: basic, reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false
+# pyright: reportOptionalMemberAccess=false, reportOptionalIterable=false, reportReturnType=false
+# pyright: reportPossiblyUnboundVariable=false, reportAssignmentType=false
 
 import itertools
 from collections.abc import Callable
@@ -10,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from lossary.kernels.rows import bands, blocks, symmetric
+from lossary.core import device as _device
+from lossary.kernels.rows import bands, blocks, symmetric, tiles
 from lossary.kernels.rows import formula as rows
 from lossary.kernels.rows.formula import row_loss, two_way_statistics
 from lossary.kernels.rows.scores import Bilinear, Dense, Given, Rows, Targets, statistics
@@ -105,6 +109,18 @@ def blocked(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(blocks, "block_rows", lambda *_: size)
         monkeypatch.setattr(symmetric, "TILE", size)
         monkeypatch.setattr(bands, "STEP", 3)
+        monkeypatch.setattr(tiles, "tile_size", lambda _: size)
+
+    return use
+
+
+@pytest.fixture
+def as_an_accelerator(monkeypatch: pytest.MonkeyPatch):
+    """Go the ways of a device on which nobody looks at values, on the CPU."""
+
+    def use() -> None:
+        monkeypatch.setattr(_device, "by_cache", lambda _: False)
+        monkeypatch.setattr(rows, "ACCELERATOR_PLAIN", -1)
 
     return use
 
@@ -140,6 +156,21 @@ def test_centers_that_are_equally_near_share_the_gradient(blocked) -> None:
         both.append(torch.autograd.grad(loss, w)[0])
     torch.testing.assert_close(*both)
     torch.testing.assert_close(both[0][0], both[0][1])
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean"])
+@pytest.mark.parametrize("size", [1, 4, 50])
+def test_an_accelerators_blocks_give_the_plain_formulas_loss_and_gradient(
+    blocked, as_an_accelerator, size: int, reduction: str
+):
+    kinds = ((False, True), (True, False), (True, True))
+    cases = [problem for unit, bias in kinds for problem in problems(unit, bias)]
+    wanted = [derivatives(problem, 1, None, reduction) for problem in cases]
+    blocked(size)
+    as_an_accelerator()
+    for problem, right in zip(cases, wanted, strict=True):
+        for got, want in zip(derivatives(problem, 1, None, reduction), right, strict=True):
+            assert_near(got, want, 1e-12)
 
 
 @pytest.mark.parametrize("order", [1, 2])
@@ -354,25 +385,38 @@ def test_rows_however_large_their_scores(blocked, length: float, unit: bool, tar
 
 
 @pytest.mark.parametrize("size", [1, 4, 50])
+@pytest.mark.parametrize("accelerator", [False, True])
 @pytest.mark.parametrize(("length", "scale"), [(1, 1.0), (6, 1.0), (1, -0.3), (1, -300.0)])
-def test_a_set_against_itself_however_long_its_vectors(blocked, length: float, scale: float, size: int):
+def test_a_set_against_itself_however_long_its_vectors(
+    blocked, as_an_accelerator, length: float, scale: float, accelerator: bool, size: int
+):
     """Scores that are far from 0 take another way to their exponentials."""
     x, labels = (length * torch.randn(N, D, dtype=F64)).requires_grad_(), torch.arange(N) % 4
-    problem = (either_side, Bilinear(x, x), Targets(labels, labels, own=True, scale=scale), [])
+    bound = (x @ x.T).detach().abs().max().item()
+    problem = (either_side, Bilinear(x, x, bound=bound), Targets(labels, labels, own=True, scale=scale), [])
     want = derivatives(problem, 1, None, "none")
     blocked(size)
+    if accelerator:
+        as_an_accelerator()
     for a, b in zip(derivatives(problem, 1, None, "none"), want, strict=True):
         assert_near(a, b, 1e-12)
 
 
+@pytest.mark.parametrize("accelerator", [False, True])
 @pytest.mark.parametrize("size", [1, 4, 50])
 @pytest.mark.parametrize("order", [1, 2])
-@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize("targets", ["one each", "the same place", "of labels"])
 @pytest.mark.parametrize("length", [1, 30])
-def test_both_directions_at_once(blocked, length: float, paired: bool, order: int, size: int):
+def test_both_directions_at_once(
+    blocked, as_an_accelerator, length: float, targets: str, order: int, size: int, accelerator: bool
+):
     x, w = (length * torch.randn(N, D, dtype=F64)).requires_grad_(), torch.randn(C, D, dtype=F64, requires_grad=True)
-    x = x[:C].detach().requires_grad_() if paired else x
-    targets = Targets(torch.randperm(C)) if paired else Targets(torch.arange(N) % 4, torch.arange(C) % 3)
+    x = x if targets == "of labels" else x[:C].detach().requires_grad_()
+    targets = {
+        "one each": Targets(torch.randperm(C)),
+        "the same place": Targets(torch.arange(C), paired=True),
+        "of labels": Targets(torch.arange(N) % 4, torch.arange(C) % 3),
+    }[targets]
 
     def all_of_them() -> list[Tensor]:
         losses = [supcon_mean(r) for r in two_way_statistics(Bilinear(x, w), targets)]
@@ -385,6 +429,8 @@ def test_both_directions_at_once(blocked, length: float, paired: bool, order: in
 
     want = all_of_them()
     blocked(size)
+    if accelerator:
+        as_an_accelerator()
     for a, b in zip(all_of_them(), want, strict=True):
         assert_near(a, b, 1e-12)
 
@@ -457,8 +503,8 @@ def large(kind: str) -> tuple[Callable[[str], Tensor], tuple[Tensor, ...], int]:
 @pytest.mark.parametrize("reduction", ["none", "mean"])
 @pytest.mark.parametrize("kind", ["head", "one set"])
 def test_the_scores_are_never_held_whole(kind: str, reduction: str, monkeypatch):
-    for name in ("CPU_BLOCK", "CPU_LARGEST_BLOCK"):
-        monkeypatch.setattr(blocks, name, 1 << 19)  # 32 rows of 4096
+    monkeypatch.setattr(_device, "budget", lambda _: 1 << 19)
+    monkeypatch.setattr(blocks, "CPU_LARGEST_BLOCK", 1 << 19)  # 32 rows of 4096
     monkeypatch.setattr(symmetric, "TILE", 128)
     loss, learns, all_scores = large(kind)
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as trace:
@@ -536,11 +582,65 @@ def test_the_operators_keep_torchs_rules(blocked):
     source, index = draw()
     labels = index % 4
     operators = torch.ops.lossary
-    three = centers_of_three(source)
+    three, by_row = centers_of_three(source), torch.rand(N, dtype=F64, requires_grad=True)
     for given in (
-        (source.x, source.w, source.b, index, None, None, None, False, 1.0, False, 1),
-        (source.x, source.x, None, labels, labels, None, None, True, -0.5, True, 1),
-        (source.x, three.w, three.b, index, None, None, None, False, 1.0, True, 3),
+        (
+            source.x,
+            source.w,
+            source.b,
+            None,
+            None,
+            index,
+            None,
+            None,
+            None,
+            False,
+            1.0,
+            "exponentials",
+            True,
+            False,
+            1,
+            None,
+            None,
+        ),
+        (
+            source.x,
+            source.x,
+            None,
+            by_row,
+            by_row,
+            labels,
+            labels,
+            None,
+            None,
+            True,
+            -0.5,
+            "softplus",
+            True,
+            True,
+            1,
+            None,
+            None,
+        ),
+        (
+            source.x,
+            three.w,
+            three.b,
+            by_row,
+            None,
+            index,
+            None,
+            None,
+            None,
+            False,
+            1.0,
+            "exponentials",
+            True,
+            True,
+            3,
+            None,
+            None,
+        ),
     ):
         torch.library.opcheck(operators.row_statistics.default, given)
-    torch.library.opcheck(operators.set_statistics.default, (source.x, labels, 0, -0.5))
+    torch.library.opcheck(operators.set_statistics.default, (source.x, by_row, labels, 0, -0.5, None, None))

@@ -101,11 +101,27 @@ def test_one_erratic_loss_does_not_hide_what_is_known_of_the_others() -> None:
     assert not any(claimed for pair, claimed in claims.items() if "e" in pair)
 
 
+@pytest.mark.parametrize("world", ["normal", "one erratic", "same loss twice"])
+@pytest.mark.parametrize("losses", [2, 5])
+def test_the_simulation_decides_as_the_judge_does(world: str, losses: int) -> None:
+    drawn = replace(simulation.WORLDS[world], losses=losses, seeds=7, gap=0.15, units=60)
+    for number in range(4):
+        scores = drawn.scores(np.random.default_rng(number))
+        records = [run(f"{i}", s, scores[i, s]) for i in range(losses) for s in range(7)]
+        for seeds, (found,) in simulation.decided([scores], (3, 7)).items():
+            verdict = judge([r for r in records if r.seed < seeds], RECALL, margin=simulation.MARGIN)
+            for pair, better, equal in zip(found.pairs, found.better, found.equal, strict=True):
+                a, b = map(str, pair)
+                c = verdict.of(a, b)
+                assert (c.better if c.claimed else "") == {1: a, -1: b, 0: ""}[int(better)]
+                assert (c.p_within <= 0.05) == equal
+
+
 def test_a_gap_of_three_points_is_found_by_ten_seeds() -> None:
     world = replace(simulation.HITS, losses=6, units=2000, gap=0.18)
-    cell = simulation.Cell(world, simulation.gap, (10,))
-    found = [verdicts[10] for verdicts in simulation.judged(cell, range(10))]
-    assert sum(v.headline == "loss-0 beats every other loss." for v in found) >= 8
+    studies = [world.scores(np.random.default_rng(number)) for number in range(10)]
+    found = [simulation.gap(one)["all"] for one in simulation.decided(studies, (10,))[10]]
+    assert sum(found) >= 8
 
 
 # --- the statistics ---
@@ -130,9 +146,9 @@ def test_without_differences_between_units_it_is_the_t_interval_of_the_seeds(mon
     monkeypatch.setattr(two_way, "_CAUTION", 1)
     by_seed = np.array([0.1, 0.3, 0.2, 0.6])
     score = one(np.repeat(by_seed[:, None], 50, axis=1))
-    expected = stats.ttest_1samp(by_seed, 0)
-    assert score.half_width(0.05)[0] == pytest.approx(by_seed.mean() - expected.confidence_interval().low)
-    assert score.p_value[0] == pytest.approx(expected.pvalue)
+    error = by_seed.std(ddof=1) / 2
+    assert score.half_width(0.05)[0] == pytest.approx(stats.t.isf(0.025, 3) * error)
+    assert score.p_value[0] == pytest.approx(2 * stats.t.sf(by_seed.mean() / error, 3))
 
 
 def test_seeds_pay_the_wide_quantile_and_units_the_narrow_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,8 +193,8 @@ def test_equivalence_is_two_one_sided_tests(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(two_way, "_CAUTION", 1)
     by_seed = np.array([0.1, 0.3, 0.2, 0.6])
     score = one(np.repeat(by_seed[:, None], 50, axis=1))
-    below = stats.ttest_1samp(by_seed, 0.8, alternative="less")[1]
-    above = stats.ttest_1samp(by_seed, -0.8, alternative="greater")[1]
+    error = by_seed.std(ddof=1) / 2
+    below, above = stats.t.cdf((by_seed.mean() - 0.8) / error, 3), stats.t.sf((by_seed.mean() + 0.8) / error, 3)
     assert score.p_within(0.8)[0] == pytest.approx(max(below, above))
     assert score.p_within(0.1)[0] == 0.5
 

@@ -208,7 +208,7 @@ def test_the_docs_comparisons_end_in_reports(tmp_path: Path, capsys: pytest.Capt
     commands = re.findall(r"^```sh\n(.*?)\n```", PAGE, flags=re.M | re.S)
     assert len(commands) == 7
     for command in commands:
-        other = "listnet_loss" if "--group" in command else "focal_loss"
+        other = "listnet_loss" if "--lists" in command else "focal_loss"
         losses = "clip_loss,siglip_loss" if "chat.csv" in command else f"cross_entropy,{other}"
         main([*shlex.split(command)[1:], *TINY, "--losses", losses])
         report = Path(capsys.readouterr().out.split()[-1])
@@ -393,8 +393,9 @@ def test_images_of_any_size_become_square_and_the_report_shows_what_was_scored()
 def test_a_folder_that_is_split_already_is_not_taken_for_two_classes() -> None:
     images("photos/train")
     images("photos/test")
-    with pytest.raises(BadData, match="photos: wanted a folder for each class; got test, train: name one of those"):
-        load(Plan("photos"))
+    alone, both = load(Plan("photos/test")), load(Plan("photos"))
+    assert both.test_names == alone.test_names
+    assert len(both.test) == sum(len(part) for part in (alone.train, alone.valid, alone.test))
 
 
 def test_between_semicolons_numbers_may_have_a_decimal_comma() -> None:

@@ -97,7 +97,7 @@ def shop(path: str = "shop.csv", lists: int = 24, **changed: object) -> str:
 
 
 def read() -> Data:
-    return load(Plan(shop(), target="bought", group="search"))
+    return load(Plan(shop(), target="bought", lists="search"))
 
 
 def test_a_group_column_makes_lists_that_stay_whole() -> None:
@@ -131,33 +131,33 @@ def test_lists_of_equal_relevance_teach_nothing_and_are_named() -> None:
         search=pl.when(pl.int_range(pl.len()) == 0).then(None).otherwise(pl.col("search")),
     )
     frame.write_csv(path)
-    data = load(Plan(path, target="bought", group="search"))
-    assert data.left_out == ("1 row without a group: line 2", "1 list of equal relevance: search 3")
+    data = load(Plan(path, target="bought", lists="search"))
+    assert data.left_out == ("1 row without a search: line 2", "1 list of equal relevance: search 3")
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         (
-            ["--group", "query"],
-            "shop.csv: wanted one of its other columns as group (search, price, stars); got 'query'",
+            ["--lists", "query"],
+            "shop.csv: wanted one of its other columns as lists (search, price, stars); got 'query'",
         ),
         (
-            ["--group", "bought"],
-            "shop.csv: wanted one of its other columns as group (search, price, stars); got 'bought'",
+            ["--lists", "bought"],
+            "shop.csv: wanted one of its other columns as lists (search, price, stars); got 'bought'",
         ),
-        (["--task", "ranking"], "task: ranking wants --group COLUMN, which names the list that a row belongs to"),
-        (["--group", "search", "--task", "regression"], "group: wanted the task ranking beside it; got regression"),
+        (["--task", "ranking"], "task: ranking wants --lists COLUMN, which names the list that a row belongs to"),
+        (["--lists", "search", "--task", "regression"], "lists: wanted the task ranking beside it; got regression"),
         (
-            ["--group", "stars", "--target", "search"],
+            ["--lists", "stars", "--target", "search"],
             "shop.csv, line 2: wanted a number as target (ranking); got 'search 0'",
         ),
         (
-            ["--group", "price"],
+            ["--lists", "price"],
             "shop.csv: wanted at least 8 lists with candidates that differ in relevance; got 120 lists, 0 of that kind",
         ),
         (
-            ["--group", "search", "--target", "debt"],
+            ["--lists", "search", "--target", "debt"],
             "shop.csv, line 2: wanted relevance from 0 to 1e+30 as target; got -1",
         ),
     ],
@@ -182,37 +182,37 @@ def test_what_is_no_ranking_is_said_in_a_line(
 )
 def test_what_is_nearly_a_number_is_refused(relevance: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
-        main(["inspect", shop(debt=relevance), "--group", "search", "--target", "debt"])
+        main(["inspect", shop(debt=relevance), "--lists", "search", "--target", "debt"])
     assert capsys.readouterr().err == f"lossary: shop.csv, line 2: {said}\n"
 
 
 def test_whole_numbers_that_floats_would_round_are_relevance_all_the_same() -> None:
     """As targets of a classification they are names."""
-    data = load(Plan(shop(debt=2**53 + 2 * np.arange(120)), target="debt", group="search"))
+    data = load(Plan(shop(debt=2**53 + 2 * np.arange(120)), target="debt", lists="search"))
     assert [len(part) for part in (data.train, data.valid, data.test)] == [14, 4, 6]
 
 
-def test_a_group_is_a_column_of_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lists_are_named_by_a_column_of_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     np.savez("a.npz", embeddings=random.normal(size=(60, 8)), labels=np.arange(60) % 3)
     with pytest.raises(SystemExit, match="2"):
-        main(["inspect", "a.npz", "--group", "labels"])
-    assert capsys.readouterr().err == "lossary: group: wanted none for arrays; got 'labels'\n"
+        main(["inspect", "a.npz", "--lists", "labels"])
+    assert capsys.readouterr().err == "lossary: lists: wanted none for arrays; got 'labels'\n"
 
 
 def test_lists_are_described(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["inspect", shop(), "--target", "bought", "--group", "search"])
+    main(["inspect", shop(), "--target", "bought", "--lists", "search"])
     told = " ".join(capsys.readouterr().out.split())
-    assert "task ranking: --group names the lists" in told
+    assert "task ranking: --lists names the lists" in told
     assert "parts 14 lists to train, 4 to tune, 6 to test" in told
     assert "lists 24 of 4 to 6 candidates, of whom 3 to 5 have a relevance above 0" in told
-    assert "Next: lossary compare shop.csv --target bought --group search" in told
+    assert "Next: lossary compare shop.csv --target bought --lists search" in told
 
 
 def test_a_ranking_is_compared_to_its_report(tmp_path: Path) -> None:
     run = tmp_path / "run"
     losses = "listnet_loss,margin_ranking_loss,mse_loss,cross_entropy"
     budget = ("--seeds", "2", "--trials", "1", "--epochs", "30", "--losses", losses)
-    main(["compare", shop(), "--target", "bought", "--group", "search", *budget, "--out", str(run)])
+    main(["compare", shop(), "--target", "bought", "--lists", "search", *budget, "--out", str(run)])
     records = load_all(run)
     assert {r.loss for r in records if r.role == "baseline"} == {"best single input", "random order"}
     assert all(len(r.units) == 6 for r in records)
@@ -222,7 +222,7 @@ def test_a_ranking_is_compared_to_its_report(tmp_path: Path) -> None:
     page = (run / "report.html").read_text()
     assert "Finding the best one" in page
     assert "lossary compare shop.csv" in page
-    assert "--group search" in page
+    assert "--lists search" in page
 
 
 # --- baseball ---

@@ -1,4 +1,7 @@
 """Two modalities: the softmax in both directions, the pairwise sigmoid, ids, and blocks of scores."""
+# pyright: basic, reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false
+# pyright: reportOptionalMemberAccess=false, reportOptionalIterable=false, reportReturnType=false
+# pyright: reportPossiblyUnboundVariable=false, reportAssignmentType=false
 
 import pytest
 import torch
@@ -6,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from lossary.kernels.rows import blocks, symmetric
+from lossary.core import device as _device
+from lossary.kernels.rows import blocks, exponentials, symmetric
 from lossary.kernels.rows import formula as rows
 from lossary.losses.views.mutual import SigLIPLoss, clip_loss, siglip_loss
 from lossary.losses.views.retrieval import multiple_negatives_ranking_loss
@@ -61,15 +65,16 @@ def test_blocks_of_scores_change_nothing(loss, ids: Tensor | None, tame: bool, m
 
     whole = results()
     monkeypatch.setattr(rows, "CPU_PLAIN", 0)
-    monkeypatch.setattr(rows, "SOFTPLUS_BLOCK", 10)  # two rows
+    monkeypatch.setattr(blocks, "block_rows", lambda *_: 2)
     monkeypatch.setattr(symmetric, "TILE", 2)
-    monkeypatch.setattr(blocks, "TAME", 100.0 if tame else -1.0)
+    monkeypatch.setattr(exponentials, "TAME", 100.0 if tame else -1.0)
     for got, wanted in zip(results(), whole, strict=True):
         torch.testing.assert_close(got, wanted)
 
 
 def test_siglip_never_holds_all_scores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "SOFTPLUS_BLOCK", 2**16)
+    monkeypatch.setattr(_device, "budget", lambda _: 2**18)
+    monkeypatch.setattr(blocks, "CPU_LARGEST_BLOCK", 2**18)
     image, text = (torch.randn(2048, 8, requires_grad=True) for _ in range(2))
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as trace:
         siglip_loss(image, text).backward()

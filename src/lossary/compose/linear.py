@@ -14,6 +14,7 @@ from lossary.core.device import autocast_is_on
 from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction
 from lossary.core.rules import checked
+from lossary.kernels.products import multiplied_in
 from lossary.kernels.rows.formula import fits_densely
 from lossary.kernels.rows.scores import Bilinear
 from lossary.kernels.stable import accumulator, like_torch
@@ -86,7 +87,7 @@ def linear_loss(
         labels = check_labels("labels", labels, features.shape[0])
     if bias is not None:
         check_shape("bias", bias, (weight.shape[0],))
-    return loss(_scores(Bilinear(features, weight, bias)), labels, **extra)
+    return loss(_scores(Bilinear(features, weight, bias, half=multiplied_in(features, weight))), labels, **extra)
 
 
 @checked
@@ -152,7 +153,7 @@ def linear_cross_entropy(
     if linear_bias is not None:
         check_shape("linear_bias", linear_bias, tuple(linear_weight.shape[:-1]))
     if input.dim() == 2 and linear_weight.dim() == 2:
-        scores = _scores(Bilinear(input, linear_weight, linear_bias))
+        scores = _scores(Bilinear(input, linear_weight, linear_bias, half=multiplied_in(input, linear_weight)))
     else:
         scores = F.linear(input, linear_weight.flatten(0, -2)).unflatten(-1, linear_weight.shape[:-1])
         scores = scores if linear_bias is None else scores + linear_bias
@@ -231,7 +232,7 @@ class LinearCrossEntropyLoss(nn.Module):
 def _scores(source: Bilinear) -> Any:
     """Few scores are made ready at once, which takes the fewest operations, where their dtype is kept by it."""
     x, w = source.x, source.w
-    exact = x.dtype == w.dtype == accumulator(x) and not autocast_is_on(x)
+    exact = x.dtype == w.dtype == accumulator(x) and not autocast_is_on(x) and source.half is None
     # Of a single class there are no ready scores: see softmax_problem. Not by source.dense(), whose care for dtypes a
     # small batch would feel.
     return F.linear(x, w, source.b) if exact and w.shape[0] > 1 and fits_densely(source) else source

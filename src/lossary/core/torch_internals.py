@@ -10,6 +10,7 @@ same, but takes longer, or is checked less. ``LACKING`` says where that is so.
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from operator import attrgetter
 from typing import Any
 
@@ -39,6 +40,7 @@ def _proxy_mode(_: object) -> object:
     return get_proxy_mode()
 
 
+_outside_modes = _found("utils._python_dispatch._disable_current_modes", nullcontext)
 _modes_on = _found("_C._len_torch_dispatch_stack", _true)
 _PROXY = _found("_C._TorchDispatchModeKey.PROXY", None)
 _mode = _proxy_mode if _PROXY is None else _found("_C._get_dispatch_mode", _proxy_mode)
@@ -56,6 +58,11 @@ _PLAIN = Tensor.__torch_dispatch__  # pyright: ignore
 def records_operations() -> bool:
     """Whether ``make_fx`` is recording, which ``torch.compiler.is_compiling`` does not say."""
     return _modes_on() > 0 and _mode(_PROXY) is not None
+
+
+def outside_modes() -> AbstractContextManager[object]:
+    """Where tensors are what they are, though a mode looks on: what is asked there is of the device alone."""
+    return _outside_modes()
 
 
 def is_plain(x: Tensor) -> bool:

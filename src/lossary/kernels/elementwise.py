@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lossary.core import device as _device
+from lossary.kernels.fused import switch
 from lossary.kernels.graph import check_closed, distinct, gradients_by, learns
 from lossary.kernels.modes import plain_only
 from lossary.kernels.stable import widened
@@ -82,7 +83,7 @@ class _BlockSum(torch.autograd.Function):
         if gradients is None:
             gradients = _run(ctx.formula, ctx.slope, by_total.dtype, given, differentiate=True)[1]
         if not _device.values_visible(by_total) or by_total != 1:
-            gradients = [None if g is None else g.mul_(by_total) for g in gradients]
+            gradients = [None if g is None else _scaled_(g, by_total) for g in gradients]
         return None, None, None, *gradients
 
 
@@ -134,6 +135,23 @@ def _block(
     if first:
         check_closed(value, [p for p, needed in zip(parts, learn, strict=True) if needed])
     return value.detach(), gradients_by(value, parts)
+
+
+def fused_slope(
+    kernel: switch.ElementKernel, x: Tensor, y: Tensor, share: float | Tensor, out: Tensor
+) -> Tensor | None:
+    """A loss among Triton's kernels: ``share`` times its sum, its gradient in ``out``; None of memory with gaps."""
+    from lossary.kernels.fused import elements
+
+    return elements.value_and_slope(kernel, x, y, share, out)
+
+
+def _scaled_(gradient: Tensor, by_total: Tensor) -> Tensor:
+    if not switch.runs_on(gradient):
+        return gradient.mul_(by_total)
+    from lossary.kernels.fused import elements
+
+    return elements.scale_(gradient, by_total)
 
 
 def _flat(given: Sequence[Any]) -> Sequence[Any]:

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lossary.core import device as _device
+from lossary.kernels.fused import switch
+from lossary.kernels.graph import gradients_by
 from lossary.kernels.inplace import (
     at_class,
     class_index,
@@ -32,6 +34,8 @@ class Sums(NamedTuple):
 
 def softmax_sums(logits: Tensor, target: Tensor, keep: Tensor | None, *, squared: bool = False) -> Sums:
     """Sums of the softmax over ``logits`` (N, C, L) beside class indices ``target`` (N, L), where ``keep`` (N, L)."""
+    if switch.runs_on(logits) and not plain_only() and logits.shape[1] <= switch.CLASSES and logits.numel() > 0:
+        return Sums(*_Fused.apply(logits, class_index(target, keep), keep, squared))
     if not (squared or plain_only() or _device.by_cache(logits)):
         return _sums_at_once(logits, target, keep)
     index = class_index(target, keep)
@@ -114,6 +118,33 @@ def _plain_sums(logits: Tensor, index: Tensor, keep: Tensor | None, squared: boo
 def _by_class(values: Tensor, index: Tensor, classes: int) -> Tensor:
     # Of wide values: scattered sums run one after the other, and lose a digit with every tenfold number of positions.
     return values.new_zeros(values.shape[0], classes).scatter_add_(1, index, values)
+
+
+class _Fused(torch.autograd.Function):
+    """The sums by Triton's kernels, which read the logits once, and once again for the gradient."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, logits: Tensor, index: Tensor, keep: Tensor | None, squared: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        from lossary.kernels.fused import overlap as kernels
+
+        ctx.squared = squared
+        ctx.save_for_backward(logits, index, keep)
+        found = kernels.sums(logits, index, keep, squared)
+        ctx.mark_non_differentiable(found[2])
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, None, None, None]:
+        logits, index, keep = ctx.saved_tensors
+        if torch.is_grad_enabled():  # the gradient must lead on: that of plain torch does
+            with full_precision(logits):
+                sums = torch.stack(_plain_sums(accumulate(logits), index, keep, ctx.squared)[:2])
+            return gradients_by(sums, (logits,), torch.stack(grads[:2]))[0], None, None, None
+        from lossary.kernels.fused import overlap as kernels
+
+        return kernels.slopes(logits, index, keep, ctx.squared, *grads[:2]), None, None, None
 
 
 class _Softmax(torch.autograd.Function):

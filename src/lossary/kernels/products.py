@@ -1,5 +1,10 @@
-"""Matrix products whose precision is what the loss says, in forward and in backward."""
+"""Matrix products whose precision is what the loss says, in forward and in backward.
 
+Factors in half precision are multiplied as they are where the device has units for that, and the result is float32: no
+score is rounded to half. Gradients by scores, which are such factors too, are rounded once.
+"""
+
+import functools
 from typing import Any
 
 import torch
@@ -7,16 +12,38 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lossary.core import device as _device
-from lossary.kernels.modes import full_precision, plain_only
+from lossary.kernels.modes import full_precision, plain_only, transformed
+from lossary.kernels.stable import HALF, accumulate
 
 
-def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
-    """a @ b.mT + bias in full precision: under autocast too, and so its gradient, whatever state backward runs under.
+def multiplied_in(*tensors: Tensor) -> torch.dtype | None:
+    """The half precision that products of these are taken in: the one they have, or autocast's. None for full."""
+    first = tensors[0]
+    if transformed() or any(t.dtype == torch.float64 for t in tensors):
+        return None
+    if _device.autocast_is_on(first):
+        dtype = torch.get_autocast_dtype(first.device.type)
+    else:
+        dtype = functools.reduce(torch.promote_types, (t.dtype for t in tensors))
+    return dtype if dtype in HALF and _device.multiplies_half(first, dtype) else None
+
+
+def product(a: Tensor, b: Tensor, bias: Tensor | None = None, half: torch.dtype | None = None) -> Tensor:
+    """a @ b.mT + bias, summed in full precision: under autocast too, and so its gradient, whatever backward runs under.
 
     A product of torch's is differentiated in the state that backward finds. So it is where no context is open at all.
+
+    Args:
+        a: Rows.
+        b: Rows.
+        bias: One number a row of ``b``.
+        half: Of :func:`multiplied_in`, what the factors are rounded to.
     """
     plain = plain_only()
-    if not _device.autocast_is_on(a) and (plain or not _device.inside_autocast()):
+    if half is not None and a.dim() == b.dim() == 2:
+        with full_precision(a):
+            found = _HalfProduct.apply(a, b, half)
+    elif not _device.autocast_is_on(a) and (plain or not _device.inside_autocast()):
         if b.dim() == 2:
             return F.linear(a, b, bias)
         found = a @ b.mT
@@ -45,3 +72,59 @@ class _Product(torch.autograd.Function):
             by_a = _Product.apply(by_product, columns, False) if columns is not None else None
             by_b = _Product.apply(by_product.mT, a.mT, False) if a is not None else None
         return by_a, by_b, None
+
+
+class _HalfProduct(torch.autograd.Function):
+    """a @ b.mT of factors rounded to half, as accumulated; its gradients are such products."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor, half: torch.dtype) -> Tensor:
+        ctx.save_for_backward(a, b)
+        ctx.half = half
+        scale = _power_of_two(a, half)
+        narrow = a.to(half) if scale is None else (accumulate(a) * scale).to(half)
+        out = torch.empty(a.shape[0], b.shape[0], dtype=torch.float32, device=a.device)
+        multiply_(out, narrow, b.to(half).mT)
+        return out if scale is None else out.div_(scale)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, Tensor | None, None]:
+        (by_product,) = grads
+        a, b = ctx.saved_tensors
+        needs_a, needs_b, _ = ctx.needs_input_grad
+        with full_precision(by_product):
+            by_a = _HalfProduct.apply(by_product, b.mT, ctx.half).to(a.dtype) if needs_a else None
+            by_b = _HalfProduct.apply(by_product.mT, a.mT, ctx.half).to(b.dtype) if needs_b else None
+        return by_a, by_b, None
+
+
+def _power_of_two(a: Tensor, half: torch.dtype) -> Tensor | None:
+    """What to multiply float32 numbers with before they are rounded to float16, where the small are lost."""
+    if half != torch.float16 or a.dtype == half or a.numel() == 0:
+        return None
+    return headroom(a.detach().abs().amax())
+
+
+def headroom(largest: Tensor) -> Tensor:
+    """The power of 2 that brings numbers up to this one into the upper range of float16."""
+    return torch.exp2(13 - largest.clamp(1e-30, 1e30).log2().ceil())
+
+
+def multiply_(out: Tensor, a: Tensor, b: Tensor, *, alpha: float = 1.0, add: bool = False) -> Tensor:
+    """out = alpha a @ b, or with ``add`` out += a @ b; of half-precision a and b unrounded into float32."""
+    if a.dtype != out.dtype and out.device.type != "cpu":
+        return _multiply_half_(out, a, b, alpha, add)
+    a, b = a.to(out.dtype), b.to(out.dtype)
+    if add:
+        return out.addmm_(a, b)
+    return torch.mm(a, b, out=out) if alpha == 1 else torch.addmm(out, a, b, beta=0, alpha=alpha, out=out)
+
+
+def _multiply_half_(out: Tensor, a: Tensor, b: Tensor, alpha: float, add: bool) -> Tensor:
+    if not add and alpha == 1:
+        return torch.mm(a, b, out_dtype=out.dtype, out=out)
+    if _device.adds_half_products(out, a.dtype):
+        return torch.addmm(out, a, b, out_dtype=out.dtype, beta=int(add), alpha=alpha, out=out)
+    if add:
+        return out.add_(torch.mm(a, b, out_dtype=out.dtype))
+    return torch.mm(a, b, out_dtype=out.dtype, out=out).mul_(alpha)

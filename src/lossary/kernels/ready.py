@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lossary.core import device as _device
+from lossary.kernels.fused import switch
 from lossary.kernels.inplace import last_use
 from lossary.kernels.modes import plain_only
 from lossary.kernels.stable import ABSENT, LOG2_E, accumulate, accumulator
@@ -37,6 +38,12 @@ def gaps(scores: Tensor, labels: Tensor) -> Tensor:
 class _Gaps(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, scores: Tensor, labels: Tensor) -> Tensor:
+        if switch.runs_on(scores):
+            from lossary.kernels.fused import gaps as kernels
+
+            gap, rest = kernels.gaps(scores, labels)
+            ctx.save_for_backward(scores, labels, *rest)
+            return gap
         made = _by_blocks if _device.by_cache(scores) else _at_once
         gap, shares = made(scores, labels[:, None])
         ctx.save_for_backward(scores, labels, *shares)
@@ -49,6 +56,10 @@ class _Gaps(torch.autograd.Function):
         if torch.is_grad_enabled():
             shares = accumulate(scores).scatter(1, index, ABSENT).softmax(1)
             return (shares * by_gap).scatter(1, index, -by_gap).to(scores.dtype), None
+        if switch.runs_on(scores):
+            from lossary.kernels.fused import gaps as kernels
+
+            return kernels.slopes(scores, labels, (shares, *scale), grads[0]), None
         by_share = by_gap * scale[0] if scale else by_gap
         if shares.dtype == scores.dtype and last_use():
             found = shares.mul_(by_share)

@@ -84,6 +84,14 @@ def sphere(x: Tensor, radius: float | Tensor) -> Tensor:
     return y * (inverse * radius)
 
 
+def sphere_apart(x: Tensor, radius: float | Tensor, half: torch.dtype | None) -> tuple[Tensor, Tensor | None]:
+    """:func:`sphere`, but for products in half precision its vectors as they are, and (N,) radius / |x|."""
+    if half is None:
+        return sphere(x, radius), None
+    y, inverse = in_range(x)
+    return y, inverse[:, 0] * radius
+
+
 def in_range(x: Tensor, dim: int = -1) -> tuple[Tensor, Tensor]:
     """Vectors y along those of x whose squares are neither rounded to 0 nor infinite; and 1 / |y|, ``dim`` kept.
 

@@ -293,7 +293,7 @@ def show(verdict: Verdict, records: list[Record], kind: Kind, console: Console) 
         others.pop()  # rather than a part of each name: the report has all
         table = standings(verdict, records, others)
     console.print(table)
-    for sentence in filter(None, (verdict.headline, verdict.recommendation, *verdict.baselines, *verdict.warnings)):
+    for sentence in (verdict.headline, *verdict.baselines, *verdict.warnings):
         console.print(sentence, markup=False, highlight=False)
 
 

@@ -13,6 +13,7 @@ from lossary.catalogue import find
 from lossary.lab.data import files
 from lossary.lab.data.builtin import BUILTIN
 from lossary.lab.data.files import Found
+from lossary.lab.data.loading import OF_FILES
 from lossary.lab.data.readers.source import Source
 from lossary.lab.data.targets import names
 from lossary.lab.data.types import BadData, Data, there
@@ -51,7 +52,7 @@ def page(plan: Plan, found: Found) -> Group:
 def _facts(plan: Plan, found: Found) -> Iterator[tuple[str, str]]:
     source, data = found.source, found.data
     yield source.name, f"{source.form}, {len(source.targets)} rows"
-    fixed = plan.task or plan.group or data.kind == "segmentation"
+    fixed = plan.task or plan.lists or data.kind == "segmentation"
     yield "task", f"{data.kind}: {found.why}" + ("" if fixed else " (--task NAME for another)")
     what = "lists" if data.kind == "ranking" else "rows"
     yield "parts", f"{len(data.train)} {what} to train, {len(data.valid)} to tune, {len(data.test)} to test"
@@ -127,7 +128,9 @@ def _repeats(found: Found) -> str:
     targets, rows = found.source.targets, found.source.rows
     at_odds = int((targets[later] != targets[first[later]]).reshape(len(later), -1).any(axis=1).sum())
     pairs = _some([f"{rows[row]} = {rows[first[row]]}" for row in later])
-    said = f"{len(later)} with the inputs of an earlier row, all kept in one part: {pairs}"
+    parted = found.source.part is not None or found.source.time is not None
+    where = "in the parts that they come in" if parted else "all kept in one part"
+    said = f"{len(later)} with the inputs of an earlier row, {where}: {pairs}"
     return said + (f"; {at_odds} of them with another target" if at_odds else "")
 
 
@@ -138,6 +141,6 @@ def _some(items: Iterable[str]) -> str:
 
 def _next(plan: Plan) -> Text:
     path = f"./{plan.data}" if plan.data in BUILTIN else plan.data
-    asked = {name: getattr(plan, name) for name in ("target", "task", "types", "yes", "group")}
+    asked = {name: getattr(plan, name) for name in OF_FILES}
     options = [word for name, value in asked.items() if value for word in (f"--{name}", value)]
     return Text.assemble("Next: ", (printable(shlex.join(["lossary", "compare", path, *options])), "bold"))

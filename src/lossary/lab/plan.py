@@ -34,7 +34,10 @@ class Plan:
     task: str = ""  # where it is not to be inferred
     types: str = ""  # of columns, as "COLUMN=TYPE,..."
     yes: str = ""  # which target means yes, where there are two
-    group: str = ""  # the column that names the list a row belongs to
+    lists: str = ""  # the column that names the list a row belongs to
+    by: str = ""  # the column that names whose rows are all in one part
+    time: str = ""  # the column that says when a row was: earlier ones train, later ones test
+    split: str = ""  # the column that says in which part a row is
     megapixels: int = 64  # of the largest image that is read
     metric: str = ""  # the name of the user's own, which their code gives
     fingerprint: str = ""  # of the contents, which must not change while a run goes on
@@ -44,7 +47,7 @@ class Plan:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        plan = stored.read(path, cls, "the plan")
+        plan = stored.read(path, cls, "the plan", renamed={"group": "lists"})  # so until 0.3
         if not plan.losses:  # none is stored without
             raise stored.something_else("the plan", path, "losses: wanted some; got none")
         return plan

@@ -21,9 +21,10 @@ from lossary.core.check import (
 )
 from lossary.core.reduce import align
 from lossary.distributed import Ranks
+from lossary.kernels.products import multiplied_in
 from lossary.kernels.rows.scores import Bilinear, Given, Targets
 from lossary.kernels.rows.softmax import softmax_loss
-from lossary.kernels.stable import ABSENT, accumulate, accumulator, parameters, sphere
+from lossary.kernels.stable import ABSENT, accumulate, accumulator, parameters, sphere_apart
 from lossary.kernels.tuples import apart
 from lossary.losses._pointwise import hide
 
@@ -44,6 +45,7 @@ class Compared(NamedTuple):
     others: Items
     targets: Targets | Given  # an anchor's targets are its positives, the rest its negatives
     later: int | None  # of the batch, how many items this rank's and later ranks' are; None for references
+    half: torch.dtype | None = None  # of multiplied_in
 
     def pairs(self) -> tuple[Tensor, Tensor]:
         """Every pair of an anchor and an item once over all ranks: indices of the anchors and of the items."""
@@ -80,9 +82,9 @@ def compare(
         check_absent("embeddings alone", ref_labels=ref_labels)
         others, later = _batch(anchors, group)
     labels, count = anchors.labels, embeddings.shape[0]
-    own = ref_embeddings is None
+    own, half = ref_embeddings is None, multiplied_in(embeddings, *(t for t in (ref_embeddings,) if t is not None))
     if labels is not None and labels.dim() == 1:
-        return Compared(anchors, others, _by_label(anchors, others, own), later)
+        return Compared(anchors, others, _by_label(anchors, others, own), later, half)
     if positives is None:
         assert labels is not None
         assert others.labels is not None
@@ -94,7 +96,7 @@ def compare(
     check_shape("positives", positives, (count, others.x.shape[0]))
     if positives.dtype != torch.bool:
         raise TypeError(f"positives: wanted booleans; got {positives.dtype}")
-    return Compared(anchors, others, _given(positives, anchors, others, own), later)
+    return Compared(anchors, others, _given(positives, anchors, others, own), later, half)
 
 
 def compared_items(embeddings: Tensor, ref_embeddings: Tensor | None, mask: Tensor | None) -> tuple[Items, Items]:
@@ -155,7 +157,7 @@ def _by_label(anchors: Items, others: Items, own: bool) -> Targets:
         rows, columns = both[: rows.shape[0]], both if own else both[rows.shape[0] :]
     if own and others.x is anchors.x:  # not of the tuples themselves, for which torch 2.6 compiles an ``==``
         rows = columns  # one tensor: so the kernel sees that the scores are symmetric
-    return Targets(rows, columns, own=own, row_groups=anchors.ids, column_groups=others.ids)
+    return Targets(rows, columns, own=own, row_groups=anchors.ids, column_groups=others.ids, means=False)
 
 
 def _given(positives: Tensor, anchors: Items, others: Items, own: bool) -> Given:
@@ -211,12 +213,15 @@ def check_same_precision(name: str, tensor: Tensor, other_name: str, other: Tens
 
 def cosines(compared: Compared, scale: float | Tensor) -> Bilinear:
     """Cosines of the anchors with the items, times ``scale``."""
-    anchors, others = compared.anchors, compared.others
+    anchors, others, half = compared.anchors, compared.others, compared.half
     # The root on either side leaves the scores symmetric, which halves the work.
     root = scale**0.5
-    z = sphere(anchors.x, root)
+    z, by_row = sphere_apart(anchors.x, root, half)
     alone = compared.later is not None and others.x is anchors.x
-    return Bilinear(z, z if alone else sphere(others.x, root), absence(others.counted, z))
+    w, by_column = (z, by_row) if alone else sphere_apart(others.x, root, half)
+    bound = None if isinstance(scale, Tensor) else scale
+    shift = absence(others.counted, z)
+    return Bilinear(z, w, shift, row_factor=by_row, column_factor=by_column, half=half, bound=bound)
 
 
 def absence(counted: Tensor | None, like: Tensor) -> Tensor | None:

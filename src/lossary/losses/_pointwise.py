@@ -12,7 +12,8 @@ from torch import Tensor
 from lossary.core import device as _device
 from lossary.core.check import check_float, check_same_shape
 from lossary.core.reduce import align, count, divide, reduce
-from lossary.kernels.elementwise import Argument, ElementSlope, block_sum, fits_cache
+from lossary.kernels.elementwise import Argument, ElementSlope, block_sum, fits_cache, fused_slope
+from lossary.kernels.fused import switch
 from lossary.kernels.graph import learns
 from lossary.kernels.stable import accumulator
 
@@ -28,18 +29,22 @@ def pointwise(
     mask: Tensor | None,
     reduction: str,
     slope: ElementSlope | None = None,
+    kernel: switch.ElementKernel | None = None,
 ) -> Tensor:
     """``formula(input, target, *arguments)``, one loss an element, reduced. Targets may be of any dtype.
 
     A sum or mean over many elements goes block by block: tensors that the formula needs are given among the
     arguments, broadcast to the input, and are never captured. There ``slope(input, target, share, *arguments, out)``
     may give ``share`` times the losses' sum and leave its derivatives by the input in ``out``; None where it cannot.
+    ``kernel`` is the same loss among Triton's.
     """
     dtype, sample_weight, mask = _prepared(input, target, sample_weight, mask)
     # A slope is one by the input alone, without weights.
     if sample_weight is not None or mask is not None or any(map(learns, (target, *arguments))):
-        slope = None
-    if reduction == "none" or fits_cache(input, known=slope is not None):
+        slope = kernel = None
+    if dtype != torch.float32 or not switch.runs_on(input):
+        kernel = None
+    if reduction == "none" or fits_cache(input, known=slope is not None or kernel is not None):
         losses = _items(formula, input.to(dtype), target, mask, *arguments)
         return reduce(losses, weight=sample_weight, mask=mask, reduction=reduction)
     # Half precision is widened within the blocks: a copy would be one and a half times as long as it. Off the CPU bf16
@@ -52,7 +57,10 @@ def pointwise(
         losses = _items(formula, x.to(dtype), y, mask, *arguments)
         return reduce(losses, weight=weight, mask=mask, reduction="sum") * share
 
-    def scaled_slope(x: Tensor, y: Tensor, _: None, __: None, *arguments: Argument, out: Tensor) -> Tensor | None:
+    def scaled_slope(x: Tensor, y: Tensor, _: None, __: None, *arguments: Any, out: Tensor) -> Tensor | None:
+        found = None if kernel is None else fused_slope(kernel, x, y, arguments[0], out)
+        if found is not None:
+            return found
         x = x if as_is else x.to(dtype)
         return None if slope is None else slope(x, y.to(x.dtype), *arguments, out=out)
 
@@ -63,7 +71,9 @@ def pointwise(
         divisor = count(one.expand(input.shape), sample_weight, mask)
         share = 1 / divisor if isinstance(divisor, int) else divide(one, divisor)
     of_elements = (input, target, sample_weight, mask, share, *arguments)
-    return block_sum(scaled_sum, *of_elements, dtype=dtype, slope=scaled_slope if slope is not None else None)
+    return block_sum(
+        scaled_sum, *of_elements, dtype=dtype, slope=None if slope is None and kernel is None else scaled_slope
+    )
 
 
 def pointwise_by_torch(
@@ -74,12 +84,16 @@ def pointwise_by_torch(
     sample_weight: Tensor | None,
     mask: Tensor | None,
     reduction: str,
+    kernel: switch.ElementKernel | None = None,
 ) -> Tensor:
     """:func:`pointwise` of torch's ``formula(input, target, reduction=...)``, which blocks would not make faster."""
     dtype, sample_weight, mask = _prepared(input, target, sample_weight, mask)
-    if sample_weight is None and mask is None and reduction != "none" and torchs_own(input, target):
+    items, plain = partial(formula, reduction="none"), sample_weight is None and mask is None and reduction != "none"
+    if plain and kernel is not None and switch.runs_on(input) and not fits_cache(input, known=True):
+        return pointwise(items, input, target, sample_weight=None, mask=None, reduction=reduction, kernel=kernel)
+    if plain and torchs_own(input, target):
         return formula(input, target.to(input.dtype), reduction=reduction)
-    losses = _items(partial(formula, reduction="none"), input.to(dtype), target, mask)
+    losses = _items(items, input.to(dtype), target, mask)
     return reduce(losses, weight=sample_weight, mask=mask, reduction=reduction)
 
 

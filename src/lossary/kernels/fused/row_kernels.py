@@ -23,6 +23,33 @@ BY_TARGET, BY_AMONG, BY_REST, BY_MEAN, OF_AMONG, OF_REST = (tl.constexpr(i) for 
 
 
 @triton.jit
+def floored(x):
+    """An exponent no lower than FLOOR; a NaN stays one."""
+    return tl.maximum(x, FLOOR, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
+def bounded(x):
+    """The same, and no higher than its opposite: neither 0 nor infinity comes of it."""
+    return tl.minimum(floored(x), -FLOOR, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
+def log1p_exp(s):
+    """log(1 + e^-|z|) of s = z / log 2, with every digit where it is tiny."""
+    e = tl.exp2(floored(-tl.abs(s)))
+    u = 1.0 + e
+    step = u - 1.0
+    return tl.where(step > 0, tl.log(u) * (e / tl.where(step > 0, step, 1.0)), e)
+
+
+@triton.jit
+def sigmoid(s):
+    """1 / (1 + e^-z) of s = z / log 2."""
+    return 1.0 / (1.0 + tl.exp2(bounded(-s)))
+
+
+@triton.jit
 def inverse_norms(W, OUT, C, D, BC: tl.constexpr, BD: tl.constexpr):
     """1 / |w_j|, 0 of a zero vector; squares are taken beside the largest entry, so that none is out of range."""
     c = tl.program_id(0) * BC + tl.arange(0, BC)
@@ -104,24 +131,8 @@ def _merged(top, total, s, kept):
     """A log-sum-exp that grows by the kept entries of one more tile."""
     s = tl.where(kept, s, ABSENT_2)
     new = tl.maximum(top, tl.max(s, 1))
-    share = tl.where(kept, tl.exp2(tl.maximum(s - new[:, None], FLOOR)), 0.0)
-    return new, total * tl.exp2(tl.maximum(top - new, FLOOR)) + tl.sum(share, 1)
-
-
-@triton.jit
-def _softplus(s):
-    """log(1 + e^z) of s = z / log 2, with every digit where it is tiny."""
-    z = s * LN_2
-    e = tl.exp2(tl.maximum(-tl.abs(s), FLOOR))
-    u = 1.0 + e
-    step = u - 1.0
-    log1p = tl.where(step > 0, tl.log(u) * (e / tl.where(step > 0, step, 1.0)), e)
-    return tl.maximum(z, 0.0) + log1p
-
-
-@triton.jit
-def _sigmoid(s):
-    return 1.0 / (1.0 + tl.exp2(tl.minimum(tl.maximum(-s, FLOOR), -FLOOR)))
+    share = tl.where(kept, tl.exp2(floored(s - new[:, None])), 0.0)
+    return new, total * tl.exp2(floored(top - new)) + tl.sum(share, 1)
 
 
 @triton.jit
@@ -146,7 +157,7 @@ def row_statistics(X, W, B, INVERSE, ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, COLU
         s = _scores(X, W, B, INVERSE, READY, n, c, start, N, end, D, DOT, WIDE, BN, BC, BD)
         is_target, is_rest = _kinds(ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, COLUMN_GROUPS, n, c, N, end, OWN)
         if SOFT:
-            total += tl.sum(tl.where(is_rest, _softplus(s), 0.0), 1)
+            total += tl.sum(tl.where(is_rest, tl.maximum(s * LN_2, 0.0) + log1p_exp(s), 0.0), 1)
         else:
             target += tl.sum(tl.where(is_target, s * scale, 0.0), 1)
             total += tl.sum(tl.where(is_target | is_rest, s, 0.0), 1)
@@ -172,14 +183,14 @@ def row_statistics(X, W, B, INVERSE, ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, COLU
 
 @triton.jit
 def _log_sum_exp(top, total):
-    return tl.where(total > 0, (top + tl.log2(tl.where(total > 0, total, 1.0))) * LN_2, ABSENT_2 * LN_2)
+    return tl.where(total == 0, ABSENT_2 * LN_2, (top + tl.log2(tl.where(total == 0, 1.0, total))) * LN_2)
 
 
 @triton.jit
 def _merged_parts(top, total, top_of_part, total_of_part):
     new = tl.maximum(top, top_of_part)
-    grown = total_of_part * tl.exp2(tl.maximum(top_of_part - new, FLOOR))
-    return new, total * tl.exp2(tl.maximum(top - new, FLOOR)) + grown
+    grown = total_of_part * tl.exp2(floored(top_of_part - new))
+    return new, total * tl.exp2(floored(top - new)) + grown
 
 
 @triton.jit
@@ -220,7 +231,7 @@ def merge_statistics(PARTS, TARGETS, TARGET_MEAN, AMONG, REST, MEAN, EXISTING_OU
 @triton.jit
 def _of_log_sum_exp(lse):
     """In units of log 2; where there is none, one beside which every score's share is nothing."""
-    return tl.where(lse > 0.25 * ABSENT_2, lse * LOG2_E, -ABSENT_2)
+    return tl.where(lse < 0.25 * ABSENT_2, -ABSENT_2, lse * LOG2_E)
 
 
 @triton.jit
@@ -257,16 +268,16 @@ def _pulled(FACTORS, of, ok, stride, s, is_target, is_rest, scale, AXIS: tl.cons
     by_target = tl.expand_dims(tl.load(FACTORS + BY_TARGET * stride + of, mask=ok, other=0.0), AXIS)
     by_rest = tl.expand_dims(tl.load(FACTORS + BY_REST * stride + of, mask=ok, other=0.0), AXIS)
     if SOFT:
-        return tl.where(is_rest, by_rest * _sigmoid(s), 0.0)
+        return tl.where(is_rest, by_rest * sigmoid(s), 0.0)
     of_rest = tl.expand_dims(tl.load(FACTORS + OF_REST * stride + of, mask=ok, other=0.0), AXIS)
     by_among = tl.expand_dims(tl.load(FACTORS + BY_AMONG * stride + of, mask=ok, other=0.0), AXIS)
-    share = tl.exp2(tl.minimum(tl.maximum(s - of_rest, FLOOR), -FLOOR))
+    share = tl.exp2(bounded(s - of_rest))
     g = tl.where(is_rest, by_rest * share, 0.0)
     if SINGLE:
         g = tl.where(is_target, by_target + by_among, g)
     else:
         of_among = tl.expand_dims(tl.load(FACTORS + OF_AMONG * stride + of, mask=ok, other=0.0), AXIS)
-        share = tl.exp2(tl.minimum(tl.maximum(s * scale - of_among, FLOOR), -FLOOR))
+        share = tl.exp2(bounded(s * scale - of_among))
         g = tl.where(is_target, by_target + by_among * share, g)
     if MEAN:
         by_mean = tl.expand_dims(tl.load(FACTORS + BY_MEAN * stride + of, mask=ok, other=0.0), AXIS)

@@ -16,8 +16,7 @@ from lossary.kernels.fused import row_kernels as kernels
 from lossary.kernels.fused import tiles
 from lossary.kernels.fused.launch import dot_precision, interpreted, launch
 from lossary.kernels.fused.products import add_product, wide_product
-from lossary.kernels.rows.blocks import RowGradients
-from lossary.kernels.rows.scores import Bilinear, Rows, Targets
+from lossary.kernels.rows.scores import Bilinear, RowGradients, Rows, Targets
 
 #: Which of x, w and b; their gradients, None where not needed.
 Needs = tuple[bool, bool, bool]

@@ -6,6 +6,10 @@ import os
 import torch
 from torch import Tensor
 
+#: A loss of single elements among Triton's kernels, with its numbers: ("entropy", weight of positives, -, -),
+#: ("focal", gamma, weight of positives, of negatives) or ("squares", factor, -, -).
+ElementKernel = tuple[str, float, float, float]
+
 #: The one switch, read once, so that a compiler has nothing to look at. Off by default: these kernels are unmeasured.
 ON = os.environ.get("LOSSARY_TRITON", "0") == "1" and importlib.util.find_spec("triton") is not None
 #: Where Triton compiles to.
@@ -13,6 +17,8 @@ DEVICES = ("cuda", "xpu")
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 #: Up to so many scores a few large operations of torch's take no longer than a kernel's start. Unmeasured.
 PLAIN = 1 << 20
+#: The most classes of which a kernel has all logits of some positions at once.
+CLASSES = 256
 
 
 def interpreted() -> bool:

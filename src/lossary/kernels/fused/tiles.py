@@ -28,6 +28,12 @@ SLOPES = {2: Tile(128, 128, 64, 8, 3), 4: Tile(128, 64, 32, 4, 3)}
 #: Rows of a program that has a few numbers of each; columns and depth of one that reads rows of w alone.
 ROWS = 256
 COLUMNS = (32, 128)
+#: Elements of a program that reads each once.
+ELEMENTS = 4096
+#: Scores of a row that a program has at once.
+SCORES = 4096
+#: Logits of a program, all classes at some positions, and how many times as many sums are taken over.
+LOGITS, STEPS = 4096, 16
 #: Programs that keep every processor of an accelerator busy, several times over.
 PROGRAMS = 1024
 #: Bytes of the slopes, and of scores that are made by torch's products, that are held at once.
@@ -48,3 +54,8 @@ def strip(rows: int, columns: int, each: int) -> int:
     """How many columns are worked on at once, of ``each`` bytes a row: strips of the same width."""
     whole = max(1, STRIP // max(1, rows * each))
     return -(-columns // max(1, -(-columns // whole)))
+
+
+def power_of_two(n: int) -> int:
+    """The least power of 2 that is not below ``n``."""
+    return 1 << max(0, n - 1).bit_length()

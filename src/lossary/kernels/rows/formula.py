@@ -19,16 +19,7 @@ from lossary.core.reduce import divide, reduce
 from lossary.kernels.fused import switch
 from lossary.kernels.graph import learns
 from lossary.kernels.modes import full_precision, transformed
-from lossary.kernels.rows import softplus
-from lossary.kernels.rows.routes import (
-    RowFormula,
-    RowSlope,
-    SummedLoss,
-    blocked_statistics,
-    both_ways,
-    by_triton,
-    is_one_set,
-)
+from lossary.kernels.rows.routes import RowFormula, RowSlope, SummedLoss, blocked_statistics, both_ways, is_one_set
 from lossary.kernels.rows.scores import (
     Bilinear,
     Dense,
@@ -39,13 +30,13 @@ from lossary.kernels.rows.scores import (
     score_statistics,
     statistics,
 )
+from lossary.kernels.rows.seam import by_triton
+from lossary.kernels.stable import accumulator
 
 #: Up to so many scores the plain formula is as fast: a small batch pays nothing for blocks. An accelerator has
 #: the memory and wants large operations, so that the plain formula is right for as long as it fits.
 CPU_PLAIN = 1 << 18
 ACCELERATOR_PLAIN = 1 << 27
-#: Scores of a block whose temporaries stay in cache.
-SOFTPLUS_BLOCK = 1 << 20
 
 
 def row_loss(
@@ -78,11 +69,18 @@ def row_loss(
         losses = formula(statistics(source, targets), *parameters)
         return reduce(losses, weight=weight, reduction=reduction, group=group)
     with full_precision(source.x):
-        source = source.accumulated()
-        tensors = tuple(torch.as_tensor(p, dtype=source.x.dtype, device=source.x.device) for p in parameters)
+        dtype = accumulator(source.x)
+        tensors = tuple(_as_tensor(p, dtype, source.x.device) for p in parameters)
         # A single number may come in shape (1,); it is no number of the first row.
         tensors = tuple(t.reshape(()) if t.numel() == 1 else t for t in tensors)
         return _blocked_loss(formula, slope, source, targets, tensors, weight, reduction, group)
+
+
+def _as_tensor(number: float | Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
+    # Filled on the device: a number that is copied there makes it wait.
+    return (
+        number.to(device, dtype) if isinstance(number, Tensor) else torch.full((), number, dtype=dtype, device=device)
+    )
 
 
 def two_way_statistics(source: Bilinear, targets: Targets) -> tuple[Rows, Rows]:
@@ -96,30 +94,14 @@ def two_way_statistics(source: Bilinear, targets: Targets) -> tuple[Rows, Rows]:
     if source.b is not None or source.unit or not plain:
         wanted = "wanted plain products for statistics of both directions"
         raise ValueError(f"source: {wanted}; got b, unit, own, groups or a scale")
-    number = torch.arange(source.w.shape[0], device=source.w.device)
-    columns = number if targets.columns is None else targets.columns
+    paired = targets.paired and targets.columns is None and source.x.shape[0] == source.w.shape[0]
+    columns = torch.arange(source.w.shape[0], device=source.w.device) if targets.columns is None else targets.columns
     if fits_densely(source):
         scores = source.dense()
         backwards = Targets(columns, targets.rows)
         return score_statistics(scores, Targets(targets.rows, columns)), score_statistics(scores.T, backwards)
     with full_precision(source.x):
-        source = source.accumulated()
-        return both_ways(source.x, source.w, targets.rows, columns)
-
-
-def rest_softplus(source: Bilinear, targets: Targets) -> Tensor:
-    """(N,) the sum of softplus(score) over a row's columns that are no targets; differentiable to any order.
-
-    Scores are made again for the gradient: four products, where holding all scores takes three.
-    """
-    source = source.accumulated()
-    number = torch.arange(source.w.shape[0], device=source.w.device)
-    columns = number if targets.columns is None else targets.columns
-    if fits_densely(source):
-        return softplus.of_rows(source.x, targets.rows, source.w, source.b, columns=columns, unit=source.unit)
-    if by_triton(source) is not None:
-        return softplus.by_triton(source.x, source.w, source.b, targets.rows, columns, source.unit)
-    return softplus.by_blocks(source, targets.rows, columns, max(1, SOFTPLUS_BLOCK // len(columns)))
+        return both_ways(source, None if paired else targets.rows, None if paired else columns)
 
 
 def _blocked_loss(
@@ -136,13 +118,12 @@ def _blocked_loss(
     statistics_first = reduction == "none" or is_one_set(source, targets)
     # One operator to those who record a graph, and to tensors without values, of which blocks of labels are read.
     statistics_first = statistics_first or _device.traced() or not _device.has_values(source.x)
-    if statistics_first or by_triton(source) is not None or not _learns(source, parameters):
+    statistics_first = statistics_first or (switch.ON and by_triton(source) is not None)
+    if statistics_first or not _learns(source, parameters):
         losses = formula(blocked_statistics(source, targets), *parameters)
         return reduce(losses, weight=weight, reduction=reduction, group=group)
-    weight = None if weight is None else weight.to(source.x.dtype)
-    total = SummedLoss.apply(
-        formula, slope, source.unit, source.centers, targets, weight, source.x, source.w, source.b, *parameters
-    )
+    weight = None if weight is None else weight.to(accumulator(source.x))
+    total = SummedLoss.apply(formula, slope, source.form, targets, weight, *source.tensors, *parameters)
     if reduction == "sum":
         return total
     return divide(total, len(source.x) if weight is None else weight.sum(), group=group)
@@ -150,8 +131,13 @@ def _blocked_loss(
 
 def fits_densely(source: Bilinear) -> bool:
     """Whether the scores may as well be held whole."""
-    plain = CPU_PLAIN if _device.by_cache(source.x) else ACCELERATOR_PLAIN
-    if source.x.shape[0] * source.w.shape[0] <= (min(plain, switch.PLAIN) if switch.runs_on(source.x) else plain):
+    plain = CPU_PLAIN
+    if not _device.by_cache(source.x):
+        # Plain torch holds some four tensors of their size.
+        plain = min(ACCELERATOR_PLAIN, _device.budget(source.x) // 16)
+    if switch.runs_on(source.x):
+        plain = min(plain, switch.PLAIN)
+    if source.x.shape[0] * source.w.shape[0] <= plain:
         return True
     if _device.traced():
         return False
@@ -159,4 +145,4 @@ def fits_densely(source: Bilinear) -> bool:
 
 
 def _learns(source: Bilinear, parameters: tuple[Tensor, ...]) -> bool:
-    return torch.is_grad_enabled() and any(map(learns, (source.x, source.w, source.b, *parameters)))
+    return torch.is_grad_enabled() and any(map(learns, (*source.tensors, *parameters)))

@@ -19,19 +19,20 @@ from typing import Any, Sequence  # noqa: UP035
 import torch
 from torch import Tensor
 
-from lossary.kernels.fused import switch
 from lossary.kernels.graph import check_closed, distinct, gradients_by
 from lossary.kernels.modes import full_precision
-from lossary.kernels.rows import blocks, symmetric
-from lossary.kernels.rows.blocks import Blocks, Gradients, RowGradients
-from lossary.kernels.rows.scores import Bilinear, Rows, Targets, score_statistics
+from lossary.kernels.rows import blocks, seam
+from lossary.kernels.rows.blocks import Blocks, Gradients, Needs
+from lossary.kernels.rows.items import Items
+from lossary.kernels.rows.scores import Bilinear, Form, Learning, RowGradients, Rows, Sums, Targets, score_statistics
+from lossary.kernels.stable import accumulator
 
 RowFormula = Callable[..., Tensor]
 #: Of rows and parameters: a formula's losses, (N,), and their gradients by the statistics, in closed form.
 RowSlope = Callable[..., tuple[Tensor, RowGradients]]
 
 
-def full_precision_backward(backward: Callable[..., Any]) -> Callable[..., Any]:
+def _full_precision(backward: Callable[..., Any]) -> Callable[..., Any]:
     """A backward that autocast, where it is called under one, leaves alone."""
 
     @functools.wraps(backward)
@@ -52,21 +53,22 @@ class SummedLoss(torch.autograd.Function):
         ctx: Any,
         formula: RowFormula,
         slope: RowSlope | None,
-        unit: bool,
-        centers: int,
+        form: Form,
         targets: Targets,
         weight: Tensor | None,
         x: Tensor,
         w: Tensor,
         b: Tensor | None,
+        row_factor: Tensor | None,
+        column_factor: Tensor | None,
         *parameters: Tensor,
     ) -> Tensor:
-        source = Bilinear(x, w, b, unit, centers)
-        needs = ctx.needs_input_grad[6:9]
-        slope = None if any(ctx.needs_input_grad[9:]) else slope
+        source = Learning(x, w, b, row_factor, column_factor).with_form(form)
+        needs = ctx.needs_input_grad[5:10]
+        slope = None if any(ctx.needs_input_grad[10:]) else slope
         problem, gradients = Blocks(source, targets), Gradients(source, needs)
         by_parameters = [torch.zeros_like(p) for p in parameters]
-        total = x.new_zeros(())
+        total = x.new_zeros((), dtype=accumulator(x))
         for block in problem:
             some = (block.statistics, block.rows, weight, parameters)
             value, by_rows, parts = differentiate(formula, *some) if slope is None else at_once(slope, *some)
@@ -75,28 +77,36 @@ class SummedLoss(torch.autograd.Function):
                 if part is not None:
                     whole[block.rows if whole.dim() else ...] += part
             if any(needs):
-                block.pull(by_rows)
-                problem.push(block, gradients)
+                problem.push(block, by_rows, gradients)
         problem.finish(gradients)
-        ctx.gradients = (gradients.x, gradients.w, gradients.b, *by_parameters)
-        ctx.formula, ctx.form, ctx.targets, ctx.weight = formula, (unit, centers), targets, weight
-        ctx.save_for_backward(x, w, b, *parameters)
+        ctx.gradients = (*gradients.found(), *by_parameters)
+        ctx.formula, ctx.form, ctx.targets, ctx.weight = formula, form, targets, weight
+        ctx.save_for_backward(*source.tensors, *parameters)
         return total
 
     @staticmethod
-    @full_precision_backward
+    @_full_precision
     def backward(ctx: Any, *grads: Any) -> Any:
         (by_loss,) = grads
+        tensors = ctx.saved_tensors
         if ctx.gradients is not None and not torch.is_grad_enabled():
             # Handed out once and scaled in place: a product would be a second copy of every gradient.
             gradients, ctx.gradients = ctx.gradients, None
-            scaled = (None if g is None else g.mul_(by_loss) for g in gradients)
-            return (None,) * 6 + tuple(g if n else None for g, n in zip(scaled, ctx.needs_input_grad[6:], strict=True))
+            scaled = (None if g is None else _scaled(g, by_loss, t) for g, t in zip(gradients, tensors, strict=True))
+            return (None,) * 5 + tuple(g if n else None for g, n in zip(scaled, ctx.needs_input_grad[5:], strict=True))
         with torch.enable_grad():
-            x, w, b, *parameters = distinct(ctx.saved_tensors)
-            losses = ctx.formula(blocked_statistics(Bilinear(x, w, b, *ctx.form), ctx.targets), *parameters)
+            tensors = distinct(tensors)
+            source, parameters = Learning(*tensors[:5]).with_form(ctx.form), tensors[5:]
+            losses = ctx.formula(blocked_statistics(source, ctx.targets), *parameters)
             total = (losses if ctx.weight is None else losses * ctx.weight).sum()
-        return (None,) * 6 + gradients_by(total, (x, w, b, *parameters), by_loss)
+        return (None,) * 5 + gradients_by(total, tensors, by_loss)
+
+
+def _scaled(gradient: Tensor, by_loss: Tensor, like: Tensor) -> Tensor:
+    """The gradient times a number, in place; rounded once, to the dtype of what it is a gradient of."""
+    if gradient.dtype == like.dtype:
+        return gradient.mul_(by_loss)
+    return torch.mul(gradient, by_loss, out=torch.empty_like(like))
 
 
 def differentiate(
@@ -128,44 +138,40 @@ def at_once(
 
 def blocked_statistics(source: Bilinear, targets: Targets) -> Rows:
     """:func:`lossary.kernels.rows.scores.statistics` in linear memory, differentiable to any order."""
-    x, w, b, form = source.x, source.w, source.b, (source.unit, source.centers)
+    form = source.form
     if is_one_set(source, targets):
-        return Rows(*_set_statistics(x, targets.rows, 0, targets.scale))
+        factor, labels = source.row_factor, targets.rows
+        return Rows(*_set_statistics(source.x, factor, labels, 0, targets.scale, form.half, form.bound))
     groups = (targets.row_groups, targets.column_groups)
-    return Rows(*_statistics(x, w, b, targets.rows, targets.columns, *groups, targets.own, targets.scale, *form))
-
-
-def by_triton(source: Bilinear) -> Any:
-    """Triton's kernels, imported here, where they are asked for and serve; else None."""
-    if source.centers > 1 or not switch.runs_on(source.x, source.w):
-        return None
-    from lossary.kernels.fused import rows
-
-    return rows
-
-
-def row_gradients(
-    source: Bilinear, targets: Targets, rows: Rows, by_rows: RowGradients, needs: tuple[bool, bool, bool]
-) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Gradients by x, w and b from those by the statistics, which forward found; None where not needed."""
-    kernels = by_triton(source)
-    if kernels is not None:
-        return kernels.row_gradients(source, targets, rows, by_rows, needs)
-    gradients = blocks.row_gradients(source, targets, by_rows, needs)
-    return gradients.x, gradients.w, gradients.b
+    return Rows(*_statistics(*source.tensors, targets.rows, targets.columns, *groups, *_marks(targets), *form))
 
 
 def is_one_set(source: Bilinear, targets: Targets) -> bool:
     """Whether the columns are the rows themselves, each without itself, so that the scores are symmetric."""
-    symmetric_scores = source.w is source.x and source.b is None and not source.unit
-    one_set = targets.own and targets.columns is targets.rows and targets.row_groups is None
+    alike = source.w is source.x and source.column_factor is source.row_factor
+    symmetric_scores = alike and source.b is None and not source.unit
+    one_set = (
+        targets.own
+        and targets.columns is targets.rows
+        and targets.row_groups is None
+        and targets.sums == "exponentials"
+    )
     return symmetric_scores and one_set
 
 
-def both_ways(x: Tensor, w: Tensor, row_labels: Tensor, column_labels: Tensor) -> tuple[Rows, Rows]:
-    """Statistics of the rows and of the columns of scores <x_i, w_j>, from one making of the scores."""
-    cut = x.shape[0]
-    both = _set_statistics(torch.cat([x, w]), torch.cat([row_labels, column_labels]), cut, 1.0)
+def both_ways(source: Bilinear, row_labels: Tensor | None, column_labels: Tensor | None) -> tuple[Rows, Rows]:
+    """Statistics of the rows and of the columns of scores, from one making of these.
+
+    Without labels row i and column i are each other's only target.
+    """
+    cut = source.x.shape[0]
+    items, factor = torch.cat([source.x, source.w]), None
+    if source.row_factor is not None or source.column_factor is not None:
+        ones = (torch.ones(len(t), dtype=accumulator(t), device=t.device) for t in (source.x, source.w))
+        given = (source.row_factor, source.column_factor)
+        factor = torch.cat([one if f is None else f for f, one in zip(given, ones, strict=True)])
+    labels = None if row_labels is None or column_labels is None else torch.cat([row_labels, column_labels])
+    both = _set_statistics(items, factor, labels, cut, 1.0, source.half, source.bound)
     return Rows(*(s[:cut] for s in both)), Rows(*(s[cut:] for s in both))
 
 
@@ -176,18 +182,24 @@ def _statistics(
     x: Tensor,
     w: Tensor,
     b: Tensor | None,
+    row_factor: Tensor | None,
+    column_factor: Tensor | None,
     rows: Tensor,
     columns: Tensor | None,
     row_groups: Tensor | None,
     column_groups: Tensor | None,
     own: bool,
     scale: float,
+    sums: str,
+    means: bool,
     unit: bool,
     centers: int,
+    half: torch.dtype | None,
+    bound: float | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    targets = Targets(rows, columns, own=own, row_groups=row_groups, column_groups=column_groups, scale=scale)
-    source = Bilinear(x, w, b, unit, centers)
-    return (by_triton(source) or blocks).row_statistics(source, targets)
+    source = Learning(x, w, b, row_factor, column_factor).with_form(Form(unit, centers, half, bound))
+    targets = _targets((rows, columns, row_groups, column_groups), (own, scale, sums, means))
+    return seam.row_statistics(source, targets)
 
 
 @torch.library.custom_op("lossary::row_gradients", mutates_args=())
@@ -195,66 +207,86 @@ def _gradients(
     x: Tensor,
     w: Tensor,
     b: Tensor | None,
+    row_factor: Tensor | None,
+    column_factor: Tensor | None,
     rows: Tensor,
     columns: Tensor | None,
     row_groups: Tensor | None,
     column_groups: Tensor | None,
     own: bool,
     scale: float,
+    sums: str,
+    means: bool,
     unit: bool,
     centers: int,
+    half: torch.dtype | None,
+    bound: float | None,
     found: Sequence[Tensor],
     by_target: Tensor | None,
     by_among: Tensor | None,
     by_rest: Tensor | None,
     by_mean: Tensor | None,
     needs: Sequence[bool],
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     by_rows = RowGradients(by_target, by_among, by_rest, by_mean)
-    needed = (needs[0], needs[1], needs[2])
-    targets = Targets(rows, columns, own=own, row_groups=row_groups, column_groups=column_groups, scale=scale)
-    gradients = row_gradients(Bilinear(x, w, b, unit, centers), targets, Rows(*found), by_rows, needed)
+    source = Learning(x, w, b, row_factor, column_factor).with_form(Form(unit, centers, half, bound))
+    targets = _targets((rows, columns, row_groups, column_groups), (own, scale, sums, means))
+    needed = (needs[0], needs[1], needs[2], needs[3], needs[4])
+    gradients = seam.row_gradients(source, targets, Rows(*found), by_rows, needed)
     # An operator returns tensors only: an empty one where no gradient is needed.
-    none = x.new_empty(0)
-    by_x, by_w, by_b = (none.clone() if g is None else g for g in gradients)
-    return by_x, by_w, by_b
+    by_x, by_w, by_b, by_r, by_c = (
+        x.new_empty(0) if g is None or t is None else g.to(t.dtype)
+        for g, t in zip(gradients, source.tensors, strict=True)
+    )
+    return by_x, by_w, by_b, by_r, by_c
+
+
+def _marks(targets: Targets) -> tuple[bool, float, Sums, bool]:
+    """What of targets is no tensor."""
+    return targets.own, targets.scale, targets.sums, targets.means
+
+
+def _targets(labels: Sequence[Tensor | None], marks: tuple[bool, float, Any, bool]) -> Targets:
+    rows, columns, row_groups, column_groups = labels
+    assert rows is not None
+    own, scale, sums, means = marks
+    rg, cg = row_groups, column_groups
+    return Targets(rows, columns, own=own, row_groups=rg, column_groups=cg, scale=scale, sums=sums, means=means)
 
 
 @_statistics.register_fake
 def _(x: Tensor, *_: Any) -> tuple[Tensor, ...]:
-    return tuple(x.new_empty(x.shape[0]) for _ in Rows._fields)
+    return tuple(x.new_empty(x.shape[0], dtype=accumulator(x)) for _ in Rows._fields)
 
 
 @_gradients.register_fake
-def _(x: Tensor, w: Tensor, b: Tensor | None, *rest: Any) -> tuple[Tensor, ...]:
+def _(x: Tensor, *rest: Any) -> tuple[Tensor, ...]:
     needs = rest[-1]
     return tuple(
         torch.empty_like(t) if need and t is not None else x.new_empty(0)
-        for t, need in zip((x, w, b), needs, strict=True)
+        for t, need in zip((x, *rest[:4]), needs, strict=True)
     )
 
 
 def _remember(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    *tensors, ctx.own, ctx.scale, unit, centers = inputs
-    ctx.form = (unit, centers)
+    ctx.marks, ctx.form = inputs[9:13], Form(*inputs[13:])
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(*tensors, *output)
+    ctx.save_for_backward(*inputs[:9], *output)
 
 
-@full_precision_backward
+@_full_precision
 def _statistics_backward(ctx: Any, _: Tensor | None, *by_rows: Tensor | None) -> tuple[Tensor | None, ...]:
-    x, w, b, *rest = ctx.saved_tensors  # once: a checkpoint makes them again each time
-    labels, found = rest[:4], rest[4:]
-    needs = ctx.needs_input_grad[:3]
+    tensors = ctx.saved_tensors  # once: a checkpoint makes them again each time
+    learning, labels, found = tensors[:5], tensors[5:9], tensors[9:]
+    needs = ctx.needs_input_grad[:5]
     if all(g is None for g in by_rows):
-        return (None,) * 11
+        return (None,) * 17
     if torch.is_grad_enabled():
-        rows, columns, *groups = labels
-        targets = Targets(rows, columns, own=ctx.own, row_groups=groups[0], column_groups=groups[1], scale=ctx.scale)
-        gradients = TwiceDifferentiable.apply(targets, ctx.form, needs, found, x, w, b, *by_rows)
+        targets = _targets(labels, ctx.marks)
+        gradients = TwiceDifferentiable.apply(targets, ctx.form, needs, found, *learning, *by_rows)
     else:
-        gradients = _gradients(x, w, b, *labels, ctx.own, ctx.scale, *ctx.form, found, *by_rows, list(needs))
-    return *(g if need else None for g, need in zip(gradients, needs, strict=True)), *(None,) * 8
+        gradients = _gradients(*learning, *labels, *ctx.marks, *ctx.form, list(found), *by_rows, list(needs))
+    return *(g if need else None for g, need in zip(gradients, needs, strict=True)), *(None,) * 12
 
 
 _statistics.register_autograd(_statistics_backward, setup_context=_remember)
@@ -262,58 +294,87 @@ _statistics.register_autograd(_statistics_backward, setup_context=_remember)
 
 @torch.library.custom_op("lossary::set_statistics", mutates_args=())
 def _set_statistics(
-    items: Tensor, labels: Tensor, split: int, scale: float
+    items: Tensor,
+    factor: Tensor | None,
+    labels: Tensor | None,
+    split: int,
+    scale: float,
+    half: torch.dtype | None,
+    bound: float | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    return (by_triton(Bilinear(items, items)) or symmetric).set_statistics(items, labels, split, scale)
+    return seam.set_statistics(Items(items, factor, labels, split, scale, half, bound))
 
 
 @torch.library.custom_op("lossary::set_gradients", mutates_args=())
 def _set_gradients(
     items: Tensor,
-    labels: Tensor,
+    factor: Tensor | None,
+    labels: Tensor | None,
     split: int,
     scale: float,
+    half: torch.dtype | None,
+    bound: float | None,
     rows: Sequence[Tensor],
     by_target: Tensor | None,
     by_among: Tensor | None,
     by_rest: Tensor | None,
     by_mean: Tensor | None,
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     by_rows = RowGradients(by_target, by_among, by_rest, by_mean)
-    kernels = by_triton(Bilinear(items, items)) or symmetric
-    return kernels.set_gradients(items, labels, split, scale, Rows(*rows), by_rows)
+    problem = Items(items, factor, labels, split, scale, half, bound)
+    by_items, by_factor = seam.set_gradients(problem, Rows(*rows), by_rows)
+    return by_items.to(items.dtype), items.new_empty(0) if by_factor is None else by_factor
 
 
-_set_statistics.register_fake(lambda items, *_: tuple(items.new_empty(items.shape[0]) for _ in Rows._fields))
-_set_gradients.register_fake(lambda items, *_: torch.empty_like(items))
+_set_statistics.register_fake(
+    lambda items, *_: tuple(items.new_empty(items.shape[0], dtype=accumulator(items)) for _ in Rows._fields)
+)
+_set_gradients.register_fake(
+    lambda items, factor, *_: (torch.empty_like(items), items.new_empty(0) if factor is None else factor.clone())
+)
 
 
 def _remember_set(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    items, labels, ctx.split, ctx.scale = inputs
+    items, factor, labels, ctx.split, ctx.scale, ctx.half, ctx.bound = inputs
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(items, labels, *output)
+    ctx.save_for_backward(items, factor, labels, *output)
 
 
-@full_precision_backward
+@_full_precision
 def _set_statistics_backward(ctx: Any, _: Tensor | None, *by_rows: Tensor | None) -> tuple[Tensor | None, ...]:
-    items, labels, *rows = ctx.saved_tensors
+    items, factor, labels, *rows = ctx.saved_tensors
+    none = (None,) * 5
     if all(g is None for g in by_rows):
-        return None, None, None, None
+        return None, None, *none
     if not torch.is_grad_enabled():
-        return _set_gradients(items, labels, ctx.split, ctx.scale, rows, *by_rows), None, None, None
+        given = (items, factor, labels, ctx.split, ctx.scale, ctx.half, ctx.bound)
+        by_items, by_factor = _set_gradients(*given, rows, *by_rows)
+        return by_items, None if factor is None else by_factor, *none
     # By blocks of rows, which can be differentiated again: a set with itself, or each set with the other.
-    cut, needs, own = ctx.split, (True, True, False), ctx.split == 0
+    cut, own = ctx.split, ctx.split == 0
+    form = Form(half=ctx.half, bound=ctx.bound)
+    needs = (True, True, False, factor is not None, factor is not None)
     first, second = slice(cut, None), slice(0, cut)
-    gradient = torch.zeros_like(items)
+    gradients = [torch.zeros_like(items), None if factor is None else torch.zeros_like(factor)]
     for rows_of, columns_of in ((first, first),) if own else ((second, first), (first, second)):
-        targets = Targets(labels[rows_of], labels[columns_of], own=own, scale=ctx.scale)
+        targets = _set_targets(labels, rows_of, columns_of, ctx, items)
         given, found = RowGradients(*by_rows).of(rows_of), tuple(s[rows_of] for s in rows)
-        x, w = items[rows_of], items[columns_of]
-        by_x, by_w, _ = TwiceDifferentiable.apply(targets, (False, 1), needs, found, x, w, None, *given)
-        pad = torch.zeros_like(items)
-        gradient = gradient + pad.slice_scatter(by_x, 0, rows_of.start, rows_of.stop)
-        gradient = gradient + pad.slice_scatter(by_w, 0, columns_of.start, columns_of.stop)
-    return gradient, None, None, None
+        factors = (None if factor is None else factor[part] for part in (rows_of, columns_of))
+        tensors = (items[rows_of], items[columns_of], None, *factors)
+        by_x, by_w, _, by_r, by_c = TwiceDifferentiable.apply(targets, form, needs, found, *tensors, *given)
+        for i, (by_rows_of, by_columns_of) in enumerate(((by_x, by_w), (by_r, by_c))):
+            so_far = gradients[i]
+            if so_far is not None:
+                pad = torch.zeros_like(so_far)
+                so_far = so_far + pad.slice_scatter(by_rows_of, 0, rows_of.start, rows_of.stop)
+                gradients[i] = so_far + pad.slice_scatter(by_columns_of, 0, columns_of.start, columns_of.stop)
+    return *gradients, *none
+
+
+def _set_targets(labels: Tensor | None, rows: slice, columns: slice, ctx: Any, items: Tensor) -> Targets:
+    if labels is None:
+        return Targets(torch.arange(len(items[rows]), device=items.device), scale=ctx.scale)
+    return Targets(labels[rows], labels[columns], own=ctx.split == 0, scale=ctx.scale)
 
 
 _set_statistics.register_autograd(_set_statistics_backward, setup_context=_remember_set)
@@ -326,55 +387,69 @@ class TwiceDifferentiable(torch.autograd.Function):
     def forward(
         ctx: Any,
         targets: Targets,
-        form: tuple[bool, int],
-        needs: tuple[bool, bool, bool],
+        form: Form,
+        needs: Needs,
         found: tuple[Tensor, ...],
         x: Tensor,
         w: Tensor,
         b: Tensor | None,
+        row_factor: Tensor | None,
+        column_factor: Tensor | None,
         *by_rows: Tensor | None,
     ) -> tuple[Tensor | None, ...]:
         ctx.targets, ctx.form = targets, form
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(x, w, b, *by_rows)
-        return row_gradients(Bilinear(x, w, b, *form), targets, Rows(*found), RowGradients(*by_rows), needs)
+        learning = Learning(x, w, b, row_factor, column_factor)
+        ctx.save_for_backward(*learning, *by_rows)
+        source, by_rows_given = learning.with_form(form), RowGradients(*by_rows)
+        gradients = seam.row_gradients(source, targets, Rows(*found), by_rows_given, needs)
+        return tuple(
+            None if g is None or t is None else g.to(t.dtype) for g, t in zip(gradients, learning, strict=True)
+        )
 
     @staticmethod
-    @full_precision_backward
+    @_full_precision
     def backward(ctx: Any, *along: Any) -> Any:
-        x, w, b, *by_rows = ctx.saved_tensors
-        by_rows = RowGradients(*by_rows)
+        tensors = ctx.saved_tensors
+        learning, by_rows = Learning(*tensors[:5]), RowGradients(*tensors[5:])
         none = (None,) * 4
         if all(a is None for a in along):
-            return (None,) * 11
+            return (None,) * 13
+        x, w = tensors[:2]
         if torch.is_grad_enabled():  # third derivatives and beyond: exact, with all scores at once
-            return none + _curvature(ctx, slice(0, len(x)), x, w, b, by_rows, along)
-        gradients = [None if t is None else torch.zeros_like(t) for t in (x, w, b, *by_rows)]
-        size = blocks.block_rows(len(x), len(w), x)
+            return none + _curvature(ctx, slice(0, len(x)), learning, by_rows, along)
+        # As gradients are, summed in full precision.
+        gradients = [None if t is None else torch.zeros_like(t, dtype=accumulator(t)) for t in tensors]
+        size = blocks.block_rows(len(x), len(w), x.new_empty(0, dtype=accumulator(x)))
         for first in range(0, len(x), size):
             rows = slice(first, min(first + size, len(x)))
-            parts: list[Any] = [None if t is None else t.detach().requires_grad_() for t in (w, b, *by_rows.of(rows))]
-            wb, bb, *by_block = parts
-            xb = x[rows].detach().requires_grad_()
-            by_x, *by_w_b_rows = _curvature(ctx, rows, xb, wb, bb, RowGradients(*by_block), along)
-            for place, part in zip(gradients, (by_x, *by_w_b_rows), strict=True):
+            parts = [None if t is None else t.detach().requires_grad_() for t in _some_rows(learning, by_rows, rows)]
+            found = _curvature(ctx, rows, Learning(*parts[:5]), RowGradients(*parts[5:]), along)
+            for place, part in zip(gradients, found, strict=True):
                 if place is not None and part is not None:
                     (place if part.shape == place.shape else place[rows]).add_(part)
-        return none + tuple(gradients)
+        return none + tuple(None if g is None else g.to(t.dtype) for g, t in zip(gradients, tensors, strict=True))
+
+
+def _some_rows(learning: Learning, by_rows: RowGradients, rows: slice) -> list[Tensor | None]:
+    x, w, b, r, c = learning
+    return [None if x is None else x[rows], w, b, None if r is None else r[rows], c, *by_rows.of(rows)]
 
 
 def _curvature(
-    ctx: Any, rows: slice, x: Tensor, w: Tensor, b: Tensor | None, by_rows: RowGradients, along: tuple[Any, ...]
+    ctx: Any, rows: slice, learning: Learning, by_rows: RowGradients, along: tuple[Any, ...]
 ) -> tuple[Tensor | None, ...]:
-    """Derivatives of <gradients of some rows, along> by x, w, b and by_rows; x and by_rows are those rows' alone."""
-    by_x, by_w, by_b = along
+    """Derivatives of <gradients of some rows, along>; what has one entry a row is those rows' alone, but ``along``."""
+    by_x, by_w, by_b, by_r, by_c = along
     with torch.enable_grad():
-        x, w, b, *rest = distinct((x, w, b, *by_rows))
-        by_rows = RowGradients(*rest)
-        scores = Bilinear(x, w, b, *ctx.form).dense()
+        tensors = distinct((*learning, *by_rows))
+        learning, by_rows = Learning(*tensors[:5]), RowGradients(*tensors[5:])
+        scores = learning.with_form(ctx.form).dense()
         inner = _dot(score_statistics(scores, ctx.targets.of(rows), rows.start)[1:], by_rows)
-        outer = _dot(gradients_by(inner, (x, w, b)), (None if by_x is None else by_x[rows], by_w, by_b))
-    return gradients_by(outer, (x, w, b, *by_rows))
+        by_rows_along = (None if a is None else a[rows] for a in (by_x, by_r))
+        along = (next(by_rows_along), by_w, by_b, next(by_rows_along), by_c)
+        outer = _dot(gradients_by(inner, learning), along)
+    return gradients_by(outer, (*learning, *by_rows))
 
 
 def _dot(left: tuple[Tensor | None, ...], right: tuple[Tensor | None, ...]) -> Tensor:

@@ -6,13 +6,13 @@ route must agree with, and what small batches and ``torch.func`` use.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from lossary.kernels.products import product
-from lossary.kernels.stable import ABSENT, accumulate, in_range
+from lossary.kernels.stable import ABSENT, accumulate, in_range, softplus
 
 
 class Rows(NamedTuple):
@@ -25,6 +25,18 @@ class Rows(NamedTuple):
     mean: Tensor  # mean score of all existing columns, targets included; no scale
 
 
+class RowGradients(NamedTuple):
+    """Derivatives of the loss by the statistics of :class:`Rows`, each (N,); None where not used."""
+
+    target: Tensor | None
+    among: Tensor | None
+    rest: Tensor | None
+    mean: Tensor | None
+
+    def of(self, rows: slice | Tensor) -> "RowGradients":
+        return RowGradients(*(None if g is None else g[rows] for g in self))
+
+
 @dataclass(frozen=True)
 class Dense:
     """Ready scores, (N, C)."""
@@ -32,13 +44,22 @@ class Dense:
     scores: Tensor
 
 
+class Form(NamedTuple):
+    """What of linear scores is no tensor."""
+
+    unit: bool = False
+    centers: int = 1
+    half: torch.dtype | None = None
+    bound: float | None = None
+
+
 @dataclass(frozen=True)
 class Bilinear:
-    """Scores z_ij = <x_i, w_j> + b_j, or <x_i, w_j / |w_j|> + b_j with ``unit``: heads, similarities, distances.
+    """Scores z_ij = r_i <x_i, w_j> c_j + b_j; with ``unit`` w_j / |w_j| stands for w_j.
 
-    Temperature, scale and the rows' norms enter through ``x`` by ordinary autograd outside: in ``Similarity`` of
-    losses/views/_shared.py, ``cosines`` of losses/_batch.py, ``cosine_head`` of losses/identities. The columns' norms
-    are folded into the blocks, because a normalised copy of a large ``w`` would cost as much as ``w``.
+    Heads, similarities, distances. Temperature, scale and the rows' norms are ``row_factor``, so that half-precision x
+    is multiplied as it is. The norms of a head's columns are folded into the blocks, because a normalised copy of a
+    large ``w`` would cost as much as ``w``.
 
     With several ``centers`` a column's score is the largest of as many, whose vectors follow each other in ``w``;
     then each row has one target.
@@ -49,31 +70,79 @@ class Bilinear:
     b: Tensor | None = None  # (C,), or (C * centers,)
     unit: bool = False
     centers: int = 1
+    row_factor: Tensor | None = None  # (N,) r
+    column_factor: Tensor | None = None  # (C,) c; without unit
+    half: torch.dtype | None = None  # of multiplied_in: what x and w are rounded to for products
+    bound: float | None = None  # of the scores' size without b, where it is known without a look at them
 
     @property
     def columns(self) -> int:
         return self.w.shape[0] // self.centers
 
-    def accumulated(self) -> "Bilinear":
-        """The same scores, accumulated in float32 where the input is in half precision."""
-        x = accumulate(self.x)
-        w = x if self.w is self.x else accumulate(self.w)
-        return Bilinear(x, w, None if self.b is None else accumulate(self.b), self.unit, self.centers)
+    @property
+    def form(self) -> Form:
+        return Form(self.unit, self.centers, self.half, self.bound)
+
+    @property
+    def tensors(self) -> "Learning":
+        return Learning(self.x, self.w, self.b, self.row_factor, self.column_factor)
 
     def dense(self) -> Tensor:
         """All scores at once, (N, C)."""
         x, w = accumulate(self.x), accumulate(self.w)
         b = None if self.b is None else self.b.to(x.dtype)
+        by_row, by_column = self.row_factor, self.column_factor
+        if self.half is None:  # thin factors are cheaper before the product
+            x = x if by_row is None else x * by_row[:, None]
+            w = w if by_column is None else (x if self._one_set(by_row) else w * by_column[:, None])
+            by_row = by_column = None
         if self.unit:
             w, inverse = in_range(w)
-            scores = product(x, w) * inverse[:, 0]
-            scores = scores if b is None else scores + b
+            by_column = inverse[:, 0]
+        if by_row is None and by_column is None:
+            scores = product(x, w, b, self.half)
         else:
-            scores = product(x, w, b)
+            scores = product(x, w, None, self.half)
+            scores = scores if by_column is None else scores * by_column
+            scores = scores if by_row is None else scores * by_row[:, None]
+            scores = scores if b is None else scores + b
         return scores if self.centers == 1 else scores.unflatten(1, (self.columns, self.centers)).amax(2)
+
+    def among(self, columns: Tensor, b: Tensor | None) -> "Bilinear":
+        """The same of these columns, of which the first are its own, with b."""
+        r, c = self.row_factor, self.column_factor
+        return Bilinear(self.x, columns, b, self.unit, self.centers, r, c, self.half, self.bound)
+
+    def paired(self) -> Tensor:
+        """(N,) the scores of each row with the column of its number, of as many."""
+        own = (accumulate(self.x) * accumulate(self.w)).sum(-1)
+        for factor in (self.row_factor, self.column_factor):
+            own = own if factor is None else own * factor
+        return own
+
+    def _one_set(self, by_row: Tensor | None) -> bool:
+        return self.w is self.x and self.column_factor is by_row
+
+
+class Learning(NamedTuple):
+    """The tensors of :class:`Bilinear` through which gradients go, or these gradients."""
+
+    x: Tensor | None
+    w: Tensor | None
+    b: Tensor | None
+    row_factor: Tensor | None = None
+    column_factor: Tensor | None = None
+
+    def with_form(self, form: Form) -> Bilinear:
+        x, w, b, r, c = self
+        assert x is not None
+        assert w is not None
+        return Bilinear(x, w, b, form.unit, form.centers, r, c, form.half, form.bound)
 
 
 Source = Dense | Bilinear
+#: What is summed of the targets' scores and of the rest's.
+Sums = Literal["exponentials", "softplus"]
 
 
 @dataclass(frozen=True)
@@ -83,15 +152,19 @@ class Targets:
     With ``columns=None`` a column's label is its number, so that ``Targets(labels)`` are class indices. With
     ``own`` row i and column i are the same item, and that column does not exist for the row. With groups, neither
     does a column of the row's group that is no target: what may be the same thing is no negative. The targets' scores
-    count times ``scale``, for losses that are steeper in the negatives than in the positives.
+    count times ``scale``, for losses that are steeper in the negatives than in the positives. With ``sums="softplus"``
+    the sum of the scores' softplus stands for their log-sum-exp.
     """
 
     rows: Tensor  # (N,) integer labels
     columns: Tensor | None = None  # (C,) integer labels
     own: bool = field(default=False, kw_only=True)
+    paired: bool = field(default=False, kw_only=True)  # the rows' labels are their numbers
     row_groups: Tensor | None = field(default=None, kw_only=True)  # (N,) integers
     column_groups: Tensor | None = field(default=None, kw_only=True)  # (C,) integers, where the rows have groups
     scale: float = field(default=1.0, kw_only=True)
+    sums: Sums = field(default="exponentials", kw_only=True)
+    means: bool = field(default=True, kw_only=True)  # False where no formula asks for the mean scores
 
     def of(self, rows: slice) -> "Targets":
         """Those of some rows."""
@@ -105,7 +178,10 @@ class Targets:
     def _made(self, rows: Tensor, groups: Tensor | None, scale: float) -> "Targets":
         # Not by replace() of dataclasses, which torch 2.6 does not compile.
         to = self.column_groups
-        return Targets(rows, self.columns, own=self.own, row_groups=groups, column_groups=to, scale=scale)
+        own, sums, means = self.own, self.sums, self.means
+        return Targets(
+            rows, self.columns, own=own, row_groups=groups, column_groups=to, scale=scale, sums=sums, means=means
+        )
 
     @property
     def single(self) -> bool:
@@ -187,14 +263,21 @@ class RowsOf:
     @_once
     def among(self) -> Tensor:
         if self._index is not None:
-            return self.target
-        return self._hits.masked_fill(~self.is_target, ABSENT).logsumexp(1)
+            return softplus(self.target) if self._softplus else self.target
+        return self._summed(self._hits.masked_fill(~self.is_target, ABSENT))
 
     @_once
     def rest(self) -> Tensor:
         if self._index is not None:
-            return self._scores.scatter(1, self._index, ABSENT).logsumexp(1)
-        return self._scores.masked_fill(~self.is_rest, ABSENT).logsumexp(1)
+            return self._summed(self._scores.scatter(1, self._index, ABSENT))
+        return self._summed(self._scores.masked_fill(~self.is_rest, ABSENT))
+
+    @property
+    def _softplus(self) -> bool:
+        return isinstance(self._targets, Targets) and self._targets.sums == "softplus"
+
+    def _summed(self, scores: Tensor) -> Tensor:
+        return softplus(scores).sum(1) if self._softplus else scores.logsumexp(1)
 
     @_once
     def mean(self) -> Tensor:

@@ -10,9 +10,8 @@ from torch import Tensor
 from torch.distributed import ProcessGroup
 
 from lossary.core.check import values_visible
-from lossary.kernels.rows.blocks import RowGradients
 from lossary.kernels.rows.formula import fits_densely, row_loss
-from lossary.kernels.rows.scores import Dense, Given, Rows, RowsOf, Source, Targets
+from lossary.kernels.rows.scores import Dense, Given, RowGradients, Rows, RowsOf, Source, Targets
 from lossary.kernels.stable import ABSENT, accumulate, softplus
 from lossary.kernels.tuples import has_targets
 

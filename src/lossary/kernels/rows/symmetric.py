@@ -15,9 +15,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lossary.kernels.rows import tiles
 from lossary.kernels.rows.bands import Bands, Spot, inverse
-from lossary.kernels.rows.blocks import ABSENT_2, LN_2, RowGradients, take_targets, tame
-from lossary.kernels.rows.scores import Rows
+from lossary.kernels.rows.exponentials import (
+    ABSENT_2,
+    LN_2,
+    exponentials_,
+    is_tame,
+    take_targets,
+    without_subnormals_,
+)
+from lossary.kernels.rows.items import Items, exponent, means, pull_means
+from lossary.kernels.rows.scores import RowGradients, Rows
 from lossary.kernels.stable import ABSENT, LOG2_E
 
 #: Items, and the dimension of a tile along which their scores lie.
@@ -66,7 +75,7 @@ class Anywhere:
         """Add a tile's scores to the items of either side. The tile is used up."""
         for items, dim in sides:
             top = torch.maximum(self.top[items], scores.amax(dim))
-            torch.sub(scores, top.unsqueeze(dim), out=scratch).exp2_()
+            exponentials_(torch.sub(scores, top.unsqueeze(dim), out=scratch))
             self.total[items] = self.total[items] * torch.exp2(self.top[items] - top) + scratch.sum(dim)
             self.top[items] = top
 
@@ -76,8 +85,9 @@ class Anywhere:
     @staticmethod
     def pull(scores: Tensor, scratch: Tensor, lse: Pair, by_lse: Pair) -> None:
         """Scores become dL/dscore_ij + dL/dscore_ji through the log-sum-exps of row i and row j."""
-        torch.sub(scores, lse[1], out=scratch).exp2_().mul_(by_lse[1])
-        scores.sub_(lse[0][:, None]).exp2_().mul_(by_lse[0][:, None]).add_(scratch)
+        exponentials_(torch.sub(scores, lse[1], out=scratch)).mul_(by_lse[1])
+        exponentials_(scores.sub_(lse[0][:, None])).mul_(by_lse[0][:, None]).add_(scratch)
+        without_subnormals_(scores, list(by_lse), None)
 
 
 class Tame(Anywhere):
@@ -95,12 +105,16 @@ class Tame(Anywhere):
     def pull(scores: Tensor, scratch: Tensor, lse: Pair, by_lse: Pair) -> None:
         each = [by * torch.exp2(-of) for of, by in zip(lse, by_lse, strict=True)]
         scores.exp2_().mul_(torch.add(each[0][:, None], each[1], out=scratch))
+        without_subnormals_(scores, each, None)
 
 
-def set_statistics(items: Tensor, labels: Tensor, split: int, scale: float) -> Rows:
-    """Statistics of each item's scores with its others; those with its label, times ``scale``, are its targets."""
+def set_statistics(items: Items) -> Rows:
+    """Statistics of each item's scores with its others; those with its label, times the scale, are its targets."""
+    if not items.by_cache:
+        return tiles.set_statistics(items)
+    labels, split, scale = items.numbered(), items.split, items.scale
     order = _by_label(labels, split)
-    x, kind = _arranged(items, order), _kind(items, split, scale)
+    x, kind = _arranged(items.scaled, order), _kind(items)
     count, target = torch.zeros_like(x[:, 0]), torch.zeros_like(x[:, 0])
     among, rest = kind(target), kind(target)
     for tile in _tiles(x, _arranged(labels, order), split):
@@ -114,17 +128,20 @@ def set_statistics(items: Tensor, labels: Tensor, split: int, scale: float) -> R
     target *= LN_2 / count.clamp_min(1)
     place = None if order is None else inverse(order)
     found = (_arranged(s, place) for s in (count, target, among.value(), rest.value()))
-    return Rows(*found, _means(items, split))  # pyright: ignore[reportCallIssue]
+    return Rows(*found, means(items))  # pyright: ignore[reportCallIssue]
 
 
-def set_gradients(items: Tensor, labels: Tensor, split: int, scale: float, rows: Rows, by_rows: RowGradients) -> Tensor:
-    """The gradient by the items, given that by their statistics."""
+def set_gradients(items: Items, rows: Rows, by_rows: RowGradients) -> tuple[Tensor, Tensor | None]:
+    """The gradients by the items and their factors, given that by their statistics."""
+    if not items.by_cache:
+        return tiles.set_gradients(items, rows, by_rows)
+    labels, split, scale = items.numbered(), items.split, items.scale
     order = _by_label(labels, split)
-    x, kind = _arranged(items, order), _kind(items, split, scale)
+    x, kind = _arranged(items.scaled, order), _kind(items)
     zero = torch.zeros_like(x[:, 0])
     by_target, by_among, by_rest = (zero if g is None else _arranged(g, order) for g in by_rows[:3])
     by_target, by_among = by_target * scale / _arranged(rows.targets, order).clamp_min(1), by_among * scale
-    among, rest = (_exponent(_arranged(s, order)) for s in (rows.among, rows.rest))
+    among, rest = (exponent(_arranged(s, order)) for s in (rows.among, rows.rest))
     gradient = torch.zeros_like(x)
     for tile in _tiles(x, _arranged(labels, order), split):
         i, j = tile.rows, tile.columns
@@ -140,14 +157,14 @@ def set_gradients(items: Tensor, labels: Tensor, split: int, scale: float, rows:
             gradient[j].addmm_(tile.scores.t(), x[i])
     # The sorted copy is used up: a third tensor of the size of the items would be the most that is held.
     result = gradient if order is None else torch.index_select(gradient, 0, inverse(order), out=x)
-    if by_rows.mean is not None:
-        _pull_means(items, split, by_rows.mean, result)
-    return result
+    pull_means(items, by_rows.mean, result)
+    return result, items.vectors.settle(result)
 
 
-def _kind(items: Tensor, split: int, scale: float) -> type[Anywhere]:
+def _kind(items: Items) -> type[Anywhere]:
     """How the exponentials are taken, by a bound on the size of the scores."""
-    return Tame if tame(items[: split or None], items[split:], scale=scale) else Anywhere
+    x, split = items.scaled, items.split
+    return Tame if is_tame(x[: split or None], x[split:], scale=items.scale, bound=items.bound) else Anywhere
 
 
 def _by_label(labels: Tensor, split: int) -> Tensor | None:
@@ -161,26 +178,6 @@ def _by_label(labels: Tensor, split: int) -> Tensor | None:
 
 def _arranged(items: Tensor, order: Tensor | None) -> Tensor:
     return items if order is None else items.index_select(0, order)
-
-
-def _means(items: Tensor, split: int) -> Tensor:
-    """Mean scores, which are linear: no score is made for them."""
-    if split == 0:
-        return (items @ items.sum(0) - items.square().sum(1)) / max(len(items) - 1, 1)
-    x, z = items[:split], items[split:]
-    return torch.cat([x @ z.mean(0), z @ x.mean(0)])
-
-
-def _pull_means(items: Tensor, split: int, by_mean: Tensor, gradient: Tensor) -> None:
-    """Add what the mean scores give to the items' gradient."""
-    if split == 0:
-        share = by_mean / max(len(items) - 1, 1)
-        gradient += share[:, None] * (items.sum(0) - 2 * items) + share @ items
-        return
-    x, z = items[:split], items[split:]
-    by_x, by_z = by_mean[:split, None] / len(z), by_mean[split:, None] / len(x)
-    gradient[:split] += by_x * z.sum(0) + (by_z * z).sum(0)
-    gradient[split:] += by_z * x.sum(0) + (by_x * x).sum(0)
 
 
 def _tiles(x: Tensor, labels: Tensor, split: int) -> Iterator[Tile]:
@@ -201,8 +198,3 @@ def _tiles(x: Tensor, labels: Tensor, split: int) -> Iterator[Tile]:
             if rows == columns:
                 scores.fill_diagonal_(ABSENT_2)
             yield tile
-
-
-def _exponent(lse: Tensor) -> Tensor:
-    """The log-sum-exp in units of log 2; where there is none, one that makes every exp2(score - it) 0."""
-    return torch.where(lse > ABSENT_2 / 4, lse * LOG2_E, -ABSENT_2)

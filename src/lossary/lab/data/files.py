@@ -53,10 +53,10 @@ def found(source: Source, plan: Plan) -> Found:
     Raises:
         BadData: as ``read``.
     """
-    if source.groups is not None:
+    if source.lists is not None:
         data = lists.read(source)
         told = replace(data, fingerprint=source.fingerprint, left_out=(*source.left_out, *data.left_out))
-        return Found(source, told, "--group names the lists", np.arange(len(source.targets)))
+        return Found(source, told, "--lists names the lists", np.arange(len(source.targets)))
     first = f"{source.name}, {source.rows[0]}"
     kind, why = task(source.targets, plan.task or ("binary" if plan.yes else ""), first, labels=source.labels)
     if kind == "classification" and not plan.task and (rare := targets.rare(source.targets)):
@@ -65,6 +65,8 @@ def found(source: Source, plan: Plan) -> Found:
         raise BadData(f"yes: wanted a yes-or-no task (binary); got {kind}")
     everything = np.arange(len(source.targets))
     same = splits.alike(sha256(row.tobytes()).digest() for row in source.encode(everything).numpy())
+    if kind == "zero-shot" and source.by is not None:
+        raise BadData("by: wanted none where no class is in two parts (zero-shot); got a column")
     why_yes, left_out = "", ()
     if kind == "regression":
         data = _regression(source, same, plan.outliers)
@@ -83,30 +85,32 @@ def found(source: Source, plan: Plan) -> Found:
 
 def _source(plan: Plan) -> Source:
     path = Path(plan.data)
-    _check_group(plan)
+    _check_lists(plan)
     if not there(plan.data):
         raise BadData(f"{plan.data}: wanted a folder or a file; got a path that does not exist")
     if path.is_dir():
-        check_unasked(plan, "target", "types", "group", of="a folder of images")
+        check_unasked(plan, "target", "types", "lists", "by", "time", "split", of="a folder of images")
         return (masks if masks.are_in(path) else images).read(path, plan.megapixels)
     suffix = path.suffix.lower()
     if suffix in texts.TABLES:
-        return tables.read(path, plan.target, plan.types, plan.group)
+        return tables.read(path, tables.Roles.of(plan), plan.types)
     if suffix in ARRAYS:
-        check_unasked(plan, "types", "group", of="arrays")
+        check_unasked(plan, "types", "lists", "by", "time", "split", of="arrays")
         return arrays.read(path, plan.target)
     came = "code, which compare runs" if is_code(plan.data) else f"a file ending in {path.suffix or 'nothing'}"
     endings = ", ".join((*texts.TABLES, *ARRAYS, texts.LINES))
     raise BadData(f"{path}: wanted a folder of images, or a file ending in {endings}; got {came}")
 
 
-def _check_group(plan: Plan) -> None:
-    if plan.task == "ranking" and not plan.group:
-        raise BadData("task: ranking wants --group COLUMN, which names the list that a row belongs to")
-    if plan.group and plan.task not in ("", "ranking"):
-        raise BadData(f"group: wanted the task ranking beside it; got {plan.task}")
-    if plan.group:
-        check_unasked(plan, "yes", of="a ranking")
+def _check_lists(plan: Plan) -> None:
+    if plan.task == "ranking" and not plan.lists:
+        raise BadData("task: ranking wants --lists COLUMN, which names the list that a row belongs to")
+    if plan.lists and plan.task not in ("", "ranking"):
+        raise BadData(f"lists: wanted the task ranking beside it; got {plan.task}")
+    if plan.lists:
+        check_unasked(plan, "yes", "by", "time", "split", of="a ranking")
+    if len([role for role in ("by", "time", "split") if getattr(plan, role)]) > 1:
+        raise BadData("split: wanted one of --by, --time and --split; got several")
 
 
 def _regression(source: Source, same: np.ndarray, outliers: float) -> Data:
@@ -120,9 +124,9 @@ def _regression(source: Source, same: np.ndarray, outliers: float) -> Data:
             f"{source.name}: wanted at least 10 different rows with 3 different targets (regression); got "
             f"{len(np.unique(same))} and {len(np.unique(values))}"
         )
-    parts = splits.by_item(np.zeros(len(values), int), same)
+    parts = _parts(source, np.zeros(len(values), int), same, np.arange(len(values)))
     data = regression(source.name, source.encode(parts[0]), values, parts, outliers)
-    return replace(data, batch=(_batch("regression", len(data.train)), 0))
+    return replace(data, batch=(_batch("regression", len(data.train)), 0), test_blocks=_blocks(source, parts[2]))
 
 
 def _labelled(
@@ -134,8 +138,9 @@ def _labelled(
     rows = np.flatnonzero(large[labels])
     left_out = counted(small, "class with too few different items", "classes with too few different items")
     own = np.unique(labels[rows], return_inverse=True)[1]
-    parts = splits.by_class(own) if kind == "zero-shot" else splits.by_item(own, same[rows])
-    parts = [rows[part] for part in parts]
+    by_class = kind == "zero-shot" and source.part is None and source.time is None
+    parts = [rows[part] for part in splits.by_class(own)] if by_class else _parts(source, own, same[rows], rows)
+    _check_classes(source, kind, called, labels, parts)
     inputs = source.encode(parts[0])
 
     def split(part: np.ndarray) -> TensorSplit:
@@ -154,8 +159,57 @@ def _labelled(
         test_images=None if source.images is None else source.images[parts[2]],
         augmented=source.images is not None,
         batch=(_batch(kind, len(train)), of_class),
+        test_blocks=_blocks(source, parts[2]),
     )
     return data, left_out
+
+
+def _parts(source: Source, strata: np.ndarray, same: np.ndarray, rows: np.ndarray) -> list[np.ndarray]:
+    """Training, validation and test rows of these: as the data say, by time, or drawn.
+
+    Raises:
+        BadData: if one of them has no row.
+    """
+    if source.part is not None:
+        parts = [rows[source.part[rows] == part] for part in range(3)]
+        if not len(parts[1]):  # to tune with, a fifth of what is to train
+            train = source.part[rows] == 0
+            drawn = splits.by_item(strata[train], np.unique(same[train], return_inverse=True)[1])
+            parts[:2] = rows[train][np.sort(np.concatenate(drawn[::2]))], rows[train][drawn[1]]
+    elif source.time is not None:
+        parts = [rows[part] for part in splits.by_time(source.time[rows])]
+    else:
+        same = same if source.by is None else splits.together(same, source.by[rows])
+        parts = [rows[part] for part in splits.by_item(strata, same)]
+    for part, what in zip(parts, ("train", "tune", "test"), strict=True):
+        if len(part) < 2:
+            raise BadData(f"{source.name}: wanted at least 2 rows to {what} with; got {len(part)}")
+    return parts
+
+
+def _check_classes(source: Source, kind: Kind, called: list[str], labels: np.ndarray, parts: list[np.ndarray]) -> None:
+    """Whether parts that were not drawn here suit the task."""
+    found = [set(labels[part].tolist()) for part in parts]
+    where = source.name
+    if kind == "zero-shot":
+        for part, what in zip(found[1:], ("tune", "test"), strict=True):
+            if both := part & found[0]:
+                raise BadData(
+                    f"{where}: wanted no class to {what} with that is trained (zero-shot); got {called[min(both)]}"
+                )
+    elif unknown := (found[1] | found[2]) - found[0]:
+        raise BadData(
+            f"{where}: wanted every class among the rows to train with; got {called[min(unknown)]} elsewhere only"
+        )
+    elif kind == "binary" and min(map(len, found)) < 2:
+        raise BadData(f"{where}: wanted yes and no in each part; got a part with one of them alone")
+
+
+def _blocks(source: Source, test: np.ndarray) -> np.ndarray | None:
+    """Which test rows are no independent ones: those of one group, or of one stretch of time."""
+    if source.by is not None:
+        return np.unique(source.by[test], return_inverse=True)[1]
+    return None if source.time is None else splits.blocks(source.time[test])
 
 
 def _batch(kind: Kind, items: int) -> int:

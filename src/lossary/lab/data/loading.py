@@ -7,6 +7,9 @@ from lossary.lab.data.readers.code import is_code, script
 from lossary.lab.data.types import BadData, Data, check_unasked, there
 from lossary.lab.plan import Plan
 
+#: What a plan says of data that are read from files.
+OF_FILES = ("target", "task", "types", "yes", "lists", "by", "time", "split")
+
 
 def load(plan: Plan) -> Data:
     """The plan's data set. Splits depend on the data alone, never on the run's seeds.
@@ -16,12 +19,12 @@ def load(plan: Plan) -> Data:
         BadData: if it cannot be read from the files named, or they are not what they were.
     """
     if plan.data in BUILTIN:
-        check_unasked(plan, "target", "task", "types", "yes", "group", of=f"{plan.data}, a data set of the lab")
+        check_unasked(plan, *OF_FILES, of=f"{plan.data}, a data set of the lab")
         return load_builtin(plan)
     if not there(plan.data):
         raise LookupError(f"no data set {plan.data!r}; there are {', '.join(BUILTIN)}, and no file of that name")
     if is_code(plan.data):
-        check_unasked(plan, "target", "types", "yes", "group", of="code")
+        check_unasked(plan, *(name for name in OF_FILES if name != "task"), of="code")
         data = script(Path(plan.data), plan.task, plan.outliers)
     else:
         from lossary.lab.data import files  # with polars, which is slow to import

@@ -5,11 +5,13 @@ from collections.abc import Iterable
 import numpy as np
 
 from lossary.lab.data.types import BadData
+from lossary.lab.metrics import grouped
 
 #: One seed for all splits: results of different runs on the same data stay comparable.
 SPLIT_SEED = 20_26
 
 TRAIN, VALID = 0.6, 0.15
+BLOCKS = 30  # of the test part, where time parts it
 FEWEST_ITEMS = 3  # of a class, so that each part has one
 FEWEST_ANSWERS = 6  # yes, and no: two to test with, for what is judged is how the ones with yes are ranked
 FEWEST_CLASSES = 8  # for classes never seen in training: four to train, two to tune and two to test with
@@ -54,6 +56,33 @@ def by_item(strata: np.ndarray, same: np.ndarray) -> list[np.ndarray]:
         part_of[members[train : train + valid]] = 1
         part_of[members[train + valid :]] = 2
     return [np.flatnonzero(part_of[group] == part) for part in range(3)]
+
+
+def together(same: np.ndarray, by: np.ndarray) -> np.ndarray:
+    """(N,) numbers that are equal for items that must be in one part: of one group, or with inputs of another group's.
+
+    >>> together(np.array([0, 1, 1, 2]), np.array(["ann", "ann", "bob", "cy"]))
+    array([0, 0, 0, 1])
+    """
+    own = np.unique(by, return_inverse=True)[1]
+    return grouped(np.column_stack([same, same.max() + 1 + own]))
+
+
+def by_time(time: np.ndarray) -> list[np.ndarray]:
+    """Parts of the items, the latest to test with; what is of one time stays together.
+
+    >>> [part.tolist() for part in by_time(np.array([5, 1, 2, 3, 4, 6, 7, 8, 9, 9]))]
+    [[0, 1, 2, 3, 4, 5], [6, 7], [8, 9]]
+    """
+    edges = np.quantile(time, [TRAIN, TRAIN + VALID], method="higher")
+    part_of = np.digitize(time, edges)
+    return [np.flatnonzero(part_of == part) for part in range(3)]
+
+
+def blocks(time: np.ndarray) -> np.ndarray:
+    """(N,) numbers of stretches of time with about as many items each: neighbours in time are no independent items."""
+    edges = np.quantile(time, np.linspace(0, 1, BLOCKS + 1)[1:-1])
+    return np.unique(np.digitize(time, edges), return_inverse=True)[1]
 
 
 def by_class(labels: np.ndarray) -> list[np.ndarray]:

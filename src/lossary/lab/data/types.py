@@ -89,6 +89,8 @@ class Data:
     # Regression: targets as trained on = (targets - offset) / scale, so that one learning rate fits all data.
     offset: float = 0.0
     scale: float = 1.0
+    # (N,) numbers of the test items, equal where they are not independent: of one patient, of one week.
+    test_blocks: np.ndarray | None = None
     left_out: tuple[str, ...] = ()  # what there was beside, and why it is not used
     augmented: bool = False  # training images are changed at random
     raw: str = "raw inputs"  # what the untouched inputs are called as a baseline

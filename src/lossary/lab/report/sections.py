@@ -79,48 +79,22 @@ def _findings(evidence: Evidence) -> Section | None:
     verdict = evidence.verdict
     losses = set(evidence.ranked)
     pairs = [c for c in verdict.comparisons if {c.a, c.b} <= losses]
+    of_best = [c for c in pairs if {c.a, c.b} & set(evidence.ranked[:1])]
+
+    def said(comparisons: Iterable[Comparison]) -> tuple[str, ...]:
+        return tuple(words.sentence(c, verdict.metric, verdict.margin) for c in comparisons)
+
     groups = (
-        Sentences((verdict.recommendation,) if verdict.recommendation else (), "sure"),
         Sentences((*_failed(evidence), *verdict.warnings), "warning"),
+        Sentences(said(c for c in of_best if c.decided), "sure", "What the data show"),
+        Sentences(said(c for c in of_best if not c.decided), "unsure", "What they do not show"),
         Sentences(verdict.baselines, "plain", "Against what costs nothing"),
     )
     sentences = tuple(group for group in groups if group.items)
-    tables = [_against_best(evidence)] if pairs else []
-    tables += [_pairs(evidence.ranked, pairs, evidence.metric)] if len(losses) > 2 and pairs else []
+    tables = [_pairs(evidence.ranked, pairs, evidence.metric)] if len(pairs) > len(of_best) else []
     if verdict.comparisons:
         tables.append(_comparisons(verdict.comparisons, evidence.metric))
-    if not sentences and not tables:
-        return None
-    return Section("findings", "How sure", sentences=sentences, tables=tuple(tables))
-
-
-def _against_best(evidence: Evidence) -> Table:
-    """Each loss beside the one with the best mean."""
-    verdict, metric = evidence.verdict, evidence.metric
-    awake = [s for s in verdict.standings if s.role == evidence.role and s.loss not in verdict.not_learned]
-    asleep = [s for s in verdict.standings if s.role == evidence.role and s.loss in verdict.not_learned]
-    best = (awake or asleep)[0].loss
-    rows = []
-    for s in (*awake, *asleep):
-        pair = next((c for c in verdict.comparisons if {c.a, c.b} == {best, s.loss}), None)
-        sign = 1 if pair is None or pair.a == best else -1
-        low, high = (sign * pair.low, sign * pair.high)[::sign] if pair else (0.0, 0.0)
-        scale = 100 if metric.percent else 1
-        cells = (
-            words.standing(pair, s.loss) if pair else "best mean" if s.loss == best else "no seeds in common",
-            _signed(sign * scale * pair.difference) if pair else "",
-            _between(scale * low, scale * high) if pair else "",
-            f"{100 * s.p_best:.0f}" if isfinite(s.p_best) else "–",
-            f"{s.seconds:.3g}",
-        )
-        rows.append(TableRow(cells, s.loss, best=frozenset({0} if s.loss == verdict.recommended else ())))
-    caption = (
-        f"Each loss beside {best}: differences smaller than {words.bound(verdict.margin, metric)} do not matter, and "
-        "equal means shown to be smaller. The chance to be best describes these data; it claims nothing."
-    )
-    unit = " (points)" if metric.percent else ""
-    head = ("Loss", "Verdict", f"{best} ahead by{unit}", "Interval", "Best (%)", "Seconds a run")
-    return Table(caption, head, tuple(rows))
+    return Section("findings", "How sure", sentences=sentences, tables=tuple(tables)) if sentences else None
 
 
 def _failed(evidence: Evidence) -> Iterator[str]:

@@ -25,18 +25,6 @@ def sentence(c: Comparison, metric: Metric, margin: float) -> str:
     return f"cannot tell {c.a} from {c.b}{_what_would(c, metric)}"
 
 
-def standing(c: Comparison, loss: str) -> str:
-    """What a pair says of one of its two, in the words of a table."""
-    if c.status == "better_within":
-        return f"{'worse' if c.worse == loss else 'better'}, within the margin"
-    if c.status == "undecided":
-        return {"steps": "still rising", "units": "undecided: more test data", "pairs": "too few seeds"}.get(
-            c.lacks, "undecided"
-        )
-    named = {"better": "worse" if c.worse == loss else "better", "equal": "equal", "not_learned": "has not learned"}
-    return named[c.status]
-
-
 def _what_would(c: Comparison, metric: Metric) -> str:
     if c.lacks == "pairs":
         return ": it takes at least 3 seeds, and 2 that both have"

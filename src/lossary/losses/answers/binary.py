@@ -56,6 +56,7 @@ def binary_loss(
 
     if weight is None:
         return pointwise(checked, input, target, *arguments, **rest)
+    rest.pop("kernel", None)
     check_tensor("weight", weight)
     check_factor("weight", weight, input)
 
@@ -121,7 +122,9 @@ def binary_cross_entropy_with_logits(
         return pos_weight * y * softplus(-x) + (1 - y) * softplus(x)  # torch's does not let pos_weight learn
 
     of_elements: dict[str, Any] = {"sample_weight": sample_weight, "mask": mask, "reduction": reduction}
-    loss = binary_loss(bce, input, target, weight, pos_weight, **of_elements)
+    plain = not isinstance(pos_weight, Tensor)
+    kernel = ("entropy", 1.0 if pos_weight is None else float(pos_weight), 0.0, 0.0) if plain else None
+    loss = binary_loss(bce, input, target, weight, pos_weight, kernel=kernel, **of_elements)
     return like_torch(loss, input, target)
 
 
@@ -345,7 +348,9 @@ def sigmoid_focal_loss(
         return slope_unseen(*of_elements) if gamma >= 1 else None
 
     of_elements: dict[str, Any] = {"sample_weight": sample_weight, "mask": mask, "reduction": reduction}
-    return binary_loss(focal, input, target, slope=slope, **of_elements)
+    plain = not isinstance(gamma, Tensor) and not isinstance(alpha, Tensor)
+    kernel = ("focal", float(gamma), *((1.0, 1.0) if alpha is None else (alpha, 1.0 - alpha))) if plain else None
+    return binary_loss(focal, input, target, slope=slope, kernel=kernel, **of_elements)
 
 
 class SigmoidFocalLoss(Loss):

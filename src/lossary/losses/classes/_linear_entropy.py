@@ -27,6 +27,7 @@ def linear_cross_entropy(
     targets = Targets(p.labels)
     own = None if weight is None else weight.to(x.dtype)[p.labels]
     if smoothing == 0:
+        targets = Targets(p.labels, means=False)
         share = outer if own is None else own * outer
         return softmax_loss(source, targets, weight=share, reduction=reduction)
     spread = torch.as_tensor(smoothing, dtype=x.dtype, device=x.device)
@@ -43,7 +44,7 @@ def linear_cross_entropy(
 def _of_shares(source: Bilinear, shares: Tensor, outer: Tensor, reduction: str) -> Tensor:
     """sum_c shares_c (log sum_j exp z_j - z_c): linear in the scores but for their log-sum-exp."""
     # Which column stands apart from the rest does not matter.
-    apart = Targets(torch.zeros(len(shares), dtype=torch.long, device=shares.device))
+    apart = Targets(torch.zeros(len(shares), dtype=torch.long, device=shares.device), means=False)
     facts = (shares.sum(1), _score_sums(source, shares))
     return row_loss(_expected, source, apart, *facts, weight=outer, reduction=reduction)
 

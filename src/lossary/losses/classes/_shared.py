@@ -110,7 +110,7 @@ def check_class_weight(name: str, weight: Tensor | None, classes: int) -> None:
 def _hide(input: Input, mask: Tensor) -> Input:
     mask = mask.unsqueeze(-1)
     if isinstance(input, Bilinear):
-        return Bilinear(hide(input.x, mask), input.w, input.b, input.unit, input.centers)
+        return Bilinear(hide(input.x, mask), input.w, input.b, input.unit, input.centers, half=input.half)
     return hide(input, mask)
 
 
@@ -192,8 +192,8 @@ def class_loss(
     weight = one_weight(p.weight(class_weight), p.counted, p.shape, dtype)
     weight = None if weight is None else weight.flatten()
     if isinstance(p.input, Bilinear):
-        by_rows = partial(_of_rows, formula)
-        loss = row_loss(by_rows, p.input, Targets(labels), *ours, *rows, weight=weight, reduction=reduction)
+        by_rows, targets = partial(_of_rows, formula), Targets(labels, means=False)
+        loss = row_loss(by_rows, p.input, targets, *ours, *rows, weight=weight, reduction=reduction)
     else:
         loss = reduce(formula(gaps(_rows(p.input), labels), *ours, *rows), weight=weight, reduction=reduction)
     return loss.reshape(p.shape) if reduction == "none" else loss

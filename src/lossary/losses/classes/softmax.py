@@ -14,6 +14,7 @@ from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction, divide
 from lossary.core.rules import FRACTION, ClassWeight, NotNegative, checked
 from lossary.core.torch_internals import mean_nll
+from lossary.kernels.fused import switch
 from lossary.kernels.rows.scores import Bilinear
 from lossary.kernels.stable import accumulate, accumulator, like_torch, softplus
 from lossary.losses.classes._linear_entropy import linear_cross_entropy
@@ -160,7 +161,7 @@ def _unseen_by_torch(input: Input, target: Tensor, ignore_index: int, reduction:
 
     In half precision too, off the CPU: what is wider would be twice as long on its way through memory.
     """
-    if not isinstance(input, Tensor) or values_visible(input, target) or input.dim() < 2:
+    if not isinstance(input, Tensor) or values_visible(input, target) or input.dim() < 2 or switch.runs_on(input):
         return None
     takes_dtype = input.dtype in (torch.float32, torch.float64) or not _device.by_cache(input)
     if not takes_dtype or not input.dtype.is_floating_point or target.dtype != torch.int64:

@@ -21,10 +21,11 @@ from lossary.core.loss import HeadLoss
 from lossary.core.reduce import align, one_weight
 from lossary.core.rules import Count
 from lossary.kernels.distances import norm
+from lossary.kernels.products import multiplied_in
 from lossary.kernels.rows.formula import row_loss
 from lossary.kernels.rows.routes import RowFormula
 from lossary.kernels.rows.scores import Bilinear, Targets
-from lossary.kernels.stable import accumulate, accumulator, parameters, sphere
+from lossary.kernels.stable import accumulate, accumulator, parameters, sphere_apart
 from lossary.losses._pointwise import hide
 
 #: Numbers, or tensors of one number a row.
@@ -63,16 +64,22 @@ def cosine_head(
         scale = _hidden(scale, mask)
         margins = tuple(_hidden(margin, mask) for margin in margins)
     check_range("labels", labels, weight.shape[0])
-    x = accumulate(embeddings)
+    x, half = accumulate(embeddings), multiplied_in(embeddings, weight)
     if lengths:
         margins = (x.new_ones(()) if normalize else norm(x), *margins)
     scale, *rest = parameters((scale, *margins), x)
-    radius = scale.reshape(-1, 1) if isinstance(scale, Tensor) else scale
-    x = sphere(x, scale) if normalize else x * radius
+    if normalize:
+        x, factor = sphere_apart(x, scale, half)
+    else:  # the rows keep their lengths
+        each = scale.reshape(-1) if isinstance(scale, Tensor) else scale
+        factor = torch.ones_like(x[:, 0]) * each
+        x, factor = (x * factor[:, None], None) if half is None else (x, factor)
+    bound = scale if normalize and not isinstance(scale, Tensor) else None
     centers = 1 if weight.dim() == 2 else weight.shape[1]
-    source = Bilinear(x, weight if weight.dim() == 2 else weight.flatten(0, 1), unit=True, centers=centers)
+    w = weight if weight.dim() == 2 else weight.flatten(0, 1)
+    source = Bilinear(x, w, unit=True, centers=centers, row_factor=factor, half=half, bound=bound)
     each = one_weight(sample_weight, mask, labels.shape, x.dtype)
-    return row_loss(formula, source, Targets(labels), scale, *rest, weight=each, reduction=reduction)
+    return row_loss(formula, source, Targets(labels, means=False), scale, *rest, weight=each, reduction=reduction)
 
 
 def check_head(embeddings: Tensor, weight: Tensor, labels: Tensor) -> Tensor:

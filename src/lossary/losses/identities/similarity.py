@@ -14,7 +14,7 @@ from lossary.core.reduce import Reduction, reduce
 from lossary.core.rules import Positive, checked
 from lossary.distributed import across_ranks
 from lossary.kernels.rows.formula import row_loss
-from lossary.kernels.rows.scores import Bilinear, Dense, Given, Rows, statistics
+from lossary.kernels.rows.scores import Dense, Given, Rows, statistics
 from lossary.kernels.stable import parameters, softplus
 from lossary.losses._batch import among_others, compare, cosines
 from lossary.losses._pointwise import hide
@@ -304,7 +304,7 @@ def circle_loss(
         group=group,
     )
     source = cosines(compared, 1.0)
-    s = Bilinear(source.x, source.w).dense()  # absent items too: near and far leave them out
+    s = source.among(source.w, None).dense()  # absent items too: near and far leave them out
     rows = statistics(Dense(s), compared.targets)
     near, far, counted = rows.is_target, rows.is_rest, compared.others.counted
     if counted is not None:

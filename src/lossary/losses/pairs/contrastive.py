@@ -330,7 +330,7 @@ def pairs_given(
 
 def pairs_of_batch(compared: Compared, pairs: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor, Tensor | None]:
     """The same of the pairs of a batch: all, or those asked for."""
-    anchors, others, targets, _ = compared
+    anchors, others, targets, *_ = compared
     if pairs is not None:
         i, j = check_indices("pairs", pairs, (anchors.x.shape[0], others.x.shape[0]))
         length = squares(anchors.x[i] - others.x[j])

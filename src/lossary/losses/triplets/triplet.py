@@ -112,7 +112,7 @@ def triplet_loss(
         if sample_weight is not None:
             check_same_shape("sample_weight", sample_weight, "the triplets", losses)
         return reduce(losses, weight=sample_weight, mask=counted, reduction=reduction, group=group)
-    anchors, others, targets, _ = compare(
+    anchors, others, targets, *_ = compare(
         embeddings,
         labels,
         positives=positives,

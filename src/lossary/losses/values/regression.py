@@ -132,7 +132,9 @@ def mse_loss(
         return loss / 2 if halved else loss
 
     weight = _both(weight, sample_weight, input)
-    loss = pointwise_by_torch(squared, input, target, sample_weight=weight, mask=mask, reduction=reduction)
+    kernel = ("squares", 0.5 if halved else 1.0, 0.0, 0.0)
+    of_elements: dict[str, Any] = {"sample_weight": weight, "mask": mask, "reduction": reduction}
+    loss = pointwise_by_torch(squared, input, target, kernel=kernel, **of_elements)
     return like_torch(loss, input, target)
 
 

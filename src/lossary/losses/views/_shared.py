@@ -9,10 +9,11 @@ from torch.distributed import ProcessGroup
 from lossary.core.check import check_dim, check_float, check_labels, check_same_shape, check_shape
 from lossary.core.reduce import align, reduce
 from lossary.distributed import gathered
+from lossary.kernels.products import multiplied_in
 from lossary.kernels.rows.formula import fits_densely, two_way_statistics
 from lossary.kernels.rows.scores import Bilinear, Dense, Rows, Targets
 from lossary.kernels.rows.softmax import softmax_loss
-from lossary.kernels.stable import accumulate, softplus, sphere, unit
+from lossary.kernels.stable import accumulate, softplus, sphere, sphere_apart, unit
 from lossary.losses._batch import absence, check_same_precision
 from lossary.losses._pointwise import hide
 
@@ -27,6 +28,7 @@ class Pairs(NamedTuple):
     weight: Tensor | None  # (N,)
     counted: Tensor | None  # (N,) boolean
     group: ProcessGroup | None
+    half: torch.dtype | None  # of multiplied_in
 
     def labels(self) -> Tensor:
         """(N,) the ids, or the pairs' numbers."""
@@ -55,6 +57,7 @@ def paired(
     check_float(names[0], query)
     check_same_shape(names[1], answer, names[0], query)
     check_same_precision(names[1], answer, names[0], query)
+    half = multiplied_in(query, answer)
     query, answer, count = accumulate(query), accumulate(answer), query.shape[:1]
     if ids is not None:
         ids = check_labels("ids", ids, count[0])
@@ -66,7 +69,7 @@ def paired(
         query, answer = hide(query, mask[:, None]), hide(answer, mask[:, None])
         sample_weight = mask if sample_weight is None else hide(sample_weight, mask)
     weight = None if sample_weight is None else sample_weight.to(query.dtype)
-    return Pairs(query, answer, names[1], ids, weight, mask, group)
+    return Pairs(query, answer, names[1], ids, weight, mask, group, half)
 
 
 class Similarity(NamedTuple):
@@ -74,6 +77,7 @@ class Similarity(NamedTuple):
 
     scale: float | Tensor
     cosine: bool
+    half: torch.dtype | None
 
     def scaled(self, x: Tensor) -> Tensor:
         return sphere(x, self.scale) if self.cosine else x * self.scale
@@ -81,8 +85,27 @@ class Similarity(NamedTuple):
     def plain(self, x: Tensor) -> Tensor:
         return unit(x) if self.cosine else x
 
+    def apart(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What is scaled, and by what, where the factor comes after the product."""
+        if self.cosine:
+            return sphere_apart(x, self.scale, self.half)
+        if self.half is None:
+            return x * self.scale, None
+        return x, torch.ones_like(x[:, 0]) * self.scale
+
+    @property
+    def bound(self) -> float | None:
+        return self.scale if self.cosine and not isinstance(self.scale, Tensor) else None
+
     def source(self, query: Tensor, candidates: Tensor, shift: Tensor | None) -> Bilinear:
-        return Bilinear(self.scaled(query), candidates, shift, unit=self.cosine)
+        x, factor = self.apart(query)
+        return Bilinear(x, candidates, shift, unit=self.cosine, row_factor=factor, half=self.half, bound=self.bound)
+
+    def two_way(self, query: Tensor, answer: Tensor) -> Bilinear:
+        """The same with as many answers, which are normalised beside."""
+        x, by_row = self.apart(query)
+        y, by_column = sphere_apart(answer, 1.0, self.half) if self.cosine else (answer, None)
+        return Bilinear(x, y, row_factor=by_row, column_factor=by_column, half=self.half, bound=self.bound)
 
 
 def found_apart(rows: Rows, own: Tensor) -> Tensor:
@@ -92,7 +115,7 @@ def found_apart(rows: Rows, own: Tensor) -> Tensor:
 
 def find(pairs: Pairs, source: Bilinear, ids: Tensor | None, candidate_ids: Tensor | None, reduction: str) -> Tensor:
     """Softmax of each query over the candidates, of which the first are the answers."""
-    targets = Targets(numbers(source.x), row_groups=ids, column_groups=candidate_ids)
+    targets = Targets(numbers(source.x), paired=True, means=False, row_groups=ids, column_groups=candidate_ids)
     return softmax_loss(source, targets, weight=pairs.weight, reduction=reduction, group=pairs.group)
 
 
@@ -107,12 +130,11 @@ def find_each_other(pairs: Pairs, alike: Similarity, reduction: str) -> Tensor:
     if pairs.group is not None or pairs.counted is not None:
         there = find_in_batch(pairs, alike, pairs.query, pairs.answer, reduction)
         return (there + find_in_batch(pairs, alike, pairs.answer, pairs.query, reduction)) / 2
-    x, y = alike.scaled(pairs.query), alike.plain(pairs.answer)
-    source = Bilinear(x, y)
+    source = alike.two_way(pairs.query, pairs.answer)
     if fits_densely(source):
         return _both_ways(pairs, source.dense(), reduction)
-    own = (x * y).sum(-1)
-    there, back = two_way_statistics(source, Targets(pairs.labels(), pairs.ids))
+    own = source.paired()
+    there, back = two_way_statistics(source, Targets(pairs.labels(), pairs.ids, paired=pairs.ids is None))
     each = (found_apart(there, own) + found_apart(back, own)) / 2
     return reduce(each, weight=pairs.weight, reduction=reduction)
 

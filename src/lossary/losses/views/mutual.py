@@ -10,8 +10,8 @@ from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction, reduce
 from lossary.core.rules import Positive, checked
 from lossary.distributed import across_ranks, numbered
-from lossary.kernels.rows.formula import rest_softplus
-from lossary.kernels.rows.scores import Bilinear, Targets
+from lossary.kernels.rows.formula import row_loss
+from lossary.kernels.rows.scores import RowGradients, Rows, Targets
 from lossary.kernels.stable import parameters, softplus
 from lossary.losses._batch import among_others, check_same_precision, compare
 from lossary.losses.views._shared import Similarity, find_each_other, paired
@@ -151,7 +151,7 @@ def clip_loss(
     """
     pairs = paired(("image", "text"), image, text, ids, sample_weight, mask, group)
     (temperature,) = parameters((temperature,), pairs.query)
-    return find_each_other(pairs, Similarity(1 / temperature, normalize), reduction)
+    return find_each_other(pairs, Similarity(1 / temperature, normalize, pairs.half), reduction)
 
 
 class CLIPLoss(Loss):
@@ -213,14 +213,26 @@ def siglip_loss(
     """
     pairs = paired(("image", "text"), image, text, ids, sample_weight, mask, group)
     scale, bias = parameters((scale, bias), pairs.query)
-    alike = Similarity(scale, normalize)
-    x, y = alike.scaled(pairs.query), alike.plain(pairs.answer)
-    shift = torch.as_tensor(bias, dtype=x.dtype, device=x.device)
-    own = (x * y).sum(-1) + shift
-    candidates, candidate_ids, absent = pairs.columns(y)
-    shift = shift.expand(candidates.shape[0]) if absent is None else shift + absent
-    rest = rest_softplus(Bilinear(x, candidates, shift), Targets(pairs.labels(), candidate_ids))
-    return reduce(softplus(-own) + rest, weight=pairs.weight, reduction=reduction, group=group)
+    # Of other ranks come normalised answers, which are no numbers of half precision.
+    alike = Similarity(scale, normalize, pairs.half if group is None else None)
+    source = alike.two_way(pairs.query, pairs.answer)
+    own = source.paired() + bias
+    candidates, candidate_ids, absent = pairs.columns(source.w)
+    shift = torch.zeros_like(candidates[:, 0]) + bias if absent is None else absent + bias
+    targets = Targets(pairs.labels(), candidate_ids, sums="softplus", means=False)
+    others = source.among(candidates, shift)
+    asked = row_loss(
+        _rest, others, targets, weight=pairs.weight, reduction=reduction, group=group, slope=_slope_of_rest
+    )
+    return reduce(softplus(-own), weight=pairs.weight, reduction=reduction, group=group) + asked
+
+
+def _rest(rows: Rows) -> Tensor:
+    return rows.rest
+
+
+def _slope_of_rest(rows: Rows) -> tuple[Tensor, RowGradients]:
+    return rows.rest, RowGradients(None, None, torch.ones_like(rows.rest), None)
 
 
 class SigLIPLoss(Loss):

@@ -15,7 +15,7 @@ from lossary.distributed import across_ranks, gathered
 from lossary.kernels.distances import squares
 from lossary.kernels.products import product
 from lossary.kernels.rows.formula import row_loss
-from lossary.kernels.rows.scores import Bilinear, Dense, Targets
+from lossary.kernels.rows.scores import Dense, Targets
 from lossary.kernels.stable import accumulate, parameters
 from lossary.losses._batch import check_same_precision
 from lossary.losses._pointwise import hide
@@ -93,7 +93,7 @@ def info_nce_loss(
     pairs = paired(("query", "positive"), query, positive, ids, sample_weight, mask, group)
 
     (temperature,) = parameters((temperature,), pairs.query)
-    alike = Similarity(1 / temperature, normalize)
+    alike = Similarity(1 / temperature, normalize, pairs.half)
     if negatives is None:
         return find_in_batch(pairs, alike, pairs.query, pairs.answer, reduction)
     if ids is not None:
@@ -102,11 +102,11 @@ def info_nce_loss(
     q, n = alike.scaled(pairs.query), accumulate(negatives)
     own, nobody = (q * alike.plain(pairs.answer)).sum(-1), torch.full((n.shape[-2],), -1, device=q.device)
     if n.dim() == 2:
-        source = Bilinear(q, n, unit=normalize)
+        source = alike.source(pairs.query, n, None)
     else:
         n = n if pairs.counted is None else hide(n, pairs.counted[:, None, None])
         source = Dense(product(q[:, None], alike.plain(n)).squeeze(1))
-    targets = Targets(numbers(q), nobody)
+    targets = Targets(numbers(q), nobody, means=False)
     return row_loss(found_apart, source, targets, own, weight=pairs.weight, reduction=reduction, group=group)
 
 
@@ -182,7 +182,7 @@ def multiple_negatives_ranking_loss(
     pairs = paired(("anchor", "positive"), anchor, positive, ids, sample_weight, mask, group)
 
     (scale,) = parameters((scale,), pairs.query)
-    alike = Similarity(scale, similarity == "cos")
+    alike = Similarity(scale, similarity == "cos", pairs.half)
     if negatives is None:
         if symmetric:
             return find_each_other(pairs, alike, reduction)
@@ -259,7 +259,7 @@ def n_pair_loss(
     """
     pairs = paired(("anchor", "positive"), anchor, positive, ids, sample_weight, mask, group)
     a, p = pairs.query, pairs.answer
-    loss = find_in_batch(pairs, Similarity(1.0, False), a, p, reduction)
+    loss = find_in_batch(pairs, Similarity(1.0, False, pairs.half), a, p, reduction)
     lengths = reduce(squares(a) + squares(p), weight=pairs.weight, reduction=reduction, group=group)
     return loss + scaled(lengths, l2_reg)
 

@@ -12,7 +12,7 @@ from lossary.lab.plan import Plan
 
 def load(plan: Plan) -> Data:
     """Yes or no: which of 5,822 households buy an insurance for their caravan; 6 of 100 do."""
-    source = tables.read(kept("caravan", "Caravan.csv"), "Purchase", "")
+    source = tables.read(kept("caravan", "Caravan.csv"), tables.Roles("Purchase"), "")
     answers = (source.targets == "Yes").astype(int)
     inputs = source.encode(np.arange(len(answers))).numpy()
     same = np.unique(inputs, axis=0, return_inverse=True)[1].ravel()

@@ -1,6 +1,7 @@
 """Houses: regression on a table of many kinds of columns."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from lossary.lab.data import files
 from lossary.lab.data.builtin._frames import frame_of
@@ -14,6 +15,6 @@ CREDIT = "Data: De Cock, Ames, Iowa, Journal of Statistics Education 19(3), 2011
 def load(plan: Plan) -> Data:
     """Regression: what 2,930 houses in Ames were sold for, from 73 facts of each; a few cost five times the median."""
     frame = frame_of("houses", "modeldata", "ames")
-    source = tables.of("houses", *frame, "Sale_Price", "")
+    source = tables.of(Path("houses"), *frame, tables.Roles("Sale_Price"), "")
     found = files.found(source, Plan(data="houses", task="regression", outliers=plan.outliers))
     return replace(found.data, credit=CREDIT)

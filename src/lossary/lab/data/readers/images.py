@@ -15,13 +15,12 @@ import torch
 from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
-from lossary.lab.data.readers.source import Source, counted, fingerprint, more
+from lossary.lab.data.readers.source import PARTS, Source, counted, fingerprint, more, parted
 from lossary.lab.data.types import BadData
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 #: What may lie in files of these names. Pillow knows more, and for some it starts another program (Ghostscript).
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-PARTS = frozenset({"train", "training", "val", "valid", "validation", "test"})
 #: Sides that images are brought to: the larger one where most are about that large.
 SMALL, LARGE = 32, 64
 
@@ -29,7 +28,7 @@ T = TypeVar("T")
 
 
 def read(folder: Path, megapixels: int) -> Source:
-    """Classes are the folder's folders, items all images below each.
+    """Classes are the folder's folders, items all images below each; or those of folders train/, val/ and test/ there.
 
     Raises:
         BadData: naming the file.
@@ -37,10 +36,14 @@ def read(folder: Path, megapixels: int) -> Source:
     paths, others = walk(folder)
     if not paths:
         raise BadData(f"{folder}: wanted a folder of images for each class; got no image in any folder there")
-    classes = [path.relative_to(folder).parts[0] for path in paths]
-    if PARTS.issuperset(name.lower() for name in classes):
-        split = ", ".join(sorted(set(classes)))
-        raise BadData(f"{folder}: wanted a folder for each class; got {split}: name one of those, it will be split")
+    below = [path.relative_to(folder).parts for path in paths]
+    own = all(parts[0].lower() in PARTS for parts in below)
+    if own and any(len(parts) < 3 for parts in below):
+        listed = ", ".join(sorted({parts[0] for parts in below}))
+        raise BadData(
+            f"{folder}: wanted a folder for each class, perhaps in train/, val/ and test/; got images in {listed}"
+        )
+    classes = [parts[1 if own else 0] for parts in below]
     images, digests, sizes = decoded(paths, megapixels)
     relative = [path.relative_to(folder).as_posix() for path in paths]
     return Source(
@@ -54,6 +57,7 @@ def read(folder: Path, megapixels: int) -> Source:
         left_out=counted(others, "file that is no image of a class", "files that are no images of a class"),
         images=images,
         raw="raw pixels",
+        part=parted([parts[0] for parts in below], str(folder)) if own else None,
     )
 
 

@@ -21,14 +21,14 @@ Named = tuple[str, np.ndarray]
 
 
 def read(source: Source) -> Data:
-    """The rows of a table as lists, one for each value of its group column.
+    """The rows of a table as lists, one for each value of the column that names them.
 
     Raises:
         BadData: if relevance is no number of 0 or more, or too few lists teach an order.
     """
     relevance = _relevance(source)
-    assert source.groups is not None
-    names, place = np.unique(source.groups, return_inverse=True)
+    assert source.lists is not None
+    names, place = np.unique(source.lists, return_inverse=True)
     found = [(str(name), np.flatnonzero(place == number)) for number, name in enumerate(names)]
     useful = [(name, rows) for name, rows in found if relevance[rows].max() > relevance[rows].min()]
     if len(useful) < FEWEST:

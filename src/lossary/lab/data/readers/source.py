@@ -30,7 +30,10 @@ class Source:
     images: np.ndarray | None = None  # uint8 (N, height, width, 3)
     raw: str = "raw inputs"
     model: Callable[[int], nn.Module] | None = None
-    groups: np.ndarray | None = None  # the list that a row belongs to, where rows are candidates
+    lists: np.ndarray | None = None  # the list that a row belongs to, where rows are candidates
+    by: np.ndarray | None = None  # whose rows are all in one part
+    time: np.ndarray | None = None  # by which rows are parted, as numbers
+    part: np.ndarray | None = None  # of each row, where the data say it: 0 to train, 1 to tune, 2 to test
     classes: tuple[str, ...] = ()  # by number, where the targets are label maps (N, height, width)
 
 
@@ -60,6 +63,30 @@ def content(path: Path) -> bytes:
     if not read.strip():
         raise BadData(f"{path}: wanted data; got an empty file")
     return read
+
+
+#: What parts are called where data name them.
+PARTS = {
+    **dict.fromkeys(("train", "training"), 0),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), 1),
+    **dict.fromkeys(("test", "testing"), 2),
+}
+
+
+def parted(names: Sequence[str], where: str) -> np.ndarray:
+    """(N,) the part of each row by its name.
+
+    Raises:
+        BadData: if a name is that of no part, or there is nothing to train or to test with.
+    """
+    odd = [name for name in names if name.lower() not in PARTS]
+    if odd:
+        raise BadData(f"{where}: wanted {', '.join(PARTS)}; got {odd[0]!r}{more(len(odd) - 1)}")
+    part = np.array([PARTS[name.lower()] for name in names])
+    for number, what in ((0, "train"), (2, "test")):
+        if number not in part:
+            raise BadData(f"{where}: wanted rows to {what} with; got none")
+    return part
 
 
 def counted(found: Sequence[str], one: str, many: str) -> tuple[str, ...]:

@@ -7,14 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
 
-from lossary.lab.data.readers.source import Source, content, counted, fingerprint, more
+from lossary.lab.data.readers.source import Source, content, counted, fingerprint, more, parted
 from lossary.lab.data.types import BadData
+from lossary.lab.plan import Plan
 
 #: What an empty cell may hold.
 MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null")
@@ -41,73 +43,116 @@ class Column:
     values: pl.Series
 
 
-def read(path: Path, target: str, types: str, group: str = "") -> Source:
-    """A table; ``types`` overrides what its columns are taken for, as in ``"zip=category,id=skip"``.
+@dataclass(frozen=True)
+class Roles:
+    """The columns that are no inputs, by name; "" where there is none."""
 
-    Rows with the same value in the column ``group`` are candidates of the same list.
+    target: str = ""
+    lists: str = ""  # names the list that a row is a candidate of
+    by: str = ""  # names whose rows are all in one part
+    time: str = ""  # says when a row was: earlier ones train
+    split: str = ""  # says in which part a row is
+
+    @classmethod
+    def of(cls, plan: Plan) -> Self:
+        return cls(plan.target, plan.lists, plan.by, plan.time, plan.split)
+
+    @property
+    def besides(self) -> dict[str, str]:
+        """Those beside the target, by their role."""
+        given = {role: getattr(self, role) for role in ("lists", "by", "time", "split")}
+        return {role: name for role, name in given.items() if name}
+
+
+def read(path: Path, roles: Roles, types: str) -> Source:
+    """A table; ``types`` overrides what its columns are taken for, as in ``"zip=category,id=skip"``.
 
     Raises:
         BadData: naming file, column and line.
     """
     stored = content(path)
-    source = of(path.name, *cells(path, stored), target, types, group, path)
+    source = of(path, *cells(path, stored), roles, types)
     return replace(source, fingerprint=fingerprint(stored))
 
 
-def of(
-    name: str, frame: pl.DataFrame, rows: list[str], target: str, types: str, group: str = "", path: Path | None = None
-) -> Source:
+def of(path: Path, frame: pl.DataFrame, rows: list[str], roles: Roles, types: str) -> Source:
     """The same of cells that are at hand, and what each row is called.
 
     Raises:
         BadData: naming the table, its column and row.
     """
-    path = path or Path(name)
-    target = _target(path, frame, target)
+    target = _target(path, frame, roles.target)
     if _opaque(frame[target]):
         raise BadData(f"{path}, {target}: wanted numbers or strings as targets; got {frame[target].dtype}")
     asked = _asked(path, frame, types, target)
-    listed = _listed(path, frame, group, target)
+    _check_roles(path, frame, roles, target)
     known = frame[target].is_not_null().to_numpy()
     if not known.any():
         raise BadData(f"{path}, {target}: wanted targets; got none in {len(known)} rows, the first in {rows[0]}")
-    without = [rows[row] for row in np.flatnonzero(~known)]
-    of_no_list = [rows[row] for row in np.flatnonzero(known & ~listed)]
-    known &= listed
-    rows = [rows[row] for row in np.flatnonzero(known)]
+    left_out = [*counted([rows[i] for i in np.flatnonzero(~known)], "row without a target", "rows without a target")]
+    for name in roles.besides.values():
+        filled = frame[name].is_not_null().to_numpy()
+        without = [rows[i] for i in np.flatnonzero(known & ~filled)]
+        left_out += counted(without, f"row without a {name}", f"rows without a {name}")
+        known &= filled
+    rows = [rows[i] for i in np.flatnonzero(known)]
     frame = frame.filter(known)
-    targets = _targets(frame[target])
-    columns = _columns(path, frame, asked, rows, besides=(target, group))
+    columns = _columns(path, frame, asked, rows, besides=(target, *roles.besides.values()))
     if all(column.type == "skip" for column in columns):
         raise BadData(f"{path}: wanted at least one column to predict {target} from; got none that is of use")
     return Source(
-        name,
+        path.name,
         "a table",
-        targets,
+        _targets(frame[target]),
         rows,
         partial(_encoded, columns),
         fingerprint="",
         facts=(
             ("target", target),
-            *([("group", group)] if group else []),
+            *roles.besides.items(),
             *((column.name, f"{column.type} ({column.why})") for column in columns),
         ),
-        left_out=(
-            *counted(without, "row without a target", "rows without a target"),
-            *counted(of_no_list, "row without a group", "rows without a group"),
-        ),
-        groups=frame[group].cast(pl.String).to_numpy().astype(str) if group else None,
+        left_out=tuple(left_out),
+        lists=_strings(frame, roles.lists),
+        by=_strings(frame, roles.by),
+        time=_times(path, frame[roles.time], rows) if roles.time else None,
+        part=parted(frame[roles.split].cast(pl.String).to_list(), f"{path}, {roles.split}") if roles.split else None,
     )
 
 
-def _listed(path: Path, frame: pl.DataFrame, group: str, target: str) -> np.ndarray:
-    """Which rows name a list; all where no column does."""
-    if not group:
-        return np.ones(len(frame), bool)
+def _check_roles(path: Path, frame: pl.DataFrame, roles: Roles, target: str) -> None:
     others = [name for name in frame.columns if name != target]
-    if group not in others:
-        raise BadData(f"{path}: wanted one of its other columns as group ({', '.join(others)}); got {group!r}")
-    return frame[group].is_not_null().to_numpy()
+    for role, name in roles.besides.items():
+        if name not in others or _opaque(frame[name]):
+            raise BadData(f"{path}: wanted one of its other columns as {role} ({', '.join(others)}); got {name!r}")
+
+
+def _strings(frame: pl.DataFrame, name: str) -> np.ndarray | None:
+    return frame[name].cast(pl.String).to_numpy().astype(str) if name else None
+
+
+def _times(path: Path, cells: pl.Series, rows: list[str]) -> np.ndarray:
+    """Dates, times or numbers as numbers that grow with time.
+
+    Raises:
+        BadData: naming the first that is none.
+    """
+    values = numbers(cells)
+    if values is None:
+        dates = cells if cells.dtype.is_temporal() else _dates(cells)
+        if dates.null_count():
+            odd = int(dates.is_null().arg_max() or 0)
+            raise BadData(f"{path}, {cells.name}, {rows[odd]}: wanted a date as in 2026-11-29; got {cells[odd]!r}")
+        values = dates.to_physical().cast(pl.Float64).to_numpy()
+    return values
+
+
+def _dates(cells: pl.Series) -> pl.Series:
+    """Strings as times, null where one is none."""
+    try:
+        return cells.cast(pl.String).str.to_datetime(strict=False)
+    except pl.exceptions.PolarsError:  # where none of them looks like one
+        return pl.Series(cells.name, [None] * len(cells), dtype=pl.Datetime)
 
 
 def cells(path: Path, stored: bytes) -> tuple[pl.DataFrame, list[str]]:

@@ -1,0 +1,33 @@
+"""Losses of single elements, their sum and their gradient from one way through memory."""
+
+import torch
+from torch import Tensor
+
+from lossary.kernels.fused import memory_kernels as kernels
+from lossary.kernels.fused import tiles
+from lossary.kernels.fused.launch import launch
+from lossary.kernels.fused.switch import ElementKernel
+from lossary.kernels.stable import widened
+
+
+def value_and_slope(kernel: ElementKernel, x: Tensor, y: Tensor, share: float | Tensor, out: Tensor) -> Tensor | None:
+    """``share`` times the sum of losses, 0-d, and their derivatives by ``x`` in ``out``; None of memory with gaps."""
+    if not (x.is_contiguous() and y.is_contiguous() and out.is_contiguous()):
+        return None
+    size, count = tiles.ELEMENTS, x.numel()
+    sums = torch.empty(-(-count // size), dtype=torch.float32, device=x.device)
+    # Filled on the device: a number that is copied there makes it wait.
+    share = share if isinstance(share, Tensor) else torch.full((), share, device=x.device)
+    y = y.view(torch.uint8) if y.dtype == torch.bool else y
+    kind, *numbers = kernel
+    launch(kernels.value_and_slope, len(sums), x, x, y, share, out, sums, count, *numbers, KIND=kind, BLOCK=size)
+    return widened(sums).sum()
+
+
+def scale_(g: Tensor, by: Tensor) -> Tensor:
+    """``g`` times a number on the device, in place; where that is 1, without a way through memory."""
+    if not (g.is_contiguous() and by.numel() == 1):
+        return g.mul_(by)
+    size = tiles.ELEMENTS
+    launch(kernels.scale_unless_one, -(-g.numel() // size), g, g, by, g.numel(), BLOCK=size)
+    return g

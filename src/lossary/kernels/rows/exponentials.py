@@ -1,0 +1,107 @@
+"""Exponentials of scores in units of log 2, and their sums. In these units, because exp2 takes a quarter of exp's time.
+
+On a CPU no block may hold a subnormal number: products with one take 5 to 15 times as long on some processors, and so
+does what makes one. An exponential that is less than some 1e-30 of its row's largest counts as 0 there.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from lossary.core import device as _device
+from lossary.kernels.stable import ABSENT, LOG2_E, softplus
+
+LN_2 = math.log(2)
+ABSENT_2 = ABSENT * LOG2_E
+#: Up to this size of scores, in units of log 2, their exponentials and the sums of these lie well within float32.
+TAME = 100.0
+#: Powers of 2 between the smallest normal number and the least exponential, and between it and the least gradient.
+ROOM, ROOM_OF_GRADIENTS = 26, 8
+
+#: Scores (R, C), used up, to their log-sum-exp (R,) and what makes their exponentials shares of it, (R, 1).
+Exponentiate = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+def exponentials_(exponents: Tensor) -> Tensor:
+    """exp2 of numbers that are 0 at most, in place."""
+    if _device.by_cache(exponents):
+        least = math.log2(torch.finfo(exponents.dtype).tiny) + ROOM
+        torch.threshold_(exponents, least, 10 * least)  # of which exp2 is 0; a NaN stays
+    return exponents.exp2_()
+
+
+def without_subnormals_(gradients: Tensor, by_row: list[Tensor], by_column: Tensor | None) -> Tensor:
+    """Gradients by scores, in place, without what is subnormal or next to it.
+
+    Args:
+        gradients: Of each row the sum of products of an exponential, which is 0 or at least :data:`ROOM` powers of 2
+            above the smallest normal number, and a number of the row and the column's.
+        by_row: The rows' numbers. Where these are ordinary no gradient needs to be looked at.
+        by_column: The columns', or None for 1.
+    """
+    if not _device.by_cache(gradients):
+        return gradients
+    if _device.values_visible(gradients) and gradients.numel():
+        smallest = min(f.abs().amin().item() for f in by_row)
+        smallest *= 1 if by_column is None else by_column.abs().amin().item()
+        if smallest >= 2.0 ** (ROOM_OF_GRADIENTS - ROOM):
+            return gradients
+    least = torch.finfo(gradients.dtype).tiny * 2**ROOM_OF_GRADIENTS
+    return torch.hardshrink(gradients, least, out=gradients)
+
+
+def exponentiate(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """The log-sum-exp of each row, (R,), and 1 / sum, (R, 1); the scores become exp2(score - maximum) in place."""
+    top = scores.amax(1, keepdim=True)
+    total = exponentials_(scores.sub_(top)).sum(1, keepdim=True)
+    # In a row without any score all are "absent" alike, and exp2(0) = 1 each: no share of any gradient.
+    share = torch.where(top > ABSENT_2 / 2, 1 / total, torch.zeros_like(total))
+    return (top * LN_2 + total.log())[:, 0], share
+
+
+def exponentiate_tame(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """The same for scores so near 0 that no maximum is needed: exp2(score)."""
+    total = scores.exp2_().sum(1, keepdim=True)
+    share = torch.where(total > 0, 1 / total, torch.zeros_like(total))
+    return torch.where(total > 0, total.log(), ABSENT)[:, 0], share
+
+
+def exponentiate_tame_rest(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """The same of rows that have some score each."""
+    total = scores.exp2_().sum(1, keepdim=True)
+    return total.log()[:, 0], total.reciprocal()
+
+
+def sum_softplus(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """The sum of softplus(score) of each row, (R,), and ones; the scores become its derivative in place.
+
+    These scores are not in units of log 2.
+    """
+    if _device.by_cache(scores):
+        least = (math.log2(torch.finfo(scores.dtype).tiny) + ROOM) * LN_2
+        torch.threshold_(scores, least, 20 * least)
+    total = softplus(scores).sum(1, keepdim=True)
+    scores.sigmoid_()
+    return total[:, 0], torch.ones_like(total)
+
+
+def is_tame(x: Tensor, w: Tensor, unit: bool = False, scale: float = 1.0, bound: float | None = None) -> bool:
+    """Whether all <x_i, w_j> are known to be below :data:`TAME`, and so where they are times ``scale``.
+
+    By the bound, if there is one, else by lengths, which may be looked at on a CPU alone: elsewhere it waits for them.
+    """
+    if bound is not None:
+        return bound * max(abs(scale), 1) * LOG2_E <= TAME
+    if len(x) == 0 or len(w) == 0 or not _device.values_visible(x, w):
+        return False
+    longest = 1 if unit else w.norm(dim=1).max()
+    return bool(x.norm(dim=1).max() * longest * max(abs(scale), 1) * LOG2_E <= TAME)
+
+
+def take_targets(scores: Tensor, is_target: Tensor, scale: float) -> Tensor:
+    """The targets' scores times ``scale``, absent elsewhere; ``scores`` keep the rest's."""
+    hits = torch.where(is_target, scores if scale == 1 else scores * scale, ABSENT_2)
+    scores.masked_fill_(is_target, ABSENT_2)
+    return hits

@@ -1,0 +1,161 @@
+"""A block of scores by what is known of its targets: statistics out of it, and then the gradient in its place."""
+
+import torch
+from torch import Tensor
+
+from lossary.kernels.rows.bands import Places
+from lossary.kernels.rows.exponentials import ABSENT_2, LN_2, Exponentiate, sum_softplus, take_targets
+from lossary.kernels.rows.scores import RowGradients, Rows, RowsOf, Targets
+from lossary.kernels.stable import ABSENT, softplus
+
+
+class Block:
+    """The scores of some rows, (R, C), in units of log 2, and their statistics."""
+
+    statistics: Rows
+    by_mean: Tensor | None = None  # (R,), what a pulled block has beside its scores: the gradient by its mean scores
+    by_row: list[Tensor]  # of a pulled block, what its rows' exponentials were multiplied with, (R, 1) each
+
+    def __init__(self, scores: Tensor, rows: slice | Tensor, exponentiate: Exponentiate) -> None:
+        self.scores, self.rows, self.exponentiate = scores, rows, exponentiate
+        self.unit = 1 if exponentiate is sum_softplus else LN_2
+
+    def pull(self, gradients: RowGradients) -> None:
+        """Turn the scores into the loss's gradient by them, given that by the statistics."""
+        raise NotImplementedError
+
+
+class SingleTarget(Block):
+    """A block whose rows have one target each; ``mean`` where mean scores are linear, else they are taken here."""
+
+    def __init__(
+        self,
+        scores: Tensor,
+        rows: slice,
+        exponentiate: Exponentiate,
+        index: Tensor,
+        mean: Tensor | None,
+        has_mean: bool = True,
+    ) -> None:
+        super().__init__(scores, rows, exponentiate)
+        self.index, self.is_linear = index, mean is not None or not has_mean
+        target = scores.gather(1, index)[:, 0] * self.unit
+        if mean is None:
+            mean = scores.mean(1) * self.unit if has_mean else target
+        scores.scatter_(1, index, ABSENT_2)
+        rest, self.share = self.exponentiate(scores)
+        # Where exponentials are summed, the target's log-sum-exp is its score.
+        self.by_among = target.sigmoid()[:, None] if exponentiate is sum_softplus else None
+        among = softplus(target) if exponentiate is sum_softplus else target.detach()
+        self.statistics = Rows(torch.ones_like(target), target, among, rest, mean.detach())
+
+    def pull(self, gradients: RowGradients) -> None:
+        each, by_target = self._by_row(gradients)
+        self.scores.mul_(each)
+        if self.is_linear:
+            self.by_mean = gradients.mean
+        elif gradients.mean is not None:
+            mean = gradients.mean[:, None] / self.scores.shape[1]
+            self.scores.add_(mean)
+            by_target = by_target + mean
+        # Where a row has no rest its only score, the target, was taken for the rest's: overwritten here.
+        self.scores.scatter_(1, self.index, by_target)
+        self.by_row = [each, by_target]
+
+    def factors(self, gradients: RowGradients) -> tuple[Tensor, Tensor]:
+        """What :meth:`pull` multiplies the scores of a row with, and the target's gradient, (R, 1) each."""
+        self.by_mean = gradients.mean
+        return self._by_row(gradients)
+
+    def _by_row(self, gradients: RowGradients) -> tuple[Tensor, Tensor]:
+        by_target, by_among = gradients.target, gradients.among
+        by_target = None if by_target is None else by_target[:, None]
+        if by_among is not None:
+            by_among = by_among[:, None] if self.by_among is None else by_among[:, None] * self.by_among
+            by_target = by_among if by_target is None else by_target + by_among
+        zero = torch.zeros_like(self.share) if by_target is None or gradients.rest is None else self.share
+        each = zero if gradients.rest is None else gradients.rest[:, None] * self.share
+        return each, zero if by_target is None else by_target
+
+
+class LabelTargets(Block):
+    """A block whose rows have any number of targets, perhaps a column that is the row itself, and other gaps."""
+
+    def __init__(self, scores: Tensor, span: slice, exponentiate: Exponentiate, places: Places, scale: float) -> None:
+        super().__init__(scores, places.rows[span], exponentiate)
+        self.scale = scale
+        self.absent = r, _ = places.absent(span)
+        total = scores.sum(1).index_add_(0, r, scores[self.absent], alpha=-1)
+        scores[self.absent] = ABSENT_2
+        self.existing = (scores.shape[1] - r.bincount(minlength=len(scores))).clamp_min(1).to(scores.dtype)
+        count, target = torch.zeros_like(total), torch.zeros_like(total)
+        among = torch.full_like(total, ABSENT)
+        self.found: list[tuple[slice, Tensor, Tensor, Tensor, Tensor]] = []
+        for spot in places.bands.within(span, slice(0, scores.shape[1])):
+            rows = slice(spot.rows.start - span.start, spot.rows.stop - span.start)
+            part = spot.of(scores, span.start)
+            hits = take_targets(part, spot.is_target, scale)
+            count[rows] = spot.is_target.sum(1).to(scores.dtype)
+            target[rows] = torch.where(spot.is_target, hits, 0).sum(1)
+            among[rows], share = self.exponentiate(hits)
+            self.found.append((rows, part, spot.is_target, hits, share))
+        self.per_target = 1 / count.clamp_min(1)
+        rest, self.share = self.exponentiate(scores)
+        mean = total * (self.unit / self.existing)
+        self.statistics = Rows(count, target * (self.per_target * self.unit), among, rest, mean)
+
+    def pull(self, gradients: RowGradients) -> None:
+        self.by_row = [_column(gradients.rest, self.share) * self.share]
+        self.scores.mul_(self.by_row[0])
+        for rows, part, is_target, hits, share in self.found:
+            if gradients.among is not None:
+                self.by_row.append(gradients.among[rows, None] * share * self.scale)
+                part.add_(hits.mul_(self.by_row[-1]))
+            if gradients.target is not None:
+                self.by_row.append((gradients.target * self.per_target * self.scale)[rows, None])
+                part.add_(is_target * self.by_row[-1])
+        if gradients.mean is not None:
+            self.scores.add_((gradients.mean / self.existing)[:, None])
+            self.scores[self.absent] = 0
+
+
+class MaskedTargets(Block):
+    """The same where nobody looks at labels: by masks of the whole block. ``mean`` is that of all columns."""
+
+    def __init__(
+        self, scores: Tensor, rows: slice, exponentiate: Exponentiate, targets: Targets, mean: Tensor | None
+    ) -> None:
+        super().__init__(scores, rows, exponentiate)
+        masks = RowsOf(scores, targets.of(rows), rows.start)
+        self.scale, self.is_target = targets.scale, masks.is_target
+        self.exists = masks.is_target | masks.is_rest if targets.own or targets.row_groups is not None else None
+        if self.exists is not None and targets.means:
+            self.existing = self.exists.sum(1).clamp_min(1)
+            mean = torch.where(self.exists, scores, 0).sum(1) * self.unit / self.existing
+        self.hits = take_targets(scores, self.is_target, self.scale)
+        if self.exists is not None:
+            scores.masked_fill_(~masks.is_rest, ABSENT_2)
+        count = masks.targets
+        self.per_target = 1 / count.clamp_min(1)
+        target = torch.where(self.is_target, self.hits, 0).sum(1) * (self.per_target * self.unit)
+        among, self.share_among = self.exponentiate(self.hits)
+        rest, self.share = self.exponentiate(scores)
+        self.statistics = Rows(count, target, among, rest, target if mean is None else mean)
+
+    def pull(self, gradients: RowGradients) -> None:
+        self.by_row = [_column(gradients.rest, self.share) * self.share]
+        self.scores.mul_(self.by_row[0])
+        if gradients.among is not None or gradients.target is not None:
+            by_among = _column(gradients.among, self.share) * self.share_among * self.scale
+            by_target = _column(gradients.target, self.share) * self.per_target[:, None] * self.scale
+            torch.addcmul(by_target, self.hits, by_among, out=self.hits)
+            self.scores.add_(self.hits.mul_(self.is_target))
+            self.by_row += [by_among, by_target]
+        if self.exists is None:
+            self.by_mean = gradients.mean
+        elif gradients.mean is not None:
+            self.scores.add_(self.exists * (gradients.mean / self.existing)[:, None])
+
+
+def _column(gradient: Tensor | None, like: Tensor) -> Tensor:
+    return torch.zeros_like(like) if gradient is None else gradient[:, None]

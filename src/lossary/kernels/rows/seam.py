@@ -1,0 +1,88 @@
+"""Who makes the statistics and the gradients by them: blocks and tiles of torch's operations, or Triton's kernels.
+
+Triton's know neither factors nor mixed dtypes: these are multiplied in before, in full precision.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lossary.kernels.fused import switch
+from lossary.kernels.rows import blocks, symmetric
+from lossary.kernels.rows.blocks import Needs, Vectors
+from lossary.kernels.rows.items import Items
+from lossary.kernels.rows.scores import Bilinear, Learning, RowGradients, Rows, Targets
+
+
+def by_triton(source: Bilinear) -> Any:
+    """Triton's kernels, imported here, where they are asked for and serve; else None."""
+    if source.centers > 1 or not switch.runs_on(*(v.multiplied for v in _folded(source))):
+        return None
+    from lossary.kernels.fused import rows
+
+    return rows
+
+
+def row_statistics(source: Bilinear, targets: Targets) -> Rows:
+    """The statistics of all rows, in linear memory."""
+    kernels = by_triton(source) if switch.ON else None
+    if kernels is None:
+        return blocks.row_statistics(source, targets)
+    if targets.sums == "exponentials":
+        return kernels.row_statistics(_plain(source), targets)
+    rest = kernels.rest_softplus(_plain(source), _labelled(targets, source))
+    zeros = [torch.zeros_like(rest) for _ in range(4)]  # an operator's results share no memory
+    return Rows(zeros[0], zeros[1], zeros[2], rest, zeros[3])
+
+
+def row_gradients(source: Bilinear, targets: Targets, rows: Rows, by_rows: RowGradients, needs: Needs) -> Learning:
+    """Gradients from those by the statistics, which forward found; None where not needed."""
+    kernels = by_triton(source) if switch.ON else None
+    if kernels is None:
+        return blocks.row_gradients(source, targets, by_rows, needs)
+    x, w = _folded(source)
+    wanted, plain = (needs[0] or needs[3], needs[1] or needs[4], needs[2]), _plain(source)
+    if targets.sums == "exponentials":
+        by_x, by_w, by_b = kernels.row_gradients(plain, targets, rows, by_rows, wanted)
+    else:
+        by_rest = torch.zeros_like(rows.rest) if by_rows.rest is None else by_rows.rest
+        by_x, by_w, by_b = kernels.rest_softplus_gradients(plain, _labelled(targets, source), by_rest, wanted)
+    factors = tuple(None if g is None else side.settle(g) for side, g in ((x, by_x), (w, by_w)))
+    return Learning(by_x, by_w, by_b, *factors)
+
+
+def set_statistics(items: Items) -> Rows:
+    """Statistics of each item's scores with its others."""
+    kernels = by_triton(Bilinear(items.scaled, items.scaled)) if switch.ON else None
+    if kernels is None:
+        return symmetric.set_statistics(items)
+    return kernels.set_statistics(items.scaled, items.numbered(), items.split, items.scale)
+
+
+def set_gradients(items: Items, rows: Rows, by_rows: RowGradients) -> tuple[Tensor, Tensor | None]:
+    """The gradients by the items and their factors, given that by their statistics."""
+    kernels = by_triton(Bilinear(items.scaled, items.scaled)) if switch.ON else None
+    if kernels is None:
+        return symmetric.set_gradients(items, rows, by_rows)
+    gradient = kernels.set_gradients(items.scaled, items.numbered(), items.split, items.scale, rows, by_rows)
+    given, factor = items.vectors.given, items.vectors.factor
+    return gradient, Vectors(given, factor, None).settle(gradient)
+
+
+def _folded(source: Bilinear) -> tuple[Vectors, Vectors]:
+    """Both sides with their factors; as they are in half precision where these are none."""
+    bare = source.row_factor is None and source.column_factor is None
+    half = source.half if bare else None
+    return Vectors(source.x, source.row_factor, half), Vectors(source.w, source.column_factor, half)
+
+
+def _plain(source: Bilinear) -> Bilinear:
+    x, w = (v.multiplied for v in _folded(source))
+    return Bilinear(x, w, None if source.b is None else source.b.to(x.dtype), source.unit)
+
+
+def _labelled(targets: Targets, source: Bilinear) -> Targets:
+    """With a label for every column."""
+    columns = torch.arange(len(source.w), device=source.w.device) if targets.columns is None else targets.columns
+    return Targets(targets.rows, columns)
