@@ -22,7 +22,7 @@ import numpy as np
 from scipy.special import expit
 from scipy.stats import binomtest, t
 
-from lossary.lab.stats.corrections import beats_all, holm, pair_steps
+from lossary.lab.stats.corrections import beats_all, holm, of_winner, pair_steps
 from lossary.lab.stats.sequential import looks, shares, smallest
 from lossary.lab.stats.two_way import PRIOR, TwoWay, loss_variances, moderated
 
@@ -169,8 +169,7 @@ def decided(studies: list[np.ndarray], seeds: tuple[int, ...]) -> dict[int, list
         tested = np.array([p[look] for look in taken])
         ahead, behind = (_smallest(np.where(one, tested, 1.0), share) for one in (up, ~up))
         equal = _smallest(np.array([within[look] for look in taken]), share)
-        means = (scores[:, :n].mean(axis=(1, 2)) for scores in studies)
-        found[n] = [_claimed(*one) for one in zip(means, ahead, behind, equal, strict=True)]
+        found[n] = [_claimed(len(studies[0]), *one) for one in zip(ahead, behind, equal, strict=True)]
     return found
 
 
@@ -178,16 +177,16 @@ def _smallest(p: np.ndarray, share: np.ndarray) -> np.ndarray:
     return smallest(p.reshape(len(p), -1), share).reshape(p.shape[1:])
 
 
-def _claimed(means: np.ndarray, ahead: np.ndarray, behind: np.ndarray, within: np.ndarray) -> Found:
+def _claimed(losses: int, ahead: np.ndarray, behind: np.ndarray, within: np.ndarray) -> Found:
     """Of one study; ``ahead`` and ``behind`` are p-values of each pair."""
-    pairs = list(combinations(range(len(means)), 2))
-    first, best = ahead <= behind, int(means.argmax())
+    pairs = list(combinations(range(losses), 2))
+    first = ahead <= behind
     p = np.minimum(ahead, behind)
-    adjusted, _ = holm(p, LEVEL, pair_steps(len(means), len(p)))
-    of_best = np.array([best in pair for pair in pairs])
-    wins = np.array([first[i] if a == best else ~first[i] for i, (a, _) in enumerate(pairs)])
-    if wins[of_best].all():
-        adjusted[of_best] = np.minimum(adjusted[of_best], beats_all(p[of_best], len(means), LEVEL)[0])
+    adjusted, _ = holm(p, LEVEL, pair_steps(losses, len(p)))
+    a, b = np.array(pairs).T
+    of_best = of_winner(losses, np.where(first, a, b), np.where(first, b, a))
+    if of_best.any():
+        adjusted[of_best] = np.minimum(adjusted[of_best], beats_all(p[of_best], losses, LEVEL)[0])
     return Found(pairs, np.where(adjusted <= LEVEL, np.where(first, 1, -1), 0), holm(within, LEVEL)[0] <= LEVEL)
 
 

@@ -267,6 +267,16 @@ def test_what_was_claimed_stands_when_more_seeds_come() -> None:
             claimed = now
 
 
+def test_that_a_loss_beat_all_others_stands_when_another_scores_best_later() -> None:
+    early = study({"a": 0.56, "b": 0.5, "c": 0.5}, seeds=3)
+    late = study({"a": 0.2, "b": 0.5, "c": 0.5}, seeds=5)
+    first, second = judge(early, RECALL), judge(early + [r for r in late if r.seed > 2], RECALL)
+    assert first.headline == "a beats every other loss."
+    assert second.standings[0].loss != "a"
+    assert [second.of("a", loss).better for loss in "bc"] == ["a", "a"]
+    assert " has the best mean, but a beats it" in second.headline
+
+
 def test_seeds_between_two_looks_wait_for_the_next() -> None:
     records = study({"a": 0.6, "b": 0.5}, seeds=5)
     three, four = (judge([r for r in records if r.seed < n], RECALL) for n in (3, 4))

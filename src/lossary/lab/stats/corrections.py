@@ -5,8 +5,11 @@ at that level leaves 0 out exactly where the adjusted p-value is at most ``level
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lossary.lab.stats.two_way import Floats
+from lossary.lab.stats.two_way import Bools, Floats
+
+Ints = NDArray[np.intp]
 
 #: Share of the level for "this loss is better than every other", where there are 3 losses and more.
 BEST = 0.5
@@ -44,8 +47,8 @@ def pair_steps(losses: int, tests: int) -> Floats:
     If one pair differs, no longer can all be equal: of 6 losses 15 pairs may be, then 10. Beside ``beats_all``, which
     has half of the level where the two best are equal, pairs among the others have the other half.
 
-    >>> pair_steps(2, 1), pair_steps(3, 3), pair_steps(4, 6)
-    (array([1.]), array([3., 1., 1.]), array([6., 3., 3., 3., 2., 1.]))
+    >>> pair_steps(3, 3).tolist(), pair_steps(4, 6).tolist()
+    ([3.0, 1.0, 1.0], [6.0, 3.0, 3.0, 3.0, 2.0, 1.0])
     """
     among, others = _equal_pairs(losses), _equal_pairs(max(losses - 2, 0))
 
@@ -54,7 +57,7 @@ def pair_steps(losses: int, tests: int) -> Floats:
         possible = max(n for n in among if n <= left)
         return max(possible, beside_best / BEST)
 
-    return np.array([steps(left) for left in range(tests, 0, -1)])
+    return np.array([steps(left) for left in range(tests, 0, -1)], np.float64)
 
 
 def _equal_pairs(losses: int) -> set[int]:
@@ -65,8 +68,19 @@ def _equal_pairs(losses: int) -> set[int]:
     return found[losses]
 
 
+def of_winner(losses: int, ahead: Ints, behind: Ints) -> Bools:
+    """Which pairs are those of the loss that is ahead of every other; none where there is no such loss.
+
+    >>> of_winner(3, np.array([0, 2, 2]), np.array([1, 0, 1])).tolist()
+    [False, True, True]
+    """
+    wins, tests = np.bincount(ahead, minlength=losses), np.bincount(behind, minlength=losses)
+    winner = int(wins.argmax())
+    return (ahead == winner) & (wins[winner] == losses - 1) & (tests[winner] == 0)
+
+
 def beats_all(p: Floats, losses: int, level: float) -> tuple[float, float]:
-    """The test of "the loss with the best mean is better than every other", from its pairs with all of them.
+    """The test of "the loss that is ahead of every other is better than all of them", from its pairs with them.
 
     That it was picked after seeing the data costs nothing: to be wrong about the best, a loss must beat the true best,
     or its equal, and every other loss that it has to beat as well makes that rarer (Gutmann and Maymin, 1987).

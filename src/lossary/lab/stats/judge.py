@@ -18,7 +18,7 @@ from lossary.lab.metrics import Metric
 from lossary.lab.record import Record, Role
 from lossary.lab.stats import words
 from lossary.lab.stats.chances import chances
-from lossary.lab.stats.corrections import beats_all, hochberg, holm, pair_steps
+from lossary.lab.stats.corrections import beats_all, hochberg, holm, of_winner, pair_steps
 from lossary.lab.stats.equivalence import default_margin
 from lossary.lab.stats.sequential import looks, next_look, shares, smallest, spent
 from lossary.lab.stats.two_way import PRIOR, Bools, Floats, TwoWay, loss_variances, moderated
@@ -148,11 +148,13 @@ def _among(losses: list[_Entrant], rules: _Rules) -> list[Comparison]:
     if not pairs:
         return []
     effects = [_shared_spread(losses, pairs, rules.seeds[:look], rules) for look in rules.looks]
-    of_best = np.array([pair.a is losses[0] for pair in pairs])
+    places = {loss.loss: place for place, loss in enumerate(losses)}
+    a, b = np.array([(places[pair.a.loss], places[pair.b.loss]) for pair in pairs]).T
 
     def correct(p: Floats, ahead: Bools) -> tuple[Floats, Floats]:
         adjusted, tested = holm(p, rules.level, pair_steps(len(losses), len(p)))
-        if of_best.sum() == len(losses) - 1 and ahead[of_best].all():
+        of_best = of_winner(len(losses), np.where(ahead, a, b), np.where(ahead, b, a))
+        if of_best.any():
             whole, at = beats_all(p[of_best], len(losses), rules.level)
             adjusted[of_best] = np.minimum(adjusted[of_best], whole)
             if whole <= rules.level:
