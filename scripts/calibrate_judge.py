@@ -103,6 +103,7 @@ class Cell:
     world: World
     count: Callable[[Found], Counter[str]]
     seeds: tuple[int, ...] = SEEDS
+    spread: str = "the judge's"  # one of SPREADS
 
 
 def equal_losses(found: Found) -> Counter[str]:
@@ -124,7 +125,7 @@ def gap(found: Found) -> Counter[str]:
     return Counter(false=bool(wrong), found=int(beaten.sum()), pairs=len(beaten), all=bool(beaten.all()))
 
 
-CELLS = {
+CELLS: dict[str, Cell] = {
     **{
         f"equal, {name}, {n} losses": Cell(replace(w, losses=n), equal_losses)
         for name, w in WORLDS.items()
@@ -144,21 +145,45 @@ CELLS = {
 }
 
 
-def looked(studies: list[np.ndarray], look: int) -> TwoWay:
+def _drawn(own: np.ndarray, df: int) -> np.ndarray:
+    return (PRIOR * np.median(own, axis=1, keepdims=True) + df * own) / (PRIOR + df)
+
+
+#: Ways to estimate the spread over seeds of each loss, where there are 3 and more: from each loss's own variance
+#: (studies, losses) and its degrees of freedom to what is used and the degrees of freedom of that.
+SPREADS: dict[str, Callable[[np.ndarray, int], tuple[np.ndarray, int]]] = {
+    "the judge's": lambda own, df: (moderated(own, df), PRIOR + df),
+    "its own": lambda own, df: (own, df),
+    "pooled, if larger its own": lambda own, df: (np.maximum(own, own.mean(1, keepdims=True)), df * (own.shape[1] - 1)),
+    "drawn to the median": lambda own, df: (_drawn(own, df), PRIOR + df),
+}
+
+
+CELLS.update(
+    {
+        f"spread {spread}: {name}": replace(CELLS[name], spread=spread)
+        for spread in SPREADS
+        if spread != Cell.spread
+        for name in ("equal, one erratic, 8 losses", "equal, seeds large, 8 losses", "gap 18, 2000 units, 6 losses")
+    }
+)
+
+
+def looked(studies: list[np.ndarray], look: int, spread: str) -> TwoWay:
     """What all pairs of all studies differ by at one look: fields (studies, pairs)."""
     a, b = np.array(list(combinations(range(len(studies[0])), 2))).T
     flat = TwoWay.of([table for scores in studies for table in scores[a, :look] - scores[b, :look]])
     effects = TwoWay(*(getattr(flat, field.name).reshape(len(studies), -1) for field in fields(TwoWay)))
     if len(studies[0]) < 3:
         return effects
-    spread = moderated(loss_variances(np.array([s[:, :look].mean(axis=2) for s in studies])), look - 1)
-    both = spread[:, a] + spread[:, b]
-    return effects.with_seed_variance(both, PRIOR + look - 1, np.ones(both.shape, bool))
+    variances, df = SPREADS[spread](loss_variances(np.array([s[:, :look].mean(axis=2) for s in studies])), look - 1)
+    both = variances[:, a] + variances[:, b]
+    return effects.with_seed_variance(both, df, np.ones(both.shape, bool))
 
 
-def decided(studies: list[np.ndarray], seeds: tuple[int, ...]) -> dict[int, list[Found]]:
+def decided(studies: list[np.ndarray], seeds: tuple[int, ...], spread: str = "the judge's") -> dict[int, list[Found]]:
     """As the judge decides, many studies (losses, seeds, units) at once; tests hold the two together."""
-    effects = {look: looked(studies, look) for look in looks(max(seeds))}
+    effects = {look: looked(studies, look, spread) for look in looks(max(seeds))}
     p = {look: effect.p_value for look, effect in effects.items()}
     within = {look: effect.p_within(MARGIN) for look, effect in effects.items()}
     found = {}
@@ -196,7 +221,7 @@ def counted(name: str, numbers: range) -> dict[str, dict[str, int]]:
     studies = [cell.world.scores(np.random.default_rng([0, number])) for number in numbers]
     return {
         str(n): dict(sum((cell.count(one) for one in found), Counter(studies=len(found))))
-        for n, found in decided(studies, cell.seeds).items()
+        for n, found in decided(studies, cell.seeds, cell.spread).items()
     }
 
 
