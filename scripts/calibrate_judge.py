@@ -142,7 +142,11 @@ CELLS: dict[str, Cell] = {
         for n in (2, 6)
         for g in GAPS
     },
+    "gap 18, one of 6 erratic": Cell(replace(HITS, losses=6, units=2000, gap=0.18, erratic=5), gap, (3, 5, 10)),
 }
+
+
+GAP_OF_SPREADS = ("gap 18, 2000 units, 6 losses", "gap 18, one of 6 erratic")
 
 
 def _drawn(own: np.ndarray, df: int) -> np.ndarray:
@@ -164,7 +168,7 @@ CELLS.update(
         f"spread {spread}: {name}": replace(CELLS[name], spread=spread)
         for spread in SPREADS
         if spread != Cell.spread
-        for name in ("equal, one erratic, 8 losses", "equal, seeds large, 8 losses", "gap 18, 2000 units, 6 losses")
+        for name in ("equal, one erratic, 8 losses", "equal, seeds large, 8 losses", *GAP_OF_SPREADS)
     }
 )
 
