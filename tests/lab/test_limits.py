@@ -275,7 +275,7 @@ FULL = """
 import resource, sys
 from lossary.cli import main
 from lossary.lab import work
-work.run = lambda phases, plan, folder: (work.do(job, plan, folder) for jobs in phases for job in jobs)
+work.run = work.run_here
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
 main(sys.argv[2:])
 """
