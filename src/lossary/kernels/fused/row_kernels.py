@@ -89,7 +89,7 @@ def _products(X, W, n, c, N, C, D, DOT: tl.constexpr, WIDE: tl.constexpr,
 
 
 @triton.jit
-def _scores(X, W, B, INVERSE, READY, n, c, first, N, end, D, DOT: tl.constexpr, WIDE: tl.constexpr,
+def _scores(X, W, B, BY_ROW, BY_COLUMN, READY, n, c, first, N, end, D, DOT: tl.constexpr, WIDE: tl.constexpr,
             BN: tl.constexpr, BC: tl.constexpr, BD: tl.constexpr):  # fmt: skip
     """Scores of rows n with columns c in units of log 2, (BN, BC).
 
@@ -100,8 +100,10 @@ def _scores(X, W, B, INVERSE, READY, n, c, first, N, end, D, DOT: tl.constexpr, 
     else:
         at = READY + n.to(tl.int64)[:, None] * (end - first) + (c - first)[None, :]
         s = tl.load(at, mask=(n[:, None] < N) & (c[None, :] < end), other=0.0)
-    if INVERSE is not None:
-        s *= tl.load(INVERSE + c, mask=c < end, other=0.0)[None, :]
+    if BY_COLUMN is not None:
+        s *= tl.load(BY_COLUMN + c, mask=c < end, other=0.0)[None, :]
+    if BY_ROW is not None:
+        s *= tl.load(BY_ROW + n, mask=n < N, other=0.0)[:, None]
     if B is not None:
         s += tl.load(B + c, mask=c < end, other=0.0).to(tl.float32)[None, :]
     return s * LOG2_E
@@ -136,7 +138,7 @@ def _merged(top, total, s, kept):
 
 
 @triton.jit
-def row_statistics(X, W, B, INVERSE, ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, COLUMN_GROUPS, READY, OUT,
+def row_statistics(X, W, B, BY_ROW, BY_COLUMN, ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, COLUMN_GROUPS, READY, OUT,
                    N, D, start, end, span, scale,
                    OWN: tl.constexpr, SINGLE: tl.constexpr, SOFT: tl.constexpr, FIELDS: tl.constexpr,
                    DOT: tl.constexpr, WIDE: tl.constexpr,
@@ -154,7 +156,7 @@ def row_statistics(X, W, B, INVERSE, ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, COLU
     count, existing = tl.zeros((BN,), tl.float32), tl.zeros((BN,), tl.float32)
     for first in range(start + part * span, tl.minimum(start + part * span + span, end), BC):
         c = first + tl.arange(0, BC)
-        s = _scores(X, W, B, INVERSE, READY, n, c, start, N, end, D, DOT, WIDE, BN, BC, BD)
+        s = _scores(X, W, B, BY_ROW, BY_COLUMN, READY, n, c, start, N, end, D, DOT, WIDE, BN, BC, BD)
         is_target, is_rest = _kinds(ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, COLUMN_GROUPS, n, c, N, end, OWN)
         if SOFT:
             total += tl.sum(tl.where(is_rest, tl.maximum(s * LN_2, 0.0) + log1p_exp(s), 0.0), 1)
@@ -286,13 +288,13 @@ def _pulled(FACTORS, of, ok, stride, s, is_target, is_rest, scale, AXIS: tl.cons
 
 
 @triton.jit
-def slopes(X, W, B, INVERSE, ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, COLUMN_GROUPS, READY,
+def slopes(X, W, B, BY_ROW, BY_COLUMN, ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, COLUMN_GROUPS, READY,
            OF_ROWS, OF_COLUMNS, OUT, BY_B,
            N, D, first, width, stride, scale,
            OWN: tl.constexpr, SINGLE: tl.constexpr, SOFT: tl.constexpr, MEAN: tl.constexpr,
            DOT: tl.constexpr, WIDE: tl.constexpr,
            BN: tl.constexpr, BC: tl.constexpr, BD: tl.constexpr):  # fmt: skip
-    """The gradient by the scores with ``width`` columns from ``first`` on, times 1 / |w|, into OUT (N, width).
+    """The gradient by the scores with ``width`` columns from ``first`` on, times the factors, into OUT (N, width).
 
     READY are the products with these columns, if they are at hand; OUT may be the same memory.
 
@@ -305,15 +307,17 @@ def slopes(X, W, B, INVERSE, ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, COLUMN_GROUP
     place = tl.program_id(0) // tiles * BC + tl.arange(0, BC)
     c = first + place
     end = first + width
-    s = _scores(X, W, B, INVERSE, READY, n, c, first, N, end, D, DOT, WIDE, BN, BC, BD)
+    s = _scores(X, W, B, BY_ROW, BY_COLUMN, READY, n, c, first, N, end, D, DOT, WIDE, BN, BC, BD)
     is_target, is_rest = _kinds(ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, COLUMN_GROUPS, n, c, N, end, OWN)
     g = _pulled(OF_ROWS, n, n < N, stride, s, is_target, is_rest, scale, 1, SINGLE, SOFT, MEAN)
     if OF_COLUMNS is not None:
         g += _pulled(OF_COLUMNS, c, c < end, stride, s, is_target, is_rest, scale, 0, SINGLE, SOFT, MEAN)
     if BY_B is not None:
         tl.store(BY_B + tile.to(tl.int64) * width + place, tl.sum(g, 0), mask=place < width)
-    if INVERSE is not None:
-        g *= tl.load(INVERSE + c, mask=c < end, other=0.0)[None, :]
+    if BY_COLUMN is not None:
+        g *= tl.load(BY_COLUMN + c, mask=c < end, other=0.0)[None, :]
+    if BY_ROW is not None:
+        g *= tl.load(BY_ROW + n, mask=n < N, other=0.0)[:, None]
     at = OUT + n.to(tl.int64)[:, None] * width + place[None, :]
     tl.store(at, g.to(OUT.dtype.element_ty), mask=(n[:, None] < N) & (place[None, :] < width))
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from lossary.kernels.fused import row_kernels as kernels
 from lossary.kernels.fused import tiles
 from lossary.kernels.fused.launch import dot_precision, interpreted, launch
-from lossary.kernels.fused.products import add_product, wide_product
+from lossary.kernels.products import headroom, multiply_
 from lossary.kernels.rows.scores import Bilinear, RowGradients, Rows, Targets
 
 #: Which of x, w and b; their gradients, None where not needed.
@@ -34,7 +34,9 @@ class Problem:
     x: Tensor
     w: Tensor
     b: Tensor | None
-    inverse: Tensor | None  # 1 / |w_j|, where columns count by their direction
+    by_row: Tensor | None  # (N,) float32, a factor of the products
+    by_column: Tensor | None  # (C,) float32, another: 1 / |w_j|, where columns count by their direction
+    unit: bool
     labels: tuple[Tensor | None, ...]  # of rows and columns, then their groups
     own: bool
     single: bool
@@ -42,7 +44,7 @@ class Problem:
 
     @property
     def tensors(self) -> tuple[Tensor | None, ...]:
-        return self.x, self.w, self.b, self.inverse, *self.labels
+        return self.x, self.w, self.b, self.by_row, self.by_column, *self.labels
 
     @property
     def sizes(self) -> tuple[int, int, int]:
@@ -66,18 +68,12 @@ class Problem:
 
 def problem(source: Bilinear, targets: Targets) -> Problem:
     """The kernels' arguments: everything in one piece, row by row."""
-    w = source.w.contiguous()
+    x, w = source.x.contiguous(), source.w.contiguous()
+    r, c = source.row_factor, inverse_norms(w) if source.unit else source.column_factor
+    b, r, c = (None if t is None else t.contiguous() for t in (source.b, r, c))
     labels = (targets.rows, targets.columns, targets.row_groups, targets.column_groups)
-    return Problem(
-        source.x.contiguous(),
-        w,
-        None if source.b is None else source.b.contiguous(),
-        inverse_norms(w) if source.unit else None,
-        tuple(None if t is None else t.contiguous() for t in labels),
-        targets.own,
-        targets.single,
-        targets.scale,
-    )
+    labels = tuple(None if t is None else t.contiguous() for t in labels)
+    return Problem(x, w, b, r, c, source.unit, labels, targets.own, targets.single, targets.scale)
 
 
 def inverse_norms(w: Tensor) -> Tensor:
@@ -116,31 +112,45 @@ def rest_softplus_gradients(source: Bilinear, targets: Targets, by_sum: Tensor, 
     return _pull(of, factors, needs, soft=True)
 
 
-def set_statistics(items: Tensor, labels: Tensor, split: int, scale: float) -> Rows:
+def set_statistics(items: Tensor, factor: Tensor | None, labels: Tensor, split: int, scale: float) -> Rows:
     """:func:`lossary.kernels.rows.symmetric.set_statistics`: a product for each direction, none of which is kept."""
-    if split == 0:
-        return row_statistics(Bilinear(items, items), Targets(labels, labels, own=True, scale=scale))
-    one, other = (items[:split], labels[:split]), (items[split:], labels[split:])
-    both = (
-        row_statistics(Bilinear(x, w), Targets(of_x, of_w, scale=scale))
-        for (x, of_x), (w, of_w) in ((one, other), (other, one))
-    )
-    return Rows(*(torch.cat(parts) for parts in zip(*both, strict=True)))  # pyright: ignore[reportCallIssue]
+    ways = [_ways(items, factor, labels, split, scale)]
+    if split > 0:
+        source, targets = ways[0]
+        back = Bilinear(source.w, source.x, row_factor=source.column_factor, column_factor=source.row_factor)
+        ways.append((back, Targets(cast("Tensor", targets.columns), targets.rows, scale=scale)))
+    both = [row_statistics(*way) for way in ways]
+    return both[0] if split == 0 else Rows(*(torch.cat(parts) for parts in zip(*both, strict=True)))  # pyright: ignore
 
 
-def set_gradients(items: Tensor, labels: Tensor, split: int, scale: float, rows: Rows, by_rows: RowGradients) -> Tensor:
+def set_gradients(
+    items: Tensor,
+    factor: Tensor | None,
+    labels: Tensor,
+    split: int,
+    scale: float,
+    rows: Rows,
+    by_rows: RowGradients,
+) -> Tensor:
     """:func:`lossary.kernels.rows.symmetric.set_gradients`: scores made once again serve rows and columns."""
-    others = len(items) - split
-    if split == 0:
-        x, w, of_x, of_w, existing = items, items, labels, labels, others - 1
-    else:
-        x, w, of_x, of_w = items[:split], items[split:], labels[:split], labels[split:]
+    existing: Tensor | int = len(items) - 1
+    if split > 0:
         existing = torch.full_like(rows.rest, split)
-        existing[:split] = others
-    of = problem(Bilinear(x, w), Targets(of_x, of_w, own=split == 0, scale=scale))
+        existing[:split] = len(items) - split
+    of = problem(*_ways(items, factor, labels, split, scale))
     factors = _row_factors(rows, by_rows, existing, scale)
     by_x, by_w, _ = _pull(of, factors, (True, split > 0, False), mean=by_rows.mean is not None, columns=split)
     return torch.cat([g for g in (by_x, by_w) if g is not None]) if split else cast("Tensor", by_x)
+
+
+def _ways(items: Tensor, factor: Tensor | None, labels: Tensor, split: int, scale: float) -> tuple[Bilinear, Targets]:
+    """The scores of the first set with the second, or of the only one with itself."""
+    if split == 0:
+        one_set = Targets(labels, labels, own=True, scale=scale)
+        return Bilinear(items, items, row_factor=factor, column_factor=factor), one_set
+    r, c = (None, None) if factor is None else (factor[:split], factor[split:])
+    targets = Targets(labels[:split], labels[split:], scale=scale)
+    return Bilinear(items[:split], items[split:], row_factor=r, column_factor=c), targets
 
 
 def _statistics(of: Problem) -> tuple[Rows, Tensor]:
@@ -176,7 +186,7 @@ def _parts(of: Problem, *, soft: bool = False) -> Tensor:
         span = -(-width // max(1, tiles.PROGRAMS // max(1, of_rows)))
         span = max(1, -(-span // tile.columns)) * tile.columns
         out = torch.empty(-(-width // span), fields, n, dtype=torch.float32, device=of.x.device)
-        ready = wide_product(of.x, of.w[strip].t()) if of.deep else None
+        ready = _products(of, strip) if of.deep else None
         arguments = (*of.tensors, ready, out, n, depth, strip.start, strip.stop, span, of.scale)
         options = {"SOFT": soft, "FIELDS": fields, **of.options(tile)}
         launch(kernels.row_statistics, of_rows * len(out), of.x, *arguments, **options)
@@ -184,9 +194,14 @@ def _parts(of: Problem, *, soft: bool = False) -> Tensor:
     return found[0] if len(found) == 1 else torch.cat(found) if found else of.x.new_empty(0, fields, n)
 
 
+def _products(of: Problem, strip: slice) -> Tensor:
+    out = torch.empty(len(of.x), strip.stop - strip.start, dtype=torch.float32, device=of.x.device)
+    return multiply_(out, of.x, of.w[strip].t())
+
+
 def _strips(of: Problem) -> Iterator[slice]:
     """Columns whose slopes, and scores where these are made by a product of torch's, are held at once."""
-    width = tiles.strip(len(of.x), len(of.w), of.x.element_size() + (4 if of.deep else 0))
+    width = tiles.strip(of.x, len(of.w), of.x.element_size() + (4 if of.deep else 0))
     return (slice(first, min(first + width, len(of.w))) for first in range(0, len(of.w), width))
 
 
@@ -210,24 +225,29 @@ def _pull(
     soft: bool = False,
     columns: int | None = None,
 ) -> Found:
-    """The gradients by x, w and b from the rows' factors; those of the columns, if any, begin at ``columns``."""
-    by_x = torch.zeros_like(of.x, dtype=torch.float32) if needs[0] else None
-    by_w = torch.zeros_like(of.w) if needs[1] and 0 in of.sizes else torch.empty_like(of.w) if needs[1] else None
-    by_b = None if of.b is None or not needs[2] else torch.zeros_like(of.b)
+    """The gradients by x, w and b from the rows' factors; those of the columns, if any, begin at ``columns``.
+
+    That by x is float32, and so is that by w where it is to tell the gradient by the factor too.
+    """
+    wide = torch.float32 if of.by_column is not None and not of.unit else of.w.dtype
+    by_x = torch.empty_like(of.x, dtype=torch.float32) if needs[0] else None
+    by_w = torch.empty_like(of.w, dtype=wide) if needs[1] else None
+    by_b = None if of.b is None or not needs[2] else torch.empty_like(of.b)
     if 0 in of.sizes:
-        return None if by_x is None else by_x.to(of.x.dtype), by_w, by_b
-    unscale = _fitted(factors, of.inverse) if of.x.dtype == torch.float16 else None
+        by_x, by_w, by_b = (None if g is None else g.zero_() for g in (by_x, by_w, by_b))
+        return by_x, by_w, by_b
+    unscale = _fitted(of, factors) if of.x.dtype == torch.float16 else None
     for strip in _strips(of):
         slopes, sums = _slopes(of, factors, strip, mean=mean, soft=soft, columns=columns, biased=by_b is not None)
         if by_x is not None:
-            add_product(by_x, slopes, of.w[strip])
+            multiply_(by_x, slopes, of.w[strip], add=strip.start > 0)
         if by_w is not None:
             _give_columns(of, slopes, strip, unscale, by_w[strip])
         if by_b is not None and sums is not None:
             sums = sums.sum(0)
             by_b[strip] = sums if unscale is None else sums * unscale
-    if by_x is not None:
-        by_x = (by_x if unscale is None else by_x.mul_(unscale)).to(of.x.dtype)
+    if by_x is not None and unscale is not None:
+        by_x.mul_(unscale)
     return by_x, by_w, by_b
 
 
@@ -238,7 +258,7 @@ def _slopes(
     n, _, depth = of.sizes
     width, tile = strip.stop - strip.start, tiles.slopes(of.x)
     of_rows = -(-n // tile.rows)
-    ready = wide_product(of.x, of.w[strip].t()) if of.deep else None
+    ready = _products(of, strip) if of.deep else None
     # In place, if they are of the same size.
     out = of.x.new_empty(n, width) if ready is None or of.x.dtype != torch.float32 else ready
     sums = torch.empty(of_rows, width, dtype=torch.float32, device=of.x.device) if biased else None
@@ -264,22 +284,22 @@ def _slopes(
 
 def _give_columns(of: Problem, slopes: Tensor, strip: slice, unscale: Tensor | None, by_w: Tensor) -> None:
     """The gradient by some columns, from the slopes of their scores."""
-    if of.inverse is None and unscale is None:
-        torch.mm(slopes.t(), of.x, out=by_w)
+    if not of.unit and unscale is None:
+        multiply_(by_w, slopes.t(), of.x)
         return
-    raw = wide_product(slopes.t(), of.x)
+    raw = multiply_(torch.empty_like(by_w, dtype=torch.float32), slopes.t(), of.x)
     columns, depth = tiles.COLUMNS
-    inverse = None if of.inverse is None else of.inverse[strip]
+    inverse = of.by_column[strip] if of.unit and of.by_column is not None else None
     known = (raw, of.w[strip], inverse, unscale, by_w, *by_w.shape)
     launch(kernels.finish_columns, -(-len(by_w) // columns), of.x, *known, BC=columns, BD=depth)
 
 
-def _fitted(factors: Tensor, inverse: Tensor | None) -> Tensor:
+def _fitted(of: Problem, factors: Tensor) -> Tensor:
     """Bring slopes into the range of float16, by a power of two; what undoes it, 0-d. The host reads nothing."""
     slopes = factors[:4]
     largest = slopes.abs().amax()
-    if inverse is not None:
-        largest = largest * inverse.amax().clamp_min(1)
-    power = torch.exp2((8 - largest.log2().ceil()).clamp(-100, 100))
+    for factor in (of.by_row, of.by_column):
+        largest = largest if factor is None else largest * factor.abs().amax().clamp_min(1)
+    power = headroom(largest) / 4  # both sides' slopes add up
     slopes.mul_(power)
     return power.reciprocal()

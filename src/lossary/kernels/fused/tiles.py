@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from lossary.core import device as _device
+
 
 class Tile(NamedTuple):
     """Rows, columns and depth of a product's tile; the warps that work on it and the loads that are under way."""
@@ -50,9 +52,9 @@ def slopes(x: Tensor) -> Tile:
     return SLOPES[x.element_size()]
 
 
-def strip(rows: int, columns: int, each: int) -> int:
-    """How many columns are worked on at once, of ``each`` bytes a row: strips of the same width."""
-    whole = max(1, STRIP // max(1, rows * each))
+def strip(x: Tensor, columns: int, each: int) -> int:
+    """How many columns are worked on at once, of ``each`` bytes a row of ``x``: strips of the same width."""
+    whole = max(1, min(STRIP, _device.budget(x)) // max(1, len(x) * each))
     return -(-columns // max(1, -(-columns // whole)))
 
 

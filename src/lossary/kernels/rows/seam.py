@@ -1,6 +1,6 @@
 """Who makes the statistics and the gradients by them: blocks and tiles of torch's operations, or Triton's kernels.
 
-Triton's know neither factors nor mixed dtypes: these are multiplied in before, in full precision.
+In full precision factors are multiplied in before; of half-precision vectors they are the kernels'.
 """
 
 from typing import Any
@@ -54,32 +54,32 @@ def row_gradients(source: Bilinear, targets: Targets, rows: Rows, by_rows: RowGr
 
 def set_statistics(items: Items) -> Rows:
     """Statistics of each item's scores with its others."""
-    kernels = by_triton(Bilinear(items.scaled, items.scaled)) if switch.ON else None
+    vectors = items.vectors
+    kernels = by_triton(Bilinear(vectors.multiplied, vectors.multiplied)) if switch.ON else None
     if kernels is None:
         return symmetric.set_statistics(items)
-    return kernels.set_statistics(items.scaled, items.numbered(), items.split, items.scale)
+    return kernels.set_statistics(vectors.multiplied, vectors.after, items.numbered(), items.split, items.scale)
 
 
 def set_gradients(items: Items, rows: Rows, by_rows: RowGradients) -> tuple[Tensor, Tensor | None]:
     """The gradients by the items and their factors, given that by their statistics."""
-    kernels = by_triton(Bilinear(items.scaled, items.scaled)) if switch.ON else None
+    vectors = items.vectors
+    kernels = by_triton(Bilinear(vectors.multiplied, vectors.multiplied)) if switch.ON else None
     if kernels is None:
         return symmetric.set_gradients(items, rows, by_rows)
-    gradient = kernels.set_gradients(items.scaled, items.numbered(), items.split, items.scale, rows, by_rows)
-    given, factor = items.vectors.given, items.vectors.factor
-    return gradient, Vectors(given, factor, None).settle(gradient)
+    given = (vectors.multiplied, vectors.after, items.numbered(), items.split, items.scale)
+    gradient = kernels.set_gradients(*given, rows, by_rows)
+    return gradient, vectors.settle(gradient)
 
 
 def _folded(source: Bilinear) -> tuple[Vectors, Vectors]:
-    """Both sides with their factors; as they are in half precision where these are none."""
-    bare = source.row_factor is None and source.column_factor is None
-    half = source.half if bare else None
-    return Vectors(source.x, source.row_factor, half), Vectors(source.w, source.column_factor, half)
+    """Both sides as they are multiplied."""
+    return Vectors(source.x, source.row_factor, source.half), Vectors(source.w, source.column_factor, source.half)
 
 
 def _plain(source: Bilinear) -> Bilinear:
-    x, w = (v.multiplied for v in _folded(source))
-    return Bilinear(x, w, None if source.b is None else source.b.to(x.dtype), source.unit)
+    x, w = _folded(source)
+    return Bilinear(x.multiplied, w.multiplied, source.b, source.unit, row_factor=x.after, column_factor=w.after)
 
 
 def _labelled(targets: Targets, source: Bilinear) -> Targets:
