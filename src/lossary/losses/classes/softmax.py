@@ -120,6 +120,8 @@ def cross_entropy(
     check_class_weight("weight", weight, p.classes)
     if isinstance(p.input, Bilinear):
         return linear_cross_entropy(p.input, p, weight, label_smoothing, reduction)
+    if p.labels is not None and label_smoothing == 0 and p.input.dim() == 2 and switch.runs_on(p.input):
+        return like_torch(class_loss(softplus, p, class_weight=weight, reduction=reduction), p.input)
     if _is_torchs(p, weight, label_smoothing) and p.input.dtype == accumulator(p.input):
         scores = _layout(p.input)
         loss = F.cross_entropy(scores, _labels(p, scores), reduction=reduction)
@@ -161,7 +163,9 @@ def _unseen_by_torch(input: Input, target: Tensor, ignore_index: int, reduction:
 
     In half precision too, off the CPU: what is wider would be twice as long on its way through memory.
     """
-    if not isinstance(input, Tensor) or values_visible(input, target) or input.dim() < 2 or switch.runs_on(input):
+    if not isinstance(input, Tensor) or values_visible(input, target) or input.dim() < 2:
+        return None
+    if input.dim() == 2 and switch.runs_on(input):
         return None
     takes_dtype = input.dtype in (torch.float32, torch.float64) or not _device.by_cache(input)
     if not takes_dtype or not input.dtype.is_floating_point or target.dtype != torch.int64:
