@@ -3,7 +3,9 @@
 import json
 import math
 import warnings
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -141,6 +143,57 @@ def test_some_losses_are_metered_stored_and_on_the_page(tmp_path: Path, monkeypa
     assert ours["teraflops"]["float32"] == pytest.approx(3 * 2 * 4096 * 512 * 1e5 / 1e12, rel=0.01)
     assert "cosface_loss: 4,096" in page.page()
     assert "no time on" in page.page()
+
+
+#: Counted at each run, the whole list with ``-m slow``: a loss or problem of each way through the kernels.
+SAMPLE = (
+    "cross_entropy:",
+    "focal_loss:",
+    "mse_loss:",
+    "sigmoid_focal_loss:",
+    "dice_loss:",
+    "lovasz_softmax_loss:",
+    "triplet_loss:",
+    "cosface_loss:",
+    "info_nce_loss:",
+    "ctc",
+    "cross-entropy 16,384 x 131,072, bfloat16",
+    "sigmoid focal of 100 million, bfloat16",
+)
+
+
+def budgets() -> list[Any]:
+    """Every loss and problem; quick ones at each run."""
+    kinds = {"losses": workloads.cards(), "problems": workloads.problems()}
+    return [
+        pytest.param(kind, w, id=w.name, marks=() if w.name.startswith(SAMPLE) else pytest.mark.slow)
+        for kind, found in kinds.items()
+        for w in found
+    ]
+
+
+@pytest.mark.parametrize(("kind", "workload"), budgets())
+def test_no_loss_costs_more_than_is_stored(kind: str, workload: workloads.Workload) -> None:
+    """A launch, a read or a pass more is a choice, seen in the diff of the stored counts: ``make meter``."""
+    stored = page.stored()[kind][workload.name][workloads.OURS]
+    found = __main__.counted(replace(workload, programs={workloads.OURS: workload.programs[workloads.OURS]}))
+    now = found[workloads.OURS]
+    assert now["kernels"] <= stored["kernels"]
+    assert now["reads"] == stored["reads"]
+    assert now["gigabytes"] <= stored["gigabytes"] * 1.001
+    assert now["peak_gib"] <= stored["peak_gib"] * 1.001 + 1e-6
+
+
+@pytest.mark.parametrize("kind", page.KINDS)
+def test_what_torch_does_in_one_operator_costs_its_bytes(kind: str) -> None:
+    """Losses that are torch's own where nothing else is asked for, and those of ready scores, beside plain torch."""
+    for name, contenders in page.stored()[kind].items():
+        if name.startswith(
+            ("cross-entropy ", "cross_entropy:", "softmax focal", "mse_loss:", "l1_loss:", "Dice ", "Lovasz ")
+        ):
+            ours, theirs = (contenders[who] for who in (workloads.OURS, workloads.DENSE))
+            assert ours["gigabytes"] <= 1.001 * theirs["gigabytes"], name
+            assert not ours["reads"], name
 
 
 def test_the_stored_counts_have_every_loss() -> None:

@@ -1,14 +1,20 @@
 """Laws about other devices than a CPU in float32: what an accelerator is given, determinism, scaled half precision."""
 
+import math
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
+from typing import Any
 from unittest import mock
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from contract import laws_gradients, laws_values
 from contract.law import LAWS, law
-from contract.subject import Subject
+from contract.subject import Subject, as_function, assert_close, doubled
 from lossary.core import device as _device
+from lossary.testing import Call
 
 #: What must hold whether or not values may be looked at, and operations are large.
 EVERYWHERE = (
@@ -30,6 +36,12 @@ EVERYWHERE = (
     laws_values.torchs_name_means_torchs_result,
 )
 
+#: What torch refuses on CUDA where determinism is asked for, of what a loss might use (its documentation's list).
+REFUSED = frozenset(
+    ("nll_loss2d_forward", "_ctc_loss_backward", "histc", "kthvalue", "median", "nanmedian", "put", "put_")
+)
+REFUSED_OF_FLOATS = frozenset({"cumsum", "bincount"})
+
 
 @contextmanager
 def as_on_an_accelerator() -> Iterator[None]:
@@ -48,3 +60,57 @@ def holds_on_an_accelerator(subject: Subject) -> None:
         for check in EVERYWHERE:
             if LAWS[check.__name__].concerns(subject):
                 check(subject)
+
+
+@law(once=True)
+def repeats_itself_where_determinism_is_asked_for(subject: Subject) -> None:
+    """Bit by bit, and nothing that torch does not do then is asked of it."""
+    call = subject.draw(0, torch.float32)
+    torch.use_deterministic_algorithms(True)
+    try:
+        for where in (nullcontext, as_on_an_accelerator):
+            with where():
+                first, second = subject.grads(call), subject.grads(call)
+            assert all(map(torch.equal, (first[0], *first[1]), (second[0], *second[1])))
+        emptied = Call(
+            tuple(t.detach().to("meta") for t in call.args),
+            {n: v.detach().to("meta") if isinstance(v, torch.Tensor) else v for n, v in call.kwargs.items()},
+        )
+        with Operators() as seen:
+            subject.grads(emptied)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    refused = {name for name, floating in seen.names if name in REFUSED or (floating and name in REFUSED_OF_FLOATS)}
+    assert not refused, f"torch refuses {refused} on an accelerator where determinism is asked for"
+
+
+class Operators(TorchDispatchMode):
+    """Notes the operators that run within, and whether they are of floating-point numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[tuple[str, bool]] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        name = func.__name__.partition(".")[0]
+        reduced = not (name.startswith("nll_loss2d_forward") and args[3] == 0)  # without a sum it is deterministic
+        if reduced:
+            self.names.add((name, isinstance(out, torch.Tensor) and out.is_floating_point()))
+        return out
+
+
+@law(once=True)
+def a_scaled_loss_in_float16_has_right_gradients(subject: Subject) -> None:
+    """As a GradScaler scales it: the scale that overflows nothing keeps gradients that float16 would round to 0."""
+    call = subject.draw(0, torch.float16)
+    _, wanted = subject.grads(doubled(call))
+    scale = 2.0 ** (10 - math.ceil(math.log2(max([1e-4, *(g.abs().max().item() for g in wanted if g.numel())]))))
+    leaves, run = as_function(subject, call)
+    value = run(*leaves)
+    scaled = value.float() * scale  # a scaled sum is float32's: GradScaler multiplies float16 as it comes
+    found = torch.autograd.grad(scaled.sum(), leaves, allow_unused=True)
+    given = (torch.zeros_like(leaf) if g is None else g for leaf, g in zip(leaves, found, strict=True))
+    for grad, right in zip(given, wanted, strict=True):
+        assert grad.isfinite().all(), grad
+        assert_close(grad.double() / scale, right, 4 * torch.finfo(torch.float16).eps)

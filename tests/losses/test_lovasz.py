@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lossary.kernels.order import running_sum
 from lossary.losses.masks.lovasz import lovasz_hinge_loss, lovasz_softmax_loss, sigmoid_lovasz_loss
 
 
@@ -151,3 +152,16 @@ def test_one_position_has_the_hinge_loss() -> None:
 def test_regions_are_0_or_1() -> None:
     with pytest.raises(ValueError, match="target: wanted one of 0, 1"):
         sigmoid_lovasz_loss(torch.zeros(1, 1, 2), torch.tensor([[[0.5, 1.0]]]))
+
+
+@pytest.mark.parametrize("length", [1, 3, 256, 257, 70_000])
+def test_running_sums_where_determinism_is_asked_for_are_cumsum(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.rand(2, length, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    wanted = x.cumsum(-1)
+    monkeypatch.setattr("torch.are_deterministic_algorithms_enabled", lambda: True)
+    monkeypatch.setattr("lossary.core.device.by_cache", lambda _: False)
+    monkeypatch.setattr(torch.Tensor, "cumsum", None)
+    found = running_sum(x)
+    torch.testing.assert_close(found, wanted)
+    along = torch.linspace(-1, 1, length, dtype=torch.float64).expand(2, -1)
+    torch.testing.assert_close(torch.autograd.grad(found, x, along), torch.autograd.grad(wanted, x, along))

@@ -22,6 +22,7 @@ from lossary.core.check import (
 from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction, align, counted, reduce
 from lossary.core.rules import NotNegative, checked
+from lossary.kernels.order import running_sum
 from lossary.kernels.stable import ABSENT, accumulate, like_torch, softplus
 from lossary.losses._pointwise import decide, hide, pointwise
 
@@ -222,7 +223,7 @@ def _label_violations(x: Tensor, target: Tensor) -> Tensor:
     threshold = x.gather(-1, index) - 1
     first = torch.searchsorted(others.detach().contiguous(), threshold.detach().contiguous(), right=True)
     others = torch.where(others > ABSENT, others, torch.zeros_like(others))
-    sums = F.pad(others.flip(-1).cumsum(-1).flip(-1), (0, 1))  # of the k-th and all after it; 0 after the last
+    sums = F.pad(running_sum(others.flip(-1)).flip(-1), (0, 1))  # of the k-th and all after it; 0 after the last
     violations = sums.gather(-1, first) - (x.shape[-1] - first) * threshold
     total = torch.where(named, violations, torch.zeros_like(violations)).sum(-1) / max(x.shape[-1], 1)
     return torch.where(x.isnan().any(-1), torch.nan, total)  # a NaN finds no place in an order, and would be lost
