@@ -38,8 +38,8 @@ Counted with torch {torch}.
 """
 
 CAPTURE = """\
-A CUDA graph can be captured of every loss and problem here but those in this table, if there is one: nothing is read, no
-shape depends on values, and no number of Python's is copied to the device. Options may read where defaults do not:
+A CUDA graph can be captured of every loss and problem here but those in this table, if there is one: nothing is read,
+no shape depends on values, and no number of Python's is copied to the device. Options may read where defaults do not:
 semi-hard triplets, and all triplets of a soft margin, ask once how many positives an anchor has.
 """
 
