@@ -89,12 +89,17 @@ def pointwise_by_torch(
     """:func:`pointwise` of torch's ``formula(input, target, reduction=...)``, which blocks would not make faster."""
     dtype, sample_weight, mask = _prepared(input, target, sample_weight, mask)
     items, plain = partial(formula, reduction="none"), sample_weight is None and mask is None and reduction != "none"
-    if plain and kernel is not None and switch.runs_on(input) and not fits_cache(input, known=True):
+    if plain and kernel is not None and by_triton(input):
         return pointwise(items, input, target, sample_weight=None, mask=None, reduction=reduction, kernel=kernel)
     if plain and torchs_own(input, target):
         return formula(input, target.to(input.dtype), reduction=reduction)
     losses = _items(items, input.to(dtype), target, mask)
     return reduce(losses, weight=sample_weight, mask=mask, reduction=reduction)
+
+
+def by_triton(input: Tensor) -> bool:
+    """Whether a loss that is among Triton's kernels is left to them: of many elements, where they are asked for."""
+    return switch.runs_on(input) and not fits_cache(input, known=True)
 
 
 def torchs_own(input: Tensor, target: Tensor) -> bool:

@@ -21,7 +21,7 @@ from lossary.core.reduce import Reduction, counted
 from lossary.core.rules import FRACTION, NOT_NEGATIVE, Factor, Number, checked
 from lossary.kernels.elementwise import Argument, ElementFormula
 from lossary.kernels.stable import clamped_log, like_torch, softplus
-from lossary.losses._pointwise import pointwise, torchs_own
+from lossary.losses._pointwise import by_triton, pointwise, torchs_own
 from lossary.losses.answers._focal_slopes import slope_of_decided, slope_unseen, slope_unseen_decided
 from lossary.losses.answers._shared import logit_card
 
@@ -112,7 +112,7 @@ def binary_cross_entropy_with_logits(
     check_tensor("target", target)
     check_factor("pos_weight", pos_weight, input)
     plain = weight is None and pos_weight is None and sample_weight is None and mask is None
-    if plain and reduction != "none" and not by_cache(input) and torchs_own(input, target):
+    if plain and reduction != "none" and not by_cache(input) and torchs_own(input, target) and not by_triton(input):
         check_same_shape("target", target, "input", input)
         return F.binary_cross_entropy_with_logits(input, target.to(input.dtype), reduction=reduction)
 
@@ -122,8 +122,8 @@ def binary_cross_entropy_with_logits(
         return pos_weight * y * softplus(-x) + (1 - y) * softplus(x)  # torch's does not let pos_weight learn
 
     of_elements: dict[str, Any] = {"sample_weight": sample_weight, "mask": mask, "reduction": reduction}
-    plain = not isinstance(pos_weight, Tensor)
-    kernel = ("entropy", 1.0 if pos_weight is None else float(pos_weight), 0.0, 0.0) if plain else None
+    is_number = not isinstance(pos_weight, Tensor)
+    kernel = ("entropy", 1.0 if pos_weight is None else float(pos_weight), 0.0, 0.0) if is_number else None
     loss = binary_loss(bce, input, target, weight, pos_weight, kernel=kernel, **of_elements)
     return like_torch(loss, input, target)
 
