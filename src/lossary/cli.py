@@ -55,9 +55,12 @@ def compare(
     data: str = "emoji",
     *,
     losses: str = "",
-    seeds: int | None = None,
+    seeds: str | None = None,
     trials: int | None = None,
+    steps: int | None = None,
     epochs: int | None = None,
+    minutes: float | None = None,
+    margin: float | None = None,
     workers: int = 2,
     protocol: Literal["same-batches", "own-recipe"] = "same-batches",
     outliers: float = 0.0,
@@ -92,11 +95,20 @@ def compare(
     losses
         Names separated by commas, as `lossary list` shows them; LABEL=NAME enters a loss under a name of your own.
     seeds
-        Final runs a loss, each from other initial weights.
+        Final runs a loss, each from other initial weights: FIRST..MOST, where more than the first are run only until
+        the verdict is settled (3..10 by default), or N. The same command with more seeds goes on in the same folder.
     trials
-        Tuning trials a loss; the first is at the library's defaults.
+        Tuning trials a loss (2 by default); the first is at the library's defaults, the second learns faster.
+    steps
+        At most so many steps a run, which ends earlier once it has stopped rising; by default 60 passes over the
+        training data, but 600 to 6000.
     epochs
-        At most so many passes over the training data; a run ends earlier once it has stopped rising.
+        The same bound in passes over the training data.
+    minutes
+        No run is begun that would end later; what is done by then is judged, and the same command goes on.
+    margin
+        A difference that does not matter: two losses that are surely nearer than that are equal. In points where the
+        metric is a share, else in its own units; by default 1 point, or 1 % of the error of a constant prediction.
     workers
         Processes, each on one thread.
     protocol
@@ -106,7 +118,7 @@ def compare(
     out
         The run's folder: all results and report.html.
     quick
-        Fewer trials, seeds and epochs: a first look in a few minutes.
+        Fewer losses, trials, seeds and steps: a first look in a few minutes.
     resume
         Go on with the plan stored in the folder, whatever else is asked.
     target
@@ -139,12 +151,10 @@ def compare(
 
     from lossary.lab import comparison as lab
     from lossary.lab.data.readers.code import is_code
-    from lossary.lab.plan import QUICK, Plan
+    from lossary.lab.plan import QUICK, Plan, budget
 
     name = Path(data).name
     folder = out or Path("lossary-runs") / (f"{name}-quick" if quick else name)
-    named = {"seeds": seeds, "trials": trials, "epochs": epochs}
-    budget = (QUICK if quick else {}) | {name: value for name, value in named.items() if value is not None}
     plan = Plan(
         data=data,
         losses=tuple(name.strip() for name in losses.split(",")) if losses else (),
@@ -163,11 +173,12 @@ def compare(
         split=split,
         megapixels=megapixels,
     )
-    asked = replace(plan, **budget)
     code = f" {data}" if is_code(data) else ""
     go_on = f"go on with: lossary compare{code} --resume --out {folder}"
     try:
-        plan = lab.resumed(asked) if resume else lab.resolved(asked)
+        named = budget(seeds=seeds, trials=trials, steps=steps, epochs=epochs, minutes=minutes, margin=margin)
+        asked = replace(plan, **((QUICK if quick else {}) | named))
+        plan = lab.resumed(asked, named) if resume else lab.resolved(asked)
         lab.prepare(plan)
         report = lab.compare(plan, Console()).report
     except lab.Refused as reason:

@@ -68,7 +68,9 @@ ENVIRONMENT = {
 def build(folder: Path, kind: Kind, *, seeds: int = 3, classes: int = 24) -> list[Trial]:
     """Write a run folder; returns the tuning trials, which live in Optuna's storage, not in files of ours."""
     rng = np.random.default_rng(0)
-    plan = Plan(data=DATA[kind], losses=tuple(_entry(loss) for loss in LOSSES[kind]), seeds=seeds, out=str(folder))
+    plan = Plan(
+        data=DATA[kind], losses=tuple(_entry(loss) for loss in LOSSES[kind]), seeds=(seeds, seeds), out=str(folder)
+    )
     folder.mkdir(parents=True, exist_ok=True)
     plan.save(folder / "plan.json")
     (folder / "arrays").mkdir(exist_ok=True)

@@ -20,6 +20,7 @@ from lossary.cli import main
 from lossary.core.card import Card
 from lossary.lab import work
 from lossary.lab.comparison import Refused, sole
+from lossary.lab.data.loading import load
 from lossary.lab.data.types import Data
 from lossary.lab.plan import Plan
 from lossary.lab.record import load_all
@@ -27,7 +28,7 @@ from lossary.lab.study import trials
 from lossary.lab.train import Diverged, Outcome, train
 from lossary.losses.values.regression import MSELoss
 
-TINY = ("compare", "diabetes", "--losses", "mse_loss,l1=l1_loss", "--seeds", "3", "--trials", "2", "--epochs", "60")
+TINY = ("compare", "diabetes", "--losses", "mse_loss,l1=l1_loss", "--seeds", "3", "--trials", "2", "--steps", "360")
 ONE_WORKER = ("--workers", "1")  # a worker takes seconds to start
 
 
@@ -104,8 +105,8 @@ def test_after_two_kills_every_trial_is_there_once_and_the_first_is_the_default(
         (loss, number, "complete") for loss in ("l1", "mse_loss") for number in (0, 1)
     ]
     assert [t.params["lr"] for t in tuned if t.number == 0] == [2e-3, 2e-3]
-    # At a place every loss is tried at the same learning rate.
-    assert len({t.params["lr"] for t in tuned if t.number == 1}) == 1
+    # At a place every loss is tried at the same learning rate; at the second, far from the first.
+    assert {t.params["lr"] for t in tuned if t.number == 1} == {6e-3}
     assert all(t.seconds > 0 for t in tuned)
     assert {t.environment["lossary"] for t in tuned} == {r.environment["lossary"] for r in load_all(finished)}
 
@@ -161,7 +162,19 @@ def test_another_plan_in_the_same_folder_is_refused(finished: Path, capsys: pyte
         (["compare", "digits", "--losses", ",,,"], "wanted NAME or LABEL=NAME, separated by commas; got ''"),
         (["compare", "digits", "--seeds", "0"], "seeds: wanted at least 1; got 0"),
         (["compare", "digits", "--workers", "0"], "workers: wanted at least 1; got 0"),
+        (
+            ["compare", "digits", "--seeds", "5..3"],
+            "seeds: wanted FIRST..MOST, no fewer at most than at first; got 5..3",
+        ),
+        (["compare", "digits", "--seeds", "few"], "seeds: wanted N or FIRST..MOST; got 'few'"),
         (["compare", "digits", "--epochs", "-3"], "epochs: wanted at least 1; got -3"),
+        (["compare", "digits", "--steps", "0"], "steps: wanted at least 1; got 0"),
+        (
+            ["compare", "digits", "--steps", "9", "--epochs", "3"],
+            "epochs: wanted the bound in steps or in epochs; got both",
+        ),
+        (["compare", "digits", "--minutes", "0"], "minutes: wanted more than 0; got 0"),
+        (["compare", "digits", "--margin", "-1"], "margin: wanted more than 0; got -1"),
         (["compare", "digits", "--trials", "many"], "many"),
         (["compare", "digits", "--outliers", "0.1"], "outliers: only regression data have them"),
         (["compare", "digits", "--protocol", "none"], "same-batches"),

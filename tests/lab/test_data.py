@@ -39,7 +39,7 @@ def test_no_item_is_in_two_parts(data: Data) -> None:
 
 
 def test_the_same_data_each_time(data: Data) -> None:
-    again = load(Plan(data=data.name, seeds=9, workers=1))
+    again = load(Plan(data=data.name, seeds=(9, 9), workers=1))
     for part in ("train", "valid", "test"):
         torch.testing.assert_close(getattr(again, part).inputs, getattr(data, part).inputs, rtol=0, atol=0)
         targets = (getattr(d, part).targets for d in (again, data))
@@ -117,7 +117,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_yes_or_no_is_compared_by_average_precision_against_the_base_rate(package: Path, tmp_path: Path) -> None:
-    plan = comparison.resolved(Plan(data="caravan", seeds=2, trials=2, epochs=4, out=str(tmp_path / "run")))
+    plan = comparison.resolved(Plan(data="caravan", seeds=(2, 2), trials=2, epochs=4, out=str(tmp_path / "run")))
     assert len(plan.losses) == 4
     comparison.prepare(plan)
     data = load(plan)

@@ -220,13 +220,15 @@ def test_rendering_needs_no_torch(runs: dict[Kind, Evidence]) -> None:
 
 def test_the_command_survives_a_shell() -> None:
     losses = ("cross_entropy", "it's=focal_loss")
-    plan = Plan("digits", losses, "same-batches", seeds=7, trials=4, epochs=60, workers=2, out="my runs")
+    plan = Plan(
+        "digits", losses, "same-batches", seeds=(3, 10), trials=4, steps=900, epochs=60, workers=2, out="my runs"
+    )
     printed = subprocess.run(
         ["sh", "-c", f"printf '%s\\n' {command(plan)}"], capture_output=True, text=True, check=True
     ).stdout
     assert printed.splitlines() == [
         *("lossary", "compare", "digits", "--losses", "cross_entropy,it's=focal_loss"),
-        *("--protocol", "same-batches", "--seeds", "7", "--trials", "4", "--epochs", "60"),
+        *("--protocol", "same-batches", "--seeds", "3..10", "--trials", "4", "--steps", "900"),
         *("--workers", "2", "--out", "my runs"),
     ]
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -44,13 +45,13 @@ def baseline(name: str, score: float, *, fitted: bool = False) -> Record:
 FREE = [baseline("raw pixels", 0.5), baseline("untrained network", 0.45)]
 
 
-def watched(scores: list[float], bound: int = 40) -> tuple[int | None, bool]:
-    """At which look a run of these scores ends by itself, and whether it was still rising."""
-    watch = Watch(bound, higher_is_better=True)
-    for point in points(scores):
+def watched(scores: Iterable[float]) -> tuple[int | None, bool]:
+    """After how many steps a run of these scores ends by itself, and whether it was still rising."""
+    watch = Watch(10, higher_is_better=True)
+    for point in points(scores, every=10):
         watch.look(point)
         if watch.finished:
-            return point.epoch, watch.still_rising
+            return point.step, watch.still_rising
     return None, watch.still_rising
 
 
@@ -58,20 +59,35 @@ def watched(scores: list[float], bound: int = 40) -> tuple[int | None, bool]:
     ("scores", "stops_at", "rising"),
     [
         ([0.1 + 0.02 * i for i in range(40)], None, True),  # rises to the end
-        ([0.5] * 40, 20, False),  # flat: half the bound is run all the same
-        ([0.3, 0.1] + [0.1] * 6 + [0.2 + 0.01 * i for i in range(32)], None, True),  # falls before it rises
-        ([0.02 * i for i in range(24)] + [0.4] * 16, 34, False),  # rose, and a quarter of the bound without a new best
-        ([0.02 * i for i in range(32)] + [0.6201 + 1e-4 * i for i in range(8)], None, False),  # creeps at the end
-        (dip(20, of=60), None, True),  # the bound ends it on its way out of a dip
-        ([0.45 - 0.02 * i for i in range(12)] + [0.22] * 28, None, True),  # in a dip to the end
+        ([0.5] * 60, 410, False),  # flat: 400 steps without a better look
+        ([0.3, 0.1] + [0.1] * 30 + [0.2 + 0.01 * i for i in range(32)], None, True),  # falls before it rises
+        ([0.02 * i for i in range(24)] + [0.46] * 60, 640, False),  # rose, and 400 steps without a better look
+        ([0.01 * i for i in range(150)] + [1.49] * 80, 2000, False),  # a third of what it took, where that is more
+        ([0.02 * i for i in range(32)] + [0.6201 + 1e-4 * i for i in range(60)], 720, False),  # creeps at the end
+        (dip(40, of=120), None, True),  # the bound ends it on its way out of a dip
+        ([0.45 - 0.02 * i for i in range(12)] + [0.22] * 58, None, True),  # in a dip to the end
+        ([0.3 + 0.03 * i for i in range(10)] + [0.57 - 0.005 * i for i in range(50)], 500, False),  # overfits
+        # A first look that is not reached again for long is no reason to stop on the way up to it.
+        ([0.6] + [0.2 + 0.01 * i for i in range(38)], None, True),
     ],
 )
 def test_when_training_stops_and_what_it_calls_rising(scores: list[float], stops_at: int | None, rising: bool) -> None:
     assert watched(scores) == (stops_at, rising)
 
 
+def test_looks_are_apart_by_their_distance_or_by_a_share_of_the_steps_done() -> None:
+    watch, looks = Watch(20, higher_is_better=True), []
+    for step in range(1, 1001):
+        if watch.due(step):
+            watch.look(Point(step, 0, 0.0, 0.0))
+            looks.append(step)
+    assert looks[:3] == [20, 40, 60]
+    assert [b - a for a, b in pairwise(looks)][-1] == 47
+    assert len(looks) < 50
+
+
 def test_the_best_look_is_kept() -> None:
-    watch = Watch(40, higher_is_better=False)
+    watch = Watch(10, higher_is_better=False)
     assert [watch.look(point) for point in points([5, 3, 4, 3, 2])] == [True, True, False, False, True]
 
 

@@ -48,9 +48,26 @@ def test_every_loss_starts_from_the_same_network() -> None:
 def test_a_run_is_the_beginning_of_a_longer_one() -> None:
     # So a result at a larger bound is the same training gone further, not another recipe.
     data = load(DIGITS)
-    short = train(find("cosface_loss"), {}, data, DIGITS, seed=1).curve
-    long = train(find("cosface_loss"), {}, data, replace(DIGITS, epochs=8), seed=1).curve
+    *short, last = train(find("cosface_loss"), {}, data, replace(DIGITS, steps=50), seed=1).curve
+    long = train(find("cosface_loss"), {}, data, replace(DIGITS, steps=90), seed=1).curve
+    assert [point.step for point in long] == [20, 40, 60, 80, 90]
     assert long[: len(short)] == short
+    assert last.step == 50  # the bound is looked at too
+
+
+def test_where_a_run_ends_by_itself_does_not_depend_on_its_bound() -> None:
+    data = load(Plan("diabetes"))
+    ended = [train(find("mse_loss"), {}, data, Plan("diabetes", steps=bound), seed=1) for bound in (1500, 3000)]
+    assert ended[0].steps == ended[1].steps < 1500
+    assert ended[0].curve == ended[1].curve
+    assert not ended[0].still_rising
+
+
+def test_the_bound_is_in_steps_or_in_passes_over_the_data() -> None:
+    assert Plan(steps=70).bound(9) == 70
+    assert Plan(epochs=4).bound(9) == 36
+    assert [Plan().bound(a_pass) for a_pass in (1, 14, 10_000)] == [600, 840, 6000]  # 60 passes, within limits
+    assert Plan(quick=True).bound(14) == 420
 
 
 def test_watching_a_finished_learner_leaves_it_as_it_was() -> None:

@@ -22,9 +22,12 @@ def compare(
     metric: "OwnMetric | None" = None,
     task: str = "",
     protocol: "Protocol" = "same-batches",
-    seeds: int = 3,
-    trials: int = 3,
-    epochs: int = 60,
+    seeds: int | tuple[int, int] = (3, 10),
+    trials: int = 2,
+    steps: int | None = None,
+    epochs: int | None = None,
+    minutes: float | None = None,
+    margin: float | None = None,
     out: str | Path = "lossary-runs/own-code",
 ) -> "Result":
     """Train a network of yours on data of yours with several losses: ``lossary compare`` from Python.
@@ -44,9 +47,16 @@ def compare(
         task: ``"classification"``, ``"zero-shot"`` (test classes are not among those of training) or
             ``"regression"``, where another would be inferred from the targets.
         protocol: ``"same-batches"``, or ``"own-recipe"`` for the batches that each loss's paper recommends.
-        seeds: Final runs a loss.
-        trials: Tuning trials a loss.
-        epochs: At most so many; a run ends earlier once it has stopped rising.
+        seeds: Final runs a loss: the first and the most, where more than the first are run only until the verdict is
+            settled; or so many.
+        trials: Tuning trials a loss; the first is at the library's defaults, the second at higher learning rates.
+        steps: At most so many steps a run, which ends earlier once it has stopped rising; by default 60 passes over
+            the training data, but 600 to 6000.
+        epochs: The same bound in passes over the training data.
+        minutes: No run is begun that would end later; what is done by then is judged, and the same call goes on.
+        margin: A difference that does not matter: two losses that are surely nearer than that are equal. In points
+            where the metric is a share, else in its own units; by default 1 point, or 1 % of the error of a constant
+            prediction.
         out: The run's folder.
 
     Returns:
@@ -61,10 +71,11 @@ def compare(
 
     from lossary.lab import comparison
     from lossary.lab.data.readers.code import from_code
-    from lossary.lab.plan import OWN_CODE, Plan
+    from lossary.lab.plan import OWN_CODE, Plan, budget
 
     own = from_code(OWN_CODE, model, data, metric, task)
-    asked = Plan(OWN_CODE, tuple(losses), protocol, seeds, trials, epochs, workers=1, out=str(out), task=task)
+    named = budget(seeds=seeds, trials=trials, steps=steps, epochs=epochs, minutes=minutes, margin=margin)
+    asked = Plan(OWN_CODE, tuple(losses), protocol, workers=1, out=str(out), task=task, **named)
     plan = comparison.resolved(asked, own)
     comparison.prepare(plan)
     return comparison.compare(plan, Console(), own)

@@ -2,9 +2,11 @@
 
 import sqlite3
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import fields, replace
+from functools import partial
+from itertools import chain
 from math import isfinite
 from pathlib import Path
 from statistics import fmean
@@ -12,6 +14,7 @@ from textwrap import fill
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.measure import Measurement
@@ -22,6 +25,7 @@ from rich.text import Text
 from lossary._text import printable
 from lossary.core.card import Card
 from lossary.lab import study, work
+from lossary.lab.clock import Clock, spelled
 from lossary.lab.data.builtin import BUILTIN
 from lossary.lab.data.loading import load
 from lossary.lab.data.readers.code import is_code
@@ -34,11 +38,14 @@ from lossary.lab.report import render
 from lossary.lab.stats.judge import judge
 from lossary.lab.stats.verdict import Verdict
 from lossary.lab.stored import Refused, check_own, something_else
+from lossary.lab.train import steps_per_epoch, timed
 from lossary.lab.work import Done, Job
 
 PLAN = "plan.json"
-#: What of a plan may differ from command to command.
-OF_THE_MACHINE = ("workers", "out", "megapixels")
+#: What of a plan is each command's own, and what goes on as it was stored unless a command names it. Neither changes
+#: what any run comes to: the same folder goes on with more seeds.
+OF_THE_COMMAND = ("workers", "out", "megapixels", "minutes")
+OF_THE_VERDICT = ("seeds", "margin")
 #: Seeds and trials a loss: each is a job in a list.
 MOST = 10_000
 
@@ -68,19 +75,13 @@ def resolved(plan: Plan, data: Data | None = None) -> Plan:
 
 
 def _checked(plan: Plan, data: Data | None = None) -> Plan:
-    for name in ("seeds", "trials", "epochs", "workers", "megapixels"):
-        if getattr(plan, name) < 1:
-            raise Refused(f"{name}: wanted at least 1; got {getattr(plan, name)}")
-    for name in ("seeds", "trials"):
-        if getattr(plan, name) > MOST:
-            raise Refused(f"{name}: wanted at most {MOST}; got {getattr(plan, name)}")
-    if not 0 <= plan.outliers < 1:
-        raise Refused(f"outliers: wanted a share from 0 to below 1; got {plan.outliers}")
+    _check_numbers(plan)
     try:
         data = data or load(plan)
         kind = data.kind
         losses = plan.losses or KINDS[kind].losses[: 4 if plan.quick else None]
-        plan = replace(plan, losses=losses, metric=data.metric_name, fingerprint=data.fingerprint)
+        steps = plan.bound(steps_per_epoch(data))
+        plan = replace(plan, losses=losses, steps=steps, metric=data.metric_name, fingerprint=data.fingerprint)
         cards = work.cards(plan)
     except (LookupError, BadData) as unknown:
         raise Refused(unknown.args[0]) from unknown
@@ -91,6 +92,26 @@ def _checked(plan: Plan, data: Data | None = None) -> Plan:
     if plan.outliers and kind != "regression":
         raise Refused(f"outliers: only regression data have them; {plan.data} is {kind}")
     return replace(plan, losses=losses)
+
+
+def _check_numbers(plan: Plan) -> None:
+    if len(plan.seeds) != 2:
+        raise Refused(f"seeds: wanted the first and the most; got {plan.seeds}")
+    first, most = plan.seeds
+    counts = {"seeds": first, "trials": plan.trials, "workers": plan.workers, "megapixels": plan.megapixels}
+    for name, count in counts.items():
+        if count < 1:
+            raise Refused(f"{name}: wanted at least 1; got {count}")
+    for name, count in {"seeds": most, "trials": plan.trials}.items():
+        if count > MOST:
+            raise Refused(f"{name}: wanted at most {MOST}; got {count}")
+    if most < first:
+        raise Refused(f"seeds: wanted FIRST..MOST, no fewer at most than at first; got {first}..{most}")
+    for name in ("steps", "epochs", "minutes", "margin"):
+        if getattr(plan, name) < 0:
+            raise Refused(f"{name}: wanted more than 0; got {getattr(plan, name)}")
+    if not 0 <= plan.outliers < 1:
+        raise Refused(f"outliers: wanted a share from 0 to below 1; got {plan.outliers}")
 
 
 def _named(plan: Plan, cards: Mapping[str, Card]) -> tuple[str, ...]:
@@ -113,21 +134,23 @@ def prepare(plan: Plan) -> Path:
         check_own(folder)
         if (folder / PLAN).exists():
             stored = Plan.load(folder / PLAN)
-            if _here(stored, plan) != plan:
+            if _here(stored, plan, OF_THE_COMMAND + OF_THE_VERDICT) != plan:
                 raise Refused(
                     f"out: {folder} holds a run of another plan ({_differences(stored, plan)}); name another folder, "
                     f"or --resume to go on with the plan stored there"
                 )
-        else:
-            folder.mkdir(parents=True, exist_ok=True)
-            plan.save(folder / PLAN)
+        folder.mkdir(parents=True, exist_ok=True)
+        plan.save(folder / PLAN)
     except OSError as error:
         raise Refused(f"out: cannot write to {folder}: {error.strerror}") from error
     return folder
 
 
-def resumed(plan: Plan) -> Plan:
-    """The plan stored in the folder of this one, checked like any other, with this one's number of workers.
+def resumed(plan: Plan, named: Collection[str] = ()) -> Plan:
+    """The plan stored in the folder of this one, checked like any other, with what is this command's own.
+
+    Args:
+        named: Which of the fields of the verdict this command names too.
 
     Raises:
         Refused: if there is none, or it cannot be run.
@@ -140,19 +163,21 @@ def resumed(plan: Plan) -> Plan:
     if is_code(stored.data) and Path(stored.data) != Path(plan.data):
         # A folder may come from anyone; what it names is run only if the person asks for it.
         raise Refused(f"resume: the run in {plan.out} is of the code in {stored.data}; name that file to run it")
-    return _checked(_here(stored, plan))
+    return _checked(_here(stored, plan, (*OF_THE_COMMAND, *(name for name in OF_THE_VERDICT if name in named))))
 
 
-def _here(stored: Plan, asked: Plan) -> Plan:
-    """A stored plan with this command's values of what changes nothing that comes out."""
-    return replace(stored, **{name: getattr(asked, name) for name in OF_THE_MACHINE})
+def _here(stored: Plan, asked: Plan, names: Iterable[str]) -> Plan:
+    """A stored plan with this command's values of what changes no run."""
+    # The bound was stored in epochs alone before 0.3, and is the same however it was asked for since.
+    bound = {"epochs": asked.epochs} if stored.steps else {"steps": asked.steps}
+    return replace(stored, **bound, **{name: getattr(asked, name) for name in names})
 
 
 def _differences(stored: Plan, asked: Plan) -> str:
     if stored.data == asked.data and stored.fingerprint != asked.fingerprint:
         return f"the contents of {asked.data} have changed"
-    names = (field.name for field in fields(Plan) if field.name not in OF_THE_MACHINE)
-    pairs = ((name, getattr(stored, name), getattr(asked, name)) for name in names)
+    stored = _here(stored, asked, OF_THE_COMMAND + OF_THE_VERDICT)
+    pairs = ((field.name, getattr(stored, field.name), getattr(asked, field.name)) for field in fields(Plan))
     return "; ".join(f"{name}: {was} there, {now} asked" for name, was, now in pairs if was != now)
 
 
@@ -198,13 +223,18 @@ def _compared(plan: Plan, folder: Path, console: Console, data: Data, *, here: b
     with sole(folder):
         study.create(folder, work.cards(plan), data.kind, metric)
         save_test_split(data, folder)
-        phases = work.open_jobs(plan, folder, data)
-        done = work.run_here(phases, plan, folder, data) if here else work.run(phases, plan, folder, data)
-        failures = _work(phases, done, plan, folder, console)
+        clock = _clock(plan, folder, data, here=here)
+        if cost := _cost(plan, folder, data, clock):
+            console.print(cost, highlight=False)
+        run = partial(work.run_here if here else work.run, plan=plan, folder=folder, data=data, clock=clock)
+        failures = _work(_rounds(plan, folder, data, metric, clock), run, clock, console)
+        if clock.not_begun:
+            console.print(f"{plan.minutes:g} minutes: {_left_out(clock)}; the same command goes on", highlight=False)
         records = load_all(folder)
         if not any(record.card for record in records):
-            raise Failed(f"no loss could be trained: {'; '.join(dict.fromkeys(failures))}")
-        verdict = judge(records, metric)
+            why = "; ".join(dict.fromkeys(failures)) or f"minutes: {plan.minutes:g} are too few for one run"
+            raise Failed(f"no loss could be trained: {why}")
+        verdict = judge(records, metric, margin=plan.margin_of(metric))
         show(verdict, records, data.kind, console)
         return Result(render(folder), verdict)
 
@@ -236,52 +266,95 @@ def save_test_split(data: Data, folder: Path) -> None:
     work.save_arrays(folder, "test.npz", kept)
 
 
+def _left_out(clock: Clock) -> str:
+    runs = len(clock.not_begun)
+    return f"{runs} {'run was' if runs == 1 else 'runs were'} not begun that would have ended later"
+
+
+def _clock(plan: Plan, folder: Path, data: Data, *, here: bool) -> Clock:
+    """What each loss's runs take: those that are done, or a few timed steps."""
+    taken: dict[str, list[float]] = {}
+    for trial in study.trials(folder):
+        if trial.valid is not None:
+            taken.setdefault(trial.loss, []).append(trial.seconds)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads if here else 1)  # as in a worker
+    expected = {
+        label: plan.steps * timed(card, data, plan) for label, card in work.cards(plan).items() if label not in taken
+    }
+    torch.set_num_threads(threads)
+    return Clock(plan.minutes, plan.workers, taken, expected)
+
+
+def _cost(plan: Plan, folder: Path, data: Data, clock: Clock) -> str:
+    """What is to be done and how long it takes; empty where all is done."""
+    first, most = plan.seeds
+    jobs = [job for jobs in work.open_jobs(plan, folder, data, range(1, first + 1)) for job in jobs]
+    if not any(job.task != "baseline" for job in jobs):
+        return ""
+    later = [Job("final", label, seed) for seed in range(first + 1, most + 1) for label in work.cards(plan)]
+    seeds = f"{first} to {most}" if later else f"{first}"
+    what = f"{len(plan.losses)} losses x ({plan.trials} trials + {seeds} seeds) x at most {plan.steps} steps"
+    time = (
+        f"a first verdict in about {spelled(clock.together(jobs))}, the last in {spelled(clock.together(jobs + later))}"
+    )
+    workers = "1 worker" if plan.workers == 1 else f"{plan.workers} workers"
+    return f"{what}: {time if later else f'about {spelled(clock.together(jobs))}'} with {workers}"
+
+
+def _rounds(plan: Plan, folder: Path, data: Data, metric: Metric, clock: Clock) -> Iterator[tuple[list[Job], ...]]:
+    """What is to do up to a look at the verdict, in phases; and so on until it is settled, or the seeds are done."""
+    done, (seeds, most) = 0, plan.seeds
+    while True:
+        yield work.open_jobs(plan, folder, data, range(done + 1, seeds + 1))
+        records = [record for record in load_all(folder) if record.seed <= seeds]
+        if seeds == most or clock.not_begun or not any(record.card for record in records):
+            return
+        verdict = judge(records, metric, margin=plan.margin_of(metric))
+        if verdict.settled:
+            return
+        done, seeds = seeds, min(most, verdict.next_look or most)
+
+
 class TimeLeft(ProgressColumn):
     """Counts down between the moments at which something is finished and the time left is known anew."""
 
     def render(self, task: Task) -> Text:
-        ends = task.fields["ends"]
-        if ends is None:
-            return Text("time left: measuring", style="dim")
-        left = max(0, round(ends - time.monotonic()))
+        left = max(0, round(task.fields["ends"] - time.monotonic()))
         return Text(f"about {left // 60}:{left % 60:02d} left", style="dim")
 
 
 def _work(
-    phases: tuple[list[Job], ...], results: Iterator[Done], plan: Plan, folder: Path, console: Console
+    rounds: Iterator[tuple[list[Job], ...]],
+    run: Callable[[Iterator[list[Job]]], Iterator[Done]],
+    clock: Clock,
+    console: Console,
 ) -> list[str]:
     """Do the jobs, showing how far they are; returns what failed and why."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeLeft())
-    remaining = [job for jobs in phases for job in jobs]
-    if not remaining:
-        return []
+    left: list[Job] = []
     failures: list[str] = []
-    measured = {trial.loss: [trial.seconds] for trial in study.trials(folder)}
+
+    def phases() -> Iterator[list[Job]]:
+        for jobs in rounds:
+            left.extend(chain.from_iterable(jobs))
+            yield from jobs
+
     with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("starting", total=len(remaining), ends=_ends(remaining, measured, plan.workers))
-        for done in results:
-            remaining.remove(done.job)
-            if done.job.task != "baseline":
-                measured.setdefault(done.job.loss, []).append(done.seconds)
-            doing = "tuning" if remaining and remaining[0].task == "tune" else "final runs"
-            progress.update(bar, advance=1, description=doing, ends=_ends(remaining, measured, plan.workers))
+        bar = progress.add_task("starting", total=None, ends=time.monotonic())
+        for count, done in enumerate(run(phases()), start=1):
+            left.remove(done.job)
+            ahead = [job for job in left if job not in clock.not_begun]
+            doing = "tuning" if ahead and ahead[0].task == "tune" else "final runs"
+            ends = time.monotonic() + clock.together(ahead)
+            progress.update(bar, completed=count, total=count + len(ahead), description=doing, ends=ends)
+            job = f"{done.job.loss}, {done.job.task} {done.job.number}"
             if done.failure:
                 failures.append(f"{done.job.loss}: {done.failure}")
-                progress.print(
-                    f"{done.job.loss}, {done.job.task} {done.job.number}: failed, {done.failure}", markup=False
-                )
+                progress.print(f"{job}: failed, {done.failure}", markup=False)
             if not console.is_terminal:  # where no bar can move
-                progress.print(f"{len(remaining)} to go after {done.job.loss}, {done.job.task} {done.job.number}")
+                progress.print(f"{len(ahead)} to go after {job}")
     return failures
-
-
-def _ends(remaining: list[Job], measured: Mapping[str, list[float]], workers: int) -> float | None:
-    """When all will be done, by the clock of ``time.monotonic``: a loss takes as long as it has taken so far."""
-    known = [seconds for times in measured.values() for seconds in times]
-    if not known:
-        return None
-    left = sum(fmean(measured.get(job.loss, known)) for job in remaining if job.task != "baseline")
-    return time.monotonic() + left / workers
 
 
 def show(verdict: Verdict, records: list[Record], kind: Kind, console: Console) -> None:

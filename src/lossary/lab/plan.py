@@ -3,16 +3,57 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from lossary.lab import stored
+from lossary.lab.metrics import Metric
 
 Protocol = Literal["same-batches", "own-recipe"]
 
 #: What a plan calls data that came from a Python program and not from a file.
 OWN_CODE = "own-code"
-#: The budget of a first look, where the caller names no other.
-QUICK = {"seeds": 2, "trials": 2, "epochs": 20}
+#: The budget of a first look, where the caller names no other; its bound on steps is half of the usual one.
+QUICK = {"seeds": (3, 3), "trials": 1}
+#: Final runs a loss, where the caller names no other: so many first, and more until the verdict is settled or so many.
+SEEDS = (3, 10)
+#: The bound on a run's steps, where the caller names none: so many passes over the training data, within these steps.
+PASSES, SHORTEST, LONGEST = 60, 600, 6000
+
+
+def budget(**asked: Any) -> dict[str, Any]:
+    """The fields of a plan that bound its work, as a caller names them; what is None is not named.
+
+    Raises:
+        Refused: naming the argument, what was wanted and what came.
+    """
+    named = {name: value for name, value in asked.items() if value is not None}
+    for name in ("trials", "steps", "epochs", "minutes", "margin"):
+        if name in named and not named[name] > 0:
+            least = "more than 0" if name in ("minutes", "margin") else "at least 1"
+            raise stored.Refused(f"{name}: wanted {least}; got {named[name]}")
+    if "steps" in named and "epochs" in named:
+        raise stored.Refused("epochs: wanted the bound in steps or in epochs; got both")
+    if "seeds" in named:
+        named["seeds"] = _seeds(named["seeds"])
+    return named
+
+
+def _seeds(asked: str | int | tuple[int, ...]) -> tuple[int, ...]:
+    """``5``, ``"5"``, ``"3..10"`` or ``(3, 10)`` as the first and the most."""
+    if isinstance(asked, tuple):
+        return asked
+    first, _, most = str(asked).partition("..")
+    try:
+        return int(first), int(most or first)
+    except ValueError:
+        raise stored.Refused(f"seeds: wanted N or FIRST..MOST; got {asked!r}") from None
+
+
+def _of_now(given: dict[str, Any]) -> dict[str, Any]:
+    """A plan that was stored by 0.2 or earlier, in which there was one number of seeds, and lists were a group."""
+    given = {{"group": "lists"}.get(name, name): value for name, value in given.items()}
+    seeds = given.get("seeds")
+    return {**given, "seeds": [seeds, seeds]} if type(seeds) is int else given
 
 
 @dataclass(frozen=True)
@@ -22,9 +63,14 @@ class Plan:
     data: str = "emoji"  # a data set of the lab, or a path
     losses: tuple[str, ...] = ()  # names of cards, or "label=card" to enter a loss under a name of one's own
     protocol: Protocol = "same-batches"
-    seeds: int = 3
-    trials: int = 3  # tuning trials a loss
-    epochs: int = 60  # bound; training stops earlier once the validation metric has stopped rising
+    seeds: tuple[int, ...] = SEEDS  # final runs a loss: so many first, at most so many
+    trials: int = 2  # tuning trials a loss
+    steps: int = 0  # bound; training stops earlier once the validation metric has stopped rising. 0: by the data's size
+    epochs: int = 0  # the bound as it was asked for in passes over the training data, if it was
+    minutes: float = 0.0  # nothing is begun that would end later than so long after the command; 0: no bound
+    margin: float = (
+        0.0  # differences below it do not matter: points of a share, else in the metric's units; 0: by itself
+    )
     outliers: float = 0.0  # share of training targets that are spoilt (regression data only)
     workers: int = 2
     out: str = "lossary-runs"
@@ -47,7 +93,18 @@ class Plan:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        plan = stored.read(path, cls, "the plan", renamed={"group": "lists"})  # so until 0.3
+        plan = stored.read(path, cls, "the plan", _of_now)
         if not plan.losses:  # none is stored without
             raise stored.something_else("the plan", path, "losses: wanted some; got none")
         return plan
+
+    def bound(self, steps_per_epoch: int) -> int:
+        """The most steps of a run, of which so many are a pass over the training data."""
+        if self.steps or self.epochs:
+            return self.steps or self.epochs * steps_per_epoch
+        steps = min(max(PASSES * steps_per_epoch, SHORTEST), LONGEST)
+        return steps // 2 if self.quick else steps
+
+    def margin_of(self, metric: Metric) -> float | None:
+        """The margin in the metric's own scale, in which a point is 0.01; None where none was named."""
+        return self.margin / (100 if metric.percent else 1) or None

@@ -6,7 +6,7 @@ written is there whole or not at all.
 
 import json
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import MISSING, fields, is_dataclass
 from fnmatch import fnmatch
@@ -66,20 +66,17 @@ def _inside(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else []
 
 
-def read(path: Path, wanted: type[T], called: str, renamed: Mapping[str, str] | None = None) -> T:
+def read(path: Path, wanted: type[T], called: str, of_now: Callable[[Any], Any] = lambda given: given) -> T:
     """A JSON file as a dataclass, whose fields say what each value must be; what it does not know is left aside.
 
-    Args:
-        renamed: What fields were called by earlier versions, and are called now.
+    ``of_now`` is given what earlier versions have written, and brings it into today's form.
 
     Raises:
         Refused: naming the file, the value, what was wanted and what came.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        if renamed and isinstance(value, dict):
-            value = {renamed.get(name, name): kept for name, kept in value.items()}
-        return _typed(wanted, value, "")
+        given = json.loads(path.read_text(encoding="utf-8"))
+        return _typed(wanted, of_now(given) if isinstance(given, dict) else given, "")
     except (ValueError, RecursionError, OSError) as error:
         raise something_else(called, path, error) from error
 

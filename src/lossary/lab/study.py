@@ -1,8 +1,12 @@
 """The search for hyperparameters: one Optuna study a loss, in the run folder's SQLite file.
 
 What is searched is the same for every loss: the network's learning rate, the head's where the loss owns weights, and
-the ranges on the loss's card. Trial 0 is the library's defaults. Trials have places (0, 1, ...): a place that holds no
-finished trial is run again, so nothing is lost but what was under way when a run was killed.
+the ranges on the loss's card. Trial 0 is the library's defaults. The next two are at learning rates three times as high
+and a third as high, both of the network and of the loss's own weights: so every loss, whatever it owns, is tried at the
+same spread of them, and the few trials that most runs have are not spent beside the defaults. Later ones are drawn.
+
+Trials have places (0, 1, ...): a place that holds no finished trial is run again, so nothing is lost but what was under
+way when a run was killed.
 
 Each place has its own sampler seed, and the first ten places are drawn independently of the others: up to ten trials a
 loss come out the same however many workers there are. From the eleventh on Optuna learns from those that have
@@ -32,7 +36,10 @@ from lossary.lab.stored import Refused, something_else
 from lossary.lab.train import LEARNING_RATES, Diverged, environment
 
 PLACE, REASON, SECONDS, ENVIRONMENT = "place", "reason", "seconds", "environment"  # a trial's user attributes
-LEARNING_RATE_RANGES = {"lr": Range(5e-4, 1e-2, log=True), "head_lr": Range(2e-3, 2e-1, log=True)}
+#: Drawn learning rates are within a factor of ten of the usual ones, those of the network as those of own weights.
+LEARNING_RATE_RANGES = {name: Range(rate / 10, rate * 10, log=True) for name, rate in LEARNING_RATES.items()}
+#: By which the learning rates of the second and third trial differ from the usual ones.
+FACTORS = {1: 3.0, 2: 1 / 3}
 STUDY = "study.db"
 
 
@@ -223,10 +230,11 @@ def run_trial(
 def _sampler(card: Card, kind: Kind, place: int) -> BaseSampler:
     # The same seed for every loss: at a place all of them are tried at the same learning rate.
     sampler = TPESampler(n_startup_trials=10, seed=place)
-    if place > 0:
-        return sampler
+    fixed = default_params(card, kind) if place == 0 else {}
+    if place in FACTORS:
+        fixed = {name: FACTORS[place] * LEARNING_RATES[name] for name in LEARNING_RATES.keys() & space(card, kind)}
     with warnings.catch_warnings(category=ExperimentalWarning, action="ignore"):
-        return PartialFixedSampler(default_params(card, kind), sampler)
+        return PartialFixedSampler(fixed, sampler)
 
 
 def _suggest(trial: optuna.Trial, name: str, within: Range | Choice) -> Any:

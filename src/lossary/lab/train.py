@@ -1,8 +1,9 @@
 """One trial: a network trained with one loss, seeded, on one thread.
 
-The learning rate is constant and what is judged is a moving average of the weights. So a run does not depend on its
-bound: a longer one begins with the very same steps, and a curve that has stopped rising means what it says. (A
-schedule that ends at the bound would bend every curve flat there.)
+The learning rate is constant, what is judged is a moving average of the weights, and when to look and when to end are
+read off the steps done and the curve. So a run does not depend on its bound: a longer one begins with the very same
+steps, one that ended by itself would have done so under any bound, and a curve that has stopped rising means what it
+says. (A schedule that ends at the bound would bend every curve flat there.)
 """
 
 import os
@@ -11,6 +12,7 @@ import statistics
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
@@ -37,6 +39,7 @@ from lossary.lab.stopping import Watch
 LEARNING_RATES = {"lr": 2e-3, "head_lr": 2e-2}
 WEIGHT_DECAY = 0.01
 AVERAGE = 0.98  # of the weights; over about 50 steps
+LOOK_EVERY = 20  # steps, at the start; more where validation items are many, so that looks take less time than steps
 
 
 class Diverged(Exception):
@@ -86,9 +89,18 @@ def outputs(network: nn.Module, inputs: Tensor) -> Tensor:
     return out.squeeze(1) if out.shape[1:] == (1,) else out
 
 
+def batch_of(data: Data) -> tuple[int, int]:
+    """Items of a batch, and of each class in it (0: as they come)."""
+    return data.batch or KINDS[data.kind].batch
+
+
+def steps_per_epoch(data: Data) -> int:
+    return max(1, len(data.train) // batch_of(data)[0])
+
+
 def batches(card: Card, data: Data, plan: Plan, generator: Generator) -> Iterator[Tensor]:
     """Indices of training items without end; under ``same-batches`` the same for every loss."""
-    size, m = data.batch or KINDS[data.kind].batch
+    size, m = batch_of(data)
     by_class = m > 0 and (plan.protocol == "same-batches" or card.batch == "m-per-class")
     if by_class:
         return m_per_class(data.train.targets, size, m, generator)
@@ -96,7 +108,7 @@ def batches(card: Card, data: Data, plan: Plan, generator: Generator) -> Iterato
 
 
 def train(card: Card, params: Mapping[str, Any], data: Data, plan: Plan, seed: int) -> Outcome:
-    """Train until the validation metric has stopped rising, or to the plan's bound.
+    """Train until the validation metric has stopped rising, or to the plan's bound on steps.
 
     Args:
         params: ``lr`` and ``head_lr`` (AdamW's, for the network and the loss's own weights), and the loss's own
@@ -105,32 +117,26 @@ def train(card: Card, params: Mapping[str, Any], data: Data, plan: Plan, seed: i
     Raises:
         Diverged: if the loss or the outputs stop being finite numbers.
     """
-    rates = {name: params.get(name, rate) for name, rate in LEARNING_RATES.items()}
     own = {name: value for name, value in params.items() if name not in LEARNING_RATES}
-    learner = Learner(card, own, data, seed)
-    groups = [
-        {"params": list(learner.network.parameters()), "lr": rates["lr"]},
-        {"params": list(learner.criterion.parameters()), "lr": rates["head_lr"]},
-    ]
-    optimizer = torch.optim.AdamW([g for g in groups if g["params"]], weight_decay=WEIGHT_DECAY)
+    learner = Learner(card, own, data, seed).train()
+    optimizer = _optimizer(learner, LEARNING_RATES | {name: params[name] for name in LEARNING_RATES.keys() & params})
     average = AveragedModel(learner, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE), use_buffers=True)
-    watch = Watch(plan.epochs, higher_is_better=primary(data.kind, data.metric_name).higher_is_better)
-    best = learner
+    higher = primary(data.kind, data.metric_name).higher_is_better
+    watch = Watch(max(LOOK_EVERY, len(data.valid) // (2 * batch_of(data)[0])), higher_is_better=higher)
+    best, bound = learner, plan.bound(steps_per_epoch(data))
     generator = Generator().manual_seed(seed)
-    steps_per_epoch = max(1, len(data.train) // (data.batch or KINDS[data.kind].batch)[0])
     feed = batches(card, data, plan, generator)
     started, durations, losses = time.perf_counter(), [], []
-    for epoch in range(1, plan.epochs + 1):
-        learner.train()
-        for _ in range(steps_per_epoch):
-            begun = time.perf_counter()
-            losses.append(_step(learner, optimizer, average, data, next(feed), generator))
-            durations.append(time.perf_counter() - begun)
-        if epoch % watch.every == 0 or epoch == plan.epochs:
-            train_loss = statistics.fmean(losses[-steps_per_epoch * watch.every :])
+    for step in range(1, bound + 1):
+        begun = time.perf_counter()
+        losses.append(_step(learner, optimizer, average, data, next(feed), generator))
+        durations.append(time.perf_counter() - begun)
+        if watch.due(step) or step == bound:
+            since = watch.points[-1].step if watch.points else 0
             averaged = average.module
             assert isinstance(averaged, Learner)
-            if watch.look(Point(len(losses), epoch, train_loss, _score(averaged, data))):
+            epoch = -(-step // steps_per_epoch(data))
+            if watch.look(Point(step, epoch, statistics.fmean(losses[since:]), _score(averaged, data))):
                 best = deepcopy(averaged)
             if watch.finished:
                 break
@@ -139,11 +145,33 @@ def train(card: Card, params: Mapping[str, Any], data: Data, plan: Plan, seed: i
         best,
         watch.best.valid,
         watch.points,
-        steps=len(losses),
+        steps=watch.points[-1].step,
         seconds=time.perf_counter() - started,
         seconds_per_step=statistics.median(durations),
         still_rising=watch.still_rising,
     )
+
+
+def timed(card: Card, data: Data, plan: Plan, steps: int = 4) -> float:
+    """Seconds that a step takes: the median of a few, after one that is not counted; 0 where it cannot be trained."""
+    learner = Learner(card, {}, data, seed=0).train()
+    optimizer, average = _optimizer(learner, LEARNING_RATES), AveragedModel(learner)
+    generator = Generator().manual_seed(0)
+    feed, durations = batches(card, data, plan, generator), []
+    with suppress(Diverged):  # the run itself will say so
+        for _ in range(steps):
+            begun = time.perf_counter()
+            _step(learner, optimizer, average, data, next(feed), generator)
+            durations.append(time.perf_counter() - begun)
+    return statistics.median(durations[1:] or [0.0])
+
+
+def _optimizer(learner: Learner, rates: Mapping[str, float]) -> torch.optim.Optimizer:
+    groups = [
+        {"params": list(learner.network.parameters()), "lr": rates["lr"]},
+        {"params": list(learner.criterion.parameters()), "lr": rates["head_lr"]},
+    ]
+    return torch.optim.AdamW([g for g in groups if g["params"]], weight_decay=WEIGHT_DECAY)
 
 
 def _step(

@@ -6,13 +6,14 @@ import signal
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent import futures
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import islice
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -66,21 +67,18 @@ def cards(plan: Plan) -> dict[str, Card]:
     return {label: find(name or label) for label, _, name in entered}
 
 
-def open_jobs(plan: Plan, folder: Path, data: Data) -> tuple[list[Job], list[Job]]:
-    """What is still to do: first this (tuning and baselines, in any order), and then that (the final runs)."""
+def open_jobs(plan: Plan, folder: Path, data: Data, seeds: range) -> tuple[list[Job], list[Job]]:
+    """What is still to do for these seeds: first this (tuning and baselines), and then that (the final runs)."""
     labels = list(cards(plan))
     finished = {label: study.places(folder, label) for label in labels}
     tune = [Job("tune", label, p) for p in range(plan.trials) for label in labels if p not in finished[label]]
     base = [
         Job("baseline", name, seed)
-        for name, seed in KINDS[data.kind].baselines(data, plan.seeds)
+        for name, seed in KINDS[data.kind].baselines(data, seeds[-1])
         if not _recorded(folder, "baseline", name, seed)
     ]
     final = [
-        Job("final", label, seed)
-        for seed in range(1, plan.seeds + 1)
-        for label in labels
-        if not _recorded(folder, "tuned", label, seed)
+        Job("final", label, seed) for seed in seeds for label in labels if not _recorded(folder, "tuned", label, seed)
     ]
     return tune + base, final
 
@@ -89,25 +87,43 @@ def _recorded(folder: Path, role: Role, loss: str, seed: int) -> bool:
     return Record(loss, "", role, seed, {}, {}, []).path(folder).exists()
 
 
-def run(phases: Iterable[list[Job]], plan: Plan, folder: Path, data: Data) -> Iterator[Done]:
+class Timekeeper(Protocol):
+    """Says whether a job may begin, and is told how long each has taken."""
+
+    def may_begin(self, job: Job, /) -> bool: ...
+
+    def note(self, done: Done, /) -> None: ...
+
+
+def run(phases: Iterable[list[Job]], plan: Plan, folder: Path, data: Data, clock: Timekeeper) -> Iterator[Done]:
     """Do all jobs of one phase and then of the next, yielding each as it is done, in the order of finishing.
+
+    Which jobs a phase has is asked when the one before it is done, and whether one may begin when a worker is free.
 
     Raises:
         BrokenProcessPool: if a worker was killed.
     """
     # What code makes need not go from process to process: there each runs it.
     with nullcontext() if is_code(plan.data) else shared(data, folder / "data.part") as given:
-        yield from _run(phases, plan, folder, given)
+        yield from _run(phases, plan, folder, given, clock)
 
 
-def _run(phases: Iterable[list[Job]], plan: Plan, folder: Path, given: Shared | None) -> Iterator[Done]:
+def _run(
+    phases: Iterable[list[Job]], plan: Plan, folder: Path, given: Shared | None, clock: Timekeeper
+) -> Iterator[Done]:
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(plan.workers, mp_context=context, initializer=_start_worker, initargs=(given,))
+    pool = futures.ProcessPoolExecutor(plan.workers, mp_context=context, initializer=_start_worker, initargs=(given,))
     try:
         for jobs in phases:
-            yield from (
-                future.result() for future in as_completed([pool.submit(do, job, plan, folder) for job in jobs])
-            )
+            waiting = (pool.submit(do, job, plan, folder) for job in jobs if clock.may_begin(job))
+            running = set(islice(waiting, plan.workers))
+            while running:
+                finished, running = futures.wait(running, return_when=futures.FIRST_COMPLETED)
+                done = [future.result() for future in finished]
+                for one in done:
+                    clock.note(one)
+                running |= set(islice(waiting, len(done)))
+                yield from done
     except BaseException:
         # Ctrl-C or a lost worker: what is under way will be repeated, so nobody need wait for it.
         for process in multiprocessing.active_children():
@@ -141,9 +157,12 @@ def _data(plan: Plan) -> Data:
     return _given.open() if _given else load(plan)
 
 
-def run_here(phases: Iterable[list[Job]], plan: Plan, folder: Path, data: Data) -> Iterator[Done]:
+def run_here(phases: Iterable[list[Job]], plan: Plan, folder: Path, data: Data, clock: Timekeeper) -> Iterator[Done]:
     """The same one after another in this process: for data and networks that no other process can load."""
-    return (do(job, plan, folder, data) for jobs in phases for job in jobs)
+    for job in (job for jobs in phases for job in jobs if clock.may_begin(job)):
+        done = do(job, plan, folder, data)
+        clock.note(done)
+        yield done
 
 
 def do(job: Job, plan: Plan, folder: Path, data: Data | None = None) -> Done:

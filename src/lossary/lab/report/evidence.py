@@ -112,7 +112,8 @@ def read(folder: Path, trials: list[Trial]) -> Evidence:
     """The same with the tuning trials at hand."""
     records = load_all(folder)
     plan = Plan.load(folder / "plan.json")
-    verdict = judge(records, primary(kind_of(records), plan.metric))
+    metric = primary(kind_of(records), plan.metric)
+    verdict = judge(records, metric, margin=plan.margin_of(metric))
     return Evidence(folder, plan, records, trials, load_failures(folder, records), verdict)
 
 

@@ -354,7 +354,8 @@ def _plan_facts(evidence: Evidence) -> list[tuple[str, str]]:
         ("losses", ", ".join(plan.losses)),
         ("protocol", plan.protocol),
         ("tuning trials a loss", str(plan.trials)),
-        ("bound on epochs", str(plan.epochs)),
+        ("bound on steps", str(plan.steps or "")),
+        ("bound on epochs", str("" if plan.steps else plan.epochs)),
         ("seeds", ", ".join(map(str, seeds))),
         ("runs on the test split", ", ".join(f"{count} {role}" for role, count in sorted(roles.items()))),
         ("workers", str(plan.workers)),
@@ -388,15 +389,17 @@ def _value(value: Any) -> str:
 def command(plan: Plan) -> str:
     """The command line of a plan, quoted for a shell; complete, for defaults change from version to version."""
     asked = {part.name: value for part in fields(Plan) if (value := getattr(plan, part.name))}
-    for name in ("data", "metric", "fingerprint"):  # the data tell the last two
+    # The data tell the metric and the fingerprint, the bound is stored in steps, and the clock never says the same.
+    for name in ("data", "metric", "fingerprint", "minutes", *(("epochs",) if plan.steps else ())):
         asked.pop(name, None)
     if plan.megapixels == Plan.megapixels:
         del asked["megapixels"]
     if plan.data == OWN_CODE:
         own = [f"metric={plan.metric}"] if plan.metric else []
-        known = ("losses", "task", "protocol", "seeds", "trials", "epochs", "out")
+        known = ("losses", "task", "protocol", "seeds", "trials", "steps", "epochs", "margin", "out")
         options = [f"{name}={asked[name]!r}" for name in known if name in asked]
         return f"lossary.lab.compare(model, data, {', '.join(own + options)})"
+    asked["seeds"] = "..".join(map(str, dict.fromkeys(plan.seeds)))  # 3..10, or 5
     words = ["lossary", "compare", plan.data]
     for name, value in asked.items():
         words.append(f"--{name}")

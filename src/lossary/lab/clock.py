@@ -1,0 +1,72 @@
+"""How long the runs of a comparison take, said before they start, and which of them still fit into the time given."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from statistics import fmean
+
+from lossary.lab.work import Done, Job
+
+
+class Clock:
+    """What each loss's runs take: as long as they have taken so far, or else as a few timed steps let expect.
+
+    Args:
+        minutes: From now on; a job that would end later is not to be begun. 0: no such bound.
+        workers: How many jobs are done at once.
+        taken: Seconds of each run of a loss that is already done.
+        expected: Seconds of a run of a loss of which none is done, to its bound.
+    """
+
+    def __init__(
+        self,
+        minutes: float,
+        workers: int,
+        taken: Mapping[str, list[float]],
+        expected: Mapping[str, float],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.now = now
+        self.ends = now() + 60 * minutes if minutes else None
+        self.workers = workers
+        self.taken = {loss: list(seconds) for loss, seconds in taken.items()}
+        self.expected = expected
+        self.not_begun: list[Job] = []
+
+    def note(self, done: Done) -> None:
+        """A job has taken so long."""
+        if done.job.task != "baseline":
+            self.taken.setdefault(done.job.loss, []).append(done.seconds)
+
+    def seconds(self, job: Job) -> float:
+        """What a job is expected to take on one worker. Baselines cost next to nothing."""
+        if job.task == "baseline":
+            return 0.0
+        return fmean(self.taken[job.loss]) if job.loss in self.taken else self.expected[job.loss]
+
+    def together(self, jobs: Iterable[Job]) -> float:
+        """The same of several, on all workers."""
+        return sum(map(self.seconds, jobs)) / self.workers
+
+    def may_begin(self, job: Job) -> bool:
+        """Whether a job would end in time; notes those that would not."""
+        fits = self.ends is None or self.now() + self.seconds(job) <= self.ends
+        if not fits:
+            self.not_begun.append(job)
+        return fits
+
+
+def spelled(seconds: float) -> str:
+    """A time as one says it.
+
+    >>> spelled(0.2), spelled(300), spelled(20_000)
+    ('1 second', '5 minutes', '5.6 hours')
+    """
+    if seconds < 90:
+        return _counted(max(1, round(seconds)), "second")
+    if seconds < 5400:
+        return _counted(round(seconds / 60), "minute")
+    return f"{seconds / 3600:.1f} hours"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' if count != 1 else ''}"
