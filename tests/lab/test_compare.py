@@ -20,7 +20,6 @@ from lossary.cli import main
 from lossary.core.card import Card
 from lossary.lab import work
 from lossary.lab.comparison import Refused, sole
-from lossary.lab.data.loading import load
 from lossary.lab.data.types import Data
 from lossary.lab.plan import Plan
 from lossary.lab.record import load_all
