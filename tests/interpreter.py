@@ -20,7 +20,7 @@ def lacking() -> str | None:
     import triton
 
     old = tuple(map(int, triton.__version__.split(".")[:2])) < (3, 7)
-    if DEVICE == "cpu" and old and numpy.lib.NumpyVersion(numpy.__version__) >= "2.4.0":
+    if DEVICE == "cpu" and old and numpy.lib.NumpyVersion(numpy.__version__) >= "1.25.0":
         return f"the interpreter of Triton {triton.__version__} cannot count with NumPy {numpy.__version__}"
     return None
 
