@@ -2,6 +2,7 @@
 
 import inspect
 import warnings
+from unittest import mock
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +25,7 @@ from contract.subject import (
     takes,
     with_arg,
 )
+from lossary.core import device as _device
 from lossary.core.card import Card
 from lossary.testing import Call
 
@@ -343,6 +345,21 @@ def torchs_name_means_torchs_result(subject: Subject) -> None:
             # torch's mean of nothing is nan; its multilabel_margin_loss of nothing is whatever was in memory.
             if value.isfinite().all() and call.args[0].numel():
                 assert_close(subject(call, reduction=reduction), value, 1e-11)  # torch's cosine adds 1e-12
+
+
+@law(where=lambda card: card.kernel == "rows", once=True)
+def units_for_half_precision_round_no_score(subject: Subject) -> None:
+    """A device that multiplies half-precision matrices keeps the scores: they are as exact as float32's."""
+    for dtype in HALVES:
+        half = subject.draw(0, dtype)
+        exact, exact_grads = subject.grads(doubled(half))
+        with mock.patch.object(_device, "multiplies_half", return_value=True):
+            value, grads = subject.grads(half)
+        torch_owns_the_name = hasattr(F, subject.card.name)
+        assert_close(value, exact, 2 * torch.finfo(dtype).eps if torch_owns_the_name else 1e-5, f"loss in {dtype}")
+        for grad, wanted in zip(grads, exact_grads, strict=True):
+            assert grad.dtype == dtype
+            assert_close(grad, wanted, 4 * torch.finfo(dtype).eps, f"gradient in {dtype}")
 
 
 @law(once=True)

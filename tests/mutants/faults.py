@@ -438,6 +438,16 @@ MUTANTS = (
         in_deed(writes_into_its_input),
     ),
     Mutant("strides are ignored", "cosface_loss", ("strides_do_not_matter",), in_deed(reads_memory_in_order)),
+    Mutant(
+        "a score is rounded to half precision",
+        "cosface_loss",
+        ("units_for_half_precision_round_no_score",),
+        in_text(
+            "lossary.kernels.products:multiply_",
+            "torch.mm(a, b, out=out) if alpha == 1",
+            "torch.mm(a, b, out=out).copy_(out.bfloat16()) if alpha == 1",
+        ),
+    ),
     Mutant("autocast rounds", "cosface_loss", ("autocast_keeps_the_loss_exact",), in_deed(follows_autocast)),
     Mutant("weights are rounded too", "cosface_loss", ("precisions_mix",), in_deed(wants_one_precision)),
     # ------------------------------------------------------------ gradients

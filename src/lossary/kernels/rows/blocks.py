@@ -145,6 +145,7 @@ class Blocks:
                 self.mean += source.b.to(self.dtype).mean()
         if targets.single:
             self.index = targets.rows.long()[:, None]
+            self.ones = torch.ones(len(source.x), dtype=self.dtype, device=source.x.device)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -192,8 +193,12 @@ class Blocks:
             if self.inverse is not None:
                 scores.mul_(self.inverse)
             if after is not None:
-                scores.mul_(after[rows, None] * self.unit)
-            if self.b is not None:
+                after = after[rows, None] * self.unit
+                if self.b is None:
+                    scores.mul_(after)
+                else:
+                    torch.addcmul(self.b, scores, after, out=scores)
+            elif self.b is not None:
                 scores.add_(self.b)
             yield self._block(scores, transposed, span)
 
@@ -203,7 +208,7 @@ class Blocks:
             self.nearest = Nearest(transposed, self.centers)
             scores = self.nearest.largest.clone().t()
         if self.targets.single:
-            return SingleTarget(scores, span, self.exponentiate, self.index[span], mean, self.targets.means)
+            return SingleTarget(scores, span, self.exponentiate, self.index[span], mean, self.targets.means, self.ones)
         if self.places is not None:
             return LabelTargets(scores, span, self.exponentiate, self.places, self.targets.scale)
         return MaskedTargets(scores, span, self.exponentiate, self.targets, mean)
@@ -238,14 +243,17 @@ class Blocks:
     def _slopes(self, block: Block, by_rows: RowGradients, gradients: Gradients) -> tuple[Tensor, Tensor | None]:
         """(R, C) the gradient by the products, as the next ones take it; and what undoes a power of 2 in it."""
         columns = self.inverse
-        if isinstance(block, SingleTarget) and self.x.is_half and block.is_linear:
+        if isinstance(block, SingleTarget) and self.x.is_half and self.centers == 1 and block.is_linear:
             # In a pass less: after the products these are what takes the time.
             each, by_target = block.factors(by_rows)
             if gradients.b is not None:
-                gradients.b.addmv_(block.scores.t(), each[:, 0]).index_add_(0, block.index[:, 0], by_target[:, 0])
+                gradients.b.addmv_(block.scores.t(), each[:, 0])
             if columns is not None:
                 block.scores.mul_(columns)
-                by_target = by_target * columns[block.index]
+            if by_target is not None:
+                if gradients.b is not None:
+                    gradients.b.index_add_(0, block.index[:, 0], by_target[:, 0])
+                by_target = by_target if columns is None else by_target * columns[block.index]
             return self._rounded(block.scores, each, by_target, block.rows, block.index)
         block.pull(by_rows)
         slopes = block.scores

@@ -35,7 +35,8 @@ class SingleTarget(Block):
         exponentiate: Exponentiate,
         index: Tensor,
         mean: Tensor | None,
-        has_mean: bool = True,
+        has_mean: bool,
+        ones: Tensor,
     ) -> None:
         super().__init__(scores, rows, exponentiate)
         self.index, self.is_linear = index, mean is not None or not has_mean
@@ -45,9 +46,8 @@ class SingleTarget(Block):
         scores.scatter_(1, index, ABSENT_2)
         rest, self.share = self.exponentiate(scores)
         # Where exponentials are summed, the target's log-sum-exp is its score.
-        self.by_among = target.sigmoid()[:, None] if exponentiate is sum_softplus else None
         among = softplus(target) if exponentiate is sum_softplus else target.detach()
-        self.statistics = Rows(torch.ones_like(target), target, among, rest, mean.detach())
+        self.statistics = Rows(ones[rows], target, among, rest, mean.detach())
 
     def pull(self, gradients: RowGradients) -> None:
         each, by_target = self._by_row(gradients)
@@ -57,25 +57,25 @@ class SingleTarget(Block):
         elif gradients.mean is not None:
             mean = gradients.mean[:, None] / self.scores.shape[1]
             self.scores.add_(mean)
-            by_target = by_target + mean
-        # Where a row has no rest its only score, the target, was taken for the rest's: overwritten here.
-        self.scores.scatter_(1, self.index, by_target)
-        self.by_row = [each, by_target]
+            by_target = mean if by_target is None else by_target + mean
+        self.by_row = [each]
+        # Without, its exponential is 0, or its row has no share.
+        if by_target is not None:
+            self.scores.scatter_(1, self.index, by_target)
+            self.by_row.append(by_target)
 
-    def factors(self, gradients: RowGradients) -> tuple[Tensor, Tensor]:
+    def factors(self, gradients: RowGradients) -> tuple[Tensor, Tensor | None]:
         """What :meth:`pull` multiplies the scores of a row with, and the target's gradient, (R, 1) each."""
         self.by_mean = gradients.mean
         return self._by_row(gradients)
 
-    def _by_row(self, gradients: RowGradients) -> tuple[Tensor, Tensor]:
+    def _by_row(self, gradients: RowGradients) -> tuple[Tensor, Tensor | None]:
         by_target, by_among = gradients.target, gradients.among
-        by_target = None if by_target is None else by_target[:, None]
+        if by_among is not None and self.exponentiate is sum_softplus:
+            by_among = by_among * self.statistics.target.detach().sigmoid()
         if by_among is not None:
-            by_among = by_among[:, None] if self.by_among is None else by_among[:, None] * self.by_among
             by_target = by_among if by_target is None else by_target + by_among
-        zero = torch.zeros_like(self.share) if by_target is None or gradients.rest is None else self.share
-        each = zero if gradients.rest is None else gradients.rest[:, None] * self.share
-        return each, zero if by_target is None else by_target
+        return _column(gradients.rest, self.share) * self.share, None if by_target is None else by_target[:, None]
 
 
 class LabelTargets(Block):
@@ -129,6 +129,7 @@ class MaskedTargets(Block):
         masks = RowsOf(scores, targets.of(rows), rows.start)
         self.scale, self.is_target = targets.scale, masks.is_target
         self.exists = masks.is_target | masks.is_rest if targets.own or targets.row_groups is not None else None
+        self.existing = None
         if self.exists is not None and targets.means:
             self.existing = self.exists.sum(1).clamp_min(1)
             mean = torch.where(self.exists, scores, 0).sum(1) * self.unit / self.existing
@@ -140,7 +141,7 @@ class MaskedTargets(Block):
         target = torch.where(self.is_target, self.hits, 0).sum(1) * (self.per_target * self.unit)
         among, self.share_among = self.exponentiate(self.hits)
         rest, self.share = self.exponentiate(scores)
-        self.statistics = Rows(count, target, among, rest, target if mean is None else mean)
+        self.statistics = Rows(count, target, among, rest, target.detach() if mean is None else mean)
 
     def pull(self, gradients: RowGradients) -> None:
         self.by_row = [_column(gradients.rest, self.share) * self.share]
@@ -153,7 +154,7 @@ class MaskedTargets(Block):
             self.by_row += [by_among, by_target]
         if self.exists is None:
             self.by_mean = gradients.mean
-        elif gradients.mean is not None:
+        elif gradients.mean is not None and self.existing is not None:
             self.scores.add_(self.exists * (gradients.mean / self.existing)[:, None])
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lossary.kernels.products import multiply_
 from lossary.kernels.rows import tiles
 from lossary.kernels.rows.bands import Bands, Spot, inverse
 from lossary.kernels.rows.exponentials import (
@@ -152,9 +153,9 @@ def set_gradients(items: Items, rows: Rows, by_rows: RowGradients) -> tuple[Tens
             kind.pull(hits, torch.empty_like(hits), (among[r], among[c]), (by_among[r], by_among[c]))
             each = by_target[r, None] + by_target[c]
             tile.part(spot).add_(hits).add_(each.mul_(spot.is_target))
-        gradient[i].addmm_(tile.scores, x[j])
+        multiply_(gradient[i], tile.scores, x[j], add=True)
         if i != j:
-            gradient[j].addmm_(tile.scores.t(), x[i])
+            multiply_(gradient[j], tile.scores.t(), x[i], add=True)
     # The sorted copy is used up: a third tensor of the size of the items would be the most that is held.
     result = gradient if order is None else torch.index_select(gradient, 0, inverse(order), out=x)
     pull_means(items, by_rows.mean, result)
@@ -193,7 +194,7 @@ def _tiles(x: Tensor, labels: Tensor, split: int) -> Iterator[Tile]:
         for columns in spans[1][0 if split else r :]:
             shape = (rows.stop - rows.start, columns.stop - columns.start)
             scores, scratch = (b[: shape[0] * shape[1]].view(shape) for b in buffers)
-            torch.mm(scaled, x[columns].t(), out=scores)
+            multiply_(scores, scaled, x[columns].t())
             tile = Tile(rows, columns, scores, scratch, tuple(bands.within(rows, columns)))
             if rows == columns:
                 scores.fill_diagonal_(ABSENT_2)

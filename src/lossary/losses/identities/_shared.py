@@ -23,7 +23,7 @@ from lossary.core.rules import Count
 from lossary.kernels.distances import norm
 from lossary.kernels.products import multiplied_in
 from lossary.kernels.rows.formula import row_loss
-from lossary.kernels.rows.routes import RowFormula
+from lossary.kernels.rows.routes import RowFormula, RowSlope
 from lossary.kernels.rows.scores import Bilinear, Targets
 from lossary.kernels.stable import accumulate, accumulator, parameters, sphere_apart
 from lossary.losses._pointwise import hide
@@ -51,6 +51,7 @@ def cosine_head(
     sample_weight: Tensor | None,
     mask: Tensor | None,
     reduction: str,
+    slope: RowSlope | None = None,
 ) -> Tensor:
     """``formula(rows, scale, *margins)`` over scores ``scale * cos`` (``scale * |x| * cos`` without ``normalize``).
 
@@ -79,7 +80,9 @@ def cosine_head(
     w = weight if weight.dim() == 2 else weight.flatten(0, 1)
     source = Bilinear(x, w, unit=True, centers=centers, row_factor=factor, half=half, bound=bound)
     each = one_weight(sample_weight, mask, labels.shape, x.dtype)
-    return row_loss(formula, source, Targets(labels, means=False), scale, *rest, weight=each, reduction=reduction)
+    return row_loss(
+        formula, source, Targets(labels, means=False), scale, *rest, weight=each, reduction=reduction, slope=slope
+    )
 
 
 def check_head(embeddings: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
@@ -110,9 +113,14 @@ def angle(cos: Tensor) -> Tensor:
     """
     if values_visible(cos) and cos.numel() > 0 and within(cos.detach(), -INSIDE, INSIDE):
         return cos.acos()
-    inside = cos.abs() < 1 - 2 * torch.finfo(cos.dtype).eps
+    inside = has_angle(cos)
     theta = torch.where(inside, cos, 0).acos()
     return torch.where(inside, theta, cos.detach().clamp(-1, 1).acos())
+
+
+def has_angle(cos: Tensor) -> Tensor:
+    """Whether the angle of a cosine has a derivative: not at +-1, nor where rounding may have brought it there."""
+    return cos.abs() < 1 - 2 * torch.finfo(cos.dtype).eps
 
 
 class SphereHead(HeadLoss):

@@ -11,9 +11,9 @@ from lossary.core.card import Card, Range
 from lossary.core.check import check_plain, check_rows
 from lossary.core.reduce import Reduction
 from lossary.core.rules import checked
-from lossary.kernels.rows.scores import Rows
+from lossary.kernels.rows.scores import RowGradients, Rows
 from lossary.kernels.stable import softplus
-from lossary.losses.identities._shared import Margin, Scale, SphereHead, angle, cosine_head
+from lossary.losses.identities._shared import Margin, Scale, SphereHead, angle, cosine_head, has_angle
 
 __all__ = [
     "ArcFaceLoss",
@@ -31,6 +31,17 @@ BeyondPi = Literal["linear", "plain", "easy"]
 
 def _normalized_softmax(rows: Rows, scale: float | Tensor) -> Tensor:
     return softplus(rows.rest - rows.target)
+
+
+def _slope(rows: Rows, target: Tensor, by_score: float | Tensor) -> tuple[Tensor, RowGradients]:
+    """Of a softmax in which another score stands for the target's, and its derivative by that."""
+    gap = rows.rest - target
+    wrong = gap.sigmoid()
+    return softplus(gap), RowGradients(-wrong * by_score, None, wrong, None)
+
+
+def _normalized_softmax_slope(rows: Rows, scale: Tensor) -> tuple[Tensor, RowGradients]:
+    return _slope(rows, rows.target, 1.0)
 
 
 @checked
@@ -89,6 +100,7 @@ def normalized_softmax_loss(
         normalize=normalize_embeddings,
         sample_weight=sample_weight,
         mask=mask,
+        slope=_normalized_softmax_slope,
         reduction=reduction,
     )
 
@@ -104,6 +116,10 @@ class NormalizedSoftmaxLoss(SphereHead):
 
 def _cosface(rows: Rows, scale: float | Tensor, margin: float | Tensor) -> Tensor:
     return softplus(rows.rest - (rows.target - scale * margin))
+
+
+def _cosface_slope(rows: Rows, scale: Tensor, margin: Tensor) -> tuple[Tensor, RowGradients]:
+    return _slope(rows, rows.target - scale * margin, 1.0)
 
 
 @checked
@@ -164,6 +180,7 @@ def cosface_loss(
         margin,
         sample_weight=sample_weight,
         mask=mask,
+        slope=_cosface_slope,
         reduction=reduction,
     )
 
@@ -190,6 +207,21 @@ def _arcface(
     if straight_through:
         target = cos + (target - cos).detach()
     return softplus(rows.rest - scale * target)
+
+
+def _arcface_slope(
+    rows: Rows, scale: Tensor, margin: Tensor, *, beyond_pi: BeyondPi, straight_through: bool
+) -> tuple[Tensor, RowGradients]:
+    cos = rows.target / scale
+    theta, inside = cos.clamp(-1, 1).acos(), has_angle(cos)
+    turned = theta + margin
+    target = turned.cos()
+    by_cos = torch.where(inside, turned.sin() / theta.sin(), 0)
+    if beyond_pi != "plain":
+        margin_ends = cos > -margin.cos() if beyond_pi == "linear" else cos > 0
+        target = torch.where(margin_ends, target, cos - margin * margin.sin() if beyond_pi == "linear" else cos)
+        by_cos = torch.where(margin_ends, by_cos, 1)
+    return _slope(rows, scale * target, 1.0 if straight_through else by_cos)
 
 
 def _cos_sin(theta: float | Tensor) -> tuple[float, float] | tuple[Tensor, Tensor]:
@@ -254,7 +286,10 @@ def arcface_loss(
         libraries take it in degrees.
     """
     check_rows("margin", margin, labels)
-    formula = partial(_arcface, beyond_pi=beyond_pi, straight_through=gradient == "straight_through")
+    formula, slope = (
+        partial(form, beyond_pi=beyond_pi, straight_through=gradient == "straight_through")
+        for form in (_arcface, _arcface_slope)
+    )
     return cosine_head(
         formula,
         embeddings,
@@ -264,6 +299,7 @@ def arcface_loss(
         margin,
         sample_weight=sample_weight,
         mask=mask,
+        slope=slope,
         reduction=reduction,
     )
 
