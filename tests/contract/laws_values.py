@@ -241,11 +241,12 @@ def batches_split(subject: Subject) -> None:
     none = subject(call, reduction="none")
     pieces = [subject(part, reduction="none") for part in parts]
     assert_close(torch.cat(pieces), none)
-    assert_close(sum(subject(part, reduction="sum") for part in parts), none.sum())
+    assert_close(torch.stack([subject(part, reduction="sum") for part in parts]).sum(), none.sum())
     if subject.card.mean_is_plain:
         counts = [piece.numel() for piece in pieces]
         means = [subject(part, reduction="mean") for part in parts]
-        assert_close(sum(c * m for c, m in zip(counts, means, strict=True)) / sum(counts), subject(call))
+        total = torch.stack([c * m for c, m in zip(counts, means, strict=True)]).sum()
+        assert_close(total / sum(counts), subject(call))
 
 
 @law()
@@ -286,7 +287,10 @@ def strides_do_not_matter(subject: Subject) -> None:
         leaves = [t.requires_grad_() for t in other.args if t.is_floating_point()]
         value = subject(other)
         grads = torch.autograd.grad(value.sum(), leaves, allow_unused=True)
-        found = [torch.zeros_like(x) if g is None else g for g, x in zip(grads, leaves, strict=True)]
+        found = [
+            torch.zeros_like(x) if g is None else g  # pyright: ignore[reportUnnecessaryComparison]
+            for g, x in zip(grads, leaves, strict=True)
+        ]
         assert_same((value, found), wanted, 1e-11)
 
 

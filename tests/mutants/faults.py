@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -25,7 +25,7 @@ CUT = "(lambda y: y.register_hook(lambda g: g.detach()) and y if y.requires_grad
 
 
 @contextmanager
-def default_drifts(card: Card) -> Iterator[Card]:
+def default_drifts(card: Card) -> Generator[Card]:
     fields = card.module.fields
     before, fields["margin"] = fields["margin"], 0.4
     try:
@@ -103,7 +103,7 @@ class Kept(torch.autograd.Function):
         return x.clone()
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         return grad * ctx.factor.mul_(2) / 2
 
 

@@ -286,10 +286,9 @@ def arcface_loss(
         libraries take it in degrees.
     """
     check_rows("margin", margin, labels)
-    formula, slope = (
-        partial(form, beyond_pi=beyond_pi, straight_through=gradient == "straight_through")
-        for form in (_arcface, _arcface_slope)
-    )
+    straight_through = gradient == "straight_through"
+    formula = partial(_arcface, beyond_pi=beyond_pi, straight_through=straight_through)
+    slope = partial(_arcface_slope, beyond_pi=beyond_pi, straight_through=straight_through)
     return cosine_head(
         formula,
         embeddings,
