@@ -94,8 +94,8 @@ def test_picking_the_best_of_six_equal_losses_does_not_inflate_the_error(world: 
 
 def test_one_erratic_loss_does_not_hide_what_is_known_of_the_others() -> None:
     rng = np.random.default_rng(0)
-    quiet = study({"a": 0.55, "b": 0.5, "c": 0.5, "d": 0.5}, seeds=5)
-    erratic = [run("e", s, 0.5 + 0.1 * rng.standard_normal() + 0.1 * rng.standard_normal(200)) for s in range(5)]
+    quiet = study({"a": 0.55, "b": 0.5, "c": 0.5, "d": 0.5}, seeds=10)
+    erratic = [run("e", s, 0.5 + 0.1 * rng.standard_normal() + 0.1 * rng.standard_normal(200)) for s in range(10)]
     claims = {(c.a, c.b): c.claimed for c in judge(quiet + erratic, RECALL).comparisons}
     assert [claims["a", loss] for loss in "bcd"] == [True] * 3
     assert not any(claimed for pair, claimed in claims.items() if "e" in pair)
@@ -180,7 +180,7 @@ def test_the_spread_of_each_loss_comes_from_all_losses() -> None:
 
 
 def test_few_seeds_are_drawn_to_the_median_but_none_below_its_own() -> None:
-    assert moderated(np.array([0.0, 1.0, 2.0, 1.0, 16.0]), 2) == pytest.approx([2 / 3, 1, 2, 1, 16])
+    assert moderated(np.array([0.0, 1.0, 2.0, 1.0, 16.0]), 2) == pytest.approx([0.6, 1, 2, 1, 16])
 
 
 def test_the_interval_leaves_0_out_exactly_at_the_p_value() -> None:

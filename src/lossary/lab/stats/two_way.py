@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 SMALLEST_P = 1e-12  # below it p-values say nothing more
-PRIOR = 4  # seeds that the other losses are worth where one's spread over seeds is estimated (measured, decision 2)
+PRIOR = 3  # seeds that the other losses are worth where one's spread over seeds is estimated (measured, decision 2)
 _CAUTION = 0.8  # quantiles are taken at this share of the level: scores are not normal (measured, decision 2)
 _HALVINGS = 30  # of the interval of log p
 
