@@ -100,7 +100,7 @@ def compare(
     trials
         Tuning trials a loss (2 by default); the first is at the library's defaults, the second learns faster.
     steps
-        At most so many steps a run, which ends earlier once it has stopped rising; by default 60 passes over the
+        At most so many steps a run, which ends earlier once it has stopped rising; by default 80 passes over the
         training data, but 600 to 6000.
     epochs
         The same bound in passes over the training data.

@@ -62,7 +62,7 @@ def watched(scores: Iterable[float]) -> tuple[int | None, bool]:
         ([0.5] * 60, 410, False),  # flat: 400 steps without a better look
         ([0.3, 0.1] + [0.1] * 30 + [0.2 + 0.01 * i for i in range(32)], None, True),  # falls before it rises
         ([0.02 * i for i in range(24)] + [0.46] * 60, 640, False),  # rose, and 400 steps without a better look
-        ([0.01 * i for i in range(150)] + [1.49] * 80, 2000, False),  # a third of what it took, where that is more
+        ([0.01 * i for i in range(150)] + [1.49] * 80, 2070, False),  # a third of what it took, and until it looks flat
         ([0.02 * i for i in range(32)] + [0.6201 + 1e-4 * i for i in range(60)], 720, False),  # creeps at the end
         (dip(40, of=120), None, True),  # the bound ends it on its way out of a dip
         ([0.45 - 0.02 * i for i in range(12)] + [0.22] * 58, None, True),  # in a dip to the end

@@ -66,8 +66,8 @@ def test_where_a_run_ends_by_itself_does_not_depend_on_its_bound() -> None:
 def test_the_bound_is_in_steps_or_in_passes_over_the_data() -> None:
     assert Plan(steps=70).bound(9) == 70
     assert Plan(epochs=4).bound(9) == 36
-    assert [Plan().bound(a_pass) for a_pass in (1, 14, 10_000)] == [600, 840, 6000]  # 60 passes, within limits
-    assert Plan(quick=True).bound(14) == 420
+    assert [Plan().bound(a_pass) for a_pass in (1, 14, 10_000)] == [600, 1120, 6000]  # 80 passes, within limits
+    assert Plan(quick=True).bound(14) == 560
 
 
 def test_watching_a_finished_learner_leaves_it_as_it_was() -> None:

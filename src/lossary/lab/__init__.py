@@ -50,7 +50,7 @@ def compare(
         seeds: Final runs a loss: the first and the most, where more than the first are run only until the verdict is
             settled; or so many.
         trials: Tuning trials a loss; the first is at the library's defaults, the second at higher learning rates.
-        steps: At most so many steps a run, which ends earlier once it has stopped rising; by default 60 passes over
+        steps: At most so many steps a run, which ends earlier once it has stopped rising; by default 80 passes over
             the training data, but 600 to 6000.
         epochs: The same bound in passes over the training data.
         minutes: No run is begun that would end later; what is done by then is judged, and the same call goes on.

@@ -17,7 +17,7 @@ QUICK = {"seeds": (3, 3), "trials": 1}
 #: Final runs a loss, where the caller names no other: so many first, and more until the verdict is settled or so many.
 SEEDS = (3, 10)
 #: The bound on a run's steps, where the caller names none: so many passes over the training data, within these steps.
-PASSES, SHORTEST, LONGEST = 60, 600, 6000
+PASSES, SHORTEST, LONGEST = 80, 600, 6000
 
 
 def budget(**asked: Any) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from lossary.lab.record import Point, Record
 
 #: By how much of its own size a metric must have moved to count as better or worse: less is chance.
 NOTICEABLE = 0.01
+#: The rate at which a curve rises that still rises, as a share of its size in as many steps as it has.
+RATE = 0.08
 #: Steps without a noticeably better look that end a run, at least. On the emoji supcon stays within 1 % for 250 steps,
 #: and then gains 3 points.
 PATIENCE = 400
@@ -50,18 +52,26 @@ class Curve:
         return step
 
     @property
+    def end(self) -> float:
+        """The mean over the last sixth of the steps: single looks are a matter of chance."""
+        return fmean(self._sixths()[0])
+
+    @property
     def rising(self) -> bool:
-        """Whether the last eighth of the looks is noticeably better than the eighth before."""
-        eighth = max(1, len(self.values) // 8)
-        if len(self.values) < 2 * eighth:
-            return True
-        return _above(fmean(self.values[-eighth:]), fmean(self.values[-2 * eighth : -eighth]))
+        """Whether the last sixth of the steps is better than the sixth before, at a rate that counts; True at first."""
+        last, before = self._sixths()
+        return not before or fmean(last) - fmean(before) > RATE / 6 * abs(fmean(before))
+
+    def _sixths(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """The looks in the last sixth of the steps and in the sixth before, where there is none the one before."""
+        since = [sum(step <= share * self.steps[-1] for step in self.steps) for share in (4 / 6, 5 / 6)]
+        first, last = min(since[0], max(since[1] - 1, 0)), since[1]
+        return self.values[last:], self.values[first:last]
 
     @property
     def in_dip(self) -> bool:
         """Whether it ends noticeably below its first look, where training had hardly begun."""
-        eighth = max(1, len(self.values) // 8)
-        return _above(self.values[0], fmean(self.values[-eighth:]))
+        return _above(self.values[0], self.end)
 
     @property
     def fell(self) -> bool:
