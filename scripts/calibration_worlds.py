@@ -1,6 +1,6 @@
 """How often equal losses are said to differ, metric by metric: networks' outputs are simulated and scored.
 
-    python scripts/calibration_worlds.py [--studies 1000] [--seed 0] [--worlds binary,zero-shot]
+    python scripts/calibration_worlds.py [--studies 1000] [--seed 0] [--worlds values,maps] [--metrics mae,iou]
 
 A loss's output for a test item is its truth and a noise that all losses share, plus one of the loss, plus one of the
 run: equal losses are drawn alike, and would score the same on ever more items. docs/decisions/0011 quotes the output;
@@ -9,7 +9,8 @@ scripts/calibrate_judge.py asks the same of the judge, with `World.units`.
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -167,12 +168,20 @@ WORLDS = {
 }
 
 
+#: Equal losses, and what they differ by on a test split.
+STUDIES = {
+    "runs": Study(),
+    "items": Study(loss_item=0.6, run_item=0.1, run=0),
+    "items, heavy tails": Study(loss_item=0.6, run_item=0.1, run=0, heavy=True),
+}
 LOOKED_AT = (2, 3, 5)  # seeds
 
 
-def claims(world: World, study: Study, studies: int, seed: int = 0) -> dict[str, list[int]]:
+def claims(
+    world: World, study: Study, studies: int, seed: int = 0, asked: tuple[str, ...] = ("",)
+) -> dict[str, list[int]]:
     """Of each metric the studies in which the first two losses are said to differ at 5 %, a number of seeds."""
-    metrics = [m.name for m in METRICS[world.kind]]
+    metrics = [m.name for m in METRICS[world.kind] if any(part in m.name for part in asked)]
     found = {metric: np.zeros(len(LOOKED_AT), int) for metric in metrics}
     for number in range(studies):
         for metric, (units, independent) in world.units(np.random.default_rng([seed, number]), study, *metrics).items():
@@ -203,6 +212,19 @@ def _precisions(probabilities: Array, labels: Array) -> Array:
     return (accepted & (labels == 1)).sum(axis=1) / accepted.sum(axis=1)
 
 
+def widths(world: World, studies: int, seed: int = 0, asked: tuple[str, ...] = ("",)) -> dict[str, float]:
+    """Of each metric the standard error of a difference between two runs as the units tell it, over the true one."""
+    metrics = [m.name for m in METRICS[world.kind] if any(part in m.name for part in asked)]
+    found: dict[str, list[tuple[float, float]]] = {metric: [] for metric in metrics}
+    study = replace(STUDIES["items"], seeds=1)
+    for number in range(studies):
+        for metric, (units, _) in world.units(np.random.default_rng([seed, number]), study, *metrics).items():
+            difference = units[0, 0] - units[1, 0]
+            found[metric].append((difference.mean(), difference.var(ddof=1) / len(difference)))
+    columns = {metric: np.array(pairs).T for metric, pairs in found.items()}
+    return {metric: float(np.sqrt(told.mean()) / means.std()) for metric, (means, told) in columns.items()}
+
+
 def percent(count: int, total: int) -> str:
     low, high = binomtest(count, total).proportion_ci()
     return f"{100 * count / total:.1f} ({100 * low:.1f}-{100 * high:.1f})"
@@ -213,15 +235,22 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--worlds", default="", help="those with one of these in their names")
+    parser.add_argument("--metrics", default="", help="likewise")
     options = parser.parse_args()
     print(f"\nEqual losses that are said to differ, in % (95 % interval), {options.studies} studies each\n")
     heads = (f"{seeds} seeds" for seeds in LOOKED_AT)
-    print(f"| test items | metric | {' | '.join(heads)} |\n" + "| --- " * 5 + "|")
-    for name, world in WORLDS.items():
-        if any(part in name for part in options.worlds.split(",")):
-            for metric, counts in claims(world, Study(), options.studies, options.seed).items():
-                cells = (percent(count, options.studies) for count in counts)
-                print(f"| {name} | {metric} | {' | '.join(cells)} |", flush=True)
+    print(f"| test items | losses differ by | metric | {' | '.join(heads)} |\n" + "| --- " * 6 + "|")
+    asked = tuple(options.metrics.split(","))
+    chosen = [name for name in WORLDS if any(part in name for part in options.worlds.split(","))]
+    for name, (by, study) in product(chosen, STUDIES.items()):
+        for metric, counts in claims(WORLDS[name], study, options.studies, options.seed, asked).items():
+            cells = (percent(count, options.studies) for count in counts)
+            print(f"| {name} | {by} | {metric} | {' | '.join(cells)} |", flush=True)
+    print("\nThe standard error that units tell over the true one, losses that differ by items, one seed\n")
+    print("| test items | metric | told / true |\n" + "| --- " * 3 + "|")
+    for name in chosen:
+        for metric, told in widths(WORLDS[name], options.studies, options.seed, asked).items():
+            print(f"| {name} | {metric} | {told:.2f} |", flush=True)
 
 
 if __name__ == "__main__":
