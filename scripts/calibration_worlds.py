@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from scipy.special import expit, softmax
 from scipy.stats import binomtest
 
-from lossary.lab.metrics import MEASURES, METRICS, Kind
 from lossary.lab.stats.two_way import TwoWay
+from lossary.lab.tasks import TaskName, measures_of
 
 Array = NDArray[Any]
 Outputs = Mapping[str, Array]
@@ -61,7 +61,7 @@ class Study:
 class World:
     """A kind of task with its test items."""
 
-    kind: Kind
+    kind: TaskName
     draw: Callable[[np.random.Generator, Study], tuple[str, Array, str, Array]]  # what is given, of each run, and true
 
     def runs(self, rng: np.random.Generator, study: Study) -> Iterator[Iterator[Outputs]]:
@@ -71,7 +71,7 @@ class World:
 
     def units(self, rng: np.random.Generator, study: Study, *metrics: str) -> dict[str, tuple[Array, int]]:
         """Of each metric the units (losses, seeds, units), and how many of them are independent."""
-        measures = MEASURES[self.kind]
+        measures = measures_of(self.kind)
         read = [[measures.read(**run) for run in loss] for loss in self.runs(rng, study)]
         found = {}
         for name in metrics:
@@ -181,7 +181,7 @@ def claims(
     world: World, study: Study, studies: int, seed: int = 0, asked: tuple[str, ...] = ("",)
 ) -> dict[str, list[int]]:
     """Of each metric the studies in which the first two losses are said to differ at 5 %, a number of seeds."""
-    metrics = [m.name for m in METRICS[world.kind] if any(part in m.name for part in asked)]
+    metrics = [m.name for m in measures_of(world.kind).metrics if any(part in m.name for part in asked)]
     found = {metric: np.zeros(len(LOOKED_AT), int) for metric in metrics}
     for number in range(studies):
         for metric, (units, independent) in world.units(np.random.default_rng([seed, number]), study, *metrics).items():

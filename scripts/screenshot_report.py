@@ -5,7 +5,7 @@ from pathlib import Path
 
 from chromium import Page
 
-from lossary.lab.report import render
+from lossary.lab.report.page import render
 
 WIDTH, HEIGHT = 1280, 1600
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from lossary.lab import metrics
-from lossary.lab.metrics import Kind
 from lossary.lab.plan import Plan
 from lossary.lab.record import Point, Record, Role, Trial
+from lossary.lab.tasks import TaskName
+from lossary.lab.tasks.scoring import evaluate, primary
 
 #: Names that break a page which forgets that names are data.
 HOSTILE_LOSS = """arc "m=.3" <b>'x' & co"""
@@ -17,7 +17,7 @@ HOSTILE_CLASS = "<script>alert(1)</script>"
 #: Names that every object of JavaScript has already.
 INHERITED = ("constructor", "toString", "valueOf", "hasOwnProperty", "__proto__")
 
-LOSSES: dict[Kind, dict[str, float]] = {  # the name a loss is entered under, and how good it is here
+LOSSES: dict[TaskName, dict[str, float]] = {  # the name a loss is entered under, and how good it is here
     "zero-shot": {
         "supcon_loss": 1.0,
         HOSTILE_LOSS: 0.8,
@@ -38,7 +38,7 @@ LOSSES: dict[Kind, dict[str, float]] = {  # the name a loss is entered under, an
     "segmentation": {"lovasz_softmax_loss": 1.0, "cross_entropy": 0.6, HOSTILE_LOSS: 0.4},
     "retrieval": {"clip_loss": 1.0, "siglip_loss": 0.9, HOSTILE_LOSS: 0.5},
 }
-DATA: dict[Kind, str] = {
+DATA: dict[TaskName, str] = {
     "zero-shot": "emoji",
     "classification": "digits",
     "binary": "caravan",
@@ -47,7 +47,7 @@ DATA: dict[Kind, str] = {
     "segmentation": "earth",
     "retrieval": "chatterbot",
 }
-BASELINES: dict[Kind, tuple[str, ...]] = {
+BASELINES: dict[TaskName, tuple[str, ...]] = {
     "zero-shot": ("raw pixels", "untrained network"),
     "classification": ("commonest class",),
     "binary": ("base rate",),
@@ -65,24 +65,24 @@ ENVIRONMENT = {
 }
 
 
-def build(folder: Path, kind: Kind, *, seeds: int = 3, classes: int = 24) -> list[Trial]:
+def build(folder: Path, task: TaskName, *, seeds: int = 3, classes: int = 24) -> list[Trial]:
     """Write a run folder; returns the tuning trials, which live in Optuna's storage, not in files of ours."""
     rng = np.random.default_rng(0)
     plan = Plan(
-        data=DATA[kind], losses=tuple(_entry(loss) for loss in LOSSES[kind]), seeds=(seeds, seeds), out=str(folder)
+        data=DATA[task], losses=tuple(_entry(loss) for loss in LOSSES[task]), seeds=(seeds, seeds), out=str(folder)
     )
     folder.mkdir(parents=True, exist_ok=True)
     plan.save(folder / "plan.json")
     (folder / "arrays").mkdir(exist_ok=True)
-    test = _test_split(kind, classes, rng)
+    test = _test_split(task, classes, rng)
     np.savez_compressed(folder / "arrays" / "test.npz", **test)  # pyright: ignore[reportArgumentType]
-    for loss, quality in LOSSES[kind].items():
+    for loss, quality in LOSSES[task].items():
         for seed in range(seeds):
-            _record(folder, kind, test, loss, "tuned", quality, seed, rng).save(folder)
-        _record(folder, kind, test, loss, "default", quality - 0.15, 0, rng).save(folder)
-    for name in BASELINES[kind]:
-        _record(folder, kind, test, name, "baseline", 0.1, 0, rng).save(folder)
-    return [_trial(kind, loss, n, rng) for loss in LOSSES[kind] for n in range(8)]
+            _record(folder, task, test, loss, "tuned", quality, seed, rng).save(folder)
+        _record(folder, task, test, loss, "default", quality - 0.15, 0, rng).save(folder)
+    for name in BASELINES[task]:
+        _record(folder, task, test, name, "baseline", 0.1, 0, rng).save(folder)
+    return [_trial(task, loss, n, rng) for loss in LOSSES[task] for n in range(8)]
 
 
 def _entry(loss: str) -> str:
@@ -93,26 +93,26 @@ def _card(loss: str) -> str:
     return "arcface_loss" if loss in (HOSTILE_LOSS, *INHERITED) else loss
 
 
-def _test_split(kind: Kind, classes: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    if kind == "regression":
+def _test_split(task: TaskName, classes: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    if task == "regression":
         return {"targets": rng.normal(150, 70, 120)}
-    if kind == "ranking":
+    if task == "ranking":
         targets = rng.integers(0, 4, (40, 12)).astype(float)
         targets[:, 0] = 5
         targets[::2, 9:] = np.nan
         names = np.array([f"{HOSTILE_CLASS} {n}" for n in range(40)])
         return {"targets": targets, "names": names, "candidates": np.tile(names[:12], (40, 1))}
-    if kind == "retrieval":
+    if task == "retrieval":
         texts = np.array([HOSTILE_CLASS if n % 2 else f"what is {n}?" for n in range(120)])
         return {"targets": np.column_stack([np.arange(0, 120, 2), np.arange(1, 121, 2), np.arange(60)]), "names": texts}
-    if kind == "binary":
+    if task == "binary":
         return {"labels": np.repeat([0, 1], [200, 30]), "names": np.array(["no", "yes"])}
     names = np.array([HOSTILE_CLASS, *(f"class {i}" for i in range(1, classes))])
-    if kind == "classification":
+    if task == "classification":
         names = np.array([HOSTILE_CLASS, "1", *INHERITED, "7", "8", "9"])
-    if kind == "segmentation":
+    if task == "segmentation":
         return _maps(np.array([HOSTILE_CLASS, "land", "constructor"]), rng)
-    labels = np.repeat(np.arange(len(names)), 3 if kind == "zero-shot" else 12)
+    labels = np.repeat(np.arange(len(names)), 3 if task == "zero-shot" else 12)
     images = np.stack([_drawing(label, rng) for label in labels.tolist()])
     return {"labels": labels, "names": names, "images": images}
 
@@ -138,7 +138,7 @@ def _drawing(label: int, rng: np.random.Generator) -> np.ndarray:
 
 def _record(
     folder: Path,
-    kind: Kind,
+    task: TaskName,
     test: dict[str, np.ndarray],
     loss: str,
     role: Role,
@@ -146,9 +146,9 @@ def _record(
     seed: int,
     rng: np.random.Generator,
 ) -> Record:
-    outputs = _outputs(kind, test, quality, rng)
+    outputs = _outputs(task, test, quality, rng)
     truth = "targets" if "targets" in test else "labels"
-    scores, units, independent = metrics.evaluate(kind, **outputs, **{truth: test[truth]})
+    scores, units, independent = evaluate(task, **outputs, **{truth: test[truth]})
     trained = role != "baseline"
     record = Record(
         loss=loss,
@@ -159,7 +159,7 @@ def _record(
         metrics=scores,
         units=units,
         independent=independent,
-        curve=_curve(kind, scores, rng) if trained else [],
+        curve=_curve(task, scores, rng) if trained else [],
         steps=1200 if trained else 0,
         seconds=25.0 + seed if trained else 0.4,
         seconds_per_step=0.012 + 0.01 * quality if trained else 0.0,
@@ -182,24 +182,24 @@ def _facts(loss: str, seed: int) -> dict[str, float]:
 
 
 def _outputs(
-    kind: Kind, test: dict[str, np.ndarray], quality: float, rng: np.random.Generator
+    task: TaskName, test: dict[str, np.ndarray], quality: float, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    if kind == "regression":
+    if task == "regression":
         spread = 70 * (1.3 - quality)
         return {"predictions": test["targets"] * 0.6 + 60 + rng.normal(0, spread, len(test["targets"]))}
-    if kind == "ranking":
+    if task == "ranking":
         return {"scores": np.nan_to_num(quality * test["targets"]) + rng.normal(0, 1, test["targets"].shape)}
-    if kind == "retrieval":
+    if task == "retrieval":
         query = np.random.default_rng(1).normal(size=(len(test["targets"]), 16))
         document = quality * query + rng.normal(size=query.shape)
         return {"embeddings": np.stack([query, document], axis=1).astype(np.float32)}
     labels = test["labels"]
-    if kind == "segmentation":
+    if task == "segmentation":
         guesses = rng.integers(0, len(test["names"]), labels.shape)
         return {"predictions": np.where(rng.random(labels.shape) < 0.5 + 0.45 * quality, labels.clip(0), guesses)}
-    if kind == "binary":
+    if task == "binary":
         return {"probabilities": 1 / (1 + np.exp(2 - 3 * quality * labels - rng.normal(0, 1, len(labels))))}
-    if kind == "classification":
+    if task == "classification":
         logits = rng.normal(0, 1, (len(labels), len(test["names"])))
         logits[np.arange(len(labels)), labels] += 2.5 * quality
         odds = np.exp(logits * 1.4)
@@ -208,9 +208,9 @@ def _outputs(
     return {"embeddings": (quality * 1.2 * centres[labels] + rng.normal(size=(len(labels), 16))).astype(np.float32)}
 
 
-def _curve(kind: Kind, scores: dict[str, float], rng: np.random.Generator) -> list[Point]:
-    primary = metrics.PRIMARY[kind]
-    end, sign = scores[primary.name], 1 if primary.higher_is_better else -1
+def _curve(task: TaskName, scores: dict[str, float], rng: np.random.Generator) -> list[Point]:
+    metric = primary(task)
+    end, sign = scores[metric.name], 1 if metric.higher_is_better else -1
     points = range(1, int(rng.integers(16, 26)))
     return [
         Point(
@@ -223,12 +223,12 @@ def _curve(kind: Kind, scores: dict[str, float], rng: np.random.Generator) -> li
     ]
 
 
-def _trial(kind: Kind, loss: str, number: int, rng: np.random.Generator) -> Trial:
+def _trial(task: TaskName, loss: str, number: int, rng: np.random.Generator) -> Trial:
     lr = float(10 ** rng.uniform(-4, -1.5))
     params = {"lr": lr, "mining": ["hard", "semi-hard"][number % 2]}
     if loss != "cross_entropy":
         params["margin"] = float(rng.uniform(0.05, 0.6))
     base = 0.6 - 0.1 * (np.log10(lr) + 2.7) ** 2 + rng.normal(0, 0.02)
-    valid = float(base) if kind != "regression" else float(80 - 40 * base)
+    valid = float(base) if task != "regression" else float(80 - 40 * base)
     failed = number == 7
     return Trial(loss, number, params, None if failed else valid, "FAIL" if failed else "COMPLETE", 20.0)

@@ -47,7 +47,7 @@ def test_the_same_data_each_time(data: Data) -> None:
 
 
 def test_the_registry_says_what_is_loaded(data: Data) -> None:
-    assert data.kind == BUILTIN[data.name].task
+    assert data.task == BUILTIN[data.name].task
     assert not data.fingerprint  # what is shipped does not change while a run goes on
 
 

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lossary.lab.metrics import PRIMARY
 from lossary.lab.record import Point, Record, Role
 from lossary.lab.stats import two_way, words
 from lossary.lab.stats.corrections import beats_all, hochberg, holm, pair_steps
@@ -20,8 +19,9 @@ from lossary.lab.stats.judge import judge
 from lossary.lab.stats.sequential import LOOKS, shares, smallest, spent
 from lossary.lab.stats.two_way import TwoWay, loss_variances, moderated
 from lossary.lab.stats.verdict import Comparison, Verdict
+from lossary.lab.tasks.scoring import primary
 
-RECALL, MAE = PRIMARY["zero-shot"], PRIMARY["regression"]
+RECALL, MAE = primary("zero-shot"), primary("regression")
 
 
 def calibration() -> ModuleType:

@@ -119,7 +119,7 @@ def test_a_file_larger_than_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -
 
 def test_what_shrinks_as_embeddings_do_is_read() -> None:
     np.savez_compressed("e.npz", embeddings=np.eye(600, dtype=np.float32), labels=np.arange(600) % 3)
-    assert load(Plan("e.npz")).kind == "classification"
+    assert load(Plan("e.npz")).task == "classification"
 
 
 # --- images ---
@@ -151,7 +151,7 @@ def test_a_large_image_is_refused_by_its_header_and_an_option_takes_it(
 def test_pillows_own_limit_is_no_second_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     images("photos")
-    assert load(Plan("photos")).kind == "classification"
+    assert load(Plan("photos")).task == "classification"
     assert Image.MAX_IMAGE_PIXELS == 10
 
 

@@ -162,13 +162,13 @@ def test_images_of_16_bits_keep_their_greys() -> None:
 def test_whole_numbers_that_floats_would_round_together_stay_classes_apart() -> None:
     large = [2**60 + n % 3 for n in range(60)]
     assert load(Plan(table("t.csv", target=large))).test_names == tuple(map(str, sorted(set(large))))
-    assert load(Plan(table("v.csv", target=[n * 1e20 for n in range(60)]))).kind == "regression"
+    assert load(Plan(table("v.csv", target=[n * 1e20 for n in range(60)]))).task == "regression"
 
 
 def test_the_ending_of_a_name_may_be_written_large() -> None:
     Path(table("t.csv", target=["a", "b"] * 30)).rename("T.CSV")
     Path(arrays("e.npz")).rename("E.NPZ")
-    assert load(Plan("T.CSV")).kind == load(Plan("E.NPZ")).kind == "classification"
+    assert load(Plan("T.CSV")).task == load(Plan("E.NPZ")).task == "classification"
 
 
 def test_a_class_may_have_a_name_that_is_not_utf_8() -> None:

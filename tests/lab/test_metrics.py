@@ -9,22 +9,14 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from lossary.lab.metrics import (
-    METRICS,
-    PRIMARY,
-    Kind,
-    Roc,
-    _cosines,
-    evaluate,
-    neighbours,
-    primary_score,
-    roc,
-    similarity_histogram,
-    verification,
-    zero_shot,
-)
-from lossary.lab.metrics._cosines import compare_all
 from lossary.lab.record import Record
+from lossary.lab.tasks import TASKS, TaskName, measures_of
+from lossary.lab.tasks.scoring import evaluate, primary, primary_score
+from lossary.lab.tasks.zero_shot import _cosines, verification
+from lossary.lab.tasks.zero_shot import metrics as zero_shot
+from lossary.lab.tasks.zero_shot._cosines import compare_all
+from lossary.lab.tasks.zero_shot.metrics import neighbours
+from lossary.lab.tasks.zero_shot.verification import Roc, roc, similarity_histogram
 
 Array = np.ndarray[Any, Any]
 
@@ -162,7 +154,7 @@ def test_perfect_embeddings_score_perfectly() -> None:
     labels = np.repeat(np.arange(6), 5)
     metrics, _, _ = evaluate("zero-shot", embeddings=np.eye(6)[labels], labels=labels)
     wrong_is_zero = {"eer": 0, "min_dcf": 0}
-    assert metrics == {m.name: wrong_is_zero.get(m.name, 1) for m in METRICS["zero-shot"]}
+    assert metrics == {m.name: wrong_is_zero.get(m.name, 1) for m in measures_of("zero-shot").metrics}
 
 
 def test_blocks_do_not_change_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,9 +273,9 @@ def test_regression_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "arrays", "message"),
+    ("task", "arrays", "message"),
     [
-        ("sorting", {}, "kind: wanted one of 'zero-shot'"),
+        ("sorting", {}, "task: wanted one of 'zero-shot'"),
         ("ranking", {"scores": [1.0, 2.0], "targets": [1.0, 0.0]}, r"scores: wanted shape \(lists, candidates\)"),
         ("ranking", {"scores": [[1.0, 2.0]], "targets": [[1.0]]}, r"targets: wanted shape \(1, 2\)"),
         ("ranking", {"scores": [[np.nan, 2.0]], "targets": [[1.0, 0.0]]}, "scores: wanted finite"),
@@ -303,9 +295,9 @@ def test_regression_by_hand() -> None:
         ("regression", {"predictions": [1.0], "targets": [[0.0]]}, "targets: wanted one a sample"),
     ],
 )
-def test_bad_arrays_name_the_argument(kind: Kind, arrays: dict[str, Any], message: str) -> None:
+def test_bad_arrays_name_the_argument(task: TaskName, arrays: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        evaluate(kind, **arrays)
+        evaluate(task, **arrays)
 
 
 def test_a_label_out_of_range_is_an_index_error() -> None:
@@ -324,10 +316,11 @@ def test_every_metric_that_is_described_is_measured() -> None:
         "segmentation": {"predictions": [[[0, 1]]], "labels": [[[0, 0]]]},
         "retrieval": {"embeddings": np.ones((2, 2, 3)), "targets": [[0, 1], [2, 3]]},
     }
-    for kind, described in METRICS.items():
-        metrics, units, _ = evaluate(kind, **arrays[kind])
+    for task in TASKS:
+        described = measures_of(task).metrics
+        metrics, units, _ = evaluate(task, **arrays[task])
         assert list(metrics) == [m.name for m in described]
-        assert PRIMARY[kind] is described[0]
+        assert primary(task) is described[0]
         assert all(type(v) is float for v in [*metrics.values(), *units])  # what JSON can hold
 
 

@@ -242,7 +242,7 @@ def test_a_table_is_encoded_by_its_training_rows_alone() -> None:
     prices = random.normal(10, 2, 60)
     amount = [None if n % 10 == 0 else float(n % 7) for n in range(60)]
     data = load(Plan(table("shop.csv", amount=amount, number=range(60), price=prices), target="price"))
-    assert data.kind == "regression"
+    assert data.task == "regression"
     whole = torch.cat([inputs_of(part) for part in (data.train, data.valid, data.test)])
     assert whole.shape == (60, 5)  # length, two colours, amount, whether it is missing; the number counts the rows
     torch.testing.assert_close(inputs_of(data.train)[:, 0].mean(), torch.tensor(0.0), atol=1e-5, rtol=0)
@@ -254,7 +254,7 @@ def test_a_table_is_encoded_by_its_training_rows_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "asked", "kind"),
+    ("values", "asked", "task"),
     [
         (["a", "b"] * 30, "", "classification"),
         ([True, False] * 30, "", "classification"),
@@ -266,8 +266,8 @@ def test_a_table_is_encoded_by_its_training_rows_alone() -> None:
         ([f"person {n // 5}" for n in range(60)], "zero-shot", "zero-shot"),
     ],
 )
-def test_the_task_is_inferred_from_the_targets_unless_it_is_named(values: list[object], asked: str, kind: str) -> None:
-    assert load(Plan(table("t.csv", target=values), task=asked)).kind == kind
+def test_the_task_is_inferred_from_the_targets_unless_it_is_named(values: list[object], asked: str, task: str) -> None:
+    assert load(Plan(table("t.csv", target=values), task=asked)).task == task
 
 
 RARELY = ["gone", *["kept"] * 19]
@@ -289,14 +289,14 @@ def test_two_targets_are_a_yes_or_no_question(
     values: list[object], asked: dict[str, Any], names: tuple[str, str]
 ) -> None:
     data = load(Plan(table("t.csv", len(values), target=values), **asked))
-    assert (data.kind, data.test_names) == ("binary", names)
+    assert (data.task, data.test_names) == ("binary", names)
     answers = torch.cat([part.targets for part in (data.train, data.valid, data.test)])
     assert answers.sum() == [str(value) for value in values].count(names[1])
 
 
 def test_a_rare_value_of_two_is_one_of_two_classes_where_that_is_asked_or_they_are_too_few() -> None:
-    assert load(Plan(table("t.csv", 200, target=RARELY * 10), task="classification")).kind == "classification"
-    assert load(Plan(table("few.csv", 100, target=RARELY * 5))).kind == "classification"
+    assert load(Plan(table("t.csv", 200, target=RARELY * 10), task="classification")).task == "classification"
+    assert load(Plan(table("few.csv", 100, target=RARELY * 5))).task == "classification"
 
 
 @pytest.mark.parametrize(
@@ -369,7 +369,7 @@ def embeddings_size(data: Data, embeddings: np.ndarray) -> float:
 
 def test_identities_are_split_by_class_and_judged_against_the_embeddings_as_they_came() -> None:
     data = load(Plan(arrays("people.npz", 200, labels=np.array([f"person {n // 5}" for n in range(200)]))))
-    assert data.kind == "zero-shot"
+    assert data.task == "zero-shot"
     assert data.train.classes + data.valid.classes + data.test.classes == 40
     assert len(set(data.test_names)) == data.test.classes
     main(["compare", "people.npz", "--losses", "supcon_loss", *TINY, "--out", "run"])
@@ -405,7 +405,7 @@ def test_between_semicolons_numbers_may_have_a_decimal_comma() -> None:
     assert "0,125;" in Path("comma.csv").read_text().replace("\n", ";")
     of_point, of_comma = (files.read(Plan(path, target="price")) for path in ("point.csv", "comma.csv"))
     assert of_comma.source.facts == of_point.source.facts
-    assert of_comma.data.kind == "regression"
+    assert of_comma.data.task == "regression"
     assert same_parts(of_comma.data, of_point.data)
 
 
@@ -571,21 +571,21 @@ def test_a_network_gets_ids_as_whole_numbers(task: str, of: Callable[[torch.Tens
     assert from_code("ids", bag, Listed(data)).valid.inputs.dtype == torch.int64
 
 
-@pytest.mark.parametrize("kind", ["classification", "regression", "zero-shot"])
-def test_three_data_sets_are_the_three_parts(kind: str) -> None:
+@pytest.mark.parametrize("task", ["classification", "regression", "zero-shot"])
+def test_three_data_sets_are_the_three_parts(task: str) -> None:
     sizes = (30, 8, 12)
     inputs = [torch.randn(size, 4) for size in sizes]
     targets = {
         "classification": [torch.arange(size) % 2 + 5 for size in sizes],
         "regression": [part[:, 0] for part in inputs],
         "zero-shot": [torch.arange(size) % 4 + 4 * place for place, size in enumerate(sizes)],
-    }[kind]
+    }[task]
     given = [TensorDataset(*pair) for pair in zip(inputs, targets, strict=True)]
-    size = 1 if kind == "regression" else 2
-    data = from_code("three", lambda: torch.nn.Linear(4, size), given, asked=kind)
+    size = 1 if task == "regression" else 2
+    data = from_code("three", lambda: torch.nn.Linear(4, size), given, asked=task)
     for part, its_inputs, its_targets in zip((data.train, data.valid, data.test), inputs, targets, strict=True):
         assert torch.equal(part.inputs[torch.arange(len(part))], its_inputs)
-        if kind == "regression":
+        if task == "regression":
             torch.testing.assert_close(part.targets * data.scale + data.offset, its_targets)
         else:
             assert torch.equal(part.targets, its_targets - its_targets.min())

@@ -1,6 +1,7 @@
 """Parts of data as people have them: by patient, by date, by a column, by folders; and nothing leaks between them."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -90,9 +91,10 @@ def test_what_tunes_is_taken_from_what_trains_where_no_part_is_for_it(visits: Pa
         ({"split": "part", "task": "classification", "target": "patient"}, "got p25 elsewhere only"),
     ],
 )
-def test_what_cannot_be_parted_so(visits: Path, asked: dict[str, str], said: str) -> None:
+def test_what_cannot_be_parted_so(visits: Path, asked: dict[str, Any], said: str) -> None:
+    options: dict[str, Any] = {"target": "ill", **asked}
     with pytest.raises(BadData, match=said):
-        load(Plan(str(visits), **{"target": "ill", **asked}))
+        load(Plan(str(visits), **options))
 
 
 def test_folders_that_are_parts_already(tmp_path: Path) -> None:
@@ -104,7 +106,7 @@ def test_folders_that_are_parts_already(tmp_path: Path) -> None:
                 pixels = RNG.integers(shade - 30, shade + 30, (32, 32, 3)).astype(np.uint8)
                 Image.fromarray(pixels).save(folder / f"{number}.png")
     data = load(Plan(str(tmp_path / "scans")))
-    assert data.kind == "classification"
+    assert data.task == "classification"
     assert [len(split) for split in (data.train, data.valid, data.test)] == [24, 8, 12]
     assert data.test_names == ("dark", "light")
     (tmp_path / "scans" / "val").rename(tmp_path / "scans" / "other")

@@ -13,11 +13,12 @@ from lossary.cli import main
 from lossary.lab import work
 from lossary.lab.data.loading import load
 from lossary.lab.data.types import Data
-from lossary.lab.kinds import attach
-from lossary.lab.kinds.ranking import best_single_input
-from lossary.lab.metrics import evaluate, ndcg, place_of_best
 from lossary.lab.plan import Plan
 from lossary.lab.record import load_all
+from lossary.lab.tasks.fitting import attach
+from lossary.lab.tasks.ranking.metrics import ndcg, place_of_best
+from lossary.lab.tasks.ranking.task import best_single_input
+from lossary.lab.tasks.scoring import evaluate
 
 random = np.random.default_rng(0)
 NAN = np.nan
@@ -103,7 +104,7 @@ def read() -> Data:
 def test_a_group_column_makes_lists_that_stay_whole() -> None:
     data = read()
     parts = (data.train, data.valid, data.test)
-    assert data.kind == "ranking"
+    assert data.task == "ranking"
     assert [len(part) for part in parts] == [14, 4, 6]
     sizes = [count for part in parts for count in (~part.targets.isnan()).sum(1).tolist()]
     assert sorted(sizes) == sorted((4 + np.arange(24) % 3).tolist())

@@ -16,15 +16,17 @@ from fake_run import HOSTILE_CLASS, HOSTILE_LOSS, INHERITED
 from rich.console import Console
 
 from lossary.lab.comparison import show
-from lossary.lab.metrics import PRIMARY, Kind
 from lossary.lab.plan import Plan
 from lossary.lab.record import Record
-from lossary.lab.report import figures, page, render
+from lossary.lab.report import figures
 from lossary.lab.report.evidence import Evidence, read
+from lossary.lab.report.page import page, render
 from lossary.lab.report.sections import command
 from lossary.lab.stats.words import sentence as said_of
+from lossary.lab.tasks import TaskName
+from lossary.lab.tasks.scoring import primary
 
-SECTIONS: dict[Kind, list[str]] = {
+SECTIONS: dict[TaskName, list[str]] = {
     "zero-shot": ["similarities", "errors", "map", "neighbours"],
     "classification": ["confusion", "reliability", "mistakes"],
     "binary": ["precision-recall", "calibration"],
@@ -36,7 +38,7 @@ SECTIONS: dict[Kind, list[str]] = {
 FIRST = ["ranking", "findings", "scores", "learning", "training", "tuning", "defaults"]
 LAST = ["cost", "provenance"]
 VOID = {"meta", "link", "img", "br", "hr", "input", "wbr"}
-kinds = pytest.mark.parametrize("kind", list(SECTIONS))
+kinds = pytest.mark.parametrize("task", list(SECTIONS))
 
 
 class Reader(HTMLParser):
@@ -71,30 +73,32 @@ class Reader(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[Kind, Evidence]:
-    found: dict[Kind, Evidence] = {}
-    for kind in SECTIONS:
-        folder = tmp_path_factory.mktemp(kind)
-        found[kind] = read(folder, fake_run.build(folder, kind))
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[TaskName, Evidence]:
+    found: dict[TaskName, Evidence] = {}
+    for task in SECTIONS:
+        folder = tmp_path_factory.mktemp(task)
+        found[task] = read(folder, fake_run.build(folder, task))
     return found
 
 
 @pytest.fixture(scope="module")
-def pages(runs: dict[Kind, Evidence]) -> dict[Kind, str]:
-    return {kind: page(evidence) for kind, evidence in runs.items()}
+def pages(runs: dict[TaskName, Evidence]) -> dict[TaskName, str]:
+    return {task: page(evidence) for task, evidence in runs.items()}
 
 
 @kinds
-def test_every_section_is_there_in_order(pages: dict[Kind, str], kind: Kind) -> None:
-    assert Reader(pages[kind]).sections == [*FIRST, *SECTIONS[kind], *LAST]
+def test_every_section_is_there_in_order(pages: dict[TaskName, str], task: TaskName) -> None:
+    assert Reader(pages[task]).sections == [*FIRST, *SECTIONS[task], *LAST]
 
 
 @kinds
-def test_the_verdict_stands_in_it_word_by_word(runs: dict[Kind, Evidence], pages: dict[Kind, str], kind: Kind) -> None:
-    verdict, text = runs[kind].verdict, Reader(pages[kind]).text
+def test_the_verdict_stands_in_it_word_by_word(
+    runs: dict[TaskName, Evidence], pages: dict[TaskName, str], task: TaskName
+) -> None:
+    verdict, text = runs[task].verdict, Reader(pages[task]).text
     for sentence in (verdict.headline, *verdict.baselines, *verdict.warnings):
         assert sentence in text
-    best, *others = runs[kind].ranked
+    best, *others = runs[task].ranked
     of_best = [
         said_of(c, verdict.metric, verdict.margin)
         for c in verdict.comparisons
@@ -105,52 +109,56 @@ def test_the_verdict_stands_in_it_word_by_word(runs: dict[Kind, Evidence], pages
 
 
 @kinds
-def test_a_narrow_terminal_shows_whole_names_and_possible_values(runs: dict[Kind, Evidence], kind: Kind) -> None:
-    verdict, told = runs[kind].verdict, io.StringIO()
+def test_a_narrow_terminal_shows_whole_names_and_possible_values(
+    runs: dict[TaskName, Evidence], task: TaskName
+) -> None:
+    verdict, told = runs[task].verdict, io.StringIO()
     wide = tuple(replace(standing, low=-9.0, high=9.0) for standing in verdict.standings)
-    show(replace(verdict, standings=wide), runs[kind].records, kind, Console(file=told, width=80))
+    show(replace(verdict, standings=wide), runs[task].records, task, Console(file=told, width=80))
     table = told.getvalue().partition(verdict.headline[:30])[0]
     assert "…" not in table
-    assert all(f"  {loss} " in table for loss in runs[kind].ranked)
+    assert all(f"  {loss} " in table for loss in runs[task].ranked)
     possible = "0.0% to 100.0%" if verdict.metric.percent else "0 to 9"
     assert table.count(possible) == len(wide)
 
 
 @kinds
-def test_names_are_text(pages: dict[Kind, str], kind: Kind) -> None:
-    reader = Reader(pages[kind])
+def test_names_are_text(pages: dict[TaskName, str], task: TaskName) -> None:
+    reader = Reader(pages[task])
     assert HOSTILE_LOSS in reader.text
-    if kind in ("classification", "segmentation", "retrieval"):
+    if task in ("classification", "segmentation", "retrieval"):
         assert HOSTILE_CLASS in reader.text
     assert sum(tag == "script" for tag, _ in reader.elements) == 2  # specifications and code: no name opens another
-    assert not any(tag == "b" and attrs == {} and kind == "regression" for tag, attrs in reader.elements)
+    assert not any(tag == "b" and attrs == {} and task == "regression" for tag, attrs in reader.elements)
 
 
 @kinds
-def test_nothing_is_loaded(pages: dict[Kind, str], kind: Kind) -> None:
-    reader = Reader(pages[kind])
+def test_nothing_is_loaded(pages: dict[TaskName, str], task: TaskName) -> None:
+    reader = Reader(pages[task])
     for tag, attrs in reader.elements:
         for name in ("src", "href", "srcset", "action", "data", "poster"):
             if name in attrs:
                 assert re.match(r"data:|#", attrs[name]), (tag, name, attrs[name][:80])
-    style = re.findall(r"<style>(.*?)</style>", pages[kind], re.DOTALL)
+    style = re.findall(r"<style>(.*?)</style>", pages[task], re.DOTALL)
     assert not any("url(" in sheet or "@import" in sheet for sheet in style)
     policy = [attrs["content"] for _, attrs in reader.elements if "http-equiv" in attrs]
     assert policy[0].startswith("default-src 'none'; img-src data:;")
 
 
 @kinds
-def test_the_same_records_give_the_same_bytes(runs: dict[Kind, Evidence], pages: dict[Kind, str], kind: Kind) -> None:
-    again = read(runs[kind].folder, runs[kind].trials)
-    assert page(again) == pages[kind]
+def test_the_same_records_give_the_same_bytes(
+    runs: dict[TaskName, Evidence], pages: dict[TaskName, str], task: TaskName
+) -> None:
+    again = read(runs[task].folder, runs[task].trials)
+    assert page(again) == pages[task]
 
 
 @kinds
-def test_it_stays_small(pages: dict[Kind, str], kind: Kind) -> None:
-    assert len(pages[kind]) < 6e6
+def test_it_stays_small(pages: dict[TaskName, str], task: TaskName) -> None:
+    assert len(pages[task]) < 6e6
 
 
-def test_a_section_without_data_is_absent(runs: dict[Kind, Evidence], tmp_path: Path) -> None:
+def test_a_section_without_data_is_absent(runs: dict[TaskName, Evidence], tmp_path: Path) -> None:
     full = runs["zero-shot"]
     records = [
         replace(r, arrays="", curve=[], seconds_per_step=0.0, facts={}) for r in full.records if r.role == "tuned"
@@ -161,26 +169,28 @@ def test_a_section_without_data_is_absent(runs: dict[Kind, Evidence], tmp_path: 
 
 def test_a_choice_without_a_number_is_drawn_by_its_name() -> None:
     rows = [{"value": value, "valid": 0.5, "best": value is None, "number": 0} for value in (None, 0.5)]
-    spec = json.dumps(figures.tuning(rows, "#123456", PRIMARY["zero-shot"], (0.0, 1.0)))
+    spec = json.dumps(figures.tuning(rows, "#123456", primary("zero-shot"), (0.0, 1.0)))
     assert '"value": "None"' in spec
     assert '"value": null' not in spec
 
 
-def test_what_the_training_says_is_said_loss_by_loss(runs: dict[Kind, Evidence], pages: dict[Kind, str]) -> None:
+def test_what_the_training_says_is_said_loss_by_loss(
+    runs: dict[TaskName, Evidence], pages: dict[TaskName, str]
+) -> None:
     text = Reader(pages["zero-shot"]).text
     assert text.count("The embeddings have collapsed") == 1  # of the hostile loss
     others = ", ".join(loss for loss in runs["zero-shot"].ranked if loss != HOSTILE_LOSS)
     assert f"Nothing out of the ordinary: {others}." in text
 
 
-def test_classes_whose_gradients_differ_are_called_by_their_names(pages: dict[Kind, str]) -> None:
+def test_classes_whose_gradients_differ_are_called_by_their_names(pages: dict[TaskName, str]) -> None:
     said = f"A row of class '{HOSTILE_CLASS}' gets 31 times the gradient of a row of class '1'"
     assert said in Reader(pages["classification"]).text
     # Names are of the test classes, and there the training had others.
     assert "A row of the class with the largest gradients gets 31" in Reader(pages["zero-shot"]).text
 
 
-def test_records_from_before_the_facts_are_read(runs: dict[Kind, Evidence], tmp_path: Path) -> None:
+def test_records_from_before_the_facts_are_read(runs: dict[TaskName, Evidence], tmp_path: Path) -> None:
     record = runs["regression"].records[0]
     record.save(tmp_path)
     stored = json.loads(record.path(tmp_path).read_text())
@@ -189,7 +199,7 @@ def test_records_from_before_the_facts_are_read(runs: dict[Kind, Evidence], tmp_
     assert Record.load(record.path(tmp_path)) == replace(record, facts={})
 
 
-def test_a_loss_that_never_finished_is_named(runs: dict[Kind, Evidence]) -> None:
+def test_a_loss_that_never_finished_is_named(runs: dict[TaskName, Evidence]) -> None:
     full = runs["regression"]
     longer = replace(full, plan=replace(full.plan, losses=(*full.plan.losses, "mse_loss")))
     assert "mse_loss was entered but has no finished run." in Reader(page(longer)).text
@@ -201,7 +211,7 @@ def test_one_seed_gives_a_page_too(tmp_path: Path) -> None:
     assert not re.search(r"\bnan\b", text)
 
 
-def test_render_writes_the_page(runs: dict[Kind, Evidence], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_render_writes_the_page(runs: dict[TaskName, Evidence], monkeypatch: pytest.MonkeyPatch) -> None:
     folder = runs["regression"].folder
     monkeypatch.setattr("lossary.lab.study.trials", lambda _: runs["regression"].trials)
     written = render(folder)
@@ -209,9 +219,9 @@ def test_render_writes_the_page(runs: dict[Kind, Evidence], monkeypatch: pytest.
     assert written.read_text(encoding="utf-8") == page(runs["regression"])
 
 
-def test_rendering_needs_no_torch(runs: dict[Kind, Evidence]) -> None:
+def test_rendering_needs_no_torch(runs: dict[TaskName, Evidence]) -> None:
     code = (
-        "import sys; from pathlib import Path; from lossary.lab.report import page;"
+        "import sys; from pathlib import Path; from lossary.lab.report.page import page;"
         "from lossary.lab.report.evidence import read;"
         "page(read(Path(sys.argv[1]), [])); assert 'torch' not in sys.modules"
     )
@@ -234,13 +244,13 @@ def test_the_command_survives_a_shell() -> None:
 
 
 @pytest.fixture(scope="module")
-def files(pages: dict[Kind, str], tmp_path_factory: pytest.TempPathFactory) -> dict[Kind, Path]:
+def files(pages: dict[TaskName, str], tmp_path_factory: pytest.TempPathFactory) -> dict[TaskName, Path]:
     if chromium.find() is None:
         pytest.skip("no Chromium on this machine")
     folder = tmp_path_factory.mktemp("pages")
-    found: dict[Kind, Path] = {kind: folder / f"{kind}.html" for kind in SECTIONS}
-    for kind, path in found.items():
-        path.write_text(pages[kind], encoding="utf-8")
+    found: dict[TaskName, Path] = {task: folder / f"{task}.html" for task in SECTIONS}
+    for task, path in found.items():
+        path.write_text(pages[task], encoding="utf-8")
     return found
 
 
@@ -250,8 +260,8 @@ CHARTS = "[...document.querySelectorAll('.chart')]"
 @pytest.mark.browser
 @kinds
 @pytest.mark.parametrize("width", [390, 1280])
-def test_a_browser_draws_it_all_without_complaint(files: dict[Kind, Path], kind: Kind, width: int) -> None:
-    with chromium.Page(files[kind].as_uri(), width=width, height=900) as view:
+def test_a_browser_draws_it_all_without_complaint(files: dict[TaskName, Path], task: TaskName, width: int) -> None:
+    with chromium.Page(files[task].as_uri(), width=width, height=900) as view:
         view.wait_for("document.documentElement.dataset.drawn")
         drawn = view.evaluate(f"{CHARTS}.map(chart => chart.querySelectorAll('svg path, svg image').length)")
         assert len(drawn) > 8
@@ -263,7 +273,7 @@ def test_a_browser_draws_it_all_without_complaint(files: dict[Kind, Path], kind:
         )
         assert HOSTILE_LOSS in view.evaluate("[...document.querySelectorAll('.chart text')].map(t => t.textContent)")
         assert view.messages == []
-        assert [url for url in view.requests if not url.startswith("data:")] == [files[kind].as_uri()]
+        assert [url for url in view.requests if not url.startswith("data:")] == [files[task].as_uri()]
 
 
 def words(view: chromium.Page, figure: str) -> list[str]:
@@ -273,7 +283,7 @@ def words(view: chromium.Page, figure: str) -> list[str]:
 
 
 @pytest.mark.browser
-def test_names_that_every_object_of_javascript_has_are_names_like_any_other(files: dict[Kind, Path]) -> None:
+def test_names_that_every_object_of_javascript_has_are_names_like_any_other(files: dict[TaskName, Path]) -> None:
     with chromium.Page(files["classification"].as_uri(), width=1280, height=900) as view:
         view.wait_for("document.documentElement.dataset.drawn")
         assert {"constructor", "__proto__"} <= set(words(view, "ranking"))
@@ -289,7 +299,9 @@ def test_names_that_every_object_of_javascript_has_are_names_like_any_other(file
 
 
 @pytest.mark.browser
-def test_a_figure_that_cannot_be_drawn_says_so_and_leaves_the_others(files: dict[Kind, Path], tmp_path: Path) -> None:
+def test_a_figure_that_cannot_be_drawn_says_so_and_leaves_the_others(
+    files: dict[TaskName, Path], tmp_path: Path
+) -> None:
     html = files["regression"].read_text(encoding="utf-8")
     (stored,) = re.findall(r'<script type="application/json" id="specs">(.*?)</script>', html, flags=re.DOTALL)
     specs = json.loads(stored)

@@ -17,9 +17,9 @@ from lossary.lab import comparison, study
 from lossary.lab.clock import Clock, spelled
 from lossary.lab.comparison import Refused, prepare, resolved, resumed
 from lossary.lab.data.loading import load
-from lossary.lab.metrics import primary
 from lossary.lab.plan import Plan, budget
 from lossary.lab.record import Record, load_all
+from lossary.lab.tasks.scoring import primary
 from lossary.lab.train import LEARNING_RATES
 from lossary.lab.work import Done, Job
 

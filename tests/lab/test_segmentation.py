@@ -15,12 +15,14 @@ from lossary.cli import main
 from lossary.lab.data import files
 from lossary.lab.data.loading import load
 from lossary.lab.data.types import UNLABELLED, BadData, Data
-from lossary.lab.kinds import KINDS, attach, fitting
-from lossary.lab.kinds.segmentation import COLOUR, MAJORITY
-from lossary.lab.metrics import Regions, evaluate
 from lossary.lab.plan import Plan
 from lossary.lab.record import load_all
-from lossary.lab.report.outcomes.segmentation import _chosen
+from lossary.lab.tasks import task_of
+from lossary.lab.tasks.fitting import attach, fitting
+from lossary.lab.tasks.scoring import evaluate
+from lossary.lab.tasks.segmentation.metrics import Regions
+from lossary.lab.tasks.segmentation.outcomes import _chosen
+from lossary.lab.tasks.segmentation.task import COLOUR, MAJORITY
 
 # --- scores ---
 
@@ -106,7 +108,7 @@ def test_maps_that_cannot_be_scored_are_refused(predictions: np.ndarray, labels:
 
 def test_losses_of_class_scores_and_of_masks_fit_if_they_take_pixels_without_a_label() -> None:
     found = fitting("segmentation")
-    assert {*KINDS["segmentation"].losses, "jaccard_loss", "dice_focal_loss", "poly_loss"} <= set(found)
+    assert {*task_of("segmentation").losses, "jaccard_loss", "dice_focal_loss", "poly_loss"} <= set(found)
     assert not {"sigmoid_dice_loss", "arcface_loss", "nll_loss", "multi_margin_loss", "mse_loss"} & set(found)
 
 
@@ -179,7 +181,7 @@ def test_numbers_palettes_and_colours_say_the_same() -> None:
     }
     for name, (stored, names) in forms.items():
         data = load(Plan(str(folder(name, stored))))
-        assert (data.kind, data.test_names) == ("segmentation", names)
+        assert (data.task, data.test_names) == ("segmentation", names)
         np.testing.assert_array_equal(in_order(data), wanted)
 
 
@@ -410,7 +412,7 @@ def test_the_earth_is_split_by_longitude_and_its_masks_lie_on_its_images(package
 
 def test_colour_alone_tells_what_colour_tells(package: np.ndarray) -> None:
     data = load(Plan(data="earth"))
-    task = KINDS["segmentation"]
+    task = task_of("segmentation")
     scores = {
         name: evaluate("segmentation", **task.arrays(task.baseline(name, data, 0), data.test, data))[0]
         for name, _ in task.baselines(data, 3)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from lossary.lab.metrics import primary
 from lossary.lab.record import Point, Record, load_all
 from lossary.lab.stopping import Watch, not_learned
+from lossary.lab.tasks.scoring import primary
 
 RECALL = primary("zero-shot")
 ERROR = primary("regression")

@@ -18,16 +18,18 @@ from lossary.lab.data import files
 from lossary.lab.data.loading import load
 from lossary.lab.data.readers import pairs
 from lossary.lab.data.types import BadData, Data
-from lossary.lab.kinds import KINDS, attach, fits, fitting
-from lossary.lab.kinds.retrieval import OfReferences
-from lossary.lab.metrics import evaluate, grouped, primary_score, search
-from lossary.lab.metrics import retrieval as metric
 from lossary.lab.plan import Plan
 from lossary.lab.record import load_all
 from lossary.lab.study import defaults
+from lossary.lab.tasks import task_of
+from lossary.lab.tasks.fitting import attach, fits, fitting
+from lossary.lab.tasks.retrieval import metrics as metric
+from lossary.lab.tasks.retrieval.metrics import grouped, search
+from lossary.lab.tasks.retrieval.task import OfReferences
+from lossary.lab.tasks.scoring import evaluate, primary_score
 from lossary.lab.train import train
 
-TASK = KINDS["retrieval"]
+TASK = task_of("retrieval")
 HOSTILE = "<script>alert(1)</script>"
 WORDS = ("red", "blue", "green", "small", "large", "round", "flat", "old", "new", "cold")
 TINY = ("--seeds", "1", "--trials", "1", "--epochs", "2")
@@ -192,7 +194,7 @@ def test_names_are_those_of_the_test_texts() -> None:
 
 def test_the_three_files_of_texts_are_the_same_data() -> None:
     first, *others = [load(Plan(written(f"chat{suffix}"))) for suffix in (".csv", ".parquet", ".jsonl")]
-    assert first.kind == "retrieval"
+    assert first.task == "retrieval"
     for other in others:
         for part in ("train", "valid", "test"):
             assert torch.equal(getattr(first, part).inputs, getattr(other, part).inputs)
@@ -213,7 +215,7 @@ def test_columns_are_found_by_name_or_asked_for() -> None:
 
 def test_a_table_with_a_label_stays_a_table() -> None:
     assert (
-        load(Plan(written("chat.csv", label=["a", "b"] * 30, size=[str(n % 7) for n in range(60)]))).kind
+        load(Plan(written("chat.csv", label=["a", "b"] * 30, size=[str(n % 7) for n in range(60)]))).task
         == "classification"
     )
 

@@ -10,10 +10,10 @@ from torch import Generator
 from lossary.catalogue import CATALOGUE, find
 from lossary.core.card import Choice
 from lossary.lab.data.loading import load
-from lossary.lab.kinds import KINDS, attach, fits, fitting
-from lossary.lab.metrics import Kind
 from lossary.lab.plan import Plan
 from lossary.lab.study import defaults, space
+from lossary.lab.tasks import TASKS, TaskName
+from lossary.lab.tasks.fitting import attach, fits, fitting
 from lossary.lab.train import Diverged, Learner, batches, train
 from lossary.lab.watched import watched
 
@@ -100,37 +100,37 @@ def test_a_loss_that_does_not_fit_the_data_is_refused_by_name() -> None:
         attach(find("mse_loss"), {}, "classification", 8, 10)
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
-def test_every_fitting_loss_trains_at_its_defaults(kind: Kind) -> None:
-    cards = [card for card in CATALOGUE if fits(card, kind)]
-    assert [card.name for card in cards] == fitting(kind)
+@pytest.mark.parametrize("task", TASKS)
+def test_every_fitting_loss_trains_at_its_defaults(task: TaskName) -> None:
+    cards = [card for card in CATALOGUE if fits(card, task)]
+    assert [card.name for card in cards] == fitting(task)
     for card in cards:
-        if kind == "regression":
+        if task == "regression":
             outputs, targets = torch.randn(12, requires_grad=True), torch.randn(12)
-        elif kind == "ranking":
+        elif task == "ranking":
             outputs, targets = torch.randn(3, 4, requires_grad=True), torch.arange(12.0).view(3, 4) % 3
             targets[0, 2:] = torch.nan
-        elif kind == "binary":
+        elif task == "binary":
             outputs, targets = torch.randn(12, requires_grad=True), torch.arange(12) % 2
-        elif kind == "segmentation":
+        elif task == "segmentation":
             outputs, targets = torch.randn(2, 4, 6, 6, requires_grad=True), torch.arange(72).view(2, 6, 6) % 4
-        elif kind == "retrieval":
+        elif task == "retrieval":
             outputs, targets = torch.randn(12, 2, 8, requires_grad=True), torch.arange(36).view(12, 3)
         else:
             outputs, targets = torch.randn(12, 8, requires_grad=True), torch.arange(12) % 4
-        criterion = attach(card, defaults(card), kind, 8, 4)
+        criterion = attach(card, defaults(card), task, 8, 4)
         criterion(outputs, targets).backward()
         assert outputs.grad is not None, card.name
         assert outputs.grad.isfinite().all(), card.name
         assert outputs.grad.any(), card.name
-        if kind == "classification":
+        if task == "classification":
             torch.testing.assert_close(criterion.predict(outputs).sum(1), torch.ones(12))
 
 
 def test_library_defaults_lie_in_the_range_that_is_searched() -> None:
-    for kind in KINDS:
-        for card in (card for card in CATALOGUE if fits(card, kind)):
+    for task in TASKS:
+        for card in (card for card in CATALOGUE if fits(card, task)):
             for name, value in defaults(card).items():
-                within = space(card, kind)[name]
+                within = space(card, task)[name]
                 inside = value in within.values if isinstance(within, Choice) else within.low <= value <= within.high
                 assert inside, f"{card.name}: {name}={value} is outside of {within}"

@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from lossary.lab.metrics import MEASURES, METRICS, Kind, Units, evaluate, grouped, units_by
+from lossary.lab.tasks import TASKS, TaskName, measures_of
+from lossary.lab.tasks.measures import Units, units_by
+from lossary.lab.tasks.retrieval.metrics import grouped
+from lossary.lab.tasks.scoring import evaluate
 
 Array = np.ndarray[Any, Any]
-EVERY = [(kind, metric.name) for kind, metrics in METRICS.items() for metric in metrics]
+EVERY = [(task, metric.name) for task in TASKS for metric in measures_of(task).metrics]
 
 
 def rare(size: int = 300, digits: int = 2, seed: int = 0) -> dict[str, Array]:
@@ -39,9 +42,9 @@ def pairs(seed: int = 0) -> dict[str, Array]:
     return {"embeddings": of_text[texts], "targets": texts}
 
 
-def outputs(kind: Kind) -> dict[str, Array]:
+def outputs(task: TaskName) -> dict[str, Array]:
     rng = np.random.default_rng(0)
-    match kind:
+    match task:
         case "zero-shot":
             return clustered()
         case "binary":
@@ -68,14 +71,14 @@ def outputs(kind: Kind) -> dict[str, Array]:
             return pairs()
 
 
-def pseudo_values(kind: Kind, metric: str, **arrays: Array) -> Units:
-    return MEASURES[kind].pseudo_values[metric](MEASURES[kind].read(**arrays))
+def pseudo_values(task: TaskName, metric: str, **arrays: Array) -> Units:
+    return measures_of(task).pseudo_values[metric](measures_of(task).read(**arrays))
 
 
-@pytest.mark.parametrize(("kind", "metric"), EVERY)
-def test_any_metric_of_a_task_can_be_judged_and_its_units_average_to_it(kind: Kind, metric: str) -> None:
-    scores = evaluate(kind, metric, **outputs(kind))
-    assert list(scores.metrics) == [m.name for m in METRICS[kind]]
+@pytest.mark.parametrize(("task", "metric"), EVERY)
+def test_any_metric_of_a_task_can_be_judged_and_its_units_average_to_it(task: TaskName, metric: str) -> None:
+    scores = evaluate(task, metric, **outputs(task))
+    assert list(scores.metrics) == [m.name for m in measures_of(task).metrics]
     assert np.mean(scores.units) == pytest.approx(scores.metrics[metric], rel=1e-12)
     assert np.std(scores.units) > 0
     assert 1 < scores.independent <= len(scores.units)
@@ -89,7 +92,7 @@ def f1_of_classes(labels: Array, said: Array, weights: Array) -> float:
 
 
 #: Metrics as scikit-learn weighs samples in them: of what is true, what was given, and the weights.
-WEIGHTED: dict[tuple[Kind, str], Callable[[Array, Array, Array], float]] = {
+WEIGHTED: dict[tuple[TaskName, str], Callable[[Array, Array, Array], float]] = {
     ("binary", "average_precision"): lambda y, p, w: sk.average_precision_score(y, p, sample_weight=w),
     ("binary", "roc_auc"): lambda y, p, w: sk.roc_auc_score(y, p, sample_weight=w),
     ("binary", "f1"): lambda y, p, w: sk.f1_score(y, p > 0.5, sample_weight=w),
@@ -108,12 +111,12 @@ WEIGHTED: dict[tuple[Kind, str], Callable[[Array, Array, Array], float]] = {
 }
 
 
-@pytest.mark.parametrize(("kind", "metric"), WEIGHTED)
-def test_a_sample_adds_what_its_weight_does(kind: Kind, metric: str) -> None:
-    arrays, step = outputs(kind), 1e-4
+@pytest.mark.parametrize(("task", "metric"), WEIGHTED)
+def test_a_sample_adds_what_its_weight_does(task: TaskName, metric: str) -> None:
+    arrays, step = outputs(task), 1e-4
     given, truth = arrays.values()
-    weighted = WEIGHTED[kind, metric]
-    units = pseudo_values(kind, metric, **arrays).values
+    weighted = WEIGHTED[task, metric]
+    units = pseudo_values(task, metric, **arrays).values
     assert weighted(truth, given, np.ones(len(truth))) == pytest.approx(units.mean(), rel=1e-9)
     slope = [
         (weighted(truth, given, 1 + step * at) - weighted(truth, given, 1 - step * at)) / (2 * step)
@@ -154,8 +157,8 @@ def test_the_average_precision_rests_on_its_positives_and_the_area_on_the_rarer_
 # --- by leaving out ---
 
 
-def without(kind: Kind, arrays: dict[str, Array], unit: Array, gone: int) -> dict[str, float]:
-    return evaluate(kind, **{name: values[unit != gone] for name, values in arrays.items()}).metrics
+def without(task: TaskName, arrays: dict[str, Array], unit: Array, gone: int) -> dict[str, float]:
+    return evaluate(task, **{name: values[unit != gone] for name, values in arrays.items()}).metrics
 
 
 @pytest.mark.parametrize("metric", ["recall@1", "recall@5", "map@r"])
@@ -182,7 +185,7 @@ def test_a_class_adds_to_what_is_read_off_the_curve_about_what_is_lost_without_i
     assert np.std(units) == pytest.approx(np.std(exact), rel=as_wide)
 
 
-@pytest.mark.parametrize("metric", [m.name for m in METRICS["retrieval"]])
+@pytest.mark.parametrize("metric", [m.name for m in measures_of("retrieval").metrics])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_group_of_texts_adds_what_is_lost_without_it(metric: str, seed: int) -> None:
     arrays = pairs(seed)

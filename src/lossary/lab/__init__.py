@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from lossary.lab.comparison import Result
-    from lossary.lab.metrics import OwnMetric
     from lossary.lab.plan import Protocol
+    from lossary.lab.tasks.measures import OwnMetric
 
 __all__ = ["compare"]
 

@@ -30,14 +30,16 @@ from lossary.lab.data.builtin import BUILTIN
 from lossary.lab.data.loading import load
 from lossary.lab.data.readers.code import is_code
 from lossary.lab.data.types import BadData, Data
-from lossary.lab.kinds import KINDS, fits, fitting
-from lossary.lab.metrics import METRICS, Kind, Metric, primary
 from lossary.lab.plan import Plan
 from lossary.lab.record import Record, load_all
-from lossary.lab.report import render
+from lossary.lab.report.page import render
 from lossary.lab.stats.judge import judge
 from lossary.lab.stats.verdict import Verdict
 from lossary.lab.stored import Refused, check_own, something_else
+from lossary.lab.tasks import TaskName, measures_of, task_of
+from lossary.lab.tasks.fitting import fits, fitting
+from lossary.lab.tasks.measures import Metric
+from lossary.lab.tasks.scoring import primary
 from lossary.lab.train import steps_per_epoch, timed
 from lossary.lab.work import Done, Job
 
@@ -78,8 +80,8 @@ def _checked(plan: Plan, data: Data | None = None) -> Plan:
     _check_numbers(plan)
     try:
         data = data or load(plan)
-        kind = data.kind
-        losses = plan.losses or KINDS[kind].losses[: 4 if plan.quick else None]
+        task = data.task
+        losses = plan.losses or task_of(task).losses[: 4 if plan.quick else None]
         steps = plan.bound(steps_per_epoch(data))
         plan = replace(plan, losses=losses, steps=steps, metric=data.metric_name, fingerprint=data.fingerprint)
         cards = work.cards(plan)
@@ -87,10 +89,10 @@ def _checked(plan: Plan, data: Data | None = None) -> Plan:
         raise Refused(unknown.args[0]) from unknown
     losses = _named(plan, cards)
     for card in cards.values():
-        if not fits(card, kind):
-            raise Refused(f"losses: {card.name} does not fit {plan.data} ({kind}); {', '.join(fitting(kind))} do")
-    if plan.outliers and kind != "regression":
-        raise Refused(f"outliers: only regression data have them; {plan.data} is {kind}")
+        if not fits(card, task):
+            raise Refused(f"losses: {card.name} does not fit {plan.data} ({task}); {', '.join(fitting(task))} do")
+    if plan.outliers and task != "regression":
+        raise Refused(f"outliers: only regression data have them; {plan.data} is {task}")
     return replace(plan, losses=losses)
 
 
@@ -215,13 +217,13 @@ def _writing(folder: Path) -> Generator[None]:
 
 
 def _compared(plan: Plan, folder: Path, console: Console, data: Data, *, here: bool) -> Result:
-    metric = primary(data.kind, plan.metric)
+    metric = primary(data.task, plan.metric)
     for said in data.left_out:
         console.print(f"left out: {printable(said)}", markup=False, highlight=False)
-    if data.kind == "binary":
+    if data.task == "binary":
         console.print(f"yes: {printable(data.test_names[1])}", markup=False, highlight=False)
     with sole(folder):
-        study.create(folder, work.cards(plan), data.kind, metric)
+        study.create(folder, work.cards(plan), data.task, metric)
         save_test_split(data, folder)
         clock = _clock(plan, folder, data, here=here)
         if cost := _cost(plan, folder, data, clock):
@@ -235,7 +237,7 @@ def _compared(plan: Plan, folder: Path, console: Console, data: Data, *, here: b
             why = "; ".join(dict.fromkeys(failures)) or f"minutes: {plan.minutes:g} are too few for one run"
             raise Failed(f"no loss could be trained: {why}")
         verdict = judge(records, metric, margin=plan.margin_of(metric))
-        show(verdict, records, data.kind, console)
+        show(verdict, records, data.task, console)
         return Result(render(folder), verdict)
 
 
@@ -256,7 +258,7 @@ def sole(folder: Path) -> Generator[None]:
 
 def save_test_split(data: Data, folder: Path) -> None:
     """Keep what the report shows of the test split."""
-    kept = KINDS[data.kind].kept(data)
+    kept = task_of(data.task).kept(data)
     if data.test_images is not None:
         kept["images"] = data.test_images
     if data.left_out:
@@ -357,9 +359,9 @@ def _work(
     return failures
 
 
-def show(verdict: Verdict, records: list[Record], kind: Kind, console: Console) -> None:
+def show(verdict: Verdict, records: list[Record], task: TaskName, console: Console) -> None:
     """The verdict as a table and sentences."""
-    others = [m for m in METRICS[kind] if m != verdict.metric and m.name in records[0].metrics][:3]
+    others = [m for m in measures_of(task).metrics if m != verdict.metric and m.name in records[0].metrics][:3]
     unbounded = console.options.update_width(1000)
     table = standings(verdict, records, others)
     while others and Measurement.get(console, unbounded, table).maximum > console.width:

@@ -17,8 +17,9 @@ from lossary.lab.data.loading import OF_FILES
 from lossary.lab.data.readers.source import Source
 from lossary.lab.data.targets import names
 from lossary.lab.data.types import BadData, Data, there
-from lossary.lab.kinds import KINDS, fitting
 from lossary.lab.plan import Plan
+from lossary.lab.tasks import task_of
+from lossary.lab.tasks.fitting import fitting
 
 SHOWN = 8  # classes, columns, duplicates
 RARE = 10  # times fewer than the commonest class
@@ -42,33 +43,33 @@ def page(plan: Plan, found: Found) -> Group:
     for name, fact in _facts(plan, found):
         facts.add_row(Text(printable(name), style="bold"), Text(printable(fact)))
     losses = Table("a loss that fits", "why", box=None, header_style="bold", pad_edge=False)
-    for name in KINDS[data.kind].losses:
+    for name in task_of(data.task).losses:
         card = find(name)
         losses.add_row(Text(name), Text(card.when or card.title))
-    others = [name for name in fitting(data.kind) if name not in KINDS[data.kind].losses]
+    others = [name for name in fitting(data.task) if name not in task_of(data.task).losses]
     return Group(facts, "", losses, "", Text(f"These fit too: {', '.join(others)}."), "", _next(plan))
 
 
 def _facts(plan: Plan, found: Found) -> Iterator[tuple[str, str]]:
     source, data = found.source, found.data
     yield source.name, f"{source.form}, {len(source.targets)} rows"
-    fixed = plan.task or plan.lists or data.kind == "segmentation"
-    yield "task", f"{data.kind}: {found.why}" + ("" if fixed else " (--task NAME for another)")
-    what = "lists" if data.kind == "ranking" else "rows"
+    fixed = plan.task or plan.lists or data.task == "segmentation"
+    yield "task", f"{data.task}: {found.why}" + ("" if fixed else " (--task NAME for another)")
+    what = "lists" if data.task == "ranking" else "rows"
     yield "parts", f"{len(data.train)} {what} to train, {len(data.valid)} to tune, {len(data.test)} to test"
-    if data.kind == "ranking":
+    if data.task == "ranking":
         yield "lists", _lists(data)
-    elif data.kind == "regression":
+    elif data.task == "regression":
         yield "target", _values(source.targets.astype(float))
-    elif data.kind == "segmentation":
+    elif data.task == "segmentation":
         yield from _regions(source)
-    elif data.kind != "retrieval":
+    elif data.task != "retrieval":
         yield from _classes(data, source.targets)
-    if data.kind == "binary":
+    if data.task == "binary":
         no, yes = data.test_names
         yield "yes", f"{yes}: {found.why_yes}" + ("" if plan.yes else f" (--yes {no} for the other)")
     yield from source.facts
-    if data.kind not in ("ranking", "retrieval"):  # a candidate may stand in many lists; the facts of pairs say it
+    if data.task not in ("ranking", "retrieval"):  # a candidate may stand in many lists; the facts of pairs say it
         yield "repeats", _repeats(found)
     yield from (("left out", said) for said in data.left_out or ("nothing",))
 
@@ -98,7 +99,7 @@ def _classes(data: Data, targets: np.ndarray) -> Iterator[tuple[str, str]]:
     yield "classes", f"{len(called)}: {_some([f'{called[c]} ({sizes[c]})' for c in order])}"
     commonest, rarest = sizes.max(), sizes.min()
     said = f"the commonest has {commonest} rows, the rarest {rarest}"
-    if data.kind == "classification" and commonest >= RARE * rarest:
+    if data.task == "classification" and commonest >= RARE * rarest:
         said += f"; always naming the commonest is right in {commonest / sizes.sum():.0%}, which accuracy rewards"
     yield "balance", said
 

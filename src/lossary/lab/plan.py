@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from lossary.lab import stored
-from lossary.lab.metrics import Metric
+from lossary.lab.tasks.measures import Metric
 
 Protocol = Literal["same-batches", "own-recipe"]
 

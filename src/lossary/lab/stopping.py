@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from lossary.lab.metrics import Metric
 from lossary.lab.record import Point, Record
+from lossary.lab.tasks.measures import Metric
 
 #: By how much of its own size a metric must have moved to count as better or worse: less is chance.
 NOTICEABLE = 0.01
@@ -147,7 +147,7 @@ def not_learned(records: Sequence[Record], metric: Metric) -> dict[str, str]:
         metric: The primary one.
 
     Example:
-        >>> from lossary.lab.metrics import primary
+        >>> from lossary.lab.tasks.scoring import primary
         >>> not_learned([], primary("zero-shot"))
         {}
     """

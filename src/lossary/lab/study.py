@@ -29,10 +29,10 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from lossary.core.card import Card, Choice, Range
-from lossary.lab.kinds import KINDS
-from lossary.lab.metrics import Kind, Metric
 from lossary.lab.record import Trial
 from lossary.lab.stored import Refused, something_else
+from lossary.lab.tasks import TaskName, task_of
+from lossary.lab.tasks.measures import Metric
 from lossary.lab.train import LEARNING_RATES, Diverged, environment
 
 PLACE, REASON, SECONDS, ENVIRONMENT = "place", "reason", "seconds", "environment"  # a trial's user attributes
@@ -43,9 +43,9 @@ FACTORS = {1: 3.0, 2: 1 / 3}
 STUDY = "study.db"
 
 
-def space(card: Card, kind: Kind) -> dict[str, Range | Choice]:
+def space(card: Card, task: TaskName) -> dict[str, Range | Choice]:
     """What is searched for a loss."""
-    rates = LEARNING_RATE_RANGES if KINDS[kind].owns_weights(card) else {"lr": LEARNING_RATE_RANGES["lr"]}
+    rates = LEARNING_RATE_RANGES if task_of(task).owns_weights(card) else {"lr": LEARNING_RATE_RANGES["lr"]}
     return {**rates, **card.search}
 
 
@@ -55,9 +55,9 @@ def defaults(card: Card) -> dict[str, Any]:
     return {name: value for name, value in own.items() if value is not None}
 
 
-def default_params(card: Card, kind: Kind) -> dict[str, Any]:
+def default_params(card: Card, task: TaskName) -> dict[str, Any]:
     """The same at the library's defaults."""
-    rates = {name: rate for name, rate in LEARNING_RATES.items() if name in space(card, kind)}
+    rates = {name: rate for name, rate in LEARNING_RATES.items() if name in space(card, task)}
     return {**rates, **defaults(card)}
 
 
@@ -102,7 +102,7 @@ def _not_ours(path: Path, why: Exception | str) -> Refused:
     return something_else("the tuning", path, why if isinstance(why, str) else str(why).splitlines()[0])
 
 
-def create(folder: Path, cards: Mapping[str, Card], kind: Kind, metric: Metric) -> None:
+def create(folder: Path, cards: Mapping[str, Card], task: TaskName, metric: Metric) -> None:
     """Make the studies that are missing; free the places of trials that a kill has left running.
 
     Raises:
@@ -124,7 +124,7 @@ def create(folder: Path, cards: Mapping[str, Card], kind: Kind, metric: Metric) 
                 for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
                     study.tell(trial.number, state=TrialState.FAIL)
                 for trial in _done(study):
-                    _check_trial(folder / STUDY, loss, trial, card, kind)
+                    _check_trial(folder / STUDY, loss, trial, card, task)
     except (RuntimeError, ValueError, TypeError, LookupError, AssertionError) as other:  # optuna's, of a strange schema
         raise _not_ours(folder / STUDY, other) from other
 
@@ -150,7 +150,7 @@ def _check_tables(path: Path) -> None:
         raise _not_ours(path, "a database of other tables")
 
 
-def _check_trial(path: Path, loss: str, trial: FrozenTrial, card: Card, kind: Kind) -> None:
+def _check_trial(path: Path, loss: str, trial: FrozenTrial, card: Card, task: TaskName) -> None:
     """Whether a trial is one of ours: at a place, with a finite value, within what is searched.
 
     Raises:
@@ -167,7 +167,7 @@ def _check_trial(path: Path, loss: str, trial: FrozenTrial, card: Card, kind: Ki
         raise _not_ours(path, f"{where}: wanted seconds and a reason; got {seconds!r} and {kept.get(REASON)!r}")
     if not isinstance(told, dict) or not all(isinstance(value, str) for value in told.values()):
         raise _not_ours(path, f"{where}: wanted an environment of strings; got {told!r}")
-    within, usual = space(card, kind), default_params(card, kind)
+    within, usual = space(card, task), default_params(card, task)
     for name, value in trial.params.items():
         if name not in within or not (value == usual.get(name) or _lies(value, within[name])):
             raise _not_ours(path, f"{where}: wanted what is searched for {card.name}; got {name}={value!r}")
@@ -203,16 +203,16 @@ def run_trial(
     folder: Path,
     loss: str,
     card: Card,
-    kind: Kind,
+    task: TaskName,
     place: int,
     score: Callable[[Mapping[str, Any]], tuple[float, float]],
 ) -> None:
     """Run one trial of a loss and store it. ``score(params)`` gives the validation metric and the seconds taken."""
     searched = (
-        space(card, kind) if place > 0 else {name: space(card, kind)[name] for name in default_params(card, kind)}
+        space(card, task) if place > 0 else {name: space(card, task)[name] for name in default_params(card, task)}
     )
     with _opened(folder) as shared:
-        study = optuna.load_study(study_name=loss, storage=shared, sampler=_sampler(card, kind, place))
+        study = optuna.load_study(study_name=loss, storage=shared, sampler=_sampler(card, task, place))
         trial = study.ask()
         trial.set_user_attr(PLACE, place)
         trial.set_user_attr(ENVIRONMENT, environment())
@@ -227,12 +227,12 @@ def run_trial(
         study.tell(trial, value)
 
 
-def _sampler(card: Card, kind: Kind, place: int) -> BaseSampler:
+def _sampler(card: Card, task: TaskName, place: int) -> BaseSampler:
     # The same seed for every loss: at a place all of them are tried at the same learning rate.
     sampler = TPESampler(n_startup_trials=10, seed=place)
-    fixed = default_params(card, kind) if place == 0 else {}
+    fixed = default_params(card, task) if place == 0 else {}
     if place in FACTORS:
-        fixed = {name: FACTORS[place] * LEARNING_RATES[name] for name in LEARNING_RATES.keys() & space(card, kind)}
+        fixed = {name: FACTORS[place] * LEARNING_RATES[name] for name in LEARNING_RATES.keys() & space(card, task)}
     with warnings.catch_warnings(category=ExperimentalWarning, action="ignore"):
         return PartialFixedSampler(fixed, sampler)
 

@@ -29,11 +29,13 @@ from lossary.core.card import Card
 from lossary.lab.augment import augment
 from lossary.lab.batches import m_per_class, shuffled
 from lossary.lab.data.types import Data
-from lossary.lab.kinds import KINDS, Criterion, attach
-from lossary.lab.metrics import own_scores, primary, primary_score
 from lossary.lab.plan import Plan
 from lossary.lab.record import Point
 from lossary.lab.stopping import Watch
+from lossary.lab.tasks import task_of
+from lossary.lab.tasks.base import Criterion
+from lossary.lab.tasks.fitting import attach
+from lossary.lab.tasks.scoring import own_scores, primary, primary_score
 
 #: Learning rates of the network and of a loss's own weights, where nothing is tuned.
 LEARNING_RATES = {"lr": 2e-3, "head_lr": 2e-2}
@@ -51,12 +53,12 @@ class Learner(nn.Module):
 
     def __init__(self, card: Card, params: Mapping[str, Any], data: Data, seed: int) -> None:
         super().__init__()
-        task = KINDS[data.kind]
+        task = task_of(data.task)
         size = data.embedding_size or task.size
         torch.manual_seed(seed)
         # The network first: its weights then are the same whatever weights the loss draws.
         self.network = task.network(data)
-        self.criterion: Criterion = attach(card, params, data.kind, size, task.classes(data.train))
+        self.criterion: Criterion = attach(card, params, data.task, size, task.classes(data.train))
 
     def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
         return self.criterion(outputs(self.network, inputs), targets)
@@ -91,7 +93,7 @@ def outputs(network: nn.Module, inputs: Tensor) -> Tensor:
 
 def batch_of(data: Data) -> tuple[int, int]:
     """Items of a batch, and of each class in it (0: as they come)."""
-    return data.batch or KINDS[data.kind].batch
+    return data.batch or task_of(data.task).batch
 
 
 def steps_per_epoch(data: Data) -> int:
@@ -121,7 +123,7 @@ def train(card: Card, params: Mapping[str, Any], data: Data, plan: Plan, seed: i
     learner = Learner(card, own, data, seed).train()
     optimizer = _optimizer(learner, LEARNING_RATES | {name: params[name] for name in LEARNING_RATES.keys() & params})
     average = AveragedModel(learner, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE), use_buffers=True)
-    higher = primary(data.kind, data.metric_name).higher_is_better
+    higher = primary(data.task, data.metric_name).higher_is_better
     watch = Watch(max(LOOK_EVERY, len(data.valid) // (2 * batch_of(data)[0])), higher_is_better=higher)
     best, bound = learner, plan.bound(steps_per_epoch(data))
     generator = Generator().manual_seed(seed)
@@ -202,10 +204,10 @@ def loss_of(learner: Learner, data: Data, batch: Tensor, generator: Generator) -
 
 def _score(learner: Learner, data: Data) -> float:
     """The metric that is watched, on the validation split."""
-    found = KINDS[data.kind].arrays(learner.predict(data.valid.inputs), data.valid, data)
+    found = task_of(data.task).arrays(learner.predict(data.valid.inputs), data.valid, data)
     if data.metric:
         return float(own_scores(data.metric, *found.values()).mean())
-    return primary_score(data.kind, **found)
+    return primary_score(data.task, **found)
 
 
 def environment() -> dict[str, str]:

@@ -25,11 +25,12 @@ from lossary.lab.data.loading import load
 from lossary.lab.data.readers.code import is_code
 from lossary.lab.data.sharing import Shared, shared
 from lossary.lab.data.types import Data
-from lossary.lab.kinds import KINDS
-from lossary.lab.metrics import Scores, evaluate, own_scores
 from lossary.lab.plan import Plan
 from lossary.lab.record import Failure, Record, Role
 from lossary.lab.stored import replacing
+from lossary.lab.tasks import task_of
+from lossary.lab.tasks.measures import Scores
+from lossary.lab.tasks.scoring import evaluate, own_scores
 from lossary.lab.train import Diverged, Outcome, environment, train
 from lossary.lab.watched import watched
 
@@ -74,7 +75,7 @@ def open_jobs(plan: Plan, folder: Path, data: Data, seeds: range) -> tuple[list[
     tune = [Job("tune", label, p) for p in range(plan.trials) for label in labels if p not in finished[label]]
     base = [
         Job("baseline", name, seed)
-        for name, seed in KINDS[data.kind].baselines(data, seeds[-1])
+        for name, seed in task_of(data.task).baselines(data, seeds[-1])
         if not _recorded(folder, "baseline", name, seed)
     ]
     final = [
@@ -188,7 +189,7 @@ def _tune(job: Job, plan: Plan, folder: Path, data: Data) -> None:
             _record(job, "default", TUNING_SEED, params, outcome, plan, folder, data)
         return outcome.best, outcome.seconds
 
-    study.run_trial(folder, job.loss, card, data.kind, job.number, score)
+    study.run_trial(folder, job.loss, card, data.task, job.number, score)
 
 
 def _final(job: Job, plan: Plan, folder: Path, data: Data) -> None:
@@ -200,7 +201,7 @@ def _final(job: Job, plan: Plan, folder: Path, data: Data) -> None:
 
 
 def _baseline(job: Job, plan: Plan, folder: Path, data: Data) -> None:
-    task = KINDS[data.kind]
+    task = task_of(data.task)
     predicted = task.baseline(job.loss, data, job.number)
     metrics, units, independent = scores(data, task.arrays(predicted, data.test, data))
     Record(
@@ -219,7 +220,7 @@ def _baseline(job: Job, plan: Plan, folder: Path, data: Data) -> None:
 
 def scores(data: Data, found: Mapping[str, np.ndarray]) -> Scores:
     """All metrics of predictions and truth, and what the judge compares of each test unit."""
-    scored = evaluate(data.kind, **found)
+    scored = evaluate(data.task, **found)
     if data.metric is None:
         return scored
     own = own_scores(data.metric, *found.values())
@@ -241,7 +242,7 @@ def _record(
 ) -> None:
     """Score the learner on the test split and store all of it."""
     card = cards(plan)[job.loss]
-    predicted = KINDS[data.kind].arrays(outcome.learner.predict(data.test.inputs), data.test, data)
+    predicted = task_of(data.task).arrays(outcome.learner.predict(data.test.inputs), data.test, data)
     metrics, units, independent = scores(data, predicted)
     record = Record(
         job.loss,

@@ -11,10 +11,10 @@ from lossary.lab.data import splits, targets
 from lossary.lab.data.readers import arrays, images, lists, masks, tables, texts
 from lossary.lab.data.readers.code import is_code
 from lossary.lab.data.readers.source import Source, counted
-from lossary.lab.data.targets import names, regression, task
+from lossary.lab.data.targets import inferred, names, regression
 from lossary.lab.data.types import BadData, Data, TensorSplit, check_unasked, there
-from lossary.lab.metrics import Kind
 from lossary.lab.plan import Plan
+from lossary.lab.tasks import TaskName
 
 ARRAYS = (".npz", ".npy", ".safetensors")
 #: Batches are small enough that an epoch has about this many.
@@ -58,26 +58,26 @@ def found(source: Source, plan: Plan) -> Found:
         told = replace(data, fingerprint=source.fingerprint, left_out=(*source.left_out, *data.left_out))
         return Found(source, told, "--lists names the lists", np.arange(len(source.targets)))
     first = f"{source.name}, {source.rows[0]}"
-    kind, why = task(source.targets, plan.task or ("binary" if plan.yes else ""), first, labels=source.labels)
-    if kind == "classification" and not plan.task and (rare := targets.rare(source.targets)):
-        kind, why = "binary", rare
-    if plan.yes and kind != "binary":
-        raise BadData(f"yes: wanted a yes-or-no task (binary); got {kind}")
+    task, why = inferred(source.targets, plan.task or ("binary" if plan.yes else ""), first, labels=source.labels)
+    if task == "classification" and not plan.task and (rare := targets.rare(source.targets)):
+        task, why = "binary", rare
+    if plan.yes and task != "binary":
+        raise BadData(f"yes: wanted a yes-or-no task (binary); got {task}")
     everything = np.arange(len(source.targets))
     same = splits.alike(sha256(row.tobytes()).digest() for row in source.encode(everything).numpy())
-    if kind == "zero-shot" and source.by is not None:
+    if task == "zero-shot" and source.by is not None:
         raise BadData("by: wanted none where no class is in two parts (zero-shot); got a column")
     why_yes, left_out = "", ()
-    if kind == "regression":
+    if task == "regression":
         data = _regression(source, same, plan.outliers)
-    elif kind == "segmentation":
+    elif task == "segmentation":
         data, left_out = masks.divided(source, same)
     else:
         called, labels = names(source.targets)
-        if kind == "binary":
+        if task == "binary":
             answer, why_yes = targets.yes(called, np.bincount(labels).tolist(), plan.yes, source.name)
             called, labels = [called[1 - answer], called[answer]], (labels == answer).astype(int)
-        data, left_out = _labelled(source, kind, called, labels, same)
+        data, left_out = _labelled(source, task, called, labels, same)
     told = (*source.left_out, *left_out)
     data = replace(data, raw=source.raw, model=source.model, fingerprint=source.fingerprint, left_out=told)
     return Found(source, data, why, same, why_yes)
@@ -130,35 +130,35 @@ def _regression(source: Source, same: np.ndarray, outliers: float) -> Data:
 
 
 def _labelled(
-    source: Source, kind: Kind, called: list[str], labels: np.ndarray, same: np.ndarray
+    source: Source, task: TaskName, called: list[str], labels: np.ndarray, same: np.ndarray
 ) -> tuple[Data, tuple[str, ...]]:
     """Classes that are too small for the task are left out and named."""
-    large = splits.keep(kind, labels, same, source.name)
+    large = splits.keep(task, labels, same, source.name)
     small = [f"{name} ({rows})" for name, rows, ok in zip(called, np.bincount(labels), large, strict=True) if not ok]
     rows = np.flatnonzero(large[labels])
     left_out = counted(small, "class with too few different items", "classes with too few different items")
     own = np.unique(labels[rows], return_inverse=True)[1]
-    by_class = kind == "zero-shot" and source.part is None and source.time is None
+    by_class = task == "zero-shot" and source.part is None and source.time is None
     parts = [rows[part] for part in splits.by_class(own)] if by_class else _parts(source, own, same[rows], rows)
-    _check_classes(source, kind, called, labels, parts)
+    _check_classes(source, task, called, labels, parts)
     inputs = source.encode(parts[0])
 
     def split(part: np.ndarray) -> TensorSplit:
-        among = np.unique(labels[part if kind == "zero-shot" else rows])
+        among = np.unique(labels[part if task == "zero-shot" else rows])
         return TensorSplit(inputs[part], torch.from_numpy(np.searchsorted(among, labels[part])))
 
     train, valid, test = map(split, parts)
-    of_class = min(MOST_OF_A_CLASS, int(train.targets.bincount().min())) if kind == "zero-shot" else 0
+    of_class = min(MOST_OF_A_CLASS, int(train.targets.bincount().min())) if task == "zero-shot" else 0
     data = Data(
         source.name,
-        kind,
+        task,
         train,
         valid,
         test,
-        test_names=tuple(called[label] for label in np.unique(labels[parts[2] if kind == "zero-shot" else rows])),
+        test_names=tuple(called[label] for label in np.unique(labels[parts[2] if task == "zero-shot" else rows])),
         test_images=None if source.images is None else source.images[parts[2]],
         augmented=source.images is not None,
-        batch=(_batch(kind, len(train)), of_class),
+        batch=(_batch(task, len(train)), of_class),
         test_blocks=_blocks(source, parts[2]),
     )
     return data, left_out
@@ -187,11 +187,13 @@ def _parts(source: Source, strata: np.ndarray, same: np.ndarray, rows: np.ndarra
     return parts
 
 
-def _check_classes(source: Source, kind: Kind, called: list[str], labels: np.ndarray, parts: list[np.ndarray]) -> None:
+def _check_classes(
+    source: Source, task: TaskName, called: list[str], labels: np.ndarray, parts: list[np.ndarray]
+) -> None:
     """Whether parts that were not drawn here suit the task."""
     found = [set(labels[part].tolist()) for part in parts]
     where = source.name
-    if kind == "zero-shot":
+    if task == "zero-shot":
         for part, what in zip(found[1:], ("tune", "test"), strict=True):
             if both := part & found[0]:
                 raise BadData(
@@ -201,7 +203,7 @@ def _check_classes(source: Source, kind: Kind, called: list[str], labels: np.nda
         raise BadData(
             f"{where}: wanted every class among the rows to train with; got {called[min(unknown)]} elsewhere only"
         )
-    elif kind == "binary" and min(map(len, found)) < 2:
+    elif task == "binary" and min(map(len, found)) < 2:
         raise BadData(f"{where}: wanted yes and no in each part; got a part with one of them alone")
 
 
@@ -212,5 +214,5 @@ def _blocks(source: Source, test: np.ndarray) -> np.ndarray | None:
     return None if source.time is None else splits.blocks(source.time[test])
 
 
-def _batch(kind: Kind, items: int) -> int:
-    return min(LARGEST[kind], max(SMALLEST, items // STEPS))
+def _batch(task: TaskName, items: int) -> int:
+    return min(LARGEST[task], max(SMALLEST, items // STEPS))

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from lossary.lab.data.types import BadData
-from lossary.lab.metrics import grouped
+from lossary.lab.tasks.retrieval.metrics import grouped
 
 #: One seed for all splits: results of different runs on the same data stay comparable.
 SPLIT_SEED = 20_26
@@ -103,18 +103,18 @@ def distinct(labels: np.ndarray, same: np.ndarray) -> np.ndarray:
     return np.bincount(labels[first], minlength=labels.max() + 1)
 
 
-def keep(kind: str, labels: np.ndarray, same: np.ndarray, where: str) -> np.ndarray:
+def keep(task: str, labels: np.ndarray, same: np.ndarray, where: str) -> np.ndarray:
     """Which classes are large enough for the task, by label.
 
     Raises:
         BadData: if too few are.
     """
     sizes = distinct(labels, same)
-    fewest, classes = {"zero-shot": (2, FEWEST_CLASSES), "binary": (FEWEST_ANSWERS, 2)}.get(kind, (FEWEST_ITEMS, 2))
+    fewest, classes = {"zero-shot": (2, FEWEST_CLASSES), "binary": (FEWEST_ANSWERS, 2)}.get(task, (FEWEST_ITEMS, 2))
     large = sizes >= fewest
     if large.sum() < classes:
         raise BadData(
-            f"{where}: wanted at least {classes} classes of {fewest} different items or more ({kind}); got "
+            f"{where}: wanted at least {classes} classes of {fewest} different items or more ({task}); got "
             f"{len(sizes)} {'class' if len(sizes) == 1 else 'classes'}, {large.sum()} of that size, "
             f"the largest with {sizes.max()}"
         )

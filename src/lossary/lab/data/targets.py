@@ -8,9 +8,9 @@ from torch import Tensor
 
 from lossary.lab.data.splits import FEWEST_ANSWERS, SPLIT_SEED
 from lossary.lab.data.types import BadData, Data, TensorSplit
-from lossary.lab.metrics import Kind
+from lossary.lab.tasks import TaskName
 
-TASKS: tuple[Kind, ...] = ("classification", "zero-shot", "binary", "regression", "segmentation")
+INFERRED: tuple[TaskName, ...] = ("classification", "zero-shot", "binary", "regression", "segmentation")
 #: Numbers with no fraction and no more different values than this are taken for classes.
 FEW = 20
 #: At least so many classes, half of them with fewer items than that: such labels are identities, of which new ones
@@ -34,14 +34,14 @@ PAIRS = frozenset(
 )
 
 
-def task(targets: np.ndarray, asked: str, first: str, *, labels: bool) -> tuple[Kind, str]:
-    """The kind of task, and why that one. ``first`` is where the first target stands.
+def inferred(targets: np.ndarray, asked: str, first: str, *, labels: bool) -> tuple[TaskName, str]:
+    """The task, and why that one. ``first`` is where the first target stands.
 
     Raises:
         BadData: if the targets do not allow the one that was asked for.
     """
-    if asked not in ("", *TASKS):
-        raise BadData(f"task: wanted one of {', '.join(TASKS)}; got {asked!r}")
+    if asked not in ("", *INFERRED):
+        raise BadData(f"task: wanted one of {', '.join(INFERRED)}; got {asked!r}")
     if targets.ndim == 3 and asked in ("", "segmentation"):
         return "segmentation", "each image has a mask"
     if targets.ndim == 3 or asked == "segmentation":
@@ -50,13 +50,13 @@ def task(targets: np.ndarray, asked: str, first: str, *, labels: bool) -> tuple[
     numbers = targets.dtype.kind in "iuf"
     if asked == "regression" and not numbers:
         raise BadData(f"{first}: wanted a number as target; got {str(targets[0])!r}")
-    for kind in TASKS:
-        if kind == asked:
-            return kind, "as asked"
-    return _inferred(targets, numbers, labels)
+    for task in INFERRED:
+        if task == asked:
+            return task, "as asked"
+    return _by_values(targets, numbers, labels)
 
 
-def _inferred(targets: np.ndarray, numbers: bool, labels: bool) -> tuple[Kind, str]:
+def _by_values(targets: np.ndarray, numbers: bool, labels: bool) -> tuple[TaskName, str]:
     sizes = np.unique(targets, return_counts=True)[1]
     if numbers and targets.dtype.kind == "f" and (targets != np.trunc(targets)).any():
         return "regression", "the target has fractions"

@@ -8,8 +8,9 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor, nn
 
-from lossary.lab.metrics import Kind, OwnMetric
 from lossary.lab.plan import Plan
+from lossary.lab.tasks import TaskName
+from lossary.lab.tasks.measures import OwnMetric
 
 #: The label of a pixel that has none: losses ignore it where nothing else is said.
 UNLABELLED = -100
@@ -77,7 +78,7 @@ class Data:
     """A data set in three parts. In a zero-shot task no class is in two of them, and each counts its own from 0."""
 
     name: str
-    kind: Kind
+    task: TaskName
     train: Split
     valid: TensorSplit  # chooses hyperparameters and when to stop
     test: TensorSplit  # only reported
@@ -94,11 +95,11 @@ class Data:
     left_out: tuple[str, ...] = ()  # what there was beside, and why it is not used
     augmented: bool = False  # training images are changed at random
     raw: str = "raw inputs"  # what the untouched inputs are called as a baseline
-    batch: tuple[int, int] | None = None  # items, and of each class (0: as they come), where not the kind's own
+    batch: tuple[int, int] | None = None  # items, and of each class (0: as they come), where not the task's own
     # An untrained network with so many outputs, where it is not the lab's own; and how many, where it decides.
     model: Callable[[int], nn.Module] | None = None
     embedding_size: int | None = None
-    metric: OwnMetric | None = None  # judged by, instead of the kind's primary one
+    metric: OwnMetric | None = None  # judged by, instead of the task's primary one
     fingerprint: str = ""  # of the contents, where they may change from run to run
 
     @property

@@ -8,13 +8,15 @@ from typing import Any
 from numpy.typing import NDArray
 
 from lossary.lab import archives
-from lossary.lab.metrics import METRICS, PRIMARY, Kind, Metric, evaluate, primary
 from lossary.lab.plan import Plan
 from lossary.lab.record import Failure, Record, Role, Trial, load_all, load_failures
 from lossary.lab.report.figures import Palette
 from lossary.lab.stats.judge import judge
 from lossary.lab.stats.verdict import Verdict
 from lossary.lab.stored import something_else
+from lossary.lab.tasks import TASKS, TaskName, measures_of
+from lossary.lab.tasks.measures import Metric
+from lossary.lab.tasks.scoring import evaluate, primary
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -31,12 +33,12 @@ class Evidence:
     verdict: Verdict
 
     @cached_property
-    def kind(self) -> Kind:
-        return kind_of(self.records)
+    def task(self) -> TaskName:
+        return task_in(self.records)
 
     @property
     def metric(self) -> Metric:
-        return primary(self.kind, self.plan.metric)
+        return primary(self.task, self.plan.metric)
 
     @cached_property
     def role(self) -> Role:
@@ -75,7 +77,7 @@ class Evidence:
             return {}
         truth = {name: self.test[name] for name in ("labels", "targets") if name in self.test}
         try:
-            evaluate(self.kind, **{**kept, **truth})
+            evaluate(self.task, **{**kept, **truth})
         except (ValueError, TypeError, IndexError) as other:
             raise something_else("arrays", path, other) from other
         return kept
@@ -91,13 +93,13 @@ class Evidence:
         return [str(self.test["names"][label]) for label in self.test["labels"]]
 
 
-def kind_of(records: list[Record]) -> Kind:
-    """The kind of task, told by the metrics that the runs have: earlier versions had fewer of them."""
+def task_in(records: list[Record]) -> TaskName:
+    """The task, told by the metrics that the runs have: earlier versions had fewer of them."""
     measured = records[0].metrics if records else {}
-    kinds: list[Kind] = [kind for kind, metric in PRIMARY.items() if metric.name in measured]
-    if kinds:
-        return max(kinds, key=lambda kind: sum(metric.name in measured for metric in METRICS[kind]))
-    wanted = ", ".join(metric.name for metric in PRIMARY.values())
+    fit: list[TaskName] = [task for task in TASKS if primary(task).name in measured]
+    if fit:
+        return max(fit, key=lambda task: sum(metric.name in measured for metric in measures_of(task).metrics))
+    wanted = ", ".join(metric.name for metric in map(primary, TASKS))
     raise ValueError(f"records: wanted at least one run that has one of the metrics {wanted}; got {len(records)} runs")
 
 
@@ -112,7 +114,7 @@ def read(folder: Path, trials: list[Trial]) -> Evidence:
     """The same with the tuning trials at hand."""
     records = load_all(folder)
     plan = Plan.load(folder / "plan.json")
-    metric = primary(kind_of(records), plan.metric)
+    metric = primary(task_in(records), plan.metric)
     verdict = judge(records, metric, margin=plan.margin_of(metric))
     return Evidence(folder, plan, records, trials, load_failures(folder, records), verdict)
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import altair as alt
 from scipy.stats import norm
 
-from lossary.lab.metrics import Metric
+from lossary.lab.tasks.measures import Metric
 
 Spec = dict[str, Any]
 Row = dict[str, Any]

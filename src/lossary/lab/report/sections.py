@@ -8,7 +8,6 @@ from math import isfinite
 from statistics import fmean, median, stdev
 from typing import Any
 
-from lossary.lab.metrics import MEASURES, METRICS, Metric
 from lossary.lab.plan import OWN_CODE, Plan
 from lossary.lab.record import Record, Role, Trial
 from lossary.lab.report import figures
@@ -18,6 +17,8 @@ from lossary.lab.report.training import training
 from lossary.lab.report.views import Figure, Group, Section, Sentences, Summary, Table, TableRow
 from lossary.lab.stats import words
 from lossary.lab.stats.verdict import Comparison, Standing
+from lossary.lab.tasks import measures_of
+from lossary.lab.tasks.measures import Metric
 
 
 def before(evidence: Evidence) -> list[Section]:
@@ -34,7 +35,7 @@ def after(evidence: Evidence) -> list[Section]:
 def summary(evidence: Evidence) -> Summary:
     seeds = {r.seed for r in evidence.records if r.role == evidence.role}
     units = max((len(r.units) for r in evidence.records), default=0)
-    measures = MEASURES[evidence.kind]
+    measures = measures_of(evidence.task)
     sentence = (
         f"{_count(evidence.ranked, 'loss', 'losses')} compared by {evidence.metric.label} on {units} {measures.units}; "
         f"{_count(range(evidence.plan.trials), 'tuning trial')} and {_count(seeds, 'seed')} a loss."
@@ -169,7 +170,7 @@ _ROLES: tuple[tuple[Role, str], ...] = (
 
 
 def _scores(evidence: Evidence) -> Section | None:
-    described = dict.fromkeys([evidence.metric, *METRICS[evidence.kind]])
+    described = dict.fromkeys([evidence.metric, *measures_of(evidence.task).metrics])
     metrics = [m for m in described if any(m.name in r.metrics for r in evidence.records)]
     order = {(s.role, s.loss): place for place, s in enumerate(evidence.verdict.standings)}
     lines: list[tuple[str, Role, str, list[Record]]] = []

@@ -42,7 +42,7 @@ def _facts(runs: list[Record], names: Sequence[str]) -> dict[str, float]:
 
 def _names(evidence: Evidence) -> tuple[str, ...]:
     """Names of the training classes, where they are those of the test split too."""
-    return () if evidence.kind == "zero-shot" else tuple(map(str, evidence.test.get("names", ())))
+    return () if evidence.task == "zero-shot" else tuple(map(str, evidence.test.get("names", ())))
 
 
 def _cell(name: str, known: Mapping[str, float], names: Sequence[str]) -> str:

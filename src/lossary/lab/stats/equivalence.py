@@ -7,8 +7,8 @@ the margin, either way. That no difference was found is not enough: few seeds fi
 from collections.abc import Sequence
 from statistics import fmean
 
-from lossary.lab.metrics import Metric
 from lossary.lab.record import Record
+from lossary.lab.tasks.measures import Metric
 
 POINT = 0.01  # of a share; elsewhere of what the constant baseline scores
 
@@ -20,7 +20,7 @@ def default_margin(metric: Metric, records: Sequence[Record]) -> float:
     always predicting the mean; 1 % of the best run where there is none.
 
     Example:
-        >>> from lossary.lab.metrics import primary
+        >>> from lossary.lab.tasks.scoring import primary
         >>> default_margin(primary("classification"), [])
         0.01
     """

@@ -14,7 +14,6 @@ from statistics import median
 
 import numpy as np
 
-from lossary.lab.metrics import Metric
 from lossary.lab.record import Record, Role
 from lossary.lab.stats import words
 from lossary.lab.stats.chances import chances
@@ -24,6 +23,7 @@ from lossary.lab.stats.sequential import looks, next_look, shares, smallest, spe
 from lossary.lab.stats.two_way import PRIOR, Bools, Floats, TwoWay, loss_variances, moderated
 from lossary.lab.stats.verdict import Comparison, Lack, Standing, Status, Verdict
 from lossary.lab.stopping import not_learned
+from lossary.lab.tasks.measures import Metric
 
 #: From p-values, and whether a is ahead in each pair, to adjusted ones and the levels of the intervals.
 Correct = Callable[[Floats, Bools], tuple[Floats, Floats]]

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from lossary.lab.metrics import Metric
 from lossary.lab.record import Role
+from lossary.lab.tasks.measures import Metric
 
 #: better: shown to be better, and not shown to be so by less than the margin. better_within: better, but shown to be so
 #: by less than the margin. equal: shown to differ by less than the margin. not_learned: one of the two has not learned

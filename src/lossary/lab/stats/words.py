@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from lossary.lab.metrics import MEASURES, Metric
 from lossary.lab.stats.sequential import LOOKS, looks, next_look
 from lossary.lab.stats.verdict import Comparison, Standing
+from lossary.lab.tasks import TASKS, measures_of
+from lossary.lab.tasks.measures import Metric
 
 
 def sentence(c: Comparison, metric: Metric, margin: float) -> str:
@@ -183,7 +184,7 @@ def bound(margin: float, metric: Metric) -> str:
 
 
 def units_of(metric: Metric) -> str:
-    return next((m.units for m in MEASURES.values() if m.metrics[0] == metric), "test samples")
+    return next((m.units for m in map(measures_of, TASKS) if m.metrics[0] == metric), "test samples")
 
 
 def plural(count: int, one: str, many: str = "") -> str:

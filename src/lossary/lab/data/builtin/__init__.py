@@ -5,15 +5,15 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 
 from lossary.lab.data.types import Data
-from lossary.lab.metrics import Kind
 from lossary.lab.plan import Plan
+from lossary.lab.tasks import TaskName
 
 
 @dataclass(frozen=True)
 class BuiltIn:
     """A data set of the lab."""
 
-    task: Kind
+    task: TaskName
     line: str  # what it is, in some words
     package: str = ""  # that it comes with, or several
 

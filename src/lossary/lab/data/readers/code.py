@@ -15,9 +15,11 @@ from torch.utils.data import ConcatDataset
 
 from lossary.lab.data import splits
 from lossary.lab.data.readers.source import content, fingerprint
-from lossary.lab.data.targets import scaled, spoilt, task
+from lossary.lab.data.targets import inferred, scaled, spoilt
 from lossary.lab.data.types import BadData, Data, Split, TensorSplit
-from lossary.lab.metrics import Kind, OwnMetric, own_scores
+from lossary.lab.tasks import TaskName
+from lossary.lab.tasks.measures import OwnMetric
+from lossary.lab.tasks.scoring import own_scores
 
 #: What training data may be: anything with a length whose items are pairs of an input and a target.
 Dataset = Any
@@ -105,30 +107,30 @@ def from_code(
     given = _given(name, data)
     whole = given[0] if len(given) == 1 else ConcatDataset(given)
     targets, same = _read(name, whole)
-    kind, _ = task(targets, asked, f"{name}, item 0", labels=True)
+    task, _ = inferred(targets, asked, f"{name}, item 0", labels=True)
     ends = np.cumsum([len(part) for part in given[:-1]])
-    parts = np.split(np.arange(len(targets)), ends) if len(ends) else _divided(name, kind, targets, same)
+    parts = np.split(np.arange(len(targets)), ends) if len(ends) else _divided(name, task, targets, same)
     of_part = [targets[part] for part in parts]
     offset, scale = 0.0, 1.0
-    if kind == "regression":
+    if task == "regression":
         of_part[0] = spoilt(of_part[0], outliers)
         offset, scale = scaled(of_part[0])
-    called, labels = _labelled(name, kind, of_part, offset, scale)
+    called, labels = _labelled(name, task, of_part, offset, scale)
     valid, test = (TensorSplit(Read(whole, parts[i])[torch.arange(len(parts[i]))], labels[i]) for i in (1, 2))
-    size = _probed(name, model, valid.inputs[:2], kind)
+    size = _probed(name, model, valid.inputs[:2], task)
     if metric is not None:
-        _tried(name, metric, kind, test, size)
+        _tried(name, metric, task, test, size)
     digests = [array.tobytes() for array in (targets, valid.inputs.numpy(), test.inputs.numpy())]
     return Data(
         name,
-        kind,
+        task,
         Split(Read(whole, parts[0]), labels[0]),
         valid,
         test,
         test_names=called,
         offset=offset,
         scale=scale,
-        batch=(BATCH, OF_A_CLASS if kind == "zero-shot" else 0),
+        batch=(BATCH, OF_A_CLASS if task == "zero-shot" else 0),
         model=lambda _: model(),
         embedding_size=size,
         metric=metric,
@@ -181,44 +183,44 @@ def _read(name: str, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     return np.array(targets), splits.alike(digests)
 
 
-def _divided(name: str, kind: Kind, targets: np.ndarray, same: np.ndarray) -> list[np.ndarray]:
-    if kind == "regression":
+def _divided(name: str, task: TaskName, targets: np.ndarray, same: np.ndarray) -> list[np.ndarray]:
+    if task == "regression":
         return splits.by_item(np.zeros(len(targets), int), same)
     labels = np.unique(targets, return_inverse=True)[1]
-    sizes = splits.keep(kind, labels, same, name)
+    sizes = splits.keep(task, labels, same, name)
     if not sizes.all():
         raise BadData(f"{name}: wanted no class with fewer items than parts; got {np.count_nonzero(~sizes)}")
-    return splits.by_class(labels) if kind == "zero-shot" else splits.by_item(labels, same)
+    return splits.by_class(labels) if task == "zero-shot" else splits.by_item(labels, same)
 
 
 def _labelled(
-    name: str, kind: Kind, targets: list[np.ndarray], offset: float, scale: float
+    name: str, task: TaskName, targets: list[np.ndarray], offset: float, scale: float
 ) -> tuple[tuple[str, ...], list[Tensor]]:
     """Names of the test classes, and the targets as they are trained on and scored."""
-    if kind == "regression":
+    if task == "regression":
         return (), [torch.from_numpy((part - offset) / scale).float() for part in targets]
-    among = [np.unique(part) for part in targets] if kind == "zero-shot" else [np.unique(targets[0])] * 3
+    among = [np.unique(part) for part in targets] if task == "zero-shot" else [np.unique(targets[0])] * 3
     for part, known in zip(targets, among, strict=True):
         if not np.isin(part, known).all():
             unknown = np.setdiff1d(part, known)[0]
             raise BadData(f"{name}: wanted every class among the training data; got {unknown} elsewhere only")
-    if kind == "zero-shot" and np.intersect1d(targets[0], np.concatenate(targets[1:])).size:
+    if task == "zero-shot" and np.intersect1d(targets[0], np.concatenate(targets[1:])).size:
         raise BadData(f"{name}: wanted no training class in validation or test (zero-shot); got some")
     labels = [torch.from_numpy(np.searchsorted(known, part)) for part, known in zip(targets, among, strict=True)]
     return tuple(map(str, among[2].tolist())), labels
 
 
-def _tried(name: str, metric: OwnMetric, kind: Kind, test: TensorSplit, size: int) -> None:
+def _tried(name: str, metric: OwnMetric, task: TaskName, test: TensorSplit, size: int) -> None:
     """Call a user's metric once before hours of training, with predictions that know nothing."""
     shapes = {"regression": (len(test),), "classification": (len(test), test.classes), "zero-shot": (len(test), size)}
     try:
-        own_scores(metric, np.full(shapes[kind], 1 / test.classes if kind == "classification" else 0.0), test.targets)
+        own_scores(metric, np.full(shapes[task], 1 / test.classes if task == "classification" else 0.0), test.targets)
     except Exception as error:
         said = " ".join(str(error).split())
         raise BadData(f"{name}, metric: wanted a finite score for each of {len(test)} items; got {said}") from error
 
 
-def _probed(name: str, model: Callable[[], nn.Module], inputs: Tensor, kind: Kind) -> int:
+def _probed(name: str, model: Callable[[], nn.Module], inputs: Tensor, task: TaskName) -> int:
     """How many numbers the network gives an item."""
     try:
         network = model()
@@ -235,7 +237,7 @@ def _probed(name: str, model: Callable[[], nn.Module], inputs: Tensor, kind: Kin
         ) from error
     if not isinstance(out, Tensor):
         raise BadData(f"{name}: wanted a tensor from model()(inputs); got {type(out).__name__}")
-    values = kind == "regression"
+    values = task == "regression"
     if tuple(out.shape) not in ((2,), (2, 1)) if values else out.ndim != 2 or out.shape[1] < 2:
         wanted = "one value an item" if values else "embeddings (N, D) with D above 1"
         raise BadData(f"{name}: wanted {wanted} from model()(inputs) for 2 items; got shape {tuple(out.shape)}")

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from lossary.lab.data.splits import SPLIT_SEED, TRAIN, VALID
 from lossary.lab.data.types import BadData, Data, TensorSplit
-from lossary.lab.metrics import grouped
+from lossary.lab.tasks.retrieval.metrics import grouped
 
 FEWEST = 20  # groups of pairs that share no text
 #: A group with more of the pairs than this is for training: it would be most of a test.

@@ -1,0 +1,56 @@
+"""Losses of class scores over a network's embeddings: each brings its own last layer."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lossary.core.card import Card
+from lossary.core.loss import HeadLoss
+from lossary.lab.tasks.base import Criterion
+
+
+class OverLinear(Criterion):
+    """A loss of class scores, over a linear classifier of its own."""
+
+    def __init__(self, loss: nn.Module, size: int, classes: int) -> None:
+        super().__init__(loss)
+        self.linear = nn.Linear(size, classes)
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return self.loss(self.linear(outputs), targets)
+
+
+class LinearProbabilities(OverLinear):
+    def predict(self, outputs: Tensor) -> Tensor:
+        return self.linear(outputs).softmax(dim=1)
+
+
+class HeadProbabilities(Criterion):
+    loss: HeadLoss
+
+    def predict(self, outputs: Tensor) -> Tensor:
+        # Without the margin, and at the scale that the loss was trained with.
+        scale = getattr(self.loss, "scale", None)
+        scale = torch.as_tensor(1.0 if scale is None else scale)
+        return (scale * self.loss.get_logits(outputs)).softmax(dim=1)
+
+
+def fits(card: Card) -> bool:
+    """Whether it is a loss of class scores, or of embeddings with class directions of its own."""
+    return issubclass(card.module, HeadLoss) or (card.data == "classes" and of_scores(card))
+
+
+def of_scores(card: Card) -> bool:
+    """Whether it takes the scores of a network's last layer, and one label an item."""
+    return "input-label" in card.takes and card.input in ("logits", "scores")
+
+
+def owns_weights(card: Card) -> bool:
+    return card.data == "classes" or issubclass(card.module, HeadLoss)
+
+
+def head(card: Card, params: Mapping[str, Any], size: int, classes: int) -> HeadLoss:
+    assert issubclass(card.module, HeadLoss)
+    return card.module(num_classes=classes, embedding_size=size, **params)

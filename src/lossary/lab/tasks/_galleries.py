@@ -1,0 +1,84 @@
+"""Queries that look for the right ones among the items of a gallery, and what the others find without some of them.
+
+Queries and items come in groups that are drawn at once: the classes of a zero-shot test, texts that belong together.
+Without a group its queries are not asked and its items do not stand before those that the others look for. A bootstrap
+would not do here: an item that is drawn twice finds itself.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lossary.lab.tasks.measures import Bools, Floats, Ints, Units, jackknifed
+
+
+class Gain(NamedTuple):
+    """What a query's score is the sum of: the gain of each right item, the less the later it is found."""
+
+    of: Callable[[Floats, int, Floats], NDArray[Any]]  # at a rank from 1; which of the right ones; how many are right
+    reach: int  # the last rank at which there is any
+    nth: int  # of how many right items, nearest first
+
+
+class Block(NamedTuple):
+    """Some of the queries."""
+
+    rows: Ints  # (b,)
+    distance: Floats  # (b, items), those tied but right behind; inf: not searched
+    right: Bools  # (b, items)
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Which group each query and each item is of. A query without a right item is not asked."""
+
+    of_queries: Ints
+    of_items: Ints
+    answers: Ints  # right items a query
+
+    def units(self, blocks: Iterable[Block], gain: Gain) -> Units:
+        """The mean of the queries' scores, a group: pseudo-values of the jackknife that leaves a group out."""
+        groups = int(self.of_items.max()) + 1
+        largest = int(np.bincount(self.of_items).max())
+        total, asked, gained = np.zeros(groups), np.zeros(groups), np.zeros(groups)
+        for rows, distance, right in blocks:
+            asks = self.answers[rows] > 0
+            block = Block(rows[asks], distance[asks], right[asks])
+            own = self.of_queries[block.rows]
+            scores, without = self._scored(block, gain, groups, largest)
+            total += np.bincount(own, scores, groups)
+            asked += np.bincount(own, minlength=groups)
+            gained += without
+        score, left = total.sum() / asked.sum(), asked.sum() - asked
+        without = np.divide(total.sum() - total + gained, left, out=np.full(groups, score), where=left > 0)
+        return Units(jackknifed(score, without), asked > 0)
+
+    def _scored(self, block: Block, gain: Gain, groups: int, largest: int) -> tuple[Floats, Floats]:
+        """The scores of some queries, and what all of them together would gain without each of the groups."""
+        group, right = self._nearest(block, gain.reach + largest)
+        answers, own = self.answers[block.rows].astype(float), self.of_queries[block.rows]
+        cell, seen = np.arange(len(own))[:, None] * groups + group, right.cumsum(axis=1)
+        before = np.zeros((len(own), groups))  # wrong items of each group that stand before the nth right one
+        scores, gained = np.zeros(len(own)), np.zeros(groups)
+        for nth in range(1, min(gain.nth, int(answers.max(initial=0))) + 1):
+            passed = cell[(seen == nth - 1) & ~right]
+            before += np.bincount(passed, minlength=before.size).reshape(before.shape)
+            found = seen[:, -1] >= nth
+            rank = np.where(found, 1.0 + np.argmax(seen == nth, axis=1), np.inf)
+            now = gain.of(rank, nth, answers)
+            scores += now
+            # Rows that no group can help are most of them, and leave only sums to make.
+            may = np.flatnonzero(found & (gain.of(np.maximum(rank - largest, nth), nth, answers) != now))
+            others = before[may] * (own[may, None] != np.arange(groups))
+            gained += (gain.of(rank[may, None] - others, nth, answers[may, None]) - now[may, None]).sum(axis=0)
+        return scores, gained
+
+    def _nearest(self, block: Block, count: int) -> tuple[Ints, Bools]:
+        """The groups of the nearest items of each query, nearest first, and which of them are right."""
+        count = min(count, block.distance.shape[1])
+        top = np.argpartition(block.distance, count - 1, axis=1)[:, :count]
+        top = np.take_along_axis(top, np.argsort(np.take_along_axis(block.distance, top, 1), axis=1), 1)
+        return self.of_items[top], np.take_along_axis(block.right, top, 1)

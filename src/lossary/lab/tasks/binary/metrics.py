@@ -1,0 +1,127 @@
+"""Yes or no, where yes may be rare.
+
+**Units.** A unit is a test sample, positive or negative: what it adds to a metric by its influence. For the average
+precision that is, with n, TP and FP counted over the samples that score at least as high (those tied with it too),
+
+    negative k:  -1/P sum TP_i / n_i^2,    positive k:  1/P (precision_k - AP + sum FP_i / n_i^2),
+
+both sums over the positives i that score at most as high as k. The precisions at the positives alone share all
+negatives: to take them for independent is wrong (docs/decisions/0011). For the area under the ROC curve they are
+DeLong's placements.
+"""
+
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lossary.lab.tasks.measures import (
+    Bools,
+    Floats,
+    Ints,
+    Measures,
+    Metric,
+    Units,
+    check_finite,
+    check_length,
+    means,
+    ratio,
+)
+
+
+class _Answers(NamedTuple):
+    """Of each sample the probability of yes, and whether it is one."""
+
+    p: Floats
+    positive: Bools
+
+    @classmethod
+    def read(cls, probabilities: ArrayLike, labels: ArrayLike) -> Self:
+        p, labels = np.asarray(probabilities, np.float64), np.asarray(labels)
+        if p.ndim != 1:
+            raise ValueError(f"probabilities: wanted shape (samples,); got {p.shape}")
+        check_length("labels", labels, len(p))
+        check_finite("probabilities", p)
+        if p.min() < 0 or p.max() > 1:
+            raise ValueError(f"probabilities: wanted numbers in [0, 1]; got {p.min()} to {p.max()}")
+        if not np.array_equal(np.unique(labels), [0, 1]):
+            raise ValueError(f"labels: wanted both 0 and 1; got {np.unique(labels).tolist()}")
+        return cls(p, labels == 1)
+
+    @property
+    def rarer(self) -> Bools:
+        return self.positive if 2 * self.positive.sum() <= len(self.positive) else ~self.positive
+
+    def tied(self) -> tuple[Ints, Floats, Floats]:
+        """The place of each sample among the different probabilities; the positives and negatives at each place."""
+        found, place = np.unique(self.p, return_inverse=True)
+        right, wrong = (np.bincount(place, 1.0 * which, len(found)) for which in (self.positive, ~self.positive))
+        return place, right.astype(np.float64), wrong.astype(np.float64)
+
+
+def _average_precision(given: _Answers) -> Units:
+    place, right, wrong = given.tied()
+    above, false = right[::-1].cumsum()[::-1], wrong[::-1].cumsum()[::-1]
+    accepted, positives = above + false, above[0]
+    precision = above / accepted
+    score = (right * precision).sum() / positives
+    lost, held = (np.cumsum(right * counted / accepted**2) for counted in (above, false))
+    influence = np.where(given.positive, (precision - score + held)[place], -lost[place]) / positives
+    return Units(score + len(place) * influence, given.positive)
+
+
+def _roc_auc(given: _Answers) -> Units:
+    place, right, wrong = given.tied()
+    below = (np.cumsum(wrong) - wrong / 2) / wrong.sum()
+    above = 1 - (np.cumsum(right) - right / 2) / right.sum()
+    score = (right * below).sum() / right.sum()
+    placed = np.where(given.positive, below[place], above[place])
+    share = np.where(given.positive, right.sum(), wrong.sum()) / len(place)
+    return Units(score + (placed - score) / share, given.rarer)
+
+
+def _f1(given: _Answers) -> Units:
+    """Of yes where it is the more probable answer."""
+    said = given.p > 0.5
+    return Units(ratio(2.0 * (said & given.positive), 1.0 * said + given.positive), given.positive)
+
+
+def _balanced_accuracy(given: _Answers) -> Units:
+    right = (given.p > 0.5) == given.positive
+    found, rejected = (ratio(1.0 * (right & which), 1.0 * which) for which in (given.positive, ~given.positive))
+    return Units((found + rejected) / 2, given.rarer)
+
+
+def _brier(given: _Answers) -> Units:
+    return Units.of((given.p - given.positive) ** 2)
+
+
+def _log_loss(given: _Answers) -> Units:
+    given_truth = np.where(given.positive, given.p, 1 - given.p)
+    return Units.of(-np.log(given_truth.clip(np.finfo(np.float64).eps)))
+
+
+_PSEUDO_VALUES = {
+    "average_precision": _average_precision,
+    "roc_auc": _roc_auc,
+    "brier": _brier,
+    "log_loss": _log_loss,
+    "f1": _f1,
+    "balanced_accuracy": _balanced_accuracy,
+}
+
+MEASURES = Measures(
+    task="yes or no",
+    units="test samples",
+    metrics=(
+        Metric("average_precision", "Average precision", True, True),
+        Metric("roc_auc", "ROC AUC", True, True),
+        Metric("brier", "Brier score", False, False),
+        Metric("log_loss", "Log loss", False, False),
+        Metric("f1", "F1", True, True),
+        Metric("balanced_accuracy", "Balanced accuracy", True, True),
+    ),
+    read=_Answers.read,
+    values=means(_PSEUDO_VALUES),
+    pseudo_values=_PSEUDO_VALUES,
+)

@@ -1,0 +1,113 @@
+"""One of several classes that training has seen. A test unit is a sample.
+
+Metrics that are means over classes are so over the classes that have a test sample, whatever is predicted, so that
+those of every loss are over the same ones.
+"""
+
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lossary.lab.tasks.measures import Bools, Floats, Ints, Measures, Metric, Units, check_finite, check_length, means
+
+BINS = 15  # of the confidence
+
+
+class _Answers(NamedTuple):
+    """Of each sample the probabilities of the classes, and the true one."""
+
+    p: Floats
+    labels: Ints
+
+    @classmethod
+    def read(cls, probabilities: ArrayLike, labels: ArrayLike) -> Self:
+        p, labels = np.asarray(probabilities, np.float64), np.asarray(labels)
+        if p.ndim != 2:
+            raise ValueError(f"probabilities: wanted shape (samples, classes); got {p.shape}")
+        check_length("labels", labels, len(p))
+        check_finite("probabilities", p)
+        total = p.sum(axis=1, keepdims=True)
+        if p.min() < 0 or np.abs(total - 1).max() > 1e-3:
+            raise ValueError(
+                f"probabilities: wanted rows of shares with sum 1; got sums from {total.min()} to {total.max()}"
+            )
+        if labels.min() < 0 or labels.max() >= p.shape[1]:
+            raise IndexError(f"labels: wanted class indices in [0, {p.shape[1]}); got {labels.min()} to {labels.max()}")
+        return cls(p / total, labels.astype(np.intp))  # half and single precision miss 1 by more than rounding
+
+    @property
+    def said(self) -> Ints:
+        return self.p.argmax(axis=1)
+
+    @property
+    def right(self) -> Bools:
+        return self.said == self.labels
+
+    def sizes(self, which: Ints) -> Ints:
+        return np.bincount(which, minlength=self.p.shape[1])
+
+
+def _accuracy(given: _Answers) -> Units:
+    return Units.of(given.right)
+
+
+def _balanced_accuracy(given: _Answers) -> Units:
+    """The mean of the classes' shares of samples that are found."""
+    sizes = given.sizes(given.labels)
+    there = np.maximum(sizes, 1)
+    share = np.bincount(given.labels, given.right, len(sizes)) / there
+    score = share.sum() / (sizes > 0).sum()
+    above = (given.right - share[given.labels]) / there[given.labels]
+    return Units.of(score + len(above) / (sizes > 0).sum() * above)
+
+
+def _macro_f1(given: _Answers) -> Units:
+    """The mean of the classes' F1, each a ratio of sums over samples: twice those found over those true or said."""
+    said, sizes = given.said, given.sizes(given.labels)
+    below = np.maximum(sizes + given.sizes(said), 1)
+    f1 = np.where(sizes > 0, 2 * np.bincount(given.labels, given.right, len(sizes)) / below, 0)
+    score = f1.sum() / (sizes > 0).sum()
+    above = (2 * given.right - f1[given.labels]) / below[given.labels] - (f1 / below)[said]
+    return Units.of(score + len(above) / (sizes > 0).sum() * above)
+
+
+def _log_loss(given: _Answers) -> Units:
+    given_truth = given.p[np.arange(len(given.p)), given.labels]
+    return Units.of(-np.log(given_truth.clip(np.finfo(np.float64).eps)))
+
+
+def _ece(given: _Answers) -> Units:
+    """Expected calibration error (Guo et al., arXiv:1706.04599, eq. 5).
+
+    The probability of the predicted class against accuracy in 15 equal bins, open below and closed above. A sample
+    adds what it is too confident by where its bin is, and takes it off where its bin is not confident enough.
+    """
+    confidence = given.p.max(axis=1)
+    index = np.ceil(confidence * BINS).astype(np.intp)
+    gap = confidence - given.right
+    return Units.of(np.sign(np.bincount(index, gap, BINS + 1))[index] * gap)
+
+
+_PSEUDO_VALUES = {
+    "accuracy": _accuracy,
+    "log_loss": _log_loss,
+    "ece": _ece,
+    "balanced_accuracy": _balanced_accuracy,
+    "macro_f1": _macro_f1,
+}
+
+MEASURES = Measures(
+    task="classification",
+    units="test samples",
+    metrics=(
+        Metric("accuracy", "Accuracy", True, True),
+        Metric("log_loss", "Log loss", False, False),
+        Metric("ece", "ECE", False, True),
+        Metric("balanced_accuracy", "Balanced accuracy", True, True),
+        Metric("macro_f1", "Macro F1", True, True),
+    ),
+    read=_Answers.read,
+    values=means(_PSEUDO_VALUES),
+    pseudo_values=_PSEUDO_VALUES,
+)

@@ -1,0 +1,29 @@
+"""Which losses fit a task, and one attached to a network for it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lossary.catalogue import CATALOGUE
+from lossary.core.card import Card
+from lossary.lab.tasks import TaskName, task_of
+from lossary.lab.tasks.base import Criterion
+
+
+def fits(card: Card, task: TaskName) -> bool:
+    """Whether a network can be trained with this loss alone on such a task."""
+    return task_of(task).fits(card)
+
+
+def fitting(task: TaskName) -> list[str]:
+    return [card.name for card in CATALOGUE if fits(card, task)]
+
+
+def attach(card: Card, params: Mapping[str, Any], task: TaskName, size: int, classes: int) -> Criterion:
+    """The loss at these hyperparameters, with fresh weights where it needs any.
+
+    Raises:
+        ValueError: if the loss does not fit the task.
+    """
+    if not fits(card, task):
+        raise ValueError(f"{card.name} does not fit {task} data; {', '.join(fitting(task))} do")
+    return task_of(task).attach(card, params, size, classes)

@@ -1,0 +1,97 @@
+"""Candidates of a list put in order: NDCG, and where the most relevant one stands. A test unit is a list.
+
+Lists are padded: where there is no candidate, the target is NaN. Relevance is the gain itself. Among candidates of
+equal score the less relevant stand first, so that a network which scores all alike has not guessed the order.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import kendalltau
+
+from lossary.lab.tasks.measures import Floats, Ints, Measures, Metric, Units, check_finite, means
+
+TOP = 10  # places that NDCG looks at
+
+
+def order(scores: Floats, targets: Floats) -> Ints:
+    """(N, L): the candidates of each list, highest score first; padding last.
+
+    >>> order(np.array([[0.5, 2.0, 0.5]]), np.array([[3.0, 0.0, 1.0]]))
+    array([[1, 2, 0]])
+    """
+    there = ~np.isnan(targets)
+    return np.lexsort((np.where(there, targets, 0), np.where(there, -scores, np.inf)), axis=1)
+
+
+def ndcg(scores: Floats, targets: Floats, top: int = TOP) -> Floats:
+    """(N,): the discounted gains of the first places over those of the best order.
+
+    >>> ndcg(np.array([[2.0, 1.0]]), np.array([[0.0, 1.0]])).round(3)
+    array([0.631])
+    """
+    gains = np.nan_to_num(targets)
+    best = -np.sort(-gains, axis=1)
+    return _discounted(np.take_along_axis(gains, order(scores, targets), 1), top) / _discounted(best, top)
+
+
+def _discounted(gains: Floats, top: int) -> Floats:
+    gains = gains[:, :top]
+    return (gains / np.log2(2 + np.arange(gains.shape[1]))).sum(1)
+
+
+def place_of_best(scores: Floats, targets: Floats) -> Ints:
+    """(N,): where the first of the most relevant candidates stands, from 1."""
+    gains = np.take_along_axis(np.nan_to_num(targets), order(scores, targets), 1)
+    return 1 + (gains == gains.max(1, keepdims=True)).argmax(1)
+
+
+def _kendall(scores: Floats, targets: Floats) -> float:
+    there = ~np.isnan(targets)
+    found = float(np.asarray(kendalltau(scores[there], targets[there]))[0])
+    return 0.0 if np.isnan(found) else found  # all scores are equal: no order
+
+
+_Lists = tuple[Floats, Floats]  # scores and targets
+
+
+def _checked(scores: ArrayLike, targets: ArrayLike) -> _Lists:
+    given, wanted = np.asarray(scores, np.float64), np.asarray(targets, np.float64)
+    if given.ndim != 2 or len(given) == 0:
+        raise ValueError(f"scores: wanted shape (lists, candidates); got {given.shape}")
+    if wanted.shape != given.shape:
+        raise ValueError(f"targets: wanted shape {given.shape}; got {wanted.shape}")
+    check_finite("scores", given)
+    check_finite("targets", np.nan_to_num(wanted, posinf=np.inf, neginf=-np.inf))
+    if np.nanmin(wanted, initial=0) < 0 or not (np.nan_to_num(wanted).max(1) > 0).all():
+        raise ValueError("targets: wanted relevance of 0 or more, above 0 somewhere in each list; got other lists")
+    return given, wanted
+
+
+def _score(scores: ArrayLike, targets: ArrayLike) -> float:
+    return float(ndcg(*_checked(scores, targets)).mean())
+
+
+_OF_LISTS: dict[str, Callable[[Floats, Floats], ArrayLike]] = {
+    "ndcg@10": ndcg,
+    "best_first": lambda scores, targets: place_of_best(scores, targets) == 1,
+    "mrr": lambda scores, targets: 1 / place_of_best(scores, targets),
+    "kendall_tau": lambda scores, targets: [_kendall(*pair) for pair in zip(scores, targets, strict=True)],
+}
+_PSEUDO_VALUES = {name: lambda given, each=each: Units.of(each(*given)) for name, each in _OF_LISTS.items()}
+
+MEASURES = Measures(
+    task="ranking the candidates of a list",
+    units="test lists",
+    metrics=(
+        Metric("ndcg@10", "NDCG@10", True, True),
+        Metric("best_first", "Best one first", True, True),
+        Metric("mrr", "MRR of the best one", True, True),
+        Metric("kendall_tau", "Kendall's tau", True, False, least=-1.0),
+    ),
+    read=_checked,
+    values=means(_PSEUDO_VALUES),
+    pseudo_values=_PSEUDO_VALUES,
+    score=_score,
+)

@@ -1,0 +1,150 @@
+"""Ranking the candidates of a list: the network gives each a score by its own features.
+
+A list is an item: its candidates' features (L, features) and relevance (L,), padded with NaN to the longest list.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lossary.core.card import Card
+from lossary.lab.data.types import Data, Split, TensorSplit
+from lossary.lab.tasks.base import Criterion, Task
+from lossary.lab.tasks.ranking.metrics import ndcg
+from lossary.models import MLP
+
+RANDOM, SINGLE = "random order", "best single input"
+
+
+class Scorer(nn.Module):
+    """One number a candidate, whoever else is in its list."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.network = MLP(features, 1)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.network(inputs).squeeze(-1)
+
+
+class OfLists(Criterion):
+    """A loss of whole lists."""
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return self.loss(outputs, targets, mask=~targets.isnan())
+
+
+class OfCandidates(Criterion):
+    """A loss of each candidate's score against its relevance, as if there were no lists."""
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        there = ~targets.isnan()
+        return self.loss(outputs[there], targets[there])
+
+
+class OfShares(Criterion):
+    """Cross-entropy of a choice among the candidates against their shares of the list's relevance."""
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        shares = targets.nan_to_num() / targets.nansum(1, keepdim=True)
+        return self.loss(outputs.masked_fill(targets.isnan(), -torch.inf), shares)
+
+
+class OfPairs(Criterion):
+    """A loss of two candidates of a list, the first of them the more relevant one."""
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        rows, first, second = (targets.unsqueeze(2) > targets.unsqueeze(1)).nonzero(as_tuple=True)
+        return self.of(outputs[rows, first], outputs[rows, second])
+
+    def of(self, first: Tensor, second: Tensor) -> Tensor:
+        return self.loss(first, second, torch.ones_like(first))
+
+
+class OfDifferences(OfPairs):
+    """A loss of a number that should be above 0: the difference of two candidates' scores."""
+
+    def of(self, first: Tensor, second: Tensor) -> Tensor:
+        return self.loss(first - second, torch.ones_like(first))
+
+
+class Ranking(Task):
+    name = "ranking"
+    losses = (
+        "listnet_loss",
+        "ranknet_loss",
+        "lambda_loss",
+        "mse_loss",
+        "listmle_loss",
+        "margin_ranking_loss",
+        "approx_ndcg_loss",
+    )
+    batch = (16, 0)
+    size = 1
+
+    def fits(self, card: Card) -> bool:
+        return _attached(card) is not None
+
+    def attach(self, card: Card, params: Mapping[str, Any], size: int, classes: int) -> Criterion:
+        criterion = _attached(card)
+        assert criterion is not None
+        return criterion(card.module(**params))
+
+    def network(self, data: Data) -> nn.Module:
+        return Scorer(data.train.inputs[torch.tensor([0])].shape[-1])
+
+    def classes(self, train: Split) -> int:
+        return 0
+
+    def arrays(self, predicted: np.ndarray, split: TensorSplit, data: Data) -> dict[str, np.ndarray]:
+        return {"scores": predicted, "targets": split.targets.numpy() * data.scale}
+
+    def kept(self, data: Data) -> dict[str, np.ndarray]:
+        truth = data.test.targets.numpy() * data.scale
+        return {"targets": truth, "names": np.array(data.test_names), "candidates": np.array(data.test_candidates)}
+
+    def baselines(self, data: Data, seeds: int) -> Iterator[tuple[str, int]]:
+        column, _ = best_single_input(data)
+        yield f"{data.columns[column]} alone" if data.columns else SINGLE, 0
+        yield from ((RANDOM, seed) for seed in range(1, seeds + 1))
+
+    def baseline(self, name: str, data: Data, seed: int) -> np.ndarray:
+        if name == RANDOM:
+            return np.random.default_rng(seed).random(tuple(data.test.targets.shape))
+        column, sign = best_single_input(data)
+        return sign * data.test.inputs[..., column].numpy()
+
+
+def _attached(card: Card) -> type[Criterion] | None:
+    """How a loss is given a list's candidates; None where it takes none."""
+    match card.takes[0], card.data, card.input:
+        case "list", _, _:
+            return OfLists
+        case "first-second-target", _, _:
+            return OfPairs
+        case "input-target", "values", _ if card.has_minimum:
+            return OfCandidates
+        case "input-target", "answers", "scores":
+            return OfDifferences
+        case _, _, "logits" if "input-shares" in card.takes:
+            return OfShares
+        case _:
+            return None
+
+
+def best_single_input(data: Data) -> tuple[int, int]:
+    """The input that orders the training lists best by itself, and 1, or -1 where less of it is better."""
+    inputs = data.train.inputs[torch.arange(len(data.train))].double().numpy()
+    truth = data.train.targets.double().numpy()
+    found = {
+        (column, sign): ndcg(sign * inputs[..., column], truth).mean()
+        for column in range(inputs.shape[-1])
+        for sign in (1, -1)
+    }
+    return max(found, key=lambda key: found[key])
+
+
+TASK = Ranking()

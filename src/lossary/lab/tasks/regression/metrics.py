@@ -1,0 +1,75 @@
+"""A value an item. A test unit is a sample."""
+
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lossary.lab.tasks.measures import Floats, Measures, Metric, Units, check_finite, check_length, means, ratio
+
+
+class _Answers(NamedTuple):
+    predicted: Floats
+    wanted: Floats
+
+    @classmethod
+    def read(cls, predictions: ArrayLike, targets: ArrayLike) -> Self:
+        predicted, wanted = np.asarray(predictions, np.float64), np.asarray(targets, np.float64)
+        if predicted.ndim != 1:
+            raise ValueError(f"predictions: wanted shape (samples,); got {predicted.shape}")
+        check_length("targets", wanted, len(predicted))
+        check_finite("predictions", predicted)
+        check_finite("targets", wanted)
+        return cls(predicted, wanted)
+
+    @property
+    def error(self) -> Floats:
+        return np.abs(self.predicted - self.wanted)
+
+
+def _mae(given: _Answers) -> Units:
+    return Units.of(given.error)
+
+
+def _rmse(given: _Answers) -> Units:
+    """The slope of the square root is 1 / (2 RMSE)."""
+    square = given.error**2
+    rmse = np.sqrt(square.mean())
+    return Units.of(rmse + (square - rmse**2) / (2 * rmse) if rmse else square)
+
+
+def _median_ae(given: _Answers) -> Units:
+    """What lies above the median lifts it by 1 / (2 f), f the density of errors there, and what lies below lowers it.
+
+    The density is that of the errors around the median, as many of them as Hall and Sheather (1988) advise.
+    """
+    error = given.error
+    median, half = np.median(error), min(0.97 * len(error) ** (-1 / 3), 0.5)
+    low, high = np.quantile(error, [0.5 - half, 0.5 + half])
+    side = np.sign(error - median)
+    return Units.of(median + (side - side.mean()) / 2 * (high - low) / (2 * half))
+
+
+def _r2(given: _Answers) -> Units:
+    """Against the mean of the targets, whose own error is of second order; where all are equal, 0 or, if met, 1."""
+    around = (given.wanted - given.wanted.mean()) ** 2
+    if not around.any():
+        return Units.of(np.full(len(around), 0.0 if given.error.any() else 1.0))
+    return Units.of(1 - ratio(given.error**2, around))
+
+
+_PSEUDO_VALUES = {"mae": _mae, "rmse": _rmse, "median_ae": _median_ae, "r2": _r2}
+
+MEASURES = Measures(
+    task="regression",
+    units="test samples",
+    metrics=(
+        Metric("mae", "MAE", False, False),
+        Metric("rmse", "RMSE", False, False),
+        Metric("median_ae", "Median absolute error", False, False),
+        Metric("r2", "R²", True, False, least=-np.inf),
+    ),
+    read=_Answers.read,
+    values=means(_PSEUDO_VALUES),
+    pseudo_values=_PSEUDO_VALUES,
+)

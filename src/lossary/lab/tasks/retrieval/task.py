@@ -1,0 +1,141 @@
+"""Finding the document that answers a query: a network of two towers gives both an embedding, compared by cosine."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
+from torch import Tensor, nn
+
+from lossary.core.card import Card, Takes
+from lossary.lab.data.readers.pairs import PIECES
+from lossary.lab.data.types import Data, Split, TensorSplit
+from lossary.lab.tasks.base import Criterion, Task
+from lossary.lab.tasks.retrieval.towers import Adapters
+
+TFIDF = "TF-IDF of characters"
+FEATURES = 2**13  # of TF-IDF
+
+
+class OfPairs(Criterion):
+    """A loss of queries and their documents, where a batch's other documents are the negatives.
+
+    Outputs are (N, 2, D); targets (N, 3): the numbers of both texts, and that of the group of pairs that share texts.
+    """
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return self.loss(outputs[:, 0], outputs[:, 1], ids=targets[:, 2])
+
+
+class OfReferences(OfPairs):
+    """A loss within a batch: its queries are the anchors, its documents the references."""
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        right = related(targets[:, None], targets)
+        return self.loss(outputs[:, 0], None, positives=right, ref_embeddings=outputs[:, 1])
+
+
+class OfGivenPairs(OfPairs):
+    """A loss of two embeddings and whether they belong together: each query with its document and with the next."""
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        query, document, other, counts = with_next(outputs, targets)
+        together = torch.ones_like(counts, dtype=torch.long)
+        return self.loss(
+            torch.cat([query, query]),
+            torch.cat([document, other]),
+            torch.cat([together, -together]),
+            mask=torch.cat([torch.ones_like(counts), counts]),
+        )
+
+
+class OfTriplets(OfPairs):
+    """A loss of an anchor, a positive and a negative: a query, its document and the next pair's."""
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        query, document, other, counts = with_next(outputs, targets)
+        return self.loss(query, document, other, mask=counts)
+
+
+def related(a: Tensor, b: Tensor) -> Tensor:
+    """Whether pairs share a query, so that both documents answer it, or a document."""
+    return (a[..., :2] == b[..., :2]).any(-1)
+
+
+def with_next(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Queries, their documents, the next pair's documents, and whether those are no answer."""
+    apart = targets[:, 2] != targets[:, 2].roll(-1)
+    return outputs[:, 0], outputs[:, 1], outputs[:, 1].roll(-1, dims=0), apart
+
+
+class Retrieval(Task):
+    name = "retrieval"
+    losses = (
+        "multiple_negatives_ranking_loss",
+        "siglip_loss",
+        "triplet_loss",
+        "cosine_embedding_loss",
+        "clip_loss",
+        "contrastive_loss",
+    )
+    fitted = frozenset({TFIDF})
+    batch = (64, 0)
+    size = 128
+
+    def fits(self, card: Card) -> bool:
+        return _attached(card) is not None
+
+    def attach(self, card: Card, params: Mapping[str, Any], size: int, classes: int) -> Criterion:
+        criterion = _attached(card)
+        assert criterion is not None
+        return criterion(card.module(**params))
+
+    def network(self, data: Data) -> nn.Module:
+        return Adapters(data.valid.inputs.shape[-1])
+
+    def classes(self, train: Split) -> int:
+        return 0
+
+    def arrays(self, predicted: np.ndarray, split: TensorSplit, data: Data) -> dict[str, np.ndarray]:
+        return {"embeddings": predicted, "targets": split.targets.numpy()}
+
+    def kept(self, data: Data) -> dict[str, np.ndarray]:
+        return {"targets": data.test.targets.numpy(), "names": np.array(data.test_names)}
+
+    def baselines(self, data: Data, seeds: int) -> Iterator[tuple[str, int]]:
+        yield data.raw, 0
+        if data.test_names:
+            yield TFIDF, 0
+
+    def baseline(self, name: str, data: Data, seed: int) -> np.ndarray:
+        return _tfidf(data) if name == TFIDF else data.test.inputs.numpy()
+
+
+def _attached(card: Card) -> type[OfPairs] | None:
+    """How a loss is given queries and documents; None where it takes none."""
+    forms: dict[Takes, type[OfPairs]] = {
+        "anchor-positive": OfPairs,
+        "queries-references": OfReferences,
+        "pair-target": OfGivenPairs,
+        "anchor-positive-negative": OfTriplets,
+    }
+    return next((forms[form] for form in forms if form in card.takes), None)
+
+
+def _tfidf(data: Data) -> np.ndarray:
+    """Texts as counts of their characters in twos to fours, the rarer among the documents the heavier."""
+    counts = HashingVectorizer(
+        analyzer="char_wb",
+        ngram_range=PIECES,
+        n_features=FEATURES,
+        alternate_sign=False,
+        norm=None,  # pyright: ignore[reportArgumentType]  # which is what turns it off
+    )
+    found: Any = counts.transform(data.test_names)
+    targets = data.test.targets.numpy()
+    weights: Any = TfidfTransformer(sublinear_tf=True).fit(found[np.unique(targets[:, 1])])
+    return np.stack([weights.transform(found[targets[:, side]]).toarray() for side in range(2)], axis=1)
+
+
+TASK = Retrieval()

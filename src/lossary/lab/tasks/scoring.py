@@ -1,0 +1,80 @@
+"""What a trained network scores on the test split, in all and a test unit, by metrics of the task or the user's own."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lossary.lab.tasks import TaskName, measures_of
+from lossary.lab.tasks.measures import Floats, Metric, OwnMetric, Scores, check_finite, check_length
+
+
+def primary(task: TaskName, own: str = "") -> Metric:
+    """What a run is judged by: the task's primary metric, or one of the user's by its name.
+
+    >>> primary("regression").label, primary("regression", "profit").higher_is_better
+    ('MAE', True)
+    """
+    return Metric(own, own.replace("_", " "), True, False, least=-np.inf) if own else measures_of(task).metrics[0]
+
+
+def own_scores(metric: OwnMetric, predicted: ArrayLike, truth: ArrayLike) -> Floats:
+    """A user's metric of each item.
+
+    Raises:
+        ValueError: if it does not give a finite score for each.
+    """
+    predicted, truth = np.asarray(predicted), np.asarray(truth)
+    scores = np.asarray(metric(predicted, truth), np.float64)
+    check_length("metric", scores, len(truth))
+    check_finite("metric", scores)
+    return scores
+
+
+def evaluate(task: TaskName, metric: str = "", /, **arrays: ArrayLike) -> Scores:
+    """All metrics of a task, and the one that it is judged by a test unit.
+
+    Args:
+        task: ``"zero-shot"`` takes ``embeddings`` (N, D) and ``labels`` (N,); ``"classification"`` takes
+            ``probabilities`` (N, C) and ``labels`` (N,); ``"binary"`` takes ``probabilities`` (N,) of the label 1
+            and ``labels`` (N,); ``"regression"`` takes ``predictions`` (N,) and ``targets`` (N,);
+            ``"ranking"`` takes ``scores`` and ``targets`` (N, L), NaN where a list has no candidate;
+            ``"segmentation"`` takes ``predictions`` and ``labels`` (N, height, width), both classes; ``"retrieval"``
+            takes ``embeddings`` (N, 2, D) of queries and documents and ``targets`` (N, 2), the numbers of their texts.
+        metric: The name of the judged one; by default the task's primary metric.
+
+    Returns:
+        The metrics by name, the judged one of each unit in an order that depends on the labels alone, and how many
+        independent draws stand behind the units at most: fewer than units where it rests on some of them, as the
+        average precision does on the positives.
+        A unit is a class in zero-shot tasks, a group of texts in retrieval, a list in rankings, an image in
+        segmentation, a sample elsewhere. The mean of the units is the metric; their spread tells how far other units
+        would move it (docs/decisions/0011).
+
+    Raises:
+        ValueError: No such kind, no such metric of it, or arrays that do not fit.
+
+    Example:
+        >>> metrics, units, independent = evaluate("regression", predictions=[1.0, 2.0], targets=[1.0, 4.0])
+        >>> metrics["mae"], units, independent
+        (1.0, [0.0, 2.0], 2)
+    """
+    measures = measures_of(task)
+    metric = metric or measures.metrics[0].name
+    if metric not in measures.pseudo_values:
+        raise ValueError(f"metric: wanted one of {', '.join(measures.pseudo_values)}; got {metric!r}")
+    given = measures.read(**arrays)
+    values = {name: float(value) for name, value in measures.values(given).items()}  # numbers that JSON can hold
+    units = measures.pseudo_values[metric](given)
+    return Scores(values, units.values.tolist(), units.independent)
+
+
+def primary_score(task: TaskName, **arrays: ArrayLike) -> float:
+    """The primary metric alone, for watching a training; takes what ``evaluate`` takes.
+
+    Example:
+        >>> primary_score("zero-shot", embeddings=[[1, 0], [1, 0.1], [0, 1], [0.1, 1]], labels=[7, 7, 8, 8])
+        1.0
+    """
+    measures = measures_of(task)
+    if measures.score:
+        return measures.score(**arrays)
+    return float(measures.pseudo_values[measures.metrics[0].name](measures.read(**arrays)).values.mean())
