@@ -121,7 +121,7 @@ def test_a_trained_record_holds_all_that_judge_and_report_need(finished: Path) -
     with np.load(finished / "arrays" / "test.npz") as test:
         targets = test["targets"]
     for record in load_all(finished):
-        assert set(record.metrics) == {"mae", "rmse", "median_ae"}
+        assert set(record.metrics) == {"mae", "rmse", "median_ae", "r2"}
         assert len(record.units) == len(targets)
         assert set(record.environment) == {"lossary", "torch", "python", "machine"}
         assert re.fullmatch(r"\d+\.\d+\.\d+(\.dev\d+)?( \([0-9a-f]{7,}\+?\))?", record.environment["lossary"])
