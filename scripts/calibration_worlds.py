@@ -214,7 +214,7 @@ def _precisions(probabilities: Array, labels: Array) -> Array:
 
 def widths(world: World, studies: int, seed: int = 0, asked: tuple[str, ...] = ("",)) -> dict[str, float]:
     """Of each metric the standard error of a difference between two runs as the units tell it, over the true one."""
-    metrics = [m.name for m in METRICS[world.kind] if any(part in m.name for part in asked)]
+    metrics = [m.name for m in measures_of(world.kind).metrics if any(part in m.name for part in asked)]
     found: dict[str, list[tuple[float, float]]] = {metric: [] for metric in metrics}
     study = replace(STUDIES["items"], seeds=1)
     for number in range(studies):
