@@ -43,7 +43,7 @@ def run(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
 
-    def none(*_: object) -> Iterator[work.Done]:
+    def none(*_: object, **__: object) -> Iterator[work.Done]:
         yield from ()
 
     monkeypatch.setattr(work, "run", none)
