@@ -183,10 +183,10 @@ def test_what_is_done_when_the_time_is_up_is_judged_and_the_same_command_goes_on
 
 def test_the_cost_is_said_before_the_start_and_not_where_all_is_done(tmp_path: Path) -> None:
     plan = replace(BRIEF, seeds=(3, 3), workers=1, out=str(tmp_path))
-    cost = "2 losses x (1 trials + 3 seeds) x at most 4 steps: about 1 second with 1 worker"
+    cost = "2 losses x (1 trial + 3 seeds) x at most 4 steps: about 1 second with 1 worker"
     assert cost in compared(plan)
     assert "at most 4 steps" not in compared(plan)
-    assert "(1 trials + 3 to 7 seeds)" in compared(replace(BRIEF, out=str(tmp_path / "other")))
+    assert "(1 trial + 3 to 7 seeds)" in compared(replace(BRIEF, out=str(tmp_path / "other")))
 
 
 def test_times_are_told_as_one_says_them() -> None:

@@ -62,11 +62,11 @@ def spelled(seconds: float) -> str:
     ('1 second', '5 minutes', '5.6 hours')
     """
     if seconds < 90:
-        return _counted(max(1, round(seconds)), "second")
+        return counted(max(1, round(seconds)), "second")
     if seconds < 5400:
-        return _counted(round(seconds / 60), "minute")
+        return counted(round(seconds / 60), "minute")
     return f"{seconds / 3600:.1f} hours"
 
 
-def _counted(count: int, what: str) -> str:
+def counted(count: int, what: str) -> str:
     return f"{count} {what}{'s' if count != 1 else ''}"

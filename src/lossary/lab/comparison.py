@@ -25,7 +25,7 @@ from rich.text import Text
 from lossary._text import printable
 from lossary.core.card import Card
 from lossary.lab import study, work
-from lossary.lab.clock import Clock, spelled
+from lossary.lab.clock import Clock, counted, spelled
 from lossary.lab.data.builtin import BUILTIN
 from lossary.lab.data.loading import load
 from lossary.lab.data.readers.code import is_code
@@ -225,6 +225,7 @@ def _compared(plan: Plan, folder: Path, console: Console, data: Data, *, here: b
     with sole(folder):
         study.create(folder, work.cards(plan), data.task, metric)
         save_test_split(data, folder)
+        load_all(folder)  # refuses what is no record before anything is done
         clock = _clock(plan, folder, data, here=here)
         if cost := _cost(plan, folder, data, clock):
             console.print(cost, highlight=False)
@@ -295,13 +296,15 @@ def _cost(plan: Plan, folder: Path, data: Data, clock: Clock) -> str:
     if not any(job.task != "baseline" for job in jobs):
         return ""
     later = [Job("final", label, seed) for seed in range(first + 1, most + 1) for label in work.cards(plan)]
-    seeds = f"{first} to {most}" if later else f"{first}"
-    what = f"{len(plan.losses)} losses x ({plan.trials} trials + {seeds} seeds) x at most {plan.steps} steps"
+    seeds = f"{first} to {most} seeds" if later else counted(first, "seed")
+    losses = f"{len(plan.losses)} {'loss' if len(plan.losses) == 1 else 'losses'}"
+    what = f"{losses} x ({counted(plan.trials, 'trial')} + {seeds}) x at most {plan.steps} steps"
     time = (
         f"a first verdict in about {spelled(clock.together(jobs))}, the last in {spelled(clock.together(jobs + later))}"
     )
-    workers = "1 worker" if plan.workers == 1 else f"{plan.workers} workers"
-    return f"{what}: {time if later else f'about {spelled(clock.together(jobs))}'} with {workers}"
+    return (
+        f"{what}: {time if later else f'about {spelled(clock.together(jobs))}'} with {counted(plan.workers, 'worker')}"
+    )
 
 
 def _rounds(plan: Plan, folder: Path, data: Data, metric: Metric, clock: Clock) -> Iterator[tuple[list[Job], ...]]:
