@@ -93,7 +93,9 @@ def compare(
         masks, a table (.csv, .parquet), pairs of texts (two columns of a table or .jsonl), frozen embeddings (.npz,
         .npy, .safetensors), or a Python file with functions model() and data().
     losses
-        Names separated by commas, as `lossary list` shows them; LABEL=NAME enters a loss under a name of your own.
+        Separated by commas: names as `lossary list` shows them, with options that then are not tuned
+        ("focal_loss(gamma=1)"), sums ("cross_entropy + 0.01*center_loss"), a class or function of a file of your own
+        (losses.py:MyLoss); LABEL=LOSS enters it under a name of your own.
     seeds
         Final runs a loss, each from other initial weights: FIRST..MOST, where more than the first are run only until
         the verdict is settled (3..10 by default), or N. The same command with more seeds goes on in the same folder.
@@ -151,13 +153,14 @@ def compare(
 
     from lossary.lab import comparison as lab
     from lossary.lab.data.readers.code import is_code
+    from lossary.lab.entries import split as split_losses
     from lossary.lab.plan import QUICK, Plan, budget
 
     name = Path(data).name
     folder = out or Path("lossary-runs") / (f"{name}-quick" if quick else name)
     plan = Plan(
         data=data,
-        losses=tuple(name.strip() for name in losses.split(",")) if losses else (),
+        losses=split_losses(losses) if losses else (),
         protocol=protocol,
         outliers=outliers,
         workers=workers,

@@ -155,10 +155,10 @@ def test_another_plan_in_the_same_folder_is_refused(finished: Path, capsys: pyte
         (["compare", "digits", "--losses", "cross_entropy,cross_entropy"], "losses: wanted different names"),
         (
             ["compare", "digits", "--losses", "=cross_entropy"],
-            "wanted NAME or LABEL=NAME, separated by commas; got '=cross_entropy'",
+            "wanted LABEL=NAME with a label; got '=cross_entropy'",
         ),
-        (["compare", "digits", "--losses", "mine="], "wanted NAME or LABEL=NAME, separated by commas; got 'mine='"),
-        (["compare", "digits", "--losses", ",,,"], "wanted NAME or LABEL=NAME, separated by commas; got ''"),
+        (["compare", "digits", "--losses", "mine="], "each perhaps after LABEL=; got 'mine='"),
+        (["compare", "digits", "--losses", ",,,"], "each perhaps after LABEL=; got ''"),
         (["compare", "digits", "--seeds", "0"], "seeds: wanted at least 1; got 0"),
         (["compare", "digits", "--workers", "0"], "workers: wanted at least 1; got 0"),
         (

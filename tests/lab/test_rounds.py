@@ -11,12 +11,12 @@ import pytest
 from rich.console import Console
 
 import lossary.lab
-from lossary.catalogue import find
 from lossary.core.card import Range
 from lossary.lab import comparison, study
 from lossary.lab.clock import Clock, spelled
 from lossary.lab.comparison import Refused, prepare, resolved, resumed
 from lossary.lab.data.loading import load
+from lossary.lab.entrants import entrants
 from lossary.lab.plan import Plan, budget
 from lossary.lab.record import Record, load_all
 from lossary.lab.tasks.scoring import primary
@@ -241,7 +241,7 @@ def test_the_second_and_third_trial_are_at_learning_rates_far_from_the_first(tmp
 
 @pytest.mark.parametrize("rate", ["lr", "head_lr"])
 def test_learning_rates_are_drawn_within_the_same_factor_whatever_they_are_of(rate: str) -> None:
-    within = study.space(find("cosface_loss"), "classification")[rate]
+    within = study.space(entrants(("cosface_loss",), "classification")["cosface_loss"], "classification")[rate]
     assert isinstance(within, Range)
     usual = LEARNING_RATES[rate]
     assert (within.low, within.high) == pytest.approx((usual / 10, usual * 10))

@@ -77,10 +77,19 @@ OTHERS: tuple[Any, ...] = (
     *(None, True, False, 0, 1, -1, 10**9, 10**400, 1.5, 1e308, float("nan"), float("inf")),
     *([], {}, ["gift/evil.py"], [["cross_entropy"]], {"py/object": "gift.evil"}, [None], "x" * 100_000),
 )
+OWN_LOSSES = [
+    f"{path}:Loss" for path in ("gift/evil.py", "./gift/evil.py", "gift/x.py", "gift/EVIL.PY", "gift/evil.py/")
+]
 #: Every field of a plan, and what a stranger may write there beside all of the above.
 FIELDS: dict[str, tuple[Any, ...]] = {
     "data": ("digits",),
-    "losses": (["cross_entropy", "cross_entropy"], ["x=focal_loss"], ["gift/evil.py=gift/evil.py"], ["=", "a="]),
+    "losses": (
+        ["cross_entropy", "cross_entropy"],
+        ["x=focal_loss"],
+        ["gift/evil.py=gift/evil.py"],
+        ["=", "a="],
+        OWN_LOSSES,
+    ),
     "protocol": ("own-recipe",),
     "seeds": (2, 10**7, [2, 3], [3, 2], [2], [1, 2, 3], [2, 10**7], [0, 1], [-1, 2]),
     "trials": (2, 10**7),
@@ -102,6 +111,7 @@ FIELDS: dict[str, tuple[Any, ...]] = {
     "split": ("colour",),
     "megapixels": (2,),
     "metric": ("accuracy",),
+    "code": ("0" * 16,),
     "fingerprint": ("0" * 16,),
 }
 

@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import fields, replace
 from functools import partial
@@ -23,13 +23,13 @@ from rich.table import Table
 from rich.text import Text
 
 from lossary._text import printable
-from lossary.core.card import Card
-from lossary.lab import study, work
+from lossary.lab import entries, study, work
 from lossary.lab.clock import Clock, counted, spelled
 from lossary.lab.data.builtin import BUILTIN
 from lossary.lab.data.loading import load
 from lossary.lab.data.readers.code import is_code
 from lossary.lab.data.types import BadData, Data
+from lossary.lab.entrants import entrants
 from lossary.lab.plan import Plan
 from lossary.lab.record import Record, load_all
 from lossary.lab.report.page import render
@@ -37,7 +37,6 @@ from lossary.lab.stats.judge import judge
 from lossary.lab.stats.verdict import Verdict
 from lossary.lab.stored import Refused, check_own, something_else
 from lossary.lab.tasks import TaskName, measures_of, task_of
-from lossary.lab.tasks.fitting import fits, fitting
 from lossary.lab.tasks.measures import Metric
 from lossary.lab.tasks.scoring import primary
 from lossary.lab.train import steps_per_epoch, timed
@@ -84,16 +83,17 @@ def _checked(plan: Plan, data: Data | None = None) -> Plan:
         losses = plan.losses or task_of(task).losses[: 4 if plan.quick else None]
         steps = plan.bound(steps_per_epoch(data))
         plan = replace(plan, losses=losses, steps=steps, metric=data.metric_name, fingerprint=data.fingerprint)
-        cards = work.cards(plan)
+        entered = entrants(losses, task)
+        for entrant in entered.values():
+            entrant.check_fits(task, plan.data)
+        code = entries.code(losses)
     except (LookupError, BadData) as unknown:
         raise Refused(unknown.args[0]) from unknown
-    losses = _named(plan, cards)
-    for card in cards.values():
-        if not fits(card, task):
-            raise Refused(f"losses: {card.name} does not fit {plan.data} ({task}); {', '.join(fitting(task))} do")
+    if len(entered) < len(losses):
+        raise Refused(f"losses: wanted different names; got {', '.join(losses)}")
     if plan.outliers and task != "regression":
         raise Refused(f"outliers: only regression data have them; {plan.data} is {task}")
-    return replace(plan, losses=losses)
+    return replace(plan, losses=tuple(str(entrant.entry) for entrant in entered.values()), code=code)
 
 
 def _check_numbers(plan: Plan) -> None:
@@ -114,15 +114,6 @@ def _check_numbers(plan: Plan) -> None:
             raise Refused(f"{name}: wanted more than 0; got {getattr(plan, name)}")
     if not 0 <= plan.outliers < 1:
         raise Refused(f"outliers: wanted a share from 0 to below 1; got {plan.outliers}")
-
-
-def _named(plan: Plan, cards: Mapping[str, Card]) -> tuple[str, ...]:
-    """The losses by their full names, each entered once."""
-    named = (card.name if name in plan.losses else f"{name}={card.name}" for name, card in cards.items())
-    losses = tuple(dict.fromkeys(named))
-    if len(losses) < len(plan.losses):
-        raise Refused(f"losses: wanted different names; got {', '.join(plan.losses)}")
-    return losses
 
 
 def prepare(plan: Plan) -> Path:
@@ -165,6 +156,12 @@ def resumed(plan: Plan, named: Collection[str] = ()) -> Plan:
     if is_code(stored.data) and Path(stored.data) != Path(plan.data):
         # A folder may come from anyone; what it names is run only if the person asks for it.
         raise Refused(f"resume: the run in {plan.out} is of the code in {stored.data}; name that file to run it")
+    try:
+        unnamed = [file for file in entries.files(stored.losses) if file not in entries.files(plan.losses)]
+    except LookupError as unread:
+        raise Refused(unread.args[0]) from unread
+    if unnamed:
+        raise Refused(f"resume: the run in {plan.out} has losses of {unnamed[0]}; name them with --losses to run them")
     return _checked(_here(stored, plan, (*OF_THE_COMMAND, *(name for name in OF_THE_VERDICT if name in named))))
 
 
@@ -223,7 +220,7 @@ def _compared(plan: Plan, folder: Path, console: Console, data: Data, *, here: b
     if data.task == "binary":
         console.print(f"yes: {printable(data.test_names[1])}", markup=False, highlight=False)
     with sole(folder):
-        study.create(folder, work.cards(plan), data.task, metric)
+        study.create(folder, entrants(plan.losses, data.task), data.task, metric)
         save_test_split(data, folder)
         load_all(folder)  # refuses what is no record before anything is done
         clock = _clock(plan, folder, data, here=here)
@@ -282,8 +279,9 @@ def _clock(plan: Plan, folder: Path, data: Data, *, here: bool) -> Clock:
             taken.setdefault(trial.loss, []).append(trial.seconds)
     threads = torch.get_num_threads()
     torch.set_num_threads(threads if here else 1)  # as in a worker
+    entered = entrants(plan.losses, data.task)
     expected = {
-        label: plan.steps * timed(card, data, plan) for label, card in work.cards(plan).items() if label not in taken
+        label: plan.steps * timed(entrant, data, plan) for label, entrant in entered.items() if label not in taken
     }
     torch.set_num_threads(threads)
     return Clock(plan.minutes, plan.workers, taken, expected)
@@ -295,7 +293,7 @@ def _cost(plan: Plan, folder: Path, data: Data, clock: Clock) -> str:
     jobs = [job for jobs in work.open_jobs(plan, folder, data, range(1, first + 1)) for job in jobs]
     if not any(job.task != "baseline" for job in jobs):
         return ""
-    later = [Job("final", label, seed) for seed in range(first + 1, most + 1) for label in work.cards(plan)]
+    later = [Job("final", label, seed) for seed in range(first + 1, most + 1) for label in entries.labels(plan.losses)]
     seeds = f"{first} to {most} seeds" if later else counted(first, "seed")
     losses = f"{len(plan.losses)} {'loss' if len(plan.losses) == 1 else 'losses'}"
     what = f"{losses} x ({counted(plan.trials, 'trial')} + {seeds}) x at most {plan.steps} steps"
@@ -345,7 +343,7 @@ def _work(
             left.extend(chain.from_iterable(jobs))
             yield from jobs
 
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("starting", total=None, ends=time.monotonic())
         for count, done in enumerate(run(phases()), start=1):
             left.remove(done.job)

@@ -61,7 +61,7 @@ class Plan:
     """A comparison of losses on one data set."""
 
     data: str = "emoji"  # a data set of the lab, or a path
-    losses: tuple[str, ...] = ()  # names of cards, or "label=card" to enter a loss under a name of one's own
+    losses: tuple[str, ...] = ()  # as lossary.lab.entries reads them
     protocol: Protocol = "same-batches"
     seeds: tuple[int, ...] = SEEDS  # final runs a loss: so many first, at most so many
     trials: int = 2  # tuning trials a loss
@@ -86,6 +86,7 @@ class Plan:
     split: str = ""  # the column that says in which part a row is
     megapixels: int = 64  # of the largest image that is read
     metric: str = ""  # the name of the user's own, which their code gives
+    code: str = ""  # a fingerprint of the files that losses are defined in
     fingerprint: str = ""  # of the contents, which must not change while a run goes on
 
     def save(self, path: Path) -> None:

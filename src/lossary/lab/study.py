@@ -28,10 +28,11 @@ from optuna.samplers import BaseSampler, PartialFixedSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from lossary.core.card import Card, Choice, Range
+from lossary.core.card import Choice, Range
+from lossary.lab.entrants import Entrant
 from lossary.lab.record import Trial
 from lossary.lab.stored import Refused, something_else
-from lossary.lab.tasks import TaskName, task_of
+from lossary.lab.tasks import TaskName
 from lossary.lab.tasks.measures import Metric
 from lossary.lab.train import LEARNING_RATES, Diverged, environment
 
@@ -43,22 +44,16 @@ FACTORS = {1: 3.0, 2: 1 / 3}
 STUDY = "study.db"
 
 
-def space(card: Card, task: TaskName) -> dict[str, Range | Choice]:
+def space(entrant: Entrant, task: TaskName) -> dict[str, Range | Choice]:
     """What is searched for a loss."""
-    rates = LEARNING_RATE_RANGES if task_of(task).owns_weights(card) else {"lr": LEARNING_RATE_RANGES["lr"]}
-    return {**rates, **card.search}
+    rates = LEARNING_RATE_RANGES if entrant.owns_weights(task) else {"lr": LEARNING_RATE_RANGES["lr"]}
+    return {**rates, **entrant.search}
 
 
-def defaults(card: Card) -> dict[str, Any]:
-    """The library's own values of what the lab would search, less what is off by default: None is no number."""
-    own = {name: card.module.fields[name] for name in card.search}
-    return {name: value for name, value in own.items() if value is not None}
-
-
-def default_params(card: Card, task: TaskName) -> dict[str, Any]:
+def default_params(entrant: Entrant, task: TaskName) -> dict[str, Any]:
     """The same at the library's defaults."""
-    rates = {name: rate for name, rate in LEARNING_RATES.items() if name in space(card, task)}
-    return {**rates, **defaults(card)}
+    rates = {name: rate for name, rate in LEARNING_RATES.items() if name in space(entrant, task)}
+    return {**rates, **entrant.defaults}
 
 
 @contextmanager
@@ -102,7 +97,7 @@ def _not_ours(path: Path, why: Exception | str) -> Refused:
     return something_else("the tuning", path, why if isinstance(why, str) else str(why).splitlines()[0])
 
 
-def create(folder: Path, cards: Mapping[str, Card], task: TaskName, metric: Metric) -> None:
+def create(folder: Path, entered: Mapping[str, Entrant], task: TaskName, metric: Metric) -> None:
     """Make the studies that are missing; free the places of trials that a kill has left running.
 
     Raises:
@@ -114,17 +109,17 @@ def create(folder: Path, cards: Mapping[str, Card], task: TaskName, metric: Metr
     direction = "maximize" if metric.higher_is_better else "minimize"
     try:
         with _opened(folder, check=True) as shared:
-            others = set(optuna.get_all_study_names(shared)) - set(cards)
+            others = set(optuna.get_all_study_names(shared)) - set(entered)
             if others:
                 raise _not_ours(folder / STUDY, f"studies of other losses: {', '.join(sorted(others))}")
-            for loss, card in cards.items():
+            for loss, entrant in entered.items():
                 study = optuna.create_study(storage=shared, study_name=loss, direction=direction, load_if_exists=True)
                 if [d.name.lower() for d in study.directions] != [direction]:
                     raise _not_ours(folder / STUDY, f"{loss} is to {study.directions[0].name.lower()}, not {direction}")
                 for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
                     study.tell(trial.number, state=TrialState.FAIL)
                 for trial in _done(study):
-                    _check_trial(folder / STUDY, loss, trial, card, task)
+                    _check_trial(folder / STUDY, loss, trial, entrant, task)
     except (RuntimeError, ValueError, TypeError, LookupError, AssertionError) as other:  # optuna's, of a strange schema
         raise _not_ours(folder / STUDY, other) from other
 
@@ -150,7 +145,7 @@ def _check_tables(path: Path) -> None:
         raise _not_ours(path, "a database of other tables")
 
 
-def _check_trial(path: Path, loss: str, trial: FrozenTrial, card: Card, task: TaskName) -> None:
+def _check_trial(path: Path, loss: str, trial: FrozenTrial, entrant: Entrant, task: TaskName) -> None:
     """Whether a trial is one of ours: at a place, with a finite value, within what is searched.
 
     Raises:
@@ -167,10 +162,10 @@ def _check_trial(path: Path, loss: str, trial: FrozenTrial, card: Card, task: Ta
         raise _not_ours(path, f"{where}: wanted seconds and a reason; got {seconds!r} and {kept.get(REASON)!r}")
     if not isinstance(told, dict) or not all(isinstance(value, str) for value in told.values()):
         raise _not_ours(path, f"{where}: wanted an environment of strings; got {told!r}")
-    within, usual = space(card, task), default_params(card, task)
+    within, usual = space(entrant, task), default_params(entrant, task)
     for name, value in trial.params.items():
         if name not in within or not (value == usual.get(name) or _lies(value, within[name])):
-            raise _not_ours(path, f"{where}: wanted what is searched for {card.name}; got {name}={value!r}")
+            raise _not_ours(path, f"{where}: wanted what is searched for {entrant.name}; got {name}={value!r}")
 
 
 def _lies(value: Any, within: Range | Choice) -> bool:
@@ -202,17 +197,17 @@ def best_params(folder: Path, loss: str) -> dict[str, Any] | None:
 def run_trial(
     folder: Path,
     loss: str,
-    card: Card,
+    entrant: Entrant,
     task: TaskName,
     place: int,
     score: Callable[[Mapping[str, Any]], tuple[float, float]],
 ) -> None:
     """Run one trial of a loss and store it. ``score(params)`` gives the validation metric and the seconds taken."""
-    searched = (
-        space(card, task) if place > 0 else {name: space(card, task)[name] for name in default_params(card, task)}
-    )
+    searched = space(entrant, task)
+    if place == 0:
+        searched = {name: searched[name] for name in default_params(entrant, task)}
     with _opened(folder) as shared:
-        study = optuna.load_study(study_name=loss, storage=shared, sampler=_sampler(card, task, place))
+        study = optuna.load_study(study_name=loss, storage=shared, sampler=_sampler(entrant, task, place))
         trial = study.ask()
         trial.set_user_attr(PLACE, place)
         trial.set_user_attr(ENVIRONMENT, environment())
@@ -227,12 +222,12 @@ def run_trial(
         study.tell(trial, value)
 
 
-def _sampler(card: Card, task: TaskName, place: int) -> BaseSampler:
+def _sampler(entrant: Entrant, task: TaskName, place: int) -> BaseSampler:
     # The same seed for every loss: at a place all of them are tried at the same learning rate.
     sampler = TPESampler(n_startup_trials=10, seed=place)
-    fixed = default_params(card, task) if place == 0 else {}
+    fixed = default_params(entrant, task) if place == 0 else {}
     if place in FACTORS:
-        fixed = {name: FACTORS[place] * LEARNING_RATES[name] for name in LEARNING_RATES.keys() & space(card, task)}
+        fixed = {name: FACTORS[place] * LEARNING_RATES[name] for name in LEARNING_RATES.keys() & space(entrant, task)}
     with warnings.catch_warnings(category=ExperimentalWarning, action="ignore"):
         return PartialFixedSampler(fixed, sampler)
 

@@ -25,16 +25,15 @@ from torch import Generator, Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lossary import __version__
-from lossary.core.card import Card
 from lossary.lab.augment import augment
 from lossary.lab.batches import m_per_class, shuffled
 from lossary.lab.data.types import Data
+from lossary.lab.entrants import Entrant
 from lossary.lab.plan import Plan
 from lossary.lab.record import Point
 from lossary.lab.stopping import Watch
 from lossary.lab.tasks import task_of
 from lossary.lab.tasks.base import Criterion
-from lossary.lab.tasks.fitting import attach
 from lossary.lab.tasks.scoring import own_scores, primary, primary_score
 
 #: Learning rates of the network and of a loss's own weights, where nothing is tuned.
@@ -51,14 +50,14 @@ class Diverged(Exception):
 class Learner(nn.Module):
     """A network and the loss it is trained with."""
 
-    def __init__(self, card: Card, params: Mapping[str, Any], data: Data, seed: int) -> None:
+    def __init__(self, entrant: Entrant, params: Mapping[str, Any], data: Data, seed: int) -> None:
         super().__init__()
         task = task_of(data.task)
         size = data.embedding_size or task.size
         torch.manual_seed(seed)
         # The network first: its weights then are the same whatever weights the loss draws.
         self.network = task.network(data)
-        self.criterion: Criterion = attach(card, params, data.task, size, task.classes(data.train))
+        self.criterion: Criterion = entrant.attach(params, data.task, size, task.classes(data.train))
 
     def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
         return self.criterion(outputs(self.network, inputs), targets)
@@ -100,16 +99,16 @@ def steps_per_epoch(data: Data) -> int:
     return max(1, len(data.train) // batch_of(data)[0])
 
 
-def batches(card: Card, data: Data, plan: Plan, generator: Generator) -> Iterator[Tensor]:
+def batches(entrant: Entrant, data: Data, plan: Plan, generator: Generator) -> Iterator[Tensor]:
     """Indices of training items without end; under ``same-batches`` the same for every loss."""
     size, m = batch_of(data)
-    by_class = m > 0 and (plan.protocol == "same-batches" or card.batch == "m-per-class")
+    by_class = m > 0 and (plan.protocol == "same-batches" or entrant.batch == "m-per-class")
     if by_class:
         return m_per_class(data.train.targets, size, m, generator)
     return shuffled(len(data.train), size, generator)
 
 
-def train(card: Card, params: Mapping[str, Any], data: Data, plan: Plan, seed: int) -> Outcome:
+def train(entrant: Entrant, params: Mapping[str, Any], data: Data, plan: Plan, seed: int) -> Outcome:
     """Train until the validation metric has stopped rising, or to the plan's bound on steps.
 
     Args:
@@ -120,14 +119,14 @@ def train(card: Card, params: Mapping[str, Any], data: Data, plan: Plan, seed: i
         Diverged: if the loss or the outputs stop being finite numbers.
     """
     own = {name: value for name, value in params.items() if name not in LEARNING_RATES}
-    learner = Learner(card, own, data, seed).train()
+    learner = Learner(entrant, own, data, seed).train()
     optimizer = _optimizer(learner, LEARNING_RATES | {name: params[name] for name in LEARNING_RATES.keys() & params})
     average = AveragedModel(learner, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE), use_buffers=True)
     higher = primary(data.task, data.metric_name).higher_is_better
     watch = Watch(max(LOOK_EVERY, len(data.valid) // (2 * batch_of(data)[0])), higher_is_better=higher)
     best, bound = learner, plan.bound(steps_per_epoch(data))
     generator = Generator().manual_seed(seed)
-    feed = batches(card, data, plan, generator)
+    feed = batches(entrant, data, plan, generator)
     started, durations, losses = time.perf_counter(), [], []
     for step in range(1, bound + 1):
         begun = time.perf_counter()
@@ -154,12 +153,12 @@ def train(card: Card, params: Mapping[str, Any], data: Data, plan: Plan, seed: i
     )
 
 
-def timed(card: Card, data: Data, plan: Plan, steps: int = 4) -> float:
+def timed(entrant: Entrant, data: Data, plan: Plan, steps: int = 4) -> float:
     """Seconds that a step takes: the median of a few, after one that is not counted; 0 where it cannot be trained."""
-    learner = Learner(card, {}, data, seed=0).train()
+    learner = Learner(entrant, {}, data, seed=0).train()
     optimizer, average = _optimizer(learner, LEARNING_RATES), AveragedModel(learner)
     generator = Generator().manual_seed(0)
-    feed, durations = batches(card, data, plan, generator), []
+    feed, durations = batches(entrant, data, plan, generator), []
     with suppress(Diverged):  # the run itself will say so
         for _ in range(steps):
             begun = time.perf_counter()

@@ -18,13 +18,12 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import torch
 
-from lossary.catalogue import find
-from lossary.core.card import Card
-from lossary.lab import study
+from lossary.lab import entries, study
 from lossary.lab.data.loading import load
 from lossary.lab.data.readers.code import is_code
 from lossary.lab.data.sharing import Shared, shared
 from lossary.lab.data.types import Data
+from lossary.lab.entrants import entrants
 from lossary.lab.plan import Plan
 from lossary.lab.record import Failure, Record, Role
 from lossary.lab.stored import replacing
@@ -55,22 +54,9 @@ class Done:
     failure: str = ""
 
 
-def cards(plan: Plan) -> dict[str, Card]:
-    """The plan's losses: the name each was entered under (``name``, or ``label=name``) and its card.
-
-    Raises:
-        LookupError: if there is no such loss, or a label without a name or a name without a label.
-    """
-    for entry in plan.losses:
-        if not all(part.strip() for part in entry.split("=", 1)):
-            raise LookupError(f"losses: wanted NAME or LABEL=NAME, separated by commas; got {entry!r}")
-    entered = (loss.partition("=") for loss in plan.losses)
-    return {label: find(name or label) for label, _, name in entered}
-
-
 def open_jobs(plan: Plan, folder: Path, data: Data, seeds: range) -> tuple[list[Job], list[Job]]:
     """What is still to do for these seeds: first this (tuning and baselines), and then that (the final runs)."""
-    labels = list(cards(plan))
+    labels = entries.labels(plan.losses)
     finished = {label: study.places(folder, label) for label in labels}
     tune = [Job("tune", label, p) for p in range(plan.trials) for label in labels if p not in finished[label]]
     base = [
@@ -180,23 +166,23 @@ def do(job: Job, plan: Plan, folder: Path, data: Data | None = None) -> Done:
 
 
 def _tune(job: Job, plan: Plan, folder: Path, data: Data) -> None:
-    card = cards(plan)[job.loss]
+    entrant = entrants(plan.losses, data.task)[job.loss]
 
     def score(params: Mapping[str, Any]) -> tuple[float, float]:
-        outcome = train(card, params, data, plan, TUNING_SEED)
+        outcome = train(entrant, params, data, plan, TUNING_SEED)
         if job.number == 0:
             # Trial 0 is the run at the library's defaults: once trained, it need not be trained again to be reported.
             _record(job, "default", TUNING_SEED, params, outcome, plan, folder, data)
         return outcome.best, outcome.seconds
 
-    study.run_trial(folder, job.loss, card, data.task, job.number, score)
+    study.run_trial(folder, job.loss, entrant, data.task, job.number, score)
 
 
 def _final(job: Job, plan: Plan, folder: Path, data: Data) -> None:
     params = study.best_params(folder, job.loss)
     if params is None:
         raise Diverged("none of its tuning trials gave a result")
-    outcome = train(cards(plan)[job.loss], params, data, plan, job.number)
+    outcome = train(entrants(plan.losses, data.task)[job.loss], params, data, plan, job.number)
     _record(job, "tuned", job.number, params, outcome, plan, folder, data)
 
 
@@ -241,12 +227,12 @@ def _record(
     data: Data,
 ) -> None:
     """Score the learner on the test split and store all of it."""
-    card = cards(plan)[job.loss]
+    entrant = entrants(plan.losses, data.task)[job.loss]
     predicted = task_of(data.task).arrays(outcome.learner.predict(data.test.inputs), data.test, data)
     metrics, units, independent = scores(data, predicted)
     record = Record(
         job.loss,
-        card.name,
+        entrant.name,
         role,
         seed,
         dict(params),
@@ -258,7 +244,7 @@ def _record(
         outcome.seconds_per_step,
         outcome.still_rising,
         environment=environment(),
-        facts=watched(outcome.learner, card, data, plan, seed),
+        facts=watched(outcome.learner, entrant, data, plan, seed),
         independent=independent,
     )
     name = record.path(folder).with_suffix(".npz").name

@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from lossary.lab import archives
+from lossary.lab import archives, entries
 from lossary.lab.plan import Plan
 from lossary.lab.record import Failure, Record, Role, Trial, load_all, load_failures
 from lossary.lab.report.figures import Palette
@@ -53,7 +53,7 @@ class Evidence:
     @property
     def entered(self) -> list[str]:
         """Names of the losses in the plan."""
-        return [entry.split("=")[0] for entry in self.plan.losses]
+        return entries.labels(self.plan.losses)
 
     @cached_property
     def palette(self) -> Palette:

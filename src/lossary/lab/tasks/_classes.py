@@ -48,7 +48,18 @@ def of_scores(card: Card) -> bool:
 
 
 def owns_weights(card: Card) -> bool:
-    return card.data == "classes" or issubclass(card.module, HeadLoss)
+    return card.data == "classes" or issubclass(card.module, HeadLoss) or owns_centers(card)
+
+
+def owns_centers(card: Card) -> bool:
+    """Whether it has a vector of its own for each class, and no scores: it pulls, and tells nothing apart alone."""
+    return "embeddings-centers-labels" in card.takes
+
+
+def of_embeddings(card: Card, params: Mapping[str, Any], size: int, classes: int) -> nn.Module:
+    """A loss of embeddings and labels, with vectors of its own where it has some."""
+    own = {"num_classes": classes, "embedding_size": size} if owns_centers(card) else {}
+    return card.module(**own, **params)
 
 
 def head(card: Card, params: Mapping[str, Any], size: int, classes: int) -> HeadLoss:

@@ -45,6 +45,10 @@ class Task(ABC):
     def fits(self, card: Card) -> bool:
         """Whether a network can be trained with this loss alone."""
 
+    def fits_beside(self, card: Card) -> bool:
+        """Whether the loss can be added to one that fits alone."""
+        return self.fits(card)
+
     @abstractmethod
     def attach(self, card: Card, params: Mapping[str, Any], size: int, classes: int) -> Criterion:
         """A fitting loss at these hyperparameters, with fresh weights where it needs any."""

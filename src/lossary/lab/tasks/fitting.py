@@ -24,6 +24,6 @@ def attach(card: Card, params: Mapping[str, Any], task: TaskName, size: int, cla
     Raises:
         ValueError: if the loss does not fit the task.
     """
-    if not fits(card, task):
+    if not task_of(task).fits_beside(card):
         raise ValueError(f"{card.name} does not fit {task} data; {', '.join(fitting(task))} do")
     return task_of(task).attach(card, params, size, classes)

@@ -2,7 +2,8 @@
 
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
@@ -56,6 +57,22 @@ def script(path: Path, asked: str, outliers: float) -> Data:
     Raises:
         BadData: naming the file, and the line where it fails.
     """
+    with running(path) as module:
+        for name in ("model", "data"):
+            if not callable(getattr(module, name, None)):
+                raise BadData(f"{path}: wanted functions model() and data(); got no {name}()")
+        data = _call(path, module.data)
+        metric = getattr(module, "metric", None)
+        return from_code(path.name, module.model, data, metric, asked, outliers, content(path))
+
+
+@contextmanager
+def running(path: Path) -> Generator[Any]:
+    """The module that a Python file makes, which has been run, with its folder to import from.
+
+    Raises:
+        BadData: naming the file, and the line where it fails.
+    """
     stored = content(path)
     module = ModuleType(path.stem)
     module.__file__ = str(path)
@@ -63,11 +80,7 @@ def script(path: Path, asked: str, outliers: float) -> Data:
     try:
         # What was read is run, and not what Python has kept of it or somebody put beside it (__pycache__).
         _call(path, lambda: exec(compile(stored, str(path), "exec"), vars(module)))
-        for name in ("model", "data"):
-            if not callable(getattr(module, name, None)):
-                raise BadData(f"{path}: wanted functions model() and data(); got no {name}()")
-        data = _call(path, module.data)
-        return from_code(path.name, module.model, data, getattr(module, "metric", None), asked, outliers, stored)
+        yield module
     finally:
         sys.path.pop(0)
 

@@ -23,9 +23,14 @@ class Classification(Task):
     def fits(self, card: Card) -> bool:
         return _classes.fits(card)
 
+    def fits_beside(self, card: Card) -> bool:
+        return self.fits(card) or "embeddings-labels" in card.takes or _classes.owns_centers(card)
+
     def attach(self, card: Card, params: Mapping[str, Any], size: int, classes: int) -> Criterion:
         if issubclass(card.module, HeadLoss):
             return _classes.HeadProbabilities(_classes.head(card, params, size, classes))
+        if not _classes.fits(card):
+            return Criterion(_classes.of_embeddings(card, params, size, classes))
         return _classes.LinearProbabilities(card.module(**params), size, classes)
 
     def owns_weights(self, card: Card) -> bool:

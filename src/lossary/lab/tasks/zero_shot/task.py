@@ -25,11 +25,15 @@ class ZeroShot(Task):
     def fits(self, card: Card) -> bool:
         return _classes.fits(card) or "embeddings-labels" in card.takes
 
+    def fits_beside(self, card: Card) -> bool:
+        return self.fits(card) or _classes.owns_centers(card)
+
     def attach(self, card: Card, params: Mapping[str, Any], size: int, classes: int) -> Criterion:
         if issubclass(card.module, HeadLoss):
             return Criterion(_classes.head(card, params, size, classes))
-        loss = card.module(**params)
-        return _classes.OverLinear(loss, size, classes) if card.data == "classes" else Criterion(loss)
+        if card.data == "classes":
+            return _classes.OverLinear(card.module(**params), size, classes)
+        return Criterion(_classes.of_embeddings(card, params, size, classes))
 
     def owns_weights(self, card: Card) -> bool:
         return _classes.owns_weights(card)

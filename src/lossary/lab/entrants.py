@@ -1,0 +1,231 @@
+"""What is entered into a comparison: a loss or a weighted sum of losses, of the library or of a person's own file."""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from lossary.catalogue import find
+from lossary.core.card import Card, Choice, Range
+from lossary.core.loss import Loss
+from lossary.lab import entries
+from lossary.lab.data.readers.code import running
+from lossary.lab.data.types import BadData
+from lossary.lab.tasks import TaskName, task_of
+from lossary.lab.tasks.base import Criterion
+from lossary.lab.tasks.fitting import attach, fits, fitting
+
+#: What a loss with weights of its own for each class is made with.
+CLASSES = {"num_classes", "embedding_size"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One loss of a sum, with the options that are written and so are not searched."""
+
+    card: Card
+    weight: float
+    options: Mapping[str, Any]
+
+    @property
+    def search(self) -> dict[str, Range | Choice]:
+        return {name: space for name, space in self.card.search.items() if name not in self.options}
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The library's own values of what is searched, less what is off by default: None is no number."""
+        own = {name: self.card.module.fields[name] for name in self.search}
+        return {name: value for name, value in own.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """What is entered under one label."""
+
+    entry: entries.Entry
+    parts: tuple[Part, ...]
+
+    @property
+    def label(self) -> str:
+        return self.entry.label
+
+    @property
+    def name(self) -> str:
+        """What is entered, without the label."""
+        return self.parts[0].card.name if self.is_plain else str(replace(self.entry, label=""))[1:]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is a loss of the library as it is."""
+        return str(replace(self.entry, label="")) == f"={self.entry.terms[0].name}"
+
+    @property
+    def batch(self) -> str:
+        """What the recipes of its losses feed it."""
+        return "m-per-class" if any(part.card.batch == "m-per-class" for part in self.parts) else "shuffled"
+
+    @property
+    def search(self) -> dict[str, Range | Choice]:
+        return {named: part.search[name] for part, named, name in self._named(lambda part: part.search)}
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        return {named: part.defaults[name] for part, named, name in self._named(lambda part: part.defaults)}
+
+    def owns_weights(self, task: TaskName) -> bool:
+        """Whether it trains weights beside the network's."""
+        return any(task_of(task).owns_weights(part.card) for part in self.parts)
+
+    def check_fits(self, task: TaskName, data: str) -> None:
+        """Whether a network can be trained with it on such a task.
+
+        Raises:
+            LookupError: naming the loss that cannot, and those that could.
+        """
+        first, *others = self.parts
+        if not fits(first.card, task):
+            raise LookupError(f"losses: {first.card.name} does not fit {data} ({task}); {', '.join(fitting(task))} do")
+        for part in others:
+            if not task_of(task).fits_beside(part.card):
+                raise LookupError(f"losses: {part.card.name} does not fit {data} ({task}) beside another loss")
+
+    def attach(self, params: Mapping[str, Any], task: TaskName, size: int, classes: int) -> Criterion:
+        """The criterion of a network at these hyperparameters, with fresh weights where it needs any."""
+        own = {id(part): dict(part.options) for part in self.parts}
+        for part, named, name in self._named(lambda part: part.search):
+            if named in params:
+                own[id(part)][name] = params[named]
+        criteria = [attach(part.card, own[id(part)], task, size, classes) for part in self.parts]
+        return criteria[0] if self._is_one else Summed(criteria, [part.weight for part in self.parts])
+
+    @property
+    def _is_one(self) -> bool:
+        return len(self.parts) == 1 and self.parts[0].weight == 1
+
+    def _named(self, of: Callable[[Part], Mapping[str, Any]]) -> Iterator[tuple[Part, str, str]]:
+        """Each hyperparameter with its name among those of all parts."""
+        for place, part in enumerate(self.parts):
+            for name in of(part):
+                yield part, name if len(self.parts) == 1 else f"{place + 1}.{part.card.name}.{name}", name
+
+
+class Summed(Criterion):
+    """A weighted sum of criteria of one network. The first one's predictions count; class scores are made once."""
+
+    def __init__(self, criteria: list[Criterion], weights: list[float]) -> None:
+        super().__init__(criteria[0].loss)
+        self.criteria, self.weights = nn.ModuleList(criteria), weights
+        layers = [criterion for criterion in criteria if isinstance(getattr(criterion, "linear", None), nn.Linear)]
+        for criterion in layers[1:]:
+            criterion.linear = layers[0].linear
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        losses = [criterion(outputs, targets) for criterion in self.criteria]
+        return torch.stack([weight * loss for weight, loss in zip(self.weights, losses, strict=True)]).sum()
+
+    def predict(self, outputs: Tensor) -> Tensor:
+        return cast("Criterion", self.criteria[0]).predict(outputs)
+
+
+def entrants(losses: tuple[str, ...], task: TaskName) -> dict[str, Entrant]:
+    """What a plan enters, by label.
+
+    Raises:
+        LookupError: if a loss is not known, or has no such option.
+        BadData: if a file that defines one does not run.
+    """
+    made = (_entrant(entries.read(written), task) for written in losses)
+    return {entrant.label: entrant for entrant in made}
+
+
+def _entrant(entry: entries.Entry, task: TaskName) -> Entrant:
+    parts = tuple(Part(_card(term, task), term.weight, term.options) for term in entry.terms)
+    for part in parts:
+        unknown = part.options.keys() - part.card.module.fields.keys()
+        if unknown:
+            known = ", ".join(name for name in part.card.module.fields if name != "reduction") or "none"
+            raise LookupError(f"losses: {part.card.name} has the options {known}; got {min(unknown)}")
+    full = tuple(
+        replace(term, name=part.card.name) if not term.file else term
+        for term, part in zip(entry.terms, parts, strict=True)
+    )
+    label = entry.label if str(entry) != entry.label else str(replace(entry, label="", terms=full))[1:]
+    return Entrant(entries.Entry(label, full), parts)
+
+
+def _card(term: entries.Term, task: TaskName) -> Card:
+    return own_card(Path(term.file), term.name, task) if term.file else find(term.name)
+
+
+@lru_cache(64)
+def own_card(path: Path, name: str, task: TaskName) -> Card:
+    """A loss that a file defines, as one of the task; with ``num_classes`` it owns vectors of classes.
+
+    Raises:
+        BadData: naming the file, and what was wanted there.
+    """
+    with running(path) as module:
+        found = getattr(module, name, None)
+    if not callable(found):
+        raise BadData(f"{path}: wanted a class or a function {name}; got none")
+    own = found if inspect.isclass(found) and issubclass(found, Loss) else _wrapped(found)
+    if own.fields.keys() >= CLASSES:
+        data, of = "identities", "embeddings"
+        takes = (
+            ("embeddings-labels", "embeddings-centers-labels")
+            if task == "zero-shot"
+            else ("embeddings-centers-labels",)
+        )
+    elif task == "zero-shot":
+        data, takes, of = "identities", ("embeddings-labels",), "embeddings"
+    else:
+        usual = find(task_of(task).losses[0])
+        data, takes, of = usual.data, usual.takes, usual.input
+    return Card(
+        fn=_Called(name),
+        module=own,
+        formula="",
+        symbols={},
+        data=data,
+        takes=takes,
+        input=of,
+        kernel="none",
+        item="element",
+        paper="",
+        defaults="",
+    )
+
+
+class _Called:
+    """What a card is called by; the lab makes the Module."""
+
+    def __init__(self, name: str) -> None:
+        self.__name__ = name
+
+    def __call__(self, *_: Any) -> Tensor:
+        raise NotImplementedError
+
+
+def _wrapped(found: Callable[..., Any]) -> type[Loss]:
+    """A Module class or a function of two tensors, as a loss with its options as fields."""
+    parameters = list(inspect.signature(found).parameters.values())
+    options = parameters if inspect.isclass(found) else parameters[2:]
+
+    class Own(Loss):
+        inputs = ("outputs", "targets")
+        needed = 2
+
+        def __init__(self, **given: Any) -> None:
+            nn.Module.__init__(self)
+            self.loss = found(**given) if inspect.isclass(found) else partial(found, **given)
+
+        def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+            return self.loss(outputs, targets).mean()
+
+    Own.fields = {option.name: option.default for option in options}
+    return Own

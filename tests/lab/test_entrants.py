@@ -1,0 +1,101 @@
+"""Options, sums and losses of one's own are trained as they are written, and no stranger's code runs."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from lossary.cli import main
+from lossary.lab.data.types import BadData
+from lossary.lab.entrants import entrants
+from lossary.lab.record import load_all
+
+OWN = """
+import torch
+from torch.nn import functional as F
+
+class Softened(torch.nn.Module):
+    def __init__(self, temperature=2.0):
+        super().__init__()
+        self.temperature = temperature
+
+    def forward(self, logits, labels):
+        return F.cross_entropy(logits / self.temperature, labels)
+
+def squared(logits, labels, *, power=2):
+    return (logits.softmax(1) - F.one_hot(labels, logits.shape[1])).abs().pow(power).sum(1)
+
+number = 3
+"""
+BUDGET = ("--steps", "20", "--seeds", "1", "--trials", "1", "--workers", "1")
+
+
+@pytest.fixture(autouse=True)
+def losses_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("losses.py").write_text(OWN)
+    return Path("losses.py")
+
+
+def test_options_sums_and_own_losses_are_trained(capsys: pytest.CaptureFixture[str]) -> None:
+    losses = "focal_loss(gamma=1), cross_entropy + 0.01*center_loss, mine=losses.py:Softened(temperature=1.5), "
+    losses += "losses.py:squared"
+    main(["compare", "digits", "--losses", losses, *BUDGET, "--out", "run"])
+    records = {r.loss: r for r in load_all(Path("run")) if r.role == "tuned"}
+    assert list(records) == sorted(
+        ["cross_entropy + 0.01*center_loss", "focal_loss(gamma=1)", "losses.py:squared", "mine"]
+    )
+    assert records["mine"].card == "losses.py:Softened(temperature=1.5)"
+    assert "gamma" not in records["focal_loss(gamma=1)"].params
+    assert all(r.metrics["accuracy"] > 0.12 for r in records.values())
+    assert "mine" in capsys.readouterr().out
+
+
+def test_a_sum_makes_class_scores_once_and_weighs_its_terms() -> None:
+    (entrant,) = entrants(("cross_entropy + 0.5*focal_loss(gamma=1)",), "classification").values()
+    criterion = entrant.attach({}, "classification", 4, 3)
+    assert len(list(criterion.parameters())) == 2  # one linear layer
+    outputs, labels = torch.randn(6, 4), torch.tensor([0, 1, 2, 0, 1, 2])
+    logits = criterion.criteria[0].linear(outputs)
+    wanted = [c.loss(logits, labels) for c in criterion.criteria]
+    torch.testing.assert_close(criterion(outputs, labels), wanted[0] + 0.5 * wanted[1])
+
+
+@pytest.mark.parametrize(
+    ("losses", "said"),
+    [
+        ("focal_loss(gama=1)", "losses: focal_loss has the options .*gamma.*; got gama"),
+        ("center_loss", "losses: center_loss does not fit digits"),
+        ("cross_entropy + mse_loss", "losses: mse_loss does not fit digits (classification) beside another loss"),
+        ("losses.py:number", "losses.py: wanted a class or a function number; got none"),
+        ("none.py:Loss", "none.py: wanted a file to read; got No such file or directory"),
+        ("cross_entropy, cross_entropy", "losses: wanted different names"),
+        ("cross_entropy(", "losses: wanted NAME, NAME"),
+    ],
+)
+def test_what_cannot_be_entered(losses: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", "digits", "--losses", losses, *BUDGET, "--out", "run"])
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert all(part in told for part in said.split(".*"))
+
+
+def test_a_stranger_s_folder_runs_no_loss_of_a_file_that_nobody_named(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["compare", "digits", "--losses", "mine=losses.py:Softened", *BUDGET, "--out", "run"])
+    Path("losses.py").write_text("open('ran', 'w')\n" + OWN)
+    with pytest.raises(SystemExit):
+        main(["compare", "--resume", "--out", "run"])
+    assert "has losses of losses.py; name them with --losses to run them" in capsys.readouterr().err
+    assert not Path("ran").exists()
+    with pytest.raises(SystemExit):
+        main(["compare", "digits", "--losses", "mine=losses.py:Softened", *BUDGET, "--out", "run"])
+    assert "code: " in capsys.readouterr().err  # another plan: its losses are no longer what they were
+    assert json.loads(Path("run/plan.json").read_text())["code"]
+
+
+def test_a_function_without_labels_is_told_of_with_its_file() -> None:
+    Path("broken.py").write_text("def loss(:\n")
+    with pytest.raises(BadData, match=r"broken\.py, line 1: wanted code that runs"):
+        entrants(("broken.py:loss",), "classification")
