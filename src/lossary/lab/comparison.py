@@ -132,6 +132,8 @@ def prepare(plan: Plan) -> Path:
                     f"out: {folder} holds a run of another plan ({_differences(stored, plan)}); name another folder, "
                     f"or --resume to go on with the plan stored there"
                 )
+            if _here(stored, plan, OF_THE_COMMAND) == plan:
+                return folder
         folder.mkdir(parents=True, exist_ok=True)
         plan.save(folder / PLAN)
     except OSError as error:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lossary.catalogue import find
-from lossary.core.card import Card, Choice, Range
+from lossary.core.card import Card, Choice, Data, Input, Range, Takes
 from lossary.core.loss import Loss
 from lossary.lab import entries
 from lossary.lab.data.readers.code import running
@@ -174,6 +174,9 @@ def own_card(path: Path, name: str, task: TaskName) -> Card:
     if not callable(found):
         raise BadData(f"{path}: wanted a class or a function {name}; got none")
     own = found if inspect.isclass(found) and issubclass(found, Loss) else _wrapped(found)
+    data: Data
+    takes: tuple[Takes, ...]
+    of: Input
     if own.fields.keys() >= CLASSES:
         data, of = "identities", "embeddings"
         takes = (
@@ -222,7 +225,7 @@ def _wrapped(found: Callable[..., Any]) -> type[Loss]:
 
         def __init__(self, **given: Any) -> None:
             nn.Module.__init__(self)
-            self.loss = found(**given) if inspect.isclass(found) else partial(found, **given)
+            self.loss: Any = cast("Any", found)(**given) if inspect.isclass(found) else partial(found, **given)
 
         def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
             return self.loss(outputs, targets).mean()
