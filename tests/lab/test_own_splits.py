@@ -12,6 +12,7 @@ from lossary.cli import main
 from lossary.lab.data.loading import load
 from lossary.lab.data.types import BadData, Data, TensorSplit
 from lossary.lab.plan import Plan
+from lossary.lab.record import load_all
 
 RNG = np.random.default_rng(0)
 
@@ -95,6 +96,16 @@ def test_what_cannot_be_parted_so(visits: Path, asked: dict[str, Any], said: str
     options: dict[str, Any] = {"target": "ill", **asked}
     with pytest.raises(BadData, match=said):
         load(Plan(str(visits), **options))
+
+
+def test_the_verdict_compares_patients_and_not_their_visits(visits: Path, tmp_path: Path) -> None:
+    types = ("--types", "day=skip,part=skip,number=skip")
+    run = tmp_path / "run"
+    budget = ("--steps", "4", "--seeds", "1", "--trials", "1", "--workers", "1", "--losses", "mse_loss,l1_loss")
+    main(["compare", str(visits), "--target", "cost", "--by", "patient", *types, *budget, "--out", str(run)])
+    for record in load_all(run):
+        assert len(record.units) == 10
+        assert np.mean(record.units) == pytest.approx(record.metrics["mae"])
 
 
 def test_folders_that_are_parts_already(tmp_path: Path) -> None:

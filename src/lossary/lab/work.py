@@ -28,7 +28,7 @@ from lossary.lab.plan import Plan
 from lossary.lab.record import Failure, Record, Role
 from lossary.lab.stored import replacing
 from lossary.lab.tasks import task_of
-from lossary.lab.tasks.measures import Scores
+from lossary.lab.tasks.measures import Scores, Units, units_by
 from lossary.lab.tasks.scoring import evaluate, own_scores
 from lossary.lab.train import Diverged, Outcome, environment, train
 from lossary.lab.watched import watched
@@ -206,11 +206,12 @@ def _baseline(job: Job, plan: Plan, folder: Path, data: Data) -> None:
 
 def scores(data: Data, found: Mapping[str, np.ndarray]) -> Scores:
     """All metrics of predictions and truth, and what the judge compares of each test unit."""
-    scored = evaluate(data.task, **found)
+    scored = evaluate(data.task, groups=data.test_blocks, **found)
     if data.metric is None:
         return scored
     own = own_scores(data.metric, *found.values())
-    return Scores({**scored.metrics, data.metric_name: float(own.mean())}, own.tolist(), len(own))
+    units = Units.of(own) if data.test_blocks is None else units_by(Units.of(own), data.test_blocks)
+    return Scores({**scored.metrics, data.metric_name: float(own.mean())}, units.values.tolist(), units.independent)
 
 
 _TASKS = {"tune": _tune, "final": _final, "baseline": _baseline}

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lossary.lab.tasks import TaskName, measures_of
-from lossary.lab.tasks.measures import Floats, Metric, OwnMetric, Scores, check_finite, check_length
+from lossary.lab.tasks.measures import Floats, Metric, OwnMetric, Scores, check_finite, check_length, units_by
 
 
 def primary(task: TaskName, own: str = "") -> Metric:
@@ -29,7 +29,7 @@ def own_scores(metric: OwnMetric, predicted: ArrayLike, truth: ArrayLike) -> Flo
     return scores
 
 
-def evaluate(task: TaskName, metric: str = "", /, **arrays: ArrayLike) -> Scores:
+def evaluate(task: TaskName, metric: str = "", /, *, groups: ArrayLike | None = None, **arrays: ArrayLike) -> Scores:
     """All metrics of a task, and the one that it is judged by a test unit.
 
     Args:
@@ -40,14 +40,15 @@ def evaluate(task: TaskName, metric: str = "", /, **arrays: ArrayLike) -> Scores
             ``"segmentation"`` takes ``predictions`` and ``labels`` (N, height, width), both classes; ``"retrieval"``
             takes ``embeddings`` (N, 2, D) of queries and documents and ``targets`` (N, 2), the numbers of their texts.
         metric: The name of the judged one; by default the task's primary metric.
+        groups: (N,) which test units were drawn together, as numbers or names: of one patient, of one week.
 
     Returns:
         The metrics by name, the judged one of each unit in an order that depends on the labels alone, and how many
         independent draws stand behind the units at most: fewer than units where it rests on some of them, as the
         average precision does on the positives.
         A unit is a class in zero-shot tasks, a group of texts in retrieval, a list in rankings, an image in
-        segmentation, a sample elsewhere. The mean of the units is the metric; their spread tells how far other units
-        would move it (docs/decisions/0011).
+        segmentation, a sample elsewhere; or one of ``groups``. The mean of the units is the metric; their spread tells
+        how far other units would move it (docs/decisions/0011).
 
     Raises:
         ValueError: No such kind, no such metric of it, or arrays that do not fit.
@@ -64,6 +65,7 @@ def evaluate(task: TaskName, metric: str = "", /, **arrays: ArrayLike) -> Scores
     given = measures.read(**arrays)
     values = {name: float(value) for name, value in measures.values(given).items()}  # numbers that JSON can hold
     units = measures.pseudo_values[metric](given)
+    units = units if groups is None else units_by(units, groups)
     return Scores(values, units.values.tolist(), units.independent)
 
 
