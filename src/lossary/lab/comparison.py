@@ -127,7 +127,7 @@ def prepare(plan: Plan) -> Path:
         check_own(folder)
         if (folder / PLAN).exists():
             stored = Plan.load(folder / PLAN)
-            if _here(stored, plan, OF_THE_COMMAND + OF_THE_VERDICT) != plan:
+            if _alike(stored, plan) != plan:
                 raise Refused(
                     f"out: {folder} holds a run of another plan ({_differences(stored, plan)}); name another folder, "
                     f"or --resume to go on with the plan stored there"
@@ -169,15 +169,20 @@ def resumed(plan: Plan, named: Collection[str] = ()) -> Plan:
 
 def _here(stored: Plan, asked: Plan, names: Iterable[str]) -> Plan:
     """A stored plan with this command's values of what changes no run."""
+    return replace(stored, **{name: getattr(asked, name) for name in names})
+
+
+def _alike(stored: Plan, asked: Plan) -> Plan:
+    """A stored plan as this one, where the two do the same runs."""
     # The bound was stored in epochs alone before 0.3, and is the same however it was asked for since.
-    bound = {"epochs": asked.epochs} if stored.steps else {"steps": asked.steps}
-    return replace(stored, **bound, **{name: getattr(asked, name) for name in names})
+    bound = "epochs" if stored.steps else "steps"
+    return _here(stored, asked, (*OF_THE_COMMAND, *OF_THE_VERDICT, bound))
 
 
 def _differences(stored: Plan, asked: Plan) -> str:
     if stored.data == asked.data and stored.fingerprint != asked.fingerprint:
         return f"the contents of {asked.data} have changed"
-    stored = _here(stored, asked, OF_THE_COMMAND + OF_THE_VERDICT)
+    stored = _alike(stored, asked)
     pairs = ((field.name, getattr(stored, field.name), getattr(asked, field.name)) for field in fields(Plan))
     return "; ".join(f"{name}: {was} there, {now} asked" for name, was, now in pairs if was != now)
 
