@@ -56,8 +56,7 @@ def live(folder: Path, workers: int) -> tuple[int, int]:
         with os.fdopen(writing, "w", buffering=1) as said:
             plan = replace(PLAN, out=str(folder), workers=workers or 1)
             comparison.prepare(plan)
-            # With the data at hand all is done in this process.
-            comparison.compare(plan, Console(file=said, width=200), None if workers else load(plan))
+            comparison.compare(plan, Console(file=said, width=200), load(plan), here=not workers)
     except BaseException as wrong:  # noqa: BLE001  # a fork may not go on into its parent's code
         sys.stderr.write(f"{type(wrong).__name__}: {wrong}\n")
         os._exit(1)

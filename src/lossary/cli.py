@@ -181,9 +181,9 @@ def compare(
     try:
         named = budget(seeds=seeds, trials=trials, steps=steps, epochs=epochs, minutes=minutes, margin=margin)
         asked = replace(plan, **((QUICK if quick else {}) | named))
-        plan = lab.resumed(asked, named) if resume else lab.resolved(asked)
+        plan, loaded = lab.resumed(asked, named) if resume else lab.resolved(asked)
         lab.prepare(plan)
-        report = lab.compare(plan, Console()).report
+        report = lab.compare(plan, Console(), loaded).report
     except lab.Refused as reason:
         fail(str(reason))
     except lab.Failed as reason:

@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ import torch
 
 from lossary.catalogue import CATALOGUE
 from lossary.cli import main
-from lossary.core.card import Card
 from lossary.lab import work
 from lossary.lab.comparison import Refused, sole
+from lossary.lab.data.readers import tables
 from lossary.lab.data.types import Data
+from lossary.lab.entrants import Entrant
 from lossary.lab.plan import Plan
 from lossary.lab.record import load_all
 from lossary.lab.study import trials
@@ -243,10 +245,10 @@ def test_where_a_loss_fails_the_others_go_on(
 def test_a_single_final_run_that_fails_stands_in_the_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fails_once(card: Card, params: dict[str, Any], data: Data, plan: Plan, seed: int) -> Outcome:
-        if seed == 2 and card.name == "mse_loss":
+    def fails_once(entrant: Entrant, params: dict[str, Any], data: Data, plan: Plan, seed: int) -> Outcome:
+        if seed == 2 and entrant.name == "mse_loss":
             raise Diverged("the loss became inf")
-        return train(card, params, data, plan, seed)
+        return train(entrant, params, data, plan, seed)
 
     monkeypatch.setattr(work, "run", work.run_here)
     monkeypatch.setattr(work, "train", fails_once)
@@ -312,3 +314,31 @@ def test_list_and_show_tell_what_the_cards_know(capsys: pytest.CaptureFixture[st
 def test_show_draws_the_loss(tmp_path: Path) -> None:
     main(["show", "huber_loss", "--plot", str(tmp_path / "huber.png")])
     assert (tmp_path / "huber.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_data_are_read_once_whoever_works_with_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"{n % 7},{n % 5},{n % 3}\n" for n in range(60))
+    Path("t.csv").write_text(f"a,b,target\n{rows}")
+    content, read = tables.content, []
+
+    def counted(path: Path) -> bytes:
+        read.append(path.name)
+        return content(path)
+
+    monkeypatch.setattr(tables, "content", counted)
+    # Other processes could not be counted in: they would find no file to read.
+    monkeypatch.setattr(work, "shared", _without("t.csv", work.shared))
+    main(["compare", "t.csv", "--losses", "cross_entropy", "--seeds", "2", "--trials", "1", "--epochs", "2"])
+    assert read == ["t.csv"]
+    assert Path("lossary-runs/t.csv/report.html").exists()
+
+
+def _without(name: str, shared: Callable[..., Any]) -> Callable[..., Any]:
+    @contextmanager
+    def gone(*arguments: Any) -> Generator[Any]:
+        Path(name).unlink()
+        with shared(*arguments) as given:
+            yield given
+
+    return gone

@@ -117,11 +117,10 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_yes_or_no_is_compared_by_average_precision_against_the_base_rate(package: Path, tmp_path: Path) -> None:
-    plan = comparison.resolved(Plan(data="caravan", seeds=(2, 2), trials=2, epochs=4, out=str(tmp_path / "run")))
+    plan, data = comparison.resolved(Plan(data="caravan", seeds=(2, 2), trials=2, epochs=4, out=str(tmp_path / "run")))
     assert len(plan.losses) == 4
     comparison.prepare(plan)
-    data = load(plan)
-    result = comparison.compare(plan, Console(quiet=True), data)
+    result = comparison.compare(plan, Console(quiet=True), data, here=True)
     assert result.verdict.metric.label == "Average precision"
     records = load_all(tmp_path / "run")
     base = next(r for r in records if r.role == "baseline")

@@ -15,7 +15,6 @@ from lossary.core.card import Range
 from lossary.lab import comparison, study
 from lossary.lab.clock import Clock, spelled
 from lossary.lab.comparison import Refused, prepare, resolved, resumed
-from lossary.lab.data.loading import load
 from lossary.lab.entrants import entrants
 from lossary.lab.plan import Plan, budget
 from lossary.lab.record import Record, load_all
@@ -41,9 +40,9 @@ def unreported(monkeypatch: pytest.MonkeyPatch) -> None:
 def compared(plan: Plan) -> str:
     """Does all in this process; returns what was printed."""
     said = StringIO()
-    asked = resolved(plan)
+    asked, data = resolved(plan)
     prepare(asked)
-    comparison.compare(asked, Console(file=said, width=200), load(plan))
+    comparison.compare(asked, Console(file=said, width=200), data, here=True)
     return said.getvalue()
 
 
@@ -98,14 +97,15 @@ def test_the_same_folder_goes_on_with_more_seeds(tmp_path: Path, settled_at: Cal
     assert (stored.seeds, stored.margin) == ((2, 2), 2.0)  # what the report is judged by
     for other in (replace(BRIEF, steps=5), replace(BRIEF, trials=2), replace(BRIEF, losses=("mse_loss",))):
         with pytest.raises(Refused, match="holds a run of another plan"):
-            prepare(resolved(replace(other, out=str(tmp_path))))
+            prepare(resolved(replace(other, out=str(tmp_path))).plan)
 
 
 def test_a_run_goes_on_with_the_seeds_stored_unless_others_are_named(tmp_path: Path) -> None:
-    prepare(resolved(replace(BRIEF, seeds=(2, 4), margin=3.0, minutes=5, out=str(tmp_path))))
+    prepare(resolved(replace(BRIEF, seeds=(2, 4), margin=3.0, minutes=5, out=str(tmp_path))).plan)
     asked = Plan(seeds=(9, 9), margin=1.0, out=str(tmp_path))
-    assert (resumed(asked).seeds, resumed(asked).margin, resumed(asked).minutes) == ((2, 4), 3.0, 0)
-    assert (resumed(asked, ("seeds",)).seeds, resumed(asked, ("seeds",)).margin) == ((9, 9), 3.0)
+    as_stored, with_seeds = resumed(asked).plan, resumed(asked, ("seeds",)).plan
+    assert (as_stored.seeds, as_stored.margin, as_stored.minutes) == ((2, 4), 3.0, 0)
+    assert (with_seeds.seeds, with_seeds.margin) == ((9, 9), 3.0)
 
 
 def test_the_margin_is_in_points_where_the_metric_is_a_share() -> None:

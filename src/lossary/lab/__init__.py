@@ -76,6 +76,6 @@ def compare(
     own = from_code(OWN_CODE, model, data, metric, task)
     named = budget(seeds=seeds, trials=trials, steps=steps, epochs=epochs, minutes=minutes, margin=margin)
     asked = Plan(OWN_CODE, tuple(losses), protocol, workers=1, out=str(out), task=task, **named)
-    plan = comparison.resolved(asked, own)
+    plan, own = comparison.resolved(asked, own)
     comparison.prepare(plan)
-    return comparison.compare(plan, Console(), own)
+    return comparison.compare(plan, Console(), own, here=True)

@@ -55,6 +55,13 @@ class Failed(Exception):
     """A comparison that gave no result, and why, in one line."""
 
 
+class Ready(NamedTuple):
+    """A plan in which nothing is left open, and its data, which are loaded this once."""
+
+    plan: Plan
+    data: Data
+
+
 class Result(NamedTuple):
     """What a comparison came to."""
 
@@ -62,8 +69,11 @@ class Result(NamedTuple):
     verdict: Verdict
 
 
-def resolved(plan: Plan, data: Data | None = None) -> Plan:
-    """The plan with its losses by their full names, every value checked; ``data`` where the plan cannot load them.
+def resolved(plan: Plan, data: Data | None = None) -> Ready:
+    """The plan with its losses by their full names, every value checked, and its data, which come from where it says.
+
+    Args:
+        data: Data that no plan can load.
 
     Raises:
         Refused: naming the argument, what was wanted and what came.
@@ -75,7 +85,7 @@ def resolved(plan: Plan, data: Data | None = None) -> Plan:
     return _checked(plan, data)
 
 
-def _checked(plan: Plan, data: Data | None = None) -> Plan:
+def _checked(plan: Plan, data: Data | None = None) -> Ready:
     _check_numbers(plan)
     try:
         data = data or load(plan)
@@ -93,7 +103,8 @@ def _checked(plan: Plan, data: Data | None = None) -> Plan:
         raise Refused(f"losses: wanted different names; got {', '.join(losses)}")
     if plan.outliers and task != "regression":
         raise Refused(f"outliers: only regression data have them; {plan.data} is {task}")
-    return replace(plan, losses=tuple(str(entrant.entry) for entrant in entered.values()), code=code)
+    losses = tuple(str(entrant.entry) for entrant in entered.values())
+    return Ready(replace(plan, losses=losses, code=code), data)
 
 
 def _check_numbers(plan: Plan) -> None:
@@ -141,7 +152,7 @@ def prepare(plan: Plan) -> Path:
     return folder
 
 
-def resumed(plan: Plan, named: Collection[str] = ()) -> Plan:
+def resumed(plan: Plan, named: Collection[str] = ()) -> Ready:
     """The plan stored in the folder of this one, checked like any other, with what is this command's own.
 
     Args:
@@ -187,21 +198,22 @@ def _differences(stored: Plan, asked: Plan) -> str:
     return "; ".join(f"{name}: {was} there, {now} asked" for name, was, now in pairs if was != now)
 
 
-def compare(plan: Plan, console: Console, data: Data | None = None) -> Result:
+def compare(plan: Plan, console: Console, data: Data, *, here: bool = False) -> Result:
     """Run a resolved plan in its folder, or what is left of it, and write the report.
 
-    Where ``data`` are given, all is done in this process, for no other could load them.
+    Args:
+        here: All is done in this process, because no other could load the data.
 
     Raises:
         Refused: if another process is at work in the folder, it holds something else, or it cannot be written.
         Failed: if no loss could be trained.
     """
     folder = Path(plan.out)
-    here = data is not None
-    try:
-        data = data or load(plan)
-    except BadData as changed:
-        raise Refused(str(changed)) from changed
+    if is_code(plan.data):  # which each worker runs for itself: once more, to see whether it gives the same again
+        try:
+            load(plan)
+        except BadData as changed:
+            raise Refused(str(changed)) from changed
     with _writing(folder):
         return _compared(plan, folder, console, data, here=here)
 
