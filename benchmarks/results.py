@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.case import OURS, Bar, Growth
-from lossary.lab.stored import write_whole
+from lossary.lab.run.stored import write_whole
 
 FOLDER = Path(__file__).parent / "results"
 #: CPU time by wall time and thread below which other processes had a share of the machine; and how many times its
@@ -57,7 +57,7 @@ def machine(device: str) -> dict[str, Any]:
     """Where the numbers are from."""
     import torch
 
-    from lossary.lab.train import processor
+    from lossary.lab.run.train import processor
 
     facts: dict[str, Any] = {"device": device, "torch": torch.__version__, "python": platform.python_version()}
     if device == "cuda":

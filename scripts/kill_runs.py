@@ -23,10 +23,11 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from lossary.lab import comparison, study
+from lossary.lab import comparison
 from lossary.lab.data.loading import load
-from lossary.lab.plan import Plan
-from lossary.lab.record import load_all
+from lossary.lab.run import study
+from lossary.lab.run.plan import Plan
+from lossary.lab.run.record import load_all
 
 PLAN = Plan(
     data="diabetes",

@@ -6,7 +6,7 @@ import io
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ from torch import nn
 
 from contract.subject import assert_close
 from lossary import cli
-from lossary.lab.record import load_all
+from lossary.lab.run.record import load_all
 
 RELEASES = sorted(p for p in (Path(__file__).parent / "releases").iterdir() if p.is_dir())
 
@@ -40,11 +40,13 @@ def test_a_stored_module_loads_and_gives_the_value_it_gave(entry: dict[str, Any]
     assert_close(module(*entry["inputs"], **entry["extra"]), entry["value"], 1e-5)
 
 
-@pytest.mark.parametrize("entry", [p for p in MODULES if p.values[0]["state"]])
+@pytest.mark.parametrize("entry", [p for p in MODULES if cast(dict[str, Any], p.values[0])["state"]])
 def test_a_stored_state_dict_loads(entry: dict[str, Any]) -> None:
     module = copy.deepcopy(unpickled(entry))
     if hasattr(type(module), "fields"):  # made anew, as a user's code does
-        module = type(module)(**{name: getattr(module, name) for name in type(module).fields}).train(module.training)
+        module = type(module)(**{name: getattr(module, name) for name in cast(Any, type(module)).fields}).train(
+            module.training
+        )
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.fill_(0.5)

@@ -153,8 +153,8 @@ def compare(
 
     from lossary.lab import comparison as lab
     from lossary.lab.data.readers.code import is_code
-    from lossary.lab.entries import split as split_losses
-    from lossary.lab.plan import QUICK, Plan, budget
+    from lossary.lab.run.entries import split as split_losses
+    from lossary.lab.run.plan import QUICK, Plan, budget
 
     name = Path(data).name
     folder = out or Path("lossary-runs") / (f"{name}-quick" if quick else name)
@@ -243,7 +243,7 @@ def inspect(
 
     from lossary.lab.data.types import BadData
     from lossary.lab.inspection import look, page
-    from lossary.lab.plan import Plan
+    from lossary.lab.run.plan import Plan
 
     plan = Plan(
         data=path,
@@ -285,7 +285,7 @@ def export(folder: Path, *, table: Literal["runs", "curves", "units"] = "runs", 
         The file to write; .csv, .json or .parquet decides the form. CSV is printed where none is named.
     """
     from lossary.lab import export as lab
-    from lossary.lab.stored import Refused
+    from lossary.lab.run.stored import Refused
 
     try:
         if to is None:

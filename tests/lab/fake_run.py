@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from lossary.lab.plan import Plan
-from lossary.lab.record import Point, Record, Role, Trial
+from lossary.lab.run.plan import Plan
+from lossary.lab.run.record import Point, Record, Role, Trial
 from lossary.lab.tasks import TaskName
 from lossary.lab.tasks.scoring import evaluate, primary
 

@@ -18,15 +18,15 @@ import torch
 
 from lossary.catalogue import CATALOGUE
 from lossary.cli import main
-from lossary.lab import work
 from lossary.lab.comparison import Refused, sole
 from lossary.lab.data.readers import tables
 from lossary.lab.data.types import Data
-from lossary.lab.entrants import Entrant
-from lossary.lab.plan import Plan
-from lossary.lab.record import load_all
-from lossary.lab.study import trials
-from lossary.lab.train import Diverged, Outcome, train
+from lossary.lab.run import jobs
+from lossary.lab.run.entrants import Entrant
+from lossary.lab.run.plan import Plan
+from lossary.lab.run.record import load_all
+from lossary.lab.run.study import trials
+from lossary.lab.run.train import Diverged, Outcome, train
 from lossary.losses.values.regression import MSELoss
 
 TINY = ("compare", "diabetes", "--losses", "mse_loss,l1=l1_loss", "--seeds", "3", "--trials", "2", "--steps", "360")
@@ -223,7 +223,7 @@ def test_a_second_command_in_the_same_folder_is_refused(tmp_path: Path) -> None:
 def test_where_a_loss_fails_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(work, "run", work.run_here)
+    monkeypatch.setattr(jobs, "run", jobs.run_here)
     monkeypatch.setattr(MSELoss, "forward", lambda *_: torch.tensor(float("nan")))
     budget = ("--seeds", "2", "--trials", "2", "--epochs", "2")
     main(["compare", "diabetes", "--losses", "mse_loss,l1_loss", *budget, "--out", str(tmp_path / "some")])
@@ -250,13 +250,13 @@ def test_a_single_final_run_that_fails_stands_in_the_report(
             raise Diverged("the loss became inf")
         return train(entrant, params, data, plan, seed)
 
-    monkeypatch.setattr(work, "run", work.run_here)
-    monkeypatch.setattr(work, "train", fails_once)
+    monkeypatch.setattr(jobs, "run", jobs.run_here)
+    monkeypatch.setattr(jobs, "train", fails_once)
     # a label with a slash is one more name of a file
     arguments = ["compare", "diabetes", "--losses", "a/b=mse_loss", "--seeds", "2", "--trials", "1", "--epochs", "2"]
     main([*arguments, "--out", str(tmp_path)])
     assert "Of a/b, the run with seed 2 failed: the loss became inf." in (tmp_path / "report.html").read_text()
-    monkeypatch.setattr(work, "train", train)
+    monkeypatch.setattr(jobs, "train", train)
     main([*arguments, "--out", str(tmp_path)])
     assert "the loss became inf" not in (tmp_path / "report.html").read_text()
 
@@ -328,7 +328,7 @@ def test_data_are_read_once_whoever_works_with_them(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(tables, "content", counted)
     # Other processes could not be counted in: they would find no file to read.
-    monkeypatch.setattr(work, "shared", _without("t.csv", work.shared))
+    monkeypatch.setattr(jobs, "shared", _without("t.csv", jobs.shared))
     main(["compare", "t.csv", "--losses", "cross_entropy", "--seeds", "2", "--trials", "1", "--epochs", "2"])
     assert read == ["t.csv"]
     assert Path("lossary-runs/t.csv/report.html").exists()

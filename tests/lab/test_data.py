@@ -18,8 +18,8 @@ from lossary.lab.data.builtin import BUILTIN, _packages
 from lossary.lab.data.loading import load
 from lossary.lab.data.sharing import shared
 from lossary.lab.data.types import BadData, Data, Split, TensorSplit
-from lossary.lab.plan import Plan
-from lossary.lab.record import load_all
+from lossary.lab.run.plan import Plan
+from lossary.lab.run.record import load_all
 
 
 @pytest.fixture(scope="module", params=list(BUILTIN))

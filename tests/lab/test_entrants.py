@@ -2,14 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from lossary.cli import main
 from lossary.lab.data.types import BadData
-from lossary.lab.entrants import entrants
-from lossary.lab.record import load_all
+from lossary.lab.run.entrants import entrants
+from lossary.lab.run.record import load_all
 
 OWN = """
 import torch
@@ -57,8 +58,9 @@ def test_a_sum_makes_class_scores_once_and_weighs_its_terms() -> None:
     criterion = entrant.attach({}, "classification", 4, 3)
     assert len(list(criterion.parameters())) == 2  # one linear layer
     outputs, labels = torch.randn(6, 4), torch.tensor([0, 1, 2, 0, 1, 2])
-    logits = criterion.criteria[0].linear(outputs)
-    wanted = [c.loss(logits, labels) for c in criterion.criteria]
+    criteria: Any = criterion.criteria
+    logits = criteria[0].linear(outputs)
+    wanted = [c.loss(logits, labels) for c in criteria]
     torch.testing.assert_close(criterion(outputs, labels), wanted[0] + 0.5 * wanted[1])
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lossary.lab.entries import Entry, Term, read, split
+from lossary.lab.run.entries import Entry, Term, read, split
 
 
 def test_what_people_write() -> None:

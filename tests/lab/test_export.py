@@ -7,7 +7,7 @@ import pytest
 from fake_run import HOSTILE_LOSS, build
 
 from lossary.cli import main
-from lossary.lab.record import load_all
+from lossary.lab.run.record import load_all
 
 
 @pytest.mark.parametrize("ending", ["csv", "json", "parquet"])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lossary.lab.record import Point, Record, Role
+from lossary.lab.run.record import Point, Record, Role
 from lossary.lab.stats import two_way, words
 from lossary.lab.stats.corrections import beats_all, hochberg, holm, pair_steps
 from lossary.lab.stats.equivalence import default_margin

@@ -7,7 +7,7 @@ from pathlib import Path
 import kill_runs
 import pytest
 
-from lossary.lab.plan import Plan
+from lossary.lab.run.plan import Plan
 
 
 @pytest.mark.slow

@@ -20,17 +20,18 @@ from PIL import Image
 from test_own_data import TINY, images, refused, table
 
 from lossary.cli import main
-from lossary.lab import archives, work
+from lossary.lab.data import archives
 from lossary.lab.data.loading import load
 from lossary.lab.data.types import BadData
-from lossary.lab.plan import Plan
-from lossary.lab.stored import write_whole
+from lossary.lab.run import jobs
+from lossary.lab.run.plan import Plan
+from lossary.lab.run.stored import write_whole
 
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(work, "run", work.run_here)
+    monkeypatch.setattr(jobs, "run", jobs.run_here)
 
 
 # --- arrays ---
@@ -274,8 +275,8 @@ def test_a_study_of_somebody_else_is_refused_in_one_line(what: str, capsys: pyte
 FULL = """
 import resource, sys
 from lossary.cli import main
-from lossary.lab import work
-work.run = work.run_here
+from lossary.lab.run import jobs
+jobs.run = jobs.run_here
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
 main(sys.argv[2:])
 """

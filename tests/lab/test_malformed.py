@@ -12,10 +12,10 @@ from PIL import Image
 from test_own_data import TINY, arrays, code, images, refused, table
 
 from lossary.cli import main
-from lossary.lab import work
 from lossary.lab.data import files
 from lossary.lab.data.loading import load
-from lossary.lab.plan import Plan
+from lossary.lab.run import jobs
+from lossary.lab.run.plan import Plan
 
 DATA = "def data():\n    return [([float(n), 1.0], n % 2) for n in range(40)],\n"
 
@@ -23,7 +23,7 @@ DATA = "def data():\n    return [([float(n), 1.0], n % 2) for n in range(40)],\n
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(work, "run", work.run_here)
+    monkeypatch.setattr(jobs, "run", jobs.run_here)
 
 
 def parquet(path: str, **columns: object) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from lossary.lab.record import Record
+from lossary.lab.run.record import Record
 from lossary.lab.tasks import TASKS, TaskName, measures_of
 from lossary.lab.tasks.scoring import evaluate, primary, primary_score
 from lossary.lab.tasks.zero_shot import _cosines, verification

@@ -20,14 +20,14 @@ from torch.utils.data import TensorDataset
 
 import lossary.lab
 from lossary.cli import main
-from lossary.lab import work
 from lossary.lab.comparison import Refused
 from lossary.lab.data import files
 from lossary.lab.data.loading import load
 from lossary.lab.data.readers.code import from_code
 from lossary.lab.data.types import BadData, Data, Split, TensorSplit
-from lossary.lab.plan import Plan
-from lossary.lab.record import load_all
+from lossary.lab.run import jobs
+from lossary.lab.run.plan import Plan
+from lossary.lab.run.record import load_all
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "your_data.md").read_text()
@@ -71,7 +71,7 @@ class Listed(UserList[tuple[object, int]]):
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(work, "run", work.run_here)  # other processes would take seconds to start
+    monkeypatch.setattr(jobs, "run", jobs.run_here)  # other processes would take seconds to start
 
 
 def inputs_of(part: Split) -> torch.Tensor:

@@ -11,8 +11,8 @@ from PIL import Image
 from lossary.cli import main
 from lossary.lab.data.loading import load
 from lossary.lab.data.types import BadData, Data, TensorSplit
-from lossary.lab.plan import Plan
-from lossary.lab.record import load_all
+from lossary.lab.run.plan import Plan
+from lossary.lab.run.record import load_all
 
 RNG = np.random.default_rng(0)
 

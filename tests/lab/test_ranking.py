@@ -10,11 +10,11 @@ from sklearn.metrics import ndcg_score
 
 from lossary.catalogue import find
 from lossary.cli import main
-from lossary.lab import work
 from lossary.lab.data.loading import load
 from lossary.lab.data.types import Data
-from lossary.lab.plan import Plan
-from lossary.lab.record import load_all
+from lossary.lab.run import jobs
+from lossary.lab.run.plan import Plan
+from lossary.lab.run.record import load_all
 from lossary.lab.tasks.fitting import attach
 from lossary.lab.tasks.ranking.metrics import ndcg, place_of_best
 from lossary.lab.tasks.ranking.task import best_single_input
@@ -27,7 +27,7 @@ NAN = np.nan
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(work, "run", work.run_here)  # other processes would take seconds to start
+    monkeypatch.setattr(jobs, "run", jobs.run_here)  # other processes would take seconds to start
 
 
 # --- metrics ---

@@ -16,12 +16,12 @@ from fake_run import HOSTILE_CLASS, HOSTILE_LOSS, INHERITED
 from rich.console import Console
 
 from lossary.lab.comparison import show
-from lossary.lab.plan import Plan
-from lossary.lab.record import Record
 from lossary.lab.report import figures
 from lossary.lab.report.evidence import Evidence, read
 from lossary.lab.report.page import page, render
 from lossary.lab.report.sections import command
+from lossary.lab.run.plan import Plan
+from lossary.lab.run.record import Record
 from lossary.lab.stats.words import sentence as said_of
 from lossary.lab.tasks import TaskName
 from lossary.lab.tasks.scoring import primary
@@ -213,7 +213,7 @@ def test_one_seed_gives_a_page_too(tmp_path: Path) -> None:
 
 def test_render_writes_the_page(runs: dict[TaskName, Evidence], monkeypatch: pytest.MonkeyPatch) -> None:
     folder = runs["regression"].folder
-    monkeypatch.setattr("lossary.lab.study.trials", lambda _: runs["regression"].trials)
+    monkeypatch.setattr("lossary.lab.run.study.trials", lambda _: runs["regression"].trials)
     written = render(folder)
     assert written == folder / "report.html"
     assert written.read_text(encoding="utf-8") == page(runs["regression"])

@@ -12,15 +12,16 @@ from rich.console import Console
 
 import lossary.lab
 from lossary.core.card import Range
-from lossary.lab import comparison, study
-from lossary.lab.clock import Clock, spelled
+from lossary.lab import comparison
 from lossary.lab.comparison import Refused, prepare, resolved, resumed
-from lossary.lab.entrants import entrants
-from lossary.lab.plan import Plan, budget
-from lossary.lab.record import Record, load_all
+from lossary.lab.run import study
+from lossary.lab.run.clock import Clock, spelled
+from lossary.lab.run.entrants import entrants
+from lossary.lab.run.jobs import Done, Job
+from lossary.lab.run.plan import Plan, budget
+from lossary.lab.run.record import Record, load_all
+from lossary.lab.run.train import LEARNING_RATES
 from lossary.lab.tasks.scoring import primary
-from lossary.lab.train import LEARNING_RATES
-from lossary.lab.work import Done, Job
 
 BRIEF = Plan("diabetes", ("mse_loss", "l1_loss"), seeds=(3, 7), trials=1, steps=4)
 
@@ -165,7 +166,7 @@ def test_what_is_done_when_the_time_is_up_is_judged_and_the_same_command_goes_on
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def impatient(self: Clock, job: Job) -> bool:
-        if job.task == "final" and job.number > 1:
+        if job.stage == "final" and job.number > 1:
             self.not_begun.append(job)
             return False
         return True

@@ -15,8 +15,8 @@ from lossary.cli import main
 from lossary.lab.data import files
 from lossary.lab.data.loading import load
 from lossary.lab.data.types import UNLABELLED, BadData, Data
-from lossary.lab.plan import Plan
-from lossary.lab.record import load_all
+from lossary.lab.run.plan import Plan
+from lossary.lab.run.record import load_all
 from lossary.lab.tasks import task_of
 from lossary.lab.tasks.fitting import attach, fitting
 from lossary.lab.tasks.scoring import evaluate

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lossary.lab.record import Point, Record, load_all
-from lossary.lab.stopping import Watch, not_learned
+from lossary.lab.run.record import Point, Record, load_all
+from lossary.lab.run.stopping import Watch, not_learned
 from lossary.lab.tasks.scoring import primary
 
 RECALL = primary("zero-shot")

@@ -14,12 +14,12 @@ import pytest
 from test_own_data import TINY, refused, table
 
 from lossary.cli import main
-from lossary.lab import work
 from lossary.lab.comparison import resumed
 from lossary.lab.data.loading import load
-from lossary.lab.plan import Plan
 from lossary.lab.report.evidence import read
-from lossary.lab.stored import Refused
+from lossary.lab.run import jobs
+from lossary.lab.run.plan import Plan
+from lossary.lab.run.stored import Refused
 
 EVIL = "import pathlib\npathlib.Path(r'{}').touch()\nraise SystemExit\n"
 
@@ -30,7 +30,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     here, folder = Path.cwd(), tmp_path_factory.mktemp("finished")
     os.chdir(folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(work, "run", work.run_here)
+        patch.setattr(jobs, "run", jobs.run_here)
         table("t.csv", target=["a", "b"] * 30)
         main(["compare", "t.csv", "--losses", "cross_entropy,focal_loss", *TINY, "--out", "run"])
     os.chdir(here)
@@ -43,10 +43,10 @@ def run(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
 
-    def none(*_: object, **__: object) -> Iterator[work.Done]:
+    def none(*_: object, **__: object) -> Iterator[jobs.Done]:
         yield from ()
 
-    monkeypatch.setattr(work, "run", none)
+    monkeypatch.setattr(jobs, "run", none)
     return Path("run")
 
 

@@ -13,21 +13,21 @@ from sklearn.metrics import ndcg_score
 
 from lossary.catalogue import CATALOGUE, find
 from lossary.cli import main
-from lossary.lab import work
 from lossary.lab.data import files
 from lossary.lab.data.loading import load
 from lossary.lab.data.readers import pairs
 from lossary.lab.data.types import BadData, Data
-from lossary.lab.plan import Plan
-from lossary.lab.record import load_all
-from lossary.lab.study import defaults
+from lossary.lab.run import jobs
+from lossary.lab.run.entrants import entrants
+from lossary.lab.run.plan import Plan
+from lossary.lab.run.record import load_all
+from lossary.lab.run.train import train
 from lossary.lab.tasks import task_of
-from lossary.lab.tasks.fitting import attach, fits, fitting
+from lossary.lab.tasks.fitting import fits, fitting
 from lossary.lab.tasks.retrieval import metrics as metric
 from lossary.lab.tasks.retrieval.metrics import grouped, search
 from lossary.lab.tasks.retrieval.task import OfReferences
 from lossary.lab.tasks.scoring import evaluate, primary_score
-from lossary.lab.train import train
 
 TASK = task_of("retrieval")
 HOSTILE = "<script>alert(1)</script>"
@@ -61,7 +61,7 @@ def written(path: str, rows: int = 60, **changed: Sequence[str | None]) -> str:
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(work, "run", work.run_here)
+    monkeypatch.setattr(jobs, "run", jobs.run_here)
 
 
 # --- metrics ---
@@ -308,7 +308,8 @@ def test_embeddings_that_are_no_pairs_are_refused() -> None:
 
 def criterion(name: str) -> torch.nn.Module:
     card = find(name)
-    return attach(card, defaults(card), "retrieval", 8, 0)
+    entrant = entrants((card.name,), "retrieval")[card.name]
+    return entrant.attach(entrant.defaults, "retrieval", 8, 0)
 
 
 def apart(count: int) -> torch.Tensor:
@@ -374,7 +375,7 @@ def test_training_finds_more_than_what_it_starts_from() -> None:
     plan = Plan("turned.npz", epochs=20)
     data = load(plan)
     free = evaluate("retrieval", **TASK.arrays(TASK.baseline(data.raw, data, 0), data.test, data))[0]
-    outcome = train(find("clip_loss"), {"lr": 1e-2}, data, plan, 0)
+    outcome = train(entrants(("clip_loss",), "retrieval")["clip_loss"], {"lr": 1e-2}, data, plan, 0)
     learned = evaluate("retrieval", **TASK.arrays(outcome.learner.predict(data.test.inputs), data.test, data))[0]
     assert learned["mrr"] > free["mrr"]
 

@@ -10,18 +10,24 @@ from torch import Generator
 from lossary.catalogue import CATALOGUE, find
 from lossary.core.card import Choice
 from lossary.lab.data.loading import load
-from lossary.lab.plan import Plan
-from lossary.lab.study import defaults, space
+from lossary.lab.run.entrants import Entrant, entrants
+from lossary.lab.run.plan import Plan
+from lossary.lab.run.study import space
+from lossary.lab.run.train import Diverged, Learner, batches, train
+from lossary.lab.run.watched import watched
 from lossary.lab.tasks import TASKS, TaskName
 from lossary.lab.tasks.fitting import attach, fits, fitting
-from lossary.lab.train import Diverged, Learner, batches, train
-from lossary.lab.watched import watched
 
 DIGITS = Plan(data="digits", epochs=4)
 
 
+def entered(loss: str, task: TaskName = "classification") -> Entrant:
+    (entrant,) = entrants((loss,), task).values()
+    return entrant
+
+
 def drawn(plan: Plan, loss: str, seed: int) -> torch.Tensor:
-    return torch.stack(list(islice(batches(find(loss), load(plan), plan, Generator().manual_seed(seed)), 30)))
+    return torch.stack(list(islice(batches(entered(loss), load(plan), plan, Generator().manual_seed(seed)), 30)))
 
 
 def test_every_loss_sees_the_same_batches() -> None:
@@ -40,7 +46,7 @@ def test_its_own_recipe_gives_a_loss_the_batches_of_its_card() -> None:
 
 def test_every_loss_starts_from_the_same_network() -> None:
     data = load(DIGITS)
-    first, second = (Learner(find(loss), {}, data, seed=3).network for loss in ("cross_entropy", "cosface_loss"))
+    first, second = (Learner(entered(loss), {}, data, seed=3).network for loss in ("cross_entropy", "cosface_loss"))
     for a, b in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(a, b)
 
@@ -48,8 +54,8 @@ def test_every_loss_starts_from_the_same_network() -> None:
 def test_a_run_is_the_beginning_of_a_longer_one() -> None:
     # So a result at a larger bound is the same training gone further, not another recipe.
     data = load(DIGITS)
-    *short, last = train(find("cosface_loss"), {}, data, replace(DIGITS, steps=50), seed=1).curve
-    long = train(find("cosface_loss"), {}, data, replace(DIGITS, steps=90), seed=1).curve
+    *short, last = train(entered("cosface_loss"), {}, data, replace(DIGITS, steps=50), seed=1).curve
+    long = train(entered("cosface_loss"), {}, data, replace(DIGITS, steps=90), seed=1).curve
     assert [point.step for point in long] == [20, 40, 60, 80, 90]
     assert long[: len(short)] == short
     assert last.step == 50  # the bound is looked at too
@@ -57,7 +63,10 @@ def test_a_run_is_the_beginning_of_a_longer_one() -> None:
 
 def test_where_a_run_ends_by_itself_does_not_depend_on_its_bound() -> None:
     data = load(Plan("diabetes"))
-    ended = [train(find("mse_loss"), {}, data, Plan("diabetes", steps=bound), seed=1) for bound in (1500, 3000)]
+    ended = [
+        train(entered("mse_loss", "regression"), {}, data, Plan("diabetes", steps=bound), seed=1)
+        for bound in (1500, 3000)
+    ]
     assert ended[0].steps == ended[1].steps < 1500
     assert ended[0].curve == ended[1].curve
     assert not ended[0].still_rising
@@ -72,10 +81,10 @@ def test_the_bound_is_in_steps_or_in_passes_over_the_data() -> None:
 
 def test_watching_a_finished_learner_leaves_it_as_it_was() -> None:
     data = load(DIGITS)
-    card = find("cosface_loss")
-    learner = train(card, {"scale": 1.0}, data, DIGITS, seed=1).learner
+    entrant = entered("cosface_loss")
+    learner = train(entrant, {"scale": 1.0}, data, DIGITS, seed=1).learner
     before = {name: value.clone() for name, value in learner.state_dict().items()}
-    facts = watched(learner, card, data, DIGITS, seed=1)
+    facts = watched(learner, entrant, data, DIGITS, seed=1)
     assert facts["scale"] == 1
     assert 0.1 < facts["target_probability"] < 0.26  # the most that a scale of 1 allows 10 classes
     assert all(torch.equal(value, before[name]) for name, value in learner.state_dict().items())
@@ -84,7 +93,7 @@ def test_watching_a_finished_learner_leaves_it_as_it_was() -> None:
 
 def test_training_teaches_and_keeps_the_best_weights() -> None:
     data = load(DIGITS)
-    outcome = train(find("cross_entropy"), {}, data, replace(DIGITS, epochs=15), seed=1)
+    outcome = train(entered("cross_entropy"), {}, data, replace(DIGITS, epochs=15), seed=1)
     assert outcome.best == max(point.valid for point in outcome.curve) > 0.9
     right = outcome.learner.predict(data.valid.inputs).argmax(1) == data.valid.targets.numpy()
     assert right.mean() == pytest.approx(outcome.best)
@@ -92,7 +101,7 @@ def test_training_teaches_and_keeps_the_best_weights() -> None:
 
 def test_a_loss_that_is_not_finite_fails_with_its_reason() -> None:
     with pytest.raises(Diverged, match="the loss became nan"):
-        train(find("cross_entropy"), {"lr": float("inf")}, load(DIGITS), DIGITS, seed=0)
+        train(entered("cross_entropy"), {"lr": float("inf")}, load(DIGITS), DIGITS, seed=0)
 
 
 def test_a_loss_that_does_not_fit_the_data_is_refused_by_name() -> None:
@@ -118,7 +127,8 @@ def test_every_fitting_loss_trains_at_its_defaults(task: TaskName) -> None:
             outputs, targets = torch.randn(12, 2, 8, requires_grad=True), torch.arange(36).view(12, 3)
         else:
             outputs, targets = torch.randn(12, 8, requires_grad=True), torch.arange(12) % 4
-        criterion = attach(card, defaults(card), task, 8, 4)
+        entrant = entered(card.name, task)
+        criterion = entrant.attach(entrant.defaults, task, 8, 4)
         criterion(outputs, targets).backward()
         assert outputs.grad is not None, card.name
         assert outputs.grad.isfinite().all(), card.name
@@ -130,7 +140,8 @@ def test_every_fitting_loss_trains_at_its_defaults(task: TaskName) -> None:
 def test_library_defaults_lie_in_the_range_that_is_searched() -> None:
     for task in TASKS:
         for card in (card for card in CATALOGUE if fits(card, task)):
-            for name, value in defaults(card).items():
-                within = space(card, task)[name]
+            entrant = entered(card.name, task)
+            for name, value in entrant.defaults.items():
+                within = space(entrant, task)[name]
                 inside = value in within.values if isinstance(within, Choice) else within.low <= value <= within.high
                 assert inside, f"{card.name}: {name}={value} is outside of {within}"

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from lossary.lab.comparison import Result
-    from lossary.lab.plan import Protocol
+    from lossary.lab.run.plan import Protocol
     from lossary.lab.tasks.measures import OwnMetric
 
 __all__ = ["compare"]
@@ -71,7 +71,7 @@ def compare(
 
     from lossary.lab import comparison
     from lossary.lab.data.readers.code import from_code
-    from lossary.lab.plan import OWN_CODE, Plan, budget
+    from lossary.lab.run.plan import OWN_CODE, Plan, budget
 
     own = from_code(OWN_CODE, model, data, metric, task)
     named = budget(seeds=seeds, trials=trials, steps=steps, epochs=epochs, minutes=minutes, margin=margin)

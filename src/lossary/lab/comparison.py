@@ -23,24 +23,24 @@ from rich.table import Table
 from rich.text import Text
 
 from lossary._text import printable
-from lossary.lab import entries, study, work
-from lossary.lab.clock import Clock, counted, spelled
 from lossary.lab.data.builtin import BUILTIN
 from lossary.lab.data.loading import load
 from lossary.lab.data.readers.code import is_code
 from lossary.lab.data.types import BadData, Data
-from lossary.lab.entrants import entrants
-from lossary.lab.plan import Plan
-from lossary.lab.record import Record, load_all
 from lossary.lab.report.page import render
+from lossary.lab.run import entries, jobs, study
+from lossary.lab.run.clock import Clock, counted, spelled
+from lossary.lab.run.entrants import entrants
+from lossary.lab.run.jobs import Done, Job
+from lossary.lab.run.plan import Plan
+from lossary.lab.run.record import Record, load_all
+from lossary.lab.run.stored import Refused, check_own, something_else
+from lossary.lab.run.train import steps_per_epoch, timed
 from lossary.lab.stats.judge import judge
 from lossary.lab.stats.verdict import Verdict
-from lossary.lab.stored import Refused, check_own, something_else
 from lossary.lab.tasks import TaskName, measures_of, task_of
 from lossary.lab.tasks.measures import Metric
 from lossary.lab.tasks.scoring import primary
-from lossary.lab.train import steps_per_epoch, timed
-from lossary.lab.work import Done, Job
 
 PLAN = "plan.json"
 #: What of a plan is each command's own, and what goes on as it was stored unless a command names it. Neither changes
@@ -245,7 +245,7 @@ def _compared(plan: Plan, folder: Path, console: Console, data: Data, *, here: b
         clock = _clock(plan, folder, data, here=here)
         if cost := _cost(plan, folder, data, clock):
             console.print(cost, highlight=False)
-        run = partial(work.run_here if here else work.run, plan=plan, folder=folder, data=data, clock=clock)
+        run = partial(jobs.run_here if here else jobs.run, plan=plan, folder=folder, data=data, clock=clock)
         failures = _work(_rounds(plan, folder, data, metric, clock), run, clock, console)
         if clock.not_begun:
             console.print(f"{plan.minutes:g} minutes: {_left_out(clock)}; the same command goes on", highlight=False)
@@ -282,7 +282,7 @@ def save_test_split(data: Data, folder: Path) -> None:
         kept["left_out"] = np.array(data.left_out)
     if data.credit:
         kept["credit"] = np.array(data.credit)
-    work.save_arrays(folder, "test.npz", kept)
+    jobs.save_arrays(folder, "test.npz", kept)
 
 
 def _left_out(clock: Clock) -> str:
@@ -309,18 +309,18 @@ def _clock(plan: Plan, folder: Path, data: Data, *, here: bool) -> Clock:
 def _cost(plan: Plan, folder: Path, data: Data, clock: Clock) -> str:
     """What is to be done and how long it takes; empty where all is done."""
     first, most = plan.seeds
-    jobs = [job for jobs in work.open_jobs(plan, folder, data, range(1, first + 1)) for job in jobs]
-    if not any(job.task != "baseline" for job in jobs):
+    todo = [job for phase in jobs.open_jobs(plan, folder, data, range(1, first + 1)) for job in phase]
+    if not any(job.stage != "baseline" for job in todo):
         return ""
     later = [Job("final", label, seed) for seed in range(first + 1, most + 1) for label in entries.labels(plan.losses)]
     seeds = f"{first} to {most} seeds" if later else counted(first, "seed")
     losses = f"{len(plan.losses)} {'loss' if len(plan.losses) == 1 else 'losses'}"
     what = f"{losses} x ({counted(plan.trials, 'trial')} + {seeds}) x at most {plan.steps} steps"
     time = (
-        f"a first verdict in about {spelled(clock.together(jobs))}, the last in {spelled(clock.together(jobs + later))}"
+        f"a first verdict in about {spelled(clock.together(todo))}, the last in {spelled(clock.together(todo + later))}"
     )
     return (
-        f"{what}: {time if later else f'about {spelled(clock.together(jobs))}'} with {counted(plan.workers, 'worker')}"
+        f"{what}: {time if later else f'about {spelled(clock.together(todo))}'} with {counted(plan.workers, 'worker')}"
     )
 
 
@@ -328,7 +328,7 @@ def _rounds(plan: Plan, folder: Path, data: Data, metric: Metric, clock: Clock) 
     """What is to do up to a look at the verdict, in phases; and so on until it is settled, or the seeds are done."""
     done, (seeds, most) = 0, plan.seeds
     while True:
-        yield work.open_jobs(plan, folder, data, range(done + 1, seeds + 1))
+        yield jobs.open_jobs(plan, folder, data, range(done + 1, seeds + 1))
         records = [record for record in load_all(folder) if record.seed <= seeds]
         if seeds == most or clock.not_begun or not any(record.card for record in records):
             return
@@ -358,19 +358,19 @@ def _work(
     failures: list[str] = []
 
     def phases() -> Iterator[list[Job]]:
-        for jobs in rounds:
-            left.extend(chain.from_iterable(jobs))
-            yield from jobs
+        for lists in rounds:
+            left.extend(chain.from_iterable(lists))
+            yield from lists
 
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("starting", total=None, ends=time.monotonic())
         for count, done in enumerate(run(phases()), start=1):
             left.remove(done.job)
             ahead = [job for job in left if job not in clock.not_begun]
-            doing = "tuning" if ahead and ahead[0].task == "tune" else "final runs"
+            doing = "tuning" if ahead and ahead[0].stage == "tune" else "final runs"
             ends = time.monotonic() + clock.together(ahead)
             progress.update(bar, completed=count, total=count + len(ahead), description=doing, ends=ends)
-            job = f"{done.job.loss}, {done.job.task} {done.job.number}"
+            job = f"{done.job.loss}, {done.job.stage} {done.job.number}"
             if done.failure:
                 failures.append(f"{done.job.loss}: {done.failure}")
                 progress.print(f"{job}: failed, {done.failure}", markup=False)

@@ -6,8 +6,8 @@ from typing import Any
 
 import polars as pl
 
-from lossary.lab.record import Record, load_all
-from lossary.lab.stored import Refused, check_own
+from lossary.lab.run.record import Record, load_all
+from lossary.lab.run.stored import Refused, check_own
 
 Row = dict[str, Any]
 

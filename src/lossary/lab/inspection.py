@@ -17,7 +17,7 @@ from lossary.lab.data.loading import OF_FILES
 from lossary.lab.data.readers.source import Source
 from lossary.lab.data.targets import names
 from lossary.lab.data.types import BadData, Data, there
-from lossary.lab.plan import Plan
+from lossary.lab.run.plan import Plan
 from lossary.lab.tasks import task_of
 from lossary.lab.tasks.fitting import fitting
 

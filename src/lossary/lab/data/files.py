@@ -13,7 +13,7 @@ from lossary.lab.data.readers.code import is_code
 from lossary.lab.data.readers.source import Source, counted
 from lossary.lab.data.targets import inferred, names, regression
 from lossary.lab.data.types import BadData, Data, TensorSplit, check_unasked, there
-from lossary.lab.plan import Plan
+from lossary.lab.run.plan import Plan
 from lossary.lab.tasks import TaskName
 
 ARRAYS = (".npz", ".npy", ".safetensors")

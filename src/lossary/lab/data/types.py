@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor, nn
 
-from lossary.lab.plan import Plan
+from lossary.lab.run.plan import Plan
 from lossary.lab.tasks import TaskName
 from lossary.lab.tasks.measures import OwnMetric
 

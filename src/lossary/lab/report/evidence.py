@@ -7,13 +7,14 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from lossary.lab import archives, entries
-from lossary.lab.plan import Plan
-from lossary.lab.record import Failure, Record, Role, Trial, load_all, load_failures
+from lossary.lab.data import archives
 from lossary.lab.report.figures import Palette
+from lossary.lab.run import entries
+from lossary.lab.run.plan import Plan
+from lossary.lab.run.record import Failure, Record, Role, Trial, load_all, load_failures
+from lossary.lab.run.stored import something_else
 from lossary.lab.stats.judge import judge
 from lossary.lab.stats.verdict import Verdict
-from lossary.lab.stored import something_else
 from lossary.lab.tasks import TASKS, TaskName, measures_of
 from lossary.lab.tasks.measures import Metric
 from lossary.lab.tasks.scoring import evaluate, primary
@@ -105,7 +106,7 @@ def task_in(records: list[Record]) -> TaskName:
 
 def load(folder: Path) -> Evidence:
     """Read a run folder and judge what it holds."""
-    from lossary.lab.study import trials  # brings torch, which nothing else here needs
+    from lossary.lab.run.study import trials  # brings torch, which nothing else here needs
 
     return read(folder, trials(folder))
 

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from lossary.lab.report.evidence import Arrays, Evidence, load
 from lossary.lab.report.sections import after, before, summary
 from lossary.lab.report.views import Section
-from lossary.lab.stored import write_whole
+from lossary.lab.run.stored import write_whole
 from lossary.lab.tasks import sections_of
 
 

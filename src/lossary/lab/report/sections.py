@@ -8,13 +8,13 @@ from math import isfinite
 from statistics import fmean, median, stdev
 from typing import Any
 
-from lossary.lab.plan import OWN_CODE, Plan
-from lossary.lab.record import Record, Role, Trial
 from lossary.lab.report import figures
 from lossary.lab.report.evidence import Evidence
 from lossary.lab.report.figures import Row
 from lossary.lab.report.training import training
 from lossary.lab.report.views import Figure, Group, Section, Sentences, Summary, Table, TableRow
+from lossary.lab.run.plan import OWN_CODE, Plan
+from lossary.lab.run.record import Record, Role, Trial
 from lossary.lab.stats import words
 from lossary.lab.stats.verdict import Comparison, Standing
 from lossary.lab.tasks import measures_of

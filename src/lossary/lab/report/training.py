@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from statistics import fmean, mode
 
-from lossary.lab.record import Record
 from lossary.lab.report.evidence import Evidence
 from lossary.lab.report.views import Section, Sentences, Table, TableRow
+from lossary.lab.run.record import Record
 from lossary.watching.advice import FACTS, OF_CLASSES, advice
 
 

@@ -7,7 +7,7 @@ the margin, either way. That no difference was found is not enough: few seeds fi
 from collections.abc import Sequence
 from statistics import fmean
 
-from lossary.lab.record import Record
+from lossary.lab.run.record import Record
 from lossary.lab.tasks.measures import Metric
 
 POINT = 0.01  # of a share; elsewhere of what the constant baseline scores

@@ -14,7 +14,8 @@ from statistics import median
 
 import numpy as np
 
-from lossary.lab.record import Record, Role
+from lossary.lab.run.record import Record, Role
+from lossary.lab.run.stopping import not_learned
 from lossary.lab.stats import words
 from lossary.lab.stats.chances import chances
 from lossary.lab.stats.corrections import beats_all, hochberg, holm, of_winner, pair_steps
@@ -22,7 +23,6 @@ from lossary.lab.stats.equivalence import default_margin
 from lossary.lab.stats.sequential import looks, next_look, shares, smallest, spent
 from lossary.lab.stats.two_way import PRIOR, Bools, Floats, TwoWay, loss_variances, moderated
 from lossary.lab.stats.verdict import Comparison, Lack, Standing, Status, Verdict
-from lossary.lab.stopping import not_learned
 from lossary.lab.tasks.measures import Metric
 
 #: From p-values, and whether a is ahead in each pair, to adjusted ones and the levels of the intervals.

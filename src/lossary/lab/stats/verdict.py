@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from lossary.lab.record import Role
+from lossary.lab.run.record import Role
 from lossary.lab.tasks.measures import Metric
 
 #: better: shown to be better, and not shown to be so by less than the margin. better_within: better, but shown to be so

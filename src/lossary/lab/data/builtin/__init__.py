@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 
 from lossary.lab.data.types import Data
-from lossary.lab.plan import Plan
+from lossary.lab.run.plan import Plan
 from lossary.lab.tasks import TaskName
 
 

@@ -8,7 +8,7 @@ import torch
 
 from lossary.lab.data.builtin._packages import kept, missing
 from lossary.lab.data.types import Data, TensorSplit
-from lossary.lab.plan import Plan
+from lossary.lab.run.plan import Plan
 
 NAMES = ("neither", "grey matter", "white matter")
 FILE = "datasets/data/mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"

@@ -7,7 +7,7 @@ from lossary.lab.data import splits
 from lossary.lab.data.builtin._packages import kept
 from lossary.lab.data.readers import tables
 from lossary.lab.data.types import Data, TensorSplit
-from lossary.lab.plan import Plan
+from lossary.lab.run.plan import Plan
 
 
 def load(plan: Plan) -> Data:

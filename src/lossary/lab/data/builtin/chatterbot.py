@@ -7,7 +7,7 @@ import numpy as np
 
 from lossary.lab.data.readers import pairs
 from lossary.lab.data.types import Data
-from lossary.lab.plan import Plan
+from lossary.lab.run.plan import Plan
 
 CREDIT = (
     "Talk from the ChatterBot corpus by Gunther Cox and contributors (BSD 3-Clause), embedded by all-MiniLM-L6-v2 "

@@ -7,7 +7,7 @@ from sklearn.datasets import load_diabetes
 from lossary.lab.data import splits
 from lossary.lab.data.targets import regression
 from lossary.lab.data.types import Data
-from lossary.lab.plan import Plan
+from lossary.lab.run.plan import Plan
 
 
 def load(plan: Plan) -> Data:

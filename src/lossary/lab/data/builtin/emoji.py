@@ -7,7 +7,7 @@ import torch
 
 from lossary.lab.data import splits
 from lossary.lab.data.types import Data, TensorSplit
-from lossary.lab.plan import Plan
+from lossary.lab.run.plan import Plan
 
 CREDIT = (
     "Emoji by Google (Noto Emoji, Apache-2.0), Twitter and other contributors (Twemoji, CC BY 4.0) and Microsoft "

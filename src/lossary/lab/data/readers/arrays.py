@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from torch import Tensor, nn
 
-from lossary.lab import archives
+from lossary.lab.data import archives
 from lossary.lab.data.readers.source import Source, content, fingerprint, more
 from lossary.lab.data.types import BadData, there
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor, nn
 
-from lossary.lab.archives import check_fits
+from lossary.lab.data.archives import check_fits
 from lossary.lab.data.types import BadData
 
 LISTED = 20  # of what is left out

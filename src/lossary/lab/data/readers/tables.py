@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lossary.lab.data.readers.source import Source, content, counted, fingerprint, more, parted
 from lossary.lab.data.types import BadData
-from lossary.lab.plan import Plan
+from lossary.lab.run.plan import Plan
 
 #: What an empty cell may hold.
 MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null")

@@ -18,7 +18,7 @@ from lossary.lab.data.readers.arrays import embeddings_of, load_all
 from lossary.lab.data.readers.source import Source, content, counted, fingerprint
 from lossary.lab.data.splits import SPLIT_SEED
 from lossary.lab.data.types import BadData, Data, there
-from lossary.lab.plan import Plan
+from lossary.lab.run.plan import Plan
 from lossary.lab.tasks.retrieval.metrics import grouped
 
 SIDES = ("queries", "documents")

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from lossary.catalogue import find
 from lossary.core.card import Card, Choice, Data, Input, Range, Takes
 from lossary.core.loss import Loss
-from lossary.lab import entries
 from lossary.lab.data.readers.code import running
 from lossary.lab.data.types import BadData
+from lossary.lab.run import entries
 from lossary.lab.tasks import TaskName, task_of
 from lossary.lab.tasks.base import Criterion
 from lossary.lab.tasks.fitting import attach, fits, fitting

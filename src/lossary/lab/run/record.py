@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import quote
 
-from lossary.lab.stored import Refused, read, something_else, write_whole
+from lossary.lab.run.stored import Refused, read, something_else, write_whole
 
 #: tuned: the loss at its best found settings. default: at the library's defaults. baseline: nothing was trained
 #: with a loss (raw inputs, the untrained network, predicting the mean or the commonest class).

@@ -29,12 +29,12 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from lossary.core.card import Choice, Range
-from lossary.lab.entrants import Entrant
-from lossary.lab.record import Trial
-from lossary.lab.stored import Refused, something_else
+from lossary.lab.run.entrants import Entrant
+from lossary.lab.run.record import Trial
+from lossary.lab.run.stored import Refused, something_else
+from lossary.lab.run.train import LEARNING_RATES, Diverged, environment
 from lossary.lab.tasks import TaskName
 from lossary.lab.tasks.measures import Metric
-from lossary.lab.train import LEARNING_RATES, Diverged, environment
 
 PLACE, REASON, SECONDS, ENVIRONMENT = "place", "reason", "seconds", "environment"  # a trial's user attributes
 #: Drawn learning rates are within a factor of ten of the usual ones, those of the network as those of own weights.

@@ -18,20 +18,20 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import torch
 
-from lossary.lab import entries, study
 from lossary.lab.data.loading import load
 from lossary.lab.data.readers.code import is_code
 from lossary.lab.data.sharing import Shared, shared
 from lossary.lab.data.types import Data
-from lossary.lab.entrants import entrants
-from lossary.lab.plan import Plan
-from lossary.lab.record import Failure, Record, Role
-from lossary.lab.stored import replacing
+from lossary.lab.run import entries, study
+from lossary.lab.run.entrants import entrants
+from lossary.lab.run.plan import Plan
+from lossary.lab.run.record import Failure, Record, Role
+from lossary.lab.run.stored import replacing
+from lossary.lab.run.train import Diverged, Outcome, environment, train
+from lossary.lab.run.watched import watched
 from lossary.lab.tasks import task_of
 from lossary.lab.tasks.measures import Scores, Units, units_by
 from lossary.lab.tasks.scoring import evaluate, own_scores
-from lossary.lab.train import Diverged, Outcome, environment, train
-from lossary.lab.watched import watched
 
 #: Tuning trains with this seed; the runs that are reported with 1, 2, ...: a tuned loss may not profit from the luck
 #: of the seed it was tuned with.
@@ -42,7 +42,7 @@ TUNING_SEED = 0
 class Job:
     """One piece of work. ``number`` is a tuning trial's place, else a seed."""
 
-    task: Literal["tune", "final", "baseline"]
+    stage: Literal["tune", "final", "baseline"]
     loss: str
     number: int
 
@@ -157,9 +157,9 @@ def do(job: Job, plan: Plan, folder: Path, data: Data | None = None) -> Done:
     started = time.perf_counter()
     data = data or _data(plan)
     try:
-        _TASKS[job.task](job, plan, folder, data)
+        _STAGES[job.stage](job, plan, folder, data)
     except Diverged as reason:
-        if job.task == "final":  # those of tuning trials are in the study
+        if job.stage == "final":  # those of tuning trials are in the study
             Failure(job.loss, job.number, str(reason)).save(folder)
         return Done(job, time.perf_counter() - started, str(reason))
     return Done(job, time.perf_counter() - started)
@@ -214,7 +214,7 @@ def scores(data: Data, found: Mapping[str, np.ndarray]) -> Scores:
     return Scores({**scored.metrics, data.metric_name: float(own.mean())}, units.values.tolist(), units.independent)
 
 
-_TASKS = {"tune": _tune, "final": _final, "baseline": _baseline}
+_STAGES = {"tune": _tune, "final": _final, "baseline": _baseline}
 
 
 def _record(

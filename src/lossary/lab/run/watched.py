@@ -6,9 +6,9 @@ from itertools import islice
 from torch import Generator
 
 from lossary.lab.data.types import Data
-from lossary.lab.entrants import Entrant
-from lossary.lab.plan import Plan
-from lossary.lab.train import Learner, batches, loss_of
+from lossary.lab.run.entrants import Entrant
+from lossary.lab.run.plan import Plan
+from lossary.lab.run.train import Learner, batches, loss_of
 from lossary.watching.hooks import watch
 
 WATCHED = 20  # training batches

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from lossary.lab.record import Point, Record
+from lossary.lab.run.record import Point, Record
 from lossary.lab.tasks.measures import Metric
 
 #: By how much of its own size a metric must have moved to count as better or worse: less is chance.

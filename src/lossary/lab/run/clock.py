@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from statistics import fmean
 
-from lossary.lab.work import Done, Job
+from lossary.lab.run.jobs import Done, Job
 
 
 class Clock:
@@ -34,12 +34,12 @@ class Clock:
 
     def note(self, done: Done) -> None:
         """A job has taken so long."""
-        if done.job.task != "baseline":
+        if done.job.stage != "baseline":
             self.taken.setdefault(done.job.loss, []).append(done.seconds)
 
     def seconds(self, job: Job) -> float:
         """What a job is expected to take on one worker. Baselines cost next to nothing."""
-        if job.task == "baseline":
+        if job.stage == "baseline":
             return 0.0
         return fmean(self.taken[job.loss]) if job.loss in self.taken else self.expected[job.loss]
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from lossary.lab import stored
+from lossary.lab.run import stored
 from lossary.lab.tasks.measures import Metric
 
 Protocol = Literal["same-batches", "own-recipe"]
@@ -61,7 +61,7 @@ class Plan:
     """A comparison of losses on one data set."""
 
     data: str = "emoji"  # a data set of the lab, or a path
-    losses: tuple[str, ...] = ()  # as lossary.lab.entries reads them
+    losses: tuple[str, ...] = ()  # as lossary.lab.run.entries reads them
     protocol: Protocol = "same-batches"
     seeds: tuple[int, ...] = SEEDS  # final runs a loss: so many first, at most so many
     trials: int = 2  # tuning trials a loss

@@ -25,13 +25,13 @@ from torch import Generator, Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lossary import __version__
-from lossary.lab.augment import augment
-from lossary.lab.batches import m_per_class, shuffled
 from lossary.lab.data.types import Data
-from lossary.lab.entrants import Entrant
-from lossary.lab.plan import Plan
-from lossary.lab.record import Point
-from lossary.lab.stopping import Watch
+from lossary.lab.run.augment import augment
+from lossary.lab.run.batches import m_per_class, shuffled
+from lossary.lab.run.entrants import Entrant
+from lossary.lab.run.plan import Plan
+from lossary.lab.run.record import Point
+from lossary.lab.run.stopping import Watch
 from lossary.lab.tasks import task_of
 from lossary.lab.tasks.base import Criterion
 from lossary.lab.tasks.scoring import own_scores, primary, primary_score
