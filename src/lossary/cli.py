@@ -241,7 +241,7 @@ def inspect(
     """
     from rich.console import Console
 
-    from lossary.lab.data.types import BadData
+    from lossary.lab.data.contents import BadData
     from lossary.lab.inspection import look, page
     from lossary.lab.run.plan import Plan
 

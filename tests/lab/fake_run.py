@@ -12,7 +12,7 @@ from lossary.lab.tasks import TaskName
 from lossary.lab.tasks.scoring import evaluate, primary
 
 #: Names that break a page which forgets that names are data.
-HOSTILE_LOSS = """arc "m=.3" <b>'x' & co"""
+HOSTILE_LOSS = """arc "m" <b>'x' & co"""
 HOSTILE_CLASS = "<script>alert(1)</script>"
 #: Names that every object of JavaScript has already.
 INHERITED = ("constructor", "toString", "valueOf", "hasOwnProperty", "__proto__")

@@ -15,9 +15,10 @@ from rich.console import Console
 from lossary.cli import compare, main
 from lossary.lab import comparison
 from lossary.lab.data.builtin import BUILTIN, _packages
+from lossary.lab.data.contents import BadData
 from lossary.lab.data.loading import load
 from lossary.lab.data.sharing import shared
-from lossary.lab.data.types import BadData, Data, Split, TensorSplit
+from lossary.lab.data.types import Data, Split, TensorSplit
 from lossary.lab.run.plan import Plan
 from lossary.lab.run.record import load_all
 

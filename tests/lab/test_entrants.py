@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lossary.cli import main
-from lossary.lab.data.types import BadData
+from lossary.lab.data.contents import BadData
 from lossary.lab.run.entrants import entrants
 from lossary.lab.run.record import load_all
 

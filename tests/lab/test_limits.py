@@ -21,8 +21,8 @@ from test_own_data import TINY, images, refused, table
 
 from lossary.cli import main
 from lossary.lab.data import archives
+from lossary.lab.data.contents import BadData
 from lossary.lab.data.loading import load
-from lossary.lab.data.types import BadData
 from lossary.lab.run import jobs
 from lossary.lab.run.plan import Plan
 from lossary.lab.run.stored import write_whole

@@ -22,9 +22,10 @@ import lossary.lab
 from lossary.cli import main
 from lossary.lab.comparison import Refused
 from lossary.lab.data import files
+from lossary.lab.data.contents import BadData
 from lossary.lab.data.loading import load
 from lossary.lab.data.readers.code import from_code
-from lossary.lab.data.types import BadData, Data, Split, TensorSplit
+from lossary.lab.data.types import Data, Split, TensorSplit
 from lossary.lab.run import jobs
 from lossary.lab.run.plan import Plan
 from lossary.lab.run.record import load_all

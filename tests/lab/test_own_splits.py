@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from lossary.cli import main
+from lossary.lab.data.contents import BadData
 from lossary.lab.data.loading import load
-from lossary.lab.data.types import BadData, Data, TensorSplit
+from lossary.lab.data.types import Data, TensorSplit
 from lossary.lab.run.plan import Plan
 from lossary.lab.run.record import load_all
 

@@ -13,8 +13,9 @@ from PIL import Image
 from lossary.catalogue import find
 from lossary.cli import main
 from lossary.lab.data import files
+from lossary.lab.data.contents import BadData
 from lossary.lab.data.loading import load
-from lossary.lab.data.types import UNLABELLED, BadData, Data
+from lossary.lab.data.types import UNLABELLED, Data
 from lossary.lab.run.plan import Plan
 from lossary.lab.run.record import load_all
 from lossary.lab.tasks import task_of

@@ -14,9 +14,10 @@ from sklearn.metrics import ndcg_score
 from lossary.catalogue import CATALOGUE, find
 from lossary.cli import main
 from lossary.lab.data import files
+from lossary.lab.data.contents import BadData
 from lossary.lab.data.loading import load
 from lossary.lab.data.readers import pairs
-from lossary.lab.data.types import BadData, Data
+from lossary.lab.data.types import Data
 from lossary.lab.run import jobs
 from lossary.lab.run.entrants import entrants
 from lossary.lab.run.plan import Plan

@@ -24,9 +24,10 @@ from rich.text import Text
 
 from lossary._text import printable
 from lossary.lab.data.builtin import BUILTIN
+from lossary.lab.data.contents import BadData
 from lossary.lab.data.loading import load
 from lossary.lab.data.readers.code import is_code
-from lossary.lab.data.types import BadData, Data
+from lossary.lab.data.types import Data
 from lossary.lab.report.page import render
 from lossary.lab.run import entries, jobs, study
 from lossary.lab.run.clock import Clock, counted, spelled

@@ -12,11 +12,12 @@ from lossary._text import printable
 from lossary.catalogue import find
 from lossary.lab.data import files
 from lossary.lab.data.builtin import BUILTIN
+from lossary.lab.data.contents import BadData
 from lossary.lab.data.files import Found
 from lossary.lab.data.loading import OF_FILES
 from lossary.lab.data.readers.source import Source
 from lossary.lab.data.targets import names
-from lossary.lab.data.types import BadData, Data, there
+from lossary.lab.data.types import Data, there
 from lossary.lab.run.plan import Plan
 from lossary.lab.tasks import task_of
 from lossary.lab.tasks.fitting import fitting

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from lossary.lab.data.builtin import BUILTIN, load_builtin
+from lossary.lab.data.contents import BadData
 from lossary.lab.data.readers.code import is_code, script
-from lossary.lab.data.types import BadData, Data, check_unasked, there
+from lossary.lab.data.types import Data, check_unasked, there
 from lossary.lab.run.plan import Plan
 
 #: What a plan says of data that are read from files.

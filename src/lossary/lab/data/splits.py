@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from lossary.lab.data.types import BadData
+from lossary.lab.data.contents import BadData
 from lossary.lab.tasks.retrieval.metrics import grouped
 
 #: One seed for all splits: results of different runs on the same data stay comparable.

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lossary.lab.data.contents import BadData
 from lossary.lab.data.splits import FEWEST_ANSWERS, SPLIT_SEED
-from lossary.lab.data.types import BadData, Data, TensorSplit
+from lossary.lab.data.types import Data, TensorSplit
 from lossary.lab.tasks import TaskName
 
 INFERRED: tuple[TaskName, ...] = ("classification", "zero-shot", "binary", "regression", "segmentation")

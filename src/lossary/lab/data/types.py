@@ -8,16 +8,13 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor, nn
 
+from lossary.lab.data.contents import BadData
 from lossary.lab.run.plan import Plan
 from lossary.lab.tasks import TaskName
 from lossary.lab.tasks.measures import OwnMetric
 
 #: The label of a pixel that has none: losses ignore it where nothing else is said.
 UNLABELLED = -100
-
-
-class BadData(Exception):
-    """Data that cannot be used as asked, in one line: which file, where in it, what was wanted, what came."""
 
 
 def check_unasked(plan: Plan, *names: str, of: str) -> None:

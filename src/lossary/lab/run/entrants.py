@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from lossary.catalogue import find
 from lossary.core.card import Card, Choice, Data, Input, Range, Takes
 from lossary.core.loss import Loss
+from lossary.lab.data.contents import BadData
 from lossary.lab.data.readers.code import running
-from lossary.lab.data.types import BadData
 from lossary.lab.run import entries
 from lossary.lab.tasks import TaskName, task_of
 from lossary.lab.tasks.base import Criterion

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lossary.lab.data.readers.source import content, fingerprint
+from lossary.lab.data.contents import content, fingerprint
 
 #: A loss of the library, or one of a file: ``FILE.py:NAME``.
 _NAMED = re.compile(r"(?:(?P<file>.+\.py):)?(?P<name>[^\W\d]\w*)", re.IGNORECASE)

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from lossary.lab.data.builtin import BUILTIN
-from lossary.lab.data.types import BadData
+from lossary.lab.data.contents import BadData
 
 
 def kept(data: str, name: str, module: str = "") -> Path:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from lossary.lab.data.builtin._packages import kept
+from lossary.lab.data.contents import BadData
 from lossary.lab.data.readers import texts
 from lossary.lab.data.splits import SPLIT_SEED
-from lossary.lab.data.types import BadData, Data
+from lossary.lab.data.types import Data
 from lossary.lab.run.plan import Plan
 
 COUNT = 4000

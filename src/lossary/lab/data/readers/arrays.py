@@ -11,8 +11,9 @@ from safetensors.torch import load as load_safetensors
 from torch import Tensor, nn
 
 from lossary.lab.data import archives
-from lossary.lab.data.readers.source import Source, content, fingerprint, more
-from lossary.lab.data.types import BadData, there
+from lossary.lab.data.contents import BadData, content, fingerprint
+from lossary.lab.data.readers.source import Source, more
+from lossary.lab.data.types import there
 
 #: Names that arrays are looked for under, unless there is but one array of the shape that is wanted.
 EMBEDDINGS = ("embeddings", "features", "X", "x")

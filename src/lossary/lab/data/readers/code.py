@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.utils.data import ConcatDataset
 
 from lossary.lab.data import splits
-from lossary.lab.data.readers.source import content, fingerprint
+from lossary.lab.data.contents import BadData, content, fingerprint
 from lossary.lab.data.targets import inferred, scaled, spoilt
-from lossary.lab.data.types import BadData, Data, Split, TensorSplit
+from lossary.lab.data.types import Data, Split, TensorSplit
 from lossary.lab.tasks import TaskName
 from lossary.lab.tasks.measures import OwnMetric
 from lossary.lab.tasks.scoring import own_scores

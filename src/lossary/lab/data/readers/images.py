@@ -15,8 +15,8 @@ import torch
 from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
-from lossary.lab.data.readers.source import PARTS, Source, counted, fingerprint, more, parted
-from lossary.lab.data.types import BadData
+from lossary.lab.data.contents import BadData, fingerprint
+from lossary.lab.data.readers.source import PARTS, Source, counted, more, parted
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 #: What may lie in files of these names. Pillow knows more, and for some it starts another program (Ghostscript).

@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from lossary.lab.data import splits
+from lossary.lab.data.contents import BadData
 from lossary.lab.data.readers.source import Source, counted
-from lossary.lab.data.types import BadData, Data, TensorSplit
+from lossary.lab.data.types import Data, TensorSplit
 
 FEWEST = 8  # lists, so that each part has some
 LARGEST_BATCH, STEPS = 16, 8

@@ -12,9 +12,10 @@ import torch
 from PIL import Image, ImageOps
 
 from lossary.lab.data import splits
+from lossary.lab.data.contents import BadData, fingerprint
 from lossary.lab.data.readers import images
-from lossary.lab.data.readers.source import Source, counted, fingerprint, more
-from lossary.lab.data.types import UNLABELLED, BadData, Data, TensorSplit
+from lossary.lab.data.readers.source import Source, counted, more
+from lossary.lab.data.types import UNLABELLED, Data, TensorSplit
 
 IMAGES, MASKS = "images", "masks"
 VOID = 255  # the usual class number of pixels without a label

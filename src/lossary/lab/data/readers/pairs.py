@@ -8,8 +8,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import Tensor
 from torch.nn import functional as F
 
+from lossary.lab.data.contents import BadData
 from lossary.lab.data.splits import SPLIT_SEED, TRAIN, VALID
-from lossary.lab.data.types import BadData, Data, TensorSplit
+from lossary.lab.data.types import Data, TensorSplit
 from lossary.lab.tasks.retrieval.metrics import grouped
 
 FEWEST = 20  # groups of pairs that share no text

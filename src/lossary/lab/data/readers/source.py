@@ -1,15 +1,12 @@
 """What the readers of files have in common: what a file held, and what is said of it."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from torch import Tensor, nn
 
-from lossary.lab.data.archives import check_fits
-from lossary.lab.data.types import BadData
+from lossary.lab.data.contents import BadData
 
 LISTED = 20  # of what is left out
 
@@ -35,34 +32,6 @@ class Source:
     time: np.ndarray | None = None  # by which rows are parted, as numbers
     part: np.ndarray | None = None  # of each row, where the data say it: 0 to train, 1 to tune, 2 to test
     classes: tuple[str, ...] = ()  # by number, where the targets are label maps (N, height, width)
-
-
-def fingerprint(*contents: bytes) -> str:
-    """Of contents in their order, each with where it ends."""
-    digest = hashlib.sha256()
-    for content in contents:
-        digest.update(len(content).to_bytes(8, "little") + content)
-    return digest.hexdigest()[:16]
-
-
-def content(path: Path) -> bytes:
-    """A file's bytes.
-
-    Raises:
-        BadData: if it cannot be read or holds nothing.
-    """
-    if path.exists() and not path.is_file():  # a pipe may never end
-        raise BadData(f"{path}: wanted a file to read; got something else")
-    try:
-        check_fits(path.stat().st_size, "a file of")
-        read = path.read_bytes()
-    except OSError as error:
-        raise BadData(f"{path}: wanted a file to read; got {error.strerror}") from error
-    except ValueError as error:
-        raise BadData(f"{path}: wanted a file to read; got {error}") from error
-    if not read.strip():
-        raise BadData(f"{path}: wanted data; got an empty file")
-    return read
 
 
 #: What parts are called where data name them.

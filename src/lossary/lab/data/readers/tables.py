@@ -14,8 +14,8 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from lossary.lab.data.readers.source import Source, content, counted, fingerprint, more, parted
-from lossary.lab.data.types import BadData
+from lossary.lab.data.contents import BadData, content, fingerprint
+from lossary.lab.data.readers.source import Source, counted, more, parted
 from lossary.lab.run.plan import Plan
 
 #: What an empty cell may hold.

@@ -13,11 +13,12 @@ from sklearn.random_projection import SparseRandomProjection
 from torch import Tensor
 
 from lossary.lab.data import splits
+from lossary.lab.data.contents import BadData, content, fingerprint
 from lossary.lab.data.readers import pairs, tables
 from lossary.lab.data.readers.arrays import embeddings_of, load_all
-from lossary.lab.data.readers.source import Source, content, counted, fingerprint
+from lossary.lab.data.readers.source import Source, counted
 from lossary.lab.data.splits import SPLIT_SEED
-from lossary.lab.data.types import BadData, Data, there
+from lossary.lab.data.types import Data, there
 from lossary.lab.run.plan import Plan
 from lossary.lab.tasks.retrieval.metrics import grouped
 

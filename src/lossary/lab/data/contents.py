@@ -1,0 +1,38 @@
+"""What a file holds, as bytes, and how it is told that data are not as wanted."""
+
+import hashlib
+from pathlib import Path
+
+from lossary.lab.data.archives import check_fits
+
+
+class BadData(Exception):
+    """Data that cannot be used as asked, in one line: which file, where in it, what was wanted, what came."""
+
+
+def fingerprint(*contents: bytes) -> str:
+    """Of contents in their order, each with where it ends."""
+    digest = hashlib.sha256()
+    for content in contents:
+        digest.update(len(content).to_bytes(8, "little") + content)
+    return digest.hexdigest()[:16]
+
+
+def content(path: Path) -> bytes:
+    """A file's bytes.
+
+    Raises:
+        BadData: if it cannot be read or holds nothing.
+    """
+    if path.exists() and not path.is_file():  # a pipe may never end
+        raise BadData(f"{path}: wanted a file to read; got something else")
+    try:
+        check_fits(path.stat().st_size, "a file of")
+        read = path.read_bytes()
+    except OSError as error:
+        raise BadData(f"{path}: wanted a file to read; got {error.strerror}") from error
+    except ValueError as error:
+        raise BadData(f"{path}: wanted a file to read; got {error}") from error
+    if not read.strip():
+        raise BadData(f"{path}: wanted data; got an empty file")
+    return read
