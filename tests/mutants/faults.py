@@ -1,5 +1,6 @@
 """The planted faults. The first ones were met in published code or in lecture notes; the others complete the laws."""
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Generator
@@ -22,6 +23,19 @@ Loss = Callable[..., Tensor]
 
 #: Lets the gradient through, but no gradient of the gradient.
 CUT = "(lambda y: y.register_hook(lambda g: g.detach()) and y if y.requires_grad else y)(-F.logsigmoid(-x))"
+
+
+def loses_small_gradients(card: Card) -> Card:
+    """As one does that divides a gradient by a large count before it multiplies it by the scale."""
+
+    @functools.wraps(card.fn)
+    def fn(x: Tensor, *others: Any, **options: Any) -> Tensor:
+        x = x * 1
+        if x.requires_grad:
+            x.register_hook(lambda grad: grad / 2**16 * 2**16)
+        return card.fn(x, *others, **options)
+
+    return replace(card, fn=fn)
 
 
 @contextmanager
@@ -262,7 +276,9 @@ MUTANTS = (
         "arcface_loss",
         ("finite_at_the_edges",),
         in_text(
-            "lossary.losses.identities._shared:angle", "cos.abs() < 1 - 2 * torch.finfo(cos.dtype).eps", "cos.abs() < 2"
+            "lossary.losses.identities._shared:has_angle",
+            "cos.abs() < 1 - 2 * torch.finfo(cos.dtype).eps",
+            "cos.abs() < 2",
         ),
     ),
     Mutant(
@@ -661,6 +677,26 @@ MUTANTS = (
         "cosface_loss",
         ("card_is_true",),
         on_card(lambda card: replace(card, search={"temperature": Range(0.1, 1.0)})),
+    ),
+    Mutant(
+        "a running sum has no order",
+        "lovasz_softmax_loss",
+        ("repeats_itself_where_determinism_is_asked_for",),
+        in_text("lossary.kernels.order:_weighted_growth", "running_sum(true)", "true.cumsum(-1)"),
+    ),
+    Mutant(
+        "an accelerator counts ignored pixels",
+        "dice_loss",
+        ("holds_on_an_accelerator",),
+        in_text(
+            "lossary.kernels.overlap:_sums_at_once", "None if keep is None else keep.to(accumulator(logits))", "None"
+        ),
+    ),
+    Mutant(
+        "a scaled gradient is rounded before it is scaled",
+        "mse_loss",
+        ("a_scaled_loss_in_float16_has_right_gradients",),
+        on_card(loses_small_gradients),
     ),
     Mutant(
         "an alias leads elsewhere",

@@ -72,7 +72,7 @@ def by_time(time: np.ndarray) -> list[np.ndarray]:
     """Parts of the items, the latest to test with; what is of one time stays together.
 
     >>> [part.tolist() for part in by_time(np.array([5, 1, 2, 3, 4, 6, 7, 8, 9, 9]))]
-    [[0, 1, 2, 3, 4, 5], [6, 7], [8, 9]]
+    [[0, 1, 2, 3, 4, 5], [6], [7, 8, 9]]
     """
     edges = np.quantile(time, [TRAIN, TRAIN + VALID], method="higher")
     part_of = np.digitize(time, edges)
