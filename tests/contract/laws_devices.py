@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from contract import laws_gradients, laws_values
 from contract.law import LAWS, law
-from contract.subject import Subject, as_function, assert_close, doubled
+from contract.subject import Subject, as_function, assert_close, assert_same, doubled
 from lossary.core import device as _device
 from lossary.testing import Call
 
@@ -26,8 +26,12 @@ EVERYWHERE = (
     laws_gradients.empty_batch_gives_zero,
     laws_gradients.all_masked_gives_zero,
     laws_gradients.backward_scales_and_repeats,
+    laws_values.weights_weigh_items,
     laws_values.weight_zero_is_item_dropped,
+    laws_values.items_of_weight_zero_may_hold_anything,
+    laws_values.mask_false_is_item_dropped,
     laws_values.masked_items_may_hold_anything,
+    laws_values.masked_positions_are_as_if_cropped,
     laws_values.nan_in_is_nan_out,
     laws_values.inputs_stay_as_they_are_and_calls_repeat,
     laws_values.strides_do_not_matter,
@@ -52,6 +56,15 @@ def as_on_an_accelerator() -> Iterator[None]:
             if name.startswith("lossary.") and hasattr(module, "values_visible"):
                 stack.enter_context(mock.patch.object(module, "values_visible", return_value=False))
         yield
+
+
+@law()
+def an_accelerator_finds_what_a_cpu_does(subject: Subject) -> None:
+    for call in (subject.draw(), *subject.edges()):
+        wanted = subject.grads(call)
+        with as_on_an_accelerator():
+            found = subject.grads(call)
+        assert_same(found, wanted, 1e-9)
 
 
 @law(once=True)

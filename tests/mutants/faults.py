@@ -32,7 +32,7 @@ def loses_small_gradients(card: Card) -> Card:
     def fn(x: Tensor, *others: Any, **options: Any) -> Tensor:
         x = x * 1
         if x.requires_grad:
-            x.register_hook(lambda grad: grad / 2**16 * 2**16)
+            x.register_hook(lambda grad: grad / 2**28 * 2**28)
         return card.fn(x, *others, **options)
 
     return replace(card, fn=fn)
@@ -680,9 +680,13 @@ MUTANTS = (
     ),
     Mutant(
         "a running sum has no order",
-        "lovasz_softmax_loss",
+        "multilabel_margin_loss",
         ("repeats_itself_where_determinism_is_asked_for",),
-        in_text("lossary.kernels.order:_weighted_growth", "running_sum(true)", "true.cumsum(-1)"),
+        in_text(
+            "lossary.losses.answers.margin:_label_violations",
+            "running_sum(others.flip(-1))",
+            "others.flip(-1).cumsum(-1)",
+        ),
     ),
     Mutant(
         "an accelerator counts ignored pixels",
@@ -691,6 +695,12 @@ MUTANTS = (
         in_text(
             "lossary.kernels.overlap:_sums_at_once", "None if keep is None else keep.to(accumulator(logits))", "None"
         ),
+    ),
+    Mutant(
+        "twice the bits of a large number pass the sign",
+        "lovasz_hinge_loss",
+        ("an_accelerator_finds_what_a_cpu_does",),
+        in_text("lossary.kernels.order:_by_keys", "torch.iinfo(bits).min", "0"),
     ),
     Mutant(
         "a scaled gradient is rounded before it is scaled",

@@ -6,7 +6,7 @@ The same laws are green without the fault: that is the contract itself.
 import pytest
 
 import samples
-from contract import laws_gradients, laws_interface, laws_values
+from contract import laws_devices, laws_gradients, laws_interface, laws_values
 from contract.law import LAWS
 from contract.subject import Subject
 from golden.adapters import by_card, evaluate
@@ -16,8 +16,8 @@ from lossary.core.card import Card
 from mutants.faults import MUTANTS
 from mutants.mutate import Mutant
 
-assert laws_gradients, laws_interface  # imported for the laws they enter
-assert laws_values
+#: Imported for the laws they enter.
+ENTERED = (laws_devices, laws_gradients, laws_interface, laws_values)
 
 GOLDEN = load(COMMITTED)
 
@@ -45,6 +45,7 @@ def check_golden(card: Card) -> None:
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.fault)
 def test_laws_see(mutant: Mutant) -> None:
     card = find(mutant.loss)
+    assert set(mutant.laws) <= {*LAWS, "golden"}  # a law that is not there sees nothing
     blind = []
     with mutant.plant(card) as wrong:
         for name in mutant.laws:

@@ -105,6 +105,7 @@ def _by_keys(errors: Tensor, truth: Tensor, per_sample: bool) -> tuple[Tensor, T
     rows, true = (errors, truth) if per_sample else (errors.transpose(0, 1), truth.transpose(0, 1))
     # Made in the order that rows are sorted in: each class of the batch is one row.
     key = torch.add(true, rows.view(bits), alpha=2, out=torch.empty(rows.shape, dtype=bits, device=rows.device))
+    key.add_(torch.iinfo(bits).min)  # twice the bits of 2 and more are past the sign
     key, order = (key if per_sample else key.flatten(1)).sort(dim=-1, descending=True, stable=True)
     rank = _ranks(key.shape[-1], errors)
     by_place = _growth(key.bitwise_and_(1), rank, (None, rank.new_empty(key.shape), None))
