@@ -86,7 +86,7 @@ def test_what_cannot_be_entered(losses: str, said: str, capsys: pytest.CaptureFi
 
 def test_a_stranger_s_folder_runs_no_loss_of_a_file_that_nobody_named(capsys: pytest.CaptureFixture[str]) -> None:
     main(["compare", "digits", "--losses", "mine=losses.py:Softened", *BUDGET, "--out", "run"])
-    Path("losses.py").write_text("open('ran', 'w')\n" + OWN)
+    Path("losses.py").write_text("open('ran', 'w').close()\n" + OWN)
     with pytest.raises(SystemExit):
         main(["compare", "--resume", "--out", "run"])
     assert "has losses of losses.py; name them with --losses to run them" in capsys.readouterr().err
@@ -101,3 +101,11 @@ def test_a_function_without_labels_is_told_of_with_its_file() -> None:
     Path("broken.py").write_text("def loss(:\n")
     with pytest.raises(BadData, match=r"broken\.py, line 1: wanted code that runs"):
         entrants(("broken.py:loss",), "classification")
+
+
+def test_an_edited_file_is_read_again() -> None:
+    """As in a notebook, where one process compares, and the file is mended in between."""
+    Path("mine.py").write_text("def loss(logits, labels, *, power=2): ...\n")
+    assert entrants(("mine.py:loss",), "classification")["mine.py:loss"].parts[0].card.module.fields == {"power": 2}
+    Path("mine.py").write_text("def loss(logits, labels, *, power=3): ...\n")
+    assert entrants(("mine.py:loss",), "classification")["mine.py:loss"].parts[0].card.module.fields == {"power": 3}

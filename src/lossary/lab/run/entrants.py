@@ -57,12 +57,7 @@ class Entrant:
     @property
     def name(self) -> str:
         """What is entered, without the label."""
-        return self.parts[0].card.name if self.is_plain else str(replace(self.entry, label=""))[1:]
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether it is a loss of the library as it is."""
-        return str(replace(self.entry, label="")) == f"={self.entry.terms[0].name}"
+        return self.entry.written
 
     @property
     def batch(self) -> str:
@@ -150,21 +145,26 @@ def _entrant(entry: entries.Entry, task: TaskName) -> Entrant:
         if unknown:
             known = ", ".join(name for name in part.card.module.fields if name != "reduction") or "none"
             raise LookupError(f"losses: {part.card.name} has the options {known}; got {min(unknown)}")
-    full = tuple(
-        replace(term, name=part.card.name) if not term.file else term
-        for term, part in zip(entry.terms, parts, strict=True)
-    )
-    label = entry.label if str(entry) != entry.label else str(replace(entry, label="", terms=full))[1:]
-    return Entrant(entries.Entry(label, full), parts)
+    full = replace(entry, terms=tuple(map(_in_full, entry.terms, parts)))
+    return Entrant(full if entry.label != entry.written else replace(full, label=full.written), parts)
+
+
+def _in_full(term: entries.Term, part: Part) -> entries.Term:
+    return term if term.file else replace(term, name=part.card.name)
 
 
 def _card(term: entries.Term, task: TaskName) -> Card:
-    return own_card(Path(term.file), term.name, task) if term.file else find(term.name)
+    if not term.file:
+        return find(term.name)
+    return _own_card(Path(term.file), entries.code([str(term)]), term.name, task)
 
 
 @lru_cache(64)
-def own_card(path: Path, name: str, task: TaskName) -> Card:
+def _own_card(path: Path, code: str, name: str, task: TaskName) -> Card:
     """A loss that a file defines, as one of the task; with ``num_classes`` it owns vectors of classes.
+
+    Args:
+        code: What the file holds, by its fingerprint: an edited file is another loss.
 
     Raises:
         BadData: naming the file, and what was wanted there.

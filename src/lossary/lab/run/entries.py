@@ -47,8 +47,12 @@ class Entry:
 
     def __str__(self) -> str:
         """As a plan keeps it: reading it gives the same entry."""
-        written = _written(self.terms)
-        return written if self.label == written else f"{self.label}={written}"
+        return self.written if self.label == self.written else f"{self.label}={self.written}"
+
+    @property
+    def written(self) -> str:
+        """What is entered, without the label."""
+        return _written(self.terms)
 
     @property
     def files(self) -> tuple[str, ...]:
