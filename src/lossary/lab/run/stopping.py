@@ -54,15 +54,15 @@ class Curve:
     @property
     def end(self) -> float:
         """The mean over the last sixth of the steps: single looks are a matter of chance."""
-        return fmean(self._sixths()[0])
+        return fmean(self.sixths()[0])
 
     @property
     def rising(self) -> bool:
         """Whether the last sixth of the steps is better than the sixth before, at a rate that counts; True at first."""
-        last, before = self._sixths()
+        last, before = self.sixths()
         return not before or fmean(last) - fmean(before) > RATE / 6 * abs(fmean(before))
 
-    def _sixths(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    def sixths(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """The looks in the last sixth of the steps and in the sixth before, where there is none the one before."""
         since = [sum(step <= share * self.steps[-1] for step in self.steps) for share in (4 / 6, 5 / 6)]
         first, last = min(since[0], max(since[1] - 1, 0)), since[1]
