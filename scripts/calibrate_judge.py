@@ -14,21 +14,18 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, fields, replace
-from itertools import combinations
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from scipy.special import expit
 from scipy.stats import binomtest, t
+from simulated_judge import SPREADS, Found, judged
 
-from lossary.lab.stats.corrections import beats_all, holm, of_winner, pair_steps
-from lossary.lab.stats.sequential import looks, shares, smallest
-from lossary.lab.stats.two_way import PRIOR, TwoWay, loss_variances, moderated
+from lossary.lab.stats.two_way import TwoWay
 
 CHUNK = 100  # studies between two looks at the clock
 MARGIN = 0.1  # of the latent quality, which has no points
-LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -85,18 +82,6 @@ HITS = World(items=3, seeds=10)
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a study of several losses claims of each pair (a, b)."""
-
-    pairs: list[tuple[int, int]]
-    better: np.ndarray  # 1 if a was shown to be better, -1 if b was, 0 if neither
-    equal: np.ndarray  # shown to differ by less than the margin
-
-    def of_first(self) -> np.ndarray:
-        return np.array([0 in pair for pair in self.pairs])
-
-
-@dataclass(frozen=True)
 class Cell:
     """A world, and what is counted in its studies at each number of seeds."""
 
@@ -149,20 +134,6 @@ CELLS: dict[str, Cell] = {
 GAP_OF_SPREADS = ("gap 18, 2000 units, 6 losses", "gap 18, one of 6 erratic")
 
 
-def _drawn(own: np.ndarray, df: int) -> np.ndarray:
-    return (PRIOR * np.median(own, axis=1, keepdims=True) + df * own) / (PRIOR + df)
-
-
-#: Ways to estimate the spread over seeds of each loss, where there are 3 and more: from each loss's own variance
-#: (studies, losses) and its degrees of freedom to what is used and the degrees of freedom of that.
-SPREADS: dict[str, Callable[[np.ndarray, int], tuple[np.ndarray, int]]] = {
-    "the judge's": lambda own, df: (moderated(own, df), PRIOR + df),
-    "its own": lambda own, df: (own, df),
-    "pooled, if larger its own": lambda own, df: (np.maximum(own, own.mean(1, keepdims=True)), df * (own.shape[1] - 1)),
-    "drawn to the median": lambda own, df: (_drawn(own, df), PRIOR + df),
-}
-
-
 CELLS.update(
     {
         f"spread {spread}: {name}": replace(CELLS[name], spread=spread)
@@ -173,66 +144,21 @@ CELLS.update(
 )
 
 
-def looked(studies: list[np.ndarray], look: int, spread: str) -> TwoWay:
-    """What all pairs of all studies differ by at one look: fields (studies, pairs)."""
-    a, b = np.array(list(combinations(range(len(studies[0])), 2))).T
-    flat = TwoWay.of([table for scores in studies for table in scores[a, :look] - scores[b, :look]])
-    effects = TwoWay(*(getattr(flat, field.name).reshape(len(studies), -1) for field in fields(TwoWay)))
-    if len(studies[0]) < 3:
-        return effects
-    variances, df = SPREADS[spread](loss_variances(np.array([s[:, :look].mean(axis=2) for s in studies])), look - 1)
-    both = variances[:, a] + variances[:, b]
-    return effects.with_seed_variance(both, df, np.ones(both.shape, bool))
-
-
-def decided(studies: list[np.ndarray], seeds: tuple[int, ...], spread: str = "the judge's") -> dict[int, list[Found]]:
-    """As the judge decides, many studies (losses, seeds, units) at once; tests hold the two together."""
-    effects = {look: looked(studies, look, spread) for look in looks(max(seeds))}
-    p = {look: effect.p_value for look, effect in effects.items()}
-    within = {look: effect.p_within(MARGIN) for look, effect in effects.items()}
-    found = {}
-    for n in seeds:
-        taken = looks(n)
-        share = shares(taken)
-        up = np.array([effects[look].mean > 0 for look in taken])
-        tested = np.array([p[look] for look in taken])
-        ahead, behind = (_smallest(np.where(one, tested, 1.0), share) for one in (up, ~up))
-        equal = _smallest(np.array([within[look] for look in taken]), share)
-        found[n] = [_claimed(len(studies[0]), *one) for one in zip(ahead, behind, equal, strict=True)]
-    return found
-
-
-def _smallest(p: np.ndarray, share: np.ndarray) -> np.ndarray:
-    return smallest(p.reshape(len(p), -1), share).reshape(p.shape[1:])
-
-
-def _claimed(losses: int, ahead: np.ndarray, behind: np.ndarray, within: np.ndarray) -> Found:
-    """Of one study; ``ahead`` and ``behind`` are p-values of each pair."""
-    pairs = list(combinations(range(losses), 2))
-    first = ahead <= behind
-    p = np.minimum(ahead, behind)
-    adjusted, _ = holm(p, LEVEL, pair_steps(losses, len(p)))
-    a, b = np.array(pairs).T
-    of_best = of_winner(losses, np.where(first, a, b), np.where(first, b, a))
-    if of_best.any():
-        adjusted[of_best] = np.minimum(adjusted[of_best], beats_all(p[of_best], losses, LEVEL)[0])
-    return Found(pairs, np.where(adjusted <= LEVEL, np.where(first, 1, -1), 0), holm(within, LEVEL)[0] <= LEVEL)
-
-
 def counted(name: str, numbers: range) -> dict[str, dict[str, int]]:
     """What was counted in some studies of a cell, by the number of seeds."""
     cell = CELLS[name]
-    studies = [cell.world.scores(np.random.default_rng([0, number])) for number in numbers]
-    return {
-        str(n): dict(sum((cell.count(one) for one in found), Counter(studies=len(found))))
-        for n, found in decided(studies, cell.seeds, cell.spread).items()
-    }
+    found = {n: Counter[str]() for n in cell.seeds}
+    for number in numbers:
+        scores = cell.world.scores(np.random.default_rng([0, number]))
+        for n, one in judged(scores, cell.seeds, MARGIN, cell.spread).items():
+            found[n] += Counter(studies=1) + cell.count(one)
+    return {str(n): dict(counts) for n, counts in found.items()}
 
 
 def false_claims(world: World, seeds: int, studies: int) -> int:
     """Studies with that many seeds that claim any difference between losses that are equal."""
-    drawn = [replace(world, seeds=seeds).scores(np.random.default_rng([0, number])) for number in range(studies)]
-    return sum(bool(found.better.any()) for found in decided(drawn, (seeds,))[seeds])
+    drawn = (replace(world, seeds=seeds).scores(np.random.default_rng([0, number])) for number in range(studies))
+    return sum(bool(judged(scores, (seeds,), MARGIN)[seeds].better.any()) for scores in drawn)
 
 
 def satterthwaite(table: np.ndarray) -> float:

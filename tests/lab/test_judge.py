@@ -108,7 +108,7 @@ def test_the_simulation_decides_as_the_judge_does(world: str, losses: int) -> No
     for number in range(4):
         scores = drawn.scores(np.random.default_rng(number))
         records = [run(f"{i}", s, scores[i, s]) for i in range(losses) for s in range(7)]
-        for seeds, (found,) in simulation.decided([scores], (3, 7)).items():
+        for seeds, found in simulation.judged(scores, (3, 7), simulation.MARGIN).items():
             verdict = judge([r for r in records if r.seed < seeds], RECALL, margin=simulation.MARGIN)
             for pair, better, equal in zip(found.pairs, found.better, found.equal, strict=True):
                 a, b = map(str, pair)
@@ -120,7 +120,7 @@ def test_the_simulation_decides_as_the_judge_does(world: str, losses: int) -> No
 def test_a_gap_of_three_points_is_found_by_ten_seeds() -> None:
     world = replace(simulation.HITS, losses=6, units=2000, gap=0.18)
     studies = [world.scores(np.random.default_rng(number)) for number in range(10)]
-    found = [simulation.gap(one)["all"] for one in simulation.decided(studies, (10,))[10]]
+    found = [simulation.gap(simulation.judged(scores, (10,), simulation.MARGIN)[10])["all"] for scores in studies]
     assert sum(found) >= 8
 
 

@@ -12,7 +12,7 @@ the level at any ratio of the variances; a Satterthwaite quantile does not (meas
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Self
 
 import numpy as np
@@ -47,8 +47,36 @@ class TwoWay:
 
         ``independent`` is how many independent draws stand behind the units at most; 0: as many as there are.
         """
-        columns = np.array([_measured(table, independent) for table in tables]).reshape(-1, 8).T
-        return cls(*columns)
+        parts = [cls.of_means(*_means(table), independent) for table in tables]
+        return cls(*(np.array([getattr(part, field.name)[0] for part in parts], np.float64) for field in fields(cls)))
+
+    @classmethod
+    def of_means(cls, by_seed: Floats, by_unit: Floats, squares: Floats, independent: int = 0) -> Self:
+        """From what is needed of tables of one size: their means a seed and a unit, and the squares around the mean.
+
+        Args:
+            by_seed: (tables, seeds).
+            by_unit: (tables, units).
+            squares: (tables,) the sum of the squared differences between the scores and their mean.
+            independent: As in ``of``.
+        """
+        (tables, seeds), units = by_seed.shape, by_unit.shape[1]
+        mean, counts = by_unit.mean(axis=1), np.full((2, tables), [[float(seeds)], [float(units)]])
+        if seeds < 2:
+            return cls(mean, *counts, *np.full((5, tables), np.nan))
+        by_seed, by_unit = by_seed - mean[:, None], by_unit - mean[:, None]
+        of_seeds, of_units = (by_seed**2).sum(axis=1), (by_unit**2).sum(axis=1)
+        residual = np.maximum(squares - units * of_seeds - seeds * of_units, 0) / ((seeds - 1) * (units - 1))
+        unit_ms = seeds * of_units / (units - 1)
+        return cls(
+            mean,
+            *counts,
+            of_seeds / (seeds - 1),
+            np.full(tables, seeds - 1.0),
+            np.maximum(unit_ms - residual, 0) / seeds,
+            np.maximum(np.minimum(_effective(by_unit), independent or units) - 1, 1),
+            residual,
+        )
 
     def with_seed_variance(self, variance: Floats, df: float, where: Bools) -> Self:
         """The same with another estimate of the spread over seeds in some tables."""
@@ -94,35 +122,23 @@ class TwoWay:
         return _t(self.seed_df, level) * np.sqrt(self.seed_variance / self.seeds)
 
 
-def _measured(table: Floats, independent: int) -> tuple[float, ...]:
-    """The fields of TwoWay, in their order."""
+def _means(table: Floats) -> tuple[Floats, Floats, Floats]:
+    """What ``of_means`` takes, of one table."""
     seeds, units = table.shape
     if units < 2:
         raise ValueError(f"table: wanted at least 2 test units; got {units}")
-    mean = float(table.mean()) if seeds else np.nan
-    if seeds < 2:
-        return (mean, seeds, units, np.nan, np.nan, np.nan, np.nan, np.nan)
-    by_seed, by_unit = table.mean(axis=1) - mean, table.mean(axis=0) - mean
-    rest = table - mean - by_seed[:, None] - by_unit
-    unit_ms = seeds * float(by_unit @ by_unit) / (units - 1)
-    residual = float((rest**2).sum()) / ((seeds - 1) * (units - 1))
-    return (
-        mean,
-        seeds,
-        units,
-        float(by_seed @ by_seed) / (seeds - 1),
-        seeds - 1,
-        max(unit_ms - residual, 0) / seeds,
-        max(min(_effective(by_unit), independent or units) - 1, 1),
-        residual,
-    )
+    if not seeds:
+        return table.mean(axis=1)[None], np.full((1, units), np.nan), np.full(1, np.nan)
+    return table.mean(axis=1)[None], table.mean(axis=0)[None], ((table - table.mean()) ** 2).sum(keepdims=True)[0]
 
 
-def _effective(centred: Floats) -> float:
-    """How many units a variance rests on: all where they vary alike, few where few differ from the rest."""
+def _effective(centred: Floats) -> Floats:
+    """(tables,) how many units a variance rests on: all where they vary alike, few where few differ from the rest."""
     squares = centred**2
-    fourth = float(squares @ squares)
-    return float(squares.sum()) ** 2 / fourth if fourth > 0 else len(centred)
+    fourth = (squares**2).sum(axis=1)
+    return np.divide(
+        squares.sum(axis=1) ** 2, fourth, out=np.full(len(fourth), float(centred.shape[1])), where=fourth > 0
+    )
 
 
 def _t(df: Floats, level: ArrayLike) -> Floats:
