@@ -61,21 +61,22 @@ class TwoWay:
             independent: As in ``of``.
         """
         (tables, seeds), units = by_seed.shape, by_unit.shape[1]
-        mean, counts = by_unit.mean(axis=1), np.full((2, tables), [[float(seeds)], [float(units)]])
-        if seeds < 2:
-            return cls(mean, *counts, *np.full((5, tables), np.nan))
+        mean = by_unit.mean(axis=1)
         by_seed, by_unit = by_seed - mean[:, None], by_unit - mean[:, None]
         of_seeds, of_units = (by_seed**2).sum(axis=1), (by_unit**2).sum(axis=1)
-        residual = np.maximum(squares - units * of_seeds - seeds * of_units, 0) / ((seeds - 1) * (units - 1))
+        known = np.full(tables, 1.0 if seeds > 1 else np.nan)
+        df = max(seeds - 1, 1)
+        residual = np.maximum(squares - units * of_seeds - seeds * of_units, 0) / (df * (units - 1))
         unit_ms = seeds * of_units / (units - 1)
         return cls(
-            mean,
-            *counts,
-            of_seeds / (seeds - 1),
-            np.full(tables, seeds - 1.0),
-            np.maximum(unit_ms - residual, 0) / seeds,
-            np.maximum(np.minimum(_effective(by_unit), independent or units) - 1, 1),
-            residual,
+            mean=mean,
+            seeds=np.full(tables, float(seeds)),
+            units=np.full(tables, float(units)),
+            seed_variance=known * of_seeds / df,
+            seed_df=known * df,
+            unit_variance=known * np.maximum(unit_ms - residual, 0) / max(seeds, 1),
+            unit_df=known * np.maximum(np.minimum(_effective(by_unit), independent or units) - 1, 1),
+            residual=known * residual,
         )
 
     def with_seed_variance(self, variance: Floats, df: float, where: Bools) -> Self:

@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import kendalltau
 
 from lossary.lab.tasks.measures import Floats, Ints, Measures, Metric, Units, check_finite, means
 
 TOP = 10  # places that NDCG looks at
+_PAIRS = 2**22  # of candidates, held at a time: 32 MiB
 
 
 def order(scores: Floats, targets: Floats) -> Ints:
@@ -47,10 +47,25 @@ def place_of_best(scores: Floats, targets: Floats) -> Ints:
     return 1 + (gains == gains.max(1, keepdims=True)).argmax(1)
 
 
-def _kendall(scores: Floats, targets: Floats) -> float:
+def kendall_tau(scores: Floats, targets: Floats) -> Floats:
+    """(N,): Kendall's tau-b, which ties count as half for; 0 where all scores, or all targets, are equal: no order.
+
+    >>> kendall_tau(np.array([[1.0, 2.0, 3.0], [1.0, 1.0, 1.0]]), np.array([[0.0, 1.0, np.nan]] * 2)).round(9)
+    array([1., 0.])
+    """
+    step = max(1, _PAIRS // scores.shape[1] ** 2)
+    found = [_kendall(scores[at : at + step], targets[at : at + step]) for at in range(0, len(scores), step)]
+    return np.concatenate(found)
+
+
+def _kendall(scores: Floats, targets: Floats) -> Floats:
+    """The cosine of the signs of all differences: of scores and of targets."""
+    wanted = np.nan_to_num(np.sign(targets[:, :, None] - targets[:, None]))
     there = ~np.isnan(targets)
-    found = float(np.asarray(kendalltau(scores[there], targets[there]))[0])
-    return 0.0 if np.isnan(found) else found  # all scores are equal: no order
+    given = np.sign(scores[:, :, None] - scores[:, None]) * (there[:, :, None] & there[:, None])
+    both, ours, theirs = ((a * b).sum(axis=(1, 2)) for a, b in ((given, wanted), (given, given), (wanted, wanted)))
+    length = np.sqrt(ours * theirs)
+    return np.divide(both, length, out=np.zeros(len(both)), where=length > 0)
 
 
 _Lists = tuple[Floats, Floats]  # scores and targets
@@ -77,7 +92,7 @@ _OF_LISTS: dict[str, Callable[[Floats, Floats], ArrayLike]] = {
     "ndcg@10": ndcg,
     "best_first": lambda scores, targets: place_of_best(scores, targets) == 1,
     "mrr": lambda scores, targets: 1 / place_of_best(scores, targets),
-    "kendall_tau": lambda scores, targets: [_kendall(*pair) for pair in zip(scores, targets, strict=True)],
+    "kendall_tau": kendall_tau,
 }
 _PSEUDO_VALUES = {name: lambda given, each=each: Units.of(each(*given)) for name, each in _OF_LISTS.items()}
 

@@ -44,7 +44,28 @@ def roc(embeddings: ArrayLike, labels: ArrayLike, *, points: int = 200) -> Roc:
 
 
 def full_roc(items: CompareAll) -> Roc:
-    """The ROC at up to BINS thresholds: its memory does not grow with the number of pairs."""
+    """The ROC at each cosine, or at BINS thresholds where there are more: its memory does not grow with the pairs."""
+    thresholds, different, same = (_accepted if len(items.classes) ** 2 <= BINS else _accepted_by_bins)(items)
+    return Roc(
+        np.concatenate([[np.inf], thresholds / GRID]),
+        np.concatenate([[0], different / different[-1]]),
+        np.concatenate([[0], same / same[-1]]),
+    )
+
+
+def _accepted(items: CompareAll) -> tuple[Floats, Ints, Ints]:
+    """Falling thresholds in grid units, and how many different and same pairs each of them accepts."""
+    pairs = [(cosines, same) for _, cosines, same in items.blocks()]
+    cosines, same = (np.concatenate([np.ravel(part) for part in parts]) for parts in zip(*pairs, strict=True))
+    thresholds = np.unique(cosines)[:0:-1]  # the lowest is an item's with itself
+    different, alike = (
+        which.sum() - np.searchsorted(np.sort(cosines[which]), thresholds)
+        for which in (~same & np.isfinite(cosines), same)
+    )
+    return thresholds, different, alike
+
+
+def _accepted_by_bins(items: CompareAll) -> tuple[Floats, Ints, Ints]:
     low, high = np.inf, -np.inf
     for rows, cosines, _ in items.blocks():
         high = max(high, cosines.max())
@@ -53,12 +74,7 @@ def full_roc(items: CompareAll) -> Roc:
     edges = np.linspace(low, max(high, low + 1), BINS + 1)
     same, different = pair_counts(items, edges)
     used = np.flatnonzero(same + different)[::-1]
-    far, tar = np.cumsum(different[used]) / different.sum(), np.cumsum(same[used]) / same.sum()
-    return Roc(
-        np.concatenate([[np.inf], edges[used] / GRID]),
-        np.concatenate([[0], far]),
-        np.concatenate([[0], tar]),
-    )
+    return edges[used], np.cumsum(different[used]), np.cumsum(same[used])
 
 
 def pair_counts(items: CompareAll, edges: Floats) -> tuple[Ints, Ints]:
