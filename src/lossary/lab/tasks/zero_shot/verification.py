@@ -55,14 +55,15 @@ def full_roc(items: CompareAll) -> Roc:
 
 def _accepted(items: CompareAll) -> tuple[Floats, Ints, Ints]:
     """Falling thresholds in grid units, and how many different and same pairs each of them accepts."""
-    pairs = [(cosines, same) for _, cosines, same in items.blocks()]
-    cosines, same = (np.concatenate([np.ravel(part) for part in parts]) for parts in zip(*pairs, strict=True))
-    thresholds = np.unique(cosines)[:0:-1]  # the lowest is an item's with itself
-    different, alike = (
-        which.sum() - np.searchsorted(np.sort(cosines[which]), thresholds)
-        for which in (~same & np.isfinite(cosines), same)
-    )
-    return thresholds, different, alike
+    found = []
+    for rows, cosines, same in items.blocks():
+        once = rows[:, None] < np.arange(len(items.classes))
+        found.append((cosines[once], same[once]))
+    cosines, same = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    order = np.argsort(-cosines)
+    cosines, same = cosines[order], same[order]
+    last = np.flatnonzero(np.diff(cosines, append=-np.inf))  # of those tied
+    return cosines[last], np.cumsum(~same)[last], np.cumsum(same)[last]
 
 
 def _accepted_by_bins(items: CompareAll) -> tuple[Floats, Ints, Ints]:
