@@ -89,6 +89,7 @@ def placed(source: Bilinear, targets: Targets) -> tuple[Bilinear, Targets]:
         row_groups=put(targets.row_groups),
         column_groups=put(targets.column_groups),
         scale=targets.scale,
+        first=targets.first,
     )
     return Bilinear(x, w, b, source.unit, row_factor=r, column_factor=c), to
 
@@ -249,3 +250,15 @@ def test_norms_of_any_length_have_a_reciprocal() -> None:
 def test_tiles_of_every_dtype_are_stored() -> None:
     for dtype in (F32, F16, BF16):
         assert tiles.slopes(torch.empty(0, dtype=dtype)).depth <= tiles.statistics(torch.empty(0, dtype=dtype)).columns
+
+
+@pytest.mark.parametrize("starts", [(0, 16), (0, 5, 33)])
+@pytest.mark.parametrize("which", [0, 3, 5, 6, 8])
+def test_parts_of_the_columns(which: int, starts: tuple[int, ...]) -> None:
+    _, source, targets = list(problems(21, 37, 17, F32))[which]
+    for start, stop in zip(starts, (*starts[1:], 37), strict=True):
+        columns = slice(start, stop)
+        labels, groups = (None if t is None else t[columns] for t in (targets.columns, targets.column_groups))
+        some = Targets(targets.rows, labels, own=targets.own, row_groups=targets.row_groups, column_groups=groups)
+        b = None if source.b is None else source.b[columns]
+        check(Bilinear(source.x, source.w[columns], b, source.unit), some.part(start), slopes(21))

@@ -110,11 +110,11 @@ def _scores(X, W, B, BY_ROW, BY_COLUMN, READY, n, c, first, N, end, D, DOT: tl.c
 
 
 @triton.jit
-def _kinds(ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, COLUMN_GROUPS, n, c, N, C, OWN: tl.constexpr):
-    """Which of a tile's entries are targets and which the rest; all others do not exist."""
+def _kinds(ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, COLUMN_GROUPS, n, c, N, C, number, OWN: tl.constexpr):
+    """Which of a tile's entries are targets and which the rest; all others do not exist. ``number`` is column 0's."""
     exists = (n[:, None] < N) & (c[None, :] < C)
     if OWN:
-        exists = exists & (n[:, None] != c[None, :])
+        exists = exists & (n[:, None] != number + c[None, :])
     of_rows = tl.load(ROW_LABELS + n, mask=n < N, other=-1).to(tl.int64)
     if COLUMN_LABELS is None:
         same = of_rows[:, None] == c.to(tl.int64)[None, :]
@@ -139,7 +139,7 @@ def _merged(top, total, s, kept):
 
 @triton.jit
 def row_statistics(X, W, B, BY_ROW, BY_COLUMN, ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, COLUMN_GROUPS, READY, OUT,
-                   N, D, start, end, span, scale,
+                   N, D, start, end, span, scale, number,
                    OWN: tl.constexpr, SINGLE: tl.constexpr, SOFT: tl.constexpr, FIELDS: tl.constexpr,
                    DOT: tl.constexpr, WIDE: tl.constexpr,
                    BN: tl.constexpr, BC: tl.constexpr, BD: tl.constexpr):  # fmt: skip
@@ -157,7 +157,7 @@ def row_statistics(X, W, B, BY_ROW, BY_COLUMN, ROW_LABELS, COLUMN_LABELS, ROW_GR
     for first in range(start + part * span, tl.minimum(start + part * span + span, end), BC):
         c = first + tl.arange(0, BC)
         s = _scores(X, W, B, BY_ROW, BY_COLUMN, READY, n, c, start, N, end, D, DOT, WIDE, BN, BC, BD)
-        is_target, is_rest = _kinds(ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, COLUMN_GROUPS, n, c, N, end, OWN)
+        is_target, is_rest = _kinds(ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, COLUMN_GROUPS, n, c, N, end, number, OWN)
         if SOFT:
             total += tl.sum(tl.where(is_rest, tl.maximum(s * LN_2, 0.0) + log1p_exp(s), 0.0), 1)
         else:
@@ -290,7 +290,7 @@ def _pulled(FACTORS, of, ok, stride, s, is_target, is_rest, scale, AXIS: tl.cons
 @triton.jit
 def slopes(X, W, B, BY_ROW, BY_COLUMN, ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, COLUMN_GROUPS, READY,
            OF_ROWS, OF_COLUMNS, OUT, BY_B,
-           N, D, first, width, stride, scale,
+           N, D, first, width, stride, scale, number,
            OWN: tl.constexpr, SINGLE: tl.constexpr, SOFT: tl.constexpr, MEAN: tl.constexpr,
            DOT: tl.constexpr, WIDE: tl.constexpr,
            BN: tl.constexpr, BC: tl.constexpr, BD: tl.constexpr):  # fmt: skip
@@ -308,7 +308,7 @@ def slopes(X, W, B, BY_ROW, BY_COLUMN, ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, CO
     c = first + place
     end = first + width
     s = _scores(X, W, B, BY_ROW, BY_COLUMN, READY, n, c, first, N, end, D, DOT, WIDE, BN, BC, BD)
-    is_target, is_rest = _kinds(ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, COLUMN_GROUPS, n, c, N, end, OWN)
+    is_target, is_rest = _kinds(ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, COLUMN_GROUPS, n, c, N, end, number, OWN)
     g = _pulled(OF_ROWS, n, n < N, stride, s, is_target, is_rest, scale, 1, SINGLE, SOFT, MEAN)
     if OF_COLUMNS is not None:
         g += _pulled(OF_COLUMNS, c, c < end, stride, s, is_target, is_rest, scale, 0, SINGLE, SOFT, MEAN)

@@ -41,6 +41,7 @@ class Problem:
     own: bool
     single: bool
     scale: float
+    start: int  # the number of the first column
 
     @property
     def tensors(self) -> tuple[Tensor | None, ...]:
@@ -71,9 +72,10 @@ def problem(source: Bilinear, targets: Targets) -> Problem:
     x, w = source.x.contiguous(), source.w.contiguous()
     r, c = source.row_factor, inverse_norms(w) if source.unit else source.column_factor
     b, r, c = (None if t is None else t.contiguous() for t in (source.b, r, c))
-    labels = (targets.rows, targets.columns, targets.row_groups, targets.column_groups)
+    columns = targets.columns if targets.first is None else targets.labels(len(w))
+    labels = (targets.rows, columns, targets.row_groups, targets.column_groups)
     labels = tuple(None if t is None else t.contiguous() for t in labels)
-    return Problem(x, w, b, r, c, source.unit, labels, targets.own, targets.single, targets.scale)
+    return Problem(x, w, b, r, c, source.unit, labels, targets.own, targets.single, targets.scale, targets.start)
 
 
 def inverse_norms(w: Tensor) -> Tensor:
@@ -93,7 +95,7 @@ def row_gradients(source: Bilinear, targets: Targets, rows: Rows, by_rows: RowGr
     """Gradients by x, w and b from those by the statistics that forward found; None where not needed."""
     of = problem(source, targets)
     existing: Tensor | int = of.sizes[1] - int(of.own)
-    if by_rows.mean is not None and targets.row_groups is not None:
+    if by_rows.mean is not None and (targets.row_groups is not None or targets.first is not None):
         existing = _statistics(of)[1]  # how many columns exist for a row, the kernel alone knows
     factors = _row_factors(rows, by_rows, existing, of.scale)
     return _pull(of, factors, needs, mean=by_rows.mean is not None)
@@ -187,7 +189,7 @@ def _parts(of: Problem, *, soft: bool = False) -> Tensor:
         span = max(1, -(-span // tile.columns)) * tile.columns
         out = torch.empty(-(-width // span), fields, n, dtype=torch.float32, device=of.x.device)
         ready = _products(of, strip) if of.deep else None
-        arguments = (*of.tensors, ready, out, n, depth, strip.start, strip.stop, span, of.scale)
+        arguments = (*of.tensors, ready, out, n, depth, strip.start, strip.stop, span, of.scale, of.start)
         options = {"SOFT": soft, "FIELDS": fields, **of.options(tile)}
         launch(kernels.row_statistics, of_rows * len(out), of.x, *arguments, **options)
         found.append(out)
@@ -263,7 +265,7 @@ def _slopes(
     out = of.x.new_empty(n, width) if ready is None or of.x.dtype != torch.float32 else ready
     sums = torch.empty(of_rows, width, dtype=torch.float32, device=of.x.device) if biased else None
     of_columns = None if columns is None else factors[:, columns:]
-    sizes = (n, depth, strip.start, width, factors.shape[1], of.scale)
+    sizes = (n, depth, strip.start, width, factors.shape[1], of.scale, of.start)
     launch(
         kernels.slopes,
         of_rows * -(-width // tile.columns),

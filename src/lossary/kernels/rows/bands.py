@@ -62,13 +62,12 @@ class Places:
     """Rows and columns of a problem in the order of their labels, and the entries of it that do not exist."""
 
     def __init__(self, targets: Targets, columns: int) -> None:
-        number = torch.arange(columns, device=targets.rows.device)
-        row_labels = targets.rows.long()
-        column_labels = number if targets.columns is None else targets.columns.long()
+        row_labels, column_labels = targets.rows.long(), targets.labels(columns).long()
         self.rows, self.columns = row_labels.argsort(stable=True), column_labels.argsort(stable=True)
         #: Where each column of the unsorted problem stands.
         self.place = inverse(self.columns)
-        self.own = self.place[self.rows] if targets.own else None
+        #: Of each row its own column, -1 where that is in another part of the columns.
+        self.own = self._own(targets.start) if targets.own else None
         self.bands = Bands(row_labels[self.rows], column_labels[self.columns], self.own)
         self.groups = None
         if targets.row_groups is not None and targets.column_groups is not None:
@@ -76,11 +75,16 @@ class Places:
             first, last = (torch.searchsorted(groups, row_groups, right=right) for right in (False, True))
             self.groups = first, last - first, self.place[order]
 
+    def _own(self, start: int) -> Tensor:
+        column = self.rows - start
+        here = (column >= 0) & (column < len(self.place))
+        return torch.where(here, self.place[torch.where(here, column, 0)], -1)
+
     def absent(self, rows: slice) -> tuple[Tensor, Tensor]:
         """The entries of some rows that do not exist: rows, counted from the first, and columns."""
         number = torch.arange(rows.stop - rows.start, device=self.place.device)
         own = None if self.own is None else self.own[rows]
-        r, c = (number[:0], number[:0]) if own is None else (number, own)
+        r, c = (number[:0], number[:0]) if own is None else (number[own >= 0], own[own >= 0])
         if self.groups is None:
             return r, c
         first, count, by_group = (self.groups[0][rows], self.groups[1][rows], self.groups[2])

@@ -23,7 +23,7 @@ from lossary.kernels.rows.exponentials import (
     sum_softplus,
     without_subnormals_,
 )
-from lossary.kernels.rows.kinds import Block, LabelTargets, MaskedTargets, SingleTarget
+from lossary.kernels.rows.kinds import Block, LabelTargets, MaskedTargets, Numbered, SingleTarget
 from lossary.kernels.rows.scores import Bilinear, Learning, RowGradients, Rows, Targets
 from lossary.kernels.stable import LOG2_E, ORDINARY, accumulate, accumulator, bounded, in_range, scales
 
@@ -118,12 +118,12 @@ class Blocks:
     """One problem by blocks of rows: statistics out, gradients back."""
 
     def __init__(self, source: Bilinear, targets: Targets) -> None:
-        if source.centers > 1 and not targets.single:
+        if source.centers > 1 and not targets.numbered:
             raise ValueError("targets: wanted one a row beside several centers a column; got labels of columns")
         self.targets, self.centers, self.columns = targets, source.centers, source.columns
         self.unit = LOG2_E if targets.sums == "exponentials" else 1.0
         # On a CPU rows and columns are sorted by label; elsewhere nobody looks at labels.
-        in_place = targets.single or not _device.by_cache(source.x)
+        in_place = targets.numbered or not _device.by_cache(source.x)
         self.places = None if in_place else Places(targets, len(source.w))
         self.x = Vectors(source.x, source.row_factor, source.half)
         c = source.column_factor
@@ -143,9 +143,7 @@ class Blocks:
             self.mean = self.x.times(self.mean_column)
             if source.b is not None:
                 self.mean += source.b.to(self.dtype).mean()
-        if targets.single:
-            self.index = targets.rows.long()[:, None]
-            self.ones = torch.ones(len(source.x), dtype=self.dtype, device=source.x.device)
+        self.numbered = Numbered(targets, self.columns, self.dtype) if targets.numbered else None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -171,7 +169,7 @@ class Blocks:
             return exponentiate
         if source.b is not None or not is_tame(x, w, source.unit, self.targets.scale, source.bound):
             return exponentiate
-        return exponentiate_tame_rest if self.targets.single and self.columns > 1 else exponentiate_tame
+        return exponentiate_tame_rest if self.targets.numbered and self.columns > 1 else exponentiate_tame
 
     def __iter__(self) -> Iterator[Block]:
         """All blocks share one buffer: each is gone when the next one comes."""
@@ -207,8 +205,8 @@ class Blocks:
         if self.centers > 1:
             self.nearest = Nearest(transposed, self.centers)
             scores = self.nearest.largest.clone().t()
-        if self.targets.single:
-            return SingleTarget(scores, span, self.exponentiate, self.index[span], mean, self.targets.means, self.ones)
+        if self.numbered is not None:
+            return SingleTarget(scores, span, self.exponentiate, self.numbered, mean, self.targets.means)
         if self.places is not None:
             return LabelTargets(scores, span, self.exponentiate, self.places, self.targets.scale)
         return MaskedTargets(scores, span, self.exponentiate, self.targets, mean)
@@ -243,7 +241,8 @@ class Blocks:
     def _slopes(self, block: Block, by_rows: RowGradients, gradients: Gradients) -> tuple[Tensor, Tensor | None]:
         """(R, C) the gradient by the products, as the next ones take it; and what undoes a power of 2 in it."""
         columns = self.inverse
-        if isinstance(block, SingleTarget) and self.x.is_half and self.centers == 1 and block.is_linear:
+        at_once = self.x.is_half and self.centers == 1 and self.targets.first is None
+        if isinstance(block, SingleTarget) and at_once and block.is_linear:
             # In a pass less: after the products these are what takes the time.
             each, by_target = block.factors(by_rows)
             if gradients.b is not None:

@@ -95,7 +95,7 @@ def two_way_statistics(source: Bilinear, targets: Targets) -> tuple[Rows, Rows]:
         wanted = "wanted plain products for statistics of both directions"
         raise ValueError(f"source: {wanted}; got b, unit, own, groups or a scale")
     paired = targets.paired and targets.columns is None and source.x.shape[0] == source.w.shape[0]
-    columns = torch.arange(source.w.shape[0], device=source.w.device) if targets.columns is None else targets.columns
+    columns = targets.labels(source.w.shape[0])
     if fits_densely(source):
         scores = source.dense()
         backwards = Targets(columns, targets.rows)

@@ -33,21 +33,27 @@ class SingleTarget(Block):
         scores: Tensor,
         rows: slice,
         exponentiate: Exponentiate,
-        index: Tensor,
+        numbered: "Numbered",
         mean: Tensor | None,
         has_mean: bool,
-        ones: Tensor,
     ) -> None:
         super().__init__(scores, rows, exponentiate)
-        self.index, self.is_linear = index, mean is not None or not has_mean
-        target = scores.gather(1, index)[:, 0] * self.unit
+        self.index, count, inside = numbered.of(rows)
+        self.inside, self.is_linear = inside, mean is not None or not has_mean
+        found = scores.gather(1, self.index)
+        target = found[:, 0] * self.unit
         if mean is None:
             mean = scores.mean(1) * self.unit if has_mean else target
-        scores.scatter_(1, index, ABSENT_2)
-        rest, self.share = self.exponentiate(scores)
         # Where exponentials are summed, the target's log-sum-exp is its score.
         among = softplus(target) if exponentiate is sum_softplus else target.detach()
-        self.statistics = Rows(ones[rows], target, among, rest, mean.detach())
+        if inside is None:
+            scores.scatter_(1, self.index, ABSENT_2)
+        else:  # other rows keep what is there
+            scores.scatter_(1, self.index, found.masked_fill(inside, ABSENT_2))
+            target = torch.where(inside[:, 0], target, 0)
+            among = torch.where(inside[:, 0], among, 0 if exponentiate is sum_softplus else ABSENT)
+        rest, self.share = self.exponentiate(scores)
+        self.statistics = Rows(count, target, among, rest, mean.detach())
 
     def pull(self, gradients: RowGradients) -> None:
         each, by_target = self._by_row(gradients)
@@ -61,8 +67,10 @@ class SingleTarget(Block):
         self.by_row = [each]
         # Without, its exponential is 0, or its row has no share.
         if by_target is not None:
-            self.scores.scatter_(1, self.index, by_target)
             self.by_row.append(by_target)
+            if self.inside is not None:
+                by_target = torch.where(self.inside, by_target, self.scores.gather(1, self.index))
+            self.scores.scatter_(1, self.index, by_target)
 
     def factors(self, gradients: RowGradients) -> tuple[Tensor, Tensor | None]:
         """What :meth:`pull` multiplies the scores of a row with, and the target's gradient, (R, 1) each."""
@@ -78,6 +86,26 @@ class SingleTarget(Block):
         return _column(gradients.rest, self.share) * self.share, None if by_target is None else by_target[:, None]
 
 
+class Numbered:
+    """Where the target of each row is, which bears the number of a column: its place, (N, 1), and how many there are.
+
+    Of a part of the columns, which of them are inside of it; others have a place that is not theirs.
+    """
+
+    def __init__(self, targets: Targets, columns: int, dtype: torch.dtype) -> None:
+        self.index, self.inside = targets.rows.long()[:, None], None
+        if targets.first is None:
+            self.count = torch.ones(len(self.index), dtype=dtype, device=self.index.device)
+        else:
+            index = self.index - targets.first
+            self.index = index.clamp(0, columns - 1)
+            self.inside = index == self.index
+            self.count = self.inside[:, 0].to(dtype)
+
+    def of(self, rows: slice) -> tuple[Tensor, Tensor, Tensor | None]:
+        return self.index[rows], self.count[rows], None if self.inside is None else self.inside[rows]
+
+
 class LabelTargets(Block):
     """A block whose rows have any number of targets, perhaps a column that is the row itself, and other gaps."""
 
@@ -89,7 +117,7 @@ class LabelTargets(Block):
         scores[self.absent] = ABSENT_2
         self.existing = (scores.shape[1] - r.bincount(minlength=len(scores))).clamp_min(1).to(scores.dtype)
         count, target = torch.zeros_like(total), torch.zeros_like(total)
-        among = torch.full_like(total, ABSENT)
+        among = torch.full_like(total, 0 if exponentiate is sum_softplus else ABSENT)
         self.found: list[tuple[slice, Tensor, Tensor, Tensor, Tensor]] = []
         for spot in places.bands.within(span, slice(0, scores.shape[1])):
             rows = slice(spot.rows.start - span.start, spot.rows.stop - span.start)

@@ -152,6 +152,7 @@ def is_one_set(source: Bilinear, targets: Targets) -> bool:
     symmetric_scores = alike and source.b is None and not source.unit
     one_set = (
         targets.own
+        and targets.first is None
         and targets.columns is targets.rows
         and targets.row_groups is None
         and targets.sums == "exponentials"
@@ -192,13 +193,14 @@ def _statistics(
     scale: float,
     sums: str,
     means: bool,
+    first: int | None,
     unit: bool,
     centers: int,
     half: torch.dtype | None,
     bound: float | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     source = Learning(x, w, b, row_factor, column_factor).with_form(Form(unit, centers, half, bound))
-    targets = _targets((rows, columns, row_groups, column_groups), (own, scale, sums, means))
+    targets = _targets((rows, columns, row_groups, column_groups), (own, scale, sums, means, first))
     return seam.row_statistics(source, targets)
 
 
@@ -217,6 +219,7 @@ def _gradients(
     scale: float,
     sums: str,
     means: bool,
+    first: int | None,
     unit: bool,
     centers: int,
     half: torch.dtype | None,
@@ -230,7 +233,7 @@ def _gradients(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     by_rows = RowGradients(by_target, by_among, by_rest, by_mean)
     source = Learning(x, w, b, row_factor, column_factor).with_form(Form(unit, centers, half, bound))
-    targets = _targets((rows, columns, row_groups, column_groups), (own, scale, sums, means))
+    targets = _targets((rows, columns, row_groups, column_groups), (own, scale, sums, means, first))
     needed = (needs[0], needs[1], needs[2], needs[3], needs[4])
     gradients = seam.row_gradients(source, targets, Rows(*found), by_rows, needed)
     # An operator returns tensors only: an empty one where no gradient is needed.
@@ -241,17 +244,18 @@ def _gradients(
     return by_x, by_w, by_b, by_r, by_c
 
 
-def _marks(targets: Targets) -> tuple[bool, float, Sums, bool]:
+def _marks(targets: Targets) -> tuple[bool, float, Sums, bool, int | None]:
     """What of targets is no tensor."""
-    return targets.own, targets.scale, targets.sums, targets.means
+    return targets.own, targets.scale, targets.sums, targets.means, targets.first
 
 
-def _targets(labels: Sequence[Tensor | None], marks: tuple[bool, float, Any, bool]) -> Targets:
-    rows, columns, row_groups, column_groups = labels
+def _targets(labels: Sequence[Tensor | None], marks: tuple[bool, float, Any, bool, int | None]) -> Targets:
+    rows, columns, rg, cg = labels
     assert rows is not None
-    own, scale, sums, means = marks
-    rg, cg = row_groups, column_groups
-    return Targets(rows, columns, own=own, row_groups=rg, column_groups=cg, scale=scale, sums=sums, means=means)
+    own, scale, sums, means, first = marks
+    return Targets(
+        rows, columns, own=own, row_groups=rg, column_groups=cg, scale=scale, sums=sums, means=means, first=first
+    )
 
 
 @_statistics.register_fake
@@ -269,7 +273,7 @@ def _(x: Tensor, *rest: Any) -> tuple[Tensor, ...]:
 
 
 def _remember(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    ctx.marks, ctx.form = inputs[9:13], Form(*inputs[13:])
+    ctx.marks, ctx.form = inputs[9:14], Form(*inputs[14:])
     ctx.set_materialize_grads(False)
     ctx.save_for_backward(*inputs[:9], *output)
 
@@ -280,13 +284,13 @@ def _statistics_backward(ctx: Any, _: Tensor | None, *by_rows: Tensor | None) ->
     learning, labels, found = tensors[:5], tensors[5:9], tensors[9:]
     needs = ctx.needs_input_grad[:5]
     if all(g is None for g in by_rows):
-        return (None,) * 17
+        return (None,) * 18
     if torch.is_grad_enabled():
         targets = _targets(labels, ctx.marks)
         gradients = TwiceDifferentiable.apply(targets, ctx.form, needs, found, *learning, *by_rows)
     else:
         gradients = _gradients(*learning, *labels, *ctx.marks, *ctx.form, list(found), *by_rows, list(needs))
-    return *(g if need else None for g, need in zip(gradients, needs, strict=True)), *(None,) * 12
+    return *(g if need else None for g, need in zip(gradients, needs, strict=True)), *(None,) * 13
 
 
 _statistics.register_autograd(_statistics_backward, setup_context=_remember)

@@ -149,11 +149,12 @@ Sums = Literal["exponentials", "softplus"]
 class Targets:
     """Which columns are a row's targets: those that bear the row's label.
 
-    With ``columns=None`` a column's label is its number, so that ``Targets(labels)`` are class indices. With
-    ``own`` row i and column i are the same item, and that column does not exist for the row. With groups, neither
-    does a column of the row's group that is no target: what may be the same thing is no negative. The targets' scores
-    count times ``scale``, for losses that are steeper in the negatives than in the positives. With ``sums="softplus"``
-    the sum of the scores' softplus stands for their log-sum-exp.
+    With ``columns=None`` a column's label is its number, so that ``Targets(labels)`` are class indices. Where ``first``
+    is given the columns are a part of all, which begins with the column of that number. With ``own`` row i and column i
+    are the same item, and that column does not exist for the row. With groups, neither does a column of the row's group
+    that is no target: what may be the same thing is no negative. The targets' scores count times ``scale``, for losses
+    that are steeper in the negatives than in the positives. With ``sums="softplus"`` the sum of the scores' softplus
+    stands for their log-sum-exp.
     """
 
     rows: Tensor  # (N,) integer labels
@@ -165,28 +166,63 @@ class Targets:
     scale: float = field(default=1.0, kw_only=True)
     sums: Sums = field(default="exponentials", kw_only=True)
     means: bool = field(default=True, kw_only=True)  # False where no formula asks for the mean scores
+    first: int | None = field(default=None, kw_only=True)  # None: these are all columns
 
     def of(self, rows: slice) -> "Targets":
         """Those of some rows."""
         groups = None if self.row_groups is None else self.row_groups[rows]
-        return self._made(self.rows[rows], groups, self.scale)
+        return self._made((self.rows[rows], self.columns), (groups, self.column_groups), self.scale, self.first)
 
     def scaled(self, scale: float) -> "Targets":
         """The same, their scores times ``scale``."""
-        return self._made(self.rows, self.row_groups, scale)
+        return self._made((self.rows, self.columns), (self.row_groups, self.column_groups), scale, self.first)
 
-    def _made(self, rows: Tensor, groups: Tensor | None, scale: float) -> "Targets":
+    def part(self, first: int) -> "Targets":
+        """The same of a part of the columns, whose labels and groups these are; its first column has that number."""
+        return self._made((self.rows, self.columns), (self.row_groups, self.column_groups), self.scale, first)
+
+    def _made(
+        self,
+        labels: tuple[Tensor, Tensor | None],
+        groups: tuple[Tensor | None, Tensor | None],
+        scale: float,
+        first: int | None,
+    ) -> "Targets":
         # Not by replace() of dataclasses, which torch 2.6 does not compile.
-        to = self.column_groups
+        (rows, columns), (row_groups, column_groups) = labels, groups
         own, sums, means = self.own, self.sums, self.means
         return Targets(
-            rows, self.columns, own=own, row_groups=groups, column_groups=to, scale=scale, sums=sums, means=means
+            rows,
+            columns,
+            own=own,
+            row_groups=row_groups,
+            column_groups=column_groups,
+            scale=scale,
+            sums=sums,
+            means=means,
+            first=first,
         )
 
     @property
-    def single(self) -> bool:
-        """Whether a row has exactly one target, at the index that is its label, with its score as it is."""
+    def start(self) -> int:
+        """The number of the first column."""
+        return self.first or 0
+
+    def labels(self, columns: int) -> Tensor:
+        """Of so many columns."""
+        if self.columns is not None:
+            return self.columns
+        return torch.arange(self.start, self.start + columns, device=self.rows.device)
+
+    @property
+    def numbered(self) -> bool:
+        """Whether a row's only target, with its score as it is, is the column of its number, if that is here."""
         return self.columns is None and not self.own and self.row_groups is None and self.scale == 1
+
+    @property
+    def single(self) -> bool:
+        """Whether it is here, for every row."""
+        return self.numbered and self.first is None
 
 
 @dataclass(frozen=True)
@@ -228,9 +264,7 @@ class RowsOf:
     def is_target(self) -> Tensor:
         if isinstance(self._targets, Given):
             return self._targets.targets
-        columns = self._targets.columns
-        columns = torch.arange(self._scores.shape[1], device=self._scores.device) if columns is None else columns
-        return self._without_own(self._targets.rows[:, None] == columns)
+        return self._without_own(self._targets.rows[:, None] == self._targets.labels(self._scores.shape[1]))
 
     @_once
     def is_rest(self) -> Tensor:
@@ -241,7 +275,7 @@ class RowsOf:
 
     def _without_own(self, columns: Tensor) -> Tensor:
         if isinstance(self._targets, Targets) and self._targets.own:
-            columns.diagonal(self._first).fill_(False)
+            columns.diagonal(self._first - self._targets.start).fill_(False)
         return columns
 
     @_once

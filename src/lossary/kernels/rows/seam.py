@@ -84,5 +84,4 @@ def _plain(source: Bilinear) -> Bilinear:
 
 def _labelled(targets: Targets, source: Bilinear) -> Targets:
     """With a label for every column."""
-    columns = torch.arange(len(source.w), device=source.w.device) if targets.columns is None else targets.columns
-    return Targets(targets.rows, columns)
+    return Targets(targets.rows, targets.labels(len(source.w)))
