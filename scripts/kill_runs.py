@@ -24,8 +24,8 @@ import torch
 from rich.console import Console
 
 from lossary.lab import comparison
-from lossary.lab.data.loading import load
 from lossary.lab.run import study
+from lossary.lab.run.folder import prepare
 from lossary.lab.run.plan import Plan
 from lossary.lab.run.record import load_all
 
@@ -55,9 +55,9 @@ def live(folder: Path, workers: int) -> tuple[int, int]:
     try:
         os.close(reading)
         with os.fdopen(writing, "w", buffering=1) as said:
-            plan = replace(PLAN, out=str(folder), workers=workers or 1)
-            comparison.prepare(plan)
-            comparison.compare(plan, Console(file=said, width=200), load(plan), here=not workers)
+            plan, data = comparison.resolved(replace(PLAN, out=str(folder), workers=workers or 1))
+            prepare(plan)
+            comparison.compare(plan, Console(file=said, width=200), data, here=not workers)
     except BaseException as wrong:  # noqa: BLE001  # a fork may not go on into its parent's code
         sys.stderr.write(f"{type(wrong).__name__}: {wrong}\n")
         os._exit(1)

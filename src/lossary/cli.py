@@ -2,10 +2,12 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 from lossary._text import printable, shortened
+from lossary.lab.run.options import Files
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -38,9 +40,11 @@ def fail(message: str, status: int = 2) -> NoReturn:
 
 
 def app() -> "App":
-    from cyclopts import App
+    from cyclopts import App, Parameter
 
     from lossary import __version__
+
+    Parameter(name="*", group="Your data")(Files)  # not where it is written: that is read without cyclopts
 
     commands = App(name="lossary", version=__version__, help="Every PyTorch loss, and which one your data wants.")
     commands.command(compare)
@@ -67,16 +71,8 @@ def compare(
     out: Path | None = None,
     quick: bool = False,
     resume: bool = False,
-    target: str = "",
-    task: str = "",
-    types: str = "",
-    yes: str = "",
-    lists: str = "",
-    by: str = "",
-    time: str = "",
-    split: str = "",
+    files: Files = Files(),
     group: str = "",
-    megapixels: int = 64,
 ) -> None:
     """Train the same network with several losses and say which one the data wants, and how sure that is.
 
@@ -123,37 +119,17 @@ def compare(
         Fewer losses, trials, seeds and steps: a first look in a few minutes.
     resume
         Go on with the plan stored in the folder, whatever else is asked.
-    target
-        What to predict: a table's column, an array of the file, or the file with the labels of an .npy file. Of pairs
-        of texts both columns: QUERIES,DOCUMENTS.
-    task
-        classification, zero-shot, binary, regression, segmentation or retrieval, where another is inferred.
-    types
-        Of a table's columns, as COLUMN=number|category|skip, separated by commas, where others are inferred.
-    yes
-        Which of two targets means yes; the task then is binary.
-    lists
-        A table's column that names the list a row belongs to: the rows of a list are ranked by the target.
-    by
-        A table's column whose rows of one value are never in two parts: patients, speakers, customers. What is compared
-        then are they, and not their rows.
-    time
-        A table's column of dates or numbers: the earliest rows train, the latest ones test.
-    split
-        A table's column that says where each row belongs: train, val or test.
     group
         Deprecated: --lists.
-    megapixels
-        Of the largest image that is read: to decode one takes time and memory, however small its file is.
     """
     from concurrent.futures.process import BrokenProcessPool
-    from dataclasses import replace
 
     from rich.console import Console
 
     from lossary.lab import comparison as lab
-    from lossary.lab.data.readers.code import is_code
+    from lossary.lab.data.contents import is_code
     from lossary.lab.run.entries import split as split_losses
+    from lossary.lab.run.folder import prepare
     from lossary.lab.run.plan import QUICK, Plan, budget
 
     name = Path(data).name
@@ -166,15 +142,7 @@ def compare(
         workers=workers,
         out=str(folder),
         quick=quick,
-        target=target,
-        task=task,
-        types=types,
-        yes=yes,
-        lists=lists or _deprecated_group(group),
-        by=by,
-        time=time,
-        split=split,
-        megapixels=megapixels,
+        **vars(_lists_named(files, group)),
     )
     code = f" {data}" if is_code(data) else ""
     go_on = f"go on with: lossary compare{code} --resume --out {folder}"
@@ -182,7 +150,7 @@ def compare(
         named = budget(seeds=seeds, trials=trials, steps=steps, epochs=epochs, minutes=minutes, margin=margin)
         asked = replace(plan, **((QUICK if quick else {}) | named))
         plan, loaded = lab.resumed(asked, named) if resume else lab.resolved(asked)
-        lab.prepare(plan)
+        prepare(plan)
         report = lab.compare(plan, Console(), loaded).report
     except lab.Refused as reason:
         fail(str(reason))
@@ -196,20 +164,7 @@ def compare(
         sys.stdout.write(f"report: {report}\n")
 
 
-def inspect(
-    path: str,
-    *,
-    target: str = "",
-    task: str = "",
-    types: str = "",
-    yes: str = "",
-    lists: str = "",
-    by: str = "",
-    time: str = "",
-    split: str = "",
-    group: str = "",
-    megapixels: int = 64,
-) -> None:
+def inspect(path: str, *, files: Files = Files(), group: str = "") -> None:
     """What data of your own are to the lab: task, classes, problems, the losses that fit, the command to run next.
 
     Parameters
@@ -218,26 +173,8 @@ def inspect(
         A folder with a folder of images for each class, or with images/ and masks/, a table (.csv, .tsv, .parquet),
         pairs of texts (.jsonl, or two columns of a table), or frozen embeddings with labels or in pairs (.npz, .npy,
         .safetensors).
-    target
-        As in `lossary compare`, like the following.
-    task
-        classification, zero-shot, binary, regression, segmentation or retrieval.
-    types
-        COLUMN=number|category|skip, separated by commas.
-    yes
-        Which of two targets means yes.
-    lists
-        The column that names the list of a row, to rank the rows of each list.
-    by
-        The column whose rows of one value are never in two parts.
-    time
-        The column of dates or numbers by which rows are parted.
-    split
-        The column that says where a row belongs: train, val or test.
     group
         Deprecated: --lists.
-    megapixels
-        Of the largest image that is read.
     """
     from rich.console import Console
 
@@ -245,18 +182,7 @@ def inspect(
     from lossary.lab.inspection import look, page
     from lossary.lab.run.plan import Plan
 
-    plan = Plan(
-        data=path,
-        target=target,
-        task=task,
-        types=types,
-        yes=yes,
-        lists=lists or _deprecated_group(group),
-        by=by,
-        time=time,
-        split=split,
-        megapixels=megapixels,
-    )
+    plan = Plan(data=path, **vars(_lists_named(files, group)))
     try:
         found = look(plan)
     except BadData as reason:
@@ -264,11 +190,12 @@ def inspect(
     Console().print(page(plan, found))
 
 
-def _deprecated_group(group: str) -> str:
-    """What ``--lists`` was called before 0.3."""
-    if group:
-        sys.stderr.write("lossary: --group is deprecated, and gone in 0.5; write --lists\n")
-    return group
+def _lists_named(files: Files, group: str) -> Files:
+    """With what ``--lists`` was called before 0.3."""
+    if not group:
+        return files
+    sys.stderr.write("lossary: --group is deprecated, and gone in 0.5; write --lists\n")
+    return replace(files, lists=files.lists or group)
 
 
 def export(folder: Path, *, table: Literal["runs", "curves", "units"] = "runs", to: Path | None = None) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from lossary.lab.run.plan import Plan
+from lossary.lab.run.folder import save_plan
+from lossary.lab.run.plan import Resolved
 from lossary.lab.run.record import Point, Record, Role, Trial
 from lossary.lab.tasks import TaskName
 from lossary.lab.tasks.scoring import evaluate, primary
@@ -68,11 +69,11 @@ ENVIRONMENT = {
 def build(folder: Path, task: TaskName, *, seeds: int = 3, classes: int = 24) -> list[Trial]:
     """Write a run folder; returns the tuning trials, which live in Optuna's storage, not in files of ours."""
     rng = np.random.default_rng(0)
-    plan = Plan(
+    plan = Resolved(
         data=DATA[task], losses=tuple(_entry(loss) for loss in LOSSES[task]), seeds=(seeds, seeds), out=str(folder)
     )
     folder.mkdir(parents=True, exist_ok=True)
-    plan.save(folder / "plan.json")
+    save_plan(plan, folder)
     (folder / "arrays").mkdir(exist_ok=True)
     test = _test_split(task, classes, rng)
     np.savez_compressed(folder / "arrays" / "test.npz", **test)  # pyright: ignore[reportArgumentType]

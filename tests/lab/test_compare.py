@@ -23,6 +23,7 @@ from lossary.lab.data.readers import tables
 from lossary.lab.data.types import Data
 from lossary.lab.run import jobs
 from lossary.lab.run.entrants import Entrant
+from lossary.lab.run.folder import load_plan
 from lossary.lab.run.plan import Plan
 from lossary.lab.run.record import load_all
 from lossary.lab.run.study import trials
@@ -145,7 +146,7 @@ def test_another_plan_in_the_same_folder_is_refused(finished: Path, capsys: pyte
     assert f"{finished} holds a run of another plan" in message
     assert "--resume" in message
     assert records(finished) == before
-    assert Plan.load(finished / "plan.json").losses == ("mse_loss", "l1=l1_loss")
+    assert load_plan(finished).losses == ("mse_loss", "l1=l1_loss")
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from lossary.lab.data.contents import BadData
 from lossary.lab.data.loading import load
 from lossary.lab.data.sharing import shared
 from lossary.lab.data.types import Data, Split, TensorSplit
+from lossary.lab.run.folder import prepare
 from lossary.lab.run.plan import Plan
 from lossary.lab.run.record import load_all
 
@@ -120,7 +121,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_yes_or_no_is_compared_by_average_precision_against_the_base_rate(package: Path, tmp_path: Path) -> None:
     plan, data = comparison.resolved(Plan(data="caravan", seeds=(2, 2), trials=2, epochs=4, out=str(tmp_path / "run")))
     assert len(plan.losses) == 4
-    comparison.prepare(plan)
+    prepare(plan)
     result = comparison.compare(plan, Console(quiet=True), data, here=True)
     assert result.verdict.metric.label == "Average precision"
     records = load_all(tmp_path / "run")

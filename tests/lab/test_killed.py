@@ -7,7 +7,8 @@ from pathlib import Path
 import kill_runs
 import pytest
 
-from lossary.lab.run.plan import Plan
+from lossary.lab.run.folder import save_plan
+from lossary.lab.run.plan import Resolved
 
 
 @pytest.mark.slow
@@ -28,5 +29,5 @@ def test_a_kill_while_the_plan_is_written_leaves_none(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(Path, "write_text", half)
     with pytest.raises(KeyboardInterrupt):
-        Plan().save(tmp_path / "plan.json")
+        save_plan(Resolved(), tmp_path)
     assert not (tmp_path / "plan.json").exists()

@@ -5,7 +5,6 @@ import re
 import shlex
 from collections import UserList
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,8 @@ from lossary.lab.data.loading import load
 from lossary.lab.data.readers.code import from_code
 from lossary.lab.data.types import Data, Split, TensorSplit
 from lossary.lab.run import jobs
-from lossary.lab.run.plan import Plan
+from lossary.lab.run.folder import save_plan
+from lossary.lab.run.plan import Plan, Resolved
 from lossary.lab.run.record import load_all
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -506,7 +506,7 @@ def test_a_run_does_not_go_on_with_changed_files(capsys: pytest.CaptureFixture[s
 def test_a_run_folder_of_someone_else_runs_no_code(capsys: pytest.CaptureFixture[str]) -> None:
     Path("run").mkdir()
     code("run/evil.py", "open('ran', 'w')")
-    replace(Plan("run/evil.py"), out="run", losses=("cross_entropy",)).save(Path("run/plan.json"))
+    save_plan(Resolved("run/evil.py", ("cross_entropy",), out="run"), Path("run"))
     said = refused(["compare", "--resume", "--out", "run"], capsys)
     assert said == "resume: the run in run is of the code in run/evil.py; name that file to run it"
     assert not Path("ran").exists()

@@ -20,7 +20,7 @@ from lossary.lab.report import figures
 from lossary.lab.report.evidence import Evidence, read
 from lossary.lab.report.page import page, render
 from lossary.lab.report.sections import command
-from lossary.lab.run.plan import Plan
+from lossary.lab.run.plan import Resolved
 from lossary.lab.run.record import Record
 from lossary.lab.stats.words import sentence as said_of
 from lossary.lab.tasks import TaskName
@@ -230,7 +230,7 @@ def test_rendering_needs_no_torch(runs: dict[TaskName, Evidence]) -> None:
 
 def test_the_command_survives_a_shell() -> None:
     losses = ("cross_entropy", "it's=focal_loss")
-    plan = Plan(
+    plan = Resolved(
         "digits", losses, "same-batches", seeds=(3, 10), trials=4, steps=900, epochs=60, workers=2, out="my runs"
     )
     printed = subprocess.run(

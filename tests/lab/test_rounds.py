@@ -13,10 +13,11 @@ from rich.console import Console
 import lossary.lab
 from lossary.core.card import Range
 from lossary.lab import comparison
-from lossary.lab.comparison import Refused, prepare, resolved, resumed
+from lossary.lab.comparison import Refused, resolved, resumed
 from lossary.lab.run import study
 from lossary.lab.run.clock import Clock, spelled
 from lossary.lab.run.entrants import entrants
+from lossary.lab.run.folder import load_plan, prepare
 from lossary.lab.run.jobs import Done, Job
 from lossary.lab.run.plan import Plan, budget
 from lossary.lab.run.record import Record, load_all
@@ -94,7 +95,7 @@ def test_the_same_folder_goes_on_with_more_seeds(tmp_path: Path, settled_at: Cal
     compared(replace(BRIEF, seeds=(2, 2), margin=2.0, minutes=60, out=str(tmp_path)))
     assert seeds(tmp_path)["l1_loss"] == [1, 2]
     assert all(path.read_bytes() == before for path, before in first.items())
-    stored = Plan.load(tmp_path / "plan.json")
+    stored = load_plan(tmp_path)
     assert (stored.seeds, stored.margin) == ((2, 2), 2.0)  # what the report is judged by
     for other in (replace(BRIEF, steps=5), replace(BRIEF, trials=2), replace(BRIEF, losses=("mse_loss",))):
         with pytest.raises(Refused, match="holds a run of another plan"):
@@ -118,7 +119,7 @@ def test_the_margin_is_in_points_where_the_metric_is_a_share() -> None:
 def test_a_plan_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
     release = Path(__file__).parents[1] / "releases" / "0.2.0" / "run" / "plan.json"
     (tmp_path / "plan.json").write_text(release.read_text().replace("table.csv", "digits"))
-    plan = Plan.load(tmp_path / "plan.json")
+    plan = load_plan(tmp_path)
     assert (plan.seeds, plan.epochs, plan.steps) == ((2, 2), 3, 0)
 
 

@@ -71,11 +71,12 @@ def compare(
 
     from lossary.lab import comparison
     from lossary.lab.data.readers.code import from_code
+    from lossary.lab.run.folder import prepare
     from lossary.lab.run.plan import OWN_CODE, Plan, budget
 
     own = from_code(OWN_CODE, model, data, metric, task)
     named = budget(seeds=seeds, trials=trials, steps=steps, epochs=epochs, minutes=minutes, margin=margin)
     asked = Plan(OWN_CODE, tuple(losses), protocol, workers=1, out=str(out), task=task, **named)
     plan, own = comparison.resolved(asked, own)
-    comparison.prepare(plan)
+    prepare(plan)
     return comparison.compare(plan, Console(), own, here=True)

@@ -2,16 +2,15 @@
 
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import fields, replace
 from functools import partial
 from itertools import chain
 from math import isfinite
 from pathlib import Path
 from statistics import fmean
 from textwrap import fill
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,18 +23,18 @@ from rich.text import Text
 
 from lossary._text import printable
 from lossary.lab.data.builtin import BUILTIN
-from lossary.lab.data.contents import BadData
-from lossary.lab.data.loading import load
-from lossary.lab.data.readers.code import is_code
+from lossary.lab.data.contents import BadData, is_code
+from lossary.lab.data.loading import load, load_again
 from lossary.lab.data.types import Data
 from lossary.lab.report.page import render
 from lossary.lab.run import entries, jobs, study
 from lossary.lab.run.clock import Clock, counted, spelled
 from lossary.lab.run.entrants import entrants
+from lossary.lab.run.folder import resumable
 from lossary.lab.run.jobs import Done, Job
-from lossary.lab.run.plan import Plan
+from lossary.lab.run.plan import Plan, Resolved
 from lossary.lab.run.record import Record, load_all
-from lossary.lab.run.stored import Refused, check_own, something_else
+from lossary.lab.run.stored import Refused, something_else
 from lossary.lab.run.train import steps_per_epoch, timed
 from lossary.lab.stats.judge import judge
 from lossary.lab.stats.verdict import Verdict
@@ -43,11 +42,6 @@ from lossary.lab.tasks import TaskName, measures_of, task_of
 from lossary.lab.tasks.measures import Metric
 from lossary.lab.tasks.scoring import primary
 
-PLAN = "plan.json"
-#: What of a plan is each command's own, and what goes on as it was stored unless a command names it. Neither changes
-#: what any run comes to: the same folder goes on with more seeds.
-OF_THE_COMMAND = ("workers", "out", "megapixels", "minutes")
-OF_THE_VERDICT = ("seeds", "margin")
 #: Seeds and trials a loss: each is a job in a list.
 MOST = 10_000
 
@@ -59,7 +53,7 @@ class Failed(Exception):
 class Ready(NamedTuple):
     """A plan in which nothing is left open, and its data, which are loaded this once."""
 
-    plan: Plan
+    plan: Resolved
     data: Data
 
 
@@ -89,11 +83,9 @@ def resolved(plan: Plan, data: Data | None = None) -> Ready:
 def _checked(plan: Plan, data: Data | None = None) -> Ready:
     _check_numbers(plan)
     try:
-        data = data or load(plan)
+        data = data or (load_again(plan) if isinstance(plan, Resolved) else load(plan))
         task = data.task
         losses = plan.losses or task_of(task).losses[: 4 if plan.quick else None]
-        steps = plan.bound(steps_per_epoch(data))
-        plan = replace(plan, losses=losses, steps=steps, metric=data.metric_name, fingerprint=data.fingerprint)
         entered = entrants(losses, task)
         for entrant in entered.values():
             entrant.check_fits(task, plan.data)
@@ -104,8 +96,14 @@ def _checked(plan: Plan, data: Data | None = None) -> Ready:
         raise Refused(f"losses: wanted different names; got {', '.join(losses)}")
     if plan.outliers and task != "regression":
         raise Refused(f"outliers: only regression data have them; {plan.data} is {task}")
-    losses = tuple(str(entrant.entry) for entrant in entered.values())
-    return Ready(replace(plan, losses=losses, code=code), data)
+    found: dict[str, Any] = {
+        "losses": tuple(str(entrant.entry) for entrant in entered.values()),
+        "steps": plan.bound(steps_per_epoch(data)),
+        "metric": data.metric_name,
+        "code": code,
+        "fingerprint": data.fingerprint,
+    }
+    return Ready(Resolved(**{**vars(plan), **found}), data)
 
 
 def _check_numbers(plan: Plan) -> None:
@@ -128,31 +126,6 @@ def _check_numbers(plan: Plan) -> None:
         raise Refused(f"outliers: wanted a share from 0 to below 1; got {plan.outliers}")
 
 
-def prepare(plan: Plan) -> Path:
-    """The plan's run folder, new or as an earlier run of the same plan has left it.
-
-    Raises:
-        Refused: if the folder holds another plan or cannot be written.
-    """
-    folder = Path(plan.out)
-    try:
-        check_own(folder)
-        if (folder / PLAN).exists():
-            stored = Plan.load(folder / PLAN)
-            if _alike(stored, plan) != plan:
-                raise Refused(
-                    f"out: {folder} holds a run of another plan ({_differences(stored, plan)}); name another folder, "
-                    f"or --resume to go on with the plan stored there"
-                )
-            if _here(stored, plan, OF_THE_COMMAND) == plan:
-                return folder
-        folder.mkdir(parents=True, exist_ok=True)
-        plan.save(folder / PLAN)
-    except OSError as error:
-        raise Refused(f"out: cannot write to {folder}: {error.strerror}") from error
-    return folder
-
-
 def resumed(plan: Plan, named: Collection[str] = ()) -> Ready:
     """The plan stored in the folder of this one, checked like any other, with what is this command's own.
 
@@ -162,44 +135,10 @@ def resumed(plan: Plan, named: Collection[str] = ()) -> Ready:
     Raises:
         Refused: if there is none, or it cannot be run.
     """
-    path = Path(plan.out) / PLAN
-    check_own(path.parent)
-    if not path.exists():
-        raise Refused(f"resume: there is no run in {plan.out}")
-    stored = Plan.load(path)
-    if is_code(stored.data) and Path(stored.data) != Path(plan.data):
-        # A folder may come from anyone; what it names is run only if the person asks for it.
-        raise Refused(f"resume: the run in {plan.out} is of the code in {stored.data}; name that file to run it")
-    try:
-        unnamed = [file for file in entries.files(stored.losses) if file not in entries.files(plan.losses)]
-    except LookupError as unread:
-        raise Refused(unread.args[0]) from unread
-    if unnamed:
-        raise Refused(f"resume: the run in {plan.out} has losses of {unnamed[0]}; name them with --losses to run them")
-    return _checked(_here(stored, plan, (*OF_THE_COMMAND, *(name for name in OF_THE_VERDICT if name in named))))
+    return _checked(resumable(plan, named))
 
 
-def _here(stored: Plan, asked: Plan, names: Iterable[str]) -> Plan:
-    """A stored plan with this command's values of what changes no run."""
-    return replace(stored, **{name: getattr(asked, name) for name in names})
-
-
-def _alike(stored: Plan, asked: Plan) -> Plan:
-    """A stored plan as this one, where the two do the same runs."""
-    # The bound was stored in epochs alone before 0.3, and is the same however it was asked for since.
-    bound = "epochs" if stored.steps else "steps"
-    return _here(stored, asked, (*OF_THE_COMMAND, *OF_THE_VERDICT, bound))
-
-
-def _differences(stored: Plan, asked: Plan) -> str:
-    if stored.data == asked.data and stored.fingerprint != asked.fingerprint:
-        return f"the contents of {asked.data} have changed"
-    stored = _alike(stored, asked)
-    pairs = ((field.name, getattr(stored, field.name), getattr(asked, field.name)) for field in fields(Plan))
-    return "; ".join(f"{name}: {was} there, {now} asked" for name, was, now in pairs if was != now)
-
-
-def compare(plan: Plan, console: Console, data: Data, *, here: bool = False) -> Result:
+def compare(plan: Resolved, console: Console, data: Data, *, here: bool = False) -> Result:
     """Run a resolved plan in its folder, or what is left of it, and write the report.
 
     Args:
@@ -212,7 +151,7 @@ def compare(plan: Plan, console: Console, data: Data, *, here: bool = False) -> 
     folder = Path(plan.out)
     if is_code(plan.data):  # which each worker runs for itself: once more, to see whether it gives the same again
         try:
-            load(plan)
+            load_again(plan)
         except BadData as changed:
             raise Refused(str(changed)) from changed
     with _writing(folder):
@@ -233,7 +172,7 @@ def _writing(folder: Path) -> Generator[None]:
         raise Refused(f"out: cannot write {where}: {error.strerror or error}; the same command then goes on") from error
 
 
-def _compared(plan: Plan, folder: Path, console: Console, data: Data, *, here: bool) -> Result:
+def _compared(plan: Resolved, folder: Path, console: Console, data: Data, *, here: bool) -> Result:
     metric = primary(data.task, plan.metric)
     for said in data.left_out:
         console.print(f"left out: {printable(said)}", markup=False, highlight=False)
@@ -291,7 +230,7 @@ def _left_out(clock: Clock) -> str:
     return f"{runs} {'run was' if runs == 1 else 'runs were'} not begun that would have ended later"
 
 
-def _clock(plan: Plan, folder: Path, data: Data, *, here: bool) -> Clock:
+def _clock(plan: Resolved, folder: Path, data: Data, *, here: bool) -> Clock:
     """What each loss's runs take: those that are done, or a few timed steps."""
     taken: dict[str, list[float]] = {}
     for trial in study.trials(folder):
@@ -307,7 +246,7 @@ def _clock(plan: Plan, folder: Path, data: Data, *, here: bool) -> Clock:
     return Clock(plan.minutes, plan.workers, taken, expected)
 
 
-def _cost(plan: Plan, folder: Path, data: Data, clock: Clock) -> str:
+def _cost(plan: Resolved, folder: Path, data: Data, clock: Clock) -> str:
     """What is to be done and how long it takes; empty where all is done."""
     first, most = plan.seeds
     todo = [job for phase in jobs.open_jobs(plan, folder, data, range(1, first + 1)) for job in phase]
@@ -325,7 +264,7 @@ def _cost(plan: Plan, folder: Path, data: Data, clock: Clock) -> str:
     )
 
 
-def _rounds(plan: Plan, folder: Path, data: Data, metric: Metric, clock: Clock) -> Iterator[tuple[list[Job], ...]]:
+def _rounds(plan: Resolved, folder: Path, data: Data, metric: Metric, clock: Clock) -> Iterator[tuple[list[Job], ...]]:
     """What is to do up to a look at the verdict, in phases; and so on until it is settled, or the seeds are done."""
     done, (seeds, most) = 0, plan.seeds
     while True:

@@ -1,4 +1,4 @@
-"""What a file holds, as bytes, and how it is told that data are not as wanted."""
+"""What a file holds, as bytes, whether it is code, and how it is told that data are not as wanted."""
 
 import hashlib
 from pathlib import Path
@@ -8,6 +8,17 @@ from lossary.lab.data.archives import check_fits
 
 class BadData(Exception):
     """Data that cannot be used as asked, in one line: which file, where in it, what was wanted, what came."""
+
+
+def is_code(data: str) -> bool:
+    """Whether to load data of that name is to run it. The loader asks here, and so does whoever must not run it.
+
+    The name alone decides: what lies there may be another thing a moment later.
+
+    >>> [is_code(name) for name in ("task.py", "run/task.PY/", "run/task.py/.", "task.py ", "task.py/t.csv")]
+    [True, True, True, False, False]
+    """
+    return Path(data).suffix.lower() == ".py"
 
 
 def fingerprint(*contents: bytes) -> str:

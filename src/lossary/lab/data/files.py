@@ -8,9 +8,8 @@ import numpy as np
 import torch
 
 from lossary.lab.data import splits, targets
-from lossary.lab.data.contents import BadData
+from lossary.lab.data.contents import BadData, is_code
 from lossary.lab.data.readers import arrays, images, lists, masks, tables, texts
-from lossary.lab.data.readers.code import is_code
 from lossary.lab.data.readers.source import Source, counted
 from lossary.lab.data.targets import inferred, names, regression
 from lossary.lab.data.types import Data, TensorSplit, check_unasked, there

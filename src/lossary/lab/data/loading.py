@@ -1,15 +1,17 @@
 """A plan's data, from the lab or from somebody's files."""
 
+from dataclasses import fields
 from pathlib import Path
 
 from lossary.lab.data.builtin import BUILTIN, load_builtin
-from lossary.lab.data.contents import BadData
-from lossary.lab.data.readers.code import is_code, script
+from lossary.lab.data.contents import BadData, is_code
+from lossary.lab.data.readers.code import script
 from lossary.lab.data.types import Data, check_unasked, there
-from lossary.lab.run.plan import Plan
+from lossary.lab.run.options import Files
+from lossary.lab.run.plan import Plan, Resolved
 
 #: What a plan says of data that are read from files.
-OF_FILES = ("target", "task", "types", "yes", "lists", "by", "time", "split")
+OF_FILES = tuple(field.name for field in fields(Files) if field.name != "megapixels")
 
 
 def load(plan: Plan) -> Data:
@@ -17,7 +19,7 @@ def load(plan: Plan) -> Data:
 
     Raises:
         LookupError: if there is no such data set.
-        BadData: if it cannot be read from the files named, or they are not what they were.
+        BadData: if it cannot be read from the files named.
     """
     if plan.data in BUILTIN:
         check_unasked(plan, *OF_FILES, of=f"{plan.data}, a data set of the lab")
@@ -26,11 +28,19 @@ def load(plan: Plan) -> Data:
         raise LookupError(f"no data set {plan.data!r}; there are {', '.join(BUILTIN)}, and no file of that name")
     if is_code(plan.data):
         check_unasked(plan, *(name for name in OF_FILES if name != "task"), of="code")
-        data = script(Path(plan.data), plan.task, plan.outliers)
-    else:
-        from lossary.lab.data import files  # with polars, which is slow to import
+        return script(Path(plan.data), plan.task, plan.outliers)
+    from lossary.lab.data import files  # with polars, which is slow to import
 
-        data = files.read(plan).data
+    return files.read(plan).data
+
+
+def load_again(plan: Resolved) -> Data:
+    """The same of a run that has begun.
+
+    Raises:
+        BadData: also if the contents are not what they were then.
+    """
+    data = load(plan)
     if plan.fingerprint not in ("", data.fingerprint):
         same = "; code must give the same data each time" if is_code(plan.data) else ""
         raise BadData(f"{plan.data}: wanted what was there when the run began; the contents have changed{same}")

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from lossary.lab.data import archives
 from lossary.lab.report.figures import Palette
 from lossary.lab.run import entries
-from lossary.lab.run.plan import Plan
+from lossary.lab.run.folder import load_plan
+from lossary.lab.run.plan import Resolved
 from lossary.lab.run.record import Failure, Record, Role, Trial, load_all, load_failures
 from lossary.lab.run.stored import something_else
 from lossary.lab.stats.judge import judge
@@ -27,7 +28,7 @@ class Evidence:
     """One run: its plan, its records, its tuning trials, and the verdict on them."""
 
     folder: Path
-    plan: Plan
+    plan: Resolved
     records: list[Record]
     trials: list[Trial]
     failures: list[Failure]
@@ -114,7 +115,7 @@ def load(folder: Path) -> Evidence:
 def read(folder: Path, trials: list[Trial]) -> Evidence:
     """The same with the tuning trials at hand."""
     records = load_all(folder)
-    plan = Plan.load(folder / "plan.json")
+    plan = load_plan(folder)
     metric = primary(task_in(records), plan.metric)
     verdict = judge(records, metric, margin=plan.margin_of(metric))
     return Evidence(folder, plan, records, trials, load_failures(folder, records), verdict)

@@ -13,7 +13,7 @@ from lossary.lab.report.evidence import Evidence
 from lossary.lab.report.figures import Row
 from lossary.lab.report.training import training
 from lossary.lab.report.views import Figure, Group, Section, Sentences, Summary, Table, TableRow
-from lossary.lab.run.plan import OWN_CODE, Plan
+from lossary.lab.run.plan import OWN_CODE, Resolved
 from lossary.lab.run.record import Record, Role, Trial
 from lossary.lab.stats import words
 from lossary.lab.stats.verdict import Comparison, Standing
@@ -387,13 +387,13 @@ def _value(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def command(plan: Plan) -> str:
+def command(plan: Resolved) -> str:
     """The command line of a plan, quoted for a shell; complete, for defaults change from version to version."""
-    asked = {part.name: value for part in fields(Plan) if (value := getattr(plan, part.name))}
+    asked = {part.name: value for part in fields(Resolved) if (value := getattr(plan, part.name))}
     # The data tell the metric and the fingerprint, the bound is stored in steps, and the clock never says the same.
     for name in ("data", "metric", "fingerprint", "minutes", *(("epochs",) if plan.steps else ())):
         asked.pop(name, None)
-    if plan.megapixels == Plan.megapixels:
+    if plan.megapixels == Resolved.megapixels:
         del asked["megapixels"]
     if plan.data == OWN_CODE:
         own = [f"metric={plan.metric}"] if plan.metric else []

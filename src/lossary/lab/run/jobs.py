@@ -18,13 +18,13 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import torch
 
-from lossary.lab.data.loading import load
-from lossary.lab.data.readers.code import is_code
+from lossary.lab.data.contents import is_code
+from lossary.lab.data.loading import load_again
 from lossary.lab.data.sharing import Shared, shared
 from lossary.lab.data.types import Data
 from lossary.lab.run import entries, study
 from lossary.lab.run.entrants import entrants
-from lossary.lab.run.plan import Plan
+from lossary.lab.run.plan import Resolved
 from lossary.lab.run.record import Failure, Record, Role
 from lossary.lab.run.stored import replacing
 from lossary.lab.run.train import Diverged, Outcome, environment, train
@@ -54,7 +54,7 @@ class Done:
     failure: str = ""
 
 
-def open_jobs(plan: Plan, folder: Path, data: Data, seeds: range) -> tuple[list[Job], list[Job]]:
+def open_jobs(plan: Resolved, folder: Path, data: Data, seeds: range) -> tuple[list[Job], list[Job]]:
     """What is still to do for these seeds: first this (tuning and baselines), and then that (the final runs)."""
     labels = entries.labels(plan.losses)
     finished = {label: study.places(folder, label) for label in labels}
@@ -82,7 +82,7 @@ class Timekeeper(Protocol):
     def note(self, done: Done, /) -> None: ...
 
 
-def run(phases: Iterable[list[Job]], plan: Plan, folder: Path, data: Data, clock: Timekeeper) -> Iterator[Done]:
+def run(phases: Iterable[list[Job]], plan: Resolved, folder: Path, data: Data, clock: Timekeeper) -> Iterator[Done]:
     """Do all jobs of one phase and then of the next, yielding each as it is done, in the order of finishing.
 
     Which jobs a phase has is asked when the one before it is done, and whether one may begin when a worker is free.
@@ -96,7 +96,7 @@ def run(phases: Iterable[list[Job]], plan: Plan, folder: Path, data: Data, clock
 
 
 def _run(
-    phases: Iterable[list[Job]], plan: Plan, folder: Path, given: Shared | None, clock: Timekeeper
+    phases: Iterable[list[Job]], plan: Resolved, folder: Path, given: Shared | None, clock: Timekeeper
 ) -> Iterator[Done]:
     context = multiprocessing.get_context("spawn")
     pool = futures.ProcessPoolExecutor(plan.workers, mp_context=context, initializer=_start_worker, initargs=(given,))
@@ -140,11 +140,13 @@ def _die_with_parent() -> None:
 
 
 @lru_cache(1)
-def _data(plan: Plan) -> Data:
-    return _given.open() if _given else load(plan)
+def _data(plan: Resolved) -> Data:
+    return _given.open() if _given else load_again(plan)
 
 
-def run_here(phases: Iterable[list[Job]], plan: Plan, folder: Path, data: Data, clock: Timekeeper) -> Iterator[Done]:
+def run_here(
+    phases: Iterable[list[Job]], plan: Resolved, folder: Path, data: Data, clock: Timekeeper
+) -> Iterator[Done]:
     """The same one after another in this process: for data and networks that no other process can load."""
     for job in (job for jobs in phases for job in jobs if clock.may_begin(job)):
         done = do(job, plan, folder, data)
@@ -152,7 +154,7 @@ def run_here(phases: Iterable[list[Job]], plan: Plan, folder: Path, data: Data, 
         yield done
 
 
-def do(job: Job, plan: Plan, folder: Path, data: Data | None = None) -> Done:
+def do(job: Job, plan: Resolved, folder: Path, data: Data | None = None) -> Done:
     """Do one job in this process."""
     started = time.perf_counter()
     data = data or _data(plan)
@@ -165,7 +167,7 @@ def do(job: Job, plan: Plan, folder: Path, data: Data | None = None) -> Done:
     return Done(job, time.perf_counter() - started)
 
 
-def _tune(job: Job, plan: Plan, folder: Path, data: Data) -> None:
+def _tune(job: Job, plan: Resolved, folder: Path, data: Data) -> None:
     entrant = entrants(plan.losses, data.task)[job.loss]
 
     def score(params: Mapping[str, Any]) -> tuple[float, float]:
@@ -178,7 +180,7 @@ def _tune(job: Job, plan: Plan, folder: Path, data: Data) -> None:
     study.run_trial(folder, job.loss, entrant, data.task, job.number, score)
 
 
-def _final(job: Job, plan: Plan, folder: Path, data: Data) -> None:
+def _final(job: Job, plan: Resolved, folder: Path, data: Data) -> None:
     params = study.best_params(folder, job.loss)
     if params is None:
         raise Diverged("none of its tuning trials gave a result")
@@ -186,7 +188,7 @@ def _final(job: Job, plan: Plan, folder: Path, data: Data) -> None:
     _record(job, "tuned", job.number, params, outcome, plan, folder, data)
 
 
-def _baseline(job: Job, plan: Plan, folder: Path, data: Data) -> None:
+def _baseline(job: Job, plan: Resolved, folder: Path, data: Data) -> None:
     task = task_of(data.task)
     predicted = task.baseline(job.loss, data, job.number)
     metrics, units, independent = scores(data, task.arrays(predicted, data.test, data))
@@ -223,7 +225,7 @@ def _record(
     seed: int,
     params: Mapping[str, Any],
     outcome: Outcome,
-    plan: Plan,
+    plan: Resolved,
     folder: Path,
     data: Data,
 ) -> None:

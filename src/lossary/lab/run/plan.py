@@ -1,11 +1,14 @@
-"""Plan: everything that decides what a comparison does. Same plan, same seeds: same records."""
+"""Plan: everything that decides what a comparison does. Same plan, same seeds: same records.
 
-import json
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Literal, Self
+A `Plan` is what is asked for, in which much may be left to the data; `Resolved` is what is then done, in which nothing
+is. How a run's folder keeps it is the business of `folder`.
+"""
 
-from lossary.lab.run import stored
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from lossary.lab.run.options import Files
+from lossary.lab.run.stored import Refused
 from lossary.lab.tasks.measures import Metric
 
 Protocol = Literal["same-batches", "own-recipe"]
@@ -30,9 +33,9 @@ def budget(**asked: Any) -> dict[str, Any]:
     for name in ("trials", "steps", "epochs", "minutes", "margin"):
         if name in named and not named[name] > 0:
             least = "more than 0" if name in ("minutes", "margin") else "at least 1"
-            raise stored.Refused(f"{name}: wanted {least}; got {named[name]}")
+            raise Refused(f"{name}: wanted {least}; got {named[name]}")
     if "steps" in named and "epochs" in named:
-        raise stored.Refused("epochs: wanted the bound in steps or in epochs; got both")
+        raise Refused("epochs: wanted the bound in steps or in epochs; got both")
     if "seeds" in named:
         named["seeds"] = _seeds(named["seeds"])
     return named
@@ -46,58 +49,27 @@ def _seeds(asked: str | int | tuple[int, ...]) -> tuple[int, ...]:
     try:
         return int(first), int(most or first)
     except ValueError:
-        raise stored.Refused(f"seeds: wanted N or FIRST..MOST; got {asked!r}") from None
-
-
-def _of_now(given: dict[str, Any]) -> dict[str, Any]:
-    """A plan that was stored by 0.2 or earlier, in which there was one number of seeds, and lists were a group."""
-    given = {{"group": "lists"}.get(name, name): value for name, value in given.items()}
-    seeds = given.get("seeds")
-    return {**given, "seeds": [seeds, seeds]} if type(seeds) is int else given
+        raise Refused(f"seeds: wanted N or FIRST..MOST; got {asked!r}") from None
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A comparison of losses on one data set."""
+class Plan(Files):
+    """A comparison of losses on one data set, as it is asked for."""
 
     data: str = "emoji"  # a data set of the lab, or a path
-    losses: tuple[str, ...] = ()  # as lossary.lab.run.entries reads them
+    losses: tuple[str, ...] = ()  # as lossary.lab.run.entries reads them; none: a few that fit the data
     protocol: Protocol = "same-batches"
     seeds: tuple[int, ...] = SEEDS  # final runs a loss: so many first, at most so many
     trials: int = 2  # tuning trials a loss
     steps: int = 0  # bound; training stops earlier once the validation metric has stopped rising. 0: by the data's size
     epochs: int = 0  # the bound as it was asked for in passes over the training data, if it was
     minutes: float = 0.0  # nothing is begun that would end later than so long after the command; 0: no bound
-    margin: float = (
-        0.0  # differences below it do not matter: points of a share, else in the metric's units; 0: by itself
-    )
+    # Differences below it do not matter: points of a share, else in the metric's units; 0: by itself.
+    margin: float = 0.0
     outliers: float = 0.0  # share of training targets that are spoilt (regression data only)
     workers: int = 2
     out: str = "lossary-runs"
     quick: bool = False
-    # Of data read from files:
-    target: str = ""  # the column or array to predict
-    task: str = ""  # where it is not to be inferred
-    types: str = ""  # of columns, as "COLUMN=TYPE,..."
-    yes: str = ""  # which target means yes, where there are two
-    lists: str = ""  # the column that names the list a row belongs to
-    by: str = ""  # the column that names whose rows are all in one part
-    time: str = ""  # the column that says when a row was: earlier ones train, later ones test
-    split: str = ""  # the column that says in which part a row is
-    megapixels: int = 64  # of the largest image that is read
-    metric: str = ""  # the name of the user's own, which their code gives
-    code: str = ""  # a fingerprint of the files that losses are defined in
-    fingerprint: str = ""  # of the contents, which must not change while a run goes on
-
-    def save(self, path: Path) -> None:
-        stored.write_whole(path, json.dumps(asdict(self), indent=1) + "\n")
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        plan = stored.read(path, cls, "the plan", _of_now)
-        if not plan.losses:  # none is stored without
-            raise stored.something_else("the plan", path, "losses: wanted some; got none")
-        return plan
 
     def bound(self, steps_per_epoch: int) -> int:
         """The most steps of a run, of which so many are a pass over the training data."""
@@ -109,3 +81,12 @@ class Plan:
     def margin_of(self, metric: Metric) -> float | None:
         """The margin in the metric's own scale, in which a point is 0.01; None where none was named."""
         return self.margin / (100 if metric.percent else 1) or None
+
+
+@dataclass(frozen=True)
+class Resolved(Plan):
+    """A plan in which nothing is left open: losses by their full names, a bound in steps, what the files hold."""
+
+    metric: str = ""  # the name of the user's own, which their code gives
+    code: str = ""  # a fingerprint of the files that losses are defined in
+    fingerprint: str = ""  # of the data's contents, which must not change while a run goes on

@@ -40,17 +40,6 @@ class Read:
         return torch.stack([_input(self.dataset[int(self.rows[i])][0]) for i in batch])
 
 
-def is_code(data: str) -> bool:
-    """Whether to load data of that name is to run it. The loader asks here, and so does whoever must not run it.
-
-    The name alone decides: what lies there may be another thing a moment later.
-
-    >>> [is_code(name) for name in ("task.py", "run/task.PY/", "run/task.py/.", "task.py ", "task.py/t.csv")]
-    [True, True, True, False, False]
-    """
-    return Path(data).suffix.lower() == ".py"
-
-
 def script(path: Path, asked: str, outliers: float) -> Data:
     """Run a Python file that gives ``model()`` and ``data()``, and perhaps ``metric(predictions, targets)``.
 

@@ -1,0 +1,116 @@
+"""The plan in a run's folder: how it is kept there, and which command may go on with it.
+
+Beside plans as they are asked for and as they are resolved (`plan`) this is the third form: JSON, perhaps of an earlier
+version, and perhaps of a stranger.
+"""
+
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+from lossary.lab.data.contents import is_code
+from lossary.lab.run import entries, stored
+from lossary.lab.run.plan import Plan, Resolved
+from lossary.lab.run.stored import Refused, check_own
+
+PLAN = "plan.json"
+#: What of a plan is each command's own, and what goes on as it was stored unless a command names it. Neither changes
+#: what any run comes to: the same folder goes on with more seeds.
+OF_THE_COMMAND = ("workers", "out", "megapixels", "minutes")
+OF_THE_VERDICT = ("seeds", "margin")
+
+
+def save_plan(plan: Resolved, folder: Path) -> None:
+    stored.write_whole(folder / PLAN, json.dumps(asdict(plan), indent=1) + "\n")
+
+
+def load_plan(folder: Path) -> Resolved:
+    """The plan that a folder keeps.
+
+    Raises:
+        Refused: if something else lies there.
+    """
+    plan = stored.read(folder / PLAN, Resolved, "the plan", _of_now)
+    if not plan.losses:  # none is stored without
+        raise stored.something_else("the plan", folder / PLAN, "losses: wanted some; got none")
+    return plan
+
+
+def _of_now(given: dict[str, Any]) -> dict[str, Any]:
+    """A plan that was stored by 0.2 or earlier, in which there was one number of seeds, and lists were a group."""
+    given = {{"group": "lists"}.get(name, name): value for name, value in given.items()}
+    seeds = given.get("seeds")
+    return {**given, "seeds": [seeds, seeds]} if type(seeds) is int else given
+
+
+def prepare(plan: Resolved) -> Path:
+    """The plan's run folder, new or as an earlier run of the same plan has left it.
+
+    Raises:
+        Refused: if the folder holds another plan or cannot be written.
+    """
+    folder = Path(plan.out)
+    try:
+        check_own(folder)
+        if (folder / PLAN).exists():
+            kept = load_plan(folder)
+            if _alike(kept, plan) != plan:
+                raise Refused(
+                    f"out: {folder} holds a run of another plan ({_differences(kept, plan)}); name another folder, "
+                    f"or --resume to go on with the plan stored there"
+                )
+            if _here(kept, plan, OF_THE_COMMAND) == plan:
+                return folder
+        folder.mkdir(parents=True, exist_ok=True)
+        save_plan(plan, folder)
+    except OSError as error:
+        raise Refused(f"out: cannot write to {folder}: {error.strerror}") from error
+    return folder
+
+
+def resumable(plan: Plan, named: Collection[str] = ()) -> Resolved:
+    """The plan that is stored in the folder of this one, with what is this command's own.
+
+    Args:
+        named: Which of the fields of the verdict this command names too.
+
+    Raises:
+        Refused: if there is none, or it would run code that this command does not name.
+    """
+    folder = Path(plan.out)
+    check_own(folder)
+    if not (folder / PLAN).exists():
+        raise Refused(f"resume: there is no run in {plan.out}")
+    kept = load_plan(folder)
+    if is_code(kept.data) and Path(kept.data) != Path(plan.data):
+        # A folder may come from anyone; what it names is run only if the person asks for it.
+        raise Refused(f"resume: the run in {plan.out} is of the code in {kept.data}; name that file to run it")
+    try:
+        unnamed = [file for file in entries.files(kept.losses) if file not in entries.files(plan.losses)]
+    except LookupError as unread:
+        raise Refused(unread.args[0]) from unread
+    if unnamed:
+        raise Refused(f"resume: the run in {plan.out} has losses of {unnamed[0]}; name them with --losses to run them")
+    return _here(kept, plan, (*OF_THE_COMMAND, *(name for name in OF_THE_VERDICT if name in named)))
+
+
+def _here(kept: Resolved, asked: Plan, names: Iterable[str]) -> Resolved:
+    """A stored plan with this command's values of what changes no run."""
+    return replace(kept, **{name: getattr(asked, name) for name in names})
+
+
+def _alike(kept: Resolved, asked: Resolved) -> Resolved:
+    """A stored plan as this one, where the two do the same runs."""
+    # The bound was stored in epochs alone before 0.3, and is the same however it was asked for since.
+    bound = "epochs" if kept.steps else "steps"
+    return _here(kept, asked, (*OF_THE_COMMAND, *OF_THE_VERDICT, bound))
+
+
+def _differences(kept: Resolved, asked: Resolved) -> str:
+    if kept.data == asked.data and kept.fingerprint != asked.fingerprint:
+        return f"the contents of {asked.data} have changed"
+    kept = _alike(kept, asked)
+    pairs = ((field.name, getattr(kept, field.name), getattr(asked, field.name)) for field in fields(Resolved))
+    return "; ".join(f"{name}: {was} there, {now} asked" for name, was, now in pairs if was != now)
