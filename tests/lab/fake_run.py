@@ -34,6 +34,7 @@ LOSSES: dict[TaskName, dict[str, float]] = {  # the name a loss is entered under
         "__proto__": 0.3,
     },
     "binary": {"sigmoid_focal_loss": 1.0, "hinge_loss": 0.6, HOSTILE_LOSS: 0.3},
+    "multi-label": {"sigmoid_focal_loss": 1.0, "hinge_loss": 0.6, HOSTILE_LOSS: 0.3},
     "regression": {"l1_loss": 1.0, "huber_loss": 0.9, HOSTILE_LOSS: 0.5},
     "ranking": {"listnet_loss": 1.0, "ranknet_loss": 0.8, HOSTILE_LOSS: 0.4},
     "segmentation": {"lovasz_softmax_loss": 1.0, "cross_entropy": 0.6, HOSTILE_LOSS: 0.4},
@@ -43,6 +44,7 @@ DATA: dict[TaskName, str] = {
     "zero-shot": "emoji",
     "classification": "digits",
     "binary": "caravan",
+    "multi-label": "keywords",
     "regression": "diabetes",
     "ranking": "mvp",
     "segmentation": "earth",
@@ -52,6 +54,7 @@ BASELINES: dict[TaskName, tuple[str, ...]] = {
     "zero-shot": ("raw pixels", "untrained network"),
     "classification": ("commonest class",),
     "binary": ("base rate",),
+    "multi-label": ("base rates",),
     "regression": ("mean", "median"),
     "ranking": ("best single input",),
     "segmentation": ("commonest class",),
@@ -109,6 +112,9 @@ def _test_split(task: TaskName, classes: int, rng: np.random.Generator) -> dict[
     if task == "binary":
         return {"labels": np.repeat([0, 1], [200, 30]), "names": np.array(["no", "yes"])}
     names = np.array([HOSTILE_CLASS, *(f"class {i}" for i in range(1, classes))])
+    if task == "multi-label":
+        images = np.stack([_drawing(item, rng) for item in range(90)])
+        return {"labels": rng.random((90, len(names))) < 0.2, "names": names, "images": images}
     if task == "classification":
         names = np.array([HOSTILE_CLASS, "1", *INHERITED, "7", "8", "9"])
     if task == "segmentation":
@@ -200,6 +206,8 @@ def _outputs(
         return {"predictions": np.where(rng.random(labels.shape) < 0.5 + 0.45 * quality, labels.clip(0), guesses)}
     if task == "binary":
         return {"probabilities": 1 / (1 + np.exp(2 - 3 * quality * labels - rng.normal(0, 1, len(labels))))}
+    if task == "multi-label":
+        return {"probabilities": 1 / (1 + np.exp(2 - 3 * quality * labels - rng.normal(0, 1, labels.shape)))}
     if task == "classification":
         logits = rng.normal(0, 1, (len(labels), len(test["names"])))
         logits[np.arange(len(labels)), labels] += 2.5 * quality

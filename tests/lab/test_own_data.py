@@ -207,10 +207,11 @@ def test_the_docs_comparisons_end_in_reports(tmp_path: Path, capsys: pytest.Capt
     prepare(PAGE)
     (tmp_path / "train_digits.py").write_text((DOCS / "examples" / "train_digits.py").read_text())
     commands = re.findall(r"^```sh\n(.*?)\n```", PAGE, flags=re.M | re.S)
-    assert len(commands) == 7
+    assert len(commands) == 8
     for command in commands:
         other = "listnet_loss" if "--lists" in command else "focal_loss"
-        losses = "clip_loss,siglip_loss" if "chat.csv" in command else f"cross_entropy,{other}"
+        of_tasks = {"chat.csv": "clip_loss,siglip_loss", "words.csv": "hinge_loss,sigmoid_focal_loss"}
+        losses = next((of_tasks[file] for file in of_tasks if file in command), f"cross_entropy,{other}")
         main([*shlex.split(command)[1:], *TINY, "--losses", losses])
         report = Path(capsys.readouterr().out.split()[-1])
         assert losses.split(",")[1] in report.read_text()
@@ -408,6 +409,14 @@ def test_between_semicolons_numbers_may_have_a_decimal_comma() -> None:
     assert of_comma.source.facts == of_point.source.facts
     assert of_comma.data.task == "regression"
     assert same_parts(of_comma.data, of_point.data)
+
+
+def test_dates_are_no_target_and_that_is_said() -> None:
+    days = pl.date_range(pl.date(2026, 1, 1), pl.date(2026, 3, 1), eager=True)
+    pl.DataFrame({"size": range(60), "seen": days}).write_parquet("t.parquet")
+    for path in (table("t.csv", seen=[str(day) for day in days]), "t.parquet"):
+        with pytest.raises(BadData, match=r"seen: wanted numbers or strings as targets; got dates: write them as numb"):
+            load(Plan(path, target="seen"))
 
 
 def test_dates_are_skipped_in_a_csv_as_in_parquet() -> None:

@@ -30,6 +30,7 @@ SECTIONS: dict[TaskName, list[str]] = {
     "zero-shot": ["similarities", "errors", "map", "neighbours"],
     "classification": ["confusion", "reliability", "mistakes"],
     "binary": ["precision-recall", "calibration"],
+    "multi-label": ["labels", "mistakes"],
     "regression": ["predictions", "residuals"],
     "ranking": ["found", "lists"],
     "segmentation": ["maps", "classes"],
@@ -126,7 +127,7 @@ def test_a_narrow_terminal_shows_whole_names_and_possible_values(
 def test_names_are_text(pages: dict[TaskName, str], task: TaskName) -> None:
     reader = Reader(pages[task])
     assert HOSTILE_LOSS in reader.text
-    if task in ("classification", "segmentation", "retrieval"):
+    if task in ("classification", "multi-label", "segmentation", "retrieval"):
         assert HOSTILE_CLASS in reader.text
     assert sum(tag == "script" for tag, _ in reader.elements) == 2  # specifications and code: no name opens another
     assert not any(tag == "b" and attrs == {} and task == "regression" for tag, attrs in reader.elements)

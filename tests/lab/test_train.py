@@ -121,6 +121,8 @@ def test_every_fitting_loss_trains_at_its_defaults(task: TaskName) -> None:
             targets[0, 2:] = torch.nan
         elif task == "binary":
             outputs, targets = torch.randn(12, requires_grad=True), torch.arange(12) % 2
+        elif task == "multi-label":
+            outputs, targets = torch.randn(12, 4, requires_grad=True), torch.arange(48).view(12, 4) % 3 == 0
         elif task == "segmentation":
             outputs, targets = torch.randn(2, 4, 6, 6, requires_grad=True), torch.arange(72).view(2, 6, 6) % 4
         elif task == "retrieval":

@@ -54,6 +54,10 @@ def outputs(task: TaskName) -> dict[str, Array]:
                 "probabilities": rng.dirichlet([1.0] * 5, 200),
                 "labels": rng.choice(4, 200, p=[0.6, 0.3, 0.08, 0.02]),
             }
+        case "multi-label":
+            labels = rng.random((150, 4)) < [0.5, 0.3, 0.1, 0.05]
+            p = 1 / (1 + np.exp(1 - 1.5 * labels - rng.normal(size=labels.shape)))
+            return {"probabilities": np.round(p, 2), "labels": labels}
         case "regression":
             return {"predictions": (x := rng.normal(size=200)), "targets": x + rng.standard_t(3, 200)}
         case "ranking":
@@ -105,6 +109,10 @@ WEIGHTED: dict[tuple[TaskName, str], Callable[[Array, Array, Array], float]] = {
     ),
     ("classification", "macro_f1"): lambda y, p, w: f1_of_classes(y, p.argmax(1), w),
     ("classification", "log_loss"): lambda y, p, w: sk.log_loss(y, p, sample_weight=w, labels=np.arange(p.shape[1])),
+    ("multi-label", "mean_ap"): lambda y, p, w: sk.average_precision_score(y, p, sample_weight=w, average="macro"),
+    ("multi-label", "micro_f1"): lambda y, p, w: sk.f1_score(y, p > 0.5, sample_weight=w, average="micro"),
+    ("multi-label", "macro_f1"): lambda y, p, w: sk.f1_score(y, p > 0.5, sample_weight=w, average="macro"),
+    ("multi-label", "hamming"): lambda y, p, w: sk.hamming_loss(y, p > 0.5, sample_weight=w),
     ("regression", "mae"): lambda y, p, w: sk.mean_absolute_error(y, p, sample_weight=w),
     ("regression", "rmse"): lambda y, p, w: sk.root_mean_squared_error(y, p, sample_weight=w),
     ("regression", "r2"): lambda y, p, w: sk.r2_score(y, p, sample_weight=w),

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Iterable, Iterator
 
 import numpy as np
+import torch
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -64,6 +65,8 @@ def _facts(plan: Plan, found: Found) -> Iterator[tuple[str, str]]:
         yield "target", _values(source.targets.astype(float))
     elif data.task == "segmentation":
         yield from _regions(source)
+    elif data.task == "multi-label":
+        yield "labels", _labels(data)
     elif data.task != "retrieval":
         yield from _classes(data, source.targets)
     if data.task == "binary":
@@ -103,6 +106,14 @@ def _classes(data: Data, targets: np.ndarray) -> Iterator[tuple[str, str]]:
     if data.task == "classification" and commonest >= RARE * rarest:
         said += f"; always naming the commonest is right in {commonest / sizes.sum():.0%}, which accuracy rewards"
     yield "balance", said
+
+
+def _labels(data: Data) -> str:
+    has = torch.cat([data.train.targets, data.valid.targets, data.test.targets])
+    sizes, each = has.sum(dim=0), has.sum(dim=1)
+    listed = [f"{data.test_names[label]} ({sizes[label]})" for label in sizes.argsort(descending=True).tolist()]
+    counts = f"a row has {each.min()} to {each.max()} of them, {each.double().mean():.1f} on average"
+    return f"{len(listed)}: {_some(listed)}; {counts}"
 
 
 def _regions(source: Source) -> Iterator[tuple[str, str]]:

@@ -19,7 +19,7 @@ from lossary.lab.tasks import TaskName
 ARRAYS = (".npz", ".npy", ".safetensors")
 #: Batches are small enough that an epoch has about this many.
 STEPS = 8
-LARGEST = {"zero-shot": 192, "classification": 120, "binary": 120, "regression": 32}
+LARGEST = {"zero-shot": 192, "classification": 120, "binary": 120, "multi-label": 64, "regression": 32}
 SMALLEST = 16
 MOST_OF_A_CLASS = 4  # in a batch of a zero-shot task
 
@@ -72,6 +72,8 @@ def found(source: Source, plan: Plan) -> Found:
         data = _regression(source, same, plan.outliers)
     elif task == "segmentation":
         data, left_out = masks.divided(source, same)
+    elif task == "multi-label":
+        data, left_out = _tagged(source, same)
     else:
         called, labels = names(source.targets)
         if task == "binary":
@@ -162,6 +164,41 @@ def _labelled(
         test_blocks=_blocks(source, parts[2]),
     )
     return data, left_out
+
+
+def _tagged(source: Source, same: np.ndarray) -> tuple[Data, tuple[str, ...]]:
+    """Rows with any number of labels. Those that a part does not show, with and without, are left out and named.
+
+    Raises:
+        BadData: if fewer than two labels are in all parts.
+    """
+    called, has = list(source.classes), source.targets
+    if has.ndim == 1:
+        called, has = targets.tags(has, targets.separator(has, asked=True))
+    sizes = has.sum(axis=0)
+    parts = _parts(source, splits.rarest(has[:, sizes >= splits.FEWEST_ITEMS].T), same, np.arange(len(has)))
+    common = np.all([has[part].any(axis=0) & ~has[part].all(axis=0) for part in parts], axis=0)
+    if common.sum() < 2:
+        raise BadData(
+            f"{source.name}: wanted at least 2 labels that {splits.FEWEST_ITEMS} different rows or more have, and not "
+            f"all (multi-label); got {common.sum()} of {len(called)} labels in {len(np.unique(same))} different rows"
+        )
+    inputs, kept = source.encode(parts[0]), torch.from_numpy(has[:, common])
+    train, valid, test = (TensorSplit(inputs[part], kept[part]) for part in parts)
+    data = Data(
+        source.name,
+        "multi-label",
+        train,
+        valid,
+        test,
+        test_names=tuple(name for name, shown in zip(called, common, strict=True) if shown),
+        test_images=None if source.images is None else source.images[parts[2]],
+        augmented=source.images is not None,
+        batch=(_batch("multi-label", len(train)), 0),
+        test_blocks=_blocks(source, parts[2]),
+    )
+    dropped = [f"{called[label]} ({sizes[label]})" for label in np.flatnonzero(~common)]
+    return data, counted(dropped, "label that too few or all rows have", "labels that too few or all rows have")
 
 
 def _parts(source: Source, strata: np.ndarray, same: np.ndarray, rows: np.ndarray) -> list[np.ndarray]:

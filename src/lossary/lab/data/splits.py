@@ -97,6 +97,17 @@ def _sizes(count: int, fewest: int = 1) -> tuple[int, int, int]:
     return count - valid - test, valid, test
 
 
+def rarest(shown: np.ndarray) -> np.ndarray:
+    """Of the classes (C, N) that an item has the one that fewest have, so that each part gets its share; or C.
+
+    >>> rarest(np.array([[True, True, True, False], [False, True, False, False]]))
+    array([0, 1, 0, 2])
+    """
+    order = np.argsort(shown.sum(axis=1), kind="stable")
+    ranked = np.append(shown[order], np.ones((1, shown.shape[1]), bool), axis=0)
+    return np.append(order, len(order))[ranked.argmax(axis=0)]
+
+
 def distinct(labels: np.ndarray, same: np.ndarray) -> np.ndarray:
     """How many different inputs each class has, by label; one that two classes have counts for the first."""
     first = np.unique(same, return_index=True)[1]

@@ -11,7 +11,14 @@ from lossary.lab.data.splits import FEWEST_ANSWERS, SPLIT_SEED
 from lossary.lab.data.types import Data, TensorSplit
 from lossary.lab.tasks import TaskName
 
-INFERRED: tuple[TaskName, ...] = ("classification", "zero-shot", "binary", "regression", "segmentation")
+INFERRED: tuple[TaskName, ...] = (
+    "classification",
+    "zero-shot",
+    "binary",
+    "multi-label",
+    "regression",
+    "segmentation",
+)
 #: Numbers with no fraction and no more different values than this are taken for classes.
 FEW = 20
 #: At least so many classes, half of them with fewer items than that: such labels are identities, of which new ones
@@ -20,6 +27,9 @@ MANY_CLASSES, FEW_ITEMS = 30, 10
 #: A value of two that fewer rows have than this share is what is looked for. Accuracy would be above 90 % for never
 #: saying it; average precision, which yes-or-no tasks are judged by, is then no better than chance.
 RARE = 0.1
+#: What stands between the labels of a cell. A comma does so only where it is asked for several labels: it is in many a
+#: name.
+BETWEEN, ALSO_BETWEEN = (";", "|"), ","
 #: Values that say themselves which is the yes, in lower case; any other two have the rarer one as yes.
 PAIRS = frozenset(
     {
@@ -43,18 +53,31 @@ def inferred(targets: np.ndarray, asked: str, first: str, *, labels: bool) -> tu
     """
     if asked not in ("", *INFERRED):
         raise BadData(f"task: wanted one of {', '.join(INFERRED)}; got {asked!r}")
-    if targets.ndim == 3 and asked in ("", "segmentation"):
-        return "segmentation", "each image has a mask"
-    if targets.ndim == 3 or asked == "segmentation":
-        here = "masks beside the images" if targets.ndim == 3 else "one target a row, and no images/ with masks/"
-        raise BadData(f"{first}: wanted data for {asked}; got {here}")
+    if targets.ndim > 1 or asked == "segmentation":
+        return _of_several(targets, asked, first)
     numbers = targets.dtype.kind in "iuf"
     if asked == "regression" and not numbers:
         raise BadData(f"{first}: wanted a number as target; got {str(targets[0])!r}")
+    if asked == "multi-label" and numbers:
+        raise BadData(f"{first}: wanted labels as in red;round (multi-label); got the number {targets[0]:g}")
     for task in INFERRED:
         if task == asked:
             return task, "as asked"
+    if not numbers and (between := separator(targets)):
+        several = sum(between in cell for cell in targets.tolist())
+        return "multi-label", f"{several} targets have several labels, with {between} between them"
     return _by_values(targets, numbers, labels)
+
+
+def _of_several(targets: np.ndarray, asked: str, first: str) -> tuple[TaskName, str]:
+    """Of targets that are no one value a row."""
+    if targets.ndim == 2 and asked in ("", "multi-label"):
+        return "multi-label", "each row has a 0 or 1 for each label"
+    if targets.ndim == 3 and asked in ("", "segmentation"):
+        return "segmentation", "each image has a mask"
+    several = f"{targets.shape[1]} labels a row" if targets.ndim == 2 else "masks beside the images"
+    here = several if targets.ndim > 1 else "one target a row, and no images/ with masks/"
+    raise BadData(f"{first}: wanted data for {asked}; got {here}")
 
 
 def _by_values(targets: np.ndarray, numbers: bool, labels: bool) -> tuple[TaskName, str]:
@@ -74,6 +97,41 @@ def names(targets: np.ndarray) -> tuple[list[str], np.ndarray]:
     found, labels = np.unique(targets, return_inverse=True)
     whole = found.dtype.kind == "f" and (found % 1 == 0).all()
     return [str(int(name) if whole else name) for name in found], labels
+
+
+def separator(targets: np.ndarray, *, asked: bool = False) -> str:
+    """What stands between several labels of one cell; "" where cells have one each.
+
+    Cells are taken for several labels where these come again in other company: there are fewer of them than of cells.
+
+    >>> separator(np.array(["red;round", "red", "round", "red;flat"])), separator(np.array(["Oslo, NO", "Rome, IT"]))
+    (';', '')
+    """
+    for between in (*BETWEEN, ALSO_BETWEEN) if asked else BETWEEN:
+        if any(between in cell for cell in targets.tolist()):
+            called, has = tags(targets, between)
+            again = 2 * np.count_nonzero(has.sum(axis=0) > 1) > len(called)
+            if asked or (again and len(called) <= len(np.unique(targets))):
+                return between
+    return ""
+
+
+def tags(targets: np.ndarray, between: str) -> tuple[list[str], np.ndarray]:
+    """Label names in order, and which of them each cell has (N, labels).
+
+    >>> tags(np.array(["red; round", "red", ""]), ";")
+    (['red', 'round'], array([[ True,  True],
+           [ True, False],
+           [False, False]]))
+    """
+    split = (cell.split(between) if between else [cell] for cell in targets.tolist())
+    cells = [{name for part in parts if (name := part.strip())} for parts in split]
+    called = sorted(set().union(*cells))
+    place = {name: number for number, name in enumerate(called)}
+    has = np.zeros((len(cells), len(called)), bool)
+    for row, cell in enumerate(cells):
+        has[row, [place[name] for name in cell]] = True
+    return called, has
 
 
 def rare(targets: np.ndarray) -> str:

@@ -327,17 +327,19 @@ def confusion(rows: Sequence[Row], names: Sequence[str]) -> Spec:
     return _spec((cells, counts), "Confusion matrix: true class by predicted class", 34 * len(names) + 20)
 
 
-def by_class(rows: Sequence[Row], palette: Palette, names: Sequence[str]) -> Spec:
-    """A score of each class and loss; rows: class, loss, iou."""
+def by_class(rows: Sequence[Row], palette: Palette, names: Sequence[str], score: str) -> Spec:
+    """A score of each class and loss; rows: class, loss, score."""
     axis = alt.Axis(labelLimit=150, domain=False, ticks=False, grid=True)
     shares = alt.Axis(format="~%", tickCount=5, labelOverlap="greedy", labelSeparation=8)
     base = alt.Chart(_data(rows)).encode(
-        x=alt.X("iou:Q", title="IoU (more is better)", axis=shares),
+        x=alt.X("score:Q", title=f"{score} (more is better)", axis=shares),
         y=alt.Y("class:N", title=None, axis=axis, **_in_order(names)),
         color=_colour(palette, rows),
-        tooltip=[alt.Tooltip("loss:N"), alt.Tooltip("class:N"), alt.Tooltip("iou:Q", title="IoU", format=".1%")],
+        tooltip=[alt.Tooltip("loss:N"), alt.Tooltip("class:N"), alt.Tooltip("score:Q", title=score, format=".1%")],
     )
-    return _spec((base.mark_point(filled=True, size=110, opacity=0.85),), "IoU of each class, by loss", 38 * len(names))
+    return _spec(
+        (base.mark_point(filled=True, size=110, opacity=0.85),), f"{score} of each class, by loss", 38 * len(names)
+    )
 
 
 #: Axes of shares that need not begin at 0.

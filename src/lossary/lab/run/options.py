@@ -14,7 +14,8 @@ class Files:
     """What to predict: a table's column, an array of the file, or the file with the labels of an .npy file. Of pairs
     of texts both columns: QUERIES,DOCUMENTS."""
     task: str = ""
-    """classification, zero-shot, binary, regression, segmentation or retrieval, where another is inferred."""
+    """classification, zero-shot, binary, multi-label, regression, segmentation or retrieval, where another is
+    inferred."""
     types: str = ""
     """Of a table's columns, as COLUMN=number|category|skip, separated by commas, where others are inferred."""
     yes: str = ""

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from lossary.lab.tasks.base import Task
     from lossary.lab.tasks.measures import Measures
 
-TaskName = Literal["zero-shot", "classification", "binary", "regression", "ranking", "segmentation", "retrieval"]
+TaskName = Literal[
+    "zero-shot", "classification", "binary", "multi-label", "regression", "ranking", "segmentation", "retrieval"
+]
 TASKS: tuple[TaskName, ...] = get_args(TaskName)
 
 

@@ -38,7 +38,7 @@ class Task(ABC):
     batch: ClassVar[tuple[int, int]]
     #: The baselines that learn from the training data. What does not beat one of the others has not learned.
     fitted: ClassVar[frozenset[str]] = frozenset()
-    #: Numbers that a network gives an item.
+    #: Numbers that a network gives an item; 0: as many as there are classes.
     size: ClassVar[int]
 
     @abstractmethod
@@ -55,10 +55,15 @@ class Task(ABC):
 
     def network(self, data: Data) -> nn.Module:
         """An untrained network for the data."""
+        size = self.outputs(data)
         if data.model is not None:
-            return data.model(self.size)
+            return data.model(size)
         shape = data.valid.inputs.shape
-        return SmallCNN(embedding_size=self.size, size=shape[-1]) if len(shape) == 4 else MLP(shape[1], self.size)
+        return SmallCNN(embedding_size=size, size=shape[-1]) if len(shape) == 4 else MLP(shape[1], size)
+
+    def outputs(self, data: Data) -> int:
+        """How many numbers the network gives an item."""
+        return self.size
 
     def owns_weights(self, card: Card) -> bool:
         """Whether the loss trains weights beside the network's, which then want a learning rate of their own."""

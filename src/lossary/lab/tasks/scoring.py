@@ -35,7 +35,8 @@ def evaluate(task: TaskName, metric: str = "", /, *, groups: ArrayLike | None = 
     Args:
         task: ``"zero-shot"`` takes ``embeddings`` (N, D) and ``labels`` (N,); ``"classification"`` takes
             ``probabilities`` (N, C) and ``labels`` (N,); ``"binary"`` takes ``probabilities`` (N,) of the label 1
-            and ``labels`` (N,); ``"regression"`` takes ``predictions`` (N,) and ``targets`` (N,);
+            and ``labels`` (N,); ``"multi-label"`` takes ``probabilities`` and ``labels`` (N, C) of 0 and 1;
+            ``"regression"`` takes ``predictions`` (N,) and ``targets`` (N,);
             ``"ranking"`` takes ``scores`` and ``targets`` (N, L), NaN where a list has no candidate;
             ``"segmentation"`` takes ``predictions`` and ``labels`` (N, height, width), both classes; ``"retrieval"``
             takes ``embeddings`` (N, 2, D) of queries and documents and ``targets`` (N, 2), the numbers of their texts.

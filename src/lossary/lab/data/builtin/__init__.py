@@ -21,6 +21,7 @@ class BuiltIn:
 BUILTIN: Mapping[str, BuiltIn] = {
     "emoji": BuiltIn("zero-shot", "recognising classes never seen in training"),
     "digits": BuiltIn("classification", "handwritten digits"),
+    "keywords": BuiltIn("multi-label", "the words of an emoji's name, from its picture"),
     "diabetes": BuiltIn("regression", "how far a disease has gone after a year"),
     "chatterbot": BuiltIn("retrieval", "finding the answer to a question"),
     "caravan": BuiltIn("binary", "yes or no, where yes is rare", "ISLP"),

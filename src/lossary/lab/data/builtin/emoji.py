@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from lossary.lab.data import splits
 from lossary.lab.data.types import Data, TensorSplit
@@ -17,14 +18,12 @@ CREDIT = (
 
 def load(plan: Plan) -> Data:
     """Zero-shot recognition: the same emoji by three designers; training, validation and test share no emoji."""
-    with np.load(Path(__file__).parent / "emoji.npz") as stored:
-        images, emoji, names = (stored[key] for key in ("images", "emoji", "names"))
+    images, emoji, names = stored()
     parts = splits.drawn(len(images), 0.6, 0.15)
 
     def split(classes: np.ndarray) -> TensorSplit:
-        pixels = torch.from_numpy(images[classes]).flatten(0, 1).permute(0, 3, 1, 2)
         labels = torch.arange(len(classes)).repeat_interleave(images.shape[1])
-        return TensorSplit(pixels.contiguous(memory_format=torch.channels_last).float() / 255, labels)
+        return TensorSplit(pictures(images[classes]), labels)
 
     train, valid, test = parts
     return Data(
@@ -39,3 +38,15 @@ def load(plan: Plan) -> Data:
         augmented=True,
         raw="raw pixels",
     )
+
+
+def stored() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Images (emoji, designers, 32, 32, 3), the emoji as characters, and their names."""
+    with np.load(Path(__file__).parent / "emoji.npz") as archive:
+        return archive["images"], archive["emoji"], archive["names"]
+
+
+def pictures(images: np.ndarray) -> Tensor:
+    """Those of some emoji as inputs, the designers one after another."""
+    pixels = torch.from_numpy(images).flatten(0, 1).permute(0, 3, 1, 2)
+    return pixels.contiguous(memory_format=torch.channels_last).float() / 255

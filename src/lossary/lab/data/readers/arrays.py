@@ -18,6 +18,8 @@ from lossary.lab.data.types import there
 #: Names that arrays are looked for under, unless there is but one array of the shape that is wanted.
 EMBEDDINGS = ("embeddings", "features", "X", "x")
 LABELS = ("labels", "targets", "target", "y")
+#: What the columns of labels are called, where there are several labels a row.
+NAMES = "label_names"
 
 
 def read(path: Path, target: str) -> Source:
@@ -49,6 +51,7 @@ def read(path: Path, target: str) -> Source:
         fingerprint(*contents),
         facts=(("inputs", f"{embeddings.shape[1]} numbers a row ({called[0]}), targets from {called[1]}"),),
         labels=True,
+        classes=_label_names(path, found, targets.shape[1]) if targets.ndim == 2 else (),
         raw="the embeddings as they came",
         model=partial(nn.Linear, embeddings.shape[1]),
     )
@@ -86,17 +89,30 @@ def _safetensors(path: Path, data: bytes) -> dict[str, np.ndarray]:
 def _choose(path: Path, found: Mapping[str, np.ndarray], target: str) -> tuple[str, str]:
     """The names of embeddings and labels."""
     listed = ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in found.items()) or "no arrays"
-    tables = [name for name, array in found.items() if array.ndim == 2 and array.dtype.kind in "iuf"]
-    columns = [name for name, array in found.items() if array.ndim == 1]
+    several = [name for name, array in found.items() if name in (target, *LABELS) and _of_labels(array)]
+    tables = [n for n, array in found.items() if array.ndim == 2 and array.dtype.kind in "iuf" and n not in several]
+    columns = [name for name, array in found.items() if array.ndim == 1 and name != NAMES] + several
     if target and target not in columns:
-        raise BadData(f"{path}: wanted labels in an array {target!r} of one axis; got {listed}")
+        raise BadData(f"{path}: wanted labels in an array {target!r} of one axis, or 0 and 1 in two; got {listed}")
     chosen = _named(tables, EMBEDDINGS), target or _named(columns, LABELS)
     if not all(chosen):
         raise BadData(
             f"{path}: wanted one array of two axes with the embeddings ({EMBEDDINGS[0]}) and one of one axis with "
-            f"the labels ({LABELS[0]}, or named by --target); got {listed}"
+            f"the labels ({LABELS[0]}, or named by --target), or of two with a 0 or 1 for each label; got {listed}"
         )
     return chosen
+
+
+def _of_labels(array: np.ndarray) -> bool:
+    """Whether it has a 0 or 1 for each row and label, so that a row may have several labels."""
+    return array.ndim == 2 and array.dtype.kind in "iufb" and array.shape[1] > 1 and bool(np.isin(array, [0, 1]).all())
+
+
+def _label_names(path: Path, found: Mapping[str, np.ndarray], count: int) -> tuple[str, ...]:
+    names = found.get(NAMES, np.arange(count).astype(str))
+    if names.shape != (count,) or names.dtype.kind not in "iuU":
+        raise BadData(f"{path}, {NAMES}: wanted a name for each of {count} labels; got {names.dtype} {names.shape}")
+    return tuple(map(str, names.tolist()))
 
 
 def _named(candidates: list[str], usual: tuple[str, ...]) -> str:
@@ -107,12 +123,15 @@ def _named(candidates: list[str], usual: tuple[str, ...]) -> str:
 
 def _checked(path: Path, found: Mapping[str, np.ndarray], name: str, target: str) -> tuple[np.ndarray, np.ndarray]:
     embeddings, targets = embeddings_of(path, found, name), found[target]
-    if targets.ndim != 1 or targets.dtype.kind not in "iufbU":
+    several = _of_labels(targets)
+    if (targets.ndim != 1 or targets.dtype.kind not in "iufbU") and not several:
         raise BadData(f"{path}, {target}: wanted labels or numbers (N,); got {targets.dtype} {targets.shape}")
     if len(embeddings) != len(targets):
         raise BadData(
             f"{path}: wanted a label for each embedding; got {len(targets)} in {target} for {len(embeddings)} in {name}"
         )
+    if several:
+        return embeddings, targets == 1
     bad = np.flatnonzero(~np.isfinite(targets)) if targets.dtype.kind == "f" else np.empty(0, int)
     if len(bad):
         raise BadData(f"{path}, {target}, row {bad[0]}: wanted a number; got {targets[bad[0]]}{more(len(bad) - 1)}")

@@ -158,7 +158,7 @@ def divided(source: Source, same: np.ndarray) -> tuple[Data, tuple[str, ...]]:
     """
     labels = source.targets
     shown = np.stack([(labels == label).any(axis=(1, 2)) for label in range(len(source.classes))])
-    parts = splits.by_item(_rarest(shown), same)
+    parts = splits.by_item(splits.rarest(shown), same)
     common = np.all([shown[:, part].any(axis=1) for part in parts], axis=0)
     if common.sum() < 2:
         raise BadData(
@@ -184,10 +184,3 @@ def divided(source: Source, same: np.ndarray) -> tuple[Data, tuple[str, ...]]:
     return data, counted(
         dropped, "class with too few images, now no label", "classes with too few images, now no label"
     )
-
-
-def _rarest(shown: np.ndarray) -> np.ndarray:
-    """Of the classes (C, N) that an image shows the one in fewest images, so that each part has its share; or C."""
-    order = np.argsort(shown.sum(axis=1), kind="stable")
-    ranked = np.append(shown[order], np.ones((1, shown.shape[1]), bool), axis=0)
-    return np.append(order, len(order))[ranked.argmax(axis=0)]

@@ -89,6 +89,10 @@ def of(path: Path, frame: pl.DataFrame, rows: list[str], roles: Roles, types: st
     known = frame[target].is_not_null().to_numpy()
     if not known.any():
         raise BadData(f"{path}, {target}: wanted targets; got none in {len(known)} rows, the first in {rows[0]}")
+    if frame[target].dtype.is_temporal() or target in _told(frame.select(target))[1]:
+        raise BadData(
+            f"{path}, {target}: wanted numbers or strings as targets; got dates: write them as numbers, such as days"
+        )
     left_out = [*counted([rows[i] for i in np.flatnonzero(~known)], "row without a target", "rows without a target")]
     for name in roles.besides.values():
         filled = frame[name].is_not_null().to_numpy()

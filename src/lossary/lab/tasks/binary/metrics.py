@@ -1,13 +1,7 @@
 """Yes or no, where yes may be rare.
 
-**Units.** A unit is a test sample, positive or negative: what it adds to a metric by its influence. For the average
-precision that is, with n, TP and FP counted over the samples that score at least as high (those tied with it too),
-
-    negative k:  -1/P sum TP_i / n_i^2,    positive k:  1/P (precision_k - AP + sum FP_i / n_i^2),
-
-both sums over the positives i that score at most as high as k. The precisions at the positives alone share all
-negatives: to take them for independent is wrong (docs/decisions/0011). For the area under the ROC curve they are
-DeLong's placements.
+**Units.** A unit is a test sample, positive or negative: what it adds to a metric by its influence. For the area under
+the ROC curve these are DeLong's placements.
 """
 
 from typing import NamedTuple, Self
@@ -15,10 +9,10 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lossary.lab.tasks._precision import average_precision, tied
 from lossary.lab.tasks.measures import (
     Bools,
     Floats,
-    Ints,
     Measures,
     Metric,
     Units,
@@ -52,26 +46,13 @@ class _Answers(NamedTuple):
     def rarer(self) -> Bools:
         return self.positive if 2 * self.positive.sum() <= len(self.positive) else ~self.positive
 
-    def tied(self) -> tuple[Ints, Floats, Floats]:
-        """The place of each sample among the different probabilities; the positives and negatives at each place."""
-        found, place = np.unique(self.p, return_inverse=True)
-        right, wrong = (np.bincount(place, 1.0 * which, len(found)) for which in (self.positive, ~self.positive))
-        return place, right.astype(np.float64), wrong.astype(np.float64)
-
 
 def _average_precision(given: _Answers) -> Units:
-    place, right, wrong = given.tied()
-    above, false = right[::-1].cumsum()[::-1], wrong[::-1].cumsum()[::-1]
-    accepted, positives = above + false, above[0]
-    precision = above / accepted
-    score = (right * precision).sum() / positives
-    lost, held = (np.cumsum(right * counted / accepted**2) for counted in (above, false))
-    influence = np.where(given.positive, (precision - score + held)[place], -lost[place]) / positives
-    return Units(score + len(place) * influence, given.positive)
+    return Units(average_precision(given.p, given.positive), given.positive)
 
 
 def _roc_auc(given: _Answers) -> Units:
-    place, right, wrong = given.tied()
+    place, right, wrong = tied(given.p, given.positive)
     below = (np.cumsum(wrong) - wrong / 2) / wrong.sum()
     above = 1 - (np.cumsum(right) - right / 2) / right.sum()
     score = (right * below).sum() / right.sum()

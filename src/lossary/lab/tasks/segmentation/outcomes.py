@@ -101,10 +101,10 @@ def _classes(evidence: Evidence, outputs: dict[str, Arrays]) -> Section:
         kept = [kept for run in evidence.runs(loss) if (kept := evidence.outputs(run))]
         scores = [Regions.of(found["predictions"], labels).iou for found in kept]
         by_class = {label: [float(score[label]) for score in scores] for label in shown}
-        rows += [{"loss": loss, "class": names[label], "iou": fmean(by_class[label])} for label in shown]
+        rows += [{"loss": loss, "class": names[label], "score": fmean(by_class[label])} for label in shown]
         lines.append(TableRow(tuple(map(_spread, by_class.values())), loss))
     caption = "Intersection over union of each class over all test images, behind its share of the labelled pixels."
-    figure = Figure("classes", figures.by_class(rows, evidence.palette, list(names.values())), caption)
+    figure = Figure("classes", figures.by_class(rows, evidence.palette, list(names.values()), "IoU"), caption)
     table = Table("Percent, mean and standard deviation over seeds", ("Loss", *names.values()), tuple(lines))
     lead = "Which class is worth which loss? Rare classes are where losses differ."
     return Section("classes", "Class by class", lead, tuple(outputs), (Group((figure,)),), tables=(table,))
