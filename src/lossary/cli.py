@@ -49,6 +49,7 @@ def app() -> "App":
     commands = App(name="lossary", version=__version__, help="Every PyTorch loss, and which one your data wants.")
     commands.command(compare)
     commands.command(inspect)
+    commands.command(report)
     commands.command(export)
     commands.command(list_losses, name="list")
     commands.command(show)
@@ -196,6 +197,29 @@ def _lists_named(files: Files, group: str) -> Files:
         return files
     sys.stderr.write("lossary: --group is deprecated, and gone in 0.5; write --lists\n")
     return replace(files, lists=files.lists or group)
+
+
+def report(*folders: Path, to: Path | None = None) -> None:
+    """Write the report of a run again, or one page of several runs side by side; nothing is trained.
+
+    Parameters
+    ----------
+    folders
+        Of runs. One has its own report; of several each column is one.
+    to
+        The file to write; by default report.html in the folder, or side-by-side.html here.
+    """
+    from lossary.lab.report import page
+    from lossary.lab.run.stored import Refused
+
+    if not folders:
+        fail("report: wanted the folder of a run, or several; got none")
+    path = to or (folders[0] / "report.html" if len(folders) == 1 else Path("side-by-side.html"))
+    try:
+        page.write(folders, path)
+    except Refused as reason:
+        fail(str(reason))
+    sys.stdout.write(f"report: {path}\n")
 
 
 def export(folder: Path, *, table: Literal["runs", "curves", "units"] = "runs", to: Path | None = None) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import polars as pl
 
-from lossary.lab.run.record import Record, load_all
-from lossary.lab.run.stored import Refused, check_own
+from lossary.lab.run.record import Record, finished
+from lossary.lab.run.stored import Refused
 
 Row = dict[str, Any]
 
@@ -63,13 +63,7 @@ def table(folder: Path, name: str) -> pl.DataFrame:
     """
     if name not in TABLES:
         raise Refused(f"table: wanted one of {', '.join(TABLES)}; got {name!r}")
-    if not folder.is_dir():
-        raise Refused(f"folder: wanted that of a run; got {folder}")
-    check_own(folder)
-    records = load_all(folder)
-    rows = [row for record in records for row in TABLES[name](record)]
-    if not rows:
-        raise Refused(f"folder: wanted finished runs in {folder}; got none")
+    rows = [row for record in finished(folder) for row in TABLES[name](record)]
     columns = dict.fromkeys(name for row in rows for name in row)
     return pl.DataFrame({name: pl.Series(name, [row.get(name) for row in rows], strict=False) for name in columns})
 

@@ -1,5 +1,6 @@
 """Report: one HTML file from a run folder, with everything inside it: no network, no server, no training."""
 
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -8,10 +9,13 @@ import jinja2
 import vl_convert
 from markupsafe import Markup
 
+from lossary.lab.report import side_by_side
 from lossary.lab.report.evidence import Arrays, Evidence, load
+from lossary.lab.report.figures import Palette
 from lossary.lab.report.sections import after, before, summary
-from lossary.lab.report.views import Section
-from lossary.lab.run.stored import write_whole
+from lossary.lab.report.views import Section, Summary
+from lossary.lab.run.record import finished
+from lossary.lab.run.stored import Refused, write_whole
 from lossary.lab.tasks import sections_of
 
 
@@ -25,10 +29,34 @@ def render(folder: Path) -> Path:
 def page(evidence: Evidence) -> str:
     """The report's HTML, a pure function of the evidence."""
     sections = [*before(evidence), *_outcomes(evidence), *after(evidence)]
+    return _html(evidence.palette, summary(evidence), sections)
+
+
+def write(folders: Sequence[Path], path: Path) -> None:
+    """Write the report of a run to a path, or one page of several runs side by side.
+
+    Raises:
+        Refused: if a folder has no run, or the page cannot be written.
+    """
+    for folder in folders:
+        finished(folder)
+    each = [load(folder) for folder in folders]
+    made = page(each[0]) if len(each) == 1 else _page_of(side_by_side.Runs(each, folders))
+    try:
+        write_whole(path, made)
+    except OSError as error:
+        raise Refused(f"to: cannot write {path}: {error.strerror or error}") from error
+
+
+def _page_of(runs: side_by_side.Runs) -> str:
+    return _html(runs.palette, side_by_side.summary(runs), side_by_side.sections(runs))
+
+
+def _html(palette: Palette, head: Summary, sections: list[Section]) -> str:
     figures = [figure for section in sections for group in section.groups for figure in group.figures]
     return _template().render(
-        palette=evidence.palette,
-        summary=summary(evidence),
+        palette=palette,
+        summary=head,
         sections=sections,
         specs={figure.name: figure.spec for figure in figures},
         css=Markup(_text("report.css")),

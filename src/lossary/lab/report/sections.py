@@ -10,7 +10,7 @@ from typing import Any
 
 from lossary.lab.report import figures
 from lossary.lab.report.evidence import Evidence
-from lossary.lab.report.figures import Row
+from lossary.lab.report.figures import Palette, Row, Spec
 from lossary.lab.report.training import training
 from lossary.lab.report.views import Figure, Group, Section, Sentences, Summary, Table, TableRow
 from lossary.lab.run.plan import OWN_CODE, Resolved
@@ -54,20 +54,30 @@ def _count(things: Iterable[Any], one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
-def _ranking(evidence: Evidence) -> Section | None:
-    standings = [s for s in evidence.verdict.standings if s.role != "default"]
-    if not standings:
-        return None
+def ranking(evidence: Evidence, palette: Palette) -> Spec | None:
+    """Losses and baselines by their means, with the best baseline as a line; None where nothing is done."""
+    standings = [s for s in evidence.verdict.standings if s.role != "default" or evidence.role == "default"]
     rows: list[Row] = [{"loss": s.loss, "mean": s.mean, **_interval(s, evidence.metric)} for s in standings]
-    free = [s.mean for s in standings if s.role == "baseline"]
+    return figures.ranking(rows, palette, evidence.metric, _best_free(evidence)) if rows else None
+
+
+def _best_free(evidence: Evidence) -> float | None:
+    """The mean of the best baseline."""
+    free = [s.mean for s in evidence.verdict.standings if s.role == "baseline"]
     best = max if evidence.metric.higher_is_better else min
-    spec = figures.ranking(rows, evidence.palette, evidence.metric, best(free) if free else None)
+    return best(free) if free else None
+
+
+def _ranking(evidence: Evidence) -> Section | None:
+    spec = ranking(evidence, evidence.palette)
+    if spec is None:
+        return None
     caption = (
         "A dot is the mean over seeds, the bar its 95 % interval: where the mean would lie for other "
         "seeds and other test data of the same kind. Bars that overlap do not mean that two losses are "
         "equal: the paired comparisons below are sharper, because all losses shared seeds and test data."
     )
-    if free:
+    if _best_free(evidence) is not None:
         caption += " Grey rows are baselines that no loss has trained; the dashed line is the best of them."
     return Section("ranking", "Ranking", groups=(Group((Figure("ranking", spec, caption),)),))
 

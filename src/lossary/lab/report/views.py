@@ -45,7 +45,7 @@ class Table:
     head: tuple[str, ...]
     rows: tuple[TableRow, ...]
     folded: bool = False
-    style: Literal["numbers", "facts"] = "numbers"
+    style: Literal["numbers", "words", "facts"] = "numbers"  # facts have no head
 
 
 @dataclass(frozen=True)

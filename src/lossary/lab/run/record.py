@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import quote
 
-from lossary.lab.run.stored import Refused, read, something_else, write_whole
+from lossary.lab.run.stored import Refused, check_own, read, something_else, write_whole
 
 #: tuned: the loss at its best found settings. default: at the library's defaults. baseline: nothing was trained
 #: with a loss (raw inputs, the untrained network, predicting the mean or the commonest class).
@@ -132,4 +132,19 @@ def load_all(folder: Path) -> list[Record]:
         if len(kept) > 1 or not all(kept):
             listed = " and ".join(map(str, sorted(kept)))
             raise Refused(f"out: wanted the same {what} in all records of {folder / 'records'}; got {listed}")
+    return records
+
+
+def finished(folder: Path) -> list[Record]:
+    """The records of a folder that a person names.
+
+    Raises:
+        Refused: if it is no run's, or has no finished run.
+    """
+    if not folder.is_dir():
+        raise Refused(f"folder: wanted that of a run; got {folder}")
+    check_own(folder)
+    records = load_all(folder)
+    if not records:
+        raise Refused(f"folder: wanted finished runs in {folder}; got none")
     return records

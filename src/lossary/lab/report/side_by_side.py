@@ -1,0 +1,161 @@
+"""Runs side by side: what each came to, and how a loss did in all of them. Nothing is judged across runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from statistics import fmean
+
+from lossary.lab.report.evidence import Evidence
+from lossary.lab.report.figures import Palette
+from lossary.lab.report.sections import ranking
+from lossary.lab.report.views import Figure, Group, Section, Summary, Table, TableRow
+from lossary.lab.run.plan import Plan
+from lossary.lab.stats.verdict import Standing
+from lossary.lab.tasks import measures_of
+
+#: Of a plan what no result depends on, or what is shown elsewhere.
+_UNSAID = frozenset({"out", "workers", "minutes", "fingerprint", "losses", "data", "quick", "epochs"})
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Several runs, in the order that they were named in."""
+
+    each: Sequence[Evidence]
+    folders: Sequence[Path]
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Of each run: the shortest ends of their paths that tell them apart."""
+        paths = [folder.resolve().parts for folder in self.folders]
+        for length in range(1, max(map(len, paths))):
+            found = ["/".join(parts[-length:]) for parts in paths]
+            if len(set(found)) == len(found):
+                return found
+        return [str(folder) for folder in self.folders]
+
+    @cached_property
+    def losses(self) -> list[str]:
+        """All losses that were compared anywhere, those of most runs first."""
+        ranked = [loss for evidence in self.each for loss in evidence.ranked]
+        return sorted(dict.fromkeys(ranked), key=lambda loss: -ranked.count(loss))
+
+    @cached_property
+    def palette(self) -> Palette:
+        return Palette(tuple(self.losses))
+
+    @property
+    def comparable(self) -> bool:
+        """Whether all were scored by one metric on the very same data."""
+        return (
+            len({(e.plan.fingerprint, e.metric.name) for e in self.each}) == 1 and self.each[0].plan.fingerprint != ""
+        )
+
+
+def summary(runs: Runs) -> Summary:
+    same = (
+        "All are of the same data and metric, so scores may be compared; that a difference between runs is more than "
+        "chance was not tested."
+        if runs.comparable
+        else "They are of different data or metrics: compare what losses did within each, not numbers across."
+    )
+    return Summary(
+        data="runs side by side",
+        headline=f"{len(runs.each)} runs side by side: {', '.join(runs.names)}",
+        sentence=same,
+        credit="Made by Lossary. The charts are drawn by Vega, which this file carries.",
+    )
+
+
+def sections(runs: Runs) -> list[Section]:
+    makers = (_verdicts, _scores, _rankings, _differences)
+    return [section for make in makers if (section := make(runs))]
+
+
+def _verdicts(runs: Runs) -> Section:
+    rows = tuple(
+        TableRow(
+            (
+                f"{evidence.plan.data}: {measures_of(evidence.task).task}",
+                evidence.metric.label,
+                evidence.verdict.headline,
+                evidence.verdict.recommended or "none yet",
+            ),
+            note=name,
+        )
+        for name, evidence in zip(runs.names, runs.each, strict=True)
+    )
+    head = ("Run", "Data", "Metric", "Verdict", "Recommended")
+    return Section("verdicts", "What each run found", tables=(Table("", head, rows, style="words"),))
+
+
+def _scores(runs: Runs) -> Section:
+    rows = tuple(
+        TableRow(tuple(_cell(e, loss) for e in runs.each), loss, best=_best(runs, loss)) for loss in runs.losses
+    )
+    caption = (
+        "Mean over seeds, and the difference to the run's best loss, which is in bold: in brackets where the data do "
+        "not show it, = where the two are equal within the margin. A dash: not entered, or not finished."
+    )
+    head = ("Loss", *(f"{n} · {e.metric.label}" for n, e in zip(runs.names, runs.each, strict=True)))
+    return Section("scores", "Every loss in every run", tables=(Table(caption, head, rows),))
+
+
+def _standing(evidence: Evidence, loss: str) -> Standing | None:
+    return next((s for s in evidence.verdict.standings if s.loss == loss and s.role == evidence.role), None)
+
+
+def _best(runs: Runs, loss: str) -> frozenset[int]:
+    return frozenset(place for place, evidence in enumerate(runs.each) if evidence.ranked[:1] == [loss])
+
+
+def _cell(evidence: Evidence, loss: str) -> str:
+    standing, best = _standing(evidence, loss), evidence.ranked[0] if evidence.ranked else ""
+    if standing is None:
+        return "–"
+    metric = evidence.metric
+    mean = f"{100 * standing.mean:.1f} %" if metric.percent else f"{standing.mean:.3g}"
+    if loss == best:
+        return mean
+    if loss in evidence.verdict.not_learned:
+        return f"{mean} not learned yet"
+    comparison = evidence.verdict.of(best, loss)
+    if comparison.status == "equal":
+        return f"{mean} ="
+    scale = 100 if metric.percent else 1
+    difference = comparison.difference if comparison.b == best else -comparison.difference
+    signed = f"{scale * difference:+.3g}".replace("-", "−")
+    return f"{mean} {signed}" if comparison.claimed else f"{mean} ({signed})"
+
+
+def _rankings(runs: Runs) -> Section:
+    plots = tuple(
+        Figure(f"ranking-{place}", spec, title=name)
+        for place, (name, evidence) in enumerate(zip(runs.names, runs.each, strict=True))
+        if (spec := ranking(evidence, runs.palette))
+    )
+    lead = (
+        "A dot is the mean over seeds, the bar its 95 % interval for other seeds and other test data; grey rows are "
+        "baselines."
+    )
+    return Section("rankings", "Rankings", lead, groups=(Group(plots, "pair"),))
+
+
+def _differences(runs: Runs) -> Section | None:
+    """How the runs were asked for, as far as they differ, and what they took."""
+    names = [field.name for field in fields(Plan) if field.name not in _UNSAID]
+    asked = [
+        (name, values)
+        for name in names
+        if len(set(values := tuple(_said(getattr(evidence.plan, name)) for evidence in runs.each))) > 1
+    ]
+    minutes = tuple(f"{sum(r.seconds for r in (*e.records, *e.trials)) / 60:.1f}" for e in runs.each)
+    seeds = tuple(f"{fmean(len(e.runs(loss)) for loss in e.ranked):.3g}" if e.ranked else "0" for e in runs.each)
+    facts = [*asked, ("seeds done a loss", seeds), ("minutes of training", minutes)]
+    rows = tuple(TableRow(values, note=name) for name, values in facts)
+    return Section("plans", "How they differ", tables=(Table("", ("", *runs.names), rows, style="words"),))
+
+
+def _said(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value) if value else "–"
