@@ -16,10 +16,10 @@ from fake_run import HOSTILE_CLASS, HOSTILE_LOSS, INHERITED
 from rich.console import Console
 
 from lossary.lab.comparison import show
-from lossary.lab.report import figures
+from lossary.lab.report import run_figures
 from lossary.lab.report.evidence import Evidence, read
 from lossary.lab.report.page import page, render
-from lossary.lab.report.sections import command
+from lossary.lab.report.sections import before, command
 from lossary.lab.run.plan import Resolved
 from lossary.lab.run.record import Record
 from lossary.lab.stats.words import sentence as said_of
@@ -170,7 +170,7 @@ def test_a_section_without_data_is_absent(runs: dict[TaskName, Evidence], tmp_pa
 
 def test_a_choice_without_a_number_is_drawn_by_its_name() -> None:
     rows = [{"value": value, "valid": 0.5, "best": value is None, "number": 0} for value in (None, 0.5)]
-    spec = json.dumps(figures.tuning(rows, "#123456", primary("zero-shot"), (0.0, 1.0)))
+    spec = json.dumps(run_figures.tuning(rows, "#123456", primary("zero-shot"), (0.0, 1.0)))
     assert '"value": "None"' in spec
     assert '"value": null' not in spec
 
@@ -204,6 +204,38 @@ def test_a_loss_that_never_finished_is_named(runs: dict[TaskName, Evidence]) -> 
     full = runs["regression"]
     longer = replace(full, plan=replace(full.plan, losses=(*full.plan.losses, "mse_loss")))
     assert "mse_loss was entered but has no finished run." in Reader(page(longer)).text
+
+
+def test_two_trials_are_a_table_and_no_pictures(runs: dict[TaskName, Evidence]) -> None:
+    full = runs["regression"]
+    few = replace(full, trials=[trial for trial in full.trials if trial.number < 2])
+    (section,) = (section for section in before(few) if section.id == "tuning")
+    assert not section.groups
+    (table,) = section.tables
+    assert {row.note for row in table.rows} == {"trial 1", "trial 2"}
+    chosen = [row.loss for row in table.rows if row.best]
+    assert sorted(set(chosen)) == sorted({row.loss for row in table.rows})  # one of each loss at least
+
+
+def test_a_baseline_far_off_takes_no_room_from_the_losses(runs: dict[TaskName, Evidence]) -> None:
+    full = runs["regression"]
+    far = tuple(replace(s, mean=1e6) if s.role == "baseline" else s for s in full.verdict.standings)
+    moved = replace(full, verdict=replace(full.verdict, standings=far))
+    (figure, *_) = before(moved)[0].groups[0].figures
+    drawn = json.dumps(figure.spec)
+    names = [s.loss for s in far if s.role == "baseline"]
+    assert names
+    assert not any(f'"loss": "{name}"' in drawn for name in names)
+    assert all(f"{name} 1e+06" in figure.caption for name in names)
+
+
+def test_differences_to_the_best_stand_beside_the_ranking(runs: dict[TaskName, Evidence]) -> None:
+    for evidence in runs.values():
+        _, differences = before(evidence)[0].groups[0].figures
+        rows = differences.spec["layer"][1]["data"]["values"] if "data" in differences.spec["layer"][1] else []
+        rows = rows or next(iter(v for v in differences.spec["datasets"].values() if "difference" in v[0]))
+        assert len(rows) == len(evidence.ranked) - 1
+        assert all(row["difference"] <= 0 for row in rows)  # none is better than the best
 
 
 def test_one_seed_gives_a_page_too(tmp_path: Path) -> None:

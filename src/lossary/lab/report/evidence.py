@@ -8,14 +8,14 @@ from typing import Any
 from numpy.typing import NDArray
 
 from lossary.lab.data import archives
-from lossary.lab.report.figures import Palette
+from lossary.lab.report.drawing import Palette
 from lossary.lab.run import entries
 from lossary.lab.run.folder import load_plan
 from lossary.lab.run.plan import Resolved
 from lossary.lab.run.record import Failure, Record, Role, Trial, load_all, load_failures
 from lossary.lab.run.stored import something_else
 from lossary.lab.stats.judge import judge
-from lossary.lab.stats.verdict import Verdict
+from lossary.lab.stats.verdict import Standing, Verdict
 from lossary.lab.tasks import TASKS, TaskName, measures_of
 from lossary.lab.tasks.measures import Metric
 from lossary.lab.tasks.scoring import evaluate, primary
@@ -128,3 +128,8 @@ def _arrays(path: Path) -> Arrays:
         return archives.load_all(path.read_bytes())
     except (ValueError, OSError) as error:
         raise something_else("arrays", path, error) from error
+
+
+def interval(standing: Standing, metric: Metric) -> dict[str, float]:
+    """Where its mean may lie, as far as the metric can be there."""
+    return {"low": metric.possible(standing.low), "high": metric.possible(standing.high)}

@@ -10,8 +10,8 @@ import vl_convert
 from markupsafe import Markup
 
 from lossary.lab.report import side_by_side
+from lossary.lab.report.drawing import Palette
 from lossary.lab.report.evidence import Arrays, Evidence, load
-from lossary.lab.report.figures import Palette
 from lossary.lab.report.sections import after, before, summary
 from lossary.lab.report.views import Section, Summary
 from lossary.lab.run.record import finished

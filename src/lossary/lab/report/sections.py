@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from math import isfinite
 from statistics import fmean, median, stdev
-from typing import Any
 
-from lossary.lab.report import figures
-from lossary.lab.report.evidence import Evidence
-from lossary.lab.report.figures import Palette, Row, Spec
-from lossary.lab.report.training import training
-from lossary.lab.report.views import Figure, Group, Section, Sentences, Summary, Table, TableRow
+from lossary.lab.report import run_figures as figures
+from lossary.lab.report.drawing import Palette, Row, Spec
+from lossary.lab.report.evidence import Evidence, interval
+from lossary.lab.report.training import learning, training
+from lossary.lab.report.tuning import against_defaults, rates_first, setting, tuning
+from lossary.lab.report.views import Figure, Group, Section, Sentences, Summary, Table, TableRow, counted
 from lossary.lab.run.plan import OWN_CODE, Resolved
 from lossary.lab.run.record import Record, Role, Trial
 from lossary.lab.stats import words
@@ -20,10 +20,13 @@ from lossary.lab.stats.verdict import Comparison, Standing
 from lossary.lab.tasks import measures_of
 from lossary.lab.tasks.measures import Metric
 
+#: How many times the losses' own range a baseline may lie outside of it, and still be drawn beside them.
+NEAR = 2.0
+
 
 def before(evidence: Evidence) -> list[Section]:
     """What was found, and whether to believe it."""
-    makers = (_ranking, _findings, _scores, _learning, training, _tuning, _defaults)
+    makers = (_ranking, _findings, _scores, learning, training, tuning, against_defaults)
     return [section for make in makers if (section := make(evidence))]
 
 
@@ -36,9 +39,10 @@ def summary(evidence: Evidence) -> Summary:
     seeds = {r.seed for r in evidence.records if r.role == evidence.role}
     units = max((len(r.units) for r in evidence.records), default=0)
     measures = measures_of(evidence.task)
+    losses = counted(evidence.ranked, "loss", "losses")
     sentence = (
-        f"{_count(evidence.ranked, 'loss', 'losses')} compared by {evidence.metric.label} on {units} {measures.units}; "
-        f"{_count(range(evidence.plan.trials), 'tuning trial')} and {_count(seeds, 'seed')} a loss."
+        f"{losses} compared by {evidence.metric.label} on {units} {measures.units}; "
+        f"{counted(range(evidence.plan.trials), 'tuning trial')} and {counted(seeds, 'seed')} a loss."
     )
     credit = str(evidence.test["credit"]) + " " if "credit" in evidence.test else ""
     return Summary(
@@ -49,23 +53,34 @@ def summary(evidence: Evidence) -> Summary:
     )
 
 
-def _count(things: Iterable[Any], one: str, many: str = "") -> str:
-    number = len(list(things))
-    return f"{number} {one if number == 1 else many or one + 's'}"
-
-
 def ranking(evidence: Evidence, palette: Palette) -> Spec | None:
-    """Losses and baselines by their means, with the best baseline as a line; None where nothing is done."""
-    standings = [s for s in evidence.verdict.standings if s.role != "default" or evidence.role == "default"]
-    rows: list[Row] = [{"loss": s.loss, "mean": s.mean, **_interval(s, evidence.metric)} for s in standings]
-    return figures.ranking(rows, palette, evidence.metric, _best_free(evidence)) if rows else None
+    """Losses, and the baselines that are not far off, by their means; None where nothing is done."""
+    rows: list[Row] = [
+        {"loss": s.loss, "mean": s.mean, **interval(s, evidence.metric)}
+        for s in evidence.verdict.standings
+        if s.role == evidence.role or s in _near(evidence)
+    ]
+    return figures.ranking(rows, palette, evidence.metric, _floor(_near(evidence), evidence.metric)) if rows else None
 
 
-def _best_free(evidence: Evidence) -> float | None:
-    """The mean of the best baseline."""
-    free = [s.mean for s in evidence.verdict.standings if s.role == "baseline"]
-    best = max if evidence.metric.higher_is_better else min
-    return best(free) if free else None
+def _baselines(evidence: Evidence) -> list[Standing]:
+    return [s for s in evidence.verdict.standings if s.role == "baseline"]
+
+
+def _near(evidence: Evidence) -> list[Standing]:
+    """The baselines that leave the losses room enough beside them to be told apart."""
+    ends = [end for s in evidence.verdict.standings if s.role == evidence.role for end in (s.low, s.mean, s.high)]
+    known = [end for end in ends if isfinite(end)]
+    if not known:
+        return _baselines(evidence)
+    low, high = min(known), max(known)
+    reach = NEAR * (high - low)
+    return [s for s in _baselines(evidence) if low - reach <= s.mean <= high + reach]
+
+
+def _floor(baselines: list[Standing], metric: Metric) -> float | None:
+    best = max if metric.higher_is_better else min
+    return best((s.mean for s in baselines), default=None)
 
 
 def _ranking(evidence: Evidence) -> Section | None:
@@ -74,16 +89,35 @@ def _ranking(evidence: Evidence) -> Section | None:
         return None
     caption = (
         "A dot is the mean over seeds, the bar its 95 % interval: where the mean would lie for other "
-        "seeds and other test data of the same kind. Bars that overlap do not mean that two losses are "
-        "equal: the paired comparisons below are sharper, because all losses shared seeds and test data."
+        "seeds and other test data of the same kind."
     )
-    if _best_free(evidence) is not None:
+    if near := _near(evidence):
         caption += " Grey rows are baselines that no loss has trained; the dashed line is the best of them."
-    return Section("ranking", "Ranking", groups=(Group((Figure("ranking", spec, caption),)),))
+    if far := [s for s in _baselines(evidence) if s not in near]:
+        scored = "; ".join(f"{s.loss} {figures.number(s.mean, evidence.metric)}" for s in far)
+        caption += f" Far off, and not drawn: {scored}."
+    against = _against_best(evidence)
+    return Section("ranking", "Ranking", groups=(Group((Figure("ranking", spec, caption), *against), "pair"),))
 
 
-def _interval(standing: Standing, metric: Metric) -> dict[str, float]:
-    return {"low": metric.possible(standing.low), "high": metric.possible(standing.high)}
+def _against_best(evidence: Evidence) -> tuple[Figure, ...]:
+    """Paired differences to the best loss, which are what the verdict is about."""
+    verdict, metric = evidence.verdict, evidence.metric
+    rows: list[Row] = []
+    for loss in evidence.ranked[1:]:
+        comparison = verdict.of(evidence.ranked[0], loss)
+        sign = (100 if metric.percent else 1) * (1 if (comparison.a == loss) == metric.higher_is_better else -1)
+        ends = sorted((sign * comparison.low, sign * comparison.high)) if isfinite(comparison.low) else (None, None)
+        rows.append({"loss": loss, "difference": sign * comparison.difference, "low": ends[0], "high": ends[1]})
+    if not rows:
+        return ()
+    caption = (
+        f"Each loss against {evidence.ranked[0]} on the same seeds and test data, which is what the verdict rests on. "
+        "A bar left of 0 is surely worse; one within the grey band, the margin, is as good as equal. Bars are wider "
+        "than 95 % alone would make them, as they allow for all pairs and for looking again with more seeds."
+    )
+    spec = figures.differences(rows, evidence.palette, metric, verdict.margin)
+    return (Figure("differences", spec, caption),)
 
 
 def _findings(evidence: Evidence) -> Section | None:
@@ -226,120 +260,44 @@ def _spread(metric: Metric, runs: list[Record]) -> str:
     return f"{mean} ± {stdev(values):{spread}}" if len(values) > 1 else mean
 
 
-def _learning(evidence: Evidence) -> Section | None:
-    seeds: list[Row] = []
-    means: list[Row] = []
-    for loss in evidence.ranked:
-        curves = {r.seed: {p.step: p.valid for p in r.curve} for r in evidence.runs(loss) if r.curve}
-        for seed, curve in curves.items():
-            seeds += [{"loss": loss, "seed": seed, "step": step, "valid": valid} for step, valid in curve.items()]
-        shared = sorted(set.intersection(*(set(curve) for curve in curves.values()))) if curves else []
-        means += [{"loss": loss, "step": s, "valid": fmean(c[s] for c in curves.values())} for s in shared]
-    if not means:
-        return None
-    rising = [loss for loss in evidence.ranked if any(r.still_rising for r in evidence.runs(loss))]
-    caption = (
-        "Thin lines are single seeds, thick lines their mean for as long as all seeds were training. A "
-        "run stops once the validation metric has stopped improving, and its best weights are kept."
-    )
-    if rising:
-        caption += f" Still improving when the bound on steps stopped a run: {', '.join(rising)}."
-    figure = Figure("learning", figures.learning(seeds, means, evidence.palette, evidence.metric), caption)
-    lead = "Were the runs long enough? Short runs can rank losses otherwise than long ones."
-    return Section("learning", "Learning curves", lead, tuple(evidence.ranked), (Group((figure,)),))
-
-
-def _tuning(evidence: Evidence) -> Section | None:
-    done = [trial for trial in evidence.trials if trial.valid is not None]
-    if not done:
-        return None
-    domain = _domain([trial.valid for trial in done if trial.valid is not None], evidence.metric)
-    groups = tuple(
-        _tuned(evidence, number, loss, trials, domain)
-        for number, loss in enumerate(evidence.ranked)
-        if (trials := [trial for trial in done if trial.loss == loss])
-    )
-    lead = (
-        f"Each dot is a tuning trial: a hyperparameter's value against {evidence.metric.label} on the "
-        "validation split, on the same vertical scale everywhere (a dot on its edge may lie beyond). The large dot "
-        "is the trial that was chosen. If it lies at the edge of the range that was searched, a wider search may find "
-        "better."
-    )
-    return Section("tuning", "Tuning", lead, groups=groups) if groups else None
-
-
-def _tuned(evidence: Evidence, number: int, loss: str, trials: list[Trial], domain: tuple[float, float]) -> Group:
-    sign = 1 if evidence.metric.higher_is_better else -1
-    best = max(trials, key=lambda trial: sign * (trial.valid or 0.0))
-    names = sorted({name for trial in trials for name in trial.params}, key=_rates_first)
-    plots: list[Figure] = []
-    for place, name in enumerate(names):
-        rows: list[Row] = [
-            {"value": t.params[name], "valid": t.valid, "best": t is best, "number": t.number}
-            for t in trials
-            if name in t.params
-        ]
-        spec = figures.tuning(rows, evidence.palette.colour(loss), evidence.metric, domain)
-        plots.append(Figure(f"tuning-{number}-{place}", spec, title=name))
-    failed = sum(trial.loss == loss and trial.valid is None for trial in evidence.trials)
-    note = f"{_count(trials, 'trial')}" + (f", {failed} failed" if failed else "")
-    return Group(tuple(plots), "small", loss, note)
-
-
-def _rates_first(name: str) -> tuple[bool, bool, str]:
-    return name != "lr", not name.endswith("lr"), name
-
-
-def _domain(values: list[float], metric: Metric) -> tuple[float, float]:
-    """The range of the trials, but a trial that went wrong altogether may not flatten all others."""
-    best, worst = (max(values), min(values)) if metric.higher_is_better else (min(values), max(values))
-    reach = 4 * abs(median(values) - best)
-    if reach > 0 and abs(worst - best) > reach:
-        worst = best - reach if metric.higher_is_better else best + reach
-    margin = 0.06 * abs(best - worst) or 0.01 * abs(best) or 1.0
-    return min(best, worst) - margin, max(best, worst) + margin
-
-
-def _defaults(evidence: Evidence) -> Section | None:
-    found = {(s.role, s.loss): s for s in evidence.verdict.standings}
-    pairs = [
-        (found["default", loss], found["tuned", loss])
-        for loss in evidence.ranked
-        if ("default", loss) in found and ("tuned", loss) in found
-    ]
-    rows: list[Row] = [
-        {"loss": tuned.loss, "default": default.mean, "tuned": tuned.mean, **_interval(tuned, evidence.metric)}
-        for default, tuned in pairs
-    ]
-    if not rows:
-        return None
-    caption = (
-        f"An open ring is the loss at the library's defaults ({_count(range(pairs[0][0].seeds), 'seed')}), a "
-        f"full dot the loss as tuned ({_count(range(pairs[0][1].seeds), 'seed')}) with its 95 % interval. A ring "
-        "far outside the interval says that this loss must be tuned, or that tuning on the validation split "
-        "did not carry over."
-    )
-    spec = figures.against_defaults(rows, evidence.palette, evidence.metric)
-    return Section("defaults", "Tuned against defaults", groups=(Group((Figure("defaults", spec, caption),)),))
-
-
 def _cost(evidence: Evidence) -> Section | None:
     rows: list[Row] = []
     lines: list[TableRow] = []
     for loss in evidence.ranked:
         runs = [r for r in evidence.runs(loss) if r.seconds_per_step > 0]
         if runs:
-            step = 1000 * median(r.seconds_per_step for r in runs)
-            rows.append({"loss": loss, "milliseconds": step})
+            each = sorted(1000 * r.seconds_per_step for r in runs)
+            rows.append({"loss": loss, "milliseconds": median(each), "low": each[0], "high": each[-1]})
             steps, seconds = median(r.steps for r in runs), median(r.seconds for r in runs)
-            lines.append(TableRow((f"{step:.3g}", f"{steps:.0f}", f"{seconds:.3g}"), loss))
+            lines.append(
+                TableRow((_from_to(each), f"{steps:.0f}", f"{seconds:.3g}", f"{_minutes(evidence, loss):.3g}"), loss)
+            )
     if not rows:
         return None
-    caption = "Whole steps: forward pass, loss, backward pass and update, on the machine named below."
+    caption = (
+        "Whole steps: forward pass, loss, backward pass and update, on the machine named below. A bar is the median "
+        "over seeds, the line goes from the fastest to the slowest."
+    )
     figure = Figure("cost", figures.cost(rows, evidence.palette), caption)
-    head = ("Loss", "Milliseconds a step", "Steps a run", "Seconds a run")
-    table = Table("Medians over seeds", head, tuple(lines), folded=True)
+    head = ("Loss", "Milliseconds a step", "Steps a run", "Seconds a run", "Minutes in all")
+    table = Table("Medians over seeds; in all: tuning and the runs at the defaults too", head, tuple(lines))
     return Section("cost", "Cost", groups=(Group((figure,)),), tables=(table,))
+
+
+def _from_to(values: Sequence[float]) -> str:
+    """The middle of sorted values, and where they end.
+
+    >>> _from_to([1.0, 2.0, 4.0])
+    '2 (1 to 4)'
+    """
+    middle = f"{median(values):.3g}"
+    return f"{middle} ({values[0]:.3g} to {values[-1]:.3g})" if len(values) > 1 else middle
+
+
+def _minutes(evidence: Evidence, loss: str) -> float:
+    """What all was trained for a loss."""
+    runs = [run for run in (*evidence.records, *evidence.trials) if run.loss == loss]
+    return sum(run.seconds for run in runs) / 60
 
 
 def _provenance(evidence: Evidence) -> Section:
@@ -385,16 +343,12 @@ def _environment_facts(runs: Sequence[Trial | Record]) -> list[tuple[str, str]]:
 
 def _found(evidence: Evidence) -> Table | None:
     best = {loss: runs[0].params for loss in evidence.ranked if (runs := evidence.runs(loss)) and runs[0].params}
-    names = sorted({name for params in best.values() for name in params}, key=_rates_first)
+    names = sorted({name for params in best.values() for name in params}, key=rates_first)
     rows = tuple(
-        TableRow(tuple(_value(params[name]) if name in params else "–" for name in names), loss)
+        TableRow(tuple(setting(params[name]) if name in params else "–" for name in names), loss)
         for loss, params in best.items()
     )
     return Table("Hyperparameters found by tuning", ("Loss", *names), rows) if names else None
-
-
-def _value(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def command(plan: Resolved) -> str:

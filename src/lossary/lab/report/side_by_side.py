@@ -6,11 +6,12 @@ from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 
+from lossary.lab.report.drawing import Palette
 from lossary.lab.report.evidence import Evidence
-from lossary.lab.report.figures import Palette
+from lossary.lab.report.run_figures import number
 from lossary.lab.report.sections import ranking
 from lossary.lab.report.views import Figure, Group, Section, Summary, Table, TableRow
-from lossary.lab.run.plan import Plan
+from lossary.lab.run.plan import Resolved
 from lossary.lab.stats.verdict import Standing
 from lossary.lab.tasks import measures_of
 
@@ -48,9 +49,8 @@ class Runs:
     @property
     def comparable(self) -> bool:
         """Whether all were scored by one metric on the very same data."""
-        return (
-            len({(e.plan.fingerprint, e.metric.name) for e in self.each}) == 1 and self.each[0].plan.fingerprint != ""
-        )
+        each = {(e.plan.fingerprint or e.plan.data, e.plan.outliers, e.metric.name) for e in self.each}
+        return len(each) == 1  # a data set of the lab has no fingerprint, and one name
 
 
 def summary(runs: Runs) -> Summary:
@@ -115,7 +115,7 @@ def _cell(evidence: Evidence, loss: str) -> str:
     if standing is None:
         return "–"
     metric = evidence.metric
-    mean = f"{100 * standing.mean:.1f} %" if metric.percent else f"{standing.mean:.3g}"
+    mean = number(standing.mean, metric)
     if loss == best:
         return mean
     if loss in evidence.verdict.not_learned:
@@ -137,14 +137,14 @@ def _rankings(runs: Runs) -> Section:
     )
     lead = (
         "A dot is the mean over seeds, the bar its 95 % interval for other seeds and other test data; grey rows are "
-        "baselines."
+        "baselines that are not far off."
     )
     return Section("rankings", "Rankings", lead, groups=(Group(plots, "pair"),))
 
 
 def _differences(runs: Runs) -> Section | None:
     """How the runs were asked for, as far as they differ, and what they took."""
-    names = [field.name for field in fields(Plan) if field.name not in _UNSAID]
+    names = [field.name for field in fields(Resolved) if field.name not in _UNSAID]
     asked = [
         (name, values)
         for name in names

@@ -1,12 +1,67 @@
-"""The section on what the losses saw of their training data: facts in a table, and what they mean in sentences."""
+"""Sections on the training: how far it came by steps and by time, and what the losses saw of their data."""
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from statistics import fmean, mode
 
+from lossary.lab.report import run_figures as figures
+from lossary.lab.report.drawing import Row
 from lossary.lab.report.evidence import Evidence
-from lossary.lab.report.views import Section, Sentences, Table, TableRow
+from lossary.lab.report.views import Figure, Group, Section, Sentences, Table, TableRow
 from lossary.lab.run.record import Record
 from lossary.watching.advice import FACTS, OF_CLASSES, advice
+
+
+def learning(evidence: Evidence) -> Section | None:
+    by_step, by_minute = (_curves(evidence, minutes=minutes) for minutes in (False, True))
+    if not by_step[1]:
+        return None
+    rising = [loss for loss in evidence.ranked if any(r.still_rising for r in evidence.runs(loss))]
+    caption = (
+        "Thin lines are single seeds, thick lines their mean for as long as all seeds were training. A "
+        "run stops once the validation metric has stopped improving, and its best weights are kept."
+    )
+    if rising:
+        caption += f" Still improving when the bound on steps stopped a run: {', '.join(rising)}."
+    drawn = [Figure("learning", figures.learning(*by_step, evidence.palette, evidence.metric), caption)]
+    if by_minute[1]:
+        spec = figures.learning(*by_minute, evidence.palette, evidence.metric, over="minutes of training")
+        drawn.append(Figure("learning-time", spec, "The same by time: steps of some losses take longer."))
+    losses = tuple(
+        Figure(f"training-loss-{place}", figures.training_loss(rows, evidence.palette.colour(loss)), loss=loss)
+        for place, loss in enumerate(evidence.ranked)
+        if (rows := _training_losses(evidence, loss))
+    )
+    lead = "Were the runs long enough? Short runs can rank losses otherwise than long ones."
+    groups = [Group(tuple(drawn), "pair")]
+    if losses:
+        note = "The losses themselves, on training batches: each has a scale of its own"
+        groups.append(Group(losses, "small", note=note))
+    return Section("learning", "Learning curves", lead, tuple(evidence.ranked), tuple(groups))
+
+
+def _curves(evidence: Evidence, *, minutes: bool) -> tuple[list[Row], list[Row]]:
+    """Validation curves of all seeds, and their means where all seeds were looked at."""
+    seeds: list[Row] = []
+    means: list[Row] = []
+    for loss in evidence.ranked:
+        runs = [r for r in evidence.runs(loss) if r.curve and (r.seconds_per_step > 0 or not minutes)]
+        curves = [{p.step: p.valid for p in r.curve} for r in runs]
+        each = [r.seconds_per_step / 60 if minutes else 1 for r in runs]
+        for run, curve, unit in zip(runs, curves, each, strict=True):
+            seeds += [{"loss": loss, "seed": run.seed, "at": unit * s, "valid": v} for s, v in curve.items()]
+        shared = sorted(set.intersection(*map(set, curves))) if curves else []
+        means += [{"loss": loss, "at": fmean(each) * s, "valid": fmean(c[s] for c in curves)} for s in shared]
+    return seeds, means
+
+
+def _training_losses(evidence: Evidence, loss: str) -> list[Row]:
+    return [
+        {"seed": run.seed, "step": point.step, "value": point.train_loss}
+        for run in evidence.runs(loss)
+        for point in run.curve
+        if isfinite(point.train_loss)
+    ]
 
 
 def training(evidence: Evidence) -> Section | None:

@@ -1,10 +1,10 @@
 """Views: what the template is given. Plain text, numbers as they are read, and specifications of pictures."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from lossary.lab.report.figures import Spec
+from lossary.lab.report.drawing import Spec
 
 
 @dataclass(frozen=True)
@@ -114,3 +114,13 @@ class Summary:
     headline: str
     sentence: str
     credit: str
+
+
+def counted(things: Iterable[Any], one: str, many: str = "") -> str:
+    """How many, in words.
+
+    >>> counted("ab", "loss", "losses")
+    '2 losses'
+    """
+    number = len(list(things))
+    return f"{number} {one if number == 1 else many or one + 's'}"

@@ -39,5 +39,12 @@ async function draw() {
   document.documentElement.dataset.drawn = drawn;
 }
 
+// A table that is wider than its place says so, where the style asks for it.
+function measure() {
+  for (const place of document.querySelectorAll(".scroll")) place.classList.toggle("wide", place.scrollWidth > place.clientWidth + 1);
+}
+
+addEventListener("resize", measure);
+measure();
 theme.addEventListener("change", draw);
 draw();

@@ -5,8 +5,8 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import precision_recall_curve
 
 from lossary.lab.report import figures
+from lossary.lab.report.drawing import Row
 from lossary.lab.report.evidence import Arrays, Evidence
-from lossary.lab.report.figures import Row
 from lossary.lab.report.views import Figure, Group, Section
 from lossary.lab.tasks._tiles import BINS
 

@@ -6,8 +6,8 @@ import numpy as np
 from sklearn.calibration import calibration_curve
 
 from lossary.lab.report import figures, pictures
+from lossary.lab.report.drawing import Row
 from lossary.lab.report.evidence import Arrays, Evidence
-from lossary.lab.report.figures import Row
 from lossary.lab.report.views import Figure, Gallery, Group, Section, Tile
 from lossary.lab.tasks._tiles import BINS, tile
 

@@ -5,8 +5,8 @@ from statistics import fmean, stdev
 import numpy as np
 
 from lossary.lab.report import figures, pictures
+from lossary.lab.report.drawing import Row
 from lossary.lab.report.evidence import Arrays, Evidence
-from lossary.lab.report.figures import Row
 from lossary.lab.report.views import Figure, Gallery, Group, Section, Table, TableRow, Tile
 from lossary.lab.tasks.multi_label.metrics import precisions
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from lossary.lab.report import figures
+from lossary.lab.report.drawing import Row
 from lossary.lab.report.evidence import Arrays, Evidence
-from lossary.lab.report.figures import Row
 from lossary.lab.report.views import Figure, Group, Section, Table, TableRow
 from lossary.lab.tasks.ranking.metrics import ndcg, order, place_of_best
 

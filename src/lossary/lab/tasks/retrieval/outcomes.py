@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from lossary.lab.report import figures
+from lossary.lab.report.drawing import Row
 from lossary.lab.report.evidence import Arrays, Evidence
-from lossary.lab.report.figures import Row
 from lossary.lab.report.views import Answer, Exchange, Figure, Group, Section
 from lossary.lab.tasks.retrieval.metrics import Search, search
 
