@@ -172,6 +172,7 @@ def in_batch() -> list[Workload]:
         both("CLIP 32,768 x 512, float32", views(32_768, 512), LF.clip_loss, clip),
         both("SupCon 4,096 x 128, float32", labelled(4_096, 128), LF.supcon_loss, supcon),
         both("SupCon 65,536 x 128, float32", labelled(65_536, 128), LF.supcon_loss, supcon),
+        Workload("circle 65,536 x 128, float32", labelled(65_536, 128), {OURS: LF.circle_loss}),
         both("SigLIP 32,768 x 512, float32", views(32_768, 512), LF.siglip_loss, naive.siglip),
         both("InfoNCE 32,768 x 512, float32", views(32_768, 512), LF.info_nce_loss, naive.NAIVE["info_nce_loss"]),
         both("CLIP 32,768 x 512, bfloat16", views(32_768, 512, HALF), LF.clip_loss, clip),

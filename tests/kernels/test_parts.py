@@ -26,7 +26,6 @@ def problems() -> Iterator[tuple[str, Bilinear, Targets]]:
     x, w, b = draw(N, D), draw(C, D, seed=1), draw(C, seed=2)
     few, of_columns, index = torch.arange(N) % 4, torch.arange(C) % 3, torch.arange(N) * 5 % C
     groups, of_groups = torch.arange(N) % 5, torch.arange(C) // 2 % 5
-    grouped = {"row_groups": groups, "column_groups": of_groups, "means": False}
     yield "numbers", Bilinear(x, w, b), Targets(index)
     yield "directions", Bilinear(x, w, unit=True), Targets(index.int())
     yield "large scores", Bilinear(x * 300, w), Targets(index)
@@ -34,7 +33,11 @@ def problems() -> Iterator[tuple[str, Bilinear, Targets]]:
     yield "a scale", Bilinear(x, w), Targets(few, of_columns, scale=-1.5)
     yield "own", Bilinear(x, w), Targets(few, of_columns, own=True)
     yield "own numbers", Bilinear(x, w), Targets(index, own=True)
-    yield "groups", Bilinear(x, w), Targets(few, of_columns, own=True, **grouped)
+    yield (
+        "groups",
+        Bilinear(x, w),
+        Targets(few, of_columns, own=True, row_groups=groups, column_groups=of_groups, means=False),
+    )
     yield "softplus", Bilinear(x, w, b), Targets(index, sums="softplus", means=False)
     yield "softplus of labels", Bilinear(x, w, b), Targets(few, of_columns, sums="softplus", means=False)
 
@@ -65,7 +68,7 @@ def derivatives(source: Bilinear, rows: Rows, *, order: int, means: bool) -> lis
     first = torch.autograd.grad(total, leaves, create_graph=order > 1)
     found = [rows.targets, *some, *first]
     if order > 1:
-        found += torch.autograd.grad(sum(g.square().sum() for g in first), leaves)
+        found += torch.autograd.grad(torch.stack([g.square().sum() for g in first]).sum(), leaves)
     return [f.detach() for f in found]
 
 

@@ -583,67 +583,14 @@ def test_the_operators_keep_torchs_rules(blocked):
     labels = index % 4
     operators = torch.ops.lossary
     three, by_row = centers_of_three(source), torch.rand(N, dtype=F64, requires_grad=True)
+    marks = ("exponentials", True, None, "", [])
+    of_scores = ("softplus", True, 3, "soft_cap", [2.0])
+    no_labels = (None, None, None, None)
+    one_set = (source.x, source.x, None, by_row, by_row, labels, labels, None, None, None)
     for given in (
-        (
-            source.x,
-            source.w,
-            source.b,
-            None,
-            None,
-            index,
-            None,
-            None,
-            None,
-            False,
-            1.0,
-            "exponentials",
-            True,
-            None,
-            False,
-            1,
-            None,
-            None,
-        ),
-        (
-            source.x,
-            source.x,
-            None,
-            by_row,
-            by_row,
-            labels,
-            labels,
-            None,
-            None,
-            True,
-            -0.5,
-            "softplus",
-            True,
-            None,
-            True,
-            1,
-            None,
-            None,
-        ),
-        (
-            source.x,
-            three.w,
-            three.b,
-            by_row,
-            None,
-            index,
-            None,
-            None,
-            None,
-            False,
-            1.0,
-            "exponentials",
-            True,
-            0,
-            True,
-            3,
-            None,
-            None,
-        ),
+        (source.x, source.w, source.b, None, None, index, *no_labels, False, 1.0, *marks, False, 1, None, None),
+        (*one_set, True, -0.5, *of_scores, True, 1, None, None),
+        (source.x, three.w, three.b, by_row, None, index, *no_labels, False, 1.0, *marks, True, 3, None, None),
     ):
         torch.library.opcheck(operators.row_statistics.default, given)
     torch.library.opcheck(operators.set_statistics.default, (source.x, by_row, labels, 0, -0.5, None, None))

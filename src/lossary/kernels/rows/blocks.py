@@ -24,7 +24,8 @@ from lossary.kernels.rows.exponentials import (
     without_subnormals_,
 )
 from lossary.kernels.rows.kinds import Block, LabelTargets, MaskedTargets, Numbered, SingleTarget
-from lossary.kernels.rows.scores import Bilinear, Learning, RowGradients, Rows, Targets
+from lossary.kernels.rows.maps import AtIndex, AtMask, map_block_
+from lossary.kernels.rows.scores import Bilinear, Learning, RowGradients, Rows, RowsOf, Targets
 from lossary.kernels.stable import LOG2_E, ORDINARY, accumulate, accumulator, bounded, in_range, scales
 
 #: Which of :class:`Learning` need a gradient.
@@ -121,7 +122,7 @@ class Blocks:
         if source.centers > 1 and not targets.numbered:
             raise ValueError("targets: wanted one a row beside several centers a column; got labels of columns")
         self.targets, self.centers, self.columns = targets, source.centers, source.columns
-        self.unit = LOG2_E if targets.sums == "exponentials" else 1.0
+        self.unit = LOG2_E if targets.sums == "exponentials" and targets.map is None else 1.0
         # On a CPU rows and columns are sorted by label; elsewhere nobody looks at labels.
         in_place = targets.numbered or not _device.by_cache(source.x)
         self.places = None if in_place else Places(targets, len(source.w))
@@ -135,7 +136,7 @@ class Blocks:
         self.exponentiate = self._way(source)
         # Made for all blocks at once: after a large product every small operation comes to cold caches.
         self.mean: Tensor | None = None
-        if self.places is None and targets.means and self.centers == 1:
+        if self.places is None and targets.means and self.centers == 1 and targets.map is None:
             # The mean of a row's scores is linear in x: no block is read for it.
             ones = torch.ones(len(source.w), dtype=self.dtype, device=source.w.device)
             each = self.inverse if source.unit and self.inverse is not None else ones
@@ -167,7 +168,11 @@ class Blocks:
             return sum_softplus
         if self.x.is_half and source.bound is None:  # what is left for afterwards has no bound
             return exponentiate
-        if source.b is not None or not is_tame(x, w, source.unit, self.targets.scale, source.bound):
+        if (
+            source.b is not None
+            or self.targets.map is not None
+            or not is_tame(x, w, source.unit, self.targets.scale, source.bound)
+        ):
             return exponentiate
         return exponentiate_tame_rest if self.targets.numbered and self.columns > 1 else exponentiate_tame
 
@@ -176,7 +181,8 @@ class Blocks:
         x, w = self.x.multiplied, self.w.multiplied
         n, columns = len(x), len(w)
         buffer_like = self.x.given.new_empty(0, dtype=self.dtype)
-        size = block_rows(n, columns if self.centers == 1 else columns + 4 * self.columns, buffer_like)
+        beside = (0 if self.centers == 1 else 4) + (0 if self.targets.map is None else 3)  # temporaries of a block
+        size = block_rows(n, columns + beside * self.columns, buffer_like)
         buffer = buffer_like.new_empty(min(size, n) * columns)
         self.halves = buffer_like.new_empty(buffer.shape if self.x.is_half else 0, dtype=w.dtype)
         for first in range(0, n, size):
@@ -205,11 +211,34 @@ class Blocks:
         if self.centers > 1:
             self.nearest = Nearest(transposed, self.centers)
             scores = self.nearest.largest.clone().t()
+        masks = RowsOf(scores, self.targets.of(span), span.start)  # made where they are asked for
+        self.map_slopes = self._map_(scores, span, masks)
         if self.numbered is not None:
             return SingleTarget(scores, span, self.exponentiate, self.numbered, mean, self.targets.means)
         if self.places is not None:
             return LabelTargets(scores, span, self.exponentiate, self.places, self.targets.scale)
-        return MaskedTargets(scores, span, self.exponentiate, self.targets, mean)
+        return MaskedTargets(scores, span, self.exponentiate, self.targets, masks, mean)
+
+    def _map_(self, scores: Tensor, span: slice, masks: RowsOf) -> Tensor | None:
+        """Scores mapped in place, into units of log 2; back come the map's slopes, None without one."""
+        by = self.targets.map
+        if by is None:
+            return None
+        by = by.of(span if self.places is None else self.places.rows[span])
+        if self.numbered is not None:
+            at = [AtIndex(self.numbered.index[span], self.numbered.inside_of(span))]
+        elif self.places is None:
+            at = [AtMask(slice(None), slice(None), masks.is_target)]
+        else:
+            spots = self.places.bands.within(span, slice(0, scores.shape[1]))
+            at = [
+                AtMask(slice(s.rows.start - span.start, s.rows.stop - span.start), s.columns, s.is_target)
+                for s in spots
+            ]
+        slopes = map_block_(by, scores, at, some_absent=self.b is not None)
+        if self.targets.sums == "exponentials":
+            scores.mul_(LOG2_E)
+        return slopes
 
     def push(self, block: Block, by_rows: RowGradients, gradients: Gradients) -> None:
         """Add what a block gives to x, w and b, by the gradients by its statistics. The block is used up."""
@@ -241,7 +270,7 @@ class Blocks:
     def _slopes(self, block: Block, by_rows: RowGradients, gradients: Gradients) -> tuple[Tensor, Tensor | None]:
         """(R, C) the gradient by the products, as the next ones take it; and what undoes a power of 2 in it."""
         columns = self.inverse
-        at_once = self.x.is_half and self.centers == 1 and self.targets.first is None
+        at_once = self.x.is_half and self.centers == 1 and self.targets.first is None and self.map_slopes is None
         if isinstance(block, SingleTarget) and at_once and block.is_linear:
             # In a pass less: after the products these are what takes the time.
             each, by_target = block.factors(by_rows)
@@ -254,10 +283,7 @@ class Blocks:
                     gradients.b.index_add_(0, block.index[:, 0], by_target[:, 0])
                 by_target = by_target if columns is None else by_target * columns[block.index]
             return self._rounded(block.scores, each, by_target, block.rows, block.index)
-        block.pull(by_rows)
-        slopes = block.scores
-        if self.centers > 1:
-            slopes = self.nearest.spread(slopes)
+        slopes = self._pulled(block, by_rows)
         if gradients.b is not None:
             gradients.b.add_(slopes.sum(0))
         if columns is not None:
@@ -266,6 +292,15 @@ class Blocks:
         if not self.x.is_half:
             return slopes, None
         return self._rounded(slopes, None, None, block.rows, None)
+
+    def _pulled(self, block: Block, by_rows: RowGradients) -> Tensor:
+        """(R, C) the gradient by the scores as they were made."""
+        block.pull(by_rows)
+        slopes = block.scores
+        if self.map_slopes is not None:
+            slopes.mul_(self.map_slopes)
+            block.by_row = [torch.zeros_like(slopes[:1])]  # nothing is known of a gradient's size
+        return slopes if self.centers == 1 else self.nearest.spread(slopes)
 
     def _rounded(
         self, slopes: Tensor, each: Tensor | None, own: Tensor | None, rows: slice | Tensor, index: Tensor | None

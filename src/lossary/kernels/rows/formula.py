@@ -25,6 +25,7 @@ from lossary.kernels.rows.scores import (
     Dense,
     Given,
     Rows,
+    RowsOf,
     Source,
     Targets,
     score_statistics,
@@ -65,7 +66,7 @@ def row_loss(
         group: Process group over which the mean's divisor is summed.
         slope: The formula's losses and gradients in closed form, for where blocks are differentiated as they come.
     """
-    if isinstance(source, Dense) or isinstance(targets, Given) or fits_densely(source):
+    if isinstance(source, Dense) or isinstance(targets, Given) or _held_whole(source, targets):
         losses = formula(statistics(source, targets), *parameters)
         return reduce(losses, weight=weight, reduction=reduction, group=group)
     with full_precision(source.x):
@@ -74,6 +75,19 @@ def row_loss(
         # A single number may come in shape (1,); it is no number of the first row.
         tensors = tuple(t.reshape(()) if t.numel() == 1 else t for t in tensors)
         return _blocked_loss(formula, slope, source, targets, tensors, weight, reduction, group)
+
+
+def row_statistics(source: Bilinear, targets: Targets | Given) -> Rows | RowsOf:
+    """The rows' statistics, for losses that ask them which rows count; in linear memory, but for given targets."""
+    if isinstance(targets, Given) or _held_whole(source, targets):
+        return statistics(source, targets)
+    with full_precision(source.x):
+        return blocked_statistics(source, targets)
+
+
+def _held_whole(source: Bilinear, targets: Targets) -> bool:
+    """Whether all scores are held: they are few, or numbers of their map learn."""
+    return fits_densely(source) or (targets.map is not None and not targets.map.is_plain)
 
 
 def _as_tensor(number: float | Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -118,7 +132,7 @@ def _blocked_loss(
     statistics_first = reduction == "none" or is_one_set(source, targets)
     # One operator to those who record a graph, and to tensors without values, of which blocks of labels are read.
     statistics_first = statistics_first or _device.traced() or not _device.has_values(source.x)
-    statistics_first = statistics_first or (switch.ON and by_triton(source) is not None)
+    statistics_first = statistics_first or (switch.ON and by_triton(source, targets) is not None)
     if statistics_first or not _learns(source, parameters):
         losses = formula(blocked_statistics(source, targets), *parameters)
         return reduce(losses, weight=weight, reduction=reduction, group=group)

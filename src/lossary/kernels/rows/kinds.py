@@ -38,7 +38,7 @@ class SingleTarget(Block):
         has_mean: bool,
     ) -> None:
         super().__init__(scores, rows, exponentiate)
-        self.index, count, inside = numbered.of(rows)
+        self.index, count, inside = numbered.index[rows], numbered.count[rows], numbered.inside_of(rows)
         self.inside, self.is_linear = inside, mean is not None or not has_mean
         found = scores.gather(1, self.index)
         target = found[:, 0] * self.unit
@@ -102,8 +102,8 @@ class Numbered:
             self.inside = index == self.index
             self.count = self.inside[:, 0].to(dtype)
 
-    def of(self, rows: slice) -> tuple[Tensor, Tensor, Tensor | None]:
-        return self.index[rows], self.count[rows], None if self.inside is None else self.inside[rows]
+    def inside_of(self, rows: slice) -> Tensor | None:
+        return None if self.inside is None else self.inside[rows]
 
 
 class LabelTargets(Block):
@@ -151,12 +151,18 @@ class MaskedTargets(Block):
     """The same where nobody looks at labels: by masks of the whole block. ``mean`` is that of all columns."""
 
     def __init__(
-        self, scores: Tensor, rows: slice, exponentiate: Exponentiate, targets: Targets, mean: Tensor | None
+        self,
+        scores: Tensor,
+        rows: slice,
+        exponentiate: Exponentiate,
+        targets: Targets,
+        masks: RowsOf,
+        mean: Tensor | None,
     ) -> None:
         super().__init__(scores, rows, exponentiate)
-        masks = RowsOf(scores, targets.of(rows), rows.start)
         self.scale, self.is_target = targets.scale, masks.is_target
-        self.exists = masks.is_target | masks.is_rest if targets.own or targets.row_groups is not None else None
+        some = targets.own or targets.row_groups is not None or (targets.means and mean is None)
+        self.exists = masks.is_target | masks.is_rest if some else None
         self.existing = None
         if self.exists is not None and targets.means:
             self.existing = self.exists.sum(1).clamp_min(1)

@@ -11,10 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lossary.kernels.modes import full_precision
-from lossary.kernels.rows.formula import fits_densely
-from lossary.kernels.rows.routes import blocked_statistics
-from lossary.kernels.rows.scores import Bilinear, Rows, Sums, Targets, score_statistics
+from lossary.kernels.rows.formula import row_statistics
+from lossary.kernels.rows.scores import Bilinear, Rows, Sums, Targets
 from lossary.kernels.stable import accumulator
 
 
@@ -41,12 +39,8 @@ def part_statistics(source: Bilinear, targets: Targets, first: int) -> Part:
     if targets.means and targets.row_groups is not None:
         raise ValueError("targets: wanted means=False beside groups, of which no mean merges; got means=True")
     targets = targets.part(first)
-    if fits_densely(source):
-        rows = score_statistics(source.dense(), targets)
-    else:
-        with full_precision(source.x):
-            rows = blocked_statistics(source, targets)
-    return Part(rows, _existing(source, targets), targets.sums)
+    rows = row_statistics(source, targets)
+    return Part(rows if isinstance(rows, Rows) else rows.all(), _existing(source, targets), targets.sums)
 
 
 def merge(parts: Sequence[Part]) -> Rows:

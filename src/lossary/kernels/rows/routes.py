@@ -24,7 +24,8 @@ from lossary.kernels.modes import full_precision
 from lossary.kernels.rows import blocks, seam
 from lossary.kernels.rows.blocks import Blocks, Gradients, Needs
 from lossary.kernels.rows.items import Items
-from lossary.kernels.rows.scores import Bilinear, Form, Learning, RowGradients, Rows, Sums, Targets, score_statistics
+from lossary.kernels.rows.maps import ScoreMap
+from lossary.kernels.rows.scores import Bilinear, Form, Learning, RowGradients, Rows, Targets, score_statistics
 from lossary.kernels.stable import accumulator
 
 RowFormula = Callable[..., Tensor]
@@ -142,8 +143,7 @@ def blocked_statistics(source: Bilinear, targets: Targets) -> Rows:
     if is_one_set(source, targets):
         factor, labels = source.row_factor, targets.rows
         return Rows(*_set_statistics(source.x, factor, labels, 0, targets.scale, form.half, form.bound))
-    groups = (targets.row_groups, targets.column_groups)
-    return Rows(*_statistics(*source.tensors, targets.rows, targets.columns, *groups, *_marks(targets), *form))
+    return Rows(*_statistics(*source.tensors, *_labels(targets), *_marks(targets), *form))
 
 
 def is_one_set(source: Bilinear, targets: Targets) -> bool:
@@ -153,6 +153,7 @@ def is_one_set(source: Bilinear, targets: Targets) -> bool:
     one_set = (
         targets.own
         and targets.first is None
+        and targets.map is None
         and targets.columns is targets.rows
         and targets.row_groups is None
         and targets.sums == "exponentials"
@@ -189,18 +190,22 @@ def _statistics(
     columns: Tensor | None,
     row_groups: Tensor | None,
     column_groups: Tensor | None,
+    map_by_row: Tensor | None,
     own: bool,
     scale: float,
     sums: str,
     means: bool,
     first: int | None,
+    map_name: str,
+    map_numbers: Sequence[float],
     unit: bool,
     centers: int,
     half: torch.dtype | None,
     bound: float | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     source = Learning(x, w, b, row_factor, column_factor).with_form(Form(unit, centers, half, bound))
-    targets = _targets((rows, columns, row_groups, column_groups), (own, scale, sums, means, first))
+    labels = (rows, columns, row_groups, column_groups, map_by_row)
+    targets = _targets(labels, (own, scale, sums, means, first, map_name, map_numbers))
     return seam.row_statistics(source, targets)
 
 
@@ -215,11 +220,14 @@ def _gradients(
     columns: Tensor | None,
     row_groups: Tensor | None,
     column_groups: Tensor | None,
+    map_by_row: Tensor | None,
     own: bool,
     scale: float,
     sums: str,
     means: bool,
     first: int | None,
+    map_name: str,
+    map_numbers: Sequence[float],
     unit: bool,
     centers: int,
     half: torch.dtype | None,
@@ -233,7 +241,8 @@ def _gradients(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     by_rows = RowGradients(by_target, by_among, by_rest, by_mean)
     source = Learning(x, w, b, row_factor, column_factor).with_form(Form(unit, centers, half, bound))
-    targets = _targets((rows, columns, row_groups, column_groups), (own, scale, sums, means, first))
+    labels = (rows, columns, row_groups, column_groups, map_by_row)
+    targets = _targets(labels, (own, scale, sums, means, first, map_name, map_numbers))
     needed = (needs[0], needs[1], needs[2], needs[3], needs[4])
     gradients = seam.row_gradients(source, targets, Rows(*found), by_rows, needed)
     # An operator returns tensors only: an empty one where no gradient is needed.
@@ -244,17 +253,38 @@ def _gradients(
     return by_x, by_w, by_b, by_r, by_c
 
 
-def _marks(targets: Targets) -> tuple[bool, float, Sums, bool, int | None]:
-    """What of targets is no tensor."""
-    return targets.own, targets.scale, targets.sums, targets.means, targets.first
+#: What of targets is no tensor: own, scale, sums, means, first, and their map's name and numbers.
+Marks = tuple[bool, float, Any, bool, int | None, str, Sequence[float]]
 
 
-def _targets(labels: Sequence[Tensor | None], marks: tuple[bool, float, Any, bool, int | None]) -> Targets:
-    rows, columns, rg, cg = labels
+def _labels(targets: Targets) -> tuple[Tensor | None, ...]:
+    """What of targets is a tensor."""
+    by_row = None if targets.map is None else targets.map.by_row
+    return targets.rows, targets.columns, targets.row_groups, targets.column_groups, by_row
+
+
+def _marks(targets: Targets) -> Marks:
+    name, numbers = ("", ()) if targets.map is None else (targets.map.name, targets.map.numbers)
+    plain = [n for n in numbers if not isinstance(n, Tensor)]
+    return targets.own, targets.scale, targets.sums, targets.means, targets.first, name, plain
+
+
+def _targets(labels: Sequence[Tensor | None], marks: Marks) -> Targets:
+    rows, columns, rg, cg, by_row = labels
     assert rows is not None
-    own, scale, sums, means, first = marks
+    own, scale, sums, means, first, name, numbers = marks
+    by = ScoreMap(name, tuple(numbers), by_row) if name else None
     return Targets(
-        rows, columns, own=own, row_groups=rg, column_groups=cg, scale=scale, sums=sums, means=means, first=first
+        rows,
+        columns,
+        own=own,
+        row_groups=rg,
+        column_groups=cg,
+        scale=scale,
+        sums=sums,
+        means=means,
+        first=first,
+        map=by,
     )
 
 
@@ -273,24 +303,24 @@ def _(x: Tensor, *rest: Any) -> tuple[Tensor, ...]:
 
 
 def _remember(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    ctx.marks, ctx.form = inputs[9:14], Form(*inputs[14:])
+    ctx.marks, ctx.form = inputs[10:17], Form(*inputs[17:])
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(*inputs[:9], *output)
+    ctx.save_for_backward(*inputs[:10], *output)
 
 
 @_full_precision
 def _statistics_backward(ctx: Any, _: Tensor | None, *by_rows: Tensor | None) -> tuple[Tensor | None, ...]:
     tensors = ctx.saved_tensors  # once: a checkpoint makes them again each time
-    learning, labels, found = tensors[:5], tensors[5:9], tensors[9:]
+    learning, labels, found = tensors[:5], tensors[5:10], tensors[10:]
     needs = ctx.needs_input_grad[:5]
     if all(g is None for g in by_rows):
-        return (None,) * 18
+        return (None,) * 21
     if torch.is_grad_enabled():
         targets = _targets(labels, ctx.marks)
         gradients = TwiceDifferentiable.apply(targets, ctx.form, needs, found, *learning, *by_rows)
     else:
         gradients = _gradients(*learning, *labels, *ctx.marks, *ctx.form, list(found), *by_rows, list(needs))
-    return *(g if need else None for g, need in zip(gradients, needs, strict=True)), *(None,) * 13
+    return *(g if need else None for g, need in zip(gradients, needs, strict=True)), *(None,) * 16
 
 
 _statistics.register_autograd(_statistics_backward, setup_context=_remember)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lossary.kernels.products import product
+from lossary.kernels.rows.maps import ScoreMap
 from lossary.kernels.stable import ABSENT, accumulate, in_range, softplus
 
 
@@ -154,7 +155,7 @@ class Targets:
     are the same item, and that column does not exist for the row. With groups, neither does a column of the row's group
     that is no target: what may be the same thing is no negative. The targets' scores count times ``scale``, for losses
     that are steeper in the negatives than in the positives. With ``sums="softplus"`` the sum of the scores' softplus
-    stands for their log-sum-exp.
+    stands for their log-sum-exp. A map changes each score before anything is made of it; ``scale`` comes after it.
     """
 
     rows: Tensor  # (N,) integer labels
@@ -167,30 +168,40 @@ class Targets:
     sums: Sums = field(default="exponentials", kw_only=True)
     means: bool = field(default=True, kw_only=True)  # False where no formula asks for the mean scores
     first: int | None = field(default=None, kw_only=True)  # None: these are all columns
+    map: ScoreMap | None = field(default=None, kw_only=True)
 
     def of(self, rows: slice) -> "Targets":
         """Those of some rows."""
         groups = None if self.row_groups is None else self.row_groups[rows]
-        return self._made((self.rows[rows], self.columns), (groups, self.column_groups), self.scale, self.first)
+        by = None if self.map is None else self.map.of(rows)
+        return self._made((self.rows[rows], self.columns), (groups, self.column_groups), map=by)
 
     def scaled(self, scale: float) -> "Targets":
         """The same, their scores times ``scale``."""
-        return self._made((self.rows, self.columns), (self.row_groups, self.column_groups), scale, self.first)
+        return self._made((self.rows, self.columns), (self.row_groups, self.column_groups), scale=scale, map=self.map)
+
+    def mapped(self, by: ScoreMap) -> "Targets":
+        """The same of mapped scores."""
+        return self._made((self.rows, self.columns), (self.row_groups, self.column_groups), map=by)
 
     def part(self, first: int) -> "Targets":
         """The same of a part of the columns, whose labels and groups these are; its first column has that number."""
-        return self._made((self.rows, self.columns), (self.row_groups, self.column_groups), self.scale, first)
+        labels, groups = (self.rows, self.columns), (self.row_groups, self.column_groups)
+        return self._made(labels, groups, first=first, map=self.map)
 
     def _made(
         self,
         labels: tuple[Tensor, Tensor | None],
         groups: tuple[Tensor | None, Tensor | None],
-        scale: float,
-        first: int | None,
+        *,
+        map: ScoreMap | None,
+        scale: float | None = None,
+        first: int | None = None,
     ) -> "Targets":
         # Not by replace() of dataclasses, which torch 2.6 does not compile.
         (rows, columns), (row_groups, column_groups) = labels, groups
         own, sums, means = self.own, self.sums, self.means
+        scale, first = self.scale if scale is None else scale, self.first if first is None else first
         return Targets(
             rows,
             columns,
@@ -201,6 +212,7 @@ class Targets:
             sums=sums,
             means=means,
             first=first,
+            map=map,
         )
 
     @property
@@ -232,9 +244,13 @@ class Given:
     targets: Tensor  # (N, C) boolean
     rest: Tensor  # (N, C) boolean
     scale: float = 1.0  # of the targets' scores
+    map: ScoreMap | None = None
 
     def scaled(self, scale: float) -> "Given":
-        return Given(self.targets, self.rest, scale)
+        return Given(self.targets, self.rest, scale, self.map)
+
+    def mapped(self, by: ScoreMap) -> "Given":
+        return Given(self.targets, self.rest, self.scale, by)
 
 
 class _once:
@@ -252,19 +268,25 @@ class _once:
 class RowsOf:
     """The statistics (:class:`Rows`) of ready scores, and which columns they are of, made when first asked for.
 
-    Plain differentiable torch over all scores at once. The first row is row ``first`` of the batch.
+    Plain differentiable torch over all scores at once. The first row is row ``first`` of the batch; some scores may be
+    absent.
     """
 
-    def __init__(self, scores: Tensor, targets: Targets | Given, first: int = 0) -> None:
-        self._scores, self._targets, self._first = scores, targets, first
+    def __init__(self, scores: Tensor, targets: Targets | Given, first: int = 0, *, some_absent: bool = True) -> None:
+        self._given, self._targets, self._first, self._some_absent = scores, targets, first, some_absent
         # Which columns are targets, where every row has exactly one.
         self._index = targets.rows.long()[:, None] if isinstance(targets, Targets) and targets.single else None
+
+    @_once
+    def _scores(self) -> Tensor:
+        by = self._targets.map
+        return self._given if by is None else by.value(self._given, self.is_target, some_absent=self._some_absent)
 
     @_once
     def is_target(self) -> Tensor:
         if isinstance(self._targets, Given):
             return self._targets.targets
-        return self._without_own(self._targets.rows[:, None] == self._targets.labels(self._scores.shape[1]))
+        return self._without_own(self._targets.rows[:, None] == self._targets.labels(self._given.shape[1]))
 
     @_once
     def is_rest(self) -> Tensor:
@@ -320,13 +342,17 @@ class RowsOf:
         exists = self.is_target | self.is_rest
         return self._scores.masked_fill(~exists, 0).sum(1) / exists.sum(1).clamp_min(1)
 
+    def all(self) -> Rows:
+        return Rows(self.targets, self.target, self.among, self.rest, self.mean)
+
 
 def statistics(source: Source, targets: Targets | Given) -> RowsOf:
     """The statistics of all rows at once, by plain differentiable torch: O(N C) memory."""
-    return RowsOf(accumulate(source.scores) if isinstance(source, Dense) else source.dense(), targets)
+    if isinstance(source, Dense):
+        return RowsOf(accumulate(source.scores), targets)
+    return RowsOf(source.dense(), targets, some_absent=source.b is not None)
 
 
 def score_statistics(scores: Tensor, targets: Targets | Given, first: int = 0) -> Rows:
     """All of :class:`RowsOf`."""
-    rows = RowsOf(scores, targets, first)
-    return Rows(rows.targets, rows.target, rows.among, rows.rest, rows.mean)
+    return RowsOf(scores, targets, first).all()

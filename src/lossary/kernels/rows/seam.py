@@ -15,9 +15,13 @@ from lossary.kernels.rows.items import Items
 from lossary.kernels.rows.scores import Bilinear, Learning, RowGradients, Rows, Targets
 
 
-def by_triton(source: Bilinear) -> Any:
+def by_triton(source: Bilinear, targets: Targets | None = None) -> Any:
     """Triton's kernels, imported here, where they are asked for and serve; else None."""
-    if source.centers > 1 or not switch.runs_on(*(v.multiplied for v in _folded(source))):
+    if (
+        source.centers > 1
+        or (targets is not None and targets.map is not None)
+        or not switch.runs_on(*(v.multiplied for v in _folded(source)))
+    ):
         return None
     from lossary.kernels.fused import rows
 
@@ -26,7 +30,7 @@ def by_triton(source: Bilinear) -> Any:
 
 def row_statistics(source: Bilinear, targets: Targets) -> Rows:
     """The statistics of all rows, in linear memory."""
-    kernels = by_triton(source) if switch.ON else None
+    kernels = by_triton(source, targets) if switch.ON else None
     if kernels is None:
         return blocks.row_statistics(source, targets)
     if targets.sums == "exponentials":
@@ -38,7 +42,7 @@ def row_statistics(source: Bilinear, targets: Targets) -> Rows:
 
 def row_gradients(source: Bilinear, targets: Targets, rows: Rows, by_rows: RowGradients, needs: Needs) -> Learning:
     """Gradients from those by the statistics, which forward found; None where not needed."""
-    kernels = by_triton(source) if switch.ON else None
+    kernels = by_triton(source, targets) if switch.ON else None
     if kernels is None:
         return blocks.row_gradients(source, targets, by_rows, needs)
     x, w = _folded(source)

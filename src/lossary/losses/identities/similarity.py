@@ -3,7 +3,6 @@
 from functools import partial
 from typing import Annotated, Literal
 
-import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
@@ -13,9 +12,10 @@ from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction, reduce
 from lossary.core.rules import Positive, checked
 from lossary.distributed import across_ranks
-from lossary.kernels.rows.formula import row_loss
-from lossary.kernels.rows.scores import Dense, Given, Rows, statistics
-from lossary.kernels.stable import parameters, softplus
+from lossary.kernels.rows.formula import row_loss, row_statistics
+from lossary.kernels.rows.maps import ScoreMap
+from lossary.kernels.rows.scores import Rows
+from lossary.kernels.stable import ABSENT, parameters, softplus
 from lossary.losses._batch import among_others, compare, cosines
 from lossary.losses._pointwise import hide
 
@@ -250,16 +250,15 @@ def circle_loss(
         \sum_{p \in P(i)} e^{-\gamma \alpha_p (s_{ip} - 1 + m)} \Big], \quad
         \alpha_n = [s_{in} + m]_+,\ \alpha_p = [1 + m - s_{ip}]_+
 
-    Takes the memory of all scores.
-
     Args:
         embeddings: (N, D), any length; normalised here.
         labels: (N,) integers; items of the same label are positives. Or (N, L), 0 or 1 for each of L labels: items
             that share one are positives. None beside ``positives``.
-        scale: gamma, above 0; a Parameter learns.
-        margin: m: positives should lie above 1 - m, negatives below m.
+        scale: gamma, above 0; a Parameter learns. A tensor takes the memory of all scores.
+        margin: m: positives should lie above 1 - m, negatives below m. A tensor takes the memory of all scores.
         gradient: ``"held_weights"`` takes alpha for constants, as the paper does; ``"exact"`` differentiates them too.
         positives: (N, N) boolean instead of labels, or (N, M) beside references: which items are an anchor's positives.
+            This and (N, L) labels take the memory of all scores.
         ref_embeddings: (M, D) references, as of a memory bank or another tower: the anchors are compared with these
             instead of each other. Gradients flow to them.
         ref_labels: Their labels, (M,) or (M, L).
@@ -303,19 +302,11 @@ def circle_loss(
         mask=mask,
         group=group,
     )
-    source = cosines(compared, 1.0)
-    s = source.among(source.w, None).dense()  # absent items too: near and far leave them out
-    rows = statistics(Dense(s), compared.targets)
-    near, far, counted = rows.is_target, rows.is_rest, compared.others.counted
-    if counted is not None:
-        near, far = near & counted, far & counted
-    scale, margin = parameters((scale, margin), s)
-    lack, excess = (1 + margin - s).relu(), (s + margin).relu()
-    if gradient == "held_weights":
-        lack, excess = lack.detach(), excess.detach()
-    exponents = scale * torch.where(near, lack * (1 - margin - s), excess * (s - margin))
-    rows = statistics(Dense(exponents), Given(near, far))
-    some = near.any(1) & far.any(1)
+    scale, margin = parameters((scale, margin), compared.anchors.x)
+    root = scale**0.5
+    by = ScoreMap("circle_held" if gradient == "held_weights" else "circle", (root, margin))
+    rows = row_statistics(cosines(compared, root), compared.targets.mapped(by))
+    some = (rows.targets > 0) & (rows.rest > ABSENT / 2)
     if compared.anchors.counted is not None:
         some = some & compared.anchors.counted
     weight = None if sample_weight is None else hide(sample_weight, some)
@@ -433,7 +424,7 @@ CARDS = (
         data="identities",
         takes=("embeddings-labels", "queries-references"),
         input="embeddings",
-        kernel="none",
+        kernel="rows",
         item="anchor",
         paper="arXiv:2002.10857",
         equation="6",

@@ -1,0 +1,207 @@
+"""Named maps of scores: what a target's score becomes before it is summed, and what the rest's.
+
+A map is two plain functions of torch, which are its definition and give every higher derivative, and their slopes in
+closed form, with which a block of scores is turned into its gradient. Some maps need no name. An offset a column is
+``b`` of the source. An offset a row, or a margin that all negatives have, is added to a statistic by the formula; so is
+one of the target. A factor of the targets alone is their ``scale``.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from lossary.kernels.stable import ABSENT
+
+#: Of scores, the map's numbers, and its numbers by row: the mapped scores, or their derivative.
+Function = Callable[[Tensor, tuple[Any, ...], Any], Tensor]
+
+
+class Side(NamedTuple):
+    """What one side of the scores becomes."""
+
+    value: Function
+    slope: Function
+
+
+def _same(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
+    return z
+
+
+def _ones(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
+    return torch.ones_like(z)
+
+
+# Circle loss's, of scores ``root * cos``, root * root being its scale: a weight that grows with what a cosine lacks or
+# exceeds, times that. Either with the weight's derivative or, as in the paper, with the weight taken for a constant.
+def _near(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
+    root, margin = numbers
+    return _lack(z, root, margin) * (root * (1 - margin) - z)
+
+
+def _far(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
+    root, margin = numbers
+    return _excess(z, root, margin) * (z - root * margin)
+
+
+def _near_held(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
+    root, margin = numbers
+    return _lack(z, root, margin).detach() * (root * (1 - margin) - z)
+
+
+def _far_held(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
+    root, margin = numbers
+    return _excess(z, root, margin).detach() * (z - root * margin)
+
+
+def _lack(z: Tensor, root: Any, margin: Any) -> Tensor:
+    return (root * (1 + margin) - z).relu()
+
+
+def _excess(z: Tensor, root: Any, margin: Any) -> Tensor:
+    return (z + root * margin).relu()
+
+
+def _near_slope(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
+    root, margin = numbers
+    return (2 * (z - root)).mul_(z < root * (1 + margin))
+
+
+def _far_slope(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
+    root, margin = numbers
+    return (2 * z).mul_(z > -root * margin)
+
+
+def _near_held_slope(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
+    return _lack(z, *numbers).neg_()
+
+
+def _far_held_slope(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
+    return _excess(z, *numbers)
+
+
+def _capped(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
+    (cap,) = numbers
+    return (z / cap).tanh() * cap
+
+
+def _capped_slope(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
+    (cap,) = numbers
+    return 1 - (z / cap).tanh().square_()
+
+
+def _curricular(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
+    """CurricularFace's, of scores ``scale * cos``: negatives nearer than the row's number count (t + cos) times."""
+    scale, t = numbers
+    return torch.where(z > by_row, z * (t + z / scale), z)
+
+
+def _curricular_slope(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
+    scale, t = numbers
+    return torch.where(z > by_row, t + 2 * z / scale, 1)
+
+
+_CAPPED = Side(_capped, _capped_slope)
+#: By name, what targets become and what the rest does.
+MAPS = {
+    "circle": (Side(_near, _near_slope), Side(_far, _far_slope)),
+    "circle_held": (Side(_near_held, _near_held_slope), Side(_far_held, _far_held_slope)),
+    "soft_cap": (_CAPPED, _CAPPED),
+    "curricular": (Side(_same, _ones), Side(_curricular, _curricular_slope)),
+}
+
+
+@dataclass(frozen=True)
+class ScoreMap:
+    """A map of :data:`MAPS` with its numbers.
+
+    Tensors among these are for scores that are held whole; blocks take numbers.
+    """
+
+    name: str
+    numbers: tuple[float | Tensor, ...]
+    by_row: Tensor | None = None  # (N,), without a gradient
+
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        return MAPS[self.name]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its numbers are numbers."""
+        return not any(isinstance(n, Tensor) for n in self.numbers)
+
+    def of(self, rows: slice | Tensor) -> "ScoreMap":
+        return self if self.by_row is None else ScoreMap(self.name, self.numbers, self.by_row[rows])
+
+    @property
+    def arguments(self) -> tuple[tuple[float | Tensor, ...], Tensor | None]:
+        return self.numbers, None if self.by_row is None else self.by_row[:, None]
+
+    def value(self, scores: Tensor, is_target: Tensor, *, some_absent: bool) -> Tensor:
+        """All scores mapped, by plain differentiable torch; what is absent stays that."""
+        of_targets, of_rest = self.sides
+        if not some_absent:
+            found = (side.value(scores, *self.arguments) for side in self.sides)
+            return torch.where(is_target, *found)
+        exists = scores > ABSENT / 2  # not a NaN, which stays one
+        z = torch.where(exists, scores, 0)  # no derivative is infinite
+        z = torch.where(is_target, of_targets.value(z, *self.arguments), of_rest.value(z, *self.arguments))
+        return torch.where(exists, z, scores)
+
+
+class AtIndex(NamedTuple):
+    """A column a row, (R, 1), where the row is ``inside``; None is all."""
+
+    column: Tensor
+    inside: Tensor | None
+
+    def get(self, matrix: Tensor) -> Tensor:
+        return matrix.gather(1, self.column)
+
+    def put_(self, matrix: Tensor, values: Tensor) -> None:
+        if self.inside is not None:
+            values = torch.where(self.inside, values, self.get(matrix))
+        matrix.scatter_(1, self.column, values)
+
+    def of(self, given: ScoreMap) -> ScoreMap:
+        return given
+
+
+class AtMask(NamedTuple):
+    """Where a mask of some rows and columns says so."""
+
+    rows: slice
+    columns: slice
+    mask: Tensor
+
+    def get(self, matrix: Tensor) -> Tensor:
+        return matrix[self.rows, self.columns].clone()
+
+    def put_(self, matrix: Tensor, values: Tensor) -> None:
+        part = matrix[self.rows, self.columns]
+        part.copy_(torch.where(self.mask, values, part))
+
+    def of(self, given: ScoreMap) -> ScoreMap:
+        return given.of(self.rows)
+
+
+def map_block_(given: ScoreMap, scores: Tensor, targets: Sequence[AtIndex | AtMask], *, some_absent: bool) -> Tensor:
+    """A block's scores mapped in place, where these are the targets; back come the slopes."""
+    of_targets, of_rest = given.sides
+    absent = scores <= ABSENT / 2 if some_absent else None
+    found: list[tuple[Tensor, Tensor]] = []
+    for at in targets:
+        z, arguments = at.get(scores), at.of(given).arguments
+        found.append((of_targets.value(z, *arguments), of_targets.slope(z, *arguments)))
+    slopes = of_rest.slope(scores, *given.arguments)
+    scores.copy_(of_rest.value(scores, *given.arguments))
+    for at, (value, slope) in zip(targets, found, strict=True):
+        at.put_(scores, value)
+        at.put_(slopes, slope)
+    if absent is not None:
+        scores.masked_fill_(absent, ABSENT)
+        slopes.masked_fill_(absent, 0)
+    return slopes
