@@ -311,7 +311,7 @@ def test_a_rare_value_of_two_is_one_of_two_classes_where_that_is_asked_or_they_a
         ("t.csv --yes a --task classification", "yes: wanted a yes-or-no task (binary); got classification"),
         ("digits --yes 1", "yes: wanted none for digits, a data set of the lab; got '1'"),
         ("task.py --yes 1", "yes: wanted none for code; got '1'"),
-        ("task.py --task binary", "task: wanted classification, zero-shot or regression of code; got 'binary'"),
+        ("task.py --task sorting", "task: wanted one of zero-shot, classification, binary, multi-label"),
     ],
 )
 def test_what_is_no_yes_or_no_question_is_refused(

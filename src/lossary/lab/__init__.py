@@ -36,16 +36,18 @@ def compare(
 
     Args:
         model: Makes an untrained network. It gives embeddings (N, D), without a last layer of class scores: each loss
-            brings its own. In regression it gives one value an item.
+            brings its own. In regression and yes-or-no tasks it gives one value an item, and elsewhere what losses
+            take (docs/own_code.md); in retrieval there may be two, for queries and for documents.
         data: A data set with a length, whose items are pairs of an input and a target: a whole number (a class) or
-            one with a fraction (regression). It is split here. Or three: training, validation and test. Training
-            inputs are read anew in each epoch, so a data set may change them at random (drawing from torch).
+            one with a fraction (regression), a 0 or 1 for each of several labels, or a class for each pixel. It is
+            split here. Or three: training, validation and test. Training inputs are read anew in each epoch, so a data
+            set may change them at random (drawing from torch).
         losses: Names of losses, or ``"label=name"``; by default a few that fit.
         metric: From predictions and targets of the test items a score for each, of which more is better. Predictions
-            are probabilities (N, C), values (N,) or, in zero-shot tasks, embeddings. By default accuracy, absolute
-            error or Recall@1.
-        task: ``"classification"``, ``"zero-shot"`` (test classes are not among those of training) or
-            ``"regression"``, where another would be inferred from the targets.
+            are probabilities (N, C), values (N,) or, in zero-shot tasks, embeddings. By default the task's first.
+        task: ``"zero-shot"`` (test classes are not among those of training), ``"binary"``, ``"ranking"`` (lists of
+            candidates with their relevance), ``"retrieval"`` (pairs of a query and a document), or any other that
+            would not be inferred from the targets.
         protocol: ``"same-batches"``, or ``"own-recipe"`` for the batches that each loss's paper recommends.
         seeds: Final runs a loss: the first and the most, where more than the first are run only until the verdict is
             settled; or so many.

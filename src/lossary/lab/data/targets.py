@@ -63,7 +63,7 @@ def inferred(targets: np.ndarray, asked: str, first: str, *, labels: bool) -> tu
     for task in INFERRED:
         if task == asked:
             return task, "as asked"
-    if not numbers and (between := separator(targets)):
+    if targets.dtype.kind == "U" and (between := separator(targets)):
         several = sum(between in cell for cell in targets.tolist())
         return "multi-label", f"{several} targets have several labels, with {between} between them"
     return _by_values(targets, numbers, labels)

@@ -1,16 +1,20 @@
 """What a task is to the lab: which losses fit, how one is attached to a network, what a prediction is."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from lossary.core.card import Card
 from lossary.lab.data.types import Data, Split, TensorSplit
 from lossary.lab.tasks import TaskName
 from lossary.models import MLP, SmallCNN
+
+#: The baseline of a network whose weights are as they were drawn.
+UNTRAINED = "untrained network"
 
 
 class Criterion(nn.Module):
@@ -55,10 +59,11 @@ class Task(ABC):
 
     def network(self, data: Data) -> nn.Module:
         """An untrained network for the data."""
-        size = self.outputs(data)
-        if data.model is not None:
-            return data.model(size)
-        shape = data.valid.inputs.shape
+        return self.usual(data) if data.model is None else data.model(self.outputs(data))
+
+    def usual(self, data: Data) -> nn.Module:
+        """The lab's own, where nobody brings one."""
+        size, shape = self.outputs(data), data.valid.inputs.shape
         return SmallCNN(embedding_size=size, size=shape[-1]) if len(shape) == 4 else MLP(shape[1], size)
 
     def outputs(self, data: Data) -> int:
@@ -88,3 +93,11 @@ class Task(ABC):
     @abstractmethod
     def baseline(self, name: str, data: Data, seed: int) -> np.ndarray:
         """What a baseline makes of the test inputs, in the form that a trained learner's predictions have."""
+
+
+@torch.no_grad()
+def untrained(network: Callable[[Data], nn.Module], data: Data, seed: int) -> np.ndarray:
+    """What a network makes of the test inputs with the weights that it is drawn with."""
+    torch.manual_seed(seed)
+    made = network(data).eval()
+    return torch.cat([made(part) for part in data.test.inputs.split(256)]).numpy()

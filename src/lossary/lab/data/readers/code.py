@@ -4,7 +4,6 @@ import sys
 import traceback
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,30 +13,20 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import ConcatDataset
 
-from lossary.lab.data import splits
 from lossary.lab.data.contents import BadData, content, fingerprint
-from lossary.lab.data.targets import inferred, scaled, spoilt
+from lossary.lab.data.readers.goals import Goals, goals, shape_of, task_of_items
+from lossary.lab.data.readers.items import Dataset, Read, form_of, read, told
 from lossary.lab.data.types import Data, Split, TensorSplit
-from lossary.lab.tasks import TaskName
+from lossary.lab.tasks import TASKS, TaskName, task_of
 from lossary.lab.tasks.measures import OwnMetric
+from lossary.lab.tasks.retrieval.towers import Towers
 from lossary.lab.tasks.scoring import own_scores
 
-#: What training data may be: anything with a length whose items are pairs of an input and a target.
-Dataset = Any
-#: Small steps are cheap and large batches hide what a loss does; the same for all kinds of task.
-BATCH = 32
+#: Small steps are cheap and large batches hide what a loss does; other batches where an item is many things.
+BATCH, OF_LISTS, OF_MAPS = 32, 16, 8
 OF_A_CLASS = 2
-
-
-class Read:
-    """Training inputs read anew for each batch, so that a data set's own random changes are drawn each time."""
-
-    def __init__(self, dataset: Dataset, rows: np.ndarray) -> None:
-        self.dataset = dataset
-        self.rows = rows
-
-    def __getitem__(self, batch: Tensor) -> Tensor:
-        return torch.stack([_input(self.dataset[int(self.rows[i])][0]) for i in batch])
+#: Bytes of test images that a report may show.
+SHOWN = 1 << 26
 
 
 def script(path: Path, asked: str, outliers: float) -> Data:
@@ -82,17 +71,12 @@ def _call(path: Path, function: Callable[..., Any], *arguments: Any) -> Any:
         if isinstance(error, SyntaxError) and error.lineno:
             lines.append(error.lineno)
         line = f", line {lines[-1]}" if lines else ""
-        raise BadData(f"{path}{line}: wanted code that runs; got {_told(error)}") from error
-
-
-def _told(error: BaseException) -> str:
-    """An error in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise BadData(f"{path}{line}: wanted code that runs; got {told(error)}") from error
 
 
 def from_code(
     name: str,
-    model: Callable[[], nn.Module],
+    model: Callable[[], Any],
     data: Dataset | Sequence[Dataset],
     metric: OwnMetric | None = None,
     asked: str = "",
@@ -102,42 +86,54 @@ def from_code(
     """A network and a data set, or three of them (training, validation, test), as the lab's data.
 
     Raises:
-        BadData: naming the item that is not as wanted, or what the network gives instead of embeddings.
+        BadData: naming the item that is not as wanted, or what the network gives instead of what the task wants.
     """
-    if asked == "binary":
-        raise BadData("task: wanted classification, zero-shot or regression of code; got 'binary'")
+    if asked not in ("", *TASKS):
+        raise BadData(f"task: wanted one of {', '.join(TASKS)}; got {asked!r}")
     given = _given(name, data)
     whole = given[0] if len(given) == 1 else ConcatDataset(given)
-    targets, same = _read(name, whole)
-    task, _ = inferred(targets, asked, f"{name}, item 0", labels=True)
+    items = read(name, whole, form_of(whole[0], asked))
+    task = task_of_items(name, items, asked)
     ends = np.cumsum([len(part) for part in given[:-1]])
-    parts = np.split(np.arange(len(targets)), ends) if len(ends) else _divided(name, task, targets, same)
-    of_part = [targets[part] for part in parts]
-    offset, scale = 0.0, 1.0
-    if task == "regression":
-        of_part[0] = spoilt(of_part[0], outliers)
-        offset, scale = scaled(of_part[0])
-    called, labels = _labelled(name, task, of_part, offset, scale)
-    valid, test = (TensorSplit(Read(whole, parts[i])[torch.arange(len(parts[i]))], labels[i]) for i in (1, 2))
-    size = _probed(name, model, valid.inputs[:2], task)
-    if metric is not None:
-        _tried(name, metric, task, test, size)
-    digests = [array.tobytes() for array in (targets, valid.inputs.numpy(), test.inputs.numpy())]
-    return Data(
+    made = goals(name, task, items, np.split(np.arange(len(items)), ends) if len(ends) else None, outliers)
+    valid, test = (_at_hand(items.inputs(made.parts[i]), made.targets[i]) for i in (1, 2))
+    network = _network(name, model, task)
+    size = _probed(name, network, valid.inputs[:2], task, made)
+    digests = [array.tobytes() for array in (items.targets, valid.inputs.numpy(), test.inputs.numpy())]
+    loaded = Data(
         name,
         task,
-        Split(Read(whole, parts[0]), labels[0]),
+        Split(items.inputs(made.parts[0]), made.targets[0]),
         valid,
         test,
-        test_names=called,
-        offset=offset,
-        scale=scale,
-        batch=(BATCH, OF_A_CLASS if task == "zero-shot" else 0),
-        model=lambda _: model(),
+        test_names=made.names,
+        offset=made.offset,
+        scale=made.scale,
+        test_images=_shown(test.inputs),
+        batch=(
+            {"ranking": OF_LISTS, "segmentation": OF_MAPS}.get(task, BATCH),
+            OF_A_CLASS if task == "zero-shot" else 0,
+        ),
+        model=lambda _: network(),
         embedding_size=size,
         metric=metric,
         fingerprint=fingerprint(stored, *digests),
     )
+    if metric is not None:
+        _tried(name, metric, loaded)
+    return loaded
+
+
+def _shown(inputs: Tensor) -> np.ndarray | None:
+    """Inputs as pictures (N, height, width, 3), where they are plainly such."""
+    pictures = inputs.ndim == 4 and inputs.shape[1] in (1, 3) and inputs.is_floating_point()
+    if not pictures or inputs.numel() > SHOWN or inputs.min() < 0 or inputs.max() > 1:
+        return None
+    return (255 * inputs).byte().movedim(1, -1).expand(-1, -1, -1, 3).numpy()
+
+
+def _at_hand(inputs: Read, targets: Tensor) -> TensorSplit:
+    return TensorSplit(inputs[torch.arange(len(targets))], targets)
 
 
 def _given(name: str, data: Dataset | Sequence[Dataset]) -> list[Any]:
@@ -155,92 +151,51 @@ def _given(name: str, data: Dataset | Sequence[Dataset]) -> list[Any]:
     return given
 
 
-def _input(value: Any) -> Tensor:
-    """As float32; whole numbers of a tensor or an array are ids, as an ``nn.Embedding`` takes them."""
-    given = torch.as_tensor(value)
-    ids = isinstance(value, Tensor | np.ndarray) and given.dtype in (torch.int32, torch.int64)
-    return given.long() if ids else given.float()
-
-
-def _read(name: str, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """All targets, and numbers that are equal where inputs are."""
-    targets: list[Any] = []
-    digests: list[bytes] = []
-    shape = None
-    for row in range(len(dataset)):
-        try:
-            value, target = dataset[row]
-            value, target = _input(value), torch.as_tensor(target).item()
-        except Exception as error:  # of their code
-            raise BadData(
-                f"{name}, item {row}: wanted a pair of an input and a number as target; got {_told(error)}"
-            ) from error
-        if shape not in (None, value.shape):
-            raise BadData(f"{name}, item {row}: wanted an input of shape {tuple(shape)}; got {tuple(value.shape)}")
-        if not value.isfinite().all() or not np.isfinite(target):
-            raise BadData(f"{name}, item {row}: wanted finite numbers; got NaN or infinity")
-        shape = value.shape
-        targets.append(target)
-        digests.append(sha256(value.numpy().tobytes()).digest())
-    return np.array(targets), splits.alike(digests)
-
-
-def _divided(name: str, task: TaskName, targets: np.ndarray, same: np.ndarray) -> list[np.ndarray]:
-    if task == "regression":
-        return splits.by_item(np.zeros(len(targets), int), same)
-    labels = np.unique(targets, return_inverse=True)[1]
-    sizes = splits.keep(task, labels, same, name)
-    if not sizes.all():
-        raise BadData(f"{name}: wanted no class with fewer items than parts; got {np.count_nonzero(~sizes)}")
-    return splits.by_class(labels) if task == "zero-shot" else splits.by_item(labels, same)
-
-
-def _labelled(
-    name: str, task: TaskName, targets: list[np.ndarray], offset: float, scale: float
-) -> tuple[tuple[str, ...], list[Tensor]]:
-    """Names of the test classes, and the targets as they are trained on and scored."""
-    if task == "regression":
-        return (), [torch.from_numpy((part - offset) / scale).float() for part in targets]
-    among = [np.unique(part) for part in targets] if task == "zero-shot" else [np.unique(targets[0])] * 3
-    for part, known in zip(targets, among, strict=True):
-        if not np.isin(part, known).all():
-            unknown = np.setdiff1d(part, known)[0]
-            raise BadData(f"{name}: wanted every class among the training data; got {unknown} elsewhere only")
-    if task == "zero-shot" and np.intersect1d(targets[0], np.concatenate(targets[1:])).size:
-        raise BadData(f"{name}: wanted no training class in validation or test (zero-shot); got some")
-    labels = [torch.from_numpy(np.searchsorted(known, part)) for part, known in zip(targets, among, strict=True)]
-    return tuple(map(str, among[2].tolist())), labels
-
-
-def _tried(name: str, metric: OwnMetric, task: TaskName, test: TensorSplit, size: int) -> None:
+def _tried(name: str, metric: OwnMetric, data: Data) -> None:
     """Call a user's metric once before hours of training, with predictions that know nothing."""
-    shapes = {"regression": (len(test),), "classification": (len(test), test.classes), "zero-shot": (len(test), size)}
+    count, size = len(data.test), data.embedding_size or 0
+    given = {
+        "classification": np.full((count, data.test.classes), 1 / data.test.classes),
+        "zero-shot": np.zeros((count, size)),
+        "retrieval": np.zeros((count, 2, size)),
+    }.get(data.task, np.zeros(tuple(data.test.targets.shape)))
     try:
-        own_scores(metric, np.full(shapes[task], 1 / test.classes if task == "classification" else 0.0), test.targets)
+        own_scores(metric, *task_of(data.task).arrays(given, data.test, data).values())
     except Exception as error:
         said = " ".join(str(error).split())
-        raise BadData(f"{name}, metric: wanted a finite score for each of {len(test)} items; got {said}") from error
+        raise BadData(f"{name}, metric: wanted a finite score for each of {count} items; got {said}") from error
 
 
-def _probed(name: str, model: Callable[[], nn.Module], inputs: Tensor, task: TaskName) -> int:
+def _network(name: str, model: Callable[[], Any], task: TaskName) -> Callable[[], nn.Module]:
+    """What makes a network of the task, from one encoder, or two, where an item is a pair."""
+
+    def made() -> nn.Module:
+        try:
+            network = model()
+        except Exception as error:  # of their code
+            raise BadData(f"{name}: wanted a model() that runs; got {told(error)}") from error
+        if task == "retrieval":
+            towers = network if isinstance(network, tuple) else (network,)
+            if len(towers) in (1, 2) and all(isinstance(tower, nn.Module) for tower in towers):
+                return Towers(*towers)
+        if not isinstance(network, nn.Module):
+            raise BadData(f"{name}: wanted an nn.Module from model(); got {type(network).__name__}")
+        return nn.Sequential(network, nn.Flatten()) if task == "ranking" else network
+
+    return made
+
+
+def _probed(name: str, network: Callable[[], nn.Module], inputs: Tensor, task: TaskName, made: Goals) -> int:
     """How many numbers the network gives an item."""
-    try:
-        network = model()
-    except Exception as error:  # of their code, as below
-        raise BadData(f"{name}: wanted a model() that runs; got {_told(error)}") from error
-    if not isinstance(network, nn.Module):
-        raise BadData(f"{name}: wanted an nn.Module from model(); got {type(network).__name__}")
+    untrained = network().eval()
     try:
         with torch.no_grad():
-            out = network.eval()(inputs)
-    except Exception as error:
-        raise BadData(
-            f"{name}: wanted a model() that takes inputs {tuple(inputs.shape)}; got {_told(error)}"
-        ) from error
+            out = untrained(inputs)
+    except Exception as error:  # of their code
+        raise BadData(f"{name}: wanted a model() that takes inputs {tuple(inputs.shape)}; got {told(error)}") from error
     if not isinstance(out, Tensor):
         raise BadData(f"{name}: wanted a tensor from model()(inputs); got {type(out).__name__}")
-    values = task == "regression"
-    if tuple(out.shape) not in ((2,), (2, 1)) if values else out.ndim != 2 or out.shape[1] < 2:
-        wanted = "one value an item" if values else "embeddings (N, D) with D above 1"
+    wanted, fits = shape_of(task, made)
+    if not fits(tuple(out.shape)):
         raise BadData(f"{name}: wanted {wanted} from model()(inputs) for 2 items; got shape {tuple(out.shape)}")
-    return 1 if values else out.shape[1]
+    return 1 if out.ndim == 1 else out.shape[-1]

@@ -51,15 +51,9 @@ def split(
         BadData: if the pairs cannot be parted.
     """
     group = grouped(texts)
-    sizes = np.bincount(group)
-    parts = _parts(sizes, group)
-    if len(sizes) < FEWEST or min(len(np.unique(texts[part, 1])) for part in parts) < 2:
-        raise BadData(
-            f"{name}: wanted at least {FEWEST} groups of pairs that share no text (retrieval); got {len(sizes)} in "
-            f"{len(texts)} pairs, the largest of {sizes.max()}"
-        )
+    parts = drawn(name, texts, group)
     inputs = encode(parts[0])
-    train, valid, test = (TensorSplit(inputs[part], _targets(texts[part], group[part])) for part in parts)
+    train, valid, test = (TensorSplit(inputs[part], targets_of(texts[part], group[part])) for part in parts)
     return Data(
         name,
         "retrieval",
@@ -72,8 +66,23 @@ def split(
     )
 
 
+def drawn(name: str, texts: np.ndarray, group: np.ndarray) -> list[np.ndarray]:
+    """Indices of the pairs of training, validation and test, by their share of the pairs.
+
+    Raises:
+        BadData: if there are too few groups of pairs that share no text.
+    """
+    sizes = np.bincount(group)
+    parts = _parts(sizes, group)
+    if len(sizes) < FEWEST or min(len(np.unique(texts[part, 1])) for part in parts) < 2:
+        raise BadData(
+            f"{name}: wanted at least {FEWEST} groups of pairs that share no text (retrieval); got {len(sizes)} in "
+            f"{len(texts)} pairs, the largest of {sizes.max()}"
+        )
+    return parts
+
+
 def _parts(sizes: np.ndarray, group: np.ndarray) -> list[np.ndarray]:
-    """Indices of the pairs of training, validation and test, by their share of the pairs."""
     order = np.random.default_rng(SPLIT_SEED).permutation(len(sizes))
     order = order[np.argsort(sizes[order] > LARGE * len(group), kind="stable")]
     filled = np.cumsum(sizes[order]) / len(group)
@@ -82,7 +91,7 @@ def _parts(sizes: np.ndarray, group: np.ndarray) -> list[np.ndarray]:
     return [np.flatnonzero(part_of[group] == part) for part in (2, 1, 0)]
 
 
-def _targets(texts: np.ndarray, group: np.ndarray) -> Tensor:
+def targets_of(texts: np.ndarray, group: np.ndarray) -> Tensor:
     """(N, 3): the numbers of query and document, from 0 within the part, and the group."""
     numbers = np.unique(texts, return_inverse=True)[1].reshape(texts.shape)
     return torch.from_numpy(np.column_stack([numbers, group]))

@@ -93,7 +93,7 @@ class Ranking(Task):
         assert criterion is not None
         return criterion(card.module(**params))
 
-    def network(self, data: Data) -> nn.Module:
+    def usual(self, data: Data) -> nn.Module:
         return Scorer(data.train.inputs[torch.tensor([0])].shape[-1])
 
     def classes(self, train: Split) -> int:
@@ -104,11 +104,15 @@ class Ranking(Task):
 
     def kept(self, data: Data) -> dict[str, np.ndarray]:
         truth = data.test.targets.numpy() * data.scale
-        return {"targets": truth, "names": np.array(data.test_names), "candidates": np.array(data.test_candidates)}
+        candidates = data.test_candidates
+        if candidates is None:  # nobody says what they are called
+            candidates = np.broadcast_to(np.arange(1, truth.shape[1] + 1).astype(str), truth.shape)
+        return {"targets": truth, "names": np.array(data.test_names), "candidates": candidates}
 
     def baselines(self, data: Data, seeds: int) -> Iterator[tuple[str, int]]:
-        column, _ = best_single_input(data)
-        yield f"{data.columns[column]} alone" if data.columns else SINGLE, 0
+        if data.test.inputs.ndim == 3:
+            column, _ = best_single_input(data)
+            yield f"{data.columns[column]} alone" if data.columns else SINGLE, 0
         yield from ((RANDOM, seed) for seed in range(1, seeds + 1))
 
     def baseline(self, name: str, data: Data, seed: int) -> np.ndarray:

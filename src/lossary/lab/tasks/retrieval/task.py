@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lossary.core.card import Card, Takes
 from lossary.lab.data.readers.pairs import PIECES
 from lossary.lab.data.types import Data, Split, TensorSplit
-from lossary.lab.tasks.base import Criterion, Task
+from lossary.lab.tasks.base import UNTRAINED, Criterion, Task, untrained
 from lossary.lab.tasks.retrieval.towers import Adapters
 
 TFIDF = "TF-IDF of characters"
@@ -91,7 +91,7 @@ class Retrieval(Task):
         assert criterion is not None
         return criterion(card.module(**params))
 
-    def network(self, data: Data) -> nn.Module:
+    def usual(self, data: Data) -> nn.Module:
         return Adapters(data.valid.inputs.shape[-1])
 
     def classes(self, train: Split) -> int:
@@ -104,11 +104,16 @@ class Retrieval(Task):
         return {"targets": data.test.targets.numpy(), "names": np.array(data.test_names)}
 
     def baselines(self, data: Data, seeds: int) -> Iterator[tuple[str, int]]:
-        yield data.raw, 0
+        if data.test.inputs.ndim == 3 and data.test.inputs.is_floating_point():
+            yield data.raw, 0
+        else:
+            yield from ((UNTRAINED, seed) for seed in range(1, seeds + 1))
         if data.test_names:
             yield TFIDF, 0
 
     def baseline(self, name: str, data: Data, seed: int) -> np.ndarray:
+        if name == UNTRAINED:
+            return untrained(self.network, data, seed)
         return _tfidf(data) if name == TFIDF else data.test.inputs.numpy()
 
 

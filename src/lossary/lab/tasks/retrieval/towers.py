@@ -25,3 +25,18 @@ class Adapters(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x + STEP * torch.stack([self.query(x[:, 0]), self.document(x[:, 1])], dim=1)
+
+
+class Towers(nn.Module):
+    """Queries and documents (N, 2, ...) to embeddings (N, 2, D), by one network for both or by one for each side.
+
+    >>> Towers(nn.Linear(8, 3))(torch.zeros(5, 2, 8)).shape
+    torch.Size([5, 2, 3])
+    """
+
+    def __init__(self, query: nn.Module, document: nn.Module | None = None) -> None:
+        super().__init__()
+        self.query, self.document = query, document or query
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([self.query(x[:, 0]), self.document(x[:, 1])], dim=1)

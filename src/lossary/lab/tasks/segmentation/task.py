@@ -9,7 +9,7 @@ from sklearn.tree import DecisionTreeClassifier
 from torch import Tensor, nn
 
 from lossary.core.card import Card
-from lossary.lab.data.types import UNLABELLED, Data, TensorSplit
+from lossary.lab.data.types import UNLABELLED, Data, Split, TensorSplit
 from lossary.lab.tasks import _classes
 from lossary.lab.tasks.base import Criterion, Task
 from lossary.models import UNet
@@ -48,7 +48,7 @@ class Segmentation(Task):
     def attach(self, card: Card, params: Mapping[str, Any], size: int, classes: int) -> Criterion:
         return Classes(card.module(**params))
 
-    def network(self, data: Data) -> nn.Module:
+    def usual(self, data: Data) -> nn.Module:
         return UNet(data.train.classes)
 
     def arrays(self, predicted: np.ndarray, split: TensorSplit, data: Data) -> dict[str, np.ndarray]:
@@ -56,19 +56,29 @@ class Segmentation(Task):
 
     def baselines(self, data: Data, seeds: int) -> Iterator[tuple[str, int]]:
         yield MAJORITY, 0
-        yield COLOUR, 0
+        if data.test.inputs.ndim == 4 and data.test.inputs.shape[2:] == data.test.targets.shape[1:]:
+            yield COLOUR, 0
 
     def baseline(self, name: str, data: Data, seed: int) -> np.ndarray:
-        labels = data.train.targets
-        known = labels != UNLABELLED
         if name == MAJORITY:
-            return np.full(data.test.targets.shape, float(labels[known].bincount().argmax()), np.float32)
-        assert isinstance(data.train, TensorSplit)
-        colours, labels = data.train.inputs.movedim(1, -1)[known].numpy(), labels[known].numpy()
-        chosen = np.random.default_rng(0).permutation(len(labels))[:PIXELS]
-        tree = DecisionTreeClassifier(min_samples_leaf=LEAF, random_state=0).fit(colours[chosen], labels[chosen])
+            labels = data.train.targets
+            commonest = labels[labels != UNLABELLED].bincount().argmax()
+            return np.full(data.test.targets.shape, float(commonest), np.float32)
+        colours, labels = _pixels(data.train)
+        tree = DecisionTreeClassifier(min_samples_leaf=LEAF, random_state=0).fit(colours, labels)
         test = data.test.inputs.movedim(1, -1)
         return tree.predict(test.flatten(0, -2).numpy()).reshape(test.shape[:-1]).astype(np.float32)
+
+
+def _pixels(train: Split) -> tuple[np.ndarray, np.ndarray]:
+    """Colours and labels of some pixels, of as many images as hold twice of them."""
+    random = np.random.default_rng(0)
+    images = -(-2 * PIXELS // train.targets[0].numel())
+    some = torch.from_numpy(np.sort(random.permutation(len(train))[:images]))
+    known = train.targets[some] != UNLABELLED
+    colours, labels = train.inputs[some].movedim(1, -1)[known].numpy(), train.targets[some][known].numpy()
+    chosen = random.permutation(len(labels))[:PIXELS]
+    return colours[chosen], labels[chosen]
 
 
 TASK = Segmentation()

@@ -4,15 +4,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import torch
 
 from lossary.core.card import Card
 from lossary.core.loss import HeadLoss
 from lossary.lab.data.types import Data, TensorSplit
 from lossary.lab.tasks import _classes
-from lossary.lab.tasks.base import Criterion, Task
-
-UNTRAINED = "untrained network"
+from lossary.lab.tasks.base import UNTRAINED, Criterion, Task, untrained
 
 
 class ZeroShot(Task):
@@ -48,9 +45,7 @@ class ZeroShot(Task):
     def baseline(self, name: str, data: Data, seed: int) -> np.ndarray:
         if name == data.raw:
             return data.test.inputs.flatten(1).float().numpy()
-        torch.manual_seed(seed)
-        with torch.no_grad():
-            return self.network(data).eval()(data.test.inputs).numpy()
+        return untrained(self.network, data, seed)
 
 
 TASK = ZeroShot()

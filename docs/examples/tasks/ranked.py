@@ -1,0 +1,24 @@
+"""Lists to rank: the candidates of a list (L, ...) with the relevance of each (L,), and a value for each candidate.
+
+Lists may be of any length; the network gets them with zeros behind the last candidate, which count nowhere.
+"""
+
+import torch
+from sklearn.datasets import load_diabetes
+from torch import Tensor, nn
+from torch.utils.data import StackDataset
+
+
+def model() -> nn.Module:
+    return nn.Sequential(nn.Linear(10, 32), nn.ReLU(), nn.Linear(32, 1))
+
+
+def data() -> StackDataset:
+    """Who of a doctor's patients needs care first?"""
+    measured, worse = load_diabetes(return_X_y=True)
+    sizes = [8, 10, 12] * 14
+
+    def lists(values: Tensor) -> list[Tensor]:
+        return list(values[: sum(sizes)].split(sizes))
+
+    return StackDataset(lists(20 * torch.tensor(measured)), lists(torch.tensor(worse) // 50))
