@@ -11,7 +11,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help compare test fuzz check wheel bench meter peers docs clean
+.PHONY: help compare test fuzz check wheel board bench meter peers docs clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -34,6 +34,10 @@ check: $(INSTALLED) ## Check format, lint, types and docs
 
 wheel: $(INSTALLED) ## Build the wheel and try it alone with each Python: make wheel PYTHONS="python3.11 python3.12"
 	$(BIN)/python scripts/check_wheel.py $(PYTHONS)
+
+board: $(INSTALLED) ## Compare losses on two hundred real tables; goes on where it was: ARGS="--only openintro"
+	@$(BIN)/$(INSTALL) -e ".[data]"
+	$(BIN)/python -m board $(ARGS)
 
 bench: $(PEERS)/.installed ## Measure speed and memory on this machine, beside other libraries
 	$(PEERS)/bin/python -m benchmarks $(ARGS)

