@@ -5,54 +5,45 @@ is made. Nothing is trained: after a change of the judge the same command gives 
 """
 
 import json
-import tomllib
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from math import isnan
 from typing import Any
 
 import numpy as np
 from scipy.stats import wilcoxon
 
-from board import runs, tables
+from board import ANSWERS, STATUSES, questions, runs, tables, tasks
 from board.contenders import BASELINE
 from board.stored import Stored, metric_of
+from lossary.lab.data.builtin import BUILTIN
 from lossary.lab.stats.corrections import holm
 from lossary.lab.stats.judge import judge
 from lossary.lab.stats.sequential import smallest
-from lossary.lab.stats.verdict import Comparison, Verdict
+from lossary.lab.stats.verdict import Verdict
+from lossary.lab.tasks.scoring import primary
 
-QUESTIONS = Path(__file__).with_name("questions.toml")
-ANSWERS = runs.RESULTS / "answers.json"
 #: What losses are counted by, beside what the questions ask.
 COUNTED = {
     "binary": ("average_precision", "f1 tuned", "log_loss"),
     "classification": ("accuracy", "log_loss", "macro_f1"),
     "regression": ("mae", "rmse"),
 }
-#: Of a pair on one table, from the first loss's side.
-STATUSES = ("better", "equal", "worse", "undecided", "not learned")
 #: Fewer differences than this say nothing by signed ranks at any level in use.
 FEWEST = 6
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
-def asked() -> dict[str, Any]:
-    with QUESTIONS.open("rb") as file:
-        return tomllib.load(file)
-
-
-def status(pair: Comparison, loss: str) -> str:
-    """What the judge says of a loss against another."""
+def said(verdict: Verdict, loss: str, other: str) -> tuple[str, float]:
+    """What the judge says of a loss against another, and by how many margins it is ahead; NaN where a run failed."""
+    pair = next((pair for pair in verdict.comparisons if {pair.a, pair.b} == {loss, other}), None)
+    if pair is None:
+        return "not learned", np.nan
+    ahead = pair.difference if pair.a == loss else -pair.difference
+    gain = (ahead if verdict.metric.higher_is_better else -ahead) / (verdict.margin or 1.0)
     if pair.claimed:
-        return "better" if pair.better == loss else "worse"
-    return {"equal": "equal", "not_learned": "not learned"}.get(pair.status, "undecided")
-
-
-def gain(pair: Comparison, loss: str, verdict: Verdict) -> float:
-    """By how many margins a loss is ahead."""
-    sign = (1 if pair.a == loss else -1) * (1 if verdict.metric.higher_is_better else -1)
-    return sign * pair.difference / verdict.margin if verdict.margin else 0.0
+        return "better" if pair.better == loss else "worse", gain
+    return {"equal": "equal", "not_learned": "not learned"}.get(pair.status, "undecided"), gain
 
 
 def counted(task: str, metric: str, stored: Mapping[str, Stored]) -> list[dict[str, Any]]:
@@ -62,38 +53,38 @@ def counted(task: str, metric: str, stored: Mapping[str, Stored]) -> list[dict[s
         verdict = judge(one.records(metric), metric_of(task, metric)[0])
         for loss in one.losses:
             if loss != BASELINE[task]:
-                pair = verdict.of(loss, BASELINE[task])
-                found.setdefault(loss, []).append((status(pair, loss), gain(pair, loss, verdict)))
+                found.setdefault(loss, []).append(said(verdict, loss, BASELINE[task]))
     return [{"loss": loss, **_summed(pairs)} for loss, pairs in found.items()]
 
 
-def _summed(pairs: Iterable[tuple[str, float]]) -> dict[str, Any]:
-    said, gains = zip(*pairs, strict=True) if pairs else ((), ())
-    count = Counter(said)
-    median = float(np.median(gains)) if gains else 0.0
-    return {**{name: count[name] for name in STATUSES}, "ahead": sum(g > 0 for g in gains), "median": round(median, 3)}
+def _summed(pairs: Sequence[tuple[str, float]]) -> dict[str, Any]:
+    count = Counter(status for status, _ in pairs)
+    gains = [gain for _, gain in pairs if not isnan(gain)]
+    ahead, median = sum(gain > 0 for gain in gains), float(np.median(gains or [0.0]))
+    return {**{name: count[name] for name in STATUSES}, "ahead": ahead, "median": round(median, 3)}
 
 
-def answered(questions: Mapping[str, Any], stored: Mapping[str, Stored], order: list[str]) -> list[dict[str, Any]]:
+def answered(asked: Mapping[str, Any], stored: Mapping[str, Stored], order: list[str]) -> list[dict[str, Any]]:
     """Every question with its counts, and what is claimed over all tables at the looks that there have been."""
-    looks = [look for look in questions["looks"] if all(name in stored for name in order[:look])]
-    share = np.full(len(looks), 1 / len(questions["looks"]))
-    rows, differ, within, leads = [], [], [], []
-    for question in questions["question"]:
-        pairs = {name: _pair(question, one) for name, one in stored.items() if _of(question, one)}
-        seen = [np.array([pairs[name][1] for name in order[:look] if name in pairs]) for look in looks]
-        p = np.array([[p_differs(gains)] for gains in seen]).reshape(len(looks), 1)
-        equal = np.array([[p_within(gains)] for gains in seen]).reshape(len(looks), 1)
-        differ.append(float(smallest(p, share)[0]))
-        within.append(float(smallest(equal, share)[0]))
-        leads.append(float(np.median(seen[int(p.argmin())])) if looks else 0.0)
-        rows.append({**question, "tables": len(pairs), **_summed(list(pairs.values()))})
-    adjusted, _ = holm(np.minimum(differ, 1), questions["level"])
-    adjusted_within, _ = holm(np.minimum(within, 1), questions["level"])
-    for row, p, q, lead in zip(rows, adjusted.tolist(), adjusted_within.tolist(), leads, strict=True):
-        better = p <= questions["level"] and ("better" if lead > 0 else "worse")
-        small = q <= questions["level"] and "equal"
-        row |= {"p": p, "p_within": q, "answer": better or small or "open", "within": bool(better and small)}
+    looks = [look for look in asked["looks"] if all(name in stored for name in order[:look])]
+    found = [{name: _pair(q, one) for name, one in stored.items() if _of(q, one)} for q in asked["question"]]
+    seen = [[np.array([pairs[name][1] for name in order[:look] if name in pairs]) for pairs in found] for look in looks]
+    differ, within = (
+        np.array([[test(gains) for gains in at] for at in seen]).reshape(len(looks), len(found))
+        for test in (p_differs, p_within)
+    )
+    share = np.full(len(looks), 1 / len(asked["looks"]))
+    better, equal = (
+        holm(np.minimum(smallest(p, share), 1), asked["level"])[0] <= asked["level"] for p in (differ, within)
+    )
+    rows = []
+    for place, (question, pairs) in enumerate(zip(asked["question"], found, strict=True)):
+        answer = "equal" if equal[place] else "open"
+        if better[place]:
+            lead = np.nanmedian(seen[int(differ[:, place].argmin())][place])
+            answer = "better" if lead > 0 else "worse"
+        row = {**question, "tables": len(pairs), **_summed(list(pairs.values()))}
+        rows.append(row | {"answer": answer, "within": bool(better[place] and equal[place])})
     return rows
 
 
@@ -105,8 +96,22 @@ def _pair(question: Mapping[str, Any], one: Stored) -> tuple[str, float]:
     a, b, metric = question["a"], question["b"], question["metric"]
     records = [record for record in one.records(metric) if not record.card or record.loss in (a, b)]
     verdict = judge(records, metric_of(one.task, metric)[0])
-    pair = verdict.of(a, b)
-    return status(pair, a), gain(pair, a, verdict)
+    return said(verdict, a, b)
+
+
+def of_data(task: tasks.Task) -> dict[str, Any]:
+    """A data set of the lab: each loss against the first, as `lossary compare` judges all of them together."""
+    records = tasks.records(task)
+    first = next(record.loss for record in records if record.card == task.losses[0])
+    verdict = judge(records, primary(BUILTIN[task.data].task))
+    rows = []
+    for standing in verdict.standings:
+        if standing.role == "tuned" and standing.loss != first:
+            rows.append(
+                {"loss": standing.loss, "status": said(verdict, standing.loss, first)[0], "mean": standing.mean}
+            )
+    mean = next(standing.mean for standing in verdict.standings if (standing.loss, standing.role) == (first, "tuned"))
+    return {"data": task.data, "first": first, "mean": mean, "headline": verdict.headline, "losses": rows}
 
 
 def p_differs(gains: Floats) -> float:
@@ -115,6 +120,7 @@ def p_differs(gains: Floats) -> float:
     >>> round(p_differs(np.arange(1.0, 11)), 4), p_differs(np.zeros(10)), p_differs(np.ones(3))
     (0.002, 1.0, 1.0)
     """
+    gains = gains[~np.isnan(gains)]
     return float(wilcoxon(gains).pvalue) if np.count_nonzero(gains) >= FEWEST else 1.0
 
 
@@ -124,6 +130,7 @@ def p_within(gains: Floats) -> float:
     >>> round(p_within(np.linspace(-0.5, 0.4, 10)), 4)
     0.001
     """
+    gains = gains[~np.isnan(gains)]
     if len(gains) < FEWEST:
         return 1.0
     below, above = wilcoxon(gains - 1, alternative="less"), wilcoxon(gains + 1, alternative="greater")
@@ -142,7 +149,8 @@ def main() -> None:
         "counts": {
             task: {metric: counted(task, metric, found) for metric in COUNTED[task]} for task, found in by_task.items()
         },
-        "questions": answered(asked(), stored, list(listed)),
+        "questions": answered(questions.asked(), stored, list(listed)),
+        "data": [of_data(task) for task in tasks.listed() if task.path.exists()],
     }
     ANSWERS.write_text(json.dumps(answers, indent=1) + "\n", encoding="utf-8")
     print(f"{len(stored)} of {len(listed)} tables: {ANSWERS}")

@@ -4,8 +4,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from board.answers import ANSWERS, STATUSES, asked
+from board import ANSWERS, STATUSES, tasks
 from board.contenders import BASELINE
+from board.questions import asked
 from lossary.lab.tasks import measures_of
 
 TASKS = {"binary": "Yes or no, where yes is rare", "classification": "One class of several", "regression": "Values"}
@@ -51,6 +52,13 @@ METRIC = """\
 
 {rows}
 """
+DATA = """\
+## The lab's own data sets
+
+By `lossary compare`, each loss tuned as it is there; losses against the first of their list.
+
+{rows}
+"""
 HOW = """\
 ## Add a loss, a question or a table
 
@@ -76,7 +84,7 @@ def page() -> str:
         seeds=answers["seeds"],
         steps=answers["steps"],
     )
-    parts = [intro, _questions(answers, done), *_counts(answers), _open(answers, done, listed), HOW]
+    parts = [intro, _questions(answers, done), *_counts(answers), *_data(answers), _open(answers, done, listed), HOW]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -140,9 +148,23 @@ def _label(task: Any, asked_: str) -> str:
     return f"{label}, threshold tuned" if tuned else label
 
 
+def _data(answers: Mapping[str, Any]) -> Iterator[str]:
+    if answers["data"]:
+        rows = ((one["data"], f"`{one['first']}`", *_named(one["losses"]), one["headline"]) for one in answers["data"])
+        yield DATA.format(rows=_table(("data", "against", *STATUSES, "verdict"), (), rows))
+
+
+def _named(losses: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [", ".join(f"`{row['loss']}`" for row in losses if row["status"] == status) for status in STATUSES]
+
+
 def _open(answers: Mapping[str, Any], done: int, listed: int) -> str:
-    said = [f"{listed - done} of the {listed} tables are still to be run."] if done < listed else []
-    return "\n".join(["## Not finished", "", *(f"- {line}" for line in said), ""]) if said else ""
+    """What is still to be run; nothing where all is done."""
+    known = {one["data"] for one in answers["data"]}
+    left = [task.data for task in tasks.listed() if task.data not in known]
+    said = [f"- {listed - done} of the {listed} tables are still to be run."] if done < listed else []
+    said += [f"- Of the lab's own data sets these are still to be run: {', '.join(left)}."] if left else []
+    return "\n".join(["## Not finished", "", *said, ""]) if said else ""
 
 
 def cited() -> dict[str, str]:

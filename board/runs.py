@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from board import RESULTS
 from board.contenders import contenders
 from board.tables import Table
 from lossary.lab.data.types import Data
@@ -29,7 +30,6 @@ from lossary.lab.run.study import default_params
 from lossary.lab.run.train import Diverged, Outcome, environment, train
 from lossary.lab.tasks import task_of
 
-RESULTS = Path(__file__).with_name("results")
 SEEDS = (1, 2, 3, 4, 5)
 STEPS = 600
 #: Beyond what float32 probabilities can tell apart; finite in float16.

@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
-from board.runs import RESULTS
+from board import RESULTS
 from lossary.lab import comparison
 from lossary.lab.data.builtin import BUILTIN
 from lossary.lab.run import entries

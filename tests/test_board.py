@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from board import answers, contenders, runs, stored, tables, tasks
+from board import answers, contenders, questions, runs, stored, tables, tasks
 from board.stored import Stored, metric_of, threshold
 from board.tables import Table
 
@@ -26,16 +26,16 @@ def test_ten_losses_a_task_with_the_one_they_are_counted_against(task: str) -> N
 
 
 def test_questions_are_of_losses_and_metrics_that_there_are() -> None:
-    questions = answers.asked()
-    assert len({q["id"] for q in questions["question"]}) == len(questions["question"])
-    for q in questions["question"]:
+    found = questions.asked()["question"]
+    assert len({q["id"] for q in found}) == len(found)
+    for q in found:
         assert {q["a"], q["b"]} <= labels(q["task"])
         assert metric_of(q["task"], q["metric"])
 
 
 def test_two_hundred_tables_none_twice() -> None:
     listed = tables.listed()
-    assert len({table.name for table in listed}) == len(listed) == answers.asked()["looks"][-1]
+    assert len({table.name for table in listed}) == len(listed) == questions.asked()["looks"][-1]
     assert {table.task for table in listed} == set(contenders.BASELINE)
 
 
