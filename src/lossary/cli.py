@@ -12,6 +12,8 @@ from lossary.lab.run.options import Files
 if TYPE_CHECKING:
     from cyclopts import App
 
+    from lossary.lab.run.plan import Plan
+
 INSTALL = 'the command line needs the lab: pip install "lossary[lab]"'
 
 
@@ -128,7 +130,6 @@ def compare(
     from rich.console import Console
 
     from lossary.lab import comparison as lab
-    from lossary.lab.data.contents import is_code
     from lossary.lab.run.entries import split as split_losses
     from lossary.lab.run.folder import prepare
     from lossary.lab.run.plan import QUICK, Plan, budget
@@ -145,8 +146,6 @@ def compare(
         quick=quick,
         **vars(_lists_named(files, group)),
     )
-    code = f" {data}" if is_code(data) else ""
-    go_on = f"go on with: lossary compare{code} --resume --out {folder}"
     try:
         named = budget(seeds=seeds, trials=trials, steps=steps, epochs=epochs, minutes=minutes, margin=margin)
         asked = replace(plan, **((QUICK if quick else {}) | named))
@@ -158,9 +157,9 @@ def compare(
     except lab.Failed as reason:
         fail(str(reason), status=1)
     except KeyboardInterrupt:
-        fail(f"stopped; {go_on}", status=130)
+        fail(f"stopped; go on with: {_resuming(plan)}", status=130)
     except BrokenProcessPool:
-        fail(f"a worker was killed, perhaps for want of memory; {go_on}", status=1)
+        fail(f"a worker was killed, perhaps for want of memory; go on with: {_resuming(plan)}", status=1)
     else:
         sys.stdout.write(f"report: {report}\n")
 
@@ -189,6 +188,18 @@ def inspect(path: str, *, files: Files = Files(), group: str = "") -> None:
     except BadData as reason:
         fail(str(reason))
     Console().print(page(plan, found))
+
+
+def _resuming(plan: "Plan") -> str:
+    """The command that goes on. A folder runs nobody's code, so what is code is named once more."""
+    import shlex
+
+    from lossary.lab.data.contents import is_code
+    from lossary.lab.run.entries import files
+
+    data = [plan.data] if is_code(plan.data) else []
+    losses = ["--losses", ",".join(plan.losses)] if files(plan.losses) else []
+    return shlex.join(["lossary", "compare", *data, "--resume", *losses, "--out", plan.out])
 
 
 def _lists_named(files: Files, group: str) -> Files:

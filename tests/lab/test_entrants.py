@@ -1,6 +1,7 @@
 """Options, sums and losses of one's own are trained as they are written, and no stranger's code runs."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -109,3 +110,21 @@ def test_an_edited_file_is_read_again() -> None:
     assert entrants(("mine.py:loss",), "classification")["mine.py:loss"].parts[0].card.module.fields == {"power": 2}
     Path("mine.py").write_text("def loss(logits, labels, *, power=3): ...\n")
     assert entrants(("mine.py:loss",), "classification")["mine.py:loss"].parts[0].card.module.fields == {"power": 3}
+
+
+def test_what_is_stopped_says_how_to_go_on_with_losses_of_a_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    losses = "mine=losses.py:Softened, cross_entropy"
+    with monkeypatch.context() as stopped:
+        stopped.setattr("lossary.lab.comparison.compare", _interrupted)
+        with pytest.raises(SystemExit) as ended:
+            main(["compare", "digits", "--losses", losses, *BUDGET, "--out", "my run"])
+    assert ended.value.code == 130
+    said = capsys.readouterr().err.partition("go on with: ")[2]
+    main(shlex.split(said)[1:])
+    assert {r.loss for r in load_all(Path("my run"))} >= {"mine", "cross_entropy"}
+
+
+def _interrupted(*_: Any) -> None:
+    raise KeyboardInterrupt
