@@ -68,6 +68,7 @@ def compare(
     epochs: int | None = None,
     minutes: float | None = None,
     margin: float | None = None,
+    metric: str = "",
     workers: int = 2,
     protocol: Literal["same-batches", "own-recipe"] = "same-batches",
     outliers: float = 0.0,
@@ -110,6 +111,10 @@ def compare(
     margin
         A difference that does not matter: two losses that are surely nearer than that are equal. In points where the
         metric is a share, else in its own units; by default 1 point, or 1 % of the error of a constant prediction.
+    metric
+        What losses are judged by, as NAME or FILE.py:FUNCTION, separated by commas; the first decides when runs end,
+        how losses are tuned and which is best, the others are judged too. A function gives each test item a score, of
+        which more is better, from predictions and targets.
     workers
         Processes, each on one thread.
     protocol
@@ -132,13 +137,14 @@ def compare(
     from lossary.lab import comparison as lab
     from lossary.lab.run.entries import split as split_losses
     from lossary.lab.run.folder import prepare
-    from lossary.lab.run.plan import QUICK, Plan, budget
+    from lossary.lab.run.plan import QUICK, Plan, budget, listed
 
     name = Path(data).name
     folder = out or Path("lossary-runs") / (f"{name}-quick" if quick else name)
     plan = Plan(
         data=data,
         losses=split_losses(losses) if losses else (),
+        metric=listed(metric),
         protocol=protocol,
         outliers=outliers,
         workers=workers,

@@ -11,7 +11,7 @@ from sklearn import metrics as sk
 
 from lossary.lab.run.record import Record
 from lossary.lab.tasks import TASKS, TaskName, measures_of
-from lossary.lab.tasks.scoring import evaluate, primary, primary_score
+from lossary.lab.tasks.scoring import evaluate, primary, score
 from lossary.lab.tasks.zero_shot import _cosines, verification
 from lossary.lab.tasks.zero_shot import metrics as zero_shot
 from lossary.lab.tasks.zero_shot._cosines import compare_all
@@ -84,7 +84,7 @@ def test_items_without_a_mate_are_distractors_only() -> None:
     metrics, units, independent = evaluate("zero-shot", embeddings=embeddings, labels=labels)
     assert metrics["map@r"] == pytest.approx(brute(embeddings, labels)[2])
     assert (len(units), independent) == (40, sum(np.bincount(labels) > 1))
-    assert primary_score("zero-shot", embeddings=embeddings, labels=labels) == metrics["recall@1"]
+    assert score("zero-shot", embeddings=embeddings, labels=labels) == metrics["recall@1"]
 
 
 def test_units_average_to_the_primary_metric() -> None:
@@ -269,7 +269,7 @@ def test_regression_by_hand() -> None:
     metrics, units, _ = evaluate("regression", predictions=[1.0, 2, 3, 4], targets=[1.0, 1, 5, 10])
     assert metrics == pytest.approx({"mae": 9 / 4, "rmse": np.sqrt(41 / 4), "median_ae": 1.5, "r2": 1 - 41 / 54.75})
     assert units == [0, 1, 2, 6]
-    assert primary_score("regression", predictions=[1.0], targets=[3.0]) == 2
+    assert score("regression", predictions=[1.0], targets=[3.0]) == 2
 
 
 @pytest.mark.parametrize(

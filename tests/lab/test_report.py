@@ -115,7 +115,7 @@ def test_a_narrow_terminal_shows_whole_names_and_possible_values(
 ) -> None:
     verdict, told = runs[task].verdict, io.StringIO()
     wide = tuple(replace(standing, low=-9.0, high=9.0) for standing in verdict.standings)
-    show(replace(verdict, standings=wide), runs[task].records, task, Console(file=told, width=80))
+    show(replace(verdict, standings=wide), [], runs[task].records, task, Console(file=told, width=80))
     table = told.getvalue().partition(verdict.headline[:30])[0]
     assert "…" not in table
     assert all(f"  {loss} " in table for loss in runs[task].ranked)

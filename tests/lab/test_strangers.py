@@ -110,7 +110,7 @@ FIELDS: dict[str, tuple[Any, ...]] = {
     "time": ("length", "colour"),
     "split": ("colour",),
     "megapixels": (2,),
-    "metric": ("accuracy",),
+    "metric": ("accuracy", ["accuracy", "log_loss"], OWN_LOSSES),
     "code": ("0" * 16,),
     "fingerprint": ("0" * 16,),
 }

@@ -28,7 +28,7 @@ from lossary.lab.tasks.fitting import fits, fitting
 from lossary.lab.tasks.retrieval import metrics as metric
 from lossary.lab.tasks.retrieval.metrics import grouped, search
 from lossary.lab.tasks.retrieval.task import OfReferences
-from lossary.lab.tasks.scoring import evaluate, primary_score
+from lossary.lab.tasks.scoring import evaluate, score
 
 TASK = task_of("retrieval")
 HOSTILE = "<script>alert(1)</script>"
@@ -92,7 +92,7 @@ def test_ndcg_is_that_of_scikit_learn() -> None:
     near, far = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (near, far))
     right = np.array([[(texts == (q, d)).all(1).any() for d in documents] for q in queries])
     wanted = ndcg_score(right, near @ far.T, k=10)
-    assert primary_score("retrieval", embeddings=embeddings, targets=texts) == pytest.approx(wanted)
+    assert score("retrieval", embeddings=embeddings, targets=texts) == pytest.approx(wanted)
 
 
 def test_a_query_counts_once_however_many_pairs_it_is_in() -> None:
@@ -324,7 +324,7 @@ def test_every_fitting_loss_brings_pairs_together(name: str) -> None:
     outputs, targets = torch.randn(12, 2, 8, requires_grad=True), apart(12)
     loss = criterion(name)
     optimizer = torch.optim.Adam([outputs], lr=0.05)
-    before = primary_score("retrieval", embeddings=outputs.detach(), targets=targets)
+    before = score("retrieval", embeddings=outputs.detach(), targets=targets)
     for _ in range(100):
         optimizer.zero_grad()
         order = torch.randperm(12)
@@ -333,7 +333,7 @@ def test_every_fitting_loss_brings_pairs_together(name: str) -> None:
         assert outputs.grad.isfinite().all()
         optimizer.step()
     assert before < 0.6
-    assert primary_score("retrieval", embeddings=outputs.detach(), targets=targets) == 1
+    assert score("retrieval", embeddings=outputs.detach(), targets=targets) == 1
 
 
 @pytest.mark.parametrize("name", [name for name in fitting("retrieval") if type(criterion(name)) is not OfReferences])

@@ -19,7 +19,7 @@ def compare(
     data: Any,
     *,
     losses: Sequence[str] = (),
-    metric: "OwnMetric | None" = None,
+    metric: "OwnMetric | str" = "",
     task: str = "",
     protocol: "Protocol" = "same-batches",
     seeds: int | tuple[int, int] = (3, 10),
@@ -44,7 +44,8 @@ def compare(
             set may change them at random (drawing from torch).
         losses: Names of losses, or ``"label=name"``; by default a few that fit.
         metric: From predictions and targets of the test items a score for each, of which more is better. Predictions
-            are probabilities (N, C), values (N,) or, in zero-shot tasks, embeddings. By default the task's first.
+            are probabilities (N, C), values (N,) or, in zero-shot tasks, embeddings. Or names of metrics, separated by
+            commas: the first decides, the others are judged too. By default the task's first.
         task: ``"zero-shot"`` (test classes are not among those of training), ``"binary"``, ``"ranking"`` (lists of
             candidates with their relevance), ``"retrieval"`` (pairs of a query and a document), or any other that
             would not be inferred from the targets.
@@ -74,11 +75,12 @@ def compare(
     from lossary.lab import comparison
     from lossary.lab.data.readers.code import from_code
     from lossary.lab.run.folder import prepare
-    from lossary.lab.run.plan import OWN_CODE, Plan, budget
+    from lossary.lab.run.plan import OWN_CODE, Plan, budget, listed
 
-    own = from_code(OWN_CODE, model, data, metric, task)
+    names, function = (listed(metric), None) if isinstance(metric, str) else ((), metric)
+    own = from_code(OWN_CODE, model, data, function, task)
     named = budget(seeds=seeds, trials=trials, steps=steps, epochs=epochs, minutes=minutes, margin=margin)
-    asked = Plan(OWN_CODE, tuple(losses), protocol, workers=1, out=str(out), task=task, **named)
+    asked = Plan(OWN_CODE, tuple(losses), protocol, metric=names, workers=1, out=str(out), task=task, **named)
     plan, own = comparison.resolved(asked, own)
     prepare(plan)
     return comparison.compare(plan, Console(), own, here=True)

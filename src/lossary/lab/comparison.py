@@ -23,7 +23,7 @@ from rich.text import Text
 
 from lossary._text import printable
 from lossary.lab.data.builtin import BUILTIN
-from lossary.lab.data.contents import BadData, is_code
+from lossary.lab.data.contents import BadData, code_of, is_code
 from lossary.lab.data.loading import load, load_again
 from lossary.lab.data.types import Data
 from lossary.lab.report.page import render
@@ -32,15 +32,17 @@ from lossary.lab.run.clock import Clock, counted, spelled
 from lossary.lab.run.entrants import entrants
 from lossary.lab.run.folder import resumable
 from lossary.lab.run.jobs import Done, Job
+from lossary.lab.run.measured import checked
 from lossary.lab.run.plan import Plan, Resolved
 from lossary.lab.run.record import Record, load_all
 from lossary.lab.run.stored import Refused, something_else
 from lossary.lab.run.train import steps_per_epoch, timed
-from lossary.lab.stats.judge import judge
+from lossary.lab.stats import words
+from lossary.lab.stats.judge import further, judge
 from lossary.lab.stats.verdict import Verdict
 from lossary.lab.tasks import TaskName, measures_of, task_of
 from lossary.lab.tasks.measures import Metric
-from lossary.lab.tasks.scoring import primary
+from lossary.lab.tasks.scoring import metric_of, own_files
 
 #: Seeds and trials a loss: each is a job in a list.
 MOST = 10_000
@@ -89,7 +91,8 @@ def _checked(plan: Plan, data: Data | None = None) -> Ready:
         entered = entrants(losses, task)
         for entrant in entered.values():
             entrant.check_fits(task, plan.data)
-        code = entries.code(losses)
+        metric = checked(plan.metric, data)
+        code = code_of((*entries.files(losses), *own_files(metric)))
     except (LookupError, BadData) as unknown:
         raise Refused(unknown.args[0]) from unknown
     if len(entered) < len(losses):
@@ -99,7 +102,7 @@ def _checked(plan: Plan, data: Data | None = None) -> Ready:
     found: dict[str, Any] = {
         "losses": tuple(str(entrant.entry) for entrant in entered.values()),
         "steps": plan.bound(steps_per_epoch(data)),
-        "metric": data.metric_name,
+        "metric": metric,
         "code": code,
         "fingerprint": data.fingerprint,
     }
@@ -173,7 +176,7 @@ def _writing(folder: Path) -> Generator[None]:
 
 
 def _compared(plan: Resolved, folder: Path, console: Console, data: Data, *, here: bool) -> Result:
-    metric = primary(data.task, plan.metric)
+    metric, *others = (metric_of(data.task, name) for name in plan.metric)
     for said in data.left_out:
         console.print(f"left out: {printable(said)}", markup=False, highlight=False)
     if data.task == "binary":
@@ -194,7 +197,7 @@ def _compared(plan: Resolved, folder: Path, console: Console, data: Data, *, her
             why = "; ".join(dict.fromkeys(failures)) or f"minutes: {plan.minutes:g} are too few for one run"
             raise Failed(f"no loss could be trained: {why}")
         verdict = judge(records, metric, margin=plan.margin_of(metric))
-        show(verdict, records, data.task, console)
+        show(verdict, further(verdict, records, others), records, data.task, console)
         return Result(render(folder), verdict)
 
 
@@ -319,16 +322,18 @@ def _work(
     return failures
 
 
-def show(verdict: Verdict, records: list[Record], task: TaskName, console: Console) -> None:
-    """The verdict as a table and sentences."""
-    others = [m for m in measures_of(task).metrics if m != verdict.metric and m.name in records[0].metrics][:3]
+def show(verdict: Verdict, also: Sequence[Verdict], records: list[Record], task: TaskName, console: Console) -> None:
+    """The verdict as a table and sentences; also what is found by other metrics."""
+    named = dict.fromkeys([v.metric for v in also] + list(measures_of(task).metrics))
+    others = [m for m in named if m != verdict.metric and m.name in records[0].metrics][:3]
     unbounded = console.options.update_width(1000)
     table = standings(verdict, records, others)
     while others and Measurement.get(console, unbounded, table).maximum > console.width:
         others.pop()  # rather than a part of each name: the report has all
         table = standings(verdict, records, others)
     console.print(table)
-    for sentence in (verdict.headline, *verdict.baselines, *verdict.warnings):
+    by_others = (*map(words.by_metric, also), *words.disagreements(verdict, also))
+    for sentence in (verdict.headline, *by_others, *verdict.baselines, *verdict.warnings):
         console.print(sentence, markup=False, highlight=False)
 
 

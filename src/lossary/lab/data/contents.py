@@ -1,6 +1,7 @@
 """What a file holds, as bytes, whether it is code, and how it is told that data are not as wanted."""
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from lossary.lab.data.archives import check_fits
@@ -27,6 +28,12 @@ def fingerprint(*contents: bytes) -> str:
     for content in contents:
         digest.update(len(content).to_bytes(8, "little") + content)
     return digest.hexdigest()[:16]
+
+
+def code_of(files: Iterable[str]) -> str:
+    """A fingerprint of files of code; "" where there is none."""
+    contents = [content(Path(file)) for file in files]
+    return fingerprint(*contents) if contents else ""
 
 
 def content(path: Path) -> bytes:

@@ -13,12 +13,12 @@ from lossary.lab.run import entries
 from lossary.lab.run.folder import load_plan
 from lossary.lab.run.plan import Resolved
 from lossary.lab.run.record import Failure, Record, Role, Trial, load_all, load_failures
-from lossary.lab.run.stored import something_else
-from lossary.lab.stats.judge import judge
+from lossary.lab.run.stored import Refused, something_else
+from lossary.lab.stats.judge import further, judge
 from lossary.lab.stats.verdict import Standing, Verdict
 from lossary.lab.tasks import TASKS, TaskName, measures_of
 from lossary.lab.tasks.measures import Metric
-from lossary.lab.tasks.scoring import evaluate, primary
+from lossary.lab.tasks.scoring import evaluate, metric_of, primary
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -40,7 +40,13 @@ class Evidence:
 
     @property
     def metric(self) -> Metric:
-        return primary(self.task, self.plan.metric)
+        return self.verdict.metric
+
+    @cached_property
+    def further(self) -> list[Verdict]:
+        """The verdicts by the other metrics that were asked for."""
+        metrics = [metric_of(self.task, name) for name in self.plan.metric[1:]]
+        return further(self.verdict, self.records, metrics)
 
     @cached_property
     def role(self) -> Role:
@@ -116,9 +122,24 @@ def read(folder: Path, trials: list[Trial]) -> Evidence:
     """The same with the tuning trials at hand."""
     records = load_all(folder)
     plan = load_plan(folder)
-    metric = primary(task_in(records), plan.metric)
+    metric = _metric(records, plan)
     verdict = judge(records, metric, margin=plan.margin_of(metric))
     return Evidence(folder, plan, records, trials, load_failures(folder, records), verdict)
+
+
+def _metric(records: list[Record], plan: Resolved) -> Metric:
+    """The one that decides.
+
+    Raises:
+        Refused: if the runs have not been judged by what the plan names.
+    """
+    task = task_in(records)
+    first, *others = [metric_of(task, name) for name in plan.metric] or [primary(task)]
+    for record in records:
+        judged = {*record.also, *([first.name] if first.name in record.metrics else [])}
+        if missing := [metric.name for metric in (first, *others) if metric.name not in judged]:
+            raise Refused(f"out: wanted records that were judged by {missing[0]}, as the plan says; got {record.name}")
+    return first
 
 
 def _arrays(path: Path) -> Arrays:

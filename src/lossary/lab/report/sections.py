@@ -17,7 +17,7 @@ from lossary.lab.run.plan import OWN_CODE, Resolved
 from lossary.lab.run.record import Record, Role, Trial
 from lossary.lab.stats import words
 from lossary.lab.stats.verdict import Comparison, Standing
-from lossary.lab.tasks import measures_of
+from lossary.lab.tasks import TASKS, measures_of
 from lossary.lab.tasks.measures import Metric
 
 #: How many times the losses' own range a baseline may lie outside of it, and still be drawn beside them.
@@ -130,9 +130,10 @@ def _findings(evidence: Evidence) -> Section | None:
         return tuple(words.sentence(c, verdict.metric, verdict.margin) for c in comparisons)
 
     groups = (
-        Sentences((*_failed(evidence), *verdict.warnings), "warning"),
+        Sentences((*_failed(evidence), *words.disagreements(verdict, evidence.further), *verdict.warnings), "warning"),
         Sentences(said(c for c in of_best if c.decided), "sure", "What the data show"),
         Sentences(said(c for c in of_best if not c.decided), "unsure", "What they do not show"),
+        Sentences(tuple(map(words.by_metric, evidence.further)), "plain", "By other metrics"),
         Sentences(verdict.baselines, "plain", "Against what costs nothing"),
     )
     sentences = tuple(group for group in groups if group.items)
@@ -214,7 +215,8 @@ _ROLES: tuple[tuple[Role, str], ...] = (
 
 
 def _scores(evidence: Evidence) -> Section | None:
-    described = dict.fromkeys([evidence.metric, *measures_of(evidence.task).metrics])
+    judged = [evidence.metric, *(verdict.metric for verdict in evidence.further)]
+    described = dict.fromkeys([*judged, *measures_of(evidence.task).metrics])
     metrics = [m for m in described if any(m.name in r.metrics for r in evidence.records)]
     order = {(s.role, s.loss): place for place, s in enumerate(evidence.verdict.standings)}
     lines: list[tuple[str, Role, str, list[Record]]] = []
@@ -354,16 +356,15 @@ def _found(evidence: Evidence) -> Table | None:
 def command(plan: Resolved) -> str:
     """The command line of a plan, quoted for a shell; complete, for defaults change from version to version."""
     asked = {part.name: value for part in fields(Resolved) if (value := getattr(plan, part.name))}
-    # The data tell the metric and the fingerprint, the bound is stored in steps, and the clock never says the same.
-    for name in ("data", "metric", "fingerprint", "minutes", *(("epochs",) if plan.steps else ())):
+    # The contents tell their fingerprints, the bound is stored in steps, and the clock never says the same.
+    for name in ("data", "code", "fingerprint", "minutes", *(("epochs",) if plan.steps else ())):
         asked.pop(name, None)
     if plan.megapixels == Resolved.megapixels:
         del asked["megapixels"]
     if plan.data == OWN_CODE:
-        own = [f"metric={plan.metric}"] if plan.metric else []
         known = ("losses", "task", "protocol", "seeds", "trials", "steps", "epochs", "margin", "out")
         options = [f"{name}={asked[name]!r}" for name in known if name in asked]
-        return f"lossary.lab.compare(model, data, {', '.join(own + options)})"
+        return f"lossary.lab.compare(model, data, {', '.join(_metric(plan.metric) + options)})"
     asked["seeds"] = "..".join(map(str, dict.fromkeys(plan.seeds)))  # 3..10, or 5
     words = ["lossary", "compare", plan.data]
     for name, value in asked.items():
@@ -371,3 +372,9 @@ def command(plan: Resolved) -> str:
         if value is not True:
             words.append(",".join(value) if isinstance(value, tuple) else str(value))
     return shlex.join(words)
+
+
+def _metric(names: Sequence[str]) -> list[str]:
+    """As Python has it: a function of the caller's, or names of the lab's metrics."""
+    known = {metric.name for task in TASKS for metric in measures_of(task).metrics}
+    return [f"metric={names[0]}" if set(names) - known else f"metric={','.join(names)!r}"] if names else []

@@ -9,10 +9,9 @@ import ast
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from lossary.lab.data.contents import content, fingerprint
+from lossary.lab.data.contents import code_of
 
 #: A loss of the library, or one of a file: ``FILE.py:NAME``.
 _NAMED = re.compile(r"(?:(?P<file>.+\.py):)?(?P<name>[^\W\d]\w*)", re.IGNORECASE)
@@ -80,8 +79,7 @@ def files(losses: Iterable[str]) -> tuple[str, ...]:
 
 def code(losses: Iterable[str]) -> str:
     """A fingerprint of the files that losses are defined in; "" where there is none."""
-    named = files(losses)
-    return fingerprint(*(content(Path(file)) for file in named)) if named else ""
+    return code_of(files(losses))
 
 
 def read(text: str) -> Entry:

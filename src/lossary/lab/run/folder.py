@@ -14,6 +14,7 @@ from lossary.lab.data.contents import is_code
 from lossary.lab.run import entries, stored
 from lossary.lab.run.plan import Plan, Resolved
 from lossary.lab.run.stored import Refused, check_own
+from lossary.lab.tasks.scoring import own_files
 
 PLAN = "plan.json"
 #: What of a plan is each command's own, and what goes on as it was stored unless a command names it. Neither changes
@@ -39,10 +40,16 @@ def load_plan(folder: Path) -> Resolved:
 
 
 def _of_now(given: dict[str, Any]) -> dict[str, Any]:
-    """A plan that was stored by 0.2 or earlier, in which there was one number of seeds, and lists were a group."""
+    """A plan that was stored by 0.2 or earlier.
+
+    There was one number of seeds, lists were a group, and a metric was named only if it was a person's own.
+    """
     given = {{"group": "lists"}.get(name, name): value for name, value in given.items()}
-    seeds = given.get("seeds")
-    return {**given, "seeds": [seeds, seeds]} if type(seeds) is int else given
+    if type(seeds := given.get("seeds")) is int:
+        given["seeds"] = [seeds, seeds]
+    if isinstance(metric := given.get("metric"), str):
+        given["metric"] = [metric] if metric else []
+    return given
 
 
 def prepare(plan: Resolved) -> Path:
@@ -93,6 +100,9 @@ def resumable(plan: Plan, named: Collection[str] = ()) -> Resolved:
         raise Refused(unread.args[0]) from unread
     if unnamed:
         raise Refused(f"resume: the run in {plan.out} has losses of {unnamed[0]}; name them with --losses to run them")
+    unnamed = [file for file in own_files(kept.metric) if file not in own_files(plan.metric)]
+    if unnamed:
+        raise Refused(f"resume: the run in {plan.out} has a metric of {unnamed[0]}; name it with --metric to run it")
     return _here(kept, plan, (*OF_THE_COMMAND, *(name for name in OF_THE_VERDICT if name in named)))
 
 
@@ -103,9 +113,10 @@ def _here(kept: Resolved, asked: Plan, names: Iterable[str]) -> Resolved:
 
 def _alike(kept: Resolved, asked: Resolved) -> Resolved:
     """A stored plan as this one, where the two do the same runs."""
-    # The bound was stored in epochs alone before 0.3, and is the same however it was asked for since.
-    bound = "epochs" if kept.steps else "steps"
-    return _here(kept, asked, (*OF_THE_COMMAND, *OF_THE_VERDICT, bound))
+    # Before 0.3 the bound was stored in epochs alone, and the task's own metric by no name. Since then the bound is the
+    # same however it was asked for.
+    same = ("epochs" if kept.steps else "steps", *(() if kept.metric else ("metric",)))
+    return _here(kept, asked, (*OF_THE_COMMAND, *OF_THE_VERDICT, *same))
 
 
 def _differences(kept: Resolved, asked: Resolved) -> str:

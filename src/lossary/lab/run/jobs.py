@@ -24,14 +24,13 @@ from lossary.lab.data.sharing import Shared, shared
 from lossary.lab.data.types import Data
 from lossary.lab.run import entries, study
 from lossary.lab.run.entrants import entrants
+from lossary.lab.run.measured import measured
 from lossary.lab.run.plan import Resolved
-from lossary.lab.run.record import Failure, Record, Role
+from lossary.lab.run.record import Failure, Judged, Record, Role
 from lossary.lab.run.stored import replacing
 from lossary.lab.run.train import Diverged, Outcome, environment, train
 from lossary.lab.run.watched import watched
 from lossary.lab.tasks import task_of
-from lossary.lab.tasks.measures import Scores, Units, units_by
-from lossary.lab.tasks.scoring import evaluate, own_scores
 
 #: Tuning trains with this seed; the runs that are reported with 1, 2, ...: a tuned loss may not profit from the luck
 #: of the seed it was tuned with.
@@ -191,29 +190,29 @@ def _final(job: Job, plan: Resolved, folder: Path, data: Data) -> None:
 def _baseline(job: Job, plan: Resolved, folder: Path, data: Data) -> None:
     task = task_of(data.task)
     predicted = task.baseline(job.loss, data, job.number)
-    metrics, units, independent = scores(data, task.arrays(predicted, data.test, data))
+    values, judged, also = _measured(plan, data, task.arrays(predicted, data.test, data))
     Record(
         job.loss,
         "",
         "baseline",
         job.number,
         {},
-        metrics,
-        units,
+        values,
+        judged.units,
         environment=environment(),
         fitted=job.loss in task.fitted,
-        independent=independent,
+        independent=judged.independent,
+        also=also,
     ).save(folder)
 
 
-def scores(data: Data, found: Mapping[str, np.ndarray]) -> Scores:
-    """All metrics of predictions and truth, and what the judge compares of each test unit."""
-    scored = evaluate(data.task, groups=data.test_blocks, **found)
-    if data.metric is None:
-        return scored
-    own = own_scores(data.metric, *found.values())
-    units = Units.of(own) if data.test_blocks is None else units_by(Units.of(own), data.test_blocks)
-    return Scores({**scored.metrics, data.metric_name: float(own.mean())}, units.values.tolist(), units.independent)
+def _measured(
+    plan: Resolved, data: Data, found: Mapping[str, np.ndarray]
+) -> tuple[dict[str, float], Judged, dict[str, Judged]]:
+    """All metrics of predictions and truth; the one that decides a test unit, and so the others that are judged."""
+    values, judged = measured(plan.metric, data, found)
+    first, *others = judged
+    return values, judged[first], {name: judged[name] for name in others}
 
 
 _STAGES = {"tune": _tune, "final": _final, "baseline": _baseline}
@@ -232,15 +231,15 @@ def _record(
     """Score the learner on the test split and store all of it."""
     entrant = entrants(plan.losses, data.task)[job.loss]
     predicted = task_of(data.task).arrays(outcome.learner.predict(data.test.inputs), data.test, data)
-    metrics, units, independent = scores(data, predicted)
+    values, judged, also = _measured(plan, data, predicted)
     record = Record(
         job.loss,
         entrant.name,
         role,
         seed,
         dict(params),
-        metrics,
-        units,
+        values,
+        judged.units,
         outcome.curve,
         outcome.steps,
         outcome.seconds,
@@ -248,7 +247,8 @@ def _record(
         outcome.still_rising,
         environment=environment(),
         facts=watched(outcome.learner, entrant, data, plan, seed),
-        independent=independent,
+        independent=judged.independent,
+        also=also,
     )
     name = record.path(folder).with_suffix(".npz").name
     own = {key: value for key, value in predicted.items() if key not in ("labels", "targets")}

@@ -41,6 +41,15 @@ def budget(**asked: Any) -> dict[str, Any]:
     return named
 
 
+def listed(text: str) -> tuple[str, ...]:
+    """What is separated by commas.
+
+    >>> listed("log_loss, accuracy")
+    ('log_loss', 'accuracy')
+    """
+    return tuple(part.strip() for part in text.split(",")) if text else ()
+
+
 def _seeds(asked: str | int | tuple[int, ...]) -> tuple[int, ...]:
     """``5``, ``"5"``, ``"3..10"`` or ``(3, 10)`` as the first and the most."""
     if isinstance(asked, tuple):
@@ -66,6 +75,7 @@ class Plan(Files):
     minutes: float = 0.0  # nothing is begun that would end later than so long after the command; 0: no bound
     # Differences below it do not matter: points of a share, else in the metric's units; 0: by itself.
     margin: float = 0.0
+    metric: tuple[str, ...] = ()  # the first decides, the others are judged too; none: what the data are judged by
     outliers: float = 0.0  # share of training targets that are spoilt (regression data only)
     workers: int = 2
     out: str = "lossary-runs"
@@ -87,6 +97,5 @@ class Plan(Files):
 class Resolved(Plan):
     """A plan in which nothing is left open: losses by their full names, a bound in steps, what the files hold."""
 
-    metric: str = ""  # the name of the user's own, which their code gives
-    code: str = ""  # a fingerprint of the files that losses are defined in
+    code: str = ""  # a fingerprint of the files that losses and metrics are defined in
     fingerprint: str = ""  # of the data's contents, which must not change while a run goes on

@@ -11,7 +11,7 @@ A run folder holds::
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import quote
@@ -34,7 +34,7 @@ class Point:
     step: int
     epoch: int
     train_loss: float
-    valid: float  # the task's primary metric on the validation split
+    valid: float  # the judged metric on the validation split
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,14 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class Judged:
+    """A metric a test unit, in the order of `Record.units`."""
+
+    units: list[float]
+    independent: int = 0
+
+
+@dataclass(frozen=True)
 class Record:
     """One final run on the test split."""
 
@@ -60,7 +68,7 @@ class Record:
     seed: int
     params: dict[str, Any]
     metrics: dict[str, float]  # on the test split
-    units: list[float]  # the primary metric a test unit (class in zero-shot, sample elsewhere), in fixed order
+    units: list[float]  # the judged metric a test unit (class in zero-shot, sample elsewhere), in fixed order
     curve: list[Point] = field(default_factory=list)
     steps: int = 0
     seconds: float = 0.0
@@ -73,6 +81,11 @@ class Record:
         default_factory=dict
     )  # of the training, by the names of lossary.watching.advice.FACTS
     independent: int = 0  # draws that stand behind the units at most; 0: as many as there are units
+    also: dict[str, Judged] = field(default_factory=dict)  # further metrics that were asked for, by name
+
+    def by(self, metric: str) -> Self:
+        """The same run with the units of one of the further metrics."""
+        return replace(self, units=self.also[metric].units, independent=self.also[metric].independent)
 
     @property
     def name(self) -> str:
@@ -128,6 +141,7 @@ def load_all(folder: Path) -> list[Record]:
     for what, kept in (
         ("metrics", {tuple(sorted(r.metrics)) for r in records}),
         ("test units", {len(r.units) for r in records}),
+        ("judged metrics", {("units", *sorted((name, len(j.units)) for name, j in r.also.items())) for r in records}),
     ):
         if len(kept) > 1 or not all(kept):
             listed = " and ".join(map(str, sorted(kept)))

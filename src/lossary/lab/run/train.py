@@ -29,12 +29,12 @@ from lossary.lab.data.types import Data
 from lossary.lab.run.augment import augment
 from lossary.lab.run.batches import m_per_class, shuffled
 from lossary.lab.run.entrants import Entrant
+from lossary.lab.run.measured import Measure, measures, watched_score
 from lossary.lab.run.plan import Plan
 from lossary.lab.run.record import Point
 from lossary.lab.run.stopping import Watch
 from lossary.lab.tasks import task_of
 from lossary.lab.tasks.base import Criterion
-from lossary.lab.tasks.scoring import own_scores, primary, primary_score
 
 #: Learning rates of the network and of a loss's own weights, where nothing is tuned.
 LEARNING_RATES = {"lr": 2e-3, "head_lr": 2e-2}
@@ -122,8 +122,9 @@ def train(entrant: Entrant, params: Mapping[str, Any], data: Data, plan: Plan, s
     learner = Learner(entrant, own, data, seed).train()
     optimizer = _optimizer(learner, LEARNING_RATES | {name: params[name] for name in LEARNING_RATES.keys() & params})
     average = AveragedModel(learner, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE), use_buffers=True)
-    higher = primary(data.task, data.metric_name).higher_is_better
-    watch = Watch(max(LOOK_EVERY, len(data.valid) // (2 * batch_of(data)[0])), higher_is_better=higher)
+    measure = measures(plan.metric, data)[0]
+    every = max(LOOK_EVERY, len(data.valid) // (2 * batch_of(data)[0]))
+    watch = Watch(every, higher_is_better=measure.metric.higher_is_better)
     best, bound = learner, plan.bound(steps_per_epoch(data))
     generator = Generator().manual_seed(seed)
     feed = batches(entrant, data, plan, generator)
@@ -137,7 +138,7 @@ def train(entrant: Entrant, params: Mapping[str, Any], data: Data, plan: Plan, s
             averaged = average.module
             assert isinstance(averaged, Learner)
             epoch = -(-step // steps_per_epoch(data))
-            if watch.look(Point(step, epoch, statistics.fmean(losses[since:]), _score(averaged, data))):
+            if watch.look(Point(step, epoch, statistics.fmean(losses[since:]), _score(averaged, data, measure))):
                 best = deepcopy(averaged)
             if watch.finished:
                 break
@@ -202,12 +203,10 @@ def loss_of(learner: Learner, data: Data, batch: Tensor, generator: Generator) -
     return learner(inputs, data.train.targets[batch])
 
 
-def _score(learner: Learner, data: Data) -> float:
+def _score(learner: Learner, data: Data, measure: Measure) -> float:
     """The metric that is watched, on the validation split."""
     found = task_of(data.task).arrays(learner.predict(data.valid.inputs), data.valid, data)
-    if data.metric:
-        return float(own_scores(data.metric, *found.values()).mean())
-    return primary_score(data.task, **found)
+    return watched_score(measure, data, found)
 
 
 def environment() -> dict[str, str]:

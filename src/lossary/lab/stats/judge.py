@@ -7,7 +7,7 @@ which are equal within the margin, over all pairs too; and whether *every* loss 
 nothing. Which method, and why: docs/decisions/0002.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import median
@@ -86,7 +86,22 @@ class _Rules:
         return TwoWay.of([pair.first(seeds) for pair in pairs], self.independent)
 
 
-def judge(records: list[Record], metric: Metric, *, margin: float | None = None, level: float = 0.05) -> Verdict:
+def further(verdict: Verdict, records: Sequence[Record], metrics: Sequence[Metric]) -> list[Verdict]:
+    """The same losses judged by other metrics that the records hold, each at a level of its own.
+
+    What has learned is said by the metric that training watched.
+    """
+    return [judge([r.by(m.name) for r in records], m, asleep=verdict.not_learned) for m in metrics]
+
+
+def judge(
+    records: list[Record],
+    metric: Metric,
+    *,
+    margin: float | None = None,
+    level: float = 0.05,
+    asleep: Mapping[str, str] | None = None,
+) -> Verdict:
     """Compare the losses of a study.
 
     Compared are the tuned runs, or those at the defaults where nothing was tuned, at the looks of `sequential` that
@@ -96,10 +111,11 @@ def judge(records: list[Record], metric: Metric, *, margin: float | None = None,
 
     Args:
         records: Of one run folder.
-        metric: The primary one, of which ``Record.units`` are the units.
+        metric: The one of which ``Record.units`` are the units.
         margin: The largest difference that does not matter, in the metric's own scale (0.01 is one point); by default
             `default_margin`.
         level: Of each family of claims.
+        asleep: The losses that have not learned yet, and why; by default as `not_learned` reads the curves.
 
     Raises:
         ValueError: if the records are not of the same test units, or there are none.
@@ -107,7 +123,8 @@ def judge(records: list[Record], metric: Metric, *, margin: float | None = None,
     entrants = _entrants(records, metric)
     role = "tuned" if any(e.role == "tuned" for e in entrants) else "default"
     trained = [e for e in entrants if e.role == role]
-    asleep = {loss: why for loss, why in not_learned(records, metric).items() if loss in [e.loss for e in trained]}
+    found = not_learned(records, metric) if asleep is None else asleep
+    asleep = {loss: why for loss, why in found.items() if loss in [e.loss for e in trained]}
     awake = [e for e in trained if e.loss not in asleep]
     rules = _Rules(
         metric,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from lossary.lab.stats.sequential import LOOKS, looks, next_look
-from lossary.lab.stats.verdict import Comparison, Standing
+from lossary.lab.stats.verdict import Comparison, Standing, Verdict
 from lossary.lab.tasks import TASKS, measures_of
 from lossary.lab.tasks.measures import Metric
 
@@ -184,7 +184,27 @@ def bound(margin: float, metric: Metric) -> str:
 
 
 def units_of(metric: Metric) -> str:
-    return next((m.units for m in map(measures_of, TASKS) if m.metrics[0] == metric), "test samples")
+    return next((m.units for m in map(measures_of, TASKS) if metric in m.metrics), "test samples")
+
+
+def by_metric(verdict: Verdict) -> str:
+    """What one of the further metrics says."""
+    return f"By {verdict.metric.label}: {verdict.headline}"
+
+
+def disagreements(verdict: Verdict, others: Iterable[Verdict]) -> list[str]:
+    """The pairs of losses of which other metrics have shown the opposite."""
+    return [
+        f"Metrics disagree: {_by(claim, verdict)}, {_by(opposite, other)}."
+        for other in others
+        for claim in verdict.comparisons
+        for opposite in other.comparisons
+        if claim.claimed and opposite.claimed and (claim.better, claim.worse) == (opposite.worse, opposite.better)
+    ]
+
+
+def _by(c: Comparison, verdict: Verdict) -> str:
+    return f"by {verdict.metric.label} {sentence(c, verdict.metric, verdict.margin)}"
 
 
 def plural(count: int, one: str, many: str = "") -> str:

@@ -1,19 +1,43 @@
 """What a trained network scores on the test split, in all and a test unit, by metrics of the task or the user's own."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lossary.lab.data.contents import is_code
 from lossary.lab.tasks import TaskName, measures_of
 from lossary.lab.tasks.measures import Floats, Metric, OwnMetric, Scores, check_finite, check_length, units_by
 
 
-def primary(task: TaskName, own: str = "") -> Metric:
-    """What a run is judged by: the task's primary metric, or one of the user's by its name.
+def primary(task: TaskName) -> Metric:
+    """What a run is judged by where nothing else is said.
 
-    >>> primary("regression").label, primary("regression", "profit").higher_is_better
-    ('MAE', True)
+    >>> primary("regression").label
+    'MAE'
     """
-    return Metric(own, own.replace("_", " "), True, False, least=-np.inf) if own else measures_of(task).metrics[0]
+    return measures_of(task).metrics[0]
+
+
+def metric_of(task: TaskName, name: str) -> Metric:
+    """A metric of the task by its name, or else one of a person's own: of a file (FILE.py:NAME) or of their code.
+
+    >>> metric_of("regression", "rmse").label, metric_of("regression", "shop.py:net_profit").label
+    ('RMSE', 'net profit')
+    """
+    own = name.rpartition(":")[2]
+    usual = Metric(own, own.replace("_", " "), True, False, least=-np.inf)
+    return next((metric for metric in measures_of(task).metrics if metric.name == name), usual)
+
+
+def own_files(metrics: Iterable[str]) -> tuple[str, ...]:
+    """The files that metrics are defined in.
+
+    >>> own_files(["accuracy", "shop.py:net_profit"])
+    ('shop.py',)
+    """
+    named = (metric.rpartition(":")[0] for metric in metrics)
+    return tuple(dict.fromkeys(file for file in named if is_code(file)))
 
 
 def own_scores(metric: OwnMetric, predicted: ArrayLike, truth: ArrayLike) -> Floats:
@@ -70,14 +94,15 @@ def evaluate(task: TaskName, metric: str = "", /, *, groups: ArrayLike | None = 
     return Scores(values, units.values.tolist(), units.independent)
 
 
-def primary_score(task: TaskName, **arrays: ArrayLike) -> float:
-    """The primary metric alone, for watching a training; takes what ``evaluate`` takes.
+def score(task: TaskName, metric: str = "", /, **arrays: ArrayLike) -> float:
+    """One metric alone, for watching a training; takes what ``evaluate`` takes.
 
     Example:
-        >>> primary_score("zero-shot", embeddings=[[1, 0], [1, 0.1], [0, 1], [0.1, 1]], labels=[7, 7, 8, 8])
+        >>> score("zero-shot", embeddings=[[1, 0], [1, 0.1], [0, 1], [0.1, 1]], labels=[7, 7, 8, 8])
         1.0
     """
     measures = measures_of(task)
-    if measures.score:
+    metric = metric or measures.metrics[0].name
+    if measures.score and metric == measures.metrics[0].name:
         return measures.score(**arrays)
-    return float(measures.pseudo_values[measures.metrics[0].name](measures.read(**arrays)).values.mean())
+    return float(measures.pseudo_values[metric](measures.read(**arrays)).values.mean())
