@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lossary.compose.activations import sigmoid as sigmoid
     from lossary.compose.activations import softmax as softmax
     from lossary.compose.activations import sum_normalize as sum_normalize
+    from lossary.compose.distillation import linear_distillation as linear_distillation
     from lossary.compose.linear import LinearCrossEntropyLoss as LinearCrossEntropyLoss
     from lossary.compose.linear import LinearHead as LinearHead
     from lossary.compose.linear import linear_cross_entropy as linear_cross_entropy

@@ -56,6 +56,7 @@ HELPERS: tuple[ModuleType, ...] = tuple(
         "core.card",
         "losses.sequences.alignment",
         "compose.linear",
+        "compose.distillation",
         "compose.sums",
         "compose.activations",
         "compose.regularizers",

@@ -176,13 +176,16 @@ class Blocks:
             return exponentiate
         return exponentiate_tame_rest if self.targets.numbered and self.columns > 1 else exponentiate_tame
 
+    def beside(self) -> int:
+        """Temporaries of a block beside it."""
+        return (0 if self.centers == 1 else 4) + (0 if self.targets.map is None else 3)
+
     def __iter__(self) -> Iterator[Block]:
         """All blocks share one buffer: each is gone when the next one comes."""
         x, w = self.x.multiplied, self.w.multiplied
         n, columns = len(x), len(w)
         buffer_like = self.x.given.new_empty(0, dtype=self.dtype)
-        beside = (0 if self.centers == 1 else 4) + (0 if self.targets.map is None else 3)  # temporaries of a block
-        size = block_rows(n, columns + beside * self.columns, buffer_like)
+        size = block_rows(n, columns + self.beside() * self.columns, buffer_like)
         buffer = buffer_like.new_empty(min(size, n) * columns)
         self.halves = buffer_like.new_empty(buffer.shape if self.x.is_half else 0, dtype=w.dtype)
         for first in range(0, n, size):
@@ -211,6 +214,9 @@ class Blocks:
         if self.centers > 1:
             self.nearest = Nearest(transposed, self.centers)
             scores = self.nearest.largest.clone().t()
+        return self._kind(scores, span, mean)
+
+    def _kind(self, scores: Tensor, span: slice, mean: Tensor | None) -> Block:
         masks = RowsOf(scores, self.targets.of(span), span.start)  # made where they are asked for
         self.map_slopes = self._map_(scores, span, masks)
         if self.numbered is not None:

@@ -1,0 +1,201 @@
+"""Plain functions of whole rows of scores, by blocks of rows: for what :class:`Rows` does not say.
+
+Forward keeps a few numbers a row; backward makes a block's scores again, asks autograd for their gradient and hands it
+to the products that every block has. Any number of sources with the same columns may be read together: a student's
+scores and a teacher's, so that soft targets are never held.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lossary.kernels.graph import distinct, gradients_by
+from lossary.kernels.modes import full_precision, plain_only
+from lossary.kernels.rows.blocks import Blocks, Gradients, Needs
+from lossary.kernels.rows.formula import fits_densely
+from lossary.kernels.rows.kinds import Block
+from lossary.kernels.rows.scores import Bilinear, Form, Learning, RowsOf, Targets
+from lossary.kernels.stable import ABSENT
+
+#: Of rows and their scores with all columns, (R, C) a source: numbers of each row, (R,). It changes no score.
+Read = Callable[..., tuple[Tensor, ...]]
+#: What is read of rows, by name; each merges over parts of the columns.
+Readings = dict[str, Tensor]
+
+#: What autograd holds of a block while it is read, in blocks.
+HELD = 6
+
+
+def read_rows(read: Read, *sources: Bilinear) -> tuple[Tensor, ...]:
+    """``read(rows, *scores)`` of all rows, in linear memory; gradients flow to the sources.
+
+    Args:
+        read: Plain differentiable torch, row by row; ``rows`` is a slice, to cut what it knows of the rows.
+        sources: As many rows and columns each.
+    """
+    rows = slice(0, len(sources[0].x))
+    if plain_only() or all(map(fits_densely, sources)):
+        return read(rows, *(source.dense() for source in sources))
+    with full_precision(sources[0].x):
+        return _Read.apply(read, tuple(s.form for s in sources), *(t for s in sources for t in s.tensors))
+
+
+class _Scores(Block):
+    """A block as it is, pulled by its gradient."""
+
+    def __init__(self, scores: Tensor, rows: slice) -> None:
+        self.scores, self.rows = scores, rows
+
+    def pull(self, gradients: Any) -> None:
+        self.scores.copy_(gradients)
+        self.by_row = [torch.zeros_like(self.scores[:1])]  # nothing is known of a gradient's size
+
+
+class _Blocks(Blocks):
+    """Scores in blocks of so many rows."""
+
+    map_slopes = None
+
+    def __init__(self, source: Bilinear) -> None:
+        nobody = torch.zeros(len(source.x), dtype=torch.int64, device=source.x.device)
+        super().__init__(source, Targets(nobody, sums="softplus", means=False))
+
+    def beside(self) -> int:
+        return HELD
+
+    def _kind(self, scores: Tensor, span: slice, mean: Tensor | None) -> Block:
+        return _Scores(scores, span)
+
+
+class _Read(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, read: Read, forms: tuple[Form, ...], *tensors: Tensor | None) -> tuple[Tensor, ...]:
+        ctx.read, ctx.forms = read, forms
+        ctx.save_for_backward(*tensors)
+        ctx.set_materialize_grads(False)
+        parts: list[tuple[Tensor, ...]] = []
+        for blocks in zip(*map(_Blocks, _sources(forms, tensors)), strict=True):
+            parts.append(read(blocks[0].rows, *(block.scores for block in blocks)))
+        found = tuple(torch.cat(each) for each in zip(*parts, strict=True))
+        ctx.mark_non_differentiable(*(f for f in found if not f.is_floating_point()))
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, *by_found: Any) -> Any:
+        tensors, needs = ctx.saved_tensors, ctx.needs_input_grad[2:]
+        given = next((g for g in by_found if g is not None), None)
+        if given is None:
+            return (None,) * (2 + len(tensors))
+        with full_precision(given):
+            if torch.is_grad_enabled():  # the gradient must lead on: with all scores at once
+                tensors = distinct(tensors)
+                found = ctx.read(slice(0, len(tensors[0])), *(s.dense() for s in _sources(ctx.forms, tensors)))
+                return None, None, *gradients_by(_along(found, by_found), tensors)
+            problems = [_Blocks(source) for source in _sources(ctx.forms, tensors)]
+            sums = [Gradients(s, _needs(needs, k)) for k, s in enumerate(_sources(ctx.forms, tensors))]
+            for blocks in zip(*problems, strict=True):
+                rows = blocks[0].rows
+                leaves = [b.scores.detach().requires_grad_(any(s.needs)) for b, s in zip(blocks, sums, strict=True)]
+                with torch.enable_grad():
+                    total = _along(ctx.read(rows, *leaves), [None if g is None else g[rows] for g in by_found])
+                for problem, block, into, slopes in zip(
+                    problems, blocks, sums, gradients_by(total, leaves), strict=True
+                ):
+                    if any(into.needs):
+                        problem.push(block, torch.zeros_like(block.scores) if slopes is None else slopes, into)  # pyright: ignore[reportArgumentType]
+        for problem, into in zip(problems, sums, strict=True):
+            problem.finish(into)
+        found = [g for into in sums for g in into.found()]
+        return None, None, *(None if g is None else g.to(t.dtype) for g, t in zip(found, tensors, strict=True))
+
+
+def _sources(forms: tuple[Form, ...], tensors: tuple[Tensor | None, ...] | list[Any]) -> list[Bilinear]:
+    return [Learning(*tensors[5 * k : 5 * k + 5]).with_form(form) for k, form in enumerate(forms)]
+
+
+def _needs(needs: tuple[bool, ...], k: int) -> Needs:
+    x, w, b, r, c = needs[5 * k : 5 * k + 5]
+    return x, w, b, r, c
+
+
+def _along(found: tuple[Tensor, ...], by_found: Any) -> Tensor:
+    products = [(f * g).sum() for f, g in zip(found, by_found, strict=True) if g is not None and f.requires_grad]
+    return torch.stack(products).sum()
+
+
+def read_scores(source: Bilinear, targets: Targets, asked: tuple[str, ...], bar: Tensor | None = None) -> Readings:
+    """What is asked of the rows' scores, (N,) each.
+
+    - ``log_sum``: their log-sum-exp; ``expected``: their mean by the softmax; ``log_squares``: the log-sum-exp of twice
+      the scores. Of these :func:`entropy` and :func:`sum_of_squares` are made.
+    - ``largest`` of the rest's, ``place``: its column's number.
+    - ``above``: how many of the rest's are above the ``bar`` (N,), or the largest target: the target's rank, from 0.
+    """
+
+    def read(rows: slice, scores: Tensor) -> tuple[Tensor, ...]:
+        known = _Known(scores, targets, rows, bar)
+        return tuple(_READ[name](known) for name in asked)
+
+    return dict(zip(asked, read_rows(read, source), strict=True))
+
+
+class _Known:
+    """A block's scores, absent where they do not exist, or are not of the rest."""
+
+    def __init__(self, scores: Tensor, targets: Targets, rows: slice, bar: Tensor | None) -> None:
+        masks, self.first = RowsOf(scores, targets.of(rows), rows.start), targets.start
+        self.rest = scores.masked_fill(~masks.is_rest, ABSENT)
+        self.all = torch.where(masks.is_target, scores, self.rest)
+        own = scores.detach().masked_fill(~masks.is_target, ABSENT).amax(1) if bar is None else bar[rows]
+        self.bar = own[:, None]
+
+
+_READ: dict[str, Callable[[_Known], Tensor]] = {
+    "log_sum": lambda known: known.all.logsumexp(1),
+    "expected": lambda known: (known.all.softmax(1) * known.all).sum(1),
+    "log_squares": lambda known: (2 * known.all).logsumexp(1),
+    "largest": lambda known: known.rest.amax(1),
+    "place": lambda known: known.rest.argmax(1) + known.first,
+    "above": lambda known: (known.rest > known.bar).sum(1),
+}
+
+
+def merge_readings(parts: list[Readings]) -> Readings:
+    """The readings of all columns from those of parts; ``expected`` needs ``log_sum``, and ``place`` ``largest``."""
+    each = {name: torch.stack([part[name] for part in parts]) for name in parts[0]}
+    found: Readings = {}
+    for name, values in each.items():
+        if name in ("log_sum", "log_squares"):
+            found[name] = values.logsumexp(0)
+        elif name == "expected":
+            found[name] = (each["log_sum"].softmax(0) * values).sum(0)
+        elif name == "largest":
+            found[name] = values.amax(0)
+        elif name == "place":
+            found[name] = values.gather(0, each["largest"].argmax(0)[None])[0]
+        else:
+            found[name] = values.sum(0)
+    return found
+
+
+def entropy(found: Readings) -> Tensor:
+    """Of the softmax, from ``log_sum`` and ``expected``."""
+    return found["log_sum"] - found["expected"]
+
+
+def sum_of_squares(found: Readings) -> Tensor:
+    """Of the softmax's probabilities, from ``log_sum`` and ``log_squares``."""
+    return (found["log_squares"] - 2 * found["log_sum"]).exp()
+
+
+def divergence(student: Bilinear, teacher: Bilinear) -> Tensor:
+    """(N,) how far the softmax of a student's scores lies from that of a teacher's: sum q (log q - log p)."""
+
+    def read(rows: slice, of_student: Tensor, of_teacher: Tensor) -> tuple[Tensor]:
+        log_p, log_q = F.log_softmax(of_student, 1), F.log_softmax(of_teacher, 1)
+        return ((log_q.exp() * (log_q - log_p)).sum(1),)
+
+    return read_rows(read, student, teacher)[0]

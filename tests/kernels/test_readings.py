@@ -1,0 +1,135 @@
+"""What is read of whole rows by blocks is what plain torch reads of all scores, and so are its derivatives."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lossary.core import device
+from lossary.kernels.rows import blocks, formula
+from lossary.kernels.rows.readings import (
+    divergence,
+    entropy,
+    merge_readings,
+    read_rows,
+    read_scores,
+    sum_of_squares,
+)
+from lossary.kernels.rows.scores import Bilinear, Targets
+
+N, C, D = 11, 14, 5
+F64 = torch.float64
+EVERYTHING = ("log_sum", "expected", "log_squares", "largest", "place", "above")
+WAYS = ("plain", "blocks", "accelerator")
+
+
+def draw(*shape: int, seed: int = 0, dtype: torch.dtype = F64) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=F64).to(dtype).requires_grad_()
+
+
+def go(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    if way == "plain":
+        return
+    monkeypatch.setattr(formula, "CPU_PLAIN", 0)
+    monkeypatch.setattr(formula, "ACCELERATOR_PLAIN", 0)
+    monkeypatch.setattr(blocks, "block_rows", lambda *_: 4)
+    if way == "accelerator":
+        monkeypatch.setattr(device, "by_cache", lambda _: False)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("unit", [False, True])
+def test_readings_are_those_of_the_softmax(monkeypatch: pytest.MonkeyPatch, way: str, unit: bool) -> None:
+    x, w, b, labels = draw(N, D), draw(C, D, seed=1), draw(C, seed=2), torch.arange(N) * 5 % C
+    source = Bilinear(x, w, b, unit=unit)
+    scores = source.dense()
+    go(monkeypatch, way)
+    found = read_scores(source, Targets(labels), EVERYTHING)
+    p, rest = scores.softmax(1), scores.scatter(1, labels[:, None], -torch.inf)
+    torch.testing.assert_close(entropy(found), -(p * p.log()).sum(1))
+    torch.testing.assert_close(sum_of_squares(found), p.square().sum(1))
+    torch.testing.assert_close(found["largest"], rest.amax(1))
+    assert torch.equal(found["place"], rest.argmax(1))
+    ranks = (scores > scores.gather(1, labels[:, None])).sum(1)
+    assert torch.equal(found["above"], ranks)
+    assert not found["place"].requires_grad
+
+    def total(e: Tensor, s: Tensor, m: Tensor) -> Tensor:
+        return (e * torch.arange(1, N + 1) + 3 * s + m.sin()).sum()
+
+    got = torch.autograd.grad(total(entropy(found), sum_of_squares(found), found["largest"]), (x, w, b))
+    want = torch.autograd.grad(total(-(p * p.log()).sum(1), p.square().sum(1), rest.amax(1)), (x, w, b))
+    for a, c in zip(got, want, strict=True):
+        torch.testing.assert_close(a, c)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("starts", [[0, 6], [0, 1, 13]])
+def test_readings_of_parts_merge(monkeypatch: pytest.MonkeyPatch, starts: list[int], way: str) -> None:
+    x, w, labels = draw(N, D), draw(C, D, seed=1), torch.arange(N) * 5 % C
+    whole = read_scores(Bilinear(x, w), Targets(labels), EVERYTHING)
+    bar = (x * w[labels]).sum(1).detach()
+    go(monkeypatch, way)
+    parts = [
+        read_scores(Bilinear(x, w[start:stop]), Targets(labels).part(start), EVERYTHING, bar)
+        for start, stop in zip(starts, [*starts[1:], C], strict=True)
+    ]
+    merged = merge_readings(parts)
+    for name, value in whole.items():
+        torch.testing.assert_close(merged[name], value, msg=name)
+    for a, c in zip(*(torch.autograd.grad(entropy(f).square().sum(), (x, w)) for f in (merged, whole)), strict=True):
+        torch.testing.assert_close(a, c)
+
+
+def distillation(x: Tensor, w: Tensor, u: Tensor, v: Tensor, r: Tensor) -> Tensor:
+    return divergence(Bilinear(x, w, row_factor=r), Bilinear(u, v, unit=True))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("learns", [(True,) * 5, (True, True, False, False, False)])
+def test_a_teachers_scores_are_soft_targets(
+    monkeypatch: pytest.MonkeyPatch, way: str, learns: tuple[bool, ...]
+) -> None:
+    shapes = ((N, D), (C, D), (N, 3), (C, 3), (N,))
+    given = [
+        draw(*shape, seed=i).detach().requires_grad_(need)
+        for i, (shape, need) in enumerate(zip(shapes, learns, strict=True))
+    ]
+    x, w, u, v, r = given
+    q = F.log_softmax(u @ F.normalize(v).T, 1)
+    want = F.kl_div(F.log_softmax((x * r[:, None]) @ w.T, 1), q, reduction="none", log_target=True).sum(1)
+    go(monkeypatch, way)
+    got = distillation(*given)
+    torch.testing.assert_close(got, want)
+    asked = [t for t in given if t.requires_grad]
+    first = [torch.autograd.grad((f * torch.arange(N)).sum(), asked, create_graph=True) for f in (got, want)]
+    second = [torch.autograd.grad(torch.stack([g.square().sum() for g in f]).sum(), asked) for f in first]
+    for a, c in (*zip(*first, strict=True), *zip(*second, strict=True)):
+        torch.testing.assert_close(a, c)
+
+
+def test_a_teacher_like_the_student_is_no_distance_away() -> None:
+    """The divergence is summed from differences of logarithms, not a difference of sums."""
+    x, w = 10 * draw(64, 16, dtype=torch.float32).detach(), draw(5000, 16, seed=1, dtype=torch.float32).detach()
+    assert divergence(Bilinear(x, w), Bilinear(x, w)).abs().max() == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_reads_float32(monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype) -> None:
+    go(monkeypatch, "blocks")
+    x, w = draw(N, D, dtype=dtype), draw(C, D, seed=1, dtype=dtype)
+    found = read_scores(Bilinear(x, w), Targets(torch.arange(N)), ("log_sum",))["log_sum"]
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, (x.float() @ w.float().T).logsumexp(1))
+    found.sum().backward()
+    assert x.grad is not None
+    assert x.grad.dtype == dtype
+
+
+def test_the_scores_are_never_held_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "block_rows", lambda *_: 16)
+    x, w = draw(1024, 8, dtype=torch.float32), draw(2048, 8, seed=1, dtype=torch.float32)
+    kept: list[int] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()) or t, lambda t: t):
+        read_rows(lambda rows, scores: (scores.logsumexp(1),), Bilinear(x, w))
+    assert max(kept) == w.numel()
