@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lossary.core.card import Card
 from lossary.lab.data.types import Data, TensorSplit
+from lossary.lab.tasks._learners import LEARNERS, learned, learners
 from lossary.lab.tasks.base import Criterion, Task
 
 BASE_RATE = "always the base rate"
@@ -32,6 +33,7 @@ class Binary(Task):
         "sigmoid_poly_focal_loss",
         "squared_hinge_loss",
     )
+    fitted = LEARNERS
     batch = (120, 0)
     size = 1
 
@@ -46,8 +48,11 @@ class Binary(Task):
 
     def baselines(self, data: Data, seeds: int) -> Iterator[tuple[str, int]]:
         yield BASE_RATE, 0
+        yield from learners(data)
 
     def baseline(self, name: str, data: Data, seed: int) -> np.ndarray:
+        if name in LEARNERS:
+            return learned(name, data)
         return data.train.targets.float().mean().expand(len(data.test)).numpy()
 
 

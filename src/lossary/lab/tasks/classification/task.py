@@ -9,6 +9,7 @@ from lossary.core.card import Card
 from lossary.core.loss import HeadLoss
 from lossary.lab.data.types import Data, TensorSplit
 from lossary.lab.tasks import _classes
+from lossary.lab.tasks._learners import LEARNERS, learned, learners
 from lossary.lab.tasks.base import Criterion, Task
 
 MAJORITY = "always the commonest class"
@@ -17,6 +18,7 @@ MAJORITY = "always the commonest class"
 class Classification(Task):
     name = "classification"
     losses = ("cross_entropy", "focal_loss", "multiclass_hinge_loss", "cosface_loss")
+    fitted = LEARNERS
     batch = (120, 12)
     size = 32
 
@@ -41,8 +43,11 @@ class Classification(Task):
 
     def baselines(self, data: Data, seeds: int) -> Iterator[tuple[str, int]]:
         yield MAJORITY, 0
+        yield from learners(data)
 
     def baseline(self, name: str, data: Data, seed: int) -> np.ndarray:
+        if name in LEARNERS:
+            return learned(name, data)
         shares = data.train.targets.bincount() / len(data.train)
         return shares.expand(len(data.test), -1).numpy()
 

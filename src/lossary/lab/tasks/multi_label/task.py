@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lossary.core.card import Card
 from lossary.lab.data.types import Data, Split, TensorSplit
+from lossary.lab.tasks._learners import LEARNERS, learned, learners
 from lossary.lab.tasks.base import Criterion, Task
 
 BASE_RATES = "always the base rates"
@@ -42,6 +43,7 @@ class MultiLabel(Task):
         "squared_hinge_loss",
         "sigmoid_poly_focal_loss",
     )
+    fitted = LEARNERS
     batch = (64, 0)
     size = 0  # as many as there are labels
 
@@ -63,8 +65,11 @@ class MultiLabel(Task):
 
     def baselines(self, data: Data, seeds: int) -> Iterator[tuple[str, int]]:
         yield BASE_RATES, 0
+        yield from learners(data)
 
     def baseline(self, name: str, data: Data, seed: int) -> np.ndarray:
+        if name in LEARNERS:
+            return learned(name, data)
         return data.train.targets.float().mean(dim=0).expand(len(data.test), -1).numpy()
 
 

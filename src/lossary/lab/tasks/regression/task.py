@@ -7,6 +7,7 @@ import numpy as np
 
 from lossary.core.card import Card
 from lossary.lab.data.types import Data, Split, TensorSplit
+from lossary.lab.tasks._learners import LEARNERS, learned, learners
 from lossary.lab.tasks.base import Criterion, Task
 
 MEAN, MEDIAN = "always the mean", "always the median"
@@ -15,6 +16,7 @@ MEAN, MEDIAN = "always the mean", "always the median"
 class Regression(Task):
     name = "regression"
     losses = ("mse_loss", "l1_loss", "huber_loss")
+    fitted = LEARNERS
     batch = (32, 0)
     size = 1
 
@@ -40,8 +42,11 @@ class Regression(Task):
     def baselines(self, data: Data, seeds: int) -> Iterator[tuple[str, int]]:
         yield MEAN, 0
         yield MEDIAN, 0
+        yield from learners(data)
 
     def baseline(self, name: str, data: Data, seed: int) -> np.ndarray:
+        if name in LEARNERS:
+            return learned(name, data)
         targets = data.train.targets
         value = targets.mean() if name == MEAN else targets.median()
         return value.expand(len(data.test)).numpy()
