@@ -34,7 +34,7 @@ def parts() -> Iterator[Part]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="make board", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="make board", description="Run what is missing of the board.")
     parser.add_argument("--only", default="", metavar="TEXT", help="what has this in its name")
     only = parser.parse_args().only
     torch.set_num_threads(1)  # networks of a few thousand weights: more threads would wait for each other

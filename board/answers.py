@@ -121,7 +121,7 @@ def p_differs(gains: Floats) -> float:
     (0.002, 1.0, 1.0)
     """
     gains = gains[~np.isnan(gains)]
-    return float(wilcoxon(gains).pvalue) if np.count_nonzero(gains) >= FEWEST else 1.0
+    return _signed_ranks(gains, "two-sided") if np.count_nonzero(gains) >= FEWEST else 1.0
 
 
 def p_within(gains: Floats) -> float:
@@ -133,8 +133,12 @@ def p_within(gains: Floats) -> float:
     gains = gains[~np.isnan(gains)]
     if len(gains) < FEWEST:
         return 1.0
-    below, above = wilcoxon(gains - 1, alternative="less"), wilcoxon(gains + 1, alternative="greater")
-    return float(max(below.pvalue, above.pvalue))
+    return max(_signed_ranks(gains - 1, "less"), _signed_ranks(gains + 1, "greater"))
+
+
+def _signed_ranks(gains: Floats, alternative: str) -> float:
+    tested: Any = wilcoxon(gains, alternative=alternative)
+    return float(tested.pvalue)
 
 
 def main() -> None:

@@ -143,7 +143,7 @@ def learnable(source: Source, task: str, random: np.random.Generator) -> bool:
     inputs = source.encode(np.arange(len(source.targets))).numpy()[kept]
     if inputs.shape[1] > MOST_INPUTS:
         return False
-    of_forest = {"n_estimators": 60, "min_samples_leaf": 3, "oob_score": True, "random_state": 0}
+    of_forest: dict[str, Any] = {"n_estimators": 60, "min_samples_leaf": 3, "oob_score": True, "random_state": 0}
     if task == "regression":
         wanted = source.targets[kept].astype(float)
         said = RandomForestRegressor(**of_forest, max_features=0.5).fit(inputs, wanted).oob_prediction_
@@ -160,7 +160,7 @@ def learnable(source: Source, task: str, random: np.random.Generator) -> bool:
 def main() -> None:
     random = np.random.default_rng(SAMPLE_SEED)
     found = families(list(dict.fromkeys(candidates())))
-    counts = dict.fromkeys(TASKS, 0)
+    counts: dict[str, int] = dict.fromkeys(TASKS, 0)
     chosen: list[Table] = []
     for place in random.permutation(len(found)):
         if len(chosen) < WANTED and (table := target(found[place], counts, random)):

@@ -13,6 +13,8 @@ from torch.nn import functional as F
 class WeightedCrossEntropy(nn.Module):
     """Cross-entropy in which each class counts alike, however common it is."""
 
+    weight: Tensor
+
     def __init__(self, shares: Sequence[float] = ()) -> None:
         super().__init__()
         self.register_buffer("weight", 1 / (len(shares) * torch.tensor(shares)))
@@ -24,6 +26,8 @@ class WeightedCrossEntropy(nn.Module):
 
 class LogitAdjustedCrossEntropy(nn.Module):
     """Cross-entropy over scores that have the log of the class's share added (Menon et al., arXiv:2007.07314)."""
+
+    prior: Tensor
 
     def __init__(self, shares: Sequence[float] = ()) -> None:
         super().__init__()

@@ -12,16 +12,25 @@ from lossary.lab.tasks import measures_of
 TASKS = {"binary": "Yes or no, where yes is rare", "classification": "One class of several", "regression": "Values"}
 #: The metric by which a loss's own page cites the board.
 CITED = {"binary": "average_precision", "classification": "accuracy", "regression": "mae"}
+#: A loss's own page says nothing of fewer tables.
+FEWEST_CITED = 5
+SAID = {
+    "better": "It is better.",
+    "worse": "It is worse.",
+    "equal": "It is equal within the margin.",
+    "open": "Open so far.",
+}
 
 INTRO = """\
 # Board
 
-Which loss is better on real data? {done} of {listed} real tables so far: {by_task}. On each of them ten losses trained
-the same small network from the same weights on the same batches, with {seeds} seeds, at the library's defaults and for
-at most {steps} steps. No learning rate was tuned: the board says how losses do as they come.
+Which loss is better on real data? So far {done} of {listed} real tables are done: {by_task}.
 
-The questions were committed before the first run (`board/questions.toml`), the tables were chosen by rules
-(`board/choose.py`) and lie in a random order, so that those that are done are a fair sample.
+On each of them ten losses trained the same small network from the same weights on the same batches, with {seeds} seeds,
+at the library's defaults and for at most {steps} steps. No learning rate was tuned: the board says how losses do as
+they come. The questions were committed before the first run (`board/questions.toml`). Tables and what is predicted of
+them were chosen by rules (`board/choose.py`): a random column that can be learned, which is not always the one that
+people would ask for. They lie in a random order, so that those that are done are a fair sample.
 
 ```sh
 make board                          # goes on where it was, killed or not
@@ -168,17 +177,19 @@ def _open(answers: Mapping[str, Any], done: int, listed: int) -> str:
 
 
 def cited() -> dict[str, str]:
-    """What the page of a loss says of its row, by the card's name."""
-    if not ANSWERS.exists():
-        return {}
+    """What the page of a loss says of its row and of the questions about it, by the loss's name."""
     answers = json.loads(ANSWERS.read_text(encoding="utf-8"))
-    found = {}
+    found: dict[str, str] = {}
     for task, metric in CITED.items():
         for row in answers["counts"][task][metric]:
             count = sum(row[status] for status in STATUSES)
-            said = ", ".join(f"{row[status]} {status}" for status in STATUSES if row[status])
-            found[row["loss"]] = (
-                f"On {count} real tables, by {_label(task, metric)} against `{BASELINE[task]}`: {said} "
-                f"([the board](../board.md#{task}-{row['loss']}))."
-            )
+            if count >= FEWEST_CITED and row["loss"].isidentifier():
+                statuses = ", ".join(f"{row[status]} {status}" for status in STATUSES if row[status])
+                found[row["loss"]] = (
+                    f"On {count} tables, by {_label(task, metric)} against `{BASELINE[task]}`: {statuses} "
+                    f"([the board](../board.md#{task}-{row['loss']}))."
+                )
+    for question in answers["questions"]:
+        if question["a"] in found:
+            found[question["a"]] += f" [{question['ask']}](../board.md#{question['id']}) {SAID[question['answer']]}"
     return found

@@ -15,7 +15,7 @@ A table is one file, `results/tables/NAME.npz`, there whole or not at all, so a 
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -25,15 +25,28 @@ from board.tables import Table
 from lossary.lab.data.types import Data
 from lossary.lab.run.entrants import Entrant, entrants
 from lossary.lab.run.plan import Plan
+from lossary.lab.run.record import Point
 from lossary.lab.run.stored import replacing
 from lossary.lab.run.study import default_params
-from lossary.lab.run.train import Diverged, Outcome, environment, train
+from lossary.lab.run.train import Diverged, environment, train
 from lossary.lab.tasks import task_of
 
 SEEDS = (1, 2, 3, 4, 5)
 STEPS = 600
 #: Beyond what float32 probabilities can tell apart; finite in float16.
 FARTHEST = 100.0
+
+
+class Run(NamedTuple):
+    """What is kept of one loss and seed."""
+
+    test: np.ndarray
+    valid: np.ndarray
+    curve: list[Point]
+    seconds_per_step: float
+
+
+Runs = list[list[Run | None]]  # by loss and seed; None: diverged
 
 
 def path_of(table: Table) -> Path:
@@ -52,13 +65,13 @@ def run(table: Table) -> None:
     runs = [[_run(entrant, data, seed) for seed in SEEDS] for entrant in entered.values()]
     task = task_of(data.task)
     baselines = [name for name, _ in task.baselines(data, 1)]
-    constants = [compact(data, task.baseline(name, data, 0)[:1])[0] for name in baselines]
+    constants = [compact(data, task.baseline(name, data, 0)[0]) for name in baselines]
     about = {
         **asdict(table),
         "shares": shares,
         "baselines": baselines,
         "rows": [len(part) for part in (data.train, data.valid, data.test)],
-        "inputs": data.train.inputs[np.arange(1)].shape[1],
+        "inputs": data.valid.inputs.shape[1],
         "offset": data.offset,
         "scale": data.scale,
         "steps": STEPS,
@@ -66,7 +79,7 @@ def run(table: Table) -> None:
     }
     kept: dict[str, Any] = {
         "losses": np.array(list(entered)),
-        "test": _stacked([[compact(data, _predicted(one, data.test.inputs)) for one in row] for row in runs]),
+        "test": _predicted(runs, "test"),
         "truth": data.test.targets.numpy(),
         "constants": np.stack(constants),
         "looks": _curves(runs, "step", 0).astype(np.int32),
@@ -75,7 +88,7 @@ def run(table: Table) -> None:
         "about": np.array(json.dumps(about)),
     }
     if data.task == "binary":
-        kept["valid"] = _stacked([[compact(data, _predicted(one, data.valid.inputs)) for one in row] for row in runs])
+        kept["valid"] = _predicted(runs, "valid")
         kept["valid_truth"] = data.valid.targets.numpy()
     path = path_of(table)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,33 +100,32 @@ def _shares(data: Data) -> list[float]:
     return [] if data.task == "regression" else (data.train.targets.bincount() / len(data.train)).tolist()
 
 
-def _run(entrant: Entrant, data: Data, seed: int) -> Outcome | None:
+def _run(entrant: Entrant, data: Data, seed: int) -> Run | None:
     try:
-        return train(entrant, default_params(entrant, data.task), data, Plan(data=data.name, steps=STEPS), seed)
+        plan = Plan(data=data.name, steps=STEPS)
+        outcome = train(entrant, default_params(entrant, data.task), data, plan, seed)
+        test, valid = (compact(data, outcome.learner.predict(part.inputs)) for part in (data.test, data.valid))
     except Diverged:
         return None
+    return Run(test, valid, outcome.curve, outcome.seconds_per_step)
 
 
-def _predicted(outcome: Outcome | None, inputs: Any) -> np.ndarray | None:
-    return None if outcome is None else outcome.learner.predict(inputs)
-
-
-def compact(data: Data, predicted: np.ndarray | None) -> np.ndarray | None:
+def compact(data: Data, predicted: np.ndarray) -> np.ndarray:
     """Predictions in half the room, with small probabilities as exact as large ones."""
-    if predicted is None or data.task == "regression":
+    if data.task == "regression":
         return predicted
     with np.errstate(divide="ignore"):
         logs = np.log(predicted) if data.task == "classification" else np.log(predicted) - np.log1p(-predicted)
     return logs.clip(-FARTHEST, FARTHEST)
 
 
-def _stacked(runs: list[list[np.ndarray | None]]) -> np.ndarray:
-    shape = next(one.shape for row in runs for one in row if one is not None)
-    filled = [[np.full(shape, np.nan) if one is None else one for one in row] for row in runs]
-    return np.array(filled, np.float16)
+def _predicted(runs: Runs, part: Literal["test", "valid"]) -> np.ndarray:
+    """(L, S, rows[, C]), NaN where a run has diverged."""
+    nothing = np.full(next(getattr(one, part).shape for row in runs for one in row if one), np.nan)
+    return np.array([[getattr(one, part) if one else nothing for one in row] for row in runs], np.float16)
 
 
-def _curves(runs: list[list[Outcome | None]], what: str, nothing: float) -> np.ndarray:
+def _curves(runs: Runs, what: Literal["step", "valid"], nothing: float) -> np.ndarray:
     curves = [[[getattr(point, what) for point in one.curve] if one else [] for one in row] for row in runs]
     longest = max(len(curve) for row in curves for curve in row)
     return np.array([[curve + [nothing] * (longest - len(curve)) for curve in row] for row in curves])

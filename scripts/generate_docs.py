@@ -28,13 +28,17 @@ from lossary.lab import curves
 from lossary.watching import hooks
 
 ROOT = Path(__file__).parent.parent
-sys.path.append(str(ROOT))  # the benchmarks lie beside the scripts and are not installed
+sys.path.append(str(ROOT))  # the benchmarks and the board lie beside the scripts and are not installed
 from benchmarks import page as benchmarks_page  # noqa: E402
 from benchmarks.meter import page as meter_page  # noqa: E402
+from board import page as board_page  # noqa: E402
 
 PAGES = ROOT / "docs" / "losses"
 #: Where each public name is written; it says of itself that it is of "lossary".
 OWNERS = {name: owner for owner in (*FAMILIES, *HELPERS, catalogue, hooks) for name in owner.__all__}
+
+#: What the board says of a loss, by its name.
+BOARD = board_page.cited()
 
 #: What people have -> the question in the docs' index, and the loss to begin with.
 KINDS = {
@@ -51,12 +55,13 @@ KINDS = {
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if anything is stale")
     check = parser.parse_args().check
     files = {PAGES / "index.md": losses_index()} | {PAGES / f"{card.name}.md": page(card) for card in CATALOGUE}
     files[ROOT / "docs" / "benchmarks.md"] = benchmarks_page.page()
     files[ROOT / "docs" / "counts.md"] = meter_page.page()
+    files[ROOT / "docs" / "board.md"] = board_page.page()
     tables = {
         "README.md": table("docs/losses/", "###"),
         "docs/index.md": table("losses/"),
@@ -96,6 +101,8 @@ def page(card: Card) -> str:
         parts.append(f"![Loss and gradient of {card.name}](img/{card.name}.svg)")
     if card.when:
         parts.append(f"**When to use it.** {card.when}")
+    if cited := BOARD.get(card.name):
+        parts.append(f"**On real tables.** {cited}")
     if card.pitfalls:
         parts.append("**Pitfalls**\n\n" + "\n".join(f"- {pitfall}" for pitfall in card.pitfalls))
     first, *others = (f"| {name} | {value} |" for name, value in facts_of(card))

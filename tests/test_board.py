@@ -1,10 +1,11 @@
 """The board: its questions and tables are sound, what is stored is judged as it was run, what is planted is found."""
 
+import re
 from typing import Any
 
 import numpy as np
 import pytest
-from board import answers, contenders, questions, runs, stored, tables, tasks
+from board import answers, contenders, page, questions, runs, stored, tables, tasks
 from board.stored import Stored, metric_of, threshold
 from board.tables import Table
 
@@ -131,3 +132,12 @@ def test_a_table_of_one_name_is_one_file() -> None:
     listed = tables.listed()
     assert len({runs.path_of(table).name for table in listed}) == len(listed)
     assert stored.TUNED not in "".join(table.name for table in listed)
+
+
+def test_what_the_losses_pages_cite_is_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "FEWEST_CITED", 1)
+    text = page.page()
+    links = re.findall(r"\.\./board\.md#([^)]+)", "".join(page.cited().values()))
+    assert links
+    assert [link for link in links if f'<a id="{link}"></a>' not in text] == []
+    assert all(f'<a id="{q["id"]}"></a>' in text for q in questions.asked()["question"])
