@@ -60,9 +60,9 @@ def test_of_many_rows_some_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     data, seen = drawn("classification"), list[int]()
     some = _learners._some
 
-    def watched(train: TensorSplit, most: int) -> tuple[np.ndarray, np.ndarray]:
-        found = some(train, most)
-        seen.append(len(found[0]))
+    def watched(train: TensorSplit, name: str, each: int) -> torch.Tensor:
+        found = some(train, name, each)
+        seen.append(len(found))
         return found
 
     monkeypatch.setattr(_learners, "_some", watched)

@@ -207,7 +207,7 @@ def test_the_docs_comparisons_end_in_reports(tmp_path: Path, capsys: pytest.Capt
     prepare(PAGE)
     (tmp_path / "train_digits.py").write_text((DOCS / "examples" / "train_digits.py").read_text())
     commands = re.findall(r"^```sh\n(.*?)\n```", PAGE, flags=re.M | re.S)
-    assert len(commands) == 8
+    assert len(commands) == 9
     for command in commands:
         other = "listnet_loss" if "--lists" in command else "focal_loss"
         of_tasks = {"chat.csv": "clip_loss,siglip_loss", "words.csv": "hinge_loss,sigmoid_focal_loss"}

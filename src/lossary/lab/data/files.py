@@ -94,7 +94,7 @@ def _source(plan: Plan) -> Source:
         check_unasked(plan, "target", "types", "lists", "by", "time", "split", of="a folder of images")
         return (masks if masks.are_in(path) else images).read(path, plan.megapixels)
     suffix = path.suffix.lower()
-    if suffix in texts.TABLES:
+    if suffix in (*texts.TABLES, texts.LINES):
         return tables.read(path, tables.Roles.of(plan), plan.types)
     if suffix in ARRAYS:
         check_unasked(plan, "types", "lists", "by", "time", "split", of="arrays")
@@ -128,7 +128,8 @@ def _regression(source: Source, same: np.ndarray, outliers: float) -> Data:
         )
     parts = _parts(source, np.zeros(len(values), int), same, np.arange(len(values)))
     data = regression(source.name, source.encode(parts[0]), values, parts, outliers)
-    return replace(data, batch=(_batch("regression", len(data.train)), 0), test_blocks=_blocks(source, parts[2]))
+    batch = (_batch("regression", len(data.train)), 0)
+    return replace(data, batch=batch, test_blocks=_blocks(source, parts[2]), texts=_texts(source, parts))
 
 
 def _labelled(
@@ -159,6 +160,7 @@ def _labelled(
         test,
         test_names=tuple(called[label] for label in np.unique(labels[parts[2] if task == "zero-shot" else rows])),
         test_images=None if source.images is None else source.images[parts[2]],
+        texts=_texts(source, parts),
         augmented=source.images is not None,
         batch=(_batch(task, len(train)), of_class),
         test_blocks=_blocks(source, parts[2]),
@@ -193,6 +195,7 @@ def _tagged(source: Source, same: np.ndarray) -> tuple[Data, tuple[str, ...]]:
         test,
         test_names=tuple(name for name, shown in zip(called, common, strict=True) if shown),
         test_images=None if source.images is None else source.images[parts[2]],
+        texts=_texts(source, parts),
         augmented=source.images is not None,
         batch=(_batch("multi-label", len(train)), 0),
         test_blocks=_blocks(source, parts[2]),
@@ -249,6 +252,14 @@ def _blocks(source: Source, test: np.ndarray) -> np.ndarray | None:
     if source.by is not None:
         return np.unique(source.by[test], return_inverse=True)[1]
     return None if source.time is None else splits.blocks(source.time[test])
+
+
+def _texts(source: Source, parts: list[np.ndarray]) -> tuple[list[str], list[str]] | None:
+    """Of training and test rows, where they were made of texts."""
+    if source.texts is None:
+        return None
+    train, test = ([source.texts[row] for row in part] for part in (parts[0], parts[2]))
+    return train, test
 
 
 def _batch(task: TaskName, items: int) -> int:

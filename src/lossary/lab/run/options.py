@@ -17,7 +17,7 @@ class Files:
     """classification, zero-shot, binary, multi-label, regression, segmentation or retrieval, where another is
     inferred."""
     types: str = ""
-    """Of a table's columns, as COLUMN=number|category|skip, separated by commas, where others are inferred."""
+    """Of a table's columns, as COLUMN=number|category|text|skip, separated by commas, where others are inferred."""
     yes: str = ""
     """Which of two targets means yes; the task then is binary."""
     lists: str = ""

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -20,9 +21,11 @@ from torch.nn import functional as F
 from lossary.lab.data.types import Data, Split
 
 BOOSTING, LINEAR, NEIGHBOURS = "gradient boosting", "linear model", "nearest neighbours"
-LEARNERS = frozenset({BOOSTING, LINEAR, NEIGHBOURS})
+OF_WORDS = "linear model of words"
+LEARNERS = frozenset({BOOSTING, LINEAR, NEIGHBOURS, OF_WORDS})
 #: Numbers that a learner looks at: training rows times inputs times outputs; to find neighbours test rows times inputs.
-SEEN = {BOOSTING: 4e6, LINEAR: 4e7, NEIGHBOURS: 2e10}
+SEEN = {BOOSTING: 4e6, LINEAR: 4e7, NEIGHBOURS: 2e10, OF_WORDS: 4e7}
+RARE_IN = 1000  # texts: a word that one of more has is left out
 #: Trees of boosting, and the most outputs, each of which wants trees of its own.
 TREES, MOST_OUTPUTS = 400, 20
 ALIKE = 10  # neighbours
@@ -37,25 +40,37 @@ def learners(data: Data) -> Iterator[tuple[str, int]]:
     if axes in (2, 4):
         yield LINEAR, 0
         yield NEIGHBOURS, 0
+    if data.texts:
+        yield OF_WORDS, 0
 
 
 def learned(name: str, data: Data) -> np.ndarray:
     """What a learner makes of the test inputs: values (N,), or chances (N,), of each class or label (N, C)."""
-    test, outputs = _rows(data.test.inputs), _outputs(data.train)
-    inputs, targets = _some(
-        data.train, int(SEEN[name] / (test.size if name == NEIGHBOURS else test.shape[1] * outputs))
-    )
     with threadpool_limits(1):  # as all that a worker does
-        if name == NEIGHBOURS:
-            found = _neighbours(inputs, _wide(targets, data.train), test)
-            return found[:, 1] if data.task == "binary" else found
-        learner = _learner(name, outputs, values=targets.dtype.kind == "f")
-        if targets.dtype.kind == "f":
-            return learner.fit(inputs, targets).predict(test)
-        if targets.dtype == bool:
-            return np.stack([_chances(learner, inputs, label, test, 2)[:, 1] for label in targets.T], axis=1)
-        found = _chances(learner, inputs, targets, test, max(data.train.classes, 2))
-        return found[:, 1] if data.task == "binary" else found
+        found = _neighbours(data) if name == NEIGHBOURS else _fitted(name, data)
+    return found[:, 1] if data.task == "binary" else found
+
+
+def _fitted(name: str, data: Data) -> np.ndarray:
+    rows = _some(data.train, name, data.test.inputs[:1].numel() * _outputs(data.train))
+    inputs, test = _words(data, rows) if name == OF_WORDS else (_rows(data.train.inputs[rows]), _rows(data.test.inputs))
+    targets = data.train.targets[rows].numpy()
+    learner = _learner(name, _outputs(data.train), values=targets.dtype.kind == "f")
+    if targets.dtype.kind == "f":
+        return learner.fit(inputs, targets).predict(test)
+    if targets.dtype == bool:
+        return np.stack([_chances(learner, inputs, label, test, 2)[:, 1] for label in targets.T], axis=1)
+    return _chances(learner, inputs, targets, test, max(data.train.classes, 2))
+
+
+def _neighbours(data: Data) -> np.ndarray:
+    """The mean over the nearest, of which nearer ones count more."""
+    test = _rows(data.test.inputs)
+    rows = _some(data.train, NEIGHBOURS, test.size)
+    targets = data.train.targets[rows].numpy()
+    wide = targets.astype(float) if targets.dtype.kind in "fb" else np.eye(max(data.train.classes, 2))[targets]
+    nearest = KNeighborsRegressor(min(ALIKE, len(rows)), weights="distance", algorithm="brute")
+    return nearest.fit(_rows(data.train.inputs[rows]), wide).predict(test)
 
 
 def _outputs(train: Split) -> int:
@@ -71,29 +86,26 @@ def _rows(inputs: Tensor) -> np.ndarray:
     return inputs.flatten(1).numpy()
 
 
-def _some(train: Split, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs and targets of at most so many training items."""
-    chosen = np.random.default_rng(0).permutation(len(train))[: max(most, ALIKE)]
-    rows = torch.from_numpy(np.sort(chosen))
-    return _rows(train.inputs[rows]), train.targets[rows].numpy()
+def _words(data: Data, rows: Tensor) -> tuple[Any, Any]:
+    """Training and test texts as counts of words and of pairs of them, the rarer the heavier."""
+    assert data.texts
+    train, test = data.texts
+    weights = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2 if len(rows) > RARE_IN else 1)
+    return weights.fit_transform([train[row] for row in rows.tolist()]), weights.transform(test)
 
 
-def _wide(targets: np.ndarray, train: Split) -> np.ndarray:
-    """Class numbers as shares of the classes, whose mean is a chance."""
-    return targets.astype(float) if targets.dtype.kind in "fb" else np.eye(max(train.classes, 2))[targets]
-
-
-def _neighbours(inputs: np.ndarray, targets: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """The mean over the nearest, of which nearer ones count more."""
-    nearest = KNeighborsRegressor(min(ALIKE, len(inputs)), weights="distance", algorithm="brute")
-    return nearest.fit(inputs, targets).predict(test)
+def _some(train: Split, name: str, each: int) -> Tensor:
+    """Numbers of training items, as many as a learner sees that looks at so many numbers of each."""
+    most = max(int(SEEN[name] / each), ALIKE)
+    return torch.from_numpy(np.sort(np.random.default_rng(0).permutation(len(train))[:most]))
 
 
 def _learner(name: str, outputs: int, *, values: bool) -> Any:
+    if name == OF_WORDS:
+        return Ridge() if values else LogisticRegression(C=10, max_iter=200)
     if name == LINEAR:
-        return make_pipeline(
-            StandardScaler(), RidgeCV(np.logspace(-2, 4, 13)) if values else LogisticRegression(max_iter=200)
-        )
+        linear = RidgeCV(np.logspace(-2, 4, 13)) if values else LogisticRegression(max_iter=200)
+        return make_pipeline(StandardScaler(), linear)
     rounds = min(100, TREES // outputs)
     if values:
         return HistGradientBoostingRegressor(loss="absolute_error", max_iter=rounds, random_state=0)
@@ -101,9 +113,9 @@ def _learner(name: str, outputs: int, *, values: bool) -> Any:
     return HistGradientBoostingClassifier(max_iter=rounds, early_stopping=True, random_state=0)  # pyright: ignore[reportArgumentType]
 
 
-def _chances(learner: Any, inputs: np.ndarray, targets: np.ndarray, test: np.ndarray, classes: int) -> np.ndarray:
+def _chances(learner: Any, inputs: Any, targets: np.ndarray, test: Any, classes: int) -> np.ndarray:
     """(N, classes); of those that fewer than two rows have, none."""
-    chances = np.zeros((len(test), classes))
+    chances = np.zeros((test.shape[0], classes))
     found, sizes = np.unique(targets.astype(int), return_counts=True)
     known = found[sizes > 1] if (sizes > 1).any() else found
     if len(known) == 1:

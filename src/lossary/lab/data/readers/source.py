@@ -24,6 +24,7 @@ class Source:
     facts: tuple[tuple[str, str], ...] = ()  # more to tell, by what it is about
     left_out: tuple[str, ...] = ()
     labels: bool = False  # whole numbers are labels, however many there are
+    texts: list[str] | None = None  # what the inputs were made of, where it was texts
     images: np.ndarray | None = None  # uint8 (N, height, width, 3)
     raw: str = "raw inputs"
     model: Callable[[int], nn.Module] | None = None

@@ -1,7 +1,8 @@
-"""Tables: CSV and Parquet with a column to predict."""
+"""Tables: CSV, Parquet and JSON lines with a column to predict."""
 
 import csv
 import io
+import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,13 +19,15 @@ from lossary.lab.data.contents import BadData, content, fingerprint
 from lossary.lab.data.readers.source import Source, counted, more, parted
 from lossary.lab.run.plan import Plan
 
+LINES = ".jsonl"
 #: What an empty cell may hold.
 MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null")
 #: Names that the target is looked for under where none is given.
 TARGETS = ("target", "label", "class", "y")
-#: Strings of more kinds than this are names or texts, which a small network can only learn by heart.
-MOST_KINDS = 50
-TYPES = ("number", "category", "skip")
+#: Strings of more kinds than this are texts, where half of them have several words; or names, which a small network can
+#: only learn by heart.
+MOST_KINDS, SEVERAL_WORDS = 50, 3
+TYPES = ("number", "category", "text", "skip")
 #: From here on not every whole number is a float.
 LARGEST_WHOLE = 2.0**53
 #: As ISO 8601 writes it, with or without a time.
@@ -117,11 +120,18 @@ def of(path: Path, frame: pl.DataFrame, rows: list[str], roles: Roles, types: st
             *((column.name, f"{column.type} ({column.why})") for column in columns),
         ),
         left_out=tuple(left_out),
+        texts=_texts(columns),
         lists=_strings(frame, roles.lists),
         by=_strings(frame, roles.by),
         time=_times(path, frame[roles.time], rows) if roles.time else None,
         part=parted(frame[roles.split].cast(pl.String).to_list(), f"{path}, {roles.split}") if roles.split else None,
     )
+
+
+def _texts(columns: list[Column]) -> list[str] | None:
+    """The texts of each row, where there are any, one after another."""
+    of_text = [column.values for column in columns if column.type == "text"]
+    return pl.select(pl.concat_str(of_text, separator=" ")).to_series().to_list() if of_text else None
 
 
 def _check_roles(path: Path, frame: pl.DataFrame, roles: Roles, target: str) -> None:
@@ -165,7 +175,7 @@ def cells(path: Path, stored: bytes) -> tuple[pl.DataFrame, list[str]]:
     Raises:
         BadData: naming file and line.
     """
-    frame, rows = (_parquet if path.suffix.lower() == ".parquet" else _csv)(path, stored)
+    frame, rows = {".parquet": _parquet, LINES: _json_lines}.get(path.suffix.lower(), _csv)(path, stored)
     if not len(frame):
         raise BadData(f"{path}: wanted rows; got a header alone")
     return frame, rows
@@ -222,6 +232,39 @@ def _parquet(path: Path, stored: bytes) -> tuple[pl.DataFrame, list[str]]:
     except pl.exceptions.PolarsError as error:
         raise BadData(f"{path}: wanted a Parquet file; got something else ({str(error).splitlines()[0]})") from error
     return frame.with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None)), [f"row {r}" for r in range(len(frame))]
+
+
+def _json_lines(path: Path, stored: bytes) -> tuple[pl.DataFrame, list[str]]:
+    found: list[dict[str, object]] = []
+    rows: list[str] = []
+    for number, line in enumerate(stored.splitlines(), start=1):
+        if line.strip():
+            found.append(json_object(line, f"{path}, line {number}"))
+            rows.append(f"line {number}")
+    keys = dict.fromkeys(key for given in found for key in given)
+    columns = {key: [given.get(key) for given in found] for key in keys}
+    try:
+        frame = pl.DataFrame({key: pl.Series(values, strict=True) for key, values in columns.items()})
+    except (TypeError, pl.exceptions.PolarsError) as error:
+        mixed = f"{path}: wanted values of one kind for each key; got several ({str(error).splitlines()[0]})"
+        raise BadData(mixed) from error
+    return frame, rows
+
+
+def json_object(line: bytes, where: str) -> dict[str, object]:
+    """The object on a line.
+
+    Raises:
+        BadData: if there is none.
+    """
+    try:
+        given = json.loads(line)
+        json.dumps(given, ensure_ascii=False).encode()  # half of a character ("\ud800") is no text
+    except (ValueError, RecursionError) as error:
+        raise BadData(f"{where}: wanted a JSON object; got {error}") from error
+    if not isinstance(given, dict):
+        raise BadData(f"{where}: wanted a JSON object; got {type(given).__name__}")
+    return given
 
 
 def _target(path: Path, frame: pl.DataFrame, asked: str) -> str:
@@ -298,6 +341,9 @@ def _column(path: Path, cells: pl.Series, asked: str, rows: list[str], kinds: in
     why = why or missing
     if type_ == "skip":
         return Column(cells.name, type_, why, cells)
+    if type_ == "text":
+        facts = f"{kinds} different ones of {_words(cells):.0f} words in the middle, {missing}"
+        return Column(cells.name, type_, facts, cells.cast(pl.String).fill_null(""))
     if type_ == "category":
         return Column(cells.name, type_, f"{kinds} kinds, {missing}", cells.cast(pl.String))
     if values is None:
@@ -323,7 +369,15 @@ def _inferred(cells: pl.Series, values: np.ndarray | None, kinds: int, dates: bo
     if values is not None:
         counts = len(values) > 2 and bool((np.diff(values) == 1).all())
         return ("skip", "it counts the rows") if counts else ("number", "")
-    return ("skip", f"{kinds} different strings") if kinds > MOST_KINDS else ("category", "")
+    if kinds > MOST_KINDS:
+        return ("text", "") if _words(cells) >= SEVERAL_WORDS else ("skip", f"{kinds} different strings")
+    return "category", ""
+
+
+def _words(cells: pl.Series) -> float:
+    """How many words the median of the cells has."""
+    counts = cells.cast(pl.String).drop_nulls().str.strip_chars().str.count_matches(r"\s+") + 1
+    return float(np.median(counts.to_numpy())) if len(counts) else 0.0
 
 
 def _encoded(columns: list[Column], train: np.ndarray) -> Tensor:
@@ -338,9 +392,20 @@ def _encoded(columns: list[Column], train: np.ndarray) -> Tensor:
         elif column.type == "category":
             kinds = column.values[train.tolist()].drop_nulls().unique().sort()
             parts += [(column.values == kind).fill_null(value=False).to_numpy() for kind in kinds]
+        elif column.type == "text":
+            parts.append(_features(column, train))
     if not parts:
         raise BadData("types: wanted at least one input that differs among the training rows; got none")
-    return torch.from_numpy(np.stack(parts, axis=1).astype(np.float32))
+    return torch.from_numpy(np.column_stack(parts).astype(np.float32, copy=False))
+
+
+def _features(column: Column, train: np.ndarray) -> np.ndarray:
+    from lossary.lab.data.readers import prose
+
+    try:
+        return prose.features(column.values.to_list(), train)
+    except ValueError as error:
+        raise BadData(f"types: wanted texts with words in {column.name}; got none ({error})") from error
 
 
 def _standardised(values: np.ndarray, train: np.ndarray) -> list[np.ndarray]:
@@ -348,5 +413,5 @@ def _standardised(values: np.ndarray, train: np.ndarray) -> list[np.ndarray]:
     known = values[train][~missing[train]]
     if not len(known):
         return []
-    scaled = np.where(missing, 0.0, (values - known.mean()) / (known.std() or 1.0))
+    scaled = np.where(missing, 0.0, (values - known.mean()) / (known.std() or 1.0)).astype(np.float32)
     return [scaled, missing] if missing.any() else [scaled]

@@ -1,6 +1,5 @@
 """A person's own pairs: two columns of texts, or two arrays of frozen embeddings."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,7 +22,7 @@ from lossary.lab.run.plan import Plan
 from lossary.lab.tasks.retrieval.metrics import grouped
 
 SIDES = ("queries", "documents")
-LINES, ARRAYS, TABLES = ".jsonl", ".npz", (".csv", ".tsv", ".parquet")
+LINES, ARRAYS, TABLES = tables.LINES, ".npz", (".csv", ".tsv", ".parquet")
 #: Names that the columns are looked for under where none are given.
 QUERIES = ("query", "question", "anchor")
 DOCUMENTS = ("document", "answer", "passage", "positive", "response")
@@ -53,7 +52,10 @@ def read(plan: Plan) -> Pairs | None:
     if suffix == ARRAYS:
         return _arrays(path, asked)
     if suffix == LINES:
-        return _columns(path, plan.target, *_json_lines(path, content(path)), "JSON lines are pairs of texts")
+        stored = content(path)
+        if not asked and "," not in plan.target and _has_target(path, stored):
+            return None
+        return _columns(path, plan.target, *_json_lines(path, stored), "JSON lines are pairs of texts")
     if suffix in TABLES and (asked or not plan.target or "," in plan.target):
         frame, rows = tables.cells(path, content(path))
         held = {name: frame[name] for name in frame.columns if tables.numbers(frame[name]) is None}
@@ -71,21 +73,21 @@ def _usual(columns: Sequence[str], names: Sequence[str]) -> str:
     return next((column for name in names for column in columns if column.lower() == name), "")
 
 
+def _has_target(path: Path, stored: bytes) -> bool:
+    """Whether the first line says what is to be predicted, so that the lines are a table."""
+    first = tables.json_object(stored.split(maxsplit=0)[0].splitlines()[0], f"{path}, line 1")
+    return any(key.lower() in tables.TARGETS for key in first)
+
+
 def _json_lines(path: Path, stored: bytes) -> tuple[dict[str, pl.Series], list[str]]:
     """The texts by key, and the line that each object is on."""
-    found: list[dict[str, str | None]] = []
+    found: list[dict[str, object]] = []
     rows: list[str] = []
     for number, line in enumerate(stored.splitlines(), start=1):
         if not line.strip():
             continue
         where = f"line {number}"
-        try:
-            given = json.loads(line)
-            json.dumps(given, ensure_ascii=False).encode()  # half of a character ("\ud800") is no text
-        except (ValueError, RecursionError) as error:
-            raise BadData(f"{path}, {where}: wanted a JSON object; got {error}") from error
-        if not isinstance(given, dict):
-            raise BadData(f"{path}, {where}: wanted a JSON object; got {type(given).__name__}")
+        given = tables.json_object(line, f"{path}, {where}")
         found.append(given)
         rows.append(where)
     keys = dict.fromkeys(key for given in found for key, value in given.items() if isinstance(value, str))
