@@ -11,13 +11,19 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help compare test fuzz check wheel board bench meter peers docs clean
+.PHONY: help compare gallery claims test fuzz check wheel board bench meter peers docs clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 compare: $(INSTALLED) ## Train with several losses on real images and report which one works best
 	$(BIN)/lossary compare $(ARGS)
+
+gallery: $(INSTALLED) ## Write the page on which what lectures say about losses is computed: ARGS="--only C4,P2"
+	$(BIN)/lossary gallery $(ARGS)
+
+claims: $(INSTALLED) ## Measure the gallery's claims that take long; goes on where it was: ARGS="--only C18"
+	$(BIN)/python scripts/measure_claims.py $(ARGS)
 
 test: $(INSTALLED) ## Run the tests, side by side on all cores (one after the other: ARGS="-n 0")
 	$(BIN)/pytest -n auto --dist worksteal $(ARGS)

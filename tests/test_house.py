@@ -22,7 +22,7 @@ FILES = {
 #: From the ground up: a room may use those before it.
 ROOMS = (
     *("_text", "_lookup", "distributed", "core", "kernels", "losses", "compose", "models", "catalogue", "testing"),
-    *("functional", "glossary", "presets", "adapters", "watching", "lab", "cli", "__main__"),
+    *("functional", "glossary", "presets", "adapters", "watching", "lab", "gallery", "cli", "__main__"),
 )
 GREEK = frozenset(
     [
@@ -106,7 +106,7 @@ def around(name: str) -> set[str]:
     return {".".join(parts[:end]) for end in range(1, len(parts))}
 
 
-@pytest.mark.parametrize("part", ["lossary.lab"])
+@pytest.mark.parametrize("part", ["lossary.lab", "lossary.gallery"])
 def test_nothing_runs_before_what_it_uses(part: str) -> None:
     """A package that imports its own files is run half by the first of them, and in the order that they happen to have.
 

@@ -55,6 +55,7 @@ def app() -> "App":
     commands.command(export)
     commands.command(list_losses, name="list")
     commands.command(show)
+    commands.command(gallery)
     return commands
 
 
@@ -300,3 +301,34 @@ def show(name: str, *, plot: Path | None = None) -> None:
         except (LookupError, ValueError, OSError) as reason:
             fail(f"plot: {reason}")
     Console().print(page(loss))
+
+
+def gallery(*, only: str = "", fresh: bool = False, quick: bool = False, out: Path = Path("lossary-gallery")) -> None:
+    """Write a page on which what lectures say about losses is computed: claims, numbers, questions, errata.
+
+    Parameters
+    ----------
+    only
+        Ids separated by commas, as C18,P6.
+    fresh
+        Measure again what takes long, rather than read its records.
+    quick
+        The same with one seed: a first look.
+    out
+        The folder for index.html.
+    """
+    from rich.progress import track
+
+    from lossary.gallery import page, registry
+
+    try:
+        exhibits = registry.chosen(only)
+    except LookupError as unknown:
+        fail(unknown.args[0])
+    shown = [page.found(one, fresh=fresh, quick=quick) for one in track(exhibits, "computing", transient=True)]
+    path = out / "index.html"
+    try:
+        page.write(path, [one for one in shown if one])
+    except OSError as error:
+        fail(f"out: cannot write {path}: {error.strerror or error}")
+    sys.stdout.write(f"gallery: {path}\n")

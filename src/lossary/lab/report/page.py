@@ -1,15 +1,11 @@
 """Report: one HTML file from a run folder, with everything inside it: no network, no server, no training."""
 
 from collections.abc import Sequence
-from functools import cache
-from importlib import resources
 from pathlib import Path
 
-import jinja2
-import vl_convert
 from markupsafe import Markup
 
-from lossary.lab.report import side_by_side
+from lossary.lab.report import assets, side_by_side
 from lossary.lab.report.drawing import Palette
 from lossary.lab.report.evidence import Arrays, Evidence, load
 from lossary.lab.report.sections import after, before, summary
@@ -54,13 +50,13 @@ def _page_of(runs: side_by_side.Runs) -> str:
 
 def _html(palette: Palette, head: Summary, sections: list[Section]) -> str:
     figures = [figure for section in sections for group in section.groups for figure in group.figures]
-    return _template().render(
+    return assets.template("lossary.lab.report", "report.html").render(
         palette=palette,
         summary=head,
         sections=sections,
         specs={figure.name: figure.spec for figure in figures},
-        css=Markup(_text("report.css")),
-        script=_script(),
+        css=Markup(assets.stylesheet()),
+        script=assets.script(),
     )
 
 
@@ -75,23 +71,3 @@ def _outcomes(evidence: Evidence) -> list[Section]:
 def _outputs(evidence: Evidence, loss: str) -> Arrays:
     """The outputs of a loss's first seed; one run is a picture, the average of several is not."""
     return next((kept for run in evidence.runs(loss) if (kept := evidence.outputs(run))), {})
-
-
-@cache
-def _script() -> Markup:
-    """Our script with Vega, Vega-Lite and Vega-Embed inside."""
-    return Markup(vl_convert.javascript_bundle(_text("report.js")))
-
-
-def _text(name: str) -> str:
-    return (resources.files(__package__ or "") / "templates" / name).read_text(encoding="utf-8")
-
-
-def _template() -> jinja2.Template:
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader(__package__ or ""),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    ).get_template("report.html")

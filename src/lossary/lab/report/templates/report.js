@@ -18,17 +18,18 @@ function config() {
     // On a phone the plot beside long names is narrower than its title, which may not run out to the right.
     axisX: { grid: true, domain: false, ticks: false, titleAnchor: "end" },
     axisY: { domain: false, ticks: false },
+    legend: { labelColor: muted, titleColor: muted, labelFontSize: 12, labelLimit: 0, symbolStrokeWidth: 3 },
     text: { color: ink },
   };
 }
 
 async function draw() {
-  const settings = { actions: false, renderer: "svg", mode: "vega-lite", config: config(), tooltip: { theme: theme.matches ? "dark" : "light" } };
+  const settings = { actions: document.documentElement.dataset.save ? { export: true, source: false, compiled: false, editor: false } : false, renderer: "svg", mode: "vega-lite", config: config(), tooltip: { theme: theme.matches ? "dark" : "light" } };
   let drawn = 0;
   for (const [id, spec] of Object.entries(specs)) {
     const place = document.getElementById(`figure-${id}`);
     try {
-      await vegaEmbed(place, spec, settings);
+      place.view = (await vegaEmbed(place, spec, settings)).view;
       drawn += 1;
     } catch (error) {
       // The others are drawn all the same.

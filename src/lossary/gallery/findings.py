@@ -1,0 +1,147 @@
+"""Findings: an exhibit is run, over its seeds where there is chance, and its results become what the page says."""
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from lossary.gallery.exhibit import Exhibit, Results
+
+Verdict = Literal["holds", "holds in part", "does not hold", "as printed", "not as printed", ""]
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number of the page, beside the one that the document prints."""
+
+    name: str
+    text: str
+    printed: str = ""
+    agrees: bool | None = None
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What is so, or is not; with chance, in some share of the seeds."""
+
+    text: str
+    share: float
+
+    @property
+    def mark(self) -> str:
+        return {1.0: "yes", 0.0: "no"}.get(self.share, "partly")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came out of an exhibit."""
+
+    exhibit: Exhibit
+    results: Results  # of the first seed
+    numbers: tuple[Number, ...]
+    statements: tuple[Statement, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        if self.exhibit.family == "W":
+            told = [number.agrees for number in self.numbers if number.agrees is not None]
+            return "" if not told else "as printed" if all(told) else "not as printed"
+        if self.exhibit.family != "C":
+            return ""
+        shares = {statement.share for statement in self.statements}
+        return "holds" if shares == {1.0} else "does not hold" if shares == {0.0} else "holds in part"
+
+
+def run(exhibit: Exhibit, seed: int = 0) -> Results:
+    """The results of one seed, in double precision; what others drew or set before and after is as it was."""
+    precision = torch.get_default_dtype()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        torch.set_default_dtype(torch.float64)
+        try:
+            return exhibit.run(seed) if exhibit.seeds else exhibit.run()
+        finally:
+            torch.set_default_dtype(precision)
+
+
+def finding(exhibit: Exhibit, each: Iterable[Results]) -> Finding:
+    """What the results of all seeds say together."""
+    results = list(each)
+    first = results[0]
+    statements = tuple(
+        Statement(name, sum(bool(one[name]) for one in results) / len(results))
+        for name, value in first.items()
+        if isinstance(value, bool)
+    )
+    shown = [name for name, value in first.items() if not isinstance(value, bool) and _is_shown(value)]
+    numbers = tuple(_number(exhibit, name, [one[name] for one in results]) for name in shown)
+    return Finding(exhibit, first, numbers, statements)
+
+
+def _is_shown(value: Any) -> bool:
+    """Curves and points are drawn, not listed."""
+    return not isinstance(value, dict) and (not isinstance(value, Tensor) or value.numel() <= 12)
+
+
+def _number(exhibit: Exhibit, name: str, values: list[Any]) -> Number:
+    printed = exhibit.printed.get(name, "")
+    text = told(values[0]) if len(values) == 1 else interval([float(value) for value in values])
+    return Number(name, text, printed, agrees(printed, values[0]) if printed else None)
+
+
+def told(value: Any) -> str:
+    """A result as it is read.
+
+    >>> told(torch.tensor([0.25, 1e-9])), told(3.0), told("AM-Softmax")
+    ('[0.25, 1e-09]', '3', 'AM-Softmax')
+    """
+    if isinstance(value, Tensor):
+        value = value.detach().tolist()
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(told(one) for one in value)}]"
+    return f"{value + 0.0:.6g}" if isinstance(value, float) else str(value)  # + 0: nobody writes -0
+
+
+def interval(values: list[float]) -> str:
+    """Mean and the 95 % interval of it over seeds.
+
+    >>> interval([1.0, 2.0, 3.0])
+    '2 (−0.484 to 4.48, 3 seeds)'
+    """
+    from scipy.stats import t
+
+    mean = sum(values) / len(values)
+    variance = sum((value - mean) ** 2 for value in values) / max(len(values) - 1, 1)
+    half = float(t.ppf(0.975, max(len(values) - 1, 1))) * math.sqrt(variance / len(values))
+    low, high = (f"{end:.3g}".replace("-", "−") for end in (mean - half, mean + half))
+    return f"{mean:.4g} ({low} to {high}, {len(values)} seeds)".replace("-", "−")
+
+
+def agrees(printed: str, value: Any) -> bool:
+    """Whether a number is the printed one, to the digits that are printed.
+
+    >>> agrees("4.1", 4.08333), agrees("48", 68.0), agrees("[1/3, 2/3]", [0.333333, 0.666667]), agrees("4e-9", 4.12e-9)
+    (True, False, True, True)
+    """
+    if printed.startswith("["):
+        parts, values = printed.strip("[]").split(","), value.tolist() if isinstance(value, Tensor) else list(value)
+        return len(parts) == len(values) and all(map(agrees, (part.strip() for part in parts), values))
+    if "/" in printed:
+        return math.isclose(float(Fraction(printed)), float(value), rel_tol=1e-6, abs_tol=1e-6)
+    digits, _, power = printed.partition("e")
+    last = 10.0 ** (int(power or 0) - len(digits.partition(".")[2]))
+    return abs(float(printed) - float(value)) <= last / 2 + 1e-12
+
+
+def plain(results: Results) -> Results:
+    """Results as JSON has them.
+
+    >>> plain({"loss": torch.tensor(0.5), "so": True})
+    {'loss': 0.5, 'so': True}
+    """
+    return json.loads(json.dumps(results, default=lambda value: value.tolist()))

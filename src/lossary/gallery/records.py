@@ -1,0 +1,34 @@
+"""Records: what takes long is measured once, seed by seed, and kept in a small file that the page is made from."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from lossary.gallery.exhibit import Exhibit, Results
+from lossary.gallery.findings import plain, run
+from lossary.lab.run.stored import write_whole
+
+FOLDER = Path(__file__).parent / "records"
+
+
+def path_of(exhibit: Exhibit, folder: Path = FOLDER) -> Path:
+    return folder / f"{exhibit.id}.json"
+
+
+def read(exhibit: Exhibit, folder: Path = FOLDER) -> dict[int, Results]:
+    """What has been measured, by seed."""
+    path = path_of(exhibit, folder)
+    if not path.exists():
+        return {}
+    return {int(seed): results for seed, results in json.loads(path.read_text(encoding="utf-8")).items()}
+
+
+def measure(exhibit: Exhibit, folder: Path = FOLDER) -> Iterator[int]:
+    """Measure the seeds that have no record; each is kept as soon as it is done, and named then."""
+    known = read(exhibit, folder)
+    for seed in range(exhibit.seeds):
+        if seed not in known:
+            known[seed] = plain(run(exhibit, seed))
+            folder.mkdir(parents=True, exist_ok=True)
+            write_whole(path_of(exhibit, folder), json.dumps(known, indent=1) + "\n")
+            yield seed

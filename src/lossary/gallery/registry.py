@@ -1,0 +1,45 @@
+"""All exhibits, by family."""
+
+import json
+from pathlib import Path
+
+from lossary.gallery import numbers, quizzes
+from lossary.gallery.exhibit import Exhibit
+
+#: In the order of the page.
+FAMILIES = {
+    "Q": "Questions",
+    "W": "Worked numbers",
+    "C": "Claims",
+    "P": "Pictures",
+    "E": "Errata",
+}
+EXHIBITS: tuple[Exhibit, ...] = (*quizzes.EXHIBITS, *numbers.EXHIBITS)
+
+
+def chosen(ids: str) -> tuple[Exhibit, ...]:
+    """The exhibits of some ids, separated by commas; all where none is named.
+
+    >>> [exhibit.id for exhibit in chosen("W2,q1")]
+    ['Q1', 'W2']
+
+    Raises:
+        LookupError: naming the first that is not there.
+    """
+    wanted = {id.strip().upper() for id in ids.split(",") if id.strip()}
+    unknown = sorted(wanted - {exhibit.id for exhibit in EXHIBITS})
+    if unknown:
+        why = missing().get(unknown[0])
+        told = f"is not shown: {why}" if why else "is no exhibit; the page has C, P, Q, W and E, as W2 or E1-4"
+        raise LookupError(f"only: {unknown[0]} {told}")
+    return tuple(exhibit for exhibit in EXHIBITS if not wanted or exhibit.id in wanted)
+
+
+def inventory() -> dict[str, str]:
+    """What the documents hold, by id, and where it is not shown yet, why."""
+    return json.loads((Path(__file__).parent / "inventory.json").read_text(encoding="utf-8"))
+
+
+def missing() -> dict[str, str]:
+    """The reasons of what is not shown yet."""
+    return {id: why for id, why in inventory().items() if why}
