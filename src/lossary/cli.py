@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 from lossary._text import printable, shortened
-from lossary.lab.run.options import Files
+from lossary.lab.run.options import Files, Training
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -46,7 +46,9 @@ def app() -> "App":
 
     from lossary import __version__
 
-    Parameter(name="*", group="Your data")(Files)  # not where it is written: that is read without cyclopts
+    # Not where they are written: that is read without cyclopts.
+    Parameter(name="*", group="Your data")(Files)
+    Parameter(name="*", group="Training")(Training)
 
     commands = App(name="lossary", version=__version__, help="Every PyTorch loss, and which one your data wants.")
     commands.command(compare)
@@ -77,6 +79,7 @@ def compare(
     quick: bool = False,
     resume: bool = False,
     files: Files = Files(),
+    training: Training = Training(),
     group: str = "",
 ) -> None:
     """Train the same network with several losses and say which one the data wants, and how sure that is.
@@ -152,6 +155,7 @@ def compare(
         out=str(folder),
         quick=quick,
         **vars(_lists_named(files, group)),
+        **vars(training),
     )
     try:
         named = budget(seeds=seeds, trials=trials, steps=steps, epochs=epochs, minutes=minutes, margin=margin)

@@ -13,9 +13,12 @@ from lossary.lab.run.plan import Resolved
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(kill_runs.os, "fork"), reason="needs fork")
-def test_twenty_kills_at_random_moments_change_nothing() -> None:
+@pytest.mark.parametrize("plan", kill_runs.PLANS)
+def test_twenty_kills_at_random_moments_change_nothing(plan: str) -> None:
     # In a process of its own, because the one that forks may have no threads.
-    run = subprocess.run([sys.executable, kill_runs.__file__], capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        [sys.executable, kill_runs.__file__, "--plan", plan], capture_output=True, text=True, check=False
+    )
     assert "killed 20 times of 20" in run.stdout, run.stderr
     assert run.stdout.endswith("different: nothing\n"), run.stderr
 

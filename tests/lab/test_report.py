@@ -272,7 +272,8 @@ def test_the_command_survives_a_shell() -> None:
     assert printed.splitlines() == [
         *("lossary", "compare", "digits", "--losses", "cross_entropy,it's=focal_loss"),
         *("--protocol", "same-batches", "--seeds", "3..10", "--trials", "4", "--steps", "900"),
-        *("--workers", "2", "--out", "my runs"),
+        *("--workers", "2", "--out", "my runs", "--optimizer", "adamw", "--schedule", "constant"),
+        *("--weight-decay", "0.01", "--device", "auto", "--precision", "float32"),
     ]
 
 

@@ -19,9 +19,10 @@ from lossary.lab.run.clock import Clock, spelled
 from lossary.lab.run.entrants import entrants
 from lossary.lab.run.folder import load_plan, prepare
 from lossary.lab.run.jobs import Done, Job
+from lossary.lab.run.optimizers import LEARNING_RATES
+from lossary.lab.run.options import Optimizer
 from lossary.lab.run.plan import Plan, budget
 from lossary.lab.run.record import Record, load_all
-from lossary.lab.run.train import LEARNING_RATES
 from lossary.lab.tasks.scoring import primary
 
 BRIEF = Plan("diabetes", ("mse_loss", "l1_loss"), seeds=(3, 7), trials=1, steps=4)
@@ -241,9 +242,11 @@ def test_the_second_and_third_trial_are_at_learning_rates_far_from_the_first(tmp
         assert rates == pytest.approx([2e-3, 6e-3, 2e-3 / 3])
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 @pytest.mark.parametrize("rate", ["lr", "head_lr"])
-def test_learning_rates_are_drawn_within_the_same_factor_whatever_they_are_of(rate: str) -> None:
-    within = study.space(entrants(("cosface_loss",), "classification")["cosface_loss"], "classification")[rate]
+def test_learning_rates_are_drawn_within_the_same_factor_whatever_they_are_of(rate: str, optimizer: Optimizer) -> None:
+    entrant = entrants(("cosface_loss",), "classification")["cosface_loss"]
+    within = study.Search(entrant, "classification", optimizer).space[rate]
     assert isinstance(within, Range)
-    usual = LEARNING_RATES[rate]
+    usual = LEARNING_RATES[optimizer][rate]
     assert (within.low, within.high) == pytest.approx((usual / 10, usual * 10))

@@ -12,7 +12,7 @@ from lossary.core.card import Choice
 from lossary.lab.data.loading import load
 from lossary.lab.run.entrants import Entrant, entrants
 from lossary.lab.run.plan import Plan
-from lossary.lab.run.study import space
+from lossary.lab.run.study import Search
 from lossary.lab.run.train import Diverged, Learner, batches, train
 from lossary.lab.run.watched import watched
 from lossary.lab.tasks import TASKS, TaskName
@@ -144,6 +144,6 @@ def test_library_defaults_lie_in_the_range_that_is_searched() -> None:
         for card in (card for card in CATALOGUE if fits(card, task)):
             entrant = entered(card.name, task)
             for name, value in entrant.defaults.items():
-                within = space(entrant, task)[name]
+                within = Search(entrant, task).space[name]
                 inside = value in within.values if isinstance(within, Choice) else within.low <= value <= within.high
                 assert inside, f"{card.name}: {name}={value} is outside of {within}"

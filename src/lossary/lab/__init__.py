@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from lossary.lab.comparison import Result
+    from lossary.lab.run.options import Optimizer, Precision, Schedule
     from lossary.lab.run.plan import Protocol
     from lossary.lab.tasks.measures import OwnMetric
 
@@ -28,6 +29,12 @@ def compare(
     epochs: int | None = None,
     minutes: float | None = None,
     margin: float | None = None,
+    optimizer: "Optimizer" = "adamw",
+    schedule: "Schedule" = "constant",
+    batch: int = 0,
+    weight_decay: float = 0.01,
+    device: str = "auto",
+    precision: "Precision" = "float32",
     out: str | Path = "lossary-runs/own-code",
 ) -> "Result":
     """Train a network of yours on data of yours with several losses: ``lossary compare`` from Python.
@@ -60,6 +67,12 @@ def compare(
         margin: A difference that does not matter: two losses that are surely nearer than that are equal. In points
             where the metric is a share, else in its own units; by default 1 point, or 1 % of the error of a constant
             prediction.
+        optimizer: ``"adamw"``, ``"adam"`` or ``"sgd"``; tuning begins at learning rates that suit it.
+        schedule: ``"constant"``, or ``"cosine"``, ``"one-cycle"`` or ``"step"``, under which runs go on to their bound.
+        batch: Items of a batch; 0: as the data's size and task have it.
+        weight_decay: By the optimizer.
+        device: Where networks are trained; ``"auto"``: on an accelerator, where there is one.
+        precision: ``"float32"``, or ``"bf16"`` or ``"fp16"`` for networks that multiply in half precision in training.
         out: The run's folder.
 
     Returns:
@@ -75,12 +88,22 @@ def compare(
     from lossary.lab import comparison
     from lossary.lab.data.readers.code import from_code
     from lossary.lab.run.folder import prepare
+    from lossary.lab.run.options import Training
     from lossary.lab.run.plan import OWN_CODE, Plan, budget, listed
 
     names, function = (listed(metric), None) if isinstance(metric, str) else ((), metric)
     own = from_code(OWN_CODE, model, data, function, task)
     named = budget(seeds=seeds, trials=trials, steps=steps, epochs=epochs, minutes=minutes, margin=margin)
-    asked = Plan(OWN_CODE, tuple(losses), protocol, metric=names, workers=1, out=str(out), task=task, **named)
+    training = Training(
+        optimizer=optimizer,
+        schedule=schedule,
+        batch=batch,
+        weight_decay=weight_decay,
+        device=device,
+        precision=precision,
+    )
+    said: dict[str, Any] = {"metric": names, "task": task, "out": str(out), **vars(training), **named}
+    asked = Plan(OWN_CODE, tuple(losses), protocol, workers=1, **said)
     plan, own = comparison.resolved(asked, own)
     prepare(plan)
     return comparison.compare(plan, Console(), own, here=True)

@@ -10,7 +10,7 @@ from math import isfinite
 from pathlib import Path
 from statistics import fmean
 from textwrap import fill
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -29,14 +29,17 @@ from lossary.lab.data.types import Data
 from lossary.lab.report.page import render
 from lossary.lab.run import entries, jobs, study
 from lossary.lab.run.clock import Clock, counted, spelled
+from lossary.lab.run.devices import chosen
 from lossary.lab.run.entrants import entrants
 from lossary.lab.run.folder import resumable
 from lossary.lab.run.jobs import Done, Job
 from lossary.lab.run.measured import checked
+from lossary.lab.run.options import Optimizer, Precision, Schedule
 from lossary.lab.run.plan import Plan, Resolved
 from lossary.lab.run.record import Record, load_all
 from lossary.lab.run.stored import Refused, something_else
-from lossary.lab.run.train import steps_per_epoch, timed
+from lossary.lab.run.study import Search
+from lossary.lab.run.train import batch_of, steps_per_epoch, timed
 from lossary.lab.stats import words
 from lossary.lab.stats.judge import further, judge
 from lossary.lab.stats.verdict import Verdict
@@ -83,6 +86,7 @@ def resolved(plan: Plan, data: Data | None = None) -> Ready:
 
 
 def _checked(plan: Plan, data: Data | None = None) -> Ready:
+    _check_names(plan)
     _check_numbers(plan)
     try:
         data = data or (load_again(plan) if isinstance(plan, Resolved) else load(plan))
@@ -92,6 +96,7 @@ def _checked(plan: Plan, data: Data | None = None) -> Ready:
         for entrant in entered.values():
             entrant.check_fits(task, plan.data)
         metric = checked(plan.metric, data)
+        device = chosen(plan.device)
         code = code_of((*entries.files(losses), *own_files(metric)))
     except (LookupError, BadData) as unknown:
         raise Refused(unknown.args[0]) from unknown
@@ -99,14 +104,29 @@ def _checked(plan: Plan, data: Data | None = None) -> Ready:
         raise Refused(f"losses: wanted different names; got {', '.join(losses)}")
     if plan.outliers and task != "regression":
         raise Refused(f"outliers: only regression data have them; {plan.data} is {task}")
+    _check_batch(plan, data)
     found: dict[str, Any] = {
         "losses": tuple(str(entrant.entry) for entrant in entered.values()),
-        "steps": plan.bound(steps_per_epoch(data)),
+        "steps": plan.bound(steps_per_epoch(data, plan)),
         "metric": metric,
+        "device": device,
         "code": code,
         "fingerprint": data.fingerprint,
     }
     return Ready(Resolved(**{**vars(plan), **found}), data)
+
+
+def _check_batch(plan: Plan, data: Data) -> None:
+    """Whether a batch that was asked for has room for two classes, where it is made of classes."""
+    fewest = max(2, 2 * batch_of(data, plan)[1])
+    if plan.batch and not fewest <= plan.batch <= len(data.train):
+        raise Refused(f"batch: wanted {fewest} to {len(data.train)} items; got {plan.batch}")
+
+
+def _check_names(plan: Plan) -> None:
+    for name, known in (("optimizer", Optimizer), ("schedule", Schedule), ("precision", Precision)):
+        if (asked := getattr(plan, name)) not in get_args(known):
+            raise Refused(f"{name}: wanted one of {', '.join(get_args(known))}; got {asked!r}")
 
 
 def _check_numbers(plan: Plan) -> None:
@@ -122,9 +142,10 @@ def _check_numbers(plan: Plan) -> None:
             raise Refused(f"{name}: wanted at most {MOST}; got {count}")
     if most < first:
         raise Refused(f"seeds: wanted FIRST..MOST, no fewer at most than at first; got {first}..{most}")
-    for name in ("steps", "epochs", "minutes", "margin"):
+    for name in ("steps", "epochs", "minutes", "margin", "weight_decay"):
         if getattr(plan, name) < 0:
-            raise Refused(f"{name}: wanted more than 0; got {getattr(plan, name)}")
+            least = "at least" if name == "weight_decay" else "more than"
+            raise Refused(f"{name}: wanted {least} 0; got {getattr(plan, name)}")
     if not 0 <= plan.outliers < 1:
         raise Refused(f"outliers: wanted a share from 0 to below 1; got {plan.outliers}")
 
@@ -182,7 +203,9 @@ def _compared(plan: Resolved, folder: Path, console: Console, data: Data, *, her
     if data.task == "binary":
         console.print(f"yes: {printable(data.test_names[1])}", markup=False, highlight=False)
     with sole(folder):
-        study.create(folder, entrants(plan.losses, data.task), data.task, metric)
+        entered = entrants(plan.losses, data.task)
+        searches = {label: Search(entrant, data.task, plan.optimizer) for label, entrant in entered.items()}
+        study.create(folder, searches, metric)
         save_test_split(data, folder)
         load_all(folder)  # refuses what is no record before anything is done
         clock = _clock(plan, folder, data, here=here)

@@ -13,6 +13,7 @@ from lossary.lab.report.evidence import Evidence, interval
 from lossary.lab.report.training import learning, training
 from lossary.lab.report.tuning import against_defaults, rates_first, setting, tuning
 from lossary.lab.report.views import Figure, Group, Section, Sentences, Summary, Table, TableRow, counted
+from lossary.lab.run.options import Files, Training
 from lossary.lab.run.plan import OWN_CODE, Resolved
 from lossary.lab.run.record import Record, Role, Trial
 from lossary.lab.stats import words
@@ -324,6 +325,9 @@ def _plan_facts(evidence: Evidence) -> list[tuple[str, str]]:
         ("left out", "; ".join(map(str, evidence.test.get("left_out", ())))),
         ("losses", ", ".join(plan.losses)),
         ("protocol", plan.protocol),
+        ("training", f"{plan.optimizer}, {plan.schedule} learning rate, weight decay {plan.weight_decay:g}"),
+        ("batch", str(plan.batch or "")),
+        ("device", f"{plan.device}, {plan.precision}"),
         ("tuning trials a loss", str(plan.trials)),
         ("bound on steps", str(plan.steps or "")),
         ("bound on epochs", str("" if plan.steps else plan.epochs)),
@@ -355,20 +359,23 @@ def _found(evidence: Evidence) -> Table | None:
 
 def command(plan: Resolved) -> str:
     """The command line of a plan, quoted for a shell; complete, for defaults change from version to version."""
-    asked = {part.name: value for part in fields(Resolved) if (value := getattr(plan, part.name))}
+    of_groups = {part.name for group in (Files, Training) for part in fields(group)}
+    parts = sorted(fields(Resolved), key=lambda part: part.name in of_groups)
+    asked = {part.name: value for part in parts if (value := getattr(plan, part.name)) or part.default}
     # The contents tell their fingerprints, the bound is stored in steps, and the clock never says the same.
     for name in ("data", "code", "fingerprint", "minutes", *(("epochs",) if plan.steps else ())):
         asked.pop(name, None)
     if plan.megapixels == Resolved.megapixels:
         del asked["megapixels"]
     if plan.data == OWN_CODE:
-        known = ("losses", "task", "protocol", "seeds", "trials", "steps", "epochs", "margin", "out")
+        training = [part.name for part in fields(Training) if asked.get(part.name) != part.default]
+        known = ("losses", "task", "protocol", "seeds", "trials", "steps", "epochs", "margin", *training, "out")
         options = [f"{name}={asked[name]!r}" for name in known if name in asked]
         return f"lossary.lab.compare(model, data, {', '.join(_metric(plan.metric) + options)})"
     asked["seeds"] = "..".join(map(str, dict.fromkeys(plan.seeds)))  # 3..10, or 5
     words = ["lossary", "compare", plan.data]
     for name, value in asked.items():
-        words.append(f"--{name}")
+        words.append(f"--{name.replace('_', '-')}")
         if value is not True:
             words.append(",".join(value) if isinstance(value, tuple) else str(value))
     return shlex.join(words)

@@ -13,7 +13,10 @@ COLOUR = 0.15  # standard deviation of a colour matrix around the identity
 
 
 def augment(images: Tensor, generator: Generator) -> Tensor:
-    """Shifted, stretched and recoloured; shape and range as they came, (N, 3, H, W) in [0, 1]."""
+    """Shifted, stretched and recoloured; shape and range as they came, (N, 3, H, W) in [0, 1].
+
+    Drawn on the CPU, and so alike on all devices.
+    """
     return _recolour(_move(images, generator), generator)
 
 
@@ -23,11 +26,12 @@ def _move(images: Tensor, generator: Generator) -> Tensor:
     affine = torch.zeros(n, 2, 3)
     affine[:, :, :2] = torch.diag_embed(1 + STRETCH * drawn[0])
     affine[:, :, 2] = 2 * SHIFT * drawn[1]  # the grid runs from -1 to 1
-    grid = F.affine_grid(affine, list(images.shape), align_corners=False)
+    grid = F.affine_grid(affine.to(images.device), list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
 def _recolour(images: Tensor, generator: Generator) -> Tensor:
     """Mix the channels about white, which stays white: it is the background."""
     matrix = torch.eye(3) + COLOUR * torch.randn((len(images), 3, 3), generator=generator)
+    matrix = matrix.to(images.device)
     return (1 - matrix @ (1 - images.flatten(2))).clamp(0, 1).view_as(images)

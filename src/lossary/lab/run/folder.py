@@ -42,13 +42,15 @@ def load_plan(folder: Path) -> Resolved:
 def _of_now(given: dict[str, Any]) -> dict[str, Any]:
     """A plan that was stored by 0.2 or earlier.
 
-    There was one number of seeds, lists were a group, and a metric was named only if it was a person's own.
+    There was one number of seeds, lists were a group, a metric was named only if it was a person's own, and all was
+    done on the CPU.
     """
     given = {{"group": "lists"}.get(name, name): value for name, value in given.items()}
     if type(seeds := given.get("seeds")) is int:
         given["seeds"] = [seeds, seeds]
     if isinstance(metric := given.get("metric"), str):
         given["metric"] = [metric] if metric else []
+    given.setdefault("device", "cpu")
     return given
 
 

@@ -28,6 +28,7 @@ from lossary.lab.run.measured import measured
 from lossary.lab.run.plan import Resolved
 from lossary.lab.run.record import Failure, Judged, Record, Role
 from lossary.lab.run.stored import replacing
+from lossary.lab.run.study import Search
 from lossary.lab.run.train import Diverged, Outcome, environment, train
 from lossary.lab.run.watched import watched
 from lossary.lab.tasks import task_of
@@ -176,7 +177,7 @@ def _tune(job: Job, plan: Resolved, folder: Path, data: Data) -> None:
             _record(job, "default", TUNING_SEED, params, outcome, plan, folder, data)
         return outcome.best, outcome.seconds
 
-    study.run_trial(folder, job.loss, entrant, data.task, job.number, score)
+    study.run_trial(folder, job.loss, Search(entrant, data.task, plan.optimizer), job.number, score)
 
 
 def _final(job: Job, plan: Resolved, folder: Path, data: Data) -> None:

@@ -4,6 +4,11 @@ A plan has them as fields, and the command line as options, a group of its help 
 """
 
 from dataclasses import dataclass
+from typing import Literal
+
+Optimizer = Literal["adamw", "adam", "sgd"]
+Schedule = Literal["constant", "cosine", "one-cycle", "step"]
+Precision = Literal["float32", "bf16", "fp16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,3 +36,22 @@ class Files:
     """A table's column that says where each row belongs: train, val or test."""
     megapixels: int = 64
     """Of the largest image that is read: to decode one takes time and memory, however small its file is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How networks are trained, the same for every loss."""
+
+    optimizer: Optimizer = "adamw"
+    """By which the weights are changed (sgd with a momentum of 0.9); tuning begins at learning rates that suit it."""
+    schedule: Schedule = "constant"
+    """How the learning rate changes. A constant one lets a run end once it has stopped rising; under cosine, one-cycle
+    and step (to a tenth at half and at three quarters) each run goes on to its bound of steps."""
+    batch: int = 0
+    """Items of a batch; 0: as the data's size and task have it."""
+    weight_decay: float = 0.01
+    """By the optimizer."""
+    device: str = "auto"
+    """cpu, cuda (cuda:1), mps or what else PyTorch finds here; auto: an accelerator, where there is one."""
+    precision: Precision = "float32"
+    """In which networks multiply while they are trained; weights and what is scored are float32."""

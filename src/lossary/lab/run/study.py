@@ -18,6 +18,7 @@ import sqlite3
 import warnings
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -30,30 +31,44 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from lossary.core.card import Choice, Range
 from lossary.lab.run.entrants import Entrant
+from lossary.lab.run.optimizers import LEARNING_RATES, RATES
+from lossary.lab.run.options import Optimizer
 from lossary.lab.run.record import Trial
 from lossary.lab.run.stored import Refused, something_else
-from lossary.lab.run.train import LEARNING_RATES, Diverged, environment
+from lossary.lab.run.train import Diverged, environment
 from lossary.lab.tasks import TaskName
 from lossary.lab.tasks.measures import Metric
 
 PLACE, REASON, SECONDS, ENVIRONMENT = "place", "reason", "seconds", "environment"  # a trial's user attributes
-#: Drawn learning rates are within a factor of ten of the usual ones, those of the network as those of own weights.
-LEARNING_RATE_RANGES = {name: Range(rate / 10, rate * 10, log=True) for name, rate in LEARNING_RATES.items()}
 #: By which the learning rates of the second and third trial differ from the usual ones.
 FACTORS = {1: 3.0, 2: 1 / 3}
 STUDY = "study.db"
 
 
-def space(entrant: Entrant, task: TaskName) -> dict[str, Range | Choice]:
-    """What is searched for a loss."""
-    rates = LEARNING_RATE_RANGES if entrant.owns_weights(task) else {"lr": LEARNING_RATE_RANGES["lr"]}
-    return {**rates, **entrant.search}
+@dataclass(frozen=True)
+class Search:
+    """What is searched for a loss, and where the search begins."""
 
+    entrant: Entrant
+    task: TaskName
+    optimizer: Optimizer = "adamw"
 
-def default_params(entrant: Entrant, task: TaskName) -> dict[str, Any]:
-    """The same at the library's defaults."""
-    rates = {name: rate for name, rate in LEARNING_RATES.items() if name in space(entrant, task)}
-    return {**rates, **entrant.defaults}
+    @property
+    def rates(self) -> dict[str, float]:
+        """The usual learning rates: of the network, and of the loss's own weights where it has some."""
+        usual = LEARNING_RATES[self.optimizer]
+        return {name: usual[name] for name in (RATES if self.entrant.owns_weights(self.task) else RATES[:1])}
+
+    @property
+    def space(self) -> dict[str, Range | Choice]:
+        """Learning rates within a factor of ten of the usual ones, and the ranges on the losses' cards."""
+        rates = {name: Range(rate / 10, rate * 10, log=True) for name, rate in self.rates.items()}
+        return {**rates, **self.entrant.search}
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The same at the library's defaults."""
+        return {**self.rates, **self.entrant.defaults}
 
 
 @contextmanager
@@ -97,7 +112,7 @@ def _not_ours(path: Path, why: Exception | str) -> Refused:
     return something_else("the tuning", path, why if isinstance(why, str) else str(why).splitlines()[0])
 
 
-def create(folder: Path, entered: Mapping[str, Entrant], task: TaskName, metric: Metric) -> None:
+def create(folder: Path, searches: Mapping[str, Search], metric: Metric) -> None:
     """Make the studies that are missing; free the places of trials that a kill has left running.
 
     Raises:
@@ -109,17 +124,17 @@ def create(folder: Path, entered: Mapping[str, Entrant], task: TaskName, metric:
     direction = "maximize" if metric.higher_is_better else "minimize"
     try:
         with _opened(folder, check=True) as shared:
-            others = set(optuna.get_all_study_names(shared)) - set(entered)
+            others = set(optuna.get_all_study_names(shared)) - set(searches)
             if others:
                 raise _not_ours(folder / STUDY, f"studies of other losses: {', '.join(sorted(others))}")
-            for loss, entrant in entered.items():
+            for loss, search in searches.items():
                 study = optuna.create_study(storage=shared, study_name=loss, direction=direction, load_if_exists=True)
                 if [d.name.lower() for d in study.directions] != [direction]:
                     raise _not_ours(folder / STUDY, f"{loss} is to {study.directions[0].name.lower()}, not {direction}")
                 for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
                     study.tell(trial.number, state=TrialState.FAIL)
                 for trial in _done(study):
-                    _check_trial(folder / STUDY, loss, trial, entrant, task)
+                    _check_trial(folder / STUDY, loss, trial, search)
     except (RuntimeError, ValueError, TypeError, LookupError, AssertionError) as other:  # optuna's, of a strange schema
         raise _not_ours(folder / STUDY, other) from other
 
@@ -145,7 +160,7 @@ def _check_tables(path: Path) -> None:
         raise _not_ours(path, "a database of other tables")
 
 
-def _check_trial(path: Path, loss: str, trial: FrozenTrial, entrant: Entrant, task: TaskName) -> None:
+def _check_trial(path: Path, loss: str, trial: FrozenTrial, search: Search) -> None:
     """Whether a trial is one of ours: at a place, with a finite value, within what is searched.
 
     Raises:
@@ -162,10 +177,10 @@ def _check_trial(path: Path, loss: str, trial: FrozenTrial, entrant: Entrant, ta
         raise _not_ours(path, f"{where}: wanted seconds and a reason; got {seconds!r} and {kept.get(REASON)!r}")
     if not isinstance(told, dict) or not all(isinstance(value, str) for value in told.values()):
         raise _not_ours(path, f"{where}: wanted an environment of strings; got {told!r}")
-    within, usual = space(entrant, task), default_params(entrant, task)
+    within, usual = search.space, search.defaults
     for name, value in trial.params.items():
         if name not in within or not (value == usual.get(name) or _lies(value, within[name])):
-            raise _not_ours(path, f"{where}: wanted what is searched for {entrant.name}; got {name}={value!r}")
+            raise _not_ours(path, f"{where}: wanted what is searched for {search.entrant.name}; got {name}={value!r}")
 
 
 def _lies(value: Any, within: Range | Choice) -> bool:
@@ -197,17 +212,16 @@ def best_params(folder: Path, loss: str) -> dict[str, Any] | None:
 def run_trial(
     folder: Path,
     loss: str,
-    entrant: Entrant,
-    task: TaskName,
+    search: Search,
     place: int,
     score: Callable[[Mapping[str, Any]], tuple[float, float]],
 ) -> None:
     """Run one trial of a loss and store it. ``score(params)`` gives the validation metric and the seconds taken."""
-    searched = space(entrant, task)
+    searched = search.space
     if place == 0:
-        searched = {name: searched[name] for name in default_params(entrant, task)}
+        searched = {name: searched[name] for name in search.defaults}
     with _opened(folder) as shared:
-        study = optuna.load_study(study_name=loss, storage=shared, sampler=_sampler(entrant, task, place))
+        study = optuna.load_study(study_name=loss, storage=shared, sampler=_sampler(search, place))
         trial = study.ask()
         trial.set_user_attr(PLACE, place)
         trial.set_user_attr(ENVIRONMENT, environment())
@@ -222,12 +236,12 @@ def run_trial(
         study.tell(trial, value)
 
 
-def _sampler(entrant: Entrant, task: TaskName, place: int) -> BaseSampler:
+def _sampler(search: Search, place: int) -> BaseSampler:
     # The same seed for every loss: at a place all of them are tried at the same learning rate.
     sampler = TPESampler(n_startup_trials=10, seed=place)
-    fixed = default_params(entrant, task) if place == 0 else {}
+    fixed = search.defaults if place == 0 else {}
     if place in FACTORS:
-        fixed = {name: FACTORS[place] * LEARNING_RATES[name] for name in LEARNING_RATES.keys() & space(entrant, task)}
+        fixed = {name: FACTORS[place] * rate for name, rate in search.rates.items()}
     with warnings.catch_warnings(category=ExperimentalWarning, action="ignore"):
         return PartialFixedSampler(fixed, sampler)
 

@@ -1,9 +1,10 @@
 """One trial: a network trained with one loss, seeded, on one thread.
 
-The learning rate is constant, what is judged is a moving average of the weights, and when to look and when to end are
-read off the steps done and the curve. So a run does not depend on its bound: a longer one begins with the very same
-steps, one that ended by itself would have done so under any bound, and a curve that has stopped rising means what it
-says. (A schedule that ends at the bound would bend every curve flat there.)
+Where nothing else is asked the learning rate is constant, what is judged is a moving average of the weights, and when
+to look and when to end are read off the steps done and the curve. So a run does not depend on its bound: a longer one
+begins with the very same steps, one that ended by itself would have done so under any bound, and a curve that has
+stopped rising means what it says. A schedule that ends at the bound bends every curve flat there: under one a run goes
+to its bound, and what is compared is so many steps of it.
 """
 
 import os
@@ -28,17 +29,17 @@ from lossary import __version__
 from lossary.lab.data.types import Data
 from lossary.lab.run.augment import augment
 from lossary.lab.run.batches import m_per_class, shuffled
+from lossary.lab.run.devices import chosen, multiplying, placed, scaler
 from lossary.lab.run.entrants import Entrant
 from lossary.lab.run.measured import Measure, measures, watched_score
+from lossary.lab.run.optimizers import LEARNING_RATES, RATES, optimizer_of, scheduler_of
+from lossary.lab.run.options import Precision
 from lossary.lab.run.plan import Plan
 from lossary.lab.run.record import Point
 from lossary.lab.run.stopping import Watch
 from lossary.lab.tasks import task_of
 from lossary.lab.tasks.base import Criterion
 
-#: Learning rates of the network and of a loss's own weights, where nothing is tuned.
-LEARNING_RATES = {"lr": 2e-3, "head_lr": 2e-2}
-WEIGHT_DECAY = 0.01
 AVERAGE = 0.98  # of the weights; over about 50 steps
 LOOK_EVERY = 20  # steps, at the start; more where validation items are many, so that looks take less time than steps
 
@@ -65,10 +66,12 @@ class Learner(nn.Module):
     @torch.no_grad()
     def predict(self, inputs: Tensor) -> np.ndarray:
         self.eval()
-        predicted = torch.cat([self.criterion.predict(outputs(self.network, part)) for part in inputs.split(256)])
+        device = next(self.parameters()).device
+        parts = (outputs(self.network, part.to(device)) for part in inputs.split(256))
+        predicted = torch.cat([self.criterion.predict(part) for part in parts])
         if not predicted.isfinite().all():
             raise Diverged("the network's outputs are no longer finite")
-        return predicted.numpy()
+        return predicted.cpu().numpy()
 
 
 @dataclass
@@ -90,57 +93,97 @@ def outputs(network: nn.Module, inputs: Tensor) -> Tensor:
     return out.squeeze(1) if out.shape[1:] == (1,) else out
 
 
-def batch_of(data: Data) -> tuple[int, int]:
+def batch_of(data: Data, plan: Plan) -> tuple[int, int]:
     """Items of a batch, and of each class in it (0: as they come)."""
-    return data.batch or task_of(data.task).batch
+    size, of_class = data.batch or task_of(data.task).batch
+    return plan.batch or size, of_class
 
 
-def steps_per_epoch(data: Data) -> int:
-    return max(1, len(data.train) // batch_of(data)[0])
+def steps_per_epoch(data: Data, plan: Plan) -> int:
+    return max(1, len(data.train) // batch_of(data, plan)[0])
 
 
 def batches(entrant: Entrant, data: Data, plan: Plan, generator: Generator) -> Iterator[Tensor]:
     """Indices of training items without end; under ``same-batches`` the same for every loss."""
-    size, m = batch_of(data)
+    size, m = batch_of(data, plan)
     by_class = m > 0 and (plan.protocol == "same-batches" or entrant.batch == "m-per-class")
     if by_class:
         return m_per_class(data.train.targets, size, m, generator)
     return shuffled(len(data.train), size, generator)
 
 
+class Trainer:
+    """A learner, and all that changes its weights step by step."""
+
+    def __init__(self, entrant: Entrant, params: Mapping[str, Any], data: Data, plan: Plan, seed: int) -> None:
+        own = {name: value for name, value in params.items() if name not in RATES}
+        rates = {**LEARNING_RATES[plan.optimizer], **{name: params[name] for name in RATES if name in params}}
+        device = torch.device(chosen(plan.device))
+        self.bound = plan.bound(steps_per_epoch(data, plan))
+        self.precision: Precision = plan.precision
+        self.data = placed(data, device)
+        self.learner = Learner(entrant, own, data, seed).to(device).train()
+        network, criterion = self.learner.network.parameters(), self.learner.criterion.parameters()
+        self.optimizer = optimizer_of(plan.optimizer, network, criterion, rates, plan.weight_decay)
+        self.scheduler = scheduler_of(plan.schedule, self.optimizer, self.bound)
+        self.scaler = scaler(plan.precision, device)
+        self.average = AveragedModel(self.learner, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE), use_buffers=True)
+        self.generator = Generator().manual_seed(seed)
+        self.feed = batches(entrant, data, plan, self.generator)
+
+    def step(self) -> float:
+        """Train with one more batch; returns its loss.
+
+        Raises:
+            Diverged: if that is no finite number.
+        """
+        loss = loss_of(self.learner, self.data, next(self.feed), self.generator, self.precision)
+        if not loss.isfinite():
+            raise Diverged(f"the loss became {loss.item()}")
+        self.optimizer.zero_grad()
+        scale = self.scaler.get_scale()
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.scaler.get_scale() >= scale:  # else float16 has overflown, and nothing was changed
+            self.scheduler.step()
+        self.average.update_parameters(self.learner)
+        return loss.item()
+
+    @property
+    def averaged(self) -> Learner:
+        learner = self.average.module
+        assert isinstance(learner, Learner)
+        return learner
+
+
 def train(entrant: Entrant, params: Mapping[str, Any], data: Data, plan: Plan, seed: int) -> Outcome:
     """Train until the validation metric has stopped rising, or to the plan's bound on steps.
 
     Args:
-        params: ``lr`` and ``head_lr`` (AdamW's, for the network and the loss's own weights), and the loss's own
-            hyperparameters.
+        params: ``lr`` and ``head_lr`` (the optimizer's, for the network and the loss's own weights), and the loss's
+            own hyperparameters.
 
     Raises:
         Diverged: if the loss or the outputs stop being finite numbers.
     """
-    own = {name: value for name, value in params.items() if name not in LEARNING_RATES}
-    learner = Learner(entrant, own, data, seed).train()
-    optimizer = _optimizer(learner, LEARNING_RATES | {name: params[name] for name in LEARNING_RATES.keys() & params})
-    average = AveragedModel(learner, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE), use_buffers=True)
+    trainer = Trainer(entrant, params, data, plan, seed)
     measure = measures(plan.metric, data)[0]
-    every = max(LOOK_EVERY, len(data.valid) // (2 * batch_of(data)[0]))
+    every = max(LOOK_EVERY, len(data.valid) // (2 * batch_of(data, plan)[0]))
     watch = Watch(every, higher_is_better=measure.metric.higher_is_better)
-    best, bound = learner, plan.bound(steps_per_epoch(data))
-    generator = Generator().manual_seed(seed)
-    feed = batches(entrant, data, plan, generator)
+    best = trainer.learner
     started, durations, losses = time.perf_counter(), [], []
-    for step in range(1, bound + 1):
+    for step in range(1, trainer.bound + 1):
         begun = time.perf_counter()
-        losses.append(_step(learner, optimizer, average, data, next(feed), generator))
+        losses.append(trainer.step())
         durations.append(time.perf_counter() - begun)
-        if watch.due(step) or step == bound:
+        if watch.due(step) or step == trainer.bound:
             since = watch.points[-1].step if watch.points else 0
-            averaged = average.module
-            assert isinstance(averaged, Learner)
-            epoch = -(-step // steps_per_epoch(data))
-            if watch.look(Point(step, epoch, statistics.fmean(losses[since:]), _score(averaged, data, measure))):
-                best = deepcopy(averaged)
-            if watch.finished:
+            epoch = -(-step // steps_per_epoch(data, plan))
+            valid = _score(trainer.averaged, trainer.data, data, measure)
+            if watch.look(Point(step, epoch, statistics.fmean(losses[since:]), valid)):
+                best = deepcopy(trainer.averaged)
+            if watch.finished and plan.schedule == "constant":
                 break
     assert watch.best is not None
     return Outcome(
@@ -150,62 +193,34 @@ def train(entrant: Entrant, params: Mapping[str, Any], data: Data, plan: Plan, s
         steps=watch.points[-1].step,
         seconds=time.perf_counter() - started,
         seconds_per_step=statistics.median(durations),
-        still_rising=watch.still_rising,
+        # What a schedule brings to rest at the bound would rise to any other.
+        still_rising=watch.still_rising if plan.schedule == "constant" else watch.curve.in_dip,
     )
 
 
 def timed(entrant: Entrant, data: Data, plan: Plan, steps: int = 4) -> float:
     """Seconds that a step takes: the median of a few, after one that is not counted; 0 where it cannot be trained."""
-    learner = Learner(entrant, {}, data, seed=0).train()
-    optimizer, average = _optimizer(learner, LEARNING_RATES), AveragedModel(learner)
-    generator = Generator().manual_seed(0)
-    feed, durations = batches(entrant, data, plan, generator), []
+    trainer, durations = Trainer(entrant, {}, data, plan, seed=0), []
     with suppress(Diverged):  # the run itself will say so
         for _ in range(steps):
             begun = time.perf_counter()
-            _step(learner, optimizer, average, data, next(feed), generator)
+            trainer.step()
             durations.append(time.perf_counter() - begun)
     return statistics.median(durations[1:] or [0.0])
 
 
-def _optimizer(learner: Learner, rates: Mapping[str, float]) -> torch.optim.Optimizer:
-    groups = [
-        {"params": list(learner.network.parameters()), "lr": rates["lr"]},
-        {"params": list(learner.criterion.parameters()), "lr": rates["head_lr"]},
-    ]
-    # Fused: the same update in one kernel, which takes a quarter off a step of a small network on a CPU.
-    return torch.optim.AdamW([g for g in groups if g["params"]], weight_decay=WEIGHT_DECAY, fused=True)
-
-
-def _step(
-    learner: Learner,
-    optimizer: torch.optim.Optimizer,
-    average: AveragedModel,
-    data: Data,
-    batch: Tensor,
-    generator: Generator,
-) -> float:
-    loss = loss_of(learner, data, batch, generator)
-    if not loss.isfinite():
-        raise Diverged(f"the loss became {loss.item()}")
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    average.update_parameters(learner)
-    return loss.item()
-
-
-def loss_of(learner: Learner, data: Data, batch: Tensor, generator: Generator) -> Tensor:
+def loss_of(learner: Learner, data: Data, batch: Tensor, generator: Generator, precision: Precision) -> Tensor:
     """The loss of a batch of training items, given by index."""
-    inputs = data.train.inputs[batch]
+    inputs, targets = data.train.inputs[batch], data.train.targets[batch]
     if data.augmented:
         inputs = augment(inputs, generator).contiguous(memory_format=torch.channels_last)
-    return learner(inputs, data.train.targets[batch])
+    with multiplying(precision, inputs.device):
+        return learner(inputs, targets)
 
 
-def _score(learner: Learner, data: Data, measure: Measure) -> float:
-    """The metric that is watched, on the validation split."""
-    found = task_of(data.task).arrays(learner.predict(data.valid.inputs), data.valid, data)
+def _score(learner: Learner, here: Data, data: Data, measure: Measure) -> float:
+    """The metric that is watched, on the validation split, whose inputs are ``here`` on the learner's device."""
+    found = task_of(data.task).arrays(learner.predict(here.valid.inputs), data.valid, data)
     return watched_score(measure, data, found)
 
 

@@ -6,6 +6,7 @@ from itertools import islice
 from torch import Generator
 
 from lossary.lab.data.types import Data
+from lossary.lab.run.devices import placed
 from lossary.lab.run.entrants import Entrant
 from lossary.lab.run.plan import Plan
 from lossary.lab.run.train import Learner, batches, loss_of
@@ -19,9 +20,10 @@ def watched(learner: Learner, entrant: Entrant, data: Data, plan: Plan, seed: in
     if entrant.entry.terms[0].file:  # nothing is known of what its numbers should be
         return {}
     learner = deepcopy(learner).train()  # a copy, for batch norms move with every batch
+    here = placed(data, next(learner.parameters()).device)
     generator = Generator().manual_seed(seed)
     with watch(learner.criterion.loss) as seen:
         for batch in islice(batches(entrant, data, plan, generator), WATCHED):
-            loss_of(learner, data, batch, generator).backward()
+            loss_of(learner, here, batch, generator, "float32").backward()
     (facts,) = seen.facts().values()
     return facts

@@ -1,0 +1,66 @@
+"""Where a run computes, and how precisely its network multiplies. What is scored and stored is float32 on the CPU."""
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.amp.grad_scaler import GradScaler
+
+from lossary.lab.data.types import Data, Inputs
+from lossary.lab.run.options import Precision
+
+HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def chosen(asked: str) -> str:
+    """A device that is here, by its name; ``auto`` is the accelerator, if there is one.
+
+    Raises:
+        LookupError: naming those that are.
+    """
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    if asked == "auto":
+        return found.type if found else "cpu"
+    here = ["cpu", *([found.type] if found else [])]
+    name, _, index = asked.partition(":")
+    numbered = name != "cpu" and index.isdecimal() and int(index) < torch.accelerator.device_count()
+    if name not in here or (index and not numbered):
+        raise LookupError(f"device: wanted auto or one that is here ({', '.join(here)}); got {asked!r}")
+    return asked
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Inputs that are read on the CPU, a batch at a time, and then moved."""
+
+    inputs: Inputs
+    device: torch.device
+
+    def __getitem__(self, batch: Tensor) -> Tensor:
+        return self.inputs[batch].to(self.device)
+
+
+def placed(data: Data, device: torch.device) -> Data:
+    """The data as they are trained with: the training part on the device, and of the validation part the inputs.
+
+    They are moved once, but for inputs that own code reads anew for each batch.
+    """
+    if device.type == "cpu":
+        return data
+    inputs = data.train.inputs
+    inputs = inputs.to(device) if isinstance(inputs, Tensor) else Moved(inputs, device)
+    train = replace(data.train, inputs=inputs, targets=data.train.targets.to(device))
+    return replace(data, train=train, valid=replace(data.valid, inputs=data.valid.inputs.to(device)))
+
+
+def multiplying(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
+    """Forward passes in half precision where it is asked for; weights stay float32."""
+    if precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, HALVES[precision])
+
+
+def scaler(precision: Precision, device: torch.device) -> GradScaler:
+    """Keeps the gradients of float16 from vanishing; does nothing for others, whose range is that of float32."""
+    return GradScaler(device.type, enabled=precision == "fp16")

@@ -1,0 +1,55 @@
+"""How weights are changed: by which optimizer, at which learning rates, on which schedule."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch import nn, optim
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, MultiStepLR, OneCycleLR
+
+from lossary.lab.run.options import Optimizer, Schedule
+
+#: Learning rates of the network and of a loss's own weights, where nothing is tuned.
+LEARNING_RATES: Mapping[Optimizer, Mapping[str, float]] = {
+    "adamw": {"lr": 2e-3, "head_lr": 2e-2},
+    "adam": {"lr": 2e-3, "head_lr": 2e-2},
+    "sgd": {"lr": 1e-2, "head_lr": 1e-1},
+}
+RATES = ("lr", "head_lr")
+MOMENTUM = 0.9  # of sgd
+#: The step schedule: at these shares of the steps the learning rates fall to a tenth.
+DROPS, DROP = (0.5, 0.75), 0.1
+
+
+def optimizer_of(
+    name: Optimizer,
+    network: Iterable[nn.Parameter],
+    own: Iterable[nn.Parameter],
+    rates: Mapping[str, float],
+    weight_decay: float,
+) -> optim.Optimizer:
+    """For a network's weights and a loss's own, each with a learning rate."""
+    groups: list[dict[str, Any]] = [
+        {"params": list(network), "lr": rates["lr"]},
+        {"params": list(own), "lr": rates["head_lr"]},
+    ]
+    groups = [group for group in groups if group["params"]]
+    match name:
+        case "adamw":
+            return optim.AdamW(groups, weight_decay=weight_decay)
+        case "adam":
+            return optim.Adam(groups, weight_decay=weight_decay)
+        case "sgd":
+            return optim.SGD(groups, momentum=MOMENTUM, weight_decay=weight_decay)
+
+
+def scheduler_of(name: Schedule, optimizer: optim.Optimizer, steps: int) -> LRScheduler:
+    """How the learning rates change over so many steps."""
+    match name:
+        case "constant":
+            return LambdaLR(optimizer, lambda _: 1.0)
+        case "cosine":
+            return CosineAnnealingLR(optimizer, steps)
+        case "one-cycle":
+            return OneCycleLR(optimizer, [group["lr"] for group in optimizer.param_groups], total_steps=steps)
+        case "step":
+            return MultiStepLR(optimizer, [round(share * steps) for share in DROPS], DROP)
