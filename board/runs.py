@@ -6,7 +6,7 @@ A table is one file, `results/tables/NAME.npz`, there whole or not at all, so a 
     test (L, S, N[, C])    float16: log-probabilities of classes, logits of yes, or standardised values; NaN: diverged
     valid (L, S, M)        the same of the validation rows, where a threshold may want them (binary)
     truth, valid_truth     what was to be predicted, in regression standardised
-    constants (B[, C])     what the lab's baselines say of every row, as `test`
+    constants (B[, C])     what the lab's constant baselines say of every row, as `test`
     looks, curves          (L, S, P) steps and validation scores of each look, 0 and NaN behind the last
     seconds_per_step       (L, S)
     about                  JSON: the table, the sizes of its parts, offset and scale, the environment
@@ -64,7 +64,7 @@ def run(table: Table) -> None:
     entered = entrants(contenders(table.task, shares), data.task)
     runs = [[_run(entrant, data, seed) for seed in SEEDS] for entrant in entered.values()]
     task = task_of(data.task)
-    baselines = [name for name, _ in task.baselines(data, 1)]
+    baselines = [name for name, _ in task.baselines(data, 1) if name not in task.fitted]
     constants = [compact(data, task.baseline(name, data, 0)[0]) for name in baselines]
     about = {
         **asdict(table),

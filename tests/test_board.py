@@ -57,6 +57,7 @@ def test_a_table_is_stored_as_it_was_run(monkeypatch: pytest.MonkeyPatch, tmp_pa
     kept = Stored.load(runs.path_of(wine))
     trained = [record for record in kept.records("accuracy") if record.card]
     assert len(trained) == 30
+    assert kept.about["baselines"] == ["always the commonest class"], "what learns is no constant"
     for record in trained:  # the best of the watched accuracies is near that of the test rows
         assert abs(max(point.valid for point in record.curve) - record.metrics["accuracy"]) < 0.25
     verdict = judge(kept.records("log_loss"), metric_of("classification", "log_loss")[0])

@@ -99,7 +99,7 @@ def _run(
     phases: Iterable[list[Job]], plan: Resolved, folder: Path, given: Shared | None, clock: Timekeeper
 ) -> Iterator[Done]:
     context = multiprocessing.get_context("spawn")
-    pool = futures.ProcessPoolExecutor(plan.workers, mp_context=context, initializer=_start_worker, initargs=(given,))
+    pool = futures.ProcessPoolExecutor(plan.workers, mp_context=context, initializer=start_worker, initargs=(given,))
     try:
         for jobs in phases:
             waiting = (pool.submit(do, job, plan, folder) for job in jobs if clock.may_begin(job))
@@ -124,7 +124,8 @@ def _run(
 _given: Shared | None = None
 
 
-def _start_worker(given: Shared | None) -> None:
+def start_worker(given: Shared | None) -> None:
+    """What a worker process begins with: one thread, Ctrl-C left to its parent, and no life after it."""
     global _given  # noqa: PLW0603  # the pool has no other place for what all jobs share
     _given = given
     torch.set_num_threads(1)
