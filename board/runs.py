@@ -27,7 +27,6 @@ from lossary.lab.run.entrants import Entrant, entrants
 from lossary.lab.run.plan import Plan
 from lossary.lab.run.record import Point
 from lossary.lab.run.stored import replacing
-from lossary.lab.run.study import default_params
 from lossary.lab.run.train import Diverged, environment, train
 from lossary.lab.tasks import task_of
 
@@ -102,8 +101,7 @@ def _shares(data: Data) -> list[float]:
 
 def _run(entrant: Entrant, data: Data, seed: int) -> Run | None:
     try:
-        plan = Plan(data=data.name, steps=STEPS)
-        outcome = train(entrant, default_params(entrant, data.task), data, plan, seed)
+        outcome = train(entrant, {}, data, Plan(data=data.name, steps=STEPS), seed)
         test, valid = (compact(data, outcome.learner.predict(part.inputs)) for part in (data.test, data.valid))
     except Diverged:
         return None
