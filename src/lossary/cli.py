@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 from lossary._text import printable, shortened
-from lossary.lab.run.options import Files, Training
+from lossary.lab.run.options import Files, Network, Training
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -49,6 +49,7 @@ def app() -> "App":
     # Not where they are written: that is read without cyclopts.
     Parameter(name="*", group="Your data")(Files)
     Parameter(name="*", group="Training")(Training)
+    Parameter(name="*", group="The network")(Network)
 
     commands = App(name="lossary", version=__version__, help="Every PyTorch loss, and which one your data wants.")
     commands.command(compare)
@@ -78,6 +79,7 @@ def compare(
     out: Path | None = None,
     quick: bool = False,
     resume: bool = False,
+    network: Network = Network(),
     files: Files = Files(),
     training: Training = Training(),
     group: str = "",
@@ -154,6 +156,7 @@ def compare(
         workers=workers,
         out=str(folder),
         quick=quick,
+        **vars(network),
         **vars(_lists_named(files, group)),
         **vars(training),
     )

@@ -68,7 +68,7 @@ def test_json_lines_with_a_label_are_a_table(task: str) -> None:
     data = load(Plan("mails.jsonl", task=task))
     assert data.task == task
     assert data.texts is not None
-    assert [len(part) for part in data.texts] == [len(data.train), len(data.test)]
+    assert [len(part) for part in data.texts] == [len(data.train), len(data.valid), len(data.test)]
 
 
 def test_json_lines_without_a_label_are_pairs_and_a_target_makes_them_a_table() -> None:

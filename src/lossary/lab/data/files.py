@@ -254,12 +254,12 @@ def _blocks(source: Source, test: np.ndarray) -> np.ndarray | None:
     return None if source.time is None else splits.blocks(source.time[test])
 
 
-def _texts(source: Source, parts: list[np.ndarray]) -> tuple[list[str], list[str]] | None:
-    """Of training and test rows, where they were made of texts."""
+def _texts(source: Source, parts: list[np.ndarray]) -> tuple[list[str], list[str], list[str]] | None:
+    """Of each part's rows, where they were made of texts."""
     if source.texts is None:
         return None
-    train, test = ([source.texts[row] for row in part] for part in (parts[0], parts[2]))
-    return train, test
+    train, valid, test = ([source.texts[row] for row in part] for part in parts)
+    return train, valid, test
 
 
 def _batch(task: TaskName, items: int) -> int:

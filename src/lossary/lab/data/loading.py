@@ -7,11 +7,13 @@ from lossary.lab.data.builtin import BUILTIN, load_builtin
 from lossary.lab.data.contents import BadData, is_code
 from lossary.lab.data.readers.code import script
 from lossary.lab.data.types import Data, check_unasked, there
-from lossary.lab.run.options import Files
+from lossary.lab.run.options import Files, Network
 from lossary.lab.run.plan import Plan, Resolved
 
 #: What a plan says of data that are read from files.
 OF_FILES = tuple(field.name for field in fields(Files) if field.name != "megapixels")
+#: And of a network, which code brings itself.
+OF_NETWORK = tuple(field.name for field in fields(Network))
 
 
 def load(plan: Plan) -> Data:
@@ -21,6 +23,17 @@ def load(plan: Plan) -> Data:
         LookupError: if there is no such data set.
         BadData: if it cannot be read from the files named.
     """
+    if not plan.backbone:
+        check_unasked(plan, *OF_NETWORK, of="the lab's own network")
+        return _read(plan)
+    if is_code(plan.data):
+        check_unasked(plan, *OF_NETWORK, of="code")
+    from lossary.lab.data import backbones
+
+    return backbones.applied(_read(plan), plan)
+
+
+def _read(plan: Plan) -> Data:
     if plan.data in BUILTIN:
         check_unasked(plan, *OF_FILES, of=f"{plan.data}, a data set of the lab")
         return load_builtin(plan)

@@ -84,7 +84,7 @@ class Data:
     columns: tuple[str, ...] = ()  # names of the inputs, where it is known
     credit: str = ""  # what the licence of the data wants said beside its pictures
     test_images: np.ndarray | None = None  # uint8 (N, height, width, channels), where the data are images
-    texts: tuple[list[str], list[str]] | None = None  # of the training and test items, where they were made of texts
+    texts: tuple[list[str], list[str], list[str]] | None = None  # of each part's items, where they were made of texts
     # Regression: targets as trained on = (targets - offset) / scale, so that one learning rate fits all data.
     offset: float = 0.0
     scale: float = 1.0

@@ -67,6 +67,8 @@ def open_jobs(plan: Resolved, folder: Path, data: Data, seeds: range) -> tuple[l
     final = [
         Job("final", label, seed) for seed in seeds for label in labels if not _recorded(folder, "tuned", label, seed)
     ]
+    if not tune and not final:  # a version that knew fewer baselines is done
+        return [], []
     return tune + base, final
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn, optim
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, MultiStepLR, OneCycleLR
 
+from lossary.lab.data.backbones import Backboned
 from lossary.lab.run.options import Optimizer, Schedule
 
 #: Learning rates of the network and of a loss's own weights, where nothing is tuned.
@@ -15,6 +16,8 @@ LEARNING_RATES: Mapping[Optimizer, Mapping[str, float]] = {
     "sgd": {"lr": 1e-2, "head_lr": 1e-1},
 }
 RATES = ("lr", "head_lr")
+#: Of the network's rate, for weights that have learned already and would forget it.
+BACKBONE_RATE = 0.05
 MOMENTUM = 0.9  # of sgd
 #: Where an update is one kernel, which takes a quarter off a step of a small network on a CPU.
 FUSED = ("cpu", "cuda", "mps", "xpu")
@@ -24,14 +27,14 @@ DROPS, DROP = (0.5, 0.75), 0.1
 
 def optimizer_of(
     name: Optimizer,
-    network: Iterable[nn.Parameter],
+    network: nn.Module,
     own: Iterable[nn.Parameter],
     rates: Mapping[str, float],
     weight_decay: float,
 ) -> optim.Optimizer:
     """For a network's weights and a loss's own, each with a learning rate."""
     groups: list[dict[str, Any]] = [
-        {"params": list(network), "lr": rates["lr"]},
+        *_paced(network, rates["lr"]),
         {"params": list(own), "lr": rates["head_lr"]},
     ]
     groups = [group for group in groups if group["params"]]
@@ -43,6 +46,14 @@ def optimizer_of(
             return optim.Adam(groups, weight_decay=weight_decay, fused=fused)
         case "sgd":
             return optim.SGD(groups, momentum=MOMENTUM, weight_decay=weight_decay, fused=fused)
+
+
+def _paced(network: nn.Module, rate: float) -> list[dict[str, Any]]:
+    """A network's weights with their learning rates: those of a backbone change slower."""
+    slow = [*network.backbone.parameters()] if isinstance(network, Backboned) else []
+    others = {id(weight) for weight in slow}
+    fast = [weight for weight in network.parameters() if id(weight) not in others]
+    return [{"params": slow, "lr": BACKBONE_RATE * rate}, {"params": fast, "lr": rate}]
 
 
 def scheduler_of(name: Schedule, optimizer: optim.Optimizer, steps: int) -> LRScheduler:

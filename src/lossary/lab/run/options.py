@@ -55,3 +55,15 @@ class Training:
     """cpu, cuda (cuda:1), mps or what else PyTorch finds here; auto: an accelerator, where there is one."""
     precision: Precision = "float32"
     """In which networks multiply while they are trained; weights and what is scored are float32."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """Of the network, where it is not the lab's own."""
+
+    backbone: str = ""
+    """timm:NAME or torchvision:NAME for images, transformers:FOLDER for texts, where the library is installed."""
+    checkpoint: str = ""
+    """A file with the backbone's weights, or none to begin without; by default the library's own."""
+    frozen: bool = False
+    """The backbone is not trained: a linear layer learns from what it makes of the data."""

@@ -7,7 +7,7 @@ is. How a run's folder keeps it is the business of `folder`.
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lossary.lab.run.options import Files, Training
+from lossary.lab.run.options import Files, Network, Training
 from lossary.lab.run.stored import Refused
 from lossary.lab.tasks.measures import Metric
 
@@ -62,7 +62,7 @@ def _seeds(asked: str | int | tuple[int, ...]) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True)
-class Plan(Files, Training):
+class Plan(Files, Network, Training):
     """A comparison of losses on one data set, as it is asked for."""
 
     data: str = "emoji"  # a data set of the lab, or a path

@@ -123,8 +123,8 @@ class Trainer:
         self.precision: Precision = plan.precision
         self.data = placed(data, device)
         self.learner = Learner(entrant, own, data, seed).to(device).train()
-        network, criterion = self.learner.network.parameters(), self.learner.criterion.parameters()
-        self.optimizer = optimizer_of(plan.optimizer, network, criterion, rates, plan.weight_decay)
+        network, own_weights = self.learner.network, self.learner.criterion.parameters()
+        self.optimizer = optimizer_of(plan.optimizer, network, own_weights, rates, plan.weight_decay)
         self.scheduler = scheduler_of(plan.schedule, self.optimizer, self.bound)
         self.scaler = scaler(plan.precision, device)
         self.average = AveragedModel(self.learner, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE), use_buffers=True)

@@ -89,7 +89,7 @@ def _rows(inputs: Tensor) -> np.ndarray:
 def _words(data: Data, rows: Tensor) -> tuple[Any, Any]:
     """Training and test texts as counts of words and of pairs of them, the rarer the heavier."""
     assert data.texts
-    train, test = data.texts
+    train, _, test = data.texts
     weights = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2 if len(rows) > RARE_IN else 1)
     return weights.fit_transform([train[row] for row in rows.tolist()]), weights.transform(test)
 
