@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from lossary.gallery import numbers, quizzes
+from lossary.gallery.errata import book, lecture, primer, recitation, slides
 from lossary.gallery.exhibit import Exhibit
 
 #: In the order of the page.
@@ -14,7 +15,15 @@ FAMILIES = {
     "P": "Pictures",
     "E": "Errata",
 }
-EXHIBITS: tuple[Exhibit, ...] = (*quizzes.EXHIBITS, *numbers.EXHIBITS)
+EXHIBITS: tuple[Exhibit, ...] = (
+    *quizzes.EXHIBITS,
+    *numbers.EXHIBITS,
+    *recitation.EXHIBITS,
+    *slides.EXHIBITS,
+    *lecture.EXHIBITS,
+    *book.EXHIBITS,
+    *primer.EXHIBITS,
+)
 
 
 def chosen(ids: str) -> tuple[Exhibit, ...]:
