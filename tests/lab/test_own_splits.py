@@ -131,3 +131,50 @@ def test_the_former_name_of_lists_says_its_new_one(visits: Path, capsys: pytest.
     told = capsys.readouterr()
     assert "lossary: --group is deprecated, and gone in 0.5; write --lists" in told.err
     assert "--lists day" in " ".join(told.out.split())
+
+
+def three(visits: Path, folder: Path) -> dict[str, str]:
+    """The same visits as a file for each part."""
+    table = pl.read_csv(visits)
+    paths = {}
+    for option, part in (("data", "train"), ("valid", "val"), ("test", "Test")):
+        path = folder / f"{part.lower()}.csv"
+        table.filter(pl.col("part") == part).drop("part").write_csv(path)
+        paths[option] = str(path)
+    return paths
+
+
+def test_a_file_for_each_part(visits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = three(visits, tmp_path)
+    asked: dict[str, Any] = {"target": "cost", "types": "patient=skip,day=skip,ill=skip"}
+    data = load(Plan(**paths, **asked))
+    assert [len(numbers(data, part)) for part in ("train", "valid", "test")] == [25, 5, 10]
+    whole = load(Plan(str(visits), split="part", **asked))
+    assert np.array_equal(data.test.inputs, whole.test.inputs)
+    assert data.fingerprint != load(Plan(**{**paths, "valid": ""}, **asked)).fingerprint
+    assert len(load(Plan(paths["data"], test=paths["test"], **asked)).valid) > 5  # a part of what trains
+    main(["inspect", paths["data"], "--valid", paths["valid"], "--test", paths["test"], "--target", "cost"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "rows to train" in told
+    assert "part" in told
+    assert f"--valid {paths['valid']} --test {paths['test']}" in told.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"test": ""}, "test: wanted a file to test with beside the one to tune with; got none"),
+        ({"test": "none.csv"}, r"none\.csv: wanted a file to read; got No such file or directory"),
+        ({"test": "other.csv"}, r"other\.csv: wanted the columns of .*train\.csv; got other ones \(day, size\)"),
+        ({"test": "evil.py"}, r"evil\.py: wanted a file for each part that ends in \.csv"),
+        ({"split": "ill"}, "split: wanted none for a file for each part; got 'ill'"),
+    ],
+)
+def test_files_that_are_no_parts_of_one_table(
+    visits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], said: str
+) -> None:
+    paths = three(visits, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    pl.read_csv(paths["test"]).rename({"day": "size"}).write_csv("other.csv")
+    with pytest.raises(BadData, match=said):
+        load(Plan(**{**paths, "target": "cost", **given}))

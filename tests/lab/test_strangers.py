@@ -109,6 +109,8 @@ FIELDS: dict[str, tuple[Any, ...]] = {
     "by": ("colour", "target"),
     "time": ("length", "colour"),
     "split": ("colour",),
+    "valid": ("t.csv", "gift/evil.py"),
+    "test": ("t.csv", "gift/evil.py"),
     "megapixels": (2,),
     "optimizer": ("sgd",),
     "schedule": ("cosine",),

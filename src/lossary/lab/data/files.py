@@ -91,9 +91,11 @@ def _source(plan: Plan) -> Source:
     if not there(plan.data):
         raise BadData(f"{plan.data}: wanted a folder or a file; got a path that does not exist")
     if path.is_dir():
-        check_unasked(plan, "target", "types", "lists", "by", "time", "split", of="a folder of images")
+        check_unasked(plan, "valid", "test", "target", "types", "lists", "by", "time", "split", of="a folder of images")
         return (masks if masks.are_in(path) else images).read(path, plan.megapixels)
     suffix = path.suffix.lower()
+    if plan.valid or plan.test:
+        return _of_parts(plan)
     if suffix in (*texts.TABLES, texts.LINES):
         return tables.read(path, tables.Roles.of(plan), plan.types)
     if suffix in ARRAYS:
@@ -102,6 +104,22 @@ def _source(plan: Plan) -> Source:
     came = "code, which compare runs" if is_code(plan.data) else f"a file ending in {path.suffix or 'nothing'}"
     endings = ", ".join((*texts.TABLES, *ARRAYS, texts.LINES))
     raise BadData(f"{path}: wanted a folder of images, or a file ending in {endings}; got {came}")
+
+
+def _of_parts(plan: Plan) -> Source:
+    """Tables, a file for each part."""
+    check_unasked(plan, "lists", "by", "time", "split", of="a file for each part")
+    if not plan.test:
+        raise BadData("test: wanted a file to test with beside the one to tune with; got none")
+    files = {"train": plan.data, "val": plan.valid, "test": plan.test}
+    paths = {part: Path(file) for part, file in files.items() if file}
+    for path in paths.values():
+        if path.suffix.lower() not in (*texts.TABLES, texts.LINES):
+            endings = ", ".join((*texts.TABLES, texts.LINES))
+            raise BadData(f"{path}: wanted a file for each part that ends in {endings}; got another one")
+    if twice := [path for path in paths.values() if [*paths.values()].count(path) > 1]:
+        raise BadData(f"test: wanted a file of its own for each part; got {twice[0]} twice")
+    return tables.read_parts(paths, tables.Roles.of(plan), plan.types)
 
 
 def _check_lists(plan: Plan) -> None:

@@ -34,6 +34,10 @@ class Files:
     """A table's column of dates or numbers: the earliest rows train, the latest ones test."""
     split: str = ""
     """A table's column that says where each row belongs: train, val or test."""
+    valid: str = ""
+    """A file with the same columns as the table that trains: its rows tune. Without it some of the training rows do."""
+    test: str = ""
+    """A file with the same columns as the table that trains: its rows test."""
     megapixels: int = 64
     """Of the largest image that is read: to decode one takes time and memory, however small its file is."""
 

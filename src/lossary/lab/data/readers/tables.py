@@ -78,6 +78,36 @@ def read(path: Path, roles: Roles, types: str) -> Source:
     return replace(source, fingerprint=fingerprint(stored))
 
 
+def read_parts(paths: Mapping[str, Path], roles: Roles, types: str) -> Source:
+    """A file for each part, with the same columns: "train", "test" and perhaps "val".
+
+    Raises:
+        BadData: as ``read``, and if a file has other columns than the one that trains.
+    """
+    stored = {part: content(path) for part, path in paths.items()}
+    read = {part: cells(path, stored[part]) for part, path in paths.items()}
+    path, frame = paths["train"], read["train"][0]
+    part_of = "part"
+    while part_of in frame.columns:
+        part_of += "_"
+    for part, (other, _) in read.items():
+        odd = {*frame.columns} ^ {*other.columns}
+        if odd:
+            raise BadData(f"{paths[part]}: wanted the columns of {path}; got other ones ({', '.join(sorted(odd))})")
+    frames = [
+        cells.select(frame.columns).with_columns(pl.lit(part).alias(part_of)) for part, (cells, _) in read.items()
+    ]
+    try:
+        whole = pl.concat(frames, how="vertical_relaxed")
+    except pl.exceptions.PolarsError as error:
+        raise BadData(
+            f"{path}: wanted columns of the same types in all files; got {str(error).splitlines()[0]}"
+        ) from error
+    rows = [f"{paths[part].name}, {row}" for part, (_, rows) in read.items() for row in rows]
+    source = of(path, whole, rows, replace(roles, split=part_of), types)
+    return replace(source, fingerprint=fingerprint(*stored.values()))
+
+
 def of(path: Path, frame: pl.DataFrame, rows: list[str], roles: Roles, types: str) -> Source:
     """The same of cells that are at hand, and what each row is called.
 

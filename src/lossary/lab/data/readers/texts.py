@@ -46,7 +46,14 @@ def read(plan: Plan) -> Pairs | None:
     """
     path = Path(plan.data)
     asked = plan.task == "retrieval"
-    if plan.task not in ("", "retrieval") or plan.yes or plan.lists or not there(plan.data) or not path.is_file():
+    if (
+        plan.task not in ("", "retrieval")
+        or plan.yes
+        or plan.lists
+        or plan.test
+        or not there(plan.data)
+        or not path.is_file()
+    ):
         return None
     suffix = path.suffix.lower()
     if suffix == ARRAYS:
