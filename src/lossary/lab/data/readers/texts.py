@@ -50,6 +50,7 @@ def read(plan: Plan) -> Pairs | None:
         plan.task not in ("", "retrieval")
         or plan.yes
         or plan.lists
+        or plan.valid
         or plan.test
         or not there(plan.data)
         or not path.is_file()
