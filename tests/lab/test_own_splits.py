@@ -164,7 +164,10 @@ def test_a_file_for_each_part(visits: Path, tmp_path: Path, capsys: pytest.Captu
     ("given", "said"),
     [
         ({"test": ""}, "test: wanted a file to test with beside the one to tune with; got none"),
-        ({"test": "", "target": "pulse,cost"}, "test: wanted a file to test with beside the one to tune with; got none"),
+        (
+            {"test": "", "target": "pulse,cost"},
+            "test: wanted a file to test with beside the one to tune with; got none",
+        ),
         ({"test": "none.csv"}, r"none\.csv: wanted a file to read; got No such file or directory"),
         ({"test": "other.csv"}, r"other\.csv: wanted the columns of .*train\.csv; got other ones \(day, size\)"),
         ({"test": "evil.py"}, r"evil\.py: wanted a file for each part that ends in \.csv"),
