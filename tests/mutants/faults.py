@@ -240,7 +240,7 @@ MUTANTS = (
         "the tiniest vectors and the longest are taken as they are",
         "arcface_loss",
         ("finite_at_every_scale",),
-        in_text("lossary.kernels.stable:in_range", "divided(x, scales(x, dim))", "x * 1"),
+        in_text("lossary.kernels.stable:scales", "largest / largest.clamp(low, 1 / low)", "largest * 0"),
     ),
     Mutant("a default of the Module drifts", "cosface_loss", ("names_and_defaults_agree",), default_drifts),
     Mutant(
@@ -263,7 +263,7 @@ MUTANTS = (
         "ArcFace without its far branch",
         "arcface_loss",
         ("golden",),
-        in_text("lossary.losses.identities.angular:_arcface", "cos > -cos_m", "cos > -2"),
+        in_text("lossary.losses.identities.angular:_arcface", "cos > end", "cos > -2"),
     ),
     Mutant(
         "ArcFace's gradient goes straight through the angle",

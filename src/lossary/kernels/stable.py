@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +10,8 @@ from torch import Tensor
 
 from lossary.core.check import within
 from lossary.core.device import autocast_is_on, has_float64, values_visible
+from lossary.kernels.graph import gradients_by
+from lossary.kernels.modes import plain_only
 
 #: Stands for "no such score". Finite, so that a row without any score has a finite log-sum-exp and zero
 #: gradients; exp() of it is 0 beside any real score.
@@ -101,10 +104,44 @@ def in_range(x: Tensor, dim: int = -1) -> tuple[Tensor, Tensor]:
     length = _ordinary_length(x, dim)
     if length is not None:
         return x, length.reciprocal()
+    if not plain_only():
+        return _InRange.apply(x, dim)
+    return _in_range(x, dim)
+
+
+def _in_range(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     y = divided(x, scales(x, dim))
     squares = y.square().sum(dim, keepdim=True)
     zero = squares == 0
     return y, (squares + zero).rsqrt() * ~zero
+
+
+class _InRange(torch.autograd.Function):
+    """The same in fewer ways through memory, where nobody looks."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+        scale = scales(x, dim)
+        y = x / scale
+        length = torch.linalg.vector_norm(y, dim=dim, keepdim=True)
+        inverse = length.reciprocal().masked_fill_(length == 0, 0)
+        ctx.dim = dim
+        ctx.save_for_backward(x, scale, y, inverse)
+        ctx.set_materialize_grads(False)
+        return y, inverse
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, None]:
+        x, scale, y, inverse = ctx.saved_tensors
+        by_y, by_inverse = grads
+        if torch.is_grad_enabled():  # the gradient must lead on: that of plain torch does
+            products = [(f * g).sum() for f, g in zip(_in_range(x, ctx.dim), grads, strict=True) if g is not None]
+            return gradients_by(torch.stack(products).sum(), (x,))[0], None
+        if by_inverse is None:
+            return None if by_y is None else by_y / bounded(scale), None
+        along = by_inverse * inverse.pow(3)
+        found = y * -along if by_y is None else torch.addcmul(by_y, y, along, value=-1)
+        return found.div_(bounded(scale)), None
 
 
 def scales(x: Tensor, dim: int = -1) -> Tensor:

@@ -93,10 +93,10 @@ class Vectors:
         """The gradient by what is multiplied becomes that by the vectors, in place; back comes the factor's."""
         if self.factor is None:
             return None
-        along = torch.cat([(gradient[part] * self.given[part]).sum(1) for part in thin(self.given)])
+        parts = [(gradient[part] * self.given[part]).sum(1) for part in thin(self.given)]
+        along = parts[0] if len(parts) == 1 else torch.cat(parts)
         if self.after is not None:  # the gradient has the factor already
-            zero = self.factor == 0
-            return torch.where(zero, 0, along / (self.factor + zero))
+            return along.div_(self.factor).masked_fill_(self.factor == 0, 0)
         gradient.mul_(self.factor[:, None])
         return along
 
@@ -130,6 +130,7 @@ class Blocks:
         c = source.column_factor
         self.w = Vectors(self._sorted(source.w), None if c is None else self._sorted(c), source.half)
         self.b = None if source.b is None else self._sorted(source.b).to(self.dtype) * self.unit
+        self.after = None if self.x.after is None else self.x.after * self.unit
         self.inverse, self.scale = self.w.after, None
         if source.unit:
             self._normalise()
@@ -194,13 +195,13 @@ class Blocks:
             # In memory a block lies column by column: so two threads make it in a sixth less time.
             count = span.stop - first
             transposed = buffer[: columns * count].view(columns, count)
-            after = self.x.after
+            after = self.after
             multiply_(transposed, w, x[rows].t(), alpha=self.unit if after is None else 1)
             scores = transposed.t()
             if self.inverse is not None:
                 scores.mul_(self.inverse)
             if after is not None:
-                after = after[rows, None] * self.unit
+                after = after[rows, None]
                 if self.b is None:
                     scores.mul_(after)
                 else:

@@ -20,8 +20,8 @@ TAME = 100.0
 #: Powers of 2 between the smallest normal number and the least exponential, and between it and the least gradient.
 ROOM, ROOM_OF_GRADIENTS = 26, 8
 
-#: Scores (R, C), used up, to their log-sum-exp (R,) and what makes their exponentials shares of it, (R, 1).
-Exponentiate = Callable[[Tensor], tuple[Tensor, Tensor]]
+#: Scores (R, C), used up, to their log-sum-exp (R,) and what makes their exponentials shares of it, (R, 1); None is 1.
+Exponentiate = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 
 
 def exponentials_(exponents: Tensor) -> Tensor:
@@ -74,17 +74,17 @@ def exponentiate_tame_rest(scores: Tensor) -> tuple[Tensor, Tensor]:
     return total.log()[:, 0], total.reciprocal()
 
 
-def sum_softplus(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """The sum of softplus(score) of each row, (R,), and ones; the scores become its derivative in place.
+def sum_softplus(scores: Tensor) -> tuple[Tensor, None]:
+    """The sum of softplus(score) of each row, (R,); the scores become its derivative in place.
 
     These scores are not in units of log 2.
     """
     if _device.by_cache(scores):
         least = (math.log2(torch.finfo(scores.dtype).tiny) + ROOM) * LN_2
         torch.threshold_(scores, least, 20 * least)
-    total = softplus(scores).sum(1, keepdim=True)
+    total = softplus(scores).sum(1)
     scores.sigmoid_()
-    return total[:, 0], torch.ones_like(total)
+    return total, None
 
 
 def is_tame(x: Tensor, w: Tensor, unit: bool = False, scale: float = 1.0, bound: float | None = None) -> bool:

@@ -41,7 +41,7 @@ class SingleTarget(Block):
         self.index, count, inside = numbered.index[rows], numbered.count[rows], numbered.inside_of(rows)
         self.inside, self.is_linear = inside, mean is not None or not has_mean
         found = scores.gather(1, self.index)
-        target = found[:, 0] * self.unit
+        target = found[:, 0] if self.unit == 1 else found[:, 0] * self.unit
         if mean is None:
             mean = scores.mean(1) * self.unit if has_mean else target
         # Where exponentials are summed, the target's log-sum-exp is its score.
@@ -83,7 +83,7 @@ class SingleTarget(Block):
             by_among = by_among * self.statistics.target.detach().sigmoid()
         if by_among is not None:
             by_target = by_among if by_target is None else by_target + by_among
-        return _column(gradients.rest, self.share) * self.share, None if by_target is None else by_target[:, None]
+        return _each(gradients.rest, self.share, self.scores), None if by_target is None else by_target[:, None]
 
 
 class Numbered:
@@ -118,7 +118,7 @@ class LabelTargets(Block):
         self.existing = (scores.shape[1] - r.bincount(minlength=len(scores))).clamp_min(1).to(scores.dtype)
         count, target = torch.zeros_like(total), torch.zeros_like(total)
         among = torch.full_like(total, 0 if exponentiate is sum_softplus else ABSENT)
-        self.found: list[tuple[slice, Tensor, Tensor, Tensor, Tensor]] = []
+        self.found: list[tuple[slice, Tensor, Tensor, Tensor, Tensor | None]] = []
         for spot in places.bands.within(span, slice(0, scores.shape[1])):
             rows = slice(spot.rows.start - span.start, spot.rows.stop - span.start)
             part = spot.of(scores, span.start)
@@ -133,11 +133,11 @@ class LabelTargets(Block):
         self.statistics = Rows(count, target * (self.per_target * self.unit), among, rest, mean)
 
     def pull(self, gradients: RowGradients) -> None:
-        self.by_row = [_column(gradients.rest, self.share) * self.share]
+        self.by_row = [_each(gradients.rest, self.share, self.scores)]
         self.scores.mul_(self.by_row[0])
         for rows, part, is_target, hits, share in self.found:
             if gradients.among is not None:
-                self.by_row.append(gradients.among[rows, None] * share * self.scale)
+                self.by_row.append(_each(gradients.among[rows], share, hits) * self.scale)
                 part.add_(hits.mul_(self.by_row[-1]))
             if gradients.target is not None:
                 self.by_row.append((gradients.target * self.per_target * self.scale)[rows, None])
@@ -178,11 +178,11 @@ class MaskedTargets(Block):
         self.statistics = Rows(count, target, among, rest, target.detach() if mean is None else mean)
 
     def pull(self, gradients: RowGradients) -> None:
-        self.by_row = [_column(gradients.rest, self.share) * self.share]
+        self.by_row = [_each(gradients.rest, self.share, self.scores)]
         self.scores.mul_(self.by_row[0])
         if gradients.among is not None or gradients.target is not None:
-            by_among = _column(gradients.among, self.share) * self.share_among * self.scale
-            by_target = _column(gradients.target, self.share) * self.per_target[:, None] * self.scale
+            by_among = _each(gradients.among, self.share_among, self.scores) * self.scale
+            by_target = _each(gradients.target, self.per_target[:, None], self.scores) * self.scale
             torch.addcmul(by_target, self.hits, by_among, out=self.hits)
             self.scores.add_(self.hits.mul_(self.is_target))
             self.by_row += [by_among, by_target]
@@ -192,5 +192,8 @@ class MaskedTargets(Block):
             self.scores.add_(self.exists * (gradients.mean / self.existing)[:, None])
 
 
-def _column(gradient: Tensor | None, like: Tensor) -> Tensor:
-    return torch.zeros_like(like) if gradient is None else gradient[:, None]
+def _each(gradient: Tensor | None, share: Tensor | None, like: Tensor) -> Tensor:
+    """(R, 1) what each row's exponentials are multiplied with; 0 without a gradient."""
+    if gradient is None:
+        return torch.zeros_like(like[:, :1])
+    return gradient[:, None] if share is None else gradient[:, None] * share

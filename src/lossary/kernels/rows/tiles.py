@@ -83,10 +83,16 @@ class Sums:
         return torch.where(top > ABSENT_2 / 2, top * LN_2 + total.log(), ABSENT)
 
     @staticmethod
-    def pull_(scores: Tensor, scratch: Tensor, lse: tuple[Tensor, Tensor], by_lse: tuple[Tensor, Tensor]) -> Tensor:
+    def each(lse: Tensor, by_lse: Tensor) -> tuple[Tensor, Tensor]:
+        """Of every item, what :meth:`pull_` needs: its log-sum-exp, and the gradient by it."""
+        return lse, by_lse
+
+    @staticmethod
+    def pull_(scores: Tensor, scratch: Tensor, each: tuple[Tensor, Tensor], rows: slice, columns: slice) -> Tensor:
         """Scores become dL/dscore_ij + dL/dscore_ji through the log-sum-exps of row i and row j."""
-        torch.sub(scores, lse[1], out=scratch).exp2_().mul_(by_lse[1])
-        return scores.sub_(lse[0][:, None]).exp2_().mul_(by_lse[0][:, None]).add_(scratch)
+        lse, by_lse = each
+        torch.sub(scores, lse[columns], out=scratch).exp2_().mul_(by_lse[columns])
+        return scores.sub_(lse[rows, None]).exp2_().mul_(by_lse[rows, None]).add_(scratch)
 
 
 class TameSums(Sums):
@@ -111,9 +117,14 @@ class TameSums(Sums):
         return torch.where(self.total > 0, self.total.log(), ABSENT)
 
     @staticmethod
-    def pull_(scores: Tensor, scratch: Tensor, lse: tuple[Tensor, Tensor], by_lse: tuple[Tensor, Tensor]) -> Tensor:
-        each = [by * torch.exp2(-of) for of, by in zip(lse, by_lse, strict=True)]
-        return scores.exp2_().mul_(torch.add(each[0][:, None], each[1], out=scratch))
+    def each(lse: Tensor, by_lse: Tensor) -> tuple[Tensor, Tensor]:
+        share = by_lse * torch.exp2(-lse)
+        return share, share
+
+    @staticmethod
+    def pull_(scores: Tensor, scratch: Tensor, each: tuple[Tensor, Tensor], rows: slice, columns: slice) -> Tensor:
+        share, _ = each
+        return scores.exp2_().mul_(torch.add(share[rows, None], share[columns], out=scratch))
 
 
 def set_statistics(items: Items) -> Rows:
@@ -145,14 +156,15 @@ def set_gradients(items: Items, rows: Rows, by_rows: RowGradients) -> tuple[Tens
         by_target, by_among = by_target + by_among, zero
     by_among = by_among * items.scale
     by_target = (by_target * items.scale / rows.targets.clamp_min(1))[:, None]
-    among, rest = (exponent(s) for s in (rows.among, rows.rest))
+    of_among = kind.each(exponent(rows.among), by_among)
+    of_rest = kind.each(exponent(rows.rest), by_rest)
     gradient = torch.zeros_like(x)
     for tiles in _rows_of_tiles(items, tile_size(items)):
         for tile, scratch in tiles:
             i, j = tile.rows, tile.columns
-            slopes = kind.pull_(tile.scores, scratch, (rest[i], rest[j]), (by_rest[i], by_rest[j]))
+            slopes = kind.pull_(tile.scores, scratch, of_rest, i, j)
             if tile.hits is not None:
-                slopes.add_(kind.pull_(tile.hits, scratch, (among[i], among[j]), (by_among[i], by_among[j])))
+                slopes.add_(kind.pull_(tile.hits, scratch, of_among, i, j))
             _push(items, tile, slopes, gradient)
     items.add(gradient, by_target * items.target_sums(x) + items.target_sums(by_target * x))
     pull_means(items, by_rows.mean, gradient)

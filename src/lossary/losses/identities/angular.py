@@ -195,13 +195,20 @@ class CosFaceLoss(SphereHead):
 
 
 def _arcface(
-    rows: Rows, scale: float | Tensor, margin: float | Tensor, *, beyond_pi: BeyondPi, straight_through: bool
+    rows: Rows,
+    scale: float | Tensor,
+    margin: float | Tensor,
+    end: float | Tensor,
+    step: float | Tensor,
+    *,
+    beyond_pi: BeyondPi,
+    straight_through: bool,
 ) -> Tensor:
+    """``end`` is the cosine at which the margin reaches pi, ``step`` what is taken off beyond."""
     cos = rows.target / scale
     target = (angle(cos) + margin).cos()
     if beyond_pi == "linear":
-        cos_m, sin_m = _cos_sin(margin)
-        target = torch.where(cos > -cos_m, target, cos - margin * sin_m)
+        target = torch.where(cos > end, target, cos - step)
     elif beyond_pi == "easy":
         target = torch.where(cos > 0, target, cos)
     if straight_through:
@@ -210,7 +217,14 @@ def _arcface(
 
 
 def _arcface_slope(
-    rows: Rows, scale: Tensor, margin: Tensor, *, beyond_pi: BeyondPi, straight_through: bool
+    rows: Rows,
+    scale: Tensor,
+    margin: Tensor,
+    end: Tensor,
+    step: Tensor,
+    *,
+    beyond_pi: BeyondPi,
+    straight_through: bool,
 ) -> tuple[Tensor, RowGradients]:
     cos = rows.target / scale
     theta, inside = cos.clamp(-1, 1).acos(), has_angle(cos)
@@ -218,8 +232,8 @@ def _arcface_slope(
     target = turned.cos()
     by_cos = torch.where(inside, turned.sin() / theta.sin(), 0)
     if beyond_pi != "plain":
-        margin_ends = cos > -margin.cos() if beyond_pi == "linear" else cos > 0
-        target = torch.where(margin_ends, target, cos - margin * margin.sin() if beyond_pi == "linear" else cos)
+        margin_ends = cos > end if beyond_pi == "linear" else cos > 0
+        target = torch.where(margin_ends, target, cos - step if beyond_pi == "linear" else cos)
         by_cos = torch.where(margin_ends, by_cos, 1)
     return _slope(rows, scale * target, 1.0 if straight_through else by_cos)
 
@@ -289,6 +303,8 @@ def arcface_loss(
     straight_through = gradient == "straight_through"
     formula = partial(_arcface, beyond_pi=beyond_pi, straight_through=straight_through)
     slope = partial(_arcface_slope, beyond_pi=beyond_pi, straight_through=straight_through)
+    # Once, and not for every block of rows.
+    cos_m, sin_m = _cos_sin(margin)
     return cosine_head(
         formula,
         embeddings,
@@ -296,6 +312,8 @@ def arcface_loss(
         labels,
         scale,
         margin,
+        -cos_m,
+        margin * sin_m,
         sample_weight=sample_weight,
         mask=mask,
         slope=slope,
