@@ -31,6 +31,14 @@ HEADS: dict[str, tuple[Loss, Loss]] = {
         lambda x, w, y: lossary.linear_loss(LF.cross_entropy, x, w, y),
         lambda x, w, y: F.cross_entropy((x @ w.T).to(wide(x)), y),
     ),
+    "focal loss of a head": (
+        lambda x, w, y: lossary.linear_loss(LF.focal_loss, x, w, y),
+        lambda x, w, y: naive.NAIVE["focal_loss"]((x @ w.T).to(wide(x)), y),
+    ),
+    "smoothed cross-entropy of a head": (
+        lambda x, w, y: lossary.linear_loss(LF.cross_entropy, x, w, y, label_smoothing=0.1),
+        lambda x, w, y: F.cross_entropy((x @ w.T).to(wide(x)), y, label_smoothing=0.1),
+    ),
     "ArcFace": (LF.arcface_loss, naive.arcface_in_float32),
 }
 
@@ -63,7 +71,8 @@ So it is on devices that multiply half-precision matrices (CUDA, XPU; torch 2.8 
 copies and rounds nothing but the gradient; there autocast changes nothing. Lengths, temperatures and scales are float32
 factors of the product's rows and columns: half-precision embeddings are never normalised and rounded again. The
 gradient by the scores is rounded to half precision before its two products; in float16 a power of two brings it into
-range. A scalar loss is float32, except where torch's function of that name returns another type.
+range. That by a row's only target, mostly its largest, is kept apart and not rounded, where blocks are made. A scalar
+loss is float32, except where torch's function of that name returns another type.
 
 ## Errors
 

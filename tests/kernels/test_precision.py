@@ -73,8 +73,12 @@ def errors(got: list[Tensor], right: list[Tensor]) -> list[float]:
 
 
 @pytest.mark.usefixtures("half_units")
-@pytest.mark.parametrize(("name", "bound"), [*((n, 1.5e-3) for n in HEADS), *((n, 2.1e-3) for n in OTHERS)])
-def test_autocast_rounds_operands_and_slopes_alone(name: str, bound: float) -> None:
+@pytest.mark.parametrize("name", [*HEADS, *OTHERS])
+def test_autocast_rounds_operands_and_slopes_alone(name: str, request: pytest.FixtureRequest) -> None:
+    several = name in ("MNR, ids", "SupCon, references", "multi-similarity")
+    in_blocks = request.node.callspec.params["half_units"] != "plain"
+    # Blocks keep a row's only target apart, which has the largest slope.
+    bound = 1.5e-3 if name in HEADS or (in_blocks and not several) else 2.1e-3
     loss = (HEADS | OTHERS)[name]
     x, w = X.to(BF16).float(), W.to(BF16).float()  # operands that lose nothing
     value, *gradients = errors(found(loss, x, w, autocast=True), found(loss, x.double(), w.double()))

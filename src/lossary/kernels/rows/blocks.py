@@ -262,6 +262,8 @@ class Blocks:
             self._push_columns(slopes.t(), self.x.multiplied[rows], unscale, gradients.w, gradients.pushed)
             # The first block's product is stored, not added: w's gradient starts without zeros.
             gradients.pushed = True
+        if self.apart is not None and isinstance(block, SingleTarget):
+            self._push_targets(self.apart, block, gradients)
         if block.by_mean is not None:
             self._push_mean(block.by_mean, rows, gradients)
 
@@ -276,7 +278,7 @@ class Blocks:
 
     def _slopes(self, block: Block, by_rows: RowGradients, gradients: Gradients) -> tuple[Tensor, Tensor | None]:
         """(R, C) the gradient by the products, as the next ones take it; and what undoes a power of 2 in it."""
-        columns = self.inverse
+        columns, self.apart = self.inverse, None
         at_once = self.x.is_half and self.centers == 1 and self.targets.first is None and self.map_slopes is None
         if isinstance(block, SingleTarget) and at_once and block.is_linear:
             # In a pass less: after the products these are what takes the time.
@@ -288,8 +290,8 @@ class Blocks:
             if by_target is not None:
                 if gradients.b is not None:
                     gradients.b.index_add_(0, block.index[:, 0], by_target[:, 0])
-                by_target = by_target if columns is None else by_target * columns[block.index]
-            return self._rounded(block.scores, each, by_target, block.rows, block.index)
+                self.apart = by_target if columns is None else by_target * columns[block.index]
+            return self._rounded(block.scores, each, by_rows.rest, block.rows)
         slopes = self._pulled(block, by_rows)
         if gradients.b is not None:
             gradients.b.add_(slopes.sum(0))
@@ -298,7 +300,7 @@ class Blocks:
         slopes = without_subnormals_(slopes, block.by_row, columns)
         if not self.x.is_half:
             return slopes, None
-        return self._rounded(slopes, None, None, block.rows, None)
+        return self._rounded(slopes, None, None, block.rows)
 
     def _pulled(self, block: Block, by_rows: RowGradients) -> Tensor:
         """(R, C) the gradient by the scores as they were made."""
@@ -310,21 +312,18 @@ class Blocks:
         return slopes if self.centers == 1 else self.nearest.spread(slopes)
 
     def _rounded(
-        self, slopes: Tensor, each: Tensor | None, own: Tensor | None, rows: slice | Tensor, index: Tensor | None
+        self, slopes: Tensor, each: Tensor | None, most: Tensor | None, rows: slice | Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        """Slopes times ``each`` of their row, and ``own`` at ``index``, in half precision."""
+        """Slopes times ``each`` of their row in half precision; ``most`` bounds a row's, but for what columns add."""
         after = None if self.x.after is None else self.x.after[rows, None]
         each = after if each is None else each if after is None else each * after
-        own = own if own is None or after is None else own * after
         unscale = None
         if self.halves.dtype == torch.float16:
-            # Exponentials are 1 at most; so are the others' rows looked at.
-            bounds = [slopes.abs().amax() if each is None or index is None else each.abs().amax()]
-            if each is not None and index is None:
-                bounds[0] = bounds[0] * each.abs().amax()
-            bounds += [] if own is None else [own.abs().amax()]
-            scale = headroom(torch.stack(bounds).amax())
-            each, own = scale if each is None else each * scale, None if own is None else own * scale
+            bound = slopes.abs().amax() if most is None else most.abs().amax()
+            for factor in (after, None if most is None else self.inverse):
+                bound = bound if factor is None else bound * factor.abs().amax()
+            scale = headroom(bound)
+            each = scale if each is None else each * scale
             unscale = 1 / scale
         count, columns = slopes.shape
         halves = self.halves[: count * columns].view(columns, count).t()
@@ -332,9 +331,16 @@ class Blocks:
             halves.copy_(slopes)
         else:
             torch.mul(slopes, each, out=halves)
-        if own is not None and index is not None:
-            halves.scatter_(1, index, own.to(halves.dtype))
         return halves, unscale
+
+    def _push_targets(self, by_target: Tensor, block: SingleTarget, gradients: Gradients) -> None:
+        """What a row's target gives, its largest slope mostly, without rounding: vectors beside the products."""
+        rows, index = block.rows, block.index[:, 0]
+        by_target = by_target if self.x.after is None else by_target * self.x.after[rows, None]
+        if gradients.x is not None:
+            gradients.x[rows].addcmul_(self.w.multiplied[index], by_target)
+        if gradients.w is not None:
+            gradients.w.index_add_(0, index, self.x.multiplied[rows] * by_target)
 
     def _push_mean(self, by_mean: Tensor, rows: slice | Tensor, gradients: Gradients) -> None:
         """A product of vectors for x, and at the end one for w: no block is written to for it."""
