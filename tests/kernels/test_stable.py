@@ -89,3 +89,21 @@ def test_a_zero_vector_stays_zero_without_a_gradient() -> None:
     assert unit(x).count_nonzero() == 0
     assert inverse.count_nonzero() == 0
     assert grad.count_nonzero() == 0
+
+
+@pytest.mark.parametrize("dim", [0, -1])
+def test_vectors_that_nobody_looks_at_have_plain_torchs_derivatives(monkeypatch: pytest.MonkeyPatch, dim: int) -> None:
+    """A zero vector and tiny ones among them; the second derivatives' weights come from the vectors themselves."""
+    x = torch.randn(6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    x = torch.where(torch.arange(6)[:, None] == 2, 0, x)
+    x.requires_grad_()
+
+    def derivatives(y: Tensor, inverse: Tensor) -> list[Tensor]:
+        loss = (y * inverse).sin().sum() + inverse.square().sum() + y.pow(3).sum()
+        (first,) = torch.autograd.grad(loss, x, create_graph=True)
+        return [loss, first, torch.autograd.grad(first.square().sum(), x)[0]]
+
+    want = derivatives(*stable._in_range(x, dim))
+    monkeypatch.setattr(stable, "values_visible", lambda *_: False)
+    for a, b in zip(derivatives(*stable.in_range(x, dim)), want, strict=True):
+        torch.testing.assert_close(a, b)

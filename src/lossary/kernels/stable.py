@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lossary.core.check import within
 from lossary.core.device import autocast_is_on, has_float64, values_visible
-from lossary.kernels.graph import gradients_by
+from lossary.kernels.graph import distinct, gradients_by
 from lossary.kernels.modes import plain_only
 
 #: Stands for "no such score". Finite, so that a row without any score has a finite log-sum-exp and zero
@@ -135,6 +135,7 @@ class _InRange(torch.autograd.Function):
         x, scale, y, inverse = ctx.saved_tensors
         by_y, by_inverse = grads
         if torch.is_grad_enabled():  # the gradient must lead on: that of plain torch does
+            (x,) = distinct((x,))  # what is given may come from x too
             products = [(f * g).sum() for f, g in zip(_in_range(x, ctx.dim), grads, strict=True) if g is not None]
             return gradients_by(torch.stack(products).sum(), (x,))[0], None
         if by_inverse is None:
