@@ -98,13 +98,13 @@ def equal_losses(found: Found) -> Counter[str]:
 
 def at_the_margin(found: Found) -> Counter[str]:
     """Of a first loss that is exactly the margin ahead: to call any other its equal is false."""
-    first = found.of_first()
+    first = found.of(0)
     return Counter(false=bool(found.equal[first].any()), pairs=int(first.sum()))
 
 
 def gap(found: Found) -> Counter[str]:
     """Of a first loss that is ahead of others, which are equal: how often it is said to beat one, and all."""
-    first = found.of_first()
+    first = found.of(0)
     beaten = found.better[first] == 1
     wrong = found.better[~first].any() or (found.better[first] < 0).any()
     return Counter(false=bool(wrong), found=int(beaten.sum()), pairs=len(beaten), all=bool(beaten.all()))

@@ -31,7 +31,7 @@ class Study:
 
     losses: int = 2
     seeds: int = 5
-    gap: float = 0.0  # how much more skill the first loss has
+    gap: float = 0.0  # how much more skill the last loss has
     item: float = 0.8  # noise of an item, in all runs alike
     loss_item: float = 0.4  # of a loss there: what suits it; 0: the same loss under several names
     run_item: float = 0.4  # of a run there
@@ -53,7 +53,8 @@ class Study:
     def skill(self, rng: np.random.Generator, items: int) -> Array:
         """(losses, seeds, 1, ...) to multiply what has ``items`` axes by; about 1."""
         found = 1 + self.run * self._normal(rng, self.losses, self.seeds)
-        found[0] = 1 + self.erratic * (found[0] - 1) + self.gap
+        found[0] = 1 + self.erratic * (found[0] - 1)
+        found[-1] += self.gap
         return found.reshape(self.losses, self.seeds, *(1,) * items)
 
 

@@ -27,8 +27,9 @@ class Found:
     better: Array  # 1 if a was shown to be better, -1 if b was, 0 if neither
     equal: Array  # shown to differ by less than the margin
 
-    def of_first(self) -> Array:
-        return np.array([0 in pair for pair in self.pairs])
+    def of(self, loss: int) -> Array:
+        """Which pairs are with a loss."""
+        return np.array([loss in pair for pair in self.pairs])
 
 
 def _drawn(own: Array, df: int) -> Array:
@@ -58,51 +59,54 @@ class Study:
         self.by_run = scores.mean(axis=2)
         product = np.matmul(scores.swapaxes(0, 1), scores.transpose(1, 2, 0))  # (seeds, losses, losses)
         squares = (product[:, a, a] + product[:, b, b] - 2 * product[:, a, b]).cumsum(axis=0)
-        self.effects = {}
+        effects = []
         for look in looks(scores.shape[1]):
             of_runs, of_units = self.by_run[:, :look], scores[:, :look].mean(axis=1)
             by_seed, by_unit = of_runs[a] - of_runs[b], of_units[a] - of_units[b]
-            around = squares[look - 1] - by_seed.size / len(a) * by_unit.shape[1] * by_unit.mean(axis=1) ** 2
-            self.effects[look] = TwoWay.of_means(by_seed, by_unit, around, independent)
+            around = squares[look - 1] - look * by_unit.shape[1] * by_unit.mean(axis=1) ** 2
+            effects.append(TwoWay.of_means(by_seed, by_unit, around, independent))
+        self.effects = TwoWay(*(np.array([getattr(one, f.name) for one in effects]) for f in fields(TwoWay)))
 
     def judged(
         self, losses: Sequence[int], seeds: Sequence[int], margin: float, spread: str = "the judge's"
     ) -> dict[int, Found]:
         """What some of the losses are found to be, up to each number of seeds."""
-        places = np.array([self.pairs.index(pair) for pair in combinations(losses, 2)])
         taken = looks(max(seeds))
         share = shares(taken)
-        effects = [self._at(look, losses, places, spread) for look in taken]
-        up = np.array([effect.mean > 0 for effect in effects]).reshape(len(taken), -1)
-        p, within = np.ones((2, len(taken), len(places)))
-        for look, effect in enumerate(effects):
-            level = LEVEL * share[look]
-            p[look] = _where_small(effect, np.abs(effect.mean), level, lambda e: e.p_value)
-            within[look] = _where_small(effect, margin - np.abs(effect.mean), 2 * level, lambda e: e.p_within(margin))
+        effects = self._of(losses, taken, spread)
+        level, reach = LEVEL * share[:, None], np.abs(effects.mean)
+        p = _where_small(effects, reach, level, lambda e: e.p_value)
+        within = _where_small(effects, margin - reach, 2 * level, lambda e: e.p_within(margin))
+        up = effects.mean > 0
+        ahead, behind = np.where(up, p, 1.0), np.where(up, 1.0, p)
         found = {}
         for n in seeds:
-            so_far = len(looks(n))
-            ahead, behind = (smallest(np.where(one, p, 1.0)[:so_far], share[:so_far]) for one in (up, ~up))
-            found[n] = _claimed(len(losses), ahead, behind, smallest(within[:so_far], share[:so_far]))
+            some = len(looks(n))
+            least = (smallest(one[:some], share[:some]) for one in (ahead, behind, within))
+            found[n] = _claimed(len(losses), *least)
         return found
 
-    def _at(self, look: int, losses: Sequence[int], places: Array, spread: str) -> TwoWay:
-        effects = _some(self.effects[look], places)
+    def _of(self, losses: Sequence[int], taken: Sequence[int], spread: str) -> TwoWay:
+        """The differences of some losses, fields (looks, pairs)."""
+        places = [self.pairs.index(pair) for pair in combinations(losses, 2)]
+        effects = _some(self.effects, np.ix_(range(len(taken)), places))
         if len(losses) < 3:
             return effects
-        variances, df = SPREADS[spread](loss_variances(self.by_run[list(losses), :look]), look - 1)
         a, b = np.array(list(combinations(range(len(losses)), 2))).T
-        return effects.with_seed_variance(variances[a] + variances[b], df, np.ones(len(a), bool))
+        estimated = [SPREADS[spread](loss_variances(self.by_run[list(losses), :look]), look - 1) for look in taken]
+        both = np.array([variances[a] + variances[b] for variances, _ in estimated])
+        df = np.array([[df] for _, df in estimated])
+        return effects.with_seed_variance(both, df, np.ones(both.shape, bool))
 
 
-def _some(effects: TwoWay, which: Array) -> TwoWay:
+def _some(effects: TwoWay, which: Any) -> TwoWay:
     return TwoWay(*(getattr(effects, field.name)[which] for field in fields(TwoWay)))
 
 
-def _where_small(effects: TwoWay, reach: Array, level: float, p_of: Callable[[TwoWay], Array]) -> Array:
+def _where_small(effects: TwoWay, reach: Array, level: Array, p_of: Callable[[TwoWay], Array]) -> Array:
     """p-values where they are small enough for a claim, 1 elsewhere: most are not, and a quantile takes long."""
     small = effects.half_width(level) <= reach
-    p = np.ones(len(reach))
+    p = np.ones(reach.shape)
     if small.any():
         p[small] = p_of(_some(effects, small))
     return p

@@ -79,7 +79,7 @@ class TwoWay:
             residual=known * residual,
         )
 
-    def with_seed_variance(self, variance: Floats, df: float, where: Bools) -> Self:
+    def with_seed_variance(self, variance: Floats, df: ArrayLike, where: Bools) -> Self:
         """The same with another estimate of the spread over seeds in some tables."""
         return replace(
             self,
