@@ -494,6 +494,12 @@ def test_curves_that_were_still_rising_are_named() -> None:
     assert warning.startswith("Still rising when stopped: b in 2 of 5 runs and a (default) in 1 of 1 run.")
 
 
+@pytest.mark.parametrize(("rising", "claimed"), [(2, True), (3, False)])
+def test_a_loss_is_still_rising_if_half_of_its_runs_are(rising: int, claimed: bool) -> None:
+    runs = [replace(r, still_rising=r.loss == "b" and r.seed < rising) for r in study({"a": 0.6, "b": 0.5})]
+    assert only(judge(runs, RECALL)).claimed == claimed
+
+
 def test_no_claim_over_a_loss_that_was_still_rising() -> None:
     records = study({"a": 0.6, "b": 0.5})
     rising = judge([replace(r, still_rising=r.loss == "b") for r in records], RECALL)

@@ -135,6 +135,15 @@ class Watch:
         return self.curve.unfinished
 
 
+def mostly(runs: int, of: int) -> bool:
+    """Whether what is said of some runs of a loss is said of the loss: of one of many it may be chance.
+
+    >>> mostly(0, 1), mostly(2, 5), mostly(3, 6)
+    (False, False, True)
+    """
+    return 0 < of <= 2 * runs
+
+
 def not_learned(records: Sequence[Record], metric: Metric) -> dict[str, str]:
     """The losses that have not learned yet, each with a clause that says why and what to change.
 
@@ -182,14 +191,14 @@ def _why(runs: list[Record], metric: Metric, free: Mapping[str, float]) -> str:
     ended = int(median(curve.steps[-1] for curve in curves))
     more = f"more steps: --steps {_rounded(4 * ended)}"
     dipping = [c for c in curves if c.fell and c.rising and (c.in_dip or c.best <= EARLY * c.steps[-1])]
-    if 2 * len(dipping) >= len(curves):
+    if mostly(len(dipping), len(curves)):
         return f"it was still climbing out of a dip at step {ended}; {more}"
     kept = int(median(curve.best for curve in curves))
     score = fmean(_score(r, metric) for r in runs)
     unbeaten = max((name for name, value in free.items() if not score > value), key=free.__getitem__, default="")
     if kept > EARLY * ended or not unbeaten:
         return ""
-    below = 2 * sum(curve.in_dip for curve in curves) >= len(curves)
+    below = mostly(sum(curve.in_dip for curve in curves), len(curves))
     change = f"{more}, or a smaller learning rate" if below else "a smaller learning rate"
     return f"its best weights are from step {kept} of {ended} and do not beat {unbeaten}; {change}"
 

@@ -15,7 +15,7 @@ from statistics import median
 import numpy as np
 
 from lossary.lab.run.record import Record, Role
-from lossary.lab.run.stopping import not_learned
+from lossary.lab.run.stopping import mostly, not_learned
 from lossary.lab.stats import words
 from lossary.lab.stats.chances import chances
 from lossary.lab.stats.corrections import beats_all, hochberg, holm, of_winner, pair_steps
@@ -36,8 +36,12 @@ class _Entrant:
     loss: str
     role: Role
     runs: dict[int, Floats]
-    rising: int
+    rising: int  # of its runs
     seconds: float
+
+    @property
+    def still_rises(self) -> bool:
+        return mostly(self.rising, len(self.runs))
 
     @property
     def table(self) -> Floats:
@@ -272,7 +276,7 @@ def _comparison(
     status: Status = "undecided"
     lacks: Lack = ""
     # What still rises may catch up: a run at four times the steps has turned such a pair round.
-    if loser.rising if differs else equal and (winner.rising or loser.rising):
+    if loser.still_rises if differs else equal and (winner.still_rises or loser.still_rises):
         lacks = "steps"
     elif differs:
         status = "better_within" if equal else "better"
