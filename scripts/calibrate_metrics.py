@@ -81,7 +81,7 @@ GALLERY_SEEDS = (2, 3, 5, 10)
 KINDS = {
     "regression": Kind(values(300), "300 samples"),
     "classification": Kind(classes(300, (0.5, 0.3, 0.15, 0.05)), "300 samples of 4 classes, one rare"),
-    "binary": Kind(yes_or_no(500, 25), "25 yes of 500"),
+    "binary": Kind(yes_or_no(500, 50, steep=2), "50 yes of 500"),
     "ranking": Kind(lists(60), "60 lists of 12"),
     "segmentation": Kind(maps(40), "40 maps of 3 classes, one rare"),
     "retrieval": Kind(texts(50), "50 pairs of texts", GALLERY_SEEDS),

@@ -81,10 +81,10 @@ class World:
         return found
 
 
-def yes_or_no(items: int, positives: int, digits: int = 9) -> World:
+def yes_or_no(items: int, positives: int, digits: int = 9, steep: float = 1.0) -> World:
     def draw(rng: np.random.Generator, study: Study) -> tuple[str, Array, str, Array]:
         labels = np.arange(items) < positives
-        score = 2 * study.skill(rng, 1) * labels + study.noise(rng, items) - 1.5
+        score = steep * (2 * study.skill(rng, 1) * labels + study.noise(rng, items) - 1.5)
         return "probabilities", np.round(expit(score), digits), "labels", labels.astype(int)
 
     return World("binary", draw)

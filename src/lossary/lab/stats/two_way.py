@@ -75,7 +75,7 @@ class TwoWay:
             seed_variance=known * of_seeds / df,
             seed_df=known * df,
             unit_variance=known * np.maximum(unit_ms - residual, 0) / max(seeds, 1),
-            unit_df=known * np.maximum(np.minimum(_effective(by_unit), independent or units) - 1, 1),
+            unit_df=known * np.clip(_unit_df(by_unit), 1, max((independent or units) - 1, 1)),
             residual=known * residual,
         )
 
@@ -133,13 +133,20 @@ def _means(table: Floats) -> tuple[Floats, Floats, Floats]:
     return table.mean(axis=1)[None], table.mean(axis=0)[None], ((table - table.mean()) ** 2).sum(keepdims=True)[0]
 
 
-def _effective(centred: Floats) -> Floats:
-    """(tables,) how many units a variance rests on: all where they vary alike, few where few differ from the rest."""
-    squares = centred**2
-    fourth = (squares**2).sum(axis=1)
-    return np.divide(
-        squares.sum(axis=1) ** 2, fourth, out=np.full(len(fourth), float(centred.shape[1])), where=fourth > 0
+def _unit_df(centred: Floats) -> Floats:
+    """(tables,) the degrees of freedom of the variance of units: how well it is known by its own spread.
+
+    With n_eff = (sum u^2)^2 / sum u^4 that is Var(s^2) / s^4 = 1 / n_eff - 1 / n = 2 / df: all units where they are
+    normal, twice as many as differ where most are equal.
+    """
+    squares, units = centred**2, centred.shape[1]
+    kurtosis = np.divide(  # over the number of units: 1 / n_eff
+        (squares**2).sum(axis=1),
+        squares.sum(axis=1) ** 2,
+        out=np.full(len(squares), 1 / units),
+        where=squares.any(axis=1),
     )
+    return 2 / np.maximum(kurtosis - 1 / units, 1 / units**2)
 
 
 def _t(df: Floats, level: ArrayLike) -> Floats:
