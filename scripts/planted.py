@@ -1,0 +1,308 @@
+"""What the lab says where the answer was planted: real comparisons on drawn data, 20 data sets a row.
+
+    python scripts/planted.py [--studies 20] [--only REGEX] [--minutes 60] [--file …] [--docs]
+
+Each study draws a data set and does on it what ``lossary compare`` does, without tuning and with few steps: 3 runs a
+loss, and more until the verdict is settled or there are 10. The true gap of two losses is the mean of what all data
+sets of the row gave, each with its own test items; where losses were made one and the same it is 0. A claim for the
+loss that is truly behind, or between the same, is a wrong winner; pairs whose gap is within two standard errors of 0
+have no true winner to be wrong about. What a study came to is kept in the file, so the command goes on where it was;
+rows advance together.
+``--docs`` writes docs/planted.md from the file and runs nothing.
+"""
+
+import argparse
+import json
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import chain, combinations, product
+from pathlib import Path
+from statistics import fmean, stdev
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import torch
+
+from lossary.lab import comparison
+from lossary.lab.data.types import Data, TensorSplit
+from lossary.lab.run import jobs, study
+from lossary.lab.run.entrants import entrants
+from lossary.lab.run.plan import OWN_CODE, Plan
+from lossary.lab.run.record import load_all
+from lossary.lab.stats.judge import judge
+from lossary.lab.stats.verdict import Verdict
+from lossary.lab.tasks import TaskName
+from lossary.lab.tasks.scoring import primary
+
+Draw = Callable[[np.random.Generator], Data]
+#: Training, validation and test items.
+PARTS = (600, 200, 500)
+ERRATIC = f"erratic={Path(__file__).with_name('planted_losses.py')}:ErraticCrossEntropy"
+DOCS = Path(__file__).parents[1] / "docs" / "planted.md"
+LARGE = 3  # margins: 3 points, where the metric is a share
+HEAD = """# Planted answers
+
+What the lab says of drawn data whose answer is known: `python scripts/planted.py` draws them, does what `lossary
+compare` does without tuning and with few steps, and writes this page. Gaps are in margins (1 point, or 1 % of the
+constant baseline's error), the first loss over the second, with their standard error over the data sets. A *wrong
+winner* is a claim for the loss that is truly behind, or between one loss and itself. *Not found* counts, of each gap of
+at least 3 margins, the data sets in which no winner was named.
+
+| row | planted | data sets | true gaps | wrong winner | not found | said most often |
+| --- | --- | --- | --- | --- | --- | --- |
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A planted answer."""
+
+    what: str  # was planted
+    draw: Draw
+    losses: tuple[str, ...]
+    steps: int = 200
+    equal: tuple[str, ...] = ()  # losses that are one and the same
+    truth: str = ""  # the row that tells the true gaps, where this one's runs are too short for it
+
+
+def _data(task: TaskName, inputs: np.ndarray, targets: np.ndarray, **more: Any) -> Data:
+    """Drawn items in three parts."""
+    given = torch.from_numpy(inputs).float()
+    wanted = torch.from_numpy(targets)
+    wanted = wanted.float() if task == "regression" else wanted.long()
+    parts = np.split(np.arange(len(given)), np.cumsum(PARTS)[:2])
+    train, valid, test = (TensorSplit(given[part], wanted[part]) for part in parts)
+    return Data("drawn", task, train, valid, test, **more)
+
+
+def _inputs(rng: np.random.Generator, size: int = 8) -> np.ndarray:
+    return rng.standard_normal((sum(PARTS), size))
+
+
+def _surface(rng: np.random.Generator, inputs: np.ndarray) -> np.ndarray:
+    """A smooth function of the inputs, of variance about 1."""
+    waves = rng.standard_normal((inputs.shape[1], 4)) / 2
+    return np.sin(inputs @ waves + rng.uniform(0, 6, 4)).sum(axis=1) / np.sqrt(2)
+
+
+def outliers(rng: np.random.Generator) -> Data:
+    """A tenth of the training targets lies far off."""
+    inputs = _inputs(rng)
+    targets = _surface(rng, inputs) + 0.3 * rng.standard_normal(len(inputs))
+    spoilt = rng.choice(PARTS[0], PARTS[0] // 10, replace=False)
+    targets[spoilt] += 15 * rng.standard_normal(len(spoilt))
+    return _data("regression", inputs, targets)
+
+
+def negative_square(predicted: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    return -((predicted - wanted) ** 2)
+
+
+def mean_wanted(rng: np.random.Generator) -> Data:
+    """Targets are skewed, and squared errors count: the mean is wanted, not the median."""
+    inputs = _inputs(rng)
+    targets = np.exp(0.4 * _surface(rng, inputs)) * rng.gamma(0.5, 2, len(inputs))
+    return _data("regression", inputs, targets, metric=negative_square)
+
+
+def rare_yes(rng: np.random.Generator) -> Data:
+    """3 % of the items are yes."""
+    inputs = _inputs(rng)
+    score = 3 * _surface(rng, inputs) + rng.logistic(size=len(inputs))
+    return _data("binary", inputs, score > np.quantile(score, 0.97), test_names=("no", "yes"))
+
+
+def _of_classes(rng: np.random.Generator, distance: float, share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    labels = rng.choice(len(share), sum(PARTS), p=share)
+    centres = distance * rng.standard_normal((len(share), 8))
+    return centres[labels] + _inputs(rng), labels
+
+
+def four_classes(rng: np.random.Generator) -> Data:
+    return _data("classification", *_of_classes(rng, 0.7, np.full(4, 0.25)), test_names=tuple("abcd"))
+
+
+def ceiling(rng: np.random.Generator) -> Data:
+    """Classes so far apart that everything is right."""
+    return _data("classification", *_of_classes(rng, 6, np.full(4, 0.25)), test_names=tuple("abcd"))
+
+
+def rare_class(rng: np.random.Generator) -> Data:
+    """One class of three is 4 % of the items, and each class counts alike."""
+    inputs, labels = _of_classes(rng, 0.6, np.array([0.6, 0.36, 0.04]))
+    shares = np.bincount(labels[-PARTS[2] :]) / PARTS[2]
+
+    def balanced_accuracy(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
+        return (probabilities.argmax(axis=1) == truth) / shares[truth] / len(shares)
+
+    return _data("classification", inputs, labels, test_names=tuple("abc"), metric=balanced_accuracy)
+
+
+def identities(rng: np.random.Generator) -> Data:
+    """Identities in 6 of 24 directions: 200 to train with, others to tell apart."""
+    mixed = rng.standard_normal((24, 24))
+
+    def part(count: int, each: int) -> TensorSplit:
+        labels = np.repeat(np.arange(count), each)
+        of_identity = rng.standard_normal((count, 6))[labels] + 0.3 * rng.standard_normal((len(labels), 6))
+        items = np.tanh(np.hstack([of_identity, 0.7 * rng.standard_normal((len(labels), 18))]) @ mixed / 4)
+        return TensorSplit(torch.from_numpy(items).float(), torch.from_numpy(labels))
+
+    train, valid, test = part(200, 6), part(30, 4), part(60, 4)
+    names = tuple(map(str, range(60)))
+    return Data("drawn", "zero-shot", train, valid, test, test_names=names, batch=(60, 3))
+
+
+IDENTITY_LOSSES = ("cross_entropy", "cosface_loss", "supcon_loss")
+ROWS = {
+    "outliers": Row("10 % of the training targets far off", outliers, ("mse_loss", "huber_loss", "l1_loss")),
+    "mean wanted": Row("skewed targets, judged by the square", mean_wanted, ("mse_loss", "huber_loss", "l1_loss")),
+    "rare yes": Row(
+        "3 % yes", rare_yes, ("binary_cross_entropy_with_logits", "sigmoid_focal_loss", "squared_hinge_loss")
+    ),
+    "same loss twice": Row(
+        "one loss under two names",
+        four_classes,
+        ("cross_entropy", "again=cross_entropy"),
+        150,
+        equal=("cross_entropy", "again"),
+    ),
+    "rare class": Row(
+        "a class of 4 %, each class counts alike", rare_class, ("cross_entropy", "focal_loss", "multiclass_hinge_loss")
+    ),
+    "ceiling": Row("classes far apart", ceiling, ("cross_entropy", "focal_loss", "multiclass_hinge_loss"), 100),
+    "erratic loss": Row(
+        "one loss is a matter of luck", four_classes, ("cross_entropy", "generalized_cross_entropy_loss", ERRATIC)
+    ),
+    "200 classes": Row("200 identities, others to tell apart", identities, IDENTITY_LOSSES),
+    "too few steps": Row(
+        "the same, ended in the dip of the class heads", identities, IDENTITY_LOSSES, 40, truth="200 classes"
+    ),
+}
+
+
+def studied(row: Row, number: int) -> dict[str, Any]:
+    """What the lab says of one data set."""
+    data = row.draw(np.random.default_rng([0, number]))
+    metric = primary(data.task, data.metric_name)
+    with tempfile.TemporaryDirectory() as out:
+        asked = Plan(OWN_CODE, row.losses, trials=1, steps=row.steps, workers=1, out=out)
+        plan, data = comparison.resolved(asked, data)
+        folder = comparison.prepare(plan)
+        study.create(folder, entrants(plan.losses, data.task), data.task, metric)
+        done, (seeds, most) = 0, plan.seeds
+        while True:
+            for job in chain.from_iterable(jobs.open_jobs(plan, folder, data, range(done + 1, seeds + 1))):
+                if failure := jobs.do(job, plan, folder, data).failure:
+                    raise RuntimeError(failure)
+            verdict = judge(load_all(folder), metric)
+            if verdict.settled or seeds == most:
+                return kept_of(verdict)
+            done, seeds = seeds, min(most, verdict.next_look or most)
+
+
+def kept_of(verdict: Verdict) -> dict[str, Any]:
+    sign = 1 if verdict.metric.higher_is_better else -1
+    trained = [s for s in verdict.standings if s.role == "tuned"]
+    return {
+        "headline": verdict.headline,
+        "margin": verdict.margin,
+        "means": {s.loss: sign * s.mean for s in trained},
+        "seeds": max(s.seeds for s in trained),
+        "pairs": [
+            [c.a, c.b, c.status, c.better] for c in verdict.comparisons if {c.a, c.b} <= {s.loss for s in trained}
+        ],
+    }
+
+
+def work(names: list[str], studies: int, until: float, path: Path) -> None:
+    """Do what is missing of each row, keeping what is done in the file."""
+    kept: dict[str, list[dict[str, Any]]] = json.loads(path.read_text()) if path.exists() else {}
+    for number, name in product(range(studies), names):
+        if monotonic() > until:
+            return
+        if len(kept.setdefault(name, [])) <= number:
+            kept[name].append(studied(ROWS[name], number))
+            path.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
+
+
+@dataclass(frozen=True)
+class Gap:
+    """How far one loss is truly ahead of another, in margins."""
+
+    mean: float
+    error: float
+
+    @classmethod
+    def of(cls, studies: list[dict[str, Any]], a: str, b: str) -> "Gap":
+        found = [(study["means"][a] - study["means"][b]) / study["margin"] for study in studies]
+        return cls(fmean(found), stdev(found) / len(found) ** 0.5 if len(found) > 1 else float("inf"))
+
+    @property
+    def sure(self) -> bool:
+        return abs(self.mean) > 2 * self.error
+
+
+def summed(name: str, kept: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Of one row: true gaps, wrong winners, and large gaps that were not found in so many studies."""
+    row, studies = ROWS[name], kept[name]
+    wrong, open_ = 0, Counter[tuple[str, str]]()
+    gaps = {pair: Gap.of(kept.get(row.truth, studies), *pair) for pair in combinations(studies[0]["means"], 2)}
+    for done in studies:
+        found = {
+            frozenset((a, b)): better if status.startswith("better") else "" for a, b, status, better in done["pairs"]
+        }
+        said = [(pair, gap, found[frozenset(pair)]) for pair, gap in gaps.items()]
+        wrong += any(is_wrong(row, pair, gap, better) for pair, gap, better in said)
+        open_.update(pair for pair, gap, better in said if gap.sure and abs(gap.mean) >= LARGE and not better)
+    large = [pair for pair, gap in gaps.items() if gap.sure and abs(gap.mean) >= LARGE]
+    return {"gaps": gaps, "wrong": wrong, "open": {pair: open_[pair] for pair in large}, "studies": len(studies)}
+
+
+def is_wrong(row: Row, pair: tuple[str, str], gap: Gap, better: str) -> bool:
+    """Whether a claim is for the loss that is behind, or between losses that are one and the same."""
+    if set(pair) <= set(row.equal):
+        return bool(better)
+    return gap.sure and better == (pair[1] if gap.mean > 0 else pair[0])
+
+
+def page(kept: dict[str, list[dict[str, Any]]]) -> str:
+    """docs/planted.md."""
+    text = HEAD
+    for name, row in ROWS.items():
+        if not kept.get(name):
+            continue
+        found = summed(name, kept)
+        gaps = "; ".join(f"{_short(pair)} {gap.mean:.1f} ± {gap.error:.1f}" for pair, gap in found["gaps"].items())
+        missed = "; ".join(f"{_short(pair)} {count}" for pair, count in found["open"].items()) or "no such gap"
+        [(headline, count)] = Counter(study["headline"] for study in kept[name]).most_common(1)
+        cells = (name, row.what, found["studies"], gaps, found["wrong"], missed, f"{headline} ({count})")
+        text += f"| {' | '.join(map(str, cells))} |\n"
+    return text
+
+
+def _short(pair: tuple[str, str]) -> str:
+    return " - ".join(name.removesuffix("_loss") for name in pair)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--studies", type=int, default=20)
+    parser.add_argument("--only", default="", help="rows whose name this regular expression finds")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing after that")
+    parser.add_argument("--file", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument("--docs", action="store_true", help="run nothing, write docs/planted.md")
+    options = parser.parse_args()
+    if not options.docs:
+        torch.set_num_threads(1)
+        names = [name for name in ROWS if re.search(options.only, name)]
+        work(names, options.studies, monotonic() + 60 * options.minutes, options.file)
+    DOCS.write_text(page(json.loads(options.file.read_text())))
+
+
+if __name__ == "__main__":
+    main()
