@@ -165,6 +165,7 @@ def work(names: list[str], studies: int, until: float, path: Path) -> None:
 
 def page(kept: dict[str, dict[str, Any]]) -> str:
     """docs/calibration.md."""
+    kept = {name: cell for name, cell in kept.items() if cell["studies"]}
     rates = [
         (count / cell["studies"], _low(count, cell["studies"]), f"{metric}, {key.split()[1]} losses, {name}")
         for name, cell in kept.items()

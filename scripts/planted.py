@@ -16,7 +16,7 @@ import json
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import chain, combinations, product
 from pathlib import Path
@@ -43,17 +43,22 @@ Draw = Callable[[np.random.Generator], Data]
 PARTS = (600, 200, 500)
 ERRATIC = f"erratic={Path(__file__).with_name('planted_losses.py')}:ErraticCrossEntropy"
 DOCS = Path(__file__).parents[1] / "docs" / "planted.md"
-LARGE = 3  # margins: 3 points, where the metric is a share
+SAID = ("right", "wrong", "unsure", "equal", "held back", "open")
 HEAD = """# Planted answers
 
 What the lab says of drawn data whose answer is known: `python scripts/planted.py` draws them, does what `lossary
 compare` does without tuning and with few steps, and writes this page. Gaps are in margins (1 point, or 1 % of the
-constant baseline's error), the first loss over the second, with their standard error over the data sets. A *wrong
-winner* is a claim for the loss that is truly behind, or between one loss and itself. *Not found* counts, of each gap of
-at least 3 margins, the data sets in which no winner was named.
+constant baseline's error), with their standard error over the data sets. In so many data sets the loss that is truly
+ahead was said to beat the other (*right*), or the one that is behind, or a loss itself (*wrong*); *unsure* are claims
+where the gap is within two standard errors of 0. *Held back*: one is ahead, but the other was still rising, or had not
+learned.
 
-| row | planted | data sets | true gaps | wrong winner | not found | said most often |
-| --- | --- | --- | --- | --- | --- | --- |
+| planted | ahead | behind | true gap | data sets | right | wrong | unsure | equal | held back | open |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+"""
+HEADLINES = """
+| planted | said most often | |
+| --- | --- | --- |
 """
 
 
@@ -231,62 +236,50 @@ def work(names: list[str], studies: int, until: float, path: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Gap:
-    """How far one loss is truly ahead of another, in margins."""
+class Pair:
+    """Two losses of a row, and what was said of them."""
 
-    mean: float
-    error: float
+    ahead: str
+    behind: str
+    gap: float  # in margins
+    error: float  # its standard error
+    said: Counter[str]  # right, wrong, unsure (a claim where there is no true winner), equal, held back, open
 
     @classmethod
-    def of(cls, studies: list[dict[str, Any]], a: str, b: str) -> "Gap":
-        found = [(study["means"][a] - study["means"][b]) / study["margin"] for study in studies]
-        return cls(fmean(found), stdev(found) / len(found) ** 0.5 if len(found) > 1 else float("inf"))
-
-    @property
-    def sure(self) -> bool:
-        return abs(self.mean) > 2 * self.error
-
-
-def summed(name: str, kept: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """Of one row: true gaps, wrong winners, and large gaps that were not found in so many studies."""
-    row, studies = ROWS[name], kept[name]
-    wrong, open_ = 0, Counter[tuple[str, str]]()
-    gaps = {pair: Gap.of(kept.get(row.truth, studies), *pair) for pair in combinations(studies[0]["means"], 2)}
-    for done in studies:
-        found = {
-            frozenset((a, b)): better if status.startswith("better") else "" for a, b, status, better in done["pairs"]
-        }
-        said = [(pair, gap, found[frozenset(pair)]) for pair, gap in gaps.items()]
-        wrong += any(is_wrong(row, pair, gap, better) for pair, gap, better in said)
-        open_.update(pair for pair, gap, better in said if gap.sure and abs(gap.mean) >= LARGE and not better)
-    large = [pair for pair, gap in gaps.items() if gap.sure and abs(gap.mean) >= LARGE]
-    return {"gaps": gaps, "wrong": wrong, "open": {pair: open_[pair] for pair in large}, "studies": len(studies)}
+    def of(cls, row: Row, a: str, b: str, studies: list[dict[str, Any]], truth: list[dict[str, Any]]) -> "Pair":
+        found = [(study["means"][a] - study["means"][b]) / study["margin"] for study in truth]
+        gap, error = fmean(found), stdev(found) / len(found) ** 0.5 if len(found) > 1 else float("inf")
+        a, b = (a, b) if gap >= 0 else (b, a)
+        same = {a, b} <= set(row.equal)
+        claim = {a: "wrong" if same else "right", b: "wrong"} if same or abs(gap) > 2 * error else {}
+        statuses = (
+            (status, better) for study in studies for x, y, status, better in study["pairs"] if {x, y} == {a, b}
+        )
+        return cls(a, b, abs(gap), error, Counter(_said(status, better, claim) for status, better in statuses))
 
 
-def is_wrong(row: Row, pair: tuple[str, str], gap: Gap, better: str) -> bool:
-    """Whether a claim is for the loss that is behind, or between losses that are one and the same."""
-    if set(pair) <= set(row.equal):
-        return bool(better)
-    return gap.sure and better == (pair[1] if gap.mean > 0 else pair[0])
+def _said(status: str, better: str, claim: Mapping[str, str]) -> str:
+    if status in ("better", "better_within"):
+        return claim.get(better, "unsure")
+    if status == "equal":
+        return "equal"
+    return "held back" if better or status == "not_learned" else "open"  # the one that is ahead, of one still rising
 
 
 def page(kept: dict[str, list[dict[str, Any]]]) -> str:
     """docs/planted.md."""
-    text = HEAD
+    text, headlines = HEAD, HEADLINES
     for name, row in ROWS.items():
-        if not kept.get(name):
-            continue
-        found = summed(name, kept)
-        gaps = "; ".join(f"{_short(pair)} {gap.mean:.1f} ± {gap.error:.1f}" for pair, gap in found["gaps"].items())
-        missed = "; ".join(f"{_short(pair)} {count}" for pair, count in found["open"].items()) or "no such gap"
-        [(headline, count)] = Counter(study["headline"] for study in kept[name]).most_common(1)
-        cells = (name, row.what, found["studies"], gaps, found["wrong"], missed, f"{headline} ({count})")
-        text += f"| {' | '.join(map(str, cells))} |\n"
-    return text
-
-
-def _short(pair: tuple[str, str]) -> str:
-    return " - ".join(name.removesuffix("_loss") for name in pair)
+        studies = kept.get(name, [])
+        for place, (a, b) in enumerate(combinations(studies[0]["means"] if studies else (), 2)):
+            pair = Pair.of(row, a, b, studies, kept[row.truth or name])
+            counts = " | ".join(str(pair.said[what] or "") for what in SAID)
+            planted = f"{name}: {row.what}" if not place else ""
+            gap = f"{pair.gap:.1f} ± {pair.error:.1f}"
+            text += f"| {planted} | {pair.ahead} | {pair.behind} | {gap} | {len(studies)} | {counts} |\n"
+        for headline, count in Counter(done["headline"] for done in studies).most_common(1):
+            headlines += f"| {name} | {headline} | {count} of {len(studies)} |\n"
+    return text + headlines
 
 
 def main() -> None:

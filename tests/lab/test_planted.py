@@ -18,21 +18,25 @@ def kept(status: str, better: str, ahead: float) -> dict[str, Any]:
     }
 
 
-def test_a_claim_for_the_loss_that_is_behind_is_wrong_and_a_large_gap_without_one_is_not_found() -> None:
-    studies = [kept("better", "again", 4), kept("undecided", "", 5), kept("better", "cross_entropy", 6)]
-    found = planted.summed("ceiling", {"ceiling": studies})
-    assert (found["wrong"], found["open"]) == (1, {("cross_entropy", "again"): 1})
+def said(row: str, studies: list[dict[str, Any]], truth: list[dict[str, Any]] | None = None) -> dict[str, int]:
+    return dict(planted.Pair.of(planted.ROWS[row], "cross_entropy", "again", studies, truth or studies).said)
 
 
-def test_between_a_loss_and_itself_any_claim_is_wrong() -> None:
+def test_a_claim_for_the_loss_that_is_behind_is_wrong() -> None:
+    studies = [kept("better", "again", 4), kept("undecided", "", 5), kept("better_within", "cross_entropy", 6)]
+    studies += [kept("undecided", "cross_entropy", 5), kept("equal", "", 5)]
+    assert said("ceiling", studies) == {"wrong": 1, "open": 1, "right": 1, "held back": 1, "equal": 1}
+
+
+def test_between_a_loss_and_itself_any_claim_is_wrong_and_between_losses_without_a_gap_it_is_unsure() -> None:
     studies = [kept("better", "cross_entropy", 0.1), kept("equal", "", -0.1)]
-    assert planted.summed("same loss twice", {"same loss twice": studies})["wrong"] == 1
+    assert said("same loss twice", studies) == {"wrong": 1, "equal": 1}
+    assert said("ceiling", studies) == {"unsure": 1, "equal": 1}
 
 
 def test_a_row_whose_runs_are_too_short_is_judged_by_the_gaps_of_another() -> None:
     long = [kept("better", "cross_entropy", ahead) for ahead in (4, 5, 6)]
-    short = [kept("better", "again", -3)]
-    assert planted.summed("too few steps", {"200 classes": long, "too few steps": short})["wrong"] == 1
+    assert said("too few steps", [kept("better", "again", -3)], long) == {"wrong": 1}
 
 
 def test_a_data_set_is_drawn_compared_and_judged() -> None:
