@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 from calibration_worlds import Study as Spreads
-from calibration_worlds import World, classes, identities, lists, maps, texts, values, yes_or_no
+from calibration_worlds import World, classes, identities, lists, maps, tags, texts, values, yes_or_no
 from scipy.stats import binomtest
 from simulated_judge import Array, Study
 
@@ -82,6 +82,7 @@ KINDS = {
     "regression": Kind(values(300), "300 samples"),
     "classification": Kind(classes(300, (0.5, 0.3, 0.15, 0.05)), "300 samples of 4 classes, one rare"),
     "binary": Kind(yes_or_no(500, 50, steep=2), "50 yes of 500"),
+    "multi-label": Kind(tags(300, (0.4, 0.2, 0.1)), "300 samples of up to 3 labels, one rare"),
     "ranking": Kind(lists(60), "60 lists of 12"),
     "segmentation": Kind(maps(40), "40 maps of 3 classes, one rare"),
     "retrieval": Kind(texts(50), "50 pairs of texts", GALLERY_SEEDS),

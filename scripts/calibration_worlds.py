@@ -90,6 +90,17 @@ def yes_or_no(items: int, positives: int, digits: int = 9, steep: float = 1.0) -
     return World("binary", draw)
 
 
+def tags(items: int, shares: tuple[float, ...]) -> World:
+    """Labels of these shares, each with scores of its own."""
+
+    def draw(rng: np.random.Generator, study: Study) -> tuple[str, Array, str, Array]:
+        labels = rng.random((items, len(shares))) < shares
+        score = 4 * study.skill(rng, 2) * labels + 2 * study.noise(rng, items, len(shares)) - 3
+        return "probabilities", expit(score), "labels", labels.astype(int)
+
+    return World("multi-label", draw)
+
+
 def classes(items: int, shares: tuple[float, ...]) -> World:
     def draw(rng: np.random.Generator, study: Study) -> tuple[str, Array, str, Array]:
         labels = rng.choice(len(shares), items, p=shares)

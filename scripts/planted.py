@@ -31,12 +31,13 @@ from lossary.lab import comparison
 from lossary.lab.data.types import Data, TensorSplit
 from lossary.lab.run import jobs, study
 from lossary.lab.run.entrants import entrants
+from lossary.lab.run.folder import prepare
 from lossary.lab.run.plan import OWN_CODE, Plan
 from lossary.lab.run.record import load_all
 from lossary.lab.stats.judge import judge
 from lossary.lab.stats.verdict import Verdict
 from lossary.lab.tasks import TaskName
-from lossary.lab.tasks.scoring import primary
+from lossary.lab.tasks.scoring import metric_of
 
 Draw = Callable[[np.random.Generator], Data]
 #: Training, validation and test items.
@@ -193,11 +194,10 @@ ROWS = {
 def studied(row: Row, number: int) -> dict[str, Any]:
     """What the lab says of one data set."""
     data = row.draw(np.random.default_rng([0, number]))
-    metric = primary(data.task, data.metric_name)
     with tempfile.TemporaryDirectory() as out:
         asked = Plan(OWN_CODE, row.losses, trials=1, steps=row.steps, workers=1, out=out)
         plan, data = comparison.resolved(asked, data)
-        folder = comparison.prepare(plan)
+        folder, metric = prepare(plan), metric_of(data.task, plan.metric[0])
         study.create(folder, entrants(plan.losses, data.task), data.task, metric)
         done, (seeds, most) = 0, plan.seeds
         while True:
