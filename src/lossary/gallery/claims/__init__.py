@@ -1,0 +1,1 @@
+"""Claims, each split into statements that are so or not."""
