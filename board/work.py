@@ -4,7 +4,7 @@ import multiprocessing
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -45,12 +45,20 @@ def do(part: Part) -> str:
 
 
 def do_all(left: Sequence[Part], workers: int) -> list[str]:
-    """All parts, in their order; returns what went wrong."""
+    """All parts, begun in their order; returns what went wrong."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, start_worker, (None,)) as pool:
-        try:
-            return [why for why in pool.map(do, left) if why]
-        except BaseException:
-            for process in multiprocessing.active_children():  # what is under way will be done again
-                process.kill()
-            raise
+    pool = ProcessPoolExecutor(workers, context, start_worker, (None,))
+    try:
+        waiting = {pool.submit(do, part) for part in left}
+        wrong: list[str] = []
+        while waiting:
+            # Not for as long as it takes: where a library has threads of its own, Ctrl-C may go to one of them.
+            done, waiting = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)
+            wrong += [why for one in done if (why := one.result())]
+        return wrong
+    except BaseException:
+        for process in multiprocessing.active_children():  # what is under way will be done again
+            process.kill()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
