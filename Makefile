@@ -45,7 +45,8 @@ board: $(INSTALLED) ## Compare losses on two hundred real tables; goes on where 
 	@$(BIN)/$(INSTALL) -e ".[data]"
 	$(BIN)/python -m board $(ARGS)
 
-bench: $(PEERS)/.installed ## Measure speed and memory on this machine, beside other libraries
+bench: $(PEERS)/.installed ## Measure speed and memory on this machine, beside other libraries and release 0.1
+	$(PEERS)/bin/python -m benchmarks.release
 	$(PEERS)/bin/python -m benchmarks $(ARGS)
 
 meter: $(INSTALLED) ## Count what the losses would cost on a GPU, without one

@@ -6,7 +6,7 @@ import gc
 import random
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
+from benchmarks import release
 from benchmarks.case import OURS, Case, Contender, Inputs, Maker
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -48,7 +49,8 @@ def measure(case: Case, *, repeats: int, only: Callable[[str], bool] = lambda na
     torch.manual_seed(0)
     with Memory(()):  # what measuring itself needs when it is first used
         inputs = prepared(case.inputs())
-    makers = {n: m for n, m in case.contenders(*inputs.learns, *inputs.given).items() if only(n)}
+    everybody = {**case.contenders(*inputs.learns, *inputs.given), **release.makers(case, inputs)}
+    makers = {name: maker for name, maker in everybody.items() if only(name)}
     results = {name: Measured() for name in makers}
     ready: dict[str, Contender] = {}
     for name, maker in makers.items():
@@ -69,7 +71,7 @@ def measure(case: Case, *, repeats: int, only: Callable[[str], bool] = lambda na
 
 
 @contextlib.contextmanager
-def noted(result: Measured) -> Iterator[None]:
+def noted(result: Measured) -> Generator[None]:
     """A peer that cannot be imported or run is named with the reason, and the others go on."""
     try:
         yield
@@ -122,7 +124,7 @@ def take_turns(
         shuffle(order)
         cpu, begun = cpu - time.process_time(), time.perf_counter()
         for _ in range(3):
-            square @ square
+            torch.mm(square, square)
         cpu += time.process_time()
         walls.append(time.perf_counter() - begun)
         for name in order:
@@ -183,7 +185,7 @@ class Memory:
         held = 0
         for event in self.trace.profiler.kineto_results.events():  # pyright: ignore
             if event.name() == "[memory]":
-                held += event.nbytes()
+                held += event.nbytes()  # pyright: ignore
                 self.peak = max(self.peak, held)
 
     def saving(self) -> Any:

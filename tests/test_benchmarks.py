@@ -1,12 +1,13 @@
 """The benchmarks measure what they say: the same loss, promises judged by what came, and nobody silently missing."""
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from benchmarks import __main__, exactness, page, results
+from benchmarks import __main__, exactness, page, release, results
 from benchmarks.case import DENSE, OURS, Bar, Case, Contender, Growth, Inputs
 from benchmarks.cases import cases, growths, toys
 from benchmarks.measure import measure, prepared
@@ -143,3 +144,25 @@ def test_the_page_shows_every_stored_case_and_every_peer() -> None:
     for run in page.newest().values():
         for name in (*run["cases"], *run["growths"], *run["peers"]):
             assert name in text
+
+
+def test_a_release_is_measured_beside_this_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In one process: its package and its operators have another name."""
+    known = subprocess.run(["git", "cat-file", "-e", release.COMMIT], capture_output=True, check=False)
+    if known.returncode != 0:
+        pytest.skip("a clone without the release's commit")
+    monkeypatch.setattr(release, "RELEASES", tmp_path)
+    release.cases.cache_clear()
+    assert release.install().name == release.PACKAGE
+    case = next(case for case in toys() if case.name.startswith("InfoNCE"))
+    found = measure(case, repeats=1, only=lambda name: name in (OURS, release.NAME))["contenders"]
+    release.cases.cache_clear()
+    assert set(found) == {OURS, release.NAME}
+    assert all(one["times_ms"] and not one["reason"] for one in found.values())
+
+
+def test_without_a_release_nothing_is_missed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(release, "RELEASES", tmp_path)
+    release.cases.cache_clear()
+    assert release.cases() == {}
+    release.cases.cache_clear()

@@ -58,9 +58,9 @@ WORK: dict[str, tuple[Callable[..., Tensor], tuple[Any, ...], int, int]] = {
         16,
         60,
     ),
-    "CLIP": (lossary.clip_loss, (numbers(32_768, 512), numbers(32_768, 512)), 7, 145),
-    "SigLIP": (lossary.siglip_loss, (numbers(32_768, 512), numbers(32_768, 512)), 3, 140),
-    "SupCon": (lossary.supcon_loss, (numbers(65_536, 128), torch.arange(65_536) // 8), 7, 95),
+    "CLIP": (lossary.clip_loss, (numbers(32_768, 512), numbers(32_768, 512)), 7, 118),
+    "SigLIP": (lossary.siglip_loss, (numbers(32_768, 512), numbers(32_768, 512)), 3, 108),
+    "SupCon": (lossary.supcon_loss, (numbers(65_536, 128), torch.arange(65_536) // 8), 7, 81),
     "ready scores": (lossary.cross_entropy, (numbers(16_384, 131_072), torch.arange(16_384)), 2, 30),
     "Dice": (lossary.dice_loss, (numbers(16, 19, 512, 512), numbers(16, 512, 512, dtype=torch.long)), 2, 40),
 }
