@@ -109,6 +109,7 @@ FIELDS: dict[str, tuple[Any, ...]] = {
     "by": ("colour", "target"),
     "time": ("length", "colour"),
     "split": ("colour",),
+    "weight": ("colour", "length"),
     "valid": ("t.csv", "gift/evil.py"),
     "test": ("t.csv", "gift/evil.py"),
     "megapixels": (2,),

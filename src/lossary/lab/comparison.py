@@ -95,6 +95,8 @@ def _checked(plan: Plan, data: Data | None = None) -> Ready:
         entered = entrants(losses, task)
         for entrant in entered.values():
             entrant.check_fits(task, plan.data)
+            if data.train.weights is not None:
+                entrant.check_weighted()
         metric = checked(plan.metric, data)
         device = chosen(plan.device)
         code = code_of((*entries.files(losses), *own_files(metric)))

@@ -21,6 +21,8 @@ ARRAYS = (".npz", ".npy", ".safetensors")
 STEPS = 8
 LARGEST = {"zero-shot": 192, "classification": 120, "binary": 120, "multi-label": 64, "regression": 32}
 SMALLEST = 16
+#: Tasks whose metrics are of rows, which may count more or less.
+ROWS = ("classification", "binary", "regression")
 MOST_OF_A_CLASS = 4  # in a batch of a zero-shot task
 
 
@@ -42,7 +44,7 @@ def read(plan: Plan) -> Found:
         BadData: in one line, which file, where in it, what was wanted and what came.
     """
     if paired := texts.read(plan):
-        check_unasked(plan, "types", of="pairs of texts")
+        check_unasked(plan, "types", "weight", of="pairs of texts")
         return Found(paired.source, paired.data, paired.why, paired.source.targets)
     return found(_source(plan), plan)
 
@@ -67,6 +69,8 @@ def found(source: Source, plan: Plan) -> Found:
     same = splits.alike(sha256(row.tobytes()).digest() for row in source.encode(everything).numpy())
     if task == "zero-shot" and source.by is not None:
         raise BadData("by: wanted none where no class is in two parts (zero-shot); got a column")
+    if source.weights is not None and task not in ROWS:
+        raise BadData(f"weight: wanted none where a test unit is no row ({task}); got a column")
     why_yes, left_out = "", ()
     if task == "regression":
         data = _regression(source, same, plan.outliers)
@@ -91,7 +95,9 @@ def _source(plan: Plan) -> Source:
     if not there(plan.data):
         raise BadData(f"{plan.data}: wanted a folder or a file; got a path that does not exist")
     if path.is_dir():
-        check_unasked(plan, "valid", "test", "target", "types", "lists", "by", "time", "split", of="a folder of images")
+        check_unasked(
+            plan, "valid", "test", "target", "types", "lists", "by", "time", "split", "weight", of="a folder of images"
+        )
         return (masks if masks.are_in(path) else images).read(path, plan.megapixels)
     suffix = path.suffix.lower()
     if plan.valid or plan.test:
@@ -99,7 +105,7 @@ def _source(plan: Plan) -> Source:
     if suffix in (*texts.TABLES, texts.LINES):
         return tables.read(path, tables.Roles.of(plan), plan.types)
     if suffix in ARRAYS:
-        check_unasked(plan, "types", "lists", "by", "time", "split", of="arrays")
+        check_unasked(plan, "types", "lists", "by", "time", "split", "weight", of="arrays")
         return arrays.read(path, plan.target)
     came = "code, which compare runs" if is_code(plan.data) else f"a file ending in {path.suffix or 'nothing'}"
     endings = ", ".join((*texts.TABLES, *ARRAYS, texts.LINES))
@@ -128,7 +134,7 @@ def _check_lists(plan: Plan) -> None:
     if plan.lists and plan.task not in ("", "ranking"):
         raise BadData(f"lists: wanted the task ranking beside it; got {plan.task}")
     if plan.lists:
-        check_unasked(plan, "yes", "by", "time", "split", of="a ranking")
+        check_unasked(plan, "yes", "by", "time", "split", "weight", of="a ranking")
     if len([role for role in ("by", "time", "split") if getattr(plan, role)]) > 1:
         raise BadData("split: wanted one of --by, --time and --split; got several")
 
@@ -146,6 +152,7 @@ def _regression(source: Source, same: np.ndarray, outliers: float) -> Data:
         )
     parts = _parts(source, np.zeros(len(values), int), same, np.arange(len(values)))
     data = regression(source.name, source.encode(parts[0]), values, parts, outliers)
+    data = _weighted(data, source, parts)
     batch = (_batch("regression", len(data.train)), 0)
     return replace(data, batch=batch, test_blocks=_blocks(source, parts[2]), texts=_texts(source, parts))
 
@@ -183,7 +190,26 @@ def _labelled(
         batch=(_batch(task, len(train)), of_class),
         test_blocks=_blocks(source, parts[2]),
     )
-    return data, left_out
+    return _weighted(data, source, parts), left_out
+
+
+def _weighted(data: Data, source: Source, parts: list[np.ndarray]) -> Data:
+    """With how much each row counts, where that is told.
+
+    Raises:
+        BadData: if a part has no row that counts.
+    """
+    if source.weights is None:
+        return data
+    for part, what in zip(parts, ("train", "tune", "test"), strict=True):
+        if not source.weights[part].any():
+            raise BadData(f"{source.name}: wanted rows to {what} with of a weight above 0; got none")
+    weights = [torch.from_numpy(source.weights[part]).float() for part in parts]
+    train, valid, test = (
+        replace(split, weights=weight)
+        for split, weight in zip((data.train, data.valid, data.test), weights, strict=True)
+    )
+    return replace(data, train=train, valid=valid, test=test)
 
 
 def _tagged(source: Source, same: np.ndarray) -> tuple[Data, tuple[str, ...]]:

@@ -52,6 +52,7 @@ class Split:
 
     inputs: Inputs
     targets: Tensor
+    weights: Tensor | None = None  # how much each item counts (float32), where not all count alike
 
     def __len__(self) -> int:
         return len(self.targets)

@@ -50,7 +50,8 @@ def placed(data: Data, device: torch.device) -> Data:
         return data
     inputs = data.train.inputs
     inputs = inputs.to(device) if isinstance(inputs, Tensor) else Moved(inputs, device)
-    train = replace(data.train, inputs=inputs, targets=data.train.targets.to(device))
+    weights = None if data.train.weights is None else data.train.weights.to(device)
+    train = replace(data.train, inputs=inputs, targets=data.train.targets.to(device), weights=weights)
     return replace(data, train=train, valid=replace(data.valid, inputs=data.valid.inputs.to(device)))
 
 

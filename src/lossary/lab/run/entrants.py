@@ -89,6 +89,17 @@ class Entrant:
             if not task_of(task).fits_beside(part.card):
                 raise LookupError(f"losses: {part.card.name} does not fit {data} ({task}) beside another loss")
 
+    def check_weighted(self) -> None:
+        """Whether all of its losses take weights of items.
+
+        Raises:
+            LookupError: naming the one that does not.
+        """
+        for part in self.parts:
+            function = getattr(part.card.module, "fn", None)
+            if function is None or "sample_weight" not in inspect.signature(function).parameters:
+                raise LookupError(f"weight: wanted losses that take sample_weight; {part.card.name} does not")
+
     def attach(self, params: Mapping[str, Any], task: TaskName, size: int, classes: int) -> Criterion:
         """The criterion of a network at these hyperparameters, with fresh weights where it needs any."""
         own = {id(part): dict(part.options) for part in self.parts}
@@ -119,8 +130,8 @@ class Summed(Criterion):
         for criterion in layers[1:]:
             criterion.linear = layers[0].linear
 
-    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        losses = [criterion(outputs, targets) for criterion in self.criteria]
+    def forward(self, outputs: Tensor, targets: Tensor, **given: Tensor) -> Tensor:
+        losses = [criterion(outputs, targets, **given) for criterion in self.criteria]
         return torch.stack([weight * loss for weight, loss in zip(self.weights, losses, strict=True)]).sum()
 
     def predict(self, outputs: Tensor) -> Tensor:

@@ -1,19 +1,20 @@
 """What runs are measured by: metrics of the task, or a function of a person's own file or code."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
 import numpy as np
+from torch import Tensor
 
 from lossary.lab.data.contents import BadData, code_of
 from lossary.lab.data.readers.code import running
 from lossary.lab.data.types import Data
 from lossary.lab.run.record import Judged
 from lossary.lab.tasks import measures_of, task_of
-from lossary.lab.tasks.measures import Metric, OwnMetric, Units, units_by
+from lossary.lab.tasks.measures import Metric, OwnMetric, Units, units_by, weighted
 from lossary.lab.tasks.scoring import evaluate, metric_of, own_files, own_scores, primary, score
 
 
@@ -33,7 +34,7 @@ def checked(names: Sequence[str], data: Data) -> tuple[str, ...]:
         BadData: if a file does not give a score for each test item.
     """
     if not names:
-        return (data.metric_name or primary(data.task).name,)
+        names = (data.metric_name or primary(data.task).name,)
     known = [metric.name for metric in measures_of(data.task).metrics]
     if len(set(names)) < len(names):
         raise LookupError(f"metric: wanted different ones; got {', '.join(names)}")
@@ -42,6 +43,12 @@ def checked(names: Sequence[str], data: Data) -> tuple[str, ...]:
             _try(name, data)
             continue
         among = [*known, data.metric_name] if data.metric else known
+        by_row = measures_of(data.task).by_row
+        if data.test.weights is not None and name in known and name not in by_row:
+            raise LookupError(
+                f"weight: wanted metrics that are means over rows ({', '.join(sorted(by_row))}); got {name}; name one "
+                "with --metric"
+            )
         if name not in among:
             raise LookupError(f"metric: wanted FILE.py:NAME or one of {', '.join(among)}; got {name!r}")
     return tuple(names)
@@ -92,29 +99,54 @@ def _own(path: Path, code: str, name: str) -> OwnMetric:
     return cast("OwnMetric", found)
 
 
-def watched_score(measure: Measure, data: Data, found: Mapping[str, np.ndarray]) -> float:
+def watched_score(
+    measure: Measure, data: Data, found: Mapping[str, np.ndarray], weights: Tensor | None = None
+) -> float:
     """The metric alone, as training watches it."""
-    return float(_scores(measure, found).mean()) if measure.own else score(data.task, measure.metric.name, **found)
+    if weights is None and not measure.own:
+        return score(data.task, measure.metric.name, **found)
+    return float(_units(measure, data, found, weights).values.mean())
 
 
 def measured(
     names: Sequence[str], data: Data, found: Mapping[str, np.ndarray]
 ) -> tuple[dict[str, float], dict[str, Judged]]:
-    """All metrics of predictions and truth of the test split, and those that a plan names a test unit."""
+    """All metrics of predictions and truth of the test split, and those that a plan names a test unit.
+
+    Where some rows count more than others, only metrics that are means over rows are weighted.
+    """
     values = evaluate(data.task, **found).metrics
-    judged = dict(_judged(measures(names, data), data, found))
-    return values | {name: float(np.mean(units.units)) for name, units in judged.items() if name not in values}, judged
+    judged: dict[str, Judged] = {}
+    for measure in measures([*names, *_by_row(names, data)], data):
+        units = _units(measure, data, found, data.test.weights)
+        units = units if data.test_blocks is None else units_by(units, data.test_blocks)
+        if measure.own or data.test.weights is not None:
+            values[measure.metric.name] = float(units.values.mean())
+        judged[measure.metric.name] = Judged(units.values.tolist(), _independent(units, data))
+    return values, {measure.metric.name: judged[measure.metric.name] for measure in measures(names, data)}
 
 
-def _judged(named: Iterable[Measure], data: Data, found: Mapping[str, np.ndarray]) -> Iterator[tuple[str, Judged]]:
-    for measure in named:
-        if measure.own:
-            units = Units.of(_scores(measure, found))
-            units = units if data.test_blocks is None else units_by(units, data.test_blocks)
-            yield measure.metric.name, Judged(units.values.tolist(), units.independent)
-        else:
-            scored = evaluate(data.task, measure.metric.name, groups=data.test_blocks, **found)
-            yield measure.metric.name, Judged(scored.units, scored.independent)
+def _by_row(names: Sequence[str], data: Data) -> list[str]:
+    """The metrics that weights change, beside those that are named."""
+    return [] if data.test.weights is None else sorted(measures_of(data.task).by_row - {*names})
+
+
+def _independent(units: Units, data: Data) -> int:
+    """How many draws stand behind units, of which those that count more stand for more of the mean."""
+    if data.test.weights is None:
+        return units.independent
+    weights = data.test.weights.double()
+    return min(units.independent, int(weights.sum() ** 2 / weights.square().sum()))
+
+
+def _units(measure: Measure, data: Data, found: Mapping[str, np.ndarray], weights: Tensor | None) -> Units:
+    task = measures_of(data.task)
+    plain = (
+        Units.of(_scores(measure, found))
+        if measure.own
+        else task.pseudo_values[measure.metric.name](task.read(**found))
+    )
+    return plain if weights is None else weighted(plain, weights.numpy())
 
 
 def _scores(measure: Measure, found: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -60,8 +60,8 @@ class Learner(nn.Module):
         self.network = task.network(data)
         self.criterion: Criterion = entrant.attach(params, data.task, size, task.classes(data.train))
 
-    def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        return self.criterion(outputs(self.network, inputs), targets)
+    def forward(self, inputs: Tensor, targets: Tensor, **given: Tensor) -> Tensor:
+        return self.criterion(outputs(self.network, inputs), targets, **given)
 
     @torch.no_grad()
     def predict(self, inputs: Tensor) -> np.ndarray:
@@ -214,14 +214,16 @@ def loss_of(learner: Learner, data: Data, batch: Tensor, generator: Generator, p
     inputs, targets = data.train.inputs[batch], data.train.targets[batch]
     if data.augmented:
         inputs = augment(inputs, generator).contiguous(memory_format=torch.channels_last)
+    weights = data.train.weights
+    given = {} if weights is None else {"sample_weight": weights[batch]}
     with multiplying(precision, inputs.device):
-        return learner(inputs, targets)
+        return learner(inputs, targets, **given)
 
 
 def _score(learner: Learner, here: Data, data: Data, measure: Measure) -> float:
     """The metric that is watched, on the validation split, whose inputs are ``here`` on the learner's device."""
     found = task_of(data.task).arrays(learner.predict(here.valid.inputs), data.valid, data)
-    return watched_score(measure, data, found)
+    return watched_score(measure, data, found, data.valid.weights)
 
 
 def environment() -> dict[str, str]:

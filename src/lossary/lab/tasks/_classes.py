@@ -18,8 +18,8 @@ class OverLinear(Criterion):
         super().__init__(loss)
         self.linear = nn.Linear(size, classes)
 
-    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return self.loss(self.linear(outputs), targets)
+    def forward(self, outputs: Tensor, targets: Tensor, **given: Tensor) -> Tensor:
+        return self.loss(self.linear(outputs), targets, **given)
 
 
 class LinearProbabilities(OverLinear):

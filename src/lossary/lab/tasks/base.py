@@ -18,14 +18,17 @@ UNTRAINED = "untrained network"
 
 
 class Criterion(nn.Module):
-    """A loss with the weights that it needs, over a network's output; also what that output predicts."""
+    """A loss with the weights that it needs, over a network's output; also what that output predicts.
+
+    What else is given in training is the items' ``sample_weight``, where an item is a row.
+    """
 
     def __init__(self, loss: nn.Module) -> None:
         super().__init__()
         self.loss = loss
 
-    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return self.loss(outputs, targets)
+    def forward(self, outputs: Tensor, targets: Tensor, **given: Tensor) -> Tensor:
+        return self.loss(outputs, targets, **given)
 
     def predict(self, outputs: Tensor) -> Tensor:
         """Embeddings and values are predictions as they are."""

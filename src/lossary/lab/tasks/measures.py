@@ -71,6 +71,7 @@ class Measures:
     values: Callable[[Any], Mapping[str, Any]]  # all metrics of what was read
     pseudo_values: Mapping[str, Callable[[Any], Units]]  # of each metric by its name
     score: Callable[..., float] | None = None  # the primary metric alone, where that is quicker
+    by_row: frozenset[str] = frozenset()  # metrics that are means over rows, of which some may count more
 
 
 def ratio(above: ArrayLike, below: ArrayLike) -> Floats:
@@ -86,6 +87,16 @@ def ratio(above: ArrayLike, below: ArrayLike) -> Floats:
     mean = below.mean(axis=0)
     share = above.mean(axis=0) / mean
     return share + (above - share * below) / mean
+
+
+def weighted(units: Units, weights: ArrayLike) -> Units:
+    """A mean over rows in which some count more than others, a row: pseudo-values of the weighted mean.
+
+    >>> weighted(Units.of([1.0, 0.0]), [3, 1]).values
+    array([1.125, 0.375])
+    """
+    weights = np.asarray(weights, np.float64)
+    return Units(ratio(weights * units.values, weights), units.draws & (weights > 0))
 
 
 def jackknifed(score: float, without: Floats) -> Floats:

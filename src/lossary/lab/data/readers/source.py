@@ -32,6 +32,7 @@ class Source:
     by: np.ndarray | None = None  # whose rows are all in one part
     time: np.ndarray | None = None  # by which rows are parted, as numbers
     part: np.ndarray | None = None  # of each row, where the data say it: 0 to train, 1 to tune, 2 to test
+    weights: np.ndarray | None = None  # how much each row counts
     classes: tuple[str, ...] = ()  # by number, where the targets are label maps (N, height, width)
 
 

@@ -55,15 +55,16 @@ class Roles:
     by: str = ""  # names whose rows are all in one part
     time: str = ""  # says when a row was: earlier ones train
     split: str = ""  # says in which part a row is
+    weight: str = ""  # says how much a row counts
 
     @classmethod
     def of(cls, plan: Plan) -> Self:
-        return cls(plan.target, plan.lists, plan.by, plan.time, plan.split)
+        return cls(plan.target, plan.lists, plan.by, plan.time, plan.split, plan.weight)
 
     @property
     def besides(self) -> dict[str, str]:
         """Those beside the target, by their role."""
-        given = {role: getattr(self, role) for role in ("lists", "by", "time", "split")}
+        given = {role: getattr(self, role) for role in ("lists", "by", "time", "split", "weight")}
         return {role: name for role, name in given.items() if name}
 
 
@@ -153,6 +154,7 @@ def of(path: Path, frame: pl.DataFrame, rows: list[str], roles: Roles, types: st
         texts=_texts(columns),
         lists=_strings(frame, roles.lists),
         by=_strings(frame, roles.by),
+        weights=_weights(path, frame[roles.weight], rows) if roles.weight else None,
         time=_times(path, frame[roles.time], rows) if roles.time else None,
         part=parted(frame[roles.split].cast(pl.String).to_list(), f"{path}, {roles.split}") if roles.split else None,
     )
@@ -173,6 +175,20 @@ def _check_roles(path: Path, frame: pl.DataFrame, roles: Roles, target: str) -> 
 
 def _strings(frame: pl.DataFrame, name: str) -> np.ndarray | None:
     return frame[name].cast(pl.String).to_numpy().astype(str) if name else None
+
+
+def _weights(path: Path, cells: pl.Series, rows: list[str]) -> np.ndarray:
+    """Numbers that are not below 0.
+
+    Raises:
+        BadData: naming the first that is something else.
+    """
+    values = cells.cast(pl.Float64, strict=False)
+    good = values.is_finite().fill_null(value=False) & (values >= 0).fill_null(value=False)
+    if not good.all():
+        odd = int((~good).arg_max() or 0)
+        raise BadData(f"{path}, {cells.name}, {rows[odd]}: wanted a weight of 0 or more; got {cells[odd]!r}")
+    return values.to_numpy()
 
 
 def _times(path: Path, cells: pl.Series, rows: list[str]) -> np.ndarray:

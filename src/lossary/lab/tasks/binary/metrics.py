@@ -105,4 +105,5 @@ MEASURES = Measures(
     read=_Answers.read,
     values=means(_PSEUDO_VALUES),
     pseudo_values=_PSEUDO_VALUES,
+    by_row=frozenset({"brier", "log_loss"}),
 )

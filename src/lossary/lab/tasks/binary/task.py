@@ -17,8 +17,10 @@ BASE_RATE = "always the base rate"
 class YesOrNo(Criterion):
     """A loss of one logit an item, whose sign is the answer."""
 
-    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return self.loss(outputs, targets.bool())  # booleans mean the same to losses of 0 and 1 and of -1 and +1
+    def forward(self, outputs: Tensor, targets: Tensor, **given: Tensor) -> Tensor:
+        return self.loss(
+            outputs, targets.bool(), **given
+        )  # booleans mean the same to losses of 0 and 1 and of -1 and +1
 
     def predict(self, outputs: Tensor) -> Tensor:
         return outputs.sigmoid()

@@ -110,4 +110,5 @@ MEASURES = Measures(
     read=_Answers.read,
     values=means(_PSEUDO_VALUES),
     pseudo_values=_PSEUDO_VALUES,
+    by_row=frozenset({"accuracy", "log_loss"}),
 )

@@ -18,8 +18,8 @@ BASE_RATES = "always the base rates"
 class OfLabels(Criterion):
     """A loss of one logit a label, whose sign is the answer."""
 
-    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return self.loss(outputs, targets.bool())
+    def forward(self, outputs: Tensor, targets: Tensor, **given: Tensor) -> Tensor:
+        return self.loss(outputs, targets.bool(), **given)
 
     def predict(self, outputs: Tensor) -> Tensor:
         return outputs.sigmoid()
@@ -28,9 +28,9 @@ class OfLabels(Criterion):
 class OfLists(OfLabels):
     """A loss that is told which labels an item has: their numbers, and -1 behind the last."""
 
-    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def forward(self, outputs: Tensor, targets: Tensor, **given: Tensor) -> Tensor:
         number = torch.arange(targets.shape[1], device=targets.device).where(targets.bool(), -1)
-        return self.loss(outputs, number.sort(dim=1, descending=True).values)
+        return self.loss(outputs, number.sort(dim=1, descending=True).values, **given)
 
 
 class MultiLabel(Task):

@@ -33,30 +33,30 @@ class Scorer(nn.Module):
 class OfLists(Criterion):
     """A loss of whole lists."""
 
-    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return self.loss(outputs, targets, mask=~targets.isnan())
+    def forward(self, outputs: Tensor, targets: Tensor, **given: Tensor) -> Tensor:
+        return self.loss(outputs, targets, mask=~targets.isnan(), **given)
 
 
 class OfCandidates(Criterion):
     """A loss of each candidate's score against its relevance, as if there were no lists."""
 
-    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def forward(self, outputs: Tensor, targets: Tensor, **given: Tensor) -> Tensor:
         there = ~targets.isnan()
-        return self.loss(outputs[there], targets[there])
+        return self.loss(outputs[there], targets[there], **given)
 
 
 class OfShares(Criterion):
     """Cross-entropy of a choice among the candidates against their shares of the list's relevance."""
 
-    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def forward(self, outputs: Tensor, targets: Tensor, **given: Tensor) -> Tensor:
         shares = targets.nan_to_num() / targets.nansum(1, keepdim=True)
-        return self.loss(outputs.masked_fill(targets.isnan(), -torch.inf), shares)
+        return self.loss(outputs.masked_fill(targets.isnan(), -torch.inf), shares, **given)
 
 
 class OfPairs(Criterion):
     """A loss of two candidates of a list, the first of them the more relevant one."""
 
-    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def forward(self, outputs: Tensor, targets: Tensor, **given: Tensor) -> Tensor:
         rows, first, second = (targets.unsqueeze(2) > targets.unsqueeze(1)).nonzero(as_tuple=True)
         return self.of(outputs[rows, first], outputs[rows, second])
 

@@ -72,4 +72,5 @@ MEASURES = Measures(
     read=_Answers.read,
     values=means(_PSEUDO_VALUES),
     pseudo_values=_PSEUDO_VALUES,
+    by_row=frozenset({"mae"}),
 )

@@ -24,22 +24,22 @@ class OfPairs(Criterion):
     Outputs are (N, 2, D); targets (N, 3): the numbers of both texts, and that of the group of pairs that share texts.
     """
 
-    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return self.loss(outputs[:, 0], outputs[:, 1], ids=targets[:, 2])
+    def forward(self, outputs: Tensor, targets: Tensor, **given: Tensor) -> Tensor:
+        return self.loss(outputs[:, 0], outputs[:, 1], ids=targets[:, 2], **given)
 
 
 class OfReferences(OfPairs):
     """A loss within a batch: its queries are the anchors, its documents the references."""
 
-    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def forward(self, outputs: Tensor, targets: Tensor, **given: Tensor) -> Tensor:
         right = related(targets[:, None], targets)
-        return self.loss(outputs[:, 0], None, positives=right, ref_embeddings=outputs[:, 1])
+        return self.loss(outputs[:, 0], None, positives=right, ref_embeddings=outputs[:, 1], **given)
 
 
 class OfGivenPairs(OfPairs):
     """A loss of two embeddings and whether they belong together: each query with its document and with the next."""
 
-    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def forward(self, outputs: Tensor, targets: Tensor, **given: Tensor) -> Tensor:
         query, document, other, counts = with_next(outputs, targets)
         together = torch.ones_like(counts, dtype=torch.long)
         return self.loss(
@@ -47,15 +47,16 @@ class OfGivenPairs(OfPairs):
             torch.cat([document, other]),
             torch.cat([together, -together]),
             mask=torch.cat([torch.ones_like(counts), counts]),
+            **given,
         )
 
 
 class OfTriplets(OfPairs):
     """A loss of an anchor, a positive and a negative: a query, its document and the next pair's."""
 
-    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def forward(self, outputs: Tensor, targets: Tensor, **given: Tensor) -> Tensor:
         query, document, other, counts = with_next(outputs, targets)
-        return self.loss(query, document, other, mask=counts)
+        return self.loss(query, document, other, mask=counts, **given)
 
 
 def related(a: Tensor, b: Tensor) -> Tensor:
