@@ -6,7 +6,7 @@ is made. Nothing is trained: after a change of the judge the same command gives 
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from math import isnan
 from typing import Any
 
@@ -34,13 +34,15 @@ FEWEST = 6
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
-def said(verdict: Verdict, loss: str, other: str) -> tuple[str, float]:
-    """What the judge says of a loss against another, and by how many margins it is ahead; NaN where a run failed."""
+def said(verdict: Verdict, loss: str, other: str, asleep: Set[str] = frozenset()) -> tuple[str, float]:
+    """What the judge says of a loss against another, and by how many margins it is ahead; NaN where no run ended."""
     pair = next((pair for pair in verdict.comparisons if {pair.a, pair.b} == {loss, other}), None)
     if pair is None:
         return "not learned", np.nan
     ahead = pair.difference if pair.a == loss else -pair.difference
     gain = (ahead if verdict.metric.higher_is_better else -ahead) / (verdict.margin or 1.0)
+    if asleep & {loss, other}:
+        return "not learned", gain
     if pair.claimed:
         return "better" if pair.better == loss else "worse", gain
     return {"equal": "equal", "not_learned": "not learned"}.get(pair.status, "undecided"), gain
@@ -53,7 +55,7 @@ def counted(task: str, metric: str, stored: Mapping[str, Stored]) -> list[dict[s
         verdict = judge(one.records(metric), metric_of(task, metric)[0])
         for loss in one.losses:
             if loss != BASELINE[task]:
-                found.setdefault(loss, []).append(said(verdict, loss, BASELINE[task]))
+                found.setdefault(loss, []).append(said(verdict, loss, BASELINE[task], one.asleep))
     return [{"loss": loss, **_summed(pairs)} for loss, pairs in found.items()]
 
 
@@ -96,7 +98,7 @@ def _pair(question: Mapping[str, Any], one: Stored) -> tuple[str, float]:
     a, b, metric = question["a"], question["b"], question["metric"]
     records = [record for record in one.records(metric) if not record.card or record.loss in (a, b)]
     verdict = judge(records, metric_of(one.task, metric)[0])
-    return said(verdict, a, b)
+    return said(verdict, a, b, one.asleep)
 
 
 def of_data(task: tasks.Task) -> dict[str, Any]:

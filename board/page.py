@@ -143,7 +143,8 @@ def _anchored(task: str, metric: str, loss: str) -> str:
 
 
 def _numbers(row: Mapping[str, Any]) -> list[Any]:
-    return [*(row[status] for status in STATUSES), row["ahead"], f"{row['median']:+.2f}"]
+    any_ = any(row[status] for status in STATUSES)
+    return [*(row[status] for status in STATUSES), row["ahead"], f"{row['median']:+.2f}" if any_ else ""]
 
 
 def _table(words: Sequence[str], numbers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

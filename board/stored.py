@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from lossary.lab.run.record import Point, Record
-from lossary.lab.run.stopping import Curve
+from lossary.lab.run.stopping import Curve, not_learned
 from lossary.lab.tasks import measures_of
 from lossary.lab.tasks.measures import Metric, Units
 
@@ -45,8 +45,17 @@ class Stored:
         shares = self.about["shares"]
         return bool(shares) and max(shares) >= 3 * min(shares)
 
+    @cached_property
+    def asleep(self) -> set[str]:
+        """The losses that have not learned, by the metric that was watched: of them nothing is claimed by any."""
+        watched = measures_of(self.task).metrics[0]
+        return set(not_learned(self.records(watched.name), watched))
+
     def records(self, asked: str) -> list[Record]:
-        """All runs and constants, scored by a metric of the task, which may be `TUNED`."""
+        """All runs and constants, scored by a metric of the task, which may be `TUNED`.
+
+        Curves are of the metric that was watched, so they are there with that one alone; see `asleep`.
+        """
         metric, _ = metric_of(self.task, asked)
         losses, seeds = self.arrays["test"].shape[:2]
         found = [
@@ -67,9 +76,7 @@ class Stored:
         watched = measures_of(self.task).metrics[0]
         looks = np.flatnonzero(self.arrays["looks"][loss, seed])
         steps, scores = self.arrays["looks"][loss, seed][looks], self.arrays["curves"][loss, seed][looks]
-        rising = Curve(tuple(steps.tolist()), tuple((_sign(watched) * scores).tolist())).unfinished
-        # The judge reads curves as being of its metric: turned so that they rise where it does.
-        scores = scores * _sign(watched) * _sign(metric)
+        points = [Point(int(step), 0, 0.0, float(score)) for step, score in zip(steps, scores, strict=True)]
         return Record(
             self.losses[loss],
             self.losses[loss],
@@ -78,10 +85,10 @@ class Stored:
             {},
             {metric.name: float(units.values.mean())},
             units.values.tolist(),
-            [Point(int(step), 0, 0.0, float(score)) for step, score in zip(steps, scores, strict=True)],
+            points if asked == watched.name else [],
             steps=int(steps[-1]),
             seconds_per_step=float(self.arrays["seconds_per_step"][loss, seed]),
-            still_rising=rising,
+            still_rising=Curve.of(points, higher_is_better=watched.higher_is_better).unfinished,
             independent=units.independent,
         )
 
@@ -107,10 +114,6 @@ def metric_of(task: Any, asked: str) -> tuple[Metric, str]:
     """A metric of a task by its name, which may be `TUNED`, and the name without that."""
     name = asked.removesuffix(TUNED)
     return next(metric for metric in measures_of(task).metrics if metric.name == name), name
-
-
-def _sign(metric: Metric) -> int:
-    return 1 if metric.higher_is_better else -1
 
 
 def threshold(metric: str, scores: np.ndarray, truth: np.ndarray) -> float:

@@ -1,15 +1,17 @@
 """The board: its questions and tables are sound, what is stored is judged as it was run, what is planted is found."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from board import answers, contenders, page, questions, runs, stored, tables, tasks
+from board import answers, contenders, page, questions, runs, stored, tables, tasks, work
 from board.stored import Stored, metric_of, threshold
 from board.tables import Table
 
 from lossary.lab.data.builtin import BUILTIN
+from lossary.lab.data.contents import BadData
 from lossary.lab.run.entrants import entrants
 from lossary.lab.stats.judge import judge
 
@@ -48,7 +50,7 @@ def test_every_built_in_data_set_has_eight_losses() -> None:
             entrant.check_fits(BUILTIN[task.data].task, task.data)
 
 
-def test_a_table_is_stored_as_it_was_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+def test_a_table_is_stored_as_it_was_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(runs, "RESULTS", tmp_path)
     monkeypatch.setattr(runs, "STEPS", 60)
     monkeypatch.setattr(runs, "SEEDS", (1, 2, 3))
@@ -107,6 +109,26 @@ def test_a_question_is_answered_as_planted() -> None:
     assert equal["answer"] == "equal"
     early, *_ = answers.answered(asked, dict(list(found.items())[:9]), list(found))
     assert early["answer"] == "open", "before the first look nothing is claimed"
+
+
+def test_of_what_has_not_learned_nothing_is_claimed_by_any_metric() -> None:
+    random = np.random.default_rng(3)
+    truth = random.standard_normal(300)
+    one = planted("regression", {"a": of_noise(random, truth, 0.3), "b": of_noise(random, truth, 5.0)}, truth)
+    rising = one.arrays["curves"].copy()
+    rising[1] = -rising[1]  # b's error grows from the first look on, and it ends above that of a constant
+    one.arrays["curves"] = rising
+    assert one.asleep == {"b"}
+    verdict = judge(one.records("rmse"), metric_of("regression", "rmse")[0])
+    assert answers.said(verdict, "a", "b", one.asleep)[0] == "not learned"
+
+
+def test_a_part_that_cannot_be_run_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+    def refused() -> None:
+        raise BadData("data: x comes with y: pip install y")
+
+    assert work.do(work.Part("x", Path(), refused))
+    assert capsys.readouterr().err == "x: data: x comes with y: pip install y\n"
 
 
 def test_a_threshold_is_tuned_on_the_validation_rows() -> None:
