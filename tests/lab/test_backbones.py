@@ -161,6 +161,10 @@ def test_texts_go_through_an_encoder_and_what_is_behind_their_last_token_counts_
         assert data.train.inputs[torch.arange(3)].shape == (3, 12)
         assert isinstance(network, nn.Linear)
         return
+    weighed = pl.read_csv("mails.csv").with_columns(worth=pl.int_range(80) + 1)
+    weighed.write_csv("weighed.csv")
+    other = load(Plan("weighed.csv", backbone="transformers:encoder", weight="worth", types="worth=skip"))
+    assert other.train.weights is not None
     given = data.test.inputs[:4]
     assert given.dtype == torch.int64
     longer = torch.cat([given, given.new_full((4, 5), -1)], dim=1)

@@ -47,6 +47,9 @@ class Backboned(nn.Module):
 class OfImages(nn.Module):
     """Images in [0, 1], at the colours and the size that the body wants."""
 
+    mean: Tensor
+    spread: Tensor
+
     def __init__(self, body: nn.Module, mean: tuple[float, ...], spread: tuple[float, ...], side: int = 0) -> None:
         super().__init__()
         self.body, self.side = body, side
@@ -106,7 +109,9 @@ def _frozen(data: Data, backbone: nn.Module) -> Data:
     parts = (data.train, data.valid, data.test)
     train, valid, test = map(features, parts)
     scale = train.square().mean().sqrt().clamp(min=1e-12)
-    found = [TensorSplit(x / scale, part.targets) for x, part in zip((train, valid, test), parts, strict=True)]
+    found = [
+        TensorSplit(x / scale, part.targets, part.weights) for x, part in zip((train, valid, test), parts, strict=True)
+    ]
     model = partial(nn.Linear, train.shape[1])
     changed = replace(data, train=found[0], valid=found[1], test=found[2], model=model)
     return replace(changed, augmented=False, raw="the frozen backbone's features")
@@ -208,7 +213,7 @@ def _of_texts(data: Data, folder: str, checkpoint: str) -> tuple[Data, Callable[
     tokens = tokens.where(torch.tensor(whole["attention_mask"]) > 0, -1)
     parts = tokens.split([len(part) for part in data.texts])
     train, valid, test = (
-        TensorSplit(x, s.targets) for x, s in zip(parts, (data.train, data.valid, data.test), strict=True)
+        TensorSplit(x, s.targets, s.weights) for x, s in zip(parts, (data.train, data.valid, data.test), strict=True)
     )
     make = partial(_transformers, folder, checkpoint)
     make()

@@ -1,5 +1,6 @@
 """A person's own files: which reader, which task, which split."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -12,7 +13,7 @@ from lossary.lab.data.contents import BadData, is_code
 from lossary.lab.data.readers import arrays, images, lists, masks, tables, texts
 from lossary.lab.data.readers.source import Source, counted
 from lossary.lab.data.targets import inferred, names, regression
-from lossary.lab.data.types import Data, TensorSplit, check_unasked, there
+from lossary.lab.data.types import Data, Inputs, at_hand, check_unasked, there, training
 from lossary.lab.run.plan import Plan
 from lossary.lab.tasks import TaskName
 
@@ -23,6 +24,7 @@ LARGEST = {"zero-shot": 192, "classification": 120, "binary": 120, "multi-label"
 SMALLEST = 16
 #: Tasks whose metrics are of rows, which may count more or less.
 ROWS = ("classification", "binary", "regression")
+DIGESTED = 4096  # items
 MOST_OF_A_CLASS = 4  # in a batch of a zero-shot task
 
 
@@ -66,7 +68,7 @@ def found(source: Source, plan: Plan) -> Found:
     if plan.yes and task != "binary":
         raise BadData(f"yes: wanted a yes-or-no task (binary); got {task}")
     everything = np.arange(len(source.targets))
-    same = splits.alike(sha256(row.tobytes()).digest() for row in source.encode(everything).numpy())
+    same = splits.alike(_digests(source.encode(everything), len(everything)))
     if task == "zero-shot" and source.by is not None:
         raise BadData("by: wanted none where no class is in two parts (zero-shot); got a column")
     if source.weights is not None and task not in ROWS:
@@ -87,6 +89,12 @@ def found(source: Source, plan: Plan) -> Found:
     told = (*source.left_out, *left_out)
     data = replace(data, raw=source.raw, model=source.model, fingerprint=source.fingerprint, left_out=told)
     return Found(source, data, why, same, why_yes)
+
+
+def _digests(inputs: Inputs, count: int) -> Iterator[bytes]:
+    """Of each item's inputs, of which some are looked at at a time."""
+    for some in torch.arange(count).split(DIGESTED):
+        yield from (sha256(row.tobytes()).digest() for row in inputs[some].numpy())
 
 
 def _source(plan: Plan) -> Source:
@@ -171,11 +179,12 @@ def _labelled(
     _check_classes(source, task, called, labels, parts)
     inputs = source.encode(parts[0])
 
-    def split(part: np.ndarray) -> TensorSplit:
+    def wanted(part: np.ndarray) -> torch.Tensor:
         among = np.unique(labels[part if task == "zero-shot" else rows])
-        return TensorSplit(inputs[part], torch.from_numpy(np.searchsorted(among, labels[part])))
+        return torch.from_numpy(np.searchsorted(among, labels[part]))
 
-    train, valid, test = map(split, parts)
+    train = training(inputs, parts[0], wanted(parts[0]))
+    valid, test = (at_hand(inputs, part, wanted(part)) for part in parts[1:])
     of_class = min(MOST_OF_A_CLASS, int(train.targets.bincount().min())) if task == "zero-shot" else 0
     data = Data(
         source.name,
@@ -230,7 +239,8 @@ def _tagged(source: Source, same: np.ndarray) -> tuple[Data, tuple[str, ...]]:
             f"all (multi-label); got {common.sum()} of {len(called)} labels in {len(np.unique(same))} different rows"
         )
     inputs, kept = source.encode(parts[0]), torch.from_numpy(has[:, common])
-    train, valid, test = (TensorSplit(inputs[part], kept[part]) for part in parts)
+    train = training(inputs, parts[0], kept[parts[0]])
+    valid, test = (at_hand(inputs, part, kept[part]) for part in parts[1:])
     data = Data(
         source.name,
         "multi-label",

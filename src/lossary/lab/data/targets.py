@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from lossary.lab.data.contents import BadData
 from lossary.lab.data.splits import FEWEST_ANSWERS, SPLIT_SEED
-from lossary.lab.data.types import Data, TensorSplit
+from lossary.lab.data.types import Data, Inputs, at_hand
 from lossary.lab.tasks import TaskName
 
 INFERRED: tuple[TaskName, ...] = (
@@ -176,13 +175,13 @@ def yes(called: Sequence[str], sizes: Sequence[int], asked: str, where: str) -> 
     ] else "the last of two equally common values"
 
 
-def regression(name: str, inputs: Tensor, values: np.ndarray, parts: list[np.ndarray], outliers: float) -> Data:
+def regression(name: str, inputs: Inputs, values: np.ndarray, parts: list[np.ndarray], outliers: float) -> Data:
     """Inputs and the values to predict, in three parts; a share of the training values may be spoilt."""
     values = values.copy()
     values[parts[0]] = spoilt(values[parts[0]], outliers)
     offset, scale = scaled(values[parts[0]])
     targets = torch.from_numpy((values - offset) / scale).float()
-    train, valid, test = (TensorSplit(inputs[part], targets[part]) for part in parts)
+    train, valid, test = (at_hand(inputs, part, targets[part]) for part in parts)
     return Data(name, "regression", train, valid, test, offset=offset, scale=scale)
 
 

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from lossary.lab.data.contents import BadData
@@ -32,6 +33,22 @@ class Inputs(Protocol):
     """Gives the inputs of a batch of indices: a tensor, or a reader of something larger."""
 
     def __getitem__(self, batch: Tensor, /) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Images at a byte a number, (N, 3, height, width): of a batch as float32 in [0, 1], in a quarter of the memory."""
+
+    images: Tensor
+
+    def __getitem__(self, batch: Tensor) -> Tensor:
+        return self.images[batch].contiguous(memory_format=torch.channels_last).float().div_(255)
+
+    def of(self, rows: Tensor) -> Self:
+        return type(self)(self.images[rows].contiguous(memory_format=torch.channels_last))
+
+    def to(self, device: torch.device) -> Self:
+        return type(self)(self.images.to(device))
 
 
 def there(name: str) -> bool:
@@ -69,6 +86,17 @@ class TensorSplit(Split):
     # float32: (N, features); images (N, 3, height, width) in [0, 1]; lists (N, longest, features).
     # Of own code anything, ids as int64.
     inputs: Tensor
+
+
+def training(inputs: Inputs, rows: np.ndarray, targets: Tensor) -> Split:
+    """Some of the items, to train with: images stay at a byte a number."""
+    chosen = torch.from_numpy(rows)
+    return Split(inputs.of(chosen), targets) if isinstance(inputs, Pixels) else TensorSplit(inputs[chosen], targets)
+
+
+def at_hand(inputs: Inputs, rows: np.ndarray, targets: Tensor) -> TensorSplit:
+    """Some of the items, to look at again and again."""
+    return TensorSplit(inputs[torch.from_numpy(rows)], targets)
 
 
 @dataclass(frozen=True)

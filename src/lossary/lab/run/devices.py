@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.amp.grad_scaler import GradScaler
 
-from lossary.lab.data.types import Data, Inputs
+from lossary.lab.data.types import Data, Inputs, Pixels
 from lossary.lab.run.options import Precision
 
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -49,7 +49,7 @@ def placed(data: Data, device: torch.device) -> Data:
     if device.type == "cpu":
         return data
     inputs = data.train.inputs
-    inputs = inputs.to(device) if isinstance(inputs, Tensor) else Moved(inputs, device)
+    inputs = inputs.to(device) if isinstance(inputs, Tensor | Pixels) else Moved(inputs, device)
     weights = None if data.train.weights is None else data.train.weights.to(device)
     train = replace(data.train, inputs=inputs, targets=data.train.targets.to(device), weights=weights)
     return replace(data, train=train, valid=replace(data.valid, inputs=data.valid.inputs.to(device)))

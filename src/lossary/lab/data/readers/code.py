@@ -92,7 +92,7 @@ def from_code(
         raise BadData(f"task: wanted one of {', '.join(TASKS)}; got {asked!r}")
     given = _given(name, data)
     whole = given[0] if len(given) == 1 else ConcatDataset(given)
-    items = read(name, whole, form_of(whole[0], asked))
+    items = read(name, whole, form_of(whole, asked))
     task = task_of_items(name, items, asked)
     ends = np.cumsum([len(part) for part in given[:-1]])
     made = goals(name, task, items, np.split(np.arange(len(items)), ends) if len(ends) else None, outliers)

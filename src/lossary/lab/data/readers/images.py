@@ -13,10 +13,10 @@ from typing import TypeVar
 import numpy as np
 import torch
 from PIL import ExifTags, Image, ImageOps
-from torch import Tensor
 
 from lossary.lab.data.contents import BadData, fingerprint
 from lossary.lab.data.readers.source import PARTS, Source, counted, more, parted
+from lossary.lab.data.types import Pixels
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 #: What may lie in files of these names. Pillow knows more, and for some it starts another program (Ghostscript).
@@ -178,7 +178,6 @@ def _why(error: BaseException) -> str:
     return str(error.strerror) if isinstance(error, OSError) and error.strerror else "something else or half of one"
 
 
-def scaled(images: np.ndarray, train: np.ndarray) -> Tensor:
+def scaled(images: np.ndarray, train: np.ndarray) -> Pixels:
     """In [0, 1], channels last."""
-    pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
-    return pixels.contiguous(memory_format=torch.channels_last).float() / 255
+    return Pixels(torch.from_numpy(images).permute(0, 3, 1, 2))

@@ -102,12 +102,12 @@ FORMS = {"ranking": LISTS, "retrieval": PAIRS, "multi-label": LABELS, "segmentat
 BY_AXES = (VALUES, LABELS, MAPS)
 
 
-def form_of(first: Any, asked: str) -> Form:
+def form_of(dataset: Dataset, asked: str) -> Form:
     """What the items are, told by the task that was asked for, or by the first of them."""
     if asked:
         return FORMS.get(asked, VALUES)
     try:
-        target = torch.as_tensor(first[1])
+        target = torch.as_tensor(dataset[0][1])
     except Exception:  # noqa: BLE001  # of their code; reading says which item and why
         return VALUES
     return BY_AXES[target.ndim] if target.numel() > 1 and target.ndim < len(BY_AXES) else VALUES

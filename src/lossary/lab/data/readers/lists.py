@@ -5,13 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 import torch
-from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from lossary.lab.data import splits
 from lossary.lab.data.contents import BadData
 from lossary.lab.data.readers.source import Source, counted
-from lossary.lab.data.types import Data, TensorSplit
+from lossary.lab.data.types import Data, Inputs, TensorSplit
 
 FEWEST = 8  # lists, so that each part has some
 LARGEST_BATCH, STEPS = 16, 8
@@ -67,7 +66,7 @@ def _relevance(source: Source) -> np.ndarray:
 
 def assembled(
     name: str,
-    inputs: Tensor,
+    inputs: Inputs,
     relevance: np.ndarray,
     parts: Sequence[Sequence[Named]],
     candidates: Sequence[str],

@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from lossary.lab.data.contents import BadData
+from lossary.lab.data.types import Inputs
 
 LISTED = 20  # of what is left out
 
@@ -19,7 +20,7 @@ class Source:
     form: str  # "a table", "a folder of images"
     targets: np.ndarray  # one a row: strings, whole numbers or values
     rows: Sequence[str]  # what a row is called: "line 7", "cat/3.png"
-    encode: Callable[[np.ndarray], Tensor]  # the inputs of all rows, scaled as the rows with these indices want it
+    encode: Callable[[np.ndarray], Inputs]  # the inputs of all rows, scaled as the rows with these indices want it
     fingerprint: str
     facts: tuple[tuple[str, str], ...] = ()  # more to tell, by what it is about
     left_out: tuple[str, ...] = ()

@@ -4,11 +4,11 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
@@ -20,6 +20,7 @@ from lossary.lab.data.readers.source import Source, counted, more, parted
 from lossary.lab.run.plan import Plan
 
 LINES = ".jsonl"
+AT_ONCE = 20_000  # rows
 #: What an empty cell may hold.
 MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null")
 #: Names that the target is looked for under where none is given.
@@ -230,25 +231,18 @@ def cells(path: Path, stored: bytes) -> tuple[pl.DataFrame, list[str]]:
 def _csv(path: Path, stored: bytes) -> tuple[pl.DataFrame, list[str]]:
     """All cells as strings, and the line that each row ends on."""
     try:
-        text = stored.decode("utf-8-sig")
+        stored.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = stored.count(b"\n", 0, error.start) + 1
         raise BadData(f"{path}, line {line}: wanted UTF-8; got the byte 0x{stored[error.start]:02x}") from error
-    first = text.partition("\n")[0]
-    separator = max(",;\t", key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    cells: list[list[str]] = []
+    separator = max(",;\t", key=stored.partition(b"\n")[0].decode("utf-8-sig").count)
+    # Read as it goes: a text at hand would take four bytes a character once more.
+    text = io.TextIOWrapper(io.BytesIO(stored), "utf-8-sig", newline="")
+    reader = csv.reader(text, delimiter=separator, strict=True)
     lines: list[str] = []
     try:
         header = next(row for row in reader if row)
-        for row in reader:
-            if row and len(row) != len(header):
-                raise BadData(
-                    f"{path}, line {reader.line_num}: wanted {len(header)} values as in the header; got {len(row)}"
-                )
-            if row:
-                cells.append(row)
-                lines.append(f"line {reader.line_num}")
+        parts = [_frame(header, some) for some in _batched(path, reader, len(header), lines)]
     except csv.Error as error:
         if "field limit" in str(error):
             most = csv.field_size_limit()
@@ -259,11 +253,30 @@ def _csv(path: Path, stored: bytes) -> tuple[pl.DataFrame, list[str]]:
     twice = sorted(name for name, times in Counter(header).items() if times > 1 or not name.strip())
     if twice:
         raise BadData(f"{path}, line 1: wanted a different name for each column; got {twice[0]!r}")
-    columns = zip(*cells, strict=True) if cells else [()] * len(header)
-    named = zip(header, columns, strict=True)
-    frame = pl.DataFrame({name: pl.Series(values, dtype=pl.String) for name, values in named})
-    frame = frame.select(pl.when(pl.all().is_in(MISSING)).then(None).otherwise(pl.all()).name.keep())
+    frame = pl.concat(parts).rename(lambda place: header[int(place)])
     return (frame.with_columns(map(_with_points, frame)) if separator == ";" else frame), lines
+
+
+def _batched(path: Path, reader: Any, width: int, lines: list[str]) -> Iterator[list[list[str]]]:
+    """The rows, some at a time, for as Python's strings all would take ten times the memory; at least once none."""
+    cells: list[list[str]] = []
+    for row in reader:
+        if row and len(row) != width:
+            raise BadData(f"{path}, line {reader.line_num}: wanted {width} values as in the header; got {len(row)}")
+        if row:
+            cells.append(row)
+            lines.append(f"line {reader.line_num}")
+        if len(cells) == AT_ONCE:
+            yield cells
+            cells = []
+    yield cells
+
+
+def _frame(header: list[str], cells: list[list[str]]) -> pl.DataFrame:
+    """Cells as strings, None where there is nothing, in columns by their place."""
+    columns = zip(*cells, strict=True) if cells else [()] * len(header)
+    frame = pl.DataFrame({str(place): pl.Series(values, dtype=pl.String) for place, values in enumerate(columns)})
+    return frame.select(pl.when(pl.all().is_in(MISSING)).then(None).otherwise(pl.all()).name.keep())
 
 
 def _with_points(cells: pl.Series) -> pl.Series:
