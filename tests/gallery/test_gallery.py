@@ -14,17 +14,19 @@ import chromium
 import pytest
 import torch
 
+import lossary
 from lossary.catalogue import CATALOGUE
 from lossary.gallery import page as pages
 from lossary.gallery import records
 from lossary.gallery.exhibit import PRELUDE, Exhibit, Source, exhibit
 from lossary.gallery.findings import Finding, finding, plain, run
 from lossary.gallery.registry import EXHIBITS, FAMILIES, chosen, inventory, missing
+from lossary.lab.report.drawing import COLOURS
 
 OF_EACH_DOCUMENT = (9, 13, 12, 15, 32)
 IN_THE_DOCUMENTS = [
     *(f"C{number}" for number in range(1, 45)),
-    *(f"P{number}" for number in range(1, 16)),
+    *(f"P{number}" for number in range(1, 18)),  # the last two are ours
     *(f"Q{number}" for number in range(1, 10)),
     *(f"W{number}" for number in range(1, 18)),
     *(f"E{document}-{number}" for document, last in enumerate(OF_EACH_DOCUMENT) for number in range(1, last + 1)),
@@ -214,3 +216,46 @@ def test_a_browser_shows_it_all_without_complaint(file: Path, html: str, width: 
         assert view.evaluate("document.documentElement.scrollWidth") <= width
         assert view.messages == []
         assert [url for url in view.requests if not url.startswith(("data:", "blob:"))] == [file.as_uri()]
+
+
+#: Points of the lines of a picture, by colour, as they are seen: pixels through the scales backwards.
+POINTS = """(() => {
+  const view = document.getElementById("figure-ID").view;
+  const lines = [...document.querySelectorAll("#figure-ID .mark-line path")];
+  return Object.fromEntries(lines.map((line) => [line.getAttribute("stroke"),
+    line.getAttribute("d").match(/-?[\\d.e-]+,-?[\\d.e-]+/g).map((pair) => pair.split(",").map(Number))
+      .map(([x, y]) => [view.scale("x").invert(x), view.scale("y").invert(y)])]));
+})()"""
+MOVE = """(async () => {
+  const slider = document.querySelector("#figure-ID input[type=range]");
+  slider.value = POSITION;
+  slider.dispatchEvent(new Event("input", { bubbles: true }));
+  await document.getElementById("figure-ID").view.runAsync();
+  return Number(slider.value);
+})()"""
+
+
+@pytest.mark.browser
+def test_what_a_slider_moves_is_what_the_library_computes(file: Path) -> None:
+    with chromium.Page(file.as_uri(), width=1280, height=900) as view:
+        view.wait_for("document.documentElement.dataset.drawn")
+        for delta in (1.0, 2.5, 0.3):
+            if delta != 1.0:  # where it stands at first
+                assert view.evaluate(MOVE.replace("ID", "P2").replace("POSITION", str(delta))) == delta
+            lines = view.evaluate(POINTS.replace("ID", "P2"))
+            errors, losses = torch.tensor(lines[COLOURS[0]]).unbind(1)
+            assert len(errors) == 61
+            expected = lossary.huber_loss(errors, torch.zeros(61), "none", delta=delta)
+            torch.testing.assert_close(losses, expected, atol=0.02, rtol=0)  # a pixel is 0.014
+
+
+@pytest.mark.browser
+def test_every_slider_is_reached_by_keys_and_has_a_name(file: Path) -> None:
+    with chromium.Page(file.as_uri(), width=390, height=844) as view:
+        view.wait_for("document.documentElement.dataset.drawn")
+        sliders = view.evaluate(
+            "[...document.querySelectorAll('.vega-bind input')].map(one => [one.type, one.tabIndex])"
+        )
+        assert sliders == [["range", 0]] * 11
+        labels = view.evaluate("[...document.querySelectorAll('.vega-bind label')].map(one => one.textContent.trim())")
+        assert all(labels)

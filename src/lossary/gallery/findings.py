@@ -78,14 +78,9 @@ def finding(exhibit: Exhibit, each: Iterable[Results]) -> Finding:
         for name, value in first.items()
         if isinstance(value, bool)
     )
-    shown = [name for name, value in first.items() if not isinstance(value, bool) and _is_shown(value)]
-    numbers = tuple(_number(exhibit, name, [one[name] for one in results]) for name in shown)
+    listed = [] if exhibit.draw else [name for name, value in first.items() if not isinstance(value, bool)]
+    numbers = tuple(_number(exhibit, name, [one[name] for one in results]) for name in listed)
     return Finding(exhibit, first, numbers, statements)
-
-
-def _is_shown(value: Any) -> bool:
-    """Curves and points are drawn, not listed."""
-    return not isinstance(value, dict) and (not isinstance(value, Tensor) or value.numel() <= 12)
 
 
 def _number(exhibit: Exhibit, name: str, values: list[Any]) -> Number:

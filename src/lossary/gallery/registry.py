@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from lossary.gallery import numbers, quizzes
+from lossary.gallery import numbers, pictures, quizzes
 from lossary.gallery.claims import classes, space, values
 from lossary.gallery.errata import book, lecture, primer, recitation, slides
 from lossary.gallery.exhibit import Exhibit
@@ -20,6 +20,7 @@ EXHIBITS: tuple[Exhibit, ...] = (
     *quizzes.EXHIBITS,
     *numbers.EXHIBITS,
     *sorted((*values.EXHIBITS, *classes.EXHIBITS, *space.EXHIBITS), key=lambda claim: int(claim.id[1:])),
+    *pictures.EXHIBITS,
     *recitation.EXHIBITS,
     *slides.EXHIBITS,
     *lecture.EXHIBITS,
