@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -26,6 +27,11 @@ Draw = Callable[[float], tuple[Tensor, ...]]
 def head(spread: float) -> tuple[Tensor, ...]:
     x, w = torch.randn(ROWS, WIDTH), torch.randn(CLASSES, WIDTH)
     return x * (spread / WIDTH**0.5), w, torch.randint(CLASSES, (ROWS,))
+
+
+def half_head(spread: float) -> tuple[Tensor, ...]:
+    x, w, y = head(spread)
+    return x.bfloat16(), w.bfloat16(), y
 
 
 def elements(spread: float) -> tuple[Tensor, ...]:
@@ -47,6 +53,8 @@ def classes(spread: float) -> tuple[Tensor, ...]:
 #: The cosines of random vectors spread by 1 / sqrt(WIDTH).
 CASES: dict[str, tuple[Loss, Draw]] = {
     "cross-entropy of a head": (lambda x, w, y: lossary.linear_loss(LF.cross_entropy, x, w, y), head),
+    "the same in bfloat16": (lambda x, w, y: lossary.linear_loss(LF.cross_entropy, x, w, y), half_head),
+    "dense torch in bfloat16": (lambda x, w, y: F.cross_entropy((x @ w.T).float(), y), half_head),
     "focal loss of a head": (lambda x, w, y: lossary.linear_loss(LF.focal_loss, x, w, y), head),
     "InfoNCE": (lambda x, z, scale: LF.info_nce_loss(x, z, temperature=1 / scale.item()), views),
     "CLIP": (lambda x, z, scale: LF.clip_loss(x, z, temperature=1 / scale.item()), views),
