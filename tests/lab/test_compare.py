@@ -152,7 +152,7 @@ def test_another_plan_in_the_same_folder_is_refused(finished: Path, capsys: pyte
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["compare", "nonsense"], "no data set 'nonsense'; there are emoji, digits, diabetes"),
+        (["compare", "nonsense"], "no data set 'nonsense'; there are emoji, digits, keywords, diabetes"),
         (["compare", "digits", "--losses", "nonsense"], "no loss is called 'nonsense'"),
         (["compare", "digits", "--losses", "mse_loss"], "mse_loss does not fit digits (classification); cross_entropy"),
         (["compare", "digits", "--losses", "cross_entropy,cross_entropy"], "losses: wanted different names"),
