@@ -194,6 +194,18 @@ def test_what_cannot_be_had_is_said_in_one_line(options: dict[str, Any], said: s
     assert "\n" not in str(refused.value)
 
 
+class Evil:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return exec, ("open('ran', 'w')",)
+
+
+def test_a_file_of_weights_runs_no_code() -> None:
+    torch.save({"state_dict": Evil()}, "evil.pt")
+    with pytest.raises(BadData, match=r"evil.pt: wanted a file of tensors"):
+        load(Plan(photos(), backbone="timm:tiny", checkpoint="evil.pt"))
+    assert not Path("ran").exists()
+
+
 def test_a_library_that_is_not_there_is_named_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(BadData, match=r"backbone: timm cannot be used here \(.*\): pip install timm"):
