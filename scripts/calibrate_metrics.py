@@ -19,6 +19,7 @@ import argparse
 import json
 import re
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import product
 from pathlib import Path
 from time import monotonic
@@ -179,6 +180,8 @@ def page(kept: dict[str, dict[str, Any]]) -> str:
     text = HEAD.format(
         counts=f"{len(rates):,}", bold=sum(low > 5 for _, low, _ in rates), most=f"{100 * most:.1f}", where=where
     )
+    if missing := [name for name in CELLS if name not in kept]:
+        text += f"\nNot counted yet: {'; '.join(missing)}.\n"
     for kind in KINDS:
         if cells := {spread: cell for spread in SPREADS if (cell := kept.get(f"{kind}, {spread}"))}:
             text += _section(kind, cells)
@@ -208,6 +211,7 @@ def _shares(cell: dict[str, Any], metric: str, what: str, losses: int) -> str:
     return "/".join(f"{mark}{100 * count / of:.1f}{mark}" for count, mark in zip(counts, bold, strict=True))
 
 
+@cache
 def _low(count: int, of: int) -> float:
     """The lower end of the 95 % interval, in %."""
     return 100 * float(binomtest(count, of).proportion_ci().low)

@@ -18,7 +18,8 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import chain, combinations, product
+from io import StringIO
+from itertools import combinations, product
 from pathlib import Path
 from statistics import fmean, stdev
 from time import monotonic
@@ -26,18 +27,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from rich.console import Console
 
 from lossary.lab import comparison
 from lossary.lab.data.types import Data, TensorSplit
-from lossary.lab.run import jobs, study
-from lossary.lab.run.entrants import entrants
 from lossary.lab.run.folder import prepare
 from lossary.lab.run.plan import OWN_CODE, Plan
-from lossary.lab.run.record import load_all
-from lossary.lab.stats.judge import judge
 from lossary.lab.stats.verdict import Verdict
 from lossary.lab.tasks import TaskName
-from lossary.lab.tasks.scoring import metric_of
 
 Draw = Callable[[np.random.Generator], Data]
 #: Training, validation and test items.
@@ -197,17 +194,8 @@ def studied(row: Row, number: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as out:
         asked = Plan(OWN_CODE, row.losses, trials=1, steps=row.steps, workers=1, out=out)
         plan, data = comparison.resolved(asked, data)
-        folder, metric = prepare(plan), metric_of(data.task, plan.metric[0])
-        study.create(folder, entrants(plan.losses, data.task), data.task, metric)
-        done, (seeds, most) = 0, plan.seeds
-        while True:
-            for job in chain.from_iterable(jobs.open_jobs(plan, folder, data, range(done + 1, seeds + 1))):
-                if failure := jobs.do(job, plan, folder, data).failure:
-                    raise RuntimeError(failure)
-            verdict = judge(load_all(folder), metric)
-            if verdict.settled or seeds == most:
-                return kept_of(verdict)
-            done, seeds = seeds, min(most, verdict.next_look or most)
+        prepare(plan)
+        return kept_of(comparison.compare(plan, Console(file=StringIO()), data, here=True).verdict)
 
 
 def kept_of(verdict: Verdict) -> dict[str, Any]:
