@@ -16,6 +16,7 @@ Results = dict[str, Any]
 #: What stands before the code of every exhibit, so that it runs where it is pasted.
 PRELUDE = """\
 import math
+import sklearn.datasets
 import torch
 import torch.nn.functional as F
 from torch import tensor

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from lossary.gallery import numbers, pictures, quizzes
-from lossary.gallery.claims import classes, space, values
+from lossary.gallery.claims import classes, space, trained, values
 from lossary.gallery.errata import book, lecture, primer, recitation, slides
 from lossary.gallery.exhibit import Exhibit
 
@@ -19,7 +19,9 @@ FAMILIES = {
 EXHIBITS: tuple[Exhibit, ...] = (
     *quizzes.EXHIBITS,
     *numbers.EXHIBITS,
-    *sorted((*values.EXHIBITS, *classes.EXHIBITS, *space.EXHIBITS), key=lambda claim: int(claim.id[1:])),
+    *sorted(
+        (*values.EXHIBITS, *classes.EXHIBITS, *space.EXHIBITS, *trained.EXHIBITS), key=lambda claim: int(claim.id[1:])
+    ),
     *pictures.EXHIBITS,
     *recitation.EXHIBITS,
     *slides.EXHIBITS,
