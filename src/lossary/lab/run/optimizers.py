@@ -19,7 +19,7 @@ RATES = ("lr", "head_lr")
 #: Of the network's rate, for weights that have learned already and would forget it.
 BACKBONE_RATE = 0.05
 MOMENTUM = 0.9  # of sgd
-#: Where an update is one kernel, which takes a quarter off a step of a small network on a CPU.
+#: Where an update is one kernel, not one for each tensor of weights.
 FUSED = ("cpu", "cuda", "mps", "xpu")
 #: The step schedule: at these shares of the steps the learning rates fall to a tenth.
 DROPS, DROP = (0.5, 0.75), 0.1
