@@ -452,6 +452,13 @@ def test_losses_without_a_seed_in_common_are_not_compared() -> None:
     assert verdict.headline == "a scores best, but cannot be told from b."
 
 
+def test_losses_that_lack_the_same_are_named_together() -> None:
+    trained = study({"a": 0.6, "b": 0.301, "c": 0.301})
+    (said,) = judge(trained + study({"untrained": 0.3}, role="baseline"), RECALL).baselines
+    assert said.startswith("Not every trained loss is shown to beat untrained: a beats untrained; cannot tell ")
+    assert "b and c from untrained; more seeds may" in said or "c and b from untrained; more seeds may" in said
+
+
 def test_baselines_are_beaten_by_all_or_the_exceptions_are_named() -> None:
     trained = study({"supcon": 0.6, "triplet": 0.301})
     free = [*study({"untrained": 0.3}, role="baseline"), run("raw pixels", 0, [0.1] * 200, "baseline")]

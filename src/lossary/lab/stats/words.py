@@ -44,9 +44,23 @@ def baseline_sentence(baseline: str, comparisons: Sequence[Comparison], metric: 
         return f"Every trained loss beats {baseline}."
     parts = [f"{join(beat)} {plural(len(beat), 'beats', 'beat')} {baseline}"] if beat else []
     parts += [f"{baseline} beats {join(lost)}"] if lost else []
-    parts += [sentence(c, metric, margin) for c in rest]
+    parts += _undecided(rest, baseline, metric, margin)
     parts += [f"{join(asleep)} {plural(len(asleep), 'has', 'have')} not learned yet"] if asleep else []
     return f"Not every trained loss is shown to beat {baseline}: {'; '.join(parts)}."
+
+
+def _undecided(comparisons: Sequence[Comparison], baseline: str, metric: Metric, margin: float) -> list[str]:
+    """Losses that lack the same are named together."""
+    alike: dict[tuple[str, str], list[Comparison]] = {}
+    for c in comparisons:
+        apart = c.status != "undecided" or c.lacks == "steps"
+        alike.setdefault((c.a, "") if apart else ("", _what_would(c, metric)), []).append(c)
+    return [
+        sentence(group[0], metric, margin)
+        if len(group) == 1
+        else f"cannot tell {join([c.a for c in group])} from {baseline}{lack}"
+        for (_, lack), group in alike.items()
+    ]
 
 
 def headline(
