@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lossary.lab.data.contents import BadData, content, fingerprint
@@ -121,13 +122,7 @@ def of(path: Path, frame: pl.DataFrame, rows: list[str], roles: Roles, types: st
         raise BadData(f"{path}, {target}: wanted numbers or strings as targets; got {frame[target].dtype}")
     asked = _asked(path, frame, types, target)
     _check_roles(path, frame, roles, target)
-    known = frame[target].is_not_null().to_numpy()
-    if not known.any():
-        raise BadData(f"{path}, {target}: wanted targets; got none in {len(known)} rows, the first in {rows[0]}")
-    if frame[target].dtype.is_temporal() or target in _told(frame.select(target))[1]:
-        raise BadData(
-            f"{path}, {target}: wanted numbers or strings as targets; got dates: write them as numbers, such as days"
-        )
+    known = _known(path, frame, target, rows)
     left_out = [*counted([rows[i] for i in np.flatnonzero(~known)], "row without a target", "rows without a target")]
     for name in roles.besides.values():
         filled = frame[name].is_not_null().to_numpy()
@@ -159,6 +154,18 @@ def of(path: Path, frame: pl.DataFrame, rows: list[str], roles: Roles, types: st
         time=_times(path, frame[roles.time], rows) if roles.time else None,
         part=parted(frame[roles.split].cast(pl.String).to_list(), f"{path}, {roles.split}") if roles.split else None,
     )
+
+
+def _known(path: Path, frame: pl.DataFrame, target: str, rows: list[str]) -> NDArray[np.bool_]:
+    """Which rows have a target."""
+    known = frame[target].is_not_null().to_numpy()
+    if not known.any():
+        raise BadData(f"{path}, {target}: wanted targets; got none in {len(known)} rows, the first in {rows[0]}")
+    if frame[target].dtype.is_temporal() or target in _told(frame.select(target))[1]:
+        raise BadData(
+            f"{path}, {target}: wanted numbers or strings as targets; got dates: write them as numbers, such as days"
+        )
+    return known
 
 
 def _texts(columns: list[Column]) -> list[str] | None:
