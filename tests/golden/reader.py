@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-COMMITTED = Path(__file__).with_name("public.jsonl")
+#: A folder of them, of which each file counts.
+COMMITTED = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class Case:
 
 
 def load(path: Path) -> list[Case]:
+    if path.is_dir():
+        return [case for file in sorted(path.glob("*.jsonl")) for case in load(file)]
     return [read(json.loads(line)) for line in path.read_text().splitlines() if line.strip()]
 
 

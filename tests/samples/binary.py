@@ -68,8 +68,12 @@ SAMPLES: dict[str, Samples] = {
     "binary_cross_entropy_with_logits": Samples(
         edges=edges_logits,
         draw=_draw_soft,
-        variants=({}, {"pos_weight": 3.0}, {"pos_weight": torch.tensor([0.5, 2.0, 1.0, 4.0, 0.0])}),
-        golden={"bce_with_logits": _golden_with_logits},
+        variants=(
+            {},
+            {"pos_weight": 3.0, "label_smoothing": 0.1},
+            {"pos_weight": torch.tensor([0.5, 2.0, 1.0, 4.0, 0.0]), "ignore_index": 0},
+        ),
+        golden={"bce_with_logits": _golden_with_logits, "bce_smoothed": golden_pair},
     ),
     "binary_cross_entropy": Samples(
         edges=_edges_probabilities,

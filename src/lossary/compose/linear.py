@@ -18,7 +18,7 @@ from lossary.kernels.products import multiplied_in
 from lossary.kernels.rows.formula import fits_densely
 from lossary.kernels.rows.scores import Bilinear
 from lossary.kernels.stable import accumulator, like_torch
-from lossary.losses.classes import powers as poly
+from lossary.losses.classes import longtail, powers
 from lossary.losses.classes import softmax as multiclass
 from lossary.losses.classes._shared import Input, check_class_weight
 
@@ -27,7 +27,7 @@ __all__ = ["LinearCrossEntropyLoss", "LinearHead", "linear_cross_entropy", "line
 #: The losses that take linear scores where others want ready ones.
 _OVER_FEATURES = tuple(
     card.fn
-    for card in (*multiclass.CARDS, *poly.CARDS)
+    for card in (*multiclass.CARDS, *powers.CARDS, *longtail.CARDS)
     if inspect.signature(card.fn).parameters["input"].annotation == Input
 )
 
@@ -45,8 +45,8 @@ def linear_loss(
     .. math:: L(W x + b, y)
 
     Args:
-        loss: :func:`cross_entropy`, :func:`focal_loss`, :func:`poly_loss` or :func:`poly_focal_loss`, or the Module
-            of one with its hyperparameters.
+        loss: :func:`cross_entropy`, :func:`focal_loss`, :func:`poly_loss`, :func:`logit_adjusted_loss` or another
+            whose ``input`` may be linear scores, or the Module of one with its hyperparameters.
         features: (N, D).
         weight: (C, D), one row a class.
         labels: (N,) class indices of any integer dtype; for cross-entropy also (N, C) probabilities, all that is held

@@ -1,5 +1,6 @@
 """Weights against unequal classes."""
 
+import math
 from typing import Literal
 
 import torch
@@ -53,6 +54,6 @@ def class_weights(
     elif method == "inverse_sqrt":
         raw = seen.rsqrt()
     else:
-        raw = 1 / (1 - beta**seen)
+        raw = 1 / -torch.expm1(seen * math.log(beta)) if beta > 0 else torch.ones_like(seen)
     raw = torch.where(n > 0, raw, torch.zeros_like(raw))
     return raw * (n.sum() / (raw * n).sum().clamp_min(torch.finfo(n.dtype).tiny))

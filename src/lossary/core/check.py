@@ -74,6 +74,12 @@ def check_class_weights(name: str, weight: Tensor) -> None:
     check_factors(name, weight)
 
 
+def check_class_counts(name: str, counts: Tensor) -> None:
+    """Of any dtype: whole numbers, as they are counted, or shares."""
+    check_tensor(name, counts)
+    check_factors(name, counts)
+
+
 def check_numbers(name: str, value: float | Tensor | Iterable[float], **bounds: Any) -> None:
     """:func:`check_number` of one number, or of each of several."""
     for number in as_numbers(value)[0]:

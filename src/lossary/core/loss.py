@@ -149,6 +149,12 @@ class Loss(nn.Module):
                 given[name] = getattr(self, name)
         return type(self).fn(*inputs, **given)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for name, default in type(self).fields.items():
+            if not hasattr(self, name):  # an older version pickled it, which did not have the field
+                hold(self, name, default)
+
     def __prepare_scriptable__(self) -> None:
         no_torchscript()
 

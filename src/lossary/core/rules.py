@@ -19,6 +19,7 @@ from torch.fx import Proxy
 from lossary.core.check import (
     check_callable,
     check_choice,
+    check_class_counts,
     check_class_weights,
     check_factors,
     check_number,
@@ -40,6 +41,8 @@ Factor = Annotated[float | Tensor, check_factors]
 Count = Annotated[int, partial(check_whole, low=1)]
 #: (C,), one number a class.
 ClassWeight = Annotated[Tensor, check_class_weights]
+#: (C,), how many samples a class has.
+ClassCounts = Annotated[Tensor, check_class_counts]
 
 #: What a plain annotation asks for. A number may be a tensor of one entry too.
 _PLAIN: dict[Any, Rule] = {

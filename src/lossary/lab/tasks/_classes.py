@@ -24,17 +24,20 @@ class OverLinear(Criterion):
 
 class LinearProbabilities(OverLinear):
     def predict(self, outputs: Tensor) -> Tensor:
-        return self.linear(outputs).softmax(dim=1)
+        return _at_its_scale(self.loss, self.linear(outputs)).softmax(dim=1)
 
 
 class HeadProbabilities(Criterion):
     loss: HeadLoss
 
     def predict(self, outputs: Tensor) -> Tensor:
-        # Without the margin, and at the scale that the loss was trained with.
-        scale = getattr(self.loss, "scale", None)
-        scale = torch.as_tensor(1.0 if scale is None else scale)
-        return (scale * self.loss.get_logits(outputs)).softmax(dim=1)
+        return _at_its_scale(self.loss, self.loss.get_logits(outputs)).softmax(dim=1)
+
+
+def _at_its_scale(loss: nn.Module, scores: Tensor) -> Tensor:
+    """Without the margin, and at the scale that the loss was trained with."""
+    scale = getattr(loss, "scale", None)
+    return torch.as_tensor(1.0 if scale is None else scale) * scores
 
 
 def fits(card: Card) -> bool:

@@ -1,8 +1,14 @@
-"""What the cards of losses of yes or no share."""
+"""What the losses of yes or no share."""
 
 from functools import partial
 
+import torch
+from torch import Tensor
+
 from lossary.core.card import Card
+from lossary.core.check import check_tensor, wide_integers
+from lossary.core.reduce import align
+from lossary.losses._pointwise import hide
 
 logit_card = partial(
     Card,
@@ -13,3 +19,21 @@ logit_card = partial(
     item="element",
     at_call=frozenset({"sample_weight", "mask"}),
 )
+
+
+def powerable(wrong: Tensor, gamma: float) -> Tensor:
+    """Probabilities of which a power is taken that is multiplied by what is about as small."""
+    if gamma in (0, 1) or gamma >= 2:
+        return wrong
+    # The power's derivatives are infinite at 0, and 0 times infinity is NaN. Below this bound the loss is smaller than
+    # the bound itself.
+    return wrong.clamp_min(torch.finfo(wrong.dtype).tiny ** 0.4)
+
+
+def without(target: Tensor, ignore_index: int, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Targets with 0 where they are ignored, and a mask that says so too."""
+    check_tensor("target", target)
+    target = wide_integers("target", target)
+    counted = target != ignore_index
+    _, mask = align(None, mask, target.shape)
+    return hide(target, counted), counted if mask is None else counted & mask

@@ -23,7 +23,7 @@ from lossary.kernels.elementwise import Argument, ElementFormula
 from lossary.kernels.stable import clamped_log, like_torch, softplus
 from lossary.losses._pointwise import by_triton, pointwise, torchs_own
 from lossary.losses.answers._focal_slopes import slope_of_decided, slope_unseen, slope_unseen_decided
-from lossary.losses.answers._shared import logit_card
+from lossary.losses.answers._shared import logit_card, powerable, without
 
 __all__ = [
     "BCELoss",
@@ -74,6 +74,8 @@ def binary_cross_entropy_with_logits(
     reduction: Reduction = "mean",
     pos_weight: Factor | None = None,
     *,
+    label_smoothing: Annotated[float, FRACTION] = 0.0,
+    ignore_index: int | None = None,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
 ) -> Tensor:
@@ -88,6 +90,8 @@ def binary_cross_entropy_with_logits(
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"`` over all elements.
         pos_weight: Factor of the positive term, a number or (C,): the count of negatives over that of positives
             balances them. Not part of the mean's divisor.
+        label_smoothing: e in [0, 1]: targets become ``(1 - e) y + e / 2``.
+        ignore_index: A target that does not count, such as -1 for a label that nobody annotated; None: none.
         sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts: labels that nobody annotated.
 
@@ -106,23 +110,28 @@ def binary_cross_entropy_with_logits(
 
     Source:
         Good, Rational Decisions, 1952. Bool and integer targets work (torch wants floats); nothing to average gives
-        0 here, NaN in torch. Sigmoid first and :func:`binary_cross_entropy` after loses what the logit knew.
+        0 here, NaN in torch. Sigmoid first and :func:`binary_cross_entropy` after loses what the logit knew. Smoothing
+        is cross-entropy's of two classes, and Keras's; the ``smooth_factor`` of segmentation_models_pytorch is half.
     """
     check_float("input", input)
     check_tensor("target", target)
     check_factor("pos_weight", pos_weight, input)
-    plain = weight is None and pos_weight is None and sample_weight is None and mask is None
+    if ignore_index is not None:
+        target, mask = without(target, ignore_index, mask)
+    smoothed = isinstance(label_smoothing, Tensor) or label_smoothing > 0
+    plain = not smoothed and weight is None and pos_weight is None and sample_weight is None and mask is None
     if plain and reduction != "none" and not by_cache(input) and torchs_own(input, target) and not by_triton(input):
         check_same_shape("target", target, "input", input)
         return F.binary_cross_entropy_with_logits(input, target.to(input.dtype), reduction=reduction)
 
     def bce(x: Tensor, y: Tensor, pos_weight: Argument) -> Tensor:
+        y = (1 - label_smoothing) * y + label_smoothing / 2 if smoothed else y
         if pos_weight is None:
             return F.binary_cross_entropy_with_logits(x, y, reduction="none")
         return pos_weight * y * softplus(-x) + (1 - y) * softplus(x)  # torch's does not let pos_weight learn
 
     of_elements: dict[str, Any] = {"sample_weight": sample_weight, "mask": mask, "reduction": reduction}
-    is_number = not isinstance(pos_weight, Tensor)
+    is_number = not isinstance(pos_weight, Tensor) and not smoothed
     kernel = ("entropy", 1.0 if pos_weight is None else float(pos_weight), 0.0, 0.0) if is_number else None
     loss = binary_loss(bce, input, target, weight, pos_weight, kernel=kernel, **of_elements)
     return like_torch(loss, input, target)
@@ -135,6 +144,8 @@ class BCEWithLogitsLoss(Loss):
     weight: Tensor | None = None
     reduction: Reduction = "mean"
     pos_weight: Factor | None = None
+    label_smoothing: Annotated[float, FRACTION] = 0.0
+    ignore_index: int | None = None
 
 
 @checked
@@ -269,10 +280,7 @@ def entropy_and_fade(z: Tensor, y: Tensor, gamma: float, hard: bool) -> tuple[Te
 
 
 def _with_fade(entropy: Tensor, wrong: Tensor, gamma: float) -> tuple[Tensor, Tensor, Tensor]:
-    if gamma not in (0, 1) and gamma < 2:
-        # The power's derivatives are infinite at 0, and 0 times infinity is NaN. Below this bound the loss is
-        # smaller than the bound itself.
-        wrong = wrong.clamp_min(torch.finfo(wrong.dtype).tiny ** 0.4)
+    wrong = powerable(wrong, gamma)
     return entropy, wrong, wrong**gamma
 
 
@@ -431,7 +439,7 @@ CARDS = (
         formula=r"-\left[w_+ y \log\sigma(z) + (1 - y) \log(1 - \sigma(z))\right]",
         symbols={
             r"w_+": "`pos_weight`: how much a yes counts, 1 without it",
-            r"y": "`target`: 1 for yes, 0 for no, or a probability between",
+            r"y": "`target`: 1 for yes, 0 for no, or a probability between; mixed by `label_smoothing`",
             r"\sigma": "the logistic sigmoid, which turns a logit into a probability",
             r"z": "`input`, the logit",
         },

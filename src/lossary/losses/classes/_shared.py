@@ -48,6 +48,11 @@ class Problem:
     shape: torch.Size
     classes: int
 
+    def of(self, scale: float | Tensor, shift: Tensor | None) -> "Problem":
+        """The same of scores times ``scale``, and ``shift`` (C,) added to them."""
+        made = _moved(self.input, scale, shift)
+        return Problem(made, self.labels, self.soft, self.counted, self.sample_weight, self.shape, self.classes)
+
     def weight(self, class_weight: Tensor | None) -> Tensor | None:
         """One weight an item: its sample weight times its label's. Soft targets carry class weights themselves."""
         own = None if class_weight is None or self.labels is None else class_weight[self.labels]
@@ -105,6 +110,25 @@ def class_dimension(input: Tensor, dim: int) -> int:
 def check_class_weight(name: str, weight: Tensor | None, classes: int) -> None:
     if weight is not None:
         check_shape(name, weight, (classes,))
+
+
+def _moved(input: Input, scale: float | Tensor, shift: Tensor | None) -> Input:
+    plain = not isinstance(scale, Tensor) and scale == 1
+    if not isinstance(input, Bilinear):
+        input = accumulate(input) if plain else accumulate(input) * scale
+        return input if shift is None else input + shift.to(input.dtype)
+    x = accumulate(input.x)
+    factor, b = input.row_factor, input.b
+    if not plain:
+        factor = torch.ones_like(x[:, 0]) * scale if factor is None else factor * scale
+        b = None if b is None else b * scale
+    if shift is not None:
+        shift = shift.to(x.dtype)
+        b = shift if b is None else b + shift
+    bound = input.bound if plain else None
+    return Bilinear(
+        input.x, input.w, b, input.unit, input.centers, factor, input.column_factor, half=input.half, bound=bound
+    )
 
 
 def _hide(input: Input, mask: Tensor) -> Input:
