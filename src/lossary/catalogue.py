@@ -40,6 +40,7 @@ FAMILIES: tuple[ModuleType, ...] = tuple(
         "identities.prototypes",
         "identities.similarity",
         "pairs.contrastive",
+        "pairs.graded",
         "triplets.triplet",
         "views.retrieval",
         "views.mutual",
