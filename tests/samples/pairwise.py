@@ -28,6 +28,7 @@ def _golden_ranked(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> C
 SAMPLES: dict[str, Samples] = {
     "ranknet_loss": Samples(edges=edges_lists),
     "lambda_loss": Samples(edges=edges_lists, variants=({}, {"mu": 0.0}, {"mu": 1.0})),
+    "margin_mse_loss": Samples(edges=_edges_ranked, golden={"margin_mse": _golden_ranked}),
     "margin_ranking_loss": Samples(
         edges=_edges_ranked,
         variants=({}, {"margin": 0.5}, {"margin": 2.0}),

@@ -1,4 +1,4 @@
-"""Losses made of losses: weighted sums, and one loss at several resolutions."""
+"""Losses made of losses: weighted sums, and one loss at several resolutions or of embeddings at several lengths."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lossary.core.check import check_dim, check_number
+from lossary.core.check import check_dim, check_float, check_number, check_whole
 from lossary.core.loss import hold
 from lossary.core.reduce import scaled
 
-__all__ = ["DeepSupervision", "Sum"]
+__all__ = ["DeepSupervision", "Matryoshka", "Sum"]
 
 
 class _Term(nn.Module):
@@ -134,3 +134,83 @@ def _nearest(target: Tensor, size: torch.Size) -> Tensor:
             middle = (2 * torch.arange(new, device=target.device) + 1) * old // (2 * new)
             target = target.index_select(dim, middle)
     return target
+
+
+class Matryoshka(nn.Module):
+    """One loss of embeddings at several lengths: the weighted sum over their first dimensions (Matryoshka).
+
+    What is cut are the embeddings of the call, and whatever else has vectors of their length: other floating tensors
+    of two dimensions or more, and the loss's own weights, of which every length uses a part (the paper's MRL-E). A loss
+    that normalises does so after the cut; one that does not gets them as they are.
+
+    Args:
+        loss: A loss Module of embeddings, or :class:`LinearHead`. One with a head's weights is made for the full
+            length.
+        dims: The lengths, each from 1 up to that of the embeddings.
+        weights: One a length, at least 0; None is 1 for all.
+
+    Returns:
+        The total when called. Keywords at the call go to every length.
+
+    Raises:
+        ValueError: No length, more or fewer weights; at the call, embeddings shorter than a length.
+        TypeError: What is no Module, lengths that are no whole numbers.
+
+    Example:
+        >>> import torch, lossary
+        >>> loss = Matryoshka(lossary.MultipleNegativesRankingLoss(scale=1.0), dims=(4, 2))
+        >>> x = torch.eye(4)
+        >>> loss(x, x)
+        tensor(1.8790)
+        >>> loss.parts(x, x)
+        {4: tensor(0.7437), 2: tensor(1.1354)}
+
+    Source:
+        Kusupati et al., Matryoshka Representation Learning, arXiv:2205.13147, eq. 1, where all weights are 1. Sentence
+        Transformers' normalises what it has cut whatever the loss, and may draw a few of the lengths a step, which is
+        left out here.
+    """
+
+    def __init__(self, loss: nn.Module, dims: Sequence[int], weights: Sequence[float] | None = None) -> None:
+        super().__init__()
+        if not isinstance(loss, nn.Module):
+            raise TypeError(f"loss: wanted a loss Module; got {type(loss).__name__}")
+        for dim in dims:
+            check_whole("dims", dim, low=1)
+        weights = (1.0,) * len(dims) if weights is None else tuple(weights)
+        for weight in weights:
+            check_number("weights", weight, low=0)
+        if len(dims) == 0 or len(weights) != len(dims):
+            raise ValueError(f"dims: wanted some, with one weight each; got {len(dims)} and {len(weights)} weights")
+        self.loss = loss
+        self.dims, self.weights = tuple(map(int, dims)), weights
+
+    def forward(self, embeddings: Tensor, *inputs: Any, **extra: Any) -> Tensor:
+        return torch.stack(list(self.parts(embeddings, *inputs, **extra).values())).sum(0)
+
+    def parts(self, embeddings: Tensor, *inputs: Any, **extra: Any) -> dict[int, Tensor]:
+        """The loss at each length times its weight; they add up to the total."""
+        check_float("embeddings", embeddings)
+        size = embeddings.shape[-1] if embeddings.dim() > 0 else 0
+        if size < max(self.dims):
+            raise ValueError(f"embeddings: wanted at least {max(self.dims)} dimensions; got {tuple(embeddings.shape)}")
+        own = {name: p for name, p in self.loss.named_parameters() if _has_vectors(p, size)}
+        parts: dict[int, Tensor] = {}
+        for dim, weight in zip(self.dims, self.weights, strict=True):
+            cut = [_cut(x, size, dim) for x in (embeddings, *inputs)]
+            given = {name: _cut(x, size, dim) for name, x in extra.items()}
+            found = torch.func.functional_call(self.loss, {n: p[..., :dim] for n, p in own.items()}, tuple(cut), given)
+            parts[dim] = weight * found
+        return parts
+
+    def extra_repr(self) -> str:
+        return f"dims={self.dims}, weights={self.weights}"
+
+
+def _has_vectors(value: Any, size: int) -> bool:
+    """Whether something is vectors of the embeddings' length: scores and weights of items have one dimension."""
+    return isinstance(value, Tensor) and value.is_floating_point() and value.dim() > 1 and value.shape[-1] == size
+
+
+def _cut(value: Any, size: int, dim: int) -> Any:
+    return value[..., :dim] if _has_vectors(value, size) else value

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lossary.core.card import Card, Range
-from lossary.core.check import check_among, check_float, stretched
+from lossary.core.check import check_among, check_float, check_same_shape, stretched
 from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction, counted
 from lossary.core.rules import NOT_NEGATIVE, checked
@@ -18,9 +18,11 @@ from lossary.losses.lists._shared import best_dcg, gains_of, list_card, lists_of
 
 __all__ = [
     "LambdaLoss",
+    "MarginMSELoss",
     "MarginRankingLoss",
     "RankNetLoss",
     "lambda_loss",
+    "margin_mse_loss",
     "margin_ranking_loss",
     "ranknet_loss",
 ]
@@ -199,6 +201,65 @@ class MarginRankingLoss(Loss):
     reduction: Reduction = "mean"
 
 
+@checked
+def margin_mse_loss(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    *,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""The first score shall be above the second by as much as a teacher has it.
+
+    .. math:: \left( (x_1 - x_2) - (t_1 - t_2) \right)^2
+
+    Args:
+        input1: The student's scores of what should rank higher, any shape, as products of query and passage.
+        input2: Its scores of the others, the shape of ``input1``.
+        target: The teacher's margins ``t_1 - t_2`` in the same shape, of either sign. They may learn.
+        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        mask: Boolean, True where a pair counts.
+        reduction: ``"none"`` (the shape of ``input1``), ``"sum"`` or ``"mean"``.
+
+    Returns:
+        A scalar, or the shape of ``input1``.
+
+    Raises:
+        ValueError: Shapes that differ.
+        TypeError: Scores that are not floating-point.
+
+    Example:
+        >>> import torch
+        >>> teacher = torch.tensor([9.0, 8.0]) - torch.tensor([2.0, 7.5])
+        >>> margin_mse_loss(torch.tensor([5.0, 4.0]), torch.tensor([1.0, 4.0]), teacher)
+        tensor(4.6250)
+
+    Source:
+        Hofstätter et al., Improving Efficient Neural Ranking Models with Cross-Architecture Knowledge Distillation,
+        arXiv:2010.02666, eq. 4. The levels of teacher and student do not matter, but their units do: cosines
+        cannot reach a cross-encoder's margins of 5 or 10. Several negatives are several columns here, as Sentence
+        Transformers has them: (N, K) beside ``input1.expand(N, K)``.
+    """
+    check_float("input1", input1)
+    check_same_shape("input2", input2, "input1", input1)
+    check_float("input2", input2)
+    difference = accumulate(input1) - accumulate(input2)
+    return pointwise(_squared, difference, target, sample_weight=sample_weight, mask=mask, reduction=reduction)
+
+
+def _squared(difference: Tensor, target: Tensor) -> Tensor:
+    return (difference - target).square()
+
+
+class MarginMSELoss(Loss):
+    """:func:`margin_mse_loss` as a Module."""
+
+    fn = staticmethod(margin_mse_loss)
+    reduction: Reduction = "mean"
+
+
 CARDS = (
     list_card(
         fn=ranknet_loss,
@@ -271,5 +332,31 @@ CARDS = (
             "y = -1 says that the second should rank higher.",
         ),
         relatives=("hinge_loss",),
+    ),
+    Card(
+        fn=margin_mse_loss,
+        module=MarginMSELoss,
+        data="lists",
+        takes=("first-second-target",),
+        input="scores",
+        formula=r"\left( (x_1 - x_2) - (t_1 - t_2) \right)^2",
+        symbols={
+            r"x_1": "`input1`, the student's score of the first",
+            r"x_2": "`input2`, its score of the second",
+            r"t_1": "the teacher's score of the first; `target` is the difference of both",
+            r"t_2": "its score of the second",
+        },
+        kernel="none",
+        item="element",
+        paper="arXiv:2010.02666",
+        equation="4",
+        defaults="none",
+        at_call=frozenset({"sample_weight", "mask"}),
+        when="A fast ranker that learns from a slow one, as a bi-encoder from a cross-encoder.",
+        pitfalls=(
+            "The student's scores need the teacher's units: dot products can, cosines cannot.",
+            "`target` is the margin, not a sign: +1 asks for a margin of 1.",
+        ),
+        relatives=("margin_ranking_loss", "mse_loss", "kl_divergence_loss"),
     ),
 )
