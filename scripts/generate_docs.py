@@ -51,6 +51,7 @@ KINDS = {
     "views": ("Two views of the same thing: augmentations, captions, translations", "info_nce_loss"),
     "masks": ("Masks: a class for every pixel", "dice_loss"),
     "lists": ("Lists to rank: candidates of a query, and how relevant each is", "listnet_loss"),
+    "tokens": ("Language models: answers that people prefer, and policies that are rewarded", "dpo_loss"),
 }
 
 

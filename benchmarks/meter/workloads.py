@@ -92,7 +92,12 @@ SIZES: Mapping[str, Mapping[int, int]] = {
     "views": {5: 8_192, 4: 512},
     "masks": {4: 16, 3: 19, 2: 512, 5: 512},
     "lists": {6: 512, 5: 128},
+    "tokens": {6: 65_536, 4: 512, 5: 1_024},
 }
+
+
+#: Arguments that are numbers and data: targets, and what losses of language models refuse to learn by.
+CONSTANTS = frozenset({"target", "ref_logps", "ref_chosen_logps", "ref_rejected_logps", "old_logps", "advantages"})
 
 
 def of_card(card: Card) -> Workload:
@@ -106,7 +111,7 @@ def of_card(card: Card) -> Workload:
     sizes = ", ".join(" x ".join(f"{n:,}" for n in shape) for shape in shapes)
     dense = naive.naive(card.name)
     programs = {OURS: partial(card.fn, **call.kwargs)} | ({} if dense is None else {DENSE: dense})
-    fixed = tuple(i for i, name in enumerate(inspect.signature(card.fn).parameters) if name == "target")
+    fixed = tuple(i for i, name in enumerate(inspect.signature(card.fn).parameters) if name in CONSTANTS)
     return Workload(f"{card.name}: {sizes}", inputs, programs, fixed)
 
 

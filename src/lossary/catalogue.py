@@ -49,6 +49,8 @@ FAMILIES: tuple[ModuleType, ...] = tuple(
         "masks.compound",
         "lists.listwise",
         "lists.pairwise",
+        "tokens.preferences",
+        "tokens.rewards",
     )
 )
 #: Public names that have no card.

@@ -18,6 +18,7 @@ from contract.subject import (
     is_per_item,
     item_weights,
     items,
+    learning_places,
     map_items,
     parameters,
     reductions,
@@ -284,7 +285,7 @@ def strides_do_not_matter(subject: Subject) -> None:
     wanted = subject.grads(call)
     for other in (spread, turned):
         # as leaves, so that the strides reach the loss: a clone of them would be dense again
-        leaves = [t.requires_grad_() for t in other.args if t.is_floating_point()]
+        leaves = [other.args[i].requires_grad_() for i in learning_places(subject, call)]
         value = subject(other)
         grads = torch.autograd.grad(value.sum(), leaves, allow_unused=True)
         found = [

@@ -63,8 +63,7 @@ def in_dtype(value: Any, dtype: torch.dtype) -> Any:
 
 def as_function(subject: Subject, call: Call, **extra: Any) -> tuple[list[Tensor], Callable[..., Tensor]]:
     """Fresh leaves for the call's floating tensors, and the loss as a function of them alone."""
-    floats = [i for i, t in enumerate(call.args) if t.is_floating_point()]
-    places = [i for i in floats if i == 0 or not refuses_to_learn(subject, call, i, **extra)]
+    places = learning_places(subject, call, **extra)
     leaves = [call.args[i].detach().clone().requires_grad_() for i in places]
     fn, kwargs = subject.card.fn, {**call.kwargs, **extra}
 
@@ -75,6 +74,12 @@ def as_function(subject: Subject, call: Call, **extra: Any) -> tuple[list[Tensor
         return fn(*args, **kwargs)  # not by a Call: torch 2.6 compiles no making of one
 
     return leaves, run
+
+
+def learning_places(subject: Subject, call: Call, **extra: Any) -> list[int]:
+    """Which arguments are floating-point and may learn."""
+    floats = [i for i, t in enumerate(call.args) if t.is_floating_point()]
+    return [i for i in floats if i == 0 or not refuses_to_learn(subject, call, i, **extra)]
 
 
 def refuses_to_learn(subject: Subject, call: Call, place: int, **extra: Any) -> bool:

@@ -42,6 +42,7 @@ _OF_DATA: dict[str, tuple[tuple[Slot, ...], ...]] = {
     "views": (slots("real:ND", "real:ND"),),
     "triplets": (slots("real:ND", "real:ND", "real:ND"),),
     "lists": (slots("real:NC", "grade:NC"),),
+    "tokens": (slots("log_probability:N", "log_probability:N"),),
     "masks": (slots("real:NCS", "index:NS"),),
 }
 _HEAD = (slots("real:ND", "real:CD", "index:N"),)
@@ -69,6 +70,12 @@ _OF_LOSS: dict[str, tuple[tuple[Slot, ...], ...]] = {
     "approx_ndcg_loss": (slots("real:NC", "count:NC"),),
     "ge2e_loss": (slots("real:ND", "identity:N"), slots("real:NUD")),
     "center_loss": _HEAD,
+    "dpo_loss": (slots("log_probability:N", "log_probability:N", "constant:N", "constant:N"),),
+    "ipo_loss": (slots("log_probability:N", "log_probability:N", "constant:N", "constant:N"),),
+    "kto_loss": (slots("log_probability:N", "constant:N", "yes:N"),),
+    "bradley_terry_loss": (slots("real:N", "real:N"),),
+    "ppo_clip_loss": (slots("log_probability:NC", "constant:NC", "constant:NC"),),
+    "grpo_loss": (slots("log_probability:NC", "constant:NC", "constant:N"),),
 }
 
 

@@ -19,7 +19,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "count": (0.0, math.inf),
 }
 #: Domains of answers, which are one of a few numbers and may not be changed at will.
-ANSWERS = frozenset({"index", "identity", "yes", "sign", "places"})
+ANSWERS = frozenset({"index", "identity", "yes", "sign", "places", "constant"})
 INTEGERS = (
     torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.uint16, torch.uint32, torch.uint64,
 )  # fmt: skip

@@ -15,7 +15,18 @@ from lossary.core.loss import Loss
 __all__ = ["Card"]
 
 #: What a loss is given: the package it lives in, and its place in the docs' index.
-Data = Literal["values", "answers", "classes", "identities", "pairs", "triplets", "views", "masks", "lists"]
+Data = Literal[
+    "values",
+    "answers",
+    "classes",
+    "identities",
+    "pairs",
+    "triplets",
+    "views",
+    "masks",
+    "lists",
+    "tokens",
+]
 #: A form of call, by its tensors in their order. An "input" is numbers that a network gives, a "target" has its shape.
 Takes = Literal[
     "input-target",
@@ -32,6 +43,11 @@ Takes = Literal[
     "anchor-positive",
     "anchor-positive-negative",
     "list",  # scores of a list's candidates, and how relevant each is
+    "chosen-rejected",  # a number of the preferred answer, and one of the other
+    "chosen-rejected-references",  # beside those of a reference model
+    "answer-reference-target",  # a number of an answer, the reference model's, and whether the answer is liked
+    "tokens-advantages",  # log-probabilities of tokens now and as they were drawn, and each token's advantage
+    "answers-advantages",  # the same, an answer a row, with each answer's advantage and a reference's log-probabilities
 ]
 #: What the first tensor holds.
 Input = Literal[
@@ -53,6 +69,10 @@ AT_CALL = frozenset(
         "ids",
         "negatives",
         "group",
+        "divisor",
+        "kl",
+        "margins",
+        "ref_logps",
     }
 )
 

@@ -245,6 +245,43 @@ def _list(score: "Tensor") -> tuple["Tensor", ...]:
     return torch.cat([score[None], score.new_zeros(2)])[None], torch.tensor([[1, 0, 0]])
 
 
+def _on_chosen(card: "Card") -> tuple[Scene, ...]:
+    if card.input == "scores":
+        return (
+            Scene("reward of the better answer less that of the other", -6, 6, lambda s: (s[None], s.new_zeros(1))),
+        )
+    axis = "average log-probability of the better answer, where the other's is -1"
+    return (Scene(axis, -4, -0.02, lambda s: (s[None], -s.new_ones(1))),)
+
+
+def _on_gain(card: "Card") -> tuple[Scene, ...]:
+    """Log-probabilities of whole answers; the reference has -50 for all."""
+    return (Scene("gain of the better answer on the other", -40, 40, lambda s: (s[None] - 50, *_fixed(s, -50, 3))),)
+
+
+def _on_liked(card: "Card") -> tuple[Scene, ...]:
+    axis = "gain on the reference model"
+    return tuple(
+        Scene(axis, -40, 40, lambda s, y=y: (s[None] - 50, *_fixed(s, -50, 1), s.new_full((1,), y)), label=label)
+        for label, y in (("liked", 1), ("not liked", 0))
+    )
+
+
+def _on_ratio(card: "Card") -> tuple[Scene, ...]:
+    def place(ratio: "Tensor", advantage: float) -> tuple["Tensor", ...]:
+        new, (old, gain) = ratio.log()[None], (*_fixed(ratio, 0, 1), ratio.new_full((1,), advantage))
+        return (new, old, gain) if card.takes[0] == "tokens-advantages" else (new[None], old[None], gain)
+
+    return tuple(
+        Scene("probability now over that when drawn", 0.4, 1.6, lambda s, a=a: place(s, a), label=f"advantage {a}")
+        for a in (1, -1)
+    )
+
+
+def _fixed(score: "Tensor", value: float, count: int) -> tuple["Tensor", ...]:
+    return tuple(score.new_full((1,), value) for _ in range(count))
+
+
 def _turned(score: "Tensor", axes: "Tensor") -> "Tensor":
     """The first axis, turned by an angle towards the last."""
     return (score.cos() * axes[0] + score.sin() * axes[-1])[None]
@@ -296,4 +333,9 @@ _SCENES: Mapping[str, Callable[["Card"], tuple[Scene, ...]]] = {
     "anchor-positive": _on_views,
     "anchor-positive-negative": _on_triplet,
     "list": _on_list,
+    "chosen-rejected": _on_chosen,
+    "chosen-rejected-references": _on_gain,
+    "answer-reference-target": _on_liked,
+    "tokens-advantages": _on_ratio,
+    "answers-advantages": _on_ratio,
 }

@@ -147,6 +147,41 @@ def _lists(g: Generator, dt: dtype) -> Call:
     return Call((normal(g, dt, 6, 5), labels(g, 4, 6, 5)))
 
 
+def _preferred(g: Generator, dt: dtype) -> Call:
+    return Call(tuple(_below_zero(g, dt, 6) for _ in range(2)))
+
+
+def _rewarded(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, dt, 6), normal(g, dt, 6)))
+
+
+def _preferred_beside_references(g: Generator, dt: dtype) -> Call:
+    return Call(tuple(_below_zero(g, dt, 6) for _ in range(4)))
+
+
+def _liked(g: Generator, dt: dtype) -> Call:
+    return Call((_below_zero(g, dt, 6), _below_zero(g, dt, 6), labels(g, 2, 6)))
+
+
+def _tokens(g: Generator, dt: dtype) -> Call:
+    return Call((*_old_and_new(g, dt, 6), normal(g, dt, 6, 5)))
+
+
+def _answered(g: Generator, dt: dtype) -> Call:
+    new, old = _old_and_new(g, dt, 4)
+    return Call((new, old, normal(g, dt, 4)), {"ref_logps": old + normal(g, dt, 4, 5, scale=0.3)})
+
+
+def _below_zero(g: Generator, dt: dtype, *shape: int) -> Tensor:
+    return -(normal(g, torch.float64, *shape).abs() + 0.1).to(dt)
+
+
+def _old_and_new(g: Generator, dt: dtype, count: int) -> tuple[Tensor, Tensor]:
+    """Log-probabilities of tokens, whose ratios lie on both sides of the usual bounds."""
+    new = _below_zero(g, dt, count, 5)
+    return new, new + normal(g, dt, count, 5, scale=0.3)
+
+
 #: By the form of call, with the data or the input where the form alone does not tell; the longest key that fits counts.
 _DRAWS: Mapping[tuple[str, ...], Draw] = {
     ("input-target", "values"): _values,
@@ -171,4 +206,10 @@ _DRAWS: Mapping[tuple[str, ...], Draw] = {
     ("anchor-positive",): _views,
     ("anchor-positive-negative",): _triplets,
     ("list",): _lists,
+    ("chosen-rejected", "tokens"): _preferred,
+    ("chosen-rejected", "tokens", "scores"): _rewarded,
+    ("chosen-rejected-references",): _preferred_beside_references,
+    ("answer-reference-target",): _liked,
+    ("tokens-advantages",): _tokens,
+    ("answers-advantages",): _answered,
 }

@@ -1,0 +1,64 @@
+"""What the losses of language models share: checks of log-probabilities, and log-ratios that stay finite."""
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from lossary.core.card import Card
+from lossary.core.check import check_dim, check_float, check_same_shape
+from lossary.core.reduce import align
+from lossary.kernels.stable import accumulate, softplus
+from lossary.losses._pointwise import hide
+
+#: A log-ratio of more counts as this, with a gradient of 0: exp of it and its square are still float32's.
+LARGEST_LOG_RATIO = 40.0
+
+
+def answers(
+    sample_weight: Tensor | None, mask: Tensor | None, **numbers: Tensor
+) -> tuple[tuple[Tensor, ...], Tensor | None, Tensor | None]:
+    """One number an answer each, (N,), checked, 0 where they do not count; weights and mask lined up."""
+    (lead, first), *_ = numbers.items()
+    for name, tensor in numbers.items():
+        check_float(name, tensor)
+        check_dim(name, tensor, 1, "(N,), a number an answer: see sequence_logps")
+        check_same_shape(name, tensor, lead, first)
+    sample_weight, mask = align(sample_weight, mask, first.shape)
+    return tuple(hide(accumulate(t), mask) for t in numbers.values()), sample_weight, mask
+
+
+def check_constant(**tensors: Tensor | None) -> None:
+    """What the loss is no function of by which to learn: a gradient through it would train something else."""
+    for name, tensor in tensors.items():
+        if isinstance(tensor, Tensor) and tensor.requires_grad and torch.is_grad_enabled():
+            wanted = "a tensor without requires_grad, since it is a constant of the loss"
+            raise ValueError(f"{name}: wanted {wanted}; got one with it: make it under no_grad, or detach it")
+
+
+def bounded_log(ratio: Tensor) -> Tensor:
+    """A log-ratio, at most :data:`LARGEST_LOG_RATIO`. A NaN stays one."""
+    return torch.where(ratio >= LARGEST_LOG_RATIO, LARGEST_LOG_RATIO, ratio)
+
+
+def preferred(lead: Tensor, smoothing: float) -> Tensor:
+    """-log sigmoid(lead), where a share of the preferences is the other way round."""
+    return (1 - smoothing) * softplus(-lead) + smoothing * softplus(lead)
+
+
+SMOOTHED = {
+    r"\epsilon": "`label_smoothing`: the share of preferences that are the other way round",
+    r"\sigma": "the sigmoid",
+    r"\beta": "`beta`",
+}
+OF_SUMS = "It takes sums over tokens: averages make long answers and short ones gain alike, at another beta."
+OF_AVERAGES = "It takes averages over tokens: with sums long answers count by their length."
+
+token_card = partial(
+    Card,
+    data="tokens",
+    input="log-probabilities",
+    kernel="none",
+    at_call=frozenset({"sample_weight", "mask"}),
+)
+pair_card = partial(token_card, takes=("chosen-rejected",), item="pair")
