@@ -34,6 +34,7 @@ FAMILIES: tuple[ModuleType, ...] = tuple(
         "classes.longtail",
         "classes.hinge",
         "classes.divergence",
+        "classes.distillation",
         "identities.angular",
         "identities.sphereface",
         "identities.centers",

@@ -87,6 +87,33 @@ def ldam(inputs: dict[str, Data], params: dict[str, Any]) -> Any:
     )
 
 
+# ---------------------------------------------------------------- distillation
+
+
+def kl(q: list[Any], p: list[Any]) -> Any:
+    return sum(a * log(a / b) for a, b in zip(q, p, strict=True))
+
+
+def at(temperature: Any, row: Data) -> list[Any]:
+    return softmax([z / temperature for z in row])
+
+
+def distillation(inputs: dict[str, Data], params: dict[str, Any]) -> Any:
+    tau, forward = mpf(params["temperature"]), params["direction"] == "forward"
+    pairs = ((at(tau, z), at(tau, u)) for z, u in rows(inputs))
+    return tau**2 * mean([kl(q, p) if forward else kl(p, q) for p, q in pairs])
+
+
+def jensen_shannon(inputs: dict[str, Data], params: dict[str, Any]) -> Any:
+    tau, beta = mpf(params["temperature"]), mpf(params["beta"])
+    losses = []
+    for z, u in rows(inputs):
+        p, q = at(tau, z), at(tau, u)
+        m = [beta * a + (1 - beta) * b for a, b in zip(q, p, strict=True)]
+        losses.append(beta * kl(q, m) + (1 - beta) * kl(p, m))
+    return mean(losses)
+
+
 # ---------------------------------------------------------------- the cases
 
 
@@ -112,6 +139,7 @@ def shaped(flat: list[Any], shape: tuple[int, ...]) -> Data:
     return [shaped(flat[i * step : (i + 1) * step], shape[1:]) for i in range(shape[0])]
 
 
+TAUGHT = {"input": draw(9, 4, 5), "target": draw(10, 4, 5)}
 COUNTS = ["100", "20", "5", "1"]
 
 #: Of each loss: its formula, its parameters, its inputs.
@@ -145,6 +173,14 @@ CASES: list[tuple[str, Formula, dict[str, Any], dict[str, Data]]] = [
         ldam,
         {"class_counts": COUNTS, "max_margin": "0.5", "scale": "3"},
         {"input": draw(7, 5, 4, scale=0.5), "target": whole(8, 4, 5)},
+    ),
+    *(
+        ("distillation", distillation, {"temperature": tau, "direction": way}, TAUGHT)
+        for tau, way in (("2", "forward"), ("1.5", "reverse"))
+    ),
+    *(
+        ("jensen_shannon", jensen_shannon, {"beta": beta, "temperature": tau}, TAUGHT)
+        for beta, tau in (("0.5", "1"), ("0.125", "2"))
     ),
 ]
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from lossary.core import device
 from lossary.kernels.rows import blocks, formula
 from lossary.kernels.rows.readings import (
-    divergence,
+    compared,
     entropy,
     merge_readings,
     read_rows,
@@ -79,6 +79,10 @@ def test_readings_of_parts_merge(monkeypatch: pytest.MonkeyPatch, starts: list[i
         torch.testing.assert_close(merged[name], value, msg=name)
     for a, c in zip(*(torch.autograd.grad(entropy(f).square().sum(), (x, w)) for f in (merged, whole)), strict=True):
         torch.testing.assert_close(a, c)
+
+
+def divergence(student: Bilinear, teacher: Bilinear) -> Tensor:
+    return compared(lambda log_p, log_q: (log_q.exp() * (log_q - log_p)).sum(1), student, teacher)
 
 
 def distillation(x: Tensor, w: Tensor, u: Tensor, v: Tensor, r: Tensor) -> Tensor:

@@ -74,3 +74,64 @@ def test_what_does_not_fit_is_named(change: dict[str, Any], message: str) -> Non
     given: dict[str, Any] = dict(zip(("features", "weight", "teacher_features", "teacher_weight"), GIVEN, strict=True))
     with pytest.raises(ValueError, match=message):
         lossary.linear_distillation(**(given | change))
+
+
+def test_the_divergence_of_logits_is_that_of_probabilities() -> None:
+    student, teacher = draw(N, C), draw(N, C, seed=1)
+    loss = lossary.functional.distillation_loss(student, teacher, temperature=1.0, reduction="none")
+    want = lossary.functional.kl_divergence_loss(student, teacher, target_kind="logits", reduction="none")
+    torch.testing.assert_close(loss, want)
+
+
+def test_reverse_is_forward_with_the_two_changed() -> None:
+    student, teacher = draw(N, C), draw(N, C, seed=1)
+    reverse = lossary.functional.distillation_loss(student, teacher, direction="reverse", temperature=3.0)
+    torch.testing.assert_close(reverse, lossary.functional.distillation_loss(teacher, student, temperature=3.0))
+
+
+def test_the_square_keeps_the_gradients_size() -> None:
+    """At a high temperature the gradient is (z - u) / C, of centred logits: the paper's eq. 4."""
+    student, teacher = draw(N, C).requires_grad_(), draw(N, C, seed=1)
+    loss = lossary.functional.distillation_loss(student, teacher, temperature=1e5, reduction="sum")
+    (grad,) = torch.autograd.grad(loss, student)
+    far = student.detach() - teacher
+    torch.testing.assert_close(grad, (far - far.mean(1, keepdim=True)) / C, rtol=1e-3, atol=1e-4)
+
+
+def test_the_mixture_s_ends_are_the_divergences() -> None:
+    student, teacher = draw(N, C), draw(N, C, seed=1)
+    mixed, plain = lossary.functional.jensen_shannon_loss, lossary.functional.distillation_loss
+    torch.testing.assert_close(
+        mixed(student, teacher, beta=1e-7) / 1e-7, plain(student, teacher, temperature=1.0), rtol=1e-5, atol=0
+    )
+    reverse = plain(student, teacher, temperature=1.0, direction="reverse")
+    torch.testing.assert_close(mixed(student, teacher, beta=1 - 1e-7) / 1e-7, reverse, rtol=1e-5, atol=0)
+    torch.testing.assert_close(mixed(student, teacher), mixed(teacher, student))
+
+
+@pytest.mark.parametrize("beta", [0.1, 0.5])
+def test_by_the_peers_mixture_of_logarithms(beta: float) -> None:
+    student, teacher = draw(N, C), draw(N, C, seed=1)
+    log_p, log_q = student.log_softmax(1), teacher.log_softmax(1)
+    m = (beta * log_q.exp() + (1 - beta) * log_p.exp()).log()
+    parts = (F.kl_div(m, log, reduction="none", log_target=True).sum(1) for log in (log_q, log_p))
+    want = beta * next(parts) + (1 - beta) * next(parts)
+    got = lossary.functional.jensen_shannon_loss(student, teacher, beta=beta, reduction="none")
+    torch.testing.assert_close(got, want, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("blocked", [False, True])
+@pytest.mark.parametrize("options", [{"direction": "reverse"}, {"beta": 0.3}])
+def test_linear_scores_are_those_of_ready_ones(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], blocked: bool
+) -> None:
+    if blocked:
+        monkeypatch.setattr(formula, "CPU_PLAIN", 0)
+        monkeypatch.setattr(blocks, "block_rows", lambda *_: 3)
+    x, w, u, v = (t.clone().requires_grad_() for t in GIVEN)
+    loss = lossary.functional.jensen_shannon_loss if "beta" in options else lossary.functional.distillation_loss
+    got = lossary.linear_distillation(x, w, u, v, temperature=2.0, **options)
+    want = loss(x @ w.T, (u @ v.T).detach(), temperature=2.0, **options)
+    torch.testing.assert_close(got, want)
+    for g, h in zip(torch.autograd.grad(got, (x, w)), torch.autograd.grad(want, (x, w)), strict=True):
+        torch.testing.assert_close(g, h)

@@ -1,5 +1,7 @@
 """Linear classifiers that learn from others: a teacher's scores and a student's are made block by block."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -7,10 +9,11 @@ from lossary.core.check import check_dim, check_float, check_shape
 from lossary.core.reduce import Reduction, align, reduce
 from lossary.core.rules import Positive, checked
 from lossary.kernels.products import multiplied_in
-from lossary.kernels.rows.readings import divergence
+from lossary.kernels.rows.readings import compared
 from lossary.kernels.rows.scores import Bilinear
 from lossary.kernels.stable import parameters
 from lossary.losses._pointwise import hide
+from lossary.losses.classes.distillation import Direction, Share, directed, mixed
 
 __all__ = ["linear_distillation"]
 
@@ -25,6 +28,8 @@ def linear_distillation(
     bias: Tensor | None = None,
     teacher_bias: Tensor | None = None,
     temperature: Positive = 1.0,
+    direction: Direction = "forward",
+    beta: Share | None = None,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
@@ -42,6 +47,8 @@ def linear_distillation(
         bias: (C,), the student's, or None.
         teacher_bias: (C,), or None.
         temperature: tau, above 0; a Parameter learns. Its square keeps the gradients' size.
+        direction: ``"forward"`` as above; ``"reverse"``: p and q change places.
+        beta: Between 0 and 1: the teacher's share of :func:`jensen_shannon_loss`, which is the loss then; None: none.
         sample_weight: (N,); mean is ``sum(w l) / sum(w)``.
         mask: (N,) boolean, True where a row counts.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
@@ -59,8 +66,9 @@ def linear_distillation(
         tensor(0.4438)
 
     Source:
-        Hinton et al., Distilling the Knowledge in a Neural Network, arXiv:1503.02531, section 2. Under
-        ``torch.compile`` and ``torch.func``, and for second derivatives, all scores are held.
+        Hinton et al., Distilling the Knowledge in a Neural Network, arXiv:1503.02531, section 2, and what
+        :func:`distillation_loss` and :func:`jensen_shannon_loss` name. Under ``torch.compile`` and ``torch.func``, and
+        for second derivatives, all scores are held.
     """
     student = _classifier("", features, weight, bias)
     teacher = _classifier("teacher_", teacher_features, teacher_weight, teacher_bias)
@@ -70,7 +78,11 @@ def linear_distillation(
     (temperature,) = parameters((temperature,), features)
     teacher = Bilinear(*(None if t is None else t.detach() for t in teacher))  # pyright: ignore[reportArgumentType]
     scaled = (_cooled(of, temperature, mask) for of in (Bilinear(*student), teacher))
-    return reduce(divergence(*scaled) * temperature**2, weight=sample_weight, mask=mask, reduction=reduction)
+    if beta is None:
+        losses = compared(partial(directed, direction=direction), *scaled) * temperature**2
+    else:
+        losses = compared(partial(mixed, beta=beta), *scaled)
+    return reduce(losses, weight=sample_weight, mask=mask, reduction=reduction)
 
 
 def _classifier(

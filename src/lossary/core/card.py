@@ -32,6 +32,7 @@ Takes = Literal[
     "input-target",
     "input-label",  # one class index an item
     "input-shares",  # shares of the classes, each item's sum 1
+    "input-teacher",  # a student's scores and a teacher's, in one shape
     "input-labels",  # several class indices an item, as a padded list
     "input-target-variance",
     "first-second-target",  # two scores, and whether the first should be the larger one

@@ -105,6 +105,10 @@ def _log_shares(g: Generator, dt: dtype) -> Call:
     return Call((logits.log_softmax(1).to(dt), probabilities.to(dt)))
 
 
+def _taught(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, dt, 6, 5, scale=2.0), normal(g, dt, 6, 5, scale=2.0)))
+
+
 def _head(g: Generator, dt: dtype) -> Call:
     return Call((normal(g, dt, 6, 5), normal(g, dt, 7, 5), labels(g, 7, 6)))
 
@@ -194,6 +198,7 @@ _DRAWS: Mapping[tuple[str, ...], Draw] = {
     ("input-target", "distances"): _distances,
     ("input-target", "masks"): _regions,
     ("input-target-variance",): _noisy,
+    ("input-teacher",): _taught,
     ("input-labels",): _label_lists,
     ("input-label",): _classes,
     ("input-label", "classes", "log-probabilities"): _log_classes,

@@ -191,11 +191,10 @@ def sum_of_squares(found: Readings) -> Tensor:
     return (found["log_squares"] - 2 * found["log_sum"]).exp()
 
 
-def divergence(student: Bilinear, teacher: Bilinear) -> Tensor:
-    """(N,) how far the softmax of a student's scores lies from that of a teacher's: sum q (log q - log p)."""
+def compared(of: Callable[[Tensor, Tensor], Tensor], student: Bilinear, teacher: Bilinear) -> Tensor:
+    """(N,) ``of`` the log-softmaxes of a student's scores and of a teacher's, (R, C) each, one number a row."""
 
     def read(rows: slice, of_student: Tensor, of_teacher: Tensor) -> tuple[Tensor]:
-        log_p, log_q = F.log_softmax(of_student, 1), F.log_softmax(of_teacher, 1)
-        return ((log_q.exp() * (log_q - log_p)).sum(1),)
+        return (of(F.log_softmax(of_student, 1), F.log_softmax(of_teacher, 1)),)
 
     return read_rows(read, student, teacher)[0]

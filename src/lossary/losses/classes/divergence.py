@@ -43,7 +43,7 @@ def _both(x: Tensor, kind: Kind) -> tuple[Tensor, Tensor]:
     return logp.exp(), logp
 
 
-def _times(p: Tensor, factor: Tensor) -> Tensor:
+def times(p: Tensor, factor: Tensor) -> Tensor:
     """p * factor, where nothing times anything is 0: 0 log 0 too."""
     return p * torch.where(p > 0, factor, torch.zeros_like(factor))
 
@@ -118,7 +118,7 @@ def kl_divergence_loss(
     sample_weight, mask = align(sample_weight, mask, _items(input, dim))
     _, log_q = _rows("input", input, input_kind, dim, mask)
     t, log_t = _rows("target", target, target_kind, dim, mask)
-    losses = _times(t, log_t - log_q).sum(-1)
+    losses = times(t, log_t - log_q).sum(-1)
     return reduce(losses, weight=sample_weight, mask=mask, reduction=reduction)
 
 
@@ -180,7 +180,7 @@ def kl_div(
 
     def terms(x: Tensor, t: Tensor) -> Tensor:
         p, logp = _both(t, "log_probabilities" if log_target else "probabilities")
-        return _times(p, logp - x)
+        return times(p, logp - x)
 
     of_elements = "sum" if reduction == "batchmean" else reduction
     loss = pointwise(terms, input, target, sample_weight=sample_weight, mask=mask, reduction=of_elements)
@@ -231,7 +231,7 @@ def entropy(
         lecture notes lose it.
     """
     probabilities, logs = _rows("p", p, kind, dim, None)
-    return reduce(_times(probabilities, -logs).sum(-1), reduction=reduction)
+    return reduce(times(probabilities, -logs).sum(-1), reduction=reduction)
 
 
 def cross_entropy_of(
@@ -274,7 +274,7 @@ def cross_entropy_of(
     check_same_shape("q", q, "p", p)
     probabilities, _ = _rows("p", p, p_kind, dim, None)
     _, log_q = _rows("q", q, q_kind, dim, None)
-    return reduce(_times(probabilities, -log_q).sum(-1), reduction=reduction)
+    return reduce(times(probabilities, -log_q).sum(-1), reduction=reduction)
 
 
 _card = partial(
