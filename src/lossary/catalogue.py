@@ -64,6 +64,8 @@ HELPERS: tuple[ModuleType, ...] = tuple(
         "compose.linear",
         "compose.distillation",
         "compose.sums",
+        "compose.cached",
+        "compose.sampled",
         "compose.activations",
         "compose.regularizers",
         "compose.weighting",
