@@ -52,6 +52,7 @@ KINDS = {
     "masks": ("Masks: a class for every pixel", "dice_loss"),
     "lists": ("Lists to rank: candidates of a query, and how relevant each is", "listnet_loss"),
     "tokens": ("Language models: answers that people prefer, and policies that are rewarded", "dpo_loss"),
+    "boxes": ("Boxes: where something is in an image", "complete_iou_loss"),
 }
 
 

@@ -93,6 +93,7 @@ SIZES: Mapping[str, Mapping[int, int]] = {
     "masks": {4: 16, 3: 19, 2: 512, 5: 512},
     "lists": {6: 512, 5: 128},
     "tokens": {6: 65_536, 4: 512, 5: 1_024},
+    "boxes": {6: 65_536},
 }
 
 

@@ -52,6 +52,7 @@ FAMILIES: tuple[ModuleType, ...] = tuple(
         "lists.pairwise",
         "tokens.preferences",
         "tokens.rewards",
+        "boxes.iou",
     )
 )
 #: Public names that have no card.

@@ -142,9 +142,15 @@ def lengths(card: Card, form: tuple[Slot, ...], rng: Random) -> Sizes:
 def shape(axes: str, sizes: Sizes, rng: Random) -> tuple[int, ...]:
     found: tuple[int, ...] = ()
     for letter in axes:
-        found += {"N": (sizes.n,), "C": (sizes.c,), "D": (sizes.d,), "U": (3,), "S": sizes.space, "E": sizes.any}[
-            letter
-        ]
+        found += {
+            "N": (sizes.n,),
+            "C": (sizes.c,),
+            "D": (sizes.d,),
+            "U": (3,),
+            "S": sizes.space,
+            "E": sizes.any,
+            "4": (4,),
+        }[letter]
     return found
 
 

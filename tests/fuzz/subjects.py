@@ -22,7 +22,7 @@ CARDS: dict[str, Card] = {card.name: card for card in CATALOGUE}
 class Slot:
     """A positional argument: what its numbers are, and its dimensions by letter.
 
-    N items, C classes, D components, E any shape, S none to two more dimensions; ``()`` is a scalar.
+    N items, C classes, D components, E any shape, S none to two more dimensions, 4 of a box; ``()`` is a scalar.
     """
 
     domain: str
@@ -44,6 +44,7 @@ _OF_DATA: dict[str, tuple[tuple[Slot, ...], ...]] = {
     "lists": (slots("real:NC", "grade:NC"),),
     "tokens": (slots("log_probability:N", "log_probability:N"),),
     "masks": (slots("real:NCS", "index:NS"),),
+    "boxes": (slots("real:N4", "number:N4"),),
 }
 _HEAD = (slots("real:ND", "real:CD", "index:N"),)
 _REGIONS = (slots("real:NCS", "yes:NCS"),)

@@ -26,6 +26,9 @@ Data = Literal[
     "masks",
     "lists",
     "tokens",
+    "boxes",
+    "images",
+    "waves",
 ]
 #: A form of call, by its tensors in their order. An "input" is numbers that a network gives, a "target" has its shape.
 Takes = Literal[
@@ -49,13 +52,27 @@ Takes = Literal[
     "answer-reference-target",  # a number of an answer, the reference model's, and whether the answer is liked
     "tokens-advantages",  # log-probabilities of tokens now and as they were drawn, and each token's advantage
     "answers-advantages",  # the same, an answer a row, with each answer's advantage and a reference's log-probabilities
+    "boxes",  # (x1, y1, x2, y2) twice: the predicted and the true one
+    "image-target",  # (N, C, H, W) twice: an image and the one that it should be
+    "image",  # (N, C, H, W) alone
+    "wave-target",  # (N, T) twice: a signal and the one that it should be
 ]
 #: What the first tensor holds.
 Input = Literal[
-    "values", "log-rates", "logits", "probabilities", "log-probabilities", "scores", "distances", "embeddings"
+    "values",
+    "log-rates",
+    "logits",
+    "probabilities",
+    "log-probabilities",
+    "scores",
+    "distances",
+    "embeddings",
+    "boxes",
+    "images",
+    "waves",
 ]
 #: What an item of ``reduction="none"`` is. "batch": the loss exists only for a whole batch.
-Item = Literal["element", "row", "anchor", "pair", "triplet", "image-class", "batch"]
+Item = Literal["element", "row", "anchor", "pair", "triplet", "image-class", "image", "batch"]
 
 #: Arguments that change from batch to batch: of the function and of ``forward``, never fields of the Module.
 AT_CALL = frozenset(

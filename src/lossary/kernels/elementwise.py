@@ -43,6 +43,7 @@ def block_sum(
     *arguments: Argument,
     slope: ElementSlope | None = None,
     dtype: torch.dtype | None = None,
+    rows: bool = False,
 ) -> Tensor:
     """``formula(x, *arguments)``, a scalar, summed over blocks of elements; see :func:`fits_cache`.
 
@@ -54,8 +55,10 @@ def block_sum(
             as they are. Gradients flow to every tensor.
         slope: Of the same arguments, instead of the formula where ``x`` alone learns: half the operations.
         dtype: The sum's; by default that of ``x``.
+        rows: Whether the formula wants whole rows of ``x``, (n, D), and not its elements one by one.
     """
-    given, dtype = _flat((x, *arguments)), x.dtype if dtype is None else dtype
+    given: Sequence[Any] = (x, *arguments)
+    given, dtype = given if rows else _flat(given), x.dtype if dtype is None else dtype
     if torch.is_grad_enabled() and any(map(learns, given)):
         return _BlockSum.apply(formula, slope, dtype, *given)
     return _run(formula, None, dtype, given, differentiate=False)[0]

@@ -229,6 +229,14 @@ def _on_list(card: "Card") -> tuple[Scene, ...]:
     return (Scene("score of the one relevant candidate (two others at 0)", -6, 6, _list),)
 
 
+def _on_boxes(card: "Card") -> tuple[Scene, ...]:
+    def place(s: "Tensor") -> tuple["Tensor", ...]:
+        box = s.new_tensor([[0.0, 0.0, 1.0, 1.0]])
+        return box + s * s.new_tensor([1.0, 0.0, 1.0, 0.0]), box
+
+    return (Scene("a box beside one like it, in widths to the right", -3, 3, place),)
+
+
 def _axes(score: "Tensor", count: int) -> "Tensor":
     import torch
 
@@ -338,4 +346,5 @@ _SCENES: Mapping[str, Callable[["Card"], tuple[Scene, ...]]] = {
     "answer-reference-target": _on_liked,
     "tokens-advantages": _on_ratio,
     "answers-advantages": _on_ratio,
+    "boxes": _on_boxes,
 }

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lossary.core import device as _device
-from lossary.core.check import check_float, check_same_shape
+from lossary.core.check import check_float, check_same_shape, check_tensor
 from lossary.core.reduce import align, count, divide, reduce
 from lossary.kernels.elementwise import Argument, ElementSlope, block_sum, fits_cache, fused_slope
 from lossary.kernels.fused import switch
@@ -38,12 +38,56 @@ def pointwise(
     may give ``share`` times the losses' sum and leave its derivatives by the input in ``out``; None where it cannot.
     ``kernel`` is the same loss among Triton's.
     """
-    dtype, sample_weight, mask = _prepared(input, target, sample_weight, mask)
+    dtype, sample_weight, mask = _prepared(input, target, sample_weight, mask, input.shape)
     # A slope is one by the input alone, without weights.
     if sample_weight is not None or mask is not None or any(map(learns, (target, *arguments))):
         slope = kernel = None
     if dtype != torch.float32 or not switch.runs_on(input):
         kernel = None
+    given: Any = (input, target, *arguments), dtype, sample_weight, mask, reduction
+    return _reduced(formula, *given, slope=slope, kernel=kernel)
+
+
+def rowwise(
+    formula: ElementFormula,
+    input: Tensor,
+    target: Tensor,
+    *arguments: Argument,
+    sample_weight: Tensor | None,
+    mask: Tensor | None,
+    reduction: str,
+    slope: ElementSlope | None = None,
+) -> Tensor:
+    """:func:`pointwise` where an item is a row, along the last dimension: the formula of (n, D) gives (n,)."""
+    check_tensor("input", input)
+    shape, width = input.shape[:-1], input.shape[-1:].numel()
+    dtype, *counting = _prepared(input, target, sample_weight, mask, shape)
+    if sample_weight is not None or mask is not None or any(map(learns, (target, *arguments))):
+        slope = None
+    sample_weight, mask = (None if t is None else t.expand(shape).reshape(-1, 1) for t in counting)
+    rows = tuple(t.reshape(shape.numel(), width) for t in (input, target))
+
+    def column(x: Tensor, y: Tensor, *arguments: Argument) -> Tensor:
+        return formula(x, y, *arguments)[:, None]
+
+    loss = _reduced(column, (*rows, *arguments), dtype, sample_weight, mask, reduction, slope=slope, rows=True)
+    return loss.reshape(shape) if reduction == "none" else loss
+
+
+def _reduced(
+    formula: ElementFormula,
+    given: tuple[Any, ...],
+    dtype: torch.dtype,
+    sample_weight: Tensor | None,
+    mask: Tensor | None,
+    reduction: str,
+    *,
+    slope: ElementSlope | None = None,
+    kernel: switch.ElementKernel | None = None,
+    rows: bool = False,
+) -> Tensor:
+    """The formula's losses, reduced; with ``rows`` the blocks are of whole rows, and it gives a column of losses."""
+    input, target, *arguments = given
     if reduction == "none" or fits_cache(input, known=slope is not None or kernel is not None):
         losses = _items(formula, input.to(dtype), target, mask, *arguments)
         return reduce(losses, weight=sample_weight, mask=mask, reduction=reduction)
@@ -68,12 +112,11 @@ def pointwise(
     share = 1.0
     if reduction == "mean":
         one = torch.ones((), dtype=dtype, device=input.device)
-        divisor = count(one.expand(input.shape), sample_weight, mask)
+        divisor = count(one.expand((input.shape[0], 1) if rows else input.shape), sample_weight, mask)
         share = 1 / divisor if isinstance(divisor, int) else divide(one, divisor)
     of_elements = (input, target, sample_weight, mask, share, *arguments)
-    return block_sum(
-        scaled_sum, *of_elements, dtype=dtype, slope=None if slope is None and kernel is None else scaled_slope
-    )
+    known = None if slope is None and kernel is None else scaled_slope
+    return block_sum(scaled_sum, *of_elements, dtype=dtype, slope=known, rows=rows)
 
 
 def pointwise_by_torch(
@@ -87,7 +130,7 @@ def pointwise_by_torch(
     kernel: switch.ElementKernel | None = None,
 ) -> Tensor:
     """:func:`pointwise` of torch's ``formula(input, target, reduction=...)``, which blocks would not make faster."""
-    dtype, sample_weight, mask = _prepared(input, target, sample_weight, mask)
+    dtype, sample_weight, mask = _prepared(input, target, sample_weight, mask, input.shape)
     items, plain = partial(formula, reduction="none"), sample_weight is None and mask is None and reduction != "none"
     if plain and kernel is not None and by_triton(input):
         return pointwise(items, input, target, sample_weight=None, mask=None, reduction=reduction, kernel=kernel)
@@ -114,12 +157,12 @@ def torchs_own(input: Tensor, target: Tensor) -> bool:
 
 
 def _prepared(
-    input: Tensor, target: Tensor, sample_weight: Tensor | None, mask: Tensor | None
+    input: Tensor, target: Tensor, sample_weight: Tensor | None, mask: Tensor | None, shape: torch.Size
 ) -> tuple[torch.dtype, Tensor | None, Tensor | None]:
-    """In which dtype the losses are; weights and mask lined up."""
+    """In which dtype the losses are; weights and mask lined up with items of ``shape``."""
     check_float("input", input)
     check_same_shape("target", target, "input", input)
-    return torch.promote_types(accumulator(input), target.dtype), *align(sample_weight, mask, input.shape)
+    return torch.promote_types(accumulator(input), target.dtype), *align(sample_weight, mask, shape)
 
 
 def _items(formula: ElementFormula, x: Tensor, y: Tensor, mask: Tensor | None, *arguments: Argument) -> Tensor:

@@ -186,6 +186,12 @@ def _old_and_new(g: Generator, dt: dtype, count: int) -> tuple[Tensor, Tensor]:
     return new, new + normal(g, dt, count, 5, scale=0.3)
 
 
+def _boxes(g: Generator, dt: dtype) -> Call:
+    """Of some pairs one half lies within the other, of others nothing; most overlap."""
+    centers, lengths = normal(g, torch.float64, 2, 6, 2), normal(g, torch.float64, 2, 6, 2).exp() + 0.5
+    return Call(tuple(torch.cat([centers - lengths / 2, centers + lengths / 2], 2).to(dt)))
+
+
 #: By the form of call, with the data or the input where the form alone does not tell; the longest key that fits counts.
 _DRAWS: Mapping[tuple[str, ...], Draw] = {
     ("input-target", "values"): _values,
@@ -217,4 +223,5 @@ _DRAWS: Mapping[tuple[str, ...], Draw] = {
     ("answer-reference-target",): _liked,
     ("tokens-advantages",): _tokens,
     ("answers-advantages",): _answered,
+    ("boxes",): _boxes,
 }

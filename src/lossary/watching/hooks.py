@@ -212,8 +212,8 @@ class _Batch:
             return self._of_scores(rows, labels)
         if self.elements:
             return self._of_elements(rows[:, 0])
-        if self.card.data == "lists":
-            return {}  # scores of candidates are neither an embedding nor classes
+        if self.card.data in ("lists", "boxes", "images", "waves"):
+            return {}  # scores of candidates, corners, pixels: neither an embedding nor classes
         facts = _of_embeddings(rows, labels)
         if isinstance(self.loss, HeadLoss):
             facts |= self._of_head(rows, labels)

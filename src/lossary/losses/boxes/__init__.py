@@ -1,0 +1,1 @@
+"""Boxes in an image: the predicted one beside the true one."""
