@@ -25,7 +25,10 @@ FAMILIES: tuple[ModuleType, ...] = tuple(
     for name in (
         "values.regression",
         "values.robust",
+        "values.relative",
         "values.likelihood",
+        "values.counts",
+        "values.forecasts",
         "answers.binary",
         "answers.asymmetric",
         "answers.margin",

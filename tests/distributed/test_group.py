@@ -49,6 +49,7 @@ def calls() -> dict[str, tuple[Subject, Call]]:
     }
     weight = {"sample_weight": torch.linspace(0, 2, 9, dtype=torch.float64)}
     for name, args, kwargs in (
+        ("rmse_loss", (x, y), {"mask": more["mask"], **weight}),
         ("supcon_loss", (x, labels), {**more, **weight}),
         ("supcon_loss", (x, several), more),
         ("multi_similarity_loss", (x, labels), {**more, **weight}),

@@ -190,6 +190,12 @@ def scores_are_long(case: Case) -> bool:
     return lengths(case) * grown(case) > 100
 
 
+def amounts_differ(case: Case) -> bool:
+    """Whether one of two amounts is so much larger that the slope by it is a difference of two that nearly cancel."""
+    ratio = (case.twin.args[0].double() / case.twin.args[1].double()).abs()
+    return bool(((ratio > 30) | (ratio < 1 / 30)).any())
+
+
 #: Losses of softmaxes over plain products.
 PRODUCTS = "sphereface_loss|normalized_softmax_loss|n_pair_loss|info_nce_loss|multiple_negatives_ranking_loss|clip_loss"
 
@@ -210,6 +216,12 @@ KNOWN: tuple[Known, ...] = (
         "(value|gradient by .):",
         "smooth=0: a region of probabilities, or squares, that float32 has as 0 is empty, which is a perfect score",
         probability_underflows,
+    ),
+    Known(
+        "s?mape_loss",
+        "gradient by .:",
+        "the slope by an amount 30 times the other one: a quotient's two terms, of which little is left",
+        amounts_differ,
     ),
     Known(
         ".*lovasz.*",

@@ -51,6 +51,10 @@ _REGIONS = (slots("real:NCS", "yes:NCS"),)
 #: Losses that take something else than others of their data.
 _OF_LOSS: dict[str, tuple[tuple[Slot, ...], ...]] = {
     "poisson_nll_loss": (slots("real:E", "count:E"),),
+    "tweedie_loss": (slots("real:E", "count:E"),),
+    "negative_binomial_nll_loss": (slots("real:E", "count:E", "variance:E"),),
+    "gaussian_crps_loss": (slots("real:E", "number:E", "variance:E"),),
+    "ensemble_crps_loss": (slots("real:ND", "number:N"),),
     "gaussian_nll_loss": (slots("real:E", "number:E", "variance:E"),),
     "binary_cross_entropy": (slots("probability:E", "truth:E"),),
     "soft_margin_loss": (slots("real:E", "sign:E"),),

@@ -6,6 +6,7 @@ from samples.types import Samples
 SAMPLES: dict[str, Samples] = {
     "mean_bias_error": Samples(edges=edges_values, golden={"mean_bias_error": golden_pair}),
     "mse_loss": Samples(edges=edges_values, variants=({}, {"halved": True}), golden={"mse": golden_pair}),
+    "rmse_loss": Samples(edges=edges_values),
     "l1_loss": Samples(edges=edges_values, golden={"mae": golden_pair}),
     "quantile_loss": Samples(
         edges=edges_values, variants=({}, {"quantile": 0.125}, {"quantile": 0.9}), golden={"quantile": golden_pair}

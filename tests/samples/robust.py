@@ -10,5 +10,6 @@ SAMPLES: dict[str, Samples] = {
     "smooth_l1_loss": Samples(
         edges=edges_values, variants=({}, {"beta": 0.375}, {"beta": 0.0}), golden={"smooth_l1": golden_pair}
     ),
+    "charbonnier_loss": Samples(edges=edges_values, variants=({}, {"eps": 0.5}, {"eps": 1e-6})),
     "log_cosh_loss": Samples(edges=edges_values, golden={"log_cosh": golden_pair}),
 }

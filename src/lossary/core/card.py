@@ -38,6 +38,7 @@ Takes = Literal[
     "input-teacher",  # a student's scores and a teacher's, in one shape
     "input-labels",  # several class indices an item, as a padded list
     "input-target-variance",
+    "samples-target",  # several predictions of each number
     "first-second-target",  # two scores, and whether the first should be the larger one
     "pair-target",  # two embeddings, and whether they belong together
     "embeddings-labels",
@@ -57,9 +58,10 @@ Takes = Literal[
     "image",  # (N, C, H, W) alone
     "wave-target",  # (N, T) twice: a signal and the one that it should be
 ]
-#: What the first tensor holds.
+#: What the first tensor holds; amounts are numbers of which ratios count, none below 0.
 Input = Literal[
     "values",
+    "amounts",
     "log-rates",
     "logits",
     "probabilities",

@@ -119,6 +119,8 @@ def _short(value: float) -> float:
 
 
 def _on_values(card: "Card") -> tuple[Scene, ...]:
+    if card.input == "amounts":
+        return (Scene("input, at target 1", 0, 3, lambda s: (s[None], s.detach()[None] * 0 + 1)),)
     return (Scene("input - target, at target 0", -3, 3, lambda s: (s[None], s.detach()[None] * 0)),)
 
 

@@ -65,6 +65,20 @@ def _counts(g: Generator, dt: dtype) -> Call:
     return Call((normal(g, dt, 6, 5), labels(g, 7, 6, 5).to(dt)))
 
 
+def _amounts(g: Generator, dt: dtype) -> Call:
+    first, second = (normal(g, torch.float64, 6, 5).exp().to(dt) for _ in range(2))
+    return Call((first, second))
+
+
+def _scattered(g: Generator, dt: dtype) -> Call:
+    counts, dispersion = labels(g, 7, 6, 5).to(dt), normal(g, torch.float64, 6, 5).exp().to(dt)
+    return Call((normal(g, dt, 6, 5), counts, dispersion))
+
+
+def _sampled(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, dt, 6, 5, 4), normal(g, dt, 6, 5)))
+
+
 def _noisy(g: Generator, dt: dtype) -> Call:
     variance = (normal(g, torch.float64, 6, 5).exp() + 0.1).to(dt)
     return Call((normal(g, dt, 6, 5), normal(g, dt, 6, 5), variance))
@@ -196,6 +210,7 @@ def _boxes(g: Generator, dt: dtype) -> Call:
 _DRAWS: Mapping[tuple[str, ...], Draw] = {
     ("input-target", "values"): _values,
     ("input-target", "values", "log-rates"): _counts,
+    ("input-target", "values", "amounts"): _amounts,
     ("input-target", "answers"): _answers,
     ("input-target", "answers", "scores"): _signed,
     ("input-target", "answers", "probabilities"): _probable,
@@ -205,6 +220,8 @@ _DRAWS: Mapping[tuple[str, ...], Draw] = {
     ("input-target", "masks"): _regions,
     ("input-target-variance",): _noisy,
     ("input-teacher",): _taught,
+    ("input-target-variance", "values", "log-rates"): _scattered,
+    ("samples-target",): _sampled,
     ("input-labels",): _label_lists,
     ("input-label",): _classes,
     ("input-label", "classes", "log-probabilities"): _log_classes,

@@ -12,13 +12,13 @@ from lossary.core.check import (
     check_float,
     check_number,
     stretched,
-    values_visible,
 )
 from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction, align
 from lossary.core.rules import NOT_NEGATIVE, POSITIVE, checked
 from lossary.kernels.stable import accumulate, like_torch
-from lossary.losses._pointwise import hide, pointwise
+from lossary.losses._pointwise import pointwise
+from lossary.losses.values._shared import check_not_negative
 
 __all__ = [
     "GaussianNLLLoss",
@@ -26,15 +26,6 @@ __all__ = [
     "gaussian_nll_loss",
     "poisson_nll_loss",
 ]
-
-
-def _check_not_negative(name: str, tensor: Tensor, counts: Tensor | None) -> None:
-    """Of what counts: what stands elsewhere may be anything."""
-    if not values_visible(tensor) or (counts is not None and not values_visible(counts)):
-        return
-    tensor = hide(tensor, counts)
-    if (tensor < 0).any():
-        raise ValueError(f"{name}: wanted no negative number; got {tensor[tensor < 0].flatten()[0].item()}")
 
 
 @checked
@@ -80,7 +71,7 @@ def poisson_nll_loss(
     """
     input, target = stretched(input=input, target=target)
     if not log_input:
-        _check_not_negative("input", input, align(sample_weight, mask, input.shape)[1])
+        check_not_negative("input", input, align(sample_weight, mask, input.shape)[1])
 
     def terms(x: Tensor, t: Tensor) -> Tensor:
         loss = torch.exp(x) - t * x if log_input else x - t * torch.log(x + eps)
@@ -177,7 +168,7 @@ def _variance(var: float | Tensor, x: Tensor, counts: Tensor | None) -> Tensor:
         raise ValueError(
             f"var: wanted the shape of input, {tuple(x.shape)}, or lengths of 1 in it; got {tuple(var.shape)}"
         )
-    _check_not_negative("var", var, counts)
+    check_not_negative("var", var, counts)
     return accumulate(var).expand(x.shape)
 
 

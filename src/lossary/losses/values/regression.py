@@ -7,14 +7,16 @@ from typing import Annotated, Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.distributed import ProcessGroup
 
 from lossary.core.card import Choice
-from lossary.core.check import as_numbers, check_numbers, check_same_shape
+from lossary.core.check import as_numbers, check_float, check_numbers, check_same_shape
 from lossary.core.loss import Loss
-from lossary.core.reduce import Reduction, align
+from lossary.core.reduce import Reduction, align, divide, one_weight
 from lossary.core.rules import Number, checked
-from lossary.kernels.stable import accumulate, accumulator, like_torch
-from lossary.losses._pointwise import pointwise, pointwise_by_torch
+from lossary.distributed import across_ranks, gathered
+from lossary.kernels.stable import accumulate, accumulator, like_torch, scales
+from lossary.losses._pointwise import hide, pointwise, pointwise_by_torch
 from lossary.losses.values._shared import value_card
 
 __all__ = [
@@ -22,10 +24,12 @@ __all__ = [
     "MSELoss",
     "MeanBiasError",
     "QuantileLoss",
+    "RMSELoss",
     "l1_loss",
     "mean_bias_error",
     "mse_loss",
     "quantile_loss",
+    "rmse_loss",
 ]
 
 
@@ -145,6 +149,71 @@ class MSELoss(Loss):
     reduction: Reduction = "mean"
     weight: Tensor | None = None
     halved: bool = False
+
+
+@across_ranks
+@checked
+def rmse_loss(
+    input: Tensor,
+    target: Tensor,
+    *,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    group: ProcessGroup | None = None,
+) -> Tensor:
+    r"""The root of the mean squared error of a batch: in the units of the target.
+
+    .. math:: \sqrt{\frac{\sum_i w_i (x_i - y_i)^2}{\sum_i w_i}}
+
+    Args:
+        input: Predictions, any shape.
+        target: True values, the shape of ``input``.
+        sample_weight: One weight an element, or one a sample, (N,).
+        mask: Boolean, True where an element counts; values elsewhere may be NaN.
+        group: Processes over whose batches together the mean is taken.
+
+    Returns:
+        A scalar. It exists only for a whole batch: there is no ``reduction``. The gradient where everything is right
+        is 0. Residuals whose squares are out of range do no harm.
+
+    Raises:
+        ValueError: Shapes that differ.
+        TypeError: ``input`` that is not floating-point.
+
+    Example:
+        >>> import torch
+        >>> rmse_loss(torch.tensor([1.0, 3.0]), torch.tensor([2.0, 2.0]))
+        tensor(1.)
+
+    Source:
+        Gauss, Theoria combinationis, 1823; the paper numbers none. Its gradient has the same length however small
+        the error is: of common code, ``sqrt(mse)``, it is NaN where everything is right.
+    """
+    check_float("input", input)
+    check_same_shape("target", target, "input", input)
+    sample_weight, mask = align(sample_weight, mask, input.shape)
+    dtype = torch.promote_types(accumulator(input), target.dtype)
+    residual = hide(input.to(dtype), mask) - hide(target.to(dtype), mask)
+    weight = one_weight(sample_weight, mask, input.shape, dtype)
+    weight = None if weight is None else weight.to(dtype)
+    residual, weight = gathered(group, input=residual, sample_weight=weight)
+    total = torch.as_tensor(residual.numel() if weight is None else weight.sum(), dtype=dtype, device=input.device)
+    residual = (residual if weight is None else residual * weight.sqrt()).flatten()
+    return divide(_length(residual) if residual.numel() else residual.sum(), total.sqrt())
+
+
+def _length(x: Tensor) -> Tensor:
+    """|x| of a vector, whatever its squares; the gradient at 0 is 0."""
+    scale = scales(x, 0)
+    squares = (x / scale).square().sum()
+    zero = squares == 0
+    return (squares + zero).sqrt() * ~zero * scale[0]
+
+
+class RMSELoss(Loss):
+    """:func:`rmse_loss` as a Module."""
+
+    fn = staticmethod(rmse_loss)
 
 
 @checked
@@ -301,6 +370,30 @@ CARDS = (
             _BROADCAST,
         ),
         relatives=("huber_loss", "l1_loss", "log_cosh_loss"),
+    ),
+    value_card(
+        fn=rmse_loss,
+        module=RMSELoss,
+        formula=r"\sqrt{\frac{\sum_i w_i (x_i - y_i)^2}{\sum_i w_i}}",
+        symbols={
+            r"i": "every element of the batch",
+            r"w_i": "`sample_weight`, 1 without it",
+            r"x_i": "`input`, the prediction",
+            r"y_i": "`target`, the true value",
+        },
+        item="batch",
+        separable=False,
+        mean_is_plain=False,
+        at_call=frozenset({"sample_weight", "mask", "group"}),
+        paper="Gauss, Theoria combinationis observationum, 1823",
+        defaults="no hyperparameters",
+        when="A loss in the units of the target is wanted, as beside others in a sum. Alone mse_loss is as good.",
+        pitfalls=(
+            "sqrt(mse) has NaN as its gradient where everything is right.",
+            "The mean of the batches' losses is not that of all data: small batches report too little.",
+            "Its gradient does not shrink near the answer: lower the learning rate towards the end.",
+        ),
+        relatives=("mse_loss", "l1_loss", "msle_loss"),
     ),
     value_card(
         fn=l1_loss,

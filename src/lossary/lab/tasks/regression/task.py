@@ -21,7 +21,8 @@ class Regression(Task):
     size = 1
 
     def fits(self, card: Card) -> bool:
-        return card.data == "values" and card.takes[0] == "input-target" and card.has_minimum
+        # Targets are standardised, so that half of them lie below 0: no counts, nor amounts of which ratios count.
+        return card.data == "values" and card.takes[0] == "input-target" and card.input == "values" and card.has_minimum
 
     def attach(self, card: Card, params: Mapping[str, Any], size: int, classes: int) -> Criterion:
         return Criterion(card.module(**params))
