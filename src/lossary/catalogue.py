@@ -48,6 +48,7 @@ FAMILIES: tuple[ModuleType, ...] = tuple(
         "triplets.triplet",
         "views.retrieval",
         "views.mutual",
+        "views.decorrelation",
         "masks.overlap",
         "masks.lovasz",
         "masks.compound",

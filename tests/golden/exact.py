@@ -114,6 +114,41 @@ def jensen_shannon(inputs: dict[str, Data], params: dict[str, Any]) -> Any:
     return mean(losses)
 
 
+# ---------------------------------------------------------------- views
+
+
+def columns(view: Data) -> Data:
+    return [list(column) for column in zip(*view, strict=True)]
+
+
+def moments(a: list[Any], b: list[Any]) -> Any:
+    """The covariance of two features, over N."""
+    return mean([x * y for x, y in zip(a, b, strict=True)]) - mean(a) * mean(b)
+
+
+def barlow_twins(inputs: dict[str, Data], params: dict[str, Any]) -> Any:
+    eps, weight, total = mpf(params["eps"]), mpf(params["off_diagonal"]), mpf(0)
+    for i, a in enumerate(columns(inputs["z1"])):
+        for j, b in enumerate(columns(inputs["z2"])):
+            c = moments(a, b) / ((moments(a, a) + eps) * (moments(b, b) + eps)) ** (mpf(1) / 2)
+            total += (1 - c) ** 2 if i == j else weight * c**2
+    return total
+
+
+def vicreg(inputs: dict[str, Data], params: dict[str, Any]) -> Any:
+    of = {n: mpf(v) for n, v in params.items()}
+    first, second = columns(inputs["z1"]), columns(inputs["z2"])
+    features, unbiased = len(first), mpf(len(first[0])) / (len(first[0]) - 1)
+    apart = [mean([(x - y) ** 2 for x, y in zip(a, b, strict=True)]) for a, b in zip(first, second, strict=True)]
+    total = of["invariance"] * sum(apart)
+    for view in (first, second):
+        for i, a in enumerate(view):
+            deviation = (unbiased * moments(a, a) + of["eps"]) ** (mpf(1) / 2)
+            total += of["variance"] / 2 * max(of["spread"] - deviation, mpf(0))
+            total += of["covariance"] * sum((unbiased * moments(a, b)) ** 2 for j, b in enumerate(view) if j != i)
+    return total / features
+
+
 # ---------------------------------------------------------------- the cases
 
 
@@ -140,6 +175,8 @@ def shaped(flat: list[Any], shape: tuple[int, ...]) -> Data:
 
 
 TAUGHT = {"input": draw(9, 4, 5), "target": draw(10, 4, 5)}
+#: More items than features, and fewer than half as many.
+VIEWS = [{"z1": draw(11, *shape), "z2": draw(12, *shape)} for shape in ((5, 3), (3, 7))]
 COUNTS = ["100", "20", "5", "1"]
 
 #: Of each loss: its formula, its parameters, its inputs.
@@ -181,6 +218,16 @@ CASES: list[tuple[str, Formula, dict[str, Any], dict[str, Data]]] = [
     *(
         ("jensen_shannon", jensen_shannon, {"beta": beta, "temperature": tau}, TAUGHT)
         for beta, tau in (("0.5", "1"), ("0.125", "2"))
+    ),
+    *(("barlow_twins", barlow_twins, {"off_diagonal": "0.25", "eps": "0.00001"}, views) for views in VIEWS),
+    *(
+        (
+            "vicreg",
+            vicreg,
+            {"invariance": "25", "variance": "20", "covariance": "1.5", "spread": "3", "eps": "0.0001"},
+            views,
+        )
+        for views in VIEWS
     ),
 ]
 

@@ -1,0 +1,283 @@
+"""Two views of the same things, told from collapse by their features' spread and correlations, without negatives."""
+
+from typing import Annotated
+
+import torch
+from torch import Tensor
+from torch.distributed import ProcessGroup
+
+from lossary.core.card import Card, Range
+from lossary.core.check import check_dim, check_float, check_same_shape, check_shape
+from lossary.core.loss import Loss
+from lossary.core.reduce import align, one_weight, scaled
+from lossary.core.rules import POSITIVE, NotNegative, checked
+from lossary.distributed import across_ranks, gathered
+from lossary.kernels.moments import centred, cross_squares
+from lossary.kernels.stable import accumulate, parameters
+from lossary.losses._batch import check_same_precision
+from lossary.losses._pointwise import hide
+
+__all__ = [
+    "BarlowTwinsLoss",
+    "VICRegLoss",
+    "barlow_twins_loss",
+    "vicreg_loss",
+]
+
+
+def _views(
+    embeddings: Tensor,
+    other: Tensor,
+    sample_weight: Tensor | None,
+    mask: Tensor | None,
+    group: ProcessGroup | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Both views of all ranks' items, (N, D); each item's share of 1, (N,); and whether there is any, 1 or 0."""
+    check_dim("embeddings", embeddings, 2, "(N, D)")
+    check_float("embeddings", embeddings)
+    check_same_shape("other", other, "embeddings", embeddings)
+    check_same_precision("other", other, "embeddings", embeddings)
+    first, second, count = accumulate(embeddings), accumulate(other), embeddings.shape[:1]
+    if sample_weight is not None:
+        check_shape("sample_weight", sample_weight, tuple(count))
+    sample_weight, mask = align(sample_weight, mask, count)
+    if mask is not None:
+        mask = mask.expand(count)
+        first, second = hide(first, mask[:, None]), hide(second, mask[:, None])
+    weight = one_weight(sample_weight, mask, count, first.dtype)
+    weight = torch.ones_like(first[:, 0]) if weight is None else weight.to(first.dtype)
+    first, second, weight = gathered(group, embeddings=first, other=second, sample_weight=weight)
+    total = weight.sum()
+    return first, second, weight / (total + (total == 0)), (total != 0).to(first.dtype)
+
+
+@across_ranks
+@checked
+def barlow_twins_loss(
+    embeddings: Tensor,
+    other: Tensor,
+    *,
+    off_diagonal: NotNegative = 5e-3,
+    eps: Annotated[float, POSITIVE] = 1e-5,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    group: ProcessGroup | None = None,
+) -> Tensor:
+    r"""Each feature must agree between two views of the batch, and with no other feature (Barlow Twins).
+
+    .. math:: \sum_i (1 - C_{ii})^2 + \lambda \sum_i \sum_{j \ne i} C_{ij}^2, \quad
+        C_{ij} = \frac{1}{N} \sum_n \hat a_{ni} \hat b_{nj}
+
+    where each feature of a view is standardised over the batch. It exists only for a whole batch: there is nothing to
+    reduce. The matrix C is made where it is smaller than the batch; where there are fewer items than half the
+    features, a matrix of items stands for it.
+
+    Args:
+        embeddings: (N, D), one view of the items.
+        other: (N, D), the other view, in the same order.
+        off_diagonal: lambda, at least 0; a Parameter learns.
+        eps: Added to each feature's variance, as batch normalisation does.
+        sample_weight: (N,) how much an item counts in means, variances and correlations.
+        mask: (N,) boolean, True where an item counts; it may hold anything elsewhere.
+        group: Process group whose ranks' items are one batch: the loss of that batch on every rank, and the average of
+            the ranks' gradients is its gradient.
+
+    Returns:
+        A scalar.
+
+    Raises:
+        ValueError: Wrong shapes, ``off_diagonal`` below 0.
+        TypeError: Views in different precisions.
+
+    Example:
+        >>> import torch
+        >>> x = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
+        >>> barlow_twins_loss(x, x), barlow_twins_loss(x, x.flip(1))
+        (tensor(9.9993e-11), tensor(2.0100))
+
+    Source:
+        Zbontar et al., Barlow Twins, arXiv:2103.03230, eq. 1; lambda = 5e-3 is its search's best, its code has 0.0051.
+        Without means over all ranks each of them standardises by its own; where a sum over ranks is not differentiated
+        (Lightly up to 1.5.21) the gradient is one world size-th of the true one.
+    """
+    first, second, share, there = _views(embeddings, other, sample_weight, mask, group)
+    (off_diagonal,) = parameters((off_diagonal,), first)
+    root = share.sqrt()[:, None]
+    a, b = (root * _standardised(x, share, eps) for x in (first, second))
+    own, others = cross_squares(a, b)
+    return there * ((1 - own).square().sum() + scaled(others, off_diagonal))
+
+
+def _standardised(x: Tensor, share: Tensor, eps: float) -> Tensor:
+    x, variance = centred(x, share)
+    return x * (variance + eps).rsqrt()
+
+
+class BarlowTwinsLoss(Loss):
+    """:func:`barlow_twins_loss` as a Module."""
+
+    fn = staticmethod(barlow_twins_loss)
+    off_diagonal: NotNegative = 5e-3
+    eps: Annotated[float, POSITIVE] = 1e-5
+
+
+@across_ranks
+@checked
+def vicreg_loss(
+    embeddings: Tensor,
+    other: Tensor,
+    *,
+    invariance: NotNegative = 25.0,
+    variance: NotNegative = 25.0,
+    covariance: NotNegative = 1.0,
+    spread: NotNegative = 1.0,
+    eps: Annotated[float, POSITIVE] = 1e-4,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    group: ProcessGroup | None = None,
+) -> Tensor:
+    r"""Two views must agree, each feature spread over the batch, and no two features vary together (VICReg).
+
+    .. math:: \frac{\lambda}{N D} \sum_n |a_n - b_n|^2
+        + \frac{\mu}{2 D} \sum_{z} \sum_i \max\big(0, \gamma - \sqrt{\mathrm{Var}(z_i) + \epsilon}\big)
+        + \frac{\nu}{D} \sum_{z} \sum_i \sum_{j \ne i} \mathrm{Cov}(z_i, z_j)^2
+
+    where z is either view. It exists only for a whole batch: there is nothing to reduce. Covariances of features are
+    made where their matrix is smaller than the batch; otherwise one of items stands for it.
+
+    Args:
+        embeddings: (N, D), one view of the items.
+        other: (N, D), the other view, in the same order.
+        invariance: lambda, at least 0; a Parameter learns, as do the next ones.
+        variance: mu, at least 0.
+        covariance: nu, at least 0.
+        spread: gamma, the standard deviation that a feature should reach, at least 0.
+        eps: Added to each variance.
+        sample_weight: (N,) how much an item counts in means, variances and covariances, which stay without bias.
+        mask: (N,) boolean, True where an item counts; it may hold anything elsewhere.
+        group: Process group whose ranks' items are one batch: the loss of that batch on every rank, and the average of
+            the ranks' gradients is its gradient.
+
+    Returns:
+        A scalar. Of a single item the variances are 0.
+
+    Raises:
+        ValueError: Wrong shapes, a weight below 0.
+        TypeError: Views in different precisions.
+
+    Example:
+        >>> import torch
+        >>> x = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
+        >>> vicreg_loss(x, x), vicreg_loss(x, 0 * x)
+        (tensor(0.), tensor(37.3750))
+
+    Source:
+        Bardes et al., VICReg, arXiv:2105.04906, eq. 6, with the divisors of its code, for which its 25, 25 and 1 are:
+        the first term over D too, and half of the second. gamma = 1 and eps = 1e-4 are the paper's. A batch of one is
+        NaN in that code.
+    """
+    first, second, share, there = _views(embeddings, other, sample_weight, mask, group)
+    invariance, variance, covariance, spread = parameters((invariance, variance, covariance, spread), first)
+    features = max(first.shape[1], 1)
+    loss = invariance * (share[:, None] * (first - second).square()).sum()
+    one = 1 - share.square().sum()
+    unbiased = torch.where(one > 0, 1 / torch.where(one > 0, one, 1), 0)  # N / (N - 1) of equal shares
+    for view in (first, second):
+        x, variances = centred(view, share)
+        short = (spread - (unbiased * variances + eps).sqrt()).relu()
+        a = share.sqrt()[:, None] * x
+        _, others = cross_squares(a, a)
+        loss = loss + variance / 2 * short.sum() + covariance * unbiased.square() * others
+    return (there * loss / features).reshape(())
+
+
+class VICRegLoss(Loss):
+    """:func:`vicreg_loss` as a Module."""
+
+    fn = staticmethod(vicreg_loss)
+    invariance: NotNegative = 25.0
+    variance: NotNegative = 25.0
+    covariance: NotNegative = 1.0
+    spread: NotNegative = 1.0
+    eps: Annotated[float, POSITIVE] = 1e-4
+
+
+CARDS = (
+    Card(
+        fn=barlow_twins_loss,
+        module=BarlowTwinsLoss,
+        takes=("anchor-positive",),
+        input="embeddings",
+        data="views",
+        formula=r"\sum_i (1 - C_{ii})^2 + \lambda \sum_i \sum_{j \ne i} C_{ij}^2",
+        symbols={
+            r"C_{ii}": "over the batch, the correlation of feature i of `embeddings` with feature i of `other`",
+            r"\lambda": "`off_diagonal`: how much correlations of different features count",
+            r"C_{ij}": "the correlation of feature i of `embeddings` with feature j of `other`",
+            r"i": "every feature",
+            r"j": "every other feature",
+        },
+        kernel="none",
+        item="batch",
+        paper="arXiv:2103.03230",
+        equation="1",
+        defaults="the paper",
+        search={"off_diagonal": Range(5e-4, 5e-2, log=True)},
+        separable=False,
+        at_call=frozenset({"sample_weight", "mask", "group"}),
+        when="Augmented views of unlabelled items in batches of some hundreds, and a projector with many features.",
+        pitfalls=(
+            "It wants many features: its authors' projector gives 8192.",
+            "Under data-parallel training the correlations are of a rank's own items: give `group`.",
+            "Its size grows with the number of features: the learning rate does too.",
+        ),
+        relatives=("vicreg_loss", "nt_xent_loss"),
+    ),
+    Card(
+        fn=vicreg_loss,
+        module=VICRegLoss,
+        takes=("anchor-positive",),
+        input="embeddings",
+        data="views",
+        formula=(
+            r"\frac{\lambda}{N D} \sum_n |a_n - b_n|^2"
+            r" + \frac{\mu}{2 D} \sum_z \sum_i \max(0, \gamma - \sqrt{\mathrm{Var}(z_i) + \epsilon})"
+            r" + \frac{\nu}{D} \sum_z \sum_i \sum_{j \ne i} \mathrm{Cov}(z_i, z_j)^2"
+        ),
+        symbols={
+            r"\lambda": "`invariance`: how much the views' difference counts",
+            r"N": "how many items there are",
+            r"D": "how many features there are",
+            r"n": "every item",
+            r"a_n": "row n of `embeddings`",
+            r"b_n": "row n of `other`",
+            r"\mu": "`variance`: how much a lack of spread counts",
+            r"z": "either view",
+            r"i": "every feature",
+            r"\gamma": "`spread`: the standard deviation that a feature should reach",
+            r"z_i": "feature i of a view, over the batch",
+            r"\epsilon": "`eps`, added to the variance",
+            r"\nu": "`covariance`: how much features count that vary together",
+            r"j": "every other feature",
+            r"z_j": "feature j of the view",
+        },
+        kernel="none",
+        item="batch",
+        paper="arXiv:2105.04906",
+        equation="6",
+        defaults="the paper",
+        search={
+            "invariance": Range(1.0, 50.0, log=True),
+            "variance": Range(1.0, 50.0, log=True),
+            "covariance": Range(0.1, 10.0, log=True),
+        },
+        separable=False,
+        at_call=frozenset({"sample_weight", "mask", "group"}),
+        when="Views that come from different networks, or modalities: each is kept from collapse by itself.",
+        pitfalls=(
+            "The paper's formula and its code differ by factors of D and 2: weights go with one of them.",
+            "Under data-parallel training the variances are of a rank's own items: give `group`.",
+        ),
+        relatives=("barlow_twins_loss", "nt_xent_loss"),
+    ),
+)
