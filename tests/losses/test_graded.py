@@ -55,11 +55,11 @@ def test_a_small_loss_keeps_its_digits() -> None:
 
 @pytest.mark.parametrize("loss", [cosent_loss, angle_loss])
 def test_a_weight_is_so_many_copies_and_a_masked_pair_is_none(loss) -> None:
-    x1, x2, target = batch(9, 3)
-    times = torch.tensor([1, 2, 0, 1, 3, 1, 1, 2, 1])
-    copied = (t.repeat_interleave(times, 0) for t in (x1, x2, target))
-    torch.testing.assert_close(loss(x1, x2, target, sample_weight=times.to(F64)), loss(*copied))
-    torch.testing.assert_close(loss(x1, x2, target, mask=times > 0), loss(*(t[times > 0] for t in (x1, x2, target))))
+    x1, x2, _ = batch(9, 3)
+    target, times = torch.arange(9) % 3, torch.tensor([1, 2, 0, 1, 3, 1, 0, 2, 4])
+    copies, there = ([t.repeat_interleave(n, 0) for t in (x1, x2, target)] for n in (times, (times > 0).long()))
+    torch.testing.assert_close(loss(x1, x2, target, scale=0.5, sample_weight=times.to(F64)), loss(*copies, scale=0.5))
+    torch.testing.assert_close(loss(x1, x2, target, scale=0.5, mask=times > 0), loss(*there, scale=0.5))
 
 
 def test_only_the_order_of_the_grades_counts() -> None:
