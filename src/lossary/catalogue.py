@@ -40,6 +40,7 @@ FAMILIES: tuple[ModuleType, ...] = tuple(
         "classes.distillation",
         "identities.angular",
         "identities.sphereface",
+        "identities.adaptive",
         "identities.centers",
         "identities.prototypes",
         "identities.similarity",

@@ -105,6 +105,17 @@ def repr_shows_the_hyperparameters(subject: Subject) -> None:
             assert f"{name}={value!r}" in repr(module)
 
 
+@law(once=True)
+def a_module_remembers_in_training_alone(subject: Subject) -> None:
+    """What it follows over its batches is in the state, and comes in before the loss of the batch it is of."""
+    module, inputs, extra = build(subject, subject.draw())
+    before = copy.deepcopy(module.state_dict())
+    module(*inputs, **extra)
+    torch.testing.assert_close(module.state_dict(), before, rtol=0, atol=0, equal_nan=True)
+    trained = module.train()(*inputs, **extra)
+    assert torch.equal(module.eval()(*inputs, **extra), trained)
+
+
 @law(where=lambda card: bool(learnable(card)), once=True)
 def parameters_learn(subject: Subject) -> None:
     """A hyperparameter given as nn.Parameter gets a gradient through the Module."""
@@ -362,7 +373,7 @@ def numbers_of_any_kind_are_taken(subject: Subject) -> None:
 def hyperparameters_of_wrong_shape_are_refused(subject: Subject) -> None:
     """Never a broadcast: seven numbers where one is wanted, or one a class, are an error that names the argument."""
     hints = typing.get_type_hints(subject.card.module)
-    for name in (n for n in subject.card.module.fields if {float, Tensor} & set(union(hints[n]))):
+    for name in (n for n in subject.card.module.passed if {float, Tensor} & set(union(hints[n]))):
         if not any(typing.get_origin(kind) is collections.abc.Sequence for kind in union(hints[name])):
             refuses(ValueError, name, subject, subject.draw(), **{name: torch.full((7,), 0.5)})
             refuses(TypeError, name, subject, subject.draw(), **{name: [0.5, 0.5]})
@@ -370,7 +381,7 @@ def hyperparameters_of_wrong_shape_are_refused(subject: Subject) -> None:
 
 def values_of_numbers(card: Card) -> dict[str, float]:
     """The hyperparameters that may be a number, each with one that is allowed: of the defaults or of a variant."""
-    given = ({**card.module.fields}, *samples.of(card).variants)
+    given = ({n: card.module.fields[n] for n in card.module.passed}, *samples.of(card).variants)
     found = {n: v for values in reversed(given) for n, v in values.items() if type(v) is float}
     return {n: v for n, v in found.items() if float in union(typing.get_type_hints(card.module)[n])}
 

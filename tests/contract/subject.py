@@ -161,7 +161,8 @@ def takes(*names: str) -> Callable[[Card], bool]:
 def numbers(card: Card) -> list[str]:
     """The hyperparameters that are a number and may not be anything without a value (not None by default)."""
     hints = card.module.hints
-    return [n for n, default in card.module.fields.items() if type(default) is float and float in union(hints[n])]
+    fields = {n: card.module.fields[n] for n in card.module.passed}
+    return [n for n, default in fields.items() if type(default) is float and float in union(hints[n])]
 
 
 def learnable(card: Card) -> list[str]:
@@ -178,7 +179,10 @@ def union(hint: Any) -> tuple[Any, ...]:
 
 
 def build(subject: Subject, call: Call, **fields: Any) -> tuple[nn.Module, tuple[Tensor, ...], dict[str, Any]]:
-    """The card's Module for a call of its function, with the call's weights; its inputs and its keywords."""
+    """The card's Module for a call of its function, with the call's weights; its inputs and its keywords.
+
+    It is in evaluation: what it remembers of its batches stays.
+    """
     card = subject.card
     given = {**call.kwargs, **fields}
     hyper = {n: v for n, v in given.items() if n in card.module.fields}
@@ -187,7 +191,7 @@ def build(subject: Subject, call: Call, **fields: Any) -> tuple[nn.Module, tuple
     if owned is not None and "num_classes" in card.module.fields:
         hyper |= {"num_classes": owned.shape[0], "embedding_size": owned.shape[-1]}
         hyper |= {"sub_centers": owned.shape[1]} if owned.dim() == 3 else {}
-    module = card.module(**hyper).to(call.args[0].dtype)
+    module = card.module(**hyper).to(call.args[0].dtype).eval()
     mine = {n for n, _ in [*module.named_parameters(), *module.named_buffers()]} - set(card.module.fields)
     with torch.no_grad():
         for name in mine & set(names):

@@ -16,11 +16,11 @@ from lossary.kernels.stable import ABSENT, softplus
 
 N, C, D = 13, 11, 5
 F64 = torch.float64
-NUMBERS = {"circle": (2.0, 0.3), "circle_held": (2.0, 0.3), "soft_cap": (1.5,), "curricular": (2.0, 0.4)}
+NUMBERS = {"circle": (2.0, 0.3), "circle_held": (2.0, 0.3), "soft_cap": (1.5,), "curricular": (2.0,)}
 
 
 def of(name: str) -> ScoreMap:
-    by_row = torch.linspace(-1, 1, N, dtype=F64) if name == "curricular" else None
+    by_row = torch.stack([torch.linspace(-1, 1, N), torch.full((N,), 0.4)], 1).to(F64) if name == "curricular" else None
     return ScoreMap(name, NUMBERS[name], by_row)
 
 

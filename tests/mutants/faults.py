@@ -263,13 +263,13 @@ MUTANTS = (
         "ArcFace without its far branch",
         "arcface_loss",
         ("golden",),
-        in_text("lossary.losses.identities.angular:_arcface", "cos > end", "cos > -2"),
+        in_text("lossary.losses.identities.angular:arcface_rows", "cos > end", "cos > -2"),
     ),
     Mutant(
         "ArcFace's gradient goes straight through the angle",
         "arcface_loss",
         ("golden", "gradient_is_true"),
-        in_text("lossary.losses.identities.angular:_arcface", "if straight_through:", "if True:"),
+        in_text("lossary.losses.identities.angular:arcface_rows", "if straight_through:", "if True:"),
     ),
     Mutant(
         "ArcFace's angle has an infinite slope at cosine 1",
@@ -707,6 +707,12 @@ MUTANTS = (
         "mse_loss",
         ("a_scaled_loss_in_float16_has_right_gradients",),
         on_card(loses_small_gradients),
+    ),
+    Mutant(
+        "a head follows the batches that it is evaluated on",
+        "curricularface_loss",
+        ("a_module_remembers_in_training_alone",),
+        in_text("lossary.losses.identities._shared:FollowingHead.follow", "if self.training:", "if True:"),
     ),
     Mutant(
         "an alias leads elsewhere",

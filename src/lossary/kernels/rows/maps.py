@@ -93,14 +93,17 @@ def _capped_slope(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
 
 
 def _curricular(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
-    """CurricularFace's, of scores ``scale * cos``: negatives nearer than the row's number count (t + cos) times."""
-    scale, t = numbers
-    return torch.where(z > by_row, z * (t + z / scale), z)
+    """CurricularFace's, of scores ``scale * cos``: negatives nearer than a row's first number count (t + cos) times.
+
+    Its second number is t: one for all rows, but blocks take numbers, and this one is followed on the device.
+    """
+    (scale,), (bar, t) = numbers, by_row.unbind(-1)
+    return torch.where(z > bar, z * (t + z / scale), z)
 
 
 def _curricular_slope(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
-    scale, t = numbers
-    return torch.where(z > by_row, t + 2 * z / scale, 1)
+    (scale,), (bar, t) = numbers, by_row.unbind(-1)
+    return torch.where(z > bar, t + 2 * z / scale, 1)
 
 
 _CAPPED = Side(_capped, _capped_slope)
@@ -122,7 +125,7 @@ class ScoreMap:
 
     name: str
     numbers: tuple[float | Tensor, ...]
-    by_row: Tensor | None = None  # (N,), without a gradient
+    by_row: Tensor | None = None  # (N,), or (N, K) of K numbers, without a gradient
 
     @property
     def sides(self) -> tuple[Side, Side]:

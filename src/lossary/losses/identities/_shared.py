@@ -19,13 +19,14 @@ from lossary.core.check import (
 )
 from lossary.core.loss import HeadLoss
 from lossary.core.reduce import align, one_weight
-from lossary.core.rules import Count
+from lossary.core.rules import FRACTION, Count
 from lossary.kernels.distances import norm
 from lossary.kernels.products import multiplied_in
 from lossary.kernels.rows.formula import row_loss
+from lossary.kernels.rows.maps import ScoreMap
 from lossary.kernels.rows.routes import RowFormula, RowSlope
-from lossary.kernels.rows.scores import Bilinear, Targets
-from lossary.kernels.stable import accumulate, accumulator, parameters, sphere_apart
+from lossary.kernels.rows.scores import Bilinear, RowGradients, Rows, Targets
+from lossary.kernels.stable import accumulate, accumulator, parameters, softplus, sphere_apart, unit
 from lossary.losses._pointwise import hide
 
 #: Numbers, or tensors of one number a row.
@@ -52,10 +53,12 @@ def cosine_head(
     mask: Tensor | None,
     reduction: str,
     slope: RowSlope | None = None,
+    mapped: ScoreMap | None = None,
 ) -> Tensor:
     """``formula(rows, scale, *margins)`` over scores ``scale * cos`` (``scale * |x| * cos`` without ``normalize``).
 
-    With ``lengths`` those of the embeddings that the scores have, |x| or 1, come before the margins.
+    With ``lengths`` those of the embeddings that the scores have, |x| or 1, come before the margins; ``mapped`` is what
+    becomes of the scores.
     """
     labels = check_head(embeddings, weight, labels)
     check_rows("scale", scale, labels)
@@ -80,9 +83,15 @@ def cosine_head(
     w = weight if weight.dim() == 2 else weight.flatten(0, 1)
     source = Bilinear(x, w, unit=True, centers=centers, row_factor=factor, half=half, bound=bound)
     each = one_weight(sample_weight, mask, labels.shape, x.dtype)
-    return row_loss(
-        formula, source, Targets(labels, means=False), scale, *rest, weight=each, reduction=reduction, slope=slope
-    )
+    targets = Targets(labels, means=False, map=mapped)
+    return row_loss(formula, source, targets, scale, *rest, weight=each, reduction=reduction, slope=slope)
+
+
+def slope_of(rows: Rows, target: Tensor, by_score: float | Tensor) -> tuple[Tensor, RowGradients]:
+    """Of a softmax in which another score stands for the target's, and its derivative by that."""
+    gap = rows.rest - target
+    wrong = gap.sigmoid()
+    return softplus(gap), RowGradients(-wrong * by_score, None, wrong, None)
 
 
 def check_head(embeddings: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
@@ -97,6 +106,24 @@ def check_head(embeddings: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
     if embeddings.shape[1] != weight.shape[-1]:
         raise ValueError(f"weight: wanted (C, {embeddings.shape[1]}) beside embeddings; got {tuple(weight.shape)}")
     return check_labels("labels", labels, embeddings.shape[0])
+
+
+def counted_items(
+    embeddings: Tensor, weight: Tensor, labels: Tensor, mask: Tensor | None, sample_weight: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Checked embeddings and labels of a head, 0 where an item does not count; and which do, (N,) boolean."""
+    labels = check_head(embeddings, weight, labels)
+    _, mask = align(sample_weight, mask, labels.shape)
+    there = torch.ones_like(labels, dtype=torch.bool) if mask is None else mask.expand(labels.shape)
+    labels = hide(labels, mask)
+    check_range("labels", labels, weight.shape[0])
+    return accumulate(embeddings if mask is None else hide(embeddings, mask[:, None])), labels, there
+
+
+def own_cosines(x: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
+    """(N,) the cosines of items and their own classes, without a gradient."""
+    x, own = unit(x.detach()), unit(accumulate(weight.detach().index_select(0, labels)))
+    return (x * own).sum(-1) if own.dim() == 2 else (x[:, None] * own).sum(-1).amax(1)
 
 
 def _hidden(number: float | Tensor, mask: Tensor) -> float | Tensor:
@@ -140,3 +167,26 @@ class SphereHead(HeadLoss):
         """The scores of all classes without a margin, for inference: cosines, (N, num_classes)."""
         cosines = unit_rows(embeddings) @ unit_rows(self.weight, dim=-1).flatten(0, -2).T
         return cosines if self.sub_centers == 1 else cosines.unflatten(1, (-1, self.sub_centers)).amax(2)
+
+
+class FollowingHead(SphereHead):
+    """A head whose margin follows numbers of its training batches, kept in the state.
+
+    Args:
+        momentum: What share of a remembered number the one of a new training batch replaces.
+    """
+
+    momentum: Annotated[float, FRACTION] = 0.01
+
+    def follow(self, name: str, found: Tensor, count: Tensor) -> Tensor:
+        """What is remembered, NaN for nothing yet; in training ``found`` of ``count`` items comes in before that.
+
+        Without anything to remember yet it is ``found``.
+        """
+        remembered = self.get_buffer(name)
+        found = found.detach()
+        if self.training:
+            share = self.momentum * (count > 0)
+            new = torch.where(remembered.isnan(), found, remembered + share * (found - remembered))
+            remembered.copy_(torch.where(count > 0, new, remembered))
+        return torch.where(remembered.isnan(), found, remembered)

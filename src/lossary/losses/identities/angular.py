@@ -13,7 +13,7 @@ from lossary.core.reduce import Reduction
 from lossary.core.rules import checked
 from lossary.kernels.rows.scores import RowGradients, Rows
 from lossary.kernels.stable import softplus
-from lossary.losses.identities._shared import Margin, Scale, SphereHead, angle, cosine_head, has_angle
+from lossary.losses.identities._shared import Margin, Scale, SphereHead, angle, cosine_head, has_angle, slope_of
 
 __all__ = [
     "ArcFaceLoss",
@@ -33,15 +33,8 @@ def _normalized_softmax(rows: Rows, scale: float | Tensor) -> Tensor:
     return softplus(rows.rest - rows.target)
 
 
-def _slope(rows: Rows, target: Tensor, by_score: float | Tensor) -> tuple[Tensor, RowGradients]:
-    """Of a softmax in which another score stands for the target's, and its derivative by that."""
-    gap = rows.rest - target
-    wrong = gap.sigmoid()
-    return softplus(gap), RowGradients(-wrong * by_score, None, wrong, None)
-
-
 def _normalized_softmax_slope(rows: Rows, scale: Tensor) -> tuple[Tensor, RowGradients]:
-    return _slope(rows, rows.target, 1.0)
+    return slope_of(rows, rows.target, 1.0)
 
 
 @checked
@@ -119,7 +112,7 @@ def _cosface(rows: Rows, scale: float | Tensor, margin: float | Tensor) -> Tenso
 
 
 def _cosface_slope(rows: Rows, scale: Tensor, margin: Tensor) -> tuple[Tensor, RowGradients]:
-    return _slope(rows, rows.target - scale * margin, 1.0)
+    return slope_of(rows, rows.target - scale * margin, 1.0)
 
 
 @checked
@@ -194,7 +187,7 @@ class CosFaceLoss(SphereHead):
     reduction: Reduction = "mean"
 
 
-def _arcface(
+def arcface_rows(
     rows: Rows,
     scale: float | Tensor,
     margin: float | Tensor,
@@ -216,7 +209,7 @@ def _arcface(
     return softplus(rows.rest - scale * target)
 
 
-def _arcface_slope(
+def arcface_slope(
     rows: Rows,
     scale: Tensor,
     margin: Tensor,
@@ -235,11 +228,13 @@ def _arcface_slope(
         margin_ends = cos > end if beyond_pi == "linear" else cos > 0
         target = torch.where(margin_ends, target, cos - step if beyond_pi == "linear" else cos)
         by_cos = torch.where(margin_ends, by_cos, 1)
-    return _slope(rows, scale * target, 1.0 if straight_through else by_cos)
+    return slope_of(rows, scale * target, 1.0 if straight_through else by_cos)
 
 
-def _cos_sin(theta: float | Tensor) -> tuple[float, float] | tuple[Tensor, Tensor]:
-    return (theta.cos(), theta.sin()) if isinstance(theta, Tensor) else (math.cos(theta), math.sin(theta))
+def arcface_numbers(margin: float | Tensor) -> tuple[float | Tensor, ...]:
+    """The margin, the cosine at which it reaches pi and what is taken off beyond: once, and not for every block."""
+    cos, sin = (margin.cos(), margin.sin()) if isinstance(margin, Tensor) else (math.cos(margin), math.sin(margin))
+    return margin, -cos, margin * sin
 
 
 Angle = Annotated[float | Tensor, partial(check_plain, low=0, high=math.pi)]
@@ -301,19 +296,15 @@ def arcface_loss(
     """
     check_rows("margin", margin, labels)
     straight_through = gradient == "straight_through"
-    formula = partial(_arcface, beyond_pi=beyond_pi, straight_through=straight_through)
-    slope = partial(_arcface_slope, beyond_pi=beyond_pi, straight_through=straight_through)
-    # Once, and not for every block of rows.
-    cos_m, sin_m = _cos_sin(margin)
+    formula = partial(arcface_rows, beyond_pi=beyond_pi, straight_through=straight_through)
+    slope = partial(arcface_slope, beyond_pi=beyond_pi, straight_through=straight_through)
     return cosine_head(
         formula,
         embeddings,
         weight,
         labels,
         scale,
-        margin,
-        -cos_m,
-        margin * sin_m,
+        *arcface_numbers(margin),
         sample_weight=sample_weight,
         mask=mask,
         slope=slope,

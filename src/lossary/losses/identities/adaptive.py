@@ -1,0 +1,502 @@
+"""Class heads on the sphere whose margin adapts: to how good an item is, by its length, or to how far a training is."""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any, Literal
+
+import torch
+from torch import Tensor
+
+from lossary.core.card import Card, Range
+from lossary.core.check import check_rows
+from lossary.core.reduce import Reduction, align, reduce
+from lossary.core.rules import POSITIVE, NotNegative, Positive, checked
+from lossary.kernels.distances import norm, root
+from lossary.kernels.rows.maps import ScoreMap
+from lossary.kernels.rows.scores import RowGradients, Rows
+from lossary.kernels.stable import parameters, softplus
+from lossary.losses.identities._shared import (
+    FollowingHead,
+    Scale,
+    SphereHead,
+    angle,
+    cosine_head,
+    counted_items,
+    has_angle,
+    own_cosines,
+    slope_of,
+)
+from lossary.losses.identities.angular import (
+    Angle,
+    BeyondPi,
+    arcface_loss,
+    arcface_numbers,
+    arcface_rows,
+    arcface_slope,
+)
+
+__all__ = [
+    "AdaFaceLoss",
+    "CurricularFaceLoss",
+    "MagFaceLoss",
+    "adaface_loss",
+    "curricularface_loss",
+    "magface_loss",
+]
+
+
+def _adaface(rows: Rows, scale: float | Tensor, turn: Tensor, lift: Tensor) -> Tensor:
+    target = (angle(rows.target / scale) + turn).clamp(0, math.pi).cos() - lift
+    return softplus(rows.rest - scale * target)
+
+
+def _adaface_slope(rows: Rows, scale: Tensor, turn: Tensor, lift: Tensor) -> tuple[Tensor, RowGradients]:
+    cos = rows.target / scale
+    theta = cos.clamp(-1, 1).acos()
+    turned = theta + turn
+    inside = has_angle(cos) & (turned >= 0) & (turned <= math.pi)
+    by_cos = torch.where(inside, turned.sin() / theta.sin(), 0)
+    return slope_of(rows, scale * (turned.clamp(0, math.pi).cos() - lift), by_cos)
+
+
+@checked
+def adaface_loss(
+    embeddings: Tensor,
+    weight: Tensor,
+    labels: Tensor,
+    *,
+    margin: NotNegative = 0.4,
+    h: Positive = 0.333,
+    scale: Positive = 64.0,
+    norm_mean: float | Tensor | None = None,
+    norm_std: NotNegative | None = None,
+    eps: Annotated[float, POSITIVE] = 1e-3,
+    gradient: Literal["held_margin", "exact"] = "held_margin",
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Softmax over cosines with a margin in the angle for poor items and one in the cosine for good ones.
+
+    .. math:: -\log \frac{e^{s f(\theta_y)}}{e^{s f(\theta_y)} + \sum_{j \ne y} e^{s\cos\theta_j}}, \quad
+        f(\theta) = \cos(\theta - m q) - (m + m q), \quad
+        q = \Big[ h\, \frac{|x| - \mu}{\sigma + \epsilon} \Big]_{-1}^{1}
+
+    An item's length stands for its quality: what a network cannot recognise comes out short.
+
+    Args:
+        embeddings: (N, D), before they are normalised: their lengths count.
+        weight: (C, D), one direction a class; or (C, K, D), K of them, of which the nearest one to the embedding counts
+            (sub-centers, for noisy labels: Deng et al., ECCV 2020, eq. 2). Normalised here.
+        labels: (N,) class indices of any integer dtype.
+        margin: m. At q = -1 it is ArcFace's, in radians; at q = 1 it is 2m in the cosine and -m in the angle.
+        h: How many deviations of the length are one of the quality; a third leaves most items' q within 1 / 3.
+        scale: s, the radius of the sphere (an inverse temperature).
+        norm_mean: mu, the mean length. None is this batch's; :class:`AdaFaceLoss` follows it over the training.
+        norm_std: sigma, the lengths' standard deviation. None is this batch's, with N - 1.
+        eps: Added to the deviation, in units of lengths: without it embeddings that were normalised before would have
+            rounding for quality.
+        gradient: ``"held_margin"`` takes q for a constant, as the authors' code does; ``"exact"`` differentiates it, so
+            that lengths get a gradient.
+        sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``. They do not weigh lengths.
+        mask: (N,) boolean, True where an item counts; what stands elsewhere may be NaN, or no class.
+        reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
+
+    Returns:
+        A scalar, or (N,). The target's gradient is 0 where ``theta - m q`` would leave [0, pi], and at
+        ``cos(theta) = +-1``.
+
+    Raises:
+        ValueError: Wrong shapes, ``scale``, ``h`` or ``eps`` not above 0, ``margin`` or ``norm_std`` below 0.
+        TypeError: Labels that are no integers.
+        IndexError: A label outside of [0, C).
+
+    Example:
+        >>> import torch
+        >>> x, w = torch.diag(torch.tensor([1.0, 3.0])), torch.eye(2)
+        >>> adaface_loss(x, w, torch.tensor([0, 1]), scale=8.0, reduction="none")
+        tensor([0.0040, 0.0173])
+
+    Source:
+        Kim, Jain and Liu, AdaFace: Quality Adaptive Margin for Face Recognition, arXiv:2204.00964, section 3.3; 0.4,
+        0.333 and 64 are the paper's. Its mean and deviation follow the batches with a share of 0.01 for a new one,
+        where the head of the authors' code has 1 by default, which is the batch's own. That code also cuts lengths off
+        at 100, whose items are then all alike, and cosines at 0.999, beyond which a target has no gradient: not here.
+    """
+    x, _, there = counted_items(embeddings, weight, labels, mask)
+    lengths = norm(x) if gradient == "exact" else norm(x.detach())
+    own = _spread(lengths, there)
+    given = (found if n is None else n for n, found in zip((norm_mean, norm_std), own, strict=True))
+    margin, h, mean, std = parameters((margin, h, *given), x)
+    quality = ((lengths - mean) * h / (std + eps)).clamp(-1, 1)
+    return cosine_head(
+        _adaface,
+        embeddings,
+        weight,
+        labels,
+        scale,
+        -margin * quality,
+        margin * quality + margin,
+        sample_weight=sample_weight,
+        mask=mask,
+        slope=_adaface_slope,
+        reduction=reduction,
+    )
+
+
+def _spread(lengths: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of the items that count; 0 where there are too few for either."""
+    count = there.sum()
+    mean = (lengths * there).sum() / count.clamp_min(1)
+    squares = ((lengths - mean) * there).square().sum()
+    return mean, root(squares / (count - 1).clamp_min(1))
+
+
+class AdaFaceLoss(FollowingHead):
+    """:func:`adaface_loss` with its own class directions, which follows mean and deviation of lengths over a training.
+
+    They start as the first training batch's and are kept in the state; a ``norm_mean`` or ``norm_std`` that is given
+    stays. In evaluation nothing is followed.
+    """
+
+    fn = staticmethod(adaface_loss)
+    margin: NotNegative = 0.4
+    h: Positive = 0.333
+    scale: Positive = 64.0
+    norm_mean: float | Tensor | None = None
+    norm_std: NotNegative | None = None
+    eps: Annotated[float, POSITIVE] = 1e-3
+    gradient: Literal["held_margin", "exact"] = "held_margin"
+    reduction: Reduction = "mean"
+
+    def setup(self) -> None:
+        super().setup()
+        self.register_buffer("lengths", torch.full((2,), torch.nan))
+
+    def forward(self, embeddings: Tensor, labels: Tensor, **extra: Any) -> Tensor:
+        x, _, there = counted_items(embeddings, self.weight, labels, extra.get("mask"))
+        found = torch.stack(_spread(norm(x.detach()), there))
+        mean, std = self.follow("lengths", found, there.sum()).unbind()
+        followed = {"norm_mean": mean, "norm_std": std}
+        return super().forward(
+            embeddings, labels, **{n: v for n, v in followed.items() if getattr(self, n) is None}, **extra
+        )
+
+
+def _check_lengths(l_a: float | Tensor, u_a: float | Tensor) -> None:
+    if not isinstance(l_a, Tensor) and not isinstance(u_a, Tensor) and u_a <= l_a:
+        raise ValueError(f"u_a: wanted a number above l_a, {l_a}; got {u_a}")
+
+
+@checked
+def magface_loss(
+    embeddings: Tensor,
+    weight: Tensor,
+    labels: Tensor,
+    *,
+    l_a: Positive = 10.0,
+    u_a: Positive = 110.0,
+    l_margin: NotNegative = 0.45,
+    u_margin: NotNegative = 0.8,
+    lambda_g: NotNegative = 35.0,
+    scale: Scale = 64.0,
+    beyond_pi: BeyondPi = "easy",
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""ArcFace with a larger margin for longer embeddings, and a reward for being long: so that length means quality.
+
+    .. math:: -\log \frac{e^{s\cos(\theta_y + m(a))}}{e^{s\cos(\theta_y + m(a))} + \sum_{j \ne y} e^{s\cos\theta_j}}
+        + \lambda_g \left( \frac{1}{a} + \frac{a}{u_a^2} \right), \quad
+        m(a) = l_m + (u_m - l_m) \frac{a - l_a}{u_a - l_a}
+
+    with a the embedding's length, or the nearer end where that is outside of [l_a, u_a].
+
+    Args:
+        embeddings: (N, D), before they are normalised: their lengths count.
+        weight: (C, D), one direction a class; or (C, K, D), K of them, of which the nearest one to the embedding counts
+            (sub-centers, for noisy labels: Deng et al., ECCV 2020, eq. 2). Normalised here.
+        labels: (N,) class indices of any integer dtype.
+        l_a: The least length that counts, above 0.
+        u_a: The largest, above ``l_a``.
+        l_margin: The margin at the least length, in radians.
+        u_margin: The margin at the largest.
+        lambda_g: How much length is rewarded. The paper's proof that each item has one best length wants at least
+            ``s k u_a^2 l_a^2 / (u_a^2 - l_a^2)`` with k the margin's slope: some 22.6 at the defaults.
+        scale: s, the radius of the sphere (an inverse temperature). Of shape (N,), one a row.
+        beyond_pi: As in :func:`arcface_loss`; the authors train with ``"easy"``, which has a margin only where
+            ``cos(theta) > 0``.
+        sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
+        mask: (N,) boolean, True where an item counts; what stands elsewhere may be NaN, or no class.
+        reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
+
+    Returns:
+        A scalar, or (N,), both terms of it. At ``cos(theta) = +-1`` exactly the target's gradient is 0.
+
+    Raises:
+        ValueError: Wrong shapes, ``scale``, ``l_a`` not above 0, ``u_a`` not above ``l_a``, a margin below 0.
+        TypeError: Labels that are no integers.
+        IndexError: A label outside of [0, C).
+
+    Example:
+        >>> import torch
+        >>> x, w = 50 * torch.eye(2), torch.eye(2)
+        >>> magface_loss(x, w, torch.tensor([0, 1]), scale=8.0)
+        tensor(0.8459)
+
+    Source:
+        Meng et al., MagFace: A Universal Representation for Face Recognition and Quality Assessment, arXiv:2103.06627,
+        section 3.2; the numbers are those that the authors train with. Like their code, an item shorter than ``l_a`` or
+        longer than ``u_a`` has no gradient by its length: a network that starts outside stays there, so set ``l_a``
+        below its first lengths. That code returns the two terms apart.
+    """
+    _check_lengths(l_a, u_a)
+    x, _, _ = counted_items(embeddings, weight, labels, mask, sample_weight)
+    l_a, u_a, l_margin, u_margin, lambda_g = parameters((l_a, u_a, l_margin, u_margin, lambda_g), x)
+    a = torch.minimum(torch.maximum(norm(x), x.new_ones(()) * l_a), x.new_ones(()) * u_a)
+    margin = l_margin + (u_margin - l_margin) * (a - l_a) / (u_a - l_a)
+    loss = arcface_loss(
+        embeddings,
+        weight,
+        labels,
+        margin=margin,
+        scale=scale,
+        beyond_pi=beyond_pi,
+        sample_weight=sample_weight,
+        mask=mask,
+        reduction=reduction,
+    )
+    sample_weight, mask = align(sample_weight, mask, labels.shape)
+    reward = lambda_g * (1 / a + a / u_a**2)
+    return loss + reduce(reward, weight=sample_weight, mask=mask, reduction=reduction)
+
+
+class MagFaceLoss(SphereHead):
+    """:func:`magface_loss` with its own class directions."""
+
+    fn = staticmethod(magface_loss)
+    l_a: Positive = 10.0
+    u_a: Positive = 110.0
+    l_margin: NotNegative = 0.45
+    u_margin: NotNegative = 0.8
+    lambda_g: NotNegative = 35.0
+    scale: Scale = 64.0
+    beyond_pi: BeyondPi = "easy"
+    reduction: Reduction = "mean"
+
+    def setup(self) -> None:
+        _check_lengths(self.l_a, self.u_a)
+        super().setup()
+
+
+@checked
+def curricularface_loss(
+    embeddings: Tensor,
+    weight: Tensor,
+    labels: Tensor,
+    *,
+    margin: Angle = 0.5,
+    scale: Positive = 64.0,
+    t: float = 0.0,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""ArcFace whose hard negatives count little at first and more as the training proceeds.
+
+    .. math:: -\log \frac{e^{s\cos(\theta_y + m)}}{e^{s\cos(\theta_y + m)} + \sum_{j \ne y} e^{s N(\cos\theta_j)}},
+        \quad N(c) = \begin{cases} c & c \le \cos(\theta_y + m) \\ c\,(t + c) & \text{otherwise} \end{cases}
+
+    Args:
+        embeddings: (N, D), any length; normalised here.
+        weight: (C, D), one direction a class; or (C, K, D), K of them, of which the nearest one to the embedding counts
+            (sub-centers, for noisy labels: Deng et al., ECCV 2020, eq. 2). Normalised here.
+        labels: (N,) class indices of any integer dtype.
+        margin: m in radians, in [0, pi]; a tensor is not checked. Of shape (N,), one a row.
+        scale: s, the radius of the sphere (an inverse temperature), above 0. A tensor takes the memory of all scores.
+        t: How far the training is: a mean of cosines of items and their own classes, which
+            :class:`CurricularFaceLoss` follows. It does not learn.
+        sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
+        mask: (N,) boolean, True where an item counts; what stands elsewhere may be NaN, or no class.
+        reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
+
+    Returns:
+        A scalar, or (N,). The loss jumps where a negative becomes a hard one. Beyond ``theta + m = pi`` the target's
+        score is ``cos(theta) - m sin(m)``; at ``cos(theta) = +-1`` exactly its gradient is 0.
+
+    Raises:
+        ValueError: Wrong shapes, ``scale`` not above 0, ``margin`` outside of [0, pi].
+        TypeError: Labels that are no integers.
+        IndexError: A label outside of [0, C).
+
+    Example:
+        >>> import torch
+        >>> x, w = torch.tensor([[1.0, 0.5], [0.8, 1.0]]), torch.eye(2)
+        >>> curricularface_loss(x, w, torch.tensor([0, 1]), scale=8.0, t=0.2, reduction="none")
+        tensor([0.3169, 1.3391])
+
+    Source:
+        Huang et al., CurricularFace: Adaptive Curriculum Learning Loss for Deep Face Recognition, arXiv:2004.00288,
+        section 3.2; m = 0.5 and s = 64 are the paper's. It follows t with a share of 0.01 for a new batch.
+    """
+    check_rows("margin", margin, labels)
+    x, own, _ = counted_items(embeddings, weight, labels, mask, sample_weight)
+    margin, scale, progress = parameters((margin, scale, t), x)
+    turned = own_cosines(x, weight, own).clamp(-1, 1).acos() + (
+        margin.detach() if isinstance(margin, Tensor) else margin
+    )
+    bar = turned.cos() * (scale.detach() if isinstance(scale, Tensor) else scale)
+    by_row = torch.stack([bar, torch.ones_like(bar) * progress], 1)
+    options = {"beyond_pi": "linear", "straight_through": False}
+    return cosine_head(
+        partial(arcface_rows, **options),
+        embeddings,
+        weight,
+        labels,
+        scale,
+        *arcface_numbers(margin),
+        sample_weight=sample_weight,
+        mask=mask,
+        slope=partial(arcface_slope, **options),
+        mapped=ScoreMap("curricular", (scale,), by_row),
+        reduction=reduction,
+    )
+
+
+class CurricularFaceLoss(FollowingHead):
+    """:func:`curricularface_loss` with its own class directions, which follows t over a training from the given one on.
+
+    In training the batch's own mean comes in before its loss is taken; it is kept in the state. In evaluation nothing
+    is followed.
+    """
+
+    fn = staticmethod(curricularface_loss)
+    margin: Angle = 0.5
+    scale: Positive = 64.0
+    t: float = 0.0
+    reduction: Reduction = "mean"
+
+    def setup(self) -> None:
+        super().setup()
+        self.register_buffer("progress", torch.ones(()) * self.t)
+
+    def forward(self, embeddings: Tensor, labels: Tensor, **extra: Any) -> Tensor:
+        x, own, there = counted_items(embeddings, self.weight, labels, extra.get("mask"))
+        cosines, count = own_cosines(x, self.weight, own), there.sum()
+        found = (cosines * there).sum() / count.clamp_min(1)
+        return super().forward(embeddings, labels, **{"t": self.follow("progress", found, count), **extra})
+
+
+_card: Callable[..., Card] = partial(
+    Card,
+    data="identities",
+    takes=("embeddings-weight-labels",),
+    input="embeddings",
+    kernel="rows",
+    item="row",
+    at_call=frozenset({"sample_weight", "mask"}),
+)
+_SYMBOLS = {
+    r"s": "`scale`, the radius of the sphere: an inverse temperature, above 0",
+    r"\theta_y": "the angle between an item of `embeddings` and the direction of its own class in `weight`, 0 to pi",
+    r"y": "the item's class, from `labels`",
+    r"j": "every other class",
+    r"\theta_j": "the angle between the item and the direction of class j",
+}
+
+CARDS = (
+    _card(
+        fn=adaface_loss,
+        module=AdaFaceLoss,
+        formula=(
+            r"-\log \frac{e^{s f(\theta_y)}}{e^{s f(\theta_y)} + \sum_{j \ne y} e^{s\cos\theta_j}}, \quad "
+            r"f(\theta) = \cos(\theta - m q) - (m + m q), \quad "
+            r"q = \Big[ h\, \frac{|x| - \mu}{\sigma + \epsilon} \Big]_{-1}^{1}"
+        ),
+        symbols={
+            **_SYMBOLS,
+            r"f": "what the cosine of the true class becomes",
+            r"\theta": "its angle",
+            r"m": "`margin`",
+            r"q": "the item's quality, cut off at -1 and 1",
+            r"h": "`h`: a third leaves most items' quality within a third",
+            r"|x|": "the item's length",
+            r"\mu": "`norm_mean`, the mean length",
+            r"\sigma": "`norm_std`, the lengths' standard deviation",
+            r"\epsilon": "`eps`, so that equal lengths are of equal quality",
+        },
+        paper="arXiv:2204.00964",
+        defaults="the paper",
+        search={"margin": Range(0.1, 0.6), "h": Range(0.1, 1.0, log=True), "scale": Range(8.0, 64.0, log=True)},
+        separable=False,
+        exact={"gradient": "exact"},
+        when="Identities in images of very different quality, of which some cannot be recognised at all.",
+        pitfalls=(
+            "It wants embeddings before they are normalised: of unit ones all are of the same quality.",
+            "Poor items get ArcFace's margin, good ones CosFace's: q grows with the length.",
+            "The default scale of 64 suits thousands of classes; start at 16 to 30 for small problems.",
+        ),
+        relatives=("magface_loss", "arcface_loss", "cosface_loss", "curricularface_loss"),
+    ),
+    _card(
+        fn=magface_loss,
+        module=MagFaceLoss,
+        formula=(
+            r"-\log \frac{e^{s\cos(\theta_y + m(a))}}{e^{s\cos(\theta_y + m(a))} + \sum_{j \ne y} e^{s\cos\theta_j}} "
+            r"+ \lambda_g \left( \frac{1}{a} + \frac{a}{u_a^2} \right), \quad "
+            r"m(a) = l_m + (u_m - l_m) \frac{a - l_a}{u_a - l_a}"
+        ),
+        symbols={
+            **_SYMBOLS,
+            r"m": "the margin, an angle in radians",
+            r"a": "the item's length, cut off at `l_a` and `u_a`",
+            r"\lambda_g": "`lambda_g`, how much length is rewarded",
+            r"u_a": "`u_a`, the largest length that counts",
+            r"l_m": "`l_margin`, the margin at the least length",
+            r"u_m": "`u_margin`, the margin at the largest",
+            r"l_a": "`l_a`, the least length that counts",
+        },
+        paper="arXiv:2103.06627",
+        defaults="what the authors train with",
+        search={
+            "l_margin": Range(0.0, 0.5),
+            "u_margin": Range(0.3, 1.0),
+            "lambda_g": Range(1.0, 60.0, log=True),
+            "scale": Range(8.0, 64.0, log=True),
+        },
+        when="Identities, where an embedding's length shall say how good the image was.",
+        pitfalls=(
+            "Lengths outside of [l_a, u_a] have no gradient: a network whose embeddings are short never learns them.",
+            "It wants embeddings before they are normalised.",
+            "Too small a lambda_g for the scale and the slope of the margin makes all lengths the least.",
+        ),
+        relatives=("adaface_loss", "arcface_loss"),
+    ),
+    _card(
+        fn=curricularface_loss,
+        module=CurricularFaceLoss,
+        formula=(
+            r"-\log \frac{e^{s\cos(\theta_y + m)}}{e^{s\cos(\theta_y + m)} + \sum_{j \ne y} e^{s N(\cos\theta_j)}}, "
+            r"\quad N(c) = \begin{cases} c & c \le \cos(\theta_y + m) \\ c\,(t + c) & \text{otherwise} \end{cases}"
+        ),
+        symbols={
+            **_SYMBOLS,
+            r"m": "`margin`, an angle in radians added to the true class's",
+            r"N": "what the cosine of another class becomes",
+            r"c": "that cosine",
+            r"t": "`t`, how far the training is: 0 at first, towards 1",
+        },
+        paper="arXiv:2004.00288",
+        defaults="the paper",
+        search={"margin": Range(0.05, 0.7), "scale": Range(8.0, 64.0, log=True)},
+        when="Identities, where ArcFace is hard to start with or stops at the easy negatives.",
+        pitfalls=(
+            "t is part of the state: a training resumed without it begins its curriculum again.",
+            "Of a shard of the classes the target's cosine must come from the rank that has it.",
+            "The default scale of 64 suits thousands of classes; start at 16 to 30 for small problems.",
+        ),
+        relatives=("arcface_loss", "adaface_loss"),
+    ),
+)
