@@ -307,7 +307,7 @@ def curricularface_loss(
     r"""ArcFace whose hard negatives count little at first and more as the training proceeds.
 
     .. math:: -\log \frac{e^{s\cos(\theta_y + m)}}{e^{s\cos(\theta_y + m)} + \sum_{j \ne y} e^{s N(\cos\theta_j)}},
-        \quad N(c) = \begin{cases} c & c \le \cos(\theta_y + m) \\ c\,(t + c) & \text{otherwise} \end{cases}
+        \quad N(c) = c \text{ for } c \le \cos(\theta_y + m), \; c\,(t + c) \text{ for larger}
 
     Args:
         embeddings: (N, D), any length; normalised here.
@@ -479,7 +479,7 @@ CARDS = (
         module=CurricularFaceLoss,
         formula=(
             r"-\log \frac{e^{s\cos(\theta_y + m)}}{e^{s\cos(\theta_y + m)} + \sum_{j \ne y} e^{s N(\cos\theta_j)}}, "
-            r"\quad N(c) = \begin{cases} c & c \le \cos(\theta_y + m) \\ c\,(t + c) & \text{otherwise} \end{cases}"
+            r"\quad N(c) = c \text{ for } c \le \cos(\theta_y + m), \; c\,(t + c) \text{ for larger}"
         ),
         symbols={
             **_SYMBOLS,
