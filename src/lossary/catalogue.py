@@ -69,6 +69,7 @@ HELPERS: tuple[ModuleType, ...] = tuple(
         "losses.sequences.alignment",
         "compose.linear",
         "compose.distillation",
+        "compose.tokens",
         "compose.sums",
         "compose.cached",
         "compose.sampled",

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lossary.core import device
 from lossary.kernels.rows import blocks, formula
+from lossary.kernels.rows.chances import chances
 from lossary.kernels.rows.readings import (
     compared,
     entropy,
@@ -137,3 +138,81 @@ def test_the_scores_are_never_held_whole(monkeypatch: pytest.MonkeyPatch) -> Non
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()) or t, lambda t: t):
         read_rows(lambda rows, scores: (scores.logsumexp(1),), Bilinear(x, w))
     assert max(kept) == w.numel()
+
+
+def of_softmax(z: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
+    logs = z.log_softmax(1)
+    entropy = -(logs.exp() * logs.clamp_min(-1e30)).sum(1)
+    return logs.gather(1, labels[:, None])[:, 0], entropy, z.logsumexp(1)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("cap", [None, 1.5])
+@pytest.mark.parametrize("asked", [(0, 1, 2), (0,), (1,), (2,), (0, 2)])
+def test_chances_are_those_of_the_softmax(
+    monkeypatch: pytest.MonkeyPatch, way: str, cap: float | None, asked: tuple[int, ...]
+) -> None:
+    x, w, b, r, labels = draw(N, D), draw(C, D, seed=1), draw(C, seed=2), draw(N, seed=3), torch.arange(N) * 5 % C
+    source = Bilinear(x, w, b, row_factor=r)
+    z = source.dense()
+    z = z if cap is None else cap * (z / cap).tanh()
+    wanted = of_softmax(z, labels)
+    go(monkeypatch, way)
+    *found, hits = chances(source, labels, cap)
+    for got, want in zip(found, wanted, strict=True):
+        torch.testing.assert_close(got, want)
+    assert torch.equal(hits, z.argmax(1) == labels)
+    assert hits.any()
+    along = draw(3, N, seed=4).detach()
+    first = [
+        torch.autograd.grad(
+            torch.stack([(f[i] * along[i]).sum() for i in asked]).sum(), (x, w, b, r), create_graph=True
+        )
+        for f in (found, wanted)
+    ]
+    second = [torch.autograd.grad(torch.stack([g.square().sum() for g in f]).sum(), (x, w, b, r)) for f in first]
+    third = [
+        torch.autograd.grad(torch.stack([(f[i] * along[i]).sum() for i in asked]).sum(), (x, w, b, r))
+        for f in (chances(source, labels, cap), of_softmax_again(source, labels, cap))
+    ]
+    for pair in (first, second, third):
+        for got, want in zip(*pair, strict=True):
+            torch.testing.assert_close(got, want)
+
+
+def of_softmax_again(source: Bilinear, labels: Tensor, cap: float | None) -> tuple[Tensor, ...]:
+    z = source.dense()
+    return of_softmax(z if cap is None else cap * (z / cap).tanh(), labels)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_chances_of_certain_rows_keep_their_digits(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """Right, wrong and undecided between two, by 20: float32 sums of probabilities would be 1."""
+    scores = torch.tensor([[20.0, 0.0, 1.0], [20.0, 0.0, 1.0], [20.0, 20.0, 0.0], [7.0, 7.0, 7.0], [30.0, 20.0, -80.0]])
+    labels = torch.tensor([0, 1, 1, 2, 0])
+    wanted = [f.detach() for f in of_softmax(scores.double(), labels)]
+    go(monkeypatch, way)
+    x = scores.clone().requires_grad_()
+    logps, entropy, log_sum, hits = chances(Bilinear(x, torch.eye(3)), labels, None)
+    for got, want in zip((logps, entropy, log_sum), wanted, strict=True):
+        torch.testing.assert_close(got.double(), want, rtol=2e-6, atol=0)
+    assert hits.tolist() == [True, False, True, True, True]
+    (slope,) = torch.autograd.grad(logps.sum(), x, retain_graph=True)
+    torch.testing.assert_close(slope[0, 0].item(), -torch.expm1(wanted[0][0]).item(), rtol=1e-5, atol=0)
+    double = scores.double().requires_grad_()
+    (want,) = torch.autograd.grad(of_softmax(double, labels)[1].sum(), double)
+    torch.testing.assert_close(torch.autograd.grad(entropy.sum(), x)[0].double(), want, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_column_that_a_bias_rules_out_has_no_chance(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    x, w, labels = draw(N, D), draw(C, D, seed=1), torch.arange(N) % (C - 1)
+    b = torch.zeros(C, dtype=F64).index_fill(0, torch.tensor([C - 1]), -torch.inf)
+    wanted = of_softmax(x @ w[:-1].T, labels)
+    go(monkeypatch, way)
+    *found, _ = chances(Bilinear(x, w, b), labels, None)
+    for got, want in zip(found, wanted, strict=True):
+        torch.testing.assert_close(got, want)
+    got, want = (torch.autograd.grad(torch.stack(list(f)).sum(), (x, w)) for f in (found, wanted))
+    for a, c in zip(got, want, strict=True):
+        torch.testing.assert_close(a, c)

@@ -11,7 +11,7 @@ from lossary.core.rules import Positive, checked
 from lossary.kernels.products import multiplied_in
 from lossary.kernels.rows.readings import compared
 from lossary.kernels.rows.scores import Bilinear
-from lossary.kernels.stable import parameters
+from lossary.kernels.stable import accumulator, parameters
 from lossary.losses._pointwise import hide
 from lossary.losses.classes.distillation import Direction, Share, directed, mixed
 
@@ -104,6 +104,6 @@ def _cooled(of: Bilinear, temperature: float | Tensor, mask: Tensor | None) -> B
     x = of.x if mask is None else hide(of.x, mask[:, None])
     factor, b = None, of.b
     if isinstance(temperature, Tensor) or temperature != 1:
-        one = torch.ones((), device=x.device) / temperature
+        one = torch.ones((), dtype=accumulator(x), device=x.device) / temperature
         factor, b = one.expand(len(x)), None if b is None else b * one
     return Bilinear(x, of.w, b, row_factor=factor, half=multiplied_in(x, of.w))

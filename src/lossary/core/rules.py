@@ -28,7 +28,7 @@ from lossary.core.check import (
 )
 
 Rule = Callable[[str, Any], None]
-Function = TypeVar("Function", bound=Callable[..., Tensor])
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 NOT_NEGATIVE = partial(check_number, low=0)
 POSITIVE = partial(check_number, low=0, open_low=True)

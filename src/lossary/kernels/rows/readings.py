@@ -22,25 +22,33 @@ from lossary.kernels.stable import ABSENT
 
 #: Of rows and their scores with all columns, (R, C) a source: numbers of each row, (R,). It changes no score.
 Read = Callable[..., tuple[Tensor, ...]]
+#: Of rows, what was read of them, the gradients by that, and the scores: the gradients by the scores, a source each,
+#: which may be made in their place.
+Slopes = Callable[..., tuple[Tensor, ...]]
 #: What is read of rows, by name; each merges over parts of the columns.
 Readings = dict[str, Tensor]
 
-#: What autograd holds of a block while it is read, in blocks.
-HELD = 6
+#: What autograd holds of a block while it is read, in blocks; and what is held where it is not asked.
+HELD, HELD_AT_ONCE = 6, 2
 
 
-def read_rows(read: Read, *sources: Bilinear) -> tuple[Tensor, ...]:
+def read_rows(
+    read: Read, *sources: Bilinear, at_once: Read | None = None, slopes: Slopes | None = None
+) -> tuple[Tensor, ...]:
     """``read(rows, *scores)`` of all rows, in linear memory; gradients flow to the sources.
 
     Args:
         read: Plain differentiable torch, row by row; ``rows`` is a slice, to cut what it knows of the rows.
         sources: As many rows and columns each.
+        at_once: The same of a block, which it may use up; None for ``read`` itself.
+        slopes: Its gradient in closed form; None for what autograd finds.
     """
     rows = slice(0, len(sources[0].x))
     if plain_only() or all(map(fits_densely, sources)):
         return read(rows, *(source.dense() for source in sources))
     with full_precision(sources[0].x):
-        return _Read.apply(read, tuple(s.form for s in sources), *(t for s in sources for t in s.tensors))
+        ways = (read, at_once or read, slopes)
+        return _Read.apply(ways, tuple(s.form for s in sources), *(t for s in sources for t in s.tensors))
 
 
 class _Scores(Block):
@@ -59,12 +67,13 @@ class _Blocks(Blocks):
 
     map_slopes = None
 
-    def __init__(self, source: Bilinear) -> None:
+    def __init__(self, source: Bilinear, held: int) -> None:
+        self.held = held
         nobody = torch.zeros(len(source.x), dtype=torch.int64, device=source.x.device)
         super().__init__(source, Targets(nobody, sums="softplus", means=False))
 
     def beside(self) -> int:
-        return HELD
+        return self.held
 
     def _kind(self, scores: Tensor, span: slice, mean: Tensor | None) -> Block:
         return _Scores(scores, span)
@@ -72,20 +81,24 @@ class _Blocks(Blocks):
 
 class _Read(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, read: Read, forms: tuple[Form, ...], *tensors: Tensor | None) -> tuple[Tensor, ...]:
-        ctx.read, ctx.forms = read, forms
-        ctx.save_for_backward(*tensors)
+    def forward(
+        ctx: Any, ways: tuple[Read, Read, Slopes | None], forms: tuple[Form, ...], *tensors: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        (ctx.read, at_once, ctx.slopes), ctx.forms = ways, forms
+        ctx.held = HELD_AT_ONCE if ctx.slopes else HELD
         ctx.set_materialize_grads(False)
         parts: list[tuple[Tensor, ...]] = []
-        for blocks in zip(*map(_Blocks, _sources(forms, tensors)), strict=True):
-            parts.append(read(blocks[0].rows, *(block.scores for block in blocks)))
+        for blocks in zip(*(_Blocks(source, ctx.held) for source in _sources(forms, tensors)), strict=True):
+            parts.append(at_once(blocks[0].rows, *(block.scores for block in blocks)))
         found = tuple(torch.cat(each) for each in zip(*parts, strict=True))
+        ctx.save_for_backward(*tensors, *(found if ctx.slopes else ()))
         ctx.mark_non_differentiable(*(f for f in found if not f.is_floating_point()))
         return found
 
     @staticmethod
     def backward(ctx: Any, *by_found: Any) -> Any:
-        tensors, needs = ctx.saved_tensors, ctx.needs_input_grad[2:]
+        count, needs = 5 * len(ctx.forms), ctx.needs_input_grad[2:]
+        tensors, known = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
         given = next((g for g in by_found if g is not None), None)
         if given is None:
             return (None,) * (2 + len(tensors))
@@ -94,22 +107,32 @@ class _Read(torch.autograd.Function):
                 tensors = distinct(tensors)
                 found = ctx.read(slice(0, len(tensors[0])), *(s.dense() for s in _sources(ctx.forms, tensors)))
                 return None, None, *gradients_by(_along(found, by_found), tensors)
-            problems = [_Blocks(source) for source in _sources(ctx.forms, tensors)]
+            problems = [_Blocks(source, ctx.held) for source in _sources(ctx.forms, tensors)]
             sums = [Gradients(s, _needs(needs, k)) for k, s in enumerate(_sources(ctx.forms, tensors))]
             for blocks in zip(*problems, strict=True):
                 rows = blocks[0].rows
-                leaves = [b.scores.detach().requires_grad_(any(s.needs)) for b, s in zip(blocks, sums, strict=True)]
-                with torch.enable_grad():
-                    total = _along(ctx.read(rows, *leaves), [None if g is None else g[rows] for g in by_found])
-                for problem, block, into, slopes in zip(
-                    problems, blocks, sums, gradients_by(total, leaves), strict=True
-                ):
+                by_rows = tuple(None if g is None else g[rows] for g in by_found)
+                if ctx.slopes is None:
+                    each = _by_autograd(ctx.read, by_rows, blocks, [any(s.needs) for s in sums])
+                else:
+                    each = ctx.slopes(rows, tuple(k[rows] for k in known), by_rows, *(b.scores for b in blocks))
+                for problem, block, into, slopes in zip(problems, blocks, sums, each, strict=True):
                     if any(into.needs):
                         problem.push(block, torch.zeros_like(block.scores) if slopes is None else slopes, into)  # pyright: ignore[reportArgumentType]
         for problem, into in zip(problems, sums, strict=True):
             problem.finish(into)
         found = [g for into in sums for g in into.found()]
         return None, None, *(None if g is None else g.to(t.dtype) for g, t in zip(found, tensors, strict=True))
+
+
+def _by_autograd(
+    read: Read, by_rows: tuple[Tensor | None, ...], blocks: tuple[Block, ...], needs: list[bool]
+) -> tuple[Tensor | None, ...]:
+    """The gradients by the blocks' scores."""
+    leaves = [block.scores.detach().requires_grad_(need) for block, need in zip(blocks, needs, strict=True)]
+    with torch.enable_grad():
+        total = _along(read(blocks[0].rows, *leaves), by_rows)
+    return gradients_by(total, leaves)
 
 
 def _sources(forms: tuple[Form, ...], tensors: tuple[Tensor | None, ...] | list[Any]) -> list[Bilinear]:
