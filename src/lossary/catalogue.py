@@ -49,6 +49,7 @@ FAMILIES: tuple[ModuleType, ...] = tuple(
         "triplets.triplet",
         "views.retrieval",
         "views.mutual",
+        "views.decoupled",
         "views.decorrelation",
         "masks.overlap",
         "masks.lovasz",

@@ -6,15 +6,15 @@ import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
-from lossary.core.check import check_dim, check_float, check_labels, check_same_shape, check_shape
+from lossary.core.check import check_dim, check_float, check_labels, check_same_shape, check_shape, check_tensor
 from lossary.core.reduce import align, reduce
-from lossary.distributed import gathered
+from lossary.distributed import gathered, numbered
 from lossary.kernels.products import multiplied_in
 from lossary.kernels.rows.formula import fits_densely, two_way_statistics
 from lossary.kernels.rows.scores import Bilinear, Dense, Rows, Targets
 from lossary.kernels.rows.softmax import softmax_loss
 from lossary.kernels.stable import accumulate, softplus, sphere, sphere_apart, unit
-from lossary.losses._batch import absence, check_same_precision
+from lossary.losses._batch import Compared, absence, check_same_precision, compare
 from lossary.losses._pointwise import hide
 
 
@@ -146,3 +146,28 @@ def _both_ways(pairs: Pairs, scores: Tensor, reduction: str) -> Tensor:
         softmax_loss(Dense(s), targets, weight=pairs.weight, reduction=reduction) for s in (scores, scores.T)
     )
     return (there + back) / 2
+
+
+def compare_views(
+    embeddings: Tensor,
+    other: Tensor,
+    ids: Tensor | None,
+    sample_weight: Tensor | None,
+    mask: Tensor | None,
+    group: ProcessGroup | None,
+) -> Compared:
+    """All views of a batch, first views first: of items whose second ones ``other`` are, or that it has labels of."""
+    check_tensor("other", other)
+    labels = other
+    if other.dtype.is_floating_point:
+        check_dim("embeddings", embeddings, 2, "(N, D)")
+        check_same_shape("other", other, "embeddings", embeddings)
+        check_same_precision("other", other, "embeddings", embeddings)
+        labels = numbered(embeddings, group).repeat(2)
+        if ids is not None:
+            ids = check_labels("ids", ids, embeddings.shape[0]).repeat(2)
+        if mask is not None:
+            check_shape("mask", mask, (embeddings.shape[0],))
+            mask = mask.repeat(2)
+        embeddings = torch.cat([embeddings, other])
+    return compare(embeddings, labels, ids=ids, sample_weight=sample_weight, mask=mask, group=group)

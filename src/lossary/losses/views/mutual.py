@@ -5,16 +5,15 @@ from torch import Tensor
 from torch.distributed import ProcessGroup
 
 from lossary.core.card import Card, Range
-from lossary.core.check import check_dim, check_labels, check_same_shape, check_shape, check_tensor
 from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction, reduce
 from lossary.core.rules import Positive, checked
-from lossary.distributed import across_ranks, numbered
+from lossary.distributed import across_ranks
 from lossary.kernels.rows.formula import row_loss
 from lossary.kernels.rows.scores import RowGradients, Rows, Targets
 from lossary.kernels.stable import parameters, softplus
-from lossary.losses._batch import among_others, check_same_precision, compare
-from lossary.losses.views._shared import Similarity, find_each_other, paired
+from lossary.losses._batch import among_others
+from lossary.losses.views._shared import Similarity, compare_views, find_each_other, paired
 
 __all__ = [
     "CLIPLoss",
@@ -78,20 +77,7 @@ def nt_xent_loss(
         Chen et al., SimCLR, arXiv:2002.05709, eq. 1; tau = 0.5 is what it takes for CIFAR-10 (appendix B.9). SimCLR's
         code returns twice this mean. Some libraries leave an item's further views out of the denominator.
     """
-    check_tensor("other", other)
-    labels = other
-    if other.dtype.is_floating_point:
-        check_dim("embeddings", embeddings, 2, "(N, D)")
-        check_same_shape("other", other, "embeddings", embeddings)
-        check_same_precision("other", other, "embeddings", embeddings)
-        labels = numbered(embeddings, group).repeat(2)
-        if ids is not None:
-            ids = check_labels("ids", ids, embeddings.shape[0]).repeat(2)
-        if mask is not None:
-            check_shape("mask", mask, (embeddings.shape[0],))
-            mask = mask.repeat(2)
-        embeddings = torch.cat([embeddings, other])
-    compared = compare(embeddings, labels, ids=ids, sample_weight=sample_weight, mask=mask, group=group)
+    compared = compare_views(embeddings, other, ids, sample_weight, mask, group)
     return among_others(compared, temperature, sample_weight, reduction, group)
 
 
