@@ -149,6 +149,28 @@ def vicreg(inputs: dict[str, Data], params: dict[str, Any]) -> Any:
     return total / features
 
 
+def dino(inputs: dict[str, Data], params: dict[str, Any]) -> Any:
+    of_student, of_teacher = (mpf(params[f"{who}_temperature"]) for who in ("student", "teacher"))
+    center, losses = [mpf(c) for c in params["center"]], []
+    for students, teachers in zip(inputs["student"], inputs["teacher"], strict=True):
+        pairs = []
+        for u, t in enumerate(teachers):
+            q = at(of_teacher, [z - c for z, c in zip(t, center, strict=True)])
+            for v, s in enumerate(students):
+                if u != v:
+                    pairs.append(-sum(a * log(b) for a, b in zip(q, at(of_student, s), strict=True)))
+        losses.append(mean(pairs))
+    return mean(losses)
+
+
+def negative_cosine(inputs: dict[str, Data], params: dict[str, Any]) -> Any:
+    def dot(a: list[Any], b: list[Any]) -> Any:
+        return sum(x * y for x, y in zip(a, b, strict=True))
+
+    pairs = zip(inputs["z1"], inputs["z2"], strict=True)
+    return -mean([dot(a, b) / (dot(a, a) * dot(b, b)) ** (mpf(1) / 2) for a, b in pairs])
+
+
 # ---------------------------------------------------------------- the cases
 
 
@@ -229,6 +251,13 @@ CASES: list[tuple[str, Formula, dict[str, Any], dict[str, Data]]] = [
         )
         for views in VIEWS
     ),
+    (
+        "dino",
+        dino,
+        {"center": ["0.25", "-0.5", "0", "0.125"], "student_temperature": "0.5", "teacher_temperature": "0.25"},
+        {"student": draw(13, 3, 3, 4, scale=0.5), "teacher": draw(14, 3, 2, 4, scale=0.5)},
+    ),
+    ("negative_cosine", negative_cosine, {}, VIEWS[0]),
 ]
 
 

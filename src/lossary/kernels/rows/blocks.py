@@ -181,12 +181,17 @@ class Blocks:
         """Temporaries of a block beside it."""
         return (0 if self.centers == 1 else 4) + (0 if self.targets.map is None else 3)
 
+    def size(self, rows: int) -> int:
+        """How many of so many rows a block has."""
+        like = self.x.given.new_empty(0, dtype=self.dtype)
+        return block_rows(rows, len(self.w.multiplied) + self.beside() * self.columns, like)
+
     def __iter__(self) -> Iterator[Block]:
         """All blocks share one buffer: each is gone when the next one comes."""
         x, w = self.x.multiplied, self.w.multiplied
         n, columns = len(x), len(w)
         buffer_like = self.x.given.new_empty(0, dtype=self.dtype)
-        size = block_rows(n, columns + self.beside() * self.columns, buffer_like)
+        size = self.size(n)
         buffer = buffer_like.new_empty(min(size, n) * columns)
         self.halves = buffer_like.new_empty(buffer.shape if self.x.is_half else 0, dtype=w.dtype)
         for first in range(0, n, size):

@@ -6,7 +6,8 @@ scores and a teacher's, so that soft targets are never held.
 """
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -32,8 +33,27 @@ Readings = dict[str, Tensor]
 HELD, HELD_AT_ONCE = 6, 2
 
 
+class _Ways(NamedTuple):
+    """How rows are read."""
+
+    read: Read
+    at_once: Read
+    slopes: Slopes | None
+    each: tuple[int, ...]
+
+    def problems(self, sources: list[Bilinear]) -> "list[_Blocks]":
+        held = HELD_AT_ONCE if self.slopes else HELD
+        return [
+            _Blocks(source, held, of_one, max(self.each)) for source, of_one in zip(sources, self.each, strict=True)
+        ]
+
+
 def read_rows(
-    read: Read, *sources: Bilinear, at_once: Read | None = None, slopes: Slopes | None = None
+    read: Read,
+    *sources: Bilinear,
+    at_once: Read | None = None,
+    slopes: Slopes | None = None,
+    each: tuple[int, ...] | None = None,
 ) -> tuple[Tensor, ...]:
     """``read(rows, *scores)`` of all rows, in linear memory; gradients flow to the sources.
 
@@ -42,12 +62,14 @@ def read_rows(
         sources: As many rows and columns each.
         at_once: The same of a block, which it may use up; None for ``read`` itself.
         slopes: Its gradient in closed form; None for what autograd finds.
+        each: Of how many rows of each source, one after the other, an item is made; None is 1. What is read is then one
+            number an item, and ``rows`` are items.
     """
-    rows = slice(0, len(sources[0].x))
+    ways = _Ways(read, at_once or read, slopes, each or (1,) * len(sources))
+    items = slice(0, len(sources[0].x) // ways.each[0])
     if plain_only() or all(map(fits_densely, sources)):
-        return read(rows, *(source.dense() for source in sources))
+        return read(items, *(source.dense() for source in sources))
     with full_precision(sources[0].x):
-        ways = (read, at_once or read, slopes)
         return _Read.apply(ways, tuple(s.form for s in sources), *(t for s in sources for t in s.tensors))
 
 
@@ -63,17 +85,25 @@ class _Scores(Block):
 
 
 class _Blocks(Blocks):
-    """Scores in blocks of so many rows."""
+    """Scores in blocks of whole items."""
 
     map_slopes = None
 
-    def __init__(self, source: Bilinear, held: int) -> None:
-        self.held = held
+    def __init__(self, source: Bilinear, held: int, each: int, most: int) -> None:
+        self.held, self.each, self.most = held, each, most
         nobody = torch.zeros(len(source.x), dtype=torch.int64, device=source.x.device)
         super().__init__(source, Targets(nobody, sums="softplus", means=False))
 
     def beside(self) -> int:
         return self.held
+
+    def size(self, rows: int) -> int:
+        # As many items as the source that has the most rows an item can have.
+        return max(super().size(rows // self.each * self.most) // self.most, 1) * self.each
+
+    def items(self, block: Block) -> slice:
+        assert isinstance(block.rows, slice)
+        return slice(block.rows.start // self.each, block.rows.stop // self.each)
 
     def _kind(self, scores: Tensor, span: slice, mean: Tensor | None) -> Block:
         return _Scores(scores, span)
@@ -81,22 +111,21 @@ class _Blocks(Blocks):
 
 class _Read(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, ways: tuple[Read, Read, Slopes | None], forms: tuple[Form, ...], *tensors: Tensor | None
-    ) -> tuple[Tensor, ...]:
-        (ctx.read, at_once, ctx.slopes), ctx.forms = ways, forms
-        ctx.held = HELD_AT_ONCE if ctx.slopes else HELD
+    def forward(ctx: Any, ways: _Ways, forms: tuple[Form, ...], *tensors: Tensor | None) -> tuple[Tensor, ...]:
+        ctx.ways, ctx.forms = ways, forms
         ctx.set_materialize_grads(False)
         parts: list[tuple[Tensor, ...]] = []
-        for blocks in zip(*(_Blocks(source, ctx.held) for source in _sources(forms, tensors)), strict=True):
-            parts.append(at_once(blocks[0].rows, *(block.scores for block in blocks)))
+        problems = ways.problems(_sources(forms, tensors))
+        for blocks in zip(*problems, strict=True):
+            parts.append(ways.at_once(problems[0].items(blocks[0]), *(block.scores for block in blocks)))
         found = tuple(torch.cat(each) for each in zip(*parts, strict=True))
-        ctx.save_for_backward(*tensors, *(found if ctx.slopes else ()))
+        ctx.save_for_backward(*tensors, *(found if ways.slopes else ()))
         ctx.mark_non_differentiable(*(f for f in found if not f.is_floating_point()))
         return found
 
     @staticmethod
     def backward(ctx: Any, *by_found: Any) -> Any:
+        ways: _Ways = ctx.ways
         count, needs = 5 * len(ctx.forms), ctx.needs_input_grad[2:]
         tensors, known = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
         given = next((g for g in by_found if g is not None), None)
@@ -105,17 +134,18 @@ class _Read(torch.autograd.Function):
         with full_precision(given):
             if torch.is_grad_enabled():  # the gradient must lead on: with all scores at once
                 tensors = distinct(tensors)
-                found = ctx.read(slice(0, len(tensors[0])), *(s.dense() for s in _sources(ctx.forms, tensors)))
+                items = slice(0, len(tensors[0]) // ways.each[0])
+                found = ways.read(items, *(s.dense() for s in _sources(ctx.forms, tensors)))
                 return None, None, *gradients_by(_along(found, by_found), tensors)
-            problems = [_Blocks(source, ctx.held) for source in _sources(ctx.forms, tensors)]
+            problems = ways.problems(_sources(ctx.forms, tensors))
             sums = [Gradients(s, _needs(needs, k)) for k, s in enumerate(_sources(ctx.forms, tensors))]
             for blocks in zip(*problems, strict=True):
-                rows = blocks[0].rows
+                rows = problems[0].items(blocks[0])
                 by_rows = tuple(None if g is None else g[rows] for g in by_found)
-                if ctx.slopes is None:
-                    each = _by_autograd(ctx.read, by_rows, blocks, [any(s.needs) for s in sums])
+                if ways.slopes is None:
+                    each = _by_autograd(partial(ways.read, rows), by_rows, blocks, [any(s.needs) for s in sums])
                 else:
-                    each = ctx.slopes(rows, tuple(k[rows] for k in known), by_rows, *(b.scores for b in blocks))
+                    each = ways.slopes(rows, tuple(k[rows] for k in known), by_rows, *(b.scores for b in blocks))
                 for problem, block, into, slopes in zip(problems, blocks, sums, each, strict=True):
                     if any(into.needs):
                         problem.push(block, torch.zeros_like(block.scores) if slopes is None else slopes, into)  # pyright: ignore[reportArgumentType]
@@ -131,7 +161,7 @@ def _by_autograd(
     """The gradients by the blocks' scores."""
     leaves = [block.scores.detach().requires_grad_(need) for block, need in zip(blocks, needs, strict=True)]
     with torch.enable_grad():
-        total = _along(read(blocks[0].rows, *leaves), by_rows)
+        total = _along(read(*leaves), by_rows)
     return gradients_by(total, leaves)
 
 

@@ -1,0 +1,291 @@
+"""A student that learns from its own teacher what other views of the same things look like."""
+
+from typing import Annotated
+
+import torch
+from torch import Tensor
+from torch.distributed import ProcessGroup
+
+from lossary.core.card import Card, Range
+from lossary.core.check import check_dim, check_float, check_number, check_same_shape, check_shape
+from lossary.core.loss import Loss
+from lossary.core.reduce import Reduction, align, reduce
+from lossary.core.rules import Positive, checked
+from lossary.distributed.handshake import sum_over_ranks
+from lossary.kernels.stable import accumulate, parameters, unit
+from lossary.losses._batch import check_same_precision
+from lossary.losses._pointwise import hide
+from lossary.losses.classes.divergence import times
+
+__all__ = [
+    "DINOLoss",
+    "NegativeCosineLoss",
+    "dino_loss",
+    "negative_cosine_loss",
+]
+
+#: One number a prototype.
+Center = Annotated[Tensor, check_float]
+
+
+def view_entropy(student: Tensor, teacher: Tensor, apart: bool) -> Tensor:
+    """(N,) the mean cross-entropy of the student's views (N, V, K) from the teacher's (N, U, K), as scores to compare.
+
+    With ``apart`` the first views of both are the same pictures, which are not compared with themselves.
+    """
+    log_p, q = student.log_softmax(-1), teacher.softmax(-1)
+    same = min(log_p.shape[1], q.shape[1]) if apart else 0
+    # Linear in the logarithms: what has the same targets is added up first.
+    total = times(q.sum(1), -log_p[:, same:].sum(1)).sum(-1)
+    for v in range(same):
+        others = torch.cat([q[:, :v], q[:, v + 1 :]], 1).sum(1)
+        total = total + times(others, -log_p[:, v]).sum(-1)
+    return total / (log_p.shape[1] * q.shape[1] - same)
+
+
+def check_views(student: Tensor, teacher: Tensor) -> bool:
+    """Whether there are several views an item, of which one must differ from a teacher's."""
+    check_dim("student", student, (2, 3), "(N, K) or (N, V, K)")
+    check_float("student", student)
+    check_float("teacher", teacher)
+    check_same_precision("teacher", teacher, "student", student)
+    apart = student.dim() == 3
+    if teacher.dim() != student.dim() or teacher.shape[:1] != student.shape[:1]:
+        wanted = f"wanted {'(N, U, K)' if apart else '(N, K)'} beside student, {tuple(student.shape)}"
+        raise ValueError(f"teacher: {wanted}; got {tuple(teacher.shape)}")
+    if apart and student.shape[1] * teacher.shape[1] < 2:
+        wanted = "wanted a view of an item that is not the teacher's own"
+        raise ValueError(f"student: {wanted}; got {tuple(student.shape)} beside {tuple(teacher.shape)}")
+    return apart
+
+
+def in_views(x: Tensor, mask: Tensor | None) -> Tensor:
+    """(N, V, ...) accumulated, 0 where an item does not count."""
+    x = accumulate(x if x.dim() == 3 else x[:, None])
+    return x if mask is None else hide(x, mask[:, None, None])
+
+
+@checked
+def dino_loss(
+    student: Tensor,
+    teacher: Tensor,
+    *,
+    center: Center | None = None,
+    student_temperature: Positive = 0.1,
+    teacher_temperature: Positive = 0.04,
+    hold_teacher: bool = True,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""A student's prototypes of a view must be the teacher's of another view of the same item (DINO).
+
+    .. math:: -\frac{1}{P} \sum_{u \ne v} \sum_k q_{uk} \log p_{vk}, \quad
+        q_u = \mathrm{softmax}\Big(\frac{t_u - c}{\tau_t}\Big),\ p_v = \mathrm{softmax}\Big(\frac{s_v}{\tau_s}\Big)
+
+    Of so many prototypes that their scores would not fit: :class:`DINOHead`, which keeps the center too.
+
+    Args:
+        student: Scores of K prototypes, (N, V, K): V views an item, of which the first U are the teacher's; or (N, K)
+            beside the teacher's of another view.
+        teacher: (N, U, K), or (N, K).
+        center: (K,), what is taken off the teacher's scores, a running mean of them: see
+            :meth:`DINOLoss.update_center`; None is 0.
+        student_temperature: tau_s, above 0; a Parameter learns.
+        teacher_temperature: tau_t, above 0: below the student's it sharpens the targets; a Parameter learns.
+        hold_teacher: Whether the teacher's scores count as constants in the gradient.
+        sample_weight: (N,) weights of the items; mean is ``sum(w l) / sum(w)``.
+        mask: (N,) boolean, True where an item counts: a masked patch, where items are patches (iBOT).
+        reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
+
+    Returns:
+        A scalar, or (N,): the mean over an item's P pairs of views.
+
+    Raises:
+        ValueError: Wrong shapes, a single view of both, a temperature not above 0.
+        TypeError: Scores in different precisions.
+
+    Example:
+        >>> import torch
+        >>> scores = torch.tensor([[[0.4, 0.0, 0.0], [0.3, 0.1, 0.0]]])  # two views, which change places
+        >>> dino_loss(scores, scores)
+        tensor(0.1175)
+
+    Source:
+        Caron et al., Emerging Properties in Self-Supervised Vision Transformers, arXiv:2104.14294, eq. 2 and 3, and
+        algorithm 1, whose temperatures these are. Masked patches: Zhou et al., iBOT, arXiv:2111.07832. In its code the
+        center of the first step is already used in it; the teacher's temperature is warmed up from 0.04 to 0.07.
+    """
+    apart = check_views(student, teacher)
+    if teacher.shape[-1] != student.shape[-1]:
+        raise ValueError(f"teacher: wanted {student.shape[-1]} prototypes, as student has; got {tuple(teacher.shape)}")
+    if center is not None:
+        check_shape("center", center, student.shape[-1:])
+    sample_weight, mask = align(sample_weight, mask, student.shape[:1])
+    student, teacher = in_views(student, mask), in_views(teacher.detach() if hold_teacher else teacher, mask)
+    student_temperature, teacher_temperature = parameters((student_temperature, teacher_temperature), student)
+    teacher = teacher if center is None else teacher - center.to(teacher.dtype)
+    losses = view_entropy(student / student_temperature, teacher / teacher_temperature, apart)
+    return reduce(losses, weight=sample_weight, mask=mask, reduction=reduction)
+
+
+class DINOLoss(Loss):
+    """:func:`dino_loss` as a Module. With ``center=torch.zeros(K)`` it keeps the center: see :meth:`update_center`."""
+
+    fn = staticmethod(dino_loss)
+    center: Center | None = None
+    student_temperature: Positive = 0.1
+    teacher_temperature: Positive = 0.04
+    hold_teacher: bool = True
+    reduction: Reduction = "mean"
+
+    @torch.no_grad()
+    def update_center(self, teacher: Tensor, *, momentum: float = 0.9, group: ProcessGroup | None = None) -> None:
+        """Move the center towards the mean of the teacher's scores; once a step, after the loss.
+
+        Args:
+            teacher: (..., K), as the loss had it.
+            momentum: How much of the former center stays, from 0 to 1.
+            group: Process group over whose ranks the mean goes.
+
+        Raises:
+            ValueError: A loss without a center; scores of another number of prototypes.
+        """
+        if self.center is None:
+            raise ValueError("center: wanted DINOLoss(center=torch.zeros(K)), which is kept; got None")
+        check_shape("teacher", teacher, (*teacher.shape[:-1], *self.center.shape))
+        check_number("momentum", momentum, low=0, high=1)
+        moved(self.center, mean_over_ranks(accumulate(teacher).flatten(0, -2), group), momentum)
+
+
+def mean_over_ranks(rows: Tensor, group: ProcessGroup | None) -> Tensor:
+    """(K,) the mean of all ranks' rows, (N, K); 0 where there are none."""
+    total = torch.cat([rows.sum(0), rows.new_full((1,), len(rows))])
+    total = total if group is None else sum_over_ranks(group, total)
+    return total[:-1] / total[-1].clamp_min(1)
+
+
+def moved(center: Tensor, mean: Tensor, momentum: float) -> None:
+    center.mul_(momentum).add_(mean.to(center), alpha=1 - momentum)
+
+
+@checked
+def negative_cosine_loss(
+    prediction: Tensor,
+    projection: Tensor,
+    *,
+    hold_projection: bool = True,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""What is predicted of a view must point where another view of the same item is (BYOL, SimSiam).
+
+    .. math:: -\cos(p, z)
+
+    Args:
+        prediction: (N, D), the predictor's output for one view; normalised here.
+        projection: (N, D), of the other view, from the same network (SimSiam) or its running mean (BYOL).
+        hold_projection: Whether the projections count as constants in the gradient: without that all collapses.
+        sample_weight: (N,) weights of the items; mean is ``sum(w l) / sum(w)``.
+        mask: (N,) boolean, True where an item counts.
+        reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
+
+    Returns:
+        A scalar, or (N,), between -1 and 1; of a zero vector 0, with a zero gradient.
+
+    Raises:
+        ValueError: Wrong shapes.
+        TypeError: Arguments that are not floating-point, or in different precisions.
+
+    Example:
+        >>> import torch
+        >>> p1, p2, z1, z2 = (torch.eye(2)[[i]] for i in (0, 1, 1, 1))
+        >>> (negative_cosine_loss(p1, z2) + negative_cosine_loss(p2, z1)) / 2  # as both papers take it
+        tensor(-0.5000)
+
+    Source:
+        Chen and He, Exploring Simple Siamese Representation Learning, arXiv:2011.10566, eq. 1 and 2. Grill et al.,
+        BYOL, arXiv:2006.07733, eq. 2 is 2 plus twice this. Lightly's leaves it to the caller to detach.
+    """
+    check_dim("prediction", prediction, 2, "(N, D)")
+    check_float("prediction", prediction)
+    check_float("projection", projection)
+    check_same_shape("projection", projection, "prediction", prediction)
+    check_same_precision("projection", projection, "prediction", prediction)
+    sample_weight, mask = align(sample_weight, mask, prediction.shape[:1])
+    p, z = accumulate(prediction), accumulate(projection.detach() if hold_projection else projection)
+    if mask is not None:
+        p, z = hide(p, mask[:, None]), hide(z, mask[:, None])
+    return reduce(-(unit(p) * unit(z)).sum(1), weight=sample_weight, mask=mask, reduction=reduction)
+
+
+class NegativeCosineLoss(Loss):
+    """:func:`negative_cosine_loss` as a Module."""
+
+    fn = staticmethod(negative_cosine_loss)
+    hold_projection: bool = True
+    reduction: Reduction = "mean"
+
+
+CARDS = (
+    Card(
+        fn=dino_loss,
+        module=DINOLoss,
+        takes=("input-teacher",),
+        input="logits",
+        data="views",
+        formula=r"-\frac{1}{P} \sum_{u \ne v} \sum_k q_{uk} \log p_{vk}",
+        symbols={
+            r"P": "the number of pairs of a teacher's view and another one of the student",
+            r"u": "every view that the teacher sees",
+            r"v": "every view that the student sees, but view u itself",
+            r"k": "every prototype",
+            r"q_{uk}": "the teacher's share of prototype k: softmax of (`teacher` - `center`) / `teacher_temperature`",
+            r"p_{vk}": "the student's: softmax of `student` at `student_temperature`",
+        },
+        kernel="rows",
+        item="row",
+        paper="arXiv:2104.14294",
+        equation="3",
+        defaults="the paper",
+        search={
+            "student_temperature": Range(0.05, 0.3, log=True),
+            "teacher_temperature": Range(0.02, 0.1, log=True),
+        },
+        exact={"hold_teacher": False},
+        at_call=frozenset({"sample_weight", "mask"}),
+        when="Images without labels, several crops of each, and a teacher that is the student's running mean.",
+        pitfalls=(
+            "Without a center that moves all items end at one prototype; with it and no sharpening at all alike.",
+            "The center is one of all ranks: give `group` when it is updated.",
+            "A view that is compared with itself teaches nothing: the teacher's views come first among the student's.",
+        ),
+        relatives=("distillation_loss", "negative_cosine_loss", "vicreg_loss"),
+    ),
+    Card(
+        fn=negative_cosine_loss,
+        module=NegativeCosineLoss,
+        takes=("anchor-positive",),
+        input="embeddings",
+        data="views",
+        formula=r"-\cos(p, z)",
+        symbols={
+            r"p": "a row of `prediction`, what is predicted from one view",
+            r"z": "a row of `projection`, of the other view; a constant unless `hold_projection` is off",
+        },
+        kernel="none",
+        item="pair",
+        paper="arXiv:2011.10566",
+        equation="1",
+        defaults="no hyperparameters",
+        exact={"hold_projection": False},
+        at_call=frozenset({"sample_weight", "mask"}),
+        when="Views of unlabelled items in batches of any size, with a predictor behind one of them.",
+        pitfalls=(
+            "Without the predictor, or with gradients to the projection, all embeddings become one.",
+            "BYOL's is 2 plus twice this: its learning rate is for twice the gradient.",
+        ),
+        relatives=("dino_loss", "barlow_twins_loss", "cosine_embedding_loss"),
+    ),
+)
