@@ -50,6 +50,7 @@ KINDS = {
     "triplets": ("Triplets: this is nearer to that than to the other", "triplet_margin_loss"),
     "views": ("Two views of the same thing: augmentations, captions, translations", "info_nce_loss"),
     "masks": ("Masks: a class for every pixel", "dice_loss"),
+    "lifetimes": ("Times until an event, which for some has not come yet", "cox_ph_loss"),
     "lists": ("Lists to rank: candidates of a query, and how relevant each is", "listnet_loss"),
     "tokens": ("Language models: answers that people prefer, and policies that are rewarded", "dpo_loss"),
     "boxes": ("Boxes: where something is in an image", "complete_iou_loss"),

@@ -57,6 +57,7 @@ FAMILIES: tuple[ModuleType, ...] = tuple(
         "masks.compound",
         "lists.listwise",
         "lists.pairwise",
+        "lifetimes.hazards",
         "tokens.preferences",
         "tokens.rewards",
         "boxes.iou",

@@ -214,7 +214,8 @@ def of_every_loss() -> dict[str, Case]:
         if "group" not in card.at_call:
             continue
         single, double = (Subject(card, {}).draw(dtype=d) for d in (torch.float32, torch.float64))
-        bad = with_arg(single, 0, single.args[0].flatten())
+        first = single.args[0]
+        bad = with_arg(single, 0, first.flatten() if first.dim() > 1 else first[None])
         right, wide, flat = (Asked(card.name, c.args, dict(c.kwargs)) for c in (single, double, bad))
         found[f"{card.name}: dtype"] = both(
             right, wide, f"{AGREE} on the dtype; got float32 on rank 0, float64 on rank 1"

@@ -280,6 +280,12 @@ KNOWN: tuple[Known, ...] = (
         ),
     ),
     Known(
+        "weibull_nll_loss",
+        "gradient by 1:",
+        "times beyond 1e15 or its inverse: their powers, and the slope of their logarithm, leave float32's range",
+        lambda case: bool(((t := case.twin.args[1]) < 1e-15).logical_or(t > 1e15).any()),
+    ),
+    Known(
         ".*",
         "gradient by .*:",
         "rows shorter than some 1e-32: their gradient, 1 / length, is that of this length, so that it stays finite",

@@ -51,6 +51,9 @@ _REGIONS = (slots("real:NCS", "yes:NCS"),)
 #: Losses that take something else than others of their data.
 _OF_LOSS: dict[str, tuple[tuple[Slot, ...], ...]] = {
     "poisson_nll_loss": (slots("real:E", "count:E"),),
+    "cox_ph_loss": (slots("real:N", "identity:N", "yes:N"),),
+    "weibull_nll_loss": (slots("real:N", "variance:N", "yes:N"),),
+    "logistic_hazard_loss": (slots("real:NC", "index:N", "yes:N"),),
     "tweedie_loss": (slots("real:E", "count:E"),),
     "negative_binomial_nll_loss": (slots("real:E", "count:E", "variance:E"),),
     "gaussian_crps_loss": (slots("real:E", "number:E", "variance:E"),),

@@ -29,6 +29,7 @@ Data = Literal[
     "boxes",
     "images",
     "waves",
+    "lifetimes",
 ]
 #: A form of call, by its tensors in their order. An "input" is numbers that a network gives, a "target" has its shape.
 Takes = Literal[
@@ -38,6 +39,8 @@ Takes = Literal[
     "input-teacher",  # a student's scores and a teacher's, in one shape
     "input-labels",  # several class indices an item, as a padded list
     "input-target-variance",
+    "score-time-event",  # a number an item, how long, and whether the event came then or had not come yet
+    "hazards-interval-event",  # likewise, a number an interval of time
     "samples-target",  # several predictions of each number
     "first-second-target",  # two scores, and whether the first should be the larger one
     "pair-target",  # two embeddings, and whether they belong together

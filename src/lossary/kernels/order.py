@@ -13,9 +13,10 @@ from torch import Tensor
 
 from lossary.core import device as _device
 from lossary.core.torch_internals import softmax_gradient
+from lossary.kernels.graph import distinct, gradients_by
 from lossary.kernels.inplace import at_class, class_index, last_use, masked_softmax, softmax_gradient_
 from lossary.kernels.modes import full_precision, plain_only
-from lossary.kernels.stable import accumulate, widened
+from lossary.kernels.stable import accumulate, logaddexp, widened
 
 #: From so many errors on, torch sorts a row of integers on CPU by their digits, in a tenth of the time of floats.
 RADIX = 1 << 15
@@ -137,6 +138,41 @@ def running_sum(x: Tensor) -> Tensor:
         before = F.pad(running_sum(inside[..., -1])[..., :-1], (1, 0))
         inside = inside + before[..., None]
     return inside.flatten(-2)[..., : x.shape[-1]]
+
+
+def running_logsumexp(x: Tensor) -> Tensor:
+    """The log-sum-exp of each row up to each entry, right to every derivative."""
+    return _by_doubling(x) if plain_only() else _RunningLogSumExp.apply(x)
+
+
+def _by_doubling(x: Tensor) -> Tensor:
+    step = 1
+    while step < x.shape[-1]:
+        x = torch.cat([x[..., :step], logaddexp(x[..., step:], x[..., :-step])], dim=-1)
+        step *= 2
+    return x
+
+
+class _RunningLogSumExp(torch.autograd.Function):
+    """In one pass each way: ``torch.logcumsumexp``, whose own second gradient is NaN, and adds up in its dtype."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        sums = widened(x).logcumsumexp(-1)
+        ctx.save_for_backward(x, sums)
+        return sums.to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Tensor | None:
+        x, sums = ctx.saved_tensors
+        if torch.is_grad_enabled():  # the gradient must lead on: that of plain torch does
+            (x,) = distinct((x,))
+            return gradients_by(_by_doubling(x), (x,), grads[0])[0]
+        # Of either sign apart, as logarithms; that of 0 is finite, so that nothing is infinity less infinity.
+        none, grad = torch.finfo(sums.dtype).min / 4, grads[0].to(sums.dtype)
+        logs = (torch.where(g > 0, g.log(), none) - sums for g in (grad, -grad))
+        more, less = ((log.flip(-1).logcumsumexp(-1).flip(-1) + x).exp() for log in logs)
+        return (more - less).to(x.dtype)
 
 
 def _rows(x: Tensor, per_sample: bool) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lossary.core import device as _device
-from lossary.core.check import check_float, check_same_shape, check_tensor
+from lossary.core.check import check_float, check_same_shape, check_tensor, values_visible, wide_integers
 from lossary.core.reduce import align, count, divide, reduce
 from lossary.kernels.elementwise import Argument, ElementSlope, block_sum, fits_cache, fused_slope
 from lossary.kernels.fused import switch
@@ -183,3 +183,13 @@ def decide(target: Tensor, yes: Tensor, no: Tensor) -> Tensor:
 def hide(x: Tensor, mask: Tensor | None) -> Tensor:
     """0 where an element does not count: a NaN there (a missing value) would otherwise come back as 0 * NaN."""
     return x if mask is None else torch.where(mask, x, torch.zeros((), dtype=x.dtype, device=x.device))
+
+
+def check_not_negative(name: str, tensor: Tensor, counts: Tensor | None) -> None:
+    """Of what counts: what stands elsewhere may be anything."""
+    tensor = wide_integers(name, tensor)
+    if not values_visible(tensor) or (counts is not None and not values_visible(counts)):
+        return
+    tensor = hide(tensor, counts)
+    if (tensor < 0).any():
+        raise ValueError(f"{name}: wanted no negative number; got {tensor[tensor < 0].flatten()[0].item()}")

@@ -75,6 +75,16 @@ def _scattered(g: Generator, dt: dtype) -> Call:
     return Call((normal(g, dt, 6, 5), counts, dispersion))
 
 
+def _lives(g: Generator, dt: dtype) -> Call:
+    """Times of which some are tied."""
+    times = (labels(g, 5, 9) + 1).to(dt)
+    return Call((normal(g, dt, 9), times, torch.tensor([1, 1, 0, 1, 0, 1, 1, 1, 0]) == 1))
+
+
+def _intervals(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, dt, 6, 5), labels(g, 5, 6), labels(g, 2, 6) == 1))
+
+
 def _sampled(g: Generator, dt: dtype) -> Call:
     return Call((normal(g, dt, 6, 5, 4), normal(g, dt, 6, 5)))
 
@@ -222,6 +232,8 @@ _DRAWS: Mapping[tuple[str, ...], Draw] = {
     ("input-teacher",): _taught,
     ("input-target-variance", "values", "log-rates"): _scattered,
     ("samples-target",): _sampled,
+    ("score-time-event",): _lives,
+    ("hazards-interval-event",): _intervals,
     ("input-labels",): _label_lists,
     ("input-label",): _classes,
     ("input-label", "classes", "log-probabilities"): _log_classes,

@@ -12,7 +12,8 @@ from lossary.core.card import Range
 from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction
 from lossary.core.rules import Positive, checked
-from lossary.kernels.stable import ABSENT, logaddexp
+from lossary.kernels.order import running_logsumexp
+from lossary.kernels.stable import ABSENT
 from lossary.losses._pointwise import hide
 from lossary.losses.lists._shared import (
     best_dcg,
@@ -123,26 +124,17 @@ def listmle_loss(
     Source:
         Xia et al., Listwise Approach to Learning to Rank, ICML 2008. Of equal relevance each competes with all
         of the others, as Breslow (1974) has it for survival times that are tied; common code draws an order for them,
-        which teaches noise. Memory is L log L.
+        which teaches noise.
     """
     lists = lists_of(input, target, mask, sample_weight)
     # Padding comes first and weighs nothing, then from the least relevant to the most.
     order = torch.where(lists.there, lists.relevance, -torch.inf).argsort(dim=1, stable=True)
     scores, y, there = (x.gather(1, order) for x in lists)
     scores = finite(scores)
-    rest = _running_logsumexp(torch.where(there, scores, ABSENT))
+    rest = running_logsumexp(torch.where(there, scores, ABSENT))
     last = torch.searchsorted(y.where(there, -torch.inf).contiguous(), y.contiguous(), right=True) - 1
     above = there & (y > torch.where(there, y, torch.inf).amin(1, keepdim=True)) if y.shape[1] else there
     return reduce_lists(hide(rest.gather(1, last) - scores, above).sum(1), lists, sample_weight, reduction)
-
-
-def _running_logsumexp(x: Tensor) -> Tensor:
-    """The log-sum-exp of each row up to each entry. ``torch.logcumsumexp`` has NaN as second gradient."""
-    step = 1
-    while step < x.shape[1]:
-        x = torch.cat([x[:, :step], logaddexp(x[:, step:], x[:, :-step])], dim=1)
-        step *= 2
-    return x
 
 
 class ListMLELoss(Loss):

@@ -12,8 +12,7 @@ from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction, align, reduce
 from lossary.core.rules import checked
 from lossary.kernels.stable import accumulate, accumulator
-from lossary.losses._pointwise import hide, pointwise
-from lossary.losses.values._shared import check_not_negative
+from lossary.losses._pointwise import check_not_negative, hide, pointwise
 
 __all__ = [
     "EnsembleCRPSLoss",

@@ -17,8 +17,7 @@ from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction, align
 from lossary.core.rules import NOT_NEGATIVE, POSITIVE, checked
 from lossary.kernels.stable import accumulate, like_torch
-from lossary.losses._pointwise import pointwise
-from lossary.losses.values._shared import check_not_negative
+from lossary.losses._pointwise import check_not_negative, pointwise
 
 __all__ = [
     "GaussianNLLLoss",
