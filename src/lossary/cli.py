@@ -67,6 +67,7 @@ def compare(
     *,
     losses: str = "",
     seeds: str | None = None,
+    splits: int = 1,
     trials: int | None = None,
     steps: int | None = None,
     epochs: int | None = None,
@@ -105,6 +106,9 @@ def compare(
     seeds
         Final runs a loss, each from other initial weights: FIRST..MOST, where more than the first are run only until
         the verdict is settled (3..10 by default), or N. The same command with more seeds goes on in the same folder.
+    splits
+        Compare on so many random splits of the data, each a comparison of its own, and say what holds for other
+        training data too. 5 to 10 tell most of what splits can.
     trials
         Tuning trials a loss (2 by default); the first is at the library's defaults, the second learns faster.
     steps
@@ -141,6 +145,7 @@ def compare(
     from rich.console import Console
 
     from lossary.lab import comparison as lab
+    from lossary.lab import over_splits
     from lossary.lab.run.entries import split as split_losses
     from lossary.lab.run.folder import prepare
     from lossary.lab.run.plan import QUICK, Plan, budget, listed
@@ -163,6 +168,11 @@ def compare(
     try:
         named = budget(seeds=seeds, trials=trials, steps=steps, epochs=epochs, minutes=minutes, margin=margin)
         asked = replace(plan, **((QUICK if quick else {}) | named))
+        if splits != 1:
+            if resume:
+                fail("resume: wanted a single split; several go on by the same command")
+            sys.stdout.write(f"report: {over_splits.compare(asked, splits, Console()).report}\n")
+            return
         plan, loaded = lab.resumed(asked, named) if resume else lab.resolved(asked)
         prepare(plan)
         report = lab.compare(plan, Console(), loaded).report
@@ -171,9 +181,10 @@ def compare(
     except lab.Failed as reason:
         fail(str(reason), status=1)
     except KeyboardInterrupt:
-        fail(f"stopped; go on with: {_resuming(plan)}", status=130)
+        fail(f"stopped; go on with: {_resuming(plan) if splits == 1 else 'the same command'}", status=130)
     except BrokenProcessPool:
-        fail(f"a worker was killed, perhaps for want of memory; go on with: {_resuming(plan)}", status=1)
+        on = _resuming(plan) if splits == 1 else "the same command"
+        fail(f"a worker was killed, perhaps for want of memory; go on with: {on}", status=1)
     else:
         sys.stdout.write(f"report: {report}\n")
 

@@ -101,6 +101,7 @@ FIELDS: dict[str, tuple[Any, ...]] = {
     "workers": (2,),
     "out": ("gift",),
     "quick": (),
+    "resplit": (1, -1, 10**7),
     "target": ("target", "length"),
     "task": ("zero-shot", "regression"),
     "types": ("length=skip", "length=gift/evil.py"),

@@ -144,6 +144,8 @@ def _check_numbers(plan: Plan) -> None:
             raise Refused(f"{name}: wanted at most {MOST}; got {count}")
     if most < first:
         raise Refused(f"seeds: wanted FIRST..MOST, no fewer at most than at first; got {first}..{most}")
+    if plan.resplit < 0:
+        raise Refused(f"resplit: wanted a number of at least 0; got {plan.resplit}")
     for name in ("steps", "epochs", "minutes", "margin", "weight_decay"):
         if getattr(plan, name) < 0:
             least = "at least" if name == "weight_decay" else "more than"

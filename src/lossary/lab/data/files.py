@@ -268,7 +268,8 @@ def _parts(source: Source, strata: np.ndarray, same: np.ndarray, rows: np.ndarra
         parts = [rows[source.part[rows] == part] for part in range(3)]
         if not len(parts[1]):  # to tune with, a fifth of what is to train
             train = source.part[rows] == 0
-            drawn = splits.by_item(strata[train], np.unique(same[train], return_inverse=True)[1])
+            with splits.numbered(0):  # the test is given, so this is no other split
+                drawn = splits.by_item(strata[train], np.unique(same[train], return_inverse=True)[1])
             parts[:2] = rows[train][np.sort(np.concatenate(drawn[::2]))], rows[train][drawn[1]]
     elif source.time is not None:
         parts = [rows[part] for part in splits.by_time(source.time[rows])]

@@ -3,6 +3,7 @@
 from dataclasses import fields
 from pathlib import Path
 
+from lossary.lab.data import splits
 from lossary.lab.data.builtin import BUILTIN, load_builtin
 from lossary.lab.data.contents import BadData, is_code
 from lossary.lab.data.readers.code import script
@@ -34,6 +35,14 @@ def load(plan: Plan) -> Data:
 
 
 def _read(plan: Plan) -> Data:
+    with splits.numbered(plan.resplit) as drawing:
+        data = _of_split(plan)
+    if plan.resplit and not drawing.drawn:
+        raise BadData(f"splits: wanted data that are parted at random; {plan.data} has a split of its own")
+    return data
+
+
+def _of_split(plan: Plan) -> Data:
     if plan.data in BUILTIN:
         check_unasked(plan, *OF_FILES, of=f"{plan.data}, a data set of the lab")
         return load_builtin(plan)

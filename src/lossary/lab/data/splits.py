@@ -1,6 +1,9 @@
 """Splits of data that came without one: training, validation and test parts, in 60, 15 and 25 of 100."""
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -9,6 +12,43 @@ from lossary.lab.tasks.retrieval.metrics import grouped
 
 #: One seed for all splits: results of different runs on the same data stay comparable.
 SPLIT_SEED = 20_26
+
+
+@dataclass
+class Drawing:
+    """Which of the random splits are drawn, and whether any was: data may come with a split of their own."""
+
+    number: int = 0
+    drawn: bool = False
+
+
+# Every reader and every data set of the lab ends here, and none of them has to know of several splits.
+_DRAWING: ContextVar[Drawing] = ContextVar("drawing", default=Drawing())
+
+
+@contextmanager
+def numbered(number: int) -> Generator[Drawing]:
+    """Draw the split of this number; 0 is the one that a single comparison has.
+
+    >>> with numbered(1) as drawing:
+    ...     other = drawn(10, 0.6, 0.2)
+    >>> drawing.drawn, [part.tolist() for part in other] == [part.tolist() for part in drawn(10, 0.6, 0.2)]
+    (True, False)
+    """
+    drawing = Drawing(number)
+    before = _DRAWING.set(drawing)
+    try:
+        yield drawing
+    finally:
+        _DRAWING.reset(before)
+
+
+def random() -> np.random.Generator:
+    """What parts are drawn by."""
+    drawing = _DRAWING.get()
+    drawing.drawn = True
+    return np.random.default_rng([SPLIT_SEED, drawing.number] if drawing.number else SPLIT_SEED)
+
 
 TRAIN, VALID = 0.6, 0.15
 BLOCKS = 30  # of the test part, where time parts it
@@ -33,7 +73,7 @@ def drawn(count: int, train: float, valid: float) -> list[np.ndarray]:
     >>> [len(part) for part in drawn(10, 0.6, 0.2)]
     [6, 2, 2]
     """
-    order = np.random.default_rng(SPLIT_SEED).permutation(count)
+    order = random().permutation(count)
     ends = np.cumsum([round(train * count), round(valid * count)])
     return [np.sort(part) for part in np.split(order, ends)]
 
@@ -49,9 +89,9 @@ def by_item(strata: np.ndarray, same: np.ndarray) -> list[np.ndarray]:
     """
     found, first, group = np.unique(same, return_index=True, return_inverse=True)
     part_of = np.zeros(len(found), dtype=int)
-    random = np.random.default_rng(SPLIT_SEED)
+    generator = random()
     for stratum in np.unique(strata):
-        members = random.permutation(np.flatnonzero(strata[first] == stratum))
+        members = generator.permutation(np.flatnonzero(strata[first] == stratum))
         train, valid, _ = _sizes(len(members))
         part_of[members[train : train + valid]] = 1
         part_of[members[train + valid :]] = 2
@@ -87,7 +127,7 @@ def blocks(time: np.ndarray) -> np.ndarray:
 
 def by_class(labels: np.ndarray) -> list[np.ndarray]:
     """Parts of the items that share no class."""
-    classes = np.random.default_rng(SPLIT_SEED).permutation(np.unique(labels))
+    classes = random().permutation(np.unique(labels))
     train, valid, _ = _sizes(len(classes), fewest=2)
     return [np.flatnonzero(np.isin(labels, part)) for part in np.split(classes, [train, train + valid])]
 

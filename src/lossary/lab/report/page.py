@@ -5,7 +5,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from lossary.lab.report import assets, side_by_side
+from lossary.lab.report import assets, over_splits, side_by_side
 from lossary.lab.report.drawing import Palette
 from lossary.lab.report.evidence import Arrays, Evidence, load
 from lossary.lab.report.sections import after, before, summary
@@ -29,19 +29,24 @@ def page(evidence: Evidence) -> str:
 
 
 def write(folders: Sequence[Path], path: Path) -> None:
-    """Write the report of a run to a path, or one page of several runs side by side.
+    """Write the report of a run or of several splits to a path, or one page of several runs side by side.
 
     Raises:
         Refused: if a folder has no run, or the page cannot be written.
     """
+    try:
+        write_whole(path, _of(folders))
+    except OSError as error:
+        raise Refused(f"to: cannot write {path}: {error.strerror or error}") from error
+
+
+def _of(folders: Sequence[Path]) -> str:
+    if len(folders) == 1 and over_splits.are_in(folders[0]):
+        return _page_of(over_splits.read(folders[0]))
     for folder in folders:
         finished(folder)
     each = [load(folder) for folder in folders]
-    made = page(each[0]) if len(each) == 1 else _page_of(side_by_side.Runs(each, folders))
-    try:
-        write_whole(path, made)
-    except OSError as error:
-        raise Refused(f"to: cannot write {path}: {error.strerror or error}") from error
+    return page(each[0]) if len(each) == 1 else _page_of(side_by_side.Runs(each, folders))
 
 
 def _page_of(runs: side_by_side.Runs) -> str:

@@ -10,13 +10,15 @@ from lossary.lab.report.drawing import Palette
 from lossary.lab.report.evidence import Evidence
 from lossary.lab.report.run_figures import number
 from lossary.lab.report.sections import ranking
-from lossary.lab.report.views import Figure, Group, Section, Summary, Table, TableRow
+from lossary.lab.report.views import Figure, Group, Section, Sentences, Summary, Table, TableRow
 from lossary.lab.run.plan import Resolved
-from lossary.lab.stats.verdict import Standing
+from lossary.lab.stats import words
+from lossary.lab.stats.verdict import Standing, Verdict
 from lossary.lab.tasks import measures_of
 
 #: Of a plan what no result depends on, or what is shown elsewhere.
 _UNSAID = frozenset({"out", "workers", "minutes", "fingerprint", "losses", "data", "quick", "epochs"})
+_CREDIT = "Made by Lossary. The charts are drawn by Vega, which this file carries."
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Runs:
 
     each: Sequence[Evidence]
     folders: Sequence[Path]
+    together: Verdict | None = None  # where they are of several splits of the same data
 
     @cached_property
     def names(self) -> list[str]:
@@ -54,6 +57,14 @@ class Runs:
 
 
 def summary(runs: Runs) -> Summary:
+    if runs.together:
+        return Summary(
+            data=runs.each[0].plan.data,
+            headline=runs.together.headline,
+            sentence=f"Of {len(runs.each)} random splits of the same data: what is claimed holds for other training and "
+            f"test data of this size. {runs.together.recommendation}",
+            credit=_CREDIT,
+        )
     same = (
         "All are of the same data and metric, so scores may be compared; that a difference between runs is more than "
         "chance was not tested."
@@ -64,13 +75,41 @@ def summary(runs: Runs) -> Summary:
         data="runs side by side",
         headline=f"{len(runs.each)} runs side by side: {', '.join(runs.names)}",
         sentence=same,
-        credit="Made by Lossary. The charts are drawn by Vega, which this file carries.",
+        credit=_CREDIT,
     )
 
 
 def sections(runs: Runs) -> list[Section]:
-    makers = (_verdicts, _scores, _rankings, _differences)
+    makers = (_together, _verdicts, _scores, _rankings, _differences)
     return [section for make in makers if (section := make(runs))]
+
+
+def _together(runs: Runs) -> Section | None:
+    """What the splits say of each pair with the best loss, and of the others."""
+    verdict = runs.together
+    if verdict is None or not verdict.comparisons:
+        return None
+    scale = 100 if verdict.metric.percent else 1
+    rows = tuple(
+        TableRow(
+            (
+                f"{scale * c.difference:+.3g}".replace("-", "−"),
+                f"{scale * c.low:.3g} to {scale * c.high:.3g}".replace("-", "−"),
+                words.sentence(c, verdict.metric, verdict.margin),
+            ),
+            note=f"{c.a} − {c.b}",
+        )
+        for c in verdict.comparisons
+    )
+    caption = (
+        "The mean of the splits' differences, with the interval at the level at which the pair was tested. Splits "
+        "share most of their data, so that each further one says less (Nadeau and Bengio, 2003)."
+    )
+    warned = (Sentences(verdict.warnings, "warning"),) if verdict.warnings else ()
+    head = ("Pair", verdict.metric.label, "Interval", "Said")
+    return Section(
+        "together", "What all splits say", sentences=warned, tables=(Table(caption, head, rows, style="words"),)
+    )
 
 
 def _verdicts(runs: Runs) -> Section:

@@ -80,6 +80,7 @@ class Plan(Files, Network, Training):
     workers: int = 2
     out: str = "lossary-runs"
     quick: bool = False
+    resplit: int = 0  # which random split the data are parted by; 0: the one that a single comparison has
 
     def bound(self, steps_per_epoch: int) -> int:
         """The most steps of a run, of which so many are a pass over the training data."""

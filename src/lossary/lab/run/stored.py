@@ -16,7 +16,7 @@ from types import NoneType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 #: All that a run keeps in its folder, and what these files are while they are written.
-FILES = ("plan.json", "study.db", "study.db-*", "lock", "lock-*", "report.html", "*.part")
+FILES = ("plan.json", "splits.json", "study.db", "study.db-*", "lock", "lock-*", "report.html", "*.part")
 FOLDERS = ("records", "failures", "arrays")
 #: Sums and squares of what is smaller are finite numbers too.
 LARGEST = 1e100

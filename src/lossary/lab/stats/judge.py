@@ -336,7 +336,15 @@ def _standing(entrant: _Entrant, p_best: float) -> Standing:
     score = TwoWay.of([entrant.table])
     mean, half = float(score.mean[0]), float(score.half_width(0.05)[0])
     return Standing(
-        entrant.loss, entrant.role, mean, mean - half, mean + half, len(entrant.runs), entrant.seconds, p_best
+        entrant.loss,
+        entrant.role,
+        mean,
+        mean - half,
+        mean + half,
+        len(entrant.runs),
+        entrant.seconds,
+        p_best,
+        entrant.still_rises,
     )
 
 

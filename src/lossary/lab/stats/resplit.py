@@ -16,8 +16,8 @@ class Resplit(NamedTuple):
 
     Example:
         >>> found = Resplit.of([0.02, 0.03, 0.01, 0.02], test=200, train=800)
-        >>> round(found.mean, 3), round(found.error, 4), round(found.p_value, 4)
-        (0.02, 0.0058, 0.0405)
+        >>> round(found.mean, 3), round(found.error, 4), round(found.p_value, 4), round(found.p_within(0.04), 4)
+        (0.02, 0.0058, 0.0405, 0.0203)
     """
 
     mean: float
@@ -48,3 +48,10 @@ class Resplit(NamedTuple):
         if np.isnan(self.error):
             return 1.0
         return 2 * float(t.sf(abs(self.mean) / self.error, self.df)) if self.error else float(self.mean == 0)
+
+    def p_within(self, margin: float) -> float:
+        """That the difference is the margin or more, either way: the larger of two one-sided tests."""
+        if np.isnan(self.error):
+            return 1.0
+        reach = margin - abs(self.mean)
+        return float(t.sf(reach / self.error, self.df)) if self.error else float(reach <= 0)

@@ -11,8 +11,9 @@ from lossary.lab.tasks.measures import Metric
 #: yet, so nothing is claimed.
 Status = Literal["better", "better_within", "equal", "undecided", "not_learned"]
 #: What would decide an undecided pair: more seeds; more test units, whatever the seeds; more steps, as what would have
-#: lost (or been equal) was still rising when it was stopped; or seeds that both losses have at all.
-Lack = Literal["", "seeds", "units", "steps", "pairs"]
+#: lost (or been equal) was still rising when it was stopped; seeds that both losses have at all; or, over several
+#: splits, more of them or more data.
+Lack = Literal["", "seeds", "units", "steps", "pairs", "splits"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Standing:
     p_best: float = float(
         "nan"
     )  # probability of having the best true mean, by joint draws: it describes, claims nothing
+    still_rises: bool = False  # most of its runs did when they were stopped
 
 
 @dataclass(frozen=True)

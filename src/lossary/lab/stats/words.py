@@ -31,7 +31,7 @@ def _what_would(c: Comparison, metric: Metric) -> str:
         return ": it takes at least 3 seeds, and 2 that both have"
     if c.lacks == "units":
         return f": it takes more {units_of(metric)}, not more seeds"
-    return "; more seeds may"
+    return "; more data may, and perhaps more splits" if c.lacks == "splits" else "; more seeds may"
 
 
 def baseline_sentence(baseline: str, comparisons: Sequence[Comparison], metric: Metric, margin: float) -> str:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lossary.lab.data.contents import BadData
-from lossary.lab.data.splits import SPLIT_SEED, TRAIN, VALID
+from lossary.lab.data.splits import TRAIN, VALID, random
 from lossary.lab.data.types import Data, TensorSplit
 from lossary.lab.tasks.retrieval.metrics import grouped
 
@@ -83,7 +83,7 @@ def drawn(name: str, texts: np.ndarray, group: np.ndarray) -> list[np.ndarray]:
 
 
 def _parts(sizes: np.ndarray, group: np.ndarray) -> list[np.ndarray]:
-    order = np.random.default_rng(SPLIT_SEED).permutation(len(sizes))
+    order = random().permutation(len(sizes))
     order = order[np.argsort(sizes[order] > LARGE * len(group), kind="stable")]
     filled = np.cumsum(sizes[order]) / len(group)
     part_of = np.empty(len(sizes), int)

@@ -1,0 +1,55 @@
+"""A comparison on each of several random splits of the same data, and what they say together."""
+
+from dataclasses import asdict, replace
+from json import dumps
+from pathlib import Path
+
+from rich.console import Console
+
+from lossary.lab import comparison
+from lossary.lab.comparison import Failed, Result
+from lossary.lab.report import over_splits as report
+from lossary.lab.report import page
+from lossary.lab.run.folder import PLAN, prepare
+from lossary.lab.run.plan import Plan
+from lossary.lab.run.stored import Refused, write_whole
+from lossary.lab.stats.over_splits import Sizes
+
+#: Each is a whole comparison.
+MOST = 1000
+
+
+def compare(asked: Plan, splits: int, console: Console) -> Result:
+    """Run a comparison for each split, in a folder of its own, or what is left of it, and write one report of all.
+
+    Stopped at any moment, the same call goes on where it was.
+
+    Args:
+        asked: Of one split; its minutes are those of all.
+        splits: How many.
+
+    Raises:
+        Refused: if it cannot be run as asked, as where data have a split of their own.
+        Failed: if no loss could be trained.
+    """
+    out = Path(asked.out)
+    if not 2 <= splits <= MOST:
+        raise Refused(f"splits: wanted 2 to {MOST}; got {splits}")
+    if (out / PLAN).exists():
+        raise Refused(f"out: {out} holds the run of a single split; name another folder")
+    for number in range(1, splits + 1):
+        console.print(f"split {number} of {splits}", highlight=False)
+        one = replace(asked, resplit=number, out=str(report.folder_of(out, number)), minutes=asked.minutes / splits)
+        plan, data = comparison.resolved(one)
+        prepare(plan)
+        comparison.compare(plan, console, data)
+        sizes = Sizes(len(data.train), len(data.test))
+        write_whole(out / report.SIZES, dumps(asdict(sizes)) + "\n")
+    runs = report.read(out)
+    if runs.together is None:
+        raise Failed("splits: no loss was trained in every split")
+    records = [record for evidence in runs.each for record in evidence.records]
+    comparison.show(runs.together, [], records, runs.each[0].task, console)
+    path = out / "report.html"
+    page.write([out], path)
+    return Result(path, runs.together)
