@@ -51,7 +51,10 @@ def judged(found: Floats, margin: float) -> Verdict:
         Verdict(
             METRIC,
             margin,
-            tuple(Standing(name, "tuned", float(score), np.nan, np.nan, 3) for name, score in zip(names, split)),
+            tuple(
+                Standing(name, "tuned", float(score), np.nan, np.nan, 3)
+                for name, score in zip(names, split, strict=True)
+            ),
             (),
             (),
             (),

@@ -144,11 +144,9 @@ def _check_numbers(plan: Plan) -> None:
             raise Refused(f"{name}: wanted at most {MOST}; got {count}")
     if most < first:
         raise Refused(f"seeds: wanted FIRST..MOST, no fewer at most than at first; got {first}..{most}")
-    if plan.resplit < 0:
-        raise Refused(f"resplit: wanted a number of at least 0; got {plan.resplit}")
-    for name in ("steps", "epochs", "minutes", "margin", "weight_decay"):
+    for name in ("steps", "epochs", "minutes", "margin", "weight_decay", "resplit"):
         if getattr(plan, name) < 0:
-            least = "at least" if name == "weight_decay" else "more than"
+            least = "at least" if name in ("weight_decay", "resplit") else "more than"
             raise Refused(f"{name}: wanted {least} 0; got {getattr(plan, name)}")
     if not 0 <= plan.outliers < 1:
         raise Refused(f"outliers: wanted a share from 0 to below 1; got {plan.outliers}")

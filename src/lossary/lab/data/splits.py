@@ -23,7 +23,7 @@ class Drawing:
 
 
 # Every reader and every data set of the lab ends here, and none of them has to know of several splits.
-_DRAWING: ContextVar[Drawing] = ContextVar("drawing", default=Drawing())
+_DRAWING: ContextVar[Drawing | None] = ContextVar("drawing", default=None)
 
 
 @contextmanager
@@ -45,7 +45,7 @@ def numbered(number: int) -> Generator[Drawing]:
 
 def random() -> np.random.Generator:
     """What parts are drawn by."""
-    drawing = _DRAWING.get()
+    drawing = _DRAWING.get() or Drawing()
     drawing.drawn = True
     return np.random.default_rng([SPLIT_SEED, drawing.number] if drawing.number else SPLIT_SEED)
 

@@ -61,8 +61,8 @@ def summary(runs: Runs) -> Summary:
         return Summary(
             data=runs.each[0].plan.data,
             headline=runs.together.headline,
-            sentence=f"Of {len(runs.each)} random splits of the same data: what is claimed holds for other training and "
-            f"test data of this size. {runs.together.recommendation}",
+            sentence=f"Of {len(runs.each)} random splits of the same data: what is claimed holds for other training "
+            f"and test data of this size. {runs.together.recommendation}",
             credit=_CREDIT,
         )
     same = (
