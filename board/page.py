@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from board import ANSWERS, STATUSES, tasks
+from board import ANSWERS, STATUSES, returns, tasks
 from board.contenders import BASELINE
 from board.questions import asked
 from lossary.lab.tasks import measures_of
@@ -68,6 +68,16 @@ By `lossary compare`, each loss tuned as it is there; losses against the first o
 
 {rows}
 """
+RETURNS = """\
+## Does a verdict return?
+
+`python -m board.returns` has run one table of {every} again, with other seeds on another split of the same rows, and
+judged every pair of losses again by each metric. A claim (*differ*: one is better by the judge; *equal* within the
+margin) returns, is open the second time, or is turned round: shown to be the other way, or to differ where they were
+equal. To return takes luck too, since a true difference is found only as often as the data allow.
+
+{rows}
+"""
 HOW = """\
 ## Add a loss, a question or a table
 
@@ -93,7 +103,15 @@ def page() -> str:
         seeds=answers["seeds"],
         steps=answers["steps"],
     )
-    parts = [intro, _questions(answers, done), *_counts(answers), *_data(answers), _open(answers, done, listed), HOW]
+    parts = [
+        intro,
+        _questions(answers, done),
+        *_counts(answers),
+        *_data(answers),
+        *_returned(),
+        _open(answers, done, listed),
+        HOW,
+    ]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -166,6 +184,19 @@ def _data(answers: Mapping[str, Any]) -> Iterator[str]:
 
 def _named(losses: Sequence[Mapping[str, Any]]) -> list[str]:
     return [", ".join(f"`{row['loss']}`" for row in losses if row["status"] == status) for status in STATUSES]
+
+
+def _returned() -> Iterator[str]:
+    summed = returns.summed()
+    if not summed:
+        return
+    rows = []
+    for name, counts in summed.items():
+        task, metric = name.split(" ", 1)
+        numbers = [counts["pairs"][f"{claim}: {became}"] for claim in ("better", "equal") for became in returns.AGAIN]
+        rows.append([TASKS[task], _label(task, metric), counts["tables"], *numbers])
+    claims = [f"{claim}: {became}" for claim in ("differ", "equal") for became in returns.AGAIN]
+    yield RETURNS.format(every=returns.EVERY, rows=_table(("data", "metric"), ("tables", *claims), rows))
 
 
 def _open(answers: Mapping[str, Any], done: int, listed: int) -> str:

@@ -13,6 +13,7 @@ A table is one file, `results/tables/NAME.npz`, there whole or not at all, so a 
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -53,15 +54,23 @@ def path_of(table: Table) -> Path:
 
 
 def run(table: Table) -> None:
-    """All losses of the table's task, each at its defaults and the lab's learning rates, by the lab's own training.
+    """Run a table and store what its runs predicted.
 
     Raises:
         BadData: if the table cannot be read.
     """
-    data = table.data()
+    about, arrays = trained(table, table.data(), SEEDS)
+    path = path_of(table)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as part, part.open("wb") as file:
+        np.savez_compressed(file, about=np.array(json.dumps(about)), **arrays)
+
+
+def trained(table: Table, data: Data, seeds: Sequence[int]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """All losses of the table's task, each at its defaults and the lab's learning rates, by the lab's own training."""
     shares = _shares(data)
     entered = entrants(contenders(table.task, shares), data.task)
-    runs = [[_run(entrant, data, seed) for seed in SEEDS] for entrant in entered.values()]
+    runs = [[_run(entrant, data, seed) for seed in seeds] for entrant in entered.values()]
     task = task_of(data.task)
     baselines = [name for name, _ in task.baselines(data, 1) if name not in task.fitted]
     constants = [compact(data, task.baseline(name, data, 0)[0]) for name in baselines]
@@ -76,7 +85,7 @@ def run(table: Table) -> None:
         "steps": STEPS,
         "environment": environment(),
     }
-    kept: dict[str, Any] = {
+    kept: dict[str, np.ndarray] = {
         "losses": np.array(list(entered)),
         "test": _predicted(runs, "test"),
         "truth": data.test.targets.numpy(),
@@ -84,15 +93,11 @@ def run(table: Table) -> None:
         "looks": _curves(runs, "step", 0).astype(np.int32),
         "curves": _curves(runs, "valid", np.nan).astype(np.float32),
         "seconds_per_step": np.array([[one.seconds_per_step if one else np.nan for one in row] for row in runs]),
-        "about": np.array(json.dumps(about)),
     }
     if data.task == "binary":
         kept["valid"] = _predicted(runs, "valid")
         kept["valid_truth"] = data.valid.targets.numpy()
-    path = path_of(table)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as part, part.open("wb") as file:
-        np.savez_compressed(file, **kept)
+    return about, kept
 
 
 def _shares(data: Data) -> list[float]:
