@@ -98,7 +98,18 @@ SIZES: Mapping[str, Mapping[int, int]] = {
 
 
 #: Arguments that are numbers and data: targets, and what losses of language models refuse to learn by.
-CONSTANTS = frozenset({"target", "ref_logps", "ref_chosen_logps", "ref_rejected_logps", "old_logps", "advantages"})
+CONSTANTS = frozenset(
+    {
+        "target",
+        "ref_logps",
+        "ref_chosen_logps",
+        "ref_rejected_logps",
+        "old_logps",
+        "advantages",
+        "old_values",
+        "returns",
+    }
+)
 
 
 def of_card(card: Card) -> Workload:

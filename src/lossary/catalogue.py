@@ -60,6 +60,7 @@ FAMILIES: tuple[ModuleType, ...] = tuple(
         "lifetimes.hazards",
         "tokens.preferences",
         "tokens.rewards",
+        "tokens.policy",
         "boxes.iou",
     )
 )

@@ -28,6 +28,7 @@ from contract.subject import (
     weighed,
     with_arg,
 )
+from lossary.core.card import AT_CALL
 from lossary.testing import Call
 
 CHECK = {"eps": 1e-6, "atol": 1e-6, "rtol": 1e-4}
@@ -389,7 +390,14 @@ def shapes_are_true(
 def a_recorded_graph_is_the_loss(subject: Subject) -> None:
     """What ``make_fx`` records from one batch is right for another: no value of the first is part of it."""
     for mode in ("real", "symbolic"):
-        first, second = subject.draw(0), Call(subject.draw(1).args, subject.draw(0).kwargs)
-        graph = make_fx(lambda *args: subject(Call(args, first.kwargs)), tracing_mode=mode)(*first.args)  # noqa: B023
+        first, second = subject.draw(0), subject.draw(1)
+        by_name = [n for n, v in first.kwargs.items() if isinstance(v, Tensor) and n in AT_CALL]
+        count = len(first.args)
+
+        def run(*args: Tensor) -> Tensor:
+            given = dict(zip(by_name, args[count:], strict=True))  # noqa: B023
+            return subject(Call(args[:count], {**first.kwargs, **given}))  # noqa: B023
+
+        graph = make_fx(run, tracing_mode=mode)(*first.args, *(first.kwargs[n] for n in by_name))
         for call in (first, second):
-            assert_close(graph(*call.args), subject(call), 1e-11, f"{mode}")
+            assert_close(graph(*call.args, *(call.kwargs[n] for n in by_name)), subject(call), 1e-11, f"{mode}")

@@ -76,6 +76,9 @@ def calls() -> dict[str, tuple[Subject, Call]]:
         ("ge2e_loss", (own,), {"w": 3.0}),
         ("ge2e_loss", (own,), {"w": 3.0, "kind": "contrast", "ids": more["ids"]}),
         ("ge2e_loss", (x, labels), {"ids": labels // 2, "mask": more["mask"], **weight}),
+        ("grpo_loss", (x, y, own[:, 0, 0]), {"average": "token", "ref_logps": y, "mask": x > 0.3, **weight}),
+        ("grpo_loss", (x, y, own[:, 0, 0]), {"divisor": torch.tensor(20.0), "mask": more["mask"]}),
+        ("ppo_clip_loss", (x, y, own[:, 0]), {"divisor": torch.tensor(50.0), "mask": own[:, 1] > 0}),
     ):
         extra = ", ".join(n for n, v in kwargs.items() if isinstance(v, Tensor))
         shapes = ", ".join(str(tuple(a.shape)) for a in args)

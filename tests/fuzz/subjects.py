@@ -82,6 +82,7 @@ _OF_LOSS: dict[str, tuple[tuple[Slot, ...], ...]] = {
     "ipo_loss": (slots("log_probability:N", "log_probability:N", "constant:N", "constant:N"),),
     "kto_loss": (slots("log_probability:N", "constant:N", "yes:N"),),
     "bradley_terry_loss": (slots("real:N", "real:N"),),
+    "ppo_value_loss": (slots("real:NC", "constant:NC", "constant:NC"),),
     "ppo_clip_loss": (slots("log_probability:NC", "constant:NC", "constant:NC"),),
     "grpo_loss": (slots("log_probability:NC", "constant:NC", "constant:N"),),
 }

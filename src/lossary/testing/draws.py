@@ -195,6 +195,11 @@ def _tokens(g: Generator, dt: dtype) -> Call:
     return Call((*_old_and_new(g, dt, 6), normal(g, dt, 6, 5)))
 
 
+def _valued(g: Generator, dt: dtype) -> Call:
+    old = normal(g, dt, 6, 5)
+    return Call((old + normal(g, dt, 6, 5, scale=0.3), old, old + normal(g, dt, 6, 5, scale=0.5)))
+
+
 def _answered(g: Generator, dt: dtype) -> Call:
     new, old = _old_and_new(g, dt, 4)
     return Call((new, old, normal(g, dt, 4)), {"ref_logps": old + normal(g, dt, 4, 5, scale=0.3)})
@@ -251,6 +256,7 @@ _DRAWS: Mapping[tuple[str, ...], Draw] = {
     ("chosen-rejected-references",): _preferred_beside_references,
     ("answer-reference-target",): _liked,
     ("tokens-advantages",): _tokens,
+    ("tokens-advantages", "tokens", "values"): _valued,
     ("answers-advantages",): _answered,
     ("boxes",): _boxes,
 }

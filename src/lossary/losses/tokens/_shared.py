@@ -4,10 +4,11 @@ from functools import partial
 
 import torch
 from torch import Tensor
+from torch.distributed import ProcessGroup
 
 from lossary.core.card import Card
 from lossary.core.check import check_dim, check_float, check_same_shape
-from lossary.core.reduce import align
+from lossary.core.reduce import align, divide, reduce
 from lossary.kernels.stable import accumulate, softplus
 from lossary.losses._pointwise import hide
 
@@ -39,6 +40,39 @@ def check_constant(**tensors: Tensor | None) -> None:
 def bounded_log(ratio: Tensor) -> Tensor:
     """A log-ratio, at most :data:`LARGEST_LOG_RATIO`. A NaN stays one."""
     return torch.where(ratio >= LARGEST_LOG_RATIO, LARGEST_LOG_RATIO, ratio)
+
+
+def k3(log_ratio: Tensor) -> Tensor:
+    """exp(d) - 1 - d of d = log q / p: what a token drawn from p says of KL(p, q), never below 0."""
+    d = bounded_log(log_ratio)
+    near = d.abs() < 0.1  # there the difference would be rounding
+    small, series = torch.where(near, d, 0.0), torch.ones_like(d)
+    for k in range(11, 2, -1):
+        series = 1 + series * small / k
+    return torch.where(near, small.square() / 2 * series, torch.expm1(d) - d)
+
+
+def reduce_step(
+    losses: Tensor,
+    share: Tensor,
+    *,
+    weight: Tensor | None,
+    mask: Tensor | None,
+    reduction: str,
+    divisor: float | Tensor | None,
+    group: ProcessGroup | None,
+) -> Tensor:
+    """:func:`reduce`, where each item has a share of the mean's divisor; or that of a whole step is given.
+
+    A step's batches add up to its mean, whatever each has of it; so do the ranks of a group once they are averaged.
+    """
+    if reduction != "mean":
+        return reduce(losses, weight=weight, mask=mask, reduction=reduction)
+    total = reduce(losses, weight=weight, mask=mask, reduction="sum")
+    if divisor is None:
+        return divide(total, reduce(share, weight=weight, mask=mask, reduction="sum"), group=group)
+    ranks = 1 if group is None else torch.distributed.get_world_size(group)
+    return ranks * total / torch.as_tensor(divisor, dtype=total.dtype, device=total.device)
 
 
 def preferred(lead: Tensor, smoothing: float) -> Tensor:
