@@ -54,6 +54,7 @@ KINDS = {
     "lists": ("Lists to rank: candidates of a query, and how relevant each is", "listnet_loss"),
     "tokens": ("Language models: answers that people prefer, and policies that are rewarded", "dpo_loss"),
     "boxes": ("Boxes: where something is in an image", "complete_iou_loss"),
+    "images": ("Images beside the images that they should be", "ssim_loss"),
 }
 
 

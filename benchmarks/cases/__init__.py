@@ -1,13 +1,15 @@
 """The problems, a file for each kind."""
 
 from benchmarks.case import Case, Growth
-from benchmarks.cases import boxes, heads, in_batch, overlap, pointwise, small, triplets
+from benchmarks.cases import boxes, heads, images, in_batch, overlap, pointwise, small, triplets
 
 _GROWING = (heads, in_batch, triplets)
 
 
 def cases() -> list[Case]:
-    return [case for kind in (heads, in_batch, triplets, overlap, pointwise, boxes, small) for case in kind.cases()]
+    return [
+        case for kind in (heads, in_batch, triplets, overlap, pointwise, boxes, images, small) for case in kind.cases()
+    ]
 
 
 def growths() -> list[Growth]:
@@ -16,4 +18,4 @@ def growths() -> list[Growth]:
 
 def toys() -> list[Case]:
     """The cases at sizes of a moment: for a look whether everything runs, and for exactness."""
-    return [case for kind in (heads, in_batch, triplets, overlap, pointwise, boxes) for case in kind.toys()]
+    return [case for kind in (heads, in_batch, triplets, overlap, pointwise, boxes, images) for case in kind.toys()]

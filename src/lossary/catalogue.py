@@ -62,6 +62,7 @@ FAMILIES: tuple[ModuleType, ...] = tuple(
         "tokens.rewards",
         "tokens.policy",
         "boxes.iou",
+        "images.structure",
     )
 )
 #: Public names that have no card.

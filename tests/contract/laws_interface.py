@@ -164,7 +164,8 @@ def fx_records_one_call(subject: Subject) -> None:
     module, inputs, extra = build(subject, call)
     if extra:
         return  # of arguments by name alone a plain model has none
-    for loss, given, kind in ((module, inputs, "call_module"), (subject.card.fn, call.args, "call_function")):
+    calls = [(module, inputs, "call_module"), (subject.card.fn, call.args, "call_function")]
+    for loss, given, kind in calls[: 1 if call.kwargs else 2]:  # those of the draw are the Module's
         traced = torch.fx.symbolic_trace(Model(loss, len(given)))
         assert len([node for node in traced.graph.nodes if node.op != "placeholder"]) == len(given) + 2
         assert [*traced.graph.nodes][-2].op == kind
@@ -374,7 +375,8 @@ def hyperparameters_of_wrong_shape_are_refused(subject: Subject) -> None:
     """Never a broadcast: seven numbers where one is wanted, or one a class, are an error that names the argument."""
     hints = typing.get_type_hints(subject.card.module)
     for name in (n for n in subject.card.module.passed if {float, Tensor} & set(union(hints[n]))):
-        if not any(typing.get_origin(kind) is collections.abc.Sequence for kind in union(hints[name])):
+        kinds = (hints[name], *union(hints[name]))
+        if not any(typing.get_origin(kind) is collections.abc.Sequence for kind in kinds):
             refuses(ValueError, name, subject, subject.draw(), **{name: torch.full((7,), 0.5)})
             refuses(TypeError, name, subject, subject.draw(), **{name: [0.5, 0.5]})
 

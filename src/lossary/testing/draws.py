@@ -221,6 +221,21 @@ def _boxes(g: Generator, dt: dtype) -> Call:
     return Call(tuple(torch.cat([centers - lengths / 2, centers + lengths / 2], 2).to(dt)))
 
 
+def _images(g: Generator, dt: dtype) -> Call:
+    """Of two positions of a window of 11 pixels."""
+    x = uniform(g, torch.float64, 3, 1, 11, 12)
+    return Call((x.to(dt), (0.7 * x + 0.3 * uniform(g, torch.float64, 3, 1, 11, 12)).to(dt)))
+
+
+def _large_images(g: Generator, dt: dtype) -> Call:
+    x = uniform(g, torch.float64, 2, 1, 161, 162)
+    return Call((x.to(dt), (0.7 * x + 0.3 * uniform(g, torch.float64, 2, 1, 161, 162)).to(dt)))
+
+
+def _image(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, dt, 4, 2, 5, 3),))
+
+
 #: By the form of call, with the data or the input where the form alone does not tell; the longest key that fits counts.
 _DRAWS: Mapping[tuple[str, ...], Draw] = {
     ("input-target", "values"): _values,
@@ -259,4 +274,7 @@ _DRAWS: Mapping[tuple[str, ...], Draw] = {
     ("tokens-advantages", "tokens", "values"): _valued,
     ("answers-advantages",): _answered,
     ("boxes",): _boxes,
+    ("image-target",): _images,
+    ("large-image-target",): _large_images,
+    ("image",): _image,
 }
