@@ -36,6 +36,7 @@ FAMILIES: tuple[ModuleType, ...] = tuple(
         "classes.powers",
         "classes.longtail",
         "classes.hinge",
+        "classes.ordinal",
         "classes.divergence",
         "classes.distillation",
         "identities.angular",

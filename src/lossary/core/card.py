@@ -35,6 +35,7 @@ Data = Literal[
 Takes = Literal[
     "input-target",
     "input-label",  # one class index an item
+    "thresholds-label",  # a score a threshold between classes in their order, and one class index an item
     "input-shares",  # shares of the classes, each item's sum 1
     "input-teacher",  # a student's scores and a teacher's, in one shape
     "input-labels",  # several class indices an item, as a padded list

@@ -116,6 +116,10 @@ def _classes(g: Generator, dt: dtype) -> Call:
     return Call((normal(g, dt, 6, 5, scale=3.0), labels(g, 5, 6)))
 
 
+def _ordered(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, dt, 6, 4, scale=3.0), labels(g, 5, 6)))
+
+
 def _log_classes(g: Generator, dt: dtype) -> Call:
     return Call((normal(g, torch.float64, 6, 5).log_softmax(1).to(dt), labels(g, 5, 6)))
 
@@ -256,6 +260,7 @@ _DRAWS: Mapping[tuple[str, ...], Draw] = {
     ("hazards-interval-event",): _intervals,
     ("input-labels",): _label_lists,
     ("input-label",): _classes,
+    ("thresholds-label",): _ordered,
     ("input-label", "classes", "log-probabilities"): _log_classes,
     ("input-label", "masks"): _masks,
     ("first-second-target",): _ranked,

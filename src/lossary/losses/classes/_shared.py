@@ -223,6 +223,27 @@ def class_loss(
     return loss.reshape(p.shape) if reduction == "none" else loss
 
 
+def label_loss(
+    formula: Callable[[Tensor, Tensor], Tensor],
+    input: Tensor,
+    target: Tensor,
+    class_weight: Tensor | None,
+    ignore_index: int,
+    dim: int,
+    sample_weight: Tensor | None,
+    mask: Tensor | None,
+    reduction: str,
+) -> Tensor:
+    """``formula(scores (..., C), labels (..., 1))``, one loss an item, reduced."""
+    p = problem(input, target, dim=dim, ignore_index=ignore_index, sample_weight=sample_weight, mask=mask)
+    if p.labels is None:
+        raise TypeError(f"target: wanted integer class indices; got {target.dtype}")
+    check_class_weight("class_weight", class_weight, p.classes)
+    assert isinstance(p.input, Tensor)
+    losses = formula(accumulate(p.input), p.labels.unsqueeze(-1))
+    return reduce(losses, weight=p.weight(class_weight), mask=p.counted, reduction=reduction)
+
+
 def _of_rows(formula: GapFormula, rows: Rows, *parameters: float | Tensor) -> Tensor:
     return formula(rows.rest - rows.target, *parameters)
 

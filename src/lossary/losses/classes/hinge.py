@@ -1,6 +1,5 @@
 """Hinge losses of one class among many: a price for classes that come within a margin of the true one."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
@@ -9,11 +8,11 @@ from torch import Tensor
 from lossary.core.card import Card, Choice, Range
 from lossary.core.check import check_dim
 from lossary.core.loss import Loss
-from lossary.core.reduce import Reduction, reduce
+from lossary.core.reduce import Reduction
 from lossary.core.rules import ClassWeight, NotNegative, checked
 from lossary.core.torch_internals import first_largest
-from lossary.kernels.stable import ABSENT, accumulate, like_torch
-from lossary.losses.classes._shared import check_class_weight, problem
+from lossary.kernels.stable import ABSENT, like_torch
+from lossary.losses.classes._shared import check_class_weight, label_loss
 
 __all__ = [
     "CrammerSingerLoss",
@@ -23,27 +22,6 @@ __all__ = [
     "multi_margin_loss",
     "multiclass_hinge_loss",
 ]
-
-
-def class_hinge(
-    formula: Callable[[Tensor, Tensor], Tensor],
-    input: Tensor,
-    target: Tensor,
-    class_weight: Tensor | None,
-    ignore_index: int,
-    dim: int,
-    sample_weight: Tensor | None,
-    mask: Tensor | None,
-    reduction: str,
-) -> Tensor:
-    """``formula(scores (..., C), labels (..., 1))``, one loss an item, reduced."""
-    p = problem(input, target, dim=dim, ignore_index=ignore_index, sample_weight=sample_weight, mask=mask)
-    if p.labels is None:
-        raise TypeError(f"target: wanted integer class indices; got {target.dtype}")
-    check_class_weight("class_weight", class_weight, p.classes)
-    assert isinstance(p.input, Tensor)
-    losses = formula(accumulate(p.input), p.labels.unsqueeze(-1))
-    return reduce(losses, weight=p.weight(class_weight), mask=p.counted, reduction=reduction)
 
 
 @checked
@@ -102,7 +80,7 @@ def multiclass_hinge_loss(
         terms = violations(z, y, margin, power, include_target)
         return terms.mean(-1) if per_class_mean else terms.sum(-1)
 
-    return class_hinge(formula, input, target, class_weight, ignore_index, dim, sample_weight, mask, reduction)
+    return label_loss(formula, input, target, class_weight, ignore_index, dim, sample_weight, mask, reduction)
 
 
 def violations(z: Tensor, y: Tensor, margin: float | Tensor, power: int, include_target: bool = False) -> Tensor:
@@ -178,7 +156,7 @@ def crammer_singer_loss(
         runner_up = others.gather(-1, first_largest(others))
         return (runner_up - z.gather(-1, y) + margin).relu().squeeze(-1)
 
-    return class_hinge(violation, input, target, class_weight, ignore_index, dim, sample_weight, mask, reduction)
+    return label_loss(violation, input, target, class_weight, ignore_index, dim, sample_weight, mask, reduction)
 
 
 class CrammerSingerLoss(Loss):
@@ -254,7 +232,7 @@ def multi_margin_loss(
         losses = violations(z, y, margin, p).mean(-1)
         return losses if weight is None else losses * weight.to(z.dtype)[y.squeeze(-1)]
 
-    loss = class_hinge(formula, input, target, None, -100, 1, sample_weight, mask, reduction)
+    loss = label_loss(formula, input, target, None, -100, 1, sample_weight, mask, reduction)
     return like_torch(loss, input)
 
 
