@@ -89,6 +89,20 @@ class Page:
                 raise TimeoutError(f"{expression} did not become true in {self.timeout} s; console: {self.messages}")
             time.sleep(0.1)
 
+    def drag(self, *path: tuple[float, float]) -> None:
+        """Press the mouse at the first point of the window, move it over the others and let it go at the last."""
+        for kind, (x, y) in (
+            ("mousePressed", path[0]),
+            *(("mouseMoved", at) for at in path[1:]),
+            ("mouseReleased", path[-1]),
+        ):
+            self._call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
+
+    def press(self, key: str) -> None:
+        """Press a key of the keyboard, as ArrowLeft, where the focus is."""
+        for kind in ("keyDown", "keyUp"):
+            self._call("Input.dispatchKeyEvent", type=kind, key=key)
+
     def resize(self, width: int, height: int) -> None:
         """Give the window another size; a narrow one is a phone's."""
         screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}

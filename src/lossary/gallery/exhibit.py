@@ -8,23 +8,33 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from lossary.gallery.training import trained
 from lossary.lab.report.drawing import Spec
 
 #: What a function finds: yes-or-no statements, numbers and tensors, by the words that stand before them on the page.
 Results = dict[str, Any]
 
 #: What stands before the code of every exhibit, so that it runs where it is pasted.
-PRELUDE = """\
+PRELUDE = f"""\
+import itertools
 import math
+from collections.abc import Callable
+
 import sklearn.datasets
 import torch
 import torch.nn.functional as F
-from torch import tensor
+from torch import Tensor, tensor
+
 import lossary
 
 torch.set_default_dtype(torch.float64)
 seed = 0
 torch.manual_seed(seed)
+
+
+{inspect.getsource(trained).rstrip()}
+
+
 """
 
 
@@ -65,6 +75,7 @@ class Exhibit:
     seeds: int = 0  # how many, where there is chance
     recorded: bool = False  # takes long: measured by `make claims` and read from its record
     draw: Callable[[Results], Spec] | None = None
+    hand: str = ""  # a picture that is moved by hand: the script of that name in templates/hands
 
     @property
     def family(self) -> str:

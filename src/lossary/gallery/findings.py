@@ -78,7 +78,9 @@ def finding(exhibit: Exhibit, each: Iterable[Results]) -> Finding:
         for name, value in first.items()
         if isinstance(value, bool)
     )
-    listed = [] if exhibit.draw else [name for name, value in first.items() if not isinstance(value, bool)]
+    listed = (
+        [] if exhibit.draw or exhibit.hand else [name for name, value in first.items() if not isinstance(value, bool)]
+    )
     numbers = tuple(_number(exhibit, name, [one[name] for one in results]) for name in listed)
     return Finding(exhibit, first, numbers, statements)
 

@@ -5,14 +5,15 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from lossary.gallery import records
 from lossary.gallery.exhibit import PRELUDE, Exhibit, Source
-from lossary.gallery.findings import Finding, finding, run
-from lossary.gallery.registry import FAMILIES, inventory, missing
+from lossary.gallery.findings import Finding, finding, plain, run
+from lossary.gallery.registry import EXHIBITS, FAMILIES, inventory, missing
 from lossary.lab.report import assets
-from lossary.lab.report.drawing import Spec
+from lossary.lab.report.drawing import COLOURS, Spec
 from lossary.lab.run.stored import write_whole
 
 
@@ -43,6 +44,8 @@ def page(findings: Sequence[Finding]) -> str:
         shown=sum(not why for why in inventory().values()),
         prelude=PRELUDE,
         specs=dict(specs(findings)),
+        hands=htmlsafe_json_dumps({"colours": COLOURS, "data": dict(hands(findings))}),
+        hand_scripts=Markup(hand_scripts()),
         css=Markup(assets.stylesheet() + assets.text("lossary.gallery", "gallery.css")),
         script=assets.script(),
     )
@@ -63,3 +66,29 @@ def specs(findings: Sequence[Finding]) -> Iterator[tuple[str, Spec]]:
         if one.exhibit.draw is not None:
             drawn: dict[str, Any] = one.exhibit.draw(one.results)
             yield one.exhibit.id, drawn
+
+
+def hands(findings: Sequence[Finding]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What the pictures that are moved by hand look up, by id."""
+    for one in findings:
+        if one.exhibit.hand:
+            yield one.exhibit.id, {"kind": one.exhibit.hand, **shortened(plain(one.results))}
+
+
+def shortened(value: Any) -> Any:
+    """Numbers in the five digits that a picture can show.
+
+    >>> shortened({"x": [0.123456789, 7, True]})
+    {'x': [0.12346, 7, True]}
+    """
+    if isinstance(value, dict):
+        return {str(key): shortened(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [shortened(one) for one in value]
+    return float(f"{value:.5g}") if isinstance(value, float) else value
+
+
+def hand_scripts() -> str:
+    """What they share, then each kind's own."""
+    kinds = sorted({one.hand for one in EXHIBITS if one.hand})
+    return "\n".join(assets.text("lossary.gallery", f"hands/{name}.js") for name in ("hand", *kinds))

@@ -1,7 +1,7 @@
 """Records: what takes long is measured once, seed by seed, and kept in a small file that the page is made from."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lossary.gallery.exhibit import Exhibit, Results
@@ -30,5 +30,16 @@ def measure(exhibit: Exhibit, folder: Path = FOLDER) -> Iterator[int]:
         if seed not in known:
             known[seed] = plain(run(exhibit, seed))
             folder.mkdir(parents=True, exist_ok=True)
-            write_whole(path_of(exhibit, folder), json.dumps(known, indent=1) + "\n")
+            write_whole(path_of(exhibit, folder), written(known))
             yield seed
+
+
+def written(known: Mapping[int, Results]) -> str:
+    """A line a result, however much it holds."""
+    seeds = (
+        f' "{seed}": {{\n'
+        + ",\n".join(f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in results.items())
+        + "\n }"
+        for seed, results in known.items()
+    )
+    return "{\n" + ",\n".join(seeds) + "\n}\n"

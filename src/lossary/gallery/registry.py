@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from lossary.gallery import numbers, pictures, quizzes
+from lossary.gallery import hands, numbers, pictures, plays, quizzes
 from lossary.gallery.claims import classes, space, trained, values
 from lossary.gallery.errata import book, lecture, primer, recitation, slides
 from lossary.gallery.exhibit import Exhibit
@@ -22,7 +22,7 @@ EXHIBITS: tuple[Exhibit, ...] = (
     *sorted(
         (*values.EXHIBITS, *classes.EXHIBITS, *space.EXHIBITS, *trained.EXHIBITS), key=lambda claim: int(claim.id[1:])
     ),
-    *pictures.EXHIBITS,
+    *sorted((*pictures.EXHIBITS, *plays.EXHIBITS, *hands.EXHIBITS), key=lambda picture: int(picture.id[1:])),
     *recitation.EXHIBITS,
     *slides.EXHIBITS,
     *lecture.EXHIBITS,
@@ -47,6 +47,15 @@ def chosen(ids: str) -> tuple[Exhibit, ...]:
         told = f"is not shown: {why}" if why else "is no exhibit; the page has C, P, Q, W and E, as W2 or E1-4"
         raise LookupError(f"only: {unknown[0]} {told}")
     return tuple(exhibit for exhibit in EXHIBITS if not wanted or exhibit.id in wanted)
+
+
+def showing() -> dict[str, list[str]]:
+    """The ids of the exhibits that show a loss, errata aside, by its name."""
+    ids: dict[str, list[str]] = {}
+    for one in EXHIBITS:
+        for loss in one.losses if one.family != "E" else ():
+            ids.setdefault(loss, []).append(one.id)
+    return ids
 
 
 def inventory() -> dict[str, str]:

@@ -1,0 +1,344 @@
+"""Pictures that are moved by hand: P4, and P18 to P23, which are ours. Every position is computed here."""
+
+import itertools
+
+import torch
+import torch.nn.functional as F
+from torch import tensor
+
+import lossary
+from lossary.gallery.exhibit import Results, Source, exhibit
+
+
+@exhibit(
+    "P4",
+    "A plane where no line will do",
+    Source.SLIDES,
+    says="Data in three dimensions that a plane separates; in fewer, a linear model is limited.",
+    answer="A disc inside a ring: seen from above, no line parts them, and the best linear model by the hinge finds "
+    "nothing better than to call all of them the larger class. With the squared distance from the middle as a third "
+    "coordinate the same model, in three dimensions, gets every point.",
+    look_for="the view from above, which is all that two dimensions have, and the view from the side, in which the "
+    "plane is a line between the two.",
+    hand="space",
+    losses=("hinge_loss",),
+)
+def p4() -> Results:
+    turn, weights, right = 2 * torch.pi * torch.rand(70), {}, {}
+    radius = torch.cat([0.65 * torch.rand(30).sqrt(), 0.9 + 0.3 * torch.rand(40)])
+    x, y = torch.stack([radius * turn.cos(), radius * turn.sin(), radius**2], dim=1), (torch.arange(70) < 30).long()
+    for size in (2, 3):
+        X, w = torch.cat([x[:, :size], torch.ones(70, 1)], dim=1), torch.zeros(size + 1, requires_grad=True)
+        for _ in range(1000):
+            (slope,) = torch.autograd.grad(lossary.hinge_loss(X @ w, y), w)
+            w = (w - 0.3 * slope).detach().requires_grad_()
+        weights[size], right[size] = w.detach(), int(((X @ w > 0) == (y == 1)).sum())
+    return {"points": x, "labels": y, "plane": weights[3], "line right": right[2], "plane right": right[3]}
+
+
+@exhibit(
+    "P18",
+    "Which way each loss pulls",
+    Source.RECITATION,
+    says="Losses of embeddings pull what belongs together, and push the rest apart.",
+    answer="Six embeddings on a circle, three of each class; one of them is moved. An arrow is where a step of "
+    "gradient descent would take a point: minus the gradient, in each picture to a scale of its own. The triplet loss "
+    "here is of all triplets, with a margin of 0.5; the contrastive loss has a margin of 1; SupCon a temperature of "
+    "0.5; ArcFace, at scale 4, and the center loss have the centers that are drawn as rings.",
+    look_for="who is pulled. The center loss moves each point alone and knows no other class. The triplet and "
+    "contrastive losses let go of what is apart far enough. SupCon and ArcFace, which only read directions, pull "
+    "along the circle.",
+    hand="circle",
+    losses=("supcon_loss", "triplet_loss", "contrastive_loss", "arcface_loss", "center_loss"),
+)
+def p18() -> Results:
+    y, others, results = tensor([0, 0, 0, 1, 1, 1]), tensor([70.0, 110.0, 200.0, 250.0, 320.0]), {}
+    centers = torch.polar(torch.ones(2), tensor([90.0, 257.0]).deg2rad())
+    c, angles = torch.view_as_real(centers), torch.cat([torch.arange(0.0, 360, 2)[:, None], others.expand(180, 5)], 1)
+    losses = {"SupCon": lambda z: lossary.supcon_loss(z, y, temperature=0.5)}
+    losses["triplet"] = lambda z: lossary.triplet_loss(z, y, margin=0.5, mining="all", average="all")
+    losses["contrastive"] = lambda z: lossary.contrastive_loss(z, y)
+    losses |= {
+        "ArcFace": lambda z: lossary.arcface_loss(z, c, y, scale=4.0),
+        "center loss": lambda z: lossary.center_loss(z, c, y),
+    }
+    for name, loss in losses.items():
+        z = torch.stack([angles.deg2rad().cos(), angles.deg2rad().sin()], -1).requires_grad_()
+        values = torch.stack([loss(one) for one in z])
+        results[name] = {"values": values, "arrows": -torch.autograd.grad(values.sum(), z)[0]}
+    return {"labels": y, "others": others, "centers": c, "losses": results}
+
+
+@exhibit(
+    "P19",
+    "Paint a mask",
+    Source.PRIMER,
+    says="Dice measures how two masks overlap.",
+    answer="Painted pixels are predicted with the probability that the dial says, the others with the rest; the "
+    "outlined ones are the truth. All five losses read the same four counts, of hits, misses, false alarms and the "
+    "rest, so all that can be painted is a table of 25 by 77 numbers. Cross-entropy counts every pixel alike; the "
+    "overlaps forget the empty ones. Tversky, at 0.3 and 0.7, minds a miss more than a false alarm.",
+    look_for="an empty mask, which cross-entropy hardly minds and Dice does; and what one more pixel outside costs by "
+    "each while the mask is small, and when it is large.",
+    hand="mask",
+    losses=("sigmoid_dice_loss", "sigmoid_tversky_loss", "sigmoid_jaccard_loss", "sigmoid_lovasz_loss"),
+)
+def p19() -> Results:
+    pixel, counts, tables = torch.arange(100), torch.cartesian_prod(torch.arange(25), torch.arange(77)), {}
+    truth = (pixel < 24).double().expand(1925, 1, 100)
+    painted = (pixel < counts[:, :1]) | ((pixel >= 24) & (pixel < 24 + counts[:, 1:]))  # hits, then false alarms
+    of = {
+        "Dice": lossary.sigmoid_dice_loss,
+        "Tversky": lossary.sigmoid_tversky_loss,
+        "Jaccard": lossary.sigmoid_jaccard_loss,
+    }
+    for sure in (0.7, 0.9, 0.99):
+        z = torch.where(painted, 1.0, -1.0)[:, None] * tensor(sure).logit()
+        table = {name: loss(z, truth, smooth=0.0, reduction="none")[:, 0] for name, loss in of.items()}
+        table["Lovász"] = torch.stack(
+            [lossary.sigmoid_lovasz_loss(*one, per_image=True) for one in zip(z[:, None], truth[:, None], strict=True)]
+        )
+        table["cross-entropy"] = lossary.binary_cross_entropy_with_logits(z, truth, reduction="none").mean((1, 2))
+        tables[sure] = table
+    return {"tables": tables}
+
+
+@exhibit(
+    "P20",
+    "Reorder a list",
+    Source.RECITATION,
+    says="Ranking losses want the relevant items first.",
+    answer="Six items, whose relevance is the number of stars, are scored by their place: 2, 1.2, 0.4, −0.4, −1.2, "
+    "−2. An arrow is minus the gradient of a score, for each loss to a scale of its own: up is to the front. ListNet "
+    "compares two softmaxes: it moves what stands first and what should. RankNet minds each pair alike, wherever it "
+    "stands, and so pulls a little at everything. LambdaLoss weighs a pair by gain and discount, and most of all if "
+    "the two are neighbours. ApproxNDCG is shown at a temperature of 1: at its default of 0.1, gaps of 0.8 between "
+    "scores leave it no gradient to speak of.",
+    look_for="the best item in the last place: who makes room for it, by each loss? Then two neighbours swapped, at "
+    "the top and at the bottom.",
+    hand="ranks",
+    losses=("listnet_loss", "ranknet_loss", "lambda_loss", "approx_ndcg_loss"),
+)
+def p20() -> Results:
+    relevance, orders, pulls = tensor([3.0, 2, 2, 1, 0, 0]), tensor(list(itertools.permutations(range(6)))), {}
+    stars, gain = relevance[orders], (torch.arange(6) + 2.0).log2().reciprocal()
+    losses = {"ListNet": lossary.ListNetLoss(reduction="none"), "RankNet": lossary.RankNetLoss(reduction="none")}
+    losses["LambdaLoss"] = lossary.LambdaLoss(reduction="none")
+    losses["ApproxNDCG"] = lossary.ApproxNDCGLoss(temperature=1.0, reduction="none")
+    for name, loss in losses.items():
+        scores = torch.linspace(2, -2, 6).repeat(720, 1).requires_grad_()
+        values = loss(scores, stars)
+        pulls[name] = {"values": values, "pulls": -torch.autograd.grad(values.sum(), scores)[0]}
+    return {
+        "relevance": relevance,
+        "orders": orders,
+        "losses": pulls,
+        "NDCG": (stars.exp2() - 1) @ gain / ((relevance.exp2() - 1) @ gain),
+    }
+
+
+@exhibit(
+    "P21",
+    "Drag an outlier",
+    Source.BOOK,
+    says="MSE goes after an outlier; MAE and Huber are robust.",
+    answer="Five lines through the same twelve points and a thirteenth, which is moved. Each is the best line by its "
+    "loss. Far above, the squared error's line follows in proportion. For the others it is enough to know that the "
+    "point is above. But that is of a point in the middle: at the end of the axis a point has leverage, and there the "
+    "absolute error too can be tilted. The 90 % quantile wants one point in ten above it, and lies where that is so.",
+    look_for="the point far above the middle, then far above the right end, where only a few others hold the line.",
+    hand="fits",
+    losses=("mse_loss", "l1_loss", "huber_loss", "log_cosh_loss", "quantile_loss"),
+)
+def p21() -> Results:
+    x, places = torch.arange(12.0), torch.cartesian_prod(torch.linspace(0, 12, 25), torch.linspace(-4, 20, 49))
+    y, X = 2 + 0.5 * x + 0.7 * torch.randn(12), torch.cat([x.expand(1225, 12), places[:, :1]], dim=1)
+    X, Y, fits = torch.stack([torch.ones_like(X), X], dim=2), torch.cat([y.expand(1225, 12), places[:, 1:]], dim=1), {}
+    losses = {"squared": lossary.mse_loss, "absolute": lossary.l1_loss, "Huber": lossary.huber_loss}
+    losses |= {
+        "log-cosh": lossary.log_cosh_loss,
+        "90 % quantile": lambda *r, **how: lossary.quantile_loss(*r, quantile=0.9, **how),
+    }
+    for name, loss in losses.items():
+        fit = torch.zeros(1225, 2, 1)
+        for _ in range(
+            1 if name == "squared" else 300
+        ):  # least squares, each point weighed by its slope over its error
+            error = (X @ fit)[..., 0].sub(Y).requires_grad_()
+            slope = torch.autograd.grad(loss(error, 0 * Y, reduction="sum"), error)[0]
+            W = X * (slope / torch.where(error.abs() < 1e-9, 1e-9, error)).detach()[..., None]
+            fit = torch.linalg.solve(W.mT @ X, W.mT @ Y[..., None])
+        fits[name] = fit[..., 0]
+    return {"points": torch.stack([x, y], dim=1), "places": places, "fits": fits}
+
+
+@exhibit(
+    "P22",
+    "A map of losses",
+    Source.RECITATION,
+    says="Losses are of three kinds, by error, by probability and by margin; and either basic or for classes never "
+    "seen.",
+    answer="An arc joins two losses where one becomes the other at a value of its hyperparameter, or in a case that "
+    "is named; each was checked on drawn inputs when this page was made. The kinds are no walls: margin losses on "
+    "angles become a softmax at margin 0, and the hinge of two classes is the multiclass one. Overlaps of masks are "
+    "in none of the three.",
+    look_for="cross-entropy and how many lead to it. A ring marks what is made for classes that were never seen.",
+    hand="map",
+    losses=("cross_entropy", "focal_loss", "arcface_loss", "tversky_loss"),
+)
+def p22() -> Results:
+    (r, t), (z, y), (s, b) = (
+        torch.randn(2, 50),
+        (torch.randn(50, 2), torch.arange(50) % 2),
+        (torch.randn(50), torch.rand(50).round()),
+    )
+    (e, f), w, (m, g) = (
+        F.normalize(torch.randn(2, 6, 3), dim=-1),
+        torch.randn(2, 3),
+        (torch.randn(4, 1, 9), torch.rand(4, 1, 9).round()),
+    )
+    k, ce, bce = torch.arange(6) % 2, lossary.cross_entropy, lossary.binary_cross_entropy_with_logits
+    pairs, twice = torch.cat([e, f]), torch.arange(6).repeat(2)
+    return {
+        "kinds": {
+            "by error": ["mse_loss", "l1_loss", "huber_loss", "smooth_l1_loss", "quantile_loss", "gaussian_nll_loss"],
+            "by probability": [
+                *("cross_entropy", "binary_cross_entropy_with_logits", "focal_loss", "poly_loss", "kl_divergence_loss"),
+                *("generalized_cross_entropy_loss", "sigmoid_focal_loss", "asymmetric_loss", "balanced_bce_loss"),
+                *(
+                    "normalized_softmax_loss",
+                    "info_nce_loss",
+                    "multiple_negatives_ranking_loss",
+                    "nt_xent_loss",
+                    "supcon_loss",
+                ),
+            ],
+            "by margin": ["hinge_loss", "multiclass_hinge_loss", "cosface_loss", "arcface_loss", "sphereface_loss"],
+            "by overlap": ["dice_loss", "tversky_loss", "jaccard_loss"],
+        },
+        "unseen": [
+            *(
+                "normalized_softmax_loss",
+                "info_nce_loss",
+                "multiple_negatives_ranking_loss",
+                "nt_xent_loss",
+                "supcon_loss",
+            ),
+            *("cosface_loss", "arcface_loss", "sphereface_loss"),
+        ],
+        "arcs": {
+            name: torch.allclose(*both, atol=1e-7)
+            for name, both in {
+                "huber_loss, δ beyond every error: ½ mse_loss": (
+                    lossary.huber_loss(r, t, delta=99.0),
+                    lossary.mse_loss(r, t) / 2,
+                ),
+                "smooth_l1_loss, β = 0: l1_loss": (lossary.smooth_l1_loss(r, t, beta=0.0), lossary.l1_loss(r, t)),
+                "quantile_loss, q = ½: ½ l1_loss": (lossary.quantile_loss(r, t), lossary.l1_loss(r, t) / 2),
+                "gaussian_nll_loss, variance 1: ½ mse_loss": (
+                    lossary.gaussian_nll_loss(r, t, torch.ones(50)),
+                    lossary.mse_loss(r, t) / 2,
+                ),
+                "focal_loss, γ = 0: cross_entropy": (lossary.focal_loss(z, y, gamma=0.0), ce(z, y)),
+                "poly_loss, ε = 0: cross_entropy": (lossary.poly_loss(z, y, epsilon=0.0), ce(z, y)),
+                "generalized_cross_entropy_loss, q → 0: cross_entropy": (
+                    lossary.generalized_cross_entropy_loss(z, y, q=1e-9),
+                    ce(z, y),
+                ),
+                "kl_divergence_loss, one-hot targets: cross_entropy": (
+                    lossary.kl_divergence_loss(z, torch.eye(2)[y]),
+                    ce(z, y),
+                ),
+                "cross_entropy, two classes: binary_cross_entropy_with_logits": (
+                    ce(z, y),
+                    bce(z[:, 1] - z[:, 0], y.double()),
+                ),
+                "sigmoid_focal_loss, γ = 0: binary_cross_entropy_with_logits": (
+                    lossary.sigmoid_focal_loss(s, b, gamma=0.0),
+                    bce(s, b),
+                ),
+                "balanced_bce_loss, weights 1: binary_cross_entropy_with_logits": (
+                    lossary.balanced_bce_loss(s, b),
+                    bce(s, b),
+                ),
+                "multiclass_hinge_loss, two classes: hinge_loss": (
+                    lossary.multiclass_hinge_loss(z, y),
+                    lossary.hinge_loss(z[:, 1] - z[:, 0], y),
+                ),
+                "normalized_softmax_loss, scores are cosines: cross_entropy": (
+                    lossary.normface_loss(e, w, k),
+                    ce(20 * e @ F.normalize(w).T, k),
+                ),
+                "cosface_loss, m = 0: normalized_softmax_loss": (
+                    lossary.cosface_loss(e, w, k, margin=0.0),
+                    lossary.normface_loss(e, w, k, scale=64.0),
+                ),
+                "arcface_loss, m = 0: normalized_softmax_loss": (
+                    lossary.arcface_loss(e, w, k, margin=0.0),
+                    lossary.normface_loss(e, w, k, scale=64.0),
+                ),
+                "sphereface_loss, m = 1: normalized_softmax_loss": (
+                    lossary.sphereface_loss(e, w, k, margin=1, scale=9.0),
+                    lossary.normface_loss(e, w, k, scale=9.0),
+                ),
+                "supcon_loss, one positive each: nt_xent_loss": (
+                    lossary.supcon_loss(pairs, twice, temperature=0.5),
+                    lossary.nt_xent_loss(e, f, temperature=0.5),
+                ),
+                "multiple_negatives_ranking_loss, unit vectors: info_nce_loss": (
+                    lossary.multiple_negatives_ranking_loss(e, f),
+                    lossary.info_nce_loss(e, f, temperature=0.05),
+                ),
+                "info_nce_loss, other items as classes: cross_entropy": (
+                    lossary.info_nce_loss(e, f, temperature=0.05),
+                    ce(20 * e @ f.T, torch.arange(6)),
+                ),
+                "tversky_loss, α = β = ½: dice_loss": (
+                    lossary.sigmoid_tversky_loss(m, g, smooth=0.0, alpha=0.5, beta=0.5),
+                    lossary.sigmoid_dice_loss(m, g, smooth=0.0),
+                ),
+                "tversky_loss, α = β = 1: jaccard_loss": (
+                    lossary.sigmoid_tversky_loss(m, g, alpha=1.0, beta=1.0),
+                    lossary.sigmoid_jaccard_loss(m, g),
+                ),
+                "asymmetric_loss, γ₊ = γ₋ = m = 0: binary_cross_entropy_with_logits": (
+                    lossary.asymmetric_loss(s, b, gamma_negative=0.0, margin=0.0),
+                    bce(s, b),
+                ),
+            }.items()
+        },
+    }
+
+
+@exhibit(
+    "P23",
+    "Model, loss, optimiser",
+    Source.SLIDES,
+    says="A training is a model, a loss and an optimiser: the model predicts, the loss compares, the optimiser "
+    "changes the weights.",
+    answer="The smallest one: one weight, four points, the last of which lies far off. The curve is the loss over the "
+    "weight; the arrow is the step that the optimiser makes next. The loss says where the lowest point is, the "
+    "optimiser how one gets there.",
+    look_for="the lowest point, which the squared error has elsewhere than the absolute one; and the absolute error's "
+    "steps, which do not get shorter on the way.",
+    hand="pipeline",
+    losses=("mse_loss", "l1_loss", "huber_loss"),
+)
+def p23() -> Results:
+    x, y, weights, paths = tensor([-1.0, 0.5, 1, 2]), tensor([-1.0, 0.5, 1, 5]), torch.linspace(-1.5, 3.5, 101), {}
+    losses = {"squared": lossary.mse_loss, "absolute": lossary.l1_loss, "Huber": lossary.huber_loss}
+    makers = {"SGD": {}, "momentum": {"momentum": 0.8}, "Adam": None}
+    for (name, loss), (maker, how) in itertools.product(losses.items(), makers.items()):
+        w, path = torch.full((1,), -1.0, requires_grad=True), []
+        optimizer = torch.optim.Adam([w], lr=0.3) if how is None else torch.optim.SGD([w], lr=0.1, **how)
+        for _ in range(41):
+            optimizer.zero_grad()
+            (value := loss(w * x, y)).backward()
+            path.append([w.item(), value.item(), w.grad.item()])
+            optimizer.step()
+        paths.setdefault(name, {})[maker] = path
+    curves = {name: [loss(w * x, y) for w in weights] for name, loss in losses.items()}
+    return {"x": x, "y": y, "weights": weights, "curves": curves, "paths": paths}
+
+
+EXHIBITS = (p4, p18, p19, p20, p21, p22, p23)
