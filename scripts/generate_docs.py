@@ -24,6 +24,7 @@ import lossary.functional
 from lossary import catalogue, glossary
 from lossary.catalogue import CATALOGUE, FAMILIES, HELPERS
 from lossary.core.card import Card, Range
+from lossary.gallery import registry
 from lossary.lab import curves
 from lossary.watching import hooks
 
@@ -39,6 +40,8 @@ OWNERS = {name: owner for owner in (*FAMILIES, *HELPERS, catalogue, hooks) for n
 
 #: What the board says of a loss, by its name.
 BOARD = board_page.cited()
+#: Which exhibits of the gallery show a loss, likewise.
+SHOWING = registry.showing()
 
 #: What people have -> the question in the docs' index, and the loss to begin with.
 KINDS = {
@@ -75,7 +78,7 @@ def main() -> int:
     files |= {ROOT / name: between_markers((ROOT / name).read_text(), text) for name, text in tables.items()}
     files |= {Path(module.__file__ or ""): with_names(module) for module in (lossary, lossary.functional)}
     files[ROOT / "docs" / "your_data.md"] = transcribed(ROOT / "docs" / "your_data.md")
-    files[glossary.TABLE] = glossary.written(CATALOGUE)
+    files[glossary.TABLE] = glossary.written(CATALOGUE, SHOWING)
     stale = [path for path, text in files.items() if not path.exists() or path.read_text() != text]
     torch.set_num_threads(1)  # batches of a few numbers: more threads would only wait for each other
     drawn = {PAGES / "img" / f"{card.name}.svg": curves.draw(card) for card in CATALOGUE if curves.scenes(card)}
@@ -149,6 +152,9 @@ def facts_of(card: Card) -> Iterator[tuple[str, str]]:
         yield "The lab searches", "; ".join(f"{name}: {span(card.search[name])}" for name in card.search)
     if card.aliases:
         yield "Also called", ", ".join(f"`{alias}`" for alias in card.aliases)
+    if shown := SHOWING.get(card.name):
+        yield "In the [gallery](../gallery.md)", f"{', '.join(shown)}: `lossary gallery --only {','.join(shown)}`"
+    yield "Cite it", f"`lossary cite {card.name}`"
     if card.relatives:
         known = {c.name: link(c, "") for c in CATALOGUE}
         yield "Relatives", ", ".join(known.get(name, f"`{name}`") for name in card.relatives)

@@ -18,6 +18,7 @@ import lossary.functional
 from lossary import glossary
 from lossary.catalogue import CATALOGUE, FAMILIES, HELPERS
 from lossary.core.card import Card
+from lossary.gallery.registry import showing
 from lossary.watching import hooks as watching
 
 ROOT = Path(__file__).parent.parent
@@ -103,14 +104,14 @@ def test_help_does_not_import_torch() -> None:
     assert not imported & {"torch", "altair", "optuna", "sklearn", "scipy", "numpy"}
 
 
-@pytest.mark.parametrize("arguments", [("list",), ("show", "arcface"), ("show", "nonsense")])
+@pytest.mark.parametrize("arguments", [("list",), ("show", "arcface"), ("cite", "arcface"), ("show", "nonsense")])
 def test_what_is_told_of_losses_needs_no_torch(arguments: tuple[str, ...]) -> None:
     done = run("from lossary.cli import main; main()", *arguments, importtime=True)
     assert done.returncode == (2 if "nonsense" in arguments else 0), done.stderr[-500:]
     imported = set(re.findall(r"\| +(\S+)$", done.stderr, flags=re.M))
     assert not imported & {"torch", "altair", "optuna", "sklearn", "scipy", "numpy"}
     table = {loss.name: loss for loss in glossary.load()}
-    assert table == {card.name: glossary.Summary.of(card) for card in CATALOGUE}
+    assert table == {card.name: glossary.Summary.of(card, showing().get(card.name, ())) for card in CATALOGUE}
 
 
 def test_library_needs_torch_alone() -> None:

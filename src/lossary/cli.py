@@ -58,6 +58,7 @@ def app() -> "App":
     commands.command(export)
     commands.command(list_losses, name="list")
     commands.command(show)
+    commands.command(cite)
     commands.command(gallery)
     return commands
 
@@ -319,6 +320,23 @@ def show(name: str, *, plot: Path | None = None) -> None:
         except (LookupError, ValueError, OSError) as reason:
             fail(f"plot: {reason}")
     Console().print(page(loss))
+
+
+def cite(name: str = "") -> None:
+    """The paper of a loss as BibTeX; without a name, those of all losses.
+
+    Parameters
+    ----------
+    name
+        Of the function, the Module or an alias.
+    """
+    from lossary.glossary import citation, find, load
+
+    try:
+        losses = [find(name)] if name else load()
+    except LookupError as unknown:
+        fail(unknown.args[0])
+    sys.stdout.write("\n\n".join(dict.fromkeys(map(citation, losses))) + "\n")
 
 
 def gallery(*, only: str = "", fresh: bool = False, quick: bool = False, out: Path = Path("lossary-gallery")) -> None:

@@ -6,7 +6,8 @@ cards come with torch, which takes seconds to import.
 
 import inspect
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from lossary.core.card import Card
 
 TABLE = Path(__file__).with_suffix(".json")
+REFERENCES = Path(__file__).with_name("references.bib")
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,14 @@ class Summary:
     description: str
     facts: dict[str, str]
 
+    @property
+    def paper(self) -> str:
+        """As its card names it."""
+        return self.facts["paper"].partition(", eq. ")[0]
+
     @classmethod
-    def of(cls, card: "Card") -> "Summary":
+    def of(cls, card: "Card", exhibits: Sequence[str] = ()) -> "Summary":
+        ids = ",".join(exhibits)
         facts = {
             "formula": "\n".join(
                 [card.formula, *(f"  {letter}  {meaning}" for letter, meaning in card.symbols.items())]
@@ -46,6 +54,7 @@ class Summary:
             "when": card.when,
             "pitfalls": "\n".join(f"- {pitfall}" for pitfall in card.pitfalls),
             "see also": ", ".join(card.relatives),
+            "gallery": f"lossary gallery --only {ids}" if ids else "",
         }
         return cls(
             card.name,
@@ -59,9 +68,10 @@ class Summary:
         )
 
 
-def written(cards: Iterable["Card"]) -> str:
-    """The table of all losses, by the data that they take."""
-    summaries = [asdict(Summary.of(card)) for card in sorted(cards, key=lambda card: card.data)]
+def written(cards: Iterable["Card"], exhibits: Mapping[str, Sequence[str]]) -> str:
+    """The table of all losses, by the data that they take; which exhibits of the gallery show each, by its name."""
+    ordered = sorted(cards, key=lambda card: card.data)
+    summaries = [asdict(Summary.of(card, exhibits.get(card.name, ()))) for card in ordered]
     return json.dumps(summaries, indent=0, ensure_ascii=False) + "\n"
 
 
@@ -110,3 +120,21 @@ def page(loss: Summary) -> "Group":
         Padding(Text(loss.description), (0, 0, 1, 2)),
         grid,
     )
+
+
+def citation(loss: Summary) -> str:
+    """The paper of a loss as BibTeX; of one that has no entry of its own yet, as far as its card goes."""
+    number = re.search(r"arXiv:(\d{4}\.\d{4,5})", loss.paper)
+    known = references()
+    if found := known.get(number[0] if number else loss.paper):
+        return found
+    fields = {"title": f"{{{loss.name}}}, a loss function", "note": loss.paper}
+    if number:
+        fields |= {"eprint": number[1], "archiveprefix": "arXiv"}
+    return f"@misc{{{loss.name},\n" + ",\n".join(f"  {key} = {{{value}}}" for key, value in fields.items()) + "\n}"
+
+
+def references() -> dict[str, str]:
+    """BibTeX entries by the paper as cards name it: the line above each."""
+    parts = re.split(r"^% (.+)\n(?=@)", REFERENCES.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    return {paper: entry.strip() for paper, entry in zip(parts[::2], parts[1::2], strict=True)}
