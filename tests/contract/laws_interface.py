@@ -290,7 +290,7 @@ def with_many_classes(subject: Subject) -> list[Call]:
     """The draw with 200 classes or more, where it has a dimension of them: more than int8 can count."""
     call, card = subject.draw(), subject.card
     if "num_classes" in card.module.fields:
-        return [with_arg(call, 1, call.args[1].repeat(30, 1))]
+        return [with_arg(call, 1, torch.cat([call.args[1]] * 30))]
     if card.data == "classes" or (card.data == "masks" and call.args[1].dim() < call.args[0].dim()):
         return [with_arg(call, 0, torch.cat([call.args[0]] * 70, 1))]
     return []

@@ -190,7 +190,8 @@ def build(subject: Subject, call: Call, **fields: Any) -> tuple[nn.Module, tuple
     owned = next((t for n, t in names.items() if n in ("weight", "centers")), None)
     if owned is not None and "num_classes" in card.module.fields:
         hyper |= {"num_classes": owned.shape[0], "embedding_size": owned.shape[-1]}
-        hyper |= {"sub_centers": owned.shape[1]} if owned.dim() == 3 else {}
+        if "sub_centers" in card.module.fields:
+            hyper |= {"sub_centers": owned.shape[1] if owned.dim() == 3 else 1}
     module = card.module(**hyper).to(call.args[0].dtype).eval()
     mine = {n for n, _ in [*module.named_parameters(), *module.named_buffers()]} - set(card.module.fields)
     with torch.no_grad():

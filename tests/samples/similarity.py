@@ -30,7 +30,7 @@ def _edges(dt: dtype) -> tuple[Call, ...]:
     )
 
 
-def _edges_labelled(dt: dtype) -> tuple[Call, ...]:
+def edges_labelled(dt: dtype) -> tuple[Call, ...]:
     axes = torch.eye(4, dtype=dt)
     two = torch.tensor([0, 0, 1, 1])
     return (
@@ -53,7 +53,7 @@ def _golden_labelled(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) ->
 
 SAMPLES: dict[str, Samples] = {
     "circle_loss": Samples(
-        edges=_edges_labelled, variants=({}, {"scale": 8.0, "margin": 0.25}, {"scale": 1.0, "margin": -0.1})
+        edges=edges_labelled, variants=({}, {"scale": 8.0, "margin": 0.25}, {"scale": 1.0, "margin": -0.1})
     ),
     "multi_similarity_loss": Samples(
         edges=_edges,
@@ -65,7 +65,7 @@ SAMPLES: dict[str, Samples] = {
         golden={"multi_similarity": _golden_labelled},
     ),
     "supcon_loss": Samples(
-        edges=_edges_labelled,
+        edges=edges_labelled,
         variants=({}, {"temperature": 1.0}, {"temperature": 0.02}),
         golden={"supcon": _golden_labelled},
     ),

@@ -330,7 +330,7 @@ def every_valid(block: AnchorBlock, margin: Margin) -> Anchors:
 
 
 def _soft(block: AnchorBlock) -> Tensor:
-    """The soft margin of all triplets: no triplet is inactive, so all are visited, some positives at a time."""
+    """The soft margin of all triplets: no triplet is inactive, so all are visited."""
 
     def visit(distances: Tensor, start: int, stop: int) -> Tensor:
         columns, exists = block.columns[:, start:stop], block.exists[:, start:stop]
@@ -338,6 +338,11 @@ def _soft(block: AnchorBlock) -> Tensor:
         counted = exists[:, :, None] & block.negative[:, None]
         return torch.where(counted, softplus(gap), torch.zeros_like(gap)).sum((1, 2))
 
+    return over_positives(block, visit)
+
+
+def over_positives(block: AnchorBlock, visit: Callable[[Tensor, int, int], Tensor]) -> Tensor:
+    """The sum of ``visit(distances, start, stop)`` over some positives at a time, each with a number a triplet."""
     most = block.columns.shape[1]
     step = max(1, CACHED_TRIPLES // max(1, block.distances.numel()))
     if most <= step:
