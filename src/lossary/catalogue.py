@@ -35,6 +35,7 @@ FAMILIES: tuple[ModuleType, ...] = tuple(
         "classes.softmax",
         "classes.powers",
         "classes.longtail",
+        "classes.selective",
         "classes.hinge",
         "classes.ordinal",
         "classes.divergence",

@@ -11,7 +11,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from mpmath import exp, log, mp, mpf, nstr
+from mpmath import ceil, exp, log, mp, mpf, nstr
 
 WRITTEN = Path(__file__).with_name("exact.jsonl")
 STEP = mpf(10) ** -30
@@ -85,6 +85,30 @@ def ldam(inputs: dict[str, Data], params: dict[str, Any]) -> Any:
     return mean(
         [-log(softmax([s * (z - margins[c] * (c == y)) for c, z in enumerate(row)])[y]) for row, y in rows(inputs)]
     )
+
+
+def symmetric_cross_entropy(inputs: dict[str, Data], params: dict[str, Any]) -> Any:
+    alpha, beta, log_zero = (mpf(params[n]) for n in ("alpha", "beta", "log_zero"))
+    losses = []
+    for row, y in rows(inputs):
+        p = softmax(row)
+        losses.append(-alpha * log(p[y]) - beta * sum(a * log_zero for c, a in enumerate(p) if c != y))
+    return mean(losses)
+
+
+def ohem(inputs: dict[str, Data], params: dict[str, Any]) -> Any:
+    losses = sorted((-log(softmax(row)[y]) for row, y in rows(inputs)), reverse=True)
+    return mean(losses[: int(ceil(mpf(params["fraction"]) * len(losses)))])
+
+
+def asymmetric_softmax(inputs: dict[str, Data], params: dict[str, Any]) -> Any:
+    of_yes, of_no, e = (mpf(params[n]) for n in ("gamma_positive", "gamma_negative", "label_smoothing"))
+    losses = []
+    for row, y in rows(inputs):
+        p, share = softmax(row), e / len(row)
+        others = sum(a**of_no * log(a) for c, a in enumerate(p) if c != y)
+        losses.append(-(1 - e + share) * (1 - p[y]) ** of_yes * log(p[y]) - share * others)
+    return mean(losses)
 
 
 # ---------------------------------------------------------------- distillation
@@ -232,6 +256,19 @@ CASES: list[tuple[str, Formula, dict[str, Any], dict[str, Data]]] = [
         ldam,
         {"class_counts": COUNTS, "max_margin": "0.5", "scale": "3"},
         {"input": draw(7, 5, 4, scale=0.5), "target": whole(8, 4, 5)},
+    ),
+    (
+        "symmetric_cross_entropy",
+        symmetric_cross_entropy,
+        {"alpha": "0.25", "beta": "1.5", "log_zero": "-4"},
+        {"input": draw(15, 5, 4), "target": whole(16, 4, 5)},
+    ),
+    ("ohem", ohem, {"fraction": "0.5"}, {"input": draw(17, 7, 4), "target": whole(18, 4, 7)}),
+    (
+        "asymmetric_softmax",
+        asymmetric_softmax,
+        {"gamma_positive": "1.5", "gamma_negative": "2.5", "label_smoothing": "0.25"},
+        {"input": draw(19, 5, 4), "target": whole(20, 4, 5)},
     ),
     *(
         ("distillation", distillation, {"temperature": tau, "direction": way}, TAUGHT)

@@ -1,0 +1,380 @@
+"""Cross-entropy that looks at some items, or at some classes, and forgets or doubts the others."""
+
+from functools import partial
+from typing import Annotated, Any
+
+import torch
+from torch import Tensor
+
+from lossary.core.card import Range
+from lossary.core.check import check_number
+from lossary.core.loss import Loss
+from lossary.core.reduce import Reduction, align, both, reduce
+from lossary.core.rules import FRACTION, ClassWeight, NotNegative, checked
+from lossary.kernels.stable import ABSENT, parameters, softplus
+from lossary.losses.classes._shared import (
+    TAKES_LOGITS,
+    Input,
+    check_class_weight,
+    class_card,
+    class_loss,
+    softmax_problem,
+)
+from lossary.losses.classes.hinge import class_hinge
+from lossary.losses.classes.softmax import focal_terms
+
+__all__ = [
+    "AsymmetricSoftmaxLoss",
+    "OHEMCrossEntropyLoss",
+    "SymmetricCrossEntropyLoss",
+    "asymmetric_softmax_loss",
+    "ohem_cross_entropy_loss",
+    "symmetric_cross_entropy_loss",
+]
+
+SIGMOID = "binary_cross_entropy_with_logits"
+
+
+def _symmetric(gap: Tensor, alpha: float | Tensor, of_reverse: float | Tensor) -> Tensor:
+    return alpha * softplus(gap) + of_reverse * torch.sigmoid(gap)
+
+
+#: What stands for the logarithm of 0.
+LogZero = Annotated[float | Tensor, partial(check_number, high=0)]
+
+
+@checked
+def symmetric_cross_entropy_loss(
+    input: Input,
+    target: Tensor,
+    *,
+    alpha: NotNegative = 0.1,
+    beta: NotNegative = 1.0,
+    log_zero: LogZero = -4.0,
+    class_weight: ClassWeight | None = None,
+    ignore_index: int = -100,
+    dim: int = 1,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Cross-entropy, and that of the labels from the predictions, which a wrong label does not make large.
+
+    .. math:: -\alpha \log p_y - \beta \sum_c p_c \log q_c
+        = -\alpha \log p_y - \beta A\, (1 - p_y), \quad \log q_c = A \text{ where } c \ne y
+
+    Args:
+        input: Logits, (N, C), (N, C, d1, ...) or (C,); or linear scores, never held whole.
+        target: Class indices of any integer dtype, the shape of ``input`` less the class dimension; or
+            probabilities in the shape of ``input``: the sum over classes of ``t_c`` times the loss at label c.
+        alpha: The weight of the cross-entropy, at least 0; a Parameter learns, as do the next ones.
+        beta: The weight of the reverse one, at least 0.
+        log_zero: A, what stands for the logarithm of 0, at most 0.
+        class_weight: (C,), a weight a class: for indices the mean is ``sum(w l) / sum(w)``.
+        ignore_index: An index target that does not count.
+        dim: The class dimension; -1 for (B, L, C).
+        sample_weight: One weight an item, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        mask: Boolean, True where an item counts.
+        reduction: ``"none"`` (the shape of ``input`` less the class dimension), ``"sum"`` or ``"mean"``.
+
+    Returns:
+        A scalar, or one loss an item.
+
+    Raises:
+        ValueError: Shapes that do not fit, a single class of logits, a weight below 0, ``log_zero`` above 0.
+        TypeError: Floating-point class indices.
+        IndexError: A target outside of [0, C) that is not ``ignore_index``.
+
+    Example:
+        >>> import torch
+        >>> symmetric_cross_entropy_loss(torch.zeros(1, 2), torch.tensor([0]))
+        tensor(2.0693)
+
+    Source:
+        Wang et al., Symmetric Cross Entropy for Robust Learning with Noisy Labels, arXiv:1908.06112, section 3; the
+        defaults are its own for CIFAR-10. Its code cuts labels at 1e-4 instead, which is A = -9.2, and probabilities
+        at 1e-7, past which the cross-entropy's gradient is 0.
+    """
+    p = softmax_problem(
+        input,
+        target,
+        sigmoid_form=SIGMOID,
+        dim=dim,
+        ignore_index=ignore_index,
+        sample_weight=sample_weight,
+        mask=mask,
+    )
+    check_class_weight("class_weight", class_weight, p.classes)
+    of_reverse = -beta * log_zero
+    return class_loss(_symmetric, p, scalars=(alpha, of_reverse), class_weight=class_weight, reduction=reduction)
+
+
+class SymmetricCrossEntropyLoss(Loss):
+    """:func:`symmetric_cross_entropy_loss` as a Module."""
+
+    fn = staticmethod(symmetric_cross_entropy_loss)
+    alpha: NotNegative = 0.1
+    beta: NotNegative = 1.0
+    log_zero: LogZero = -4.0
+    class_weight: ClassWeight | None = None
+    ignore_index: int = -100
+    dim: int = 1
+    reduction: Reduction = "mean"
+
+
+@checked
+def ohem_cross_entropy_loss(
+    input: Input,
+    target: Tensor,
+    *,
+    fraction: Annotated[float, FRACTION] = 0.25,
+    threshold: Annotated[float, FRACTION] | None = None,
+    class_weight: ClassWeight | None = None,
+    ignore_index: int = -100,
+    dim: int = 1,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Softmax cross-entropy of the hardest items of a batch alone (online hard example mining, top-k loss).
+
+    .. math:: \frac{1}{|H|} \sum_{i \in H} -\log p_{y_i}, \quad |H| \ge \lceil f N \rceil
+
+    where H are the items of the largest losses, and all whose probability is below the threshold.
+
+    Args:
+        input: Logits, (N, C), (N, C, d1, ...) or (C,); or linear scores, never held whole.
+        target: Class indices of any integer dtype, the shape of ``input`` less the class dimension; or
+            probabilities in the shape of ``input``.
+        fraction: f, from 0 to 1, the share of the items that count which are kept at least, rounded up.
+        threshold: From 0 to 1: items whose label has a lower probability are kept too, however many; None: none.
+        class_weight: (C,), a weight a class: for indices the mean is ``sum(w l) / sum(w)``.
+        ignore_index: An index target that does not count.
+        dim: The class dimension; -1 for (B, L, C).
+        sample_weight: One weight an item, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        mask: Boolean, True where an item counts.
+        reduction: ``"none"`` (the shape of ``input`` less the class dimension), 0 for an item that is not kept;
+            ``"sum"`` or ``"mean"`` over those that are.
+
+    Returns:
+        A scalar, or one loss an item. Which items are kept is found by their losses, not by weights; of equal ones the
+        first are. A kept item's gradient is cross-entropy's.
+
+    Raises:
+        ValueError: Shapes that do not fit, a single class of logits, a ``fraction`` or ``threshold`` outside of [0, 1].
+        TypeError: Floating-point class indices.
+        IndexError: A target outside of [0, C) that is not ``ignore_index``.
+
+    Example:
+        >>> import torch
+        >>> logits = torch.tensor([[3.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
+        >>> ohem_cross_entropy_loss(logits, torch.zeros(4, dtype=torch.int64), fraction=0.5, reduction="none")
+        tensor([0.0000, 0.0000, 1.3133, 0.6931])
+
+    Source:
+        Shrivastava et al., Training Region-based Object Detectors with Online Hard Example Mining, arXiv:1604.03540,
+        which numbers no equation; as a mean of the k largest losses: Fan et al., arXiv:1705.08826, eq. 3. With
+        ``threshold=0.7`` and a fraction for its ``min_kept`` it is MMSegmentation's ``OHEMPixelSampler``. That divides
+        by all pixels.
+    """
+    p = softmax_problem(
+        input,
+        target,
+        sigmoid_form=SIGMOID,
+        dim=dim,
+        ignore_index=ignore_index,
+        sample_weight=None,
+        mask=mask,
+    )
+    check_class_weight("class_weight", class_weight, p.classes)
+    losses = class_loss(softplus, p, class_weight=None if p.soft is None else class_weight, reduction="none")
+    kept = _hardest(losses.detach(), p.counted, fraction)
+    if threshold is not None:
+        kept = kept | (torch.exp(-losses.detach()) < threshold)
+    # Weighed after they are chosen: a weight says how much an item counts, not how hard it is.
+    sample_weight, mask = align(sample_weight, both(p.counted, kept), p.shape)
+    own = None if class_weight is None or p.labels is None else class_weight.to(losses.dtype)[p.labels]
+    weight = own if sample_weight is None else sample_weight if own is None else own * sample_weight
+    return reduce(losses, weight=weight, mask=mask, reduction=reduction)
+
+
+def _hardest(losses: Tensor, counted: Tensor | None, fraction: float) -> Tensor:
+    """Where the largest losses are, that share of those that count."""
+    if counted is not None:
+        losses = losses.masked_fill(~counted, -torch.inf)
+    count = losses.numel() if counted is None else counted.expand(losses.shape).sum()
+    order = losses.flatten().argsort(descending=True, stable=True)  # a NaN first
+    rank = torch.zeros_like(order).scatter(0, order, torch.arange(len(order), device=order.device))
+    # Less a little, which 0.1 times 30 is too large by.
+    return (rank < count * fraction - 1e-4).reshape(losses.shape)
+
+
+class OHEMCrossEntropyLoss(Loss):
+    """:func:`ohem_cross_entropy_loss` as a Module."""
+
+    fn = staticmethod(ohem_cross_entropy_loss)
+    fraction: Annotated[float, FRACTION] = 0.25
+    threshold: Annotated[float, FRACTION] | None = None
+    class_weight: ClassWeight | None = None
+    ignore_index: int = -100
+    dim: int = 1
+    reduction: Reduction = "mean"
+
+
+@checked
+def asymmetric_softmax_loss(
+    input: Tensor,
+    target: Tensor,
+    *,
+    gamma_positive: NotNegative = 1.0,
+    gamma_negative: NotNegative = 4.0,
+    label_smoothing: Annotated[float, FRACTION] = 0.1,
+    class_weight: ClassWeight | None = None,
+    ignore_index: int = -100,
+    dim: int = 1,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Smoothed softmax cross-entropy in which the true class fades once it is found, others once they are not (ASL).
+
+    .. math:: -\Big(1 - e + \frac{e}{C}\Big) (1 - p_y)^{\gamma_+} \log p_y
+        - \frac{e}{C} \sum_{c \ne y} p_c^{\gamma_-} \log p_c
+
+    Args:
+        input: Logits, (N, C), (N, C, d1, ...) or (C,).
+        target: Class indices of any integer dtype, the shape of ``input`` less the class dimension.
+        gamma_positive: How fast the true class fades as its probability nears 1, at least 0; a Parameter learns.
+        gamma_negative: How fast the other classes fade as theirs near 0, at least 0; a Parameter learns.
+        label_smoothing: e in [0, 1], the share of the target that is spread over all classes. At 0 this is the focal
+            loss.
+        class_weight: (C,), a weight a class: for indices the mean is ``sum(w l) / sum(w)``.
+        ignore_index: An index target that does not count.
+        dim: The class dimension; -1 for (B, L, C).
+        sample_weight: One weight an item, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        mask: Boolean, True where an item counts.
+        reduction: ``"none"`` (the shape of ``input`` less the class dimension), ``"sum"`` or ``"mean"``.
+
+    Returns:
+        A scalar, or one loss an item.
+
+    Raises:
+        ValueError: Shapes that do not fit, a power below 0, ``label_smoothing`` outside of [0, 1].
+        TypeError: Targets that are no integers.
+        IndexError: A target outside of [0, C) that is not ``ignore_index``.
+
+    Example:
+        >>> import torch
+        >>> asymmetric_softmax_loss(torch.zeros(1, 2), torch.tensor([0]))
+        tensor(0.3314)
+
+    Source:
+        Ridnik et al., arXiv:2009.14119, whose paper has the form for many labels alone: this one is of its code, and
+        timm's, with their defaults. Both keep a count of classes in the loss: batches of other sizes are not noticed.
+    """
+
+    def asymmetric(z: Tensor, y: Tensor) -> Tensor:
+        of_yes, of_no = parameters((gamma_positive, gamma_negative), z)
+        gap = z.scatter(-1, y, ABSENT).logsumexp(-1) - z.gather(-1, y)[..., 0]
+        logp = z.log_softmax(-1)
+        logp = torch.where(logp > -torch.inf, logp, torch.zeros_like(logp))  # an impossible class adds nothing
+        others = (torch.exp(of_no * logp) * -logp).scatter(-1, y, 0.0).sum(-1)
+        share = label_smoothing / max(z.shape[-1], 1)
+        return (1 - label_smoothing + share) * focal_terms(gap, of_yes)[0] + share * others
+
+    of_items: tuple[Any, ...] = (class_weight, ignore_index, dim, sample_weight, mask, reduction)
+    return class_hinge(asymmetric, input, target, *of_items)
+
+
+class AsymmetricSoftmaxLoss(Loss):
+    """:func:`asymmetric_softmax_loss` as a Module."""
+
+    fn = staticmethod(asymmetric_softmax_loss)
+    gamma_positive: NotNegative = 1.0
+    gamma_negative: NotNegative = 4.0
+    label_smoothing: Annotated[float, FRACTION] = 0.1
+    class_weight: ClassWeight | None = None
+    ignore_index: int = -100
+    dim: int = 1
+    reduction: Reduction = "mean"
+
+
+_TRUE = {
+    r"p_y": "the probability of the true class: softmax of `input` at `target`",
+    r"y": "the true class, from `target`",
+}
+
+CARDS = (
+    class_card(
+        fn=symmetric_cross_entropy_loss,
+        module=SymmetricCrossEntropyLoss,
+        formula=r"-\alpha \log p_y - \beta A (1 - p_y)",
+        symbols={
+            r"\alpha": "`alpha`, the weight of cross-entropy",
+            **_TRUE,
+            r"\beta": "`beta`, the weight of the reverse cross-entropy",
+            r"A": "`log_zero`, what stands for the logarithm of a label's 0",
+        },
+        paper="arXiv:1908.06112",
+        defaults="the paper's for CIFAR-10",
+        search={"alpha": Range(0.01, 10.0, log=True), "beta": Range(0.1, 10.0, log=True)},
+        when="Some labels are wrong: the bounded second term goes on learning where the first would learn them.",
+        pitfalls=(
+            "beta and A are one number: only their product counts.",
+            "The paper takes alpha = 6 and beta = 0.1 for a hundred classes: tune them.",
+            *TAKES_LOGITS,
+        ),
+        relatives=("generalized_cross_entropy_loss", "cross_entropy"),
+    ),
+    class_card(
+        fn=ohem_cross_entropy_loss,
+        module=OHEMCrossEntropyLoss,
+        formula=r"\frac{1}{|H|} \sum_{i \in H} -\log p_{y_i}, \quad |H| \ge \lceil f N \rceil",
+        symbols={
+            r"H": "the hardest items: those of the largest losses, and all below `threshold`",
+            r"i": "an item of these",
+            r"p_{y_i}": "the probability of the item's true class: softmax of `input` at `target`",
+            r"f": "`fraction`, the share of the items that is kept at least",
+            r"N": "how many items count",
+        },
+        paper="arXiv:1604.03540",
+        defaults="none is common: a quarter",
+        search={"fraction": Range(0.05, 1.0)},
+        separable=False,
+        when="Most items, or pixels, are easy and drown the hard ones; and labels are clean.",
+        pitfalls=(
+            "Wrong labels are the hardest items of all.",
+            "Under data-parallel training each rank keeps the hardest of its own.",
+            *TAKES_LOGITS,
+        ),
+        relatives=("focal_loss", "cross_entropy"),
+    ),
+    class_card(
+        fn=asymmetric_softmax_loss,
+        module=AsymmetricSoftmaxLoss,
+        kernel="none",
+        formula=(
+            r"-\Big(1 - e + \frac{e}{C}\Big) (1 - p_y)^{\gamma_+} \log p_y"
+            r" - \frac{e}{C} \sum_{c \ne y} p_c^{\gamma_-} \log p_c"
+        ),
+        symbols={
+            r"e": "`label_smoothing`",
+            r"C": "how many classes there are",
+            **_TRUE,
+            r"\gamma_+": "`gamma_positive`: how fast the true class fades as it is found",
+            r"c": "every other class",
+            r"p_c": "the probability of class c: softmax of `input`",
+            r"\gamma_-": "`gamma_negative`: how fast other classes fade as their probability nears 0",
+        },
+        paper="arXiv:2009.14119",
+        defaults="the paper's code, and timm",
+        search={
+            "gamma_positive": Range(0.0, 3.0),
+            "gamma_negative": Range(0.0, 6.0),
+            "label_smoothing": Range(0.0, 0.3),
+        },
+        when="As the focal loss with smoothed labels, whose smoothing does not lift classes that are ruled out.",
+        pitfalls=("Without smoothing it is the focal loss: the other classes have no share.", *TAKES_LOGITS),
+        relatives=("focal_loss", "asymmetric_loss", "cross_entropy"),
+    ),
+)
