@@ -18,9 +18,9 @@ from lossary.losses.classes._shared import (
     check_class_weight,
     class_card,
     class_loss,
+    label_loss,
     softmax_problem,
 )
-from lossary.losses.classes.hinge import class_hinge
 from lossary.losses.classes.softmax import focal_terms
 
 __all__ = [
@@ -283,7 +283,7 @@ def asymmetric_softmax_loss(
         return (1 - label_smoothing + share) * focal_terms(gap, of_yes)[0] + share * others
 
     of_items: tuple[Any, ...] = (class_weight, ignore_index, dim, sample_weight, mask, reduction)
-    return class_hinge(asymmetric, input, target, *of_items)
+    return label_loss(asymmetric, input, target, *of_items)
 
 
 class AsymmetricSoftmaxLoss(Loss):
