@@ -209,7 +209,11 @@ def finish(draft: Draft, seed: int, dtype: torch.dtype, rng: Random) -> Case:
         t.double() if isinstance(a, Tensor) and a.is_floating_point() else t for a, t in zip(args, twins, strict=True)
     ]
     exact_kwargs = {n: rounded_keyword(kwargs[n], v) for n, v in exact_kwargs.items()}
-    leaves = [i for i, a in enumerate(args) if isinstance(a, Tensor) and a.is_floating_point()]
+    leaves = [
+        i
+        for i, (a, slot) in enumerate(zip(args, draft.slots, strict=True))
+        if isinstance(a, Tensor) and a.is_floating_point() and slot.domain != "constant"
+    ]
     if len(leaves) > 1 and rng.random() < 0.2:
         leaves = rng.sample(leaves, rng.randint(1, len(leaves) - 1))
     named = [n for n in ("ref_embeddings", "negatives") if n in kwargs]

@@ -337,6 +337,12 @@ KNOWN: tuple[Known, ...] = (
         "lambda_loss:3000013779",
     ),
     Known(
+        "dpo_loss",
+        "gradient by [01]:",
+        "apo_down: the slopes of its two sigmoids cancel where both answers lead alike",
+        lambda case: case.twin.kwargs.get("kind") == "apo_down",
+    ),
+    Known(
         "dice_cross_entropy_loss",
         "gradient by 0:",
         "label smoothing: scores further apart than float32 reaches are so infinitely, which has no gradient",

@@ -147,3 +147,26 @@ def test_what_must_not_learn_and_what_is_no_number_an_answer_is_refused() -> Non
     tokens = torch.zeros(4, 16)
     with pytest.raises(ValueError, match=r"chosen_logps: wanted .*\(N,\), a number an answer: see sequence_logps"):
         lossary.simpo_loss(tokens, tokens)
+
+
+@pytest.mark.parametrize("kind", ["exo", "apo_zero"])
+def test_slopes_keep_their_digits_where_an_answer_is_far_ahead(kind: Any) -> None:
+    """torch's sigmoid has the slope y (1 - y), which float32 leaves nothing of beside a y of 1."""
+    smoothing = 0.01 if kind == "exo" else 0.0
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        w = torch.tensor([-300.0, -20.0], dtype=dtype).requires_grad_()
+        l = torch.tensor([-20.0, -180.0], dtype=dtype).requires_grad_()
+        ref = torch.full((2,), -150.0, dtype=dtype)
+        loss = functional.dpo_loss(w, l, ref, ref, kind=kind, label_smoothing=smoothing)
+        loss = loss + lossary.kto_loss(w, ref, torch.tensor([1, 0]))
+        found.append(torch.autograd.grad(loss, (w, l)))
+    for single, double in zip(*found, strict=True):
+        torch.testing.assert_close(single.double(), double, rtol=1e-5, atol=0)
+
+
+def test_rewards_of_any_size_have_a_loss() -> None:
+    w = torch.tensor([1e20, -1e20], requires_grad=True)
+    loss = lossary.bradley_terry_loss(w, -w)
+    torch.testing.assert_close(loss, torch.tensor(1e20))
+    assert torch.autograd.grad(loss, w)[0].isfinite().all()

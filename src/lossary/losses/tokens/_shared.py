@@ -75,6 +75,11 @@ def reduce_step(
     return ranks * total / torch.as_tensor(divisor, dtype=total.dtype, device=total.device)
 
 
+def sigmoid(x: Tensor) -> Tensor:
+    """torch's own has no gradient left where it rounds to 1: this one's is as good there as where it is nearly 0."""
+    return torch.where(x > 0, 1 - (-x).sigmoid(), x.sigmoid())
+
+
 def preferred(lead: Tensor, smoothing: float) -> Tensor:
     """-log sigmoid(lead), where a share of the preferences is the other way round."""
     return (1 - smoothing) * softplus(-lead) + smoothing * softplus(lead)

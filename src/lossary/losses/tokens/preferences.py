@@ -21,6 +21,7 @@ from lossary.losses.tokens._shared import (
     check_constant,
     pair_card,
     preferred,
+    sigmoid,
     token_card,
 )
 
@@ -36,7 +37,7 @@ def _robust(lead: Tensor, smoothing: float) -> Tensor:
 def _exo(lead: Tensor, smoothing: float) -> Tensor:
     """The divergence of the model's preference from the labels', (1 - e, e)."""
     log_yes, log_no = -softplus(-lead), -softplus(lead)
-    yes, no = lead.sigmoid(), (-lead).sigmoid()
+    yes, no = sigmoid(lead), sigmoid(-lead)
     return yes * (log_yes - math.log1p(-smoothing)) + no * (log_no - math.log(smoothing))
 
 
@@ -49,8 +50,8 @@ _OF_PAIRS: Mapping[str, Callable[[Tensor, Tensor, Number, float], Tensor]] = {
     "nca": lambda w, l, beta, _: softplus(-beta * w) + (softplus(beta * w) + softplus(beta * l)) / 2,
     "bco": lambda w, l, beta, _: softplus(-beta * w) + softplus(beta * l),
     "sppo": lambda w, l, beta, _: (w - 0.5 / beta).square() + (l + 0.5 / beta).square(),
-    "apo_zero": lambda w, l, beta, _: (-beta * w).sigmoid() + (beta * l).sigmoid(),
-    "apo_down": lambda w, l, beta, _: (beta * w).sigmoid() + (-beta * (w - l)).sigmoid(),
+    "apo_zero": lambda w, l, beta, _: sigmoid(-beta * w) + sigmoid(beta * l),
+    "apo_down": lambda w, l, beta, _: sigmoid(beta * w) + sigmoid(-beta * (w - l)),
 }
 
 
@@ -266,7 +267,7 @@ def kto_loss(
     check_shape("target", target, tuple(p.shape))
     beta, liked, disliked, z = parameters((beta, desirable_weight, undesirable_weight, kl), p)
     gain = beta * (p - q - (z.clamp_min(0) if isinstance(z, Tensor) else max(z, 0.0)))
-    losses = decide(hide(target, mask).to(p.dtype), liked * (-gain).sigmoid(), disliked * gain.sigmoid())
+    losses = decide(hide(target, mask).to(p.dtype), liked * sigmoid(-gain), disliked * sigmoid(gain))
     return reduce(losses, weight=sample_weight, mask=mask, reduction=reduction)
 
 

@@ -266,7 +266,9 @@ def bradley_terry_loss(
     given |= {} if margins is None else {"margins": margins}
     (w, l, *m), sample_weight, mask = answers(sample_weight, mask, **given)
     (center,) = parameters((center,), w)
-    losses = softplus(l - w + m[0] if m else l - w) + center * (w + l).square()
+    losses = softplus(l - w + m[0] if m else l - w)
+    if isinstance(center, Tensor) or center > 0:  # beyond 1e19 the square is infinite, and 0 times it NaN
+        losses = losses + center * (w + l).square()
     return reduce(losses, weight=sample_weight, mask=mask, reduction=reduction)
 
 
