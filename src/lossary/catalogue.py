@@ -32,6 +32,7 @@ FAMILIES: tuple[ModuleType, ...] = tuple(
         "answers.binary",
         "answers.asymmetric",
         "answers.margin",
+        "answers.quality",
         "classes.softmax",
         "classes.powers",
         "classes.longtail",

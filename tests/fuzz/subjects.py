@@ -81,6 +81,7 @@ _OF_LOSS: dict[str, tuple[tuple[Slot, ...], ...]] = {
     "approx_ndcg_loss": (slots("real:NC", "count:NC"),),
     "ge2e_loss": (slots("real:ND", "identity:N"), slots("real:NUD")),
     "center_loss": _HEAD,
+    "distribution_focal_loss": (slots("real:NC", "truth:N"),),
     "dpo_loss": (slots("log_probability:N", "log_probability:N", "constant:N", "constant:N"),),
     "ipo_loss": (slots("log_probability:N", "log_probability:N", "constant:N", "constant:N"),),
     "kto_loss": (slots("log_probability:N", "constant:N", "yes:N"),),

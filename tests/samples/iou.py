@@ -31,6 +31,17 @@ def _edges(dt: dtype) -> tuple[Call, ...]:
     )
 
 
+def _edges_places(dt: dtype) -> tuple[Call, ...]:
+    z = torch.tensor([[1e4, -1e4, 0.0], [50.0, 0.0, -50.0], [0.0, 0.0, 0.0]], dtype=dt)
+    return (
+        Call((z, torch.tensor([0.0, 1.0, 2.0], dtype=dt))),  # on bins, the first and the last too
+        Call((z, torch.tensor([1.5, 1.75, 0.25], dtype=dt))),
+        Call((z, torch.tensor([2, 2, 2]))),  # whole numbers
+        Call((z[:, :2], torch.tensor([0.5, 1.0, 0.0], dtype=dt))),  # two bins
+        Call((z[:0], torch.zeros(0, dtype=dt))),  # empty
+    )
+
+
 def _golden(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call:
     return Call((inputs["input"], inputs["target"]), dict(params))
 
@@ -42,4 +53,5 @@ SAMPLES: dict[str, Samples] = {
     "generalized_iou_loss": Samples(_edges, golden={"generalized_iou": _golden}),
     "distance_iou_loss": Samples(_edges, golden={"distance_iou": _golden}),
     "complete_iou_loss": Samples(_edges, ({}, {"trade_off": "exact"}), {"complete_iou": _golden}),
+    "distribution_focal_loss": Samples(_edges_places, golden={"distribution_focal": _golden}),
 }

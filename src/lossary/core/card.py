@@ -58,6 +58,7 @@ Takes = Literal[
     "tokens-advantages",  # log-probabilities of tokens now and as they were drawn, and each token's advantage
     "answers-advantages",  # the same, an answer a row, with each answer's advantage and a reference's log-probabilities
     "boxes",  # (x1, y1, x2, y2) twice: the predicted and the true one
+    "input-place",  # scores of places in order, and a number between the first and the last
     "image-target",  # (N, C, H, W) twice: an image and the one that it should be
     "large-image-target",  # the same, of 161 pixels a side or more
     "image",  # (N, C, H, W) alone

@@ -38,7 +38,7 @@ def pointwise(
     may give ``share`` times the losses' sum and leave its derivatives by the input in ``out``; None where it cannot.
     ``kernel`` is the same loss among Triton's.
     """
-    dtype, sample_weight, mask = _prepared(input, target, sample_weight, mask, input.shape)
+    dtype, sample_weight, mask = _prepared(input, target, sample_weight, mask)
     # A slope is one by the input alone, without weights.
     if sample_weight is not None or mask is not None or any(map(learns, (target, *arguments))):
         slope = kernel = None
@@ -131,7 +131,7 @@ def pointwise_by_torch(
     kernel: switch.ElementKernel | None = None,
 ) -> Tensor:
     """:func:`pointwise` of torch's ``formula(input, target, reduction=...)``, which blocks would not make faster."""
-    dtype, sample_weight, mask = _prepared(input, target, sample_weight, mask, input.shape)
+    dtype, sample_weight, mask = _prepared(input, target, sample_weight, mask)
     items, plain = partial(formula, reduction="none"), sample_weight is None and mask is None and reduction != "none"
     if plain and kernel is not None and by_triton(input):
         return pointwise(items, input, target, sample_weight=None, mask=None, reduction=reduction, kernel=kernel)
@@ -158,12 +158,18 @@ def torchs_own(input: Tensor, target: Tensor) -> bool:
 
 
 def _prepared(
-    input: Tensor, target: Tensor, sample_weight: Tensor | None, mask: Tensor | None, shape: torch.Size
+    input: Tensor,
+    target: Tensor,
+    sample_weight: Tensor | None,
+    mask: Tensor | None,
+    shape: torch.Size | None = None,
 ) -> tuple[torch.dtype, Tensor | None, Tensor | None]:
-    """In which dtype the losses are; weights and mask lined up with items of ``shape``."""
+    """In which dtype the losses are; weights and mask lined up with items of ``shape``, by default the input's."""
     check_float("input", input)
     check_same_shape("target", target, "input", input)
-    return torch.promote_types(accumulator(input), target.dtype), *align(sample_weight, mask, shape)
+    return torch.promote_types(accumulator(input), target.dtype), *align(
+        sample_weight, mask, input.shape if shape is None else shape
+    )
 
 
 def _items(formula: ElementFormula, x: Tensor, y: Tensor, mask: Tensor | None, *arguments: Argument) -> Tensor:

@@ -225,6 +225,10 @@ def _boxes(g: Generator, dt: dtype) -> Call:
     return Call(tuple(torch.cat([centers - lengths / 2, centers + lengths / 2], 2).to(dt)))
 
 
+def _places(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, dt, 6, 5, scale=3.0), (4 * uniform(g, torch.float64, 6)).to(dt)))
+
+
 def _images(g: Generator, dt: dtype) -> Call:
     """Of two positions of a window of 11 pixels."""
     x = uniform(g, torch.float64, 3, 1, 11, 12)
@@ -279,6 +283,7 @@ _DRAWS: Mapping[tuple[str, ...], Draw] = {
     ("tokens-advantages", "tokens", "values"): _valued,
     ("answers-advantages",): _answered,
     ("boxes",): _boxes,
+    ("input-place",): _places,
     ("image-target",): _images,
     ("large-image-target",): _large_images,
     ("image",): _image,

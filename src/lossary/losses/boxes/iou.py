@@ -1,4 +1,4 @@
-"""Overlap of a predicted box with the true one, and what pulls them together where they do not overlap."""
+"""Overlap of a predicted box with the true one, what pulls them together where there is none, and each side alone."""
 
 from functools import partial
 from math import pi
@@ -7,22 +7,26 @@ from typing import Annotated, Any, Literal
 import torch
 from torch import Tensor
 
-from lossary.core.card import Choice
-from lossary.core.check import values_visible
+from lossary.core.card import Card, Choice
+from lossary.core.check import check_dim, check_float, check_several_classes, check_shape, values_visible
 from lossary.core.loss import Loss
-from lossary.core.reduce import Reduction
+from lossary.core.reduce import Reduction, align, reduce
 from lossary.core.rules import POSITIVE, checked
-from lossary.losses._pointwise import ElementFormula, rowwise
+from lossary.kernels.stable import accumulate, accumulator
+from lossary.losses._pointwise import ElementFormula, hide, rowwise
 from lossary.losses.boxes._shared import box_card, check_boxes, overlap, ratio, sizes
 from lossary.losses.boxes._slopes import Formula, box_slope, ciou_slopes, diou_slopes, giou_slopes, iou_slopes
+from lossary.losses.classes.softmax import cross_entropy
 
 __all__ = [
     "CompleteIoULoss",
     "DistanceIoULoss",
+    "DistributionFocalLoss",
     "GeneralizedIoULoss",
     "IoULoss",
     "complete_iou_loss",
     "distance_iou_loss",
+    "distribution_focal_loss",
     "generalized_iou_loss",
     "iou_loss",
 ]
@@ -298,6 +302,66 @@ class CompleteIoULoss(Loss):
     reduction: Reduction = "mean"
 
 
+@checked
+def distribution_focal_loss(
+    input: Tensor,
+    target: Tensor,
+    *,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Cross-entropy of a place between two bins: the nearer a bin, the larger its share.
+
+    .. math:: -(i + 1 - y) \log p_i - (y - i) \log p_{i + 1}; \quad i = \lfloor y \rfloor, \; p = \mathrm{softmax}(z)
+
+    Args:
+        input: (N, C) logits over distances 0, 1, ..., C - 1; of boxes four rows each, a side a row. C >= 2.
+        target: (N,) distances in [0, C - 1], in bins; the last may be reached.
+        sample_weight: (N,) weights of the rows; mean is ``sum(w l) / sum(w)``.
+        mask: (N,) boolean, True where a row counts.
+        reduction: ``"none"`` (one value a row), ``"sum"`` or ``"mean"``.
+
+    Returns:
+        A scalar, or (N,).
+
+    Raises:
+        ValueError: Wrong shapes, a single bin, a distance outside of [0, C - 1].
+        TypeError: ``input`` that is not floating-point.
+
+    Example:
+        >>> import torch
+        >>> distribution_focal_loss(torch.zeros(1, 8), torch.tensor([2.25]))
+        tensor(2.0794)
+
+    Source:
+        Li et al., Generalized Focal Loss, arXiv:2006.04388, eq. 6. Common code takes bins floor(y) and floor(y) + 1: at
+        the last distance the second is none, which is why ultralytics cuts targets short of it.
+    """
+    check_dim("input", input, 2, "(N, C)")
+    check_float("input", input)
+    check_several_classes("input", input, input.shape[1], "binary_cross_entropy_with_logits")
+    check_shape("target", target, tuple(input.shape[:1]))
+    weight, counts = align(sample_weight, mask, input.shape[:1])
+    x, y = accumulate(input), target.to(torch.promote_types(accumulator(input), target.dtype))
+    if counts is not None:
+        x, y = hide(x, counts[:, None]), hide(y, counts)
+    last = x.shape[1] - 1
+    if y.numel() and values_visible(y) and ((y < 0) | (y > last)).any():
+        raise ValueError(f"target: wanted numbers in [0, {last}]; got {y[(y < 0) | (y > last)][0].item()}")
+    left = y.detach().floor().clamp(0, last - 1)
+    bins = left.nan_to_num().long()
+    nearer, farther = (cross_entropy(x, bins + step, reduction="none") for step in (0, 1))
+    return reduce((left + 1 - y) * nearer + (y - left) * farther, weight=weight, mask=counts, reduction=reduction)
+
+
+class DistributionFocalLoss(Loss):
+    """:func:`distribution_focal_loss` as a Module."""
+
+    fn = staticmethod(distribution_focal_loss)
+    reduction: Reduction = "mean"
+
+
 _SYMBOLS = {
     r"P": "the predicted box, `input`",
     r"T": "the true box, `target`",
@@ -377,5 +441,34 @@ CARDS = (
         ),
         relatives=("distance_iou_loss", "generalized_iou_loss", "iou_loss"),
         aliases=("ciou_loss", "CIoULoss"),
+    ),
+    Card(
+        fn=distribution_focal_loss,
+        module=DistributionFocalLoss,
+        formula=(
+            r"-(i + 1 - y) \log p_i - (y - i) \log p_{i + 1}; \quad i = \lfloor y \rfloor, \; "
+            r"p = \mathrm{softmax}(z)"
+        ),
+        symbols={
+            r"z": "`input`, the logits of the distances",
+            r"p": "their softmax",
+            r"y": "`target`, the distance, in bins",
+            r"i": "the bin below it",
+        },
+        data="boxes",
+        takes=("input-place",),
+        input="logits",
+        kernel="rows",
+        item="row",
+        at_call=frozenset({"sample_weight", "mask"}),
+        paper="arXiv:2006.04388",
+        equation="6",
+        defaults="no hyperparameters",
+        when="Sides of boxes as distributions over distances (GFL, YOLO from version 8), beside an IoU loss.",
+        pitfalls=(
+            "The distance is in bins: divide pixels by the stride first.",
+            "It does not fade: nothing in it is focal but the name of its paper.",
+        ),
+        relatives=("complete_iou_loss", "quality_focal_loss", "cross_entropy"),
     ),
 )
