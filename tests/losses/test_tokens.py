@@ -133,12 +133,26 @@ def test_what_does_not_fit_is_named(change: dict[str, Any], kind: type[Exception
 def test_the_z_loss_and_cross_entropy_from_one_reading() -> None:
     x, w, y, b = batch()
     found, counts = lossary.linear_readings(x, w, y, b), y >= 0
-    loss = (1e-2 * found.log_sum.square() - found.logps).sum() / counts.sum()
+    loss = lossary.z_loss(found.log_sum, strength=1e-2, mask=counts) - found.logps.sum() / counts.sum()
     z = x @ w.T + b
     wanted = (
         torch.nn.functional.cross_entropy(z.flatten(0, 1), y.flatten()) + 1e-2 * z.logsumexp(-1)[counts].square().mean()
     )
     torch.testing.assert_close(loss, wanted)
+
+
+def test_the_z_loss_of_batches_adds_up_and_leaves_out_what_does_not_count() -> None:
+    z, mask = draw(4, 6), torch.rand(4, 6, generator=torch.Generator().manual_seed(1)) > 0.4
+    whole = lossary.z_loss(z, mask=mask)
+    torch.testing.assert_close(whole, 1e-4 * z[mask].square().mean())
+    count = mask.sum().item()
+    parts = [lossary.z_loss(z[rows], mask=mask[rows], divisor=count) for rows in (slice(0, 1), slice(1, 4))]
+    torch.testing.assert_close(torch.stack(parts).sum(), whole)
+    broken = torch.where(mask, z, torch.nan)
+    torch.testing.assert_close(lossary.z_loss(broken, mask=mask), whole)
+    assert lossary.z_loss(z, mask=mask & False) == 0
+    none = lossary.z_loss(z, strength=torch.tensor([0.5]), reduction="none", sample_weight=torch.arange(4.0).double())
+    torch.testing.assert_close(none, 0.5 * z.square() * torch.arange(4.0).double()[:, None])
 
 
 # ---------------------------------------------------------------- answers

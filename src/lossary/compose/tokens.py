@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.distributed import ProcessGroup
 
 from lossary.core.check import check_dim, check_float, check_range, check_shape, check_whole, wide_integers
-from lossary.core.reduce import align, both, reduce
-from lossary.core.rules import POSITIVE, checked
+from lossary.core.reduce import Reduction, align, both, reduce, scaled
+from lossary.core.rules import POSITIVE, NotNegative, Positive, checked
 from lossary.distributed import across_ranks
 from lossary.distributed.handshake import sum_over_ranks
 from lossary.kernels.products import multiplied_in
@@ -19,8 +19,9 @@ from lossary.kernels.rows.chances import chances
 from lossary.kernels.rows.formula import row_statistics
 from lossary.kernels.rows.maps import ScoreMap
 from lossary.kernels.rows.scores import Bilinear, Targets
-from lossary.kernels.stable import accumulate, accumulator, softplus
+from lossary.kernels.stable import accumulate, accumulator, parameters, softplus
 from lossary.losses._pointwise import hide
+from lossary.losses.tokens._shared import reduce_step
 
 __all__ = [
     "TokenReadings",
@@ -29,6 +30,7 @@ __all__ = [
     "linear_logps",
     "linear_readings",
     "sequence_logps",
+    "z_loss",
 ]
 
 
@@ -39,7 +41,7 @@ class TokenReadings(NamedTuple):
         logps: The log-probability of its label.
         entropy: Of the softmax, in nats.
         hits: Whether no score is above the label's.
-        log_sum: The log-sum-exp of all scores, whose square is the z-loss.
+        log_sum: The log-sum-exp of all scores, whose square :func:`z_loss` takes.
     """
 
     logps: Tensor
@@ -153,12 +155,12 @@ def linear_readings(
         tensor([0.6656, 0.6656, 0.6656])
         >>> hits
         tensor([ True,  True, False])
-        >>> loss = -logps.mean() + 1e-4 * log_sum.square().mean() - 0.01 * entropy.mean()
+        >>> loss = -logps.mean() + z_loss(log_sum) - 0.01 * entropy.mean()
 
     Source:
-        The z-loss is of Chowdhery et al., PaLM, arXiv:2204.02311, section 5, with its 1e-4. Where the
-        log-probabilities are enough :func:`linear_logps` is faster; under ``torch.compile`` and ``torch.func``, and for
-        second derivatives, all scores are held here.
+        In linear memory after Wijmans et al., arXiv:2411.09009. Where the log-probabilities are enough
+        :func:`linear_logps` is faster; under ``torch.compile`` and ``torch.func``, and for second derivatives, all
+        scores are held here.
     """
     head = _head(features, weight, labels, bias, temperature, soft_cap, ignore_index, mask)
 
@@ -201,6 +203,64 @@ def _head(
     source = Bilinear(x, weight, bias, row_factor=factor, half=multiplied_in(x, weight))
     cap = None if soft_cap is None else soft_cap / temperature
     return _Head(source, hide(labels, counted).reshape(-1), cap, counted, shape)
+
+
+@across_ranks
+@checked
+def z_loss(
+    log_sum: Tensor,
+    *,
+    strength: NotNegative = 1e-4,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+    divisor: Positive | None = None,
+    group: ProcessGroup | None = None,
+) -> Tensor:
+    r"""What keeps a softmax's scores near where their exponentials sum to 1, which cross-entropy leaves open.
+
+    .. math:: \lambda \Big( \log \sum_c e^{z_c} \Big)^2
+
+    Args:
+        log_sum: The log-sum-exp of each token's scores, any shape: of :func:`linear_readings`, or
+            ``logits.logsumexp(-1)``.
+        strength: lambda, at least 0.
+        sample_weight: One weight a token, or one an answer, (B,); mean is ``sum(w l) / sum(w)``.
+        mask: Boolean, True where a token counts.
+        reduction: ``"none"`` (the shape of ``log_sum``), ``"sum"`` or ``"mean"`` over the tokens that count.
+        divisor: How many tokens the whole step has, over all its batches and ranks: what the mean divides by.
+        group: Process group over whose tokens the mean is.
+
+    Returns:
+        A scalar, or one penalty a token.
+
+    Raises:
+        ValueError: Shapes that do not fit, ``strength`` below 0.
+        TypeError: ``log_sum`` that is not floating-point.
+
+    Example:
+        >>> import torch
+        >>> z_loss(torch.tensor([10.0, -10.0, 0.0]))
+        tensor(0.0067)
+
+    Source:
+        Chowdhery et al., PaLM, arXiv:2204.02311, section 5, with its 1e-4. The Z-loss of de Brebisson and Vincent,
+        arXiv:1604.08859, is another.
+    """
+    check_float("log_sum", log_sum)
+    sample_weight, mask = align(sample_weight, mask, log_sum.shape)
+    log_sum = hide(accumulate(log_sum), mask)
+    (strength,) = parameters((strength,), log_sum)
+    losses = scaled(log_sum.square(), strength)
+    return reduce_step(
+        losses,
+        torch.ones_like(losses),
+        weight=sample_weight,
+        mask=mask,
+        reduction=reduction,
+        divisor=divisor,
+        group=group,
+    )
 
 
 def sequence_logps(logps: Tensor, mask: Tensor | None = None, *, average: bool = False) -> Tensor:
