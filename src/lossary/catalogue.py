@@ -53,6 +53,7 @@ FAMILIES: tuple[ModuleType, ...] = tuple(
         "pairs.graded",
         "triplets.triplet",
         "views.retrieval",
+        "views.guided",
         "views.mutual",
         "views.decoupled",
         "views.decorrelation",

@@ -10,7 +10,7 @@ from torch import Tensor
 from contract.laws_devices import as_on_an_accelerator
 from lossary.kernels import tuples
 from lossary.kernels.stable import softplus
-from lossary.losses.triplets.triplet import triplet_loss, triplet_margin_loss
+from lossary.losses.triplets.triplet import bpr_loss, triplet_loss, triplet_margin_loss
 
 
 def batch() -> tuple[Tensor, Tensor]:
@@ -195,3 +195,17 @@ def test_given_triplets_are_torch_s() -> None:
     torch.testing.assert_close(
         triplet_margin_loss(a, p, n, 2.0), torch.nn.functional.triplet_margin_loss(a, p, n, margin=2.0)
     )
+
+
+def test_bpr_is_the_logistic_loss_of_two_scores() -> None:
+    g = torch.Generator().manual_seed(5)
+    a, p, n = (torch.randn(7, 4, generator=g, dtype=torch.float64) for _ in range(3))
+    wanted = -((a * p).sum(1) - (a * n).sum(1)).sigmoid().log()
+    torch.testing.assert_close(bpr_loss(a, p, n, reduction="none"), wanted)
+    lengths = sum(t.square().sum(1) for t in (a, p, n))
+    torch.testing.assert_close(bpr_loss(a, p, n, l2_reg=0.1, reduction="none"), wanted + 0.1 * lengths)
+
+
+def test_bpr_of_far_too_high_a_negative_is_finite() -> None:
+    x = torch.full((1, 1), 20.0)
+    assert bpr_loss(x, -x, x).item() == pytest.approx(800.0)

@@ -54,7 +54,12 @@ def _squared_distance(x: Tensor, y: Tensor) -> Tensor:
     return (x - y).square().sum(-1)
 
 
+def _golden_bpr(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call:
+    return Call((inputs["anchor"], inputs["positive"], inputs["negative"]), dict(params))
+
+
 SAMPLES: dict[str, Samples] = {
+    "bpr_loss": Samples(edges=_edges_triplets, variants=({}, {"l2_reg": 0.25}), golden={"bpr": _golden_bpr}),
     "triplet_loss": Samples(
         edges=_edges,
         variants=(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
-from lossary.core.card import AT_CALL, Card, Range
+from lossary.core.card import Card, Range
 from lossary.core.check import (
     check_among,
     check_dim,
@@ -422,7 +422,9 @@ CARDS = (
         defaults="factor: the paper; margin: common code",
         search={"margin": Range(0.2, 4.0, log=True)},
         batch="m-per-class",
-        at_call=AT_CALL - {"triplets", "negatives"},
+        at_call=frozenset(
+            {"sample_weight", "mask", "positives", "ref_embeddings", "ref_labels", "pairs", "ids", "group"}
+        ),
         when="Labelled pairs, or few items a class; a distance with a fixed threshold.",
         pitfalls=(
             "The paper's Y = 0 means similar; here 1 does, as in most code: see `similar_label`.",

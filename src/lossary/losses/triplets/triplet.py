@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
-from lossary.core.card import AT_CALL, Card, Choice, Range
-from lossary.core.check import check_float, check_same_shape, check_shape, stretched_rows
+from lossary.core.card import Card, Choice, Range
+from lossary.core.check import check_dim, check_float, check_same_shape, check_shape, stretched_rows
 from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction, align, divide, reduce
 from lossary.core.rules import NOT_NEGATIVE, POSITIVE, NotNegative, checked
@@ -16,15 +16,17 @@ from lossary.distributed import across_ranks
 from lossary.kernels import tuples
 from lossary.kernels.distances import norm, squares
 from lossary.kernels.rows.scores import Targets
-from lossary.kernels.stable import accumulate, like_torch
+from lossary.kernels.stable import accumulate, like_torch, parameters, softplus
 from lossary.kernels.tuples_by_mask import BY_MASK
-from lossary.losses._batch import check_absent, check_indices, compare, compared_items
+from lossary.losses._batch import check_absent, check_indices, check_same_precision, compare, compared_items
 from lossary.losses._pointwise import hide
 
 __all__ = [
+    "BPRLoss",
     "TripletLoss",
     "TripletMarginLoss",
     "TripletMarginWithDistanceLoss",
+    "bpr_loss",
     "triplet_loss",
     "triplet_margin_loss",
     "triplet_margin_with_distance_loss",
@@ -341,6 +343,70 @@ class TripletMarginWithDistanceLoss(Loss):
     reduction: Reduction = "mean"
 
 
+@checked
+def bpr_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    *,
+    l2_reg: NotNegative = 0.0,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""What a user took shall have the larger product with it than what it did not (Bayesian personalised ranking).
+
+    .. math:: \log(1 + e^{a \cdot n - a \cdot p}) + \lambda \left(|a|^2 + |p|^2 + |n|^2\right)
+
+    Args:
+        anchor: (N, D) vectors a of users, taken as they are: not normalised.
+        positive: (N, D) vectors p of items that they took.
+        negative: (N, D) vectors n of items that they did not.
+        l2_reg: lambda, at least 0, which keeps the vectors short; the paper has one for each side.
+        sample_weight: (N,) weights of the triplets; mean is ``sum(w l) / sum(w)``.
+        mask: (N,) boolean; a triplet that does not count may be NaN.
+        reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
+
+    Returns:
+        A scalar, or (N,).
+
+    Raises:
+        ValueError: Shapes that differ, ``l2_reg`` below 0 or not finite.
+        TypeError: Vectors that are not floating-point, or in different precisions.
+
+    Example:
+        >>> import torch
+        >>> user, items = torch.ones(1, 2), torch.tensor([[1.0, 1.0], [0.5, 0.0]])
+        >>> bpr_loss(user, items[:1], items[1:])
+        tensor(0.2014)
+
+    Source:
+        Rendle et al., BPR: Bayesian Personalized Ranking from Implicit Feedback, arXiv:1205.2618, section 4.2, which
+        maximises the sum. Much code writes ``-log(sigmoid(x))``, which is infinite from x = -104 on in float32. From
+        scores alone it is ``soft_margin_loss`` of their differences.
+    """
+    check_dim("anchor", anchor, 2, "(N, D)")
+    check_float("anchor", anchor)
+    for name, other in (("positive", positive), ("negative", negative)):
+        check_same_shape(name, other, "anchor", anchor)
+        check_float(name, other)
+        check_same_precision(name, other, "anchor", anchor)
+    sample_weight, mask = align(sample_weight, mask, anchor.shape[:1])
+    rows = None if mask is None else mask[:, None]
+    a, p, n = (hide(accumulate(x), rows) for x in (anchor, positive, negative))
+    (l2_reg,) = parameters((l2_reg,), a)
+    losses = softplus((a * (n - p)).sum(1)) + l2_reg * (squares(a) + squares(p) + squares(n))
+    return reduce(losses, weight=sample_weight, mask=mask, reduction=reduction)
+
+
+class BPRLoss(Loss):
+    """:func:`bpr_loss` as a Module."""
+
+    fn = staticmethod(bpr_loss)
+    l2_reg: NotNegative = 0.0
+    reduction: Reduction = "mean"
+
+
 CARDS = (
     Card(
         fn=triplet_loss,
@@ -365,7 +431,9 @@ CARDS = (
         batch="m-per-class",
         separable=False,
         mean_is_plain=False,
-        at_call=AT_CALL - {"pairs", "negatives"},
+        at_call=frozenset(
+            {"sample_weight", "mask", "positives", "ref_embeddings", "ref_labels", "triplets", "ids", "group"}
+        ),
         when="Embeddings compared by distance; identities that come and go. Wants batches of several items a class.",
         pitfalls=(
             "Squared and plain distances want different margins; a margin for one is wrong for the other.",
@@ -429,5 +497,32 @@ CARDS = (
         when="Triplets given by the data, compared by a distance of your own; Euclid's is `triplet_margin_loss`'s.",
         pitfalls=("A distance that is a similarity (a cosine) pulls apart what belongs together: give 1 - cosine.",),
         relatives=("triplet_margin_loss",),
+    ),
+    Card(
+        fn=bpr_loss,
+        module=BPRLoss,
+        takes=("anchor-positive-negative",),
+        input="embeddings",
+        data="triplets",
+        formula=r"\log(1 + e^{a \cdot n - a \cdot p}) + \lambda (|a|^2 + |p|^2 + |n|^2)",
+        symbols={
+            r"a": "a row of `anchor`: a user",
+            r"n": "the row of `negative`: an item that the user did not take",
+            r"p": "the row of `positive`: an item that the user took",
+            r"\lambda": "`l2_reg`, how much the lengths of the three cost",
+        },
+        kernel="none",
+        item="triplet",
+        paper="arXiv:1205.2618",
+        defaults="no penalty",
+        search={"l2_reg": Range(0.0, 0.1)},
+        at_call=frozenset({"sample_weight", "mask"}),
+        when="Recommendation from what users took, with one item drawn beside each that they did not.",
+        pitfalls=(
+            "An item that is drawn as a negative may only not have been seen yet.",
+            "Most drawn items are soon ranked below, and the gradient fades: `sampled_softmax_loss` has many of them.",
+            "Products: without a penalty popular items' vectors grow long.",
+        ),
+        relatives=("sampled_softmax_loss", "triplet_margin_loss", "soft_margin_loss", "ranknet_loss"),
     ),
 )

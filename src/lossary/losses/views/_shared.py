@@ -171,3 +171,13 @@ def compare_views(
             mask = mask.repeat(2)
         embeddings = torch.cat([embeddings, other])
     return compare(embeddings, labels, ids=ids, sample_weight=sample_weight, mask=mask, group=group)
+
+
+def check_negatives(negatives: Tensor, name: str, query: Tensor) -> None:
+    """(M, D) candidates of all queries; or (N, M, D), each query's own."""
+    check_dim("negatives", negatives, (2, 3), "(M, D) or (N, M, D)")
+    check_float("negatives", negatives)
+    check_same_precision("negatives", negatives, name, query)
+    items, size = query.shape
+    if negatives.shape[-1] != size or (negatives.dim() == 3 and negatives.shape[0] != items):
+        raise ValueError(f"negatives: wanted (M, {size}) or ({items}, M, {size}); got {tuple(negatives.shape)}")

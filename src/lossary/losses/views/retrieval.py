@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.distributed import ProcessGroup
 
 from lossary.core.card import Card, Choice, Range
-from lossary.core.check import check_dim, check_float
+from lossary.core.check import check_dim
 from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction, reduce, scaled
 from lossary.core.rules import NotNegative, Positive, checked
@@ -17,10 +17,10 @@ from lossary.kernels.products import product
 from lossary.kernels.rows.formula import row_loss
 from lossary.kernels.rows.scores import Dense, Targets
 from lossary.kernels.stable import accumulate, parameters
-from lossary.losses._batch import check_same_precision
 from lossary.losses._pointwise import hide
 from lossary.losses.views._shared import (
     Similarity,
+    check_negatives,
     find,
     find_each_other,
     find_in_batch,
@@ -98,7 +98,7 @@ def info_nce_loss(
         return find_in_batch(pairs, alike, pairs.query, pairs.answer, reduction)
     if ids is not None:
         raise ValueError("ids: wanted None beside negatives, which are negatives of every query they are given for")
-    _check_negatives(negatives, "query", query)
+    check_negatives(negatives, "query", query)
     q, n = alike.scaled(pairs.query), accumulate(negatives)
     own, nobody = (q * alike.plain(pairs.answer)).sum(-1), torch.full((n.shape[-2],), -1, device=q.device)
     if n.dim() == 2:
@@ -108,15 +108,6 @@ def info_nce_loss(
         source = Dense(product(q[:, None], alike.plain(n)).squeeze(1))
     targets = Targets(numbers(q), nobody, means=False)
     return row_loss(found_apart, source, targets, own, weight=pairs.weight, reduction=reduction, group=group)
-
-
-def _check_negatives(negatives: Tensor, name: str, query: Tensor) -> None:
-    check_dim("negatives", negatives, (2, 3), "(M, D) or (N, M, D)")
-    check_float("negatives", negatives)
-    check_same_precision("negatives", negatives, name, query)
-    items, size = query.shape
-    if negatives.shape[-1] != size or (negatives.dim() == 3 and negatives.shape[0] != items):
-        raise ValueError(f"negatives: wanted (M, {size}) or ({items}, M, {size}); got {tuple(negatives.shape)}")
 
 
 class InfoNCELoss(Loss):
@@ -188,7 +179,7 @@ def multiple_negatives_ranking_loss(
             return find_each_other(pairs, alike, reduction)
         return find_in_batch(pairs, alike, pairs.query, pairs.answer, reduction)
     check_dim("negatives", negatives, 2, "(M, D)")
-    _check_negatives(negatives, "anchor", anchor)
+    check_negatives(negatives, "anchor", anchor)
     (n,) = gathered(group, negatives=accumulate(negatives))
     candidates, candidate_ids, shift = pairs.columns(pairs.answer)
     if shift is not None:

@@ -1,0 +1,398 @@
+"""Queries and answers among candidates that are corrected: by a guide's opinion, or for how often they are drawn."""
+
+from typing import Annotated, Literal
+
+import torch
+from torch import Tensor
+from torch.distributed import ProcessGroup
+
+from lossary.core.card import Card, Choice, Range
+from lossary.core.check import check_dim, check_float, check_shape
+from lossary.core.loss import Loss
+from lossary.core.reduce import Reduction, reduce
+from lossary.core.rules import NOT_NEGATIVE, Positive, checked
+from lossary.distributed import across_ranks, gathered
+from lossary.kernels.again import by_rows
+from lossary.kernels.products import product
+from lossary.kernels.rows.formula import row_loss
+from lossary.kernels.rows.scores import Targets
+from lossary.kernels.stable import ABSENT, accumulate, parameters, softplus, unit
+from lossary.losses._batch import check_absent
+from lossary.losses._pointwise import hide
+from lossary.losses.views._shared import Pairs, Similarity, check_negatives, found_apart, numbers, paired
+
+__all__ = [
+    "GISTEmbedLoss",
+    "SampledSoftmaxLoss",
+    "gist_embed_loss",
+    "sampled_softmax_loss",
+]
+
+
+@across_ranks
+@checked
+def gist_embed_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negatives: Tensor | None = None,
+    *,
+    guide_anchor: Tensor | None = None,
+    guide_positive: Tensor | None = None,
+    guide_negatives: Tensor | None = None,
+    temperature: Positive = 0.01,
+    margin: Annotated[float, NOT_NEGATIVE] = 0.0,
+    margin_strategy: Literal["absolute", "relative"] = "absolute",
+    contrast_anchors: bool = True,
+    contrast_positives: bool = True,
+    ids: Tensor | None = None,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+    group: ProcessGroup | None = None,
+) -> Tensor:
+    r"""Each anchor must find its positive among what a guide model does not take for another answer (GISTEmbed).
+
+    .. math:: -\log \frac{e^{a_i p_i / \tau}}{e^{a_i p_i / \tau} + \sum_{j \ne i} \big(
+        [g(a_i, p_j) \le b_i]\, e^{a_i p_j / \tau} + [g(a_i, a_j) \le b_i]\, e^{a_i a_j / \tau}
+        + [g(p_i, p_j) \le b_i]\, e^{p_i p_j / \tau} \big)}, \qquad b_i = g(a_i, p_i) - m
+
+    with g the guide's cosine: whatever it finds nearer than the pair itself is no negative.
+
+    Args:
+        anchor: (N, D), any length; normalised here.
+        positive: (N, D).
+        negatives: (M, D) further candidates for every anchor, as hard negatives; M need not be N.
+        guide_anchor: (N, E), what the guide makes of the anchors. None leaves all candidates in. No gradient flows to
+            the guide.
+        guide_positive: (N, E), of the positives.
+        guide_negatives: (M, E), of the negatives.
+        temperature: tau, above 0; a Parameter learns.
+        margin: m, how much less near than the pair itself a candidate may be and is still left out.
+        margin_strategy: ``"absolute"`` takes m off the guide's cosine of the pair, ``"relative"`` that share of it.
+        contrast_anchors: Whether the other anchors are candidates.
+        contrast_positives: Whether the other positives are candidates beside the own one.
+        ids: (N,) integers; pairs that share one are never each other's negatives.
+        sample_weight: (N,) weights of the anchors.
+        mask: (N,) boolean; a pair that does not count is in nobody's loss, and may be NaN.
+        reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
+        group: Process group whose ranks' pairs and negatives are one batch, in which ids mean the same on every rank.
+            The average of the ranks' means is the mean of that batch, and so for its gradient; ``"none"`` and
+            ``"sum"`` are of the rank's own anchors.
+
+    Returns:
+        A scalar, or (N,): 0 for an anchor without a negative.
+
+    Raises:
+        ValueError: Wrong shapes, ``temperature`` not above 0, ``margin`` below 0, a guide of one side alone.
+        TypeError: Embeddings in different precisions.
+
+    Example:
+        >>> import torch
+        >>> x, guide = torch.eye(3), torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+        >>> gist_embed_loss(x, x, temperature=1.0, reduction="none")
+        tensor([1.1654, 1.1654, 1.1654])
+        >>> opinion = {"guide_anchor": guide, "guide_positive": guide, "margin": 0.1}
+        >>> gist_embed_loss(x, x, **opinion, temperature=1.0, reduction="none")
+        tensor([0.7437, 0.7437, 1.1654])
+
+    Source:
+        Solatorio, GISTEmbed, arXiv:2402.16829, section 3; tau = 0.01 is the paper's, the margins are Sentence
+        Transformers'. There an anchor whose guide embedding equals its positive's is its own negative. Here it never
+        is. Scores are made again for the gradient, in blocks of anchors.
+    """
+    pairs = paired(("anchor", "positive"), anchor, positive, ids, sample_weight, mask, group)
+    guides = _guides(pairs, guide_anchor, guide_positive, guide_negatives, negatives)
+    if negatives is not None:
+        check_dim("negatives", negatives, 2, "(M, D)")
+        check_negatives(negatives, "anchor", anchor)
+    (temperature,) = parameters((temperature,), pairs.query)
+    a, p = unit(pairs.query), unit(pairs.answer)
+    ours = {"anchor": a, "positive": p, "guide_anchor": guides[0], "guide_positive": guides[1]}
+    *everyone, their_ids, counted = gathered(group, **ours, ids=pairs.ids, mask=pairs.counted)
+    among = [(0, 1, True), *[(0, 0, True)] * contrast_anchors, *[(1, 1, True)] * contrast_positives]
+    columns: list[tuple[Tensor, Tensor | None]] = [(everyone[0], everyone[2]), (everyone[1], everyone[3])]
+    if negatives is not None:
+        further = {"negatives": unit(accumulate(negatives)), "guide_negatives": guides[2]}
+        columns.append(gathered(group, **further))  # pyright: ignore[reportArgumentType]
+        among.append((0, 2, False))
+
+    def rest(i: Tensor) -> Tensor:
+        """The log-sum-exp of some anchors' negatives."""
+        found: list[Tensor] = []
+        bar: Tensor | None = None
+        for of, to, in_batch in among:
+            candidates, guide = columns[to]
+            scores = product((a, p)[of].index_select(0, i), candidates) / temperature
+            its = guides[of]
+            if its is not None and guide is not None:
+                alike = product(its.index_select(0, i), guide)
+                if bar is None:  # the first candidates are the positives
+                    bar = alike.gather(1, i[:, None])
+                    bar = bar - margin if margin_strategy == "absolute" else bar * (1 - margin)
+                scores = scores.masked_fill(alike > bar, ABSENT)
+            if in_batch:
+                scores = scores.masked_fill(~_apart(i, pairs.ids, their_ids, counted, scores), ABSENT)
+            found.append(scores)
+        return torch.cat(found, 1).logsumexp(1)
+
+    width = 8 * sum(columns[to][0].shape[0] for _, to, _ in among)
+    losses = softplus(by_rows(rest, (numbers(a),), width=width) - (a * p).sum(1) / temperature)
+    return reduce(losses, weight=pairs.weight, reduction=reduction, group=group)
+
+
+def _apart(i: Tensor, ids: Tensor | None, theirs: Tensor | None, counted: Tensor | None, like: Tensor) -> Tensor:
+    """Which columns of the batch are of pairs that count, and not the rows' own nor of their ids."""
+    apart = i[:, None] != torch.arange(like.shape[1], device=i.device)
+    if ids is not None and theirs is not None:
+        apart = apart & (ids.index_select(0, i)[:, None] != theirs)
+    return apart if counted is None else apart & counted
+
+
+def _guides(
+    pairs: Pairs,
+    anchor: Tensor | None,
+    positive: Tensor | None,
+    negatives: Tensor | None,
+    beside: Tensor | None,
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """What the guide makes of either side and of further negatives: of length 1, without a gradient."""
+    if anchor is None or positive is None:
+        check_absent("no guide of the other side", guide_anchor=anchor, guide_positive=positive)
+        check_absent("no guide of anchors and positives", guide_negatives=negatives)
+        return None, None, None
+    count, size = pairs.query.shape[0], anchor.shape[-1]
+    named = {"guide_anchor": (anchor, count), "guide_positive": (positive, count)}
+    if beside is not None:
+        if negatives is None:
+            raise ValueError("guide_negatives: wanted what the guide makes of the negatives; got None")
+        named["guide_negatives"] = negatives, beside.shape[0]
+    else:
+        check_absent("no negatives", guide_negatives=negatives)
+    for name, (guide, rows) in named.items():
+        check_float(name, guide)
+        check_shape(name, guide, (rows, size))
+    there = None if pairs.counted is None else pairs.counted[:, None]
+    anchor, positive = (unit(hide(accumulate(g.detach()), there)) for g in (anchor, positive))
+    return anchor, positive, None if negatives is None else unit(accumulate(negatives.detach()))
+
+
+class GISTEmbedLoss(Loss):
+    """:func:`gist_embed_loss` as a Module."""
+
+    fn = staticmethod(gist_embed_loss)
+    temperature: Positive = 0.01
+    margin: Annotated[float, NOT_NEGATIVE] = 0.0
+    margin_strategy: Literal["absolute", "relative"] = "absolute"
+    contrast_anchors: bool = True
+    contrast_positives: bool = True
+    reduction: Reduction = "mean"
+
+
+@across_ranks
+@checked
+def sampled_softmax_loss(
+    query: Tensor,
+    positive: Tensor,
+    negatives: Tensor | None = None,
+    *,
+    log_q: Tensor | None = None,
+    negatives_log_q: Tensor | None = None,
+    temperature: Positive = 0.05,
+    normalize: bool = True,
+    correct_positive: bool = True,
+    ids: Tensor | None = None,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+    group: ProcessGroup | None = None,
+) -> Tensor:
+    r"""Softmax over all answers, estimated from those of the batch: each score less the logarithm of its frequency.
+
+    .. math:: -\log \frac{e^{z_{ii}}}{e^{z_{ii}} + \sum_{j \ne i} e^{z_{ij}}}, \qquad
+        z_{ij} = \frac{q_i p_j}{\tau} - \log Q_j
+
+    Without the correction an answer that is in many batches is a negative too often, and comes out too low.
+
+    Args:
+        query: (N, D), as users.
+        positive: (N, D), as the items that they took; each is a candidate for the others.
+        negatives: (M, D) further candidates for every query; M need not be N.
+        log_q: (N,) the logarithm of how probable each positive is to be a candidate, up to a constant: as of its share
+            of all interactions. None is the same for all.
+        negatives_log_q: (M,) the same of the negatives.
+        temperature: tau, above 0; a Parameter learns.
+        normalize: Cosines (True) or plain dot products.
+        correct_positive: Whether the own answer's score is corrected too, as the formula has it; False leaves it.
+        ids: (N,) integers, as item numbers: pairs that share one are never each other's negatives.
+        sample_weight: (N,) weights of the queries.
+        mask: (N,) boolean; a pair that does not count is in nobody's loss, and may be NaN.
+        reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
+        group: Process group whose ranks' pairs and negatives are one batch, in which ids mean the same on every rank.
+            The average of the ranks' means is the mean of that batch, and so for its gradient; ``"none"`` and
+            ``"sum"`` are of the rank's own queries.
+
+    Returns:
+        A scalar, or (N,).
+
+    Raises:
+        ValueError: Wrong shapes, ``temperature`` not above 0, ``negatives_log_q`` without negatives, or the reverse
+            beside ``log_q``.
+        TypeError: Embeddings in different precisions.
+
+    Example:
+        >>> import torch
+        >>> x, share = torch.eye(3), torch.tensor([0.8, 0.1, 0.1])
+        >>> sampled_softmax_loss(x, x, log_q=share.log(), temperature=1.0, reduction="none")
+        tensor([1.9295, 0.3463, 0.3463])
+
+    Source:
+        Bengio and Senecal, IEEE Trans. Neural Networks 19(4), 2008, and Jean et al., arXiv:1412.2007, for
+        sampled negatives; Yi et al., Sampling-Bias-Corrected Neural Modeling for Large Corpus Item Recommendations,
+        RecSys 2019, section 3, for those of the batch; tau = 0.05 is among the latter's. An own answer that is given
+        and not drawn needs no correction: ``correct_positive=False``.
+    """
+    pairs = paired(("query", "positive"), query, positive, ids, sample_weight, mask, group)
+    n = None
+    if negatives is not None:
+        check_dim("negatives", negatives, 2, "(M, D)")
+        check_negatives(negatives, "query", query)
+        n = accumulate(negatives)
+    own_q, further_q = _log_q(pairs, log_q, n, negatives_log_q)
+    (temperature,) = parameters((temperature,), pairs.query)
+    alike = Similarity(1 / temperature, normalize, pairs.half)
+    candidates, their_ids, shift = pairs.columns(pairs.answer)
+    if own_q is not None:
+        (q,) = gathered(group, log_q=own_q)
+        shift = -q if shift is None else shift - q
+    ids = numbers(candidates) if their_ids is None else their_ids
+    if n is not None:
+        (n, further_q) = gathered(group, negatives=n, negatives_log_q=further_q)
+        more = n.new_zeros(len(n)) if further_q is None else -further_q
+        shift = torch.cat([candidates.new_zeros(len(candidates)) if shift is None else shift, more])
+        candidates, ids = torch.cat([candidates, n]), torch.cat([2 * ids, ids.new_ones(len(n))])
+    own = (alike.scaled(pairs.query) * alike.plain(pairs.answer)).sum(-1)
+    if own_q is not None and correct_positive:
+        own = own - own_q
+    # A query's own answer, and those of its id, are no negatives: targets, whose scores nobody asks for.
+    rows = numbers(pairs.query) if pairs.ids is None else pairs.ids
+    targets = Targets(rows if n is None else 2 * rows, ids, means=False)
+    source = alike.source(pairs.query, candidates, shift)
+    return row_loss(found_apart, source, targets, own, weight=pairs.weight, reduction=reduction, group=group)
+
+
+def _log_q(
+    pairs: Pairs, log_q: Tensor | None, negatives: Tensor | None, further: Tensor | None
+) -> tuple[Tensor | None, Tensor | None]:
+    """Checked, in the dtype of the scores; 0 where a pair does not count."""
+    if negatives is None:
+        check_absent("no negatives", negatives_log_q=further)
+    elif (log_q is None) != (further is None):
+        name = "log_q" if log_q is None else "negatives_log_q"
+        raise ValueError(f"{name}: wanted that of both the positives and the negatives; got None")
+    for name, q, of in (("log_q", log_q, pairs.query), ("negatives_log_q", further, negatives)):
+        if q is not None and of is not None:
+            check_float(name, q)
+            check_shape(name, q, (of.shape[0],))
+    dtype = pairs.query.dtype
+    own = None if log_q is None else hide(log_q.to(dtype), pairs.counted)
+    return own, None if further is None else further.to(dtype)
+
+
+class SampledSoftmaxLoss(Loss):
+    """:func:`sampled_softmax_loss` as a Module."""
+
+    fn = staticmethod(sampled_softmax_loss)
+    temperature: Positive = 0.05
+    normalize: bool = True
+    correct_positive: bool = True
+    reduction: Reduction = "mean"
+
+
+CARDS = (
+    Card(
+        fn=gist_embed_loss,
+        module=GISTEmbedLoss,
+        takes=("anchor-positive",),
+        input="embeddings",
+        data="views",
+        formula=(
+            r"-\log \frac{e^{a_i p_i / \tau}}{e^{a_i p_i / \tau} + \sum_{j \ne i} \big( "
+            r"[g(a_i, p_j) \le b_i]\, e^{a_i p_j / \tau} + [g(a_i, a_j) \le b_i]\, e^{a_i a_j / \tau} "
+            r"+ [g(p_i, p_j) \le b_i]\, e^{p_i p_j / \tau} \big)}, \qquad b_i = g(a_i, p_i) - m"
+        ),
+        symbols={
+            r"a_i": "row i of `anchor`, of length 1",
+            r"p_i": "row i of `positive`, likewise",
+            r"\tau": "`temperature`, above 0",
+            r"j": "every other pair",
+            r"g": "the guide's cosine, of `guide_anchor` and `guide_positive`; in brackets 1 where it holds, else 0",
+            r"p_j": "the positive of pair j",
+            r"a_j": "its anchor",
+            r"b_i": "how near the guide may find a negative",
+            r"m": "`margin`: how much less near than the pair itself",
+            r"i": "one pair",
+        },
+        kernel="none",
+        item="anchor",
+        paper="arXiv:2402.16829",
+        defaults="the paper",
+        search={"temperature": Range(0.005, 0.1, log=True), "margin": Range(0.0, 0.2)},
+        separable=False,
+        at_call=frozenset(
+            {
+                "sample_weight",
+                "mask",
+                "ids",
+                "negatives",
+                "guide_anchor",
+                "guide_positive",
+                "guide_negatives",
+                "group",
+            }
+        ),
+        when="Pairs of texts with many near-duplicates, and a trained embedding model that can tell them.",
+        pitfalls=(
+            "A copy of the positive is as near to the guide as itself, and stays: give `ids`, or a small `margin`.",
+            "A weak guide leaves in what is an answer, and leaves out what the student should learn.",
+            "Under data-parallel training a rank has its own items for negatives only: give `group`.",
+        ),
+        relatives=("multiple_negatives_ranking_loss", "info_nce_loss"),
+    ),
+    Card(
+        fn=sampled_softmax_loss,
+        module=SampledSoftmaxLoss,
+        takes=("anchor-positive",),
+        input="embeddings",
+        data="views",
+        formula=(
+            r"-\log \frac{e^{z_{ii}}}{e^{z_{ii}} + \sum_{j \ne i} e^{z_{ij}}}, \qquad "
+            r"z_{ij} = \frac{q_i p_j}{\tau} - \log Q_j"
+        ),
+        symbols={
+            r"z_{ii}": "the score of query i and its own answer",
+            r"i": "one query",
+            r"j": "every other pair; a row of `negatives` too",
+            r"z_{ij}": "the score of query i and the answer of pair j",
+            r"q_i": "row i of `query`, of length 1 unless `normalize` is off",
+            r"p_j": "row j of `positive`, likewise",
+            r"\tau": "`temperature`, above 0",
+            r"Q_j": "how probable answer j is to be a candidate; its logarithm is `log_q`",
+        },
+        kernel="rows",
+        item="anchor",
+        paper="arXiv:1412.2007",
+        defaults="Yi et al., RecSys 2019",
+        search={"temperature": Range(0.02, 0.5, log=True), "correct_positive": Choice((False, True))},
+        separable=False,
+        at_call=frozenset(
+            {"sample_weight", "mask", "ids", "negatives", "log_q", "negatives_log_q", "group"},
+        ),
+        when="Recommendation: users and the items that they took, of which few are in every batch.",
+        pitfalls=(
+            "Without `log_q` popular items are negatives as often as they are popular, and are ranked too low.",
+            "The same item in a batch twice is its own negative: give `ids`.",
+            "At the time of use scores are not corrected: what is popular stays so.",
+        ),
+        relatives=("info_nce_loss", "multiple_negatives_ranking_loss", "bpr_loss"),
+    ),
+)
