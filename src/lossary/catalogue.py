@@ -59,6 +59,7 @@ FAMILIES: tuple[ModuleType, ...] = tuple(
         "views.decorrelation",
         "views.selfdistillation",
         "masks.overlap",
+        "masks.weighted",
         "masks.lovasz",
         "masks.compound",
         "lists.listwise",

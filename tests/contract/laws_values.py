@@ -75,7 +75,7 @@ def float64_stays_float64(subject: Subject) -> None:
 def weights_weigh_items(subject: Subject) -> None:
     call = subject.draw()
     none = subject(call, reduction="none")
-    if subject.card.item == "image-class" and not is_per_item(none, items(call)):
+    if subject.card.item in ("image-class", "image") and not is_per_item(none, items(call)):
         return  # classes pooled over the batch, within whose sums an image weighs: see the law of copies
     weight = item_weights(none)
     total, divisor = (weight * none).sum(), weight.sum()

@@ -120,7 +120,7 @@ def with_arg(call: Call, place: int, value: Tensor) -> Call:
 
 def weighed(subject: Subject, call: Call) -> Tensor:
     """What takes one weight each, in zeros: the items, or the images where the items are regions of theirs."""
-    if subject.card.item in ("image-class", "batch"):
+    if subject.card.item in ("image-class", "image", "batch"):
         return torch.zeros(items(call), dtype=torch.float64)
     return torch.zeros_like(subject(call, reduction="none"))
 

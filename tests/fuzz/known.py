@@ -14,6 +14,7 @@ from torch import Tensor
 from fuzz.calls import largest
 from fuzz.generate import Case
 from fuzz.near import OF_ANGLES, VAST, angle_errors, embeddings, grown, hyper, lengths, norms
+from fuzz.subjects import CARDS
 
 
 @dataclass(frozen=True)
@@ -190,6 +191,13 @@ def scores_are_long(case: Case) -> bool:
     return lengths(case) * grown(case) > 100
 
 
+def nearly_right(case: Case) -> bool:
+    """Whether a class's Tversky loss, before its power, is so small that float32's sums hardly show it."""
+    given = {**case.twin.kwargs, "gamma": 1.0, "reduction": "none"}
+    shares = CARDS[case.name].fn(*case.twin.args, **given)
+    return case.dtype != torch.float64 and bool(((shares > 0) & (shares < 1e-3)).any())
+
+
 def amounts_differ(case: Case) -> bool:
     """Whether one of two amounts is so much larger that the slope by it is a difference of two that nearly cancel."""
     ratio = (case.twin.args[0].double() / case.twin.args[1].double()).abs()
@@ -222,6 +230,12 @@ KNOWN: tuple[Known, ...] = (
         "gradient by .:",
         "the slope by an amount 30 times the other one: a quotient's two terms, of which little is left",
         amounts_differ,
+    ),
+    Known(
+        "(sigmoid_)?focal_tversky_loss",
+        "(value|gradient by .*):",
+        "a class all but found: what is wrong is a difference of float32's sums, and its power has fewer digits yet",
+        nearly_right,
     ),
     Known(
         ".*lovasz.*",
