@@ -80,6 +80,7 @@ def calls() -> dict[str, tuple[Subject, Call]]:
         ("angle_loss", (x, y, labels), {"mask": more["mask"]}),
         ("barlow_twins_loss", (x, y), {"mask": more["mask"], **weight}),
         ("vicreg_loss", (x, y), {"mask": more["mask"], **weight}),
+        ("koleo_loss", (x,), {"mask": more["mask"], **weight}),
         ("ge2e_loss", (own,), {"w": 3.0}),
         ("ge2e_loss", (own,), {"w": 3.0, "kind": "contrast", "ids": more["ids"]}),
         ("ge2e_loss", (x, labels), {"ids": labels // 2, "mask": more["mask"], **weight}),

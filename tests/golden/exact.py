@@ -173,6 +173,16 @@ def vicreg(inputs: dict[str, Data], params: dict[str, Any]) -> Any:
     return total / features
 
 
+def koleo(inputs: dict[str, Data], params: dict[str, Any]) -> Any:
+    units = [[x / sum(y * y for y in row) ** (mpf(1) / 2) for x in row] for row in inputs["embeddings"]]
+
+    def apart(i: int, j: int) -> Any:
+        return sum((x - y) ** 2 for x, y in zip(units[i], units[j], strict=True)) ** (mpf(1) / 2)
+
+    nearest = [min(apart(i, j) for j in range(len(units)) if j != i) for i in range(len(units))]
+    return mean([-log(d + mpf(params["eps"])) for d in nearest])
+
+
 def dino(inputs: dict[str, Data], params: dict[str, Any]) -> Any:
     of_student, of_teacher = (mpf(params[f"{who}_temperature"]) for who in ("student", "teacher"))
     center, losses = [mpf(c) for c in params["center"]], []
@@ -295,6 +305,7 @@ CASES: list[tuple[str, Formula, dict[str, Any], dict[str, Data]]] = [
         {"student": draw(13, 3, 3, 4, scale=0.5), "teacher": draw(14, 3, 2, 4, scale=0.5)},
     ),
     ("negative_cosine", negative_cosine, {}, VIEWS[0]),
+    ("koleo", koleo, {"eps": "0.125"}, {"embeddings": draw(21, 6, 3)}),
 ]
 
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import lossary
-from lossary.kernels import moments
+from lossary.kernels import distances, moments
 
 L: Any = lossary.functional
 SHAPES = [(12, 5), (5, 12), (6, 12), (40, 3)]
@@ -114,3 +114,24 @@ def test_one_item_is_finite() -> None:
         (grad,) = torch.autograd.grad(loss, a)
         assert loss.isfinite()
         assert not grad.any()
+
+
+def test_koleo_is_the_logarithm_of_the_least_distance(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = draw(40, 5).requires_grad_()
+
+    def dense() -> Tensor:
+        z = F.normalize(x)
+        apart = (z[:, None] - z).square().sum(2) + 100 * torch.eye(40)
+        return -(apart.min(1).values.sqrt() + 1e-8).log()
+
+    same_with_gradients(L.koleo_loss(x, reduction="none").sum(), dense().sum(), (x,))
+    monkeypatch.setattr(distances, "NEAREST_ENTRIES", 100)  # in blocks of two rows
+    same_with_gradients(L.koleo_loss(x), dense().mean(), (x,))
+
+
+def test_neighbours_nearer_than_products_can_tell_are_told_apart() -> None:
+    """In float32 all three have the same product, 1."""
+    x = torch.tensor([[1.0, 0.0], [1.0, 2e-4], [1.0, 1e-6]])
+    got = L.koleo_loss(x, reduction="none")
+    torch.testing.assert_close(got, L.koleo_loss(x.double(), reduction="none").float(), rtol=1e-3, atol=0)
+    torch.testing.assert_close(got[0].exp(), torch.tensor(1 / 1.01e-6), rtol=1e-3, atol=0)

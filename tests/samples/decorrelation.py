@@ -27,6 +27,23 @@ def _edges(dt: dtype) -> tuple[Call, ...]:
     )
 
 
+def _edges_alone(dt: dtype) -> tuple[Call, ...]:
+    axes = torch.eye(3, dtype=dt)
+    return (
+        Call((axes,)),  # all equally far
+        Call((torch.cat([axes, -axes]),)),
+        Call((axes * torch.tensor([[0.0], [1e4], [1e-4]], dtype=dt),)),  # a zero vector
+        Call((torch.ones(4, 2, dtype=dt),)),  # all in one place
+        Call((axes,), {"mask": torch.tensor([True, False, False])}),  # nobody beside it
+        Call((axes[:1],)),
+        Call((axes[:0],)),  # empty
+    )
+
+
+def _golden_alone(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call:
+    return Call((inputs["embeddings"],), params)
+
+
 def _golden(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call:
     return Call((inputs["z1"], inputs["z2"]), params)
 
@@ -35,6 +52,7 @@ SAMPLES: dict[str, Samples] = {
     "barlow_twins_loss": Samples(
         edges=_edges, variants=({}, {"off_diagonal": 0.5, "eps": 0.1}), golden={"barlow_twins": _golden}
     ),
+    "koleo_loss": Samples(edges=_edges_alone, variants=({}, {"eps": 0.1}), golden={"koleo": _golden_alone}),
     "vicreg_loss": Samples(
         edges=_edges,
         variants=({}, {"invariance": 1.0, "variance": 0.5, "covariance": 4.0, "spread": 2.0, "eps": 0.01}),

@@ -45,6 +45,7 @@ Takes = Literal[
     "samples-target",  # several predictions of each number
     "first-second-target",  # two scores, and whether the first should be the larger one
     "pair-target",  # two embeddings, and whether they belong together
+    "embeddings",  # alone
     "embeddings-labels",
     "queries-references",  # anchors, and `ref_embeddings` with the `positives` among them
     "embeddings-weight-labels",  # a direction a class, which the Module owns

@@ -169,3 +169,33 @@ def _products_backward(saved: tuple[Tensor, ...], by_lengths: Tensor) -> tuple[T
 def _blocks(index: Tensor, width: int) -> list[slice]:
     step = max(1, CACHED_DISTANCES // width)
     return [slice(start, start + step) for start in range(0, index.shape[0], step)]
+
+
+#: Distances of a block of rows to all others.
+NEAREST_ENTRIES = 1 << 22
+
+
+@torch.no_grad()
+def nearest_others(x: Tensor, y: Tensor, exists: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Of every row of ``x`` (N, D), which begin ``y`` (M, D), the number of the nearest other row of ``y``.
+
+    Args:
+        x: Rows.
+        y: The same rows, and more.
+        exists: (M,) boolean, which rows of ``y`` there are; None for all.
+
+    Returns:
+        (N,) numbers, and whether there is another row at all. Of equally near ones the first.
+    """
+    step = max(NEAREST_ENTRIES // max(len(y), 1), 1)
+    places: list[Tensor] = [torch.zeros(0, dtype=torch.int64, device=x.device)]
+    found: list[Tensor] = [torch.zeros(0, dtype=torch.bool, device=x.device)]
+    for first in range(0, len(x), step):
+        distances = pairwise(x[first : first + step], y)
+        own = torch.arange(first, first + len(distances), device=x.device)
+        distances = distances.scatter(1, own[:, None], torch.inf)
+        if exists is not None:
+            distances = distances.masked_fill(~exists, torch.inf)
+        places.append(distances.argmin(1))  # a NaN, where there is one
+        found.append(~(distances == torch.inf).all(1))
+    return torch.cat(places), torch.cat(found)

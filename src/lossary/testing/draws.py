@@ -146,6 +146,10 @@ def _labelled(g: Generator, dt: dtype) -> Call:
     return Call((normal(g, dt, 9, 4), torch.tensor([0, 1, 0, 2, 1, 3, 0, 1, 2])))
 
 
+def _alone(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, dt, 6, 4),))
+
+
 def _distances(g: Generator, dt: dtype) -> Call:
     return Call((normal(g, torch.float64, 6, 5).abs().to(dt), signs(g, 6, 5)))
 
@@ -269,6 +273,7 @@ _DRAWS: Mapping[tuple[str, ...], Draw] = {
     ("input-label", "masks"): _masks,
     ("first-second-target",): _ranked,
     ("pair-target",): _pairs,
+    ("embeddings",): _alone,
     ("embeddings-labels",): _labelled,
     ("embeddings-weight-labels",): _head,
     ("embeddings-centers-labels",): _head,

@@ -1,4 +1,4 @@
-"""Two views of the same things, told from collapse by their features' spread and correlations, without negatives."""
+"""Embeddings kept from collapse without negatives: by their features' spread and correlations, or their neighbours."""
 
 from typing import Annotated
 
@@ -9,18 +9,21 @@ from torch.distributed import ProcessGroup
 from lossary.core.card import Card, Range
 from lossary.core.check import check_dim, check_float, check_same_shape, check_shape
 from lossary.core.loss import Loss
-from lossary.core.reduce import align, one_weight, scaled
+from lossary.core.reduce import Reduction, align, both, one_weight, reduce, scaled
 from lossary.core.rules import POSITIVE, NotNegative, checked
 from lossary.distributed import across_ranks, gathered
+from lossary.kernels.distances import nearest_others, norm
 from lossary.kernels.moments import centred, cross_squares
-from lossary.kernels.stable import accumulate, parameters
+from lossary.kernels.stable import accumulate, parameters, unit
 from lossary.losses._batch import check_same_precision
 from lossary.losses._pointwise import hide
 
 __all__ = [
     "BarlowTwinsLoss",
+    "KoLeoLoss",
     "VICRegLoss",
     "barlow_twins_loss",
+    "koleo_loss",
     "vicreg_loss",
 ]
 
@@ -202,6 +205,79 @@ class VICRegLoss(Loss):
     eps: Annotated[float, POSITIVE] = 1e-4
 
 
+@across_ranks
+@checked
+def koleo_loss(
+    embeddings: Tensor,
+    *,
+    eps: Annotated[float, POSITIVE] = 1e-8,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+    group: ProcessGroup | None = None,
+) -> Tensor:
+    r"""Each embedding must stay away from its nearest neighbour, so that all spread over the sphere (KoLeo).
+
+    .. math:: -\log\Big(\min_{j \ne i} |\hat x_i - \hat x_j| + \epsilon\Big)
+
+    Memory grows with N, not with its square.
+
+    Args:
+        embeddings: (N, D), any length; normalised here.
+        eps: Added to the distance.
+        sample_weight: (N,) weights of the embeddings' own losses; mean is ``sum(w l) / sum(w)``.
+        mask: (N,) boolean; an embedding that does not count is nobody's neighbour, and may be NaN.
+        reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"`` over embeddings that have a neighbour.
+        group: Process group whose ranks' embeddings are neighbours too.
+
+    Returns:
+        A scalar, or (N,). An embedding alone costs 0; of equally near neighbours the first counts, and of one in the
+        same place the gradient is 0.
+
+    Raises:
+        ValueError: Wrong shapes, ``eps`` not above 0.
+        TypeError: ``embeddings`` that are not floating-point.
+
+    Example:
+        >>> import torch
+        >>> koleo_loss(torch.eye(3))
+        tensor(-0.3466)
+
+    Source:
+        Sablayrolles et al., Spreading Vectors for Similarity Search, arXiv:1806.03198, section 3; eps and the unit
+        sphere are DINOv2's, arXiv:2304.07193, which weighs it by 0.1. There, and in Lightly, the nearest one is found
+        by products, in which float32 takes distances below 3e-4 for one; here by distances.
+    """
+    check_dim("embeddings", embeddings, 2, "(N, D)")
+    check_float("embeddings", embeddings)
+    count = embeddings.shape[:1]
+    sample_weight, mask = align(sample_weight, mask, count)
+    x = accumulate(embeddings)
+    if mask is not None:
+        mask = mask.expand(count)
+        x = hide(x, mask[:, None])
+    others, exists = gathered(group, embeddings=x, mask=mask)
+    x, others = unit(x), unit(others)
+    place, found = nearest_others(x, others, exists)
+    losses = -_log_sum(norm(x - others[place]), eps)
+    return reduce(losses, weight=sample_weight, mask=both(mask, found), reduction=reduction, group=group)
+
+
+def _log_sum(length: Tensor, eps: float) -> Tensor:
+    """log(length + eps), which is about eps at length 1."""
+    small = length < 0.5
+    near = torch.log1p(torch.where(small, 1, length) - 1 + eps)
+    return torch.where(small, (length + eps).log(), near)
+
+
+class KoLeoLoss(Loss):
+    """:func:`koleo_loss` as a Module."""
+
+    fn = staticmethod(koleo_loss)
+    eps: Annotated[float, POSITIVE] = 1e-8
+    reduction: Reduction = "mean"
+
+
 CARDS = (
     Card(
         fn=barlow_twins_loss,
@@ -279,5 +355,32 @@ CARDS = (
             "Under data-parallel training the variances are of a rank's own items: give `group`.",
         ),
         relatives=("barlow_twins_loss", "nt_xent_loss"),
+    ),
+    Card(
+        fn=koleo_loss,
+        module=KoLeoLoss,
+        takes=("embeddings",),
+        input="embeddings",
+        data="views",
+        formula=r"-\log\Big(\min_{j \ne i} |x_i - x_j| + \epsilon\Big)",
+        symbols={
+            r"i": "an embedding",
+            r"j": "every other embedding of the batch",
+            r"x_i": "a row of `embeddings`, normalised to length 1",
+            r"x_j": "another row, likewise",
+            r"\epsilon": "`eps`, added to the distance",
+        },
+        kernel="none",
+        item="anchor",
+        paper="arXiv:1806.03198",
+        defaults="DINOv2's",
+        separable=False,
+        at_call=frozenset({"sample_weight", "mask", "group"}),
+        when="Beside another loss of embeddings, with a small weight, where they crowd together.",
+        pitfalls=(
+            "Two views of one thing drive each other apart: give it one of them.",
+            "Of embeddings in one place the gradient is 0: it parts no exact copies.",
+        ),
+        relatives=("vicreg_loss", "barlow_twins_loss", "dino_loss"),
     ),
 )
