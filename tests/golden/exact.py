@@ -197,6 +197,24 @@ def dino(inputs: dict[str, Data], params: dict[str, Any]) -> Any:
     return mean(losses)
 
 
+def swav(inputs: dict[str, Data], params: dict[str, Any]) -> Any:
+    tau, eps = mpf(params["temperature"]), mpf(params["epsilon"])
+    shares = [[[exp(z / eps) for z in view] for view in item] for item in inputs["teacher"]]
+    for u in range(len(shares[0])):
+        for _ in range(params["iterations"]):
+            for k in range(len(shares[0][u])):
+                total = sum(item[u][k] for item in shares)
+                for item in shares:
+                    item[u][k] /= total
+            for item in shares:
+                item[u] = [q / sum(item[u]) for q in item[u]]
+    losses = []
+    for students, assigned in zip(inputs["student"], shares, strict=True):
+        pairs = [(q, s) for u, q in enumerate(assigned) for v, s in enumerate(students) if u != v]
+        losses.append(mean([-sum(a * log(b) for a, b in zip(q, at(tau, s), strict=True)) for q, s in pairs]))
+    return mean(losses)
+
+
 def negative_cosine(inputs: dict[str, Data], params: dict[str, Any]) -> Any:
     def dot(a: list[Any], b: list[Any]) -> Any:
         return sum(x * y for x, y in zip(a, b, strict=True))
@@ -303,6 +321,12 @@ CASES: list[tuple[str, Formula, dict[str, Any], dict[str, Data]]] = [
         dino,
         {"center": ["0.25", "-0.5", "0", "0.125"], "student_temperature": "0.5", "teacher_temperature": "0.25"},
         {"student": draw(13, 3, 3, 4, scale=0.5), "teacher": draw(14, 3, 2, 4, scale=0.5)},
+    ),
+    (
+        "swav",
+        swav,
+        {"temperature": "0.5", "epsilon": "0.25", "iterations": 2},
+        {"student": draw(22, 3, 3, 4, scale=0.5), "teacher": draw(23, 3, 2, 4, scale=0.5)},
     ),
     ("negative_cosine", negative_cosine, {}, VIEWS[0]),
     ("koleo", koleo, {"eps": "0.125"}, {"embeddings": draw(21, 6, 3)}),

@@ -135,3 +135,30 @@ def test_byol_s_is_twice_the_negative_cosine_and_two() -> None:
     p, z = draw(N, D), draw(N, D, seed=1)
     byol = (F.normalize(p) - F.normalize(z)).square().sum(1)
     torch.testing.assert_close(2 + 2 * L.negative_cosine_loss(p, z, reduction="none"), byol)
+
+
+def by_swav_s_code(scores: Tensor, iterations: int) -> Tensor:
+    """Exponentials, divided by sums of rows and of columns in turn."""
+    q = (scores / 0.05).exp().T
+    q = q / q.sum()
+    for _ in range(iterations):
+        q = q / q.sum(1, keepdim=True) / len(q)
+        q = q / q.sum(0, keepdim=True) / q.shape[1]
+    return (q * q.shape[1]).T
+
+
+@pytest.mark.parametrize("iterations", [1, 3])
+def test_assignments_are_those_of_exponentials(iterations: int) -> None:
+    student, teacher = 0.3 * draw(N, 3, K), 0.3 * draw(N, 2, K, seed=1)
+    q = torch.stack([by_swav_s_code(view, iterations) for view in teacher.unbind(1)], 1)
+    log_p = (student / 0.1).log_softmax(-1)
+    pairs = [(q[:, u] * log_p[:, v]).sum(-1) for u, v in product(range(2), range(3)) if u != v]
+    want = -torch.stack(pairs).mean(0)
+    torch.testing.assert_close(L.swav_loss(student, teacher, iterations=iterations, reduction="none"), want)
+
+
+def test_prototypes_are_assigned_alike_whatever_all_prefer() -> None:
+    teacher = 0.1 * draw(32, 4)
+    liked = teacher + torch.tensor([3.0, 0.0, 0.0, 0.0])  # exp(60) in the paper's code
+    student = draw(32, 4, seed=1)
+    torch.testing.assert_close(L.swav_loss(student, liked), L.swav_loss(student, teacher))

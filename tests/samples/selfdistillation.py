@@ -31,6 +31,15 @@ def _edges(dt: dtype) -> tuple[Call, ...]:
     )
 
 
+def _edges_together(dt: dtype) -> tuple[Call, ...]:
+    same = torch.zeros(3, 2, 4, dtype=dt)
+    return (*_edges(dt), Call((same, same.clone())))  # all alike: assigned evenly
+
+
+def _golden_together(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call:
+    return Call((inputs["student"], inputs["teacher"]), {**params, "hold_teacher": False})
+
+
 def _golden(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call:
     center = torch.tensor(params["center"], dtype=inputs["student"].dtype)
     return Call((inputs["student"], inputs["teacher"]), {**params, "center": center, "hold_teacher": False})
@@ -50,6 +59,12 @@ SAMPLES: dict[str, Samples] = {
             {"student_temperature": 1.0, "teacher_temperature": 0.5},
         ),
         golden={"dino": _golden},
+    ),
+    "swav_loss": Samples(
+        edges=_edges_together,
+        draw=_crops,
+        variants=({}, {"temperature": 0.5, "epsilon": 0.2, "iterations": 1}, {"iterations": 10}),
+        golden={"swav": _golden_together},
     ),
     "negative_cosine_loss": Samples(
         edges=lambda dt: tuple(Call(call.args) for call in edges_pairs(dt)), golden={"negative_cosine": _golden_cosine}

@@ -10,8 +10,10 @@ from lossary.core.card import Card, Range
 from lossary.core.check import check_dim, check_float, check_number, check_same_shape, check_shape
 from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction, align, reduce
-from lossary.core.rules import Positive, checked
+from lossary.core.rules import Count, Positive, checked
+from lossary.distributed import Ranks, across_ranks
 from lossary.distributed.handshake import sum_over_ranks
+from lossary.kernels.assignment import balanced
 from lossary.kernels.stable import accumulate, parameters, unit
 from lossary.losses._batch import check_same_precision
 from lossary.losses._pointwise import hide
@@ -20,8 +22,10 @@ from lossary.losses.classes.divergence import times
 __all__ = [
     "DINOLoss",
     "NegativeCosineLoss",
+    "SwAVLoss",
     "dino_loss",
     "negative_cosine_loss",
+    "swav_loss",
 ]
 
 #: One number a prototype.
@@ -116,9 +120,7 @@ def dino_loss(
         algorithm 1, whose temperatures these are. Masked patches: Zhou et al., iBOT, arXiv:2111.07832. In its code the
         center of the first step is already used in it; the teacher's temperature is warmed up from 0.04 to 0.07.
     """
-    apart = check_views(student, teacher)
-    if teacher.shape[-1] != student.shape[-1]:
-        raise ValueError(f"teacher: wanted {student.shape[-1]} prototypes, as student has; got {tuple(teacher.shape)}")
+    apart = _check_scores(student, teacher)
     if center is not None:
         check_shape("center", center, student.shape[-1:])
     sample_weight, mask = align(sample_weight, mask, student.shape[:1])
@@ -127,6 +129,13 @@ def dino_loss(
     teacher = teacher if center is None else teacher - center.to(teacher.dtype)
     losses = view_entropy(student / student_temperature, teacher / teacher_temperature, apart)
     return reduce(losses, weight=sample_weight, mask=mask, reduction=reduction)
+
+
+def _check_scores(student: Tensor, teacher: Tensor) -> bool:
+    apart = check_views(student, teacher)
+    if teacher.shape[-1] != student.shape[-1]:
+        raise ValueError(f"teacher: wanted {student.shape[-1]} prototypes, as student has; got {tuple(teacher.shape)}")
+    return apart
 
 
 class DINOLoss(Loss):
@@ -167,6 +176,81 @@ def mean_over_ranks(rows: Tensor, group: ProcessGroup | None) -> Tensor:
 
 def moved(center: Tensor, mean: Tensor, momentum: float) -> None:
     center.mul_(momentum).add_(mean.to(center), alpha=1 - momentum)
+
+
+@across_ranks
+@checked
+def swav_loss(
+    student: Tensor,
+    teacher: Tensor,
+    *,
+    temperature: Positive = 0.1,
+    epsilon: Positive = 0.05,
+    iterations: Count = 3,
+    hold_teacher: bool = True,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+    group: ProcessGroup | None = None,
+) -> Tensor:
+    r"""Prototypes of a view must be those that another view of the item is assigned, each prototype as often (SwAV).
+
+    .. math:: -\frac{1}{P} \sum_{u \ne v} \sum_k q_{uk} \log p_{vk}, \quad
+        p_v = \mathrm{softmax}\Big(\frac{s_v}{\tau}\Big), \quad
+        q = \arg\max_q \sum_{n, k} q_{nk} t_{nk} + \epsilon H(q), \ \sum_k q_{nk} = 1, \ \sum_n q_{nk} = \frac{N}{K}
+
+    Args:
+        student: Scores of K prototypes, (N, V, K): V views an item, of which the first U are the teacher's; or (N, K)
+            beside the teacher's of another view.
+        teacher: (N, U, K), or (N, K): of the same network, ``student[:, :U]`` (SwAV), or of its running mean (DINOv2).
+        temperature: tau of the student's softmax, above 0; a Parameter learns.
+        epsilon: How soft assignments are, above 0; a Parameter learns.
+        iterations: Of Sinkhorn's algorithm, each making prototypes equal and then items whole; at least 1.
+        hold_teacher: Whether the assignments count as constants in the gradient.
+        sample_weight: (N,) weights of the items' losses; mean is ``sum(w l) / sum(w)``.
+        mask: (N,) boolean, True where an item counts; one that does not is not assigned.
+        reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
+        group: Process group whose ranks' items are assigned together, and over which the mean goes.
+
+    Returns:
+        A scalar, or (N,): the mean over an item's P pairs of views.
+
+    Raises:
+        ValueError: Wrong shapes, a single view of both, a temperature not above 0.
+        TypeError: Scores in different precisions.
+
+    Example:
+        >>> import torch
+        >>> scores = torch.tensor([[[0.9, 0.1], [0.8, 0.1]], [[0.7, 0.1], [0.5, 0.2]]])  # both items prefer the first
+        >>> swav_loss(scores, scores)
+        tensor(2.6384)
+
+    Source:
+        Caron et al., Unsupervised Learning of Visual Features by Contrasting Cluster Assignments, arXiv:2006.09882,
+        eq. 1 to 3, with its temperature, epsilon and three iterations. Its code takes exponentials of scores over
+        epsilon: in float16 those above 0.55 are infinite. Scores are cosines with prototypes of length 1.
+    """
+    apart = _check_scores(student, teacher)
+    _, counted = align(None, mask, student.shape[:1])
+    sample_weight, mask = align(sample_weight, mask, student.shape[:1])
+    counted = None if counted is None else counted.expand(student.shape[:1])
+    student, teacher = in_views(student, counted), in_views(teacher.detach() if hold_teacher else teacher, counted)
+    temperature, epsilon = parameters((temperature, epsilon), student)
+    ranks = None if group is None else Ranks.of(group, teacher=teacher)
+    assigned = balanced(teacher / epsilon, iterations, counted, ranks)
+    losses = view_entropy(student / temperature, assigned, apart)
+    return reduce(losses, weight=sample_weight, mask=mask, reduction=reduction, group=group)
+
+
+class SwAVLoss(Loss):
+    """:func:`swav_loss` as a Module."""
+
+    fn = staticmethod(swav_loss)
+    temperature: Positive = 0.1
+    epsilon: Positive = 0.05
+    iterations: Count = 3
+    hold_teacher: bool = True
+    reduction: Reduction = "mean"
 
 
 @checked
@@ -262,6 +346,40 @@ CARDS = (
             "A view that is compared with itself teaches nothing: the teacher's views come first among the student's.",
         ),
         relatives=("distillation_loss", "negative_cosine_loss", "vicreg_loss"),
+    ),
+    Card(
+        fn=swav_loss,
+        module=SwAVLoss,
+        takes=("input-teacher",),
+        input="logits",
+        data="views",
+        formula=r"-\frac{1}{P} \sum_{u \ne v} \sum_k q_{uk} \log p_{vk}",
+        symbols={
+            r"P": "the number of pairs of a teacher's view and another one of the student",
+            r"u": "every view that is assigned",
+            r"v": "every view that the student sees, but view u itself",
+            r"k": "every prototype",
+            r"q_{uk}": (
+                "the share of prototype k that the view is assigned: scores of `teacher` over `epsilon`, balanced so "
+                "that each prototype has as many items, by so many `iterations`"
+            ),
+            r"p_{vk}": "the student's share: softmax of `student` over `temperature`",
+        },
+        kernel="none",
+        item="row",
+        paper="arXiv:2006.09882",
+        equation="1 to 3",
+        defaults="the paper",
+        search={"temperature": Range(0.05, 0.3, log=True), "epsilon": Range(0.02, 0.1, log=True)},
+        exact={"hold_teacher": False},
+        separable=False,
+        at_call=frozenset({"sample_weight", "mask", "group"}),
+        when="Images without labels, several crops of each, without a teacher or with one.",
+        pitfalls=(
+            "Of fewer items than prototypes no balance tells much: put former scores beside, or give `group`.",
+            "Prototypes and features have length 1: of other scores epsilon means nothing.",
+        ),
+        relatives=("dino_loss", "nt_xent_loss"),
     ),
     Card(
         fn=negative_cosine_loss,
