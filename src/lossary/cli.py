@@ -60,6 +60,7 @@ def app() -> "App":
     commands.command(show)
     commands.command(cite)
     commands.command(gallery)
+    commands.command(learn)
     return commands
 
 
@@ -368,3 +369,27 @@ def gallery(*, only: str = "", fresh: bool = False, quick: bool = False, out: Pa
     except OSError as error:
         fail(f"out: cannot write {path}: {error.strerror or error}")
     sys.stdout.write(f"gallery: {path}\n")
+
+
+def learn(name: str = "", *, out: Path = Path()) -> None:
+    """Losses to write and broken ones to mend: hands out a file, and grades it when it is there.
+
+    Parameters
+    ----------
+    name
+        Of an exercise; without one they are listed.
+    out
+        The folder of your files.
+    """
+    from lossary.gallery.learn import course, exercises
+
+    if not name:
+        sys.stdout.write(course.listed())
+        return
+    try:
+        exercise = exercises.find(name)
+        told, right = course.worked(exercise, out / f"{name.replace('-', '_')}.py")
+    except (LookupError, OSError) as refused:
+        fail(str(refused.args[0] if isinstance(refused, LookupError) else refused))
+    sys.stdout.write(told)
+    raise SystemExit(0 if right else 1)

@@ -26,7 +26,7 @@ from lossary.lab.report.drawing import COLOURS
 OF_EACH_DOCUMENT = (9, 13, 12, 15, 32)
 IN_THE_DOCUMENTS = [
     *(f"C{number}" for number in range(1, 45)),
-    *(f"P{number}" for number in range(1, 24)),  # those from 16 on are ours
+    *(f"P{number}" for number in range(1, 26)),  # those from 16 on are ours
     *(f"Q{number}" for number in range(1, 10)),
     *(f"W{number}" for number in range(1, 18)),
     *(f"E{document}-{number}" for document, last in enumerate(OF_EACH_DOCUMENT) for number in range(1, last + 1)),

@@ -296,3 +296,45 @@ def test_nothing_is_lost_when_a_picture_is_saved(view: chromium.Page, tmp_path: 
     name, address = view.evaluate("window.saved")
     assert name == "lossary-P21.svg"
     assert address.count("%3Cline") == view.evaluate("document.querySelectorAll('#hand-P21 svg line').length")
+
+
+def test_two_digits_cost_what_the_library_says(view: chromium.Page) -> None:
+    record = records.read(chosen("P24")[0])[0]
+    for row, index in enumerate((3, 14)):
+        view.evaluate(f"document.querySelectorAll('#hand-P24 .thumbs')[{row}].children[{index}].click()")
+    z = tensor(record["features"])
+    read = {name: number(value) for name, value in rows(view, "P24").items()}
+    assert read["distance"] == pytest.approx((z[3] - z[14]).norm().item(), rel=1e-3)
+    for name, same in {"if they are one digit": 1, "if they are two": 0}.items():
+        loss = lossary.contrastive_loss(z[3:4], z[14:15], tensor([same]))
+        assert read[name] == pytest.approx(loss.item(), rel=1e-3, abs=1e-6), name
+
+
+def test_who_is_enrolled_is_recognised_and_who_is_not_is_refused(view: chromium.Page) -> None:
+    record = records.read(chosen("P25")[0])[0]
+    alike = tensor(record["alike"])
+    buttons = "[...document.querySelectorAll('#hand-P25 .thumbs button')]"
+    view.evaluate(f"{buttons}.slice(0, 3).forEach(one => one.click())")
+    enrolled = tensor(view.evaluate(f"{buttons}.map(one => one.getAttribute('aria-pressed') === 'true')"))
+    assert 5 < enrolled.sum() < 16
+    for threshold in (0.3, 0.6):
+        slide(view, "#hand-P25 .dial input", threshold)
+        best, who = alike.masked_fill(~enrolled[:, None], -2).max(0)
+        taken, own = best >= threshold, who == torch.arange(16)
+        expected = {
+            "enrolled, and recognised": enrolled & taken & own,
+            "enrolled, taken for another": enrolled & taken & ~own,
+            "enrolled, refused": enrolled & ~taken,
+            "not enrolled, refused": ~enrolled & ~taken,
+            "not enrolled, taken for one": ~enrolled & taken,
+        }
+        assert {name: number(value) for name, value in rows(view, "P25").items()} == {
+            name: one.sum() for name, one in expected.items()
+        }
+        at = (tensor(record["thresholds"]) - threshold).abs().argmin()
+        dot = view.evaluate(
+            "['cx', 'cy'].map(k => Number(document.querySelector('#hand-P25 .handle').getAttribute(k)))"
+        )
+        assert dot == pytest.approx(
+            [40 + 370 * record["accepted"][at] / 0.5, 216 - 206 * record["refused"][at] / 0.5], abs=0.05
+        )

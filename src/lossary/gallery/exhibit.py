@@ -21,11 +21,13 @@ import math
 from collections.abc import Callable
 
 import sklearn.datasets
+import sklearn.metrics
 import torch
 import torch.nn.functional as F
 from torch import Tensor, tensor
 
 import lossary
+from lossary.lab.data.builtin import emoji
 
 torch.set_default_dtype(torch.float64)
 seed = 0
@@ -74,7 +76,7 @@ class Exhibit:
     losses: tuple[str, ...] = ()
     seeds: int = 0  # how many, where there is chance
     recorded: bool = False  # takes long: measured by `make claims` and read from its record
-    draw: Callable[[Results], Spec] | None = None
+    draw: Callable[[Results], Spec] | None = None  # the picture; with `hand`, what its script is given
     hand: str = ""  # a picture that is moved by hand: the script of that name in templates/hands
 
     @property

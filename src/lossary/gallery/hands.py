@@ -122,9 +122,12 @@ def p19() -> Results:
 def p20() -> Results:
     relevance, orders, pulls = tensor([3.0, 2, 2, 1, 0, 0]), tensor(list(itertools.permutations(range(6)))), {}
     stars, gain = relevance[orders], (torch.arange(6) + 2.0).log2().reciprocal()
-    losses = {"ListNet": lossary.ListNetLoss(reduction="none"), "RankNet": lossary.RankNetLoss(reduction="none")}
-    losses["LambdaLoss"] = lossary.LambdaLoss(reduction="none")
-    losses["ApproxNDCG"] = lossary.ApproxNDCGLoss(temperature=1.0, reduction="none")
+    losses = {
+        "ListNet": lossary.ListNetLoss(reduction="none"),
+        "RankNet": lossary.RankNetLoss(reduction="none"),
+        "LambdaLoss": lossary.LambdaLoss(reduction="none"),
+        "ApproxNDCG": lossary.ApproxNDCGLoss(temperature=1.0, reduction="none"),
+    }
     for name, loss in losses.items():
         scores = torch.linspace(2, -2, 6).repeat(720, 1).requires_grad_()
         values = loss(scores, stars)
@@ -327,13 +330,17 @@ def p22() -> Results:
 def p23() -> Results:
     x, y, weights, paths = tensor([-1.0, 0.5, 1, 2]), tensor([-1.0, 0.5, 1, 5]), torch.linspace(-1.5, 3.5, 101), {}
     losses = {"squared": lossary.mse_loss, "absolute": lossary.l1_loss, "Huber": lossary.huber_loss}
-    makers = {"SGD": {}, "momentum": {"momentum": 0.8}, "Adam": None}
-    for (name, loss), (maker, how) in itertools.product(losses.items(), makers.items()):
+    makers = {
+        "SGD": lambda w: torch.optim.SGD([w], lr=0.1),
+        "momentum": lambda w: torch.optim.SGD([w], lr=0.1, momentum=0.8),
+        "Adam": lambda w: torch.optim.Adam([w], lr=0.3),
+    }
+    for (name, loss), (maker, make) in itertools.product(losses.items(), makers.items()):
         w, path = torch.full((1,), -1.0, requires_grad=True), []
-        optimizer = torch.optim.Adam([w], lr=0.3) if how is None else torch.optim.SGD([w], lr=0.1, **how)
+        optimizer = make(w)
         for _ in range(41):
-            optimizer.zero_grad()
-            (value := loss(w * x, y)).backward()
+            value = loss(w * x, y)
+            (w.grad,) = torch.autograd.grad(value, w)
             path.append([w.item(), value.item(), w.grad.item()])
             optimizer.step()
         paths.setdefault(name, {})[maker] = path

@@ -63,7 +63,7 @@ def by_source(findings: Sequence[Finding]) -> Iterator[tuple[Source, list[Findin
 
 def specs(findings: Sequence[Finding]) -> Iterator[tuple[str, Spec]]:
     for one in findings:
-        if one.exhibit.draw is not None:
+        if one.exhibit.draw is not None and not one.exhibit.hand:
             drawn: dict[str, Any] = one.exhibit.draw(one.results)
             yield one.exhibit.id, drawn
 
@@ -72,7 +72,9 @@ def hands(findings: Sequence[Finding]) -> Iterator[tuple[str, dict[str, Any]]]:
     """What the pictures that are moved by hand look up, by id."""
     for one in findings:
         if one.exhibit.hand:
-            yield one.exhibit.id, {"kind": one.exhibit.hand, **shortened(plain(one.results))}
+            results = plain(one.results)
+            given = one.exhibit.draw(results) if one.exhibit.draw else results
+            yield one.exhibit.id, {"kind": one.exhibit.hand, **shortened(given)}
 
 
 def shortened(value: Any) -> Any:

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from lossary.gallery import hands, numbers, pictures, plays, quizzes
+from lossary.gallery import hands, numbers, pairs, pictures, plays, quizzes
 from lossary.gallery.claims import classes, space, trained, values
 from lossary.gallery.errata import book, lecture, primer, recitation, slides
 from lossary.gallery.exhibit import Exhibit
@@ -20,9 +20,12 @@ EXHIBITS: tuple[Exhibit, ...] = (
     *quizzes.EXHIBITS,
     *numbers.EXHIBITS,
     *sorted(
-        (*values.EXHIBITS, *classes.EXHIBITS, *space.EXHIBITS, *trained.EXHIBITS), key=lambda claim: int(claim.id[1:])
+        (*values.EXHIBITS, *classes.EXHIBITS, *space.EXHIBITS, *trained.EXHIBITS),
+        key=lambda claim: int(claim.id[1:]),
     ),
-    *sorted((*pictures.EXHIBITS, *plays.EXHIBITS, *hands.EXHIBITS), key=lambda picture: int(picture.id[1:])),
+    *sorted(
+        (*pictures.EXHIBITS, *plays.EXHIBITS, *hands.EXHIBITS, *pairs.EXHIBITS), key=lambda picture: int(picture.id[1:])
+    ),
     *recitation.EXHIBITS,
     *slides.EXHIBITS,
     *lecture.EXHIBITS,
