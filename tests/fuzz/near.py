@@ -36,7 +36,13 @@ DISTANCES = frozenset(
 )
 OF_DIFFERENCES = DISTANCES | {"ge2e_loss"}
 #: Losses of angles, which a cosine near 1 tells to half of its digits, and the margin that is added to the angle.
-OF_ANGLES = {"arcface_loss": "margin", "combined_margin_loss": "m2"}
+OF_ANGLES = {
+    "arcface_loss": "margin",
+    "combined_margin_loss": "m2",
+    "adaface_loss": "margin",
+    "magface_loss": "u_margin",
+    "curricularface_loss": "margin",
+}
 REFUSALS = (ValueError, TypeError, IndexError, NotImplementedError)
 
 

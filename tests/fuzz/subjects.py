@@ -77,6 +77,10 @@ _OF_LOSS: dict[str, tuple[tuple[Slot, ...], ...]] = {
     "kl_div": (slots("log_probability:E", "probability:E"),),
     "contrastive_loss": (slots("real:ND", "real:ND", "yes:N"), slots("real:ND", "identity:N")),
     "margin_ranking_loss": (slots("real:E", "real:E", "sign:E"),),
+    "margin_mse_loss": (slots("real:E", "real:E", "number:E"),),
+    "cosent_loss": (slots("real:ND", "real:ND", "identity:N"),),
+    "angle_loss": (slots("real:ND", "real:ND", "identity:N"),),
+    "dcl_loss": (slots("real:ND", "real:ND"), slots("real:ND", "identity:N")),
     "lambda_loss": (slots("real:NC", "count:NC"),),
     "approx_ndcg_loss": (slots("real:NC", "count:NC"),),
     "ge2e_loss": (slots("real:ND", "identity:N"), slots("real:NUD")),
@@ -106,11 +110,12 @@ def forms(card: Card) -> tuple[tuple[Slot, ...], ...]:
 def given(card: Card, call: Call) -> tuple[Slot, ...]:
     """The slots of one of the card's own batches."""
     found = forms(card)
-    fitting = [f for f in found if len(f) == len(call.args) and f[-1].domain not in ("soft",)]
-    form = (fitting or [found[0]])[0]
-    form += (Slot("real", "MD"),) * (len(call.args) - len(form))  # negatives, by position
     target = call.args[-1]
     floating = isinstance(target, torch.Tensor) and target.is_floating_point()
+    fitting = [f for f in found if len(f) == len(call.args) and f[-1].domain not in ("soft",)]
+    fitting = [f for f in fitting if floating or f[-1].domain != "real"] or fitting
+    form = (fitting or [found[0]])[0]
+    form += (Slot("real", "MD"),) * (len(call.args) - len(form))  # negatives, by position
     if form[-1].domain == "index" and floating:
         return (*form[:-1], Slot("soft", form[0].axes))
     return form

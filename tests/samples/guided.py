@@ -38,7 +38,7 @@ def _edges_guided(dt: dtype) -> tuple[Call, ...]:
 
 def _edges_frequent(dt: dtype) -> tuple[Call, ...]:
     axes = torch.eye(3, dtype=dt)
-    rare = torch.tensor([0.0, -50.0, -1e4], dtype=dt)
+    rare = torch.tensor([0.0, -50.0, -200.0], dtype=dt)
     return (
         *edges_pairs(dt),
         Call((axes, axes.clone()), {"log_q": rare}),
