@@ -94,6 +94,7 @@ SIZES: Mapping[str, Mapping[int, int]] = {
     "lists": {6: 512, 5: 128},
     "tokens": {6: 65_536, 4: 512, 5: 1_024},
     "boxes": {6: 65_536, 5: 17},
+    "lifetimes": {9: 65_536, 6: 65_536, 5: 128},
     "images": {4: 16, 3: 256, 11: 256, 12: 256, 5: 256, 161: 256, 162: 256, 2: 3},
 }
 
@@ -102,6 +103,7 @@ SIZES: Mapping[str, Mapping[int, int]] = {
 CONSTANTS = frozenset(
     {
         "target",
+        "time",
         "ref_logps",
         "ref_chosen_logps",
         "ref_rejected_logps",
@@ -116,15 +118,24 @@ CONSTANTS = frozenset(
 def of_card(card: Card) -> Workload:
     """The loss at its defaults, on its own draw with the dimensions enlarged. To be counted, not to be run."""
     call = draw(card, torch.Generator().manual_seed(0), torch.float32)
-    shapes = [tuple(SIZES[card.data].get(n, n) for n in t.shape) for t in call.args]
+    named = {name: value for name, value in call.kwargs.items() if isinstance(value, torch.Tensor)}
+    given = {name: value for name, value in call.kwargs.items() if name not in named}
+    tensors = (*call.args, *named.values())
+    shapes = [tuple(SIZES[card.data].get(n, n) for n in t.shape) for t in tensors]
     inputs = tuple(
         Numbers(shape, t.dtype) if t.is_floating_point() else Labels(shape)
-        for t, shape in zip(call.args, shapes, strict=True)
+        for t, shape in zip(tensors, shapes, strict=True)
     )
     sizes = ", ".join(" x ".join(f"{n:,}" for n in shape) for shape in shapes)
     dense = naive.naive(card.name)
-    programs = {OURS: partial(card.fn, **call.kwargs)} | ({} if dense is None else {DENSE: dense})
-    fixed = tuple(i for i, name in enumerate(inspect.signature(card.fn).parameters) if name in CONSTANTS)
+
+    def ours(*whole: torch.Tensor) -> torch.Tensor:
+        by_position = whole[: len(call.args)]
+        return card.fn(*by_position, **dict(zip(named, whole[len(call.args) :], strict=True)), **given)
+
+    programs = {OURS: ours} | ({} if dense is None else {DENSE: dense})
+    names = [*list(inspect.signature(card.fn).parameters)[: len(call.args)], *named]
+    fixed = tuple(i for i, name in enumerate(names) if name in CONSTANTS)
     return Workload(f"{card.name}: {sizes}", inputs, programs, fixed)
 
 

@@ -17,22 +17,35 @@ if TYPE_CHECKING:
     from lossary.compose.activations import sigmoid as sigmoid
     from lossary.compose.activations import softmax as softmax
     from lossary.compose.activations import sum_normalize as sum_normalize
+    from lossary.compose.cached import Cached as Cached
     from lossary.compose.distillation import linear_distillation as linear_distillation
     from lossary.compose.linear import LinearCrossEntropyLoss as LinearCrossEntropyLoss
     from lossary.compose.linear import LinearHead as LinearHead
     from lossary.compose.linear import linear_cross_entropy as linear_cross_entropy
     from lossary.compose.linear import linear_loss as linear_loss
+    from lossary.compose.prototypes import DINOHead as DINOHead
+    from lossary.compose.prototypes import linear_dino_loss as linear_dino_loss
     from lossary.compose.regularizers import Regularized as Regularized
     from lossary.compose.regularizers import elastic_net_penalty as elastic_net_penalty
     from lossary.compose.regularizers import l1_penalty as l1_penalty
     from lossary.compose.regularizers import l2_penalty as l2_penalty
     from lossary.compose.regularizers import weights_of as weights_of
+    from lossary.compose.sampled import SampledClasses as SampledClasses
     from lossary.compose.sums import DeepSupervision as DeepSupervision
+    from lossary.compose.sums import Matryoshka as Matryoshka
     from lossary.compose.sums import Sum as Sum
+    from lossary.compose.tokens import TokenReadings as TokenReadings
+    from lossary.compose.tokens import group_advantages as group_advantages
+    from lossary.compose.tokens import kto_reference_point as kto_reference_point
+    from lossary.compose.tokens import linear_logps as linear_logps
+    from lossary.compose.tokens import linear_readings as linear_readings
+    from lossary.compose.tokens import sequence_logps as sequence_logps
     from lossary.compose.weighting import class_weights as class_weights
     from lossary.core.card import Card as Card
     from lossary.core.loss import HeadLoss as HeadLoss
     from lossary.core.loss import Loss as Loss
+    from lossary.losses.answers.asymmetric import AsymmetricLoss as AsymmetricLoss
+    from lossary.losses.answers.asymmetric import asymmetric_loss as asymmetric_loss
     from lossary.losses.answers.binary import BCELoss as BCELoss
     from lossary.losses.answers.binary import BCEWithLogitsLoss as BCEWithLogitsLoss
     from lossary.losses.answers.binary import BalancedBCELoss as BalancedBCELoss
@@ -53,6 +66,18 @@ if TYPE_CHECKING:
     from lossary.losses.answers.margin import multilabel_soft_margin_loss as multilabel_soft_margin_loss
     from lossary.losses.answers.margin import soft_margin_loss as soft_margin_loss
     from lossary.losses.answers.margin import squared_hinge_loss as squared_hinge_loss
+    from lossary.losses.boxes.iou import CompleteIoULoss as CompleteIoULoss
+    from lossary.losses.boxes.iou import DistanceIoULoss as DistanceIoULoss
+    from lossary.losses.boxes.iou import GeneralizedIoULoss as GeneralizedIoULoss
+    from lossary.losses.boxes.iou import IoULoss as IoULoss
+    from lossary.losses.boxes.iou import complete_iou_loss as complete_iou_loss
+    from lossary.losses.boxes.iou import distance_iou_loss as distance_iou_loss
+    from lossary.losses.boxes.iou import generalized_iou_loss as generalized_iou_loss
+    from lossary.losses.boxes.iou import iou_loss as iou_loss
+    from lossary.losses.classes.distillation import DistillationLoss as DistillationLoss
+    from lossary.losses.classes.distillation import JensenShannonLoss as JensenShannonLoss
+    from lossary.losses.classes.distillation import distillation_loss as distillation_loss
+    from lossary.losses.classes.distillation import jensen_shannon_loss as jensen_shannon_loss
     from lossary.losses.classes.divergence import KLDivLoss as KLDivLoss
     from lossary.losses.classes.divergence import KLDivergenceLoss as KLDivergenceLoss
     from lossary.losses.classes.divergence import cross_entropy_of as cross_entropy_of
@@ -65,18 +90,40 @@ if TYPE_CHECKING:
     from lossary.losses.classes.hinge import crammer_singer_loss as crammer_singer_loss
     from lossary.losses.classes.hinge import multi_margin_loss as multi_margin_loss
     from lossary.losses.classes.hinge import multiclass_hinge_loss as multiclass_hinge_loss
+    from lossary.losses.classes.longtail import LDAMLoss as LDAMLoss
+    from lossary.losses.classes.longtail import LogitAdjustedLoss as LogitAdjustedLoss
+    from lossary.losses.classes.longtail import ldam_loss as ldam_loss
+    from lossary.losses.classes.longtail import logit_adjusted_loss as logit_adjusted_loss
+    from lossary.losses.classes.ordinal import CORALLoss as CORALLoss
+    from lossary.losses.classes.ordinal import CORNLoss as CORNLoss
+    from lossary.losses.classes.ordinal import EarthMoverLoss as EarthMoverLoss
+    from lossary.losses.classes.ordinal import coral_loss as coral_loss
+    from lossary.losses.classes.ordinal import corn_loss as corn_loss
+    from lossary.losses.classes.ordinal import earth_mover_loss as earth_mover_loss
     from lossary.losses.classes.powers import GeneralizedCrossEntropyLoss as GeneralizedCrossEntropyLoss
     from lossary.losses.classes.powers import PolyFocalLoss as PolyFocalLoss
     from lossary.losses.classes.powers import PolyLoss as PolyLoss
     from lossary.losses.classes.powers import generalized_cross_entropy_loss as generalized_cross_entropy_loss
     from lossary.losses.classes.powers import poly_focal_loss as poly_focal_loss
     from lossary.losses.classes.powers import poly_loss as poly_loss
+    from lossary.losses.classes.selective import AsymmetricSoftmaxLoss as AsymmetricSoftmaxLoss
+    from lossary.losses.classes.selective import OHEMCrossEntropyLoss as OHEMCrossEntropyLoss
+    from lossary.losses.classes.selective import SymmetricCrossEntropyLoss as SymmetricCrossEntropyLoss
+    from lossary.losses.classes.selective import asymmetric_softmax_loss as asymmetric_softmax_loss
+    from lossary.losses.classes.selective import ohem_cross_entropy_loss as ohem_cross_entropy_loss
+    from lossary.losses.classes.selective import symmetric_cross_entropy_loss as symmetric_cross_entropy_loss
     from lossary.losses.classes.softmax import CrossEntropyLoss as CrossEntropyLoss
     from lossary.losses.classes.softmax import FocalLoss as FocalLoss
     from lossary.losses.classes.softmax import NLLLoss as NLLLoss
     from lossary.losses.classes.softmax import cross_entropy as cross_entropy
     from lossary.losses.classes.softmax import focal_loss as focal_loss
     from lossary.losses.classes.softmax import nll_loss as nll_loss
+    from lossary.losses.identities.adaptive import AdaFaceLoss as AdaFaceLoss
+    from lossary.losses.identities.adaptive import CurricularFaceLoss as CurricularFaceLoss
+    from lossary.losses.identities.adaptive import MagFaceLoss as MagFaceLoss
+    from lossary.losses.identities.adaptive import adaface_loss as adaface_loss
+    from lossary.losses.identities.adaptive import curricularface_loss as curricularface_loss
+    from lossary.losses.identities.adaptive import magface_loss as magface_loss
     from lossary.losses.identities.angular import ArcFaceLoss as ArcFaceLoss
     from lossary.losses.identities.angular import CosFaceLoss as CosFaceLoss
     from lossary.losses.identities.angular import NormalizedSoftmaxLoss as NormalizedSoftmaxLoss
@@ -89,10 +136,18 @@ if TYPE_CHECKING:
     from lossary.losses.identities.centers import center_loss as center_loss
     from lossary.losses.identities.centers import class_means as class_means
     from lossary.losses.identities.centers import moved_centers as moved_centers
+    from lossary.losses.identities.neighbors import NCALoss as NCALoss
+    from lossary.losses.identities.neighbors import SmoothAPLoss as SmoothAPLoss
+    from lossary.losses.identities.neighbors import nca_loss as nca_loss
+    from lossary.losses.identities.neighbors import smooth_ap_loss as smooth_ap_loss
     from lossary.losses.identities.prototypes import GE2ELoss as GE2ELoss
     from lossary.losses.identities.prototypes import ProxyAnchorLoss as ProxyAnchorLoss
     from lossary.losses.identities.prototypes import ge2e_loss as ge2e_loss
     from lossary.losses.identities.prototypes import proxy_anchor_loss as proxy_anchor_loss
+    from lossary.losses.identities.proxies import ProxyNCALoss as ProxyNCALoss
+    from lossary.losses.identities.proxies import SoftTripleLoss as SoftTripleLoss
+    from lossary.losses.identities.proxies import proxy_nca_loss as proxy_nca_loss
+    from lossary.losses.identities.proxies import soft_triple_loss as soft_triple_loss
     from lossary.losses.identities.similarity import CircleLoss as CircleLoss
     from lossary.losses.identities.similarity import MultiSimilarityLoss as MultiSimilarityLoss
     from lossary.losses.identities.similarity import SupConLoss as SupConLoss
@@ -104,6 +159,18 @@ if TYPE_CHECKING:
     from lossary.losses.identities.sphereface import SphereFaceLoss as SphereFaceLoss
     from lossary.losses.identities.sphereface import combined_margin_loss as combined_margin_loss
     from lossary.losses.identities.sphereface import sphereface_loss as sphereface_loss
+    from lossary.losses.images.structure import MSSSIMLoss as MSSSIMLoss
+    from lossary.losses.images.structure import SSIMLoss as SSIMLoss
+    from lossary.losses.images.structure import TotalVariation as TotalVariation
+    from lossary.losses.images.structure import ms_ssim_loss as ms_ssim_loss
+    from lossary.losses.images.structure import ssim_loss as ssim_loss
+    from lossary.losses.images.structure import total_variation as total_variation
+    from lossary.losses.lifetimes.hazards import CoxPHLoss as CoxPHLoss
+    from lossary.losses.lifetimes.hazards import LogisticHazardLoss as LogisticHazardLoss
+    from lossary.losses.lifetimes.hazards import WeibullNLLLoss as WeibullNLLLoss
+    from lossary.losses.lifetimes.hazards import cox_ph_loss as cox_ph_loss
+    from lossary.losses.lifetimes.hazards import logistic_hazard_loss as logistic_hazard_loss
+    from lossary.losses.lifetimes.hazards import weibull_nll_loss as weibull_nll_loss
     from lossary.losses.lists.listwise import ApproxNDCGLoss as ApproxNDCGLoss
     from lossary.losses.lists.listwise import ListMLELoss as ListMLELoss
     from lossary.losses.lists.listwise import ListNetLoss as ListNetLoss
@@ -111,9 +178,11 @@ if TYPE_CHECKING:
     from lossary.losses.lists.listwise import listmle_loss as listmle_loss
     from lossary.losses.lists.listwise import listnet_loss as listnet_loss
     from lossary.losses.lists.pairwise import LambdaLoss as LambdaLoss
+    from lossary.losses.lists.pairwise import MarginMSELoss as MarginMSELoss
     from lossary.losses.lists.pairwise import MarginRankingLoss as MarginRankingLoss
     from lossary.losses.lists.pairwise import RankNetLoss as RankNetLoss
     from lossary.losses.lists.pairwise import lambda_loss as lambda_loss
+    from lossary.losses.lists.pairwise import margin_mse_loss as margin_mse_loss
     from lossary.losses.lists.pairwise import margin_ranking_loss as margin_ranking_loss
     from lossary.losses.lists.pairwise import ranknet_loss as ranknet_loss
     from lossary.losses.masks.compound import DiceCrossEntropyLoss as DiceCrossEntropyLoss
@@ -148,14 +217,46 @@ if TYPE_CHECKING:
     from lossary.losses.pairs.contrastive import contrastive_loss as contrastive_loss
     from lossary.losses.pairs.contrastive import cosine_embedding_loss as cosine_embedding_loss
     from lossary.losses.pairs.contrastive import hinge_embedding_loss as hinge_embedding_loss
+    from lossary.losses.pairs.graded import AnglELoss as AnglELoss
+    from lossary.losses.pairs.graded import CoSENTLoss as CoSENTLoss
+    from lossary.losses.pairs.graded import angle_loss as angle_loss
+    from lossary.losses.pairs.graded import cosent_loss as cosent_loss
     from lossary.losses.sequences.alignment import CTCLoss as CTCLoss
     from lossary.losses.sequences.alignment import ctc_loss as ctc_loss
+    from lossary.losses.tokens.policy import GRPOLoss as GRPOLoss
+    from lossary.losses.tokens.policy import PPOClipLoss as PPOClipLoss
+    from lossary.losses.tokens.policy import PPOValueLoss as PPOValueLoss
+    from lossary.losses.tokens.policy import grpo_loss as grpo_loss
+    from lossary.losses.tokens.policy import ppo_clip_loss as ppo_clip_loss
+    from lossary.losses.tokens.policy import ppo_value_loss as ppo_value_loss
+    from lossary.losses.tokens.preferences import DPOLoss as DPOLoss
+    from lossary.losses.tokens.preferences import IPOLoss as IPOLoss
+    from lossary.losses.tokens.preferences import KTOLoss as KTOLoss
+    from lossary.losses.tokens.preferences import dpo_loss as dpo_loss
+    from lossary.losses.tokens.preferences import ipo_loss as ipo_loss
+    from lossary.losses.tokens.preferences import kto_loss as kto_loss
+    from lossary.losses.tokens.rewards import BradleyTerryLoss as BradleyTerryLoss
+    from lossary.losses.tokens.rewards import CPOLoss as CPOLoss
+    from lossary.losses.tokens.rewards import ORPOLoss as ORPOLoss
+    from lossary.losses.tokens.rewards import SimPOLoss as SimPOLoss
+    from lossary.losses.tokens.rewards import bradley_terry_loss as bradley_terry_loss
+    from lossary.losses.tokens.rewards import cpo_loss as cpo_loss
+    from lossary.losses.tokens.rewards import orpo_loss as orpo_loss
+    from lossary.losses.tokens.rewards import simpo_loss as simpo_loss
     from lossary.losses.triplets.triplet import TripletLoss as TripletLoss
     from lossary.losses.triplets.triplet import TripletMarginLoss as TripletMarginLoss
     from lossary.losses.triplets.triplet import TripletMarginWithDistanceLoss as TripletMarginWithDistanceLoss
     from lossary.losses.triplets.triplet import triplet_loss as triplet_loss
     from lossary.losses.triplets.triplet import triplet_margin_loss as triplet_margin_loss
     from lossary.losses.triplets.triplet import triplet_margin_with_distance_loss as triplet_margin_with_distance_loss
+    from lossary.losses.values.counts import NegativeBinomialNLLLoss as NegativeBinomialNLLLoss
+    from lossary.losses.values.counts import TweedieLoss as TweedieLoss
+    from lossary.losses.values.counts import negative_binomial_nll_loss as negative_binomial_nll_loss
+    from lossary.losses.values.counts import tweedie_loss as tweedie_loss
+    from lossary.losses.values.forecasts import EnsembleCRPSLoss as EnsembleCRPSLoss
+    from lossary.losses.values.forecasts import GaussianCRPSLoss as GaussianCRPSLoss
+    from lossary.losses.values.forecasts import ensemble_crps_loss as ensemble_crps_loss
+    from lossary.losses.values.forecasts import gaussian_crps_loss as gaussian_crps_loss
     from lossary.losses.values.likelihood import GaussianNLLLoss as GaussianNLLLoss
     from lossary.losses.values.likelihood import PoissonNLLLoss as PoissonNLLLoss
     from lossary.losses.values.likelihood import gaussian_nll_loss as gaussian_nll_loss
@@ -164,16 +265,34 @@ if TYPE_CHECKING:
     from lossary.losses.values.regression import MSELoss as MSELoss
     from lossary.losses.values.regression import MeanBiasError as MeanBiasError
     from lossary.losses.values.regression import QuantileLoss as QuantileLoss
+    from lossary.losses.values.regression import RMSELoss as RMSELoss
     from lossary.losses.values.regression import l1_loss as l1_loss
     from lossary.losses.values.regression import mean_bias_error as mean_bias_error
     from lossary.losses.values.regression import mse_loss as mse_loss
     from lossary.losses.values.regression import quantile_loss as quantile_loss
+    from lossary.losses.values.regression import rmse_loss as rmse_loss
+    from lossary.losses.values.relative import MAPELoss as MAPELoss
+    from lossary.losses.values.relative import MSLELoss as MSLELoss
+    from lossary.losses.values.relative import SMAPELoss as SMAPELoss
+    from lossary.losses.values.relative import mape_loss as mape_loss
+    from lossary.losses.values.relative import msle_loss as msle_loss
+    from lossary.losses.values.relative import smape_loss as smape_loss
+    from lossary.losses.values.robust import CharbonnierLoss as CharbonnierLoss
     from lossary.losses.values.robust import HuberLoss as HuberLoss
     from lossary.losses.values.robust import LogCoshLoss as LogCoshLoss
     from lossary.losses.values.robust import SmoothL1Loss as SmoothL1Loss
+    from lossary.losses.values.robust import charbonnier_loss as charbonnier_loss
     from lossary.losses.values.robust import huber_loss as huber_loss
     from lossary.losses.values.robust import log_cosh_loss as log_cosh_loss
     from lossary.losses.values.robust import smooth_l1_loss as smooth_l1_loss
+    from lossary.losses.views.decorrelation import BarlowTwinsLoss as BarlowTwinsLoss
+    from lossary.losses.views.decorrelation import VICRegLoss as VICRegLoss
+    from lossary.losses.views.decorrelation import barlow_twins_loss as barlow_twins_loss
+    from lossary.losses.views.decorrelation import vicreg_loss as vicreg_loss
+    from lossary.losses.views.decoupled import DCLLoss as DCLLoss
+    from lossary.losses.views.decoupled import HardNegativeContrastiveLoss as HardNegativeContrastiveLoss
+    from lossary.losses.views.decoupled import dcl_loss as dcl_loss
+    from lossary.losses.views.decoupled import hard_negative_contrastive_loss as hard_negative_contrastive_loss
     from lossary.losses.views.mutual import CLIPLoss as CLIPLoss
     from lossary.losses.views.mutual import NTXentLoss as NTXentLoss
     from lossary.losses.views.mutual import SigLIPLoss as SigLIPLoss
@@ -186,6 +305,10 @@ if TYPE_CHECKING:
     from lossary.losses.views.retrieval import info_nce_loss as info_nce_loss
     from lossary.losses.views.retrieval import multiple_negatives_ranking_loss as multiple_negatives_ranking_loss
     from lossary.losses.views.retrieval import n_pair_loss as n_pair_loss
+    from lossary.losses.views.selfdistillation import DINOLoss as DINOLoss
+    from lossary.losses.views.selfdistillation import NegativeCosineLoss as NegativeCosineLoss
+    from lossary.losses.views.selfdistillation import dino_loss as dino_loss
+    from lossary.losses.views.selfdistillation import negative_cosine_loss as negative_cosine_loss
     from lossary.models import LinearClassifier as LinearClassifier
     from lossary.models import MLP as MLP
     from lossary.models import Siamese as Siamese
@@ -197,16 +320,37 @@ if TYPE_CHECKING:
     AAMSoftmaxLoss = ArcFaceLoss
     AMSoftmaxLoss = CosFaceLoss
     ASoftmaxLoss = SphereFaceLoss
+    BalancedSoftmaxLoss = LogitAdjustedLoss
+    CIoULoss = CompleteIoULoss
+    DIoULoss = DistanceIoULoss
+    DecoupledContrastiveLoss = DCLLoss
+    GIoULoss = GeneralizedIoULoss
+    HCLLoss = HardNegativeContrastiveLoss
     MAELoss = L1Loss
     MNRLoss = MultipleNegativesRankingLoss
     NormFaceLoss = NormalizedSoftmaxLoss
+    PPOLoss = PPOClipLoss
+    RewardModelLoss = BradleyTerryLoss
+    SoftNearestNeighborLoss = NCALoss
+    TVLoss = TotalVariation
     a_softmax_loss = sphereface_loss
     aam_softmax_loss = arcface_loss
     am_softmax_loss = cosface_loss
+    balanced_softmax_loss = logit_adjusted_loss
+    ciou_loss = complete_iou_loss
+    decoupled_contrastive_loss = dcl_loss
+    diou_loss = distance_iou_loss
     generalized_end_to_end_loss = ge2e_loss
+    giou_loss = generalized_iou_loss
+    hcl_loss = hard_negative_contrastive_loss
     mae_loss = l1_loss
+    mean_squared_logarithmic_error = msle_loss
     mnr_loss = multiple_negatives_ranking_loss
     normface_loss = normalized_softmax_loss
+    ppo_loss = ppo_clip_loss
+    reward_model_loss = bradley_terry_loss
+    soft_nearest_neighbor_loss = nca_loss
+    tv_loss = total_variation
     # end
     # isort: on
 

@@ -320,7 +320,7 @@ def _views(score: "Tensor") -> tuple["Tensor", ...]:
     import torch
 
     axes = _axes(score, 4)
-    return axes[:3], torch.cat([_turned(score, axes), axes[1:3]])
+    return torch.cat([_turned(score, axes), axes[1:3]]), axes[:3]  # some losses learn by the first view alone
 
 
 def _apart(score: "Tensor") -> "Tensor":
