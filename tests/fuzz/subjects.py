@@ -54,6 +54,7 @@ _OF_LOSS: dict[str, tuple[tuple[Slot, ...], ...]] = {
     "cox_ph_loss": (slots("real:N", "identity:N", "yes:N"),),
     "weibull_nll_loss": (slots("real:N", "variance:N", "yes:N"),),
     "logistic_hazard_loss": (slots("real:NC", "index:N", "yes:N"),),
+    "kl_gaussian_loss": (slots("real:ND", "real:ND"),),
     "tweedie_loss": (slots("real:E", "count:E"),),
     "negative_binomial_nll_loss": (slots("real:E", "count:E", "variance:E"),),
     "gaussian_crps_loss": (slots("real:E", "number:E", "variance:E"),),

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import mpmath
 import pytest
 import torch
 from torch import Tensor, nn
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 import lossary
 from lossary.core.reduce import Reduction
 from lossary.losses.sequences.alignment import ctc_loss
-from lossary.losses.values.likelihood import gaussian_nll_loss, poisson_nll_loss
+from lossary.losses.values.likelihood import gaussian_nll_loss, kl_gaussian_loss, poisson_nll_loss
 
 LABELS = torch.tensor([[1, 2], [3, 1], [2, 2]])
 STEPS, OWN = [6, 5, 4], [2, 2, 1]
@@ -125,3 +126,19 @@ def test_what_does_not_count_may_be_negative(counts: dict[str, Any]) -> None:
         poisson_nll_loss(-x, ones, log_input=False, **counts)
     with pytest.raises(ValueError, match=r"^var: wanted no negative number; got -2"):
         gaussian_nll_loss(ones, ones, -x, **counts)
+
+
+def test_divergence_of_codes_is_torchs_and_has_fifty_digits() -> None:
+    """Also of a variance of e^0.0001: there e^s - 1 - s loses half of its digits."""
+    mpmath.mp.dps = 50
+    mean = torch.tensor([[0.5, -2.0, 0.0], [0.0, 0.0, 1e-6]], dtype=torch.float64)
+    s = torch.tensor([[1.0, -3.0, 0.49], [1e-4, -0.51, -1e-7]], dtype=torch.float64)
+    found = kl_gaussian_loss(mean, s, reduction="none")
+    for loss, means, logs in zip(found.tolist(), mean.tolist(), s.tolist(), strict=True):
+        terms = [mpmath.mpf(m) ** 2 + mpmath.exp(v) - 1 - mpmath.mpf(v) for m, v in zip(means, logs, strict=True)]
+        assert loss == pytest.approx(float(sum(terms) / 2), rel=1e-14)
+    tiny = kl_gaussian_loss(torch.zeros(1, 1), torch.full((1, 1), 1e-4))
+    assert tiny.item() == pytest.approx(2.50008333e-9, rel=1e-6)
+    normals = [torch.distributions.Normal(m, (v / 2).exp()) for m, v in ((mean, s), (0 * mean, 0 * s))]
+    theirs = torch.distributions.kl_divergence(*normals).sum(1)
+    torch.testing.assert_close(found, theirs)

@@ -34,7 +34,19 @@ def _edges_noisy(dt: dtype) -> tuple[Call, ...]:
     )
 
 
+def _edges_codes(dt: dtype) -> tuple[Call, ...]:
+    x = torch.tensor([[0.0, 1.0], [1e4, -1e-4]], dtype=dt)
+    return (
+        Call((x * 0, x * 0)),  # the standard normal distribution itself
+        Call((x, torch.tensor([[-1e4, 0.5], [80.0, 1e-4]], dtype=dt))),  # no variance; where the series ends; nearly 1
+        Call((x[0], x[1].clamp(-1, 1))),  # codes of one component
+        Call((x[:, :0], x[:, :0].clone())),
+        Call((x[:0], x[:0].clone())),
+    )
+
+
 SAMPLES: dict[str, Samples] = {
     "poisson_nll_loss": Samples(draw=_draw_counts, edges=_edges_counts, variants=({}, {"full": True}, {"eps": 1e-4})),
+    "kl_gaussian_loss": Samples(edges=_edges_codes),
     "gaussian_nll_loss": Samples(edges=_edges_noisy, variants=({}, {"full": True, "eps": 0.01})),
 }

@@ -42,6 +42,7 @@ Takes = Literal[
     "input-target-variance",
     "score-time-event",  # a number an item, how long, and whether the event came then or had not come yet
     "hazards-interval-event",  # likewise, a number an interval of time
+    "mean-log-variance",  # of a distribution
     "samples-target",  # several predictions of each number
     "first-second-target",  # two scores, and whether the first should be the larger one
     "pair-target",  # two embeddings, and whether they belong together

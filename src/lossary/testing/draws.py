@@ -85,6 +85,10 @@ def _intervals(g: Generator, dt: dtype) -> Call:
     return Call((normal(g, dt, 6, 5), labels(g, 5, 6), labels(g, 2, 6) == 1))
 
 
+def _codes(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, dt, 6, 5), normal(g, dt, 6, 5)))
+
+
 def _sampled(g: Generator, dt: dtype) -> Call:
     return Call((normal(g, dt, 6, 5, 4), normal(g, dt, 6, 5)))
 
@@ -264,6 +268,7 @@ _DRAWS: Mapping[tuple[str, ...], Draw] = {
     ("input-teacher",): _taught,
     ("input-target-variance", "values", "log-rates"): _scattered,
     ("samples-target",): _sampled,
+    ("mean-log-variance",): _codes,
     ("score-time-event",): _lives,
     ("hazards-interval-event",): _intervals,
     ("input-labels",): _label_lists,

@@ -8,21 +8,19 @@ import torch
 from torch import Tensor
 
 from lossary.core.card import Card
-from lossary.core.check import (
-    check_float,
-    check_number,
-    stretched,
-)
+from lossary.core.check import check_float, check_number, check_same_shape, stretched
 from lossary.core.loss import Loss
-from lossary.core.reduce import Reduction, align
+from lossary.core.reduce import Reduction, align, reduce
 from lossary.core.rules import NOT_NEGATIVE, POSITIVE, checked
 from lossary.kernels.stable import accumulate, like_torch
-from lossary.losses._pointwise import check_not_negative, pointwise
+from lossary.losses._pointwise import check_not_negative, hide, pointwise
 
 __all__ = [
     "GaussianNLLLoss",
+    "KLGaussianLoss",
     "PoissonNLLLoss",
     "gaussian_nll_loss",
+    "kl_gaussian_loss",
     "poisson_nll_loss",
 ]
 
@@ -180,6 +178,76 @@ class GaussianNLLLoss(Loss):
     reduction: Reduction = "mean"
 
 
+#: The coefficients of (e^s - 1 - s) / s^2, up to what counts where s is below 1/2.
+_EXP = tuple(1 / math.factorial(k + 2) for k in range(14))
+
+
+def _exp_gap(s: Tensor) -> Tensor:
+    """e^s - 1 - s, from 0 up: by its series near 0, where those cancel."""
+    near = s.abs() < 0.5
+    small, large = torch.where(near, s, 0), torch.where(near, 1, s)
+    series = torch.full_like(s, _EXP[-1])
+    for c in reversed(_EXP[:-1]):
+        series = series * small + c
+    return torch.where(near, series * small.square(), torch.expm1(large) - large)
+
+
+@checked
+def kl_gaussian_loss(
+    input: Tensor,
+    log_var: Tensor,
+    *,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""The divergence of a Gaussian code from the standard normal one: what a variational autoencoder pays for it.
+
+    .. math:: \tfrac12 \sum_j \left(\mu_j^2 + e^{s_j} - 1 - s_j\right)
+
+    Args:
+        input: Means mu of the codes, (N, ...).
+        log_var: Logarithms s of their variances, the shape of ``input``.
+        sample_weight: One weight a code, (N,); mean is ``sum(w l) / sum(w)``.
+        mask: Boolean, True where a code counts, (N,); values elsewhere may be NaN.
+        reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"`` over codes, of sums over their components.
+
+    Returns:
+        A scalar, or one loss a code, never below 0. It belongs beside the sum of a sample's reconstruction errors, not
+        beside their mean.
+
+    Raises:
+        ValueError: Shapes that differ, a single number.
+        TypeError: ``input`` that is not floating-point.
+
+    Example:
+        >>> import torch
+        >>> kl_gaussian_loss(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]))
+        tensor(0.8591)
+
+    Source:
+        Kingma and Welling, Auto-Encoding Variational Bayes, arXiv:1312.6114, appendix B (the paper numbers none). Of a
+        variance near 1 its terms cancel: there they are a series. Common code takes the mean over components too, which
+        weighs the divergence as many times less as there are.
+    """
+    check_float("input", input)
+    check_same_shape("log_var", log_var, "input", input)
+    if input.dim() == 0:
+        raise ValueError("input: wanted (N, ...); got a single number")
+    weight, mask = align(sample_weight, mask, input.shape[:1])
+    there = None if mask is None else mask.view(-1, *[1] * (input.dim() - 1))
+    mean, s = hide(accumulate(input), there), hide(accumulate(log_var), there)
+    losses = 0.5 * (mean.square() + _exp_gap(s))
+    return reduce(losses[..., None].flatten(1).sum(1), weight=weight, mask=mask, reduction=reduction)
+
+
+class KLGaussianLoss(Loss):
+    """:func:`kl_gaussian_loss` as a Module, called ``(input, log_var)``."""
+
+    fn = staticmethod(kl_gaussian_loss)
+    reduction: Reduction = "mean"
+
+
 _card = partial(
     Card,
     data="values",
@@ -231,5 +299,29 @@ CARDS = (
             "It takes the variance, not its logarithm nor the standard deviation.",
         ),
         relatives=("mse_loss", "poisson_nll_loss", "quantile_loss"),
+    ),
+    Card(
+        fn=kl_gaussian_loss,
+        module=KLGaussianLoss,
+        data="values",
+        takes=("mean-log-variance",),
+        input="values",
+        kernel="none",
+        item="row",
+        formula=r"\tfrac12 \sum_j \left(\mu_j^2 + e^{s_j} - 1 - s_j\right)",
+        symbols={
+            r"j": "every component of a code",
+            r"\mu_j": "`input`, its mean",
+            r"s_j": "`log_var`, the logarithm of its variance",
+        },
+        paper="arXiv:1312.6114",
+        defaults="no hyperparameters",
+        at_call=_AT_CALL,
+        when="Codes that shall be near a standard normal distribution, as in a variational autoencoder.",
+        pitfalls=(
+            "Beside a reconstruction error that is a mean over pixels it weighs as many times too much.",
+            "It takes the logarithm of the variance, not the standard deviation nor its logarithm.",
+        ),
+        relatives=("gaussian_nll_loss", "kl_divergence_loss"),
     ),
 )
