@@ -58,6 +58,7 @@ KINDS = {
     "tokens": ("Language models: answers that people prefer, and policies that are rewarded", "dpo_loss"),
     "boxes": ("Boxes: where something is in an image", "complete_iou_loss"),
     "images": ("Images beside the images that they should be", "ssim_loss"),
+    "waves": ("Sound beside the sound that it should be", "si_sdr_loss"),
 }
 
 

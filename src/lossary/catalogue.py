@@ -70,6 +70,7 @@ FAMILIES: tuple[ModuleType, ...] = tuple(
         "tokens.policy",
         "boxes.iou",
         "images.structure",
+        "waves.signals",
     )
 )
 #: Public names that have no card.

@@ -248,6 +248,11 @@ def _large_images(g: Generator, dt: dtype) -> Call:
     return Call((x.to(dt), (0.7 * x + 0.3 * uniform(g, torch.float64, 2, 1, 161, 162)).to(dt)))
 
 
+def _waves(g: Generator, dt: dtype) -> Call:
+    x = normal(g, torch.float64, 2, 1100)
+    return Call((x.to(dt), (x + 0.5 * normal(g, torch.float64, 2, 1100)).to(dt)))
+
+
 def _image(g: Generator, dt: dtype) -> Call:
     return Call((normal(g, dt, 4, 2, 5, 3),))
 
@@ -297,4 +302,5 @@ _DRAWS: Mapping[tuple[str, ...], Draw] = {
     ("image-target",): _images,
     ("large-image-target",): _large_images,
     ("image",): _image,
+    ("wave-target",): _waves,
 }

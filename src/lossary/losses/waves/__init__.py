@@ -1,0 +1,1 @@
+"""Signals in time beside the signals that they should be."""
