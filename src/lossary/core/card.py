@@ -37,7 +37,7 @@ Takes = Literal[
     "input-label",  # one class index an item
     "thresholds-label",  # a score a threshold between classes in their order, and one class index an item
     "input-shares",  # shares of the classes, each item's sum 1
-    "input-teacher",  # a student's scores and a teacher's, in one shape
+    "input-teacher",  # a student's scores, or embeddings, and a teacher's, in one shape
     "input-labels",  # several class indices an item, as a padded list
     "input-target-variance",
     "score-time-event",  # a number an item, how long, and whether the event came then or had not come yet

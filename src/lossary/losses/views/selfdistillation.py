@@ -384,7 +384,7 @@ CARDS = (
     Card(
         fn=negative_cosine_loss,
         module=NegativeCosineLoss,
-        takes=("anchor-positive",),
+        takes=("input-teacher",),
         input="embeddings",
         data="views",
         formula=r"-\cos(p, z)",

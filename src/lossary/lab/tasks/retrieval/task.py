@@ -119,13 +119,15 @@ class Retrieval(Task):
 
 
 def _attached(card: Card) -> type[OfPairs] | None:
-    """How a loss is given queries and documents; None where it takes none."""
+    """How a loss is given queries and documents; None where it takes none, or tells no pair from another."""
     forms: dict[Takes, type[OfPairs]] = {
         "anchor-positive": OfPairs,
         "queries-references": OfReferences,
         "pair-target": OfGivenPairs,
         "anchor-positive-negative": OfTriplets,
     }
+    if card.item == "batch":
+        return None
     return next((forms[form] for form in forms if form in card.takes), None)
 
 
