@@ -44,6 +44,7 @@ def test_every_loss_can_be_watched_and_is_left_alone(card: Card) -> None:
             given = (call.args[0], *call.args[2:])
         else:
             loss = card.module()
+        loss.eval()  # what it remembers of its batches stays
         plain, seen = (given[0].clone().requires_grad_(given[0].is_floating_point()) for _ in range(2))
         try:
             loss(plain, *given[1:], **call.kwargs).sum().backward()

@@ -4,16 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Generator, Tensor, dtype
+from torch import Tensor, dtype
 
 from lossary.testing import Call
-from lossary.testing.draws import labels, normal
 from samples.types import Samples
-
-
-def _draw(g: Generator, dt: dtype) -> Call:
-    """Grades, of which some are tied."""
-    return Call((normal(g, dt, 8, 5), normal(g, dt, 8, 5), labels(g, 4, 8)))
 
 
 def _edges(dt: dtype) -> tuple[Call, ...]:
@@ -41,9 +35,8 @@ def _golden(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call:
 SAMPLES: dict[str, Samples] = {
     "cosent_loss": Samples(
         edges=_edges,
-        draw=_draw,
         variants=({}, {"scale": 2.0}, {"scale": 0.5, "similarity": "dot"}),
         golden={"cosent": _golden},
     ),
-    "angle_loss": Samples(edges=_edges, draw=_draw, variants=({}, {"scale": 1.5}), golden={"angle": _golden}),
+    "angle_loss": Samples(edges=_edges, variants=({}, {"scale": 1.5}), golden={"angle": _golden}),
 }

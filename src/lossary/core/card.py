@@ -46,6 +46,7 @@ Takes = Literal[
     "samples-target",  # several predictions of each number
     "first-second-target",  # two scores, and whether the first should be the larger one
     "pair-target",  # two embeddings, and whether they belong together
+    "pair-grade",  # two embeddings, and how similar they are, of which the order counts
     "embeddings",  # alone
     "embeddings-labels",
     "queries-references",  # anchors, and `ref_embeddings` with the `positives` among them

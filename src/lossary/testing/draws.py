@@ -162,6 +162,11 @@ def _pairs(g: Generator, dt: dtype) -> Call:
     return Call((normal(g, dt, 6, 5), normal(g, dt, 6, 5), labels(g, 2, 6) == 1))
 
 
+def _graded_pairs(g: Generator, dt: dtype) -> Call:
+    """Some are as similar as others."""
+    return Call((normal(g, dt, 8, 5), normal(g, dt, 8, 5), labels(g, 4, 8)))
+
+
 def _ranked(g: Generator, dt: dtype) -> Call:
     return Call((normal(g, dt, 6, 5), normal(g, dt, 6, 5), signs(g, 6, 5)))
 
@@ -283,6 +288,7 @@ _DRAWS: Mapping[tuple[str, ...], Draw] = {
     ("input-label", "masks"): _masks,
     ("first-second-target",): _ranked,
     ("pair-target",): _pairs,
+    ("pair-grade",): _graded_pairs,
     ("embeddings",): _alone,
     ("embeddings-labels",): _labelled,
     ("embeddings-weight-labels",): _head,

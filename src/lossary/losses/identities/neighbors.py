@@ -222,7 +222,6 @@ class SmoothAPLoss(Loss):
 
 _card = partial(
     Card,
-    takes=("embeddings-labels", "queries-references"),
     input="embeddings",
     data="identities",
     item="anchor",
@@ -238,6 +237,7 @@ CARDS = (
     _card(
         fn=nca_loss,
         module=NCALoss,
+        takes=("embeddings-labels", "queries-references"),
         formula=r"-\log \frac{\sum_{p \in P(i)} e^{-s d_{ip}^2}}{\sum_{a \ne i} e^{-s d_{ia}^2}}",
         symbols={
             r"P(i)": "the items with the label of item i, without itself",
@@ -263,6 +263,7 @@ CARDS = (
     _card(
         fn=smooth_ap_loss,
         module=SmoothAPLoss,
+        takes=("embeddings-labels",),  # from afar its gradient is 0 at the default temperature: no start for two towers
         formula=(
             r"\frac{1}{|P(i)|} \sum_{p \in P(i)} \frac{N_p}{1 + P_p + N_p}, \qquad "
             r"P_p = \sum_{q \in P(i), q \ne p} \sigma\Big(\frac{c_{iq} - c_{ip}}{\tau}\Big), \quad "

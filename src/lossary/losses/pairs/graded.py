@@ -203,7 +203,6 @@ class AnglELoss(Loss):
 
 _card: Callable[..., Card] = partial(
     Card,
-    takes=("pair-target",),
     input="embeddings",
     data="pairs",
     kernel="order",
@@ -224,6 +223,7 @@ CARDS = (
     _card(
         fn=cosent_loss,
         module=CoSENTLoss,
+        takes=("pair-grade", "pair-target"),
         formula=r"\log \Big[ 1 + \sum_{y_i < y_j} e^{s (c_i - c_j)} \Big], \qquad c_i = \cos(u_i, v_i)",
         symbols={
             **_SYMBOLS,
@@ -246,6 +246,7 @@ CARDS = (
     _card(
         fn=angle_loss,
         module=AnglELoss,
+        takes=("pair-grade",),
         formula=(
             r"\log \Big[ 1 + \sum_{y_i < y_j} e^{s (a_i - a_j)} \Big], \qquad "
             r"a_i = \frac{|\mathrm{Re}\, z_i + \mathrm{Im}\, z_i|}{|u_i|\, |v_i|}, \quad "
@@ -265,7 +266,7 @@ CARDS = (
         search={"scale": Range(5.0, 50.0, log=True)},
         when="As `cosent_loss`, where most pairs are so similar that their cosines are near 1 and hardly tell.",
         pitfalls=(
-            "Equal embeddings have 1, which is not the most that there is.",
+            "Equal embeddings have 1, which is not the most that there is: alone it does not bring them together.",
             "The order of the two halves matters.",
             "The paper trains with it beside `cosent_loss`, not alone: see `Sum`.",
         ),
