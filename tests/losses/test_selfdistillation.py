@@ -75,6 +75,20 @@ def test_cosines_with_prototypes_are_never_held(
         torch.testing.assert_close(g, h)
 
 
+@pytest.mark.parametrize("blocked", [False, True])
+def test_both_temperatures_learn(monkeypatch: pytest.MonkeyPatch, blocked: bool) -> None:
+    if blocked:
+        monkeypatch.setattr(formula, "CPU_PLAIN", 0)
+        monkeypatch.setattr(blocks, "block_rows", lambda *_: 7)
+    x, t, w, s = draw(N, 3, D), draw(N, 2, E, seed=1), draw(K, D, seed=2), draw(K, E, seed=3)
+    taus = [torch.tensor(tau, dtype=torch.float64, requires_grad=True) for tau in (0.2, 0.3)]
+    given = dict(zip(("student_temperature", "teacher_temperature"), taus, strict=True))
+    cosines = (F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T for a, b in ((x, w), (t, s)))
+    got, want = lossary.linear_dino_loss(x, w, t, s, **given), L.dino_loss(*cosines, **given)
+    for g, h in zip(torch.autograd.grad(got, taus), torch.autograd.grad(want, taus), strict=True):
+        torch.testing.assert_close(g, h)
+
+
 def test_a_head_moves_its_center_while_it_trains() -> None:
     head = lossary.DINOHead(lossary.DINOLoss(), num_prototypes=K, embedding_size=D).double()
     x, t = draw(N, 3, D), draw(N, 2, D, seed=1)

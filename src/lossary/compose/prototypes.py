@@ -7,6 +7,7 @@ from torch.distributed import ProcessGroup
 from lossary.core.check import check_dim, check_float, check_number, check_shape
 from lossary.core.reduce import Reduction, align, reduce
 from lossary.core.rules import Positive, checked
+from lossary.kernels.graph import learns
 from lossary.kernels.products import multiplied_in
 from lossary.kernels.rows.readings import read_rows
 from lossary.kernels.rows.scores import Bilinear
@@ -19,6 +20,7 @@ from lossary.losses.views.selfdistillation import (
     mean_over_ranks,
     moved,
     view_entropy,
+    view_slopes,
 )
 
 __all__ = ["DINOHead", "linear_dino_loss"]
@@ -50,7 +52,7 @@ def linear_dino_loss(
         teacher_weight: (K, E).
         center: (K,), what is taken off the teacher's cosines; None is 0.
         student_temperature: Above 0; a Parameter learns.
-        teacher_temperature: Above 0.
+        teacher_temperature: Above 0; a Parameter learns.
         sample_weight: (N,) weights of the items; mean is ``sum(w l) / sum(w)``.
         mask: (N,) boolean, True where an item counts.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
@@ -93,7 +95,12 @@ def linear_dino_loss(
     def read(_: slice, first: Tensor, second: Tensor) -> tuple[Tensor]:
         return (view_entropy(first.unflatten(0, (-1, each[0])), second.unflatten(0, (-1, each[1])), apart),)
 
-    (losses,) = read_rows(read, *sources, each=each)
+    def slopes(_: slice, __: tuple[Tensor, ...], by: tuple[Tensor], *scores: Tensor) -> tuple[Tensor, None]:
+        first, second = (s.unflatten(0, (-1, views)) for s, views in zip(scores, each, strict=True))
+        return view_slopes(first, second, by[0], apart).flatten(0, 1), None
+
+    held = not any(map(learns, sources[1].tensors))  # but for a temperature that learns
+    (losses,) = read_rows(read, *sources, slopes=slopes if held else None, each=each)
     return reduce(losses, weight=sample_weight, mask=mask, reduction=reduction)
 
 

@@ -25,7 +25,7 @@ from lossary.kernels.stable import ABSENT
 Read = Callable[..., tuple[Tensor, ...]]
 #: Of rows, what was read of them, the gradients by that, and the scores: the gradients by the scores, a source each,
 #: which may be made in their place.
-Slopes = Callable[..., tuple[Tensor, ...]]
+Slopes = Callable[..., tuple[Tensor | None, ...]]
 #: What is read of rows, by name; each merges over parts of the columns.
 Readings = dict[str, Tensor]
 

@@ -47,6 +47,17 @@ def view_entropy(student: Tensor, teacher: Tensor, apart: bool) -> Tensor:
     return total / (log_p.shape[1] * q.shape[1] - same)
 
 
+def view_slopes(student: Tensor, teacher: Tensor, by_loss: Tensor, apart: bool) -> Tensor:
+    """The gradient of :func:`view_entropy` by the student's scores, ``by_loss`` (N,) being that by the loss."""
+    p, q = student.softmax(-1), teacher.softmax(-1)
+    views, seen = p.shape[1], q.shape[1]
+    same = min(views, seen) if apart else 0
+    for v in range(views):
+        others = torch.cat([q[:, :v], q[:, v + 1 :]], 1) if v < same else q
+        p[:, v].mul_(others.shape[1]).sub_(others.sum(1))
+    return p.mul_((by_loss / (views * seen - same))[:, None, None])
+
+
 def check_views(student: Tensor, teacher: Tensor) -> bool:
     """Whether there are several views an item, of which one must differ from a teacher's."""
     check_dim("student", student, (2, 3), "(N, K) or (N, V, K)")
