@@ -88,6 +88,7 @@ HELPERS: tuple[ModuleType, ...] = tuple(
         "compose.cached",
         "compose.sampled",
         "compose.activations",
+        "compose.perceptual",
         "compose.regularizers",
         "compose.weighting",
         "models",
