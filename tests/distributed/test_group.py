@@ -15,6 +15,7 @@ from torch import Tensor, distributed, nn
 import samples
 from contract.subject import Subject, as_function, assert_close, is_per_item, items, select
 from lossary.catalogue import CATALOGUE, find
+from lossary.compose.tokens import kto_reference_point
 from lossary.core.reduce import reduce
 from lossary.testing import Call
 
@@ -114,6 +115,12 @@ def by_temperature(part: slice, **kwargs: Any) -> Result:
     return loss.detach(), list(torch.autograd.grad(loss, [temperature]))
 
 
+def of_a_reference(part: slice, **kwargs: Any) -> Result:
+    """What every rank has alike: a number of all answers, without a gradient."""
+    gains = VALUES[part] + 1
+    return kto_reference_point(gains, torch.zeros_like(gains), mask=MASK[part], **kwargs), []
+
+
 def twice(part: slice, **kwargs: Any) -> Result:
     """The gradient of the gradient's square."""
     subject, call = CALLS["supcon_loss-defaults"]
@@ -153,6 +160,7 @@ def of_a_rank(rank: int, world: str, folder: Path) -> None:
     group, part = distributed.group.WORLD, PARTS[world][rank]
     found = {"reduce": reduced(part, group=group), "temperature": by_temperature(part, group=group)}
     found["by index"] = by_index(part, group=group)
+    found["reference"] = of_a_reference(part, group=group)
     found |= {"twice": twice(part, group=group), "network": of_a_network(part, group)}
     for name, (subject, call) in CALLS.items():
         found[name] = subject.grads(select(call, part), group=group)
@@ -176,6 +184,11 @@ def test_mean_divides_by_what_all_ranks_count(ranks: list[dict[str, Result]]) ->
 
 def test_a_temperature_learns_from_all_ranks(ranks: list[dict[str, Result]]) -> None:
     assert_average(ranks, "temperature", by_temperature(slice(None)), -1)
+
+
+def test_a_reference_point_is_the_same_on_all_ranks(ranks: list[dict[str, Result]]) -> None:
+    for rank in ranks:
+        assert_close(rank["reference"][0], of_a_reference(slice(None))[0])
 
 
 def test_a_network_in_data_parallel_training_gets_the_gradient_of_the_batch(ranks: list[dict[str, Result]]) -> None:
