@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lossary.compose.sampled import SampledClasses
 from lossary.kernels.rows import formula
 from lossary.losses.identities.adaptive import (
     AdaFaceLoss,
@@ -175,3 +176,16 @@ def test_lengths_in_no_order_are_refused() -> None:
     for made in (lambda: magface_loss(*batch(), l_a=5.0, u_a=5.0), lambda: MagFaceLoss(9, 5, l_a=5.0, u_a=5.0)):
         with pytest.raises(ValueError, match=r"^u_a: wanted a number above l_a, 5.0; got 5.0"):
             made()
+
+
+@pytest.mark.parametrize("kind", [AdaFaceLoss, CurricularFaceLoss])
+def test_heads_of_sampled_classes_follow_their_batches_too(kind) -> None:
+    x, _, y = batch(classes=40)
+    whole = kind(num_classes=40, embedding_size=5, scale=8.0).double()
+    part, all_of_it = copy.deepcopy(whole), copy.deepcopy(whole)
+    torch.testing.assert_close(SampledClasses(all_of_it, rate=1.0)(x, y), whole(x, y))
+    assert SampledClasses(part, rate=0.3)(x, y) < whole(x, y)
+    for (name, want), other in zip(all_of_it.named_buffers(), part.buffers(), strict=True):
+        torch.testing.assert_close(other, want, msg=name)
+        assert want.isfinite().all()
+        assert want.any()
