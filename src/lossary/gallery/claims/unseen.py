@@ -66,6 +66,35 @@ def c23(seed: int) -> Results:
 
 
 @exhibit(
+    "C27",
+    "Cross-entropy of many classes",
+    Source.RECITATION,
+    says="Trained on many classes, cross-entropy is a loss for classes never seen, too.",
+    answer="Emoji by three designers, a class each: 30, 150 or 900 of them, 300 steps; then 400 others, by the cosine "
+    "of the features: is a picture by one designer of the same emoji as one by another? More classes are more "
+    "pictures here, too. The pixels are there for comparison.",
+    seeds=5,
+    recorded=True,
+    losses=("cross_entropy",),
+)
+def c27(seed: int) -> Results:
+    x = torch.as_tensor(emoji.stored()[0])[torch.randperm(1500)].flatten(2) / 255
+    x, area = x - x[:900].mean((0, 1)), {}
+    seen = {"pixels": x[1100:, :2]}
+    for k in (30, 150, 900):
+        loss = lossary.LinearHead(lossary.CrossEntropyLoss(), num_classes=k, embedding_size=32)
+        model, _ = trained(loss, x[:k], torch.arange(k), size=32, steps=300, batch=48, lr=0.003)
+        seen[f"{k} classes"] = model(x[1100:, :2]).detach()
+    for name, z in seen.items():
+        alike = F.normalize(z[:, 0]) @ F.normalize(z[:, 1]).T
+        area[name] = float(sklearn.metrics.roc_auc_score(torch.eye(400).flatten(), alike.flatten()))
+    return {f"area under the curve, {name}": value for name, value in area.items()} | {
+        "more classes are better": area["30 classes"] < area["150 classes"] < area["900 classes"],
+        "900 are better than the pixels": area["900 classes"] > area["pixels"],
+    }
+
+
+@exhibit(
     "C35",
     "A new identity, without training",
     Source.PRIMER,
@@ -156,4 +185,4 @@ def c38(seed: int) -> Results:
     }
 
 
-EXHIBITS = (c21, c23, c35, c37, c38)
+EXHIBITS = (c21, c23, c27, c35, c37, c38)
