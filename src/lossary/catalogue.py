@@ -60,6 +60,7 @@ FAMILIES: tuple[ModuleType, ...] = tuple(
         "views.selfdistillation",
         "masks.overlap",
         "masks.weighted",
+        "masks.lines",
         "masks.lovasz",
         "masks.compound",
         "lists.listwise",

@@ -191,6 +191,12 @@ def scores_are_long(case: Case) -> bool:
     return lengths(case) * grown(case) > 100
 
 
+def neighbours_tie(case: Case) -> bool:
+    """Whether two probabilities that differ are one in float32."""
+    low, exact = probabilities(case)
+    return low.unique().numel() < exact.unique().numel()
+
+
 def nearly_right(case: Case) -> bool:
     """Whether a class's Tversky loss, before its power, is so small that float32's sums hardly show it."""
     given = {**case.twin.kwargs, "gamma": 1.0, "reduction": "none"}
@@ -236,6 +242,12 @@ KNOWN: tuple[Known, ...] = (
         "(value|gradient by .*):",
         "a class all but found: what is wrong is a difference of float32's sums, and its power has fewer digits yet",
         nearly_right,
+    ),
+    Known(
+        "(sigmoid_)?cl_dice_loss",
+        "(value|gradient by .*):",
+        "probabilities that float32 cannot tell apart are equal: the least of them is the first, another subgradient",
+        neighbours_tie,
     ),
     Known(
         ".*lovasz.*",

@@ -54,6 +54,8 @@ _OF_LOSS: dict[str, tuple[tuple[Slot, ...], ...]] = {
     "cox_ph_loss": (slots("real:N", "identity:N", "yes:N"),),
     "weibull_nll_loss": (slots("real:N", "variance:N", "yes:N"),),
     "logistic_hazard_loss": (slots("real:NC", "index:N", "yes:N"),),
+    "cl_dice_loss": (slots("real:NCS", "index:NS"),),
+    "sigmoid_cl_dice_loss": (slots("real:NCS", "yes:NCS"),),
     "kl_gaussian_loss": (slots("real:ND", "real:ND"),),
     "tweedie_loss": (slots("real:E", "count:E"),),
     "negative_binomial_nll_loss": (slots("real:E", "count:E", "variance:E"),),
