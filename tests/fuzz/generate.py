@@ -150,6 +150,9 @@ def shape(axes: str, sizes: Sizes, rng: Random) -> tuple[int, ...]:
             "S": sizes.space,
             "E": sizes.any,
             "4": (4,),
+            "I": (2, 11, 12),
+            "L": (1, 161, 162),
+            "T": (1100,),
         }[letter]
     return found
 

@@ -161,6 +161,8 @@ def tangent(case: Case, key: int | str) -> Tensor | float:
         return grown(case) * max(1.0, largest(case.twin))
     if case.card.kernel == "overlap" and case.card.data == "masks" and key == 1:  # what smooth is divided by
         return 16 / max(hyper(case, "smooth"), 1e-3)
+    if case.card.data == "images":  # variances, which are differences of moments, over constants of a thousandth
+        return 0.02
     if "lovasz" in case.name:  # differences of neighbouring Jaccard losses near 1
         return 1.0
     if not (isinstance(key, str) or embeds(case.slots[key])) or x.numel() == 0:

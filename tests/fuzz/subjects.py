@@ -22,7 +22,8 @@ CARDS: dict[str, Card] = {card.name: card for card in CATALOGUE}
 class Slot:
     """A positional argument: what its numbers are, and its dimensions by letter.
 
-    N items, C classes, D components, E any shape, S none to two more dimensions, 4 of a box; ``()`` is a scalar.
+    N items, C classes, D components, E any shape, S none to two more dimensions; 4 of a box, I of a small
+    image, L of a large one, T of a signal; ``()`` is a scalar.
     """
 
     domain: str
@@ -45,6 +46,8 @@ _OF_DATA: dict[str, tuple[tuple[Slot, ...], ...]] = {
     "tokens": (slots("log_probability:N", "log_probability:N"),),
     "masks": (slots("real:NCS", "index:NS"),),
     "boxes": (slots("real:N4", "number:N4"),),
+    "images": (slots("probability:NI", "probability:NI"),),
+    "waves": (slots("probability:NT", "probability:NT"),),  # of louder ones float32 has noise above the least magnitude
 }
 _HEAD = (slots("real:ND", "real:CD", "index:N"),)
 _REGIONS = (slots("real:NCS", "yes:NCS"),)
@@ -88,6 +91,9 @@ _OF_LOSS: dict[str, tuple[tuple[Slot, ...], ...]] = {
     "approx_ndcg_loss": (slots("real:NC", "count:NC"),),
     "ge2e_loss": (slots("real:ND", "identity:N"), slots("real:NUD")),
     "center_loss": _HEAD,
+    "varifocal_loss": (slots("real:E", "yes:E"),),
+    "ms_ssim_loss": (slots("probability:NL", "probability:NL"),),
+    "total_variation": (slots("real:NI"),),
     "distribution_focal_loss": (slots("real:NC", "truth:N"),),
     "dpo_loss": (slots("log_probability:N", "log_probability:N", "constant:N", "constant:N"),),
     "ipo_loss": (slots("log_probability:N", "log_probability:N", "constant:N", "constant:N"),),

@@ -93,6 +93,16 @@ def test_images_that_contradict_each_other_are_as_bad_as_can_be_and_finite() -> 
     assert L.ssim_loss(x, 1 - x.detach(), window_size=3) > 1.9
 
 
+@pytest.mark.parametrize("cached", [1, 1 << 18])
+def test_beside_a_black_image_float32_keeps_its_digits(monkeypatch: pytest.MonkeyPatch, cached: int) -> None:
+    """What is alike there is a ten-thousandth, of which one less what is unlike has four digits."""
+    monkeypatch.setattr(elementwise, "CACHED_ELEMENTS", cached)
+    x, _ = images(2, 1, 20, 20)
+    single, double = (0.5 + x.float() / 2).requires_grad_(), (0.5 + x.float().double() / 2).requires_grad_()
+    found, wanted = (torch.autograd.grad(L.ssim_loss(t, torch.zeros_like(t)), t)[0] for t in (single, double))
+    assert (found - wanted).abs().max() < 1e-4 * wanted.abs().max()
+
+
 def test_data_range_is_the_unit() -> None:
     x, y = images(1, 1, 20, 20)
     torch.testing.assert_close(L.ssim_loss(255 * x, 255 * y, data_range=255.0), L.ssim_loss(x, y))

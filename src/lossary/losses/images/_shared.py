@@ -21,23 +21,32 @@ class Like(NamedTuple):
     c2: float
 
 
+class Parts(NamedTuple):
+    """Of 1 what is unlike, and what is alike: either may be too little for a subtraction from 1."""
+
+    unlike: Tensor
+    alike: Tensor
+
+
 # Wang's five moments are four of the sum s and the difference d of two images: x^2 + y^2 is (s^2 + d^2) / 2, and 2 x y
 # is (s^2 - d^2) / 2, for means and for variances. What is unlike is then d's share, and cancels nowhere.
 
 
-def unlike(sums: Tensor, like: Like) -> tuple[Callable[[], Tensor], Tensor]:
-    """Of sums and differences (2, ..., H, W) what is unlike, (..., h, w): in light, if asked; in structure."""
+def unlike(sums: Tensor, like: Like) -> tuple[Callable[[], Parts], Parts]:
+    """Of sums and differences (2, ..., H, W) the parts of light, where asked, and of structure: (..., h, w)."""
     # A variance does not change with what is taken off, but its digits do: constant images have one of 0.
     center = sums.detach().mean((-2, -1), keepdim=True)
     apart = sums - center
     mean = smooth(apart, like.window)
     p, q = (smooth(apart.square(), like.window) - mean.square()).clamp_min(0)
 
-    def light() -> Tensor:
-        a, b = (mean + center).square()
-        return 2 * b / (a + b + 2 * like.c1)
+    def light() -> Parts:
+        a, b = mean + center
+        divisor = a.square() + b.square() + 2 * like.c1
+        return Parts(2 * b.square() / divisor, ((a - b) * (a + b) + 2 * like.c1) / divisor)
 
-    return light, 2 * q / (p + q + 2 * like.c2)
+    divisor = p + q + 2 * like.c2
+    return light, Parts(2 * q / divisor, (p - q + 2 * like.c2) / divisor)
 
 
 def sums_of(x: Tensor, y: Tensor, shape: Sequence[int]) -> Tensor:

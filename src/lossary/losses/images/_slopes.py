@@ -20,6 +20,7 @@ class Seen(NamedTuple):
 
     u: Tensor | None
     v: Tensor
+    alike: tuple[Tensor | None, Tensor]  # 1 - u and 1 - v: beside a black image too little for subtractions
     light: Tensor | None  # A^2 + B^2 + 2 C1
     structure: Tensor  # P + Q + 2 C2
     apart: Tensor  # (2, n, C, H, W) sums and differences, less their center
@@ -36,13 +37,15 @@ def look(sums: Tensor, like: Like, *, light: bool) -> Seen:
     off_center, variances = smoothed(moments.flatten(0, 3), like.window).unflatten(0, moments.shape[:4])
     variances = variances.sub_(off_center.square()).clamp_min_(0)
     structure = torch.add(*variances).add_(2 * like.c2)
+    alike = torch.sub(*variances).add_(2 * like.c2).div_(structure)
     v = variances[1].mul_(2).div_(structure)
     if not light:
-        return Seen(None, v, None, structure, apart, off_center, None)
+        return Seen(None, v, (None, alike), None, structure, apart, off_center, None)
     mean = off_center + center
     a, b = mean.square()
     divisor = a.add_(b).add_(2 * like.c1)
-    return Seen(b.mul_(2).div_(divisor), v, divisor, structure, apart, off_center, mean)
+    bright = (mean[0] - mean[1]).mul_(mean[0] + mean[1]).add_(2 * like.c1).div_(divisor)
+    return Seen(b.mul_(2).div_(divisor), v, (bright, alike), divisor, structure, apart, off_center, mean)
 
 
 def by_sums(seen: Seen, by_u: Tensor | None, by_v: Tensor, like: Like) -> Tensor:
@@ -69,11 +72,12 @@ def by_first(gradients: Tensor, out: Tensor) -> None:
 def ssim_slope(x: Tensor, y: Tensor, share: Any, *, shape: Sequence[int], like: Like, out: Tensor) -> Tensor:
     """``share`` times the sum over images of the mean of u + v - u v, its derivatives by ``x`` in ``out``."""
     seen = look(sums_of(x, y, shape), like, light=True)
+    light, structure = seen.alike
     assert seen.u is not None
+    assert light is not None
     scale = share / seen.v[0].numel()
-    alike = 1 - seen.u
-    loss = torch.addcmul(seen.u, alike, seen.v).sum() * scale
-    by_first(by_sums(seen, (1 - seen.v).mul_(scale), alike.mul_(scale), like), out)
+    loss = torch.addcmul(seen.u, light, seen.v).sum() * scale
+    by_first(by_sums(seen, structure.mul_(scale), light.mul_(scale), like), out)
     return loss
 
 
@@ -95,8 +99,9 @@ def ms_ssim_slope(
     for place in range(last, -1, -1):
         seen = scales[place]
         by_position = (by_alike[place] / seen.v[0, 0].numel())[..., None, None]
-        by_u = None if seen.u is None else (seen.v - 1).mul_(by_position)
-        by_v = -by_position.expand_as(seen.v) if seen.u is None else (seen.u - 1).mul_(by_position)
+        light, structure = seen.alike
+        by_u = None if light is None else -by_position * structure
+        by_v = -by_position.expand_as(seen.v) if light is None else -by_position * light
         here = by_sums(seen, by_u, by_v, like)
         gradients = here if place == last else here.add_(_doubled(gradients, here.shape))
     by_first(gradients, out)
@@ -104,8 +109,8 @@ def ms_ssim_slope(
 
 
 def _mean_alike(seen: Seen) -> Tensor:
-    alike = 1 - seen.v
-    return (alike if seen.u is None else torch.addcmul(alike, alike, seen.u, value=-1)).mean((-2, -1))
+    light, structure = seen.alike
+    return (structure if light is None else light * structure).mean((-2, -1))
 
 
 def _doubled(gradients: Tensor, shape: Sequence[int]) -> Tensor:

@@ -48,7 +48,10 @@ def _like(data_range: float, window_size: int, sigma: float, k1: float, k2: floa
 def _ssim(x: Tensor, y: Tensor, shape: Sequence[int], like: Like) -> Tensor:
     light_of, structure = unlike(sums_of(x, y, shape), like)
     light = light_of()
-    return (light + structure - light * structure).flatten(1).mean(1)
+    alike = light.alike * structure.alike
+    # Either is exact where the other cancels, and its gradient too.
+    near = light.unlike + light.alike * structure.unlike
+    return torch.where(alike > 0.5, near, 1 - alike).flatten(1).mean(1)
 
 
 def _image_loss(formula: Any, input: Tensor, target: Tensor, **rest: Any) -> Tensor:
@@ -135,7 +138,7 @@ def _ms_ssim(x: Tensor, y: Tensor, shape: Sequence[int], like: Like, weights: Se
     for place, weight in enumerate(weights):
         light_of, structure = unlike(sums, like)
         last = place == len(weights) - 1
-        alike = ((1 - light_of()) * (1 - structure) if last else 1 - structure).mean((-2, -1))
+        alike = (light_of().alike * structure.alike if last else structure.alike).mean((-2, -1))
         positive = ~(alike <= 0)  # so written, a NaN stays one
         total = total * torch.where(positive, torch.where(positive, alike, 1) ** weight, 0)
         if not last:
