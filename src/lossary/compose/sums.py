@@ -161,9 +161,9 @@ class Matryoshka(nn.Module):
         >>> loss = Matryoshka(lossary.MultipleNegativesRankingLoss(scale=1.0), dims=(4, 2))
         >>> x = torch.eye(4)
         >>> loss(x, x)
-        tensor(1.8790)
+        tensor(1.8086)
         >>> loss.parts(x, x)
-        {4: tensor(0.7437), 2: tensor(1.1354)}
+        {4: tensor(0.7437), 2: tensor(1.0650)}
 
     Source:
         Kusupati et al., Matryoshka Representation Learning, arXiv:2205.13147, eq. 1, where all weights are 1. Sentence

@@ -58,7 +58,7 @@ def symmetric_cross_entropy_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""Cross-entropy, and that of the labels from the predictions, which a wrong label does not make large.
+    r"""Cross-entropy, and that of the labels from the predictions, which stays small where a label is wrong.
 
     .. math:: -\alpha \log p_y - \beta \sum_c p_c \log q_c
         = -\alpha \log p_y - \beta A\, (1 - p_y), \quad \log q_c = A \text{ where } c \ne y
