@@ -249,7 +249,7 @@ MUTANTS = (
         ("finite_at_the_edges", "second_gradient_is_finite_at_the_edges"),
         in_text(
             "lossary.losses.answers.binary:_with_fade",
-            "wrong.clamp_min(torch.finfo(wrong.dtype).tiny ** 0.4)",
+            "powerable(wrong, gamma)",
             "wrong",
         ),
     ),
