@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lossary.compose.linear import LinearHead as LinearHead
     from lossary.compose.linear import linear_cross_entropy as linear_cross_entropy
     from lossary.compose.linear import linear_loss as linear_loss
+    from lossary.compose.perceptual import PerceptualLoss as PerceptualLoss
     from lossary.compose.prototypes import DINOHead as DINOHead
     from lossary.compose.prototypes import linear_dino_loss as linear_dino_loss
     from lossary.compose.regularizers import Regularized as Regularized
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from lossary.compose.tokens import linear_logps as linear_logps
     from lossary.compose.tokens import linear_readings as linear_readings
     from lossary.compose.tokens import sequence_logps as sequence_logps
+    from lossary.compose.tokens import z_loss as z_loss
     from lossary.compose.weighting import class_weights as class_weights
     from lossary.core.card import Card as Card
     from lossary.core.loss import HeadLoss as HeadLoss
@@ -66,12 +68,18 @@ if TYPE_CHECKING:
     from lossary.losses.answers.margin import multilabel_soft_margin_loss as multilabel_soft_margin_loss
     from lossary.losses.answers.margin import soft_margin_loss as soft_margin_loss
     from lossary.losses.answers.margin import squared_hinge_loss as squared_hinge_loss
+    from lossary.losses.answers.quality import QualityFocalLoss as QualityFocalLoss
+    from lossary.losses.answers.quality import VarifocalLoss as VarifocalLoss
+    from lossary.losses.answers.quality import quality_focal_loss as quality_focal_loss
+    from lossary.losses.answers.quality import varifocal_loss as varifocal_loss
     from lossary.losses.boxes.iou import CompleteIoULoss as CompleteIoULoss
     from lossary.losses.boxes.iou import DistanceIoULoss as DistanceIoULoss
+    from lossary.losses.boxes.iou import DistributionFocalLoss as DistributionFocalLoss
     from lossary.losses.boxes.iou import GeneralizedIoULoss as GeneralizedIoULoss
     from lossary.losses.boxes.iou import IoULoss as IoULoss
     from lossary.losses.boxes.iou import complete_iou_loss as complete_iou_loss
     from lossary.losses.boxes.iou import distance_iou_loss as distance_iou_loss
+    from lossary.losses.boxes.iou import distribution_focal_loss as distribution_focal_loss
     from lossary.losses.boxes.iou import generalized_iou_loss as generalized_iou_loss
     from lossary.losses.boxes.iou import iou_loss as iou_loss
     from lossary.losses.classes.distillation import DistillationLoss as DistillationLoss
@@ -193,6 +201,10 @@ if TYPE_CHECKING:
     from lossary.losses.masks.compound import dice_focal_loss as dice_focal_loss
     from lossary.losses.masks.compound import sigmoid_dice_cross_entropy_loss as sigmoid_dice_cross_entropy_loss
     from lossary.losses.masks.compound import sigmoid_dice_focal_loss as sigmoid_dice_focal_loss
+    from lossary.losses.masks.lines import ClDiceLoss as ClDiceLoss
+    from lossary.losses.masks.lines import SigmoidClDiceLoss as SigmoidClDiceLoss
+    from lossary.losses.masks.lines import cl_dice_loss as cl_dice_loss
+    from lossary.losses.masks.lines import sigmoid_cl_dice_loss as sigmoid_cl_dice_loss
     from lossary.losses.masks.lovasz import LovaszHingeLoss as LovaszHingeLoss
     from lossary.losses.masks.lovasz import LovaszSoftmaxLoss as LovaszSoftmaxLoss
     from lossary.losses.masks.lovasz import SigmoidLovaszLoss as SigmoidLovaszLoss
@@ -211,6 +223,14 @@ if TYPE_CHECKING:
     from lossary.losses.masks.overlap import sigmoid_jaccard_loss as sigmoid_jaccard_loss
     from lossary.losses.masks.overlap import sigmoid_tversky_loss as sigmoid_tversky_loss
     from lossary.losses.masks.overlap import tversky_loss as tversky_loss
+    from lossary.losses.masks.weighted import FocalTverskyLoss as FocalTverskyLoss
+    from lossary.losses.masks.weighted import GeneralizedDiceLoss as GeneralizedDiceLoss
+    from lossary.losses.masks.weighted import SigmoidFocalTverskyLoss as SigmoidFocalTverskyLoss
+    from lossary.losses.masks.weighted import SigmoidGeneralizedDiceLoss as SigmoidGeneralizedDiceLoss
+    from lossary.losses.masks.weighted import focal_tversky_loss as focal_tversky_loss
+    from lossary.losses.masks.weighted import generalized_dice_loss as generalized_dice_loss
+    from lossary.losses.masks.weighted import sigmoid_focal_tversky_loss as sigmoid_focal_tversky_loss
+    from lossary.losses.masks.weighted import sigmoid_generalized_dice_loss as sigmoid_generalized_dice_loss
     from lossary.losses.pairs.contrastive import ContrastiveLoss as ContrastiveLoss
     from lossary.losses.pairs.contrastive import CosineEmbeddingLoss as CosineEmbeddingLoss
     from lossary.losses.pairs.contrastive import HingeEmbeddingLoss as HingeEmbeddingLoss
@@ -243,9 +263,11 @@ if TYPE_CHECKING:
     from lossary.losses.tokens.rewards import cpo_loss as cpo_loss
     from lossary.losses.tokens.rewards import orpo_loss as orpo_loss
     from lossary.losses.tokens.rewards import simpo_loss as simpo_loss
+    from lossary.losses.triplets.triplet import BPRLoss as BPRLoss
     from lossary.losses.triplets.triplet import TripletLoss as TripletLoss
     from lossary.losses.triplets.triplet import TripletMarginLoss as TripletMarginLoss
     from lossary.losses.triplets.triplet import TripletMarginWithDistanceLoss as TripletMarginWithDistanceLoss
+    from lossary.losses.triplets.triplet import bpr_loss as bpr_loss
     from lossary.losses.triplets.triplet import triplet_loss as triplet_loss
     from lossary.losses.triplets.triplet import triplet_margin_loss as triplet_margin_loss
     from lossary.losses.triplets.triplet import triplet_margin_with_distance_loss as triplet_margin_with_distance_loss
@@ -258,8 +280,10 @@ if TYPE_CHECKING:
     from lossary.losses.values.forecasts import ensemble_crps_loss as ensemble_crps_loss
     from lossary.losses.values.forecasts import gaussian_crps_loss as gaussian_crps_loss
     from lossary.losses.values.likelihood import GaussianNLLLoss as GaussianNLLLoss
+    from lossary.losses.values.likelihood import KLGaussianLoss as KLGaussianLoss
     from lossary.losses.values.likelihood import PoissonNLLLoss as PoissonNLLLoss
     from lossary.losses.values.likelihood import gaussian_nll_loss as gaussian_nll_loss
+    from lossary.losses.values.likelihood import kl_gaussian_loss as kl_gaussian_loss
     from lossary.losses.values.likelihood import poisson_nll_loss as poisson_nll_loss
     from lossary.losses.values.regression import L1Loss as L1Loss
     from lossary.losses.values.regression import MSELoss as MSELoss
@@ -286,13 +310,19 @@ if TYPE_CHECKING:
     from lossary.losses.values.robust import log_cosh_loss as log_cosh_loss
     from lossary.losses.values.robust import smooth_l1_loss as smooth_l1_loss
     from lossary.losses.views.decorrelation import BarlowTwinsLoss as BarlowTwinsLoss
+    from lossary.losses.views.decorrelation import KoLeoLoss as KoLeoLoss
     from lossary.losses.views.decorrelation import VICRegLoss as VICRegLoss
     from lossary.losses.views.decorrelation import barlow_twins_loss as barlow_twins_loss
+    from lossary.losses.views.decorrelation import koleo_loss as koleo_loss
     from lossary.losses.views.decorrelation import vicreg_loss as vicreg_loss
     from lossary.losses.views.decoupled import DCLLoss as DCLLoss
     from lossary.losses.views.decoupled import HardNegativeContrastiveLoss as HardNegativeContrastiveLoss
     from lossary.losses.views.decoupled import dcl_loss as dcl_loss
     from lossary.losses.views.decoupled import hard_negative_contrastive_loss as hard_negative_contrastive_loss
+    from lossary.losses.views.guided import GISTEmbedLoss as GISTEmbedLoss
+    from lossary.losses.views.guided import SampledSoftmaxLoss as SampledSoftmaxLoss
+    from lossary.losses.views.guided import gist_embed_loss as gist_embed_loss
+    from lossary.losses.views.guided import sampled_softmax_loss as sampled_softmax_loss
     from lossary.losses.views.mutual import CLIPLoss as CLIPLoss
     from lossary.losses.views.mutual import NTXentLoss as NTXentLoss
     from lossary.losses.views.mutual import SigLIPLoss as SigLIPLoss
@@ -307,8 +337,14 @@ if TYPE_CHECKING:
     from lossary.losses.views.retrieval import n_pair_loss as n_pair_loss
     from lossary.losses.views.selfdistillation import DINOLoss as DINOLoss
     from lossary.losses.views.selfdistillation import NegativeCosineLoss as NegativeCosineLoss
+    from lossary.losses.views.selfdistillation import SwAVLoss as SwAVLoss
     from lossary.losses.views.selfdistillation import dino_loss as dino_loss
     from lossary.losses.views.selfdistillation import negative_cosine_loss as negative_cosine_loss
+    from lossary.losses.views.selfdistillation import swav_loss as swav_loss
+    from lossary.losses.waves.signals import MultiResolutionSTFTLoss as MultiResolutionSTFTLoss
+    from lossary.losses.waves.signals import SISDRLoss as SISDRLoss
+    from lossary.losses.waves.signals import multi_resolution_stft_loss as multi_resolution_stft_loss
+    from lossary.losses.waves.signals import si_sdr_loss as si_sdr_loss
     from lossary.models import LinearClassifier as LinearClassifier
     from lossary.models import MLP as MLP
     from lossary.models import Siamese as Siamese
@@ -328,6 +364,7 @@ if TYPE_CHECKING:
     HCLLoss = HardNegativeContrastiveLoss
     MAELoss = L1Loss
     MNRLoss = MultipleNegativesRankingLoss
+    MRSTFTLoss = MultiResolutionSTFTLoss
     NormFaceLoss = NormalizedSoftmaxLoss
     PPOLoss = PPOClipLoss
     RewardModelLoss = BradleyTerryLoss
@@ -349,6 +386,7 @@ if TYPE_CHECKING:
     normface_loss = normalized_softmax_loss
     ppo_loss = ppo_clip_loss
     reward_model_loss = bradley_terry_loss
+    sisdr_loss = si_sdr_loss
     soft_nearest_neighbor_loss = nca_loss
     tv_loss = total_variation
     # end

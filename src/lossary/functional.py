@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from lossary.losses.answers.margin import multilabel_soft_margin_loss as multilabel_soft_margin_loss
     from lossary.losses.answers.margin import soft_margin_loss as soft_margin_loss
     from lossary.losses.answers.margin import squared_hinge_loss as squared_hinge_loss
+    from lossary.losses.answers.quality import quality_focal_loss as quality_focal_loss
+    from lossary.losses.answers.quality import varifocal_loss as varifocal_loss
     from lossary.losses.boxes.iou import complete_iou_loss as complete_iou_loss
     from lossary.losses.boxes.iou import distance_iou_loss as distance_iou_loss
+    from lossary.losses.boxes.iou import distribution_focal_loss as distribution_focal_loss
     from lossary.losses.boxes.iou import generalized_iou_loss as generalized_iou_loss
     from lossary.losses.boxes.iou import iou_loss as iou_loss
     from lossary.losses.classes.distillation import distillation_loss as distillation_loss
@@ -82,6 +85,8 @@ if TYPE_CHECKING:
     from lossary.losses.masks.compound import dice_focal_loss as dice_focal_loss
     from lossary.losses.masks.compound import sigmoid_dice_cross_entropy_loss as sigmoid_dice_cross_entropy_loss
     from lossary.losses.masks.compound import sigmoid_dice_focal_loss as sigmoid_dice_focal_loss
+    from lossary.losses.masks.lines import cl_dice_loss as cl_dice_loss
+    from lossary.losses.masks.lines import sigmoid_cl_dice_loss as sigmoid_cl_dice_loss
     from lossary.losses.masks.lovasz import lovasz_hinge_loss as lovasz_hinge_loss
     from lossary.losses.masks.lovasz import lovasz_softmax_loss as lovasz_softmax_loss
     from lossary.losses.masks.lovasz import sigmoid_lovasz_loss as sigmoid_lovasz_loss
@@ -91,6 +96,10 @@ if TYPE_CHECKING:
     from lossary.losses.masks.overlap import sigmoid_jaccard_loss as sigmoid_jaccard_loss
     from lossary.losses.masks.overlap import sigmoid_tversky_loss as sigmoid_tversky_loss
     from lossary.losses.masks.overlap import tversky_loss as tversky_loss
+    from lossary.losses.masks.weighted import focal_tversky_loss as focal_tversky_loss
+    from lossary.losses.masks.weighted import generalized_dice_loss as generalized_dice_loss
+    from lossary.losses.masks.weighted import sigmoid_focal_tversky_loss as sigmoid_focal_tversky_loss
+    from lossary.losses.masks.weighted import sigmoid_generalized_dice_loss as sigmoid_generalized_dice_loss
     from lossary.losses.pairs.contrastive import contrastive_loss as contrastive_loss
     from lossary.losses.pairs.contrastive import cosine_embedding_loss as cosine_embedding_loss
     from lossary.losses.pairs.contrastive import hinge_embedding_loss as hinge_embedding_loss
@@ -107,6 +116,7 @@ if TYPE_CHECKING:
     from lossary.losses.tokens.rewards import cpo_loss as cpo_loss
     from lossary.losses.tokens.rewards import orpo_loss as orpo_loss
     from lossary.losses.tokens.rewards import simpo_loss as simpo_loss
+    from lossary.losses.triplets.triplet import bpr_loss as bpr_loss
     from lossary.losses.triplets.triplet import triplet_loss as triplet_loss
     from lossary.losses.triplets.triplet import triplet_margin_loss as triplet_margin_loss
     from lossary.losses.triplets.triplet import triplet_margin_with_distance_loss as triplet_margin_with_distance_loss
@@ -115,6 +125,7 @@ if TYPE_CHECKING:
     from lossary.losses.values.forecasts import ensemble_crps_loss as ensemble_crps_loss
     from lossary.losses.values.forecasts import gaussian_crps_loss as gaussian_crps_loss
     from lossary.losses.values.likelihood import gaussian_nll_loss as gaussian_nll_loss
+    from lossary.losses.values.likelihood import kl_gaussian_loss as kl_gaussian_loss
     from lossary.losses.values.likelihood import poisson_nll_loss as poisson_nll_loss
     from lossary.losses.values.regression import l1_loss as l1_loss
     from lossary.losses.values.regression import mean_bias_error as mean_bias_error
@@ -129,9 +140,12 @@ if TYPE_CHECKING:
     from lossary.losses.values.robust import log_cosh_loss as log_cosh_loss
     from lossary.losses.values.robust import smooth_l1_loss as smooth_l1_loss
     from lossary.losses.views.decorrelation import barlow_twins_loss as barlow_twins_loss
+    from lossary.losses.views.decorrelation import koleo_loss as koleo_loss
     from lossary.losses.views.decorrelation import vicreg_loss as vicreg_loss
     from lossary.losses.views.decoupled import dcl_loss as dcl_loss
     from lossary.losses.views.decoupled import hard_negative_contrastive_loss as hard_negative_contrastive_loss
+    from lossary.losses.views.guided import gist_embed_loss as gist_embed_loss
+    from lossary.losses.views.guided import sampled_softmax_loss as sampled_softmax_loss
     from lossary.losses.views.mutual import clip_loss as clip_loss
     from lossary.losses.views.mutual import nt_xent_loss as nt_xent_loss
     from lossary.losses.views.mutual import siglip_loss as siglip_loss
@@ -140,6 +154,9 @@ if TYPE_CHECKING:
     from lossary.losses.views.retrieval import n_pair_loss as n_pair_loss
     from lossary.losses.views.selfdistillation import dino_loss as dino_loss
     from lossary.losses.views.selfdistillation import negative_cosine_loss as negative_cosine_loss
+    from lossary.losses.views.selfdistillation import swav_loss as swav_loss
+    from lossary.losses.waves.signals import multi_resolution_stft_loss as multi_resolution_stft_loss
+    from lossary.losses.waves.signals import si_sdr_loss as si_sdr_loss
 
     a_softmax_loss = sphereface_loss
     aam_softmax_loss = arcface_loss
@@ -157,6 +174,7 @@ if TYPE_CHECKING:
     normface_loss = normalized_softmax_loss
     ppo_loss = ppo_clip_loss
     reward_model_loss = bradley_terry_loss
+    sisdr_loss = si_sdr_loss
     soft_nearest_neighbor_loss = nca_loss
     tv_loss = total_variation
     # end
