@@ -42,7 +42,7 @@ class PerceptualLoss(nn.Module):
         0.0
 
     Source:
-        Johnson et al., arXiv:1603.08155, eq. 2, the feature reconstruction loss; with ``normalize`` the differences
+        Johnson et al., arXiv:1603.08155, the feature reconstruction loss; with ``normalize`` the differences
         that LPIPS weighs (Zhang et al., arXiv:1801.03924, eq. 1), whose learned weights are not part of this library.
         A zero vector of features stays zero when normalised, with a zero gradient.
     """

@@ -77,7 +77,7 @@ def asymmetric_loss(
         tensor([0.6931, 0.0245, 0.0000])
 
     Source:
-        Ridnik et al., Asymmetric Loss For Multi-Label Classification, arXiv:2009.14119, eq. 7; the defaults are what
+        Ridnik et al., Asymmetric Loss For Multi-Label Classification, arXiv:2009.14119; the defaults are what
         it recommends, its code and timm take 1 for the power of positives. Their logarithms are cut at 1e-8, which is
         0 in float16: infinite losses, and NaN gradients. Their ``disable_torch_grad_focal_loss`` is ``hold_focus``; it
         turns gradients on for the whole program, also where they were off.
@@ -125,7 +125,6 @@ CARDS = (
             r"\gamma_-": "`gamma_negative`: how fast labels fade that do not hold and are not found",
         },
         paper="arXiv:2009.14119",
-        equation="7",
         defaults="what the paper recommends",
         search={
             "gamma_positive": Range(0.0, 2.0),

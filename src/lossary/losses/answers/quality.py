@@ -59,7 +59,7 @@ def quality_focal_loss(
         tensor([0.0000, 0.1109])
 
     Source:
-        Li et al., Generalized Focal Loss, arXiv:2006.04388, eq. 4, with its beta. At targets 0 and 1 it is
+        Li et al., Generalized Focal Loss, arXiv:2006.04388, eq. 2, with its beta. At targets 0 and 1 it is
         :func:`sigmoid_focal_loss` at gamma = beta. The score's distance from 1 is taken as the sigmoid of -z: 1 -
         sigmoid(z), as in common code, is 0 from logits of 17 on in float32.
     """
@@ -122,7 +122,7 @@ def varifocal_loss(
         tensor([0.5545, 0.1300])
 
     Source:
-        Zhang et al., VarifocalNet, arXiv:2008.13367, eq. 2, with its alpha and gamma. Powers are taken of logarithms:
+        Zhang et al., VarifocalNet, arXiv:2008.13367, with its alpha and gamma. Powers are taken of logarithms:
         the faintest negative keeps its gradient.
     """
     check_tensor("input", input)
@@ -166,7 +166,7 @@ CARDS = (
             r"\beta": "`beta`: how fast scores near their quality fade",
         },
         paper="arXiv:2006.04388",
-        equation="4",
+        equation="2",
         defaults="the paper",
         search={"beta": Range(0.5, 4.0)},
         when="Dense detectors whose score says how well the box fits; beside the distribution focal loss of its sides.",
@@ -189,7 +189,6 @@ CARDS = (
             r"\gamma": "`gamma`: how fast easy negatives fade",
         },
         paper="arXiv:2008.13367",
-        equation="2",
         defaults="the paper",
         search={"alpha": Range(0.25, 1.0), "gamma": Range(0.5, 4.0)},
         when="Dense detectors whose score says how well the box fits, and candidates that are mostly background.",

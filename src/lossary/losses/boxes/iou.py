@@ -86,7 +86,7 @@ def iou_loss(
         tensor(0.6667)
 
     Source:
-        Yu et al., UnitBox, arXiv:1608.01471, algorithm 1 (``"log"``); the linear one as in arXiv:1911.08287, eq. 2;
+        Yu et al., UnitBox, arXiv:1608.01471, algorithm 1 (``"log"``); the linear one as in arXiv:1911.08287;
         eps is mmdetection's. Two boxes without an area have an IoU of 0. Boxes apart have no gradient: see
         :func:`generalized_iou_loss`. At a perfect fit the gradient is 0, the middle of the one-sided ones.
     """

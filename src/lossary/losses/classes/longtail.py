@@ -83,7 +83,7 @@ def logit_adjusted_loss(
 
     Source:
         Menon et al., Long-Tail Learning via Logit Adjustment, arXiv:2007.07314, eq. 10; tau = 1 is what it proves
-        consistent. Balanced softmax: Ren et al., arXiv:2007.10740, eq. 3. Code that adds the logarithm again when it
+        consistent. Balanced softmax: Ren et al., arXiv:2007.10740, eq. 4. Code that adds the logarithm again when it
         predicts takes the adjustment back.
     """
     of_items: dict[str, Any] = {"dim": dim, "ignore_index": ignore_index, "sample_weight": sample_weight, "mask": mask}
@@ -172,9 +172,9 @@ def ldam_loss(
         tensor([0.8259, 0.9741])
 
     Source:
-        Cao et al., Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss, arXiv:1906.07413, eq. 13;
-        the largest margin of 0.5 and the scale of 30 are its code's. There class weights come in late in training
-        (deferred re-weighting): set ``class_weight`` then.
+        Cao et al., Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss, arXiv:1906.07413, eq. 12
+        and 13; the largest margin of 0.5 and the scale of 30 are its code's. There class weights come in late in
+        training (deferred re-weighting): set ``class_weight`` then.
     """
     of_items: dict[str, Any] = {"dim": dim, "ignore_index": ignore_index, "sample_weight": sample_weight, "mask": mask}
     p = _problem(input, target, class_counts, **of_items)
@@ -255,7 +255,7 @@ CARDS = (
             r"y": "`target`, the true class",
         },
         paper="arXiv:1906.07413",
-        equation="13",
+        equation="12",
         defaults="the paper's code",
         search={"max_margin": Range(0.0, 1.0), "scale": Range(1.0, 64.0, log=True)},
         when="Few samples of some classes, which a margin keeps from being overfitted.",

@@ -173,7 +173,7 @@ def ohem_cross_entropy_loss(
 
     Source:
         Shrivastava et al., Training Region-based Object Detectors with Online Hard Example Mining, arXiv:1604.03540,
-        which numbers no equation; as a mean of the k largest losses: Fan et al., arXiv:1705.08826, eq. 3. With
+        which numbers no equation; as a mean of the k largest losses: Fan et al., arXiv:1705.08826. With
         ``threshold=0.7`` and a fraction for its ``min_kept`` it is MMSegmentation's ``OHEMPixelSampler``. That divides
         by all pixels.
     """

@@ -195,7 +195,7 @@ def ms_ssim_loss(
         tensor(0.2571)
 
     Source:
-        Wang, Simoncelli and Bovik, Multiscale Structural Similarity for Image Quality Assessment, 2003, eq. 7; the
+        Wang, Simoncelli and Bovik, Multiscale Structural Similarity for Image Quality Assessment, 2003; the
         defaults are the paper's. A mean over positions that is not above 0 (images that contradict each other) counts
         as 0, without a gradient: peers raise it to a fractional power, which is NaN, or has a slope of NaN. Of an odd
         side the last pixel is a pair of its own.
@@ -264,7 +264,7 @@ def total_variation(
         tensor(0.5000)
 
     Source:
-        Rudin, Osher and Fatemi, Nonlinear Total Variation Based Noise Removal Algorithms, 1992, eq. 2.3, whose norm is
+        Rudin, Osher and Fatemi, Nonlinear Total Variation Based Noise Removal Algorithms, 1992, whose norm is
         ``"l2"``. Beyond the last row and column nothing differs. kornia's sum is that of ``"l1"`` times C H W.
         Where neighbours are equal the slope is 0.
     """
@@ -338,7 +338,6 @@ CARDS = (
             r"w": "`scale_weights`",
         },
         paper="Wang, Simoncelli and Bovik, Multiscale Structural Similarity for Image Quality Assessment, 2003",
-        equation="7",
         defaults="the paper",
         search={"sigma": Range(0.5, 3.0)},
         when="As structural similarity, where it should not matter from how far the image is looked at.",
@@ -360,7 +359,6 @@ CARDS = (
             r"C, H, W": "their numbers",
         },
         paper="Rudin, Osher and Fatemi, Nonlinear Total Variation Based Noise Removal Algorithms, 1992",
-        equation="2.3",
         defaults="kornia; the paper's norm is l2",
         search={"norm": Choice(("l1", "l2", "squared"))},
         when="A small share beside a loss of images or of features, against noise.",

@@ -119,7 +119,7 @@ def cox_ph_loss(
         tensor(0.6223)
 
     Source:
-        Cox, Regression Models and Life-Tables, 1972, eq. 12; Breslow, Covariance Analysis of Censored Survival Data,
+        Cox, Regression Models and Life-Tables, 1972; Breslow, Covariance Analysis of Censored Survival Data,
         1974; Efron, The Efficiency of Cox's Likelihood Function for Censored Data, 1977; weights as R's coxph has
         them, whose default Efron's is too. Time is N log N, by one sort and one running log-sum-exp. Common code
         ignores ties, so that their order in the batch changes the loss, is NaN or infinite without an event, and
@@ -256,7 +256,7 @@ def logistic_hazard_loss(
 
     Source:
         Gensheimer and Narasimhan, A scalable discrete-time survival model for neural networks, arXiv:1805.00917; Kvamme
-        and Borgan, arXiv:1910.06724, eq. 8. That is one binary cross-entropy an interval that was begun.
+        and Borgan, arXiv:1910.06724. That is one binary cross-entropy an interval that was begun.
     """
     lives = _lives(input, time, event, 2, sample_weight, mask)
     place = check_labels("time", lives.time, input.shape[0], classes=input.shape[1])[:, None]
@@ -301,7 +301,6 @@ CARDS = (
         mean_is_plain=False,
         at_call=frozenset({"sample_weight", "mask", "group"}),
         paper="Cox, Regression Models and Life-Tables, 1972",
-        equation="12",
         defaults="R's coxph",
         search={"ties": Choice(("efron", "breslow"))},
         when="Who comes first is wanted, not when: times with censoring, and batches of many people.",
@@ -351,7 +350,6 @@ CARDS = (
         kernel="none",
         item="row",
         paper="arXiv:1910.06724",
-        equation="8",
         defaults="no hyperparameters",
         when="A whole curve of survival is wanted, of any form: times cut into some ten intervals.",
         pitfalls=(

@@ -238,7 +238,7 @@ def margin_mse_loss(
 
     Source:
         Hofstätter et al., Improving Efficient Neural Ranking Models with Cross-Architecture Knowledge Distillation,
-        arXiv:2010.02666, eq. 4. The levels of teacher and student do not matter, but their units do: cosines
+        arXiv:2010.02666. The levels of teacher and student do not matter, but their units do: cosines
         cannot reach a cross-encoder's margins of 5 or 10. Several negatives are several columns here, as Sentence
         Transformers has them: (N, K) beside ``input1.expand(N, K)``.
     """
@@ -349,7 +349,6 @@ CARDS = (
         kernel="none",
         item="element",
         paper="arXiv:2010.02666",
-        equation="4",
         defaults="none",
         at_call=frozenset({"sample_weight", "mask"}),
         when="A fast ranker that learns from a slow one, as a bi-encoder from a cross-encoder.",

@@ -109,7 +109,7 @@ def cl_dice_loss(
         tensor(0.)
 
     Source:
-        Shit et al., clDice, arXiv:2003.07311, eq. 1 and 2 and algorithm 1. The paper adds it to Dice, each with a half.
+        Shit et al., clDice, arXiv:2003.07311, with its soft skeleton. The paper adds it to Dice, each with a half.
     """
     _check_dimensions(input)
     scores = class_scores(input, target, ignore_index, sample_weight, mask, "sigmoid_cl_dice_loss")
@@ -209,7 +209,6 @@ _FACTS: dict[str, Any] = {
         r"\epsilon": "`smooth`, in positions; with 0, nothing over nothing is a perfect score",
     },
     "paper": "arXiv:2003.07311",
-    "equation": "2",
     "defaults": "ten erosions suffice for regions twenty positions wide; epsilon = 1 as MONAI has it",
     "search": {"iterations": Choice((3, 10))},
 }

@@ -292,7 +292,7 @@ def focal_tversky_loss(
         tensor(0.3481)
 
     Source:
-        Abraham and Khan, A Novel Focal Tversky Loss Function with Improved Attention U-Net, arXiv:1810.07842, eq. 4,
+        Abraham and Khan, A Novel Focal Tversky Loss Function with Improved Attention U-Net, arXiv:1810.07842,
         whose gamma is 4/3 and whose alpha is our beta: 0.7 for false negatives. Some code raises the mean over classes
         to the power, some to gamma itself and not to one over it.
     """
@@ -418,7 +418,6 @@ _FOCAL: dict[str, Any] = {
         r"\gamma": "`gamma`, above 0: above 1 what is nearly right keeps a steep gradient",
     },
     "paper": "arXiv:1810.07842",
-    "equation": "4",
     "defaults": "the paper's",
     "search": {"gamma": Range(0.5, 3.0, log=True), "alpha": Range(0.1, 0.9), "beta": Range(0.1, 0.9)},
 }
