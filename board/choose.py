@@ -18,8 +18,8 @@
    its place.
 
 ``python -m board.choose`` writes `tables.tsv`. What a column is, is the lab's own inference: with another version of it
-the same rules draw another list, so the list that was drawn before the first run stays. One table of it
-(Stat2Data.FloridaDP) gave way to the next by rule 6, which was written later.
+the same rules draw another list, so the list that was drawn before the first run stays. Two tables of it
+(Stat2Data.FloridaDP, causaldata.titanic) gave way by rule 6, which was written later, to what today's list has more.
 """
 
 import csv
