@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from board import ANSWERS, STATUSES, returns, tasks
+from board import ANSWERS, RESULTS, STATUSES, returns, tables, tasks
 from board.contenders import BASELINE
 from board.questions import asked
 from lossary.lab.tasks import measures_of
@@ -71,10 +71,10 @@ By `lossary compare`, each loss tuned as it is there; losses against the first o
 RETURNS = """\
 ## Does a verdict return?
 
-`python -m board.returns` has run one table of {every} again, with other seeds on another split of the same rows, and
-judged every pair of losses again by each metric. A claim (*differ*: one is better by the judge; *equal* within the
-margin) returns, is open the second time, or is turned round: shown to be the other way, or to differ where they were
-equal. To return takes luck too, since a true difference is found only as often as the data allow.
+`python -m board.returns` runs every {every}th table again ({done} of {all} so far), with other seeds on another split
+of the same rows, and judges every pair of losses again by each metric. A claim (*differ*: one is better by the judge;
+*equal* within the margin) returns, is open the second time, or is turned round: shown to be the other way, or to
+differ where they were equal. To return takes luck too: a true difference is found only as often as the data allow.
 
 {rows}
 """
@@ -196,7 +196,10 @@ def _returned() -> Iterator[str]:
         numbers = [counts["pairs"][f"{claim}: {became}"] for claim in ("better", "equal") for became in returns.AGAIN]
         rows.append([TASKS[task], _label(task, metric), counts["tables"], *numbers])
     claims = [f"{claim}: {became}" for claim in ("differ", "equal") for became in returns.AGAIN]
-    yield RETURNS.format(every=returns.EVERY, rows=_table(("data", "metric"), ("tables", *claims), rows))
+    done, listed = len(list((RESULTS / "returns").glob("*.json"))), len(tables.listed()[:: returns.EVERY])
+    yield RETURNS.format(
+        every=returns.EVERY, done=done, all=listed, rows=_table(("data", "metric"), ("tables", *claims), rows)
+    )
 
 
 def _open(answers: Mapping[str, Any], done: int, listed: int) -> str:

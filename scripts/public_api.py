@@ -34,7 +34,8 @@ def arguments(called: Callable[..., Any]) -> dict[str, str]:
 
 def brief(default: object) -> str:
     required = default is inspect.Parameter.empty or type(default) is object
-    return REQUIRED if required else repr(default)
+    # A function says where in memory it lies.
+    return REQUIRED if required else default.__name__ if inspect.isfunction(default) else repr(default)
 
 
 def main() -> None:

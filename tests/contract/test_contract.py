@@ -30,6 +30,7 @@ def test_law(law: Law, subject: Subject) -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own
+@pytest.mark.filterwarnings("ignore:Torchinductor does not support code generation for complex")  # of spectra
 @pytest.mark.parametrize("card", {card.kernel: card for card in CATALOGUE}.values(), ids=lambda card: card.kernel)
 def test_inductor_compiles_a_loss_of_every_kernel(card: Card) -> None:
     laws_gradients.compiled_is_eager(Subject(card, {}), "inductor")

@@ -64,7 +64,9 @@ def check_factors(name: str, value: float | Tensor) -> None:
     """
     if not isinstance(value, Tensor):
         check_number(name, value, low=0)
-    elif value.numel() > 0 and not value.requires_grad and values_visible(value) and (least := value.min().item()) < 0:
+        return
+    numbers = value if value.is_floating_point() else value.double()  # torch finds no least of some integers
+    if value.numel() > 0 and not value.requires_grad and values_visible(value) and (least := numbers.min().item()) < 0:
         raise ValueError(f"{name}: wanted numbers, none below 0; got {least}")
 
 
