@@ -136,7 +136,9 @@ def description(function: Callable[..., object]) -> str:
 def construction(card: Card) -> str:
     """The Module made with all of its arguments: those to be given by name alone, the others at their defaults."""
     fields = inspect.signature(card.module).parameters.items()
-    given = (n if p.default is p.empty else f"{n}={written(p.default)}" for n, p in fields)
+    given = [n if p.default is p.empty else f"{n}={written(p.default)}" for n, p in fields]
+    if not given:
+        return f"{card.module.__name__}()"
     return f"{card.module.__name__}(\n" + "".join(f"    {argument},\n" for argument in given) + ")"
 
 
