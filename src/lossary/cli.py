@@ -167,26 +167,24 @@ def compare(
         **vars(_lists_named(files, group)),
         **vars(training),
     )
+    go_on = "the same command" if splits != 1 else _resuming(plan)
     try:
         named = budget(seeds=seeds, trials=trials, steps=steps, epochs=epochs, minutes=minutes, margin=margin)
         asked = replace(plan, **((QUICK if quick else {}) | named))
-        if splits != 1:
-            if resume:
-                fail("resume: wanted a single split; several go on by the same command")
-            sys.stdout.write(f"report: {over_splits.compare(asked, splits, Console()).report}\n")
-            return
-        plan, loaded = lab.resumed(asked, named) if resume else lab.resolved(asked)
-        prepare(plan)
-        report = lab.compare(plan, Console(), loaded).report
+        if splits == 1:
+            resolved, loaded = lab.resumed(asked, named) if resume else lab.resolved(asked)
+            prepare(resolved)
+            report = lab.compare(resolved, Console(), loaded).report
+        else:
+            report = over_splits.compare(asked, splits, Console(), resume=resume).report
     except lab.Refused as reason:
         fail(str(reason))
     except lab.Failed as reason:
         fail(str(reason), status=1)
     except KeyboardInterrupt:
-        fail(f"stopped; go on with: {_resuming(plan) if splits == 1 else 'the same command'}", status=130)
+        fail(f"stopped; go on with: {go_on}", status=130)
     except BrokenProcessPool:
-        on = _resuming(plan) if splits == 1 else "the same command"
-        fail(f"a worker was killed, perhaps for want of memory; go on with: {on}", status=1)
+        fail(f"a worker was killed, perhaps for want of memory; go on with: {go_on}", status=1)
     else:
         sys.stdout.write(f"report: {report}\n")
 

@@ -620,7 +620,7 @@ MUTANTS = (
         "a class may weigh less than nothing",
         "dice_focal_loss",
         ("negative_weights_of_classes_are_refused",),
-        in_text("lossary.core.check:check_factors", "value.min().item()) < 0", "value.min().item()) < -9"),
+        in_text("lossary.core.check:check_factors", "numbers.min().item()) < 0", "value.min().item()) < -9"),
     ),
     Mutant(
         "seven margins pass for one",

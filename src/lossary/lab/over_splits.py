@@ -19,7 +19,7 @@ from lossary.lab.stats.over_splits import Sizes
 MOST = 1000
 
 
-def compare(asked: Plan, splits: int, console: Console) -> Result:
+def compare(asked: Plan, splits: int, console: Console, *, resume: bool = False) -> Result:
     """Run a comparison for each split, in a folder of its own, or what is left of it, and write one report of all.
 
     Stopped at any moment, the same call goes on where it was.
@@ -27,12 +27,15 @@ def compare(asked: Plan, splits: int, console: Console) -> Result:
     Args:
         asked: Of one split; its minutes are those of all.
         splits: How many.
+        resume: Refused: each split has a plan of its own, and the same call goes on without it.
 
     Raises:
         Refused: if it cannot be run as asked, as where data have a split of their own.
         Failed: if no loss could be trained.
     """
     out = Path(asked.out)
+    if resume:
+        raise Refused("resume: wanted a single split; several go on by the same command")
     if not 2 <= splits <= MOST:
         raise Refused(f"splits: wanted 2 to {MOST}; got {splits}")
     if (out / PLAN).exists():
