@@ -63,7 +63,7 @@ holds the claims of the looks before. With two seeds nothing is claimed.
 differ by their runs alone, 4 times as much. *One erratic*: one of the losses varies 5 times as much between runs.
 
 At most 5 % are promised. Of {counts} numbers {bold} are above it with their whole 95 % interval (bold). The highest is
-{most} % ({where}). Each section says how many studies there were: in 20 or 60 only errors far above 5 % would show;
+{most} % ({where}). Each section says how many studies there were: in a hundred only errors far above 5 % would show;
 2,000 a cell are wanted.
 
 `python scripts/calibrate_metrics.py` draws the studies, goes on where it was, and writes this page.
