@@ -167,7 +167,6 @@ def compare(
         **vars(_lists_named(files, group)),
         **vars(training),
     )
-    go_on = "the same command" if splits != 1 else _resuming(plan)
     try:
         named = budget(seeds=seeds, trials=trials, steps=steps, epochs=epochs, minutes=minutes, margin=margin)
         asked = replace(plan, **((QUICK if quick else {}) | named))
@@ -182,9 +181,9 @@ def compare(
     except lab.Failed as reason:
         fail(str(reason), status=1)
     except KeyboardInterrupt:
-        fail(f"stopped; go on with: {go_on}", status=130)
+        fail(f"stopped; go on with: {_resuming(plan, splits)}", status=130)
     except BrokenProcessPool:
-        fail(f"a worker was killed, perhaps for want of memory; go on with: {go_on}", status=1)
+        fail(f"a worker was killed, perhaps for want of memory; go on with: {_resuming(plan, splits)}", status=1)
     else:
         sys.stdout.write(f"report: {report}\n")
 
@@ -215,8 +214,10 @@ def inspect(path: str, *, files: Files = Files(), group: str = "") -> None:
     Console().print(page(plan, found))
 
 
-def _resuming(plan: "Plan") -> str:
+def _resuming(plan: "Plan", splits: int) -> str:
     """The command that goes on. A folder runs nobody's code, so what is code is named once more."""
+    if splits != 1:
+        return "the same command"
     import shlex
 
     from lossary.lab.data.contents import is_code
