@@ -5,7 +5,7 @@
 
 The data are drawn into a temporary folder, ``lossary compare`` runs on them as anybody would run it, with few steps,
 and what all of its processes hold together (their proportional shares, so that shared pages count once) is looked at
-twice a second. Linux only. docs/your_data.md quotes the output.
+twice a second. Linux only.
 """
 
 import argparse

@@ -49,10 +49,10 @@ def compare(asked: Plan, splits: int, console: Console, *, resume: bool = False)
         sizes = Sizes(len(data.train), len(data.test))
         write_whole(out / report.SIZES, dumps(asdict(sizes)) + "\n")
     runs = report.read(out)
-    if runs.together is None:
+    if runs.together is None or not runs.together.standings:
         raise Failed("splits: no loss was trained in every split")
     records = [record for evidence in runs.each for record in evidence.records]
     comparison.show(runs.together, [], records, runs.each[0].task, console)
     path = out / "report.html"
-    page.write([out], path)
+    page.write_splits(runs, path)
     return Result(path, runs.together)

@@ -34,8 +34,21 @@ def write(folders: Sequence[Path], path: Path) -> None:
     Raises:
         Refused: if a folder has no run, or the page cannot be written.
     """
+    _write(path, _of(folders))
+
+
+def write_splits(runs: side_by_side.Runs, path: Path) -> None:
+    """Write the report of several splits that are at hand.
+
+    Raises:
+        Refused: if the page cannot be written.
+    """
+    _write(path, _page_of(runs))
+
+
+def _write(path: Path, made: str) -> None:
     try:
-        write_whole(path, _of(folders))
+        write_whole(path, made)
     except OSError as error:
         raise Refused(f"to: cannot write {path}: {error.strerror or error}") from error
 
