@@ -26,8 +26,8 @@ from torch import nn
 
 import lossary
 import samples
-from contract.subject import Subject, build
 from lossary.catalogue import CATALOGUE
+from lossary.testing.laws.subject import Subject, build
 
 ROOT = Path(__file__).parent.parent
 RELEASES = ROOT / "tests" / "releases"
@@ -49,7 +49,7 @@ def modules() -> dict[str, dict[str, Any]]:
     stored: dict[str, dict[str, Any]] = {}
     for card in CATALOGUE:
         for place, variant in enumerate(samples.of(card).variants):
-            subject = Subject(card, variant)
+            subject = Subject(card, variant, samples.of(card))
             module, inputs, extra = build(subject, subject.draw(dtype=torch.float32))
             stored[f"{card.module.__name__}-{place}"] = entry(module, inputs, extra)
     for name, (module, inputs) in helpers().items():

@@ -6,7 +6,7 @@ import torch
 import interpreter  # noqa: F401  before anything imports Triton
 
 pytest.register_assert_rewrite(
-    "contract.laws_devices", "contract.laws_gradients", "contract.laws_interface", "contract.laws_values"
+    "contract.laws_house", *(f"lossary.testing.laws.{part}" for part in ("devices", "gradients", "interface", "values"))
 )
 
 collect_ignore = ["typing/wrong.py"]  # read by the type checker alone

@@ -13,9 +13,9 @@ import torch
 from public_api import REQUIRED, STORED, public_api
 from torch import nn
 
-from contract.subject import assert_close
 from lossary import cli
 from lossary.lab.run.record import load_all
+from lossary.testing.laws.subject import assert_close
 
 RELEASES = sorted(p for p in (Path(__file__).parent / "releases").iterdir() if p.is_dir())
 

@@ -15,9 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
-from contract.subject import Subject, with_arg
+import samples
 from lossary import functional as L
 from lossary.catalogue import CATALOGUE
+from lossary.testing.laws.subject import Subject, with_arg
 
 #: How long a group waits for a rank. Only what is not caught waits for so long, and is then told something else.
 PATIENCE = timedelta(seconds=60)
@@ -213,7 +214,7 @@ def of_every_loss() -> dict[str, Case]:
     for card in CATALOGUE:
         if "group" not in card.at_call:
             continue
-        single, double = (Subject(card, {}).draw(dtype=d) for d in (torch.float32, torch.float64))
+        single, double = (Subject(card, {}, samples.of(card)).draw(dtype=d) for d in (torch.float32, torch.float64))
         first = single.args[0]
         bad = with_arg(single, 0, first.flatten() if first.dim() > 1 else first[None])
         right, wide, flat = (Asked(card.name, c.args, dict(c.kwargs)) for c in (single, double, bad))

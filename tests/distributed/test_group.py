@@ -13,11 +13,11 @@ import torch.multiprocessing as mp
 from torch import Tensor, distributed, nn
 
 import samples
-from contract.subject import Subject, as_function, assert_close, is_per_item, items, select
 from lossary.catalogue import CATALOGUE, find
 from lossary.compose.tokens import kto_reference_point
 from lossary.core.reduce import reduce
 from lossary.testing import Call
+from lossary.testing.laws.subject import Subject, as_function, assert_close, is_per_item, items, select
 
 #: Uneven parts, one a rank: only the global count makes the mean right. A rank may have nothing.
 PARTS = {
@@ -35,7 +35,10 @@ Result = tuple[Tensor, list[Tensor]]
 def calls() -> dict[str, tuple[Subject, Call]]:
     """Every card that takes ``group`` at every variant, and the calls that its draw does not show."""
     subjects = [
-        Subject(card, variant) for card in CATALOGUE if "group" in card.at_call for variant in samples.of(card).variants
+        Subject(card, variant, samples.of(card))
+        for card in CATALOGUE
+        if "group" in card.at_call
+        for variant in samples.of(card).variants
     ]
     found = {subject.id: (subject, subject.draw()) for subject in subjects}
     x, y, own = (
@@ -93,7 +96,7 @@ def calls() -> dict[str, tuple[Subject, Call]]:
         extra = ", ".join(n for n, v in kwargs.items() if isinstance(v, Tensor))
         shapes = ", ".join(str(tuple(a.shape)) for a in args)
         found[f"{name} of {shapes} with {extra} {kwargs.get('mining', '')}"] = (
-            Subject(find(name), {}),
+            Subject(find(name), {}, samples.of(find(name))),
             Call(args, kwargs),
         )
     return found

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 import lossary.functional as L
-from contract.laws_devices import as_on_an_accelerator
 from lossary.kernels import elementwise
 from lossary.kernels.elementwise import block_sum
+from lossary.testing.laws.devices import as_on_an_accelerator
 
 SHAPE = (4, 3, 4)  # a row of weights and a column of them have the same length
 

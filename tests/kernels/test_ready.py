@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 import lossary
-from contract.laws_devices import as_on_an_accelerator
 from lossary.kernels import ready
 from lossary.kernels.stable import ABSENT
+from lossary.testing.laws.devices import as_on_an_accelerator
 
 
 @pytest.fixture(params=["one row", "some rows", "all at once"])

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from contract.subject import assert_close, assert_same
 from lossary.core.check import wide_integers
 from lossary.kernels import tuples
 from lossary.kernels.rows import formula as rows
@@ -17,6 +16,7 @@ from lossary.losses.pairs.contrastive import contrastive_loss
 from lossary.losses.triplets.triplet import triplet_loss, triplet_margin_loss
 from lossary.losses.views.mutual import nt_xent_loss
 from lossary.losses.views.retrieval import info_nce_loss, multiple_negatives_ranking_loss, n_pair_loss
+from lossary.testing.laws.subject import assert_close, assert_same
 
 Loss = Callable[..., Tensor]
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from contract.laws_devices import as_on_an_accelerator
 from lossary.kernels import tuples
 from lossary.kernels.stable import softplus
 from lossary.losses.triplets.triplet import bpr_loss, triplet_loss, triplet_margin_loss
+from lossary.testing.laws.devices import as_on_an_accelerator
 
 
 def batch() -> tuple[Tensor, Tensor]:

@@ -6,18 +6,19 @@ The same laws are green without the fault: that is the contract itself.
 import pytest
 
 import samples
-from contract import laws_devices, laws_gradients, laws_interface, laws_values
-from contract.law import LAWS
-from contract.subject import Subject
+from contract import laws_house
 from golden.adapters import by_card, evaluate
 from golden.reader import COMMITTED, load, mismatch
 from lossary.catalogue import find
 from lossary.core.card import Card
+from lossary.testing.laws import devices, gradients, interface, values
+from lossary.testing.laws.law import LAWS
+from lossary.testing.laws.subject import Subject
 from mutants.faults import MUTANTS
 from mutants.mutate import Mutant
 
 #: Imported for the laws they enter.
-ENTERED = (laws_devices, laws_gradients, laws_interface, laws_values)
+ENTERED = (devices, gradients, interface, values, laws_house)
 
 GOLDEN = load(COMMITTED)
 
@@ -28,7 +29,7 @@ def check(card: Card, name: str) -> None:
         check_golden(card)
         return
     law = LAWS[name]
-    subjects = [Subject(card, variant) for variant in samples.of(card).variants]
+    subjects = [Subject(card, variant, samples.of(card)) for variant in samples.of(card).variants]
     concerned = [subject for subject in subjects if law.concerns(subject)]
     assert concerned, f"{name} does not concern {card.name}"
     for subject in concerned:

@@ -4,22 +4,36 @@ import inspect
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Generator, Tensor, nn
 
-import samples
 from lossary.core.card import Card
-from lossary.testing import Call
+from lossary.testing.draws import Call, Draw
+from lossary.testing.draws import draw as draw_by_card
 
 HALVES = (torch.float16, torch.bfloat16)
+
+
+class Batches(Protocol):
+    """What a loss is asked on."""
+
+    @property
+    def edges(self) -> Callable[[torch.dtype], tuple[Call, ...]]: ...  # placed batches: extremes, ties, kinks, empty
+
+    @property
+    def variants(self) -> tuple[Mapping[str, Any], ...]: ...  # hyperparameters, the defaults first
+
+    @property
+    def draw(self) -> Draw | None: ...  # random batches, where those that the card's form of call draws will not do
 
 
 @dataclass(frozen=True)
 class Subject:
     card: Card
     variant: Mapping[str, Any]
+    batches: Batches
 
     @property
     def id(self) -> str:
@@ -28,13 +42,14 @@ class Subject:
 
     def draw(self, seed: int = 0, dtype: torch.dtype = torch.float64) -> Call:
         """One random batch with the variant's hyperparameters."""
-        return self.vary(samples.draw(self.card, Generator().manual_seed(seed), dtype), dtype)
+        g, own = Generator().manual_seed(seed), self.batches.draw
+        return self.vary(own(g, dtype) if own else draw_by_card(self.card, g, dtype), dtype)
 
     def edges(self, dtype: torch.dtype = torch.float64) -> list[Call]:
         """The placed batches with the variant's hyperparameters; none where those have a size that may not fit."""
         if any(isinstance(value, Tensor) and value.dim() > 0 for value in self.variant.values()):
             return []
-        return [self.vary(call, dtype) for call in samples.of(self.card).edges(dtype)]
+        return [self.vary(call, dtype) for call in self.batches.edges(dtype)]
 
     def vary(self, call: Call, dtype: torch.dtype) -> Call:
         variant = {name: in_dtype(value, dtype) for name, value in self.variant.items()}
@@ -136,8 +151,7 @@ def doubled(call: Call) -> Call:
     """The same numbers in float64."""
 
     def double(value: object) -> object:
-        floating = isinstance(value, Tensor) and value.is_floating_point()
-        return value.double() if floating else value
+        return value.double() if isinstance(value, Tensor) and value.is_floating_point() else value
 
     args = tuple(t.double() if t.is_floating_point() else t for t in call.args)
     return Call(args, {name: double(value) for name, value in call.kwargs.items()})

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from contract.subject import Subject
 from lossary.core.card import Card
+from lossary.testing.laws.subject import Subject
 
 
 @dataclass(frozen=True)
@@ -13,6 +13,7 @@ class Law:
 
     check: Callable[[Subject], None]
     holds_for: Callable[[Card], bool]
+    drawn: Callable[[Subject], object]  # what a batch must have for it; where that is nothing, the law says nothing
     once: bool  # for the default hyperparameters only: it does not depend on them, or is slow
 
     @property
@@ -20,17 +21,22 @@ class Law:
         return self.check.__name__
 
     def concerns(self, subject: Subject) -> bool:
-        return self.holds_for(subject.card) and not (self.once and subject.variant)
+        return self.holds_for(subject.card) and not (self.once and subject.variant) and bool(self.drawn(subject))
 
 
 LAWS: dict[str, Law] = {}
 
 
-def law(*, where: Callable[[Card], bool] = lambda _: True, once: bool = False) -> Callable[..., Callable[..., None]]:
+def law(
+    *,
+    where: Callable[[Card], bool] = lambda _: True,
+    drawn: Callable[[Subject], object] = lambda _: True,
+    once: bool = False,
+) -> Callable[..., Callable[..., None]]:
     """Enter a function ``check(subject)`` into the laws."""
 
     def enter(check: Callable[[Subject], None]) -> Callable[[Subject], None]:
-        LAWS[check.__name__] = Law(check, where, once)
+        LAWS[check.__name__] = Law(check, where, drawn, once)
         return check
 
     return enter

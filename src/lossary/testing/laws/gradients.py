@@ -1,10 +1,11 @@
 """Laws about gradients: exact, finite at the extremes, of second order, compiled, transformed."""
 
 import contextlib
+import math
 import re
 from collections.abc import Callable
+from typing import Any
 
-import pytest
 import torch
 from torch import Generator, Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -12,8 +13,10 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils.checkpoint import checkpoint
 
-from contract.law import law
-from contract.subject import (
+from lossary.core.card import AT_CALL
+from lossary.testing.draws import Call
+from lossary.testing.laws.law import law
+from lossary.testing.laws.subject import (
     Subject,
     as_function,
     assert_close,
@@ -28,10 +31,8 @@ from contract.subject import (
     weighed,
     with_arg,
 )
-from lossary.core.card import AT_CALL
-from lossary.testing import Call
 
-CHECK = {"eps": 1e-6, "atol": 1e-6, "rtol": 1e-4}
+CHECK: dict[str, Any] = {"eps": 1e-6, "atol": 1e-6, "rtol": 1e-4}
 
 
 @law()
@@ -80,7 +81,20 @@ def gradient_by_hyperparameters_is_true(subject: Subject) -> None:
         gradgradcheck(run, leaves, **CHECK)
 
 
-@law(where=lambda card: bool(learning_targets(Subject(card, {}))))
+def learning_targets(subject: Subject) -> list[tuple[int, Tensor]]:
+    """(place, value) of the draw's target as floating-point numbers: as it is drawn, and between 0 and 1."""
+    call = subject.draw()
+    for place, (name, target) in enumerate(zip(parameters(subject.card), call.args, strict=False)):
+        if name == "target" and not target.is_floating_point():
+            of_classes = subject.card.data in ("classes", "masks") and target.shape != call.args[0].shape
+            soft = torch.rand(call.args[0].shape if of_classes else target.shape, generator=Generator().manual_seed(2))
+            # The loss jumps where a step parts equal relevance, or leaves the ignored value.
+            jumps = subject.card.data == "lists" or "ignore_index" in subject.variant
+            return [(place, soft.double())] if jumps else [(place, target.double()), (place, soft.double())]
+    return []
+
+
+@law(drawn=learning_targets)
 def gradient_by_the_target_is_true_or_refused(subject: Subject) -> None:
     """A target that learns (mixed labels, a teacher) gets its gradient, or an error that names it: never nothing."""
     for place, target in learning_targets(subject):
@@ -96,20 +110,8 @@ def gradient_by_the_target_is_true_or_refused(subject: Subject) -> None:
         found = 0.0 if grad is None else (grad * inward(target)).sum().item()
         step = 1e-6
         moved = subject(with_arg(call, place, target + step * inward(target)))
-        assert found == pytest.approx((moved - value.detach()).item() / step, rel=1e-3, abs=1e-5)
-
-
-def learning_targets(subject: Subject) -> list[tuple[int, Tensor]]:
-    """(place, value) of the draw's target as floating-point numbers: as it is drawn, and between 0 and 1."""
-    call = subject.draw()
-    for place, (name, target) in enumerate(zip(parameters(subject.card), call.args, strict=False)):
-        if name == "target" and not target.is_floating_point():
-            of_classes = subject.card.data in ("classes", "masks") and target.shape != call.args[0].shape
-            soft = torch.rand(call.args[0].shape if of_classes else target.shape, generator=Generator().manual_seed(2))
-            # The loss jumps where a step parts equal relevance, or leaves the ignored value.
-            jumps = subject.card.data == "lists" or "ignore_index" in subject.variant
-            return [(place, soft.double())] if jumps else [(place, target.double()), (place, soft.double())]
-    return []
+        wanted = (moved - value.detach()).item() / step
+        assert math.isclose(found, wanted, rel_tol=1e-3, abs_tol=1e-5), f"a slope of {wanted}, and the gradient {found}"
 
 
 def inward(target: Tensor) -> Tensor:
@@ -151,7 +153,7 @@ def second_gradient_is_finite_at_the_edges(subject: Subject) -> None:
         leaves, run = as_function(subject, call)
         firsts = torch.autograd.grad(run(*leaves).sum(), leaves, create_graph=True, allow_unused=True)
         penalty = sum(g.square().sum() for g in firsts if g is not None)
-        if not penalty.requires_grad:
+        if not isinstance(penalty, Tensor) or not penalty.requires_grad:
             continue
         for second in torch.autograd.grad(penalty, leaves, allow_unused=True):
             assert second is None or second.isfinite().all(), f"edge {place}: second gradient {second}"

@@ -11,16 +11,15 @@ import typing
 import warnings
 from collections.abc import Callable
 
-import numpy as np
-import pytest
 import torch
 from torch import Tensor, nn
 
-import lossary
-import lossary.functional
-import samples
-from contract.law import law
-from contract.subject import (
+from lossary.catalogue import find
+from lossary.core.card import AT_CALL, Card
+from lossary.core.loss import HeadLoss
+from lossary.testing.draws import Call
+from lossary.testing.laws.law import law
+from lossary.testing.laws.subject import (
     Subject,
     assert_close,
     build,
@@ -33,10 +32,6 @@ from contract.subject import (
     union,
     with_arg,
 )
-from lossary.catalogue import CATALOGUE, find
-from lossary.core.card import AT_CALL, Card
-from lossary.core.loss import HeadLoss
-from lossary.testing import Call
 
 #: The integer dtypes beside int64, in which a label, a class count or an ignore_index may not fit.
 NARROW = (torch.int8, torch.int16, torch.int32, torch.uint8, torch.uint16, torch.uint32, torch.uint64)
@@ -178,7 +173,7 @@ def fx_records_one_call(subject: Subject) -> None:
 @law(once=True)
 def wrong_number_of_inputs_is_refused(subject: Subject) -> None:
     module, inputs, _ = build(subject, subject.draw())
-    refuses(TypeError, module.inputs[0], module)
+    refuses(TypeError, subject.card.module.inputs[0], module)
     refuses(TypeError, "inputs", module, *inputs, *inputs)
 
 
@@ -218,8 +213,17 @@ def is_table(subject: Subject, name: str) -> bool:
 
 def refuses(kind: type[Exception], name: str, run: Callable[..., object], *args: object, **kwargs: object) -> None:
     """``run`` raises ``kind`` with a message that names ``name``."""
-    with pytest.raises(kind, match=rf"\b{re.escape(name)}\b"):
+    raises(kind, rf"\b{re.escape(name)}\b", run, *args, **kwargs)
+
+
+def raises(kind: type[Exception], words: str, run: Callable[..., object], *args: object, **kwargs: object) -> None:
+    """``run`` raises ``kind`` with such a message."""
+    try:
         run(*args, **kwargs)
+    except kind as error:
+        assert re.search(words, str(error)), f"the message {error} has not {words}"  # noqa: PT017
+    else:
+        raise AssertionError(f"nothing was raised, where {kind.__name__} with {words} was wanted")
 
 
 @law(where=takes("reduction"), once=True)
@@ -258,7 +262,14 @@ def labels_out_of_range_are_refused(subject: Subject) -> None:
             refuses(IndexError, name, subject, with_arg(subject.draw(), place, spoilt))
 
 
-@law(where=lambda card: bool(index_arguments(Subject(card, {}))), once=True)
+def index_arguments(subject: Subject) -> list[tuple[int, str, Tensor]]:
+    """(place, name, value) of the draw's class indices."""
+    call = subject.draw()
+    named = zip(parameters(subject.card), call.args, strict=False)
+    return [(i, n, t) for i, (n, t) in enumerate(named) if not t.is_floating_point() and t.dtype != torch.bool]
+
+
+@law(drawn=index_arguments, once=True)
 def labels_of_any_integer_type_are_taken(subject: Subject) -> None:
     """Every integer dtype gives the very numbers of int64, or its very error: no label and no limit wraps."""
     several = (subject.draw(), *with_many_classes(subject))
@@ -276,7 +287,8 @@ def labels_of_any_integer_type_are_taken(subject: Subject) -> None:
 
 
 @law(
-    where=lambda card: card.data in ("classes", "identities", "masks") and bool(index_arguments(Subject(card, {}))),
+    where=lambda card: card.data in ("classes", "identities", "masks"),
+    drawn=index_arguments,
     once=True,
 )
 def labels_beyond_int64_are_refused(subject: Subject) -> None:
@@ -311,13 +323,6 @@ def same_outcome(got: list[Tensor] | str, wanted: list[Tensor] | str) -> bool:
     return all(map(torch.equal, got, wanted))
 
 
-def index_arguments(subject: Subject) -> list[tuple[int, str, Tensor]]:
-    """(place, name, value) of the draw's class indices."""
-    call = subject.draw()
-    named = zip(parameters(subject.card), call.args, strict=False)
-    return [(i, n, t) for i, (n, t) in enumerate(named) if not t.is_floating_point() and t.dtype != torch.bool]
-
-
 @law(once=True)
 def lengths_that_differ_are_refused(subject: Subject) -> None:
     """Never a broadcast of our own: an argument with one item less, or a single one, is an error that names it.
@@ -333,8 +338,7 @@ def lengths_that_differ_are_refused(subject: Subject) -> None:
             if theirs is None and (subject.card.name, place, length) == ("gaussian_nll_loss", 2, 1):
                 continue  # torch 2.6 does not stretch a single variance yet; the library does with any torch
             if theirs is None:
-                with pytest.raises(ValueError, match=r"^\w+: wanted"):
-                    subject(wrong)
+                raises(ValueError, r"^\w+: wanted", subject, wrong)
             else:
                 assert_close(subject(wrong), theirs, 1e-10, f"argument {place} of length {length}")
 
@@ -356,14 +360,16 @@ def torch_accepts(card: Card, call: Call) -> Tensor | None:
 def lists_for_tensors_are_refused(subject: Subject) -> None:
     call = subject.draw()
     for place in range(len(call.args)):
-        with pytest.raises(TypeError, match=r"^\w+: wanted (a number or )?a tensor; got list"):
-            subject(with_arg(call, place, call.args[place].tolist()))
+        listed = with_arg(call, place, call.args[place].tolist())
+        raises(TypeError, r"^\w+: wanted (a number or )?a tensor; got list", subject, listed)
 
 
 @law(once=True)
 def numbers_of_any_kind_are_taken(subject: Subject) -> None:
     """A hyperparameter is the same number from Python, from numpy and, where it may learn, as a tensor."""
-    for name, value in values_of_numbers(subject.card).items():
+    import numpy as np
+
+    for name, value in values_of_numbers(subject).items():
         wanted = subject(subject.draw(), **{name: value})
         tensors = (torch.tensor(value), torch.tensor([value])) if name in learnable(subject.card) else ()
         for same in (np.float32(value), np.float64(value), *tensors):
@@ -381,9 +387,10 @@ def hyperparameters_of_wrong_shape_are_refused(subject: Subject) -> None:
             refuses(TypeError, name, subject, subject.draw(), **{name: [0.5, 0.5]})
 
 
-def values_of_numbers(card: Card) -> dict[str, float]:
+def values_of_numbers(subject: Subject) -> dict[str, float]:
     """The hyperparameters that may be a number, each with one that is allowed: of the defaults or of a variant."""
-    given = ({n: card.module.fields[n] for n in card.module.passed}, *samples.of(card).variants)
+    card = subject.card
+    given = ({n: card.module.fields[n] for n in card.module.passed}, *subject.batches.variants)
     found = {n: v for values in reversed(given) for n, v in values.items() if type(v) is float}
     return {n: v for n, v in found.items() if float in union(typing.get_type_hints(card.module)[n])}
 
@@ -448,7 +455,7 @@ def docstring_is_whole(subject: Subject) -> None:
 @law(once=True)
 def card_is_true(subject: Subject) -> None:
     card = subject.card
-    variants = samples.of(card).variants
+    variants = subject.batches.variants
     assert variants[0] == {}, "the first variant is the defaults"
     assert len(variants) > 1 or not numbers(card), "a loss with hyperparameters lists other values of them"
     for name in {n for variant in variants for n in variant} | set(card.search):
@@ -457,17 +464,3 @@ def card_is_true(subject: Subject) -> None:
         assert find(name).name == name, f"relative {name} is not called so"
     for text in (card.formula, card.paper, card.defaults, card.when):
         assert text.strip()
-
-
-@law(once=True)
-def names_are_public(subject: Subject) -> None:
-    card = subject.card
-    assert getattr(lossary, card.name) is getattr(lossary.functional, card.name) is card.fn
-    assert getattr(lossary, card.module.__name__) is card.module
-    for alias in card.aliases:
-        assert getattr(lossary, alias) in (card.fn, card.module)
-
-
-def names_taken_twice(cards: tuple[Card, ...] = CATALOGUE) -> list[str]:
-    names = [n for card in cards for n in (card.name, card.module.__name__, *card.aliases)]
-    return sorted({n for n in names if names.count(n) > 1})

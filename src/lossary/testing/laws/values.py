@@ -7,8 +7,11 @@ from unittest import mock
 import torch
 import torch.nn.functional as F
 
-from contract.law import law
-from contract.subject import (
+from lossary.core import device as _device
+from lossary.core.card import Card
+from lossary.testing.draws import Call
+from lossary.testing.laws.law import law
+from lossary.testing.laws.subject import (
     HALVES,
     Subject,
     as_function,
@@ -26,9 +29,6 @@ from contract.subject import (
     takes,
     with_arg,
 )
-from lossary.core import device as _device
-from lossary.core.card import Card
-from lossary.testing import Call
 
 
 def reduces(card: Card) -> bool:

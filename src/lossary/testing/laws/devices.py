@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 from unittest import mock
@@ -10,34 +10,34 @@ from unittest import mock
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from contract import laws_gradients, laws_values
-from contract.law import LAWS, law
-from contract.subject import Subject, as_function, assert_close, assert_same, doubled
 from lossary.core import device as _device
-from lossary.testing import Call
+from lossary.testing.draws import Call
+from lossary.testing.laws import gradients, values
+from lossary.testing.laws.law import LAWS, law
+from lossary.testing.laws.subject import Subject, as_function, assert_close, assert_same, doubled
 
 #: What must hold whether or not values may be looked at, and operations are large.
 EVERYWHERE = (
-    laws_gradients.gradient_is_true,
-    laws_gradients.gradient_of_the_weighted_mean_is_true,
-    laws_gradients.second_gradient_is_true,
-    laws_gradients.finite_at_the_edges,
-    laws_gradients.float32_holds_at_the_edges,
-    laws_gradients.empty_batch_gives_zero,
-    laws_gradients.all_masked_gives_zero,
-    laws_gradients.backward_scales_and_repeats,
-    laws_values.weights_weigh_items,
-    laws_values.weight_zero_is_item_dropped,
-    laws_values.items_of_weight_zero_may_hold_anything,
-    laws_values.mask_false_is_item_dropped,
-    laws_values.masked_items_may_hold_anything,
-    laws_values.masked_positions_are_as_if_cropped,
-    laws_values.nan_in_is_nan_out,
-    laws_values.inputs_stay_as_they_are_and_calls_repeat,
-    laws_values.strides_do_not_matter,
-    laws_values.float32_agrees_with_float64,
-    laws_values.half_precision_is_accumulated_in_float32,
-    laws_values.torchs_name_means_torchs_result,
+    gradients.gradient_is_true,
+    gradients.gradient_of_the_weighted_mean_is_true,
+    gradients.second_gradient_is_true,
+    gradients.finite_at_the_edges,
+    gradients.float32_holds_at_the_edges,
+    gradients.empty_batch_gives_zero,
+    gradients.all_masked_gives_zero,
+    gradients.backward_scales_and_repeats,
+    values.weights_weigh_items,
+    values.weight_zero_is_item_dropped,
+    values.items_of_weight_zero_may_hold_anything,
+    values.mask_false_is_item_dropped,
+    values.masked_items_may_hold_anything,
+    values.masked_positions_are_as_if_cropped,
+    values.nan_in_is_nan_out,
+    values.inputs_stay_as_they_are_and_calls_repeat,
+    values.strides_do_not_matter,
+    values.float32_agrees_with_float64,
+    values.half_precision_is_accumulated_in_float32,
+    values.torchs_name_means_torchs_result,
 )
 
 #: What torch refuses on CUDA where determinism is asked for, of what a loss might use (its documentation's list).
@@ -48,7 +48,7 @@ REFUSED_OF_FLOATS = frozenset({"cumsum", "bincount"})
 
 
 @contextmanager
-def as_on_an_accelerator() -> Iterator[None]:
+def as_on_an_accelerator() -> Generator[None]:
     """CPU tensors go the ways of an accelerator: no value is looked at, no work is cut to what stays in cache."""
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(_device, "by_cache", return_value=False))
