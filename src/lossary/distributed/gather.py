@@ -14,14 +14,15 @@ import torch
 from torch import Tensor, distributed
 from torch.distributed import ProcessGroup
 
-from lossary.distributed.handshake import meet, wait
+from lossary.distributed.exchange import Sizes, collect, dealt, summed
+from lossary.distributed.handshake import meet
 
 
 @dataclass(frozen=True)
 class Ranks:
     """How many items each rank of a group brings."""
 
-    sizes: tuple[int, ...]
+    sizes: Sizes
     rank: int
     group: ProcessGroup
 
@@ -32,6 +33,8 @@ class Ranks:
         N may differ from rank to rank. The first is never None.
         """
         first = next(t for t in items.values() if t is not None)
+        if torch.compiler.is_compiling():  # sizes are no numbers there: all ranks have as many
+            return cls((first.shape[0],) * distributed.get_world_size(group), distributed.get_rank(group), group)
         sizes = meet(group, torch.tensor(first.shape[0], device=first.device), items)
         return cls(tuple(sizes), distributed.get_rank(group), group)
 
@@ -40,37 +43,36 @@ class Ranks:
         """The place of this rank's first item among those of all ranks."""
         return sum(self.sizes[: self.rank])
 
-    def gather(self, items: Tensor) -> Tensor:
+    def gather(self, items: Tensor, sent: torch.dtype | None = None) -> Tensor:
         """The items of all ranks, (M, ...), from this rank's on: it, the later ones, then those before it.
 
-        So item i of the rank is item i of the whole on every rank.
+        So item i of the rank is item i of the whole on every rank. What was widened from another dtype travels as
+        ``sent``; its gradient is added up in the wide one.
         """
-        whole = _Gathered.apply(items, self) if items.requires_grad else self._collect(items)
-        return whole.roll(-self.first, 0)
+        whole = self.in_order(items, sent)
+        return whole.roll(-self.first, 0) if self.first else whole
 
-    def _collect(self, items: Tensor) -> Tensor:
-        # Ranks exchange tensors of one size only, and not all backends know booleans.
-        padded = items.new_zeros(max(self.sizes), *items.shape[1:], dtype=_sent(items.dtype))
-        padded[: items.shape[0]] = items
-        received = [torch.empty_like(padded) for _ in self.sizes]
-        wait(distributed.all_gather(received, padded, group=self.group, async_op=True), self.group)
-        return torch.cat([t[:n] for t, n in zip(received, self.sizes, strict=True)]).to(items.dtype)
+    def in_order(self, items: Tensor, sent: torch.dtype | None = None) -> Tensor:
+        """The same in the order of the ranks."""
+        if items.requires_grad:
+            return _Gathered.apply(items, self, sent)
+        return collect(items if sent is None else items.to(sent), self.sizes, self.group).to(items.dtype)
 
-    def _own_share(self, whole: Tensor) -> Tensor:
-        total = whole.clone(memory_format=torch.contiguous_format)
-        wait(distributed.all_reduce(total, group=self.group, async_op=True), self.group)
-        return total.narrow(0, self.first, self.sizes[self.rank])
+    def deal(self, parts: Tensor) -> Tensor:
+        """(W, N, ...) what W ranks have for this one's N items, of (M, ...), what each has for those of all."""
+        back = (self.sizes[self.rank],) * len(self.sizes)
+        return _Dealt.apply(parts, self.sizes, back, self.group).unflatten(0, (len(self.sizes), -1))
 
 
 class _Gathered(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, items: Tensor, ranks: Ranks) -> Tensor:
+    def forward(ctx: Any, items: Tensor, ranks: Ranks, sent: torch.dtype | None) -> Tensor:
         ctx.ranks = ranks
-        return ranks._collect(items)
+        return collect(items if sent is None else items.to(sent), ranks.sizes, ranks.group).to(items.dtype)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        return _OwnShare.apply(grads[0], ctx.ranks), None
+        return _OwnShare.apply(grads[0], ctx.ranks), None, None
 
 
 class _OwnShare(torch.autograd.Function):
@@ -79,23 +81,40 @@ class _OwnShare(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, whole: Tensor, ranks: Ranks) -> Tensor:
         ctx.ranks = ranks
-        return ranks._own_share(whole)
+        return summed(whole, ranks.sizes, ranks.rank, ranks.group)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        return _Gathered.apply(grads[0], ctx.ranks), None
+        return _Gathered.apply(grads[0], ctx.ranks, None), None
 
 
-def _sent(dtype: torch.dtype) -> torch.dtype:
-    return torch.uint8 if dtype == torch.bool else dtype
+class _Dealt(torch.autograd.Function):
+    """Its own transpose, with the sizes exchanged."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, parts: Tensor, sent: tuple[int, ...], received: tuple[int, ...], group: ProcessGroup
+    ) -> Tensor:
+        ctx.sizes = sent, received, group
+        return dealt(parts, sent, received, group)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        sent, received, group = ctx.sizes
+        return _Dealt.apply(grads[0], received, sent, group), None, None, None
 
 
-def gathered(group: ProcessGroup | None, **items: Tensor | None) -> tuple[Any, ...]:
-    """What has one entry an item, as in :meth:`Ranks.of`, over all ranks and this rank's first; alone as it is."""
+def gathered(group: ProcessGroup | None, sent: torch.dtype | None = None, **items: Tensor | None) -> tuple[Any, ...]:
+    """What has one entry an item, as in :meth:`Ranks.of`, over all ranks and this rank's first; alone as it is.
+
+    With ``sent`` what is floating-point has been widened from that dtype, and travels in it.
+    """
     if group is None:
         return tuple(items.values())
     ranks = Ranks.of(group, **items)
-    return tuple(None if t is None else ranks.gather(t) for t in items.values())
+    return tuple(
+        None if t is None else ranks.gather(t, sent if t.is_floating_point() else None) for t in items.values()
+    )
 
 
 def numbered(items: Tensor, group: ProcessGroup | None) -> Tensor:

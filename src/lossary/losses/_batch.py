@@ -80,7 +80,7 @@ def compare(
         others, later = _references(anchors, ref_embeddings, ref_labels), None
     else:
         check_absent("embeddings alone", ref_labels=ref_labels)
-        others, later = _batch(anchors, group)
+        others, later = _batch(anchors, group, embeddings.dtype)
     labels, count = anchors.labels, embeddings.shape[0]
     own, half = ref_embeddings is None, multiplied_in(embeddings, *(t for t in (ref_embeddings,) if t is not None))
     if labels is not None and labels.dim() == 1:
@@ -118,12 +118,12 @@ def _anchors(embeddings: Tensor, labels: Tensor | None, ids: Tensor | None, mask
     return Items(x, labels, ids, mask)
 
 
-def _batch(anchors: Items, group: ProcessGroup | None) -> tuple[Items, int]:
+def _batch(anchors: Items, group: ProcessGroup | None, sent: torch.dtype) -> tuple[Items, int]:
     if group is None:
         return anchors, anchors.x.shape[0]
     ranks = Ranks.of(group, embeddings=anchors.x, labels=anchors.labels, ids=anchors.ids, mask=anchors.counted)
     rest = (None if t is None else ranks.gather(t) for t in anchors[1:])
-    return Items(ranks.gather(anchors.x), *rest), sum(ranks.sizes[ranks.rank :])
+    return Items(ranks.gather(anchors.x, sent), *rest), sum(ranks.sizes[ranks.rank :])
 
 
 def _references(anchors: Items, embeddings: Tensor, labels: Tensor | None) -> Items:

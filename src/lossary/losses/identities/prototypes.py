@@ -156,7 +156,7 @@ def _utterances(
     x = accumulate(embeddings).flatten(0, -2)
     counted = x.new_ones(len(x), dtype=torch.bool) if mask is None else mask.expand(shape).flatten()
     x = x if mask is None else hide(x, counted[:, None])
-    x, speaker, ids, counted = gathered(group, embeddings=x, labels=labels, ids=ids, mask=counted)
+    x, speaker, ids, counted = gathered(group, embeddings.dtype, embeddings=x, labels=labels, ids=ids, mask=counted)
     if embeddings.dim() == 3 and group is None:
         # Speakers are numbered: no column is of nobody.
         return _Utterances(x, speaker, speakers, counted, None if ids is None else ids[:: shape[1]])

@@ -29,6 +29,7 @@ class Pairs(NamedTuple):
     counted: Tensor | None  # (N,) boolean
     group: ProcessGroup | None
     half: torch.dtype | None  # of multiplied_in
+    sent: torch.dtype  # in which both travel without loss
 
     def labels(self) -> Tensor:
         """(N,) the ids, or the pairs' numbers."""
@@ -36,7 +37,7 @@ class Pairs(NamedTuple):
 
     def columns(self, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """``x``, one row a pair, as candidates of all ranks, with their ids, and what is added to their scores."""
-        x, ids, counted = gathered(self.group, **{self.name: x}, ids=self.ids, mask=self.counted)
+        x, ids, counted = gathered(self.group, self.sent, **{self.name: x}, ids=self.ids, mask=self.counted)
         return x, ids, absence(counted, x)
 
 
@@ -57,7 +58,7 @@ def paired(
     check_float(names[0], query)
     check_same_shape(names[1], answer, names[0], query)
     check_same_precision(names[1], answer, names[0], query)
-    half = multiplied_in(query, answer)
+    half, sent = multiplied_in(query, answer), torch.promote_types(query.dtype, answer.dtype)
     query, answer, count = accumulate(query), accumulate(answer), query.shape[:1]
     if ids is not None:
         ids = check_labels("ids", ids, count[0])
@@ -69,7 +70,7 @@ def paired(
         query, answer = hide(query, mask[:, None]), hide(answer, mask[:, None])
         sample_weight = mask if sample_weight is None else hide(sample_weight, mask)
     weight = None if sample_weight is None else sample_weight.to(query.dtype)
-    return Pairs(query, answer, names[1], ids, weight, mask, group, half)
+    return Pairs(query, answer, names[1], ids, weight, mask, group, half, sent)
 
 
 class Similarity(NamedTuple):

@@ -256,7 +256,7 @@ def koleo_loss(
     if mask is not None:
         mask = mask.expand(count)
         x = hide(x, mask[:, None])
-    others, exists = gathered(group, embeddings=x, mask=mask)
+    others, exists = gathered(group, embeddings.dtype, embeddings=x, mask=mask)
     x, others = unit(x), unit(others)
     place, found = nearest_others(x, others, exists)
     losses = -_log_sum(norm(x - others[place]), eps)

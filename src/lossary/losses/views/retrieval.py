@@ -180,7 +180,7 @@ def multiple_negatives_ranking_loss(
         return find_in_batch(pairs, alike, pairs.query, pairs.answer, reduction)
     check_dim("negatives", negatives, 2, "(M, D)")
     check_negatives(negatives, "anchor", anchor)
-    (n,) = gathered(group, negatives=accumulate(negatives))
+    (n,) = gathered(group, negatives.dtype, negatives=accumulate(negatives))
     candidates, candidate_ids, shift = pairs.columns(pairs.answer)
     if shift is not None:
         shift = torch.cat([shift, shift.new_zeros(n.shape[0])])

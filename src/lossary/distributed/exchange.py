@@ -1,0 +1,69 @@
+"""The exchanges that everything else here is made of, over the first dimension of tensors, and what each costs.
+
+For N items in all, n of them here, of b bytes each, a rank receives (N - n) b in ``collect`` and in ``summed``, and in
+``dealt`` as much as the others have for it. Each is differentiable to every order: its transpose is one of them.
+What is only moved travels as bytes, in its own dtype; what is added up, in the dtype that it has.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, distributed
+from torch.distributed import ProcessGroup
+
+from lossary.distributed.handshake import wait
+
+Sizes = tuple[int, ...]
+
+
+def _first(*names: str) -> Any:
+    """torch's function of the first of these names that it has: 2.13 has new ones."""
+    return next(getattr(distributed, name) for name in names if hasattr(distributed, name))
+
+
+_all_gather = _first("all_gather_single", "all_gather_into_tensor")
+_reduce_scatter = _first("reduce_scatter_single", "reduce_scatter_tensor")
+
+
+def collect(items: Tensor, sizes: Sizes, group: ProcessGroup) -> Tensor:
+    """The items of all ranks, in their order."""
+    if len(set(sizes)) == 1:
+        whole = items.new_empty(sum(sizes), *items.shape[1:])
+        _run(_all_gather, group, _bytes(whole), _bytes(items))
+        return whole
+    # Backends exchange tensors of one size only.
+    padded = items.new_zeros(max(sizes), *items.shape[1:])
+    padded[: items.shape[0]] = items
+    everyone = items.new_empty(len(sizes), *padded.shape)
+    _run(_all_gather, group, _bytes(everyone.flatten(0, 1)), _bytes(padded))
+    return torch.cat([each[:size] for each, size in zip(everyone, sizes, strict=True)])
+
+
+def summed(whole: Tensor, sizes: Sizes, rank: int, group: ProcessGroup) -> Tensor:
+    """This rank's part of what the ranks' tensors, each of all ranks' items, add up to."""
+    whole, part = whole.contiguous(), whole.new_empty(sizes[rank], *whole.shape[1:])
+    if len(set(sizes)) == 1:
+        _run(_reduce_scatter, group, part, whole)
+    else:
+        _run(distributed.reduce_scatter, group, part, list(whole.split(sizes)))
+    return part
+
+
+def dealt(parts: Tensor, sent: Sizes, received: Sizes, group: ProcessGroup) -> Tensor:
+    """What each rank has for this one, in their order, of parts that are this one's for each of them."""
+    found = parts.new_empty(sum(received), *parts.shape[1:])
+    _run(distributed.all_to_all_single, group, _bytes(found), _bytes(parts), list(received), list(sent))
+    return found
+
+
+def _bytes(tensor: Tensor) -> Tensor:
+    """Its rows as bytes, (rows, bytes): not all backends know booleans, or bfloat16."""
+    return tensor.contiguous().flatten(1).view(torch.uint8) if tensor.dim() > 1 else tensor[:, None].view(torch.uint8)
+
+
+def _run(exchange: Callable[..., Any], group: ProcessGroup, *given: Any) -> None:
+    if torch.compiler.is_compiling():  # which has a functional form for it
+        exchange(*given, group=group)
+    else:
+        wait(exchange(*given, group=group, async_op=True), group)

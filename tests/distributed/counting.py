@@ -1,0 +1,45 @@
+"""What goes over the wire, by the operators that torch calls: how often, and how many bytes a rank receives."""
+
+from collections import Counter
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+#: Operators of ``c10d``, under shorter names.
+NAMES = {
+    "allgather_": "gather",
+    "_allgather_base_": "gather",
+    "_reduce_scatter_base_": "sum",
+    "reduce_scatter_": "sum",
+    "alltoall_base_": "deal",
+    "allreduce_": "total",
+    "send": "send",
+    "recv_": "receive",
+}
+
+
+class Traffic(TorchDispatchMode):
+    """Counts the exchanges that are made under it, in backward too; ``bytes`` are those of what comes out of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[str] = []
+        self.bytes: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.namespace == "c10d":
+            name = str(func._schema.name).removeprefix("c10d::")
+            self.calls.append(NAMES.get(name, name))
+            # The first argument is what is received, but of a send.
+            received = [t for t in tree_leaves(args[0]) if isinstance(t, Tensor)]
+            self.bytes[self.calls[-1]] += sum(t.numel() * t.element_size() for t in received)
+        return func(*args, **(kwargs or {}))
+
+
+def traffic(run: Any) -> Traffic:
+    with Traffic() as counted, torch.enable_grad():
+        run()
+    return counted
