@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+LAB := $(VENV)/.lab
 INSTALLED := $(VENV)/.installed
 PEERS := benchmarks/.peers
 PYTHONS ?= python3.11 python3.12 python3.13
@@ -16,13 +17,13 @@ export NO_MKDOCS_2_WARNING := 1
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-compare: $(INSTALLED) ## Train with several losses on real images and report which one works best
+compare: $(LAB) ## Train with several losses on real images and report which one works best
 	$(BIN)/lossary compare $(ARGS)
 
-gallery: $(INSTALLED) ## Write the page on which what lectures say about losses is computed: ARGS="--only C4,P2"
+gallery: $(LAB) ## Write the page on which what lectures say about losses is computed: ARGS="--only C4,P2"
 	$(BIN)/lossary gallery $(ARGS)
 
-claims: $(INSTALLED) ## Measure the gallery's claims that take long; goes on where it was: ARGS="--only C18"
+claims: $(LAB) ## Measure the gallery's claims that take long; goes on where it was: ARGS="--only C18"
 	$(BIN)/python scripts/measure_claims.py $(ARGS)
 
 test: $(INSTALLED) ## Run the tests, side by side on all cores (one after the other: ARGS="-n 0")
@@ -70,8 +71,13 @@ define make_venv
 endef
 INSTALL := pip install --quiet --disable-pip-version-check -c constraints.txt
 
-$(INSTALLED): pyproject.toml constraints.txt
+# What the lab and the gallery need; the tests, checks and docs need more.
+$(LAB): pyproject.toml constraints.txt
 	$(call make_venv,$(VENV))
+	$(BIN)/$(INSTALL) -e ".[lab]"
+	@touch $@
+
+$(INSTALLED): $(LAB)
 	$(BIN)/$(INSTALL) -e ".[lab,dev,docs]"
 	@touch $@
 

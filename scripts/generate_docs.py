@@ -1,4 +1,4 @@
-"""Write what the docs say about each loss from its card: a page, a picture, and the tables of README and index.
+"""Write what the docs say about each loss from its card: a page, a picture, and the tables of losses.
 
 The page on data of one's own gets what its commands print.
 
@@ -19,6 +19,7 @@ from types import ModuleType
 import torch
 from docs_mathml import markdown
 from docs_transcripts import transcribed
+from markdown.extensions.toc import slugify
 
 import lossary.functional
 from lossary import catalogue, glossary
@@ -31,6 +32,7 @@ from lossary.watching import hooks
 ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT))  # the benchmarks and the board lie beside the scripts and are not installed
 from benchmarks import page as benchmarks_page  # noqa: E402
+from benchmarks import summary as benchmarks_summary  # noqa: E402
 from benchmarks.meter import page as meter_page  # noqa: E402
 from board import page as board_page  # noqa: E402
 
@@ -71,12 +73,12 @@ def main() -> int:
     files[ROOT / "docs" / "counts.md"] = meter_page.page()
     files[ROOT / "docs" / "board.md"] = board_page.page()
     tables = {
-        "README.md": table("docs/losses/", "###"),
-        "docs/index.md": table("losses/"),
-        "docs/api.md": helpers(),
-        "docs/decisions/README.md": decisions(),
+        "README.md": (benchmarks_summary.table(), beginnings("docs/losses/")),
+        "docs/index.md": (beginnings("losses/"),),
+        "docs/api.md": (helpers(),),
+        "docs/decisions/README.md": (decisions(),),
     }
-    files |= {ROOT / name: between_markers((ROOT / name).read_text(), text) for name, text in tables.items()}
+    files |= {ROOT / name: between_markers((ROOT / name).read_text(), *texts) for name, texts in tables.items()}
     files |= {Path(module.__file__ or ""): with_names(module) for module in (lossary, lossary.functional)}
     files[ROOT / "docs" / "your_data.md"] = transcribed(ROOT / "docs" / "your_data.md")
     files[glossary.TABLE] = glossary.written(CATALOGUE, SHOWING)
@@ -177,23 +179,34 @@ def link(card: Card, folder: str) -> str:
     return f"[`{card.name}`]({folder}{card.name}.md)"
 
 
-def table(folder: str, heading: str = "##") -> str:
+def losses_index() -> str:
     """All losses by the data they are for, the one to begin with first and starred."""
-    lines: list[str] = []
-    for kind, (question, first) in KINDS.items():
-        cards = sorted((c for c in CATALOGUE if c.data == kind), key=lambda c: c.name != first)
-        if cards and cards[0].name != first:
-            raise SystemExit(f"KINDS: {kind} begins with {first!r}, which is no loss for {kind}")
-        if cards:
-            lines += ["", f"{heading} {question}", "", "| loss | what it is | paper |", "| --- | --- | --- |"]
-        for card in cards:
-            star = "★&nbsp;" if card.name == first else ""
-            lines.append(f"| {star}{link(card, folder)} | {card.title} | {paper(card)} |")
+    lines = ["# Losses", "", "A star marks the loss to begin with."]
+    for kind, (question, _) in KINDS.items():
+        lines += ["", f"## {question}", "", "| loss | what it is | paper |", "| --- | --- | --- |"]
+        for card in cards_of(kind):
+            star = "★&nbsp;" if card.name == KINDS[kind][1] else ""
+            lines.append(f"| {star}{link(card, '')} | {card.title} | {paper(card)} |")
+    return "\n".join(lines) + "\n"
+
+
+def beginnings(folder: str) -> str:
+    """For each kind of data the loss to begin with, and where the others are."""
+    lines = ["| you have | begin with | others |", "| --- | --- | ---: |"]
+    for kind, (question, _) in KINDS.items():
+        first, *others = cards_of(kind)
+        place = f"{folder}index.md#{slugify(question, '-')}"
+        lines.append(f"| {question} | {link(first, folder)} | [{len(others)}]({place}) |")
     return "\n".join(lines)
 
 
-def losses_index() -> str:
-    return f"# Losses\n\nA star marks the loss to begin with.\n{table('')}\n"
+def cards_of(kind: str) -> list[Card]:
+    """The losses for a kind of data, the one to begin with first."""
+    first = KINDS[kind][1]
+    cards = sorted((c for c in CATALOGUE if c.data == kind), key=lambda card: card.name != first)
+    if cards[0].name != first:
+        raise SystemExit(f"KINDS: {kind} begins with {first!r}, which is no loss for {kind}")
+    return cards
 
 
 def helpers() -> str:
@@ -225,8 +238,14 @@ def with_names(module: ModuleType) -> str:
     return between(Path(module.__file__ or "").read_text(), begin, "".join([*imports, "\n", *aliases]), end)
 
 
-def between_markers(text: str, new: str) -> str:
-    return between(text, "<!-- begin: written by `make docs` -->\n", f"{new.strip()}\n\n", "<!-- end -->")
+def between_markers(text: str, *news: str) -> str:
+    """``text`` with what stands between its pairs of markers replaced, one new text a pair."""
+    begin, end = "<!-- begin: written by `make docs` -->\n", "<!-- end -->"
+    before, *parts = text.split(begin)
+    if len(parts) != len(news):
+        raise SystemExit(f"wanted {len(news)} times the marker {begin.strip()}; got {len(parts)}")
+    written = (between(begin + part, begin, f"{new.strip()}\n\n", end) for part, new in zip(parts, news, strict=True))
+    return before + "".join(written)
 
 
 def between(text: str, begin: str, new: str, end: str) -> str:
