@@ -11,8 +11,10 @@ import torch
 from PIL import Image
 
 from lossary.lab.data.loading import load
+from lossary.lab.data.sharing import shared
 from lossary.lab.data.types import Pixels
 from lossary.lab.run.plan import Plan
+from lossary.lab.tasks import TaskName
 
 #: Bytes that an item takes at most. At these, a million rows of 20 numbers and 200,000 images of 32 x 32 pixels are
 #: read within 4 GB, with the 0.4 GB that the lab takes without data.
@@ -65,12 +67,31 @@ def test_a_row_of_a_table_and_an_image_take_few_bytes_while_they_are_read(
     assert taken(images("few", 50), images("many", 4_000), "") < 3_950 * IMAGES
 
 
-def test_images_are_trained_with_at_a_byte_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("task", ["classification", "zero-shot"])
+def test_all_that_processes_share_of_images_is_a_byte_a_number(
+    task: TaskName, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    data = load(Plan(images("few", 60)))
-    assert isinstance(data.train.inputs, Pixels)
-    assert data.train.inputs.images.dtype == torch.uint8
-    batch = data.train.inputs[torch.arange(8)]
+    data = load(Plan(images("few", 60), task=task))
+    with shared(data, tmp_path / "data.part") as given:
+        shown = 0 if data.test_images is None else data.test_images.size
+        assert given.size < 60 * 32 * 32 * 3 + shown + 5_000  # labels, and what is left free between arrays
+        there = given.open()
+    for part in (there.train, there.valid, there.test):
+        assert isinstance(part.inputs, Pixels)
+        assert part.inputs.images.dtype == torch.uint8
+
+
+def test_images_are_given_as_float32_of_as_many_as_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    inputs = load(Plan(images("few", 60))).train.inputs
+    assert isinstance(inputs, Pixels)
+    batch = inputs[torch.arange(8)]
     assert batch.dtype == torch.float32
     assert batch.is_contiguous(memory_format=torch.channels_last)
-    torch.testing.assert_close(batch * 255, data.train.inputs.images[:8].float())
+    torch.testing.assert_close(batch * 255, inputs.images[:8].float())
+    parts = list(inputs.split(7))
+    assert {len(part) for part in parts[:-1]} == {7}
+    assert torch.equal(torch.cat(parts), inputs[:])

@@ -388,7 +388,7 @@ def test_images_of_any_size_become_square_and_the_report_shows_what_was_scored()
     clear = found.source.images[list(found.source.rows).index("cat/clear.png")]
     assert (clear == 255).all()  # transparent is white
     shown = torch.from_numpy(found.data.test_images).permute(0, 3, 1, 2) / 255
-    torch.testing.assert_close(shown, found.data.test.inputs)
+    torch.testing.assert_close(shown, found.data.test.inputs[:])
 
 
 def test_a_folder_that_is_split_already_is_not_taken_for_two_classes() -> None:

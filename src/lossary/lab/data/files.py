@@ -13,7 +13,7 @@ from lossary.lab.data.contents import BadData, is_code
 from lossary.lab.data.readers import arrays, images, lists, masks, tables, texts
 from lossary.lab.data.readers.source import Source, counted
 from lossary.lab.data.targets import inferred, names, regression
-from lossary.lab.data.types import Data, Inputs, at_hand, check_unasked, there, training
+from lossary.lab.data.types import Data, Inputs, at_hand, check_unasked, there
 from lossary.lab.run.plan import Plan
 from lossary.lab.tasks import TaskName
 
@@ -183,7 +183,7 @@ def _labelled(
         among = np.unique(labels[part if task == "zero-shot" else rows])
         return torch.from_numpy(np.searchsorted(among, labels[part]))
 
-    train = training(inputs, parts[0], wanted(parts[0]))
+    train = at_hand(inputs, parts[0], wanted(parts[0]))
     valid, test = (at_hand(inputs, part, wanted(part)) for part in parts[1:])
     of_class = min(MOST_OF_A_CLASS, int(train.targets.bincount().min())) if task == "zero-shot" else 0
     data = Data(
@@ -239,7 +239,7 @@ def _tagged(source: Source, same: np.ndarray) -> tuple[Data, tuple[str, ...]]:
             f"all (multi-label); got {common.sum()} of {len(called)} labels in {len(np.unique(same))} different rows"
         )
     inputs, kept = source.encode(parts[0]), torch.from_numpy(has[:, common])
-    train = training(inputs, parts[0], kept[parts[0]])
+    train = at_hand(inputs, parts[0], kept[parts[0]])
     valid, test = (at_hand(inputs, part, kept[part]) for part in parts[1:])
     data = Data(
         source.name,

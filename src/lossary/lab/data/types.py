@@ -1,6 +1,6 @@
 """What a data set is to the lab."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
@@ -35,14 +35,42 @@ class Inputs(Protocol):
     def __getitem__(self, batch: Tensor, /) -> Tensor: ...
 
 
+class AtHand(Protocol):
+    """Inputs of which all are in memory: a tensor, or what gives tensors of some of them as if it were one."""
+
+    @property
+    def shape(self) -> torch.Size: ...
+    @property
+    def ndim(self) -> int: ...
+    def __getitem__(self, batch: Tensor | slice, /) -> Tensor: ...
+    def split(self, size: int, /) -> Iterable[Tensor]: ...
+    def is_floating_point(self) -> bool: ...
+    def to(self, device: torch.device, /) -> Self: ...
+
+
 @dataclass(frozen=True)
 class Pixels:
     """Images at a byte a number, (N, 3, height, width): of a batch as float32 in [0, 1], in a quarter of the memory."""
 
     images: Tensor
 
-    def __getitem__(self, batch: Tensor) -> Tensor:
+    @property
+    def shape(self) -> torch.Size:
+        return self.images.shape
+
+    @property
+    def ndim(self) -> int:
+        return self.images.ndim
+
+    def __getitem__(self, batch: Tensor | slice) -> Tensor:
         return self.images[batch].contiguous(memory_format=torch.channels_last).float().div_(255)
+
+    def split(self, size: int) -> Iterator[Tensor]:
+        return (self[begin : begin + size] for begin in range(0, len(self.images), size))
+
+    def is_floating_point(self) -> bool:
+        """What it gives is, whatever it keeps."""
+        return True
 
     def of(self, rows: Tensor) -> Self:
         return type(self)(self.images[rows].contiguous(memory_format=torch.channels_last))
@@ -85,18 +113,13 @@ class TensorSplit(Split):
 
     # float32: (N, features); images (N, 3, height, width) in [0, 1]; lists (N, longest, features).
     # Of own code anything, ids as int64.
-    inputs: Tensor
-
-
-def training(inputs: Inputs, rows: np.ndarray, targets: Tensor) -> Split:
-    """Some of the items, to train with: images stay at a byte a number."""
-    chosen = torch.from_numpy(rows)
-    return Split(inputs.of(chosen), targets) if isinstance(inputs, Pixels) else TensorSplit(inputs[chosen], targets)
+    inputs: AtHand
 
 
 def at_hand(inputs: Inputs, rows: np.ndarray, targets: Tensor) -> TensorSplit:
-    """Some of the items, to look at again and again."""
-    return TensorSplit(inputs[torch.from_numpy(rows)], targets)
+    """Some of the items, to look at again and again. Images stay at a byte a number."""
+    chosen = torch.from_numpy(rows)
+    return TensorSplit(inputs.of(chosen) if isinstance(inputs, Pixels) else inputs[chosen], targets)
 
 
 @dataclass(frozen=True)

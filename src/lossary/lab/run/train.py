@@ -26,7 +26,7 @@ from torch import Generator, Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lossary import __version__
-from lossary.lab.data.types import Data
+from lossary.lab.data.types import AtHand, Data
 from lossary.lab.run.augment import augment
 from lossary.lab.run.batches import m_per_class, shuffled
 from lossary.lab.run.devices import chosen, multiplying, placed, scaler
@@ -64,7 +64,7 @@ class Learner(nn.Module):
         return self.criterion(outputs(self.network, inputs), targets, **given)
 
     @torch.no_grad()
-    def predict(self, inputs: Tensor) -> np.ndarray:
+    def predict(self, inputs: AtHand) -> np.ndarray:
         self.eval()
         device = next(self.parameters()).device
         parts = (outputs(self.network, part.to(device)) for part in inputs.split(256))

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.nn import functional as F
 
-from lossary.lab.data.types import Data, Split
+from lossary.lab.data.types import AtHand, Data, Split
 
 BOOSTING, LINEAR, NEIGHBOURS = "gradient boosting", "linear model", "nearest neighbours"
 OF_WORDS = "linear model of words"
@@ -30,6 +30,7 @@ RARE_IN = 1000  # texts: a word that one of more has is left out
 TREES, MOST_OUTPUTS = 400, 20
 ALIKE = 10  # neighbours
 SIDE = 16  # of images, whose pixels are pooled to it
+POOLED = 1024  # images at a time
 
 
 def learners(data: Data) -> Iterator[tuple[str, int]]:
@@ -79,11 +80,12 @@ def _outputs(train: Split) -> int:
     return train.targets.shape[1] if train.targets.ndim == 2 else train.classes if train.classes > 2 else 1
 
 
-def _rows(inputs: Tensor) -> np.ndarray:
+def _rows(inputs: AtHand) -> np.ndarray:
     if inputs.ndim == 4:
         height, width = inputs.shape[2:]
-        inputs = F.adaptive_avg_pool2d(inputs, (min(SIDE, height), min(SIDE, width)))
-    return inputs.flatten(1).numpy()
+        sides = min(SIDE, height), min(SIDE, width)
+        return torch.cat([F.adaptive_avg_pool2d(some, sides).flatten(1) for some in inputs.split(POOLED)]).numpy()
+    return inputs[:].flatten(1).numpy()
 
 
 def _words(data: Data, rows: Tensor) -> tuple[Any, Any]:

@@ -99,7 +99,7 @@ def from_code(
     valid, test = (_at_hand(items.inputs(made.parts[i]), made.targets[i]) for i in (1, 2))
     network = _network(name, model, task)
     size = _probed(name, network, valid.inputs[:2], task, made)
-    digests = [array.tobytes() for array in (items.targets, valid.inputs.numpy(), test.inputs.numpy())]
+    digests = [array.tobytes() for array in (items.targets, valid.inputs[:].numpy(), test.inputs[:].numpy())]
     loaded = Data(
         name,
         task,
@@ -109,7 +109,7 @@ def from_code(
         test_names=made.names,
         offset=made.offset,
         scale=made.scale,
-        test_images=_shown(test.inputs),
+        test_images=_shown(test.inputs[:]),
         batch=(
             {"ranking": OF_LISTS, "segmentation": OF_MAPS}.get(task, BATCH),
             OF_A_CLASS if task == "zero-shot" else 0,

@@ -15,7 +15,7 @@ from lossary.lab.data import splits
 from lossary.lab.data.contents import BadData, fingerprint
 from lossary.lab.data.readers import images
 from lossary.lab.data.readers.source import Source, counted, more
-from lossary.lab.data.types import UNLABELLED, Data, at_hand, training
+from lossary.lab.data.types import UNLABELLED, Data, at_hand
 
 IMAGES, MASKS = "images", "masks"
 VOID = 255  # the usual class number of pixels without a label
@@ -169,7 +169,7 @@ def divided(source: Source, same: np.ndarray) -> tuple[Data, tuple[str, ...]]:
     numbers = np.append(np.where(common, common.cumsum() - 1, UNLABELLED), UNLABELLED)
     labels = numbers[labels.clip(-1)]  # -1, no label, is the last
     inputs = source.encode(parts[0])
-    train = training(inputs, parts[0], torch.from_numpy(labels[parts[0]]))
+    train = at_hand(inputs, parts[0], torch.from_numpy(labels[parts[0]]))
     valid, test = (at_hand(inputs, part, torch.from_numpy(labels[part])) for part in parts[1:])
     assert source.images is not None
     data = Data(

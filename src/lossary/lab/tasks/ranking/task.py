@@ -119,7 +119,7 @@ class Ranking(Task):
         if name == RANDOM:
             return np.random.default_rng(seed).random(tuple(data.test.targets.shape))
         column, sign = best_single_input(data)
-        return sign * data.test.inputs[..., column].numpy()
+        return sign * data.test.inputs[:][..., column].numpy()
 
 
 def _attached(card: Card) -> type[Criterion] | None:

@@ -115,7 +115,7 @@ class Retrieval(Task):
     def baseline(self, name: str, data: Data, seed: int) -> np.ndarray:
         if name == UNTRAINED:
             return untrained(self.network, data, seed)
-        return _tfidf(data) if name == TFIDF else data.test.inputs.numpy()
+        return _tfidf(data) if name == TFIDF else data.test.inputs[:].numpy()
 
 
 def _attached(card: Card) -> type[OfPairs] | None:

@@ -66,7 +66,7 @@ class Segmentation(Task):
             return np.full(data.test.targets.shape, float(commonest), np.float32)
         colours, labels = _pixels(data.train)
         tree = DecisionTreeClassifier(min_samples_leaf=LEAF, random_state=0).fit(colours, labels)
-        test = data.test.inputs.movedim(1, -1)
+        test = data.test.inputs[:].movedim(1, -1)
         return tree.predict(test.flatten(0, -2).numpy()).reshape(test.shape[:-1]).astype(np.float32)
 
 
