@@ -74,11 +74,11 @@ class World:
         """Of each metric the units (losses, seeds, units), and how many of them are independent."""
         measures = measures_of(self.kind)
         read = [[measures.read(**run) for run in loss] for loss in self.runs(rng, study)]
-        found = {}
-        for name in metrics:
-            units = [[measures.pseudo_values[name](run) for run in loss] for loss in read]
-            found[name] = np.array([[run.values for run in loss] for loss in units]), units[0][0].independent
-        return found
+        found = [[{name: measures.pseudo_values[name](run) for name in metrics} for run in loss] for loss in read]
+        return {
+            name: (np.array([[run[name].values for run in loss] for loss in found]), found[0][0][name].independent)
+            for name in metrics
+        }
 
 
 def yes_or_no(items: int, positives: int, digits: int = 9, steep: float = 1.0) -> World:
@@ -111,9 +111,12 @@ def classes(items: int, shares: tuple[float, ...]) -> World:
 
 
 def values(items: int) -> World:
+    """Skill takes a share off the noise. Divided by a skill that may be 0, what a run scores would have no mean."""
+
     def draw(rng: np.random.Generator, study: Study) -> tuple[str, Array, str, Array]:
         targets = rng.normal(size=items)
-        return "predictions", 0.8 * targets + study.noise(rng, items) / study.skill(rng, 1), "targets", targets
+        noise = study.noise(rng, items) * np.exp(1 - study.skill(rng, 1))
+        return "predictions", 0.8 * targets + noise, "targets", targets
 
     return World("regression", draw)
 

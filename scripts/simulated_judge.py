@@ -5,14 +5,15 @@ Tests hold the two together (tests/lab/test_judge.py); the calibrations import i
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from itertools import combinations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from lossary.lab.stats.corrections import beats_all, holm, of_winner, pair_steps
-from lossary.lab.stats.sequential import looks, shares, smallest
+from lossary.lab.stats.corrections import BEST, pair_steps
+from lossary.lab.stats.sequential import looks, shares
 from lossary.lab.stats.two_way import PRIOR, TwoWay, loss_variances, moderated
 
 Array = NDArray[Any]
@@ -21,7 +22,7 @@ LEVEL = 0.05
 
 @dataclass(frozen=True)
 class Found:
-    """What a study of several losses claims of each pair (a, b)."""
+    """What a study of several losses, or each of many, claims of each pair (a, b): (..., pairs)."""
 
     pairs: list[tuple[int, int]]
     better: Array  # 1 if a was shown to be better, -1 if b was, 0 if neither
@@ -32,97 +33,134 @@ class Found:
         return np.array([loss in pair for pair in self.pairs])
 
 
-def _drawn(own: Array, df: int) -> Array:
-    return (PRIOR * np.median(own) + df * own) / (PRIOR + df)
+def _drawn(own: Array, df: Array) -> Array:
+    return (PRIOR * np.median(own, axis=-1, keepdims=True) + df * own) / (PRIOR + df)
 
 
-#: Ways to estimate the spread over seeds of each loss, where there are 3 and more: from each loss's own variance and
-#: its degrees of freedom to what is used and the degrees of freedom of that.
-SPREADS: dict[str, Callable[[Array, int], tuple[Array, int]]] = {
+#: Ways to estimate the spread over seeds of each loss, where there are 3 and more: from each loss's own variance
+#: (looks, losses) and its degrees of freedom (looks, 1) to what is used and the degrees of freedom of that.
+SPREADS: dict[str, Callable[[Array, Array], tuple[Array, Array]]] = {
     "the judge's": lambda own, df: (moderated(own, df), PRIOR + df),
     "its own": lambda own, df: (own, df),
-    "pooled, if larger its own": lambda own, df: (np.maximum(own, own.mean()), df * (len(own) - 1)),
+    "pooled, if larger its own": lambda own, df: (
+        np.maximum(own, own.mean(axis=-1, keepdims=True)),
+        df * (own.shape[-1] - 1),
+    ),
     "drawn to the median": lambda own, df: (_drawn(own, df), PRIOR + df),
 }
 
 
 class Study:
-    """Scores (losses, seeds, units): all pairs are measured once, and any of the losses judged together.
+    """Scores (..., losses, seeds, units): all pairs are measured once, and any of the losses judged together.
 
-    A pair's sum of squares comes from the products of the losses' scores, of all pairs at once.
+    The first axes are of studies that are judged at once. A pair's sum of squares comes from the products of the
+    losses' scores, of all pairs at once.
     """
 
-    def __init__(self, scores: Array, independent: int = 0) -> None:
-        self.pairs = list(combinations(range(len(scores)), 2))
+    def __init__(self, scores: Array, independent: ArrayLike = 0) -> None:
+        _, seeds, units = scores.shape[-3:]
+        self.pairs = list(combinations(range(scores.shape[-3]), 2))
         a, b = np.array(self.pairs).T
-        scores = scores - scores.mean(axis=(0, 1))  # what losses share is in no difference
-        self.by_run = scores.mean(axis=2)
-        product = np.matmul(scores.swapaxes(0, 1), scores.transpose(1, 2, 0))  # (seeds, losses, losses)
-        squares = (product[:, a, a] + product[:, b, b] - 2 * product[:, a, b]).cumsum(axis=0)
+        scores = scores - scores.mean(axis=(-3, -2), keepdims=True)  # what losses share is in no difference
+        self.by_run = scores.mean(axis=-1)
+        by_seed = scores.swapaxes(-3, -2)
+        product = np.matmul(by_seed, by_seed.swapaxes(-2, -1))  # (..., seeds, losses, losses)
+        squares = (product[..., a, a] + product[..., b, b] - 2 * product[..., a, b]).cumsum(axis=-2)
         effects = []
-        for look in looks(scores.shape[1]):
-            of_runs, of_units = self.by_run[:, :look], scores[:, :look].mean(axis=1)
-            by_seed, by_unit = of_runs[a] - of_runs[b], of_units[a] - of_units[b]
-            around = squares[look - 1] - look * by_unit.shape[1] * by_unit.mean(axis=1) ** 2
-            effects.append(TwoWay.of_means(by_seed, by_unit, around, independent))
-        self.effects = TwoWay(*(np.array([getattr(one, f.name) for one in effects]) for f in fields(TwoWay)))
+        for look in looks(seeds):
+            of_runs, of_units = self.by_run[..., :look], scores[..., :look, :].mean(axis=-2)
+            of_runs, of_units = (of[..., a, :] - of[..., b, :] for of in (of_runs, of_units))
+            around = squares[..., look - 1, :] - look * units * of_units.mean(axis=-1) ** 2
+            effects.append(TwoWay.of_means(of_runs, of_units, around, np.asarray(independent)[..., None]))
+        #: Fields (..., looks, pairs).
+        self.effects = TwoWay(*(np.stack([getattr(one, f.name) for one in effects], -2) for f in fields(TwoWay)))
 
     def judged(
-        self, losses: Sequence[int], seeds: Sequence[int], margin: float, spread: str = "the judge's"
+        self, losses: Sequence[int], seeds: Sequence[int], margin: ArrayLike, spread: str = "the judge's"
     ) -> dict[int, Found]:
         """What some of the losses are found to be, up to each number of seeds."""
         taken = looks(max(seeds))
-        share = shares(taken)
-        effects = self._of(losses, taken, spread)
-        level, reach = LEVEL * share[:, None], np.abs(effects.mean)
-        p = _where_small(effects, reach, level, lambda e: e.p_value)
-        within = _where_small(effects, margin - reach, 2 * level, lambda e: e.p_within(margin))
-        up = effects.mean > 0
-        ahead, behind = np.where(up, p, 1.0), np.where(up, 1.0, p)
-        found = {}
-        for n in seeds:
-            some = len(looks(n))
-            least = (smallest(one[:some], share[:some]) for one in (ahead, behind, within))
-            found[n] = _claimed(len(losses), *least)
-        return found
+        claims = _Claims(self._of(losses, taken, spread), shares(taken)[:, None], margin)
+        ask = _Questions.of(len(losses))
+        better = _holm(claims.differ, ask.steps)
+        wins = (claims.differ(ask.best)[..., None, :] == ask.sides) | (ask.sides == 0)
+        for best, side in enumerate(ask.sides):
+            of_best = wins[..., best, :].all(axis=-1, keepdims=True) & (side != 0)
+            better = np.where(of_best, side, better)
+        equal = _holm(claims.within, range(len(ask.pairs), 0, -1))
+        return {n: Found(ask.pairs, *(_after(len(looks(n)), one) for one in (better, equal))) for n in seeds}
 
     def _of(self, losses: Sequence[int], taken: Sequence[int], spread: str) -> TwoWay:
-        """The differences of some losses, fields (looks, pairs)."""
+        """The differences of some losses."""
         places = [self.pairs.index(pair) for pair in combinations(losses, 2)]
-        effects = _some(self.effects, np.ix_(range(len(taken)), places))
+        effects = TwoWay(*(getattr(self.effects, f.name)[..., : len(taken), places] for f in fields(TwoWay)))
         if len(losses) < 3:
             return effects
-        a, b = np.array(list(combinations(range(len(losses)), 2))).T
-        estimated = [SPREADS[spread](loss_variances(self.by_run[list(losses), :look]), look - 1) for look in taken]
-        both = np.array([variances[a] + variances[b] for variances, _ in estimated])
-        df = np.array([[df] for _, df in estimated])
+        by_run, df = self.by_run[..., list(losses), :], np.array(taken)[:, None] - 1
+        own = np.stack([loss_variances(by_run[..., :look]) for look in taken], -2)
+        variances, df = SPREADS[spread](own, df)
+        both = variances @ np.abs(_Questions.of(len(losses)).sides)
         return effects.with_seed_variance(both, df, np.ones(both.shape, bool))
 
 
-def _some(effects: TwoWay, which: Any) -> TwoWay:
-    return TwoWay(*(getattr(effects, field.name)[which] for field in fields(TwoWay)))
+def _after(looked: int, found: Array) -> Array:
+    """Of what is found at each look (..., looks, pairs) that after so many."""
+    return found[..., looked - 1, :] if looked else np.zeros_like(found[..., 0, :])
 
 
-def _where_small(effects: TwoWay, reach: Array, level: Array, p_of: Callable[[TwoWay], Array]) -> Array:
-    """p-values where they are small enough for a claim, 1 elsewhere: most are not, and a quantile takes long."""
-    small = effects.half_width(level) <= reach
-    p = np.ones(reach.shape)
-    if small.any():
-        p[small] = p_of(_some(effects, small))
-    return p
+class _Claims:
+    """Which pairs are shown to differ, and which to differ by less than the margin, at a part of the level.
+
+    Only at the parts that a correction comes to: the p-values of the judge would take its intervals at thirty levels.
+    """
+
+    def __init__(self, effects: TwoWay, share: Array, margin: ArrayLike) -> None:
+        self.effects, self.share, self.margin = effects, share, margin
+        self.differ, self.within = cache(self._differ), cache(self._within)
+
+    def _differ(self, part: float) -> Array:
+        """(..., looks, pairs) 1 or -1 where a look until then shows a difference of that sign; else 0.
+
+        That one shows the contrary of another is too rare to weigh the two.
+        """
+        mean = self.effects.mean
+        shown = np.sign(mean) * (self.effects.half_width(LEVEL / part * self.share) <= np.abs(mean))
+        up, down = np.maximum.accumulate(shown, axis=-2), np.minimum.accumulate(shown, axis=-2)
+        return np.sign(2 * up + down).astype(int)
+
+    def _within(self, part: float) -> Array:
+        """(..., looks, pairs) where a look until then shows it: two one-sided tests."""
+        reach = self.margin - np.abs(self.effects.mean)
+        shown = (reach > 0) & (self.effects.half_width(2 * LEVEL / part * self.share) <= reach)
+        return np.maximum.accumulate(shown, axis=-2)
 
 
-def _claimed(losses: int, ahead: Array, behind: Array, within: Array) -> Found:
-    """``ahead`` and ``behind`` are p-values of each pair."""
-    pairs = list(combinations(range(losses), 2))
-    first = ahead <= behind
-    p = np.minimum(ahead, behind)
-    adjusted, _ = holm(p, LEVEL, pair_steps(losses, len(p)))
-    a, b = np.array(pairs).T
-    of_best = of_winner(losses, np.where(first, a, b), np.where(first, b, a))
-    if of_best.any():
-        adjusted[of_best] = np.minimum(adjusted[of_best], beats_all(p[of_best], losses, LEVEL)[0])
-    return Found(pairs, np.where(adjusted <= LEVEL, np.where(first, 1, -1), 0), holm(within, LEVEL)[0] <= LEVEL)
+@dataclass(frozen=True)
+class _Questions:
+    """What is asked of so many losses."""
+
+    pairs: list[tuple[int, int]]
+    sides: Array  # (losses, pairs) 1 where a loss is the first of a pair, -1 where it is the second
+    steps: Sequence[float]  # of Holm's test of all pairs
+    best: float  # the part of the level for the best against all others
+
+    @classmethod
+    @cache
+    def of(cls, losses: int) -> "_Questions":
+        pairs = list(combinations(range(losses), 2))
+        one = np.eye(losses, dtype=int)
+        sides = np.array([one[a] - one[b] for a, b in pairs]).T
+        return cls(pairs, sides, pair_steps(losses, len(pairs)).tolist(), 1 / BEST if losses > 2 else 1.0)
+
+
+def _holm(shown: Callable[[float], Array], steps: Sequence[float]) -> Array:
+    """Holm's test of what is ``shown`` (..., hypotheses) at a part of the level, asked for those that it comes to."""
+    found = shown(steps[0]).copy()
+    for count in range(1, len(steps)):
+        so_far = np.count_nonzero(found, axis=-1) == count
+        if so_far.any():
+            found[so_far] = shown(steps[count])[so_far]
+    return found
 
 
 def judged(scores: Array, seeds: Sequence[int], margin: float, spread: str = "the judge's") -> dict[int, Found]:

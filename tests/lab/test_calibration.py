@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 import calibrate_metrics as calibration
+import calibration_worlds as worlds
 import numpy as np
 import pytest
+from calibration_worlds import Study as Spreads
 from simulated_judge import Study
 
 from lossary.lab.tasks import TASKS
@@ -21,6 +23,28 @@ def drawn(gap: float) -> Study:
 
 def test_each_task_has_its_cells() -> None:
     assert {kind.world.kind for kind in calibration.KINDS.values()} == set(TASKS)
+
+
+def test_what_an_erratic_loss_scores_has_a_mean() -> None:
+    study = Spreads(seeds=4000, erratic=5)
+    scores = worlds.values(50).units(np.random.default_rng(0), study, "r2")["r2"][0].mean(axis=2)[0]
+    squares = (scores - scores.mean()) ** 2
+    assert squares.max() < 0.05 * squares.sum()  # a sixth where the noise was divided by the skill
+
+
+def test_studies_that_are_judged_at_once_are_judged_as_each_alone() -> None:
+    rng = np.random.default_rng(0)
+    scores = (
+        rng.standard_normal((3, 4, 5, 30))
+        + np.array([0.0, 0.2, 2.0])[:, None, None, None] * np.arange(4)[:, None, None]
+    )
+    many = Study(scores, np.array([0, 20, 10])).judged(range(4), (2, 3, 5), 0.3)
+    assert many[5].better.any()
+    assert not many[5].better.all()
+    for place, independent in enumerate((0, 20, 10)):
+        for seeds, found in Study(scores[place], independent).judged(range(4), (2, 3, 5), 0.3).items():
+            np.testing.assert_array_equal(many[seeds].better[place], found.better)
+            np.testing.assert_array_equal(many[seeds].equal[place], found.equal)
 
 
 def test_a_loss_that_is_ahead_by_more_than_the_margin_is_found_and_never_called_equal() -> None:

@@ -6,7 +6,6 @@ from typing import Any
 import calibration_worlds as worlds
 import numpy as np
 import pytest
-from scipy.sparse import csc_array
 from sklearn import metrics as sk
 
 from lossary.lab.tasks import TASKS, TaskName, _galleries, measures_of
@@ -174,7 +173,7 @@ def without(task: TaskName, arrays: dict[str, Array], unit: Array, gone: int) ->
 @pytest.fixture
 def _chance_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """All that is gained without a group, as it is."""
-    monkeypatch.setattr(_galleries, "beyond_chance", lambda gained: gained.sum(axis=0))
+    monkeypatch.setattr(_galleries, "beyond_chance", lambda total, _: total)
 
 
 @pytest.mark.usefixtures("_chance_counted")
@@ -223,10 +222,15 @@ def test_the_units_of_a_gallery_tell_how_far_other_groups_would_move_it(task: Ta
 
 def test_what_stands_before_all_alike_counts_whole_and_what_is_chance_not_at_all() -> None:
     rng = np.random.default_rng(0)
-    in_the_way = csc_array(np.outer(np.ones(50), np.arange(50) == 7) * 1.0)
-    np.testing.assert_allclose(_galleries.beyond_chance(in_the_way), 50.0 * (np.arange(50) == 7), atol=0.1)
-    by_chance = csc_array(rng.permuted(np.eye(400), axis=0))
-    assert _galleries.beyond_chance(by_chance).std() < 0.3  # 1 as counted
+    in_the_way = np.outer(np.ones(50), np.arange(50) == 7) * 1.0
+    np.testing.assert_allclose(_drawn(in_the_way), 50.0 * (np.arange(50) == 7), atol=0.1)
+    by_chance = rng.permuted(np.eye(400), axis=0)
+    assert _drawn(by_chance).std() < 0.3  # 1 as counted
+
+
+def _drawn(gained: Array) -> Array:
+    """Of (groups of the queries, groups left out)."""
+    return _galleries.beyond_chance(gained.sum(axis=0), (gained**2).sum(axis=0))
 
 
 # --- units that are drawn together ---

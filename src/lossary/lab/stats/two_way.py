@@ -51,19 +51,20 @@ class TwoWay:
         return cls(*(np.array([getattr(part, field.name)[0] for part in parts], np.float64) for field in fields(cls)))
 
     @classmethod
-    def of_means(cls, by_seed: Floats, by_unit: Floats, squares: Floats, independent: int = 0) -> Self:
+    def of_means(cls, by_seed: Floats, by_unit: Floats, squares: Floats, independent: ArrayLike = 0) -> Self:
         """From what is needed of tables of one size: their means a seed and a unit, and the squares around the mean.
 
         Args:
-            by_seed: (tables, seeds).
-            by_unit: (tables, units).
-            squares: (tables,) the sum of the squared differences between the scores and their mean.
-            independent: As in ``of``.
+            by_seed: (..., seeds).
+            by_unit: (..., units).
+            squares: (...) the sum of the squared differences between the scores and their mean.
+            independent: As in ``of``, for all or for each.
         """
-        (tables, seeds), units = by_seed.shape, by_unit.shape[1]
-        mean = by_unit.mean(axis=1)
-        by_seed, by_unit = by_seed - mean[:, None], by_unit - mean[:, None]
-        of_seeds, of_units = (by_seed**2).sum(axis=1), (by_unit**2).sum(axis=1)
+        *tables, seeds = by_seed.shape
+        units = by_unit.shape[-1]
+        mean = by_unit.mean(axis=-1)
+        by_seed, by_unit = by_seed - mean[..., None], by_unit - mean[..., None]
+        of_seeds, of_units = (by_seed**2).sum(axis=-1), (by_unit**2).sum(axis=-1)
         known = np.full(tables, 1.0 if seeds > 1 else np.nan)
         df = max(seeds - 1, 1)
         residual = np.maximum(squares - units * of_seeds - seeds * of_units, 0) / (df * (units - 1))
@@ -75,7 +76,7 @@ class TwoWay:
             seed_variance=known * of_seeds / df,
             seed_df=known * df,
             unit_variance=known * np.maximum(unit_ms - residual, 0) / max(seeds, 1),
-            unit_df=known * np.clip(_unit_df(by_unit), 1, max((independent or units) - 1, 1)),
+            unit_df=known * np.clip(_unit_df(by_unit), 1, np.maximum(np.where(independent, independent, units) - 1, 1)),
             residual=known * residual,
         )
 
@@ -134,17 +135,17 @@ def _means(table: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def _unit_df(centred: Floats) -> Floats:
-    """(tables,) the degrees of freedom of the variance of units: how well it is known by its own spread.
+    """(...) the degrees of freedom of the variance of units (..., units): how well it is known by its own spread.
 
     With n_eff = (sum u^2)^2 / sum u^4 that is Var(s^2) / s^4 = 1 / n_eff - 1 / n = 2 / df: all units where they are
     normal, twice as many as differ where most are equal.
     """
-    squares, units = centred**2, centred.shape[1]
+    squares, units = centred**2, centred.shape[-1]
     kurtosis = np.divide(  # over the number of units: 1 / n_eff
-        (squares**2).sum(axis=1),
-        squares.sum(axis=1) ** 2,
-        out=np.full(len(squares), 1 / units),
-        where=squares.any(axis=1),
+        (squares**2).sum(axis=-1),
+        squares.sum(axis=-1) ** 2,
+        out=np.full(squares.shape[:-1], 1 / units),
+        where=squares.any(axis=-1),
     )
     return 2 / np.maximum(kurtosis - 1 / units, 1 / units**2)
 

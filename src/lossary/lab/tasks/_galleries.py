@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array, csc_array
 
 from lossary.lab.tasks.measures import Bools, Floats, Ints, Units, jackknifed
 
@@ -32,6 +31,29 @@ class Block(NamedTuple):
     right: Bools  # (b, items)
 
 
+class Gained(NamedTuple):
+    """What the queries of a group would gain without another, where it is not 0."""
+
+    cell: Ints  # group of the queries x groups + group left out
+    score: Floats
+
+    @classmethod
+    def none(cls) -> "Gained":
+        return cls(np.zeros(0, np.intp), np.zeros(0))
+
+    @classmethod
+    def summed(cls, parts: Iterable["Gained"]) -> "Gained":
+        """Each cell once."""
+        cells, scores = (np.concatenate(column) for column in zip(*parts, strict=True))
+        cell, place = np.unique(cells, return_inverse=True)
+        return cls(cell, _sums(place, scores, len(cell)))
+
+    def without(self, groups: int) -> tuple[Floats, Floats]:
+        """(groups,) what all queries gain without each, and the sum of the squares of their groups' parts of it."""
+        left_out = self.cell % groups
+        return _sums(left_out, self.score, groups), _sums(left_out, self.score**2, groups)
+
+
 @dataclass(frozen=True)
 class Gallery:
     """Which group each query and each item is of. A query without a right item is not asked."""
@@ -43,7 +65,7 @@ class Gallery:
     def units(self, blocks: Iterable[Block], gain: Gain) -> Units:
         """The mean of the queries' scores, a group: pseudo-values of the jackknife that leaves a group out."""
         groups = int(self.of_items.max()) + 1
-        total, asked, gained = np.zeros(groups), np.zeros(groups), csc_array((groups, groups))
+        total, asked, gained = np.zeros(groups), np.zeros(groups), Gained.none()
         for rows, distance, right in blocks:
             asks = self.answers[rows] > 0
             block = Block(rows[asks], distance[asks], right[asks])
@@ -51,20 +73,20 @@ class Gallery:
             scores, without = self._scored(block, gain, groups)
             total += np.bincount(own, scores, groups)
             asked += np.bincount(own, minlength=groups)
-            gained += without
+            gained = Gained.summed([gained, *without])
         score, left = total.sum() / asked.sum(), asked.sum() - asked
-        kept = total.sum() - total + beyond_chance(gained)
+        kept = total.sum() - total + beyond_chance(*gained.without(groups))
         without = np.divide(kept, left, out=np.full(groups, score), where=left > 0)
         return Units(jackknifed(score, without), asked > 0)
 
-    def _scored(self, block: Block, gain: Gain, groups: int) -> tuple[Floats, csc_array]:
-        """The scores of some queries, and what the queries of each group (rows) would gain without each (columns)."""
+    def _scored(self, block: Block, gain: Gain, groups: int) -> tuple[Floats, list[Gained]]:
+        """The scores of some queries, and what the queries of each group would gain without each."""
         largest = int(np.bincount(self.of_items).max())
         group, right = self._nearest(block, gain.reach + largest)
         answers, own = self.answers[block.rows].astype(float), self.of_queries[block.rows]
         cell, seen = np.arange(len(own))[:, None] * groups + group, right.cumsum(axis=1)
         before = np.zeros((len(own), groups))  # wrong items of each group that stand before the nth right one
-        scores, gained = np.zeros(len(own)), csc_array((groups, groups))
+        scores, gained = np.zeros(len(own)), []
         for nth in range(1, min(gain.nth, int(answers.max(initial=0))) + 1):
             passed = cell[(seen == nth - 1) & ~right]
             before += np.bincount(passed, minlength=before.size).reshape(before.shape)
@@ -77,7 +99,7 @@ class Gallery:
             others = before[may] * (own[may, None] != np.arange(groups))
             more = gain.of(rank[may, None] - others, nth, answers[may, None]) - now[may, None]
             row, without = np.nonzero(more)
-            gained += coo_array((more[row, without], (own[may][row], without)), shape=gained.shape)
+            gained.append(Gained(own[may][row] * groups + without, more[row, without]))
         return scores, gained
 
     def _nearest(self, block: Block, count: int) -> tuple[Ints, Bools]:
@@ -88,7 +110,11 @@ class Gallery:
         return self.of_items[top], np.take_along_axis(block.right, top, 1)
 
 
-def beyond_chance(gained: csc_array) -> Floats:
+def _sums(places: Ints, values: Floats, count: int) -> Floats:
+    return np.bincount(places, values, count).astype(np.float64)
+
+
+def beyond_chance(total: Floats, squares: Floats) -> Floats:
     """What all queries would gain without each of the groups, nearer to the mean as far as that is chance.
 
     Which group stands before an answer is mostly chance, and that is in the query's score, which is its own group's. To
@@ -97,9 +123,9 @@ def beyond_chance(gained: csc_array) -> Floats:
     queries, or from all alike.
 
     Args:
-        gained: (groups of the queries, groups left out).
+        total: (groups,) what all queries gain without each.
+        squares: (groups,) the sum of the squares of what each group of queries adds to it.
     """
-    total, squares = (np.asarray(part.sum(axis=0)).ravel() for part in (gained, gained**2))
     chance, found = (squares - total**2 / len(total)).mean(), total.var(ddof=1)
     kept = np.sqrt(max(1 - chance / found, 0)) if found > 0 else 1.0
     return total.mean() + kept * (total - total.mean())

@@ -15,7 +15,7 @@ GRID = 1e9  # cosines are compared in units of 1 / GRID
 CACHED_COSINES = 2**22  # cosines held at a time: 32 MiB
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CompareAll:
     """Embeddings scaled to length 1, and their classes. Zero vectors stay: their cosines are all 0."""
 

@@ -9,7 +9,7 @@ from where it was read with all classes.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -43,6 +43,7 @@ def roc(embeddings: ArrayLike, labels: ArrayLike, *, points: int = 200) -> Roc:
     return Roc(full.threshold[keep], full.far[keep], full.tar[keep])
 
 
+@lru_cache(maxsize=1)  # all that is read off it is read of one run after another
 def full_roc(items: CompareAll) -> Roc:
     """The ROC at each cosine, or at BINS thresholds where there are more: its memory does not grow with the pairs."""
     thresholds, different, same = (_accepted if len(items.classes) ** 2 <= BINS else _accepted_by_bins)(items)
