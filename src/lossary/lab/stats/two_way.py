@@ -178,7 +178,7 @@ def loss_variances(means: Floats) -> Floats:
     return np.maximum((squares - typical / losses) * losses / (losses - 2), 0)
 
 
-def moderated(variances: Floats, df: float) -> Floats:
+def moderated(variances: Floats, df: float | Floats) -> Floats:
     """Variances (..., L) of ``df`` degrees of freedom each, drawn towards their median, which counts as PRIOR more.
 
     Never below a loss's own: one that varies more than the others must not hide behind them.
