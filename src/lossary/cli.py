@@ -268,7 +268,7 @@ def export(folder: Path, *, table: Literal["runs", "curves", "units"] = "runs", 
         A run's.
     table
         runs (scores, settings and costs, a row a run), curves (a row a look at the validation split) or units (a row a
-        test unit: what the verdict compares).
+        test unit: what the verdict compares, by each metric that was asked for).
     to
         The file to write; .csv, .json or .parquet decides the form. CSV is printed where none is named.
     """

@@ -69,8 +69,11 @@ def test_a_sum_makes_class_scores_once_and_weighs_its_terms() -> None:
     ("losses", "said"),
     [
         ("focal_loss(gama=1)", "losses: focal_loss has the options .*gamma.*; got gama"),
-        ("center_loss", "losses: center_loss does not fit digits"),
+        ("center_loss", "losses: center_loss alone .*; beside another loss it does: cross_entropy + 0.01*center_loss"),
+        ("MyLoss", "losses: no loss is called 'MyLoss'.* One of your own is FILE.py:MyLoss"),
         ("cross_entropy + mse_loss", "losses: mse_loss does not fit digits (classification) beside another loss"),
+        ("complete_iou_loss", "complete_iou_loss is a loss of boxes, on which the lab has no task .*; of digits"),
+        ("cross_entropy + ssim_loss", "losses: ssim_loss is a loss of images, on which the lab has no task"),
         ("losses.py:number", "losses.py: wanted a class or a function number; got none"),
         ("none.py:Loss", "none.py: wanted a file to read; got No such file or directory"),
         ("cross_entropy, cross_entropy", "losses: wanted different names"),

@@ -1,5 +1,6 @@
 """A run's results leave it as tables that other tools read, and names of losses stay what they are."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -7,7 +8,7 @@ import pytest
 from fake_run import HOSTILE_LOSS, build
 
 from lossary.cli import main
-from lossary.lab.run.record import load_all
+from lossary.lab.run.record import Judged, load_all
 
 
 @pytest.mark.parametrize("ending", ["csv", "json", "parquet"])
@@ -30,6 +31,15 @@ def test_units_and_curves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert len(printed) == sum(len(record.units) for record in records)
     main(["export", str(tmp_path / "run"), "--table", "curves"])
     assert pl.read_csv(capsys.readouterr().out.encode())["step"].len() == sum(len(r.curve) for r in records)
+
+
+def test_units_of_further_metrics_stand_beside_those_of_the_one_that_decides(tmp_path: Path) -> None:
+    build(tmp_path / "run", "regression")
+    for record in load_all(tmp_path / "run"):
+        replace(record, also={"score": Judged([2 * unit for unit in record.units])}).save(tmp_path / "run")
+    main(["export", str(tmp_path / "run"), "--table", "units", "--to", str(tmp_path / "units.parquet")])
+    table = pl.read_parquet(tmp_path / "units.parquet")
+    assert table["score.score"].to_list() == pytest.approx((2 * table["score"]).to_list())
 
 
 @pytest.mark.parametrize(

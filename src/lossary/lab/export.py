@@ -1,6 +1,7 @@
 """A run's results as a table, for whoever would rather look at them elsewhere."""
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,11 @@ def curves(record: Record) -> Iterator[Row]:
 
 
 def units(record: Record) -> Iterator[Row]:
-    """A row a test unit: what the verdict compares."""
-    for unit, score in enumerate(record.units):
-        yield {**_named(record), "unit": unit, "score": score}
+    """A row a test unit: what the verdict compares, by the metric that decides and by those that it is asked beside."""
+    others = [judged.units for judged in record.also.values()]
+    for unit, (score, *also) in enumerate(zip_longest(record.units, *others)):
+        further = dict(zip(record.also, also, strict=True))
+        yield {**_named(record), "unit": unit, "score": score, **_prefixed("score", further)}
 
 
 TABLES: Mapping[str, Callable[[Record], Iterator[Row]]] = {"runs": runs, "curves": curves, "units": units}

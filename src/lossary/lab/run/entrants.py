@@ -18,7 +18,7 @@ from lossary.lab.data.readers.code import running
 from lossary.lab.run import entries
 from lossary.lab.tasks import TaskName, task_of
 from lossary.lab.tasks.base import Criterion
-from lossary.lab.tasks.fitting import attach, fits, fitting
+from lossary.lab.tasks.fitting import attach, fits, fitting, trained
 
 #: What a loss with weights of its own for each class is made with.
 CLASSES = {"num_classes", "embedding_size"}
@@ -82,8 +82,20 @@ class Entrant:
         Raises:
             LookupError: naming the loss that cannot, and those that could.
         """
+        for part in self.parts:
+            if not trained(part.card.data):
+                raise LookupError(
+                    f"losses: {part.card.name} is a loss of {part.card.data}, on which the lab has no task to train a "
+                    f"network; of {data} ({task}) there are {', '.join(fitting(task))}"
+                )
         first, *others = self.parts
         if not fits(first.card, task):
+            if task_of(task).fits_beside(first.card):
+                usual = task_of(task).losses[0]
+                raise LookupError(
+                    f"losses: {first.card.name} alone trains no network on {data} ({task}); beside another loss it "
+                    f"does: {usual} + 0.01*{first.card.name}"
+                )
             raise LookupError(f"losses: {first.card.name} does not fit {data} ({task}); {', '.join(fitting(task))} do")
         for part in others:
             if not task_of(task).fits_beside(part.card):
@@ -166,7 +178,10 @@ def _in_full(term: entries.Term, part: Part) -> entries.Term:
 
 def _card(term: entries.Term, task: TaskName) -> Card:
     if not term.file:
-        return find(term.name)
+        try:
+            return find(term.name)
+        except LookupError as unknown:
+            raise LookupError(f"losses: {unknown.args[0]} One of your own is FILE.py:{term.name}") from unknown
     return _own_card(Path(term.file), entries.code([str(term)]), term.name, task)
 
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from lossary.catalogue import CATALOGUE
-from lossary.core.card import Card
-from lossary.lab.tasks import TaskName, task_of
+from lossary.core.card import Card, Data
+from lossary.lab.tasks import TASKS, TaskName, task_of
 from lossary.lab.tasks.base import Criterion
 
 
@@ -16,6 +16,11 @@ def fits(card: Card, task: TaskName) -> bool:
 
 def fitting(task: TaskName) -> list[str]:
     return [card.name for card in CATALOGUE if fits(card, task)]
+
+
+def trained(data: Data) -> bool:
+    """Whether the lab has a task for losses of such data."""
+    return any(fits(card, task) for card in CATALOGUE if card.data == data for task in TASKS)
 
 
 def attach(card: Card, params: Mapping[str, Any], task: TaskName, size: int, classes: int) -> Criterion:

@@ -285,6 +285,7 @@ CARDS = (
             r"i": "the anchor",
         },
         kernel="tuples",
+        by_order=True,
         paper="arXiv:2007.12163",
         defaults="the paper",
         search={"temperature": Range(0.005, 0.2, log=True)},
