@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from lossary.compose.regularizers import l2_penalty as l2_penalty
     from lossary.compose.regularizers import weights_of as weights_of
     from lossary.compose.sampled import SampledClasses as SampledClasses
+    from lossary.compose.sharded import shard_classes as shard_classes
     from lossary.compose.sums import DeepSupervision as DeepSupervision
     from lossary.compose.sums import Matryoshka as Matryoshka
     from lossary.compose.sums import Sum as Sum

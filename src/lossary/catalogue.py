@@ -88,6 +88,7 @@ HELPERS: tuple[ModuleType, ...] = tuple(
         "compose.sums",
         "compose.cached",
         "compose.sampled",
+        "compose.sharded",
         "compose.activations",
         "compose.perceptual",
         "compose.regularizers",

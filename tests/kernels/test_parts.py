@@ -8,7 +8,8 @@ from torch import Tensor
 
 from lossary.core import device
 from lossary.kernels.rows import blocks, formula
-from lossary.kernels.rows.parts import merge, part_statistics
+from lossary.kernels.rows.merged import merge
+from lossary.kernels.rows.parts import part_statistics
 from lossary.kernels.rows.scores import Bilinear, Rows, Targets, score_statistics
 
 N, C, D = 9, 12, 4

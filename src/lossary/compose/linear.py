@@ -14,6 +14,8 @@ from lossary.core.device import autocast_is_on
 from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction
 from lossary.core.rules import checked
+from lossary.distributed import across_ranks
+from lossary.distributed.shards import shard, shard_alike
 from lossary.kernels.products import multiplied_in
 from lossary.kernels.rows.formula import fits_densely
 from lossary.kernels.rows.scores import Bilinear
@@ -32,6 +34,7 @@ _OVER_FEATURES = tuple(
 )
 
 
+@across_ranks
 def linear_loss(
     loss: Loss | Callable[..., Tensor],
     features: Tensor,
@@ -87,7 +90,9 @@ def linear_loss(
         labels = check_labels("labels", labels, features.shape[0])
     if bias is not None:
         check_shape("bias", bias, (weight.shape[0],))
-    return loss(_scores(Bilinear(features, weight, bias, half=multiplied_in(features, weight))), labels, **extra)
+    half, (w, shards) = multiplied_in(features, weight), shard(weight)
+    b = None if bias is None else shard_alike("bias", bias, weight)
+    return loss(_scores(Bilinear(features, w, b, half=half, shards=shards)), labels, **extra)
 
 
 @checked

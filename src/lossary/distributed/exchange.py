@@ -59,7 +59,8 @@ def dealt(parts: Tensor, sent: Sizes, received: Sizes, group: ProcessGroup) -> T
 
 def _bytes(tensor: Tensor) -> Tensor:
     """Its rows as bytes, (rows, bytes): not all backends know booleans, or bfloat16."""
-    return tensor.contiguous().flatten(1).view(torch.uint8) if tensor.dim() > 1 else tensor[:, None].view(torch.uint8)
+    tensor = tensor.contiguous()
+    return (tensor.flatten(1) if tensor.dim() > 1 else tensor[:, None]).view(torch.uint8)
 
 
 def _run(exchange: Callable[..., Any], group: ProcessGroup, *given: Any) -> None:

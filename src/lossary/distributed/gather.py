@@ -61,7 +61,7 @@ class Ranks:
     def deal(self, parts: Tensor) -> Tensor:
         """(W, N, ...) what W ranks have for this one's N items, of (M, ...), what each has for those of all."""
         back = (self.sizes[self.rank],) * len(self.sizes)
-        return _Dealt.apply(parts, self.sizes, back, self.group).unflatten(0, (len(self.sizes), -1))
+        return exchanged(parts, self.sizes, back, self.group).view(len(self.sizes), back[0], *parts.shape[1:])
 
 
 class _Gathered(torch.autograd.Function):
@@ -102,6 +102,27 @@ class _Dealt(torch.autograd.Function):
     def backward(ctx: Any, *grads: Any) -> Any:
         sent, received, group = ctx.sizes
         return _Dealt.apply(grads[0], received, sent, group), None, None, None
+
+
+class _WithGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, factor: float) -> Tensor:
+        ctx.factor = factor
+        return tensor.view_as(tensor)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        return grads[0] * ctx.factor, None
+
+
+def with_gradient(tensor: Tensor, factor: float) -> Tensor:
+    """The tensor, whose gradient is ``factor`` times what is asked of it."""
+    return _WithGradient.apply(tensor, factor)
+
+
+def exchanged(parts: Tensor, sent: Sizes, received: Sizes, group: ProcessGroup) -> Tensor:
+    """What each rank has for this one, of parts that are this one's for each of them, with its gradient."""
+    return _Dealt.apply(parts, sent, received, group)
 
 
 def gathered(group: ProcessGroup | None, sent: torch.dtype | None = None, **items: Tensor | None) -> tuple[Any, ...]:

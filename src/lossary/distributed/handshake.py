@@ -25,6 +25,8 @@ import torch
 from torch import Tensor, distributed
 from torch.distributed import ProcessGroup, Work
 
+from lossary.distributed.shards import group_of, is_sharded
+
 P = ParamSpec("P")
 #: What must be the same on all ranks, in words, by argument and property; property "" is the argument itself.
 Facts = dict[tuple[str, str], str]
@@ -46,7 +48,9 @@ CALL: ContextVar[Call | None] = ContextVar("call", default=None)
 
 
 def across_ranks(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
-    """For a loss that takes ``group``: its ranks meet once a call, whatever becomes of it on one of them.
+    """For a loss that takes ``group``, or a weight whose classes are spread over one: its ranks meet once a call.
+
+    So they do whatever becomes of it on one of them.
 
     A loss makes all its checks before it gathers: only until the ranks have met can one of them say that it refuses.
     """
@@ -54,8 +58,8 @@ def across_ranks(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
 
     @functools.wraps(loss)
     def run(*args: P.args, **kwargs: P.kwargs) -> Tensor:
-        group: Any = kwargs.get("group")
-        if group is None:
+        group: Any = kwargs.get("group") or _sharded_over(args, kwargs)
+        if group is None or CALL.get() is not None or torch.compiler.is_compiling():
             return loss(*args, **kwargs)
         call = Call(loss.__name__, {})
         before = CALL.set(call)
@@ -74,6 +78,10 @@ def across_ranks(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
         return result
 
     return run
+
+
+def _sharded_over(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> ProcessGroup | None:
+    return next((group_of(a) for a in (*args, *kwargs.values()) if isinstance(a, Tensor) and is_sharded(a)), None)
 
 
 def meet(group: ProcessGroup, number: Tensor, sent: Mapping[str, Tensor | None]) -> list[int]:

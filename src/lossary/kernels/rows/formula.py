@@ -32,6 +32,7 @@ from lossary.kernels.rows.scores import (
     statistics,
 )
 from lossary.kernels.rows.seam import by_triton
+from lossary.kernels.rows.shards import sharded_statistics
 from lossary.kernels.stable import accumulator
 
 #: Up to so many scores the plain formula is as fast: a small batch pays nothing for blocks. An accelerator has
@@ -66,6 +67,9 @@ def row_loss(
         group: Process group over which the mean's divisor is summed.
         slope: The formula's losses and gradients in closed form, for where blocks are differentiated as they come.
     """
+    if isinstance(source, Bilinear) and source.shards is not None:
+        losses = formula(row_statistics(source, targets), *parameters)
+        return reduce(losses, weight=weight, reduction=reduction, group=source.shards.group)
     if isinstance(source, Dense) or isinstance(targets, Given) or _held_whole(source, targets):
         losses = formula(statistics(source, targets), *parameters)
         return reduce(losses, weight=weight, reduction=reduction, group=group)
@@ -79,6 +83,8 @@ def row_loss(
 
 def row_statistics(source: Bilinear, targets: Targets | Given) -> Rows | RowsOf:
     """The rows' statistics, for losses that ask them which rows count; in linear memory, but for given targets."""
+    if source.shards is not None:
+        return sharded_statistics(source, targets, row_statistics)
     if isinstance(targets, Given) or _held_whole(source, targets):
         return statistics(source, targets)
     with full_precision(source.x):
@@ -145,6 +151,8 @@ def _blocked_loss(
 
 def fits_densely(source: Bilinear) -> bool:
     """Whether the scores may as well be held whole."""
+    if source.shards is not None:
+        return False
     plain = CPU_PLAIN
     if not _device.by_cache(source.x):
         # Plain torch holds some four tensors of their size.

@@ -5,23 +5,9 @@ merging does to the statistics is a few operations on (N,) numbers, differentiab
 gradient comes from the part's own backward. A loss's formula is evaluated once, on the merged rows.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
-import torch
-from torch import Tensor
-
 from lossary.kernels.rows.formula import row_statistics
-from lossary.kernels.rows.scores import Bilinear, Rows, Sums, Targets
-from lossary.kernels.stable import accumulator
-
-
-class Part(NamedTuple):
-    """The statistics of some columns."""
-
-    rows: Rows
-    columns: Tensor  # (N,) how many of them exist for a row
-    sums: Sums
+from lossary.kernels.rows.merged import Part, part_of
+from lossary.kernels.rows.scores import Bilinear, Targets
 
 
 def part_statistics(source: Bilinear, targets: Targets, first: int) -> Part:
@@ -39,33 +25,4 @@ def part_statistics(source: Bilinear, targets: Targets, first: int) -> Part:
     if targets.means and targets.row_groups is not None:
         raise ValueError("targets: wanted means=False beside groups, of which no mean merges; got means=True")
     targets = targets.part(first)
-    rows = row_statistics(source, targets)
-    return Part(rows if isinstance(rows, Rows) else rows.all(), _existing(source, targets), targets.sums)
-
-
-def merge(parts: Sequence[Part]) -> Rows:
-    """The statistics of all columns from those of parts that have each of them once."""
-    each = Rows(*(torch.stack(found) for found in zip(*(part.rows for part in parts), strict=True)))  # pyright: ignore[reportCallIssue]
-    columns = torch.stack([part.columns for part in parts])
-    total = torch.logsumexp if parts[0].sums == "exponentials" else torch.sum
-    return Rows(
-        each.targets.sum(0),
-        _mean(each.target, each.targets),
-        total(each.among, 0),
-        total(each.rest, 0),
-        _mean(each.mean, columns),
-    )
-
-
-def _existing(source: Bilinear, targets: Targets) -> Tensor:
-    """(N,) how many columns exist for a row."""
-    rows, columns = len(source.x), source.columns
-    count = torch.full((rows,), float(columns), dtype=accumulator(source.x), device=source.x.device)
-    if not targets.own:
-        return count
-    number = torch.arange(rows, device=source.x.device) - targets.start
-    return count - ((number >= 0) & (number < columns)).to(count.dtype)
-
-
-def _mean(means: Tensor, counts: Tensor) -> Tensor:
-    return (means * counts).sum(0) / counts.sum(0).clamp_min(1)
+    return part_of(row_statistics(source, targets), source, targets)

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from lossary.distributed.shards import Shards
 from lossary.kernels.products import product
 from lossary.kernels.rows.maps import ScoreMap
 from lossary.kernels.stable import ABSENT, accumulate, in_range, softplus
@@ -75,13 +76,20 @@ class Bilinear:
     column_factor: Tensor | None = None  # (C,) c; without unit
     half: torch.dtype | None = None  # of multiplied_in: what x and w are rounded to for products
     bound: float | None = None  # of the scores' size without b, where it is known without a look at them
+    shards: Shards | None = None  # w and b are this rank's columns alone
 
     @property
     def columns(self) -> int:
-        return self.w.shape[0] // self.centers
+        return self.w.shape[0] // self.centers if self.shards is None else self.shards.classes
+
+    def check_whole(self) -> None:
+        """For what knows of no shards."""
+        if self.shards is not None:
+            raise TypeError("weight: wanted a whole one here; got one whose classes are spread over ranks")
 
     @property
     def form(self) -> Form:
+        self.check_whole()
         return Form(self.unit, self.centers, self.half, self.bound)
 
     @property
@@ -90,6 +98,7 @@ class Bilinear:
 
     def dense(self) -> Tensor:
         """All scores at once, (N, C)."""
+        self.check_whole()
         x, w = accumulate(self.x), accumulate(self.w)
         b = None if self.b is None else self.b.to(x.dtype)
         by_row, by_column = self.row_factor, self.column_factor

@@ -7,6 +7,7 @@ from lossary.core.reduce import divide
 from lossary.kernels.products import product
 from lossary.kernels.rows.formula import row_loss
 from lossary.kernels.rows.scores import Bilinear, Rows, Targets
+from lossary.kernels.rows.shards import summed_over_shards
 from lossary.kernels.rows.softmax import softmax_loss
 from lossary.kernels.stable import accumulate, in_range, logaddexp, softplus
 from lossary.losses.classes._shared import Problem
@@ -22,7 +23,8 @@ def linear_cross_entropy(
         outer = torch.where(p.counted, outer, 0)
     if p.labels is None:
         assert p.soft is not None
-        shares = p.soft.to(x.dtype) if smoothing == 0 else (1 - smoothing) * p.soft + smoothing / p.classes
+        shares = p.soft.to(x.dtype)
+        shares = shares if smoothing == 0 else (1 - smoothing) * shares + smoothing / p.classes
         return _of_shares(source, shares if weight is None else shares * weight.to(x.dtype), outer, reduction)
     targets = Targets(p.labels)
     own = None if weight is None else weight.to(x.dtype)[p.labels]
@@ -38,7 +40,8 @@ def linear_cross_entropy(
     total = "none" if reduction == "none" else "sum"
     facts = (spread, weight.mean(), own, sums / p.classes)
     loss = row_loss(_smoothed_by_weight, source, targets, *facts, weight=outer, reduction=total)
-    return divide(loss, (own * outer).sum()) if reduction == "mean" else loss
+    group = None if source.shards is None else source.shards.group
+    return divide(loss, (own * outer).sum(), group=group) if reduction == "mean" else loss
 
 
 def _of_shares(source: Bilinear, shares: Tensor, outer: Tensor, reduction: str) -> Tensor:
@@ -55,6 +58,8 @@ def _expected(rows: Rows, total: Tensor, score_sum: Tensor) -> Tensor:
 
 def _score_sums(source: Bilinear, weight: Tensor) -> Tensor:
     """(N,) the sums over classes of ``weight``, (C,) or (N, C), times the scores, which are not made for it."""
+    if source.shards is not None:
+        return summed_over_shards(source, weight, _score_sums)
     x, w = accumulate(source.x), accumulate(source.w)
     scaled = weight
     if source.unit:  # not for the biases

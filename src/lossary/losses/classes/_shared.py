@@ -123,18 +123,28 @@ def _moved(input: Input, scale: float | Tensor, shift: Tensor | None) -> Input:
         factor = torch.ones_like(x[:, 0]) * scale if factor is None else factor * scale
         b = None if b is None else b * scale
     if shift is not None:
-        shift = shift.to(x.dtype)
+        shift = shift.to(x.dtype) if input.shards is None else shift[input.shards.own].to(x.dtype)
         b = shift if b is None else b + shift
     bound = input.bound if plain else None
     return Bilinear(
-        input.x, input.w, b, input.unit, input.centers, factor, input.column_factor, half=input.half, bound=bound
+        input.x,
+        input.w,
+        b,
+        input.unit,
+        input.centers,
+        factor,
+        input.column_factor,
+        input.half,
+        bound,
+        input.shards,
     )
 
 
 def _hide(input: Input, mask: Tensor) -> Input:
     mask = mask.unsqueeze(-1)
     if isinstance(input, Bilinear):
-        return Bilinear(hide(input.x, mask), input.w, input.b, input.unit, input.centers, half=input.half)
+        x, shards = hide(input.x, mask), input.shards
+        return Bilinear(x, input.w, input.b, input.unit, input.centers, half=input.half, shards=shards)
     return hide(input, mask)
 
 

@@ -11,6 +11,7 @@ from lossary.core.check import check_number
 from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction, align, both, reduce
 from lossary.core.rules import FRACTION, ClassWeight, NotNegative, checked
+from lossary.kernels.rows.scores import Bilinear
 from lossary.kernels.stable import ABSENT, parameters, softplus
 from lossary.losses.classes._shared import (
     TAKES_LOGITS,
@@ -187,6 +188,8 @@ def ohem_cross_entropy_loss(
         mask=mask,
     )
     check_class_weight("class_weight", class_weight, p.classes)
+    if isinstance(p.input, Bilinear):
+        p.input.check_whole()
     losses = class_loss(softplus, p, class_weight=None if p.soft is None else class_weight, reduction="none")
     kept = _hardest(losses.detach(), p.counted, fraction)
     if threshold is not None:

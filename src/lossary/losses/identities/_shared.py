@@ -20,12 +20,14 @@ from lossary.core.check import (
 from lossary.core.loss import HeadLoss
 from lossary.core.reduce import align, one_weight
 from lossary.core.rules import FRACTION, Count
+from lossary.distributed.shards import shard
 from lossary.kernels.distances import norm
 from lossary.kernels.products import multiplied_in
 from lossary.kernels.rows.formula import row_loss
 from lossary.kernels.rows.maps import ScoreMap
 from lossary.kernels.rows.routes import RowFormula, RowSlope
 from lossary.kernels.rows.scores import Bilinear, RowGradients, Rows, Targets
+from lossary.kernels.rows.shards import owned
 from lossary.kernels.stable import accumulate, accumulator, parameters, softplus, sphere_apart, unit
 from lossary.losses._pointwise import hide
 
@@ -80,8 +82,9 @@ def cosine_head(
         x, factor = (x * factor[:, None], None) if half is None else (x, factor)
     bound = scale if normalize and not isinstance(scale, Tensor) else None
     centers = 1 if weight.dim() == 2 else weight.shape[1]
-    w = weight if weight.dim() == 2 else weight.flatten(0, 1)
-    source = Bilinear(x, w, unit=True, centers=centers, row_factor=factor, half=half, bound=bound)
+    w, shards = shard(weight)
+    w = w if w.dim() == 2 else w.flatten(0, 1)
+    source = Bilinear(x, w, unit=True, centers=centers, row_factor=factor, half=half, bound=bound, shards=shards)
     each = one_weight(sample_weight, mask, labels.shape, x.dtype)
     targets = Targets(labels, means=False, map=mapped)
     return row_loss(formula, source, targets, scale, *rest, weight=each, reduction=reduction, slope=slope)
@@ -122,6 +125,9 @@ def counted_items(
 
 def own_cosines(x: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
     """(N,) the cosines of items and their own classes, without a gradient."""
+    weight, shards = shard(weight)
+    if shards is not None:
+        return owned(shards, own_cosines, x, weight, labels)
     x, own = unit(x.detach()), unit(accumulate(weight.detach().index_select(0, labels)))
     return (x * own).sum(-1) if own.dim() == 2 else (x[:, None] * own).sum(-1).amax(1)
 

@@ -7,11 +7,14 @@ from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
+from torch.distributed import ProcessGroup
 
 from lossary.core.card import Card, Range
 from lossary.core.check import check_rows
 from lossary.core.reduce import Reduction, align, reduce
 from lossary.core.rules import POSITIVE, NotNegative, Positive, checked
+from lossary.distributed import across_ranks, gathered
+from lossary.distributed.shards import group_of
 from lossary.kernels.distances import norm, root
 from lossary.kernels.rows.maps import ScoreMap
 from lossary.kernels.rows.scores import RowGradients, Rows
@@ -60,6 +63,7 @@ def _adaface_slope(rows: Rows, scale: Tensor, turn: Tensor, lift: Tensor) -> tup
     return slope_of(rows, scale * (turned.clamp(0, math.pi).cos() - lift), by_cos)
 
 
+@across_ranks
 @checked
 def adaface_loss(
     embeddings: Tensor,
@@ -126,7 +130,7 @@ def adaface_loss(
     """
     x, _, there = counted_items(embeddings, weight, labels, mask)
     lengths = norm(x) if gradient == "exact" else norm(x.detach())
-    own = _spread(lengths, there)
+    own = _spread(lengths, there, group_of(weight))[:2]
     given = (found if n is None else n for n, found in zip((norm_mean, norm_std), own, strict=True))
     margin, h, mean, std = parameters((margin, h, *given), x)
     quality = ((lengths - mean) * h / (std + eps)).clamp(-1, 1)
@@ -145,12 +149,13 @@ def adaface_loss(
     )
 
 
-def _spread(lengths: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of the items that count; 0 where there are too few for either."""
+def _spread(lengths: Tensor, there: Tensor, group: ProcessGroup | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean and standard deviation of the items that count, and how many do; 0 where there are too few for either."""
+    lengths, there = gathered(group, embeddings=lengths, mask=there)
     count = there.sum()
     mean = (lengths * there).sum() / count.clamp_min(1)
     squares = ((lengths - mean) * there).square().sum()
-    return mean, root(squares / (count - 1).clamp_min(1))
+    return mean, root(squares / (count - 1).clamp_min(1)), count
 
 
 class AdaFaceLoss(FollowingHead):
@@ -176,8 +181,8 @@ class AdaFaceLoss(FollowingHead):
 
     def forward(self, embeddings: Tensor, labels: Tensor, **extra: Any) -> Tensor:
         x, _, there = counted_items(embeddings, self.weight, labels, extra.get("mask"))
-        found = torch.stack(_spread(norm(x.detach()), there))
-        mean, std = self.follow("lengths", found, there.sum()).unbind()
+        *found, count = _spread(norm(x.detach()), there, group_of(self.weight))
+        mean, std = self.follow("lengths", torch.stack(found), count).unbind()
         followed = {"norm_mean": mean, "norm_std": std}
         return super().forward(
             embeddings, labels, **{n: v for n, v in followed.items() if getattr(self, n) is None}, **extra
@@ -189,6 +194,7 @@ def _check_lengths(l_a: float | Tensor, u_a: float | Tensor) -> None:
         raise ValueError(f"u_a: wanted a number above l_a, {l_a}; got {u_a}")
 
 
+@across_ranks
 @checked
 def magface_loss(
     embeddings: Tensor,
@@ -270,7 +276,7 @@ def magface_loss(
     )
     sample_weight, mask = align(sample_weight, mask, labels.shape)
     reward = lambda_g * (1 / a + a / u_a**2)
-    return loss + reduce(reward, weight=sample_weight, mask=mask, reduction=reduction)
+    return loss + reduce(reward, weight=sample_weight, mask=mask, reduction=reduction, group=group_of(weight))
 
 
 class MagFaceLoss(SphereHead):
@@ -291,6 +297,7 @@ class MagFaceLoss(SphereHead):
         super().setup()
 
 
+@across_ranks
 @checked
 def curricularface_loss(
     embeddings: Tensor,
@@ -384,7 +391,9 @@ class CurricularFaceLoss(FollowingHead):
 
     def forward(self, embeddings: Tensor, labels: Tensor, **extra: Any) -> Tensor:
         x, own, there = counted_items(embeddings, self.weight, labels, extra.get("mask"))
-        cosines, count = own_cosines(x, self.weight, own), there.sum()
+        cosines = own_cosines(x, self.weight, own)
+        cosines, there = gathered(group_of(self.weight), embeddings=cosines, mask=there)
+        count = there.sum()
         found = (cosines * there).sum() / count.clamp_min(1)
         return super().forward(embeddings, labels, **{"t": self.follow("progress", found, count), **extra})
 

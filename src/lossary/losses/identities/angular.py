@@ -11,6 +11,7 @@ from lossary.core.card import Card, Range
 from lossary.core.check import check_plain, check_rows
 from lossary.core.reduce import Reduction
 from lossary.core.rules import checked
+from lossary.distributed import across_ranks
 from lossary.kernels.rows.scores import RowGradients, Rows
 from lossary.kernels.stable import softplus
 from lossary.losses.identities._shared import Margin, Scale, SphereHead, angle, cosine_head, has_angle, slope_of
@@ -37,6 +38,7 @@ def _normalized_softmax_slope(rows: Rows, scale: Tensor) -> tuple[Tensor, RowGra
     return slope_of(rows, rows.target, 1.0)
 
 
+@across_ranks
 @checked
 def normalized_softmax_loss(
     embeddings: Tensor,
@@ -115,6 +117,7 @@ def _cosface_slope(rows: Rows, scale: Tensor, margin: Tensor) -> tuple[Tensor, R
     return slope_of(rows, rows.target - scale * margin, 1.0)
 
 
+@across_ranks
 @checked
 def cosface_loss(
     embeddings: Tensor,
@@ -240,6 +243,7 @@ def arcface_numbers(margin: float | Tensor) -> tuple[float | Tensor, ...]:
 Angle = Annotated[float | Tensor, partial(check_plain, low=0, high=math.pi)]
 
 
+@across_ranks
 @checked
 def arcface_loss(
     embeddings: Tensor,

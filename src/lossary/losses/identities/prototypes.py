@@ -13,6 +13,7 @@ from lossary.core.reduce import Reduction, align, one_weight, reduce
 from lossary.core.rules import POSITIVE, Positive, checked
 from lossary.core.torch_internals import first_largest
 from lossary.distributed import across_ranks, gathered, numbered
+from lossary.distributed.shards import check_whole
 from lossary.kernels.products import product
 from lossary.kernels.rows.formula import row_loss
 from lossary.kernels.rows.scores import Bilinear, Rows, Targets
@@ -254,6 +255,7 @@ def proxy_anchor_loss(
         Kim et al., Proxy Anchor Loss for Deep Metric Learning, arXiv:2003.13911, eq. 4; 32 and 0.1 are its section
         4.2. Dividing both sums by one number, as some code does, is another loss.
     """
+    check_whole(weight)
     labels = check_head(embeddings, weight, labels)
     sample_weight, mask = align(sample_weight, mask, labels.shape)
     if mask is not None:

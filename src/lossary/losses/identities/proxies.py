@@ -10,6 +10,8 @@ from lossary.core.card import Card, Choice, Range
 from lossary.core.check import check_dim
 from lossary.core.reduce import Reduction, align, reduce
 from lossary.core.rules import Count, NotNegative, Positive, checked
+from lossary.distributed import across_ranks
+from lossary.distributed.shards import check_whole
 from lossary.kernels.again import by_rows
 from lossary.kernels.distances import norm
 from lossary.kernels.products import product
@@ -44,6 +46,7 @@ def _other_slope(rows: Rows, scale: Tensor) -> tuple[Tensor, RowGradients]:
     return _other_proxies(rows, scale), RowGradients(-some, None, some, None)
 
 
+@across_ranks
 @checked
 def proxy_nca_loss(
     embeddings: Tensor,
@@ -167,6 +170,7 @@ def soft_triple_loss(
         whose gradient at 0 is infinite without; here it is the distance, with gradient 0.
     """
     check_dim("weight", weight, (2, 3), "(C, K, D) or (C, D)")
+    check_whole(weight)
     x, labels, _ = counted_items(embeddings, weight, labels, mask, sample_weight)
     sample_weight, mask = align(sample_weight, mask, labels.shape)
     scale, gamma, margin, tau = parameters((scale, gamma, margin, tau), x)

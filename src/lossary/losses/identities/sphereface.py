@@ -12,6 +12,7 @@ from lossary.core.card import Card, Choice, Range
 from lossary.core.check import check_rows
 from lossary.core.reduce import Reduction
 from lossary.core.rules import Factor, NotNegative, checked
+from lossary.distributed import across_ranks
 from lossary.kernels.rows.scores import Rows
 from lossary.kernels.stable import softplus
 from lossary.losses.identities._shared import Margin, Scale, SphereHead, angle, cosine_head
@@ -43,6 +44,7 @@ def _sphereface(rows: Rows, scale: float | Tensor, length: Tensor, annealing: fl
     return softplus(rows.rest - target)
 
 
+@across_ranks
 @checked
 def sphereface_loss(
     embeddings: Tensor,
@@ -173,6 +175,7 @@ def _combined(
     return softplus(rows.rest - scale * (target - m3))
 
 
+@across_ranks
 @checked
 def combined_margin_loss(
     embeddings: Tensor,

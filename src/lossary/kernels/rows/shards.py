@@ -1,0 +1,105 @@
+"""Rows against columns that are spread over the ranks of a group, each of which has a batch of rows of its own.
+
+The columns stay where they are. Each rank makes the statistics of all ranks' rows with its columns, a part of theirs;
+the parts go to the ranks whose rows they are of, (N,) numbers, and merge there, so that a loss's formula runs on the
+rank's own rows and knows nothing of it. Backward is the same in reverse: the slopes of the parts go out, and what the
+shards say about a row comes back as a sum.
+
+The average of the ranks' losses is that of all their rows. Data-parallel training averages what the ranks find about a
+network's weights; about a shard only its own rank finds something, from the rows of all: that is the average already.
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from lossary.distributed.gather import Ranks, exchanged, with_gradient
+from lossary.distributed.shards import Shards
+from lossary.kernels.rows.maps import ScoreMap
+from lossary.kernels.rows.merged import Part, merge, part_of
+from lossary.kernels.rows.scores import Bilinear, Given, Rows, RowsOf, Targets
+
+
+def sharded_statistics(
+    source: Bilinear, targets: Targets | Given, of_a_part: Callable[[Bilinear, Targets], Rows | RowsOf]
+) -> Rows:
+    """The statistics of this rank's rows, whose labels are columns' numbers, with the columns of all ranks."""
+    assert isinstance(targets, Targets)  # heads have labels
+    shards = _shards(source)
+    ranks = Ranks.of(shards.group, embeddings=source.x, labels=targets.rows)
+    by = targets.map
+    if by is not None and by.by_row is not None:
+        by = ScoreMap(by.name, by.numbers, ranks.in_order(by.by_row))
+    labels, sums = ranks.in_order(targets.rows), targets.sums
+    first = shards.own.start
+    everyones = Targets(labels, scale=targets.scale, sums=sums, means=targets.means, first=first, map=by)
+    here = _of_all_rows(source, ranks)
+    part = part_of(of_a_part(here, everyones), here, everyones)
+    # What is not asked for has no gradient either.
+    told = (*part.rows, part.columns) if targets.means else part.rows[:4]
+    found = _to_their_rows(torch.stack(told, 1), ranks)
+    parts = (each.unbind(1) if targets.means else (*each.unbind(1), *each.new_zeros(2, len(each))) for each in found)
+    return merge([Part(Rows(*of_rows), columns, sums) for *of_rows, columns in parts])
+
+
+def summed_over_shards(source: Bilinear, shares: Tensor, of: Callable[[Bilinear, Tensor], Tensor]) -> Tensor:
+    """(N,) what ``of(source, shares)`` is of all columns, where it is a sum over them; shares are (C,) or (N, C)."""
+    shards = _shards(source)
+    ranks = Ranks.of(shards.group, embeddings=source.x)
+    here = shares[shards.own] if shares.dim() == 1 else _columns(shares, shards, ranks)
+    return _to_their_rows(of(_of_all_rows(source, ranks), here), ranks).sum(0)
+
+
+def owned(
+    shards: Shards, of: Callable[[Tensor, Tensor, Tensor], Tensor], x: Tensor, weight: Tensor, labels: Tensor
+) -> Tensor:
+    """(N,) what ``of(x, weight, labels)`` is of rows and their own columns, whichever rank has these; no gradient."""
+    ranks = Ranks.of(shards.group, embeddings=x, labels=labels)
+    places = ranks.in_order(labels) - shards.own.start
+    here = (places >= 0) & (places < len(weight))
+    found = x.new_zeros(len(here))
+    found[here] = of(ranks.in_order(x.detach())[here], weight, places[here]).to(found.dtype)
+    return ranks.deal(found).sum(0)
+
+
+def _shards(source: Bilinear) -> Shards:
+    assert source.shards is not None
+    return source.shards
+
+
+def _of_all_rows(source: Bilinear, ranks: Ranks) -> Bilinear:
+    """The rows of all ranks, and this one's columns."""
+    r = source.row_factor
+    return Bilinear(
+        _everyones(source.x, ranks, source.half),
+        source.w,
+        source.b,
+        source.unit,
+        source.centers,
+        None if r is None else _everyones(r, ranks),
+        source.column_factor,
+        source.half,
+        source.bound,
+    )
+
+
+def _everyones(rows: Tensor, ranks: Ranks, sent: torch.dtype | None = None) -> Tensor:
+    return ranks.in_order(with_gradient(rows, len(ranks.sizes)), sent)
+
+
+def _to_their_rows(found: Tensor, ranks: Ranks) -> Tensor:
+    """(W, N, ...) what the shards have found of this rank's rows."""
+    return ranks.deal(with_gradient(found, 1 / len(ranks.sizes)))
+
+
+def _columns(shares: Tensor, shards: Shards, ranks: Ranks) -> Tensor:
+    """Of (N, C) numbers of each rank's rows those of this rank's columns and all rows."""
+    cuts, own = shards.cuts, shards.own
+    here = own.stop - own.start
+    sent = tuple(len(shares) * (stop - start) for start, stop in pairwise(cuts))
+    received = tuple(size * here for size in ranks.sizes)
+    found = exchanged(shares.mT.flatten(), sent, received, ranks.group)
+    parts = found.split(received)
+    return torch.cat([part.view(here, size).mT for part, size in zip(parts, ranks.sizes, strict=True)])
