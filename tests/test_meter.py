@@ -198,6 +198,26 @@ def test_losses_that_go_through_memory_go_no_longer_than_plain_torch() -> None:
         assert not ours["reads"], name
 
 
+#: What was reached where it was hard: launches, GB and GiB at most. More is a step back.
+REACHED = {
+    "cl_dice_loss:": (17_500, 670, 4),
+    "negative_binomial_nll_loss:": (310, 84, 5.5),
+    "rmse_loss:": (25, 1.2, 0.3),
+    "smooth_ap_loss:": (250, 19, 1.2),
+    "soft_triple_loss:": (260, 132, 5),
+}
+
+
+@pytest.mark.parametrize("name", REACHED)
+def test_what_was_reached_stays(name: str) -> None:
+    stored = page.stored()
+    (found,) = [case for kind in page.KINDS for n, case in stored[kind].items() if n.startswith(name)]
+    ours = found[workloads.OURS]
+    assert all(
+        ours[what] <= most for what, most in zip(("kernels", "gigabytes", "peak_gib"), REACHED[name], strict=True)
+    )
+
+
 def test_the_stored_counts_have_every_loss() -> None:
     names = {name.partition(":")[0] for name in page.stored()["losses"]}
     assert names == {card.name for card in CATALOGUE}

@@ -7,13 +7,14 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from lossary.core import device as _device
+from lossary.kernels.modes import plain_only
 
-#: Numbers held at once: on a CPU, and elsewhere.
-CACHED, LARGE = 2**20, 2**26
+#: Numbers held at once on a CPU; elsewhere the device tells.
+CACHED = 2**20
 
 
 def by_rows(make: Callable[..., Tensor], rows: tuple[Tensor, ...], *others: Tensor | float, width: int) -> Tensor:
-    """``make(*rows, *others)``, one number a row, of which each holds ``width`` numbers on the way.
+    """``make(*rows, *others)``, row by row, of which each holds ``width`` numbers on the way.
 
     Args:
         make: Row by row; right to as many derivatives as it is itself.
@@ -21,9 +22,11 @@ def by_rows(make: Callable[..., Tensor], rows: tuple[Tensor, ...], *others: Tens
         others: What all rows share.
         width: How many numbers a row holds.
     """
-    count = rows[0].shape[0]
-    step = max(1, (CACHED if _device.by_cache(rows[0]) else LARGE) // max(1, width))
-    if count <= step:
+    count, like = rows[0].shape[0], rows[0]
+    held = CACHED if _device.by_cache(like) else _device.budget(like) // 4
+    step = max(1, held // max(1, width))
+    # A compiler would unroll the blocks, and the transforms of torch.func know of none that are made again.
+    if count <= step or plain_only():
         return make(*rows, *others)
     parts: list[Tensor] = []
     for start in range(0, count, step):

@@ -4,7 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lossary.kernels.again import by_rows
+
 _POOLS = (F.max_pool1d, F.max_pool2d, F.max_pool3d)
+#: Numbers that autograd holds of a position in an iteration.
+HELD = 16
 
 
 def _largest(x: Tensor, sides: tuple[int, ...]) -> Tensor:
@@ -12,26 +16,40 @@ def _largest(x: Tensor, sides: tuple[int, ...]) -> Tensor:
     return _POOLS[len(sides) - 1](x, sides, stride=1, padding=tuple(side // 2 for side in sides))
 
 
-def _eroded(x: Tensor, keep: Tensor | None) -> Tensor:
-    """The least of each position and its neighbours along every axis; what is not kept is nobody's neighbour."""
-    x = -x if keep is None else torch.where(keep, -x, -1)
+def _along_axes(x: Tensor) -> Tensor:
+    """The largest of each position and its neighbours along every axis."""
     axes = x.dim() - 2
     found = [_largest(x, tuple(3 if i == axis else 1 for i in range(axes))) for axis in range(axes)]
-    return -torch.stack(found).amax(0) if axes > 1 else -found[0]
-
-
-def _opened(x: Tensor, keep: Tensor | None) -> Tensor:
-    x = _eroded(x, keep)
-    return _largest(x if keep is None else torch.where(keep, x, 0), (3,) * (x.dim() - 2))
+    if axes < 3:
+        return found[0] if axes == 1 else torch.maximum(*found)
+    return torch.stack(found).amax(0)  # ties have the same share on each axis
 
 
 def skeleton(x: Tensor, keep: Tensor | None, iterations: int) -> Tensor:
-    """(N, C, ...) of one to three dimensions: of each erosion what an opening would remove, gathered."""
+    """(N, C, ...) of one to three dimensions: of each erosion what an opening would remove, gathered.
+
+    Some images at a time, which are eroded again for the gradient. What is not kept is nobody's neighbour.
+    """
     if x.numel() == 0:
         return x
-    found = (x - _opened(x, keep)).relu()
-    for _ in range(iterations):
-        x = _eroded(x, keep)
-        more = (x - _opened(x, keep)).relu()
-        found = found + (more - found * more).relu()
+    shape, images = x.shape, x.flatten(0, 1)[:, None]
+    kept = () if keep is None else (keep.expand(shape).flatten(0, 1)[:, None],)
+
+    def of_some(x: Tensor, *keep: Tensor) -> Tensor:
+        return _skeleton(x, keep[0] if keep else None, iterations)
+
+    width = HELD * (iterations + 1) * images[0].numel()
+    return by_rows(of_some, (images, *kept), width=width).view(shape)
+
+
+def _skeleton(x: Tensor, keep: Tensor | None, iterations: int) -> Tensor:
+    # The least of some numbers is the largest of them negated.
+    negated, found = -x, None
+    for _ in range(iterations + 1):
+        negated = _along_axes(negated if keep is None else torch.where(keep, negated, -1))
+        eroded = -negated
+        opened = _largest(eroded if keep is None else torch.where(keep, eroded, 0), (3,) * (x.dim() - 2))
+        more, x = (x - opened).relu(), eroded
+        found = more if found is None else found + torch.addcmul(more, found, more, value=-1).relu()
+    assert found is not None
     return found if keep is None else torch.where(keep, found, 0)

@@ -23,6 +23,8 @@ from lossary.kernels.stable import softplus, widened
 #: Distances held at once: on a CPU, and elsewhere.
 CACHED_TRIPLES = 2**20
 LARGE_TRIPLES = 2**24
+#: Bytes that are held of a triplet where all are visited.
+OF_A_TRIPLET = 32
 #: Up to so many positives an anchor, comparing with one after the other is faster than searching among them.
 FEW = 64
 
@@ -344,7 +346,10 @@ def _soft(block: AnchorBlock) -> Tensor:
 def over_positives(block: AnchorBlock, visit: Callable[[Tensor, int, int], Tensor]) -> Tensor:
     """The sum of ``visit(distances, start, stop)`` over some positives at a time, each with a number a triplet."""
     most = block.columns.shape[1]
-    step = max(1, CACHED_TRIPLES // max(1, block.distances.numel()))
+    held = CACHED_TRIPLES
+    if not _device.by_cache(block.distances):
+        held = max(held, _device.budget(block.distances) // OF_A_TRIPLET)
+    step = max(1, held // max(1, block.distances.numel()))
     if most <= step:
         return visit(block.distances, 0, most)
     total = block.distances.new_zeros(block.distances.shape[0])

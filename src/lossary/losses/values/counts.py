@@ -12,6 +12,7 @@ from lossary.core.check import check_number, check_same_shape
 from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction, align
 from lossary.core.rules import checked
+from lossary.kernels.series import series
 from lossary.kernels.stable import accumulate, softplus, widened
 from lossary.losses._pointwise import check_not_negative, hide, pointwise
 
@@ -101,23 +102,18 @@ class TweedieLoss(Loss):
 _SMALL = 0.1
 #: B_2k / (2k (2k - 1)) for k from 1 up.
 _STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156)
-#: The coefficients of log(1 + t) / t, up to what counts where t is below 1/16.
-_LOG = tuple((-1) ** k / (k + 1) for k in range(14))
-
-
-def _series(t: Tensor, coefficients: tuple[float, ...]) -> Tensor:
-    found = torch.full_like(t, coefficients[-1])
-    for c in reversed(coefficients[:-1]):
-        found = found * t + c
-    return found
+#: Below this t the series of log(1 + t) / t stands for it, of which two derivatives would cancel.
+_NEAR = 2.0**-9
+#: Its coefficients, up to what counts there.
+_LOG = tuple((-1) ** k / (k + 1) for k in range(6))
 
 
 def _mean_log(t: Tensor) -> Tensor:
     """log(1 + t) / t for t from 0 up: 1 at 0, and with it all derivatives."""
-    low = t < 1 / 16
+    low = t < _NEAR
     large = torch.where(low, torch.ones_like(t), t)
     small = torch.where(low, t, torch.zeros_like(t))
-    return torch.where(low, _series(small, _LOG), torch.log1p(large) / large)
+    return torch.where(low, series(small, _LOG), torch.log1p(large) / large)
 
 
 def _rising(y: Tensor, a: Tensor) -> Tensor:
@@ -128,8 +124,8 @@ def _rising(y: Tensor, a: Tensor) -> Tensor:
     small = a < _SMALL
     b = torch.where(small, a, torch.full_like(a, _SMALL / 2))
     u = y * b
-    series = [_series(s.square(), _STIRLING) * s for s in (b / (1 + u), b)]
-    stirling = y * ((1 + u) * _mean_log(u) - 1) - 0.5 * torch.log1p(u) + series[0] - series[1]
+    terms = [series(s.square(), _STIRLING) * s for s in (b / (1 + u), b)]
+    stirling = y * ((1 + u) * _mean_log(u) - 1) - 0.5 * torch.log1p(u) + terms[0] - terms[1]
     b = torch.where(small, torch.ones_like(a), a)
     gammas = torch.lgamma(y + 1 / b) - torch.lgamma(1 / b) + y * torch.log(b)
     return torch.where(small, stirling, gammas)

@@ -197,9 +197,11 @@ def rmse_loss(
     weight = one_weight(sample_weight, mask, input.shape, dtype)
     weight = None if weight is None else weight.to(dtype)
     residual, weight = gathered(group, input=residual, sample_weight=weight)
-    total = torch.as_tensor(residual.numel() if weight is None else weight.sum(), dtype=dtype, device=input.device)
-    residual = (residual if weight is None else residual * weight.sqrt()).flatten()
-    return divide(_length(residual) if residual.numel() else residual.sum(), total.sqrt())
+    if not residual.numel():
+        return residual.sum()
+    if weight is None:
+        return _length(residual.flatten()) / residual.numel() ** 0.5
+    return divide(_length((residual * weight.sqrt()).flatten()), weight.sum().sqrt())
 
 
 def _length(x: Tensor) -> Tensor:
