@@ -455,7 +455,7 @@ def test_losses_without_a_seed_in_common_are_not_compared() -> None:
 def test_losses_that_lack_the_same_are_named_together() -> None:
     trained = study({"a": 0.6, "b": 0.301, "c": 0.301})
     (said,) = judge(trained + study({"untrained": 0.3}, role="baseline"), RECALL).baselines
-    assert said.startswith("Not every trained loss is shown to beat untrained: a beats untrained; cannot tell ")
+    assert said.startswith("Against untrained: a beats untrained; cannot tell ")
     assert "b and c from untrained; more seeds may" in said or "c and b from untrained; more seeds may" in said
 
 
@@ -464,15 +464,11 @@ def test_baselines_are_beaten_by_all_or_the_exceptions_are_named() -> None:
     free = [*study({"untrained": 0.3}, role="baseline"), run("raw pixels", 0, [0.1] * 200, "baseline")]
     verdict = judge(trained + free, RECALL)
     assert verdict.baselines[1] == "Every trained loss beats raw pixels."
-    assert verdict.baselines[0].startswith(
-        "Not every trained loss is shown to beat untrained: supcon beats untrained; cannot tell triplet from"
-    )
+    assert verdict.baselines[0].startswith("Against untrained: supcon beats untrained; cannot tell triplet from")
     assert verdict.headline == "supcon beats triplet."  # a baseline is no loss
     assert {(c.a, c.b) for c in verdict.comparisons} >= {("supcon", "raw pixels"), ("triplet", "untrained")}
     worse = judge(study({"a": 0.6, "b": 0.1}) + study({"untrained": 0.3}, role="baseline"), RECALL)
-    assert worse.baselines == (
-        "Not every trained loss is shown to beat untrained: a beats untrained; untrained beats b.",
-    )
+    assert worse.baselines == ("Against untrained: a beats untrained; untrained beats b.",)
 
 
 def test_a_baseline_that_no_loss_beats_stands_in_the_headline() -> None:
@@ -530,9 +526,7 @@ def test_nothing_is_claimed_of_what_has_not_learned() -> None:
     verdict = judge(curved, RECALL)
     assert verdict.headline == "a beats b. c has not learned yet."
     assert {c.status for c in verdict.comparisons if "c" in (c.a, c.b)} == {"not_learned"}
-    assert verdict.baselines == (
-        "Not every trained loss is shown to beat untrained: a and b beat untrained; c has not learned yet.",
-    )
+    assert verdict.baselines == ("Against untrained: a and b beat untrained; c has not learned yet.",)
     assert list(verdict.not_learned) == ["c"]
     assert verdict.warnings[0].startswith("c has not learned yet: ")
     assert verdict.of("a", "b").p == judge([r for r in curved if r.loss != "c"], RECALL).of("a", "b").p

@@ -97,7 +97,7 @@ def test_the_verdict_stands_in_it_word_by_word(
     runs: dict[TaskName, Evidence], pages: dict[TaskName, str], task: TaskName
 ) -> None:
     verdict, text = runs[task].verdict, Reader(pages[task]).text
-    for sentence in (verdict.headline, *verdict.baselines, *verdict.warnings):
+    for sentence in (*verdict.said, verdict.recommendation, *verdict.baselines, *verdict.warnings):
         assert sentence in text
     best, *others = runs[task].ranked
     of_best = [
@@ -116,7 +116,8 @@ def test_a_narrow_terminal_shows_whole_names_and_possible_values(
     verdict, told = runs[task].verdict, io.StringIO()
     wide = tuple(replace(standing, low=-9.0, high=9.0) for standing in verdict.standings)
     show(replace(verdict, standings=wide), [], runs[task].records, task, Console(file=told, width=80))
-    table = told.getvalue().partition(verdict.headline[:30])[0]
+    table, _, sentences = told.getvalue().partition(verdict.headline[:30])
+    assert verdict.recommendation in " ".join(sentences.split())
     assert "…" not in table
     assert all(f"  {loss} " in table for loss in runs[task].ranked)
     possible = "0.0% to 100.0%" if verdict.metric.percent else "0 to 9"

@@ -358,8 +358,9 @@ def show(verdict: Verdict, also: Sequence[Verdict], records: list[Record], task:
         table = standings(verdict, records, others)
     console.print(table)
     by_others = (*map(words.by_metric, also), *words.disagreements(verdict, also))
-    for sentence in (verdict.headline, *by_others, *verdict.baselines, *verdict.warnings):
-        console.print(sentence, markup=False, highlight=False)
+    for sentence in (verdict.headline, verdict.recommendation, *by_others, *verdict.baselines, *verdict.warnings):
+        if sentence:
+            console.print(sentence, markup=False, highlight=False)
 
 
 def standings(verdict: Verdict, records: list[Record], others: Sequence[Metric]) -> Table:

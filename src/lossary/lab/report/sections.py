@@ -48,8 +48,8 @@ def summary(evidence: Evidence) -> Summary:
     credit = str(evidence.test["credit"]) + " " if "credit" in evidence.test else ""
     return Summary(
         data=f"{evidence.plan.data}: {measures.task}",
-        headline=evidence.verdict.headline,
-        sentence=sentence,
+        headline=evidence.verdict.said[0],
+        sentence=" ".join(filter(None, (*evidence.verdict.said[1:], evidence.verdict.recommendation, sentence))),
         credit=f"{credit}Made by Lossary. The charts are drawn by Vega, which this file carries.",
     )
 

@@ -62,7 +62,7 @@ def over_splits(verdicts: Sequence[Verdict], sizes: Sizes) -> Verdict:
         tuple(among),
         baselines=(),
         warnings=tuple(f"{loss} has not learned yet in some split: {why}." for loss, why in asleep.items()),
-        headline=words.headline(standings, asleep, among, [], metric, margin),
+        said=words.headline(standings, asleep, among, [], metric, margin),
         recommended=recommended,
         recommendation=words.recommendation(learned[0].loss, recommended, of_best, metric, margin) if of_best else "",
         not_learned=asleep,

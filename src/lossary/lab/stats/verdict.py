@@ -77,12 +77,16 @@ class Verdict:
     comparisons: tuple[Comparison, ...]  # best against the rest, the other pairs, losses against baselines
     baselines: tuple[str, ...]  # sentences: does every trained loss beat what costs nothing?
     warnings: tuple[str, ...]
-    headline: str
+    said: tuple[str, ...]  # the verdict in sentences, the first of all losses
     recommended: str  # the cheapest of the best loss and those equal to it within the margin; "": none yet
     recommendation: str  # the same as a sentence
     not_learned: dict[str, str]  # losses that have not learned yet, and why
     settled: bool  # nothing is left of the comparisons with the best loss that more seeds could decide
     next_look: int | None  # at how many seeds the data are looked at again
+
+    @property
+    def headline(self) -> str:
+        return " ".join(self.said)
 
     def of(self, loss: str, other: str) -> Comparison:
         """The comparison of two, whichever comes first."""

@@ -43,13 +43,20 @@ def baseline_sentence(baseline: str, comparisons: Sequence[Comparison], metric: 
     if len(beat) == len(comparisons):
         return f"Every trained loss beats {baseline}."
     parts = [f"{join(beat)} {plural(len(beat), 'beats', 'beat')} {baseline}"] if beat else []
-    parts += [f"{baseline} beats {join(lost)}"] if lost else []
-    parts += _undecided(rest, baseline, metric, margin)
+    parts += [f"{baseline} beats {_named(lost, comparisons, 'every loss')}"] if lost else []
+    parts += _undecided(rest, baseline, comparisons, metric, margin)
     parts += [f"{join(asleep)} {plural(len(asleep), 'has', 'have')} not learned yet"] if asleep else []
-    return f"Not every trained loss is shown to beat {baseline}: {'; '.join(parts)}."
+    return f"Against {baseline}: {'; '.join(parts)}."
 
 
-def _undecided(comparisons: Sequence[Comparison], baseline: str, metric: Metric, margin: float) -> list[str]:
+def _named(losses: Sequence[str], among: Sequence[Comparison], everyone: str) -> str:
+    """Losses by their names, or as ``everyone`` where it is all of several."""
+    return everyone if len(losses) == len(among) > 1 else join(losses)
+
+
+def _undecided(
+    comparisons: Sequence[Comparison], baseline: str, among: Sequence[Comparison], metric: Metric, margin: float
+) -> list[str]:
     """Losses that lack the same are named together."""
     alike: dict[tuple[str, str], list[Comparison]] = {}
     for c in comparisons:
@@ -58,7 +65,7 @@ def _undecided(comparisons: Sequence[Comparison], baseline: str, metric: Metric,
     return [
         sentence(group[0], metric, margin)
         if len(group) == 1
-        else f"cannot tell {join([c.a for c in group])} from {baseline}{lack}"
+        else f"cannot tell {_named([c.a for c in group], among, 'any loss')} from {baseline}{lack}"
         for (_, lack), group in alike.items()
     ]
 
@@ -70,8 +77,8 @@ def headline(
     below: Sequence[Sequence[Comparison]],
     metric: Metric,
     margin: float,
-) -> str:
-    """The verdict in a line or two: ``trained`` best first, ``below`` the losses against each baseline."""
+) -> tuple[str, ...]:
+    """The verdict in a sentence or two: ``trained`` best first, ``below`` the losses against each baseline."""
     learned = [s for s in trained if s.loss not in asleep]
     said = [_of_losses(learned, comparisons, metric, margin, asleep=bool(asleep))] if learned else []
     if not trained:
@@ -84,7 +91,7 @@ def headline(
     for verb, ahead in (("beats", True), ("is shown to beat", False)):
         if names := [family[0].b for family in above if _all_behind(family, metric) == ahead and _tried(family)]:
             said.append(f"No loss {verb} {join(names)}.")
-    return " ".join(said)
+    return tuple(said)
 
 
 def _all_behind(family: Sequence[Comparison], metric: Metric) -> bool:
