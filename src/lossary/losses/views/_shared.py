@@ -8,7 +8,7 @@ from torch.distributed import ProcessGroup
 
 from lossary.core.check import check_dim, check_float, check_labels, check_same_shape, check_shape, check_tensor
 from lossary.core.reduce import align, reduce
-from lossary.distributed import gathered, numbered
+from lossary.distributed import Ranks, gathered, numbered
 from lossary.kernels.products import multiplied_in
 from lossary.kernels.rows.formula import fits_densely, two_way_statistics
 from lossary.kernels.rows.scores import Bilinear, Dense, Rows, Targets
@@ -128,7 +128,9 @@ def find_in_batch(pairs: Pairs, alike: Similarity, query: Tensor, answer: Tensor
 
 def find_each_other(pairs: Pairs, alike: Similarity, reduction: str) -> Tensor:
     """The mean of both directions; where either has the other's scores they are made once for both."""
-    if pairs.group is not None or pairs.counted is not None:
+    if pairs.group is not None and pairs.counted is None:
+        return _find_across(pairs, alike, pairs.group, reduction)
+    if pairs.counted is not None:
         there = find_in_batch(pairs, alike, pairs.query, pairs.answer, reduction)
         return (there + find_in_batch(pairs, alike, pairs.answer, pairs.query, reduction)) / 2
     source = alike.two_way(pairs.query, pairs.answer)
@@ -138,6 +140,21 @@ def find_each_other(pairs: Pairs, alike: Similarity, reduction: str) -> Tensor:
     there, back = two_way_statistics(source, Targets(pairs.labels(), pairs.ids, paired=pairs.ids is None))
     each = (found_apart(there, own) + found_apart(back, own)) / 2
     return reduce(each, weight=pairs.weight, reduction=reduction)
+
+
+def _find_across(pairs: Pairs, alike: Similarity, group: ProcessGroup, reduction: str) -> Tensor:
+    """Both directions from the scores of this rank's queries with all ranks' answers; no query is sent for it.
+
+    What the scores say of an answer merges on the rank that has it.
+    """
+    ranks = Ranks.of(group, **{pairs.name: pairs.answer}, ids=pairs.ids)
+    answers, count = ranks.gather(pairs.answer, pairs.sent), len(pairs.query)
+    ids = numbers(answers) if pairs.ids is None else ranks.gather(pairs.ids)
+    there, back = two_way_statistics(alike.two_way(pairs.query, answers), Targets(pairs.labels(), ids))
+    rest = ranks.deal(back.rest.roll(ranks.first, 0)).logsumexp(0)
+    own = alike.two_way(pairs.query, answers[:count]).paired()
+    each = (found_apart(there, own) + softplus(rest - own)) / 2
+    return reduce(each, weight=pairs.weight, reduction=reduction, group=group)
 
 
 def _both_ways(pairs: Pairs, scores: Tensor, reduction: str) -> Tensor:
