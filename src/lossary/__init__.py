@@ -103,24 +103,26 @@ if TYPE_CHECKING:
     from lossary.losses.classes.longtail import LogitAdjustedLoss as LogitAdjustedLoss
     from lossary.losses.classes.longtail import ldam_loss as ldam_loss
     from lossary.losses.classes.longtail import logit_adjusted_loss as logit_adjusted_loss
+    from lossary.losses.classes.noisy import BiTemperedLogisticLoss as BiTemperedLogisticLoss
+    from lossary.losses.classes.noisy import GeneralizedCrossEntropyLoss as GeneralizedCrossEntropyLoss
+    from lossary.losses.classes.noisy import SymmetricCrossEntropyLoss as SymmetricCrossEntropyLoss
+    from lossary.losses.classes.noisy import bi_tempered_logistic_loss as bi_tempered_logistic_loss
+    from lossary.losses.classes.noisy import generalized_cross_entropy_loss as generalized_cross_entropy_loss
+    from lossary.losses.classes.noisy import symmetric_cross_entropy_loss as symmetric_cross_entropy_loss
     from lossary.losses.classes.ordinal import CORALLoss as CORALLoss
     from lossary.losses.classes.ordinal import CORNLoss as CORNLoss
     from lossary.losses.classes.ordinal import EarthMoverLoss as EarthMoverLoss
     from lossary.losses.classes.ordinal import coral_loss as coral_loss
     from lossary.losses.classes.ordinal import corn_loss as corn_loss
     from lossary.losses.classes.ordinal import earth_mover_loss as earth_mover_loss
-    from lossary.losses.classes.powers import GeneralizedCrossEntropyLoss as GeneralizedCrossEntropyLoss
     from lossary.losses.classes.powers import PolyFocalLoss as PolyFocalLoss
     from lossary.losses.classes.powers import PolyLoss as PolyLoss
-    from lossary.losses.classes.powers import generalized_cross_entropy_loss as generalized_cross_entropy_loss
     from lossary.losses.classes.powers import poly_focal_loss as poly_focal_loss
     from lossary.losses.classes.powers import poly_loss as poly_loss
     from lossary.losses.classes.selective import AsymmetricSoftmaxLoss as AsymmetricSoftmaxLoss
     from lossary.losses.classes.selective import OHEMCrossEntropyLoss as OHEMCrossEntropyLoss
-    from lossary.losses.classes.selective import SymmetricCrossEntropyLoss as SymmetricCrossEntropyLoss
     from lossary.losses.classes.selective import asymmetric_softmax_loss as asymmetric_softmax_loss
     from lossary.losses.classes.selective import ohem_cross_entropy_loss as ohem_cross_entropy_loss
-    from lossary.losses.classes.selective import symmetric_cross_entropy_loss as symmetric_cross_entropy_loss
     from lossary.losses.classes.softmax import CrossEntropyLoss as CrossEntropyLoss
     from lossary.losses.classes.softmax import FocalLoss as FocalLoss
     from lossary.losses.classes.softmax import NLLLoss as NLLLoss
@@ -128,10 +130,8 @@ if TYPE_CHECKING:
     from lossary.losses.classes.softmax import focal_loss as focal_loss
     from lossary.losses.classes.softmax import nll_loss as nll_loss
     from lossary.losses.identities.adaptive import AdaFaceLoss as AdaFaceLoss
-    from lossary.losses.identities.adaptive import CurricularFaceLoss as CurricularFaceLoss
     from lossary.losses.identities.adaptive import MagFaceLoss as MagFaceLoss
     from lossary.losses.identities.adaptive import adaface_loss as adaface_loss
-    from lossary.losses.identities.adaptive import curricularface_loss as curricularface_loss
     from lossary.losses.identities.adaptive import magface_loss as magface_loss
     from lossary.losses.identities.angular import ArcFaceLoss as ArcFaceLoss
     from lossary.losses.identities.angular import CosFaceLoss as CosFaceLoss
@@ -145,6 +145,10 @@ if TYPE_CHECKING:
     from lossary.losses.identities.centers import center_loss as center_loss
     from lossary.losses.identities.centers import class_means as class_means
     from lossary.losses.identities.centers import moved_centers as moved_centers
+    from lossary.losses.identities.extended import CombinedMarginLoss as CombinedMarginLoss
+    from lossary.losses.identities.extended import CurricularFaceLoss as CurricularFaceLoss
+    from lossary.losses.identities.extended import combined_margin_loss as combined_margin_loss
+    from lossary.losses.identities.extended import curricularface_loss as curricularface_loss
     from lossary.losses.identities.neighbors import NCALoss as NCALoss
     from lossary.losses.identities.neighbors import SmoothAPLoss as SmoothAPLoss
     from lossary.losses.identities.neighbors import nca_loss as nca_loss
@@ -164,9 +168,9 @@ if TYPE_CHECKING:
     from lossary.losses.identities.similarity import multi_similarity_loss as multi_similarity_loss
     from lossary.losses.identities.similarity import supcon_loss as supcon_loss
     from lossary.losses.identities.sphereface import Annealing as Annealing
-    from lossary.losses.identities.sphereface import CombinedMarginLoss as CombinedMarginLoss
+    from lossary.losses.identities.sphereface import SphereFace2Loss as SphereFace2Loss
     from lossary.losses.identities.sphereface import SphereFaceLoss as SphereFaceLoss
-    from lossary.losses.identities.sphereface import combined_margin_loss as combined_margin_loss
+    from lossary.losses.identities.sphereface import sphereface2_loss as sphereface2_loss
     from lossary.losses.identities.sphereface import sphereface_loss as sphereface_loss
     from lossary.losses.images.structure import MSSSIMLoss as MSSSIMLoss
     from lossary.losses.images.structure import SSIMLoss as SSIMLoss

@@ -38,25 +38,27 @@ if TYPE_CHECKING:
     from lossary.losses.classes.hinge import multiclass_hinge_loss as multiclass_hinge_loss
     from lossary.losses.classes.longtail import ldam_loss as ldam_loss
     from lossary.losses.classes.longtail import logit_adjusted_loss as logit_adjusted_loss
+    from lossary.losses.classes.noisy import bi_tempered_logistic_loss as bi_tempered_logistic_loss
+    from lossary.losses.classes.noisy import generalized_cross_entropy_loss as generalized_cross_entropy_loss
+    from lossary.losses.classes.noisy import symmetric_cross_entropy_loss as symmetric_cross_entropy_loss
     from lossary.losses.classes.ordinal import coral_loss as coral_loss
     from lossary.losses.classes.ordinal import corn_loss as corn_loss
     from lossary.losses.classes.ordinal import earth_mover_loss as earth_mover_loss
-    from lossary.losses.classes.powers import generalized_cross_entropy_loss as generalized_cross_entropy_loss
     from lossary.losses.classes.powers import poly_focal_loss as poly_focal_loss
     from lossary.losses.classes.powers import poly_loss as poly_loss
     from lossary.losses.classes.selective import asymmetric_softmax_loss as asymmetric_softmax_loss
     from lossary.losses.classes.selective import ohem_cross_entropy_loss as ohem_cross_entropy_loss
-    from lossary.losses.classes.selective import symmetric_cross_entropy_loss as symmetric_cross_entropy_loss
     from lossary.losses.classes.softmax import cross_entropy as cross_entropy
     from lossary.losses.classes.softmax import focal_loss as focal_loss
     from lossary.losses.classes.softmax import nll_loss as nll_loss
     from lossary.losses.identities.adaptive import adaface_loss as adaface_loss
-    from lossary.losses.identities.adaptive import curricularface_loss as curricularface_loss
     from lossary.losses.identities.adaptive import magface_loss as magface_loss
     from lossary.losses.identities.angular import arcface_loss as arcface_loss
     from lossary.losses.identities.angular import cosface_loss as cosface_loss
     from lossary.losses.identities.angular import normalized_softmax_loss as normalized_softmax_loss
     from lossary.losses.identities.centers import center_loss as center_loss
+    from lossary.losses.identities.extended import combined_margin_loss as combined_margin_loss
+    from lossary.losses.identities.extended import curricularface_loss as curricularface_loss
     from lossary.losses.identities.neighbors import nca_loss as nca_loss
     from lossary.losses.identities.neighbors import smooth_ap_loss as smooth_ap_loss
     from lossary.losses.identities.prototypes import ge2e_loss as ge2e_loss
@@ -66,7 +68,7 @@ if TYPE_CHECKING:
     from lossary.losses.identities.similarity import circle_loss as circle_loss
     from lossary.losses.identities.similarity import multi_similarity_loss as multi_similarity_loss
     from lossary.losses.identities.similarity import supcon_loss as supcon_loss
-    from lossary.losses.identities.sphereface import combined_margin_loss as combined_margin_loss
+    from lossary.losses.identities.sphereface import sphereface2_loss as sphereface2_loss
     from lossary.losses.identities.sphereface import sphereface_loss as sphereface_loss
     from lossary.losses.images.structure import ms_ssim_loss as ms_ssim_loss
     from lossary.losses.images.structure import ssim_loss as ssim_loss

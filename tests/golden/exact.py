@@ -101,6 +101,25 @@ def ohem(inputs: dict[str, Data], params: dict[str, Any]) -> Any:
     return mean(losses[: int(ceil(mpf(params["fraction"]) * len(losses)))])
 
 
+def bi_tempered(inputs: dict[str, Data], params: dict[str, Any]) -> Any:
+    t1, t2, losses = mpf(params["t1"]), mpf(params["t2"]), []
+
+    def tempered(z: Any) -> Any:
+        return exp(z) if t2 == 1 else (1 + (1 - t2) * z) ** (1 / (1 - t2))
+
+    def log_1(x: Any) -> Any:
+        return log(x) if t1 == 1 else (x ** (1 - t1) - 1) / (1 - t1)
+
+    for row, y in rows(inputs):
+        low, high = max(row), max(row) + 10**6
+        for _ in range(320):  # halved until 80 digits are right
+            middle = (low + high) / 2
+            low, high = (middle, high) if sum(tempered(z - middle) for z in row) > 1 else (low, middle)
+        p = [tempered(z - low) for z in row]
+        losses.append(-log_1(p[y]) - (1 - sum(a ** (2 - t1) for a in p)) / (2 - t1))
+    return mean(losses)
+
+
 def asymmetric_softmax(inputs: dict[str, Data], params: dict[str, Any]) -> Any:
     of_yes, of_no, e = (mpf(params[n]) for n in ("gamma_positive", "gamma_negative", "label_smoothing"))
     losses = []
@@ -108,6 +127,26 @@ def asymmetric_softmax(inputs: dict[str, Data], params: dict[str, Any]) -> Any:
         p, share = softmax(row), e / len(row)
         others = sum(a**of_no * log(a) for c, a in enumerate(p) if c != y)
         losses.append(-(1 - e + share) * (1 - p[y]) ** of_yes * log(p[y]) - share * others)
+    return mean(losses)
+
+
+# ---------------------------------------------------------------- identities
+
+
+def cosine(a: list[Any], b: list[Any]) -> Any:
+    dot, first, second = (sum(x * y for x, y in zip(*pair, strict=True)) for pair in ((a, b), (a, a), (b, b)))
+    return dot / (first * second) ** (mpf(1) / 2)
+
+
+def sphereface2(inputs: dict[str, Data], params: dict[str, Any]) -> Any:
+    share, s, m, t, b = (mpf(params[n]) for n in ("balance", "scale", "margin", "t", "bias"))
+    losses = []
+    for x, y in zip(inputs["features"], inputs["labels"], strict=True):
+        g = [2 * ((1 + cosine(x, w)) / 2) ** t - 1 for w in inputs["weight"]]
+        yes = log(1 + exp(-s * (g[y] - m) - b))
+        losses.append(
+            (share * yes + (1 - share) * sum(log(1 + exp(s * (a + m) + b)) for j, a in enumerate(g) if j != y)) / s
+        )
     return mean(losses)
 
 
@@ -330,6 +369,16 @@ CASES: list[tuple[str, Formula, dict[str, Any], dict[str, Data]]] = [
     ),
     ("negative_cosine", negative_cosine, {}, VIEWS[0]),
     ("koleo", koleo, {"eps": "0.125"}, {"embeddings": draw(21, 6, 3)}),
+    *(
+        ("bi_tempered", bi_tempered, {"t1": t1, "t2": t2}, {"input": draw(24, 5, 4), "target": whole(25, 4, 5)})
+        for t1, t2 in (("0.75", "1.5"), ("0", "3"), ("0.5", "1"), ("1", "1.25"))
+    ),
+    (
+        "sphereface2",
+        sphereface2,
+        {"balance": "0.75", "scale": "8", "margin": "0.25", "t": "3", "bias": "-2.5"},
+        {"features": draw(26, 4, 3), "weight": draw(27, 5, 3), "labels": whole(28, 5, 4)},
+    ),
 ]
 
 

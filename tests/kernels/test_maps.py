@@ -17,6 +17,7 @@ from lossary.kernels.stable import ABSENT, softplus
 N, C, D = 13, 11, 5
 F64 = torch.float64
 NUMBERS = {"circle": (2.0, 0.3), "circle_held": (2.0, 0.3), "soft_cap": (1.5,), "curricular": (2.0,)}
+NUMBERS |= dict.fromkeys(("sphereface2", "sphereface2_straight"), (8.0, 3.0, 0.25, -0.5))
 
 
 def of(name: str) -> ScoreMap:

@@ -12,13 +12,12 @@ from lossary.compose.sampled import SampledClasses
 from lossary.kernels.rows import formula
 from lossary.losses.identities.adaptive import (
     AdaFaceLoss,
-    CurricularFaceLoss,
     MagFaceLoss,
     adaface_loss,
-    curricularface_loss,
     magface_loss,
 )
 from lossary.losses.identities.angular import arcface_loss, cosface_loss
+from lossary.losses.identities.extended import CurricularFaceLoss, curricularface_loss
 
 F64 = torch.float64
 

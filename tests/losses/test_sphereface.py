@@ -1,13 +1,17 @@
-"""SphereFace's psi, its annealing in the state, and the margins in one."""
+"""SphereFace's psi, its annealing in the state, the margins in one, and SphereFace2 beside the authors' code."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from lossary.kernels.rows import formula
 from lossary.losses.identities.angular import arcface_loss, cosface_loss, normalized_softmax_loss
-from lossary.losses.identities.sphereface import Annealing, SphereFaceLoss, combined_margin_loss, sphereface_loss
+from lossary.losses.identities.extended import combined_margin_loss
+from lossary.losses.identities.sphereface import Annealing, SphereFaceLoss, sphereface2_loss, sphereface_loss
 
 
 def batch() -> tuple[Tensor, Tensor, Tensor]:
@@ -71,3 +75,50 @@ def test_combined_margin_has_the_others_as_special_cases(beyond_pi) -> None:
     torch.testing.assert_close(plain, arcface_loss(*batch(), margin=0.4, scale=9.0, beyond_pi="plain"))
     sphere = combined_margin_loss(*batch(), m1=4.0, m2=0.0, m3=0.0, scale=9.0)
     torch.testing.assert_close(sphere, sphereface_loss(*batch(), margin=4, scale=9.0, annealing=0.0))
+
+
+def authors(x: Tensor, w: Tensor, y: Tensor, share: float, r: float, m: float, t: float, b: float, lw: float) -> Tensor:
+    """The forward of the authors' SphereFace2."""
+    cos = F.normalize(x) @ F.normalize(w).T
+    own = F.one_hot(y, len(w)).to(x.dtype)
+    with torch.no_grad():
+        shift = 2 * ((cos + 1) / 2).pow(t) - 1 - m * (2 * own - 1) - cos
+    weight = lw * len(w) / r * (share * own + (1 - share) * (1 - own))
+    return F.binary_cross_entropy_with_logits(r * (cos + shift) + b, own, weight=weight)
+
+
+@pytest.mark.parametrize("blocks", [False, True])
+@pytest.mark.parametrize(("share", "r", "m", "t", "b"), [(0.7, 40.0, 0.4, 3.0, -5.0), (0.4, 8.0, 0.1, 2.0, 1.0)])
+def test_sphereface2_is_the_authors(
+    monkeypatch: pytest.MonkeyPatch, blocks: bool, share: float, r: float, m: float, t: float, b: float
+) -> None:
+    if blocks:
+        monkeypatch.setattr(formula, "CPU_PLAIN", -1)
+    x, w, labels = (part.requires_grad_() if part.is_floating_point() else part for part in batch())
+    given: dict[str, Any] = {"balance": share, "scale": r, "margin": m, "t": t, "bias": b}
+    got = 50 * sphereface2_loss(x, w, labels, **given, gradient="straight_through")
+    want = authors(x, w, labels, share, r, m, t, b, 50.0)
+    torch.testing.assert_close(got, want)
+    for a, e in zip(*(torch.autograd.grad(v, (x, w)) for v in (got, want)), strict=True):
+        torch.testing.assert_close(a, e)
+    torch.testing.assert_close(50 * sphereface2_loss(x, w, labels, **given), want)
+
+
+@pytest.mark.parametrize("classes", [2, 5, 1000])
+@pytest.mark.parametrize("share", [0.3, 0.7, 0.99])
+def test_sphereface2_begins_with_the_bias_that_right_angles_do_not_move(classes: int, share: float) -> None:
+    x, w = torch.zeros(1, 3, dtype=torch.float64), torch.ones(classes, 3, dtype=torch.float64)
+    start = sphereface2_loss(x, w, torch.tensor([0]), balance=share)
+    for shift in (-1e-3, 1e-3):
+        moved = sphereface2_loss(x, w, torch.tensor([0]), balance=share, bias=bias_of(classes, share) + shift)
+        assert moved > start
+
+
+def bias_of(classes: int, share: float, r: float = 40.0, m: float = 0.4, t: float = 3.0) -> float:
+    """Where the derivative by the bias changes its sign, halved down to."""
+    at_rest, low, high = 2 * 0.5**t - 1, -200.0, 200.0
+    for _ in range(200):
+        b = (low + high) / 2
+        yes, no = (1 / (1 + math.exp(e)) for e in (r * (at_rest - m) + b, -r * (at_rest + m) - b))
+        low, high = (b, high) if share * yes > (1 - share) * (classes - 1) * no else (low, b)
+    return low

@@ -45,9 +45,4 @@ SAMPLES: dict[str, Samples] = {
         ),
         golden={"magface": _golden},
     ),
-    "curricularface_loss": Samples(
-        edges=edges_head,
-        variants=({}, {"margin": 0.3, "scale": 8.0, "t": 0.5}, {"margin": 1.25, "scale": 4.0, "t": -0.25}),
-        golden={"curricularface": _golden},
-    ),
 }

@@ -4,9 +4,6 @@ from samples._shared import CLASS_WEIGHT, edges_classes, golden_classes
 from samples.types import Samples
 
 SAMPLES: dict[str, Samples] = {
-    "generalized_cross_entropy_loss": Samples(
-        edges=edges_classes, variants=({}, {"q": 0.1}, {"q": 1.0, "class_weight": CLASS_WEIGHT})
-    ),
     "poly_loss": Samples(
         edges=edges_classes,
         variants=({}, {"epsilon": -1.0}, {"epsilon": (2.0, -0.5, 0.25)}, {"class_weight": CLASS_WEIGHT}),

@@ -18,11 +18,6 @@ def _edges_indices(dt: dtype) -> tuple[Call, ...]:
 
 
 SAMPLES: dict[str, Samples] = {
-    "symmetric_cross_entropy_loss": Samples(
-        edges=edges_classes,
-        variants=({}, {"alpha": 6.0, "beta": 0.1, "log_zero": -9.0}, {"alpha": 0.0, "class_weight": CLASS_WEIGHT}),
-        golden={"symmetric_cross_entropy": golden_classes},
-    ),
     "ohem_cross_entropy_loss": Samples(
         edges=_edges_tied,
         variants=(

@@ -15,6 +15,10 @@ def _golden_sphereface(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) 
     return Call((inputs["features"], inputs["weight"], inputs["labels"]), {**renamed, "annealing": 0.0})
 
 
+def _golden_sphereface2(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call:
+    return Call((inputs["features"], inputs["weight"], inputs["labels"]), dict(params))
+
+
 SAMPLES: dict[str, Samples] = {
     "sphereface_loss": Samples(
         edges=edges_head,
@@ -26,12 +30,13 @@ SAMPLES: dict[str, Samples] = {
         ),
         golden={"a_softmax": _golden_sphereface},
     ),
-    "combined_margin_loss": Samples(
+    "sphereface2_loss": Samples(
         edges=edges_head,
         variants=(
             {},
-            {"m1": 1.35, "m2": 0.4, "m3": 0.1, "scale": 8.0},
-            {"m1": 2.0, "m2": 0.0, "m3": 0.0, "scale": 4.0, "beyond_pi": "plain"},
+            {"balance": 0.4, "scale": 8.0, "margin": 0.1, "t": 2.0, "bias": -1.5},
+            {"scale": 4.0, "margin": 0.0, "t": 1.0, "gradient": "straight_through"},
         ),
+        golden={"sphereface2": _golden_sphereface2},
     ),
 }

@@ -20,7 +20,7 @@ from lossary.kernels.products import multiplied_in
 from lossary.kernels.rows.formula import fits_densely
 from lossary.kernels.rows.scores import Bilinear
 from lossary.kernels.stable import accumulator, like_torch
-from lossary.losses.classes import longtail, powers, selective
+from lossary.losses.classes import longtail, noisy, powers, selective
 from lossary.losses.classes import softmax as multiclass
 from lossary.losses.classes._shared import Input, check_class_weight
 
@@ -29,7 +29,7 @@ __all__ = ["LinearCrossEntropyLoss", "LinearHead", "linear_cross_entropy", "line
 #: The losses that take linear scores where others want ready ones.
 _OVER_FEATURES = tuple(
     card.fn
-    for card in (*multiclass.CARDS, *powers.CARDS, *longtail.CARDS, *selective.CARDS)
+    for card in (*multiclass.CARDS, *powers.CARDS, *noisy.CARDS, *longtail.CARDS, *selective.CARDS)
     if inspect.signature(card.fn).parameters["input"].annotation == Input
 )
 

@@ -1,7 +1,6 @@
 """Cross-entropy and focal loss changed by powers of the true class's probability."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Annotated
 
 import torch
@@ -9,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lossary.core.card import Range
-from lossary.core.check import as_numbers, check_number, check_numbers
+from lossary.core.check import as_numbers, check_numbers
 from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction
 from lossary.core.rules import ClassWeight, NotNegative, checked
@@ -25,10 +24,8 @@ from lossary.losses.classes._shared import (
 from lossary.losses.classes.softmax import focal_terms
 
 __all__ = [
-    "GeneralizedCrossEntropyLoss",
     "PolyFocalLoss",
     "PolyLoss",
-    "generalized_cross_entropy_loss",
     "poly_focal_loss",
     "poly_loss",
 ]
@@ -203,84 +200,6 @@ class PolyFocalLoss(Loss):
     reduction: Reduction = "mean"
 
 
-def _power(gap: Tensor, q: float | Tensor) -> Tensor:
-    return -torch.expm1(q * F.logsigmoid(-gap)) / q
-
-
-#: From almost cross-entropy to 1 - p.
-Exponent = Annotated[float | Tensor, partial(check_number, low=0, open_low=True, high=1)]
-
-
-@checked
-def generalized_cross_entropy_loss(
-    input: Input,
-    target: Tensor,
-    *,
-    q: Exponent = 0.7,
-    class_weight: ClassWeight | None = None,
-    ignore_index: int = -100,
-    dim: int = 1,
-    sample_weight: Tensor | None = None,
-    mask: Tensor | None = None,
-    reduction: Reduction = "mean",
-) -> Tensor:
-    r"""Between cross-entropy and one minus the true class's probability: labels that look wrong count less.
-
-    .. math:: \frac{1 - p_y^q}{q}
-
-    Args:
-        input: Logits, (N, C), (N, C, d1, ...) or (C,); or linear scores, never held whole.
-        target: Class indices of any integer dtype, the shape of ``input`` less the class dimension.
-        q: In (0, 1]: towards 0 it is cross-entropy, at 1 it is 1 - p; a Parameter learns.
-        class_weight: (C,), a weight a class: the mean is ``sum(w l) / sum(w)``.
-        ignore_index: An index target that does not count.
-        dim: The class dimension; -1 for (B, L, C).
-        sample_weight: One weight an item, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
-        mask: Boolean, True where an item counts.
-        reduction: ``"none"`` (the shape of ``input`` less the class dimension), ``"sum"`` or ``"mean"``.
-
-    Returns:
-        A scalar, or one loss an item, at most 1 / q.
-
-    Raises:
-        ValueError: Shapes that do not fit, a single class of logits, ``q`` outside of (0, 1].
-        TypeError: Floating-point class indices.
-        IndexError: A target outside of [0, C) that is not ``ignore_index``.
-
-    Example:
-        >>> import torch
-        >>> generalized_cross_entropy_loss(torch.zeros(1, 2), torch.tensor([0]), q=1.0)
-        tensor(0.5000)
-
-    Source:
-        Zhang and Sabuncu, Generalized Cross Entropy Loss for Training Deep Neural Networks with Noisy Labels,
-        arXiv:1805.07836, eq. 6; q = 0.7 is what it trains with. Its truncated form, which prunes the training set, is
-        another loss. At q = 1 its mean absolute error is twice this.
-    """
-    p = softmax_problem(
-        input,
-        target,
-        sigmoid_form="binary_cross_entropy_with_logits",
-        dim=dim,
-        ignore_index=ignore_index,
-        sample_weight=sample_weight,
-        mask=mask,
-    )
-    check_class_weight("class_weight", class_weight, p.classes)
-    return class_loss(_power, p, scalars=(q,), class_weight=class_weight, reduction=reduction)
-
-
-class GeneralizedCrossEntropyLoss(Loss):
-    """:func:`generalized_cross_entropy_loss` as a Module."""
-
-    fn = staticmethod(generalized_cross_entropy_loss)
-    q: Exponent = 0.7
-    class_weight: ClassWeight | None = None
-    ignore_index: int = -100
-    dim: int = 1
-    reduction: Reduction = "mean"
-
-
 CARDS = (
     class_card(
         fn=poly_loss,
@@ -322,26 +241,5 @@ CARDS = (
         when="As the focal loss, with one more number to tune.",
         pitfalls=("alpha does not multiply the added term.", *TAKES_LOGITS),
         relatives=("focal_loss", "poly_loss", "sigmoid_poly_focal_loss"),
-    ),
-    class_card(
-        fn=generalized_cross_entropy_loss,
-        module=GeneralizedCrossEntropyLoss,
-        formula=r"\frac{1 - p_y^q}{q}",
-        symbols={
-            r"p_y": "the probability of the true class: softmax of `input` at `target`",
-            r"y": "the true class, from `target`",
-            r"q": "`q`, in (0, 1]: towards 0 it is cross-entropy, at 1 it is 1 - p_y",
-        },
-        paper="arXiv:1805.07836",
-        equation="6",
-        defaults="what the paper trains with",
-        search={"q": Range(0.1, 1.0)},
-        when="Some labels are wrong: those, which the network finds unlikely, weigh less than in cross-entropy.",
-        pitfalls=(
-            "With clean labels cross-entropy learns faster; with many classes a high q hardly starts to learn.",
-            "p ** q after a softmax has a NaN gradient once p rounds to 0.",
-            *TAKES_LOGITS,
-        ),
-        relatives=("cross_entropy", "poly_loss"),
     ),
 )

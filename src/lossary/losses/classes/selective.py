@@ -1,13 +1,11 @@
 """Cross-entropy that looks at some items, or at some classes, and forgets or doubts the others."""
 
-from functools import partial
 from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
 from lossary.core.card import Range
-from lossary.core.check import check_number
 from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction, align, both, reduce
 from lossary.core.rules import FRACTION, ClassWeight, NotNegative, checked
@@ -27,100 +25,11 @@ from lossary.losses.classes.softmax import focal_terms
 __all__ = [
     "AsymmetricSoftmaxLoss",
     "OHEMCrossEntropyLoss",
-    "SymmetricCrossEntropyLoss",
     "asymmetric_softmax_loss",
     "ohem_cross_entropy_loss",
-    "symmetric_cross_entropy_loss",
 ]
 
 SIGMOID = "binary_cross_entropy_with_logits"
-
-
-def _symmetric(gap: Tensor, alpha: float | Tensor, of_reverse: float | Tensor) -> Tensor:
-    return alpha * softplus(gap) + of_reverse * torch.sigmoid(gap)
-
-
-#: What stands for the logarithm of 0.
-LogZero = Annotated[float | Tensor, partial(check_number, high=0)]
-
-
-@checked
-def symmetric_cross_entropy_loss(
-    input: Input,
-    target: Tensor,
-    *,
-    alpha: NotNegative = 0.1,
-    beta: NotNegative = 1.0,
-    log_zero: LogZero = -4.0,
-    class_weight: ClassWeight | None = None,
-    ignore_index: int = -100,
-    dim: int = 1,
-    sample_weight: Tensor | None = None,
-    mask: Tensor | None = None,
-    reduction: Reduction = "mean",
-) -> Tensor:
-    r"""Cross-entropy, and that of the labels from the predictions, which stays small where a label is wrong.
-
-    .. math:: -\alpha \log p_y - \beta \sum_c p_c \log q_c
-        = -\alpha \log p_y - \beta A\, (1 - p_y), \quad \log q_c = A \text{ where } c \ne y
-
-    Args:
-        input: Logits, (N, C), (N, C, d1, ...) or (C,); or linear scores, never held whole.
-        target: Class indices of any integer dtype, the shape of ``input`` less the class dimension; or
-            probabilities in the shape of ``input``: the sum over classes of ``t_c`` times the loss at label c.
-        alpha: The weight of the cross-entropy, at least 0; a Parameter learns, as do the next ones.
-        beta: The weight of the reverse one, at least 0.
-        log_zero: A, what stands for the logarithm of 0, at most 0.
-        class_weight: (C,), a weight a class: for indices the mean is ``sum(w l) / sum(w)``.
-        ignore_index: An index target that does not count.
-        dim: The class dimension; -1 for (B, L, C).
-        sample_weight: One weight an item, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
-        mask: Boolean, True where an item counts.
-        reduction: ``"none"`` (the shape of ``input`` less the class dimension), ``"sum"`` or ``"mean"``.
-
-    Returns:
-        A scalar, or one loss an item.
-
-    Raises:
-        ValueError: Shapes that do not fit, a single class of logits, a weight below 0, ``log_zero`` above 0.
-        TypeError: Floating-point class indices.
-        IndexError: A target outside of [0, C) that is not ``ignore_index``.
-
-    Example:
-        >>> import torch
-        >>> symmetric_cross_entropy_loss(torch.zeros(1, 2), torch.tensor([0]))
-        tensor(2.0693)
-
-    Source:
-        Wang et al., Symmetric Cross Entropy for Robust Learning with Noisy Labels, arXiv:1908.06112, section 3; the
-        defaults are its own for CIFAR-10. Its code cuts labels at 1e-4 instead, which is A = -9.2, and probabilities
-        at 1e-7, past which the cross-entropy's gradient is 0.
-    """
-    p = softmax_problem(
-        input,
-        target,
-        sigmoid_form=SIGMOID,
-        dim=dim,
-        ignore_index=ignore_index,
-        sample_weight=sample_weight,
-        mask=mask,
-    )
-    check_class_weight("class_weight", class_weight, p.classes)
-    of_reverse = -beta * log_zero
-    return class_loss(_symmetric, p, scalars=(alpha, of_reverse), class_weight=class_weight, reduction=reduction)
-
-
-class SymmetricCrossEntropyLoss(Loss):
-    """:func:`symmetric_cross_entropy_loss` as a Module."""
-
-    fn = staticmethod(symmetric_cross_entropy_loss)
-    alpha: NotNegative = 0.1
-    beta: NotNegative = 1.0
-    log_zero: LogZero = -4.0
-    class_weight: ClassWeight | None = None
-    ignore_index: int = -100
-    dim: int = 1
-    reduction: Reduction = "mean"
 
 
 @checked
@@ -308,27 +217,6 @@ _TRUE = {
 }
 
 CARDS = (
-    class_card(
-        fn=symmetric_cross_entropy_loss,
-        module=SymmetricCrossEntropyLoss,
-        formula=r"-\alpha \log p_y - \beta A (1 - p_y)",
-        symbols={
-            r"\alpha": "`alpha`, the weight of cross-entropy",
-            **_TRUE,
-            r"\beta": "`beta`, the weight of the reverse cross-entropy",
-            r"A": "`log_zero`, what stands for the logarithm of a label's 0",
-        },
-        paper="arXiv:1908.06112",
-        defaults="the paper's for CIFAR-10",
-        search={"alpha": Range(0.01, 10.0, log=True), "beta": Range(0.1, 10.0, log=True)},
-        when="Some labels are wrong: the bounded second term goes on learning where the first would learn them.",
-        pitfalls=(
-            "beta and A are one number: only their product counts.",
-            "The paper takes alpha = 6 and beta = 0.1 for a hundred classes: tune them.",
-            *TAKES_LOGITS,
-        ),
-        relatives=("generalized_cross_entropy_loss", "cross_entropy"),
-    ),
     class_card(
         fn=ohem_cross_entropy_loss,
         module=OHEMCrossEntropyLoss,

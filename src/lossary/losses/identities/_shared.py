@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize as unit_rows
 
+from lossary.core.card import Card
 from lossary.core.check import (
     check_dim,
     check_float,
@@ -26,7 +27,7 @@ from lossary.kernels.products import multiplied_in
 from lossary.kernels.rows.formula import row_loss
 from lossary.kernels.rows.maps import ScoreMap
 from lossary.kernels.rows.routes import RowFormula, RowSlope
-from lossary.kernels.rows.scores import Bilinear, RowGradients, Rows, Targets
+from lossary.kernels.rows.scores import Bilinear, RowGradients, Rows, Sums, Targets
 from lossary.kernels.rows.shards import owned
 from lossary.kernels.stable import accumulate, accumulator, parameters, softplus, sphere_apart, unit
 from lossary.losses._pointwise import hide
@@ -56,11 +57,12 @@ def cosine_head(
     reduction: str,
     slope: RowSlope | None = None,
     mapped: ScoreMap | None = None,
+    sums: Sums = "exponentials",
 ) -> Tensor:
     """``formula(rows, scale, *margins)`` over scores ``scale * cos`` (``scale * |x| * cos`` without ``normalize``).
 
     With ``lengths`` those of the embeddings that the scores have, |x| or 1, come before the margins; ``mapped`` is what
-    becomes of the scores.
+    becomes of the scores, ``sums`` what is summed of them.
     """
     labels = check_head(embeddings, weight, labels)
     check_rows("scale", scale, labels)
@@ -86,7 +88,7 @@ def cosine_head(
     w = w if w.dim() == 2 else w.flatten(0, 1)
     source = Bilinear(x, w, unit=True, centers=centers, row_factor=factor, half=half, bound=bound, shards=shards)
     each = one_weight(sample_weight, mask, labels.shape, x.dtype)
-    targets = Targets(labels, means=False, map=mapped)
+    targets = Targets(labels, sums=sums, means=False, map=mapped)
     return row_loss(formula, source, targets, scale, *rest, weight=each, reduction=reduction, slope=slope)
 
 
@@ -196,3 +198,22 @@ class FollowingHead(SphereHead):
             new = torch.where(remembered.isnan(), found, remembered + share * (found - remembered))
             remembered.copy_(torch.where(count > 0, new, remembered))
         return torch.where(remembered.isnan(), found, remembered)
+
+
+#: What most formulas of such heads speak of.
+HEAD_SYMBOLS = {
+    r"s": "`scale`, the radius of the sphere: an inverse temperature, above 0",
+    r"\theta_y": "the angle between an item of `embeddings` and the direction of its own class in `weight`, 0 to pi",
+    r"y": "the item's class, from `labels`",
+    r"j": "every other class",
+    r"\theta_j": "the angle between the item and the direction of class j",
+}
+head_card = partial(
+    Card,
+    data="identities",
+    takes=("embeddings-weight-labels",),
+    input="embeddings",
+    kernel="rows",
+    item="row",
+    at_call=frozenset({"sample_weight", "mask"}),
+)

@@ -1,25 +1,22 @@
-"""Class heads on the sphere whose margin adapts: to how good an item is, by its length, or to how far a training is."""
+"""Class heads on the sphere whose margin adapts to how good an item is, by its length."""
 
 import math
-from collections.abc import Callable
-from functools import partial
 from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
-from lossary.core.card import Card, Range
-from lossary.core.check import check_rows
+from lossary.core.card import Range
 from lossary.core.reduce import Reduction, align, reduce
 from lossary.core.rules import POSITIVE, NotNegative, Positive, checked
 from lossary.distributed import across_ranks, gathered
 from lossary.distributed.shards import group_of
 from lossary.kernels.distances import norm, root
-from lossary.kernels.rows.maps import ScoreMap
 from lossary.kernels.rows.scores import RowGradients, Rows
 from lossary.kernels.stable import parameters, softplus
 from lossary.losses.identities._shared import (
+    HEAD_SYMBOLS,
     FollowingHead,
     Scale,
     SphereHead,
@@ -27,24 +24,18 @@ from lossary.losses.identities._shared import (
     cosine_head,
     counted_items,
     has_angle,
-    own_cosines,
+    head_card,
     slope_of,
 )
 from lossary.losses.identities.angular import (
-    Angle,
     BeyondPi,
     arcface_loss,
-    arcface_numbers,
-    arcface_rows,
-    arcface_slope,
 )
 
 __all__ = [
     "AdaFaceLoss",
-    "CurricularFaceLoss",
     "MagFaceLoss",
     "adaface_loss",
-    "curricularface_loss",
     "magface_loss",
 ]
 
@@ -297,126 +288,8 @@ class MagFaceLoss(SphereHead):
         super().setup()
 
 
-@across_ranks
-@checked
-def curricularface_loss(
-    embeddings: Tensor,
-    weight: Tensor,
-    labels: Tensor,
-    *,
-    margin: Angle = 0.5,
-    scale: Positive = 64.0,
-    t: float = 0.0,
-    sample_weight: Tensor | None = None,
-    mask: Tensor | None = None,
-    reduction: Reduction = "mean",
-) -> Tensor:
-    r"""ArcFace whose hard negatives count little at first and more as the training proceeds.
-
-    .. math:: -\log \frac{e^{s\cos(\theta_y + m)}}{e^{s\cos(\theta_y + m)} + \sum_{j \ne y} e^{s N(\cos\theta_j)}},
-        \quad N(c) = c \text{ for } c \le \cos(\theta_y + m), \; c\,(t + c) \text{ for larger}
-
-    Args:
-        embeddings: (N, D), any length; normalised here.
-        weight: (C, D), one direction a class; or (C, K, D), K of them, of which the nearest one to the embedding counts
-            (sub-centers, for noisy labels: Deng et al., ECCV 2020, eq. 2). Normalised here.
-        labels: (N,) class indices of any integer dtype.
-        margin: m in radians, in [0, pi]; a tensor is not checked. Of shape (N,), one a row.
-        scale: s, the radius of the sphere (an inverse temperature), above 0. A tensor takes the memory of all scores.
-        t: How far the training is: a mean of cosines of items and their own classes, which
-            :class:`CurricularFaceLoss` follows. It does not learn.
-        sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
-        mask: (N,) boolean, True where an item counts; what stands elsewhere may be NaN, or no class.
-        reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
-
-    Returns:
-        A scalar, or (N,). The loss jumps where a negative becomes a hard one. Beyond ``theta + m = pi`` the target's
-        score is ``cos(theta) - m sin(m)``; at ``cos(theta) = +-1`` exactly its gradient is 0.
-
-    Raises:
-        ValueError: Wrong shapes, ``scale`` not above 0, ``margin`` outside of [0, pi].
-        TypeError: Labels that are no integers.
-        IndexError: A label outside of [0, C).
-
-    Example:
-        >>> import torch
-        >>> x, w = torch.tensor([[1.0, 0.5], [0.8, 1.0]]), torch.eye(2)
-        >>> curricularface_loss(x, w, torch.tensor([0, 1]), scale=8.0, t=0.2, reduction="none")
-        tensor([0.3169, 1.3391])
-
-    Source:
-        Huang et al., CurricularFace: Adaptive Curriculum Learning Loss for Deep Face Recognition, arXiv:2004.00288,
-        section 3.2; m = 0.5 and s = 64 are the paper's. It follows t with a share of 0.01 for a new batch.
-    """
-    check_rows("margin", margin, labels)
-    x, own, _ = counted_items(embeddings, weight, labels, mask, sample_weight)
-    margin, scale, progress = parameters((margin, scale, t), x)
-    turned = own_cosines(x, weight, own).clamp(-1, 1).acos() + (
-        margin.detach() if isinstance(margin, Tensor) else margin
-    )
-    bar = turned.cos() * (scale.detach() if isinstance(scale, Tensor) else scale)
-    by_row = torch.stack([bar, torch.ones_like(bar) * progress], 1)
-    options = {"beyond_pi": "linear", "straight_through": False}
-    return cosine_head(
-        partial(arcface_rows, **options),
-        embeddings,
-        weight,
-        labels,
-        scale,
-        *arcface_numbers(margin),
-        sample_weight=sample_weight,
-        mask=mask,
-        slope=partial(arcface_slope, **options),
-        mapped=ScoreMap("curricular", (scale,), by_row),
-        reduction=reduction,
-    )
-
-
-class CurricularFaceLoss(FollowingHead):
-    """:func:`curricularface_loss` with its own class directions, which follows t over a training from the given one on.
-
-    In training the batch's own mean comes in before its loss is taken; it is kept in the state. In evaluation nothing
-    is followed.
-    """
-
-    fn = staticmethod(curricularface_loss)
-    margin: Angle = 0.5
-    scale: Positive = 64.0
-    t: float = 0.0
-    reduction: Reduction = "mean"
-
-    def setup(self) -> None:
-        super().setup()
-        self.register_buffer("progress", torch.ones(()) * self.t)
-
-    def forward(self, embeddings: Tensor, labels: Tensor, **extra: Any) -> Tensor:
-        x, own, there = counted_items(embeddings, self.weight, labels, extra.get("mask"))
-        cosines = own_cosines(x, self.weight, own)
-        cosines, there = gathered(group_of(self.weight), embeddings=cosines, mask=there)
-        count = there.sum()
-        found = (cosines * there).sum() / count.clamp_min(1)
-        return super().forward(embeddings, labels, **{"t": self.follow("progress", found, count), **extra})
-
-
-_card: Callable[..., Card] = partial(
-    Card,
-    data="identities",
-    takes=("embeddings-weight-labels",),
-    input="embeddings",
-    kernel="rows",
-    item="row",
-    at_call=frozenset({"sample_weight", "mask"}),
-)
-_SYMBOLS = {
-    r"s": "`scale`, the radius of the sphere: an inverse temperature, above 0",
-    r"\theta_y": "the angle between an item of `embeddings` and the direction of its own class in `weight`, 0 to pi",
-    r"y": "the item's class, from `labels`",
-    r"j": "every other class",
-    r"\theta_j": "the angle between the item and the direction of class j",
-}
-
 CARDS = (
-    _card(
+    head_card(
         fn=adaface_loss,
         module=AdaFaceLoss,
         formula=(
@@ -425,7 +298,7 @@ CARDS = (
             r"q = \Big[ h\, \frac{|x| - \mu}{\sigma + \epsilon} \Big]_{-1}^{1}"
         ),
         symbols={
-            **_SYMBOLS,
+            **HEAD_SYMBOLS,
             r"f": "what the cosine of the true class becomes",
             r"\theta": "its angle",
             r"m": "`margin`",
@@ -449,7 +322,7 @@ CARDS = (
         ),
         relatives=("magface_loss", "arcface_loss", "cosface_loss", "curricularface_loss"),
     ),
-    _card(
+    head_card(
         fn=magface_loss,
         module=MagFaceLoss,
         formula=(
@@ -458,7 +331,7 @@ CARDS = (
             r"m(a) = l_m + (u_m - l_m) \frac{a - l_a}{u_a - l_a}"
         ),
         symbols={
-            **_SYMBOLS,
+            **HEAD_SYMBOLS,
             r"m": "the margin, an angle in radians",
             r"a": "the item's length, cut off at `l_a` and `u_a`",
             r"\lambda_g": "`lambda_g`, how much length is rewarded",
@@ -482,30 +355,5 @@ CARDS = (
             "Too small a lambda_g for the scale and the slope of the margin makes all lengths the least.",
         ),
         relatives=("adaface_loss", "arcface_loss"),
-    ),
-    _card(
-        fn=curricularface_loss,
-        module=CurricularFaceLoss,
-        formula=(
-            r"-\log \frac{e^{s\cos(\theta_y + m)}}{e^{s\cos(\theta_y + m)} + \sum_{j \ne y} e^{s N(\cos\theta_j)}}, "
-            r"\quad N(c) = c \text{ for } c \le \cos(\theta_y + m), \; c\,(t + c) \text{ for larger}"
-        ),
-        symbols={
-            **_SYMBOLS,
-            r"m": "`margin`, an angle in radians added to the true class's",
-            r"N": "what the cosine of another class becomes",
-            r"c": "that cosine",
-            r"t": "`t`, how far the training is: 0 at first, towards 1",
-        },
-        paper="arXiv:2004.00288",
-        defaults="the paper",
-        search={"margin": Range(0.05, 0.7), "scale": Range(8.0, 64.0, log=True)},
-        when="Identities, where ArcFace is hard to start with or stops at the easy negatives.",
-        pitfalls=(
-            "t is part of the state: a training resumed without it begins its curriculum again.",
-            "Of a shard of the classes the target's cosine must come from the rank that has it.",
-            "The default scale of 64 suits thousands of classes; start at 16 to 30 for small problems.",
-        ),
-        relatives=("arcface_loss", "adaface_loss"),
     ),
 )

@@ -1,27 +1,28 @@
-"""Class heads on the sphere whose margin multiplies the angle."""
+"""SphereFace, whose margin multiplies the angle, and its successor of one yes-or-no question a class."""
 
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
 
 from lossary.core.card import Card, Choice, Range
-from lossary.core.check import check_rows
+from lossary.core.check import check_number
 from lossary.core.reduce import Reduction
-from lossary.core.rules import Factor, NotNegative, checked
+from lossary.core.rules import NOT_NEGATIVE, POSITIVE, NotNegative, checked
 from lossary.distributed import across_ranks
-from lossary.kernels.rows.scores import Rows
-from lossary.kernels.stable import softplus
-from lossary.losses.identities._shared import Margin, Scale, SphereHead, angle, cosine_head
+from lossary.kernels.rows.maps import MAPS, ScoreMap, Side
+from lossary.kernels.rows.scores import RowGradients, Rows
+from lossary.kernels.stable import parameters, softplus
+from lossary.losses.identities._shared import Scale, SphereHead, check_head, cosine_head
 
 __all__ = [
     "Annealing",
-    "CombinedMarginLoss",
+    "SphereFace2Loss",
     "SphereFaceLoss",
-    "combined_margin_loss",
+    "sphereface2_loss",
     "sphereface_loss",
 ]
 
@@ -157,104 +158,156 @@ class SphereFaceLoss(SphereHead):
         return super().forward(embeddings, labels, **extra)
 
 
-def _combined(
-    rows: Rows,
-    scale: float | Tensor,
-    m1: float | Tensor,
-    m2: float | Tensor,
-    m3: float | Tensor,
-    *,
-    beyond_pi: Literal["psi", "plain"],
-) -> Tensor:
-    cos = rows.target / scale
-    theta = m1 * angle(cos) + m2
-    target = theta.cos()
-    if beyond_pi == "psi":
-        k = (theta.detach() / math.pi).floor()
-        target = torch.where(k % 2 == 0, target, -target) - 2 * k
-    return softplus(rows.rest - scale * (target - m3))
+# SphereFace2's map, of scores ``scale * cos``: ``scale * g(cos)``, less the margin of the own class, more of others.
+def _pulled(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
+    scale, t, margin, bias = numbers
+    return scale * (2 * _half(z / scale) ** t - 1 + margin) + bias
+
+
+def _pulled_slope(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
+    scale, t, _, _ = numbers
+    half = _half(z / scale)
+    return t * half ** (t - 1) * (half > 0)
+
+
+def _pulled_straight(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
+    return z + (_pulled(z, numbers, by_row) - z).detach()
+
+
+def _straight_slope(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
+    return torch.ones_like(z)
+
+
+def _of_own(function: Any) -> Any:
+    return lambda z, numbers, by_row: function(z, (*numbers[:2], -numbers[2], numbers[3]), by_row)
+
+
+def _half(cos: Tensor) -> Tensor:
+    """(1 + cos) / 2, not below 0 by rounding, where it has no gradient."""
+    return ((1 + cos) / 2).relu()
+
+
+for _name, _value, _slope in (
+    ("sphereface2", _pulled, _pulled_slope),
+    ("sphereface2_straight", _pulled_straight, _straight_slope),
+):
+    MAPS[_name] = (Side(_of_own(_value), _slope), Side(_value, _slope))
+
+
+def _one_against_all(rows: Rows, scale: float | Tensor, balance: float | Tensor) -> Tensor:
+    return (balance * softplus(-rows.target) + (1 - balance) * rows.rest) / scale
+
+
+def _one_against_all_slope(rows: Rows, scale: Tensor, balance: Tensor) -> tuple[Tensor, RowGradients]:
+    by_target = -balance * torch.sigmoid(-rows.target) / scale
+    by_rest = ((1 - balance) / scale) * torch.ones_like(by_target)
+    return _one_against_all(rows, scale, balance), RowGradients(by_target, None, by_rest, None)
+
+
+def _bias_at_rest(classes: int, balance: float, scale: float, margin: float, t: float) -> float:
+    """The bias that has no gradient where all cosines are 0: neither the one class nor the many others move it."""
+    center, apart = scale * (2 * 0.5**t - 1), scale * margin
+    others = max(classes - 1, 1) * (1 - balance)
+    # balance * sigmoid(apart - center - b) = others * sigmoid(apart + center + b), a quadratic equation in e^b
+    share = balance / others
+    root = math.sqrt((1 - share) ** 2 + 4 * share * math.exp(-2 * apart))
+    log = math.log(2 * share / (1 - share + root)) if share < 1 else 2 * apart + math.log((share - 1 + root) / 2)
+    return log - apart - center
+
+
+#: The power of a half circle's height.
+Power = Annotated[float, partial(check_number, low=1)]
+Balance = Annotated[float, partial(check_number, low=0, high=1, open_low=True, open_high=True)]
 
 
 @across_ranks
 @checked
-def combined_margin_loss(
+def sphereface2_loss(
     embeddings: Tensor,
     weight: Tensor,
     labels: Tensor,
     *,
-    m1: Factor = 1.0,
-    m2: Factor = 0.3,
-    m3: Margin = 0.2,
-    scale: Scale = 64.0,
-    beyond_pi: Literal["psi", "plain"] = "psi",
+    balance: Balance = 0.7,
+    scale: Annotated[float, POSITIVE] = 40.0,
+    margin: Annotated[float, NOT_NEGATIVE] = 0.4,
+    t: Power = 3.0,
+    bias: float | Tensor | None = None,
+    gradient: Literal["exact", "straight_through"] = "exact",
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""Softmax over cosines with SphereFace's, ArcFace's and CosFace's margins in one.
+    r"""One yes-or-no question a class, whether an item is of it, instead of a softmax over them.
 
-    .. math:: -\log \frac{e^{s(\cos(m_1\theta_y + m_2) - m_3)}}
-        {e^{s(\cos(m_1\theta_y + m_2) - m_3)} + \sum_{j \ne y} e^{s\cos\theta_j}}
+    .. math:: \frac{\lambda}{s} \log\big(1 + e^{-s (g(\cos\theta_y) - m) - b}\big)
+        + \frac{1 - \lambda}{s} \sum_{j \ne y} \log\big(1 + e^{s (g(\cos\theta_j) + m) + b}\big), \quad
+        g(c) = 2 \Big(\frac{1 + c}{2}\Big)^t - 1
 
     Args:
         embeddings: (N, D), any length; normalised here.
         weight: (C, D), one direction a class; or (C, K, D), K of them, of which the nearest one to the embedding counts
             (sub-centers, for noisy labels: Deng et al., ECCV 2020, eq. 2). Normalised here.
         labels: (N,) class indices of any integer dtype.
-        m1: What the angle is multiplied by; need not be whole.
-        m2: Added to the angle, in radians.
-        m3: Subtracted from the cosine.
-        scale: s, the radius of the sphere (an inverse temperature). Of shape (N,), one a row.
-        beyond_pi: Where ``m1 theta + m2 > pi``, whose cosine would rise again: ``"psi"`` keeps falling as SphereFace
-            does, ``"plain"`` keeps the equation.
+        balance: lambda, the share of the own class's question, in (0, 1).
+        scale: s, the radius of the sphere (an inverse temperature), above 0.
+        margin: m, in units of g, taken off the own class's and added to the others'.
+        t: At least 1: the larger, the more of the cosines' range is that of dissimilar items.
+        bias: b. None is the number that has no gradient where all cosines are 0, with which the paper starts; a
+            Parameter learns, as it does there, and takes the memory of all scores.
+        gradient: ``"exact"``, or ``"straight_through"``: g's derivative is taken as 1, as the authors' code does.
         sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
         mask: (N,) boolean, True where an item counts; what stands elsewhere may be NaN, or no class.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
 
     Returns:
-        A scalar, or (N,). At ``cos(theta) = +-1`` exactly the angle has no derivative, and the target's is 0.
+        A scalar, or (N,).
 
     Raises:
-        ValueError: Wrong shapes, ``scale`` not above 0, ``m1`` or ``m2`` below 0, an unknown option.
+        ValueError: Wrong shapes, ``balance`` outside of (0, 1), ``scale`` not above 0, ``t`` below 1.
         TypeError: Labels that are no integers.
         IndexError: A label outside of [0, C).
 
     Example:
         >>> import torch
         >>> x, w = torch.eye(2), torch.eye(2)
-        >>> combined_margin_loss(x, w, torch.tensor([0, 1]), scale=8.0)
-        tensor(0.0024)
+        >>> sphereface2_loss(x, w, torch.tensor([0, 1]), scale=8.0, bias=0.0)
+        tensor(0.0029)
 
     Source:
-        Deng et al., ArcFace, arXiv:1801.07698, eq. 4, and its table 2 for (1, 0.3, 0.2). Some code of this name has
-        only the pure ArcFace and CosFace margins.
+        Wen et al., SphereFace2: Binary Classification is All You Need for Deep Face Recognition, arXiv:2108.01513, in
+        its form with an additive margin (SphereFace2-C); the defaults are those of the authors' code, which multiplies
+        the mean by 50.
     """
-    for name, value in (("m1", m1), ("m2", m2), ("m3", m3)):
-        check_rows(name, value, labels)
+    check_head(embeddings, weight, labels)
+    if bias is None:
+        bias = _bias_at_rest(weight.shape[0], balance, scale, margin, t)
+    (bias,) = parameters((bias,), embeddings)
     return cosine_head(
-        partial(_combined, beyond_pi=beyond_pi),
+        _one_against_all,
         embeddings,
         weight,
         labels,
         scale,
-        m1,
-        m2,
-        m3,
+        balance,
         sample_weight=sample_weight,
         mask=mask,
+        slope=_one_against_all_slope,
+        mapped=ScoreMap("sphereface2" if gradient == "exact" else "sphereface2_straight", (scale, t, margin, bias)),
+        sums="softplus",
         reduction=reduction,
     )
 
 
-class CombinedMarginLoss(SphereHead):
-    """:func:`combined_margin_loss` with its own class directions."""
+class SphereFace2Loss(SphereHead):
+    """:func:`sphereface2_loss` with its own class directions."""
 
-    fn = staticmethod(combined_margin_loss)
-    m1: Factor = 1.0
-    m2: Factor = 0.3
-    m3: Margin = 0.2
-    scale: Scale = 64.0
-    beyond_pi: Literal["psi", "plain"] = "psi"
+    fn = staticmethod(sphereface2_loss)
+    balance: Balance = 0.7
+    scale: Annotated[float, POSITIVE] = 40.0
+    margin: Annotated[float, NOT_NEGATIVE] = 0.4
+    t: Power = 3.0
+    bias: float | Tensor | None = None
+    gradient: Literal["exact", "straight_through"] = "exact"
     reduction: Reduction = "mean"
 
 
@@ -303,44 +356,41 @@ CARDS = (
         aliases=("a_softmax_loss", "ASoftmaxLoss"),
     ),
     Card(
-        fn=combined_margin_loss,
-        module=CombinedMarginLoss,
+        fn=sphereface2_loss,
+        module=SphereFace2Loss,
         takes=("embeddings-weight-labels",),
         input="embeddings",
         data="identities",
         formula=(
-            r"-\log \frac{e^{s(\cos(m_1\theta_y + m_2) - m_3)}}"
-            r"{e^{s(\cos(m_1\theta_y + m_2) - m_3)} + \sum_{j \ne y} e^{s\cos\theta_j}}"
+            r"\frac{\lambda}{s} \log\big(1 + e^{-s (g(\cos\theta_y) - m) - b}\big) + \frac{1 - \lambda}{s} "
+            r"\sum_{j \ne y} \log\big(1 + e^{s (g(\cos\theta_j) + m) + b}\big), \quad "
+            r"g(c) = 2 \Big(\frac{1 + c}{2}\Big)^t - 1"
         ),
         symbols={
+            r"\lambda": "`balance`, the share of the own class's question",
             r"s": "`scale`, the radius of the sphere: an inverse temperature, above 0",
-            r"m_1": "`m1`, what the angle is multiplied by",
-            r"\theta_y": (
-                "the angle between an item of `embeddings` and the direction of its own class in `weight`, 0 to pi"
-            ),
-            r"m_2": "`m2`, radians added to the angle",
-            r"m_3": "`m3`, what is taken off the cosine",
+            r"g": "what the cosine becomes: near -1 for most",
+            r"\theta_y": "the angle between an item of `embeddings` and the direction of its own class in `weight`",
             r"y": "the item's class, from `labels`",
+            r"m": "`margin`",
+            r"b": "`bias`",
             r"j": "every other class",
             r"\theta_j": "the angle between the item and the direction of class j",
+            r"c": "a cosine",
+            r"t": "`t`, the power",
         },
         kernel="rows",
         item="row",
-        paper="arXiv:1801.07698",
-        equation="4",
-        defaults="the paper's first combination, face recognition",
-        search={
-            "m1": Range(0.8, 1.5),
-            "m2": Range(0.0, 0.5),
-            "m3": Range(0.0, 0.4),
-            "scale": Range(8.0, 64.0, log=True),
-        },
+        paper="arXiv:2108.01513",
+        defaults="the authors' code",
+        search={"balance": Range(0.5, 0.9), "scale": Range(8.0, 64.0, log=True), "margin": Range(0.0, 0.5)},
+        exact={"gradient": "exact"},
         at_call=frozenset({"sample_weight", "mask"}),
-        when="When one margin is not enough and there is time to tune three.",
+        when="Identities that are verified one by one: whether two items are of one class, not which class is nearest.",
         pitfalls=(
-            "The default scale of 64 suits thousands of classes; start at 16 to 30 for small problems.",
-            "(m1, m2, m3) = (1, 0, 0) is the normalised softmax: the first is a factor, not a margin.",
+            "Its size is that of the classes: the sum over them is not averaged.",
+            "A bias that learns wants no weight decay.",
         ),
-        relatives=("arcface_loss", "cosface_loss", "sphereface_loss"),
+        relatives=("sphereface_loss", "cosface_loss", "binary_cross_entropy_with_logits"),
     ),
 )
