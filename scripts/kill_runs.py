@@ -28,6 +28,7 @@ from lossary.lab.run import study
 from lossary.lab.run.folder import prepare
 from lossary.lab.run.plan import Plan
 from lossary.lab.run.record import load_all
+from lossary.lab.run.storage import Storage
 
 USUAL = Plan(
     data="diabetes",
@@ -102,7 +103,7 @@ def _finish(child: int, reading: int) -> None:
 
 def results(folder: Path) -> dict[str, Any]:
     """All that a run leaves, less how long it took: trials, records, outputs on the test split, the report's name."""
-    trials = [{k: v for k, v in asdict(t).items() if k not in CLOCK} for t in study.trials(folder)]
+    trials = [{k: v for k, v in asdict(t).items() if k not in CLOCK} for t in study.trials(Storage(folder))]
     records = [{k: v for k, v in asdict(r).items() if k not in CLOCK} for r in load_all(folder)]
     arrays: dict[str, Any] = {}
     for path in sorted((folder / "arrays").glob("*.npz")):

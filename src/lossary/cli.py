@@ -82,6 +82,7 @@ def compare(
     out: Path | None = None,
     quick: bool = False,
     resume: bool = False,
+    storage: str = "",
     network: Network = Network(),
     files: Files = Files(),
     training: Training = Training(),
@@ -139,6 +140,9 @@ def compare(
         Fewer losses, trials, seeds and steps: a first look in a few minutes.
     resume
         Go on with the plan stored in the folder, whatever else is asked.
+    storage
+        A database, postgresql://USER@HOST/NAME, in which several machines share the work on a folder that all of them
+        see: each begins the same command, and does what no other is at.
     group
         Deprecated: --lists.
     """
@@ -170,10 +174,12 @@ def compare(
     try:
         named = budget(seeds=seeds, trials=trials, steps=steps, epochs=epochs, minutes=minutes, margin=margin)
         asked = replace(plan, **((QUICK if quick else {}) | named))
+        if storage and splits != 1:
+            raise lab.Refused("storage: wanted one split; several machines can each take some of them")
         if splits == 1:
             resolved, loaded = lab.resumed(asked, named) if resume else lab.resolved(asked)
             prepare(resolved)
-            report = lab.compare(resolved, Console(), loaded).report
+            report = lab.compare(resolved, Console(), loaded, storage=storage).report
         else:
             report = over_splits.compare(asked, splits, Console(), resume=resume).report
     except lab.Refused as reason:

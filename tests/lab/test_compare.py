@@ -26,6 +26,7 @@ from lossary.lab.run.entrants import Entrant
 from lossary.lab.run.folder import load_plan
 from lossary.lab.run.plan import Plan
 from lossary.lab.run.record import load_all
+from lossary.lab.run.storage import Storage
 from lossary.lab.run.study import trials
 from lossary.lab.run.train import Diverged, Outcome, train
 from lossary.lab.tasks._learners import LEARNERS, OF_WORDS
@@ -102,7 +103,7 @@ def test_after_two_kills_every_record_is_there_once(finished: Path) -> None:
 
 
 def test_after_two_kills_every_trial_is_there_once_and_the_first_is_the_default(finished: Path) -> None:
-    tuned = trials(finished)
+    tuned = trials(Storage(finished))
     assert [(t.loss, t.number, t.state) for t in tuned] == [
         (loss, number, "complete") for loss in ("l1", "mse_loss") for number in (0, 1)
     ]
@@ -115,7 +116,9 @@ def test_after_two_kills_every_trial_is_there_once_and_the_first_is_the_default(
 
 def test_final_runs_use_the_best_trial_of_their_loss(finished: Path) -> None:
     for loss in ("l1", "mse_loss"):
-        best = min((t for t in trials(finished) if t.loss == loss), key=lambda t: inf if t.valid is None else t.valid)
+        best = min(
+            (t for t in trials(Storage(finished)) if t.loss == loss), key=lambda t: inf if t.valid is None else t.valid
+        )
         runs = [r for r in load_all(finished) if r.loss == loss and r.role == "tuned"]
         assert [r.params for r in runs] == [best.params] * 3
 
@@ -234,7 +237,7 @@ def test_where_a_loss_fails_the_others_go_on(
     assert {r.loss for r in load_all(tmp_path / "some") if r.card} == {"l1_loss"}
     report = (tmp_path / "some" / "report.html").read_text()
     assert "mse_loss was entered but has no finished run: none of its tuning trials gave a result." in report
-    assert [t.state for t in trials(tmp_path / "some")] == ["complete", "complete", "fail", "fail"]
+    assert [t.state for t in trials(Storage(tmp_path / "some"))] == ["complete", "complete", "fail", "fail"]
     with pytest.raises(SystemExit) as ended:
         main(["compare", "diabetes", "--losses", "mse_loss", *budget, "--out", str(tmp_path / "all")])
     assert ended.value.code == 1

@@ -23,6 +23,7 @@ from lossary.lab.run.optimizers import LEARNING_RATES
 from lossary.lab.run.options import Optimizer
 from lossary.lab.run.plan import Plan, budget
 from lossary.lab.run.record import Record, load_all
+from lossary.lab.run.storage import Storage
 from lossary.lab.tasks.scoring import primary
 
 BRIEF = Plan("diabetes", ("mse_loss", "l1_loss"), seeds=(3, 7), trials=1, steps=4)
@@ -238,7 +239,7 @@ def test_python_code_bounds_a_comparison_in_the_same_words(tmp_path: Path, own_d
 def test_the_second_and_third_trial_are_at_learning_rates_far_from_the_first(tmp_path: Path) -> None:
     compared(replace(BRIEF, trials=3, seeds=(1, 1), out=str(tmp_path)))
     for loss in ("mse_loss", "l1_loss"):
-        rates = [trial.params["lr"] for trial in study.trials(tmp_path) if trial.loss == loss]
+        rates = [trial.params["lr"] for trial in study.trials(Storage(tmp_path)) if trial.loss == loss]
         assert rates == pytest.approx([2e-3, 6e-3, 2e-3 / 3])
 
 

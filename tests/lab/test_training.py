@@ -21,6 +21,7 @@ from lossary.lab.run.entrants import Entrant, entrants
 from lossary.lab.run.options import Precision
 from lossary.lab.run.plan import Plan
 from lossary.lab.run.record import load_all
+from lossary.lab.run.storage import Storage
 from lossary.lab.run.train import Trainer, train
 from lossary.lab.tasks import task_of
 
@@ -44,7 +45,7 @@ def test_all_of_them_are_asked_for_and_said(tmp_path: Path, monkeypatch: pytest.
     budget = ("--losses", "cross_entropy", "--seeds", "2", "--trials", "2", "--steps", "30", "--device", "cpu")
     main(["compare", "digits", *OWN, *budget, "--out", str(tmp_path)])
     assert {record.steps for record in load_all(tmp_path) if record.card} == {30}
-    assert [trial.params["lr"] for trial in study.trials(tmp_path)] == pytest.approx([0.01, 0.03])
+    assert [trial.params["lr"] for trial in study.trials(Storage(tmp_path))] == pytest.approx([0.01, 0.03])
     report = (tmp_path / "report.html").read_text()
     for said in ("--optimizer sgd", "--schedule cosine", "--batch 64", "--weight-decay 0.0", "--precision bf16"):
         assert said in report

@@ -3,7 +3,7 @@
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from functools import partial
 from itertools import chain
 from math import isfinite
@@ -28,6 +28,7 @@ from lossary.lab.data.loading import load, load_again
 from lossary.lab.data.types import Data
 from lossary.lab.report.page import render
 from lossary.lab.run import entries, jobs, study
+from lossary.lab.run.claims import Claims, claims_of
 from lossary.lab.run.clock import Clock, counted, spelled
 from lossary.lab.run.devices import chosen
 from lossary.lab.run.entrants import entrants
@@ -37,6 +38,7 @@ from lossary.lab.run.measured import checked
 from lossary.lab.run.options import Optimizer, Precision, Schedule
 from lossary.lab.run.plan import Plan, Resolved
 from lossary.lab.run.record import Record, load_all
+from lossary.lab.run.storage import Storage, brought_home, storage_of
 from lossary.lab.run.stored import Refused, something_else
 from lossary.lab.run.study import Search
 from lossary.lab.run.train import batch_of, steps_per_epoch, timed
@@ -164,11 +166,12 @@ def resumed(plan: Plan, named: Collection[str] = ()) -> Ready:
     return _checked(resumable(plan, named))
 
 
-def compare(plan: Resolved, console: Console, data: Data, *, here: bool = False) -> Result:
+def compare(plan: Resolved, console: Console, data: Data, *, here: bool = False, storage: str = "") -> Result:
     """Run a resolved plan in its folder, or what is left of it, and write the report.
 
     Args:
         here: All is done in this process, because no other could load the data.
+        storage: Of a PostgreSQL database the URL, in which machines that share the folder share the work.
 
     Raises:
         Refused: if another process is at work in the folder, it holds something else, or it cannot be written.
@@ -181,7 +184,9 @@ def compare(plan: Resolved, console: Console, data: Data, *, here: bool = False)
         except BadData as changed:
             raise Refused(str(changed)) from changed
     with _writing(folder):
-        return _compared(plan, folder, console, data, here=here)
+        where = storage_of(folder, storage)
+        with nullcontext() if storage else sole(folder), claims_of(where) as claims:
+            return _compared(plan, where, console, data, claims, here=here)
 
 
 @contextmanager
@@ -198,31 +203,35 @@ def _writing(folder: Path) -> Generator[None]:
         raise Refused(f"out: cannot write {where}: {error.strerror or error}; the same command then goes on") from error
 
 
-def _compared(plan: Resolved, folder: Path, console: Console, data: Data, *, here: bool) -> Result:
+def _compared(plan: Resolved, storage: Storage, console: Console, data: Data, claims: Claims, *, here: bool) -> Result:
+    folder = storage.folder
     metric, *others = (metric_of(data.task, name) for name in plan.metric)
     for said in data.left_out:
         console.print(f"left out: {printable(said)}", markup=False, highlight=False)
     if data.task == "binary":
         console.print(f"yes: {printable(data.test_names[1])}", markup=False, highlight=False)
-    with sole(folder):
-        entered = entrants(plan.losses, data.task)
-        searches = {label: Search(entrant, data.task, plan.optimizer) for label, entrant in entered.items()}
-        study.create(folder, searches, metric)
+    entered = entrants(plan.losses, data.task)
+    searches = {label: Search(entrant, data.task, plan.optimizer) for label, entrant in entered.items()}
+    with claims.one_at_a_time():
+        study.create(storage, searches, metric)
         save_test_split(data, folder)
-        load_all(folder)  # refuses what is no record before anything is done
-        clock = _clock(plan, folder, data, here=here)
-        if cost := _cost(plan, folder, data, clock):
-            console.print(cost, highlight=False)
-        run = partial(jobs.run_here if here else jobs.run, plan=plan, folder=folder, data=data, clock=clock)
-        failures = _work(_rounds(plan, folder, data, metric, clock), run, clock, console)
-        if clock.not_begun:
-            console.print(f"{plan.minutes:g} minutes: {_left_out(clock)}; the same command goes on", highlight=False)
-        records = load_all(folder)
-        if not any(record.card for record in records):
-            why = "; ".join(dict.fromkeys(failures)) or f"minutes: {plan.minutes:g} are too few for one run"
-            raise Failed(f"no loss could be trained: {why}")
-        verdict = judge(records, metric, margin=plan.margin_of(metric))
-        show(verdict, further(verdict, records, others), records, data.task, console)
+    load_all(folder)  # refuses what is no record before anything is done
+    clock = _clock(plan, storage, data, here=here)
+    if cost := _cost(plan, storage, data, clock):
+        console.print(cost, highlight=False)
+    do = jobs.run_here if here else jobs.run
+    run = partial(do, plan=plan, storage=storage, data=data, clock=clock, claims=claims)
+    failures = _work(_rounds(plan, storage, data, metric, clock), run, clock, console)
+    if clock.not_begun:
+        console.print(f"{plan.minutes:g} minutes: {_left_out(clock)}; the same command goes on", highlight=False)
+    records = load_all(folder)
+    if not any(record.card for record in records):
+        why = "; ".join(dict.fromkeys(failures)) or f"minutes: {plan.minutes:g} are too few for one run"
+        raise Failed(f"no loss could be trained: {why}")
+    verdict = judge(records, metric, margin=plan.margin_of(metric))
+    show(verdict, further(verdict, records, others), records, data.task, console)
+    with claims.one_at_a_time():
+        brought_home(storage, searches)
         return Result(render(folder), verdict)
 
 
@@ -258,10 +267,10 @@ def _left_out(clock: Clock) -> str:
     return f"{runs} {'run was' if runs == 1 else 'runs were'} not begun that would have ended later"
 
 
-def _clock(plan: Resolved, folder: Path, data: Data, *, here: bool) -> Clock:
+def _clock(plan: Resolved, storage: Storage, data: Data, *, here: bool) -> Clock:
     """What each loss's runs take: those that are done, or a few timed steps."""
     taken: dict[str, list[float]] = {}
-    for trial in study.trials(folder):
+    for trial in study.trials(storage):
         if trial.valid is not None:
             taken.setdefault(trial.loss, []).append(trial.seconds)
     threads = torch.get_num_threads()
@@ -274,10 +283,10 @@ def _clock(plan: Resolved, folder: Path, data: Data, *, here: bool) -> Clock:
     return Clock(plan.minutes, plan.workers, taken, expected)
 
 
-def _cost(plan: Resolved, folder: Path, data: Data, clock: Clock) -> str:
+def _cost(plan: Resolved, storage: Storage, data: Data, clock: Clock) -> str:
     """What is to be done and how long it takes; empty where all is done."""
     first, most = plan.seeds
-    todo = [job for phase in jobs.open_jobs(plan, folder, data, range(1, first + 1)) for job in phase]
+    todo = [job for phase in jobs.open_jobs(plan, storage, data, range(1, first + 1)) for job in phase]
     if not any(job.stage != "baseline" for job in todo):
         return ""
     later = [Job("final", label, seed) for seed in range(first + 1, most + 1) for label in entries.labels(plan.losses)]
@@ -292,12 +301,14 @@ def _cost(plan: Resolved, folder: Path, data: Data, clock: Clock) -> str:
     )
 
 
-def _rounds(plan: Resolved, folder: Path, data: Data, metric: Metric, clock: Clock) -> Iterator[tuple[list[Job], ...]]:
+def _rounds(
+    plan: Resolved, storage: Storage, data: Data, metric: Metric, clock: Clock
+) -> Iterator[tuple[list[Job], ...]]:
     """What is to do up to a look at the verdict, in phases; and so on until it is settled, or the seeds are done."""
     done, (seeds, most) = 0, plan.seeds
     while True:
-        yield jobs.open_jobs(plan, folder, data, range(done + 1, seeds + 1))
-        records = [record for record in load_all(folder) if record.seed <= seeds]
+        yield jobs.open_jobs(plan, storage, data, range(done + 1, seeds + 1))
+        records = [record for record in load_all(storage.folder) if record.seed <= seeds]
         if seeds == most or clock.not_begun or not any(record.card for record in records):
             return
         verdict = judge(records, metric, margin=plan.margin_of(metric))
@@ -343,7 +354,7 @@ def _work(
                 failures.append(f"{done.job.loss}: {done.failure}")
                 progress.print(f"{job}: failed, {done.failure}", markup=False)
             if not console.is_terminal:  # where no bar can move
-                progress.print(f"{len(ahead)} to go after {job}")
+                progress.print(f"{len(ahead)} to go after {job}{' (elsewhere)' if done.elsewhere else ''}")
     return failures
 
 

@@ -113,9 +113,10 @@ def task_in(records: list[Record]) -> TaskName:
 
 def load(folder: Path) -> Evidence:
     """Read a run folder and judge what it holds."""
+    from lossary.lab.run.storage import Storage
     from lossary.lab.run.study import trials  # brings torch, which nothing else here needs
 
-    return read(folder, trials(folder))
+    return read(folder, trials(Storage(folder)))
 
 
 def read(folder: Path, trials: list[Trial]) -> Evidence:

@@ -2,11 +2,13 @@
 
 import multiprocessing
 import os
+import platform
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent import futures
+from concurrent.futures import Future
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -23,16 +25,20 @@ from lossary.lab.data.loading import load_again
 from lossary.lab.data.sharing import Shared, shared
 from lossary.lab.data.types import Data
 from lossary.lab.run import entries, study
+from lossary.lab.run.claims import Claims
 from lossary.lab.run.entrants import entrants
 from lossary.lab.run.measured import measured
 from lossary.lab.run.plan import Resolved
 from lossary.lab.run.record import Failure, Judged, Record, Role
+from lossary.lab.run.storage import Storage
 from lossary.lab.run.stored import replacing
 from lossary.lab.run.study import Search
 from lossary.lab.run.train import Diverged, Outcome, environment, train
 from lossary.lab.run.watched import watched
 from lossary.lab.tasks import task_of
 
+#: Seconds between two looks at whether other machines have finished.
+PAUSE = 1.0
 #: Tuning trains with this seed; the runs that are reported with 1, 2, ...: a tuned loss may not profit from the luck
 #: of the seed it was tuned with.
 TUNING_SEED = 0
@@ -46,18 +52,23 @@ class Job:
     loss: str
     number: int
 
+    @property
+    def name(self) -> str:
+        return f"{self.stage}/{self.number}/{self.loss}"
+
 
 @dataclass(frozen=True)
 class Done:
     job: Job
     seconds: float
     failure: str = ""
+    elsewhere: bool = False  # by another machine
 
 
-def open_jobs(plan: Resolved, folder: Path, data: Data, seeds: range) -> tuple[list[Job], list[Job]]:
+def open_jobs(plan: Resolved, storage: Storage, data: Data, seeds: range) -> tuple[list[Job], list[Job]]:
     """What is still to do for these seeds: first this (tuning and baselines), and then that (the final runs)."""
-    labels = entries.labels(plan.losses)
-    finished = {label: study.places(folder, label) for label in labels}
+    labels, folder = entries.labels(plan.losses), storage.folder
+    finished = {label: study.places(storage, label) for label in labels}
     tune = [Job("tune", label, p) for p in range(plan.trials) for label in labels if p not in finished[label]]
     base = [
         Job("baseline", name, seed)
@@ -72,6 +83,18 @@ def open_jobs(plan: Resolved, folder: Path, data: Data, seeds: range) -> tuple[l
     return tune + base, final
 
 
+def _is_done(job: Job, storage: Storage) -> bool:
+    """Whether what a job leaves behind is there, by whichever machine."""
+    match job.stage:
+        case "tune":
+            return job.number in study.places(storage, job.loss)
+        case "final":
+            failed = Failure(job.loss, job.number, "").path(storage.folder).exists()
+            return failed or _recorded(storage.folder, "tuned", job.loss, job.number)
+        case "baseline":
+            return _recorded(storage.folder, "baseline", job.loss, job.number)
+
+
 def _recorded(folder: Path, role: Role, loss: str, seed: int) -> bool:
     return Record(loss, "", role, seed, {}, {}, []).path(folder).exists()
 
@@ -84,7 +107,9 @@ class Timekeeper(Protocol):
     def note(self, done: Done, /) -> None: ...
 
 
-def run(phases: Iterable[list[Job]], plan: Resolved, folder: Path, data: Data, clock: Timekeeper) -> Iterator[Done]:
+def run(
+    phases: Iterable[list[Job]], plan: Resolved, storage: Storage, data: Data, clock: Timekeeper, claims: Claims
+) -> Iterator[Done]:
     """Do all jobs of one phase and then of the next, yielding each as it is done, in the order of finishing.
 
     Which jobs a phase has is asked when the one before it is done, and whether one may begin when a worker is free.
@@ -93,24 +118,36 @@ def run(phases: Iterable[list[Job]], plan: Resolved, folder: Path, data: Data, c
         BrokenProcessPool: if a worker was killed.
     """
     # What code makes need not go from process to process: there each runs it.
-    with nullcontext() if is_code(plan.data) else shared(data, folder / "data.part") as given:
-        yield from _run(phases, plan, folder, given, clock)
+    file = storage.folder / (f"data.{platform.node()}-{os.getpid()}.part" if storage.url else "data.part")
+    with nullcontext() if is_code(plan.data) else shared(data, file) as given:
+        yield from _run(phases, plan, storage, given, clock, claims)
 
 
 def _run(
-    phases: Iterable[list[Job]], plan: Resolved, folder: Path, given: Shared | None, clock: Timekeeper
+    phases: Iterable[list[Job]],
+    plan: Resolved,
+    storage: Storage,
+    given: Shared | None,
+    clock: Timekeeper,
+    claims: Claims,
 ) -> Iterator[Done]:
     context = multiprocessing.get_context("spawn")
     pool = futures.ProcessPoolExecutor(plan.workers, mp_context=context, initializer=start_worker, initargs=(given,))
+
+    def begin(job: Job) -> Future[Done]:
+        return pool.submit(do, job, plan, storage)
+
     try:
         for jobs in phases:
-            waiting = (pool.submit(do, job, plan, folder) for job in jobs if clock.may_begin(job))
+            waiting = _begun(jobs, storage, clock, claims, begin)
             running = set(islice(waiting, plan.workers))
             while running:
                 finished, running = futures.wait(running, return_when=futures.FIRST_COMPLETED)
                 done = [future.result() for future in finished]
                 for one in done:
-                    clock.note(one)
+                    if not one.elsewhere:
+                        clock.note(one)
+                        claims.finish(one.job.name)
                 running |= set(islice(waiting, len(done)))
                 yield from done
     except BaseException:
@@ -120,6 +157,33 @@ def _run(
         raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _begun(
+    jobs: list[Job], storage: Storage, clock: Timekeeper, claims: Claims, begin: Callable[[Job], Future[Done]]
+) -> Iterator[Future[Done]]:
+    """Each job as it is begun here, or as it is found done elsewhere; what others are at is waited for.
+
+    They may die over it: then it is done here after all.
+    """
+    left = list(jobs)
+    while left:
+        for job in left:
+            if claims.take(job.name):
+                left.remove(job)
+                if clock.may_begin(job):
+                    yield begin(job)
+                else:
+                    claims.give_back(job.name)
+                break
+            if _is_done(job, storage):
+                left.remove(job)
+                found: Future[Done] = Future()
+                found.set_result(Done(job, 0.0, elsewhere=True))
+                yield found
+                break
+        else:
+            time.sleep(PAUSE)
 
 
 #: Of a worker: the data as the process that started it has loaded them.
@@ -148,50 +212,50 @@ def _data(plan: Resolved) -> Data:
 
 
 def run_here(
-    phases: Iterable[list[Job]], plan: Resolved, folder: Path, data: Data, clock: Timekeeper
+    phases: Iterable[list[Job]], plan: Resolved, storage: Storage, data: Data, clock: Timekeeper, claims: Claims
 ) -> Iterator[Done]:
     """The same one after another in this process: for data and networks that no other process can load."""
     for job in (job for jobs in phases for job in jobs if clock.may_begin(job)):
-        done = do(job, plan, folder, data)
+        done = do(job, plan, storage, data)
         clock.note(done)
         yield done
 
 
-def do(job: Job, plan: Resolved, folder: Path, data: Data | None = None) -> Done:
+def do(job: Job, plan: Resolved, storage: Storage, data: Data | None = None) -> Done:
     """Do one job in this process."""
     started = time.perf_counter()
     data = data or _data(plan)
     try:
-        _STAGES[job.stage](job, plan, folder, data)
+        _STAGES[job.stage](job, plan, storage, data)
     except Diverged as reason:
         if job.stage == "final":  # those of tuning trials are in the study
-            Failure(job.loss, job.number, str(reason)).save(folder)
+            Failure(job.loss, job.number, str(reason)).save(storage.folder)
         return Done(job, time.perf_counter() - started, str(reason))
     return Done(job, time.perf_counter() - started)
 
 
-def _tune(job: Job, plan: Resolved, folder: Path, data: Data) -> None:
+def _tune(job: Job, plan: Resolved, storage: Storage, data: Data) -> None:
     entrant = entrants(plan.losses, data.task)[job.loss]
 
     def score(params: Mapping[str, Any]) -> tuple[float, float]:
         outcome = train(entrant, params, data, plan, TUNING_SEED)
         if job.number == 0:
             # Trial 0 is the run at the library's defaults: once trained, it need not be trained again to be reported.
-            _record(job, "default", TUNING_SEED, params, outcome, plan, folder, data)
+            _record(job, "default", TUNING_SEED, params, outcome, plan, storage.folder, data)
         return outcome.best, outcome.seconds
 
-    study.run_trial(folder, job.loss, Search(entrant, data.task, plan.optimizer), job.number, score)
+    study.run_trial(storage, job.loss, Search(entrant, data.task, plan.optimizer), job.number, score)
 
 
-def _final(job: Job, plan: Resolved, folder: Path, data: Data) -> None:
-    params = study.best_params(folder, job.loss)
+def _final(job: Job, plan: Resolved, storage: Storage, data: Data) -> None:
+    params = study.best_params(storage, job.loss)
     if params is None:
         raise Diverged("none of its tuning trials gave a result")
     outcome = train(entrants(plan.losses, data.task)[job.loss], params, data, plan, job.number)
-    _record(job, "tuned", job.number, params, outcome, plan, folder, data)
+    _record(job, "tuned", job.number, params, outcome, plan, storage.folder, data)
 
 
-def _baseline(job: Job, plan: Resolved, folder: Path, data: Data) -> None:
+def _baseline(job: Job, plan: Resolved, storage: Storage, data: Data) -> None:
     task = task_of(data.task)
     predicted = task.baseline(job.loss, data, job.number)
     values, judged, also = _measured(plan, data, task.arrays(predicted, data.test, data))
@@ -207,7 +271,7 @@ def _baseline(job: Job, plan: Resolved, folder: Path, data: Data) -> None:
         fitted=job.loss in task.fitted,
         independent=judged.independent,
         also=also,
-    ).save(folder)
+    ).save(storage.folder)
 
 
 def _measured(

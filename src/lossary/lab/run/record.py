@@ -118,8 +118,11 @@ class Failure:
     seed: int
     reason: str
 
+    def path(self, folder: Path) -> Path:
+        return folder / "failures" / f"{quote(self.loss, safe=SAFE)}-{self.seed}.json"
+
     def save(self, folder: Path) -> None:
-        path = folder / "failures" / f"{quote(self.loss, safe=SAFE)}-{self.seed}.json"
+        path = self.path(folder)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, json.dumps(asdict(self)))
 

@@ -6,6 +6,7 @@ written is there whole or not at all.
 
 import json
 import os
+import platform
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import MISSING, fields, is_dataclass
@@ -16,7 +17,7 @@ from types import NoneType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 #: All that a run keeps in its folder, and what these files are while they are written.
-FILES = ("plan.json", "splits.json", "study.db", "study.db-*", "lock", "lock-*", "report.html", "*.part")
+FILES = ("plan.json", "splits.json", "storage.json", "study.db*", "lock*", "report.html", "*.part")
 FOLDERS = ("records", "failures", "arrays")
 #: Sums and squares of what is smaller are finite numbers too.
 LARGEST = 1e100
@@ -31,7 +32,7 @@ class Refused(Exception):
 @contextmanager
 def replacing(path: Path) -> Generator[Path]:
     """Another name to write a file under, which it then gives up: a kill leaves the whole of it or what was there."""
-    part = path.with_suffix(f".{os.getpid()}.part")
+    part = path.with_suffix(f".{platform.node()}-{os.getpid()}.part")  # machines may share a disk
     try:
         yield part
         part.replace(path)
@@ -81,7 +82,7 @@ def read(path: Path, wanted: type[T], called: str, of_now: Callable[[Any], Any] 
         raise something_else(called, path, error) from error
 
 
-def something_else(called: str, path: Path, why: Exception | str) -> Refused:
+def something_else(called: str, path: Path | str, why: Exception | str) -> Refused:
     """Where a run keeps ``called`` lies what is none."""
     return Refused(f"out: wanted {called} of a run in {path}; got something else ({why})")
 

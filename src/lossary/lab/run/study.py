@@ -1,4 +1,4 @@
-"""The search for hyperparameters: one Optuna study a loss, in the run folder's SQLite file.
+"""The search for hyperparameters: one Optuna study a loss.
 
 What is searched is the same for every loss: the network's learning rate, the head's where the loss owns weights, and
 the ranges on the loss's card. Trial 0 is the library's defaults. The next two are at learning rates three times as high
@@ -13,28 +13,23 @@ loss come out the same however many workers there are. From the eleventh on Optu
 finished by then, which does depend on the workers' timing.
 """
 
-import errno
-import sqlite3
 import warnings
-from collections.abc import Callable, Generator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import isfinite
-from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.exceptions import ExperimentalWarning, OptunaError
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, PartialFixedSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
 
 from lossary.core.card import Choice, Range
 from lossary.lab.run.entrants import Entrant
 from lossary.lab.run.optimizers import LEARNING_RATES, RATES
 from lossary.lab.run.options import Optimizer
 from lossary.lab.run.record import Trial
-from lossary.lab.run.stored import Refused, something_else
+from lossary.lab.run.storage import Storage, check_tables, not_ours, opened
 from lossary.lab.run.train import Diverged, environment
 from lossary.lab.tasks import TaskName
 from lossary.lab.tasks.measures import Metric
@@ -42,7 +37,6 @@ from lossary.lab.tasks.measures import Metric
 PLACE, REASON, SECONDS, ENVIRONMENT = "place", "reason", "seconds", "environment"  # a trial's user attributes
 #: By which the learning rates of the second and third trial differ from the usual ones.
 FACTORS = {1: 3.0, 2: 1 / 3}
-STUDY = "study.db"
 
 
 @dataclass(frozen=True)
@@ -71,96 +65,35 @@ class Search:
         return {**self.rates, **self.entrant.defaults}
 
 
-@contextmanager
-def _opened(folder: Path, *, check: bool = False) -> Generator[optuna.storages.RDBStorage]:
-    """The run's storage; ``check``: whether Optuna's version reads it, which takes half a second.
-
-    Raises:
-        OSError: if it can be read or written no longer.
-        Refused: if something else lies there.
-    """
-    path, storage = folder / STUDY, optuna.storages.RDBStorage.__new__(optuna.storages.RDBStorage)
-    try:
-        # Workers wait for one another's writes rather than fail.
-        patient = {"connect_args": {"timeout": 60}}
-        storage.__init__(f"sqlite:///{path}", patient, skip_compatibility_check=not check)
-        yield storage
-    except (SQLAlchemyError, OptunaError, sqlite3.Error) as error:
-        if told := _of_the_disk(error):
-            raise OSError(*told, str(path)) from error
-        raise _not_ours(path, error) from error
-    finally:
-        # Optuna leaves its connections to whoever collects them, those of a file that it refuses too.
-        if hasattr(storage, "engine"):
-            storage.engine.dispose()
-
-
-def _of_the_disk(error: BaseException | None) -> tuple[int, str] | None:
-    """Whether SQLite could not write, in the operating system's words. Optuna and SQLAlchemy wrap its errors."""
-    while error is not None:
-        cause = getattr(error, "orig", None) or error
-        code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
-        if code == sqlite3.SQLITE_FULL:
-            return errno.ENOSPC, "No space left on device"
-        if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_BUSY):
-            return errno.EIO, str(cause)
-        error = error.__cause__ or error.__context__
-    return None
-
-
-def _not_ours(path: Path, why: Exception | str) -> Refused:
-    return something_else("the tuning", path, why if isinstance(why, str) else str(why).splitlines()[0])
-
-
-def create(folder: Path, searches: Mapping[str, Search], metric: Metric) -> None:
-    """Make the studies that are missing; free the places of trials that a kill has left running.
+def create(storage: Storage, searches: Mapping[str, Search], metric: Metric) -> None:
+    """Make the studies that are missing.
 
     Raises:
         OSError: if they cannot be written.
         Refused: if something else lies where they are stored.
     """
-    _check_tables(folder / STUDY)
+    if not storage.url:
+        check_tables(storage)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     direction = "maximize" if metric.higher_is_better else "minimize"
     try:
-        with _opened(folder, check=True) as shared:
-            others = set(optuna.get_all_study_names(shared)) - set(searches)
+        with opened(storage, check=True) as shared:
+            others = set() if storage.url else set(optuna.get_all_study_names(shared)) - set(searches)
             if others:
-                raise _not_ours(folder / STUDY, f"studies of other losses: {', '.join(sorted(others))}")
+                raise not_ours(storage, f"studies of other losses: {', '.join(sorted(others))}")
             for loss, search in searches.items():
-                study = optuna.create_study(storage=shared, study_name=loss, direction=direction, load_if_exists=True)
+                study = optuna.create_study(
+                    storage=shared, study_name=storage.named(loss), direction=direction, load_if_exists=True
+                )
                 if [d.name.lower() for d in study.directions] != [direction]:
-                    raise _not_ours(folder / STUDY, f"{loss} is to {study.directions[0].name.lower()}, not {direction}")
-                for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-                    study.tell(trial.number, state=TrialState.FAIL)
+                    raise not_ours(storage, f"{loss} is to {study.directions[0].name.lower()}, not {direction}")
                 for trial in _done(study):
-                    _check_trial(folder / STUDY, loss, trial, search)
+                    _check_trial(storage, loss, trial, search)
     except (RuntimeError, ValueError, TypeError, LookupError, AssertionError) as other:  # optuna's, of a strange schema
-        raise _not_ours(folder / STUDY, other) from other
+        raise not_ours(storage, other) from other
 
 
-def _check_tables(path: Path) -> None:
-    """Whether a file is new or holds Optuna's tables, and none that compute what is read from them.
-
-    Raises:
-        OSError: if it cannot be opened.
-        Refused: if it holds something else.
-    """
-    try:
-        with closing(sqlite3.connect(path)) as stored:
-            found = set(stored.execute("SELECT type, name FROM sqlite_master").fetchall())
-    except sqlite3.DatabaseError as error:
-        if told := _of_the_disk(error):
-            raise OSError(*told, str(path)) from error
-        raise _not_ours(path, error) from error
-    computing = sorted(name for type_, name in found if type_ not in ("table", "index"))
-    if computing:
-        raise _not_ours(path, f"a database with views or triggers: {', '.join(computing)}")
-    if found and not {("table", "studies"), ("table", "trials"), ("table", "alembic_version")} <= found:
-        raise _not_ours(path, "a database of other tables")
-
-
-def _check_trial(path: Path, loss: str, trial: FrozenTrial, search: Search) -> None:
+def _check_trial(storage: Storage, loss: str, trial: FrozenTrial, search: Search) -> None:
     """Whether a trial is one of ours: at a place, with a finite value, within what is searched.
 
     Raises:
@@ -170,17 +103,17 @@ def _check_trial(path: Path, loss: str, trial: FrozenTrial, search: Search) -> N
     kept = trial.user_attrs
     place, seconds, told = kept.get(PLACE), kept.get(SECONDS, 0.0), kept.get(ENVIRONMENT, {})
     if type(place) is not int or place < 0:
-        raise _not_ours(path, f"{where}: wanted a place; got {place!r}")
+        raise not_ours(storage, f"{where}: wanted a place; got {place!r}")
     if trial.state is TrialState.COMPLETE and (trial.value is None or not isfinite(trial.value)):
-        raise _not_ours(path, f"{where}: wanted a finite value; got {trial.value}")
+        raise not_ours(storage, f"{where}: wanted a finite value; got {trial.value}")
     if not isinstance(seconds, int | float) or not isfinite(seconds) or not isinstance(kept.get(REASON, ""), str):
-        raise _not_ours(path, f"{where}: wanted seconds and a reason; got {seconds!r} and {kept.get(REASON)!r}")
+        raise not_ours(storage, f"{where}: wanted seconds and a reason; got {seconds!r} and {kept.get(REASON)!r}")
     if not isinstance(told, dict) or not all(isinstance(value, str) for value in told.values()):
-        raise _not_ours(path, f"{where}: wanted an environment of strings; got {told!r}")
+        raise not_ours(storage, f"{where}: wanted an environment of strings; got {told!r}")
     within, usual = search.space, search.defaults
     for name, value in trial.params.items():
         if name not in within or not (value == usual.get(name) or _lies(value, within[name])):
-            raise _not_ours(path, f"{where}: wanted what is searched for {search.entrant.name}; got {name}={value!r}")
+            raise not_ours(storage, f"{where}: wanted what is searched for {search.entrant.name}; got {name}={value!r}")
 
 
 def _lies(value: Any, within: Range | Choice) -> bool:
@@ -189,39 +122,51 @@ def _lies(value: Any, within: Range | Choice) -> bool:
     return isinstance(value, int | float) and within.low <= value <= within.high
 
 
-def places(folder: Path, loss: str) -> dict[int, FrozenTrial]:
+def places(storage: Storage, loss: str) -> dict[int, FrozenTrial]:
     """The finished trials of a loss by place: with a value, or failed for a reason that a repeat would meet again."""
-    with _opened(folder) as shared:
-        return {t.user_attrs[PLACE]: t for t in _done(optuna.load_study(study_name=loss, storage=shared))}
+    with opened(storage) as shared:
+        return {t.user_attrs[PLACE]: t for t in _done(_study(storage, shared, loss))}
+
+
+def _study(
+    storage: Storage, shared: optuna.storages.RDBStorage, loss: str, sampler: BaseSampler | None = None
+) -> optuna.Study:
+    return optuna.load_study(study_name=storage.named(loss), storage=shared, sampler=sampler)
 
 
 def _done(study: optuna.Study) -> list[FrozenTrial]:
     return [t for t in study.get_trials(deepcopy=False) if t.state is TrialState.COMPLETE or REASON in t.user_attrs]
 
 
-def best_params(folder: Path, loss: str) -> dict[str, Any] | None:
+def best_params(storage: Storage, loss: str) -> dict[str, Any] | None:
     """The params of a loss's best trial, the first of equals; None where all have failed."""
-    with _opened(folder) as shared:
-        direction = optuna.load_study(study_name=loss, storage=shared).direction
-    done = sorted(places(folder, loss).items())
+    with opened(storage) as shared:
+        direction = _study(storage, shared, loss).direction
+    done = sorted(places(storage, loss).items())
     sign = 1 if direction is optuna.study.StudyDirection.MAXIMIZE else -1
     scored = [(sign * t.value, -place, t.params) for place, t in done if t.value is not None]
     return max(scored, key=lambda s: s[:2])[2] if scored else None
 
 
 def run_trial(
-    folder: Path,
+    storage: Storage,
     loss: str,
     search: Search,
     place: int,
     score: Callable[[Mapping[str, Any]], tuple[float, float]],
 ) -> None:
-    """Run one trial of a loss and store it. ``score(params)`` gives the validation metric and the seconds taken."""
+    """Run one trial of a loss and store it. ``score(params)`` gives the validation metric and the seconds taken.
+
+    Whoever was at this place before and did not finish has been killed.
+    """
     searched = search.space
     if place == 0:
         searched = {name: searched[name] for name in search.defaults}
-    with _opened(folder) as shared:
-        study = optuna.load_study(study_name=loss, storage=shared, sampler=_sampler(search, place))
+    with opened(storage) as shared:
+        study = _study(storage, shared, loss, _sampler(search, place))
+        for killed in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if killed.user_attrs.get(PLACE) == place:
+                study.tell(killed.number, state=TrialState.FAIL)
         trial = study.ask()
         trial.set_user_attr(PLACE, place)
         trial.set_user_attr(ENVIRONMENT, environment())
@@ -254,10 +199,11 @@ def _suggest(trial: optuna.Trial, name: str, within: Range | Choice) -> Any:
     return trial.suggest_float(name, within.low, within.high, log=within.log)
 
 
-def trials(folder: Path) -> list[Trial]:
-    """All finished tuning trials of a run folder, by loss and place."""
-    with _opened(folder) as shared:
+def trials(storage: Storage) -> list[Trial]:
+    """All finished tuning trials of a run, by loss and place."""
+    with opened(storage) as shared:
         names = sorted(optuna.get_all_study_names(shared))
+    losses = [name.removeprefix(storage.named("")) for name in names if name.startswith(storage.named(""))]
     return [
         Trial(
             loss,
@@ -268,6 +214,6 @@ def trials(folder: Path) -> list[Trial]:
             t.user_attrs.get(SECONDS, 0.0),
             t.user_attrs.get(ENVIRONMENT, {}),
         )
-        for loss in names
-        for place, t in sorted(places(folder, loss).items())
+        for loss in losses
+        for place, t in sorted(places(storage, loss).items())
     ]
