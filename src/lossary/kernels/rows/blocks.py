@@ -122,7 +122,7 @@ class Blocks:
         if source.centers > 1 and not targets.numbered:
             raise ValueError("targets: wanted one a row beside several centers a column; got labels of columns")
         self.targets, self.centers, self.columns = targets, source.centers, source.columns
-        self.unit = LOG2_E if targets.sums == "exponentials" and targets.map is None else 1.0
+        self.unit = LOG2_E if targets.sums != "softplus" and targets.map is None else 1.0
         # On a CPU rows and columns are sorted by label; elsewhere nobody looks at labels.
         in_place = targets.numbered or not _device.by_cache(source.x)
         self.places = None if in_place else Places(targets, len(source.w))
@@ -179,7 +179,8 @@ class Blocks:
 
     def beside(self) -> int:
         """Temporaries of a block beside it."""
-        return (0 if self.centers == 1 else 4) + (0 if self.targets.map is None else 3)
+        powers = 0 if self.targets.sums != "powers" else 1
+        return (0 if self.centers == 1 else 4) + (0 if self.targets.map is None else 3) + powers
 
     def size(self, rows: int) -> int:
         """How many of so many rows a block has."""
@@ -228,7 +229,8 @@ class Blocks:
         if self.numbered is not None:
             return SingleTarget(scores, span, self.exponentiate, self.numbered, mean, self.targets.means)
         if self.places is not None:
-            return LabelTargets(scores, span, self.exponentiate, self.places, self.targets.scale)
+            powers = self.targets.sums == "powers"
+            return LabelTargets(scores, span, self.exponentiate, self.places, self.targets.scale, powers)
         return MaskedTargets(scores, span, self.exponentiate, self.targets, masks, mean)
 
     def _map_(self, scores: Tensor, span: slice, masks: RowsOf) -> Tensor | None:
@@ -248,7 +250,7 @@ class Blocks:
                 for s in spots
             ]
         slopes = map_block_(by, scores, at, some_absent=self.b is not None)
-        if self.targets.sums == "exponentials":
+        if self.targets.sums != "softplus":
             scores.mul_(LOG2_E)
         return slopes
 

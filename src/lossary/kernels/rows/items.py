@@ -24,7 +24,9 @@ class Items:
         scale: float,
         half: torch.dtype | None,
         bound: float | None,
+        powers: bool = False,
     ) -> None:
+        self.powers = powers  # whether the rest's scores times the scale are summed, not the targets'
         self.vectors = Vectors(given, factor, half)
         self.labels, self.split, self.scale, self.half, self.bound = labels, split, scale, half, bound
         #: In full precision, times their factors: for what is linear.

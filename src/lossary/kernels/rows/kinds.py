@@ -14,6 +14,7 @@ class Block:
 
     statistics: Rows
     by_mean: Tensor | None = None  # (R,), what a pulled block has beside its scores: the gradient by its mean scores
+    powers: tuple[Tensor, Tensor | None, float] | None = None
     by_row: list[Tensor]  # of a pulled block, what its rows' exponentials were multiplied with, (R, 1) each
 
     def __init__(self, scores: Tensor, rows: slice | Tensor, exponentiate: Exponentiate) -> None:
@@ -23,6 +24,20 @@ class Block:
     def pull(self, gradients: RowGradients) -> None:
         """Turn the scores into the loss's gradient by them, given that by the statistics."""
         raise NotImplementedError
+
+    def _sum_powers(self, rest: Tensor, scale: float, powers: Tensor) -> Tensor:
+        """The log-sum-exp of the rest's scores times ``scale``, which are in ``powers``; kept for :meth:`pull`."""
+        among, share = self.exponentiate(powers)
+        nothing = rest <= ABSENT / 2
+        self.powers = powers, None if share is None else share.masked_fill(nothing[:, None], 0), scale
+        return among.masked_fill(nothing, ABSENT)
+
+    def _pull_powers(self, by_among: Tensor | None) -> None:
+        """After the rest's, which are the scores now."""
+        if self.powers is not None and by_among is not None:
+            powers, share, scale = self.powers
+            self.by_row.append(_each(by_among, share, powers) * scale)
+            self.scores.addcmul_(powers, self.by_row[-1])
 
 
 class SingleTarget(Block):
@@ -109,7 +124,15 @@ class Numbered:
 class LabelTargets(Block):
     """A block whose rows have any number of targets, perhaps a column that is the row itself, and other gaps."""
 
-    def __init__(self, scores: Tensor, span: slice, exponentiate: Exponentiate, places: Places, scale: float) -> None:
+    def __init__(
+        self,
+        scores: Tensor,
+        span: slice,
+        exponentiate: Exponentiate,
+        places: Places,
+        scale: float,
+        has_powers: bool,
+    ) -> None:
         super().__init__(scores, places.rows[span], exponentiate)
         self.scale = scale
         self.absent = r, _ = places.absent(span)
@@ -125,18 +148,24 @@ class LabelTargets(Block):
             hits = take_targets(part, spot.is_target, scale)
             count[rows] = spot.is_target.sum(1).to(scores.dtype)
             target[rows] = torch.where(spot.is_target, hits, 0).sum(1)
-            among[rows], share = self.exponentiate(hits)
+            share = None
+            if not has_powers:
+                among[rows], share = self.exponentiate(hits)
             self.found.append((rows, part, spot.is_target, hits, share))
         self.per_target = 1 / count.clamp_min(1)
+        powers = scores * scale if has_powers else None
         rest, self.share = self.exponentiate(scores)
+        if powers is not None:
+            among = self._sum_powers(rest, scale, powers)
         mean = total * (self.unit / self.existing)
         self.statistics = Rows(count, target * (self.per_target * self.unit), among, rest, mean)
 
     def pull(self, gradients: RowGradients) -> None:
         self.by_row = [_each(gradients.rest, self.share, self.scores)]
         self.scores.mul_(self.by_row[0])
+        self._pull_powers(gradients.among)
         for rows, part, is_target, hits, share in self.found:
-            if gradients.among is not None:
+            if gradients.among is not None and self.powers is None:
                 self.by_row.append(_each(gradients.among[rows], share, hits) * self.scale)
                 part.add_(hits.mul_(self.by_row[-1]))
             if gradients.target is not None:
@@ -173,14 +202,22 @@ class MaskedTargets(Block):
         count = masks.targets
         self.per_target = 1 / count.clamp_min(1)
         target = torch.where(self.is_target, self.hits, 0).sum(1) * (self.per_target * self.unit)
-        among, self.share_among = self.exponentiate(self.hits)
+        powers = scores * self.scale if targets.sums == "powers" else None
         rest, self.share = self.exponentiate(scores)
+        if powers is None:
+            among, self.share_among = self.exponentiate(self.hits)
+        else:
+            among = self._sum_powers(rest, self.scale, powers)
         self.statistics = Rows(count, target, among, rest, target.detach() if mean is None else mean)
 
     def pull(self, gradients: RowGradients) -> None:
         self.by_row = [_each(gradients.rest, self.share, self.scores)]
         self.scores.mul_(self.by_row[0])
-        if gradients.among is not None or gradients.target is not None:
+        self._pull_powers(gradients.among)
+        if self.powers is not None and gradients.target is not None:
+            self.by_row.append((gradients.target * self.per_target * self.scale)[:, None])
+            self.scores.add_(self.is_target * self.by_row[-1])
+        elif self.powers is None and (gradients.among is not None or gradients.target is not None):
             by_among = _each(gradients.among, self.share_among, self.scores) * self.scale
             by_target = _each(gradients.target, self.per_target[:, None], self.scores) * self.scale
             torch.addcmul(by_target, self.hits, by_among, out=self.hits)

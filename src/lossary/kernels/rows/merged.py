@@ -27,7 +27,7 @@ def merge(parts: Sequence[Part]) -> Rows:
     """The statistics of all columns from those of parts that have each of them once."""
     each = Rows(*(torch.stack(found) for found in zip(*(part.rows for part in parts), strict=True)))  # pyright: ignore[reportCallIssue]
     columns = torch.stack([part.columns for part in parts])
-    total = torch.logsumexp if parts[0].sums == "exponentials" else torch.sum
+    total = torch.sum if parts[0].sums == "softplus" else torch.logsumexp
     return Rows(
         each.targets.sum(0),
         _mean(each.target, each.targets),

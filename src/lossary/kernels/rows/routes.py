@@ -142,7 +142,8 @@ def blocked_statistics(source: Bilinear, targets: Targets) -> Rows:
     form = source.form
     if is_one_set(source, targets):
         factor, labels = source.row_factor, targets.rows
-        return Rows(*_set_statistics(source.x, factor, labels, 0, targets.scale, form.half, form.bound))
+        given = (source.x, factor, labels, 0, targets.scale, form.half, form.bound, targets.sums == "powers")
+        return Rows(*_set_statistics(*given))
     return Rows(*_statistics(*source.tensors, *_labels(targets), *_marks(targets), *form))
 
 
@@ -156,7 +157,7 @@ def is_one_set(source: Bilinear, targets: Targets) -> bool:
         and targets.map is None
         and targets.columns is targets.rows
         and targets.row_groups is None
-        and targets.sums == "exponentials"
+        and targets.sums != "softplus"
     )
     return symmetric_scores and one_set
 
@@ -173,7 +174,7 @@ def both_ways(source: Bilinear, row_labels: Tensor | None, column_labels: Tensor
         given = (source.row_factor, source.column_factor)
         factor = torch.cat([one if f is None else f for f, one in zip(given, ones, strict=True)])
     labels = None if row_labels is None or column_labels is None else torch.cat([row_labels, column_labels])
-    both = _set_statistics(items, factor, labels, cut, 1.0, source.half, source.bound)
+    both = _set_statistics(items, factor, labels, cut, 1.0, source.half, source.bound, False)
     return Rows(*(s[:cut] for s in both)), Rows(*(s[cut:] for s in both))
 
 
@@ -335,8 +336,9 @@ def _set_statistics(
     scale: float,
     half: torch.dtype | None,
     bound: float | None,
+    powers: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    return seam.set_statistics(Items(items, factor, labels, split, scale, half, bound))
+    return seam.set_statistics(Items(items, factor, labels, split, scale, half, bound, powers))
 
 
 @torch.library.custom_op("lossary::set_gradients", mutates_args=())
@@ -348,6 +350,7 @@ def _set_gradients(
     scale: float,
     half: torch.dtype | None,
     bound: float | None,
+    powers: bool,
     rows: Sequence[Tensor],
     by_target: Tensor | None,
     by_among: Tensor | None,
@@ -355,7 +358,7 @@ def _set_gradients(
     by_mean: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     by_rows = RowGradients(by_target, by_among, by_rest, by_mean)
-    problem = Items(items, factor, labels, split, scale, half, bound)
+    problem = Items(items, factor, labels, split, scale, half, bound, powers)
     by_items, by_factor = seam.set_gradients(problem, Rows(*rows), by_rows)
     return by_items.to(items.dtype), items.new_empty(0) if by_factor is None else by_factor
 
@@ -369,7 +372,7 @@ _set_gradients.register_fake(
 
 
 def _remember_set(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    items, factor, labels, ctx.split, ctx.scale, ctx.half, ctx.bound = inputs
+    items, factor, labels, ctx.split, ctx.scale, ctx.half, ctx.bound, ctx.powers = inputs
     ctx.set_materialize_grads(False)
     ctx.save_for_backward(items, factor, labels, *output)
 
@@ -377,11 +380,11 @@ def _remember_set(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
 @_full_precision
 def _set_statistics_backward(ctx: Any, _: Tensor | None, *by_rows: Tensor | None) -> tuple[Tensor | None, ...]:
     items, factor, labels, *rows = ctx.saved_tensors
-    none = (None,) * 5
+    none = (None,) * 6
     if all(g is None for g in by_rows):
         return None, None, *none
     if not torch.is_grad_enabled():
-        given = (items, factor, labels, ctx.split, ctx.scale, ctx.half, ctx.bound)
+        given = (items, factor, labels, ctx.split, ctx.scale, ctx.half, ctx.bound, ctx.powers)
         by_items, by_factor = _set_gradients(*given, rows, *by_rows)
         return by_items, None if factor is None else by_factor, *none
     # By blocks of rows, which can be differentiated again: a set with itself, or each set with the other.
@@ -408,7 +411,8 @@ def _set_statistics_backward(ctx: Any, _: Tensor | None, *by_rows: Tensor | None
 def _set_targets(labels: Tensor | None, rows: slice, columns: slice, ctx: Any, items: Tensor) -> Targets:
     if labels is None:
         return Targets(torch.arange(len(items[rows]), device=items.device), scale=ctx.scale)
-    return Targets(labels[rows], labels[columns], own=ctx.split == 0, scale=ctx.scale)
+    sums = "powers" if ctx.powers else "exponentials"
+    return Targets(labels[rows], labels[columns], own=ctx.split == 0, scale=ctx.scale, sums=sums)
 
 
 _set_statistics.register_autograd(_set_statistics_backward, setup_context=_remember_set)

@@ -152,7 +152,7 @@ class Learning(NamedTuple):
 
 Source = Dense | Bilinear
 #: What is summed of the targets' scores and of the rest's.
-Sums = Literal["exponentials", "softplus"]
+Sums = Literal["exponentials", "softplus", "powers"]
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,9 @@ class Targets:
     are the same item, and that column does not exist for the row. With groups, neither does a column of the row's group
     that is no target: what may be the same thing is no negative. The targets' scores count times ``scale``, for losses
     that are steeper in the negatives than in the positives. With ``sums="softplus"`` the sum of the scores' softplus
-    stands for their log-sum-exp. A map changes each score before anything is made of it; ``scale`` comes after it.
+    stands for their log-sum-exp. With ``sums="powers"`` that of the targets is the rest's at another temperature: the
+    log-sum-exp of ``scale`` times its scores. A map changes each score before anything is made of it; ``scale`` comes
+    after it.
     """
 
     rows: Tensor  # (N,) integer labels
@@ -189,6 +191,11 @@ class Targets:
         """The same, their scores times ``scale``."""
         return self._made((self.rows, self.columns), (self.row_groups, self.column_groups), scale=scale, map=self.map)
 
+    def in_powers(self, scale: float) -> "Targets":
+        """The same, ``among`` being the log-sum-exp of ``scale`` times the rest's scores."""
+        labels, groups = (self.rows, self.columns), (self.row_groups, self.column_groups)
+        return self._made(labels, groups, scale=scale, map=self.map, sums="powers")
+
     def mapped(self, by: ScoreMap) -> "Targets":
         """The same of mapped scores."""
         return self._made((self.rows, self.columns), (self.row_groups, self.column_groups), map=by)
@@ -206,10 +213,11 @@ class Targets:
         map: ScoreMap | None,
         scale: float | None = None,
         first: int | None = None,
+        sums: Sums | None = None,
     ) -> "Targets":
         # Not by replace() of dataclasses, which torch 2.6 does not compile.
         (rows, columns), (row_groups, column_groups) = labels, groups
-        own, sums, means = self.own, self.sums, self.means
+        own, sums, means = self.own, sums or self.sums, self.means
         scale, first = self.scale if scale is None else scale, self.first if first is None else first
         return Targets(
             rows,
@@ -329,6 +337,9 @@ class RowsOf:
     def among(self) -> Tensor:
         if self._index is not None:
             return softplus(self.target) if self._softplus else self.target
+        if self._sums == "powers":
+            powers = (self._scores * self._targets.scale).masked_fill(~self.is_rest | self._gone, ABSENT)
+            return powers.logsumexp(1)
         return self._summed(self._hits.masked_fill(~self.is_target, ABSENT))
 
     @_once
@@ -338,8 +349,17 @@ class RowsOf:
         return self._summed(self._scores.masked_fill(~self.is_rest, ABSENT))
 
     @property
+    def _sums(self) -> Sums:
+        return self._targets.sums if isinstance(self._targets, Targets) else "exponentials"
+
+    @property
     def _softplus(self) -> bool:
-        return isinstance(self._targets, Targets) and self._targets.sums == "softplus"
+        return self._sums == "softplus"
+
+    @property
+    def _gone(self) -> Tensor:
+        """Scores that are absent by their column, and would not be if they were smaller."""
+        return self._scores <= ABSENT / 2
 
     def _summed(self, scores: Tensor) -> Tensor:
         return softplus(scores).sum(1) if self._softplus else scores.logsumexp(1)

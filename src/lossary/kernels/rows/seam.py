@@ -19,7 +19,7 @@ def by_triton(source: Bilinear, targets: Targets | None = None) -> Any:
     """Triton's kernels, imported here, where they are asked for and serve; else None."""
     if (
         source.centers > 1
-        or (targets is not None and targets.map is not None)
+        or (targets is not None and (targets.map is not None or targets.sums == "powers"))
         or not switch.runs_on(*(v.multiplied for v in _folded(source)))
     ):
         return None
@@ -59,7 +59,7 @@ def row_gradients(source: Bilinear, targets: Targets, rows: Rows, by_rows: RowGr
 def set_statistics(items: Items) -> Rows:
     """Statistics of each item's scores with its others."""
     vectors = items.vectors
-    kernels = by_triton(Bilinear(vectors.multiplied, vectors.multiplied)) if switch.ON else None
+    kernels = by_triton(Bilinear(vectors.multiplied, vectors.multiplied)) if switch.ON and not items.powers else None
     if kernels is None:
         return symmetric.set_statistics(items)
     return kernels.set_statistics(vectors.multiplied, vectors.after, items.numbered(), items.split, items.scale)
@@ -68,7 +68,7 @@ def set_statistics(items: Items) -> Rows:
 def set_gradients(items: Items, rows: Rows, by_rows: RowGradients) -> tuple[Tensor, Tensor | None]:
     """The gradients by the items and their factors, given that by their statistics."""
     vectors = items.vectors
-    kernels = by_triton(Bilinear(vectors.multiplied, vectors.multiplied)) if switch.ON else None
+    kernels = by_triton(Bilinear(vectors.multiplied, vectors.multiplied)) if switch.ON and not items.powers else None
     if kernels is None:
         return symmetric.set_gradients(items, rows, by_rows)
     given = (vectors.multiplied, vectors.after, items.numbered(), items.split, items.scale)

@@ -47,6 +47,7 @@ class Tile:
     columns: slice
     scores: Tensor
     scratch: Tensor  # of the same shape
+    third: Tensor  # of as many numbers at least
     spots: tuple[Spot, ...]
 
     @property
@@ -59,6 +60,10 @@ class Tile:
 
     def part(self, spot: Spot) -> Tensor:
         return spot.of(self.scores, self.rows.start, self.columns.start)
+
+    def powers(self, scale: float) -> Tensor:
+        """The scores times ``scale``, in memory of their own."""
+        return torch.mul(self.scores, scale, out=self.third[: self.scores.numel()].view(self.scores.shape))
 
     def take_targets(self, scale: float) -> list[Tensor]:
         """The targets' scores times ``scale``, spot by spot; the tile keeps the rest's."""
@@ -124,11 +129,17 @@ def set_statistics(items: Items) -> Rows:
             for side, dim in sides:
                 count[side] += spot.is_target.sum(dim)
                 target[side] += torch.where(spot.is_target, hits, 0).sum(dim)
-            among.merge(hits, torch.empty_like(hits), sides)
+            if not items.powers:
+                among.merge(hits, torch.empty_like(hits), sides)
+        if items.powers:
+            among.merge(tile.powers(scale), tile.scratch, tile.sides)
         rest.merge(tile.scores, tile.scratch, tile.sides)
     target *= LN_2 / count.clamp_min(1)
     place = None if order is None else inverse(order)
-    found = (_arranged(s, place) for s in (count, target, among.value(), rest.value()))
+    of_among, of_rest = among.value(), rest.value()
+    if items.powers:
+        of_among = torch.where(of_rest > ABSENT / 2, of_among, ABSENT)
+    found = (_arranged(s, place) for s in (count, target, of_among, of_rest))
     return Rows(*found, means(items))  # pyright: ignore[reportCallIssue]
 
 
@@ -147,12 +158,18 @@ def set_gradients(items: Items, rows: Rows, by_rows: RowGradients) -> tuple[Tens
     for tile in _tiles(x, _arranged(labels, order), split):
         i, j = tile.rows, tile.columns
         taken = tile.take_targets(scale)
+        powers = tile.powers(scale) if items.powers else None
         kind.pull(tile.scores, tile.scratch, (rest[i], rest[j]), (by_rest[i], by_rest[j]))
+        if powers is not None:
+            kind.pull(powers, tile.scratch, (among[i], among[j]), (by_among[i], by_among[j]))
+            tile.scores.add_(powers)
         for spot, hits in zip(tile.spots, taken, strict=True):
             r, c = spot.rows, spot.columns
-            kind.pull(hits, torch.empty_like(hits), (among[r], among[c]), (by_among[r], by_among[c]))
+            if not items.powers:
+                kind.pull(hits, torch.empty_like(hits), (among[r], among[c]), (by_among[r], by_among[c]))
+                tile.part(spot).add_(hits)
             each = by_target[r, None] + by_target[c]
-            tile.part(spot).add_(hits).add_(each.mul_(spot.is_target))
+            tile.part(spot).add_(each.mul_(spot.is_target))
         multiply_(gradient[i], tile.scores, x[j], add=True)
         if i != j:
             multiply_(gradient[j], tile.scores.t(), x[i], add=True)
@@ -184,7 +201,7 @@ def _arranged(items: Tensor, order: Tensor | None) -> Tensor:
 def _tiles(x: Tensor, labels: Tensor, split: int) -> Iterator[Tile]:
     """The tiles that make every pair's score once, in the same two buffers each."""
     n = len(x)
-    buffers = x.new_empty(2, TILE * TILE).unbind()
+    *buffers, third = x.new_empty(3, TILE * TILE).unbind()
     sets = ((0, split), (split, n)) if split else ((0, n), (0, n))
     spans = [[slice(s, min(s + TILE, stop)) for s in range(start, stop, TILE)] for start, stop in sets]
     own = None if split else torch.arange(n, device=x.device)
@@ -195,7 +212,7 @@ def _tiles(x: Tensor, labels: Tensor, split: int) -> Iterator[Tile]:
             shape = (rows.stop - rows.start, columns.stop - columns.start)
             scores, scratch = (b[: shape[0] * shape[1]].view(shape) for b in buffers)
             multiply_(scores, scaled, x[columns].t())
-            tile = Tile(rows, columns, scores, scratch, tuple(bands.within(rows, columns)))
+            tile = Tile(rows, columns, scores, scratch, third, tuple(bands.within(rows, columns)))
             if rows == columns:
                 scores.fill_diagonal_(ABSENT_2)
             yield tile

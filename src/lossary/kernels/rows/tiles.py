@@ -144,7 +144,10 @@ def set_statistics(items: Items) -> Rows:
             rest.add(tile, tile.scores, scratch)
         for sums in (among, rest):
             sums.end_row(rows)
-    return Rows(count, target, target.clone() if items.labels is None else among.value(), rest.value(), means(items))
+    found = target.clone() if items.labels is None else among.value()
+    if items.powers:
+        found = torch.where(rest.value() > ABSENT / 2, found, ABSENT)
+    return Rows(count, target, found, rest.value(), means(items))
 
 
 def set_gradients(items: Items, rows: Rows, by_rows: RowGradients) -> tuple[Tensor, Tensor | None]:
@@ -229,4 +232,6 @@ def _tile(items: Items, spans: list[list[slice]], r: int, c: int, buffers: tuple
         hits = take_targets(scores, is_target, items.scale)
     if rows == columns or (items.labels is None and r == c):
         scores.fill_diagonal_(ABSENT_2)
+    if items.powers:
+        hits = scores * items.scale
     return Tile(rows, columns, r, c, scores, hits), scratch

@@ -195,13 +195,15 @@ def hard_negative_contrastive_loss(
     check_float("z2", z2)
     compared = compare_views(z1, z2, ids, sample_weight, mask, group)
     temperature, tau_plus = parameters((temperature, tau_plus), compared.anchors.x)
-    rows = row_statistics(cosines(compared, (1 + beta) / temperature), compared.targets)
-    some, log_count = _with_both(rows, compared), _negatives(compared).clamp_min(1).to(rows.rest.dtype).log()
-    negatives = rows.rest
+    share, targets = beta / (1 + beta), compared.targets
     if beta > 0:
-        plain = row_statistics(cosines(compared, beta / temperature), compared.targets)
-        negatives = rows.rest - plain.rest + log_count
-    positive = rows.target / (1 + beta)
+        assert isinstance(targets, Targets)
+        targets = targets.in_powers(share)
+    rows = row_statistics(cosines(compared, (1 + beta) / temperature), targets)
+    some, log_count = _with_both(rows, compared), _negatives(compared).clamp_min(1).to(rows.rest.dtype).log()
+    negatives, positive = rows.rest, rows.target / (1 + beta)
+    if beta > 0:  # a target's score is times the share
+        negatives, positive = rows.rest - rows.among + log_count, rows.target / beta
     kept = _less(torch.where(some, negatives - positive, 0), tau_plus, log_count)
     least = log_count - 1 / temperature - positive
     losses = softplus(torch.where(kept > least, kept, least))
