@@ -306,6 +306,15 @@ def test_a_browser_draws_it_all_without_complaint(files: dict[TaskName, Path], t
             view.evaluate(f"Math.max(...{CHARTS}.map(c => c.querySelector('svg').getBoundingClientRect().right))")
             <= width
         )
+        tables = "[...document.querySelectorAll('.scroll')].filter(place => place.clientWidth)"
+        narrowest = (
+            f"Math.min(...{tables}.flatMap(t => [...t.querySelectorAll('th[scope=row]')].map(h => h.clientWidth)))"
+        )
+        assert view.evaluate(narrowest) > 100  # a name is no column of letters
+        hinted = (
+            "[...document.querySelectorAll('*')].filter(e => getComputedStyle(e, '::before').content.includes('↔'))"
+        )
+        assert view.evaluate(f"{hinted}.every(e => {tables}.includes(e))") is True
         assert HOSTILE_LOSS in view.evaluate("[...document.querySelectorAll('.chart text')].map(t => t.textContent)")
         assert view.messages == []
         assert [url for url in view.requests if not url.startswith("data:")] == [files[task].as_uri()]

@@ -27,6 +27,8 @@ COLOURS = (
 )
 _DASHES = ((1, 0), (6, 3), (2, 2), (8, 2, 2, 2))
 GREY = "#8b929c"
+#: Numbers at an axis. Without so many digits Vega shortens neighbours to the same number.
+ROUND = ".6~r"
 #: What every object of JavaScript has, and a character without width.
 _INHERITED = frozenset(
     {
@@ -97,7 +99,7 @@ def metric_axis(field: str, metric: Metric) -> dict[str, Any]:
         "shorthand": f"{field}:Q",
         "title": f"{metric.label} ({better})",
         "scale": alt.Scale(zero=False, nice=True, padding=10),
-        "axis": alt.Axis(format="~%" if metric.percent else "~r", tickCount=5, labelSeparation=8),
+        "axis": alt.Axis(format="~%" if metric.percent else ROUND, tickCount=5, labelSeparation=8),
     }
 
 

@@ -9,13 +9,24 @@ from typing import Any
 import altair as alt
 from scipy.stats import norm
 
-from lossary.lab.report.drawing import COLOURS, GREY, Palette, Row, Spec, colour_of, data_of, in_order, spec_of
+from lossary.lab.report.drawing import (
+    COLOURS,
+    GREY,
+    ROUND,
+    Palette,
+    Row,
+    Spec,
+    colour_of,
+    data_of,
+    in_order,
+    spec_of,
+)
 
 
 def similarities(rows: Sequence[Row], colour: str) -> Spec:
     """Same against different pairs; rows: similarity, share, pairs ("same class" or "different classes")."""
     kinds = ["different classes", "same class"]
-    axis = alt.Axis(tickCount=4, format="~r", labelOverlap="greedy", labelSeparation=6)
+    axis = alt.Axis(tickCount=4, format=ROUND, labelOverlap="greedy", labelSeparation=6)
     area = (
         alt.Chart(data_of(rows))
         .mark_area(interpolate="step", opacity=0.55, line={"strokeWidth": 1.2})

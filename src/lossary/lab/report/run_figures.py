@@ -8,6 +8,7 @@ import altair as alt
 
 from lossary.lab.report.drawing import (
     GREY,
+    ROUND,
     Palette,
     Row,
     Spec,
@@ -63,7 +64,7 @@ def differences(rows: Sequence[Row], palette: Palette, metric: Metric, margin: f
     highest = max([margin * scale, *(row["high"] for row in rows if row["high"] is not None)])
     title = f"{metric.label}: difference to the best{unit} (left is worse)"
     scaled = alt.Scale(domain=[lowest, highest], nice=True)
-    axis = alt.X("from:Q", title=title, scale=scaled, axis=alt.Axis(tickCount=5, format="+~r"))
+    axis = alt.X("from:Q", title=title, scale=scaled, axis=alt.Axis(tickCount=5, format=f"+{ROUND}"))
     band = alt.Chart(alt.Data(values=[{"from": -margin * scale, "to": margin * scale}]))
     base = alt.Chart(data_of(rows)).encode(
         y=names_axis(row["loss"] for row in rows),
@@ -81,8 +82,8 @@ def differences(rows: Sequence[Row], palette: Palette, metric: Metric, margin: f
 def learning(
     seeds: Sequence[Row], means: Sequence[Row], palette: Palette, metric: Metric, *, over: str = "training steps"
 ) -> Spec:
-    """Validation metric against steps or minutes; rows of ``seeds``: loss, seed, at, valid; of ``means``: no seed."""
-    x = alt.X("at:Q", title=over, axis=alt.Axis(tickCount=5, format="~r"))
+    """Validation metric against steps or time; rows of ``seeds``: loss, seed, at, valid; of ``means``: no seed."""
+    x = alt.X("at:Q", title=over, axis=alt.Axis(tickCount=5, format=ROUND))
     y = alt.Y(**metric_axis("valid", metric))
     thin = alt.Chart(data_of(seeds)).mark_line(strokeWidth=1, opacity=0.4).encode(x=x, y=y, detail="seed:N")
     thick = alt.Chart(data_of(means)).mark_line(strokeWidth=2.8).encode(x=x, y=y)
@@ -100,7 +101,7 @@ def learning(
 def training_loss(rows: Sequence[Row], colour: str) -> Spec:
     """The loss on the training batches between two looks, of one loss; rows: seed, step, value."""
     x = alt.X("step:Q", title="training steps", axis=alt.Axis(tickCount=3, format="~s"))
-    y = alt.Y("value:Q", title=None, axis=alt.Axis(tickCount=3, format="~r"), scale=alt.Scale(zero=False, nice=True))
+    y = alt.Y("value:Q", title=None, axis=alt.Axis(tickCount=3, format=ROUND), scale=alt.Scale(zero=False, nice=True))
     tips = [alt.Tooltip("step:Q"), alt.Tooltip("value:Q", format=".3~g")]
     lines = alt.Chart(data_of(rows)).mark_line(strokeWidth=1.4, opacity=0.8, color=colour)
     return spec_of((lines.encode(x=x, y=y, detail="seed:N", tooltip=tips),), "The training loss against steps", 130)
@@ -114,7 +115,7 @@ def _value_axis(values: Sequence[Any]) -> alt.X:
     """Numbers on a line, by powers of ten where they span a factor of 20; anything else side by side."""
     if not _are_numbers(values):
         return alt.X("value:N", title=None, axis=alt.Axis(labelAngle=0, labelLimit=90))
-    axis: dict[str, Any] = {"format": "~r", "labelOverlap": "greedy", "labelSeparation": 6}
+    axis: dict[str, Any] = {"format": ROUND, "labelOverlap": "greedy", "labelSeparation": 6}
     low, high = min(values), max(values)
     if low > 0 and high / low >= 20:
         axis["values"] = _round_numbers(low, high)
@@ -180,7 +181,7 @@ def against_defaults(rows: Sequence[Row], palette: Palette, metric: Metric) -> S
 def cost(rows: Sequence[Row], palette: Palette) -> Spec:
     """Time of a whole training step; rows: loss, milliseconds, low, high."""
     order = [row["loss"] for row in sorted(rows, key=lambda row: row["milliseconds"])]
-    scale = alt.Scale(domain=[0, 1.15 * max(row["high"] for row in rows)])  # room for the numbers
+    scale = alt.Scale(domain=[0, 1.4 * max(row["high"] for row in rows)])  # room for the numbers
     axis = alt.Axis(tickCount=5)
     base = alt.Chart(data_of(rows)).encode(
         y=names_axis(order),

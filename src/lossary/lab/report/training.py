@@ -11,9 +11,14 @@ from lossary.lab.report.views import Figure, Group, Section, Sentences, Table, T
 from lossary.lab.run.record import Record
 from lossary.watching.advice import FACTS, OF_CLASSES, advice
 
+#: Seconds that the longest run takes at most, to be told in seconds.
+SHORT = 120
+
 
 def learning(evidence: Evidence) -> Section | None:
-    by_step, by_minute = (_curves(evidence, minutes=minutes) for minutes in (False, True))
+    longest = max((r.seconds_per_step * r.steps for r in evidence.records), default=0)
+    unit, seconds = ("minutes", 60) if longest >= SHORT else ("seconds", 1)
+    by_step, by_time = _curves(evidence), _curves(evidence, seconds)
     if not by_step[1]:
         return None
     rising = [loss for loss in evidence.ranked if any(r.still_rising for r in evidence.runs(loss))]
@@ -24,8 +29,8 @@ def learning(evidence: Evidence) -> Section | None:
     if rising:
         caption += f" Still improving when the bound on steps stopped a run: {', '.join(rising)}."
     drawn = [Figure("learning", figures.learning(*by_step, evidence.palette, evidence.metric), caption)]
-    if by_minute[1]:
-        spec = figures.learning(*by_minute, evidence.palette, evidence.metric, over="minutes of training")
+    if by_time[1]:
+        spec = figures.learning(*by_time, evidence.palette, evidence.metric, over=f"{unit} of training")
         drawn.append(Figure("learning-time", spec, "The same by time: steps of some losses take longer."))
     losses = tuple(
         Figure(f"training-loss-{place}", figures.training_loss(rows, evidence.palette.colour(loss)), loss=loss)
@@ -40,16 +45,20 @@ def learning(evidence: Evidence) -> Section | None:
     return Section("learning", "Learning curves", lead, tuple(evidence.ranked), tuple(groups))
 
 
-def _curves(evidence: Evidence, *, minutes: bool) -> tuple[list[Row], list[Row]]:
-    """Validation curves of all seeds, and their means where all seeds were looked at."""
+def _curves(evidence: Evidence, unit: float = 0) -> tuple[list[Row], list[Row]]:
+    """Validation curves of all seeds, and their means where all seeds were looked at.
+
+    Args:
+        unit: Seconds of the unit of time that they are drawn against; 0: steps.
+    """
     seeds: list[Row] = []
     means: list[Row] = []
     for loss in evidence.ranked:
-        runs = [r for r in evidence.runs(loss) if r.curve and (r.seconds_per_step > 0 or not minutes)]
+        runs = [r for r in evidence.runs(loss) if r.curve and (r.seconds_per_step > 0 or not unit)]
         curves = [{p.step: p.valid for p in r.curve} for r in runs]
-        each = [r.seconds_per_step / 60 if minutes else 1 for r in runs]
-        for run, curve, unit in zip(runs, curves, each, strict=True):
-            seeds += [{"loss": loss, "seed": run.seed, "at": unit * s, "valid": v} for s, v in curve.items()]
+        each = [r.seconds_per_step / unit if unit else 1 for r in runs]
+        for run, curve, step in zip(runs, curves, each, strict=True):
+            seeds += [{"loss": loss, "seed": run.seed, "at": step * s, "valid": v} for s, v in curve.items()]
         shared = sorted(set.intersection(*map(set, curves))) if curves else []
         means += [{"loss": loss, "at": fmean(each) * s, "valid": fmean(c[s] for c in curves)} for s in shared]
     return seeds, means

@@ -322,7 +322,7 @@ def _verdict(
         standings,
         (*among, *(c for family in said for c in family)),
         tuple(words.baseline_sentence(family[0].b, family, metric, margin) for family in said),
-        _warnings(entrants, trained, asleep, of_best, rules),
+        _warnings(trained, asleep, of_best, rules),
         words.headline(ranked, asleep, among, said, metric, margin),
         recommended,
         recommendation,
@@ -358,20 +358,16 @@ def _recommended(awake: list[_Entrant], of_best: list[Comparison], rules: _Rules
 
 
 def _warnings(
-    entrants: list[_Entrant], trained: list[_Entrant], asleep: dict[str, str], of_best: list[Comparison], rules: _Rules
+    trained: list[_Entrant], asleep: dict[str, str], of_best: list[Comparison], rules: _Rules
 ) -> tuple[str, ...]:
     missing = {e.loss: sorted(set(rules.seeds) - e.runs.keys()) for e in trained}
-    rising = [
-        f"{e.loss if e in trained else f'{e.loss} ({e.role})'} in {e.rising} of {len(e.runs)} "
-        f"{words.plural(len(e.runs), 'run')}"
-        for e in entrants
-        if e.rising
-    ]
+    rising = {e.loss: (e.rising, len(e.runs)) for e in trained if e.rising}
     return tuple(
         words.warnings(
             rules.seeds,
             {loss: seeds for loss, seeds in missing.items() if seeds},
             rising,
+            len(trained),
             asleep,
             [c for c in of_best if c.lacks == "units"],
             rules.metric,

@@ -65,7 +65,7 @@ def _undecided(
     return [
         sentence(group[0], metric, margin)
         if len(group) == 1
-        else f"cannot tell {_named([c.a for c in group], among, 'any loss')} from {baseline}{lack}"
+        else f"cannot tell {_named([c.a for c in group], among, 'any loss')} from it{lack}"
         for (_, lack), group in alike.items()
     ]
 
@@ -153,12 +153,19 @@ def _at_ceiling(learned: Sequence[Standing], metric: Metric, margin: float) -> b
 def warnings(
     seeds: Sequence[int],
     missing: Mapping[str, Sequence[int]],
-    rising: Sequence[str],
+    rising: Mapping[str, tuple[int, int]],
+    losses: int,
     asleep: Mapping[str, str],
     short_of_units: Sequence[Comparison],
     metric: Metric,
 ) -> list[str]:
-    """What to know before one believes the verdict: ``missing`` seeds by loss, ``rising`` losses with their runs."""
+    """What to know before one believes the verdict.
+
+    Args:
+        missing: Seeds by loss.
+        rising: Of each loss that was, how many of its runs, and of how many.
+        losses: How many there are.
+    """
     said = []
     if 0 < len(seeds) < LOOKS[0]:
         said.append(
@@ -177,7 +184,13 @@ def warnings(
         )
     said += [f"{loss} has not learned yet: {why}." for loss, why in asleep.items()]
     if rising:
-        said.append(f"Still rising when stopped: {join(rising)}. With more steps the order may change.")
+        if len(rising) == losses > 1:
+            runs, all_runs = zip(*rising.values(), strict=True)
+            rising = {"every loss": (sum(runs), sum(all_runs))}
+        named = [
+            f"{loss} in {runs} of {all_runs} {plural(all_runs, 'run')}" for loss, (runs, all_runs) in rising.items()
+        ]
+        said.append(f"Still rising when stopped: {join(named)}. With more steps the order may change.")
     for c in short_of_units:
         said.append(f"To tell {c.a} from {c.b} takes more {units_of(metric)}, not more seeds.")
     return said
