@@ -91,6 +91,7 @@ HELPERS: tuple[ModuleType, ...] = tuple(
         "compose.cached",
         "compose.sampled",
         "compose.sharded",
+        "distributed.ways",
         "compose.activations",
         "compose.perceptual",
         "compose.regularizers",

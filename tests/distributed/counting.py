@@ -22,12 +22,16 @@ NAMES = {
 
 
 class Traffic(TorchDispatchMode):
-    """Counts the exchanges that are made under it, in backward too; ``bytes`` are those of what comes out of them."""
+    """Counts the exchanges that are made under it, in backward too; ``bytes`` are those of what comes out of them.
+
+    ``shapes`` are those of all tensors that are made.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[str] = []
         self.bytes: Counter[str] = Counter()
+        self.shapes: set[tuple[int, ...]] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func.namespace == "c10d":
@@ -36,7 +40,9 @@ class Traffic(TorchDispatchMode):
             # The first argument is what is received, but of a send.
             received = [t for t in tree_leaves(args[0]) if isinstance(t, Tensor)]
             self.bytes[self.calls[-1]] += sum(t.numel() * t.element_size() for t in received)
-        return func(*args, **(kwargs or {}))
+        made = func(*args, **(kwargs or {}))
+        self.shapes |= {tuple(t.shape) for t in tree_leaves(made) if isinstance(t, Tensor)}
+        return made
 
 
 def traffic(run: Any) -> Traffic:

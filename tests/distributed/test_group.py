@@ -13,9 +13,11 @@ import torch.multiprocessing as mp
 from torch import Tensor, distributed, nn
 
 import samples
+from distributed.counting import traffic
 from lossary.catalogue import CATALOGUE, find
 from lossary.compose.tokens import kto_reference_point
 from lossary.core.reduce import reduce
+from lossary.distributed.ways import exchange_by
 from lossary.testing import Call
 from lossary.testing.laws.subject import Subject, as_function, assert_close, is_per_item, items, select
 
@@ -103,6 +105,26 @@ def calls() -> dict[str, tuple[Subject, Call]]:
 
 
 CALLS = calls()
+#: Losses of which a row of scores says everything: the others' embeddings may pass by.
+BY_ROWS = (
+    "supcon",
+    "nt_xent",
+    "multi_similarity",
+    "circle",
+    "info_nce",
+    "clip",
+    "multiple_neg",
+    "dcl",
+    "hard_neg",
+    "nca_",
+)
+
+
+def passes_by(name: str) -> bool:
+    """Several labels an item, or negatives that are given, are no rows of scores that pass by."""
+    return name.startswith(BY_ROWS) and not any(
+        other in name for other in ("(9, 2)", "(9, 3, 4)", "(9, 4), (9, 4), (9, 4)")
+    )
 
 
 def reduced(part: slice, **kwargs: Any) -> Result:
@@ -169,6 +191,10 @@ def of_a_rank(rank: int, world: str, folder: Path) -> None:
         found[name] = subject.grads(select(call, part), group=group)
         if subject.card.item != "batch":
             found[f"{name}, sum"] = subject.grads(select(call, part), group=group, reduction="sum")
+        if passes_by(name):
+            with exchange_by("ring"):
+                counted = traffic(lambda s=subject, c=call: found.update(ring=s.grads(select(c, part), group=group)))
+            found[f"{name}, ring"] = (*found.pop("ring"), counted.calls, counted.shapes)
     torch.save(found, folder / f"{rank}.pt")
     distributed.destroy_process_group()
 
@@ -229,6 +255,18 @@ def test_loss_of_the_ranks_is_the_loss_of_the_batch(name: str, ranks: list[dict[
     total, grads = subject.grads(call, reduction="sum")
     assert_close(sum(rank[f"{name}, sum"][0] for rank in ranks), total, 1e-10)
     assert_average(ranks, f"{name}, sum", (total / len(ranks), [g / len(ranks) for g in grads]), items(call))
+
+
+@pytest.mark.parametrize("name", [*filter(passes_by, CALLS)])
+def test_embeddings_that_pass_by_make_the_same_loss(name: str, ranks: list[dict[str, Any]]) -> None:
+    subject, call = CALLS[name]
+    ring = [{name: rank[f"{name}, ring"][:2]} for rank in ranks]
+    assert_average(ring, name, subject.grads(call), items(call))
+    count = len(call.args[0])
+    for _, grads, exchanges, shapes in (rank[f"{name}, ring"] for rank in ranks):
+        assert {"send", "receive"} & set(exchanges)
+        # Nobody has all embeddings who did not bring them.
+        assert len(grads[0]) == count or not {(count, 4), (2 * count, 4)} & shapes
 
 
 def assert_average(ranks: list[dict[str, Result]], name: str, whole: Result, count: int) -> None:

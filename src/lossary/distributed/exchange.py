@@ -5,7 +5,7 @@ For N items in all, n of them here, of b bytes each, a rank receives (N - n) b i
 What is only moved travels as bytes, in its own dtype; what is added up, in the dtype that it has.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -55,6 +55,31 @@ def dealt(parts: Tensor, sent: Sizes, received: Sizes, group: ProcessGroup) -> T
     found = parts.new_empty(sum(received), *parts.shape[1:])
     _run(distributed.all_to_all_single, group, _bytes(found), _bytes(parts), list(received), list(sent))
     return found
+
+
+def passing(
+    tensors: Sequence[Tensor | None], size: int, group: ProcessGroup
+) -> Callable[[], tuple[Tensor | None, ...]]:
+    """Send tensors to the rank before this one; what is called for the next rank's, ``size`` items, waits for them."""
+    ranks, rank = distributed.get_world_size(group), distributed.get_rank(group)
+    if ranks == 1:
+        return lambda: tuple(tensors)
+    before, after = (distributed.get_global_rank(group, (rank + step) % ranks) for step in (-1, 1))
+    sent = [None if t is None else _bytes(t) for t in tensors]
+    coming = tuple(None if t is None else t.new_empty(size, *t.shape[1:]) for t in tensors)
+    pairs = [(distributed.isend, t, before) for t in sent] + [
+        (distributed.irecv, None if t is None else _bytes(t), after) for t in coming
+    ]
+    operations = [distributed.P2POp(do, t, rank, group) for do, t, rank in pairs if t is not None and t.numel()]
+    works = distributed.batch_isend_irecv(operations) if operations else []
+
+    def arrived() -> tuple[Tensor | None, ...]:
+        for work in works:
+            wait(work, group)
+        sent.clear()  # which had to be kept until now
+        return coming
+
+    return arrived
 
 
 def _bytes(tensor: Tensor) -> Tensor:

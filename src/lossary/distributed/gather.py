@@ -16,6 +16,7 @@ from torch.distributed import ProcessGroup
 
 from lossary.distributed.exchange import Sizes, collect, dealt, summed
 from lossary.distributed.handshake import meet
+from lossary.distributed.ways import is_ring
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,10 @@ class Ranks:
         """
         whole = self.in_order(items, sent)
         return whole.roll(-self.first, 0) if self.first else whole
+
+    def pass_by(self, items: Tensor) -> bool:
+        """Whether items pass by rather than that all are gathered, which takes them and their gradient."""
+        return is_ring(sum(self.sizes), 2 * items[:1].numel() * items.element_size())
 
     def in_order(self, items: Tensor, sent: torch.dtype | None = None) -> Tensor:
         """The same in the order of the ranks."""

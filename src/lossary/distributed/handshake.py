@@ -26,6 +26,7 @@ from torch import Tensor, distributed
 from torch.distributed import ProcessGroup, Work
 
 from lossary.distributed.shards import group_of, is_sharded
+from lossary.distributed.ways import CHOSEN
 
 P = ParamSpec("P")
 #: What must be the same on all ranks, in words, by argument and property; property "" is the argument itself.
@@ -155,7 +156,7 @@ def _bound(signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str
 
 
 def _facts(loss: str, arguments: Mapping[str, Any]) -> Facts:
-    facts: Facts = {("loss", ""): loss}
+    facts: Facts = {("loss", ""): loss, ("exchange_by", ""): _in_words(CHOSEN.get())}
     for name, value in arguments.items():
         if name == "group":
             continue

@@ -46,6 +46,7 @@ class Compared(NamedTuple):
     targets: Targets | Given  # an anchor's targets are its positives, the rest its negatives
     later: int | None  # of the batch, how many items this rank's and later ranks' are; None for references
     half: torch.dtype | None = None  # of multiplied_in
+    ring: Ranks | None = None  # the others' embeddings are this rank's: all ranks' pass by
 
     def pairs(self) -> tuple[Tensor, Tensor]:
         """Every pair of an anchor and an item once over all ranks: indices of the anchors and of the items."""
@@ -69,22 +70,28 @@ def compare(
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     group: ProcessGroup | None = None,
+    by_rows: bool = False,
 ) -> Compared:
-    """Check and lay out the arguments of a loss within a batch; ``sample_weight``, one number an anchor, is checked."""
+    """Check and lay out the arguments of a loss within a batch; ``sample_weight``, one number an anchor, is checked.
+
+    With ``by_rows`` the loss wants no more of the items than an anchor's :func:`cosines` with them, so that they may
+    pass by.
+    """
     if (labels is None) == (positives is None):
         raise ValueError(f"labels: wanted either labels or positives; got {'neither' if labels is None else 'both'}")
     anchors = _anchors(embeddings, labels, ids, mask)
     if sample_weight is not None:
         check_shape("sample_weight", sample_weight, (anchors.x.shape[0],))
     if ref_embeddings is not None:
-        others, later = _references(anchors, ref_embeddings, ref_labels), None
+        others, later, ring = _references(anchors, ref_embeddings, ref_labels), None, None
     else:
         check_absent("embeddings alone", ref_labels=ref_labels)
-        others, later = _batch(anchors, group, embeddings.dtype)
+        by_rows = by_rows and labels is not None and labels.dim() == 1  # others are held as a mask
+        others, later, ring = _batch(anchors, group, embeddings.dtype, by_rows)
     labels, count = anchors.labels, embeddings.shape[0]
     own, half = ref_embeddings is None, multiplied_in(embeddings, *(t for t in (ref_embeddings,) if t is not None))
     if labels is not None and labels.dim() == 1:
-        return Compared(anchors, others, _by_label(anchors, others, own), later, half)
+        return Compared(anchors, others, _by_label(anchors, others, own, ring), later, half, ring)
     if positives is None:
         assert labels is not None
         assert others.labels is not None
@@ -118,12 +125,16 @@ def _anchors(embeddings: Tensor, labels: Tensor | None, ids: Tensor | None, mask
     return Items(x, labels, ids, mask)
 
 
-def _batch(anchors: Items, group: ProcessGroup | None, sent: torch.dtype) -> tuple[Items, int]:
+def _batch(
+    anchors: Items, group: ProcessGroup | None, sent: torch.dtype, by_rows: bool
+) -> tuple[Items, int, Ranks | None]:
     if group is None:
-        return anchors, anchors.x.shape[0]
+        return anchors, anchors.x.shape[0], None
     ranks = Ranks.of(group, embeddings=anchors.x, labels=anchors.labels, ids=anchors.ids, mask=anchors.counted)
     rest = (None if t is None else ranks.gather(t) for t in anchors[1:])
-    return Items(ranks.gather(anchors.x, sent), *rest), sum(ranks.sizes[ranks.rank :])
+    ring = ranks if by_rows and ranks.pass_by(anchors.x) else None
+    x = anchors.x if ring is not None else ranks.gather(anchors.x, sent)
+    return Items(x, *rest), sum(ranks.sizes[ranks.rank :]), ring
 
 
 def _references(anchors: Items, embeddings: Tensor, labels: Tensor | None) -> Items:
@@ -145,7 +156,7 @@ def _references(anchors: Items, embeddings: Tensor, labels: Tensor | None) -> It
     return Items(accumulate(embeddings), labels, None, None)
 
 
-def _by_label(anchors: Items, others: Items, own: bool) -> Targets:
+def _by_label(anchors: Items, others: Items, own: bool, ring: Ranks | None) -> Targets:
     rows, columns = anchors.labels, others.labels
     assert rows is not None
     assert columns is not None
@@ -155,7 +166,9 @@ def _by_label(anchors: Items, others: Items, own: bool) -> Targets:
         assert counted is not None
         both = apart(both, counted if own else torch.cat([counted, torch.ones_like(columns, dtype=torch.bool)]))
         rows, columns = both[: rows.shape[0]], both if own else both[rows.shape[0] :]
-    if own and others.x is anchors.x:  # not of the tuples themselves, for which torch 2.6 compiles an ``==``
+    if (
+        own and ring is None and others.x is anchors.x
+    ):  # not of the tuples themselves, for which torch 2.6 compiles an ``==``
         rows = columns  # one tensor: so the kernel sees that the scores are symmetric
     return Targets(rows, columns, own=own, row_groups=anchors.ids, column_groups=others.ids, means=False)
 
@@ -221,7 +234,8 @@ def cosines(compared: Compared, scale: float | Tensor) -> Bilinear:
     w, by_column = (z, by_row) if alone else sphere_apart(others.x, root, half)
     bound = None if isinstance(scale, Tensor) else scale
     shift = absence(others.counted, z)
-    return Bilinear(z, w, shift, row_factor=by_row, column_factor=by_column, half=half, bound=bound)
+    ring = compared.ring
+    return Bilinear(z, w, shift, row_factor=by_row, column_factor=by_column, half=half, bound=bound, ring=ring)
 
 
 def absence(counted: Tensor | None, like: Tensor) -> Tensor | None:

@@ -19,6 +19,7 @@ from lossary.core.reduce import divide, reduce
 from lossary.kernels.fused import switch
 from lossary.kernels.graph import learns
 from lossary.kernels.modes import full_precision, transformed
+from lossary.kernels.rows.ring import ring_statistics
 from lossary.kernels.rows.routes import RowFormula, RowSlope, SummedLoss, blocked_statistics, both_ways, is_one_set
 from lossary.kernels.rows.scores import (
     Bilinear,
@@ -67,9 +68,10 @@ def row_loss(
         group: Process group over which the mean's divisor is summed.
         slope: The formula's losses and gradients in closed form, for where blocks are differentiated as they come.
     """
-    if isinstance(source, Bilinear) and source.shards is not None:
+    if isinstance(source, Bilinear) and source.is_spread:
+        group = group if source.shards is None else source.shards.group
         losses = formula(row_statistics(source, targets), *parameters)
-        return reduce(losses, weight=weight, reduction=reduction, group=source.shards.group)
+        return reduce(losses, weight=weight, reduction=reduction, group=group)
     if isinstance(source, Dense) or isinstance(targets, Given) or _held_whole(source, targets):
         losses = formula(statistics(source, targets), *parameters)
         return reduce(losses, weight=weight, reduction=reduction, group=group)
@@ -85,6 +87,8 @@ def row_statistics(source: Bilinear, targets: Targets | Given) -> Rows | RowsOf:
     """The rows' statistics, for losses that ask them which rows count; in linear memory, but for given targets."""
     if source.shards is not None:
         return sharded_statistics(source, targets, row_statistics)
+    if source.ring is not None:
+        return ring_statistics(source, targets, row_statistics)
     if isinstance(targets, Given) or _held_whole(source, targets):
         return statistics(source, targets)
     with full_precision(source.x):
@@ -151,7 +155,7 @@ def _blocked_loss(
 
 def fits_densely(source: Bilinear) -> bool:
     """Whether the scores may as well be held whole."""
-    if source.shards is not None:
+    if source.is_spread:
         return False
     plain = CPU_PLAIN
     if not _device.by_cache(source.x):

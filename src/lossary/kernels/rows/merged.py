@@ -37,6 +37,18 @@ def merge(parts: Sequence[Part]) -> Rows:
     )
 
 
+def told(part: Part, targets: Targets) -> Tensor:
+    """(N, K) a part's statistics as they travel; what is not asked for does not, and has no gradient either."""
+    return torch.stack((*part.rows, part.columns) if targets.means else part.rows[:4], 1)
+
+
+def merged(found: Tensor, targets: Targets) -> Rows:
+    """The statistics of all columns from (W, N, K), those of W parts."""
+    if not targets.means:
+        found = torch.cat([found, found.new_zeros(*found.shape[:2], 2)], 2)
+    return merge([Part(Rows(*of_rows), columns, targets.sums) for *of_rows, columns in (f.unbind(1) for f in found)])
+
+
 def _existing(source: Bilinear, targets: Targets) -> Tensor:
     """(N,) how many columns exist for a row."""
     rows, columns = len(source.x), source.columns

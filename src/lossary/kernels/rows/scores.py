@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from lossary.distributed.gather import Ranks
 from lossary.distributed.shards import Shards
 from lossary.kernels.products import product
 from lossary.kernels.rows.maps import ScoreMap
@@ -77,13 +78,23 @@ class Bilinear:
     half: torch.dtype | None = None  # of multiplied_in: what x and w are rounded to for products
     bound: float | None = None  # of the scores' size without b, where it is known without a look at them
     shards: Shards | None = None  # w and b are this rank's columns alone
+    ring: Ranks | None = None  # w is this rank's columns; b and labels are those of all ranks, from this one's on
 
     @property
     def columns(self) -> int:
         return self.w.shape[0] // self.centers if self.shards is None else self.shards.classes
 
+    @property
+    def is_spread(self) -> bool:
+        """Whether most columns are on other ranks."""
+        return self.shards is not None or self.ring is not None
+
     def check_whole(self) -> None:
-        """For what knows of no shards."""
+        """For what wants all columns at once."""
+        if self.ring is not None:
+            raise TypeError(
+                "exchange_by: wanted 'gather' for this loss, which wants all embeddings at once; got a ring"
+            )
         if self.shards is not None:
             raise TypeError("weight: wanted a whole one here; got one whose classes are spread over ranks")
 

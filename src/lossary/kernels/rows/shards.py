@@ -18,7 +18,7 @@ from torch import Tensor
 from lossary.distributed.gather import Ranks, exchanged, with_gradient
 from lossary.distributed.shards import Shards
 from lossary.kernels.rows.maps import ScoreMap
-from lossary.kernels.rows.merged import Part, merge, part_of
+from lossary.kernels.rows.merged import merged, part_of, told
 from lossary.kernels.rows.scores import Bilinear, Given, Rows, RowsOf, Targets
 
 
@@ -32,16 +32,12 @@ def sharded_statistics(
     by = targets.map
     if by is not None and by.by_row is not None:
         by = ScoreMap(by.name, by.numbers, ranks.in_order(by.by_row))
-    labels, sums = ranks.in_order(targets.rows), targets.sums
+    labels = ranks.in_order(targets.rows)
     first = shards.own.start
-    everyones = Targets(labels, scale=targets.scale, sums=sums, means=targets.means, first=first, map=by)
+    everyones = Targets(labels, scale=targets.scale, sums=targets.sums, means=targets.means, first=first, map=by)
     here = _of_all_rows(source, ranks)
     part = part_of(of_a_part(here, everyones), here, everyones)
-    # What is not asked for has no gradient either.
-    told = (*part.rows, part.columns) if targets.means else part.rows[:4]
-    found = _to_their_rows(torch.stack(told, 1), ranks)
-    parts = (each.unbind(1) if targets.means else (*each.unbind(1), *each.new_zeros(2, len(each))) for each in found)
-    return merge([Part(Rows(*of_rows), columns, sums) for *of_rows, columns in parts])
+    return merged(_to_their_rows(told(part, everyones), ranks), everyones)
 
 
 def summed_over_shards(source: Bilinear, shares: Tensor, of: Callable[[Bilinear, Tensor], Tensor]) -> Tensor:

@@ -94,6 +94,7 @@ def nca_loss(
         sample_weight=sample_weight,
         mask=mask,
         group=group,
+        by_rows=True,
     )
     (scale,) = parameters((scale,), compared.anchors.x)
     source, found = cosines(compared, 2 * scale), has_targets(compared.targets)

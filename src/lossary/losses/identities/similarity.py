@@ -119,6 +119,7 @@ def multi_similarity_loss(
         sample_weight=sample_weight,
         mask=mask,
         group=group,
+        by_rows=True,
     )
     weight, counted = sample_weight, compared.anchors.counted
     if counted is not None:
@@ -213,6 +214,7 @@ def supcon_loss(
         sample_weight=sample_weight,
         mask=mask,
         group=group,
+        by_rows=True,
     )
     return among_others(compared, temperature, sample_weight, reduction, group)
 
@@ -301,6 +303,7 @@ def circle_loss(
         sample_weight=sample_weight,
         mask=mask,
         group=group,
+        by_rows=True,
     )
     scale, margin = parameters((scale, margin), compared.anchors.x)
     root = scale**0.5

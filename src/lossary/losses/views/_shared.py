@@ -35,6 +35,15 @@ class Pairs(NamedTuple):
         """(N,) the ids, or the pairs' numbers."""
         return numbers(self.query) if self.ids is None else self.ids
 
+    def candidates(self, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, Ranks | None]:
+        """The same, and the ring in which the rows pass by, which are then this rank's."""
+        if self.group is None:
+            return *self.columns(x), None
+        ranks = Ranks.of(self.group, **{self.name: x}, ids=self.ids, mask=self.counted)
+        ids, counted = (None if t is None else ranks.gather(t) for t in (self.ids, self.counted))
+        ring = ranks if ranks.pass_by(x) else None
+        return x if ring else ranks.gather(x, self.sent), ids, absence(counted, x), ring
+
     def columns(self, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """``x``, one row a pair, as candidates of all ranks, with their ids, and what is added to their scores."""
         x, ids, counted = gathered(self.group, self.sent, **{self.name: x}, ids=self.ids, mask=self.counted)
@@ -98,9 +107,10 @@ class Similarity(NamedTuple):
     def bound(self) -> float | None:
         return self.scale if self.cosine and not isinstance(self.scale, Tensor) else None
 
-    def source(self, query: Tensor, candidates: Tensor, shift: Tensor | None) -> Bilinear:
-        x, factor = self.apart(query)
-        return Bilinear(x, candidates, shift, unit=self.cosine, row_factor=factor, half=self.half, bound=self.bound)
+    def source(self, query: Tensor, candidates: Tensor, shift: Tensor | None, ring: Ranks | None = None) -> Bilinear:
+        (x, factor), half, bound = self.apart(query), self.half, self.bound
+        unit = self.cosine
+        return Bilinear(x, candidates, shift, unit=unit, row_factor=factor, half=half, bound=bound, ring=ring)
 
     def two_way(self, query: Tensor, answer: Tensor) -> Bilinear:
         """The same with as many answers, which are normalised beside."""
@@ -122,8 +132,8 @@ def find(pairs: Pairs, source: Bilinear, ids: Tensor | None, candidate_ids: Tens
 
 def find_in_batch(pairs: Pairs, alike: Similarity, query: Tensor, answer: Tensor, reduction: str) -> Tensor:
     """The candidates are the pairs' answers."""
-    candidates, ids, shift = pairs.columns(answer)
-    return find(pairs, alike.source(query, candidates, shift), pairs.ids, ids, reduction)
+    candidates, ids, shift, ring = pairs.candidates(answer)
+    return find(pairs, alike.source(query, candidates, shift, ring), pairs.ids, ids, reduction)
 
 
 def find_each_other(pairs: Pairs, alike: Similarity, reduction: str) -> Tensor:
@@ -131,8 +141,7 @@ def find_each_other(pairs: Pairs, alike: Similarity, reduction: str) -> Tensor:
     if pairs.group is not None and pairs.counted is None:
         return _find_across(pairs, alike, pairs.group, reduction)
     if pairs.counted is not None:
-        there = find_in_batch(pairs, alike, pairs.query, pairs.answer, reduction)
-        return (there + find_in_batch(pairs, alike, pairs.answer, pairs.query, reduction)) / 2
+        return _find_both(pairs, alike, reduction)
     source = alike.two_way(pairs.query, pairs.answer)
     if fits_densely(source):
         return _both_ways(pairs, source.dense(), reduction)
@@ -142,12 +151,20 @@ def find_each_other(pairs: Pairs, alike: Similarity, reduction: str) -> Tensor:
     return reduce(each, weight=pairs.weight, reduction=reduction)
 
 
+def _find_both(pairs: Pairs, alike: Similarity, reduction: str) -> Tensor:
+    """Both directions, one after the other."""
+    there = find_in_batch(pairs, alike, pairs.query, pairs.answer, reduction)
+    return (there + find_in_batch(pairs, alike, pairs.answer, pairs.query, reduction)) / 2
+
+
 def _find_across(pairs: Pairs, alike: Similarity, group: ProcessGroup, reduction: str) -> Tensor:
     """Both directions from the scores of this rank's queries with all ranks' answers; no query is sent for it.
 
     What the scores say of an answer merges on the rank that has it.
     """
     ranks = Ranks.of(group, **{pairs.name: pairs.answer}, ids=pairs.ids)
+    if ranks.pass_by(pairs.answer):
+        return _find_both(pairs, alike, reduction)
     answers, count = ranks.gather(pairs.answer, pairs.sent), len(pairs.query)
     ids = numbers(answers) if pairs.ids is None else ranks.gather(pairs.ids)
     there, back = two_way_statistics(alike.two_way(pairs.query, answers), Targets(pairs.labels(), ids))
@@ -188,7 +205,7 @@ def compare_views(
             check_shape("mask", mask, (embeddings.shape[0],))
             mask = mask.repeat(2)
         embeddings = torch.cat([embeddings, other])
-    return compare(embeddings, labels, ids=ids, sample_weight=sample_weight, mask=mask, group=group)
+    return compare(embeddings, labels, ids=ids, sample_weight=sample_weight, mask=mask, group=group, by_rows=True)
 
 
 def check_negatives(negatives: Tensor, name: str, query: Tensor) -> None:

@@ -108,7 +108,7 @@ def gist_embed_loss(
     (temperature,) = parameters((temperature,), pairs.query)
     a, p = unit(pairs.query), unit(pairs.answer)
     ours = {"anchor": a, "positive": p, "guide_anchor": guides[0], "guide_positive": guides[1]}
-    *everyone, their_ids, counted = gathered(group, **ours, ids=pairs.ids, mask=pairs.counted)
+    *everyone, their_ids, counted = gathered(group, None, **ours, ids=pairs.ids, mask=pairs.counted)
     among = [(0, 1, True), *[(0, 0, True)] * contrast_anchors, *[(1, 1, True)] * contrast_positives]
     columns: list[tuple[Tensor, Tensor | None]] = [(everyone[0], everyone[2]), (everyone[1], everyone[3])]
     if negatives is not None:
