@@ -4,7 +4,7 @@
 
 Simulated studies: the score of a loss on a test unit is a latent quality, a sum of effects of the loss, the seed, the
 unit and their interactions, or a share of hits at its odds. Every cell is a world and a number of losses; each of its
-studies is judged at several numbers of seeds. Counts are kept in the file after every hundred studies, so the command
+studies is judged at several numbers of seeds. Counts are kept in the file after every twenty studies, so the command
 goes on where it was. docs/decisions/0002-how-the-judge-decides.md quotes the output.
 """
 
@@ -24,7 +24,7 @@ from simulated_judge import SPREADS, Found, judged
 
 from lossary.lab.stats.two_way import TwoWay
 
-CHUNK = 100  # studies between two looks at the clock
+CHUNK = 20  # studies between two looks at the clock
 MARGIN = 0.1  # of the latent quality, which has no points
 
 
@@ -91,23 +91,30 @@ class Cell:
     spread: str = "the judge's"  # one of SPREADS
 
 
+def _studies(those: np.ndarray) -> int:
+    """In how many studies (..., pairs) there is any of ``those``."""
+    return int(those.any(axis=-1).sum())
+
+
 def equal_losses(found: Found) -> Counter[str]:
     """Of losses that are equal: any claim is false, and "equal" is right."""
-    return Counter(false=bool(found.better.any()), found=int(found.equal.sum()), pairs=len(found.pairs))
+    return Counter(false=_studies(found.better), found=int(found.equal.sum()), pairs=found.equal.size)
 
 
 def at_the_margin(found: Found) -> Counter[str]:
     """Of a first loss that is exactly the margin ahead: to call any other its equal is false."""
-    first = found.of(0)
-    return Counter(false=bool(found.equal[first].any()), pairs=int(first.sum()))
+    equal = found.equal[..., found.of(0)]
+    return Counter(false=_studies(equal), pairs=equal.size)
 
 
 def gap(found: Found) -> Counter[str]:
     """Of a first loss that is ahead of others, which are equal: how often it is said to beat one, and all."""
     first = found.of(0)
-    beaten = found.better[first] == 1
-    wrong = found.better[~first].any() or (found.better[first] < 0).any()
-    return Counter(false=bool(wrong), found=int(beaten.sum()), pairs=len(beaten), all=bool(beaten.all()))
+    beaten = found.better[..., first] == 1
+    wrong = np.where(first, found.better < 0, found.better != 0)
+    return Counter(
+        false=_studies(wrong), found=int(beaten.sum()), pairs=beaten.size, all=int(beaten.all(axis=-1).sum())
+    )
 
 
 CELLS: dict[str, Cell] = {
@@ -147,12 +154,9 @@ CELLS.update(
 def counted(name: str, numbers: range) -> dict[str, dict[str, int]]:
     """What was counted in some studies of a cell, by the number of seeds."""
     cell = CELLS[name]
-    found = {n: Counter[str]() for n in cell.seeds}
-    for number in numbers:
-        scores = cell.world.scores(np.random.default_rng([0, number]))
-        for n, one in judged(scores, cell.seeds, MARGIN, cell.spread).items():
-            found[n] += Counter(studies=1) + cell.count(one)
-    return {str(n): dict(counts) for n, counts in found.items()}
+    scores = np.stack([cell.world.scores(np.random.default_rng([0, number])) for number in numbers])
+    found = judged(scores, cell.seeds, MARGIN, cell.spread)
+    return {str(n): dict(Counter(studies=len(numbers)) + cell.count(one)) for n, one in found.items()}
 
 
 def false_claims(world: World, seeds: int, studies: int) -> int:

@@ -164,5 +164,5 @@ def _holm(shown: Callable[[float], Array], steps: Sequence[float]) -> Array:
 
 
 def judged(scores: Array, seeds: Sequence[int], margin: float, spread: str = "the judge's") -> dict[int, Found]:
-    """One study, all of its losses."""
-    return Study(scores).judged(range(len(scores)), seeds, margin, spread)
+    """All losses of one study, or of each of many."""
+    return Study(scores).judged(range(scores.shape[-3]), seeds, margin, spread)
