@@ -115,10 +115,29 @@ def of_a_rank(rank: int, folder: Path) -> None:
             formula.CPU_PLAIN = 0 if size == 3 else 1 << 18
             for name, head in heads(dtype_of(size)):
                 found[f"{size}: {name}"] = of_part(head, rank, mesh, rows)
+    found["sampled"] = sampled(rank, groups[WORLD])
     torch.save(found, folder / f"{rank}.pt")
     distributed.barrier()
     trained(rank, folder, groups)
     distributed.destroy_process_group()
+
+
+#: Of many classes those of a batch, each shard's part of which is less than it has.
+MANY = 40
+SPARSE = torch.tensor([0, 31, 0, 2, 14, 14, 0, 39, 2])
+
+
+def sampled(rank: int, group: Any) -> Found:
+    """A head that scores some classes of each shard, which are told."""
+    torch.manual_seed(5)
+    head = lossary.ArcFaceLoss(MANY, SIZE, scale=8.0).double()
+    lossary.shard_classes(head, group)
+    x, labels = drawn(9, SIZE), SPARSE
+    part = slice(sum(ROWS[WORLD][:rank]), sum(ROWS[WORLD][: rank + 1]))
+    loss = lossary.SampledClasses(head, rate=0.2)(x[part], labels[part])
+    loss.backward()
+    assert head.weight.grad is not None
+    return {"loss": loss.detach(), "weight": head.weight.grad.to_local()}  # pyright: ignore
 
 
 def dtype_of(size: int) -> torch.dtype:

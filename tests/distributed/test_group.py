@@ -263,10 +263,11 @@ def test_embeddings_that_pass_by_make_the_same_loss(name: str, ranks: list[dict[
     ring = [{name: rank[f"{name}, ring"][:2]} for rank in ranks]
     assert_average(ring, name, subject.grads(call), items(call))
     count = len(call.args[0])
-    for _, grads, exchanges, shapes in (rank[f"{name}, ring"] for rank in ranks):
+    brought = {len(rank[f"{name}, ring"][1][0]) for rank in ranks}
+    for *_, exchanges, shapes in (rank[f"{name}, ring"] for rank in ranks):
         assert {"send", "receive"} & set(exchanges)
-        # Nobody has all embeddings who did not bring them.
-        assert len(grads[0]) == count or not {(count, 4), (2 * count, 4)} & shapes
+        # Nobody has all embeddings, unless one rank brings them.
+        assert count in brought or not {(count, 4), (2 * count, 4)} & shapes
 
 
 def assert_average(ranks: list[dict[str, Result]], name: str, whole: Result, count: int) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 
+import lossary
 from distributed import heads
 from distributed.heads import ROWS, WORLD, Found
 from lossary.testing.laws.subject import assert_close
@@ -44,6 +45,21 @@ def test_a_sharded_head_is_the_whole_one(size: int, name: str, ranks: list[dict[
     assert_close(torch.cat([r["x"] for r in found]) / size, by_x, close)
     for place, expected in enumerate(by_weights):
         assert_close(torch.cat([r["weights"][place] for r in found]), expected, close)
+
+
+def test_of_each_shard_some_classes_are_scored(ranks: list[dict[str, Found]]) -> None:
+    x, labels = heads.drawn(9, heads.SIZE), heads.SPARSE
+    torch.manual_seed(5)
+    weight = lossary.ArcFaceLoss(heads.MANY, heads.SIZE).double().weight.detach()
+    by_weight = torch.cat([rank["sampled"]["weight"] for rank in ranks])
+    chosen = by_weight.abs().sum(1).nonzero()[:, 0]
+    assert set(labels.tolist()) <= set(chosen.tolist())
+    assert len(chosen) == 4 * 9  # of the ten of each shard
+    few = weight[chosen].requires_grad_()
+    loss = lossary.arcface_loss(x, few, torch.searchsorted(chosen, labels), scale=8.0)
+    loss.backward()
+    assert_close(torch.stack([rank["sampled"]["loss"] for rank in ranks]).mean(), loss.detach(), 1e-10)
+    assert_close(by_weight[chosen], few.grad, 1e-10)
 
 
 def test_a_training_goes_on_with_fewer_ranks_and_on_one(folder: Path) -> None:

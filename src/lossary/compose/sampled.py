@@ -9,6 +9,8 @@ from torch.func import functional_call
 
 from lossary.core.check import check_labels, check_number
 from lossary.core.loss import HeadLoss
+from lossary.distributed import Ranks
+from lossary.distributed.shards import is_sharded, shard
 
 __all__ = ["SampledClasses"]
 
@@ -20,7 +22,8 @@ class SampledClasses(nn.Module):
         |S| = \max(\lceil r C \rceil, \min(N, C))
 
     Training reads and changes the rows of ``S`` alone: time and the memory of scores shrink with ``rate``. In
-    evaluation all classes are scored.
+    evaluation all classes are scored. Of a head whose classes are spread over ranks (:func:`shard_classes`) each rank
+    draws among its own, in place of C with its share of them: a sample of each shard, and of no more classes in all.
 
     It is no unbiased estimate of the whole head's loss: a part of the wrong classes is missing from the normaliser, so
     the loss is lower, by up to log(1 / rate), and each wrong class is pushed away more rarely and a little harder. With
@@ -34,7 +37,7 @@ class SampledClasses(nn.Module):
 
     Raises:
         TypeError: ``head`` is no head of one weight a class.
-        ValueError: ``rate`` out of range.
+        ValueError: ``rate`` out of range; ``sparse`` beside classes that are spread over ranks.
 
     Example:
         >>> import torch
@@ -62,16 +65,51 @@ class SampledClasses(nn.Module):
             return self.head(embeddings, labels, **given)
         weight = self.head.weight
         labels = check_labels("labels", labels, len(embeddings), classes=len(weight))
-        chosen = self.chosen(labels)
-        rows = nn.functional.embedding(chosen, weight, sparse=self.sparse)
-        return functional_call(self.head, {"weight": rows}, (embeddings, torch.searchsorted(chosen, labels)), given)
+        if is_sharded(weight):
+            rows, places = self._of_shards(embeddings, labels)
+        else:
+            chosen = self.chosen(labels)
+            rows = nn.functional.embedding(chosen, weight, sparse=self.sparse)
+            places = torch.searchsorted(chosen, labels)
+        return functional_call(self.head, {"weight": rows}, (embeddings, places), given)
 
     def chosen(self, labels: Tensor) -> Tensor:
         """The classes of a step, rising: all of the labels', and others drawn from torch's random numbers."""
         classes = self.head.num_classes
-        drawn = torch.rand(classes, device=labels.device).index_fill(0, labels, 2.0)
-        count = max(ceil(self.rate * classes), min(labels.numel(), classes))  # known without a look at the labels
-        return drawn.topk(count, sorted=False).indices.sort().values
+        return _chosen(labels, classes, self._count(labels.numel(), classes))
+
+    def _count(self, labels: int, classes: int) -> int:
+        return max(ceil(self.rate * classes), min(labels, classes))  # known without a look at the labels
+
+    def _of_shards(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The sampled rows of all ranks, sharded as the weight is, and the places of this rank's labels among them."""
+        if self.sparse:
+            raise ValueError("sparse: wanted False for classes that are spread over ranks; got True")
+        weight: Any = self.head.weight
+        own, shards = shard(weight)
+        assert shards is not None
+        ranks = Ranks.of(shards.group, embeddings=embeddings, labels=labels)
+        everyones, sizes = ranks.in_order(labels), shards.sizes
+        # As many of each shard as of the first: so they lie as torch.chunk would cut them.
+        most = self._count(len(everyones), sizes[0])
+        counts = [min(most, size) for size in sizes]
+        places = everyones - shards.own.start
+        here = (places >= 0) & (places < len(own))
+        chosen = _chosen(places[here], len(own), counts[ranks.rank])
+        found = torch.zeros_like(everyones)
+        found[here] = torch.searchsorted(chosen, places[here]) + sum(counts[: ranks.rank])
+        rows = nn.functional.embedding(chosen, own)
+        shape = torch.Size((sum(counts), *rows.shape[1:]))
+        rows = type(weight).from_local(
+            rows, weight.device_mesh, weight.placements, run_check=False, shape=shape, stride=rows.stride()
+        )
+        return rows, ranks.deal(found).sum(0)
 
     def extra_repr(self) -> str:
         return f"rate={self.rate}" + (", sparse=True" if self.sparse else "")
+
+
+def _chosen(labels: Tensor, classes: int, count: int) -> Tensor:
+    """``count`` of so many classes, rising, the labels' among them."""
+    drawn = torch.rand(classes, device=labels.device).index_fill(0, labels, 2.0)
+    return drawn.topk(count, sorted=False).indices.sort().values

@@ -6,6 +6,7 @@ others. The ranks have the rows as ``torch.chunk`` cuts them: the last ones may 
 
 import sys
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -26,6 +27,11 @@ class Shards:
         ranks = distributed.get_world_size(self.group)
         most = -(-self.classes // ranks)
         return [min(rank * most, self.classes) for rank in range(ranks + 1)]
+
+    @property
+    def sizes(self) -> list[int]:
+        """How many classes each rank has."""
+        return [stop - start for start, stop in pairwise(self.cuts)]
 
     @property
     def own(self) -> slice:

@@ -10,7 +10,6 @@ network's weights; about a shard only its own rank finds something, from the row
 """
 
 from collections.abc import Callable
-from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -92,9 +91,8 @@ def _to_their_rows(found: Tensor, ranks: Ranks) -> Tensor:
 
 def _columns(shares: Tensor, shards: Shards, ranks: Ranks) -> Tensor:
     """Of (N, C) numbers of each rank's rows those of this rank's columns and all rows."""
-    cuts, own = shards.cuts, shards.own
-    here = own.stop - own.start
-    sent = tuple(len(shares) * (stop - start) for start, stop in pairwise(cuts))
+    here = shards.sizes[ranks.rank]
+    sent = tuple(len(shares) * size for size in shards.sizes)
     received = tuple(size * here for size in ranks.sizes)
     found = exchanged(shares.mT.flatten(), sent, received, ranks.group)
     parts = found.split(received)
