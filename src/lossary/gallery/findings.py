@@ -27,14 +27,11 @@ class Number:
 
 @dataclass(frozen=True)
 class Statement:
-    """What is so, or is not; with chance, in some share of the seeds."""
+    """What is so, or is not, or is left open: with chance, it is not the same in all seeds."""
 
     text: str
-    share: float
-
-    @property
-    def mark(self) -> str:
-        return {1.0: "yes", 0.0: "no"}.get(self.share, "partly")
+    mark: Literal["yes", "no", "partly"]
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,16 +42,23 @@ class Finding:
     results: Results  # of the first seed
     numbers: tuple[Number, ...]
     statements: tuple[Statement, ...]
+    again: Verdict = ""  # of a claim: what other seeds said
 
     @property
     def verdict(self) -> Verdict:
+        """A claim that holds with some seeds and not with others stands on a knife's edge: it holds in part."""
+        return self.first if self.again in ("", self.first) else "holds in part"
+
+    @property
+    def first(self) -> Verdict:
+        """The verdict by these seeds alone."""
         if self.exhibit.family == "W":
             told = [number.agrees for number in self.numbers if number.agrees is not None]
             return "" if not told else "as printed" if all(told) else "not as printed"
         if self.exhibit.family != "C":
             return ""
-        shares = {statement.share for statement in self.statements}
-        return "holds" if shares == {1.0} else "does not hold" if shares == {0.0} else "holds in part"
+        marks = {statement.mark for statement in self.statements}
+        return "holds" if marks == {"yes"} else "does not hold" if marks == {"no"} else "holds in part"
 
 
 def run(exhibit: Exhibit, seed: int = 0) -> Results:
@@ -73,16 +77,28 @@ def finding(exhibit: Exhibit, each: Iterable[Results]) -> Finding:
     """What the results of all seeds say together."""
     results = list(each)
     first = results[0]
-    statements = tuple(
-        Statement(name, sum(bool(one[name]) for one in results) / len(results))
-        for name, value in first.items()
-        if isinstance(value, bool)
-    )
-    listed = (
-        [] if exhibit.draw or exhibit.hand else [name for name, value in first.items() if not isinstance(value, bool)]
-    )
+    said = [name for name, value in first.items() if is_statement(value)]
+    statements = tuple(_statement(name, [one[name] for one in results]) for name in said)
+    listed = [] if exhibit.draw or exhibit.hand else [name for name in first if name not in said]
     numbers = tuple(_number(exhibit, name, [one[name] for one in results]) for name in listed)
     return Finding(exhibit, first, numbers, statements)
+
+
+def is_statement(value: Any) -> bool:
+    """Whether a result says that something is so: by yes or no, or by how much."""
+    return isinstance(value, bool | dict)
+
+
+def _statement(name: str, values: list[Any]) -> Statement:
+    """What is so by an amount is so on average: the interval over seeds lies above 0."""
+    if isinstance(values[0], dict):
+        gains = [float(value["by"]) for value in values]
+        low, high = bounds(gains)
+        note = f"by {interval(gains)}" if len(gains) > 1 else f"by {gains[0]:.4g}".replace("-", "−")
+        return Statement(name, "yes" if low > 0 else "no" if high <= 0 else "partly", note)
+    share = sum(map(bool, values)) / len(values)
+    mark: Any = {1.0: "yes", 0.0: "no"}.get(share, "partly")
+    return Statement(name, mark, f"in {100 * share:.0f} % of the seeds" if mark == "partly" else "")
 
 
 def _number(exhibit: Exhibit, name: str, values: list[Any]) -> Number:
@@ -110,13 +126,18 @@ def interval(values: list[float]) -> str:
     >>> interval([1.0, 2.0, 3.0])
     '2 (−0.484 to 4.48, 3 seeds)'
     """
+    low, high = (f"{end:.3g}" for end in bounds(values))
+    return f"{sum(values) / len(values):.4g} ({low} to {high}, {len(values)} seeds)".replace("-", "−")
+
+
+def bounds(values: list[float]) -> tuple[float, float]:
+    """The ends of that interval; of one seed, itself."""
     from scipy.stats import t
 
     mean = sum(values) / len(values)
     variance = sum((value - mean) ** 2 for value in values) / max(len(values) - 1, 1)
     half = float(t.ppf(0.975, max(len(values) - 1, 1))) * math.sqrt(variance / len(values))
-    low, high = (f"{end:.3g}".replace("-", "−") for end in (mean - half, mean + half))
-    return f"{mean:.4g} ({low} to {high}, {len(values)} seeds)".replace("-", "−")
+    return mean - half, mean + half
 
 
 def agrees(printed: str, value: Any) -> bool:

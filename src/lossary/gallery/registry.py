@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from lossary.gallery import hands, numbers, pairs, pictures, plays, quizzes
-from lossary.gallery.claims import classes, space, trained, unseen, values
+from lossary.gallery.claims import classes, contested, space, stored, trained, unseen, values
 from lossary.gallery.errata import book, lecture, primer, recitation, slides
 from lossary.gallery.exhibit import Exhibit
 
@@ -20,7 +20,7 @@ EXHIBITS: tuple[Exhibit, ...] = (
     *quizzes.EXHIBITS,
     *numbers.EXHIBITS,
     *sorted(
-        (*values.EXHIBITS, *classes.EXHIBITS, *space.EXHIBITS, *trained.EXHIBITS, *unseen.EXHIBITS),
+        (one for file in (values, classes, space, trained, unseen, contested, stored) for one in file.EXHIBITS),
         key=lambda claim: int(claim.id[1:]),
     ),
     *sorted(
