@@ -150,7 +150,7 @@ def test_a_mask_is_painted_by_keys(view: chromium.Page) -> None:
 
 def test_an_item_dragged_to_the_top_is_ranked_by_the_library(view: chromium.Page) -> None:
     click(view, "P20", "worst first")
-    view.drag(*(place(view, "#hand-P20 svg", 200, 30 + 54 * rank + 27) for rank in (5, 3, 1, 0)))  # the best one
+    view.drag(*(place(view, "#hand-P20 svg", 200, 36 + 54 * rank + 27) for rank in (5, 3, 1, 0)))  # the best one
     stars, scores = tensor([[3.0, 0, 0, 1, 2, 2]]), torch.linspace(2, -2, 6)[None]
     read = {name: number(value) for name, value in rows(view, "P20").items()}
     for name, loss in {
@@ -246,7 +246,7 @@ def test_the_space_is_turned_as_a_rotation_turns_it(view: chromium.Page) -> None
     matrix = torch.stack([torch.stack([turn.cos(), -turn.sin()]), torch.stack([turn.sin(), turn.cos()])])
     above = results["points"][:, :2].float() @ matrix  # (across, away)
     torch.testing.assert_close(
-        tensor(dots), torch.stack([180 + 110 * above[:, 0], 210 - 110 * above[:, 1]], 1), atol=0.01, rtol=0
+        tensor(dots), torch.stack([200 + 105 * above[:, 0], 185 - 105 * above[:, 1]], 1), atol=0.01, rtol=0
     )
 
 
@@ -336,5 +336,5 @@ def test_who_is_enrolled_is_recognised_and_who_is_not_is_refused(view: chromium.
             "['cx', 'cy'].map(k => Number(document.querySelector('#hand-P25 .handle').getAttribute(k)))"
         )
         assert dot == pytest.approx(
-            [40 + 370 * record["accepted"][at] / 0.5, 216 - 206 * record["refused"][at] / 0.5], abs=0.05
+            [44 + 366 * record["accepted"][at] / 0.5, 230 - 202 * record["refused"][at] / 0.5], abs=0.05
         )

@@ -38,7 +38,7 @@ def _arcface(x: Tensor, w: Tensor, y: Tensor) -> Tensor:
 def _ge2e(e: Tensor) -> Tensor:
     e = F.normalize(e, dim=-1)
     speakers, utterances, _ = e.shape
-    total = 0.0
+    total = torch.zeros(())
     for s in range(speakers):
         for u in range(utterances):
             centers = [e[k].mean(0) if k != s else (e[s].sum(0) - e[s, u]) / (utterances - 1) for k in range(speakers)]

@@ -93,6 +93,8 @@ class Exhibit:
     seeds: int = 0  # how many, where there is chance
     recorded: bool = False  # takes long: measured by `make claims` and read from its record
     draw: Callable[[Results], Spec] | None = None  # the picture; with `hand`, what its script is given
+    expect: tuple[str, str] = ("", "")  # a question to think about first, and its answer, which is folded
+    helpers: tuple[Callable[..., Any], ...] = ()  # functions of its own that it calls
     hand: str = ""  # a picture that is moved by hand: the script of that name in templates/hands
 
     @property
@@ -102,6 +104,11 @@ class Exhibit:
     @property
     def code(self) -> str:
         """The lines that are run, as a cell of a notebook: its last value is the result."""
+        return "\n\n\n".join([*(inspect.getsource(helper).rstrip() for helper in self.helpers), self.lines])
+
+    @property
+    def lines(self) -> str:
+        """The same without its helpers."""
         source = textwrap.dedent(inspect.getsource(self.run))
         function = next(node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef))
         lines = source.splitlines()[function.body[0].lineno - 1 : function.body[-1].end_lineno]

@@ -86,7 +86,7 @@ def finding(exhibit: Exhibit, each: Iterable[Results]) -> Finding:
 
 def is_statement(value: Any) -> bool:
     """Whether a result says that something is so: by yes or no, or by how much."""
-    return isinstance(value, bool | dict)
+    return isinstance(value, bool) or (isinstance(value, dict) and set(value) == {"by"})
 
 
 def _statement(name: str, values: list[Any]) -> Statement:

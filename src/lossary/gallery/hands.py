@@ -3,7 +3,6 @@
 import itertools
 
 import torch
-import torch.nn.functional as F
 from torch import tensor
 
 import lossary
@@ -18,6 +17,10 @@ from lossary.gallery.exhibit import Results, Source, exhibit
     answer="A disc inside a ring: seen from above, no line parts them, and the best linear model by the hinge finds "
     "nothing better than to call all of them the larger class. With the squared distance from the middle as a third "
     "coordinate the same model, in three dimensions, gets every point.",
+    expect=(
+        "Seen from above: which straight line parts the ring from the disc?",
+        "None. Whatever the line, ring lies on both of its sides.",
+    ),
     look_for="the view from above, which is all that two dimensions have, and the view from the side, in which the "
     "plane is a line between the two.",
     hand="space",
@@ -45,6 +48,10 @@ def p4() -> Results:
     "gradient descent would take a point: minus the gradient, in each picture to a scale of its own. The triplet loss "
     "here is of all triplets, with a margin of 0.5; the contrastive loss has a margin of 1; SupCon a temperature of "
     "0.5; ArcFace, at scale 4, and the center loss have the centers that are drawn as rings.",
+    expect=(
+        "The blue point is moved. Does center loss pull the orange ones differently then?",
+        "No: each point is pulled to the center of its own class, whatever the others do.",
+    ),
     look_for="who is pulled. The center loss moves each point alone and knows no other class. The triplet and "
     "contrastive losses let go of what is apart far enough. SupCon and ArcFace, which only read directions, pull "
     "along the circle.",
@@ -78,6 +85,10 @@ def p18() -> Results:
     "outlined ones are the truth. All five losses read the same four counts, of hits, misses, false alarms and the "
     "rest, so all that can be painted is a table of 25 by 77 numbers. Cross-entropy counts every pixel alike; the "
     "overlaps forget the empty ones. Tversky, at 0.3 and 0.7, minds a miss more than a false alarm.",
+    expect=(
+        "Nothing is painted. Which loss minds that least?",
+        "Cross-entropy: it counts all hundred pixels, and most of them are right.",
+    ),
     look_for="an empty mask, which cross-entropy hardly minds and Dice does; and what one more pixel outside costs by "
     "each while the mask is small, and when it is large.",
     hand="mask",
@@ -114,6 +125,10 @@ def p19() -> Results:
     "stands, and so pulls a little at everything. LambdaLoss weighs a pair by gain and discount, and most of all if "
     "the two are neighbours. ApproxNDCG is shown at a temperature of 1: at its default of 0.1, gaps of 0.8 between "
     "scores leave it no gradient to speak of.",
+    expect=(
+        "Two neighbours that differ are swapped: once at the top, once further down. Does RankNet care which?",
+        "No: a pair counts the same wherever it stands. LambdaLoss and NDCG care more about the top.",
+    ),
     look_for="the best item in the last place: who makes room for it, by each loss? Then two neighbours swapped, at "
     "the top and at the bottom.",
     hand="ranks",
@@ -149,6 +164,10 @@ def p20() -> Results:
     "loss. Far above, the squared error's line follows in proportion. For the others it is enough to know that the "
     "point is above. But that is of a point in the middle: at the end of the axis a point has leverage, and there the "
     "absolute error too can be tilted. The 90 % quantile wants one point in ten above it, and lies where that is so.",
+    expect=(
+        "Does the absolute error's line stay where it is, wherever the outlier goes?",
+        "No. At the end of the axis one point has leverage, and tilts it.",
+    ),
     look_for="the point far above the middle, then far above the right end, where only a few others hold the line.",
     hand="fits",
     losses=("mse_loss", "l1_loss", "huber_loss", "log_cosh_loss", "quantile_loss"),
@@ -176,144 +195,6 @@ def p21() -> Results:
 
 
 @exhibit(
-    "P22",
-    "A map of losses",
-    Source.RECITATION,
-    says="Losses are of three kinds, by error, by probability and by margin; and either basic or for classes never "
-    "seen.",
-    answer="An arc joins two losses where one becomes the other at a value of its hyperparameter, or in a case that "
-    "is named; each was checked on drawn inputs when this page was made. The kinds are no walls: margin losses on "
-    "angles become a softmax at margin 0, and the hinge of two classes is the multiclass one. Overlaps of masks are "
-    "in none of the three.",
-    look_for="cross-entropy and how many lead to it. A ring marks what is made for classes that were never seen.",
-    hand="map",
-    losses=("cross_entropy", "focal_loss", "arcface_loss", "tversky_loss"),
-)
-def p22() -> Results:
-    (r, t), (z, y), (s, b) = (
-        torch.randn(2, 50),
-        (torch.randn(50, 2), torch.arange(50) % 2),
-        (torch.randn(50), torch.rand(50).round()),
-    )
-    (e, f), w, (m, g) = (
-        F.normalize(torch.randn(2, 6, 3), dim=-1),
-        torch.randn(2, 3),
-        (torch.randn(4, 1, 9), torch.rand(4, 1, 9).round()),
-    )
-    k, ce, bce = torch.arange(6) % 2, lossary.cross_entropy, lossary.binary_cross_entropy_with_logits
-    pairs, twice = torch.cat([e, f]), torch.arange(6).repeat(2)
-    return {
-        "kinds": {
-            "by error": ["mse_loss", "l1_loss", "huber_loss", "smooth_l1_loss", "quantile_loss", "gaussian_nll_loss"],
-            "by probability": [
-                *("cross_entropy", "binary_cross_entropy_with_logits", "focal_loss", "poly_loss", "kl_divergence_loss"),
-                *("generalized_cross_entropy_loss", "sigmoid_focal_loss", "asymmetric_loss", "balanced_bce_loss"),
-                *(
-                    "normalized_softmax_loss",
-                    "info_nce_loss",
-                    "multiple_negatives_ranking_loss",
-                    "nt_xent_loss",
-                    "supcon_loss",
-                ),
-            ],
-            "by margin": ["hinge_loss", "multiclass_hinge_loss", "cosface_loss", "arcface_loss", "sphereface_loss"],
-            "by overlap": ["dice_loss", "tversky_loss", "jaccard_loss"],
-        },
-        "unseen": [
-            *(
-                "normalized_softmax_loss",
-                "info_nce_loss",
-                "multiple_negatives_ranking_loss",
-                "nt_xent_loss",
-                "supcon_loss",
-            ),
-            *("cosface_loss", "arcface_loss", "sphereface_loss"),
-        ],
-        "arcs": {
-            name: torch.allclose(*both, atol=1e-7)
-            for name, both in {
-                "huber_loss, δ beyond every error: ½ mse_loss": (
-                    lossary.huber_loss(r, t, delta=99.0),
-                    lossary.mse_loss(r, t) / 2,
-                ),
-                "smooth_l1_loss, β = 0: l1_loss": (lossary.smooth_l1_loss(r, t, beta=0.0), lossary.l1_loss(r, t)),
-                "quantile_loss, q = ½: ½ l1_loss": (lossary.quantile_loss(r, t), lossary.l1_loss(r, t) / 2),
-                "gaussian_nll_loss, variance 1: ½ mse_loss": (
-                    lossary.gaussian_nll_loss(r, t, torch.ones(50)),
-                    lossary.mse_loss(r, t) / 2,
-                ),
-                "focal_loss, γ = 0: cross_entropy": (lossary.focal_loss(z, y, gamma=0.0), ce(z, y)),
-                "poly_loss, ε = 0: cross_entropy": (lossary.poly_loss(z, y, epsilon=0.0), ce(z, y)),
-                "generalized_cross_entropy_loss, q → 0: cross_entropy": (
-                    lossary.generalized_cross_entropy_loss(z, y, q=1e-9),
-                    ce(z, y),
-                ),
-                "kl_divergence_loss, one-hot targets: cross_entropy": (
-                    lossary.kl_divergence_loss(z, torch.eye(2)[y]),
-                    ce(z, y),
-                ),
-                "cross_entropy, two classes: binary_cross_entropy_with_logits": (
-                    ce(z, y),
-                    bce(z[:, 1] - z[:, 0], y.double()),
-                ),
-                "sigmoid_focal_loss, γ = 0: binary_cross_entropy_with_logits": (
-                    lossary.sigmoid_focal_loss(s, b, gamma=0.0),
-                    bce(s, b),
-                ),
-                "balanced_bce_loss, weights 1: binary_cross_entropy_with_logits": (
-                    lossary.balanced_bce_loss(s, b),
-                    bce(s, b),
-                ),
-                "multiclass_hinge_loss, two classes: hinge_loss": (
-                    lossary.multiclass_hinge_loss(z, y),
-                    lossary.hinge_loss(z[:, 1] - z[:, 0], y),
-                ),
-                "normalized_softmax_loss, scores are cosines: cross_entropy": (
-                    lossary.normface_loss(e, w, k),
-                    ce(20 * e @ F.normalize(w).T, k),
-                ),
-                "cosface_loss, m = 0: normalized_softmax_loss": (
-                    lossary.cosface_loss(e, w, k, margin=0.0),
-                    lossary.normface_loss(e, w, k, scale=64.0),
-                ),
-                "arcface_loss, m = 0: normalized_softmax_loss": (
-                    lossary.arcface_loss(e, w, k, margin=0.0),
-                    lossary.normface_loss(e, w, k, scale=64.0),
-                ),
-                "sphereface_loss, m = 1: normalized_softmax_loss": (
-                    lossary.sphereface_loss(e, w, k, margin=1, scale=9.0),
-                    lossary.normface_loss(e, w, k, scale=9.0),
-                ),
-                "supcon_loss, one positive each: nt_xent_loss": (
-                    lossary.supcon_loss(pairs, twice, temperature=0.5),
-                    lossary.nt_xent_loss(e, f, temperature=0.5),
-                ),
-                "multiple_negatives_ranking_loss, unit vectors: info_nce_loss": (
-                    lossary.multiple_negatives_ranking_loss(e, f),
-                    lossary.info_nce_loss(e, f, temperature=0.05),
-                ),
-                "info_nce_loss, other items as classes: cross_entropy": (
-                    lossary.info_nce_loss(e, f, temperature=0.05),
-                    ce(20 * e @ f.T, torch.arange(6)),
-                ),
-                "tversky_loss, α = β = ½: dice_loss": (
-                    lossary.sigmoid_tversky_loss(m, g, smooth=0.0, alpha=0.5, beta=0.5),
-                    lossary.sigmoid_dice_loss(m, g, smooth=0.0),
-                ),
-                "tversky_loss, α = β = 1: jaccard_loss": (
-                    lossary.sigmoid_tversky_loss(m, g, alpha=1.0, beta=1.0),
-                    lossary.sigmoid_jaccard_loss(m, g),
-                ),
-                "asymmetric_loss, γ₊ = γ₋ = m = 0: binary_cross_entropy_with_logits": (
-                    lossary.asymmetric_loss(s, b, gamma_negative=0.0, margin=0.0),
-                    bce(s, b),
-                ),
-            }.items()
-        },
-    }
-
-
-@exhibit(
     "P23",
     "Model, loss, optimiser",
     Source.SLIDES,
@@ -322,6 +203,10 @@ def p22() -> Results:
     answer="The smallest one: one weight, four points, the last of which lies far off. The curve is the loss over the "
     "weight; the arrow is the step that the optimiser makes next. The loss says where the lowest point is, the "
     "optimiser how one gets there.",
+    expect=(
+        "With which loss do the steps of SGD keep their length?",
+        "With the absolute error: between two points its slope does not change, however near the lowest point is.",
+    ),
     look_for="the lowest point, which the squared error has elsewhere than the absolute one; and the absolute error's "
     "steps, which do not get shorter on the way.",
     hand="pipeline",
@@ -348,4 +233,4 @@ def p23() -> Results:
     return {"x": x, "y": y, "weights": weights, "curves": curves, "paths": paths}
 
 
-EXHIBITS = (p4, p18, p19, p20, p21, p22, p23)
+EXHIBITS = (p4, p18, p19, p20, p21, p23)

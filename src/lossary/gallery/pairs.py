@@ -19,6 +19,10 @@ from lossary.lab.data.builtin import emoji
     answer="Twenty digits that the network was not trained on, two of each; it makes two numbers of an image. Of the "
     "contrastive loss with a margin of 1, half of the squared distance is what a pair of one digit costs, and half of "
     "the square of what is missing to the margin what two different digits cost.",
+    expect=(
+        "Two different digits come out at a distance of 2, and the margin is 1. What does the pair cost?",
+        "Nothing, and it is not pushed: pairs of two digits only cost within the margin.",
+    ),
     look_for="a pair of one digit that is farther apart than some pair of two, and where in the plane both lie.",
     seeds=1,
     recorded=True,
@@ -65,6 +69,10 @@ def with_images(results: Results) -> Results:
     "embedding. A picture is taken for the enrolled one that is most alike, by the cosine, if that is at or above the "
     "threshold, and refused otherwise. The curve (detection error tradeoff) is of 400 emoji: at each threshold, how "
     "many pairs of one emoji are refused, and how many of two are accepted.",
+    expect=(
+        "The threshold is raised. What gets better, and what gets worse?",
+        "Fewer strangers are taken for somebody; more of the enrolled are refused.",
+    ),
     look_for="what happens to a picture when its emoji is enrolled or dropped, and the threshold at which both errors "
     "are equal. Emoji are hard: it is about one in six.",
     seeds=1,

@@ -15,7 +15,7 @@ from lossary.gallery.exhibit import Results, Source, exhibit
     "Squared and absolute",
     Source.BOOK,
     says="MSE is a parabola and MAE a V, for predictions from −10,000 to 10,000 of a true 100.",
-    answer="Over such a range one sees the parabola alone: at the ends it is 10,000 times as high as the V. So the "
+    answer="Over such a range only the parabola can be seen: at the ends it is 10,000 times as high as the V. So the "
     "error runs "
     "from −3 to 3 here; the two cross at 1.",
     look_for="the slope at 0, and which of the two is larger inside of ±1.",
@@ -35,6 +35,10 @@ def p1() -> Results:
     says="Huber loss beside the squared and the absolute error; the change from one to the other is smooth.",
     answer="Up to δ it is half of the square, beyond it a line of slope δ. A large δ makes it the square, a small "
     "one a flat V.",
+    expect=(
+        "What becomes of Huber loss when δ is very small?",
+        "Nearly δ times the absolute error: beyond δ the slope is δ, so the V gets flatter as δ shrinks.",
+    ),
     look_for="the point at which the curve leaves the parabola: it is at δ.",
     losses=("huber_loss", "mse_loss", "l1_loss"),
     draw=curves("error", "loss", "δ", start=1.0, top=4.5),
@@ -56,11 +60,15 @@ def p2() -> Results:
     "P3",
     "The margin zone",
     Source.SLIDES,
-    says="On the axis of scores: the right class must be Δ above the others, or it costs.",
+    says="The score of the right class must lie at least Δ above all others; within that margin it costs.",
     answer="The others score −3 and 7. Each adds a line that ends at its score plus Δ; the zone of the margin is "
     "between the "
     "highest other score and the point where the loss is 0. Cross-entropy has no such point.",
-    look_for="two kinks of the SVM that move with Δ, and the tail of cross-entropy that does not care.",
+    expect=(
+        "The right class leads by far, and Δ is doubled. What happens to its SVM loss?",
+        "Nothing, as long as the lead is still at least Δ. Cross-entropy does not know Δ at all.",
+    ),
+    look_for="the two kinks of the SVM, which move with Δ, and the tail of cross-entropy, which does not.",
     losses=("multiclass_hinge_loss", "cross_entropy"),
     draw=curves("score of the right class", "loss", "Δ", start=1.0, top=40.0),
 )
@@ -82,7 +90,11 @@ def p3() -> Results:
     says="A model that memorises noisy data, with and without regularisation.",
     answer="A polynomial of ninth degree through twelve noisy points of a sine. Without a penalty it goes through "
     "most of "
-    "them; with too strong a one it goes flat.",
+    "them; if the penalty is too strong it goes flat.",
+    expect=(
+        "Is the curve that passes nearest to the twelve points also the nearest to the sine?",
+        "No. The weakest penalty fits the points best, and between and beyond them it runs away.",
+    ),
     look_for="the ends, where the fit without a penalty runs away, and the λ at which it lies nearest to the sine.",
     draw=curves("x", "y", "log₁₀ λ", start=-8.0, bottom=-2.0, top=2.0),
 )
@@ -106,6 +118,10 @@ def p5() -> Results:
     answer="A network σ(w₂ tanh(w₁ x)) on drawn points, cut at one w₂ after another. Where it is surely wrong the "
     "squared error is a "
     "plateau near its largest value, and cross-entropy rises on.",
+    expect=(
+        "At which weights would gradient descent on the squared error get stuck?",
+        "Where w₁ and w₂ have different signs: it is high and nearly flat there. Cross-entropy still has a slope.",
+    ),
     look_for="the plateaus of the squared error, on the side where w₁ and w₂ have different signs.",
     losses=("binary_cross_entropy_with_logits", "mse_loss"),
     draw=curves("w₁", "loss", "w₂", start=2.0, top=3.0),
@@ -126,12 +142,14 @@ def p6() -> Results:
     "A margin on the sphere",
     Source.RECITATION,
     says="The angle between a feature and the center of its class, and a margin in it.",
-    answer="The score of the right class, out of the losses' own values at scale 1 with one other class at a right "
-    "angle. A "
-    "feature must come nearer to its center by the margin to score as before.",
-    look_for="CosFace's curve that is only lowered, and ArcFace's that is moved to the left, up to where θ + m "
-    "passes 180°: "
-    "there the authors' code goes on with a lowered cosine.",
+    answer="The score of the right class, read off the losses' values at scale 1, with another class at a right angle. "
+    "To score as before, a feature must come nearer to its center by the margin.",
+    expect=(
+        "A feature is 10° from its center, and both margins are 0.5. Which one costs more?",
+        "CosFace's: it takes 0.5 off the cosine. Near 0° the cosine is flat, and a shift of the angle changes it less.",
+    ),
+    look_for="CosFace's curve, which is lowered everywhere by the same amount, and ArcFace's, which is moved to the "
+    "left. Where θ + m passes 180° the authors' code goes on with a lowered cosine.",
     losses=("cosface_loss", "arcface_loss", "normalized_softmax_loss"),
     draw=curves("angle to the center, degrees", "score of the right class", "margin", start=0.5),
 )
@@ -152,9 +170,12 @@ def p10() -> Results:
     "Attraction and repulsion",
     Source.PRIMER,
     says="Two points of one class are pulled together, two of different classes pushed apart.",
-    answer="The force along the line between them, above 0 where it pulls. One class: more, the farther they are. "
-    "Two classes: "
-    "less and less, and nothing from the margin on.",
+    answer="The force along the line between them, above 0 where it pulls. Of one class: stronger with the distance. "
+    "Of two: weaker with the distance, and nothing from the margin on.",
+    expect=(
+        "Two points of different classes lie at twice the margin from each other. Which way are they moved?",
+        "They are not: from the margin on the force is 0.",
+    ),
     look_for="the distance at which the pushing ends: it is the margin.",
     losses=("contrastive_loss",),
     draw=curves("distance", "force", "margin", start=1.0),
@@ -179,6 +200,10 @@ def p11() -> Results:
     answer="A mask of 40 pixels is shifted over another one, twice as wide, by pixels. Dice and Jaccard order all "
     "shifts alike. "
     "Tversky weighs false positives by α and misses by 1 − α: at ½ it is Dice.",
+    expect=(
+        "α = 1 makes misses free. What is the loss where the mask lies inside the other?",
+        "0: nothing is painted wrongly, and the forty pixels that are missing cost nothing.",
+    ),
     look_for="where α moves the flat piece: there the mask lies whole inside the other, and only misses are left.",
     losses=("sigmoid_dice_loss", "sigmoid_jaccard_loss", "sigmoid_tversky_loss"),
     draw=curves("shift, pixels", "loss", "α", start=0.5),
@@ -200,9 +225,12 @@ def p13() -> Results:
     "Softmax under a temperature",
     Source.SLIDES,
     says="What softmax makes of a vector of scores, beside the share of the sum.",
-    answer="Scores 1 to 5, divided by a temperature first. Low: all for the largest. High: even. The share of the "
-    "sum is the "
-    "same at every temperature.",
+    answer="The scores 1 to 5 are divided by a temperature first. The lower it is, the more goes to the largest; the "
+    "higher, the more even the shares. The share of the sum is the same at every temperature.",
+    expect=(
+        "What is left of softmax at a very high temperature?",
+        "The same share for all five. At a very low one the largest score gets everything.",
+    ),
     look_for="the temperature at which softmax and the share of the sum are nearest.",
     draw=bars("probability", "temperature", start=1.0),
 )
@@ -222,10 +250,13 @@ def p14() -> Results:
     "P15",
     "ψ(θ)",
     Source.LECTURE,
-    says="SphereFace's ψ, which stands for cos(m θ) and goes on falling.",
-    answer="Out of the library's loss at scale 1 with one other class at a right angle. cos(m θ) rises again beyond "
-    "π/m, and would "
-    "reward a feature for being farther away.",
+    says="SphereFace replaces cos(m θ) by ψ(θ), which keeps falling.",
+    answer="Read off the library's loss at scale 1, with one other class at a right angle. cos(m θ) rises again beyond "
+    "π/m: it would reward a feature for being farther away.",
+    expect=(
+        "Up to which angle is ψ the same as cos(m θ)?",
+        "Up to 180°/m, where cos(m θ) is at its lowest: 45° at m = 4.",
+    ),
     look_for="the pieces: there are m of them, each a cosine that falls by 2.",
     losses=("sphereface_loss",),
     draw=curves("angle to the center, degrees", "score of the right class", "m", start=4.0),
@@ -246,7 +277,11 @@ def p15() -> Results:
     Source.BOOK,
     says="A factor turns the loss down for examples that are already right.",
     answer="(1 − p)^γ times cross-entropy. At γ = 0 it is cross-entropy.",
-    look_for="how early the curve lies flat: at γ = 5 an item with p = ½ costs next to nothing.",
+    expect=(
+        "One item with p = 0.1, or a hundred with p = 0.9: which costs more at γ = 2?",
+        "The one hard item. Under cross-entropy it would be the hundred easy ones.",
+    ),
+    look_for="how early the curve gets flat: at γ = 5 an item with p = ½ costs next to nothing.",
     losses=("focal_loss", "cross_entropy"),
     draw=curves("probability of the right class", "loss", "γ", start=2.0, top=4.0),
 )
@@ -267,7 +302,11 @@ def p16() -> Results:
     says="Features lie on a sphere of radius s.",
     answer="Cosines are between −1 and 1, so without a scale ten classes can never be told apart surely: here the "
     "nine others are at "
-    "a right angle. With a large one the loss is 0 over most angles and nothing is learned there.",
+    "a right angle. With a large s the loss is 0 over most angles, and nothing is learned there.",
+    expect=(
+        "Can the loss come near to 0 when s = 1?",
+        "No. Even at 0° the nine other classes, at a right angle, keep a share of 9/(9 + e) of the probability.",
+    ),
     look_for="the loss that is left at 0 degrees for a small s, and the corner that a large s makes.",
     losses=("normalized_softmax_loss",),
     draw=curves("angle to the center, degrees", "loss by log 10", "s", start=8.0, top=3.0),

@@ -18,6 +18,10 @@ from lossary.gallery.training import trained
     answer="Both networks saw the digits 0 to 7 alone. Cross-entropy has cut the plane into eight sectors, and there "
     "is no ninth: an 8 or a 9 must lie in one of them. The triplet loss has no sectors, so nothing forbids a new "
     "cluster. But nothing makes one either, and in two dimensions there is little room.",
+    expect=(
+        "A 9 is shown to a classifier that only knows 0 to 7. What can it answer?",
+        "One of these eight: every point of the plane lies in the sector of some known digit.",
+    ),
     look_for="where the two unseen digits, 8 and 9, fall (crosses): the number below each picture says how many of "
     "them have one of their own kind as the nearest neighbour.",
     seeds=1,

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from lossary.gallery import hands, numbers, pairs, pictures, plays, quizzes
+from lossary.gallery import atlas, hands, numbers, pairs, pictures, plays, quizzes
 from lossary.gallery.claims import classes, contested, space, stored, trained, unseen, values
 from lossary.gallery.errata import book, lecture, primer, recitation, slides
 from lossary.gallery.exhibit import Exhibit
@@ -24,7 +24,8 @@ EXHIBITS: tuple[Exhibit, ...] = (
         key=lambda claim: int(claim.id[1:]),
     ),
     *sorted(
-        (*pictures.EXHIBITS, *plays.EXHIBITS, *hands.EXHIBITS, *pairs.EXHIBITS), key=lambda picture: int(picture.id[1:])
+        (one for file in (pictures, plays, hands, atlas, pairs) for one in file.EXHIBITS),
+        key=lambda picture: int(picture.id[1:]),
     ),
     *recitation.EXHIBITS,
     *slides.EXHIBITS,

@@ -4,6 +4,7 @@ import time
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 import lossary
 from lossary.gallery.exhibit import Results, Source, exhibit
@@ -69,6 +70,13 @@ def c28(seed: int) -> Results:
     }
 
 
+def _random(z: Tensor, y: Tensor) -> Tensor:
+    alike, all_of_them = y[:, None] == y, torch.arange(len(y))
+    others = (alike ^ torch.eye(len(y)).bool(), ~alike)  # of each anchor a positive and a negative, drawn
+    positive, negative = (some.double().multinomial(1)[:, 0] for some in others)
+    return lossary.triplet_loss(F.normalize(z), None, margin=0.3, triplets=(all_of_them, positive, negative))
+
+
 @exhibit(
     "C41",
     "Which pairs to train on",
@@ -77,15 +85,11 @@ def c28(seed: int) -> Results:
     answer="ANSWER41",
     seeds=6,
     recorded=True,
+    helpers=(_random,),
     losses=("triplet_loss",),
 )
 def c41(seed: int) -> Results:
-    def drawn(z, y):  # a positive and a negative for each anchor, by chance
-        alike, n = y[:, None] == y, len(y)
-        chosen = (some.double().multinomial(1)[:, 0] for some in (alike ^ torch.eye(n).bool(), ~alike))
-        return lossary.triplet_loss(F.normalize(z), None, margin=0.3, triplets=(torch.arange(n), *chosen))
-
-    x, losses = emoji_drawn(600), {"random": drawn}
+    x, losses = emoji_drawn(600), {"random": _random}
     for mining in ("semihard", "hard"):
         losses[mining] = lambda z, y, mining=mining: lossary.triplet_loss(F.normalize(z), y, margin=0.3, mining=mining)
     models = {

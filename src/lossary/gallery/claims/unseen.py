@@ -77,7 +77,7 @@ def c23(seed: int) -> Results:
     losses=("cross_entropy",),
 )
 def c27(seed: int) -> Results:
-    x, models = emoji_drawn(900), {"pixels": torch.nn.Identity()}
+    x, models = emoji_drawn(900), dict[str, torch.nn.Module](pixels=torch.nn.Identity())
     for k in (30, 150, 900):
         loss = lossary.LinearHead(lossary.CrossEntropyLoss(), num_classes=k, embedding_size=32)
         models[f"{k} classes"], _ = trained(loss, x[:k], torch.arange(k), size=32, steps=300, batch=48, lr=0.003)

@@ -3,15 +3,15 @@ hands.enrol = (place, { alike, pictures, names, credit, thresholds, refused, acc
   const enrolled = new Set(names.keys());
   [3, 6, 9, 11, 14].forEach((index) => enrolled.delete(index));
   let threshold = 0.5;
-  const [width, height, left, bottom] = [420, 250, 40, 34];
+  const [width, height, left, bottom] = [420, 270, 44, 40];
   const area = canvas(width, height, "errors at each threshold: pairs of one that are refused, over pairs of two that are accepted");
   const across = (share) => left + (width - left - 10) * Math.min(1, share / 0.5);
-  const up = (share) => height - bottom - (height - bottom - 10) * Math.min(1, share / 0.5);
+  const up = (share) => height - bottom - (height - bottom - 28) * Math.min(1, share / 0.5);
   for (const share of [0, 0.1, 0.2, 0.3, 0.4, 0.5]) {
     area.append(svg("line", { x1: left, x2: width - 10, y1: up(share), y2: up(share), class: "rule" }), words(left - 6, up(share) + 4, `${Math.round(100 * share)} %`, { "text-anchor": "end", class: "small muted" }));
-    area.append(words(across(share), height - 19, `${Math.round(100 * share)} %`, { "text-anchor": share < 0.5 ? "middle" : "end", class: "small muted" }));
+    area.append(words(across(share), height - 22, `${Math.round(100 * share)} %`, { "text-anchor": share < 0.5 ? "middle" : "end", class: "small muted" }));
   }
-  area.append(words(width - 10, height - 4, "pairs of two that are accepted", { "text-anchor": "end", class: "small muted" }), words(left + 4, 12, "pairs of one that are refused", { class: "small muted" }));
+  area.append(words(width - 10, height - 4, "pairs of two that are accepted", { "text-anchor": "end", class: "small muted" }), words(4, 14, "pairs of one that are refused", { class: "small muted" }));
   const curve = thresholds.map((_, index) => [accepted[index], refused[index]]).filter((pair) => Math.max(...pair) <= 0.5);
   const dot = svg("circle", { r: 7, class: "handle" });
   area.append(svg("path", { d: `M${curve.map(([a, r]) => `${across(a)},${up(r)}`).join("L")}`, class: "curve" }), dot);

@@ -1,6 +1,6 @@
 // Losses by kind, one below another, and an arc where one becomes another.
 hands.map = (place, { kinds, unseen, arcs }) => {
-  const [width, step, text] = [420, 21, 250];
+  const [width, step, text] = [450, 21, 278];
   const rows = Object.entries(kinds).flatMap(([kind, names]) => [{ kind }, ...names.map((name) => ({ name }))]);
   const at = new Map(rows.map(({ name }, index) => [name, 14 + index * step]));
   const joined = Object.entries(arcs).map(([line, so]) => {

@@ -12,7 +12,7 @@ hands.plane = (place, { panels, labels, told: numbers, telling, every = 0, unsee
   }
   const grid = html("div", { class: ["panels one", "panels pair"][names.length - 1] ?? (names.length > 4 ? "panels" : "panels few") });
   place.append(legend, grid);
-  let now = 0;
+  let now = frames - 1; // as it ends: at first there is little to see
   let anchor = labels.indexOf(classes[1]);
 
   const shown = names.map((name) => {
@@ -67,7 +67,7 @@ hands.plane = (place, { panels, labels, told: numbers, telling, every = 0, unsee
       play.textContent = "❚❚ pause";
       playing = setInterval(() => (now < frames - 1 ? set(now + 1) : stop()), 250);
     });
-    const set = dial(controls, "step", { min: 0, max: frames - 1, value: 0, tell: (frame) => told(every * frame) }, (frame) => { now = frame; show(); });
+    const set = dial(controls, "step", { min: 0, max: frames - 1, value: now, tell: (frame) => told(every * frame) }, (frame) => { now = frame; show(); });
   }
   if (units) {
     const controls = html("div", { class: "controls" });

@@ -1,13 +1,13 @@
 // Six items in an order; every loss shows which of them it wants nearer to the front.
 hands.ranks = (place, { relevance, orders, losses, NDCG }) => {
-  const [width, row, top] = [420, 54, 30];
+  const [width, row, top] = [440, 54, 36];
   const names = Object.keys(losses);
   const places = new Map(orders.map((order, index) => [order.join(), index]));
   const largest = names.map((name) => Math.max(...losses[name].pulls.flat().map(Math.abs)));
   let order = [3, 1, 4, 0, 5, 2];
   const area = canvas(width, top + 6 * row + 4, "six items in an order, with the way that four losses pull each");
-  const column = (index) => 166 + 73 * index;
-  area.append(...names.map((name, index) => words(column(index), 16, name, { "text-anchor": "middle", class: "small" })));
+  const column = (index) => 160 + 74 * index;
+  area.append(...names.map((name, index) => words(column(index), index % 2 ? 28 : 13, name, { "text-anchor": "middle", class: "small" })));
   area.append(...relevance.map((_, rank) => words(6, top + row * rank + 33, `${rank + 1}.`, { class: "muted" })));
   const items = relevance.map((stars, item) => {
     const group = svg("g", { class: "item" });

@@ -1,7 +1,7 @@
 // Points in space and the plane between them, turned by hand.
 hands.space = (place, { points, labels, plane, "line right": byLine, "plane right": byPlane }) => {
-  const [side, scale] = [360, 110];
-  const area = canvas(side, side, "a disc inside a ring, lifted by the squared distance, and the plane between");
+  const [width, height, scale] = [400, 330, 105];
+  const area = canvas(width, height, "a disc inside a ring, lifted by the squared distance, and the plane between");
   const sheet = svg("path", { class: "sheet" });
   const dots = labels.map((label) => svg("circle", { r: 4, fill: colours[label], "fill-opacity": 0.9 }));
   const axes = svg("g");
@@ -12,7 +12,7 @@ hands.space = (place, { points, labels, plane, "line right": byLine, "plane righ
   const seen = ([x, y, z]) => {
     const [turn, lift] = [view.turn, view.lift].map((degrees) => degrees * Math.PI / 180);
     const depth = -x * Math.sin(turn) + y * Math.cos(turn);
-    return [side / 2 + scale * (x * Math.cos(turn) + y * Math.sin(turn)), 210 - scale * ((z - 0.45) * Math.cos(lift) + depth * Math.sin(lift))];
+    return [width / 2 + scale * (x * Math.cos(turn) + y * Math.sin(turn)), 185 - scale * ((z - 0.45) * Math.cos(lift) + depth * Math.sin(lift))];
   };
   function show() {
     points.forEach((point, index) => seen(point).forEach((value, axis) => dots[index].setAttribute(axis ? "cy" : "cx", value)));
