@@ -134,7 +134,11 @@ def test_what_differs_by_chance_is_said_by_its_interval(gains: tuple[float, ...]
 
 def test_a_verdict_that_does_not_return_holds_in_part(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(records, "AGAIN", tmp_path)
-    shown = made(lambda seed: {"with the first seeds": seed < 1000, "a number": 1.0}, seeds=3)
+
+    def early(seed: int) -> dict[str, Any]:
+        return {"with the first seeds": seed < 1000, "a number": 1.0}
+
+    shown = made(early, seeds=3)
     assert list(records.measure(shown, tmp_path)) == [1000, 1001, 1002]
     assert records.read(shown, tmp_path)[1000] == {"with the first seeds": False}
     found = pages.found(shown)
@@ -298,3 +302,25 @@ def test_every_slider_is_reached_by_keys_and_has_a_name(file: Path) -> None:
         assert sliders == [["range", 0]] * 11
         labels = view.evaluate("[...document.querySelectorAll('.vega-bind label')].map(one => one.textContent.trim())")
         assert all(labels)
+
+
+@pytest.mark.browser
+def test_an_exhibit_without_a_picture_is_saved_as_one(file: Path) -> None:
+    with chromium.Page(file.as_uri(), width=1280, height=900) as view:
+        view.wait_for("document.documentElement.dataset.drawn")
+        view.evaluate("HTMLAnchorElement.prototype.click = function () { window.saved = [this.download, this.href]; }")
+        for button, head in (("SVG", "data:image/svg+xml,"), ("PNG", "data:image/png;base64,")):
+            view.evaluate("window.saved = null")
+            view.evaluate(
+                f"[...document.querySelectorAll('#W2 .save button')].find(one => one.textContent === '{button}').click()"
+            )
+            view.wait_for("window.saved")
+            name, address = view.evaluate("window.saved")
+            assert name == f"lossary-W2.{button.lower()}"
+            assert address.startswith(head)
+            assert button == "PNG" or "not%20as%20printed" in address
+        without = view.evaluate(
+            "[...document.querySelectorAll('section.exhibit, section.erratum')]"
+            ".filter(one => !one.querySelector('.save button, .vega-actions')).map(one => one.id)"
+        )
+        assert without == []

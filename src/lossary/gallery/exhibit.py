@@ -22,7 +22,6 @@ import gzip
 import itertools
 import json
 import math
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +31,7 @@ import sklearn.metrics
 import torch
 import torch.nn.functional as F
 from torch import Tensor, tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 import lossary
 from lossary.lab.data.builtin import BUILTIN, emoji

@@ -12,8 +12,8 @@ from lossary.gallery.exhibit import Results, Source, exhibit
     "Never satisfied",
     Source.SLIDES,
     says="A softmax classifier is never fully satisfied with its scores; an SVM is.",
-    answer="Both halves are so. Scores that are right and grow lower cross-entropy for ever; the SVM is at 0 from "
-    "the margin on.",
+    answer="Both halves are so. As long as the lead of the right class grows, cross-entropy falls, towards 0 and never "
+    "to it; the SVM is at 0 from the margin on. Neither has a largest value: both grow with the lead of a wrong class.",
     losses=("cross_entropy", "multiclass_hinge_loss"),
 )
 def c8() -> Results:
@@ -35,7 +35,8 @@ def c8() -> Results:
     "0 if and only if the margin is kept",
     Source.SLIDES,
     says="The right class's score must be higher than all others by the margin; otherwise there is loss.",
-    answer="On ten thousand drawn rows of scores, without an exception.",
+    answer="On ten thousand drawn rows of scores, without an exception: the loss is the sum of max(0, sⱼ − s + Δ) over "
+    "the other classes j, where s is the score of the right one.",
     losses=("multiclass_hinge_loss",),
 )
 def c10() -> Results:
@@ -51,7 +52,8 @@ def c10() -> Results:
     "The SVM of two classes",
     Source.SLIDES,
     says="Does the multiclass SVM become the binary one?",
-    answer="Yes, with w = w₁ − w₀: value and gradient are those of the binary hinge.",
+    answer="Yes, with w = w₁ − w₀: value and gradient are those of the binary hinge. An L2 penalty is not: the "
+    "cheapest such pair, w₁ = −w₀ = w/2, costs half as much as w does.",
     losses=("multiclass_hinge_loss", "hinge_loss"),
 )
 def c11() -> Results:
@@ -84,8 +86,7 @@ def c12() -> Results:
     "Softmax reacts to scale",
     Source.SLIDES,
     says="Softmax answers low stimulation evenly and high stimulation with 0 and 1; dividing by the sum does not.",
-    answer="At temperature 0 it would be the largest alone, at infinite temperature nothing but even. P14 is for "
-    "trying.",
+    answer="Near temperature 0 the largest score gets everything, at a very high one all get the same; P14 lets you try.",
 )
 def c13() -> Results:
     s = tensor([1.0, 2.0])
@@ -170,8 +171,8 @@ def c17() -> Results:
     says="Focal loss weighs easy examples down; balanced cross-entropy treats easy and hard alike.",
     answer="Of the force on an item with p = 0.1 and on one with p = 0.9, cross-entropy's ratio is 9. Class weights "
     "leave it "
-    "at 9; γ = 2 makes it about 380. Whether that helps where a class is rare is a question to a training (not shown "
-    "yet).",
+    "at 9; γ = 2 makes it about 380. Whether that helps where a class is rare is one of the questions of the board, "
+    "which has real tables.",
     losses=("sigmoid_focal_loss", "balanced_bce_loss", "binary_cross_entropy_with_logits"),
 )
 def c29() -> Results:

@@ -1,14 +1,20 @@
 """Claims on embeddings that people dispute: margins, unseen classes, hard pairs; measured by `make claims`."""
 
-import time
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 import lossary
 from lossary.gallery.exhibit import Results, Source, exhibit
 from lossary.gallery.training import emoji_drawn, found_first, trained, verified
+
+
+def _products(loss: torch.nn.Module) -> int:
+    z = torch.randn(96, 32, requires_grad=True)
+    with FlopCounterMode(display=False) as counted:
+        loss(z, torch.arange(96)).backward()
+    return counted.get_total_flops()
 
 
 @exhibit(
@@ -16,13 +22,18 @@ from lossary.gallery.training import emoji_drawn, found_first, trained, verified
     "ArcFace against the others",
     Source.PRIMER,
     says="ArcFace outperforms the other losses consistently, at a negligible cost.",
-    answer="ANSWER26",
-    seeds=6,
+    answer="Emoji again: a picture by one designer has to find the same emoji by another, among 600 that were not trained "
+    "on, by each loss at the best of three settings, chosen on 300 others. With this small network ArcFace is ahead of "
+    "CosFace, behind SphereFace, and not shown to be better than a softmax of cosines at a chosen scale. (That is no "
+    "test on faces: none ship.) The cost: a margin changes one cosine of each item, and the matrix products, which are "
+    "most of the work, are the same.",
+    seeds=5,
     recorded=True,
+    helpers=(_products,),
     losses=("arcface_loss", "cosface_loss", "sphereface_loss", "normalized_softmax_loss"),
 )
 def c26(seed: int) -> Results:
-    x, y, right, ends = emoji_drawn(600), torch.arange(600), {}, [time.process_time()]
+    x, y, right = emoji_drawn(600), torch.arange(600), {}
     for name, losses in {
         "no margin": [lossary.NormalizedSoftmaxLoss(600, 32, scale=s) for s in (8.0, 16.0, 32.0)],
         "SphereFace": [lossary.SphereFaceLoss(600, 32, margin=m) for m in (2, 3, 4)],
@@ -31,14 +42,12 @@ def c26(seed: int) -> Results:
     }.items():
         models = [trained(loss, x[:600], y, size=32, steps=200, batch=32, lr=0.003)[0] for loss in losses]
         right[name] = found_first(max(models, key=lambda model: found_first(model, x[600:900])), x[900:])
-        ends.append(time.process_time())
     return {f"found at the first place, %, {name}": value for name, value in right.items()} | {
         "ArcFace finds more than no margin (points)": {"by": right["ArcFace"] - right["no margin"]},
         "ArcFace finds more than SphereFace (points)": {"by": right["ArcFace"] - right["SphereFace"]},
         "ArcFace finds more than CosFace (points)": {"by": right["ArcFace"] - right["CosFace"]},
-        "ArcFace takes less than a tenth more time than no margin": {
-            "by": 1.1 - (ends[4] - ends[3]) / (ends[1] - ends[0])
-        },
+        "it takes no more matrix products than no margin": _products(lossary.ArcFaceLoss(600, 32))
+        == _products(lossary.NormalizedSoftmaxLoss(600, 32)),
     }
 
 
@@ -47,7 +56,10 @@ def c26(seed: int) -> Results:
     "Losses for classes never seen",
     Source.RECITATION,
     says="Zero-shot losses are made for models that have to generalise to classes never seen.",
-    answer="ANSWER28",
+    answer="The same small network under four losses on 600 emoji, and then 400 others, by the cosine of the "
+    "features: is a picture by one designer of the same emoji as one by another? The pixels are there for comparison. "
+    "With 600 classes cross-entropy is as good a loss for unseen ones as those that are made for them (C27). None was "
+    "tuned, and after 200 steps ArcFace, at a scale of 16, is behind even the pixels.",
     seeds=6,
     recorded=True,
     losses=("arcface_loss", "triplet_loss", "supcon_loss", "cross_entropy"),
@@ -82,7 +94,10 @@ def _random(z: Tensor, y: Tensor) -> Tensor:
     "Which pairs to train on",
     Source.BOOK,
     says="The selection of pairs is crucial to what a contrastive loss makes of a model.",
-    answer="ANSWER41",
+    answer="The triplet loss with random pairs, and with semi-hard and hard ones of the same batches, at equal steps: "
+    "a picture by one designer has to find the same emoji by another, among 600 that were not trained on. Random "
+    "negatives are soon beyond the margin, and teach nothing from then on. Between hard and semi-hard ones there is "
+    "next to no difference here.",
     seeds=6,
     recorded=True,
     helpers=(_random,),

@@ -59,7 +59,7 @@ def c22() -> Results:
     says="SphereFace has different margins for different classes.",
     answer="The border moves to Θ/(m + 1) where classes are Θ apart: a share of their angle, so that near classes, "
     "which need a "
-    "margin most, get the least. How difficult it is to train is a question to a training (not shown yet).",
+    "margin most, get the least. How difficult it is to train is not shown here.",
     losses=("sphereface_loss",),
 )
 def c24() -> Results:

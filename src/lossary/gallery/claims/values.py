@@ -157,8 +157,8 @@ def c7() -> Results:
     says="An L2 penalty prefers small, spread weights, prevents overfitting, and λ says how strongly.",
     answer="On twelve noisy points of a sine and a polynomial of ninth degree, a penalty of 10⁻³ gives a larger "
     "training error "
-    "and, in each of fifty draws, a smaller test error. Too strong a one (λ = 10) is worse again: it is a dial and "
-    "no gift.",
+    "and, in each of fifty draws, a smaller test error. Too strong a penalty (λ = 10) is worse again: λ is a dial, "
+    "not a gift.",
     seeds=50,
     losses=("mse_loss",),
 )

@@ -138,19 +138,42 @@ async function save(place, kind) {
       to[index].style.setProperty(key, style.getPropertyValue(key));
     }
   });
-  copy.setAttribute("width", 2 * width);
-  copy.setAttribute("height", 2 * height);
-  let address = `data:image/svg+xml,${encodeURIComponent(new XMLSerializer().serializeToString(copy))}`;
+  await hand(copy, 2 * width, 2 * height, place.closest("section").id, kind);
+}
+
+/** Saves a whole exhibit as it stands, text and all. */
+async function saveCard(section, kind) {
+  const { width, height } = section.getBoundingClientRect();
+  const copy = section.cloneNode(true);
+  copy.querySelector(".save").remove();
+  const { font, color } = getComputedStyle(document.body);
+  const inside = html("div", { style: `font: ${font.replaceAll('"', "'")}; color: ${color}` }, html("style", {}, document.querySelector("style").textContent), copy);
+  const area = svg("svg", { viewBox: `0 0 ${width} ${height}` });
+  area.append(svg("foreignObject", { width, height }));
+  area.firstChild.append(inside);
+  await hand(area, width, height, section.id, kind);
+}
+
+/** Hands a picture to the one who reads, in a file named after its exhibit. */
+async function hand(area, width, height, id, kind) {
+  area.setAttribute("width", width);
+  area.setAttribute("height", height);
+  let address = `data:image/svg+xml,${encodeURIComponent(new XMLSerializer().serializeToString(area))}`;
   if (kind === "png") {
     const picture = new Image();
     picture.src = address;
     await picture.decode();
-    const pixels = html("canvas", { width: 4 * width, height: 4 * height });
+    const pixels = html("canvas", { width: 2 * width, height: 2 * height });
     pixels.getContext("2d").drawImage(picture, 0, 0, pixels.width, pixels.height);
     address = pixels.toDataURL();
   }
-  const link = html("a", { href: address, download: `lossary-${place.closest("section").id}.${kind}` });
-  link.click();
+  html("a", { href: address, download: `lossary-${id}.${kind}` }).click();
+}
+
+function offer(place, label, saved) {
+  const row = html("p", { class: "save" }, label);
+  for (const kind of ["svg", "png"]) button(row, kind.toUpperCase(), () => saved(kind));
+  place.append(row);
 }
 
 addEventListener("DOMContentLoaded", () => {
@@ -160,16 +183,16 @@ addEventListener("DOMContentLoaded", () => {
     try {
       hands[kind](place, data);
       if (place.querySelector("svg.canvas")) {
-        const row = html("p", { class: "save" }, "Save the picture as ");
-        button(row, "SVG", () => save(place, "svg"));
-        button(row, "PNG", () => save(place, "png"));
-        place.append(row);
+        offer(place, "Save the picture as ", (kind) => save(place, kind));
       }
       drawn += 1;
     } catch (error) {
       place.textContent = `This picture could not be drawn: ${error.message}`;
       console.error(error);
     }
+  }
+  for (const section of document.querySelectorAll("section.exhibit, section.erratum")) {
+    if (!section.querySelector(".chart, .hand")) offer(section, "Save as ", (kind) => saveCard(section, kind));
   }
   document.documentElement.dataset.hands = drawn;
 });
