@@ -311,9 +311,8 @@ def test_an_exhibit_without_a_picture_is_saved_as_one(file: Path) -> None:
         view.evaluate("HTMLAnchorElement.prototype.click = function () { window.saved = [this.download, this.href]; }")
         for button, head in (("SVG", "data:image/svg+xml,"), ("PNG", "data:image/png;base64,")):
             view.evaluate("window.saved = null")
-            view.evaluate(
-                f"[...document.querySelectorAll('#W2 .save button')].find(one => one.textContent === '{button}').click()"
-            )
+            buttons = "[...document.querySelectorAll('#W2 .save button')]"
+            view.evaluate(f"{buttons}.find(one => one.textContent === '{button}').click()")
             view.wait_for("window.saved")
             name, address = view.evaluate("window.saved")
             assert name == f"lossary-W2.{button.lower()}"

@@ -86,7 +86,7 @@ def c12() -> Results:
     "Softmax reacts to scale",
     Source.SLIDES,
     says="Softmax answers low stimulation evenly and high stimulation with 0 and 1; dividing by the sum does not.",
-    answer="Near temperature 0 the largest score gets everything, at a very high one all get the same; P14 lets you try.",
+    answer="Near temperature 0 the largest score gets all, at a very high one each gets the same; P14 lets you try.",
 )
 def c13() -> Results:
     s = tensor([1.0, 2.0])

@@ -22,8 +22,8 @@ def _products(loss: torch.nn.Module) -> int:
     "ArcFace against the others",
     Source.PRIMER,
     says="ArcFace outperforms the other losses consistently, at a negligible cost.",
-    answer="Emoji again: a picture by one designer has to find the same emoji by another, among 600 that were not trained "
-    "on, by each loss at the best of three settings, chosen on 300 others. With this small network ArcFace is ahead of "
+    answer="Emoji again: a picture by one designer has to find the same emoji by another, among 600 not trained on, "
+    "by each loss at the best of three settings, chosen on 300 others. With this small network ArcFace is ahead of "
     "CosFace, behind SphereFace, and not shown to be better than a softmax of cosines at a chosen scale. (That is no "
     "test on faces: none ship.) The cost: a margin changes one cosine of each item, and the matrix products, which are "
     "most of the work, are the same.",
