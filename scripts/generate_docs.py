@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
-import claims_page
 import torch
 from docs_mathml import markdown
 from docs_transcripts import transcribed
@@ -73,7 +72,6 @@ def main() -> int:
     files[ROOT / "docs" / "benchmarks.md"] = benchmarks_page.page()
     files[ROOT / "docs" / "counts.md"] = meter_page.page()
     files[ROOT / "docs" / "board.md"] = board_page.page()
-    files[ROOT / "docs" / "claims.md"] = claims_page.page()
     tables = {
         "README.md": (benchmarks_summary.table(), beginnings("docs/losses/")),
         "docs/index.md": (beginnings("losses/"),),
