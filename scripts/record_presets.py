@@ -1,9 +1,10 @@
 """Compare every preset with the original on the whole grid, print the counts, and store the originals' answers.
 
 ``python scripts/record_presets.py`` needs the originals: ``pip install monai segmentation-models-pytorch kornia
-pytorch-metric-learning sentence-transformers``, and two files of repositories that are no packages, named by
-LOSSARY_INSIGHTFACE_LOSSES (recognition/arcface_torch/losses.py of deepinsight/insightface) and LOSSARY_MMSEG_DICE
-(mmseg/models/losses/dice_loss.py of open-mmlab/mmsegmentation). A peer that is not there keeps what was stored.
+pytorch-metric-learning sentence-transformers torchvision timm lightly``, and two files of repositories that are no
+packages, named by LOSSARY_INSIGHTFACE_LOSSES (recognition/arcface_torch/losses.py of deepinsight/insightface) and
+LOSSARY_MMSEG_DICE (mmseg/models/losses/dice_loss.py of open-mmlab/mmsegmentation). A peer that is not there keeps what
+was stored.
 Tests hold the presets to the stored answers where the originals are not installed.
 """
 
@@ -16,7 +17,9 @@ from pathlib import Path
 import torch
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from benchmarks.peers import make_torchvision_importable  # noqa: E402
 
 from presets import peers, stored  # noqa: E402
 from presets.grid import Call, calls  # noqa: E402
@@ -28,6 +31,7 @@ def main() -> int:
     check = parser.parse_args().check
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")  # the originals' own
+    make_torchvision_importable()
     by_peer: dict[str, list[Call]] = {}
     for call in calls():
         by_peer.setdefault(call.peer, []).append(call)

@@ -34,6 +34,14 @@ EXEMPT = {
     "pytorch_metric_learning.triplet_margin": "swap and smooth_loss",
     "sentence_transformers.batch_hard_triplet": "anchors without a positive: counted there as their own",
     "sentence_transformers.contrastive": "labels other than 0 and 1",
+    "pytorch_metric_learning.smooth_ap": "other than k classes of k items that stand together",
+    "pytorch_metric_learning.nca": "a batch without any positive: the original is NaN",
+    "timm.asymmetric_multi_label": "probabilities below 1e-8, smoothing, weights",
+    "timm.jsd_cross_entropy": "mixtures below 1e-7",
+    "lightly.swav": "a queue; scores whose exponentials overflow",
+    "lightly.koleo": "other norms; an eps that is not small, which is in each difference too there",
+    "torchvision.complete_box_iou": "boxes of no height: the original's gradient is NaN",
+    "torchvision.sigmoid_focal": "soft targets",
     "pytorch_metric_learning.arcface": "cosines of exactly -1 and 1: the original's gradient is NaN",
 }
 
@@ -81,7 +89,19 @@ def options(**choices: Sequence[Any]) -> Iterator[dict[str, Any]]:
 
 
 def calls() -> Iterator[Call]:
-    for family in (monai, smp, kornia, mmsegmentation, heads, batches, sentences):
+    for family in (
+        monai,
+        smp,
+        kornia,
+        mmsegmentation,
+        heads,
+        batches,
+        whole_batches,
+        sentences,
+        torchvision,
+        timm,
+        lightly,
+    ):
         yield from family()
 
 
@@ -278,8 +298,9 @@ def heads() -> Iterator[Call]:
         for peer, preset, arguments in _head_arguments():
             if batch == _EXACT and peer == "pytorch_metric_learning" and "arcface" in preset:
                 continue  # NaN there
-            if preset == "sub_center_arcface":
-                centers = [w.roll(k, 0) + 0.3 * k for k in range(arguments.get("sub_centers", 3))]
+            if several := SEVERAL.get(preset):
+                name, default = several
+                centers = [w.roll(k, 0) + 0.3 * k for k in range(arguments.get(name, default))]
                 weight = torch.stack(centers, 1)
             else:
                 weight = w
@@ -287,6 +308,8 @@ def heads() -> Iterator[Call]:
             yield Call(peer, preset, {**sizes, **arguments}, batch, (x, y, weight), 1e-8)
 
 
+#: Heads of several centers a class: the argument that says how many, and its default.
+SEVERAL = {"sub_center_arcface": ("sub_centers", 3), "soft_triple": ("centers_per_class", 10)}
 _EXACT = "cosines of exactly -1, 0 and 1"
 
 
@@ -308,6 +331,9 @@ def _head_arguments() -> Iterator[tuple[str, str, dict[str, Any]]]:
         "normalized_softmax": options(temperature=(0.05, 1.0)),
         "sphereface": options(margin=(4, 1, 2, 3)),
         "sub_center_arcface": options(margin=(28.6, 60.0), scale=(64, 8), sub_centers=(2,)),
+        "proxy_anchor": options(margin=(0.1, 0.5), alpha=(32, 4)),
+        "proxy_nca": options(softmax_scale=(1, 8)),
+        "soft_triple": options(centers_per_class=(10, 3), la=(20, 5), gamma=(0.1, 1.0), margin=(0.01, 0.3)),
     }
     margins = ((1.0, 0.5, 0.0), (1.0, 0.0, 0.4), (0.9, 0.4, 0.15))
     insightface = {
@@ -339,6 +365,22 @@ def batches() -> Iterator[Call]:
             yield Call(peer, "nt_xent", given, f"two views {phase:g}", (x, views))
 
 
+def whole_batches() -> Iterator[Call]:
+    peer = "pytorch_metric_learning"
+    for phase in (0.0, 1.0, 2.0):
+        x = wave(9, 4, phase=phase)
+        of_three, mixed = torch.arange(9) // 3, torch.tensor([0, 1, 0, 2, 1, 3, 0, 1, 2])
+        for batch, y in (("classes of three", of_three), ("classes of many sizes", mixed)):
+            for given in options(m=(0.4, 0.2), gamma=(80, 8)):
+                yield Call(peer, "circle", given, f"{batch} {phase:g}", (x, y))
+            for given in options(softmax_scale=(1, 8)):
+                yield Call(peer, "nca", given, f"{batch} {phase:g}", (x, y))
+        for given in options(temperature=(0.01, 0.2)):
+            yield Call(peer, "smooth_ap", given, f"classes of three {phase:g}", (x, of_three), tolerance=1e-6)
+        for given in options(invariance_lambda=(25, 1), variance_mu=(25, 2), covariance_v=(1, 5), eps=(1e-4, 0.1)):
+            yield Call(peer, "vicreg", given, f"two views {phase:g}", (x, wave(9, 4, phase=phase + 0.4)), 1e-6)
+
+
 def sentences() -> Iterator[Call]:
     peer = "sentence_transformers"
     for phase in (0.0, 1.0, 2.0):
@@ -359,3 +401,74 @@ def sentences() -> Iterator[Call]:
             for preset in ("batch_all_triplet", "batch_hard_triplet", "batch_semi_hard_triplet"):
                 yield Call(peer, preset, given, f"labelled {phase:g}", (x, y), tolerance=1e-6)
         yield Call(peer, "batch_hard_soft_margin_triplet", {}, f"labelled {phase:g}", (x, y), tolerance=1e-6)
+        graded = wave(6, phase=phase, scale=1.0)
+        for given in options(scale=(20.0, 1.0)):
+            for preset in ("cosent", "angle"):
+                yield Call(peer, preset, given, batch, (a, p, graded), tolerance=1e-6)
+        yield Call(peer, "margin_mse", {}, batch, (a, p, n, graded), tolerance=1e-6)
+        yield Call(peer, "mse", {}, batch, (a, p))
+
+
+def torchvision() -> Iterator[Call]:
+    reductions = ("none", "mean", "sum")
+    for phase in (0.0, 1.0, 2.0):
+        x, y = wave(5, 3, phase=phase, scale=4.0), labels(5, 3, classes=2, phase=phase).double()
+        for given in options(alpha=(0.25, 0.9, -1.0), gamma=(2.0, 0.5, 0.0), reduction=reductions):
+            yield Call("torchvision", "sigmoid_focal", given, f"scores {phase:g}", (x, y))
+        predicted, true = (_boxes(phase + shift) for shift in (0.0, 0.7))
+        for given in options(reduction=reductions):
+            for preset in ("generalized_box_iou", "distance_box_iou", "complete_box_iou"):
+                yield Call("torchvision", preset, given, f"boxes {phase:g}", (predicted, true), tolerance=1e-5)
+
+
+def _boxes(phase: float) -> Tensor:
+    """Some that overlap and some that do not, of sizes from 1 to 5."""
+    corner, size = wave(12, 2, phase=phase), wave(12, 2, phase=phase + 0.2).abs() * 2 + 1
+    return torch.cat([corner, corner + size], 1)
+
+
+def timm() -> Iterator[Call]:
+    weights = torch.tensor([0.5, 2.0, 1.5], dtype=torch.float64)
+    for phase in (0.0, 1.0, 2.0):
+        batch, x, y = f"scores {phase:g}", wave(6, 3, phase=phase, scale=4.0), labels(6, classes=3, phase=phase)
+        yes, shares = labels(6, 3, classes=2, phase=phase).double(), wave(6, 3, phase=phase + 0.5).softmax(1)
+        for given in options(smoothing=(0.1, 0.0, 0.4)):
+            yield Call("timm", "label_smoothing_cross_entropy", given, batch, (x, y))
+            for more in options(alpha=(12, 1), num_splits=(3, 2)):
+                yield Call("timm", "jsd_cross_entropy", {**given, **more}, batch, (x, y))
+        yield Call("timm", "soft_target_cross_entropy", {}, batch, (x, shares))
+        shared = {"smoothing": (0.1, 0.3), "target_threshold": (None, 0.2), "reduction": ("mean", "sum")}
+        for given in options(**shared, sum_classes=(False, True), pos_weight=(None, weights)):
+            yield Call("timm", "binary_cross_entropy", given, batch, (x, y))
+            for more in options(smooth_dense=(False, True)):
+                yield Call("timm", "binary_cross_entropy", {**given, **more}, f"{batch}, soft", (x, shares))
+        reductions = ("batchmean", "sum", "mean")
+        for given in options(gamma_neg=(4, 2), gamma_pos=(1, 0), clip=(0.05, None, 0.2), reduction=reductions):
+            for more in options(disable_torch_grad_focal_loss=(False, True)):
+                arguments = {**given, **more}
+                yield Call("timm", "asymmetric_multi_label", arguments, batch, (x, yes), tolerance=1e-5)
+        for given in options(gamma_pos=(1, 0, 3), gamma_neg=(4, 2), eps=(0.1, 0.0, 0.3)):
+            yield Call("timm", "asymmetric_single_label", given, batch, (x, y))
+
+
+def lightly() -> Iterator[Call]:
+    for phase in (0.0, 1.0, 2.0):
+        views, x = f"two views {phase:g}", wave(7, 4, phase=phase)
+        pair = (x, wave(7, 4, phase=phase + 0.4))
+        for given in options(temperature=(0.5, 0.1, 2.0)):
+            yield Call("lightly", "nt_xent", given, views, pair)
+        for given in options(temperature=(0.1, 0.5)):
+            yield Call("lightly", "dcl", given, views, pair)
+            for more in options(sigma=(0.5, 2.0)):
+                yield Call("lightly", "dclw", {**given, **more}, views, pair)
+        for given in options(lambda_param=(5e-3, 0.5)):
+            yield Call("lightly", "barlow_twins", given, views, pair)
+        for given in options(lambda_param=(25.0, 1.0), mu_param=(25.0, 2.0), nu_param=(1.0, 5.0), eps=(1e-4, 0.1)):
+            yield Call("lightly", "vicreg", given, views, pair)
+        yield Call("lightly", "koleo", {}, f"embeddings {phase:g}", (x,), tolerance=1e-6)
+        yield Call("lightly", "negative_cosine_similarity", {}, views, pair)
+        teacher, student = wave(4, 2, 5, phase=phase, scale=0.5), wave(4, 4, 5, phase=phase + 0.3, scale=0.5)
+        for given in options(teacher_temp=(0.04, 0.5), student_temp=(0.1, 1.0)):
+            yield Call("lightly", "dino", {"output_dim": 5, **given}, f"crops {phase:g}", (teacher, student), 1e-6)
+        for given in options(temperature=(0.1, 1.0), sinkhorn_iterations=(3, 5), sinkhorn_epsilon=(0.05, 0.5)):
+            yield Call("lightly", "swav", given, f"crops {phase:g}", (teacher, student), tolerance=1e-6)

@@ -7,6 +7,7 @@ import os
 import sys
 import types
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,13 @@ CLASSES = {
         "multi_similarity": "MultiSimilarityLoss",
         "triplet_margin": "TripletMarginLoss",
         "contrastive": "ContrastiveLoss",
+        "circle": "CircleLoss",
+        "proxy_anchor": "ProxyAnchorLoss",
+        "proxy_nca": "ProxyNCALoss",
+        "soft_triple": "SoftTripleLoss",
+        "nca": "NCALoss",
+        "smooth_ap": "SmoothAPLoss",
+        "vicreg": "VICRegLoss",
     },
     "insightface": {"arcface": "ArcFace", "cosface": "CosFace", "combined_margin": "CombinedMarginLoss"},
     "sentence_transformers": {
@@ -58,7 +66,44 @@ CLASSES = {
         "batch_hard_triplet": "BatchHardTripletLoss",
         "batch_semi_hard_triplet": "BatchSemiHardTripletLoss",
         "batch_hard_soft_margin_triplet": "BatchHardSoftMarginTripletLoss",
+        "cosent": "CoSENTLoss",
+        "angle": "AnglELoss",
+        "margin_mse": "MarginMSELoss",
+        "mse": "MSELoss",
     },
+    "torchvision": {
+        "sigmoid_focal": "sigmoid_focal_loss",
+        "generalized_box_iou": "generalized_box_iou_loss",
+        "distance_box_iou": "distance_box_iou_loss",
+        "complete_box_iou": "complete_box_iou_loss",
+    },
+    "timm": {
+        "label_smoothing_cross_entropy": "LabelSmoothingCrossEntropy",
+        "soft_target_cross_entropy": "SoftTargetCrossEntropy",
+        "binary_cross_entropy": "BinaryCrossEntropy",
+        "asymmetric_multi_label": "AsymmetricLossMultiLabel",
+        "asymmetric_single_label": "AsymmetricLossSingleLabel",
+        "jsd_cross_entropy": "JsdCrossEntropy",
+    },
+    "lightly": {
+        "nt_xent": "NTXentLoss",
+        "dcl": "DCLLoss",
+        "dclw": "DCLWLoss",
+        "barlow_twins": "BarlowTwinsLoss",
+        "vicreg": "VICRegLoss",
+        "koleo": "KoLeoLoss",
+        "negative_cosine_similarity": "NegativeCosineSimilarity",
+        "dino": "DINOLoss",
+        "swav": "SwaVLoss",
+    },
+}
+#: Called with lists of views: in the grid these are one tensor, (N, views, D).
+OF_LISTS = ("dino", "swav")
+#: What a head's weights are called, and how they come from (num_classes, ..., embedding_size).
+WEIGHTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "W": lambda weight: weight.flatten(0, -2).T,
+    "fc": lambda weight: weight.flatten(0, -2).T,
+    "proxies": lambda weight: weight,
 }
 MODULES = {
     "monai": "monai.losses",
@@ -66,6 +111,9 @@ MODULES = {
     "kornia": "kornia.losses",
     "pytorch_metric_learning": "pytorch_metric_learning.losses",
     "sentence_transformers": "sentence_transformers.sentence_transformer.losses",
+    "torchvision": "torchvision.ops",
+    "timm": "timm.loss",
+    "lightly": "lightly.loss",
 }
 #: These are no distributions: their file is named by an environment variable.
 FILES = {"insightface": "LOSSARY_INSIGHTFACE_LOSSES", "mmsegmentation": "LOSSARY_MMSEG_DICE"}
@@ -77,7 +125,7 @@ def find(peer: str) -> types.ModuleType | None:
     if peer in MODULES:
         try:
             return importlib.import_module(MODULES[peer])
-        except ImportError:
+        except (ImportError, RuntimeError):  # torchvision's where it is of another build than torch
             return None
     path = os.environ.get(FILES[peer])
     return _from_file(peer, Path(path)) if path else None
@@ -120,15 +168,26 @@ def original(call: Call) -> Callable[..., Tensor]:
         return _of_embeddings(cls, module, call.arguments)
     if call.peer == "insightface":
         return _of_cosines(cls, call.arguments)
+    if not isinstance(cls, type):
+        return partial(cls, **call.arguments)  # torchvision's are functions
     loss = cls(**call.arguments)
-    return _of_head(loss) if hasattr(loss, "W") else loss
+    if call.peer == "pytorch_metric_learning" and call.preset == "vicreg":
+        return lambda embeddings, ref_emb: loss(embeddings, ref_emb=ref_emb)
+    if call.preset in OF_LISTS:
+        return _of_lists(loss.double())
+    name = next((name for name in WEIGHTS if hasattr(loss, name)), None)
+    return loss if name is None else _of_head(loss, name)
 
 
-def _of_head(loss: nn.Module) -> Callable[..., Tensor]:
+def _of_head(loss: nn.Module, name: str) -> Callable[..., Tensor]:
     def run(embeddings: Tensor, labels: Tensor, weight: Tensor) -> Tensor:
-        return torch.func.functional_call(loss.double(), {"W": weight.flatten(0, -2).T}, (embeddings, labels))
+        return torch.func.functional_call(loss.double(), {name: WEIGHTS[name](weight)}, (embeddings, labels))
 
     return run
+
+
+def _of_lists(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    return lambda *inputs: loss(*(list(views.unbind(1)) for views in inputs))
 
 
 def _of_cosines(cls: Any, arguments: Any) -> Callable[..., Tensor]:
@@ -152,6 +211,9 @@ def _of_embeddings(cls: Any, module: Any, arguments: Any) -> Callable[..., Tenso
         given["distance_metric"] = getattr(metrics, "COSINE_DISTANCE" if pairs and name == "COSINE" else name)
     loss = cls(model=None, **given)
 
+    if cls.__name__ == "MSELoss":
+        return lambda embeddings, teachers: loss.compute_loss_from_embeddings([embeddings], [teachers])
+
     def run(*inputs: Tensor) -> Tensor:
         embeddings, last = list(inputs[:-1]), inputs[-1]
         labelled = not last.dtype.is_floating_point or last.dim() == 1
@@ -166,22 +228,27 @@ def answer(loss: Callable[..., Tensor], call: Call) -> tuple[float, list[float]]
     """The value, and the gradients by all floating-point inputs that are no targets, one after the other."""
     inputs = tuple(t.clone() for t in call.inputs)
     learned = [t.requires_grad_() for t in inputs if t.dtype.is_floating_point and not is_target(call, t, inputs)]
-    value = loss(*inputs)
+    value = loss(*inputs).sum()  # torchvision's default is a number a box
     gradients = torch.autograd.grad(value, learned)
     return value.item(), torch.cat([g.flatten() for g in gradients]).tolist()
 
 
 def ours(call: Call) -> Callable[..., Tensor]:
-    loss = call.ours()
+    loss = call.ours().double()
     if call.peer != "insightface" and "num_classes" not in call.arguments:
-        return loss
+        return called(loss, call)
 
     def run(embeddings: Tensor, labels: Tensor, weight: Tensor) -> Tensor:
-        return torch.func.functional_call(loss.double(), {"weight": weight}, (embeddings, labels))
+        return torch.func.functional_call(loss, {"weight": weight}, (embeddings, labels))
 
     return run
 
 
+def called(loss: Callable[..., Tensor], call: Call) -> Callable[..., Tensor]:
+    """The loss as the call's inputs go in."""
+    return _of_lists(loss) if call.preset in OF_LISTS else loss
+
+
 def is_target(call: Call, tensor: Tensor, inputs: tuple[Tensor, ...]) -> bool:
-    masks = call.peer in ("monai", "segmentation_models_pytorch", "kornia", "mmsegmentation")
-    return (masks and tensor is not inputs[0]) or (tensor.dim() == 1)
+    masks = call.peer in ("monai", "segmentation_models_pytorch", "kornia", "mmsegmentation", "timm")
+    return ((masks or call.preset == "sigmoid_focal") and tensor is not inputs[0]) or (tensor.dim() == 1)

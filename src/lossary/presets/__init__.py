@@ -24,19 +24,25 @@ Example:
 from lossary.presets import (
     insightface,
     kornia,
+    lightly,
     mmsegmentation,
     monai,
     pytorch_metric_learning,
     segmentation_models_pytorch,
     sentence_transformers,
+    timm,
+    torchvision,
 )
 
 __all__ = [
     "insightface",
     "kornia",
+    "lightly",
     "mmsegmentation",
     "monai",
     "pytorch_metric_learning",
     "segmentation_models_pytorch",
     "sentence_transformers",
+    "timm",
+    "torchvision",
 ]

@@ -14,25 +14,36 @@ from lossary.core.loss import HeadLoss
 from lossary.kernels.distances import pairwise
 from lossary.kernels.stable import unit
 from lossary.losses.identities.angular import ArcFaceLoss, CosFaceLoss, NormalizedSoftmaxLoss
-from lossary.losses.identities.similarity import MultiSimilarityLoss, SupConLoss
+from lossary.losses.identities.neighbors import NCALoss, SmoothAPLoss
+from lossary.losses.identities.prototypes import ProxyAnchorLoss
+from lossary.losses.identities.proxies import ProxyNCALoss, SoftTripleLoss
+from lossary.losses.identities.similarity import CircleLoss, MultiSimilarityLoss, SupConLoss
 from lossary.losses.identities.sphereface import SphereFaceLoss
 from lossary.losses.pairs.contrastive import hinge_embedding_loss
 from lossary.losses.triplets.triplet import TripletLoss
+from lossary.losses.views.decorrelation import VICRegLoss
 from lossary.losses.views.mutual import NTXentLoss
 from lossary.presets._shared import Called, fill, read, started
 
 __all__ = [
     "arcface",
+    "circle",
     "contrastive",
     "cosface",
     "load_head",
     "multi_similarity",
+    "nca",
     "normalized_softmax",
     "nt_xent",
+    "proxy_anchor",
+    "proxy_nca",
+    "smooth_ap",
+    "soft_triple",
     "sphereface",
     "sub_center_arcface",
     "supcon",
     "triplet_margin",
+    "vicreg",
 ]
 
 STD = 1.0  # of the class weights
@@ -85,6 +96,40 @@ def sphereface(num_classes: int, embedding_size: int, margin: Literal[1, 2, 3, 4
     )
 
 
+def proxy_anchor(num_classes: int, embedding_size: int, margin: float = 0.1, alpha: float = 32) -> ProxyAnchorLoss:
+    """``ProxyAnchorLoss``: Lossary's :class:`ProxyAnchorLoss`, whose scale is ``alpha``."""
+    head = ProxyAnchorLoss(num_classes=num_classes, embedding_size=embedding_size, margin=margin, scale=alpha)
+    return started(head, math.sqrt(2 / num_classes))
+
+
+def proxy_nca(num_classes: int, embedding_size: int, softmax_scale: float = 1) -> ProxyNCALoss:
+    """``ProxyNCALoss``: Lossary's :class:`ProxyNCALoss` with the own proxy in the sum, where the paper has it not."""
+    head = ProxyNCALoss(num_classes=num_classes, embedding_size=embedding_size, scale=softmax_scale, own_in_sum=True)
+    return started(head, STD)
+
+
+def soft_triple(
+    num_classes: int,
+    embedding_size: int,
+    centers_per_class: int = 10,
+    la: float = 20,
+    gamma: float = 0.1,
+    margin: float = 0.01,
+) -> SoftTripleLoss:
+    """``SoftTripleLoss``: Lossary's :class:`SoftTripleLoss` without the distances of a class's centers, ``tau=0``."""
+    head = SoftTripleLoss(
+        num_classes=num_classes,
+        embedding_size=embedding_size,
+        sub_centers=centers_per_class,
+        scale=la,
+        gamma=gamma,
+        margin=margin,
+        tau=0.0,
+    )
+    nn.init.uniform_(head.weight, -1, 1)  # their directions alone count
+    return head
+
+
 def supcon(temperature: float = 0.1) -> SupConLoss:
     """``SupConLoss``: Lossary's :class:`SupConLoss`.
 
@@ -107,6 +152,35 @@ def multi_similarity(alpha: float = 2.0, beta: float = 50.0, base: float = 0.5) 
     return MultiSimilarityLoss(alpha=alpha, beta=beta, base=base)
 
 
+def circle(m: float = 0.4, gamma: float = 80) -> CircleLoss:
+    """``CircleLoss``: Lossary's :class:`CircleLoss`, whose scale is ``gamma`` and whose memory is linear."""
+    return CircleLoss(margin=m, scale=gamma)
+
+
+def nca(softmax_scale: float = 1) -> NCALoss:
+    """``NCALoss``: Lossary's :class:`NCALoss`.
+
+    An item without another of its label is left out of both means; so is one there whose probability is rounded to 0.
+    """
+    return NCALoss(scale=softmax_scale)
+
+
+def smooth_ap(temperature: float = 0.01) -> nn.Module:
+    """``SmoothAPLoss``: Lossary's :class:`SmoothAPLoss` where an item is among its own references, and finds itself.
+
+    The original is right where k classes of k items stand together; of other batches it makes other classes, without
+    a word. Here items stand as they like.
+    """
+    return _AmongAll(SmoothAPLoss(temperature=temperature))
+
+
+def vicreg(
+    invariance_lambda: float = 25, variance_mu: float = 25, covariance_v: float = 1, eps: float = 1e-4
+) -> VICRegLoss:
+    """``VICRegLoss``, called ``(embeddings, ref_emb)``: Lossary's :class:`VICRegLoss`."""
+    return VICRegLoss(invariance=invariance_lambda, variance=variance_mu, covariance=covariance_v, eps=eps)
+
+
 def triplet_margin(margin: float = 0.05) -> nn.Module:
     """``TripletMarginLoss``: Lossary's :class:`TripletLoss` with ``mining="all"``, of embeddings made unit length.
 
@@ -127,18 +201,31 @@ def contrastive(pos_margin: float = 0.0, neg_margin: float = 1.0) -> nn.Module:
 def load_head(head: HeadLoss, checkpoint: str | Path) -> None:
     """Load the class weights of a saved ``loss.state_dict()`` into ``head``: ``W`` is (embedding_size, num_classes).
 
-    Of several centers a class it is (embedding_size, num_classes * sub_centers).
+    Of several centers a class it is (embedding_size, num_classes * sub_centers), SoftTriple's ``fc`` too; ``proxies``
+    are (num_classes, embedding_size).
 
     Raises:
         ValueError: Another number of classes, centers or dimensions.
     """
-    weight = read(checkpoint)["W"].T
+    saved = read(checkpoint)
+    weight = saved["proxies"] if "proxies" in saved else saved["W" if "W" in saved else "fc"].T
     several = head.weight.shape[:-1]  # classes, or classes and centers
     fill(head, weight.unflatten(0, several) if len(several) > 1 and len(weight) == several.numel() else weight)
 
 
 def _unit_length(embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     return unit(embeddings), labels
+
+
+class _AmongAll(nn.Module):
+    """A loss whose items look among all, themselves too."""
+
+    def __init__(self, loss: nn.Module) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        return self.loss(embeddings, labels, ref_embeddings=embeddings, ref_labels=labels)
 
 
 class _Contrastive(nn.Module):

@@ -14,18 +14,23 @@ from lossary.compose.sums import Sum
 from lossary.core.check import check_choice
 from lossary.kernels.stable import unit
 from lossary.losses.pairs.contrastive import ContrastiveLoss
+from lossary.losses.pairs.graded import AnglELoss, CoSENTLoss
 from lossary.losses.triplets.triplet import TripletLoss, TripletMarginLoss
 from lossary.losses.values.regression import MSELoss
 from lossary.losses.views.retrieval import MultipleNegativesRankingLoss
 from lossary.presets._shared import Called
 
 __all__ = [
+    "angle",
     "batch_all_triplet",
     "batch_hard_soft_margin_triplet",
     "batch_hard_triplet",
     "batch_semi_hard_triplet",
     "contrastive",
+    "cosent",
     "cosine_similarity",
+    "margin_mse",
+    "mse",
     "multiple_negatives_ranking",
     "multiple_negatives_symmetric_ranking",
     "triplet",
@@ -56,6 +61,29 @@ def multiple_negatives_symmetric_ranking(
 def cosine_similarity() -> nn.Module:
     """``CosineSimilarityLoss``: the squared error between a pair's cosine and its label, by :class:`MSELoss`."""
     return Called(MSELoss(), _cosine_and_label)
+
+
+def cosent(scale: float = 20.0) -> CoSENTLoss:
+    """``CoSENTLoss``: Lossary's :class:`CoSENTLoss`, which sorts where the original compares all pairs of pairs."""
+    return CoSENTLoss(scale=scale)
+
+
+def angle(scale: float = 20.0) -> AnglELoss:
+    """``AnglELoss``: Lossary's :class:`AnglELoss`, likewise sorted."""
+    return AnglELoss(scale=scale)
+
+
+def margin_mse() -> nn.Module:
+    """``MarginMSELoss`` of products, called ``(query, positive, negative, margins)``: by :class:`MSELoss`.
+
+    Lossary's :class:`MarginMSELoss` is the same of scores that are there already.
+    """
+    return Called(MSELoss(), _margin_of_products)
+
+
+def mse() -> MSELoss:
+    """``MSELoss``, called ``(embeddings, teacher's)``: Lossary's :class:`MSELoss`, torch's."""
+    return MSELoss()
 
 
 def triplet(distance_metric: Metric = "euclidean", triplet_margin: float = 5.0) -> nn.Module:
@@ -113,6 +141,11 @@ def _check_metric(metric: str) -> None:
 def _cosine_and_label(first: Tensor, second: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     cosines = (unit(first) * unit(second)).sum(-1)
     return cosines, labels.to(cosines.dtype)
+
+
+def _margin_of_products(query: Tensor, positive: Tensor, negative: Tensor, margins: Tensor) -> tuple[Tensor, Tensor]:
+    found = (query * (positive - negative)).sum(-1)
+    return found, margins.to(found.dtype)
 
 
 def _unit_length(*embeddings: Tensor) -> tuple[Tensor, ...]:

@@ -1,0 +1,108 @@
+"""lightly's losses of self-supervised learning, on one process: ``gather_distributed`` is Lossary's ``group``."""
+
+import torch
+from torch import Tensor, nn
+
+from lossary.losses.views.decorrelation import BarlowTwinsLoss, KoLeoLoss, VICRegLoss
+from lossary.losses.views.decoupled import DCLLoss
+from lossary.losses.views.mutual import NTXentLoss
+from lossary.losses.views.selfdistillation import DINOLoss, NegativeCosineLoss, SwAVLoss
+from lossary.presets._shared import Called
+
+__all__ = [
+    "barlow_twins",
+    "dcl",
+    "dclw",
+    "dino",
+    "koleo",
+    "negative_cosine_similarity",
+    "nt_xent",
+    "swav",
+    "vicreg",
+]
+
+Views = list[Tensor]
+
+
+def nt_xent(temperature: float = 0.5) -> NTXentLoss:
+    """``NTXentLoss`` without a memory bank: Lossary's :class:`NTXentLoss`; a bank is ``info_nce_loss``'s negatives."""
+    return NTXentLoss(temperature=temperature)
+
+
+def dcl(temperature: float = 0.1) -> DCLLoss:
+    """``DCLLoss`` without a ``weight_fn``: Lossary's :class:`DCLLoss`, which holds no scores of all pairs."""
+    return DCLLoss(temperature=temperature)
+
+
+def dclw(temperature: float = 0.1, sigma: float = 0.5) -> DCLLoss:
+    """``DCLWLoss``: Lossary's :class:`DCLLoss` with ``weighting="von_mises_fisher"``."""
+    return DCLLoss(temperature=temperature, weighting="von_mises_fisher", sigma=sigma)
+
+
+def barlow_twins(lambda_param: float = 5e-3) -> BarlowTwinsLoss:
+    """``BarlowTwinsLoss``: Lossary's :class:`BarlowTwinsLoss`.
+
+    Over ranks the original normalises each rank's batch by its own moments; Lossary's ``group`` by those of all.
+    """
+    return BarlowTwinsLoss(off_diagonal=lambda_param)
+
+
+def vicreg(lambda_param: float = 25.0, mu_param: float = 25.0, nu_param: float = 1.0, eps: float = 1e-4) -> VICRegLoss:
+    """``VICRegLoss``: Lossary's :class:`VICRegLoss`; lambda is its invariance, mu its variance, nu its covariance."""
+    return VICRegLoss(invariance=lambda_param, variance=mu_param, covariance=nu_param, eps=eps)
+
+
+def koleo(eps: float = 1e-8) -> KoLeoLoss:
+    """``KoLeoLoss`` of Euclidean distances: Lossary's :class:`KoLeoLoss`, without ``eps`` in each difference."""
+    return KoLeoLoss(eps=eps)
+
+
+def negative_cosine_similarity() -> NegativeCosineLoss:
+    """``NegativeCosineSimilarity`` (SimSiam, BYOL): Lossary's :class:`NegativeCosineLoss`.
+
+    Both sides learn, as there, unless the second comes detached; Lossary's default holds it.
+    """
+    return NegativeCosineLoss(hold_projection=False)
+
+
+def dino(
+    output_dim: int = 65536, teacher_temp: float = 0.04, student_temp: float = 0.1, center_momentum: float = 0.9
+) -> nn.Module:
+    """``DINOLoss``, called with lists of a teacher's and a student's views: Lossary's :class:`DINOLoss`.
+
+    The center follows in training and in evaluation, as there. A warm-up of the teacher's temperature is set on
+    ``loss.loss.teacher_temperature`` here, which the original asks for by ``epoch``.
+    """
+    return _DINO(output_dim, teacher_temp, student_temp, center_momentum)
+
+
+def swav(temperature: float = 0.1, sinkhorn_iterations: int = 3, sinkhorn_epsilon: float = 0.05) -> nn.Module:
+    """``SwaVLoss`` without a queue, called with lists of large and of small crops: Lossary's :class:`SwAVLoss`.
+
+    The original's exponentials of scores by 0.05 are infinite from scores of 4.5 on in float32, 0.6 in float16.
+    """
+    loss = SwAVLoss(temperature=temperature, epsilon=sinkhorn_epsilon, iterations=sinkhorn_iterations)
+    return Called(loss, _crops)
+
+
+class _DINO(nn.Module):
+    def __init__(self, output_dim: int, teacher_temp: float, student_temp: float, center_momentum: float) -> None:
+        super().__init__()
+        self.loss = DINOLoss(
+            center=torch.zeros(output_dim),
+            teacher_temperature=teacher_temp,
+            student_temperature=student_temp,
+            hold_teacher=False,
+        )
+        self.center_momentum = center_momentum
+
+    def forward(self, teacher_out: Views, student_out: Views) -> Tensor:
+        student, teacher = torch.stack(student_out, 1), torch.stack(teacher_out, 1)
+        loss = self.loss(student, teacher)
+        self.loss.update_center(teacher, momentum=self.center_momentum)
+        return loss
+
+
+def _crops(high_resolution_outputs: Views, low_resolution_outputs: Views) -> tuple[Tensor, Tensor]:
+    student = torch.stack([*high_resolution_outputs, *low_resolution_outputs], 1)
+    return student, torch.stack(high_resolution_outputs, 1)

@@ -1,0 +1,130 @@
+"""timm's losses: (N, C) scores, and class indices or a number a class."""
+
+import math
+from typing import Literal
+
+from torch import Tensor, nn
+
+from lossary.core.check import check_whole
+from lossary.losses.answers.asymmetric import AsymmetricLoss
+from lossary.losses.answers.binary import BCEWithLogitsLoss
+from lossary.losses.classes.divergence import kl_div
+from lossary.losses.classes.selective import AsymmetricSoftmaxLoss
+from lossary.losses.classes.softmax import CrossEntropyLoss
+from lossary.presets._shared import one_hot
+
+__all__ = [
+    "asymmetric_multi_label",
+    "asymmetric_single_label",
+    "binary_cross_entropy",
+    "jsd_cross_entropy",
+    "label_smoothing_cross_entropy",
+    "soft_target_cross_entropy",
+]
+
+
+def label_smoothing_cross_entropy(smoothing: float = 0.1) -> CrossEntropyLoss:
+    """``LabelSmoothingCrossEntropy``: Lossary's :class:`CrossEntropyLoss` with ``label_smoothing``."""
+    return CrossEntropyLoss(label_smoothing=smoothing, dim=-1)
+
+
+def soft_target_cross_entropy() -> CrossEntropyLoss:
+    """``SoftTargetCrossEntropy``: Lossary's :class:`CrossEntropyLoss` of probabilities, as mixup makes them."""
+    return CrossEntropyLoss(dim=-1)
+
+
+def binary_cross_entropy(
+    smoothing: float = 0.1,
+    target_threshold: float | None = None,
+    weight: Tensor | None = None,
+    reduction: Literal["mean", "sum", "none"] = "mean",
+    sum_classes: bool = False,
+    pos_weight: Tensor | None = None,
+    smooth_dense: bool = False,
+) -> nn.Module:
+    """``BinaryCrossEntropy``: Lossary's :class:`BCEWithLogitsLoss` of a yes or no a class.
+
+    Smoothing spreads a class index over all classes; a number a class stays as it is but for ``smooth_dense``, which
+    is Lossary's ``label_smoothing``.
+    """
+    loss = BCEWithLogitsLoss(weight, reduction="none" if sum_classes else reduction, pos_weight=pos_weight)
+    return _BinaryCrossEntropy(loss, smoothing, target_threshold, sum_classes, smooth_dense)
+
+
+def asymmetric_multi_label(
+    gamma_neg: float = 4.0,
+    gamma_pos: float = 1.0,
+    clip: float | None = 0.05,
+    disable_torch_grad_focal_loss: bool = False,
+    reduction: Literal["batchmean", "sum", "mean", "none"] = "batchmean",
+) -> nn.Module:
+    """``AsymmetricLossMultiLabel``: Lossary's :class:`AsymmetricLoss`, which has no ``eps`` below which nothing learns.
+
+    The mean there is over items alone: as large as there are classes. ``smoothing`` and weights are left out.
+    """
+    held = "none" if reduction == "none" else "mean" if reduction == "mean" else "sum"
+    loss = AsymmetricLoss(gamma_pos, gamma_neg, clip or 0.0, hold_focus=disable_torch_grad_focal_loss, reduction=held)
+    return _OverItems(loss) if reduction == "batchmean" else loss
+
+
+def asymmetric_single_label(
+    gamma_pos: float = 1.0, gamma_neg: float = 4.0, eps: float = 0.1, reduction: Literal["mean", "none"] = "mean"
+) -> AsymmetricSoftmaxLoss:
+    """``AsymmetricLossSingleLabel``: Lossary's :class:`AsymmetricSoftmaxLoss`, whose ``label_smoothing`` is ``eps``."""
+    return AsymmetricSoftmaxLoss(gamma_pos, gamma_neg, label_smoothing=eps, reduction=reduction)
+
+
+def jsd_cross_entropy(num_splits: int = 3, alpha: float = 12.0, smoothing: float = 0.1) -> nn.Module:
+    """``JsdCrossEntropy`` (AugMix): cross-entropy of the first split, and how far the splits' predictions are apart.
+
+    Of two splits the latter is Lossary's ``jensen_shannon_loss``. The original cuts the mixture off at 1e-7.
+    """
+    check_whole("num_splits", num_splits, low=2)
+    return _JsdCrossEntropy(num_splits, alpha, smoothing)
+
+
+class _BinaryCrossEntropy(nn.Module):
+    def __init__(
+        self, loss: nn.Module, smoothing: float, threshold: float | None, sum_classes: bool, smooth_dense: bool
+    ) -> None:
+        super().__init__()
+        self.loss, self.smoothing, self.threshold = loss, smoothing, threshold
+        self.sum_classes, self.smooth_dense = sum_classes, smooth_dense
+
+    def forward(self, x: Tensor, target: Tensor) -> Tensor:
+        if target.shape != x.shape:
+            hot = one_hot(target.long().reshape(-1), x.shape[-1]).to(x.dtype)
+            target = hot * (1 - self.smoothing) + self.smoothing / x.shape[-1]
+        elif self.smooth_dense:
+            target = target * (1 - self.smoothing) + 0.5 * self.smoothing
+        if self.threshold is not None:
+            target = (target > self.threshold).to(x.dtype)
+        loss = self.loss(x, target)
+        return loss.sum(-1).mean() if self.sum_classes else loss
+
+
+class _OverItems(nn.Module):
+    """A sum as a mean over items."""
+
+    def __init__(self, loss: nn.Module) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.loss(x, y) / max(len(x), 1)
+
+
+class _JsdCrossEntropy(nn.Module):
+    def __init__(self, num_splits: int, alpha: float, smoothing: float) -> None:
+        super().__init__()
+        self.loss = CrossEntropyLoss(label_smoothing=smoothing)
+        self.num_splits, self.alpha = num_splits, alpha
+
+    def forward(self, output: Tensor, target: Tensor) -> Tensor:
+        if len(output) % self.num_splits:
+            raise ValueError(f"output: wanted a multiple of {self.num_splits} rows; got {len(output)}")
+        splits = output.unflatten(0, (self.num_splits, -1))
+        log = splits.log_softmax(-1)
+        mixture = (log.logsumexp(0, keepdim=True) - math.log(self.num_splits)).expand_as(log)
+        apart = kl_div(mixture, log, reduction="sum", log_target=True) / max(len(output), 1)
+        return self.loss(splits[0], target[: splits.shape[1]]) + self.alpha * apart
