@@ -16,7 +16,8 @@ from lossary.lab.run.measured import measures, watched_score
 from lossary.lab.run.plan import Plan
 from lossary.lab.run.record import load_all
 from lossary.lab.run.train import Trainer, loss_of
-from lossary.lab.tasks.measures import Units, weighted
+from lossary.lab.tasks import TaskName, measures_of
+from lossary.lab.tasks.measures import Units, units_by, weighted
 
 ROWS = 200
 BUDGET = ("--seeds", "2", "--trials", "1", "--steps", "8", "--out", "run")
@@ -81,11 +82,49 @@ def test_weights_reach_the_loss_and_what_training_watches() -> None:
 
 
 @pytest.mark.parametrize("target", ["votes", "party"])
-def test_classes_with_weights_by_a_mean_over_rows(target: str) -> None:
+def test_classes_with_weights(target: str) -> None:
     task = ("--task", "binary") if target == "votes" else ()
-    said = ["survey.csv", "--target", target, "--weight", "stands_for", "--metric", "log_loss", *task]
+    also = "average_precision" if target == "votes" else "macro_f1"
+    said = ["survey.csv", "--target", target, "--weight", "stands_for", "--metric", f"log_loss,{also}", *task]
     main(["compare", *said, *BUDGET, "--types", "note=skip"])
-    assert all(np.mean(r.units) == pytest.approx(r.metrics["log_loss"]) for r in load_all(Path("run")))
+    for record in load_all(Path("run")):
+        assert np.mean(record.units) == pytest.approx(record.metrics["log_loss"])
+        assert np.mean(record.also[also].units) == pytest.approx(record.metrics[also])
+
+
+#: Of 80 samples in the form that each task's metrics take, with ties and with mistakes.
+RANDOM = np.random.default_rng(0)
+SHARES = RANDOM.dirichlet([1.0, 1.0, 1.0], 80).round(1) + 1e-3
+ARRAYS: dict[TaskName, dict[str, np.ndarray]] = {
+    "binary": {"probabilities": RANDOM.random(80).round(1), "labels": RANDOM.integers(0, 2, 80)},
+    "classification": {
+        "probabilities": SHARES / SHARES.sum(axis=1, keepdims=True),
+        "labels": RANDOM.integers(0, 3, 80),
+    },
+    "regression": {"predictions": RANDOM.normal(size=80), "targets": RANDOM.normal(size=80)},
+}
+WEIGHED = [
+    (task, metric.name)
+    for task in ARRAYS
+    for metric in measures_of(task).metrics
+    if metric.name not in measures_of(task).alike
+]
+
+
+@pytest.mark.parametrize(("task", "metric"), WEIGHED)
+def test_a_weight_of_two_is_a_row_twice_by_any_metric(task: TaskName, metric: str) -> None:
+    weights = np.random.default_rng(1).integers(0, 4, 80)
+    weights[np.argsort(next(iter(ARRAYS[task].values())).reshape(80, -1)[:, 0])[-3:]] = 0  # what scores highest, too
+    measures, again = measures_of(task), np.repeat(np.arange(80), weights)
+    found = measures.pseudo_values[metric](measures.read(**ARRAYS[task], weights=0.3 * weights))
+    repeated = {name: values[again] for name, values in ARRAYS[task].items()}
+    wanted = units_by(measures.pseudo_values[metric](measures.read(**repeated)), again).values
+    score = wanted.mean()
+    assert found.values.mean() == pytest.approx(score)
+    there = weights > 0
+    assert found.values[~there] == pytest.approx(score)  # nothing would be another without them
+    assert (found.values[there] - score) / 80 == pytest.approx((wanted - score) / there.sum())
+    assert not (found.draws & ~there).any() or found.draws.all()
 
 
 def test_a_weight_of_two_is_a_row_twice() -> None:
@@ -98,10 +137,9 @@ def test_a_weight_of_two_is_a_row_twice() -> None:
     ("arguments", "said"),
     [
         (
-            "--target income --weight age --metric rmse",
-            "weight: wanted metrics that are means over rows (mae); got rmse",
+            "--target income --weight age --metric median_ae",
+            "weight: wanted metrics in which rows can count more (mae, rmse, r2); got median_ae",
         ),
-        ("--target votes --task binary --weight age", "means over rows (brier, log_loss); got average_precision"),
         ("--target income --weight party", "survey.csv, party, line 2: wanted a weight of 0 or more; got"),
         ("--target age --weight income --lists party", "weight: wanted none for a ranking; got 'income'"),
         (

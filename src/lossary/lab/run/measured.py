@@ -14,7 +14,7 @@ from lossary.lab.data.readers.code import running
 from lossary.lab.data.types import Data
 from lossary.lab.run.record import Judged
 from lossary.lab.tasks import measures_of, task_of
-from lossary.lab.tasks.measures import Metric, OwnMetric, Units, units_by, weighted
+from lossary.lab.tasks.measures import Metric, OwnMetric, Units, units_by, weighted_mean
 from lossary.lab.tasks.scoring import evaluate, metric_of, own_files, own_scores, primary, score
 
 
@@ -43,12 +43,10 @@ def checked(names: Sequence[str], data: Data) -> tuple[str, ...]:
             _try(name, data)
             continue
         among = [*known, data.metric_name] if data.metric else known
-        by_row = measures_of(data.task).by_row
-        if data.test.weights is not None and name in known and name not in by_row:
-            raise LookupError(
-                f"weight: wanted metrics that are means over rows ({', '.join(sorted(by_row))}); got {name}; name one "
-                "with --metric"
-            )
+        alike = measures_of(data.task).alike
+        if data.test.weights is not None and name in alike:
+            weighed = ", ".join(metric for metric in known if metric not in alike)
+            raise LookupError(f"weight: wanted metrics in which rows can count more ({weighed}); got {name}")
         if name not in among:
             raise LookupError(f"metric: wanted FILE.py:NAME or one of {', '.join(among)}; got {name!r}")
     return tuple(names)
@@ -113,40 +111,42 @@ def measured(
 ) -> tuple[dict[str, float], dict[str, Judged]]:
     """All metrics of predictions and truth of the test split, and those that a plan names a test unit.
 
-    Where some rows count more than others, only metrics that are means over rows are weighted.
+    Where some rows count more than others they do so in every metric that can be weighted.
     """
     values = evaluate(data.task, **found).metrics
     judged: dict[str, Judged] = {}
-    for measure in measures([*names, *_by_row(names, data)], data):
+    for measure in measures([*names, *_weighed(names, data)], data):
         units = _units(measure, data, found, data.test.weights)
+        independent = _independent(units, data)
         units = units if data.test_blocks is None else units_by(units, data.test_blocks)
         if measure.own or data.test.weights is not None:
             values[measure.metric.name] = float(units.values.mean())
-        judged[measure.metric.name] = Judged(units.values.tolist(), _independent(units, data))
+        judged[measure.metric.name] = Judged(units.values.tolist(), min(units.independent, independent))
     return values, {measure.metric.name: judged[measure.metric.name] for measure in measures(names, data)}
 
 
-def _by_row(names: Sequence[str], data: Data) -> list[str]:
+def _weighed(names: Sequence[str], data: Data) -> list[str]:
     """The metrics that weights change, beside those that are named."""
-    return [] if data.test.weights is None else sorted(measures_of(data.task).by_row - {*names})
+    if data.test.weights is None:
+        return []
+    task = measures_of(data.task)
+    return [metric.name for metric in task.metrics if metric.name not in (*names, *task.alike)]
 
 
 def _independent(units: Units, data: Data) -> int:
     """How many draws stand behind units, of which those that count more stand for more of the mean."""
     if data.test.weights is None:
         return units.independent
-    weights = data.test.weights.double()
-    return min(units.independent, int(weights.sum() ** 2 / weights.square().sum()))
+    weights = data.test.weights.double().numpy()[units.draws]
+    return int(weights.sum() ** 2 / (weights**2).sum())
 
 
 def _units(measure: Measure, data: Data, found: Mapping[str, np.ndarray], weights: Tensor | None) -> Units:
     task = measures_of(data.task)
-    plain = (
-        Units.of(_scores(measure, found))
-        if measure.own
-        else task.pseudo_values[measure.metric.name](task.read(**found))
-    )
-    return plain if weights is None else weighted(plain, weights.numpy())
+    if measure.own:
+        return weighted_mean(_scores(measure, found), None if weights is None else weights.double().numpy())
+    given = {} if weights is None else {"weights": weights.numpy()}
+    return task.pseudo_values[measure.metric.name](task.read(**found, **given))
 
 
 def _scores(measure: Measure, found: Mapping[str, np.ndarray]) -> np.ndarray:

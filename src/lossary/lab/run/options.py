@@ -35,7 +35,7 @@ class Files:
     split: str = ""
     """A table's column that says where each row belongs: train, val or test."""
     weight: str = ""
-    """A table's column that says how much each row counts, for losses and for metrics that are means over rows."""
+    """A table's column that says how much each row counts, for losses and for metrics."""
     valid: str = ""
     """A file with the same columns as the table that trains: its rows tune. Without it some of the training rows do."""
     test: str = ""

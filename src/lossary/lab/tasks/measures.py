@@ -71,7 +71,7 @@ class Measures:
     values: Callable[[Any], Mapping[str, Any]]  # all metrics of what was read
     pseudo_values: Mapping[str, Callable[[Any], Units]]  # of each metric by its name
     score: Callable[..., float] | None = None  # the primary metric alone, where that is quicker
-    by_row: frozenset[str] = frozenset()  # metrics that are means over rows, of which some may count more
+    alike: frozenset[str] = frozenset()  # metrics in which all units count alike, though weights say otherwise
 
 
 def ratio(above: ArrayLike, below: ArrayLike) -> Floats:
@@ -97,6 +97,22 @@ def weighted(units: Units, weights: ArrayLike) -> Units:
     """
     weights = np.asarray(weights, np.float64)
     return Units(ratio(weights * units.values, weights), units.draws & (weights > 0))
+
+
+def weighted_mean(values: ArrayLike, weights: Floats | None) -> Units:
+    """A mean over rows, in which some may count more than others."""
+    return Units.of(values) if weights is None else weighted(Units.of(values), weights)
+
+
+def weights_of(given: ArrayLike | None, count: int) -> Floats | None:
+    """How much each of some rows counts, with a mean of 1: a weight of 2 then is a row that is there twice."""
+    if given is None:
+        return None
+    weights = np.asarray(given, np.float64)
+    check_length("weights", weights, count)
+    if not (np.isfinite(weights).all() and weights.min() >= 0 and weights.any()):
+        raise ValueError(f"weights: wanted numbers of 0 or more, not all 0; got {weights.min()} to {weights.max()}")
+    return weights / weights.mean()
 
 
 def jackknifed(score: float, without: Floats) -> Floats:

@@ -20,6 +20,8 @@ from lossary.lab.tasks.measures import (
     check_length,
     means,
     ratio,
+    weighted_mean,
+    weights_of,
 )
 
 
@@ -28,9 +30,10 @@ class _Answers(NamedTuple):
 
     p: Floats
     positive: Bools
+    weights: Floats | None  # with a mean of 1
 
     @classmethod
-    def read(cls, probabilities: ArrayLike, labels: ArrayLike) -> Self:
+    def read(cls, probabilities: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> Self:
         p, labels = np.asarray(probabilities, np.float64), np.asarray(labels)
         if p.ndim != 1:
             raise ValueError(f"probabilities: wanted shape (samples,); got {p.shape}")
@@ -38,48 +41,63 @@ class _Answers(NamedTuple):
         check_finite("probabilities", p)
         if p.min() < 0 or p.max() > 1:
             raise ValueError(f"probabilities: wanted numbers in [0, 1]; got {p.min()} to {p.max()}")
-        if not np.array_equal(np.unique(labels), [0, 1]):
-            raise ValueError(f"labels: wanted both 0 and 1; got {np.unique(labels).tolist()}")
-        return cls(p, labels == 1)
+        counted = weights_of(weights, len(p))
+        there = np.unique(labels if counted is None else labels[counted > 0])
+        if not np.array_equal(there, [0, 1]):
+            raise ValueError(f"labels: wanted both 0 and 1; got {there.tolist()}")
+        return cls(p, labels == 1, counted)
+
+    @property
+    def counts(self) -> Floats:
+        """How much each sample counts."""
+        return np.ones(len(self.p)) if self.weights is None else self.weights
+
+    @property
+    def positives(self) -> Bools:
+        """Those that count."""
+        return self.positive & (self.counts > 0)
 
     @property
     def rarer(self) -> Bools:
-        return self.positive if 2 * self.positive.sum() <= len(self.positive) else ~self.positive
+        negatives = ~self.positive & (self.counts > 0)
+        return self.positives if self.positives.sum() <= negatives.sum() else negatives
 
 
 def _average_precision(given: _Answers) -> Units:
-    return Units(average_precision(given.p, given.positive), given.positive)
+    return Units(average_precision(given.p, given.positive, given.weights), given.positives)
 
 
 def _roc_auc(given: _Answers) -> Units:
-    place, right, wrong = tied(given.p, given.positive)
+    place, right, wrong = tied(given.p, given.positive, given.weights)
     below = (np.cumsum(wrong) - wrong / 2) / wrong.sum()
     above = 1 - (np.cumsum(right) - right / 2) / right.sum()
     score = (right * below).sum() / right.sum()
     placed = np.where(given.positive, below[place], above[place])
     share = np.where(given.positive, right.sum(), wrong.sum()) / len(place)
-    return Units(score + (placed - score) / share, given.rarer)
+    return Units(score + given.counts * (placed - score) / share, given.rarer)
 
 
 def _f1(given: _Answers) -> Units:
     """Of yes where it is the more probable answer."""
-    said = given.p > 0.5
-    return Units(ratio(2.0 * (said & given.positive), 1.0 * said + given.positive), given.positive)
+    said, counts = given.p > 0.5, given.counts
+    above, below = 2 * counts * (said & given.positive), counts * (1.0 * said + given.positive)
+    return Units(ratio(above, below), given.positives)
 
 
 def _balanced_accuracy(given: _Answers) -> Units:
     right = (given.p > 0.5) == given.positive
-    found, rejected = (ratio(1.0 * (right & which), 1.0 * which) for which in (given.positive, ~given.positive))
+    counts = given.counts
+    found, rejected = (ratio(counts * (right & which), counts * which) for which in (given.positive, ~given.positive))
     return Units((found + rejected) / 2, given.rarer)
 
 
 def _brier(given: _Answers) -> Units:
-    return Units.of((given.p - given.positive) ** 2)
+    return weighted_mean((given.p - given.positive) ** 2, given.weights)
 
 
 def _log_loss(given: _Answers) -> Units:
     given_truth = np.where(given.positive, given.p, 1 - given.p)
-    return Units.of(-np.log(given_truth.clip(np.finfo(np.float64).eps)))
+    return weighted_mean(-np.log(given_truth.clip(np.finfo(np.float64).eps)), given.weights)
 
 
 _PSEUDO_VALUES = {
@@ -105,5 +123,4 @@ MEASURES = Measures(
     read=_Answers.read,
     values=means(_PSEUDO_VALUES),
     pseudo_values=_PSEUDO_VALUES,
-    by_row=frozenset({"brier", "log_loss"}),
 )

@@ -9,7 +9,19 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lossary.lab.tasks.measures import Bools, Floats, Ints, Measures, Metric, Units, check_finite, check_length, means
+from lossary.lab.tasks.measures import (
+    Bools,
+    Floats,
+    Ints,
+    Measures,
+    Metric,
+    Units,
+    check_finite,
+    check_length,
+    means,
+    weighted_mean,
+    weights_of,
+)
 
 BINS = 15  # of the confidence
 
@@ -19,9 +31,10 @@ class _Answers(NamedTuple):
 
     p: Floats
     labels: Ints
+    weights: Floats | None  # with a mean of 1
 
     @classmethod
-    def read(cls, probabilities: ArrayLike, labels: ArrayLike) -> Self:
+    def read(cls, probabilities: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> Self:
         p, labels = np.asarray(probabilities, np.float64), np.asarray(labels)
         if p.ndim != 2:
             raise ValueError(f"probabilities: wanted shape (samples, classes); got {p.shape}")
@@ -34,7 +47,8 @@ class _Answers(NamedTuple):
             )
         if labels.min() < 0 or labels.max() >= p.shape[1]:
             raise IndexError(f"labels: wanted class indices in [0, {p.shape[1]}); got {labels.min()} to {labels.max()}")
-        return cls(p / total, labels.astype(np.intp))  # half and single precision miss 1 by more than rounding
+        # half and single precision miss 1 by more than rounding
+        return cls(p / total, labels.astype(np.intp), weights_of(weights, len(p)))
 
     @property
     def said(self) -> Ints:
@@ -44,37 +58,44 @@ class _Answers(NamedTuple):
     def right(self) -> Bools:
         return self.said == self.labels
 
-    def sizes(self, which: Ints) -> Ints:
-        return np.bincount(which, minlength=self.p.shape[1])
+    @property
+    def counts(self) -> Floats:
+        """How much each sample counts."""
+        return np.ones(len(self.p)) if self.weights is None else self.weights
+
+    def sizes(self, which: Ints, of: Bools | float = 1.0) -> Floats:
+        """How much there is of samples in each class."""
+        return np.asarray(np.bincount(which, self.counts * of, self.p.shape[1]), np.float64)
 
 
 def _accuracy(given: _Answers) -> Units:
-    return Units.of(given.right)
+    return weighted_mean(given.right, given.weights)
 
 
 def _balanced_accuracy(given: _Answers) -> Units:
     """The mean of the classes' shares of samples that are found."""
     sizes = given.sizes(given.labels)
-    there = np.maximum(sizes, 1)
-    share = np.bincount(given.labels, given.right, len(sizes)) / there
+    there = sizes + (sizes == 0)
+    share = given.sizes(given.labels, given.right) / there
     score = share.sum() / (sizes > 0).sum()
-    above = (given.right - share[given.labels]) / there[given.labels]
+    above = given.counts * (given.right - share[given.labels]) / there[given.labels]
     return Units.of(score + len(above) / (sizes > 0).sum() * above)
 
 
 def _macro_f1(given: _Answers) -> Units:
     """The mean of the classes' F1, each a ratio of sums over samples: twice those found over those true or said."""
     said, sizes = given.said, given.sizes(given.labels)
-    below = np.maximum(sizes + given.sizes(said), 1)
-    f1 = np.where(sizes > 0, 2 * np.bincount(given.labels, given.right, len(sizes)) / below, 0)
+    below = sizes + given.sizes(said)
+    below += below == 0
+    f1 = np.where(sizes > 0, 2 * given.sizes(given.labels, given.right) / below, 0)
     score = f1.sum() / (sizes > 0).sum()
-    above = (2 * given.right - f1[given.labels]) / below[given.labels] - (f1 / below)[said]
+    above = given.counts * ((2 * given.right - f1[given.labels]) / below[given.labels] - (f1 / below)[said])
     return Units.of(score + len(above) / (sizes > 0).sum() * above)
 
 
 def _log_loss(given: _Answers) -> Units:
     given_truth = given.p[np.arange(len(given.p)), given.labels]
-    return Units.of(-np.log(given_truth.clip(np.finfo(np.float64).eps)))
+    return weighted_mean(-np.log(given_truth.clip(np.finfo(np.float64).eps)), given.weights)
 
 
 def _ece(given: _Answers) -> Units:
@@ -86,7 +107,8 @@ def _ece(given: _Answers) -> Units:
     confidence = given.p.max(axis=1)
     index = np.ceil(confidence * BINS).astype(np.intp)
     gap = confidence - given.right
-    return Units.of(np.sign(np.bincount(index, gap, BINS + 1))[index] * gap)
+    over = np.sign(np.bincount(index, given.counts * gap, BINS + 1))
+    return weighted_mean(over[index] * gap, given.weights)
 
 
 _PSEUDO_VALUES = {
@@ -110,5 +132,4 @@ MEASURES = Measures(
     read=_Answers.read,
     values=means(_PSEUDO_VALUES),
     pseudo_values=_PSEUDO_VALUES,
-    by_row=frozenset({"accuracy", "log_loss"}),
 )

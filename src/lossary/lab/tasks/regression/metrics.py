@@ -5,22 +5,34 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lossary.lab.tasks.measures import Floats, Measures, Metric, Units, check_finite, check_length, means, ratio
+from lossary.lab.tasks.measures import (
+    Floats,
+    Measures,
+    Metric,
+    Units,
+    check_finite,
+    check_length,
+    means,
+    ratio,
+    weighted_mean,
+    weights_of,
+)
 
 
 class _Answers(NamedTuple):
     predicted: Floats
     wanted: Floats
+    weights: Floats | None  # with a mean of 1
 
     @classmethod
-    def read(cls, predictions: ArrayLike, targets: ArrayLike) -> Self:
+    def read(cls, predictions: ArrayLike, targets: ArrayLike, weights: ArrayLike | None = None) -> Self:
         predicted, wanted = np.asarray(predictions, np.float64), np.asarray(targets, np.float64)
         if predicted.ndim != 1:
             raise ValueError(f"predictions: wanted shape (samples,); got {predicted.shape}")
         check_length("targets", wanted, len(predicted))
         check_finite("predictions", predicted)
         check_finite("targets", wanted)
-        return cls(predicted, wanted)
+        return cls(predicted, wanted, weights_of(weights, len(predicted)))
 
     @property
     def error(self) -> Floats:
@@ -28,12 +40,12 @@ class _Answers(NamedTuple):
 
 
 def _mae(given: _Answers) -> Units:
-    return Units.of(given.error)
+    return weighted_mean(given.error, given.weights)
 
 
 def _rmse(given: _Answers) -> Units:
     """The slope of the square root is 1 / (2 RMSE)."""
-    square = given.error**2
+    square = weighted_mean(given.error**2, given.weights).values
     rmse = np.sqrt(square.mean())
     return Units.of(rmse + (square - rmse**2) / (2 * rmse) if rmse else square)
 
@@ -41,6 +53,7 @@ def _rmse(given: _Answers) -> Units:
 def _median_ae(given: _Answers) -> Units:
     """What lies above the median lifts it by 1 / (2 f), f the density of errors there, and what lies below lowers it.
 
+    All samples count alike: how dense weighted errors are around their median, nobody has advised.
     The density is that of the errors around the median, as many of them as Hall and Sheather (1988) advise.
     """
     error = given.error
@@ -52,10 +65,11 @@ def _median_ae(given: _Answers) -> Units:
 
 def _r2(given: _Answers) -> Units:
     """Against the mean of the targets, whose own error is of second order; where all are equal, 0 or, if met, 1."""
-    around = (given.wanted - given.wanted.mean()) ** 2
+    counts = 1.0 if given.weights is None else given.weights
+    around = counts * (given.wanted - np.average(given.wanted, weights=given.weights)) ** 2
     if not around.any():
-        return Units.of(np.full(len(around), 0.0 if given.error.any() else 1.0))
-    return Units.of(1 - ratio(given.error**2, around))
+        return Units.of(np.full(len(around), 0.0 if (counts * given.error).any() else 1.0))
+    return Units.of(1 - ratio(counts * given.error**2, around))
 
 
 _PSEUDO_VALUES = {"mae": _mae, "rmse": _rmse, "median_ae": _median_ae, "r2": _r2}
@@ -72,5 +86,5 @@ MEASURES = Measures(
     read=_Answers.read,
     values=means(_PSEUDO_VALUES),
     pseudo_values=_PSEUDO_VALUES,
-    by_row=frozenset({"mae"}),
+    alike=frozenset({"median_ae"}),
 )
