@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
+import claims_page
 import torch
 from docs_mathml import markdown
 from docs_transcripts import transcribed
@@ -72,6 +73,7 @@ def main() -> int:
     files[ROOT / "docs" / "benchmarks.md"] = benchmarks_page.page()
     files[ROOT / "docs" / "counts.md"] = meter_page.page()
     files[ROOT / "docs" / "board.md"] = board_page.page()
+    files[ROOT / "docs" / "claims.md"] = claims_page.page()
     tables = {
         "README.md": (benchmarks_summary.table(), beginnings("docs/losses/")),
         "docs/index.md": (beginnings("losses/"),),
