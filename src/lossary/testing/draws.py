@@ -171,6 +171,10 @@ def _ranked(g: Generator, dt: dtype) -> Call:
     return Call((normal(g, dt, 6, 5), normal(g, dt, 6, 5), signs(g, 6, 5)))
 
 
+def _signed_pairs(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, dt, 6, 5), normal(g, dt, 6, 5), signs(g, 6)))
+
+
 def _views(g: Generator, dt: dtype) -> Call:
     return Call((normal(g, dt, 5, 4), normal(g, dt, 5, 4)))
 
@@ -185,6 +189,10 @@ def _masks(g: Generator, dt: dtype) -> Call:
 
 def _regions(g: Generator, dt: dtype) -> Call:
     return Call((normal(g, dt, 4, 3, 2, 5, scale=2.0), labels(g, 2, 4, 3, 2, 5)))
+
+
+def _probable_regions(g: Generator, dt: dtype) -> Call:
+    return Call((uniform(g, dt, 4, 3, 2, 5), labels(g, 2, 4, 3, 2, 5)))
 
 
 def _lists(g: Generator, dt: dtype) -> Call:
@@ -274,6 +282,7 @@ _DRAWS: Mapping[tuple[str, ...], Draw] = {
     ("input-shares", "classes", "log-probabilities"): _log_shares,
     ("input-target", "distances"): _distances,
     ("input-target", "masks"): _regions,
+    ("input-target", "masks", "probabilities"): _probable_regions,
     ("input-target-variance",): _noisy,
     ("input-teacher",): _taught,
     ("input-target-variance", "values", "log-rates"): _scattered,
@@ -287,6 +296,7 @@ _DRAWS: Mapping[tuple[str, ...], Draw] = {
     ("input-label", "classes", "log-probabilities"): _log_classes,
     ("input-label", "masks"): _masks,
     ("first-second-target",): _ranked,
+    ("first-second-target", "pairs"): _signed_pairs,
     ("pair-target",): _pairs,
     ("pair-grade",): _graded_pairs,
     ("embeddings",): _alone,

@@ -32,11 +32,12 @@ def law(
     where: Callable[[Card], bool] = lambda _: True,
     drawn: Callable[[Subject], object] = lambda _: True,
     once: bool = False,
+    into: dict[str, Law] = LAWS,
 ) -> Callable[..., Callable[..., None]]:
-    """Enter a function ``check(subject)`` into the laws."""
+    """Enter a function ``check(subject)`` into the laws: our own losses', or another book of them."""
 
     def enter(check: Callable[[Subject], None]) -> Callable[[Subject], None]:
-        LAWS[check.__name__] = Law(check, where, drawn, once)
+        into[check.__name__] = Law(check, where, drawn, once)
         return check
 
     return enter

@@ -64,8 +64,9 @@ def mean_is_the_mean_of_the_items(subject: Subject) -> None:
 
 @law()
 def float64_stays_float64(subject: Subject) -> None:
-    assert subject(subject.draw()).dtype == torch.float64
-    assert subject(subject.draw(dtype=torch.float32)).dtype == torch.float32
+    for dtype in (torch.float64, torch.float32):
+        found = subject(subject.draw(dtype=dtype)).dtype
+        assert found == dtype, f"of {dtype} the loss is {found}"
 
 
 # ---------------------------------------------------------------- weights and masks
@@ -373,8 +374,8 @@ def autocast_keeps_the_loss_exact(subject: Subject) -> None:
     leaves, run = as_function(subject, single)
     with torch.autocast("cpu", torch.bfloat16):
         value = run(*leaves)
-    assert value.dtype == torch.float32
-    assert_close(value, subject(single), 1e-4)
+    assert value.dtype == torch.float32, f"under autocast the loss is {value.dtype}"
+    assert_close(value, subject(single), 1e-4, "under autocast the loss")
 
 
 @law(where=lambda card: not hasattr(F, card.name), once=True)
