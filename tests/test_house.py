@@ -22,7 +22,7 @@ FILES = {
 #: From the ground up: a room may use those before it.
 ROOMS = (
     *("_text", "_lookup", "distributed", "core", "kernels", "losses", "compose", "models", "catalogue", "testing"),
-    *("functional", "glossary", "presets", "adapters", "watching", "lab", "gallery", "cli", "__main__"),
+    *("_apart", "functional", "glossary", "presets", "adapters", "watching", "lab", "gallery", "cli", "__main__"),
 )
 GREEK = frozenset(
     [

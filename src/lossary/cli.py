@@ -1,10 +1,10 @@
 """The command line: parse, call, print. Torch is imported inside the commands, so that `lossary --help` is instant."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from lossary._text import printable, shortened
 from lossary.lab.run.options import Files, Network, Training
@@ -61,6 +61,8 @@ def app() -> "App":
     commands.command(cite)
     commands.command(gallery)
     commands.command(learn)
+    commands.command(check)
+    commands.command(identify)
     return commands
 
 
@@ -398,3 +400,81 @@ def learn(name: str = "", *, out: Path = Path()) -> None:
         fail(str(refused.args[0] if isinstance(refused, LookupError) else refused))
     sys.stdout.write(told)
     raise SystemExit(0 if right else 1)
+
+
+def check(
+    file: Path, *, loss: str = "", takes: str = "", input: str = "", json: bool = False, seconds: float = 60.0
+) -> None:
+    """Hold the losses of a Python file to the laws: what is wrong with each, on the smallest batch that shows it.
+
+    The file runs in a process of its own, with your rights; it ends with 1 where a law is broken.
+
+    Parameters
+    ----------
+    file
+        Functions and Modules, called with tensors: loss(logits, labels).
+    loss
+        The name of one of them; by default all that the file defines.
+    takes
+        The form of call, where its names do not tell: input-label, input-target, embeddings-labels, ...
+    input
+        What the first tensor holds: logits, probabilities, embeddings, ...
+    json
+        Print what machines read, a line a loss.
+    seconds
+        For one loss; what takes longer is ended.
+    """
+    broken = 0
+    for found in _found(file, "check", loss, takes, input, json, seconds):
+        broken += not found.get("lawful", True)
+    raise SystemExit(1 if broken else 0)
+
+
+def identify(
+    file: Path, *, loss: str = "", takes: str = "", input: str = "", json: bool = False, seconds: float = 120.0
+) -> None:
+    """Say what the losses of a Python file compute: which known loss, at which options, and how it differs.
+
+    Parameters
+    ----------
+    file
+        Functions and Modules, called with tensors: loss(logits, labels). It runs in a process of its own.
+    loss
+        The name of one of them; by default all that the file defines.
+    takes
+        The form of call, where its names do not tell: input-label, input-target, embeddings-labels, ...
+    input
+        What the first tensor holds: logits, probabilities, embeddings, ...
+    json
+        Print what machines read, a line a loss.
+    seconds
+        For one loss; what takes longer is ended.
+    """
+    for _ in _found(file, "identify", loss, takes, input, json, seconds):
+        pass
+
+
+def _found(
+    file: Path, what: str, loss: str, takes: str, input: str, as_json: bool, seconds: float
+) -> Iterator[dict[str, Any]]:
+    """What is found of each loss of a file, printed as it comes; ends with 2 where it is of none."""
+    import json
+
+    from lossary._apart import asked
+
+    if not file.is_file():
+        fail(f"{file}: there is no such file")
+    found = 0
+    reasons: list[str] = []
+    for answer in asked(file, what, loss=loss, takes=takes, input=input, seconds=seconds):
+        if "failed" in answer:
+            reasons.append(f"{answer['loss']}: {answer['failed']}")
+            continue
+        found += 1
+        text = "\n".join(map(printable, answer.pop("text").splitlines()))
+        sys.stdout.write(f"{json.dumps(answer) if as_json else text}\n")
+        yield answer
+    if not found:
+        fail("; ".join(reasons))
+    for reason in reasons:
+        sys.stderr.write(f"lossary: passed over: {shortened(printable(reason), 300)}\n")

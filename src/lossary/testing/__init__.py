@@ -6,14 +6,15 @@ from lossary.testing.draws import Call, draw
 
 if TYPE_CHECKING:
     from lossary.testing.checking import Report, Verdict, assert_lawful, check
+    from lossary.testing.identifying import identify
 
-__all__ = ["Call", "Report", "Verdict", "assert_lawful", "check", "draw"]
+__all__ = ["Call", "Report", "Verdict", "assert_lawful", "check", "draw", "identify"]
 
 
 def __getattr__(name: str) -> object:
     """What asks the laws is imported when it is asked for: the laws bring torch's compiler along."""
     if name in __all__:
-        from lossary.testing import checking
+        from lossary.testing import checking, identifying
 
-        return getattr(checking, name)
+        return getattr(identifying if name == "identify" else checking, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -132,7 +132,7 @@ def check(
         subjects = _subjects(loss, samples)
         found = [_ask(law, [s for s in subjects if law.concerns(s)], None) for law in LAWS.values()]
         return Report(loss.name, f"{loss.takes[0]} of {loss.input}", time.monotonic() - start, _asked(found))
-    stranger = recognised(loss, takes=takes, input=input, given=given)
+    stranger = recognised(loss, takes=takes, input=input, given=given)[0]
     batches = placed(stranger)
     subject = Subject(stranger.card, {}, WithFormula(batches, formula) if formula else samples or batches)
     with warnings.catch_warnings():
@@ -259,8 +259,8 @@ def _smallest(law: Law, subject: Subject, batches: Placed, error: Exception) -> 
     if start is None:
         return {}
     name, call = start
-    if law.name in meanings.TRANSFORMS and not isinstance(error, AssertionError):
-        return {}  # it is the code that is refused, not the batch
+    if law.name in meanings.OF_NO_BATCH or (law.name in meanings.TRANSFORMS and not isinstance(error, AssertionError)):
+        return {}  # it is the code that is refused, not a batch
     call = shrunk(call, broken, plain="gradient_is" not in law.name and "every_item" not in law.name)
     smallest = _only(subject, call)
     now = raised(law, smallest)
@@ -325,14 +325,8 @@ def _slopes(subject: Subject) -> str:
 
 def written(stranger: Stranger, call: Call) -> dict[str, str]:
     """The tensors in the order of the call, as Python writes them."""
-    learning = iter(call.args)
-    tensors = [
-        next(learning) if i in stranger.form.learning else call.kwargs[n] for i, n in enumerate(stranger.tensors)
-    ]
-    return {
-        name: _number(stranger.as_wanted(t, call.args[0]).tolist())
-        for name, t in zip(stranger.tensors, tensors, strict=True)
-    }
+    wanted = [stranger.as_wanted(t, call.args[0]).tolist() for t in stranger.in_order(call)]
+    return dict(zip(stranger.tensors, map(_number, wanted), strict=True))
 
 
 def _number(data: Any) -> str:

@@ -48,6 +48,14 @@ _MASKS = r"mask|" + _TRUE
 _TWO = r"^(x1|x_1|input1|a|anchor|e1|z1|z_i|u|first|o1|output1|emb.*1|.*_?a|feat.*1|left|h1|q|query|queries|image.*)$"
 _OTHER = r"^(x2|x_2|input2|b|positive|e2|z2|z_j|v|second|o2|output2|emb.*2|.*_?b|feat.*2|right|h2|k|keys?|text.*|p)$"
 
+#: What is called in the code of losses of such data.
+_CODE: dict[str, str] = {
+    "answers": r"binary_cross_entropy|sigmoid|softplus",
+    "classes": r"(?<!binary_)cross_entropy\(|softmax|one_hot|nll_loss|logsumexp",
+    "masks": r"flatten\((start_dim=)?[12]|one_hot\(.*(permute|movedim)",
+    "pairs": r"cdist|matmul|normalize|@",
+    "views": r"normalize|@",
+}
 #: In the order in which they are tried where the words decide nothing.
 FORMS: tuple[Form, ...] = (
     Form(
@@ -281,13 +289,17 @@ class Stranger:
         }
         return Call(learning, {**rest, **whole.kwargs})
 
+    def in_order(self, call: Call) -> tuple[Tensor, ...]:
+        """The tensors of a batch as the loss is called with them."""
+        learning = iter(call.args)
+        places = enumerate(self.tensors)
+        return tuple(next(learning) if i in self.form.learning else call.kwargs[name] for i, name in places)
+
     def described(self) -> str:
         """How it is called, in words."""
         call = self.draw(Generator().manual_seed(0), torch.float32)
         shown: list[str] = []
-        learning = iter(call.args)
-        for place, name in enumerate(self.tensors):
-            tensor = next(learning) if place in self.form.learning else call.kwargs[name]
+        for name, tensor in zip(self.tensors, self.in_order(call), strict=True):
             kind = "" if tensor.is_floating_point() or self.labels == "numbers" else " integers"
             shown.append(f"{name} {tuple(tensor.shape)}{kind}")
         return f"{self.form}: {', '.join(shown)}"
@@ -306,8 +318,8 @@ class NotALoss(ValueError):
 
 def recognised(
     loss: Callable[..., Any], *, takes: str | None = None, input: str | None = None, given: Mapping[str, Any] = {}
-) -> Stranger:
-    """The loss in the form of call that its names suggest and in which it runs.
+) -> list[Stranger]:
+    """The loss in each form of call in which it runs, the likeliest first by its names and its words.
 
     Raises:
         NotALoss: It runs in none of them, or not in the one that is asked for.
@@ -320,9 +332,10 @@ def recognised(
         known = sorted({f.takes for f in FORMS} if takes not in {f.takes for f in FORMS} else {f.input for f in FORMS})
         raise NotALoss(f"takes, input: nothing is known of {takes} of {input}; there is {', '.join(known)}")
     fitting = [f for f in forms if open_ended or len(f.names) == len(names)]
-    described = inspect.getdoc(type(loss) if module else loss) or ""
+    described = (vars(type(loss)).get("__doc__") if module else inspect.getdoc(loss)) or ""
     text = f"{getattr(loss, '__name__', type(loss).__name__)} {described[:300]}"
-    ranked = sorted(fitting, key=lambda f: -_likeness(f, text, names))
+    code = _code(module.forward if module else loss)
+    ranked = sorted(fitting, key=lambda f: -_likeness(f, text, names, code))
     said: list[str] = []
     found: list[tuple[float, Stranger]] = []
     for form in ranked:
@@ -330,12 +343,13 @@ def recognised(
         for stranger in _candidates(loss, module, signature, form, tensors, given):
             worth = _tried(stranger, said)
             if worth is not None:
-                found.append((_likeness(form, text, names) + worth, stranger))
+                found.append((_likeness(form, text, names, code) + worth, stranger))
                 break
     if not found:
         last = (said or ["nothing"])[-1]
         raise NotALoss(f"it gives no loss in any form of call with {len(names)} tensors; the last said: {last}")
-    return _offering(max(found, key=lambda pair: pair[0])[1], signature)
+    found.sort(key=lambda pair: -pair[0])
+    return [_offering(stranger, signature) for _, stranger in found]
 
 
 def _tensors(signature: inspect.Signature, given: Mapping[str, Any]) -> tuple[tuple[str, ...], bool]:
@@ -345,14 +359,23 @@ def _tensors(signature: inspect.Signature, given: Mapping[str, Any]) -> tuple[tu
     return names, not names and any(p.kind is p.VAR_POSITIONAL for p in signature.parameters.values())
 
 
-def _likeness(form: Form, text: str, names: tuple[str, ...]) -> float:
+def _code(loss: Callable[..., Any]) -> str:
+    """What it is written as; nothing where nobody knows."""
+    try:
+        return inspect.getsource(loss)
+    except (OSError, TypeError):
+        return ""
+
+
+def _likeness(form: Form, text: str, names: tuple[str, ...], code: str) -> float:
     """By how much the words speak for the form."""
     of_names = sum(bool(re.search(p, n, re.I)) for p, n in zip(form.names, names, strict=False))
     title, _, described = text.partition(" ")
     in_title, in_text = (bool(re.search(form.words, part, re.I)) for part in (title, described))
     of_text = (3 + (form.data == "masks")) * in_title + 1.5 * in_text
     spoken = 1.5 * (form.input.rstrip("s") in text.lower())
-    return of_names + of_text + spoken - 0.01 * FORMS.index(form)
+    of_code = bool(re.search(_CODE.get(form.data, r"\b\B"), code))
+    return of_names + of_text + spoken + of_code - 0.01 * FORMS.index(form)
 
 
 def _candidates(

@@ -231,6 +231,8 @@ TRANSFORMS = frozenset(
         "fake_tensors_give_shape_and_dtype",
     }
 )
+#: What no batch shows.
+OF_NO_BATCH = frozenset({"empty_batch_gives_zero", "the_module_survives_a_pickle"})
 #: Asked in float64, so that they say nothing of a loss that leaves it.
 IN_FLOAT64 = frozenset(
     {
@@ -263,6 +265,7 @@ ENTAILED = {
     "second_gradient_is_finite_at_the_edges": "finite_at_placed_batches",
     "gradient_of_every_item_is_true": "gradient_is_true",
     "second_gradient_is_true": "gradient_is_true",
+    "half_precision_is_near_float64": "float32_is_near_float64",
     "inputs_stay_as_they_are_and_calls_repeat": "inputs_are_not_written",
     "mean_is_the_mean_of_the_items": "a_batch_twice_is_its_mean_or_twice_its_sum",
     "ranks_average_to_the_whole": "a_batch_twice_is_its_mean_or_twice_its_sum",

@@ -98,16 +98,12 @@ def in_half(value: Any, dtype: torch.dtype) -> Any:
 @law(into=ANYONE)
 def inputs_are_not_written(subject: Subject) -> None:
     call = subject.draw(0)
-    args = [t.clone() for t in call.args]
-    kwargs = {n: v.clone() if isinstance(v, Tensor) else v for n, v in call.kwargs.items()}
     stranger: Any = subject.card.fn
-    learning, tensors = iter(args), []
-    for place, name in enumerate(stranger.tensors):
-        tensors.append(next(learning) if place in stranger.form.learning else kwargs[name])
-    tensors = [stranger.as_wanted(t, args[0]) for t in tensors]
+    first = call.args[0]
+    tensors = [stranger.as_wanted(t.clone(), first) for t in stranger.in_order(call)]
     before = [t.clone() for t in tensors]
     options = {"reduction": "mean"} if "reduction" in stranger.offers else {}
-    stranger.runner(args[0].dtype, options)(*tensors, **stranger.given, **options)
+    stranger.runner(first.dtype, options)(*tensors, **stranger.given, **options)
     for name, now, then in zip(stranger.tensors, tensors, before, strict=True):
         assert torch.equal(now, then), f"{name} is changed in place: it was {shown(then)}, and is {shown(now)}"
 
@@ -290,11 +286,7 @@ def in_digits(subject: Subject, call: Call) -> list[Any]:
         return [exact(entry) for entry in data] if isinstance(data, list) else mpf(data)
 
     stranger: Any = subject.card.fn
-    learning = iter(call.args)
-    tensors = [
-        next(learning) if i in stranger.form.learning else call.kwargs[n] for i, n in enumerate(stranger.tensors)
-    ]
-    return [exact(t.tolist()) if t.is_floating_point() else t.tolist() for t in tensors]
+    return [exact(t.tolist()) if t.is_floating_point() else t.tolist() for t in stranger.in_order(call)]
 
 
 def places(t: Tensor) -> Iterator[tuple[int, ...]]:

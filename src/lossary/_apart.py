@@ -1,0 +1,92 @@
+"""Other people's code in a process of its own, with an end to its time and its memory; no torch on this side.
+
+``python -m lossary._apart`` is the other side: it reads what is asked from its first argument and writes what it
+finds as JSON, a line a loss.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+#: Beyond what torch itself needs, for a batch of a few numbers.
+GIGABYTES = 8
+
+
+def asked(
+    path: Path, what: str, *, loss: str = "", takes: str = "", input: str = "", seconds: float = 60
+) -> Iterator[dict[str, Any]]:
+    """What a process of its own finds of the losses of a file: dicts with "loss", and "failed" where there is nothing.
+
+    ``what`` is "check" or "identify"; ``seconds`` are of one loss, and as many again to begin.
+    """
+    order = {"path": str(path), "what": what, "loss": loss, "takes": takes, "input": input, "seconds": seconds}
+    command = [sys.executable, "-m", "lossary._apart", json.dumps(order)]
+    with (
+        tempfile.TemporaryFile("w+") as errors,  # a pipe that nobody reads would stop it
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+    ):
+        assert process.stdout
+        for line in process.stdout:
+            if line.startswith(_MARK):
+                yield json.loads(line.removeprefix(_MARK))
+        status = process.wait()
+        errors.seek(0)
+        said = errors.read().strip().splitlines()
+    if status != 0:
+        why = "it ran out of time" if status == -_ALARM else (said or [f"it ended with {status}"])[-1]
+        yield {"loss": loss or path.name, "failed": why}
+
+
+_MARK = "lossary: "  # whatever the file itself prints is left out
+_ALARM = 14
+
+
+def _limit() -> None:
+    """An end to the memory, where the system knows of one."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return
+    resource.setrlimit(resource.RLIMIT_DATA, (GIGABYTES * 2**30, GIGABYTES * 2**30))
+
+
+def _alarm(seconds: float) -> None:
+    """The process ends by then, unless it is told another time."""
+    import signal
+
+    if hasattr(signal, "alarm"):
+        signal.alarm(int(seconds))
+
+
+def main(order: dict[str, Any]) -> None:
+    import torch
+
+    from lossary.testing import checking, files, identifying
+    from lossary.testing.forms import NotALoss
+
+    _limit()
+    torch.set_num_threads(1)
+    _alarm(2 * order["seconds"])
+    named = {name: order[name] for name in ("takes", "input") if order[name]}
+    found = {"check": checking.check, "identify": identifying.identify}[order["what"]]
+    for name, thing in files.losses(Path(order["path"]), order["loss"]).items():
+        _alarm(order["seconds"])
+        try:
+            report = found(files.made(thing), **named)
+            answer = {**report.as_dict(), "loss": name, "text": str(report)}
+        except (NotALoss, MemoryError) as reason:
+            answer = {"loss": name, "failed": str(reason) or "it ran out of memory"}
+        sys.stdout.write(f"\n{_MARK}{json.dumps(answer)}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    try:
+        main(json.loads(sys.argv[1]))
+    except Exception as error:  # noqa: BLE001  # whatever the file raises is told on one line
+        sys.stderr.write(f"{type(error).__name__}: {' '.join(str(error).split())}\n")
+        raise SystemExit(1) from None
