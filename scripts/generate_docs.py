@@ -82,7 +82,8 @@ def main() -> int:
     }
     files |= {ROOT / name: between_markers((ROOT / name).read_text(), *texts) for name, texts in tables.items()}
     files |= {Path(module.__file__ or ""): with_names(module) for module in (lossary, lossary.functional)}
-    files[ROOT / "docs" / "your_data.md"] = transcribed(ROOT / "docs" / "your_data.md")
+    for transcript in ("your_data.md", "check.md"):
+        files[ROOT / "docs" / transcript] = transcribed(ROOT / "docs" / transcript)
     files[glossary.TABLE] = glossary.written(CATALOGUE, SHOWING)
     stale = [path for path, text in files.items() if not path.exists() or path.read_text() != text]
     torch.set_num_threads(1)  # batches of a few numbers: more threads would only wait for each other

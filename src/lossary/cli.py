@@ -422,7 +422,7 @@ def check(
     json
         Print what machines read, a line a loss.
     seconds
-        For one loss; what takes longer is ended.
+        Of computing, for one loss; what takes longer is ended.
     """
     broken = 0
     for found in _found(file, "check", loss, takes, input, json, seconds):
@@ -448,7 +448,7 @@ def identify(
     json
         Print what machines read, a line a loss.
     seconds
-        For one loss; what takes longer is ended.
+        Of computing, for one loss; what takes longer is ended.
     """
     for _ in _found(file, "identify", loss, takes, input, json, seconds):
         pass

@@ -72,7 +72,7 @@ class Report:
             lines += _told(verdict)
         held = sum(v.outcome == "holds" for v in self.verdicts)
         unasked = [v.title for v in self.verdicts if v.outcome == "not asked"]
-        lines.append(f"  {held} laws hold, {len(self.broken)} broken, {len(self.notes)} noted; {self.seconds:.1f} s")
+        lines.append(f"  {held} laws hold, {len(self.broken)} broken, {len(self.notes)} noted")
         lines += [f"  not asked: {'; '.join(unasked)}"] if unasked else []
         return "\n".join(lines)
 
@@ -132,11 +132,11 @@ def check(
         subjects = _subjects(loss, samples)
         found = [_ask(law, [s for s in subjects if law.concerns(s)], None) for law in LAWS.values()]
         return Report(loss.name, f"{loss.takes[0]} of {loss.input}", time.monotonic() - start, _asked(found))
-    stranger = recognised(loss, takes=takes, input=input, given=given)[0]
-    batches = placed(stranger)
-    subject = Subject(stranger.card, {}, WithFormula(batches, formula) if formula else samples or batches)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        stranger = recognised(loss, takes=takes, input=input, given=given)[0]
+        batches = placed(stranger)
+        subject = Subject(stranger.card, {}, WithFormula(batches, formula) if formula else samples or batches)
         found = [_as_meant(v, meant) for v in _verdicts(subject, batches)]
     return Report(stranger.name, stranger.described(), time.monotonic() - start, _asked(found))
 

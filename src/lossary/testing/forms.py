@@ -326,37 +326,37 @@ def recognised(
     """
     module = loss if isinstance(loss, nn.Module) else None
     signature = inspect.signature(module.forward if module else loss)
-    names, open_ended = _tensors(signature, given)
     forms = [f for f in FORMS if takes in (None, f.takes) and input in (None, f.input)]
     if not forms:
         known = sorted({f.takes for f in FORMS} if takes not in {f.takes for f in FORMS} else {f.input for f in FORMS})
         raise NotALoss(f"takes, input: nothing is known of {takes} of {input}; there is {', '.join(known)}")
-    fitting = [f for f in forms if open_ended or len(f.names) == len(names)]
     described = (vars(type(loss)).get("__doc__") if module else inspect.getdoc(loss)) or ""
     text = f"{getattr(loss, '__name__', type(loss).__name__)} {described[:300]}"
     code = _code(module.forward if module else loss)
-    ranked = sorted(fitting, key=lambda f: -_likeness(f, text, names, code))
     said: list[str] = []
     found: list[tuple[float, Stranger]] = []
-    for form in ranked:
-        tensors = names if not open_ended else tuple(f"x{i}" for i in range(len(form.names)))
-        for stranger in _candidates(loss, module, signature, form, tensors, given):
-            worth = _tried(stranger, said)
-            if worth is not None:
+    for names in _tensors(signature, given):
+        for form in (f for f in forms if not names or len(f.names) == len(names)):
+            tensors = names or tuple(f"x{i}" for i in range(len(form.names)))
+            tried = ((_tried(one, said), one) for one in _candidates(loss, module, form, tensors, given))
+            worth, stranger = next(((worth, one) for worth, one in tried if worth is not None), (0.0, None))
+            if stranger is not None:
                 found.append((_likeness(form, text, names, code) + worth, stranger))
-                break
-    if not found:
-        last = (said or ["nothing"])[-1]
-        raise NotALoss(f"it gives no loss in any form of call with {len(names)} tensors; the last said: {last}")
-    found.sort(key=lambda pair: -pair[0])
-    return [_offering(stranger, signature) for _, stranger in found]
+        if found:
+            found.sort(key=lambda pair: -pair[0])
+            return [_offering(stranger, signature) for _, stranger in found]
+    raise NotALoss(f"it gives no loss in any form of call; the last that was tried: {(said or ['none'])[-1]}")
 
 
-def _tensors(signature: inspect.Signature, given: Mapping[str, Any]) -> tuple[tuple[str, ...], bool]:
-    """The names of the arguments that it needs; whether it takes any number of them."""
+def _tensors(signature: inspect.Signature, given: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """The names of the arguments that it needs, none where it takes any; then with labels that it may do without."""
     by_position = [p for p in signature.parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    names = tuple(p.name for p in by_position if p.default is p.empty and p.name not in given)
-    return names, not names and any(p.kind is p.VAR_POSITIONAL for p in signature.parameters.values())
+    needed = tuple(p.name for p in by_position if p.default is p.empty and p.name not in given)
+    if needed or any(p.kind is p.VAR_POSITIONAL for p in signature.parameters.values()):
+        yield needed
+    optional = by_position[len(needed)].name if len(by_position) > len(needed) else ""
+    if needed and re.search(_LABELS, optional, re.I):
+        yield (*needed, optional)
 
 
 def _code(loss: Callable[..., Any]) -> str:
@@ -381,7 +381,6 @@ def _likeness(form: Form, text: str, names: tuple[str, ...], code: str) -> float
 def _candidates(
     loss: Callable[..., Any],
     module: nn.Module | None,
-    signature: inspect.Signature,
     form: Form,
     tensors: tuple[str, ...],
     given: Mapping[str, Any],

@@ -43,7 +43,9 @@ USUAL: Mapping[str, tuple[float, ...]] = {
 #: Options that no grid is made of: tensors, and what a few numbers do not tell.
 LEFT_OUT = AT_CALL | {"reduction", "group", "dim", "ignore_index"}
 #: So many numbers of the stranger's own code, and so many settings of one loss, are tried.
-OWN, SETTINGS = 8, 700
+OWN, SETTINGS = 8, 500
+#: Of one option so many values, of several together so many of each.
+MOST, FEW = 40, 6
 #: In so many forms of call, where the names leave several open.
 LIKELY = 3
 NEAR = 1e-7
@@ -195,9 +197,10 @@ class Candidate:
     reduces: bool
 
     def settings(self, changed: int) -> Iterator[Settings]:
-        """With so many options that are not their defaults."""
+        """With so many options that are not their defaults; of several together each has its likeliest values alone."""
+        most = MOST if changed < 2 else FEW
         for names in itertools.combinations(self.fields, changed):
-            for chosen in itertools.product(*(self.fields[n] for n in names)):
+            for chosen in itertools.product(*(self.fields[n][:most] for n in names)):
                 yield dict(zip(names, chosen, strict=True))
 
     def written(self, settings: Settings) -> str:

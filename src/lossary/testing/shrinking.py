@@ -21,10 +21,10 @@ def shrunk(call: Call, broken: Callable[[Call], bool], *, plain: bool = True) ->
     """The call made as small as it stays broken; of ``plain`` numbers too, where those are not at kinks."""
     tensors, rest = _apart(call)
     axes: Axes = {name: tuple(t.shape) for name, t in tensors.items()}
-    until = time.monotonic() + SECONDS
+    until = time.process_time() + SECONDS
 
     def still(smaller: Tensors) -> bool:
-        return time.monotonic() < until and broken(_together(call, smaller, rest))
+        return time.process_time() < until and broken(_together(call, smaller, rest))
 
     tensors = _fixed(tensors, lambda t: _smaller(t, axes), still)
     tensors = _fixed(tensors, lambda t: _plainer(t, plain), still)
@@ -75,6 +75,9 @@ def _plainer(tensors: Tensors, plain: bool) -> Iterator[Tensors]:
     changes: list[Callable[[Tensor], Tensor]] = [lambda t: (10 * t).round() / 10]
     if plain:
         changes = [torch.zeros_like, torch.sign, torch.round, *changes, lambda t: t.round(decimals=2)]
+    zeros = {name: torch.zeros_like(t) if t.is_floating_point() else t for name, t in tensors.items()}
+    if plain and any(t.count_nonzero() for t in tensors.values() if t.is_floating_point()):
+        yield zeros  # at once: what is equal stays so
     for name, tensor in tensors.items():
         for change in changes if tensor.is_floating_point() else (torch.zeros_like,) if plain else ():
             made = change(tensor)

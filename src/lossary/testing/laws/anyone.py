@@ -209,7 +209,7 @@ def constants_follow_the_input(subject: Subject) -> None:
     call = subject.draw(0, torch.float32)
 
     def there(value: Any) -> Any:
-        return torch.empty_like(value, device="cuda") if isinstance(value, Tensor) else value
+        return torch.empty(value.shape, dtype=value.dtype, device="meta") if isinstance(value, Tensor) else value
 
     try:
         with FakeTensorMode():

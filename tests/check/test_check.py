@@ -1,0 +1,239 @@
+"""Anyone's loss held to the laws: faults are found and named on few numbers, and right losses pass."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import lossary
+import samples
+from check.formulas import FORMULAS
+from check.planted import PLANTED
+from lossary.catalogue import find
+from lossary.cli import main
+from lossary.core.card import Range
+from lossary.testing import assert_lawful, check
+from lossary.testing.forms import NotALoss
+from lossary.testing.laws.anyone import ANYONE
+from lossary.testing.laws.law import LAWS
+from lossary.testing.meanings import ENTAILED, IN_FLOAT64, MEANINGS, TRANSFORMS
+from lossary.testing.shrinking import MOST
+from mutants.faults import MUTANTS
+
+slow = pytest.mark.slow
+
+RIGHT: tuple[Any, ...] = (
+    F.mse_loss,
+    F.huber_loss,
+    F.cross_entropy,
+    F.binary_cross_entropy_with_logits,
+    F.triplet_margin_loss,
+    nn.CrossEntropyLoss(label_smoothing=0.1),
+    lossary.sigmoid_focal_loss,
+    lossary.InfoNCELoss(),
+    *(
+        pytest.param(loss, marks=slow)
+        for loss in (
+            F.l1_loss,
+            F.smooth_l1_loss,
+            F.nll_loss,
+            F.binary_cross_entropy,
+            F.kl_div,
+            F.poisson_nll_loss,
+            F.gaussian_nll_loss,
+            F.hinge_embedding_loss,
+            F.margin_ranking_loss,
+            F.cosine_embedding_loss,
+            F.multilabel_soft_margin_loss,
+            nn.MSELoss(),
+            nn.BCEWithLogitsLoss(),
+            nn.HuberLoss(),
+            lossary.dice_loss,
+            lossary.sigmoid_dice_loss,
+            lossary.tversky_loss,
+            lossary.lovasz_softmax_loss,
+            lossary.focal_loss,
+            lossary.supcon_loss,
+            lossary.triplet_loss,
+            lossary.arcface_loss,
+            lossary.generalized_iou_loss,
+        )
+    ),
+)
+
+
+@pytest.mark.parametrize("loss", PLANTED, ids=lambda loss: loss.__name__)
+def test_faults_of_public_issues_are_found_and_named(loss: Callable[..., Tensor]) -> None:
+    report = check(loss)
+    told = [v for v in report.broken if any(word in f"{v.title} {v.found}" for word in PLANTED[loss])]
+    assert told, report
+    for verdict in told:
+        assert verdict.law == "float64_stays_float64" or 0 < verdict.numbers <= MOST, verdict
+        assert verdict.means
+        assert verdict.mend
+
+
+@pytest.mark.parametrize("loss", RIGHT, ids=lambda loss: getattr(loss, "__name__", type(loss).__name__))
+def test_right_losses_pass(loss: Callable[..., Tensor]) -> None:
+    assert_lawful(loss)
+
+
+def test_torchs_own_two_that_do_not() -> None:
+    """Its soft margin overflows float32, and a NaN passes its multi-class margin."""
+    assert {v.law for v in check(F.soft_margin_loss).broken} >= {"finite_at_placed_batches", "float32_is_near_float64"}
+    assert [v.law for v in check(F.multi_margin_loss).broken] == ["nan_in_is_nan_out"]
+
+
+# ---------------------------------------------------------------- every law is seen to fail
+
+
+class HoldsALambda(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.shape = lambda x: x
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return self.shape(input - target).square().mean()
+
+
+def divides_by_one_less(logits: Tensor, labels: Tensor) -> Tensor:
+    return F.cross_entropy(logits, labels, reduction="sum") / (len(labels) - 1)
+
+
+def stays_on_the_cpu(logits: Tensor, labels: Tensor) -> Tensor:
+    return logits.logsumexp(1).mean() - (logits * torch.eye(5)[labels]).sum(1).mean()
+
+
+def naive(logits: Tensor, labels: Tensor) -> Tensor:
+    return -torch.log(logits.exp() / logits.exp().sum(1, keepdim=True)).gather(1, labels[:, None]).mean()
+
+
+def overflows_in_half(logits: Tensor, labels: Tensor) -> Tensor:
+    """In float16 alone exp of 12 overflows."""
+    twelve = torch.full((), 12.0, dtype=logits.dtype)
+    return F.cross_entropy(logits, labels) + (twelve.exp() - 162754.79).clamp(min=1) - 1
+
+
+def test_every_law_for_anyone_is_seen_to_fail() -> None:
+    wrong = (*PLANTED, HoldsALambda(), divides_by_one_less, stays_on_the_cpu, naive)
+    seen = {v.law for report in map(check, wrong) for v in (*report.broken, *report.notes)}
+    halved = check(lambda input, target: F.mse_loss(input, target) / 2, formula=FORMULAS["mse_loss"])
+    seen |= {v.law for v in (*halved.broken, *check(overflows_in_half).broken)}
+    assert set(ANYONE) <= seen
+
+
+def test_what_is_asked_exists_and_what_exists_is_asked() -> None:
+    assert set(ANYONE) <= set(MEANINGS) <= {*LAWS, *ANYONE}
+    assert {*ENTAILED, *ENTAILED.values(), *IN_FLOAT64, *TRANSFORMS} <= set(MEANINGS)
+
+
+@pytest.mark.parametrize("fault", ["the margin has the wrong sign", "the hardest positive is the nearest"])
+def test_a_formula_tells_what_laws_cannot(fault: str) -> None:
+    mutant = next(m for m in MUTANTS if m.fault == fault)
+    with mutant.plant(find(mutant.loss)) as wrong:
+        report = check(wrong.fn, formula=FORMULAS[mutant.loss])
+    assert "value_is_the_formula" in {v.law for v in report.broken}
+    assert all(v.numbers <= MOST for v in report.broken if v.law == "value_is_the_formula")
+
+
+def test_a_card_is_held_to_all_that_the_library_promises() -> None:
+    card = find("mse_loss")
+    report = check(replace(card, search={"temperature": Range(0.1, 1.0)}), samples=samples.of(card))
+    assert [v.law for v in report.broken] == ["card_is_true"]
+
+
+# ---------------------------------------------------------------- how it is asked
+
+
+def test_what_is_meant_is_noted() -> None:
+    def held(logits: Tensor, labels: Tensor) -> Tensor:
+        ce = F.cross_entropy(logits, labels, reduction="none")
+        return ((1 - (-ce).exp().detach()) * ce).mean()
+
+    assert not check(held, meant=["gradient_is_true", "second_gradient_is_true"]).broken
+    with pytest.raises(AssertionError, match="the gradient is the value's own"):
+        assert_lawful(held)
+
+
+def test_the_form_of_call_is_said_and_can_be_given() -> None:
+    def loss(a: Tensor, b: Tensor) -> Tensor:
+        return ((a - b) ** 2).mean()
+
+    assert check(loss, takes="anchor-positive").called.startswith("anchor-positive of embeddings: a (5, 4), b (5, 4)")
+    with pytest.raises(NotALoss, match="it gives no loss in any form of call"):
+        check(lambda x: "no loss")
+    with pytest.raises(NotALoss, match="nothing is known of nonsense"):
+        check(loss, takes="nonsense")
+
+
+# ---------------------------------------------------------------- the command
+
+FILE = """
+import torch
+print("a file may print what it likes")
+
+def right(input, target):
+    return ((input - target) ** 2).mean()
+
+def wrong(input, target):
+    return ((input - target) ** 2).mean().sqrt()
+
+def helper(text):
+    return text.upper()
+
+def endless(input, target):
+    while True:
+        pass
+
+def _private(input, target):
+    raise SystemExit
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "my_losses.py"
+    path.write_text(FILE)
+    return path
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    said = capsys.readouterr()
+    return int(ended.value.code or 0), said.out, said.err
+
+
+def test_the_command_says_what_is_wrong(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "check", str(file), "--loss", "wrong")
+    assert status == 1
+    assert "BROKEN: loss and gradient are finite at extremes and ties" in out
+    assert "given  input = [[0]], target = [[0]]" in out
+    assert "a file may print" not in out
+
+
+def test_the_command_speaks_to_machines(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "check", str(file), "--loss", "right", "--json")
+    answer = json.loads(out)
+    assert status == 0
+    assert answer["lawful"]
+    assert {v["law"] for v in answer["verdicts"]} <= set(MEANINGS)
+
+
+def test_the_command_ends_what_does_not_end(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, err = run(capsys, "check", str(file), "--loss", "endless", "--seconds", "2")
+    assert (status, err) == (2, "lossary: endless: it ran out of time\n")
+
+
+def test_the_command_refuses_what_is_not_there(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "check", "no.py")[::2] == (2, "lossary: no.py: there is no such file\n")
+    status, _, err = run(capsys, "check", str(file), "--loss", "helper")
+    assert status == 2
+    assert "it gives no loss in any form of call" in err
+    assert "my_losses.py defines no other" in run(capsys, "check", str(file), "--loss", "other")[2]
