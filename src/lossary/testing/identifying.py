@@ -7,6 +7,7 @@ keep it too, and at which placed batches the two part, is said beside it.
 import inspect
 import itertools
 import math
+import re
 import time
 import typing
 import warnings
@@ -413,17 +414,16 @@ def _whole(grads: tuple[Any, ...], leaves: tuple[Tensor, ...]) -> list[Tensor]:
 def _remarks(stranger: Stranger, found: Identity, settings: Settings, candidate: Candidate) -> Iterator[str]:
     """What a factor or a pair of options gives away."""
     chosen = {**candidate.defaults, **settings}
-    for name, value in chosen.items():
-        if type(value) in (int, float) and value not in (0, 1):
-            powers = {name: 1, f"1 / {name}": -1, f"{name} squared": 2, f"1 / {name} squared": -2}
-            for words, number in ((words, value**power) for words, power in powers.items()):
-                if found.factor != 1 and math.isclose(found.factor, number, rel_tol=1e-7):
-                    yield f"the factor is {words}"
-    if {"alpha", "beta"} <= set(chosen):
-        loss = stranger.module if stranger.module is not None else stranger.run
-        theirs = _named_numbers(loss)
-        swapped = theirs.get("alpha") == chosen["beta"] and theirs.get("beta") == chosen["alpha"]
-        if swapped and chosen["alpha"] != chosen["beta"]:
+    theirs = _named_numbers(stranger.module if stranger.module is not None else stranger.run)
+    meant = {f"its {name}": value for name, value in theirs.items()}
+    for name in (n for n in chosen if re.search("temperature|tau|scale|factor", n) and type(chosen[n]) in (int, float)):
+        powers = {name: 1, f"1 / {name}": -1, f"{name} squared": 2, f"1 / {name} squared": -2}
+        meant |= {words: chosen[name] ** power for words, power in powers.items()}
+    factor = next((words for words, number in meant.items() if math.isclose(found.factor, number, rel_tol=1e-7)), None)
+    if factor and found.factor != 1:
+        yield f"the factor is {factor}"
+    if {"alpha", "beta"} <= set(chosen) and chosen["alpha"] != chosen["beta"]:
+        if theirs.get("alpha") == chosen["beta"] and theirs.get("beta") == chosen["alpha"]:
             yield "its alpha is beta here, and its beta alpha"
     if found.factor < 0:
         yield "the sign is turned round: it is to be made large"
