@@ -422,9 +422,9 @@ def _remarks(stranger: Stranger, found: Identity, settings: Settings, candidate:
     factor = next((words for words, number in meant.items() if math.isclose(found.factor, number, rel_tol=1e-7)), None)
     if factor and found.factor != 1:
         yield f"the factor is {factor}"
-    if {"alpha", "beta"} <= set(chosen) and chosen["alpha"] != chosen["beta"]:
-        if theirs.get("alpha") == chosen["beta"] and theirs.get("beta") == chosen["alpha"]:
-            yield "its alpha is beta here, and its beta alpha"
+    pairs = [(options.get("alpha"), options.get("beta")) for options in (theirs, chosen)]
+    if pairs[0] == pairs[1][::-1] and pairs[0] != pairs[1]:
+        yield "its alpha is beta here, and its beta alpha"
     if found.factor < 0:
         yield "the sign is turned round: it is to be made large"
 
