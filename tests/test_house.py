@@ -21,8 +21,8 @@ FILES = {
 }
 #: From the ground up: a room may use those before it.
 ROOMS = (
-    *("_text", "_lookup", "distributed", "core", "kernels", "losses", "compose", "models", "catalogue", "testing"),
-    *("_apart", "functional", "glossary", "presets", "adapters", "watching", "lab", "gallery", "cli", "__main__"),
+    *("_text", "_lookup", "distributed", "core", "kernels", "losses", "compose", "models", "catalogue", "functional"),
+    *("glossary", "presets", "testing", "_apart", "adapters", "watching", "lab", "gallery", "cli", "__main__"),
 )
 GREEK = frozenset(
     [
