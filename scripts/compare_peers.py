@@ -32,7 +32,10 @@ from presets.grid import Call, calls, options  # noqa: E402
 from presets.stored import Answer  # noqa: E402
 
 #: What differs by design or by a peer's mistake, by the row's name.
-REASONS = {"kornia: focal_loss": "the mean there divides by the number of classes too"}
+REASONS = {
+    "kornia: focal_loss": "the mean there divides by the number of classes too",
+    "auraloss: MultiResolutionSTFTLoss of 2": "its spectral convergence is one fraction of the batch, here one a wave",
+}
 #: Installed for other purposes: nothing of these runs here.
 NOT_COMPARED = {
     "cut-cross-entropy": "its kernels want a GPU",
@@ -49,6 +52,7 @@ class Pair:
     ours: Callable[..., Tensor]  # likewise
     draw: Callable[[Generator], tuple[Tensor, ...]]
     arguments: tuple[dict[str, Any], ...] = ({},)
+    tolerance: float = 1e-9
 
 
 @dataclass
@@ -183,8 +187,63 @@ def pairs() -> Iterator[Pair]:
     )
 
 
+def unit_range(*shape: int) -> Callable[[Generator], Tensor]:
+    return lambda g: torch.rand(shape, generator=g, dtype=torch.float64)
+
+
+def images_and_waves() -> Iterator[Pair]:
+    import auraloss.time
+    import kornia.losses
+    import monai.losses
+    import piqa
+
+    small, large = both(*2 * [unit_range(2, 3, 16, 20)]), both(*2 * [unit_range(1, 3, 176, 180)])
+    in_float32 = 1e-5  # their windows are made so
+    for name, made, ours, draw in (
+        ("piqa: SSIM", piqa.SSIM, L.ssim_loss, small),
+        ("piqa: MS_SSIM", piqa.MS_SSIM, L.ms_ssim_loss, large),
+    ):
+        yield Pair(name, lambda m=made: lambda x, y: 1 - m().double()(x, y), lambda f=ours: f, draw, ({},), in_float32)
+    yield Pair("monai: SSIMLoss", lambda: monai.losses.SSIMLoss(2), lambda: L.ssim_loss, small, ({},), in_float32)
+    yield Pair(
+        "kornia: total_variation",
+        lambda: lambda x: kornia.losses.total_variation(x).sum() / x.numel(),
+        lambda: L.total_variation,
+        lambda g: (unit_range(2, 3, 7, 5)(g),),
+    )
+    yield Pair(
+        "kornia: charbonnier_loss",
+        lambda: lambda x, y: kornia.losses.charbonnier_loss(x, y, reduction="mean"),
+        lambda: lambda x, y: L.charbonnier_loss(x, y, eps=1.0) - 1,
+        both(normal(4, 6), normal(4, 6)),
+    )
+    yield Pair(
+        "auraloss: SISDRLoss",
+        auraloss.time.SISDRLoss,
+        lambda **o: lambda x, y: L.si_sdr_loss(x, y, **o),
+        both(normal(3, 50), normal(3, 50)),
+        tuple(options(zero_mean=(True, False))),
+    )
+    for count in (1, 2):
+        yield Pair(
+            f"auraloss: MultiResolutionSTFTLoss of {count}",
+            lambda: auraloss_stft,
+            lambda: L.multi_resolution_stft_loss,
+            both(normal(count, 3000), normal(count, 3000)),
+        )
+
+
+def auraloss_stft(x: Tensor, y: Tensor) -> Tensor:
+    import auraloss.freq
+
+    loss: Any = auraloss.freq.MultiResolutionSTFTLoss(eps=1e-8)
+    for one in loss.stft_losses:
+        one.window = torch.hann_window(one.win_length, dtype=x.dtype)
+    return loss(x[:, None], y[:, None])
+
+
 def of_pairs(only: str, seeds: range) -> Iterator[tuple[str, Row]]:
-    for pair in pairs():
+    for pair in (*pairs(), *images_and_waves()):
         if only not in pair.name:
             continue
         row = Row()
@@ -192,7 +251,7 @@ def of_pairs(only: str, seeds: range) -> Iterator[tuple[str, Row]]:
             for arguments in pair.arguments:
                 inputs = pair.draw(Generator().manual_seed(seed))
                 ours, theirs = (answer(made(**arguments), inputs) for made in (pair.ours, pair.theirs))
-                row.add(ours, theirs, 1e-9, f"{arguments}, seed {seed}")
+                row.add(ours, theirs, pair.tolerance, f"{arguments}, seed {seed}")
         yield pair.name, row
 
 
@@ -215,6 +274,8 @@ def drawn(call: Call, seed: int) -> Call:
         else t
         for t in call.inputs
     )
+    if call.preset.endswith("box_iou"):  # boxes have their corners in order
+        inputs = tuple(torch.cat([b.view(-1, 2, 2).amin(1), b.view(-1, 2, 2).amax(1)], 1) for b in inputs)
     return dataclasses.replace(call, inputs=inputs)
 
 

@@ -25,6 +25,7 @@ from lossary.testing.laws.subject import Subject, as_function, assert_close, is_
 PARTS = {
     "two": (slice(0, 2), slice(2, None)),
     "three": (slice(0, 1), slice(1, 3), slice(3, None)),
+    "four": (slice(0, 1), slice(1, 3), slice(3, 4), slice(4, None)),
     "one-without-items": (slice(0, 0), slice(0, None)),
 }
 VALUES = torch.tensor([0.5, -2.0, 3.0, 8.0, 1.25], dtype=torch.float64)
