@@ -12,8 +12,6 @@ from lossary.testing.laws.subject import Subject, items, select
 LEFT = {
     *("ohem_cross_entropy_loss", "proxy_anchor_loss"),
     "adaface_loss",  # but with classes over ranks its lengths are those of all
-    *("dice_loss", "sigmoid_dice_loss", "jaccard_loss", "sigmoid_jaccard_loss", "tversky_loss", "sigmoid_tversky_loss"),
-    *("generalized_dice_loss", "sigmoid_generalized_dice_loss", "focal_tversky_loss", "sigmoid_focal_tversky_loss"),
     *("dice_cross_entropy_loss", "sigmoid_dice_cross_entropy_loss", "dice_focal_loss", "sigmoid_dice_focal_loss"),
     *("lovasz_softmax_loss", "sigmoid_lovasz_loss", "lovasz_hinge_loss"),
 }

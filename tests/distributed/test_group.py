@@ -128,6 +128,11 @@ def passes_by(name: str) -> bool:
     )
 
 
+def has_sum(subject: Subject) -> bool:
+    """Whether a rank's sum is of its own items: some losses are of the whole batch."""
+    return subject.card.item != "batch" and subject.variant.get("aggregate") != "batch"
+
+
 def reduced(part: slice, **kwargs: Any) -> Result:
     values = VALUES[part].clone().requires_grad_()
     loss = reduce(values.square(), weight=WEIGHTS[part], mask=MASK[part], **kwargs)
@@ -190,7 +195,7 @@ def of_a_rank(rank: int, world: str, folder: Path) -> None:
     found |= {"twice": twice(part, group=group), "network": of_a_network(part, group)}
     for name, (subject, call) in CALLS.items():
         found[name] = subject.grads(select(call, part), group=group)
-        if subject.card.item != "batch":
+        if has_sum(subject):
             found[f"{name}, sum"] = subject.grads(select(call, part), group=group, reduction="sum")
         if passes_by(name):
             with exchange_by("ring"):
@@ -251,8 +256,8 @@ def test_second_derivatives_pass_through_the_ranks(ranks: list[dict[str, Result]
 def test_loss_of_the_ranks_is_the_loss_of_the_batch(name: str, ranks: list[dict[str, Result]]) -> None:
     subject, call = CALLS[name]
     assert_average(ranks, name, subject.grads(call), items(call))
-    if subject.card.item == "batch":
-        return  # no sum of items' losses
+    if not has_sum(subject):
+        return
     total, grads = subject.grads(call, reduction="sum")
     assert_close(sum(rank[f"{name}, sum"][0] for rank in ranks), total, 1e-10)
     assert_average(ranks, f"{name}, sum", (total / len(ranks), [g / len(ranks) for g in grads]), items(call))

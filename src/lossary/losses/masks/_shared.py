@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.distributed import ProcessGroup
 
 from lossary.core.card import Card, Choice
 from lossary.core.check import (
@@ -21,6 +22,7 @@ from lossary.core.check import (
 from lossary.core.loss import Loss
 from lossary.core.reduce import align, both, reduce
 from lossary.core.rules import NOT_NEGATIVE
+from lossary.distributed import Ranks
 from lossary.kernels.overlap import Sums, sigmoid_sums, softmax_sums
 from lossary.kernels.stable import accumulate, widened
 from lossary.losses._pointwise import hide
@@ -54,6 +56,7 @@ class Regions(NamedTuple):
     sums: Sums
     weight: Tensor | None = None
     exists: Tensor | None = None
+    group: ProcessGroup | None = None  # over which the mean goes on: what is of the batch is of all ranks already
 
 
 def softmax_regions(
@@ -63,12 +66,17 @@ def softmax_regions(
     aggregate: Aggregate,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
+    class_weight: Tensor | None = None,
+    group: ProcessGroup | None = None,
     *,
     squared: bool = False,
 ) -> Regions:
     """Sums of the softmax over dim 1 of ``input`` (N, C, ...) beside class indices ``target`` (N, ...)."""
     scores = class_scores(input, target, ignore_index, sample_weight, mask, "sigmoid_dice_loss")
-    return _aggregated(softmax_sums(scores.logits, scores.target, scores.keep, squared=squared), scores, aggregate)
+    if class_weight is not None:  # before anything is gathered
+        check_shape("class_weight", class_weight, input.shape[1:2])
+    sums = softmax_sums(scores.logits, scores.target, scores.keep, squared=squared)
+    return _aggregated(sums, scores, aggregate, group)
 
 
 def sigmoid_regions(
@@ -78,6 +86,8 @@ def sigmoid_regions(
     aggregate: Aggregate,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
+    class_weight: Tensor | None = None,
+    group: ProcessGroup | None = None,
     *,
     squared: bool = False,
     product: bool = False,
@@ -86,7 +96,9 @@ def sigmoid_regions(
     scores = region_scores(input, target, ignore_index, sample_weight, mask)
     check_probabilities("target", scores.target, ignore_index)
     sums = sigmoid_sums(scores.logits, scores.target, scores.keep, squared=squared, product=product)
-    return _aggregated(sums, scores, aggregate)
+    if class_weight is not None:
+        check_shape("class_weight", class_weight, input.shape[1:2])
+    return _aggregated(sums, scores, aggregate, group)
 
 
 def class_scores(
@@ -151,13 +163,19 @@ def _kept_labels(target: Tensor, classes: int, ignore_index: int | None) -> Tens
     return None if ignore_index is None else target != ignore_index
 
 
-def _aggregated(sums: Sums, scores: Positions, aggregate: Aggregate) -> Regions:
+def _aggregated(sums: Sums, scores: Positions, aggregate: Aggregate, group: ProcessGroup | None) -> Regions:
     """Of the whole batch an image's sums count as often as it weighs."""
     weight, exists = scores.weight, scores.exists
     if aggregate == "per_sample":
-        return Regions(sums, weight, exists)
+        return Regions(sums, weight, exists, group)
     pooled = Sums(*(s.sum(0) if weight is None else (s * weight.to(s.dtype)).sum(0) for s in sums))
-    return Regions(pooled, None, None if exists is None else exists.any(0))
+    exists = None if exists is None else exists.any(0)
+    if group is not None:
+        own = torch.stack(pooled)[None]  # one item a rank
+        ranks = Ranks.of(group, input=own, mask=exists)
+        pooled = Sums(*ranks.in_order(own).sum(0))
+        exists = None if exists is None else ranks.in_order(exists[None]).any(0)
+    return Regions(pooled, None, exists)
 
 
 def one_minus(
@@ -171,8 +189,6 @@ def one_minus(
 ) -> Tensor:
     """1 - (numerator + smooth) / (denominator + smooth), reduced over samples' classes or classes."""
     truth = regions.sums.truth
-    if class_weight is not None:
-        check_shape("class_weight", class_weight, truth.shape[-1:])
     dtype = numerator.dtype
     if numerator.numel() >= MANY:
         numerator, denominator = widened(numerator), widened(denominator)
@@ -182,7 +198,7 @@ def one_minus(
         numerator, denominator = torch.where(empty, 1, numerator), torch.where(empty, 1, denominator)
     loss = (1 - numerator / denominator).to(dtype)
     present = truth != 0 if absent == "skip" else None
-    return reduce_scores(loss, regions.weight, regions.exists, class_weight, present, reduction)
+    return reduce_scores(loss, regions.weight, regions.exists, class_weight, present, reduction, regions.group)
 
 
 def reduce_scores(
@@ -192,12 +208,13 @@ def reduce_scores(
     class_weight: Tensor | None,
     present: Tensor | None,
     reduction: str,
+    group: ProcessGroup | None = None,
 ) -> Tensor:
     """Scores of images' classes, or of classes, reduced over those that exist and are ``present``."""
     if weight is not None and class_weight is not None:
         weight = accumulate(weight) * accumulate(class_weight)  # in half it would have three digits
     each = class_weight if weight is None else weight
-    return reduce(scores, weight=each, mask=both(exists, present), reduction=reduction)
+    return reduce(scores, weight=each, mask=both(exists, present), reduction=reduction, group=group)
 
 
 _SEARCH = {"smooth": Choice((1e-3, 1.0)), "aggregate": Choice(("per_sample", "batch"))}
@@ -215,6 +232,7 @@ def card(
     module: type[Loss],
     *,
     search: Mapping[str, Any],
+    at_call: frozenset[str] = frozenset({"sample_weight", "mask"}),
     **facts: Any,
 ) -> Card:
     """A card of this family; its softmax and its sigmoid form differ in the data, not in the facts."""
@@ -236,7 +254,7 @@ def card(
         search={**_SEARCH, **search},
         separable=False,
         mean_is_plain=False,
-        at_call=frozenset({"sample_weight", "mask"}),
+        at_call=at_call,
         when=when,
         pitfalls=pitfalls,
         **facts,

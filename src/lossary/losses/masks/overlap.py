@@ -1,13 +1,16 @@
 """Overlap of predicted and true regions: one minus a score of set agreement, for segmentation."""
 
+from functools import partial
 from typing import Any
 
 from torch import Tensor
+from torch.distributed import ProcessGroup
 
 from lossary.core.card import Choice, Range
 from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction
 from lossary.core.rules import ClassWeight, NotNegative, checked
+from lossary.distributed import across_ranks
 from lossary.kernels.overlap import Sums
 from lossary.losses.masks._shared import Absent, Aggregate, Smooth, card, one_minus, sigmoid_regions, softmax_regions
 
@@ -40,6 +43,7 @@ def jaccard_fraction(sums: Sums) -> tuple[Tensor, Tensor]:
     return sums.overlap, sums.predicted + sums.truth - sums.overlap
 
 
+@across_ranks
 @checked
 def dice_loss(
     input: Tensor,
@@ -54,6 +58,7 @@ def dice_loss(
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
+    group: ProcessGroup | None = None,
 ) -> Tensor:
     r"""One minus the Dice coefficient of the softmax's regions and the true ones, class by class.
 
@@ -74,6 +79,7 @@ def dice_loss(
         mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, as (N,). Where
             it leaves nothing there is no score.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
+        group: Process group whose ranks' samples are one batch: for the mean, and for ``aggregate="batch"``.
 
     Returns:
         A scalar; or (N, C), with ``aggregate="batch"`` (C,). ``mean`` is over those that are not left out.
@@ -94,7 +100,9 @@ def dice_loss(
         arXiv:1608.04117, eq. 1 (not squared, epsilon = 1). Common code scores a class that is absent as perfect
         whatever is predicted, or counts ignored positions in the denominator.
     """
-    regions = softmax_regions(input, target, ignore_index, aggregate, sample_weight, mask, squared=squared)
+    regions = softmax_regions(
+        input, target, ignore_index, aggregate, sample_weight, mask, class_weight, group, squared=squared
+    )
     return one_minus(*dice_fraction(regions.sums), regions, smooth, absent, class_weight, reduction)
 
 
@@ -111,6 +119,7 @@ class DiceLoss(Loss):
     reduction: Reduction = "mean"
 
 
+@across_ranks
 @checked
 def sigmoid_dice_loss(
     input: Tensor,
@@ -125,6 +134,7 @@ def sigmoid_dice_loss(
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
+    group: ProcessGroup | None = None,
 ) -> Tensor:
     r"""One minus the Dice coefficient of each channel's region and the true one; regions may overlap.
 
@@ -145,6 +155,7 @@ def sigmoid_dice_loss(
         mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, as (N,). Where
             it leaves nothing there is no score.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
+        group: Process group whose ranks' samples are one batch: for the mean, and for ``aggregate="batch"``.
 
     Returns:
         A scalar; or (N, C), with ``aggregate="batch"`` (C,). ``mean`` is over those that are not left out.
@@ -164,7 +175,9 @@ def sigmoid_dice_loss(
         positions is (N, 1, L). For soft regions the smaller of p and g stands for their product (unless ``squared``),
         so that p = g is the best answer: Wang et al., Dice Semimetric Losses, arXiv:2303.16296.
     """
-    regions = sigmoid_regions(input, target, ignore_index, aggregate, sample_weight, mask, squared=squared)
+    regions = sigmoid_regions(
+        input, target, ignore_index, aggregate, sample_weight, mask, class_weight, group, squared=squared
+    )
     return one_minus(*dice_fraction(regions.sums), regions, smooth, absent, class_weight, reduction)
 
 
@@ -181,6 +194,7 @@ class SigmoidDiceLoss(Loss):
     reduction: Reduction = "mean"
 
 
+@across_ranks
 @checked
 def tversky_loss(
     input: Tensor,
@@ -196,6 +210,7 @@ def tversky_loss(
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
+    group: ProcessGroup | None = None,
 ) -> Tensor:
     r"""One minus the Tversky index: Dice with false positives and false negatives weighed apart.
 
@@ -217,6 +232,7 @@ def tversky_loss(
         mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, as (N,). Where
             it leaves nothing there is no score.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
+        group: Process group whose ranks' samples are one batch: for the mean, and for ``aggregate="batch"``.
 
     Returns:
         A scalar; or (N, C), with ``aggregate="batch"`` (C,). ``mean`` is over those that are not left out.
@@ -236,7 +252,7 @@ def tversky_loss(
         Salehi et al., arXiv:1706.05721, eq. 3 and 4, whose alpha = 0.3 and beta = 0.7 found small lesions best; epsilon
         as in :func:`dice_loss`. Some code has alpha and beta the other way round.
     """
-    regions = softmax_regions(input, target, ignore_index, aggregate, sample_weight, mask)
+    regions = softmax_regions(input, target, ignore_index, aggregate, sample_weight, mask, class_weight, group)
     return one_minus(*tversky_fraction(regions.sums, alpha, beta), regions, smooth, absent, class_weight, reduction)
 
 
@@ -254,6 +270,7 @@ class TverskyLoss(Loss):
     reduction: Reduction = "mean"
 
 
+@across_ranks
 @checked
 def sigmoid_tversky_loss(
     input: Tensor,
@@ -269,6 +286,7 @@ def sigmoid_tversky_loss(
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
+    group: ProcessGroup | None = None,
 ) -> Tensor:
     r"""One minus the Tversky index of each channel's region and the true one; regions may overlap.
 
@@ -290,6 +308,7 @@ def sigmoid_tversky_loss(
         mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, as (N,). Where
             it leaves nothing there is no score.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
+        group: Process group whose ranks' samples are one batch: for the mean, and for ``aggregate="batch"``.
 
     Returns:
         A scalar; or (N, C), with ``aggregate="batch"`` (C,). ``mean`` is over those that are not left out.
@@ -307,7 +326,7 @@ def sigmoid_tversky_loss(
     Source:
         As :func:`tversky_loss`; soft regions as in :func:`sigmoid_dice_loss`.
     """
-    regions = sigmoid_regions(input, target, ignore_index, aggregate, sample_weight, mask)
+    regions = sigmoid_regions(input, target, ignore_index, aggregate, sample_weight, mask, class_weight, group)
     return one_minus(*tversky_fraction(regions.sums, alpha, beta), regions, smooth, absent, class_weight, reduction)
 
 
@@ -325,6 +344,7 @@ class SigmoidTverskyLoss(Loss):
     reduction: Reduction = "mean"
 
 
+@across_ranks
 @checked
 def jaccard_loss(
     input: Tensor,
@@ -338,6 +358,7 @@ def jaccard_loss(
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
+    group: ProcessGroup | None = None,
 ) -> Tensor:
     r"""One minus intersection over union of the softmax's regions and the true ones, class by class.
 
@@ -357,6 +378,7 @@ def jaccard_loss(
         mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, as (N,). Where
             it leaves nothing there is no score.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
+        group: Process group whose ranks' samples are one batch: for the mean, and for ``aggregate="batch"``.
 
     Returns:
         A scalar; or (N, C), with ``aggregate="batch"`` (C,). ``mean`` is over those that are not left out.
@@ -376,7 +398,7 @@ def jaccard_loss(
         Rahman and Wang, Optimizing Intersection-over-Union in Deep Neural Networks, ISVC 2016 (without epsilon);
         epsilon as in :func:`dice_loss`. It is a function of Dice: J = D / (2 - D) at epsilon 0.
     """
-    regions = softmax_regions(input, target, ignore_index, aggregate, sample_weight, mask)
+    regions = softmax_regions(input, target, ignore_index, aggregate, sample_weight, mask, class_weight, group)
     return one_minus(*jaccard_fraction(regions.sums), regions, smooth, absent, class_weight, reduction)
 
 
@@ -392,6 +414,7 @@ class JaccardLoss(Loss):
     reduction: Reduction = "mean"
 
 
+@across_ranks
 @checked
 def sigmoid_jaccard_loss(
     input: Tensor,
@@ -405,6 +428,7 @@ def sigmoid_jaccard_loss(
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
+    group: ProcessGroup | None = None,
 ) -> Tensor:
     r"""One minus intersection over union of each channel's region and the true one; regions may overlap.
 
@@ -424,6 +448,7 @@ def sigmoid_jaccard_loss(
         mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, as (N,). Where
             it leaves nothing there is no score.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
+        group: Process group whose ranks' samples are one batch: for the mean, and for ``aggregate="batch"``.
 
     Returns:
         A scalar; or (N, C), with ``aggregate="batch"`` (C,). ``mean`` is over those that are not left out.
@@ -442,7 +467,7 @@ def sigmoid_jaccard_loss(
         As :func:`jaccard_loss`; soft regions as in :func:`sigmoid_dice_loss`: Wang et al., Jaccard Metric Losses,
         arXiv:2302.05666.
     """
-    regions = sigmoid_regions(input, target, ignore_index, aggregate, sample_weight, mask)
+    regions = sigmoid_regions(input, target, ignore_index, aggregate, sample_weight, mask, class_weight, group)
     return one_minus(*jaccard_fraction(regions.sums), regions, smooth, absent, class_weight, reduction)
 
 
@@ -463,10 +488,7 @@ _DICE: dict[str, Any] = {
     "symbols": {
         r"\sum": "over the positions of a class or region of an image, or of the batch with `aggregate` 'batch'",
         "p": "the probability there: softmax of `input`, of the sigmoid form its sigmoid; squared below with `squared`",
-        "g": (
-            "1 where `target` is the class or region, 0 elsewhere, between in soft regions; squared "
-            "below with `squared`"
-        ),
+        "g": "1 where `target` is the class or region, 0 elsewhere, between in soft regions; squared with `squared`",
         r"\epsilon": "`smooth`, in positions; with 0, nothing over nothing is a perfect score",
     },
     "paper": "arXiv:1606.04797",
@@ -505,43 +527,19 @@ _JACCARD: dict[str, Any] = {
 }
 
 
+_card = partial(card, at_call=frozenset({"sample_weight", "mask", "group"}))
+
 CARDS = (
-    card(
-        dice_loss,
-        DiceLoss,
-        relatives=("jaccard_loss", "tversky_loss", "sigmoid_dice_loss"),
-        **_DICE,
-    ),
-    card(
-        sigmoid_dice_loss,
-        SigmoidDiceLoss,
-        relatives=("dice_loss", "sigmoid_jaccard_loss"),
-        **_DICE,
-    ),
-    card(
-        tversky_loss,
-        TverskyLoss,
-        relatives=("dice_loss", "sigmoid_tversky_loss"),
-        equation="3",
-        **_TVERSKY,
-    ),
-    card(
+    _card(dice_loss, DiceLoss, relatives=("jaccard_loss", "tversky_loss", "sigmoid_dice_loss"), **_DICE),
+    _card(sigmoid_dice_loss, SigmoidDiceLoss, relatives=("dice_loss", "sigmoid_jaccard_loss"), **_DICE),
+    _card(tversky_loss, TverskyLoss, relatives=("dice_loss", "sigmoid_tversky_loss"), equation="3", **_TVERSKY),
+    _card(
         sigmoid_tversky_loss,
         SigmoidTverskyLoss,
         relatives=("tversky_loss", "sigmoid_dice_loss"),
         equation="3",
         **_TVERSKY,
     ),
-    card(
-        jaccard_loss,
-        JaccardLoss,
-        relatives=("dice_loss", "sigmoid_jaccard_loss"),
-        **_JACCARD,
-    ),
-    card(
-        sigmoid_jaccard_loss,
-        SigmoidJaccardLoss,
-        relatives=("jaccard_loss", "sigmoid_dice_loss"),
-        **_JACCARD,
-    ),
+    _card(jaccard_loss, JaccardLoss, relatives=("dice_loss", "sigmoid_jaccard_loss"), **_JACCARD),
+    _card(sigmoid_jaccard_loss, SigmoidJaccardLoss, relatives=("jaccard_loss", "sigmoid_dice_loss"), **_JACCARD),
 )

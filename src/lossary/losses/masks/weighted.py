@@ -1,16 +1,19 @@
 """Overlap losses that attend to small or badly found regions: generalised Dice, and Tversky to a power."""
 
 import dataclasses
+from functools import partial
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.distributed import ProcessGroup
 
 from lossary.core.card import Choice, Range
 from lossary.core.check import check_shape
 from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction, reduce
 from lossary.core.rules import ClassWeight, NotNegative, Positive, checked
+from lossary.distributed import across_ranks
 from lossary.kernels.overlap import Sums
 from lossary.kernels.stable import widened
 from lossary.losses.masks._shared import (
@@ -67,12 +70,13 @@ def _generalized_dice(
     overlap, predicted, truth = (widened(s) for s in regions.sums)
     weight = _size_weights(truth, weighting)
     if class_weight is not None:
-        check_shape("class_weight", class_weight, tuple(truth.shape[-1:]))
         weight = weight * class_weight.to(weight.dtype)
     wrong = (weight * ((predicted - overlap) + (truth - overlap))).sum(-1)
     losses = _share(wrong, (weight * (predicted + truth)).sum(-1), smooth).to(regions.sums.overlap.dtype)
     exists = None if regions.exists is None else regions.exists.any(-1)
-    return reduce(losses, weight=sample_weight if losses.dim() else None, mask=exists, reduction=reduction)
+    return reduce(
+        losses, weight=sample_weight if losses.dim() else None, mask=exists, reduction=reduction, group=regions.group
+    )
 
 
 def _one_an_image(sample_weight: Tensor | None, input: Tensor) -> None:
@@ -81,6 +85,7 @@ def _one_an_image(sample_weight: Tensor | None, input: Tensor) -> None:
         check_shape("sample_weight", sample_weight, tuple(input.shape[:1]))
 
 
+@across_ranks
 @checked
 def generalized_dice_loss(
     input: Tensor,
@@ -94,6 +99,7 @@ def generalized_dice_loss(
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
+    group: ProcessGroup | None = None,
 ) -> Tensor:
     r"""One minus the overlap of all classes together, where small classes weigh as much as large ones.
 
@@ -113,6 +119,7 @@ def generalized_dice_loss(
         sample_weight: One weight an image, (N,). With ``aggregate="batch"`` an image of weight 2 counts as two.
         mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, as (N,).
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
+        group: Process group whose ranks' samples are one batch: for the mean, and for ``aggregate="batch"``.
 
     Returns:
         A scalar; or (N,), with ``aggregate="batch"`` one score. ``mean`` is over images that are not masked.
@@ -135,7 +142,7 @@ def generalized_dice_loss(
         1e-6 counts more than they do.
     """
     _one_an_image(sample_weight, input)
-    regions = softmax_regions(input, target, ignore_index, aggregate, sample_weight, mask)
+    regions = softmax_regions(input, target, ignore_index, aggregate, sample_weight, mask, class_weight, group)
     return _generalized_dice(regions, weighting, smooth, class_weight, sample_weight, reduction)
 
 
@@ -151,6 +158,7 @@ class GeneralizedDiceLoss(Loss):
     reduction: Reduction = "mean"
 
 
+@across_ranks
 @checked
 def sigmoid_generalized_dice_loss(
     input: Tensor,
@@ -164,6 +172,7 @@ def sigmoid_generalized_dice_loss(
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
+    group: ProcessGroup | None = None,
 ) -> Tensor:
     r"""One minus the overlap of all channels' regions together, where small ones weigh as much as large ones.
 
@@ -182,6 +191,7 @@ def sigmoid_generalized_dice_loss(
         sample_weight: One weight an image, (N,). With ``aggregate="batch"`` an image of weight 2 counts as two.
         mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, as (N,).
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
+        group: Process group whose ranks' samples are one batch: for the mean, and for ``aggregate="batch"``.
 
     Returns:
         A scalar; or (N,), with ``aggregate="batch"`` one score. ``mean`` is over images that are not masked.
@@ -199,9 +209,9 @@ def sigmoid_generalized_dice_loss(
         As :func:`generalized_dice_loss`; soft regions as in :func:`sigmoid_dice_loss`.
     """
     _one_an_image(sample_weight, input)
-    regions = sigmoid_regions(input, target, ignore_index, aggregate, sample_weight, mask)
     if target.requires_grad and torch.is_grad_enabled():
         raise ValueError("target: wanted a tensor without requires_grad, since its sizes are weights; got one with it")
+    regions = sigmoid_regions(input, target, ignore_index, aggregate, sample_weight, mask, class_weight, group)
     return _generalized_dice(regions, weighting, smooth, class_weight, sample_weight, reduction)
 
 
@@ -228,16 +238,15 @@ def _focal_tversky(
     reduction: str,
 ) -> Tensor:
     sums = Sums(*(widened(s) for s in regions.sums))
-    if class_weight is not None:
-        check_shape("class_weight", class_weight, tuple(sums.truth.shape[-1:]))
     wrong = alpha * (sums.predicted - sums.overlap) + beta * (sums.truth - sums.overlap)
     share = _share(wrong, sums.overlap + wrong, smooth)
     some = ~(share < _NOTHING)  # so written, a NaN stays one
     losses = torch.where(some, torch.where(some, share, 1) ** (1 / gamma), 0).to(regions.sums.overlap.dtype)
     present = sums.truth != 0 if absent == "skip" else None
-    return reduce_scores(losses, regions.weight, regions.exists, class_weight, present, reduction)
+    return reduce_scores(losses, regions.weight, regions.exists, class_weight, present, reduction, regions.group)
 
 
+@across_ranks
 @checked
 def focal_tversky_loss(
     input: Tensor,
@@ -254,6 +263,7 @@ def focal_tversky_loss(
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
+    group: ProcessGroup | None = None,
 ) -> Tensor:
     r"""The Tversky loss of each class to a power, by which classes that are badly or well found count more.
 
@@ -275,6 +285,7 @@ def focal_tversky_loss(
         mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, as (N,). Where
             it leaves nothing there is no score.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
+        group: Process group whose ranks' samples are one batch: for the mean, and for ``aggregate="batch"``.
 
     Returns:
         A scalar; or (N, C), with ``aggregate="batch"`` (C,). A share below 1e-15 that is wrong counts as none, so that
@@ -296,7 +307,7 @@ def focal_tversky_loss(
         whose gamma is 4/3 and whose alpha is our beta: 0.7 for false negatives. Some code raises the mean over classes
         to the power, some to gamma itself and not to one over it.
     """
-    regions = softmax_regions(input, target, ignore_index, aggregate, sample_weight, mask)
+    regions = softmax_regions(input, target, ignore_index, aggregate, sample_weight, mask, class_weight, group)
     return _focal_tversky(regions, gamma, alpha, beta, smooth, absent, class_weight, reduction)
 
 
@@ -315,6 +326,7 @@ class FocalTverskyLoss(Loss):
     reduction: Reduction = "mean"
 
 
+@across_ranks
 @checked
 def sigmoid_focal_tversky_loss(
     input: Tensor,
@@ -331,6 +343,7 @@ def sigmoid_focal_tversky_loss(
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
+    group: ProcessGroup | None = None,
 ) -> Tensor:
     r"""The Tversky loss of each channel's region to a power; regions may overlap.
 
@@ -352,6 +365,7 @@ def sigmoid_focal_tversky_loss(
         mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, as (N,). Where
             it leaves nothing there is no score.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
+        group: Process group whose ranks' samples are one batch: for the mean, and for ``aggregate="batch"``.
 
     Returns:
         A scalar; or (N, C), with ``aggregate="batch"`` (C,). A share below 1e-15 that is wrong counts as none.
@@ -369,7 +383,7 @@ def sigmoid_focal_tversky_loss(
     Source:
         As :func:`focal_tversky_loss`; soft regions as in :func:`sigmoid_dice_loss`.
     """
-    regions = sigmoid_regions(input, target, ignore_index, aggregate, sample_weight, mask)
+    regions = sigmoid_regions(input, target, ignore_index, aggregate, sample_weight, mask, class_weight, group)
     return _focal_tversky(regions, gamma, alpha, beta, smooth, absent, class_weight, reduction)
 
 
@@ -423,9 +437,11 @@ _FOCAL: dict[str, Any] = {
 }
 
 
+_card = partial(card, at_call=frozenset({"sample_weight", "mask", "group"}))
+
 CARDS = (
     dataclasses.replace(
-        card(
+        _card(
             generalized_dice_loss,
             GeneralizedDiceLoss,
             relatives=("dice_loss", "sigmoid_generalized_dice_loss", "focal_tversky_loss"),
@@ -434,7 +450,7 @@ CARDS = (
         item="image",
     ),
     dataclasses.replace(
-        card(
+        _card(
             sigmoid_generalized_dice_loss,
             SigmoidGeneralizedDiceLoss,
             relatives=("sigmoid_dice_loss", "generalized_dice_loss"),
@@ -442,13 +458,13 @@ CARDS = (
         ),
         item="image",
     ),
-    card(
+    _card(
         focal_tversky_loss,
         FocalTverskyLoss,
         relatives=("tversky_loss", "sigmoid_focal_tversky_loss", "dice_focal_loss"),
         **_FOCAL,
     ),
-    card(
+    _card(
         sigmoid_focal_tversky_loss,
         SigmoidFocalTverskyLoss,
         relatives=("sigmoid_tversky_loss", "focal_tversky_loss"),
