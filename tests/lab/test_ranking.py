@@ -15,6 +15,7 @@ from lossary.lab.data.types import Data
 from lossary.lab.run import jobs
 from lossary.lab.run.plan import Plan
 from lossary.lab.run.record import load_all
+from lossary.lab.tasks import task_of
 from lossary.lab.tasks.fitting import attach
 from lossary.lab.tasks.ranking.metrics import ndcg, place_of_best
 from lossary.lab.tasks.ranking.task import best_single_input
@@ -28,6 +29,22 @@ NAN = np.nan
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(jobs, "run", jobs.run_here)  # other processes would take seconds to start
+
+
+def test_boosting_finds_an_order_that_no_single_input_has() -> None:
+    x = random.normal(size=(600, 2))
+    far = np.abs(x).sum(axis=1)
+    relevance = np.digitize(far, np.quantile(far, [0.6, 0.9]))
+    columns = {"a": x[:, 0], "b": x[:, 1], "query": np.arange(600) // 12, "grade": relevance}
+    pl.DataFrame(columns).write_csv("far.csv")
+    data = load(Plan("far.csv", target="grade", lists="query"))
+    task = task_of("ranking")
+    assert ("gradient boosting", 0) in [*task.baselines(data, 3)]
+    scored = {
+        name: ndcg(task.baseline(name, data, 0), data.test.targets.numpy()).mean()
+        for name in ("gradient boosting", "a alone")
+    }
+    assert scored["gradient boosting"] > 0.85 > scored["a alone"] + 0.1
 
 
 # --- metrics ---
@@ -215,7 +232,11 @@ def test_a_ranking_is_compared_to_its_report(tmp_path: Path) -> None:
     budget = ("--seeds", "2", "--trials", "1", "--epochs", "30", "--losses", losses)
     main(["compare", shop(), "--target", "bought", "--lists", "search", *budget, "--out", str(run)])
     records = load_all(run)
-    assert {r.loss for r in records if r.role == "baseline"} == {"best single input", "random order"}
+    assert {r.loss for r in records if r.role == "baseline"} == {
+        "best single input",
+        "random order",
+        "gradient boosting",
+    }
     assert all(len(r.units) == 6 for r in records)
     learnt = [r.metrics["ndcg@10"] for r in records if r.role == "tuned"]
     chance = [r.metrics["ndcg@10"] for r in records if r.loss == "random order"]

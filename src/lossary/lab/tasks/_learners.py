@@ -52,6 +52,18 @@ def learned(name: str, data: Data) -> np.ndarray:
     return found[:, 1] if data.task == "binary" else found
 
 
+def of_candidates(data: Data) -> np.ndarray:
+    """(N, longest) how relevant boosting takes each candidate of the test lists to be, from its own inputs."""
+    lists = _some(data.train, BOOSTING, data.test.inputs[:1].numel())
+    inputs, wanted = data.train.inputs[lists].numpy(), data.train.targets[lists].numpy()
+    there = ~np.isnan(wanted)
+    learner = HistGradientBoostingRegressor(random_state=0)
+    test = data.test.inputs[:].numpy()
+    with threadpool_limits(1):
+        found = learner.fit(inputs[there], wanted[there]).predict(test.reshape(-1, test.shape[-1]))
+    return found.reshape(test.shape[:2])
+
+
 def _fitted(name: str, data: Data) -> np.ndarray:
     rows = _some(data.train, name, data.test.inputs[:1].numel() * _outputs(data.train))
     inputs, test = _words(data, rows) if name == OF_WORDS else (_rows(data.train.inputs[rows]), _rows(data.test.inputs))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lossary.core.card import Card
 from lossary.lab.data.types import Data, Split, TensorSplit
+from lossary.lab.tasks._learners import BOOSTING, of_candidates
 from lossary.lab.tasks.base import Criterion, Task
 from lossary.lab.tasks.ranking.metrics import ndcg
 from lossary.models import MLP
@@ -82,6 +83,7 @@ class Ranking(Task):
         "margin_ranking_loss",
         "approx_ndcg_loss",
     )
+    fitted = frozenset({BOOSTING})
     batch = (16, 0)
     size = 1
 
@@ -113,11 +115,15 @@ class Ranking(Task):
         if data.test.inputs.ndim == 3:
             column, _ = best_single_input(data)
             yield f"{data.columns[column]} alone" if data.columns else SINGLE, 0
+            if data.test.inputs.is_floating_point():
+                yield BOOSTING, 0
         yield from ((RANDOM, seed) for seed in range(1, seeds + 1))
 
     def baseline(self, name: str, data: Data, seed: int) -> np.ndarray:
         if name == RANDOM:
             return np.random.default_rng(seed).random(tuple(data.test.targets.shape))
+        if name == BOOSTING:
+            return of_candidates(data)
         column, sign = best_single_input(data)
         return sign * data.test.inputs[:][..., column].numpy()
 
