@@ -13,6 +13,7 @@ from lossary.kernels.rows.formula import row_loss, row_statistics
 from lossary.kernels.rows.maps import MAPS, ScoreMap
 from lossary.kernels.rows.scores import Bilinear, Rows, Targets, score_statistics
 from lossary.kernels.stable import ABSENT, softplus
+from lossary.losses.identities import sphereface
 
 N, C, D = 13, 11, 5
 F64 = torch.float64
@@ -26,6 +27,7 @@ def of(name: str) -> ScoreMap:
 
 
 def test_every_map_is_tested() -> None:
+    assert sphereface.CARDS  # which brings maps of its own
     assert set(NUMBERS) == set(MAPS)
 
 
@@ -34,9 +36,14 @@ def test_every_map_is_tested() -> None:
 def test_a_maps_slope_is_its_derivative(name: str, side: int) -> None:
     z = torch.linspace(-4, 4, 9 * N, dtype=F64).view(9, N).T.clone().requires_grad_()
     numbers, by_row = of(name).arguments
-    value, slope = of(name).sides[side]
-    (want,) = torch.autograd.grad(value(z, numbers, by_row).sum(), z)
+    value, slope, both_ = of(name).sides[side]
+    mapped = value(z, numbers, by_row)
+    (want,) = torch.autograd.grad(mapped.sum(), z)
     torch.testing.assert_close(slope(z.detach(), numbers, by_row), want)
+    if both_ is not None:
+        in_place = z.detach().clone()
+        torch.testing.assert_close(both_(in_place, numbers, by_row), want)
+        torch.testing.assert_close(in_place, mapped.detach())
 
 
 def problems() -> Iterator[tuple[str, Bilinear, Targets]]:

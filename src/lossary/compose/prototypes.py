@@ -5,10 +5,11 @@ from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
 from lossary.core.check import check_dim, check_float, check_number, check_shape
-from lossary.core.reduce import Reduction, align, reduce
+from lossary.core.reduce import Reduction, align, one_weight, reduce
 from lossary.core.rules import Positive, checked
 from lossary.kernels.graph import learns
 from lossary.kernels.products import multiplied_in
+from lossary.kernels.rows.losses import read_loss
 from lossary.kernels.rows.readings import read_rows
 from lossary.kernels.rows.scores import Bilinear
 from lossary.kernels.stable import accumulate, parameters, sphere_apart, unit
@@ -20,7 +21,7 @@ from lossary.losses.views.selfdistillation import (
     mean_over_ranks,
     moved,
     view_entropy,
-    view_slopes,
+    view_pull,
 )
 
 __all__ = ["DINOHead", "linear_dino_loss"]
@@ -95,13 +96,15 @@ def linear_dino_loss(
     def read(_: slice, first: Tensor, second: Tensor) -> tuple[Tensor]:
         return (view_entropy(first.unflatten(0, (-1, each[0])), second.unflatten(0, (-1, each[1])), apart),)
 
-    def slopes(_: slice, __: tuple[Tensor, ...], by: tuple[Tensor], *scores: Tensor) -> tuple[Tensor, None]:
-        first, second = (s.unflatten(0, (-1, views)) for s, views in zip(scores, each, strict=True))
-        return view_slopes(first, second, by[0], apart).flatten(0, 1), None
+    def pull(_: slice, by_loss: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, tuple[Tensor, None]]:
+        of_student, of_teacher = (s.unflatten(0, (-1, v)) for s, v in zip((first, second), each, strict=True))
+        return view_pull(of_student, of_teacher, by_loss, apart)
 
-    held = not any(map(learns, sources[1].tensors))  # but for a temperature that learns
-    (losses,) = read_rows(read, *sources, slopes=slopes if held else None, each=each)
-    return reduce(losses, weight=sample_weight, mask=mask, reduction=reduction)
+    if any(map(learns, sources[1].tensors)):  # a temperature
+        (losses,) = read_rows(read, *sources, each=each)
+        return reduce(losses, weight=sample_weight, mask=mask, reduction=reduction)
+    weight = one_weight(sample_weight, mask, student.shape[:1], views[0].dtype)
+    return read_loss(read, pull, *sources, weight=weight, reduction=reduction, each=each)
 
 
 def _cosines(views: Tensor, prototypes: Tensor, scale: float | Tensor, shift: Tensor | None) -> Bilinear:

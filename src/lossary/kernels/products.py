@@ -98,6 +98,17 @@ class _HalfProduct(torch.autograd.Function):
         return by_a, by_b, None
 
 
+def item_products(a: Tensor, b: Tensor) -> Tensor:
+    """(n, U, V) the products of an item's rows: (n, U, K) and (n, V, K), of few items and long rows.
+
+    On a CPU those of all rows, of which few are needed, take a tenth of the time of many small products.
+    """
+    if not _device.by_cache(a):
+        return torch.bmm(a, b.mT)
+    every = a.flatten(0, 1) @ b.flatten(0, 1).mT
+    return every.unflatten(1, (len(b), -1)).unflatten(0, (len(a), -1)).diagonal(dim1=0, dim2=2).permute(2, 0, 1)
+
+
 def _power_of_two(a: Tensor, half: torch.dtype) -> Tensor | None:
     """What to multiply float32 numbers with before they are rounded to float16, where the small are lost."""
     if half != torch.float16 or a.dtype == half or a.numel() == 0:

@@ -32,6 +32,14 @@ def exponentials_(exponents: Tensor) -> Tensor:
     return exponents.exp2_()
 
 
+def natural_exponentials_(exponents: Tensor) -> Tensor:
+    """exp of numbers that are 0 at most, in place, likewise without what is subnormal."""
+    if _device.by_cache(exponents):
+        least = (math.log2(torch.finfo(exponents.dtype).tiny) + ROOM) * LN_2
+        torch.threshold_(exponents, least, -math.inf)
+    return exponents.exp_()
+
+
 def without_subnormals_(gradients: Tensor, by_row: list[Tensor], by_column: Tensor | None) -> Tensor:
     """Gradients by scores, in place, without what is subnormal or next to it.
 

@@ -24,6 +24,7 @@ class Side(NamedTuple):
 
     value: Function
     slope: Function
+    both_: Function | None = None  # the scores mapped in place, and their slopes, where that takes fewer passes
 
 
 def _same(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
@@ -106,13 +107,21 @@ def _curricular_slope(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tenso
     return torch.where(z > bar, t + 2 * z / scale, 1)
 
 
+def _curricular_(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
+    (scale,), (bar, t) = numbers, by_row.unbind(-1)
+    easy = z <= bar
+    share = torch.add(t, z, alpha=1 / scale).masked_fill_(easy, 1)
+    z.mul_(share)
+    return torch.add(-t, share, alpha=2, out=share).masked_fill_(easy, 1)
+
+
 _CAPPED = Side(_capped, _capped_slope)
 #: By name, what targets become and what the rest does.
 MAPS = {
     "circle": (Side(_near, _near_slope), Side(_far, _far_slope)),
     "circle_held": (Side(_near_held, _near_held_slope), Side(_far_held, _far_held_slope)),
     "soft_cap": (_CAPPED, _CAPPED),
-    "curricular": (Side(_same, _ones), Side(_curricular, _curricular_slope)),
+    "curricular": (Side(_same, _ones), Side(_curricular, _curricular_slope, _curricular_)),
 }
 
 
@@ -199,8 +208,11 @@ def map_block_(given: ScoreMap, scores: Tensor, targets: Sequence[AtIndex | AtMa
     for at in targets:
         z, arguments = at.get(scores), at.of(given).arguments
         found.append((of_targets.value(z, *arguments), of_targets.slope(z, *arguments)))
-    slopes = of_rest.slope(scores, *given.arguments)
-    scores.copy_(of_rest.value(scores, *given.arguments))
+    if of_rest.both_ is None:
+        slopes = of_rest.slope(scores, *given.arguments)
+        scores.copy_(of_rest.value(scores, *given.arguments))
+    else:
+        slopes = of_rest.both_(scores, *given.arguments)
     for at, (value, slope) in zip(targets, found, strict=True):
         at.put_(scores, value)
         at.put_(slopes, slope)

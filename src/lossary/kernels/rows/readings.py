@@ -15,11 +15,11 @@ from torch import Tensor
 
 from lossary.kernels.graph import distinct, gradients_by
 from lossary.kernels.modes import full_precision, plain_only
-from lossary.kernels.rows.blocks import Blocks, Gradients, Needs
+from lossary.kernels.rows.blocks import Blocks, Gradients, Needs, block_rows
 from lossary.kernels.rows.formula import fits_densely
 from lossary.kernels.rows.kinds import Block
 from lossary.kernels.rows.scores import Bilinear, Form, Learning, RowsOf, Targets
-from lossary.kernels.stable import ABSENT
+from lossary.kernels.stable import ABSENT, accumulator
 
 #: Of rows and their scores with all columns, (R, C) a source: numbers of each row, (R,). It changes no score.
 Read = Callable[..., tuple[Tensor, ...]]
@@ -41,11 +41,8 @@ class _Ways(NamedTuple):
     slopes: Slopes | None
     each: tuple[int, ...]
 
-    def problems(self, sources: list[Bilinear]) -> "list[_Blocks]":
-        held = HELD_AT_ONCE if self.slopes else HELD
-        return [
-            _Blocks(source, held, of_one, max(self.each)) for source, of_one in zip(sources, self.each, strict=True)
-        ]
+    def problems(self, sources: list[Bilinear]) -> "list[ItemBlocks]":
+        return item_blocks(sources, HELD_AT_ONCE if self.slopes else HELD, self.each)
 
 
 def read_rows(
@@ -59,7 +56,7 @@ def read_rows(
 
     Args:
         read: Plain differentiable torch, row by row; ``rows`` is a slice, to cut what it knows of the rows.
-        sources: As many rows and columns each.
+        sources: As many items each.
         at_once: The same of a block, which it may use up; None for ``read`` itself.
         slopes: Its gradient in closed form; None for what autograd finds.
         each: Of how many rows of each source, one after the other, an item is made; None is 1. What is read is then one
@@ -80,26 +77,25 @@ class _Scores(Block):
         self.scores, self.rows = scores, rows
 
     def pull(self, gradients: Any) -> None:
-        self.scores.copy_(gradients)
+        if gradients.stride() == self.scores.stride():  # mostly they are in their place
+            self.scores = gradients
+        else:
+            self.scores.copy_(gradients)
         self.by_row = [torch.zeros_like(self.scores[:1])]  # nothing is known of a gradient's size
 
 
-class _Blocks(Blocks):
+class ItemBlocks(Blocks):
     """Scores in blocks of whole items."""
 
     map_slopes = None
 
-    def __init__(self, source: Bilinear, held: int, each: int, most: int) -> None:
-        self.held, self.each, self.most = held, each, most
+    def __init__(self, source: Bilinear, each: int, size: int) -> None:
+        self.each, self.items_at_once = each, size
         nobody = torch.zeros(len(source.x), dtype=torch.int64, device=source.x.device)
         super().__init__(source, Targets(nobody, sums="softplus", means=False))
 
-    def beside(self) -> int:
-        return self.held
-
     def size(self, rows: int) -> int:
-        # As many items as the source that has the most rows an item can have.
-        return max(super().size(rows // self.each * self.most) // self.most, 1) * self.each
+        return self.items_at_once * self.each
 
     def items(self, block: Block) -> slice:
         assert isinstance(block.rows, slice)
@@ -109,13 +105,22 @@ class _Blocks(Blocks):
         return _Scores(scores, span)
 
 
+def item_blocks(sources: list[Bilinear], held: int, each: tuple[int, ...]) -> list[ItemBlocks]:
+    """The same items in every source's blocks, as many as the one with the most scores can have."""
+    widest, most = max(source.columns for source in sources), max(each)
+    like = sources[0].x.new_empty(0, dtype=accumulator(sources[0].x))
+    rows = len(sources[0].x) // each[0] * most
+    size = max(block_rows(rows, widest * (1 + held), like) // most, 1)
+    return [ItemBlocks(source, of_one, size) for source, of_one in zip(sources, each, strict=True)]
+
+
 class _Read(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, ways: _Ways, forms: tuple[Form, ...], *tensors: Tensor | None) -> tuple[Tensor, ...]:
         ctx.ways, ctx.forms = ways, forms
         ctx.set_materialize_grads(False)
         parts: list[tuple[Tensor, ...]] = []
-        problems = ways.problems(_sources(forms, tensors))
+        problems = ways.problems(sources_of(forms, tensors))
         for blocks in zip(*problems, strict=True):
             parts.append(ways.at_once(problems[0].items(blocks[0]), *(block.scores for block in blocks)))
         found = tuple(torch.cat(each) for each in zip(*parts, strict=True))
@@ -135,10 +140,10 @@ class _Read(torch.autograd.Function):
             if torch.is_grad_enabled():  # the gradient must lead on: with all scores at once
                 tensors = distinct(tensors)
                 items = slice(0, len(tensors[0]) // ways.each[0])
-                found = ways.read(items, *(s.dense() for s in _sources(ctx.forms, tensors)))
+                found = ways.read(items, *(s.dense() for s in sources_of(ctx.forms, tensors)))
                 return None, None, *gradients_by(_along(found, by_found), tensors)
-            problems = ways.problems(_sources(ctx.forms, tensors))
-            sums = [Gradients(s, _needs(needs, k)) for k, s in enumerate(_sources(ctx.forms, tensors))]
+            problems = ways.problems(sources_of(ctx.forms, tensors))
+            sums = [Gradients(s, needs_of(needs, k)) for k, s in enumerate(sources_of(ctx.forms, tensors))]
             for blocks in zip(*problems, strict=True):
                 rows = problems[0].items(blocks[0])
                 by_rows = tuple(None if g is None else g[rows] for g in by_found)
@@ -165,11 +170,11 @@ def _by_autograd(
     return gradients_by(total, leaves)
 
 
-def _sources(forms: tuple[Form, ...], tensors: tuple[Tensor | None, ...] | list[Any]) -> list[Bilinear]:
+def sources_of(forms: tuple[Form, ...], tensors: tuple[Tensor | None, ...] | list[Any]) -> list[Bilinear]:
     return [Learning(*tensors[5 * k : 5 * k + 5]).with_form(form) for k, form in enumerate(forms)]
 
 
-def _needs(needs: tuple[bool, ...], k: int) -> Needs:
+def needs_of(needs: tuple[bool, ...], k: int) -> Needs:
     x, w, b, r, c = needs[5 * k : 5 * k + 5]
     return x, w, b, r, c
 

@@ -93,7 +93,9 @@ class SummedLoss(torch.autograd.Function):
         if ctx.gradients is not None and not torch.is_grad_enabled():
             # Handed out once and scaled in place: a product would be a second copy of every gradient.
             gradients, ctx.gradients = ctx.gradients, None
-            scaled = (None if g is None else _scaled(g, by_loss, t) for g, t in zip(gradients, tensors, strict=True))
+            scaled = (
+                None if g is None else scaled_gradient(g, by_loss, t) for g, t in zip(gradients, tensors, strict=True)
+            )
             return (None,) * 5 + tuple(g if n else None for g, n in zip(scaled, ctx.needs_input_grad[5:], strict=True))
         with torch.enable_grad():
             tensors = distinct(tensors)
@@ -103,7 +105,7 @@ class SummedLoss(torch.autograd.Function):
         return (None,) * 5 + gradients_by(total, tensors, by_loss)
 
 
-def _scaled(gradient: Tensor, by_loss: Tensor, like: Tensor) -> Tensor:
+def scaled_gradient(gradient: Tensor, by_loss: Tensor, like: Tensor) -> Tensor:
     """The gradient times a number, in place; rounded once, to the dtype of what it is a gradient of."""
     if gradient.dtype == like.dtype:
         return gradient.mul_(by_loss)

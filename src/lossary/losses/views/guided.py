@@ -1,21 +1,23 @@
 """Queries and answers among candidates that are corrected: by a guide's opinion, or for how often they are drawn."""
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Literal, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
 from lossary.core.card import Card, Choice, Range
 from lossary.core.check import check_dim, check_float, check_shape
 from lossary.core.loss import Loss
-from lossary.core.reduce import Reduction, reduce
+from lossary.core.reduce import Reduction
 from lossary.core.rules import NOT_NEGATIVE, Positive, checked
 from lossary.distributed import across_ranks, gathered
-from lossary.kernels.again import by_rows
-from lossary.kernels.products import product
+from lossary.kernels.rows.exponentials import natural_exponentials_
 from lossary.kernels.rows.formula import row_loss
-from lossary.kernels.rows.scores import Targets
+from lossary.kernels.rows.losses import read_loss
+from lossary.kernels.rows.scores import Bilinear, Targets
 from lossary.kernels.stable import ABSENT, accumulate, parameters, softplus, unit
 from lossary.losses._batch import check_absent
 from lossary.losses._pointwise import hide
@@ -98,7 +100,7 @@ def gist_embed_loss(
     Source:
         Solatorio, GISTEmbed, arXiv:2402.16829, section 3; tau = 0.01 is the paper's, the margins are Sentence
         Transformers'. There an anchor whose guide embedding equals its positive's is its own negative. Here it never
-        is. Scores are made again for the gradient, in blocks of anchors.
+        is. Scores are made in blocks; ``torch.compile``, ``torch.func`` and second derivatives hold them whole.
     """
     pairs = paired(("anchor", "positive"), anchor, positive, ids, sample_weight, mask, group)
     guides = _guides(pairs, guide_anchor, guide_positive, guide_negatives, negatives)
@@ -109,43 +111,98 @@ def gist_embed_loss(
     a, p = unit(pairs.query), unit(pairs.answer)
     ours = {"anchor": a, "positive": p, "guide_anchor": guides[0], "guide_positive": guides[1]}
     *everyone, their_ids, counted = gathered(group, None, **ours, ids=pairs.ids, mask=pairs.counted)
-    among = [(0, 1, True), *[(0, 0, True)] * contrast_anchors, *[(1, 1, True)] * contrast_positives]
-    columns: list[tuple[Tensor, Tensor | None]] = [(everyone[0], everyone[2]), (everyone[1], everyone[3])]
+    further = their_guide = None
     if negatives is not None:
-        further = {"negatives": unit(accumulate(negatives)), "guide_negatives": guides[2]}
-        columns.append(gathered(group, **further))  # pyright: ignore[reportArgumentType]
-        among.append((0, 2, False))
-
-    def rest(i: Tensor) -> Tensor:
-        """The log-sum-exp of some anchors' negatives."""
-        found: list[Tensor] = []
-        bar: Tensor | None = None
-        for of, to, in_batch in among:
-            candidates, guide = columns[to]
-            scores = product((a, p)[of].index_select(0, i), candidates) / temperature
-            its = guides[of]
-            if its is not None and guide is not None:
-                alike = product(its.index_select(0, i), guide)
-                if bar is None:  # the first candidates are the positives
-                    bar = alike.gather(1, i[:, None])
-                    bar = bar - margin if margin_strategy == "absolute" else bar * (1 - margin)
-                scores = scores.masked_fill(alike > bar, ABSENT)
-            if in_batch:
-                scores = scores.masked_fill(~_apart(i, pairs.ids, their_ids, counted, scores), ABSENT)
-            found.append(scores)
-        return torch.cat(found, 1).logsumexp(1)
-
-    width = 8 * sum(columns[to][0].shape[0] for _, to, _ in among)
-    losses = softplus(by_rows(rest, (numbers(a),), width=width) - (a * p).sum(1) / temperature)
-    return reduce(losses, weight=pairs.weight, reduction=reduction, group=group)
+        further = unit(accumulate(negatives))
+        further, their_guide = gathered(group, negatives=further, guide_negatives=guides[2])
+    sides = _columns(everyone[:2], further, contrast_anchors, contrast_positives)
+    sources = [Bilinear(x / temperature, w) for x, w in zip((a, p), sides, strict=False)]
+    if guides[0] is not None and guides[1] is not None:
+        seen = _columns(everyone[2:4], their_guide, contrast_anchors, contrast_positives)
+        sources += [Bilinear(x, w) for x, w in zip(guides[:2], seen, strict=False) if x is not None]
+    near = _Near(
+        len(sides),
+        len(everyone[0]),
+        1 + contrast_anchors,
+        pairs.ids,
+        their_ids,
+        counted,
+        margin,
+        margin_strategy == "relative",
+    )
+    return read_loss(near.read, near.pull, *sources, weight=pairs.weight, reduction=reduction, group=group)
 
 
-def _apart(i: Tensor, ids: Tensor | None, theirs: Tensor | None, counted: Tensor | None, like: Tensor) -> Tensor:
-    """Which columns of the batch are of pairs that count, and not the rows' own nor of their ids."""
-    apart = i[:, None] != torch.arange(like.shape[1], device=i.device)
-    if ids is not None and theirs is not None:
-        apart = apart & (ids.index_select(0, i)[:, None] != theirs)
-    return apart if counted is None else apart & counted
+def _columns(batch: Sequence[Tensor], further: Tensor | None, anchors: bool, positives: bool) -> list[Tensor]:
+    """What anchors are scored against, positives first; and, if asked for, what positives are."""
+    a, p = batch
+    own = [p, *[a] * anchors, *[further] * (further is not None)]
+    return [torch.cat([t for t in own if t is not None]), *[p] * positives]
+
+
+class _Near(NamedTuple):
+    """Scores of some anchors, and of their positives if ``sides`` is 2, and as many of a guide's or none."""
+
+    sides: int
+    batch: int  # the pairs of all ranks
+    of_batch: int  # how many columns an anchor has for each of them
+    ids: Tensor | None
+    their_ids: Tensor | None
+    counted: Tensor | None
+    margin: float
+    relative: bool
+
+    def read(self, rows: slice, *scores: Tensor) -> tuple[Tensor]:
+        """The definition, by plain differentiable torch."""
+        own = self._own(rows, scores[0])
+        masked = self._masked(rows, own, *scores)
+        return (softplus(torch.cat(masked, 1).logsumexp(1) - scores[0].gather(1, own)[:, 0]),)
+
+    def pull(self, rows: slice, by_loss: Tensor, *scores: Tensor) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+        """The same and its gradient, in the scores' place."""
+        own = self._own(rows, scores[0])
+        target = scores[0].gather(1, own)
+        found = self._masked(rows, own, *scores, in_place=True)
+        top = torch.cat([s.amax(1, keepdim=True) for s in found], 1).amax(1, keepdim=True)
+        total = sum(natural_exponentials_(s.sub_(top)).sum(1, keepdim=True) for s in found)
+        assert isinstance(total, Tensor)
+        gap = top + total.log() - target
+        by_rest = gap.sigmoid() * by_loss[:, None]
+        for s in found:
+            s.mul_(torch.where(top > ABSENT / 2, by_rest / total, 0))
+        found[0].scatter_(1, own, -by_rest)
+        return softplus(gap)[:, 0], (*found, *[None] * (len(scores) - self.sides))
+
+    def _own(self, rows: slice, like: Tensor) -> Tensor:
+        return torch.arange(rows.start, rows.stop, device=like.device)[:, None]
+
+    def _masked(self, rows: slice, own: Tensor, *scores: Tensor, in_place: bool = False) -> list[Tensor]:
+        """The negatives' scores, absent elsewhere: own ones, by ids or masks, and by the guide."""
+        fill = Tensor.masked_fill_ if in_place else Tensor.masked_fill
+        put = Tensor.scatter_ if in_place else Tensor.scatter
+        guides = scores[self.sides :]
+        if guides:
+            bar = guides[0].gather(1, own)
+            bar = bar * (1 - self.margin) if self.relative else bar - self.margin
+            found = [fill(s, guide > bar, ABSENT) for s, guide in zip(scores, guides, strict=False)]
+        else:
+            found = list(scores[: self.sides])
+        out = self._left_out(rows, own)
+        for side, times in enumerate((self.of_batch, 1)[: self.sides]):
+            for start in (copy * self.batch for copy in range(times)):
+                if out is not None:
+                    no = F.pad(out, (start, found[side].shape[1] - start - self.batch))
+                    found[side] = fill(found[side], no, ABSENT)
+                found[side] = put(found[side], 1, own + start, ABSENT)
+        return found
+
+    def _left_out(self, rows: slice, own: Tensor) -> Tensor | None:
+        """(R, batch) which pairs are no negatives, by ids or masks; None for none."""
+        out = None if self.counted is None else (~self.counted).expand(len(own), -1)
+        if self.ids is None or self.their_ids is None:
+            return out
+        alike = self.ids[rows, None] == self.their_ids
+        return alike if out is None else out | alike
 
 
 def _guides(

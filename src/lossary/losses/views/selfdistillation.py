@@ -14,6 +14,8 @@ from lossary.core.rules import Count, Positive, checked
 from lossary.distributed import Ranks, across_ranks
 from lossary.distributed.handshake import sum_over_ranks
 from lossary.kernels.assignment import balanced
+from lossary.kernels.products import item_products
+from lossary.kernels.rows.exponentials import natural_exponentials_
 from lossary.kernels.stable import accumulate, parameters, unit
 from lossary.losses._batch import check_same_precision
 from lossary.losses._pointwise import hide
@@ -47,15 +49,28 @@ def view_entropy(student: Tensor, teacher: Tensor, apart: bool) -> Tensor:
     return total / (log_p.shape[1] * q.shape[1] - same)
 
 
-def view_slopes(student: Tensor, teacher: Tensor, by_loss: Tensor, apart: bool) -> Tensor:
-    """The gradient of :func:`view_entropy` by the student's scores, ``by_loss`` (N,) being that by the loss."""
-    p, q = student.softmax(-1), teacher.softmax(-1)
-    views, seen = p.shape[1], q.shape[1]
+def view_pull(student: Tensor, teacher: Tensor, by_loss: Tensor, apart: bool) -> tuple[Tensor, tuple[Tensor, None]]:
+    """:func:`view_entropy` and, in the student's place, its gradient, ``by_loss`` (N,) being that by the loss.
+
+    The scores are used up, in as few passes as there can be: there are so many.
+    """
+    views, seen = student.shape[1], teacher.shape[1]
     same = min(views, seen) if apart else 0
-    for v in range(views):
-        others = torch.cat([q[:, :v], q[:, v + 1 :]], 1) if v < same else q
-        p[:, v].mul_(others.shape[1]).sub_(others.sum(1))
-    return p.mul_((by_loss / (views * seen - same))[:, None, None])
+    z, q = (s.sub_(s.amax(-1, keepdim=True)) for s in (student, teacher))
+    natural_exponentials_(q).div_(q.sum(-1, keepdim=True))
+    along = item_products(z, q)
+    p = natural_exponentials_(z)
+    total = p.sum(-1)
+    each = total.log()[:, :, None] - along  # -log p, of the student's view by the teacher's
+    each.diagonal(dim1=1, dim2=2)[:, :same].zero_()
+    by_pair = by_loss / (views * seen - same)
+    others = torch.full_like(total, float(seen))
+    others[:, :same] -= 1
+    p.mul_((by_pair[:, None] * others / total)[:, :, None])
+    q.mul_(by_pair[:, None, None])
+    p[:, :same].add_(q[:, :same])
+    p.sub_(q.sum(1, keepdim=True))
+    return each.sum((1, 2)) / (views * seen - same), (p.flatten(0, 1), None)
 
 
 def check_views(student: Tensor, teacher: Tensor) -> bool:

@@ -1,0 +1,114 @@
+"""A sum or mean of what plain functions of rows say, whose gradient is taken while a block of their scores is there.
+
+As :mod:`lossary.kernels.rows.readings`, in three products where that takes four: how much each counts is known before.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.distributed import ProcessGroup
+
+from lossary.core.reduce import divide, reduce
+from lossary.kernels.graph import distinct, gradients_by, learns
+from lossary.kernels.modes import full_precision, plain_only
+from lossary.kernels.rows.blocks import Gradients
+from lossary.kernels.rows.formula import fits_densely
+from lossary.kernels.rows.readings import HELD_AT_ONCE, Read, item_blocks, needs_of, read_rows, sources_of
+from lossary.kernels.rows.routes import scaled_gradient
+from lossary.kernels.rows.scores import Bilinear, Form
+from lossary.kernels.stable import accumulator
+
+#: Of items, how much each counts, and scores, which it uses up: the losses, (n,), and the gradient of what they come to
+#: by each source's scores, in their place; None where there is none.
+Pull = Callable[..., tuple[Tensor, tuple[Tensor | None, ...]]]
+
+
+class _Loss(NamedTuple):
+    """What is lost, in two forms, and of how many rows of each source an item is made."""
+
+    read: Read
+    pull: Pull
+    each: tuple[int, ...]
+
+    def read_all(self, sources: list[Bilinear]) -> Tensor:
+        """(N,), by the slopes where these are known."""
+
+        def slopes(
+            items: slice, _: tuple[Tensor, ...], by: tuple[Tensor], *scores: Tensor
+        ) -> tuple[Tensor | None, ...]:
+            return self.pull(items, by[0], *scores)[1]
+
+        return read_rows(self.read, *sources, slopes=slopes, each=self.each)[0]
+
+
+def read_loss(
+    read: Read,
+    pull: Pull,
+    *sources: Bilinear,
+    weight: Tensor | None,
+    reduction: str,
+    group: ProcessGroup | None = None,
+    each: tuple[int, ...] | None = None,
+) -> Tensor:
+    """The losses ``read(items, *scores)[0]`` of all items, reduced, in linear memory; gradients flow to the sources.
+
+    Args:
+        read: Plain differentiable torch, item by item: see :func:`lossary.kernels.rows.readings.read_rows`.
+        pull: The same and its gradient in closed form.
+        sources: As many items each.
+        weight: (N,) weights of the items; mean is ``sum(w l) / sum(w)``.
+        reduction: ``"none"``, ``"sum"`` or ``"mean"``.
+        group: Process group over which the mean's divisor is summed.
+        each: Of how many rows of each source an item is made; None is 1.
+    """
+    loss, given = _Loss(read, pull, each or (1,) * len(sources)), [t for s in sources for t in s.tensors]
+    dense = plain_only() or all(map(fits_densely, sources))
+    if dense or reduction == "none" or not (torch.is_grad_enabled() and any(map(learns, given))):
+        return reduce(loss.read_all(list(sources)), weight=weight, reduction=reduction, group=group)
+    x, count = sources[0].x, len(sources[0].x) // loss.each[0]
+    with full_precision(x):
+        shares = x.new_ones(count, dtype=accumulator(x)) if weight is None else weight.to(accumulator(x))
+        total = _Summed.apply(loss, tuple(s.form for s in sources), shares, *given)
+    return total if reduction == "sum" else divide(total, count if weight is None else shares.sum(), group=group)
+
+
+class _Summed(torch.autograd.Function):
+    """sum_i weight_i loss_i."""
+
+    @staticmethod
+    def forward(ctx: Any, loss: _Loss, forms: tuple[Form, ...], weight: Tensor, *tensors: Tensor | None) -> Tensor:
+        sources = sources_of(forms, tensors)
+        problems = item_blocks(sources, HELD_AT_ONCE, loss.each)
+        sums = [Gradients(s, needs_of(ctx.needs_input_grad[3:], k)) for k, s in enumerate(sources)]
+        total = torch.zeros_like(weight[:1]).sum()
+        for blocks in zip(*problems, strict=True):
+            items = problems[0].items(blocks[0])
+            losses, slopes = loss.pull(items, weight[items], *(block.scores for block in blocks))
+            total += losses @ weight[items]
+            for problem, block, into, slope in zip(problems, blocks, sums, slopes, strict=True):
+                if any(into.needs):
+                    problem.push(block, torch.zeros_like(block.scores) if slope is None else slope, into)  # pyright: ignore[reportArgumentType]
+        for problem, into in zip(problems, sums, strict=True):
+            problem.finish(into)
+        ctx.gradients = [g for into in sums for g in into.found()]
+        ctx.loss, ctx.forms = loss, forms
+        ctx.save_for_backward(weight, *tensors)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        (by_total,) = grads
+        weight, *tensors = ctx.saved_tensors
+        if ctx.gradients is not None and not torch.is_grad_enabled():
+            # Handed out once and scaled in place: a product would be a second copy of every gradient.
+            found, ctx.gradients = ctx.gradients, None
+            scaled = (
+                None if g is None else scaled_gradient(g, by_total, t) for g, t in zip(found, tensors, strict=True)
+            )
+            return None, None, None, *scaled
+        with torch.enable_grad(), full_precision(by_total):
+            tensors = distinct(tensors)
+            total = (ctx.loss.read_all(sources_of(ctx.forms, tensors)) * weight).sum()
+        return None, None, None, *gradients_by(total, tensors, by_total)
