@@ -15,7 +15,7 @@ from torch import Tensor
 import lossary
 import lossary.functional as LF
 
-ROUNDS, WIDTHS = 7, (128, 256, 512)
+ROUNDS, WIDTHS = 5, (128, 256)
 ITEMS, CLASSES, PROTOTYPES = 2048, 10_000, 65_536
 
 Run = Callable[[], object]

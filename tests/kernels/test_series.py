@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from lossary.kernels import again
@@ -53,3 +54,20 @@ def test_a_skeleton_by_images_is_that_of_all(
     for ours, theirs in zip(derivatives(x, keep), wanted, strict=True):
         torch.testing.assert_close(ours, theirs)
     assert set(made) == {1}
+
+
+def test_a_skeleton_is_the_papers() -> None:
+    def eroded(x: Tensor) -> Tensor:
+        return torch.minimum(*(-F.max_pool2d(-x, s, 1, (s[0] // 2, s[1] // 2)) for s in ((3, 1), (1, 3))))
+
+    def left(x: Tensor) -> Tensor:
+        return (x - F.max_pool2d(eroded(x), 3, 1, 1)).relu()
+
+    torch.manual_seed(0)
+    x = torch.rand(2, 3, 7, 8)
+    found = skeleton(x, None, 3)
+    wanted = left(x)
+    for _ in range(3):
+        x = eroded(x)
+        wanted = wanted + (left(x) - wanted * left(x)).relu()
+    torch.testing.assert_close(found, wanted)
