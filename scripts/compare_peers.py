@@ -12,8 +12,10 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -35,6 +37,7 @@ from presets.stored import Answer  # noqa: E402
 REASONS = {
     "kornia: focal_loss": "the mean there divides by the number of classes too",
     "auraloss: MultiResolutionSTFTLoss of 2": "its spectral convergence is one fraction of the batch, here one a wave",
+    "pytorch-toolbelt: BiTemperedLogisticLoss": "it stops after five steps towards the normaliser",
 }
 #: Installed for other purposes: nothing of these runs here.
 NOT_COMPARED = {
@@ -233,6 +236,59 @@ def images_and_waves() -> Iterator[Pair]:
         )
 
 
+def orders_lifetimes_and_tokens() -> Iterator[Pair]:
+    import coral_pytorch.losses
+    import pytorch_toolbelt.losses
+    from torchsurv.loss.cox import neg_partial_log_likelihood
+
+    thresholds = torch.arange(4)
+    yield Pair(
+        "coral-pytorch: coral_loss",
+        lambda: lambda z, y: coral_pytorch.losses.coral_loss(z, (y[:, None] > thresholds).double()),
+        lambda: L.coral_loss,
+        both(normal(7, 4), classes(5, 7)),
+    )
+    yield Pair(
+        "coral-pytorch: corn_loss",
+        lambda: lambda z, y: coral_pytorch.losses.corn_loss(z, y, 5),
+        lambda: L.corn_loss,
+        both(normal(7, 4), classes(5, 7)),
+    )
+    yield Pair(
+        "torchsurv: neg_partial_log_likelihood",
+        lambda ties="efron": (
+            lambda h, t, e: (
+                neg_partial_log_likelihood(h, e.bool(), t.double(), ties_method=ties, reduction="sum") / e.sum()
+            )
+        ),
+        lambda **o: lambda h, t, e: L.cox_ph_loss(h, t.double(), e, **o),
+        lambda g: (normal(9)(g), classes(5, 9)(g), torch.tensor([0, 1, 1, 0, 1, 1, 1, 0, 1])),
+        tuple(options(ties=("efron", "breslow"))),
+        1e-6,  # counted in float32 there
+    )
+    yield Pair(
+        "pytorch-toolbelt: BiTemperedLogisticLoss",
+        pytorch_toolbelt.losses.BiTemperedLogisticLoss,
+        lambda **o: lambda x, y: L.bi_tempered_logistic_loss(x, y, **o),
+        both(normal(6, 5), classes(5, 6)),
+        ({"t1": 0.8, "t2": 1.2}, {"t1": 0.5, "t2": 2.0}),
+    )
+    for name, ours in (
+        ("sigmoid", lambda a, b: L.cpo_loss(a, b, beta=0.3, label_smoothing=0.2, nll_weight=0.0)),
+        ("simpo", lambda a, b: L.simpo_loss(a, b, beta=0.3, gamma=0.5, label_smoothing=0.2)),
+    ):
+        yield Pair(f"trl: CPOTrainer {name}", partial(cpo_of_trl, name), lambda f=ours: f, both(normal(6), normal(6)))
+
+
+def cpo_of_trl(loss_type: str) -> Callable[[Tensor, Tensor], Tensor]:
+    """A method of its trainer, of which it asks for these fields alone."""
+    from trl.experimental.cpo.cpo_trainer import CPOTrainer
+
+    fields: Any = {"alpha": 0.0, "beta": 0.3, "label_smoothing": 0.2, "simpo_gamma": 0.5, "loss_type": loss_type}
+    trainer: Any = SimpleNamespace(**fields, accelerator=SimpleNamespace(device="cpu"))
+    return lambda chosen, rejected: CPOTrainer.cpo_loss(trainer, chosen, rejected)[0].mean()
+
+
 def auraloss_stft(x: Tensor, y: Tensor) -> Tensor:
     import auraloss.freq
 
@@ -243,7 +299,7 @@ def auraloss_stft(x: Tensor, y: Tensor) -> Tensor:
 
 
 def of_pairs(only: str, seeds: range) -> Iterator[tuple[str, Row]]:
-    for pair in (*pairs(), *images_and_waves()):
+    for pair in (*pairs(), *images_and_waves(), *orders_lifetimes_and_tokens()):
         if only not in pair.name:
             continue
         row = Row()
