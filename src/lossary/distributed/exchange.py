@@ -89,7 +89,4 @@ def _bytes(tensor: Tensor) -> Tensor:
 
 
 def _run(exchange: Callable[..., Any], group: ProcessGroup, *given: Any) -> None:
-    if torch.compiler.is_compiling():  # which has a functional form for it
-        exchange(*given, group=group)
-    else:
-        wait(exchange(*given, group=group, async_op=True), group)
+    wait(exchange(*given, group=group, async_op=True), group)

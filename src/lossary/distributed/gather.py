@@ -34,8 +34,6 @@ class Ranks:
         N may differ from rank to rank. The first is never None.
         """
         first = next(t for t in items.values() if t is not None)
-        if torch.compiler.is_compiling():  # sizes are no numbers there: all ranks have as many
-            return cls((first.shape[0],) * distributed.get_world_size(group), distributed.get_rank(group), group)
         sizes = meet(group, torch.tensor(first.shape[0], device=first.device), items)
         return cls(tuple(sizes), distributed.get_rank(group), group)
 

@@ -60,7 +60,7 @@ def across_ranks(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
     @functools.wraps(loss)
     def run(*args: P.args, **kwargs: P.kwargs) -> Tensor:
         group: Any = kwargs.get("group") or _sharded_over(args, kwargs)
-        if group is None or CALL.get() is not None or torch.compiler.is_compiling():
+        if group is None or CALL.get() is not None:
             return loss(*args, **kwargs)
         call = Call(loss.__name__, {})
         before = CALL.set(call)
