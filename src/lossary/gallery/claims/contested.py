@@ -95,9 +95,9 @@ def _random(z: Tensor, y: Tensor) -> Tensor:
     Source.BOOK,
     says="The selection of pairs is crucial to what a contrastive loss makes of a model.",
     answer="The triplet loss with random pairs, and with semi-hard and hard ones of the same batches, at equal steps: "
-    "a picture by one designer has to find the same emoji by another, among 600 that were not trained on. Random "
-    "negatives are soon beyond the margin, and teach nothing from then on. Between hard and semi-hard ones there is "
-    "next to no difference here.",
+    "a picture by one designer has to find the same emoji by another, among 600 that were not trained on. A random "
+    "negative that is beyond the margin teaches nothing. Between hard and semi-hard pairs there is next to no "
+    "difference here.",
     seeds=6,
     recorded=True,
     helpers=(_random,),

@@ -18,9 +18,10 @@ from lossary.lab.tasks.scoring import primary
     "The most common contrastive loss",
     Source.RECITATION,
     says="The triplet loss is the most common contrastive loss.",
-    answer="How often a loss is used is in no loss. What can be counted is which of some forty libraries have it, in "
-    "the list that the repository keeps (scripts/union): as many have a triplet loss as have NT-Xent under that name, "
-    "and twice as many have InfoNCE, the same formula, under one of its names. In a checkout of the repository.",
+    answer="A loss does not say how often it is used. What can be counted is which of some forty libraries have it, by "
+    "the list that the repository keeps (scripts/union): as many have a triplet loss as have NT-Xent under that "
+    "name, and twice as many have InfoNCE, the same formula, under one of its names. The code runs in a checkout "
+    "of the repository.",
     seeds=1,
     recorded=True,
     losses=("triplet_loss", "contrastive_loss", "nt_xent_loss"),
@@ -46,11 +47,11 @@ def c40(_: int) -> Results:
     "Tailored to the task and the data",
     Source.PRIMER,
     says="A good loss should be tailored to tasks and data sets.",
-    answer="From the board, two things. Of no loss, each with two trials of tuning, can the judge show that its "
-    "tuned settings are better than the defaults. On two hundred tables, at default "
-    "settings, some losses are better than the usual one by the metric that they are made for: weights for a rare "
-    "class by the balanced accuracy, Huber's by the absolute error. So it is the choice of a loss that is shown to "
-    "matter; tuning it takes more trials or more data. In a checkout of the repository.",
+    answer="The board says two things. For none of the losses, each tuned in two trials, can the judge show that the "
+    "tuned settings are better than the defaults. On two hundred tables, at default settings, some losses are "
+    "better than the usual one by the metric that they are made for: weights for a rare class by the balanced "
+    "accuracy, Huber's by the absolute error. So the choice of a loss is shown to matter; to show it of tuning "
+    "takes more trials or more data. The code runs in a checkout of the repository.",
     seeds=1,
     recorded=True,
     losses=("balanced_bce_loss", "huber_loss", "cross_entropy"),
