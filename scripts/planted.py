@@ -17,7 +17,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from itertools import combinations, product
 from pathlib import Path
@@ -32,24 +32,33 @@ from rich.console import Console
 from lossary.lab import comparison
 from lossary.lab.data.types import Data, TensorSplit
 from lossary.lab.run.folder import prepare
-from lossary.lab.run.plan import OWN_CODE, Plan
+from lossary.lab.run.plan import OWN_CODE, QUICK, Plan, Protocol
 from lossary.lab.stats.verdict import Verdict
 from lossary.lab.tasks import TaskName
 
 Draw = Callable[[np.random.Generator], Data]
-#: Training, validation and test items.
+Parts = tuple[int, int, int]
+#: Training, validation and test items; where some weigh more than others; and where few of them count.
 PARTS = (600, 200, 500)
-ERRATIC = f"erratic={Path(__file__).with_name('planted_losses.py')}:ErraticCrossEntropy"
+OF_SKEWED = (600, 200, 3000)
+OF_RARE = (1000, 500, 3000)
+BALANCED, ERRATIC, SPOILT = (
+    f"{name}={Path(__file__).with_name('planted_losses.py')}:{name.capitalize()}CrossEntropy"
+    for name in ("balanced", "erratic", "spoilt")
+)
+WIDE = 3  # margins
 DOCS = Path(__file__).parents[1] / "docs" / "planted.md"
 SAID = ("right", "wrong", "unsure", "equal", "held back", "open")
 HEAD = """# Planted answers
 
 What the lab says of drawn data whose answer is known: `python scripts/planted.py` draws them, does what `lossary
-compare` does without tuning and with few steps, and writes this page. Gaps are in margins (1 point, or 1 % of the
-constant baseline's error), with their standard error over the data sets. In so many data sets the loss that is truly
-ahead was said to beat the other (*right*), or the one that is behind, or a loss itself (*wrong*); *unsure* are claims
-where the gap is within two standard errors of 0. *Held back*: one is ahead, but the other was still rising, or had not
-learned.
+compare` does without tuning and with few steps (3 to 10 runs a loss, as many as the verdict takes), and writes this
+page. Gaps are in margins (1 point, or 1 % of the constant baseline's error), with their standard error over the data
+sets. In so many data sets the loss that is truly ahead was said to beat the other (*right*), or the one that is behind,
+or a loss itself (*wrong*); *unsure* are claims where the gap is within two standard errors of 0. *Held back*: one is
+ahead, but the other was still rising, or had not learned.
+
+{summary}
 
 | planted | ahead | behind | true gap | data sets | right | wrong | unsure | equal | held back | open |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
@@ -65,25 +74,27 @@ class Row:
     """A planted answer."""
 
     what: str  # was planted
-    draw: Draw
+    draw: Draw | str  # or a data set of the lab, for `--quick`, parted otherwise each time
     losses: tuple[str, ...]
     steps: int = 200
-    equal: tuple[str, ...] = ()  # losses that are one and the same
+    metric: str = ""
+    protocol: Protocol = "same-batches"
+    equal: tuple[str, ...] = ()  # losses that are one and the same, or level in the end
     truth: str = ""  # the row that tells the true gaps, where this one's runs are too short for it
 
 
-def _data(task: TaskName, inputs: np.ndarray, targets: np.ndarray, **more: Any) -> Data:
+def _data(task: TaskName, inputs: np.ndarray, targets: np.ndarray, parts: Parts = PARTS, **more: Any) -> Data:
     """Drawn items in three parts."""
     given = torch.from_numpy(inputs).float()
     wanted = torch.from_numpy(targets)
     wanted = wanted.float() if task == "regression" else wanted.long()
-    parts = np.split(np.arange(len(given)), np.cumsum(PARTS)[:2])
-    train, valid, test = (TensorSplit(given[part], wanted[part]) for part in parts)
+    places = np.split(np.arange(len(given)), np.cumsum(parts)[:2])
+    train, valid, test = (TensorSplit(given[part], wanted[part]) for part in places)
     return Data("drawn", task, train, valid, test, **more)
 
 
-def _inputs(rng: np.random.Generator, size: int = 8) -> np.ndarray:
-    return rng.standard_normal((sum(PARTS), size))
+def _inputs(rng: np.random.Generator, parts: Parts = PARTS) -> np.ndarray:
+    return rng.standard_normal((sum(parts), 8))
 
 
 def _surface(rng: np.random.Generator, inputs: np.ndarray) -> np.ndarray:
@@ -107,22 +118,24 @@ def negative_square(predicted: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 def mean_wanted(rng: np.random.Generator) -> Data:
     """Targets are skewed, and squared errors count: the mean is wanted, not the median."""
-    inputs = _inputs(rng)
+    inputs = _inputs(rng, OF_SKEWED)
     targets = np.exp(0.4 * _surface(rng, inputs)) * rng.gamma(0.5, 2, len(inputs))
-    return _data("regression", inputs, targets, metric=negative_square)
+    return _data("regression", inputs, targets, OF_SKEWED, metric=negative_square)
 
 
 def rare_yes(rng: np.random.Generator) -> Data:
     """3 % of the items are yes."""
-    inputs = _inputs(rng)
+    inputs = _inputs(rng, OF_RARE)
     score = 3 * _surface(rng, inputs) + rng.logistic(size=len(inputs))
-    return _data("binary", inputs, score > np.quantile(score, 0.97), test_names=("no", "yes"))
+    return _data("binary", inputs, score > np.quantile(score, 0.97), OF_RARE, test_names=("no", "yes"))
 
 
-def _of_classes(rng: np.random.Generator, distance: float, share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    labels = rng.choice(len(share), sum(PARTS), p=share)
+def _of_classes(
+    rng: np.random.Generator, distance: float, share: np.ndarray, parts: Parts = PARTS
+) -> tuple[np.ndarray, np.ndarray]:
+    labels = rng.choice(len(share), sum(parts), p=share)
     centres = distance * rng.standard_normal((len(share), 8))
-    return centres[labels] + _inputs(rng), labels
+    return centres[labels] + _inputs(rng, parts), labels
 
 
 def four_classes(rng: np.random.Generator) -> Data:
@@ -136,13 +149,8 @@ def ceiling(rng: np.random.Generator) -> Data:
 
 def rare_class(rng: np.random.Generator) -> Data:
     """One class of three is 4 % of the items, and each class counts alike."""
-    inputs, labels = _of_classes(rng, 0.6, np.array([0.6, 0.36, 0.04]))
-    shares = np.bincount(labels[-PARTS[2] :]) / PARTS[2]
-
-    def balanced_accuracy(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
-        return (probabilities.argmax(axis=1) == truth) / shares[truth] / len(shares)
-
-    return _data("classification", inputs, labels, test_names=tuple("abc"), metric=balanced_accuracy)
+    shares = np.array([0.6, 0.36, 0.04])
+    return _data("classification", *_of_classes(rng, 0.4, shares, OF_RARE), OF_RARE, test_names=tuple("abc"))
 
 
 def identities(rng: np.random.Generator) -> Data:
@@ -165,7 +173,7 @@ ROWS = {
     "outliers": Row("10 % of the training targets far off", outliers, ("mse_loss", "huber_loss", "l1_loss")),
     "mean wanted": Row("skewed targets, judged by the square", mean_wanted, ("mse_loss", "huber_loss", "l1_loss")),
     "rare yes": Row(
-        "3 % yes", rare_yes, ("binary_cross_entropy_with_logits", "sigmoid_focal_loss", "squared_hinge_loss")
+        "3 % yes", rare_yes, ("binary_cross_entropy_with_logits", "sigmoid_focal_loss", "squared_hinge_loss"), 600
     ),
     "same loss twice": Row(
         "one loss under two names",
@@ -175,27 +183,53 @@ ROWS = {
         equal=("cross_entropy", "again"),
     ),
     "rare class": Row(
-        "a class of 4 %, each class counts alike", rare_class, ("cross_entropy", "focal_loss", "multiclass_hinge_loss")
+        "a class of 4 %, each class counts alike",
+        rare_class,
+        ("cross_entropy", BALANCED, "focal_loss"),
+        600,
+        "balanced_accuracy",
+        "own-recipe",  # the batches that all losses share hold as many of each class
     ),
     "ceiling": Row("classes far apart", ceiling, ("cross_entropy", "focal_loss", "multiclass_hinge_loss"), 100),
     "erratic loss": Row(
-        "one loss is a matter of luck", four_classes, ("cross_entropy", "generalized_cross_entropy_loss", ERRATIC)
+        "one loss is a matter of luck, one gets wrong labels", four_classes, ("cross_entropy", SPOILT, ERRATIC), 600
     ),
-    "200 classes": Row("200 identities, others to tell apart", identities, IDENTITY_LOSSES),
+    "200 classes": Row("200 identities, others to tell apart", identities, IDENTITY_LOSSES, 600),
     "too few steps": Row(
         "the same, ended in the dip of the class heads", identities, IDENTITY_LOSSES, 40, truth="200 classes"
+    ),
+    "emoji quick": Row(  # docs/decisions/0010 has their curves
+        "level after 800 steps, 36 points apart in the dip",
+        "emoji",
+        ("supcon_loss", "cosface_loss"),
+        equal=("supcon_loss", "cosface_loss"),
     ),
 }
 
 
 def studied(row: Row, number: int) -> dict[str, Any]:
     """What the lab says of one data set."""
-    data = row.draw(np.random.default_rng([0, number]))
     with tempfile.TemporaryDirectory() as out:
-        asked = Plan(OWN_CODE, row.losses, trials=1, steps=row.steps, workers=1, out=out)
-        plan, data = comparison.resolved(asked, data)
+        plan, data = resolved(row, number, out)
         prepare(plan)
         return kept_of(comparison.compare(plan, Console(file=StringIO()), data, here=True).verdict)
+
+
+def resolved(row: Row, number: int, out: str) -> comparison.Ready:
+    if isinstance(row.draw, str):
+        quick = Plan(row.draw, row.losses, quick=True, resplit=number, workers=1, out=out)
+        return comparison.resolved(replace(quick, **QUICK))
+    asked = Plan(
+        OWN_CODE,
+        row.losses,
+        row.protocol,
+        trials=1,
+        steps=row.steps,
+        metric=(row.metric,) if row.metric else (),
+        workers=1,
+        out=out,
+    )
+    return comparison.resolved(asked, row.draw(np.random.default_rng([0, number])))
 
 
 def kept_of(verdict: Verdict) -> dict[str, Any]:
@@ -233,6 +267,15 @@ class Pair:
     error: float  # its standard error
     said: Counter[str]  # right, wrong, unsure (a claim where there is no true winner), equal, held back, open
 
+    @property
+    def wide(self) -> bool:
+        """Whether the gap is so wide that it should be found."""
+        return self.gap >= WIDE and self.gap > 2 * self.error
+
+    @property
+    def undecided(self) -> int:
+        return self.said["held back"] + self.said["open"]
+
     @classmethod
     def of(cls, row: Row, a: str, b: str, studies: list[dict[str, Any]], truth: list[dict[str, Any]]) -> "Pair":
         found = [(study["means"][a] - study["means"][b]) / study["margin"] for study in truth]
@@ -256,18 +299,36 @@ def _said(status: str, better: str, claim: Mapping[str, str]) -> str:
 
 def page(kept: dict[str, list[dict[str, Any]]]) -> str:
     """docs/planted.md."""
-    text, headlines = HEAD, HEADLINES
+    text, headlines, found = "", HEADLINES, []
     for name, row in ROWS.items():
         studies = kept.get(name, [])
         for place, (a, b) in enumerate(combinations(studies[0]["means"] if studies else (), 2)):
             pair = Pair.of(row, a, b, studies, kept[row.truth or name])
+            found += [(name, pair)]
             counts = " | ".join(str(pair.said[what] or "") for what in SAID)
             planted = f"{name}: {row.what}" if not place else ""
             gap = f"{pair.gap:.1f} ± {pair.error:.1f}"
             text += f"| {planted} | {pair.ahead} | {pair.behind} | {gap} | {len(studies)} | {counts} |\n"
         for headline, count in Counter(done["headline"] for done in studies).most_common(1):
             headlines += f"| {name} | {headline} | {count} of {len(studies)} |\n"
-    return text + headlines
+    missing = [name for name in ROWS if not kept.get(name)]
+    not_yet = f" Not run yet: {', '.join(missing)}." if missing else ""
+    return HEAD.format(summary=summary(found) + not_yet) + text + headlines
+
+
+def summary(found: list[tuple[str, Pair]]) -> str:
+    """What all rows come to, of their pairs by the names of the rows."""
+    said = sum((pair.said for _, pair in found), Counter[str]())
+    text = f"Of {said.total():,} answers {said['wrong']} are wrong."
+    wide = [(name, pair) for name, pair in found if pair.wide and not ROWS[name].truth]
+    if not wide:
+        return text
+    undecided, asked = (sum(counts) for counts in zip(*((p.undecided, p.said.total()) for _, p in wide), strict=True))
+    name, most = max(wide, key=lambda one: one[1].undecided / one[1].said.total())
+    return (
+        f"{text} Where the gap is {WIDE} margins and more, and the runs were long enough, {undecided}\nof {asked} were "
+        f"left undecided; of one pair at most {most.undecided} of {most.said.total()} ({name})."
+    )
 
 
 def main() -> None:

@@ -39,6 +39,31 @@ def test_a_row_whose_runs_are_too_short_is_judged_by_the_gaps_of_another() -> No
     assert said("too few steps", [kept("better", "again", -3)], long) == {"wrong": 1}
 
 
+def test_what_is_left_undecided_is_counted_where_the_gap_is_wide_and_runs_were_long_enough() -> None:
+    studies = [kept("undecided", "cross_entropy", 4), kept("better", "cross_entropy", 5), kept("undecided", "", 6)]
+    wide, narrow = (
+        planted.Pair.of(planted.ROWS["ceiling"], "cross_entropy", "again", these, these)
+        for these in (studies, [kept("undecided", "", ahead) for ahead in (1, 2)])
+    )
+    said = planted.summary([("ceiling", wide), ("ceiling", narrow), ("too few steps", wide)])
+    assert said.startswith("Of 8 answers 0 are wrong.")
+    assert said.replace("\n", " ").endswith("2 of 3 were left undecided; of one pair at most 2 of 3 (ceiling).")
+    assert planted.summary([("ceiling", narrow)]) == "Of 2 answers 0 are wrong."
+
+
+def test_rows_that_were_not_run_are_named() -> None:
+    done = {name: [kept("equal", "", 0)] for name in planted.ROWS}
+    assert "Not run yet" not in planted.page(done)
+    assert "Not run yet: ceiling." in planted.page(done | {"ceiling": []})
+
+
+def test_a_data_set_of_the_lab_is_parted_otherwise_each_time(tmp_path: Path) -> None:
+    first, again, other = (planted.resolved(planted.ROWS["emoji quick"], n, str(tmp_path)) for n in (1, 1, 2))
+    assert (first.plan.quick, first.plan.seeds, first.plan.trials) == (True, (3, 3), 1)
+    assert first.data.train.targets.equal(again.data.train.targets)
+    assert not first.data.train.inputs.equal(other.data.train.inputs)
+
+
 def test_a_data_set_is_drawn_compared_and_judged() -> None:
     study = planted.studied(planted.ROWS["same loss twice"], 0)
     assert study["pairs"] == [["again", "cross_entropy", "equal", ""]]
