@@ -125,7 +125,7 @@ def identify(loss: Callable[..., Any], *, takes: str | None = None, input: str |
         >>> def mystery(input, target):
         ...     return 0.5 * ((input - target) ** 2).sum(1).mean()
         >>> print(identify(mystery).found[0])
-        2.5 times mse_loss()
+        0.5 times mse_loss(), reduction 'batchmean'
     """
     start = time.monotonic()
     with warnings.catch_warnings(), torch.no_grad():
@@ -319,7 +319,7 @@ def _found(stranger: Stranger) -> list[Identity]:
 
 def _oddness(one: Identity) -> tuple[bool, ...]:
     """Of several that fit, the plainest is told first."""
-    return one.factor != 1.0, one.reduction != "mean", one.inputs != "", one.loss.startswith("presets")
+    return one.factor != 1.0, one.loss.startswith("presets"), one.reduction != "mean", one.inputs != ""
 
 
 def _fit(
