@@ -372,7 +372,7 @@ def _likeness(form: Form, text: str, names: tuple[str, ...], code: str) -> float
     of_names = sum(bool(re.search(p, n, re.I)) for p, n in zip(form.names, names, strict=False))
     title, _, described = text.partition(" ")
     in_title, in_text = (bool(re.search(form.words, part, re.I)) for part in (title, described))
-    of_text = (3 + (form.data == "masks")) * in_title + 1.5 * in_text
+    of_text = (3 + 2 * (form.data == "masks")) * in_title + 1.5 * in_text
     spoken = 1.5 * (form.input.rstrip("s") in text.lower())
     of_code = bool(re.search(_CODE.get(form.data, r"\b\B"), code))
     return of_names + of_text + spoken + of_code - 0.01 * FORMS.index(form)

@@ -212,13 +212,13 @@ def _short(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else repr(value)
 
 
-def _candidates(stranger: Stranger, own: Own) -> list[Candidate]:
+def _cards(stranger: Stranger, own: Own) -> list[Candidate]:
     form = stranger.form.takes
     alike = {form}.union(*(forms for forms in ALIKE if form in forms))
     cards = [card for card in CATALOGUE if alike & set(card.takes)]
     given = stranger.form
     cards.sort(key=lambda card: (form not in card.takes, card.input != given.input, card.data != given.data))
-    return [*(_candidate(card.name, card.fn, own) for card in cards), *_presets(own)]
+    return [_candidate(card.name, card.fn, own) for card in cards]
 
 
 def _candidate(name: str, fn: Callable[..., Any], own: Own) -> Candidate:
@@ -226,7 +226,8 @@ def _candidate(name: str, fn: Callable[..., Any], own: Own) -> Candidate:
     parameters = inspect.signature(fn).parameters
     optional = {n: p.default for n, p in parameters.items() if p.default is not p.empty and n not in LEFT_OUT}
     fields = {n: _values(n, hints.get(n, object), d, own) for n, d in optional.items()}
-    return Candidate(name, fn, {n: v for n, v in fields.items() if v}, optional, "reduction" in parameters)
+    reduces = {"none", "mean", "sum"} <= set(typing.get_args(hints.get("reduction", object)))
+    return Candidate(name, fn, {n: v for n, v in fields.items() if v}, optional, reduces)
 
 
 def _presets(own: Own) -> Iterator[Candidate]:
@@ -253,7 +254,7 @@ def _candidate_of_preset(name: str, make: Callable[..., nn.Module], fixed: Setti
         return make(**{**fixed, **settings})(*tensors)
 
     shown = f"{name}({', '.join(f'{n}={v!r}' for n, v in fixed.items())})" if fixed else name
-    return Candidate(shown, run, made.fields, made.defaults, False)
+    return Candidate(shown, run, made.fields, made.defaults, made.reduces)
 
 
 def _values(name: str, hint: Any, default: Any, own: Own) -> tuple[Any, ...]:
@@ -299,21 +300,31 @@ def _found(stranger: Stranger) -> list[Identity]:
         return []
     own = own_numbers(stranger.module if stranger.module is not None else stranger.run)
     turns = _turns(stranger)
-    candidates = _candidates(stranger, own)
+    cards, presets = _cards(stranger, own), [*_presets(own)]
+    # What takes long, several options at once, is asked where nothing plainer fits.
+    found = [*_fitting(cards, asked, turns, range(2)), *_fitting(presets, asked, turns, range(1))]
+    found = found or _fitting(cards, asked, turns, range(2, 4)) or _fitting(presets, asked, turns, range(1, 4))
+    found.sort(key=lambda one: _oddness(one[0]))
+    return [_described(stranger, *one) for one in found[:4]]
+
+
+Fitting = tuple[Identity, Candidate, Turn, Settings, Relation]
+
+
+def _fitting(candidates: list[Candidate], asked: list[Asked], turns: dict[str, Turn], changes: range) -> list[Fitting]:
+    """All that fit with as few options changed as any does."""
     able = [(c, w, t) for c in candidates for w, t in turns.items() if _value(c, t(asked[0].tensors), {}) is not None]
-    for changed in range(4):
-        found: list[tuple[Identity, Candidate, Turn, Settings, Relation]] = []
+    for changed in changes:
+        found: list[Fitting] = []
         for candidate, words, turn in able:
             turned = [turn(a.tensors) for a in asked]
             for settings in itertools.islice(candidate.settings(changed), SETTINGS):
-                fitting = _fit(candidate, settings, asked, turned)
-                if fitting is not None and all(known.loss != candidate.written(settings) for known, *_ in found):
-                    factor, reduction = fitting
-                    named = Identity(candidate.written(settings), factor, reduction, words, True)
-                    found.append((named, candidate, turn, settings, reduction))
+                fit = _fit(candidate, settings, asked, turned)
+                written = candidate.written(settings)
+                if fit is not None and all(one.loss != written for one, *_ in found):
+                    found.append((Identity(written, *fit, words, True), candidate, turn, settings, fit[1]))
         if found:
-            found.sort(key=lambda one: _oddness(one[0]))
-            return [_described(stranger, *one) for one in found[:4]]
+            return found
     return []
 
 
@@ -370,7 +381,7 @@ def _value(candidate: Candidate, tensors: tuple[Tensor, ...], settings: Settings
             total = float(candidate.run(*tensors, **settings).sum())
             return total, total
         items = candidate.run(*tensors, **settings, reduction="none")
-        return float(candidate.run(*tensors, **settings)), float(items.sum())
+        return float(candidate.run(*tensors, **settings, reduction="mean")), float(items.sum())
     except Exception:  # noqa: BLE001  # not such tensors, or not these settings
         return None
 
@@ -381,7 +392,7 @@ def _described(
     """With its gradient, the placed batches at which the two part, and what may have been mixed up."""
 
     def known(tensors: tuple[Tensor, ...]) -> Tensor:
-        given = {"reduction": "sum"} if candidate.reduces and reduction != "mean" else {}
+        given = {"reduction": "mean" if reduction == "mean" else "sum"} if candidate.reduces else {}
         value = candidate.run(*turn(tensors), **settings, **given)
         return found.factor * value / (tensors[0].shape[0] if reduction == "batchmean" else 1)
 
