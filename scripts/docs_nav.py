@@ -13,7 +13,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 SECTIONS = {
     "The library": ("language_models", "several_processes", "precision", "watching", "adapters", "migration", "api"),
     "The lab": ("your_data", "options", "own_code", "results", "board", "calibration", "planted"),
-    "Understand": ("gallery", "claims"),
+    "Understand": ("gallery", "claims", "check"),
     "Speed and memory": ("benchmarks", "counts"),
     "The project": ("stability", "fuzzing"),
 }

@@ -103,8 +103,8 @@ def linear_dino_loss(
     if any(map(learns, sources[1].tensors)):  # a temperature
         (losses,) = read_rows(read, *sources, each=each)
         return reduce(losses, weight=sample_weight, mask=mask, reduction=reduction)
-    weight = one_weight(sample_weight, mask, student.shape[:1], views[0].dtype)
-    return read_loss(read, pull, *sources, weight=weight, reduction=reduction, each=each)
+    of_items = one_weight(sample_weight, mask, student.shape[:1], views[0].dtype)
+    return read_loss(read, pull, *sources, weight=of_items, reduction=reduction, each=each)
 
 
 def _cosines(views: Tensor, prototypes: Tensor, scale: float | Tensor, shift: Tensor | None) -> Bilinear:

@@ -131,7 +131,7 @@ def cox_ph_loss(
     weight = one_weight(lives.weight, lives.mask, input.shape, lives.input.dtype)
     weight = torch.ones_like(lives.input) if weight is None else weight
     given = {"input": lives.input, "time": lives.time, "event": lives.event, "sample_weight": weight}
-    scores, times, seen, weight = gathered(group, **given)
+    scores, times, seen, weight = gathered(group, None, **given)
     spoilt = (times.isnan() | seen.isnan()).any()  # which no comparison sees
     times = torch.where(times.isnan(), 0, times)
     order = times.argsort(descending=True, stable=True)

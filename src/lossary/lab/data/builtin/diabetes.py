@@ -12,7 +12,7 @@ from lossary.lab.run.plan import Plan
 
 def load(plan: Plan) -> Data:
     """Regression: how far diabetes has gone a year later, of 442 patients; ``outliers`` spoils training targets."""
-    measured, values = load_diabetes(return_X_y=True)
+    measured, values = map(np.asarray, load_diabetes(return_X_y=True))
     parts = splits.drawn(len(values), 0.5, 0.2)
     inputs = torch.from_numpy(measured / measured[parts[0]].std(axis=0)).float()
-    return regression("diabetes", inputs, np.asarray(values), parts, plan.outliers)
+    return regression("diabetes", inputs, values, parts, plan.outliers)
