@@ -79,7 +79,9 @@ def _pairs(
     if target is not None:
         squared, similar, counted = pairs_given(x1, x2, target, similar_label, mask)
     else:
-        relations: dict[str, Any] = {name: of_batch.get(name) for name in ("positives", "ids", "ref_embeddings", "ref_labels")}
+        relations: dict[str, Any] = {
+            name: of_batch.get(name) for name in ("positives", "ids", "ref_embeddings", "ref_labels")
+        }
         squared, similar, counted = pairs_of_batch(compare(x1, x2, mask=mask, **relations), pairs)
     if counted is not None:
         squared, similar = squared[counted], similar[counted]
