@@ -268,7 +268,8 @@ def _values(name: str, hint: Any, default: Any, own: Own) -> tuple[Any, ...]:
         whole = float not in parts
         near = (v for n, v in USUAL.items() if n == name or name.endswith(f"_{n}") or name.startswith(f"{n}_"))
         numbers = dict.fromkeys((*own, *next(near, (0.5, 1.0, 2.0))))
-        kept = [int(v) if whole else float(v) for v in numbers if not whole or float(v).is_integer()]
+        # A whole number may count rounds: one over a tiny epsilon would never come to an end.
+        kept = [int(v) if whole else float(v) for v in numbers if not whole or (float(v).is_integer() and abs(v) < 20)]
         return tuple(v for v in kept if v != default)
     return ()
 
