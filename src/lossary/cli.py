@@ -133,7 +133,8 @@ def compare(
     workers
         Processes, each on one thread.
     protocol
-        Every loss on identical batches, or each with the batches that its paper recommends.
+        Every loss on identical batches (of classes: equally many items of each), or each with the batches that its
+        paper recommends, items as they come for most.
     outliers
         Share of the training targets that are spoilt on purpose (regression only).
     out

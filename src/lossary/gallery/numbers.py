@@ -115,8 +115,9 @@ def w7() -> Results:
     "Right by 3",
     Source.SLIDES,
     says="Scores [10, 7, 5], class 0 right: −log 0.95 = 0.05 for softmax, 0 for the SVM.",
-    answer="The SVM has what it wants and stops. Cross-entropy goes on pushing the others down, the nearest "
-    "of them hardest.",
+    answer="The SVM has what it wants and stops. Cross-entropy goes on pushing the others down, the one with the "
+    "highest score hardest. Were these a car, a truck and a cat, the truck would be pushed harder than the cat, "
+    "although a car is more like a truck: neither loss knows what is alike, but the SVM leaves such scores alone.",
     printed={"p": "0.95", "cross-entropy": "0.05", "SVM": "0"},
     losses=("cross_entropy", "multiclass_hinge_loss"),
 )

@@ -13,7 +13,8 @@ from lossary.gallery.exhibit import Results, Source, exhibit
     Source.SLIDES,
     says="A softmax classifier is never fully satisfied with its scores; an SVM is.",
     answer="Both halves are so. As long as the lead of the right class grows, cross-entropy falls, towards 0 and never "
-    "to it; the SVM is at 0 from the margin on. Neither has a largest value: both grow with the lead of a wrong class.",
+    "to it; the SVM is at 0 from the margin on. Neither has a largest value: both grow with the lead of a wrong class. "
+    "Where K scores are equal, as before any training, cross-entropy is log K.",
     losses=("cross_entropy", "multiclass_hinge_loss"),
 )
 def c8() -> Results:
@@ -27,6 +28,7 @@ def c8() -> Results:
         "SVM": svm,
         "cross-entropy is above 0 and falls with every lead": bool((softmax > 0).all() and (softmax.diff() < 0).all()),
         "the SVM is 0 from a lead of 1 on": bool((svm[1:] == 0).all() and svm[0] > 0),
+        "cross-entropy of 10 equal scores": lossary.cross_entropy(torch.zeros(1, 10), tensor([3])),
     }
 
 
@@ -36,7 +38,9 @@ def c8() -> Results:
     Source.SLIDES,
     says="The right class's score must be higher than all others by the margin; otherwise there is loss.",
     answer="On ten thousand drawn rows of scores, without an exception: the loss is the sum of max(0, sⱼ − s + Δ) over "
-    "the other classes j, where s is the score of the right one.",
+    "the other classes j, where s is the score of the right one. Where all K scores are equal, as before any training, "
+    "it is (K − 1)Δ. If the right class were summed over too, it would be larger by Δ everywhere: the slopes would be "
+    "the same, and the least value Δ.",
     losses=("multiclass_hinge_loss",),
 )
 def c10() -> Results:
@@ -53,7 +57,7 @@ def c10() -> Results:
     Source.SLIDES,
     says="Does the multiclass SVM become the binary one?",
     answer="Yes, with w = w₁ − w₀: value and gradient are those of the binary hinge. An L2 penalty is not: the "
-    "cheapest such pair, w₁ = −w₀ = w/2, costs half as much as w does.",
+    "cheapest such pair, w₁ = −w₀ = w/2, costs half as much as w does, so that the same solution takes twice the λ.",
     losses=("multiclass_hinge_loss", "hinge_loss"),
 )
 def c11() -> Results:
