@@ -32,9 +32,10 @@ they come. The questions were committed before the first run (`board/questions.t
 them were chosen by rules (`board/choose.py`): a random column that can be learned, which is not always the one that
 people would ask for. They lie in a random order, so that those that are done are a fair sample.
 
-**One class of several is to be run again.** Its batches hold equally many items of each class, because losses that
-compare items need them so; rare classes thus count as much as frequent ones before any weight is given. What is said
-there of class weights, logit adjustment, log loss and calibration is about such batches, not about items as they come.
+**One class of several is to be run again.** Its batches held equally many items of each class, as losses that compare
+items need them; rare classes thus counted as much as frequent ones before any weight was given. What is said there of
+class weights, logit adjustment, log loss and calibration is about such batches, not about items as they come, which the
+lab has drawn since.
 
 ```sh
 make board                          # goes on where it was, killed or not

@@ -133,8 +133,8 @@ def compare(
     workers
         Processes, each on one thread.
     protocol
-        Every loss on identical batches (of classes: equally many items of each), or each with the batches that its
-        paper recommends, items as they come for most.
+        Every loss on identical batches, with several items of each class where one of the losses compares items; or
+        each with the batches that its paper recommends.
     outliers
         Share of the training targets that are spoilt on purpose (regression only).
     out

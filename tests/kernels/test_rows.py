@@ -593,4 +593,4 @@ def test_the_operators_keep_torchs_rules(blocked):
         (source.x, three.w, three.b, by_row, None, index, *no_labels, False, 1.0, *marks, True, 3, None, None),
     ):
         torch.library.opcheck(operators.row_statistics.default, given)
-    torch.library.opcheck(operators.set_statistics.default, (source.x, by_row, labels, 0, -0.5, None, None))
+    torch.library.opcheck(operators.set_statistics.default, (source.x, by_row, labels, 0, -0.5, None, None, False))

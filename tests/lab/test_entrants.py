@@ -129,5 +129,5 @@ def test_what_is_stopped_says_how_to_go_on_with_losses_of_a_file(
     assert {r.loss for r in load_all(Path("my run"))} >= {"mine", "cross_entropy"}
 
 
-def _interrupted(*_: Any) -> None:
+def _interrupted(*_: Any, **__: Any) -> None:
     raise KeyboardInterrupt

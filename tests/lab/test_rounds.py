@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,6 +23,7 @@ from lossary.lab.run.options import Optimizer
 from lossary.lab.run.plan import Plan, budget
 from lossary.lab.run.record import Record, load_all
 from lossary.lab.run.storage import Storage
+from lossary.lab.stats.verdict import Verdict
 from lossary.lab.tasks.scoring import primary
 
 BRIEF = Plan("diabetes", ("mse_loss", "l1_loss"), seeds=(3, 7), trials=1, steps=4)
@@ -63,11 +63,11 @@ def settled_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[int]]:
     def settle(count: int) -> list[int]:
         shown: list[int] = []
 
-        def judged(records: list[Record], *args: Any, **options: Any) -> SimpleNamespace:
+        def judged(records: list[Record], *args: Any, **options: Any) -> Verdict:
             shown.append(len({r.seed for r in records if r.role == "tuned"}))
-            known = vars(judge(records, *args, **options))
+            verdict = judge(records, *args, **options)
             following = next((look for look in (3, 5, 7, 10) if look > shown[-1]), None)
-            return SimpleNamespace(**(known | {"settled": shown[-1] >= count, "next_look": following}))
+            return replace(verdict, settled=shown[-1] >= count, next_look=following)
 
         monkeypatch.setattr(comparison, "judge", judged)
         return shown

@@ -36,12 +36,32 @@ def test_every_loss_sees_the_same_batches() -> None:
     assert not torch.equal(cross_entropy, drawn(DIGITS, "cross_entropy", 2))
 
 
+def test_batches_are_balanced_only_where_a_loss_of_the_run_compares_items() -> None:
+    """Else a rare class would count as much as a frequent one for every loss, also for those that people weight."""
+    data = load(DIGITS)
+    rare = data.train.targets.clone()
+    rare[400:] = rare[400:].clamp_max(1)  # eight of ten classes are rare
+    data = replace(data, train=replace(data.train, targets=rare))
+    shares = {}
+    for losses in (("cross_entropy", "cosface_loss"), ("cross_entropy", "supcon_loss")):
+        plan = replace(DIGITS, losses=losses)
+        first, second = (
+            torch.cat(list(islice(batches(entered(loss), data, plan, Generator().manual_seed(1)), 30)))
+            for loss in losses
+        )
+        assert torch.equal(first, second)
+        shares[losses[1]] = (rare[first] > 1).float().mean().item()
+    assert shares["cosface_loss"] == pytest.approx((rare > 1).float().mean().item(), abs=0.01)
+    assert shares["supcon_loss"] > 0.5
+
+
 def test_its_own_recipe_gives_a_loss_the_batches_of_its_card() -> None:
     plan = replace(DIGITS, protocol="own-recipe")
     labels = load(plan).train.targets
     batch = labels[drawn(plan, "cross_entropy", 1)[0]]  # its card says: shuffled
     assert len(set(batch.bincount().tolist())) > 1
-    assert set(labels[drawn(DIGITS, "cross_entropy", 1)[0]].bincount().tolist()) == {12}
+    beside = replace(DIGITS, losses=("cross_entropy", "supcon_loss"))  # whose card says: m-per-class
+    assert set(labels[drawn(beside, "cross_entropy", 1)[0]].bincount().tolist()) == {12}
 
 
 def test_every_loss_starts_from_the_same_network() -> None:

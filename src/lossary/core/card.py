@@ -147,7 +147,6 @@ class Card:
     batch: Literal["shuffled", "m-per-class"] = "shuffled"  # what its paper's recipe feeds it
     separable: bool = True  # the loss of a batch is the sum over its items' own losses
     mean_is_plain: bool = True  # mean == none.mean(); False: the docstring says what it is
-    by_order: bool = False  # it tells which of two scores is larger, and hardly by how much
     has_minimum: bool = True  # False: a diagnostic, which falls without end as the input grows
     exact: Mapping[str, Any] = field(default_factory=dict[str, Any])  # arguments that make its gradient its value's own
     at_call: frozenset[str] = frozenset()  # which of AT_CALL it takes
@@ -155,6 +154,7 @@ class Card:
     pitfalls: tuple[str, ...] = ()  # what common code and common teaching get wrong
     relatives: tuple[str, ...] = ()  # names of other cards
     aliases: tuple[str, ...] = ()
+    by_order: bool = False  # it tells which of two scores is larger, and hardly by how much
 
     @property
     def name(self) -> str:

@@ -55,6 +55,17 @@ _found("autograd.forward_ad._current_level", _true)
 _PLAIN = Tensor.__torch_dispatch__  # pyright: ignore
 
 
+#: A context that sees every operator: a class to inherit from.
+DispatchMode: Any = _found("utils._python_dispatch.TorchDispatchMode", object)
+
+
+def fake_tensors() -> Any:
+    """A context in which tensors have shapes, dtypes and devices, and no values."""
+    from torch._subclasses.fake_tensor import FakeTensorMode  # takes a while to import
+
+    return FakeTensorMode()
+
+
 def records_operations() -> bool:
     """Whether ``make_fx`` is recording, which ``torch.compiler.is_compiling`` does not say."""
     return _modes_on() > 0 and _mode(_PROXY) is not None

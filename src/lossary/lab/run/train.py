@@ -30,7 +30,7 @@ from lossary.lab.data.types import AtHand, Data
 from lossary.lab.run.augment import augment
 from lossary.lab.run.batches import m_per_class, shuffled
 from lossary.lab.run.devices import chosen, multiplying, placed, scaler
-from lossary.lab.run.entrants import Entrant
+from lossary.lab.run.entrants import Entrant, entrants
 from lossary.lab.run.measured import Measure, measures, watched_score
 from lossary.lab.run.optimizers import LEARNING_RATES, RATES, optimizer_of, scheduler_of
 from lossary.lab.run.options import Precision
@@ -104,10 +104,15 @@ def steps_per_epoch(data: Data, plan: Plan) -> int:
 
 
 def batches(entrant: Entrant, data: Data, plan: Plan, generator: Generator) -> Iterator[Tensor]:
-    """Indices of training items without end; under ``same-batches`` the same for every loss."""
+    """Indices of training items without end; under ``same-batches`` the same for every loss.
+
+    They hold several items of each class only where some loss compares items: to draw so is to train for classes that
+    are equally frequent.
+    """
     size, m = batch_of(data, plan)
-    by_class = m > 0 and (plan.protocol == "same-batches" or entrant.batch == "m-per-class")
-    if by_class:
+    same = plan.protocol == "same-batches" and plan.losses
+    together = entrants(plan.losses, data.task).values() if same else (entrant,)
+    if m and any(one.batch == "m-per-class" for one in together):
         return m_per_class(data.train.targets, size, m, generator)
     return shuffled(len(data.train), size, generator)
 

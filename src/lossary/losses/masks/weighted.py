@@ -209,9 +209,9 @@ def sigmoid_generalized_dice_loss(
         As :func:`generalized_dice_loss`; soft regions as in :func:`sigmoid_dice_loss`.
     """
     _one_an_image(sample_weight, input)
+    regions = sigmoid_regions(input, target, ignore_index, aggregate, sample_weight, mask, class_weight, group)
     if target.requires_grad and torch.is_grad_enabled():
         raise ValueError("target: wanted a tensor without requires_grad, since its sizes are weights; got one with it")
-    regions = sigmoid_regions(input, target, ignore_index, aggregate, sample_weight, mask, class_weight, group)
     return _generalized_dice(regions, weighting, smooth, class_weight, sample_weight, reduction)
 
 

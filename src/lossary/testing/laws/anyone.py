@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
 
+from lossary.core.torch_internals import fake_tensors
 from lossary.testing.draws import Call
 from lossary.testing.laws.law import Law, law
 from lossary.testing.laws.subject import (
@@ -212,7 +212,7 @@ def constants_follow_the_input(subject: Subject) -> None:
         return torch.empty(value.shape, dtype=value.dtype, device="meta") if isinstance(value, Tensor) else value
 
     try:
-        with FakeTensorMode():
+        with fake_tensors():
             moved = Call(tuple(there(t) for t in call.args), {n: there(v) for n, v in call.kwargs.items()})
             subject(moved)
     except Exception as error:  # noqa: BLE001  # what looks at values has no answer here

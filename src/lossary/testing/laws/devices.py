@@ -8,9 +8,9 @@ from typing import Any
 from unittest import mock
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from lossary.core import device as _device
+from lossary.core.torch_internals import DispatchMode
 from lossary.testing.draws import Call
 from lossary.testing.laws import gradients, values
 from lossary.testing.laws.law import LAWS, law
@@ -97,7 +97,7 @@ def repeats_itself_where_determinism_is_asked_for(subject: Subject) -> None:
     assert not refused, f"torch refuses {refused} on an accelerator where determinism is asked for"
 
 
-class Operators(TorchDispatchMode):
+class Operators(DispatchMode):
     """Notes the operators that run within, and whether they are of floating-point numbers."""
 
     def __init__(self) -> None:

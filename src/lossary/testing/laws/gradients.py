@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 from torch import Generator, Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd import gradcheck, gradgradcheck
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils.checkpoint import checkpoint
 
 from lossary.core.card import AT_CALL
+from lossary.core.torch_internals import fake_tensors
 from lossary.testing.draws import Call
 from lossary.testing.laws.law import law
 from lossary.testing.laws.subject import (
@@ -326,7 +326,7 @@ def compiles_without_a_break(subject: Subject) -> None:
 
 
 def compiled_is_eager(subject: Subject, backend: str) -> None:
-    torch._dynamo.reset()
+    torch.compiler.reset()
     call = subject.draw(0, torch.float32)
     leaves, run = as_function(subject, call)
     value = torch.compile(run, fullgraph=True, backend=backend)(*leaves)
@@ -364,7 +364,7 @@ def vmap_is_right_or_refuses(subject: Subject) -> None:
 @law()
 def fake_tensors_give_shape_and_dtype(subject: Subject) -> None:
     """Whoever plans memory or a graph asks what comes out without computing it: no value may be looked at."""
-    mode = FakeTensorMode()
+    mode = fake_tensors()
     shapes_are_true(subject, mode.from_tensor, mode)
 
 
