@@ -127,6 +127,12 @@ head(torch.ones(2, 4), torch.tensor([0, 2])).backward()
     assert done.returncode == 0, done.stderr[-500:]
 
 
+def test_what_torch_pins_is_left_to_it() -> None:
+    """A build with CUDA wants one version of Triton: another one here, and nothing can be installed."""
+    pinned = {line.partition("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    assert not {name for name in pinned if name.startswith(("triton", "nvidia", "cuda"))}
+
+
 def public_classes() -> list[str]:
     return [name for name in dir(lossary) if isinstance(getattr(lossary, name), type)]
 
