@@ -56,7 +56,7 @@ compare` does without tuning and with few steps (3 to 10 runs a loss, as many as
 page. Gaps are in margins (1 point, or 1 % of the constant baseline's error), with their standard error over the data
 sets. In so many data sets the loss that is truly ahead was said to beat the other (*right*), or the one that is behind,
 or a loss itself (*wrong*); *unsure* are claims where the gap is within two standard errors of 0. *Held back*: one is
-ahead, but the other was still rising, or had not learned.
+ahead, but the other was rising so fast that it may catch up, or had not learned.
 
 {summary}
 

@@ -4,6 +4,7 @@ import importlib.util
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from types import ModuleType
 
@@ -11,7 +12,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lossary.lab.run.record import Point, Record, Role
+from lossary.lab.run.record import Judged, Point, Record, Role
+from lossary.lab.run.stopping import to_come
 from lossary.lab.stats import two_way, words
 from lossary.lab.stats.corrections import beats_all, hochberg, holm, pair_steps
 from lossary.lab.stats.equivalence import default_margin
@@ -523,6 +525,34 @@ def test_no_claim_over_a_loss_that_was_still_rising() -> None:
     # The winner's own curve takes nothing from its claim.
     ahead = judge([replace(r, still_rising=r.loss == "a") for r in records], RECALL)
     assert ahead.headline == "a beats b."
+
+
+@pytest.mark.parametrize(("gain", "claimed"), [(0.002, True), (0.02, False)])
+def test_what_rises_too_slowly_to_catch_up_takes_nothing_from_a_claim(gain: float, claimed: bool) -> None:
+    """0.1 behind: 0.002 a sixth of the steps makes 0.015 in four times the steps, 0.02 makes 0.15."""
+    curve = [Point(60 * n, n, 1.0, 0.3 + gain * n) for n in range(1, 7)]
+    runs = [
+        replace(r, still_rising=r.loss == "b", curve=curve if r.loss == "b" else [])
+        for r in study({"a": 0.6, "b": 0.5})
+    ]
+    assert only(judge(runs, RECALL)).claimed == claimed
+
+
+@pytest.mark.parametrize(("gain", "status"), [(0.0001, "equal"), (0.003, "undecided")])
+def test_equals_stay_equal_if_what_rises_cannot_leave_the_margin(gain: float, status: str) -> None:
+    curve = [Point(60 * n, n, 1.0, 0.3 + gain * n) for n in range(1, 7)]
+    found = study({"a": 0.5, "b": 0.5}, seeds=10, units=2000, seed_sd=0.001, noise=0.02)
+    runs = [replace(r, still_rising=True, curve=curve) for r in found]
+    assert only(judge(runs, RECALL)).status == status
+
+
+def test_of_another_metric_than_the_one_watched_nobody_knows_what_is_to_come() -> None:
+    curve = [Point(60 * n, n, 1.0, 0.3 + 0.002 * n) for n in range(1, 7)]
+    judged = {"other": Judged([0.0])}
+    assert (
+        to_come([replace(run("a", 1, np.zeros(1), "tuned"), still_rising=True, curve=curve, also=judged)], RECALL) < inf
+    )
+    assert replace(run("a", 1, np.zeros(1), "tuned"), curve=curve, also=judged).by("other").curve == []
 
 
 def test_nothing_is_claimed_of_what_has_not_learned() -> None:

@@ -1,6 +1,7 @@
 """Several splits of the same data: each a comparison of its own, and one verdict over all."""
 
 import json
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ SIZES = Sizes(600, 250)
 def verdict(scores: dict[str, float], asleep: dict[str, str] | None = None, rising: str = "") -> Verdict:
     """Of one split."""
     standings = tuple(
-        Standing(name, "tuned", score, score, score, 3, seconds=place + 1.0, still_rises=name == rising)
+        Standing(name, "tuned", score, score, score, 3, seconds=place + 1.0, to_come=inf if name == rising else 0.0)
         for place, (name, score) in enumerate(scores.items())
     )
     asleep = asleep or {}

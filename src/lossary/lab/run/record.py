@@ -84,8 +84,8 @@ class Record:
     also: dict[str, Judged] = field(default_factory=dict)  # further metrics that were asked for, by name
 
     def by(self, metric: str) -> Self:
-        """The same run with the units of one of the further metrics."""
-        return replace(self, units=self.also[metric].units, independent=self.also[metric].independent)
+        """The same run with the units of one of the further metrics. The curve is of another, which was watched."""
+        return replace(self, units=self.also[metric].units, independent=self.also[metric].independent, curve=[])
 
     @property
     def name(self) -> str:

@@ -7,6 +7,7 @@ be on its way out.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf, log
 from statistics import fmean, median
 
 from lossary.lab.run.record import Point, Record
@@ -23,6 +24,9 @@ PATIENCE = 400
 SPACING = 0.05
 #: A run whose best weights are from this first share of its steps has hardly learned.
 EARLY = 0.2
+#: How many times over a curve that gains as much with each fifth more steps, as in its last sixth, does so until it has
+#: four times as many.
+FIFTHS_TO_FOUR_TIMES = log(4) / log(6 / 5)
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,13 @@ class Curve:
     @property
     def rising(self) -> bool:
         """Whether the last sixth of the steps is better than the sixth before, at a rate that counts; True at first."""
+        return self.gain > RATE / 6 * abs(fmean(self.sixths()[1] or (0.0,)))
+
+    @property
+    def gain(self) -> float:
+        """By how much the last sixth of the steps is better than the sixth before; without end at first."""
         last, before = self.sixths()
-        return not before or fmean(last) - fmean(before) > RATE / 6 * abs(fmean(before))
+        return fmean(last) - fmean(before) if before else inf
 
     def sixths(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """The looks in the last sixth of the steps and in the sixth before, where there is none the one before."""
@@ -142,6 +151,23 @@ def mostly(runs: int, of: int) -> bool:
     (False, False, True)
     """
     return 0 < of <= 2 * runs
+
+
+def to_come(runs: Sequence[Record], metric: Metric) -> float:
+    """How much better a loss may still become with four times the steps; 0 if its runs had mostly stopped rising.
+
+    A curve that goes on as it ended gains as much with each fifth more steps as it did in its last sixth. Where most lie
+    in a dip, or there are no curves of this metric, nobody knows: that is infinite.
+
+    Args:
+        runs: Of the loss, with curves of the metric.
+    """
+    if not mostly(sum(r.still_rising for r in runs), len(runs)):
+        return 0.0
+    curves = [Curve.of(r.curve, higher_is_better=metric.higher_is_better) for r in runs if r.curve]
+    if not curves or mostly(sum(curve.in_dip for curve in curves), len(curves)):
+        return inf
+    return max(0.0, fmean(curve.gain for curve in curves)) * FIFTHS_TO_FOUR_TIMES
 
 
 def not_learned(records: Sequence[Record], metric: Metric) -> dict[str, str]:

@@ -15,14 +15,14 @@ from statistics import median
 import numpy as np
 
 from lossary.lab.run.record import Record, Role
-from lossary.lab.run.stopping import mostly, not_learned
+from lossary.lab.run.stopping import not_learned, to_come
 from lossary.lab.stats import words
 from lossary.lab.stats.chances import chances
 from lossary.lab.stats.corrections import beats_all, hochberg, holm, of_winner, pair_steps
 from lossary.lab.stats.equivalence import default_margin
 from lossary.lab.stats.sequential import looks, next_look, shares, smallest, spent
 from lossary.lab.stats.two_way import PRIOR, Bools, Floats, TwoWay, loss_variances, moderated
-from lossary.lab.stats.verdict import Comparison, Lack, Standing, Status, Verdict
+from lossary.lab.stats.verdict import Comparison, Lack, Standing, Status, Verdict, may_turn
 from lossary.lab.tasks.measures import Metric
 
 #: From p-values, and whether a is ahead in each pair, to adjusted ones and the levels of the intervals.
@@ -37,11 +37,8 @@ class _Entrant:
     role: Role
     runs: dict[int, Floats]
     rising: int  # of its runs
+    to_come: float  # see `Standing`
     seconds: float
-
-    @property
-    def still_rises(self) -> bool:
-        return mostly(self.rising, len(self.runs))
 
     @property
     def table(self) -> Floats:
@@ -156,6 +153,7 @@ def _entrants(records: list[Record], metric: Metric) -> list[_Entrant]:
             role,
             {r.seed: np.asarray(r.units, np.float64) for r in sorted(runs, key=lambda r: r.seed)},
             sum(r.still_rising for r in runs),
+            to_come(runs, metric),
             median(r.seconds_per_step for r in runs) * median(r.steps for r in runs),
         )
         for (loss, role), runs in grouped.items()
@@ -275,8 +273,7 @@ def _comparison(
     difference = float(pair.table.mean())
     status: Status = "undecided"
     lacks: Lack = ""
-    # What still rises may catch up: a run at four times the steps has turned such a pair round.
-    if loser.still_rises if differs else equal and (winner.still_rises or loser.still_rises):
+    if (differs or equal) and may_turn(difference, winner.to_come, loser.to_come, None if differs else rules.margin):
         lacks = "steps"
     elif differs:
         status = "better_within" if equal else "better"
@@ -344,7 +341,7 @@ def _standing(entrant: _Entrant, p_best: float) -> Standing:
         len(entrant.runs),
         entrant.seconds,
         p_best,
-        entrant.still_rises,
+        to_come=entrant.to_come,
     )
 
 

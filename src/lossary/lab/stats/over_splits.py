@@ -8,16 +8,15 @@ claims, as in `judge`, each with the whole level: which losses differ, and which
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from statistics import fmean
+from statistics import fmean, median
 
 import numpy as np
 
-from lossary.lab.run.stopping import mostly
 from lossary.lab.stats import words
 from lossary.lab.stats.corrections import holm
 from lossary.lab.stats.resplit import Resplit
 from lossary.lab.stats.two_way import Floats
-from lossary.lab.stats.verdict import Comparison, Lack, Standing, Status, Verdict
+from lossary.lab.stats.verdict import Comparison, Lack, Standing, Status, Verdict, may_turn
 
 LEVEL = 0.05
 
@@ -76,7 +75,6 @@ def _standing(each: Sequence[Standing], sizes: Sizes) -> Standing:
     half = found.half_width(LEVEL) if len(each) > 1 else np.nan
     seconds = fmean(s.seconds for s in each)
     seeds = sum(s.seeds for s in each)
-    rising = mostly(sum(s.still_rises for s in each), len(each))
     return Standing(
         each[0].loss,
         each[0].role,
@@ -85,7 +83,7 @@ def _standing(each: Sequence[Standing], sizes: Sizes) -> Standing:
         found.mean + half,
         seeds,
         seconds,
-        still_rises=rising,
+        to_come=median(s.to_come for s in each),
     )
 
 
@@ -99,28 +97,35 @@ def _among(learned: Sequence[Standing], means: Mapping[str, Floats], sizes: Size
     adjusted, tested = holm(p, LEVEL)
     equal, _ = holm(within, LEVEL)
     return [
-        _comparison(pair, one, float(p_), float(differs), float(same), float(level))
+        _comparison(pair, one, float(p_), float(differs), float(same), float(level), margin)
         for pair, one, p_, differs, same, level in zip(pairs, found, p, adjusted, equal, tested, strict=True)
     ]
 
 
 def _comparison(
-    pair: tuple[Standing, Standing], found: Resplit, p: float, differs: float, within: float, level: float
+    pair: tuple[Standing, Standing],
+    found: Resplit,
+    p: float,
+    differs: float,
+    within: float,
+    level: float,
+    margin: float,
 ) -> Comparison:
     a, b = pair  # the first has the better mean
     status: Status = "undecided"
     lacks: Lack = ""
-    if b.still_rises if differs <= LEVEL else within <= LEVEL and (a.still_rises or b.still_rises):
+    different, equal = differs <= LEVEL, within <= LEVEL
+    if (different or equal) and may_turn(found.mean, a.to_come, b.to_come, None if different else margin):
         lacks = "steps"
-    elif differs <= LEVEL:
-        status = "better_within" if within <= LEVEL else "better"
-    elif within <= LEVEL:
+    elif different:
+        status = "better_within" if equal else "better"
+    elif equal:
         status = "equal"
     else:
         lacks = "splits"
     half = found.half_width(level) if found.df else np.nan
     low, high = found.mean - half, found.mean + half
-    better = a.loss if differs <= LEVEL else ""
+    better = a.loss if different else ""
     return Comparison(a.loss, b.loss, found.mean, low, high, p, differs, within, status, better, lacks)
 
 

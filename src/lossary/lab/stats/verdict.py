@@ -10,9 +10,9 @@ from lossary.lab.tasks.measures import Metric
 #: by less than the margin. equal: shown to differ by less than the margin. not_learned: one of the two has not learned
 #: yet, so nothing is claimed.
 Status = Literal["better", "better_within", "equal", "undecided", "not_learned"]
-#: What would decide an undecided pair: more seeds; more test units, whatever the seeds; more steps, as what would have
-#: lost (or been equal) was still rising when it was stopped; seeds that both losses have at all; or, over several
-#: splits, more of them or more data.
+#: What would decide an undecided pair: more seeds; more test units, whatever the seeds; more steps, as what
+#: would have lost (or been equal) was rising so fast when it was stopped that it may catch up; seeds that both losses
+#: have at all; or, over several splits, more of them or more data.
 Lack = Literal["", "seeds", "units", "steps", "pairs", "splits"]
 
 
@@ -33,7 +33,7 @@ class Standing:
     p_best: float = float(
         "nan"
     )  # probability of having the best true mean, by joint draws: it describes, claims nothing
-    still_rises: bool = False  # most of its runs did when they were stopped
+    to_come: float = 0.0  # how much better it may become with four times the steps; 0: its runs had stopped rising
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,20 @@ class Comparison:
     @property
     def worse(self) -> str:
         return "" if not self.better else self.b if self.better == self.a else self.a
+
+
+def may_turn(difference: float, of_better: float, of_worse: float, margin: float | None) -> bool:
+    """Whether a claim may not hold for longer runs: that one of two is better, or with a margin that they are equal.
+
+    The worse may catch up, and what still rises may leave the margin, if it is to become better by as much as that
+    takes; ``of_better`` and ``of_worse`` are the two's `Standing.to_come`. How often losses turn round:
+    docs/decisions/0010.
+
+    >>> may_turn(0.1, 0.3, 0.08, None), may_turn(0.1, 0.0, 0.3, None), may_turn(0.002, 0.01, 0.0, 0.01)
+    (False, True, True)
+    """
+    to_come = of_worse if margin is None else max(of_better, of_worse)
+    return to_come > 0 and to_come >= (abs(difference) if margin is None else margin - abs(difference))
 
 
 @dataclass(frozen=True)
