@@ -156,8 +156,8 @@ def mostly(runs: int, of: int) -> bool:
 def to_come(runs: Sequence[Record], metric: Metric) -> float:
     """How much better a loss may still become with four times the steps; 0 if its runs had mostly stopped rising.
 
-    A curve that goes on as it ended gains as much with each fifth more steps as it did in its last sixth. Where most lie
-    in a dip, or there are no curves of this metric, nobody knows: that is infinite.
+    A curve that goes on as it ended gains as much with each fifth more steps as it did in its last sixth. Where most
+    lie in a dip, or there are no curves of this metric, nobody knows: that is infinite.
 
     Args:
         runs: Of the loss, with curves of the metric.
