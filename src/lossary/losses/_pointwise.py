@@ -15,6 +15,7 @@ from lossary.core.reduce import align, count, divide, reduce
 from lossary.kernels.elementwise import Argument, ElementSlope, block_sum, fits_cache, fused_slope
 from lossary.kernels.fused import switch
 from lossary.kernels.graph import learns
+from lossary.kernels.modes import plain_only
 from lossary.kernels.stable import accumulator
 
 ElementFormula = Callable[..., Tensor]
@@ -89,7 +90,10 @@ def _reduced(
 ) -> Tensor:
     """The formula's losses, reduced; with ``rows`` the blocks are of whole rows, and it gives a column of losses."""
     input, target, *arguments = given
-    if reduction == "none" or fits_cache(input, known=slope is not None or kernel is not None):
+    known = slope is not None or kernel is not None
+    # A formula over rows is of many operations, each with a gradient: a slope of few pays in cache too.
+    in_rows = rows and slope is not None and learns(input) and input.numel() > 0 and not plain_only()
+    if reduction == "none" or (fits_cache(input, known=known) and not in_rows):
         losses = _items(formula, input.to(dtype), target, mask, *arguments)
         return reduce(losses, weight=sample_weight, mask=mask, reduction=reduction)
     # Half precision is widened within the blocks: a copy would be one and a half times as long as it. Off the CPU bf16
@@ -116,8 +120,7 @@ def _reduced(
         divisor = count(one.expand((input.shape[0], 1) if rows else input.shape), sample_weight, mask)
         share = 1 / divisor if isinstance(divisor, int) else divide(one, divisor)
     of_elements = (input, target, sample_weight, mask, share, *arguments)
-    known = None if slope is None and kernel is None else scaled_slope
-    return block_sum(scaled_sum, *of_elements, dtype=dtype, slope=known, rows=rows)
+    return block_sum(scaled_sum, *of_elements, dtype=dtype, slope=scaled_slope if known else None, rows=rows)
 
 
 def pointwise_by_torch(

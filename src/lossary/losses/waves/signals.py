@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from lossary.core.card import Card, Choice, Range
-from lossary.core.check import check_tensor, check_whole
+from lossary.core.check import check_tensor, check_whole, within
 from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction
 from lossary.core.rules import POSITIVE, NotNegative, Number, checked
-from lossary.kernels.stable import parameters, unit
+from lossary.kernels.stable import ORDINARY, parameters, unit
 from lossary.losses._pointwise import rowwise
 
 __all__ = [
@@ -33,7 +33,34 @@ def _si_sdr(x: Tensor, y: Tensor, zero_mean: bool, eps: float) -> Tensor:
     cosine = (u * v).sum(1)
     # The rest itself: 1 less the cosine's square has no digits left where the estimate is good.
     rest = (u - cosine[:, None] * v).square().sum(1) + (u == 0).all(1)
+    return _decibels(rest, cosine, eps)
+
+
+def _decibels(rest: Tensor, cosine: Tensor, eps: float) -> Tensor:
     return _DECIBELS * ((rest + eps).log() - (cosine.square() + eps).log())
+
+
+def _si_sdr_slope(x: Tensor, y: Tensor, share: Any, *, zero_mean: bool, eps: float, out: Tensor) -> Tensor | None:
+    """``share`` times the sum of the losses, their derivatives by ``x`` in ``out``; None beside a silent signal.
+
+    With the rest e = u - c v, of the square r, those are along 1 / (r + eps) (e - r u) - c / (c^2 + eps) (v - c u).
+    """
+    if zero_mean:
+        x, y = (t - t.mean(1, keepdim=True) for t in (x, y))
+    x_length, y_length = (torch.linalg.vector_norm(t, dim=1, keepdim=True) for t in (x, y))
+    if not (within(x_length, *ORDINARY) and within(y_length, *ORDINARY)):
+        return None
+    cosine = torch.linalg.vecdot(x, y)[:, None] / x_length / y_length
+    rest = torch.addcmul(x, y, cosine * x_length / y_length, value=-1)
+    r, square = (torch.linalg.vector_norm(rest, dim=1, keepdim=True) / x_length).square(), cosine.square()
+    scale = 2 * _DECIBELS * share / x_length
+    by_rest, by_cosine = scale / (r + eps), scale / (square + eps)
+    torch.mul(rest, by_rest / x_length, out=out)
+    out.addcmul_(x, (square * by_cosine - r * by_rest) / x_length)
+    # Rounding of the cosine leaves some of the target in the rest; its derivative has none.
+    left = torch.linalg.vecdot(rest, y)[:, None] / (x_length * y_length)
+    out.addcmul_(y, (cosine * by_cosine + left * by_rest) / y_length, value=-1)
+    return _decibels(r, cosine, eps).sum() * share
 
 
 @checked
@@ -80,8 +107,9 @@ def si_sdr_loss(
         eps to it, so that quiet signals score differently from loud ones.
     """
     check_tensor("input", input)
-    formula = partial(_si_sdr, zero_mean=zero_mean, eps=eps)
-    return rowwise(formula, input, target, sample_weight=sample_weight, mask=mask, reduction=reduction)
+    given: dict[str, Any] = {"zero_mean": zero_mean, "eps": eps}
+    rest: dict[str, Any] = {"sample_weight": sample_weight, "mask": mask, "reduction": reduction}
+    return rowwise(partial(_si_sdr, **given), input, target, slope=partial(_si_sdr_slope, **given), **rest)
 
 
 class SISDRLoss(Loss):
