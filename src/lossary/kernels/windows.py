@@ -16,7 +16,7 @@ from lossary.kernels.products import product
 Window = Sequence[float]
 
 #: Outputs of a tile. Of more, most of a band is zeros; fewer are no work for a product.
-TILE = 64
+TILE = 32
 
 
 def gaussian(size: int, sigma: float) -> Window:
@@ -34,8 +34,7 @@ def smooth(x: Tensor, window: Window) -> Tensor:
 
 def _by_bands(x: Tensor, window: Window) -> Tensor:
     rows = x.flatten(0, -2)
-    tiles = _tiles(x.shape[-1], window, x)
-    means = torch.cat([product(rows[:, start : start + band.shape[1]], band) for start, band in tiles], -1)
+    means = torch.cat([product(rows[:, of], band) for _, of, band in _tiles(x.shape[-1], window, x)], -1)
     return means.unflatten(0, x.shape[:-1])
 
 
@@ -47,16 +46,21 @@ def _by_shifts(x: Tensor, window: Window) -> Tensor:
     return total
 
 
-def _tiles(length: int, window: Window, like: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """Where a tile's inputs begin, and its band: a row an output, a column an input."""
-    count = length - len(window) + 1
+def _tiles(length: int, window: Window, like: Tensor, beyond: int = 0) -> Iterator[tuple[slice, slice, Tensor]]:
+    """A tile's outputs, its inputs, and its band: a row an output, a column an input.
+
+    With ``beyond`` the inputs go on by so many zeros on either side, which nobody multiplies.
+    """
+    more = len(window) - 1
+    count = length + 2 * beyond - more
     weights = torch.tensor(window, dtype=like.dtype, device=like.device)
     size = min(TILE, count)
     padded = torch.cat([weights, weights.new_zeros(size)])  # a row more than k: each next one is shifted by one
     band = padded.repeat(size)[: size * (len(padded) - 1)].view(size, -1)
     for start in range(0, count, size):
-        rows = min(size, count - start)
-        yield start, band[:rows, : rows + len(window) - 1]
+        rows, first = min(size, count - start), start - beyond
+        of = slice(max(first, 0), min(first + rows + more, length))
+        yield slice(start, start + rows), of, band[:rows, of.start - first : of.stop - first]
 
 
 # ---------------------------------------------------------------- outside of a graph
@@ -64,31 +68,21 @@ def _tiles(length: int, window: Window, like: Tensor) -> Iterator[tuple[int, Ten
 
 def smoothed(x: Tensor, window: Window) -> Tensor:
     """:func:`smooth` of (M, H, W) on a CPU, without a graph and without copies."""
-    (count, height, width), less = x.shape, len(window) - 1
-    across = x.new_empty(count, height, width - less)
-    _smooth_(across.view(-1, width - less), x.reshape(-1, width), window)
-    out = x.new_empty(count, height - less, width - less)
-    for to, of in zip(out, across, strict=True):
-        _smooth_(to.mT, of.mT, window)
-    return out
+    return _slid(x, window, 0)
 
 
 def spread(by_means: Tensor, window: Window) -> Tensor:
     """Gradients by the means, (M, h, w), to those by what they are of: the transpose of :func:`smoothed`."""
-    (count, height, width), more = by_means.shape, len(window) - 1
-    across = by_means.new_zeros(count, height, width + more)
-    _spread_(across.view(-1, width + more), by_means.reshape(-1, width), window)
-    out = by_means.new_zeros(count, height + more, width + more)
-    for to, of in zip(out, across, strict=True):
-        _spread_(to.mT, of.mT, window)
+    return _slid(by_means, window[::-1], len(window) - 1)
+
+
+def _slid(x: Tensor, window: Window, beyond: int) -> Tensor:
+    (count, height, width), more = x.shape, 2 * beyond - len(window) + 1
+    across = x.new_empty(count, height, width + more)
+    rows, to_rows = x.reshape(-1, width), across.view(-1, width + more)
+    for to, of, band in _tiles(width, window, x, beyond):
+        torch.mm(rows[:, of], band.mT, out=to_rows[:, to])
+    out = x.new_empty(count, height + more, width + more)
+    for to, of, band in _tiles(height, window, x, beyond):
+        torch.bmm(band.expand(count, -1, -1), across[:, of], out=out[:, to])
     return out
-
-
-def _smooth_(out: Tensor, x: Tensor, window: Window) -> None:
-    for start, band in _tiles(x.shape[1], window, x):
-        torch.mm(x[:, start : start + band.shape[1]], band.mT, out=out[:, start : start + band.shape[0]])
-
-
-def _spread_(out: Tensor, by_means: Tensor, window: Window) -> None:
-    for start, band in _tiles(out.shape[1], window, out):
-        out[:, start : start + band.shape[1]].addmm_(by_means[:, start : start + band.shape[0]], band)

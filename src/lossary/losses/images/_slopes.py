@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lossary.kernels.windows import smoothed, spread
-from lossary.losses.images._shared import Like, halved, sums_of
+from lossary.losses.images._shared import Like, sums_of
 
 
 class Seen(NamedTuple):
@@ -87,7 +87,7 @@ def ms_ssim_slope(
     """``share`` times the sum of the losses of images, their derivatives by ``x`` in ``out``."""
     sums, last = [sums_of(x, y, shape)], len(weights) - 1
     for _ in range(last):
-        sums.append(halved(sums[-1]))
+        sums.append(_halved(sums[-1]))
     scales = [look(s, like, light=place == last) for place, s in enumerate(sums)]
     alike = torch.stack([_mean_alike(seen) for seen in scales])  # (M, n, C)
     powers = torch.tensor(weights, dtype=x.dtype)[:, None, None]
@@ -113,8 +113,17 @@ def _mean_alike(seen: Seen) -> Tensor:
     return (structure if light is None else light * structure).mean((-2, -1))
 
 
+def _halved(sums: Tensor) -> Tensor:
+    """:func:`halved` in an eighth of the time of torch's pooling; through its gradient it would be slower."""
+    for dim in (-2, -1):
+        if sums.shape[dim] % 2:
+            sums = torch.cat([sums, sums.narrow(dim, sums.shape[dim] - 1, 1)], dim)
+    rows = sums[..., ::2, :] + sums[..., 1::2, :]
+    return (rows[..., ::2] + rows[..., 1::2]).div_(4)
+
+
 def _doubled(gradients: Tensor, shape: Sequence[int]) -> Tensor:
-    """Gradients by what :func:`halved` gave to those by what it had, of ``shape``."""
+    """Gradients by what :func:`_halved` gave to those by what it had, of ``shape``."""
     height, width = shape[-2:]
     # How many pixels each was the mean of: 4, but at the end of an odd side.
     counts = torch.full(gradients.shape[-2:], 4.0, dtype=gradients.dtype)
