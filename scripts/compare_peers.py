@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -24,7 +23,7 @@ from rich.table import Column, Table
 from torch import Generator, Tensor
 
 ROOT = Path(__file__).parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "scripts")]
 
 from benchmarks.peers import peers as installed  # noqa: E402
 
@@ -236,7 +235,7 @@ def images_and_waves() -> Iterator[Pair]:
         )
 
 
-def orders_lifetimes_and_tokens() -> Iterator[Pair]:
+def orders_and_lifetimes() -> Iterator[Pair]:
     import coral_pytorch.losses
     import pytorch_toolbelt.losses
     from torchsurv.loss.cox import neg_partial_log_likelihood
@@ -273,20 +272,94 @@ def orders_lifetimes_and_tokens() -> Iterator[Pair]:
         both(normal(6, 5), classes(5, 6)),
         ({"t1": 0.8, "t2": 1.2}, {"t1": 0.5, "t2": 2.0}),
     )
+
+
+def preferences_and_policies() -> Iterator[Pair]:
+    """All of TRL, of which :mod:`peers_of_trl` calls the trainers' own methods."""
+    import peers_of_trl as trl
+
+    smoothed = tuple({"beta": b, "label_smoothing": e} for b in (0.1, 0.5) for e in (0.1, 0.3))
+    for theirs, ours, arguments in (
+        ("sigmoid", "sigmoid", ({"beta": 0.1}, {"beta": 2.0})),
+        ("robust", "robust", ({"beta": 0.1}, *smoothed)),
+        ("exo_pair", "exo", smoothed),
+        *((t, o, ({"beta": 0.1}, {"beta": 2.0})) for t, o in OF_PAIRS),
+    ):
+        made = partial(trl.dpo, theirs), partial(dpo, ours)
+        # Its smoothing of exo is a number in float32.
+        yield Pair(f"trl: DPOTrainer {theirs}", *made, token_pairs, arguments, 1e-6 if ours == "exo" else 1e-9)
+    betas = tuple(options(beta=(0.1, 0.3, 2.0)))
+    yield Pair("trl: DPOTrainer ipo", partial(trl.dpo, "ipo"), partial(dpo, "ipo"), token_pairs, betas)
+    yield Pair(
+        "trl: KTOTrainer",
+        trl.kto,
+        lambda **o: lambda x, ref, liked: L.kto_loss(x, ref, liked, **o),
+        lambda g: (normal(6)(g), normal(6)(g), torch.tensor([1, 0, 1, 1, 0, 1])),
+        tuple(options(beta=(0.1, 1.0), desirable_weight=(1.0, 1.5), undesirable_weight=(1.0, 0.5), kl=(0.0, 0.7))),
+    )
     for name, ours in (
         ("sigmoid", lambda a, b: L.cpo_loss(a, b, beta=0.3, label_smoothing=0.2, nll_weight=0.0)),
         ("simpo", lambda a, b: L.simpo_loss(a, b, beta=0.3, gamma=0.5, label_smoothing=0.2)),
     ):
-        yield Pair(f"trl: CPOTrainer {name}", partial(cpo_of_trl, name), lambda f=ours: f, both(normal(6), normal(6)))
+        yield Pair(f"trl: CPOTrainer {name}", partial(trl.cpo, name), lambda f=ours: f, both(normal(6), normal(6)))
+    yield Pair(
+        "trl: ORPOTrainer",
+        trl.orpo,
+        lambda **o: lambda a, b: L.orpo_loss(a, b, **o),
+        both(*2 * [lambda g: -unit_range(6)(g) - 0.05]),
+        betas,
+        1e-5,  # in float32 there
+    )
+    yield Pair(
+        "trl: RewardTrainer",
+        trl.reward,
+        lambda center=None: lambda a, b: L.bradley_terry_loss(a, b, center=center or 0.0),
+        both(normal(6), normal(6)),
+        tuple(options(center=(None, 0.01, 0.5))),
+    )
+    grid = tuple(options(beta=(0.04, 0.0), epsilon_high=(0.2, 0.28), delta=(None, 2.0), level=("token", "sequence")))
+    for kind, average in (("grpo", "sequence"), ("bnpo", "token"), ("dapo", "token"), ("dr_grpo", "constant")):
+        yield Pair(f"trl: GRPOTrainer {kind}", partial(trl.grpo, kind), partial(grpo, average), answers, grid)
 
 
-def cpo_of_trl(loss_type: str) -> Callable[[Tensor, Tensor], Tensor]:
-    """A method of its trainer, of which it asks for these fields alone."""
-    from trl.experimental.cpo.cpo_trainer import CPOTrainer
+#: TRL's kinds of DPO that take no smoothing, and their names here.
+OF_PAIRS = (
+    ("hinge", "hinge"),
+    ("nca_pair", "nca"),
+    ("bco_pair", "bco"),
+    ("sppo_hard", "sppo"),
+    ("apo_zero", "apo_zero"),
+    ("apo_down", "apo_down"),
+)
 
-    fields: Any = {"alpha": 0.0, "beta": 0.3, "label_smoothing": 0.2, "simpo_gamma": 0.5, "loss_type": loss_type}
-    trainer: Any = SimpleNamespace(**fields, accelerator=SimpleNamespace(device="cpu"))
-    return lambda chosen, rejected: CPOTrainer.cpo_loss(trainer, chosen, rejected)[0].mean()
+
+def lengths(count: int, most: int) -> Callable[[Generator], Tensor]:
+    """(count, most) masks of answers, each of one token or more."""
+    return lambda g: (torch.arange(most) < torch.randint(1, most + 1, (count, 1), generator=g)).long()
+
+
+def token_pairs(g: Generator) -> tuple[Tensor, ...]:
+    return normal(8, 5)(g), normal(8, 5)(g), lengths(8, 5)(g)
+
+
+def dpo(kind: str, **options: Any) -> Callable[..., Tensor]:
+    def loss(logps: Tensor, ref: Tensor, mask: Tensor) -> Tensor:
+        divisor = mask.sum(1) if kind == "ipo" else 1
+        answers = [half for t in (logps, ref) for half in ((t * mask).sum(1) / divisor).chunk(2)]
+        return L.ipo_loss(*answers, **options) if kind == "ipo" else L.dpo_loss(*answers, kind=kind, **options)
+
+    return loss
+
+
+def answers(g: Generator) -> tuple[Tensor, ...]:
+    near = normal(5, 7)(g)
+    old, ref = (near + 0.1 * normal(5, 7)(g) for _ in range(2))
+    return near, old, ref, normal(5)(g), lengths(5, 7)(g)
+
+
+def grpo(average: Any, delta: float | None = None, level: Any = "token", **options: Any) -> Callable[..., Tensor]:
+    rest = {"average": average, "max_length": 7, "ratio": level, "largest_ratio": delta, **options}
+    return lambda x, old, ref, advantages, mask: L.grpo_loss(x, old, advantages, ref_logps=ref, mask=mask > 0, **rest)
 
 
 def auraloss_stft(x: Tensor, y: Tensor) -> Tensor:
@@ -299,7 +372,7 @@ def auraloss_stft(x: Tensor, y: Tensor) -> Tensor:
 
 
 def of_pairs(only: str, seeds: range) -> Iterator[tuple[str, Row]]:
-    for pair in (*pairs(), *images_and_waves(), *orders_lifetimes_and_tokens()):
+    for pair in (*pairs(), *images_and_waves(), *orders_and_lifetimes(), *preferences_and_policies()):
         if only not in pair.name:
             continue
         row = Row()
