@@ -18,7 +18,7 @@ KERNELS = {
     "rows": "Rows of scores: class heads and contrastive losses",
     "tuples": "Triplets",
     "overlap": "Segmentation",
-    "none": "Number by number, row by row",
+    "none": "Elementwise losses",
 }
 #: Okabe and Ito's colours, which colour-blind readers can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999", "#000000")
@@ -26,20 +26,21 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#9
 INTRO = """\
 # Benchmarks
 
-What a loss costs in time and memory, beside the same formula in plain torch, beside other libraries, and beside a floor
-that no implementation can go below. Everything here was measured by one command,
+The cost of each loss in time and memory, compared with the same formula in plain torch, with other libraries, and with
+a floor that no implementation can beat. One command measured everything here,
 
 ```sh
-make bench                          # everything; ARGS="--only CosFace" measures some of it again
+make bench                          # everything; ARGS="--only CosFace" measures part of it again
 make docs                           # writes this page from the stored results
 ```
 
-in float32, forward and backward. A case has a process of its own (many have several, one after the other, as their
-times change from one to the next), in which its contenders take turns after a warm-up, in another order each round. A
-ratio of times is the median of those of single rounds.
-*Extra* is the most memory that was allocated at once, by allocation events, beyond the inputs and their gradients;
-*resident* is the same as the operating system saw it; *saved* is what autograd keeps from forward to backward, in
-sizes of what learns, labels not counted. Compare ratios, not times: times are this machine's.
+in float32, forward and backward. Each case runs in its own process (many run in several, one after the other, because
+times vary between processes). After a warm-up its contenders take turns, in a different order each round. A ratio of
+times is the median of the ratios within single rounds.
+*Extra* is the peak memory allocated at once, by allocation events, beyond the inputs and their gradients; *resident* is
+the same as seen by the operating system; *saved* is what autograd keeps from forward to backward, in multiples of the
+size of the learnable inputs, labels not counted. Compare ratios rather than times: the times are specific to this
+machine.
 """
 MACHINE = """\
 ## {title}
@@ -47,17 +48,17 @@ MACHINE = """\
 {name}, {cores}torch {torch}, Python {python}. Measured on {dates}.{shared}
 """
 UNMEASURED = """\
-No GPU was at hand: GPUs are unmeasured. On a machine with CUDA the same command measures there, and its file in
+No GPU was available, so GPUs are unmeasured. The same command measures on a machine with CUDA, and its file in
 `benchmarks/results/` is a welcome contribution. The promises are about CPUs.
 """
 PROFILES = """\
-torch's operators by their share of the time that all of them take, in cases with a missed promise.
+torch's operators by their share of all operators' time, in cases with a missed promise.
 """
 EXACTNESS = """\
 The largest difference from the same formula in plain torch in float64, as a share of the largest entry; in brackets,
-that of plain torch in the same precision. By blocks of 1, 5, 16 rows and all at once, whichever is worst; the last
-column is the largest difference between those in float64. Second gradients are those of the sum of the gradients'
-squares.
+the same for plain torch in that precision. Each value is the worst over blocks of 1, 5 and 16 rows and all rows at
+once; the last column is the largest difference between these in float64. Second gradients are those of the sum of the
+squared gradients.
 """
 
 
@@ -111,9 +112,7 @@ def sections(device: str, run: Mapping[str, Any]) -> Iterator[str]:
 def machine(device: str, facts: Mapping[str, Any], records: list[Mapping[str, Any]]) -> str:
     dates = sorted({record["date"] for record in records})
     loud = sum(not record["quiet"] for record in records)
-    shared = (
-        f" In {loud} of {len(records)} cases the machine was shared with other work; they are marked." if loud else ""
-    )
+    shared = f" In {loud} of {len(records)} cases (marked) the machine was shared with other work." if loud else ""
     return MACHINE.format(
         title="CPU" if device == "cpu" else "GPU",
         name=facts["name"],
@@ -128,7 +127,7 @@ def machine(device: str, facts: Mapping[str, Any], records: list[Mapping[str, An
 def promises(records: Mapping[str, Mapping[str, Any]]) -> str:
     rows = [(name, *promise) for name, record in records.items() for promise in tables.promises(record)]
     met = sum(row[-1] == "met" for row in rows)
-    summary = f"{met} of {len(rows)} are met. Minimum times are those of the fastest rounds.\n"
+    summary = f"{met} of {len(rows)} are met. Minimum times come from the fastest rounds.\n"
     return f"{summary}\n{markdown(('case', 'promise', 'got', ''), rows)}"
 
 

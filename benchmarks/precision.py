@@ -57,31 +57,33 @@ IN_BATCH: dict[str, tuple[Loss, Loss]] = {
 INTRO = """\
 # Precision
 
-What runs in which type, and what it costs. `python -m benchmarks.precision` writes this page.
+Which type each computation uses, and what that costs in accuracy. `python -m benchmarks.precision` writes this page.
 
 | given | products | scores, sums, losses | gradients |
 | --- | --- | --- | --- |
 | float64 | float64 | float64 | float64 |
 | float32 | torch's own choice: float32, or TF32 where you allow it | float32 | float32 |
-| bfloat16 or float16 | of operands as they are, **into float32** | float32 | summed in float32, rounded once |
-| float32 under autocast | of operands rounded to autocast's type, into float32 | float32 | float32 |
+| bfloat16 or float16 | of the operands unchanged, **into float32** | float32 | summed in float32, rounded once |
+| float32 under autocast | of the operands rounded to autocast's type, into float32 | float32 | float32 |
 | half precision beside float32 | float32 | float32 | each in its own type |
 
-So it is on devices that multiply half-precision matrices (CUDA, XPU; torch 2.8 or newer). A CPU multiplies float32
-copies and rounds nothing but the gradient; there autocast changes nothing. Lengths, temperatures and scales are float32
-factors of the product's rows and columns: half-precision embeddings are never normalised and rounded again. The
-gradient by the scores is rounded to half precision before its two products; in float16 a power of two brings it into
-range. That by a row's only target, mostly its largest, is kept apart and not rounded, where blocks are made. A scalar
-loss is float32, except where torch's function of that name returns another type.
+On devices that multiply half-precision matrices (CUDA, XPU; torch 2.8 or newer), this table applies as it stands. A CPU
+multiplies float32 copies and rounds only the gradient; there, autocast changes nothing. Norms, temperatures and scales
+enter as float32 factors of the product's rows and columns, so half-precision embeddings are never normalised and
+rounded again. The gradient with respect to the scores is rounded to half precision before its two products; in float16,
+a power of two scales it into range. Where scores are computed by blocks, the gradient at a row's only target, usually
+its largest entry, is kept separate and not rounded. A scalar loss is float32, unless torch's function of the same name
+returns another type.
 
 ## Errors
 
-Against float64 from the same rounded inputs: the loss's relative error, and for the gradients by either input the
-error's length as a share of the gradient's. {rows} rows, {classes} classes or {rows} partners, {width} dimensions.
-*Random* embeddings know nothing; *trained-like* ones lie near their class. Half-precision units are emulated, and TF32
-is: operands rounded to 10 bits. In bfloat16 tensors a gradient that is right to the last bit has an error of
-{bfloat16:.1e} already, in float16 ones {float16:.1e}: compare with that, and with float32 gradients under autocast.
-Plain torch in half precision rounds the scores.
+All errors are against float64 computed from the same rounded inputs: the relative error of the loss, and for the
+gradient with respect to each input the norm of the error divided by the norm of the gradient. There are {rows} rows,
+{classes} classes or {rows} partners, and {width} dimensions. *Random* embeddings carry no information; *trained-like*
+ones lie near their class. Half-precision units are emulated, and so is TF32, by rounding operands to 10 bits. Stored in
+bfloat16, even a gradient that is right to the last bit has an error of {bfloat16:.1e}, and in float16 of {float16:.1e}:
+compare with these values, and with the float32 gradients under autocast. Plain torch in half precision rounds the
+scores.
 
 """
 

@@ -49,19 +49,19 @@ SHOWING = registry.showing()
 #: What people have -> the question in the docs' index, and the loss to begin with.
 KINDS = {
     "values": ("Numbers to predict", "huber_loss"),
-    "answers": ("Yes or no, for one label or for many", "binary_cross_entropy_with_logits"),
+    "answers": ("Yes or no, for one label or many", "binary_cross_entropy_with_logits"),
     "classes": ("One class of several", "cross_entropy"),
-    "identities": ("Identities, and new ones to recognise later", "arcface_loss"),
-    "pairs": ("Pairs that belong together or do not", "contrastive_loss"),
-    "triplets": ("Triplets: this is nearer to that than to the other", "triplet_margin_loss"),
+    "identities": ("Identities, including new ones to recognise later", "arcface_loss"),
+    "pairs": ("Pairs that match or do not", "contrastive_loss"),
+    "triplets": ("Triplets: an anchor is closer to one item than to another", "triplet_margin_loss"),
     "views": ("Two views of the same thing: augmentations, captions, translations", "info_nce_loss"),
     "masks": ("Masks: a class for every pixel", "dice_loss"),
-    "lifetimes": ("Times until an event, which for some has not come yet", "cox_ph_loss"),
-    "lists": ("Lists to rank: candidates of a query, and how relevant each is", "listnet_loss"),
-    "tokens": ("Language models: answers that people prefer, and policies that are rewarded", "dpo_loss"),
+    "lifetimes": ("Times until an event, not yet observed for some", "cox_ph_loss"),
+    "lists": ("Lists to rank: a query's candidates and their relevance", "listnet_loss"),
+    "tokens": ("Language models: preferred answers and rewarded policies", "dpo_loss"),
     "boxes": ("Boxes: where something is in an image", "complete_iou_loss"),
-    "images": ("Images beside the images that they should be", "ssim_loss"),
-    "waves": ("Sound beside the sound that it should be", "si_sdr_loss"),
+    "images": ("Images with a reference image", "ssim_loss"),
+    "waves": ("Sound with a reference signal", "si_sdr_loss"),
 }
 
 
@@ -130,7 +130,7 @@ def letters(card: Card) -> str:
     """What each letter of the formula is, tied to the arguments."""
     bar = r"{\vert}"  # a plain one would end the cell
     legend = (f"| ${symbol.replace('|', bar)}$ | {meaning} |" for symbol, meaning in card.symbols.items())
-    return "\n".join(["| in the formula | is |", "| --- | --- |", *legend])
+    return "\n".join(["| symbol | meaning |", "| --- | --- |", *legend])
 
 
 def description(function: Callable[..., object]) -> str:
@@ -219,7 +219,7 @@ def helpers() -> str:
     ours = [(module, name) for module, name in public if getattr(module, name).__module__ == "lossary"]
     torchs = ", ".join(f"`{name}`" for module, name in public if (module, name) not in ours)
     parts = [f"::: {module.__name__}.{name}" for module, name in ours]
-    return "\n\n".join([*parts, *([f"Handed through as torch has them: {torchs}."] if torchs else [])])
+    return "\n\n".join([*parts, *([f"Passed through unchanged from torch: {torchs}."] if torchs else [])])
 
 
 def decisions() -> str:

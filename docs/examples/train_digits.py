@@ -1,6 +1,6 @@
-"""A training script as people write them. `lossary compare train_digits.py` tries other losses in the place of its own.
+"""An ordinary training script. `lossary compare train_digits.py` tries other losses in place of its own.
 
-Lossary takes `model`, `data` and, where there is one, `metric`; the script's own training stays below.
+Lossary uses `model`, `data` and, if defined, `metric`. The script's own training loop stays unchanged below.
 """
 
 import numpy as np
@@ -11,18 +11,18 @@ from torch.utils.data import DataLoader, TensorDataset
 
 
 def model() -> nn.Module:
-    """Pixels to embeddings. No layer of class scores behind: each loss brings what it needs."""
+    """Pixels to embeddings. No final layer of class scores: each loss brings its own."""
     return nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 32))
 
 
 def data() -> TensorDataset:
-    """Pairs of an input and a class. Or three data sets: training, validation, test."""
+    """Pairs of an input and a class. It could also return three data sets: training, validation, test."""
     pixels, digits = load_digits(return_X_y=True)
     return TensorDataset(torch.tensor(pixels / 16, dtype=torch.float32), torch.tensor(digits))
 
 
 def top_2_accuracy(probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """A score for each item: here 1 where the digit is among the two most probable ones."""
+    """A score for each item: here 1 if the digit is among the two most probable."""
     return (np.argsort(-probabilities, axis=1)[:, :2] == targets[:, None]).any(axis=1)
 
 

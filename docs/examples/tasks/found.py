@@ -1,6 +1,6 @@
-"""Pairs to find each other: a query and a document of one shape, and embeddings (N, D).
+"""Query-document pairs: both have the same shape, and the network returns embeddings (N, D).
 
-One network embeds both, or two: the first the queries, the second the documents.
+`model()` may return one network for both, or two: the first for queries, the second for documents.
 """
 
 import torch

@@ -1,6 +1,6 @@
-"""A class for each pixel: a map of class numbers (height, width), -100 where there is none.
+"""A class for each pixel: a map of class numbers (height, width), with -100 for pixels without a label.
 
-The network gives scores (N, C, height, width).
+The network returns scores (N, C, height, width).
 """
 
 import torch

@@ -1,6 +1,6 @@
-"""Lists to rank: the candidates of a list (L, ...) with the relevance of each (L,), and a value for each candidate.
+"""Lists to rank: each item holds the candidates of a list (L, ...) and their relevance (L,).
 
-Lists may be of any length; the network gets them with zeros behind the last candidate, which count nowhere.
+The network returns a value for each candidate. Lists may have any length: zeros pad them and do not count.
 """
 
 import torch

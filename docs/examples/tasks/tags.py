@@ -1,4 +1,4 @@
-"""Several labels an item: a 0 or 1 for each label, and a value for each."""
+"""Several labels per item: a 0 or 1 for each label. The network returns a value for each."""
 
 import torch
 from sklearn.datasets import load_digits

@@ -1,4 +1,4 @@
-"""Yes or no: a target of 0 or 1, and one value an item."""
+"""Yes or no: the target is 0 or 1, and the network returns one value per item."""
 
 import torch
 from sklearn.datasets import load_breast_cancer

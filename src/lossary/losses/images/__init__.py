@@ -1,1 +1,1 @@
-"""Images beside the images that they should be."""
+"""Losses for images with a reference image."""
