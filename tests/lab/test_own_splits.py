@@ -107,6 +107,7 @@ def test_the_verdict_compares_patients_and_not_their_visits(visits: Path, tmp_pa
     for record in load_all(run):
         assert len(record.units) == 10
         assert np.mean(record.units) == pytest.approx(record.metrics["mae"])
+    assert "by MAE on 10 groups by patient;" in (run / "report.html").read_text()
 
 
 def test_folders_that_are_parts_already(tmp_path: Path) -> None:

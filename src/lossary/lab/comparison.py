@@ -205,7 +205,7 @@ def _writing(folder: Path) -> Generator[None]:
 
 def _compared(plan: Resolved, storage: Storage, console: Console, data: Data, claims: Claims, *, here: bool) -> Result:
     folder = storage.folder
-    metric, *others = (metric_of(data.task, name) for name in plan.metric)
+    metric, *others = (metric_of(data.task, name, plan.units) for name in plan.metric)
     for said in data.left_out:
         console.print(f"left out: {printable(said)}", markup=False, highlight=False)
     if data.task == "binary":

@@ -45,7 +45,7 @@ class Evidence:
     @cached_property
     def further(self) -> list[Verdict]:
         """The verdicts by the other metrics that were asked for."""
-        metrics = [metric_of(self.task, name) for name in self.plan.metric[1:]]
+        metrics = [metric_of(self.task, name, self.plan.units) for name in self.plan.metric[1:]]
         return further(self.verdict, self.records, metrics)
 
     @cached_property
@@ -135,7 +135,7 @@ def _metric(records: list[Record], plan: Resolved) -> Metric:
         Refused: if the runs have not been judged by what the plan names.
     """
     task = task_in(records)
-    first, *others = [metric_of(task, name) for name in plan.metric] or [primary(task)]
+    first, *others = [metric_of(task, name, plan.units) for name in plan.metric or (primary(task).name,)]
     for record in records:
         judged = {*record.also, *([first.name] if first.name in record.metrics else [])}
         if missing := [metric.name for metric in (first, *others) if metric.name not in judged]:

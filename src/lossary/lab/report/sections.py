@@ -42,7 +42,7 @@ def summary(evidence: Evidence) -> Summary:
     measures = measures_of(evidence.task)
     losses = counted(evidence.ranked, "loss", "losses")
     sentence = (
-        f"{losses} compared by {evidence.metric.label} on {units} {measures.units}; "
+        f"{losses} compared by {evidence.metric.label} on {units} {words.units_of(evidence.metric)}; "
         f"{counted(range(evidence.plan.trials), 'tuning trial')} and {counted(seeds, 'seed')} a loss."
     )
     credit = str(evidence.test["credit"]) + " " if "credit" in evidence.test else ""

@@ -89,6 +89,11 @@ class Plan(Files, Network, Training):
         steps = min(max(PASSES * steps_per_epoch, SHORTEST), LONGEST)
         return steps // 2 if self.quick else steps
 
+    @property
+    def units(self) -> str:
+        """What the verdict compares, where the rows of a table are not independent; nothing where they are."""
+        return f"groups by {self.by}" if self.by else "stretches of time" if self.time else ""
+
     def margin_of(self, metric: Metric) -> float | None:
         """The margin in the metric's own scale, in which a point is 0.01; None where none was named."""
         return self.margin / (100 if metric.percent else 1) or None

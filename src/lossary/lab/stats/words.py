@@ -218,7 +218,8 @@ def bound(margin: float, metric: Metric) -> str:
 
 
 def units_of(metric: Metric) -> str:
-    return next((m.units for m in map(measures_of, TASKS) if metric in m.metrics), "test samples")
+    """What a metric is the mean of, and what there would have to be more of."""
+    return metric.units or next((m.units for m in map(measures_of, TASKS) if metric in m.metrics), "test samples")
 
 
 def by_metric(verdict: Verdict) -> str:

@@ -7,7 +7,7 @@ N, where a unit's weight is raised (`ratio` for one sum over another), or what i
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -54,6 +54,7 @@ class Metric:
     higher_is_better: bool
     percent: bool  # shown times 100; stored as a share
     least: float = 0.0  # what it can be
+    units: str = field(default="", compare=False)  # what it is the mean of, where that is not what the task's are
 
     def possible(self, value: float) -> float:
         """The nearest value that it can have: few seeds give intervals that reach beyond."""

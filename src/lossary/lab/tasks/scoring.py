@@ -1,6 +1,7 @@
 """What a trained network scores on the test split, in all and a test unit, by metrics of the task or the user's own."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,15 +20,19 @@ def primary(task: TaskName) -> Metric:
     return measures_of(task).metrics[0]
 
 
-def metric_of(task: TaskName, name: str) -> Metric:
+def metric_of(task: TaskName, name: str, units: str = "") -> Metric:
     """A metric of the task by its name, or else one of a person's own: of a file (FILE.py:NAME) or of their code.
+
+    Args:
+        units: What it is the mean of, as people read it, where that is not what the task's metrics are.
 
     >>> metric_of("regression", "rmse").label, metric_of("regression", "shop.py:net_profit").label
     ('RMSE', 'net profit')
     """
     own = name.rpartition(":")[2]
     usual = Metric(own, own.replace("_", " "), True, False, least=-np.inf)
-    return next((metric for metric in measures_of(task).metrics if metric.name == name), usual)
+    found = next((metric for metric in measures_of(task).metrics if metric.name == name), usual)
+    return replace(found, units=units)
 
 
 def own_files(metrics: Iterable[str]) -> tuple[str, ...]:
