@@ -555,6 +555,18 @@ def test_of_another_metric_than_the_one_watched_nobody_knows_what_is_to_come() -
     assert replace(run("a", 1, np.zeros(1), "tuned"), curve=curve, also=judged).by("other").curve == []
 
 
+def test_no_loss_is_recommended_below_what_costs_nothing() -> None:
+    records = study({"a": 0.6, "b": 0.5})
+    below = judge(records + study({"always yes": 0.7}, seeds=1, role="baseline"), RECALL)
+    assert below.recommended == ""
+    assert below.recommendation.startswith("Choose none of them yet: always yes scores better; look at the data")
+    rising = [replace(r, still_rising=True) for r in records]
+    longer = judge(rising + study({"always yes": 0.7}, seeds=1, role="baseline"), RECALL)
+    assert longer.recommendation.endswith("; train longer (--steps) first.")
+    fitted = [replace(r, fitted=True) for r in study({"boosting": 0.7}, seeds=1, role="baseline")]
+    assert judge(records + fitted, RECALL).recommended == "a"
+
+
 def test_nothing_is_claimed_of_what_has_not_learned() -> None:
     dip = [Point(step, step, 1.0, valid) for step, valid in ((10, 0.3), (20, 0.05), (30, 0.1), (40, 0.2))]
     records = study({"a": 0.6, "b": 0.5, "c": 0.2}) + study({"untrained": 0.3}, role="baseline")

@@ -39,6 +39,7 @@ class _Entrant:
     rising: int  # of its runs
     to_come: float  # see `Standing`
     seconds: float
+    free: bool  # a baseline that has learned nothing
 
     @property
     def table(self) -> Floats:
@@ -155,6 +156,7 @@ def _entrants(records: list[Record], metric: Metric) -> list[_Entrant]:
             sum(r.still_rising for r in runs),
             to_come(runs, metric),
             median(r.seconds_per_step for r in runs) * median(r.steps for r in runs),
+            role == "baseline" and not any(r.fitted for r in runs),
         )
         for (loss, role), runs in grouped.items()
     ]
@@ -310,8 +312,10 @@ def _verdict(
     p_best = {(e.loss, e.role): p for e, p in zip(awake, odds, strict=True)}
     standings = tuple(_standing(e, p_best.get((e.loss, e.role), np.nan)) for e in entrants)
     of_best = [c for c in among if awake and awake[0].loss in (c.a, c.b) and c.status != "not_learned"]
-    recommended, recommendation = _recommended(awake, of_best, rules)
     said = [family for family in below if family]
+    free = {e.loss for e in entrants if e.free}
+    unbeaten = [family[0].b for family in said if family[0].b in free and words.all_behind(family, metric)]
+    recommended, recommendation = _recommended(awake, of_best, unbeaten, rules)
     ranked = [s for e, s in zip(entrants, standings, strict=True) if e in trained]
     return Verdict(
         metric,
@@ -345,10 +349,17 @@ def _standing(entrant: _Entrant, p_best: float) -> Standing:
     )
 
 
-def _recommended(awake: list[_Entrant], of_best: list[Comparison], rules: _Rules) -> tuple[str, str]:
-    """The cheapest of the best and its equals within the margin, and why; nothing before the first look."""
+def _recommended(
+    awake: list[_Entrant], of_best: list[Comparison], unbeaten: list[str], rules: _Rules
+) -> tuple[str, str]:
+    """The cheapest of the best and its equals within the margin, and why; nothing before the first look.
+
+    Nor is there anything to recommend where some baseline that costs nothing scores better than every loss.
+    """
     if not of_best or not rules.looks:
         return "", ""
+    if unbeaten:
+        return "", words.no_recommendation(unbeaten, rising=any(e.to_come > 0 for e in awake))
     equal = [c.b for c in of_best if c.status in ("equal", "better_within")]
     cheapest = min((e for e in awake if e.loss in (awake[0].loss, *equal)), key=lambda e: e.seconds).loss
     return cheapest, words.recommendation(awake[0].loss, cheapest, of_best, rules.metric, rules.margin)

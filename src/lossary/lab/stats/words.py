@@ -89,12 +89,13 @@ def headline(
         said.append(f"{join(sleepers)} {plural(len(sleepers), 'has', 'have')} not learned yet.")
     above = [family for family in below if learned and not any(c.claimed and c.better == c.a for c in family)]
     for verb, ahead in (("beats", True), ("is shown to beat", False)):
-        if names := [family[0].b for family in above if _all_behind(family, metric) == ahead and _tried(family)]:
+        if names := [family[0].b for family in above if all_behind(family, metric) == ahead and _tried(family)]:
             said.append(f"No loss {verb} {join(names)}.")
     return tuple(said)
 
 
-def _all_behind(family: Sequence[Comparison], metric: Metric) -> bool:
+def all_behind(family: Sequence[Comparison], metric: Metric) -> bool:
+    """Whether no loss scores better than the baseline that they were compared with."""
     return all(c.difference <= 0 if metric.higher_is_better else c.difference >= 0 for c in family)
 
 
@@ -204,6 +205,14 @@ def recommendation(best: str, recommended: str, of_best: Sequence[Comparison], m
         equal = any(c.status != "better" for c in of_best)
         return f"Train with {best}: the best{', and cheapest of its equals' if equal else ''}."
     return f"Train with {best}, until more is known: it has the best mean."
+
+
+def no_recommendation(unbeaten: Sequence[str], *, rising: bool) -> str:
+    """Why no loss is recommended: all are behind these baselines, which cost nothing."""
+    advice = "train longer (--steps)" if rising else "look at the data and the learning rate"
+    return (
+        f"Choose none of them yet: {join(unbeaten)} {plural(len(unbeaten), 'scores', 'score')} better; {advice} first."
+    )
 
 
 def size(difference: float, metric: Metric) -> str:
