@@ -559,7 +559,9 @@ def test_no_loss_is_recommended_below_what_costs_nothing() -> None:
     records = study({"a": 0.6, "b": 0.5})
     below = judge(records + study({"always yes": 0.7}, seeds=1, role="baseline"), RECALL)
     assert below.recommended == ""
-    assert below.recommendation.startswith("Choose none of them yet: always yes scores better; look at the data")
+    assert below.recommendation.startswith(
+        "Choose none of them yet: none scores better than always yes; look at the data"
+    )
     rising = [replace(r, still_rising=True) for r in records]
     longer = judge(rising + study({"always yes": 0.7}, seeds=1, role="baseline"), RECALL)
     assert longer.recommendation.endswith("; train longer (--steps) first.")

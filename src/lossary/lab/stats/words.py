@@ -210,9 +210,7 @@ def recommendation(best: str, recommended: str, of_best: Sequence[Comparison], m
 def no_recommendation(unbeaten: Sequence[str], *, rising: bool) -> str:
     """Why no loss is recommended: all are behind these baselines, which cost nothing."""
     advice = "train longer (--steps)" if rising else "look at the data and the learning rate"
-    return (
-        f"Choose none of them yet: {join(unbeaten)} {plural(len(unbeaten), 'scores', 'score')} better; {advice} first."
-    )
+    return f"Choose none of them yet: none scores better than {join(unbeaten)}; {advice} first."
 
 
 def size(difference: float, metric: Metric) -> str:
