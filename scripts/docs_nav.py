@@ -1,6 +1,6 @@
 """The docs' menu: pages by what readers are after, and losses by the data that they are for.
 
-mkdocs runs :func:`on_config` as a hook.
+The version that the docs are of stands at the foot of each page. mkdocs runs :func:`on_config` as a hook.
 """
 
 from pathlib import Path
@@ -9,13 +9,15 @@ from typing import Any
 from generate_docs import KINDS, cards_of
 from mkdocs.exceptions import ConfigurationError
 
+import lossary
+
 DOCS = Path(__file__).parent.parent / "docs"
 SECTIONS = {
     "The library": ("language_models", "several_processes", "precision", "watching", "adapters", "migration", "api"),
     "The lab": ("your_data", "options", "own_code", "results", "board", "calibration", "planted"),
     "Understand": ("gallery", "claims", "check"),
     "Speed and memory": ("benchmarks", "counts"),
-    "The project": ("stability", "fuzzing"),
+    "The project": ("comparison", "stability", "packaging", "roadmap", "fuzzing"),
 }
 
 
@@ -29,6 +31,7 @@ def on_config(config: Any) -> Any:
     losses += [
         {question: [f"losses/{card.name}.md" for card in cards_of(kind)]} for kind, (question, _) in KINDS.items()
     ]
+    config["copyright"] = f"Lossary {lossary.__version__}"
     config["nav"] = ["index.md", {"Losses": losses}, *({title: names} for title, names in pages.items())]
     return config
 

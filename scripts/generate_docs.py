@@ -17,6 +17,8 @@ from pathlib import Path
 from types import ModuleType
 
 import claims_page
+import comparison_page
+import roadmap_page
 import torch
 from docs_mathml import markdown
 from docs_transcripts import transcribed
@@ -74,6 +76,8 @@ def main() -> int:
     files[ROOT / "docs" / "counts.md"] = meter_page.page()
     files[ROOT / "docs" / "board.md"] = board_page.page()
     files[ROOT / "docs" / "claims.md"] = claims_page.page()
+    files[ROOT / "docs" / "comparison.md"] = comparison_page.page(len(CATALOGUE))
+    files[ROOT / "docs" / "roadmap.md"] = roadmap_page.page()
     tables = {
         "README.md": (benchmarks_summary.table(), beginnings("docs/losses/")),
         "docs/index.md": (beginnings("losses/"),),

@@ -127,6 +127,22 @@ head(torch.ones(2, 4), torch.tensor([0, 2])).backward()
     assert done.returncode == 0, done.stderr[-500:]
 
 
+def test_metadata_and_docs_name_the_licence_of_all_that_the_wheel_carries() -> None:
+    data = ROOT / "src/lossary/lab/data/builtin"
+    attributed = (data / "ATTRIBUTION.md").read_text()
+    names = {"Apache-2.0": "Apache-2.0", "CC BY 4.0": "CC-BY-4.0", "MIT": "MIT", "BSD 3-Clause": "BSD-3-Clause"}
+    rows = [line.split("|")[3] for line in attributed.splitlines() if "<https://" in line and line.startswith("| ")]
+    found = {spdx for row in rows for said, spdx in names.items() if said in row}
+    assert len(rows) == 5
+    assert PROJECT["license"].split(" AND ") == sorted({"Apache-2.0", *found})
+    assert all((ROOT / file).is_file() for file in PROJECT["license-files"])
+    page = (ROOT / "docs/packaging.md").read_text()
+    assert f"`{PROJECT['license']}`" in page
+    for file in data.glob("*.npz"):
+        assert f"# Attribution: `{file.name}`" in attributed
+        assert f"| `{file.name}` | {file.stat().st_size / 1e6:.1f} |" in page
+
+
 def test_what_torch_pins_is_left_to_it() -> None:
     """A build with CUDA wants one version of Triton: another one here, and nothing can be installed."""
     pinned = {line.partition("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().splitlines()}

@@ -34,6 +34,14 @@ def test_what_is_said_of_a_row_is_said_of_one_that_there_is() -> None:
     assert len({entry["loss"] for entry in entries}) == len(entries)
 
 
+def test_good_first_losses_are_missing_and_have_a_file_to_go_to() -> None:
+    missing = {row.loss for row in ROWS if row.state == "no"}
+    for entry in union.read("first.tsv"):
+        assert entry["loss"] in missing, "no longer one to begin with: take it from first.tsv"
+        assert (ROOT / "src/lossary/losses" / entry["where"]).is_file()
+        assert entry["how"]
+
+
 def test_losses_are_found_by_their_names() -> None:
     found = {row.loss: row for row in ROWS}
     assert found["mse_loss"].where == ("mse_loss",)
