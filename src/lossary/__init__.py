@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lossary.compose.perceptual import PerceptualLoss as PerceptualLoss
     from lossary.compose.prototypes import DINOHead as DINOHead
     from lossary.compose.prototypes import linear_dino_loss as linear_dino_loss
+    from lossary.compose.queue import Queue as Queue
     from lossary.compose.regularizers import Regularized as Regularized
     from lossary.compose.regularizers import elastic_net_penalty as elastic_net_penalty
     from lossary.compose.regularizers import l1_penalty as l1_penalty

@@ -89,6 +89,7 @@ HELPERS: tuple[ModuleType, ...] = tuple(
         "compose.prototypes",
         "compose.sums",
         "compose.cached",
+        "compose.queue",
         "compose.sampled",
         "compose.sharded",
         "distributed.ways",

@@ -3,18 +3,22 @@
 A rank's part runs in a process of its own (:func:`of_a_rank`); one pair of processes goes through all the cases.
 """
 
+import importlib
+import itertools
 import json
 import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, distributed
 
+import lossary
 import samples
 from lossary import functional as L
 from lossary.catalogue import CATALOGUE
@@ -298,6 +302,68 @@ SILENT: dict[str, tuple[Ask, Ask, Ask]] = {
 }
 #: The time-out of their groups.
 SHORT = timedelta(seconds=5)
+
+
+# ---------------------------------------------------------------- ranks that stay away in the midst of an exchange
+
+
+class GoneError(Exception):
+    """What rank 1 is at from here on."""
+
+
+def gone() -> None:
+    raise GoneError
+
+
+#: Where the ranks exchange in a way of its own: the module's function, and which of its calls is the first of backward.
+WAYS = {"ring": ("lossary.kernels.rows.ring", "passing", 2), "shards": ("lossary.distributed.gather", "dealt", 1)}
+#: What rank 1 does before the first such call, of backward or of all.
+INSIDE: dict[str, tuple[Callable[[], None], bool]] = {
+    "late": (partial(time.sleep, 1.5), False),
+    "gone": (gone, True),
+    "dead": (partial(os._exit, 0), True),
+}
+#: Each has ranks of its own: DTensor takes a new mesh of the same ranks for an old one, whose group has failed by then.
+WORLDS = [(way, name) for way in WAYS for name in INSIDE]
+
+
+def ask_by(way: str, group: distributed.ProcessGroup) -> Tensor:
+    if way == "ring":
+        with lossary.exchange_by("ring"):
+            return LEARNS(group)
+    head = lossary.ArcFaceLoss(6, 3)
+    lossary.shard_classes(head, group)
+    return head(x(4, 3, grad=True), LABELS)
+
+
+def disturbed(way: str, do: Callable[[], None], backward: bool) -> Ask:
+    """It does so before a call of the function by which its way exchanges."""
+    module, function, first = WAYS[way]
+    place = importlib.import_module(module)
+
+    def ask(group: distributed.ProcessGroup) -> Tensor:
+        plain, calls = getattr(place, function), itertools.count()
+
+        def run(*args: Any) -> Any:
+            if next(calls) == first * backward:
+                setattr(place, function, plain)
+                do()
+            return plain(*args)
+
+        setattr(place, function, run)
+        return ask_by(way, group)
+
+    return ask
+
+
+def inside(number: int, folder: Path) -> None:
+    """Three ranks for each world, side by side: most of the time they wait."""
+    (way, name), rank = WORLDS[number // 3], number % 3
+    join(rank, 3, folder / way / name)
+    group = distributed.new_group(timeout=SHORT)
+    assert group is not None
+    ask = disturbed(way, *INSIDE[name]) if rank == 1 else partial(ask_by, way)
+    (folder / way / name / f"{rank}.txt").write_text(attempt(ask, group))
 
 
 def of_three(rank: int, folder: Path) -> None:

@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch.multiprocessing as mp
 from torch import distributed
 
 from distributed import disagreements
 from distributed.counting import traffic
-from distributed.disagreements import CASES, LEARNS, OF_REFERENCES, Asked
+from distributed.disagreements import CASES, LEARNS, OF_REFERENCES, WORLDS, Asked
+from distributed.launch import launch
 
 Told = list[dict[str, Any]]
 
 
 def of_ranks(run: Any, size: int, folder: Path) -> Told:
-    mp.spawn(run, (folder,), nprocs=size)
+    launch(run, size, folder)
     return [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
 
 
@@ -77,6 +77,22 @@ def test_a_rank_that_does_not_come_is_named_after_the_time_out(name: str, silent
             assert f"group: {silent} did not come to the exchange after" in told[name]["told"]
         elif name in told:  # it did not die
             assert told[name]["told"] == "nothing"
+
+
+@pytest.fixture(scope="module")
+def away(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("away")
+    for way, name in WORLDS:
+        (folder / way / name).mkdir(parents=True)
+    launch(disagreements.inside, 3 * len(WORLDS), folder)
+    return folder
+
+
+@pytest.mark.parametrize(("way", "name"), WORLDS)
+def test_a_rank_that_leaves_a_ring_or_shards_is_named_by_the_others(way: str, name: str, away: Path) -> None:
+    for rank in (0, 2):
+        told = (away / way / name / f"{rank}.txt").read_text()
+        assert ("group: rank 1 did not come to the exchange after" in told) if name != "late" else told == "nothing"
 
 
 def test_a_rank_that_is_late_is_waited_for(silence: Told) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 from torch import Tensor, distributed, nn
 
 import samples
 from distributed.counting import traffic
+from distributed.launch import launch
 from lossary.catalogue import CATALOGUE, find
 from lossary.compose.tokens import kto_reference_point
 from lossary.core.reduce import reduce
@@ -130,7 +130,8 @@ def passes_by(name: str) -> bool:
 
 def has_sum(subject: Subject) -> bool:
     """Whether a rank's sum is of its own items: some losses are of the whole batch."""
-    return subject.card.item != "batch" and subject.variant.get("aggregate") != "batch"
+    per_image = {**subject.card.module.fields, **subject.variant}.get("per_image", True)
+    return subject.card.item != "batch" and subject.variant.get("aggregate") != "batch" and per_image
 
 
 def reduced(part: slice, **kwargs: Any) -> Result:
@@ -209,7 +210,7 @@ def of_a_rank(rank: int, world: str, folder: Path) -> None:
 def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Result]]:
     folder = tmp_path_factory.mktemp("ranks")
     size = len(PARTS[request.param])
-    mp.spawn(of_a_rank, (request.param, folder), nprocs=size)
+    launch(of_a_rank, size, request.param, folder)
     return [torch.load(folder / f"{rank}.pt") for rank in range(size)]
 
 

@@ -5,22 +5,22 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 
 import lossary
 from distributed import heads
 from distributed.heads import ROWS, WORLD, Found
+from distributed.launch import launch
 from lossary.testing.laws.subject import assert_close
 
 HEADS = [name for name, _ in heads.heads()]
-#: What needs all classes at once, or all items' losses, says so.
-REFUSED = {"ohem_cross_entropy_loss", "proxy_anchor_loss", "soft_triple_loss"}
+#: What needs all classes at once says so.
+REFUSED = {"soft_triple_loss"}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("heads")
-    mp.spawn(heads.of_a_rank, (folder,), nprocs=WORLD)
+    launch(heads.of_a_rank, WORLD, folder)
     return folder
 
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 import torch.nn.functional as F
 from torch import Tensor, distributed
 
 import lossary
+from distributed.launch import launch
 from lossary.kernels.rows import blocks, formula
 
 L: Any = lossary.functional
@@ -134,7 +134,7 @@ def of_a_rank(rank: int, folder: Path) -> None:
 
 
 def test_the_center_is_one_of_all_ranks(tmp_path: Path) -> None:
-    mp.spawn(of_a_rank, (tmp_path,), nprocs=2)
+    launch(of_a_rank, 2, tmp_path)
     loss = lossary.DINOLoss(center=torch.zeros(K, dtype=torch.float64))
     loss.update_center(draw(N, 2, K))
     torch.manual_seed(0)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, distributed
 from torch.distributed import ProcessGroup
 
-from lossary.distributed.handshake import wait
+from lossary.distributed.handshake import begun, wait
 
 Sizes = tuple[int, ...]
 
@@ -71,11 +71,11 @@ def passing(
         (distributed.irecv, None if t is None else _bytes(t), after) for t in coming
     ]
     operations = [distributed.P2POp(do, t, rank, group) for do, t, rank in pairs if t is not None and t.numel()]
-    works = distributed.batch_isend_irecv(operations) if operations else []
+    works = begun(lambda: distributed.batch_isend_irecv(operations), group) if operations else []
 
     def arrived() -> tuple[Tensor | None, ...]:
         for work in works:
-            wait(work, group)
+            wait(work, group, at_once=True)
         sent.clear()  # which had to be kept until now
         return coming
 

@@ -61,6 +61,16 @@ class Ranks:
             return _Gathered.apply(items, self, sent)
         return collect(items if sent is None else items.to(sent), self.sizes, self.group).to(items.dtype)
 
+    def columns(self, numbers: Tensor, each: Sizes) -> Tensor:
+        """(M, c, ...) of all ranks' items and this rank's columns, of (N, C, ...): ``each`` rank has so many."""
+        here, rest = each[self.rank], numbers.shape[2:]
+        sent = tuple(len(numbers) * size * rest.numel() for size in each)
+        received = tuple(size * here * rest.numel() for size in self.sizes)
+        found = exchanged(numbers.transpose(0, 1).flatten(), sent, received, self.group).split(received)
+        return torch.cat(
+            [part.view(here, size, *rest).transpose(0, 1) for part, size in zip(found, self.sizes, strict=True)]
+        )
+
     def deal(self, parts: Tensor) -> Tensor:
         """(W, N, ...) what W ranks have for this one's N items, of (M, ...), what each has for those of all."""
         back = (self.sizes[self.rank],) * len(self.sizes)

@@ -13,13 +13,14 @@ A rank that does not come at all is waited for as long as the group's own time-o
 import functools
 import hashlib
 import inspect
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
 from numbers import Real
-from typing import Any, ParamSpec
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, distributed
@@ -29,6 +30,7 @@ from lossary.distributed.shards import group_of, is_sharded
 from lossary.distributed.ways import CHOSEN
 
 P = ParamSpec("P")
+T = TypeVar("T")
 #: What must be the same on all ranks, in words, by argument and property; property "" is the argument itself.
 Facts = dict[tuple[str, str], str]
 
@@ -208,10 +210,15 @@ def _difference(facts: dict[int, Facts]) -> str:
 # ---------------------------------------------------------------- who does not come
 
 
-def wait(work: Work | None, group: ProcessGroup) -> None:
+def wait(work: Work | None, group: ProcessGroup, *, at_once: bool = False) -> None:
     """Wait for an exchange; where it fails, name the ranks that did not come to it.
 
     Of accelerators nobody waits here: their work is in order with what follows, and torch itself watches over it.
+
+    Args:
+        work: The exchange.
+        group: Its ranks.
+        at_once: Of gloo's sends and receives: a wait for them that ends early closes the connection.
     """
     if work is None or distributed.get_backend(group) != "gloo":
         if work is not None:
@@ -220,15 +227,30 @@ def wait(work: Work | None, group: ProcessGroup) -> None:
     start = time.monotonic()
     store, key = group.get_group_store(), f"lossary/waits/{distributed.get_rank(group)}"
     try:
-        _patiently(work, store, key)
+        (_watched if at_once else _patiently)(work, store, key)
     except RuntimeError as error:
-        store.set(key, "")
-        silent = _silent(group, store)
-        if not silent:
-            raise
-        waited = f"after {time.monotonic() - start:.1f} s"
-        maybe = "was the loss called there without group, or not at all?"
-        raise RuntimeError(f"group: {_listed(silent)} did not come to the exchange {waited}; {maybe}") from error
+        _blame(error, group, start)
+
+
+def begun(begin: Callable[[], T], group: ProcessGroup) -> T:
+    """What begins an exchange: gloo may see already there that a connection is gone."""
+    start = time.monotonic()
+    try:
+        return begin()
+    except RuntimeError as error:
+        _blame(error, group, start)
+
+
+def _blame(error: RuntimeError, group: ProcessGroup, start: float) -> NoReturn:
+    """Raise it, with the ranks that did not come where others did."""
+    store = group.get_group_store()
+    store.set(f"lossary/waits/{distributed.get_rank(group)}", "")
+    silent = _silent(group, store)
+    if not silent:
+        raise error
+    waited = f"after {time.monotonic() - start:.1f} s"
+    maybe = "was the loss called there without group, or not at all?"
+    raise RuntimeError(f"group: {_listed(silent)} did not come to the exchange {waited}; {maybe}") from error
 
 
 def _patiently(work: Work, store: Any, key: str) -> None:
@@ -242,9 +264,28 @@ def _patiently(work: Work, store: Any, key: str) -> None:
         store.delete_key(key)
 
 
+def _watched(work: Work, store: Any, key: str) -> None:
+    left = threading.Event()
+
+    def leave_word() -> None:
+        left.set()
+        store.set(key, "")
+
+    clock = threading.Timer(SLOW.total_seconds(), leave_word)
+    clock.daemon = True
+    clock.start()
+    try:
+        work.wait()
+    finally:
+        clock.cancel()
+        clock.join()
+    if left.is_set():
+        store.delete_key(key)
+
+
 def _silent(group: ProcessGroup, store: Any) -> list[int]:
-    """The ranks that have left no word; those that fail with this one get a moment to."""
-    end = time.monotonic() + SLOW.total_seconds()
+    """The ranks that have left no word; those that wait or fail beside this one get a moment to."""
+    end = time.monotonic() + 3 * SLOW.total_seconds()
     while True:
         here = [store.check([f"lossary/waits/{rank}"]) for rank in range(distributed.get_world_size(group))]
         if all(here) or time.monotonic() > end:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from lossary.distributed.gather import Ranks, exchanged, with_gradient
+from lossary.distributed.gather import Ranks, with_gradient
 from lossary.distributed.shards import Shards
 from lossary.kernels.rows.maps import ScoreMap
 from lossary.kernels.rows.merged import merged, part_of, told
@@ -43,7 +43,7 @@ def summed_over_shards(source: Bilinear, shares: Tensor, of: Callable[[Bilinear,
     """(N,) what ``of(source, shares)`` is of all columns, where it is a sum over them; shares are (C,) or (N, C)."""
     shards = _shards(source)
     ranks = Ranks.of(shards.group, embeddings=source.x)
-    here = shares[shards.own] if shares.dim() == 1 else _columns(shares, shards, ranks)
+    here = shares[shards.own] if shares.dim() == 1 else ranks.columns(shares, tuple(shards.sizes))
     return _to_their_rows(of(_of_all_rows(source, ranks), here), ranks).sum(0)
 
 
@@ -87,13 +87,3 @@ def _everyones(rows: Tensor, ranks: Ranks, sent: torch.dtype | None = None) -> T
 def _to_their_rows(found: Tensor, ranks: Ranks) -> Tensor:
     """(W, N, ...) what the shards have found of this rank's rows."""
     return ranks.deal(with_gradient(found, 1 / len(ranks.sizes)))
-
-
-def _columns(shares: Tensor, shards: Shards, ranks: Ranks) -> Tensor:
-    """Of (N, C) numbers of each rank's rows those of this rank's columns and all rows."""
-    here = shards.sizes[ranks.rank]
-    sent = tuple(len(shares) * size for size in shards.sizes)
-    received = tuple(size * here for size in ranks.sizes)
-    found = exchanged(shares.mT.flatten(), sent, received, ranks.group)
-    parts = found.split(received)
-    return torch.cat([part.view(here, size).mT for part, size in zip(parts, ranks.sizes, strict=True)])

@@ -4,11 +4,13 @@ from typing import Annotated, Any
 
 import torch
 from torch import Tensor
+from torch.distributed import ProcessGroup
 
 from lossary.core.card import Range
 from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction, align, both, reduce
 from lossary.core.rules import FRACTION, ClassWeight, NotNegative, checked
+from lossary.distributed import Ranks, across_ranks
 from lossary.kernels.rows.scores import Bilinear
 from lossary.kernels.stable import ABSENT, parameters, softplus
 from lossary.losses.classes._shared import (
@@ -32,6 +34,7 @@ __all__ = [
 SIGMOID = "binary_cross_entropy_with_logits"
 
 
+@across_ranks
 @checked
 def ohem_cross_entropy_loss(
     input: Input,
@@ -45,6 +48,7 @@ def ohem_cross_entropy_loss(
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
+    group: ProcessGroup | None = None,
 ) -> Tensor:
     r"""Softmax cross-entropy of the hardest items of a batch alone (online hard example mining, top-k loss).
 
@@ -65,6 +69,7 @@ def ohem_cross_entropy_loss(
         mask: Boolean, True where an item counts.
         reduction: ``"none"`` (the shape of ``input`` less the class dimension), 0 for an item that is not kept;
             ``"sum"`` or ``"mean"`` over those that are.
+        group: Process group among whose ranks' items the hardest are found; each sends a number an item.
 
     Returns:
         A scalar, or one loss an item. Which items are kept is found by their losses, not by weights; of equal ones the
@@ -97,21 +102,29 @@ def ohem_cross_entropy_loss(
         mask=mask,
     )
     check_class_weight("class_weight", class_weight, p.classes)
-    if isinstance(p.input, Bilinear):
-        p.input.check_whole()
+    if isinstance(p.input, Bilinear) and p.input.shards is not None:
+        group = p.input.shards.group
+    sample_weight, _ = align(sample_weight, None, p.shape)
     losses = class_loss(softplus, p, class_weight=None if p.soft is None else class_weight, reduction="none")
-    kept = _hardest(losses.detach(), p.counted, fraction)
+    kept = _hardest(losses.detach(), p.counted, fraction, group)
     if threshold is not None:
         kept = kept | (torch.exp(-losses.detach()) < threshold)
     # Weighed after they are chosen: a weight says how much an item counts, not how hard it is.
     sample_weight, mask = align(sample_weight, both(p.counted, kept), p.shape)
     own = None if class_weight is None or p.labels is None else class_weight.to(losses.dtype)[p.labels]
     weight = own if sample_weight is None else sample_weight if own is None else own * sample_weight
-    return reduce(losses, weight=weight, mask=mask, reduction=reduction)
+    return reduce(losses, weight=weight, mask=mask, reduction=reduction, group=group)
 
 
-def _hardest(losses: Tensor, counted: Tensor | None, fraction: float) -> Tensor:
-    """Where the largest losses are, that share of those that count."""
+def _hardest(losses: Tensor, counted: Tensor | None, fraction: float, group: ProcessGroup | None) -> Tensor:
+    """Where the largest losses are, that share of those that count, on all ranks."""
+    if group is not None:
+        # Of all ranks, on some of which everything counts.
+        there = torch.ones_like(losses, dtype=torch.bool) if counted is None else counted.expand(losses.shape)
+        own, there = losses.flatten(), there.flatten()
+        ranks = Ranks.of(group, input=own, mask=there)
+        everyones = _hardest(ranks.in_order(own), ranks.in_order(there), fraction, None)
+        return everyones[ranks.first : ranks.first + len(own)].reshape(losses.shape)
     if counted is not None:
         losses = losses.masked_fill(~counted, -torch.inf)
     count = losses.numel() if counted is None else counted.expand(losses.shape).sum()
@@ -232,10 +245,11 @@ CARDS = (
         defaults="none is common: a quarter",
         search={"fraction": Range(0.05, 1.0)},
         separable=False,
+        at_call=frozenset({"sample_weight", "mask", "group"}),
         when="Most items, or pixels, are easy and drown the hard ones; and labels are clean.",
         pitfalls=(
             "Wrong labels are the hardest items of all.",
-            "Under data-parallel training each rank keeps the hardest of its own.",
+            "Under data-parallel training each rank keeps the hardest of its own, unless it is given `group`.",
             *TAKES_LOGITS,
         ),
         relatives=("focal_loss", "cross_entropy"),

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import torch
 from torch import Tensor
+from torch.distributed import ProcessGroup
 from torch.nn.functional import normalize as unit_rows
 
 from lossary.core.card import Card
@@ -55,6 +56,7 @@ def cosine_head(
     sample_weight: Tensor | None,
     mask: Tensor | None,
     reduction: str,
+    group: ProcessGroup | None = None,
     slope: RowSlope | None = None,
     mapped: ScoreMap | None = None,
     sums: Sums = "exponentials",
@@ -89,7 +91,7 @@ def cosine_head(
     source = Bilinear(x, w, unit=True, centers=centers, row_factor=factor, half=half, bound=bound, shards=shards)
     each = one_weight(sample_weight, mask, labels.shape, x.dtype)
     targets = Targets(labels, sums=sums, means=False, map=mapped)
-    return row_loss(formula, source, targets, scale, *rest, weight=each, reduction=reduction, slope=slope)
+    return row_loss(formula, source, targets, scale, *rest, weight=each, reduction=reduction, group=group, slope=slope)
 
 
 def slope_of(rows: Rows, target: Tensor, by_score: float | Tensor) -> tuple[Tensor, RowGradients]:

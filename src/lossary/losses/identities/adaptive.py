@@ -71,6 +71,7 @@ def adaface_loss(
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
+    group: ProcessGroup | None = None,
 ) -> Tensor:
     r"""Softmax over cosines with a margin in the angle for poor items and one in the cosine for good ones.
 
@@ -97,6 +98,8 @@ def adaface_loss(
         sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``. They do not weigh lengths.
         mask: (N,) boolean, True where an item counts; what stands elsewhere may be NaN, or no class.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
+        group: Process group whose ranks' items are one batch: for the lengths' mean and deviation, and for the loss's
+            mean. Classes that are spread over ranks bring it along.
 
     Returns:
         A scalar, or (N,). The target's gradient is 0 where ``theta - m q`` would leave [0, pi], and at
@@ -121,7 +124,8 @@ def adaface_loss(
     """
     x, _, there = counted_items(embeddings, weight, labels, mask)
     lengths = norm(x) if gradient == "exact" else norm(x.detach())
-    own = _spread(lengths, there, group_of(weight))[:2]
+    align(sample_weight, None, there.shape)  # before anything is gathered
+    own = _spread(lengths, there, group_of(weight) or group)[:2]
     given = (found if n is None else n for n, found in zip((norm_mean, norm_std), own, strict=True))
     margin, h, mean, std = parameters((margin, h, *given), x)
     quality = ((lengths - mean) * h / (std + eps)).clamp(-1, 1)
@@ -137,6 +141,7 @@ def adaface_loss(
         mask=mask,
         slope=_adaface_slope,
         reduction=reduction,
+        group=group,
     )
 
 
@@ -147,6 +152,16 @@ def _spread(lengths: Tensor, there: Tensor, group: ProcessGroup | None) -> tuple
     mean = (lengths * there).sum() / count.clamp_min(1)
     squares = ((lengths - mean) * there).square().sum()
     return mean, root(squares / (count - 1).clamp_min(1)), count
+
+
+@across_ranks
+def adaface_lengths(
+    embeddings: Tensor, weight: Tensor, labels: Tensor, *, mask: Tensor | None, group: ProcessGroup | None
+) -> Tensor:
+    """What :class:`AdaFaceLoss` follows: mean and deviation of the batch's lengths, and how many items count."""
+    x, _, there = counted_items(embeddings, weight, labels, mask)
+    mean, std, count = _spread(norm(x.detach()), there, group_of(weight) or group)
+    return torch.stack([mean, std, count.to(mean.dtype)])
 
 
 class AdaFaceLoss(FollowingHead):
@@ -171,8 +186,8 @@ class AdaFaceLoss(FollowingHead):
         self.register_buffer("lengths", torch.full((2,), torch.nan))
 
     def forward(self, embeddings: Tensor, labels: Tensor, **extra: Any) -> Tensor:
-        x, _, there = counted_items(embeddings, self.weight, labels, extra.get("mask"))
-        *found, count = _spread(norm(x.detach()), there, group_of(self.weight))
+        mask, group = extra.get("mask"), extra.get("group")
+        *found, count = adaface_lengths(embeddings, self.weight, labels, mask=mask, group=group).unbind()
         mean, std = self.follow("lengths", torch.stack(found), count).unbind()
         followed = {"norm_mean": mean, "norm_std": std}
         return super().forward(
@@ -313,10 +328,12 @@ CARDS = (
         defaults="the paper",
         search={"margin": Range(0.1, 0.6), "h": Range(0.1, 1.0, log=True), "scale": Range(8.0, 64.0, log=True)},
         separable=False,
+        at_call=frozenset({"sample_weight", "mask", "group"}),
         exact={"gradient": "exact"},
         when="Identities in images of very different quality, of which some cannot be recognised at all.",
         pitfalls=(
             "It wants embeddings before they are normalised: of unit ones all are of the same quality.",
+            "Under data-parallel training each rank's lengths are its own, unless it is given `group`.",
             "Poor items get ArcFace's margin, good ones CosFace's: q grows with the length.",
             "The default scale of 64 suits thousands of classes; start at 16 to 30 for small problems.",
         ),

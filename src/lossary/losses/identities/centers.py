@@ -4,12 +4,14 @@ from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed import ProcessGroup
 
 from lossary.core.card import Card
 from lossary.core.check import check_dim, check_float, check_labels, check_range, wide_integers
 from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction, align, reduce
 from lossary.core.rules import FRACTION, Count, checked
+from lossary.distributed import across_ranks, gathered
 from lossary.kernels.distances import squares
 from lossary.kernels.stable import accumulate
 from lossary.kernels.tuples import apart, first_of_class
@@ -25,6 +27,7 @@ __all__ = [
 ]
 
 
+@across_ranks
 @checked
 def center_loss(
     embeddings: Tensor,
@@ -34,6 +37,7 @@ def center_loss(
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
+    group: ProcessGroup | None = None,
 ) -> Tensor:
     r"""Half the squared distance between an embedding and its class's center.
 
@@ -50,6 +54,8 @@ def center_loss(
         sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
         mask: (N,) boolean, True where an item counts; embeddings elsewhere may be NaN.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
+        group: Process group whose ranks' items are one batch: for the mean, and for the centers that
+            :class:`MovingCenterLoss` and :class:`ClassMeanCenterLoss` make of a batch.
 
     Returns:
         A scalar, or (N,).
@@ -80,7 +86,8 @@ def center_loss(
     if mask is not None:
         x, labels = hide(x, mask[:, None]), hide(labels, mask)
     check_range("labels", labels, centers.shape[0])
-    return reduce(squares(x - accumulate(centers)[labels]) / 2, weight=sample_weight, mask=mask, reduction=reduction)
+    losses = squares(x - accumulate(centers)[labels]) / 2
+    return reduce(losses, weight=sample_weight, mask=mask, reduction=reduction, group=group)
 
 
 class CenterLoss(Loss):
@@ -167,7 +174,13 @@ class MovingCenterLoss(Loss):
         loss = super().forward(embeddings, centers.clone(), labels, **extra)
         if self.training:
             weight, mask = align(extra.get("sample_weight"), extra.get("mask"), labels.shape)
-            centers.copy_(moved_centers(centers, embeddings.detach(), labels, self.rate, mask, weight))
+            # Always one: it stands for weights of 0 too, which some ranks may have.
+            mask = (torch.ones_like(labels, dtype=torch.bool) if mask is None else mask).expand(labels.shape)
+            weight = None if weight is None else weight.expand(labels.shape)
+            x, labels, mask, weight = gathered(
+                extra.get("group"), embeddings=embeddings.detach(), labels=labels, mask=mask, sample_weight=weight
+            )
+            centers.copy_(moved_centers(centers, x, labels, self.rate, mask, weight))
         return loss
 
 
@@ -206,8 +219,16 @@ class ClassMeanCenterLoss(Loss):
         labels = check_labels("labels", labels, embeddings.shape[0])
         own = torch.arange(embeddings.shape[0], device=embeddings.device)
         _, mask = align(None, extra.get("mask"), labels.shape)
-        means = class_means(embeddings, labels, mask if mask is None else mask.expand(labels.shape))
+        means = batch_means(embeddings, labels, mask=mask, group=extra.get("group"))
         return super().forward(embeddings, means, own, **extra)
+
+
+@across_ranks
+def batch_means(embeddings: Tensor, labels: Tensor, *, mask: Tensor | None, group: ProcessGroup | None) -> Tensor:
+    """:func:`class_means` of this rank's items, over those of all ranks."""
+    mask = mask if mask is None else mask.expand(labels.shape)
+    x, labels, mask = gathered(group, embeddings.dtype, embeddings=accumulate(embeddings), labels=labels, mask=mask)
+    return class_means(x, labels, mask)[: len(embeddings)]
 
 
 CARDS = (
@@ -228,7 +249,7 @@ CARDS = (
         paper="Wen et al., ECCV 2016",
         equation="2",
         defaults="none to choose; the paper multiplies the loss by 0.003 beside the softmax's",
-        at_call=frozenset({"sample_weight", "mask"}),
+        at_call=frozenset({"sample_weight", "mask", "group"}),
         when="Beside a classification loss, to make its classes compact; never alone.",
         pitfalls=(
             "Alone it collapses: all embeddings and all centers in one point cost nothing.",

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.distributed import ProcessGroup
 
 from lossary.core.card import Range
 from lossary.core.check import check_rows
@@ -152,6 +153,7 @@ def curricularface_loss(
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
+    group: ProcessGroup | None = None,
 ) -> Tensor:
     r"""ArcFace whose hard negatives count little at first and more as the training proceeds.
 
@@ -170,6 +172,8 @@ def curricularface_loss(
         sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
         mask: (N,) boolean, True where an item counts; what stands elsewhere may be NaN, or no class.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
+        group: Process group whose ranks' items are one batch: for the mean, and for the t that
+            :class:`CurricularFaceLoss` follows. Classes that are spread over ranks bring it along.
 
     Returns:
         A scalar, or (N,). The loss jumps where a negative becomes a hard one. Beyond ``theta + m = pi`` the target's
@@ -211,7 +215,20 @@ def curricularface_loss(
         slope=partial(arcface_slope, **options),
         mapped=ScoreMap("curricular", (scale,), by_row),
         reduction=reduction,
+        group=group,
     )
+
+
+@across_ranks
+def curricularface_progress(
+    embeddings: Tensor, weight: Tensor, labels: Tensor, *, mask: Tensor | None, group: ProcessGroup | None
+) -> Tensor:
+    """What :class:`CurricularFaceLoss` follows: the mean cosine of items and their classes; and their number."""
+    x, own, there = counted_items(embeddings, weight, labels, mask)
+    cosines = own_cosines(x, weight, own)
+    cosines, there = gathered(group_of(weight) or group, embeddings=cosines, mask=there)
+    count = there.sum()
+    return torch.stack([(cosines * there).sum() / count.clamp_min(1), count.to(cosines.dtype)])
 
 
 class CurricularFaceLoss(FollowingHead):
@@ -232,11 +249,8 @@ class CurricularFaceLoss(FollowingHead):
         self.register_buffer("progress", torch.ones(()) * self.t)
 
     def forward(self, embeddings: Tensor, labels: Tensor, **extra: Any) -> Tensor:
-        x, own, there = counted_items(embeddings, self.weight, labels, extra.get("mask"))
-        cosines = own_cosines(x, self.weight, own)
-        cosines, there = gathered(group_of(self.weight), embeddings=cosines, mask=there)
-        count = there.sum()
-        found = (cosines * there).sum() / count.clamp_min(1)
+        mask, group = extra.get("mask"), extra.get("group")
+        found, count = curricularface_progress(embeddings, self.weight, labels, mask=mask, group=group).unbind()
         return super().forward(embeddings, labels, **{"t": self.follow("progress", found, count), **extra})
 
 
@@ -287,6 +301,7 @@ CARDS = (
         paper="arXiv:2004.00288",
         defaults="the paper",
         search={"margin": Range(0.05, 0.7), "scale": Range(8.0, 64.0, log=True)},
+        at_call=frozenset({"sample_weight", "mask", "group"}),
         when="Identities, where ArcFace is hard to start with or stops at the easy negatives.",
         pitfalls=(
             "t is part of the state: a training resumed without it begins its curriculum again.",

@@ -12,8 +12,9 @@ from lossary.core.loss import HeadLoss, Loss
 from lossary.core.reduce import Reduction, align, one_weight, reduce
 from lossary.core.rules import POSITIVE, Positive, checked
 from lossary.core.torch_internals import first_largest
-from lossary.distributed import across_ranks, gathered, numbered
-from lossary.distributed.shards import check_whole
+from lossary.distributed import Ranks, across_ranks, gathered, numbered
+from lossary.distributed.gather import with_gradient
+from lossary.distributed.shards import shard
 from lossary.kernels.products import product
 from lossary.kernels.rows.formula import row_loss
 from lossary.kernels.rows.scores import Bilinear, Rows, Targets
@@ -211,6 +212,7 @@ def _other_side(rows: Rows, offset: float | Tensor) -> Tensor:
     return softplus(rows.rest + offset)
 
 
+@across_ranks
 @checked
 def proxy_anchor_loss(
     embeddings: Tensor,
@@ -221,6 +223,7 @@ def proxy_anchor_loss(
     margin: float | Tensor = 0.1,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
+    group: ProcessGroup | None = None,
 ) -> Tensor:
     r"""Each class's proxy draws the batch's items of its class, the furthest most, and drives away the others.
 
@@ -236,6 +239,7 @@ def proxy_anchor_loss(
         margin: delta: cosines should lie above it with the own class's proxy, below its negative with others.
         sample_weight: (N,) factors of the items' exponentials: an item of weight 2 counts as two of it.
         mask: (N,) boolean; an item that does not count may be NaN.
+        group: Process group whose ranks' items are one batch. Classes that are spread over ranks bring it along.
 
     Returns:
         A scalar: the mean over the classes of the batch of the first sum, and over all classes of the second. It
@@ -255,25 +259,33 @@ def proxy_anchor_loss(
         Kim et al., Proxy Anchor Loss for Deep Metric Learning, arXiv:2003.13911, eq. 4; 32 and 0.1 are its section
         4.2. Dividing both sums by one number, as some code does, is another loss.
     """
-    check_whole(weight)
     labels = check_head(embeddings, weight, labels)
     sample_weight, mask = align(sample_weight, mask, labels.shape)
     if mask is not None:
         embeddings, labels = hide(embeddings, mask[:, None]), hide(labels, mask)
     check_range("labels", labels, weight.shape[0])
-    x, proxies = accumulate(embeddings), accumulate(weight)
+    x, (w, shards) = accumulate(embeddings), shard(weight)
     scale, margin = parameters((scale, margin), x)
     share = one_weight(sample_weight, mask, labels.shape, x.dtype)
+    own, over = slice(None), None
+    if shards is not None:  # each rank has the losses of its own proxies
+        own, group, over = shards.own, shards.group, shards.group
+        w = with_gradient(w, 1 / len(shards.sizes))
+    if group is not None:
+        ranks = Ranks.of(group, embeddings=x, labels=labels, sample_weight=share)
+        x, labels = ranks.in_order(x, embeddings.dtype), ranks.in_order(labels)
+        share = None if share is None else ranks.in_order(share.to(x.dtype))
     bias = None if share is None else share.to(x.dtype).log().clamp_min(ABSENT)
     counts = x.new_ones(labels.shape) if share is None else (share > 0).to(x.dtype)
-    targets = Targets(torch.arange(weight.shape[0], device=labels.device), labels)
-    here = x.new_zeros(weight.shape[0]).index_add(0, labels, counts).clamp_max(1)
+    targets = Targets(torch.arange(weight.shape[0], device=labels.device)[own], labels)
+    here = x.new_zeros(weight.shape[0]).index_add(0, labels, counts).clamp_max(1)[own]
+    proxies = sphere(accumulate(w), 1.0)
     sides = ((_own_side, -scale, here), (_other_side, scale, torch.ones_like(here)))
-    own, others = (
-        row_loss(side, Bilinear(sphere(proxies, 1.0) * slope, x, bias, unit=True), targets, scale * margin, weight=each)
+    near, far = (
+        row_loss(side, Bilinear(proxies * slope, x, bias, unit=True), targets, scale * margin, weight=each, group=over)
         for side, slope, each in sides
     )
-    return own + others
+    return near + far
 
 
 class ProxyAnchorLoss(HeadLoss):
@@ -351,7 +363,7 @@ CARDS = (
         search={"scale": Range(8.0, 64.0, log=True), "margin": Range(0.0, 0.4)},
         separable=False,
         mean_is_plain=False,
-        at_call=frozenset({"sample_weight", "mask"}),
+        at_call=frozenset({"sample_weight", "mask", "group"}),
         when="Embeddings for classes never seen in training, from batches drawn at random; one vector a class is kept.",
         pitfalls=(
             "The proxies want a learning rate some 100 times the network's: a parameter group of their own.",

@@ -3,18 +3,25 @@
 from functools import partial
 from typing import Annotated, Any
 
-import torch
 from torch import Tensor
+from torch.distributed import ProcessGroup
 
 from lossary.core.card import Card, Choice, Range
-from lossary.core.check import check_shape, check_tensor, wide_integers
+from lossary.core.check import check_tensor
 from lossary.core.loss import Loss
-from lossary.core.reduce import align, both, scaled
 from lossary.core.rules import FRACTION, NOT_NEGATIVE, ClassWeight, NotNegative, checked
+from lossary.distributed import across_ranks
 from lossary.kernels.stable import accumulate
-from lossary.losses._pointwise import hide
 from lossary.losses.answers.binary import binary_cross_entropy_with_logits, sigmoid_focal_loss
 from lossary.losses.classes.softmax import cross_entropy, focal_loss
+from lossary.losses.masks._parts import (
+    check_images,
+    foreground_weight,
+    over_classes,
+    over_regions,
+    positions,
+    weighed_sum,
+)
 from lossary.losses.masks._shared import Absent, Aggregate, Smooth
 from lossary.losses.masks.overlap import dice_loss, sigmoid_dice_loss
 
@@ -30,44 +37,7 @@ __all__ = [
 ]
 
 
-def _dice_weight(class_weight: Tensor | None, include_background: bool, input: Tensor) -> Tensor | None:
-    """The classes' weights in Dice; without a background, 0 for class 0."""
-    if include_background or input.dim() < 2:
-        return class_weight
-    foreground = torch.arange(input.shape[1], device=input.device) > 0
-    # Two of different lengths are left for Dice to refuse.
-    if class_weight is None or class_weight.shape != foreground.shape:
-        return foreground.to(input.dtype) if class_weight is None else class_weight
-    return class_weight * foreground
-
-
-def _check_images(sample_weight: Tensor | None, input: Tensor) -> None:
-    """One weight an image: both parts have it, whose items are classes here and positions there."""
-    if sample_weight is not None:
-        check_shape("sample_weight", sample_weight, tuple(input.shape[:1]))
-
-
-def _positions(
-    target: Tensor,
-    ignore_index: int | None,
-    class_weight: Tensor | None,
-    sample_weight: Tensor | None,
-    mask: Tensor | None,
-) -> tuple[Tensor, dict[str, Any]]:
-    """Regions without the ignored value, and what counts of them: keywords of the binary losses."""
-    target = wide_integers("target", target)
-    weight, mask = align(sample_weight, mask, target.shape)
-    keep = both(None if ignore_index is None else target != ignore_index, mask)
-    if class_weight is not None:
-        each = class_weight.reshape(1, -1, *(1 for _ in target.shape[2:]))
-        weight = each if weight is None else accumulate(weight) * accumulate(each)
-    return hide(target, keep), {"mask": keep, "sample_weight": weight}
-
-
-def _sum(dice_weight: float | Tensor, dice: Tensor, weight: float | Tensor, other: Tensor) -> Tensor:
-    return scaled(dice, dice_weight) + scaled(other, weight)
-
-
+@across_ranks
 @checked
 def dice_cross_entropy_loss(
     input: Tensor,
@@ -85,6 +55,7 @@ def dice_cross_entropy_loss(
     class_weight: ClassWeight | None = None,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
+    group: ProcessGroup | None = None,
 ) -> Tensor:
     r"""Dice plus cross-entropy over a softmax, for exclusive classes.
 
@@ -106,6 +77,7 @@ def dice_cross_entropy_loss(
         class_weight: (C,) weights of the classes, in both parts.
         sample_weight: (N,) weights of the images, in both parts.
         mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, as (N,).
+        group: Process group whose ranks' images are one batch, in both parts.
 
     Returns:
         A scalar. The loss exists only for a whole batch, without ``reduction``: the items of Dice are classes, those
@@ -128,7 +100,7 @@ def dice_cross_entropy_loss(
     """
     check_tensor("input", input)
     x = accumulate(input)
-    _check_images(sample_weight, x)
+    check_images(sample_weight, x)
     dice = dice_loss(
         x,
         target,
@@ -137,20 +109,14 @@ def dice_cross_entropy_loss(
         aggregate=aggregate,
         absent=absent,
         ignore_index=ignore_index,
-        class_weight=_dice_weight(class_weight, include_background, x),
+        class_weight=foreground_weight(class_weight, include_background, x),
         sample_weight=sample_weight,
         mask=mask,
+        group=group,
     )
-    every = cross_entropy(
-        x,
-        target,
-        class_weight,
-        ignore_index,
-        label_smoothing=label_smoothing,
-        sample_weight=sample_weight,
-        mask=mask,
-    )
-    return _sum(dice_weight, dice, cross_entropy_weight, every)
+    part = partial(cross_entropy, label_smoothing=label_smoothing, weight=class_weight)
+    every = over_classes(part, x, target, class_weight, ignore_index, sample_weight, mask, group)
+    return weighed_sum(dice_weight, dice, cross_entropy_weight, every)
 
 
 class DiceCrossEntropyLoss(Loss):
@@ -169,6 +135,7 @@ class DiceCrossEntropyLoss(Loss):
     class_weight: ClassWeight | None = None
 
 
+@across_ranks
 @checked
 def dice_focal_loss(
     input: Tensor,
@@ -186,6 +153,7 @@ def dice_focal_loss(
     class_weight: ClassWeight | None = None,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
+    group: ProcessGroup | None = None,
 ) -> Tensor:
     r"""Dice plus focal loss over a softmax, for exclusive classes of very different sizes.
 
@@ -207,6 +175,7 @@ def dice_focal_loss(
         class_weight: (C,) weights of the classes, in both parts.
         sample_weight: (N,) weights of the images, in both parts.
         mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, as (N,).
+        group: Process group whose ranks' images are one batch, in both parts.
 
     Returns:
         A scalar. The loss exists only for a whole batch, without ``reduction``: the items of Dice are classes, those
@@ -229,7 +198,7 @@ def dice_focal_loss(
     """
     check_tensor("input", input)
     x = accumulate(input)
-    _check_images(sample_weight, x)
+    check_images(sample_weight, x)
     dice = dice_loss(
         x,
         target,
@@ -238,20 +207,14 @@ def dice_focal_loss(
         aggregate=aggregate,
         absent=absent,
         ignore_index=ignore_index,
-        class_weight=_dice_weight(class_weight, include_background, x),
+        class_weight=foreground_weight(class_weight, include_background, x),
         sample_weight=sample_weight,
         mask=mask,
+        group=group,
     )
-    every = focal_loss(
-        x,
-        target,
-        gamma=gamma,
-        class_weight=class_weight,
-        ignore_index=ignore_index,
-        sample_weight=sample_weight,
-        mask=mask,
-    )
-    return _sum(dice_weight, dice, focal_weight, every)
+    part = partial(focal_loss, gamma=gamma, class_weight=class_weight)
+    every = over_classes(part, x, target, class_weight, ignore_index, sample_weight, mask, group)
+    return weighed_sum(dice_weight, dice, focal_weight, every)
 
 
 class DiceFocalLoss(Loss):
@@ -270,6 +233,7 @@ class DiceFocalLoss(Loss):
     class_weight: ClassWeight | None = None
 
 
+@across_ranks
 @checked
 def sigmoid_dice_cross_entropy_loss(
     input: Tensor,
@@ -285,6 +249,7 @@ def sigmoid_dice_cross_entropy_loss(
     class_weight: ClassWeight | None = None,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
+    group: ProcessGroup | None = None,
 ) -> Tensor:
     r"""Dice plus binary cross-entropy of each channel's region; regions may overlap.
 
@@ -304,6 +269,7 @@ def sigmoid_dice_cross_entropy_loss(
         class_weight: (C,) weights of the regions, in both parts; 0 leaves a background channel out.
         sample_weight: (N,) weights of the images, in both parts.
         mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, as (N,).
+        group: Process group whose ranks' images are one batch, in both parts.
 
     Returns:
         A scalar. The loss exists only for a whole batch, without ``reduction``: the items of Dice are regions, those
@@ -323,7 +289,7 @@ def sigmoid_dice_cross_entropy_loss(
     """
     check_tensor("input", input)
     x = accumulate(input)
-    _check_images(sample_weight, x)
+    check_images(sample_weight, x)
     dice = sigmoid_dice_loss(
         x,
         target,
@@ -335,10 +301,11 @@ def sigmoid_dice_cross_entropy_loss(
         class_weight=class_weight,
         sample_weight=sample_weight,
         mask=mask,
+        group=group,
     )
-    regions, counted = _positions(target, ignore_index, class_weight, sample_weight, mask)
-    every = binary_cross_entropy_with_logits(x, regions, **counted)
-    return _sum(dice_weight, dice, cross_entropy_weight, every)
+    regions, counted = positions(target, ignore_index, class_weight, sample_weight, mask)
+    every = over_regions(binary_cross_entropy_with_logits, x, regions, counted, group)
+    return weighed_sum(dice_weight, dice, cross_entropy_weight, every)
 
 
 class SigmoidDiceCrossEntropyLoss(Loss):
@@ -355,6 +322,7 @@ class SigmoidDiceCrossEntropyLoss(Loss):
     class_weight: ClassWeight | None = None
 
 
+@across_ranks
 @checked
 def sigmoid_dice_focal_loss(
     input: Tensor,
@@ -372,6 +340,7 @@ def sigmoid_dice_focal_loss(
     class_weight: ClassWeight | None = None,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
+    group: ProcessGroup | None = None,
 ) -> Tensor:
     r"""Dice plus focal loss of each channel's region, for small regions; they may overlap.
 
@@ -393,6 +362,7 @@ def sigmoid_dice_focal_loss(
         class_weight: (C,) weights of the regions, in both parts; 0 leaves a background channel out.
         sample_weight: (N,) weights of the images, in both parts.
         mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, as (N,).
+        group: Process group whose ranks' images are one batch, in both parts.
 
     Returns:
         A scalar. The loss exists only for a whole batch, without ``reduction``: the items of Dice are regions, those
@@ -412,7 +382,7 @@ def sigmoid_dice_focal_loss(
     """
     check_tensor("input", input)
     x = accumulate(input)
-    _check_images(sample_weight, x)
+    check_images(sample_weight, x)
     dice = sigmoid_dice_loss(
         x,
         target,
@@ -424,10 +394,11 @@ def sigmoid_dice_focal_loss(
         class_weight=class_weight,
         sample_weight=sample_weight,
         mask=mask,
+        group=group,
     )
-    regions, counted = _positions(target, ignore_index, class_weight, sample_weight, mask)
-    every = sigmoid_focal_loss(x, regions, gamma=gamma, alpha=alpha, **counted)
-    return _sum(dice_weight, dice, focal_weight, every)
+    regions, counted = positions(target, ignore_index, class_weight, sample_weight, mask)
+    every = over_regions(partial(sigmoid_focal_loss, gamma=gamma, alpha=alpha), x, regions, counted, group)
+    return weighed_sum(dice_weight, dice, focal_weight, every)
 
 
 class SigmoidDiceFocalLoss(Loss):
@@ -454,7 +425,7 @@ _card = partial(
     item="batch",
     separable=False,
     mean_is_plain=False,
-    at_call=frozenset({"sample_weight", "mask"}),
+    at_call=frozenset({"sample_weight", "mask", "group"}),
 )
 
 

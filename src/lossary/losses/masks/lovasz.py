@@ -4,12 +4,15 @@ from functools import partial
 from typing import Any, Literal
 
 from torch import Tensor
+from torch.distributed import ProcessGroup
 
 from lossary.core.card import Card, Choice
 from lossary.core.check import check_among, check_shape
 from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction
 from lossary.core.rules import ClassWeight, checked
+from lossary.distributed import Ranks, across_ranks
+from lossary.distributed.shards import Shards
 from lossary.kernels.order import lovasz_jaccard, softmax_errors
 from lossary.kernels.stable import accumulate
 from lossary.losses._pointwise import hide
@@ -29,6 +32,7 @@ __all__ = [
 Classes = Literal["present", "all"]
 
 
+@across_ranks
 @checked
 def lovasz_softmax_loss(
     input: Tensor,
@@ -41,6 +45,7 @@ def lovasz_softmax_loss(
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
+    group: ProcessGroup | None = None,
 ) -> Tensor:
     r"""Intersection over union of hard masks, extended to the softmax's errors: sorted, each weighs what it costs.
 
@@ -61,6 +66,8 @@ def lovasz_softmax_loss(
         mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, as (N,). Where
             it leaves nothing there is no score.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
+        group: Process group whose ranks' images are one batch: for the mean and, without ``per_image``, for the order
+            of the errors. Each rank then sorts some of the classes, and all have the same losses.
 
     Returns:
         A scalar; or (C,), with ``per_image`` (N, C). ``mean`` is over those that are not left out.
@@ -84,7 +91,7 @@ def lovasz_softmax_loss(
     """
     scores = class_scores(input, target, ignore_index, sample_weight, mask, "sigmoid_lovasz_loss")
     errors, truth = softmax_errors(scores.logits, scores.target, scores.keep)
-    return _jaccard(errors, truth, scores, classes, per_image, class_weight, reduction)
+    return _jaccard(errors, truth, scores, classes, per_image, class_weight, reduction, group)
 
 
 class LovaszSoftmaxLoss(Loss):
@@ -98,6 +105,7 @@ class LovaszSoftmaxLoss(Loss):
     reduction: Reduction = "mean"
 
 
+@across_ranks
 @checked
 def sigmoid_lovasz_loss(
     input: Tensor,
@@ -110,6 +118,7 @@ def sigmoid_lovasz_loss(
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
+    group: ProcessGroup | None = None,
 ) -> Tensor:
     r"""Intersection over union of hard masks, extended to the sigmoid's errors; regions may overlap.
 
@@ -130,6 +139,8 @@ def sigmoid_lovasz_loss(
         mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, as (N,). Where
             it leaves nothing there is no score.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
+        group: Process group whose ranks' images are one batch: for the mean and, without ``per_image``, for the order
+            of the errors. Each rank then sorts some of the classes, and all have the same losses.
 
     Returns:
         A scalar; or (C,), with ``per_image`` (N, C). ``mean`` is over those that are not left out.
@@ -148,7 +159,7 @@ def sigmoid_lovasz_loss(
     """
     scores = _regions(input, target, ignore_index, sample_weight, mask)
     errors = (scores.logits * (1 - 2 * scores.target)).sigmoid()  # not |g - p|, which ends at 6e-8 in float32
-    return _regions_jaccard(errors, scores, classes, per_image, class_weight, reduction)
+    return _regions_jaccard(errors, scores, classes, per_image, class_weight, reduction, group)
 
 
 class SigmoidLovaszLoss(Loss):
@@ -162,6 +173,7 @@ class SigmoidLovaszLoss(Loss):
     reduction: Reduction = "mean"
 
 
+@across_ranks
 @checked
 def lovasz_hinge_loss(
     input: Tensor,
@@ -174,6 +186,7 @@ def lovasz_hinge_loss(
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
+    group: ProcessGroup | None = None,
 ) -> Tensor:
     r"""Intersection over union of hard masks, extended to what the scores lack to a margin of 1.
 
@@ -194,6 +207,8 @@ def lovasz_hinge_loss(
         mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, as (N,). Where
             it leaves nothing there is no score.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
+        group: Process group whose ranks' images are one batch: for the mean and, without ``per_image``, for the order
+            of the errors. Each rank then sorts some of the classes, and all have the same losses.
 
     Returns:
         A scalar; or (N, C), without ``per_image`` (C,). ``mean`` is over those that are not left out.
@@ -213,7 +228,7 @@ def lovasz_hinge_loss(
     """
     scores = _regions(input, target, ignore_index, sample_weight, mask)
     errors = (1 + scores.logits * (1 - 2 * scores.target)).relu()
-    return _regions_jaccard(errors, scores, classes, per_image, class_weight, reduction)
+    return _regions_jaccard(errors, scores, classes, per_image, class_weight, reduction, group)
 
 
 class LovaszHingeLoss(Loss):
@@ -238,10 +253,16 @@ def _regions(
 
 
 def _regions_jaccard(
-    errors: Tensor, scores: Positions, classes: Classes, per_image: bool, class_weight: Tensor | None, reduction: str
+    errors: Tensor,
+    scores: Positions,
+    classes: Classes,
+    per_image: bool,
+    class_weight: Tensor | None,
+    reduction: str,
+    group: ProcessGroup | None,
 ) -> Tensor:
     truth = scores.target == 1  # nowhere where it is hidden
-    return _jaccard(hide(errors, scores.keep), truth, scores, classes, per_image, class_weight, reduction)
+    return _jaccard(hide(errors, scores.keep), truth, scores, classes, per_image, class_weight, reduction, group)
 
 
 def _jaccard(
@@ -252,17 +273,41 @@ def _jaccard(
     per_image: bool,
     class_weight: Tensor | None,
     reduction: str,
+    group: ProcessGroup | None,
 ) -> Tensor:
     """Lovasz's extension of each class's Jaccard loss, reduced over classes or images' classes."""
     if class_weight is not None:
         check_shape("class_weight", class_weight, truth.shape[1:2])
     weight, exists = scores.weight, scores.exists
-    loss = lovasz_jaccard(errors, truth, per_sample=per_image, weight=None if per_image else weight)
-    present = truth.any(2)
-    if not per_image:  # the images' weights are in the sorted positions then
-        present = (present if weight is None else present & (weight != 0)).any(0)
-        weight, exists = None, None if exists is None else exists.any(0)
-    return reduce_scores(loss, weight, exists, class_weight, present if classes == "present" else None, reduction)
+    if per_image:
+        loss, present = lovasz_jaccard(errors, truth, per_sample=True), truth.any(2)
+    else:  # the images' weights are in the sorted positions then
+        of_batch = _of_batch if group is None else partial(_of_ranks, group)
+        loss, present, exists = of_batch(errors, truth, weight, exists)
+        weight = group = None
+    counted = present if classes == "present" else None
+    return reduce_scores(loss, weight, exists, class_weight, counted, reduction, group)
+
+
+def _of_batch(
+    errors: Tensor, truth: Tensor, weight: Tensor | None, exists: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """(C,) each class's loss over all images, whether it is anywhere true, and whether it has any position."""
+    loss = lovasz_jaccard(errors, truth, per_sample=False, weight=weight)
+    present = truth.any(2) if weight is None else truth.any(2) & (weight != 0)
+    return loss, present.any(0), None if exists is None else exists.any(0)
+
+
+def _of_ranks(
+    group: ProcessGroup, errors: Tensor, truth: Tensor, weight: Tensor | None, exists: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The same over all ranks' images: each rank has all of some classes, so that none holds more than it brought."""
+    ranks, each = Ranks.of(group, input=errors), tuple(Shards(group, errors.shape[1]).sizes)
+    weight = None if weight is None else ranks.columns(weight.expand(errors.shape[:2]), each)
+    loss, present, _ = _of_batch(ranks.columns(errors, each), ranks.columns(truth, each), weight, None)
+    classes, one = Ranks(each, ranks.rank, group), Ranks((1,) * len(each), ranks.rank, group)
+    exists = None if exists is None else one.in_order(exists.any(0, keepdim=True)).any(0)
+    return classes.in_order(loss), classes.in_order(present), exists
 
 
 _card = partial(
@@ -272,7 +317,7 @@ _card = partial(
     item="image-class",
     separable=False,
     mean_is_plain=False,
-    at_call=frozenset({"sample_weight", "mask"}),
+    at_call=frozenset({"sample_weight", "mask", "group"}),
 )
 
 
