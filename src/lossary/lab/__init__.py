@@ -1,4 +1,4 @@
-"""The lab: which loss does your data want, and how sure is that?"""
+"""The lab: which loss does your data want, and how sure is the answer?"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -37,42 +37,43 @@ def compare(
     precision: "Precision" = "float32",
     out: str | Path = "lossary-runs/own-code",
 ) -> "Result":
-    """Train a network of yours on data of yours with several losses: ``lossary compare`` from Python.
+    """Train your network on your data with several losses: ``lossary compare`` from Python.
 
-    All is done in this process. Stopped at any moment, the same call goes on where it was.
+    Everything runs in this process. If it is stopped, the same call resumes where it was.
 
     Args:
-        model: Makes an untrained network. It gives embeddings (N, D), without a last layer of class scores: each loss
-            brings its own. In regression and yes-or-no tasks it gives one value an item, and elsewhere what losses
-            take (docs/own_code.md); in retrieval there may be two, for queries and for documents.
-        data: A data set with a length, whose items are pairs of an input and a target: a whole number (a class) or
-            one with a fraction (regression), a 0 or 1 for each of several labels, or a class for each pixel. It is
-            split here. Or three: training, validation and test. Training inputs are read anew in each epoch, so a data
-            set may change them at random (drawing from torch).
+        model: Creates an untrained network that returns embeddings (N, D), without a final layer of class scores, which
+            each loss brings. In regression and yes-or-no tasks it returns one value per item, and elsewhere what the
+            losses take (docs/own_code.md). In retrieval there may be two networks, for queries and for documents.
+        data: A data set with a length, whose items are pairs of an input and a target: a whole number (a class) or a
+            fractional one (regression), a 0 or 1 for each of several labels, or a class for each pixel. It is split
+            here. Or three data sets: training, validation and test. Training inputs are read anew in each epoch, so a
+            data set may augment them at random (drawing from torch).
         losses: Names of losses, or ``"label=name"``; by default a few that fit.
-        metric: From predictions and targets of the test items a score for each, of which more is better. Predictions
-            are probabilities (N, C), values (N,) or, in zero-shot tasks, embeddings. Or names of metrics, separated by
-            commas: the first decides, the others are judged too. By default the task's first.
-        task: ``"zero-shot"`` (test classes are not among those of training), ``"binary"``, ``"ranking"`` (lists of
-            candidates with their relevance), ``"retrieval"`` (pairs of a query and a document), or any other that
-            would not be inferred from the targets.
+        metric: Takes predictions and targets of the test items and returns a score for each, where higher is better.
+            Predictions are probabilities (N, C), values (N,) or, in zero-shot tasks, embeddings. Or names of metrics,
+            separated by commas: the first decides, the others are judged too. By default the task's first.
+        task: ``"zero-shot"`` (test classes do not occur in training), ``"binary"``, ``"ranking"`` (lists of candidates
+            with their relevance), ``"retrieval"`` (pairs of a query and a document), or any other task that would not
+            be inferred from the targets.
         protocol: ``"same-batches"``, or ``"own-recipe"`` for the batches that each loss's paper recommends.
-        seeds: Final runs a loss: the first and the most, where more than the first are run only until the verdict is
-            settled; or so many.
-        trials: Tuning trials a loss; the first is at the library's defaults, the second at higher learning rates.
-        steps: At most so many steps a run, which ends earlier once it has stopped rising; by default 80 passes over
-            the training data, but 600 to 6000.
+        seeds: Final runs per loss: a number, or the minimum and the maximum, where more than the minimum are run only
+            until the verdict is settled.
+        trials: Tuning trials per loss; the first uses the library's defaults, the second higher learning rates.
+        steps: Maximum steps per run; a run ends earlier once it has stopped rising. By default 80 passes over the
+            training data, but at least 600 and at most 6000 steps.
         epochs: The same bound in passes over the training data.
-        minutes: No run is begun that would end later; what is done by then is judged, and the same call goes on.
-        margin: A difference that does not matter: two losses that are surely nearer than that are equal. In points
-            where the metric is a share, else in its own units; by default 1 point, or 1 % of the error of a constant
-            prediction.
+        minutes: No run starts that would end later; whatever is done by then is judged, and the same call continues.
+        margin: A difference that does not matter: two losses that are surely closer than this are equal. In percentage
+            points if the metric is a share, otherwise in its own units; by default 1 point, or 1 % of the error of a
+            constant prediction.
         optimizer: ``"adamw"``, ``"adam"`` or ``"sgd"``; tuning begins at learning rates that suit it.
-        schedule: ``"constant"``, or ``"cosine"``, ``"one-cycle"`` or ``"step"``, under which runs go on to their bound.
-        batch: Items of a batch; 0: as the data's size and task have it.
-        weight_decay: By the optimizer.
-        device: Where networks are trained; ``"auto"``: on an accelerator, where there is one.
-        precision: ``"float32"``, or ``"bf16"`` or ``"fp16"`` for networks that multiply in half precision in training.
+        schedule: ``"constant"``, or ``"cosine"``, ``"one-cycle"`` or ``"step"``, under which runs continue to their
+            bound.
+        batch: Items per batch; 0: chosen by the data's size and the task.
+        weight_decay: Applied by the optimizer.
+        device: Where networks are trained; ``"auto"``: on an accelerator if there is one.
+        precision: ``"float32"``, or ``"bf16"`` or ``"fp16"`` for networks that train in half precision.
         out: The run's folder.
 
     Returns:
@@ -80,7 +81,7 @@ def compare(
 
     Raises:
         BadData: if model or data are not as described.
-        Refused: if the comparison cannot be run as asked.
+        Refused: if the comparison cannot be run as requested.
         Failed: if no loss could be trained.
     """
     from rich.console import Console

@@ -49,36 +49,36 @@ from lossary.lab.tasks import TaskName, measures_of, task_of
 from lossary.lab.tasks.measures import Metric
 from lossary.lab.tasks.scoring import metric_of, own_files
 
-#: Seeds and trials a loss: each is a job in a list.
+#: Limits on seeds and trials per loss: each is a job in a list.
 MOST = 10_000
 
 
 class Failed(Exception):
-    """A comparison that gave no result, and why, in one line."""
+    """A comparison that gave no result, with the reason in one line."""
 
 
 class Ready(NamedTuple):
-    """A plan in which nothing is left open, and its data, which are loaded this once."""
+    """A fully specified plan, and its data, which are loaded only here."""
 
     plan: Resolved
     data: Data
 
 
 class Result(NamedTuple):
-    """What a comparison came to."""
+    """The result of a comparison."""
 
     report: Path
     verdict: Verdict
 
 
 def resolved(plan: Plan, data: Data | None = None) -> Ready:
-    """The plan with its losses by their full names, every value checked, and its data, which come from where it says.
+    """The plan with full loss names and every value checked, and the data that it names.
 
     Args:
         data: Data that no plan can load.
 
     Raises:
-        Refused: naming the argument, what was wanted and what came.
+        Refused: naming the argument, what was wanted and what it got.
     """
     if data is None and plan.data in BUILTIN and Path(plan.data).exists():
         raise Refused(
@@ -121,7 +121,7 @@ def _checked(plan: Plan, data: Data | None = None) -> Ready:
 
 
 def _check_batch(plan: Plan, data: Data) -> None:
-    """Whether a batch that was asked for has room for two classes, where it is made of classes."""
+    """Whether the requested batch has room for two classes, if batches are built from classes."""
     fewest = max(2, 2 * batch_of(data, plan)[1])
     if plan.batch and not fewest <= plan.batch <= len(data.train):
         raise Refused(f"batch: wanted {fewest} to {len(data.train)} items; got {plan.batch}")
@@ -155,10 +155,10 @@ def _check_numbers(plan: Plan) -> None:
 
 
 def resumed(plan: Plan, named: Collection[str] = ()) -> Ready:
-    """The plan stored in the folder of this one, checked like any other, with what is this command's own.
+    """The plan stored in this one's folder, checked like any other, with this command's own settings.
 
     Args:
-        named: Which of the fields of the verdict this command names too.
+        named: The verdict's fields that this command sets too.
 
     Raises:
         Refused: if there is none, or it cannot be run.
@@ -167,18 +167,20 @@ def resumed(plan: Plan, named: Collection[str] = ()) -> Ready:
 
 
 def compare(plan: Resolved, console: Console, data: Data, *, here: bool = False, storage: str = "") -> Result:
-    """Run a resolved plan in its folder, or what is left of it, and write the report.
+    """Run a resolved plan in its folder, or the rest of it, and write the report.
 
     Args:
-        here: All is done in this process, because no other could load the data.
-        storage: Of a PostgreSQL database the URL, in which machines that share the folder share the work.
+        here: Run everything in this process, because no other could load the data.
+        storage: The URL of a PostgreSQL database through which machines that share the folder share the work.
 
     Raises:
-        Refused: if another process is at work in the folder, it holds something else, or it cannot be written.
+        Refused: if another process works in the folder, it holds something else, or it cannot be written.
         Failed: if no loss could be trained.
     """
     folder = Path(plan.out)
-    if is_code(plan.data):  # which each worker runs for itself: once more, to see whether it gives the same again
+    if is_code(
+        plan.data
+    ):  # which each worker runs for itself; run it once more here to see whether it returns the same
         try:
             load_again(plan)
         except BadData as changed:
@@ -191,7 +193,7 @@ def compare(plan: Resolved, console: Console, data: Data, *, here: bool = False,
 
 @contextmanager
 def _writing(folder: Path) -> Generator[None]:
-    """What cannot be written, as on a full disk, in one line; what is done is kept there.
+    """Turns a failed write, such as on a full disk, into one line; finished work is kept.
 
     Raises:
         Refused: saying so.
@@ -215,7 +217,7 @@ def _compared(plan: Resolved, storage: Storage, console: Console, data: Data, cl
     with claims.one_at_a_time():
         study.create(storage, searches, metric)
         save_test_split(data, folder)
-    load_all(folder)  # refuses what is no record before anything is done
+    load_all(folder)  # refuses files that are not records before anything runs
     clock = _clock(plan, storage, data, here=here)
     if cost := _cost(plan, storage, data, clock):
         console.print(cost, highlight=False)
@@ -237,7 +239,7 @@ def _compared(plan: Resolved, storage: Storage, console: Console, data: Data, cl
 
 @contextmanager
 def sole(folder: Path) -> Generator[None]:
-    """Hold the folder against a second command. The lock is the operating system's, so a kill frees it."""
+    """Lock the folder against a second command. The lock is the operating system's, so a kill releases it."""
     path = folder / "lock"
     try:
         lock = sqlite3.connect(path, timeout=0, isolation_level=None)
@@ -268,7 +270,7 @@ def _left_out(clock: Clock) -> str:
 
 
 def _clock(plan: Resolved, storage: Storage, data: Data, *, here: bool) -> Clock:
-    """What each loss's runs take: those that are done, or a few timed steps."""
+    """How long each loss's runs take: from finished runs, or from a few timed steps."""
     taken: dict[str, list[float]] = {}
     for trial in study.trials(storage):
         if trial.valid is not None:
@@ -284,7 +286,7 @@ def _clock(plan: Resolved, storage: Storage, data: Data, *, here: bool) -> Clock
 
 
 def _cost(plan: Resolved, storage: Storage, data: Data, clock: Clock) -> str:
-    """What is to be done and how long it takes; empty where all is done."""
+    """What remains to be done and how long it takes; empty if everything is done."""
     first, most = plan.seeds
     todo = [job for phase in jobs.open_jobs(plan, storage, data, range(1, first + 1)) for job in phase]
     if not any(job.stage != "baseline" for job in todo):
@@ -304,7 +306,7 @@ def _cost(plan: Resolved, storage: Storage, data: Data, clock: Clock) -> str:
 def _rounds(
     plan: Resolved, storage: Storage, data: Data, metric: Metric, clock: Clock
 ) -> Iterator[tuple[list[Job], ...]]:
-    """What is to do up to a look at the verdict, in phases; and so on until it is settled, or the seeds are done."""
+    """The work up to the next look at the verdict, in phases; repeated until it is settled or the seeds are used up."""
     done, (seeds, most) = 0, plan.seeds
     while True:
         yield jobs.open_jobs(plan, storage, data, range(done + 1, seeds + 1))
@@ -318,7 +320,7 @@ def _rounds(
 
 
 class TimeLeft(ProgressColumn):
-    """Counts down between the moments at which something is finished and the time left is known anew."""
+    """Counts down between the moments at which a job finishes and the remaining time is known again."""
 
     def render(self, task: Task) -> Text:
         left = max(0, round(task.fields["ends"] - time.monotonic()))
@@ -331,7 +333,7 @@ def _work(
     clock: Clock,
     console: Console,
 ) -> list[str]:
-    """Do the jobs, showing how far they are; returns what failed and why."""
+    """Do the jobs, showing progress; returns what failed and why."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeLeft())
     left: list[Job] = []
     failures: list[str] = []
@@ -353,19 +355,19 @@ def _work(
             if done.failure:
                 failures.append(f"{done.job.loss}: {done.failure}")
                 progress.print(f"{job}: failed, {done.failure}", markup=False)
-            if not console.is_terminal:  # where no bar can move
+            if not console.is_terminal:  # for terminals that cannot redraw a bar
                 progress.print(f"{len(ahead)} to go after {job}{' (elsewhere)' if done.elsewhere else ''}")
     return failures
 
 
 def show(verdict: Verdict, also: Sequence[Verdict], records: list[Record], task: TaskName, console: Console) -> None:
-    """The verdict as a table and sentences; also what is found by other metrics."""
+    """The verdict as a table and sentences, including what other metrics say."""
     named = dict.fromkeys([v.metric for v in also] + list(measures_of(task).metrics))
     others = [m for m in named if m != verdict.metric and m.name in records[0].metrics][:3]
     unbounded = console.options.update_width(1000)
     table = standings(verdict, records, others)
     while others and Measurement.get(console, unbounded, table).maximum > console.width:
-        others.pop()  # rather than a part of each name: the report has all
+        others.pop()  # instead of cutting each name; the report has all of it
         table = standings(verdict, records, others)
     console.print(table)
     by_others = (*map(words.by_metric, also), *words.disagreements(verdict, also))
@@ -375,7 +377,7 @@ def show(verdict: Verdict, also: Sequence[Verdict], records: list[Record], task:
 
 
 def standings(verdict: Verdict, records: list[Record], others: Sequence[Metric]) -> Table:
-    """Each loss with its interval, and its mean of other metrics."""
+    """Each loss with its interval, and its mean on other metrics."""
     table = Table(box=SIMPLE)
     width = max(len(standing.loss) for standing in verdict.standings if standing.role != "baseline")
     for title in ("loss", verdict.metric.label, "95 % interval", *(m.label for m in others), "ms a step"):

@@ -1,8 +1,8 @@
 """A loss and its gradient as curves over the one score that matters to it.
 
-The score is the residual, the signed logit, the true class's logit, an angle or a distance: a *scene* turns it
-into a batch in which everything else stands still. Which scene fits a loss is the form of call that its card names,
-so that a new loss in an existing form is drawn without a change here.
+The score is the residual, the signed logit, the true class's logit, an angle or a distance. A *scene* turns it into a
+batch in which everything else is fixed. The call form on a loss's card determines which scenes fit it, so a new loss
+with an existing call form is drawn without a change here.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -33,20 +33,20 @@ class Scene:
     high: float
     place: Callable[["Tensor"], tuple["Tensor", ...]]  # a 0-d score -> the loss's positional arguments
     unit: float = 1.0  # how one unit of the score is printed: 180 / pi for an angle
-    label: str = ""  # which of a loss's scenes this is, where it has several
+    label: str = ""  # which of a loss's scenes this is, if it has several
 
 
 def scenes(card: "Card") -> tuple[Scene, ...]:
-    """The scenes that show ``card``'s loss; none where it takes several tensors of which no single score tells."""
+    """The scenes that show ``card``'s loss; none if it takes several tensors and no single score describes it."""
     found = _SCENES.get(card.takes[0])
     return found(card) if found else ()
 
 
 def draw(card: "Card") -> "Chart":
-    """Loss and gradient side by side: at the defaults, and at other hyperparameters where the card names some.
+    """Loss and gradient side by side: at the defaults, and at other hyperparameters if the card names some.
 
     Raises:
-        LookupError: The loss is no function of one score (see :func:`scenes`).
+        LookupError: The loss is not a function of one score (see :func:`scenes`).
     """
     import altair as alt
 
@@ -71,14 +71,14 @@ def draw(card: "Card") -> "Chart":
 
 
 def save(card: "Card", path: Path) -> None:
-    """Draw into a file; its suffix (.png, .svg, .html) decides the form."""
+    """Draw into a file; its suffix (.png, .svg, .html) decides the format."""
     # Twice the size in pixels: sharp on today's screens.
     draw(card).save(path, scale_factor=2)
 
 
 def _rows(card: "Card", scene: Scene) -> Iterator[dict[str, Any]]:
     seen: list[list[tuple[float, float]]] = []
-    # Scenes beside each other are compared at the defaults; a single one shows what hyperparameters do.
+    # Scenes side by side are compared at the defaults; a single one shows what hyperparameters do.
     for variant in ({},) if scene.label else settings(card):
         if len(seen) == len(COLOURS):
             return
@@ -94,7 +94,7 @@ def _rows(card: "Card", scene: Scene) -> Iterator[dict[str, Any]]:
 
 
 def settings(card: "Card") -> Iterator[dict[str, Any]]:
-    """The defaults; then, of each number that the lab searches, both ends of its range."""
+    """The defaults; then, for each number the lab searches, both ends of its range."""
     from lossary.core.card import Range
 
     yield {}
@@ -114,7 +114,7 @@ def _at(card: "Card", scene: Scene, variant: Mapping[str, Any], share: float) ->
 
 
 def _short(value: float) -> float:
-    # Six digits, and 0 for rounding errors, draw the same line and give the same file on every machine.
+    # Six digits, with rounding errors as 0, draw the same line and give the same file on every machine.
     return float(f"{round(value, 9):.6g}") + 0.0
 
 
@@ -208,7 +208,7 @@ def _on_labelled(card: "Card") -> tuple[Scene, ...]:
         return (Scene(axis, 0, 3, lambda s: (torch.cat(_triplet(s)), labels)),)
     labels = torch.tensor([0, 1, 2, 0, 1, 2])
     axis = "angle between two of one class, degrees (others at 90)"
-    # It changes where the order does, and hardly elsewhere.
+    # The loss changes where the order does, and hardly elsewhere.
     low, high = (pi * 17 / 36, pi * 19 / 36) if card.by_order else (0, pi)
     return (Scene(axis, low, high, lambda s: (torch.cat(_views(s)), labels), unit=180 / pi),)
 
@@ -295,7 +295,7 @@ def _fixed(score: "Tensor", value: float, count: int) -> tuple["Tensor", ...]:
 
 
 def _turned(score: "Tensor", axes: "Tensor") -> "Tensor":
-    """The first axis, turned by an angle towards the last."""
+    """The first axis, rotated by an angle toward the last."""
     return (score.cos() * axes[0] + score.sin() * axes[-1])[None]
 
 
@@ -322,7 +322,7 @@ def _views(score: "Tensor") -> tuple["Tensor", ...]:
     import torch
 
     axes = _axes(score, 4)
-    return torch.cat([_turned(score, axes), axes[1:3]]), axes[:3]  # some losses learn by the first view alone
+    return torch.cat([_turned(score, axes), axes[1:3]]), axes[:3]  # some losses learn only through the first view
 
 
 def _apart(score: "Tensor") -> "Tensor":
@@ -332,7 +332,7 @@ def _apart(score: "Tensor") -> "Tensor":
     return torch.cat([axes[:1] * 0, score * axes[:1]])
 
 
-#: By the first form of call. A list of labels or a variance beside each number is no scene of one score.
+#: By the first call form. A list of labels, or a variance for each number, is not a scene of one score.
 _SCENES: Mapping[str, Callable[["Card"], tuple[Scene, ...]]] = {
     "input-target": _on_target,
     "input-label": _on_label,

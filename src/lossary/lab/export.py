@@ -1,4 +1,4 @@
-"""A run's results as a table, for whoever would rather look at them elsewhere."""
+"""A run's results as a table, for use in other tools."""
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import zip_longest
@@ -12,7 +12,7 @@ from lossary.lab.run.stored import Refused
 
 Row = dict[str, Any]
 
-#: How a table is written, by the file's ending.
+#: How a table is written, by the file's suffix.
 WRITERS: Mapping[str, Callable[[pl.DataFrame, Path], object]] = {
     ".csv": lambda table, path: table.write_csv(path),
     ".json": lambda table, path: table.write_json(path),
@@ -21,7 +21,7 @@ WRITERS: Mapping[str, Callable[[pl.DataFrame, Path], object]] = {
 
 
 def runs(record: Record) -> Iterator[Row]:
-    """One row: what the run scored, what it was trained with, what it cost."""
+    """One row: the run's scores, its training settings, and its cost."""
     yield {
         **_named(record),
         "card": record.card,
@@ -36,7 +36,7 @@ def runs(record: Record) -> Iterator[Row]:
 
 
 def curves(record: Record) -> Iterator[Row]:
-    """A row a look at the validation split."""
+    """One row per look at the validation split."""
     for point in record.curve:
         yield {
             **_named(record),
@@ -48,7 +48,7 @@ def curves(record: Record) -> Iterator[Row]:
 
 
 def units(record: Record) -> Iterator[Row]:
-    """A row a test unit: what the verdict compares, by the metric that decides and by those that it is asked beside."""
+    """One row per test unit: what the verdict compares, by the deciding metric and by the further ones."""
     others = [judged.units for judged in record.also.values()]
     for unit, (score, *also) in enumerate(zip_longest(record.units, *others)):
         further = dict(zip(record.also, also, strict=True))
@@ -59,7 +59,7 @@ TABLES: Mapping[str, Callable[[Record], Iterator[Row]]] = {"runs": runs, "curves
 
 
 def table(folder: Path, name: str) -> pl.DataFrame:
-    """One of ``TABLES`` of a run folder.
+    """One of ``TABLES`` for a run folder.
 
     Raises:
         Refused: if there is no such table, or no run in the folder.
@@ -72,7 +72,7 @@ def table(folder: Path, name: str) -> pl.DataFrame:
 
 
 def save(folder: Path, name: str, path: Path) -> None:
-    """Write a table to a file, whose ending decides the form.
+    """Write a table to a file, whose suffix decides the format.
 
     Raises:
         Refused: if it cannot be read or written.
@@ -91,6 +91,6 @@ def _named(record: Record) -> Row:
 
 
 def _prefixed(prefix: str, values: Mapping[str, Any]) -> Row:
-    """Settings may be of several types from loss to loss; a column has one."""
+    """Settings may have different types for different losses; a column has one type."""
     kept = {f"{prefix}.{name}": value for name, value in values.items()}
     return {name: value if isinstance(value, int | float | str) else repr(value) for name, value in kept.items()}

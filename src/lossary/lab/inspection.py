@@ -1,4 +1,4 @@
-"""What a person's data are to the lab: the task, the classes, what is wrong with them, the losses that fit."""
+"""What a user's data are to the lab: the task, the classes, what is wrong with them, the losses that fit."""
 
 import shlex
 from collections.abc import Iterable, Iterator
@@ -24,14 +24,14 @@ from lossary.lab.tasks import task_of
 from lossary.lab.tasks.fitting import fitting
 
 SHOWN = 8  # classes, columns, duplicates
-RARE = 10  # times fewer than the commonest class
+RARE = 10  # times fewer than the most common class
 
 
 def look(plan: Plan) -> Found:
     """The files of a plan, read.
 
     Raises:
-        BadData: in one line, what was wanted and what came.
+        BadData: in one line, what was wanted and what it got.
     """
     if plan.data in BUILTIN and not there(plan.data):
         raise BadData(f"{plan.data}: wanted a folder or a file; got a data set of the lab")
@@ -39,7 +39,7 @@ def look(plan: Plan) -> Found:
 
 
 def page(plan: Plan, found: Found) -> Group:
-    """All of it, for the terminal."""
+    """All findings, for the terminal."""
     data = found.data
     facts = Table.grid(padding=(0, 2))
     for name, fact in _facts(plan, found):
@@ -73,7 +73,7 @@ def _facts(plan: Plan, found: Found) -> Iterator[tuple[str, str]]:
         no, yes = data.test_names
         yield "yes", f"{yes}: {found.why_yes}" + ("" if plan.yes else f" (--yes {no} for the other)")
     yield from source.facts
-    if data.task not in ("ranking", "retrieval"):  # a candidate may stand in many lists; the facts of pairs say it
+    if data.task not in ("ranking", "retrieval"):  # a candidate may be in many lists; pairs have their own facts
         yield "repeats", _repeats(found)
     yield from (("left out", said) for said in data.left_out or ("nothing",))
 
@@ -133,7 +133,7 @@ def _regions(source: Source) -> Iterator[tuple[str, str]]:
 
 
 def _repeats(found: Found) -> str:
-    """Rows with the inputs of an earlier one, and whether they have its target."""
+    """Rows with the inputs of an earlier one, and whether they also have its target."""
     first = np.unique(found.same, return_index=True)[1][found.same]
     later = np.flatnonzero(first != np.arange(len(first))).tolist()
     if not later:

@@ -1,4 +1,4 @@
-"""A comparison on each of several random splits of the same data, and what they say together."""
+"""A comparison on each of several random splits of the same data, and what they show together."""
 
 from dataclasses import asdict, replace
 from json import dumps
@@ -20,17 +20,17 @@ MOST = 1000
 
 
 def compare(asked: Plan, splits: int, console: Console, *, resume: bool = False) -> Result:
-    """Run a comparison for each split, in a folder of its own, or what is left of it, and write one report of all.
+    """Run a comparison per split, each in its own folder, or the rest of it, and write one report on all.
 
-    Stopped at any moment, the same call goes on where it was.
+    If it is stopped, the same call resumes where it was.
 
     Args:
-        asked: Of one split; its minutes are those of all.
-        splits: How many.
-        resume: Refused: each split has a plan of its own, and the same call goes on without it.
+        asked: The plan of one split; its minutes cover all of them.
+        splits: Number of splits.
+        resume: Refused: each split has its own plan, and the same call continues without it.
 
     Raises:
-        Refused: if it cannot be run as asked, as where data have a split of their own.
+        Refused: if it cannot be run as requested, for example because the data have their own split.
         Failed: if no loss could be trained.
     """
     out = Path(asked.out)

@@ -1,1 +1,1 @@
-"""A comparison's work: the plan, its jobs, training and tuning, and the records that they leave in a folder."""
+"""A comparison's work: the plan, its jobs, training and tuning, and the records they leave in a folder."""

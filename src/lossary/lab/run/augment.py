@@ -1,21 +1,21 @@
-"""Random changes of training images, drawn an image but computed a batch at once."""
+"""Random augmentation of training images, drawn per image but computed for a batch at once."""
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-# Chosen by the validation classes of the emoji data for one loss of each family. Stronger changes (turning by 15
-# degrees, twice the shift and stretch, holes) cost all of them 10 points of Recall@1: a small network underfits.
-# No mirroring: left and right are different emoji, digits and letters.
+# Chosen on the validation classes of the emoji data for one loss of each family. Stronger augmentation (rotation by 15
+# degrees, twice the shift and stretch, holes) cost all of them 10 points of Recall@1: a small network underfits. No
+# mirroring: left and right are different emoji, digits and letters.
 SHIFT = 0.06  # of the image's side, at most
 STRETCH = 0.08  # of a side, at most, either way
 COLOUR = 0.15  # standard deviation of a colour matrix around the identity
 
 
 def augment(images: Tensor, generator: Generator) -> Tensor:
-    """Shifted, stretched and recoloured; shape and range as they came, (N, 3, H, W) in [0, 1].
+    """Shifted, stretched and recoloured; shape and range stay the same, (N, 3, H, W) in [0, 1].
 
-    Drawn on the CPU, and so alike on all devices.
+    Drawn on the CPU, so the same on all devices.
     """
     return _recolour(_move(images, generator), generator)
 
@@ -31,7 +31,7 @@ def _move(images: Tensor, generator: Generator) -> Tensor:
 
 
 def _recolour(images: Tensor, generator: Generator) -> Tensor:
-    """Mix the channels about white, which stays white: it is the background."""
+    """Mix the channels about white, which stays white because it is the background."""
     matrix = torch.eye(3) + COLOUR * torch.randn((len(images), 3, 3), generator=generator)
     matrix = matrix.to(images.device)
     return (1 - matrix @ (1 - images.flatten(2))).clamp(0, 1).view_as(images)

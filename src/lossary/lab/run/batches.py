@@ -1,4 +1,4 @@
-"""Batches of training items as index tensors. Their sequence depends on labels, sizes and generator alone."""
+"""Batches of training items as index tensors. Their sequence depends only on labels, sizes and generator."""
 
 from collections.abc import Iterator
 
@@ -32,7 +32,7 @@ def m_per_class(labels: Tensor, size: int, m: int, generator: Generator) -> Iter
     members = [(labels == c).nonzero()[:, 0] for c in labels.unique()]
     at_once = min(size // m, len(members))
     while True:
-        # Round r holds the r-th m items of every class that has so many, so that a batch never meets a class twice.
+        # Round r holds the r-th m items of every class that has that many, so a batch never contains a class twice.
         chunks = [items[torch.randperm(len(items), generator=generator)].split(m) for items in members]
         for r in range(max(map(len, chunks))):
             full = [c[r] for c in chunks if len(c) > r and (len(c[r]) == m or r == 0)]

@@ -1,8 +1,8 @@
-"""Who does which job of a run that several machines work on.
+"""Which machine does which job of a shared run.
 
-A job is claimed by a row in a table beside the run's studies. Its holder says every few seconds that it is alive; a
-claim that nobody has renewed for a while is anyone's, so that a dead machine's jobs are done by the others. All clocks
-are the database's.
+A job is claimed by a row in a table next to the run's studies. Its holder renews the claim every few seconds. A claim
+that has not been renewed for a while may be taken by anyone, so a dead machine's jobs are done by the others. All
+clocks are the database's.
 """
 
 import os
@@ -17,16 +17,16 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from lossary.lab.run.storage import Storage, connected, unreachable
 
-#: Seconds that a claim holds without being renewed, which is done four times as often.
+#: Seconds for which a claim holds without renewal; it is renewed four times as often.
 LEASE = 60.0
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS lossary_claims
 (run text, job text, holder text, ends timestamptz, PRIMARY KEY (run, job))
 """
-#: Any number will do that others do not lock.
+#: Any number works, as long as nobody else locks it.
 ONE_AT_A_TIME = "SELECT pg_advisory_lock(20261130)"
-#: One row comes back if the job is nobody's, or was of a machine that has died. One that is done ends never.
+#: Returns one row if the job belongs to nobody or to a machine that has died. A finished job's claim never expires.
 TAKE = """
 INSERT INTO lossary_claims VALUES (:run, :job, :holder, clock_timestamp() + make_interval(secs => :lease))
 ON CONFLICT (run, job) DO UPDATE SET holder = excluded.holder, ends = excluded.ends
@@ -42,7 +42,7 @@ LEAVE = "DELETE FROM lossary_claims WHERE run = :run AND holder = :holder AND en
 
 
 class Claims(Protocol):
-    """What a machine may do of a run."""
+    """Which parts of a run a machine may do."""
 
     def take(self, job: str, /) -> bool: ...
 
@@ -54,7 +54,7 @@ class Claims(Protocol):
 
 
 class Alone:
-    """One machine does all."""
+    """One machine does everything."""
 
     def take(self, job: str, /) -> bool:
         return True
@@ -76,11 +76,11 @@ class Shared:
         self.given = {"run": storage.run, "holder": holder, "lease": lease}
 
     def take(self, job: str, /) -> bool:
-        """Whether the job is this process's now: it was nobody's, or its holder has died."""
+        """Whether the job now belongs to this process: it was free, or its holder has died."""
         return self.say(TAKE, job=job) == 1
 
     def finish(self, job: str, /) -> None:
-        """Nobody need do the job any more."""
+        """Mark the job as done, so nobody needs to do it any more."""
         self.say(FINISH, job=job)
 
     def give_back(self, job: str, /) -> None:
@@ -88,7 +88,7 @@ class Shared:
 
     @contextmanager
     def one_at_a_time(self) -> Generator[None]:
-        """For what only one machine may do at a time."""
+        """For work that only one machine may do at a time."""
         with self.engine.connect() as connection:
             connection.execute(text(ONE_AT_A_TIME))  # until it is closed
             yield
@@ -98,7 +98,7 @@ class Shared:
         while not ended.wait(self.lease / 4):
             try:
                 self.say(RENEW)
-            except Exception:  # noqa: BLE001  # as long as the database is away; what cannot go on says so itself
+            except Exception:  # noqa: BLE001  # the database is away; what fails for good says so itself
                 continue
 
     def say(self, statement: str, **given: Any) -> int:
@@ -116,7 +116,7 @@ class Shared:
 
 @contextmanager
 def claims_of(storage: Storage) -> Generator[Claims]:
-    """Claims for as long as this process is at work; what it then holds it gives back."""
+    """Claims while this process works; at the end it releases what it holds."""
     if not storage.url:
         yield Alone()
         return

@@ -1,4 +1,4 @@
-"""How long the runs of a comparison take, said before they start, and which of them still fit into the time given."""
+"""How long the runs of a comparison take, estimated before they start, and which still fit into the remaining time."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -8,13 +8,13 @@ from lossary.lab.run.jobs import Done, Job
 
 
 class Clock:
-    """What each loss's runs take: as long as they have taken so far, or else as a few timed steps let expect.
+    """How long each loss's runs take: the time taken so far, or else an estimate from a few timed steps.
 
     Args:
-        minutes: From now on; a job that would end later is not to be begun. 0: no such bound.
-        workers: How many jobs are done at once.
-        taken: Seconds of each run of a loss that is already done.
-        expected: Seconds of a run of a loss of which none is done, to its bound.
+        minutes: From now on; a job that would end later must not begin. 0: no such bound.
+        workers: How many jobs run at once.
+        taken: Seconds of each finished run of a loss.
+        expected: Seconds of a run to its bound, for a loss with no finished run.
     """
 
     def __init__(
@@ -33,18 +33,18 @@ class Clock:
         self.not_begun: list[Job] = []
 
     def note(self, done: Done) -> None:
-        """A job has taken so long."""
+        """Record how long a job took."""
         if done.job.stage != "baseline":
             self.taken.setdefault(done.job.loss, []).append(done.seconds)
 
     def seconds(self, job: Job) -> float:
-        """What a job is expected to take on one worker. Baselines cost next to nothing."""
+        """The expected duration of a job on one worker. Baselines cost next to nothing."""
         if job.stage == "baseline":
             return 0.0
         return fmean(self.taken[job.loss]) if job.loss in self.taken else self.expected[job.loss]
 
     def together(self, jobs: Iterable[Job]) -> float:
-        """The same of several, on all workers."""
+        """The same for several jobs, on all workers."""
         return sum(map(self.seconds, jobs)) / self.workers
 
     def may_begin(self, job: Job) -> bool:

@@ -1,4 +1,4 @@
-"""Where a run computes, and how precisely its network multiplies. What is scored and stored is float32 on the CPU."""
+"""Where a run computes, and at what precision its network multiplies. Scores and records are float32 on the CPU."""
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -14,10 +14,10 @@ HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def chosen(asked: str) -> str:
-    """A device that is here, by its name; ``auto`` is the accelerator, if there is one.
+    """An available device, by its name; ``auto`` is the accelerator, if there is one.
 
     Raises:
-        LookupError: naming those that are.
+        LookupError: naming the available ones.
     """
     found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     if asked == "auto":
@@ -32,7 +32,7 @@ def chosen(asked: str) -> str:
 
 @dataclass(frozen=True)
 class Moved:
-    """Inputs that are read on the CPU, a batch at a time, and then moved."""
+    """Inputs that are read on the CPU one batch at a time, and then moved."""
 
     inputs: Inputs
     device: torch.device
@@ -42,9 +42,9 @@ class Moved:
 
 
 def placed(data: Data, device: torch.device) -> Data:
-    """The data as they are trained with: the training part on the device, and of the validation part the inputs.
+    """The data for training: the training part on the device, and the inputs of the validation part.
 
-    They are moved once, but for inputs that own code reads anew for each batch.
+    They are moved once, except inputs that user code reads anew for each batch.
     """
     if device.type == "cpu":
         return data
@@ -56,12 +56,12 @@ def placed(data: Data, device: torch.device) -> Data:
 
 
 def multiplying(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
-    """Forward passes in half precision where it is asked for; weights stay float32."""
+    """Forward passes in half precision if requested; weights stay float32."""
     if precision == "float32":
         return nullcontext()
     return torch.autocast(device.type, HALVES[precision])
 
 
 def scaler(precision: Precision, device: torch.device) -> GradScaler:
-    """Keeps the gradients of float16 from vanishing; does nothing for others, whose range is that of float32."""
+    """Keeps float16 gradients from vanishing; does nothing for other types, which have float32's range."""
     return GradScaler(device.type, enabled=precision == "fp16")

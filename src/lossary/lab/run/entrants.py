@@ -1,4 +1,4 @@
-"""What is entered into a comparison: a loss or a weighted sum of losses, of the library or of a person's own file."""
+"""What is entered into a comparison: a loss or a weighted sum of losses, from the library or from a user's file."""
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
@@ -20,13 +20,13 @@ from lossary.lab.tasks import TaskName, task_of
 from lossary.lab.tasks.base import Criterion
 from lossary.lab.tasks.fitting import attach, fits, fitting, trained
 
-#: What a loss with weights of its own for each class is made with.
+#: The arguments for a loss that owns weights for each class.
 CLASSES = {"num_classes", "embedding_size"}
 
 
 @dataclass(frozen=True)
 class Part:
-    """One loss of a sum, with the options that are written and so are not searched."""
+    """One loss in a sum; the options that are written out are not searched."""
 
     card: Card
     weight: float
@@ -38,14 +38,14 @@ class Part:
 
     @property
     def defaults(self) -> dict[str, Any]:
-        """The library's own values of what is searched, less what is off by default: None is no number."""
+        """The library's values of searched hyperparameters; None, which means off by default, is not a number."""
         own = {name: self.card.module.fields[name] for name in self.search}
         return {name: value for name, value in own.items() if value is not None}
 
 
 @dataclass(frozen=True)
 class Entrant:
-    """What is entered under one label."""
+    """The entry under one label."""
 
     entry: entries.Entry
     parts: tuple[Part, ...]
@@ -56,12 +56,12 @@ class Entrant:
 
     @property
     def name(self) -> str:
-        """What is entered, without the label."""
+        """The entry without its label."""
         return self.entry.written
 
     @property
     def batch(self) -> str:
-        """What the recipes of its losses feed it."""
+        """The batches that its losses' recipes recommend."""
         return "m-per-class" if any(part.card.batch == "m-per-class" for part in self.parts) else "shuffled"
 
     @property
@@ -73,11 +73,11 @@ class Entrant:
         return {named: part.defaults[name] for part, named, name in self._named(lambda part: part.defaults)}
 
     def owns_weights(self, task: TaskName) -> bool:
-        """Whether it trains weights beside the network's."""
+        """Whether it trains weights in addition to the network's."""
         return any(task_of(task).owns_weights(part.card) for part in self.parts)
 
     def check_fits(self, task: TaskName, data: str) -> None:
-        """Whether a network can be trained with it on such a task.
+        """Whether it can train a network on such a task.
 
         Raises:
             LookupError: naming the loss that cannot, and those that could.
@@ -102,7 +102,7 @@ class Entrant:
                 raise LookupError(f"losses: {part.card.name} does not fit {data} ({task}) beside another loss")
 
     def check_weighted(self) -> None:
-        """Whether all of its losses take weights of items.
+        """Whether all of its losses take item weights.
 
         Raises:
             LookupError: naming the one that does not.
@@ -113,7 +113,7 @@ class Entrant:
                 raise LookupError(f"weight: wanted losses that take sample_weight; {part.card.name} does not")
 
     def attach(self, params: Mapping[str, Any], task: TaskName, size: int, classes: int) -> Criterion:
-        """The criterion of a network at these hyperparameters, with fresh weights where it needs any."""
+        """The criterion for a network at these hyperparameters, with fresh weights if it needs any."""
         own = {id(part): dict(part.options) for part in self.parts}
         for part, named, name in self._named(lambda part: part.search):
             if named in params:
@@ -133,7 +133,7 @@ class Entrant:
 
 
 class Summed(Criterion):
-    """A weighted sum of criteria of one network. The first one's predictions count; class scores are made once."""
+    """A weighted sum of criteria for one network. Predictions come from the first; class scores are computed once."""
 
     def __init__(self, criteria: list[Criterion], weights: list[float]) -> None:
         super().__init__(criteria[0].loss)
@@ -151,10 +151,10 @@ class Summed(Criterion):
 
 
 def entrants(losses: tuple[str, ...], task: TaskName) -> dict[str, Entrant]:
-    """What a plan enters, by label.
+    """The entries of a plan, by label.
 
     Raises:
-        LookupError: if a loss is not known, or has no such option.
+        LookupError: if a loss is unknown, or has no such option.
         BadData: if a file that defines one does not run.
     """
     made = (_entrant(entries.read(written), task) for written in losses)
@@ -187,10 +187,10 @@ def _card(term: entries.Term, task: TaskName) -> Card:
 
 @lru_cache(64)
 def _own_card(path: Path, code: str, name: str, task: TaskName) -> Card:
-    """A loss that a file defines, as one of the task; with ``num_classes`` it owns vectors of classes.
+    """A loss that a file defines, as a loss of the task; if it takes ``num_classes``, it owns class vectors.
 
     Args:
-        code: What the file holds, by its fingerprint: an edited file is another loss.
+        code: The fingerprint of the file's contents: an edited file is another loss.
 
     Raises:
         BadData: naming the file, and what was wanted there.
@@ -231,7 +231,7 @@ def _own_card(path: Path, code: str, name: str, task: TaskName) -> Card:
 
 
 class _Called:
-    """What a card is called by; the lab makes the Module."""
+    """The card's name; the lab creates the Module."""
 
     def __init__(self, name: str) -> None:
         self.__name__ = name

@@ -1,8 +1,8 @@
-"""Losses as people write them: by name, with options, as weighted sums, from a file of their own, under a label.
+"""Losses as users write them: by name, with options, as weighted sums, from their own file, under a label.
 
-    cross_entropy, focal_loss(gamma=1), cross_entropy + 0.01*center_loss, mine=losses.py:MyLoss
+cross_entropy, focal_loss(gamma=1), cross_entropy + 0.01*center_loss, mine=losses.py:MyLoss
 
-What is written is read here and nothing is run: an option is a literal of Python, a file is only named.
+This only parses and executes nothing: an option is a Python literal, and a file is only named.
 """
 
 import ast
@@ -13,7 +13,7 @@ from typing import Any
 
 from lossary.lab.data.contents import code_of
 
-#: A loss of the library, or one of a file: ``FILE.py:NAME``.
+#: A loss of the library, or one in a file: ``FILE.py:NAME``.
 _NAMED = re.compile(r"(?:(?P<file>.+\.py):)?(?P<name>[^\W\d]\w*)", re.IGNORECASE)
 _WEIGHTED = re.compile(r"(?P<weight>[^*]+)\*(?P<rest>.+)", re.DOTALL)
 _OPENING, _CLOSING = "([{", ")]}"
@@ -22,7 +22,7 @@ WANTED = "NAME, NAME(option=value), FILE.py:NAME, or a sum of such as 0.5*NAME, 
 
 @dataclass(frozen=True)
 class Term:
-    """A loss of a sum, as it is written."""
+    """A loss in a sum, as written."""
 
     name: str
     weight: float = 1.0
@@ -39,18 +39,18 @@ class Term:
 
 @dataclass(frozen=True)
 class Entry:
-    """What is entered under one label: a loss, or a weighted sum of losses."""
+    """The entry under one label: a loss, or a weighted sum of losses."""
 
     label: str
     terms: tuple[Term, ...]
 
     def __str__(self) -> str:
-        """As a plan keeps it: reading it gives the same entry."""
+        """The form stored in a plan: parsing it gives the same entry."""
         return self.written if self.label == self.written else f"{self.label}={self.written}"
 
     @property
     def written(self) -> str:
-        """What is entered, without the label."""
+        """The entry without its label."""
         return _written(self.terms)
 
     @property
@@ -68,17 +68,17 @@ def split(text: str) -> tuple[str, ...]:
 
 
 def labels(losses: Iterable[str]) -> list[str]:
-    """The labels of what a plan enters."""
+    """The labels of a plan's entries."""
     return [read(written).label for written in losses]
 
 
 def files(losses: Iterable[str]) -> tuple[str, ...]:
-    """The files that losses are defined in."""
+    """The files that define losses."""
     return tuple(dict.fromkeys(file for written in losses for file in read(written).files))
 
 
 def code(losses: Iterable[str]) -> str:
-    """A fingerprint of the files that losses are defined in; "" where there is none."""
+    """A fingerprint of the files that define losses; "" if there are none."""
     return code_of(files(losses))
 
 
@@ -107,7 +107,7 @@ def _written(terms: tuple[Term, ...]) -> str:
 
 
 def _term(text: str) -> Term:
-    """Raises ValueError or SyntaxError where it is none."""
+    """Raises ValueError or SyntaxError if it is not one."""
     weighted = _WEIGHTED.fullmatch(text) if "*" in text.partition("(")[0] else None
     weight, text = (float(weighted["weight"]), weighted["rest"]) if weighted else (1.0, text)
     if not abs(weight) < float("inf"):
@@ -133,7 +133,7 @@ def _name(keyword: ast.keyword) -> str:
 
 
 def _apart(text: str, separator: str, most: int = 0) -> Iterator[str]:
-    """The parts of a text between separators outside of brackets and quotes; at most ``most`` of them, or all."""
+    """The parts of a text between separators outside brackets and quotes; at most ``most`` of them, or all."""
     depth, quote, start, given = 0, "", 0, 1
     for place, letter in enumerate(text):
         if quote:
@@ -151,5 +151,5 @@ def _apart(text: str, separator: str, most: int = 0) -> Iterator[str]:
 
 
 def _of_number(text: str, place: int) -> bool:
-    """Whether a plus is that of an exponent, as in 1e+3."""
+    """Whether a plus belongs to an exponent, as in 1e+3."""
     return text[place] == "+" and re.search(r"(?<!\w)[\d.]+[eE]$", text[:place]) is not None

@@ -1,7 +1,7 @@
-"""The plan in a run's folder: how it is kept there, and which command may go on with it.
+"""The plan in a run's folder: how it is stored, and which command may continue it.
 
-Beside plans as they are asked for and as they are resolved (`plan`) this is the third form: JSON, perhaps of an earlier
-version, and perhaps of a stranger.
+This is the third form of a plan, besides the request and the resolved plan (`plan`): JSON, perhaps from an earlier
+version, and perhaps from a stranger.
 """
 
 import json
@@ -17,8 +17,8 @@ from lossary.lab.run.stored import Refused, check_own
 from lossary.lab.tasks.scoring import own_files
 
 PLAN = "plan.json"
-#: What of a plan is each command's own, and what goes on as it was stored unless a command names it. Neither changes
-#: what any run comes to: the same folder goes on with more seeds.
+#: Fields that belong to each command, and fields that keep their stored value unless a command sets them. Neither
+#: changes the result of any run: the same folder continues with more seeds.
 OF_THE_COMMAND = ("workers", "out", "megapixels", "minutes")
 OF_THE_VERDICT = ("seeds", "margin")
 
@@ -28,22 +28,22 @@ def save_plan(plan: Resolved, folder: Path) -> None:
 
 
 def load_plan(folder: Path) -> Resolved:
-    """The plan that a folder keeps.
+    """The plan stored in a folder.
 
     Raises:
-        Refused: if something else lies there.
+        Refused: if the file is something else.
     """
     plan = stored.read(folder / PLAN, Resolved, "the plan", _of_now)
-    if not plan.losses:  # none is stored without
+    if not plan.losses:  # no stored plan lacks it
         raise stored.something_else("the plan", folder / PLAN, "losses: wanted some; got none")
     return plan
 
 
 def _of_now(given: dict[str, Any]) -> dict[str, Any]:
-    """A plan that was stored by 0.2 or earlier.
+    """A plan that 0.2 or earlier stored.
 
-    There was one number of seeds, lists were a group, a metric was named only if it was a person's own, and all was
-    done on the CPU.
+    There was one number of seeds, lists were a group, a metric was named only if it was the user's own, and everything
+    ran on the CPU.
     """
     given = {{"group": "lists"}.get(name, name): value for name, value in given.items()}
     if type(seeds := given.get("seeds")) is int:
@@ -55,7 +55,7 @@ def _of_now(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def prepare(plan: Resolved) -> Path:
-    """The plan's run folder, new or as an earlier run of the same plan has left it.
+    """The plan's run folder, either new or left by an earlier run of the same plan.
 
     Raises:
         Refused: if the folder holds another plan or cannot be written.
@@ -80,10 +80,10 @@ def prepare(plan: Resolved) -> Path:
 
 
 def resumable(plan: Plan, named: Collection[str] = ()) -> Resolved:
-    """The plan that is stored in the folder of this one, with what is this command's own.
+    """The plan stored in this one's folder, with this command's own settings.
 
     Args:
-        named: Which of the fields of the verdict this command names too.
+        named: The verdict's fields that this command sets too.
 
     Raises:
         Refused: if there is none, or it would run code that this command does not name.
@@ -94,7 +94,7 @@ def resumable(plan: Plan, named: Collection[str] = ()) -> Resolved:
         raise Refused(f"resume: there is no run in {plan.out}")
     kept = load_plan(folder)
     if is_code(kept.data) and Path(kept.data) != Path(plan.data):
-        # A folder may come from anyone; what it names is run only if the person asks for it.
+        # A folder may come from anyone; code that it names runs only if the user names it too.
         raise Refused(f"resume: the run in {plan.out} is of the code in {kept.data}; name that file to run it")
     try:
         unnamed = [file for file in entries.files(kept.losses) if file not in entries.files(plan.losses)]
@@ -109,14 +109,14 @@ def resumable(plan: Plan, named: Collection[str] = ()) -> Resolved:
 
 
 def _here(kept: Resolved, asked: Plan, names: Iterable[str]) -> Resolved:
-    """A stored plan with this command's values of what changes no run."""
+    """A stored plan with this command's values for the fields that change no run."""
     return replace(kept, **{name: getattr(asked, name) for name in names})
 
 
 def _alike(kept: Resolved, asked: Resolved) -> Resolved:
-    """A stored plan as this one, where the two do the same runs."""
-    # Before 0.3 the bound was stored in epochs alone, and the task's own metric by no name. Since then the bound is the
-    # same however it was asked for.
+    """A stored plan in this one's form, if the two do the same runs."""
+    # Before 0.3 the bound was stored only in epochs, and the task's own metric without a name. Since then the bound is
+    # stored the same way, however it was given.
     same = ("epochs" if kept.steps else "steps", *(() if kept.metric else ("metric",)))
     return _here(kept, asked, (*OF_THE_COMMAND, *OF_THE_VERDICT, *same))
 

@@ -37,16 +37,15 @@ from lossary.lab.run.train import Diverged, Outcome, environment, train
 from lossary.lab.run.watched import watched
 from lossary.lab.tasks import task_of
 
-#: Seconds between two looks at whether other machines have finished.
+#: Seconds between checks whether other machines have finished.
 PAUSE = 1.0
-#: Tuning trains with this seed; the runs that are reported with 1, 2, ...: a tuned loss may not profit from the luck
-#: of the seed it was tuned with.
+#: Tuning trains with this seed; reported runs use 1, 2, ...: a tuned loss must not profit from a lucky tuning seed.
 TUNING_SEED = 0
 
 
 @dataclass(frozen=True)
 class Job:
-    """One piece of work. ``number`` is a tuning trial's place, else a seed."""
+    """One piece of work. ``number`` is a tuning trial's place, otherwise a seed."""
 
     stage: Literal["tune", "final", "baseline"]
     loss: str
@@ -66,7 +65,7 @@ class Done:
 
 
 def open_jobs(plan: Resolved, storage: Storage, data: Data, seeds: range) -> tuple[list[Job], list[Job]]:
-    """What is still to do for these seeds: first this (tuning and baselines), and then that (the final runs)."""
+    """What remains to be done for these seeds: first tuning and baselines, then the final runs."""
     labels, folder = entries.labels(plan.losses), storage.folder
     finished = {label: study.places(storage, label) for label in labels}
     tune = [Job("tune", label, p) for p in range(plan.trials) for label in labels if p not in finished[label]]
@@ -78,13 +77,13 @@ def open_jobs(plan: Resolved, storage: Storage, data: Data, seeds: range) -> tup
     final = [
         Job("final", label, seed) for seed in seeds for label in labels if not _recorded(folder, "tuned", label, seed)
     ]
-    if not tune and not final:  # a version that knew fewer baselines is done
+    if not tune and not final:  # finished by a version with fewer baselines
         return [], []
     return tune + base, final
 
 
 def _is_done(job: Job, storage: Storage) -> bool:
-    """Whether what a job leaves behind is there, by whichever machine."""
+    """Whether a job's result exists, whichever machine produced it."""
     match job.stage:
         case "tune":
             return job.number in study.places(storage, job.loss)
@@ -100,7 +99,7 @@ def _recorded(folder: Path, role: Role, loss: str, seed: int) -> bool:
 
 
 class Timekeeper(Protocol):
-    """Says whether a job may begin, and is told how long each has taken."""
+    """Decides whether a job may begin, and is told how long each took."""
 
     def may_begin(self, job: Job, /) -> bool: ...
 
@@ -110,14 +109,14 @@ class Timekeeper(Protocol):
 def run(
     phases: Iterable[list[Job]], plan: Resolved, storage: Storage, data: Data, clock: Timekeeper, claims: Claims
 ) -> Iterator[Done]:
-    """Do all jobs of one phase and then of the next, yielding each as it is done, in the order of finishing.
+    """Do all jobs of one phase and then of the next, yielding each as it finishes.
 
-    Which jobs a phase has is asked when the one before it is done, and whether one may begin when a worker is free.
+    A phase's jobs are requested when the previous one is done. Whether a job may begin is asked when a worker is free.
 
     Raises:
         BrokenProcessPool: if a worker was killed.
     """
-    # What code makes need not go from process to process: there each runs it.
+    # Objects created by user code may not be transferable between processes: each process runs the code itself.
     file = storage.folder / (f"data.{platform.node()}-{os.getpid()}.part" if storage.url else "data.part")
     with nullcontext() if is_code(plan.data) else shared(data, file) as given:
         yield from _run(phases, plan, storage, given, clock, claims)
@@ -151,7 +150,7 @@ def _run(
                 running |= set(islice(waiting, len(done)))
                 yield from done
     except BaseException:
-        # Ctrl-C or a lost worker: what is under way will be repeated, so nobody need wait for it.
+        # Ctrl-C or a lost worker: unfinished jobs will be repeated, so do not wait for them.
         for process in multiprocessing.active_children():
             process.kill()
         raise
@@ -162,9 +161,9 @@ def _run(
 def _begun(
     jobs: list[Job], storage: Storage, clock: Timekeeper, claims: Claims, begin: Callable[[Job], Future[Done]]
 ) -> Iterator[Future[Done]]:
-    """Each job as it is begun here, or as it is found done elsewhere; what others are at is waited for.
+    """Each job as it begins here or is found done elsewhere; waits for jobs that other machines hold.
 
-    They may die over it: then it is done here after all.
+    If such a machine dies, its job is done here after all.
     """
     left = list(jobs)
     while left:
@@ -186,12 +185,12 @@ def _begun(
             time.sleep(PAUSE)
 
 
-#: Of a worker: the data as the process that started it has loaded them.
+#: In a worker: the data as loaded by the process that started it.
 _given: Shared | None = None
 
 
 def start_worker(given: Shared | None) -> None:
-    """What a worker process begins with: one thread, Ctrl-C left to its parent, and no life after it."""
+    """Worker setup: one thread, Ctrl-C left to the parent, and exit when the parent ends."""
     global _given  # noqa: PLW0603  # the pool has no other place for what all jobs share
     _given = given
     torch.set_num_threads(1)
@@ -214,7 +213,7 @@ def _data(plan: Resolved) -> Data:
 def run_here(
     phases: Iterable[list[Job]], plan: Resolved, storage: Storage, data: Data, clock: Timekeeper, claims: Claims
 ) -> Iterator[Done]:
-    """The same one after another in this process: for data and networks that no other process can load."""
+    """The same, sequentially in this process: for data and networks that no other process can load."""
     for job in (job for jobs in phases for job in jobs if clock.may_begin(job)):
         done = do(job, plan, storage, data)
         clock.note(done)
@@ -240,7 +239,7 @@ def _tune(job: Job, plan: Resolved, storage: Storage, data: Data) -> None:
     def score(params: Mapping[str, Any]) -> tuple[float, float]:
         outcome = train(entrant, params, data, plan, TUNING_SEED)
         if job.number == 0:
-            # Trial 0 is the run at the library's defaults: once trained, it need not be trained again to be reported.
+            # Trial 0 is the run at the library's defaults: once trained, it is reported without training again.
             _record(job, "default", TUNING_SEED, params, outcome, plan, storage.folder, data)
         return outcome.best, outcome.seconds
 
@@ -277,7 +276,7 @@ def _baseline(job: Job, plan: Resolved, storage: Storage, data: Data) -> None:
 def _measured(
     plan: Resolved, data: Data, found: Mapping[str, np.ndarray]
 ) -> tuple[dict[str, float], Judged, dict[str, Judged]]:
-    """All metrics of predictions and truth; the one that decides a test unit, and so the others that are judged."""
+    """All metrics of predictions and truth: the deciding one per test unit, and likewise the others that are judged."""
     values, judged = measured(plan.metric, data, found)
     first, *others = judged
     return values, judged[first], {name: judged[name] for name in others}
@@ -296,7 +295,7 @@ def _record(
     folder: Path,
     data: Data,
 ) -> None:
-    """Score the learner on the test split and store all of it."""
+    """Score the learner on the test split and store everything."""
     entrant = entrants(plan.losses, data.task)[job.loss]
     predicted = task_of(data.task).arrays(outcome.learner.predict(data.test.inputs), data.test, data)
     values, judged, also = _measured(plan, data, predicted)
@@ -325,7 +324,7 @@ def _record(
 
 
 def save_arrays(folder: Path, name: str, values: Mapping[str, np.ndarray]) -> None:
-    """Write ``arrays/NAME`` whole or not at all."""
+    """Write ``arrays/NAME`` completely or not at all."""
     path = folder / "arrays" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part, part.open("wb") as file:

@@ -1,4 +1,4 @@
-"""What runs are measured by: metrics of the task, or a function of a person's own file or code."""
+"""What runs are judged by: the task's metrics, or a function from the user's own file or code."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,18 +20,18 @@ from lossary.lab.tasks.scoring import evaluate, metric_of, own_files, own_scores
 
 @dataclass(frozen=True)
 class Measure:
-    """A metric, with the function that it comes from where that is a person's own."""
+    """A metric, with its function if it is the user's own."""
 
     metric: Metric
     own: OwnMetric | None = None
 
 
 def checked(names: Sequence[str], data: Data) -> tuple[str, ...]:
-    """The metrics that are asked for, or the one that the data are judged by where none is.
+    """The requested metrics, or the data's default one if none is requested.
 
     Raises:
         LookupError: if there is no such metric.
-        BadData: if a file does not give a score for each test item.
+        BadData: if a file does not return a score for each test item.
     """
     if not names:
         names = (data.metric_name or primary(data.task).name,)
@@ -53,7 +53,7 @@ def checked(names: Sequence[str], data: Data) -> tuple[str, ...]:
 
 
 def _try(written: str, data: Data) -> None:
-    """Call it once before hours of training, with predictions of a baseline that has learned nothing."""
+    """Call it once before hours of training, on predictions of an untrained baseline."""
     measure = _measure(written, data)
     if measure.metric.name in [metric.name for metric in measures_of(data.task).metrics]:
         name = measure.metric.name
@@ -63,13 +63,13 @@ def _try(written: str, data: Data) -> None:
     found = task.arrays(task.baseline(name, data, seed), data.test, data)
     try:
         _scores(measure, found)
-    except Exception as error:  # of their code
+    except Exception as error:  # in user code
         said = " ".join(str(error).split())
         raise BadData(f"{written}: wanted a finite score for each of {len(data.test)} items; got {said}") from error
 
 
 def measures(names: Sequence[str], data: Data) -> tuple[Measure, ...]:
-    """What a plan names, the one that decides first."""
+    """The metrics that a plan names, the deciding one first."""
     return tuple(_measure(name, data) for name in names or checked(names, data))
 
 
@@ -85,7 +85,7 @@ def _own(path: Path, code: str, name: str) -> OwnMetric:
     """A function that a file defines.
 
     Args:
-        code: What the file holds, by its fingerprint: an edited file is another function.
+        code: The fingerprint of the file's contents: an edited file is another function.
 
     Raises:
         BadData: naming the file, and what was wanted there.
@@ -100,7 +100,7 @@ def _own(path: Path, code: str, name: str) -> OwnMetric:
 def watched_score(
     measure: Measure, data: Data, found: Mapping[str, np.ndarray], weights: Tensor | None = None
 ) -> float:
-    """The metric alone, as training watches it."""
+    """Only the metric, as training watches it."""
     if weights is None and not measure.own:
         return score(data.task, measure.metric.name, **found)
     return float(_units(measure, data, found, weights).values.mean())
@@ -109,9 +109,9 @@ def watched_score(
 def measured(
     names: Sequence[str], data: Data, found: Mapping[str, np.ndarray]
 ) -> tuple[dict[str, float], dict[str, Judged]]:
-    """All metrics of predictions and truth of the test split, and those that a plan names a test unit.
+    """All metrics of predictions and truth on the test split, and per test unit those that a plan names.
 
-    Where some rows count more than others they do so in every metric that can be weighted.
+    Row weights apply to every metric that can be weighted.
     """
     values = evaluate(data.task, **found).metrics
     judged: dict[str, Judged] = {}
@@ -126,7 +126,7 @@ def measured(
 
 
 def _weighed(names: Sequence[str], data: Data) -> list[str]:
-    """The metrics that weights change, beside those that are named."""
+    """The metrics that weights change, and those that are named."""
     if data.test.weights is None:
         return []
     task = measures_of(data.task)
@@ -134,7 +134,7 @@ def _weighed(names: Sequence[str], data: Data) -> list[str]:
 
 
 def _independent(units: Units, data: Data) -> int:
-    """How many draws stand behind units, of which those that count more stand for more of the mean."""
+    """How many draws stand behind the units, given that heavier ones make up more of the mean."""
     if data.test.weights is None:
         return units.independent
     weights = data.test.weights.double().numpy()[units.draws]

@@ -1,4 +1,4 @@
-"""How weights are changed: by which optimizer, at which learning rates, on which schedule."""
+"""How weights are updated: by which optimizer, at which learning rates, on which schedule."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -9,19 +9,19 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, M
 from lossary.lab.data.backbones import Backboned
 from lossary.lab.run.options import Optimizer, Schedule
 
-#: Learning rates of the network and of a loss's own weights, where nothing is tuned.
+#: Learning rates of the network and of a loss's own weights, without tuning.
 LEARNING_RATES: Mapping[Optimizer, Mapping[str, float]] = {
     "adamw": {"lr": 2e-3, "head_lr": 2e-2},
     "adam": {"lr": 2e-3, "head_lr": 2e-2},
     "sgd": {"lr": 1e-2, "head_lr": 1e-1},
 }
 RATES = ("lr", "head_lr")
-#: Of the network's rate, for weights that have learned already and would forget it.
+#: As a share of the network's rate, for pretrained weights, which would otherwise be forgotten.
 BACKBONE_RATE = 0.05
-MOMENTUM = 0.9  # of sgd
-#: Where an update is one kernel, not one for each tensor of weights.
+MOMENTUM = 0.9  # for sgd
+#: Devices on which an update is one kernel, instead of one per weight tensor.
 FUSED = ("cpu", "cuda", "mps", "xpu")
-#: The step schedule: at these shares of the steps the learning rates fall to a tenth.
+#: The step schedule: at these shares of the steps, the learning rates fall to a tenth.
 DROPS, DROP = (0.5, 0.75), 0.1
 
 
@@ -32,7 +32,7 @@ def optimizer_of(
     rates: Mapping[str, float],
     weight_decay: float,
 ) -> optim.Optimizer:
-    """For a network's weights and a loss's own, each with a learning rate."""
+    """For a network's weights and a loss's own, each with its learning rate."""
     groups: list[dict[str, Any]] = [
         *_paced(network, rates["lr"]),
         {"params": list(own), "lr": rates["head_lr"]},
@@ -49,7 +49,7 @@ def optimizer_of(
 
 
 def _paced(network: nn.Module, rate: float) -> list[dict[str, Any]]:
-    """A network's weights with their learning rates: those of a backbone change slower."""
+    """A network's weights with their learning rates; a backbone's change more slowly."""
     slow = [*network.backbone.parameters()] if isinstance(network, Backboned) else []
     others = {id(weight) for weight in slow}
     fast = [weight for weight in network.parameters() if id(weight) not in others]
@@ -57,7 +57,7 @@ def _paced(network: nn.Module, rate: float) -> list[dict[str, Any]]:
 
 
 def scheduler_of(name: Schedule, optimizer: optim.Optimizer, steps: int) -> LRScheduler:
-    """How the learning rates change over so many steps."""
+    """How the learning rates change over this many steps."""
     match name:
         case "constant":
             return LambdaLR(optimizer, lambda _: 1.0)

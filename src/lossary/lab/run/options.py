@@ -1,6 +1,6 @@
-"""Options of a comparison, each written once: what it is called, what it is by default, and what the help says of it.
+"""Options of a comparison, each defined once: its name, its default, and its help text.
 
-A plan has them as fields, and the command line as options, a group of its help each.
+They are fields of a plan and options of the command line, where each class is a group of the help.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Precision = Literal["float32", "bf16", "fp16"]
 
 @dataclass(frozen=True, kw_only=True)
 class Files:
-    """Of data read from files."""
+    """For data read from files."""
 
     target: str = ""
     """What to predict: a table's column, an array of the file, or the file with the labels of an .npy file. Of pairs
@@ -65,7 +65,7 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """Of the network, where it is not the lab's own."""
+    """The network, if it is not the lab's own."""
 
     backbone: str = ""
     """timm:NAME or torchvision:NAME for images, transformers:FOLDER for texts, where the library is installed."""

@@ -1,7 +1,7 @@
 """Plan: everything that decides what a comparison does. Same plan, same seeds: same records.
 
-A `Plan` is what is asked for, in which much may be left to the data; `Resolved` is what is then done, in which nothing
-is. How a run's folder keeps it is the business of `folder`.
+A `Plan` is a request, in which much may be left to the data; a `Resolved` plan leaves nothing open. `folder` defines
+how a run's folder stores it.
 """
 
 from dataclasses import dataclass
@@ -13,21 +13,21 @@ from lossary.lab.tasks.measures import Metric
 
 Protocol = Literal["same-batches", "own-recipe"]
 
-#: What a plan calls data that came from a Python program and not from a file.
+#: How a plan refers to data that came from a Python program instead of a file.
 OWN_CODE = "own-code"
-#: The budget of a first look, where the caller names no other; its bound on steps is half of the usual one.
+#: The budget of a first look if the caller sets none; its bound on steps is half the usual one.
 QUICK = {"seeds": (3, 3), "trials": 1}
-#: Final runs a loss, where the caller names no other: so many first, and more until the verdict is settled or so many.
+#: Final runs per loss if the caller sets none: the minimum, and the maximum, run only until the verdict is settled.
 SEEDS = (3, 10)
-#: The bound on a run's steps, where the caller names none: so many passes over the training data, within these steps.
+#: The bound on a run's steps if the caller sets none: passes over the training data, within these step limits.
 PASSES, SHORTEST, LONGEST = 80, 600, 6000
 
 
 def budget(**asked: Any) -> dict[str, Any]:
-    """The fields of a plan that bound its work, as a caller names them; what is None is not named.
+    """The fields of a plan that bound its work, as a caller sets them; None means not set.
 
     Raises:
-        Refused: naming the argument, what was wanted and what came.
+        Refused: naming the argument, what was wanted and what it got.
     """
     named = {name: value for name, value in asked.items() if value is not None}
     for name in ("trials", "steps", "epochs", "minutes", "margin"):
@@ -42,7 +42,7 @@ def budget(**asked: Any) -> dict[str, Any]:
 
 
 def listed(text: str) -> tuple[str, ...]:
-    """What is separated by commas.
+    """The items of a comma-separated list.
 
     >>> listed("log_loss, accuracy")
     ('log_loss', 'accuracy')
@@ -51,7 +51,7 @@ def listed(text: str) -> tuple[str, ...]:
 
 
 def _seeds(asked: str | int | tuple[int, ...]) -> tuple[int, ...]:
-    """``5``, ``"5"``, ``"3..10"`` or ``(3, 10)`` as the first and the most."""
+    """``5``, ``"5"``, ``"3..10"`` or ``(3, 10)`` as minimum and maximum."""
     if isinstance(asked, tuple):
         return asked
     first, _, most = str(asked).partition("..")
@@ -63,27 +63,27 @@ def _seeds(asked: str | int | tuple[int, ...]) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Plan(Files, Network, Training):
-    """A comparison of losses on one data set, as it is asked for."""
+    """A requested comparison of losses on one data set."""
 
     data: str = "emoji"  # a data set of the lab, or a path
-    losses: tuple[str, ...] = ()  # as lossary.lab.run.entries reads them; none: a few that fit the data
+    losses: tuple[str, ...] = ()  # in the syntax of lossary.lab.run.entries; none: a few that fit the data
     protocol: Protocol = "same-batches"
-    seeds: tuple[int, ...] = SEEDS  # final runs a loss: so many first, at most so many
-    trials: int = 2  # tuning trials a loss
-    steps: int = 0  # bound; training stops earlier once the validation metric has stopped rising. 0: by the data's size
-    epochs: int = 0  # the bound as it was asked for in passes over the training data, if it was
-    minutes: float = 0.0  # nothing is begun that would end later than so long after the command; 0: no bound
-    # Differences below it do not matter: points of a share, else in the metric's units; 0: by itself.
+    seeds: tuple[int, ...] = SEEDS  # final runs per loss: minimum and maximum
+    trials: int = 2  # tuning trials per loss
+    steps: int = 0  # bound; training ends earlier once the validation metric has stopped rising. 0: by the data's size
+    epochs: int = 0  # the bound in passes over the training data, if it was given so
+    minutes: float = 0.0  # nothing starts that would end later than this after the command began; 0: no bound
+    # Smaller differences do not matter: points of a share, otherwise in the metric's units; 0: the default.
     margin: float = 0.0
-    metric: tuple[str, ...] = ()  # the first decides, the others are judged too; none: what the data are judged by
-    outliers: float = 0.0  # share of training targets that are spoilt (regression data only)
+    metric: tuple[str, ...] = ()  # the first decides, the others are judged too; none: the data's default
+    outliers: float = 0.0  # share of training targets that are corrupted (regression data only)
     workers: int = 2
     out: str = "lossary-runs"
     quick: bool = False
-    resplit: int = 0  # which random split the data are parted by; 0: the one that a single comparison has
+    resplit: int = 0  # which random split the data are divided by; 0: the one of a single comparison
 
     def bound(self, steps_per_epoch: int) -> int:
-        """The most steps of a run, of which so many are a pass over the training data."""
+        """The maximum steps of a run, given the number of steps in one pass over the training data."""
         if self.steps or self.epochs:
             return self.steps or self.epochs * steps_per_epoch
         steps = min(max(PASSES * steps_per_epoch, SHORTEST), LONGEST)
@@ -91,17 +91,17 @@ class Plan(Files, Network, Training):
 
     @property
     def units(self) -> str:
-        """What the verdict compares, where the rows of a table are not independent; nothing where they are."""
+        """What the verdict compares if the rows of a table are not independent; empty if they are."""
         return f"groups by {self.by}" if self.by else "stretches of time" if self.time else ""
 
     def margin_of(self, metric: Metric) -> float | None:
-        """The margin in the metric's own scale, in which a point is 0.01; None where none was named."""
+        """The margin in the metric's own scale, where a point is 0.01; None if none was given."""
         return self.margin / (100 if metric.percent else 1) or None
 
 
 @dataclass(frozen=True)
 class Resolved(Plan):
-    """A plan in which nothing is left open: losses by their full names, a bound in steps, what the files hold."""
+    """A plan with nothing left open: full loss names, a bound in steps, the files' contents."""
 
-    code: str = ""  # a fingerprint of the files that losses and metrics are defined in
-    fingerprint: str = ""  # of the data's contents, which must not change while a run goes on
+    code: str = ""  # a fingerprint of the files that define losses and metrics
+    fingerprint: str = ""  # of the data's contents, which must not change during a run

@@ -4,8 +4,8 @@ A run folder holds::
 
     plan.json              the Plan
     study.db               Optuna's storage: tuning trials (or a URL elsewhere)
-    records/NAME.json      one Record a final run; written to a temporary name and renamed, so never half there
-    failures/NAME.json     one Failure a final run that came to nothing, written in the same way
+    records/NAME.json      one Record per final run; written to a temporary name and renamed, so never incomplete
+    failures/NAME.json     one Failure per failed final run, written in the same way
     arrays/NAME.npz        its arrays, named by Record.arrays: test embeddings, labels, predictions (may be absent)
     report.html
 """
@@ -18,12 +18,12 @@ from urllib.parse import quote
 
 from lossary.lab.run.stored import Refused, check_own, read, something_else, write_whole
 
-#: tuned: the loss at its best found settings. default: at the library's defaults. baseline: nothing was trained
-#: with a loss (raw inputs, the untrained network, predicting the mean or the commonest class).
+#: tuned: the loss at its best tuned settings. default: at the library's defaults. baseline: not trained with a loss
+#: (raw inputs, the untrained network, predicting the mean or the most common class).
 Role = Literal["tuned", "default", "baseline"]
 
 
-#: What file names keep of a loss's name beside letters and digits.
+#: Characters of a loss's name that file names keep, besides letters and digits.
 SAFE = " =+,"
 
 
@@ -47,12 +47,14 @@ class Trial:
     valid: float | None  # best validation metric; None: failed
     state: str
     seconds: float
-    environment: dict[str, str] = field(default_factory=dict)  # as a Record's: a run may go on under another version
+    environment: dict[str, str] = field(
+        default_factory=dict
+    )  # like a Record's: a run may continue under another version
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A metric a test unit, in the order of `Record.units`."""
+    """A metric per test unit, in the order of `Record.units`."""
 
     units: list[float]
     independent: int = 0
@@ -68,23 +70,23 @@ class Record:
     seed: int
     params: dict[str, Any]
     metrics: dict[str, float]  # on the test split
-    units: list[float]  # the judged metric a test unit (class in zero-shot, sample elsewhere), in fixed order
+    units: list[float]  # the judged metric per test unit (class in zero-shot, sample elsewhere), in fixed order
     curve: list[Point] = field(default_factory=list)
     steps: int = 0
     seconds: float = 0.0
     seconds_per_step: float = 0.0  # median of whole steps: forward, loss, backward, update
     still_rising: bool = False  # stopped by the bound while the validation metric was rising
     arrays: str = ""  # file in arrays/, or ""
-    fitted: bool = False  # a baseline that has learned from the training data: reported, but no bar to have learned
+    fitted: bool = False  # a baseline fitted to the training data: reported, but not a bar for having learned
     environment: dict[str, str] = field(default_factory=dict)  # versions, machine, commit
     facts: dict[str, float] = field(
         default_factory=dict
-    )  # of the training, by the names of lossary.watching.advice.FACTS
-    independent: int = 0  # draws that stand behind the units at most; 0: as many as there are units
-    also: dict[str, Judged] = field(default_factory=dict)  # further metrics that were asked for, by name
+    )  # facts about the training, by the names in lossary.watching.advice.FACTS
+    independent: int = 0  # the most independent draws behind the units; 0: as many as there are units
+    also: dict[str, Judged] = field(default_factory=dict)  # further requested metrics, by name
 
     def by(self, metric: str) -> Self:
-        """The same run with the units of one of the further metrics. The curve is of another, which was watched."""
+        """The same run with the units of one of the further metrics. The curve still shows the watched metric."""
         return replace(self, units=self.also[metric].units, independent=self.also[metric].independent, curve=[])
 
     @property
@@ -92,7 +94,7 @@ class Record:
         return f"{self.role}-{self.loss}-{self.seed}"
 
     def path(self, folder: Path) -> Path:
-        """Where a run folder keeps the record. A loss may be entered under any name, also one with a slash in it."""
+        """Where a run folder stores the record. A loss may be entered under any name, including one with a slash."""
         return folder / "records" / f"{quote(self.name, safe=SAFE)}.json"
 
     def save(self, folder: Path) -> None:
@@ -112,7 +114,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Failure:
-    """A final run that came to nothing, and why."""
+    """A failed final run, and why it failed."""
 
     loss: str  # the name it was entered under
     seed: int
@@ -128,7 +130,7 @@ class Failure:
 
 
 def load_failures(folder: Path, records: list[Record]) -> list[Failure]:
-    """The failures of a run folder, in a fixed order, less those that a later attempt has made good."""
+    """The failures of a run folder, in a fixed order, except those that a later attempt made good."""
     stored = [read(p, Failure, "a failure") for p in sorted((folder / "failures").glob("*.json"))]
     done = {(r.loss, r.seed) for r in records if r.role == "tuned"}
     return [failure for failure in stored if (failure.loss, failure.seed) not in done]
@@ -138,7 +140,7 @@ def load_all(folder: Path) -> list[Record]:
     """All records of a run folder, in a fixed order.
 
     Raises:
-        Refused: if there is something else, or the records are not of one run.
+        Refused: if there is something else, or the records do not belong to one run.
     """
     records = [Record.load(p) for p in sorted((folder / "records").glob("*.json"))]
     for what, kept in (
@@ -153,10 +155,10 @@ def load_all(folder: Path) -> list[Record]:
 
 
 def finished(folder: Path) -> list[Record]:
-    """The records of a folder that a person names.
+    """The records of a folder that a user names.
 
     Raises:
-        Refused: if it is no run's, or has no finished run.
+        Refused: if it is not a run folder, or has no finished run.
     """
     if not folder.is_dir():
         raise Refused(f"folder: wanted that of a run; got {folder}")

@@ -1,8 +1,8 @@
-"""When a training run may end, and which losses had not learned when theirs did.
+"""When a training run may end, and which losses had not learned by then.
 
-All is read off the learning curve: the validation metric at each look. Class heads with a margin fall below the
-untrained network before they rise, so a curve without a new best need not have converged: it may lie in such a dip, or
-be on its way out.
+Everything is read off the learning curve: the validation metric at each look. Class heads with a margin fall below the
+untrained network before they rise, so a curve without a new best has not necessarily converged: it may be in such a
+dip, or on its way out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,25 +13,25 @@ from statistics import fmean, median
 from lossary.lab.run.record import Point, Record
 from lossary.lab.tasks.measures import Metric
 
-#: By how much of its own size a metric must have moved to count as better or worse: less is chance.
+#: The share of its own size by which a metric must move to count as better or worse; less is chance.
 NOTICEABLE = 0.01
-#: The rate at which a curve rises that still rises, as a share of its size in as many steps as it has.
+#: The rate at which a curve counts as rising, as a share of its size per number of steps taken so far.
 RATE = 0.08
-#: Steps without a noticeably better look that end a run, at least. On the emoji supcon stays within 2 % for 280 steps,
-#: and then gains 6 points.
+#: Minimum number of steps without a noticeably better look that ends a run. On the emoji, supcon stays within 2 % for
+#: 280 steps and then gains 6 points.
 PATIENCE = 400
-#: The distance between looks, as a share of the steps done, once that is more than their distance at the start.
+#: The distance between looks, as a share of the steps done, once that exceeds the initial distance.
 SPACING = 0.05
 #: A run whose best weights are from this first share of its steps has hardly learned.
 EARLY = 0.2
-#: How many times over a curve that gains as much with each fifth more steps, as in its last sixth, does so until it has
-#: four times as many.
+#: If a curve gains as much with each fifth more steps as in its last sixth, this many such gains take it to four times
+#: its steps.
 FIFTHS_TO_FOUR_TIMES = log(4) / log(6 / 5)
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A learning curve, turned so that more is better."""
+    """A learning curve, oriented so that higher is better."""
 
     steps: tuple[int, ...]
     values: tuple[float, ...]
@@ -57,7 +57,7 @@ class Curve:
 
     @property
     def end(self) -> float:
-        """The mean over the last sixth of the steps: single looks are a matter of chance."""
+        """The mean over the last sixth of the steps, because single looks vary by chance."""
         return fmean(self.sixths()[0])
 
     @property
@@ -67,29 +67,29 @@ class Curve:
 
     @property
     def gain(self) -> float:
-        """By how much the last sixth of the steps is better than the sixth before; without end at first."""
+        """How much better the last sixth of the steps is than the sixth before; infinite at first."""
         last, before = self.sixths()
         return fmean(last) - fmean(before) if before else inf
 
     def sixths(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """The looks in the last sixth of the steps and in the sixth before, where there is none the one before."""
+        """The looks in the last sixth of the steps and in the sixth before; if a sixth has none, the look before it."""
         since = [sum(step <= share * self.steps[-1] for step in self.steps) for share in (4 / 6, 5 / 6)]
         first, last = min(since[0], max(since[1] - 1, 0)), since[1]
         return self.values[last:], self.values[first:last]
 
     @property
     def in_dip(self) -> bool:
-        """Whether it ends noticeably below its first look, where training had hardly begun."""
+        """Whether the curve ends noticeably below its first look, when training had hardly begun."""
         return _above(self.values[0], self.end)
 
     @property
     def fell(self) -> bool:
-        """Whether it has once been noticeably below its first look."""
+        """Whether the curve was ever noticeably below its first look."""
         return _above(self.values[0], min(self.values))
 
     @property
     def unfinished(self) -> bool:
-        """Whether to stop here is to stop in a dip, or on the way up."""
+        """Whether stopping here would stop in a dip, or on the way up."""
         return self.in_dip or self.rising
 
 
@@ -98,14 +98,14 @@ def _above(one: float, other: float) -> bool:
 
 
 class Watch:
-    """Follows one run: when to look, which look was the best, and when the curve has stopped rising.
+    """Follows one run: when to look, which look was best, and when the curve has stopped rising.
 
-    A run ends after 400 steps without a noticeably better look, or a third of those that the best took, whichever is
-    more; but not in a dip, nor while it rises. Nothing here knows the bound on a run's steps: a run that has ended
-    below it would have ended there below any other.
+    A run ends after 400 steps without a noticeably better look, or a third of the steps that the best look took,
+    whichever is more; but not in a dip, nor while it rises. Nothing here depends on the bound on a run's steps: a run
+    that ended below it would have ended there under any other bound.
 
     Args:
-        every: Steps between looks. Their distance grows with the steps done, for what changes slowly needs few.
+        every: Steps between looks. The distance grows with the steps done, because slow change needs fewer looks.
     """
 
     def __init__(self, every: int, *, higher_is_better: bool) -> None:
@@ -120,7 +120,7 @@ class Watch:
         return step - last >= max(self.every, SPACING * last)
 
     def look(self, point: Point) -> bool:
-        """Note a look; returns whether it is the best so far."""
+        """Record a look; returns whether it is the best so far."""
         self.points.append(point)
         sign = 1 if self.higher_is_better else -1
         new_best = self.best is None or sign * point.valid > sign * self.best.valid
@@ -140,12 +140,12 @@ class Watch:
 
     @property
     def still_rising(self) -> bool:
-        """Stopped by the bound on its way up, or in a dip."""
+        """Stopped by the bound while rising, or in a dip."""
         return self.curve.unfinished
 
 
 def mostly(runs: int, of: int) -> bool:
-    """Whether what is said of some runs of a loss is said of the loss: of one of many it may be chance.
+    """Whether a finding about some runs of a loss is reported for the loss: a single one of many may be chance.
 
     >>> mostly(0, 1), mostly(2, 5), mostly(3, 6)
     (False, False, True)
@@ -154,10 +154,10 @@ def mostly(runs: int, of: int) -> bool:
 
 
 def to_come(runs: Sequence[Record], metric: Metric) -> float:
-    """How much better a loss may still become with four times the steps; 0 if its runs had mostly stopped rising.
+    """How much better a loss may still become with four times the steps; 0 if most of its runs had stopped rising.
 
-    A curve that goes on as it ended gains as much with each fifth more steps as it did in its last sixth. Where most
-    lie in a dip, or there are no curves of this metric, nobody knows: that is infinite.
+    A curve that continues as it ended gains as much with each fifth more steps as in its last sixth. If most runs are
+    in a dip, or there are no curves of this metric, nobody knows: the result is infinite.
 
     Args:
         runs: Of the loss, with curves of the metric.
@@ -174,11 +174,11 @@ def not_learned(records: Sequence[Record], metric: Metric) -> dict[str, str]:
     """The losses that have not learned yet, each with a clause that says why and what to change.
 
     A loss has not learned if at least half of its runs ended in a dip of the learning curve or on the way out of one,
-    or if its best weights are from the first fifth of its runs and score no better on the test split than a baseline
-    that costs nothing (the untrained network, raw features, a constant). Nothing is to be claimed over such a loss.
+    or if its best weights are from the first fifth of its runs and score no better on the test split than a free
+    baseline (the untrained network, raw features, a constant). Nothing may be claimed over such a loss.
 
     Args:
-        records: Of one run; the tuned runs of a loss count, or those at the defaults where it has no others.
+        records: Of one run; the tuned runs of a loss count, or those at the defaults if there are no others.
         metric: The primary one.
 
     Example:
@@ -197,7 +197,7 @@ def not_learned(records: Sequence[Record], metric: Metric) -> dict[str, str]:
 
 
 def _free(records: Sequence[Record], metric: Metric) -> dict[str, float]:
-    """The mean score of each baseline that costs nothing, turned so that more is better."""
+    """The mean score of each free baseline, oriented so that higher is better."""
     named: dict[str, list[float]] = {}
     for record in records:
         if not record.card and not record.fitted:
@@ -210,7 +210,7 @@ def _score(record: Record, metric: Metric) -> float:
 
 
 def _why(runs: list[Record], metric: Metric, free: Mapping[str, float]) -> str:
-    """Why a loss has not learned, and what to change; empty where it has."""
+    """Why a loss has not learned, and what to change; empty if it has."""
     curves = [Curve.of(r.curve, higher_is_better=metric.higher_is_better) for r in runs if r.curve]
     if not curves:
         return ""

@@ -1,4 +1,4 @@
-"""Where a run keeps its tuning: in its folder's SQLite file, or in a database that several machines share."""
+"""Where a run stores its tuning: in its folder's SQLite file, or in a database that several machines share."""
 
 import errno
 import json
@@ -25,31 +25,31 @@ class Storage:
     """A run's folder, and where its studies are."""
 
     folder: Path
-    url: str = ""  # of the database, if they are in one; it may hold a password, and is written nowhere
-    run: str = ""  # what the run is called there
+    url: str = ""  # of the database, if there is one; it may hold a password, and is never stored
+    run: str = ""  # the run's name there
 
     def named(self, loss: str) -> str:
-        """What the study of a loss is called."""
+        """The name of a loss's study."""
         return f"{self.run}/{loss}" if self.url else loss
 
     @property
     def place(self) -> str:
-        """What an error names."""
+        """The location that errors name."""
         return make_url(self.url).render_as_string() if self.url else str(self.folder / STUDY)
 
 
 @dataclass(frozen=True)
 class _Named:
-    """What the run of a folder is called in a database."""
+    """The database's name for the run in a folder."""
 
     run: str
 
 
 def storage_of(folder: Path, url: str = "") -> Storage:
-    """Where the run in a folder keeps its studies. In a database a new run gets a name, which the folder keeps.
+    """Where the run in a folder stores its studies. In a database a new run gets a name, which the folder stores.
 
     Raises:
-        Refused: if they are elsewhere than this command says, or the database cannot be reached.
+        Refused: if they are not where this command says, or the database cannot be reached.
     """
     named = folder / NAMED
     if not url:
@@ -63,22 +63,22 @@ def storage_of(folder: Path, url: str = "") -> Storage:
         run = uuid.uuid4().hex
         part = folder / f"{run}.part"
         part.write_text(json.dumps({"run": run}) + "\n")
-        with suppress(FileExistsError):  # the first of several machines gives the name
+        with suppress(FileExistsError):  # the first of several machines chooses the name
             named.hardlink_to(part)
         part.unlink()
     return Storage(folder, url, read(named, _Named, "the name of a run").run)
 
 
 def connected(url: str) -> Engine:
-    """A database as SQLAlchemy reaches it: connections that have been cut are made anew."""
+    """A database through SQLAlchemy, which replaces connections that have been cut."""
     return create_engine(url, pool_pre_ping=True)
 
 
 def _reached(url: str) -> str:
-    """The URL of a database that can be reached, by the one driver that Lossary names.
+    """The URL of a reachable database, with the one driver that Lossary names.
 
     Raises:
-        Refused: saying why it cannot.
+        Refused: saying why it cannot be reached.
     """
     try:
         parsed: URL = make_url(url)
@@ -99,7 +99,7 @@ def _reached(url: str) -> str:
 
 
 def unreachable(url: str, error: Exception) -> Refused:
-    """A database that does not answer, or not as a run's would."""
+    """Turns a database that does not answer, or not as a run's would, into an error."""
     why = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
     named = make_url(url).set(drivername="postgresql").render_as_string()
     return Refused(f"storage: {named}: {why}; the same command then goes on")
@@ -107,14 +107,14 @@ def unreachable(url: str, error: Exception) -> Refused:
 
 @contextmanager
 def opened(storage: Storage, *, check: bool = False) -> Generator[optuna.storages.RDBStorage]:
-    """The run's studies; ``check``: whether Optuna's version reads them, which takes half a second.
+    """The run's studies; ``check``: whether Optuna's version can read them, which takes half a second.
 
     Raises:
-        OSError: if they can be read or written no longer.
-        Refused: if something else lies there.
+        OSError: if they can no longer be read or written.
+        Refused: if something else is stored there.
     """
     database = optuna.storages.RDBStorage.__new__(optuna.storages.RDBStorage)
-    # Workers wait for one another's writes rather than fail.
+    # Workers wait for each other's writes instead of failing.
     patient = {"pool_pre_ping": True} if storage.url else {"connect_args": {"timeout": 60}}
     try:
         database.__init__(storage.url or f"sqlite:///{storage.place}", patient, skip_compatibility_check=not check)
@@ -126,7 +126,7 @@ def opened(storage: Storage, *, check: bool = False) -> Generator[optuna.storage
             raise OSError(*told, storage.place) from error
         raise not_ours(storage, error) from error
     finally:
-        # Optuna leaves its connections to whoever collects them, those of a file that it refuses too.
+        # Optuna does not close its connections, not even those to a file it refuses.
         if hasattr(database, "engine"):
             database.engine.dispose()
 
@@ -149,7 +149,7 @@ def not_ours(storage: Storage, why: Exception | str) -> Refused:
 
 
 def check_tables(storage: Storage) -> None:
-    """Whether a folder's file is new or holds Optuna's tables, and none that compute what is read from them.
+    """Whether a folder's file is new or holds only Optuna's tables, with none that compute what is read from them.
 
     Raises:
         OSError: if it cannot be opened.

@@ -1,7 +1,7 @@
 """The files of a run folder.
 
-A folder may come from anyone: what is read is checked value by value, and nothing there may lead out of it. What is
-written is there whole or not at all.
+A folder may come from anyone: everything read from it is checked value by value, and nothing may lead out of it. Files
+are written completely or not at all.
 """
 
 import json
@@ -16,40 +16,40 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-#: All that a run keeps in its folder, and what these files are while they are written.
+#: Everything that a run stores in its folder, and the names of these files while they are being written.
 FILES = ("plan.json", "splits.json", "storage.json", "study.db*", "lock*", "report.html", "*.part")
 FOLDERS = ("records", "failures", "arrays")
-#: Sums and squares of what is smaller are finite numbers too.
+#: Sums and squares of anything smaller are finite numbers too.
 LARGEST = 1e100
 
 T = TypeVar("T")
 
 
 class Refused(Exception):
-    """A comparison that cannot be run as asked; the message is one line for the person who asked."""
+    """A comparison that cannot be run as requested; the message is one line for the user."""
 
 
 @contextmanager
 def replacing(path: Path) -> Generator[Path]:
-    """Another name to write a file under, which it then gives up: a kill leaves the whole of it or what was there."""
+    """A temporary name to write to, renamed at the end: after a kill, the file is complete or unchanged."""
     part = path.with_suffix(f".{platform.node()}-{os.getpid()}.part")  # machines may share a disk
     try:
         yield part
         part.replace(path)
     except OSError:
-        part.unlink(missing_ok=True)  # a full disk wants its room back
+        part.unlink(missing_ok=True)  # do not leave it on a full disk
         raise
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
+    """Write a file completely or not at all."""
     with replacing(path) as part:
         # A file name need not be UTF-8, and may name a class.
         part.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def check_own(folder: Path) -> None:
-    """Nothing of a run folder may be a link, through which one would read and write what lies elsewhere, nor a pipe.
+    """Nothing in a run folder may be a link, which would read and write elsewhere, or a pipe.
 
     Raises:
         Refused: naming the first that is.
@@ -68,12 +68,12 @@ def _inside(folder: Path) -> list[str]:
 
 
 def read(path: Path, wanted: type[T], called: str, of_now: Callable[[Any], Any] = lambda given: given) -> T:
-    """A JSON file as a dataclass, whose fields say what each value must be; what it does not know is left aside.
+    """A JSON file as a dataclass, whose fields define the type of each value; unknown keys are ignored.
 
-    ``of_now`` is given what earlier versions have written, and brings it into today's form.
+    ``of_now`` converts a file of an earlier version into today's form.
 
     Raises:
-        Refused: naming the file, the value, what was wanted and what came.
+        Refused: naming the file, the value, what was wanted and what it got.
     """
     try:
         given = json.loads(path.read_text(encoding="utf-8"))
@@ -83,12 +83,12 @@ def read(path: Path, wanted: type[T], called: str, of_now: Callable[[Any], Any] 
 
 
 def something_else(called: str, path: Path | str, why: Exception | str) -> Refused:
-    """Where a run keeps ``called`` lies what is none."""
+    """The file that should be ``called`` is not one."""
     return Refused(f"out: wanted {called} of a run in {path}; got something else ({why})")
 
 
 def _typed(wanted: Any, value: Any, where: str) -> Any:
-    """A value of JSON as the type that is wanted. Any means a value that is not made of others."""
+    """A JSON value as the wanted type. Any means a value that is not composed of others."""
     origin, of = get_origin(wanted), get_args(wanted)
     if is_dataclass(wanted):
         return _object(wanted, _instance(dict, value, where, "an object"), where)

@@ -1,16 +1,16 @@
-"""The search for hyperparameters: one Optuna study a loss.
+"""The search for hyperparameters: one Optuna study per loss.
 
-What is searched is the same for every loss: the network's learning rate, the head's where the loss owns weights, and
-the ranges on the loss's card. Trial 0 is the library's defaults. The next two are at learning rates three times as high
-and a third as high, both of the network and of the loss's own weights: so every loss, whatever it owns, is tried at the
-same spread of them, and the few trials that most runs have are not spent beside the defaults. Later ones are drawn.
+The search space is the same for every loss: the network's learning rate, the head's if the loss owns weights, and the
+ranges on the loss's card. Trial 0 uses the library's defaults. The next two use learning rates three times as high and
+a third as high, for the network and the loss's own weights. So every loss, whatever it owns, is tried at the same
+spread of rates, and the few trials of most runs are not all spent near the defaults. Later trials are drawn.
 
-Trials have places (0, 1, ...): a place that holds no finished trial is run again, so nothing is lost but what was under
-way when a run was killed.
+Trials have places (0, 1, ...). A place without a finished trial is run again, so a kill loses only the trials that were
+running.
 
-Each place has its own sampler seed, and the first ten places are drawn independently of the others: up to ten trials a
-loss come out the same however many workers there are. From the eleventh on Optuna learns from those that have
-finished by then, which does depend on the workers' timing.
+Each place has its own sampler seed, and the first ten places are drawn independently of the others: up to ten trials
+per loss are the same for any number of workers. From the eleventh on, Optuna learns from the trials finished by then,
+which does depend on the workers' timing.
 """
 
 import warnings
@@ -35,7 +35,7 @@ from lossary.lab.tasks import TaskName
 from lossary.lab.tasks.measures import Metric
 
 PLACE, REASON, SECONDS, ENVIRONMENT = "place", "reason", "seconds", "environment"  # a trial's user attributes
-#: By which the learning rates of the second and third trial differ from the usual ones.
+#: Factors by which the learning rates of the second and third trial differ from the usual ones.
 FACTORS = {1: 3.0, 2: 1 / 3}
 
 
@@ -49,7 +49,7 @@ class Search:
 
     @property
     def rates(self) -> dict[str, float]:
-        """The usual learning rates: of the network, and of the loss's own weights where it has some."""
+        """The usual learning rates: of the network, and of the loss's own weights if it has any."""
         usual = LEARNING_RATES[self.optimizer]
         return {name: usual[name] for name in (RATES if self.entrant.owns_weights(self.task) else RATES[:1])}
 
@@ -66,11 +66,11 @@ class Search:
 
 
 def create(storage: Storage, searches: Mapping[str, Search], metric: Metric) -> None:
-    """Make the studies that are missing.
+    """Create the missing studies.
 
     Raises:
         OSError: if they cannot be written.
-        Refused: if something else lies where they are stored.
+        Refused: if something else is stored in their place.
     """
     if not storage.url:
         check_tables(storage)
@@ -89,12 +89,18 @@ def create(storage: Storage, searches: Mapping[str, Search], metric: Metric) -> 
                     raise not_ours(storage, f"{loss} is to {study.directions[0].name.lower()}, not {direction}")
                 for trial in _done(study):
                     _check_trial(storage, loss, trial, search)
-    except (RuntimeError, ValueError, TypeError, LookupError, AssertionError) as other:  # optuna's, of a strange schema
+    except (
+        RuntimeError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AssertionError,
+    ) as other:  # optuna's error for an unknown schema
         raise not_ours(storage, other) from other
 
 
 def _check_trial(storage: Storage, loss: str, trial: FrozenTrial, search: Search) -> None:
-    """Whether a trial is one of ours: at a place, with a finite value, within what is searched.
+    """Checks that a trial is one of ours: at a place, with a finite value, within the search space.
 
     Raises:
         Refused: if it is not.
@@ -139,7 +145,7 @@ def _done(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def best_params(storage: Storage, loss: str) -> dict[str, Any] | None:
-    """The params of a loss's best trial, the first of equals; None where all have failed."""
+    """The params of a loss's best trial, the first among equals; None if all have failed."""
     with opened(storage) as shared:
         direction = _study(storage, shared, loss).direction
     done = sorted(places(storage, loss).items())
@@ -155,9 +161,9 @@ def run_trial(
     place: int,
     score: Callable[[Mapping[str, Any]], tuple[float, float]],
 ) -> None:
-    """Run one trial of a loss and store it. ``score(params)`` gives the validation metric and the seconds taken.
+    """Run one trial of a loss and store it. ``score(params)`` returns the validation metric and the seconds taken.
 
-    Whoever was at this place before and did not finish has been killed.
+    An unfinished earlier trial at this place was killed.
     """
     searched = search.space
     if place == 0:
@@ -182,7 +188,7 @@ def run_trial(
 
 
 def _sampler(search: Search, place: int) -> BaseSampler:
-    # The same seed for every loss: at a place all of them are tried at the same learning rate.
+    # The same seed for every loss: at a given place, all losses are tried at the same learning rate.
     sampler = TPESampler(n_startup_trials=10, seed=place)
     fixed = search.defaults if place == 0 else {}
     if place in FACTORS:

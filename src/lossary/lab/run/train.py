@@ -1,10 +1,10 @@
 """One trial: a network trained with one loss, seeded, on one thread.
 
-Where nothing else is asked the learning rate is constant, what is judged is a moving average of the weights, and when
-to look and when to end are read off the steps done and the curve. So a run does not depend on its bound: a longer one
-begins with the very same steps, one that ended by itself would have done so under any bound, and a curve that has
-stopped rising means what it says. A schedule that ends at the bound bends every curve flat there: under one a run goes
-to its bound, and what is compared is so many steps of it.
+By default the learning rate is constant, a moving average of the weights is judged, and when to look and when to end
+depend only on the steps done and the curve. So a run does not depend on its bound: a longer run begins with the very
+same steps, one that ended by itself would have done so under any bound, and a curve that stopped rising really has
+stopped. A schedule that ends at the bound flattens every curve there: under a schedule, a run goes to its bound, and
+runs of that many steps are compared.
 """
 
 import os
@@ -41,22 +41,22 @@ from lossary.lab.tasks import task_of
 from lossary.lab.tasks.base import Criterion
 
 AVERAGE = 0.98  # of the weights; over about 50 steps
-LOOK_EVERY = 20  # steps, at the start; more where validation items are many, so that looks take less time than steps
+LOOK_EVERY = 20  # steps, at the start; more with many validation items, so that looks take less time than steps
 
 
 class Diverged(Exception):
-    """A trial that failed for a reason worth telling: its loss or its outputs are no finite numbers."""
+    """A trial that failed for a reason worth reporting: its loss or its outputs are not finite."""
 
 
 class Learner(nn.Module):
-    """A network and the loss it is trained with."""
+    """A network and the loss that trains it."""
 
     def __init__(self, entrant: Entrant, params: Mapping[str, Any], data: Data, seed: int) -> None:
         super().__init__()
         task = task_of(data.task)
         size = data.embedding_size or task.size
         torch.manual_seed(seed)
-        # The network first: its weights then are the same whatever weights the loss draws.
+        # The network first: its weights are then the same whatever weights the loss draws.
         self.network = task.network(data)
         self.criterion: Criterion = entrant.attach(params, data.task, size, task.classes(data.train))
 
@@ -76,7 +76,7 @@ class Learner(nn.Module):
 
 @dataclass
 class Outcome:
-    """What training gave: the learner at its best by the validation split, and how it got there."""
+    """The result of training: the learner at its best on the validation split, and how it got there."""
 
     learner: Learner
     best: float
@@ -88,13 +88,13 @@ class Outcome:
 
 
 def outputs(network: nn.Module, inputs: Tensor) -> Tensor:
-    """(N, size); one value an item where the size is 1."""
+    """(N, size); one value per item if the size is 1."""
     out = network(inputs)
     return out.squeeze(1) if out.shape[1:] == (1,) else out
 
 
 def batch_of(data: Data, plan: Plan) -> tuple[int, int]:
-    """Items of a batch, and of each class in it (0: as they come)."""
+    """Items per batch, and per class in it (0: in random order)."""
     size, of_class = data.batch or task_of(data.task).batch
     return plan.batch or size, of_class
 
@@ -104,10 +104,10 @@ def steps_per_epoch(data: Data, plan: Plan) -> int:
 
 
 def batches(entrant: Entrant, data: Data, plan: Plan, generator: Generator) -> Iterator[Tensor]:
-    """Indices of training items without end; under ``same-batches`` the same for every loss.
+    """Endless indices of training items; under ``same-batches`` the same for every loss.
 
-    They hold several items of each class only where some loss compares items: to draw so is to train for classes that
-    are equally frequent.
+    Batches hold several items of each class only if some loss compares items: such batches train for equally frequent
+    classes.
     """
     size, m = batch_of(data, plan)
     same = plan.protocol == "same-batches" and plan.losses
@@ -118,7 +118,7 @@ def batches(entrant: Entrant, data: Data, plan: Plan, generator: Generator) -> I
 
 
 class Trainer:
-    """A learner, and all that changes its weights step by step."""
+    """A learner, and everything that changes its weights step by step."""
 
     def __init__(self, entrant: Entrant, params: Mapping[str, Any], data: Data, plan: Plan, seed: int) -> None:
         own = {name: value for name, value in params.items() if name not in RATES}
@@ -137,10 +137,10 @@ class Trainer:
         self.feed = batches(entrant, data, plan, self.generator)
 
     def step(self) -> float:
-        """Train with one more batch; returns its loss.
+        """Train on one more batch; returns its loss.
 
         Raises:
-            Diverged: if that is no finite number.
+            Diverged: if it is not finite.
         """
         loss = loss_of(self.learner, self.data, next(self.feed), self.generator, self.precision)
         if not loss.isfinite():
@@ -150,7 +150,7 @@ class Trainer:
         self.scaler.scale(loss).backward()
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        if self.scaler.get_scale() >= scale:  # else float16 has overflown, and nothing was changed
+        if self.scaler.get_scale() >= scale:  # otherwise float16 has overflowed, and nothing was changed
             self.scheduler.step()
         self.average.update_parameters(self.learner)
         return loss.item()
@@ -166,11 +166,11 @@ def train(entrant: Entrant, params: Mapping[str, Any], data: Data, plan: Plan, s
     """Train until the validation metric has stopped rising, or to the plan's bound on steps.
 
     Args:
-        params: ``lr`` and ``head_lr`` (the optimizer's, for the network and the loss's own weights), and the loss's
-            own hyperparameters.
+        params: ``lr`` and ``head_lr`` (the optimizer's, for the network and the loss's own weights), and the loss's own
+            hyperparameters.
 
     Raises:
-        Diverged: if the loss or the outputs stop being finite numbers.
+        Diverged: if the loss or the outputs stop being finite.
     """
     trainer = Trainer(entrant, params, data, plan, seed)
     measure = measures(plan.metric, data)[0]
@@ -198,13 +198,13 @@ def train(entrant: Entrant, params: Mapping[str, Any], data: Data, plan: Plan, s
         steps=watch.points[-1].step,
         seconds=time.perf_counter() - started,
         seconds_per_step=statistics.median(durations),
-        # What a schedule brings to rest at the bound would rise to any other.
+        # A run under a schedule comes to rest at its bound; a longer one would still be rising there.
         still_rising=watch.still_rising if plan.schedule == "constant" else watch.curve.in_dip,
     )
 
 
 def timed(entrant: Entrant, data: Data, plan: Plan, steps: int = 4) -> float:
-    """Seconds that a step takes: the median of a few, after one that is not counted; 0 where it cannot be trained."""
+    """Seconds per step: the median of a few, after one that is not counted; 0 if it cannot be trained."""
     trainer, durations = Trainer(entrant, {}, data, plan, seed=0), []
     with suppress(Diverged):  # the run itself will say so
         for _ in range(steps):
@@ -215,7 +215,7 @@ def timed(entrant: Entrant, data: Data, plan: Plan, steps: int = 4) -> float:
 
 
 def loss_of(learner: Learner, data: Data, batch: Tensor, generator: Generator, precision: Precision) -> Tensor:
-    """The loss of a batch of training items, given by index."""
+    """The loss on a batch of training items, given by index."""
     inputs, targets = data.train.inputs[batch], data.train.targets[batch]
     if data.augmented:
         inputs = augment(inputs, generator).contiguous(memory_format=torch.channels_last)
@@ -226,13 +226,13 @@ def loss_of(learner: Learner, data: Data, batch: Tensor, generator: Generator, p
 
 
 def _score(learner: Learner, here: Data, data: Data, measure: Measure) -> float:
-    """The metric that is watched, on the validation split, whose inputs are ``here`` on the learner's device."""
+    """The watched metric on the validation split, whose inputs are ``here`` on the learner's device."""
     found = task_of(data.task).arrays(learner.predict(here.valid.inputs), data.valid, data)
     return watched_score(measure, data, found, data.valid.weights)
 
 
 def environment() -> dict[str, str]:
-    """What a result may depend on beside the plan."""
+    """What a result may depend on besides the plan."""
     return {
         "lossary": " ".join((__version__, *commit())),
         "torch": str(torch.__version__),
@@ -243,10 +243,10 @@ def environment() -> dict[str, str]:
 
 @lru_cache(1)
 def commit() -> tuple[str, ...]:
-    """The commit of the checkout that runs, with a + where files were changed; nothing for an installed package."""
+    """The commit of the running checkout, with a + if files were changed; empty for an installed package."""
     git = ("git", "-C", str(Path(__file__).parent))
     try:
-        # A package installed inside of somebody's checkout is no file of it.
+        # A package installed inside somebody's checkout is not a file of it.
         subprocess.run((*git, "ls-files", "--error-unmatch", __file__), capture_output=True, check=True)
         named = subprocess.run(
             (*git, "describe", "--always", "--exclude=*", "--dirty=+"), capture_output=True, check=True
@@ -257,7 +257,7 @@ def commit() -> tuple[str, ...]:
 
 
 def processor() -> str:
-    """What the processor is called, where the system says it."""
+    """The processor's name, if the system reports it."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

@@ -1,4 +1,4 @@
-"""What the training data say of a finished learner."""
+"""What the training data say about a finished learner."""
 
 from copy import deepcopy
 from itertools import islice
@@ -16,10 +16,10 @@ WATCHED = 20  # training batches
 
 
 def watched(learner: Learner, entrant: Entrant, data: Data, plan: Plan, seed: int) -> dict[str, float]:
-    """The facts of a few more training batches, without a step: so no step of the training pays for them."""
-    if entrant.entry.terms[0].file:  # nothing is known of what its numbers should be
+    """The facts of a few more training batches, without a step: so no training step pays for them."""
+    if entrant.entry.terms[0].file:  # its numbers have no known range
         return {}
-    learner = deepcopy(learner).train()  # a copy, for batch norms move with every batch
+    learner = deepcopy(learner).train()  # a copy, because batch norms change with every batch
     here = placed(data, next(learner.parameters()).device)
     generator = Generator().manual_seed(seed)
     with watch(learner.criterion.loss) as seen:

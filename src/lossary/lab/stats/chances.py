@@ -1,4 +1,4 @@
-"""Chances: how often each loss would have the best true mean, by joint draws. A description, which claims nothing."""
+"""Chances: how often each loss would have the best true mean, by joint draws. A description, not a claim."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,9 +12,9 @@ _DRAWS = 4000
 def chances(runs: Sequence[Mapping[int, Floats]], *, higher_is_better: bool) -> list[float]:
     """P(best) of each loss, from its scores of the test units by seed.
 
-    The true means of all losses are drawn together around those of the seeds that all have: what other test units would
-    do to them jointly (normal, with the covariance of the units' means), and what other seeds would do to each (t). NaN
-    where the losses have fewer than 2 seeds in common.
+    The true means of all losses are drawn together around the means over their common seeds: other test units would
+    move them jointly (normal, with the covariance of the units' means), and other seeds would move each one (t). NaN if
+    the losses have fewer than 2 seeds in common.
 
     Example:
         >>> runs = [{seed: np.array([best, best + 0.1]) for seed in range(5)} for best in (0.2, 0.8)]
@@ -37,7 +37,7 @@ def chances(runs: Sequence[Mapping[int, Floats]], *, higher_is_better: bool) -> 
 
 
 def _seed_spread(means: Floats) -> tuple[Floats, int]:
-    """The variance over seeds of each loss, and its degrees of freedom: of two losses half that of the difference."""
+    """The variance over seeds of each loss, and its degrees of freedom; of two losses, half that of the difference."""
     losses, seeds = means.shape
     if losses > 2:
         return moderated(loss_variances(means), seeds - 1), PRIOR + seeds - 1

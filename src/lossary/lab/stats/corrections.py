@@ -1,7 +1,7 @@
-"""Corrections: what it costs to ask many questions of the same data. p-values in, adjusted p-values out.
+"""Corrections: the cost of asking many questions of the same data. p-values in, adjusted p-values out.
 
-Each function returns the adjusted p-values and the level at which each hypothesis was tested in the end: the interval
-at that level leaves 0 out exactly where the adjusted p-value is at most ``level``.
+Each function returns the adjusted p-values and the level at which each hypothesis was finally tested: the interval at
+that level excludes 0 exactly if the adjusted p-value is at most ``level``.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from lossary.lab.stats.two_way import Bools, Floats
 
 Ints = NDArray[np.intp]
 
-#: Share of the level for "this loss is better than every other", where there are 3 losses and more.
+#: Share of the level for "this loss is better than every other", with 3 losses or more.
 BEST = 0.5
 
 
@@ -28,9 +28,9 @@ def holm(p: Floats, level: float, steps: Floats | None = None) -> tuple[Floats, 
 
 
 def hochberg(p: Floats, level: float) -> tuple[Floats, Floats]:
-    """As ``holm``, from the largest p-value down: "all of them" costs no correction.
+    """Like ``holm``, but from the largest p-value down: "all of them" costs no correction.
 
-    Right for hypotheses that depend on one another positively, as comparisons with the same baseline do.
+    Valid for positively dependent hypotheses, such as comparisons with the same baseline.
     """
     order, steps = np.argsort(p), np.arange(len(p), 0, -1)
     rejected = np.flatnonzero(p[order] <= level / steps)
@@ -44,8 +44,8 @@ def hochberg(p: Floats, level: float) -> tuple[Floats, Floats]:
 def pair_steps(losses: int, tests: int) -> Floats:
     """How many of the pairs of ``losses`` may be equal once some are shown not to be (Shaffer, 1986), for ``holm``.
 
-    If one pair differs, no longer can all be equal: of 6 losses 15 pairs may be, then 10. Beside ``beats_all``, which
-    has half of the level where the two best are equal, pairs among the others have the other half.
+    If one pair differs, not all can be equal any more: of 6 losses 15 pairs may be, then 10. Together with
+    ``beats_all``, which uses half of the level if the two best are equal, pairs among the others use the other half.
 
     >>> pair_steps(3, 3).tolist(), pair_steps(4, 6).tolist()
     ([3.0, 1.0, 1.0], [6.0, 3.0, 3.0, 3.0, 2.0, 1.0])
@@ -61,7 +61,7 @@ def pair_steps(losses: int, tests: int) -> Floats:
 
 
 def _equal_pairs(losses: int) -> set[int]:
-    """The numbers of equal pairs that there can be: losses fall into groups of equals."""
+    """The possible numbers of equal pairs: losses fall into groups of equals."""
     found = [{0}]
     for count in range(1, losses + 1):
         found.append({k * (k - 1) // 2 + n for k in range(1, count + 1) for n in found[count - k]})
@@ -69,7 +69,7 @@ def _equal_pairs(losses: int) -> set[int]:
 
 
 def of_winner(losses: int, ahead: Ints, behind: Ints) -> Bools:
-    """Which pairs are those of the loss that is ahead of every other; none where there is no such loss.
+    """Which pairs belong to the loss that is ahead of every other; none if there is no such loss.
 
     >>> of_winner(3, np.array([0, 2, 2]), np.array([1, 0, 1])).tolist()
     [False, True, True]
@@ -82,8 +82,8 @@ def of_winner(losses: int, ahead: Ints, behind: Ints) -> Bools:
 def beats_all(p: Floats, losses: int, level: float) -> tuple[float, float]:
     """The test of "the loss that is ahead of every other is better than all of them", from its pairs with them.
 
-    That it was picked after seeing the data costs nothing: to be wrong about the best, a loss must beat the true best,
-    or its equal, and every other loss that it has to beat as well makes that rarer (Gutmann and Maymin, 1987).
+    Picking it after seeing the data costs nothing: to be wrong about the best, a loss must beat the true best or its
+    equal, and every other loss that it also has to beat makes that rarer (Gutmann and Maymin, 1987).
     """
     share = BEST if losses > 2 else 1.0
     return min(float(np.max(p)) / share, 1.0), level * share

@@ -1,7 +1,7 @@
-"""Equivalence: which differences do not matter. That they are smaller is shown like any other claim.
+"""Equivalence: which differences do not matter. That they are smaller than the margin is shown like any other claim.
 
-Two losses are equal within a margin where two one-sided tests (Schuirmann, 1987) reject that the difference is at least
-the margin, either way. That no difference was found is not enough: few seeds find none.
+Two losses are equal within a margin if two one-sided tests (Schuirmann, 1987) reject that the difference is at least
+the margin, in either direction. Finding no difference is not enough: few seeds find none.
 """
 
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from statistics import fmean
 from lossary.lab.run.record import Record
 from lossary.lab.tasks.measures import Metric
 
-POINT = 0.01  # of a share; elsewhere of what the constant baseline scores
+POINT = 0.01  # of a share; otherwise of what the constant baseline scores
 
 
 def default_margin(metric: Metric, records: Sequence[Record]) -> float:
-    """The largest difference that does not matter, in the metric's own scale, where nobody named one.
+    """The default for the largest difference that does not matter, in the metric's own scale.
 
-    One point where the metric is a share, else 1 % of the best baseline that has learned nothing, such as the error of
-    always predicting the mean; 1 % of the best run where there is none.
+    One point if the metric is a share; otherwise 1 % of the best untrained baseline, such as the error of always
+    predicting the mean; 1 % of the best run if there is none.
 
     Example:
         >>> from lossary.lab.tasks.scoring import primary

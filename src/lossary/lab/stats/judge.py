@@ -1,10 +1,10 @@
-"""Judge: which losses differ, and how sure that is, given that seeds and test units both vary.
+"""Judge: which losses differ, and how sure that is, given that both seeds and test units vary.
 
-All losses share seeds and test units, so they are compared by paired differences, whose spread over seeds and
-over units is estimated from the table of both (`two_way`), at each look (`sequential`). Three families of claims, each
-with the whole level (`corrections`): which losses differ, over all pairs, for the best is picked after seeing the data;
-which are equal within the margin, over all pairs too; and whether *every* loss beats a free baseline, where "all" costs
-nothing. Which method, and why: docs/decisions/0002.
+All losses share seeds and test units, so they are compared by paired differences, whose spread over seeds and over
+units is estimated from the table of both (`two_way`), at each look (`sequential`). There are three families of claims,
+each with the whole level (`corrections`): which losses differ, over all pairs, because the best is picked after seeing
+the data; which are equal within the margin, also over all pairs; and whether *every* loss beats a free baseline, where
+"all" costs nothing. For the methods and reasons, see docs/decisions/0002.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +31,7 @@ Correct = Callable[[Floats, Bools], tuple[Floats, Floats]]
 
 @dataclass(frozen=True)
 class _Entrant:
-    """The runs of one loss in one role: scores of the test units a seed."""
+    """The runs of one loss in one role: scores of the test units by seed."""
 
     loss: str
     role: Role
@@ -60,7 +60,7 @@ class _Pair:
 
     @classmethod
     def of(cls, a: _Entrant, b: _Entrant) -> "_Pair | None":
-        """A baseline with one run is taken as fixed. None without a seed in common."""
+        """A baseline with one run is taken as fixed. None without a common seed."""
         if b.role == "baseline" and len(b.runs) == 1:
             return cls(a, b, tuple(sorted(a.runs)), a.table - b.table)
         shared = tuple(sorted(a.runs.keys() & b.runs.keys()))
@@ -72,7 +72,7 @@ class _Pair:
 
 @dataclass(frozen=True)
 class _Rules:
-    """What all claims of a study are made by."""
+    """The settings behind all claims of a study."""
 
     metric: Metric
     margin: float
@@ -89,9 +89,9 @@ class _Rules:
 
 
 def further(verdict: Verdict, records: Sequence[Record], metrics: Sequence[Metric]) -> list[Verdict]:
-    """The same losses judged by other metrics that the records hold, each at a level of its own.
+    """The same losses judged by other metrics in the records, each at its own level.
 
-    What has learned is said by the metric that training watched.
+    Whether a loss has learned is decided by the metric that training watched.
     """
     return [judge([r.by(m.name) for r in records], m, asleep=verdict.not_learned) for m in metrics]
 
@@ -106,21 +106,21 @@ def judge(
 ) -> Verdict:
     """Compare the losses of a study.
 
-    Compared are the tuned runs, or those at the defaults where nothing was tuned, at the looks of `sequential` that
-    there are seeds for: a study that goes on is judged again by the same function, and what was claimed stands. Where
-    losses are equal, a study claims any difference with a probability of at most ``level``, and where a difference is
-    the margin or more, that it is less (measured: docs/decisions/0002).
+    The tuned runs are compared, or those at the defaults if nothing was tuned, at the looks of `sequential` for which
+    there are seeds. A continued study is judged again by the same function, and its claims stand. If losses are equal,
+    a study claims any difference with a probability of at most ``level``; if a difference is the margin or more, the
+    same holds for claiming that it is less (measured: docs/decisions/0002).
 
     Args:
         records: Of one run folder.
-        metric: The one of which ``Record.units`` are the units.
+        metric: The metric of ``Record.units``.
         margin: The largest difference that does not matter, in the metric's own scale (0.01 is one point); by default
             `default_margin`.
         level: Of each family of claims.
-        asleep: The losses that have not learned yet, and why; by default as `not_learned` reads the curves.
+        asleep: The losses that have not learned yet, and why; by default `not_learned` reads the curves.
 
     Raises:
-        ValueError: if the records are not of the same test units, or there are none.
+        ValueError: if the records have different test units, or there are none.
     """
     entrants = _entrants(records, metric)
     role = "tuned" if any(e.role == "tuned" for e in entrants) else "default"
@@ -198,7 +198,7 @@ def _shared_spread(losses: list[_Entrant], pairs: list[_Pair], seeds: tuple[int,
 
 
 def _against(baseline: _Entrant, trained: list[_Entrant], asleep: dict[str, str], rules: _Rules) -> list[Comparison]:
-    """All losses against one baseline, a family of its own."""
+    """All losses against one baseline, as its own family."""
     pairs = [pair for e in trained if e.loss not in asleep and (pair := _Pair.of(e, baseline))]
     effects = [_moderated_spread(pairs, rules.seeds[:look], rules) for look in rules.looks] if pairs else []
     claims = _compare(pairs, effects, rules, lambda p, _: hochberg(p, rules.level)) if pairs else []
@@ -206,7 +206,7 @@ def _against(baseline: _Entrant, trained: list[_Entrant], asleep: dict[str, str]
 
 
 def _moderated_spread(pairs: list[_Pair], seeds: tuple[int, ...], rules: _Rules) -> TwoWay:
-    """The differences from a baseline at one look. What a seed does to all losses alike counts here."""
+    """The differences from a baseline at one look. Here, an effect of the seed on all losses alike counts."""
     effects = rules.measured(pairs, seeds)
     whole = effects.seeds == len(seeds)
     if whole.sum() < 3:
@@ -243,7 +243,7 @@ def _compare(pairs: list[_Pair], effects: list[TwoWay], rules: _Rules, correct: 
 
 
 def _intervals(effects: list[TwoWay], share: Floats, tested: Floats, count: int) -> tuple[Floats, Floats]:
-    """What the intervals of all looks have in common: it leaves 0 out exactly where one of them does."""
+    """The intersection of the intervals of all looks: it excludes 0 exactly if one of them does."""
     low, high = np.full(count, np.nan), np.full(count, np.nan)
     for effect, part in zip(effects, share, strict=True):
         half = effect.half_width(tested * part)
@@ -252,7 +252,7 @@ def _intervals(effects: list[TwoWay], share: Floats, tested: Floats, count: int)
 
 
 def _futile(last: TwoWay, tested: Floats, rules: _Rules) -> Bools:
-    """Where even endless seeds could not decide, wherever they moved the mean to (within 95 %)."""
+    """Whether even endless seeds could not decide, wherever they moved the mean (within 95 %)."""
     left = tested * (1 - spent(rules.looks[-1]))
     reach = last.seed_error(0.05)
     differs = np.abs(last.mean) + reach > last.with_endless_seeds(left)
@@ -293,7 +293,7 @@ def _asleep(a: _Entrant, b: _Entrant, asleep: dict[str, str]) -> bool:
 
 
 def _unclaimed(a: _Entrant, b: _Entrant) -> Comparison:
-    """A pair of which nothing is claimed."""
+    """A pair without a claim."""
     difference = float(a.table.mean() - b.table.mean())
     return Comparison(a.loss, b.loss, difference, np.nan, np.nan, 1.0, 1.0, 1.0, "not_learned")
 
@@ -352,9 +352,9 @@ def _standing(entrant: _Entrant, p_best: float) -> Standing:
 def _recommended(
     awake: list[_Entrant], of_best: list[Comparison], unbeaten: list[str], rules: _Rules
 ) -> tuple[str, str]:
-    """The cheapest of the best and its equals within the margin, and why; nothing before the first look.
+    """The cheapest of the best loss and its equals within the margin, and why; empty before the first look.
 
-    Nor is there anything to recommend where some baseline that costs nothing scores better than every loss.
+    It is also empty if some free baseline scores better than every loss.
     """
     if not of_best or not rules.looks:
         return "", ""

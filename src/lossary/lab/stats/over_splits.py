@@ -1,8 +1,8 @@
-"""The verdict over several splits of the same data: for other training and test data of this size, not for these.
+"""The verdict over several splits of the same data: for other training and test data of this size.
 
-Each split has a verdict of its own, which is of its seeds and its test units. Here a split is one number a pair, the
-difference of the losses' means over its seeds, and what splits share is accounted for by `resplit`. Two families of
-claims, as in `judge`, each with the whole level: which losses differ, and which are equal within the margin.
+Each split has its own verdict, for its seeds and its test units. Here a split is one number per pair, the difference of
+the losses' means over its seeds, and `resplit` accounts for what splits share. There are two families of claims, as in
+`judge`, each with the whole level: which losses differ, and which are equal within the margin.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,19 +23,20 @@ LEVEL = 0.05
 
 @dataclass(frozen=True)
 class Sizes:
-    """Items of a split, or what else is drawn."""
+    """Items of a split, or the groups that are drawn."""
 
     train: int
     test: int
 
 
 def over_splits(verdicts: Sequence[Verdict], sizes: Sizes) -> Verdict:
-    """What the splits' verdicts say together.
+    """What the splits' verdicts show together.
 
-    Compared are the losses that were trained in every split. Nothing is claimed of one that has not learned in some.
+    Losses that were trained in every split are compared. Nothing is claimed over one that has not learned in some
+    split.
 
     Raises:
-        ValueError: if there is none, or splits are of different metrics.
+        ValueError: if there is none, or splits have different metrics.
     """
     if len({verdict.metric for verdict in verdicts}) != 1:
         raise ValueError(f"verdicts: wanted some, all by one metric; got {len(verdicts)}")

@@ -1,7 +1,7 @@
-"""Resplit: what several splits of the same data say of a difference, which one split cannot: that of training data.
+"""Resplit: what several splits show about a difference that one split cannot: the effect of other training data.
 
-The splits share most of their items, so their differences are not independent, and more splits alone never make sure:
-of k splits the mean varies by (1 / k + n_test / n_train) s^2 and not by s^2 / k (Nadeau and Bengio, 2003).
+The splits share most of their items, so their differences are not independent, and more splits alone never bring
+certainty: the mean of k splits varies by (1 / k + n_test / n_train) s^2, not by s^2 / k (Nadeau and Bengio, 2003).
 """
 
 from typing import NamedTuple, Self
@@ -26,11 +26,11 @@ class Resplit(NamedTuple):
 
     @classmethod
     def of(cls, differences: ArrayLike, *, test: int, train: int) -> Self:
-        """From the difference in each split, over all its seeds; NaN as the error of a single split.
+        """From the difference in each split, over all its seeds; the error of a single split is NaN.
 
         Args:
             differences: (k,).
-            test: Test items of a split, or groups where these are drawn.
+            test: Test items of a split, or groups if groups are drawn.
             train: Training items of a split, likewise.
         """
         found = np.asarray(differences, np.float64)
@@ -39,18 +39,18 @@ class Resplit(NamedTuple):
         return cls(float(found.mean()), float(np.sqrt((1 / splits + test / train) * variance)), splits - 1)
 
     def half_width(self, level: float) -> float:
-        """Of the interval of coverage 1 - level for other training and test data of this size."""
+        """Of the interval with coverage 1 - level for other training and test data of this size."""
         return float(t.isf(level / 2, self.df)) * self.error
 
     @property
     def p_value(self) -> float:
-        """That there is no difference; 1 where a single split tells nothing."""
+        """For no difference; 1 if a single split shows nothing."""
         if np.isnan(self.error):
             return 1.0
         return 2 * float(t.sf(abs(self.mean) / self.error, self.df)) if self.error else float(self.mean == 0)
 
     def p_within(self, margin: float) -> float:
-        """That the difference is the margin or more, either way: the larger of two one-sided tests."""
+        """For a difference of the margin or more, in either direction: the larger of two one-sided tests."""
         if np.isnan(self.error):
             return 1.0
         reach = margin - abs(self.mean)

@@ -1,9 +1,9 @@
-"""Sequential: looking at the data after 3 seeds, and again after more, without claiming more that is not there.
+"""Sequential: looking at the data after 3 seeds, and again after more, without claiming more that is false.
 
-Up to S seeds, a study may err with probability level x (1 - 2/S). Each look has what the sum grows by as its share,
+Up to S seeds, a study may err with probability level x (1 - 2/S). Each look's share is the amount by which this grows,
 and a hypothesis is tested by the smallest of its p-values, each divided by its look's share. By Bonferroni's inequality
-that is right whatever the looks have in common, wherever one stops, and also when somebody goes on later. As the
-smallest can only become smaller, what was claimed stands.
+this holds whatever the looks have in common, wherever one stops, and also if somebody continues later. The smallest
+p-value can only become smaller, so claims persist.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ LOOKS = (3, 5, 7, 10, 14, 20, 28, 40, 56, 80)
 
 
 def looks(seeds: int) -> tuple[int, ...]:
-    """The looks that there have been with so many seeds.
+    """The looks that have taken place with this many seeds.
 
     >>> looks(2), looks(3), looks(8)
     ((), (3,), (3, 5, 7))
@@ -25,7 +25,7 @@ def looks(seeds: int) -> tuple[int, ...]:
 
 
 def next_look(seeds: int) -> int | None:
-    """How many seeds the next look takes; None if there is none left.
+    """How many seeds the next look needs; None if there is none left.
 
     >>> next_look(0), next_look(3), next_look(80)
     (3, 5, None)
@@ -34,7 +34,7 @@ def next_look(seeds: int) -> int | None:
 
 
 def spent(seeds: int) -> float:
-    """The share of the level that looks at up to so many seeds have used.
+    """The share of the level that looks at up to this many seeds have used.
 
     >>> spent(2), spent(10)
     (0.0, 0.8)
@@ -52,5 +52,5 @@ def shares(taken: Sequence[int]) -> Floats:
 
 
 def smallest(p: Floats, share: Floats) -> Floats:
-    """From the p-values of each look (looks, hypotheses) one that holds for all looks together; 1 before the first."""
+    """From the p-values of each look (looks, hypotheses), one that holds for all looks together; 1 before the first."""
     return np.min(p / share[:, None], axis=0, initial=1.0)

@@ -22,15 +22,15 @@ from scipy.special import stdtrit
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-SMALLEST_P = 1e-12  # below it p-values say nothing more
-PRIOR = 3  # seeds that the other losses are worth where one's spread over seeds is estimated (measured, decision 2)
+SMALLEST_P = 1e-12  # p-values below it say nothing more
+PRIOR = 3  # each loss's spread counts as this many extra seeds of the median (measured, decision 2)
 _CAUTION = 0.8  # quantiles are taken at this share of the level: scores are not normal (measured, decision 2)
 _HALVINGS = 30  # of the interval of log p
 
 
 @dataclass(frozen=True)
 class TwoWay:
-    """The means of some tables with what their errors are made of; each field holds one number a table."""
+    """The means of some tables with the components of their errors; each field holds one number per table."""
 
     mean: Floats
     seeds: Floats
@@ -45,14 +45,14 @@ class TwoWay:
     def of(cls, tables: Sequence[Floats], independent: int = 0) -> Self:
         """From tables of scores (seeds, units); with one seed only the mean is known.
 
-        ``independent`` is how many independent draws stand behind the units at most; 0: as many as there are.
+        ``independent`` is the maximum number of independent draws behind the units; 0: as many as there are.
         """
         parts = [cls.of_means(*_means(table), independent) for table in tables]
         return cls(*(np.array([getattr(part, field.name)[0] for part in parts], np.float64) for field in fields(cls)))
 
     @classmethod
     def of_means(cls, by_seed: Floats, by_unit: Floats, squares: Floats, independent: ArrayLike = 0) -> Self:
-        """From what is needed of tables of one size: their means a seed and a unit, and the squares around the mean.
+        """From summaries of tables of one size: their means per seed and per unit, and the squares around the mean.
 
         Args:
             by_seed: (..., seeds).
@@ -89,21 +89,21 @@ class TwoWay:
         )
 
     def half_width(self, level: ArrayLike) -> Floats:
-        """Of the intervals of coverage 1 - level. NaN where one seed gives none."""
+        """Of the intervals with coverage 1 - level. NaN for a single seed."""
         noise = self.residual / self.units
         seed_t, unit_t = _t(self.seed_df, level), _t(self.unit_df, level)
         seed_part = seed_t**2 * np.maximum(self.seed_variance - noise, 0)
         unit_part = unit_t**2 * (noise + self.seeds * self.unit_variance / self.units)
-        # Never below the plain t interval of the seeds' means: it is exact where units do not differ.
+        # Never below the plain t interval of the seeds' means: it is exact if units do not differ.
         return np.sqrt(np.maximum(seed_part + unit_part, seed_t**2 * self.seed_variance) / self.seeds)
 
     @property
     def p_value(self) -> Floats:
-        """The smallest level whose interval leaves 0 out; 1 with a single seed."""
+        """The smallest level whose interval excludes 0; 1 with a single seed."""
         return self._level_of(np.abs(self.mean))
 
     def p_within(self, margin: float) -> Floats:
-        """The same for both of two one-sided tests: that the mean is above -margin, and below margin."""
+        """The same for two one-sided tests: that the mean is above -margin, and below margin."""
         return np.minimum(self._level_of(margin - np.abs(self.mean)) / 2, 1)
 
     def _level_of(self, reach: Floats) -> Floats:
@@ -120,12 +120,12 @@ class TwoWay:
         return _t(self.unit_df, level) * np.sqrt(self.unit_variance / self.units)
 
     def seed_error(self, level: ArrayLike) -> Floats:
-        """How far more seeds could move the mean, the units being these: a half-width."""
+        """How far more seeds could move the mean, with the same units: a half-width."""
         return _t(self.seed_df, level) * np.sqrt(self.seed_variance / self.seeds)
 
 
 def _means(table: Floats) -> tuple[Floats, Floats, Floats]:
-    """What ``of_means`` takes, of one table."""
+    """The input of ``of_means``, for one table."""
     seeds, units = table.shape
     if units < 2:
         raise ValueError(f"table: wanted at least 2 test units; got {units}")
@@ -135,10 +135,10 @@ def _means(table: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def _unit_df(centred: Floats) -> Floats:
-    """(...) the degrees of freedom of the variance of units (..., units): how well it is known by its own spread.
+    """(...) the degrees of freedom of the variance of units (..., units), estimated from its own spread.
 
-    With n_eff = (sum u^2)^2 / sum u^4 that is Var(s^2) / s^4 = 1 / n_eff - 1 / n = 2 / df: all units where they are
-    normal, twice as many as differ where most are equal.
+    With n_eff = (sum u^2)^2 / sum u^4, Var(s^2) / s^4 = 1 / n_eff - 1 / n = 2 / df: all units if they are normal, twice
+    the number that differ if most are equal.
     """
     squares, units = centred**2, centred.shape[-1]
     kurtosis = np.divide(  # over the number of units: 1 / n_eff
@@ -157,8 +157,8 @@ def _t(df: Floats, level: ArrayLike) -> Floats:
 def loss_variances(means: Floats) -> Floats:
     """The variance over seeds of each loss, from the means of losses x seeds: Grubbs' estimator (1948).
 
-    What a seed does to all losses alike cancels: r is the table with its rows' and columns' means taken off, and
-    E sum_s r_is^2 / (S - 1) = (1 - 2/L) v_i + mean(v) / L.
+    An effect of the seed on all losses alike cancels: r is the table minus its row and column means, and E sum_s r_is^2
+    / (S - 1) = (1 - 2/L) v_i + mean(v) / L.
 
     Args:
         means: (..., L, S), at least 3 losses and 2 seeds.
@@ -179,7 +179,7 @@ def loss_variances(means: Floats) -> Floats:
 
 
 def moderated(variances: Floats, df: float | Floats) -> Floats:
-    """Variances (..., L) of ``df`` degrees of freedom each, drawn towards their median, which counts as PRIOR more.
+    """Variances (..., L) with ``df`` degrees of freedom each, shrunk toward their median, which counts as PRIOR more.
 
     Never below a loss's own: one that varies more than the others must not hide behind them.
     """

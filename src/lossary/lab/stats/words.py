@@ -1,4 +1,4 @@
-"""Words: a verdict in sentences. Statuses in, English out; nothing reads it back."""
+"""Words: a verdict in sentences. Statuses in, English out; nothing parses it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -9,7 +9,7 @@ from lossary.lab.tasks.measures import Metric
 
 
 def sentence(c: Comparison, metric: Metric, margin: float) -> str:
-    """What is known of one pair."""
+    """What is known about one pair."""
     if c.claimed:
         within = f", within the margin of {bound(margin, metric)}" if c.status == "better_within" else ""
         return f"{c.better} beats {c.worse} by {size(c.difference, metric)}{within}"
@@ -50,14 +50,14 @@ def baseline_sentence(baseline: str, comparisons: Sequence[Comparison], metric: 
 
 
 def _named(losses: Sequence[str], among: Sequence[Comparison], everyone: str) -> str:
-    """Losses by their names, or as ``everyone`` where it is all of several."""
+    """Losses by name, or as ``everyone`` if it is all of several."""
     return everyone if len(losses) == len(among) > 1 else join(losses)
 
 
 def _undecided(
     comparisons: Sequence[Comparison], baseline: str, among: Sequence[Comparison], metric: Metric, margin: float
 ) -> list[str]:
-    """Losses that lack the same are named together."""
+    """Losses that lack the same thing are named together."""
     alike: dict[tuple[str, str], list[Comparison]] = {}
     for c in comparisons:
         apart = c.status != "undecided" or c.lacks == "steps"
@@ -95,12 +95,12 @@ def headline(
 
 
 def all_behind(family: Sequence[Comparison], metric: Metric) -> bool:
-    """Whether no loss scores better than the baseline that they were compared with."""
+    """Whether no loss scores better than the baseline it was compared with."""
     return all(c.difference <= 0 if metric.higher_is_better else c.difference >= 0 for c in family)
 
 
 def _tried(family: Sequence[Comparison]) -> bool:
-    """Whether there were seeds enough to show anything."""
+    """Whether there were enough seeds to show anything."""
     return any(c.lacks != "pairs" and c.status != "not_learned" for c in family)
 
 
@@ -122,7 +122,7 @@ def _of_losses(
 
 
 def _of_best(best: str, others: Sequence[str], pairs: Sequence[Comparison], metric: Metric, margin: float) -> str:
-    """What is known of the loss with the best mean."""
+    """What is known about the loss with the best mean."""
     mine = {(c.b if c.a == best else c.a): c for c in pairs if best in (c.a, c.b)}
     shown = {loss: c for loss, c in mine.items() if c.claimed}
     if beating := [loss for loss, c in shown.items() if c.better == loss]:
@@ -160,12 +160,12 @@ def warnings(
     short_of_units: Sequence[Comparison],
     metric: Metric,
 ) -> list[str]:
-    """What to know before one believes the verdict.
+    """What to know before believing the verdict.
 
     Args:
         missing: Seeds by loss.
-        rising: Of each loss that was, how many of its runs, and of how many.
-        losses: How many there are.
+        rising: For each loss that was still rising, the number of such runs, and of all its runs.
+        losses: The number of losses.
     """
     said = []
     if 0 < len(seeds) < LOOKS[0]:
@@ -198,7 +198,7 @@ def warnings(
 
 
 def recommendation(best: str, recommended: str, of_best: Sequence[Comparison], metric: Metric, margin: float) -> str:
-    """Which loss to train with, given what is known of the best one's pairs."""
+    """Which loss to train with, given what is known about the best one's pairs."""
     if recommended != best:
         return f"Train with {recommended}: equal to {best} within {bound(margin, metric)}, and cheapest."
     if all(c.claimed or c.status == "equal" for c in of_best):
@@ -208,7 +208,7 @@ def recommendation(best: str, recommended: str, of_best: Sequence[Comparison], m
 
 
 def no_recommendation(unbeaten: Sequence[str], *, rising: bool) -> str:
-    """Why no loss is recommended: all are behind these baselines, which cost nothing."""
+    """Why no loss is recommended: all are behind these free baselines."""
     advice = "train longer (--steps)" if rising else "look at the data and the learning rate"
     return f"Choose none of them yet: none scores better than {join(unbeaten)}; {advice} first."
 
@@ -218,7 +218,7 @@ def size(difference: float, metric: Metric) -> str:
 
 
 def bound(margin: float, metric: Metric) -> str:
-    """A margin as it was named: 1 point, not 1.0 points."""
+    """A margin as the user wrote it: 1 point, not 1.0 points."""
     if not metric.percent:
         return f"{margin:.3g}"
     return f"{100 * margin:.3g} {plural(round(100 * margin, 9) == 1, 'point')}"
@@ -235,7 +235,7 @@ def by_metric(verdict: Verdict) -> str:
 
 
 def disagreements(verdict: Verdict, others: Iterable[Verdict]) -> list[str]:
-    """The pairs of losses of which other metrics have shown the opposite."""
+    """The pairs of losses for which other metrics have shown the opposite."""
     return [
         f"Metrics disagree: {_by(claim, verdict)}, {_by(opposite, other)}."
         for other in others
@@ -259,7 +259,7 @@ def join(names: Iterable[str]) -> str:
 
 
 def some(losses: Iterable[str]) -> str:
-    """Names, or how many there are where a sentence would be all names.
+    """Names, or their number if a sentence would consist only of names.
 
     >>> some(["a", "b", "c"]), some("abcd")
     ('a, b and c', '4 others')
