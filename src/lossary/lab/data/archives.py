@@ -1,4 +1,4 @@
-"""NumPy's files from anyone. No pickled object is read, and what a file claims to hold is looked at before it is."""
+"""NumPy files from anyone. No pickled object is read, and a file's claimed contents are checked before reading."""
 
 import io
 import math
@@ -9,17 +9,17 @@ from typing import IO
 
 import numpy as np
 
-#: An archive may inflate to this many bytes whatever its size, and beyond that to so many times its size. Embeddings
-#: as floats shrink to half.
+#: An archive of any size may inflate to this many bytes, and beyond that to this many times its size. Embeddings stored
+#: as floats compress to half.
 INFLATED, TIMES = 1 << 28, 100
 _OTHER = (EOFError, OSError, RuntimeError, MemoryError, OverflowError, TypeError, zipfile.BadZipFile, zlib.error)
 
 
 def memory() -> int:
-    """The bytes that fit: half of the machine's memory, for what is read is copied at least once."""
+    """The bytes that fit: half of the machine's memory, because data are copied at least once after reading."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    except (AttributeError, OSError, ValueError):  # not every system says it
+    except (AttributeError, OSError, ValueError):  # not every system reports it
         return 1 << 33
 
 
@@ -47,7 +47,7 @@ def load_all(stored: bytes) -> dict[str, np.ndarray]:
     """The arrays of an archive (.npz) by name.
 
     Raises:
-        ValueError: if it is none, or inflates beyond all measure.
+        ValueError: if it is not an archive, or inflates excessively.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(stored)) as archive:
@@ -62,7 +62,7 @@ def load(stored: bytes) -> np.ndarray:
     """The array of a file (.npy).
 
     Raises:
-        ValueError: if it is none, or claims to be larger than the file.
+        ValueError: if it is not an array, or claims to be larger than the file.
     """
     try:
         return _array(io.BytesIO(stored), len(stored))

@@ -1,6 +1,6 @@
-"""Networks of other libraries by their names, trained or frozen: of images (timm, torchvision) or texts (transformers).
+"""Networks from other libraries, trained or frozen: for images (timm, torchvision) or texts (transformers).
 
-Weights are the library's own, or those of a file. No code comes with them: files hold tensors alone.
+Weights are the library's own, or a file's. They come without code: files hold only tensors.
 """
 
 import hashlib
@@ -21,16 +21,16 @@ from lossary.lab.data.contents import BadData, content, fingerprint
 from lossary.lab.data.types import Data, Split, TensorSplit, there
 from lossary.lab.run.plan import Plan
 
-#: Asks for weights as they are drawn.
+#: Requests randomly initialised weights.
 NONE = "none"
-#: Tokens of a text; what is behind them is not read.
+#: Tokens read per text; the rest is ignored.
 TOKENS = 128
-#: Mean and standard deviation of the colours that networks were trained with, where a library does not say it.
+#: Mean and standard deviation of the colours that networks were trained on, if a library does not specify them.
 MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Backboned(nn.Module):
-    """A network of another library, whose features (N, D) a linear layer projects."""
+    """A network from another library, whose features (N, D) a linear layer projects."""
 
     def __init__(self, make: Callable[[], nn.Module], example: Tensor, size: int) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class Backboned(nn.Module):
 
 
 class OfImages(nn.Module):
-    """Images in [0, 1], at the colours and the size that the body wants."""
+    """Images in [0, 1], converted to the colours and size that the body expects."""
 
     mean: Tensor
     spread: Tensor
@@ -63,7 +63,7 @@ class OfImages(nn.Module):
 
 
 class OfTexts(nn.Module):
-    """Tokens (N, L), -1 behind a text's last, to the mean of what the body makes of them."""
+    """Tokens (N, L), padded with -1, to the mean of the body's outputs."""
 
     def __init__(self, body: nn.Module) -> None:
         super().__init__()
@@ -76,10 +76,10 @@ class OfTexts(nn.Module):
 
 
 def applied(data: Data, plan: Plan) -> Data:
-    """The data with the network that a plan names; frozen, with what it makes of them instead of them.
+    """The data with the network that a plan names; if it is frozen, its features replace the inputs.
 
     Raises:
-        BadData: if there is no such network or weights, or it takes no such data.
+        BadData: if there is no such network or weights, or it does not accept such data.
     """
     library, _, name = plan.backbone.partition(":")
     if library not in ("timm", "torchvision", "transformers") or not name:
@@ -98,7 +98,7 @@ def applied(data: Data, plan: Plan) -> Data:
 
 
 def _frozen(data: Data, backbone: nn.Module) -> Data:
-    """Features, at one scale for all: one learning rate fits all data then, and no cosine changes."""
+    """Features at a common scale: one learning rate then fits all data, and no cosine changes."""
     backbone.eval()
 
     def features(part: Split) -> Tensor:
@@ -125,7 +125,7 @@ def _of_images(data: Data, library: str, name: str, checkpoint: str) -> tuple[Da
         raise BadData(f"backbone: wanted images for {library}; got inputs of shape {tuple(data.test.inputs.shape[1:])}")
     weights = content(Path(checkpoint)) if checkpoint not in ("", NONE) else b""
     make = partial({"timm": _timm, "torchvision": _torchvision}[library], name, checkpoint)
-    make()  # says what is wrong before anything is written
+    make()  # reports problems before anything is written
     return data, make, weights
 
 
@@ -146,12 +146,12 @@ def _torchvision(name: str, checkpoint: str) -> nn.Module:
     if not last:
         raise BadData(f"backbone: wanted a network that ends in a linear layer; got torchvision:{name}")
     body.set_submodule(last[-1], nn.Identity())
-    # Transformers take images of one size, which they were made for.
+    # Transformers accept only the image size they were built for.
     return OfImages(_loaded(body, checkpoint), MEAN, SPREAD, getattr(body, "image_size", 0))
 
 
 def _loaded(body: nn.Module, checkpoint: str) -> nn.Module:
-    """The body with the weights of a file, of which all that it has must be there."""
+    """The body with the weights of a file, which must contain all of the body's tensors."""
     if checkpoint in ("", NONE):
         return body
     found = _weights(Path(checkpoint))
@@ -168,7 +168,7 @@ def _loaded(body: nn.Module, checkpoint: str) -> nn.Module:
 
 
 def _weights(path: Path) -> dict[str, Tensor]:
-    """Tensors by name, as files of training loops keep them; no pickled code is run."""
+    """Tensors by name, as training loops store them; no pickled code runs."""
     try:
         if path.suffix == ".safetensors":
             return load_safetensors(content(path))
@@ -237,17 +237,17 @@ def _transformers(folder: str, checkpoint: str) -> nn.Module:
 def _library(name: str) -> Any:
     try:
         return import_module(name)
-    except Exception as error:  # torchvision beside another build of torch fails as it pleases
+    except Exception as error:  # torchvision with a mismatched torch build can fail in any way
         package = name.partition(".")[0]
         raise BadData(f"backbone: {package} cannot be used here ({_line(error)}): pip install {package}") from error
 
 
 @contextmanager
 def _told(what: str, *, pretrained: bool = False) -> Any:
-    """What a library says is wrong in one line, and what to do where it may be that there is no network."""
+    """A library's error in one line, with advice if a missing network may be the reason."""
     try:
         yield
-    except Exception as error:  # of their code
+    except Exception as error:  # in the library's code
         others = (
             f"; --checkpoint FILE names weights that you have, --checkpoint {NONE} begins without" if pretrained else ""
         )

@@ -1,4 +1,4 @@
-"""What a file holds, as bytes, whether it is code, and how it is told that data are not as wanted."""
+"""What a file holds, as bytes; whether it is code; and the error for unusable data."""
 
 import hashlib
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from lossary.lab.data.archives import check_fits
 
 
 class BadData(Exception):
-    """Data that cannot be used as asked, in one line: which file, where in it, what was wanted, what came."""
+    """Data that cannot be used as requested, in one line: which file, where in it, what was wanted, what it got."""
 
 
 def is_code(data: str) -> bool:
@@ -23,7 +23,7 @@ def is_code(data: str) -> bool:
 
 
 def fingerprint(*contents: bytes) -> str:
-    """Of contents in their order, each with where it ends."""
+    """A digest of contents in their order, each with its end marked."""
     digest = hashlib.sha256()
     for content in contents:
         digest.update(len(content).to_bytes(8, "little") + content)
@@ -31,7 +31,7 @@ def fingerprint(*contents: bytes) -> str:
 
 
 def code_of(files: Iterable[str]) -> str:
-    """A fingerprint of files of code; "" where there is none."""
+    """A fingerprint of code files; "" if there are none."""
     contents = [content(Path(file)) for file in files]
     return fingerprint(*contents) if contents else ""
 
@@ -40,7 +40,7 @@ def content(path: Path) -> bytes:
     """A file's bytes.
 
     Raises:
-        BadData: if it cannot be read or holds nothing.
+        BadData: if it cannot be read or is empty.
     """
     if path.exists() and not path.is_file():  # a pipe may never end
         raise BadData(f"{path}: wanted a file to read; got something else")

@@ -1,4 +1,4 @@
-"""A person's own files: which reader, which task, which split."""
+"""The user's own files: which reader, which task, which split."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -22,20 +22,20 @@ ARRAYS = (".npz", ".npy", ".safetensors")
 STEPS = 8
 LARGEST = {"zero-shot": 192, "classification": 120, "binary": 120, "multi-label": 64, "regression": 32}
 SMALLEST = 16
-#: Tasks whose metrics are of rows, which may count more or less.
+#: Tasks whose metrics are over rows, which may have weights.
 ROWS = ("classification", "binary", "regression")
 DIGESTED = 4096  # items
-MOST_OF_A_CLASS = 4  # in a batch of a zero-shot task
+MOST_OF_A_CLASS = 4  # per batch in a zero-shot task
 
 
 @dataclass(frozen=True)
 class Found:
-    """What files hold, what is made of it, and why."""
+    """The contents of files, the resulting data, and the reasons."""
 
     source: Source
     data: Data
-    why: str  # the task is what it is
-    same: np.ndarray  # rows with equal inputs have equal numbers
+    why: str  # whether the task comes with the data
+    same: np.ndarray  # equal for rows with equal inputs
     why_yes: str = ""  # the second of two classes means yes
 
 
@@ -43,7 +43,7 @@ def read(plan: Plan) -> Found:
     """The files of a plan as a data set.
 
     Raises:
-        BadData: in one line, which file, where in it, what was wanted and what came.
+        BadData: in one line, which file, where in it, what was wanted and what it got.
     """
     if paired := texts.read(plan):
         check_unasked(plan, "types", "weight", of="pairs of texts")
@@ -52,10 +52,10 @@ def read(plan: Plan) -> Found:
 
 
 def found(source: Source, plan: Plan) -> Found:
-    """What a reader found as a data set; of the plan only what is asked of it counts.
+    """The reader's source as a data set; only the plan's settings for data matter.
 
     Raises:
-        BadData: as ``read``.
+        BadData: like ``read``.
     """
     if source.lists is not None:
         data = lists.read(source)
@@ -92,7 +92,7 @@ def found(source: Source, plan: Plan) -> Found:
 
 
 def _digests(inputs: Inputs, count: int) -> Iterator[bytes]:
-    """Of each item's inputs, of which some are looked at at a time."""
+    """Digests of each item's inputs, read in chunks."""
     for some in torch.arange(count).split(DIGESTED):
         yield from (sha256(row.tobytes()).digest() for row in inputs[some].numpy())
 
@@ -121,7 +121,7 @@ def _source(plan: Plan) -> Source:
 
 
 def _of_parts(plan: Plan) -> Source:
-    """Tables, a file for each part."""
+    """Tables, one file per part."""
     check_unasked(plan, "lists", "by", "time", "split", of="a file for each part")
     if not plan.test:
         raise BadData("test: wanted a file to test with beside the one to tune with; got none")
@@ -203,7 +203,7 @@ def _labelled(
 
 
 def _weighted(data: Data, source: Source, parts: list[np.ndarray]) -> Data:
-    """With how much each row counts, where that is told.
+    """Adds row weights, if there are any.
 
     Raises:
         BadData: if a part has no row that counts.
@@ -222,7 +222,8 @@ def _weighted(data: Data, source: Source, parts: list[np.ndarray]) -> Data:
 
 
 def _tagged(source: Source, same: np.ndarray) -> tuple[Data, tuple[str, ...]]:
-    """Rows with any number of labels. Those that a part does not show, with and without, are left out and named.
+    """Rows with any number of labels. Labels that some part does not show, both with and without, are left out and
+    named.
 
     Raises:
         BadData: if fewer than two labels are in all parts.
@@ -259,16 +260,16 @@ def _tagged(source: Source, same: np.ndarray) -> tuple[Data, tuple[str, ...]]:
 
 
 def _parts(source: Source, strata: np.ndarray, same: np.ndarray, rows: np.ndarray) -> list[np.ndarray]:
-    """Training, validation and test rows of these: as the data say, by time, or drawn.
+    """Training, validation and test rows: as the data specify, by time, or drawn.
 
     Raises:
         BadData: if one of them has no row.
     """
     if source.part is not None:
         parts = [rows[source.part[rows] == part] for part in range(3)]
-        if not len(parts[1]):  # to tune with, a fifth of what is to train
+        if not len(parts[1]):  # to tune with, a fifth of the training rows
             train = source.part[rows] == 0
-            with splits.numbered(0):  # the test is given, so this is no other split
+            with splits.numbered(0):  # the test is given, so this does not count as another split
                 drawn = splits.by_item(strata[train], np.unique(same[train], return_inverse=True)[1])
             parts[:2] = rows[train][np.sort(np.concatenate(drawn[::2]))], rows[train][drawn[1]]
     elif source.time is not None:
@@ -303,14 +304,14 @@ def _check_classes(
 
 
 def _blocks(source: Source, test: np.ndarray) -> np.ndarray | None:
-    """Which test rows are no independent ones: those of one group, or of one stretch of time."""
+    """The dependence between test rows: of one group, or of one stretch of time."""
     if source.by is not None:
         return np.unique(source.by[test], return_inverse=True)[1]
     return None if source.time is None else splits.blocks(source.time[test])
 
 
 def _texts(source: Source, parts: list[np.ndarray]) -> tuple[list[str], list[str], list[str]] | None:
-    """Of each part's rows, where they were made of texts."""
+    """The texts of each part's rows, if they were made from texts."""
     if source.texts is None:
         return None
     train, valid, test = ([source.texts[row] for row in part] for part in parts)

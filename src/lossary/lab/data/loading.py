@@ -1,4 +1,4 @@
-"""A plan's data, from the lab or from somebody's files."""
+"""A plan's data, from the lab or from the user's files."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -11,14 +11,14 @@ from lossary.lab.data.types import Data, check_unasked, there
 from lossary.lab.run.options import Files, Network
 from lossary.lab.run.plan import Plan, Resolved
 
-#: What a plan says of data that are read from files.
+#: Options of a plan for data read from files.
 OF_FILES = tuple(field.name for field in fields(Files) if field.name != "megapixels")
-#: And of a network, which code brings itself.
+#: Options for a network, which code brings itself.
 OF_NETWORK = tuple(field.name for field in fields(Network))
 
 
 def load(plan: Plan) -> Data:
-    """The plan's data set. Splits depend on the data alone, never on the run's seeds.
+    """The plan's data set. Splits depend only on the data, never on the run's seeds.
 
     Raises:
         LookupError: if there is no such data set.
@@ -51,16 +51,16 @@ def _of_split(plan: Plan) -> Data:
     if is_code(plan.data):
         check_unasked(plan, *(name for name in OF_FILES if name != "task"), of="code")
         return script(Path(plan.data), plan.task, plan.outliers)
-    from lossary.lab.data import files  # with polars, which is slow to import
+    from lossary.lab.data import files  # needs polars, which is slow to import
 
     return files.read(plan).data
 
 
 def load_again(plan: Resolved) -> Data:
-    """The same of a run that has begun.
+    """The same for a run that has begun.
 
     Raises:
-        BadData: also if the contents are not what they were then.
+        BadData: also if the contents have changed since then.
     """
     data = load(plan)
     if plan.fingerprint not in ("", data.fingerprint):

@@ -1,4 +1,4 @@
-"""Data for several processes: read and split once, with the numbers in a file that all of them look into."""
+"""Data for several processes: read and split once, with the numbers in a file that all of them map."""
 
 import io
 import pickle
@@ -19,14 +19,14 @@ ALIGNED = 64  # bytes: where arrays begin, for the processor's widest loads
 
 @dataclass(frozen=True)
 class Shared:
-    """Data whose arrays are in a file. All else, with where each array lies there, goes from process to process."""
+    """Data whose arrays are in a file. The rest, with each array's place there, is sent between processes."""
 
     file: Path
     size: int  # bytes
     rest: bytes
 
     def open(self) -> Data:
-        """The data. What a process changes of its arrays is its own; the file stays as it is.
+        """The data. A process changes only its own copy of the arrays; the file stays unchanged.
 
         Raises:
             OSError: if the file is not there as it was written.
@@ -38,7 +38,7 @@ class Shared:
 
 @contextmanager
 def shared(data: Data, file: Path) -> Generator[Shared]:
-    """The data as other processes can have them, for as long as the file is there."""
+    """The data in a form that other processes can load, as long as the file exists."""
     file.unlink(missing_ok=True)  # of a run that was killed
     try:
         with file.open("xb") as arrays:
@@ -56,12 +56,12 @@ class _Writer(pickle.Pickler):
         self.arrays = arrays
 
     def persistent_id(self, obj: Any) -> tuple[Any, ...] | None:
-        """What stands for an array in the pickle; None where the object is to be pickled as it is."""
+        """The stand-in for an array in the pickle; None if the object is to be pickled itself."""
         tensor = isinstance(obj, Tensor)
         if not tensor and (not isinstance(obj, np.ndarray) or obj.dtype.hasobject):
             return None
         values: np.ndarray = obj.numpy() if tensor else obj
-        # As it lies in memory: an operator may choose another algorithm where channels come last.
+        # In its memory layout: an operator may choose another algorithm if channels come last.
         order = np.argsort([-stride for stride in values.strides], kind="stable").tolist()
         values = np.ascontiguousarray(values.transpose(order))
         self.arrays.write(b"\0" * (-self.arrays.tell() % ALIGNED))
@@ -71,7 +71,7 @@ class _Writer(pickle.Pickler):
 
 
 class _Reader(pickle.Unpickler):
-    """Of what this program has pickled a moment ago and keeps in its own hands. The file holds numbers alone."""
+    """For data that this program itself has just pickled and holds. The file contains only numbers."""
 
     def __init__(self, rest: IO[bytes], file: Path) -> None:
         super().__init__(rest)

@@ -10,25 +10,25 @@ import numpy as np
 from lossary.lab.data.contents import BadData
 from lossary.lab.tasks.retrieval.metrics import grouped
 
-#: One seed for all splits: results of different runs on the same data stay comparable.
+#: One seed for all splits, so that results of different runs on the same data are comparable.
 SPLIT_SEED = 20_26
 
 
 @dataclass
 class Drawing:
-    """Which of the random splits are drawn, and whether any was: data may come with a split of their own."""
+    """Which of the random splits is drawn, and whether any was: data may come with their own split."""
 
     number: int = 0
     drawn: bool = False
 
 
-# Every reader and every data set of the lab ends here, and none of them has to know of several splits.
+# Every reader and every built-in data set ends here, so none of them needs to know about several splits.
 _DRAWING: ContextVar[Drawing | None] = ContextVar("drawing", default=None)
 
 
 @contextmanager
 def numbered(number: int) -> Generator[Drawing]:
-    """Draw the split of this number; 0 is the one that a single comparison has.
+    """Draw the split with this number; 0 is the one of a single comparison.
 
     >>> with numbered(1) as drawing:
     ...     other = drawn(10, 0.6, 0.2)
@@ -51,14 +51,14 @@ def random() -> np.random.Generator:
 
 
 TRAIN, VALID = 0.6, 0.15
-BLOCKS = 30  # of the test part, where time parts it
+BLOCKS = 30  # of the test part, if the split is by time
 FEWEST_ITEMS = 3  # of a class, so that each part has one
-FEWEST_ANSWERS = 6  # yes, and no: two to test with, for what is judged is how the ones with yes are ranked
-FEWEST_CLASSES = 8  # for classes never seen in training: four to train, two to tune and two to test with
+FEWEST_ANSWERS = 6  # yes and no: two to test, because the ranking of the rows with yes is judged
+FEWEST_CLASSES = 8  # classes never seen in training: four to train, two to tune and two to test
 
 
 def alike(digests: Iterable[bytes]) -> np.ndarray:
-    """(N,) numbers that are equal where digests (of inputs) are.
+    """(N,) numbers that are equal if digests (of inputs) are.
 
     >>> alike([b"a", b"b", b"a"])
     array([0, 1, 0])
@@ -68,7 +68,7 @@ def alike(digests: Iterable[bytes]) -> np.ndarray:
 
 
 def drawn(count: int, train: float, valid: float) -> list[np.ndarray]:
-    """Splits of so many items by the shares of the first two: the same for all data of that length.
+    """Splits of this many items by the shares of the first two: the same for all data of that length.
 
     >>> [len(part) for part in drawn(10, 0.6, 0.2)]
     [6, 2, 2]
@@ -79,9 +79,9 @@ def drawn(count: int, train: float, valid: float) -> list[np.ndarray]:
 
 
 def by_item(strata: np.ndarray, same: np.ndarray) -> list[np.ndarray]:
-    """Parts of the items, each with its share of every stratum (a class; all zeros where there are none).
+    """Parts of the items, each with its share of every stratum (a class; all zeros if there are none).
 
-    Items with the same number in ``same`` (equal inputs) stay together: nothing is tested that was trained with.
+    Items with the same number in ``same`` (equal inputs) stay together: no test item was also a training item.
 
     >>> parts = by_item(np.array([0, 0, 0, 0, 1, 1, 1, 1]), same=np.arange(8))
     >>> [len(part) for part in parts]
@@ -99,7 +99,7 @@ def by_item(strata: np.ndarray, same: np.ndarray) -> list[np.ndarray]:
 
 
 def together(same: np.ndarray, by: np.ndarray) -> np.ndarray:
-    """(N,) numbers that are equal for items that must be in one part: of one group, or with inputs of another group's.
+    """(N,) numbers that are equal for items that must be in one part: the same group, or inputs shared between groups.
 
     >>> together(np.array([0, 1, 1, 2]), np.array(["ann", "ann", "bob", "cy"]))
     array([0, 0, 0, 1])
@@ -109,7 +109,7 @@ def together(same: np.ndarray, by: np.ndarray) -> np.ndarray:
 
 
 def by_time(time: np.ndarray) -> list[np.ndarray]:
-    """Parts of the items, the latest to test with; what is of one time stays together.
+    """Parts of the items, the latest for testing; items with the same time stay together.
 
     >>> [part.tolist() for part in by_time(np.array([5, 1, 2, 3, 4, 6, 7, 8, 9, 9]))]
     [[0, 1, 2, 3, 4, 5], [6], [7, 8, 9]]
@@ -120,7 +120,7 @@ def by_time(time: np.ndarray) -> list[np.ndarray]:
 
 
 def blocks(time: np.ndarray) -> np.ndarray:
-    """(N,) numbers of stretches of time with about as many items each: neighbours in time are no independent items."""
+    """(N,) numbers of stretches of time with about equally many items: items close in time are not independent."""
     edges = np.quantile(time, np.linspace(0, 1, BLOCKS + 1)[1:-1])
     return np.unique(np.digitize(time, edges), return_inverse=True)[1]
 
@@ -138,7 +138,7 @@ def _sizes(count: int, fewest: int = 1) -> tuple[int, int, int]:
 
 
 def rarest(shown: np.ndarray) -> np.ndarray:
-    """Of the classes (C, N) that an item has the one that fewest have, so that each part gets its share; or C.
+    """Among the classes (C, N) that an item has, the rarest, so that each part gets its share of it; or C.
 
     >>> rarest(np.array([[True, True, True, False], [False, True, False, False]]))
     array([0, 1, 0, 2])
@@ -149,7 +149,7 @@ def rarest(shown: np.ndarray) -> np.ndarray:
 
 
 def distinct(labels: np.ndarray, same: np.ndarray) -> np.ndarray:
-    """How many different inputs each class has, by label; one that two classes have counts for the first."""
+    """How many different inputs each class has, by label; an input that two classes share counts for the first."""
     first = np.unique(same, return_index=True)[1]
     return np.bincount(labels[first], minlength=labels.max() + 1)
 

@@ -1,4 +1,4 @@
-"""What is to be predicted: which task that asks, what classes are called, how values are scaled."""
+"""What is predicted: which task the targets imply, the names of classes, the scale of values."""
 
 from collections.abc import Sequence
 
@@ -18,18 +18,17 @@ INFERRED: tuple[TaskName, ...] = (
     "regression",
     "segmentation",
 )
-#: Numbers with no fraction and no more different values than this are taken for classes.
+#: Whole numbers with at most this many different values are classes.
 FEW = 20
-#: At least so many classes, half of them with fewer items than that: such labels are identities, of which new ones
-#: will come.
+#: With at least this many classes, half of them with fewer items than that, labels are identities, and new ones will
+#: come.
 MANY_CLASSES, FEW_ITEMS = 30, 10
-#: A value of two that fewer rows have than this share is what is looked for. Accuracy would be above 90 % for never
-#: saying it; average precision, which yes-or-no tasks are judged by, is then no better than chance.
+#: If one of two values has less than this share of the rows, it is what is searched for. Accuracy would be above 90 %
+#: for never predicting it; average precision, by which yes-or-no tasks are judged, is then no better than chance.
 RARE = 0.1
-#: What stands between the labels of a cell. A comma does so only where it is asked for several labels: it is in many a
-#: name.
+#: Separators of labels in a cell. A comma is one only if several labels are requested, because many names contain it.
 BETWEEN, ALSO_BETWEEN = (";", "|"), ","
-#: Values that say themselves which is the yes, in lower case; any other two have the rarer one as yes.
+#: Values that identify the yes by themselves, in lower case; for any other two, the rarer one is yes.
 PAIRS = frozenset(
     {
         ("yes", "no"),
@@ -45,10 +44,10 @@ PAIRS = frozenset(
 
 
 def inferred(targets: np.ndarray, asked: str, first: str, *, labels: bool) -> tuple[TaskName, str]:
-    """The task, and why that one. ``first`` is where the first target stands.
+    """The task, and the reason. ``first`` is where the first target is.
 
     Raises:
-        BadData: if the targets do not allow the one that was asked for.
+        BadData: if the targets do not allow the requested one.
     """
     if asked not in ("", *INFERRED):
         raise BadData(f"task: wanted one of {', '.join(INFERRED)}; got {asked!r}")
@@ -69,7 +68,7 @@ def inferred(targets: np.ndarray, asked: str, first: str, *, labels: bool) -> tu
 
 
 def _of_several(targets: np.ndarray, asked: str, first: str) -> tuple[TaskName, str]:
-    """Of targets that are no one value a row."""
+    """For targets that are not one value per row."""
     if targets.ndim == 2 and asked in ("", "multi-label"):
         return "multi-label", "each row has a 0 or 1 for each label"
     if targets.ndim == 3 and asked in ("", "segmentation"):
@@ -92,16 +91,16 @@ def _by_values(targets: np.ndarray, numbers: bool, labels: bool) -> tuple[TaskNa
 
 
 def names(targets: np.ndarray) -> tuple[list[str], np.ndarray]:
-    """Class names in order, and the label of each row; 3.0 is called 3."""
+    """Class names in order, and the label of each row; 3.0 is named 3."""
     found, labels = np.unique(targets, return_inverse=True)
     whole = found.dtype.kind == "f" and (found % 1 == 0).all()
     return [str(int(name) if whole else name) for name in found], labels
 
 
 def separator(targets: np.ndarray, *, asked: bool = False) -> str:
-    """What stands between several labels of one cell; "" where cells have one each.
+    """The separator of several labels in a cell; "" if cells have one each.
 
-    Cells are taken for several labels where these come again in other company: there are fewer of them than of cells.
+    Cells hold several labels if the labels recur in other combinations: there are fewer labels than cells.
 
     >>> separator(np.array(["red;round", "red", "round", "red;flat"])), separator(np.array(["Oslo, NO", "Rome, IT"]))
     (';', '')
@@ -134,7 +133,7 @@ def tags(targets: np.ndarray, between: str) -> tuple[list[str], np.ndarray]:
 
 
 def rare(targets: np.ndarray) -> str:
-    """Why two values are taken for yes and no, unless it is asked otherwise; "" where they are not.
+    """Why two values are taken for yes and no by default; "" if they are not.
 
     >>> rare(np.array(["kept"] * 190 + ["left"] * 10))
     'one of two values is rare, 5.0% of the rows'
@@ -155,7 +154,7 @@ def yes(called: Sequence[str], sizes: Sequence[int], asked: str, where: str) -> 
         where: The data's name.
 
     Raises:
-        BadData: if there are not two values, or the one that was asked for is none of them.
+        BadData: if there are not two values, or the requested one is neither of them.
 
     >>> yes(["kept", "left"], [19, 1], "", "shop.csv")
     (1, 'the rarer value')
@@ -176,7 +175,7 @@ def yes(called: Sequence[str], sizes: Sequence[int], asked: str, where: str) -> 
 
 
 def regression(name: str, inputs: Inputs, values: np.ndarray, parts: list[np.ndarray], outliers: float) -> Data:
-    """Inputs and the values to predict, in three parts; a share of the training values may be spoilt."""
+    """Inputs and the values to predict, in three parts; a share of the training values may be corrupted."""
     values = values.copy()
     values[parts[0]] = spoilt(values[parts[0]], outliers)
     offset, scale = scaled(values[parts[0]])
@@ -186,14 +185,14 @@ def regression(name: str, inputs: Inputs, values: np.ndarray, parts: list[np.nda
 
 
 def scaled(values: np.ndarray) -> tuple[float, float]:
-    """Median and spread of training values by their quartiles, because outliers would stretch a standard deviation."""
+    """Median and spread of training values by their quartiles, because outliers would inflate a standard deviation."""
     low, offset, high = np.quantile(values, [0.25, 0.5, 0.75])
     scale = float(high - low) / 1.349  # the standard deviation of a normal distribution with these quartiles
     return float(offset), scale or float(values.std()) or 1.0  # half of the values may be the same
 
 
 def spoilt(values: np.ndarray, share: float) -> np.ndarray:
-    """A share of the training values, the same for every loss and seed, times ten: a slipped decimal point."""
+    """Multiplies a share of training values, the same for every loss and seed, by ten: a misplaced decimal point."""
     chosen = np.random.default_rng(SPLIT_SEED).permutation(len(values))[: round(share * len(values))]
     values = values.copy()
     values[chosen] *= 10

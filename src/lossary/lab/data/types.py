@@ -1,4 +1,4 @@
-"""What a data set is to the lab."""
+"""The lab's definition of a data set."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from lossary.lab.run.plan import Plan
 from lossary.lab.tasks import TaskName
 from lossary.lab.tasks.measures import OwnMetric
 
-#: The label of a pixel that has none: losses ignore it where nothing else is said.
+#: The label of an unlabelled pixel: losses ignore it by default.
 UNLABELLED = -100
 
 
 def check_unasked(plan: Plan, *names: str, of: str) -> None:
-    """Options that say nothing of such data are not taken in silence.
+    """Refuses options that do not apply to such data.
 
     Raises:
         BadData: naming the option.
@@ -30,13 +30,13 @@ def check_unasked(plan: Plan, *names: str, of: str) -> None:
 
 
 class Inputs(Protocol):
-    """Gives the inputs of a batch of indices: a tensor, or a reader of something larger."""
+    """Returns the inputs of a batch of indices: a tensor, or a reader of something larger."""
 
     def __getitem__(self, batch: Tensor, /) -> Tensor: ...
 
 
 class AtHand(Protocol):
-    """Inputs of which all are in memory: a tensor, or what gives tensors of some of them as if it were one."""
+    """Inputs that are all in memory: a tensor, or an object that returns tensors for some of them as if it were one."""
 
     @property
     def shape(self) -> torch.Size: ...
@@ -50,7 +50,7 @@ class AtHand(Protocol):
 
 @dataclass(frozen=True)
 class Pixels:
-    """Images at a byte a number, (N, 3, height, width): of a batch as float32 in [0, 1], in a quarter of the memory."""
+    """Images at one byte per number, (N, 3, height, width); batches are float32 in [0, 1]. A quarter of the memory."""
 
     images: Tensor
 
@@ -80,7 +80,7 @@ class Pixels:
 
 
 def there(name: str) -> bool:
-    """Whether a name is that of a file or folder; no system has files of some names, as of very long ones."""
+    """Whether a name is that of a file or folder; some names, such as very long ones, are not valid on any system."""
     try:
         return bool(name) and Path(name).exists()
     except (OSError, ValueError):
@@ -97,7 +97,7 @@ class Split:
 
     inputs: Inputs
     targets: Tensor
-    weights: Tensor | None = None  # how much each item counts (float32), where not all count alike
+    weights: Tensor | None = None  # how much each item counts (float32), unless all count alike
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -109,15 +109,15 @@ class Split:
 
 @dataclass(frozen=True)
 class TensorSplit(Split):
-    """The same with all inputs at hand."""
+    """The same with all inputs in memory."""
 
-    # float32: (N, features); images (N, 3, height, width) in [0, 1]; lists (N, longest, features).
-    # Of own code anything, ids as int64.
+    # float32: (N, features); images (N, 3, height, width) in [0, 1]; lists (N, longest, features). From user code
+    # anything, ids as int64.
     inputs: AtHand
 
 
 def at_hand(inputs: Inputs, rows: np.ndarray, targets: Tensor) -> TensorSplit:
-    """Some of the items, to look at again and again. Images stay at a byte a number."""
+    """Some of the items, for repeated reading. Images stay at one byte per number."""
     chosen = torch.from_numpy(rows)
     return TensorSplit(inputs.of(chosen) if isinstance(inputs, Pixels) else inputs[chosen], targets)
 
@@ -132,25 +132,27 @@ class Data:
     valid: TensorSplit  # chooses hyperparameters and when to stop
     test: TensorSplit  # only reported
     test_names: tuple[str, ...] = ()  # of the test classes, by label; of the test lists
-    test_candidates: np.ndarray | None = None  # names (N, longest), where the data are lists
-    columns: tuple[str, ...] = ()  # names of the inputs, where it is known
-    credit: str = ""  # what the licence of the data wants said beside its pictures
-    test_images: np.ndarray | None = None  # uint8 (N, height, width, channels), where the data are images
-    texts: tuple[list[str], list[str], list[str]] | None = None  # of each part's items, where they were made of texts
-    # Regression: targets as trained on = (targets - offset) / scale, so that one learning rate fits all data.
+    test_candidates: np.ndarray | None = None  # names (N, longest), if the data are lists
+    columns: tuple[str, ...] = ()  # names of the inputs, if known
+    credit: str = ""  # the credit that the data's licence requires next to its pictures
+    test_images: np.ndarray | None = None  # uint8 (N, height, width, channels), if the data are images
+    texts: tuple[list[str], list[str], list[str]] | None = None  # of each part's items, if they were made from texts
+    # Regression: targets for training = (targets - offset) / scale, so that one learning rate fits all data.
     offset: float = 0.0
     scale: float = 1.0
-    # (N,) numbers of the test items, equal where they are not independent: of one patient, of one week.
+    # (N,) numbers of the test items, equal for items that are not independent: of one patient, of one week.
     test_blocks: np.ndarray | None = None
-    left_out: tuple[str, ...] = ()  # what there was beside, and why it is not used
-    augmented: bool = False  # training images are changed at random
-    raw: str = "raw inputs"  # what the untouched inputs are called as a baseline
-    batch: tuple[int, int] | None = None  # items, and of each class (0: as they come), where not the task's own
-    # An untrained network with so many outputs, where it is not the lab's own; and how many, where it decides.
+    left_out: tuple[str, ...] = ()  # what else there was, and why it is not used
+    augmented: bool = False  # training images are augmented
+    raw: str = "raw inputs"  # the name of the raw inputs as a baseline
+    batch: tuple[int, int] | None = (
+        None  # items, and how many of each class (0: in random order), if not the task's own
+    )
+    # Creates an untrained network with this many outputs, if it is not the lab's own; and their number, if it decides.
     model: Callable[[int], nn.Module] | None = None
     embedding_size: int | None = None
-    metric: OwnMetric | None = None  # judged by, instead of the task's primary one
-    fingerprint: str = ""  # of the contents, where they may change from run to run
+    metric: OwnMetric | None = None  # to judge by, instead of the task's primary metric
+    fingerprint: str = ""  # of the contents, if they may change between runs
 
     @property
     def metric_name(self) -> str:

@@ -1,4 +1,4 @@
-"""What the pages of the package share: files beside the code, templates that escape, Vega and the script that draws."""
+"""What the package's pages share: files next to the code, escaping templates, Vega and the drawing script."""
 
 from functools import cache
 from importlib import resources
@@ -25,7 +25,7 @@ def script() -> Markup:
 
 
 def template(package: str, name: str) -> jinja2.Template:
-    """A template of a package: whatever is put in is escaped."""
+    """A template of a package: everything inserted is escaped."""
     return jinja2.Environment(
         loader=jinja2.PackageLoader(package),
         autoescape=True,

@@ -1,8 +1,8 @@
-"""What all pictures share: colours of losses, names as Vega takes them, axes of a metric.
+"""What all pictures share: colours of losses, names in a form safe for Vega, axes of a metric.
 
-Names of losses and classes are only ever values, which Vega draws as text. Vega keeps them as keys of plain objects
-too, and in expressions, where "constructor" is found before it is put there: `shown` makes such a name another one that
-looks the same. Ink and background are left to the page, so that one specification serves light and dark.
+Names of losses and classes are only ever values, which Vega draws as text. But Vega also uses them as keys of plain
+objects, and in expressions, where "constructor" already exists: `shown` turns such a name into another one that looks
+the same. Ink and background are left to the page, so one specification serves light and dark mode.
 """
 
 import json
@@ -19,17 +19,17 @@ from lossary.lab.tasks.measures import Metric
 Spec = dict[str, Any]
 Row = dict[str, Any]
 
-# Okabe and Ito's colours, told apart by colour-blind readers, darkened where they were too pale for a thin
-# line on white; then others. Beyond ten losses the colours come again with dashes.
+# Okabe and Ito's colours, which colour-blind readers can distinguish, darkened where they were too pale for a thin line
+# on white; then others. Beyond ten losses the colours repeat with dashes.
 COLOURS = (
     *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#d99000"),
     *("#3da5e0", "#7b61c9", "#8a7a00", "#b2473e", "#4d8a8a"),
 )
 _DASHES = ((1, 0), (6, 3), (2, 2), (8, 2, 2, 2))
 GREY = "#8b929c"
-#: Numbers at an axis. Without so many digits Vega shortens neighbours to the same number.
+#: Numbers on an axis. With fewer digits, Vega shortens adjacent ticks to the same number.
 ROUND = ".6~r"
-#: What every object of JavaScript has, and a character without width.
+#: Properties of every JavaScript object, and a character without width.
 _INHERITED = frozenset(
     {
         *("constructor", "hasOwnProperty", "isPrototypeOf", "propertyIsEnumerable", "toLocaleString", "toString"),
@@ -41,7 +41,7 @@ _WORD_JOINER = "\u2060"
 
 @dataclass(frozen=True)
 class Palette:
-    """One colour (and dash) a loss, the same in every picture; whatever is not a loss is grey."""
+    """One colour (and dash) per loss, the same in every picture; anything that is not a loss is grey."""
 
     losses: tuple[str, ...]
 
@@ -73,7 +73,7 @@ def _plain(value: Any) -> Any:
 
 
 def shown(name: str) -> str:
-    r"""A name as Vega is given it.
+    r"""A name in the form given to Vega.
 
     >>> shown("cat"), shown("constructor")
     ('cat', 'constructor\u2060')
@@ -104,7 +104,7 @@ def metric_axis(field: str, metric: Metric) -> dict[str, Any]:
 
 
 def colour_of(palette: Palette, rows: Sequence[Row]) -> alt.Color:
-    """The legend is the page's: it wraps on a phone and is drawn once for all pictures."""
+    """The legend belongs to the page: it wraps on a phone and is drawn once for all pictures."""
     return alt.Color("loss:N", scale=palette.scale(row["loss"] for row in rows), legend=None)
 
 
@@ -114,7 +114,7 @@ def in_order(names: Iterable[str]) -> dict[str, Any]:
 
 
 def names_axis(names: Iterable[str]) -> alt.Y:
-    """Losses down the side, in their order and uncut: a long name takes several lines."""
+    """Losses down the side, in order and uncut: a long name takes several lines."""
     given = list(dict.fromkeys(map(shown, names)))
     told = json.dumps([lines(name) for name in given])
     axis = alt.Axis(
@@ -124,7 +124,7 @@ def names_axis(names: Iterable[str]) -> alt.Y:
 
 
 def lines(name: str, most: int = 22) -> list[str]:
-    """A name cut where one would cut it, into lines of so many characters at most.
+    """A name broken at natural places, into lines of at most this many characters.
 
     >>> lines("cross_entropy + 0.01*center_loss")
     ['cross_entropy + ', '0.01*center_loss']

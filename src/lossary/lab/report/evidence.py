@@ -1,4 +1,4 @@
-"""Evidence: what a run has left in its folder, read and judged. The report is made of this alone."""
+"""Evidence: what a run has left in its folder, read and judged. The report is built from this alone."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -44,13 +44,13 @@ class Evidence:
 
     @cached_property
     def further(self) -> list[Verdict]:
-        """The verdicts by the other metrics that were asked for."""
+        """The verdicts by the other requested metrics."""
         metrics = [metric_of(self.task, name, self.plan.units) for name in self.plan.metric[1:]]
         return further(self.verdict, self.records, metrics)
 
     @cached_property
     def role(self) -> Role:
-        """Which runs are compared: the tuned ones, or those at the defaults where nothing was tuned."""
+        """Which runs are compared: the tuned ones, or those at the defaults if nothing was tuned."""
         return "tuned" if any(record.role == "tuned" for record in self.records) else "default"
 
     @cached_property
@@ -70,15 +70,15 @@ class Evidence:
         return Palette(tuple(dict.fromkeys([*self.entered, *trained])))
 
     def runs(self, loss: str, role: Role | None = None) -> list[Record]:
-        """The final runs of a loss by seed: the compared ones where no role is named."""
+        """The final runs of a loss by seed; by default the compared ones."""
         role = role or self.role
         return sorted((r for r in self.records if r.role == role and r.loss == loss), key=lambda r: r.seed)
 
     def outputs(self, record: Record) -> Arrays:
-        """Embeddings, probabilities or predictions on the test split; nothing where they were not kept.
+        """Embeddings, probabilities or predictions on the test split; empty if they were not kept.
 
         Raises:
-            Refused: if they are none of this test split.
+            Refused: if they do not belong to this test split.
         """
         path = self.folder / "arrays" / record.arrays
         if not record.arrays or not (kept := _arrays(path)) or not self.test:
@@ -92,7 +92,7 @@ class Evidence:
 
     @cached_property
     def test(self) -> Arrays:
-        """What is known of the test split: labels, names, images, targets; nothing where it was not kept."""
+        """What is known of the test split: labels, names, images, targets; empty if it was not kept."""
         return _arrays(self.folder / "arrays" / "test.npz")
 
     @cached_property
@@ -102,7 +102,7 @@ class Evidence:
 
 
 def task_in(records: list[Record]) -> TaskName:
-    """The task, told by the metrics that the runs have: earlier versions had fewer of them."""
+    """The task, inferred from the runs' metrics: earlier versions had fewer of them."""
     measured = records[0].metrics if records else {}
     fit: list[TaskName] = [task for task in TASKS if primary(task).name in measured]
     if fit:
@@ -114,13 +114,13 @@ def task_in(records: list[Record]) -> TaskName:
 def load(folder: Path) -> Evidence:
     """Read a run folder and judge what it holds."""
     from lossary.lab.run.storage import Storage
-    from lossary.lab.run.study import trials  # brings torch, which nothing else here needs
+    from lossary.lab.run.study import trials  # imports torch, which nothing else here needs
 
     return read(folder, trials(Storage(folder)))
 
 
 def read(folder: Path, trials: list[Trial]) -> Evidence:
-    """The same with the tuning trials at hand."""
+    """The same with the tuning trials loaded."""
     records = load_all(folder)
     plan = load_plan(folder)
     metric = _metric(records, plan)
@@ -129,10 +129,10 @@ def read(folder: Path, trials: list[Trial]) -> Evidence:
 
 
 def _metric(records: list[Record], plan: Resolved) -> Metric:
-    """The one that decides.
+    """The deciding metric.
 
     Raises:
-        Refused: if the runs have not been judged by what the plan names.
+        Refused: if the runs were not judged by the metric that the plan names.
     """
     task = task_in(records)
     first, *others = [metric_of(task, name, plan.units) for name in plan.metric or (primary(task).name,)]
@@ -153,5 +153,5 @@ def _arrays(path: Path) -> Arrays:
 
 
 def interval(standing: Standing, metric: Metric) -> dict[str, float]:
-    """Where its mean may lie, as far as the metric can be there."""
+    """The interval of the mean, limited to the metric's range."""
     return {"low": metric.possible(standing.low), "high": metric.possible(standing.high)}

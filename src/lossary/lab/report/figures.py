@@ -1,6 +1,6 @@
-"""Pictures of what the losses' networks predict: Vega-Lite specifications from plain rows.
+"""Pictures of the networks' predictions: Vega-Lite specifications from plain rows.
 
-Rows are lists of dicts whose keys are ours; `drawing` says what may be in them.
+Rows are lists of dicts whose keys are ours; `drawing` defines what they may contain.
 """
 
 from collections.abc import Sequence
@@ -127,7 +127,7 @@ def confusion(rows: Sequence[Row], names: Sequence[str]) -> Spec:
 
 
 def by_class(rows: Sequence[Row], palette: Palette, names: Sequence[str], score: str) -> Spec:
-    """A score of each class and loss; rows: class, loss, score."""
+    """A score per class and loss; rows: class, loss, score."""
     axis = alt.Axis(labelLimit=150, domain=False, ticks=False, grid=True)
     shares = alt.Axis(format="~%", tickCount=5, labelOverlap="greedy", labelSeparation=8)
     base = alt.Chart(data_of(rows)).encode(
@@ -166,7 +166,7 @@ def calibration(rows: Sequence[Row], palette: Palette) -> Spec:
 def _believed(
     rows: Sequence[Row], palette: Palette, x: alt.X, y: alt.Y, ends: tuple[float, float]
 ) -> tuple[alt.Chart, ...]:
-    """What came true against what was said, with the diagonal on which the two agree."""
+    """Observed against predicted frequency, with the diagonal on which the two agree."""
     dots = alt.Chart(data_of(rows)).mark_point(filled=True, size=45).encode(x=x, y=y, color=colour_of(palette, rows))
     return _diagonal(*ends), _lines(rows, palette, x, y), dots
 
@@ -217,7 +217,7 @@ def found_within(rows: Sequence[Row], palette: Palette) -> Spec:
 
 
 def ranks(rows: Sequence[Row], colour: str, order: Sequence[str]) -> Spec:
-    """At which rank the right document comes, by one loss; rows: rank (a range of them), queries, share."""
+    """The rank of the right document, for one loss; rows: rank (a range of ranks), queries, share."""
     axis = alt.Axis(labelAngle=0, labelFontSize=9, labelOverlap="greedy", ticks=False)
     shares = alt.Axis(format="~%", tickCount=3)
     bars = (

@@ -21,10 +21,10 @@ def are_in(folder: Path) -> bool:
 
 
 def read(folder: Path) -> Runs:
-    """All splits that are done.
+    """All finished splits.
 
     Raises:
-        Refused: if something else lies there, or a split has no finished run.
+        Refused: if something else is stored there, or a split has no finished run.
     """
     check_own(folder)
     sizes = read_object(folder / SIZES, Sizes, "the sizes of splits")

@@ -38,7 +38,7 @@ def write(folders: Sequence[Path], path: Path) -> None:
 
 
 def write_splits(runs: side_by_side.Runs, path: Path) -> None:
-    """Write the report of several splits that are at hand.
+    """Write the report of several splits in memory.
 
     Raises:
         Refused: if the page cannot be written.

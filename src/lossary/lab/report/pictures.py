@@ -23,9 +23,10 @@ def data_uri(image: NDArray[np.uint8], side: int = _SIDE) -> str:
 
 
 def layout(embeddings: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(n, 2): t-SNE of the embeddings' directions; PCA where there are few. Equal embeddings, equal layout.
+    """(n, 2): t-SNE of the embeddings' directions; PCA if there are few. Equal embeddings give an equal layout.
 
-    One thread: the sums of several come in another order every time, and t-SNE makes another picture of it.
+    One thread: sums over several threads come in a different order each time, and t-SNE turns that into another
+    picture.
     """
     vectors = np.asarray(embeddings, np.float64)
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

@@ -1,4 +1,4 @@
-"""Pictures of a run as a whole, whatever its task: Vega-Lite specifications from plain rows."""
+"""Pictures of a run as a whole, for any task: Vega-Lite specifications from plain rows."""
 
 from collections.abc import Sequence
 from math import floor, log10
@@ -23,7 +23,7 @@ from lossary.lab.tasks.measures import Metric
 
 
 def number(value: float, metric: Metric) -> str:
-    """A score as text says it."""
+    """A score as text."""
     return f"{100 * value:.1f} %" if metric.percent else f"{value:.3g}"
 
 
@@ -56,7 +56,7 @@ def ranking(rows: Sequence[Row], palette: Palette, metric: Metric, floor: float 
 def differences(rows: Sequence[Row], palette: Palette, metric: Metric, margin: float) -> Spec:
     """How far each loss is from the best, and the margin within which that does not matter.
 
-    Rows: loss, difference, low, high, turned so that less is worse, in points where the metric is a share.
+    Rows: loss, difference, low, high, oriented so that lower is worse, in points if the metric is a share.
     """
     scale = 100 if metric.percent else 1
     unit = " in points" if metric.percent else ""
@@ -112,7 +112,7 @@ def _are_numbers(values: Sequence[Any]) -> bool:
 
 
 def _value_axis(values: Sequence[Any]) -> alt.X:
-    """Numbers on a line, by powers of ten where they span a factor of 20; anything else side by side."""
+    """Numbers on a line, on a log scale if they span a factor of 20; anything else side by side."""
     if not _are_numbers(values):
         return alt.X("value:N", title=None, axis=alt.Axis(labelAngle=0, labelLimit=90))
     axis: dict[str, Any] = {"format": ROUND, "labelOverlap": "greedy", "labelSeparation": 6}
@@ -125,7 +125,7 @@ def _value_axis(values: Sequence[Any]) -> alt.X:
 
 
 def _round_numbers(low: float, high: float) -> list[float]:
-    """1, 2, 5, 10 and so on within a range; powers of ten alone where they are enough."""
+    """1, 2, 5, 10 and so on within a range; only powers of ten if they are enough."""
     powers = range(floor(log10(low)), floor(log10(high)) + 1)
     tens = [float(f"1e{power}") for power in powers if low <= float(f"1e{power}") <= high]
     if len(tens) > 2:
@@ -138,7 +138,9 @@ def tuning(rows: Sequence[Row], colour: str, metric: Metric, domain: tuple[float
     axis = metric_axis("valid", metric)
     axis |= {"title": None, "scale": alt.Scale(domain=list(domain), nice=True, clamp=True)}
     if not _are_numbers([row["value"] for row in rows]):
-        rows = [row | {"value": str(row["value"])} for row in rows]  # as it is passed: None would be read as missing
+        rows = [
+            row | {"value": str(row["value"])} for row in rows
+        ]  # as the argument is written: None would be read as missing
     points = (
         alt.Chart(data_of(rows))
         .mark_point(filled=True, color=colour, size=60)

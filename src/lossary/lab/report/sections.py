@@ -1,4 +1,4 @@
-"""Sections that every report has, whatever the task. One without data is left out, not empty."""
+"""Sections that every report has, for any task. A section without data is omitted."""
 
 import shlex
 from collections import Counter
@@ -21,18 +21,18 @@ from lossary.lab.stats.verdict import Comparison, Standing
 from lossary.lab.tasks import TASKS, measures_of
 from lossary.lab.tasks.measures import Metric
 
-#: How many times the losses' own range a baseline may lie outside of it, and still be drawn beside them.
+#: How many times the losses' own range a baseline may lie outside it and still be drawn with them.
 NEAR = 2.0
 
 
 def before(evidence: Evidence) -> list[Section]:
-    """What was found, and whether to believe it."""
+    """What was found, and whether to trust it."""
     makers = (_ranking, _findings, _scores, learning, training, tuning, against_defaults)
     return [section for make in makers if (section := make(evidence))]
 
 
 def after(evidence: Evidence) -> list[Section]:
-    """What it cost, and how to do it again."""
+    """What it cost, and how to repeat it."""
     return [section for make in (_cost, _provenance) if (section := make(evidence))]
 
 
@@ -55,7 +55,7 @@ def summary(evidence: Evidence) -> Summary:
 
 
 def ranking(evidence: Evidence, palette: Palette) -> Spec | None:
-    """Losses, and the baselines that are not far off, by their means; None where nothing is done."""
+    """Losses, and the baselines that are not far off, by their means; None if nothing is done."""
     rows: list[Row] = [
         {"loss": s.loss, "mean": s.mean, **interval(s, evidence.metric)}
         for s in evidence.verdict.standings
@@ -69,7 +69,7 @@ def _baselines(evidence: Evidence) -> list[Standing]:
 
 
 def _near(evidence: Evidence) -> list[Standing]:
-    """The baselines that leave the losses room enough beside them to be told apart."""
+    """The baselines that are close enough for the losses to be distinguished in the same picture."""
     ends = [end for s in evidence.verdict.standings if s.role == evidence.role for end in (s.low, s.mean, s.high)]
     known = [end for end in ends if isfinite(end)]
     if not known:
@@ -102,7 +102,7 @@ def _ranking(evidence: Evidence) -> Section | None:
 
 
 def _against_best(evidence: Evidence) -> tuple[Figure, ...]:
-    """Paired differences to the best loss, which are what the verdict is about."""
+    """Paired differences to the best loss, on which the verdict rests."""
     verdict, metric = evidence.verdict, evidence.metric
     rows: list[Row] = []
     for loss in evidence.ranked[1:]:
@@ -145,7 +145,7 @@ def _findings(evidence: Evidence) -> Section | None:
 
 
 def _failed(evidence: Evidence) -> Iterator[str]:
-    """What is missing of the losses that were entered, and why."""
+    """Which entered losses are missing, and why."""
     for loss in evidence.entered:
         failures = [failure for failure in evidence.failures if failure.loss == loss]
         reasons = "; ".join(dict.fromkeys(failure.reason for failure in failures))
@@ -158,7 +158,7 @@ def _failed(evidence: Evidence) -> Iterator[str]:
 
 
 def _pairs(losses: list[str], comparisons: list[Comparison], metric: Metric) -> Table:
-    """Every loss against every other: the difference where it is sure."""
+    """Every loss against every other: the difference, if it is certain."""
     scale = 100 if metric.percent else 1
     found = {(c.a, c.b): (c, 1) for c in comparisons} | {(c.b, c.a): (c, -1) for c in comparisons}
     rows = tuple(
@@ -298,7 +298,7 @@ def _from_to(values: Sequence[float]) -> str:
 
 
 def _minutes(evidence: Evidence, loss: str) -> float:
-    """What all was trained for a loss."""
+    """Everything that was trained for a loss."""
     runs = [run for run in (*evidence.records, *evidence.trials) if run.loss == loss]
     return sum(run.seconds for run in runs) / 60
 
@@ -339,7 +339,7 @@ def _plan_facts(evidence: Evidence) -> list[tuple[str, str]]:
 
 
 def _environment_facts(runs: Sequence[Trial | Record]) -> list[tuple[str, str]]:
-    """Versions and machine; where the runs differ (a run may go on elsewhere), all that occur."""
+    """Versions and machine; if the runs differ (a run may continue elsewhere), all that occur."""
     found: dict[str, dict[str, None]] = {}
     for run in runs:
         for name, value in run.environment.items():
@@ -358,11 +358,11 @@ def _found(evidence: Evidence) -> Table | None:
 
 
 def command(plan: Resolved) -> str:
-    """The command line of a plan, quoted for a shell; complete, for defaults change from version to version."""
+    """The command line of a plan, quoted for a shell; complete, because defaults change between versions."""
     of_groups = {part.name for group in (Files, Training) for part in fields(group)}
     parts = sorted(fields(Resolved), key=lambda part: part.name in of_groups)
     asked = {part.name: value for part in parts if (value := getattr(plan, part.name)) or part.default}
-    # The contents tell their fingerprints, the bound is stored in steps, and the clock never says the same.
+    # Fingerprints follow from the contents, the bound is stored in steps, and time limits are not reproducible.
     for name in ("data", "code", "fingerprint", "minutes", *(("epochs",) if plan.steps else ())):
         asked.pop(name, None)
     if plan.megapixels == Resolved.megapixels:

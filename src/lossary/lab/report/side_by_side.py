@@ -1,4 +1,4 @@
-"""Runs side by side: what each came to, and how a loss did in all of them. Nothing is judged across runs."""
+"""Runs side by side: the result of each, and how a loss did in all of them. Nothing is judged across runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -16,22 +16,22 @@ from lossary.lab.stats import words
 from lossary.lab.stats.verdict import Standing, Verdict
 from lossary.lab.tasks import measures_of
 
-#: Of a plan what no result depends on, or what is shown elsewhere.
+#: Fields of a plan on which no result depends, or which are shown elsewhere.
 _UNSAID = frozenset({"out", "workers", "minutes", "fingerprint", "losses", "data", "quick", "epochs"})
 _CREDIT = "Made by Lossary. The charts are drawn by Vega, which this file carries."
 
 
 @dataclass(frozen=True)
 class Runs:
-    """Several runs, in the order that they were named in."""
+    """Several runs, in the order in which they were named."""
 
     each: Sequence[Evidence]
     folders: Sequence[Path]
-    together: Verdict | None = None  # where they are of several splits of the same data
+    together: Verdict | None = None  # if they are several splits of the same data
 
     @cached_property
     def names(self) -> list[str]:
-        """Of each run: the shortest ends of their paths that tell them apart."""
+        """The shortest distinguishing ends of the runs' paths."""
         paths = [folder.resolve().parts for folder in self.folders]
         for length in range(1, max(map(len, paths))):
             found = ["/".join(parts[-length:]) for parts in paths]
@@ -41,7 +41,7 @@ class Runs:
 
     @cached_property
     def losses(self) -> list[str]:
-        """All losses that were compared anywhere, those of most runs first."""
+        """All losses that were compared anywhere, starting with those in most runs."""
         ranked = [loss for evidence in self.each for loss in evidence.ranked]
         return sorted(dict.fromkeys(ranked), key=lambda loss: -ranked.count(loss))
 
@@ -51,9 +51,9 @@ class Runs:
 
     @property
     def comparable(self) -> bool:
-        """Whether all were scored by one metric on the very same data."""
+        """Whether all were scored by one metric on exactly the same data."""
         each = {(e.plan.fingerprint or e.plan.data, e.plan.outliers, e.metric.name) for e in self.each}
-        return len(each) == 1  # a data set of the lab has no fingerprint, and one name
+        return len(each) == 1  # a built-in data set has no fingerprint, and one name
 
 
 def summary(runs: Runs) -> Summary:
@@ -85,7 +85,7 @@ def sections(runs: Runs) -> list[Section]:
 
 
 def _together(runs: Runs) -> Section | None:
-    """What the splits say of each pair with the best loss, and of the others."""
+    """What the splits say about each pair with the best loss, and about the others."""
     verdict = runs.together
     if verdict is None or not verdict.comparisons:
         return None
@@ -182,7 +182,7 @@ def _rankings(runs: Runs) -> Section:
 
 
 def _differences(runs: Runs) -> Section | None:
-    """How the runs were asked for, as far as they differ, and what they took."""
+    """How the runs' settings differ, and what they cost."""
     names = [field.name for field in fields(Resolved) if field.name not in _UNSAID]
     asked = [
         (name, values)

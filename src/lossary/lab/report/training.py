@@ -1,4 +1,4 @@
-"""Sections on the training: how far it came by steps and by time, and what the losses saw of their data."""
+"""Sections on the training: progress by steps and by time, and what the losses saw of their data."""
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
@@ -11,7 +11,7 @@ from lossary.lab.report.views import Figure, Group, Section, Sentences, Table, T
 from lossary.lab.run.record import Record
 from lossary.watching.advice import FACTS, OF_CLASSES, advice
 
-#: Seconds that the longest run takes at most, to be told in seconds.
+#: If the longest run takes at most this many seconds, times are shown in seconds.
 SHORT = 120
 
 
@@ -46,10 +46,10 @@ def learning(evidence: Evidence) -> Section | None:
 
 
 def _curves(evidence: Evidence, unit: float = 0) -> tuple[list[Row], list[Row]]:
-    """Validation curves of all seeds, and their means where all seeds were looked at.
+    """Validation curves of all seeds, and their means where all seeds have a look.
 
     Args:
-        unit: Seconds of the unit of time that they are drawn against; 0: steps.
+        unit: Seconds per unit of the time axis; 0: steps.
     """
     seeds: list[Row] = []
     means: list[Row] = []
@@ -98,14 +98,14 @@ def training(evidence: Evidence) -> Section | None:
 
 
 def _facts(runs: list[Record], names: Sequence[str]) -> dict[str, float]:
-    """Each fact's mean over the runs that have it; of classes, where they have names, the one that most runs name."""
+    """Each fact's mean over the runs that have it; for named classes, the one that most runs name."""
     asked = [name for name in FACTS if names or name not in OF_CLASSES]
     known = {name: [r.facts[name] for r in runs if name in r.facts] for name in asked}
     return {name: (mode if name in OF_CLASSES else fmean)(values) for name, values in known.items() if values}
 
 
 def _names(evidence: Evidence) -> tuple[str, ...]:
-    """Names of the training classes, where they are those of the test split too."""
+    """Names of the training classes, if they are also those of the test split."""
     return () if evidence.task == "zero-shot" else tuple(map(str, evidence.test.get("names", ())))
 
 

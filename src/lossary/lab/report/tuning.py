@@ -1,4 +1,4 @@
-"""Sections on tuning: the trials, and what they were worth."""
+"""Sections on tuning: the trials, and what they gained."""
 
 from collections import Counter
 from statistics import median
@@ -11,7 +11,7 @@ from lossary.lab.report.views import Figure, Group, Section, Table, TableRow, co
 from lossary.lab.run.record import Trial
 from lossary.lab.tasks.measures import Metric
 
-#: Trials of a loss from which on they are drawn.
+#: From this many trials of a loss on, they are drawn.
 DRAWN = 4
 
 
@@ -37,7 +37,7 @@ def tuning(evidence: Evidence) -> Section | None:
 
 
 def _few_trials(evidence: Evidence, done: list[Trial]) -> Section:
-    """A table: to draw two dots for each hyperparameter fills a screen and shows nothing."""
+    """A table: drawing two dots per hyperparameter would fill a screen and show nothing."""
     best = max if evidence.metric.higher_is_better else min
     names = sorted({name for trial in done for name in trial.params}, key=rates_first)
     rows: list[TableRow] = []
@@ -77,7 +77,7 @@ def rates_first(name: str) -> tuple[bool, bool, str]:
 
 
 def _domain(values: list[float], metric: Metric) -> tuple[float, float]:
-    """The range of the trials, but a trial that went wrong altogether may not flatten all others."""
+    """The range of the trials, such that one completely failed trial does not flatten all others."""
     best, worst = (max(values), min(values)) if metric.higher_is_better else (min(values), max(values))
     reach = 4 * abs(median(values) - best)
     if reach > 0 and abs(worst - best) > reach:

@@ -1,4 +1,4 @@
-"""Views: what the template is given. Plain text, numbers as they are read, and specifications of pictures."""
+"""Views: the template's inputs. Plain text, formatted numbers, and specifications of pictures."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from lossary.lab.report.drawing import Spec
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture: which loss it is of (or none: of all), and how to read it."""
+    """A picture: which loss it shows (or none: all), and how to read it."""
 
     name: str  # unique on the page
     spec: Spec
@@ -20,7 +20,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Group:
-    """Pictures side by side, as many in a row as the page has room for."""
+    """Pictures side by side, as many per row as the page has room for."""
 
     figures: tuple[Figure, ...]
     size: Literal["wide", "narrow", "pair", "small"] = "wide"
@@ -50,7 +50,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Sentences:
-    """Findings in words; the style is the sign before each."""
+    """Findings in words; the style is the symbol before each."""
 
     items: tuple[str, ...]
     style: Literal["sure", "unsure", "warning", "plain"] = "plain"
@@ -59,7 +59,7 @@ class Sentences:
 
 @dataclass(frozen=True)
 class Tile:
-    """A test item's picture, and what is said of it."""
+    """A test item's picture, and its caption."""
 
     image: str  # a data URI
     role: str
@@ -117,7 +117,7 @@ class Summary:
 
 
 def counted(things: Iterable[Any], one: str, many: str = "") -> str:
-    """How many, in words.
+    """A count, in words.
 
     >>> counted("ab", "loss", "losses")
     '2 losses'

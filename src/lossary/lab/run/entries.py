@@ -1,6 +1,6 @@
 """Losses as users write them: by name, with options, as weighted sums, from their own file, under a label.
 
-cross_entropy, focal_loss(gamma=1), cross_entropy + 0.01*center_loss, mine=losses.py:MyLoss
+    cross_entropy, focal_loss(gamma=1), cross_entropy + 0.01*center_loss, mine=losses.py:MyLoss
 
 This only parses and executes nothing: an option is a Python literal, and a file is only named.
 """

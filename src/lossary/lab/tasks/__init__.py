@@ -1,10 +1,10 @@
-"""Tasks, a folder each: what is asked of a network, and how well it is answered.
+"""Tasks, one folder each: what a network should do, and how well it does it.
 
-In a folder ``task`` says which losses fit, how one is attached to a network and what the baselines are, ``metrics`` how
-a run is scored, in all and a test unit, and ``outcomes`` what the report shows of the trained networks. A task is
-registered by its name, here alone; the folder is called after it.
+In a folder, ``task`` defines which losses fit, how a loss is attached to a network, and the baselines; ``metrics`` how
+a run is scored, overall and per test unit; and ``outcomes`` what the report shows of the trained networks. A task is
+registered by name, only here; its folder has the same name.
 
-The three are imported when they are asked for: a report is made without torch, and the names are had without anything.
+The three are imported when needed: a report is written without torch, and the names need no import at all.
 """
 
 from collections.abc import Callable
@@ -35,9 +35,10 @@ def measures_of(name: TaskName) -> "Measures":
 
 
 def sections_of(name: TaskName) -> "tuple[Callable[[Evidence, dict[str, Arrays]], Section | None], ...]":
-    """What makes the report's sections of a task.
+    """What creates the report's sections for a task.
 
-    Each makes one of the evidence and of one run's outputs a loss, best loss first; None where there is nothing.
+    Each function makes one section from the evidence and one run's outputs per loss, best loss first; None if there is
+    nothing.
     """
     return _part(name, "outcomes").SECTIONS
 

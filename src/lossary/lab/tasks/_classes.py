@@ -1,4 +1,4 @@
-"""Losses of class scores over a network's embeddings: each brings its own last layer."""
+"""Losses on class scores over a network's embeddings: each brings its own last layer."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from lossary.lab.tasks.base import Criterion
 
 
 class OverLinear(Criterion):
-    """A loss of class scores, over a linear classifier of its own."""
+    """A loss on class scores, over its own linear classifier."""
 
     def __init__(self, loss: nn.Module, size: int, classes: int) -> None:
         super().__init__(loss)
@@ -35,18 +35,18 @@ class HeadProbabilities(Criterion):
 
 
 def _at_its_scale(loss: nn.Module, scores: Tensor) -> Tensor:
-    """Without the margin, and at the scale that the loss was trained with."""
+    """Without the margin, and at the scale used in training."""
     scale = getattr(loss, "scale", None)
     return torch.as_tensor(1.0 if scale is None else scale) * scores
 
 
 def fits(card: Card) -> bool:
-    """Whether it is a loss of class scores, or of embeddings with class directions of its own."""
+    """Whether it is a loss on class scores, or on embeddings with its own class directions."""
     return issubclass(card.module, HeadLoss) or (card.data == "classes" and of_scores(card))
 
 
 def of_scores(card: Card) -> bool:
-    """Whether it takes the scores of a network's last layer, and one label an item."""
+    """Whether it takes the scores of a network's last layer, and one label per item."""
     return "input-label" in card.takes and card.input in ("logits", "scores")
 
 
@@ -55,12 +55,12 @@ def owns_weights(card: Card) -> bool:
 
 
 def owns_centers(card: Card) -> bool:
-    """Whether it has a vector of its own for each class, and no scores: it pulls, and tells nothing apart alone."""
+    """Whether it owns a vector per class but no scores: it pulls embeddings, but alone distinguishes nothing."""
     return "embeddings-centers-labels" in card.takes
 
 
 def of_embeddings(card: Card, params: Mapping[str, Any], size: int, classes: int) -> nn.Module:
-    """A loss of embeddings and labels, with vectors of its own where it has some."""
+    """A loss on embeddings and labels, with its own class vectors if it has any."""
     own = {"num_classes": classes, "embedding_size": size} if owns_centers(card) else {}
     return card.module(**own, **params)
 

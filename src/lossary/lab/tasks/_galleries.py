@@ -1,8 +1,8 @@
-"""Queries that look for the right ones among the items of a gallery, and what the others find without some of them.
+"""Queries that search a gallery for the right items, and what the others find without some of them.
 
-Queries and items come in groups that are drawn at once: the classes of a zero-shot test, texts that belong together.
-Without a group its queries are not asked and its items do not stand before those that the others look for. A bootstrap
-would not do here: an item that is drawn twice finds itself.
+Queries and items come in groups that are drawn together: the classes of a zero-shot test, or texts that belong
+together. Without a group, its queries are not asked, and its items do not stand before those that the others look for.
+A bootstrap would not work here: an item that is drawn twice finds itself.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,11 +16,11 @@ from lossary.lab.tasks.measures import Bools, Floats, Ints, Units, jackknifed
 
 
 class Gain(NamedTuple):
-    """What a query's score is the sum of: the gain of each right item, the less the later it is found."""
+    """A query's score is a sum: the gain of each right item, which is lower the later it is found."""
 
     of: Callable[[Floats, int, Floats], NDArray[Any]]  # at a rank from 1; which of the right ones; how many are right
-    reach: int  # the last rank at which there is any
-    nth: int  # of how many right items, nearest first
+    reach: int  # the last rank with any gain
+    nth: int  # for this many right items, nearest first
 
 
 class Block(NamedTuple):
@@ -32,7 +32,7 @@ class Block(NamedTuple):
 
 
 class Gained(NamedTuple):
-    """What the queries of a group would gain without another, where it is not 0."""
+    """What the queries of one group would gain without another, if it is not 0."""
 
     cell: Ints  # group of the queries x groups + group left out
     score: Floats
@@ -49,21 +49,21 @@ class Gained(NamedTuple):
         return cls(cell, _sums(place, scores, len(cell)))
 
     def without(self, groups: int) -> tuple[Floats, Floats]:
-        """(groups,) what all queries gain without each, and the sum of the squares of their groups' parts of it."""
+        """(groups,) what all queries gain without each, and the sum of squares of the query groups' parts of it."""
         left_out = self.cell % groups
         return _sums(left_out, self.score, groups), _sums(left_out, self.score**2, groups)
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """Which group each query and each item is of. A query without a right item is not asked."""
+    """The group of each query and each item. A query without a right item is not asked."""
 
     of_queries: Ints
     of_items: Ints
-    answers: Ints  # right items a query
+    answers: Ints  # right items per query
 
     def units(self, blocks: Iterable[Block], gain: Gain) -> Units:
-        """The mean of the queries' scores, a group: pseudo-values of the jackknife that leaves a group out."""
+        """The mean of the queries' scores, per group: pseudo-values of the jackknife that leaves out a group."""
         groups = int(self.of_items.max()) + 1
         total, asked, gained = np.zeros(groups), np.zeros(groups), Gained.none()
         for rows, distance, right in blocks:
@@ -94,7 +94,7 @@ class Gallery:
             rank = np.where(found, 1.0 + np.argmax(seen == nth, axis=1), np.inf)
             now = gain.of(rank, nth, answers)
             scores += now
-            # Rows that no group can help are most of them.
+            # Most rows are ones that no group can help.
             may = np.flatnonzero(found & (gain.of(np.maximum(rank - largest, nth), nth, answers) != now))
             others = before[may] * (own[may, None] != np.arange(groups))
             more = gain.of(rank[may, None] - others, nth, answers[may, None]) - now[may, None]
@@ -115,16 +115,16 @@ def _sums(places: Ints, values: Floats, count: int) -> Floats:
 
 
 def beyond_chance(total: Floats, squares: Floats) -> Floats:
-    """What all queries would gain without each of the groups, nearer to the mean as far as that is chance.
+    """What all queries would gain without each group, shrunk toward the mean by the share of chance in it.
 
-    Which group stands before an answer is mostly chance, and that is in the query's score, which is its own group's. To
-    leave out the other group counts it again, so that the jackknife tells a sixth to a half too much (Efron and Stein,
-    1981). How much is chance is told by how the gain without a group comes together: from a few of the groups of
-    queries, or from all alike.
+    Which group stands before an answer is mostly chance. That chance is already in the query's score, which belongs to
+    its own group. Leaving out the other group counts it again, so the jackknife overestimates by a sixth to a half
+    (Efron and Stein, 1981). The share of chance is estimated from how the gain without a group is composed: from a few
+    of the query groups, or from all alike.
 
     Args:
         total: (groups,) what all queries gain without each.
-        squares: (groups,) the sum of the squares of what each group of queries adds to it.
+        squares: (groups,) the sum of squares of each query group's contribution.
     """
     chance, found = (squares - total**2 / len(total)).mean(), total.var(ddof=1)
     kept = np.sqrt(max(1 - chance / found, 0)) if found > 0 else 1.0

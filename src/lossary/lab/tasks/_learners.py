@@ -1,6 +1,6 @@
-"""Learners that are no networks: what a loss should beat before anybody trains with it. scikit-learn's, in seconds.
+"""Learners that are not networks: what a loss should beat before anyone trains with it. scikit-learn's, in seconds.
 
-They learn from the training part alone, at the library's defaults. Of many rows they see some, drawn at random.
+They are fitted only to the training part, at the library's defaults. If there are many rows, they see a random sample.
 """
 
 from collections.abc import Iterator
@@ -23,18 +23,19 @@ from lossary.lab.data.types import AtHand, Data, Split
 BOOSTING, LINEAR, NEIGHBOURS = "gradient boosting", "linear model", "nearest neighbours"
 OF_WORDS = "linear model of words"
 LEARNERS = frozenset({BOOSTING, LINEAR, NEIGHBOURS, OF_WORDS})
-#: Numbers that a learner looks at: training rows times inputs times outputs; to find neighbours test rows times inputs.
+#: Numbers that a learner reads: training rows times inputs times outputs; for nearest neighbours, test rows times
+#: inputs.
 SEEN = {BOOSTING: 4e6, LINEAR: 4e7, NEIGHBOURS: 2e10, OF_WORDS: 4e7}
-RARE_IN = 1000  # texts: a word that one of more has is left out
-#: Trees of boosting, and the most outputs, each of which wants trees of its own.
+RARE_IN = 1000  # texts: a word must occur in more than one
+#: Trees for boosting, and the maximum number of outputs, each of which needs its own trees.
 TREES, MOST_OUTPUTS = 400, 20
 ALIKE = 10  # neighbours
-SIDE = 16  # of images, whose pixels are pooled to it
+SIDE = 16  # the side to which images are pooled
 POOLED = 1024  # images at a time
 
 
 def learners(data: Data) -> Iterator[tuple[str, int]]:
-    """Those that can learn from such data, each with the seed 0: from numbers in a row, or from pixels."""
+    """The learners that can handle such data, each with the seed 0: numeric rows or pixels."""
     axes = data.test.inputs.ndim if data.test.inputs.is_floating_point() else 0
     if axes == 2 and _outputs(data.train) <= MOST_OUTPUTS:
         yield BOOSTING, 0
@@ -46,14 +47,14 @@ def learners(data: Data) -> Iterator[tuple[str, int]]:
 
 
 def learned(name: str, data: Data) -> np.ndarray:
-    """What a learner makes of the test inputs: values (N,), or chances (N,), of each class or label (N, C)."""
-    with threadpool_limits(1):  # as all that a worker does
+    """A learner's output for the test inputs: values (N,), or probabilities (N,), of each class or label (N, C)."""
+    with threadpool_limits(1):  # like everything in a worker
         found = _neighbours(data) if name == NEIGHBOURS else _fitted(name, data)
     return found[:, 1] if data.task == "binary" else found
 
 
 def of_candidates(data: Data) -> np.ndarray:
-    """(N, longest) how relevant boosting takes each candidate of the test lists to be, from its own inputs."""
+    """(N, longest) boosting's estimate of the relevance of each candidate in the test lists, from its own inputs."""
     lists = _some(data.train, BOOSTING, data.test.inputs[:1].numel())
     inputs, wanted = data.train.inputs[lists].numpy(), data.train.targets[lists].numpy()
     there = ~np.isnan(wanted)
@@ -77,7 +78,7 @@ def _fitted(name: str, data: Data) -> np.ndarray:
 
 
 def _neighbours(data: Data) -> np.ndarray:
-    """The mean over the nearest, of which nearer ones count more."""
+    """The mean over the nearest, weighted toward nearer ones."""
     test = _rows(data.test.inputs)
     rows = _some(data.train, NEIGHBOURS, test.size)
     targets = data.train.targets[rows].numpy()
@@ -101,7 +102,7 @@ def _rows(inputs: AtHand) -> np.ndarray:
 
 
 def _words(data: Data, rows: Tensor) -> tuple[Any, Any]:
-    """Training and test texts as counts of words and of pairs of them, the rarer the heavier."""
+    """Training and test texts as counts of words and word pairs, weighted by rarity."""
     assert data.texts
     train, _, test = data.texts
     weights = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2 if len(rows) > RARE_IN else 1)
@@ -109,7 +110,7 @@ def _words(data: Data, rows: Tensor) -> tuple[Any, Any]:
 
 
 def _some(train: Split, name: str, each: int) -> Tensor:
-    """Numbers of training items, as many as a learner sees that looks at so many numbers of each."""
+    """Indices of training items: as many as a learner can see that reads this many numbers of each."""
     most = max(int(SEEN[name] / each), ALIKE)
     return torch.from_numpy(np.sort(np.random.default_rng(0).permutation(len(train))[:most]))
 
@@ -123,12 +124,12 @@ def _learner(name: str, outputs: int, *, values: bool) -> Any:
     rounds = min(100, TREES // outputs)
     if values:
         return HistGradientBoostingRegressor(loss="absolute_error", max_iter=rounds, random_state=0)
-    # scikit-learn's stubs know the default "auto" alone.
+    # scikit-learn's stubs only know the default "auto"
     return HistGradientBoostingClassifier(max_iter=rounds, early_stopping=True, random_state=0)  # pyright: ignore[reportArgumentType]
 
 
 def _chances(learner: Any, inputs: Any, targets: np.ndarray, test: Any, classes: int) -> np.ndarray:
-    """(N, classes); of those that fewer than two rows have, none."""
+    """(N, classes); zero for those with fewer than two rows."""
     chances = np.zeros((test.shape[0], classes))
     found, sizes = np.unique(targets.astype(int), return_counts=True)
     known = found[sizes > 1] if (sizes > 1).any() else found

@@ -1,4 +1,4 @@
-"""The average precision of a label, a test sample."""
+"""The average precision of a label, per test sample."""
 
 import numpy as np
 
@@ -8,13 +8,13 @@ from lossary.lab.tasks.measures import Bools, Floats, Ints
 def average_precision(p: Floats, positive: Bools, weights: Floats | None = None) -> Floats:
     """Pseudo-values (N,) of the precision at the samples that have the label, by their influence.
 
-    With n, TP and FP counted over the samples that score at least as high (those tied with it too), a sample adds
+    With n, TP and FP counted over the samples that score at least as high (including ties), a sample adds
 
         negative k:  -1/P sum TP_i / n_i^2,    positive k:  1/P (precision_k - AP + sum FP_i / n_i^2),
 
-    both sums over the positives i that score at most as high as k. The precisions at the positives alone share all
-    negatives: to take them for independent is wrong (docs/decisions/0011). Where samples have weights, a mean of 1, all
-    counts are sums of them, and a sample adds so many times as much.
+    both sums over the positives i that score at most as high as k. The precisions at the positives share all negatives,
+    so treating them as independent is wrong (docs/decisions/0011). If samples have weights, with a mean of 1, all
+    counts are sums of weights, and a sample adds its contribution times its weight.
 
     >>> average_precision(np.array([0.9, 0.6, 0.3]), np.array([True, False, True])).mean().round(3)
     np.float64(0.833)

@@ -1,4 +1,4 @@
-"""What several kinds of task show alike."""
+"""What several kinds of task show in the same way."""
 
 from lossary.lab.report import pictures
 from lossary.lab.report.evidence import Evidence

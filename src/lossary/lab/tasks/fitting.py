@@ -10,7 +10,7 @@ from lossary.lab.tasks.base import Criterion
 
 
 def fits(card: Card, task: TaskName) -> bool:
-    """Whether a network can be trained with this loss alone on such a task."""
+    """Whether this loss alone can train a network on such a task."""
     return task_of(task).fits(card)
 
 
@@ -19,12 +19,12 @@ def fitting(task: TaskName) -> list[str]:
 
 
 def trained(data: Data) -> bool:
-    """Whether the lab has a task for losses of such data."""
+    """Whether the lab has a task for losses on such data."""
     return any(fits(card, task) for card in CATALOGUE if card.data == data for task in TASKS)
 
 
 def attach(card: Card, params: Mapping[str, Any], task: TaskName, size: int, classes: int) -> Criterion:
-    """The loss at these hyperparameters, with fresh weights where it needs any.
+    """The loss at these hyperparameters, with fresh weights if it needs any.
 
     Raises:
         ValueError: if the loss does not fit the task.

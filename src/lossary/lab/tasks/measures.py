@@ -1,9 +1,9 @@
-"""What a task is measured by, what a test unit adds to a metric, and the checks that all metrics share.
+"""A task's metrics, each test unit's contribution to a metric, and the checks that all metrics share.
 
-**Pseudo-values.** A metric of N units is the mean of N numbers, a unit each, whose spread tells how far other units
-would move it. A mean's are what it averages. Those of any other metric come from its influence: what it gains, times
-N, where a unit's weight is raised (`ratio` for one sum over another), or what it loses where a unit is left out
-(`jackknifed`).
+**Pseudo-values.** A metric of N units is the mean of N numbers, one per unit, whose spread shows how far other units
+would move it. If the metric is a mean, they are the averaged values. Otherwise they come from its influence: the
+metric's gain, times N, when a unit's weight is raised (`ratio` for one sum over another), or its loss when a unit is
+left out (`jackknifed`).
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 Bools = NDArray[np.bool_]
-#: A metric of the user's: from predictions and targets a score for each item, of which more is better.
+#: A metric of the user's: takes predictions and targets and returns a score per item, where higher is better.
 OwnMetric = Callable[[NDArray[Any], NDArray[Any]], ArrayLike]
 
 
@@ -24,19 +24,19 @@ class Scores(NamedTuple):
     """What a run scored on the test split."""
 
     metrics: dict[str, float]
-    units: list[float]  # the judged metric a test unit; their mean is the metric
-    independent: int  # how many independent draws stand behind the units at most
+    units: list[float]  # the judged metric per test unit; their mean is the metric
+    independent: int  # the maximum number of independent draws behind the units
 
 
 class Units(NamedTuple):
-    """A metric a test unit."""
+    """A metric per test unit."""
 
     values: Floats  # pseudo-values: their mean is the metric
-    draws: Bools  # which units are draws of what the metric rests on: the positives where it is a precision
+    draws: Bools  # which units are draws that the metric rests on: the positives for a precision
 
     @classmethod
     def of(cls, values: ArrayLike) -> Self:
-        """Of a metric that rests on all of its units alike."""
+        """For a metric that rests on all of its units alike."""
         values = np.asarray(values, np.float64)
         return cls(values, np.ones(len(values), bool))
 
@@ -47,17 +47,17 @@ class Units(NamedTuple):
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric as people read it; ``name`` is its key in ``Record.metrics``."""
+    """A metric as shown to people; ``name`` is its key in ``Record.metrics``."""
 
     name: str
     label: str
     higher_is_better: bool
     percent: bool  # shown times 100; stored as a share
-    least: float = 0.0  # what it can be
-    units: str = field(default="", compare=False)  # what it is the mean of, where that is not what the task's are
+    least: float = 0.0  # its range
+    units: str = field(default="", compare=False)  # what it is the mean of, if not what the task's are
 
     def possible(self, value: float) -> float:
-        """The nearest value that it can have: few seeds give intervals that reach beyond."""
+        """The nearest possible value: with few seeds, intervals reach beyond the range."""
         return min(max(value, self.least), 1.0 if self.percent else np.inf)
 
 
@@ -65,21 +65,21 @@ class Metric:
 class Measures:
     """How the runs of a task are scored."""
 
-    task: str  # as people read it
-    units: str  # what a metric is the mean of, as people read it
+    task: str  # as shown to people
+    units: str  # what a metric is the mean of, as shown to people
     metrics: tuple[Metric, ...]  # the first is the primary one, for tuning and for the judge
     read: Callable[..., Any]  # the arrays, checked
     values: Callable[[Any], Mapping[str, Any]]  # all metrics of what was read
     pseudo_values: Mapping[str, Callable[[Any], Units]]  # of each metric by its name
-    score: Callable[..., float] | None = None  # the primary metric alone, where that is quicker
-    alike: frozenset[str] = frozenset()  # metrics in which all units count alike, though weights say otherwise
+    score: Callable[..., float] | None = None  # only the primary metric, if that is quicker
+    alike: frozenset[str] = frozenset()  # metrics in which all units count alike, even with weights
 
 
 def ratio(above: ArrayLike, below: ArrayLike) -> Floats:
-    """Pseudo-values of a sum over units, divided by another: R + (a - R b) / mean(b) of a unit's shares a and b.
+    """Pseudo-values of a ratio of two sums over units: R + (a - R b) / mean(b) from each unit's parts a and b.
 
     Args:
-        above, below: (N,) or, of several ratios, (N, C).
+        above, below: (N,) or, for several ratios, (N, C).
 
     >>> ratio([1, 0, 1], [1, 1, 2])
     array([0.875, 0.125, 0.5  ])
@@ -91,7 +91,7 @@ def ratio(above: ArrayLike, below: ArrayLike) -> Floats:
 
 
 def weighted(units: Units, weights: ArrayLike) -> Units:
-    """A mean over rows in which some count more than others, a row: pseudo-values of the weighted mean.
+    """A weighted mean over rows, per row: pseudo-values of the weighted mean.
 
     >>> weighted(Units.of([1.0, 0.0]), [3, 1]).values
     array([1.125, 0.375])
@@ -101,12 +101,12 @@ def weighted(units: Units, weights: ArrayLike) -> Units:
 
 
 def weighted_mean(values: ArrayLike, weights: Floats | None) -> Units:
-    """A mean over rows, in which some may count more than others."""
+    """A mean over rows, possibly weighted."""
     return Units.of(values) if weights is None else weighted(Units.of(values), weights)
 
 
 def weights_of(given: ArrayLike | None, count: int) -> Floats | None:
-    """How much each of some rows counts, with a mean of 1: a weight of 2 then is a row that is there twice."""
+    """Row weights with a mean of 1: a row of weight 2 counts as two rows."""
     if given is None:
         return None
     weights = np.asarray(given, np.float64)
@@ -117,25 +117,25 @@ def weights_of(given: ArrayLike | None, count: int) -> Floats | None:
 
 
 def jackknifed(score: float, without: Floats) -> Floats:
-    """Pseudo-values from the metric without each of the units, moved so that their mean is the metric itself."""
+    """Pseudo-values from the metric without each of the units, shifted so that their mean is the metric itself."""
     return score + (len(without) - 1) * (without.mean() - without)
 
 
 def units_by(units: Units, groups: ArrayLike) -> Units:
-    """A metric a group of test units, such as the samples of a patient or of a month: all that is drawn at once.
+    """A metric per group of test units that are drawn together, such as the samples of a patient or of a month.
 
-    A group's pseudo-value is M + G / N times what its units have above the metric M, of G groups and N units: their
-    mean is the metric again, however unequal the groups are.
+    A group's pseudo-value is M + G / N times the amount by which its units exceed the metric M, for G groups and N
+    units: their mean is again the metric, however unequal the groups are.
 
     Args:
         units: Of N test units.
-        groups: (N,) which units belong together, as numbers or as names.
+        groups: (N,) the group of each unit, as numbers or names.
 
     Returns:
-        Of the groups in the order of their numbers or names. Those with a draw among their units are draws.
+        The groups' units, in the order of their numbers or names. Groups that contain a draw are draws.
 
     Raises:
-        ValueError: Not one group a unit.
+        ValueError: Not one group per unit.
 
     Example:
         >>> units_by(Units.of([1.0, 0.0, 0.0, 1.0]), ["a", "a", "b", "a"]).values
@@ -162,5 +162,5 @@ def check_finite(name: str, values: Floats) -> None:
 
 
 def means(pseudo_values: Mapping[str, Callable[[Any], Units]]) -> Callable[[Any], dict[str, float]]:
-    """All metrics as the means of their pseudo-values, where these are quick to have."""
+    """All metrics as the means of their pseudo-values, if these are quick to compute."""
     return lambda given: {name: float(units(given).values.mean()) for name, units in pseudo_values.items()}

@@ -1,4 +1,4 @@
-"""What a trained network scores on the test split, in all and a test unit, by metrics of the task or the user's own."""
+"""What a trained network scores on the test split, overall and per test unit, by the task's or the user's metrics."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -12,7 +12,7 @@ from lossary.lab.tasks.measures import Floats, Metric, OwnMetric, Scores, check_
 
 
 def primary(task: TaskName) -> Metric:
-    """What a run is judged by where nothing else is said.
+    """The default metric by which a run is judged.
 
     >>> primary("regression").label
     'MAE'
@@ -21,10 +21,10 @@ def primary(task: TaskName) -> Metric:
 
 
 def metric_of(task: TaskName, name: str, units: str = "") -> Metric:
-    """A metric of the task by its name, or else one of a person's own: of a file (FILE.py:NAME) or of their code.
+    """A metric of the task by its name, or otherwise one of the user's: from a file (FILE.py:NAME) or their code.
 
     Args:
-        units: What it is the mean of, as people read it, where that is not what the task's metrics are.
+        units: What it is the mean of, as shown to people, if that differs from the task's metrics.
 
     >>> metric_of("regression", "rmse").label, metric_of("regression", "shop.py:net_profit").label
     ('RMSE', 'net profit')
@@ -36,7 +36,7 @@ def metric_of(task: TaskName, name: str, units: str = "") -> Metric:
 
 
 def own_files(metrics: Iterable[str]) -> tuple[str, ...]:
-    """The files that metrics are defined in.
+    """The files that define metrics.
 
     >>> own_files(["accuracy", "shop.py:net_profit"])
     ('shop.py',)
@@ -49,7 +49,7 @@ def own_scores(metric: OwnMetric, predicted: ArrayLike, truth: ArrayLike) -> Flo
     """A user's metric of each item.
 
     Raises:
-        ValueError: if it does not give a finite score for each.
+        ValueError: if it does not return a finite score for each.
     """
     predicted, truth = np.asarray(predicted), np.asarray(truth)
     scores = np.asarray(metric(predicted, truth), np.float64)
@@ -100,7 +100,7 @@ def evaluate(task: TaskName, metric: str = "", /, *, groups: ArrayLike | None = 
 
 
 def score(task: TaskName, metric: str = "", /, **arrays: ArrayLike) -> float:
-    """One metric alone, for watching a training; takes what ``evaluate`` takes.
+    """Only one metric, for watching a training; takes the same arguments as ``evaluate``.
 
     Example:
         >>> score("zero-shot", embeddings=[[1, 0], [1, 0.1], [0, 1], [0.1, 1]], labels=[7, 7, 8, 8])

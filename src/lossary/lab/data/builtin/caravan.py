@@ -11,7 +11,7 @@ from lossary.lab.run.plan import Plan
 
 
 def load(plan: Plan) -> Data:
-    """Yes or no: which of 5,822 households buy an insurance for their caravan; 6 of 100 do."""
+    """Yes or no: which of 5,822 households buy insurance for their caravan; 6 of 100 do."""
     source = tables.read(kept("caravan", "Caravan.csv"), tables.Roles("Purchase"), "")
     answers = (source.targets == "Yes").astype(int)
     inputs = source.encode(np.arange(len(answers)))[torch.arange(len(answers))].numpy()

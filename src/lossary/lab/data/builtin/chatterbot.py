@@ -1,4 +1,4 @@
-"""ChatterBot: questions and what answers them."""
+"""ChatterBot: questions and their answers."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ CREDIT = (
 
 
 def load(plan: Plan) -> Data:
-    """Finding the answer to a question, or what follows in a talk: 1,173 pairs, embedded by a frozen encoder."""
+    """Finding the answer to a question, or the next line of a talk: 1,173 pairs, embedded by a frozen encoder."""
     with np.load(Path(__file__).parent / "chatterbot.npz") as stored:
         called, embeddings, texts = str(stored["texts"]).split("\n"), stored["directions"], stored["pairs"].astype(int)
     data = pairs.split("chatterbot", lambda _: pairs.directions(embeddings[texts]), texts, called)

@@ -11,7 +11,7 @@ from lossary.lab.run.plan import Plan
 
 
 def load(plan: Plan) -> Data:
-    """Regression: how far diabetes has gone a year later, of 442 patients; ``outliers`` spoils training targets."""
+    """Regression: progress of diabetes after a year in 442 patients; ``outliers`` corrupts training targets."""
     measured, values = map(np.asarray, load_diabetes(return_X_y=True))
     parts = splits.drawn(len(values), 0.5, 0.2)
     inputs = torch.from_numpy(measured / measured[parts[0]].std(axis=0)).float()

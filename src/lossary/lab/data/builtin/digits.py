@@ -1,4 +1,4 @@
-"""Digits: classification of handwritten ones."""
+"""Digits: classification of handwritten digits."""
 
 import numpy as np
 import torch

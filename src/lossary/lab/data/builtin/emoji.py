@@ -47,6 +47,6 @@ def stored() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def pictures(images: np.ndarray) -> Tensor:
-    """Those of some emoji as inputs, the designers one after another."""
+    """The images of some emoji as inputs, one designer after another."""
     pixels = torch.from_numpy(images).flatten(0, 1).permute(0, 3, 1, 2)
     return pixels.contiguous(memory_format=torch.channels_last).float() / 255

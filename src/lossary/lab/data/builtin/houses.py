@@ -1,4 +1,4 @@
-"""Houses: regression on a table of many kinds of columns."""
+"""Houses: regression on a table with many kinds of columns."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ CREDIT = "Data: De Cock, Ames, Iowa, Journal of Statistics Education 19(3), 2011
 
 
 def load(plan: Plan) -> Data:
-    """Regression: what 2,930 houses in Ames were sold for, from 73 facts of each; a few cost five times the median."""
+    """Regression: sale prices of 2,930 houses in Ames, from 73 facts about each; a few cost five times the median."""
     frame = frame_of("houses", "modeldata", "ames")
     source = tables.of(Path("houses"), *frame, tables.Roles("Sale_Price"), "")
     found = files.found(source, Plan(data="houses", task="regression", outliers=plan.outliers))

@@ -1,4 +1,4 @@
-"""Keywords: any number of labels an item."""
+"""Keywords: any number of labels per item."""
 
 from collections import Counter
 
@@ -10,13 +10,13 @@ from lossary.lab.data.builtin import emoji
 from lossary.lab.data.types import Data, TensorSplit
 from lossary.lab.run.plan import Plan
 
-FEWEST = 15  # emoji with a word, so that a test has some
-#: Words that say nothing of the picture.
+FEWEST = 15  # emoji per word, so that a test has some
+#: Words that say nothing about the picture.
 FILLERS = frozenset({"and", "in", "no", "of", "with"})
 
 
 def load(plan: Plan) -> Data:
-    """Which of the 18 commonest words an emoji's name has, in pictures by three designers; no emoji is in two parts."""
+    """Which of the 18 most common words an emoji's name has; three designers' pictures, no emoji in two parts."""
     images, _, names = emoji.stored()
     words, has = labels(names)
     parts = splits.by_item(splits.rarest(has.T), np.arange(len(names)))
@@ -42,7 +42,7 @@ def load(plan: Plan) -> Data:
 
 
 def labels(names: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
-    """Words that enough names have, and which name has which (N, words)."""
+    """Words that occur in enough names, and which name has which (N, words)."""
     of_name = [set(name.split()) - FILLERS for name in names.tolist()]
     counts = Counter(word for words in of_name for word in words)
     words = tuple(sorted(word for word, count in counts.items() if count >= FEWEST))

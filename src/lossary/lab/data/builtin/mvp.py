@@ -1,4 +1,4 @@
-"""Baseball's Most Valuable Players: who got how many votes in a league and year, and how they had batted."""
+"""Baseball's Most Valuable Players: votes per player in a league and year, and batting statistics."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from lossary.lab.run.plan import Plan
 
 #: The first years of validation and of test: 60, 15 and 25 of 100 lists, later ones last.
 VALID, TEST = 1983, 1999
-#: At-bats and walks in a season; who had fewer is no candidate.
+#: At-bats and walks in a season; a player with fewer is not a candidate.
 FEWEST_TURNS = 150
 COUNTS = ("G", "AB", "R", "H", "2B", "3B", "HR", "RBI", "SB", "BB", "SO")
 CREDIT = (
@@ -55,7 +55,7 @@ def load(plan: Plan) -> Data:
 
 
 def _candidates(batting: pl.DataFrame, awards: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """Seasons with the share of votes, of leagues and years that voted; who got votes and is no candidate."""
+    """Seasons with the share of votes, for leagues and years that voted; and voted players who are not candidates."""
     votes = awards.filter(pl.col("awardID") == "Most Valuable Player").select(
         *LIST, "playerID", share=pl.col("pointsWon") / pl.col("pointsMax")
     )
@@ -73,7 +73,7 @@ def _candidates(batting: pl.DataFrame, awards: pl.DataFrame) -> tuple[pl.DataFra
 
 
 def _named(frame: pl.DataFrame, people: pl.DataFrame, teams: pl.DataFrame) -> pl.DataFrame:
-    """With each player's name, and how much of its games the team won."""
+    """With each player's name, and the share of games that the team won."""
     who = people.select("playerID", name=pl.concat_str("nameFirst", "nameLast", separator=" ", ignore_nulls=True))
     won = teams.select(*LIST, pl.col("teamID").alias("team"), won=pl.col("W") / pl.col("G"))
     frame = frame.join(who, on="playerID", how="left").join(won, on=(*LIST, "team"), how="left")
@@ -81,7 +81,7 @@ def _named(frame: pl.DataFrame, people: pl.DataFrame, teams: pl.DataFrame) -> pl
 
 
 def _inputs(frame: pl.DataFrame) -> pl.DataFrame:
-    """Seasons against the others of their list: in a year of many home runs each is worth less."""
+    """Seasons relative to the others in their list: in a year of many home runs, each is worth less."""
     hits, at_bats, walks = pl.col("H"), pl.col("AB"), pl.col("BB")
     bases = hits + pl.col("2B") + 2 * pl.col("3B") + 3 * pl.col("HR")
     columns = [

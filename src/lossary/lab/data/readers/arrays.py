@@ -15,10 +15,10 @@ from lossary.lab.data.contents import BadData, content, fingerprint
 from lossary.lab.data.readers.source import Source, more
 from lossary.lab.data.types import there
 
-#: Names that arrays are looked for under, unless there is but one array of the shape that is wanted.
+#: Default names of arrays, unless there is only one array of the wanted shape.
 EMBEDDINGS = ("embeddings", "features", "X", "x")
 LABELS = ("labels", "targets", "target", "y")
-#: What the columns of labels are called, where there are several labels a row.
+#: The array with the names of the label columns, if there are several labels per row.
 NAMES = "label_names"
 
 
@@ -58,7 +58,7 @@ def read(path: Path, target: str) -> Source:
 
 
 def _scaled(embeddings: np.ndarray, train: np.ndarray) -> Tensor:
-    """At one scale for all, for one learning rate fits all data then and no cosine changes."""
+    """At a common scale, because one learning rate then fits all data and no cosine changes."""
     size = np.sqrt(np.square(embeddings[train], dtype=np.float64).mean())
     return torch.from_numpy(embeddings / np.float32(size or 1.0))
 
@@ -139,7 +139,7 @@ def _checked(path: Path, found: Mapping[str, np.ndarray], name: str, target: str
 
 
 def embeddings_of(path: Path, found: Mapping[str, np.ndarray], name: str) -> np.ndarray:
-    """The embeddings of that name, (N, D) in float32.
+    """The embeddings with that name, (N, D) in float32.
 
     Raises:
         BadData: naming array and row.
@@ -149,7 +149,7 @@ def embeddings_of(path: Path, found: Mapping[str, np.ndarray], name: str) -> np.
         raise BadData(f"{path}, {name}: wanted numbers (N, D); got {embeddings.dtype} {embeddings.shape}")
     if not embeddings.size:
         raise BadData(f"{path}, {name}: wanted at least one embedding; got shape {embeddings.shape}")
-    with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is told
+    with np.errstate(over="ignore"):  # a value too large for float32 becomes infinite, and is reported
         embeddings = embeddings.astype(np.float32)
     bad = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
     if len(bad):

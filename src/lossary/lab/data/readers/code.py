@@ -1,4 +1,4 @@
-"""A person's own code: any network and any data set of PyTorch, from Python or from a file."""
+"""The user's own code: any PyTorch network and data set, from Python or from a file."""
 
 import sys
 import traceback
@@ -22,7 +22,7 @@ from lossary.lab.tasks.measures import OwnMetric
 from lossary.lab.tasks.retrieval.towers import Towers
 from lossary.lab.tasks.scoring import own_scores
 
-#: Small steps are cheap and large batches hide what a loss does; other batches where an item is many things.
+#: Small steps are cheap, and large batches hide what a loss does; other batch sizes if an item is composite.
 BATCH, OF_LISTS, OF_MAPS = 32, 16, 8
 OF_A_CLASS = 2
 #: Bytes of test images that a report may show.
@@ -30,7 +30,7 @@ SHOWN = 1 << 26
 
 
 def script(path: Path, asked: str, outliers: float) -> Data:
-    """Run a Python file that gives ``model()`` and ``data()``, and perhaps ``metric(predictions, targets)``.
+    """Run a Python file that defines ``model()`` and ``data()``, and perhaps ``metric(predictions, targets)``.
 
     Raises:
         BadData: naming the file, and the line where it fails.
@@ -46,7 +46,7 @@ def script(path: Path, asked: str, outliers: float) -> Data:
 
 @contextmanager
 def running(path: Path) -> Generator[Any]:
-    """The module that a Python file makes, which has been run, with its folder to import from.
+    """The module of a Python file, after running it, with its folder on the import path.
 
     Raises:
         BadData: naming the file, and the line where it fails.
@@ -56,7 +56,7 @@ def running(path: Path) -> Generator[Any]:
     module.__file__ = str(path)
     sys.path.insert(0, str(path.parent.resolve()))  # as Python does for a file that it runs
     try:
-        # What was read is run, and not what Python has kept of it or somebody put beside it (__pycache__).
+        # Runs exactly the source that was read, not a cached version in __pycache__, which anyone may have put there.
         _call(path, lambda: exec(compile(stored, str(path), "exec"), vars(module)))
         yield module
     finally:
@@ -83,10 +83,10 @@ def from_code(
     outliers: float = 0.0,
     stored: bytes = b"",
 ) -> Data:
-    """A network and a data set, or three of them (training, validation, test), as the lab's data.
+    """A network and a data set, or three data sets (training, validation, test), as the lab's data.
 
     Raises:
-        BadData: naming the item that is not as wanted, or what the network gives instead of what the task wants.
+        BadData: naming the item that is not as wanted, or the output that does not fit the task.
     """
     if asked not in ("", *TASKS):
         raise BadData(f"task: wanted one of {', '.join(TASKS)}; got {asked!r}")
@@ -125,7 +125,7 @@ def from_code(
 
 
 def _shown(inputs: Tensor) -> np.ndarray | None:
-    """Inputs as pictures (N, height, width, 3), where they are plainly such."""
+    """Inputs as pictures (N, height, width, 3), if they clearly are pictures."""
     pictures = inputs.ndim == 4 and inputs.shape[1] in (1, 3) and inputs.is_floating_point()
     if not pictures or inputs.numel() > SHOWN or inputs.min() < 0 or inputs.max() > 1:
         return None
@@ -152,7 +152,7 @@ def _given(name: str, data: Dataset | Sequence[Dataset]) -> list[Any]:
 
 
 def _tried(name: str, metric: OwnMetric, data: Data) -> None:
-    """Call a user's metric once before hours of training, with predictions that know nothing."""
+    """Call a user's metric once before hours of training, on uninformed predictions."""
     count, size = len(data.test), data.embedding_size or 0
     given = {
         "classification": np.full((count, data.test.classes), 1 / data.test.classes),
@@ -167,12 +167,12 @@ def _tried(name: str, metric: OwnMetric, data: Data) -> None:
 
 
 def _network(name: str, model: Callable[[], Any], task: TaskName) -> Callable[[], nn.Module]:
-    """What makes a network of the task, from one encoder, or two, where an item is a pair."""
+    """Creates a network for the task from one encoder, or from two if an item is a pair."""
 
     def made() -> nn.Module:
         try:
             network = model()
-        except Exception as error:  # of their code
+        except Exception as error:  # in user code
             raise BadData(f"{name}: wanted a model() that runs; got {told(error)}") from error
         if task == "retrieval":
             towers = network if isinstance(network, tuple) else (network,)
@@ -186,12 +186,12 @@ def _network(name: str, model: Callable[[], Any], task: TaskName) -> Callable[[]
 
 
 def _probed(name: str, network: Callable[[], nn.Module], inputs: Tensor, task: TaskName, made: Goals) -> int:
-    """How many numbers the network gives an item."""
+    """How many numbers the network returns per item."""
     untrained = network().eval()
     try:
         with torch.no_grad():
             out = untrained(inputs)
-    except Exception as error:  # of their code
+    except Exception as error:  # in user code
         raise BadData(f"{name}: wanted a model() that takes inputs {tuple(inputs.shape)}; got {told(error)}") from error
     if not isinstance(out, Tensor):
         raise BadData(f"{name}: wanted a tensor from model()(inputs); got {type(out).__name__}")

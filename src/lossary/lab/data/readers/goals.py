@@ -1,4 +1,4 @@
-"""What a person's own items are trained towards: parts and targets of each task."""
+"""What the user's own items are trained toward: parts and targets for each task."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ Parts = Sequence[np.ndarray]
 
 
 class Goals(NamedTuple):
-    """Which items are in which part, and what is wanted of them."""
+    """Which items are in which part, and their targets."""
 
     parts: Parts
     targets: tuple[Tensor, Tensor, Tensor]
@@ -29,10 +29,10 @@ class Goals(NamedTuple):
 
 
 def task_of_items(name: str, items: Items, asked: str) -> TaskName:
-    """The task of such items.
+    """The task for such items.
 
     Raises:
-        BadData: if they do not allow the one that was asked for.
+        BadData: if they do not allow the requested one.
     """
     if items.form is LISTS:
         return "ranking"
@@ -42,7 +42,7 @@ def task_of_items(name: str, items: Items, asked: str) -> TaskName:
 
 
 def goals(name: str, task: TaskName, items: Items, given: Parts | None, outliers: float) -> Goals:
-    """Parts, as they were given or drawn here, and targets.
+    """Parts, given or drawn here, and targets.
 
     Raises:
         BadData: if they do not suit the task.
@@ -165,7 +165,7 @@ def _divided(whole: Tensor, parts: Parts) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def shape_of(task: TaskName, made: Goals) -> tuple[str, Callable[[tuple[int, ...]], Any]]:
-    """What a network is to give for two test items: in words, and whether a shape is that."""
+    """What a network should return for two test items: in words, and a check of the shape."""
     wanted = made.targets[2].shape[1:]
     if task in ("regression", "binary"):
         return "one value an item", lambda got: got in ((2,), (2, 1))

@@ -1,4 +1,4 @@
-"""Image folders: a folder of images for each class."""
+"""Image folders: one folder of images per class."""
 
 import hashlib
 import io
@@ -19,16 +19,16 @@ from lossary.lab.data.readers.source import PARTS, Source, counted, more, parted
 from lossary.lab.data.types import Pixels
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-#: What may lie in files of these names. Pillow knows more, and for some it starts another program (Ghostscript).
+#: Formats allowed in files with these suffixes. Pillow knows more, and starts another program (Ghostscript) for some.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-#: Sides that images are brought to: the larger one where most are about that large.
+#: Sides that images are scaled to: the larger one if most images are about that large.
 SMALL, LARGE = 32, 64
 
 T = TypeVar("T")
 
 
 def read(folder: Path, megapixels: int) -> Source:
-    """Classes are the folder's folders, items all images below each; or those of folders train/, val/ and test/ there.
+    """Classes are the folder's subfolders, and items all images in each; or the same inside train/, val/ and test/.
 
     Raises:
         BadData: naming the file.
@@ -62,14 +62,14 @@ def read(folder: Path, megapixels: int) -> Source:
 
 
 def walk(folder: Path) -> tuple[list[Path], list[str]]:
-    """Images in folders, in a fixed order, and what else lies there."""
+    """Images in folders, in a fixed order, and what else is there."""
     images, others = [], []
     for root, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted([*folders, *files]):
             path = Path(root, name)
             if path.is_symlink():
-                # It may lead out of the folder, or round in a circle.
+                # It may lead out of the folder, or around in a circle.
                 raise BadData(f"{path}: wanted a file or folder of its own; got a link to {path.readlink()}")
             if name in folders or name.startswith("."):
                 continue
@@ -79,10 +79,10 @@ def walk(folder: Path) -> tuple[list[Path], list[str]]:
 
 
 def decoded(paths: list[Path], megapixels: int) -> tuple[np.ndarray, list[bytes], str]:
-    """All images at one size (N, side, side, 3), digests of their files, and the sizes that they had.
+    """All images at one size (N, side, side, 3), digests of their files, and their original sizes.
 
     Raises:
-        BadData: naming the first that is no image, or by its header one of more than ``megapixels``.
+        BadData: naming the first that is not an image, or whose header claims more than ``megapixels``.
     """
     sizes = each(paths, size)
     large = [(path, size) for path, size in zip(paths, sizes, strict=True) if size[0] * size[1] > megapixels * 1e6]
@@ -108,10 +108,10 @@ def decoded(paths: list[Path], megapixels: int) -> tuple[np.ndarray, list[bytes]
 
 
 def each(paths: list[Path], do: Callable[[Path], T]) -> list[T]:
-    """What is made of each file.
+    """The result for each file.
 
     Raises:
-        BadData: naming the first that is no image, and how many are none.
+        BadData: naming the first that is not an image, and how many are not.
     """
     done: list[T] = []
     bad: list[str] = []
@@ -128,7 +128,7 @@ def each(paths: list[Path], do: Callable[[Path], T]) -> list[T]:
 
 @contextmanager
 def _own_limit() -> Generator[None]:
-    """Without Pillow's limit, which no option raises; ours has looked at the headers."""
+    """Without Pillow's limit, which no option raises; our own check has already read the headers."""
     kept, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
         yield
@@ -137,19 +137,19 @@ def _own_limit() -> Generator[None]:
 
 
 def opened(file: Path | io.BytesIO) -> Image.Image:
-    """An image by its header alone."""
+    """An image, opened by its header only."""
     return Image.open(file, formats=FORMATS)
 
 
 def size(path: Path) -> tuple[int, int]:
-    """Width and height of an image as it is shown: cameras store it lying and say so."""
+    """Width and height of an image as displayed: cameras store it rotated and mark it."""
     with opened(path) as image:
         lying = image.getexif().get(ExifTags.Base.Orientation, 1) > 4
         return (image.height, image.width) if lying else image.size
 
 
 def _square(stored: bytes, side: int) -> Image.Image:
-    """Upright, on white where it is transparent or not square."""
+    """Upright, on white if it is transparent or not square."""
     image = opened(io.BytesIO(stored))
     image.draft("RGB", (2 * side, 2 * side))  # a JPEG is decoded at a fraction of its size
     image = _of_bytes(ImageOps.exif_transpose(image))
@@ -162,11 +162,11 @@ def _square(stored: bytes, side: int) -> Image.Image:
 
 
 class _UnknownWhite(ValueError):
-    """An image whose numbers do not say what is white."""
+    """An image whose numbers do not define white."""
 
 
 def _of_bytes(image: Image.Image) -> Image.Image:
-    """An image of 16 bits a pixel at 8, which Pillow would clip: nearly all of it would be white."""
+    """A 16-bit image at 8 bits per pixel; Pillow would clip it, and nearly all of it would be white."""
     if image.mode in ("I", "F"):
         raise _UnknownWhite("32 bits a pixel, of which none is known to be white")
     return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)) if image.mode.startswith("I;16") else image

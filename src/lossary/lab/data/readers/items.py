@@ -1,4 +1,4 @@
-"""The items of a person's own data sets, by what each of them is: read one by one, and checked."""
+"""The items of the user's own data sets, by their kind: read one by one, and checked."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from lossary.lab.data import splits
 from lossary.lab.data.contents import BadData
 
-#: What training data may be: anything with a length and items.
+#: Accepted training data: anything with a length and items.
 Dataset = Any
 
 
@@ -24,17 +24,17 @@ class Form:
     wanted: str
     inputs: Callable[[Any], Tensor]
     target: Callable[[Any], np.ndarray]
-    length: bool = False  # inputs are as many as targets, and may be more in one item than in another
+    length: bool = False  # there are as many inputs as targets, and their number may differ between items
 
 
 @dataclass(frozen=True)
 class Items:
-    """All items of a data set, whose inputs are read anew for each batch: it may change them at random."""
+    """All items of a data set, whose inputs are read anew for each batch, because it may augment them."""
 
     dataset: Dataset
     form: Form
-    targets: np.ndarray  # (N, ...); where lengths differ NaN behind the last
-    same: np.ndarray  # (N,) numbers that are equal where inputs are; (N, 2) of both sides where an item is a pair
+    targets: np.ndarray  # (N, ...); if lengths differ, padded with NaN
+    same: np.ndarray  # (N,) numbers that are equal if inputs are; (N, 2) for both sides if an item is a pair
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -45,7 +45,7 @@ class Items:
 
 @dataclass(frozen=True)
 class Read:
-    """The inputs of some items, by their place among these."""
+    """The inputs of some items, given by their index."""
 
     items: Items
     rows: np.ndarray
@@ -61,7 +61,7 @@ class Read:
 
 
 def tensor(value: Any) -> Tensor:
-    """As float32; whole numbers of a tensor or an array are ids, as an ``nn.Embedding`` takes them."""
+    """As float32; whole numbers in a tensor or an array are ids, as an ``nn.Embedding`` takes them."""
     given = torch.as_tensor(value)
     ids = isinstance(value, Tensor | np.ndarray) and given.dtype in (torch.int32, torch.int64)
     return given.long() if ids else given.float()
@@ -97,18 +97,18 @@ MAPS = Form("a pair of an image and a class for each pixel (height, width)", _fi
 LISTS = Form("a pair of a list's candidates (L, ...) and the relevance of each (L,)", _first, _shaped(1), length=True)
 PAIRS = Form("a pair of a query and a document of one shape", _both, lambda item: np.zeros(()))
 
-#: Where the task says it; elsewhere the first target does, by its axes.
+#: If the task determines it; otherwise the first target does, by its dimensions.
 FORMS = {"ranking": LISTS, "retrieval": PAIRS, "multi-label": LABELS, "segmentation": MAPS}
 BY_AXES = (VALUES, LABELS, MAPS)
 
 
 def form_of(dataset: Dataset, asked: str) -> Form:
-    """What the items are, told by the task that was asked for, or by the first of them."""
+    """The kind of the items, determined by the requested task, or by the first item."""
     if asked:
         return FORMS.get(asked, VALUES)
     try:
         target = torch.as_tensor(dataset[0][1])
-    except Exception:  # noqa: BLE001  # of their code; reading says which item and why
+    except Exception:  # noqa: BLE001  # user code; reading it later says which item and why
         return VALUES
     return BY_AXES[target.ndim] if target.numel() > 1 and target.ndim < len(BY_AXES) else VALUES
 
@@ -126,7 +126,7 @@ def read(name: str, dataset: Dataset, form: Form) -> Items:
         try:
             item = dataset[row]
             inputs, target = form.inputs(item), form.target(item)
-        except Exception as error:  # of their code
+        except Exception as error:  # in user code
             raise BadData(f"{name}, item {row}: wanted {form.wanted}; got {told(error)}") from error
         found = (tuple(inputs.shape[form.length :]), target.shape[form.length :])
         shapes = shapes or found

@@ -14,7 +14,7 @@ from lossary.lab.data.types import Data, Inputs, TensorSplit
 
 FEWEST = 8  # lists, so that each part has some
 LARGEST_BATCH, STEPS = 16, 8
-MOST = 1e30  # relevance: gains and their sums are float32
+MOST = 1e30  # of relevance: gains and their sums are float32
 
 #: A list's name, and the indices of its rows.
 Named = tuple[str, np.ndarray]
@@ -24,7 +24,7 @@ def read(source: Source) -> Data:
     """The rows of a table as lists, one for each value of the column that names them.
 
     Raises:
-        BadData: if relevance is no number of 0 or more, or too few lists teach an order.
+        BadData: if relevance is not a nonnegative number, or too few lists teach an order.
     """
     relevance = _relevance(source)
     assert source.lists is not None
@@ -74,7 +74,7 @@ def assembled(
     left_out: tuple[str, ...] = (),
 ) -> Data:
     """Training, validation and test lists of rows of ``inputs``; ``candidates`` names the rows."""
-    # Not centred: a relevance of 0 is none at all.
+    # Not centred: a relevance of 0 means none.
     scale = float(relevance[np.concatenate([rows for _, rows in parts[0]])].std())
     targets = torch.from_numpy(relevance / scale).float()
 

@@ -1,4 +1,4 @@
-"""Images with masks: folders ``images/`` and ``masks/``, in which a mask has its image's name."""
+"""Images with masks: folders ``images/`` and ``masks/``, where a mask has the same name as its image."""
 
 import hashlib
 import io
@@ -19,9 +19,9 @@ from lossary.lab.data.types import UNLABELLED, Data, at_hand
 
 IMAGES, MASKS = "images", "masks"
 VOID = 255  # the usual class number of pixels without a label
-MOST_CLASSES = 64  # more different values are a photograph, or edges that were smoothed
+MOST_CLASSES = 64  # more different values mean a photograph, or smoothed edges
 LOSSY = ("JPEG", "MPO", "JPEG2000", "WEBP")
-#: What a mask holds: numbers of classes, their colours, or greys, which may be meant as either.
+#: What a mask holds: class numbers, class colours, or greys, which may mean either.
 NUMBERS, COLOURS, GREYS = "class numbers", "colours", "greys"
 EQUAL = 0x01_01_01
 #: Pillow's modes.
@@ -32,21 +32,21 @@ LARGEST, SMALLEST, STEPS = 8, 2, 8
 
 @dataclass(frozen=True)
 class Mask:
-    """A mask file: a number a pixel, of a class or of a colour; UNLABELLED where it is transparent."""
+    """A mask file: one number per pixel, for a class or a colour; UNLABELLED where it is transparent."""
 
     form: str
     found: frozenset[int]  # at its own size
-    small: np.ndarray  # square, where its image is
+    small: np.ndarray  # padded to a square, like its image
     digest: bytes
 
     def coloured(self) -> Self:
-        """With its greys as colours of three equal channels."""
+        """With greys as colours with three equal channels."""
         small = np.where(self.small < 0, self.small, self.small * EQUAL)
         return replace(self, found=frozenset(n if n < 0 else n * EQUAL for n in self.found), small=small)
 
 
 def are_in(folder: Path) -> bool:
-    """Whether a folder holds images with masks, and not a folder of images for each class."""
+    """Whether a folder holds images with masks, rather than a folder of images per class."""
     return (folder / IMAGES).is_dir() and (folder / MASKS).is_dir()
 
 
@@ -62,7 +62,7 @@ def read(folder: Path, megapixels: int) -> Source:
     masks = images.each(list(image_of), lambda path: _mask(path, image_of[path], side))
     masks, form = _alike(list(image_of), masks)
     found = set().union(*(mask.found for mask in masks)) - {UNLABELLED}
-    # Where there is nothing but 255 and 0, as in masks of one kind of thing, both are classes.
+    # If there are only 255 and 0, as in masks of a single kind of object, both are classes.
     void = VOID if form == NUMBERS and found - {0} != {VOID} else UNLABELLED
     classes = sorted(found - {void})
     if not 2 <= len(classes) <= MOST_CLASSES:
@@ -92,7 +92,7 @@ def _unlabelled(labels: np.ndarray) -> str:
 
 
 def _pairs(folder: Path) -> tuple[dict[Path, Path], list[str]]:
-    """The image of each mask, in a fixed order, and what else lies there."""
+    """The image of each mask, in a fixed order, and what else is there."""
     paths, others = images.walk(folder)
     found: dict[str, dict[str, Path]] = {IMAGES: {}, MASKS: {}}
     for path in paths:
@@ -130,7 +130,7 @@ def _mask(path: Path, image: Path, side: int) -> Mask:
 
 
 def _values(pixels: np.ndarray, mode: str) -> tuple[np.ndarray, str]:
-    """A number a pixel, and what it means."""
+    """One number per pixel, and what it means."""
     if mode in ONE_CHANNEL:
         return pixels.astype(np.int32), NUMBERS
     channels = pixels[..., : len(mode.removesuffix("A"))].astype(np.int32)
@@ -141,7 +141,7 @@ def _values(pixels: np.ndarray, mode: str) -> tuple[np.ndarray, str]:
 
 
 def _alike(paths: list[Path], masks: list[Mask]) -> tuple[list[Mask], str]:
-    """Masks of one form. Greys are numbers, unless others are colours: then they are black, white or grey."""
+    """Masks in one form. Greys are numbers, unless other masks have colours: then they are black, white or grey."""
     forms = [mask.form for mask in masks]
     form = COLOURS if COLOURS in forms else NUMBERS
     for path, other in zip(paths, forms, strict=True):

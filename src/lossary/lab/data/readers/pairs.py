@@ -14,20 +14,20 @@ from lossary.lab.data.types import Data, TensorSplit
 from lossary.lab.tasks.retrieval.metrics import grouped
 
 FEWEST = 20  # groups of pairs that share no text
-#: A group with more of the pairs than this is for training: it would be most of a test.
+#: A group with more than this share of the pairs goes to training: it would be most of a test.
 LARGE = 0.05
-PIECES = (2, 4)  # characters of a word, with a blank before and behind it
-LARGEST, SMALLEST, STEPS = 256, 16, 8  # items of a batch: about so many steps an epoch
+PIECES = (2, 4)  # characters of a word, with a space before and after it
+LARGEST, SMALLEST, STEPS = 256, 16, 8  # items per batch: about this many steps per epoch
 
 
 def directions(embeddings: np.ndarray) -> Tensor:
-    """Embeddings (..., D) at length sqrt(D): only their cosines count, and one learning rate fits all data then."""
+    """Embeddings (..., D) at length sqrt(D): only their cosines count, and one learning rate then fits all data."""
     x = torch.from_numpy(embeddings.astype(np.float32))
     return F.normalize(x, dim=-1) * x.shape[-1] ** 0.5
 
 
 def tfidf() -> TfidfVectorizer:
-    """What weighs a text's pieces: the rarer one is among the texts that it is fitted to, the heavier."""
+    """Weighs a text's pieces: the rarer a piece is among the texts it is fitted to, the higher its weight."""
     return TfidfVectorizer(analyzer="char_wb", ngram_range=PIECES, sublinear_tf=True)
 
 
@@ -42,13 +42,13 @@ def split(
     """Pairs as the lab's data.
 
     Args:
-        encode: Gives embeddings (N, 2, D) of the pairs, scaled as the pairs with these indices want it.
+        encode: Returns embeddings (N, 2, D) of the pairs, scaled by the pairs with these indices.
         texts: (N, 2) the numbers of their texts: equal texts have equal numbers.
-        called: The texts by number, or nothing where they are not known.
-        raw: What the embeddings are called as a baseline.
+        called: The texts by number, or nothing if they are not known.
+        raw: The name of the embeddings as a baseline.
 
     Raises:
-        BadData: if the pairs cannot be parted.
+        BadData: if the pairs cannot be split.
     """
     group = grouped(texts)
     parts = drawn(name, texts, group)

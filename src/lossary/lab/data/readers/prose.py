@@ -1,4 +1,4 @@
-"""Texts as numbers without a network: pieces of their words, weighed, in the directions in which texts differ most."""
+"""Texts as numbers without a network: weighted pieces of their words, in the directions in which texts differ most."""
 
 from collections.abc import Sequence
 
@@ -8,15 +8,16 @@ from sklearn.decomposition import TruncatedSVD
 from lossary.lab.data.readers import pairs
 from lossary.lab.data.splits import SPLIT_SEED
 
-NUMBERS = 256  # a text
-#: Pieces that are looked at, the commonest, and texts that say in which directions they differ.
+NUMBERS = 256  # per text
+#: The most common pieces, and the number of texts that determine the directions in which they differ.
 PIECES, TEXTS = 2**15, 10_000
 
 
 def features(texts: Sequence[str], train: np.ndarray) -> np.ndarray:
-    """(N, NUMBERS or fewer) in float32, of unit variance on average, by weights and directions of the training texts.
+    """(N, NUMBERS or fewer) in float32, of unit variance on average, with weights and directions from the training
+    texts.
 
-    For classes these directions serve better than random ones, which keep all cosines.
+    For classes, these directions work better than random ones, which preserve all cosines.
     """
     seen = [texts[row] for row in train]
     weights = pairs.tfidf().set_params(max_features=PIECES).fit(seen)

@@ -1,4 +1,4 @@
-"""What the readers of files have in common: what a file held, and what is said of it."""
+"""What the file readers have in common: what a file held, and what is reported about it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,26 +18,26 @@ class Source:
 
     name: str
     form: str  # "a table", "a folder of images"
-    targets: np.ndarray  # one a row: strings, whole numbers or values
-    rows: Sequence[str]  # what a row is called: "line 7", "cat/3.png"
-    encode: Callable[[np.ndarray], Inputs]  # the inputs of all rows, scaled as the rows with these indices want it
+    targets: np.ndarray  # one per row: strings, whole numbers or values
+    rows: Sequence[str]  # the name of a row: "line 7", "cat/3.png"
+    encode: Callable[[np.ndarray], Inputs]  # the inputs of all rows, scaled by the rows with these indices
     fingerprint: str
-    facts: tuple[tuple[str, str], ...] = ()  # more to tell, by what it is about
+    facts: tuple[tuple[str, str], ...] = ()  # more facts, by their subject
     left_out: tuple[str, ...] = ()
     labels: bool = False  # whole numbers are labels, however many there are
-    texts: list[str] | None = None  # what the inputs were made of, where it was texts
+    texts: list[str] | None = None  # the inputs' original texts, if they were texts
     images: np.ndarray | None = None  # uint8 (N, height, width, 3)
     raw: str = "raw inputs"
     model: Callable[[int], nn.Module] | None = None
-    lists: np.ndarray | None = None  # the list that a row belongs to, where rows are candidates
-    by: np.ndarray | None = None  # whose rows are all in one part
-    time: np.ndarray | None = None  # by which rows are parted, as numbers
-    part: np.ndarray | None = None  # of each row, where the data say it: 0 to train, 1 to tune, 2 to test
+    lists: np.ndarray | None = None  # the list that a row belongs to, if rows are candidates
+    by: np.ndarray | None = None  # the group of each row, which stays in one part
+    time: np.ndarray | None = None  # the order in which rows are split, as numbers
+    part: np.ndarray | None = None  # of each row, if the data specify it: 0 to train, 1 to tune, 2 to test
     weights: np.ndarray | None = None  # how much each row counts
-    classes: tuple[str, ...] = ()  # by number, where the targets are label maps (N, height, width)
+    classes: tuple[str, ...] = ()  # by number, if the targets are label maps (N, height, width)
 
 
-#: What parts are called where data name them.
+#: Names of parts in data that specify them.
 PARTS = {
     **dict.fromkeys(("train", "training"), 0),
     **dict.fromkeys(("val", "valid", "validation", "dev"), 1),
@@ -49,7 +49,7 @@ def parted(names: Sequence[str], where: str) -> np.ndarray:
     """(N,) the part of each row by its name.
 
     Raises:
-        BadData: if a name is that of no part, or there is nothing to train or to test with.
+        BadData: if a name is not a part's, or there is nothing to train or test with.
     """
     odd = [name for name in names if name.lower() not in PARTS]
     if odd:
@@ -62,7 +62,7 @@ def parted(names: Sequence[str], where: str) -> np.ndarray:
 
 
 def counted(found: Sequence[str], one: str, many: str) -> tuple[str, ...]:
-    """A sentence that counts and lists what is left out; none where there is nothing.
+    """A sentence that counts and lists what is left out; none if there is nothing.
 
     >>> counted(["line 7", "line 9"], "row without a target", "rows without a target")
     ('2 rows without a target: line 7, line 9',)
@@ -72,5 +72,5 @@ def counted(found: Sequence[str], one: str, many: str) -> tuple[str, ...]:
 
 
 def more(others: int) -> str:
-    """How many others are as the one that is named; nothing where there are none."""
+    """How many others share the problem of the named one; empty if there are none."""
     return f" (and so in {others} more)" if others > 0 else ""

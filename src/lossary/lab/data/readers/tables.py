@@ -22,19 +22,19 @@ from lossary.lab.run.plan import Plan
 
 LINES = ".jsonl"
 AT_ONCE = 20_000  # rows
-#: What an empty cell may hold.
+#: Possible contents of an empty cell.
 MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null")
-#: Names that the target is looked for under where none is given.
+#: Default names of the target column.
 TARGETS = ("target", "label", "class", "y")
-#: Strings of more kinds than this are texts, where half of them have several words; or names, which a small network can
-#: only learn by heart.
+#: Strings with more distinct values than this are texts, if half of them have several words; otherwise they are names,
+#: which a small network can only memorise.
 MOST_KINDS, SEVERAL_WORDS = 50, 3
 TYPES = ("number", "category", "text", "skip")
-#: From here on not every whole number is a float.
+#: Beyond this, not every whole number is a float.
 LARGEST_WHOLE = 2.0**53
-#: As ISO 8601 writes it, with or without a time.
+#: In ISO 8601 format, with or without a time.
 DATE = r"^\d{4}-\d{2}-\d{2}([T ].*)?$"
-#: A number where the semicolon separates, because the comma is the decimal point.
+#: A number in files separated by semicolons, where the comma is the decimal point.
 DECIMAL_COMMA = r"^\s*[+-]?\d+(,\d+)?\s*$"
 
 
@@ -50,12 +50,12 @@ class Column:
 
 @dataclass(frozen=True)
 class Roles:
-    """The columns that are no inputs, by name; "" where there is none."""
+    """The columns that are not inputs, by name; "" if there is none."""
 
     target: str = ""
-    lists: str = ""  # names the list that a row is a candidate of
-    by: str = ""  # names whose rows are all in one part
-    time: str = ""  # says when a row was: earlier ones train
+    lists: str = ""  # names the list of which a row is a candidate
+    by: str = ""  # names groups whose rows are all in one part
+    time: str = ""  # says when a row was recorded: earlier ones train
     split: str = ""  # says in which part a row is
     weight: str = ""  # says how much a row counts
 
@@ -65,13 +65,13 @@ class Roles:
 
     @property
     def besides(self) -> dict[str, str]:
-        """Those beside the target, by their role."""
+        """The role columns other than the target."""
         given = {role: getattr(self, role) for role in ("lists", "by", "time", "split", "weight")}
         return {role: name for role, name in given.items() if name}
 
 
 def read(path: Path, roles: Roles, types: str) -> Source:
-    """A table; ``types`` overrides what its columns are taken for, as in ``"zip=category,id=skip"``.
+    """A table; ``types`` overrides the inferred column types, as in ``"zip=category,id=skip"``.
 
     Raises:
         BadData: naming file, column and line.
@@ -82,10 +82,10 @@ def read(path: Path, roles: Roles, types: str) -> Source:
 
 
 def read_parts(paths: Mapping[str, Path], roles: Roles, types: str) -> Source:
-    """A file for each part, with the same columns: "train", "test" and perhaps "val".
+    """One file per part, with the same columns: "train", "test" and perhaps "val".
 
     Raises:
-        BadData: as ``read``, and if a file has other columns than the one that trains.
+        BadData: like ``read``, and if a file has other columns than the training file.
     """
     stored = {part: content(path) for part, path in paths.items()}
     read = {part: cells(path, stored[part]) for part, path in paths.items()}
@@ -112,7 +112,7 @@ def read_parts(paths: Mapping[str, Path], roles: Roles, types: str) -> Source:
 
 
 def of(path: Path, frame: pl.DataFrame, rows: list[str], roles: Roles, types: str) -> Source:
-    """The same of cells that are at hand, and what each row is called.
+    """The same for cells in memory, with the name of each row.
 
     Raises:
         BadData: naming the table, its column and row.
@@ -169,7 +169,7 @@ def _known(path: Path, frame: pl.DataFrame, target: str, rows: list[str]) -> NDA
 
 
 def _texts(columns: list[Column]) -> list[str] | None:
-    """The texts of each row, where there are any, one after another."""
+    """The texts of each row, if there are any, one after another."""
     of_text = [column.values for column in columns if column.type == "text"]
     return pl.select(pl.concat_str(of_text, separator=" ")).to_series().to_list() if of_text else None
 
@@ -186,10 +186,10 @@ def _strings(frame: pl.DataFrame, name: str) -> np.ndarray | None:
 
 
 def _weights(path: Path, cells: pl.Series, rows: list[str]) -> np.ndarray:
-    """Numbers that are not below 0.
+    """Nonnegative numbers.
 
     Raises:
-        BadData: naming the first that is something else.
+        BadData: naming the first cell that is something else.
     """
     values = cells.cast(pl.Float64, strict=False)
     good = values.is_finite().fill_null(value=False) & (values >= 0).fill_null(value=False)
@@ -200,10 +200,10 @@ def _weights(path: Path, cells: pl.Series, rows: list[str]) -> np.ndarray:
 
 
 def _times(path: Path, cells: pl.Series, rows: list[str]) -> np.ndarray:
-    """Dates, times or numbers as numbers that grow with time.
+    """Dates, times or numbers, as numbers that grow with time.
 
     Raises:
-        BadData: naming the first that is none.
+        BadData: naming the first cell that is none of these.
     """
     values = numbers(cells)
     if values is None:
@@ -216,15 +216,15 @@ def _times(path: Path, cells: pl.Series, rows: list[str]) -> np.ndarray:
 
 
 def _dates(cells: pl.Series) -> pl.Series:
-    """Strings as times, null where one is none."""
+    """Strings as times; null if one is not a time."""
     try:
         return cells.cast(pl.String).str.to_datetime(strict=False)
-    except pl.exceptions.PolarsError:  # where none of them looks like one
+    except pl.exceptions.PolarsError:  # if none of them looks like one
         return pl.Series(cells.name, [None] * len(cells), dtype=pl.Datetime)
 
 
 def cells(path: Path, stored: bytes) -> tuple[pl.DataFrame, list[str]]:
-    """All cells of a file, None where there is nothing, and what each row is called.
+    """All cells of a file, None if empty, and the name of each row.
 
     Raises:
         BadData: naming file and line.
@@ -236,14 +236,14 @@ def cells(path: Path, stored: bytes) -> tuple[pl.DataFrame, list[str]]:
 
 
 def _csv(path: Path, stored: bytes) -> tuple[pl.DataFrame, list[str]]:
-    """All cells as strings, and the line that each row ends on."""
+    """All cells as strings, and the line on which each row ends."""
     try:
         stored.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = stored.count(b"\n", 0, error.start) + 1
         raise BadData(f"{path}, line {line}: wanted UTF-8; got the byte 0x{stored[error.start]:02x}") from error
     separator = max(",;\t", key=stored.partition(b"\n")[0].decode("utf-8-sig").count)
-    # Read as it goes: a text at hand would take four bytes a character once more.
+    # Streamed: a second copy of the text would take four bytes per character.
     text = io.TextIOWrapper(io.BytesIO(stored), "utf-8-sig", newline="")
     reader = csv.reader(text, delimiter=separator, strict=True)
     lines: list[str] = []
@@ -265,7 +265,7 @@ def _csv(path: Path, stored: bytes) -> tuple[pl.DataFrame, list[str]]:
 
 
 def _batched(path: Path, reader: Any, width: int, lines: list[str]) -> Iterator[list[list[str]]]:
-    """The rows, some at a time, for as Python's strings all would take ten times the memory; at least once none."""
+    """The rows in chunks, because all of them as Python strings would take ten times the memory; at least one chunk."""
     cells: list[list[str]] = []
     for row in reader:
         if row and len(row) != width:
@@ -280,14 +280,14 @@ def _batched(path: Path, reader: Any, width: int, lines: list[str]) -> Iterator[
 
 
 def _frame(header: list[str], cells: list[list[str]]) -> pl.DataFrame:
-    """Cells as strings, None where there is nothing, in columns by their place."""
+    """Cells as strings, None if empty, in columns by position."""
     columns = zip(*cells, strict=True) if cells else [()] * len(header)
     frame = pl.DataFrame({str(place): pl.Series(values, dtype=pl.String) for place, values in enumerate(columns)})
     return frame.select(pl.when(pl.all().is_in(MISSING)).then(None).otherwise(pl.all()).name.keep())
 
 
 def _with_points(cells: pl.Series) -> pl.Series:
-    """Numbers with a decimal comma as numbers with a point; anything else as it is."""
+    """Numbers with a decimal comma as numbers with a point; anything else unchanged."""
     numeric = cells.drop_nulls().str.contains(DECIMAL_COMMA).all()
     return cells.str.replace(",", ".", literal=True) if numeric else cells
 
@@ -325,7 +325,7 @@ def json_object(line: bytes, where: str) -> dict[str, object]:
     """
     try:
         given = json.loads(line)
-        json.dumps(given, ensure_ascii=False).encode()  # half of a character ("\ud800") is no text
+        json.dumps(given, ensure_ascii=False).encode()  # half of a character ("\ud800") is not text
     except (ValueError, RecursionError) as error:
         raise BadData(f"{where}: wanted a JSON object; got {error}") from error
     if not isinstance(given, dict):
@@ -362,7 +362,7 @@ def _opaque(cells: pl.Series) -> bool:
 
 
 def _targets(cells: pl.Series) -> np.ndarray:
-    """Numbers, or strings where there is anything else or whole numbers that floats would round to one another."""
+    """Numbers; or strings, if there is anything else or floats would merge different whole numbers."""
     values = numbers(cells)
     if values is not None and not (np.abs(values) >= LARGEST_WHOLE).any():
         return values
@@ -373,7 +373,7 @@ def _targets(cells: pl.Series) -> np.ndarray:
 
 
 def numbers(cells: pl.Series) -> np.ndarray | None:
-    """As floats, NaN where missing; None where there is anything else."""
+    """As floats, NaN if missing; None if there is anything else."""
     if cells.dtype.is_temporal() or _opaque(cells) or cells.dtype == pl.Boolean:
         return None
     values = cells.cast(pl.Float64, strict=False)
@@ -381,7 +381,7 @@ def numbers(cells: pl.Series) -> np.ndarray | None:
 
 
 def _told(frame: pl.DataFrame) -> tuple[dict[str, int], set[str]]:
-    """How many different values each column has, and which hold dates alone. All at once: some tables have 20,000."""
+    """How many different values each column has, and which hold only dates. All at once: some tables have 20,000."""
     plain = [cells.name for cells in frame if not _opaque(cells)]
     strings = [cells.name for cells in frame if cells.dtype == pl.String]
     kinds = frame.select(pl.col(plain).drop_nulls().n_unique()).row(0, named=True)
@@ -423,7 +423,7 @@ def _column(path: Path, cells: pl.Series, asked: str, rows: list[str], kinds: in
 
 
 def _inferred(cells: pl.Series, values: np.ndarray | None, kinds: int, dates: bool) -> tuple[str, str]:
-    """The type of a column; why, where that is not how many of its cells are missing."""
+    """The type of a column, and the reason, unless it is only the number of missing cells."""
     if _opaque(cells):
         return "skip", f"{cells.dtype}"
     if kinds < 2 and not (kinds and cells.null_count()):
@@ -441,15 +441,15 @@ def _inferred(cells: pl.Series, values: np.ndarray | None, kinds: int, dates: bo
 
 
 def _words(cells: pl.Series) -> float:
-    """How many words the median of the cells has."""
+    """The median number of words in the cells."""
     counts = cells.cast(pl.String).drop_nulls().str.strip_chars().str.count_matches(r"\s+") + 1
     return float(np.median(counts.to_numpy())) if len(counts) else 0.0
 
 
 def _encoded(columns: list[Column], train: np.ndarray) -> Tensor:
-    """Numbers by mean and standard deviation of the training rows, categories by those that occur there.
+    """Numbers scaled by mean and standard deviation of the training rows, categories as those that occur there.
 
-    A missing number is the mean, and a column more says that it is missing.
+    A missing number becomes the mean, and an extra column marks it.
     """
     parts: list[np.ndarray] = []
     for column in columns:

@@ -1,4 +1,4 @@
-"""A person's own pairs: two columns of texts, or two arrays of frozen embeddings."""
+"""The user's own pairs: two columns of texts, or two arrays of frozen embeddings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ from lossary.lab.tasks.retrieval.metrics import grouped
 
 SIDES = ("queries", "documents")
 LINES, ARRAYS, TABLES = tables.LINES, ".npz", (".csv", ".tsv", ".parquet")
-#: Names that the columns are looked for under where none are given.
+#: Default names of the columns.
 QUERIES = ("query", "question", "anchor")
 DOCUMENTS = ("document", "answer", "passage", "positive", "response")
 FEATURES = 512
@@ -31,7 +31,7 @@ FEATURES = 512
 
 @dataclass(frozen=True)
 class Pairs:
-    """What a file holds as pairs, and why it is taken for them."""
+    """A file's contents as pairs, and why it is taken for them."""
 
     source: Source
     data: Data
@@ -39,7 +39,7 @@ class Pairs:
 
 
 def read(plan: Plan) -> Pairs | None:
-    """The file of a plan as pairs; None where it is something else.
+    """A plan's file as pairs; None if it is something else.
 
     Raises:
         BadData: naming file, column and line.
@@ -82,13 +82,13 @@ def _usual(columns: Sequence[str], names: Sequence[str]) -> str:
 
 
 def _has_target(path: Path, stored: bytes) -> bool:
-    """Whether the first line says what is to be predicted, so that the lines are a table."""
+    """Whether the first line contains the target, so that the lines are a table."""
     first = tables.json_object(stored.split(maxsplit=0)[0].splitlines()[0], f"{path}, line 1")
     return any(key.lower() in tables.TARGETS for key in first)
 
 
 def _json_lines(path: Path, stored: bytes) -> tuple[dict[str, pl.Series], list[str]]:
-    """The texts by key, and the line that each object is on."""
+    """The texts by key, and the line of each object."""
     found: list[dict[str, object]] = []
     rows: list[str] = []
     for number, line in enumerate(stored.splitlines(), start=1):
@@ -126,13 +126,13 @@ def _columns(path: Path, target: str, held: dict[str, pl.Series], rows: list[str
 
 
 def of(name: str, queries: Sequence[str], documents: Sequence[str]) -> Data:
-    """Pairs of texts that are at hand, as the lab's data."""
+    """Pairs of texts in memory, as the lab's data."""
     return _split(name, *_numbered(queries, documents))
 
 
 def _numbered(queries: Sequence[str], documents: Sequence[str]) -> tuple[np.ndarray, dict[str, str]]:
-    """(N, 2) the numbers of the texts, and each text by how it is read."""
-    called: dict[str, str] = {}  # what is read knows no capitals: texts that differ in these alone are one
+    """(N, 2) the numbers of the texts, and each distinct text."""
+    called: dict[str, str] = {}  # case is ignored: texts that differ only in case are one text
     for text in (*queries, *documents):
         called.setdefault(text.lower(), text)
     place = {text: number for number, text in enumerate(called)}
@@ -151,7 +151,7 @@ def _told(name: str, column: Sequence[str]) -> str:
 
 
 def _chosen(path: Path, target: str, columns: list[str]) -> tuple[str, str]:
-    """The columns of queries and of documents: asked for, by their usual names, or the first two."""
+    """The columns of queries and of documents: the requested ones, the usual names, or the first two."""
     named = [name.strip() for name in target.split(",")] if target else []
     if len(columns) < 2 or len(named) > 2 or len(set(named)) < len(named) or not set(named) <= set(columns):
         came = f"got {target!r}" if target and len(columns) > 1 else f"got {len(columns)}"
@@ -167,20 +167,20 @@ def _chosen(path: Path, target: str, columns: list[str]) -> tuple[str, str]:
 
 
 def _encoded(called: Sequence[str], texts: np.ndarray, train: np.ndarray) -> Tensor:
-    """Pairs (N, 2, FEATURES): random projections of TF-IDF vectors, which keep about their cosines.
+    """Pairs (N, 2, FEATURES): random projections of TF-IDF vectors, which approximately preserve their cosines.
 
-    Networks that learn an embedding of each piece from nothing find less than TF-IDF, with thousands of pairs too.
+    Networks that learn an embedding of each piece from scratch find less than TF-IDF, even with thousands of pairs.
     """
     weights = pairs.tfidf().fit([called[number] for number in np.unique(texts[train])])
     weighed = weights.transform(called)
     size = min(FEATURES, weighed.shape[1])
-    # scikit-learn's stubs know the default "auto" alone.
+    # scikit-learn's stubs only know the default "auto"
     projection = SparseRandomProjection(size, dense_output=True, random_state=SPLIT_SEED)  # pyright: ignore[reportArgumentType]
     return pairs.directions(projection.fit_transform(weighed)[texts])
 
 
 def _arrays(path: Path, asked: bool) -> Pairs | None:
-    """Frozen embeddings of queries and documents, and their texts where the file has them."""
+    """Frozen embeddings of queries and documents, and their texts if the file has them."""
     stored = content(path)
     found = load_all(path, stored)
     listed = ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in found.items())
@@ -202,7 +202,7 @@ def _arrays(path: Path, asked: bool) -> Pairs | None:
 
 
 def _called(path: Path, found: dict[str, np.ndarray], texts: np.ndarray) -> list[str]:
-    """The texts by number, where both arrays of texts are there."""
+    """The texts by number, if both text arrays are there."""
     sides = [found[name] for name in ("query_texts", "document_texts") if name in found]
     if len(sides) < 2:
         return []
@@ -213,7 +213,7 @@ def _called(path: Path, found: dict[str, np.ndarray], texts: np.ndarray) -> list
 
 
 def _encodable(strings: np.ndarray) -> bool:
-    """Whether they hold whole characters, so that a report can be written."""
+    """Whether they hold complete characters, so that a report can be written."""
     try:
         "".join(strings).encode()
     except UnicodeEncodeError:

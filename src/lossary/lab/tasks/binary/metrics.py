@@ -1,7 +1,7 @@
 """Yes or no, where yes may be rare.
 
-**Units.** A unit is a test sample, positive or negative: what it adds to a metric by its influence. For the area under
-the ROC curve these are DeLong's placements.
+**Units.** A unit is a test sample, positive or negative: its contribution to a metric by its influence. For the area
+under the ROC curve, these are DeLong's placements.
 """
 
 from typing import NamedTuple, Self
@@ -26,7 +26,7 @@ from lossary.lab.tasks.measures import (
 
 
 class _Answers(NamedTuple):
-    """Of each sample the probability of yes, and whether it is one."""
+    """For each sample, the probability of yes and whether it is one."""
 
     p: Floats
     positive: Bools
@@ -78,7 +78,7 @@ def _roc_auc(given: _Answers) -> Units:
 
 
 def _f1(given: _Answers) -> Units:
-    """Of yes where it is the more probable answer."""
+    """Of yes, where it is the more probable answer."""
     said, counts = given.p > 0.5, given.counts
     above, below = 2 * counts * (said & given.positive), counts * (1.0 * said + given.positive)
     return Units(ratio(above, below), given.positives)

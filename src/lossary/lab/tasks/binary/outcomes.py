@@ -18,7 +18,7 @@ def _precision_recall(evidence: Evidence, outputs: dict[str, Arrays]) -> Section
     rows: list[Row] = []
     for loss, kept in outputs.items():
         precision, recall, _ = precision_recall_curve(labels, kept["probabilities"], drop_intermediate=True)
-        # The last point is where nothing is accepted: a precision by convention.
+        # The last point accepts nothing: its precision is a convention.
         shown = np.unique(np.linspace(0, len(recall) - 2, _CURVE_POINTS).astype(int))
         points = zip(recall[shown].tolist(), precision[shown].tolist(), strict=True)
         rows += [{"loss": loss, "recall": r, "precision": p, "order": i} for i, (r, p) in enumerate(points)]

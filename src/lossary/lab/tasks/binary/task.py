@@ -1,4 +1,4 @@
-"""Yes or no: the network gives one logit an item."""
+"""Yes or no: the network returns one logit per item."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -15,7 +15,7 @@ BASE_RATE = "always the base rate"
 
 
 class YesOrNo(Criterion):
-    """A loss of one logit an item, whose sign is the answer."""
+    """A loss on one logit per item, whose sign is the answer."""
 
     def forward(self, outputs: Tensor, targets: Tensor, **given: Tensor) -> Tensor:
         return self.loss(
@@ -28,7 +28,7 @@ class YesOrNo(Criterion):
 
 class Binary(Task):
     name = "binary"
-    # Not balanced_bce_loss: the search gives cross-entropy its weight of positives, and then the two are one.
+    # Not balanced_bce_loss: the search gives cross-entropy its positive weight, which makes the two the same loss.
     losses = (
         "binary_cross_entropy_with_logits",
         "sigmoid_focal_loss",

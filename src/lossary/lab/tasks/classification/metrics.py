@@ -1,7 +1,7 @@
 """One of several classes that training has seen. A test unit is a sample.
 
-Metrics that are means over classes are so over the classes that have a test sample, whatever is predicted, so that
-those of every loss are over the same ones.
+Metrics that are means over classes include only the classes with a test sample, whatever is predicted, so they cover
+the same classes for every loss.
 """
 
 from typing import NamedTuple, Self
@@ -23,11 +23,11 @@ from lossary.lab.tasks.measures import (
     weights_of,
 )
 
-BINS = 15  # of the confidence
+BINS = 15  # in the confidence
 
 
 class _Answers(NamedTuple):
-    """Of each sample the probabilities of the classes, and the true one."""
+    """For each sample, the probabilities of the classes and the true class."""
 
     p: Floats
     labels: Ints
@@ -47,7 +47,7 @@ class _Answers(NamedTuple):
             )
         if labels.min() < 0 or labels.max() >= p.shape[1]:
             raise IndexError(f"labels: wanted class indices in [0, {p.shape[1]}); got {labels.min()} to {labels.max()}")
-        # half and single precision miss 1 by more than rounding
+        # half and single precision deviate from 1 by more than rounding
         return cls(p / total, labels.astype(np.intp), weights_of(weights, len(p)))
 
     @property
@@ -64,7 +64,7 @@ class _Answers(NamedTuple):
         return np.ones(len(self.p)) if self.weights is None else self.weights
 
     def sizes(self, which: Ints, of: Bools | float = 1.0) -> Floats:
-        """How much there is of samples in each class."""
+        """The total weight of samples in each class."""
         return np.asarray(np.bincount(which, self.counts * of, self.p.shape[1]), np.float64)
 
 
@@ -73,7 +73,7 @@ def _accuracy(given: _Answers) -> Units:
 
 
 def _balanced_accuracy(given: _Answers) -> Units:
-    """The mean of the classes' shares of samples that are found."""
+    """The mean over classes of the share of samples that are found."""
     sizes = given.sizes(given.labels)
     there = sizes + (sizes == 0)
     share = given.sizes(given.labels, given.right) / there
@@ -83,7 +83,7 @@ def _balanced_accuracy(given: _Answers) -> Units:
 
 
 def _macro_f1(given: _Answers) -> Units:
-    """The mean of the classes' F1, each a ratio of sums over samples: twice those found over those true or said."""
+    """The mean over classes of F1, a ratio of sums over samples: twice those found over those true or predicted."""
     said, sizes = given.said, given.sizes(given.labels)
     below = sizes + given.sizes(said)
     below += below == 0
@@ -102,7 +102,7 @@ def _ece(given: _Answers) -> Units:
     """Expected calibration error (Guo et al., arXiv:1706.04599, eq. 5).
 
     The probability of the predicted class against accuracy in 15 equal bins, open below and closed above. A sample
-    adds what it is too confident by where its bin is, and takes it off where its bin is not confident enough.
+    contributes its excess confidence if its bin is overconfident, and minus that if its bin is underconfident.
     """
     confidence = given.p.max(axis=1)
     index = np.ceil(confidence * BINS).astype(np.intp)

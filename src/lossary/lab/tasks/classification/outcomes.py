@@ -1,4 +1,4 @@
-"""Which classes the networks take for which, and how sure they are of it."""
+"""Which classes the networks confuse, and how confident they are."""
 
 from collections import Counter
 

@@ -1,7 +1,7 @@
-"""Any number of labels an item: how well the items with a label are found, and how right the tags are.
+"""Any number of labels per item: how well the items with a label are found, and how accurate the tags are.
 
-Means over labels are over those that a test item has, whatever is predicted. A test unit is a sample; units are what it
-adds to a metric by its influence, as in yes-or-no tasks.
+Means over labels include only labels that a test item has, whatever is predicted. A test unit is a sample: its
+contribution to a metric by its influence, as in yes-or-no tasks.
 """
 
 from typing import NamedTuple, Self
@@ -14,7 +14,7 @@ from lossary.lab.tasks.measures import Bools, Floats, Measures, Metric, Units, c
 
 
 class _Answers(NamedTuple):
-    """Of each sample the probability of each label that a sample has, and whether it has it: (N, labels)."""
+    """For each sample, the probability of each label that any sample has, and whether it has it: (N, labels)."""
 
     p: Floats
     true: Bools
@@ -39,12 +39,12 @@ class _Answers(NamedTuple):
         return self.p > 0.5
 
     def units(self, values: Floats) -> Units:
-        """Samples with a label are draws of what is found of them."""
+        """Samples with a label are the draws for metrics of what is found."""
         return Units(values, np.asarray(self.true.any(axis=1)))
 
 
 def precisions(probabilities: ArrayLike, labels: ArrayLike) -> Floats:
-    """(labels,) the average precision of each; NaN where no sample has the label.
+    """(labels,) the average precision of each; NaN if no sample has the label.
 
     >>> precisions([[0.9, 0.1], [0.2, 0.3]], [[1, 0], [0, 0]])
     array([ 1., nan])
@@ -60,7 +60,7 @@ def _mean_ap(given: _Answers) -> Units:
 
 
 def _micro_f1(given: _Answers) -> Units:
-    """Of all answers together."""
+    """Over all answers together."""
     right = 2.0 * (given.said & given.true).sum(axis=1)
     return given.units(ratio(right, given.said.sum(axis=1) + given.true.sum(axis=1)))
 

@@ -1,4 +1,4 @@
-"""Which labels the networks find, and where they are surely wrong."""
+"""Which labels the networks find, and where they are confidently wrong."""
 
 from statistics import fmean, stdev
 

@@ -1,4 +1,4 @@
-"""Any number of labels an item: the network gives a logit a label."""
+"""Any number of labels per item: the network returns one logit per label."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,7 +16,7 @@ BASE_RATES = "always the base rates"
 
 
 class OfLabels(Criterion):
-    """A loss of one logit a label, whose sign is the answer."""
+    """A loss on one logit per label, whose sign is the answer."""
 
     def forward(self, outputs: Tensor, targets: Tensor, **given: Tensor) -> Tensor:
         return self.loss(outputs, targets.bool(), **given)
@@ -26,7 +26,7 @@ class OfLabels(Criterion):
 
 
 class OfLists(OfLabels):
-    """A loss that is told which labels an item has: their numbers, and -1 behind the last."""
+    """A loss that takes the numbers of an item's labels, padded with -1."""
 
     def forward(self, outputs: Tensor, targets: Tensor, **given: Tensor) -> Tensor:
         number = torch.arange(targets.shape[1], device=targets.device).where(targets.bool(), -1)
@@ -35,7 +35,7 @@ class OfLists(OfLabels):
 
 class MultiLabel(Task):
     name = "multi-label"
-    # Not balanced_bce_loss: the search gives cross-entropy its weight of positives, and then the two are one.
+    # Not balanced_bce_loss: the search gives cross-entropy its positive weight, which makes the two the same loss.
     losses = (
         "binary_cross_entropy_with_logits",
         "sigmoid_focal_loss",

@@ -1,7 +1,7 @@
-"""Candidates of a list put in order: NDCG, and where the most relevant one stands. A test unit is a list.
+"""Ordering the candidates of a list: NDCG, and the position of the most relevant one. A test unit is a list.
 
-Lists are padded: where there is no candidate, the target is NaN. Relevance is the gain itself. Among candidates of
-equal score the less relevant stand first, so that a network which scores all alike has not guessed the order.
+Lists are padded: the target is NaN where there is no candidate. Relevance is the gain itself. Among candidates with
+equal scores, the less relevant come first, so a network that scores all alike is not credited with guessing the order.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from lossary.lab.tasks.measures import Floats, Ints, Measures, Metric, Units, check_finite, means
 
 TOP = 10  # places that NDCG looks at
-_PAIRS = 2**22  # of candidates, held at a time: 32 MiB
+_PAIRS = 2**22  # candidates held at a time: 32 MiB
 
 
 def order(scores: Floats, targets: Floats) -> Ints:
@@ -26,7 +26,7 @@ def order(scores: Floats, targets: Floats) -> Ints:
 
 
 def ndcg(scores: Floats, targets: Floats, top: int = TOP) -> Floats:
-    """(N,): the discounted gains of the first places over those of the best order.
+    """(N,): the discounted gains of the first places, relative to those of the best order.
 
     >>> ndcg(np.array([[2.0, 1.0]]), np.array([[0.0, 1.0]])).round(3)
     array([0.631])
@@ -42,13 +42,13 @@ def _discounted(gains: Floats, top: int) -> Floats:
 
 
 def place_of_best(scores: Floats, targets: Floats) -> Ints:
-    """(N,): where the first of the most relevant candidates stands, from 1."""
+    """(N,): the position of the first of the most relevant candidates, from 1."""
     gains = np.take_along_axis(np.nan_to_num(targets), order(scores, targets), 1)
     return 1 + (gains == gains.max(1, keepdims=True)).argmax(1)
 
 
 def kendall_tau(scores: Floats, targets: Floats) -> Floats:
-    """(N,): Kendall's tau-b, which ties count as half for; 0 where all scores, or all targets, are equal: no order.
+    """(N,): Kendall's tau-b, where ties count half; 0 if all scores, or all targets, are equal and there is no order.
 
     >>> kendall_tau(np.array([[1.0, 2.0, 3.0], [1.0, 1.0, 1.0]]), np.array([[0.0, 1.0, np.nan]] * 2)).round(9)
     array([1., 0.])
@@ -59,7 +59,7 @@ def kendall_tau(scores: Floats, targets: Floats) -> Floats:
 
 
 def _kendall(scores: Floats, targets: Floats) -> Floats:
-    """The cosine of the signs of all differences: of scores and of targets."""
+    """The cosine between the signs of all differences in scores and in targets."""
     wanted = np.nan_to_num(np.sign(targets[:, :, None] - targets[:, None]))
     there = ~np.isnan(targets)
     given = np.sign(scores[:, :, None] - scores[:, None]) * (there[:, :, None] & there[:, None])

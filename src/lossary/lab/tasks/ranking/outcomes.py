@@ -1,4 +1,4 @@
-"""Where the networks put the candidates of test lists."""
+"""Where the networks place the candidates of test lists."""
 
 import numpy as np
 
@@ -8,8 +8,8 @@ from lossary.lab.report.evidence import Arrays, Evidence
 from lossary.lab.report.views import Figure, Group, Section, Table, TableRow
 from lossary.lab.tasks.ranking.metrics import ndcg, order, place_of_best
 
-_PLACES = 15  # as far as the figure looks
-_ROWS, _FIRST = 10, 3  # of the most relevant candidates, and of each loss's own first ones
+_PLACES = 15  # as far as the figure shows
+_ROWS, _FIRST = 10, 3  # the number of most relevant candidates, and of each loss's own first ones
 
 
 def _found(evidence: Evidence, outputs: dict[str, Arrays]) -> Section:

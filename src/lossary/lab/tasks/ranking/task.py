@@ -1,4 +1,4 @@
-"""Ranking the candidates of a list: the network gives each a score by its own features.
+"""Ranking the candidates of a list: the network scores each from its own features.
 
 A list is an item: its candidates' features (L, features) and relevance (L,), padded with NaN to the longest list.
 """
@@ -21,7 +21,7 @@ RANDOM, SINGLE = "random order", "best single input"
 
 
 class Scorer(nn.Module):
-    """One number a candidate, whoever else is in its list."""
+    """One number per candidate, whatever else is in its list."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
@@ -32,14 +32,14 @@ class Scorer(nn.Module):
 
 
 class OfLists(Criterion):
-    """A loss of whole lists."""
+    """A loss on whole lists."""
 
     def forward(self, outputs: Tensor, targets: Tensor, **given: Tensor) -> Tensor:
         return self.loss(outputs, targets, mask=~targets.isnan(), **given)
 
 
 class OfCandidates(Criterion):
-    """A loss of each candidate's score against its relevance, as if there were no lists."""
+    """A loss on each candidate's score against its relevance, ignoring lists."""
 
     def forward(self, outputs: Tensor, targets: Tensor, **given: Tensor) -> Tensor:
         there = ~targets.isnan()
@@ -55,7 +55,7 @@ class OfShares(Criterion):
 
 
 class OfPairs(Criterion):
-    """A loss of two candidates of a list, the first of them the more relevant one."""
+    """A loss on two candidates of a list, the first of which is more relevant."""
 
     def forward(self, outputs: Tensor, targets: Tensor, **given: Tensor) -> Tensor:
         rows, first, second = (targets.unsqueeze(2) > targets.unsqueeze(1)).nonzero(as_tuple=True)
@@ -66,7 +66,7 @@ class OfPairs(Criterion):
 
 
 class OfDifferences(OfPairs):
-    """A loss of a number that should be above 0: the difference of two candidates' scores."""
+    """A loss on a number that should be above 0: the difference of two candidates' scores."""
 
     def of(self, first: Tensor, second: Tensor) -> Tensor:
         return self.loss(first - second, torch.ones_like(first))
@@ -107,7 +107,7 @@ class Ranking(Task):
     def kept(self, data: Data) -> dict[str, np.ndarray]:
         truth = data.test.targets.numpy() * data.scale
         candidates = data.test_candidates
-        if candidates is None:  # nobody says what they are called
+        if candidates is None:  # they have no names
             candidates = np.broadcast_to(np.arange(1, truth.shape[1] + 1).astype(str), truth.shape)
         return {"targets": truth, "names": np.array(data.test_names), "candidates": candidates}
 
@@ -129,7 +129,7 @@ class Ranking(Task):
 
 
 def _attached(card: Card) -> type[Criterion] | None:
-    """How a loss is given a list's candidates; None where it takes none."""
+    """How a loss receives a list's candidates; None if it takes none."""
     match card.takes[0], card.data, card.input:
         case "list", _, _:
             return OfLists
@@ -146,7 +146,7 @@ def _attached(card: Card) -> type[Criterion] | None:
 
 
 def best_single_input(data: Data) -> tuple[int, int]:
-    """The input that orders the training lists best by itself, and 1, or -1 where less of it is better."""
+    """The input that alone orders the training lists best, and 1, or -1 if lower is better."""
     inputs = data.train.inputs[torch.arange(len(data.train))].double().numpy()
     truth = data.train.targets.double().numpy()
     found = {

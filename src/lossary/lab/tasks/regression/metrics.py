@@ -1,4 +1,4 @@
-"""A value an item. A test unit is a sample."""
+"""One value per item. A test unit is a sample."""
 
 from typing import NamedTuple, Self
 
@@ -51,10 +51,10 @@ def _rmse(given: _Answers) -> Units:
 
 
 def _median_ae(given: _Answers) -> Units:
-    """What lies above the median lifts it by 1 / (2 f), f the density of errors there, and what lies below lowers it.
+    """Errors above the median raise it by 1 / (2 f), with f the density of errors there; those below lower it.
 
-    All samples count alike: how dense weighted errors are around their median, nobody has advised.
-    The density is that of the errors around the median, as many of them as Hall and Sheather (1988) advise.
+    All samples count alike, because no estimate is established for the density of weighted errors around their median.
+    The density uses as many of the errors around the median as Hall and Sheather (1988) advise.
     """
     error = given.error
     median, half = np.median(error), min(0.97 * len(error) ** (-1 / 3), 0.5)
@@ -64,7 +64,7 @@ def _median_ae(given: _Answers) -> Units:
 
 
 def _r2(given: _Answers) -> Units:
-    """Against the mean of the targets, whose own error is of second order; where all are equal, 0 or, if met, 1."""
+    """Relative to the mean of the targets, whose own error is of second order; if all are equal, 0 or, if met, 1."""
     counts = 1.0 if given.weights is None else given.weights
     around = counts * (given.wanted - np.average(given.wanted, weights=given.weights)) ** 2
     if not around.any():

@@ -1,4 +1,4 @@
-"""A value an item."""
+"""One value per item."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -21,7 +21,7 @@ class Regression(Task):
     size = 1
 
     def fits(self, card: Card) -> bool:
-        # Targets are standardised, so that half of them lie below 0: no counts, nor amounts of which ratios count.
+        # Targets are standardised, so about half are negative: neither counts nor amounts whose ratios matter.
         return card.data == "values" and card.takes[0] == "input-target" and card.input == "values" and card.has_minimum
 
     def attach(self, card: Card, params: Mapping[str, Any], size: int, classes: int) -> Criterion:

@@ -1,14 +1,15 @@
 """Finding the documents that answer a query among all documents of the test split, by cosine.
 
-Items are pairs of a query and a document, each with the number of its text. Pairs with equal queries are one query
-with several right documents, and a document counts once however many pairs it is in. A query's own text is no answer
-to it and is not searched, unless a pair says so.
+Items are pairs of a query and a document, each with the number of its text. Pairs with equal queries are one query with
+several right documents, and a document counts once, however many pairs it is in. A query's own text does not count as
+an answer, so it is not searched unless a pair says so.
 
 **Ties.** Cosines are rounded to 1e-9. Among tied documents the right ones come last (the pessimistic rank): embeddings
 that have collapsed to a point find nothing.
 
-**Units.** A test unit is a group of pairs that share texts, as the split draws them: mostly a query and its document.
-What a group adds to a metric is told by leaving it out, as questions and as answers to the others' questions.
+**Units.** A test unit is a group of pairs that share texts, as the split draws them: usually a query and its document.
+A group's contribution to a metric is measured by leaving it out, both as questions and as answers to the other groups'
+questions.
 """
 
 from collections.abc import Iterator
@@ -26,14 +27,14 @@ from lossary.lab.tasks.measures import Bools, Floats, Ints, Measures, Metric, Un
 
 _GRID = 1e9  # cosines are compared in units of 1 / _GRID
 _BLOCK = 2**22  # cosines held at a time: 32 MiB
-DEPTH = 10  # documents that somebody looks at
+DEPTH = 10  # documents that a user would look at
 
 
 @dataclass(frozen=True)
 class Search:
     """What each query finds: documents as the numbers of their texts, nearest first."""
 
-    queries: Ints  # (Q,) numbers of the texts, rising
+    queries: Ints  # (Q,) numbers of the texts, ascending
     found: Ints  # (Q, up to DEPTH)
     cosines: Floats  # of those found
     hits: Bools  # which of them are right
@@ -45,7 +46,7 @@ class Search:
 class _Texts:
     """Queries and documents at length 1, which answers which, and the group of texts that each belongs to."""
 
-    queries: Ints  # (Q,) numbers of the texts, rising
+    queries: Ints  # (Q,) numbers of the texts, ascending
     documents: Ints  # (D,)
     near: Floats
     far: Floats
@@ -92,9 +93,9 @@ class _Texts:
 
 
 def grouped(texts: NDArray[Any]) -> Ints:
-    """(N,) the group of each pair, from the numbers of its two texts: pairs that share a text are in one.
+    """(N,) the group of each pair, from the numbers of its two texts: pairs that share a text are in one group.
 
-    So are pairs that others join: a text answers the one and is answered by the other.
+    So are pairs that are linked through others: a text may answer one and be answered by another.
 
     >>> grouped(np.array([[0, 1], [2, 3], [1, 4], [0, 5]]))
     array([0, 1, 0, 0])
@@ -126,7 +127,7 @@ def _searched(texts: _Texts) -> Search:
 
 
 def _units(vectors: Floats) -> Floats:
-    """At length 1; zero vectors stay, so that their cosines are all 0."""
+    """At length 1; zero vectors stay zero, so that their cosines are all 0."""
     largest = np.abs(vectors).max(axis=1, keepdims=True)  # first, so that squares neither overflow nor vanish
     vectors = vectors / np.where(largest > 0, largest, 1)
     norm = np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -155,7 +156,7 @@ def _values(texts: _Texts) -> dict[str, float]:
 
 
 def _ideal(answers: NDArray[Any]) -> Floats:
-    """The discounted gain if the first ten documents are right, or all that there are."""
+    """The discounted gain if the first ten documents are right, or all that exist."""
     return np.cumsum(1 / np.log2(np.arange(DEPTH) + 2))[np.minimum(answers, DEPTH).astype(np.intp) - 1]
 
 

@@ -1,4 +1,4 @@
-"""What queries find: a few of them with the nearest documents by each loss, and at which rank the right one comes."""
+"""What queries find: a few of them with the nearest documents for each loss, and the rank of the right one."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from lossary.lab.report.evidence import Arrays, Evidence
 from lossary.lab.report.views import Answer, Exchange, Figure, Group, Section
 from lossary.lab.tasks.retrieval.metrics import Search, search
 
-_SHOWN, _DEPTH = 3, 3  # queries found right and as many found wrong; documents of each
+_SHOWN, _DEPTH = 3, 3  # queries found right, and as many found wrong; documents of each
 _LONGEST = 160  # characters of a text
 _ENDS = (1, 3, 10, 30, 100)  # the last rank of each bar but the last
 

@@ -1,4 +1,4 @@
-"""Finding the document that answers a query: a network of two towers gives both an embedding, compared by cosine."""
+"""Finding the document that answers a query: a network of two towers embeds both, and cosines compare them."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -19,9 +19,9 @@ FEATURES = 2**13  # of TF-IDF
 
 
 class OfPairs(Criterion):
-    """A loss of queries and their documents, where a batch's other documents are the negatives.
+    """A loss on queries and their documents, where the batch's other documents are the negatives.
 
-    Outputs are (N, 2, D); targets (N, 3): the numbers of both texts, and that of the group of pairs that share texts.
+    Outputs are (N, 2, D); targets (N, 3): the numbers of both texts, and of the group of pairs that share texts.
     """
 
     def forward(self, outputs: Tensor, targets: Tensor, **given: Tensor) -> Tensor:
@@ -37,7 +37,7 @@ class OfReferences(OfPairs):
 
 
 class OfGivenPairs(OfPairs):
-    """A loss of two embeddings and whether they belong together: each query with its document and with the next."""
+    """A loss on two embeddings and whether they match: each query with its document and with the next one."""
 
     def forward(self, outputs: Tensor, targets: Tensor, **given: Tensor) -> Tensor:
         query, document, other, counts = with_next(outputs, targets)
@@ -52,7 +52,7 @@ class OfGivenPairs(OfPairs):
 
 
 class OfTriplets(OfPairs):
-    """A loss of an anchor, a positive and a negative: a query, its document and the next pair's."""
+    """A loss on an anchor, a positive and a negative: a query, its document and the next pair's."""
 
     def forward(self, outputs: Tensor, targets: Tensor, **given: Tensor) -> Tensor:
         query, document, other, counts = with_next(outputs, targets)
@@ -65,7 +65,7 @@ def related(a: Tensor, b: Tensor) -> Tensor:
 
 
 def with_next(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Queries, their documents, the next pair's documents, and whether those are no answer."""
+    """Queries, their documents, the next pair's documents, and whether those are wrong answers."""
     apart = targets[:, 2] != targets[:, 2].roll(-1)
     return outputs[:, 0], outputs[:, 1], outputs[:, 1].roll(-1, dims=0), apart
 
@@ -119,7 +119,7 @@ class Retrieval(Task):
 
 
 def _attached(card: Card) -> type[OfPairs] | None:
-    """How a loss is given queries and documents; None where it takes none, or tells no pair from another."""
+    """How a loss receives queries and documents; None if it takes none, or cannot distinguish pairs."""
     forms: dict[Takes, type[OfPairs]] = {
         "anchor-positive": OfPairs,
         "queries-references": OfReferences,
@@ -132,7 +132,7 @@ def _attached(card: Card) -> type[OfPairs] | None:
 
 
 def _tfidf(data: Data) -> np.ndarray:
-    """Texts as counts of their characters in twos to fours, the rarer among the documents the heavier."""
+    """Texts as counts of their pieces of two to four characters, weighted by rarity among the documents."""
     counts = HashingVectorizer(
         analyzer="char_wb",
         ngram_range=PIECES,

@@ -1,19 +1,19 @@
-"""A network for pairs of texts, with a tower for the queries and one for the documents.
+"""A network for pairs of texts, with one tower for queries and one for documents.
 
-An answer is no paraphrase of its question, so each side has weights of its own behind what both share: measured on
-the lab's questions and answers, one tower for both finds less.
+An answer is not a paraphrase of its question, so each side has its own weights behind the shared part: measured on the
+lab's questions and answers, a single tower finds less.
 """
 
 import torch
 from torch import Tensor, nn
 
-STEP = 0.2  # of an adapter: its weights move as fast as any at the lab's learning rates, and the embeddings slower
+STEP = 0.2  # of an adapter: its weights move as fast as any at the lab's learning rates, and the embeddings more slowly
 
 
 class Adapters(nn.Module):
-    """Frozen embeddings (N, 2, D) to (N, 2, D), each side plus a small linear correction of its own.
+    """Frozen embeddings (N, 2, D) to (N, 2, D): each side plus its own small linear correction.
 
-    A projection from scratch would have to learn anew what the encoder knows, from as few pairs as there are.
+    A projection from scratch would have to relearn what the encoder knows, from the few pairs there are.
 
     >>> Adapters(8)(torch.zeros(5, 2, 8)).shape
     torch.Size([5, 2, 8])
@@ -28,7 +28,7 @@ class Adapters(nn.Module):
 
 
 class Towers(nn.Module):
-    """Queries and documents (N, 2, ...) to embeddings (N, 2, D), by one network for both or by one for each side.
+    """Queries and documents (N, 2, ...) to embeddings (N, 2, D), by one network for both or one for each side.
 
     >>> Towers(nn.Linear(8, 3))(torch.zeros(5, 2, 8)).shape
     torch.Size([5, 2, 3])

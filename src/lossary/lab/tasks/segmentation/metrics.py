@@ -1,10 +1,10 @@
 """A class for each pixel.
 
-Regions are scored over all test pixels together, as in the field's benchmarks: one count of right, predicted and true
-pixels a class. Only classes that have a true pixel are scored, so that the mean of every loss is over the same classes.
+Regions are scored over all test pixels together, as in the field's benchmarks: one count of correct, predicted and true
+pixels per class. Only classes with a true pixel are scored, so the mean covers the same classes for every loss.
 
-**Units.** Intersection over union is a ratio of sums over images, and no mean of images. What an image adds to it is
-its part of the ratio's linear approximation, and so for all ratios here.
+**Units.** Intersection over union is a ratio of sums over images, not a mean over images. An image's contribution is
+its part of the ratio's linear approximation; the same holds for all ratios here.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Regions:
 
     @classmethod
     def of(cls, predictions: ArrayLike, labels: ArrayLike) -> Self:
-        """Of class maps (N, height, width); pixels with a label below 0 count nowhere."""
+        """From class maps (N, height, width); pixels with a label below 0 do not count."""
         predicted, labels = np.asarray(predictions), np.asarray(labels)
         if labels.ndim != 3 or not len(labels):
             raise ValueError(f"labels: wanted shape (images, height, width); got {labels.shape}")
@@ -61,7 +61,7 @@ class Regions:
 
     @property
     def iou(self) -> Floats:
-        """Of each class over all images; NaN where it has no true pixel."""
+        """Of each class over all images; NaN if it has no true pixel."""
         found = np.full(len(self.present), np.nan)
         found[self.present] = self.right[:, self.present].sum(axis=0) / self.union[:, self.present].sum(axis=0)
         return found
@@ -73,7 +73,7 @@ def _mean_iou(regions: Regions) -> Units:
 
 
 def _rarest_iou(regions: Regions) -> Units:
-    """Of the class with the fewest true pixels. Images that have none only tell where it is seen in vain."""
+    """Of the class with the fewest true pixels. Images without it only contribute false positives."""
     sizes = regions.true.sum(axis=0)
     rarest = int(np.where(sizes > 0, sizes, sizes.max() + 1).argmin())
     return Units(ratio(regions.right[:, rarest], regions.union[:, rarest]), regions.true[:, rarest] > 0)

@@ -1,4 +1,4 @@
-"""What the networks take each pixel for: test images beside the truth and every answer, and the score of each class."""
+"""The networks' class for each pixel: test images with the truth and every answer, and the score of each class."""
 
 import colorsys
 import re
@@ -14,8 +14,8 @@ from lossary.lab.report.views import Figure, Gallery, Group, Section, Table, Tab
 from lossary.lab.tasks.segmentation.metrics import Regions
 
 _SIDE = 64  # pixels of a picture
-_SHOWN = 4  # images of either gallery
-#: Paul Tol's muted colours, told apart by colour-blind readers and unlike those of the losses.
+_SHOWN = 4  # images in each gallery
+#: Paul Tol's muted colours, which colour-blind readers can distinguish and which differ from those of the losses.
 _MUTED = (
     *("#332288", "#ddcc77", "#88ccee", "#117733", "#cc6677"),
     *("#882255", "#44aa99", "#999933", "#aa4499"),
@@ -67,7 +67,7 @@ def _compared(evidence: Evidence, predicted: dict[str, np.ndarray], colours: lis
 
 
 def _breaking(name: str) -> str:
-    """A name that may break at its underscores: it stands below a small picture."""
+    """A name that may break at its underscores, because it stands below a small picture."""
     return name.replace("_", "_\u200b")
 
 
@@ -83,7 +83,7 @@ def _drawn(labels: np.ndarray, colours: list[str]) -> str:
 
 
 def _colours(names: Sequence[str]) -> list[str]:
-    """A colour a class: its own where that is what it is called."""
+    """One colour per class: its own, if the class is named after a colour."""
     if all(re.fullmatch("#[0-9a-f]{6}", name) for name in names):
         return list(names)
     more = (colorsys.hls_to_rgb(0.618 * number % 1, 0.45, 0.5) for number in range(len(names) - len(_MUTED)))

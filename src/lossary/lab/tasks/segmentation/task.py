@@ -1,4 +1,4 @@
-"""A class for each pixel: the network gives class scores, and a loss of them brings no weights."""
+"""A class for each pixel: the network returns class scores, and a loss on them brings no weights."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -15,15 +15,15 @@ from lossary.lab.tasks.base import Criterion, Task
 from lossary.models import UNet
 
 MAJORITY, COLOUR = "always the commonest class", "colour alone"
-#: Of the baseline of colours, a decision tree: training pixels that it sees, and the fewest that a leaf may hold.
+#: For the colour baseline, a decision tree: training pixels that it sees, and the minimum in a leaf.
 PIXELS, LEAF = 100_000, 50
 
 
 class Classes(Criterion):
-    """A loss of class scores (N, C, height, width)."""
+    """A loss on class scores (N, C, height, width)."""
 
     def predict(self, outputs: Tensor) -> Tensor:
-        """The likeliest class; NaN where a score is no finite number, which nobody then takes for a class."""
+        """The most likely class; NaN if a score is not finite, so that it is never taken for a class."""
         return outputs.argmax(dim=1).float().masked_fill(~outputs.isfinite().all(dim=1), torch.nan)
 
 
@@ -71,7 +71,7 @@ class Segmentation(Task):
 
 
 def _pixels(train: Split) -> tuple[np.ndarray, np.ndarray]:
-    """Colours and labels of some pixels, of as many images as hold twice of them."""
+    """Colours and labels of some pixels, from enough images to hold twice as many."""
     random = np.random.default_rng(0)
     images = -(-2 * PIXELS // train.targets[0].numel())
     some = torch.from_numpy(np.sort(random.permutation(len(train))[:images]))

@@ -1,6 +1,6 @@
-"""Embeddings with labels, every item compared with all others by cosine; never with itself.
+"""Embeddings with labels, every item compared with all others by cosine, and never with itself.
 
-Cosines are rounded to 1e-9, so that equal embeddings tie however the matrix product rounds.
+Cosines are rounded to 1e-9, so that equal embeddings tie, however the matrix product rounds.
 """
 
 from collections.abc import Iterator
@@ -17,11 +17,11 @@ CACHED_COSINES = 2**22  # cosines held at a time: 32 MiB
 
 @dataclass(frozen=True, eq=False)
 class CompareAll:
-    """Embeddings scaled to length 1, and their classes. Zero vectors stay: their cosines are all 0."""
+    """Embeddings scaled to length 1, and their classes. Zero vectors stay zero: their cosines are all 0."""
 
     unit: Floats
     classes: Ints  # 0 .. number of classes - 1
-    sizes: Ints  # items a class
+    sizes: Ints  # items per class
 
     @property
     def mates(self) -> Ints:
@@ -32,7 +32,7 @@ class CompareAll:
         return self.mates > 0
 
     def blocks(self) -> Iterator[tuple[Ints, Floats, Bools]]:
-        """Rows, their cosines with all items in grid units, whether classes agree. Self is -inf and False."""
+        """Rows, their cosines with all items in grid units, and whether classes agree. Self is -inf and False."""
         count = len(self.classes)
         step = max(1, CACHED_COSINES // count)
         for start in range(0, count, step):

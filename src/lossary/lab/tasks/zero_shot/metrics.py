@@ -1,14 +1,14 @@
 """Recognising classes never seen in training.
 
-These metrics see only embeddings and labels: every item is compared by cosine with all others. A metric that is
-undefined for an item without a class-mate leaves that item out (it stays among those that the others are compared
-with). Those of pairs (EER and its kind) are in ``verification.py``.
+These metrics only use embeddings and labels: every item is compared by cosine with all others. A metric that is
+undefined for an item without a class-mate omits that item (which the others are still compared with). Metrics on pairs
+(EER and similar) are in ``verification.py``.
 
-**Ties.** Among tied neighbours those of other classes come first (the pessimistic rank): a collapsed embedding has
+**Ties.** Among tied neighbours, those of other classes come first (the pessimistic rank): a collapsed embedding has
 Recall@1 and MAP@R of 0, not of 1.
 
-**Units.** A test unit is a class, also one of a single item: with the items of another class, those of all classes
-have other neighbours. What a class adds to a metric is told by leaving it out.
+**Units.** A test unit is a class, even one with a single item: drawing the items of another class would change the
+neighbours of all classes. A class's contribution to a metric is measured by leaving it out.
 """
 
 from collections.abc import Callable, Iterator
@@ -47,7 +47,7 @@ def _map_at_r(hits: Bools, mates: Ints) -> Floats:
 
 @dataclass(frozen=True)
 class Neighbour:
-    """An item, the one found nearest to it and the nearest of its class, as indices into the test split."""
+    """An item, its nearest neighbour and the nearest item of its class, as indices into the test split."""
 
     query: int
     found: int
@@ -60,7 +60,7 @@ class Neighbour:
 def neighbours(
     embeddings: ArrayLike, labels: ArrayLike, *, right: int = 8, wrong: int = 8, seed: int = 0
 ) -> list[Neighbour]:
-    """Right and then wrong nearest neighbours, drawn at random so that they stand for the rest."""
+    """Correct and then wrong nearest neighbours, drawn at random so that they are representative."""
     items = compare_all(embeddings, labels)
     found = [n for rows, cosines, same in items.blocks() for n in _neighbours(items, rows, cosines, same)]
     draw = np.random.default_rng(seed).permutation(len(found))

@@ -10,7 +10,7 @@ from lossary.lab.tasks._tiles import tile
 from lossary.lab.tasks.zero_shot.metrics import Neighbour, neighbours
 from lossary.lab.tasks.zero_shot.verification import SimilarityHistogram, roc, similarity_histogram
 
-_MAP_ITEMS = 240  # more would hide each other, and weigh about 1.5 kB each
+_MAP_ITEMS = 240  # more would hide each other, and take about 1.5 kB each
 
 
 def _similarities(evidence: Evidence, outputs: dict[str, Arrays]) -> Section:
@@ -30,7 +30,7 @@ def _similarities(evidence: Evidence, outputs: dict[str, Arrays]) -> Section:
 
 
 def _histogram(fine: SimilarityHistogram) -> list[Row]:
-    """About 50 bins over where the pairs are: some networks put all cosines between 0.9 and 1."""
+    """About 50 bins over the range of the pairs: some networks put all cosines between 0.9 and 1."""
     occupied = np.cumsum(fine.same + fine.different) / 2
     low, high = (int(np.searchsorted(occupied, share)) for share in (0.0005, 0.9995))
     width = max(1, (high - low) // 50)

@@ -14,7 +14,7 @@ from lossary.lab.tasks.base import UNTRAINED, Criterion, Task, untrained
 
 class ZeroShot(Task):
     name = "zero-shot"
-    # Those that have stopped rising within a first look; triplet and ArcFace need more than twice the steps.
+    # Losses that have stopped rising within a first look; triplet and ArcFace need more than twice the steps.
     losses = ("cross_entropy", "cosface_loss", "supcon_loss", "multi_similarity_loss")
     batch = (192, 3)
     size = 128

@@ -1,10 +1,10 @@
-"""Are two of one class? The ROC over all pairs, and what is read off it: EER, TAR at a FAR, minDCF.
+"""Are two items of one class? The ROC over all pairs, and values read off it: EER, TAR at a FAR, minDCF.
 
-On the ROC tied pairs are accepted or rejected together; the EER interpolates between, so that a collapsed embedding
+On the ROC, tied pairs are accepted or rejected together; the EER interpolates between points, so a collapsed embedding
 has an EER of 0.5.
 
-Without a class, the ROC's points move at every threshold; what is read off it is followed along the curve's own slope
-from where it was read with all classes.
+Without a class, the ROC's points move at every threshold; a value read off it is followed along the curve's own slope,
+from the point where it was read with all classes.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ BINS = 2**20  # thresholds of the ROC, over the range of the cosines
 class Roc:
     """Cosines of at least ``threshold``: the share of different pairs (FAR) and of same pairs (TAR)."""
 
-    threshold: Floats  # falling, from infinity (nothing accepted)
+    threshold: Floats  # descending, from infinity (nothing accepted)
     far: Floats
     tar: Floats
 
@@ -43,9 +43,9 @@ def roc(embeddings: ArrayLike, labels: ArrayLike, *, points: int = 200) -> Roc:
     return Roc(full.threshold[keep], full.far[keep], full.tar[keep])
 
 
-@lru_cache(maxsize=1)  # all that is read off it is read of one run after another
+@lru_cache(maxsize=1)  # every value is read off it, one run after another
 def full_roc(items: CompareAll) -> Roc:
-    """The ROC at each cosine, or at BINS thresholds where there are more: its memory does not grow with the pairs."""
+    """The ROC at each cosine, or at BINS thresholds if there are more: its memory does not grow with the pairs."""
     thresholds, different, same = (_accepted if len(items.classes) ** 2 <= BINS else _accepted_by_bins)(items)
     return Roc(
         np.concatenate([[np.inf], thresholds / GRID]),
@@ -55,7 +55,7 @@ def full_roc(items: CompareAll) -> Roc:
 
 
 def _accepted(items: CompareAll) -> tuple[Floats, Ints, Ints]:
-    """Falling thresholds in grid units, and how many different and same pairs each of them accepts."""
+    """Descending thresholds in grid units, and how many different and same pairs each of them accepts."""
     found = []
     for rows, cosines, same in items.blocks():
         once = rows[:, None] < np.arange(len(items.classes))
@@ -82,7 +82,7 @@ def _accepted_by_bins(items: CompareAll) -> tuple[Floats, Ints, Ints]:
 def pair_counts(items: CompareAll, edges: Floats) -> tuple[Ints, Ints]:
     """Same and different pairs in the equal bins between ``edges`` (in grid units); the last bin is closed.
 
-    Each pair counts twice, as in the matrix, which no rate sees.
+    Each pair counts twice, as in the matrix, which affects no rate.
     """
     bins = len(edges) - 1
     scale = bins / (edges[-1] - edges[0])
@@ -116,7 +116,7 @@ def _last_within(curve: Roc, far: float) -> int:
 
 
 def min_dcf(curve: Roc, prior: float = 0.01) -> float:
-    """NIST's least detection cost, a miss and a false alarm costing 1, over that of a constant answer."""
+    """NIST's minimum detection cost, where a miss and a false alarm each cost 1, relative to a constant answer."""
     return float(_cost(curve.far, curve.tar, prior).min())
 
 
@@ -125,11 +125,11 @@ def _cost(far: Floats, tar: Floats, prior: float = 0.01) -> Floats:
 
 
 class Reading(NamedTuple):
-    """Something that is read off a ROC at a point of it."""
+    """A value that is read off a ROC at one of its points."""
 
     of: Callable[[Roc], float]
     at: Callable[[Roc], int]
-    moved: Callable[[Floats, Floats, float], Floats]  # when the point moves to these FAR and TAR, of a curve's slope
+    moved: Callable[[Floats, Floats, float], Floats]  # if the point moves to these FAR and TAR, given a curve's slope
 
 
 def _reading_at_far(far: float) -> Reading:
@@ -144,7 +144,7 @@ PAIRS: Mapping[str, Reading] = {
     "eer": Reading(equal_error_rate, _past_equal, lambda far, tar, slope: far + (1 - far - tar) / (1 + slope)),
     "tar@far=1%": _reading_at_far(0.01),
     "tar@far=0.1%": _reading_at_far(0.001),
-    # At its least a cost does not change along the curve.
+    # At its minimum, a cost does not change along the curve.
     "min_dcf": Reading(
         min_dcf, lambda curve: int(_cost(curve.far, curve.tar).argmin()), lambda far, tar, slope: _cost(far, tar)
     ),
@@ -152,7 +152,7 @@ PAIRS: Mapping[str, Reading] = {
 
 
 def without_classes(items: CompareAll, reading: Reading) -> Floats:
-    """Pseudo-values of the classes: of what is read off the ROC without the pairs of each."""
+    """Pseudo-values of the classes: the value read off the ROC without the pairs of each."""
     curve = full_roc(items)
     at = reading.at(curve)
     accepted = np.zeros((2, len(items.sizes)))  # of each class's items with others: different pairs, same pairs
@@ -161,7 +161,7 @@ def without_classes(items: CompareAll, reading: Reading) -> Floats:
         for which, pairs in enumerate((near & ~same, near & same)):
             accepted[which] += np.bincount(items.classes[rows], pairs.sum(axis=1), len(items.sizes))
     pairs = items.sizes * np.stack([len(items.classes) - items.sizes, items.sizes - 1])
-    ends = np.array([[2], [1]])  # a different pair is gone with the class of either
+    ends = np.array([[2], [1]])  # a different pair disappears with either of its classes
     left = pairs.sum(axis=1, keepdims=True) - ends * pairs
     rates = np.array([[curve.far[at]], [curve.tar[at]]])
     far, tar = np.where(left > 0, (accepted.sum(axis=1, keepdims=True) - ends * accepted) / np.maximum(left, 1), rates)
@@ -169,7 +169,7 @@ def without_classes(items: CompareAll, reading: Reading) -> Floats:
 
 
 def _slope(curve: Roc, at: int) -> float:
-    """How fast the TAR rises with the FAR: between a quarter less and a quarter more of it, or the points beside."""
+    """How fast the TAR rises with the FAR: between a quarter less and a quarter more of it, or the adjacent points."""
     low = min(int(np.searchsorted(curve.far, curve.far[at] / 1.25)), max(at - 1, 0))
     high = max(_last_within(curve, curve.far[at] * 1.25), min(at + 1, len(curve.far) - 1))
     run = curve.far[high] - curve.far[low]
