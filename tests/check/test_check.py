@@ -237,3 +237,66 @@ def test_the_command_refuses_what_is_not_there(file: Path, capsys: pytest.Captur
     assert status == 2
     assert "it gives no loss in any form of call" in err
     assert "my_losses.py defines no other" in run(capsys, "check", str(file), "--loss", "other")[2]
+
+
+# ---------------------------------------------------------------- Modules that remember, own weights, or ask for a GPU
+
+
+class Annealed(nn.Module):
+    """The first calls weigh less, as a margin that is annealed does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        self.calls += 1
+        return ((input - target) ** 2).mean() * (1 - 0.5**self.calls)
+
+
+class Centers(nn.Module):
+    """Has weights, and asks where its input is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.centers = nn.Parameter(torch.ones(4, 4))
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        return ((embeddings - self.centers[labels]) ** 2).sum(1).mean()
+
+
+def asks_is_cuda(input: Tensor, target: Tensor) -> Tensor:
+    ones = torch.ones(5, dtype=input.dtype).to(torch.device("cuda") if input.is_cuda else torch.device("cpu"))
+    return (ones * (input - target) ** 2).mean()
+
+
+def test_a_module_that_remembers_its_calls_breaks_one_law_and_no_other() -> None:
+    report = check(Annealed(), takes="input-target", input="values")
+    assert [v.law for v in report.broken] == ["inputs_stay_as_they_are_and_calls_repeat"]
+
+
+def test_a_module_with_weights_breaks_no_law_by_having_them() -> None:
+    assert not check(Centers(), takes="embeddings-labels", input="embeddings").broken
+
+
+def test_code_that_asks_for_a_gpu_follows_its_input() -> None:
+    assert not check(asks_is_cuda, takes="input-target", input="values").broken
+
+
+def test_a_note_about_a_number_is_not_shown_on_a_batch_without_one() -> None:
+    def loss(embeddings: Tensor, labels: Tensor) -> Tensor:
+        """SupCon, and of one item alone not a number."""
+        z = F.normalize(embeddings)
+        same = (labels[:, None] == labels) & ~torch.eye(len(z), dtype=torch.bool)
+        log_p = z @ z.T - (z @ z.T).exp().mul(~torch.eye(len(z), dtype=torch.bool)).sum(1, keepdim=True).log()
+        return -(log_p * same).sum(1).div(same.sum(1).clamp(min=1)).mean()
+
+    report = check(loss, takes="embeddings-labels", input="embeddings")
+    notes = {v.law: v.found for v in report.notes}
+    assert "nan" not in notes.get("autocast_keeps_the_loss_exact", "")
+
+
+def test_data_says_which_of_two_forms_that_are_called_alike() -> None:
+    loss = nn.CrossEntropyLoss()
+    for data, shape in (("classes", "(6, 5)"), ("masks", "(4, 3, 2, 5)")):
+        assert shape in check(loss, takes="input-label", input="logits", data=data).called

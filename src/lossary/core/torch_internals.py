@@ -59,11 +59,11 @@ _PLAIN = Tensor.__torch_dispatch__  # pyright: ignore
 DispatchMode: Any = _found("utils._python_dispatch.TorchDispatchMode", object)
 
 
-def fake_tensors() -> Any:
+def fake_tensors(*, beside_real_ones: bool = False) -> Any:
     """A context in which tensors have shapes, dtypes and devices, and no values."""
     from torch._subclasses.fake_tensor import FakeTensorMode  # takes a while to import
 
-    return FakeTensorMode()
+    return FakeTensorMode(allow_non_fake_inputs=beside_real_ones)
 
 
 def records_operations() -> bool:

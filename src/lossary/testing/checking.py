@@ -25,7 +25,17 @@ from lossary.testing.shrinking import numbers, shrunk
 ENTERED = (devices, gradients, interface, values)
 
 #: On these others build.
-FIRST = ("float64_stays_float64", "inputs_are_not_written", "gradient_is_true")
+FIRST = (
+    "inputs_are_not_written",
+    "inputs_stay_as_they_are_and_calls_repeat",
+    "float64_stays_float64",
+    "gradient_is_true",
+)
+#: What makes the other laws askable where one of these is broken: copies of the inputs, or a Module as it was made.
+SPARED = {
+    "inputs_are_not_written": Stranger.copying,
+    "inputs_stay_as_they_are_and_calls_repeat": Stranger.forgetful,
+}
 
 Outcome = Literal["holds", "broken", "note", "not asked"]
 
@@ -92,6 +102,7 @@ def check(
     *,
     takes: str | None = None,
     input: str | None = None,
+    data: str | None = None,
     samples: Batches | None = None,
     formula: Callable[..., Any] | None = None,
     meant: Collection[str] = (),
@@ -104,6 +115,7 @@ def check(
             loss of this library promises.
         takes: The form of call, as a card's, where its names do not tell: ``"input-label"``.
         input: What the first tensor holds: ``"logits"``, ``"probabilities"``, ``"embeddings"``.
+        data: What it is for, where several are called alike: ``"classes"`` or ``"masks"``.
         samples: Batches of your own: ``edges(dtype)``, ``variants`` and ``draw``.
         formula: The loss as it is written, of nested lists of mpmath's numbers in the order of the call; it is
             evaluated in 50 digits.
@@ -134,7 +146,7 @@ def check(
         return Report(loss.name, f"{loss.takes[0]} of {loss.input}", time.monotonic() - start, _asked(found))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        stranger = recognised(loss, takes=takes, input=input, given=given)[0]
+        stranger = recognised(loss, takes=takes, input=input, data=data, given=given)[0]
         batches = placed(stranger)
         subject = Subject(stranger.card, {}, WithFormula(batches, formula) if formula else samples or batches)
         found = [_as_meant(v, meant) for v in _verdicts(subject, batches)]
@@ -198,7 +210,7 @@ def _verdicts(subject: Subject, batches: Placed) -> Iterator[Verdict | None]:
     """Of every law that anyone's loss is asked, in the order of the meanings after those on which others build."""
     laws = {**LAWS, **ANYONE}
     broken: set[str] = set()
-    for name in sorted(meanings.MEANINGS, key=lambda name: name not in FIRST):
+    for name in sorted(meanings.MEANINGS, key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST)):
         leaves = "float64_stays_float64" in broken and name in meanings.IN_FLOAT64
         if leaves or meanings.ENTAILED.get(name) in broken:
             yield Verdict(name, "not asked", meanings.MEANINGS[name].title)
@@ -207,8 +219,10 @@ def _verdicts(subject: Subject, batches: Placed) -> Iterator[Verdict | None]:
             yield verdict
             if verdict and verdict.outcome == "broken":
                 broken.add(name)
-                if name == "inputs_are_not_written":
-                    subject = replace(subject, card=batches.stranger.copying().card)
+                if name in SPARED:
+                    spared = SPARED[name](subject.card.fn)  # pyright: ignore[reportArgumentType]
+                    subject = replace(subject, card=spared.card)
+                    batches = replace(batches, stranger=spared)
 
 
 def _ask(law: Law, subjects: list[Subject], batches: Placed | None) -> Verdict | None:
@@ -288,9 +302,10 @@ def _starts(batches: Placed) -> Iterator[tuple[str, Call]]:
 
 
 def _kind(error: Exception) -> str:
-    """What stays the same of an error on a smaller batch."""
+    """What stays the same of an error on a smaller batch; a wrong number is another error than no number."""
     words = re.split(r"[:;\d\[]", str(error))[0]
-    return f"{type(error).__name__}: {words[:40]}"
+    missing = " without a number" if re.search(r"\b(nan|inf)\b", str(error)) else ""
+    return f"{type(error).__name__}: {words[:40]}{missing}"
 
 
 def _words(error: Exception) -> str:

@@ -7,7 +7,9 @@ holds, and what follows from those.
 import copy
 import inspect
 import math
+import random
 import re
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -211,6 +213,7 @@ class Stranger:
     offers: frozenset[str]  # of what may be given at a call: reduction, sample_weight, mask, ignore_index
     module: nn.Module | None = None
     copies: bool = False  # whether it is given copies of its inputs, for it writes into them
+    anew: bool = False  # whether each call begins where the first one did, for it remembers its calls
     given: Mapping[str, Any] = field(default_factory=dict[str, Any])
     _twins: dict[Any, nn.Module] = field(default_factory=dict[Any, nn.Module])
 
@@ -234,6 +237,8 @@ class Stranger:
         chosen = {n: v for n, v in options.items() if v is not None}
         if "reduction" in self.offers:
             chosen.setdefault("reduction", "mean")
+        if self.anew:
+            _seed()
         return self.runner(args[0].dtype, chosen)(*tensors, **self.given, **chosen)
 
     def _target(self, options: dict[str, Any], place: int, like: Tensor) -> Tensor:
@@ -249,7 +254,7 @@ class Stranger:
             return self.run
         by_attribute = "reduction" in self.offers and not _in_forward(self.module)
         reduction = chosen.pop("reduction") if by_attribute else None
-        if (dtype, reduction) not in self._twins:
+        if self.anew or (dtype, reduction) not in self._twins:
             twin = copy.deepcopy(self.module).to(dtype)
             if reduction:
                 twin.reduction = reduction
@@ -259,6 +264,10 @@ class Stranger:
     def copying(self) -> "Stranger":
         """The same one, given copies of its inputs."""
         return replace(self, copies=True)
+
+    def forgetful(self) -> "Stranger":
+        """The same one, of which each call begins where the first one did."""
+        return replace(self, anew=True)
 
     @property
     def card(self) -> Card:
@@ -305,6 +314,14 @@ class Stranger:
         return f"{self.form}: {', '.join(shown)}"
 
 
+def _seed() -> None:
+    """Whatever it draws by, it draws the same."""
+    torch.manual_seed(0)
+    random.seed(0)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(0)
+
+
 def _in_forward(module: nn.Module) -> bool:
     return "reduction" in inspect.signature(module.forward).parameters
 
@@ -317,7 +334,12 @@ class NotALoss(ValueError):
 
 
 def recognised(
-    loss: Callable[..., Any], *, takes: str | None = None, input: str | None = None, given: Mapping[str, Any] = {}
+    loss: Callable[..., Any],
+    *,
+    takes: str | None = None,
+    input: str | None = None,
+    data: str | None = None,
+    given: Mapping[str, Any] = {},
 ) -> list[Stranger]:
     """The loss in each form of call in which it runs, the likeliest first by its names and its words.
 
@@ -326,10 +348,12 @@ def recognised(
     """
     module = loss if isinstance(loss, nn.Module) else None
     signature = inspect.signature(module.forward if module else loss)
-    forms = [f for f in FORMS if takes in (None, f.takes) and input in (None, f.input)]
+    asked = {"takes": takes, "input": input, "data": data}
+    forms = [f for f in FORMS if all(value in (None, getattr(f, name)) for name, value in asked.items())]
     if not forms:
-        known = sorted({f.takes for f in FORMS} if takes not in {f.takes for f in FORMS} else {f.input for f in FORMS})
-        raise NotALoss(f"takes, input: nothing is known of {takes} of {input}; there is {', '.join(known)}")
+        known = sorted({f"{f} for {f.data}" for f in FORMS})
+        wanted = " of ".join(value for value in asked.values() if value)
+        raise NotALoss(f"nothing is known of {wanted}; there is {', '.join(known)}")
     described = (vars(type(loss)).get("__doc__") if module else inspect.getdoc(loss)) or ""
     text = f"{getattr(loss, '__name__', type(loss).__name__)} {described[:300]}"
     code = _code(module.forward if module else loss)

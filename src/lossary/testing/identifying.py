@@ -107,13 +107,21 @@ class Named:
         return "\n".join([*lines, *(f"  which is also {other}" for other in self.found[1:4])])
 
 
-def identify(loss: Callable[..., Any], *, takes: str | None = None, input: str | None = None, **given: Any) -> Named:
+def identify(
+    loss: Callable[..., Any],
+    *,
+    takes: str | None = None,
+    input: str | None = None,
+    data: str | None = None,
+    **given: Any,
+) -> Named:
     """Say which loss of this library a stranger's is, at which options, and how the two differ.
 
     Args:
         loss: A function or a Module, ``loss(predictions, targets)``.
         takes: The form of call, as a card's, where its names do not tell.
         input: What the first tensor holds.
+        data: What it is for, where several are called alike: ``"classes"`` or ``"masks"``.
         **given: More arguments of every call.
 
     Returns:
@@ -131,7 +139,7 @@ def identify(loss: Callable[..., Any], *, takes: str | None = None, input: str |
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         with torch.enable_grad():
-            likely = recognised(loss, takes=takes, input=input, given=given)
+            likely = recognised(loss, takes=takes, input=input, data=data, given=given)
         forms = ((stranger, found) for stranger in likely[:LIKELY] if (found := _found(stranger)))
         stranger, found = next(forms, (likely[0], []))
     return Named(stranger.name, stranger.described(), time.monotonic() - start, tuple(found))

@@ -1,0 +1,84 @@
+"""From the stored facts to what the page says: how many implementations break which law, by loss and by kind.
+
+``python -m survey.answers`` prints the counts. Nothing is asked again.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from survey.entries import Entry, listed
+from survey.kinds import KINDS, Kind, kind
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One implementation, as it was found."""
+
+    entry: Entry
+    found: dict[str, Any]
+
+    @property
+    def broken(self) -> dict[str, Kind]:
+        """Law -> what it is to a user; what was looked for a second time and not seen is left out."""
+        again = self.found.get("again", {})
+        return {
+            law: "convention" if law == self.meant else kind(law, self.found["told"].get(law, {}))
+            for law, outcome in self.found["laws"].items()
+            if outcome == "broken" and again.get(law) != ""
+        }
+
+    @property
+    def meant(self) -> str:
+        """The law that it breaks on purpose."""
+        return self.entry.meant.partition(":")[0]
+
+    @property
+    def worst(self) -> Kind | None:
+        kinds = set(self.broken.values())
+        return next((one for one in KINDS if one in kinds), None)
+
+    @property
+    def unseen(self) -> list[str]:
+        """Laws that the second look did not see broken."""
+        return [law for law, words in self.found.get("again", {}).items() if words == ""]
+
+
+def answers() -> list[Answer]:
+    return [
+        Answer(entry, json.loads(entry.path.read_text(encoding="utf-8"))) for entry in listed() if entry.path.exists()
+    ]
+
+
+def shares(asked: list[Answer]) -> dict[Kind | None, int]:
+    """How many are at worst of each kind; None are those that break no law."""
+    return dict(Counter(answer.worst for answer in asked))
+
+
+def by_law(asked: list[Answer]) -> Iterator[tuple[str, Kind, int, int]]:
+    """Each broken law of each kind, with how many break it and how many it was asked of."""
+    counts = Counter((law, one) for answer in asked for law, one in answer.broken.items())
+    for (law, one), count in sorted(counts.items(), key=lambda pair: (list(KINDS).index(pair[0][1]), -pair[1])):
+        yield law, one, count, sum(answer.found["laws"].get(law) in ("holds", "broken") for answer in asked)
+
+
+def by_loss(asked: list[Answer]) -> Iterator[tuple[str, list[Answer]]]:
+    names = Counter(answer.entry.loss for answer in asked)
+    for name, _ in names.most_common():
+        yield name, [answer for answer in asked if answer.entry.loss == name]
+
+
+def main() -> None:
+    asked = answers()
+    print(f"{len(asked)} of {len(listed())} asked: {shares(asked)}")
+    for law, one, count, of in by_law(asked):
+        print(f"{one:12} {law:50} {count:4} of {of}")
+    for answer in asked:
+        if answer.unseen:
+            print(f"not seen again: {answer.entry.key}: {', '.join(answer.unseen)}")
+
+
+if __name__ == "__main__":
+    main()
