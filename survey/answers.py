@@ -11,6 +11,11 @@ from typing import Any
 
 from survey.entries import Entry, listed
 from survey.kinds import KINDS, Kind, kind
+from survey.tales import TALES
+
+#: No law of the checker: what a story shows.
+NAMED = "it is the loss that is named"
+OTHERS = frozenset(key for tale in TALES for key in tale.others)
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,8 @@ class Answer:
     def broken(self) -> dict[str, Kind]:
         """Law -> what it is to a user; what was looked for a second time and not seen is left out."""
         again = self.found.get("again", {})
-        return {
+        told: dict[str, Kind] = {NAMED: "wrong"} if self.entry.key in OTHERS else {}
+        return told | {
             law: "convention" if law == self.meant else kind(law, self.found["told"].get(law, {}))
             for law, outcome in self.found["laws"].items()
             if outcome == "broken" and again.get(law) != ""
@@ -61,7 +67,12 @@ def by_law(asked: list[Answer]) -> Iterator[tuple[str, Kind, int, int]]:
     """Each broken law of each kind, with how many break it and how many it was asked of."""
     counts = Counter((law, one) for answer in asked for law, one in answer.broken.items())
     for (law, one), count in sorted(counts.items(), key=lambda pair: (list(KINDS).index(pair[0][1]), -pair[1])):
-        yield law, one, count, sum(answer.found["laws"].get(law) in ("holds", "broken") for answer in asked)
+        yield (
+            law,
+            one,
+            count,
+            sum(answer.found["laws"].get(law) in ("holds", "broken") or law in answer.broken for answer in asked),
+        )
 
 
 def by_loss(asked: list[Answer]) -> Iterator[tuple[str, list[Answer]]]:

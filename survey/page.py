@@ -42,7 +42,8 @@ lossary check my_losses.py                                  # the same laws, for
 | --- | --: | --: |
 {shares}
 
-*Wrong* is about batches that come up: two equal items, one class alone, a mask in which nothing is, a batch of one.
+*Wrong* is about a formula that is not the one that is named, and about batches that come up: two equal items, one class
+alone, a mask in which nothing is, a batch of one.
 *Extreme* are scores of 30 or 100, vectors of length 0 or very long ones, probabilities of exactly 0 and 1, and half
 precision. *Another convention* is a loss that remembers its calls, as an annealed margin does, or has another divisor.
 *Not supported* are float64, a GPU, pickling, memory that is not contiguous.
@@ -136,7 +137,7 @@ def _rows(rows: Iterable[Sequence[Any]]) -> str:
 
 
 def _title(law: str) -> str:
-    return MEANINGS[law].title
+    return MEANINGS[law].title if law in MEANINGS else f"{law} (seen in a story)"
 
 
 def _loss(name: str, ones: Sequence[Answer]) -> list[Any]:

@@ -17,6 +17,7 @@ class Tale(NamedTuple):
     right: Callable[..., Any]
     keys: Sequence[str]  # of the implementations
     learning: Sequence[int] = (0,)
+    others: Sequence[str] = ()  # implementations that compute another loss than the one they name, which no law forbids
 
 
 def _mean(numbers: Sequence[Any]) -> Any:
@@ -122,6 +123,12 @@ TALES = (
             "ronghuaiyang-arcface-pytorch-focal-loss-FocalLoss",
             "foamliu-InsightFace-PyTorch-focal-loss-FocalLoss",
         ),
+        others=(
+            "HuangYG123-CurricularFace-focal-FocalLoss",
+            "ZhaoJ9014-face-evoLVe-focal-FocalLoss",
+            "ronghuaiyang-arcface-pytorch-focal-loss-FocalLoss",
+            "foamliu-InsightFace-PyTorch-focal-loss-FocalLoss",
+        ),
     ),
     Tale(
         "The worst mistake costs nothing",
@@ -142,6 +149,7 @@ TALES = (
         "1 - (2 I + eps) / (P + G + eps)",
         dice,
         ("frgfm-Holocron-functional-dice-loss",),
+        others=("frgfm-Holocron-functional-dice-loss",),
     ),
     Tale(
         "Nobody to compare with",
@@ -183,6 +191,7 @@ TALES = (
         "CosFace",
         margin_inside,
         ("lecture-listing-additive-margin-softmax",),
+        others=("lecture-listing-additive-margin-softmax",),
     ),
     Tale(
         "A pair that is two rows",

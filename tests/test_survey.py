@@ -35,6 +35,8 @@ def test_what_is_stored_is_of_the_list_and_is_no_code() -> None:
 @pytest.mark.parametrize("name", ["contrastive", "binary_cross_entropy"])
 def test_a_listing_has_the_verdict_that_is_stored(name: str) -> None:
     entry = next(e for e in LISTED.values() if e.source == "lecture listing" and e.name == name)
+    if not entry.path.exists():
+        pytest.skip("it was not asked yet")
     found = asking.ask(entry, Path("nowhere"), names=False)
     assert not isinstance(found, str), found
     assert found["laws"] == json.loads(entry.path.read_text())["laws"]
