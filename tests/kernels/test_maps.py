@@ -36,13 +36,17 @@ def test_every_map_is_tested() -> None:
 def test_a_maps_slope_is_its_derivative(name: str, side: int) -> None:
     z = torch.linspace(-4, 4, 9 * N, dtype=F64).view(9, N).T.clone().requires_grad_()
     numbers, by_row = of(name).arguments
-    value, slope, both_ = of(name).sides[side]
+    value, slope, both_, by_numbers_, _ = of(name).sides[side]
     mapped = value(z, numbers, by_row)
     (want,) = torch.autograd.grad(mapped.sum(), z)
     torch.testing.assert_close(slope(z.detach(), numbers, by_row), want)
     if both_ is not None:
         in_place = z.detach().clone()
         torch.testing.assert_close(both_(in_place, numbers, by_row), want)
+        torch.testing.assert_close(in_place, mapped.detach())
+    if by_numbers_ is not None:
+        in_place, memory = z.detach().clone(), (torch.empty_like(z) for _ in range(2))
+        torch.testing.assert_close(by_numbers_(in_place, numbers, by_row, *memory), 1 - want)
         torch.testing.assert_close(in_place, mapped.detach())
 
 

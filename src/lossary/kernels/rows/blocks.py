@@ -16,6 +16,8 @@ from lossary.kernels.products import headroom, multiply_
 from lossary.kernels.rows.bands import Places
 from lossary.kernels.rows.exponentials import (
     Exponentiate,
+    PieceSums,
+    TameSums,
     exponentiate,
     exponentiate_tame,
     exponentiate_tame_rest,
@@ -26,7 +28,9 @@ from lossary.kernels.rows.exponentials import (
 from lossary.kernels.rows.kinds import Block, LabelTargets, MaskedTargets, Numbered, SingleTarget
 from lossary.kernels.rows.maps import AtIndex, AtMask, map_block_
 from lossary.kernels.rows.scores import Bilinear, Learning, RowGradients, Rows, RowsOf, Targets
-from lossary.kernels.stable import LOG2_E, ORDINARY, accumulate, accumulator, bounded, in_range, scales
+from lossary.kernels.rows.swept import Mapped, SweptTarget, pieces
+from lossary.kernels.rows.vectors import Vectors, inverse_norms, thin
+from lossary.kernels.stable import LOG2_E, ORDINARY, accumulate, accumulator, bounded, scales
 
 #: Which of :class:`Learning` need a gradient.
 Needs = tuple[bool, bool, bool, bool, bool]
@@ -37,8 +41,6 @@ CPU_ROWS = 832
 #: An accelerator wants large products: as many rows, where memory has room for them, or as many bytes.
 ACCELERATOR_ROWS = 2048
 ACCELERATOR_BLOCK = 1 << 30
-#: Elements of a temporary beside w that stays in a CPU's cache.
-THIN = 1 << 18
 
 
 class Gradients:
@@ -63,44 +65,6 @@ class Gradients:
         return Learning(*(g if need else None for g, need in zip(every, self.needs, strict=True)))
 
 
-class Vectors:
-    """One side of the products: vectors as they are multiplied, and what is left for afterwards."""
-
-    def __init__(self, given: Tensor, factor: Tensor | None, half: torch.dtype | None) -> None:
-        self.given, self.factor, self.is_half = given, factor, half is not None
-        if half is not None:
-            self.multiplied, self.after = given.to(half), factor
-        else:  # in full precision a factor is cheaper before
-            wide = accumulate(given)
-            self.multiplied, self.after = wide if factor is None else wide * factor[:, None], None
-
-    def times(self, column: Tensor) -> Tensor:
-        """(N,) products with one vector, in full precision."""
-        if not self.is_half:
-            return self.multiplied @ column
-        found = accumulate(self.given) @ column
-        return found if self.after is None else found * self.after
-
-    def weighted_sum(self, weight: Tensor) -> Tensor:
-        """(D,), in full precision, without a copy of all vectors."""
-        if not self.is_half:
-            return weight @ self.multiplied
-        weight = weight if self.after is None else weight * self.after
-        parts = [weight[part] @ accumulate(self.given[part]) for part in thin(self.given)]
-        return sum(parts[1:], parts[0]) if parts else self.given.new_zeros(self.given.shape[1], dtype=weight.dtype)
-
-    def settle(self, gradient: Tensor) -> Tensor | None:
-        """The gradient by what is multiplied becomes that by the vectors, in place; back comes the factor's."""
-        if self.factor is None:
-            return None
-        parts = [(gradient[part] * self.given[part]).sum(1) for part in thin(self.given)]
-        along = parts[0] if len(parts) == 1 else torch.cat(parts)
-        if self.after is not None:  # the gradient has the factor already
-            return along.div_(self.factor).masked_fill_(self.factor == 0, 0)
-        gradient.mul_(self.factor[:, None])
-        return along
-
-
 class Nearest:
     """A block's scores with every center of each column, (C * K, R), of which a column's largest counts."""
 
@@ -122,7 +86,9 @@ class Blocks:
         if source.centers > 1 and not targets.numbered:
             raise ValueError("targets: wanted one a row beside several centers a column; got labels of columns")
         self.targets, self.centers, self.columns = targets, source.centers, source.columns
-        self.unit = LOG2_E if targets.sums != "softplus" and targets.map is None else 1.0
+        self.sweeps = self._may_sweep(source)
+        in_units = targets.sums != "softplus" and (targets.map is None or self.sweeps)
+        self.unit = LOG2_E if in_units else 1.0
         # On a CPU rows and columns are sorted by label; elsewhere nobody looks at labels.
         in_place = targets.numbered or not _device.by_cache(source.x)
         self.places = None if in_place else Places(targets, len(source.w))
@@ -134,6 +100,10 @@ class Blocks:
         self.inverse, self.scale = self.w.after, None
         if source.unit:
             self._normalise()
+        #: The columns as they are multiplied, and what is left to do to each one's products; None is nothing.
+        self.columns_multiplied, self.left = self.w.multiplied, self.inverse
+        if source.unit and self.inverse is not None and self._may_copy():
+            self.columns_multiplied, self.left = self.w.multiplied * self.inverse[:, None], None
         self.exponentiate = self._way(source)
         # Made for all blocks at once: after a large product every small operation comes to cold caches.
         self.mean: Tensor | None = None
@@ -163,24 +133,36 @@ class Blocks:
                 self.scale, self.w = scale, Vectors(accumulate(w) / scale, None, half)
                 self.inverse = inverse_norms(self.w.given)
 
+    def _may_sweep(self, source: Bilinear) -> bool:
+        """Whether statistics and slopes are taken piece by piece."""
+        targets = self.targets
+        plain = targets.numbered and self.centers == 1 and targets.sums == "exponentials"
+        on_cpu = _device.by_cache(source.x) and source.half is None
+        return plain and on_cpu and not (targets.means and targets.map is not None)
+
+    def _may_copy(self) -> bool:
+        """Whether a normalised copy of w is less than blocks hold anyway: it saves two passes over each."""
+        w = self.w.multiplied
+        return not self.w.is_half and _device.by_cache(w) and w.numel() * w.element_size() <= _device.budget(w) // 2
+
     def _way(self, source: Bilinear) -> Exponentiate:
         x, w = self.x.multiplied, self.w.multiplied
         if self.targets.sums == "softplus":
             return sum_softplus
+        if self.targets.map is not None:
+            bound = self.targets.map.bound(source.bound) if _device.values_visible(x) else None
+            return exponentiate if bound is None or not is_tame(x, w, bound=bound) else exponentiate_tame
         if self.x.is_half and source.bound is None:  # what is left for afterwards has no bound
             return exponentiate
-        if (
-            source.b is not None
-            or self.targets.map is not None
-            or not is_tame(x, w, source.unit, self.targets.scale, source.bound)
-        ):
+        if source.b is not None or not is_tame(x, w, source.unit, self.targets.scale, source.bound):
             return exponentiate
         return exponentiate_tame_rest if self.targets.numbered and self.columns > 1 else exponentiate_tame
 
     def beside(self) -> int:
         """Temporaries of a block beside it."""
         powers = 0 if self.targets.sums != "powers" else 1
-        return (0 if self.centers == 1 else 4) + (0 if self.targets.map is None else 3) + powers
+        mapped = self.targets.map is not None and not self.sweeps
+        return (0 if self.centers == 1 else 4) + (3 if mapped else 0) + powers
 
     def size(self, rows: int) -> int:
         """How many of so many rows a block has."""
@@ -189,11 +171,13 @@ class Blocks:
 
     def __iter__(self) -> Iterator[Block]:
         """All blocks share one buffer: each is gone when the next one comes."""
-        x, w = self.x.multiplied, self.w.multiplied
-        n, columns = len(x), len(w)
+        w = self.w.multiplied
+        n, columns = len(self.x.multiplied), len(w)
         buffer_like = self.x.given.new_empty(0, dtype=self.dtype)
         size = self.size(n)
         buffer = buffer_like.new_empty(min(size, n) * columns)
+        if self.sweeps and self.targets.map is not None:
+            self.mapped = Mapped(self.targets.map, buffer, min(size, n), some_absent=self.b is not None)
         self.halves = buffer_like.new_empty(buffer.shape if self.x.is_half else 0, dtype=w.dtype)
         for first in range(0, n, size):
             span = slice(first, min(first + size, n))
@@ -201,23 +185,35 @@ class Blocks:
             # In memory a block lies column by column: so two threads make it in a sixth less time.
             count = span.stop - first
             transposed = buffer[: columns * count].view(columns, count)
-            after = self.after
-            multiply_(transposed, w, x[rows].t(), alpha=self.unit if after is None else 1)
-            scores = transposed.t()
-            if self.inverse is not None:
-                scores.mul_(self.inverse)
-            if after is not None:
-                after = after[rows, None]
-                if self.b is None:
-                    scores.mul_(after)
-                else:
-                    torch.addcmul(self.b, scores, after, out=scores)
-            elif self.b is not None:
-                scores.add_(self.b)
-            yield self._block(scores, transposed, span)
+            yield self._block(transposed, span, self._making(transposed, rows))
 
-    def _block(self, scores: Tensor, transposed: Tensor, span: slice) -> Block:
+    def _making(self, transposed: Tensor, rows: slice | Tensor) -> Iterator[slice]:
+        """Scores are made in the block's memory; which columns are ready comes as they are."""
+        x, after = self.x.multiplied[rows].t(), None if self.after is None else self.after[rows, None]
+        for columns in pieces(transposed):
+            part = transposed[columns]
+            multiply_(part, self.columns_multiplied[columns], x, alpha=self.unit if after is None else 1)
+            scores, b = part.t(), None if self.b is None else self.b[columns]
+            if self.left is not None:
+                scores.mul_(self.left[columns])
+            if after is not None and b is not None:
+                torch.addcmul(b, scores, after, out=scores)
+            elif after is not None:
+                scores.mul_(after)
+            elif b is not None:
+                scores.add_(b)
+            yield columns
+
+    def _block(self, transposed: Tensor, span: slice, making: Iterator[slice]) -> Block:
         mean = None if self.mean is None else self.mean[span]
+        if self.sweeps:
+            assert self.numbered is not None
+            sums = PieceSums() if self.exponentiate is exponentiate else TameSums()
+            mapped = None if self.targets.map is None else self.mapped.of(span)
+            return SweptTarget(transposed, span, making, self.numbered, mean, sums, mapped)
+        for _ in making:
+            pass
+        scores = transposed.t()
         if self.centers > 1:
             self.nearest = Nearest(transposed, self.centers)
             scores = self.nearest.largest.clone().t()
@@ -256,6 +252,43 @@ class Blocks:
 
     def push(self, block: Block, by_rows: RowGradients, gradients: Gradients) -> None:
         """Add what a block gives to x, w and b, by the gradients by its statistics. The block is used up."""
+        if not self.x.is_half:
+            self._push_pieces(block, by_rows, gradients)
+        else:
+            self._push_half(block, by_rows, gradients)
+        if block.by_mean is not None:
+            self._push_mean(block.by_mean, block.rows, gradients)
+
+    def _push_pieces(self, block: Block, by_rows: RowGradients, gradients: Gradients) -> None:
+        """In full precision: each piece while it is in cache."""
+        rows, x, w, into = block.rows, self.x.multiplied[block.rows], self.columns_multiplied, gradients.x
+        if into is not None:
+            into = into[rows] if isinstance(rows, slice) else torch.empty_like(x)
+        for columns, slopes, by_row in self._pieces(block, by_rows):
+            if gradients.b is not None:
+                gradients.b[columns] += slopes.sum(0)
+            left = None if self.left is None else self.left[columns]
+            if left is not None:
+                slopes.mul_(left)
+            without_subnormals_(slopes, by_row, left)
+            if into is not None:
+                multiply_(into, slopes, w[columns], add=columns.start > 0)
+            if gradients.w is not None:  # the first block's product is stored, not added: it starts without zeros
+                multiply_(gradients.w[columns], slopes.t(), x, add=gradients.pushed)
+        gradients.pushed = gradients.w is not None
+        if gradients.x is not None and into is not None and not isinstance(rows, slice):
+            gradients.x[rows] = into
+
+    def _pieces(self, block: Block, by_rows: RowGradients) -> Iterator[tuple[slice, Tensor, list[Tensor]]]:
+        """Columns, the gradient by their scores, and what its rows' exponentials were multiplied with."""
+        if isinstance(block, SweptTarget):
+            yield from block.pulled(by_rows)
+            return
+        slopes = self._pulled(block, by_rows)
+        for columns in pieces(slopes.t()):
+            yield columns, slopes[:, columns], block.by_row
+
+    def _push_half(self, block: Block, by_rows: RowGradients, gradients: Gradients) -> None:
         rows = block.rows
         slopes, unscale = self._slopes(block, by_rows, gradients)
         w = self.w.multiplied
@@ -267,12 +300,9 @@ class Blocks:
             gradients.x[rows] *= unscale
         if gradients.w is not None:
             self._push_columns(slopes.t(), self.x.multiplied[rows], unscale, gradients.w, gradients.pushed)
-            # The first block's product is stored, not added: w's gradient starts without zeros.
             gradients.pushed = True
         if self.apart is not None and isinstance(block, SingleTarget):
             self._push_targets(self.apart, block, gradients)
-        if block.by_mean is not None:
-            self._push_mean(block.by_mean, rows, gradients)
 
     @staticmethod
     def _push_columns(slopes: Tensor, x: Tensor, unscale: Tensor | None, into: Tensor, pushed: bool) -> None:
@@ -305,8 +335,6 @@ class Blocks:
         if columns is not None:
             slopes.mul_(columns)
         slopes = without_subnormals_(slopes, block.by_row, columns)
-        if not self.x.is_half:
-            return slopes, None
         return self._rounded(slopes, None, None, block.rows)
 
     def _pulled(self, block: Block, by_rows: RowGradients) -> Tensor:
@@ -376,13 +404,15 @@ class Blocks:
 
     def _finish_columns(self, gradients: Gradients, by_w: Tensor) -> None:
         if gradients.mean is not None:
-            ones = torch.ones_like(by_w[:, 0]) if self.inverse is None else self.inverse
-            by_w.addr_(ones, gradients.mean)
+            each = torch.ones_like(by_w[:, 0]) if self.left is None else self.left
+            by_w.addr_(each, gradients.mean)
         if self.w.factor is not None:
             gradients.column_factor = self.w.settle(by_w)
         elif self.inverse is not None:
             for part in thin(by_w):
                 w, g = self.w.given[part], by_w[part]
+                if self.left is None:  # the products were of the directions
+                    g.mul_(self.inverse[part, None])
                 along = (g * w).sum(1) * self.inverse[part].square()
                 g.addcmul_(w, along[:, None], value=-1)
         if self.scale is not None:
@@ -411,22 +441,6 @@ def row_gradients(source: Bilinear, targets: Targets, by_rows: RowGradients, nee
     return gradients.found()
 
 
-def inverse_norms(w: Tensor) -> Tensor:
-    """1 / |w_j|, without temporaries of the size of w."""
-    inverse = w.new_empty(len(w), dtype=accumulator(w))
-    if not _device.by_cache(w):
-        scale = scales(w).to(inverse.dtype)
-        for part in thin(w):
-            torch.linalg.vector_norm(w[part] / scale[part], dim=1, out=inverse[part])
-        zero = inverse == 0
-        return torch.where(zero, 0, 1 / (inverse + zero) / scale[:, 0])
-    for part in thin(w):
-        rows = accumulate(w[part])
-        y, of_y = in_range(rows)
-        inverse[part] = (of_y if y is rows else of_y / scales(rows))[:, 0]
-    return inverse
-
-
 def block_rows(rows: int, columns: int, like: Tensor) -> int:
     """How many rows a block has: as many in each as can be."""
     row, budget = max(columns, 1) * like.element_size(), _device.budget(like)
@@ -439,10 +453,3 @@ def block_rows(rows: int, columns: int, like: Tensor) -> int:
         size += -size % 16
     # Numbers that are a multiple of 256 apart, as neighbours in a row then are, share a few places in the cache.
     return size if size % 256 else size + 16
-
-
-def thin(w: Tensor) -> Iterator[slice]:
-    """Rows of w for temporaries: those that stay in a CPU's cache take a fifth of the time; elsewhere as memory has."""
-    entries = THIN if _device.by_cache(w) else _device.budget(w) // 16
-    step = max(entries // max(w.shape[1], 1), 1)
-    return (slice(first, first + step) for first in range(0, len(w), step))

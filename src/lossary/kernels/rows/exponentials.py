@@ -82,6 +82,49 @@ def exponentiate_tame_rest(scores: Tensor) -> tuple[Tensor, Tensor]:
     return total.log()[:, 0], total.reciprocal()
 
 
+class PieceSums:
+    """The log-sum-exp of each row, from pieces of its scores that come one after the other.
+
+    A piece's exponentials are beside its own largest score: so none has to wait for the others.
+    """
+
+    def __init__(self) -> None:
+        self.tops: list[Tensor] = []
+        self.totals: list[Tensor] = []
+
+    def add(self, scores: Tensor) -> None:
+        """Scores become exponentials, in place."""
+        top = scores.amax(1, keepdim=True).clamp_min_(ABSENT_2)  # of a piece whose bias is -inf, too
+        self.tops.append(top)
+        self.totals.append(exponentials_(scores.sub_(top)).sum(1, keepdim=True))
+
+    def end(self) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The log-sum-exps, (R,), and what makes each piece's exponentials shares of it, (R, 1)."""
+        if len(self.tops) == 1:
+            (top,), (total,), each = self.tops, self.totals, None
+        else:
+            tops = torch.cat(self.tops, 1)
+            top = tops.amax(1, keepdim=True)
+            each = torch.exp2(tops - top)
+            total = (torch.cat(self.totals, 1) * each).sum(1, keepdim=True)
+        # In a row without any score all are "absent" alike, and exp2(0) = 1 each: no share of any gradient.
+        share = torch.where(top > ABSENT_2 / 2, 1 / total, 0)
+        shares = (share,) if each is None else (each * share).split(1, 1)
+        return (top * LN_2 + total.log())[:, 0], shares
+
+
+class TameSums(PieceSums):
+    """The same for scores so near 0 that no maximum is needed."""
+
+    def add(self, scores: Tensor) -> None:
+        self.totals.append(scores.exp2_().sum(1, keepdim=True))
+
+    def end(self) -> tuple[Tensor, tuple[Tensor, ...]]:
+        total = torch.cat(self.totals, 1).sum(1, keepdim=True)
+        share = torch.where(total > 0, 1 / total, 0)
+        return torch.where(total > 0, total.log(), ABSENT)[:, 0], (share,) * len(self.totals)
+
+
 def sum_softplus(scores: Tensor) -> tuple[Tensor, None]:
     """The sum of softplus(score) of each row, (R,); the scores become its derivative in place.
 

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from lossary.core import device as _device
-from lossary.kernels.rows.blocks import Vectors
 from lossary.kernels.rows.exponentials import ABSENT_2
+from lossary.kernels.rows.vectors import Vectors
 from lossary.kernels.stable import LOG2_E, accumulate
 
 

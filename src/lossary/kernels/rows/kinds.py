@@ -36,7 +36,7 @@ class Block:
         """After the rest's, which are the scores now."""
         if self.powers is not None and by_among is not None:
             powers, share, scale = self.powers
-            self.by_row.append(_each(by_among, share, powers) * scale)
+            self.by_row.append(of_each(by_among, share, powers) * scale)
             self.scores.addcmul_(powers, self.by_row[-1])
 
 
@@ -93,12 +93,10 @@ class SingleTarget(Block):
         return self._by_row(gradients)
 
     def _by_row(self, gradients: RowGradients) -> tuple[Tensor, Tensor | None]:
-        by_target, by_among = gradients.target, gradients.among
-        if by_among is not None and self.exponentiate is sum_softplus:
-            by_among = by_among * self.statistics.target.detach().sigmoid()
-        if by_among is not None:
-            by_target = by_among if by_target is None else by_target + by_among
-        return _each(gradients.rest, self.share, self.scores), None if by_target is None else by_target[:, None]
+        if gradients.among is not None and self.exponentiate is sum_softplus:
+            gradients = gradients._replace(among=gradients.among * self.statistics.target.detach().sigmoid())
+        by_target = by_own_target(gradients)
+        return of_each(gradients.rest, self.share, self.scores), None if by_target is None else by_target[:, None]
 
 
 class Numbered:
@@ -161,12 +159,12 @@ class LabelTargets(Block):
         self.statistics = Rows(count, target * (self.per_target * self.unit), among, rest, mean)
 
     def pull(self, gradients: RowGradients) -> None:
-        self.by_row = [_each(gradients.rest, self.share, self.scores)]
+        self.by_row = [of_each(gradients.rest, self.share, self.scores)]
         self.scores.mul_(self.by_row[0])
         self._pull_powers(gradients.among)
         for rows, part, is_target, hits, share in self.found:
             if gradients.among is not None and self.powers is None:
-                self.by_row.append(_each(gradients.among[rows], share, hits) * self.scale)
+                self.by_row.append(of_each(gradients.among[rows], share, hits) * self.scale)
                 part.add_(hits.mul_(self.by_row[-1]))
             if gradients.target is not None:
                 self.by_row.append((gradients.target * self.per_target * self.scale)[rows, None])
@@ -211,15 +209,15 @@ class MaskedTargets(Block):
         self.statistics = Rows(count, target, among, rest, target.detach() if mean is None else mean)
 
     def pull(self, gradients: RowGradients) -> None:
-        self.by_row = [_each(gradients.rest, self.share, self.scores)]
+        self.by_row = [of_each(gradients.rest, self.share, self.scores)]
         self.scores.mul_(self.by_row[0])
         self._pull_powers(gradients.among)
         if self.powers is not None and gradients.target is not None:
             self.by_row.append((gradients.target * self.per_target * self.scale)[:, None])
             self.scores.add_(self.is_target * self.by_row[-1])
         elif self.powers is None and (gradients.among is not None or gradients.target is not None):
-            by_among = _each(gradients.among, self.share_among, self.scores) * self.scale
-            by_target = _each(gradients.target, self.per_target[:, None], self.scores) * self.scale
+            by_among = of_each(gradients.among, self.share_among, self.scores) * self.scale
+            by_target = of_each(gradients.target, self.per_target[:, None], self.scores) * self.scale
             torch.addcmul(by_target, self.hits, by_among, out=self.hits)
             self.scores.add_(self.hits.mul_(self.is_target))
             self.by_row += [by_among, by_target]
@@ -229,7 +227,15 @@ class MaskedTargets(Block):
             self.scores.add_(self.exists * (gradients.mean / self.existing)[:, None])
 
 
-def _each(gradient: Tensor | None, share: Tensor | None, like: Tensor) -> Tensor:
+def by_own_target(gradients: RowGradients) -> Tensor | None:
+    """(R,) the gradient by a row's only target, which is its log-sum-exp among targets too."""
+    by_target, by_among = gradients.target, gradients.among
+    if by_target is None or by_among is None:
+        return by_among if by_target is None else by_target
+    return by_target + by_among
+
+
+def of_each(gradient: Tensor | None, share: Tensor | None, like: Tensor) -> Tensor:
     """(R, 1) what each row's exponentials are multiplied with; 0 without a gradient."""
     if gradient is None:
         return torch.zeros_like(like[:, :1])

@@ -24,6 +24,9 @@ from lossary.kernels.stable import accumulator
 #: by each source's scores, in their place; None where there is none.
 Pull = Callable[..., tuple[Tensor, tuple[Tensor | None, ...]]]
 
+#: Scores of a source that an accelerator holds at once: its products of a thousand rows are as quick as larger ones.
+LARGEST = 1 << 26
+
 
 class _Loss(NamedTuple):
     """What is lost, in two forms, and of how many rows of each source an item is made."""
@@ -80,7 +83,7 @@ class _Summed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, loss: _Loss, forms: tuple[Form, ...], weight: Tensor, *tensors: Tensor | None) -> Tensor:
         sources = sources_of(forms, tensors)
-        problems = item_blocks(sources, HELD_AT_ONCE, loss.each)
+        problems = item_blocks(sources, HELD_AT_ONCE, loss.each, LARGEST)
         sums = [Gradients(s, needs_of(ctx.needs_input_grad[3:], k)) for k, s in enumerate(sources)]
         total = torch.zeros_like(weight[:1]).sum()
         for blocks in zip(*problems, strict=True):

@@ -19,12 +19,20 @@ from lossary.kernels.stable import ABSENT
 Function = Callable[[Tensor, tuple[Any, ...], Any], Tensor]
 
 
+#: Scores are mapped in place; back come their slopes.
+InPlace = Callable[[Tensor, tuple[Any, ...], Any], Tensor]
+#: The same with two tensors to write into, like the scores; back comes what their slopes lack to 1.
+ByNumbers = Callable[[Tensor, tuple[Any, ...], Any, Tensor, Tensor], Tensor]
+
+
 class Side(NamedTuple):
-    """What one side of the scores becomes."""
+    """What one side of the scores becomes; in place where that takes fewer passes."""
 
     value: Function
     slope: Function
-    both_: Function | None = None  # the scores mapped in place, and their slopes, where that takes fewer passes
+    both_: InPlace | None = None
+    by_numbers_: ByNumbers | None = None  # of a homogeneous map
+    vanishes: bool = True  # whether slopes may be tiny, of more than a few scores
 
 
 def _same(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
@@ -115,13 +123,26 @@ def _curricular_(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
     return torch.add(-t, share, alpha=2, out=share).masked_fill_(easy, 1)
 
 
+def _curricular_by_numbers_(z: Tensor, numbers: tuple[Any, ...], by_row: Any, hard: Tensor, less: Tensor) -> Tensor:
+    """The same on a CPU, for which a mask takes ten passes wherever it cannot guess the next."""
+    (scale,), (bar, t) = numbers, by_row.unbind(-1)
+    low = 1 - t
+    torch.gt(z, bar, out=hard)
+    torch.add(2 * low, z, alpha=-2 / scale, out=less).mul_(hard)  # twice what (t + cos) lacks to 1
+    z.addcmul_(z, less, value=-0.5)
+    return less.addcmul_(hard, low, value=-1)
+
+
 _CAPPED = Side(_capped, _capped_slope)
 #: By name, what targets become and what the rest does.
 MAPS = {
     "circle": (Side(_near, _near_slope), Side(_far, _far_slope)),
     "circle_held": (Side(_near_held, _near_held_slope), Side(_far_held, _far_held_slope)),
     "soft_cap": (_CAPPED, _CAPPED),
-    "curricular": (Side(_same, _ones), Side(_curricular, _curricular_slope, _curricular_)),
+    "curricular": (
+        Side(_same, _ones),
+        Side(_curricular, _curricular_slope, _curricular_, _curricular_by_numbers_, False),
+    ),
 }
 
 
@@ -147,6 +168,21 @@ class ScoreMap:
 
     def of(self, rows: slice | Tensor) -> "ScoreMap":
         return self if self.by_row is None else ScoreMap(self.name, self.numbers, self.by_row[rows])
+
+    def bound(self, scores: float | None) -> float | None:
+        """What bounds the size of mapped scores, where the scores' is bounded by this; looks at numbers a row."""
+        if self.name == "soft_cap":
+            return None if isinstance(self.numbers[0], Tensor) else abs(self.numbers[0])
+        if self.name == "curricular" and scores is not None and self.by_row is not None:
+            return scores * (1 + self.by_row[:, 1].abs().amax().item())
+        return None
+
+    def in_units(self, unit: float) -> "ScoreMap":
+        """The same of scores that are multiplied by ``unit``; of a homogeneous map."""
+        by_row = self.by_row
+        if self.name == "curricular" and by_row is not None:
+            by_row = torch.stack([by_row[:, 0] * unit, by_row[:, 1]]).t()
+        return ScoreMap(self.name, tuple(n * unit for n in self.numbers), by_row)
 
     @property
     def arguments(self) -> tuple[tuple[float | Tensor, ...], Tensor | None]:

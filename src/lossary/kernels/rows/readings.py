@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lossary.core import device as _device
 from lossary.kernels.graph import distinct, gradients_by
 from lossary.kernels.modes import full_precision, plain_only
 from lossary.kernels.rows.blocks import Blocks, Gradients, Needs, block_rows
@@ -105,12 +106,16 @@ class ItemBlocks(Blocks):
         return _Scores(scores, span)
 
 
-def item_blocks(sources: list[Bilinear], held: int, each: tuple[int, ...]) -> list[ItemBlocks]:
-    """The same items in every source's blocks, as many as the one with the most scores can have."""
+def item_blocks(
+    sources: list[Bilinear], held: int, each: tuple[int, ...], largest: int | None = None
+) -> list[ItemBlocks]:
+    """The same items in every source's blocks, as many as the one with the most scores can have, up to ``largest``."""
     widest, most = max(source.columns for source in sources), max(each)
     like = sources[0].x.new_empty(0, dtype=accumulator(sources[0].x))
     rows = len(sources[0].x) // each[0] * most
-    size = max(block_rows(rows, widest * (1 + held), like) // most, 1)
+    rows = block_rows(rows, widest * (1 + held), like)
+    rows = rows if largest is None or _device.by_cache(like) else min(rows, max(largest // widest, 1))
+    size = max(rows // most, 1)
     return [ItemBlocks(source, of_one, size) for source, of_one in zip(sources, each, strict=True)]
 
 

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from lossary.kernels.fused import switch
 from lossary.kernels.rows import blocks, symmetric
-from lossary.kernels.rows.blocks import Needs, Vectors
+from lossary.kernels.rows.blocks import Needs
 from lossary.kernels.rows.items import Items
 from lossary.kernels.rows.scores import Bilinear, Learning, RowGradients, Rows, Targets
+from lossary.kernels.rows.vectors import Vectors
 
 
 def by_triton(source: Bilinear, targets: Targets | None = None) -> Any:

@@ -14,11 +14,12 @@ from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction
 from lossary.core.rules import NOT_NEGATIVE, Positive, checked
 from lossary.distributed import across_ranks, gathered
-from lossary.kernels.rows.exponentials import natural_exponentials_
+from lossary.kernels.rows.exponentials import PieceSums
 from lossary.kernels.rows.formula import row_loss
 from lossary.kernels.rows.losses import read_loss
 from lossary.kernels.rows.scores import Bilinear, Targets
-from lossary.kernels.stable import ABSENT, accumulate, parameters, softplus, unit
+from lossary.kernels.rows.swept import in_pieces
+from lossary.kernels.stable import ABSENT, LOG2_E, accumulate, parameters, softplus, unit
 from lossary.losses._batch import check_absent
 from lossary.losses._pointwise import hide
 from lossary.losses.views._shared import Pairs, Similarity, check_negatives, found_apart, numbers, paired
@@ -162,14 +163,16 @@ class _Near(NamedTuple):
         """The same and its gradient, in the scores' place."""
         own = self._own(rows, scores[0])
         target = scores[0].gather(1, own)
+        sums = PieceSums()
         found = self._masked(rows, own, *scores, in_place=True)
-        top = torch.cat([s.amax(1, keepdim=True) for s in found], 1).amax(1, keepdim=True)
-        total = sum(natural_exponentials_(s.sub_(top)).sum(1, keepdim=True) for s in found)
-        assert isinstance(total, Tensor)
-        gap = top + total.log() - target
+        every = [part for side in found for part in in_pieces(side)]
+        for part in every:
+            sums.add(part.mul_(LOG2_E))
+        rest, shares = sums.end()
+        gap = rest[:, None] - target
         by_rest = gap.sigmoid() * by_loss[:, None]
-        for s in found:
-            s.mul_(torch.where(top > ABSENT / 2, by_rest / total, 0))
+        for part, share in zip(every, shares, strict=True):
+            part.mul_(by_rest * share)
         found[0].scatter_(1, own, -by_rest)
         return softplus(gap)[:, 0], (*found, *[None] * (len(scores) - self.sides))
 
@@ -179,12 +182,13 @@ class _Near(NamedTuple):
     def _masked(self, rows: slice, own: Tensor, *scores: Tensor, in_place: bool = False) -> list[Tensor]:
         """The negatives' scores, absent elsewhere: own ones, by ids or masks, and by the guide."""
         fill = Tensor.masked_fill_ if in_place else Tensor.masked_fill
+        hidden = _hidden_ if in_place else _hidden
         put = Tensor.scatter_ if in_place else Tensor.scatter
         guides = scores[self.sides :]
         if guides:
             bar = guides[0].gather(1, own)
             bar = bar * (1 - self.margin) if self.relative else bar - self.margin
-            found = [fill(s, guide > bar, ABSENT) for s, guide in zip(scores, guides, strict=False)]
+            found = [hidden(s, guide, bar) for s, guide in zip(scores, guides, strict=False)]
         else:
             found = list(scores[: self.sides])
         out = self._left_out(rows, own)
@@ -203,6 +207,18 @@ class _Near(NamedTuple):
             return out
         alike = self.ids[rows, None] == self.their_ids
         return alike if out is None else out | alike
+
+
+def _hidden(scores: Tensor, guide: Tensor, bar: Tensor) -> Tensor:
+    """Scores, absent where the guide's is above the bar."""
+    return scores.masked_fill(guide > bar, ABSENT)
+
+
+def _hidden_(scores: Tensor, guide: Tensor, bar: Tensor) -> Tensor:
+    """The same in place, the guide's scores being used up: in numbers, because a mask costs a CPU ten passes."""
+    for s, g in zip(in_pieces(scores), in_pieces(guide), strict=True):
+        s.add_(g.gt_(bar), alpha=ABSENT)
+    return scores
 
 
 def _guides(
