@@ -34,6 +34,7 @@ from lossary.watching import hooks
 
 ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT))  # the benchmarks, the board and the survey lie beside the scripts and are not installed
+import case_study  # noqa: E402
 from benchmarks import page as benchmarks_page  # noqa: E402
 from benchmarks import summary as benchmarks_summary  # noqa: E402
 from benchmarks.meter import page as meter_page  # noqa: E402
@@ -78,6 +79,7 @@ def main() -> int:
     files[ROOT / "docs" / "board.md"] = board_page.page()
     files[ROOT / "docs" / "survey.md"] = survey_page.page()
     files[ROOT / "docs" / "claims.md"] = claims_page.page()
+    files[ROOT / "docs" / "case_study.md"] = case_study.page()
     files[ROOT / "docs" / "comparison.md"] = comparison_page.page(len(CATALOGUE))
     files[ROOT / "docs" / "roadmap.md"] = roadmap_page.page()
     tables = {
