@@ -28,6 +28,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "scripts")]
 from benchmarks.peers import peers as installed  # noqa: E402
 
 import lossary.functional as L  # noqa: E402
+from lossary import Lp  # noqa: E402
 from presets import peers  # noqa: E402
 from presets.grid import Call, calls, options  # noqa: E402
 from presets.stored import Answer  # noqa: E402
@@ -274,6 +275,40 @@ def orders_and_lifetimes() -> Iterator[Pair]:
     )
 
 
+def distances() -> Iterator[Pair]:
+    """pytorch-metric-learning's distances, in the losses that take one here."""
+    from pytorch_metric_learning import distances as d
+    from pytorch_metric_learning import losses as p
+
+    from lossary.presets import pytorch_metric_learning as preset
+
+    norms = [(Lp(p, power), partial(d.LpDistance, p=p, power=power)) for p in (1, 2, 3, 4.5) for power in (1, 2, 1.5)]
+    named = [
+        ("cosine", lambda normalize_embeddings: d.CosineSimilarity()),
+        ("dot", d.DotProductSimilarity),
+        ("snr", d.SNRDistance),
+    ]
+    labelled = both(normal(12, 6), classes(3, 12))
+    grid = tuple(options(margin=(0.05, 0.5, 2.0), normalize=(True, False)))
+    margins = tuple(options(pos_margin=(0.1, 0.7), neg_margin=(0.9, 0.3), normalize=(True, False)))
+    for ours, theirs in (*norms, *named):
+
+        def triplets(margin: float = 0.05, normalize: bool = True, of: Any = theirs) -> Any:
+            return p.TripletMarginLoss(margin, distance=of(normalize_embeddings=normalize))
+
+        def pairs(pos_margin: float = 0.1, neg_margin: float = 0.9, normalize: bool = True, of: Any = theirs) -> Any:
+            return p.ContrastiveLoss(pos_margin, neg_margin, distance=of(normalize_embeddings=normalize))
+
+        def our_triplets(margin: float = 0.05, normalize: bool = True, of: Any = ours) -> Any:
+            return preset.triplet_margin(margin, of, normalize)
+
+        def our_pairs(pos_margin: float = 0.1, neg_margin: float = 0.9, normalize: bool = True, of: Any = ours) -> Any:
+            return preset.contrastive(pos_margin, neg_margin, of, normalize)
+
+        yield Pair(f"pytorch-metric-learning: triplets by {ours}", triplets, our_triplets, labelled, grid)
+        yield Pair(f"pytorch-metric-learning: pairs by {ours}", pairs, our_pairs, labelled, margins)
+
+
 def preferences_and_policies() -> Iterator[Pair]:
     """All of TRL, of which :mod:`peers_of_trl` calls the trainers' own methods."""
     import peers_of_trl as trl
@@ -372,7 +407,7 @@ def auraloss_stft(x: Tensor, y: Tensor) -> Tensor:
 
 
 def of_pairs(only: str, seeds: range) -> Iterator[tuple[str, Row]]:
-    for pair in (*pairs(), *images_and_waves(), *orders_and_lifetimes(), *preferences_and_policies()):
+    for pair in (*pairs(), *images_and_waves(), *orders_and_lifetimes(), *distances(), *preferences_and_policies()):
         if only not in pair.name:
             continue
         row = Row()

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from lossary.core.loss import HeadLoss as HeadLoss
     from lossary.core.loss import Loss as Loss
     from lossary.distributed.ways import exchange_by as exchange_by
+    from lossary.kernels.measures import Lp as Lp
     from lossary.losses.answers.asymmetric import AsymmetricLoss as AsymmetricLoss
     from lossary.losses.answers.asymmetric import asymmetric_loss as asymmetric_loss
     from lossary.losses.answers.binary import BCELoss as BCELoss

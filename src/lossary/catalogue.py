@@ -93,6 +93,7 @@ HELPERS: tuple[ModuleType, ...] = tuple(
         "compose.sampled",
         "compose.sharded",
         "distributed.ways",
+        "kernels.measures",
         "compose.activations",
         "compose.perceptual",
         "compose.regularizers",

@@ -67,7 +67,7 @@ SAMPLES: dict[str, Samples] = {
     "contrastive_loss": Samples(
         draw=_draw_pairs,
         edges=_edges_pairs,
-        variants=({}, {"margin": 2.0, "factor": 1.0}, {"margin": 0.5, "similar_label": 0}),
+        variants=({}, {"margin": 2.0, "factor": 1.0}, {"margin": 0.5, "similar_label": 0}, {"distance": "cosine"}),
         golden={"contrastive": _golden_pairs},
     ),
 }

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, dtype
 
+from lossary import Lp
 from lossary.testing import Call
 from samples.types import Samples
 
@@ -70,6 +71,9 @@ SAMPLES: dict[str, Samples] = {
             {"margin": 0.7, "mining": "all"},
             {"margin": 2.0, "mining": "all", "average": "all", "squared": True},
             {"mining": "all"},
+            {"margin": 0.3, "distance": "cosine"},
+            {"margin": 0.3, "distance": "snr", "mining": "all"},
+            {"margin": 0.7, "distance": Lp(3.0, 1.5), "mining": "semihard"},
         ),
         golden={"triplet_batch_hard": _golden_hard, "triplet_batch_all": _golden_all},
     ),

@@ -6,6 +6,7 @@ made again for it, so that memory stays that of one block however large the batc
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -70,6 +71,7 @@ def mined(
     squared: bool,
     counted: Tensor | None = None,
     by_mask: Callable[..., Anchors] | None = None,
+    measure: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> Anchors:
     """The triplets of each anchor, (N,) each.
 
@@ -82,9 +84,10 @@ def mined(
         squared: Squared distances.
         counted: (M,) boolean, False for items that are nobody's negatives; they must be nobody's targets either.
         by_mask: The miner that needs no number of positives, where there is one: for where it would be a wait.
+        measure: Distances of anchors and all items instead of Euclid's; there is no miner by mask beside it.
     """
     on_cpu = _device.by_cache(anchors)
-    if on_cpu or plain_only() or not _device.has_float64(anchors):
+    if on_cpu or plain_only() or not _device.has_float64(anchors) or measure is not None:
         by_mask = None
     columns, exists = _positives(targets) if by_mask is None else (None, None)
 
@@ -96,7 +99,8 @@ def mined(
             return by_mask(MaskedBlock(anchors[rows], items, _targets(targets, rows), negative, squared), margin)
         assert columns is not None
         assert exists is not None
-        distances = pairwise(anchors[rows], items, squared=squared)
+        apart = partial(pairwise, squared=squared) if measure is None else measure
+        distances = apart(anchors[rows], items)
         return miner(AnchorBlock(distances, columns[rows], exists[rows], negative), margin)
 
     held = CACHED_TRIPLES if on_cpu else LARGE_TRIPLES

@@ -1,9 +1,11 @@
 """pytorch-metric-learning's losses, called ``(embeddings, labels)``, with its default distances and reducers.
 
-Left out are ``indices_tuple``, ``ref_emb``, other distances and reducers, regularisers and miners.
+Left out are ``indices_tuple``, ``ref_emb``, other reducers, regularisers and miners. :func:`triplet_margin` and
+:func:`contrastive` take other distances than the default.
 """
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -11,15 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from lossary.core.loss import HeadLoss
-from lossary.kernels.distances import pairwise
+from lossary.kernels.distances import norm
+from lossary.kernels.measures import Lp
 from lossary.kernels.stable import unit
+from lossary.losses._distance import DistanceName, measure_of
 from lossary.losses.identities.angular import ArcFaceLoss, CosFaceLoss, NormalizedSoftmaxLoss
 from lossary.losses.identities.neighbors import NCALoss, SmoothAPLoss
 from lossary.losses.identities.prototypes import ProxyAnchorLoss
 from lossary.losses.identities.proxies import ProxyNCALoss, SoftTripleLoss
 from lossary.losses.identities.similarity import CircleLoss, MultiSimilarityLoss, SupConLoss
 from lossary.losses.identities.sphereface import SphereFaceLoss
-from lossary.losses.pairs.contrastive import hinge_embedding_loss
 from lossary.losses.triplets.triplet import TripletLoss
 from lossary.losses.views.decorrelation import VICRegLoss
 from lossary.losses.views.mutual import NTXentLoss
@@ -181,21 +184,41 @@ def vicreg(
     return VICRegLoss(invariance=invariance_lambda, variance=variance_mu, covariance=covariance_v, eps=eps)
 
 
-def triplet_margin(margin: float = 0.05) -> nn.Module:
+def triplet_margin(
+    margin: float = 0.05, distance: DistanceName | Lp = "euclidean", normalize_embeddings: bool = True
+) -> nn.Module:
     """``TripletMarginLoss``: Lossary's :class:`TripletLoss` with ``mining="all"``, of embeddings made unit length.
 
     ``swap`` and ``smooth_loss`` have no counterpart: the soft margin here, ``margin=None``, has no margin beside it.
+
+    Args:
+        margin: As there.
+        distance: ``LpDistance(p=p, power=power)`` is ``Lp(p, power)``, ``CosineSimilarity()`` is ``"cosine"``,
+            ``DotProductSimilarity()`` is ``"dot"``, ``SNRDistance()`` is ``"snr"``.
+        normalize_embeddings: That of the distance, in whose own norm it is. ``"cosine"`` is without lengths anyway.
     """
-    return Called(TripletLoss(margin=margin, mining="all"), _unit_length)
+    loss = TripletLoss(margin=margin, mining="all", distance=distance)
+    return Called(loss, partial(_unit_length, _degree(distance))) if normalize_embeddings else loss
 
 
-def contrastive(pos_margin: float = 0.0, neg_margin: float = 1.0) -> nn.Module:
+def contrastive(
+    pos_margin: float = 0.0,
+    neg_margin: float = 1.0,
+    distance: DistanceName | Lp = "euclidean",
+    normalize_embeddings: bool = True,
+) -> nn.Module:
     """``ContrastiveLoss``: plain distances of unit embeddings, and two means, each over the pairs that still cost.
 
     Lossary's :class:`ContrastiveLoss` has the paper's squares, a factor of 1/2, and one mean over all pairs. Here a
     single similar pair weighs as much as all dissimilar ones, and the loss does not fall as pairs are solved.
+
+    Args:
+        pos_margin: As there: of ``"cosine"`` and ``"dot"`` a similarity, above which a similar pair costs nothing.
+        neg_margin: As there: below it, then, a dissimilar pair costs nothing.
+        distance: As :func:`triplet_margin` has it.
+        normalize_embeddings: That of the distance.
     """
-    return _Contrastive(pos_margin, neg_margin)
+    return _Contrastive(pos_margin, neg_margin, distance, normalize_embeddings)
 
 
 def load_head(head: HeadLoss, checkpoint: str | Path) -> None:
@@ -213,8 +236,22 @@ def load_head(head: HeadLoss, checkpoint: str | Path) -> None:
     fill(head, weight.unflatten(0, several) if len(several) > 1 and len(weight) == several.numel() else weight)
 
 
-def _unit_length(embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    return unit(embeddings), labels
+def _degree(distance: DistanceName | Lp) -> float:
+    """Of the norm in which embeddings are made unit length there: that of the distance."""
+    measure = measure_of(distance)
+    return measure.p if isinstance(measure, Lp) else 2.0
+
+
+def _unit_length(p: float, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    return _of_length_one(embeddings, p), labels
+
+
+def _of_length_one(x: Tensor, p: float) -> Tensor:
+    if p == 2:
+        return unit(x)
+    length = norm(x, p)[:, None]
+    some = ~(length <= 0)  # so written, a NaN stays one
+    return x / torch.where(some, length, 1)
 
 
 class _AmongAll(nn.Module):
@@ -229,18 +266,21 @@ class _AmongAll(nn.Module):
 
 
 class _Contrastive(nn.Module):
-    def __init__(self, pos_margin: float, neg_margin: float) -> None:
+    def __init__(self, pos_margin: float, neg_margin: float, distance: DistanceName | Lp, normalize: bool) -> None:
         super().__init__()
-        self.pos_margin = pos_margin
-        self.neg_margin = neg_margin
+        self.measure, self.p = measure_of(distance), _degree(distance) if normalize else None
+        # The distances here are 1 less, or 0 less, the similarities there.
+        most = {"cosine": 1.0, "dot": 0.0}.get(distance) if isinstance(distance, str) else None
+        margins = pos_margin, neg_margin
+        self.pos_margin, self.neg_margin = margins if most is None else (most - margin for margin in margins)
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        i, j = torch.triu_indices(len(labels), len(labels), 1, device=labels.device)
-        distances = pairwise(unit(embeddings), unit(embeddings), squared=False)[i, j]
-        similar = labels[i] == labels[j]
-        positives = hinge_embedding_loss((distances - self.pos_margin).relu(), similar, reduction="none")
-        negatives = hinge_embedding_loss(distances, similar, margin=self.neg_margin, reduction="none")
-        return _over_active(positives, similar) + _over_active(negatives, ~similar)
+        x = embeddings if self.p is None else _of_length_one(embeddings, self.p)
+        other = ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+        distances, similar = self.measure.pairwise(x, x), (labels[:, None] == labels) & other
+        positives = (distances - self.pos_margin).relu()
+        negatives = (self.neg_margin - distances).relu()
+        return _over_active(positives, similar) + _over_active(negatives, ~similar & other)
 
 
 def _over_active(losses: Tensor, chosen: Tensor) -> Tensor:

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from lossary.kernels.distances import root
+from lossary.kernels.measures import Lp
 from lossary.losses._batch import compare
+from lossary.losses._distance import DistanceName, measure_of
 from lossary.losses.pairs.contrastive import ContrastiveLoss, pairs_given, pairs_of_batch
 from lossary.losses.triplets.triplet import TripletLoss, TripletMarginLoss
 
@@ -71,18 +73,19 @@ def _pairs(
     *,
     margin: float | Tensor,
     similar_label: int,
+    distance: DistanceName | Lp = "euclidean",
     pairs: tuple[Tensor, Tensor] | None = None,
     mask: Tensor | None = None,
     **of_batch: Any,
 ) -> Shares:
     """Violations of dissimilar pairs; idle ones of all pairs."""
     if target is not None:
-        squared, similar, counted = pairs_given(x1, x2, target, similar_label, mask)
+        squared, similar, counted = pairs_given(x1, x2, target, similar_label, mask, measure=measure_of(distance))
     else:
         relations: dict[str, Any] = {
             name: of_batch.get(name) for name in ("positives", "ids", "ref_embeddings", "ref_labels")
         }
-        squared, similar, counted = pairs_of_batch(compare(x1, x2, mask=mask, **relations), pairs)
+        squared, similar, counted = pairs_of_batch(compare(x1, x2, mask=mask, **relations), pairs, measure_of(distance))
     if counted is not None:
         squared, similar = squared[counted], similar[counted]
     near = root(squared) < margin

@@ -25,10 +25,12 @@ from lossary.core.reduce import Reduction, align, counted, reduce
 from lossary.core.rules import NotNegative, Number, checked
 from lossary.distributed import across_ranks
 from lossary.distributed.handshake import meet_again
-from lossary.kernels.distances import pairwise, root, squares
+from lossary.kernels.distances import root
+from lossary.kernels.measures import EUCLIDEAN, Lp, Measure, Squared
 from lossary.kernels.rows.scores import Given
 from lossary.kernels.stable import accumulate, like_torch, unit
 from lossary.losses._batch import Compared, check_absent, check_indices, check_same_precision, compare
+from lossary.losses._distance import PairDistance, measure_of
 from lossary.losses._pointwise import decide, hide, pointwise
 
 __all__ = [
@@ -181,6 +183,7 @@ def contrastive_loss(
     *,
     margin: NotNegative = ...,
     factor: NotNegative = ...,
+    distance: PairDistance = ...,
     positives: Tensor | None = ...,
     pairs: tuple[Tensor, Tensor] | None = ...,
     ref_embeddings: Tensor | None = ...,
@@ -202,6 +205,7 @@ def contrastive_loss(
     *,
     margin: NotNegative = ...,
     factor: NotNegative = ...,
+    distance: PairDistance = ...,
     similar_label: Literal[0, 1] = ...,
     sample_weight: Tensor | None = ...,
     mask: Tensor | None = ...,
@@ -220,6 +224,7 @@ def contrastive_loss(
     *,
     margin: NotNegative = 1.0,
     factor: NotNegative = 0.5,
+    distance: PairDistance = "euclidean",
     similar_label: Literal[0, 1] = 1,
     positives: Tensor | None = None,
     pairs: tuple[Tensor, Tensor] | None = None,
@@ -244,6 +249,7 @@ def contrastive_loss(
         target: (P,) which pairs are similar, of bool, integer or float dtype, each 0 or 1.
         margin: m, in units of the distance.
         factor: f; 1/2 is the paper's, other code has 1.
+        distance: d: ``"euclidean"``, ``"manhattan"``, ``"cosine"``, which is 1 - cos, or ``Lp(p, power)``.
         similar_label: Which value of ``target`` means similar; the paper has 0.
         positives: (N, N) boolean instead of labels, or (N, M) beside references: which pairs are similar.
         pairs: Two (P,) tensors of indices i and j, as of a miner: only these pairs of an embedding i with an embedding,
@@ -291,17 +297,21 @@ def contrastive_loss(
             mask=mask,
             group=group if pairs is None else None,  # given pairs are of the rank's own items
         )
-        length, similar, mask = pairs_of_batch(compared, pairs)
+        length, similar, mask = pairs_of_batch(compared, pairs, measure_of(distance))
     else:
         given = {"positives": positives, "pairs": pairs, "ref_embeddings": ref_embeddings, "ref_labels": ref_labels}
         check_absent("target", ids=ids, **given)
-        length, similar, mask = pairs_given(x1, x2, target, similar_label, mask, sample_weight)
+        length, similar, mask = pairs_given(x1, x2, target, similar_label, mask, sample_weight, measure_of(distance))
     if sample_weight is not None:
         meet_again()  # only what was gathered says how many pairs there are
         check_same_shape("sample_weight", sample_weight, "the pairs", length)
     distant = (margin - root(length)).relu().square()
     losses = factor * torch.where(similar, length, distant)
     return reduce(losses, weight=sample_weight, mask=mask, reduction=reduction, group=group)
+
+
+def _square(measure: Measure) -> Measure:
+    return Lp(measure.p, 2 * measure.power) if isinstance(measure, Lp) else Squared(measure)
 
 
 def pairs_given(
@@ -311,6 +321,7 @@ def pairs_given(
     similar_label: int,
     mask: Tensor | None,
     sample_weight: Tensor | None = None,
+    measure: Measure = EUCLIDEAN,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """(P,) squared distances, which are of similar pairs, and which count."""
     check_dim("x1", x1, 2, "(P, D)")
@@ -324,19 +335,22 @@ def pairs_given(
     if mask is not None:
         x1, x2, target = hide(x1, mask[:, None]), hide(x2, mask[:, None]), hide(target, mask)
     check_among("target", target, (0, 1))
-    length = torch.where(target.isnan(), torch.nan, squares(accumulate(x1) - accumulate(x2)))
+    square = _square(measure).between(accumulate(x1), accumulate(x2))
+    length = torch.where(target.isnan(), torch.nan, square)
     return length, target == similar_label, mask
 
 
-def pairs_of_batch(compared: Compared, pairs: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor, Tensor | None]:
+def pairs_of_batch(
+    compared: Compared, pairs: tuple[Tensor, Tensor] | None, measure: Measure = EUCLIDEAN
+) -> tuple[Tensor, Tensor, Tensor | None]:
     """The same of the pairs of a batch: all, or those asked for."""
     anchors, others, targets, *_ = compared
     if pairs is not None:
         i, j = check_indices("pairs", pairs, (anchors.x.shape[0], others.x.shape[0]))
-        length = squares(anchors.x[i] - others.x[j])
+        length = _square(measure).between(anchors.x[i], others.x[j])
     else:
         i, j = compared.pairs()
-        length = pairwise(anchors.x, others.x, squared=True)[i, j]
+        length = _square(measure).pairwise(anchors.x, others.x)[i, j]
     if isinstance(targets, Given):
         similar, counts = targets.targets[i, j], targets.targets[i, j] | targets.rest[i, j]
         return length, similar, counts
@@ -356,6 +370,7 @@ class ContrastiveLoss(Loss):
     fn = staticmethod(contrastive_loss)
     margin: NotNegative = 1.0
     factor: NotNegative = 0.5
+    distance: PairDistance = "euclidean"
     similar_label: Literal[0, 1] = 1
     reduction: Reduction = "mean"
 
@@ -412,7 +427,7 @@ CARDS = (
                 "1 for a similar pair, 0 for another: `target` (as `similar_label` reads it), or equal "
                 "labels in a batch"
             ),
-            r"d": "the Euclidean distance between the two halves, rows of `x1` and `x2`, or two items of the batch",
+            r"d": "`distance`, by default Euclid's, of a pair: of rows of `x1` and `x2`, or of two items of a batch",
             r"m": "`margin`: dissimilar pairs farther apart than this cost nothing",
         },
         kernel="none",

@@ -1,7 +1,7 @@
 """Triplets: an anchor nearer to its positive than to its negative, by a margin."""
 
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
@@ -15,10 +15,12 @@ from lossary.core.rules import NOT_NEGATIVE, POSITIVE, NotNegative, checked
 from lossary.distributed import across_ranks
 from lossary.kernels import tuples
 from lossary.kernels.distances import norm, squares
+from lossary.kernels.measures import Lp, Measure
 from lossary.kernels.rows.scores import Targets
 from lossary.kernels.stable import accumulate, like_torch, parameters, softplus
 from lossary.kernels.tuples_by_mask import BY_MASK
 from lossary.losses._batch import check_absent, check_indices, check_same_precision, compare, compared_items
+from lossary.losses._distance import Distance, measure_of
 from lossary.losses._pointwise import hide
 
 __all__ = [
@@ -36,7 +38,7 @@ __all__ = [
 Mining = Literal["hard", "semihard", "all"]
 
 
-Distance = Callable[[Tensor, Tensor], Tensor]
+DistanceFunction = Callable[[Tensor, Tensor], Tensor]
 
 
 @across_ranks
@@ -47,6 +49,7 @@ def triplet_loss(
     *,
     margin: NotNegative | None = None,
     mining: Mining = "hard",
+    distance: Distance = "euclidean",
     squared: bool = False,
     average: Literal["active", "all"] = "active",
     positives: Tensor | None = None,
@@ -71,7 +74,10 @@ def triplet_loss(
         mining: Which triplets: ``"hard"`` takes each anchor's farthest positive and nearest negative; ``"semihard"``
             each positive with the nearest negative that is farther than it, or the farthest where none is;
             ``"all"`` all of them.
-        squared: Squared distances (FaceNet) instead of plain ones (Hermans et al.).
+        distance: d: ``"euclidean"``, ``"squared_euclidean"`` (FaceNet), ``"manhattan"``; ``"cosine"``, 1 - cos;
+            ``"dot"``, minus the product; ``"snr"``, var(a - b) / var(a) of an anchor a, over the entries; or
+            ``Lp(p, power)``. Of other norms than Euclid's no product gives the distances: they take D times as long.
+        squared: The same as ``"squared_euclidean"``.
         average: Of ``mining="all"``, the mean over triplets with a loss above 0, or over ``"all"``.
         positives: (N, N) boolean instead of labels, or (N, M) beside references: which items are an anchor's positives.
         triplets: Three (T,) tensors of indices, as of a miner: these triplets of an anchor, a positive and a negative
@@ -107,10 +113,11 @@ def triplet_loss(
         mean, soft margin, plain distances); FaceNet, arXiv:1503.03832, eq. 2 and 4, has squared distances, m = 0.2
         and the semi-hard choice. Many tutorials write squared distances and quote the margin of plain ones.
     """
+    measure = measure_of(distance, squared=squared)
     if triplets is not None:
         given = {"labels": labels, "positives": positives, "ref_labels": ref_labels, "ids": ids}
         check_absent("triplets", **given)
-        losses, counted = _given_triplets(embeddings, triplets, ref_embeddings, mask, margin, squared)
+        losses, counted = _given_triplets(embeddings, triplets, ref_embeddings, mask, margin, measure)
         if sample_weight is not None:
             check_same_shape("sample_weight", sample_weight, "the triplets", losses)
         return reduce(losses, weight=sample_weight, mask=counted, reduction=reduction, group=group)
@@ -129,9 +136,10 @@ def triplet_loss(
     miner = {"hard": tuples.hard, "semihard": tuples.semihard, "all": every}[mining]
     counted = others.counted if isinstance(targets, Targets) else None
     by_mask = None if mining == "all" and margin is None else BY_MASK.get(miner)
-    loss, divisor = tuples.mined(
-        anchors.x, others.x, targets, miner, margin, squared=squared, counted=counted, by_mask=by_mask
-    )
+    euclidean = measure.squared if isinstance(measure, Lp) else None
+    other = None if euclidean is not None else measure.pairwise
+    by: dict[str, Any] = {"squared": bool(euclidean), "measure": other}
+    loss, divisor = tuples.mined(anchors.x, others.x, targets, miner, margin, counted=counted, by_mask=by_mask, **by)
     if sample_weight is not None:
         loss, divisor = loss * sample_weight, divisor * sample_weight
     if reduction == "none":
@@ -145,14 +153,13 @@ def _given_triplets(
     ref_embeddings: Tensor | None,
     mask: Tensor | None,
     margin: float | Tensor | None,
-    squared: bool,
+    measure: Measure,
 ) -> tuple[Tensor, Tensor | None]:
     """(T,) the losses, and which of them count."""
     anchors, others = compared_items(embeddings, ref_embeddings, mask)
     count = others.x.shape[0]
     a, p, n = check_indices("triplets", triplets, (anchors.x.shape[0], count, count))
-    length = squares if squared else norm
-    near, far = (length(anchors.x[a] - others.x[other]) for other in (p, n))
+    near, far = (measure.between(anchors.x[a], others.x[other]) for other in (p, n))
     counted = None if anchors.counted is None else anchors.counted[a]
     if others.counted is not None and counted is not None:
         counted = counted & others.counted[p] & others.counted[n]
@@ -165,6 +172,7 @@ class TripletLoss(Loss):
     fn = staticmethod(triplet_loss)
     margin: NotNegative | None = None
     mining: Mining = "hard"
+    distance: Distance = "euclidean"
     squared: bool = False
     average: Literal["active", "all"] = "active"
     reduction: Reduction = "mean"
@@ -241,7 +249,7 @@ def triplet_margin_loss(
 
 
 def _hinge(
-    distance: Distance, anchor: Tensor, positive: Tensor, negative: Tensor, margin: float | Tensor, swap: bool
+    distance: DistanceFunction, anchor: Tensor, positive: Tensor, negative: Tensor, margin: float | Tensor, swap: bool
 ) -> Tensor:
     near, far = distance(anchor, positive), distance(anchor, negative)
     check_same_shape("the distance to the negative", far, "that to the positive", near)
@@ -272,7 +280,7 @@ def triplet_margin_with_distance_loss(
     positive: Tensor,
     negative: Tensor,
     *,
-    distance_function: Distance | None = None,
+    distance_function: DistanceFunction | None = None,
     margin: NotNegative = 1.0,
     swap: bool = False,
     reduction: Reduction = "mean",
@@ -337,7 +345,7 @@ class TripletMarginWithDistanceLoss(Loss):
     """:func:`triplet_margin_with_distance_loss` as a Module."""
 
     fn = staticmethod(triplet_margin_with_distance_loss)
-    distance_function: Distance | None = None
+    distance_function: DistanceFunction | None = None
     margin: NotNegative = 1.0
     swap: bool = False
     reduction: Reduction = "mean"
@@ -416,7 +424,7 @@ CARDS = (
         data="triplets",
         formula=r"\max(0,\ d(a, p) - d(a, n) + m) \quad\text{or, soft,}\quad \log(1 + e^{d(a, p) - d(a, n)})",
         symbols={
-            r"d": "the Euclidean distance, or its square with `squared`",
+            r"d": "`distance`, by default Euclid's; its square with `squared`",
             r"a": "an anchor: an item of `embeddings`",
             r"p": "a positive: an item of the anchor's label",
             r"n": "a negative: an item of another label",

@@ -1,0 +1,158 @@
+"""How far apart embeddings are, in other ways than Euclid's too: of pairs of rows, and of every row and every other.
+
+Cosines and products are matrix products; so is the ratio of noise to signal, whose numerator is a Euclidean distance of
+centred vectors. A norm of another degree is none: its differences are written out for some rows at a time.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from lossary.core.rules import POSITIVE
+from lossary.kernels.distances import CACHED_DISTANCES, norm, pairwise, squares
+from lossary.kernels.modes import full_precision
+from lossary.kernels.products import product
+from lossary.kernels.stable import unit
+
+__all__ = ["Lp"]
+
+
+class Measure(Protocol):
+    """A distance, the smaller the nearer, not always symmetric: of ``x``, the anchors."""
+
+    def between(self, x: Tensor, y: Tensor) -> Tensor:
+        """Of rows (..., D) and those beside them: (...)."""
+        ...
+
+    def pairwise(self, x: Tensor, y: Tensor) -> Tensor:
+        """Of rows (N, D) and all others (M, D): (N, M)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Lp:
+    """The norm of a difference, ``(sum |x - y|^p)^(power / p)``: a ``distance`` of losses that compare embeddings.
+
+    Args:
+        p: The norm's degree, above 0: 1 is the sum of the differences, 2 is Euclid's.
+        power: To what the norm is raised, above 0.
+    """
+
+    p: float = 2.0
+    power: float = 1.0
+
+    def __post_init__(self) -> None:
+        POSITIVE("p", self.p)
+        POSITIVE("power", self.power)
+
+    @property
+    def squared(self) -> bool | None:
+        """Whether Euclid's distance is squared; None where it is another."""
+        return self.power == 2 if self.p == 2 and self.power in (1, 2) else None
+
+    def between(self, x: Tensor, y: Tensor) -> Tensor:
+        return squares(x - y) if self.squared else _raised(norm(x - y, self.p), self.power)
+
+    def pairwise(self, x: Tensor, y: Tensor) -> Tensor:
+        if self.p == 2:
+            return pairwise(x, y, squared=True) if self.squared else _raised(pairwise(x, y), self.power)
+        rows = max(1, CACHED_DISTANCES // max(1, y.numel()))
+        if x.shape[0] <= rows:
+            return self._written(x, y)
+        again = partial(checkpoint, self._written, use_reentrant=False, preserve_rng_state=False)
+        return torch.cat([again(part, y) for part in x.split(rows)])
+
+    def _written(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.between(x[:, None], y)
+
+
+def _raised(length: Tensor, power: float) -> Tensor:
+    """A power of lengths, with gradient 0 at 0."""
+    if power == 1:
+        return length
+    some = ~(length <= 0)  # so written, a NaN stays one
+    return torch.where(some, length, 1).pow(power) * some
+
+
+class _Cosine:
+    """1 - cos: half the square of the distance between the directions, which is exact where they hardly differ."""
+
+    def between(self, x: Tensor, y: Tensor) -> Tensor:
+        x, y = unit(x), unit(y)
+        return _from_square(squares(x - y), _is_zero(x) | _is_zero(y))
+
+    def pairwise(self, x: Tensor, y: Tensor) -> Tensor:
+        x, y = unit(x), unit(y)
+        return _from_square(pairwise(x, y, squared=True), _is_zero(x)[:, None] | _is_zero(y))
+
+
+def _is_zero(x: Tensor) -> Tensor:
+    return (x == 0).all(-1)
+
+
+def _from_square(square: Tensor, zero: Tensor) -> Tensor:
+    """A zero vector has the cosine 0 with all."""
+    return torch.where(zero, 1, square / 2)
+
+
+@dataclass(frozen=True)
+class Squared:
+    """The square of another one."""
+
+    of: Measure
+
+    def between(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.of.between(x, y).square()
+
+    def pairwise(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.of.pairwise(x, y).square()
+
+
+class _Dot:
+    """Minus the product: any number."""
+
+    def between(self, x: Tensor, y: Tensor) -> Tensor:
+        return -(x * y).sum(-1)
+
+    def pairwise(self, x: Tensor, y: Tensor) -> Tensor:
+        return -product(x, y)
+
+
+class _NoiseToSignal:
+    """var(x - y) / var(x) over an embedding's entries; 0 where those of an anchor are all the same."""
+
+    def between(self, x: Tensor, y: Tensor) -> Tensor:
+        x, y = _centred(x), _centred(y)
+        return squares(x - y) * _inverse_square(x)
+
+    def pairwise(self, x: Tensor, y: Tensor) -> Tensor:
+        with full_precision(x):
+            x, y = _centred(x), _centred(y)
+            return pairwise(x, y, squared=True) * _inverse_square(x)[:, None]
+
+
+def _centred(x: Tensor) -> Tensor:
+    return x - x.mean(-1, keepdim=True)
+
+
+def _inverse_square(x: Tensor) -> Tensor:
+    found = squares(x)
+    some = ~(found <= torch.finfo(x.dtype).tiny ** (1 / 3))
+    return some / torch.where(some, found, 1)
+
+
+EUCLIDEAN = Lp()
+#: The measures that have a name.
+MEASURES: Mapping[str, Measure] = {
+    "euclidean": EUCLIDEAN,
+    "squared_euclidean": Lp(2.0, 2.0),
+    "manhattan": Lp(1.0),
+    "cosine": _Cosine(),
+    "dot": _Dot(),
+    "snr": _NoiseToSignal(),
+}

@@ -1,0 +1,33 @@
+"""The argument ``distance`` of losses that compare embeddings."""
+
+from functools import partial
+from typing import Annotated, Literal, get_args
+
+from lossary.kernels.measures import MEASURES, Lp, Measure
+
+DistanceName = Literal["euclidean", "squared_euclidean", "manhattan", "cosine", "dot", "snr"]
+
+
+#: Those that are no less than 0 and the same from either side, as of pairs.
+SymmetricName = Literal["euclidean", "manhattan", "cosine"]
+
+
+def _check(names: tuple[str, ...], name: str, value: object) -> None:
+    if isinstance(value, Lp) or (isinstance(value, str) and value in names):
+        return
+    came = repr(value) if isinstance(value, str) else type(value).__name__
+    raise ValueError(f"{name}: wanted one of {', '.join(map(repr, names))} or an Lp; got {came}")
+
+
+Distance = Annotated[DistanceName | Lp, partial(_check, get_args(DistanceName))]
+PairDistance = Annotated[SymmetricName | Lp, partial(_check, get_args(SymmetricName))]
+
+
+def measure_of(distance: DistanceName | Lp, *, squared: bool = False) -> Measure:
+    """What the argument means; ``squared`` is that of Euclid's distance."""
+    measure = MEASURES[distance] if isinstance(distance, str) else distance
+    if not squared:
+        return measure
+    if distance not in ("euclidean", "squared_euclidean"):
+        raise ValueError(f"squared: wanted False beside distance={distance!r}, of which there is no square; got True")
+    return MEASURES["squared_euclidean"]
