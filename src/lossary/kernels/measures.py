@@ -17,7 +17,7 @@ from lossary.core.rules import POSITIVE
 from lossary.kernels.distances import CACHED_DISTANCES, norm, pairwise, squares
 from lossary.kernels.modes import full_precision
 from lossary.kernels.products import product
-from lossary.kernels.stable import unit
+from lossary.kernels.stable import divided, unit
 
 __all__ = ["Lp"]
 
@@ -127,22 +127,27 @@ class _NoiseToSignal:
     """var(x - y) / var(x) over an embedding's entries; 0 where those of an anchor are all the same."""
 
     def between(self, x: Tensor, y: Tensor) -> Tensor:
-        x, y = _centred(x), _centred(y)
+        x, y = _centred(x, y)
         return squares(x - y) * _inverse_square(x)
 
     def pairwise(self, x: Tensor, y: Tensor) -> Tensor:
         with full_precision(x):
-            x, y = _centred(x), _centred(y)
+            x, y = _centred(x, y)
             return pairwise(x, y, squared=True) * _inverse_square(x)[:, None]
 
 
-def _centred(x: Tensor) -> Tensor:
-    return x - x.mean(-1, keepdim=True)
+def _centred(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Less their means, in a unit in which no square is 0 or infinite: the ratio does not feel it."""
+    bare = [t.detach().flatten() for t in (x, y)]
+    largest = torch.cat([*bare, x.new_full((1,), torch.finfo(x.dtype).tiny)]).abs().amax()
+    unit_of = largest / largest.clamp(1, torch.finfo(x.dtype).max ** 0.45)
+    x, y = divided(x, unit_of), divided(y, unit_of)
+    return x - x.mean(-1, keepdim=True), y - y.mean(-1, keepdim=True)
 
 
 def _inverse_square(x: Tensor) -> Tensor:
     found = squares(x)
-    some = ~(found <= torch.finfo(x.dtype).tiny ** (1 / 3))
+    some = ~(found <= torch.finfo(x.dtype).tiny ** 0.5)
     return some / torch.where(some, found, 1)
 
 
