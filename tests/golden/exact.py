@@ -439,7 +439,9 @@ def flat(data: Data) -> list[Any]:
 
 
 def main() -> None:
-    lines = [json.dumps(case(number, *given)) for number, given in enumerate(CASES, start=1)]
+    from exact_more import MORE  # which draws by what stands here
+
+    lines = [json.dumps(case(number, *given)) for number, given in enumerate([*CASES, *MORE], start=1)]
     WRITTEN.write_text("\n".join(lines) + "\n")
 
 

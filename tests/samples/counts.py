@@ -6,6 +6,7 @@ from torch import Generator, dtype
 from lossary.testing import Call
 from lossary.testing.draws import labels as draw_labels
 from lossary.testing.draws import normal
+from samples._shared import golden_in_order
 from samples.types import Samples
 
 
@@ -44,9 +45,15 @@ def _edges_scattered(dt: dtype) -> tuple[Call, ...]:
 
 SAMPLES: dict[str, Samples] = {
     "tweedie_loss": Samples(
+        golden={"tweedie": golden_in_order},
         draw=_draw_amounts,
         edges=_edges_amounts,
         variants=({}, {"power": 1.0}, {"power": 1.25}, {"power": 2.0}, {"power": 1.9}),
     ),
-    "negative_binomial_nll_loss": Samples(draw=_draw_scattered, edges=_edges_scattered, variants=({}, {"full": True})),
+    "negative_binomial_nll_loss": Samples(
+        golden={"negative_binomial": golden_in_order},
+        draw=_draw_scattered,
+        edges=_edges_scattered,
+        variants=({}, {"full": True}),
+    ),
 }

@@ -4,6 +4,7 @@ import torch
 from torch import dtype
 
 from lossary.testing import Call
+from samples._shared import golden_in_order
 from samples.types import Samples
 
 
@@ -30,6 +31,8 @@ def _edges_draws(dt: dtype) -> tuple[Call, ...]:
 
 
 SAMPLES: dict[str, Samples] = {
-    "gaussian_crps_loss": Samples(edges=_edges_gaussian),
-    "ensemble_crps_loss": Samples(edges=_edges_draws, variants=({}, {"fair": True})),
+    "gaussian_crps_loss": Samples(golden={"gaussian_crps": golden_in_order}, edges=_edges_gaussian),
+    "ensemble_crps_loss": Samples(
+        golden={"ensemble_crps": golden_in_order}, edges=_edges_draws, variants=({}, {"fair": True})
+    ),
 }

@@ -4,6 +4,7 @@ import torch
 from torch import dtype
 
 from lossary.testing import Call
+from samples._shared import golden_in_order
 from samples.types import Samples
 
 
@@ -43,7 +44,9 @@ def _edges_intervals(dt: dtype) -> tuple[Call, ...]:
 
 
 SAMPLES: dict[str, Samples] = {
-    "cox_ph_loss": Samples(edges=_edges_risks, variants=({}, {"ties": "breslow"})),
-    "weibull_nll_loss": Samples(edges=_edges_times, variants=({}, {"shape": 2.0}, {"shape": 0.5})),
-    "logistic_hazard_loss": Samples(edges=_edges_intervals),
+    "cox_ph_loss": Samples(golden={"cox": golden_in_order}, edges=_edges_risks, variants=({}, {"ties": "breslow"})),
+    "weibull_nll_loss": Samples(
+        golden={"weibull": golden_in_order}, edges=_edges_times, variants=({}, {"shape": 2.0}, {"shape": 0.5})
+    ),
+    "logistic_hazard_loss": Samples(golden={"logistic_hazard": golden_in_order}, edges=_edges_intervals),
 }

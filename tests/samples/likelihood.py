@@ -6,6 +6,7 @@ from torch import Generator, dtype
 from lossary.testing import Call
 from lossary.testing.draws import labels as draw_labels
 from lossary.testing.draws import normal
+from samples._shared import golden_in_order
 from samples.types import Samples
 
 
@@ -47,6 +48,6 @@ def _edges_codes(dt: dtype) -> tuple[Call, ...]:
 
 SAMPLES: dict[str, Samples] = {
     "poisson_nll_loss": Samples(draw=_draw_counts, edges=_edges_counts, variants=({}, {"full": True}, {"eps": 1e-4})),
-    "kl_gaussian_loss": Samples(edges=_edges_codes),
+    "kl_gaussian_loss": Samples(golden={"kl_gaussian": golden_in_order}, edges=_edges_codes),
     "gaussian_nll_loss": Samples(edges=_edges_noisy, variants=({}, {"full": True, "eps": 0.01})),
 }

@@ -1,11 +1,13 @@
 """Samples of the losses of ``losses/classes/noisy.py``."""
 
-from samples._shared import CLASS_WEIGHT, edges_classes, golden_classes
+from samples._shared import CLASS_WEIGHT, edges_classes, golden_classes, golden_in_order
 from samples.types import Samples
 
 SAMPLES: dict[str, Samples] = {
     "generalized_cross_entropy_loss": Samples(
-        edges=edges_classes, variants=({}, {"q": 0.1}, {"q": 1.0, "class_weight": CLASS_WEIGHT})
+        golden={"generalized_cross_entropy": golden_in_order},
+        edges=edges_classes,
+        variants=({}, {"q": 0.1}, {"q": 1.0, "class_weight": CLASS_WEIGHT}),
     ),
     "symmetric_cross_entropy_loss": Samples(
         edges=edges_classes,

@@ -4,7 +4,7 @@ import torch
 from torch import dtype
 
 from lossary.testing import Call
-from samples._shared import CLASS_WEIGHT, edges_classes
+from samples._shared import CLASS_WEIGHT, edges_classes, golden_in_order
 from samples.types import Samples
 
 
@@ -26,8 +26,14 @@ def _edges_labels(dt: dtype) -> tuple[Call, ...]:
 
 SAMPLES: dict[str, Samples] = {
     "coral_loss": Samples(
-        edges=_edges_thresholds, variants=({}, {"threshold_weight": torch.tensor([0.5, 2.0, 0.0, 1.0])})
+        golden={"coral": golden_in_order},
+        edges=_edges_thresholds,
+        variants=({}, {"threshold_weight": torch.tensor([0.5, 2.0, 0.0, 1.0])}),
     ),
-    "corn_loss": Samples(edges=_edges_thresholds),
-    "earth_mover_loss": Samples(edges=_edges_labels, variants=({}, {"power": 1}, {"class_weight": CLASS_WEIGHT})),
+    "corn_loss": Samples(golden={"corn": golden_in_order}, edges=_edges_thresholds),
+    "earth_mover_loss": Samples(
+        golden={"earth_mover": golden_in_order},
+        edges=_edges_labels,
+        variants=({}, {"power": 1}, {"class_weight": CLASS_WEIGHT}),
+    ),
 }

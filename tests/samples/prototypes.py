@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, dtype
 
 from lossary.testing import Call
-from samples._shared import edges_head
+from samples._shared import edges_head, golden_in_order
 from samples.types import Samples
 
 
@@ -34,6 +34,7 @@ def _golden_ge2e(kind: str, inputs: Mapping[str, Tensor], params: Mapping[str, A
 
 SAMPLES: dict[str, Samples] = {
     "proxy_anchor_loss": Samples(
+        golden={"proxy_anchor": golden_in_order},
         edges=lambda dt: edges_head(dt)[:-1],  # one proxy a class
         variants=({}, {"scale": 8.0, "margin": 0.3}, {"scale": 1.0, "margin": 0.0}),
     ),

@@ -4,7 +4,7 @@ import torch
 from torch import dtype
 
 from lossary.testing import Call
-from samples._shared import edges_values
+from samples._shared import edges_values, golden_in_order
 from samples.types import Samples
 
 
@@ -19,7 +19,7 @@ def _edges_amounts(dt: dtype) -> tuple[Call, ...]:
 
 
 SAMPLES: dict[str, Samples] = {
-    "mape_loss": Samples(edges=_edges_amounts, variants=({}, {"eps": 0.5})),
-    "smape_loss": Samples(edges=_edges_amounts, variants=({}, {"eps": 2.0})),
-    "msle_loss": Samples(edges=_edges_amounts),
+    "mape_loss": Samples(golden={"mape": golden_in_order}, edges=_edges_amounts, variants=({}, {"eps": 0.5})),
+    "smape_loss": Samples(golden={"smape": golden_in_order}, edges=_edges_amounts, variants=({}, {"eps": 2.0})),
+    "msle_loss": Samples(golden={"msle": golden_in_order}, edges=_edges_amounts),
 }

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, dtype
 
 from lossary.testing import Call
+from samples._shared import golden_in_order
 from samples.types import Samples
 
 
@@ -53,7 +54,9 @@ def _golden_labelled(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) ->
 
 SAMPLES: dict[str, Samples] = {
     "circle_loss": Samples(
-        edges=edges_labelled, variants=({}, {"scale": 8.0, "margin": 0.25}, {"scale": 1.0, "margin": -0.1})
+        golden={"circle": golden_in_order},
+        edges=edges_labelled,
+        variants=({}, {"scale": 8.0, "margin": 0.25}, {"scale": 1.0, "margin": -0.1}),
     ),
     "multi_similarity_loss": Samples(
         edges=_edges,

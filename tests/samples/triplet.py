@@ -47,6 +47,10 @@ def _golden_all(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call
     return Call((inputs["embeddings"], inputs["labels"]), {**params, "mining": "all"})
 
 
+def _golden_distance(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call:
+    return Call((inputs["embeddings"], inputs["labels"]), {**params, "mining": "all", "average": "all"})
+
+
 def _golden_triplets(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call:
     return Call((inputs["anchor"], inputs["positive"], inputs["negative"]), {**params, "eps": 0.0})
 
@@ -75,7 +79,11 @@ SAMPLES: dict[str, Samples] = {
             {"margin": 0.3, "distance": "snr", "mining": "all"},
             {"margin": 0.7, "distance": Lp(3.0, 1.5), "mining": "semihard"},
         ),
-        golden={"triplet_batch_hard": _golden_hard, "triplet_batch_all": _golden_all},
+        golden={
+            "triplet_batch_hard": _golden_hard,
+            "triplet_batch_all": _golden_all,
+            "triplet_distance": _golden_distance,
+        },
     ),
     "triplet_margin_loss": Samples(
         edges=_edges_triplets,

@@ -2,7 +2,7 @@
 
 import torch
 
-from samples._shared import edges_indices, edges_regions
+from samples._shared import edges_indices, edges_regions, golden_in_order
 from samples.types import Samples
 
 _WEIGHTS = torch.tensor([0.0, 1.0, 2.5])
@@ -21,8 +21,10 @@ _FOCAL = (
 
 
 SAMPLES: dict[str, Samples] = {
-    "generalized_dice_loss": Samples(edges=edges_indices, variants=_GENERALIZED),
+    "generalized_dice_loss": Samples(
+        golden={"generalized_dice": golden_in_order}, edges=edges_indices, variants=_GENERALIZED
+    ),
     "sigmoid_generalized_dice_loss": Samples(edges=edges_regions, variants=_GENERALIZED),
-    "focal_tversky_loss": Samples(edges=edges_indices, variants=_FOCAL),
+    "focal_tversky_loss": Samples(golden={"focal_tversky": golden_in_order}, edges=edges_indices, variants=_FOCAL),
     "sigmoid_focal_tversky_loss": Samples(edges=edges_regions, variants=_FOCAL),
 }
