@@ -62,3 +62,11 @@ def test_a_sharded_head_sends_items_and_numbers_and_no_weight() -> None:
     assert counted.bytes["gather"] == MEETING + N * D * 4 + N * 8
     assert counted.bytes["deal"] == 2 * N * 4 * 4  # four numbers a row, and their slopes
     assert counted.bytes["sum"] == N * D * 4
+
+
+def test_a_ring_has_no_second_derivatives_and_says_so() -> None:
+    x = items(N, D, dtype=torch.float32)
+    with lossary.exchange_by("ring"):
+        loss = L.supcon_loss(x, torch.arange(N) % 2, group=distributed.group.WORLD)
+    with pytest.raises(RuntimeError, match="exchange_by: second derivatives want"):
+        torch.autograd.grad(loss, x, create_graph=True)

@@ -15,6 +15,7 @@ from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction
 from lossary.core.rules import checked
 from lossary.distributed import across_ranks
+from lossary.distributed.gather import of_all_classes
 from lossary.distributed.shards import shard, shard_alike
 from lossary.kernels.products import multiplied_in
 from lossary.kernels.rows.formula import fits_densely
@@ -273,4 +274,5 @@ class LinearHead(nn.Module):
 
     def get_logits(self, embeddings: Tensor) -> Tensor:
         """The scores of all classes, for inference: (N, num_classes)."""
-        return self.linear(embeddings)
+        bias = cast("Tensor | None", self.linear.bias)
+        return of_all_classes(F.linear, embeddings, self.linear.weight, bias)

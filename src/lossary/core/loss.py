@@ -213,4 +213,8 @@ class HeadLoss(Loss):
 
     def get_logits(self, embeddings: Tensor) -> Tensor:
         """The scores of all classes without a margin, for inference: cosines, (N, num_classes)."""
-        return nn.functional.normalize(embeddings) @ nn.functional.normalize(self.weight, dim=-1).T
+        from lossary.distributed.gather import of_all_classes
+
+        return of_all_classes(
+            lambda x, w: nn.functional.normalize(x) @ nn.functional.normalize(w, dim=-1).T, embeddings, self.weight
+        )

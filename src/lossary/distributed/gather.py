@@ -7,6 +7,7 @@ forward and in backward, with the same arguments, which :mod:`lossary.distribute
 empty batch too.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch.distributed import ProcessGroup
 
 from lossary.distributed.exchange import Sizes, collect, dealt, summed
 from lossary.distributed.handshake import meet
+from lossary.distributed.shards import shard
 from lossary.distributed.ways import is_ring
 
 
@@ -70,6 +72,14 @@ class Ranks:
         return torch.cat(
             [part.view(here, size, *rest).transpose(0, 1) for part, size in zip(found, self.sizes, strict=True)]
         )
+
+    def rows(self, numbers: Tensor, each: Sizes) -> Tensor:
+        """The reverse: (N, C) of this rank's items and all columns, of (M, c)."""
+        here = self.sizes[self.rank]
+        sent = tuple(size * numbers.shape[1] for size in self.sizes)
+        received = tuple(here * size for size in each)
+        found = exchanged(numbers.flatten(), sent, received, self.group).split(received)
+        return torch.cat([part.view(here, size) for part, size in zip(found, each, strict=True)], 1)
 
     def deal(self, parts: Tensor) -> Tensor:
         """(W, N, ...) what W ranks have for this one's N items, of (M, ...), what each has for those of all."""
@@ -136,6 +146,17 @@ def with_gradient(tensor: Tensor, factor: float) -> Tensor:
 def exchanged(parts: Tensor, sent: Sizes, received: Sizes, group: ProcessGroup) -> Tensor:
     """What each rank has for this one, of parts that are this one's for each of them, with its gradient."""
     return _Dealt.apply(parts, sent, received, group)
+
+
+def of_all_classes(of: Callable[..., Tensor], items: Tensor, *weights: Tensor | None) -> Tensor:
+    """(N, C) ``of(items, *weights)``; of classes that are spread over ranks all must ask, each for items of its own."""
+    assert weights[0] is not None
+    shards = shard(weights[0])[1]
+    if shards is None:
+        return of(items, *weights)
+    ranks = Ranks.of(shards.group, embeddings=items)
+    found = of(ranks.in_order(items), *(None if w is None else shard(w)[0] for w in weights))
+    return ranks.rows(found, tuple(shards.sizes))
 
 
 def gathered(group: ProcessGroup | None, sent: torch.dtype | None = None, **items: Tensor | None) -> tuple[Any, ...]:

@@ -11,7 +11,6 @@ network's weights; about a shard only its own rank finds something, from the row
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 from lossary.distributed.gather import Ranks, with_gradient
@@ -65,25 +64,19 @@ def _shards(source: Bilinear) -> Shards:
 
 
 def _of_all_rows(source: Bilinear, ranks: Ranks) -> Bilinear:
-    """The rows of all ranks, and this one's columns."""
-    r = source.row_factor
-    return Bilinear(
-        _everyones(source.x, ranks, source.half),
-        source.w,
-        source.b,
-        source.unit,
-        source.centers,
-        None if r is None else _everyones(r, ranks),
-        source.column_factor,
-        source.half,
-        source.bound,
-    )
+    """The rows of all ranks, and this one's columns.
 
-
-def _everyones(rows: Tensor, ranks: Ranks, sent: torch.dtype | None = None) -> Tensor:
-    return ranks.in_order(with_gradient(rows, len(ranks.sizes)), sent)
+    The ranks' losses add up to W times the mean. So do the gradients of rows, which are averaged later; those of
+    columns are divided here, by which every way to them leads, of first and of second order.
+    """
+    r, each = source.row_factor, 1 / len(ranks.sizes)
+    w, b, c = (None if t is None else with_gradient(t, each) for t in (source.w, source.b, source.column_factor))
+    assert w is not None
+    x = ranks.in_order(source.x, source.half)
+    r = None if r is None else ranks.in_order(r)
+    return Bilinear(x, w, b, source.unit, source.centers, r, c, source.half, source.bound)
 
 
 def _to_their_rows(found: Tensor, ranks: Ranks) -> Tensor:
     """(W, N, ...) what the shards have found of this rank's rows."""
-    return ranks.deal(with_gradient(found, 1 / len(ranks.sizes)))
+    return ranks.deal(found)

@@ -22,6 +22,7 @@ from lossary.core.check import (
 from lossary.core.loss import HeadLoss
 from lossary.core.reduce import align, one_weight
 from lossary.core.rules import FRACTION, Count
+from lossary.distributed.gather import of_all_classes
 from lossary.distributed.shards import shard
 from lossary.kernels.distances import norm
 from lossary.kernels.products import multiplied_in
@@ -175,8 +176,11 @@ class SphereHead(HeadLoss):
 
     def get_logits(self, embeddings: Tensor) -> Tensor:
         """The scores of all classes without a margin, for inference: cosines, (N, num_classes)."""
-        cosines = unit_rows(embeddings) @ unit_rows(self.weight, dim=-1).flatten(0, -2).T
-        return cosines if self.sub_centers == 1 else cosines.unflatten(1, (-1, self.sub_centers)).amax(2)
+        return of_all_classes(self._scores, embeddings, self.weight)
+
+    def _scores(self, embeddings: Tensor, weight: Tensor) -> Tensor:
+        cosines = unit_rows(embeddings) @ unit_rows(weight, dim=-1).flatten(0, -2).T
+        return cosines if self.sub_centers == 1 else cosines.unflatten(1, (len(weight), self.sub_centers)).amax(2)
 
 
 class FollowingHead(SphereHead):

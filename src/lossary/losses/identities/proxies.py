@@ -210,7 +210,10 @@ class SoftTripleLoss(SphereHead):
 
     def get_logits(self, embeddings: Tensor) -> Tensor:
         """The scores of all classes without a margin, for inference: S, (N, num_classes)."""
-        centers = unit(self.weight if self.weight.dim() == 3 else self.weight[:, None])
+        return super().get_logits(embeddings)
+
+    def _scores(self, embeddings: Tensor, weight: Tensor) -> Tensor:
+        centers = unit(weight if weight.dim() == 3 else weight[:, None])
         cosines = (unit(embeddings) @ centers.flatten(0, 1).T).unflatten(1, centers.shape[:2])
         return ((cosines / self.gamma).softmax(2) * cosines).sum(2)
 
