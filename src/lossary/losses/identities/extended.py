@@ -201,9 +201,8 @@ def curricularface_loss(
         margin.detach() if isinstance(margin, Tensor) else margin
     )
     bar = turned.cos() * (scale.detach() if isinstance(scale, Tensor) else scale)
-    by_row = torch.stack(
-        [bar, torch.ones_like(bar) * (1 - progress)]
-    ).t()  # a pass over numbers side by side is quicker
+    # Each column by itself in memory: a pass over a block is quicker beside such.
+    by_row = torch.stack([bar, torch.ones_like(bar) * progress]).t()
     options = {"beyond_pi": "linear", "straight_through": False}
     return cosine_head(
         partial(arcface_rows, **options),
