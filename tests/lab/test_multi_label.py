@@ -1,4 +1,4 @@
-"""Several labels an item: cells of tags, arrays of 0 and 1, what is compared and what is reported."""
+"""Several labels per item: cells of tags, arrays of 0 and 1, what is compared and what is reported."""
 
 from pathlib import Path
 from typing import Any
@@ -104,7 +104,7 @@ def test_arrays_of_labels_and_cells_of_tags_are_the_same_data() -> None:
         (
             np.eye(3, dtype=int)[np.arange(60) % 3],
             {"task": "zero-shot"},
-            "wanted data for zero-shot; got 3 labels a row",
+            "wanted data for zero-shot; got 3 labels per row",
         ),
         (np.full((60, 3), 2), {}, "of two with a 0 or 1 for each label"),
     ],

@@ -93,7 +93,7 @@ NOBODY = torch.zeros(40, 3)
     ("model", "data", "asked", "said"),
     [
         (linear(1), (INPUTS, torch.arange(40) % 3), "binary", "0 and 1, or of False and True (binary); got 2"),
-        (linear(2), (INPUTS, torch.arange(40) % 2), "binary", "wanted one value an item from model"),
+        (linear(2), (INPUTS, torch.arange(40) % 2), "binary", "wanted one value per item from model"),
         (linear(3), (INPUTS, torch.eye(40, 3) * 2), "", "0 and 1, or of False and True (multi-label); got 2"),
         (linear(3), (INPUTS, NOBODY), "", "wanted items with a label in each part (multi-label)"),
         (linear(2), (INPUTS, torch.eye(3)[torch.arange(40) % 3]), "", "wanted a value for each of 3 labels from model"),

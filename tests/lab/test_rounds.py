@@ -177,7 +177,7 @@ def test_what_is_done_when_the_time_is_up_is_judged_and_the_same_command_goes_on
     with monkeypatch.context() as patched:
         patched.setattr(Clock, "may_begin", impatient)
         said = compared(replace(BRIEF, minutes=2, out=str(tmp_path)))
-    assert "2 minutes: 4 runs were not begun that would have ended later; the same command goes on" in said
+    assert "2 minutes: 4 runs were not begun because they would have ended later; the same command continues" in said
     assert "mse_loss" in said
     assert (tmp_path / "report.html").exists()
     assert seeds(tmp_path) == {"mse_loss": [1], "l1_loss": [1]}

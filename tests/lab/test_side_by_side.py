@@ -55,7 +55,7 @@ def test_scores_of_one_data_set_may_be_compared(folders: list[Path]) -> None:
 
 def test_how_plans_differ_is_said(folders: list[Path]) -> None:
     rows = {row.note: row.cells for row in _section(_runs(folders), "plans").tables[0].rows}
-    assert rows["seeds done a loss"] == ("3", "3", "3")
+    assert rows["seeds done per loss"] == ("3", "3", "3")
     assert "losses" not in rows
 
 

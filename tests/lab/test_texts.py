@@ -46,7 +46,7 @@ def test_texts_are_told_apart_and_inspect_says_what_is_read_and_what_is_skipped(
 ) -> None:
     main(["inspect", table()])
     told = " ".join(capsys.readouterr().out.split())
-    assert "body text (160 different ones of 10 words in the middle, complete)" in told
+    assert "body text (160 different, median 10 words, complete)" in told
     assert "number skip (160 different strings)" in told
     assert "classification: the target names 2 classes" in told
 

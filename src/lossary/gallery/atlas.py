@@ -85,10 +85,10 @@ def _masks() -> dict[str, tuple[Tensor, Tensor]]:
     Source.RECITATION,
     says="Losses are of three kinds, by error, by probability and by margin; and either basic or for classes never "
     "seen.",
-    answer="An arc joins two losses where one becomes the other at a value of its hyperparameter, or in a case that "
-    "is named; each was checked on drawn inputs when this page was made. The kinds are no walls: margin losses on "
-    "angles become a softmax at margin 0, and the hinge of two classes is the multiclass one. Overlaps of masks are "
-    "in none of the three.",
+    answer="An arc joins two losses if one becomes the other at some value of its hyperparameter, or in the case "
+    "named; each was checked on random inputs when this page was made. The kinds overlap: margin losses on angles "
+    "become a softmax at margin 0, and the hinge of two classes is the multiclass one. Mask overlap losses belong "
+    "to none of the three.",
     look_for="cross-entropy and how many lead to it. A ring marks what is made for classes that were never seen.",
     hand="map",
     helpers=(_errors, _classes, _angles, _pairs, _masks),

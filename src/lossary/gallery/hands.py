@@ -44,8 +44,9 @@ def p4() -> Results:
     "Which way each loss pulls",
     Source.RECITATION,
     says="Losses of embeddings pull what belongs together, and push the rest apart.",
-    answer="Six embeddings on a circle, three of each class; one of them is moved. An arrow is where a step of "
-    "gradient descent would take a point: minus the gradient, in each picture to a scale of its own. The triplet loss "
+    answer="Six embeddings on a circle, three of each class; you can move one of them. An arrow shows where a step "
+    "of gradient descent would take a point: minus the gradient, scaled separately in each "
+    "picture. The triplet loss "
     "here is of all triplets, with a margin of 0.5; the contrastive loss has a margin of 1; SupCon a temperature of "
     "0.5; ArcFace, at scale 4, and the center loss have the centers that are drawn as rings.",
     expect=(
@@ -120,9 +121,11 @@ def p19() -> Results:
     Source.RECITATION,
     says="Ranking losses want the relevant items first.",
     answer="Six items, whose relevance is the number of stars, are scored by their place: 2, 1.2, 0.4, −0.4, −1.2, "
-    "−2. An arrow is minus the gradient of a score, for each loss to a scale of its own: up is to the front. ListNet "
-    "compares two softmaxes: it moves what stands first and what should. RankNet minds each pair alike, wherever it "
-    "stands, and so pulls a little at everything. LambdaLoss weighs a pair by gain and discount, and most of all if "
+    "−2. An arrow is minus the gradient of a score, scaled separately for each loss: up means toward the "
+    "front. ListNet "
+    "compares two softmaxes: it moves what stands first and what should. RankNet treats every pair alike, wherever "
+    "it stands, and so pulls a little at "
+    "everything. LambdaLoss weighs a pair by gain and discount, and most of all if "
     "the two are neighbours. ApproxNDCG is shown at a temperature of 1: at its default of 0.1, gaps of 0.8 between "
     "scores leave it no gradient to speak of.",
     expect=(
@@ -161,9 +164,10 @@ def p20() -> Results:
     Source.BOOK,
     says="MSE goes after an outlier; MAE and Huber are robust.",
     answer="Five lines through the same twelve points and a thirteenth, which is moved. Each is the best line by its "
-    "loss. Far above, the squared error's line follows in proportion. For the others it is enough to know that the "
-    "point is above. But that is of a point in the middle: at the end of the axis a point has leverage, and there the "
-    "absolute error too can be tilted. The 90 % quantile wants one point in ten above it, and lies where that is so.",
+    "loss. Far above, the squared error's line follows in proportion. The others only depend on the point being "
+    "above. But this holds for a point in the middle: at the end of the axis a point has leverage, and there the "
+    "absolute error too can be tilted. The 90 % quantile wants one point in ten above it, and settles where that "
+    "holds.",
     expect=(
         "Does the absolute error's line stay where it is, wherever the outlier goes?",
         "No. At the end of the axis one point has leverage, and tilts it.",
@@ -201,8 +205,8 @@ def p21() -> Results:
     says="A training is a model, a loss and an optimiser: the model predicts, the loss compares, the optimiser "
     "changes the weights.",
     answer="The smallest one: one weight, four points, the last of which lies far off. The curve is the loss over the "
-    "weight; the arrow is the step that the optimiser makes next. The loss says where the lowest point is, the "
-    "optimiser how one gets there.",
+    "weight; the arrow is the step that the optimiser makes next. The loss determines where the lowest point is, the "
+    "optimiser how to get there.",
     expect=(
         "With which loss do the steps of SGD keep their length?",
         "With the absolute error: between two points its slope does not change, however near the lowest point is.",

@@ -12,8 +12,7 @@ from lossary.gallery.exhibit import Results, Source, exhibit
     "Multiclass SVM, margin 1",
     Source.SLIDES,
     says="Scores [15, −3, 7]: the loss is 0 where class 0 is right and 30 where class 1 is.",
-    answer="Class 0 leads by 8 at least, more than the margin. Class 1 is behind by 18 and by 10, and each wants 1 "
-    "more.",
+    answer="Class 0 leads by 8 at least, more than the margin. Class 1 is behind by 18 and by 10, and each adds 1.",
     printed={"label 0": "0", "label 1": "30"},
     losses=("multiclass_hinge_loss",),
 )
@@ -117,7 +116,8 @@ def w7() -> Results:
     says="Scores [10, 7, 5], class 0 right: −log 0.95 = 0.05 for softmax, 0 for the SVM.",
     answer="The SVM has what it wants and stops. Cross-entropy goes on pushing the others down, the one with the "
     "highest score hardest. Were these a car, a truck and a cat, the truck would be pushed harder than the cat, "
-    "although a car is more like a truck: neither loss knows what is alike, but the SVM leaves such scores alone.",
+    "although a car is more like a truck: neither loss knows which classes are similar, but the SVM leaves such "
+    "scores alone.",
     printed={"p": "0.95", "cross-entropy": "0.05", "SVM": "0"},
     losses=("cross_entropy", "multiclass_hinge_loss"),
 )

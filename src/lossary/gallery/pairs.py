@@ -66,7 +66,7 @@ def with_images(results: Results) -> Results:
     says="With embeddings a new identity is added without training again, and an unknown one can be refused.",
     answer="No faces ship with Lossary: the identities are emoji, and the two pictures of one are by different "
     "designers. Multiple negatives ranking trained the embeddings on 800 other emoji. To enrol one is to keep its "
-    "embedding. A picture is taken for the enrolled one that is most alike, by the cosine, if that is at or above the "
+    "embedding. A picture is matched to the enrolled one with the highest cosine, if that is at or above the "
     "threshold, and refused otherwise. The curve (detection error tradeoff) is of 400 emoji: at each threshold, how "
     "many pairs of one emoji are refused, and how many of two are accepted.",
     expect=(

@@ -115,9 +115,8 @@ def p5() -> Results:
     says="The surfaces of cross-entropy and of the squared error over two weights of a two-layer network (after "
     "Glorot and "
     "Bengio): cross-entropy lies above and is steeper.",
-    answer="A network σ(w₂ tanh(w₁ x)) on drawn points, cut at one w₂ after another. Where it is surely wrong the "
-    "squared error is a "
-    "plateau near its largest value, and cross-entropy rises on.",
+    answer="A network σ(w₂ tanh(w₁ x)) on drawn points, cut at one w₂ after another. Where it is confidently wrong, "
+    "the squared error is a plateau near its largest value, while cross-entropy keeps rising.",
     expect=(
         "At which weights would gradient descent on the squared error get stuck?",
         "Where w₁ and w₂ have different signs: it is high and nearly flat there. Cross-entropy still has a slope.",
@@ -300,9 +299,9 @@ def p16() -> Results:
     "The scale of a cosine softmax",
     Source.LECTURE,
     says="Features lie on a sphere of radius s.",
-    answer="Cosines are between −1 and 1, so without a scale ten classes can never be told apart surely: here the "
-    "nine others are at "
-    "a right angle. With a large s the loss is 0 over most angles, and nothing is learned there.",
+    answer="Cosines are between −1 and 1, so without a scale ten classes can never be separated with confidence: "
+    "here the nine others are at a right "
+    "angle. With a large s the loss is 0 over most angles, and nothing is learned there.",
     expect=(
         "Can the loss come near to 0 when s = 1?",
         "No. Even at 0° the nine other classes, at a right angle, keep a share of 9/(9 + e) of the probability.",

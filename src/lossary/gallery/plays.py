@@ -15,7 +15,7 @@ from lossary.gallery.training import trained
     Source.RECITATION,
     says="A classifier draws a border between the classes that it knows; a zero-shot loss makes clusters, so that "
     "classes it never saw can be told apart as well.",
-    answer="Both networks saw the digits 0 to 7 alone. Cross-entropy has cut the plane into eight sectors, and there "
+    answer="Both networks saw only the digits 0 to 7. Cross-entropy has cut the plane into eight sectors, and there "
     "is no ninth: an 8 or a 9 must lie in one of them. The triplet loss has no sectors, so nothing forbids a new "
     "cluster. But nothing makes one either, and in two dimensions there is little room.",
     expect=(
@@ -89,9 +89,9 @@ def p8(seed: int) -> Results:
     says="Two-dimensional features under softmax, with normalised weights, on a sphere, under SphereFace, CosFace and "
     "ArcFace.",
     answer="The same small network on digits under seven losses. Softmax makes rays from the origin. Center loss "
-    "makes spots. Where features are normalised only the direction counts, so those are drawn on the circle: ten "
-    "classes share it, and a margin can only sharpen what is apart already. Ten classes leave at most 36° from one to "
-    "the next, and so a cosine margin of at most 0.19: here it is 0.1, and ArcFace's 0.1 radians.",
+    "makes spots. If features are normalised, only the direction counts, so those are drawn on the circle: ten "
+    "classes share it, and a margin can only sharpen classes that are already apart. Ten classes leave at most 36° "
+    "between neighbours, and so a cosine margin of at most 0.19: here it is 0.1, and ArcFace's is 0.1 radians.",
     look_for="how early the classes part, and how narrow each is at the end. The number is the share of digits that "
     "are nearest to their own class's center.",
     seeds=1,

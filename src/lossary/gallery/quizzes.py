@@ -57,7 +57,7 @@ def q3() -> Results:
     says="Does the multiclass SVM become the binary SVM when there are two classes?",
     answer="Yes: with w = w₁ − w₂ and y = ±1 the data terms are equal. With an L2 penalty the best pair is w₁ = −w₂ "
     "= w/2, "
-    "which costs half as much, so λ is to be doubled for the same solution.",
+    "which costs half as much, so λ must be doubled for the same solution.",
     losses=("multiclass_hinge_loss", "hinge_loss"),
 )
 def q4() -> Results:
@@ -101,7 +101,7 @@ def q6() -> Results:
     Source.SLIDES,
     says="One version exponentiates the scores as they are; the other subtracts the largest first. Which would you "
     "use?",
-    answer="The second, for the first overflows; but not as it is printed, because `s -= max(s)` writes into the "
+    answer="The second, because the first overflows; but not as printed, because `s -= max(s)` writes into the "
     "caller's scores.",
 )
 def q7() -> Results:

@@ -202,7 +202,9 @@ def _writing(folder: Path) -> Generator[None]:
         yield
     except OSError as error:
         where = error.filename or folder
-        raise Refused(f"out: cannot write {where}: {error.strerror or error}; the same command then goes on") from error
+        raise Refused(
+            f"out: cannot write {where}: {error.strerror or error}; the same command then continues"
+        ) from error
 
 
 def _compared(plan: Resolved, storage: Storage, console: Console, data: Data, claims: Claims, *, here: bool) -> Result:
@@ -225,7 +227,7 @@ def _compared(plan: Resolved, storage: Storage, console: Console, data: Data, cl
     run = partial(do, plan=plan, storage=storage, data=data, clock=clock, claims=claims)
     failures = _work(_rounds(plan, storage, data, metric, clock), run, clock, console)
     if clock.not_begun:
-        console.print(f"{plan.minutes:g} minutes: {_left_out(clock)}; the same command goes on", highlight=False)
+        console.print(f"{plan.minutes:g} minutes: {_left_out(clock)}; the same command continues", highlight=False)
     records = load_all(folder)
     if not any(record.card for record in records):
         why = "; ".join(dict.fromkeys(failures)) or f"minutes: {plan.minutes:g} are too few for one run"
@@ -266,7 +268,8 @@ def save_test_split(data: Data, folder: Path) -> None:
 
 def _left_out(clock: Clock) -> str:
     runs = len(clock.not_begun)
-    return f"{runs} {'run was' if runs == 1 else 'runs were'} not begun that would have ended later"
+    which = "run was not begun because it" if runs == 1 else "runs were not begun because they"
+    return f"{runs} {which} would have ended later"
 
 
 def _clock(plan: Resolved, storage: Storage, data: Data, *, here: bool) -> Clock:

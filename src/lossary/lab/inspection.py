@@ -137,7 +137,7 @@ def _repeats(found: Found) -> str:
     first = np.unique(found.same, return_index=True)[1][found.same]
     later = np.flatnonzero(first != np.arange(len(first))).tolist()
     if not later:
-        return "no row has the inputs of another"
+        return "no two rows have the same inputs"
     targets, rows = found.source.targets, found.source.rows
     at_odds = int((targets[later] != targets[first[later]]).reshape(len(later), -1).any(axis=1).sum())
     pairs = _some([f"{rows[row]} = {rows[first[row]]}" for row in later])

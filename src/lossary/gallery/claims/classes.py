@@ -12,9 +12,9 @@ from lossary.gallery.exhibit import Results, Source, exhibit
     "Never satisfied",
     Source.SLIDES,
     says="A softmax classifier is never fully satisfied with its scores; an SVM is.",
-    answer="Both halves are so. As long as the lead of the right class grows, cross-entropy falls, towards 0 and never "
-    "to it; the SVM is at 0 from the margin on. Neither has a largest value: both grow with the lead of a wrong class. "
-    "Where K scores are equal, as before any training, cross-entropy is log K.",
+    answer="Both halves are true. As long as the lead of the right class grows, cross-entropy falls, approaching 0 "
+    "but never reaching it; the SVM is 0 from the margin on. Neither has a largest value: both grow with the lead "
+    "of a wrong class. If K scores are equal, as before any training, cross-entropy is log K.",
     losses=("cross_entropy", "multiclass_hinge_loss"),
 )
 def c8() -> Results:
@@ -37,10 +37,10 @@ def c8() -> Results:
     "0 if and only if the margin is kept",
     Source.SLIDES,
     says="The right class's score must be higher than all others by the margin; otherwise there is loss.",
-    answer="On ten thousand drawn rows of scores, without an exception: the loss is the sum of max(0, sⱼ − s + Δ) over "
-    "the other classes j, where s is the score of the right one. Where all K scores are equal, as before any training, "
-    "it is (K − 1)Δ. If the right class were summed over too, it would be larger by Δ everywhere: the slopes would be "
-    "the same, and the least value Δ.",
+    answer="True on ten thousand random rows of scores, without exception: the loss is the sum of max(0, sⱼ − s + Δ) "
+    "over the other classes j, where s is the score of the right one. If all K scores are equal, as before any "
+    "training, it is (K − 1)Δ. If the sum included the right class, it would be larger by Δ everywhere: the slopes "
+    "would be the same, and the smallest value Δ.",
     losses=("multiclass_hinge_loss",),
 )
 def c10() -> Results:
@@ -56,8 +56,8 @@ def c10() -> Results:
     "The SVM of two classes",
     Source.SLIDES,
     says="Does the multiclass SVM become the binary one?",
-    answer="Yes, with w = w₁ − w₀: value and gradient are those of the binary hinge. An L2 penalty is not: the "
-    "cheapest such pair, w₁ = −w₀ = w/2, costs half as much as w does, so that the same solution takes twice the λ.",
+    answer="Yes, with w = w₁ − w₀: value and gradient are those of the binary hinge. An L2 penalty is not the same: "
+    "the cheapest such pair, w₁ = −w₀ = w/2, costs half as much as w does, so the same solution needs twice the λ.",
     losses=("multiclass_hinge_loss", "hinge_loss"),
 )
 def c11() -> Results:
@@ -72,7 +72,7 @@ def c11() -> Results:
     "Shifting the scores",
     Source.SLIDES,
     says="Softmax does not change when a number is subtracted from every score; subtract the largest for stability.",
-    answer="So it is, and the shifted form is finite where the plain one is 0/0 or ∞/∞.",
+    answer="True, and the shifted form is finite where the plain one is 0/0 or ∞/∞.",
     losses=("cross_entropy",),
 )
 def c12() -> Results:
@@ -123,9 +123,8 @@ def c14() -> Results:
     "Plateaus of the squared error",
     Source.SLIDES,
     says="Over the weights, cross-entropy is steep where the squared error is flat.",
-    answer="A softmax that is surely wrong gets almost no gradient from the squared error of its probabilities, and "
-    "the full one "
-    "from cross-entropy: at a lead of 20 for the wrong class, 120 million times as much.",
+    answer="A confidently wrong softmax gets almost no gradient from the squared error of its probabilities, but the "
+    "full gradient from cross-entropy: at a lead of 20 for the wrong class, 120 million times as much.",
     losses=("cross_entropy", "mse_loss"),
 )
 def c16() -> Results:
@@ -175,8 +174,8 @@ def c17() -> Results:
     says="Focal loss weighs easy examples down; balanced cross-entropy treats easy and hard alike.",
     answer="Of the force on an item with p = 0.1 and on one with p = 0.9, cross-entropy's ratio is 9. Class weights "
     "leave it "
-    "at 9; γ = 2 makes it about 380. Whether that helps where a class is rare is one of the questions of the board, "
-    "which has real tables.",
+    "at 9; γ = 2 makes it about 380. Whether that helps with a rare class is one of the questions of the board, "
+    "which uses real tables.",
     losses=("sigmoid_focal_loss", "balanced_bce_loss", "binary_cross_entropy_with_logits"),
 )
 def c29() -> Results:
@@ -220,7 +219,7 @@ def c30() -> Results:
     "KL divergence and cross-entropy",
     Source.PRIMER,
     says="KL is not symmetric; it is cross-entropy less the entropy of p; for a fixed p both have the same minimiser.",
-    answer="All three are so: the difference H(p) does not depend on q, so the gradients are equal.",
+    answer="All three are true: the difference H(p) does not depend on q, so the gradients are equal.",
     losses=("kl_divergence_loss", "cross_entropy"),
 )
 def c31() -> Results:

@@ -16,8 +16,7 @@ from lossary.gallery.exhibit import Results, Source, exhibit
     Source.LECTURE,
     says="Centers that are taken from a batch are inaccurate, and those of all data expensive.",
     answer="The error of a mean of n falls as 1/√n: with 4 items of a class in the batch it is 4 times that with 64. "
-    "The exact "
-    "center wants a pass over all data, whenever the features have moved.",
+    "The exact center needs a pass over all data whenever the features have moved.",
     seeds=20,
     losses=("center_loss",),
 )
@@ -57,9 +56,8 @@ def c22() -> Results:
     "SphereFace's margin depends on the classes",
     Source.LECTURE,
     says="SphereFace has different margins for different classes.",
-    answer="The border moves to Θ/(m + 1) where classes are Θ apart: a share of their angle, so that near classes, "
-    "which need a "
-    "margin most, get the least. How difficult it is to train is not shown here.",
+    answer="The border moves to Θ/(m + 1) for classes that are Θ apart. This is a share of their angle, so close "
+    "classes, which need a margin most, get the least. How difficult it is to train is not shown here.",
     losses=("sphereface_loss",),
 )
 def c24() -> Results:
@@ -80,9 +78,8 @@ def c24() -> Results:
     "Fixed in the cosine, fixed in the angle",
     Source.LECTURE,
     says="CosFace's margin is fixed in the cosine and not linear in the angle; ArcFace's is fixed in the angle.",
-    answer="Where both classes score the same, ArcFace has moved the border by m/2 whatever the classes; CosFace by "
-    "more for "
-    "classes that are near each other. (An angle on the sphere is a distance on it: that part is geometry.)",
+    answer="ArcFace moves the border, where both classes score the same, by m/2 whatever the classes; CosFace moves "
+    "it more for classes that are close. (An angle on the sphere is a distance on it: that part is geometry.)",
     losses=("cosface_loss", "arcface_loss"),
 )
 def c25() -> Results:
@@ -172,9 +169,9 @@ def c39() -> Results:
     "Losses that see a batch",
     Source.PRIMER,
     says="A class loss looks at one item; a contrastive one at an item among others.",
-    answer="Cut a batch in two: the mean of cross-entropy is the mean of both halves. Of the supervised contrastive "
-    "loss it is "
-    "not, for the negatives of the other half are gone. So batch size is a setting of the second kind alone.",
+    answer="Cut a batch in two: the mean cross-entropy is the mean of both halves. For the supervised contrastive "
+    "loss it is not, because the negatives in the other half are gone. So batch size is a hyperparameter only of "
+    "the second kind.",
     losses=("cross_entropy", "supcon_loss"),
 )
 def c43() -> Results:

@@ -43,9 +43,8 @@ def c9(seed: int) -> Results:
     "Separable, but not discriminative",
     Source.LECTURE,
     says="Softmax loss makes features separable, but not discriminative enough.",
-    answer="Two-dimensional features of digits under cross-entropy: the classes can be told apart, but they are long "
-    "rays, and the "
-    "two farthest digits of a class are farther from each other than the centers of neighbouring classes.",
+    answer="Two-dimensional features of digits under cross-entropy: the classes can be separated, but they are long "
+    "rays, and the two farthest digits of a class are farther apart than the centers of neighbouring classes.",
     seeds=5,
     recorded=True,
     losses=("cross_entropy",),

@@ -124,9 +124,9 @@ def c35(seed: int) -> Results:
     "What labels do not say",
     Source.PRIMER,
     says="Class labels alone do not make a latent space smooth; augmentations add the invariances that are wanted.",
-    answer="SupCon on digits, once as they are, once with copies that are moved by a pixel to either side. Labels say "
-    "nothing of moved digits. A moved test digit's feature is compared with its own, and its class is that of the "
-    "nearest training digit.",
+    answer="SupCon on digits, once unchanged and once with copies shifted by a pixel to either side. Labels say "
+    "nothing about shifted digits. A shifted test digit's feature is compared with the original's, and its class is "
+    "that of the nearest training digit.",
     seeds=5,
     recorded=True,
     losses=("supcon_loss",),

@@ -32,9 +32,8 @@ def c1() -> Results:
     "One outlier",
     Source.BOOK,
     says="MSE is sensitive to outliers; MAE and Huber are robust.",
-    answer="The best constant by MSE is the mean, which one point moves as far as it likes. By MAE it is the median, "
-    "and Huber's "
-    "lies beside it: once the outlier is far, going farther changes neither.",
+    answer="The best constant under MSE is the mean, which one point can move arbitrarily far. Under MAE it is the "
+    "median, and Huber's is next to it: once the outlier is far away, moving it farther changes neither.",
     losses=("mse_loss", "l1_loss", "huber_loss"),
 )
 def c2() -> Results:
@@ -76,9 +75,8 @@ def c3() -> Results:
     "Huber is smooth, differentiable, convex",
     Source.BOOK,
     says="Huber loss is smooth, differentiable and convex.",
-    answer="Differentiable and convex, yes. Smooth only once: the curvature jumps from 1 to 0 at δ, and beyond the "
-    "loss is "
-    "a line, so it is not strictly convex.",
+    answer="Differentiable and convex, yes. But smooth only once: the curvature jumps from 1 to 0 at δ, and beyond δ "
+    "the loss is linear, so it is not strictly convex.",
     losses=("huber_loss",),
 )
 def c4() -> Results:
@@ -130,9 +128,9 @@ def c6() -> Results:
     "Convex, with one minimum",
     Source.BOOK,
     says="MSE, Huber, cross-entropy and its binary form are convex with a single minimum.",
-    answer="Convex in what they are given. In the weights of a network of two layers none is. A single minimum is "
-    "MSE's alone: "
-    "Huber can have an interval of them, and cross-entropy of data that can be separated has none at finite weights.",
+    answer="They are convex in their inputs, but none is convex in the weights of a two-layer network. Only MSE has "
+    "a single minimum: Huber can have an interval of minima, and cross-entropy on separable data has none at finite "
+    "weights.",
     losses=("mse_loss", "huber_loss", "cross_entropy", "binary_cross_entropy_with_logits"),
 )
 def c7() -> Results:
@@ -157,8 +155,8 @@ def c7() -> Results:
     says="An L2 penalty prefers small, spread weights, prevents overfitting, and λ says how strongly.",
     answer="On twelve noisy points of a sine and a polynomial of ninth degree, a penalty of 10⁻³ gives a larger "
     "training error "
-    "and, in each of fifty draws, a smaller test error. Too strong a penalty (λ = 10) is worse again: λ is a dial, "
-    "not a gift.",
+    "and, in each of fifty draws, a smaller test error. Too strong a penalty (λ = 10) is worse again: λ has to be "
+    "tuned.",
     seeds=50,
     losses=("mse_loss",),
 )

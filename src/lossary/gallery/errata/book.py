@@ -27,7 +27,7 @@ def e3_1() -> Results:
     "SmoothL1Loss as the built-in Huber",
     Source.BOOK,
     says="The built-in Huber loss is SmoothL1Loss().",
-    answer="nn.HuberLoss is. Huber at δ is δ times smooth L1 at β = δ; equal at 1 alone.",
+    answer="nn.HuberLoss is. Huber at δ is δ times smooth L1 at β = δ; they are equal only at 1.",
     losses=("huber_loss", "smooth_l1_loss"),
 )
 def e3_2() -> Results:
@@ -102,7 +102,7 @@ def e3_5() -> Results:
     "Not differentiable some times",
     Source.BOOK,
     says="MAE is not differentiable some times.",
-    answer="At a residual of exactly 0, and nowhere else. There the library, as PyTorch, takes 0 for the slope.",
+    answer="Only at a residual of exactly 0. There the library, like PyTorch, uses a slope of 0.",
     losses=("l1_loss",),
 )
 def e3_6() -> Results:

@@ -135,8 +135,8 @@ def e2_8() -> Results:
     "Inter-correlated features",
     Source.LECTURE,
     says="Center loss moves inter-correlated features to the center.",
-    answer="Features of the same class: intra-class. A step along its gradient brings each nearer to its own center "
-    "alone.",
+    answer="Features of the same class: intra-class. A step along its gradient brings each nearer only to its own "
+    "center.",
     losses=("center_loss",),
 )
 def e2_9() -> Results:
@@ -180,7 +180,7 @@ def e2_11() -> Results:
     "Names",
     Source.LECTURE,
     says="ShpereFace, and the first name of ArcFace's first author.",
-    answer="SphereFace; and Jiankang Deng. The library finds a loss by its right name alone.",
+    answer="SphereFace; and Jiankang Deng. The library finds a loss only by its correct name.",
     losses=("sphereface_loss", "arcface_loss"),
 )
 def e2_12() -> Results:

@@ -167,7 +167,7 @@ def e4_10() -> Results:
     "Hinge and multiclass SVM as one",
     Source.PRIMER,
     says="One heading for both.",
-    answer="Two losses: the multiclass one adds a hinge for each wrong class. They are equal for two classes alone.",
+    answer="Two losses: the multiclass one adds a hinge for each wrong class. They are equal only for two classes.",
     losses=("hinge_loss", "multiclass_hinge_loss"),
 )
 def e4_11() -> Results:

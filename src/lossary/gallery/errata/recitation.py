@@ -59,7 +59,7 @@ def e0_2() -> Results:
     "What angular losses normalise",
     Source.RECITATION,
     says="Angular losses normalise the length of the features.",
-    answer="SphereFace normalises the weights alone; NormFace, CosFace and ArcFace normalise both.",
+    answer="SphereFace normalises only the weights; NormFace, CosFace and ArcFace normalise both.",
     losses=("sphereface_loss", "arcface_loss"),
 )
 def e0_3() -> Results:
@@ -159,9 +159,8 @@ def e0_8() -> Results:
     "A loss as a metric",
     Source.RECITATION,
     says="A loss is a metric that measures the performance of a model.",
-    answer="It need not be one in either sense. It need not be symmetric or 0 for equals, and it need not agree with "
-    "what one "
-    "reports: here the loss is worse where more are right.",
+    answer="A loss need not be a metric in either sense. It need not be symmetric, or 0 for equal arguments, and it "
+    "need not agree with the reported metric: here the loss is worse although more answers are right.",
     losses=("cross_entropy",),
 )
 def e0_9() -> Results:

@@ -85,7 +85,7 @@ def applied(data: Data, plan: Plan) -> Data:
     if library not in ("timm", "torchvision", "transformers") or not name:
         raise BadData(f"backbone: wanted timm:NAME, torchvision:NAME or transformers:FOLDER; got {plan.backbone!r}")
     if data.task in ("segmentation", "ranking", "retrieval"):
-        raise BadData(f"backbone: wanted a task with one prediction an item; got {data.task}")
+        raise BadData(f"backbone: wanted a task with one prediction per item; got {data.task}")
     if library == "transformers":
         data, make, weights = _of_texts(data, name, plan.checkpoint)
     else:

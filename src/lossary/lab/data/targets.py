@@ -73,7 +73,7 @@ def _of_several(targets: np.ndarray, asked: str, first: str) -> tuple[TaskName, 
         return "multi-label", "each row has a 0 or 1 for each label"
     if targets.ndim == 3 and asked in ("", "segmentation"):
         return "segmentation", "each image has a mask"
-    several = f"{targets.shape[1]} labels a row" if targets.ndim == 2 else "masks beside the images"
+    several = f"{targets.shape[1]} labels per row" if targets.ndim == 2 else "masks beside the images"
     here = several if targets.ndim > 1 else "one target a row, and no images/ with masks/"
     raise BadData(f"{first}: wanted data for {asked}; got {here}")
 

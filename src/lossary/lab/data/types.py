@@ -89,7 +89,7 @@ def there(name: str) -> bool:
 
 @dataclass(frozen=True)
 class Split:
-    """Inputs with their targets: class indices from 0 (int64; of each pixel in segmentation), one value an item
+    """Inputs with their targets: class indices from 0 (int64; of each pixel in segmentation), one value per item
     (float32), or whether it has each of several labels (bool).
 
     An item may be a list of candidates with a target each, (N, longest), NaN where there is none.

@@ -131,7 +131,7 @@ def by_class(rows: Sequence[Row], palette: Palette, names: Sequence[str], score:
     axis = alt.Axis(labelLimit=150, domain=False, ticks=False, grid=True)
     shares = alt.Axis(format="~%", tickCount=5, labelOverlap="greedy", labelSeparation=8)
     base = alt.Chart(data_of(rows)).encode(
-        x=alt.X("score:Q", title=f"{score} (more is better)", axis=shares),
+        x=alt.X("score:Q", title=f"{score} (higher is better)", axis=shares),
         y=alt.Y("class:N", title=None, axis=axis, **in_order(names)),
         color=colour_of(palette, rows),
         tooltip=[alt.Tooltip("loss:N"), alt.Tooltip("class:N"), alt.Tooltip("score:Q", title=score, format=".1%")],

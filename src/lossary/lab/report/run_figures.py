@@ -187,7 +187,7 @@ def cost(rows: Sequence[Row], palette: Palette) -> Spec:
     axis = alt.Axis(tickCount=5)
     base = alt.Chart(data_of(rows)).encode(
         y=names_axis(order),
-        x=alt.X("milliseconds:Q", title="milliseconds a step (less is better)", scale=scale, axis=axis),
+        x=alt.X("milliseconds:Q", title="milliseconds per step (lower is better)", scale=scale, axis=axis),
         tooltip=[alt.Tooltip("loss:N"), alt.Tooltip("milliseconds:Q", format=".3~g")],
     )
     bars = base.mark_bar(cornerRadiusEnd=3, height=14, opacity=0.85).encode(color=colour_of(palette, rows))

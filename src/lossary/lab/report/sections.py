@@ -89,14 +89,14 @@ def _ranking(evidence: Evidence) -> Section | None:
     if spec is None:
         return None
     caption = (
-        "A dot is the mean over seeds, the bar its 95 % interval: where the mean would lie for other "
-        "seeds and other test data of the same kind."
+        "A dot is the mean over seeds; the bar is its 95 % interval for other seeds and other test data of the same "
+        "kind."
     )
     if near := _near(evidence):
-        caption += " Grey rows are baselines that no loss has trained; the dashed line is the best of them."
+        caption += " Grey rows are baselines not trained with any loss; the dashed line is the best of them."
     if far := [s for s in _baselines(evidence) if s not in near]:
         scored = "; ".join(f"{s.loss} {figures.number(s.mean, evidence.metric)}" for s in far)
-        caption += f" Far off, and not drawn: {scored}."
+        caption += f" Too far off to draw: {scored}."
     against = _against_best(evidence)
     return Section("ranking", "Ranking", groups=(Group((Figure("ranking", spec, caption), *against), "pair"),))
 
@@ -113,9 +113,9 @@ def _against_best(evidence: Evidence) -> tuple[Figure, ...]:
     if not rows:
         return ()
     caption = (
-        f"Each loss against {evidence.ranked[0]} on the same seeds and test data, which is what the verdict rests on. "
-        "A bar left of 0 is surely worse; one within the grey band, the margin, is as good as equal. Bars are wider "
-        "than 95 % alone would make them, as they allow for all pairs and for looking again with more seeds."
+        f"Each loss against {evidence.ranked[0]} on the same seeds and test data; the verdict rests on this. A bar "
+        "left of 0 is surely worse; one within the grey band, the margin, is as good as equal. Bars are wider than "
+        "plain 95 % intervals, because they allow for all pairs and for looking again with more seeds."
     )
     spec = figures.differences(rows, evidence.palette, metric, verdict.margin)
     return (Figure("differences", spec, caption),)
@@ -135,7 +135,7 @@ def _findings(evidence: Evidence) -> Section | None:
         Sentences(said(c for c in of_best if c.decided), "sure", "What the data show"),
         Sentences(said(c for c in of_best if not c.decided), "unsure", "What they do not show"),
         Sentences(tuple(map(words.by_metric, evidence.further)), "plain", "By other metrics"),
-        Sentences(verdict.baselines, "plain", "Against what costs nothing"),
+        Sentences(verdict.baselines, "plain", "Against free baselines"),
     )
     sentences = tuple(group for group in groups if group.items)
     tables = [_pairs(evidence.ranked, pairs, evidence.metric)] if len(pairs) > len(of_best) else []
@@ -167,8 +167,8 @@ def _pairs(losses: list[str], comparisons: list[Comparison], metric: Metric) -> 
     )
     caption = (
         f"Every pair: {metric.label} of the row minus that of the column"
-        f"{', in points' if metric.percent else ''}; in bold where the data show a difference, with a "
-        "question mark where they do not."
+        f"{', in points' if metric.percent else ''}; in bold if the data show a difference, with a question mark if "
+        "they do not."
     )
     sure = {pair for pair, (comparison, _) in found.items() if comparison.claimed}
     marked = tuple(
@@ -279,11 +279,11 @@ def _cost(evidence: Evidence) -> Section | None:
         return None
     caption = (
         "Whole steps: forward pass, loss, backward pass and update, on the machine named below. A bar is the median "
-        "over seeds, the line goes from the fastest to the slowest."
+        "over seeds; the line spans the fastest to the slowest."
     )
     figure = Figure("cost", figures.cost(rows, evidence.palette), caption)
     head = ("Loss", "Milliseconds a step", "Steps a run", "Seconds a run", "Minutes in all")
-    table = Table("Medians over seeds; in all: tuning and the runs at the defaults too", head, tuple(lines))
+    table = Table("Medians over seeds; the total includes tuning and the runs at the defaults", head, tuple(lines))
     return Section("cost", "Cost", groups=(Group((figure,)),), tables=(table,))
 
 
@@ -309,7 +309,7 @@ def _provenance(evidence: Evidence) -> Section:
     tables = [Table("", (), rows, style="facts")]
     if found := _found(evidence):
         tables.append(found)
-    note = "In a new folder this repeats the run; where the finished run is, it only writes the report again."
+    note = "In a new folder this repeats the run; in the finished run's folder it only rewrites the report."
     return Section("provenance", "What was run", tables=tuple(tables), command=command(evidence.plan), note=note)
 
 
@@ -320,7 +320,7 @@ def _plan_facts(evidence: Evidence) -> list[tuple[str, str]]:
     facts = [
         (
             "data",
-            plan.data + (f", {plan.outliers:.0%} of the training targets spoilt" if plan.outliers else ""),
+            plan.data + (f", {plan.outliers:.0%} of the training targets corrupted" if plan.outliers else ""),
         ),
         ("left out", "; ".join(map(str, evidence.test.get("left_out", ())))),
         ("losses", ", ".join(plan.losses)),
@@ -328,7 +328,7 @@ def _plan_facts(evidence: Evidence) -> list[tuple[str, str]]:
         ("training", f"{plan.optimizer}, {plan.schedule} learning rate, weight decay {plan.weight_decay:g}"),
         ("batch", str(plan.batch or "")),
         ("device", f"{plan.device}, {plan.precision}"),
-        ("tuning trials a loss", str(plan.trials)),
+        ("tuning trials per loss", str(plan.trials)),
         ("bound on steps", str(plan.steps or "")),
         ("bound on epochs", str("" if plan.steps else plan.epochs)),
         ("seeds", ", ".join(map(str, seeds))),

@@ -61,15 +61,15 @@ def summary(runs: Runs) -> Summary:
         return Summary(
             data=runs.each[0].plan.data,
             headline=runs.together.headline,
-            sentence=f"Of {len(runs.each)} random splits of the same data: what is claimed holds for other training "
-            f"and test data of this size. {runs.together.recommendation}",
+            sentence=f"Of {len(runs.each)} random splits of the same data: claims hold for other training and test "
+            f"data of this size. {runs.together.recommendation}",
             credit=_CREDIT,
         )
     same = (
-        "All are of the same data and metric, so scores may be compared; that a difference between runs is more than "
-        "chance was not tested."
+        "All use the same data and metric, so scores may be compared; differences between runs were not tested "
+        "against chance."
         if runs.comparable
-        else "They are of different data or metrics: compare what losses did within each, not numbers across."
+        else "They use different data or metrics: compare losses within each run, not numbers across runs."
     )
     return Summary(
         data="runs side by side",
@@ -103,7 +103,7 @@ def _together(runs: Runs) -> Section | None:
     )
     caption = (
         "The mean of the splits' differences, with the interval at the level at which the pair was tested. Splits "
-        "share most of their data, so that each further one says less (Nadeau and Bengio, 2003)."
+        "share most of their data, so each further one adds less (Nadeau and Bengio, 2003)."
     )
     warned = (Sentences(verdict.warnings, "warning"),) if verdict.warnings else ()
     head = ("Pair", verdict.metric.label, "Interval", "Said")
@@ -134,8 +134,8 @@ def _scores(runs: Runs) -> Section:
         TableRow(tuple(_cell(e, loss) for e in runs.each), loss, best=_best(runs, loss)) for loss in runs.losses
     )
     caption = (
-        "Mean over seeds, and the difference to the run's best loss, which is in bold: in brackets where the data do "
-        "not show it, = where the two are equal within the margin. A dash: not entered, or not finished."
+        "Mean over seeds, and the difference to the run's best loss, which is in bold: in brackets if the data do "
+        "not show it, = if the two are equal within the margin. A dash: not entered, or not finished."
     )
     head = ("Loss", *(f"{n} · {e.metric.label}" for n, e in zip(runs.names, runs.each, strict=True)))
     return Section("scores", "Every loss in every run", tables=(Table(caption, head, rows),))
@@ -191,7 +191,7 @@ def _differences(runs: Runs) -> Section | None:
     ]
     minutes = tuple(f"{sum(r.seconds for r in (*e.records, *e.trials)) / 60:.1f}" for e in runs.each)
     seeds = tuple(f"{fmean(len(e.runs(loss)) for loss in e.ranked):.3g}" if e.ranked else "0" for e in runs.each)
-    facts = [*asked, ("seeds done a loss", seeds), ("minutes of training", minutes)]
+    facts = [*asked, ("seeds done per loss", seeds), ("minutes of training", minutes)]
     rows = tuple(TableRow(values, note=name) for name, values in facts)
     return Section("plans", "How they differ", tables=(Table("", ("", *runs.names), rows, style="words"),))
 

@@ -31,16 +31,16 @@ def learning(evidence: Evidence) -> Section | None:
     drawn = [Figure("learning", figures.learning(*by_step, evidence.palette, evidence.metric), caption)]
     if by_time[1]:
         spec = figures.learning(*by_time, evidence.palette, evidence.metric, over=f"{unit} of training")
-        drawn.append(Figure("learning-time", spec, "The same by time: steps of some losses take longer."))
+        drawn.append(Figure("learning-time", spec, "The same by time, because some losses take longer per step."))
     losses = tuple(
         Figure(f"training-loss-{place}", figures.training_loss(rows, evidence.palette.colour(loss)), loss=loss)
         for place, loss in enumerate(evidence.ranked)
         if (rows := _training_losses(evidence, loss))
     )
-    lead = "Were the runs long enough? Short runs can rank losses otherwise than long ones."
+    lead = "Were the runs long enough? Short runs can rank losses differently from long ones."
     groups = [Group(tuple(drawn), "pair")]
     if losses:
-        note = "The losses themselves, on training batches: each has a scale of its own"
+        note = "The losses themselves, on training batches: each has its own scale"
         groups.append(Group(losses, "small", note=note))
     return Section("learning", "Learning curves", lead, tuple(evidence.ranked), tuple(groups))
 
@@ -90,10 +90,10 @@ def training(evidence: Evidence) -> Section | None:
         if any(name in known for known in facts.values())
     )
     lead = (
-        "What a loss sees of its training batches, and which gradient it gives them, at the weights that were kept; "
+        "What a loss sees in its training batches, and the gradient it gives them, at the weights that were kept; "
         "means over seeds."
     )
-    table = Table("All that was measured", ("", *facts), rows, folded=True)
+    table = Table("All measurements", ("", *facts), rows, folded=True)
     return Section("training", "What the training says", lead, sentences=tuple(lists), tables=(table,))
 
 

@@ -28,10 +28,9 @@ def tuning(evidence: Evidence) -> Section | None:
         if (trials := [trial for trial in done if trial.loss == loss])
     )
     lead = (
-        f"Each dot is a tuning trial: a hyperparameter's value against {evidence.metric.label} on the "
-        "validation split, on the same vertical scale everywhere (a dot on its edge may lie beyond). The large dot "
-        "is the trial that was chosen. If it lies at the edge of the range that was searched, a wider search may find "
-        "better."
+        f"Each dot is a tuning trial: a hyperparameter's value against {evidence.metric.label} on the validation "
+        "split, with the same vertical scale everywhere (a dot on its edge may lie beyond it). The large dot is the "
+        "chosen trial. If it lies at the edge of the searched range, a wider search may find a better one."
     )
     return Section("tuning", "Tuning", lead, groups=groups) if groups else None
 
@@ -49,7 +48,7 @@ def _few_trials(evidence: Evidence, done: list[Trial]) -> Section:
             scored = figures.number(trial.valid or 0.0, evidence.metric)
             marked = frozenset({len(names)}) if trial.valid == chosen else frozenset[int]()
             rows.append(TableRow((*values, scored), loss, f"trial {trial.number + 1}", marked))
-    caption = "In bold the trial whose hyperparameters were taken: the best on the validation split."
+    caption = "In bold: the trial whose hyperparameters were used, the best on the validation split."
     head = ("Loss", *names, f"{evidence.metric.label}, validation")
     return Section("tuning", "Tuning", tables=(Table(caption, head, tuple(rows)),))
 
@@ -102,8 +101,8 @@ def against_defaults(evidence: Evidence) -> Section | None:
     caption = (
         f"An open ring is the loss at the library's defaults ({counted(range(pairs[0][0].seeds), 'seed')}), a "
         f"full dot the loss as tuned ({counted(range(pairs[0][1].seeds), 'seed')}) with its 95 % interval. A ring "
-        "far outside the interval says that this loss must be tuned, or that tuning on the validation split "
-        "did not carry over."
+        "far outside the interval means that this loss needs tuning, or that tuning on the validation split did not "
+        "carry over."
     )
     spec = figures.against_defaults(rows, evidence.palette, evidence.metric)
     return Section("defaults", "Tuned against defaults", groups=(Group((Figure("defaults", spec, caption),)),))

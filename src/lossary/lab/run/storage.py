@@ -102,7 +102,7 @@ def unreachable(url: str, error: Exception) -> Refused:
     """Turns a database that does not answer, or not as a run's would, into an error."""
     why = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
     named = make_url(url).set(drivername="postgresql").render_as_string()
-    return Refused(f"storage: {named}: {why}; the same command then goes on")
+    return Refused(f"storage: {named}: {why}; the same command then continues")
 
 
 @contextmanager

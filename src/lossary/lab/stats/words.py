@@ -170,7 +170,7 @@ def warnings(
     said = []
     if 0 < len(seeds) < LOOKS[0]:
         said.append(
-            f"{len(seeds)} {plural(len(seeds), 'seed')}: what other seeds would change is unknown, so no loss can be "
+            f"{len(seeds)} {plural(len(seeds), 'seed')}: the effect of other seeds is unknown, so no loss can be "
             f"said to beat another. {LOOKS[0]} seeds allow a first verdict, ten a good one."
         )
     elif len(seeds) < LOOKS[-1] and len(seeds) not in LOOKS:

@@ -49,7 +49,7 @@ def read(path: Path, target: str) -> Source:
         [f"row {row}" for row in range(len(targets))],
         partial(_scaled, embeddings),
         fingerprint(*contents),
-        facts=(("inputs", f"{embeddings.shape[1]} numbers a row ({called[0]}), targets from {called[1]}"),),
+        facts=(("inputs", f"{embeddings.shape[1]} numbers per row ({called[0]}), targets from {called[1]}"),),
         labels=True,
         classes=_label_names(path, found, targets.shape[1]) if targets.ndim == 2 else (),
         raw="the embeddings as they came",

@@ -168,7 +168,7 @@ def shape_of(task: TaskName, made: Goals) -> tuple[str, Callable[[tuple[int, ...
     """What a network should return for two test items: in words, and a check of the shape."""
     wanted = made.targets[2].shape[1:]
     if task in ("regression", "binary"):
-        return "one value an item", lambda got: got in ((2,), (2, 1))
+        return "one value per item", lambda got: got in ((2,), (2, 1))
     if task == "multi-label":
         return f"a value for each of {wanted[0]} labels", lambda got: got == (2, *wanted)
     if task == "segmentation":
@@ -176,7 +176,7 @@ def shape_of(task: TaskName, made: Goals) -> tuple[str, Callable[[tuple[int, ...
         said = f"scores of {classes} classes or more at each pixel (N, C, {wanted[0]}, {wanted[1]})"
         return said, lambda got: len(got) == 4 and got[1] >= classes and got[2:] == tuple(wanted)
     if task == "ranking":
-        return f"one value a candidate (N, {wanted[0]})", lambda got: got == (2, *wanted)
+        return f"one value per candidate (N, {wanted[0]})", lambda got: got == (2, *wanted)
     if task == "retrieval":
         return "embeddings (N, D) with D above 1", lambda got: len(got) == 3 and got[:2] == (2, 2) and got[2] > 1
     return "embeddings (N, D) with D above 1", lambda got: len(got) == 2 and got[1] > 1

@@ -408,7 +408,7 @@ def _column(path: Path, cells: pl.Series, asked: str, rows: list[str], kinds: in
     if type_ == "skip":
         return Column(cells.name, type_, why, cells)
     if type_ == "text":
-        facts = f"{kinds} different ones of {_words(cells):.0f} words in the middle, {missing}"
+        facts = f"{kinds} different, median {_words(cells):.0f} words, {missing}"
         return Column(cells.name, type_, facts, cells.cast(pl.String).fill_null(""))
     if type_ == "category":
         return Column(cells.name, type_, f"{kinds} kinds, {missing}", cells.cast(pl.String))

@@ -119,7 +119,9 @@ def _columns(path: Path, target: str, held: dict[str, pl.Series], rows: list[str
     facts = [(side, _told(name, column)) for side, name, column in zip(SIDES, chosen, kept, strict=True)]
     data = _split(path.name, texts, called)
     shortest, longest = pairs.PIECES
-    read_as = f"{data.test.inputs.shape[-1]} numbers a text, of its words' pieces of {shortest} to {longest} characters"
+    read_as = (
+        f"{data.test.inputs.shape[-1]} numbers per text, of its words' pieces of {shortest} to {longest} characters"
+    )
     source = _source(path, "pairs of texts", texts, [rows[row] for row in whole], (*facts, ("inputs", read_as)))
     left_out = counted(without, "row without both texts", "rows without both texts")
     return _found(replace(source, left_out=left_out), data, content(path), why)
@@ -196,7 +198,7 @@ def _arrays(path: Path, asked: bool) -> Pairs | None:
     data = pairs.split(
         path.name, lambda _: pairs.directions(np.stack(sides, axis=1)), texts, _called(path, found, texts)
     )
-    facts = (("inputs", f"{size} numbers a text (queries, documents)"),)
+    facts = (("inputs", f"{size} numbers per text (queries, documents)"),)
     source = _source(path, "frozen embeddings of pairs", texts, [f"row {row}" for row in range(count)], facts)
     return _found(source, data, stored, "as asked" if asked else "it has arrays queries and documents")
 

@@ -23,12 +23,13 @@ def _precision_recall(evidence: Evidence, outputs: dict[str, Arrays]) -> Section
         points = zip(recall[shown].tolist(), precision[shown].tolist(), strict=True)
         rows += [{"loss": loss, "recall": r, "precision": p, "order": i} for i, (r, p) in enumerate(points)]
     caption = (
-        "How many of the samples called positive are so (precision), against how many of the positives are found "
-        "(recall), at every threshold. The area under a curve is the average precision; the dashed line is chance."
+        "The share of samples called positive that are positive (precision), against the share of positives that are "
+        "found (recall), at every threshold. The area under a curve is the average precision; the dashed line is "
+        "chance."
     )
     figure = Figure("precision-recall", figures.precision_recall(rows, evidence.palette, float(labels.mean())), caption)
     lead = (
-        f"What a threshold would find, and what it would pay for that. Positive is {evidence.test['names'][1]}, "
+        f"What a threshold would find, and at what cost. Positive is {evidence.test['names'][1]}, "
         f"{labels.mean():.1%} of the test samples. One seed of each loss."
     )
     return Section("precision-recall", "Precision and recall", lead, tuple(outputs), (Group((figure,)),))
@@ -45,10 +46,10 @@ def _calibration(evidence: Evidence, outputs: dict[str, Arrays]) -> Section:
         ]
     caption = (
         f"Test samples sorted by the probability of being positive, in up to {BINS} groups of equal size. On the "
-        "dashed line as many are positive as was said; below it the network sees positives that are not there."
+        "dashed line the predicted share is positive; below it the network sees positives that are not there."
     )
     figure = Figure("calibration", figures.calibration(rows, evidence.palette), caption)
-    lead = "Can the probabilities be believed? Weighted and focal losses bend them on purpose. One seed of each loss."
+    lead = "Can the probabilities be trusted? Weighted and focal losses bend them on purpose. One seed of each loss."
     return Section("calibration", "Reliability", lead, tuple(outputs), (Group((figure,)),))
 
 

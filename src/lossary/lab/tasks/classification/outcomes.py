@@ -39,7 +39,7 @@ def _confusion(evidence: Evidence, outputs: dict[str, Arrays]) -> Section | None
         "the share of its row."
     )
     figure = Figure("confusion", figures.confusion(rows, names), caption, loss=loss)
-    lead = "Which classes the best loss takes for which. One seed."
+    lead = "Which classes the best loss confuses. One seed."
     return Section("confusion", "Confusion matrix", lead, groups=(Group((figure,), "narrow"),))
 
 
@@ -59,7 +59,7 @@ def _reliability(evidence: Evidence, outputs: dict[str, Arrays]) -> Section:
         "sure of itself."
     )
     figure = Figure("reliability", figures.reliability(rows, evidence.palette), caption)
-    lead = "Can the probabilities be believed? One seed of each loss."
+    lead = "Can the probabilities be trusted? One seed of each loss."
     return Section("reliability", "Reliability", lead, tuple(outputs), (Group((figure,)),))
 
 
@@ -87,7 +87,7 @@ def _mistakes(evidence: Evidence, outputs: dict[str, Arrays]) -> Section | None:
         for item in surest
         if (labels == predicted[item]).any()
     )
-    lead = f"The mistakes of which {loss} was surest, beside a test sample of the class that it predicted."
+    lead = f"The mistakes of which {loss} was most certain, next to a test sample of the predicted class."
     return Section("mistakes", "Surest mistakes", lead, galleries=(Gallery("Wrong", rows),))
 
 

@@ -77,7 +77,7 @@ def _hamming(given: _Answers) -> Units:
 _PSEUDO_VALUES = {"mean_ap": _mean_ap, "micro_f1": _micro_f1, "macro_f1": _macro_f1, "hamming": _hamming}
 
 MEASURES = Measures(
-    task="several labels an item",
+    task="several labels per item",
     units="test samples",
     metrics=(
         Metric("mean_ap", "Mean AP", True, True),

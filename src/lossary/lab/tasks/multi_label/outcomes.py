@@ -27,7 +27,7 @@ def _labels(evidence: Evidence, outputs: dict[str, Arrays]) -> Section:
         by_label = {label: [float(score[label]) for score in scores] for label in there}
         rows += [{"loss": loss, "class": names[label], "score": fmean(by_label[label])} for label in there[:_LABELS]]
         lines.append(TableRow(tuple(map(_spread, by_label.values())), loss))
-    shown = "each label" if len(there) <= _LABELS else f"each of the {_LABELS} commonest labels"
+    shown = "each label" if len(there) <= _LABELS else f"each of the {_LABELS} most common labels"
     caption = (
         f"Average precision of {shown}, behind the share of test samples that have it, which is what chance finds."
     )
@@ -35,7 +35,7 @@ def _labels(evidence: Evidence, outputs: dict[str, Arrays]) -> Section:
     table = Table(
         "Percent, mean and standard deviation over seeds", ("Loss", *names.values()), tuple(lines), folded=True
     )
-    lead = "Which label is worth which loss? Rare labels are where losses differ."
+    lead = "Which loss suits which label? Losses differ most on rare labels."
     figure = Figure("labels", spec, caption)
     return Section("labels", "Label by label", lead, tuple(outputs), (Group((figure,)),), tables=(table,))
 

@@ -20,8 +20,8 @@ def _found(evidence: Evidence, outputs: dict[str, Arrays]) -> Section:
         places = place_of_best(kept["scores"], truth)
         rows += [{"loss": loss, "places": k, "share": float((places <= k).mean()), "order": k} for k in looked]
     caption = (
-        "In how many test lists the most relevant candidate is among the first places: on the left the very first, "
-        "towards the right more of them. Higher is better."
+        "The share of test lists whose most relevant candidate is among the first places: only the very first on the "
+        "left, more of them to the right. Higher is better."
     )
     figure = Figure("found", figures.found_within(rows, evidence.palette), caption)
     lead = "How far down one has to look for the best candidate. One seed of each loss."
@@ -33,14 +33,14 @@ def _lists(evidence: Evidence, outputs: dict[str, Arrays]) -> Section:
     found = ndcg(outputs[best]["scores"], evidence.test["targets"])
     ranked = np.argsort(-found, kind="stable").tolist()
     shown = dict.fromkeys((ranked[len(ranked) // 2], ranked[-1]))
-    words = ("a list as most are", "the one it finds hardest")
+    words = ("a typical list", "its hardest list")
     tables = tuple(
         _table(evidence, outputs, which, f"{word}: {best} has an NDCG@10 of {found[which]:.0%} there")
         for which, word in zip(shown, words, strict=False)
     )
     lead = (
-        f"True relevance, and the place that each loss gives: the {_ROWS} most relevant candidates, and whoever else a "
-        f"loss puts among its first {_FIRST}. In bold where the place is the true one. One seed of each loss."
+        f"True relevance, and the place that each loss gives: the {_ROWS} most relevant candidates, and any others "
+        f"that a loss puts among its first {_FIRST}. In bold if the place is correct. One seed of each loss."
     )
     return Section("lists", "Lists", lead, tables=tables)
 

@@ -19,8 +19,8 @@ def _predictions(evidence: Evidence, outputs: dict[str, Arrays]) -> Section:
         spec = figures.predictions(rows, evidence.palette.colour(loss), domain)
         plots.append(Figure(f"predictions-{number}", spec, loss=loss))
     lead = (
-        "Each dot is a test sample; on the dashed line the prediction is exact. A cloud flatter than the "
-        "line says that the network stays close to the mean. One seed of each loss."
+        "Each dot is a test sample; on the dashed line the prediction is exact. A cloud flatter than the line means "
+        "that the network stays close to the mean. One seed of each loss."
     )
     return Section("predictions", "Predicted against true", lead, groups=(Group(tuple(plots), "small"),))
 

@@ -32,8 +32,8 @@ def _ranks(evidence: Evidence, outputs: dict[str, Arrays]) -> Section:
         plots.append(Figure(f"ranks-{number}", spec, title=title, loss=loss))
     documents = len(np.unique(evidence.test["targets"][:, 1]))
     lead = (
-        f"At which place each query's first right document comes among the {documents} of the test split: the further "
-        "left, the better. One seed of each loss."
+        f"The rank of each query's first right document among the {documents} of the test split: further left is "
+        "better. One seed of each loss."
     )
     return Section("ranks", "Ranks of the right document", lead, groups=(Group(tuple(plots), "small"),))
 
@@ -51,7 +51,7 @@ def _answers(evidence: Evidence, outputs: dict[str, Arrays]) -> Section | None:
     draw = np.random.default_rng(0).permutation(len(right))
     shown = np.concatenate([draw[right[draw]][:_SHOWN], draw[~right[draw]][:_SHOWN]])
     lead = (
-        f"Queries that {best} answers right and wrong, drawn at random so that they stand for the rest, and the "
+        f"Queries that {best} answers right and wrong, drawn at random as representative, and the "
         f"{_DEPTH} nearest documents by each loss; ✓ marks the right ones. One seed of each loss."
     )
     exchanges = tuple(_exchange(evidence, searches, int(place)) for place in shown)

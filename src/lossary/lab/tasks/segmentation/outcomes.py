@@ -38,8 +38,8 @@ def _maps(evidence: Evidence, outputs: dict[str, Arrays]) -> Section | None:
     titles = {"Where the losses differ most": differing, "Drawn at random from the rest": others}
     galleries = tuple(Gallery(title, rows(images), tuple(key)) for title, images in titles.items() if images)
     lead = (
-        "Test images, the true classes and what the network makes of them after each loss, best loss first; the number "
-        "is the share of labelled pixels that are right. One seed of each loss."
+        "Test images, the true classes and the network's prediction for each loss, best loss first; the number is "
+        "the share of labelled pixels that are correct. One seed of each loss."
     )
     return Section("maps", "Test images", lead, galleries=galleries)
 
@@ -106,7 +106,7 @@ def _classes(evidence: Evidence, outputs: dict[str, Arrays]) -> Section:
     caption = "Intersection over union of each class over all test images, behind its share of the labelled pixels."
     figure = Figure("classes", figures.by_class(rows, evidence.palette, list(names.values()), "IoU"), caption)
     table = Table("Percent, mean and standard deviation over seeds", ("Loss", *names.values()), tuple(lines))
-    lead = "Which class is worth which loss? Rare classes are where losses differ."
+    lead = "Which loss suits which class? Losses differ most on rare classes."
     return Section("classes", "Class by class", lead, tuple(outputs), (Group((figure,)),), tables=(table,))
 
 

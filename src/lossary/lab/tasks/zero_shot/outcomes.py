@@ -23,7 +23,7 @@ def _similarities(evidence: Evidence, outputs: dict[str, Arrays]) -> Section:
         plots.append(Figure(f"similarities-{number}", spec, title=title, loss=loss))
     lead = (
         "Cosine similarities of pairs of unseen items: in colour two items of the same class, in grey two "
-        "of different classes. The less the two overlap, the better a threshold tells them apart; "
+        "of different classes. The less the two overlap, the better a threshold separates them; "
         "each picture has its own range. One seed of each loss."
     )
     return Section("similarities", "Same or different", lead, groups=(Group(tuple(plots), "small"),))
@@ -53,7 +53,10 @@ def _errors(evidence: Evidence, outputs: dict[str, Arrays]) -> Section:
         Figure(
             "roc",
             figures.roc(rows, evidence.palette),
-            ("How many same pairs are accepted when this share of different pairs is let through. Higher is better."),
+            (
+                "The share of same pairs that is accepted when this share of different pairs is let "
+                "through. Higher is better."
+            ),
             "ROC",
         ),
         Figure(
@@ -90,9 +93,8 @@ def _map(evidence: Evidence, outputs: dict[str, Arrays]) -> Section | None:
         }
         rows.append(row if images is None else row | {"image": pictures.data_uri(images[item])})
     caption = (
-        "t-SNE of test embeddings: near each other means that the network finds them alike; directions "
-        "and long distances mean nothing. Grey lines join items of the same class, so short lines are "
-        "what one hopes to see."
+        "t-SNE of test embeddings: items near each other look alike to the network; directions and long distances "
+        "mean nothing. Grey lines join items of the same class, so shorter lines are better."
     )
     lead = f"{len(set(labels[chosen].tolist()))} of the classes never seen in training, as the best loss sees them."
     figure = Figure("map", figures.image_map(rows), caption, loss=loss)
