@@ -15,7 +15,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 SECTIONS = {
     "The library": ("language_models", "several_processes", "precision", "watching", "adapters", "migration", "api"),
     "The lab": ("your_data", "options", "own_code", "results", "board", "calibration", "planted"),
-    "Understand": ("gallery", "case_study", "claims", "check", "survey"),
+    "Understand": ("tutorials", "gallery", "case_study", "claims", "check", "survey"),
     "Speed and memory": ("benchmarks", "counts"),
     "The project": ("comparison", "stability", "packaging", "roadmap", "fuzzing"),
 }

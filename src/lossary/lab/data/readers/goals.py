@@ -74,7 +74,10 @@ def _classes(name: str, task: TaskName, items: Items, given: Parts | None) -> Go
     if given is None:
         large = splits.keep(task, labels, items.same, name)
         if not large.all():
-            raise BadData(f"{name}: wanted no class with fewer items than parts; got {np.count_nonzero(~large)}")
+            raise BadData(
+                f"{name}: wanted no class with fewer items than parts; got {np.count_nonzero(~large)} "
+                "(whole numbers are classes unless the task says regression)"
+            )
     parts = given or (splits.by_class(labels) if task == "zero-shot" else splits.by_item(labels, items.same))
     of_part = [items.targets[part] for part in parts]
     among = [np.unique(part) for part in of_part] if task == "zero-shot" else [np.unique(of_part[0])] * 3
