@@ -22,8 +22,8 @@ FEWEST = 4
 PAGE = """\
 # We held the world's losses to the laws
 
-{count} public implementations of losses, from {packages} packages and {repositories} repositories, each called on small
-batches and held to the laws that apply to anybody's loss ([which](check.md)). **{wrong} of them ({wrong_share}) give a
+{count} public implementations of losses, of {listed} on the list so far, from {packages} packages and {repositories}
+repositories, each called on small batches and held to the laws that apply to anybody's loss ([which](check.md)). **{wrong} of them ({wrong_share}) give a
 wrong value, a wrong gradient or NaN on a batch that comes up in training**, another {extreme} ({extreme_share}) where
 scores are extreme or in half precision. {lawful} ({lawful_share}) break no law. What is only another convention is
 counted apart: it is no mistake.
@@ -94,7 +94,7 @@ were not asked.
 - The laws see what holds for every loss. A formula that is not the paper's, and lawful, is told only by what it is
   identified as, or by a story; that a mean is over something else is a convention and not counted at all.
 - The call is ours: a file that was written for another call, or for another version of torch, may be right as its
-  authors use it. {failed} implementations of the list could not be called at all and are counted nowhere.
+  authors use it. {failed} implementations of the list have not been asked yet, or could not be called.
 - On a CPU. What is said of GPUs was seen on tensors without values.
 - Who finds a mistake in this page files an issue: the line of the list, and what is right.
 """
@@ -107,6 +107,7 @@ def page() -> str:
     unseen = sum(len(a.unseen) for a in asked)
     return PAGE.format(
         count=len(asked),
+        listed=len(listed()),
         packages=sum(bool(package) for package, _ in sources),
         repositories=sum(bool(repository) for _, repository in sources),
         **{
