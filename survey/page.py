@@ -23,7 +23,8 @@ PAGE = """\
 # We held the world's losses to the laws
 
 {count} public implementations of losses, of {listed} on the list so far, from {packages} packages and {repositories}
-repositories, each called on small batches and held to the laws that apply to anybody's loss ([which](check.md)). **{wrong} of them ({wrong_share}) give a
+repositories, each called on small batches and held to the laws that apply to anybody's loss ([which](check.md)).
+**{wrong} of them ({wrong_share}) give a
 wrong value, a wrong gradient or NaN on a batch that comes up in training**, another {extreme} ({extreme_share}) where
 scores are extreme or in half precision. {lawful} ({lawful_share}) break no law. What is only another convention is
 counted apart: it is no mistake.
