@@ -65,8 +65,10 @@ Those with {fewest} implementations or more.
 
 ## Ten stories
 
-Each was seen twice: by the laws, and by a computation of the formula that the source itself names, in 50 digits or
-float64, that shares no code with them. None of these has been reported to its authors yet.
+Each is held to the formula that its source names, in 50 digits, by code that shares nothing with the laws. Some were
+found by a law, and some (a mean taken first, a constant counted twice, a mean over classes) by reading: no law forbids
+them.
+None of these has been reported to its authors yet.
 
 {stories}
 
