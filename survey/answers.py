@@ -31,15 +31,15 @@ class Answer:
         again = self.found.get("again", {})
         told: dict[str, Kind] = {NAMED: "wrong"} if self.entry.key in OTHERS else {}
         return told | {
-            law: "convention" if law == self.meant else kind(law, self.found["told"].get(law, {}))
+            law: "convention" if law in self.meant else kind(law, self.found["told"].get(law, {}))
             for law, outcome in self.found["laws"].items()
             if outcome == "broken" and again.get(law) != ""
         }
 
     @property
-    def meant(self) -> str:
-        """The law that it breaks on purpose."""
-        return self.entry.meant.partition(":")[0]
+    def meant(self) -> list[str]:
+        """The laws that it breaks on purpose."""
+        return self.entry.meant.partition(":")[0].split(", ")
 
     @property
     def worst(self) -> Kind | None:

@@ -45,7 +45,7 @@ class Entry(NamedTuple):
     repository: str
     commit: str
     license: str
-    meant: str  # a law that it breaks on purpose, and why: "gradient_is_true: the paper's scale is a constant"
+    meant: str  # laws that it breaks on purpose, and why: "gradient_is_true: the paper's scale is a constant"
 
     @property
     def source(self) -> str:

@@ -22,12 +22,11 @@ FEWEST = 4
 PAGE = """\
 # We held the world's losses to the laws
 
-{count} public implementations of losses, of {listed} on the list so far, from {packages} packages and {repositories}
-repositories, each called on small batches and held to the laws that apply to anybody's loss ([which](check.md)).
-**{wrong} of them ({wrong_share}) give a
-wrong value, a wrong gradient or NaN on a batch that comes up in training**, another {extreme} ({extreme_share}) where
-scores are extreme or in half precision. {lawful} ({lawful_share}) break no law. What is only another convention is
-counted apart: it is no mistake.
+We called {count} public implementations of losses (of {listed} on our list so far; from {packages} packages and
+{repositories} repositories) on small batches and held them to the laws that apply to any loss ([which](check.md)).
+**{wrong} of them ({wrong_share}) give a wrong value, a wrong gradient or NaN on a batch that occurs in training.**
+Another {extreme} ({extreme_share}) fail only at extreme scores or in pure half precision. {lawful} ({lawful_share})
+break no law. A different convention is not a mistake, so it is counted separately.
 
 ![How many implementations of each loss break what](images/survey.svg)
 
@@ -43,11 +42,14 @@ lossary check my_losses.py                                  # the same laws, for
 | --- | --: | --: |
 {shares}
 
-*Wrong* is about a formula that is not the one that is named, and about batches that come up: two equal items, one class
-alone, a mask in which nothing is, a batch of one.
-*Extreme* are scores of 30 or 100, vectors of length 0 or very long ones, probabilities of exactly 0 and 1, and half
-precision. *Another convention* is a loss that remembers its calls, as an annealed margin does, or has another divisor.
-*Not supported* are float64, a GPU, pickling, memory that is not contiguous.
+- *Wrong*: the formula is not the one in the name, or the loss fails on an ordinary batch: two equal items, a single
+  class, an empty mask, a batch of one.
+- *Extreme*: scores of 30 or 100, vectors of length 0 or very long ones, probabilities of exactly 0 and 1, and tensors
+  in half precision. Under autocast torch takes sums in float32, so a sum that overflows in float16 concerns only
+  those who convert their tensors themselves.
+- *Another convention*: the loss remembers earlier calls (an annealed margin, say), treats a factor as a constant
+  because its paper does, or divides by another count.
+- *Not supported*: float64, a GPU, pickling, non-contiguous memory.
 
 ## By law
 
@@ -65,41 +67,40 @@ Those with {fewest} implementations or more.
 
 ## Ten stories
 
-Each is held to the formula that its source names, in 50 digits, by code that shares nothing with the laws. Some were
-found by a law, and some (a mean taken first, a constant counted twice, a mean over classes) by reading: no law forbids
-them.
-None of these has been reported to its authors yet.
+Each is compared with the formula that its source names, computed to 50 digits by code that shares nothing with the
+laws. Some were found by a law, others by reading: no law forbids taking the mean first, counting a constant twice, or
+averaging over classes. None has been reported to its authors yet.
 
 {stories}
 
 ## All of them
 
-*Ours* is what `lossary identify` says it is, where it was asked and found something. Heads with weights of their own
-were not asked.
+*Ours* is what `lossary identify` says the implementation computes, where it was asked and recognised it. Heads with
+weights of their own were not asked.
 
 {table}
 
 ## How it was made
 
-- **Chosen** by name: for each loss, the packages that are most used, and the repositories that people copy from, at the
-  newest commit that could be had. It is no random sample of anything, so the shares are of this list.
-- **Called** as `survey/list.toml` says, a line an implementation: how the loss is made, and how it is given tensors.
-  Nothing about the form of call is guessed. Of a repository's file the definitions are run, not what trains when it is
-  imported; where it says "cuda" it is read as "cpu", and Python 2's `long` is an `int`.
-- **Asked** by `lossary.testing.check`, in a process of its own with an end to its time and memory.
-- **Seen twice**: every broken law for which that can be done is looked for a second time, on another seed's batch, by a
-  few lines that share nothing with the laws (`survey/confirming.py`). {unseen}
-- **Stored** are facts: where it is, how it was called, the verdict of each law, the counterexample where it has ten
-  numbers at most. No code of others is in this repository.
+- **Chosen** by name: for each loss, the most used packages and the repositories that people copy from, at the newest
+  commit available. This is no random sample, so the shares describe this list only.
+- **Called** as `survey/list.toml` says, one line per implementation: how the loss is made and how it is given
+  tensors. The form of the call is never guessed. From a repository's file only the definitions are run; "cuda" is
+  read as "cpu", and Python 2's `long` as `int`.
+- **Checked** by `lossary.testing.check`, in a process of its own with limits on time and memory.
+- **Confirmed**: where possible, every broken law is checked a second time, on a batch from another seed, by a few
+  lines that share nothing with the laws (`survey/confirming.py`). {unseen}
+- **Stored** are facts only: the source, the call, the verdict for each law, and the counterexample if it has ten
+  numbers or fewer. The repository contains no code of others.
 
 ## Limits
 
-- The laws see what holds for every loss. A formula that is not the paper's, and lawful, is told only by what it is
-  identified as, or by a story; that a mean is over something else is a convention and not counted at all.
-- The call is ours: a file that was written for another call, or for another version of torch, may be right as its
-  authors use it. {failed} implementations of the list have not been asked yet, or could not be called.
-- On a CPU. What is said of GPUs was seen on tensors without values.
-- Who finds a mistake in this page files an issue: the line of the list, and what is right.
+- The laws test what holds for every loss. A lawful formula that differs from the paper's shows only in what it is
+  identified as, or in a story. A mean over something else is a convention and is not counted at all.
+- The calls are ours: a file written for another call, or another version of torch, may be right as its authors use it.
+  {failed} implementations on the list have not been checked yet or could not be called.
+- Everything ran on a CPU; what is said about GPUs was seen on tensors without values.
+- If you find a mistake on this page, please open an issue that names the line of the list and what is right.
 """
 
 
@@ -127,7 +128,7 @@ def page() -> str:
         losses=_rows(_loss(name, ones) for name, ones in by_loss(asked) if len(ones) >= FEWEST),
         stories="\n".join(stories.told()),
         table="\n".join(_table(asked)),
-        unseen=f"{unseen} verdicts that were not seen again are left out." if unseen else "All were seen again.",
+        unseen=f"Verdicts that were not confirmed are left out: {unseen}." if unseen else "All were confirmed.",
         failed=len(listed()) - len(asked),
     )
 

@@ -69,6 +69,13 @@ def constant_of_one_dtype(logits: Tensor, labels: Tensor) -> Tensor:
     return -(smoothed * F.log_softmax(logits.float(), 1)).sum(1).mean()
 
 
+def counted_in_float32(embeddings: Tensor, labels: Tensor) -> Tensor:
+    """Contrastive loss of a batch, cast back to the dtype that it was given."""
+    distance = torch.cdist(embeddings.float(), embeddings.float()) + 0.1
+    same = labels[:, None] == labels
+    return torch.where(same, distance**2, F.relu(1 - distance) ** 2).mean().to(embeddings.dtype)
+
+
 def minus_hundred_is_a_class(logits: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy over one-hot labels."""
     one_hot = torch.eye(logits.shape[1], dtype=logits.dtype)[labels % logits.shape[1]]
@@ -93,6 +100,7 @@ PLANTED = {
     shifts_in_place: ("in place",),
     neighbours_are_pairs: ("order",),
     constant_of_one_dtype: ("dtype", "float64"),
+    counted_in_float32: ("digits",),
     minus_hundred_is_a_class: ("label",),
     empty_mask_is_nan: ("not finite",),
 }

@@ -81,7 +81,7 @@ MEANINGS: dict[str, Meaning] = {
         "a Module can be pickled", "It cannot be saved whole, nor sent to a worker.", "Replace a lambda by a method."
     ),
     "float64_stays_float64": Meaning(
-        "the loss has its input's dtype",
+        "the loss has its input's dtype and digits",
         "A constant or a cast of one fixed dtype: float64 loses its digits, and no gradient check can pass.",
         "Make constants by dtype=x.dtype; widen half precision alone.",
     ),

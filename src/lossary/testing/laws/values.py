@@ -67,6 +67,10 @@ def float64_stays_float64(subject: Subject) -> None:
     for dtype in (torch.float64, torch.float32):
         found = subject(subject.draw(dtype=dtype)).dtype
         assert found == dtype, f"of {dtype} the loss is {found}"
+    values = torch.cat([subject(subject.draw(seed)).detach().flatten() for seed in range(3)])
+    short = values * 64 == (values * 64).round()  # a whole number or a half is no proof
+    digits = bool(short.all() or (values != values.float()).any())
+    assert digits, "the loss of torch.float64 has no more digits than torch.float32: it is counted so on the way"
 
 
 # ---------------------------------------------------------------- weights and masks
