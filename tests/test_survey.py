@@ -82,7 +82,7 @@ def test_the_stories_formulas_are_the_papers() -> None:
 
 def test_the_page_says_how_many() -> None:
     asked = answers.answers()
-    assert f"\n{len(asked)} public implementations" in page.page()
+    assert f"We called {len(asked)} public implementations" in page.page()
     assert sum(answers.shares(asked).values()) == len(asked)
     assert all(entry.key in LISTED for entry in (answer.entry for answer in asked))
     assert all(key in LISTED for tale in TALES for key in tale.keys)

@@ -345,7 +345,7 @@ KNOWN: tuple[Known, ...] = (
         "gradient by .*:",
         "squared distances beyond float32 are all alike: none, or another one, is the farthest or the nearest",
         squared_distances_overflow,
-        "triplet_loss:3000003897",
+        "triplet_loss:3000001238",
     ),
     Known(
         "approx_ndcg_loss|lambda_loss",

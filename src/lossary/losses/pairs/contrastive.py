@@ -370,9 +370,9 @@ class ContrastiveLoss(Loss):
     fn = staticmethod(contrastive_loss)
     margin: NotNegative = 1.0
     factor: NotNegative = 0.5
-    distance: PairDistance = "euclidean"
     similar_label: Literal[0, 1] = 1
     reduction: Reduction = "mean"
+    distance: PairDistance = "euclidean"
 
 
 CARDS = (

@@ -172,10 +172,10 @@ class TripletLoss(Loss):
     fn = staticmethod(triplet_loss)
     margin: NotNegative | None = None
     mining: Mining = "hard"
-    distance: Distance = "euclidean"
     squared: bool = False
     average: Literal["active", "all"] = "active"
     reduction: Reduction = "mean"
+    distance: Distance = "euclidean"
 
 
 def _check_power(p: float, squared: bool) -> None:
