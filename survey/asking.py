@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -117,8 +118,13 @@ def _told(verdict: Any) -> dict[str, Any]:
     return told
 
 
+#: Where a message names a file of an installed package: that the place is this machine's is no fact.
+INSTALLED = re.compile(r"(/[\w.+-]+)+/site-packages/")
+
+
 def store(entry: Entry, found: dict[str, Any]) -> None:
     entry.path.parent.mkdir(exist_ok=True)
     whole = entry.path.with_suffix(".part")
-    whole.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = INSTALLED.sub("site-packages/", json.dumps(found, indent=1, ensure_ascii=False))
+    whole.write_text(text + "\n", encoding="utf-8")
     whole.replace(entry.path)
