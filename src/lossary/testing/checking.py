@@ -83,7 +83,7 @@ class Report:
         held = sum(v.outcome == "holds" for v in self.verdicts)
         unasked = [v.title for v in self.verdicts if v.outcome == "not asked"]
         lines.append(f"  {held} laws hold, {len(self.broken)} broken, {len(self.notes)} noted")
-        lines += [f"  not asked: {'; '.join(unasked)}"] if unasked else []
+        lines += [f"  not checked: {'; '.join(unasked)}"] if unasked else []
         return "\n".join(lines)
 
 
@@ -111,22 +111,22 @@ def check(
     """Hold a loss to every law that applies to it.
 
     Args:
-        loss: A function or a Module, ``loss(predictions, targets)``; or one of our cards, which is held to all that a
-            loss of this library promises.
-        takes: The form of call, as a card's, where its names do not tell: ``"input-label"``.
+        loss: A function or a Module, ``loss(predictions, targets)``; or one of our cards, which is held to every law
+            of this library.
+        takes: The form of call, as on a card, if the argument names do not tell: ``"input-label"``.
         input: What the first tensor holds: ``"logits"``, ``"probabilities"``, ``"embeddings"``.
-        data: What it is for, where several are called alike: ``"classes"`` or ``"masks"``.
+        data: What the loss is for, if several kinds are called alike: ``"classes"`` or ``"masks"``.
         samples: Batches of your own: ``edges(dtype)``, ``variants`` and ``draw``.
-        formula: The loss as it is written, of nested lists of mpmath's numbers in the order of the call; it is
-            evaluated in 50 digits.
-        meant: Laws that it breaks on purpose, which are noted: a factor that is detached, as in circle loss.
-        **given: More arguments of every call.
+        formula: The formula, as a function of nested lists of mpmath numbers in the order of the call; it is
+            evaluated to 50 digits.
+        meant: Laws that it breaks on purpose; they are noted only. Example: the detached factor of circle loss.
+        **given: More arguments for every call.
 
     Returns:
-        The verdicts, law by law; printed they are for reading, ``as_dict()`` is for machines.
+        The verdicts, law by law: printed for people, as ``as_dict()`` for machines.
 
     Raises:
-        NotALoss: No form of call was found in which it gives a loss.
+        NotALoss: No form of call was found in which it returns a loss.
 
     Example:
         >>> import torch
@@ -138,7 +138,7 @@ def check(
         ['finite_at_placed_batches']
     """
     if not __debug__:
-        raise RuntimeError("check: the laws are assertions, which python -O leaves out")
+        raise RuntimeError("check: the laws are assertions, which python -O removes")
     start = time.monotonic()
     if isinstance(loss, Card):
         subjects = _subjects(loss, samples)
@@ -199,7 +199,7 @@ class OfCard:
 def _as_meant(verdict: Verdict | None, meant: Collection[str]) -> Verdict | None:
     if verdict is None or verdict.law not in meant or verdict.outcome != "broken":
         return verdict
-    return replace(verdict, outcome="note", means="It is broken on purpose.", mend="")
+    return replace(verdict, outcome="note", means="This is on purpose.", mend="")
 
 
 def _asked(verdicts: list[Verdict | None]) -> tuple[Verdict, ...]:
@@ -333,8 +333,8 @@ def _slopes(subject: Subject) -> str:
             found = slopes.reshape(-1)[at].item()
             if abs(slope - found) > worst:
                 worst = abs(slope - found)
-                words = f"the loss is {value.item():.5g}; its slope by number {at} of argument {place} is {slope:.5g}, "
-                words += f"and its gradient {found:.5g}"
+                words = f"the loss is {value.item():.5g}; its slope in number {at} of argument {place} is {slope:.5g}, "
+                words += f"but its gradient is {found:.5g}"
     return words
 
 

@@ -1,4 +1,4 @@
-"""Which laws anyone's loss is asked, what it means where one is broken, and how that is mended."""
+"""Which laws apply to anyone's loss, what a broken one means, and how to mend it."""
 
 import re
 from typing import Literal, NamedTuple
@@ -20,25 +20,25 @@ _NO_ANSWER = "not implemented"
 
 MEANINGS: dict[str, Meaning] = {
     "value_is_the_formula": Meaning(
-        "value and gradient are the formula's, in 50 digits",
-        "It computes something else than what is written.",
+        "value and gradient match the formula to 50 digits",
+        "The code computes something other than the formula.",
         "Compare the terms on this batch, one after another.",
     ),
     "finite_at_placed_batches": Meaning(
         "loss and gradient are finite at extremes and ties",
-        "One such batch makes every weight of the network NaN, or stops its learning.",
-        "Work in log space (logsigmoid, log_softmax, logsumexp); put a constant below a root and beside a divisor, or "
+        "One such batch makes every weight of the network NaN, or stops it learning.",
+        "Work in log space (logsigmoid, log_softmax, logsumexp); add a constant under a root and to a divisor, or "
         "mask the argument with torch.where before the root, logarithm or division.",
     ),
     "float32_is_near_float64": Meaning(
-        "float32 gives what float64 gives",
-        "Digits cancel or numbers overflow on the way: in float32, in which people train, it is another loss.",
+        "float32 agrees with float64",
+        "Digits cancel or numbers overflow on the way: in float32, where people train, it is a different loss.",
         "Work in log space, subtract the largest score before exp, and take differences before squares.",
     ),
     "half_precision_is_near_float64": Meaning(
-        "half precision gives what float64 gives, rounded",
-        "Under mixed precision it is another loss, or none.",
-        "Compute in float32 inside: input.float() where the input is half precision.",
+        "half precision agrees with float64, up to rounding",
+        "Under mixed precision it is a different loss, or none.",
+        "Compute in float32 inside: call input.float() if the input is half precision.",
     ),
     "many_pixels_hold_in_half_precision": Meaning(
         "sums over many pixels hold in half precision",
@@ -47,79 +47,80 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "inputs_are_not_written": Meaning(
         "its inputs are not changed in place",
-        "Whatever reads the tensor afterwards (a metric, a second loss, backward) reads something else.",
-        "Replace x -= y by x = x - y, and x[mask] = v by torch.where; never write to .data.",
+        "Whatever reads the tensor afterwards (a metric, a second loss, backward) sees changed values.",
+        "Replace x -= y with x = x - y, and x[mask] = v with torch.where; never write to .data.",
     ),
     "ignored_labels_count_for_nothing": Meaning(
-        "ignored labels count for nothing, in the divisor too",
-        "The more is ignored, the smaller the loss and its gradient.",
+        "ignored labels do not count, not even in the divisor",
+        "The more labels are ignored, the smaller the loss and its gradient.",
         "Divide by the number of labels that are not ignored, at least 1.",
     ),
     "labels_beyond_the_classes_are_refused": Meaning(
-        "a label that is no class is not read as another class",
+        "an invalid label is not read as another class",
         "A wrong label, or -100 for padding, silently teaches some other class.",
-        "Refuse labels outside [0, C), or leave out those that equal an ignore_index.",
+        "Refuse labels outside [0, C), or leave out those equal to an ignore_index.",
     ),
     "a_batch_twice_is_its_mean_or_twice_its_sum": Meaning(
-        "the same batch twice over has the same mean or twice the sum",
-        "The divisor is not the number of items: the loss depends on the batch size in a way of its own.",
-        "Divide by the number of items that are summed.",
+        "repeating the batch keeps the mean or doubles the sum",
+        "The divisor is not the number of items, so the loss depends on the batch size in an unusual way.",
+        "Divide by the number of items summed.",
     ),
     "ranks_average_to_the_whole": Meaning(
-        "halves on two ranks average to the whole batch",
-        "Under DistributedDataParallel it is another loss than on one device: pairs across ranks are missing, or "
-        "ratios are averaged. For a loss of pairs or regions that is usual, and worth knowing.",
-        "Gather the embeddings, or the sums that a ratio is made of, before the loss is taken.",
+        "two half batches on two ranks average to the whole batch",
+        "Under DistributedDataParallel it is a different loss than on one device: pairs across ranks are missing, or "
+        "ratios are averaged. This is common for losses of pairs or regions, and worth knowing.",
+        "Gather the embeddings, or the sums in a ratio, before computing the loss.",
         "note",
     ),
     "constants_follow_the_input": Meaning(
         "constants are on the input's device",
         "It fails on a GPU.",
-        "Make tensors by x.new_tensor(...), x.new_zeros(...), torch.arange(..., device=x.device), or register_buffer.",
+        "Make tensors with x.new_tensor(...), x.new_zeros(...) or torch.arange(..., device=x.device), or a buffer.",
     ),
     "the_module_survives_a_pickle": Meaning(
-        "a Module can be pickled", "It cannot be saved whole, nor sent to a worker.", "Replace a lambda by a method."
+        "a Module can be pickled", "It cannot be saved whole or sent to a worker.", "Replace a lambda with a method."
     ),
     "float64_stays_float64": Meaning(
-        "the loss has its input's dtype and digits",
-        "A constant or a cast of one fixed dtype: float64 loses its digits, and no gradient check can pass.",
-        "Make constants by dtype=x.dtype; widen half precision alone.",
+        "the loss keeps its input's dtype and digits",
+        "A constant or a cast has a fixed dtype: float64 loses digits, and no gradient check can pass.",
+        "Make constants with dtype=x.dtype; upcast only half precision.",
     ),
     "gradient_is_true": Meaning(
-        "the gradient is the value's own",
-        "What is minimised is not what is shown: a factor is detached, a value rounded, or a backward pass is wrong.",
-        "Take away detach(), .data, .item() and torch.no_grad() on the way, unless you mean them.",
+        "the gradient is the gradient of the value",
+        "Training minimises something other than the value shown: a factor is detached, a value rounded, or a "
+        "custom backward is wrong.",
+        "Remove detach(), .data, .item() and torch.no_grad() on the way, unless they are intended.",
     ),
     "gradient_of_every_item_is_true": Meaning(
-        "every item's gradient is its value's own",
-        "As above, item by item.",
-        "Look at what reduction='none' does otherwise.",
+        "each item's gradient is the gradient of its value",
+        "As above, per item.",
+        "Look at what reduction='none' does differently.",
     ),
     "second_gradient_is_true": Meaning(
-        "the gradient's gradient is true",
-        "Gradient penalties and second-order optimisers get something wrong.",
-        "Make backward of operations that have a derivative.",
+        "second derivatives are right",
+        "Gradient penalties and second-order optimisers get wrong numbers.",
+        "Write backward in differentiable operations.",
     ),
     "second_gradient_is_finite_at_the_edges": Meaning(
-        "the gradient's gradient is finite at extremes and ties",
+        "second derivatives are finite at extremes and ties",
         "A gradient penalty is NaN on such a batch.",
         "As for the gradient: mask before the root, logarithm or division.",
         "note",
     ),
     "finite_at_every_scale": Meaning(
-        "numbers anywhere in float32's range are fine",
-        "Tiny or huge inputs overflow or vanish on the way, though the loss is an ordinary number.",
-        "Scale by the largest entry before squares are summed.",
+        "inputs anywhere in float32's range work",
+        "Tiny or huge inputs overflow or underflow on the way, although the loss itself is an ordinary number.",
+        "Scale by the largest entry before summing squares.",
         "note",
     ),
     "empty_batch_gives_zero": Meaning(
         "an empty batch has loss 0",
-        "torch's own mean of nothing is NaN, and this one is, or fails, too: guard it where a batch may be empty.",
+        "Like torch's own mean of nothing, it is NaN, or it fails: guard it if a batch may be empty.",
         "Divide by max(count, 1), or return input.sum() * 0.",
         "note",
     ),
     "all_masked_gives_zero": Meaning(
-        "a batch that is masked whole has loss 0",
+        "a fully masked batch has loss 0",
         "One batch of padding makes every weight NaN.",
         "Divide by mask.sum().clamp(min=1).",
     ),
@@ -127,102 +128,106 @@ MEANINGS: dict[str, Meaning] = {
         "a batch of weight 0 has loss 0", "0 / 0 is NaN.", "Guard the divisor.", "note"
     ),
     "frozen_inputs_change_nothing": Meaning(
-        "an input that is frozen changes no other's gradient",
-        "Who trains one of two networks gets another gradient.",
-        "Do not ask requires_grad on the way.",
+        "freezing one input leaves the other gradients unchanged",
+        "Training only one of two networks gives a different gradient.",
+        "Do not branch on requires_grad.",
     ),
     "works_without_gradients": Meaning(
         "the value is the same without gradients",
-        "Validation shows another loss than training.",
-        "Do not ask requires_grad or torch.is_grad_enabled() on the way.",
+        "Validation shows a different loss from training.",
+        "Do not branch on requires_grad or torch.is_grad_enabled().",
     ),
     "backward_scales_and_repeats": Meaning(
-        "a multiple of the loss has a multiple of its gradient",
+        "scaling the loss scales its gradient",
         "Accumulated or scaled gradients are wrong.",
-        "Multiply by grad_output in a custom backward, and write into no saved tensor.",
+        "Multiply by grad_output in a custom backward, and never write to a saved tensor.",
     ),
     "sum_is_the_sum_of_the_items": Meaning(
-        "reduction='sum' is the sum of reduction='none'", "The reductions are not of one loss.", "Reduce at the end."
+        "reduction='sum' is the sum of reduction='none'",
+        "The reductions do not belong to the same loss.",
+        "Reduce at the end.",
     ),
     "mean_is_the_mean_of_the_items": Meaning(
         "reduction='mean' is the mean of reduction='none'",
         "The divisor is another count (of positives, of active triplets): a convention that others may not expect.",
-        "Divide by the number of items, or say by what.",
+        "Divide by the number of items, or document the divisor.",
         "note",
     ),
     "weights_weigh_items": Meaning(
-        "sample_weight weighs, and the mean divides by its sum",
-        "Weighted batches have another scale than plain ones; some losses mean that.",
+        "sample_weight weights items, and the mean divides by its sum",
+        "Weighted batches have a different scale from plain ones; some losses intend this.",
         "Divide by sample_weight.sum().",
         "note",
     ),
     "weight_zero_is_item_dropped": Meaning(
-        "an item of weight 0 is as if it were not there", "It still counts.", "Divide by the sum of weights.", "note"
+        "an item of weight 0 is ignored", "It still counts.", "Divide by the sum of weights.", "note"
     ),
     "items_of_weight_zero_may_hold_anything": Meaning(
         "an item of weight 0 may hold NaN", "0 times NaN is NaN.", "Use torch.where before the loss.", "note"
     ),
     "mask_false_is_item_dropped": Meaning(
-        "a masked item is as if it were not there",
-        "Padding changes the loss: it counts in the divisor, or among the others' pairs.",
+        "a masked item is ignored",
+        "Padding changes the loss: it counts in the divisor, or in other items' pairs.",
         "Divide by mask.sum(), and leave masked items out of every pair.",
     ),
     "masked_items_may_hold_anything": Meaning(
         "a masked item may hold NaN",
-        "A mask that multiplies lets NaN through: 0 times NaN is NaN, in the gradient too.",
+        "A multiplicative mask lets NaN through: 0 times NaN is NaN, in the gradient too.",
         "Use torch.where(mask, x, 0) before the loss, not loss * mask after it.",
     ),
     "nan_in_is_nan_out": Meaning(
-        "a NaN among the predictions shows",
+        "a NaN in the predictions reaches the loss",
         "A broken network looks trained.",
         "Do not compare or clamp NaN away; nan_to_num hides it.",
     ),
     "batches_split": Meaning(
         "an item's loss does not depend on its batch",
-        "It does here: right for mining and pooling, wrong anywhere else.",
-        "Take statistics over an item's own numbers.",
+        "Here it does: right for mining and pooling, wrong anywhere else.",
+        "Compute statistics over an item's own numbers.",
         "note",
     ),
     "order_of_items_does_not_matter": Meaning(
         "the order of the items does not matter",
-        "A shuffled batch has another loss.",
-        "Take pairs by labels, not by places.",
+        "A shuffled batch has a different loss.",
+        "Form pairs by label, not by position.",
     ),
     "inputs_stay_as_they_are_and_calls_repeat": Meaning(
         "the same call gives the same loss",
-        "It remembers its calls, or draws at random.",
-        "Keep no state between calls, or take a generator.",
+        "It remembers earlier calls, or draws random numbers.",
+        "Keep no state between calls, or accept a generator.",
     ),
     "strides_do_not_matter": Meaning(
-        "transposed and channels-last inputs are fine",
-        "It fails or reads the wrong numbers where a network gives a permuted tensor.",
-        "Use reshape or flatten for view.",
+        "transposed and channels-last inputs work",
+        "It fails or reads the wrong numbers when a network returns a permuted tensor.",
+        "Use reshape or flatten instead of view.",
     ),
     "compiles_without_a_break": Meaning(
         "torch.compile gives the same loss, in one graph",
-        "A branch on values or a call out of torch breaks the graph: slower, not wrong.",
-        "Replace .item() and Python branches by torch.where.",
+        "A branch on values or a call outside torch breaks the graph: slower, but not wrong.",
+        "Replace .item() and Python branches with torch.where.",
     ),
     "func_grad_is_right_or_refuses": Meaning(
-        "torch.func.grad is right", "It is not.", "Write nothing in place; ask no requires_grad."
+        "torch.func.grad is right", "It is not.", "Do not write in place or branch on requires_grad."
     ),
     "vmap_is_right_or_refuses": Meaning(
         "torch.vmap is right, or refuses",
-        "It gives something else.",
-        "Branch on no values; name dimensions from the end.",
+        "It gives a wrong result.",
+        "Do not branch on values; count dimensions from the end.",
     ),
     "fake_tensors_give_shape_and_dtype": Meaning(
-        "tensors without values give shape and dtype", "Its dtype or shape depends on values.", "Branch on no values."
+        "tensors without values give shape and dtype",
+        "Its dtype or shape depends on values.",
+        "Do not branch on values.",
     ),
     "autocast_keeps_the_loss_exact": Meaning(
         "autocast keeps the loss exact",
-        "A matrix product inside is rounded to bfloat16 under autocast.",
-        "Compute it under torch.autocast(device_type, enabled=False), in float32.",
+        "Autocast rounds a matrix product inside the loss to bfloat16.",
+        "Compute it in float32 under torch.autocast(device_type, enabled=False).",
         "note",
     ),
 }
 
-#: What transforms refuse is no fault.
+#: A transform that refuses is not at fault.
 TRANSFORMS = frozenset(
     {
         "compiles_without_a_break",
@@ -231,9 +236,9 @@ TRANSFORMS = frozenset(
         "fake_tensors_give_shape_and_dtype",
     }
 )
-#: What no batch shows.
+#: No batch shows these.
 OF_NO_BATCH = frozenset({"empty_batch_gives_zero", "the_module_survives_a_pickle"})
-#: Asked in float64, so that they say nothing of a loss that leaves it.
+#: Checked in float64, so they say nothing about a loss that leaves it.
 IN_FLOAT64 = frozenset(
     {
         "gradient_is_true",
@@ -259,7 +264,7 @@ IN_FLOAT64 = frozenset(
     }
 )
 
-#: What says nothing new where another law is broken.
+#: A law that says nothing new once another is broken.
 ENTAILED = {
     "finite_at_every_scale": "finite_at_placed_batches",
     "second_gradient_is_finite_at_the_edges": "finite_at_placed_batches",
@@ -274,7 +279,7 @@ ENTAILED = {
 
 
 def level(name: str, error: Exception) -> Level | None:
-    """How bad it is; None where torch itself has no answer."""
+    """How bad it is; None if torch itself does not support the call."""
     text = str(error)
     if re.search(r"not implemented for|not implemented\b|not supported", text) and not isinstance(
         error, AssertionError
