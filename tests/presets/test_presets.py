@@ -201,6 +201,38 @@ def test_the_gradient_of_arcface_is_finite_where_the_original_has_nan() -> None:
     assert x.grad.isfinite().all()
 
 
+def test_triplets_of_a_miner_are_averaged_where_they_cost_something() -> None:
+    """By hand: cosines of 0 and 1 alone; of three triplets the last costs nothing and is not counted."""
+    x = torch.tensor([[1.0, 0.0], [0.0, 2.0], [0.0, 3.0], [5.0, 0.0]], requires_grad=True)
+    mined = torch.tensor([0, 0, 1]), torch.tensor([1, 3, 2]), torch.tensor([3, 1, 0])
+    loss = presets.pytorch_metric_learning.triplet_margin(margin=0.25, distance="cosine")
+    labels = torch.tensor([0, 0, 0, 0])  # not looked at beside a miner's
+    assert loss(x, labels, mined).item() == 1.25
+    assert loss(x, labels, tuple(part[1:] for part in mined)).item() == 0.0
+    pairs = mined[0][:1], mined[1][:1], torch.tensor([0, 2]), torch.tensor([3, 0])
+    assert loss(x, labels, pairs).item() == 1.25  # the one dissimilar pair of anchor 0
+    nothing = torch.zeros(0, dtype=torch.long)
+    empty = loss(x, labels, (nothing, nothing, nothing))
+    empty.backward()
+    assert empty.item() == 0.0
+    assert x.grad is not None
+    assert not x.grad.any()
+
+
+@pytest.mark.parametrize("name", ["triplet_margin", "contrastive"])
+def test_all_that_a_miner_could_find_is_no_miner(name: str) -> None:
+    x, labels = torch.randn(6, 3, dtype=torch.float64), torch.tensor([0, 0, 0, 1, 1, 2])
+    similar = (labels[:, None] == labels) & ~torch.eye(6, dtype=torch.bool)
+    pairs = *torch.where(similar), *torch.where(labels[:, None] != labels)
+    loss = getattr(presets.pytorch_metric_learning, name)()
+    torch.testing.assert_close(loss(x, labels, pairs), loss(x, labels))
+    if name == "triplet_margin":
+        triplets = torch.where(similar[:, :, None] & (labels[:, None] != labels)[:, None])
+        torch.testing.assert_close(loss(x, labels, triplets), loss(x, labels))
+    with pytest.raises(ValueError, match=r"indices_tuple: wanted a miner's 3 tensors .* or 4 .*; got 2 entries"):
+        loss(x, labels, pairs[:2])
+
+
 class Harmful:
     def __reduce__(self) -> tuple[Callable[..., object], tuple[str, ...]]:
         return print, ("executed",)

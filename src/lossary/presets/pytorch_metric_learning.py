@@ -1,11 +1,10 @@
 """pytorch-metric-learning's losses, called ``(embeddings, labels)``, with its default distances and reducers.
 
-Left out are ``indices_tuple``, ``ref_emb``, other reducers, regularisers and miners. :func:`triplet_margin` and
-:func:`contrastive` take other distances than the default.
+:func:`triplet_margin` and :func:`contrastive` also take other distances, and the ``indices_tuple`` of its miners as a
+third argument. ``ref_emb``, other reducers and regularisers are left out.
 """
 
 import math
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -23,10 +22,10 @@ from lossary.losses.identities.prototypes import ProxyAnchorLoss
 from lossary.losses.identities.proxies import ProxyNCALoss, SoftTripleLoss
 from lossary.losses.identities.similarity import CircleLoss, MultiSimilarityLoss, SupConLoss
 from lossary.losses.identities.sphereface import SphereFaceLoss
-from lossary.losses.triplets.triplet import TripletLoss
+from lossary.losses.triplets.triplet import TripletLoss, triplet_loss
 from lossary.losses.views.decorrelation import VICRegLoss
 from lossary.losses.views.mutual import NTXentLoss
-from lossary.presets._shared import Called, fill, read, started
+from lossary.presets._shared import fill, read, started
 
 __all__ = [
     "arcface",
@@ -50,6 +49,9 @@ __all__ = [
 ]
 
 STD = 1.0  # of the class weights
+
+#: What a miner returns: (anchor, positive, negative), or (anchor, positive, anchor, negative).
+Mined = tuple[Tensor, ...]
 
 
 def arcface(num_classes: int, embedding_size: int, margin: float = 28.6, scale: float = 64) -> ArcFaceLoss:
@@ -189,6 +191,10 @@ def triplet_margin(
 ) -> nn.Module:
     """``TripletMarginLoss``: Lossary's :class:`TripletLoss` with ``mining="all"``, of embeddings made unit length.
 
+    Called with a miner's ``indices_tuple`` as a third argument, it averages those triplets that still cost something,
+    as the default reducer does there. Without the preset: ``triplet_loss(embeddings, None, triplets=indices_tuple)``,
+    whose mean is over all given triplets.
+
     ``swap`` and ``smooth_loss`` have no counterpart: the soft margin here, ``margin=None``, has no margin beside it.
 
     Args:
@@ -198,7 +204,7 @@ def triplet_margin(
         normalize_embeddings: That of the distance, in whose own norm it is. ``"cosine"`` is without lengths anyway.
     """
     loss = TripletLoss(margin=margin, mining="all", distance=distance)
-    return Called(loss, partial(_unit_length, _degree(distance))) if normalize_embeddings else loss
+    return _Triplets(loss, _degree(distance) if normalize_embeddings else None)
 
 
 def contrastive(
@@ -210,7 +216,8 @@ def contrastive(
     """``ContrastiveLoss``: plain distances of unit embeddings, and two means, each over the pairs that still cost.
 
     Lossary's :class:`ContrastiveLoss` has the paper's squares, a factor of 1/2, and one mean over all pairs. Here a
-    single similar pair weighs as much as all dissimilar ones, and the loss does not fall as pairs are solved.
+    single similar pair weighs as much as all dissimilar ones, and the loss does not fall as pairs are solved. A third
+    argument is a miner's ``indices_tuple``.
 
     Args:
         pos_margin: As there: of ``"cosine"`` and ``"dot"`` a similarity, above which a similar pair costs nothing.
@@ -242,10 +249,6 @@ def _degree(distance: DistanceName | Lp) -> float:
     return measure.p if isinstance(measure, Lp) else 2.0
 
 
-def _unit_length(p: float, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    return _of_length_one(embeddings, p), labels
-
-
 def _of_length_one(x: Tensor, p: float) -> Tensor:
     if p == 2:
         return unit(x)
@@ -265,6 +268,22 @@ class _AmongAll(nn.Module):
         return self.loss(embeddings, labels, ref_embeddings=embeddings, ref_labels=labels)
 
 
+class _Triplets(nn.Module):
+    """A triplet loss of what its own mining finds, or of a miner's indices."""
+
+    def __init__(self, loss: TripletLoss, p: float | None) -> None:
+        super().__init__()
+        self.loss, self.p = loss, p
+
+    def forward(self, embeddings: Tensor, labels: Tensor, indices_tuple: Mined | None = None) -> Tensor:
+        x = embeddings if self.p is None else _of_length_one(embeddings, self.p)
+        if indices_tuple is None:
+            return self.loss(x, labels)
+        given, margin = _as_triplets(indices_tuple), self.loss.margin
+        losses = triplet_loss(x, None, triplets=given, margin=margin, distance=self.loss.distance, reduction="none")
+        return _over_active(losses)
+
+
 class _Contrastive(nn.Module):
     def __init__(self, pos_margin: float, neg_margin: float, distance: DistanceName | Lp, normalize: bool) -> None:
         super().__init__()
@@ -274,15 +293,43 @@ class _Contrastive(nn.Module):
         margins = pos_margin, neg_margin
         self.pos_margin, self.neg_margin = margins if most is None else (most - margin for margin in margins)
 
-    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, embeddings: Tensor, labels: Tensor, indices_tuple: Mined | None = None) -> Tensor:
         x = embeddings if self.p is None else _of_length_one(embeddings, self.p)
-        other = ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-        distances, similar = self.measure.pairwise(x, x), (labels[:, None] == labels) & other
+        distances = self.measure.pairwise(x, x)
         positives = (distances - self.pos_margin).relu()
         negatives = (self.neg_margin - distances).relu()
+        if indices_tuple is not None:
+            first, alike, second, unlike = _as_pairs(indices_tuple)
+            positives, negatives = positives[first, alike], negatives[second, unlike]
+            return _over_active(positives) + _over_active(negatives)
+        other = ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+        similar = (labels[:, None] == labels) & other
         return _over_active(positives, similar) + _over_active(negatives, ~similar & other)
 
 
-def _over_active(losses: Tensor, chosen: Tensor) -> Tensor:
-    active = chosen & (losses > 0)
+def _as_triplets(mined: Mined) -> tuple[Tensor, Tensor, Tensor]:
+    """Of pairs every similar and every dissimilar one of the same anchor, as there."""
+    _check_mined(mined)
+    if len(mined) == 3:
+        anchor, positive, negative = mined
+        return anchor, positive, negative
+    first, alike, second, unlike = mined
+    at, beside = torch.where(first[:, None] == second)
+    return first[at], alike[at], unlike[beside]
+
+
+def _as_pairs(mined: Mined) -> Mined:
+    """Of triplets the two pairs of each, as there."""
+    _check_mined(mined)
+    return mined if len(mined) == 4 else (mined[0], mined[1], mined[0], mined[2])
+
+
+def _check_mined(mined: Mined) -> None:
+    if not isinstance(mined, tuple) or len(mined) not in (3, 4):
+        size = f"{len(mined)} entries" if isinstance(mined, tuple) else f"a {type(mined).__name__}"
+        raise ValueError(f"indices_tuple: wanted a miner's 3 tensors of triplets or 4 tensors of pairs; got {size}")
+
+
+def _over_active(losses: Tensor, chosen: Tensor | None = None) -> Tensor:
+    active = losses > 0 if chosen is None else chosen & (losses > 0)
     return torch.where(active, losses, torch.zeros_like(losses)).sum() / active.sum().clamp_min(1)
