@@ -153,12 +153,10 @@ def compare(
     """
     from concurrent.futures.process import BrokenProcessPool
 
-    from rich.console import Console
-
     from lossary.lab import comparison as lab
-    from lossary.lab import over_splits
+    from lossary.lab.run.crew import Abandoned, Crew, Lost, crew_of
     from lossary.lab.run.entries import split as split_losses
-    from lossary.lab.run.folder import prepare
+    from lossary.lab.run.following import follow
     from lossary.lab.run.plan import QUICK, Plan, budget, listed
 
     name = Path(data).name
@@ -177,26 +175,44 @@ def compare(
         **vars(training),
     )
     try:
-        named = budget(seeds=seeds, trials=trials, steps=steps, epochs=epochs, minutes=minutes, margin=margin)
-        asked = replace(plan, **((QUICK if quick else {}) | named))
-        if storage and splits != 1:
-            raise lab.Refused("storage: wanted one split; several machines can each take some of them")
-        if splits == 1:
-            resolved, loaded = lab.resumed(asked, named) if resume else lab.resolved(asked)
-            prepare(resolved)
-            report = lab.compare(resolved, Console(), loaded, storage=storage).report
-        else:
-            report = over_splits.compare(asked, splits, Console(), resume=resume).report
+        with crew_of(plan.device) as crew:
+            if isinstance(crew, Crew) and not crew.leads:
+                follow(crew)
+                return
+            named = budget(seeds=seeds, trials=trials, steps=steps, epochs=epochs, minutes=minutes, margin=margin)
+            asked = replace(plan, **((QUICK if quick else {}) | named))
+            report = _compared(asked, named, splits, storage, resume=resume)
     except lab.Refused as reason:
         fail(str(reason))
     except lab.Failed as reason:
         fail(str(reason), status=1)
     except KeyboardInterrupt:
         fail(f"stopped; go on with: {_resuming(plan, splits)}", status=130)
+    except Abandoned:  # the first process says why
+        return
+    except Lost as reason:
+        fail(f"{reason}; go on with: the same command", status=1)
     except BrokenProcessPool:
         fail(f"a worker was killed, perhaps for want of memory; go on with: {_resuming(plan, splits)}", status=1)
     else:
         sys.stdout.write(f"report: {report}\n")
+
+
+def _compared(asked: "Plan", named: dict[str, Any], splits: int, storage: str, *, resume: bool) -> Path:
+    """The report of what is asked."""
+    from rich.console import Console
+
+    from lossary.lab import comparison as lab
+    from lossary.lab import over_splits
+    from lossary.lab.run.folder import prepare
+
+    if splits != 1:
+        if storage:
+            raise lab.Refused("storage: wanted one split; several machines can each take some of them")
+        return over_splits.compare(asked, splits, Console(), resume=resume).report
+    resolved, loaded = lab.resumed(asked, named) if resume else lab.resolved(asked)
+    prepare(resolved)
+    return lab.compare(resolved, Console(), loaded, storage=storage).report
 
 
 def inspect(path: str, *, files: Files = Files(), group: str = "") -> None:

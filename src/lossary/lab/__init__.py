@@ -39,7 +39,8 @@ def compare(
 ) -> "Result":
     """Train your network on your data with several losses: ``lossary compare`` from Python.
 
-    Everything runs in this process. If it is stopped, the same call resumes where it was.
+    Everything runs in this process; or, where a launcher as ``torchrun`` has started the program several times, each
+    run in all of them, of which the first writes and prints. If it is stopped, the same call resumes where it was.
 
     Args:
         model: Creates an untrained network that returns embeddings (N, D), without a final layer of class scores, which
@@ -88,7 +89,9 @@ def compare(
 
     from lossary.lab import comparison
     from lossary.lab.data.readers.code import from_code
+    from lossary.lab.run.crew import Crew, crew_of
     from lossary.lab.run.folder import prepare
+    from lossary.lab.run.following import follow
     from lossary.lab.run.options import Training
     from lossary.lab.run.plan import OWN_CODE, Plan, budget, listed
 
@@ -105,6 +108,12 @@ def compare(
     )
     said: dict[str, Any] = {"metric": names, "task": task, "out": str(out), **vars(training), **named}
     asked = Plan(OWN_CODE, tuple(losses), protocol, workers=1, **said)
-    plan, own = comparison.resolved(asked, own)
-    prepare(plan)
-    return comparison.compare(plan, Console(), own, here=True)
+    with crew_of(device) as crew:
+        if isinstance(crew, Crew) and not crew.leads:
+            return follow(crew, own)
+        plan, own = comparison.resolved(asked, own)
+        prepare(plan)
+        result = comparison.compare(plan, Console(), own, here=True)
+        if isinstance(crew, Crew):
+            crew.result = result
+        return result

@@ -4,6 +4,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from math import isfinite
@@ -30,6 +31,7 @@ from lossary.lab.report.page import render
 from lossary.lab.run import entries, jobs, study
 from lossary.lab.run.claims import Claims, claims_of
 from lossary.lab.run.clock import Clock, counted, spelled
+from lossary.lab.run.crew import CREW
 from lossary.lab.run.devices import chosen
 from lossary.lab.run.entrants import entrants
 from lossary.lab.run.folder import resumable
@@ -177,7 +179,11 @@ def compare(plan: Resolved, console: Console, data: Data, *, here: bool = False,
         Refused: if another process works in the folder, it holds something else, or it cannot be written.
         Failed: if no loss could be trained.
     """
-    folder = Path(plan.out)
+    folder, crew = Path(plan.out), CREW.get()
+    if crew.size > 1:
+        plan = replace(plan, workers=1)
+        crew.tell("plan", plan)
+        crew.joined()
     if is_code(
         plan.data
     ):  # which each worker runs for itself; run it once more here to see whether it returns the same
@@ -188,7 +194,7 @@ def compare(plan: Resolved, console: Console, data: Data, *, here: bool = False,
     with _writing(folder):
         where = storage_of(folder, storage)
         with nullcontext() if storage else sole(folder), claims_of(where) as claims:
-            return _compared(plan, where, console, data, claims, here=here)
+            return _compared(plan, where, console, data, claims, here=here or crew.size > 1)
 
 
 @contextmanager
@@ -301,9 +307,9 @@ def _cost(plan: Resolved, storage: Storage, data: Data, clock: Clock) -> str:
     time = (
         f"a first verdict in about {spelled(clock.together(todo))}, the last in {spelled(clock.together(todo + later))}"
     )
-    return (
-        f"{what}: {time if later else f'about {spelled(clock.together(todo))}'} with {counted(plan.workers, 'worker')}"
-    )
+    crew = CREW.get()
+    hands = counted(plan.workers, "worker") if crew.size == 1 else f"{crew.size} processes a run"
+    return f"{what}: {time if later else f'about {spelled(clock.together(todo))}'} with {hands}"
 
 
 def _rounds(

@@ -12,17 +12,25 @@ STRETCH = 0.08  # of a side, at most, either way
 COLOUR = 0.15  # standard deviation of a colour matrix around the identity
 
 
-def augment(images: Tensor, generator: Generator) -> Tensor:
+def augment(images: Tensor, generator: Generator, share: slice = slice(None), items: int = 0) -> Tensor:
     """Shifted, stretched and recoloured; shape and range stay the same, (N, 3, H, W) in [0, 1].
 
     Drawn on the CPU, so the same on all devices.
+
+    Args:
+        images: All of a batch, or a share of it.
+        generator: Draws for the whole batch.
+        share: Which of the batch the images are.
+        items: Of the whole batch; 0: as many as there are.
     """
-    return _recolour(_move(images, generator), generator)
+    items = items or len(images)
+    drawn = torch.rand((2, items, 2), generator=generator)[:, share]
+    matrices = torch.randn((items, 3, 3), generator=generator)[share]
+    return _recolour(_move(images, drawn * 2 - 1), matrices)
 
 
-def _move(images: Tensor, generator: Generator) -> Tensor:
+def _move(images: Tensor, drawn: Tensor) -> Tensor:
     n = len(images)
-    drawn = torch.rand((2, n, 2), generator=generator) * 2 - 1
     affine = torch.zeros(n, 2, 3)
     affine[:, :, :2] = torch.diag_embed(1 + STRETCH * drawn[0])
     affine[:, :, 2] = 2 * SHIFT * drawn[1]  # the grid runs from -1 to 1
@@ -30,8 +38,7 @@ def _move(images: Tensor, generator: Generator) -> Tensor:
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
-def _recolour(images: Tensor, generator: Generator) -> Tensor:
+def _recolour(images: Tensor, drawn: Tensor) -> Tensor:
     """Mix the channels about white, which stays white because it is the background."""
-    matrix = torch.eye(3) + COLOUR * torch.randn((len(images), 3, 3), generator=generator)
-    matrix = matrix.to(images.device)
+    matrix = (torch.eye(3) + COLOUR * drawn).to(images.device)
     return (1 - matrix @ (1 - images.flatten(2))).clamp(0, 1).view_as(images)

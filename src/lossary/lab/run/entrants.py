@@ -146,6 +146,10 @@ class Summed(Criterion):
         losses = [criterion(outputs, targets, **given) for criterion in self.criteria]
         return torch.stack([weight * loss for weight, loss in zip(self.weights, losses, strict=True)]).sum()
 
+    @property
+    def takes_group(self) -> bool:
+        return all(cast("Criterion", criterion).takes_group for criterion in self.criteria)
+
     def predict(self, outputs: Tensor) -> Tensor:
         return cast("Criterion", self.criteria[0]).predict(outputs)
 

@@ -213,11 +213,20 @@ def _data(plan: Resolved) -> Data:
 def run_here(
     phases: Iterable[list[Job]], plan: Resolved, storage: Storage, data: Data, clock: Timekeeper, claims: Claims
 ) -> Iterator[Done]:
-    """The same, sequentially in this process: for data and networks that no other process can load."""
-    for job in (job for jobs in phases for job in jobs if clock.may_begin(job)):
-        done = do(job, plan, storage, data)
-        clock.note(done)
-        yield done
+    """The same, sequentially in this process: for data and networks that no other process can load, and for a crew."""
+
+    def begin(job: Job) -> Future[Done]:
+        found: Future[Done] = Future()
+        found.set_result(do(job, plan, storage, data))
+        return found
+
+    for jobs in phases:
+        for future in _begun(jobs, storage, clock, claims, begin):
+            done = future.result()
+            if not done.elsewhere:
+                clock.note(done)
+                claims.finish(done.job.name)
+            yield done
 
 
 def do(job: Job, plan: Resolved, storage: Storage, data: Data | None = None) -> Done:

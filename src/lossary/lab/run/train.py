@@ -17,6 +17,7 @@ from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from lossary import __version__
 from lossary.lab.data.types import AtHand, Data
 from lossary.lab.run.augment import augment
 from lossary.lab.run.batches import m_per_class, shuffled
+from lossary.lab.run.crew import ALONE, CREW, Alone
 from lossary.lab.run.devices import chosen, multiplying, placed, scaler
 from lossary.lab.run.entrants import Entrant, entrants
 from lossary.lab.run.measured import Measure, measures, watched_score
@@ -60,8 +62,15 @@ class Learner(nn.Module):
         self.network = task.network(data)
         self.criterion: Criterion = entrant.attach(params, data.task, size, task.classes(data.train))
 
-    def forward(self, inputs: Tensor, targets: Tensor, **given: Tensor) -> Tensor:
-        return self.criterion(outputs(self.network, inputs), targets, **given)
+    @property
+    def takes_group(self) -> bool:
+        return self.criterion.takes_group
+
+    def embed(self, inputs: Tensor) -> Tensor:
+        return outputs(self.network, inputs)
+
+    def loss_of(self, outputs: Tensor, targets: Tensor, **given: Any) -> Tensor:
+        return self.criterion(outputs, targets, **given)
 
     @torch.no_grad()
     def predict(self, inputs: AtHand) -> np.ndarray:
@@ -133,6 +142,7 @@ class Trainer:
         self.scheduler = scheduler_of(plan.schedule, self.optimizer, self.bound)
         self.scaler = scaler(plan.precision, device)
         self.average = AveragedModel(self.learner, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE), use_buffers=True)
+        self.crew = CREW.get()
         self.generator = Generator().manual_seed(seed)
         self.feed = batches(entrant, data, plan, self.generator)
 
@@ -142,18 +152,19 @@ class Trainer:
         Raises:
             Diverged: if it is not finite.
         """
-        loss = loss_of(self.learner, self.data, next(self.feed), self.generator, self.precision)
-        if not loss.isfinite():
-            raise Diverged(f"the loss became {loss.item()}")
+        loss = loss_of(self.learner, self.data, next(self.feed), self.generator, self.precision, self.crew)
         self.optimizer.zero_grad()
         scale = self.scaler.get_scale()
         self.scaler.scale(loss).backward()
+        value = self.crew.average(loss, self.learner)
+        if not isfinite(value):
+            raise Diverged(f"the loss became {value}")
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.scaler.get_scale() >= scale:  # otherwise float16 has overflowed, and nothing was changed
             self.scheduler.step()
         self.average.update_parameters(self.learner)
-        return loss.item()
+        return value
 
     @property
     def averaged(self) -> Learner:
@@ -172,6 +183,7 @@ def train(entrant: Entrant, params: Mapping[str, Any], data: Data, plan: Plan, s
     Raises:
         Diverged: if the loss or the outputs stop being finite.
     """
+    CREW.get().tell("train", entrant.label, dict(params), seed)
     trainer = Trainer(entrant, params, data, plan, seed)
     measure = measures(plan.metric, data)[0]
     every = max(LOOK_EVERY, len(data.valid) // (2 * batch_of(data, plan)[0]))
@@ -185,7 +197,7 @@ def train(entrant: Entrant, params: Mapping[str, Any], data: Data, plan: Plan, s
         if watch.due(step) or step == trainer.bound:
             since = watch.points[-1].step if watch.points else 0
             epoch = -(-step // steps_per_epoch(data, plan))
-            valid = _score(trainer.averaged, trainer.data, data, measure)
+            valid = trainer.crew.agreed(lambda: _score(trainer.averaged, trainer.data, data, measure))
             if watch.look(Point(step, epoch, statistics.fmean(losses[since:]), valid)):
                 best = deepcopy(trainer.averaged)
             if watch.finished and plan.schedule == "constant":
@@ -205,6 +217,7 @@ def train(entrant: Entrant, params: Mapping[str, Any], data: Data, plan: Plan, s
 
 def timed(entrant: Entrant, data: Data, plan: Plan, steps: int = 4) -> float:
     """Seconds per step: the median of a few, after one that is not counted; 0 if it cannot be trained."""
+    CREW.get().tell("timed", entrant.label)
     trainer, durations = Trainer(entrant, {}, data, plan, seed=0), []
     with suppress(Diverged):  # the run itself will say so
         for _ in range(steps):
@@ -214,15 +227,24 @@ def timed(entrant: Entrant, data: Data, plan: Plan, steps: int = 4) -> float:
     return statistics.median(durations[1:] or [0.0])
 
 
-def loss_of(learner: Learner, data: Data, batch: Tensor, generator: Generator, precision: Precision) -> Tensor:
-    """The loss on a batch of training items, given by index."""
+def loss_of(
+    learner: Learner,
+    data: Data,
+    batch: Tensor,
+    generator: Generator,
+    precision: Precision,
+    crew: Alone = ALONE,
+) -> Tensor:
+    """The loss on a batch of training items, given by index; of several processes each reads its share."""
+    share, items = crew.share(len(batch)), len(batch)
+    batch = batch[share]
     inputs, targets = data.train.inputs[batch], data.train.targets[batch]
     if data.augmented:
-        inputs = augment(inputs, generator).contiguous(memory_format=torch.channels_last)
+        inputs = augment(inputs, generator, share, items).contiguous(memory_format=torch.channels_last)
     weights = data.train.weights
     given = {} if weights is None else {"sample_weight": weights[batch]}
     with multiplying(precision, inputs.device):
-        return learner(inputs, targets, **given)
+        return crew.loss(learner, inputs, targets, given)
 
 
 def _score(learner: Learner, here: Data, data: Data, measure: Measure) -> float:
@@ -233,11 +255,13 @@ def _score(learner: Learner, here: Data, data: Data, measure: Measure) -> float:
 
 def environment() -> dict[str, str]:
     """What a result may depend on besides the plan."""
+    crew = CREW.get()
     return {
         "lossary": " ".join((__version__, *commit())),
         "torch": str(torch.__version__),
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {processor()}",
+        **({} if crew.size == 1 else {"processes": str(crew.size)}),
     }
 
 

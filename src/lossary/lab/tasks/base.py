@@ -1,5 +1,6 @@
 """The lab's definition of a task: which losses fit, how one is attached to a network, what a prediction is."""
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
@@ -20,8 +21,12 @@ UNTRAINED = "untrained network"
 class Criterion(nn.Module):
     """A loss with the weights it needs, over a network's output; and what that output predicts.
 
-    In training it also receives the items' ``sample_weight``, if an item is a row.
+    In training it also receives the items' ``sample_weight``, if an item is a row; and the ``group`` of processes whose
+    items are one batch, if it can take them so.
     """
+
+    #: Whether the loss is of the items themselves, and not of pairs that are made of those at hand.
+    of_items: ClassVar[bool] = True
 
     def __init__(self, loss: nn.Module) -> None:
         super().__init__()
@@ -29,6 +34,11 @@ class Criterion(nn.Module):
 
     def forward(self, outputs: Tensor, targets: Tensor, **given: Tensor) -> Tensor:
         return self.loss(outputs, targets, **given)
+
+    @property
+    def takes_group(self) -> bool:
+        """Whether each process may call it with a share of the batch."""
+        return self.of_items and "group" in inspect.signature(self.loss.forward).parameters
 
     def predict(self, outputs: Tensor) -> Tensor:
         """By default the network's output, embeddings or values, is the prediction."""

@@ -57,6 +57,8 @@ class OfShares(Criterion):
 class OfPairs(Criterion):
     """A loss on two candidates of a list, the first of which is more relevant."""
 
+    of_items = False
+
     def forward(self, outputs: Tensor, targets: Tensor, **given: Tensor) -> Tensor:
         rows, first, second = (targets.unsqueeze(2) > targets.unsqueeze(1)).nonzero(as_tuple=True)
         return self.of(outputs[rows, first], outputs[rows, second])

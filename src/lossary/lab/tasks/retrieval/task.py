@@ -31,6 +31,8 @@ class OfPairs(Criterion):
 class OfReferences(OfPairs):
     """A loss within a batch: its queries are the anchors, its documents the references."""
 
+    of_items = False
+
     def forward(self, outputs: Tensor, targets: Tensor, **given: Tensor) -> Tensor:
         right = related(targets[:, None], targets)
         return self.loss(outputs[:, 0], None, positives=right, ref_embeddings=outputs[:, 1], **given)
@@ -38,6 +40,8 @@ class OfReferences(OfPairs):
 
 class OfGivenPairs(OfPairs):
     """A loss on two embeddings and whether they match: each query with its document and with the next one."""
+
+    of_items = False
 
     def forward(self, outputs: Tensor, targets: Tensor, **given: Tensor) -> Tensor:
         query, document, other, counts = with_next(outputs, targets)
@@ -53,6 +57,8 @@ class OfGivenPairs(OfPairs):
 
 class OfTriplets(OfPairs):
     """A loss on an anchor, a positive and a negative: a query, its document and the next pair's."""
+
+    of_items = False
 
     def forward(self, outputs: Tensor, targets: Tensor, **given: Tensor) -> Tensor:
         query, document, other, counts = with_next(outputs, targets)
