@@ -12,7 +12,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help compare gallery claims test fuzz check wheel board survey bench meter peers docs clean
+.PHONY: help compare gallery claims test whole fuzz check wheel board survey bench meter peers docs clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -28,6 +28,9 @@ claims: $(LAB) ## Measure the gallery's claims that take long; goes on where it 
 
 test: $(INSTALLED) ## Run the tests, side by side on all cores (one after the other: ARGS="-n 0")
 	$(BIN)/pytest -n auto --dist worksteal $(ARGS)
+
+whole: $(INSTALLED) ## Run all the tests: `make test` takes a sample of the largest products, another one each commit
+	LOSSARY_TESTS=whole $(BIN)/pytest -n auto --dist worksteal $(ARGS)
 
 fuzz: $(INSTALLED) ## Call every loss with nasty arguments and compare with float64: ARGS="--count 1000000 --jobs 2"
 	PYTHONPATH=tests $(BIN)/python -m fuzz $(ARGS)

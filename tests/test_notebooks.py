@@ -11,6 +11,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 NOTEBOOKS = sorted(DOCS.rglob("*.ipynb"))
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs_in_under_a_minute(path: Path) -> None:
     notebook: dict[str, Any] = json.loads(path.read_text())

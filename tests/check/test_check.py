@@ -25,6 +25,7 @@ from lossary.testing.laws.law import LAWS
 from lossary.testing.meanings import ENTAILED, IN_FLOAT64, MEANINGS, TRANSFORMS
 from lossary.testing.shrinking import MOST
 from mutants.faults import MUTANTS
+from usual import some
 
 slow = pytest.mark.slow
 
@@ -39,30 +40,34 @@ RIGHT: tuple[Any, ...] = (
     lossary.InfoNCELoss(),
     *(
         pytest.param(loss, marks=slow)
-        for loss in (
-            F.l1_loss,
-            F.smooth_l1_loss,
-            F.nll_loss,
-            F.binary_cross_entropy,
-            F.kl_div,
-            F.poisson_nll_loss,
-            F.gaussian_nll_loss,
-            F.hinge_embedding_loss,
-            F.margin_ranking_loss,
-            F.cosine_embedding_loss,
-            F.multilabel_soft_margin_loss,
-            nn.MSELoss(),
-            nn.BCEWithLogitsLoss(),
-            nn.HuberLoss(),
-            lossary.dice_loss,
-            lossary.sigmoid_dice_loss,
-            lossary.tversky_loss,
-            lossary.lovasz_softmax_loss,
-            lossary.focal_loss,
-            lossary.supcon_loss,
-            lossary.triplet_loss,
-            lossary.arcface_loss,
-            lossary.generalized_iou_loss,
+        for loss in some(
+            (
+                F.l1_loss,
+                F.smooth_l1_loss,
+                F.nll_loss,
+                F.binary_cross_entropy,
+                F.kl_div,
+                F.poisson_nll_loss,
+                F.gaussian_nll_loss,
+                F.hinge_embedding_loss,
+                F.margin_ranking_loss,
+                F.cosine_embedding_loss,
+                F.multilabel_soft_margin_loss,
+                nn.MSELoss(),
+                nn.BCEWithLogitsLoss(),
+                nn.HuberLoss(),
+                lossary.dice_loss,
+                lossary.sigmoid_dice_loss,
+                lossary.tversky_loss,
+                lossary.lovasz_softmax_loss,
+                lossary.focal_loss,
+                lossary.supcon_loss,
+                lossary.triplet_loss,
+                lossary.arcface_loss,
+                lossary.generalized_iou_loss,
+            ),
+            3,
+            "right",
         )
     ),
 )

@@ -18,6 +18,7 @@ def test_a_disguise_is_seen_through(name: str) -> None:
     assert judged(identify(loss), names) == "right"
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", ["u02", "u04"])
 def test_nothing_known_is_none(name: str) -> None:
     found = identify(UNKNOWN[name])

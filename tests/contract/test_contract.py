@@ -3,6 +3,8 @@
 A loss is tested by having a card: nothing here names one.
 """
 
+from collections.abc import Iterator
+
 import pytest
 
 import samples
@@ -12,16 +14,30 @@ from lossary.core.card import Card
 from lossary.testing.laws import devices, gradients, interface, values
 from lossary.testing.laws.law import LAWS, Law
 from lossary.testing.laws.subject import Subject
+from usual import one_of_each, some
 
 LAWS_ENTERED_BY = (devices, gradients, interface, values, laws_house)
 
 SUBJECTS = [Subject(card, variant, samples.of(card)) for card in CATALOGUE for variant in samples.of(card).variants]
-CASES = [
-    pytest.param(law, subject, id=f"{law.name}-{subject.id}")
-    for subject in SUBJECTS
-    for law in LAWS.values()
-    if law.concerns(subject)
-]
+#: Laws that take a second for each loss: a usual run asks them of one loss in so many, another one each commit.
+DEAR = {
+    "compiles_without_a_break": 3,
+    "a_recorded_graph_is_the_loss": 3,
+    "holds_on_an_accelerator": 3,
+    "meta_tensors_give_shape_and_dtype": 3,
+    "repeats_itself_where_determinism_is_asked_for": 3,
+}
+
+
+def usual_cases() -> Iterator[tuple[Law, Subject]]:
+    """Each law for each loss at one of its variants, and dear ones for a share of the losses."""
+    for law in LAWS.values():
+        concerned = [subject for subject in SUBJECTS if law.concerns(subject)]
+        of_each = one_of_each(concerned, lambda subject, law=law: (law.name, subject.card.name))
+        yield from ((law, subject) for subject in some(of_each, DEAR.get(law.name, 1), law.name))
+
+
+CASES = [pytest.param(law, subject, id=f"{law.name}-{subject.id}") for law, subject in usual_cases()]
 
 
 @pytest.mark.parametrize(("law", "subject"), CASES)
@@ -29,6 +45,7 @@ def test_law(law: Law, subject: Subject) -> None:
     law.check(subject)
 
 
+@pytest.mark.sample(4)
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own
 @pytest.mark.filterwarnings("ignore:Torchinductor does not support code generation for complex")  # of spectra

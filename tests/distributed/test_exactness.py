@@ -1,10 +1,9 @@
 """The rest of the table on several processes: other precisions, second gradients, cached encoders, scores of shards.
 
-Values and gradients in float64 are in test_group.py and test_heads.py, of every loss at every variant. Of what is here
-each run takes some; ``LOSSARY_RANKS=whole pytest tests/distributed/test_exactness.py`` takes all.
+Values and gradients in float64 are in test_group.py and test_heads.py, of every loss. A usual run takes some of all
+this, and ``LOSSARY_TESTS=whole`` takes all.
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,8 @@ from distributed.launch import launch
 from distributed.test_group import PARTS
 from lossary.catalogue import CATALOGUE
 from lossary.testing.laws.subject import Subject, as_function, is_per_item, items, select
+from usual import some
 
-WHOLE = os.environ.get("LOSSARY_RANKS") == "whole"
 F64, F32, BF16 = torch.float64, torch.float32, torch.bfloat16
 WORLD = 4
 #: How far from one process in the same precision, as a share of the largest entry: a gradient in bfloat16 is rounded to
@@ -38,19 +37,19 @@ SUBJECTS = {
 HEADS = [name for name, _ in heads.heads() if "soft_triple" not in name]
 
 
-def some(names: list[str], share: int, first: int = 0) -> list[str]:
-    """Every so manieth of them, or all."""
-    return names if WHOLE else names[first::share]
-
-
 #: What is taken, and by which names: (kind, number of ranks, name).
 CASES = [
-    *(("float32", size, name) for k, size in enumerate(SIZES) for name in some([*SUBJECTS], 12, k)),
-    *(("bfloat16", size, name) for k, size in enumerate(SIZES) for name in some([*SUBJECTS], 12, 3 + k)),
-    *(("second", size, name) for k, size in enumerate(SIZES) for name in some([*SUBJECTS], 12, 6 + k)),
-    *(("cached", size, name) for k, size in enumerate(SIZES) for name in some([*SUBJECTS], 12, 9 + k)),
-    *(("head in bfloat16", size, name) for k, size in enumerate(SIZES) for name in some(HEADS, 9, k)),
-    *(("head, second", size, name) for k, size in enumerate(SIZES) for name in some(HEADS, 9, 3 + k)),
+    (kind, size, name)
+    for kind, names, share in (
+        ("float32", SUBJECTS, 12),
+        ("bfloat16", SUBJECTS, 12),
+        ("second", SUBJECTS, 12),
+        ("cached", SUBJECTS, 12),
+        ("head in bfloat16", HEADS, 9),
+        ("head, second", HEADS, 9),
+    )
+    for size in SIZES
+    for name in some(names, share, (kind, size))
 ]
 Found = tuple[Tensor, list[Tensor]]
 

@@ -173,6 +173,7 @@ def test_an_accelerators_blocks_give_the_plain_formulas_loss_and_gradient(
             assert_near(got, want, 1e-12)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("order", [1, 2])
 @pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
 @pytest.mark.parametrize("size", [1, 4, 50])
@@ -384,6 +385,7 @@ def test_rows_however_large_their_scores(blocked, length: float, unit: bool, tar
         assert_near(a, b, 1e-12)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("size", [1, 4, 50])
 @pytest.mark.parametrize("accelerator", [False, True])
 @pytest.mark.parametrize(("length", "scale"), [(1, 1.0), (6, 1.0), (1, -0.3), (1, -300.0)])
@@ -402,6 +404,7 @@ def test_a_set_against_itself_however_long_its_vectors(
         assert_near(a, b, 1e-12)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("accelerator", [False, True])
 @pytest.mark.parametrize("size", [1, 4, 50])
 @pytest.mark.parametrize("order", [1, 2])

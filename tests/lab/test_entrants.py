@@ -10,6 +10,7 @@ import torch
 
 from lossary.cli import main
 from lossary.lab.data.contents import BadData
+from lossary.lab.run import jobs
 from lossary.lab.run.entrants import entrants
 from lossary.lab.run.record import load_all
 
@@ -88,7 +89,10 @@ def test_what_cannot_be_entered(losses: str, said: str, capsys: pytest.CaptureFi
     assert all(part in told for part in said.split(".*"))
 
 
-def test_a_stranger_s_folder_runs_no_loss_of_a_file_that_nobody_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_stranger_s_folder_runs_no_loss_of_a_file_that_nobody_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(jobs, "run", jobs.run_here)  # other processes would take seconds to start
     main(["compare", "digits", "--losses", "mine=losses.py:Softened", *BUDGET, "--out", "run"])
     Path("losses.py").write_text("open('ran', 'w').close()\n" + OWN)
     with pytest.raises(SystemExit):
@@ -118,6 +122,7 @@ def test_an_edited_file_is_read_again() -> None:
 def test_what_is_stopped_says_how_to_go_on_with_losses_of_a_file(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(jobs, "run", jobs.run_here)  # other processes would take seconds to start
     losses = "mine=losses.py:Softened, cross_entropy"
     with monkeypatch.context() as stopped:
         stopped.setattr("lossary.lab.comparison.compare", _interrupted)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from lossary.cli import main
+from lossary.lab.run import jobs
 from lossary.lab.run.claims import Shared, claims_of
 from lossary.lab.run.record import load_all
 from lossary.lab.run.storage import Storage, connected
@@ -25,7 +26,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not BINARIES, reason="PostgreSQL is not installed"),
 ]
-TINY = ("compare", "diabetes", "--losses", "mse_loss,l1_loss", "--seeds", "3", "--trials", "2", "--steps", "360")
+TINY = ("compare", "diabetes", "--losses", "mse_loss,l1_loss", "--seeds", "3", "--trials", "2", "--steps", "120")
 #: As `lossary`, but a machine counts as dead after some seconds.
 SOON = "import lossary.lab.run.claims as claims; claims.LEASE = 3.0; from lossary.cli import main; main()"
 
@@ -68,9 +69,13 @@ def found(folder: Path) -> tuple[object, ...]:
     return records, tuned
 
 
-def test_a_killed_machines_work_is_done_by_the_other(database: str, tmp_path: Path) -> None:
+def test_a_killed_machines_work_is_done_by_the_other(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     alone = tmp_path / "alone"
-    main([*TINY, "--out", str(alone)])
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs, "run", jobs.run_here)
+        main([*TINY, "--out", str(alone)])
     shared = tmp_path / "shared"
     killed, other = begun(database, shared), begun(database, shared)
     assert killed.stdout

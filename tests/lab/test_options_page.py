@@ -15,6 +15,7 @@ COMMANDS = [line for block in re.findall(r"^```sh\n(.*?)^```", PAGE, flags=re.M 
 BUDGET = ("--seeds", "1", "--trials", "1", "--steps", "6", "--out", "run")
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_of_the_page_runs(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -12,6 +12,7 @@ from lossary.cli import main
 from lossary.lab.data.contents import BadData
 from lossary.lab.data.loading import load
 from lossary.lab.data.types import Data, TensorSplit
+from lossary.lab.run import jobs
 from lossary.lab.run.plan import Plan
 from lossary.lab.run.record import load_all
 
@@ -99,7 +100,10 @@ def test_what_cannot_be_parted_so(visits: Path, asked: dict[str, Any], said: str
         load(Plan(str(visits), **options))
 
 
-def test_the_verdict_compares_patients_and_not_their_visits(visits: Path, tmp_path: Path) -> None:
+def test_the_verdict_compares_patients_and_not_their_visits(
+    visits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "run", jobs.run_here)  # other processes would take seconds to start
     types = ("--types", "day=skip,part=skip,number=skip")
     run = tmp_path / "run"
     budget = ("--steps", "4", "--seeds", "1", "--trials", "1", "--workers", "1", "--losses", "mse_loss,l1_loss")

@@ -16,6 +16,7 @@ from lossary.lab.data import files
 from lossary.lab.data.contents import BadData
 from lossary.lab.data.loading import load
 from lossary.lab.data.types import UNLABELLED, Data
+from lossary.lab.run import jobs
 from lossary.lab.run.plan import Plan
 from lossary.lab.run.record import load_all
 from lossary.lab.tasks import task_of
@@ -349,7 +350,10 @@ def test_inspect_tells_classes_shares_and_what_was_left_out(capsys: pytest.Captu
     assert "lovasz_softmax_loss" in told
 
 
-def test_a_comparison_ends_in_a_report_of_maps(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_comparison_ends_in_a_report_of_maps(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(jobs, "run", jobs.run_here)  # other processes would take seconds to start
     folder("photos", squares(16, classes=3))
     budget = ("--seeds", "1", "--trials", "1", "--epochs", "2", "--workers", "1")
     main(["compare", "photos", "--losses", "cross_entropy,dice_loss", *budget, "--out", "run"])
