@@ -84,5 +84,7 @@ def test_sums_of_pieces_merge(kind: type[PieceSums]) -> None:
     there = torch.arange(N) != 2
     torch.testing.assert_close(rest[there], scores.logsumexp(1)[there])
     assert rest[2] <= ABSENT / 2
-    softmax = torch.cat([part * share for part, share in zip(parts, shares, strict=True)], 1)
+    softmax = torch.cat(
+        [part * share for part, share in zip(parts, swept.of_pieces(shares, len(parts)), strict=True)], 1
+    )
     torch.testing.assert_close(softmax, scores.softmax(1) * there[:, None])

@@ -125,7 +125,8 @@ def multiply_(out: Tensor, a: Tensor, b: Tensor, *, alpha: float = 1.0, add: boo
     """out = alpha a @ b, or with ``add`` out += a @ b; of half-precision a and b unrounded into float32."""
     if a.dtype != out.dtype and out.device.type != "cpu":
         return _multiply_half_(out, a, b, alpha, add)
-    a, b = a.to(out.dtype), b.to(out.dtype)
+    if a.dtype != out.dtype or b.dtype != out.dtype:
+        a, b = a.to(out.dtype), b.to(out.dtype)
     if add:
         return out.addmm_(a, b)
     return torch.mm(a, b, out=out) if alpha == 1 else torch.addmm(out, a, b, beta=0, alpha=alpha, out=out)

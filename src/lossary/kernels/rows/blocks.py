@@ -5,7 +5,8 @@ gradient by the scores. There is no autograd in this file: plain tensors in, pla
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import repeat
 
 import torch
 from torch import Tensor
@@ -22,13 +23,15 @@ from lossary.kernels.rows.exponentials import (
     exponentiate_tame,
     exponentiate_tame_rest,
     is_tame,
+    smallest,
     sum_softplus,
+    without_faint_,
     without_subnormals_,
 )
 from lossary.kernels.rows.kinds import Block, LabelTargets, MaskedTargets, Numbered, SingleTarget
 from lossary.kernels.rows.maps import AtIndex, AtMask, map_block_
 from lossary.kernels.rows.scores import Bilinear, Learning, RowGradients, Rows, RowsOf, Targets
-from lossary.kernels.rows.swept import Mapped, SweptTarget, pieces
+from lossary.kernels.rows.swept import Mapped, SweptTarget, in_pieces, piece_width
 from lossary.kernels.rows.vectors import Vectors, inverse_norms, thin
 from lossary.kernels.stable import LOG2_E, ORDINARY, accumulate, accumulator, bounded, scales
 
@@ -88,16 +91,17 @@ class Blocks:
         self.targets, self.centers, self.columns = targets, source.centers, source.columns
         self.sweeps = self._may_sweep(source)
         in_units = targets.sums != "softplus" and (targets.map is None or self.sweeps)
-        self.unit = LOG2_E if in_units else 1.0
         # On a CPU rows and columns are sorted by label; elsewhere nobody looks at labels.
         in_place = targets.numbered or not _device.by_cache(source.x)
         self.places = None if in_place else Places(targets, len(source.w))
         self.x = Vectors(source.x, source.row_factor, source.half)
         c = source.column_factor
         self.w = Vectors(self._sorted(source.w), None if c is None else self._sorted(c), source.half)
-        self.b = None if source.b is None else self._sorted(source.b).to(self.dtype) * self.unit
-        self.after = None if self.x.after is None else self.x.after * self.unit
+        self.b = None if source.b is None else self._sorted(source.b).to(self.dtype)
+        self.after = self.x.after
+        self.in_units_of(LOG2_E if in_units else 1.0)
         self.inverse, self.scale = self.w.after, None
+        self.least_left: float | None = None  # the smallest of ``left``, once it was asked for
         if source.unit:
             self._normalise()
         #: The columns as they are multiplied, and what is left to do to each one's products; None is nothing.
@@ -117,9 +121,20 @@ class Blocks:
                 self.mean += source.b.to(self.dtype).mean()
         self.numbered = Numbered(targets, self.columns, self.dtype) if targets.numbered else None
 
+    def in_units_of(self, unit: float) -> None:
+        """What scores are multiplied with as they are made; their gradient is by scores without it."""
+        self.unit = unit
+        if unit != 1:
+            self.b = None if self.b is None else self.b * unit
+            self.after = None if self.after is None else self.after * unit
+
     @property
     def dtype(self) -> torch.dtype:
         return accumulator(self.x.given)
+
+    @property
+    def by_cache(self) -> bool:
+        return _device.by_cache(self.x.given)
 
     def _normalise(self) -> None:
         """Find 1 / |w|, and bring columns into range whose squares, or whose products with x, are not."""
@@ -187,24 +202,25 @@ class Blocks:
             transposed = buffer[: columns * count].view(columns, count)
             yield self._block(transposed, span, self._making(transposed, rows))
 
-    def _making(self, transposed: Tensor, rows: slice | Tensor) -> Iterator[slice]:
-        """Scores are made in the block's memory; which columns are ready comes as they are."""
+    def _making(self, transposed: Tensor, rows: slice | Tensor) -> Iterator[Tensor]:
+        """Scores are made in the block's memory; pieces of them come as they are ready."""
         x, after = self.x.multiplied[rows].t(), None if self.after is None else self.after[rows, None]
-        for columns in pieces(transposed):
-            part = transposed[columns]
-            multiply_(part, self.columns_multiplied[columns], x, alpha=self.unit if after is None else 1)
-            scores, b = part.t(), None if self.b is None else self.b[columns]
-            if self.left is not None:
-                scores.mul_(self.left[columns])
+        width = piece_width(transposed.t())
+        parts, found = transposed.split(width), transposed.t().split(width, 1)
+        factors = zip(self.columns_multiplied.split(width), _cut(self.left, width), _cut(self.b, width), strict=False)
+        for part, scores, (w, left, b) in zip(parts, found, factors, strict=True):
+            multiply_(part, w, x, alpha=self.unit if after is None else 1)
+            if left is not None:
+                scores.mul_(left)
             if after is not None and b is not None:
                 torch.addcmul(b, scores, after, out=scores)
             elif after is not None:
                 scores.mul_(after)
             elif b is not None:
                 scores.add_(b)
-            yield columns
+            yield scores
 
-    def _block(self, transposed: Tensor, span: slice, making: Iterator[slice]) -> Block:
+    def _block(self, transposed: Tensor, span: slice, making: Iterator[Tensor]) -> Block:
         mean = None if self.mean is None else self.mean[span]
         if self.sweeps:
             assert self.numbered is not None
@@ -261,32 +277,38 @@ class Blocks:
 
     def _push_pieces(self, block: Block, by_rows: RowGradients, gradients: Gradients) -> None:
         """In full precision: each piece while it is in cache."""
-        rows, x, w, into = block.rows, self.x.multiplied[block.rows], self.columns_multiplied, gradients.x
+        rows, x, into = block.rows, self.x.multiplied[block.rows], gradients.x
         if into is not None:
             into = into[rows] if isinstance(rows, slice) else torch.empty_like(x)
-        for columns, slopes, by_row in self._pieces(block, by_rows):
-            if gradients.b is not None:
-                gradients.b[columns] += slopes.sum(0)
-            left = None if self.left is None else self.left[columns]
+        every, least = self._pieces(block, by_rows)
+        width = piece_width(block.scores, len(self.columns_multiplied))
+        cut = (self.columns_multiplied.split(width), *(_cut(t, width) for t in (self.left, gradients.b, gradients.w)))
+        first = True
+        for slopes, w, left, by_b, by_w in zip(every, *cut, strict=False):
+            if by_b is not None:
+                by_b.add_(slopes.sum(0))
             if left is not None:
                 slopes.mul_(left)
-            without_subnormals_(slopes, by_row, left)
+            if self.by_cache:
+                without_faint_(slopes, least)
             if into is not None:
-                multiply_(into, slopes, w[columns], add=columns.start > 0)
-            if gradients.w is not None:  # the first block's product is stored, not added: it starts without zeros
-                multiply_(gradients.w[columns], slopes.t(), x, add=gradients.pushed)
+                multiply_(into, slopes, w, add=not first)
+            if by_w is not None:  # the first block's product is stored, not added: it starts without zeros
+                multiply_(by_w, slopes.t(), x, add=gradients.pushed)
+            first = False
         gradients.pushed = gradients.w is not None
         if gradients.x is not None and into is not None and not isinstance(rows, slice):
             gradients.x[rows] = into
 
-    def _pieces(self, block: Block, by_rows: RowGradients) -> Iterator[tuple[slice, Tensor, list[Tensor]]]:
-        """Columns, the gradient by their scores, and what its rows' exponentials were multiplied with."""
+    def _pieces(self, block: Block, by_rows: RowGradients) -> tuple[Iterable[Tensor], float]:
+        """The gradient by the scores, by pieces, and the least that exponentials were, and will be, multiplied with."""
         if isinstance(block, SweptTarget):
-            yield from block.pulled(by_rows)
-            return
-        slopes = self._pulled(block, by_rows)
-        for columns in pieces(slopes.t()):
-            yield columns, slopes[:, columns], block.by_row
+            every, least = block.pulled(by_rows)
+        else:
+            every, least = in_pieces(self._pulled(block, by_rows)), smallest(block.by_row) if self.by_cache else 0.0
+        if least > 0 and self.left is not None and self.least_left is None:
+            self.least_left = smallest([self.left])
+        return every, least * (1.0 if self.least_left is None else self.least_left)
 
     def _push_half(self, block: Block, by_rows: RowGradients, gradients: Gradients) -> None:
         rows = block.rows
@@ -420,6 +442,11 @@ class Blocks:
 
     def _sorted(self, columns: Tensor) -> Tensor:
         return columns if self.places is None else columns[self.places.columns]
+
+
+def _cut(columns: Tensor | None, width: int) -> Iterable[Tensor | None]:
+    """What pieces have of the columns' numbers, all views at once: each one is an operation, after cold caches."""
+    return repeat(None) if columns is None else columns.split(width)
 
 
 def row_statistics(source: Bilinear, targets: Targets) -> Rows:

@@ -5,7 +5,7 @@ does what makes one. An exponential that is less than some 1e-30 of its row's la
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -51,13 +51,22 @@ def without_subnormals_(gradients: Tensor, by_row: list[Tensor], by_column: Tens
     """
     if not _device.by_cache(gradients):
         return gradients
-    if _device.values_visible(gradients) and gradients.numel():
-        smallest = min(f.abs().amin().item() for f in by_row)
-        smallest *= 1 if by_column is None else by_column.abs().amin().item()
-        if smallest >= 2.0 ** (ROOM_OF_GRADIENTS - ROOM):
-            return gradients
+    return without_faint_(gradients, smallest(by_row) * (1 if by_column is None else smallest([by_column])))
+
+
+def without_faint_(gradients: Tensor, factor: float) -> Tensor:
+    """The same on a CPU, where no row's number times a column's is smaller than ``factor``."""
+    if factor >= 2.0 ** (ROOM_OF_GRADIENTS - ROOM):
+        return gradients
     least = torch.finfo(gradients.dtype).tiny * 2**ROOM_OF_GRADIENTS
     return torch.hardshrink(gradients, least, out=gradients)
+
+
+def smallest(numbers: Sequence[Tensor]) -> float:
+    """The least size among some numbers; 0 where nobody may look."""
+    if not _device.values_visible(*numbers):
+        return 0.0
+    return min((n.abs().amin().item() for n in numbers if n.numel()), default=0.0)
 
 
 def exponentiate(scores: Tensor) -> tuple[Tensor, Tensor]:
@@ -98,19 +107,18 @@ class PieceSums:
         self.tops.append(top)
         self.totals.append(exponentials_(scores.sub_(top)).sum(1, keepdim=True))
 
-    def end(self) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """The log-sum-exps, (R,), and what makes each piece's exponentials shares of it, (R, 1)."""
+    def end(self) -> tuple[Tensor, Tensor]:
+        """The log-sum-exps, (R,), and what makes exponentials shares of it: (P, R, 1) of P pieces, or (1, R, 1)."""
         if len(self.tops) == 1:
             (top,), (total,), each = self.tops, self.totals, None
         else:
-            tops = torch.cat(self.tops, 1)
-            top = tops.amax(1, keepdim=True)
+            tops = torch.stack(self.tops)
+            top = tops.amax(0)
             each = torch.exp2(tops - top)
-            total = (torch.cat(self.totals, 1) * each).sum(1, keepdim=True)
+            total = (torch.stack(self.totals) * each).sum(0)
         # In a row without any score all are "absent" alike, and exp2(0) = 1 each: no share of any gradient.
         share = torch.where(top > ABSENT_2 / 2, 1 / total, 0)
-        shares = (share,) if each is None else (each * share).split(1, 1)
-        return (top * LN_2 + total.log())[:, 0], shares
+        return (top * LN_2 + total.log())[:, 0], share[None] if each is None else each * share
 
 
 class TameSums(PieceSums):
@@ -119,10 +127,10 @@ class TameSums(PieceSums):
     def add(self, scores: Tensor) -> None:
         self.totals.append(scores.exp2_().sum(1, keepdim=True))
 
-    def end(self) -> tuple[Tensor, tuple[Tensor, ...]]:
-        total = torch.cat(self.totals, 1).sum(1, keepdim=True)
+    def end(self) -> tuple[Tensor, Tensor]:
+        total = torch.stack(self.totals).sum(0)
         share = torch.where(total > 0, 1 / total, 0)
-        return torch.where(total > 0, total.log(), ABSENT)[:, 0], (share,) * len(self.totals)
+        return torch.where(total > 0, total.log(), ABSENT)[:, 0], share[None]
 
 
 def sum_softplus(scores: Tensor) -> tuple[Tensor, None]:

@@ -21,7 +21,7 @@ from lossary.kernels.rows.scores import Bilinear, Form
 from lossary.kernels.stable import accumulator
 
 #: Of items, how much each counts, and scores, which it uses up: the losses, (n,), and the gradient of what they come to
-#: by each source's scores, in their place; None where there is none.
+#: by each source's scores, in their place; None where there is none. The scores may be in other units: see ``units``.
 Pull = Callable[..., tuple[Tensor, tuple[Tensor | None, ...]]]
 
 #: Scores of a source that an accelerator holds at once: its products of a thousand rows are as quick as larger ones.
@@ -34,6 +34,7 @@ class _Loss(NamedTuple):
     read: Read
     pull: Pull
     each: tuple[int, ...]
+    units: tuple[float, ...]
 
     def read_all(self, sources: list[Bilinear]) -> Tensor:
         """(N,), by the slopes where these are known."""
@@ -41,6 +42,8 @@ class _Loss(NamedTuple):
         def slopes(
             items: slice, _: tuple[Tensor, ...], by: tuple[Tensor], *scores: Tensor
         ) -> tuple[Tensor | None, ...]:
+            for of_source, unit in zip(scores, self.units, strict=True):
+                of_source.mul_(unit)
             return self.pull(items, by[0], *scores)[1]
 
         return read_rows(self.read, *sources, slopes=slopes, each=self.each)[0]
@@ -54,6 +57,7 @@ def read_loss(
     reduction: str,
     group: ProcessGroup | None = None,
     each: tuple[int, ...] | None = None,
+    units: tuple[float, ...] | None = None,
 ) -> Tensor:
     """The losses ``read(items, *scores)[0]`` of all items, reduced, in linear memory; gradients flow to the sources.
 
@@ -65,8 +69,11 @@ def read_loss(
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
         group: Process group over which the mean's divisor is summed.
         each: Of how many rows of each source an item is made; None is 1.
+        units: What ``pull`` finds each source's scores multiplied with, as by log2(e); None is 1. The gradients are by
+            the scores without it.
     """
-    loss, given = _Loss(read, pull, each or (1,) * len(sources)), [t for s in sources for t in s.tensors]
+    ones = (1,) * len(sources)
+    loss, given = _Loss(read, pull, each or ones, units or ones), [t for s in sources for t in s.tensors]
     dense = plain_only() or all(map(fits_densely, sources))
     if dense or reduction == "none" or not (torch.is_grad_enabled() and any(map(learns, given))):
         return reduce(loss.read_all(list(sources)), weight=weight, reduction=reduction, group=group)
@@ -83,7 +90,7 @@ class _Summed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, loss: _Loss, forms: tuple[Form, ...], weight: Tensor, *tensors: Tensor | None) -> Tensor:
         sources = sources_of(forms, tensors)
-        problems = item_blocks(sources, HELD_AT_ONCE, loss.each, LARGEST)
+        problems = item_blocks(sources, HELD_AT_ONCE, loss.each, LARGEST, loss.units)
         sums = [Gradients(s, needs_of(ctx.needs_input_grad[3:], k)) for k, s in enumerate(sources)]
         total = torch.zeros_like(weight[:1]).sum()
         for blocks in zip(*problems, strict=True):

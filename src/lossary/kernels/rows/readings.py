@@ -90,10 +90,11 @@ class ItemBlocks(Blocks):
 
     map_slopes = None
 
-    def __init__(self, source: Bilinear, each: int, size: int) -> None:
+    def __init__(self, source: Bilinear, each: int, size: int, unit: float = 1.0) -> None:
         self.each, self.items_at_once = each, size
         nobody = torch.zeros(len(source.x), dtype=torch.int64, device=source.x.device)
         super().__init__(source, Targets(nobody, sums="softplus", means=False))
+        self.in_units_of(unit)
 
     def size(self, rows: int) -> int:
         return self.items_at_once * self.each
@@ -107,7 +108,11 @@ class ItemBlocks(Blocks):
 
 
 def item_blocks(
-    sources: list[Bilinear], held: int, each: tuple[int, ...], largest: int | None = None
+    sources: list[Bilinear],
+    held: int,
+    each: tuple[int, ...],
+    largest: int | None = None,
+    units: tuple[float, ...] | None = None,
 ) -> list[ItemBlocks]:
     """The same items in every source's blocks, as many as the one with the most scores can have, up to ``largest``."""
     widest, most = max(source.columns for source in sources), max(each)
@@ -116,7 +121,8 @@ def item_blocks(
     rows = block_rows(rows, widest * (1 + held), like)
     rows = rows if largest is None or _device.by_cache(like) else min(rows, max(largest // widest, 1))
     size = max(rows // most, 1)
-    return [ItemBlocks(source, of_one, size) for source, of_one in zip(sources, each, strict=True)]
+    made = zip(sources, each, units or (1.0,) * len(sources), strict=True)
+    return [ItemBlocks(source, of_one, size, unit) for source, of_one, unit in made]
 
 
 class _Read(torch.autograd.Function):

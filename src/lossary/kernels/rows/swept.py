@@ -6,14 +6,14 @@ that beside the products nothing counts but the exponentials.
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import pairwise
+from itertools import pairwise, repeat
 
 import torch
 from torch import Tensor
 
 from lossary.core import device as _device
-from lossary.kernels.rows.exponentials import ABSENT_2, LN_2, PieceSums
-from lossary.kernels.rows.kinds import Block, Numbered, by_own_target, of_each
+from lossary.kernels.rows.exponentials import ABSENT_2, LN_2, PieceSums, smallest
+from lossary.kernels.rows.kinds import Block, Numbered, by_own_target
 from lossary.kernels.rows.maps import ScoreMap, map_block_
 from lossary.kernels.rows.scores import RowGradients, Rows
 from lossary.kernels.stable import ABSENT, LOG2_E
@@ -26,16 +26,20 @@ def piece_size() -> int:
     return PIECE * torch.get_num_threads()
 
 
-def pieces(transposed: Tensor) -> Iterator[slice]:
-    """The columns of a block, (C, R) in memory, so many at a time as stay in cache; elsewhere than on a CPU all."""
-    columns, rows = transposed.shape
-    width = max(piece_size() // max(rows, 1), 1) if _device.by_cache(transposed) else columns
-    return (slice(first, min(first + width, columns)) for first in range(0, columns, max(width, 1)))
+def piece_width(block: Tensor, columns: int | None = None) -> int:
+    """How many columns of a block, (R, C), or of so many, stay in cache at a time; elsewhere than on a CPU all."""
+    rows, every = block.shape
+    return max(piece_size() // max(rows, 1) if _device.by_cache(block) else columns or every, 1)
 
 
-def in_pieces(scores: Tensor) -> Iterator[Tensor]:
+def in_pieces(block: Tensor) -> tuple[Tensor, ...]:
     """The pieces of a block, (R, C)."""
-    return (scores[:, columns] for columns in pieces(scores.t()))
+    return block.split(piece_width(block), 1)
+
+
+def of_pieces(each: Tensor, count: int) -> tuple[Tensor, ...]:
+    """What each of so many pieces has of (P, R, 1) or (1, R, 1) numbers: (R, 1)."""
+    return each.expand(count, -1, -1).unbind()
 
 
 class Mapped:
@@ -44,6 +48,15 @@ class Mapped:
     def __init__(self, by: ScoreMap, like: Tensor, rows: int, *, some_absent: bool) -> None:
         self.by, self.some_absent = by, some_absent
         self.memory = like.new_empty(2, min(max(piece_size(), rows), len(like)))
+        self.views: dict[tuple[int, int], tuple[Tensor, ...]] = {}
+
+    def like(self, scores: Tensor) -> tuple[Tensor, ...]:
+        """Memory for two pieces like this one: the same views each time."""
+        count, columns = scores.shape
+        if (count, columns) not in self.views:
+            made = (m[: count * columns].view(columns, count).t() for m in self.memory)
+            self.views[count, columns] = tuple(made)
+        return self.views[count, columns]
 
     def of(self, rows: slice) -> "RowsMapped":
         return RowsMapped(self, self.by.of(rows))
@@ -55,14 +68,12 @@ class RowsMapped:
     def __init__(self, every: Mapped, by: ScoreMap) -> None:
         self.every, self.by, self.rest = every, by, by.sides[1]
         self.by_numbers_ = None if every.some_absent else self.rest.by_numbers_
-        self.in_units = by if self.by_numbers_ is None else by.in_units(LOG2_E)
+        self.arguments = by.arguments if self.by_numbers_ is None else by.in_units(LOG2_E).arguments
 
     def exponentiate_(self, scores: Tensor, sums: PieceSums, fill: Callable[[], None]) -> None:
         """Scores become exponentials of mapped ones, times the map's slopes; before these are summed comes ``fill``."""
-        count, columns = scores.shape
         if self.by_numbers_ is not None:
-            memory = (m[: count * columns].view(columns, count).t() for m in self.every.memory)
-            less = self.by_numbers_(scores, *self.in_units.arguments, *memory)
+            less = self.by_numbers_(scores, *self.arguments, *self.every.like(scores))
             fill()
             sums.add(scores)
             scores.addcmul_(scores, less, value=-1)
@@ -86,7 +97,7 @@ class SweptTarget(Block):
         self,
         transposed: Tensor,
         rows: slice,
-        making: Iterator[slice],
+        making: Iterator[Tensor],
         numbered: Numbered,
         mean: Tensor | None,
         sums: PieceSums,
@@ -97,14 +108,15 @@ class SweptTarget(Block):
         inside = numbered.inside_of(rows)
         inside = None if inside is None else inside[:, 0]
         self.own = _Own(numbered.index[rows, 0], inside, transposed)
-        for columns in making:
-            part = self.scores[:, columns]
-            place = self.own.take()
+        self.parts: list[Tensor] = []
+        for part, at in zip(making, self.own.places, strict=True):
+            self.parts.append(part)
+            self.own.take(at)
             if mapped is None:
-                self.own.fill_(place)
+                self.own.fill_(at)
                 sums.add(part)
             else:
-                mapped.exponentiate_(part, sums, partial(self.own.fill_, place))
+                mapped.exponentiate_(part, sums, partial(self.own.fill_, at))
         rest, self.shares = sums.end()
         target = self.own.scores()
         target, self.slope = (target * LN_2, None) if mapped is None else mapped.targets(target)
@@ -114,19 +126,24 @@ class SweptTarget(Block):
         mean = target if mean is None else mean
         self.statistics = Rows(numbered.count[rows], target, among, rest, mean.detach())
 
-    def pulled(self, gradients: RowGradients) -> Iterator[tuple[slice, Tensor, list[Tensor]]]:
-        """Columns, the gradient by their scores, and what its rows' exponentials were multiplied with."""
+    def pulled(self, gradients: RowGradients) -> tuple[Iterator[Tensor], float]:
+        """The gradient by the scores, piece by piece, and the least that a row's exponentials are multiplied with."""
         self.by_mean, by_target = gradients.mean, by_own_target(gradients)
         if by_target is not None and self.slope is not None:
             by_target = by_target * self.slope
-        for (columns, place), share in zip(self.own.places, self.shares, strict=True):
-            slopes = self.scores[:, columns]
-            each = of_each(gradients.rest, share, slopes)
-            slopes.mul_(each)
-            by_row = [torch.zeros_like(each) if self.may_vanish else each]
-            if by_target is not None and place.stop > place.start:
-                by_row.append(self.own.put_(place, by_target))
-            yield columns, slopes, by_row
+        by_target = None if by_target is None else by_target[self.own.rows]
+        each = torch.zeros_like(self.shares) if gradients.rest is None else gradients.rest[:, None] * self.shares
+        least = 0.0 if self.may_vanish else smallest([each] if by_target is None else [each, by_target])
+        return self._pulled(each, by_target), least
+
+    def _pulled(self, each: Tensor, by_target: Tensor | None) -> Iterator[Tensor]:
+        targets = repeat(None) if by_target is None else by_target.split(self.own.counts)
+        every = zip(self.parts, of_pieces(each, len(self.parts)), self.own.places, targets, strict=False)
+        for slopes, share, at, own in every:
+            slopes.mul_(share)
+            if own is not None:
+                self.own.put_(at, own)
+            yield slopes
 
 
 class _Own:
@@ -140,28 +157,23 @@ class _Own:
         labels, order = labels.sort()
         self.rows, self.count = rows[order], transposed.shape[1]
         self.at = labels * self.count + self.rows
-        columns = list(pieces(transposed))
-        stops = torch.tensor([c.stop for c in columns], device=labels.device)
-        ends = [0, *torch.searchsorted(labels, stops).tolist()]
-        self.places = [(c, slice(*between)) for c, between in zip(columns, pairwise(ends), strict=True)]
-        self.left, self.found = iter(self.places), []
+        width = piece_width(transposed.t())
+        stops = torch.arange(width, len(transposed) + width, width, device=labels.device)
+        self.counts = [stop - start for start, stop in pairwise([0, *torch.searchsorted(labels, stops).tolist()])]
+        self.places = self.at.split(self.counts)
+        self.found: list[Tensor] = []
 
-    def take(self) -> slice:
-        """The targets of the next columns: their scores are kept."""
-        _, place = next(self.left)
-        self.found.append(self.block[self.at[place]])
-        return place
+    def take(self, at: Tensor) -> None:
+        """The scores of a piece's targets are kept."""
+        self.found.append(self.block[at])
 
-    def fill_(self, place: slice) -> None:
+    def fill_(self, at: Tensor) -> None:
         """No targets any more."""
-        self.block.index_fill_(0, self.at[place], ABSENT_2)
+        self.block.index_fill_(0, at, ABSENT_2)
 
     def scores(self) -> Tensor:
         """(R,), 0 in other rows."""
         return self.block.new_zeros(self.count).index_copy_(0, self.rows, torch.cat(self.found))
 
-    def put_(self, place: slice, by_row: Tensor) -> Tensor:
-        """A number of each row where its target is; those that were put."""
-        numbers = by_row[self.rows[place]]
-        self.block.index_copy_(0, self.at[place], numbers)
-        return numbers
+    def put_(self, at: Tensor, numbers: Tensor) -> None:
+        self.block.index_copy_(0, at, numbers)

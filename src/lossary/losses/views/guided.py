@@ -14,11 +14,11 @@ from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction
 from lossary.core.rules import NOT_NEGATIVE, Positive, checked
 from lossary.distributed import across_ranks, gathered
-from lossary.kernels.rows.exponentials import PieceSums
+from lossary.kernels.rows.exponentials import LN_2, PieceSums
 from lossary.kernels.rows.formula import row_loss
 from lossary.kernels.rows.losses import read_loss
 from lossary.kernels.rows.scores import Bilinear, Targets
-from lossary.kernels.rows.swept import in_pieces
+from lossary.kernels.rows.swept import in_pieces, of_pieces
 from lossary.kernels.stable import ABSENT, LOG2_E, accumulate, parameters, softplus, unit
 from lossary.losses._batch import check_absent
 from lossary.losses._pointwise import hide
@@ -131,7 +131,9 @@ def gist_embed_loss(
         margin,
         margin_strategy == "relative",
     )
-    return read_loss(near.read, near.pull, *sources, weight=pairs.weight, reduction=reduction, group=group)
+    units = (LOG2_E,) * len(sides) + (1.0,) * (len(sources) - len(sides))
+    weight = pairs.weight
+    return read_loss(near.read, near.pull, *sources, weight=weight, reduction=reduction, group=group, units=units)
 
 
 def _columns(batch: Sequence[Tensor], further: Tensor | None, anchors: bool, positives: bool) -> list[Tensor]:
@@ -160,19 +162,19 @@ class _Near(NamedTuple):
         return (softplus(torch.cat(masked, 1).logsumexp(1) - scores[0].gather(1, own)[:, 0]),)
 
     def pull(self, rows: slice, by_loss: Tensor, *scores: Tensor) -> tuple[Tensor, tuple[Tensor | None, ...]]:
-        """The same and its gradient, in the scores' place."""
+        """The same and its gradient, in the scores' place; these are in units of log 2, but not the guide's."""
         own = self._own(rows, scores[0])
-        target = scores[0].gather(1, own)
+        target = scores[0].gather(1, own) * LN_2
         sums = PieceSums()
         found = self._masked(rows, own, *scores, in_place=True)
         every = [part for side in found for part in in_pieces(side)]
         for part in every:
-            sums.add(part.mul_(LOG2_E))
+            sums.add(part)
         rest, shares = sums.end()
         gap = rest[:, None] - target
         by_rest = gap.sigmoid() * by_loss[:, None]
-        for part, share in zip(every, shares, strict=True):
-            part.mul_(by_rest * share)
+        for part, each in zip(every, of_pieces(by_rest * shares, len(every)), strict=True):
+            part.mul_(each)
         found[0].scatter_(1, own, -by_rest)
         return softplus(gap)[:, 0], (*found, *[None] * (len(scores) - self.sides))
 
