@@ -45,7 +45,7 @@ def test_law(law: Law, subject: Subject) -> None:
     law.check(subject)
 
 
-@pytest.mark.sample(4)
+@pytest.mark.sample(5)
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own
 @pytest.mark.filterwarnings("ignore:Torchinductor does not support code generation for complex")  # of spectra

@@ -18,11 +18,12 @@ from lossary.lab.run.crew import CREW, Crew
 from lossary.lab.run.entrants import entrants
 from lossary.lab.run.plan import Plan
 from lossary.lab.run.train import Trainer
+from usual import some
 
 WORLD = 2
 #: A loss that takes ``group``, a head, a sum; losses of pairs; one with weights of items. AdamW divides by gradients,
 #: which of a head's many classes may be nothing but rounding.
-CASES = [
+ALL = [
     ("emoji", "supcon_loss", "adamw"),
     ("emoji", "arcface_loss", "sgd"),
     ("emoji", "cross_entropy + 0.01*center_loss", "sgd"),
@@ -30,6 +31,7 @@ CASES = [
     ("chatterbot", "triplet_margin_loss", "adamw"),
     ("diabetes", "rmse_loss", "adamw"),
 ]
+CASES = some(ALL, 2, "crew")
 STEPS = 20
 #: An odd number of items, which two processes cannot have equally many of, and that of each class.
 ODD = 63

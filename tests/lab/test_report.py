@@ -292,6 +292,7 @@ def files(pages: dict[TaskName, str], tmp_path_factory: pytest.TempPathFactory) 
 CHARTS = "[...document.querySelectorAll('.chart')]"
 
 
+@pytest.mark.sample(2)
 @pytest.mark.browser
 @kinds
 @pytest.mark.parametrize("width", [390, 1280])
