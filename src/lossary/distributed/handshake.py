@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, distributed
 from torch.distributed import ProcessGroup, Work
 
-from lossary.distributed.shards import group_of, is_sharded
+from lossary.distributed.shards import check_own, group_of, is_sharded
 from lossary.distributed.ways import CHOSEN
 
 P = ParamSpec("P")
@@ -58,9 +58,13 @@ def across_ranks(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
     A loss makes all its checks before it gathers: only until the ranks have met can one of them say that it refuses.
     """
     signature = inspect.signature(loss)
+    names = [*signature.parameters]
+    batch = names.index("features") if "features" in names else 0  # behind the loss of linear_loss
 
     @functools.wraps(loss)
     def run(*args: P.args, **kwargs: P.kwargs) -> Tensor:
+        if len(args) > batch:
+            check_own(args[batch], names[batch])
         group: Any = kwargs.get("group") or _sharded_over(args, kwargs)
         if group is None or CALL.get() is not None:
             return loss(*args, **kwargs)

@@ -48,10 +48,18 @@ def is_sharded(weight: Tensor) -> bool:
     return known is not None and isinstance(weight, known.DTensor)
 
 
-def check_whole(weight: Tensor) -> None:
+def check_whole(weight: Tensor, name: str = "weight") -> None:
     """For what knows of no shards."""
     if is_sharded(weight):
-        raise TypeError("weight: wanted a whole one here; got one whose classes are spread over ranks")
+        raise TypeError(f"{name}: wanted a whole tensor here; got one whose classes are spread over ranks")
+
+
+def check_own(items: object, name: str) -> None:
+    """A batch is what this rank has of it."""
+    if isinstance(items, Tensor) and is_sharded(items):
+        raise TypeError(
+            f"{name}: wanted this rank's own items, and group for one batch of all; got a DTensor: to_local()"
+        )
 
 
 def group_of(weight: Tensor) -> ProcessGroup | None:

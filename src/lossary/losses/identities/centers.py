@@ -12,6 +12,7 @@ from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction, align, reduce
 from lossary.core.rules import FRACTION, Count, checked
 from lossary.distributed import across_ranks, gathered
+from lossary.distributed.shards import check_whole
 from lossary.kernels.distances import squares
 from lossary.kernels.stable import accumulate
 from lossary.kernels.tuples import apart, first_of_class
@@ -77,6 +78,7 @@ def center_loss(
     """
     check_dim("embeddings", embeddings, 2, "(N, D)")
     check_dim("centers", centers, 2, "(C, D)")
+    check_whole(centers, "centers")
     check_float("embeddings", embeddings)
     if embeddings.shape[1] != centers.shape[1]:
         raise ValueError(f"centers: wanted (C, {embeddings.shape[1]}) beside embeddings; got {tuple(centers.shape)}")
