@@ -1,7 +1,7 @@
-"""Other people's code in a process of its own, with an end to its time and its memory; no torch on this side.
+"""Other people's code in its own process, with limits on time and memory; no torch on this side.
 
-``python -m lossary._apart`` is the other side: it reads what is asked from its first argument and writes what it
-finds as JSON, a line a loss.
+``python -m lossary._apart`` is the other side: it reads the request from its first argument and writes its findings
+as JSON, one line per loss.
 """
 
 import json
@@ -19,14 +19,14 @@ GIGABYTES = 8
 def asked(
     path: Path, what: str, *, loss: str = "", takes: str = "", input: str = "", seconds: float = 60
 ) -> Iterator[dict[str, Any]]:
-    """What a process of its own finds of the losses of a file: dicts with "loss", and "failed" where there is nothing.
+    """What a separate process finds of the losses in a file: dicts with "loss", and "failed" if it found nothing.
 
-    ``what`` is "check" or "identify"; ``seconds`` are of one loss, and as many again to begin.
+    ``what`` is "check" or "identify"; ``seconds`` is the limit per loss, and as much again for the start.
     """
     order = {"path": str(path), "what": what, "loss": loss, "takes": takes, "input": input, "seconds": seconds}
     command = [sys.executable, "-m", "lossary._apart", json.dumps(order)]
     with (
-        tempfile.TemporaryFile("w+") as errors,  # a pipe that nobody reads would stop it
+        tempfile.TemporaryFile("w+") as errors,  # an unread pipe would block it
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
     ):
         assert process.stdout
@@ -37,16 +37,16 @@ def asked(
         errors.seek(0)
         said = errors.read().strip().splitlines()
     if status != 0:
-        why = "it ran out of time" if -status in _ALARMS else (said or [f"it ended with {status}"])[-1]
+        why = "it ran out of time" if -status in _ALARMS else (said or [f"it ended with status {status}"])[-1]
         yield {"loss": loss or path.name, "failed": why}
 
 
-_MARK = "lossary: "  # whatever the file itself prints is left out
+_MARK = "lossary: "  # whatever the file itself prints is dropped
 _ALARMS = (14, 27)  # SIGALRM and SIGPROF
 
 
 def _limit() -> None:
-    """An end to the memory, where the system knows of one."""
+    """Limit the memory, if the system can."""
     try:
         import resource
     except ModuleNotFoundError:  # Windows
@@ -55,7 +55,7 @@ def _limit() -> None:
 
 
 def _end_after(seconds: float) -> None:
-    """The process ends when it has computed for so long, or waited for five times that; until it is told anew."""
+    """End the process after this much computing, or five times as long on the clock; a later call resets both."""
     import signal
 
     if hasattr(signal, "setitimer"):
@@ -88,6 +88,6 @@ def main(order: dict[str, Any]) -> None:
 if __name__ == "__main__":
     try:
         main(json.loads(sys.argv[1]))
-    except Exception as error:  # noqa: BLE001  # whatever the file raises is told on one line
+    except Exception as error:  # noqa: BLE001  # whatever the file raises is reported on one line
         sys.stderr.write(f"{type(error).__name__}: {' '.join(str(error).split())}\n")
         raise SystemExit(1) from None

@@ -28,5 +28,5 @@ def lookup(name: str, entries: Iterable[tuple[T, Iterable[str]]]) -> T:
         return short[name]
     keys = {**names, **short}
     near = dict.fromkeys(keys[key].name for key in difflib.get_close_matches(name, keys, n=3, cutoff=0.5))
-    hint = f"; did you mean {' or '.join(near)}?" if near else "; `lossary list` shows all"
+    hint = f"; did you mean {' or '.join(near)}?" if near else "; `lossary list` shows them all"
     raise LookupError(f"no loss is called {name!r}{hint}")

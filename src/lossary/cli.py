@@ -18,7 +18,7 @@ INSTALL = 'the command line needs the lab: pip install "lossary[lab]"'
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command line; ends the process with 2 where it cannot be run as asked."""
+    """Run a command line; exits with status 2 if it cannot be run as requested."""
     try:
         from cyclopts import CycloptsError
 
@@ -46,12 +46,14 @@ def app() -> "App":
 
     from lossary import __version__
 
-    # Not where they are written: that is read without cyclopts.
+    # Not in their own file, which is read without cyclopts.
     Parameter(name="*", group="Your data")(Files)
     Parameter(name="*", group="Training")(Training)
     Parameter(name="*", group="The network")(Network)
 
-    commands = App(name="lossary", version=__version__, help="Every PyTorch loss, and which one your data wants.")
+    commands = App(
+        name="lossary", version=__version__, help="Every PyTorch loss done right, and which one your data wants."
+    )
     commands.command(compare)
     commands.command(inspect)
     commands.command(report)
@@ -90,7 +92,7 @@ def compare(
     training: Training = Training(),
     group: str = "",
 ) -> None:
-    """Train the same network with several losses and say which one the data wants, and how sure that is.
+    """Train the same network with several losses and say which one your data wants, and how sure that is.
 
     After an interruption, the same command resumes where it stopped.
 
@@ -187,19 +189,19 @@ def compare(
     except lab.Failed as reason:
         fail(str(reason), status=1)
     except KeyboardInterrupt:
-        fail(f"stopped; go on with: {_resuming(plan, splits)}", status=130)
+        fail(f"stopped; resume with: {_resuming(plan, splits)}", status=130)
     except Abandoned:  # the first process says why
         return
     except Lost as reason:
-        fail(f"{reason}; go on with: the same command", status=1)
+        fail(f"{reason}; resume with: the same command", status=1)
     except BrokenProcessPool:
-        fail(f"a worker was killed, perhaps for want of memory; go on with: {_resuming(plan, splits)}", status=1)
+        fail(f"a worker was killed, perhaps because memory ran out; resume with: {_resuming(plan, splits)}", status=1)
     else:
         sys.stdout.write(f"report: {report}\n")
 
 
 def _compared(asked: "Plan", named: dict[str, Any], splits: int, storage: str, *, resume: bool) -> Path:
-    """The report of what is asked."""
+    """Where the report of the comparison is."""
     from rich.console import Console
 
     from lossary.lab import comparison as lab
@@ -216,7 +218,7 @@ def _compared(asked: "Plan", named: dict[str, Any], splits: int, storage: str, *
 
 
 def inspect(path: str, *, files: Files = Files(), group: str = "") -> None:
-    """What the lab finds in your data: task, classes, problems, the losses that fit, the command to run next.
+    """Show what the lab finds in your data: task, classes, problems, the losses that fit, the command to run next.
 
     Parameters
     ----------
@@ -242,7 +244,7 @@ def inspect(path: str, *, files: Files = Files(), group: str = "") -> None:
 
 
 def _resuming(plan: "Plan", splits: int) -> str:
-    """The command that goes on. A folder runs nobody's code, so what is code is named once more."""
+    """The command that resumes. A folder never runs code, so files with code are named again."""
     if splits != 1:
         return "the same command"
     import shlex
@@ -256,28 +258,28 @@ def _resuming(plan: "Plan", splits: int) -> str:
 
 
 def _lists_named(files: Files, group: str) -> Files:
-    """With what ``--lists`` was called before 0.3."""
+    """The options, with the name that ``--lists`` had before 0.3."""
     if not group:
         return files
-    sys.stderr.write("lossary: --group is deprecated, and gone in 0.5; write --lists\n")
+    sys.stderr.write("lossary: --group is deprecated and will be removed in 0.5; use --lists\n")
     return replace(files, lists=files.lists or group)
 
 
 def report(*folders: Path, to: Path | None = None) -> None:
-    """Write the report of a run again, or one page of several runs side by side; nothing is trained.
+    """Rewrite the report of a run, or show several runs side by side on one page, without training.
 
     Parameters
     ----------
     folders
-        Of runs. One has its own report; of several each column is one.
+        Folders of runs. One folder gives its own report; with several, each is a column.
     to
-        The file to write; by default report.html in the folder, or side-by-side.html here.
+        The file to write; by default report.html in the folder, or side-by-side.html in the current folder.
     """
     from lossary.lab.report import page
     from lossary.lab.run.stored import Refused
 
     if not folders:
-        fail("report: wanted the folder of a run, or several; got none")
+        fail("report: wanted one or more folders of runs; got none")
     path = to or (folders[0] / "report.html" if len(folders) == 1 else Path("side-by-side.html"))
     try:
         page.write(folders, path)
@@ -287,17 +289,17 @@ def report(*folders: Path, to: Path | None = None) -> None:
 
 
 def export(folder: Path, *, table: Literal["runs", "curves", "units"] = "runs", to: Path | None = None) -> None:
-    """The results of a run as a table: for a spreadsheet, a notebook, another test.
+    """Export the results of a run as a table, for a spreadsheet, a notebook or another test.
 
     Parameters
     ----------
     folder
-        A run's.
+        The folder of a run.
     table
-        runs (scores, settings and costs, a row a run), curves (a row a look at the validation split) or units (a row a
-        test unit: what the verdict compares, by each metric that was asked for).
+        runs (scores, settings and costs, one row per run), curves (one row per evaluation on the validation split) or
+        units (one row per test unit: what the verdict compares, for each requested metric).
     to
-        The file to write; .csv, .json or .parquet decides the form. CSV is printed where none is named.
+        The file to write; its ending (.csv, .json or .parquet) decides the format. By default, CSV is printed.
     """
     from lossary.lab import export as lab
     from lossary.lab.run.stored import Refused
@@ -312,7 +314,7 @@ def export(folder: Path, *, table: Literal["runs", "curves", "units"] = "runs", 
 
 
 def list_losses() -> None:
-    """All losses, by the data that they take."""
+    """List all losses, grouped by the data they take."""
     from rich.console import Console
 
     from lossary.glossary import overview
@@ -321,12 +323,12 @@ def list_losses() -> None:
 
 
 def show(name: str, *, plot: Path | None = None) -> None:
-    """One loss: formula, arguments, defaults and their source, pitfalls, paper.
+    """Show one loss: formula, arguments, defaults and their source, pitfalls, paper.
 
     Parameters
     ----------
     name
-        Of the function, the Module or an alias; `arcface` finds arcface_loss.
+        The name of the function, of the Module or an alias; `arcface` finds arcface_loss.
     plot
         Write a picture of the loss and its gradient to this file (.png or .svg).
     """
@@ -350,12 +352,12 @@ def show(name: str, *, plot: Path | None = None) -> None:
 
 
 def cite(name: str = "") -> None:
-    """The paper of a loss as BibTeX; without a name, those of all losses.
+    """Print the paper of a loss as BibTeX; without a name, the papers of all losses.
 
     Parameters
     ----------
     name
-        Of the function, the Module or an alias.
+        The name of the function, of the Module or an alias.
     """
     from lossary.glossary import citation, find, load
 
@@ -367,16 +369,16 @@ def cite(name: str = "") -> None:
 
 
 def gallery(*, only: str = "", fresh: bool = False, quick: bool = False, out: Path = Path("lossary-gallery")) -> None:
-    """Write a page on which what lectures say about losses is computed: claims, numbers, questions, errata.
+    """Write a page that computes what lectures say about losses: claims, numbers, questions, errata.
 
     Parameters
     ----------
     only
-        Ids separated by commas, as C18,P6.
+        The exhibits to compute, separated by commas, such as C18,P6.
     fresh
-        Measure again what takes long, rather than read its records.
+        Measure slow exhibits again instead of reading their stored records.
     quick
-        The same with one seed: a first look.
+        Measure slow exhibits with one seed only: a first look.
     out
         The folder for index.html.
     """
@@ -398,14 +400,14 @@ def gallery(*, only: str = "", fresh: bool = False, quick: bool = False, out: Pa
 
 
 def learn(name: str = "", *, out: Path = Path()) -> None:
-    """Losses to write and broken ones to mend: hands out a file, and grades it when it is there.
+    """Practise on losses to write and broken ones to fix: hands out a file, and grades it once it exists.
 
     Parameters
     ----------
     name
-        Of an exercise; without one they are listed.
+        The name of an exercise; without one, all are listed.
     out
-        The folder of your files.
+        The folder for your files.
     """
     from lossary.gallery.learn import course, exercises
 
@@ -424,24 +426,24 @@ def learn(name: str = "", *, out: Path = Path()) -> None:
 def check(
     file: Path, *, loss: str = "", takes: str = "", input: str = "", json: bool = False, seconds: float = 60.0
 ) -> None:
-    """Hold the losses of a Python file to the laws: what is wrong with each, on the smallest batch that shows it.
+    """Hold the losses in a Python file to the laws, and show what is wrong with each on the smallest possible batch.
 
-    The file runs in a process of its own, with your rights; it ends with 1 where a law is broken.
+    The file runs in its own process, with your permissions. The exit status is 1 if a law is broken.
 
     Parameters
     ----------
     file
-        Functions and Modules, called with tensors: loss(logits, labels).
+        A Python file with functions or Modules that are called with tensors, such as loss(logits, labels).
     loss
-        The name of one of them; by default all that the file defines.
+        The name of one of them; by default, all that the file defines.
     takes
-        The form of call, where its names do not tell: input-label, input-target, embeddings-labels, ...
+        The form of the call, if the argument names do not tell: input-label, input-target, embeddings-labels, ...
     input
         What the first tensor holds: logits, probabilities, embeddings, ...
     json
-        Print what machines read, a line a loss.
+        Print JSON, one line per loss.
     seconds
-        Of computing, for one loss; what takes longer is ended.
+        Computing time allowed per loss; the check is stopped after that.
     """
     broken = 0
     for found in _found(file, "check", loss, takes, input, json, seconds):
@@ -452,22 +454,23 @@ def check(
 def identify(
     file: Path, *, loss: str = "", takes: str = "", input: str = "", json: bool = False, seconds: float = 120.0
 ) -> None:
-    """Say what the losses of a Python file compute: which known loss, at which options, and how it differs.
+    """Say what the losses in a Python file compute: which known loss, with which options, and how it differs.
 
     Parameters
     ----------
     file
-        Functions and Modules, called with tensors: loss(logits, labels). It runs in a process of its own.
+        A Python file with functions or Modules that are called with tensors, such as loss(logits, labels). It runs in
+        its own process.
     loss
-        The name of one of them; by default all that the file defines.
+        The name of one of them; by default, all that the file defines.
     takes
-        The form of call, where its names do not tell: input-label, input-target, embeddings-labels, ...
+        The form of the call, if the argument names do not tell: input-label, input-target, embeddings-labels, ...
     input
         What the first tensor holds: logits, probabilities, embeddings, ...
     json
-        Print what machines read, a line a loss.
+        Print JSON, one line per loss.
     seconds
-        Of computing, for one loss; what takes longer is ended.
+        Computing time allowed per loss; the search is stopped after that.
     """
     for _ in _found(file, "identify", loss, takes, input, json, seconds):
         pass
@@ -476,13 +479,13 @@ def identify(
 def _found(
     file: Path, what: str, loss: str, takes: str, input: str, as_json: bool, seconds: float
 ) -> Iterator[dict[str, Any]]:
-    """What is found of each loss of a file, printed as it comes; ends with 2 where it is of none."""
+    """The findings for each loss in a file, printed as they come; exits with status 2 if there are none."""
     import json
 
     from lossary._apart import asked
 
     if not file.is_file():
-        fail(f"{file}: there is no such file")
+        fail(f"{file}: no such file")
     found = 0
     reasons: list[str] = []
     for answer in asked(file, what, loss=loss, takes=takes, input=input, seconds=seconds):
@@ -496,4 +499,4 @@ def _found(
     if not found:
         fail("; ".join(reasons))
     for reason in reasons:
-        sys.stderr.write(f"lossary: passed over: {shortened(printable(reason), 300)}\n")
+        sys.stderr.write(f"lossary: skipped: {shortened(printable(reason), 300)}\n")

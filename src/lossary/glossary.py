@@ -26,7 +26,7 @@ REFERENCES = Path(__file__).with_name("references.bib")
 
 @dataclass(frozen=True)
 class Summary:
-    """What is told of a loss; every field is a string, or several."""
+    """What the terminal shows of a loss; every field is a string, or several."""
 
     name: str
     module: str
@@ -89,7 +89,7 @@ def find(name: str) -> Summary:
 
 
 def overview() -> "Table":
-    """A row a loss, grouped by the data that it takes."""
+    """One row per loss, grouped by the data it takes."""
     from rich.markup import escape
     from rich.table import Column, Table
 
@@ -123,7 +123,7 @@ def page(loss: Summary) -> "Group":
 
 
 def citation(loss: Summary) -> str:
-    """The paper of a loss as BibTeX; of one that has no entry of its own yet, as far as its card goes."""
+    """The paper of a loss as BibTeX; without an entry yet, what its card says."""
     number = re.search(r"arXiv:(\d{4}\.\d{4,5})", loss.paper)
     known = references()
     if found := known.get(number[0] if number else loss.paper):

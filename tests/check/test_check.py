@@ -245,7 +245,7 @@ def test_the_command_ends_what_does_not_end(file: Path, capsys: pytest.CaptureFi
 
 
 def test_the_command_refuses_what_is_not_there(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(capsys, "check", "no.py")[::2] == (2, "lossary: no.py: there is no such file\n")
+    assert run(capsys, "check", "no.py")[::2] == (2, "lossary: no.py: no such file\n")
     status, _, err = run(capsys, "check", str(file), "--loss", "helper")
     assert status == 2
     assert "it gives no loss in any form of call" in err

@@ -236,7 +236,7 @@ def test_an_unknown_id_is_refused_in_one_line() -> None:
         timeout=300,
     )
     assert done.returncode == 2
-    assert done.stderr == "lossary: only: C99 is no exhibit; the page has C, P, Q, W and E, as W2 or E1-4\n"
+    assert done.stderr == "lossary: only: C99 is not an exhibit; the page has C, P, Q, W and E, such as W2 or E1-4\n"
 
 
 @pytest.fixture(scope="module")

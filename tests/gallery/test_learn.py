@@ -160,19 +160,22 @@ def test_an_exercise_is_handed_out_graded_and_mended(tmp_path: Path, capsys: pyt
         return int(ended.value.code or 0), capsys.readouterr().out
 
     path = tmp_path / "mae.py"
-    assert learn() == (0, f"{path}: The mean absolute error. It is wrong; mend it, then `lossary learn mae` again.\n")
+    assert learn() == (
+        0,
+        f"{path}: The mean absolute error. It is wrong; fix it, then run `lossary learn mae` again.\n",
+    )
     code, told = learn()
     assert code == 1
     assert told.startswith(f"{path}: not yet\ngiven\n  x = [")
     assert "wanted a loss of" in told
     path.write_text(path.read_text().replace("(x - y).mean().abs()", "(x - y).abs().mean()"))
-    assert learn() == (0, f"{path}: right. Value and gradient are the library's on every batch.\n")
+    assert learn() == (0, f"{path}: right. Value and gradient match the library's on every batch.\n")
     path.write_text("def loss(x, y:\n")
     code, told = learn()
     assert code == 1
     assert "SyntaxError" in told
     path.write_text("lost = 1\n")
-    assert learn() == (1, f"{path}: wanted a function loss\n")
+    assert learn() == (1, f"{path}: wanted a function called loss\n")
 
 
 def test_exercises_are_listed_and_others_refused(capsys: pytest.CaptureFixture[str]) -> None:

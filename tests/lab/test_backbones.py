@@ -176,13 +176,13 @@ def test_texts_go_through_an_encoder_and_what_is_behind_their_last_token_counts_
     ("options", "said"),
     [
         ({"backbone": "resnet18"}, "wanted timm:NAME, torchvision:NAME or transformers:FOLDER; got 'resnet18'"),
-        ({"backbone": "timm:huge"}, r"timm:huge cannot be made here \(RuntimeError: Unknown model \(huge\)\)"),
+        ({"backbone": "timm:huge"}, r"timm:huge cannot be created here \(RuntimeError: Unknown model \(huge\)\)"),
         ({"backbone": "timm:tiny"}, "connect to the hub.*--checkpoint FILE names weights that you have"),
         ({"backbone": "torchvision:tiny"}, "no route to host.*--checkpoint none begins without"),
         ({"backbone": "timm:tiny", "checkpoint": "lost.pt"}, "lost.pt: wanted a file to read"),
         ({"backbone": "timm:tiny", "checkpoint": "other.safetensors"}, "got none for 2 of its tensors, the first stem"),
         ({"backbone": "timm:tiny", "checkpoint": "notes.pt"}, "notes.pt: wanted a file of tensors"),
-        ({"backbone": "transformers:encoder"}, "backbone: wanted texts for transformers"),
+        ({"backbone": "transformers:encoder"}, "backbone: wanted a column of texts for transformers"),
         ({"frozen": True}, "frozen: wanted none for the lab's own network"),
     ],
 )  # fmt: skip
@@ -217,5 +217,5 @@ def test_a_table_has_no_images_and_an_encoder_is_a_folder() -> None:
         load(Plan(mails(), backbone="timm:tiny", checkpoint="none"))
     with pytest.raises(BadData, match="hf download NAME --local-dir FOLDER makes one"):
         load(Plan("mails.csv", backbone="transformers:sentence-transformers/all-MiniLM-L6-v2"))
-    with pytest.raises(BadData, match="checkpoint: wanted nothing or none, for"):
+    with pytest.raises(BadData, match="checkpoint: wanted nothing or none, because"):
         load(Plan("mails.csv", backbone="transformers:encoder", checkpoint="x.pt"))

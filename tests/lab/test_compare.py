@@ -83,7 +83,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert before.items() <= records(out).items()
     assert status == 1
     assert message == (
-        f"lossary: a worker was killed, perhaps for want of memory; go on with: lossary compare --resume --out {out}\n"
+        "lossary: a worker was killed, perhaps because memory ran out; "
+        f"resume with: lossary compare --resume --out {out}\n"
     )
     kept = records(out)
     with pytest.MonkeyPatch.context() as patch:
@@ -283,7 +284,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
         wait_until(lambda: bool(records(out)))
         run.send_signal(signal.SIGINT)
         message, status = run.stderr.read(), run.wait(300)
-    assert (status, message) == (130, f"lossary: stopped; go on with: lossary compare --resume --out {out}\n")
+    assert (status, message) == (130, f"lossary: stopped; resume with: lossary compare --resume --out {out}\n")
 
 
 def test_help_does_not_wait_for_torch() -> None:

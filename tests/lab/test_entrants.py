@@ -129,7 +129,7 @@ def test_what_is_stopped_says_how_to_go_on_with_losses_of_a_file(
         with pytest.raises(SystemExit) as ended:
             main(["compare", "digits", "--losses", losses, *BUDGET, "--out", "my run"])
     assert ended.value.code == 130
-    said = capsys.readouterr().err.partition("go on with: ")[2]
+    said = capsys.readouterr().err.partition("resume with: ")[2]
     main(shlex.split(said)[1:])
     assert {r.loss for r in load_all(Path("my run"))} >= {"mine", "cross_entropy"}
 

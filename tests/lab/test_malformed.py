@@ -135,7 +135,7 @@ REFUSED: dict[str, tuple[Callable[[], str], str]] = {
             "import torch\ndef model(): return torch.nn.Linear(2, 3)\n"
             "def data():\n    return [(torch.rand(2), n % 2) for n in range(40)],\n",
         ),
-        "task.py: wanted what was there when the run began; the contents have changed; code must give the same data",
+        "task.py: wanted the same contents as when the run began; they have changed; code must give the same data",
     ),
 }
 

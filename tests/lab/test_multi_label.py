@@ -100,7 +100,7 @@ def test_arrays_of_labels_and_cells_of_tags_are_the_same_data() -> None:
     ("labels", "asked", "said"),
     [
         (np.arange(60) % 3, {"task": "multi-label"}, "wanted labels as in red;round"),
-        (np.eye(60, 3, dtype=int), {}, "wanted at least 2 labels that 3 different rows or more have"),
+        (np.eye(60, 3, dtype=int), {}, "wanted at least 2 labels that 3 or more different rows have"),
         (
             np.eye(3, dtype=int)[np.arange(60) % 3],
             {"task": "zero-shot"},

@@ -508,7 +508,9 @@ def test_a_run_does_not_go_on_with_changed_files(capsys: pytest.CaptureFixture[s
     main(["compare", "--resume", "--out", "run"])  # nothing has changed
     capsys.readouterr()
     table("t.csv", target=["a", "b"] * 30)
-    assert "t.csv: wanted what was there when the run began" in refused(["compare", "--resume", "--out", "run"], capsys)
+    assert "t.csv: wanted the same contents as when the run began" in refused(
+        ["compare", "--resume", "--out", "run"], capsys
+    )
     assert "the contents of t.csv have changed" in refused(arguments, capsys)
 
 
@@ -544,7 +546,7 @@ def test_code_says_what_is_wrong_with_it() -> None:
         compare(linear, (good, good))
     with pytest.raises(BadData, match="item 0: wanted a pair of an input and a number as target"):
         compare(linear, TensorDataset(inputs))
-    with pytest.raises(BadData, match="wanted every class among the training data; got 5 elsewhere only"):
+    with pytest.raises(BadData, match="wanted every class among the training data; got 5 only elsewhere"):
         compare(linear, (good, good, TensorDataset(inputs, labels * 5)))
     with pytest.raises(BadData, match=r"own-code, metric: wanted a finite score for each of 10 items; got .*shape"):
         compare(linear, good, metric=lambda probabilities, targets: probabilities)

@@ -90,8 +90,8 @@ def test_what_tunes_is_taken_from_what_trains_where_no_part_is_for_it(visits: Pa
         ({"time": "patient"}, "patient, line 2: wanted a date as in 2026-11-29; got 'p0'"),
         ({"split": "patient"}, "patient: wanted train, training, val, .*; got 'p0' \\(and so in"),
         ({"by": "patient", "time": "day"}, "split: wanted one of --by, --time and --split; got several"),
-        ({"by": "patient", "task": "zero-shot", "target": "part"}, "by: wanted none where no class is in two parts"),
-        ({"split": "part", "task": "classification", "target": "patient"}, "got p25 elsewhere only"),
+        ({"by": "patient", "task": "zero-shot", "target": "part"}, "by: wanted no groups for zero-shot, where"),
+        ({"split": "part", "task": "classification", "target": "patient"}, "got p25 only elsewhere"),
     ],
 )
 def test_what_cannot_be_parted_so(visits: Path, asked: dict[str, Any], said: str) -> None:
@@ -134,7 +134,7 @@ def test_folders_that_are_parts_already(tmp_path: Path) -> None:
 def test_the_former_name_of_lists_says_its_new_one(visits: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["inspect", str(visits), "--target", "number", "--group", "day", "--types", "part=skip"])
     told = capsys.readouterr()
-    assert "lossary: --group is deprecated, and gone in 0.5; write --lists" in told.err
+    assert "lossary: --group is deprecated and will be removed in 0.5; use --lists" in told.err
     assert "--lists day" in " ".join(told.out.split())
 
 
@@ -168,14 +168,14 @@ def test_a_file_for_each_part(visits: Path, tmp_path: Path, capsys: pytest.Captu
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"test": ""}, "test: wanted a file to test with beside the one to tune with; got none"),
+        ({"test": ""}, "test: wanted a file to test with as well as the one to tune with; got none"),
         (
             {"test": "", "target": "pulse,cost"},
-            "test: wanted a file to test with beside the one to tune with; got none",
+            "test: wanted a file to test with as well as the one to tune with; got none",
         ),
         ({"test": "none.csv"}, r"none\.csv: wanted a file to read; got No such file or directory"),
-        ({"test": "other.csv"}, r"other\.csv: wanted the columns of .*train\.csv; got other ones \(day, size\)"),
-        ({"test": "evil.py"}, r"evil\.py: wanted a file for each part that ends in \.csv"),
+        ({"test": "other.csv"}, r"other\.csv: wanted the columns of .*train\.csv; got others \(day, size\)"),
+        ({"test": "evil.py"}, r"evil\.py: wanted a file ending in \.csv"),
         ({"split": "ill"}, "split: wanted none for a file for each part; got 'ill'"),
     ],
 )

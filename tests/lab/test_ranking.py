@@ -164,8 +164,8 @@ def test_lists_of_equal_relevance_teach_nothing_and_are_named() -> None:
             ["--lists", "bought"],
             "shop.csv: wanted one of its other columns as lists (search, price, stars); got 'bought'",
         ),
-        (["--task", "ranking"], "task: ranking wants --lists COLUMN, which names the list that a row belongs to"),
-        (["--lists", "search", "--task", "regression"], "lists: wanted the task ranking beside it; got regression"),
+        (["--task", "ranking"], "task: ranking needs --lists COLUMN, the column that names each row's list"),
+        (["--lists", "search", "--task", "regression"], "lists: wanted the task ranking with it; got regression"),
         (
             ["--lists", "stars", "--target", "search"],
             "shop.csv, line 2: wanted a number as target (ranking); got 'search 0'",

@@ -62,7 +62,7 @@ def test_how_plans_differ_is_said(folders: list[Path]) -> None:
 @pytest.mark.parametrize(
     ("named", "said"),
     [
-        ((), "report: wanted the folder of a run, or several; got none"),
+        ((), "report: wanted one or more folders of runs; got none"),
         (("nowhere",), "folder: wanted that of a run; got nowhere"),
         ((".",), "folder: wanted finished runs in .; got none"),
     ],

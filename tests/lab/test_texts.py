@@ -96,7 +96,7 @@ def test_a_column_is_a_text_or_none_where_that_is_asked() -> None:
     assert (
         load(Plan(table(), types="number=text")).valid.inputs.shape[1] > load(Plan("mails.csv")).valid.inputs.shape[1]
     )
-    with pytest.raises(BadData, match="got none that is of use"):
+    with pytest.raises(BadData, match="got no usable one"):
         load(Plan("mails.csv", types="body=skip"))
 
 

@@ -44,7 +44,7 @@ def test_a_process_is_killed_and_the_same_command_goes_on(tmp_path: Path) -> Non
         _, said = run.communicate(timeout=900)
     assert run.returncode != 0
     assert [line for line in said.splitlines() if line.startswith("lossary:")] == [
-        "lossary: another process is gone; go on with: the same command"
+        "lossary: another process is gone; resume with: the same command"
     ]
     with begun(folder) as run:
         said, errors = run.communicate(timeout=900)

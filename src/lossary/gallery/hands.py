@@ -163,11 +163,11 @@ def p20() -> Results:
     "Drag an outlier",
     Source.BOOK,
     says="MSE goes after an outlier; MAE and Huber are robust.",
-    answer="Five lines through the same twelve points and a thirteenth, which is moved. Each is the best line by its "
-    "loss. Far above, the squared error's line follows in proportion. The others only depend on the point being "
-    "above. But this holds for a point in the middle: at the end of the axis a point has leverage, and there the "
-    "absolute error too can be tilted. The 90 % quantile wants one point in ten above it, and settles where that "
-    "holds.",
+    answer="Five lines fitted to the same twelve points and a thirteenth, which you move. Each is the best line by "
+    "its loss. Far above, the squared error's line follows in proportion. The others only depend on the point"
+    " being above. But this holds for a point in the middle: at the end of the axis a point has leverage, and"
+    " there the absolute error too can be tilted. The 90 % quantile wants one point in ten above it, and "
+    "settles where that holds.",
     expect=(
         "Does the absolute error's line stay where it is, wherever the outlier goes?",
         "No. At the end of the axis one point has leverage, and tilts it.",

@@ -215,7 +215,7 @@ def w13() -> Results:
     "Cross-entropy of three rows",
     Source.BOOK,
     says="Three rows of three scores with the labels 2, 1, 0; the listing prints the value.",
-    answer="The last row is the dear one: its label has the middle score.",
+    answer="The last row costs most: its label has the middle score.",
     losses=("cross_entropy",),
 )
 def w14() -> Results:

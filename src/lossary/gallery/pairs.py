@@ -16,9 +16,9 @@ from lossary.lab.data.builtin import emoji
     Source.BOOK,
     says="A Siamese network puts two inputs through the same weights; the contrastive loss reads the distance between "
     "what comes out.",
-    answer="Twenty digits that the network was not trained on, two of each; it makes two numbers of an image. Of the "
-    "contrastive loss with a margin of 1, half of the squared distance is what a pair of one digit costs, and half of "
-    "the square of what is missing to the margin what two different digits cost.",
+    answer="Twenty digits that the network was not trained on, two of each; it makes two numbers of an image. Under "
+    "the contrastive loss with a margin of 1, a pair of one digit costs half the squared distance, and a pair"
+    " of different digits half the square of what is missing to the margin.",
     expect=(
         "Two different digits come out at a distance of 2, and the margin is 1. What does the pair cost?",
         "Nothing, and it is not pushed: pairs of two digits only cost within the margin.",

@@ -26,8 +26,7 @@ def q1() -> Results:
     "The SVM loss before training",
     Source.SLIDES,
     says="All K scores are 0. What is the multiclass SVM loss?",
-    answer="K − 1 times the margin. Worth a look before any training: another value means that something is wired "
-    "wrongly.",
+    answer="K − 1 times the margin. Check it before any training: another value means that something is wired wrongly.",
     losses=("multiclass_hinge_loss",),
 )
 def q2() -> Results:
@@ -74,7 +73,7 @@ def q4() -> Results:
     "The range of cross-entropy",
     Source.SLIDES,
     says="What are the smallest and the largest values that the cross-entropy of one item can take?",
-    answer="It comes as near to 0 as one likes without reaching it at finite scores, and it has no largest value.",
+    answer="It comes arbitrarily close to 0 but does not reach it at finite scores, and it has no largest value.",
     losses=("cross_entropy",),
 )
 def q5() -> Results:
@@ -88,7 +87,7 @@ def q5() -> Results:
     "Cross-entropy before training",
     Source.SLIDES,
     says="All K scores are 1. What is the cross-entropy?",
-    answer="log K, whatever the constant: the first number to check when a training starts.",
+    answer="log K, whatever the constant: the first number to check when training starts.",
     losses=("cross_entropy",),
 )
 def q6() -> Results:

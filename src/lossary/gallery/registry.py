@@ -36,7 +36,7 @@ EXHIBITS: tuple[Exhibit, ...] = (
 
 
 def chosen(ids: str) -> tuple[Exhibit, ...]:
-    """The exhibits of some ids, separated by commas; all where none is named.
+    """The exhibits with these ids, separated by commas; all if none is named.
 
     >>> [exhibit.id for exhibit in chosen("W2,q1")]
     ['Q1', 'W2']
@@ -48,7 +48,7 @@ def chosen(ids: str) -> tuple[Exhibit, ...]:
     unknown = sorted(wanted - {exhibit.id for exhibit in EXHIBITS})
     if unknown:
         why = missing().get(unknown[0])
-        told = f"is not shown: {why}" if why else "is no exhibit; the page has C, P, Q, W and E, as W2 or E1-4"
+        told = f"is not shown: {why}" if why else "is not an exhibit; the page has C, P, Q, W and E, such as W2 or E1-4"
         raise LookupError(f"only: {unknown[0]} {told}")
     return tuple(exhibit for exhibit in EXHIBITS if not wanted or exhibit.id in wanted)
 

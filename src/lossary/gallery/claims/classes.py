@@ -90,7 +90,8 @@ def c12() -> Results:
     "Softmax reacts to scale",
     Source.SLIDES,
     says="Softmax answers low stimulation evenly and high stimulation with 0 and 1; dividing by the sum does not.",
-    answer="Near temperature 0 the largest score gets all, at a very high one each gets the same; P14 lets you try.",
+    answer="Near temperature 0 the largest score gets everything; at a very high temperature all get the same. Try "
+    "it in P14.",
 )
 def c13() -> Results:
     s = tensor([1.0, 2.0])
@@ -148,9 +149,9 @@ def c16() -> Results:
     "Linear models are limited",
     Source.SLIDES,
     says="A linear model separates only what a plane separates.",
-    answer="On exclusive-or the best linear model is the one that knows nothing: at weights 0 the slope is 0, and as "
-    "the loss is "
-    "convex in them that is its minimum, log 2. One product of the inputs more, and the loss goes to 0.",
+    answer="On exclusive-or the best linear model is the one that knows nothing: at weights 0 the slope is 0, and as"
+    " the loss is convex in them that is its minimum, log 2. With the product of the inputs as one more "
+    "feature, the loss goes to 0.",
     losses=("cross_entropy",),
 )
 def c17() -> Results:
@@ -240,9 +241,8 @@ def c31() -> Results:
     "Cross-entropy is the more robust",
     Source.PRIMER,
     says="In mini-batches, where p differs from batch to batch, cross-entropy is relatively more robust than KL.",
-    answer="There is nothing to be robust against: in a hundred batches with targets of their own, the two gradients "
-    "are equal. "
-    "Only the value that is printed shifts, by the batch's entropy.",
+    answer="There is nothing to be robust against: in a hundred batches, each with its own targets, the two "
+    "gradients are equal. Only the printed value shifts, by the batch's entropy.",
     losses=("cross_entropy", "kl_divergence_loss"),
 )
 def c32() -> Results:
@@ -278,8 +278,7 @@ def c33() -> Results:
     "A loss is no evaluation metric",
     Source.BOOK,
     says="A loss function is not an evaluation metric.",
-    answer="Loss and accuracy can both rise: one answer that is surely wrong costs more than many that are barely "
-    "right bring.",
+    answer="Loss and accuracy can both rise: one confidently wrong answer costs more than many barely right ones gain.",
     losses=("cross_entropy",),
 )
 def c42() -> Results:

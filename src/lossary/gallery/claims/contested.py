@@ -22,11 +22,12 @@ def _products(loss: torch.nn.Module) -> int:
     "ArcFace against the others",
     Source.PRIMER,
     says="ArcFace outperforms the other losses consistently, at a negligible cost.",
-    answer="Emoji again: a picture by one designer has to find the same emoji by another, among 600 not trained on, by "
-    "each loss at the best of three settings, chosen on 300 others. With this small network ArcFace comes out "
-    "behind SphereFace and ahead of CosFace, but with other seeds neither is shown; nor is it shown to be better "
-    "than a softmax of cosines at a chosen scale. (That is no test on faces: none ship.) The cost: a margin "
-    "changes one cosine of each item, and the matrix products, which are most of the work, are the same.",
+    answer="Emoji again: a picture by one designer has to find the same emoji by another, among 600 not trained on, "
+    "by each loss at the best of three settings, chosen on 300 others. With this small network ArcFace comes "
+    "out behind SphereFace and ahead of CosFace, but with other seeds neither is shown; nor is it shown to be"
+    " better than a softmax of cosines at a chosen scale. (This is not a test on faces: none ship.) The cost:"
+    " a margin changes one cosine of each item, and the matrix products, which are most of the work, are the "
+    "same.",
     seeds=5,
     recorded=True,
     helpers=(_products,),

@@ -128,7 +128,7 @@ def c34(seed: int) -> Results:
     Source.BOOK,
     says="Beyond the margin a pair of different classes costs nothing; near pairs of one class and far pairs of two "
     "cost little.",
-    answer="All of it. From the margin on there is no force either: such pairs teach nothing any more.",
+    answer="All of it is true. Beyond the margin there is no force either: such pairs no longer teach anything.",
     losses=("contrastive_loss",),
 )
 def c36() -> Results:

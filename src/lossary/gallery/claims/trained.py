@@ -12,9 +12,8 @@ from lossary.gallery.exhibit import Results, Source, exhibit
     "Softmax and SVM do about equally well",
     Source.SLIDES,
     says="The accuracy of softmax classifiers and of SVMs is usually comparable.",
-    answer="A linear model on 1,200 handwritten digits, tested on 597 others: both by the same steps at the same "
-    "learning rate, "
-    "neither tuned. Each split is another one.",
+    answer="A linear model on 1,200 handwritten digits, tested on 597 others: both trained for the same steps at the"
+    " same learning rate, neither tuned. Each seed has its own split.",
     seeds=10,
     recorded=True,
     losses=("cross_entropy", "multiclass_hinge_loss"),

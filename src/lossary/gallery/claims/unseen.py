@@ -69,9 +69,9 @@ def c23(seed: int) -> Results:
     "Cross-entropy of many classes",
     Source.RECITATION,
     says="Trained on many classes, cross-entropy is a loss for classes never seen, too.",
-    answer="Emoji by three designers, a class each: 30, 150 or 900 of them, 300 steps; then 400 others, by the cosine "
-    "of the features: is a picture by one designer of the same emoji as one by another? More classes are more "
-    "pictures here, too. The pixels are there for comparison.",
+    answer="Emoji by three designers, a class each: 30, 150 or 900 of them, 300 steps; then 400 others, by the "
+    "cosine of the features: is a picture by one designer of the same emoji as one by another? More classes "
+    "also mean more pictures here. The pixels are there for comparison.",
     seeds=5,
     recorded=True,
     losses=("cross_entropy",),

@@ -114,7 +114,7 @@ def c5() -> Results:
     "Averaging forgets how many",
     Source.BOOK,
     says="Averaged, the value does not change because there are more data.",
-    answer="The same data twice over have the same mean loss, and the same slope at each weight; the sum doubles.",
+    answer="Repeating the data leaves the mean loss and its slope at each weight unchanged; the sum doubles.",
     losses=("mse_loss",),
 )
 def c6() -> Results:

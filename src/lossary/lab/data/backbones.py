@@ -158,7 +158,7 @@ def _loaded(body: nn.Module, checkpoint: str) -> nn.Module:
     try:
         missing = body.load_state_dict(found, strict=False).missing_keys
     except RuntimeError as error:
-        raise BadData(f"{checkpoint}: wanted weights of this backbone; got others ({_line(error)})") from error
+        raise BadData(f"{checkpoint}: wanted weights of this backbone; got different ones ({_line(error)})") from error
     if missing:
         raise BadData(
             f"{checkpoint}: wanted weights of this backbone; got none for {len(missing)} of its tensors, the first "
@@ -184,7 +184,7 @@ def _weights(path: Path) -> dict[str, Tensor]:
     ):
         found = inside
     if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
-        raise BadData(f"{path}: wanted tensors by name, as state_dict() gives them; got something else")
+        raise BadData(f"{path}: wanted named tensors, as in a state_dict(); got something else")
     return {name.removeprefix("module."): value for name, value in found.items()}
 
 
@@ -193,15 +193,15 @@ def _weights(path: Path) -> dict[str, Tensor]:
 
 def _of_texts(data: Data, folder: str, checkpoint: str) -> tuple[Data, Callable[[], nn.Module], bytes]:
     if data.texts is None:
-        raise BadData("backbone: wanted texts for transformers, as a column of a table; got none")
+        raise BadData("backbone: wanted a column of texts for transformers; got none")
     if checkpoint not in ("", NONE):
         raise BadData(
-            f"checkpoint: wanted nothing or {NONE}, for a transformers folder has the weights; got {checkpoint!r}"
+            f"checkpoint: wanted nothing or {NONE}, because a transformers folder has weights; got {checkpoint!r}"
         )
     if not there(folder) or not Path(folder, "config.json").is_file():
         raise BadData(
-            f"backbone: wanted a folder with a model as save_pretrained writes it (config.json, weights, tokenizer); "
-            f"got {folder}; where there is a network, hf download NAME --local-dir FOLDER makes one"
+            f"backbone: wanted a folder written by save_pretrained (config.json, weights, tokenizer); "
+            f"got {folder}; with network access, hf download NAME --local-dir FOLDER creates one"
         )
     transformers = _library("transformers")
     with _told(f"transformers:{folder}"):
@@ -251,7 +251,7 @@ def _told(what: str, *, pretrained: bool = False) -> Any:
         others = (
             f"; --checkpoint FILE names weights that you have, --checkpoint {NONE} begins without" if pretrained else ""
         )
-        raise BadData(f"backbone: {what} cannot be made here ({_line(error)}){others}") from error
+        raise BadData(f"backbone: {what} cannot be created here ({_line(error)}){others}") from error
 
 
 def _line(error: BaseException) -> str:

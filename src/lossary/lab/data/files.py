@@ -70,9 +70,9 @@ def found(source: Source, plan: Plan) -> Found:
     everything = np.arange(len(source.targets))
     same = splits.alike(_digests(source.encode(everything), len(everything)))
     if task == "zero-shot" and source.by is not None:
-        raise BadData("by: wanted none where no class is in two parts (zero-shot); got a column")
+        raise BadData("by: wanted no groups for zero-shot, where no class is in two parts; got a column")
     if source.weights is not None and task not in ROWS:
-        raise BadData(f"weight: wanted none where a test unit is no row ({task}); got a column")
+        raise BadData(f"weight: wanted no weights for {task}, where test units are not rows; got a column")
     why_yes, left_out = "", ()
     if task == "regression":
         data = _regression(source, same, plan.outliers)
@@ -124,23 +124,23 @@ def _of_parts(plan: Plan) -> Source:
     """Tables, one file per part."""
     check_unasked(plan, "lists", "by", "time", "split", of="a file for each part")
     if not plan.test:
-        raise BadData("test: wanted a file to test with beside the one to tune with; got none")
+        raise BadData("test: wanted a file to test with as well as the one to tune with; got none")
     files = {"train": plan.data, "val": plan.valid, "test": plan.test}
     paths = {part: Path(file) for part, file in files.items() if file}
     for path in paths.values():
         if path.suffix.lower() not in (*texts.TABLES, texts.LINES):
             endings = ", ".join((*texts.TABLES, texts.LINES))
-            raise BadData(f"{path}: wanted a file for each part that ends in {endings}; got another one")
+            raise BadData(f"{path}: wanted a file ending in {endings} for each part; got another one")
     if twice := [path for path in paths.values() if [*paths.values()].count(path) > 1]:
-        raise BadData(f"test: wanted a file of its own for each part; got {twice[0]} twice")
+        raise BadData(f"test: wanted a different file for each part; got {twice[0]} twice")
     return tables.read_parts(paths, tables.Roles.of(plan), plan.types)
 
 
 def _check_lists(plan: Plan) -> None:
     if plan.task == "ranking" and not plan.lists:
-        raise BadData("task: ranking wants --lists COLUMN, which names the list that a row belongs to")
+        raise BadData("task: ranking needs --lists COLUMN, the column that names each row's list")
     if plan.lists and plan.task not in ("", "ranking"):
-        raise BadData(f"lists: wanted the task ranking beside it; got {plan.task}")
+        raise BadData(f"lists: wanted the task ranking with it; got {plan.task}")
     if plan.lists:
         check_unasked(plan, "yes", "by", "time", "split", "weight", of="a ranking")
     if len([role for role in ("by", "time", "split") if getattr(plan, role)]) > 1:
@@ -212,7 +212,7 @@ def _weighted(data: Data, source: Source, parts: list[np.ndarray]) -> Data:
         return data
     for part, what in zip(parts, ("train", "tune", "test"), strict=True):
         if not source.weights[part].any():
-            raise BadData(f"{source.name}: wanted rows to {what} with of a weight above 0; got none")
+            raise BadData(f"{source.name}: wanted rows with a weight above 0 to {what} with; got none")
     weights = [torch.from_numpy(source.weights[part]).float() for part in parts]
     train, valid, test = (
         replace(split, weights=weight)
@@ -236,7 +236,7 @@ def _tagged(source: Source, same: np.ndarray) -> tuple[Data, tuple[str, ...]]:
     common = np.all([has[part].any(axis=0) & ~has[part].all(axis=0) for part in parts], axis=0)
     if common.sum() < 2:
         raise BadData(
-            f"{source.name}: wanted at least 2 labels that {splits.FEWEST_ITEMS} different rows or more have, and not "
+            f"{source.name}: wanted at least 2 labels that {splits.FEWEST_ITEMS} or more different rows have, but not "
             f"all (multi-label); got {common.sum()} of {len(called)} labels in {len(np.unique(same))} different rows"
         )
     inputs, kept = source.encode(parts[0]), torch.from_numpy(has[:, common])
@@ -292,15 +292,11 @@ def _check_classes(
     if task == "zero-shot":
         for part, what in zip(found[1:], ("tune", "test"), strict=True):
             if both := part & found[0]:
-                raise BadData(
-                    f"{where}: wanted no class to {what} with that is trained (zero-shot); got {called[min(both)]}"
-                )
+                raise BadData(f"{where}: wanted untrained classes to {what} with (zero-shot); got {called[min(both)]}")
     elif unknown := (found[1] | found[2]) - found[0]:
-        raise BadData(
-            f"{where}: wanted every class among the rows to train with; got {called[min(unknown)]} elsewhere only"
-        )
+        raise BadData(f"{where}: wanted every class among the training rows; got {called[min(unknown)]} only elsewhere")
     elif task == "binary" and min(map(len, found)) < 2:
-        raise BadData(f"{where}: wanted yes and no in each part; got a part with one of them alone")
+        raise BadData(f"{where}: wanted yes and no in each part; got a part with only one of them")
 
 
 def _blocks(source: Source, test: np.ndarray) -> np.ndarray | None:

@@ -38,7 +38,7 @@ def _read(plan: Plan) -> Data:
     with splits.numbered(plan.resplit) as drawing:
         data = _of_split(plan)
     if plan.resplit and not drawing.drawn:
-        raise BadData(f"splits: wanted data that are parted at random; {plan.data} has a split of its own")
+        raise BadData(f"splits: wanted data without a split; {plan.data} comes with its own")
     return data
 
 
@@ -65,5 +65,5 @@ def load_again(plan: Resolved) -> Data:
     data = load(plan)
     if plan.fingerprint not in ("", data.fingerprint):
         same = "; code must give the same data each time" if is_code(plan.data) else ""
-        raise BadData(f"{plan.data}: wanted what was there when the run began; the contents have changed{same}")
+        raise BadData(f"{plan.data}: wanted the same contents as when the run began; they have changed{same}")
     return data

@@ -68,7 +68,7 @@ def prepare(plan: Resolved) -> Path:
             if _alike(kept, plan) != plan:
                 raise Refused(
                     f"out: {folder} holds a run of another plan ({_differences(kept, plan)}); name another folder, "
-                    f"or --resume to go on with the plan stored there"
+                    f"or --resume to continue the plan stored there"
                 )
             if _here(kept, plan, OF_THE_COMMAND) == plan:
                 return folder

@@ -84,7 +84,7 @@ def _classes(name: str, task: TaskName, items: Items, given: Parts | None) -> Go
     for part, known in zip(of_part, among, strict=True):
         if not np.isin(part, known).all():
             unknown = np.setdiff1d(part, known)[0]
-            raise BadData(f"{name}: wanted every class among the training data; got {unknown} elsewhere only")
+            raise BadData(f"{name}: wanted every class among the training data; got {unknown} only elsewhere")
     if task == "zero-shot" and np.intersect1d(of_part[0], np.concatenate(of_part[1:])).size:
         raise BadData(f"{name}: wanted no training class in validation or test (zero-shot); got some")
     made = [torch.from_numpy(np.searchsorted(known, part)) for part, known in zip(of_part, among, strict=True)]

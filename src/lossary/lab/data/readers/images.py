@@ -70,7 +70,7 @@ def walk(folder: Path) -> tuple[list[Path], list[str]]:
             path = Path(root, name)
             if path.is_symlink():
                 # It may lead out of the folder, or around in a circle.
-                raise BadData(f"{path}: wanted a file or folder of its own; got a link to {path.readlink()}")
+                raise BadData(f"{path}: wanted a file or folder; got a link to {path.readlink()}")
             if name in folders or name.startswith("."):
                 continue
             inside = Path(root) != folder and path.suffix.lower() in SUFFIXES
@@ -91,7 +91,7 @@ def decoded(paths: list[Path], megapixels: int) -> tuple[np.ndarray, list[bytes]
         enough = math.ceil(max(w * h for _, (w, h) in large) / 1e6)
         raise BadData(
             f"{path}: wanted an image of at most {megapixels} megapixels; got {width} x {height}"
-            f"{more(len(large) - 1)}; --megapixels {enough} takes it"
+            f"{more(len(large) - 1)}; --megapixels {enough} allows it"
         )
     side = LARGE if np.median([min(size) for size in sizes]) >= (SMALL + LARGE) / 2 else SMALL
     images = np.empty((len(paths), side, side, 3), np.uint8)

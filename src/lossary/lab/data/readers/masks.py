@@ -102,7 +102,7 @@ def _pairs(folder: Path) -> tuple[dict[Path, Path], list[str]]:
             continue
         twin = found[part].setdefault("/".join(below), path)
         if twin != path:
-            raise BadData(f"{path}: wanted one file of that name; got {twin.name} too")
+            raise BadData(f"{path}: wanted one file of that name; also got {twin.name}")
     for here, there, what in ((IMAGES, MASKS, "a mask"), (MASKS, IMAGES, "an image")):
         alone = [path for name, path in found[here].items() if name not in found[there]]
         if alone:
@@ -117,7 +117,7 @@ def _mask(path: Path, image: Path, side: int) -> Mask:
     width, height = images.size(image)
     with images.opened(io.BytesIO(stored)) as opened:
         if opened.format in LOSSY:
-            raise BadData(f"{path}: wanted a mask in a format that changes no pixel (PNG); got {opened.format}")
+            raise BadData(f"{path}: wanted a mask in a lossless format (PNG); got {opened.format}")
         if opened.mode not in (*ONE_CHANNEL, *SEVERAL):
             raise BadData(f"{path}: wanted a grey, palette or colour image; got mode {opened.mode}")
         if opened.size != (width, height):

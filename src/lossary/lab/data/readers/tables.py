@@ -96,7 +96,7 @@ def read_parts(paths: Mapping[str, Path], roles: Roles, types: str) -> Source:
     for part, (other, _) in read.items():
         odd = {*frame.columns} ^ {*other.columns}
         if odd:
-            raise BadData(f"{paths[part]}: wanted the columns of {path}; got other ones ({', '.join(sorted(odd))})")
+            raise BadData(f"{paths[part]}: wanted the columns of {path}; got others ({', '.join(sorted(odd))})")
     frames = [
         cells.select(frame.columns).with_columns(pl.lit(part).alias(part_of)) for part, (cells, _) in read.items()
     ]
@@ -133,7 +133,7 @@ def of(path: Path, frame: pl.DataFrame, rows: list[str], roles: Roles, types: st
     frame = frame.filter(known)
     columns = _columns(path, frame, asked, rows, besides=(target, *roles.besides.values()))
     if all(column.type == "skip" for column in columns):
-        raise BadData(f"{path}: wanted at least one column to predict {target} from; got none that is of use")
+        raise BadData(f"{path}: wanted at least one column to predict {target} from; got no usable one")
     return Source(
         path.name,
         "a table",
@@ -231,7 +231,7 @@ def cells(path: Path, stored: bytes) -> tuple[pl.DataFrame, list[str]]:
     """
     frame, rows = {".parquet": _parquet, LINES: _json_lines}.get(path.suffix.lower(), _csv)(path, stored)
     if not len(frame):
-        raise BadData(f"{path}: wanted rows; got a header alone")
+        raise BadData(f"{path}: wanted rows; got only a header")
     return frame, rows
 
 
