@@ -66,7 +66,8 @@ peers: $(PEERS)/.installed ## Call other libraries' losses beside ours on drawn 
 
 docs: $(INSTALLED) ## Generate the docs from the cards and build the site
 	$(BIN)/python scripts/generate_docs.py
-	$(BIN)/mkdocs build --strict
+	$(BIN)/mkdocs build --strict --site-dir \
+	  site/$$($(BIN)/python -c "import lossary; print('.'.join(lossary.__version__.split('.')[:2]))")
 
 clean: ## Remove what the other commands made, except for lossary-runs
 	rm -rf $(VENV) $(PEERS) site dist build .ruff_cache .pytest_cache .hypothesis

@@ -2,10 +2,12 @@
 
 import contextlib
 import io
+import json
 import re
 from pathlib import Path
 
 import pytest
+from docs_versions import on_post_build
 from markdown.extensions.toc import slugify
 
 ROOT = Path(__file__).parent.parent
@@ -46,3 +48,20 @@ def test_readme_says_what_its_code_prints() -> None:
 def test_readme_is_short() -> None:
     """A first reader decides within a minute; what is longer belongs in the docs."""
     assert len((ROOT / "README.md").read_text().splitlines()) <= 110
+
+
+def test_versions_of_the_docs_are_listed_newest_first(tmp_path: Path) -> None:
+    for name in ("0.3", "0.10", "0.2", "draft"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "index.html").write_text("")
+    (tmp_path / "0.11").mkdir()  # nothing has been built there
+    on_post_build({"site_dir": str(tmp_path / "0.3")})
+    listed = json.loads((tmp_path / "versions.json").read_text())
+    assert [one["version"] for one in listed] == ["0.10", "0.3", "0.2"]
+    assert [one["aliases"] for one in listed] == [["latest"], [], []]
+    assert "url=0.10/" in (tmp_path / "index.html").read_text()
+
+
+def test_a_build_elsewhere_is_of_no_version(tmp_path: Path) -> None:
+    on_post_build({"site_dir": str(tmp_path / "site")})
+    assert not list(tmp_path.iterdir())
