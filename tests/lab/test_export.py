@@ -45,7 +45,7 @@ def test_units_of_further_metrics_stand_beside_those_of_the_one_that_decides(tmp
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["none"], "folder: wanted that of a run"),
+        (["none"], "folder: wanted the folder of a run"),
         (["run", "--to", "runs.xls"], "to: wanted a file that ends in .csv, .json, .parquet"),
         (["run", "--to", "none/runs.csv"], "to: cannot write"),
         (["empty"], "folder: wanted finished runs"),

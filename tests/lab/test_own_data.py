@@ -479,7 +479,7 @@ def test_a_folder_named_like_a_data_set_of_the_lab_is_asked_for_by_its_path(
 ) -> None:
     images("digits")
     said = refused(["compare", "digits"], capsys)
-    assert said == "data: digits is a data set of the lab and also lies here; ./digits names what lies here"
+    assert said == "data: digits is a data set of the lab and also exists here; ./digits names the local one"
     main(["inspect", "digits"])
     assert "lossary compare ./digits" in capsys.readouterr().out
     assert load(Plan("./digits")).test_names == ("cat", "dog")

@@ -63,7 +63,7 @@ def test_how_plans_differ_is_said(folders: list[Path]) -> None:
     ("named", "said"),
     [
         ((), "report: wanted one or more folders of runs; got none"),
-        (("nowhere",), "folder: wanted that of a run; got nowhere"),
+        (("nowhere",), "folder: wanted the folder of a run; got nowhere"),
         ((".",), "folder: wanted finished runs in .; got none"),
     ],
 )

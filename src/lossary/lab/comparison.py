@@ -84,7 +84,7 @@ def resolved(plan: Plan, data: Data | None = None) -> Ready:
     """
     if data is None and plan.data in BUILTIN and Path(plan.data).exists():
         raise Refused(
-            f"data: {plan.data} is a data set of the lab and also lies here; ./{plan.data} names what lies here"
+            f"data: {plan.data} is a data set of the lab and also exists here; ./{plan.data} names the local one"
         )
     return _checked(plan, data)
 

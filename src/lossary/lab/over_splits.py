@@ -35,7 +35,7 @@ def compare(asked: Plan, splits: int, console: Console, *, resume: bool = False)
     """
     out = Path(asked.out)
     if resume:
-        raise Refused("resume: wanted a single split; several go on by the same command")
+        raise Refused("resume: wanted a single split; several are resumed by the same command")
     if not 2 <= splits <= MOST:
         raise Refused(f"splits: wanted 2 to {MOST}; got {splits}")
     if (out / PLAN).exists():

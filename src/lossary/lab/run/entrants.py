@@ -85,7 +85,7 @@ class Entrant:
         for part in self.parts:
             if not trained(part.card.data):
                 raise LookupError(
-                    f"losses: {part.card.name} is a loss of {part.card.data}, on which the lab has no task to train a "
+                    f"losses: {part.card.name} is a loss of {part.card.data}, for which the lab has no task to train a "
                     f"network; of {data} ({task}) there are {', '.join(fitting(task))}"
                 )
         first, *others = self.parts
@@ -93,8 +93,8 @@ class Entrant:
             if task_of(task).fits_beside(first.card):
                 usual = task_of(task).losses[0]
                 raise LookupError(
-                    f"losses: {first.card.name} alone trains no network on {data} ({task}); beside another loss it "
-                    f"does: {usual} + 0.01*{first.card.name}"
+                    f"losses: {first.card.name} alone does not train a network on {data} ({task}); with another loss "
+                    f"it does: {usual} + 0.01*{first.card.name}"
                 )
             raise LookupError(f"losses: {first.card.name} does not fit {data} ({task}); {', '.join(fitting(task))} do")
         for part in others:

@@ -161,7 +161,7 @@ def finished(folder: Path) -> list[Record]:
         Refused: if it is not a run folder, or has no finished run.
     """
     if not folder.is_dir():
-        raise Refused(f"folder: wanted that of a run; got {folder}")
+        raise Refused(f"folder: wanted the folder of a run; got {folder}")
     check_own(folder)
     records = load_all(folder)
     if not records:
