@@ -137,3 +137,22 @@ def test_what_is_no_head_is_refused() -> None:
         SampledClasses(head(), 0.0)
     with pytest.raises(IndexError, match=r"labels: wanted class indices in \[0, 40\)"):
         SampledClasses(head())(batch()[0], torch.full((30,), 40))
+
+
+@pytest.mark.parametrize(("sparse", "stays"), [(True, True), (False, False)])
+def test_a_class_that_is_not_drawn_keeps_its_weight_and_its_moments(sparse: bool, stays: bool) -> None:
+    """Under Adam of sparse gradients; a dense zero is a gradient too, by which moments fade and still move weights."""
+    torch.manual_seed(0)
+    head = NormalizedSoftmaxLoss(num_classes=50, embedding_size=3)
+    sampled = SampledClasses(head, 0.1, sparse=sparse)
+    optimizer = torch.optim.SparseAdam([head.weight]) if sparse else torch.optim.Adam([head.weight])
+    states: list[tuple[torch.Tensor, torch.Tensor]] = []
+    for first in (0, 10):
+        sampled(torch.randn(4, 3), torch.arange(first, first + 4)).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        states.append((head.weight.detach().clone(), optimizer.state[head.weight]["exp_avg"].clone()))
+    (before, moments), (after, later) = states
+    assert (moments[:4] != 0).all()  # drawn in the first step: of the first labels
+    kept = [torch.equal(x[:4], y[:4]) for x, y in ((before, after), (moments, later))]
+    assert kept == [stays, stays]

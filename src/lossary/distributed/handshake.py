@@ -50,6 +50,10 @@ class Call:
 CALL: ContextVar[Call | None] = ContextVar("call", default=None)
 
 
+#: What is called where a compiler traces: what the ranks tell each other decides whether they go on at all.
+_OUTSIDE: dict[Any, Any] = {}
+
+
 def across_ranks(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
     """For a loss that takes ``group``, or a weight whose classes are spread over one: its ranks meet once a call.
 
@@ -62,11 +66,8 @@ def across_ranks(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
     batch = names.index("features") if "features" in names else 0  # behind the loss of linear_loss
 
     @functools.wraps(loss)
-    def run(*args: P.args, **kwargs: P.kwargs) -> Tensor:
-        if len(args) > batch:
-            check_own(args[batch], names[batch])
-        group: Any = kwargs.get("group") or _sharded_over(args, kwargs)
-        if group is None or CALL.get() is not None:
+    def met(group: Any, /, *args: Any, **kwargs: Any) -> Tensor:
+        if CALL.get() is not None:
             return loss(*args, **kwargs)
         call = Call(loss.__name__, {})
         before = CALL.set(call)
@@ -84,7 +85,25 @@ def across_ranks(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
             CALL.reset(before)
         return result
 
+    @functools.wraps(loss)
+    def run(*args: P.args, **kwargs: P.kwargs) -> Tensor:
+        if len(args) > batch:
+            check_own(args[batch], names[batch])
+        group: Any = kwargs.get("group") or _sharded_over(args, kwargs)
+        if group is None:
+            return loss(*args, **kwargs)
+        if torch.compiler.is_compiling():
+            return _outside(met)(group, *args, **kwargs)
+        return met(group, *args, **kwargs)
+
     return run
+
+
+def _outside(met: Callable[P, T]) -> Callable[P, T]:
+    """The same outside of the graph; made only for who compiles, since it loads the compiler."""
+    if met not in _OUTSIDE:
+        _OUTSIDE[met] = torch.compiler.disable(met)
+    return _OUTSIDE[met]
 
 
 def _sharded_over(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> ProcessGroup | None:
