@@ -24,6 +24,24 @@ def asked(
     ``what`` is "check" or "identify"; ``seconds`` is the limit per loss, and as much again for the start.
     """
     order = {"path": str(path), "what": what, "loss": loss, "takes": takes, "input": input, "seconds": seconds}
+    done: list[str] = []
+    begun: str | None = ""
+    while begun is not None:  # the losses after one that ended the process have a process of their own
+        begun = None
+        for answer in _process(order | {"done": done}):
+            if "begun" in answer:
+                done.append(answer["begun"])
+                begun = done[-1]
+                continue
+            if "status" in answer:
+                yield {"loss": begun or loss or path.name, "failed": _why(answer, seconds)}
+                break
+            begun = None
+            yield answer
+
+
+def _process(order: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What one process says, line by line; at last, where it did not end well, how it ended."""
     command = [sys.executable, "-m", "lossary._apart", json.dumps(order)]
     with (
         tempfile.TemporaryFile("w+") as errors,  # an unread pipe would block it
@@ -35,10 +53,14 @@ def asked(
                 yield json.loads(line.removeprefix(_MARK))
         status = process.wait()
         errors.seek(0)
-        said = errors.read().strip().splitlines()
-    if status != 0:
-        why = "it ran out of time" if -status in _ALARMS else (said or [f"it ended with status {status}"])[-1]
-        yield {"loss": loss or path.name, "failed": why}
+        if status != 0:
+            yield {"status": status, "said": errors.read().strip().splitlines()[-1:]}
+
+
+def _why(ended: dict[str, Any], seconds: float) -> str:
+    if -ended["status"] in _ALARMS:
+        return f"it ran out of time, {seconds:g} seconds of computing or {5 * seconds:g} of waiting (--seconds)"
+    return (ended["said"] or [f"it ended with status {ended['status']}"])[0]
 
 
 _MARK = "lossary: "  # whatever the file itself prints is dropped
@@ -75,14 +97,22 @@ def main(order: dict[str, Any]) -> None:
     named = {name: order[name] for name in ("takes", "input") if order[name]}
     found = {"check": checking.check, "identify": identifying.identify}[order["what"]]
     for name, thing in files.losses(Path(order["path"]), order["loss"]).items():
+        if name in order["done"]:
+            continue
+        _say({"begun": name})
         _end_after(order["seconds"])
         try:
             report = found(files.made(thing), **named)
             answer = {**report.as_dict(), "loss": name, "text": str(report)}
         except (NotALoss, MemoryError) as reason:
-            answer = {"loss": name, "failed": str(reason) or "it ran out of memory"}
-        sys.stdout.write(f"\n{_MARK}{json.dumps(answer)}\n")
-        sys.stdout.flush()
+            memory = isinstance(reason, MemoryError)
+            answer = {"loss": name, "failed": f"it needs more than {GIGABYTES} GB" if memory else str(reason)}
+        _say(answer)
+
+
+def _say(answer: dict[str, Any]) -> None:
+    sys.stdout.write(f"\n{_MARK}{json.dumps(answer)}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

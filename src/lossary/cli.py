@@ -491,6 +491,8 @@ def _found(
     for answer in asked(file, what, loss=loss, takes=takes, input=input, seconds=seconds):
         if "failed" in answer:
             reasons.append(f"{answer['loss']}: {answer['failed']}")
+            if as_json:
+                sys.stdout.write(f"{json.dumps(answer)}\n")
             continue
         found += 1
         text = "\n".join(map(printable, answer.pop("text").splitlines()))

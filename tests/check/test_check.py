@@ -16,6 +16,7 @@ import lossary
 import samples
 from check.formulas import FORMULAS
 from check.planted import PLANTED
+from lossary._apart import asked
 from lossary.catalogue import find
 from lossary.cli import main
 from lossary.core.card import Range
@@ -240,8 +241,24 @@ def test_the_command_speaks_to_machines(file: Path, capsys: pytest.CaptureFixtur
 
 
 def test_the_command_ends_what_does_not_end(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    status, _, err = run(capsys, "check", str(file), "--loss", "endless", "--seconds", "2")
-    assert (status, err) == (2, "lossary: endless: it ran out of time\n")
+    status, out, err = run(capsys, "check", str(file), "--loss", "endless", "--seconds", "2", "--json")
+    why = "it ran out of time, 2 seconds of computing or 10 of waiting (--seconds)"
+    assert (status, err) == (2, f"lossary: endless: {why}\n")
+    assert json.loads(out) == {"loss": "endless", "failed": why}
+
+
+def test_the_losses_behind_one_that_ends_its_process_are_asked_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "three.py"
+    path.write_text(
+        "import os, torch.nn.functional as F\n"
+        "def ends(input, target):\n    os._exit(3)\n"
+        "def takes_all(input, target):\n    return (input.new_zeros(2**33) + 1).sum()\n"
+        "right_loss = lambda input, target: F.mse_loss(input, target)\n"
+    )
+    found = {answer["loss"]: answer for answer in asked(path, "check")}
+    assert found["ends"]["failed"] == "it ended with status 3"
+    assert found["takes_all"]["failed"] == "it needs more than 8 GB"
+    assert found["right_loss"]["lawful"]
 
 
 def test_the_command_refuses_what_is_not_there(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -278,6 +295,15 @@ class Centers(nn.Module):
         return ((embeddings - self.centers[labels]) ** 2).sum(1).mean()
 
 
+class Blurred(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("kernel", torch.ones(1, 1, 3))
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return F.conv1d((input - target)[:, None], self.get_buffer("kernel")).square().mean()
+
+
 def asks_is_cuda(input: Tensor, target: Tensor) -> Tensor:
     ones = torch.ones(5, dtype=input.dtype).to(torch.device("cuda") if input.is_cuda else torch.device("cpu"))
     return (ones * (input - target) ** 2).mean()
@@ -286,6 +312,48 @@ def asks_is_cuda(input: Tensor, target: Tensor) -> Tensor:
 def test_a_module_that_remembers_its_calls_breaks_one_law_and_no_other() -> None:
     report = check(Annealed(), takes="input-target", input="values")
     assert [v.law for v in report.broken] == ["inputs_stay_as_they_are_and_calls_repeat"]
+
+
+def test_of_a_module_that_remembers_no_transform_is_asked() -> None:
+    class Detached(Annealed):
+        def forward(self, input: Tensor, target: Tensor) -> Tensor:
+            return super().forward(input, target) * (input - target).detach().exp().mean()
+
+    report = check(Detached(), takes="input-target", input="values")
+    assert "gradient_is_true" in {v.law for v in report.broken}
+    assert {v.outcome for v in report.verdicts if v.law in TRANSFORMS} == {"not asked"}
+
+
+def test_a_loss_that_fails_in_float64_is_told_so_once() -> None:
+    def loss(logits: Tensor, masks: Tensor) -> Tensor:
+        weights = torch.ones(5, device=logits.device)
+        return (logits.sigmoid() - masks).square().mean((0, 1, 2)) @ weights
+
+    report = check(loss, takes="input-target", input="logits", data="masks")
+    assert [v.law for v in report.broken] == ["float64_stays_float64"], report
+
+
+def test_a_buffer_moves_with_its_module() -> None:
+    assert not check(Blurred(), takes="input-target", input="values").broken
+
+
+def test_who_rounds_to_float32_on_the_way_has_no_wrong_transform() -> None:
+    def loss(logits: Tensor, labels: Tensor) -> Tensor:
+        p = logits.double().log_softmax(1).gather(1, labels[:, None]).float().exp()
+        return -((1 - p) ** 2 * p.log()).mean().to(logits.dtype)
+
+    report = check(loss, takes="input-label", input="logits", data="classes")
+    assert {v.law for v in report.broken}.isdisjoint({*TRANSFORMS, "backward_scales_and_repeats"}), report
+
+
+def test_a_batch_of_which_a_loss_is_no_tensor_is_passed_over() -> None:
+    def loss(embeddings: Tensor, labels: Tensor) -> Any:
+        same = labels[:, None] == labels
+        pairs = [torch.dist(embeddings[i], embeddings[j]) ** 2 for i, j in (~same).nonzero().tolist()]
+        return sum(pairs) / max(len(pairs), 1)
+
+    report = check(loss, takes="embeddings-labels", input="embeddings")
+    assert not report.broken, report
 
 
 def test_a_module_with_weights_breaks_no_law_by_having_them() -> None:

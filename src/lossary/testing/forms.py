@@ -239,7 +239,10 @@ class Stranger:
             chosen.setdefault("reduction", "mean")
         if self.anew:
             _seed()
-        return self.runner(args[0].dtype, chosen)(*tensors, **self.given, **chosen)
+        value = self.runner(args[0].dtype, chosen)(*tensors, **self.given, **chosen)
+        if not isinstance(value, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]  # a stranger's
+            raise NoTensor(f"the loss is {value!r:.40}, no tensor: it has no backward()")
+        return value
 
     def _target(self, options: dict[str, Any], place: int, like: Tensor) -> Tensor:
         return self.as_wanted(options.pop(self.tensors[place]).clone(), like)
@@ -333,6 +336,10 @@ class NotALoss(ValueError):
     """No form of call was found in which it gives a loss."""
 
 
+class NoTensor(TypeError):
+    """Of such a batch it gives a number of Python's, or several things."""
+
+
 def recognised(
     loss: Callable[..., Any],
     *,
@@ -369,6 +376,8 @@ def recognised(
         if found:
             found.sort(key=lambda pair: -pair[0])
             return [_offering(stranger, signature) for _, stranger in found]
+    if len(forms) == 1:
+        raise NotALoss(f"it gives no loss as {said[0] if said else f'{forms[0]}: it takes another number of tensors'}")
     raise NotALoss(f"it gives no loss in any form of call; the last that was tried: {(said or ['none'])[-1]}")
 
 
@@ -431,7 +440,9 @@ def _tried(stranger: Stranger, said: list[str]) -> float | None:
                 said.append(f"{stranger.form}: {type(value).__name__} {value}"[:200])
                 return None
             torch.autograd.grad(value.sum(), leaves, allow_unused=True)
-        except Exception as error:  # noqa: BLE001  # whatever it raises, it is not called so
+        except Exception as error:  # whatever it raises, it is not called so
+            if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+                raise MemoryError from error  # in another form of call it would take as much
             said.append(f"{stranger.form}: {type(error).__name__}: {error}"[:200])
             return None
         least = min(least, value.min().item())

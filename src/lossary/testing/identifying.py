@@ -45,8 +45,8 @@ USUAL: Mapping[str, tuple[float, ...]] = {
 LEFT_OUT = AT_CALL | {"reduction", "group", "dim", "ignore_index"}
 #: So many numbers of the stranger's own code, and so many settings of one loss, are tried.
 OWN, SETTINGS = 8, 500
-#: Of one option so many values, of several together so many of each.
-MOST, FEW = 40, 6
+#: Of one option so many values, of two together so many of each, and of three, who then stand in the loss's own code.
+MOST = {1: 40, 2: 6, 3: 3}
 #: In so many forms of call, where the names leave several open.
 LIKELY = 3
 NEAR = 1e-7
@@ -204,10 +204,11 @@ class Candidate:
     fields: Mapping[str, tuple[Any, ...]]  # what each option may be beside its default
     defaults: Mapping[str, Any]
     reduces: bool
+    plain: bool = False  # whether its mean is that of its items
 
     def settings(self, changed: int) -> Iterator[Settings]:
         """With so many options that are not their defaults; of several together each has its likeliest values alone."""
-        most = MOST if changed < 2 else FEW
+        most = MOST.get(changed)
         for names in itertools.combinations(self.fields, changed):
             for chosen in itertools.product(*(self.fields[n][:most] for n in names)):
                 yield dict(zip(names, chosen, strict=True))
@@ -226,7 +227,7 @@ def _cards(stranger: Stranger, own: Own) -> list[Candidate]:
     cards = [card for card in CATALOGUE if alike & set(card.takes)]
     given = stranger.form
     cards.sort(key=lambda card: (form not in card.takes, card.input != given.input, card.data != given.data))
-    return [_candidate(card.name, card.fn, own) for card in cards]
+    return [replace(_candidate(card.name, card.fn, own), plain=card.mean_is_plain) for card in cards]
 
 
 def _candidate(name: str, fn: Callable[..., Any], own: Own) -> Candidate:
@@ -257,9 +258,14 @@ def _presets(own: Own) -> Iterator[Candidate]:
 
 def _candidate_of_preset(name: str, make: Callable[..., nn.Module], fixed: Settings, own: Own) -> Candidate:
     made = _candidate(name, make, own)
+    last: dict[tuple[Any, ...], nn.Module] = {}
 
     def run(*tensors: Tensor, **settings: Any) -> Tensor:
-        return make(**{**fixed, **settings})(*tensors)
+        key = tuple(settings.items())
+        if key not in last:
+            last.clear()
+            last[key] = make(**{**fixed, **settings})
+        return last[key](*tensors)
 
     shown = f"{name}({', '.join(f'{n}={v!r}' for n, v in fixed.items())})" if fixed else name
     return Candidate(shown, run, made.fields, made.defaults, made.reduces)
@@ -312,7 +318,7 @@ def _found(stranger: Stranger) -> list[Identity]:
     cards, presets = _cards(stranger, own), [*_presets(own)]
     # What takes long, several options at once, is asked where nothing plainer fits.
     found = [*_fitting(cards, asked, turns, range(2)), *_fitting(presets, asked, turns, range(1))]
-    found = found or _fitting(cards, asked, turns, range(2, 4)) or _fitting(presets, asked, turns, range(1, 4))
+    found = found or _fitting(cards, asked, turns, range(2, 4)) or _fitting(presets, asked, turns, range(1, 3))
     found.sort(key=lambda one: _oddness(one[0]))
     return [_described(stranger, *one) for one in found[:4]]
 
@@ -390,6 +396,8 @@ def _value(candidate: Candidate, tensors: tuple[Tensor, ...], settings: Settings
             total = float(candidate.run(*tensors, **settings).sum())
             return total, total
         items = candidate.run(*tensors, **settings, reduction="none")
+        if candidate.plain:
+            return float(items.mean()), float(items.sum())
         return float(candidate.run(*tensors, **settings, reduction="mean")), float(items.sum())
     except Exception:  # noqa: BLE001  # not such tensors, or not these settings
         return None

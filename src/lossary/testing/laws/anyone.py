@@ -217,10 +217,16 @@ def constants_follow_the_input(subject: Subject) -> None:
         with fake_tensors():
             moved = Call(tuple(there(t) for t in call.args), {n: there(v) for n, v in call.kwargs.items()})
             subject(moved)
-    except Exception as error:  # noqa: BLE001  # what looks at values has no answer here
+    except Exception as error:  # what looks at values has no answer here
         words = str(error)
         apart = "different devices" in words or "same device" in words
+        if apart and _has_tensors(getattr(subject.card.fn, "module", None)):
+            raise NotImplementedError("not supported: a Module whose own tensors stay where they are") from error
         assert not apart, f"a tensor made inside stays on the CPU: {words.splitlines()[0][:160]}"
+
+
+def _has_tensors(module: Any) -> bool:
+    return module is not None and any(True for _ in (*module.parameters(), *module.buffers()))
 
 
 @law(where=lambda card: getattr(card.fn, "module", None) is not None, into=ANYONE)

@@ -275,7 +275,7 @@ def inputs_stay_as_they_are_and_calls_repeat(subject: Subject) -> None:
     first, second = run(*leaves), run(*leaves)
     gradients = [torch.autograd.grad(value, leaves, allow_unused=True) for value in (first, second)]
     assert all(map(torch.equal, before, (*leaves, *call.args))), "an input was modified in place"
-    assert torch.equal(first, second)
+    assert torch.equal(first, second), f"the loss is {first.sum():.6g}, and {second.sum():.6g} at the second call"
     assert all(g is h or torch.equal(g, h) for g, h in zip(*gradients, strict=True))
 
 
