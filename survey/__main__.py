@@ -5,14 +5,16 @@ asked anew, from sources that are unpacked anew, and held against what is stored
 """
 
 import argparse
+import contextlib
 import json
 import random
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from survey import HERE, SOURCES, asking
+from survey import HERE, SOURCES, answers, asking, sources
 from survey.entries import Entry, listed
 
 
@@ -27,10 +29,12 @@ def main() -> int:
     parser.add_argument("--show", action="store_true", help="print what is found, and store nothing")
     options = parser.parse_args()
     chosen = [entry for entry in listed() if options.only.lower() in entry.key.lower()]
-    warm(laws=options.laws)
     if options.again:
-        return _again([entry for entry in chosen if entry.path.exists()], options)
+        warm()
+        asked = {answer.entry for answer in answers.answers()}
+        return _again([entry for entry in chosen if entry in asked], options)
     left = [entry for entry in chosen if options.show or not entry.path.exists()]
+    warm(left, laws=options.laws)
     print(f"{len(left)} of {len(chosen)} to go", flush=True)
     wrong = 0
     for entry, found in asking.ask_all(left, options.repositories, names=not options.laws, workers=options.workers):
@@ -38,8 +42,8 @@ def main() -> int:
     return 2 if wrong else 0
 
 
-def warm(*, laws: bool = False) -> None:
-    """What a first call imports is imported once, for all processes."""
+def warm(left: Sequence[Entry] = (), *, laws: bool = False) -> None:
+    """What a first call imports, and the packages, are imported once, for all processes."""
     import torch
 
     from lossary import presets
@@ -50,12 +54,17 @@ def warm(*, laws: bool = False) -> None:
         getattr(presets, library)
     for ask in (check,) if laws else (check, identify):
         ask(torch.nn.MSELoss(), takes="input-target", input="values")
+    for entry in {entry.file: entry for entry in left if entry.package}.values():
+        with contextlib.suppress(Exception):  # the one that is asked says so
+            sources.package(entry)
 
 
 def _told(entry: Entry, found: dict[str, Any] | str, *, show: bool) -> bool:
     """Stores or prints it; whether it could not be asked."""
     if isinstance(found, str):
         print(f"{entry.key}: {found}", file=sys.stderr, flush=True)
+        if not show and not found.startswith(("Missing", "it ran", "it ended")):  # another machine may answer
+            asking.store(entry, found)
         return True
     if show:
         print(json.dumps(found, indent=1, ensure_ascii=False))

@@ -31,10 +31,22 @@ class Answer:
         again = self.found.get("again", {})
         told: dict[str, Kind] = {NAMED: "wrong"} if self.entry.key in OTHERS else {}
         return told | {
-            law: "convention" if law in self.meant else kind(law, self.found["told"].get(law, {}))
+            law: "convention" if law in self.meant else self._kind(law)
             for law, outcome in self.found["laws"].items()
-            if outcome == "broken" and again.get(law) != ""
+            if outcome == "broken" and again.get(law) != "" and not self._without_a_number(law)
         }
+
+    def _without_a_number(self, law: str) -> bool:
+        """Whether a gradient is not the slope because there is none: that the loss is NaN is told once."""
+        found = self.found["told"].get(law, {}).get("found", "")
+        return (
+            law == "gradient_is_true" and "nan" in found and self.found["laws"]["finite_at_placed_batches"] == "broken"
+        )
+
+    def _kind(self, law: str) -> Kind:
+        told = self.found["told"].get(law, {})
+        zeros = self.entry.features and told.get("batch") in ("undecided", "zeros")
+        return kind(law, {**told, "batch": "a zero vector"} if zeros else told)
 
     @property
     def meant(self) -> list[str]:
@@ -53,9 +65,19 @@ class Answer:
 
 
 def answers() -> list[Answer]:
-    return [
-        Answer(entry, json.loads(entry.path.read_text(encoding="utf-8"))) for entry in listed() if entry.path.exists()
-    ]
+    """Of those that could be called."""
+    return [Answer(entry, found) for entry, found in _stored() if "laws" in found]
+
+
+def uncalled() -> list[tuple[Entry, str]]:
+    """Those that could not be called, with what happened."""
+    return [(entry, found["failed"]) for entry, found in _stored() if "laws" not in found]
+
+
+def _stored() -> Iterator[tuple[Entry, dict[str, Any]]]:
+    for entry in listed():
+        if entry.path.exists():
+            yield entry, json.loads(entry.path.read_text(encoding="utf-8"))
 
 
 def shares(asked: list[Answer]) -> dict[Kind | None, int]:

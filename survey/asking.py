@@ -119,10 +119,13 @@ def _told(verdict: Any) -> dict[str, Any]:
 
 
 #: Where a message names a file of an installed package: that the place is this machine's is no fact.
-INSTALLED = re.compile(r"(/[\w.+-]+)+/site-packages/")
+INSTALLED = re.compile(r"(/[\w.+-]+)+/(site-packages/|\.peers/\S*)")
 
 
-def store(entry: Entry, found: dict[str, Any]) -> None:
+def store(entry: Entry, found: dict[str, Any] | str) -> None:
+    """What was found, or why it could not be called; of a source that is not here nothing is stored."""
+    if isinstance(found, str):
+        found = {**facts(entry), "version": sources.version(entry), "failed": found}
     entry.path.parent.mkdir(exist_ok=True)
     whole = entry.path.with_suffix(".part")
     text = INSTALLED.sub("site-packages/", json.dumps(found, indent=1, ensure_ascii=False))

@@ -45,6 +45,7 @@ class Entry(NamedTuple):
     repository: str
     commit: str
     license: str
+    features: bool  # whether what its form calls scores are features, of which zeros are a vector of length 0
     meant: str  # laws that it breaks on purpose, and why: "gradient_is_true: the paper's scale is a constant"
 
     @property
@@ -83,6 +84,7 @@ def _entries() -> Iterator[Entry]:
                 repository=source.get("repository", ""),
                 commit=source.get("commit", ""),
                 license=source.get("license", ""),
+                features=line.get("features", False),
                 meant=line.get("meant", ""),
             )
 

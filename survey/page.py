@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from lossary.testing.meanings import MEANINGS
 from survey import stories
-from survey.answers import Answer, answers, by_law, by_loss, shares
-from survey.entries import listed
+from survey.answers import Answer, answers, by_law, by_loss, shares, uncalled
+from survey.entries import Entry, listed
 from survey.kinds import KINDS
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ FEWEST = 4
 PAGE = """\
 # We held the world's losses to the laws
 
-We called {count} public implementations of losses (of {listed} on our list so far; from {packages} packages and
-{repositories} repositories) on small batches and held them to the laws that apply to any loss ([which](check.md)).
+We called {count} public implementations of losses (from {packages} packages and {repositories} repositories) on small
+batches and held them to the laws that apply to any loss ([which](check.md)).
 **{wrong} of them ({wrong_share}) give a wrong value, a wrong gradient or NaN on a batch that occurs in training.**
 Another {extreme} ({extreme_share}) fail only at extreme scores or in pure half precision. {lawful} ({lawful_share})
 break no law. A different convention is not a mistake, so it is counted separately.
@@ -50,6 +50,9 @@ lossary check my_losses.py                                  # the same laws, for
 - *Another convention*: the loss remembers earlier calls (an annealed margin, say), treats a factor as a constant
   because its paper does, or divides by another count.
 - *Not supported*: float64, a GPU, pickling, non-contiguous memory.
+
+{listed} implementations are on the list. {count} were called, {uncalled} could not be called
+([why](#not-called)), and {missing} were not asked: mostly, the package or repository was not available.
 
 ## By law
 
@@ -80,6 +83,12 @@ run on heads with their own weights.
 
 {table}
 
+## Not called
+
+They may be right as their authors call them; nothing is said of them here.
+
+{failures}
+
 ## How it was made
 
 - **Chosen** by name: for each loss, the most used packages and the repositories that people copy from, at the newest
@@ -98,14 +107,13 @@ run on heads with their own weights.
 - The laws test what holds for every loss. A formula that obeys them but differs from the paper's shows up only in
   what it is identified as, or in a story. A mean over something else is a convention and is not counted at all.
 - The calls are ours: a file written for another call or another version of torch may be right as its authors use it.
-  {failed} implementations on the list have not been checked yet or could not be called.
 - Everything ran on a CPU; statements about GPUs come from tensors without values.
 - If you find a mistake on this page, please open an issue with the line of the list and the correction.
 """
 
 
 def page() -> str:
-    asked = answers()
+    asked, failed = answers(), uncalled()
     counts = shares(asked)
     sources = {(a.entry.package, a.entry.repository) for a in asked}
     unseen = sum(len(a.unseen) for a in asked)
@@ -129,7 +137,9 @@ def page() -> str:
         stories="\n".join(stories.told()),
         table="\n".join(_table(asked)),
         unseen=f"Verdicts that were not confirmed are left out: {unseen}." if unseen else "All were confirmed.",
-        failed=len(listed()) - len(asked),
+        uncalled=len(failed),
+        missing=len(listed()) - len(asked) - len(failed),
+        failures="\n".join(_failures(failed)),
     )
 
 
@@ -155,12 +165,24 @@ def _table(asked: Sequence[Answer]) -> Iterator[str]:
     yield "| --- | --- | --- | --- | --- |"
     for answer in sorted(asked, key=lambda a: (a.entry.loss.lower(), a.entry.source.lower(), a.entry.name)):
         entry, found = answer.entry, answer.found
-        version = found.get("version") or entry.commit[:10]
-        where = f"{entry.source} {version}".strip() + (f", {entry.file}" if entry.repository else "")
+        where = _where(entry, found.get("version", ""))
         broken = "; ".join(f"{_title(law)} ({kind})" for law, kind in answer.broken.items())
         ours = found.get("is", "")
         ours = f"`{ours.partition(';')[0]}`" if ours not in ("", "none") else ours
         yield f"| {entry.loss} | `{entry.name}` | {where} | {broken} | {ours} |"
+
+
+def _failures(failed: Sequence[tuple[Entry, str]]) -> Iterator[str]:
+    yield "| loss | implementation | from | what happens |"
+    yield "| --- | --- | --- | --- |"
+    for entry, why in sorted(failed, key=lambda pair: (pair[0].loss.lower(), pair[0].source.lower(), pair[0].name)):
+        words = why.partition("as ")[2] if why.startswith("NotALoss: it gives no loss as ") else why
+        yield f"| {entry.loss} | `{entry.name}` | {_where(entry, '')} | {words.replace('|', chr(92) + '|')[:160]} |"
+
+
+def _where(entry: Entry, version: str) -> str:
+    version = version or entry.commit[:10]
+    return f"{entry.source} {version}".strip() + (f", {entry.file}" if entry.repository else "")
 
 
 def pictures() -> "dict[str, alt.Chart]":

@@ -40,7 +40,7 @@ def loss_of(entry: Entry, repositories: Path) -> Any:
     Raises:
         Missing: Its package is not installed, or its repository is not in the folder.
     """
-    module = _package(entry) if entry.package else _file(_root(entry, repositories), entry.file)
+    module = package(entry) if entry.package else _file(_root(entry, repositories), entry.file)
     torch.manual_seed(0)  # of heads that draw their weights
     names = {"torch": torch, "nn": nn, "F": functional, **vars(module)}
     loss = eval(entry.make, names)  # the list is ours
@@ -56,7 +56,7 @@ def version(entry: Entry) -> str:
     return metadata.version(entry.package) if entry.package else ""
 
 
-def _package(entry: Entry) -> ModuleType:
+def package(entry: Entry) -> ModuleType:
     from benchmarks.peers import make_torchvision_importable
 
     make_torchvision_importable()
