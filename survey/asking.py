@@ -119,7 +119,7 @@ def _told(verdict: Any) -> dict[str, Any]:
 
 
 #: Where a message names a file of an installed package: that the place is this machine's is no fact.
-INSTALLED = re.compile(r"(/[\w.+-]+)+/(site-packages/|\.peers/\S*)")
+INSTALLED = re.compile(r"(/[\w.+-]+)+/(site-packages/|\.peers/[\w./+-]*)")
 
 
 def store(entry: Entry, found: dict[str, Any] | str) -> None:
