@@ -124,6 +124,8 @@ def count(loss: Tensor, weight: Tensor | None, mask: Tensor | None) -> Tensor | 
     """The divisor of the mean: how many items count, or the sum of their weights."""
     if weight is None and mask is None:
         return loss.numel()
+    if weight is None and mask is not None:
+        return mask.expand(loss.shape).sum()  # a whole number, in one launch where a sum of ones takes four
     share = torch.ones((), dtype=loss.dtype, device=loss.device) if weight is None else weight.to(loss.dtype)
     if mask is not None:
         share = torch.where(mask, share, torch.zeros((), dtype=loss.dtype, device=loss.device))
@@ -139,4 +141,6 @@ def divide(total: Tensor, divisor: Tensor | int, *, group: torch.distributed.Pro
         total = total * torch.distributed.get_world_size(group)
     if isinstance(divisor, int):
         return total / max(divisor, 1)
+    if not divisor.is_floating_point():
+        return total / divisor.clamp_min(1)
     return total / (divisor + (divisor == 0))

@@ -54,7 +54,7 @@ def at_class(p: Tensor, index: Tensor) -> Tensor:
 
 def class_index(target: Tensor, keep: Tensor | None) -> Tensor:
     """``target`` for use as an index: int64, and 0 where not ``keep``."""
-    return target.long() if keep is None else torch.where(keep, target, torch.zeros_like(target)).long()
+    return target.long() if keep is None else target.long() * keep  # whole numbers are no NaN
 
 
 def softmax_gradient_(p: Tensor, asked: Callable[[slice, slice, Tensor], Tensor], mean: Tensor) -> None:

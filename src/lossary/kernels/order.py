@@ -52,7 +52,8 @@ def softmax_errors(logits: Tensor, target: Tensor, keep: Tensor | None) -> tuple
         errors = _plain_errors if plain_only() else _SoftmaxErrors.apply
         found = errors(accumulate(logits), index, keep)
     truth = torch.zeros_like(found, dtype=torch.bool)
-    return found, truth.scatter(1, index[:, None], True if keep is None else keep[:, None])
+    put = Tensor.scatter if plain_only() else Tensor.scatter_
+    return found, put(truth, 1, index[:, None], True if keep is None else keep[:, None])
 
 
 def _by_floats(errors: Tensor, truth: Tensor, per_sample: bool, weight: Tensor | None) -> Tensor:
@@ -196,7 +197,7 @@ def _growth(truth: Tensor, rank: Tensor, buffers: tuple[Tensor | None, ...] = (N
     # union U - 1 one of U. The first has no below; where nothing is true it makes the loss 1.
     below = torch.add(missed, rank, out=below)
     growth = torch.addcmul(missed, truth, rank, out=growth).div_(below).div_(below.add_(1))
-    growth[..., :1] = 1 / (total + 1 - truth[..., :1]).to(rank.dtype)
+    growth[..., :1] = below[..., :1].reciprocal()  # which is U by now
     return growth
 
 

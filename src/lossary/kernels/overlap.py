@@ -73,13 +73,15 @@ class _SumsOf(torch.autograd.Function):
         truth = _by_class(counted if exact else widened(counted), index, p.shape[1]).to(p.dtype)
         ctx.save_for_backward(index, share)
         ctx.like = p.shape
+        ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(truth)
         return overlap, p.sum(2) if share is None else torch.bmm(p, share[:, :, None])[:, :, 0], truth
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None, None]:
         index, share = ctx.saved_tensors
-        by_overlap, by_predicted, _ = grads
+        given = [g for g in grads[:2] if g is not None]
+        by_overlap, by_predicted = (given[0].new_zeros(ctx.like[:2]) if g is None else g for g in grads[:2])
         each, wanted = by_predicted[:, :, None], by_overlap.gather(1, index)
         if share is None:
             asked = each.expand(ctx.like).clone()

@@ -92,7 +92,8 @@ def sphere_apart(x: Tensor, radius: float | Tensor, half: torch.dtype | None) ->
     if half is None:
         return sphere(x, radius), None
     y, inverse = in_range(x)
-    return y, inverse[:, 0] * radius
+    each = inverse[:, 0]
+    return y, each if not isinstance(radius, Tensor) and radius == 1 else each * radius
 
 
 def in_range(x: Tensor, dim: int = -1) -> tuple[Tensor, Tensor]:

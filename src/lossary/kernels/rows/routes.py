@@ -68,14 +68,16 @@ class SummedLoss(torch.autograd.Function):
         needs = ctx.needs_input_grad[5:10]
         slope = None if any(ctx.needs_input_grad[10:]) else slope
         problem, gradients = Blocks(source, targets), Gradients(source, needs)
-        by_parameters = [torch.zeros_like(p) for p in parameters]
-        total = x.new_zeros((), dtype=accumulator(x))
+        by_parameters = [
+            torch.zeros_like(p) if need else None for p, need in zip(parameters, ctx.needs_input_grad[10:], strict=True)
+        ]
+        totals: list[Tensor] = []
         for block in problem:
             some = (block.statistics, block.rows, weight, parameters)
             value, by_rows, parts = differentiate(formula, *some) if slope is None else at_once(slope, *some)
-            total += value
+            totals.append(value)
             for whole, part in zip(by_parameters, parts, strict=True):
-                if part is not None:
+                if whole is not None and part is not None:
                     whole[block.rows if whole.dim() else ...] += part
             if any(needs):
                 problem.push(block, by_rows, gradients)
@@ -83,7 +85,7 @@ class SummedLoss(torch.autograd.Function):
         ctx.gradients = (*gradients.found(), *by_parameters)
         ctx.formula, ctx.form, ctx.targets, ctx.weight = formula, form, targets, weight
         ctx.save_for_backward(*source.tensors, *parameters)
-        return total
+        return torch.stack(totals).sum() if totals else x.new_zeros((), dtype=accumulator(x))
 
     @staticmethod
     @_full_precision

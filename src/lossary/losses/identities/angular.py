@@ -223,14 +223,15 @@ def arcface_slope(
     straight_through: bool,
 ) -> tuple[Tensor, RowGradients]:
     cos = rows.target / scale
-    theta, inside = cos.clamp(-1, 1).acos(), has_angle(cos)
+    theta = cos.clamp(-1, 1).acos()
     turned = theta + margin
     target = turned.cos()
-    by_cos = torch.where(inside, turned.sin() / theta.sin(), 0)
+    # Filled in place, not chosen: an accelerator makes a tensor of the other number first.
+    by_cos = (turned.sin() / theta.sin()).masked_fill_(~has_angle(cos), 0)
     if beyond_pi != "plain":
-        margin_ends = cos > end if beyond_pi == "linear" else cos > 0
-        target = torch.where(margin_ends, target, cos - step if beyond_pi == "linear" else cos)
-        by_cos = torch.where(margin_ends, by_cos, 1)
+        beyond = cos <= end if beyond_pi == "linear" else cos <= 0
+        target = torch.where(beyond, cos - step if beyond_pi == "linear" else cos, target)
+        by_cos.masked_fill_(beyond, 1)
     return slope_of(rows, scale * target, 1.0 if straight_through else by_cos)
 
 

@@ -294,8 +294,8 @@ def _of_batch(
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """(C,) each class's loss over all images, whether it is anywhere true, and whether it has any position."""
     loss = lovasz_jaccard(errors, truth, per_sample=False, weight=weight)
-    present = truth.any(2) if weight is None else truth.any(2) & (weight != 0)
-    return loss, present.any(0), None if exists is None else exists.any(0)
+    present = truth.any((0, 2)) if weight is None else (truth.any(2) & (weight != 0)).any(0)
+    return loss, present, None if exists is None else exists.any(0)
 
 
 def _of_ranks(

@@ -204,7 +204,12 @@ def siglip_loss(
     source = alike.two_way(pairs.query, pairs.answer)
     own = source.paired() + bias
     candidates, candidate_ids, absent = pairs.columns(source.w)
-    shift = torch.zeros_like(candidates[:, 0]) + bias if absent is None else absent + bias
+    if absent is not None:
+        shift = absent + bias
+    elif isinstance(bias, Tensor):
+        shift = torch.zeros_like(candidates[:, 0]) + bias
+    else:
+        shift = torch.full_like(candidates[:, 0], bias)
     targets = Targets(pairs.labels(), candidate_ids, sums="softplus", means=False)
     others = source.among(candidates, shift)
     asked = row_loss(
