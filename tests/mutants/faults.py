@@ -326,13 +326,13 @@ MUTANTS = (
         "masked items count in the divisor",
         "mse_loss",
         ("mask_false_is_item_dropped",),
-        in_text("lossary.core.reduce:count", "share = torch.where(mask, ", "torch.where(mask, "),
+        in_text("lossary.core.reduce:count", "mask.expand(loss.shape)", "torch.ones_like(loss)"),
     ),
     Mutant(
         "everything masked is divided by 0",
         "mse_loss",
         ("all_masked_gives_zero",),
-        in_text("lossary.core.reduce:divide", "(divisor + (divisor == 0))", "divisor"),
+        in_text("lossary.core.reduce:divide", "divisor.clamp_min(1)", "divisor"),
     ),
     Mutant(
         "one weight a row becomes one a column",
