@@ -26,16 +26,11 @@ INTRO = """\
 
 Which loss is better on real data? {done} of {listed} real tables are done: {by_task}.
 
-On each table, ten losses trained the same small network from the same weights on the same batches, with {seeds} seeds,
-the library's defaults and at most {steps} steps. No learning rate was tuned: the board shows how losses do out of the
-box. The questions were committed before the first run (`board/questions.toml`). Rules chose the tables and the column
-to predict (`board/choose.py`): a random column that can be learned, not always the one people would ask for. The
-tables are in random order, so the finished ones are a fair sample.
-
-**The tables with one class of several need a rerun.** Their batches held equally many items of each class, as losses
-that compare items need, so rare classes counted as much as frequent ones even without class weights. The results on
-class weights, logit adjustment, log loss and calibration there hold for such batches, not for the plain random batches
-that the lab now draws.
+On each table, ten losses trained the same small network from the same weights on the same random batches, with {seeds}
+seeds, the library's defaults and at most {steps} steps. No learning rate was tuned: the board shows how losses do out
+of the box. The questions were committed before the first run (`board/questions.toml`). Rules chose the tables and the
+column to predict (`board/choose.py`): a random column that can be learned, not always the one people would ask for.
+The tables are in random order, so the finished ones are a fair sample.
 
 ```sh
 make board                          # trains; resumes after an interruption

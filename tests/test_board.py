@@ -13,6 +13,8 @@ from board.tables import Table
 from lossary.lab.data.builtin import BUILTIN
 from lossary.lab.data.contents import BadData
 from lossary.lab.run.entrants import entrants
+from lossary.lab.run.plan import Plan
+from lossary.lab.run.train import batch_of
 from lossary.lab.stats.judge import judge
 
 SHARES = {"binary": (0.9, 0.1), "classification": (0.5, 0.3, 0.2), "regression": ()}
@@ -40,6 +42,11 @@ def test_two_hundred_tables_none_twice() -> None:
     listed = tables.listed()
     assert len({table.name for table in listed}) == len(listed) == questions.asked()["looks"][-1]
     assert {table.task for table in listed} == set(contenders.BASELINE)
+
+
+def test_a_batch_of_a_table_of_classes_is_drawn_at_random() -> None:
+    data = next(table for table in tables.listed() if table.name == "sklearn.digits").data()
+    assert batch_of(data, Plan(data=data.name))[1] == 0  # no number of items of each class
 
 
 def test_every_built_in_data_set_has_eight_losses() -> None:
