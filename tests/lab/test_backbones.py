@@ -215,7 +215,7 @@ def test_a_library_that_is_not_there_is_named_with_its_command(monkeypatch: pyte
 def test_a_table_has_no_images_and_an_encoder_is_a_folder() -> None:
     with pytest.raises(BadData, match="backbone: wanted images for timm"):
         load(Plan(mails(), backbone="timm:tiny", checkpoint="none"))
-    with pytest.raises(BadData, match="hf download NAME --local-dir FOLDER makes one"):
+    with pytest.raises(BadData, match="hf download NAME --local-dir FOLDER creates one"):
         load(Plan("mails.csv", backbone="transformers:sentence-transformers/all-MiniLM-L6-v2"))
     with pytest.raises(BadData, match="checkpoint: wanted nothing or none, because"):
         load(Plan("mails.csv", backbone="transformers:encoder", checkpoint="x.pt"))

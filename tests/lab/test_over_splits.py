@@ -96,13 +96,13 @@ def table(where: Path) -> Path:
 def test_data_with_a_split_of_their_own_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = table(tmp_path)
     asked = Plan(str(path), target="y", split="part", resplit=1)  # only what tunes is drawn there
-    with pytest.raises(BadData, match="parted at random"):
+    with pytest.raises(BadData, match="wanted data without a split"):
         load(asked)
     with pytest.raises(SystemExit):
         main(
             ["compare", str(path), "--target", "y", "--split", "part", "--splits", "3", "--out", str(tmp_path / "run")]
         )
-    assert "splits: wanted data that are parted at random" in capsys.readouterr().err
+    assert "splits: wanted data without a split" in capsys.readouterr().err
 
 
 def test_the_command_judges_all_splits_and_goes_on_where_it_was(

@@ -78,9 +78,11 @@ class _SumsOf(torch.autograd.Function):
         return overlap, p.sum(2) if share is None else torch.bmm(p, share[:, :, None])[:, :, 0], truth
 
     @staticmethod
-    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, None, None]:
         index, share = ctx.saved_tensors
         given = [g for g in grads[:2] if g is not None]
+        if not given:
+            return None, None, None
         by_overlap, by_predicted = (given[0].new_zeros(ctx.like[:2]) if g is None else g for g in grads[:2])
         each, wanted = by_predicted[:, :, None], by_overlap.gather(1, index)
         if share is None:

@@ -18,6 +18,9 @@ from lossary.kernels.graph import learns
 from lossary.kernels.modes import plain_only
 from lossary.kernels.stable import accumulator
 
+#: Whole numbers that torch multiplies by a mask; it has no product of a mask with the wider unsigned ones.
+_WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+
 ElementFormula = Callable[..., Tensor]
 
 
@@ -194,7 +197,7 @@ def hide(x: Tensor, mask: Tensor | None) -> Tensor:
     """0 where an element does not count: a NaN there (a missing value) would otherwise come back as 0 * NaN."""
     if mask is None:
         return x
-    if not x.is_floating_point() and not x.is_complex() and x.dtype != torch.bool:
+    if x.dtype in _WHOLE:
         return x * mask  # whole numbers are no NaN: one launch instead of two
     return torch.where(mask, x, torch.zeros((), dtype=x.dtype, device=x.device))
 

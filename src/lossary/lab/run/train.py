@@ -153,12 +153,12 @@ class Trainer:
             Diverged: if it is not finite.
         """
         loss = loss_of(self.learner, self.data, next(self.feed), self.generator, self.precision, self.crew)
+        if self.crew.size == 1:  # of several processes, all must come to the exchange
+            _finite(loss.item())
         self.optimizer.zero_grad()
         scale = self.scaler.get_scale()
         self.scaler.scale(loss).backward()
-        value = self.crew.average(loss, self.learner)
-        if not isfinite(value):
-            raise Diverged(f"the loss became {value}")
+        value = _finite(self.crew.average(loss, self.learner))
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.scaler.get_scale() >= scale:  # otherwise float16 has overflowed, and nothing was changed
@@ -171,6 +171,12 @@ class Trainer:
         learner = self.average.module
         assert isinstance(learner, Learner)
         return learner
+
+
+def _finite(loss: float) -> float:
+    if not isfinite(loss):
+        raise Diverged(f"the loss became {loss}")
+    return loss
 
 
 def train(entrant: Entrant, params: Mapping[str, Any], data: Data, plan: Plan, seed: int) -> Outcome:
