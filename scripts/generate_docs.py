@@ -164,10 +164,12 @@ def written(value: object) -> str:
 def facts_of(card: Card) -> Iterator[tuple[str, str]]:
     yield "Data", KINDS[card.data][0]
     yield 'An item of `reduction="none"`', card.item
-    yield "Paper", paper(card) + (f", equation {card.equation}" if card.equation else "")
+    yield "Paper", f"{paper(card)}, {card.place}"
     yield "Defaults from", card.defaults
     if card.search:
         yield "The lab searches", "; ".join(f"{name}: {span(card.search[name])}" for name in card.search)
+    elif card.untuned:
+        yield "The lab searches", f"nothing: {card.untuned}"
     if card.aliases:
         yield "Also called", ", ".join(f"`{alias}`" for alias in card.aliases)
     if shown := SHOWING.get(card.name):

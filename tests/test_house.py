@@ -10,7 +10,7 @@ import pytest
 import lossary
 import samples
 from lossary.catalogue import CATALOGUE, FAMILIES
-from lossary.core.card import Card
+from lossary.core.card import UNNUMBERED, Card
 from lossary.testing import draw
 from samples import SAMPLES
 
@@ -170,6 +170,33 @@ def test_symbols_name_arguments_that_there_are(card: Card) -> None:
     named = {name for meaning in card.symbols.values() for name in re.findall(r"`([^`]+)`", meaning)}
     assert named <= arguments
     assert named, "no letter is an argument"
+
+
+@cards
+def test_a_card_says_which_equation_or_why_none(card: Card) -> None:
+    assert card.equation in UNNUMBERED or re.match(r"\d|(algorithm|chapter|figure|section) \d", card.equation)
+    assert card.place not in UNNUMBERED
+
+
+def test_the_place_of_a_formula_in_words() -> None:
+    places = {card.name: card.place for card in CATALOGUE}
+    assert places["focal_loss"] == "equation 5"
+    assert places["iou_loss"] == "algorithm 1"
+    assert places["rmse_loss"] == "the paper numbers none"
+
+
+#: Hyperparameters that the data or the task decides: nobody tunes them.
+GIVEN = frozenset({"weight", "threshold_weight", "ignore_index", "dim", "reduction", "num_classes", "embedding_size"})
+
+
+@cards
+def test_a_loss_with_hyperparameters_is_tuned_or_says_why_not(card: Card) -> None:
+    assert set(card.search) <= set(card.module.fields)
+    if set(card.module.fields) - GIVEN:
+        assert bool(card.search) != bool(card.untuned)
+    else:
+        assert not card.search
+        assert not card.untuned
 
 
 def test_public_objects_say_where_they_are_found() -> None:

@@ -40,7 +40,7 @@ class Summary:
     @property
     def paper(self) -> str:
         """As its card names it."""
-        return self.facts["paper"].partition(", eq. ")[0]
+        return self.facts["paper"]
 
     @classmethod
     def of(cls, card: "Card", exhibits: Sequence[str] = ()) -> "Summary":
@@ -49,7 +49,8 @@ class Summary:
             "formula": "\n".join(
                 [card.formula, *(f"  {letter}  {meaning}" for letter, meaning in card.symbols.items())]
             ),
-            "paper": f"{card.paper}, eq. {card.equation}" if card.equation else card.paper,
+            "paper": card.paper,
+            "equation": card.place.removeprefix("equation "),
             "defaults": card.defaults,
             "when": card.when,
             "pitfalls": "\n".join(f"- {pitfall}" for pitfall in card.pitfalls),

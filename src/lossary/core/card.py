@@ -110,6 +110,14 @@ AT_CALL = frozenset(
     }
 )
 
+#: What a card says of a formula without a number, and what the docs print of it.
+UNNUMBERED: Mapping[str, str] = {
+    "unnumbered": "the paper numbers none",
+    "textbook": "a textbook formula, which no one paper numbers",
+    "code": "in code alone",
+    "unconfirmed": "its equation not confirmed",  # the paper may have one: nobody has read it there yet
+}
+
 
 @dataclass(frozen=True)
 class Range:
@@ -142,7 +150,7 @@ class Card:
     item: Item
     paper: str  # "arXiv:1801.07698" or a full reference
     defaults: str  # where the default hyperparameters come from
-    equation: str = ""  # which one of the paper; "" where it numbers none
+    equation: str = ""  # which one of the paper, "section 3" where that is what is known, or a word of UNNUMBERED
     search: Mapping[str, Range | Choice] = field(default_factory=dict[str, Range | Choice])  # the lab's search space
     batch: Literal["shuffled", "m-per-class"] = "shuffled"  # what its paper's recipe feeds it
     separable: bool = True  # the loss of a batch is the sum over its items' own losses
@@ -155,10 +163,18 @@ class Card:
     relatives: tuple[str, ...] = ()  # names of other cards
     aliases: tuple[str, ...] = ()
     by_order: bool = False  # it tells which of two scores is larger, and hardly by how much
+    untuned: str = ""  # why the lab tunes none of its numbers, where it has some
 
     @property
     def name(self) -> str:
         return self.fn.__name__
+
+    @property
+    def place(self) -> str:
+        """Where its paper has the formula: "equation 5", "section 3.2", or why there is no number."""
+        if self.equation[:1].isdigit():
+            return f"equation {self.equation}"
+        return UNNUMBERED.get(self.equation, self.equation)
 
     @property
     def title(self) -> str:

@@ -125,6 +125,7 @@ CARDS = (
             r"\gamma_-": "`gamma_negative`: how fast labels fade that do not hold and are not found",
         },
         paper="arXiv:2009.14119",
+        equation="unconfirmed",
         defaults="what the paper recommends",
         search={
             "gamma_positive": Range(0.0, 2.0),

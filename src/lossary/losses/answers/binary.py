@@ -444,6 +444,7 @@ CARDS = (
             r"z": "`input`, the logit",
         },
         paper="Good, Rational Decisions, 1952",
+        equation="textbook",
         defaults="torch",
         search={"pos_weight": Range(0.1, 10.0, log=True)},
         when="Yes or no, and several labels that may hold together.",
@@ -464,6 +465,7 @@ CARDS = (
             r"p": "`input`, the predicted probability of yes, in [0, 1]",
         },
         paper="Good, Rational Decisions, 1952",
+        equation="textbook",
         defaults="torch",
         when="Only where a probability is all there is; with logits use the form that takes them.",
         pitfalls=(
@@ -533,6 +535,7 @@ CARDS = (
             r"\varepsilon": "`epsilon`: the change of the first coefficient of the power series, at least -1",
         },
         paper="arXiv:2204.12511",
+        equation="unconfirmed",
         defaults="epsilon = 1: the paper's listing; gamma: the focal loss",
         search={"epsilon": Range(-1.0, 4.0), "gamma": Range(0.0, 5.0)},
         when="As the sigmoid focal loss, with one more number to tune.",

@@ -229,6 +229,7 @@ CARDS = (
             r"p_c": "the student's: softmax of `input` over the temperature; the teacher's with the reverse one",
         },
         paper="arXiv:1503.02531",
+        equation="section 2",
         defaults="temperature: the paper's table 1",
         search={"temperature": Range(1.0, 10.0, log=True), "direction": Choice(("forward", "reverse"))},
         when="A small network learns from a large one, beside the loss of the labels.",

@@ -282,6 +282,7 @@ _card = partial(
     data="classes",
     kernel="none",
     paper="Kullback and Leibler, On Information and Sufficiency, 1951",
+    equation="unconfirmed",
     at_call=frozenset({"sample_weight", "mask"}),
 )
 
@@ -300,6 +301,7 @@ CARDS = (
         },
         item="row",
         defaults="no hyperparameters",
+        untuned="what network and targets give decides the kinds",
         when="Soft targets whose own entropy should not show in the value: distillation, label distributions.",
         pitfalls=(
             "It is not symmetric: the target comes first in the formula and second in the call.",
@@ -320,6 +322,7 @@ CARDS = (
         },
         item="element",
         defaults="torch",
+        untuned="what the targets are decides `log_target`",
         when="Only to replace torch's; to train use kl_divergence_loss.",
         pitfalls=(
             'reduction="mean" divides by the number of elements: C times smaller than the divergence.',

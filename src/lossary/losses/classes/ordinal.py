@@ -279,6 +279,7 @@ CARDS = (
         },
         mean_is_plain=False,
         paper="arXiv:2111.08851",
+        equation="section 3.4",
         defaults="no hyperparameters",
         when="Classes in an order, with K - 1 free outputs.",
         pitfalls=(
@@ -302,6 +303,7 @@ CARDS = (
         },
         kernel="order",
         paper="arXiv:1611.05916",
+        equation="section 3",
         defaults="the paper's",
         search={"power": Choice((1, 2))},
         when="Classes in an order, with an ordinary classifier's outputs.",

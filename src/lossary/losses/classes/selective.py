@@ -242,6 +242,7 @@ CARDS = (
             r"N": "how many items count",
         },
         paper="arXiv:1604.03540",
+        equation="unnumbered",
         defaults="none is common: a quarter",
         search={"fraction": Range(0.05, 1.0)},
         separable=False,
@@ -272,6 +273,7 @@ CARDS = (
             r"\gamma_-": "`gamma_negative`: how fast other classes fade as their probability nears 0",
         },
         paper="arXiv:2009.14119",
+        equation="code",
         defaults="the paper's code, and timm",
         search={
             "gamma_positive": Range(0.0, 3.0),

@@ -325,6 +325,7 @@ CARDS = (
             r"\epsilon": "`eps`, so that equal lengths are of equal quality",
         },
         paper="arXiv:2204.00964",
+        equation="section 3.3",
         defaults="the paper",
         search={"margin": Range(0.1, 0.6), "h": Range(0.1, 1.0, log=True), "scale": Range(8.0, 64.0, log=True)},
         separable=False,
@@ -358,6 +359,7 @@ CARDS = (
             r"l_a": "`l_a`, the least length that counts",
         },
         paper="arXiv:2103.06627",
+        equation="section 3.2",
         defaults="what the authors train with",
         search={
             "l_margin": Range(0.0, 0.5),

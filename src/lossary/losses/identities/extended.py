@@ -300,6 +300,7 @@ CARDS = (
             r"t": "`t`, how far the training is: 0 at first, towards 1",
         },
         paper="arXiv:2004.00288",
+        equation="section 3.2",
         defaults="the paper",
         search={"margin": Range(0.05, 0.7), "scale": Range(8.0, 64.0, log=True)},
         at_call=frozenset({"sample_weight", "mask", "group"}),

@@ -247,6 +247,7 @@ CARDS = (
         },
         kernel="rows",
         paper="arXiv:1703.07464",
+        equation="section 3.2",
         defaults="the paper",
         search={"scale": Range(1.0, 30.0, log=True), "own_in_sum": Choice((False, True))},
         when="Embeddings for classes never seen in training; the plainest loss with proxies.",
@@ -286,6 +287,7 @@ CARDS = (
         },
         kernel="none",
         paper="arXiv:1909.05235",
+        equation="section 3",
         defaults="the paper",
         search={
             "scale": Range(8.0, 40.0, log=True),

@@ -449,6 +449,7 @@ _CROSS_ENTROPY: dict[str, Any] = {
         r"L_\text{CE}": "cross-entropy of the same softmax or sigmoid, the mean over positions",
     },
     "paper": "arXiv:1809.10486",
+    "equation": "unconfirmed",
     "defaults": "equal weights: the paper; epsilon = 1: arXiv:1608.04117",
     "search": {"cross_entropy_weight": Range(0.1, 10.0, log=True), "aggregate": Choice(("per_sample", "batch"))},
 }
@@ -462,6 +463,7 @@ _FOCAL: dict[str, Any] = {
         r"L_\text{focal}": "the focal loss of the same softmax or sigmoid, with `gamma`, the mean over positions",
     },
     "paper": "arXiv:1808.05238",
+    "equation": "unconfirmed",
     "defaults": "equal weights; gamma: arXiv:1708.02002; epsilon = 1: arXiv:1608.04117",
     "search": {"focal_weight": Range(0.1, 10.0, log=True), "gamma": Range(0.0, 5.0)},
 }

@@ -209,6 +209,7 @@ _FACTS: dict[str, Any] = {
         r"\epsilon": "`smooth`, in positions; with 0, nothing over nothing is a perfect score",
     },
     "paper": "arXiv:2003.07311",
+    "equation": "unconfirmed",
     "defaults": "ten erosions suffice for regions twenty positions wide; epsilon = 1 as MONAI has it",
     "search": {"iterations": Choice((3, 10))},
 }

@@ -408,6 +408,7 @@ CARDS = (
             r"x_i": "`input` there: a score, above 0 inside of the region",
         },
         paper="arXiv:1512.07797",
+        equation="unconfirmed",
         defaults="the code of arXiv:1705.08790",
         search=_SEARCH,
         when="As sigmoid_lovasz_loss, for scores that are no logits: right ones beyond the margin cost nothing.",

@@ -492,6 +492,7 @@ _DICE: dict[str, Any] = {
         r"\epsilon": "`smooth`, in positions; with 0, nothing over nothing is a perfect score",
     },
     "paper": "arXiv:1606.04797",
+    "equation": "section 3",
     "defaults": "not squared and epsilon = 1: arXiv:1608.04117, eq. 1",
     "search": {"squared": Choice((False, True))},
 }
@@ -522,6 +523,7 @@ _JACCARD: dict[str, Any] = {
         r"\epsilon": "`smooth`, in positions; with 0, nothing over nothing is a perfect score",
     },
     "paper": "Rahman and Wang, ISVC 2016",
+    "equation": "unconfirmed",
     "defaults": "epsilon = 1 as Dice has it",
     "search": {},
 }

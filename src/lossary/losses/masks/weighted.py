@@ -415,6 +415,7 @@ _GENERALIZED: dict[str, Any] = {
         r"\epsilon": "`smooth`, in positions of the smallest class; with 0, nothing over nothing is a perfect score",
     },
     "paper": "arXiv:1707.03237",
+    "equation": "unnumbered",
     "defaults": "the paper's weights; epsilon = 1 as Dice has it",
     "search": {"weighting": Choice(("square", "simple"))},
 }
@@ -432,6 +433,7 @@ _FOCAL: dict[str, Any] = {
         r"\gamma": "`gamma`, above 0: above 1 what is nearly right keeps a steep gradient",
     },
     "paper": "arXiv:1810.07842",
+    "equation": "unconfirmed",
     "defaults": "the paper's",
     "search": {"gamma": Range(0.5, 3.0, log=True), "alpha": Range(0.1, 0.9), "beta": Range(0.1, 0.9)},
 }

@@ -234,6 +234,7 @@ CARDS = (
             r"y": "`target`, the true amount, at least 0",
         },
         paper="Jorgensen, Exponential Dispersion Models, 1987",
+        equation="unconfirmed",
         defaults="XGBoost and LightGBM",
         search={"power": Range(1.1, 1.9)},
         when="Amounts with many zeros among them: insurance claims, rain, sales of a day.",
@@ -257,7 +258,9 @@ CARDS = (
             r"x": "`input`, the logarithm of the expected count",
         },
         paper="arXiv:1704.04110",
+        equation="unnumbered",
         defaults="no hyperparameters",
+        untuned="`full` adds a constant",
         when="Counts that scatter more than their mean: sales, visits, reads of a gene.",
         pitfalls=(
             "Code that is given r = 1 / alpha is infinite where counts are as regular as Poisson's.",

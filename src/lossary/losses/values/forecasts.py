@@ -222,6 +222,7 @@ CARDS = (
         },
         paper="Gneiting and Raftery, Strictly Proper Scoring Rules, Prediction, and Estimation, 2007",
         equation="21",
+        untuned="how many draws there are decides `fair`",
         when="A network that draws, by noise or by several heads, and whose draws shall spread as the truth does.",
         pitfalls=("Of few draws the score without `fair` is best for draws that spread too little.",),
         relatives=("gaussian_crps_loss", "quantile_loss", "l1_loss"),

@@ -272,6 +272,8 @@ CARDS = (
             r"t": "`target`, the count that was seen",
         },
         paper="Poisson, Recherches sur la probabilite des jugements, 1837",
+        equation="textbook",
+        untuned="`eps` only guards a logarithm, `full` adds a constant",
         at_call=_AT_CALL,
         when="Counts: how many events in an hour, how many photons in a pixel.",
         pitfalls=(
@@ -292,6 +294,8 @@ CARDS = (
             r"y": "`target`, the true value",
         },
         paper="Nix and Weigend, Estimating the Mean and Variance of the Target Probability Distribution, 1994",
+        equation="unconfirmed",
+        untuned="`eps` only keeps the variance off 0, `full` adds a constant",
         at_call=_AT_CALL,
         when="The noise differs from sample to sample and its size is wanted too.",
         pitfalls=(
@@ -315,6 +319,7 @@ CARDS = (
             r"s_j": "`log_var`, the logarithm of its variance",
         },
         paper="arXiv:1312.6114",
+        equation="unnumbered",
         defaults="no hyperparameters",
         at_call=_AT_CALL,
         when="Codes that shall be near a standard normal distribution, as in a variational autoencoder.",

@@ -350,6 +350,7 @@ CARDS = (
         },
         has_minimum=False,
         paper="standard in forecasting",
+        equation="textbook",
         defaults="no hyperparameters",
         when="To see whether a trained model predicts too high or too low. Never to train one.",
         pitfalls=("Errors of opposite signs cancel: a mean bias of 0 says nothing about accuracy.",),
@@ -364,7 +365,9 @@ CARDS = (
             r"y": "`target`, the true value",
         },
         paper="Legendre 1805, Gauss 1809",
+        equation="textbook",
         defaults="torch",
+        untuned="`halved` scales the gradient, as the learning rate does",
         when="Residuals without outliers, and the mean of the target is wanted.",
         pitfalls=(
             "One outlier of 100 weighs as much as 10,000 residuals of 1.",
@@ -388,6 +391,7 @@ CARDS = (
         mean_is_plain=False,
         at_call=frozenset({"sample_weight", "mask", "group"}),
         paper="Gauss, Theoria combinationis observationum, 1823",
+        equation="unnumbered",
         defaults="no hyperparameters",
         when="A loss in the units of the target is wanted, as beside others in a sum. Alone mse_loss is as good.",
         pitfalls=(
@@ -406,6 +410,7 @@ CARDS = (
             r"y": "`target`, the true value",
         },
         paper="Boscovich 1757, Laplace 1788",
+        equation="textbook",
         defaults="torch",
         when="Targets with outliers, and the median is wanted.",
         pitfalls=(
@@ -426,6 +431,7 @@ CARDS = (
             r"x": "`input`, the prediction",
         },
         paper="Koenker and Bassett, Regression Quantiles, 1978",
+        equation="unconfirmed",
         defaults="the median",
         search={"quantile": Choice((0.1, 0.5, 0.9))},
         when="Prediction intervals, or costs that differ for too high and too low.",

@@ -219,7 +219,9 @@ CARDS = (
             r"\epsilon": "`eps`: the least amount that is divided by, above 0",
         },
         paper="Hyndman and Koehler, Another look at measures of forecast accuracy, 2006",
+        equation="unnumbered",
         defaults="Keras",
+        untuned="`eps` only keeps the division off 0",
         when="Amounts well above 0 whose errors are judged in percent.",
         pitfalls=(
             "A true 0 divides by eps: one of them outweighs a million others. Mask it.",
@@ -238,7 +240,9 @@ CARDS = (
             r"\epsilon": "`eps`: the least sum that is divided by, above 0",
         },
         paper="Makridakis, Accuracy measures: theoretical and practical concerns, 1993",
+        equation="unnumbered",
         defaults="eps as mape_loss has it",
+        untuned="`eps` only keeps the division off 0",
         when="Forecasts that are judged by it, as in the M3 and M4 competitions.",
         pitfalls=(
             "Where the truth is 0 every prediction but 0 costs 2, and has no gradient.",
@@ -257,6 +261,7 @@ CARDS = (
             r"a": "either amount",
         },
         paper="standard for amounts; below 0 arXiv:2301.04104",
+        equation="textbook",
         defaults="no hyperparameters",
         when="Amounts over several powers of ten (prices, visits), where the ratio counts.",
         pitfalls=(

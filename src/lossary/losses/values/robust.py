@@ -276,6 +276,7 @@ CARDS = (
             r"y": "`target`, the true value",
         },
         paper="Huber, Robust Estimation of a Location Parameter, 1964",
+        equation="unconfirmed",
         defaults="torch",
         search={"delta": Range(0.1, 10.0, log=True)},
         when="Targets with some outliers. Set delta to the size of an ordinary residual.",
@@ -313,6 +314,7 @@ CARDS = (
             r"y": "`target`, the true value",
         },
         paper="arXiv:2208.04564",
+        equation="unconfirmed",
         defaults="no hyperparameters",
         when="As Huber with delta = 1, where second derivatives matter.",
         pitfalls=(
@@ -332,6 +334,7 @@ CARDS = (
         },
         paper="Charbonnier et al., Two deterministic half-quadratic regularization algorithms for computed imaging, "
         "1994",
+        equation="unconfirmed",
         defaults="arXiv:1710.01992",
         search={"eps": Range(1e-3, 1.0, log=True)},
         when="Images to restore, in [0, 1]; anywhere as a smooth l1_loss.",

@@ -313,6 +313,7 @@ CARDS = (
         kernel="rows",
         item="anchor",
         paper="arXiv:1705.00652",
+        equation="section 4.4",
         defaults="scale 20 and cosine: sentence-transformers",
         search={"scale": Range(5.0, 50.0, log=True), "symmetric": Choice((False, True))},
         separable=False,

@@ -423,6 +423,7 @@ CARDS = (
         paper="arXiv:2011.10566",
         equation="1",
         defaults="no hyperparameters",
+        untuned="without `hold_projection` it collapses",
         exact={"hold_projection": False},
         at_call=frozenset({"sample_weight", "mask"}),
         when="Views of unlabelled items in batches of any size, with a predictor behind one of them.",
