@@ -439,9 +439,10 @@ def flat(data: Data) -> list[Any]:
 
 
 def main() -> None:
-    from exact_more import MORE  # which draws by what stands here
+    from exact_more import MORE  # which draw by what stands here
+    from exact_regions import REGIONS
 
-    lines = [json.dumps(case(number, *given)) for number, given in enumerate([*CASES, *MORE], start=1)]
+    lines = [json.dumps(case(number, *given)) for number, given in enumerate([*CASES, *MORE, *REGIONS], start=1)]
     WRITTEN.write_text("\n".join(lines) + "\n")
 
 

@@ -4,6 +4,7 @@
 answers is reported as NOT COVERED, with the number of its cases, at the end of the run.
 """
 
+import json
 import os
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 from golden.adapters import NOT_YET, answerers, answers, evaluate
 from golden.dense import DENSE
 from golden.reader import COMMITTED, Case, Tolerance, errors, load, mismatch
+from lossary.catalogue import CATALOGUE
 
 CASES = load(Path(os.environ.get("LOSSARY_GOLDEN", COMMITTED)))
 FLOAT32 = Tolerance(rtol=1e-5, atol=1e-6)
@@ -50,3 +52,9 @@ def test_gaps_are_the_listed_ones() -> None:
     """A loss of the committed file with a case that nothing answers stands in NOT_YET, and no other does."""
     gaps = {case.loss for case in load(COMMITTED) if not any(True for _ in answers(case, torch.float64))}
     assert gaps == NOT_YET
+
+
+def test_every_loss_since_release_0_2_has_a_case() -> None:
+    before = json.loads((COMMITTED.parent / "releases" / "0.2.0" / "public_api.json").read_text())
+    covered = {name for case in load(COMMITTED) for name in answerers(case.loss)}
+    assert {card.name for card in CATALOGUE} - set(before) - covered == set()

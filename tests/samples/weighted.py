@@ -24,7 +24,11 @@ SAMPLES: dict[str, Samples] = {
     "generalized_dice_loss": Samples(
         golden={"generalized_dice": golden_in_order}, edges=edges_indices, variants=_GENERALIZED
     ),
-    "sigmoid_generalized_dice_loss": Samples(edges=edges_regions, variants=_GENERALIZED),
+    "sigmoid_generalized_dice_loss": Samples(
+        golden={"sigmoid_generalized_dice": golden_in_order}, edges=edges_regions, variants=_GENERALIZED
+    ),
     "focal_tversky_loss": Samples(golden={"focal_tversky": golden_in_order}, edges=edges_indices, variants=_FOCAL),
-    "sigmoid_focal_tversky_loss": Samples(edges=edges_regions, variants=_FOCAL),
+    "sigmoid_focal_tversky_loss": Samples(
+        golden={"sigmoid_focal_tversky": golden_in_order}, edges=edges_regions, variants=_FOCAL
+    ),
 }
