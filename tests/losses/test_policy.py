@@ -74,7 +74,7 @@ def test_grpo_is_trl_s_by_loss_type(loss_type: str, level: Any, low: float, high
 
 @pytest.mark.parametrize("options", OURS.values(), ids=OURS)
 def test_batches_of_a_step_add_up_to_its_mean(options: dict[str, Any]) -> None:
-    """A mean of the batches' means is another loss, which weighs tokens by the batch that they are in."""
+    """A mean of the batches' means is another loss, in which a token's weight depends on its batch."""
     b = batch()
     leaf = b["new"].requires_grad_()
 
@@ -190,7 +190,7 @@ def test_what_must_not_learn_is_refused_by_name() -> None:
             lossary.grpo_loss(*args, **given)
     with pytest.raises(ValueError, match="returns: wanted a tensor without requires_grad"):
         lossary.ppo_value_loss(b["new"], b["old"], learning["ref"])
-    with pytest.raises(ValueError, match="max_length: wanted the longest answer"):
+    with pytest.raises(ValueError, match="max_length: wanted the longest possible answer"):
         lossary.grpo_loss(b["new"], b["old"], b["advantages"], average="constant")
     with pytest.raises(ValueError, match="divisor: wanted a finite number"):
         lossary.grpo_loss(b["new"], b["old"], b["advantages"], divisor=0.0)

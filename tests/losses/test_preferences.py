@@ -106,7 +106,7 @@ def test_one_loss_at_the_ends_of_another() -> None:
 
 
 def test_odds_stay_exact_where_an_answer_is_nearly_certain() -> None:
-    """log(1 - exp(x)) as it stands is -inf in float32 from -3e-8 on."""
+    """log(1 - exp(x)), computed directly, is -inf in float32 from -3e-8 on."""
     w, l = torch.tensor([-1e-8, -1e-12, -3.0]), torch.tensor([-2.0, -1e-8, -1e-8])
     naive = -w.double() - 0.1 * F.logsigmoid(
         (w.double() - torch.log(-torch.expm1(w.double()))) - (l.double() - torch.log(-torch.expm1(l.double())))
@@ -145,7 +145,7 @@ def test_what_must_not_learn_and_what_is_no_number_an_answer_is_refused() -> Non
     with torch.no_grad():
         assert lossary.dpo_loss(w, l, of_w, of_l).isfinite()
     tokens = torch.zeros(4, 16)
-    with pytest.raises(ValueError, match=r"chosen_logps: wanted .*\(N,\), a number an answer: see sequence_logps"):
+    with pytest.raises(ValueError, match=r"chosen_logps: wanted .*\(N,\), a number per answer: see sequence_logps"):
         lossary.simpo_loss(tokens, tokens)
 
 

@@ -110,9 +110,9 @@ def test_data_range_is_the_unit() -> None:
 
 def test_small_images_are_refused_by_name() -> None:
     x = torch.zeros(1, 1, 160, 200)
-    with pytest.raises(ValueError, match="input: wanted 161 pixels or more a side, for 5 scales"):
+    with pytest.raises(ValueError, match="input: wanted at least 161 pixels per side, for 5 scales"):
         L.ms_ssim_loss(x, x)
-    with pytest.raises(ValueError, match="input: wanted 11 pixels or more a side, window_size"):
+    with pytest.raises(ValueError, match="input: wanted at least 11 pixels per side, window_size"):
         L.ssim_loss(x[..., :10], x[..., :10])
 
 

@@ -1,7 +1,7 @@
-"""The losses of boxes in closed form, with their derivatives by the corners: a fifth of the work of autograd.
+"""The losses of boxes in closed form, with their derivatives by the corners: a fifth of autograd's work.
 
-For a block of ordinary pairs: each of some width and height, its corners in order, of numbers whose products are within
-range. Of any other block nothing is said, and the plain formula is taken.
+They apply to a block of ordinary pairs: widths and heights above 0, corners in order, products within range. Any other
+block uses the plain formula.
 """
 
 from collections.abc import Callable
@@ -17,22 +17,22 @@ from lossary.losses.boxes._shared import Sizes
 
 
 class Slopes(NamedTuple):
-    """One loss a pair, and its derivatives by what it is made of; None where it is not."""
+    """One loss per pair, and its derivatives by its parts; None for parts that it does not have."""
 
     loss: Tensor  # (n,)
     by_iou: float | Tensor  # (n,)
     by_union: Tensor | None = None  # (n,)
-    by_predicted: Tensor | None = None  # (2, n), beside what comes by the union
+    by_predicted: Tensor | None = None  # (2, n), in addition to what comes through the union
     by_hull: Tensor | None = None  # (2, n)
     by_shift: Tensor | None = None  # (2, n)
 
 
-#: Of the sizes, the union, the intersection over it, and the loss's own arguments.
+#: A function of the sizes, the union, the intersection over it, and the loss's own arguments.
 Formula = Callable[..., Slopes]
 
 
 def box_slope(formula: Formula, x: Tensor, y: Tensor, share: Any, *arguments: Any, out: Tensor) -> Tensor | None:
-    """``share`` times the sum of the losses, its derivatives by ``x`` in ``out``; None unless the block is ordinary."""
+    """``share`` times the sum of the losses; its derivatives by ``x`` in ``out``. None unless the block is ordinary."""
     low, high, true_low, true_high = (*_rows(x), *_rows(y))
     right, left = true_high - high, low - true_low  # how far the true box reaches beyond the predicted one
     predicted, true = high - low, true_high - true_low
@@ -54,7 +54,7 @@ def box_slope(formula: Formula, x: Tensor, y: Tensor, share: Any, *arguments: An
     by_all = predicted.flip(0).mul_(by_area)
     if found.by_predicted is not None:
         by_all += found.by_predicted
-    if found.by_hull is not None:  # a corner bounds either the intersection or the hull; of equal ones each takes half
+    if found.by_hull is not None:  # a corner bounds either the intersection or the hull; if equal, each takes half
         by_all, by_shared = by_all.add_(found.by_hull), by_shared.sub_(found.by_hull)
     half = by_shared.mul_(0.5)
     by_all += half
@@ -68,7 +68,7 @@ def box_slope(formula: Formula, x: Tensor, y: Tensor, share: Any, *arguments: An
 
 
 def _rows(boxes: Tensor) -> tuple[Tensor, Tensor]:
-    """(2, n) each: the first corner, the second."""
+    """The first and the second corner, (2, n) each."""
     columns = boxes.T.contiguous()
     return columns[:2], columns[2:]
 

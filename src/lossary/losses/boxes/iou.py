@@ -1,4 +1,4 @@
-"""Overlap of a predicted box with the true one, what pulls them together where there is none, and each side alone."""
+"""Overlap of a predicted box with the true one, terms that pull boxes together if they are apart, and single sides."""
 
 from functools import partial
 from math import pi
@@ -36,7 +36,7 @@ Mode = Literal["linear", "log", "square"]
 
 
 def _box_loss(formula: ElementFormula, slopes: Formula, input: Tensor, target: Tensor, **rest: Any) -> Tensor:
-    """A loss a pair of boxes, reduced, by its formula; in blocks by what is known of its slopes."""
+    """One loss per pair of boxes, reduced; from the formula, or in blocks from its known slopes."""
     check_boxes(input)
     return rowwise(formula, input, target, slope=partial(box_slope, slopes), **rest)
 
@@ -59,19 +59,19 @@ def iou_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""One minus the share of two boxes that both cover.
+    r"""One minus IoU: the area that both boxes cover, as a share of what either covers.
 
     .. math:: 1 - \frac{|P \cap T|}{|P \cup T|}
 
     Args:
         input: (..., 4) predicted boxes, as (x1, y1, x2, y2) in any unit. Corners in the wrong order span the box
-            between them, as the GIoU paper has it.
+            between them, as in the GIoU paper.
         target: True boxes, the shape of ``input``.
-        mode: ``"linear"`` as written; ``"log"``: -log IoU, of UnitBox; ``"square"``: 1 - IoU squared.
-        eps: The least IoU of ``"log"``, whose loss of boxes apart would be infinite.
-        sample_weight: One weight a box, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        mode: ``"linear"`` as written; ``"log"``: -log IoU, as in UnitBox; ``"square"``: 1 - IoU squared.
+        eps: The least IoU for ``"log"``, whose loss would be infinite for boxes apart.
+        sample_weight: One weight per box, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where a box counts: padding may hold anything.
-        reduction: ``"none"`` (one value a box), ``"sum"`` or ``"mean"``.
+        reduction: ``"none"`` (one value per box), ``"sum"`` or ``"mean"``.
 
     Returns:
         A scalar, or the shape of ``input`` without its last dimension.
@@ -86,9 +86,9 @@ def iou_loss(
         tensor(0.6667)
 
     Source:
-        Yu et al., UnitBox, arXiv:1608.01471, algorithm 1 (``"log"``); the linear one as in arXiv:1911.08287;
-        eps is mmdetection's. Two boxes without an area have an IoU of 0. Boxes apart have no gradient: see
-        :func:`generalized_iou_loss`. At a perfect fit the gradient is 0, the middle of the one-sided ones.
+        Yu et al., UnitBox, arXiv:1608.01471, algorithm 1 (``"log"``); the linear mode as in arXiv:1911.08287; eps is
+        mmdetection's. Two boxes without an area have an IoU of 0. Boxes apart have no gradient: see
+        :func:`generalized_iou_loss`. At a perfect fit the gradient is 0, midway between the one-sided ones.
     """
     return _box_loss(
         partial(_iou, mode=mode, eps=eps),
@@ -131,11 +131,11 @@ def generalized_iou_loss(
 
     Args:
         input: (..., 4) predicted boxes, as (x1, y1, x2, y2) in any unit. Corners in the wrong order span the box
-            between them, as the GIoU paper has it.
+            between them, as in the GIoU paper.
         target: True boxes, the shape of ``input``.
-        sample_weight: One weight a box, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per box, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where a box counts: padding may hold anything.
-        reduction: ``"none"`` (one value a box), ``"sum"`` or ``"mean"``.
+        reduction: ``"none"`` (one value per box), ``"sum"`` or ``"mean"``.
 
     Returns:
         A scalar, or the shape of ``input`` without its last dimension.
@@ -151,8 +151,8 @@ def generalized_iou_loss(
 
     Source:
         Rezatofighi et al., arXiv:1902.09630, algorithm 2. From 0 to 2. Two boxes without an area have an IoU of 0, and
-        no penalty where the box around them has none either; peers add 1e-7 to the divisors, in square pixels, which
-        boxes in shares of the image feel.
+        no penalty if the box around them has none either. Peers add 1e-7 to the divisors, in square pixels, which
+        distorts boxes given as fractions of the image.
     """
     return _box_loss(_giou, giou_slopes, input, target, sample_weight=sample_weight, mask=mask, reduction=reduction)
 
@@ -183,17 +183,17 @@ def distance_iou_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""IoU loss plus the distance of the centers, as a share of the diagonal around both.
+    r"""IoU loss plus the squared distance of the centers, as a share of the squared diagonal around both.
 
     .. math:: 1 - \frac{|P \cap T|}{|P \cup T|} + \frac{\rho^2}{d^2}
 
     Args:
         input: (..., 4) predicted boxes, as (x1, y1, x2, y2) in any unit. Corners in the wrong order span the box
-            between them, as the GIoU paper has it.
+            between them, as in the GIoU paper.
         target: True boxes, the shape of ``input``.
-        sample_weight: One weight a box, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per box, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where a box counts: padding may hold anything.
-        reduction: ``"none"`` (one value a box), ``"sum"`` or ``"mean"``.
+        reduction: ``"none"`` (one value per box), ``"sum"`` or ``"mean"``.
 
     Returns:
         A scalar, or the shape of ``input`` without its last dimension.
@@ -208,8 +208,8 @@ def distance_iou_loss(
         tensor(1.4000)
 
     Source:
-        Zheng et al., arXiv:1911.08287, eq. 7. Two boxes without an area have an IoU of 0, two in one point no distance;
-        code that divides without a guard gives NaN there.
+        Zheng et al., arXiv:1911.08287, eq. 7. Two boxes without an area have an IoU of 0, two at the same point no
+        distance; unguarded division gives NaN there.
     """
     return _box_loss(_diou, diou_slopes, input, target, sample_weight=sample_weight, mask=mask, reduction=reduction)
 
@@ -222,9 +222,9 @@ class DistanceIoULoss(Loss):
 
 
 def _angle(size: Tensor) -> Tensor:
-    """The arctangent of width over height, 0 of a point; it keeps its value but no gradient where both are tiny."""
+    """The arctangent of width over height, 0 for a point; where both are tiny it has its value but no gradient."""
     width, height = size
-    tiny = torch.maximum(width, height) < torch.finfo(size.dtype).tiny ** 0.5  # squares of less would be 0
+    tiny = torch.maximum(width, height) < torch.finfo(size.dtype).tiny ** 0.5  # below it squares are 0
     if values_visible(tiny) and not tiny.any():
         return torch.atan2(width, height)
     angle = torch.atan2(torch.where(tiny, 0, width), torch.where(tiny, 1, height))
@@ -251,7 +251,7 @@ def complete_iou_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""IoU loss plus the distance of the centers plus the difference of the aspect ratios.
+    r"""IoU loss plus the distance of the centers plus the difference in aspect ratio.
 
     .. math:: 1 - \frac{|P \cap T|}{|P \cup T|} + \frac{\rho^2}{d^2} + \alpha v, \quad
               v = \tfrac{4}{\pi^2} \left(\arctan\tfrac{w_T}{h_T} - \arctan\tfrac{w_P}{h_P}\right)^2, \quad
@@ -259,12 +259,12 @@ def complete_iou_loss(
 
     Args:
         input: (..., 4) predicted boxes, as (x1, y1, x2, y2) in any unit. Corners in the wrong order span the box
-            between them, as the GIoU paper has it.
+            between them, as in the GIoU paper.
         target: True boxes, the shape of ``input``.
         trade_off: Alpha in the gradient: ``"constant"``, as in the paper, or ``"exact"``, the derivative of the loss.
-        sample_weight: One weight a box, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per box, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where a box counts: padding may hold anything.
-        reduction: ``"none"`` (one value a box), ``"sum"`` or ``"mean"``.
+        reduction: ``"none"`` (one value per box), ``"sum"`` or ``"mean"``.
 
     Returns:
         A scalar, or the shape of ``input`` without its last dimension.
@@ -281,7 +281,7 @@ def complete_iou_loss(
     Source:
         Zheng et al., arXiv:1911.08287, eq. 10, alpha of eq. 11. The paper's own code replaces 1 / (w^2 + h^2) in the
         gradient by 1; here it is the true one, as in torchvision. Points and lines have an angle (torchvision adds 1e-7
-        to areas and none to heights); their gradient is finite, where a division by the height gives NaN.
+        to areas but not to heights), and their gradient is finite; dividing by the height gives NaN.
     """
     return _box_loss(
         partial(_ciou, trade_off=trade_off),
@@ -311,16 +311,16 @@ def distribution_focal_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""Cross-entropy of a place between two bins: the nearer a bin, the larger its share.
+    r"""Cross-entropy for a position between two bins: the nearer the bin, the larger its share.
 
     .. math:: -(i + 1 - y) \log p_i - (y - i) \log p_{i + 1}; \quad i = \lfloor y \rfloor, \; p = \mathrm{softmax}(z)
 
     Args:
-        input: (N, C) logits over distances 0, 1, ..., C - 1; of boxes four rows each, a side a row. C >= 2.
-        target: (N,) distances in [0, C - 1], in bins; the last may be reached.
+        input: (N, C) logits over distances 0, 1, ..., C - 1; four rows per box, one per side. C >= 2.
+        target: (N,) distances in [0, C - 1], in bins, both ends included.
         sample_weight: (N,) weights of the rows; mean is ``sum(w l) / sum(w)``.
         mask: (N,) boolean, True where a row counts.
-        reduction: ``"none"`` (one value a row), ``"sum"`` or ``"mean"``.
+        reduction: ``"none"`` (one value per row), ``"sum"`` or ``"mean"``.
 
     Returns:
         A scalar, or (N,).
@@ -336,7 +336,7 @@ def distribution_focal_loss(
 
     Source:
         Li et al., Generalized Focal Loss, arXiv:2006.04388, eq. 6. Common code takes bins floor(y) and floor(y) + 1: at
-        the last distance the second is none, which is why ultralytics cuts targets short of it.
+        the last distance the second does not exist, which is why ultralytics clips targets below it.
     """
     check_dim("input", input, 2, "(N, C)")
     check_float("input", input)
@@ -371,8 +371,8 @@ _DISTANCE = {
     r"d": "the diagonal of the smallest box around both",
 }
 _PITFALLS = (
-    "Corners, not center and size: (cx, cy, w, h) gives numbers, and they are wrong.",
-    "The mean is over boxes: detectors divide by the number of positives, which is the same only where all are given.",
+    "It takes corners, not center and size: (cx, cy, w, h) gives wrong numbers without an error.",
+    "The mean is over boxes; detectors divide by the number of positives: the same only if exactly those are given.",
 )
 
 CARDS = (
@@ -385,7 +385,7 @@ CARDS = (
         equation="algorithm 1",
         defaults="eps: mmdetection",
         search={"mode": Choice(("linear", "log", "square"))},
-        when="Boxes that overlap already, as those of an anchor near the truth; else one of its relatives.",
+        when="Boxes that already overlap, such as anchors near the truth; otherwise one of its relatives.",
         pitfalls=("Boxes apart have loss 1 and no gradient: nothing pulls them together.", *_PITFALLS),
         relatives=("generalized_iou_loss", "distance_iou_loss", "complete_iou_loss", "jaccard_loss"),
     ),
@@ -397,8 +397,8 @@ CARDS = (
         paper="arXiv:1902.09630",
         equation="algorithm 2",
         defaults="no hyperparameters",
-        when="The usual choice of detectors with set prediction (DETR), beside an L1 loss of the coordinates.",
-        pitfalls=("Of boxes apart it first widens the predicted one until they meet.", *_PITFALLS),
+        when="The usual choice in detectors with set prediction (DETR), together with an L1 loss of the coordinates.",
+        pitfalls=("If boxes are apart, it first widens the predicted one until they meet.", *_PITFALLS),
         relatives=("iou_loss", "distance_iou_loss", "complete_iou_loss"),
         aliases=("giou_loss", "GIoULoss"),
     ),
@@ -410,7 +410,7 @@ CARDS = (
         paper="arXiv:1911.08287",
         equation="7",
         defaults="no hyperparameters",
-        when="As generalized IoU, where boxes begin far apart: it moves the box instead of widening it.",
+        when="Like generalized IoU, for boxes that start far apart: it moves the box instead of widening it.",
         pitfalls=_PITFALLS,
         relatives=("complete_iou_loss", "generalized_iou_loss", "iou_loss"),
         aliases=("diou_loss", "DIoULoss"),
@@ -426,17 +426,17 @@ CARDS = (
             **_SYMBOLS,
             **_DISTANCE,
             r"v": "the squared difference of the angles whose tangents are width over height, times 4 over pi squared",
-            r"\alpha": "how much it counts: the more the better the boxes fit; see `trade_off`",
+            r"\alpha": "the weight of v, which grows as the boxes fit better; see `trade_off`",
         },
         paper="arXiv:1911.08287",
         equation="10",
         defaults="the paper",
         exact={"trade_off": "exact"},
         search={"trade_off": Choice(("constant", "exact"))},
-        when="The usual choice of one-stage detectors (YOLO).",
+        when="The usual choice in one-stage detectors (YOLO).",
         pitfalls=(
-            "Alpha is a constant in the gradient: code that differentiates through it trains something else.",
-            "Where both boxes have one aspect ratio it is distance IoU.",
+            "Alpha is constant in the gradient: code that differentiates through it trains something else.",
+            "For boxes of equal aspect ratio it is distance IoU.",
             *_PITFALLS,
         ),
         relatives=("distance_iou_loss", "generalized_iou_loss", "iou_loss"),
@@ -464,10 +464,10 @@ CARDS = (
         paper="arXiv:2006.04388",
         equation="6",
         defaults="no hyperparameters",
-        when="Sides of boxes as distributions over distances (GFL, YOLO from version 8), beside an IoU loss.",
+        when="Sides of boxes as distributions over distances (GFL, YOLO from version 8), together with an IoU loss.",
         pitfalls=(
             "The distance is in bins: divide pixels by the stride first.",
-            "It does not fade: nothing in it is focal but the name of its paper.",
+            "It does not down-weight easy rows: only its name is focal.",
         ),
         relatives=("complete_iou_loss", "quality_focal_loss", "cross_entropy"),
     ),

@@ -1,4 +1,4 @@
-"""What the losses of images share: where two images differ in light and in structure, and their cards."""
+"""What the image losses share: where two images differ in light and in structure, and their cards."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,7 +14,7 @@ from lossary.kernels.windows import Window, smooth
 
 
 class Like(NamedTuple):
-    """How structural similarity looks: through a window, with two constants in the square of the images' unit."""
+    """The settings of structural similarity: a window, and two constants in the squared unit of the images."""
 
     window: Window
     c1: float
@@ -22,19 +22,19 @@ class Like(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """Of 1 what is unlike, and what is alike: either may be too little for a subtraction from 1."""
+    """The parts of 1 that are unlike and alike: either may be too small to survive subtraction from 1."""
 
     unlike: Tensor
     alike: Tensor
 
 
-# Wang's five moments are four of the sum s and the difference d of two images: x^2 + y^2 is (s^2 + d^2) / 2, and 2 x y
-# is (s^2 - d^2) / 2, for means and for variances. What is unlike is then d's share, and cancels nowhere.
+# Four moments of the sum s and the difference d of two images replace Wang's five: x^2 + y^2 is (s^2 + d^2) / 2, and 2
+# x y is (s^2 - d^2) / 2, for means and for variances. What is unlike is then the share of d, and nothing cancels.
 
 
 def unlike(sums: Tensor, like: Like) -> tuple[Callable[[], Parts], Parts]:
-    """Of sums and differences (2, ..., H, W) the parts of light, where asked, and of structure: (..., h, w)."""
-    # A variance does not change with what is taken off, but its digits do: constant images have one of 0.
+    """From sums and differences (2, ..., H, W): the parts of light, on demand, and of structure, (..., h, w)."""
+    # Subtracting the center leaves the variance as it is but saves its digits: constant images get exactly 0.
     center = sums.detach().mean((-2, -1), keepdim=True)
     apart = sums - center
     mean = smooth(apart, like.window)
@@ -56,16 +56,16 @@ def sums_of(x: Tensor, y: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def halved(sums: Tensor) -> Tensor:
-    """(2, n, C, H, W) at half the sides; of an odd one the last pixel is a pair of its own."""
+    """(2, n, C, H, W) at half the sides; on an odd side, the last pixel is averaged alone."""
     return F.avg_pool2d(sums.flatten(0, 1), 2, ceil_mode=True).unflatten(0, (2, -1))
 
 
 def check_weights(name: str, value: object) -> None:
-    """Numbers of scales, one or more, none below 0."""
+    """One number per scale, at least one, none below 0."""
     if not isinstance(value, Sequence) or isinstance(value, str):
-        raise TypeError(f"{name}: wanted a sequence of numbers, one a scale; got {type(value).__name__}")
+        raise TypeError(f"{name}: wanted a sequence of numbers, one per scale; got {type(value).__name__}")
     if not value:
-        raise ValueError(f"{name}: wanted one number a scale or more; got none")
+        raise ValueError(f"{name}: wanted at least one number; got none")
     for number in cast("Sequence[float]", value):
         check_number(name, number, low=0)
 
@@ -76,9 +76,9 @@ def check_images(input: Tensor) -> None:
 
 
 def check_fits(input: Tensor, least: int, why: str) -> None:
-    """Both sides of the images are of at least so many pixels."""
+    """Both sides of the images must have at least ``least`` pixels."""
     if min(input.shape[-2:]) < least:
-        raise ValueError(f"input: wanted {least} pixels or more a side, {why}; got shape {tuple(input.shape)}")
+        raise ValueError(f"input: wanted at least {least} pixels per side, {why}; got shape {tuple(input.shape)}")
 
 
 image_card = partial(

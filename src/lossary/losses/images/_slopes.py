@@ -12,24 +12,24 @@ from lossary.losses.images._shared import Like, sums_of
 
 
 class Seen(NamedTuple):
-    """What is unlike at every position, and what its derivatives are made of.
+    """What is unlike at every position, and what its derivatives need.
 
-    With A and B the means of sum and difference, P and Q their variances, u = 2 B^2 / (A^2 + B^2 + 2 C1) is unlike in
-    light, v = 2 Q / (P + Q + 2 C2) in structure.
+    Where A and B are the means of sum and difference, and P and Q their variances, u = 2 B^2 / (A^2 + B^2 + 2 C1) is
+    unlike in light, v = 2 Q / (P + Q + 2 C2) in structure.
     """
 
     u: Tensor | None
     v: Tensor
-    alike: tuple[Tensor | None, Tensor]  # 1 - u and 1 - v: beside a black image too little for subtractions
+    alike: tuple[Tensor | None, Tensor]  # 1 - u and 1 - v: too small to subtract against a black image
     light: Tensor | None  # A^2 + B^2 + 2 C1
     structure: Tensor  # P + Q + 2 C2
     apart: Tensor  # (2, n, C, H, W) sums and differences, less their center
-    off_center: Tensor  # (2, n, C, h, w) means of those
+    off_center: Tensor  # (2, n, C, h, w), their means
     mean: Tensor | None  # A, B
 
 
 def look(sums: Tensor, like: Like, *, light: bool) -> Seen:
-    """At sums and differences (2, n, C, H, W), with an eye for the light or without."""
+    """What is seen in sums and differences (2, n, C, H, W), with or without the light."""
     center = sums.mean((-2, -1), keepdim=True)
     moments = torch.empty((2, *sums.shape), dtype=sums.dtype)
     apart = torch.sub(sums, center, out=moments[0])
@@ -65,12 +65,12 @@ def by_sums(seen: Seen, by_u: Tensor | None, by_v: Tensor, like: Like) -> Tensor
 
 
 def by_first(gradients: Tensor, out: Tensor) -> None:
-    """Of the sum x + y and the difference x - y, to one by x."""
+    """From gradients by the sum x + y and the difference x - y to the gradient by x."""
     torch.add(gradients[0].flatten(1), gradients[1].flatten(1), out=out)
 
 
 def ssim_slope(x: Tensor, y: Tensor, share: Any, *, shape: Sequence[int], like: Like, out: Tensor) -> Tensor:
-    """``share`` times the sum over images of the mean of u + v - u v, its derivatives by ``x`` in ``out``."""
+    """``share`` times the sum over images of the mean of u + v - u v; ``out`` gets its derivatives by ``x``."""
     seen = look(sums_of(x, y, shape), like, light=True)
     light, structure = seen.alike
     assert seen.u is not None
@@ -84,7 +84,7 @@ def ssim_slope(x: Tensor, y: Tensor, share: Any, *, shape: Sequence[int], like: 
 def ms_ssim_slope(
     x: Tensor, y: Tensor, share: Any, *, shape: Sequence[int], like: Like, weights: Sequence[float], out: Tensor
 ) -> Tensor:
-    """``share`` times the sum of the losses of images, their derivatives by ``x`` in ``out``."""
+    """``share`` times the sum of the images' losses; ``out`` gets its derivatives by ``x``."""
     sums, last = [sums_of(x, y, shape)], len(weights) - 1
     for _ in range(last):
         sums.append(_halved(sums[-1]))
@@ -94,7 +94,7 @@ def ms_ssim_slope(
     positive = ~(alike <= 0)
     known = torch.where(positive, alike, 1)
     total = torch.where(positive, known**powers, 0).prod(0)
-    by_alike = total / known * powers * (-share / total.shape[1])  # 0 where any is not positive
+    by_alike = total / known * powers * (-share / total.shape[1])  # 0 if any is not positive
     gradients = torch.zeros(())
     for place in range(last, -1, -1):
         seen = scales[place]
@@ -114,7 +114,7 @@ def _mean_alike(seen: Seen) -> Tensor:
 
 
 def _halved(sums: Tensor) -> Tensor:
-    """:func:`halved` in an eighth of the time of torch's pooling; through its gradient it would be slower."""
+    """:func:`halved` in an eighth of the time of torch's pooling; with autograd it would be slower."""
     for dim in (-2, -1):
         if sums.shape[dim] % 2:
             sums = torch.cat([sums, sums.narrow(dim, sums.shape[dim] - 1, 1)], dim)
@@ -123,9 +123,9 @@ def _halved(sums: Tensor) -> Tensor:
 
 
 def _doubled(gradients: Tensor, shape: Sequence[int]) -> Tensor:
-    """Gradients by what :func:`_halved` gave to those by what it had, of ``shape``."""
+    """From gradients by the output of :func:`_halved` to those by its input, of ``shape``."""
     height, width = shape[-2:]
-    # How many pixels each was the mean of: 4, but at the end of an odd side.
+    # How many pixels each was the mean of: 4, except at the end of an odd side.
     counts = torch.full(gradients.shape[-2:], 4.0, dtype=gradients.dtype)
     if height % 2:
         counts[-1] /= 2

@@ -1,4 +1,4 @@
-"""Images beside images as eyes compare them: light, contrast and structure within a window; and how rough one is."""
+"""Two images compared as eyes do, by light, contrast and structure within a window; and the roughness of one image."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -36,8 +36,7 @@ __all__ = [
     "total_variation",
 ]
 
-#: What the images' numbers go up to, the window's deviation in pixels, and what keeps quotients of dark and of flat
-#: places steady.
+#: The range of pixel values, the window's deviation in pixels, and what steadies quotients of dark and flat places.
 Plus = Annotated[float, POSITIVE]
 
 
@@ -49,13 +48,13 @@ def _ssim(x: Tensor, y: Tensor, shape: Sequence[int], like: Like) -> Tensor:
     light_of, structure = unlike(sums_of(x, y, shape), like)
     light = light_of()
     alike = light.alike * structure.alike
-    # Either is exact where the other cancels, and its gradient too.
+    # Each is exact where the other cancels, and so is its gradient.
     near = light.unlike + light.alike * structure.unlike
     return torch.where(alike > 0.5, near, 1 - alike).flatten(1).mean(1)
 
 
 def _image_loss(formula: Any, input: Tensor, target: Tensor, **rest: Any) -> Tensor:
-    """A loss an image of a formula over images as rows."""
+    """One loss per image, by a formula over images as rows."""
     rows = (t.flatten(1) if isinstance(t, Tensor) and t.dim() == input.dim() else t for t in (input, target))  # pyright: ignore[reportUnnecessaryIsInstance]
     return rowwise(partial(formula, shape=input.shape[1:]), *rows, **rest)
 
@@ -74,7 +73,7 @@ def ssim_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""One minus structural similarity: of light, contrast and structure, within a window around each position.
+    r"""One minus structural similarity: light, contrast and structure, within a window around each position.
 
     .. math:: 1 - \frac{1}{|I|} \sum_{i \in I} \frac{2 \mu_x \mu_y + C_1}{\mu_x^2 + \mu_y^2 + C_1} \cdot
               \frac{2 \sigma_{xy} + C_2}{\sigma_x^2 + \sigma_y^2 + C_2}; \quad C_j = (k_j R)^2
@@ -82,14 +81,14 @@ def ssim_loss(
     Args:
         input: (N, C, H, W) images, both sides at least ``window_size``.
         target: Images of the same shape.
-        data_range: R, what the numbers go up to: 1 for images in [0, 1], 2 for [-1, 1], 255 for bytes.
+        data_range: R, the range of the pixel values: 1 for images in [0, 1], 2 for [-1, 1], 255 for bytes.
         window_size: Side of the Gaussian window, in pixels.
         sigma: Its standard deviation, in pixels.
-        k1: Of C1, which steadies dark places; above 0.
-        k2: Of C2, which steadies flat places; above 0.
+        k1: The factor in C1, which steadies dark places; above 0.
+        k2: The factor in C2, which steadies flat places; above 0.
         sample_weight: (N,) weights of the images; mean is ``sum(w l) / sum(w)``.
         mask: (N,) boolean, True where an image counts.
-        reduction: ``"none"`` (one value an image, its channels' mean), ``"sum"`` or ``"mean"``.
+        reduction: ``"none"`` (one value per image, its channels' mean), ``"sum"`` or ``"mean"``.
 
     Returns:
         A scalar, or (N,): from 0 for equal images to 2.
@@ -107,7 +106,8 @@ def ssim_loss(
     Source:
         Wang et al., Image Quality Assessment: From Error Visibility to Structural Similarity, 2004, eq. 13; the
         defaults are the paper's. Positions are those where the window lies within the image, as in the authors' code.
-        kornia's ``ssim_loss`` is half of it, over a padded image, and its second moments lose a flat image's digits.
+        kornia's ``ssim_loss`` is half of it, over a padded image, and its second moments lose the digits of flat
+        images.
     """
     check_images(input)
     check_fits(input, window_size, "window_size")
@@ -139,7 +139,7 @@ def _ms_ssim(x: Tensor, y: Tensor, shape: Sequence[int], like: Like, weights: Se
         light_of, structure = unlike(sums, like)
         last = place == len(weights) - 1
         alike = (light_of().alike * structure.alike if last else structure.alike).mean((-2, -1))
-        positive = ~(alike <= 0)  # so written, a NaN stays one
+        positive = ~(alike <= 0)  # written this way, a NaN stays NaN
         total = total * torch.where(positive, torch.where(positive, alike, 1) ** weight, 0)
         if not last:
             sums = halved(sums)
@@ -161,31 +161,31 @@ def ms_ssim_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""One minus structural similarity at several scales: contrast and structure at each, the light at the last.
+    r"""One minus structural similarity at several scales: contrast and structure at each, light at the last.
 
     .. math:: 1 - \frac1C \sum_c \; \overline{l\, s}_{M}^{\,w_M} \prod_{j < M} \overline{s}_j^{\,w_j}; \quad
               l = \frac{2 \mu_x \mu_y + C_1}{\mu_x^2 + \mu_y^2 + C_1}, \;
               s = \frac{2 \sigma_{xy} + C_2}{\sigma_x^2 + \sigma_y^2 + C_2}
 
     Args:
-        input: (N, C, H, W) images. Each scale halves the sides, and the window must fit the last: from 161 pixels on
-            at the defaults.
+        input: (N, C, H, W) images. Each scale halves the sides, and the window must fit the last: the defaults need at
+            least 161 pixels.
         target: Images of the same shape.
-        data_range: R, what the numbers go up to: 1 for images in [0, 1], 2 for [-1, 1], 255 for bytes.
+        data_range: R, the range of the pixel values: 1 for images in [0, 1], 2 for [-1, 1], 255 for bytes.
         scale_weights: The exponent of each scale, the finest first.
         window_size: Side of the Gaussian window, in pixels of each scale.
         sigma: Its standard deviation, in pixels.
-        k1: Of C1, which steadies dark places; above 0.
-        k2: Of C2, which steadies flat places; above 0.
+        k1: The factor in C1, which steadies dark places; above 0.
+        k2: The factor in C2, which steadies flat places; above 0.
         sample_weight: (N,) weights of the images; mean is ``sum(w l) / sum(w)``.
         mask: (N,) boolean, True where an image counts.
-        reduction: ``"none"`` (one value an image, its channels' mean), ``"sum"`` or ``"mean"``.
+        reduction: ``"none"`` (one value per image, its channels' mean), ``"sum"`` or ``"mean"``.
 
     Returns:
         A scalar, or (N,): from 0 for equal images to 1.
 
     Raises:
-        ValueError: Shapes that differ or are not (N, C, H, W), images too small, weights below 0 or none.
+        ValueError: Shapes that differ or are not (N, C, H, W), images too small, weights below 0 or missing.
         TypeError: ``input`` that is not floating-point.
 
     Example:
@@ -195,10 +195,10 @@ def ms_ssim_loss(
         tensor(0.2571)
 
     Source:
-        Wang, Simoncelli and Bovik, Multiscale Structural Similarity for Image Quality Assessment, 2003; the
-        defaults are the paper's. A mean over positions that is not above 0 (images that contradict each other) counts
-        as 0, without a gradient: peers raise it to a fractional power, which is NaN, or has a slope of NaN. Of an odd
-        side the last pixel is a pair of its own.
+        Wang, Simoncelli and Bovik, Multiscale Structural Similarity for Image Quality Assessment, 2003; the defaults
+        are the paper's. A mean over positions that is not above 0 (images that contradict each other) counts as 0,
+        without a gradient; peers raise it to a fractional power, so it or its slope is NaN. On an odd side, the last
+        pixel is averaged alone.
     """
     check_images(input)
     weights = tuple(scale_weights)
@@ -245,11 +245,11 @@ def total_variation(
 
     Args:
         input: (N, C, H, W) images.
-        norm: ``"l1"`` as written; ``"l2"``, the length of the two differences at each pixel, which prefers no
+        norm: ``"l1"`` as written; ``"l2"``, the length of the two differences at each pixel, which favours no
             direction; ``"squared"``, the sum of their squares, which blurs edges.
         sample_weight: (N,) weights of the images; mean is ``sum(w l) / sum(w)``.
         mask: (N,) boolean, True where an image counts.
-        reduction: ``"none"`` (one value an image), ``"sum"`` or ``"mean"``.
+        reduction: ``"none"`` (one value per image), ``"sum"`` or ``"mean"``.
 
     Returns:
         A scalar, or (N,).
@@ -264,9 +264,9 @@ def total_variation(
         tensor(0.5000)
 
     Source:
-        Rudin, Osher and Fatemi, Nonlinear Total Variation Based Noise Removal Algorithms, 1992, whose norm is
-        ``"l2"``. Beyond the last row and column nothing differs. kornia's sum is that of ``"l1"`` times C H W.
-        Where neighbours are equal the slope is 0.
+        Rudin, Osher and Fatemi, Nonlinear Total Variation Based Noise Removal Algorithms, 1992, whose norm is ``"l2"``.
+        Nothing differs beyond the last row and column. kornia's sum is ``"l1"`` times C H W. Where neighbours are equal
+        the slope is 0.
     """
     check_images(input)
     weight, counts = align(sample_weight, mask, input.shape[:1])
@@ -275,7 +275,7 @@ def total_variation(
     down, right = x.diff(dim=-2), x.diff(dim=-1)
     if norm == "l2":
         down, right = F.pad(down, (0, 0, 0, 1)), F.pad(right, (0, 1))
-        flat = (down == 0) & (right == 0)  # where a length has no slope
+        flat = (down == 0) & (right == 0)  # where a length has no derivative
         sums = torch.where(flat, 0, torch.hypot(torch.where(flat, 1, down), right)).flatten(1).sum(1)
     else:
         size = torch.abs if norm == "l1" else torch.square
@@ -292,15 +292,15 @@ class TotalVariation(Loss):
 
 
 _SYMBOLS = {
-    r"x": "`input`, the image that a network makes",
+    r"x": "`input`, the network's image",
     r"y": "`target`, the image that it should be",
     r"\mu_x, \mu_y": "means over the window around a position",
     r"\sigma_x, \sigma_y, \sigma_{xy}": "standard deviations there, and the covariance",
     r"C_1, C_2": "(`k1` times `data_range`) squared, (`k2` times `data_range`) squared",
 }
 _PITFALLS = (
-    "data_range is what the numbers may go up to: 1 where images are 0 to 255 makes the constants nothing.",
-    "Beside an L1 loss, not alone: it hardly sees a shift of colour.",
+    "data_range is the range of pixel values: 1 for images in 0 to 255 makes the constants negligible.",
+    "Combine it with an L1 loss: alone it hardly sees a shift of colour.",
 )
 
 CARDS = (
@@ -317,7 +317,7 @@ CARDS = (
         equation="13",
         defaults="the paper",
         search={"sigma": Range(0.5, 3.0), "window_size": Choice((7, 11))},
-        when="Restoration, compression, super-resolution: images that are looked at.",
+        when="Restoration, compression, super-resolution: images for people to look at.",
         pitfalls=(*_PITFALLS, "kornia's ssim_loss is half of it, over a padded image."),
         relatives=("ms_ssim_loss", "l1_loss", "mse_loss"),
     ),
@@ -333,19 +333,19 @@ CARDS = (
         symbols={
             **_SYMBOLS,
             r"c, C": "a channel, and their number",
-            r"l, s": "what is alike in light, and in contrast and structure; with a bar its mean over positions",
-            r"j, M": "a scale, whose sides are half of those before it, and the last one",
+            r"l, s": "similarity in light, and in contrast and structure; with a bar, its mean over positions",
+            r"j, M": "a scale, with half the sides of the one before, and the last scale",
             r"w": "`scale_weights`",
         },
         paper="Wang, Simoncelli and Bovik, Multiscale Structural Similarity for Image Quality Assessment, 2003",
         equation="unconfirmed",
         defaults="the paper",
         search={"sigma": Range(0.5, 3.0)},
-        when="As structural similarity, where it should not matter from how far the image is looked at.",
+        when="Like structural similarity, where viewing distance should not matter.",
         pitfalls=(
             *_PITFALLS,
-            "Images that contradict each other have no gradient: begin with another loss.",
-            "Five scales want 161 pixels a side: crops are often smaller.",
+            "Images that contradict each other have no gradient: start with another loss.",
+            "Five scales need 161 pixels per side: crops are often smaller.",
         ),
         relatives=("ssim_loss", "l1_loss", "mse_loss"),
     ),
@@ -363,8 +363,8 @@ CARDS = (
         equation="unconfirmed",
         defaults="kornia; the paper's norm is l2",
         search={"norm": Choice(("l1", "l2", "squared"))},
-        when="A small share beside a loss of images or of features, against noise.",
-        pitfalls=("Alone it has its minimum at constant images.", "Sums grow with the image: this is a mean."),
+        when="A small term against noise, added to a loss of images or of features.",
+        pitfalls=("Alone it is least for constant images.", "Sums grow with the image: this is a mean."),
         relatives=("ssim_loss",),
         aliases=("tv_loss", "TVLoss"),
     ),

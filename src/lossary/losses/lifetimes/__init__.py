@@ -1,1 +1,1 @@
-"""How long until an event, where for some it has not come yet."""
+"""The time until an event that for some has not happened yet."""

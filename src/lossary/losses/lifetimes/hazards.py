@@ -1,4 +1,4 @@
-"""Time to an event, of which for some people is only known that it has not come yet: they are censored."""
+"""Time to an event. Some people are censored: all that is known is that theirs has not happened yet."""
 
 from functools import partial
 from typing import Literal, NamedTuple
@@ -30,7 +30,7 @@ Ties = Literal["efron", "breslow"]
 
 
 class Lives(NamedTuple):
-    """What is known of N people, checked, and which of them count; 0 where one does not."""
+    """What is known about N people, checked, and which of them count; 0 for those who do not."""
 
     input: Tensor  # accumulated
     time: Tensor
@@ -56,19 +56,19 @@ def _lives(
 
 
 def _tied(values: Tensor, first: Tensor) -> Tensor:
-    """Sums over those of one time, at each of them; ``first`` is the place of the first of them."""
+    """Sums over people with the same time, for each of them; ``first`` is the place of the first of them."""
     return torch.zeros_like(values).index_add(0, first, values)[first]
 
 
 def _risks(time: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Of people from the longest time to the shortest: where their time begins, and the log-hazards of all at risk."""
+    """For people from the longest time to the shortest: where their time begins, and the log-hazard of all at risk."""
     backwards = -time
     first, last = (torch.searchsorted(backwards, backwards, right=right) for right in (False, True))
     return first, running_logsumexp(scores)[last - 1]
 
 
 def _removed(scores: Tensor, risk: Tensor, event: Tensor, first: Tensor) -> Tensor:
-    """What Efron's ties add to each event: of d events of one time, the l-th has l / d of their hazards removed."""
+    """What Efron's ties add to each event: of d events at one time, the l-th has l / d of their hazards removed."""
     top = torch.full_like(scores, ABSENT).scatter_reduce(0, first, torch.where(event, scores, ABSENT).detach(), "amax")
     shares = torch.where(event, torch.exp(torch.where(event, scores - top[first], 0)), 0)
     share = _tied(shares, first).clamp_min(torch.finfo(scores.dtype).tiny)
@@ -90,22 +90,22 @@ def cox_ph_loss(
     mask: Tensor | None = None,
     group: ProcessGroup | None = None,
 ) -> Tensor:
-    r"""Cox's partial likelihood: at each event, how likely it is that of all who were at risk it came to this one.
+    r"""Cox's partial likelihood: at each event, how likely it was to hit this person among all at risk.
 
     .. math:: \frac{1}{\sum_i \delta_i} \sum_i \delta_i \Big(\log \sum_{j:\, t_j \ge t_i} e^{s_j} - s_i\Big)
 
     Args:
         input: Logarithms s of the hazards, (N,): higher is sooner. A constant added to all changes nothing.
-        time: Times t of the event, or until which nothing had come, (N,), any numbers.
-        event: delta, (N,): True, or 1, where the event was seen; False, or 0, where only the time without it is.
-        ties: How events of one time share it. ``"efron"``: the l-th of d has l / d of their own hazards removed from
-            those at risk; ``"breslow"``: none has.
-        sample_weight: One weight a person, (N,): one of weight 2 counts as two, at risk too.
+        time: Times t of the event or, if censored, of the last observation, (N,), any numbers.
+        event: delta, (N,): True, or 1, if the event was seen; False, or 0, if censored.
+        ties: How events at the same time share it. ``"efron"``: the l-th of d has l / d of their own hazards removed
+            from those at risk; ``"breslow"``: nothing is removed.
+        sample_weight: One weight per person, (N,): a person of weight 2 counts as two, also among those at risk.
         mask: Boolean, True where a person counts, (N,); values elsewhere may be NaN.
-        group: Processes over whose batches together people are at risk.
+        group: Processes whose batches together form the people at risk.
 
     Returns:
-        A scalar: the mean over events, 0 with zero gradients where there is none. It exists only for a whole batch:
+        A scalar: the mean over events, 0 with zero gradients if there are none. It exists only for a whole batch, so
         there is no ``reduction``.
 
     Raises:
@@ -119,11 +119,11 @@ def cox_ph_loss(
         tensor(0.6223)
 
     Source:
-        Cox, Regression Models and Life-Tables, 1972; Breslow, Covariance Analysis of Censored Survival Data,
-        1974; Efron, The Efficiency of Cox's Likelihood Function for Censored Data, 1977; weights as R's coxph has
-        them, whose default Efron's is too. Time is N log N, by one sort and one running log-sum-exp. Common code
-        ignores ties, so that their order in the batch changes the loss, is NaN or infinite without an event, and
-        overflows for hazards of e^89.
+        Cox, Regression Models and Life-Tables, 1972; Breslow, Covariance Analysis of Censored Survival Data, 1974;
+        Efron, The Efficiency of Cox's Likelihood Function for Censored Data, 1977; weights are those of R's coxph,
+        whose default is also Efron's. It takes N log N time: one sort and one running log-sum-exp. Common code ignores
+        ties, so their order in the batch changes the loss; it is NaN or infinite without an event, and overflows for
+        hazards of e^89.
     """
     lives = _lives(input, time, event, 1, sample_weight, mask)
     if time.requires_grad and torch.is_grad_enabled():
@@ -132,7 +132,7 @@ def cox_ph_loss(
     weight = torch.ones_like(lives.input) if weight is None else weight
     given = {"input": lives.input, "time": lives.time, "event": lives.event, "sample_weight": weight}
     scores, times, seen, weight = gathered(group, None, **given)
-    spoilt = (times.isnan() | seen.isnan()).any()  # which no comparison sees
+    spoilt = (times.isnan() | seen.isnan()).any()  # comparisons do not see NaN
     times = torch.where(times.isnan(), 0, times)
     order = times.argsort(descending=True, stable=True)
     weight = widened(weight[order])
@@ -172,17 +172,17 @@ def weibull_nll_loss(
     .. math:: e^z - \delta\, (\log k + z - \log t), \quad z = k\, (\log t - x)
 
     Args:
-        input: The logarithm x of the scale, (N,): the time by which the event has come to 63 percent.
-        time: Times t of the event, or until which nothing had come, (N,), none below 0.
-        event: delta, (N,): True, or 1, where the event was seen; False, or 0, where only the time without it is.
-        shape: k, above 0. 1 has a constant hazard (the exponential distribution), above 1 it grows with time. Give an
-            ``nn.Parameter`` for one that is learned.
-        sample_weight: One weight a person, (N,); mean is ``sum(w l) / sum(w)``.
+        input: The logarithm x of the scale, (N,): the time by which 63 percent have had the event.
+        time: Times t of the event or, if censored, of the last observation, (N,), none below 0.
+        event: delta, (N,): True, or 1, if the event was seen; False, or 0, if censored.
+        shape: k, above 0. 1 has a constant hazard (the exponential distribution), above 1 it grows with time. Pass an
+            ``nn.Parameter`` to learn it.
+        sample_weight: One weight per person, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where a person counts, (N,); values elsewhere may be NaN.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"`` over all people, events or not.
 
     Returns:
-        A scalar, or one loss a person. A time of 0 counts as one of e^-100.
+        A scalar, or one loss per person. A time of 0 counts as e^-100.
 
     Raises:
         ValueError: Shapes that do not fit, events that are neither 0 nor 1, a time below 0.
@@ -196,8 +196,8 @@ def weibull_nll_loss(
 
     Source:
         Weibull, A Statistical Distribution Function of Wide Applicability, 1951; with censored times Kalbfleisch and
-        Prentice, The Statistical Analysis of Failure Time Data, 1980, chapter 3. By the hazard and the survival
-        apart, as common code has it, an early time is log 0.
+        Prentice, The Statistical Analysis of Failure Time Data, 1980, chapter 3. Common code takes hazard and survival
+        separately, and then an early time is log 0.
     """
     lives = _lives(input, time, event, 1, sample_weight, mask)
     check_not_negative("time", lives.time, lives.mask)
@@ -205,7 +205,7 @@ def weibull_nll_loss(
     log_time = clamped_log(lives.time.to(lives.input.dtype))
     z = k * (log_time - lives.input)
     log_shape = k.log() if isinstance(k, Tensor) else torch.full_like(z, k).log()
-    # Not z - log t, whose slopes by the time would have to cancel.
+    # Not z - log t: its derivatives by the time would have to cancel.
     losses = z.exp() - lives.event * (log_shape + (k - 1) * log_time - k * lives.input)
     return reduce(losses, weight=lives.weight, mask=lives.mask, reduction=reduction)
 
@@ -228,24 +228,24 @@ def logistic_hazard_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""The negative log-likelihood of the interval in which the event came, by the chance of it in each one before.
+    r"""The negative log-likelihood of the interval of the event, from its chance in each interval up to there.
 
     .. math:: -\sum_{j < t} \log\big(1 - \sigma(z_j)\big) - \log \sigma\big((2 \delta - 1)\, z_t\big)
 
     Args:
-        input: Logits z of the event in each of T intervals, for those to whom it has not come before, (N, T).
-        time: The interval t of the event, or the last one that was seen without it, (N,) integers in [0, T).
-        event: delta, (N,): True, or 1, where the event was seen; False, or 0, where it had not come by the end of t.
-        sample_weight: One weight a person, (N,); mean is ``sum(w l) / sum(w)``.
+        input: Logits z of the event in each of T intervals, given that it has not happened before, (N, T).
+        time: The interval t of the event, or the last interval seen without it, (N,) integers in [0, T).
+        event: delta, (N,): True, or 1, if the event was seen; False, or 0, if it had not happened by the end of t.
+        sample_weight: One weight per person, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where a person counts, (N,); values elsewhere may be anything.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
 
     Returns:
-        A scalar, or one loss a person.
+        A scalar, or one loss per person.
 
     Raises:
         ValueError: Shapes that do not fit, events that are neither 0 nor 1.
-        TypeError: ``input`` that is not floating-point, intervals that are no integers.
+        TypeError: ``input`` that is not floating-point, intervals that are not integers.
         IndexError: An interval outside of [0, T).
 
     Example:
@@ -256,14 +256,14 @@ def logistic_hazard_loss(
 
     Source:
         Gensheimer and Narasimhan, A scalable discrete-time survival model for neural networks, arXiv:1805.00917; Kvamme
-        and Borgan, arXiv:1910.06724. That is one binary cross-entropy an interval that was begun.
+        and Borgan, arXiv:1910.06724. It is one binary cross-entropy for each interval that was begun.
     """
     lives = _lives(input, time, event, 2, sample_weight, mask)
     place = check_labels("time", lives.time, input.shape[0], classes=input.shape[1])[:, None]
     z, columns = lives.input, torch.arange(input.shape[1], device=input.device)
     there = columns <= place
     came = (columns == place) & (lives.event[:, None] > 0)
-    # A missing answer is no "no": 0 times it is missing too.
+    # A missing answer (NaN) is not a "no": 0 times it is NaN too.
     losses = torch.where(there, softplus(torch.where(came, -z, z)), 0).sum(1) + 0 * lives.event
     return reduce(losses, weight=lives.weight, mask=lives.mask, reduction=reduction)
 
@@ -276,7 +276,7 @@ class LogisticHazardLoss(Loss):
 
 
 _card = partial(Card, data="lifetimes", at_call=frozenset({"sample_weight", "mask"}))
-_EVENT = "`event`: 1 where the event was seen, 0 where only the time without it is"
+_EVENT = "`event`: 1 if the event was seen, 0 if censored"
 
 
 CARDS = (
@@ -289,7 +289,7 @@ CARDS = (
         symbols={
             r"\delta_i": _EVENT,
             r"i": "every person",
-            r"j": "every person at risk at time i, i among them; of tied events less with `ties` 'efron'",
+            r"j": "every person at risk at time i, including i; tied events count less with `ties` 'efron'",
             r"t_j": "`time` of person j",
             r"t_i": "`time` of person i",
             r"s_j": "`input`, the log-hazard of person j",
@@ -304,11 +304,11 @@ CARDS = (
         equation="unconfirmed",
         defaults="R's coxph",
         search={"ties": Choice(("efron", "breslow"))},
-        when="Who comes first is wanted, not when: times with censoring, and batches of many people.",
+        when="Who comes first matters, not when: times with censoring, and batches of many people.",
         pitfalls=(
-            "A batch compares only with itself: small ones, with few at risk, are noisy and biased.",
-            "Code without ties gives another loss for each order of the batch where times are in days.",
-            "Its scores have no zero: a time wants the baseline hazard beside them.",
+            "People are compared only within a batch: small batches, with few at risk, are noisy and biased.",
+            "Where code ignores ties, as between times in days, the loss depends on the order of the batch.",
+            "Its scores have no zero: predicting a time also takes the baseline hazard.",
         ),
         relatives=("weibull_nll_loss", "logistic_hazard_loss", "listmle_loss"),
     ),
@@ -319,7 +319,7 @@ CARDS = (
         input="log-rates",
         formula=r"e^z - \delta\, (\log k + z - \log t), \quad z = k\, (\log t - x)",
         symbols={
-            r"z": "how far on the time is, as a logarithm",
+            r"z": "the logarithm of the hazard accumulated by time t",
             r"\delta": _EVENT,
             r"k": "`shape`, above 0: with 1 the hazard is constant, above it grows with time",
             r"t": "`time`, at least 0",
@@ -331,7 +331,7 @@ CARDS = (
         equation="chapter 3",
         defaults="the exponential distribution",
         search={"shape": Range(0.5, 3.0, log=True)},
-        when="The time itself is wanted, and its distribution has one peak or none; batches may be small.",
+        when="The time itself matters, and its distribution has one peak or none; batches may be small.",
         pitfalls=("Divide the times by about their mean first: a scale of e^0 is far from times in days.",),
         relatives=("cox_ph_loss", "logistic_hazard_loss", "tweedie_loss"),
     ),
@@ -342,22 +342,22 @@ CARDS = (
         input="logits",
         formula=r"-\sum_{j < t} \log(1 - \sigma(z_j)) - \log \sigma\big((2 \delta - 1)\, z_t\big)",
         symbols={
-            r"j": "every interval before the last one that was seen",
-            r"t": "`time`, that one",
+            r"j": "every interval before the last one seen",
+            r"t": "`time`, the last interval seen",
             r"\sigma": "the logistic sigmoid",
             r"z_j": "`input`, the logit of the event in interval j",
             r"\delta": _EVENT,
-            r"z_t": "`input`, the logit of the event in that one",
+            r"z_t": "`input`, the logit of the event in interval t",
         },
         kernel="none",
         item="row",
         paper="arXiv:1910.06724",
         equation="unconfirmed",
         defaults="no hyperparameters",
-        when="A whole curve of survival is wanted, of any form: times cut into some ten intervals.",
+        when="A whole survival curve of any shape, from times cut into some ten intervals.",
         pitfalls=(
-            "A censored person had not the event in the last interval: code that differs in that counts it half.",
-            "Intervals with as many events each are steadier than those of one length.",
+            "A censored person did not have the event in the last interval; some code counts that interval half.",
+            "Intervals with equal numbers of events are steadier than intervals of equal length.",
         ),
         relatives=("cox_ph_loss", "binary_cross_entropy_with_logits"),
     ),

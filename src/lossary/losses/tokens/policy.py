@@ -1,4 +1,4 @@
-"""Policies that are rewarded: the clipped losses of PPO and of what came after it, over tokens' log-probabilities."""
+"""Policies trained on rewards: the clipped losses of PPO and its successors, on log-probabilities of tokens."""
 
 import math
 from collections.abc import Callable
@@ -28,9 +28,9 @@ Bound = Annotated[float | None, partial(check_number, low=1, open_low=True)]
 
 
 def _surrogate(log_ratio: Tensor, advantages: Tensor, low: float, high: float, largest: float | None) -> Tensor:
-    """-min(r A, clip(r) A), bounded as a logarithm: so a huge ratio neither overflows nor has a gradient of 0 * inf.
+    """-min(r A, clip(r) A), clipped as a logarithm, so a huge ratio neither overflows nor has a gradient of 0 * inf.
 
-    Where A is above 0 a ratio is bounded from above, else from below, and by the largest there is.
+    Where A is above 0, a ratio is bounded from above; otherwise from below and by the largest ratio.
     """
     if largest is not None and largest <= 1 + high:
         raise ValueError(f"largest_ratio: wanted a number above 1 + epsilon_high, {1 + high}; got {largest}")
@@ -57,31 +57,31 @@ def ppo_clip_loss(
     divisor: Positive | None = None,
     group: ProcessGroup | None = None,
 ) -> Tensor:
-    r"""Proximal policy optimization's clipped loss: what was drawn with success becomes likelier, up to a bound.
+    r"""Proximal policy optimization's clipped loss: what was drawn and did well becomes likelier, up to a bound.
 
     .. math:: -\min\big( r A,\ \mathrm{clip}(r, 1 - \epsilon_l, 1 + \epsilon_h)\, A \big), \quad r = \frac{p}{q}
 
     Args:
-        logps: Log p of the tokens (or actions) that were drawn, by the policy that learns; any shape, as (B, T).
-        old_logps: Log q, by the policy that drew them, in the same shape, a constant; None where that is this one, of
-            ratio 1.
-        advantages: A, in the same shape, how much better each was than expected; a constant.
-        epsilon_low: How far below 1 a ratio may fall before what failed stops to push it; from 0 to 1.
-        epsilon_high: How far above 1 it may rise before what succeeded stops to pull it.
-        largest_ratio: What a ratio counts at most where A is below 0, above 1 + epsilon_high; None for e^40.
-        sample_weight: One weight a token, or one an answer, (B,); mean is ``sum(w l) / sum(w)``.
+        logps: Log p of the tokens (or actions) that were drawn, under the policy that learns; any shape, e.g. (B, T).
+        old_logps: Log q, under the policy that drew them, in the same shape, a constant; None if that is the same
+            policy, with ratio 1.
+        advantages: A, in the same shape: how much better each was than expected; a constant.
+        epsilon_low: How far below 1 a ratio may fall before failures stop pushing it down; from 0 to 1.
+        epsilon_high: How far above 1 it may rise before successes stop pulling it up.
+        largest_ratio: The most that a ratio counts as where A is below 0; above 1 + epsilon_high, or None for e^40.
+        sample_weight: One weight per token, or one per answer, (B,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where a token counts; values elsewhere may be NaN.
         reduction: ``"none"`` (the shape of ``logps``), ``"sum"`` or ``"mean"`` over the tokens that count.
-        divisor: How many tokens the whole step has, over all its batches and ranks: what the mean divides by, so that
-            accumulated batches add up to the mean over all. None for those of this batch.
-        group: Process group over whose tokens the mean is: the average of the ranks' means, and of their gradients, is
-            that of all tokens.
+        divisor: How many tokens the whole step has, over all its batches and ranks. The mean divides by it, so that
+            accumulated batches add up to the mean over all. None for the tokens of this batch.
+        group: Process group over whose tokens the mean is taken: averaged over ranks, means and gradients are those of
+            all tokens.
 
     Returns:
-        A scalar, or one loss a token. The gradient of a ratio at a bound or beyond it is 0.
+        A scalar, or one loss per token. At a bound or beyond it, a ratio's gradient is 0.
 
     Raises:
-        ValueError: Shapes that differ, an old policy or advantages that learn, a bound out of its range.
+        ValueError: Shapes that differ, an old policy or advantages that require gradients, a bound out of its range.
         TypeError: Arguments that are not floating-point.
 
     Example:
@@ -92,8 +92,8 @@ def ppo_clip_loss(
 
     Source:
         Schulman et al., Proximal Policy Optimization, arXiv:1707.06347, eq. 7. ``largest_ratio`` is the dual clip of Ye
-        et al., arXiv:1912.09729, eq. 5. Common code takes exp of the difference first: at 89 it is infinite in
-        float32, and its product with a bounded gradient NaN.
+        et al., arXiv:1912.09729, eq. 5. Common code takes exp of the difference first: at 89 it is infinite in float32,
+        and a clipped gradient times it is NaN.
     """
     check_constant(old_logps=old_logps, advantages=advantages, divisor=_tensor(divisor))
     check_float("logps", logps)
@@ -143,26 +143,26 @@ def ppo_value_loss(
     divisor: Positive | None = None,
     group: ProcessGroup | None = None,
 ) -> Tensor:
-    r"""The squared error of a value head that may move by no more than a bound, beside :func:`ppo_clip_loss`.
+    r"""The squared error of a value head that may move no further than a bound, for use with :func:`ppo_clip_loss`.
 
     .. math:: \frac12 \max\big( (v - R)^2,\ (u + \mathrm{clip}(v - u, -\epsilon, \epsilon) - R)^2 \big)
 
     Args:
-        values: v, what the head expects now; any shape, as (B, T).
+        values: v, what the head expects now; any shape, such as (B, T).
         old_values: u, what it expected when the answers were drawn, a constant.
-        returns: R, what came, a constant.
+        returns: R, the returns observed, a constant.
         epsilon: How far a value may move before its gradient is 0, unless it moves away from R.
-        sample_weight: One weight a token, or one an answer, (B,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per token, or one per answer, (B,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where a token counts.
         reduction: ``"none"`` (the shape of ``values``), ``"sum"`` or ``"mean"`` over the tokens that count.
         divisor: How many tokens the whole step has; see :func:`ppo_clip_loss`.
-        group: Process group over whose tokens the mean is.
+        group: Process group over whose tokens the mean is taken.
 
     Returns:
-        A scalar, or one loss a token.
+        A scalar, or one loss per token.
 
     Raises:
-        ValueError: Shapes that differ, old values or returns that learn, ``epsilon`` below 0.
+        ValueError: Shapes that differ, old values or returns that require gradients, ``epsilon`` below 0.
         TypeError: Arguments that are not floating-point.
 
     Example:
@@ -171,7 +171,7 @@ def ppo_value_loss(
         tensor([1.6200, 0.4050])
 
     Source:
-        The code of Schulman et al., arXiv:1707.06347; the paper has the square alone. epsilon is that code's.
+        The code of Schulman et al., arXiv:1707.06347; the paper has only the square. epsilon is that code's.
     """
     check_constant(old_values=old_values, returns=returns, divisor=_tensor(divisor))
     check_float("values", values)
@@ -181,7 +181,7 @@ def ppo_value_loss(
     sample_weight, mask = align(sample_weight, mask, values.shape)
     v, u, came = (hide(accumulate(t), mask) for t in (values, old_values, returns))
     plain, bounded = (v - came).square(), (u + (v - u).clamp(-epsilon, epsilon) - came).square()
-    losses = torch.where(bounded <= plain, plain, bounded) / 2  # a NaN of either
+    losses = torch.where(bounded <= plain, plain, bounded) / 2  # a NaN in either stays NaN
     return reduce_step(
         losses,
         torch.ones_like(losses),
@@ -225,43 +225,43 @@ def grpo_loss(
     divisor: Positive | None = None,
     group: ProcessGroup | None = None,
 ) -> Tensor:
-    r"""Group relative policy optimization: PPO's loss of answers that were compared with each other; also DAPO, GSPO.
+    r"""Group relative policy optimization: PPO's loss for answers compared with each other; also DAPO, GSPO.
 
     .. math:: \frac{1}{|o|} \sum_t \left[
         -\min\big( r_t A,\ \mathrm{clip}(r_t, 1 - \epsilon_l, 1 + \epsilon_h)\, A \big)
         + \beta \left( \frac{q_t}{p_t} - \log \frac{q_t}{p_t} - 1 \right) \right]
 
     Args:
-        logps: (B, T), log p of each answer's tokens, by the policy that learns: see :func:`linear_logps`.
-        old_logps: (B, T), by the policy that drew them, a constant; r is the ratio of both. None where that is this
-            one, of ratio 1.
+        logps: (B, T), log p of each answer's tokens, under the policy that learns: see :func:`linear_logps`.
+        old_logps: (B, T), the same under the policy that drew them, a constant; r is the ratio of the two. None if that
+            is the same policy, with ratio 1.
         advantages: (B,), A of each answer, or (B, T): see :func:`group_advantages`; a constant.
-        beta: What the distance to a reference policy counts, by the estimator k3; only beside ``ref_logps``.
-        epsilon_low: How far below 1 a ratio may fall before what failed stops to push it; from 0 to 1.
-        epsilon_high: How far above 1 it may rise before what succeeded stops to pull it; DAPO has 0.28.
-        largest_ratio: What a ratio counts at most where A is below 0, above 1 + epsilon_high; None for e^40.
-        ratio: Whether each token has its own, or the answer one, their geometric mean; the latter is GSPO, whose bounds
-            are 3e-4 and 4e-4.
+        beta: The weight of the distance to a reference policy, by the estimator k3; only with ``ref_logps``.
+        epsilon_low: How far below 1 a ratio may fall before failures stop pushing it down; from 0 to 1.
+        epsilon_high: How far above 1 it may rise before successes stop pulling it up; 0.28 in DAPO.
+        largest_ratio: The most that a ratio counts as where A is below 0; above 1 + epsilon_high, or None for e^40.
+        ratio: Whether each token has its own ratio or the answer has one, their geometric mean. The latter is GSPO,
+            whose bounds are 3e-4 and 4e-4.
         average: What an answer's tokens are divided by. ``"sequence"``: by its own length; the mean is over answers.
-            ``"token"``: by the number of all tokens, as DAPO. ``"constant"``: by ``max_length``, as Dr. GRPO.
-        max_length: Of ``"constant"``, the longest answer that may come, the same for all batches.
-        ref_logps: (B, T), log q by a reference policy, a constant.
-        sample_weight: One weight an answer, (B,); mean is ``sum(w l) / sum(w n)``, n being 1, or with ``"token"`` the
-            answer's number of tokens.
-        mask: (B, T) boolean, True where a token counts; or (B,), where an answer does. Values elsewhere may be NaN.
-        reduction: ``"none"`` (B,), ``"sum"`` or ``"mean"``; the losses of ``"token"`` are sums over an answer.
-        divisor: What the mean divides by instead: with ``"token"`` the number of tokens of the whole step, else of its
-            answers, over all its batches and ranks. So accumulated batches add up to the mean over all.
-        group: Process group over whose answers the mean is: the average of the ranks' means, and of their gradients, is
-            that of all answers.
+            ``"token"``: by the number of all tokens, as in DAPO. ``"constant"``: by ``max_length``, as in Dr. GRPO.
+        max_length: For ``"constant"``: the longest answer that can occur, the same for all batches.
+        ref_logps: (B, T), log q under a reference policy, a constant.
+        sample_weight: One weight per answer, (B,); mean is ``sum(w l) / sum(w n)``, where n is 1, or with ``"token"``
+            the answer's number of tokens.
+        mask: (B, T) boolean, True where a token counts; or (B,), for whole answers. Values elsewhere may be NaN.
+        reduction: ``"none"`` (B,), ``"sum"`` or ``"mean"``; with ``"token"``, losses are sums over an answer.
+        divisor: What the mean divides by instead: the whole step's number of tokens (with ``"token"``) or answers, over
+            all its batches and ranks, so that accumulated batches add up to the mean over all.
+        group: Process group over whose answers the mean is taken: averaged over ranks, means and gradients are those of
+            all answers.
 
     Returns:
-        A scalar, or one loss an answer. An answer without tokens does not count. The gradient of a ratio at a bound or
-        beyond it is 0.
+        A scalar, or one loss per answer. An answer without tokens does not count. At a bound or beyond it, a ratio's
+        gradient is 0.
 
     Raises:
-        ValueError: Shapes that do not fit, a constant that learns, a bound out of its range, ``"constant"`` without
-            ``max_length``.
+        ValueError: Shapes that do not fit, a constant that requires gradients, a bound out of its range, ``"constant"``
+            without ``max_length``.
         TypeError: Arguments that are not floating-point.
 
     Example:
@@ -272,11 +272,11 @@ def grpo_loss(
         tensor([-1.1000,  1.0000])
 
     Source:
-        Shao et al., DeepSeekMath, arXiv:2402.03300, eq. 3, k3 its eq. 4; beta and epsilon are the paper's. DAPO: Yu et
-        al., arXiv:2503.14476; Dr. GRPO: Liu et al., arXiv:2503.20783; GSPO: Zheng et al., arXiv:2507.18071. Common
-        trainers divided by each batch's own tokens, or by a number of batches, and so weighed a step's tokens by the
-        batch that they were in; ``divisor`` does not. k3 is unbiased as a number; as a loss its gradient is that of
-        the squared log-ratio near the reference, and not the gradient of the divergence.
+        Shao et al., DeepSeekMath, arXiv:2402.03300, eq. 3; k3 is its eq. 4; beta and epsilon are the paper's. DAPO: Yu
+        et al., arXiv:2503.14476; Dr. GRPO: Liu et al., arXiv:2503.20783; GSPO: Zheng et al., arXiv:2507.18071. Common
+        trainers divided by each batch's own tokens, or by the number of batches, so a token's weight depended on its
+        batch; with ``divisor`` it does not. k3 is unbiased as an estimate; as a loss, its gradient near the reference
+        is that of the squared log-ratio, not of the divergence.
     """
     check_constant(old_logps=old_logps, advantages=advantages, ref_logps=ref_logps, divisor=_tensor(divisor))
     new, old, gain, there = _answered(logps, old_logps, advantages, mask, sample_weight)
@@ -305,7 +305,7 @@ def grpo_loss(
 def _answered(
     logps: Tensor, old_logps: Tensor | None, advantages: Tensor, mask: Tensor | None, sample_weight: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """(B, T) each, checked, 0 where no token counts, and where one does."""
+    """Three (B, T) tensors, checked, 0 where no token counts; and the mask of tokens that count."""
     check_float("logps", logps)
     check_dim("logps", logps, 2, "(B, T)")
     check_float("advantages", advantages)
@@ -313,7 +313,7 @@ def _answered(
     if old_logps is not None:
         check_same_shape("old_logps", old_logps, "logps", logps)
         check_float("old_logps", old_logps)
-    align(sample_weight, None, logps.shape[:1])  # one an answer
+    align(sample_weight, None, logps.shape[:1])  # one per answer
     _, there = align(sample_weight, mask, logps.shape)
     there = torch.ones_like(logps, dtype=torch.bool) if there is None else there.expand(logps.shape)
     old = logps.detach() if old_logps is None else old_logps
@@ -324,7 +324,7 @@ def _answered(
 
 def _length(max_length: int | None) -> int:
     if max_length is None:
-        raise ValueError("max_length: wanted the longest answer that may come beside average='constant'; got None")
+        raise ValueError("max_length: wanted the longest possible answer with average='constant'; got None")
     check_whole("max_length", max_length, low=1)
     return max_length
 
@@ -347,8 +347,8 @@ _CLIPPED: dict[str, str] = {
     r"\epsilon_l": "`epsilon_low`: how far below 1 a ratio may fall",
     r"\epsilon_h": "`epsilon_high`: how far above 1 it may rise",
 }
-_STEP = "A mean of batches' means weighs tokens by the batch that they are in: give `divisor`, or `group`."
-_OLD = "Old log-probabilities that learn cancel the gradient: they are refused."
+_STEP = "In a mean of batch means, a token's weight depends on its batch: give `divisor`, or `group`."
+_OLD = "Old log-probabilities that require gradients would cancel the gradient: they are refused."
 
 _step_card: Callable[..., Card] = partial(
     token_card, item="element", at_call=frozenset({"sample_weight", "mask", "divisor", "group"})
@@ -366,14 +366,14 @@ CARDS = (
             r"r": "the ratio of the token's probabilities",
             r"A": "`advantages`: how much better the token was than expected",
             r"p": "the token's probability now; `logps` is its logarithm",
-            r"q": "the one that it was drawn with; `old_logps` is its logarithm",
+            r"q": "the probability that it was drawn with; `old_logps` is its logarithm",
         },
         paper="arXiv:1707.06347",
         equation="7",
         defaults="the paper",
         search=_searched,
-        when="A policy that is rewarded and drew what it is trained on some steps ago.",
-        pitfalls=(_OLD, _STEP, "Where A is below 0 a ratio has no upper bound: see `largest_ratio`."),
+        when="A policy trained on rewards, with samples that it drew some steps ago.",
+        pitfalls=(_OLD, _STEP, "Where A is below 0, a ratio has no upper bound: see `largest_ratio`."),
         relatives=("grpo_loss", "ppo_value_loss"),
         aliases=("ppo_loss", "PPOLoss"),
     ),
@@ -385,7 +385,7 @@ CARDS = (
         formula=r"\frac12 \max\big( (v - R)^2, (u + \mathrm{clip}(v - u, -\epsilon, \epsilon) - R)^2 \big)",
         symbols={
             r"v": "`values`, what is expected now",
-            r"R": "`returns`, what came",
+            r"R": "`returns`, as observed",
             r"u": "`old_values`, what was expected when the answers were drawn",
             r"\epsilon": "`epsilon`: how far a value may move",
         },
@@ -393,8 +393,8 @@ CARDS = (
         equation="code",
         defaults="the paper's code",
         search={"epsilon": Range(0.05, 1.0, log=True)},
-        when="A value head beside a policy that learns by ppo_clip_loss.",
-        pitfalls=("epsilon is in units of the returns: 0.2 stops a head whose returns are in hundreds.", _STEP),
+        when="A value head trained together with a policy that uses ppo_clip_loss.",
+        pitfalls=("epsilon is in units of the returns: 0.2 stops a head whose returns are in the hundreds.", _STEP),
         relatives=("ppo_clip_loss", "mse_loss"),
     ),
     _step_card(
@@ -409,11 +409,11 @@ CARDS = (
             **_CLIPPED,
             r"o": "an answer, of |o| tokens: those of `mask`",
             r"t": "each of its tokens",
-            r"r_t": "the token's probability now over the one it was drawn with; of logarithms `logps`, `old_logps`",
-            r"A": "`advantages`: how much better the answer is than others to its prompt",
-            r"\beta": "`beta`: what the distance to the reference policy counts",
+            r"r_t": "the token's probability now over that when it was drawn; their logarithms: `logps`, `old_logps`",
+            r"A": "`advantages`: how much better the answer is than the others to its prompt",
+            r"\beta": "`beta`: the weight of the distance to the reference policy",
             r"p_t": "the token's probability now; `logps` is its logarithm",
-            r"q_t": "the reference policy's; `ref_logps` is its logarithm",
+            r"q_t": "its probability under the reference policy; `ref_logps` is its logarithm",
         },
         paper="arXiv:2402.03300",
         equation="3",
@@ -421,12 +421,12 @@ CARDS = (
         search={**_searched, "beta": Range(1e-3, 0.1, log=True), "average": Choice(("sequence", "token"))},
         at_call=frozenset({"sample_weight", "mask", "divisor", "group", "ref_logps"}),
         mean_is_plain=False,
-        when="Several answers to each prompt and a reward of each, no value head.",
+        when="Several answers to each prompt, a reward for each, and no value head.",
         pitfalls=(
             _OLD,
             _STEP,
-            "By its own length a long wrong answer costs little a token: answers grow; see `average`.",
-            "Half of TRL's loss types are this one's `average`: grpo, dapo and bnpo, dr_grpo.",
+            "Divided by its own length, a long wrong answer costs little per token, so answers grow: see `average`.",
+            "Half of TRL's loss types differ only in `average`: grpo, dapo and bnpo, dr_grpo.",
         ),
         relatives=("ppo_clip_loss", "dpo_loss"),
     ),

@@ -1,4 +1,4 @@
-"""Which of two answers is the better one, without a reference model: of language models and of reward models."""
+"""Which of two answers is better, without a reference model: for language models and for reward models."""
 
 import math
 from typing import Annotated
@@ -32,7 +32,7 @@ __all__ = [
     "simpo_loss",
 ]
 
-#: An average log-probability is taken to be at most this far below 0: there its log-odds are 69, and finite.
+#: An average log-probability counts as at most this, so that its log-odds, 69 there, are finite.
 NEARLY_CERTAIN = -1e-30
 
 
@@ -48,7 +48,7 @@ def cpo_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""Contrastive preference optimization: DPO without a reference model, and the chosen answer's likelihood beside.
+    r"""Contrastive preference optimization: DPO without a reference model, plus the chosen answer's likelihood.
 
     .. math:: -(1 - \epsilon) \log \sigma(h) - \epsilon \log \sigma(-h) - \alpha \log p(w), \quad
         h = \beta \log \frac{p(w)}{p(l)}
@@ -57,14 +57,14 @@ def cpo_loss(
         chosen_logps: (N,), log p(w), the sum over an answer's tokens: see :func:`sequence_logps`.
         rejected_logps: (N,), log p(l), likewise.
         beta: The preference's scale, above 0.
-        label_smoothing: e in [0, 1], the share of preferences that are the other way round.
-        nll_weight: alpha, what the likelihood counts; 0 leaves the preference alone.
+        label_smoothing: e in [0, 1], the share of preferences that are reversed.
+        nll_weight: alpha, the weight of the likelihood; 0 leaves only the preference.
         sample_weight: (N,); mean is ``sum(w l) / sum(w)``.
         mask: (N,) boolean, True where a pair counts.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
 
     Returns:
-        A scalar, or one loss a pair.
+        A scalar, or one loss per pair.
 
     Raises:
         ValueError: Shapes other than (N,), ``beta`` not above 0, ``label_smoothing`` outside of [0, 1].
@@ -76,9 +76,9 @@ def cpo_loss(
         tensor(1.7544)
 
     Source:
-        Xu et al., Contrastive Preference Optimization, arXiv:2401.08417, eq. 3 with the likelihood added, as there, to
-        its mean; beta is the paper's. Its log p is of whole answers; TRL takes the likelihood's mean over the batch's
-        tokens, which is an ``nll_weight`` of 1 over their number an answer.
+        Xu et al., Contrastive Preference Optimization, arXiv:2401.08417, eq. 3 with the likelihood added to its mean,
+        as there; beta is the paper's. Its log p is that of whole answers; TRL averages the likelihood over the batch's
+        tokens, which is an ``nll_weight`` of 1 over their number per answer.
     """
     (w, l), sample_weight, mask = answers(sample_weight, mask, chosen_logps=chosen_logps, rejected_logps=rejected_logps)
     beta, nll_weight = parameters((beta, nll_weight), w)
@@ -108,7 +108,7 @@ def simpo_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""Simple preference optimization: the chosen answer's average log-probability shall lead by a margin.
+    r"""Simple preference optimization: the chosen answer's average log-probability should lead by a margin.
 
     .. math:: -(1 - \epsilon) \log \sigma(h) - \epsilon \log \sigma(-h), \quad
         h = \beta\, (\bar{w} - \bar{l}) - \gamma
@@ -118,13 +118,13 @@ def simpo_loss(
         rejected_logps: (N,), likewise.
         beta: The scale of the lead, above 0.
         gamma: The margin, in units of the scaled lead.
-        label_smoothing: e in [0, 1], the share of preferences that are the other way round.
+        label_smoothing: e in [0, 1], the share of preferences that are reversed.
         sample_weight: (N,); mean is ``sum(w l) / sum(w)``.
         mask: (N,) boolean, True where a pair counts.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
 
     Returns:
-        A scalar, or one loss a pair.
+        A scalar, or one loss per pair.
 
     Raises:
         ValueError: Shapes other than (N,), ``beta`` not above 0, ``gamma`` below 0.
@@ -136,9 +136,9 @@ def simpo_loss(
         tensor(0.6931)
 
     Source:
-        Meng, Xia and Chen, SimPO, arXiv:2405.14734, eq. 6; beta and gamma are the paper's for Llama 3, whose other
-        models have 2 to 2.5 and 0.3 to 1.6. TRL's defaults, 0.1 and 0.5, are not the paper's, and its trainer adds the
-        likelihood of CPO unless that is turned off.
+        Meng, Xia and Chen, SimPO, arXiv:2405.14734, eq. 6; beta and gamma are the paper's for Llama 3; its other models
+        have 2 to 2.5 and 0.3 to 1.6. TRL's defaults, 0.1 and 0.5, are not the paper's, and its trainer adds CPO's
+        likelihood unless told not to.
     """
     (w, l), sample_weight, mask = answers(sample_weight, mask, chosen_logps=chosen_logps, rejected_logps=rejected_logps)
     beta, gamma = parameters((beta, gamma), w)
@@ -166,7 +166,7 @@ def orpo_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""Odds ratio preference optimization: the chosen answer's likelihood, and its odds above the rejected one's.
+    r"""Odds ratio preference optimization: the chosen answer's likelihood, plus its odds against the rejected one's.
 
     .. math:: -\bar{w} - \beta \log \sigma\left( \log \frac{e^{\bar{w}}}{1 - e^{\bar{w}}}
         - \log \frac{e^{\bar{l}}}{1 - e^{\bar{l}}} \right)
@@ -174,14 +174,14 @@ def orpo_loss(
     Args:
         chosen_logps: (N,), the mean of log p over an answer's tokens: ``sequence_logps(..., average=True)``.
         rejected_logps: (N,), likewise.
-        beta: What the odds count beside the likelihood; lambda in the paper.
+        beta: The weight of the odds against the likelihood; lambda in the paper.
         sample_weight: (N,); mean is ``sum(w l) / sum(w)``.
         mask: (N,) boolean, True where a pair counts.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
 
     Returns:
-        A scalar, or one loss a pair. A probability of 1 has infinite odds: for these a log-probability counts as at
-        most -1e-30, with a gradient of 0 above.
+        A scalar, or one loss per pair. A probability of 1 has infinite odds, so in the odds a log-probability counts as
+        at most -1e-30, with a gradient of 0 above.
 
     Raises:
         ValueError: Shapes other than (N,), ``beta`` below 0.
@@ -194,8 +194,8 @@ def orpo_loss(
 
     Source:
         Hong, Lee and Thorne, ORPO, arXiv:2403.07691, eqs. 6 and 7; beta is the paper's for Mistral. Common code takes
-        the logarithm of 1 - exp(x) as it stands: at a log-probability of -1e-8 its float32 is -inf. TRL's likelihood
-        is of the prompt's tokens too, and a mean over the batch's tokens.
+        the logarithm of 1 - exp(x) directly: at a log-probability of -1e-8 it is -inf in float32. TRL's likelihood
+        includes the prompt's tokens, and is a mean over the batch's tokens.
     """
     (w, l), sample_weight, mask = answers(sample_weight, mask, chosen_logps=chosen_logps, rejected_logps=rejected_logps)
     (beta,) = parameters((beta,), w)
@@ -207,7 +207,7 @@ def _log_odds(logp: Tensor) -> Tensor:
     """log(p / (1 - p)) of log p."""
     logp = logp.clamp_max(NEARLY_CERTAIN)
     near = logp > -math.log(2)
-    # What is not chosen is kept from the ends, where its gradient times 0 would be NaN.
+    # The branch not taken is kept away from the ends, where its gradient times 0 would be NaN.
     of_near, of_far = torch.where(near, logp, -1.0), torch.where(near, -1.0, logp)
     return logp - torch.where(near, (-torch.expm1(of_near)).log(), torch.log1p(-of_far.exp()))
 
@@ -236,19 +236,19 @@ def bradley_terry_loss(
     .. math:: -\log \sigma(w - l - m) + c\, (w + l)^2
 
     Args:
-        chosen_rewards: (N,), w, the model's reward of the better answer.
-        rejected_rewards: (N,), l, that of the other.
-        center: c, at least 0: what keeps the rewards around 0, which the preference alone leaves open.
-        margins: (N,), m, by how much each is better, constants; None for 0.
+        chosen_rewards: (N,), w, the model's reward for the better answer.
+        rejected_rewards: (N,), l, that for the other.
+        center: c, at least 0: it keeps the rewards around 0, which the preference alone does not.
+        margins: (N,), m, how much better each is, constants; None for 0.
         sample_weight: (N,); mean is ``sum(w l) / sum(w)``.
         mask: (N,) boolean, True where a pair counts.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
 
     Returns:
-        A scalar, or one loss a pair.
+        A scalar, or one loss per pair.
 
     Raises:
-        ValueError: Shapes other than (N,), margins that learn, ``center`` below 0.
+        ValueError: Shapes other than (N,), margins that require gradients, ``center`` below 0.
         TypeError: Rewards that are not floating-point.
 
     Example:
@@ -258,8 +258,8 @@ def bradley_terry_loss(
 
     Source:
         Bradley and Terry, Rank Analysis of Incomplete Block Designs, 1952; for language models Ouyang et al.,
-        arXiv:2203.02155, eq. 1. Margins are of Touvron et al., arXiv:2307.09288, eq. 2, the centering of Eisenstein
-        et al., arXiv:2312.09244, eq. 2, who take 0.01.
+        arXiv:2203.02155, eq. 1. Margins are from Touvron et al., arXiv:2307.09288, eq. 2; centering is from Eisenstein
+        et al., arXiv:2312.09244, eq. 2, who use 0.01.
     """
     check_constant(margins=margins)
     given = {"chosen_rewards": chosen_rewards, "rejected_rewards": rejected_rewards}
@@ -267,7 +267,7 @@ def bradley_terry_loss(
     (w, l, *m), sample_weight, mask = answers(sample_weight, mask, **given)
     (center,) = parameters((center,), w)
     losses = softplus(l - w + m[0] if m else l - w)
-    if isinstance(center, Tensor) or center > 0:  # beyond 1e19 the square is infinite, and 0 times it NaN
+    if isinstance(center, Tensor) or center > 0:  # beyond 1e19 the square is infinite, and 0 times it is NaN
         losses = losses + center * (w + l).square()
     return reduce(losses, weight=sample_weight, mask=mask, reduction=reduction)
 
@@ -281,7 +281,7 @@ class BradleyTerryLoss(Loss):
 
 
 _AVERAGES = {
-    r"\bar{w}": "`chosen_logps`, the better answer's average log-probability a token",
+    r"\bar{w}": "`chosen_logps`, the better answer's average log-probability per token",
     r"\bar{l}": "`rejected_logps`, that of the other answer",
 }
 
@@ -293,8 +293,8 @@ CARDS = (
         r"h = \beta \log \frac{p(w)}{p(l)}",
         symbols={
             **SMOOTHED,
-            r"h": "by how much the better answer leads",
-            r"\alpha": "`nll_weight`: what the likelihood of the better answer counts",
+            r"h": "the better answer's lead",
+            r"\alpha": "`nll_weight`: the weight of the better answer's likelihood",
             r"p(w)": "the model's probability of the better answer; `chosen_logps` is its logarithm",
             r"p(l)": "that of the other answer; `rejected_logps` is its logarithm",
         },
@@ -302,7 +302,7 @@ CARDS = (
         equation="3",
         defaults="the paper",
         search={"beta": Range(0.01, 1.0, log=True), "nll_weight": Range(0.0, 1.0)},
-        when="Pairs of answers and no memory for a reference model.",
+        when="Pairs of answers, and no memory to spare for a reference model.",
         pitfalls=(OF_SUMS,),
         relatives=("dpo_loss", "simpo_loss", "orpo_loss"),
     ),
@@ -314,15 +314,15 @@ CARDS = (
         symbols={
             **SMOOTHED,
             **_AVERAGES,
-            r"h": "by how much the better answer leads, beyond the margin",
+            r"h": "the better answer's lead beyond the margin",
             r"\gamma": "`gamma`, the margin",
         },
         paper="arXiv:2405.14734",
         equation="6",
         defaults="the paper's for Llama 3",
         search={"beta": Range(1.0, 10.0, log=True), "gamma": Range(0.0, 3.0)},
-        when="Pairs of answers, no reference model, and answers of very different length.",
-        pitfalls=(OF_AVERAGES, "gamma is beside beta's lead: the paper tunes their ratio, 0.1 to 0.8."),
+        when="Pairs of answers of very different lengths, and no reference model.",
+        pitfalls=(OF_AVERAGES, "gamma is relative to the lead times beta: the paper tunes their ratio, 0.1 to 0.8."),
         relatives=("cpo_loss", "orpo_loss", "dpo_loss"),
     ),
     pair_card(
@@ -330,13 +330,13 @@ CARDS = (
         module=ORPOLoss,
         formula=r"-\bar{w} - \beta \log \sigma\left( \log \frac{e^{\bar{w}}}{1 - e^{\bar{w}}} "
         r"- \log \frac{e^{\bar{l}}}{1 - e^{\bar{l}}} \right)",
-        symbols={**_AVERAGES, r"\beta": "`beta`: what the odds count beside the likelihood", r"\sigma": "the sigmoid"},
+        symbols={**_AVERAGES, r"\beta": "`beta`: the weight of the odds", r"\sigma": "the sigmoid"},
         paper="arXiv:2403.07691",
         equation="6",
         defaults="the paper's for Mistral",
         search={"beta": Range(0.05, 1.0, log=True)},
         when="Fine-tuning and preferences in one run, without a reference model.",
-        pitfalls=(OF_AVERAGES, "log(1 - exp(x)) as it stands is -inf in float32 for x above -3e-8."),
+        pitfalls=(OF_AVERAGES, "log(1 - exp(x)), computed directly, is -inf in float32 for x above -3e-8."),
         relatives=("simpo_loss", "cpo_loss"),
     ),
     pair_card(
@@ -356,10 +356,8 @@ CARDS = (
         equation="1",
         defaults="none",
         search={"center": Range(1e-4, 0.1, log=True)},
-        when="A reward model from pairs of answers; any ranking by pairs with a graded margin.",
-        pitfalls=(
-            "Only differences are learned: each trained model's rewards have a zero of their own, see `center`.",
-        ),
+        when="A reward model trained on pairs of answers; any ranking by pairs with a graded margin.",
+        pitfalls=("Only differences are learned: each trained model's rewards have their own zero, see `center`.",),
         relatives=("ranknet_loss", "margin_ranking_loss", "dpo_loss"),
         aliases=("reward_model_loss", "RewardModelLoss"),
     ),

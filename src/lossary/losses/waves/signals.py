@@ -1,4 +1,4 @@
-"""Sound beside the sound that it should be: how much of it is not the target, and how their spectra differ."""
+"""Sound compared with target sound: how much of it is not the target, and how their spectra differ."""
 
 import math
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ def _si_sdr(x: Tensor, y: Tensor, zero_mean: bool, eps: float) -> Tensor:
         x, y = (t - t.mean(1, keepdim=True) for t in map(unit, (x, y)))  # the mean of tiny numbers has no digits
     u, v = unit(x), unit(y)
     cosine = (u * v).sum(1)
-    # The rest itself: 1 less the cosine's square has no digits left where the estimate is good.
+    # The rest itself: 1 minus the squared cosine has no digits left for a good estimate.
     rest = (u - cosine[:, None] * v).square().sum(1) + (u == 0).all(1)
     return _decibels(rest, cosine, eps)
 
@@ -41,9 +41,9 @@ def _decibels(rest: Tensor, cosine: Tensor, eps: float) -> Tensor:
 
 
 def _si_sdr_slope(x: Tensor, y: Tensor, share: Any, *, zero_mean: bool, eps: float, out: Tensor) -> Tensor | None:
-    """``share`` times the sum of the losses, their derivatives by ``x`` in ``out``; None beside a silent signal.
+    """``share`` times the sum of the losses, with derivatives by ``x`` in ``out``; None if a signal is silent.
 
-    With the rest e = u - c v, of the square r, those are along 1 / (r + eps) (e - r u) - c / (c^2 + eps) (v - c u).
+    With the rest e = u - c v, whose square is r, they point along 1 / (r + eps) (e - r u) - c / (c^2 + eps) (v - c u).
     """
     if zero_mean:
         x, y = (t - t.mean(1, keepdim=True) for t in (x, y))
@@ -81,15 +81,15 @@ def si_sdr_loss(
     Args:
         input: (..., T) estimated signals.
         target: True signals of the same shape.
-        zero_mean: Whether each signal's mean is taken off first.
+        zero_mean: Whether each signal's mean is subtracted first.
         eps: The least share of the estimate's energy on either side of the fraction: it keeps the loss within
-            ``10 log10(1 / eps)`` decibels, 80 of them.
-        sample_weight: One weight a signal, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+            ``10 log10(1 / eps)`` decibels, 80 by default.
+        sample_weight: One weight per signal, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where a signal counts.
-        reduction: ``"none"`` (one value a signal), ``"sum"`` or ``"mean"``.
+        reduction: ``"none"`` (one value per signal), ``"sum"`` or ``"mean"``.
 
     Returns:
-        A scalar, or the shape of ``input`` without its last dimension, in decibels: the lower the better.
+        A scalar, or the shape of ``input`` without its last dimension, in decibels: lower is better.
 
     Raises:
         ValueError: Shapes that differ, ``eps`` not above 0.
@@ -103,8 +103,8 @@ def si_sdr_loss(
 
     Source:
         Le Roux et al., SDR - Half-Baked or Well Done?, arXiv:1811.02508, eq. 3 to 5, negated. A silent target or
-        estimate has the worst value and no gradient; peers divide by the target's energy, which is NaN there, or add
-        eps to it, so that quiet signals score differently from loud ones.
+        estimate has the worst value and no gradient; peers divide by the target's energy, which gives NaN there, or add
+        eps to it, so quiet signals score differently from loud ones.
     """
     check_tensor("input", input)
     given: dict[str, Any] = {"zero_mean": zero_mean, "eps": eps}
@@ -123,38 +123,38 @@ class SISDRLoss(Loss):
 
 def _check_sizes(name: str, value: object) -> None:
     if not isinstance(value, Sequence) or isinstance(value, str):
-        raise TypeError(f"{name}: wanted a sequence of whole numbers, one a resolution; got {type(value).__name__}")
+        raise TypeError(f"{name}: wanted a sequence of whole numbers, one per resolution; got {type(value).__name__}")
     if not value:
-        raise ValueError(f"{name}: wanted one number a resolution or more; got none")
+        raise ValueError(f"{name}: wanted at least one number; got none")
     for number in cast("Sequence[int]", value):
         check_whole(name, number, low=1)
 
 
 Sizes = Annotated[Sequence[int], _check_sizes]
-#: Points of a transform, samples from one to the next, samples of its window.
+#: Points of a transform, samples from one transform to the next, samples of its window.
 Resolution = tuple[int, int, int]
 
 
 def _magnitudes(x: Tensor, resolution: Resolution, least: Tensor) -> Tensor:
-    """(n, frames, frequencies): of short windows, the signal mirrored at its ends, none below ``least``."""
+    """(n, frames, frequencies), in short windows, none below ``least``; the signal is mirrored at its ends."""
     size, hop, length = resolution
     half = size // 2
     frames = (x.shape[1] + 2 * half - size) // hop + 1
-    if len(x) == 0:  # no transform of nothing
+    if len(x) == 0:  # torch has no transform of nothing
         return x[:, :1, None].expand(-1, frames, half + 1)
     mirrored = torch.cat([x[:, 1 : half + 1].flip(1), x, x[:, -half - 1 : -1].flip(1)], 1)
-    # Zeros before a short window turn phases alone: they are left out.
+    # Zeros before a short window only turn phases, so they are left out.
     start = (size - length) // 2
     pieces = mirrored[:, start : start + (frames - 1) * hop + length].unfold(1, length, hop)
     window = torch.hann_window(length, dtype=x.dtype, device=x.device)
     power = torch.view_as_real(torch.fft.rfft(pieces * window, n=size)).square().sum(-1)
-    return torch.where(power <= least.square(), least.square(), power).sqrt()  # so written, a NaN stays one
+    return torch.where(power <= least.square(), least.square(), power).sqrt()  # written this way, a NaN stays NaN
 
 
 def _stft(
     x: Tensor, y: Tensor, convergence: Number, magnitude: Number, resolutions: Sequence[Resolution], eps: float
 ) -> Tensor:
-    # Each in units of its peak, where that is above 1: squares of the loudest would be infinite.
+    # Each signal in units of its peak if that is above 1: squares of the loudest would be infinite.
     peaks = [t.detach().abs().amax(1).clamp_min(1)[:, None] for t in (x, y)]
     least = [(eps / peak).clamp_min(torch.finfo(x.dtype).tiny ** 0.5)[..., None] for peak in peaks]
     louder = (peaks[0] / peaks[1])[..., None]
@@ -163,7 +163,7 @@ def _stft(
     for resolution in resolutions:
         found, wanted = (_magnitudes(t, resolution, low) for t, low in zip((x, y), least, strict=True))
         square = (wanted - louder * found).square().sum((1, 2))
-        same = square == 0  # where a length has no slope
+        same = square == 0  # where a length has no derivative
         apart = torch.where(same, 0, torch.where(same, 1, square).sqrt()) / wanted.square().sum((1, 2)).sqrt()
         logarithms = (found.log() - wanted.log() + louder.log()).abs().mean((1, 2))
         losses.append(convergence * apart + magnitude * logarithms)
@@ -185,29 +185,29 @@ def multi_resolution_stft_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""How the magnitudes of two spectrograms differ, in all and in logarithms, at several resolutions.
+    r"""How the magnitudes of two spectrograms differ, overall and in logarithms, at several resolutions.
 
     .. math:: \frac1M \sum_m \lambda_c \frac{|Y_m - X_m|}{|Y_m|} +
               \lambda_l \frac{1}{K_m} \sum_k \left|\log Y_{mk} - \log X_{mk}\right|
 
     Args:
-        input: (..., T) signals that a network makes, T above half the largest of ``fft_sizes``.
+        input: (..., T) signals from a network, T above half the largest of ``fft_sizes``.
         target: True signals of the same shape.
         fft_sizes: Points of each resolution's transform.
         hop_sizes: Samples from one window to the next, for each resolution.
-        win_lengths: Samples of each resolution's Hann window, at most as many as points.
-        convergence_weight: Of the first part, the spectral convergence.
-        magnitude_weight: Of the second, the logarithms' distance.
-        eps: The least magnitude, whose logarithm a silent signal has; the gradient is 0 below it.
-        sample_weight: One weight a signal, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        win_lengths: Samples of each resolution's Hann window, at most as many as its points.
+        convergence_weight: The weight of the first part, the spectral convergence.
+        magnitude_weight: The weight of the second, the distance of the logarithms.
+        eps: The least magnitude, which a silent signal has; the gradient is 0 below it.
+        sample_weight: One weight per signal, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where a signal counts.
-        reduction: ``"none"`` (one value a signal), ``"sum"`` or ``"mean"``.
+        reduction: ``"none"`` (one value per signal), ``"sum"`` or ``"mean"``.
 
     Returns:
         A scalar, or the shape of ``input`` without its last dimension.
 
     Raises:
-        ValueError: Shapes that differ, signals too short, resolutions of different number, a window longer than its
+        ValueError: Shapes that differ, signals too short, different numbers of resolutions, a window longer than its
             transform.
         TypeError: ``input`` that is not floating-point.
 
@@ -219,8 +219,8 @@ def multi_resolution_stft_loss(
 
     Source:
         Yamamoto, Song and Kim, Parallel WaveGAN, arXiv:1910.11480, eq. 6, with its three resolutions; eps is that of
-        auraloss, the root of its 1e-8. The first part is a signal's own: some code takes one length over the whole
-        batch, where loud signals are all that counts.
+        auraloss, the root of its 1e-8. The first part is computed per signal: some code takes one length over the whole
+        batch, where only loud signals count.
     """
     check_tensor("input", input)
     resolutions = _resolutions(input, fft_sizes, hop_sizes, win_lengths)
@@ -282,9 +282,9 @@ CARDS = (
         search={"zero_mean": Choice((True, False))},
         when="Separation and enhancement of speech, where loudness does not matter.",
         pitfalls=(
-            "It does not see loudness: what the network makes may be of any scale.",
-            "A silent target has no right answer: leave it out by the mask.",
-            "Decibels are logarithms: one good signal outweighs many that are bad.",
+            "It does not see loudness: the network's output may have any scale.",
+            "A silent target has no right answer: mask it.",
+            "Decibels are logarithms: one good signal outweighs many bad ones.",
         ),
         relatives=("multi_resolution_stft_loss", "mse_loss"),
         aliases=("sisdr_loss",),
@@ -308,9 +308,9 @@ CARDS = (
         equation="6",
         defaults="the paper; eps: auraloss",
         search={"convergence_weight": Range(0.1, 10.0, log=True), "eps": Range(1e-5, 1e-2, log=True)},
-        when="Sound that a network makes, as vocoders and codecs do; usually beside an adversarial loss.",
+        when="Sound from a network, such as a vocoder or codec; usually together with an adversarial loss.",
         pitfalls=(
-            "It does not see phases: beside a loss of the waves, or of a judge, where they matter.",
+            "It does not see phases: where they matter, add a loss on the waves or an adversarial one.",
             "Silence has the logarithm of eps: quiet passages count as much as loud ones.",
         ),
         relatives=("si_sdr_loss", "l1_loss"),
