@@ -51,15 +51,15 @@ def listnet_loss(
     .. math:: -\sum_i p_i \log \frac{e^{s_i}}{\sum_j e^{s_j}}, \quad p_i = \frac{e^{y_i / T}}{\sum_j e^{y_j / T}}
 
     Args:
-        input: Scores s of L candidates in each of N lists, (N, L). They may be infinite: one of -inf comes last.
-        target: Their relevance y in the same shape, any numbers: more is better.
+        input: Scores s of L candidates in each of N lists, (N, L). They may be infinite: -inf comes last.
+        target: Their relevance y, of the same shape, any numbers: more is better.
         temperature: T, in units of relevance. A small one asks for the best candidate alone.
-        sample_weight: One weight a list, (N,); mean is ``sum(w l) / sum(w)``.
-        mask: Boolean, True where there is a candidate, (N, L); or one a list, (N,).
+        sample_weight: One weight per list, (N,); mean is ``sum(w l) / sum(w)``.
+        mask: Boolean, True where there is a candidate, (N, L); or one per list, (N,).
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"`` over lists that have candidates.
 
     Returns:
-        A scalar, or one loss a list. The least it can be is the entropy of p.
+        A scalar, or one loss per list. The least it can be is the entropy of p.
 
     Raises:
         ValueError: Shapes that differ, a temperature of 0 or below.
@@ -103,14 +103,14 @@ def listmle_loss(
     .. math:: \sum_i \Big(\log \sum_{j:\, y_j \le y_i} e^{s_j} - s_i\Big)
 
     Args:
-        input: Scores s of L candidates in each of N lists, (N, L). They may be infinite: one of -inf comes last.
-        target: Their relevance y in the same shape, any numbers: more is better.
-        sample_weight: One weight a list, (N,); mean is ``sum(w l) / sum(w)``.
-        mask: Boolean, True where there is a candidate, (N, L); or one a list, (N,).
+        input: Scores s of L candidates in each of N lists, (N, L). They may be infinite: -inf comes last.
+        target: Their relevance y, of the same shape, any numbers: more is better.
+        sample_weight: One weight per list, (N,); mean is ``sum(w l) / sum(w)``.
+        mask: Boolean, True where there is a candidate, (N, L); or one per list, (N,).
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"`` over lists that have candidates.
 
     Returns:
-        A scalar, or one loss a list. The sum over i leaves out the least relevant: they win against nobody.
+        A scalar, or one loss per list. The sum over i leaves out the least relevant: they win against nobody.
 
     Raises:
         ValueError: Shapes that differ.
@@ -162,11 +162,11 @@ def approx_ndcg_loss(
     with DCG* the discounted gains of the best order.
 
     Args:
-        input: Scores s of L candidates in each of N lists, (N, L). They may be infinite: one of -inf comes last.
-        target: Their gains y in the same shape, none below 0. Grades are customarily given as ``2**grade - 1``.
+        input: Scores s of L candidates in each of N lists, (N, L). They may be infinite: -inf comes last.
+        target: Their gains y, of the same shape, none below 0. Grades are usually passed as ``2**grade - 1``.
         temperature: T, in units of the score. Towards 0 the places become the true ones and the gradient vanishes.
-        sample_weight: One weight a list, (N,); mean is ``sum(w l) / sum(w)``.
-        mask: Boolean, True where there is a candidate, (N, L); or one a list, (N,).
+        sample_weight: One weight per list, (N,); mean is ``sum(w l) / sum(w)``.
+        mask: Boolean, True where there is a candidate, (N, L); or one per list, (N,).
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"`` over lists that have candidates.
 
     Returns:

@@ -42,14 +42,14 @@ def ranknet_loss(
     .. math:: \frac{1}{|P|} \sum_{(i, j) \in P} \log(1 + e^{s_j - s_i}), \quad P = \{(i, j): y_i > y_j\}
 
     Args:
-        input: Scores s of L candidates in each of N lists, (N, L). They may be infinite: one of -inf comes last.
-        target: Their relevance y in the same shape, any numbers: only their order counts.
-        sample_weight: One weight a list, (N,); mean is ``sum(w l) / sum(w)``.
-        mask: Boolean, True where there is a candidate, (N, L); or one a list, (N,).
+        input: Scores s of L candidates in each of N lists, (N, L). They may be infinite: -inf comes last.
+        target: Their relevance y, of the same shape, any numbers: only their order counts.
+        sample_weight: One weight per list, (N,); mean is ``sum(w l) / sum(w)``.
+        mask: Boolean, True where there is a candidate, (N, L); or one per list, (N,).
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"`` over lists that have candidates.
 
     Returns:
-        A scalar, or one loss a list; 0 for a list whose candidates are all as relevant.
+        A scalar, or one loss per list; 0 for a list whose candidates are all as relevant.
 
     Raises:
         ValueError: Shapes that differ.
@@ -98,15 +98,15 @@ def lambda_loss(
     with r the places by score, and DCG* the discounted gains of the best order.
 
     Args:
-        input: Scores s of L candidates in each of N lists, (N, L). They may be infinite: one of -inf comes last.
-        target: Their gains y in the same shape, none below 0. Grades are customarily given as ``2**grade - 1``.
+        input: Scores s of L candidates in each of N lists, (N, L). They may be infinite: -inf comes last.
+        target: Their gains y, of the same shape, none below 0. Grades are usually passed as ``2**grade - 1``.
         mu: How much the bound counts beside the exchange. 0 gives LambdaRank.
-        sample_weight: One weight a list, (N,); mean is ``sum(w l) / sum(w)``.
-        mask: Boolean, True where there is a candidate, (N, L); or one a list, (N,).
+        sample_weight: One weight per list, (N,); mean is ``sum(w l) / sum(w)``.
+        mask: Boolean, True where there is a candidate, (N, L); or one per list, (N,).
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"`` over lists that have candidates.
 
     Returns:
-        A scalar, or one loss a list; 0 for a list whose candidates all have the same gain.
+        A scalar, or one loss per list; 0 for a list whose candidates all have the same gain.
 
     Raises:
         ValueError: Shapes that differ, a gain or ``mu`` below 0.
@@ -163,7 +163,7 @@ def margin_ranking_loss(
         target: The same shape: +1 or True where the first should rank higher, -1 or False where the second should.
         margin: m, in units of the score; below 0 a tolerance, as in torch.
         reduction: ``"none"`` (the shape of ``input1``), ``"sum"`` or ``"mean"``.
-        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where a pair counts.
 
     Returns:
@@ -219,7 +219,7 @@ def margin_mse_loss(
         input1: The student's scores of what should rank higher, any shape, as products of query and passage.
         input2: Its scores of the others, the shape of ``input1``.
         target: The teacher's margins ``t_1 - t_2`` in the same shape, of either sign. They may learn.
-        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where a pair counts.
         reduction: ``"none"`` (the shape of ``input1``), ``"sum"`` or ``"mean"``.
 

@@ -87,10 +87,10 @@ def cl_dice_loss(
         target: (N, ...) class indices of any integer dtype.
         iterations: How often a region is eroded: at least half the width of the widest, in positions.
         smooth: epsilon, in positions; 0 / 0 counts as a perfect score.
-        ignore_index: Positions of this label count nowhere; None for no such label.
+        ignore_index: Positions with this label do not count; None for no such label.
         class_weight: (C,) weights of the classes' losses; 0 for a background, which has no middle line to speak of.
-        sample_weight: One weight an image, (N,), or one for each of its classes, (N, C).
-        mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, as (N,).
+        sample_weight: One weight per image, (N,), or one for each of its classes, (N, C).
+        mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, such as (N,).
         reduction: ``"none"`` (N, C), ``"sum"`` or ``"mean"``.
 
     Returns:
@@ -98,7 +98,7 @@ def cl_dice_loss(
 
     Raises:
         ValueError: Wrong shapes, a single class (its softmax is always 1).
-        TypeError: Targets that are no integers.
+        TypeError: Targets that are not integers.
         IndexError: A target outside of [0, C).
 
     Example:
@@ -156,8 +156,8 @@ def sigmoid_cl_dice_loss(
         iterations: How often a region is eroded: at least half the width of the widest, in positions.
         smooth: epsilon, in positions; 0 / 0 counts as a perfect score.
         class_weight: (C,) weights of the channels' losses.
-        sample_weight: One weight an image, (N,), or one for each of its channels, (N, C).
-        mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, as (N,).
+        sample_weight: One weight per image, (N,), or one for each of its channels, (N, C).
+        mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, such as (N,).
         reduction: ``"none"`` (N, C), ``"sum"`` or ``"mean"``.
 
     Returns:
@@ -206,7 +206,7 @@ _FACTS: dict[str, Any] = {
         r"p": "the probability at a position: softmax of `input`, of the sigmoid form its sigmoid",
         r"S_g": "that of the truth",
         r"g": "1 where `target` is the class or region, 0 elsewhere",
-        r"\epsilon": "`smooth`, in positions; with 0, nothing over nothing is a perfect score",
+        r"\epsilon": "`smooth`, in positions; with 0, 0 / 0 counts as a perfect score",
     },
     "paper": "arXiv:2003.07311",
     "equation": "unconfirmed",

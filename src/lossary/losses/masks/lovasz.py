@@ -58,23 +58,23 @@ def lovasz_softmax_loss(
         input: (N, C, ...) logits, C >= 2.
         target: (N, ...) class indices of any integer dtype.
         classes: ``"present"`` leaves out classes without a true position; ``"all"`` counts their largest error.
-        per_image: Whether each image's class is sorted by itself, and not each class of the whole batch.
-        ignore_index: Positions of this label count nowhere; None for no such label.
+        per_image: Whether each class is sorted within each image instead of over the whole batch.
+        ignore_index: Positions with this label do not count; None for no such label.
         class_weight: (C,) weights of the classes' losses.
-        sample_weight: One weight an image, (N,), or one for each of its classes, (N, C). Without ``per_image``
-            an image of weight 2 counts as two.
-        mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, as (N,). Where
-            it leaves nothing there is no score.
+        sample_weight: One weight per image, (N,), or one for each of its classes, (N, C). Without ``per_image`` an
+            image of weight 2 counts as two.
+        mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, such as (N,).
+            Where it leaves no position, there is no score.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
         group: Process group whose ranks' images are one batch: for the mean and, without ``per_image``, for the order
-            of the errors. Each rank then sorts some of the classes, and all have the same losses.
+            of the errors. Each rank then sorts some of the classes, and all ranks have the same losses.
 
     Returns:
-        A scalar; or (C,), with ``per_image`` (N, C). ``mean`` is over those that are not left out.
+        A scalar; or (C,), with ``per_image`` (N, C). ``mean`` averages those not left out.
 
     Raises:
         ValueError: Wrong shapes, a single class (its softmax is always 1), an unknown option.
-        TypeError: Targets that are no integers.
+        TypeError: Targets that are not integers.
         IndexError: A target outside of [0, C).
 
     Example:
@@ -131,19 +131,19 @@ def sigmoid_lovasz_loss(
         input: (N, C, ...) logits; C = 1 for one region.
         target: The shape of ``input``: 0/1 of bool, integer or float dtype.
         classes: ``"present"`` leaves out channels without a true position; ``"all"`` counts their largest error.
-        per_image: Whether each image's channel is sorted by itself, and not each channel of the whole batch.
-        ignore_index: Positions of this target value count nowhere; None for no such value.
+        per_image: Whether each channel is sorted within each image instead of over the whole batch.
+        ignore_index: Positions with this target value do not count; None for no such value.
         class_weight: (C,) weights of the channels' losses.
-        sample_weight: One weight an image, (N,), or one for each of its channels, (N, C). Without ``per_image``
-            an image of weight 2 counts as two.
-        mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, as (N,). Where
-            it leaves nothing there is no score.
+        sample_weight: One weight per image, (N,), or one for each of its channels, (N, C). Without ``per_image`` an
+            image of weight 2 counts as two.
+        mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, such as (N,).
+            Where it leaves no position, there is no score.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
         group: Process group whose ranks' images are one batch: for the mean and, without ``per_image``, for the order
-            of the errors. Each rank then sorts some of the classes, and all have the same losses.
+            of the errors. Each rank then sorts some of the classes, and all ranks have the same losses.
 
     Returns:
-        A scalar; or (C,), with ``per_image`` (N, C). ``mean`` is over those that are not left out.
+        A scalar; or (C,), with ``per_image`` (N, C). ``mean`` averages those not left out.
 
     Raises:
         ValueError: Wrong shapes, a target that is neither 0 nor 1 nor ``ignore_index``, an unknown option.
@@ -199,19 +199,19 @@ def lovasz_hinge_loss(
         input: (N, C, ...) scores, above 0 for a position in the region; C = 1 for one region.
         target: The shape of ``input``: 0/1 of bool, integer or float dtype.
         classes: ``"present"`` leaves out channels without a true position; ``"all"`` counts their largest error.
-        per_image: Whether each image's channel is sorted by itself, and not each channel of the whole batch.
-        ignore_index: Positions of this target value count nowhere; None for no such value.
+        per_image: Whether each channel is sorted within each image instead of over the whole batch.
+        ignore_index: Positions with this target value do not count; None for no such value.
         class_weight: (C,) weights of the channels' losses.
-        sample_weight: One weight an image, (N,), or one for each of its channels, (N, C). Without ``per_image``
-            an image of weight 2 counts as two.
-        mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, as (N,). Where
-            it leaves nothing there is no score.
+        sample_weight: One weight per image, (N,), or one for each of its channels, (N, C). Without ``per_image`` an
+            image of weight 2 counts as two.
+        mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, such as (N,).
+            Where it leaves no position, there is no score.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
         group: Process group whose ranks' images are one batch: for the mean and, without ``per_image``, for the order
-            of the errors. Each rank then sorts some of the classes, and all have the same losses.
+            of the errors. Each rank then sorts some of the classes, and all ranks have the same losses.
 
     Returns:
-        A scalar; or (N, C), without ``per_image`` (C,). ``mean`` is over those that are not left out.
+        A scalar; or (N, C), without ``per_image`` (C,). ``mean`` averages those not left out.
 
     Raises:
         ValueError: Wrong shapes, a target that is neither 0 nor 1 nor ``ignore_index``, an unknown option.

@@ -110,14 +110,14 @@ def generalized_dice_loss(
         input: (N, C, ...) logits, C >= 2.
         target: (N, ...) class indices of any integer dtype.
         weighting: ``"square"``, one over the square of a class's true positions; ``"simple"``, one over their number;
-            ``"uniform"``, all alike. The smallest class that is there weighs 1, and so does one that is not: what is
-            predicted of it is wrong at the price of the rarest.
+            ``"uniform"``, the same for all. The smallest class that is there weighs 1, and so does one that is not:
+            what is predicted of it is wrong at the price of the rarest.
         smooth: epsilon, in positions of the smallest class; 0 / 0 counts as a perfect score.
         aggregate: ``"per_sample"`` scores each sample, ``"batch"`` the whole batch.
-        ignore_index: Positions of this label count nowhere; None for no such label.
+        ignore_index: Positions with this label do not count; None for no such label.
         class_weight: (C,), factors of w.
-        sample_weight: One weight an image, (N,). With ``aggregate="batch"`` an image of weight 2 counts as two.
-        mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, as (N,).
+        sample_weight: One weight per image, (N,). With ``aggregate="batch"`` an image of weight 2 counts as two.
+        mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, such as (N,).
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
         group: Process group whose ranks' samples are one batch: for the mean, and for ``aggregate="batch"``.
 
@@ -126,7 +126,7 @@ def generalized_dice_loss(
 
     Raises:
         ValueError: Wrong shapes, a single class (its softmax is always 1), an unknown option.
-        TypeError: Targets that are no integers.
+        TypeError: Targets that are not integers.
         IndexError: A target outside of [0, C).
 
     Example:
@@ -183,13 +183,13 @@ def sigmoid_generalized_dice_loss(
         input: (N, C, ...) logits.
         target: The shape of ``input``: bool, integers 0 and 1, or soft regions in [0, 1].
         weighting: ``"square"``, one over the square of a region's true positions; ``"simple"``, one over their number;
-            ``"uniform"``, all alike. The smallest region that is there weighs 1, and so does one that is not.
+            ``"uniform"``, the same for all. The smallest region that is there weighs 1, and so does one that is not.
         smooth: epsilon, in positions of the smallest region; 0 / 0 counts as a perfect score.
         aggregate: ``"per_sample"`` scores each sample, ``"batch"`` the whole batch.
-        ignore_index: Positions of this target value count nowhere; None for no such value.
+        ignore_index: Positions with this target value do not count; None for no such value.
         class_weight: (C,), factors of w.
-        sample_weight: One weight an image, (N,). With ``aggregate="batch"`` an image of weight 2 counts as two.
-        mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, as (N,).
+        sample_weight: One weight per image, (N,). With ``aggregate="batch"`` an image of weight 2 counts as two.
+        mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, such as (N,).
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
         group: Process group whose ranks' samples are one batch: for the mean, and for ``aggregate="batch"``.
 
@@ -272,18 +272,18 @@ def focal_tversky_loss(
     Args:
         input: (N, C, ...) logits, C >= 2.
         target: (N, ...) class indices of any integer dtype.
-        gamma: Above 1 what is nearly right keeps a steep gradient; below 1 what is badly wrong has the steeper one.
+        gamma: Above 1, nearly right scores keep a steep gradient; below 1, badly wrong ones have the steeper one.
         smooth: epsilon, in positions; 0 / 0 counts as a perfect score.
-        alpha: What a false positive weighs.
-        beta: What a false negative weighs.
+        alpha: The weight of a false positive.
+        beta: The weight of a false negative.
         aggregate: ``"per_sample"`` scores each sample's class, ``"batch"`` each class over the whole batch.
         absent: ``"include"`` counts classes without a true position; ``"skip"`` leaves them out.
-        ignore_index: Positions of this label count nowhere; None for no such label.
+        ignore_index: Positions with this label do not count; None for no such label.
         class_weight: (C,) weights of the classes' losses.
-        sample_weight: One weight an image, (N,), or one for each of its classes, (N, C). With ``aggregate="batch"``
-            an image of weight 2 counts as two.
-        mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, as (N,). Where
-            it leaves nothing there is no score.
+        sample_weight: One weight per image, (N,), or one for each of its classes, (N, C). With ``aggregate="batch"`` an
+            image of weight 2 counts as two.
+        mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, such as (N,).
+            Where it leaves no position, there is no score.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
         group: Process group whose ranks' samples are one batch: for the mean, and for ``aggregate="batch"``.
 
@@ -293,7 +293,7 @@ def focal_tversky_loss(
 
     Raises:
         ValueError: Wrong shapes, a single class (its softmax is always 1), an unknown option, a gamma of 0 or below.
-        TypeError: Targets that are no integers.
+        TypeError: Targets that are not integers.
         IndexError: A target outside of [0, C).
 
     Example:
@@ -352,18 +352,18 @@ def sigmoid_focal_tversky_loss(
     Args:
         input: (N, C, ...) logits; C = 1 for one region.
         target: The shape of ``input``: bool, integers 0 and 1, or soft regions in [0, 1].
-        gamma: Above 1 what is nearly right keeps a steep gradient; below 1 what is badly wrong has the steeper one.
+        gamma: Above 1, nearly right scores keep a steep gradient; below 1, badly wrong ones have the steeper one.
         smooth: epsilon, in positions; 0 / 0 counts as a perfect score.
-        alpha: What a false positive weighs.
-        beta: What a false negative weighs.
+        alpha: The weight of a false positive.
+        beta: The weight of a false negative.
         aggregate: ``"per_sample"`` scores each sample's channel, ``"batch"`` each channel over the batch.
         absent: ``"include"`` counts channels without a true position; ``"skip"`` leaves them out.
-        ignore_index: Positions of this target value count nowhere; None for no such value.
+        ignore_index: Positions with this target value do not count; None for no such value.
         class_weight: (C,) weights of the channels' losses.
-        sample_weight: One weight an image, (N,), or one for each of its channels, (N, C). With ``aggregate="batch"``
+        sample_weight: One weight per image, (N,), or one for each of its channels, (N, C). With ``aggregate="batch"``
             an image of weight 2 counts as two.
-        mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, as (N,). Where
-            it leaves nothing there is no score.
+        mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, such as (N,).
+            Where it leaves no position, there is no score.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
         group: Process group whose ranks' samples are one batch: for the mean, and for ``aggregate="batch"``.
 
@@ -425,7 +425,7 @@ _FOCAL: dict[str, Any] = {
     "formula": r"\left(1 - \frac{TP + \epsilon}{TP + \alpha FP + \beta FN + \epsilon}\right)^{1 / \gamma}",
     "symbols": {
         "TP": "true positives: the sum of the probabilities where `target` has the class or region",
-        r"\epsilon": "`smooth`, in positions; with 0, nothing over nothing is a perfect score",
+        r"\epsilon": "`smooth`, in positions; with 0, 0 / 0 counts as a perfect score",
         r"\alpha": "`alpha`, what a false positive weighs",
         "FP": "false positives: the sum of the probabilities where `target` does not have it",
         r"\beta": "`beta`, what a false negative weighs",

@@ -62,7 +62,7 @@ def hinge_embedding_loss(
         target: The same shape, or with lengths of 1 in it: +1 or True where similar, -1 or False where not.
         margin: m, in units of the distance; below 0 only of use where inputs are, as in torch.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"``.
-        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where a pair counts.
 
     Returns:
@@ -262,7 +262,7 @@ def contrastive_loss(
         reduction: ``"none"``, ``"sum"`` or ``"mean"`` over the pairs.
         group: Process group whose ranks' items are one batch, in which labels and ids mean the same on every rank;
             references and given pairs stay each rank's own. The average of the ranks' means is the mean of that batch,
-            and so for its gradient; ``"none"`` and ``"sum"`` are of the pairs of the rank's own items and of those
+            and likewise for gradients; ``"none"`` and ``"sum"`` cover the pairs of the rank's own items and of those
             with later ranks'.
 
     Returns:
@@ -272,7 +272,7 @@ def contrastive_loss(
     Raises:
         ValueError: Wrong shapes, a hyperparameter that is not finite, targets other than 0 and 1, arguments that
             exclude each other.
-        TypeError: Labels that are no integers, halves in different precisions.
+        TypeError: Labels that are not integers, halves in different precisions.
         IndexError: A pair of an item that there is not.
 
     Example:

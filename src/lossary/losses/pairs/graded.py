@@ -52,12 +52,12 @@ def cosent_loss(
         x2: (P, D) second halves.
         target: (P,) how similar the halves of a pair are: grades, or any numbers, of which only their order counts.
             Pairs that are as similar are not compared.
-        scale: s, an inverse temperature, above 0; a Parameter learns.
+        scale: s, an inverse temperature, above 0; a Parameter is learned.
         similarity: ``"cos"`` normalises; ``"dot"`` is the plain product.
         sample_weight: (P,) factors of the pairs' exponentials: a pair of weight 2 counts as two of it.
         mask: (P,) boolean; a pair that does not count is compared with none, and may be NaN.
-        group: Process group whose ranks' pairs are one batch. Each rank has the loss of all of them, and the average
-            of the ranks' gradients is its gradient.
+        group: Process group whose ranks' pairs are one batch. Every rank returns the loss of that batch, and the
+            average of the ranks' gradients is its gradient.
 
     Returns:
         A scalar: it exists only for a whole batch, and there is no ``reduction``. 0.0, with zero gradients, where
@@ -155,11 +155,11 @@ def angle_loss(
         x2: (P, D) second halves v.
         target: (P,) how similar the halves of a pair are: grades, or any numbers, of which only their order counts.
             Pairs that are as similar are not compared.
-        scale: s, an inverse temperature, above 0; a Parameter learns.
+        scale: s, an inverse temperature, above 0; a Parameter is learned.
         sample_weight: (P,) factors of the pairs' exponentials: a pair of weight 2 counts as two of it.
         mask: (P,) boolean; a pair that does not count is compared with none, and may be NaN.
-        group: Process group whose ranks' pairs are one batch. Each rank has the loss of all of them, and the average
-            of the ranks' gradients is its gradient.
+        group: Process group whose ranks' pairs are one batch. Every rank returns the loss of that batch, and the
+            average of the ranks' gradients is its gradient.
 
     Returns:
         A scalar: it exists only for a whole batch, and there is no ``reduction``. 0.0, with zero gradients, where

@@ -59,7 +59,7 @@ def tweedie_loss(
         input: The logarithm x of the expected amount, any shape.
         target: True amounts y, none below 0, the shape of ``input``.
         power: p, in [1, 2]: the variance grows as the expected amount to the power p.
-        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts; values elsewhere may be NaN.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"``.
 
@@ -164,7 +164,7 @@ def negative_binomial_nll_loss(
             mu is the expected count; 0 is ``poisson_nll_loss``, its gradients too. Predict it as ``softplus`` of
             something.
         full: Add log y!, which no gradient but the target's sees.
-        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts; values elsewhere may be NaN.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"``.
 

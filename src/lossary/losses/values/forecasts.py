@@ -57,7 +57,7 @@ def gaussian_crps_loss(
         target: True values y, the shape of ``input``.
         std: Predicted standard deviations sigma, at least 0, the shape of ``input``. Predict them as ``softplus`` of
             something.
-        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts; values elsewhere may be NaN.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"``.
 

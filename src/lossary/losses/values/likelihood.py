@@ -48,7 +48,7 @@ def poisson_nll_loss(
         full: Add Stirling's approximation of log t! for t above 1, which no gradient sees.
         eps: Keeps the logarithm finite without ``log_input``.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"``.
-        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts.
 
     Returns:
@@ -116,7 +116,7 @@ def gaussian_nll_loss(
         full: Add the constant log(2 pi) / 2.
         eps: Lower bound of the variance, above 0. The gradient passes it, so that a variance below can recover.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"``.
-        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts.
 
     Returns:

@@ -61,7 +61,7 @@ def mean_bias_error(
     Args:
         input: Predictions, any shape.
         target: True values, the shape of ``input``.
-        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts; values elsewhere may be NaN.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"``.
 
@@ -109,9 +109,9 @@ def mse_loss(
         input: Predictions, any shape.
         target: True values, the shape of ``input``.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"`` over all elements.
-        weight: As torch's: one weight an element, mean is ``sum(w l) / sum(w)``.
+        weight: As in torch: one weight per element, mean is ``sum(w l) / sum(w)``.
         halved: The factor 1/2, with which the gradient is the residual itself.
-        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts; values elsewhere may be NaN.
 
     Returns:
@@ -168,7 +168,7 @@ def rmse_loss(
     Args:
         input: Predictions, any shape.
         target: True values, the shape of ``input``.
-        sample_weight: One weight an element, or one a sample, (N,).
+        sample_weight: One weight per element, or one per sample, (N,).
         mask: Boolean, True where an element counts; values elsewhere may be NaN.
         group: Processes over whose batches together the mean is taken.
 
@@ -236,8 +236,8 @@ def l1_loss(
         input: Predictions, any shape.
         target: True values, the shape of ``input``.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"`` over all elements.
-        weight: As torch's: one weight an element, mean is ``sum(w l) / sum(w)``.
-        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        weight: As in torch: one weight per element, mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts; values elsewhere may be NaN.
 
     Returns:
@@ -292,7 +292,7 @@ def quantile_loss(
         input: Predictions, any shape; with several quantiles (..., Q), one column a quantile.
         target: True values, the shape of ``input``; with several quantiles (...).
         quantile: q, the share of targets that shall lie below the prediction, in (0, 1); one or several.
-        sample_weight: One weight an element of ``input``, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per element of ``input``, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts; values elsewhere may be NaN.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"``.
 

@@ -40,7 +40,7 @@ def mape_loss(
         input: Predictions, any shape.
         target: True amounts, the shape of ``input``. Mask those that are 0: no share of nothing is defined.
         eps: The least amount that is divided by, in the units of the target, above 0.
-        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts; values elsewhere may be NaN.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"``.
 
@@ -94,7 +94,7 @@ def smape_loss(
         input: Predictions, any shape.
         target: True amounts, the shape of ``input``.
         eps: The least sum that is divided by, in the units of the target, above 0.
-        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts; values elsewhere may be NaN.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"``.
 
@@ -161,7 +161,7 @@ def msle_loss(
     Args:
         input: Predicted amounts, any shape. One below 0 has a gradient that brings it back.
         target: True amounts, the shape of ``input``.
-        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts; values elsewhere may be NaN.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"``.
 

@@ -49,8 +49,8 @@ def huber_loss(
         target: True values, the shape of ``input``.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"`` over all elements.
         delta: Where it turns linear, in the units of the target, above 0.
-        weight: As torch's: one factor an element, not part of the mean's divisor (unlike in ``mse_loss``).
-        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        weight: As in torch: one factor per element, not part of the mean's divisor (unlike in ``mse_loss``).
+        sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts; values elsewhere may be NaN.
 
     Returns:
@@ -114,7 +114,7 @@ def smooth_l1_loss(
         target: True values, the shape of ``input``.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"`` over all elements.
         beta: Half the width of the rounded part, in the units of the target; 0 gives ``l1_loss``.
-        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts; values elsewhere may be NaN.
 
     Returns:
@@ -175,7 +175,7 @@ def log_cosh_loss(
     Args:
         input: Predictions, any shape.
         target: True values, the shape of ``input``. The turn lies at a residual of about 1: scale targets first.
-        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts; values elsewhere may be NaN.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"``.
 
@@ -223,7 +223,7 @@ def charbonnier_loss(
         target: True values, the shape of ``input``.
         eps: The loss at residual 0, and about the residual from which on it is the absolute error; in the units of
             the target, above 0.
-        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts; values elsewhere may be NaN.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"``.
 

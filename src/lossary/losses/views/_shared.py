@@ -21,22 +21,22 @@ from lossary.losses._pointwise import hide
 class Pairs(NamedTuple):
     """N queries and their answers."""
 
-    query: Tensor  # (N, D), accumulated, 0 where a pair does not count
+    query: Tensor  # (N, D), in the accumulator's dtype, 0 where a pair does not count
     answer: Tensor  # likewise
     name: str  # the answers' argument
     ids: Tensor | None  # (N,)
     weight: Tensor | None  # (N,)
     counted: Tensor | None  # (N,) boolean
     group: ProcessGroup | None
-    half: torch.dtype | None  # of multiplied_in
-    sent: torch.dtype  # in which both travel without loss
+    half: torch.dtype | None  # from multiplied_in
+    sent: torch.dtype  # the dtype in which both travel without loss
 
     def labels(self) -> Tensor:
         """(N,) the ids, or the pairs' numbers."""
         return numbers(self.query) if self.ids is None else self.ids
 
     def candidates(self, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, Ranks | None]:
-        """The same, and the ring in which the rows pass by, which are then this rank's."""
+        """As :meth:`columns`, and the ring that passes the rows around, if any: then the rows are only this rank's."""
         if self.group is None:
             return *self.columns(x), None
         ranks = Ranks.of(self.group, **{self.name: x}, ids=self.ids, mask=self.counted)
@@ -45,7 +45,7 @@ class Pairs(NamedTuple):
         return x if ring else ranks.gather(x, self.sent), ids, absence(counted, x), ring
 
     def columns(self, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """``x``, one row a pair, as candidates of all ranks, with their ids, and what is added to their scores."""
+        """``x``, one row per pair, as candidates from all ranks, with their ids and what is added to their scores."""
         x, ids, counted = gathered(self.group, self.sent, **{self.name: x}, ids=self.ids, mask=self.counted)
         return x, ids, absence(counted, x)
 
@@ -96,7 +96,7 @@ class Similarity(NamedTuple):
         return unit(x) if self.cosine else x
 
     def apart(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """What is scaled, and by what, where the factor comes after the product."""
+        """What enters the product, and the factor, if any, that is applied after it."""
         if self.cosine:
             return sphere_apart(x, self.scale, self.half)
         if self.half is None:
@@ -113,31 +113,31 @@ class Similarity(NamedTuple):
         return Bilinear(x, candidates, shift, unit=unit, row_factor=factor, half=half, bound=bound, ring=ring)
 
     def two_way(self, query: Tensor, answer: Tensor) -> Bilinear:
-        """The same with as many answers, which are normalised beside."""
+        """The same for as many answers as queries; the answers are normalised too."""
         x, by_row = self.apart(query)
         y, by_column = sphere_apart(answer, 1.0, self.half) if self.cosine else (answer, None)
         return Bilinear(x, y, row_factor=by_row, column_factor=by_column, half=self.half, bound=self.bound)
 
 
 def found_apart(rows: Rows, own: Tensor) -> Tensor:
-    # The own answer is no column, or one of several that are no negatives of the row.
+    # The row's own answer is not among the columns, or is one of several that are not its negatives.
     return softplus(rows.rest - own)
 
 
 def find(pairs: Pairs, source: Bilinear, ids: Tensor | None, candidate_ids: Tensor | None, reduction: str) -> Tensor:
-    """Softmax of each query over the candidates, of which the first are the answers."""
+    """Softmax of each query over the candidates; the answers come first."""
     targets = Targets(numbers(source.x), paired=True, means=False, row_groups=ids, column_groups=candidate_ids)
     return softmax_loss(source, targets, weight=pairs.weight, reduction=reduction, group=pairs.group)
 
 
 def find_in_batch(pairs: Pairs, alike: Similarity, query: Tensor, answer: Tensor, reduction: str) -> Tensor:
-    """The candidates are the pairs' answers."""
+    """As :func:`find`, with the pairs' answers as candidates."""
     candidates, ids, shift, ring = pairs.candidates(answer)
     return find(pairs, alike.source(query, candidates, shift, ring), pairs.ids, ids, reduction)
 
 
 def find_each_other(pairs: Pairs, alike: Similarity, reduction: str) -> Tensor:
-    """The mean of both directions; where either has the other's scores they are made once for both."""
+    """The mean of both directions; where they share their scores, these are computed once."""
     if pairs.group is not None and pairs.counted is None:
         return _find_across(pairs, alike, pairs.group, reduction)
     if pairs.counted is not None:
@@ -158,9 +158,9 @@ def _find_both(pairs: Pairs, alike: Similarity, reduction: str) -> Tensor:
 
 
 def _find_across(pairs: Pairs, alike: Similarity, group: ProcessGroup, reduction: str) -> Tensor:
-    """Both directions from the scores of this rank's queries with all ranks' answers; no query is sent for it.
+    """Both directions from the scores of this rank's queries with all ranks' answers; no query is sent.
 
-    What the scores say of an answer merges on the rank that has it.
+    An answer's statistics are merged on the rank that has it.
     """
     ranks = Ranks.of(group, **{pairs.name: pairs.answer}, ids=pairs.ids)
     if ranks.pass_by(pairs.answer):
@@ -175,7 +175,7 @@ def _find_across(pairs: Pairs, alike: Similarity, group: ProcessGroup, reduction
 
 
 def _both_ways(pairs: Pairs, scores: Tensor, reduction: str) -> Tensor:
-    """The mean of both directions, of scores that are there."""
+    """The mean of both directions, from scores already computed."""
     targets = Targets(numbers(scores), row_groups=pairs.ids, column_groups=pairs.ids)
     there, back = (
         softmax_loss(Dense(s), targets, weight=pairs.weight, reduction=reduction) for s in (scores, scores.T)
@@ -191,7 +191,7 @@ def compare_views(
     mask: Tensor | None,
     group: ProcessGroup | None,
 ) -> Compared:
-    """All views of a batch, first views first: of items whose second ones ``other`` are, or that it has labels of."""
+    """All views of a batch, first views first; ``other`` holds the second views, or the labels of the views given."""
     check_tensor("other", other)
     labels = other
     if other.dtype.is_floating_point:
@@ -209,7 +209,7 @@ def compare_views(
 
 
 def check_negatives(negatives: Tensor, name: str, query: Tensor) -> None:
-    """(M, D) candidates of all queries; or (N, M, D), each query's own."""
+    """(M, D) candidates for all queries, or (N, M, D), each query's own."""
     check_dim("negatives", negatives, (2, 3), "(M, D) or (N, M, D)")
     check_float("negatives", negatives)
     check_same_precision("negatives", negatives, name, query)

@@ -1,4 +1,4 @@
-"""Embeddings kept from collapse without negatives: by their features' spread and correlations, or their neighbours."""
+"""Embeddings kept from collapse without negatives: by their features' spread and correlations, or by neighbours."""
 
 from typing import Annotated
 
@@ -35,7 +35,7 @@ def _views(
     mask: Tensor | None,
     group: ProcessGroup | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Both views of all ranks' items, (N, D); each item's share of 1, (N,); and whether there is any, 1 or 0."""
+    """Both views of all ranks' items, (N, D); each item's share of the weight, (N,); and 1 if there is any, else 0."""
     check_dim("embeddings", embeddings, 2, "(N, D)")
     check_float("embeddings", embeddings)
     check_same_shape("other", other, "embeddings", embeddings)
@@ -66,24 +66,24 @@ def barlow_twins_loss(
     mask: Tensor | None = None,
     group: ProcessGroup | None = None,
 ) -> Tensor:
-    r"""Each feature must agree between two views of the batch, and with no other feature (Barlow Twins).
+    r"""Each feature must correlate between two views of the batch, and with no other feature (Barlow Twins).
 
     .. math:: \sum_i (1 - C_{ii})^2 + \lambda \sum_i \sum_{j \ne i} C_{ij}^2, \quad
         C_{ij} = \frac{1}{N} \sum_n \hat a_{ni} \hat b_{nj}
 
-    where each feature of a view is standardised over the batch. It exists only for a whole batch: there is nothing to
-    reduce. The matrix C is made where it is smaller than the batch; where there are fewer items than half the
-    features, a matrix of items stands for it.
+    where each feature of a view is standardised over the batch. It is defined only for a whole batch, so there is
+    nothing to reduce. The matrix C is formed where it is smaller than the batch; with fewer items than half the
+    features, a matrix over items replaces it.
 
     Args:
         embeddings: (N, D), one view of the items.
         other: (N, D), the other view, in the same order.
-        off_diagonal: lambda, at least 0; a Parameter learns.
+        off_diagonal: lambda, at least 0; a Parameter is learned.
         eps: Added to each feature's variance, as batch normalisation does.
-        sample_weight: (N,) how much an item counts in means, variances and correlations.
-        mask: (N,) boolean, True where an item counts; it may hold anything elsewhere.
-        group: Process group whose ranks' items are one batch: the loss of that batch on every rank, and the average of
-            the ranks' gradients is its gradient.
+        sample_weight: (N,) how much each item counts in means, variances and correlations.
+        mask: (N,) boolean, True where an item counts; other items may hold anything.
+        group: Process group whose ranks' items are one batch: every rank returns the loss of that batch, and the
+            average of the ranks' gradients is its gradient.
 
     Returns:
         A scalar.
@@ -99,9 +99,9 @@ def barlow_twins_loss(
         (tensor(7.9999), tensor(2.0100))
 
     Source:
-        Zbontar et al., Barlow Twins, arXiv:2103.03230, eq. 1; lambda = 5e-3 is its search's best, its code has 0.0051.
-        Without means over all ranks each of them standardises by its own; where a sum over ranks is not differentiated
-        (Lightly up to 1.5.21) the gradient is one world size-th of the true one.
+        Zbontar et al., Barlow Twins, arXiv:2103.03230, eq. 1; lambda = 5e-3 is the best of its search, and its code has
+        0.0051. Without means over all ranks, each rank standardises by its own; where the sum over ranks is not
+        differentiated (Lightly up to 1.5.21), the gradient is the true one divided by the world size.
     """
     first, second, share, there = _views(embeddings, other, sample_weight, mask, group)
     (off_diagonal,) = parameters((off_diagonal,), first)
@@ -139,30 +139,30 @@ def vicreg_loss(
     mask: Tensor | None = None,
     group: ProcessGroup | None = None,
 ) -> Tensor:
-    r"""Two views must agree, each feature spread over the batch, and no two features vary together (VICReg).
+    r"""Two views must agree, each feature must spread over the batch, and no two may vary together (VICReg).
 
     .. math:: \frac{\lambda}{N D} \sum_n |a_n - b_n|^2
         + \frac{\mu}{2 D} \sum_{z} \sum_i \max\big(0, \gamma - \sqrt{\mathrm{Var}(z_i) + \epsilon}\big)
         + \frac{\nu}{D} \sum_{z} \sum_i \sum_{j \ne i} \mathrm{Cov}(z_i, z_j)^2
 
-    where z is either view. It exists only for a whole batch: there is nothing to reduce. Covariances of features are
-    made where their matrix is smaller than the batch; otherwise one of items stands for it.
+    where z is either view. It is defined only for a whole batch, so there is nothing to reduce. The covariances of
+    features are formed where their matrix is smaller than the batch; otherwise a matrix over items replaces it.
 
     Args:
         embeddings: (N, D), one view of the items.
         other: (N, D), the other view, in the same order.
-        invariance: lambda, at least 0; a Parameter learns, as do the next ones.
+        invariance: lambda, at least 0; a Parameter is learned, here and for the next three.
         variance: mu, at least 0.
         covariance: nu, at least 0.
         spread: gamma, the standard deviation that a feature should reach, at least 0.
         eps: Added to each variance.
-        sample_weight: (N,) how much an item counts in means, variances and covariances, which stay without bias.
-        mask: (N,) boolean, True where an item counts; it may hold anything elsewhere.
-        group: Process group whose ranks' items are one batch: the loss of that batch on every rank, and the average of
-            the ranks' gradients is its gradient.
+        sample_weight: (N,) how much each item counts in means, variances and covariances, which stay unbiased.
+        mask: (N,) boolean, True where an item counts; other items may hold anything.
+        group: Process group whose ranks' items are one batch: every rank returns the loss of that batch, and the
+            average of the ranks' gradients is its gradient.
 
     Returns:
-        A scalar. Of a single item the variances are 0.
+        A scalar. With a single item the variances are 0.
 
     Raises:
         ValueError: Wrong shapes, a weight below 0.
@@ -175,16 +175,16 @@ def vicreg_loss(
         (tensor(0.), tensor(37.3750))
 
     Source:
-        Bardes et al., VICReg, arXiv:2105.04906, eq. 6, with the divisors of its code, for which its 25, 25 and 1 are:
-        the first term over D too, and half of the second. gamma = 1 and eps = 1e-4 are the paper's. A batch of one is
-        NaN in that code.
+        Bardes et al., VICReg, arXiv:2105.04906, eq. 6, with the divisors of its code, for which its 25, 25 and 1 are
+        meant: the first term is also divided by D, the second halved. gamma = 1 and eps = 1e-4 are the paper's. A batch
+        of one is NaN in that code.
     """
     first, second, share, there = _views(embeddings, other, sample_weight, mask, group)
     invariance, variance, covariance, spread = parameters((invariance, variance, covariance, spread), first)
     features = max(first.shape[1], 1)
     loss = invariance * (share[:, None] * (first - second).square()).sum()
     one = 1 - share.square().sum()
-    unbiased = torch.where(one > 0, 1 / torch.where(one > 0, one, 1), 0)  # N / (N - 1) of equal shares
+    unbiased = torch.where(one > 0, 1 / torch.where(one > 0, one, 1), 0)  # N / (N - 1) for equal shares
     for view in (first, second):
         x, variances = centred(view, share)
         short = (spread - (unbiased * variances + eps).sqrt()).relu()
@@ -216,7 +216,7 @@ def koleo_loss(
     reduction: Reduction = "mean",
     group: ProcessGroup | None = None,
 ) -> Tensor:
-    r"""Each embedding must stay away from its nearest neighbour, so that all spread over the sphere (KoLeo).
+    r"""Each embedding must keep away from its nearest neighbour, so that all spread over the sphere (KoLeo).
 
     .. math:: -\log\Big(\min_{j \ne i} |\hat x_i - \hat x_j| + \epsilon\Big)
 
@@ -226,13 +226,13 @@ def koleo_loss(
         embeddings: (N, D), any length; normalised here.
         eps: Added to the distance.
         sample_weight: (N,) weights of the embeddings' own losses; mean is ``sum(w l) / sum(w)``.
-        mask: (N,) boolean; an embedding that does not count is nobody's neighbour, and may be NaN.
+        mask: (N,) boolean; an embedding that does not count is nobody's neighbour and may be NaN.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"`` over embeddings that have a neighbour.
         group: Process group whose ranks' embeddings are neighbours too.
 
     Returns:
-        A scalar, or (N,). An embedding alone costs 0; of equally near neighbours the first counts, and of one in the
-        same place the gradient is 0.
+        A scalar, or (N,). A lone embedding costs 0; among equally near neighbours the first counts, and a neighbour in
+        the same place gives a zero gradient.
 
     Raises:
         ValueError: Wrong shapes, ``eps`` not above 0.
@@ -245,8 +245,9 @@ def koleo_loss(
 
     Source:
         Sablayrolles et al., Spreading Vectors for Similarity Search, arXiv:1806.03198, section 3; eps and the unit
-        sphere are DINOv2's, arXiv:2304.07193, which weighs it by 0.1. There, and in Lightly, the nearest one is found
-        by products, in which float32 takes distances below 3e-4 for one; here by distances.
+        sphere are DINOv2's, arXiv:2304.07193, which gives it a weight of 0.1. There, and in Lightly, the nearest
+        neighbour is found by products, with which float32 cannot tell distances below 3e-4 apart; here it is found by
+        distances.
     """
     check_dim("embeddings", embeddings, 2, "(N, D)")
     check_float("embeddings", embeddings)
@@ -287,7 +288,7 @@ CARDS = (
         data="views",
         formula=r"\sum_i (1 - C_{ii})^2 + \lambda \sum_i \sum_{j \ne i} C_{ij}^2",
         symbols={
-            r"C_{ii}": "over the batch, the correlation of feature i of `embeddings` with feature i of `other`",
+            r"C_{ii}": "the correlation over the batch of feature i of `embeddings` with feature i of `other`",
             r"\lambda": "`off_diagonal`: how much correlations of different features count",
             r"C_{ij}": "the correlation of feature i of `embeddings` with feature j of `other`",
             r"i": "every feature",
@@ -303,9 +304,9 @@ CARDS = (
         at_call=frozenset({"sample_weight", "mask", "group"}),
         when="Augmented views of unlabelled items in batches of some hundreds, and a projector with many features.",
         pitfalls=(
-            "It wants many features: its authors' projector gives 8192.",
-            "Under data-parallel training the correlations are of a rank's own items: give `group`.",
-            "Its size grows with the number of features: the learning rate does too.",
+            "It needs many features: its authors' projector outputs 8192.",
+            "Under data-parallel training each rank correlates only its own items: pass `group`.",
+            "It grows with the number of features: scale the learning rate with it.",
         ),
         relatives=("vicreg_loss", "nt_xent_loss"),
     ),
@@ -321,7 +322,7 @@ CARDS = (
             r" + \frac{\nu}{D} \sum_z \sum_i \sum_{j \ne i} \mathrm{Cov}(z_i, z_j)^2"
         ),
         symbols={
-            r"\lambda": "`invariance`: how much the views' difference counts",
+            r"\lambda": "`invariance`: how much the difference between the views counts",
             r"N": "how many items there are",
             r"D": "how many features there are",
             r"n": "every item",
@@ -333,7 +334,7 @@ CARDS = (
             r"\gamma": "`spread`: the standard deviation that a feature should reach",
             r"z_i": "feature i of a view, over the batch",
             r"\epsilon": "`eps`, added to the variance",
-            r"\nu": "`covariance`: how much features count that vary together",
+            r"\nu": "`covariance`: how much features that vary together count",
             r"j": "every other feature",
             r"z_j": "feature j of the view",
         },
@@ -349,10 +350,10 @@ CARDS = (
         },
         separable=False,
         at_call=frozenset({"sample_weight", "mask", "group"}),
-        when="Views that come from different networks, or modalities: each is kept from collapse by itself.",
+        when="Views from different networks or modalities: each is kept from collapse by itself.",
         pitfalls=(
-            "The paper's formula and its code differ by factors of D and 2: weights go with one of them.",
-            "Under data-parallel training the variances are of a rank's own items: give `group`.",
+            "The paper's formula and its code differ by factors of D and 2: weights fit only one of them.",
+            "Under data-parallel training each rank's variances cover only its own items: pass `group`.",
         ),
         relatives=("barlow_twins_loss", "nt_xent_loss"),
     ),
@@ -375,13 +376,13 @@ CARDS = (
         paper="arXiv:1806.03198",
         equation="section 3",
         defaults="DINOv2's",
-        untuned="`eps` only guards a logarithm; tune its weight beside the main loss",
+        untuned="`eps` only guards a logarithm; tune its weight against the main loss",
         separable=False,
         at_call=frozenset({"sample_weight", "mask", "group"}),
-        when="Beside another loss of embeddings, with a small weight, where they crowd together.",
+        when="In addition to another loss of embeddings, with a small weight, where they crowd together.",
         pitfalls=(
-            "Two views of one thing drive each other apart: give it one of them.",
-            "Of embeddings in one place the gradient is 0: it parts no exact copies.",
+            "Two views of one item drive each other apart: pass only one of them.",
+            "Embeddings in the same place have a zero gradient: it does not separate exact copies.",
         ),
         relatives=("vicreg_loss", "barlow_twins_loss", "dino_loss"),
     ),

@@ -1,4 +1,4 @@
-"""Queries and answers among candidates that are corrected: by a guide's opinion, or for how often they are drawn."""
+"""Queries and answers among corrected candidates: filtered by a guide, or adjusted for how often they are drawn."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal, NamedTuple
@@ -53,40 +53,40 @@ def gist_embed_loss(
     reduction: Reduction = "mean",
     group: ProcessGroup | None = None,
 ) -> Tensor:
-    r"""Each anchor must find its positive among what a guide model does not take for another answer (GISTEmbed).
+    r"""Each anchor must find its positive among candidates that a guide model does not take for answers (GISTEmbed).
 
     .. math:: -\log \frac{e^{a_i p_i / \tau}}{e^{a_i p_i / \tau} + \sum_{j \ne i} \big(
         [g(a_i, p_j) \le b_i]\, e^{a_i p_j / \tau} + [g(a_i, a_j) \le b_i]\, e^{a_i a_j / \tau}
         + [g(p_i, p_j) \le b_i]\, e^{p_i p_j / \tau} \big)}, \qquad b_i = g(a_i, p_i) - m
 
-    with g the guide's cosine: whatever it finds nearer than the pair itself is no negative.
+    where g is the guide's cosine: whatever it finds nearer than the pair itself is not a negative.
 
     Args:
         anchor: (N, D), any length; normalised here.
         positive: (N, D).
-        negatives: (M, D) further candidates for every anchor, as hard negatives; M need not be N.
-        guide_anchor: (N, E), what the guide makes of the anchors. None leaves all candidates in. No gradient flows to
-            the guide.
-        guide_positive: (N, E), of the positives.
-        guide_negatives: (M, E), of the negatives.
-        temperature: tau, above 0; a Parameter learns.
-        margin: m, how much less near than the pair itself a candidate may be and is still left out.
-        margin_strategy: ``"absolute"`` takes m off the guide's cosine of the pair, ``"relative"`` that share of it.
+        negatives: (M, D) further candidates for every anchor, such as hard negatives; M need not be N.
+        guide_anchor: (N, E), the guide's embeddings of the anchors. None keeps all candidates. No gradient flows to the
+            guide.
+        guide_positive: (N, E), those of the positives.
+        guide_negatives: (M, E), those of the negatives.
+        temperature: tau, above 0; a Parameter is learned.
+        margin: m, how much farther than the pair itself a candidate may be and still be left out.
+        margin_strategy: ``"absolute"`` subtracts m from the guide's cosine of the pair, ``"relative"`` that share.
         contrast_anchors: Whether the other anchors are candidates.
-        contrast_positives: Whether the other positives are candidates beside the own one.
+        contrast_positives: Whether the positives are scored against the other positives too.
         ids: (N,) integers; pairs that share one are never each other's negatives.
         sample_weight: (N,) weights of the anchors.
-        mask: (N,) boolean; a pair that does not count is in nobody's loss, and may be NaN.
+        mask: (N,) boolean; a pair that does not count enters no loss and may be NaN.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
         group: Process group whose ranks' pairs and negatives are one batch, in which ids mean the same on every rank.
-            The average of the ranks' means is the mean of that batch, and so for its gradient; ``"none"`` and
-            ``"sum"`` are of the rank's own anchors.
+            The average of the ranks' means is the mean of that batch, and likewise for gradients; ``"none"`` and
+            ``"sum"`` cover the rank's own anchors.
 
     Returns:
-        A scalar, or (N,): 0 for an anchor without a negative.
+        A scalar, or (N,); 0 for an anchor without a negative.
 
     Raises:
-        ValueError: Wrong shapes, ``temperature`` not above 0, ``margin`` below 0, a guide of one side alone.
+        ValueError: Wrong shapes, ``temperature`` not above 0, ``margin`` below 0, guide embeddings of only one side.
         TypeError: Embeddings in different precisions.
 
     Example:
@@ -100,8 +100,8 @@ def gist_embed_loss(
 
     Source:
         Solatorio, GISTEmbed, arXiv:2402.16829, section 3; tau = 0.01 is the paper's, the margins are Sentence
-        Transformers'. There an anchor whose guide embedding equals its positive's is its own negative. Here it never
-        is. Scores are made in blocks; ``torch.compile``, ``torch.func`` and second derivatives hold them whole.
+        Transformers'. There, an anchor whose guide embedding equals its positive's is its own negative; here it never
+        is. Scores are computed in blocks; ``torch.compile``, ``torch.func`` and second derivatives hold them whole.
     """
     pairs = paired(("anchor", "positive"), anchor, positive, ids, sample_weight, mask, group)
     guides = _guides(pairs, guide_anchor, guide_positive, guide_negatives, negatives)
@@ -137,18 +137,18 @@ def gist_embed_loss(
 
 
 def _columns(batch: Sequence[Tensor], further: Tensor | None, anchors: bool, positives: bool) -> list[Tensor]:
-    """What anchors are scored against, positives first; and, if asked for, what positives are."""
+    """What anchors are scored against, positives first, and, if asked for, what positives are scored against."""
     a, p = batch
     own = [p, *[a] * anchors, *[further] * (further is not None)]
     return [torch.cat([t for t in own if t is not None]), *[p] * positives]
 
 
 class _Near(NamedTuple):
-    """Scores of some anchors, and of their positives if ``sides`` is 2, and as many of a guide's or none."""
+    """Scores of some anchors, of their positives too if ``sides`` is 2, and as many of a guide, or none."""
 
     sides: int
     batch: int  # the pairs of all ranks
-    of_batch: int  # how many columns an anchor has for each of them
+    of_batch: int  # how many columns an anchor has for each pair
     ids: Tensor | None
     their_ids: Tensor | None
     counted: Tensor | None
@@ -156,13 +156,13 @@ class _Near(NamedTuple):
     relative: bool
 
     def read(self, rows: slice, *scores: Tensor) -> tuple[Tensor]:
-        """The definition, by plain differentiable torch."""
+        """The definition, in plain differentiable torch."""
         own = self._own(rows, scores[0])
         masked = self._masked(rows, own, *scores)
         return (softplus(torch.cat(masked, 1).logsumexp(1) - scores[0].gather(1, own)[:, 0]),)
 
     def pull(self, rows: slice, by_loss: Tensor, *scores: Tensor) -> tuple[Tensor, tuple[Tensor | None, ...]]:
-        """The same and its gradient, in the scores' place; these are in units of log 2, but not the guide's."""
+        """The same, and its gradient in the scores' place; the scores are in units of log 2, the guide's are not."""
         own = self._own(rows, scores[0])
         target = scores[0].gather(1, own) * LN_2
         sums = PieceSums()
@@ -182,7 +182,7 @@ class _Near(NamedTuple):
         return torch.arange(rows.start, rows.stop, device=like.device)[:, None]
 
     def _masked(self, rows: slice, own: Tensor, *scores: Tensor, in_place: bool = False) -> list[Tensor]:
-        """The negatives' scores, absent elsewhere: own ones, by ids or masks, and by the guide."""
+        """The negatives' scores; absent are the pair's own, and those left out by ids, masks or the guide."""
         fill = Tensor.masked_fill_ if in_place else Tensor.masked_fill
         hidden = _hidden_ if in_place else _hidden
         put = Tensor.scatter_ if in_place else Tensor.scatter
@@ -203,7 +203,7 @@ class _Near(NamedTuple):
         return found
 
     def _left_out(self, rows: slice, own: Tensor) -> Tensor | None:
-        """(R, batch) which pairs are no negatives, by ids or masks; None for none."""
+        """(R, batch) which pairs ids or masks exclude as negatives; None if they exclude none."""
         out = None if self.counted is None else (~self.counted).expand(len(own), -1)
         if self.ids is None or self.their_ids is None:
             return out
@@ -217,7 +217,7 @@ def _hidden(scores: Tensor, guide: Tensor, bar: Tensor) -> Tensor:
 
 
 def _hidden_(scores: Tensor, guide: Tensor, bar: Tensor) -> Tensor:
-    """The same in place, the guide's scores being used up: in numbers, because a mask costs a CPU ten passes."""
+    """The same in place, overwriting the guide's scores; numeric, because a mask costs a CPU ten passes."""
     for s, g in zip(in_pieces(scores), in_pieces(guide), strict=True):
         s.add_(g.gt_(bar), alpha=ABSENT)
     return scores
@@ -230,7 +230,7 @@ def _guides(
     negatives: Tensor | None,
     beside: Tensor | None,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """What the guide makes of either side and of further negatives: of length 1, without a gradient."""
+    """The guide's embeddings of both sides and of further negatives, normalised and without a gradient."""
     if anchor is None or positive is None:
         check_absent("no guide of the other side", guide_anchor=anchor, guide_positive=positive)
         check_absent("no guide of anchors and positives", guide_negatives=negatives)
@@ -281,37 +281,37 @@ def sampled_softmax_loss(
     reduction: Reduction = "mean",
     group: ProcessGroup | None = None,
 ) -> Tensor:
-    r"""Softmax over all answers, estimated from those of the batch: each score less the logarithm of its frequency.
+    r"""Softmax over all answers, estimated from the batch: each score minus the logarithm of its frequency.
 
     .. math:: -\log \frac{e^{z_{ii}}}{e^{z_{ii}} + \sum_{j \ne i} e^{z_{ij}}}, \qquad
         z_{ij} = \frac{q_i p_j}{\tau} - \log Q_j
 
-    Without the correction an answer that is in many batches is a negative too often, and comes out too low.
+    Without the correction, an answer that is in many batches is a negative too often and ends up ranked too low.
 
     Args:
-        query: (N, D), as users.
-        positive: (N, D), as the items that they took; each is a candidate for the others.
+        query: (N, D), such as users.
+        positive: (N, D), such as the items that they took; each is a candidate for the others.
         negatives: (M, D) further candidates for every query; M need not be N.
-        log_q: (N,) the logarithm of how probable each positive is to be a candidate, up to a constant: as of its share
-            of all interactions. None is the same for all.
-        negatives_log_q: (M,) the same of the negatives.
-        temperature: tau, above 0; a Parameter learns.
+        log_q: (N,) log probability of each positive being a candidate, up to a constant, such as the logarithm of its
+            share of all interactions. None means the same for all.
+        negatives_log_q: (M,) the same for the negatives.
+        temperature: tau, above 0; a Parameter is learned.
         normalize: Cosines (True) or plain dot products.
-        correct_positive: Whether the own answer's score is corrected too, as the formula has it; False leaves it.
-        ids: (N,) integers, as item numbers: pairs that share one are never each other's negatives.
+        correct_positive: Whether the score of the query's own answer is corrected too, as in the formula.
+        ids: (N,) integers, such as item numbers: pairs that share one are never each other's negatives.
         sample_weight: (N,) weights of the queries.
-        mask: (N,) boolean; a pair that does not count is in nobody's loss, and may be NaN.
+        mask: (N,) boolean; a pair that does not count enters no loss and may be NaN.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
         group: Process group whose ranks' pairs and negatives are one batch, in which ids mean the same on every rank.
-            The average of the ranks' means is the mean of that batch, and so for its gradient; ``"none"`` and
-            ``"sum"`` are of the rank's own queries.
+            The average of the ranks' means is the mean of that batch, and likewise for gradients; ``"none"`` and
+            ``"sum"`` cover the rank's own queries.
 
     Returns:
         A scalar, or (N,).
 
     Raises:
-        ValueError: Wrong shapes, ``temperature`` not above 0, ``negatives_log_q`` without negatives, or the reverse
-            beside ``log_q``.
+        ValueError: Wrong shapes, ``temperature`` not above 0, ``negatives_log_q`` without negatives, or, with
+            negatives, only one of it and ``log_q``.
         TypeError: Embeddings in different precisions.
 
     Example:
@@ -321,10 +321,10 @@ def sampled_softmax_loss(
         tensor([1.9295, 0.3463, 0.3463])
 
     Source:
-        Bengio and Senecal, IEEE Trans. Neural Networks 19(4), 2008, and Jean et al., arXiv:1412.2007, for
-        sampled negatives; Yi et al., Sampling-Bias-Corrected Neural Modeling for Large Corpus Item Recommendations,
-        RecSys 2019, section 3, for those of the batch; tau = 0.05 is among the latter's. An own answer that is given
-        and not drawn needs no correction: ``correct_positive=False``.
+        Bengio and Senecal, IEEE Trans. Neural Networks 19(4), 2008, and Jean et al., arXiv:1412.2007, for sampled
+        negatives; Yi et al., Sampling-Bias-Corrected Neural Modeling for Large Corpus Item Recommendations, RecSys
+        2019, section 3, for negatives from the batch; tau = 0.05 is among its values. A query's own answer that is
+        given, not drawn, needs no correction: ``correct_positive=False``.
     """
     pairs = paired(("query", "positive"), query, positive, ids, sample_weight, mask, group)
     n = None
@@ -348,7 +348,7 @@ def sampled_softmax_loss(
     own = (alike.scaled(pairs.query) * alike.plain(pairs.answer)).sum(-1)
     if own_q is not None and correct_positive:
         own = own - own_q
-    # A query's own answer, and those of its id, are no negatives: targets, whose scores nobody asks for.
+    # A query's own answer, and those with its id, are not negatives: they become targets whose scores are not used.
     rows = numbers(pairs.query) if pairs.ids is None else pairs.ids
     targets = Targets(rows if n is None else 2 * rows, ids, means=False)
     source = alike.source(pairs.query, candidates, shift)
@@ -400,11 +400,11 @@ CARDS = (
             r"p_i": "row i of `positive`, likewise",
             r"\tau": "`temperature`, above 0",
             r"j": "every other pair",
-            r"g": "the guide's cosine, of `guide_anchor` and `guide_positive`; in brackets 1 where it holds, else 0",
+            r"g": "the guide's cosine, of `guide_anchor` and `guide_positive`; a bracket is 1 where it holds, else 0",
             r"p_j": "the positive of pair j",
             r"a_j": "its anchor",
             r"b_i": "how near the guide may find a negative",
-            r"m": "`margin`: how much less near than the pair itself",
+            r"m": "`margin`: by how much a negative must be farther than the pair itself",
             r"i": "one pair",
         },
         kernel="none",
@@ -426,11 +426,11 @@ CARDS = (
                 "group",
             }
         ),
-        when="Pairs of texts with many near-duplicates, and a trained embedding model that can tell them.",
+        when="Pairs of texts with many near-duplicates, and a trained embedding model that can recognise them.",
         pitfalls=(
-            "A copy of the positive is as near to the guide as itself, and stays: give `ids`, or a small `margin`.",
-            "A weak guide leaves in what is an answer, and leaves out what the student should learn.",
-            "Under data-parallel training a rank has its own items for negatives only: give `group`.",
+            "A copy of the positive is as near to the guide as the positive and stays: pass `ids` or a small `margin`.",
+            "A weak guide keeps real answers as negatives and leaves out what the student should learn.",
+            "Under data-parallel training a rank only has its own items as negatives: pass `group`.",
         ),
         relatives=("multiple_negatives_ranking_loss", "info_nce_loss"),
     ),
@@ -452,7 +452,7 @@ CARDS = (
             r"q_i": "row i of `query`, of length 1 unless `normalize` is off",
             r"p_j": "row j of `positive`, likewise",
             r"\tau": "`temperature`, above 0",
-            r"Q_j": "how probable answer j is to be a candidate; its logarithm is `log_q`",
+            r"Q_j": "the probability of answer j being a candidate; its logarithm is `log_q`",
         },
         kernel="rows",
         item="anchor",
@@ -464,11 +464,11 @@ CARDS = (
         at_call=frozenset(
             {"sample_weight", "mask", "ids", "negatives", "log_q", "negatives_log_q", "group"},
         ),
-        when="Recommendation: users and the items that they took, of which few are in every batch.",
+        when="Recommendation: users and the items they took, when each batch holds only a few of all items.",
         pitfalls=(
-            "Without `log_q` popular items are negatives as often as they are popular, and are ranked too low.",
-            "The same item in a batch twice is its own negative: give `ids`.",
-            "At the time of use scores are not corrected: what is popular stays so.",
+            "Without `log_q`, popular items are negatives too often and are ranked too low.",
+            "An item that is in a batch twice is its own negative: pass `ids`.",
+            "At inference, scores are not corrected: popular items stay popular.",
         ),
         relatives=("info_nce_loss", "multiple_negatives_ranking_loss", "bpr_loss"),
     ),

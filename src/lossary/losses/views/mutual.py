@@ -1,4 +1,4 @@
-"""Two views or modalities of the same things, where each must find the other among the batch."""
+"""Two views or modalities of the same items; each must find the other in the batch."""
 
 import torch
 from torch import Tensor
@@ -49,19 +49,19 @@ def nt_xent_loss(
     Args:
         embeddings: (N, D), any length; normalised here.
         other: (N, D) second views of the same items, or (N,) integers that say which item a view shows.
-        temperature: tau, above 0; a Parameter learns.
-        ids: (N,) integers of the items; views of items that share one are never each other's negatives, as those of an
-            image that is in the batch twice. Positives remain the item's own views.
-        sample_weight: One weight a view: (2N,), first views first, or (N,) with labels.
-        mask: (N,) boolean; an item that does not count is in nobody's loss with any of its views, and may be NaN.
+        temperature: tau, above 0; a Parameter is learned.
+        ids: (N,) integers of the items; views of items that share one are never each other's negatives, for example if
+            an image is in the batch twice. Positives remain the item's own views.
+        sample_weight: One weight per view: (2N,), first views first, or (N,) with labels.
+        mask: (N,) boolean; an item that does not count enters no loss with any of its views, and may be NaN.
         reduction: ``"none"``, ``"sum"`` or ``"mean"`` over the views.
         group: Process group whose ranks' views are one batch, in which labels and ids mean the same on every rank. The
-            average of the ranks' means is the mean of that batch, and so for its gradient; ``"none"`` and ``"sum"``
-            are of the rank's own views.
+            average of the ranks' means is the mean of that batch, and likewise for gradients; ``"none"`` and ``"sum"``
+            cover the rank's own views.
 
     Returns:
-        A scalar, or one loss a view: (2N,), first views first, or (N,) with labels. ``mean`` is over views that have
-        another; without any the loss is 0.0, with zero gradients.
+        A scalar, or one loss per view: (2N,), first views first, or (N,) with labels. ``mean`` averages views that have
+        another; if there are none, the loss is 0.0, with zero gradients.
 
     Raises:
         ValueError: Wrong shapes, ``temperature`` not above 0 or not finite.
@@ -74,8 +74,8 @@ def nt_xent_loss(
         tensor(0.5514)
 
     Source:
-        Chen et al., SimCLR, arXiv:2002.05709, eq. 1; tau = 0.5 is what it takes for CIFAR-10 (appendix B.9). SimCLR's
-        code returns twice this mean. Some libraries leave an item's further views out of the denominator.
+        Chen et al., SimCLR, arXiv:2002.05709, eq. 1; tau = 0.5 is its value for CIFAR-10 (appendix B.9). SimCLR's code
+        returns twice this mean. Some libraries leave the other views of an item out of the denominator.
     """
     compared = compare_views(embeddings, other, ids, sample_weight, mask, group)
     return among_others(compared, temperature, sample_weight, reduction, group)
@@ -111,12 +111,12 @@ def clip_loss(
     Args:
         image: (N, D).
         text: (N, D), in the order of the images.
-        temperature: tau, above 0; a Parameter learns.
+        temperature: tau, above 0; a Parameter is learned.
         normalize: Cosines (True) or plain dot products.
-        ids: (N,) integers; pairs that share one are never each other's negatives, as those of one image with several
-            captions.
+        ids: (N,) integers; pairs that share one are never each other's negatives, such as those of one image with
+            several captions.
         sample_weight: (N,) weights of the pairs.
-        mask: (N,) boolean; a pair that does not count is in nobody's loss, and may be NaN.
+        mask: (N,) boolean; a pair that does not count enters no loss and may be NaN.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
         group: Process group whose ranks' pairs are one batch, in which ids mean the same on every rank.
 
@@ -132,8 +132,8 @@ def clip_loss(
         tensor(0.5514)
 
     Source:
-        Radford et al., Learning Transferable Visual Models From Natural Language Supervision, arXiv:2103.00020,
-        figure 3; tau = 0.07 is where the paper starts. It learns log(1 / tau) and keeps 1 / tau below 100.
+        Radford et al., Learning Transferable Visual Models From Natural Language Supervision, arXiv:2103.00020, figure
+        3; tau = 0.07 is the paper's initial value. It learns log(1 / tau) and keeps 1 / tau below 100.
     """
     pairs = paired(("image", "text"), image, text, ids, sample_weight, mask, group)
     (temperature,) = parameters((temperature,), pairs.query)
@@ -164,7 +164,7 @@ def siglip_loss(
     reduction: Reduction = "mean",
     group: ProcessGroup | None = None,
 ) -> Tensor:
-    r"""Each image and text is a question of its own: do the two belong together? (SigLIP)
+    r"""Each pair of an image and a text is a separate question: do the two belong together? (SigLIP)
 
     .. math:: -\log \sigma(s\, x_i y_i + b) - \sum_{j \ne i} \log \sigma(-s\, x_i y_j - b)
 
@@ -173,12 +173,12 @@ def siglip_loss(
     Args:
         image: (N, D).
         text: (N, D), in the order of the images.
-        scale: s, an inverse temperature, above 0; a Parameter learns.
-        bias: b, which starts low because nearly all pairs do not belong together; a Parameter learns.
+        scale: s, an inverse temperature, above 0; a Parameter is learned.
+        bias: b, which starts low because hardly any pairs belong together; a Parameter is learned.
         normalize: Cosines (True) or plain dot products.
-        ids: (N,) integers; an image and a text of other pairs that share one are not asked about.
+        ids: (N,) integers; an image and a text of different pairs that share one are left out.
         sample_weight: (N,) weights of the images.
-        mask: (N,) boolean; a pair that does not count is in nobody's loss, and may be NaN.
+        mask: (N,) boolean; a pair that does not count enters no loss and may be NaN.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"`` over the images.
         group: Process group whose ranks' pairs are one batch, in which ids mean the same on every rank.
 
@@ -195,11 +195,11 @@ def siglip_loss(
 
     Source:
         Zhai et al., Sigmoid Loss for Language Image Pre-Training, arXiv:2303.15343, section 3.2 and algorithm 1; s = 10
-        and b = -10 are where the paper starts. It learns log(s).
+        and b = -10 are the paper's initial values. It learns log(s).
     """
     pairs = paired(("image", "text"), image, text, ids, sample_weight, mask, group)
     scale, bias = parameters((scale, bias), pairs.query)
-    # Of other ranks come normalised answers, which are no numbers of half precision.
+    # Answers from other ranks arrive normalised, and so are not half-precision values.
     alike = Similarity(scale, normalize, pairs.half if group is None else None)
     source = alike.two_way(pairs.query, pairs.answer)
     own = source.paired() + bias
@@ -246,9 +246,9 @@ CARDS = (
         formula=r"-\log \frac{e^{z_i z_p / \tau}}{\sum_{a \ne i} e^{z_i z_a / \tau}}",
         symbols={
             r"z_i": "view i: a row of `embeddings` or `other`, normalised to length 1",
-            r"z_p": "the other view of the same item (averaged over, where there are several)",
+            r"z_p": "the other view of the same item (averaged if there are several)",
             r"\tau": "`temperature`, above 0",
-            r"a": "every view of the batch but view i",
+            r"a": "every view of the batch except view i",
             r"z_a": "such a view, likewise normalised",
             r"i": "one view of an item",
             r"p": "another view of that item",
@@ -262,11 +262,11 @@ CARDS = (
         batch="m-per-class",
         separable=False,
         at_call=frozenset({"sample_weight", "ids", "mask", "group"}),
-        when="Two or more augmented views of unlabelled items. Wants large batches.",
+        when="Two or more augmented views of unlabelled items. Needs large batches.",
         pitfalls=(
-            "With labels, all views of an item must share one, and no other item may bear it.",
+            "With labels, all views of an item must share one, and no other item may have it.",
             "SimCLR's code returns twice this value.",
-            "Under data-parallel training a rank has its own items for negatives only: give `group`.",
+            "Under data-parallel training a rank only has its own items as negatives: pass `group`.",
         ),
         relatives=("supcon_loss",),
     ),
@@ -298,8 +298,8 @@ CARDS = (
         at_call=frozenset({"sample_weight", "mask", "ids", "group"}),
         when="Images and texts, or any two modalities, in large batches.",
         pitfalls=(
-            "Several captions of one image in a batch are false negatives: give `ids`.",
-            "A temperature that learns can fall without end: keep it above 0.01, as the paper does.",
+            "Several captions of one image in a batch are false negatives: pass `ids`.",
+            "A learned temperature can fall without limit: keep it above 0.01, as the paper does.",
         ),
         relatives=("siglip_loss", "info_nce_loss", "multiple_negatives_ranking_loss"),
     ),
@@ -327,10 +327,10 @@ CARDS = (
         search={"scale": Range(3.0, 100.0, log=True), "bias": Range(-20.0, 0.0)},
         separable=False,
         at_call=frozenset({"sample_weight", "mask", "ids", "group"}),
-        when="Images and texts in batches of any size: it needs no large ones, unlike the softmax of CLIP.",
+        when="Images and texts in batches of any size: unlike CLIP's softmax, it does not need large ones.",
         pitfalls=(
             "With b = 0 the first steps only push everything apart: start near -log(N).",
-            "It is a sum over N questions an image, the mean is over images: it grows with the batch.",
+            "It sums N questions per image and averages over images: it grows with the batch.",
         ),
         relatives=("clip_loss", "info_nce_loss"),
     ),

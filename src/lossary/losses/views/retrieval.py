@@ -1,4 +1,4 @@
-"""Queries and their answers: each query must find its own among candidates, most of them the other queries'."""
+"""Queries and their answers: each query must find its own among candidates, mostly other queries' answers."""
 
 from typing import Literal
 
@@ -62,22 +62,22 @@ def info_nce_loss(
         query: (N, D).
         positive: (N, D).
         negatives: None takes the other queries' positives; (M, D) are shared by all queries; (N, M, D) are each query's
-            own. With negatives given, the other positives are none.
-        temperature: tau, above 0; a Parameter learns.
+            own. If given, the other positives are not negatives.
+        temperature: tau, above 0; a Parameter is learned.
         normalize: Cosines (True) or plain dot products.
-        ids: (N,) integers; items that share one are never each other's negatives. Of in-batch negatives only.
+        ids: (N,) integers; items that share one are never each other's negatives. Only for in-batch negatives.
         sample_weight: (N,) weights of the queries.
-        mask: (N,) boolean; a pair that does not count is in nobody's loss, and may be NaN.
+        mask: (N,) boolean; a pair that does not count enters no loss and may be NaN.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
         group: Process group whose ranks' pairs are one batch, in which ids mean the same on every rank; ``negatives``
-            stay each rank's own. The average of the ranks' means is the mean of that batch, and so for its gradient;
-            ``"none"`` and ``"sum"`` are of the rank's own queries.
+            stay each rank's own. The average of the ranks' means is the mean of that batch, and likewise for gradients;
+            ``"none"`` and ``"sum"`` cover the rank's own queries.
 
     Returns:
         A scalar, or (N,).
 
     Raises:
-        ValueError: Wrong shapes, ``temperature`` not above 0, ``ids`` beside ``negatives``.
+        ValueError: Wrong shapes, ``temperature`` not above 0, ``ids`` together with ``negatives``.
         TypeError: Embeddings in different precisions.
 
     Example:
@@ -86,7 +86,7 @@ def info_nce_loss(
         tensor(0.5514)
 
     Source:
-        van den Oord et al., Contrastive Predictive Coding, arXiv:1807.03748, eq. 4; tau = 0.1 is common code's, the
+        van den Oord et al., Contrastive Predictive Coding, arXiv:1807.03748, eq. 4; tau = 0.1 is from common code, the
         momentum contrast papers have 0.07 (arXiv:1911.05722) and 0.2. The bound log(N) - loss on the mutual information
         holds for the mean over the batch.
     """
@@ -135,24 +135,24 @@ def multiple_negatives_ranking_loss(
     reduction: Reduction = "mean",
     group: ProcessGroup | None = None,
 ) -> Tensor:
-    r"""Each anchor must find its positive among all positives of the batch, and hard negatives beside.
+    r"""Each anchor must find its positive among all positives of the batch and any hard negatives.
 
     .. math:: -\log \frac{e^{s\, a_i p_i}}{\sum_j e^{s\, a_i p_j} + \sum_n e^{s\, a_i n}}
 
     Args:
-        anchor: (N, D), as questions.
-        positive: (N, D), as their answers.
-        negatives: (M, D) further candidates for every anchor, as hard negatives; M need not be N.
+        anchor: (N, D), such as questions.
+        positive: (N, D), such as their answers.
+        negatives: (M, D) further candidates for every anchor, such as hard negatives; M need not be N.
         scale: s, an inverse temperature.
         similarity: ``"cos"`` normalises; ``"dot"`` is the plain product.
-        symmetric: The mean with the other direction, in which positives look for their anchors.
+        symmetric: Average with the other direction, in which positives look for their anchors.
         ids: (N,) integers; items that share one are never each other's negatives.
         sample_weight: (N,) weights of the anchors.
-        mask: (N,) boolean; a pair that does not count is in nobody's loss, and may be NaN.
+        mask: (N,) boolean; a pair that does not count enters no loss and may be NaN.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
         group: Process group whose ranks' pairs and negatives are one batch, in which ids mean the same on every rank.
-            The average of the ranks' means is the mean of that batch, and so for its gradient; ``"none"`` and
-            ``"sum"`` are of the rank's own anchors.
+            The average of the ranks' means is the mean of that batch, and likewise for gradients; ``"none"`` and
+            ``"sum"`` cover the rank's own anchors.
 
     Returns:
         A scalar, or (N,).
@@ -167,8 +167,8 @@ def multiple_negatives_ranking_loss(
         tensor(0.5514)
 
     Source:
-        Henderson et al., Efficient Natural Language Response Suggestion, arXiv:1705.00652, section 4.4 (dot
-        products); cosine and s = 20 are those of sentence-transformers. Some code adds 1 within the logarithm.
+        Henderson et al., Efficient Natural Language Response Suggestion, arXiv:1705.00652, section 4.4 (dot products);
+        cosine and s = 20 are from sentence-transformers. Some code adds 1 inside the logarithm.
     """
     pairs = paired(("anchor", "positive"), anchor, positive, ids, sample_weight, mask, group)
 
@@ -185,7 +185,7 @@ def multiple_negatives_ranking_loss(
     if shift is not None:
         shift = torch.cat([shift, shift.new_zeros(n.shape[0])])
     if pairs.ids is not None and candidate_ids is not None:
-        # Doubled ids are even: odd ones belong to nobody.
+        # Doubled ids are even, so an odd one matches nobody.
         ids, candidate_ids = 2 * pairs.ids, torch.cat([2 * candidate_ids, candidate_ids.new_ones(n.shape[0])])
     source = alike.source(pairs.query, torch.cat([candidates, n]), shift)
     loss = find(pairs, source, ids, candidate_ids, reduction)
@@ -220,15 +220,15 @@ def n_pair_loss(
     .. math:: \log\left(1 + \sum_{j \ne i} e^{a_i p_j - a_i p_i}\right) + \lambda \left(|a_i|^2 + |p_i|^2\right)
 
     Args:
-        anchor: (N, D), taken as they are; one pair a class.
+        anchor: (N, D), used as they are, not normalised; one pair per class.
         positive: (N, D).
-        l2_reg: lambda, at least 0: keeps the embeddings' lengths small, since nothing else does.
-        ids: (N,) integers, as class labels; pairs that share one are never each other's negatives.
+        l2_reg: lambda, at least 0: keeps the embeddings' lengths small; nothing else does.
+        ids: (N,) integers, such as class labels; pairs that share one are never each other's negatives.
         sample_weight: (N,) weights of the anchors.
-        mask: (N,) boolean; a pair that does not count is in nobody's loss, and may be NaN.
+        mask: (N,) boolean; a pair that does not count enters no loss and may be NaN.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
-        group: Process group whose ranks' pairs are one batch, in which ids mean the same on every rank. The average
-            of the ranks' means is the mean of that batch, and so for its gradient; ``"none"`` and ``"sum"`` are of the
+        group: Process group whose ranks' pairs are one batch, in which ids mean the same on every rank. The average of
+            the ranks' means is the mean of that batch, and likewise for gradients; ``"none"`` and ``"sum"`` cover the
             rank's own anchors.
 
     Returns:
@@ -275,7 +275,7 @@ CARDS = (
             r"q_i": "row i of `query`, of length 1 unless `normalize` is off",
             r"p_i": "row i of `positive`, likewise",
             r"\tau": "`temperature`, above 0",
-            r"n": "a negative of query i: a row of `negatives`, or without them every other query's positive",
+            r"n": "a negative of query i: a row of `negatives`, or, without them, another query's positive",
             r"i": "one query",
         },
         kernel="rows",
@@ -286,12 +286,12 @@ CARDS = (
         search={"temperature": Range(0.03, 0.5, log=True)},
         separable=False,
         at_call=frozenset({"sample_weight", "mask", "ids", "negatives", "group"}),
-        when="Pairs of views or of modalities, with negatives from the batch, a memory bank or by hand.",
+        when="Pairs of views or of modalities, with negatives from the batch, from a memory bank or chosen by hand.",
         pitfalls=(
-            "Two items of the batch that are really the same are each other's negatives: give `ids`.",
-            "With negatives given, the other positives of the batch are none; concatenate them if they should be.",
-            "A query with several positives: `supcon_loss` with the candidates as `ref_embeddings`.",
-            "Under data-parallel training a rank has its own items for negatives only: give `group`.",
+            "Two items of the batch that are really the same are each other's negatives: pass `ids`.",
+            "With `negatives`, the other positives of the batch are not negatives; concatenate them if they should be.",
+            "For queries with several positives, use `supcon_loss` with the candidates as `ref_embeddings`.",
+            "Under data-parallel training a rank only has its own items as negatives: pass `group`.",
         ),
         relatives=("nt_xent_loss", "multiple_negatives_ranking_loss", "n_pair_loss"),
     ),
@@ -320,9 +320,9 @@ CARDS = (
         at_call=frozenset({"sample_weight", "mask", "ids", "negatives", "group"}),
         when="Questions and answers, translations, captions: pairs without labels, and perhaps hard negatives.",
         pitfalls=(
-            "Duplicate questions or answers in a batch are false negatives: give `ids`.",
-            "The batch size is a hyperparameter: more of it is more negatives.",
-            "Under data-parallel training a rank has its own items for negatives only: give `group`.",
+            "Duplicate questions or answers in a batch are false negatives: pass `ids`.",
+            "The batch size is a hyperparameter: a larger batch has more negatives.",
+            "Under data-parallel training a rank only has its own items as negatives: pass `group`.",
         ),
         relatives=("info_nce_loss", "n_pair_loss"),
         aliases=("mnr_loss", "MNRLoss"),
@@ -350,10 +350,10 @@ CARDS = (
         search={"l2_reg": Range(0.0, 0.1)},
         separable=False,
         at_call=frozenset({"sample_weight", "mask", "ids", "group"}),
-        when="Pairs, one a class, compared by dot product.",
+        when="Pairs, one per class, compared by dot product.",
         pitfalls=(
-            "The lengths of the embeddings grow without the penalty.",
-            "Two pairs of one class in a batch are false negatives: give `ids`.",
+            "Without the penalty, the lengths of the embeddings grow.",
+            "Two pairs of one class in a batch are false negatives: pass `ids`.",
         ),
         relatives=("info_nce_loss", "multiple_negatives_ranking_loss"),
     ),

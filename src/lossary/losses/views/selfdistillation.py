@@ -1,4 +1,4 @@
-"""A student that learns from its own teacher what other views of the same things look like."""
+"""A student that predicts what its own teacher sees in other views of the same items."""
 
 from typing import Annotated
 
@@ -30,18 +30,18 @@ __all__ = [
     "swav_loss",
 ]
 
-#: One number a prototype.
+#: One number per prototype.
 Center = Annotated[Tensor, check_float]
 
 
 def view_entropy(student: Tensor, teacher: Tensor, apart: bool) -> Tensor:
-    """(N,) the mean cross-entropy of the student's views (N, V, K) from the teacher's (N, U, K), as scores to compare.
+    """(N,) the mean cross-entropy of the student's views (N, V, K) against the teacher's (N, U, K), both as logits.
 
-    With ``apart`` the first views of both are the same pictures, which are not compared with themselves.
+    With ``apart``, the first views of both are the same pictures, and no picture is compared with itself.
     """
     log_p, q = student.log_softmax(-1), teacher.softmax(-1)
     same = min(log_p.shape[1], q.shape[1]) if apart else 0
-    # Linear in the logarithms: what has the same targets is added up first.
+    # It is linear in the logarithms, so those with the same targets are added up first.
     total = times(q.sum(1), -log_p[:, same:].sum(1)).sum(-1)
     for v in range(same):
         others = torch.cat([q[:, :v], q[:, v + 1 :]], 1).sum(1)
@@ -50,9 +50,9 @@ def view_entropy(student: Tensor, teacher: Tensor, apart: bool) -> Tensor:
 
 
 def view_pull(student: Tensor, teacher: Tensor, by_loss: Tensor, apart: bool) -> tuple[Tensor, tuple[Tensor, None]]:
-    """:func:`view_entropy` and, in the student's place, its gradient, ``by_loss`` (N,) being that by the loss.
+    """:func:`view_entropy` and, in the student's place, its gradient; ``by_loss`` (N,) is that of the losses.
 
-    The scores are used up, in as few passes as there can be: there are so many.
+    The scores are overwritten, in as few passes as possible, because there are so many.
     """
     views, seen = student.shape[1], teacher.shape[1]
     same = min(views, seen) if apart else 0
@@ -61,7 +61,7 @@ def view_pull(student: Tensor, teacher: Tensor, by_loss: Tensor, apart: bool) ->
     along = item_products(z, q)
     p = natural_exponentials_(z)
     total = p.sum(-1)
-    each = total.log()[:, :, None] - along  # -log p, of the student's view by the teacher's
+    each = total.log()[:, :, None] - along  # -log p of the student's view under the teacher's
     each.diagonal(dim1=1, dim2=2)[:, :same].zero_()
     by_pair = by_loss / (views * seen - same)
     others = torch.full_like(total, float(seen))
@@ -74,7 +74,7 @@ def view_pull(student: Tensor, teacher: Tensor, by_loss: Tensor, apart: bool) ->
 
 
 def check_views(student: Tensor, teacher: Tensor) -> bool:
-    """Whether there are several views an item, of which one must differ from a teacher's."""
+    """Whether there are several views per item; then at least one must differ from a teacher's view."""
     check_dim("student", student, (2, 3), "(N, K) or (N, V, K)")
     check_float("student", student)
     check_float("teacher", teacher)
@@ -108,22 +108,22 @@ def dino_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""A student's prototypes of a view must be the teacher's of another view of the same item (DINO).
+    r"""A student's prototypes for a view must match the teacher's for another view of the same item (DINO).
 
     .. math:: -\frac{1}{P} \sum_{u \ne v} \sum_k q_{uk} \log p_{vk}, \quad
         q_u = \mathrm{softmax}\Big(\frac{t_u - c}{\tau_t}\Big),\ p_v = \mathrm{softmax}\Big(\frac{s_v}{\tau_s}\Big)
 
-    Of so many prototypes that their scores would not fit: :class:`DINOHead`, which keeps the center too.
+    For so many prototypes that their scores would not fit, use :class:`DINOHead`, which also keeps the center.
 
     Args:
-        student: Scores of K prototypes, (N, V, K): V views an item, of which the first U are the teacher's; or (N, K)
-            beside the teacher's of another view.
+        student: Scores of K prototypes, (N, V, K): V views per item, the first U of which are the teacher's; or (N, K),
+            with the teacher's of another view.
         teacher: (N, U, K), or (N, K).
-        center: (K,), what is taken off the teacher's scores, a running mean of them: see
-            :meth:`DINOLoss.update_center`; None is 0.
-        student_temperature: tau_s, above 0; a Parameter learns.
-        teacher_temperature: tau_t, above 0: below the student's it sharpens the targets; a Parameter learns.
-        hold_teacher: Whether the teacher's scores count as constants in the gradient.
+        center: (K,), their running mean, subtracted from the teacher's scores: see :meth:`DINOLoss.update_center`. None
+            is 0.
+        student_temperature: tau_s, above 0; a Parameter is learned.
+        teacher_temperature: tau_t, above 0: below the student's it sharpens the targets; a Parameter is learned.
+        hold_teacher: Whether the gradient treats the teacher's scores as constants.
         sample_weight: (N,) weights of the items; mean is ``sum(w l) / sum(w)``.
         mask: (N,) boolean, True where an item counts: a masked patch, where items are patches (iBOT).
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
@@ -144,7 +144,7 @@ def dino_loss(
     Source:
         Caron et al., Emerging Properties in Self-Supervised Vision Transformers, arXiv:2104.14294, eq. 2 and 3, and
         algorithm 1, whose temperatures these are. Masked patches: Zhou et al., iBOT, arXiv:2111.07832. In its code the
-        center of the first step is already used in it; the teacher's temperature is warmed up from 0.04 to 0.07.
+        first step already uses its own center; the teacher's temperature is warmed up from 0.04 to 0.07.
     """
     apart = _check_scores(student, teacher)
     if center is not None:
@@ -176,15 +176,15 @@ class DINOLoss(Loss):
 
     @torch.no_grad()
     def update_center(self, teacher: Tensor, *, momentum: float = 0.9, group: ProcessGroup | None = None) -> None:
-        """Move the center towards the mean of the teacher's scores; once a step, after the loss.
+        """Move the center towards the mean of the teacher's scores; call it once per step, after the loss.
 
         Args:
-            teacher: (..., K), as the loss had it.
-            momentum: How much of the former center stays, from 0 to 1.
-            group: Process group over whose ranks the mean goes.
+            teacher: (..., K), as passed to the loss.
+            momentum: How much of the previous center is kept, from 0 to 1.
+            group: Process group over whose ranks the mean is taken.
 
         Raises:
-            ValueError: A loss without a center; scores of another number of prototypes.
+            ValueError: The loss has no center, or the scores have a different number of prototypes.
         """
         if self.center is None:
             raise ValueError("center: wanted DINOLoss(center=torch.zeros(K)), which is kept; got None")
@@ -219,24 +219,25 @@ def swav_loss(
     reduction: Reduction = "mean",
     group: ProcessGroup | None = None,
 ) -> Tensor:
-    r"""Prototypes of a view must be those that another view of the item is assigned, each prototype as often (SwAV).
+    r"""Predict for a view the prototypes that another view of the item is assigned, in balanced assignments (SwAV).
 
     .. math:: -\frac{1}{P} \sum_{u \ne v} \sum_k q_{uk} \log p_{vk}, \quad
         p_v = \mathrm{softmax}\Big(\frac{s_v}{\tau}\Big), \quad
         q = \arg\max_q \sum_{n, k} q_{nk} t_{nk} + \epsilon H(q), \ \sum_k q_{nk} = 1, \ \sum_n q_{nk} = \frac{N}{K}
 
     Args:
-        student: Scores of K prototypes, (N, V, K): V views an item, of which the first U are the teacher's; or (N, K)
-            beside the teacher's of another view.
-        teacher: (N, U, K), or (N, K): of the same network, ``student[:, :U]`` (SwAV), or of its running mean (DINOv2).
-        temperature: tau of the student's softmax, above 0; a Parameter learns.
-        epsilon: How soft assignments are, above 0; a Parameter learns.
-        iterations: Of Sinkhorn's algorithm, each making prototypes equal and then items whole; at least 1.
-        hold_teacher: Whether the assignments count as constants in the gradient.
+        student: Scores of K prototypes, (N, V, K): V views per item, the first U of which are the teacher's; or (N, K),
+            with the teacher's of another view.
+        teacher: (N, U, K), or (N, K): from the same network, ``student[:, :U]`` (SwAV), or from its running mean
+            (DINOv2).
+        temperature: tau of the student's softmax, above 0; a Parameter is learned.
+        epsilon: How soft assignments are, above 0; a Parameter is learned.
+        iterations: Those of Sinkhorn's algorithm, each balancing the prototypes and then the items; at least 1.
+        hold_teacher: Whether the gradient treats the assignments as constants.
         sample_weight: (N,) weights of the items' losses; mean is ``sum(w l) / sum(w)``.
-        mask: (N,) boolean, True where an item counts; one that does not is not assigned.
+        mask: (N,) boolean, True where an item counts; others are not assigned.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
-        group: Process group whose ranks' items are assigned together, and over which the mean goes.
+        group: Process group whose ranks' items are assigned together, and over which the mean is taken.
 
     Returns:
         A scalar, or (N,): the mean over an item's P pairs of views.
@@ -253,8 +254,8 @@ def swav_loss(
 
     Source:
         Caron et al., Unsupervised Learning of Visual Features by Contrasting Cluster Assignments, arXiv:2006.09882,
-        eq. 1 to 3, with its temperature, epsilon and three iterations. Its code takes exponentials of scores over
-        epsilon: in float16 those above 0.55 are infinite. Scores are cosines with prototypes of length 1.
+        eq. 1 to 3, with its temperature, epsilon and three iterations. Its code exponentiates scores divided by
+        epsilon: in float16, scores above 0.55 become infinite. Scores are cosines with prototypes of length 1.
     """
     apart = _check_scores(student, teacher)
     _, counted = align(None, mask, student.shape[:1])
@@ -289,20 +290,20 @@ def negative_cosine_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""What is predicted of a view must point where another view of the same item is (BYOL, SimSiam).
+    r"""The prediction from one view must point in the direction of another view of the same item (BYOL, SimSiam).
 
     .. math:: -\cos(p, z)
 
     Args:
         prediction: (N, D), the predictor's output for one view; normalised here.
-        projection: (N, D), of the other view, from the same network (SimSiam) or its running mean (BYOL).
-        hold_projection: Whether the projections count as constants in the gradient: without that all collapses.
+        projection: (N, D), that of the other view, from the same network (SimSiam) or its running mean (BYOL).
+        hold_projection: Whether the gradient treats the projections as constants: otherwise everything collapses.
         sample_weight: (N,) weights of the items; mean is ``sum(w l) / sum(w)``.
         mask: (N,) boolean, True where an item counts.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
 
     Returns:
-        A scalar, or (N,), between -1 and 1; of a zero vector 0, with a zero gradient.
+        A scalar, or (N,), between -1 and 1; 0 for a zero vector, with a zero gradient.
 
     Raises:
         ValueError: Wrong shapes.
@@ -316,7 +317,7 @@ def negative_cosine_loss(
 
     Source:
         Chen and He, Exploring Simple Siamese Representation Learning, arXiv:2011.10566, eq. 1 and 2. Grill et al.,
-        BYOL, arXiv:2006.07733, eq. 2 is 2 plus twice this. Lightly's leaves it to the caller to detach.
+        BYOL, arXiv:2006.07733, eq. 2 is 2 plus twice this. Lightly leaves detaching to the caller.
     """
     check_dim("prediction", prediction, 2, "(N, D)")
     check_float("prediction", prediction)
@@ -347,9 +348,9 @@ CARDS = (
         data="views",
         formula=r"-\frac{1}{P} \sum_{u \ne v} \sum_k q_{uk} \log p_{vk}",
         symbols={
-            r"P": "the number of pairs of a teacher's view and another one of the student",
+            r"P": "the number of pairs of a teacher's view and a different student's view",
             r"u": "every view that the teacher sees",
-            r"v": "every view that the student sees, but view u itself",
+            r"v": "every view that the student sees, except view u itself",
             r"k": "every prototype",
             r"q_{uk}": "the teacher's share of prototype k: softmax of (`teacher` - `center`) / `teacher_temperature`",
             r"p_{vk}": "the student's: softmax of `student` at `student_temperature`",
@@ -367,9 +368,9 @@ CARDS = (
         at_call=frozenset({"sample_weight", "mask"}),
         when="Images without labels, several crops of each, and a teacher that is the student's running mean.",
         pitfalls=(
-            "Without a center that moves all items end at one prototype; with it and no sharpening at all alike.",
-            "The center is one of all ranks: give `group` when it is updated.",
-            "A view that is compared with itself teaches nothing: the teacher's views come first among the student's.",
+            "Without a moving center, all items end at one prototype; with it but without sharpening, at all equally.",
+            "The center belongs to all ranks: pass `group` when updating it.",
+            "A view compared with itself teaches nothing: put the teacher's views first among the student's.",
         ),
         relatives=("distillation_loss", "negative_cosine_loss", "vicreg_loss"),
     ),
@@ -381,13 +382,13 @@ CARDS = (
         data="views",
         formula=r"-\frac{1}{P} \sum_{u \ne v} \sum_k q_{uk} \log p_{vk}",
         symbols={
-            r"P": "the number of pairs of a teacher's view and another one of the student",
+            r"P": "the number of pairs of a teacher's view and a different student's view",
             r"u": "every view that is assigned",
-            r"v": "every view that the student sees, but view u itself",
+            r"v": "every view that the student sees, except view u itself",
             r"k": "every prototype",
             r"q_{uk}": (
-                "the share of prototype k that the view is assigned: scores of `teacher` over `epsilon`, balanced so "
-                "that each prototype has as many items, by so many `iterations`"
+                "the share of prototype k that the view is assigned: `teacher` over `epsilon`, balanced by "
+                "`iterations` so that each prototype has as many items"
             ),
             r"p_{vk}": "the student's share: softmax of `student` over `temperature`",
         },
@@ -402,8 +403,8 @@ CARDS = (
         at_call=frozenset({"sample_weight", "mask", "group"}),
         when="Images without labels, several crops of each, without a teacher or with one.",
         pitfalls=(
-            "Of fewer items than prototypes no balance tells much: put former scores beside, or give `group`.",
-            "Prototypes and features have length 1: of other scores epsilon means nothing.",
+            "With fewer items than prototypes, balancing means little: append earlier scores, or pass `group`.",
+            "Prototypes and features must have length 1: for other scores epsilon has no meaning.",
         ),
         relatives=("dino_loss", "nt_xent_loss"),
     ),
@@ -426,10 +427,10 @@ CARDS = (
         untuned="without `hold_projection` it collapses",
         exact={"hold_projection": False},
         at_call=frozenset({"sample_weight", "mask"}),
-        when="Views of unlabelled items in batches of any size, with a predictor behind one of them.",
+        when="Views of unlabelled items in batches of any size, with a predictor on top of one of them.",
         pitfalls=(
-            "Without the predictor, or with gradients to the projection, all embeddings become one.",
-            "BYOL's is 2 plus twice this: its learning rate is for twice the gradient.",
+            "Without the predictor, or with gradients to the projection, all embeddings collapse to one.",
+            "BYOL's loss is 2 plus twice this: its learning rate is for twice the gradient.",
         ),
         relatives=("dino_loss", "barlow_twins_loss", "cosine_embedding_loss"),
     ),
