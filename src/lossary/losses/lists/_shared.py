@@ -14,23 +14,23 @@ from lossary.losses._pointwise import hide
 
 
 class Lists(NamedTuple):
-    """Scores and relevance (N, L), and which candidates there are; 0 where there is none."""
+    """Scores and relevance (N, L), 0 where there is no candidate, and which candidates exist."""
 
     scores: Tensor
     relevance: Tensor
     there: Tensor
 
     def pairs(self, x: Tensor) -> Tensor:
-        """(N, L, L): the first candidate's less the second one's."""
+        """(N, L, L): the first candidate's value minus the second one's."""
         return x.unsqueeze(2) - x.unsqueeze(1)
 
     def leads(self) -> Tensor:
-        """By how much the first one's score is above the second one's: 0 where both are infinite alike."""
+        """By how much the first score exceeds the second; 0 where both are the same infinity."""
         leads = self.pairs(self.scores)
         return hide(leads, ~leads.isnan())
 
     def ordered(self) -> Tensor:
-        """(N, L, L): whether the first candidate is the more relevant one; never where either is padding."""
+        """(N, L, L): whether the first candidate is more relevant than the second; False where either is padding."""
         first, second = (torch.where(self.there, self.relevance, other) for other in (-torch.inf, torch.inf))
         return first.unsqueeze(2) > second.unsqueeze(1)
 
@@ -39,7 +39,7 @@ def lists_of(input: Tensor, target: Tensor, mask: Tensor | None, sample_weight: 
     check_float("input", input)
     check_dim("input", input, 2, "(N, L)")
     check_same_shape("target", target, "input", input)
-    align(sample_weight, None, input.shape[:1])  # one a list
+    align(sample_weight, None, input.shape[:1])  # one per list
     _, there = align(sample_weight, mask, input.shape)
     there = torch.ones_like(input, dtype=torch.bool) if there is None else there.expand(input.shape)
     scores = input.to(torch.promote_types(accumulator(input), target.dtype))
@@ -47,7 +47,7 @@ def lists_of(input: Tensor, target: Tensor, mask: Tensor | None, sample_weight: 
 
 
 def gains_of(input: Tensor, target: Tensor, mask: Tensor | None, sample_weight: Tensor | None) -> Lists:
-    """The same with relevance as gains, which are summed and so may not be below 0."""
+    """The same with gains as relevance; they are summed, so none may be below 0."""
     lists = lists_of(input, target, mask, sample_weight)
     gains = lists.relevance
     if values_visible(gains) and (gains < 0).any():
@@ -56,30 +56,30 @@ def gains_of(input: Tensor, target: Tensor, mask: Tensor | None, sample_weight: 
 
 
 def reduce_lists(losses: Tensor, lists: Lists, sample_weight: Tensor | None, reduction: str) -> Tensor:
-    """One loss a list; a list without candidates does not count, one with a NaN is NaN though no pair sees it."""
+    """One loss per list; a list without candidates does not count, one with a NaN is NaN even if no pair sees it."""
     sample_weight, _ = align(sample_weight, None, losses.shape)
     losses = torch.where((lists.scores.isnan() | lists.relevance.isnan()).any(1), torch.nan, losses)
     return reduce(losses, weight=sample_weight, mask=lists.there.any(1), reduction=reduction)
 
 
 def finite(scores: Tensor) -> Tensor:
-    """Infinite scores as ones that nothing comes near."""
+    """Infinite scores become finite ones that no other score comes near."""
     return scores.clamp(ABSENT, -ABSENT)
 
 
 def order_of(x: Tensor, there: Tensor) -> Tensor:
-    """Which is the largest in each row, the next and so on; of equal ones the first comes first, and padding last."""
+    """The indices of each row in descending order; equal values keep their order, and padding comes last."""
     least = torch.finfo(x.dtype).min  # for scores of -inf, which still come before padding
     return torch.where(there, x.clamp_min(least), -torch.inf).argsort(dim=1, descending=True, stable=True)
 
 
 def places_of(order: Tensor, like: Tensor) -> Tensor:
-    """The place of each in an order, from 1."""
+    """Each candidate's place in an order, from 1."""
     return (1 + order.argsort(dim=1)).to(like.dtype)
 
 
 def best_dcg(lists: Lists) -> Tensor:
-    """(N, 1): the discounted gains of the best order; 1 where there is nothing to gain."""
+    """(N, 1): the discounted gains of the best order; 1 where there are no gains."""
     discounts = 1 / torch.log2(1 + places_of(order_of(lists.relevance, lists.there), lists.relevance))
     best = (lists.relevance * discounts).sum(1, keepdim=True)
     return torch.where(best > 0, best, torch.ones_like(best))

@@ -1,4 +1,4 @@
-"""Lists: scores of the candidates of a query, which the loss sees together, against how relevant each is.
+"""Lists: scores of a query's candidates, which the loss sees together, against each one's relevance.
 
 Lists of different lengths are padded, and the padding is masked.
 """
@@ -53,13 +53,13 @@ def listnet_loss(
     Args:
         input: Scores s of L candidates in each of N lists, (N, L). They may be infinite: -inf comes last.
         target: Their relevance y, of the same shape, any numbers: more is better.
-        temperature: T, in units of relevance. A small one asks for the best candidate alone.
+        temperature: T, in units of relevance. A small one asks only for the best candidate.
         sample_weight: One weight per list, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where there is a candidate, (N, L); or one per list, (N,).
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"`` over lists that have candidates.
 
     Returns:
-        A scalar, or one loss per list. The least it can be is the entropy of p.
+        A scalar, or one loss per list. Its minimum is the entropy of p.
 
     Raises:
         ValueError: Shapes that differ, a temperature of 0 or below.
@@ -71,9 +71,9 @@ def listnet_loss(
         tensor(0.1269)
 
     Source:
-        Cao et al., Learning to Rank: From Pairwise Approach to Listwise Approach, ICML 2007 (top one), where
-        T = 1. Relevance divided by its sum in place of a softmax gives what others call the softmax loss:
-        ``cross_entropy`` takes such targets.
+        Cao et al., Learning to Rank: From Pairwise Approach to Listwise Approach, ICML 2007 (top one), where T = 1.
+        Relevance divided by its sum instead of a softmax is what others call the softmax loss: ``cross_entropy`` takes
+        such targets.
     """
     lists = lists_of(input, target, mask, sample_weight)
     wanted = torch.where(lists.there, lists.relevance / temperature, ABSENT).softmax(1)
@@ -98,7 +98,7 @@ def listmle_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""The negative log-likelihood of the right order, drawn one candidate after the other from those that are left.
+    r"""The negative log-likelihood of the right order, drawn one candidate at a time from those left.
 
     .. math:: \sum_i \Big(\log \sum_{j:\, y_j \le y_i} e^{s_j} - s_i\Big)
 
@@ -110,7 +110,7 @@ def listmle_loss(
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"`` over lists that have candidates.
 
     Returns:
-        A scalar, or one loss per list. The sum over i leaves out the least relevant: they win against nobody.
+        A scalar, or one loss per list. The sum over i leaves out the least relevant candidates: they beat nobody.
 
     Raises:
         ValueError: Shapes that differ.
@@ -122,12 +122,12 @@ def listmle_loss(
         tensor(0.7209)
 
     Source:
-        Xia et al., Listwise Approach to Learning to Rank, ICML 2008. Of equal relevance each competes with all
-        of the others, as Breslow (1974) has it for survival times that are tied; common code draws an order for them,
-        which teaches noise.
+        Xia et al., Listwise Approach to Learning to Rank, ICML 2008. Candidates of equal relevance each compete with
+        all the others, as in Breslow (1974) for tied survival times; common code draws an order for them, which teaches
+        noise.
     """
     lists = lists_of(input, target, mask, sample_weight)
-    # Padding comes first and weighs nothing, then from the least relevant to the most.
+    # Padding comes first and weighs nothing; then come the least relevant up to the most.
     order = torch.where(lists.there, lists.relevance, -torch.inf).argsort(dim=1, stable=True)
     scores, y, there = (x.gather(1, order) for x in lists)
     scores = finite(scores)
@@ -154,23 +154,23 @@ def approx_ndcg_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""1 - NDCG with places that are smooth: each other candidate counts by how much it seems to be ahead.
+    r"""1 - NDCG with smooth places: every other candidate counts by how far it seems to be ahead.
 
     .. math:: 1 - \frac{1}{\mathrm{DCG}^*} \sum_i \frac{y_i}{\log_2(1 + \hat r_i)}, \quad
         \hat r_i = 1 + \sum_{j \ne i} \sigma\!\Big(\frac{s_j - s_i}{T}\Big)
 
-    with DCG* the discounted gains of the best order.
+    where DCG* is the discounted gains of the best order.
 
     Args:
         input: Scores s of L candidates in each of N lists, (N, L). They may be infinite: -inf comes last.
         target: Their gains y, of the same shape, none below 0. Grades are usually passed as ``2**grade - 1``.
-        temperature: T, in units of the score. Towards 0 the places become the true ones and the gradient vanishes.
+        temperature: T, in units of the score. Towards 0, the places become the true ones and the gradient vanishes.
         sample_weight: One weight per list, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where there is a candidate, (N, L); or one per list, (N,).
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"`` over lists that have candidates.
 
     Returns:
-        A scalar, or one loss in [0, 1) a list; 0 for a list without gains.
+        A scalar, or one loss in [0, 1) per list; 0 for a list without gains.
 
     Raises:
         ValueError: Shapes that differ, a gain below 0, a temperature of 0 or below.
@@ -183,16 +183,16 @@ def approx_ndcg_loss(
 
     Source:
         Qin, Liu and Li, A general approximation framework for direct optimization of information retrieval measures,
-        2010, section 4; T = 0.1 is Bruch et al., SIGIR 2019. Memory is L squared.
+        2010, section 4; T = 0.1 is from Bruch et al., SIGIR 2019. Memory is L squared.
     """
     lists = gains_of(input, target, mask, sample_weight)
     by_score = order_of(lists.scores, lists.there)
-    # Those of equal gain stand as their scores have them, or what each is moved would have to cancel.
+    # Equal gains are ordered by score; otherwise, their moves would have to cancel.
     by_gain = order_of(lists.relevance.gather(1, by_score), lists.there.gather(1, by_score))
     ideal = places_of(by_score.gather(1, by_gain), lists.scores)
     behind = lists.pairs(ideal) < 0  # the second should come after the first
     closeness = lists.leads() / temperature
-    # How much too far down each stands, and not where: so small losses keep their digits.
+    # How far too low each stands, not where it stands, so that small losses keep their digits.
     moved = torch.where(behind, torch.sigmoid(-closeness), -torch.sigmoid(closeness))
     elsewhere = (lists.pairs(ideal) != 0) & lists.there.unsqueeze(1)
     excess = hide(moved, elsewhere).sum(2)
@@ -216,10 +216,10 @@ CARDS = (
         formula=r"-\sum_i p_i \log \mathrm{softmax}(s)_i, \quad p = \mathrm{softmax}(y / T)",
         symbols={
             r"i": "every candidate of a list",
-            r"p_i": "how likely candidate i comes first, by relevance",
+            r"p_i": "the probability that candidate i comes first, by relevance",
             r"s": "`input`, the scores of the list's candidates",
             r"y": "`target`, their relevance: more is better",
-            r"T": "`temperature`, in units of relevance: a small one asks for the best candidate alone",
+            r"T": "`temperature`, in units of relevance: a small one asks only for the best candidate",
         },
         paper="Cao et al., Learning to Rank: From Pairwise Approach to Listwise Approach, ICML 2007",
         equation="unconfirmed",
@@ -227,9 +227,9 @@ CARDS = (
         search={"temperature": Range(0.2, 5.0, log=True)},
         when="Candidates of a query with graded relevance, where the top counts most.",
         pitfalls=(
-            "The temperature belongs to the relevance: grades of 0 to 4 suit 1, shares in [0, 1] want less, or the "
+            "The temperature must fit the relevance: 1 suits grades of 0 to 4, shares in [0, 1] need less, or the "
             "targets are nearly even.",
-            "A mean over candidates that includes the padding weighs short lists less.",
+            "A mean over candidates that includes padding gives short lists less weight.",
         ),
         relatives=("cross_entropy", "listmle_loss"),
     ),
@@ -238,8 +238,8 @@ CARDS = (
         module=ListMLELoss,
         formula=r"\sum_i \Big(\log \sum_{j: y_j \le y_i} e^{s_j} - s_i\Big)",
         symbols={
-            r"i": "every candidate of a list but the least relevant ones",
-            r"j": "every candidate no more relevant than i, i itself among them",
+            r"i": "every candidate of a list except the least relevant ones",
+            r"j": "every candidate no more relevant than i, including i itself",
             r"y_j": "`target`, the relevance of candidate j",
             r"y_i": "`target`, the relevance of candidate i: more is better",
             r"s_j": "`input`, the score of candidate j",
@@ -250,8 +250,8 @@ CARDS = (
         defaults="none",
         when="Candidates of a query whose whole order is known and matters as much at the end as at the top.",
         pitfalls=(
-            "An order drawn for candidates of equal relevance teaches noise; here they are equal.",
-            "Every place counts alike: NDCG, which looks at the top, may prefer other losses.",
+            "Code that draws an order for candidates of equal relevance teaches noise; here they stay equal.",
+            "Every place counts equally: NDCG, which looks at the top, may prefer other losses.",
         ),
         relatives=("listnet_loss",),
     ),
@@ -266,12 +266,12 @@ CARDS = (
             r"\mathrm{DCG}^*": "the sum of the list's gains times their discounts in the best order",
             r"i": "every candidate of a list",
             r"y_i": "`target`, the gain of candidate i, at least 0",
-            r"\hat r_i": "the smooth place of candidate i: 1 plus how much every other one seems to be ahead",
+            r"\hat r_i": "the smooth place of candidate i: 1 plus how far every other one seems to be ahead",
             r"j": "every other candidate",
             r"\sigma": "the logistic sigmoid",
             r"s_j": "`input`, the score of candidate j",
             r"s_i": "`input`, the score of candidate i",
-            r"T": "`temperature`, in units of the score: towards 0 the places become the true ones",
+            r"T": "`temperature`, in units of the score: towards 0, the places become the true ones",
         },
         paper="Qin, Liu and Li, A general approximation framework for direct optimization of information retrieval "
         "measures, Information Retrieval 13, 2010",
@@ -279,7 +279,7 @@ CARDS = (
         defaults="Bruch et al., SIGIR 2019",
         search={"temperature": Range(0.05, 2.0, log=True)},
         when="Candidates of a query, judged by NDCG, with scores that start near the right order.",
-        pitfalls=("Where scores are far apart for the temperature, the gradient vanishes.",),
+        pitfalls=("Where scores are far apart compared with the temperature, the gradient vanishes.",),
         relatives=("lambda_loss",),
     ),
 )

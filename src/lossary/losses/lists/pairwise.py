@@ -37,7 +37,7 @@ def ranknet_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""The logistic loss of each pair of a list, of which the more relevant candidate should score higher.
+    r"""The logistic loss of each pair of a list, in which the more relevant candidate should score higher.
 
     .. math:: \frac{1}{|P|} \sum_{(i, j) \in P} \log(1 + e^{s_j - s_i}), \quad P = \{(i, j): y_i > y_j\}
 
@@ -49,7 +49,7 @@ def ranknet_loss(
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"`` over lists that have candidates.
 
     Returns:
-        A scalar, or one loss per list; 0 for a list whose candidates are all as relevant.
+        A scalar, or one loss per list; 0 for a list whose candidates are all equally relevant.
 
     Raises:
         ValueError: Shapes that differ.
@@ -61,8 +61,8 @@ def ranknet_loss(
         tensor(0.2512)
 
     Source:
-        Burges et al., Learning to Rank using Gradient Descent, ICML 2005, with target probabilities of 1. The
-        paper sums over pairs; the mean gives long lists no more say than short ones. Memory is L squared.
+        Burges et al., Learning to Rank using Gradient Descent, ICML 2005, with target probabilities of 1. The paper
+        sums over pairs; with the mean, long lists count no more than short ones. Memory is L squared.
     """
     lists = lists_of(input, target, mask, sample_weight)
     ordered = lists.ordered()
@@ -87,7 +87,7 @@ def lambda_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""RankNet's pairs, each weighed by what it would change in NDCG to exchange the two.
+    r"""RankNet's pairs, each weighted by how much swapping the two would change NDCG.
 
     .. math:: \sum_{y_i > y_j} (\rho_{ij} + \mu\, \delta_{ij})\, \frac{y_i - y_j}{\mathrm{DCG}^*}
         \log_2(1 + e^{s_j - s_i})
@@ -95,12 +95,12 @@ def lambda_loss(
     .. math:: \rho_{ij} = |d(r_i) - d(r_j)|, \quad \delta_{ij} = d(|r_i - r_j|) - d(|r_i - r_j| + 1), \quad
         d(r) = \frac{1}{\log_2(1 + r)}
 
-    with r the places by score, and DCG* the discounted gains of the best order.
+    where r are the places by score, and DCG* is the discounted gains of the best order.
 
     Args:
         input: Scores s of L candidates in each of N lists, (N, L). They may be infinite: -inf comes last.
         target: Their gains y, of the same shape, none below 0. Grades are usually passed as ``2**grade - 1``.
-        mu: How much the bound counts beside the exchange. 0 gives LambdaRank.
+        mu: How much the bound counts compared with the swap. 0 gives LambdaRank.
         sample_weight: One weight per list, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where there is a candidate, (N, L); or one per list, (N,).
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"`` over lists that have candidates.
@@ -119,8 +119,8 @@ def lambda_loss(
 
     Source:
         Wang et al., The LambdaLoss Framework for Ranking Metric Optimization, CIKM 2018, NDCG-Loss2++ with its mu of
-        10; LambdaRank is Burges et al., NIPS 2006. Places are constants to the gradient; of equal scores the first
-        comes first. Memory is L squared.
+        10; LambdaRank is from Burges et al., NIPS 2006. The gradient treats places as constants; equal scores keep
+        their order. Memory is L squared.
     """
     lists = gains_of(input, target, mask, sample_weight)
     places = places_of(order_of(lists.scores, lists.there), lists.scores)
@@ -129,7 +129,7 @@ def lambda_loss(
     weight = lists.pairs(1 / torch.log2(1 + places)).abs() + mu * bound
     gain = lists.pairs(lists.relevance / best_dcg(lists))
     ordered = lists.ordered()
-    # Hidden on either side: an infinite loss of a pair that is none, times nothing, would be NaN.
+    # Both factors are hidden: 0 times the infinite loss of an excluded pair would be NaN.
     losses = hide(weight * gain, ordered) * softplus(hide(-lists.leads(), ordered))
     return reduce_lists(losses.sum((1, 2)) / math.log(2), lists, sample_weight, reduction)
 
@@ -153,7 +153,7 @@ def margin_ranking_loss(
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
 ) -> Tensor:
-    r"""The score of what should come first must win by a margin.
+    r"""The score of the item that should come first must win by a margin.
 
     .. math:: \max(0, m - y\,(x_1 - x_2)), \quad y = \pm 1
 
@@ -161,7 +161,7 @@ def margin_ranking_loss(
         input1: Scores, any shape.
         input2: Scores, the shape of ``input1``.
         target: The same shape: +1 or True where the first should rank higher, -1 or False where the second should.
-        margin: m, in units of the score; below 0 a tolerance, as in torch.
+        margin: m, in units of the score; below 0 it is a tolerance, as in torch.
         reduction: ``"none"`` (the shape of ``input1``), ``"sum"`` or ``"mean"``.
         sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where a pair counts.
@@ -170,7 +170,7 @@ def margin_ranking_loss(
         A scalar, or the shape of ``input1``, in torch's dtype. The gradient exactly at the margin is 0 (torch: 1).
 
     Raises:
-        ValueError: Shapes that differ, a target that is neither -1 nor 1 (0 is no ranking: torch accepts it).
+        ValueError: Shapes that differ, a target that is neither -1 nor 1 (torch accepts 0, which ranks nothing).
         TypeError: Scores that are not floating-point.
 
     Example:
@@ -180,10 +180,10 @@ def margin_ranking_loss(
         tensor(0.2500)
 
     Source:
-        Herbrich, Graepel and Obermayer, Large Margin Rank Boundaries for Ordinal Regression, 2000; margin 0 is
-        torch's, and lets equal scores pass: give it one. Nothing to average gives 0 here, NaN in torch. Some lectures
-        name Nayyeri et al., arXiv:1907.05336, as the source: theirs is another, later loss, whose margin adapts while
-        a knowledge graph is embedded. It is not in Lossary.
+        Herbrich, Graepel and Obermayer, Large Margin Rank Boundaries for Ordinal Regression, 2000; the margin of 0 is
+        torch's and lets equal scores pass: set one. Nothing to average gives 0 here, NaN in torch. Some lectures name
+        Nayyeri et al., arXiv:1907.05336, as the source: theirs is a different, later loss, whose margin adapts while a
+        knowledge graph is embedded. It is not in Lossary.
     """
     check_float("input1", input1)
     input1, input2, target = stretched(input1=input1, input2=input2, target=target)
@@ -211,14 +211,14 @@ def margin_mse_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""The first score shall be above the second by as much as a teacher has it.
+    r"""The first score should exceed the second by as much as it does for a teacher.
 
     .. math:: \left( (x_1 - x_2) - (t_1 - t_2) \right)^2
 
     Args:
-        input1: The student's scores of what should rank higher, any shape, as products of query and passage.
+        input1: The student's scores of items that should rank higher, any shape, such as query-passage products.
         input2: Its scores of the others, the shape of ``input1``.
-        target: The teacher's margins ``t_1 - t_2`` in the same shape, of either sign. They may learn.
+        target: The teacher's margins ``t_1 - t_2``, of the same shape and either sign. Gradients flow to them.
         sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where a pair counts.
         reduction: ``"none"`` (the shape of ``input1``), ``"sum"`` or ``"mean"``.
@@ -238,9 +238,9 @@ def margin_mse_loss(
 
     Source:
         Hofstätter et al., Improving Efficient Neural Ranking Models with Cross-Architecture Knowledge Distillation,
-        arXiv:2010.02666. The levels of teacher and student do not matter, but their units do: cosines
-        cannot reach a cross-encoder's margins of 5 or 10. Several negatives are several columns here, as Sentence
-        Transformers has them: (N, K) beside ``input1.expand(N, K)``.
+        arXiv:2010.02666. The levels of the teacher's and the student's scores do not matter, but their units do:
+        cosines cannot reach a cross-encoder's margins of 5 or 10. Several negatives are several columns, as in Sentence
+        Transformers: (N, K) with ``input1.expand(N, K)``.
     """
     check_float("input1", input1)
     check_same_shape("input2", input2, "input1", input1)
@@ -266,7 +266,7 @@ CARDS = (
         module=RankNetLoss,
         formula=r"\frac{1}{|P|} \sum_{(i, j) \in P} \log(1 + e^{s_j - s_i}), \quad P = \{(i, j): y_i > y_j\}",
         symbols={
-            r"P": "the pairs of a list's candidates of which the first, i, is more relevant than the second, j",
+            r"P": "the pairs of a list's candidates in which the first, i, is more relevant than the second, j",
             r"i": "the more relevant candidate of a pair",
             r"j": "the less relevant one",
             r"s_j": "`input`, the score of candidate j",
@@ -277,7 +277,7 @@ CARDS = (
         paper="Burges et al., Learning to Rank using Gradient Descent, ICML 2005",
         equation="3",
         defaults="none",
-        when="Candidates of a query of which it is known who should stand above whom.",
+        when="Candidates of a query, when it is known which should rank above which.",
         pitfalls=("A pair at the end of the list counts as much as one at its top.",),
         relatives=("lambda_loss", "margin_ranking_loss", "soft_margin_loss"),
     ),
@@ -292,9 +292,9 @@ CARDS = (
             r"i": "the candidate of a pair with the larger gain",
             r"j": "the one with the smaller gain",
             r"\rho_{ij}": "by how much the discounts of their two places by score differ; place r has 1 / log2(1 + r)",
-            r"\mu": "`mu`: how much the bound counts beside the exchange; 0 gives LambdaRank",
+            r"\mu": "`mu`: how much the bound counts compared with the swap; 0 gives LambdaRank",
             r"\delta_{ij}": (
-                "the bound: the discount of the place their distance in places names, less that of the next place"
+                "the bound: the discount at the place numbered by their distance, minus that of the next place"
             ),
             r"\mathrm{DCG}^*": "the sum of the list's gains times their discounts in the best order",
             r"s_j": "`input`, the score of candidate j",
@@ -305,7 +305,7 @@ CARDS = (
         defaults="the paper's",
         search={"mu": Range(0.1, 20.0, log=True)},
         when="Candidates of a query, judged by NDCG.",
-        pitfalls=("Targets are gains: grades go in as 2**grade - 1 where NDCG is meant so.",),
+        pitfalls=("Targets are gains: pass grades as 2**grade - 1 if NDCG is defined that way.",),
         relatives=("ranknet_loss", "approx_ndcg_loss"),
     ),
     Card(
@@ -328,7 +328,7 @@ CARDS = (
         defaults="torch",
         search={"margin": Range(0.0, 2.0)},
         at_call=frozenset({"sample_weight", "mask"}),
-        when="Preferences between two: which document, answer or triple is the better one.",
+        when="Preferences between two: which document, answer or triple is better.",
         pitfalls=(
             "With the default margin of 0, a model that gives everything the same score has loss 0.",
             "y = -1 says that the second should rank higher.",
@@ -345,7 +345,7 @@ CARDS = (
         symbols={
             r"x_1": "`input1`, the student's score of the first",
             r"x_2": "`input2`, its score of the second",
-            r"t_1": "the teacher's score of the first; `target` is the difference of both",
+            r"t_1": "the teacher's score of the first; `target` is the difference of the two",
             r"t_2": "its score of the second",
         },
         kernel="none",
@@ -354,9 +354,9 @@ CARDS = (
         equation="unconfirmed",
         defaults="none",
         at_call=frozenset({"sample_weight", "mask"}),
-        when="A fast ranker that learns from a slow one, as a bi-encoder from a cross-encoder.",
+        when="A fast ranker that learns from a slow one, such as a bi-encoder from a cross-encoder.",
         pitfalls=(
-            "The student's scores need the teacher's units: dot products can, cosines cannot.",
+            "The student's scores need the teacher's units: dot products can have them, cosines cannot.",
             "`target` is the margin, not a sign: +1 asks for a margin of 1.",
         ),
         relatives=("margin_ranking_loss", "mse_loss", "kl_divergence_loss"),

@@ -1,4 +1,4 @@
-"""What losses of two parts share: the weights of each part, and its mean over the positions of all ranks."""
+"""What losses of two parts share: each part's weights and its mean over the positions of all ranks."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,18 +15,18 @@ from lossary.losses.classes._shared import problem
 
 
 def foreground_weight(class_weight: Tensor | None, include_background: bool, input: Tensor) -> Tensor | None:
-    """The classes' weights in Dice; without a background, 0 for class 0."""
+    """The classes' weights in Dice; 0 for class 0 if the background is left out."""
     if include_background or input.dim() < 2:
         return class_weight
     foreground = torch.arange(input.shape[1], device=input.device) > 0
-    # Two of different lengths are left for Dice to refuse.
+    # Different lengths are left for Dice to refuse.
     if class_weight is None or class_weight.shape != foreground.shape:
         return foreground.to(input.dtype) if class_weight is None else class_weight
     return class_weight * foreground
 
 
 def check_images(sample_weight: Tensor | None, input: Tensor) -> None:
-    """One weight an image: both parts have it, whose items are classes here and positions there."""
+    """One weight per image, for both parts: the items of one part are classes, those of the other positions."""
     if sample_weight is not None:
         check_shape("sample_weight", sample_weight, tuple(input.shape[:1]))
 
@@ -38,7 +38,7 @@ def positions(
     sample_weight: Tensor | None,
     mask: Tensor | None,
 ) -> tuple[Tensor, dict[str, Any]]:
-    """Regions without the ignored value, and what counts of them: keywords of the binary losses."""
+    """Regions without the ignored value, and, as keywords of the binary losses, what counts of them."""
     target = wide_integers("target", target)
     weight, mask = align(sample_weight, mask, target.shape)
     keep = both(None if ignore_index is None else target != ignore_index, mask)
@@ -58,7 +58,7 @@ def over_classes(
     mask: Tensor | None,
     group: ProcessGroup | None,
 ) -> Tensor:
-    """The mean of a part over positions of one class each; over those of all ranks."""
+    """The mean of a part over positions with one class each, those of all ranks included."""
     rest: dict[str, Any] = {"ignore_index": ignore_index, "sample_weight": sample_weight, "mask": mask}
     if group is None:
         return part(input, target, **rest)
@@ -72,7 +72,7 @@ def over_classes(
 def over_regions(
     part: Callable[..., Tensor], input: Tensor, target: Tensor, counted: dict[str, Any], group: ProcessGroup | None
 ) -> Tensor:
-    """The mean of a part over positions of all regions; over those of all ranks."""
+    """The mean of a part over the positions of all regions, those of all ranks included."""
     if group is None:
         return part(input, target, **counted)
     divisor = count(input, counted["sample_weight"], counted["mask"])

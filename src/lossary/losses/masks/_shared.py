@@ -27,36 +27,36 @@ from lossary.kernels.overlap import Sums, sigmoid_sums, softmax_sums
 from lossary.kernels.stable import accumulate, widened
 from lossary.losses._pointwise import hide
 
-#: Over what a score is taken: each sample's class, or each class of the whole batch.
+#: What a score covers: each sample's class, or each class over the whole batch.
 Aggregate = Literal["per_sample", "batch"]
 
 
-#: What becomes of classes without a true position: they count, or are left out of the mean.
+#: What happens to classes without a true position: they count, or are left out of the mean.
 Absent = Literal["include", "skip"]
-#: From so many scores on they are taken in float64: where a thousand classes are alike, so are their roundings, which a
-#: sum would show in its fifth digit. For fewer the two conversions would be a twentieth of a small batch's time.
+#: From this many scores on, float64 is used: a thousand equal classes round equally, which their sum would show in its
+#: fifth digit. For fewer, the two conversions would take a twentieth of a small batch's time.
 MANY = 1 << 10
 #: Added to numerator and denominator.
 Smooth = Annotated[float, NOT_NEGATIVE]
 
 
 class Positions(NamedTuple):
-    """Scores beside their truth, checked, the positions in one dimension, and which of them count."""
+    """Scores and their truth, checked, with positions in one dimension, and which of them count."""
 
     logits: Tensor  # (N, C, L), 0 where masked
     target: Tensor  # (N, L) class indices or (N, C, L) regions, 0 where masked
     keep: Tensor | None  # of the target's shape; None where all count
-    weight: Tensor | None  # (N, 1) or (N, C), of images or of their classes
+    weight: Tensor | None  # (N, 1) or (N, C), for images or for their classes
     exists: Tensor | None  # (N, 1) or (N, C): whether the mask leaves any position; None without a mask
 
 
 class Regions(NamedTuple):
-    """Sums over regions, and what is known of the scores that are made of them: (N, C), or (C,) over the batch."""
+    """Sums over regions, and what counts of the scores made from them: (N, C), or (C,) over the batch."""
 
     sums: Sums
     weight: Tensor | None = None
     exists: Tensor | None = None
-    group: ProcessGroup | None = None  # over which the mean goes on: what is of the batch is of all ranks already
+    group: ProcessGroup | None = None  # over which the mean is taken; sums over the batch already include all ranks
 
 
 def softmax_regions(
@@ -71,7 +71,7 @@ def softmax_regions(
     *,
     squared: bool = False,
 ) -> Regions:
-    """Sums of the softmax over dim 1 of ``input`` (N, C, ...) beside class indices ``target`` (N, ...)."""
+    """Sums of the softmax over dim 1 of ``input`` (N, C, ...) against class indices ``target`` (N, ...)."""
     scores = class_scores(input, target, ignore_index, sample_weight, mask, "sigmoid_dice_loss")
     if class_weight is not None:  # before anything is gathered
         check_shape("class_weight", class_weight, input.shape[1:2])
@@ -92,7 +92,7 @@ def sigmoid_regions(
     squared: bool = False,
     product: bool = False,
 ) -> Regions:
-    """Sums of the sigmoid of ``input`` (N, C, ...) beside ``target`` in [0, 1] of the same shape."""
+    """Sums of the sigmoid of ``input`` (N, C, ...) against ``target`` in [0, 1] of the same shape."""
     scores = region_scores(input, target, ignore_index, sample_weight, mask)
     check_probabilities("target", scores.target, ignore_index)
     sums = sigmoid_sums(scores.logits, scores.target, scores.keep, squared=squared, product=product)
@@ -109,7 +109,7 @@ def class_scores(
     mask: Tensor | None,
     sigmoid_form: str,
 ) -> Positions:
-    """Logits (N, C, ...) beside class indices (N, ...)."""
+    """Logits (N, C, ...) and class indices (N, ...)."""
     _check_channels(input)
     check_several_classes("input", input, input.shape[1], f"as {sigmoid_form}")
     target = wide_integers("target", target)
@@ -122,7 +122,7 @@ def class_scores(
         mask = mask.expand(target.shape)
         input, target = hide(input, mask.unsqueeze(1)), hide(target, mask)
     keep = both(_kept_labels(target, input.shape[1], ignore_index), mask)
-    # (N, C) is one position a sample.
+    # (N, C) is one position per sample.
     keep = None if keep is None else keep[..., None].flatten(1)
     exists = None if mask is None else mask[..., None].flatten(1).any(1, keepdim=True)
     target = target[..., None].flatten(1)
@@ -132,7 +132,7 @@ def class_scores(
 def region_scores(
     input: Tensor, target: Tensor, ignore_index: int | None, sample_weight: Tensor | None, mask: Tensor | None
 ) -> Positions:
-    """Logits of some shape beside targets of the same."""
+    """Logits and targets of the same shape."""
     _check_channels(input)
     check_same_shape("target", target, "input", input)
     target = wide_integers("target", target)
@@ -155,7 +155,7 @@ def _check_channels(input: Tensor) -> None:
 
 
 def _kept_labels(target: Tensor, classes: int, ignore_index: int | None) -> Tensor | None:
-    """Which labels count; None where all do, as far as may be looked: one pass over them instead of four."""
+    """Which labels count; None if all do and values may be looked at: one pass over them instead of four."""
     is_label = ignore_index is not None and 0 <= ignore_index < classes
     if target.numel() > 0 and values_visible(target) and not is_label and within(target, 0, classes - 1):
         return None
@@ -164,14 +164,14 @@ def _kept_labels(target: Tensor, classes: int, ignore_index: int | None) -> Tens
 
 
 def _aggregated(sums: Sums, scores: Positions, aggregate: Aggregate, group: ProcessGroup | None) -> Regions:
-    """Of the whole batch an image's sums count as often as it weighs."""
+    """Over the whole batch, each image's sums are multiplied by its weight."""
     weight, exists = scores.weight, scores.exists
     if aggregate == "per_sample":
         return Regions(sums, weight, exists, group)
     pooled = Sums(*(s.sum(0) if weight is None else (s * weight.to(s.dtype)).sum(0) for s in sums))
     exists = None if exists is None else exists.any(0)
     if group is not None:
-        own = torch.stack(pooled)[None]  # one item a rank
+        own = torch.stack(pooled)[None]  # one item per rank
         ranks = Ranks.of(group, input=own, mask=exists)
         pooled = Sums(*ranks.in_order(own).sum(0))
         exists = None if exists is None else ranks.in_order(exists[None]).any(0)
@@ -187,7 +187,7 @@ def one_minus(
     class_weight: Tensor | None,
     reduction: str,
 ) -> Tensor:
-    """1 - (numerator + smooth) / (denominator + smooth), reduced over samples' classes or classes."""
+    """1 - (numerator + smooth) / (denominator + smooth), reduced over samples' classes, or over classes."""
     truth = regions.sums.truth
     dtype = numerator.dtype
     if numerator.numel() >= MANY:
@@ -212,7 +212,7 @@ def reduce_scores(
 ) -> Tensor:
     """Scores of images' classes, or of classes, reduced over those that exist and are ``present``."""
     if weight is not None and class_weight is not None:
-        weight = accumulate(weight) * accumulate(class_weight)  # in half it would have three digits
+        weight = accumulate(weight) * accumulate(class_weight)  # in half precision it would have three digits
     each = class_weight if weight is None else weight
     return reduce(scores, weight=each, mask=both(exists, present), reduction=reduction, group=group)
 
@@ -221,8 +221,8 @@ _SEARCH = {"smooth": Choice((1e-3, 1.0)), "aggregate": Choice(("per_sample", "ba
 
 
 _PITFALLS = (
-    "Alone it has weak gradients where nothing overlaps yet: add cross-entropy.",
-    "Absent classes: some code scores them as perfect whatever is predicted, so false positives there cost nothing.",
+    "On its own it has weak gradients where nothing overlaps yet: add cross-entropy.",
+    "Absent classes: some code scores them as perfect whatever is predicted, so their false positives cost nothing.",
     "Half precision: sums over more than 65504 positions overflow unless taken in float32, as here.",
 )
 
@@ -235,14 +235,14 @@ def card(
     at_call: frozenset[str] = frozenset({"sample_weight", "mask"}),
     **facts: Any,
 ) -> Card:
-    """A card of this family; its softmax and its sigmoid form differ in the data, not in the facts."""
+    """A card of this family; the softmax and sigmoid forms differ in their data, not in their facts."""
     regions = fn.__name__.startswith("sigmoid_")
     if regions:
-        when = "Segmentation of one region, or of regions that may overlap; usually beside binary cross-entropy."
+        when = "Segmentation of one region, or of regions that may overlap; usually added to binary cross-entropy."
         pitfalls = _PITFALLS
     else:
-        when = "Segmentation into exclusive classes of very different sizes; usually beside cross-entropy."
-        pitfalls = (*_PITFALLS, "A softmax over one channel is 1 everywhere: one region wants the sigmoid form.")
+        when = "Segmentation into exclusive classes of very different sizes; usually added to cross-entropy."
+        pitfalls = (*_PITFALLS, "A softmax over one channel is 1 everywhere: use the sigmoid form for one region.")
     return Card(
         fn=fn,
         module=module,

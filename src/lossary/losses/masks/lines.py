@@ -1,4 +1,4 @@
-"""Overlap of middle lines: a thin vessel or road that is cut costs as much as a thick one."""
+"""Overlap of middle lines: a cut in a thin vessel or road costs as much as one in a thick one."""
 
 import dataclasses
 from typing import Any
@@ -46,7 +46,7 @@ def _cl_dice(
     class_weight: Tensor | None,
     reduction: str,
 ) -> Tensor:
-    """Of probabilities and truth (N, C, L), whose positions have the dimensions ``shape``."""
+    """From probabilities and truth (N, C, L); ``shape`` holds the dimensions of the positions."""
     if class_weight is not None:
         check_shape("class_weight", class_weight, tuple(p.shape[1:2]))
     if keep is not None:
@@ -80,21 +80,21 @@ def cl_dice_loss(
     .. math:: 1 - \frac{2\, P R}{P + R}, \quad P = \frac{\sum S_p\, g + \epsilon}{\sum S_p + \epsilon}, \quad
               R = \frac{\sum S_g\, p + \epsilon}{\sum S_g + \epsilon}
 
-    with the soft skeletons S of the predicted and of the true region.
+    where S are the soft skeletons of the predicted and the true region.
 
     Args:
         input: Logits, (N, C, ...), C >= 2, with one to three dimensions of positions.
         target: (N, ...) class indices of any integer dtype.
-        iterations: How often a region is eroded: at least half the width of the widest, in positions.
+        iterations: How often regions are eroded: at least half the width of the widest one, in positions.
         smooth: epsilon, in positions; 0 / 0 counts as a perfect score.
         ignore_index: Positions with this label do not count; None for no such label.
-        class_weight: (C,) weights of the classes' losses; 0 for a background, which has no middle line to speak of.
+        class_weight: (C,) weights of the classes' losses; 0 for a background, which has no meaningful middle line.
         sample_weight: One weight per image, (N,), or one for each of its classes, (N, C).
         mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, such as (N,).
         reduction: ``"none"`` (N, C), ``"sum"`` or ``"mean"``.
 
     Returns:
-        A scalar, or one loss a class of an image. Of equal neighbours the first gets the gradient.
+        A scalar, or one loss per class of an image. Among equal neighbours, the first gets the gradient.
 
     Raises:
         ValueError: Wrong shapes, a single class (its softmax is always 1).
@@ -109,7 +109,7 @@ def cl_dice_loss(
         tensor(0.)
 
     Source:
-        Shit et al., clDice, arXiv:2003.07311, with its soft skeleton. The paper adds it to Dice, each with a half.
+        Shit et al., clDice, arXiv:2003.07311, with its soft skeleton. The paper adds it to Dice, each with weight 1/2.
     """
     _check_dimensions(input)
     scores = class_scores(input, target, ignore_index, sample_weight, mask, "sigmoid_cl_dice_loss")
@@ -148,12 +148,12 @@ def sigmoid_cl_dice_loss(
     .. math:: 1 - \frac{2\, P R}{P + R}, \quad P = \frac{\sum S_p\, g + \epsilon}{\sum S_p + \epsilon}, \quad
               R = \frac{\sum S_g\, p + \epsilon}{\sum S_g + \epsilon}
 
-    with the soft skeletons S of the predicted and of the true region.
+    where S are the soft skeletons of the predicted and the true region.
 
     Args:
         input: Logits, (N, C, ...), with one to three dimensions of positions; C = 1 for one region.
         target: The shape of ``input``: bool, or 0 and 1.
-        iterations: How often a region is eroded: at least half the width of the widest, in positions.
+        iterations: How often regions are eroded: at least half the width of the widest one, in positions.
         smooth: epsilon, in positions; 0 / 0 counts as a perfect score.
         class_weight: (C,) weights of the channels' losses.
         sample_weight: One weight per image, (N,), or one for each of its channels, (N, C).
@@ -161,10 +161,10 @@ def sigmoid_cl_dice_loss(
         reduction: ``"none"`` (N, C), ``"sum"`` or ``"mean"``.
 
     Returns:
-        A scalar, or one loss a channel of an image. Of equal neighbours the first gets the gradient.
+        A scalar, or one loss per channel of an image. Among equal neighbours, the first gets the gradient.
 
     Raises:
-        ValueError: Wrong shapes, a target other than 0 and 1, one that learns.
+        ValueError: Wrong shapes, a target that is neither 0 nor 1, or that requires a gradient.
 
     Example:
         >>> import torch
@@ -203,14 +203,14 @@ _FACTS: dict[str, Any] = {
         r"P": "the share of the predicted middle line that lies in the true region",
         r"R": "the share of the true middle line that lies in the predicted region",
         r"S_p": "the soft skeleton of the prediction, by `iterations` erosions",
-        r"p": "the probability at a position: softmax of `input`, of the sigmoid form its sigmoid",
-        r"S_g": "that of the truth",
+        r"p": "the probability at a position: softmax of `input`, or its sigmoid in the sigmoid form",
+        r"S_g": "the soft skeleton of the truth",
         r"g": "1 where `target` is the class or region, 0 elsewhere",
         r"\epsilon": "`smooth`, in positions; with 0, 0 / 0 counts as a perfect score",
     },
     "paper": "arXiv:2003.07311",
     "equation": "unconfirmed",
-    "defaults": "ten erosions suffice for regions twenty positions wide; epsilon = 1 as MONAI has it",
+    "defaults": "ten erosions suffice for regions twenty positions wide; epsilon = 1 as in MONAI",
     "search": {"iterations": Choice((3, 10))},
 }
 
@@ -218,7 +218,7 @@ _FACTS: dict[str, Any] = {
 def _line_card(*args: Any, when: str, relatives: tuple[str, ...]) -> Any:
     found = card(*args, relatives=relatives, **_FACTS)
     pitfalls = (
-        "It knows lines, not widths: add a Dice loss.",
+        "It sees lines, not widths: add a Dice loss.",
         "Too few erosions leave thick regions without a middle line.",
     )
     search = {name: space for name, space in found.search.items() if name != "aggregate"}
@@ -229,13 +229,13 @@ CARDS = (
     _line_card(
         cl_dice_loss,
         ClDiceLoss,
-        when="Vessels, roads, nerves in exclusive classes, where it counts that they hang together; beside Dice.",
+        when="Vessels, roads, nerves in exclusive classes, where being connected matters; added to Dice.",
         relatives=("dice_loss", "sigmoid_cl_dice_loss"),
     ),
     _line_card(
         sigmoid_cl_dice_loss,
         SigmoidClDiceLoss,
-        when="Vessels, roads, nerves, where it counts that they hang together; beside Dice.",
+        when="Vessels, roads, nerves, where being connected matters; added to Dice.",
         relatives=("sigmoid_dice_loss", "cl_dice_loss"),
     ),
 )

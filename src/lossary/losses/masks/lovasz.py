@@ -1,4 +1,4 @@
-"""Lovasz losses: intersection over union of hard masks, made convex in the errors of the positions."""
+"""Lovasz losses: intersection over union of hard masks, made convex in the positions' errors."""
 
 from functools import partial
 from typing import Any, Literal
@@ -47,7 +47,7 @@ def lovasz_softmax_loss(
     reduction: Reduction = "mean",
     group: ProcessGroup | None = None,
 ) -> Tensor:
-    r"""Intersection over union of hard masks, extended to the softmax's errors: sorted, each weighs what it costs.
+    r"""Intersection over union of hard masks, extended to softmax errors: sorted, each weighted by what it costs.
 
     .. math:: \sum_i m_{(i)} \left( \Delta_J(\{(1), \dots, (i)\}) - \Delta_J(\{(1), \dots, (i - 1)\}) \right),
         \qquad m_i = |g_i - p_i|, \quad m_{(1)} \ge m_{(2)} \ge \dots
@@ -84,10 +84,10 @@ def lovasz_softmax_loss(
         tensor(0.4167)
 
     Source:
-        Berman, Triki and Blaschko, arXiv:1705.08790, eq. 8, 9 and 11; the defaults are those of their code. Where
-        ``per_image``, their code first averages over an image's classes, then over images. Common code takes the
-        differences of the Jaccard losses as they stand, and loses four digits of the gradient. Where errors are tied,
-        the gradient is one of several that are right.
+        Berman, Triki and Blaschko, arXiv:1705.08790, eq. 8, 9 and 11; the defaults are those of their code. With
+        ``per_image``, their code averages over an image's classes first, then over images. Common code subtracts the
+        Jaccard losses directly and loses four digits of the gradient. Where errors are tied, the gradient is one of
+        several right ones.
     """
     scores = class_scores(input, target, ignore_index, sample_weight, mask, "sigmoid_lovasz_loss")
     errors, truth = softmax_errors(scores.logits, scores.target, scores.keep)
@@ -120,7 +120,7 @@ def sigmoid_lovasz_loss(
     reduction: Reduction = "mean",
     group: ProcessGroup | None = None,
 ) -> Tensor:
-    r"""Intersection over union of hard masks, extended to the sigmoid's errors; regions may overlap.
+    r"""Intersection over union of hard masks, extended to sigmoid errors; regions may overlap.
 
     .. math:: \sum_i m_{(i)} \left( \Delta_J(\{(1), \dots, (i)\}) - \Delta_J(\{(1), \dots, (i - 1)\}) \right),
         \qquad m_i = |g_i - \sigma(\text{input}_i)|, \quad m_{(1)} \ge m_{(2)} \ge \dots
@@ -155,10 +155,10 @@ def sigmoid_lovasz_loss(
         tensor(0.5000)
 
     Source:
-        As :func:`lovasz_softmax_loss`, whose code takes a sigmoid's probabilities of one channel.
+        As :func:`lovasz_softmax_loss`; its authors' code takes the sigmoid's probabilities of one channel.
     """
     scores = _regions(input, target, ignore_index, sample_weight, mask)
-    errors = (scores.logits * (1 - 2 * scores.target)).sigmoid()  # not |g - p|, which ends at 6e-8 in float32
+    errors = (scores.logits * (1 - 2 * scores.target)).sigmoid()  # not |g - p|, which drops from 6e-8 to 0 in float32
     return _regions_jaccard(errors, scores, classes, per_image, class_weight, reduction, group)
 
 
@@ -188,7 +188,7 @@ def lovasz_hinge_loss(
     reduction: Reduction = "mean",
     group: ProcessGroup | None = None,
 ) -> Tensor:
-    r"""Intersection over union of hard masks, extended to what the scores lack to a margin of 1.
+    r"""Intersection over union of hard masks, extended to how far scores fall short of a margin of 1.
 
     .. math:: \sum_i m_{(i)} \left( \Delta_J(\{(1), \dots, (i)\}) - \Delta_J(\{(1), \dots, (i - 1)\}) \right),
         \qquad m_i = \max(0, 1 - (2 g_i - 1)\, \text{input}_i), \quad m_{(1)} \ge m_{(2)} \ge \dots
@@ -224,7 +224,7 @@ def lovasz_hinge_loss(
 
     Source:
         Yu and Blaschko, arXiv:1512.07797; for the Jaccard loss Berman, Triki and Blaschko, arXiv:1705.08790, section 2,
-        whose code's defaults these are. One position alone has the hinge loss.
+        with the defaults of their code. For a single position it is the hinge loss.
     """
     scores = _regions(input, target, ignore_index, sample_weight, mask)
     errors = (1 + scores.logits * (1 - 2 * scores.target)).relu()
@@ -245,7 +245,7 @@ class LovaszHingeLoss(Loss):
 def _regions(
     input: Tensor, target: Tensor, ignore_index: int | None, sample_weight: Tensor | None, mask: Tensor | None
 ) -> Positions:
-    """The scores with 0/1 targets of their dtype."""
+    """The scores, with 0/1 targets in their dtype."""
     scores = region_scores(input, target, ignore_index, sample_weight, mask)
     check_among("target", scores.target, (0, 1) if ignore_index is None else (0, 1, ignore_index))
     logits, true = accumulate(scores.logits), hide(scores.target, scores.keep)
@@ -261,7 +261,7 @@ def _regions_jaccard(
     reduction: str,
     group: ProcessGroup | None,
 ) -> Tensor:
-    truth = scores.target == 1  # nowhere where it is hidden
+    truth = scores.target == 1  # False where hidden
     return _jaccard(hide(errors, scores.keep), truth, scores, classes, per_image, class_weight, reduction, group)
 
 
@@ -275,13 +275,13 @@ def _jaccard(
     reduction: str,
     group: ProcessGroup | None,
 ) -> Tensor:
-    """Lovasz's extension of each class's Jaccard loss, reduced over classes or images' classes."""
+    """Lovasz's extension of each class's Jaccard loss, reduced over classes, or over images' classes."""
     if class_weight is not None:
         check_shape("class_weight", class_weight, truth.shape[1:2])
     weight, exists = scores.weight, scores.exists
     if per_image:
         loss, present = lovasz_jaccard(errors, truth, per_sample=True), truth.any(2)
-    else:  # the images' weights are in the sorted positions then
+    else:  # then the sorted positions carry the images' weights
         of_batch = _of_batch if group is None else partial(_of_ranks, group)
         loss, present, exists = of_batch(errors, truth, weight, exists)
         weight = group = None
@@ -292,7 +292,7 @@ def _jaccard(
 def _of_batch(
     errors: Tensor, truth: Tensor, weight: Tensor | None, exists: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """(C,) each class's loss over all images, whether it is anywhere true, and whether it has any position."""
+    """(C,) each class's loss over all images, whether it is true anywhere, and whether it has any position."""
     loss = lovasz_jaccard(errors, truth, per_sample=False, weight=weight)
     present = truth.any((0, 2)) if weight is None else (truth.any(2) & (weight != 0)).any(0)
     return loss, present, None if exists is None else exists.any(0)
@@ -301,7 +301,7 @@ def _of_batch(
 def _of_ranks(
     group: ProcessGroup, errors: Tensor, truth: Tensor, weight: Tensor | None, exists: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """The same over all ranks' images: each rank has all of some classes, so that none holds more than it brought."""
+    """The same over all ranks' images: each rank takes some classes whole, so none holds more than it brought."""
     ranks, each = Ranks.of(group, input=errors), tuple(Shards(group, errors.shape[1]).sizes)
     weight = None if weight is None else ranks.columns(weight.expand(errors.shape[:2]), each)
     loss, present, _ = _of_batch(ranks.columns(errors, each), ranks.columns(truth, each), weight, None)
@@ -325,8 +325,8 @@ _SEARCH: dict[str, Any] = {"per_image": Choice((False, True)), "classes": Choice
 
 
 _PITFALLS = (
-    "Alone it is hard to train from scratch: begin with cross-entropy, or add it.",
-    "Common code takes differences of nearly equal fractions: in float32 the gradient is wrong in the third digit.",
+    "On its own it is hard to train with from scratch: begin with cross-entropy, or add it.",
+    "Common code subtracts nearly equal fractions: in float32 the gradient is wrong in the third digit.",
 )
 
 
@@ -341,11 +341,11 @@ CARDS = (
             r"\right), \quad m_{(1)} \ge m_{(2)} \ge \dots, \quad m_i = |g_i - p_i|"
         ),
         symbols={
-            r"i": "the positions, all or those of one image with `per_image`; in parentheses, by falling error",
+            r"i": "all positions, or with `per_image` those of one image; in parentheses, in order of falling error",
             r"m_{(i)}": "the i-th largest error of the class",
             r"\Delta_J": (
                 "of a set of positions: one minus intersection over union of the true region and a prediction "
-                "wrong just there"
+                "wrong at exactly these"
             ),
             r"m_i": "the error at position i",
             r"g_i": "1 where `target` is the class, 0 elsewhere",
@@ -355,7 +355,7 @@ CARDS = (
         equation="11",
         defaults="the paper's code",
         search=_SEARCH,
-        when="Segmentation into exclusive classes, judged by intersection over union; after or beside cross-entropy.",
+        when="Segmentation into exclusive classes, judged by intersection over union; after or added to cross-entropy.",
         pitfalls=_PITFALLS,
         relatives=("jaccard_loss", "sigmoid_lovasz_loss"),
     ),
@@ -369,11 +369,11 @@ CARDS = (
             r"\right), \quad m_{(1)} \ge m_{(2)} \ge \dots, \quad m_i = |g_i - p_i|"
         ),
         symbols={
-            r"i": "the positions, all or those of one image with `per_image`; in parentheses, by falling error",
+            r"i": "all positions, or with `per_image` those of one image; in parentheses, in order of falling error",
             r"m_{(i)}": "the i-th largest error of the channel",
             r"\Delta_J": (
                 "of a set of positions: one minus intersection over union of the true region and a prediction "
-                "wrong just there"
+                "wrong at exactly these"
             ),
             r"m_i": "the error at position i",
             r"g_i": "`target` there, 0 or 1",
@@ -397,21 +397,21 @@ CARDS = (
             r"\right), \quad m_{(1)} \ge m_{(2)} \ge \dots, \quad m_i = \max(0, 1 - (2 g_i - 1)\, x_i)"
         ),
         symbols={
-            r"i": "the positions, all or those of one image with `per_image`; in parentheses, by falling error",
+            r"i": "all positions, or with `per_image` those of one image; in parentheses, in order of falling error",
             r"m_{(i)}": "the i-th largest error of the channel",
             r"\Delta_J": (
                 "of a set of positions: one minus intersection over union of the true region and a prediction "
-                "wrong just there"
+                "wrong at exactly these"
             ),
-            r"m_i": "what the score lacks to a margin of 1",
+            r"m_i": "how far the score falls short of a margin of 1",
             r"g_i": "`target` there, 0 or 1",
-            r"x_i": "`input` there: a score, above 0 inside of the region",
+            r"x_i": "`input` there: a score, above 0 inside the region",
         },
         paper="arXiv:1512.07797",
         equation="unconfirmed",
         defaults="the code of arXiv:1705.08790",
         search=_SEARCH,
-        when="As sigmoid_lovasz_loss, for scores that are no logits: right ones beyond the margin cost nothing.",
+        when="As sigmoid_lovasz_loss, for scores that are not logits: right ones beyond the margin cost nothing.",
         pitfalls=_PITFALLS,
         relatives=("sigmoid_lovasz_loss", "hinge_loss"),
     ),

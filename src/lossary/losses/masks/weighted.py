@@ -1,4 +1,4 @@
-"""Overlap losses that attend to small or badly found regions: generalised Dice, and Tversky to a power."""
+"""Overlap losses that focus on small or badly found regions: generalised Dice, and Tversky to a power."""
 
 import dataclasses
 from functools import partial
@@ -38,23 +38,23 @@ __all__ = [
     "sigmoid_generalized_dice_loss",
 ]
 
-#: How a class weighs by the number of its true positions: one over the square, one over it, or alike.
+#: A class's weight by the number of its true positions: one over its square, one over it, or equal.
 Weighting = Literal["square", "simple", "uniform"]
-#: A loss below this counts as 0: the slope of its power has no end there.
+#: A loss below this counts as 0: the slope of its power is unbounded there.
 _NOTHING = 1e-15
 
 
 def _share(wrong: Tensor, total: Tensor, smooth: float) -> Tensor:
-    """``wrong / (total + smooth)``: not 1 less what is right, of which a small loss would be a rounding error."""
+    """``wrong / (total + smooth)``; computed as 1 minus what is right, a small loss would be a rounding error."""
     total = total + smooth
     nothing = total == 0
     return torch.where(nothing, 0, wrong) / torch.where(nothing, 1, total)
 
 
 def _size_weights(truth: Tensor, weighting: Weighting) -> Tensor:
-    """1 for the smallest class that is there, and for those that are not; less for larger ones."""
+    """1 for the smallest class that is present, and for absent ones; less for larger ones."""
     least = torch.where(truth > 0, truth, torch.inf).amin(-1, keepdim=True)
-    least = torch.where(least.isfinite(), least, 1)  # also where nothing is true
+    least = torch.where(least.isfinite(), least, 1)  # also if nothing is true
     power = {"square": 2, "simple": 1, "uniform": 0}[weighting]
     return (least / torch.maximum(truth, least)) ** power
 
@@ -80,7 +80,7 @@ def _generalized_dice(
 
 
 def _one_an_image(sample_weight: Tensor | None, input: Tensor) -> None:
-    """The classes of an image make one loss: they have no weights of their own here."""
+    """The classes of an image make one loss, so they have no weights of their own here."""
     if sample_weight is not None:
         check_shape("sample_weight", sample_weight, tuple(input.shape[:1]))
 
@@ -101,7 +101,7 @@ def generalized_dice_loss(
     reduction: Reduction = "mean",
     group: ProcessGroup | None = None,
 ) -> Tensor:
-    r"""One minus the overlap of all classes together, where small classes weigh as much as large ones.
+    r"""One minus the overlap of all classes together, with small classes weighing as much as large ones.
 
     .. math:: 1 - \frac{2 \sum_c w_c \sum p\, g + \epsilon}{\sum_c w_c \left(\sum p + \sum g\right) + \epsilon},
               \qquad w_c \propto \frac{1}{\left(\sum g\right)^2}
@@ -110,19 +110,19 @@ def generalized_dice_loss(
         input: (N, C, ...) logits, C >= 2.
         target: (N, ...) class indices of any integer dtype.
         weighting: ``"square"``, one over the square of a class's true positions; ``"simple"``, one over their number;
-            ``"uniform"``, the same for all. The smallest class that is there weighs 1, and so does one that is not:
-            what is predicted of it is wrong at the price of the rarest.
+            ``"uniform"``, the same for all. The smallest class present weighs 1, and so does an absent one: predicting
+            it costs as much as an error of the rarest.
         smooth: epsilon, in positions of the smallest class; 0 / 0 counts as a perfect score.
         aggregate: ``"per_sample"`` scores each sample, ``"batch"`` the whole batch.
         ignore_index: Positions with this label do not count; None for no such label.
-        class_weight: (C,), factors of w.
+        class_weight: (C,) factors of w.
         sample_weight: One weight per image, (N,). With ``aggregate="batch"`` an image of weight 2 counts as two.
         mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, such as (N,).
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
         group: Process group whose ranks' samples are one batch: for the mean, and for ``aggregate="batch"``.
 
     Returns:
-        A scalar; or (N,), with ``aggregate="batch"`` one score. ``mean`` is over images that are not masked.
+        A scalar; or (N,), with ``aggregate="batch"`` one score. ``mean`` averages the images not masked.
 
     Raises:
         ValueError: Wrong shapes, a single class (its softmax is always 1), an unknown option.
@@ -136,10 +136,9 @@ def generalized_dice_loss(
         tensor(0.3125)
 
     Source:
-        Sudre et al., Generalised Dice overlap, arXiv:1707.03237, section 2, whose weights are the squares' (the paper
-        numbers none); a class that is not there has an infinite one there. Code that divides class by class, as a
-        released version of MONAI's did, cancels the weights and is plain Dice; a fixed epsilon beside weights of
-        1e-6 counts more than they do.
+        Sudre et al., Generalised Dice overlap, arXiv:1707.03237, section 2, with weights by squares (the paper numbers
+        none); there, an absent class has an infinite weight. Code that divides class by class, as a released version of
+        MONAI did, cancels the weights and is plain Dice; next to weights of 1e-6, a fixed epsilon outweighs them.
     """
     _one_an_image(sample_weight, input)
     regions = softmax_regions(input, target, ignore_index, aggregate, sample_weight, mask, class_weight, group)
@@ -174,7 +173,7 @@ def sigmoid_generalized_dice_loss(
     reduction: Reduction = "mean",
     group: ProcessGroup | None = None,
 ) -> Tensor:
-    r"""One minus the overlap of all channels' regions together, where small ones weigh as much as large ones.
+    r"""One minus the overlap of all channels' regions together, with small ones weighing as much as large ones.
 
     .. math:: 1 - \frac{2 \sum_c w_c \sum p\, g + \epsilon}{\sum_c w_c \left(\sum p + \sum g\right) + \epsilon},
               \qquad w_c \propto \frac{1}{\left(\sum g\right)^2}
@@ -183,21 +182,21 @@ def sigmoid_generalized_dice_loss(
         input: (N, C, ...) logits.
         target: The shape of ``input``: bool, integers 0 and 1, or soft regions in [0, 1].
         weighting: ``"square"``, one over the square of a region's true positions; ``"simple"``, one over their number;
-            ``"uniform"``, the same for all. The smallest region that is there weighs 1, and so does one that is not.
+            ``"uniform"``, the same for all. The smallest region present weighs 1, and so does an absent one.
         smooth: epsilon, in positions of the smallest region; 0 / 0 counts as a perfect score.
         aggregate: ``"per_sample"`` scores each sample, ``"batch"`` the whole batch.
         ignore_index: Positions with this target value do not count; None for no such value.
-        class_weight: (C,), factors of w.
+        class_weight: (C,) factors of w.
         sample_weight: One weight per image, (N,). With ``aggregate="batch"`` an image of weight 2 counts as two.
         mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, such as (N,).
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
         group: Process group whose ranks' samples are one batch: for the mean, and for ``aggregate="batch"``.
 
     Returns:
-        A scalar; or (N,), with ``aggregate="batch"`` one score. ``mean`` is over images that are not masked.
+        A scalar; or (N,), with ``aggregate="batch"`` one score. ``mean`` averages the images not masked.
 
     Raises:
-        ValueError: Wrong shapes, a target outside of [0, 1] that is not ``ignore_index``, one that learns.
+        ValueError: Wrong shapes, a target outside of [0, 1] that is not ``ignore_index``, or that requires a gradient.
 
     Example:
         >>> import torch
@@ -240,7 +239,7 @@ def _focal_tversky(
     sums = Sums(*(widened(s) for s in regions.sums))
     wrong = alpha * (sums.predicted - sums.overlap) + beta * (sums.truth - sums.overlap)
     share = _share(wrong, sums.overlap + wrong, smooth)
-    some = ~(share < _NOTHING)  # so written, a NaN stays one
+    some = ~(share < _NOTHING)  # written so that a NaN stays one
     losses = torch.where(some, torch.where(some, share, 1) ** (1 / gamma), 0).to(regions.sums.overlap.dtype)
     present = sums.truth != 0 if absent == "skip" else None
     return reduce_scores(losses, regions.weight, regions.exists, class_weight, present, reduction, regions.group)
@@ -265,7 +264,7 @@ def focal_tversky_loss(
     reduction: Reduction = "mean",
     group: ProcessGroup | None = None,
 ) -> Tensor:
-    r"""The Tversky loss of each class to a power, by which classes that are badly or well found count more.
+    r"""The Tversky loss of each class to a power, so that badly found classes, or nearly right ones, count more.
 
     .. math:: \left(1 - \frac{TP + \epsilon}{TP + \alpha FP + \beta FN + \epsilon}\right)^{1 / \gamma}
 
@@ -288,7 +287,7 @@ def focal_tversky_loss(
         group: Process group whose ranks' samples are one batch: for the mean, and for ``aggregate="batch"``.
 
     Returns:
-        A scalar; or (N, C), with ``aggregate="batch"`` (C,). A share below 1e-15 that is wrong counts as none, so that
+        A scalar; or (N, C), with ``aggregate="batch"`` (C,). A loss below 1e-15 before the power counts as 0, so that
         the gradient stays finite.
 
     Raises:
@@ -303,9 +302,9 @@ def focal_tversky_loss(
         tensor(0.3481)
 
     Source:
-        Abraham and Khan, A Novel Focal Tversky Loss Function with Improved Attention U-Net, arXiv:1810.07842,
-        whose gamma is 4/3 and whose alpha is our beta: 0.7 for false negatives. Some code raises the mean over classes
-        to the power, some to gamma itself and not to one over it.
+        Abraham and Khan, A Novel Focal Tversky Loss Function with Improved Attention U-Net, arXiv:1810.07842, whose
+        gamma is 4/3 and whose alpha is our beta: 0.7 for false negatives. Some code raises the mean over classes to the
+        power; some uses gamma itself instead of 1 / gamma.
     """
     regions = softmax_regions(input, target, ignore_index, aggregate, sample_weight, mask, class_weight, group)
     return _focal_tversky(regions, gamma, alpha, beta, smooth, absent, class_weight, reduction)
@@ -368,7 +367,7 @@ def sigmoid_focal_tversky_loss(
         group: Process group whose ranks' samples are one batch: for the mean, and for ``aggregate="batch"``.
 
     Returns:
-        A scalar; or (N, C), with ``aggregate="batch"`` (C,). A share below 1e-15 that is wrong counts as none.
+        A scalar; or (N, C), with ``aggregate="batch"`` (C,). A loss below 1e-15 before the power counts as 0.
 
     Raises:
         ValueError: Wrong shapes, a target outside of [0, 1] that is not ``ignore_index``, an unknown option, a gamma
@@ -409,14 +408,14 @@ _GENERALIZED: dict[str, Any] = {
     ),
     "symbols": {
         r"c": "every class, or region",
-        r"w_c": "its weight, 1 for the smallest that is there, by `weighting`; times `class_weight`",
-        r"p": "the probability at a position: softmax of `input`, of the sigmoid form its sigmoid",
-        r"g": "1 where `target` is the class or region, 0 elsewhere, between in soft regions",
-        r"\epsilon": "`smooth`, in positions of the smallest class; with 0, nothing over nothing is a perfect score",
+        r"w_c": "its weight by `weighting`, 1 for the smallest present; times `class_weight`",
+        r"p": "the probability at a position: softmax of `input`, or its sigmoid in the sigmoid form",
+        r"g": "1 where `target` is the class or region, 0 elsewhere, in between for soft regions",
+        r"\epsilon": "`smooth`, in positions of the smallest class; with 0, 0 / 0 counts as a perfect score",
     },
     "paper": "arXiv:1707.03237",
     "equation": "unnumbered",
-    "defaults": "the paper's weights; epsilon = 1 as Dice has it",
+    "defaults": "the paper's weights; epsilon = 1 as for Dice",
     "search": {"weighting": Choice(("square", "simple"))},
 }
 
@@ -426,11 +425,11 @@ _FOCAL: dict[str, Any] = {
     "symbols": {
         "TP": "true positives: the sum of the probabilities where `target` has the class or region",
         r"\epsilon": "`smooth`, in positions; with 0, 0 / 0 counts as a perfect score",
-        r"\alpha": "`alpha`, what a false positive weighs",
+        r"\alpha": "`alpha`, the weight of a false positive",
         "FP": "false positives: the sum of the probabilities where `target` does not have it",
-        r"\beta": "`beta`, what a false negative weighs",
-        "FN": "false negatives: what the probabilities lack to 1 where `target` has it",
-        r"\gamma": "`gamma`, above 0: above 1 what is nearly right keeps a steep gradient",
+        r"\beta": "`beta`, the weight of a false negative",
+        "FN": "false negatives: the sum of one minus the probabilities where `target` has it",
+        r"\gamma": "`gamma`, above 0: above 1, nearly right scores keep a steep gradient",
     },
     "paper": "arXiv:1810.07842",
     "equation": "unconfirmed",

@@ -1,4 +1,4 @@
-"""Pairs of embeddings, or their distance, that belong together or do not."""
+"""Pairs of embeddings, or their distances, that belong together or do not."""
 
 from collections.abc import Callable
 from functools import partial
@@ -53,14 +53,14 @@ def hinge_embedding_loss(
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
 ) -> Tensor:
-    r"""From distances: those of similar pairs as they are, those of dissimilar ones by what they lack to a margin.
+    r"""From distances: similar pairs cost their distance, dissimilar ones what they lack to a margin.
 
     .. math:: d \text{ for } y = 1, \quad \max(0, m - d) \text{ for } y = -1
 
     Args:
         input: Distances, any shape.
         target: The same shape, or with lengths of 1 in it: +1 or True where similar, -1 or False where not.
-        margin: m, in units of the distance; below 0 only of use where inputs are, as in torch.
+        margin: m, in units of the distance; below 0 it is only useful if inputs are too, as in torch.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"``.
         sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where a pair counts.
@@ -78,8 +78,8 @@ def hinge_embedding_loss(
         tensor([0.3000, 0.7000])
 
     Source:
-        Arguments and margin are torch's; ``contrastive_loss`` is the squared form, from embeddings. Nothing to
-        average gives 0 here, NaN in torch.
+        Arguments and margin are torch's; ``contrastive_loss`` is the squared form for embeddings. Nothing to average
+        gives 0 here, NaN in torch.
     """
     input, target = stretched(input=input, target=target)
     check_among("target", counted(target, mask), (-1, 1))
@@ -110,7 +110,7 @@ def cosine_embedding_loss(
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
 ) -> Tensor:
-    r"""Similar pairs shall have cosine 1, dissimilar ones at most a margin.
+    r"""Similar pairs should have cosine 1, dissimilar ones at most a margin.
 
     .. math:: 1 - \cos \text{ for } y = 1, \quad \max(0, \cos - m) \text{ for } y = -1
 
@@ -124,7 +124,7 @@ def cosine_embedding_loss(
         mask: (N,) booleans, True where a pair counts.
 
     Returns:
-        A scalar, or one loss a pair, in torch's dtype. A zero vector has cosine 0 and a zero gradient (torch: 1e6);
+        A scalar, or one loss per pair, in torch's dtype. A zero vector has cosine 0 and a zero gradient (torch: 1e6);
         the length of others does not matter (torch adds 1e-12 to its square).
 
     Raises:
@@ -143,7 +143,7 @@ def cosine_embedding_loss(
     check_float("input1", input1)
     input1, input2 = stretched_rows(input1=input1, input2=input2)
     target = wide_integers("target", target)
-    if target.shape == (1,) and input1.dim() > 0:  # one for all pairs, and torch's way to write one pair's
+    if target.shape == (1,) and input1.dim() > 0:  # one for all pairs, and how torch writes that of one pair
         target = target.expand(input1.shape[:-1])
     if input1.dim() == 0 or target.shape != input1.shape[:-1]:
         wanted = f"wanted shape {tuple(input1.shape[:-1])} beside embeddings {tuple(input1.shape)}"
@@ -236,7 +236,7 @@ def contrastive_loss(
     reduction: Reduction = "mean",
     group: ProcessGroup | None = None,
 ) -> Tensor:
-    r"""Similar pairs pulled together, others pushed apart until a margin lies between them.
+    r"""Similar pairs are pulled together, others pushed apart until a margin lies between them.
 
     .. math:: f \left[ y\, d^2 + (1 - y) \max(0, m - d)^2 \right], \qquad y = 1\ \text{for similar pairs}
 
@@ -245,35 +245,35 @@ def contrastive_loss(
     Args:
         x1: (P, D) first halves of the pairs; or (N, D) embeddings.
         x2: (P, D) second halves; or labels: (N,) integers, (N, L) of 0 and 1 where items that share a label are
-            similar, or None beside ``positives``.
+            similar, or None with ``positives``.
         target: (P,) which pairs are similar, of bool, integer or float dtype, each 0 or 1.
         margin: m, in units of the distance.
-        factor: f; 1/2 is the paper's, other code has 1.
+        factor: f; the paper has 1/2, other code 1.
         distance: d: ``"euclidean"``, ``"manhattan"``, ``"cosine"``, which is 1 - cos, or ``Lp(p, power)``.
         similar_label: Which value of ``target`` means similar; the paper has 0.
-        positives: (N, N) boolean instead of labels, or (N, M) beside references: which pairs are similar.
-        pairs: Two (P,) tensors of indices i and j, as of a miner: only these pairs of an embedding i with an embedding,
-            or a reference, j.
-        ref_embeddings: (M, D) references, as of a memory bank: the pairs are those of an embedding and a reference.
-        ref_labels: Their labels, as ``x2`` has them.
-        ids: (N,) integers; dissimilar items that share one are no pair.
-        sample_weight: One weight a pair, of the shape of ``"none"``.
+        positives: (N, N) boolean instead of labels, or (N, M) with references: which pairs are similar.
+        pairs: Two (P,) tensors of indices i and j, for example from a miner: only these pairs of embedding i with
+            embedding, or reference, j.
+        ref_embeddings: (M, D) references, for example a memory bank: each pair is then an embedding and a reference.
+        ref_labels: Their labels, in the form of ``x2``.
+        ids: (N,) integers; dissimilar items that share one are not a pair.
+        sample_weight: One weight per pair, of the shape of ``"none"``.
         mask: Boolean, (P,) True where a pair counts, or (N,) where an item does; values elsewhere may be NaN.
         reduction: ``"none"``, ``"sum"`` or ``"mean"`` over the pairs.
         group: Process group whose ranks' items are one batch, in which labels and ids mean the same on every rank;
             references and given pairs stay each rank's own. The average of the ranks' means is the mean of that batch,
-            and likewise for gradients; ``"none"`` and ``"sum"`` cover the pairs of the rank's own items and of those
+            and likewise for gradients; ``"none"`` and ``"sum"`` cover the pairs among the rank's own items and of those
             with later ranks'.
 
     Returns:
-        A scalar; or (P,), for a batch its N (N - 1) / 2 pairs (0, 1), (0, 2), ... in the order of
+        A scalar, or (P,). For a batch these are its N (N - 1) / 2 pairs (0, 1), (0, 2), ... in the order of
         ``torch.triu_indices(N, N, 1)``, with references the N M pairs (0, 0), (0, 1), ...
 
     Raises:
         ValueError: Wrong shapes, a hyperparameter that is not finite, targets other than 0 and 1, arguments that
             exclude each other.
         TypeError: Labels that are not integers, halves in different precisions.
-        IndexError: A pair of an item that there is not.
+        IndexError: A pair with an item that does not exist.
 
     Example:
         >>> import torch
@@ -282,9 +282,9 @@ def contrastive_loss(
         tensor([0.1250, 0.1250])
 
     Source:
-        Hadsell, Chopra and LeCun, Dimensionality Reduction by Learning an Invariant Mapping, CVPR 2006, eq. 4,
-        where Y = 0 is similar and the pairs are summed. Common code leaves out the squares or the 1/2; some adds
-        1e-6 to the difference.
+        Hadsell, Chopra and LeCun, Dimensionality Reduction by Learning an Invariant Mapping, CVPR 2006, eq. 4, where
+        Y = 0 means similar and the pairs are summed. Common code omits the squares or the 1/2; some adds 1e-6 to the
+        difference.
     """
     if target is None:
         compared = compare(
@@ -295,7 +295,7 @@ def contrastive_loss(
             ref_embeddings=ref_embeddings,
             ref_labels=ref_labels,
             mask=mask,
-            group=group if pairs is None else None,  # given pairs are of the rank's own items
+            group=group if pairs is None else None,  # given pairs are among the rank's own items
         )
         length, similar, mask = pairs_of_batch(compared, pairs, measure_of(distance))
     else:
@@ -303,7 +303,7 @@ def contrastive_loss(
         check_absent("target", ids=ids, **given)
         length, similar, mask = pairs_given(x1, x2, target, similar_label, mask, sample_weight, measure_of(distance))
     if sample_weight is not None:
-        meet_again()  # only what was gathered says how many pairs there are
+        meet_again()  # how many pairs there are is known only after gathering
         check_same_shape("sample_weight", sample_weight, "the pairs", length)
     distant = (margin - root(length)).relu().square()
     losses = factor * torch.where(similar, length, distant)
@@ -323,7 +323,7 @@ def pairs_given(
     sample_weight: Tensor | None = None,
     measure: Measure = EUCLIDEAN,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """(P,) squared distances, which are of similar pairs, and which count."""
+    """(P,) squared distances, which pairs are similar, and which count."""
     check_dim("x1", x1, 2, "(P, D)")
     check_float("x1", x1)
     check_tensor("x2", x2)
@@ -343,7 +343,7 @@ def pairs_given(
 def pairs_of_batch(
     compared: Compared, pairs: tuple[Tensor, Tensor] | None, measure: Measure = EUCLIDEAN
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """The same of the pairs of a batch: all, or those asked for."""
+    """The same for the pairs of a batch: all, or the given ones."""
     anchors, others, targets, *_ = compared
     if pairs is not None:
         i, j = check_indices("pairs", pairs, (anchors.x.shape[0], others.x.shape[0]))
@@ -385,8 +385,8 @@ CARDS = (
         formula=r"d \text{ for } y = 1, \; \max(0, m - d) \text{ for } y = -1",
         symbols={
             r"d": "`input`, the distance of the pair",
-            r"y": "`target`: 1 where the two are similar, -1 where not",
-            r"m": "`margin`: the distance dissimilar pairs shall reach",
+            r"y": "`target`: 1 if the two are similar, -1 if not",
+            r"m": "`margin`: the distance that dissimilar pairs should reach",
         },
         item="element",
         paper="torch",
@@ -405,15 +405,15 @@ CARDS = (
         formula=r"1 - \cos \text{ for } y = 1, \; \max(0, \cos - m) \text{ for } y = -1",
         symbols={
             r"\cos": "the cosine of the angle between `input1` and `input2`, in [-1, 1]",
-            r"y": "`target`: 1 where the two are similar, -1 where not",
-            r"m": "`margin`: the cosine dissimilar pairs may have",
+            r"y": "`target`: 1 if the two are similar, -1 if not",
+            r"m": "`margin`: the cosine that dissimilar pairs may have",
         },
         item="pair",
         paper="torch",
         equation="code",
         search={"margin": Range(0.0, 0.5)},
-        when="Given pairs, similar or not, and directions that shall tell.",
-        pitfalls=("With the default margin of 0 every dissimilar pair at a right angle has loss 0.",),
+        when="Given pairs, similar or not, when only the directions of embeddings should matter.",
+        pitfalls=("With the default margin of 0, every dissimilar pair at a right angle has loss 0.",),
         relatives=("contrastive_loss", "hinge_embedding_loss"),
     ),
     Card(
@@ -424,7 +424,7 @@ CARDS = (
         data="pairs",
         formula=r"f \left[ y\, d^2 + (1 - y) \max(0, m - d)^2 \right]",
         symbols={
-            r"f": "`factor`: 1/2 is the paper's",
+            r"f": "`factor`: 1/2 in the paper",
             r"y": (
                 "1 for a similar pair, 0 for another: `target` (as `similar_label` reads it), or equal "
                 "labels in a batch"
@@ -442,10 +442,10 @@ CARDS = (
         at_call=frozenset(
             {"sample_weight", "mask", "positives", "ref_embeddings", "ref_labels", "pairs", "ids", "group"}
         ),
-        when="Labelled pairs, or few items a class; a distance with a fixed threshold.",
+        when="Labelled pairs, or few items per class; a distance with a fixed threshold.",
         pitfalls=(
             "The paper's Y = 0 means similar; here 1 does, as in most code: see `similar_label`.",
-            "Over all pairs of a batch most are dissimilar: draw several items a class.",
+            "Most of all pairs of a batch are dissimilar: draw several items per class.",
             "The margin has the scale of the embeddings' distances.",
         ),
         relatives=("triplet_loss", "supcon_loss"),

@@ -1,4 +1,4 @@
-"""Pairs of embeddings of which some are more similar than others: only the order of their similarities counts."""
+"""Pairs of embeddings, some more similar than others: only the order of their similarities counts."""
 
 from collections.abc import Callable
 from functools import partial
@@ -43,25 +43,25 @@ def cosent_loss(
     mask: Tensor | None = None,
     group: ProcessGroup | None = None,
 ) -> Tensor:
-    r"""Pairs that are more similar shall have the larger cosine, whichever two of the batch are compared.
+    r"""Of any two pairs of the batch, the more similar one should have the larger cosine.
 
     .. math:: \log \Big[ 1 + \sum_{y_i < y_j} e^{s (c_i - c_j)} \Big], \qquad c_i = \cos(u_i, v_i)
 
     Args:
         x1: (P, D) first halves of the pairs, any length.
         x2: (P, D) second halves.
-        target: (P,) how similar the halves of a pair are: grades, or any numbers, of which only their order counts.
-            Pairs that are as similar are not compared.
+        target: (P,) how similar the halves of a pair are: grades, or any numbers; only their order counts. Equally
+            similar pairs are not compared.
         scale: s, an inverse temperature, above 0; a Parameter is learned.
         similarity: ``"cos"`` normalises; ``"dot"`` is the plain product.
-        sample_weight: (P,) factors of the pairs' exponentials: a pair of weight 2 counts as two of it.
-        mask: (P,) boolean; a pair that does not count is compared with none, and may be NaN.
+        sample_weight: (P,) factors of the pairs' exponentials: a pair of weight 2 counts as two.
+        mask: (P,) boolean; a pair that does not count is not compared and may be NaN.
         group: Process group whose ranks' pairs are one batch. Every rank returns the loss of that batch, and the
             average of the ranks' gradients is its gradient.
 
     Returns:
-        A scalar: it exists only for a whole batch, and there is no ``reduction``. 0.0, with zero gradients, where
-        there is nothing to compare.
+        A scalar: it is defined only for a whole batch, so there is no ``reduction``. 0.0, with zero gradients, if there
+        is nothing to compare.
 
     Raises:
         ValueError: Wrong shapes, ``scale`` not above 0, an unknown option, a target that learns.
@@ -75,8 +75,8 @@ def cosent_loss(
 
     Source:
         Su, CoSENT: a more effective way to learn sentence vectors than Sentence-BERT, kexue.fm/archives/8847, 2022. The
-        scale of 20 is the author's and Sentence Transformers'. These compare all P x P differences, of which they take
-        1e12 off those that do not count; here the pairs are sorted, in memory that grows with P log P.
+        scale of 20 is the author's and Sentence Transformers'. Both form all P x P differences and subtract 1e12 from
+        those that do not count; here the pairs are sorted, in memory that grows with P log P.
     """
     alike = partial(_products, cosine=similarity == "cos")
     return _in_order(alike, x1, x2, target, scale, sample_weight, mask, group)
@@ -96,7 +96,7 @@ def _in_order(
     mask: Tensor | None,
     group: ProcessGroup | None,
 ) -> Tensor:
-    """The loss of the pairs of pairs whose similarities are in the wrong order, the more the further."""
+    """The loss of pairs of pairs whose similarities are in the wrong order; it grows with how far they are off."""
     check_dim("x1", x1, 2, "(P, D)")
     check_float("x1", x1)
     check_same_shape("x2", x2, "x1", x1)
@@ -142,28 +142,28 @@ def angle_loss(
     mask: Tensor | None = None,
     group: ProcessGroup | None = None,
 ) -> Tensor:
-    r"""CoSENT of what two embeddings, read as complex vectors, have in common in their real and imaginary parts.
+    r"""CoSENT with the real and imaginary parts of the product of two embeddings read as complex vectors.
 
     .. math:: \log \Big[ 1 + \sum_{y_i < y_j} e^{s (a_i - a_j)} \Big], \qquad
         a_i = \frac{|\mathrm{Re}\, z_i + \mathrm{Im}\, z_i|}{|u_i|\, |v_i|}, \quad z_i = \sum_k u_{ik} \bar{v}_{ik}
 
-    Its slope does not vanish where two embeddings have the same direction, as the cosine's does.
+    Unlike the cosine's, its slope does not vanish where two embeddings have the same direction.
 
     Args:
-        x1: (P, D) first halves u of the pairs: the first half of each are real parts, the second imaginary ones. An
-            odd D is filled up with a 0.
+        x1: (P, D) first halves u of the pairs: the first half of each holds real parts, the second imaginary parts. An
+            odd D is padded with a 0.
         x2: (P, D) second halves v.
-        target: (P,) how similar the halves of a pair are: grades, or any numbers, of which only their order counts.
-            Pairs that are as similar are not compared.
+        target: (P,) how similar the halves of a pair are: grades, or any numbers; only their order counts. Equally
+            similar pairs are not compared.
         scale: s, an inverse temperature, above 0; a Parameter is learned.
-        sample_weight: (P,) factors of the pairs' exponentials: a pair of weight 2 counts as two of it.
-        mask: (P,) boolean; a pair that does not count is compared with none, and may be NaN.
+        sample_weight: (P,) factors of the pairs' exponentials: a pair of weight 2 counts as two.
+        mask: (P,) boolean; a pair that does not count is not compared and may be NaN.
         group: Process group whose ranks' pairs are one batch. Every rank returns the loss of that batch, and the
             average of the ranks' gradients is its gradient.
 
     Returns:
-        A scalar: it exists only for a whole batch, and there is no ``reduction``. 0.0, with zero gradients, where
-        there is nothing to compare. A pair with ``a = 0`` exactly has a zero gradient.
+        A scalar: it is defined only for a whole batch, so there is no ``reduction``. 0.0, with zero gradients, if there
+        is nothing to compare. A pair with ``a = 0`` exactly has a zero gradient.
 
     Raises:
         ValueError: Wrong shapes, ``scale`` not above 0, a target that learns.
@@ -177,10 +177,10 @@ def angle_loss(
 
     Source:
         Li and Li, AnglE-optimized Text Embeddings, arXiv:2309.12871, section 3.4, as its authors' code and Sentence
-        Transformers compute it, with their scale of 20. The paper speaks of the angle between the two, of which
-        similar pairs should have less; that code calls this number an angle and has it grow with similarity. It is not
-        largest for equal embeddings: those have 1, and ones whose phase differs by 45 degrees 1.41. Nor is it the
-        same with ``x1`` and ``x2`` exchanged. The paper adds two more terms, ``cosent_loss`` and an in-batch softmax.
+        Transformers compute it, with their scale of 20. The paper speaks of the angle between the two, which should be
+        smaller for similar pairs; that code calls this number an angle and lets it grow with similarity. It is not
+        largest for equal embeddings: those have 1, and ones whose phase differs by 45 degrees have 1.41. Nor is it
+        symmetric in ``x1`` and ``x2``. The paper adds two more terms, ``cosent_loss`` and an in-batch softmax.
     """
     return _in_order(_complex_parts, x1, x2, target, scale, sample_weight, mask, group)
 
@@ -213,7 +213,7 @@ _card: Callable[..., Card] = partial(
 )
 _SYMBOLS = {
     r"y_i": "`target`, how similar the halves of pair i are",
-    r"y_j": "`target` of pair j, which is the more similar one",
+    r"y_j": "`target` of pair j, the more similar one",
     r"i": "a pair of the batch",
     r"j": "any pair that is more similar than pair i",
     r"s": "`scale`, an inverse temperature, above 0",
@@ -227,7 +227,7 @@ CARDS = (
         formula=r"\log \Big[ 1 + \sum_{y_i < y_j} e^{s (c_i - c_j)} \Big], \qquad c_i = \cos(u_i, v_i)",
         symbols={
             **_SYMBOLS,
-            r"c_i": "the cosine of pair i's halves; with `similarity` 'dot' their product",
+            r"c_i": "the cosine of pair i's halves; with `similarity` 'dot', their product",
             r"c_j": "that of pair j",
             r"u_i": "row i of `x1`",
             r"v_i": "row i of `x2`",
@@ -236,11 +236,11 @@ CARDS = (
         equation="unconfirmed",
         defaults="the author's",
         search={"scale": Range(5.0, 50.0, log=True), "similarity": Choice(("cos", "dot"))},
-        when="Pairs with graded similarities, as of sentences, of which the order is what is evaluated (Spearman).",
+        when="Pairs with graded similarities, such as sentences, where their order is evaluated (Spearman).",
         pitfalls=(
-            "Only the order of the grades counts: where their distances matter, take `mse_loss` of the cosines.",
-            "A batch of pairs that are all as similar has no loss.",
-            "The value grows with the logarithm of the number of pairs; it is no mean.",
+            "Only the order of the grades counts: where their distances matter, use `mse_loss` on the cosines.",
+            "A batch of equally similar pairs has loss 0.",
+            "The value grows with the logarithm of the number of pairs; it is not a mean.",
         ),
         relatives=("angle_loss", "cosine_embedding_loss", "ranknet_loss"),
     ),
@@ -255,22 +255,22 @@ CARDS = (
         ),
         symbols={
             **_SYMBOLS,
-            r"a_i": "what the halves of pair i have in common",
-            r"a_j": "the same of pair j",
+            r"a_i": "the similarity of the halves of pair i",
+            r"a_j": "the same for pair j",
             r"z_i": "the complex product of the halves of pair i",
             r"u_i": "row i of `x1`, read as a complex vector: real parts first, then imaginary ones",
-            r"v_i": "row i of `x2`, likewise; with a bar its conjugate",
+            r"v_i": "row i of `x2`, likewise; with a bar, its conjugate",
             r"k": "one of the D / 2 complex numbers of either",
         },
         paper="arXiv:2309.12871",
         equation="3 of the published version, with the opposite sign",
         defaults="the authors' code",
         search={"scale": Range(5.0, 50.0, log=True)},
-        when="As `cosent_loss`, where most pairs are so similar that their cosines are near 1 and hardly tell.",
+        when="As `cosent_loss`, where most pairs are so similar that their cosines are near 1 and hardly differ.",
         pitfalls=(
-            "Equal embeddings have 1, which is not the most that there is: alone it does not bring them together.",
+            "Equal embeddings have 1, which is not the maximum: on its own it does not bring them together.",
             "The order of the two halves matters.",
-            "The paper trains with it beside `cosent_loss`, not alone: see `Sum`.",
+            "The paper trains with it together with `cosent_loss`, not on its own: see `Sum`.",
         ),
         relatives=("cosent_loss", "cosine_embedding_loss"),
     ),

@@ -1,4 +1,4 @@
-"""Negative log-likelihoods of numbers that are never below 0 and scatter more than a Poisson's counts."""
+"""Negative log-likelihoods of numbers that are never below 0 and vary more than Poisson counts."""
 
 import math
 from functools import partial
@@ -27,12 +27,12 @@ Power = Annotated[float, partial(check_number, low=1, high=2)]
 
 
 def _largest(z: Tensor) -> float:
-    """Up to what the exponential is finite."""
+    """The largest exponent whose exponential is safely finite."""
     return math.log(torch.finfo(z.dtype).max) - 1
 
 
 def _times_exp(y: Tensor, z: Tensor) -> Tensor:
-    """y exp(z), y from 0 up: 0 where y is, and finite where the product is, though exp(z) is infinite."""
+    """y exp(z) for y >= 0: 0 where y is, and finite where the product is, even if exp(z) is infinite."""
     huge = z > _largest(z)
     far = huge & (y > 0)
     by_log = torch.exp(torch.where(far, z, torch.zeros_like(z)) + torch.where(far, y, torch.ones_like(y)).log())
@@ -53,7 +53,7 @@ def tweedie_loss(
 
     .. math:: \frac{e^{(2 - p)\, x}}{2 - p} - y\, \frac{e^{(1 - p)\, x}}{1 - p}
 
-    up to what no prediction changes; at p = 1 it is Poisson's ``exp(x) - y x``, at p = 2 Gamma's ``x + y exp(-x)``.
+    up to terms without x; at p = 1 it is Poisson's ``exp(x) - y x``, at p = 2 Gamma's ``x + y exp(-x)``.
 
     Args:
         input: The logarithm x of the expected amount, any shape.
@@ -64,7 +64,7 @@ def tweedie_loss(
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"``.
 
     Returns:
-        A scalar, or the shape of ``input``. It is least where ``exp(x)`` is the expected amount, and may be below 0.
+        A scalar, or the shape of ``input``. It is smallest where ``exp(x)`` is the expected amount, and may be below 0.
 
     Raises:
         ValueError: Shapes that differ, an amount below 0, ``power`` outside of [1, 2].
@@ -76,9 +76,9 @@ def tweedie_loss(
         tensor([2.0000, 6.9366])
 
     Source:
-        Jorgensen, Exponential Dispersion Models, 1987; the form without its constant is that of boosted trees
-        (XGBoost, LightGBM), as is p = 1.5. The forecasters' versions are the same for p between 1 and 2 and divide
-        by 0 at its ends, where here the constant is left out.
+        Jorgensen, Exponential Dispersion Models, 1987; the form without its constant and p = 1.5 are those of boosted
+        trees (XGBoost, LightGBM). Forecasting libraries have the same for p between 1 and 2 but divide by 0 at the
+        ends, where the constant is left out here.
     """
     check_same_shape("target", target, "input", input)
     check_not_negative("target", target, align(sample_weight, mask, target.shape)[1])
@@ -98,18 +98,18 @@ class TweedieLoss(Loss):
     reduction: Reduction = "mean"
 
 
-#: Up to this dispersion Stirling's series has every digit of float64, and beyond it log-gamma has.
+#: Up to this dispersion, Stirling's series has every digit of float64; beyond it, log-gamma does.
 _SMALL = 0.1
 #: B_2k / (2k (2k - 1)) for k from 1 up.
 _STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156)
-#: Below this t the series of log(1 + t) / t stands for it, of which two derivatives would cancel.
+#: Below this t, log(1 + t) / t is a series, because two of its derivatives would cancel.
 _NEAR = 2.0**-9
-#: Its coefficients, up to what counts there.
+#: Its coefficients, as many as matter there.
 _LOG = tuple((-1) ** k / (k + 1) for k in range(6))
 
 
 def _mean_log(t: Tensor) -> Tensor:
-    """log(1 + t) / t for t from 0 up: 1 at 0, and with it all derivatives."""
+    """log(1 + t) / t for t >= 0: 1 at 0, with all its derivatives right there."""
     low = t < _NEAR
     large = torch.where(low, torch.ones_like(t), t)
     small = torch.where(low, t, torch.zeros_like(t))
@@ -119,7 +119,7 @@ def _mean_log(t: Tensor) -> Tensor:
 def _rising(y: Tensor, a: Tensor) -> Tensor:
     r"""The logarithm of (1)(1 + a)(1 + 2a)... up to y factors: ``lgamma(y + 1/a) - lgamma(1/a) + y log a``.
 
-    For small a those are large and nearly alike: by Stirling's series only what is left of them is summed.
+    For small a these are large and nearly cancel: Stirling's series sums only what remains.
     """
     small = a < _SMALL
     b = torch.where(small, a, torch.full_like(a, _SMALL / 2))
@@ -132,7 +132,7 @@ def _rising(y: Tensor, a: Tensor) -> Tensor:
 
 
 def _negative_binomial(x: Tensor, y: Tensor, a: Tensor) -> Tensor:
-    # log(1 + a e^x) / a: by the logarithm of a e^x, which may be infinite; where it is small, by a series in it.
+    # log(1 + a e^x) / a: from the logarithm of a e^x, which may be infinite; where a e^x is small, by a series in it.
     wide = (a > 0) & (x.detach() + a.detach().log() > -4)
     one, zero = torch.ones_like(a), torch.zeros_like(a)
     b, mean = torch.where(wide, a, one), torch.exp(torch.where(wide, zero, x).clamp_max(_largest(x) / 2))
@@ -152,7 +152,7 @@ def negative_binomial_nll_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""The negative log-likelihood of counts that scatter more than their mean, by how much is predicted too.
+    r"""The negative log-likelihood of counts that vary more than their mean; by how much is predicted too.
 
     .. math:: \big(y + \tfrac1\alpha\big) \log(1 + \alpha e^x) - y\,x
               - \log\frac{\alpha^y\, \Gamma(y + 1/\alpha)}{\Gamma(1/\alpha)}
@@ -160,10 +160,9 @@ def negative_binomial_nll_loss(
     Args:
         input: The logarithm x of the expected count, any shape.
         target: Counts y, none below 0, the shape of ``input``.
-        dispersion: alpha, at least 0: a number, or the shape of ``input``. The variance is ``mu + alpha mu^2`` where
-            mu is the expected count; 0 is ``poisson_nll_loss``, its gradients too. Predict it as ``softplus`` of
-            something.
-        full: Add log y!, which no gradient but the target's sees.
+        dispersion: alpha, at least 0: a number, or the shape of ``input``. The variance is ``mu + alpha mu^2``, where
+            mu is the expected count; at 0, it is ``poisson_nll_loss``, gradients too. Predict it with a ``softplus``.
+        full: Add log y!, which affects only the target's gradient.
         sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts; values elsewhere may be NaN.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"``.
@@ -181,9 +180,9 @@ def negative_binomial_nll_loss(
         tensor([1.2164, 0.1929])
 
     Source:
-        Salinas et al., DeepAR, arXiv:1704.04110, section 3.1, whose mu and alpha these are (the paper numbers none).
-        Written with a number of trials r = 1/alpha and log-gammas of it, as common code has it, a dispersion near 0
-        is infinite, or NaN, and loses its digits long before.
+        Salinas et al., DeepAR, arXiv:1704.04110, section 3.1, with its mu and alpha (the paper numbers none). Common
+        code uses log-gammas of a number of trials r = 1/alpha: there, a dispersion near 0 gives infinity or NaN, and
+        digits are lost long before.
     """
     check_same_shape("target", target, "input", input)
     counted = align(sample_weight, mask, input.shape)[1]
@@ -197,7 +196,7 @@ def negative_binomial_nll_loss(
         a = torch.full_like(accumulate(input), dispersion)
 
     def terms(x: Tensor, y: Tensor, a: Tensor) -> Tensor:
-        wide = [widened(t) for t in (x, y, a)]  # log-gammas of large counts, of which little is left
+        wide = [widened(t) for t in (x, y, a)]  # log-gammas of large counts nearly cancel
         losses = _negative_binomial(*wide) + (torch.lgamma(wide[1] + 1) if full else 0)
         return losses.to(x.dtype)
 
@@ -229,7 +228,7 @@ CARDS = (
         takes=("input-target",),
         formula=r"\frac{e^{(2 - p)\, x}}{2 - p} - y\, \frac{e^{(1 - p)\, x}}{1 - p}",
         symbols={
-            r"p": "`power`, in [1, 2]: the variance grows as the expected amount to it",
+            r"p": "`power`, in [1, 2]: the variance grows as the expected amount to this power",
             r"x": "`input`, the logarithm of the expected amount",
             r"y": "`target`, the true amount, at least 0",
         },
@@ -237,7 +236,7 @@ CARDS = (
         equation="unconfirmed",
         defaults="XGBoost and LightGBM",
         search={"power": Range(1.1, 1.9)},
-        when="Amounts with many zeros among them: insurance claims, rain, sales of a day.",
+        when="Amounts with many zeros among them: insurance claims, rain, daily sales.",
         pitfalls=(
             "The prediction is the logarithm of the amount.",
             "Losses at different powers are not comparable: choose the power by a metric, not by the loss.",
@@ -253,7 +252,7 @@ CARDS = (
             r"- \log\frac{\alpha^y\, \Gamma(y + 1/\alpha)}{\Gamma(1/\alpha)}"
         ),
         symbols={
-            r"y": "`target`, the count that was seen",
+            r"y": "`target`, the observed count",
             r"\alpha": "`dispersion`: the variance is the mean plus this times the mean squared; 0 is Poisson's",
             r"x": "`input`, the logarithm of the expected count",
         },
@@ -261,10 +260,10 @@ CARDS = (
         equation="unnumbered",
         defaults="no hyperparameters",
         untuned="`full` adds a constant",
-        when="Counts that scatter more than their mean: sales, visits, reads of a gene.",
+        when="Counts that vary more than their mean: sales, visits, reads of a gene.",
         pitfalls=(
-            "Code that is given r = 1 / alpha is infinite where counts are as regular as Poisson's.",
-            "The prediction is the logarithm of the mean, not the mean nor logits of a number of trials.",
+            "Code that takes r = 1 / alpha is infinite where counts are as regular as Poisson's.",
+            "The prediction is the logarithm of the mean, not the mean, and not logits for a number of trials.",
         ),
         relatives=("poisson_nll_loss", "tweedie_loss", "gaussian_nll_loss"),
     ),

@@ -1,4 +1,4 @@
-"""Scores of a whole forecast distribution beside the one number that came, in the number's own units."""
+"""Scores of a whole forecast distribution against the one number observed, in that number's units."""
 
 import math
 from functools import partial
@@ -21,13 +21,13 @@ __all__ = [
     "gaussian_crps_loss",
 ]
 
-#: From so many standard deviations on a Gaussian has nothing left in float64.
+#: Beyond this many standard deviations, a Gaussian is 0 in float64.
 _FAR = 40.0
 
 
 def _gaussian_crps(x: Tensor, y: Tensor, std: Tensor) -> Tensor:
     r = x - y
-    far = r.abs() > _FAR * std  # also where the standard deviation is 0: there it is the absolute error
+    far = r.abs() > _FAR * std  # also for a standard deviation of 0, which gives the absolute error
     point = far | (std < torch.finfo(r.dtype).tiny ** 0.75)  # too narrow to divide by: 3e-29 in float32
     z = torch.where(point, torch.zeros_like(r), r) / torch.where(point, torch.ones_like(std), std)
     width = math.sqrt(2 / math.pi) * torch.exp(-0.5 * z.square()) - 1 / math.sqrt(math.pi)
@@ -45,18 +45,17 @@ def gaussian_crps_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""The continuous ranked probability score of a Gaussian forecast: the absolute error, less what was admitted.
+    r"""The continuous ranked probability score of a Gaussian forecast: absolute error, minus credit for its spread.
 
     .. math:: \sigma \Big[ z\, \big(2 \Phi(z) - 1\big) + 2 \varphi(z) - \tfrac{1}{\sqrt\pi} \Big],
               \quad z = \frac{y - x}{\sigma}
 
-    with the standard normal distribution's Phi and its density.
+    where Phi is the standard normal distribution function and phi its density.
 
     Args:
         input: Predicted means x, any shape.
         target: True values y, the shape of ``input``.
-        std: Predicted standard deviations sigma, at least 0, the shape of ``input``. Predict them as ``softplus`` of
-            something.
+        std: Predicted standard deviations sigma, at least 0, the shape of ``input``. Predict them with a ``softplus``.
         sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts; values elsewhere may be NaN.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"``.
@@ -76,8 +75,7 @@ def gaussian_crps_loss(
 
     Source:
         Gneiting et al., Calibrated Probabilistic Forecasting Using Ensemble Model Output Statistics and Minimum CRPS
-        Estimation, 2005, eq. 5. It takes the standard deviation and not the variance, by which its gradient would be
-        infinite at 0.
+        Estimation, 2005, eq. 5. It takes the standard deviation: the gradient by a variance would be infinite at 0.
     """
     check_float("input", input)
     check_same_shape("std", std, "input", input)
@@ -99,7 +97,7 @@ class GaussianCRPSLoss(Loss):
 
 
 def _balance(x: Tensor) -> Tensor:
-    """Of each how many in its row are smaller, less how many are larger: by one sort of the row."""
+    """For each entry, how many in its row are smaller minus how many are larger, by one sort per row."""
     x = x.detach().contiguous()
     ordered = x.sort(-1).values
     below, not_above = (torch.searchsorted(ordered, x, right=right) for right in (False, True))
@@ -116,22 +114,22 @@ def ensemble_crps_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""The continuous ranked probability score of a forecast that is given as several draws.
+    r"""The continuous ranked probability score of a forecast given as several draws.
 
     .. math:: \frac1M \sum_i |x_i - y| - \frac{1}{2 M^2} \sum_{i, j} |x_i - x_j|
 
     Args:
-        input: Draws x of each number, (..., M), M at least 1.
+        input: Draws x for each number, (..., M), M at least 1.
         target: True values y, (...).
-        fair: M (M - 1) for M squared: draws of the true distribution are then the best answer, however few they are.
-        sample_weight: One weight a number, the shape of ``target``, or one a sample, (N,); mean is
+        fair: M (M - 1) instead of M squared: draws from the true distribution are then the best answer, however few.
+        sample_weight: One weight per number, the shape of ``target``, or one per sample, (N,); mean is
             ``sum(w l) / sum(w)``.
         mask: Boolean, True where a number counts: the shape of ``target``, or (N,); values elsewhere may be NaN.
         reduction: ``"none"`` (the shape of ``target``), ``"sum"`` or ``"mean"``.
 
     Returns:
-        A scalar, or the shape of ``target``, in its units, never below 0. A draw that is the target has no gradient,
-        and draws that are equal do not part. One draw gives the absolute error.
+        A scalar, or the shape of ``target``, in its units, never below 0. A draw equal to the target has no gradient,
+        and equal draws are not separated. One draw gives the absolute error.
 
     Raises:
         ValueError: Shapes that do not fit, no draws.
@@ -144,10 +142,10 @@ def ensemble_crps_loss(
         (tensor(0.5556), tensor(0.))
 
     Source:
-        Gneiting and Raftery, Strictly Proper Scoring Rules, Prediction, and Estimation, 2007, eq. 21 for the
-        ensemble's distribution; fair: Ferro, Fair scores for ensemble forecasts, 2014. Time is M log M, by one sort:
-        over draws it sums ``|x_i - y|`` times the share of the others that it does not lie outside of, all at least
-        0. Common code forms all M^2 differences, or subtracts two sums that are nearly equal.
+        Gneiting and Raftery, Strictly Proper Scoring Rules, Prediction, and Estimation, 2007, eq. 21, for the
+        ensemble's distribution; fair: Ferro, Fair scores for ensemble forecasts, 2014. Time is M log M, by one sort: it
+        sums, over draws, ``|x_i - y|`` times the share of other draws that x_i is not farther out than; every term is
+        at least 0. Common code forms all M^2 differences, or subtracts two nearly equal sums.
     """
     check_float("input", input)
     if input.dim() == 0 or input.shape[-1] == 0:
@@ -195,14 +193,14 @@ CARDS = (
             r"z": "the error in standard deviations",
             r"\Phi": "the standard normal distribution",
             r"\varphi": "its density",
-            r"\pi": "the number",
+            r"\pi": "the number 3.14159...",
             r"y": "`target`, the true value",
             r"x": "`input`, the predicted mean",
         },
         paper="Gneiting et al., Calibrated Probabilistic Forecasting Using Ensemble Model Output Statistics and "
         "Minimum CRPS Estimation, 2005",
         equation="5",
-        when="As gaussian_nll_loss, with outliers: its price grows as their distance, not as its square.",
+        when="As gaussian_nll_loss, with outliers: the cost grows with their distance, not with its square.",
         pitfalls=("It takes the standard deviation, where gaussian_nll_loss takes the variance.",),
         relatives=("gaussian_nll_loss", "ensemble_crps_loss", "quantile_loss", "l1_loss"),
     ),
@@ -222,9 +220,9 @@ CARDS = (
         },
         paper="Gneiting and Raftery, Strictly Proper Scoring Rules, Prediction, and Estimation, 2007",
         equation="21",
-        untuned="how many draws there are decides `fair`",
-        when="A network that draws, by noise or by several heads, and whose draws shall spread as the truth does.",
-        pitfalls=("Of few draws the score without `fair` is best for draws that spread too little.",),
+        untuned="the number of draws decides `fair`",
+        when="A network that draws samples, from noise or several heads, that should spread as the truth does.",
+        pitfalls=("With few draws and without `fair`, the best score goes to draws that spread too little.",),
         relatives=("gaussian_crps_loss", "quantile_loss", "l1_loss"),
     ),
 )

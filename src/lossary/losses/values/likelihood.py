@@ -45,7 +45,7 @@ def poisson_nll_loss(
         input: The logarithm of the expected count, any shape; the expected count itself without ``log_input``.
         target: Counts, the shape of ``input``, or with lengths of 1 in it.
         log_input: Whether ``input`` is a logarithm.
-        full: Add Stirling's approximation of log t! for t above 1, which no gradient sees.
+        full: Add Stirling's approximation of log t! for t above 1, which changes no gradient.
         eps: Keeps the logarithm finite without ``log_input``.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"``.
         sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
@@ -114,7 +114,7 @@ def gaussian_nll_loss(
         var: Variances, at least 0: a number, the shape of ``input``, or that shape with the last dimension missing
             or with lengths of 1 in it.
         full: Add the constant log(2 pi) / 2.
-        eps: Lower bound of the variance, above 0. The gradient passes it, so that a variance below can recover.
+        eps: Lower bound of the variance, above 0. The gradient passes through, so a smaller variance can recover.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"``.
         sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts.
@@ -133,7 +133,7 @@ def gaussian_nll_loss(
 
     Source:
         Nix and Weigend, Estimating the Mean and Variance of the Target Probability Distribution, 1994; arguments and
-        defaults are torch's. No synchronisation to look at ``var``, unlike torch's; nothing to average gives 0 here,
+        defaults are torch's. Checking ``var`` does not synchronise, unlike in torch; nothing to average gives 0 here,
         NaN in torch.
     """
     check_float("input", input)
@@ -178,12 +178,12 @@ class GaussianNLLLoss(Loss):
     reduction: Reduction = "mean"
 
 
-#: The coefficients of (e^s - 1 - s) / s^2, up to what counts where s is below 1/2.
+#: The coefficients of (e^s - 1 - s) / s^2, as many as matter for s below 1/2.
 _EXP = tuple(1 / math.factorial(k + 2) for k in range(14))
 
 
 def _exp_gap(s: Tensor) -> Tensor:
-    """e^s - 1 - s, from 0 up: by its series near 0, where those cancel."""
+    """e^s - 1 - s, at least 0: near 0 by its series, because the terms cancel there."""
     near = s.abs() < 0.5
     small, large = torch.where(near, s, 0), torch.where(near, 1, s)
     series = torch.full_like(s, _EXP[-1])
@@ -201,20 +201,20 @@ def kl_gaussian_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""The divergence of a Gaussian code from the standard normal one: what a variational autoencoder pays for it.
+    r"""The divergence of a Gaussian code from the standard normal, as paid by a variational autoencoder.
 
     .. math:: \tfrac12 \sum_j \left(\mu_j^2 + e^{s_j} - 1 - s_j\right)
 
     Args:
         input: Means mu of the codes, (N, ...).
         log_var: Logarithms s of their variances, the shape of ``input``.
-        sample_weight: One weight a code, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per code, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where a code counts, (N,); values elsewhere may be NaN.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"`` over codes, of sums over their components.
 
     Returns:
-        A scalar, or one loss a code, never below 0. It belongs beside the sum of a sample's reconstruction errors, not
-        beside their mean.
+        A scalar, or one loss per code, never below 0. Add it to the sum of a sample's reconstruction errors, not to
+        their mean.
 
     Raises:
         ValueError: Shapes that differ, a single number.
@@ -226,9 +226,9 @@ def kl_gaussian_loss(
         tensor(0.8591)
 
     Source:
-        Kingma and Welling, Auto-Encoding Variational Bayes, arXiv:1312.6114, appendix B (the paper numbers none). Of a
-        variance near 1 its terms cancel: there they are a series. Common code takes the mean over components too, which
-        weighs the divergence as many times less as there are.
+        Kingma and Welling, Auto-Encoding Variational Bayes, arXiv:1312.6114, appendix B (the paper numbers none). For a
+        variance near 1 its terms cancel, so a series is used there. Common code also averages over components, which
+        divides the divergence's weight by their number.
     """
     check_float("input", input)
     check_same_shape("log_var", log_var, "input", input)
@@ -269,7 +269,7 @@ CARDS = (
         formula=r"e^x - t x",
         symbols={
             r"x": "`input`, the logarithm of the expected count; without `log_input` the loss is x - t log x",
-            r"t": "`target`, the count that was seen",
+            r"t": "`target`, the observed count",
         },
         paper="Poisson, Recherches sur la probabilite des jugements, 1837",
         equation="textbook",
@@ -278,7 +278,7 @@ CARDS = (
         when="Counts: how many events in an hour, how many photons in a pixel.",
         pitfalls=(
             "The prediction is the logarithm of the rate unless log_input is off.",
-            "Counts that scatter more than their mean want a negative binomial instead.",
+            "Counts that vary more than their mean need a negative binomial instead.",
         ),
         relatives=("gaussian_nll_loss", "mse_loss"),
     ),
@@ -295,12 +295,12 @@ CARDS = (
         },
         paper="Nix and Weigend, Estimating the Mean and Variance of the Target Probability Distribution, 1994",
         equation="unconfirmed",
-        untuned="`eps` only keeps the variance off 0, `full` adds a constant",
+        untuned="`eps` only keeps the variance above 0, `full` adds a constant",
         at_call=_AT_CALL,
-        when="The noise differs from sample to sample and its size is wanted too.",
+        when="The noise differs from sample to sample, and its size should be predicted too.",
         pitfalls=(
-            "Points that fit badly lower their own weight by a large variance: start with a fixed one.",
-            "It takes the variance, not its logarithm nor the standard deviation.",
+            "Badly fitted points lower their own weight through a large variance: start with a fixed one.",
+            "It takes the variance, not its logarithm or the standard deviation.",
         ),
         relatives=("mse_loss", "poisson_nll_loss", "quantile_loss"),
     ),
@@ -322,10 +322,10 @@ CARDS = (
         equation="unnumbered",
         defaults="no hyperparameters",
         at_call=_AT_CALL,
-        when="Codes that shall be near a standard normal distribution, as in a variational autoencoder.",
+        when="Codes that should be near a standard normal distribution, as in a variational autoencoder.",
         pitfalls=(
-            "Beside a reconstruction error that is a mean over pixels it weighs as many times too much.",
-            "It takes the logarithm of the variance, not the standard deviation nor its logarithm.",
+            "Added to a reconstruction error averaged over pixels, it weighs too much by the number of pixels.",
+            "It takes the logarithm of the variance, not the standard deviation or its logarithm.",
         ),
         relatives=("gaussian_nll_loss", "kl_divergence_loss"),
     ),

@@ -1,4 +1,4 @@
-"""Regression: a number predicted, a number wanted, and a price for the residual between them."""
+"""Regression: a predicted number, a true one, and a cost for the residual between them."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -34,7 +34,7 @@ __all__ = [
 
 
 def _both(weight: Tensor | None, sample_weight: Tensor | None, input: Tensor) -> Tensor | None:
-    """torch's ``weight``, one an element, together with ours."""
+    """torch's ``weight``, one per element, combined with ours."""
     if weight is None:
         return sample_weight
     check_same_shape("weight", weight, "input", input)
@@ -51,12 +51,11 @@ def mean_bias_error(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""The signed error: how far predictions lie above the truth on average. A diagnostic, no training loss.
+    r"""The signed error: how far predictions lie above the truth on average. A diagnostic, not a training loss.
 
     .. math:: x - y
 
-    Errors of opposite signs cancel and the value has no lower bound, so that minimising it only pushes all
-    predictions down.
+    Errors of opposite signs cancel and the value has no lower bound, so minimising it only pushes all predictions down.
 
     Args:
         input: Predictions, any shape.
@@ -78,7 +77,7 @@ def mean_bias_error(
         tensor(0.5000)
 
     Source:
-        Standard in forecasting. Some write truth minus prediction; here the sign is that of the prediction's error.
+        Standard in forecasting. Some write truth minus prediction; here, positive means a prediction that is too high.
     """
     return pointwise(torch.sub, input, target, sample_weight=sample_weight, mask=mask, reduction=reduction)
 
@@ -110,7 +109,7 @@ def mse_loss(
         target: True values, the shape of ``input``.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"`` over all elements.
         weight: As in torch: one weight per element, mean is ``sum(w l) / sum(w)``.
-        halved: The factor 1/2, with which the gradient is the residual itself.
+        halved: Multiply by 1/2, so that the gradient is the residual itself.
         sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts; values elsewhere may be NaN.
 
@@ -127,8 +126,8 @@ def mse_loss(
         tensor(0.2500)
 
     Source:
-        Legendre 1805, Gauss 1809. No factor 1/2, as in torch; texts that speak of the L2 divergence have it.
-        Nothing to average gives 0 here, NaN in torch.
+        Legendre 1805, Gauss 1809. As in torch, there is no factor 1/2; texts on the L2 divergence have it. Nothing to
+        average gives 0 here, NaN in torch.
     """
 
     def squared(x: Tensor, y: Tensor, reduction: str) -> Tensor:
@@ -161,7 +160,7 @@ def rmse_loss(
     mask: Tensor | None = None,
     group: ProcessGroup | None = None,
 ) -> Tensor:
-    r"""The root of the mean squared error of a batch: in the units of the target.
+    r"""The root of the mean squared error of a batch, in the units of the target.
 
     .. math:: \sqrt{\frac{\sum_i w_i (x_i - y_i)^2}{\sum_i w_i}}
 
@@ -170,11 +169,11 @@ def rmse_loss(
         target: True values, the shape of ``input``.
         sample_weight: One weight per element, or one per sample, (N,).
         mask: Boolean, True where an element counts; values elsewhere may be NaN.
-        group: Processes over whose batches together the mean is taken.
+        group: Process group over whose combined batches the mean is taken.
 
     Returns:
-        A scalar. It exists only for a whole batch: there is no ``reduction``. The gradient where everything is right
-        is 0. Residuals whose squares are out of range do no harm.
+        A scalar. It is defined only for a whole batch, so there is no ``reduction``. The gradient is 0 where everything
+        is right. Residuals whose squares overflow or underflow do no harm.
 
     Raises:
         ValueError: Shapes that differ.
@@ -186,8 +185,8 @@ def rmse_loss(
         tensor(1.)
 
     Source:
-        Gauss, Theoria combinationis, 1823; the paper numbers none. Its gradient has the same length however small
-        the error is: of common code, ``sqrt(mse)``, it is NaN where everything is right.
+        Gauss, Theoria combinationis, 1823; the paper numbers none. Its gradient has the same length however small the
+        error is; in common code, ``sqrt(mse)``, it is NaN where everything is right.
     """
     check_float("input", input)
     check_same_shape("target", target, "input", input)
@@ -205,7 +204,7 @@ def rmse_loss(
 
 
 def _length(x: Tensor) -> Tensor:
-    """|x| of a vector, whatever its squares; the gradient at 0 is 0."""
+    """|x| of a vector, even if its squares are out of range; the gradient at 0 is 0."""
     scale = scales(x, 0)
     squares = (x / scale).square().sum()
     zero = squares == 0
@@ -253,8 +252,8 @@ def l1_loss(
         tensor(0.5000)
 
     Source:
-        Boscovich 1757, Laplace 1788. The mean of the absolute errors, not the absolute value of the mean error, as
-        it is sometimes put. Nothing to average gives 0 here, NaN in torch.
+        Boscovich 1757, Laplace 1788. The mean of the absolute errors, not the absolute value of the mean error, as is
+        sometimes written. Nothing to average gives 0 here, NaN in torch.
     """
 
     weight = _both(weight, sample_weight, input)
@@ -284,14 +283,14 @@ def quantile_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""The pinball loss: minimised by a quantile of the target instead of its mean.
+    r"""The pinball loss, minimised by a quantile of the target instead of its mean.
 
     .. math:: q \max(0, y - x) + (1 - q) \max(0, x - y)
 
     Args:
-        input: Predictions, any shape; with several quantiles (..., Q), one column a quantile.
+        input: Predictions, any shape; with several quantiles (..., Q), one column per quantile.
         target: True values, the shape of ``input``; with several quantiles (...).
-        quantile: q, the share of targets that shall lie below the prediction, in (0, 1); one or several.
+        quantile: q, the share of targets that should lie below the prediction, in (0, 1); one or several.
         sample_weight: One weight per element of ``input``, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts; values elsewhere may be NaN.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"``.
@@ -336,7 +335,7 @@ class QuantileLoss(Loss):
     reduction: Reduction = "mean"
 
 
-_BROADCAST = "A target of (N,) beside predictions of (N, 1) broadcasts to (N, N) in torch; here it is an error."
+_BROADCAST = "A target of (N,) with predictions of (N, 1) broadcasts to (N, N) in torch; here it is an error."
 
 
 CARDS = (
@@ -368,7 +367,7 @@ CARDS = (
         equation="textbook",
         defaults="torch",
         untuned="`halved` scales the gradient, as the learning rate does",
-        when="Residuals without outliers, and the mean of the target is wanted.",
+        when="Residuals without outliers, when the mean of the target is wanted.",
         pitfalls=(
             "One outlier of 100 weighs as much as 10,000 residuals of 1.",
             "With sigmoid or softmax outputs it has plateaus where the model is most wrong: use a cross-entropy.",
@@ -393,10 +392,10 @@ CARDS = (
         paper="Gauss, Theoria combinationis observationum, 1823",
         equation="unnumbered",
         defaults="no hyperparameters",
-        when="A loss in the units of the target is wanted, as beside others in a sum. Alone mse_loss is as good.",
+        when="A loss in the units of the target, for instance in a sum of losses. On its own, mse_loss is as good.",
         pitfalls=(
-            "sqrt(mse) has NaN as its gradient where everything is right.",
-            "The mean of the batches' losses is not that of all data: small batches report too little.",
+            "The gradient of sqrt(mse) is NaN where everything is right.",
+            "The mean over batches is not the loss of all data: small batches report too little.",
             "Its gradient does not shrink near the answer: lower the learning rate towards the end.",
         ),
         relatives=("mse_loss", "l1_loss", "msle_loss"),
@@ -412,10 +411,10 @@ CARDS = (
         paper="Boscovich 1757, Laplace 1788",
         equation="textbook",
         defaults="torch",
-        when="Targets with outliers, and the median is wanted.",
+        when="Targets with outliers, when the median is wanted.",
         pitfalls=(
             "Its gradient does not shrink near the answer: lower the learning rate towards the end.",
-            "It is less sensitive to outliers than the squared error, not blind to them.",
+            "It is less sensitive to outliers than the squared error, but not insensitive.",
             _BROADCAST,
         ),
         relatives=("huber_loss", "smooth_l1_loss", "quantile_loss", "mse_loss"),
@@ -426,7 +425,7 @@ CARDS = (
         module=QuantileLoss,
         formula=r"q \max(0, y - x) + (1 - q) \max(0, x - y)",
         symbols={
-            r"q": "`quantile`: the share of targets that shall lie below the prediction, in (0, 1)",
+            r"q": "`quantile`: the share of targets that should lie below the prediction, in (0, 1)",
             r"y": "`target`, the true value",
             r"x": "`input`, the prediction",
         },
@@ -434,10 +433,10 @@ CARDS = (
         equation="unconfirmed",
         defaults="the median",
         search={"quantile": Choice((0.1, 0.5, 0.9))},
-        when="Prediction intervals, or costs that differ for too high and too low.",
+        when="Prediction intervals, or different costs for too high and too low.",
         pitfalls=(
             "q is the share of targets below the prediction; with the residual's sign swapped it is 1 - q.",
-            "Quantiles predicted one by one may cross.",
+            "Quantiles predicted separately may cross.",
         ),
         relatives=("l1_loss",),
     ),

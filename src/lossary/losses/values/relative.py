@@ -1,4 +1,4 @@
-"""Errors of amounts, by ratio: an error of 1 beside a true 10 counts as one of 100 beside a true 1000."""
+"""Errors of amounts, by ratio: an error of 1 for a true 10 counts as much as 100 for a true 1000."""
 
 from functools import partial
 from typing import Annotated
@@ -38,8 +38,8 @@ def mape_loss(
 
     Args:
         input: Predictions, any shape.
-        target: True amounts, the shape of ``input``. Mask those that are 0: no share of nothing is defined.
-        eps: The least amount that is divided by, in the units of the target, above 0.
+        target: True amounts, the shape of ``input``. Mask those that are 0: a share of 0 is undefined.
+        eps: The smallest divisor, in the units of the target, above 0.
         sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts; values elsewhere may be NaN.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"``.
@@ -57,9 +57,9 @@ def mape_loss(
         tensor([0.1000, 0.1000])
 
     Source:
-        Standard in forecasting; the paper numbers none. 1e-7 is Keras's, which gives percents: 100 times as much.
-        See Hyndman and Koehler, Another look at measures of forecast accuracy, 2006, section 2, for what it does
-        near 0.
+        Standard in forecasting; the paper numbers none. 1e-7 is Keras's, which returns percentages: 100 times as much.
+        See Hyndman and Koehler, Another look at measures of forecast accuracy, 2006, section 2, for what it does near
+        0.
     """
 
     def share(x: Tensor, y: Tensor) -> Tensor:
@@ -86,21 +86,21 @@ def smape_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""The absolute error as a share of what is predicted and what is true, halfway between; never above 2.
+    r"""The absolute error as a share of the midpoint of prediction and truth; never above 2.
 
     .. math:: \frac{2\,|x - y|}{\max(|x| + |y|, \epsilon)}
 
     Args:
         input: Predictions, any shape.
         target: True amounts, the shape of ``input``.
-        eps: The least sum that is divided by, in the units of the target, above 0.
+        eps: The smallest divisor, in the units of the target, above 0.
         sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts; values elsewhere may be NaN.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"``.
 
     Returns:
-        A scalar, or the shape of ``input``, in [0, 2]. Nothing predicted where nothing is true gives 0. The gradient
-        at residual 0 is 0.
+        A scalar, or the shape of ``input``, in [0, 2]. A prediction of 0 for a true 0 gives 0. The gradient at residual
+        0 is 0.
 
     Raises:
         ValueError: Shapes that differ, ``eps`` not above 0.
@@ -113,7 +113,7 @@ def smape_loss(
 
     Source:
         Makridakis, Accuracy measures: theoretical and practical concerns, 1993; the paper numbers none. Forecasting
-        libraries agree on the factor 2 and differ in what is added below; some report percents.
+        libraries agree on the factor 2 but differ in what they add below; some report percentages.
     """
 
     def share(x: Tensor, y: Tensor) -> Tensor:
@@ -131,8 +131,8 @@ class SMAPELoss(Loss):
 
 
 def _log_ratio(x: Tensor, y: Tensor) -> Tensor:
-    """log(1 + x) - log(1 + y), and the same mirrored below 0."""
-    # Of numbers near each other the difference of two logarithms would lose what they differ by.
+    """log(1 + x) - log(1 + y), mirrored below 0."""
+    # For numbers near each other, the difference of two logarithms would lose their difference.
     step = (x - y) / (1 + y.abs())
     near = (step.abs() < 0.5) & ((x >= 0) == (y >= 0))
     close = torch.where(near, step, torch.zeros_like(step))
@@ -141,7 +141,7 @@ def _log_ratio(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _log_amount(x: Tensor) -> Tensor:
-    # Not sign(x) * log1p(|x|), whose slope at 0 torch takes for 0.
+    # Not sign(x) * log1p(|x|), whose slope at 0 is 0 in torch.
     return torch.where(x >= 0, torch.log1p(x.clamp_min(0)), -torch.log1p((-x).clamp_min(0)))
 
 
@@ -154,19 +154,19 @@ def msle_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""The squared error of the logarithms of amounts: too low by half costs as much as too high by double.
+    r"""The squared error of the logarithms of amounts: half the truth costs as much as double.
 
     .. math:: \big(\ell(x) - \ell(y)\big)^2, \quad \ell(a) = \mathrm{sign}(a) \log(1 + |a|)
 
     Args:
-        input: Predicted amounts, any shape. One below 0 has a gradient that brings it back.
+        input: Predicted amounts, any shape. The gradient brings one below 0 back.
         target: True amounts, the shape of ``input``.
         sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts; values elsewhere may be NaN.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"``.
 
     Returns:
-        A scalar, or the shape of ``input``. At 0, where the second derivative jumps, it is that of numbers above.
+        A scalar, or the shape of ``input``. At 0, where the second derivative jumps, it takes the value from above.
 
     Raises:
         ValueError: Shapes that differ, an unknown reduction.
@@ -179,8 +179,8 @@ def msle_loss(
 
     Source:
         Standard for amounts; the paper numbers none. Keras and others clamp predictions at 0, so that one below has no
-        gradient and stays there, or leave them: NaN. Here the logarithm goes on below 0 as in Hafner et al.,
-        arXiv:2301.04104 (symlog). RMSLE is the root of the mean, least where this is.
+        gradient and stays there, or leave them: NaN. Here the logarithm continues below 0 as in Hafner et al.,
+        arXiv:2301.04104 (symlog). RMSLE is the root of the mean and has the same minimum.
     """
 
     def squared(x: Tensor, y: Tensor) -> Tensor:
@@ -216,17 +216,17 @@ CARDS = (
         symbols={
             r"x": _PREDICTED,
             r"y": _TRUE,
-            r"\epsilon": "`eps`: the least amount that is divided by, above 0",
+            r"\epsilon": "`eps`: the smallest divisor, above 0",
         },
         paper="Hyndman and Koehler, Another look at measures of forecast accuracy, 2006",
         equation="unnumbered",
         defaults="Keras",
-        untuned="`eps` only keeps the division off 0",
+        untuned="`eps` only prevents division by 0",
         when="Amounts well above 0 whose errors are judged in percent.",
         pitfalls=(
             "A true 0 divides by eps: one of them outweighs a million others. Mask it.",
-            "It forgives too low and not too high: the best answer lies below the median.",
-            "Targets that were shifted to a mean of 0 are no amounts.",
+            "It punishes predictions that are too low less than ones too high: the best answer lies below the median.",
+            "Targets that were shifted to a mean of 0 are not amounts.",
         ),
         relatives=("smape_loss", "msle_loss", "l1_loss"),
     ),
@@ -237,16 +237,16 @@ CARDS = (
         symbols={
             r"x": _PREDICTED,
             r"y": _TRUE,
-            r"\epsilon": "`eps`: the least sum that is divided by, above 0",
+            r"\epsilon": "`eps`: the smallest divisor, above 0",
         },
         paper="Makridakis, Accuracy measures: theoretical and practical concerns, 1993",
         equation="unnumbered",
-        defaults="eps as mape_loss has it",
-        untuned="`eps` only keeps the division off 0",
+        defaults="eps as in mape_loss",
+        untuned="`eps` only prevents division by 0",
         when="Forecasts that are judged by it, as in the M3 and M4 competitions.",
         pitfalls=(
-            "Where the truth is 0 every prediction but 0 costs 2, and has no gradient.",
-            "In spite of its name it is not symmetric: 50 for 100 costs more than 150 for 100.",
+            "Where the truth is 0, every prediction except 0 costs 2 and has no gradient.",
+            "Despite its name it is not symmetric: 50 for 100 costs more than 150 for 100.",
         ),
         relatives=("mape_loss", "msle_loss"),
     ),
@@ -265,9 +265,9 @@ CARDS = (
         defaults="no hyperparameters",
         when="Amounts over several powers of ten (prices, visits), where the ratio counts.",
         pitfalls=(
-            "Predictions below 0 that are clamped have no gradient and stay there.",
-            "Amounts far below 1 are not told apart: choose units in which the least is about 1.",
-            "The best answer is about the median of skewed amounts: the sum of predictions is too low.",
+            "In code that clamps predictions at 0, those below 0 have no gradient and stay there.",
+            "Amounts far below 1 are hardly told apart: choose units in which the smallest is about 1.",
+            "For skewed amounts, the best answer is near the median, so the predictions add up to too little.",
         ),
         relatives=("mse_loss", "mape_loss", "tweedie_loss"),
         aliases=("mean_squared_logarithmic_error",),

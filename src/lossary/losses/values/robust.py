@@ -48,7 +48,7 @@ def huber_loss(
         input: Predictions, any shape.
         target: True values, the shape of ``input``.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"`` over all elements.
-        delta: Where it turns linear, in the units of the target, above 0.
+        delta: The residual where the loss turns linear, in the units of the target, above 0.
         weight: As in torch: one factor per element, not part of the mean's divisor (unlike in ``mse_loss``).
         sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts; values elsewhere may be NaN.
@@ -67,8 +67,8 @@ def huber_loss(
 
     Source:
         Huber, Robust Estimation of a Location Parameter, 1964; delta = 1 is torch's. It is delta times
-        ``smooth_l1_loss`` at beta = delta, equal to it only at 1; the two are often taken for the same.
-        Nothing to average gives 0 here, NaN in torch.
+        ``smooth_l1_loss`` at beta = delta, and equal to it only at 1; the two are often confused. Nothing to average
+        gives 0 here, NaN in torch.
     """
     if weight is not None:
         check_same_shape("weight", weight, "input", input)
@@ -130,8 +130,8 @@ def smooth_l1_loss(
         tensor([0.1250, 3.5000])
 
     Source:
-        Girshick, Fast R-CNN, arXiv:1504.08083, eq. 3 (beta = 1); beta is torch's. Its slope stays 1 whatever beta
-        is, where Huber's stays delta. Nothing to average gives 0 here, NaN in torch.
+        Girshick, Fast R-CNN, arXiv:1504.08083, eq. 3 (beta = 1); beta is torch's. Far out its slope is 1 whatever beta
+        is, while Huber's is delta. Nothing to average gives 0 here, NaN in torch.
     """
 
     smooth = partial(F.smooth_l1_loss, beta=beta)
@@ -152,8 +152,8 @@ _STRAIGHT = 20.0
 
 
 def _log_cosh(x: Tensor, y: Tensor) -> Tensor:
-    # log(1 + 2 sinh(r/2)^2) cancels nowhere, and would overflow only where the loss is a straight line. The form by
-    # softplus that is in circulation gives 0 at 1e-4 in float32.
+    # log(1 + 2 sinh(r/2)^2) never cancels, and would overflow only where the loss is a straight line. The common form
+    # with softplus returns 0 at 1e-4 in float32.
     r = x - y
     bent = r.clamp(-_STRAIGHT, _STRAIGHT)
     return torch.log1p(2 * torch.sinh(bent / 2).square()) + (r - bent).abs()
@@ -168,7 +168,7 @@ def log_cosh_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""Half the squared error near 0, the absolute error far out, smooth to every order between.
+    r"""Half the squared error near 0, the absolute error far out, smooth to every order in between.
 
     .. math:: \log\cosh(x - y)
 
@@ -192,7 +192,7 @@ def log_cosh_loss(
         tensor([5.0000e-09, 9.9307e+01])
 
     Source:
-        See Saleh and Saleh, arXiv:2208.04564. Common code adds a softplus, which returns 0 for small residuals.
+        See Saleh and Saleh, arXiv:2208.04564. Common code uses a softplus, which returns 0 for small residuals.
     """
     return pointwise(_log_cosh, input, target, sample_weight=sample_weight, mask=mask, reduction=reduction)
 
@@ -214,21 +214,21 @@ def charbonnier_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""The absolute error with a hyperbola for its corner, smooth to every order.
+    r"""The absolute error with its corner rounded to a hyperbola, smooth to every order.
 
     .. math:: \sqrt{(x - y)^2 + \epsilon^2}
 
     Args:
         input: Predictions, any shape.
         target: True values, the shape of ``input``.
-        eps: The loss at residual 0, and about the residual from which on it is the absolute error; in the units of
-            the target, above 0.
+        eps: The loss at residual 0, and roughly the residual beyond which it is the absolute error; in the units of the
+            target, above 0.
         sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts; values elsewhere may be NaN.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"``.
 
     Returns:
-        A scalar, or the shape of ``input``; at least ``eps`` an element.
+        A scalar, or the shape of ``input``; at least ``eps`` per element.
 
     Raises:
         ValueError: Shapes that differ, ``eps`` not above 0.
@@ -241,12 +241,12 @@ def charbonnier_loss(
 
     Source:
         Charbonnier et al., Two deterministic half-quadratic regularization algorithms for computed imaging, 1994;
-        eps = 1e-3 is Lai et al., arXiv:1710.01992, section 3.3, for images in [0, 1]. Some code adds eps and not its
-        square, some takes eps off, and Kornia has eps = 1 less 1: no gradient sees those constants, but eps it does.
+        eps = 1e-3 is Lai et al., arXiv:1710.01992, section 3.3, for images in [0, 1]. Some code adds eps, not its
+        square, some subtracts eps, Kornia has eps = 1 and subtracts 1: only eps itself changes the gradient.
     """
 
     def hyperbola(x: Tensor, y: Tensor) -> Tensor:
-        return torch.hypot(x - y, x.new_full((), eps))  # whose square would be 0 in float32 from 1e-23 down
+        return torch.hypot(x - y, x.new_full((), eps))  # the square of eps would be 0 in float32 from 1e-23 down
 
     return pointwise(hyperbola, input, target, sample_weight=sample_weight, mask=mask, reduction=reduction)
 
@@ -279,7 +279,7 @@ CARDS = (
         equation="unconfirmed",
         defaults="torch",
         search={"delta": Range(0.1, 10.0, log=True)},
-        when="Targets with some outliers. Set delta to the size of an ordinary residual.",
+        when="Targets with some outliers. Set delta to the size of a typical residual.",
         pitfalls=(
             "It is not smooth_l1_loss: the two agree only at delta = beta = 1.",
             "delta has the target's units: 1 is small for prices and large for probabilities.",
@@ -310,7 +310,7 @@ CARDS = (
         module=LogCoshLoss,
         formula=r"\log\cosh(x - y)",
         symbols={
-            r"x": "`input`, the prediction, in units in which errors of about 1 are the turn",
+            r"x": "`input`, the prediction, in units in which the loss turns linear at errors of about 1",
             r"y": "`target`, the true value",
         },
         paper="arXiv:2208.04564",
@@ -337,10 +337,10 @@ CARDS = (
         equation="unconfirmed",
         defaults="arXiv:1710.01992",
         search={"eps": Range(1e-3, 1.0, log=True)},
-        when="Images to restore, in [0, 1]; anywhere as a smooth l1_loss.",
+        when="Image restoration, in [0, 1]; anywhere else as a smooth l1_loss.",
         pitfalls=(
-            "It is not 0 where everything is right, but eps.",
-            "Half precision: eps squared, 1e-6, is added to nothing in float16; here it is float32's.",
+            "Where everything is right it is eps, not 0.",
+            "Half precision: in float16, adding eps squared, 1e-6, has no effect; here it is added in float32.",
         ),
         relatives=("l1_loss", "huber_loss", "log_cosh_loss"),
     ),

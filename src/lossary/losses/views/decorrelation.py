@@ -245,9 +245,8 @@ def koleo_loss(
 
     Source:
         Sablayrolles et al., Spreading Vectors for Similarity Search, arXiv:1806.03198, section 3; eps and the unit
-        sphere are DINOv2's, arXiv:2304.07193, which gives it a weight of 0.1. There, and in Lightly, the nearest
-        neighbour is found by products, with which float32 cannot tell distances below 3e-4 apart; here it is found by
-        distances.
+        sphere are DINOv2's, arXiv:2304.07193, which gives it a weight of 0.1. There, and in Lightly, the nearest is
+        found by products, with which float32 cannot tell distances below 3e-4 apart; here by distances.
     """
     check_dim("embeddings", embeddings, 2, "(N, D)")
     check_float("embeddings", embeddings)
@@ -306,7 +305,7 @@ CARDS = (
         pitfalls=(
             "It needs many features: its authors' projector outputs 8192.",
             "Under data-parallel training each rank correlates only its own items: pass `group`.",
-            "It grows with the number of features: scale the learning rate with it.",
+            "It grows with the number of features: tune the learning rate with it.",
         ),
         relatives=("vicreg_loss", "nt_xent_loss"),
     ),

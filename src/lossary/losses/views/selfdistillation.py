@@ -228,8 +228,7 @@ def swav_loss(
     Args:
         student: Scores of K prototypes, (N, V, K): V views per item, the first U of which are the teacher's; or (N, K),
             with the teacher's of another view.
-        teacher: (N, U, K), or (N, K): from the same network, ``student[:, :U]`` (SwAV), or from its running mean
-            (DINOv2).
+        teacher: (N, U, K), or (N, K): from the same network, ``student[:, :U]`` (SwAV), or its running mean (DINOv2).
         temperature: tau of the student's softmax, above 0; a Parameter is learned.
         epsilon: How soft assignments are, above 0; a Parameter is learned.
         iterations: Those of Sinkhorn's algorithm, each balancing the prototypes and then the items; at least 1.
