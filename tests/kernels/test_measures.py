@@ -102,7 +102,7 @@ def test_what_is_no_distance_is_refused() -> None:
     x, labels = drawn(4, 3), torch.tensor([0, 0, 1, 1])
     with pytest.raises(ValueError, match=r"distance: wanted one of .* or an Lp; got 'cosinus'"):
         L.triplet_loss(x, labels, distance="cosinus")  # pyright: ignore[reportArgumentType]
-    with pytest.raises(ValueError, match="squared: wanted False beside distance='cosine'"):
+    with pytest.raises(ValueError, match="squared: wanted False with distance='cosine'"):
         L.triplet_loss(x, labels, distance="cosine", squared=True)
     with pytest.raises(ValueError, match="p: wanted"):
         Lp(0.0)

@@ -134,5 +134,5 @@ def test_frequencies_are_given_together() -> None:
     xs, _ = batch(further=3)
     with pytest.raises(ValueError, match=r"^negatives_log_q: wanted that of both"):
         sampled_softmax_loss(*xs, log_q=made(8))
-    with pytest.raises(ValueError, match=r"^negatives_log_q: wanted None beside no negatives"):
+    with pytest.raises(ValueError, match=r"^negatives_log_q: wanted None with no negatives"):
         sampled_softmax_loss(*xs[:2], log_q=made(8), negatives_log_q=made(3))

@@ -194,7 +194,7 @@ def test_linear_scores_are_their_logits(name: str, reduction: str, unit: bool) -
 
 
 def test_linear_scores_want_indices_but_for_cross_entropy() -> None:
-    with pytest.raises(TypeError, match="target: wanted integer class indices beside linear scores"):
+    with pytest.raises(TypeError, match="target: wanted integer class indices with linear scores"):
         L.focal_loss(Bilinear(torch.zeros(2, 4), torch.zeros(3, 4)), torch.ones(2, 3) / 3)
 
 

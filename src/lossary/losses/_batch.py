@@ -1,7 +1,7 @@
-"""What the losses within a batch share: which items an anchor is compared with, and what they are to it.
+"""Shared by the losses within a batch: which items an anchor is compared with, and how they relate to it.
 
-The items are the batch itself, that of all ranks of a group, or references (a memory bank, another tower). An item
-is an anchor's positive, its negative, or neither.
+The items are the batch itself, the batches of all ranks of a group, or references (a memory bank, another tower). An
+item is an anchor's positive, its negative, or neither.
 """
 
 from typing import NamedTuple
@@ -30,7 +30,7 @@ from lossary.losses._pointwise import hide
 
 
 class Items(NamedTuple):
-    """Embeddings and what is known of them, one entry an item each."""
+    """Embeddings and what is known about them, one entry per item."""
 
     x: Tensor  # (N, D), accumulated, 0 where an item does not count
     labels: Tensor | None  # (N,) integers, or (N, L) of 0 and 1
@@ -44,12 +44,12 @@ class Compared(NamedTuple):
     anchors: Items
     others: Items
     targets: Targets | Given  # an anchor's targets are its positives, the rest its negatives
-    later: int | None  # of the batch, how many items this rank's and later ranks' are; None for references
-    half: torch.dtype | None = None  # of multiplied_in
-    ring: Ranks | None = None  # the others' embeddings are this rank's: all ranks' pass by
+    later: int | None  # how many of the batch's items are this rank's or later ranks'; None for references
+    half: torch.dtype | None = None  # from multiplied_in
+    ring: Ranks | None = None  # then the others hold this rank's embeddings, and all ranks' pass by
 
     def pairs(self) -> tuple[Tensor, Tensor]:
-        """Every pair of an anchor and an item once over all ranks: indices of the anchors and of the items."""
+        """Every pair of an anchor and an item, once over all ranks: indices of anchors and of items."""
         x, count = self.anchors.x, self.anchors.x.shape[0]
         if self.later is not None:
             i, j = torch.triu_indices(count, self.later, 1, device=x.device)
@@ -72,10 +72,9 @@ def compare(
     group: ProcessGroup | None = None,
     by_rows: bool = False,
 ) -> Compared:
-    """Check and lay out the arguments of a loss within a batch; ``sample_weight``, one number an anchor, is checked.
+    """Check and lay out the arguments of a loss within a batch; ``sample_weight``, one per anchor, is checked.
 
-    With ``by_rows`` the loss wants no more of the items than an anchor's :func:`cosines` with them, so that they may
-    pass by.
+    With ``by_rows`` the loss needs only an anchor's :func:`cosines` with the items, so that they may pass by.
     """
     if (labels is None) == (positives is None):
         raise ValueError(f"labels: wanted either labels or positives; got {'neither' if labels is None else 'both'}")
@@ -143,7 +142,7 @@ def _references(anchors: Items, embeddings: Tensor, labels: Tensor | None) -> It
     check_same_precision("ref_embeddings", embeddings, "embeddings", anchors.x)
     count, size = embeddings.shape
     if size != anchors.x.shape[1]:
-        wanted = f"wanted (M, {anchors.x.shape[1]}) beside embeddings"
+        wanted = f"wanted (M, {anchors.x.shape[1]}) to match embeddings"
         raise ValueError(f"ref_embeddings: {wanted}; got {tuple(embeddings.shape)}")
     check_absent("ref_embeddings, which have none", ids=anchors.ids)
     if anchors.labels is None:
@@ -151,7 +150,7 @@ def _references(anchors: Items, embeddings: Tensor, labels: Tensor | None) -> It
         return Items(accumulate(embeddings), None, None, None)
     labels = _labels("ref_labels", labels, count)
     if labels.shape[1:] != anchors.labels.shape[1:]:
-        wanted = f"wanted {(count, *anchors.labels.shape[1:])}, as labels have it"
+        wanted = f"wanted {(count, *anchors.labels.shape[1:])}, like labels"
         raise ValueError(f"ref_labels: {wanted}; got {tuple(labels.shape)}")
     return Items(accumulate(embeddings), labels, None, None)
 
@@ -168,7 +167,7 @@ def _by_label(anchors: Items, others: Items, own: bool, ring: Ranks | None) -> T
         rows, columns = both[: rows.shape[0]], both if own else both[rows.shape[0] :]
     if (
         own and ring is None and others.x is anchors.x
-    ):  # not of the tuples themselves, for which torch 2.6 compiles an ``==``
+    ):  # compares x, not the tuples: torch 2.6 would compile an ``==`` for those
         rows = columns  # one tensor: so the kernel sees that the scores are symmetric
     return Targets(rows, columns, own=own, row_groups=anchors.ids, column_groups=others.ids, means=False)
 
@@ -199,10 +198,10 @@ def _labels(name: str, labels: Tensor | None, count: int) -> Tensor:
 
 
 def check_absent(beside: str, **values: object) -> None:
-    """Arguments that exclude each other are not given both."""
+    """Refuse arguments that exclude each other."""
     for name, value in values.items():
         if value is not None:
-            raise ValueError(f"{name}: wanted None beside {beside}; got a {type(value).__name__}")
+            raise ValueError(f"{name}: wanted None with {beside}; got a {type(value).__name__}")
 
 
 def check_indices(name: str, indices: tuple[Tensor, ...], sizes: tuple[int, ...]) -> tuple[Tensor, ...]:
@@ -219,7 +218,7 @@ def check_indices(name: str, indices: tuple[Tensor, ...], sizes: tuple[int, ...]
 
 
 def check_same_precision(name: str, tensor: Tensor, other_name: str, other: Tensor) -> None:
-    """Half precisions and float32 meet in float32; float64 beside them is a mistake somewhere."""
+    """Half precisions and float32 meet in float32; mixing them with float64 is a mistake somewhere."""
     if accumulator(tensor) != accumulator(other):
         raise TypeError(f"{name}: wanted the dtype of {other_name}, {other.dtype}; got {tensor.dtype}")
 
@@ -227,7 +226,7 @@ def check_same_precision(name: str, tensor: Tensor, other_name: str, other: Tens
 def cosines(compared: Compared, scale: float | Tensor) -> Bilinear:
     """Cosines of the anchors with the items, times ``scale``."""
     anchors, others, half = compared.anchors, compared.others, compared.half
-    # The root on either side leaves the scores symmetric, which halves the work.
+    # The root on either side keeps the scores symmetric, which halves the work.
     root = scale**0.5
     z, by_row = sphere_apart(anchors.x, root, half)
     alone = compared.later is not None and others.x is anchors.x
@@ -239,7 +238,7 @@ def cosines(compared: Compared, scale: float | Tensor) -> Bilinear:
 
 
 def absence(counted: Tensor | None, like: Tensor) -> Tensor | None:
-    """(M,) what is added to a column's scores: 0, or what makes it absent for every row."""
+    """(M,) numbers to add to each column's scores: 0, or what makes the column absent for every row."""
     if counted is None:
         return None
     return torch.zeros(counted.shape, dtype=like.dtype, device=like.device).masked_fill(~counted, ABSENT)
@@ -252,7 +251,7 @@ def among_others(
     reduction: str,
     group: ProcessGroup | None,
 ) -> Tensor:
-    """Softmax of each anchor over all the items, where its positives are right; anchors without any are skipped."""
+    """Softmax of each anchor over all items, with its positives as targets; anchors without positives are skipped."""
     (temperature,) = parameters((temperature,), compared.anchors.x)
     source = cosines(compared, 1 / temperature)
     return softmax_loss(source, compared.targets, weight=sample_weight, reduction=reduction, group=group)

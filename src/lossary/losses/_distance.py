@@ -8,7 +8,7 @@ from lossary.kernels.measures import MEASURES, Lp, Measure
 DistanceName = Literal["euclidean", "squared_euclidean", "manhattan", "cosine", "dot", "snr"]
 
 
-#: Those that are no less than 0 and the same from either side, as of pairs.
+#: Those that are symmetric and never below 0, as pairs need.
 SymmetricName = Literal["euclidean", "manhattan", "cosine"]
 
 
@@ -24,10 +24,10 @@ PairDistance = Annotated[SymmetricName | Lp, partial(_check, get_args(SymmetricN
 
 
 def measure_of(distance: DistanceName | Lp, *, squared: bool = False) -> Measure:
-    """What the argument means; ``squared`` is that of Euclid's distance."""
+    """The measure an argument names; ``squared`` squares Euclidean distance."""
     measure = MEASURES[distance] if isinstance(distance, str) else distance
     if not squared:
         return measure
     if distance not in ("euclidean", "squared_euclidean"):
-        raise ValueError(f"squared: wanted False beside distance={distance!r}, of which there is no square; got True")
+        raise ValueError(f"squared: wanted False with distance={distance!r}, which has no square; got True")
     return MEASURES["squared_euclidean"]

@@ -1,16 +1,16 @@
-"""Where the families were in 0.1: a Module that was pickled whole then names those files, and still loads."""
+"""The files of 0.1: a Module pickled whole back then names them, and still loads."""
 
 import importlib
 import sys
 from types import ModuleType
 from typing import Any
 
-#: What a pickle may name that is not public: the parts of a Sum.
+#: Names in pickles that are not public: the parts of a Sum.
 _PRIVATE = {"_Term": "lossary.compose.sums"}
 
 
 class _Former(ModuleType):
-    """A file of 0.1, whose other names are public ones."""
+    """A file of 0.1, whose other names are public."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

@@ -1,6 +1,6 @@
-"""What the losses of one number against another share: checks, precision, masks and the reduction."""
+"""Shared by the losses of one number against another: checks, precision, masks and reduction."""
 
-from __future__ import annotations  # torch 2.9 compiles no inner function with a union in its annotations
+from __future__ import annotations  # torch 2.9 cannot compile an inner function with a union in its annotations
 
 from collections.abc import Callable
 from functools import partial
@@ -18,7 +18,7 @@ from lossary.kernels.graph import learns
 from lossary.kernels.modes import plain_only
 from lossary.kernels.stable import accumulator
 
-#: Whole numbers that torch multiplies by a mask; it has no product of a mask with the wider unsigned ones.
+#: Integers that torch can multiply by a mask; it cannot multiply the wider unsigned ones.
 _WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 ElementFormula = Callable[..., Tensor]
@@ -35,15 +35,14 @@ def pointwise(
     slope: ElementSlope | None = None,
     kernel: switch.ElementKernel | None = None,
 ) -> Tensor:
-    """``formula(input, target, *arguments)``, one loss an element, reduced. Targets may be of any dtype.
+    """``formula(input, target, *arguments)``, one loss per element, reduced. Targets may have any dtype.
 
-    A sum or mean over many elements goes block by block: tensors that the formula needs are given among the
-    arguments, broadcast to the input, and are never captured. There ``slope(input, target, share, *arguments, out)``
-    may give ``share`` times the losses' sum and leave its derivatives by the input in ``out``; None where it cannot.
-    ``kernel`` is the same loss among Triton's.
+    A sum or mean over many elements goes block by block: tensors that the formula needs are passed as arguments,
+    broadcast to the input, never captured. There ``slope(input, target, share, *arguments, out)`` may return ``share``
+    times the sum and write its derivatives by the input to ``out``, or return None. ``kernel`` is the loss in Triton.
     """
     dtype, sample_weight, mask = _prepared(input, target, sample_weight, mask)
-    # A slope is one by the input alone, without weights.
+    # Slopes are derivatives by the input alone, without weights.
     if sample_weight is not None or mask is not None or any(map(learns, (target, *arguments))):
         slope = kernel = None
     if dtype != torch.float32 or not switch.runs_on(input):
@@ -62,11 +61,11 @@ def rowwise(
     reduction: str,
     slope: ElementSlope | None = None,
 ) -> Tensor:
-    """:func:`pointwise` where an item is a row, along the last dimension: the formula of (n, D) gives (n,)."""
+    """:func:`pointwise` where an item is a row, along the last dimension: the formula maps (n, D) to (n,)."""
     check_tensor("input", input)
     shape, width = input.shape[:-1], input.shape[-1:].numel()
     dtype, *counting = _prepared(input, target, sample_weight, mask, shape)
-    # A slope is one by the input alone, without weights, and looks at values.
+    # Slopes are derivatives by the input alone, without weights, and looks at values.
     alone = sample_weight is None and mask is None and not any(map(learns, (target, *arguments)))
     slope = slope if alone and _device.by_cache(input) else None
     sample_weight, mask = (None if t is None else t.expand(shape).reshape(-1, 1) for t in counting)
@@ -91,16 +90,16 @@ def _reduced(
     kernel: switch.ElementKernel | None = None,
     rows: bool = False,
 ) -> Tensor:
-    """The formula's losses, reduced; with ``rows`` the blocks are of whole rows, and it gives a column of losses."""
+    """The formula's losses, reduced; with ``rows`` a block is whole rows and the formula returns a column."""
     input, target, *arguments = given
     known = slope is not None or kernel is not None
-    # A formula over rows is of many operations, each with a gradient: a slope of few pays in cache too.
+    # A formula over rows takes many operations, each with a gradient: a slope with few pays off in cache too.
     in_rows = rows and slope is not None and learns(input) and input.numel() > 0 and not plain_only()
     if reduction == "none" or (fits_cache(input, known=known) and not in_rows):
         losses = _items(formula, input.to(dtype), target, mask, *arguments)
         return reduce(losses, weight=sample_weight, mask=mask, reduction=reduction)
-    # Half precision is widened within the blocks: a copy would be one and a half times as long as it. Off the CPU bf16
-    # stays as it is, since each operation goes through memory: rounded by each, a gradient is still within 4 steps.
+    # Half precision is widened within the blocks: a copy would be one and a half times as long as it. Off the CPU,
+    # where each operation goes through memory, bf16 stays as it is: a gradient rounded every time is within 4 steps.
     as_is = not _device.by_cache(input) and input.dtype == torch.bfloat16 and dtype == torch.float32
 
     def scaled_sum(
@@ -116,7 +115,7 @@ def _reduced(
         x = x if as_is else x.to(dtype)
         return None if slope is None else slope(x, y.to(x.dtype), *arguments, out=out)
 
-    # Scaled within the blocks: scaling the gradient afterwards would be one more way through memory.
+    # Scaled within the blocks: scaling the gradient afterwards would be one more pass through memory.
     share = 1.0
     if reduction == "mean":
         one = torch.ones((), dtype=dtype, device=input.device)
@@ -136,7 +135,7 @@ def pointwise_by_torch(
     reduction: str,
     kernel: switch.ElementKernel | None = None,
 ) -> Tensor:
-    """:func:`pointwise` of torch's ``formula(input, target, reduction=...)``, which blocks would not make faster."""
+    """:func:`pointwise` with torch's ``formula(input, target, reduction=...)``, which blocks would not speed up."""
     dtype, sample_weight, mask = _prepared(input, target, sample_weight, mask)
     items, plain = partial(formula, reduction="none"), sample_weight is None and mask is None and reduction != "none"
     if plain and kernel is not None and by_triton(input):
@@ -148,15 +147,15 @@ def pointwise_by_torch(
 
 
 def by_triton(input: Tensor) -> bool:
-    """Whether a loss that is among Triton's kernels is left to them: of many elements, where they are asked for."""
+    """Whether a loss with a Triton kernel uses it: for many elements, if Triton is asked for."""
     return switch.runs_on(input) and not fits_cache(input, known=True)
 
 
 def torchs_own(input: Tensor, target: Tensor) -> bool:
-    """Whether torch's own reduction is as good: of some elements, in the dtype that the loss has.
+    """Whether torch's own reduction is as good: of at least one element, in the loss's dtype.
 
-    In bf16 too, off the CPU: torch sums in float32, and a widened copy of each tensor would double the way through
-    memory. Not in float16, where the square of 300 is infinite.
+    Off the CPU also in bf16: torch sums in float32, and a widened copy of each tensor would double the memory traffic.
+    Not in float16, where the square of 300 is infinite.
     """
     if input.numel() == 0 or torch.promote_types(input.dtype, target.dtype) != input.dtype:
         return False
@@ -170,7 +169,7 @@ def _prepared(
     mask: Tensor | None,
     shape: torch.Size | None = None,
 ) -> tuple[torch.dtype, Tensor | None, Tensor | None]:
-    """In which dtype the losses are; weights and mask lined up with items of ``shape``, by default the input's."""
+    """The losses' dtype; weights and mask lined up with items of ``shape``, by default the input's."""
     check_float("input", input)
     check_same_shape("target", target, "input", input)
     return torch.promote_types(accumulator(input), target.dtype), *align(
@@ -188,7 +187,7 @@ def _items(formula: ElementFormula, x: Tensor, y: Tensor, mask: Tensor | None, *
 def decide(target: Tensor, yes: Tensor, no: Tensor) -> Tensor:
     """``yes`` where the target is above 0, ``no`` where it is not, NaN where it is NaN.
 
-    A comparison with NaN is false, so that a plain ``where`` would read a missing answer as "no".
+    A comparison with NaN is false, so a plain ``where`` would read a missing answer as "no".
     """
     return torch.where(target > 0, yes, torch.where(target <= 0, no, target))
 
@@ -198,12 +197,12 @@ def hide(x: Tensor, mask: Tensor | None) -> Tensor:
     if mask is None:
         return x
     if x.dtype in _WHOLE:
-        return x * mask  # whole numbers are no NaN: one launch instead of two
+        return x * mask  # integers are never NaN: one launch instead of two
     return torch.where(mask, x, torch.zeros((), dtype=x.dtype, device=x.device))
 
 
 def check_not_negative(name: str, tensor: Tensor, counts: Tensor | None) -> None:
-    """Of what counts: what stands elsewhere may be anything."""
+    """Of what counts: values elsewhere may be anything."""
     tensor = wide_integers(name, tensor)
     if not values_visible(tensor) or (counts is not None and not values_visible(counts)):
         return

@@ -1,4 +1,4 @@
-"""The sigmoid focal loss and its gradient in closed form, for a block of elements: half of autograd's operations."""
+"""The sigmoid focal loss and its gradient in closed form, for a block of elements: half the operations of autograd."""
 
 import math
 
@@ -7,21 +7,21 @@ from torch import Tensor
 
 from lossary.kernels.stable import LOG2_E, accumulator, softplus
 
-#: From odds of 2^64 on their logarithm is that of the odds and 1.
+#: From odds o of 2^64 on, log(1 + o) is log(o).
 SURE = 64.0
 
 
 def slope_of_decided(
     z: Tensor, y: Tensor, gamma: float, alpha: float | None, share: float, out: Tensor
 ) -> Tensor | None:
-    """``share`` times the summed focal loss of targets 0 and 1, its gradient left in ``out``; None at huge logits.
+    """``share`` times the summed focal loss of targets 0 and 1, its gradient written to ``out``; None at huge logits.
 
     With the odds o of the wrong answer, the fade is f = (o / (1 + o))^gamma, the loss f log(1 + o), and its derivative
     by log o is f (o + gamma log(1 + o)) / (1 + o).
     """
     sign = torch.rsub(y, LOG2_E, alpha=2 * LOG2_E)  # a factor: infinite logits times a y of 0 would be NaN
     against = torch.mul(sign, z)
-    # No product of the faintest odds is subnormal, which some processors take ten times as long for.
+    # Keeps products of the faintest odds from being subnormal, which takes some processors ten times as long.
     faint = (math.log2(torch.finfo(z.dtype).tiny) + 4 - math.log2(min(share, 1))) / (gamma + 1)
     odds = against.clamp(faint, SURE).exp2_()
     entropy = torch.log1p(odds)
@@ -34,11 +34,11 @@ def slope_of_decided(
     slopes = odds.add_(entropy, alpha=gamma).div_(both).mul_(fade)
     torch.addcmul(z.new_zeros(()), slopes, sign, value=share / LOG2_E, out=out)
     total = entropy.mul_(fade).sum() * share
-    return total if math.isfinite(total.item()) else None  # of odds beyond the largest number
+    return total if math.isfinite(total.item()) else None  # odds beyond the largest number
 
 
 def slope_unseen_decided(z: Tensor, y: Tensor, gamma: float, alpha: float | None, share: float, out: Tensor) -> Tensor:
-    """The same without a look at what it makes."""
+    """The same without looking at the values it computes."""
     sign = torch.rsub(y, 1, alpha=2)
     against = torch.mul(sign, z)
     wrong, entropy = torch.sigmoid(against), softplus(against)
@@ -51,10 +51,10 @@ def slope_unseen_decided(z: Tensor, y: Tensor, gamma: float, alpha: float | None
 
 
 def slope_unseen(z: Tensor, y: Tensor, gamma: float, alpha: float | None, share: float, out: Tensor) -> Tensor:
-    """The same of any targets from 0 to 1, for ``gamma`` from 1 up.
+    """The same for any targets from 0 to 1 and any ``gamma`` from 1 up.
 
-    With the cross-entropy e and the share w of the wrong answer the loss is w^gamma e, and its derivative by the logit
-    w^(gamma - 1) (w e' + gamma e w'). Between the two answers by lerp, which is exact at both.
+    With the cross-entropy e and the wrong answer's share w, the loss is w^gamma e and its derivative by the logit
+    w^(gamma - 1) (w e' + gamma e w'). lerp mixes the two answers, since it is exact at both.
     """
     minus = torch.neg(z)
     yes, no = torch.sigmoid(z), torch.sigmoid(minus)

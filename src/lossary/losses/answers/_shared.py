@@ -1,4 +1,4 @@
-"""What the losses of yes or no share."""
+"""Shared by the losses of yes or no."""
 
 from functools import partial
 
@@ -22,7 +22,7 @@ logit_card = partial(
 
 
 def powerable(wrong: Tensor, gamma: float) -> Tensor:
-    """Probabilities of which a power is taken that is multiplied by what is about as small."""
+    """Probabilities, made safe for a power that multiplies something about as small."""
     if gamma in (0, 1) or gamma >= 2:
         return wrong
     # The power's derivatives are infinite at 0, and 0 times infinity is NaN. Below this bound the loss is smaller than
@@ -31,7 +31,7 @@ def powerable(wrong: Tensor, gamma: float) -> Tensor:
 
 
 def without(target: Tensor, ignore_index: int, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Targets with 0 where they are ignored, and a mask that says so too."""
+    """Targets with 0 where they are ignored, and a mask without those."""
     check_tensor("target", target)
     target = wide_integers("target", target)
     counted = target != ignore_index

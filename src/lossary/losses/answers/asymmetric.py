@@ -1,4 +1,4 @@
-"""Many labels of which few hold: losses that take yes and no apart."""
+"""Many labels, of which few hold: losses that treat yes and no differently."""
 
 import math
 from functools import partial
@@ -18,7 +18,7 @@ from lossary.losses.answers.binary import binary_loss
 
 __all__ = ["AsymmetricLoss", "asymmetric_loss"]
 
-#: A probability that is taken off another: below 1.
+#: A probability subtracted from another: below 1.
 Shift = Annotated[float, partial(check_number, low=0, high=1, open_high=True)]
 
 
@@ -27,7 +27,7 @@ def _shifted(z: Tensor, margin: float) -> tuple[Tensor, Tensor]:
     if margin == 0:
         return torch.sigmoid(z), softplus(z)
     above = (z - math.log(margin / (1 - margin))).relu()
-    # p - m as a product: as a difference it loses its digits at the threshold, where it counts with a power.
+    # p - m as a product: a difference would lose its digits at the threshold, where it is raised to a power.
     p = torch.sigmoid(z) * (1 - margin) * -torch.expm1(-above)
     small = p < 0.5
     near = -torch.log1p(-torch.where(small, p, 0))
@@ -48,18 +48,18 @@ def asymmetric_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""Binary cross-entropy that fades out easy labels, those that do not hold more than those that do (ASL).
+    r"""Binary cross-entropy that fades out easy labels, absent ones more than present ones (ASL).
 
     .. math:: -y\,(1 - p)^{\gamma_+} \log p - (1 - y)\, p_m^{\gamma_-} \log(1 - p_m), \quad p_m = \max(p - m, 0)
 
     Args:
-        input: Logits, any shape; many labels: (N, C).
+        input: Logits, any shape; for many labels (N, C).
         target: The shape of ``input``: bool, integers 0 and 1, or probabilities in [0, 1].
-        gamma_positive: How fast labels fade that hold and are found, at least 0.
-        gamma_negative: How fast labels fade that do not hold and are not found, at least 0.
-        margin: m in [0, 1), in units of probability: a label that does not hold and is given less costs nothing.
-        hold_focus: Whether the powers count as constants in the gradient.
-        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        gamma_positive: How fast present labels fade once they are found, at least 0.
+        gamma_negative: How fast absent labels fade once they are ruled out, at least 0.
+        margin: m in [0, 1), a probability: an absent label that scores below it costs nothing.
+        hold_focus: Whether the gradient treats the powers as constants.
+        sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"`` over all elements (the paper's code
             sums).
@@ -77,10 +77,10 @@ def asymmetric_loss(
         tensor([0.6931, 0.0245, 0.0000])
 
     Source:
-        Ridnik et al., Asymmetric Loss For Multi-Label Classification, arXiv:2009.14119; the defaults are what
-        it recommends, its code and timm take 1 for the power of positives. Their logarithms are cut at 1e-8, which is
-        0 in float16: infinite losses, and NaN gradients. Their ``disable_torch_grad_focal_loss`` is ``hold_focus``; it
-        turns gradients on for the whole program, also where they were off.
+        Ridnik et al., Asymmetric Loss For Multi-Label Classification, arXiv:2009.14119; the defaults are its
+        recommendation; its code and timm use 1 for the power of positives. They clamp logarithms at 1e-8, which is 0 in
+        float16: infinite losses and NaN gradients. Their ``disable_torch_grad_focal_loss`` is ``hold_focus``; it turns
+        gradients on for the whole program, even where they were off.
     """
 
     def asymmetric(z: Tensor, y: Tensor) -> Tensor:
@@ -120,9 +120,9 @@ CARDS = (
         symbols={
             r"y": "`target`: 1 for a label that holds, 0 for one that does not, or a probability between",
             r"p": "the probability of the label: sigmoid of `input`",
-            r"\gamma_+": "`gamma_positive`: how fast labels fade that hold and are found",
-            r"p_m": "p less `margin`, m, or 0 where that is below 0",
-            r"\gamma_-": "`gamma_negative`: how fast labels fade that do not hold and are not found",
+            r"\gamma_+": "`gamma_positive`: how fast present labels fade once they are found",
+            r"p_m": "p minus `margin`, m, or 0 where that is below 0",
+            r"\gamma_-": "`gamma_negative`: how fast absent labels fade once they are ruled out",
         },
         paper="arXiv:2009.14119",
         equation="unconfirmed",
@@ -133,10 +133,10 @@ CARDS = (
             "margin": Range(0.0, 0.2),
         },
         exact={"hold_focus": False},
-        when="Many labels of which few hold at a time, and some that hold were never annotated.",
+        when="Many labels of which few hold at a time, and some present ones were never annotated.",
         pitfalls=(
-            "A logarithm that is cut at 1e-8 is one of 0 in float16: NaN gradients.",
-            "Labels that do not hold hardly count: the outputs are far above the true probabilities.",
+            "Code that clamps the logarithm at 1e-8 takes log(0) in float16: NaN gradients.",
+            "Absent labels hardly count, so the outputs are far above the true probabilities.",
             "The paper's code sums over labels and the batch: its learning rates are for a sum.",
         ),
         relatives=("sigmoid_focal_loss", "binary_cross_entropy_with_logits"),

@@ -1,4 +1,4 @@
-"""Signed scores that must win by a margin, hard or soft, for one label or several."""
+"""Signed scores that must win by a hard or soft margin, for one label or several."""
 
 from functools import partial
 
@@ -57,7 +57,7 @@ def soft_margin_loss(
         input: Scores, any shape.
         target: -1 or +1, or booleans, the shape of ``input``.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"``.
-        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts.
 
     Returns:
@@ -73,8 +73,8 @@ def soft_margin_loss(
         tensor([1.0000e+03, 6.9315e-01])
 
     Source:
-        Cox, The Regression Analysis of Binary Sequences, 1958. torch's overflows to infinity, with a NaN gradient,
-        from a score of 89 on the wrong side (float32). Nothing to average gives 0 here, NaN in torch.
+        Cox, The Regression Analysis of Binary Sequences, 1958. torch's overflows to infinity, with a NaN gradient, for
+        scores from 89 on the wrong side (float32). Nothing to average gives 0 here, NaN in torch.
     """
     input, target = stretched(input=input, target=target)
     check_among("target", counted(target, mask), (-1, 1))
@@ -110,13 +110,13 @@ def multilabel_soft_margin_loss(
     Args:
         input: Logits, (..., C).
         target: The shape of ``input``: bool, integers 0 and 1, or probabilities.
-        weight: As torch's: a factor a class, (C,), not part of any divisor.
+        weight: As in torch, one factor per class, (C,), not part of any divisor.
         reduction: ``"none"`` (the shape of ``input`` less the last dimension), ``"sum"`` or ``"mean"`` over rows.
-        sample_weight: One weight a row; mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per row; mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where a row counts.
 
     Returns:
-        A scalar, or one loss a row, in torch's dtype.
+        A scalar, or one loss per row, in torch's dtype.
 
     Raises:
         ValueError: Shapes that differ, a target outside of [0, 1].
@@ -167,7 +167,7 @@ def multilabel_margin_loss(
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
 ) -> Tensor:
-    r"""Every label that holds must win over every one that does not by a margin of 1.
+    r"""Every label that holds must beat every one that does not by a margin of 1.
 
     .. math:: \frac1C \sum_{j \in Y} \sum_{i \notin Y} \max(0, 1 - (z_j - z_i))
 
@@ -179,11 +179,11 @@ def multilabel_margin_loss(
         mask: (N,) booleans, True where a row counts.
 
     Returns:
-        A scalar, or one loss a row, in torch's dtype. The gradient exactly at the margin is 0.
+        A scalar, or one loss per row, in torch's dtype. The gradient exactly at the margin is 0.
 
     Raises:
         ValueError: Shapes that differ.
-        TypeError: Targets that are no integers.
+        TypeError: Targets that are not integers.
         IndexError: A target outside of [-1, C).
 
     Example:
@@ -192,8 +192,8 @@ def multilabel_margin_loss(
         tensor(0.8500)
 
     Source:
-        Elisseeff and Weston, A Kernel Method for Multi-Labelled Classification, 2001; arguments are torch's. It has a
-        second derivative and linear memory here; nothing to average gives 0, in torch NaN.
+        Elisseeff and Weston, A Kernel Method for Multi-Labelled Classification, 2001; arguments are torch's. This
+        version has a second derivative and linear memory; nothing to average gives 0, NaN in torch.
     """
     check_float("input", input)
     check_dim("input", input, (1, 2), "(N, C) or (C,)")
@@ -213,8 +213,8 @@ def multilabel_margin_loss(
 def _label_violations(x: Tensor, target: Tensor) -> Tensor:
     """The sum over a row's labels of the violations by all other classes, over C.
 
-    Other classes are sorted once; those that violate the margin of a label are then the last few, and a
-    difference of sums gives them all: O(C log C) a row, where all pairs are O(C^2).
+    Other classes are sorted once; those that violate a label's margin are then the last few, and a difference of sums
+    covers them all: O(C log C) per row, where all pairs are O(C^2).
     """
     named = (target >= 0).cumprod(-1).bool()  # up to the first -1
     index = torch.where(named, target, torch.zeros_like(target))
@@ -223,10 +223,10 @@ def _label_violations(x: Tensor, target: Tensor) -> Tensor:
     threshold = x.gather(-1, index) - 1
     first = torch.searchsorted(others.detach().contiguous(), threshold.detach().contiguous(), right=True)
     others = torch.where(others > ABSENT, others, torch.zeros_like(others))
-    sums = F.pad(running_sum(others.flip(-1)).flip(-1), (0, 1))  # of the k-th and all after it; 0 after the last
+    sums = F.pad(running_sum(others.flip(-1)).flip(-1), (0, 1))  # of the k-th and all later ones; 0 after the last
     violations = sums.gather(-1, first) - (x.shape[-1] - first) * threshold
     total = torch.where(named, violations, torch.zeros_like(violations)).sum(-1) / max(x.shape[-1], 1)
-    return torch.where(x.isnan().any(-1), torch.nan, total)  # a NaN finds no place in an order, and would be lost
+    return torch.where(x.isnan().any(-1), torch.nan, total)  # sorting would lose a NaN
 
 
 class MultiLabelMarginLoss(Loss):
@@ -246,7 +246,7 @@ _card = partial(
 
 
 def shortfall(x: Tensor, y: Tensor, margin: float | Tensor) -> Tensor:
-    """How much of the margin a score misses on the right side, as a formula of scores and signs."""
+    """How far a score is from the margin on the right side, as a formula of scores and signs."""
     return (margin - decide(y, x, -x)).relu()
 
 
@@ -264,7 +264,7 @@ def hinge_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""The loss of the support vector machine: linear in what a score lacks to the margin.
+    r"""The loss of the support vector machine: linear in how far a score falls short of the margin.
 
     .. math:: \max(0, m - t\,z), \quad t = \pm 1
 
@@ -272,7 +272,7 @@ def hinge_loss(
         input: Scores, any shape; above 0 says yes.
         target: The shape of ``input``: booleans, or +1 for yes against -1 or 0 for no.
         margin: m, in units of the score, at least 0.
-        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"``.
 
@@ -280,7 +280,7 @@ def hinge_loss(
         A scalar, or the shape of ``input``. The gradient exactly at the margin is 0.
 
     Raises:
-        ValueError: Shapes that differ, a target that is none of -1, 0, 1.
+        ValueError: Shapes that differ, a target that is not -1, 0 or 1.
         TypeError: ``input`` that is not floating-point.
 
     Example:
@@ -321,7 +321,7 @@ def squared_hinge_loss(
         input: Scores, any shape; above 0 says yes.
         target: The shape of ``input``: booleans, or +1 for yes against -1 or 0 for no.
         margin: m, in units of the score, at least 0.
-        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"``.
 
@@ -329,7 +329,7 @@ def squared_hinge_loss(
         A scalar, or the shape of ``input``.
 
     Raises:
-        ValueError: Shapes that differ, a target that is none of -1, 0, 1.
+        ValueError: Shapes that differ, a target that is not -1, 0 or 1.
         TypeError: ``input`` that is not floating-point.
 
     Example:
@@ -338,7 +338,7 @@ def squared_hinge_loss(
         tensor([0.2500, 0.0000, 2.2500])
 
     Source:
-        The L2-loss support vector machine, see Tang, arXiv:1306.0239; margin 1.
+        The L2-SVM, see Tang, arXiv:1306.0239; margin 1.
     """
     check_among("target", counted(target, mask), (-1, 0, 1))
     return pointwise(
@@ -381,7 +381,7 @@ CARDS = (
         paper="Cox, The Regression Analysis of Binary Sequences, 1958",
         equation="textbook",
         when="Binary targets that come as -1 and +1.",
-        pitfalls=("Written as log(1 + exp(-tz)) it overflows from a score of 89 on, in float32.",),
+        pitfalls=("Written as log(1 + exp(-tz)) it overflows for scores from 89 on, in float32.",),
         relatives=("binary_cross_entropy_with_logits", "hinge_loss"),
     ),
     _card(
@@ -402,7 +402,7 @@ CARDS = (
         paper="torch",
         equation="code",
         when="Several labels at a time, where a row is one item.",
-        pitfalls=("It is the mean over labels of binary_cross_entropy_with_logits, no margin is in it.",),
+        pitfalls=("It is binary_cross_entropy_with_logits averaged over labels: there is no margin in it.",),
         relatives=("binary_cross_entropy_with_logits", "multilabel_margin_loss"),
     ),
     _card(
@@ -422,7 +422,7 @@ CARDS = (
         item="row",
         paper="Elisseeff and Weston, A Kernel Method for Multi-Labelled Classification, 2001",
         equation="unconfirmed",
-        when="Several labels at a time, where only their order against the others counts.",
+        when="Several labels at a time, where only their ranking against the others counts.",
         pitfalls=("Targets are indices up to the first -1, not zeros and ones: those mean the classes 0 and 1.",),
         relatives=("multilabel_soft_margin_loss", "multiclass_hinge_loss"),
     ),
@@ -440,8 +440,8 @@ CARDS = (
         defaults="the support vector machine",
         when="A linear or kernel classifier where only the decision counts, not its probability.",
         pitfalls=(
-            "Scores are no logits: beyond the margin nothing tells a good score from a better one.",
-            "Without a penalty on the weights the margin means nothing: scores can grow at no cost.",
+            "Scores are not logits: beyond the margin nothing tells a good score from a better one.",
+            "Without a penalty on the weights the margin means nothing: scores can grow for free.",
         ),
         relatives=("squared_hinge_loss", "multiclass_hinge_loss", "binary_cross_entropy_with_logits"),
     ),
@@ -457,8 +457,8 @@ CARDS = (
         paper="arXiv:1306.0239",
         equation="unconfirmed",
         defaults="the support vector machine",
-        when="As the hinge loss, with a smooth corner and few mislabelled examples.",
-        pitfalls=("One mislabelled example far on the wrong side weighs as its distance squared.",),
+        when="Like the hinge loss, with a smooth corner, if few examples are mislabelled.",
+        pitfalls=("One mislabelled example far on the wrong side counts with its distance squared.",),
         relatives=("hinge_loss", "multiclass_hinge_loss"),
     ),
 )

@@ -1,4 +1,4 @@
-"""Scores of detectors: logits of how well a candidate fits, where the target is the fit itself (an IoU), or 0."""
+"""Scores of detectors: a logit says how well a candidate fits; the target is the fit itself (an IoU), or 0."""
 
 from typing import Annotated, Any
 
@@ -32,16 +32,16 @@ def quality_focal_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""Cross-entropy with a quality in [0, 1], faded out where the score is near it: focal loss of soft targets.
+    r"""Cross-entropy with a quality in [0, 1], faded out where the score is near it: focal loss for soft targets.
 
     .. math:: -|y - \sigma(z)|^\beta \left[y \log\sigma(z) + (1 - y) \log(1 - \sigma(z))\right]
 
     Args:
-        input: Logits, any shape; of detectors (N, C), a candidate a row.
-        target: The shape of ``input``: the quality in [0, 1], as the IoU of the candidate's box at its class, 0 at the
-            others.
+        input: Logits, any shape; for detectors (N, C), one candidate per row.
+        target: The shape of ``input``: the quality in [0, 1], such as the IoU of the candidate's box at its class, 0 at
+            the others.
         beta: How fast scores near their quality fade, at least 0; 0 is the plain cross-entropy.
-        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"`` over all elements (detectors divide
             the sum by the number of positives).
@@ -60,13 +60,13 @@ def quality_focal_loss(
 
     Source:
         Li et al., Generalized Focal Loss, arXiv:2006.04388, eq. 2, with its beta. At targets 0 and 1 it is
-        :func:`sigmoid_focal_loss` at gamma = beta. The score's distance from 1 is taken as the sigmoid of -z: 1 -
-        sigmoid(z), as in common code, is 0 from logits of 17 on in float32.
+        :func:`sigmoid_focal_loss` at gamma = beta. The score's distance from 1 is computed as the sigmoid of -z: 1 -
+        sigmoid(z), as in common code, is 0 for logits from 17 on in float32.
     """
 
     def formula(z: Tensor, y: Tensor) -> Tensor:
         off = (y * torch.sigmoid(-z) - (1 - y) * torch.sigmoid(z)).abs()
-        met = off == 0  # where a power below 1 has no slope
+        met = off == 0  # where powers below 1 have no slope
         fade = torch.where(met, float(beta == 0), torch.where(met, 1, off) ** beta)
         return fade * _entropy(z, y)
 
@@ -93,17 +93,17 @@ def varifocal_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""Cross-entropy with a quality in [0, 1]: positives weigh as much as they fit, negatives fade where easy.
+    r"""Cross-entropy with a quality in [0, 1]: positives are weighted by how well they fit, easy negatives fade.
 
     .. math:: -q \left[q \log p + (1 - q) \log(1 - p)\right] \text{ for } q > 0, \quad
               -\alpha\, p^\gamma \log(1 - p) \text{ for } q = 0; \quad p = \sigma(z)
 
     Args:
-        input: Logits, any shape; of detectors (N, C), a candidate a row.
+        input: Logits, any shape; for detectors (N, C), one candidate per row.
         target: The shape of ``input``: q, the IoU of a positive candidate's box at its class; 0 at all others.
         alpha: Weight of the negatives, at least 0.
         gamma: How fast easy negatives fade, at least 0.
-        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"`` over all elements (detectors divide
             the sum by the number of positives).
@@ -112,8 +112,8 @@ def varifocal_loss(
         A scalar, or the shape of ``input``.
 
     Raises:
-        ValueError: Shapes that differ, ``alpha`` or ``gamma`` below 0, a target outside of [0, 1] or one that learns:
-            the loss jumps where it becomes 0.
+        ValueError: Shapes that differ, ``alpha`` or ``gamma`` below 0, a target outside of [0, 1], or one that requires
+            a gradient: the loss jumps where it becomes 0.
         TypeError: ``input`` that is not floating-point.
 
     Example:
@@ -122,7 +122,7 @@ def varifocal_loss(
         tensor([0.5545, 0.1300])
 
     Source:
-        Zhang et al., VarifocalNet, arXiv:2008.13367, with its alpha and gamma. Powers are taken of logarithms:
+        Zhang et al., VarifocalNet, arXiv:2008.13367, with its alpha and gamma. Powers are computed from logarithms, so
         the faintest negative keeps its gradient.
     """
     check_tensor("input", input)
@@ -151,7 +151,7 @@ class VarifocalLoss(Loss):
 
 
 _MEAN = (
-    "The mean is over all elements, and nearly all are background: detectors divide the sum by the positives' number."
+    "The mean is over all elements, and nearly all are background: detectors divide the sum by the number of positives."
 )
 
 CARDS = (
@@ -169,7 +169,7 @@ CARDS = (
         equation="2",
         defaults="the paper",
         search={"beta": Range(0.5, 4.0)},
-        when="Dense detectors whose score says how well the box fits; beside the distribution focal loss of its sides.",
+        when="Dense detectors whose score says how well the box fits, with a distribution focal loss for its sides.",
         pitfalls=(_MEAN, "At its target the loss is 0, unlike a cross-entropy with a soft target."),
         relatives=("varifocal_loss", "sigmoid_focal_loss", "binary_cross_entropy_with_logits"),
     ),
@@ -193,7 +193,7 @@ CARDS = (
         defaults="the paper",
         search={"alpha": Range(0.25, 1.0), "gamma": Range(0.5, 4.0)},
         when="Dense detectors whose score says how well the box fits, and candidates that are mostly background.",
-        pitfalls=(_MEAN, "Positives that fit badly hardly count: early in training that is all of them."),
+        pitfalls=(_MEAN, "Positives that fit badly hardly count, and early in training that is all of them."),
         relatives=("quality_focal_loss", "sigmoid_focal_loss", "binary_cross_entropy_with_logits"),
     ),
 )

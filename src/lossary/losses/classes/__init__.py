@@ -1,1 +1,1 @@
-"""One class of several, or shares of them."""
+"""One class of several, or probabilities over them."""

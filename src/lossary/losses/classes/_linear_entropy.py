@@ -1,4 +1,4 @@
-"""Cross-entropy of linear scores: what but their log-sum-exp is linear in them, and no score is made for it."""
+"""Cross-entropy of linear scores: all but the log-sum-exp is linear in them, and needs no scores."""
 
 import torch
 from torch import Tensor
@@ -45,8 +45,8 @@ def linear_cross_entropy(
 
 
 def _of_shares(source: Bilinear, shares: Tensor, outer: Tensor, reduction: str) -> Tensor:
-    """sum_c shares_c (log sum_j exp z_j - z_c): linear in the scores but for their log-sum-exp."""
-    # Which column stands apart from the rest does not matter.
+    """sum_c shares_c (log sum_j exp z_j - z_c): linear in the scores except for the log-sum-exp."""
+    # It does not matter which column is separate from the rest.
     apart = Targets(torch.zeros(len(shares), dtype=torch.long, device=shares.device), means=False)
     facts = (shares.sum(1), _score_sums(source, shares))
     return row_loss(_expected, source, apart, *facts, weight=outer, reduction=reduction)
@@ -57,7 +57,7 @@ def _expected(rows: Rows, total: Tensor, score_sum: Tensor) -> Tensor:
 
 
 def _score_sums(source: Bilinear, weight: Tensor) -> Tensor:
-    """(N,) the sums over classes of ``weight``, (C,) or (N, C), times the scores, which are not made for it."""
+    """(N,) the sums over classes of ``weight``, (C,) or (N, C), times the scores, without computing those."""
     if source.shards is not None:
         return summed_over_shards(source, weight, _score_sums)
     x, w = accumulate(source.x), accumulate(source.w)

@@ -1,7 +1,7 @@
-"""What the losses of one class among many share: layouts of scores and targets, and the way to the rows kernel.
+"""Shared by the losses of one class among many: layouts of scores and targets, and the way to the rows kernel.
 
 ``input`` is ready logits with the class dimension anywhere, or linear scores (:class:`Bilinear`) that are never
-held whole. Targets are class indices, or one number a class: one-hot, probabilities.
+materialised. Targets are class indices, or one number per class: one-hot, probabilities.
 """
 
 from collections.abc import Callable
@@ -32,13 +32,13 @@ from lossary.kernels.stable import ABSENT, accumulate, accumulator, parameters
 from lossary.losses._pointwise import hide
 
 Input = Tensor | Bilinear
-#: A softmax loss of an item, given by how much the log-sum-exp of the other classes is above its label's score.
+#: An item's softmax loss as a function of how far the log-sum-exp of the other classes is above its label's score.
 GapFormula = Callable[..., Tensor]
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A multiclass loss's arguments, checked, the class dimension last: items of shape ``shape``, C classes."""
+    """The checked arguments of a multiclass loss, class dimension last: items of shape ``shape``, C classes."""
 
     input: Input  # (*shape, C), of the input's dtype
     labels: Tensor | None  # (*shape) class indices, 0 where ignored; None: soft targets
@@ -49,22 +49,22 @@ class Problem:
     classes: int
 
     def of(self, scale: float | Tensor, shift: Tensor | None) -> "Problem":
-        """The same of scores times ``scale``, and ``shift`` (C,) added to them."""
+        """The same with scores multiplied by ``scale`` and ``shift``, (C,), added to them."""
         made = _moved(self.input, scale, shift)
         return Problem(made, self.labels, self.soft, self.counted, self.sample_weight, self.shape, self.classes)
 
     def weight(self, class_weight: Tensor | None) -> Tensor | None:
-        """One weight an item: its sample weight times its label's. Soft targets carry class weights themselves."""
+        """One weight per item: its sample weight times its label's. Soft targets carry class weights themselves."""
         own = None if class_weight is None or self.labels is None else class_weight[self.labels]
         if own is None or self.sample_weight is None:
             return own if self.sample_weight is None else self.sample_weight
-        return accumulate(own) * accumulate(self.sample_weight)  # in half it would have three digits
+        return accumulate(own) * accumulate(self.sample_weight)  # half precision would keep three digits
 
 
 def problem(
     input: Input, target: Tensor, *, dim: int, ignore_index: int, sample_weight: Tensor | None, mask: Tensor | None
 ) -> Problem:
-    """Check and lay out the arguments of a multiclass loss. Without a batch, (C,), the class dimension is the first."""
+    """Check and lay out the arguments of a multiclass loss. Without a batch, (C,), the class dimension comes first."""
     scores = input.x if isinstance(input, Bilinear) else input
     check_float("input", scores)
     if isinstance(input, Bilinear):
@@ -88,9 +88,9 @@ def problem(
 
 
 def softmax_problem(input: Input, target: Tensor, *, sigmoid_form: str, **rest: Any) -> Problem:
-    """:func:`problem` for a loss of a softmax, which wants two classes or more of ready scores.
+    """:func:`problem` for a softmax loss, which needs at least two classes if the scores are ready.
 
-    A linear head may have a single class: the first one, where classes are added as they come.
+    A linear head may have a single class: the first one, if classes are added as they come.
     """
     if isinstance(input, Tensor) and input.dim() > 0:
         check_several_classes("input", input, input.shape[class_dimension(input, rest["dim"])], sigmoid_form)
@@ -153,7 +153,7 @@ def _soft(target: Tensor, shape: torch.Size, dim: int, ignore_index: int, mask: 
         wanted = f"integer class indices, or probabilities in the shape of input, {tuple(shape)}"
         raise TypeError(f"target: wanted {wanted}; got {target.dtype} of shape {tuple(target.shape)}")
     if ignore_index >= 0:
-        raise ValueError(f"ignore_index: wanted index targets beside it; got {target.dtype} targets")
+        raise ValueError(f"ignore_index: wanted index targets with it; got {target.dtype} targets")
     soft = target.movedim(class_dimension(target, dim), -1)
     soft = soft if mask is None else hide(soft, mask.unsqueeze(-1))
     check_probabilities("target", soft)
@@ -163,8 +163,8 @@ def _soft(target: Tensor, shape: torch.Size, dim: int, ignore_index: int, mask: 
 def _indices(
     target: Tensor, shape: torch.Size, scores: Tensor, classes: int, ignore_index: int, mask: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
-    """Class indices of int64, 0 where ignored or masked, and where they count: None for everywhere, as far as seen."""
-    if target.shape == (1,) and shape == ():  # torch takes the label of one row so
+    """Class indices as int64, 0 where ignored or masked; and where they count, None for everywhere as far as seen."""
+    if target.shape == (1,) and shape == ():  # torch accepts one row's label like this
         target = target.reshape(shape)
     if target.shape != shape:
         hint = "; for classes in the last dimension say dim=-1" if target.shape == scores.shape[:-1] else ""
@@ -193,12 +193,12 @@ def class_loss(
 ) -> Tensor:
     """The loss whose value for a row and its label is ``formula(gap, *scalars, *per_class)``.
 
-    For soft targets it is the expected loss of a label drawn from them: the sum of ``target_c`` times the loss
-    with label c. That is what cross-entropy, focal and poly losses are defined to be there.
+    For soft targets it is the expected loss of a label drawn from them: the sum of ``target_c`` times the loss with
+    label c. Cross-entropy, focal and poly losses are defined that way.
 
     Args:
-        formula: See :func:`row_loss`; of the gap, one a row. An entry of ``per_class`` reaches it as that of the row's
-            label, and None not at all.
+        formula: See :func:`row_loss`; takes one gap per row. From each of ``per_class`` it gets the entry of the row's
+            label; None is not passed.
         p: From :func:`problem`.
         scalars: Numbers for the formula.
         per_class: (C,) each, or None.
@@ -211,18 +211,18 @@ def class_loss(
     tables = tuple(t.to(dtype) for t in per_class if t is not None)
     if p.soft is not None and isinstance(p.input, Bilinear):
         raise TypeError(
-            "target: wanted integer class indices beside linear scores, but for cross_entropy; got soft ones"
+            "target: wanted integer class indices with linear scores, except for cross_entropy; got soft ones"
         )
     if p.soft is not None:
         soft = p.soft.to(dtype)
-        # An impossible class, with a logit of -inf, stays finite: without any share it then adds 0.
+        # An impossible class, with a logit of -inf, stays finite, so it adds 0 if its probability is 0.
         losses = formula(every_gap(_shifted(x).clamp_min(ABSENT)), *ours, *tables)
         losses = losses * soft if class_weight is None else losses * soft * class_weight.to(dtype)
         return reduce(losses.sum(-1), weight=p.sample_weight, mask=p.counted, reduction=reduction)
     assert p.labels is not None
     labels = p.labels.reshape(-1)
     rows = tuple(t[labels] for t in tables)
-    # As one weight: an item that does not count has finite scores here, or none at all.
+    # As one weight, since an item that does not count has finite scores here, or none at all.
     weight = one_weight(p.weight(class_weight), p.counted, p.shape, dtype)
     weight = None if weight is None else weight.flatten()
     if isinstance(p.input, Bilinear):
@@ -244,7 +244,7 @@ def label_loss(
     mask: Tensor | None,
     reduction: str,
 ) -> Tensor:
-    """``formula(scores (..., C), labels (..., 1))``, one loss an item, reduced."""
+    """``formula(scores (..., C), labels (..., 1))``, one loss per item, reduced."""
     p = problem(input, target, dim=dim, ignore_index=ignore_index, sample_weight=sample_weight, mask=mask)
     if p.labels is None:
         raise TypeError(f"target: wanted integer class indices; got {target.dtype}")
@@ -259,7 +259,7 @@ def _of_rows(formula: GapFormula, rows: Rows, *parameters: float | Tensor) -> Te
 
 
 def _shifted(scores: Tensor) -> Tensor:
-    """Scores less their row's largest: the differences that matter, unrounded by a large common part."""
+    """Scores minus their row's largest: the differences that matter, not rounded by a large common part."""
     scores = accumulate(scores)
     return scores if scores.shape[-1] == 0 else scores - scores.detach().amax(-1, keepdim=True)
 
@@ -270,9 +270,9 @@ def _rows(scores: Tensor) -> Tensor:
 
 
 def every_gap(scores: Tensor) -> Tensor:
-    """The gap that a row would have with each class as its label, (..., C).
+    """The gap that each row would have with each class as its label, (..., C).
 
-    log(1 - p) cancels where p is near 1, which only the largest class can be: its rest is summed up directly.
+    log(1 - p) cancels where p is near 1, which can only happen for the largest class: its rest is summed directly.
     """
     largest = first_largest(scores)
     logp = scores.log_softmax(-1)
@@ -284,8 +284,8 @@ def every_gap(scores: Tensor) -> Tensor:
 
 
 TAKES_LOGITS = (
-    "It takes logits: a softmax before it squeezes the gradient.",
-    "(B, L, C) scores need dim=-1; where L = C the other reading is not seen.",
+    "It takes logits: a softmax in front of it squeezes the gradient.",
+    "(B, L, C) scores need dim=-1; if L = C, nothing shows that it is missing.",
 )
 
 class_card = partial(

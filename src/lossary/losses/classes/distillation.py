@@ -1,4 +1,4 @@
-"""What a student learns from a teacher's scores: distances of their softmaxes."""
+"""How a student learns from a teacher's scores: distances between their softmaxes."""
 
 import math
 from functools import partial
@@ -24,7 +24,7 @@ __all__ = [
     "jensen_shannon_loss",
 ]
 
-#: Whose probabilities weigh the logarithms' differences: the teacher's or the student's.
+#: Whose probabilities weight the differences of logarithms: the teacher's or the student's.
 Direction = Literal["forward", "reverse"]
 #: Strictly between the two.
 Share = Annotated[float, partial(check_number, low=0, high=1, open_low=True, open_high=True)]
@@ -47,7 +47,7 @@ def mixed(log_p: Tensor, log_q: Tensor, beta: float) -> Tensor:
 
 
 def _log_mixture(above: Tensor, share: float) -> Tensor:
-    """log(1 - share + share e^above): how far a mixture lies above the part that is not shared, exact near 0."""
+    """log(1 - share + share e^above): how far a mixture lies above the other part, exact near 0."""
     small = above.abs() < 1
     near = torch.log1p(share * torch.expm1(torch.where(small, above, 0)))
     far = logaddexp(torch.full_like(above, math.log1p(-share)), above + math.log(share))
@@ -89,26 +89,26 @@ def distillation_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""How far a student's softmax lies from a teacher's, both at a temperature that brings out the small scores.
+    r"""How far a student's softmax is from a teacher's, both at a temperature that brings out small scores.
 
     .. math:: \tau^2 \sum_c q_c \,(\log q_c - \log p_c), \quad
         q = \mathrm{softmax}(u / \tau),\ p = \mathrm{softmax}(z / \tau)
 
-    Of linear heads whose scores would not fit: :func:`linear_distillation`.
+    For linear heads whose scores would not fit in memory: :func:`linear_distillation`.
 
     Args:
         input: The student's logits z, (N, C), (N, C, d1, ...) or (C,).
         target: The teacher's logits u, in the shape of ``input``. Gradients flow to it: detach a teacher.
-        temperature: tau, above 0; a Parameter learns. Its square keeps the gradients' size.
-        direction: ``"forward"``: the teacher's probabilities weigh, and the student covers all that it finds likely;
-            ``"reverse"``: p and q change places, and the student keeps to what it can.
+        temperature: tau, above 0; a Parameter learns. Its square preserves the scale of the gradients.
+        direction: ``"forward"`` weights by the teacher's probabilities: the student covers all that the teacher finds
+            likely. ``"reverse"`` swaps p and q: the student keeps to what it can.
         dim: The class dimension; -1 for (B, L, C).
-        sample_weight: One weight an item, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per item, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an item counts; logits elsewhere may be anything.
         reduction: ``"none"`` (the shape of ``input`` less the class dimension), ``"sum"`` or ``"mean"`` over items.
 
     Returns:
-        A scalar, or one divergence an item.
+        A scalar, or one divergence per item.
 
     Raises:
         ValueError: Shapes that differ, ``temperature`` not above 0.
@@ -121,9 +121,9 @@ def distillation_loss(
         tensor(1.7322)
 
     Source:
-        Hinton et al., Distilling the Knowledge in a Neural Network, arXiv:1503.02531, section 2; tau = 2 is the one
-        that its table 1 has. Reverse: Gu et al., MiniLLM, arXiv:2306.08543, eq. 1. With ``F.kl_div`` and its
-        ``"mean"`` the loss comes out C times too small, and without the square it fades as the temperature grows.
+        Hinton et al., Distilling the Knowledge in a Neural Network, arXiv:1503.02531, section 2; tau = 2 is from its
+        table 1. Reverse: Gu et al., MiniLLM, arXiv:2306.08543, eq. 1. ``F.kl_div`` with ``"mean"`` is C times too
+        small, and without the square the loss fades as the temperature grows.
     """
     sample_weight, mask = _checked(input, target, dim, sample_weight, mask)
     (temperature,) = parameters((temperature,), input)
@@ -153,7 +153,7 @@ def jensen_shannon_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""How far a student's softmax and a teacher's lie from their mixture: bounded, and between both directions.
+    r"""How far a student's and a teacher's softmax are from their mixture: bounded, and between both directions.
 
     .. math:: \beta \, \mathrm{KL}(q \,\|\, m) + (1 - \beta) \, \mathrm{KL}(p \,\|\, m), \quad
         m = \beta q + (1 - \beta) p
@@ -162,16 +162,16 @@ def jensen_shannon_loss(
         input: The student's logits, (N, C), (N, C, d1, ...) or (C,); p is their softmax.
         target: The teacher's logits, in the shape of ``input``; q is their softmax. Gradients flow to it: detach a
             teacher.
-        beta: The teacher's share of the mixture, between 0 and 1: 1/2 is symmetric; towards 0 the loss over beta is
-            the forward divergence, towards 1 that over 1 - beta is the reverse one.
+        beta: The teacher's share of the mixture, between 0 and 1: 1/2 is symmetric. Towards 0, the loss over beta is
+            the forward divergence; towards 1, the loss over 1 - beta is the reverse one.
         temperature: Of both softmaxes, above 0; a Parameter learns. Not squared into the loss.
         dim: The class dimension; -1 for (B, L, C).
-        sample_weight: One weight an item, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per item, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an item counts; logits elsewhere may be anything.
         reduction: ``"none"`` (the shape of ``input`` less the class dimension), ``"sum"`` or ``"mean"`` over items.
 
     Returns:
-        A scalar, or one divergence an item, at most log 2.
+        A scalar, or one divergence per item, at most log 2.
 
     Raises:
         ValueError: Shapes that differ, ``beta`` not between 0 and 1, ``temperature`` not above 0.
@@ -184,8 +184,8 @@ def jensen_shannon_loss(
 
     Source:
         Lin, Divergence Measures Based on the Shannon Entropy, 1991; as distillation: Agarwal et al., GKD,
-        arXiv:2306.13649, eq. 1. There and in TRL and Liger beta = 0 and 1 stand for the two divergences, whose sizes
-        do not follow from those between: here they are :func:`distillation_loss`.
+        arXiv:2306.13649, eq. 1. There, and in TRL and Liger, beta = 0 and 1 mean the two divergences, which are not on
+        the same scale as values in between: here they are :func:`distillation_loss`.
     """
     sample_weight, mask = _checked(input, target, dim, sample_weight, mask)
     (temperature,) = parameters((temperature,), input)
@@ -232,11 +232,11 @@ CARDS = (
         equation="section 2",
         defaults="temperature: the paper's table 1",
         search={"temperature": Range(1.0, 10.0, log=True), "direction": Choice(("forward", "reverse"))},
-        when="A small network learns from a large one, beside the loss of the labels.",
+        when="A small network learns from a large one, in addition to the loss of the labels.",
         pitfalls=(
             "A teacher's logits get a gradient unless they are detached.",
-            "It takes logits of both: a softmax before it flattens them.",
-            "Without the square of the temperature its weight beside the labels' loss depends on the temperature.",
+            "It takes logits of both: a softmax in front of it flattens them.",
+            "Without the square of the temperature, its weight against the labels' loss depends on the temperature.",
         ),
         relatives=("kl_divergence_loss", "jensen_shannon_loss", "cross_entropy"),
     ),
@@ -257,9 +257,9 @@ CARDS = (
         equation="1",
         defaults="beta: the symmetric one; temperature: off",
         search={"beta": Range(0.05, 0.95), "temperature": Range(0.5, 4.0, log=True)},
-        when="A student that learns from a teacher on texts of its own, where either divergence alone runs off.",
+        when="A student that learns from a teacher on its own texts, where either divergence alone goes astray.",
         pitfalls=(
-            "Where the two hardly overlap it is flat at its bound: its gradient fades, unlike a divergence's.",
+            "Where the two hardly overlap it is flat at its bound, so its gradient fades, unlike a divergence's.",
             "A teacher's logits get a gradient unless they are detached.",
         ),
         relatives=("distillation_loss", "kl_divergence_loss"),

@@ -1,4 +1,4 @@
-"""How far one distribution lies from another, and how undecided one is."""
+"""How far one distribution is from another, and how undecided a distribution is."""
 
 from functools import partial
 from typing import Literal
@@ -25,13 +25,13 @@ __all__ = [
 ]
 
 
-#: What the numbers of a distribution are. Logits are normalised by a softmax, the others are taken as they are.
+#: How a distribution is given. Logits are normalised by a softmax, the others are used as they are.
 Kind = Literal["logits", "log_probabilities", "probabilities"]
 
 
 def _log(p: Tensor) -> Tensor:
     """log(p), -inf with a zero gradient at 0."""
-    positive = ~(p <= 0)  # so written, a NaN stays one
+    positive = ~(p <= 0)  # written like this, a NaN stays a NaN
     return torch.where(positive, torch.log(torch.where(positive, p, torch.ones_like(p))), -torch.inf)
 
 
@@ -44,7 +44,7 @@ def _both(x: Tensor, kind: Kind) -> tuple[Tensor, Tensor]:
 
 
 def times(p: Tensor, factor: Tensor) -> Tensor:
-    """p * factor, where nothing times anything is 0: 0 log 0 too."""
+    """p * factor, where 0 times anything is 0, even 0 log 0."""
     return p * torch.where(p > 0, factor, torch.zeros_like(factor))
 
 
@@ -59,7 +59,7 @@ def _rows(name: str, x: Tensor, kind: Kind, dim: int, mask: Tensor | None) -> tu
 
 
 def _check_probabilities(name: str, x: Tensor, counts: Tensor | None) -> None:
-    """None below 0, of what counts: what stands elsewhere may be anything."""
+    """None below 0 where they count; values elsewhere may be anything."""
     if not values_visible(x) or (counts is not None and not values_visible(counts)):
         return
     x = hide(x, counts)
@@ -68,7 +68,7 @@ def _check_probabilities(name: str, x: Tensor, counts: Tensor | None) -> None:
 
 
 def _items(x: Tensor, dim: int) -> torch.Size:
-    """The shape of the items: that of ``x`` less its classes."""
+    """The shape of the items: that of ``x`` without its classes."""
     return x.movedim(class_dimension(x, dim), -1).shape[:-1]
 
 
@@ -94,12 +94,12 @@ def kl_divergence_loss(
         input_kind: What ``input`` holds: ``"logits"``, ``"log_probabilities"`` or ``"probabilities"``.
         target_kind: What ``target`` holds, likewise.
         dim: The class dimension; -1 for (B, L, C).
-        sample_weight: One weight an item, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per item, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an item counts.
         reduction: ``"none"`` (the shape of ``input`` less the class dimension), ``"sum"`` or ``"mean"`` over items.
 
     Returns:
-        A scalar, or one divergence an item; infinite where a probability is 0 and its target is not.
+        A scalar, or one divergence per item; infinite where a probability is 0 and its target is not.
 
     Raises:
         ValueError: Shapes that differ, an unknown kind, a negative probability.
@@ -111,8 +111,8 @@ def kl_divergence_loss(
         tensor(0.6931)
 
     Source:
-        Kullback and Leibler, On Information and Sufficiency, 1951; 0 log 0 = 0. torch's ``kl_div`` has the
-        arguments' order of code, its ``"mean"`` divides by the number of elements, which is not the divergence.
+        Kullback and Leibler, On Information and Sufficiency, 1951; 0 log 0 = 0. Like torch's ``kl_div``, this takes the
+        prediction first; but torch's ``"mean"`` divides by the number of elements, which is not the divergence.
     """
     check_same_shape("target", target, "input", input)
     sample_weight, mask = align(sample_weight, mask, _items(input, dim))
@@ -142,7 +142,7 @@ def kl_div(
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
 ) -> Tensor:
-    r"""torch's Kullback-Leibler terms, element by element. ``kl_divergence_loss`` is the one to train with.
+    r"""torch's Kullback-Leibler terms, element by element. To train, use ``kl_divergence_loss``.
 
     .. math:: t\,(\log t - x)
 
@@ -153,7 +153,7 @@ def kl_div(
         reduction: ``"none"`` (the shape of ``input``), ``"sum"``, ``"mean"`` over **elements**, or ``"batchmean"``:
             the sum over the length of the first dimension, which is the divergence.
         log_target: Whether ``target`` holds logarithms.
-        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts.
 
     Returns:
@@ -170,8 +170,8 @@ def kl_div(
         tensor(0.6931)
 
     Source:
-        Kullback and Leibler, On Information and Sufficiency, 1951. 0 log 0 = 0, also against -inf (NaN in torch), and
-        the gradient by a target of 0 is 0 (NaN in torch). Nothing to average gives 0 here, NaN in torch.
+        Kullback and Leibler, On Information and Sufficiency, 1951. 0 log 0 = 0, even against -inf (NaN in torch), and
+        the gradient for a target of 0 is 0 (NaN in torch). Nothing to average gives 0 here, NaN in torch.
     """
     check_tensor("target", target)
     input, target = stretched(input=input, target=target)
@@ -215,7 +215,7 @@ def entropy(
         reduction: ``"none"`` (the shape of ``p`` less the class dimension), ``"sum"`` or ``"mean"``.
 
     Returns:
-        A scalar, or one entropy a distribution, between 0 and log C.
+        A scalar, or one entropy per distribution, between 0 and log C.
 
     Raises:
         ValueError: An unknown kind, a negative probability.
@@ -227,8 +227,8 @@ def entropy(
         tensor([0.6931, 0.0000])
 
     Source:
-        Shannon, A Mathematical Theory of Communication, 1948; 0 log 0 = 0. The minus sign is part of it, though
-        lecture notes lose it.
+        Shannon, A Mathematical Theory of Communication, 1948; 0 log 0 = 0. The minus sign is part of it, though some
+        lecture notes drop it.
     """
     probabilities, logs = _rows("p", p, kind, dim, None)
     return reduce(times(probabilities, -logs).sum(-1), reduction=reduction)
@@ -256,7 +256,7 @@ def cross_entropy_of(
         reduction: ``"none"`` (the shape of ``p`` less the class dimension), ``"sum"`` or ``"mean"``.
 
     Returns:
-        A scalar, or one cross-entropy a distribution; infinite where q is 0 and p is not.
+        A scalar, or one cross-entropy per distribution; infinite where q is 0 and p is not.
 
     Raises:
         ValueError: Shapes that differ, an unknown kind, a negative probability.
@@ -268,8 +268,8 @@ def cross_entropy_of(
         tensor(0.6931)
 
     Source:
-        Good, Some Terminology and Notation in Information Theory, 1956. For fixed p its gradient in q is that of the
-        divergence: neither is more robust than the other, only the values differ by H(p).
+        Good, Some Terminology and Notation in Information Theory, 1956. For fixed p its gradient by q equals that of
+        the divergence: neither is more robust, only the values differ by H(p).
     """
     check_same_shape("q", q, "p", p)
     probabilities, _ = _rows("p", p, p_kind, dim, None)
@@ -301,12 +301,12 @@ CARDS = (
         },
         item="row",
         defaults="no hyperparameters",
-        untuned="what network and targets give decides the kinds",
-        when="Soft targets whose own entropy should not show in the value: distillation, label distributions.",
+        untuned="the kinds depend on what the network and the targets hold",
+        when="Soft targets whose own entropy should not count in the value: distillation, label distributions.",
         pitfalls=(
-            "It is not symmetric: the target comes first in the formula and second in the call.",
+            "It is not symmetric: the target comes first in the formula but second in the call.",
             "A teacher's logits get a gradient unless detached.",
-            "For fixed targets its gradient is that of cross_entropy: neither is more robust.",
+            "For fixed targets its gradient equals that of cross_entropy: neither is more robust.",
         ),
         relatives=("cross_entropy", "kl_div"),
     ),
@@ -322,11 +322,11 @@ CARDS = (
         },
         item="element",
         defaults="torch",
-        untuned="what the targets are decides `log_target`",
-        when="Only to replace torch's; to train use kl_divergence_loss.",
+        untuned="`log_target` depends on what the targets hold",
+        when="Only to replace torch's; to train, use kl_divergence_loss.",
         pitfalls=(
-            'reduction="mean" divides by the number of elements: C times smaller than the divergence.',
-            "It takes log-probabilities: probabilities give a plausible number without an error.",
+            'reduction="mean" divides by the number of elements: the result is C times smaller than the divergence.',
+            "It takes log-probabilities: for probabilities it returns a plausible number without an error.",
         ),
         relatives=("kl_divergence_loss",),
     ),

@@ -1,4 +1,4 @@
-"""Hinge losses of one class among many: a price for classes that come within a margin of the true one."""
+"""Hinge losses of one class among many: classes that come within a margin of the true one are penalised."""
 
 from functools import partial
 from typing import Literal
@@ -49,21 +49,21 @@ def multiclass_hinge_loss(
         target: Class indices of any integer dtype, the shape of ``input`` less the class dimension.
         margin: m, in units of the score, at least 0.
         power: q, 1 or 2.
-        per_class_mean: Divide the sum over classes by C, as torch's ``MultiMarginLoss`` does.
+        per_class_mean: Divide the sum over classes by C, like torch's ``MultiMarginLoss``.
         include_target: Sum over the true class too, which adds the constant m^q.
-        class_weight: (C,), a weight a class: the mean is ``sum(w l) / sum(w)``.
+        class_weight: (C,), one weight per class: the mean is ``sum(w l) / sum(w)``.
         ignore_index: A target that does not count.
         dim: The class dimension; -1 for (B, L, C).
-        sample_weight: One weight an item, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per item, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an item counts.
         reduction: ``"none"`` (the shape of ``input`` less the class dimension), ``"sum"`` or ``"mean"``.
 
     Returns:
-        A scalar, or one loss an item. The gradient exactly at the margin is 0.
+        A scalar, or one loss per item. The gradient exactly at the margin is 0.
 
     Raises:
         ValueError: Shapes that do not fit, a ``power`` other than 1 or 2.
-        TypeError: Targets that are no integers.
+        TypeError: Targets that are not integers.
         IndexError: A target outside of [0, C) that is not ``ignore_index``.
 
     Example:
@@ -72,8 +72,8 @@ def multiclass_hinge_loss(
         tensor(30.)
 
     Source:
-        Weston and Watkins, Support Vector Machines for Multi-Class Pattern Recognition, 1999; margin 1. With scores
-        all alike the loss is (C - 1) m: a check for the first step of a training.
+        Weston and Watkins, Support Vector Machines for Multi-Class Pattern Recognition, 1999; margin 1. If all scores
+        are equal the loss is (C - 1) m: a check for the first training step.
     """
 
     def formula(z: Tensor, y: Tensor) -> Tensor:
@@ -84,7 +84,7 @@ def multiclass_hinge_loss(
 
 
 def violations(z: Tensor, y: Tensor, margin: float | Tensor, power: int, include_target: bool = False) -> Tensor:
-    """By how much each class of ``z`` (..., C) violates the margin of the label ``y`` (..., 1), to a power."""
+    """How much each class of ``z`` (..., C) violates the margin of the label ``y`` (..., 1), to a power."""
     terms = (z - z.gather(-1, y) + margin).relu()
     terms = terms.square() if power == 2 else terms
     return terms if include_target else terms.scatter(-1, y, 0.0)
@@ -125,20 +125,20 @@ def crammer_singer_loss(
         input: Scores, (N, C), (N, C, d1, ...) or (C,).
         target: Class indices of any integer dtype, the shape of ``input`` less the class dimension.
         margin: m, in units of the score, at least 0.
-        class_weight: (C,), a weight a class: the mean is ``sum(w l) / sum(w)``.
+        class_weight: (C,), one weight per class: the mean is ``sum(w l) / sum(w)``.
         ignore_index: A target that does not count.
         dim: The class dimension; -1 for (B, L, C).
-        sample_weight: One weight an item, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per item, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an item counts.
         reduction: ``"none"`` (the shape of ``input`` less the class dimension), ``"sum"`` or ``"mean"``.
 
     Returns:
-        A scalar, or one loss an item. Where other classes tie the gradient goes to the first; exactly at the
-        margin it is 0.
+        A scalar, or one loss per item. If other classes tie, the gradient goes to the first; exactly at the margin it
+        is 0.
 
     Raises:
         ValueError: Shapes that do not fit.
-        TypeError: Targets that are no integers.
+        TypeError: Targets that are not integers.
         IndexError: A target outside of [0, C) that is not ``ignore_index``.
 
     Example:
@@ -194,7 +194,7 @@ def multi_margin_loss(
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
 ) -> Tensor:
-    r"""torch's multiclass SVM: ``multiclass_hinge_loss`` over the number of classes.
+    r"""torch's multiclass SVM: ``multiclass_hinge_loss`` divided by the number of classes.
 
     .. math:: \frac1C \sum_{j \ne y} w_y \max(0, m - z_y + z_j)^p
 
@@ -202,18 +202,18 @@ def multi_margin_loss(
         input: Scores, (N, C) or (C,).
         target: Class indices of any integer dtype, (N,) or ().
         p: The power, 1 or 2.
-        margin: m, in units of the score; below 0 a tolerance, as in torch.
-        weight: (C,), a factor of the label's class, not part of the mean's divisor (unlike in cross_entropy).
+        margin: m, in units of the score; below 0 it is a tolerance, as in torch.
+        weight: (C,), one factor per class, not part of the mean's divisor (unlike in cross_entropy).
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
         sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
         mask: (N,) booleans, True where a row counts.
 
     Returns:
-        A scalar, or one loss a row, in torch's dtype. The gradient exactly at the margin is 0.
+        A scalar, or one loss per row, in torch's dtype. The gradient exactly at the margin is 0.
 
     Raises:
         ValueError: Shapes that do not fit, a ``p`` other than 1 or 2.
-        TypeError: Targets that are no integers.
+        TypeError: Targets that are not integers.
         IndexError: A target outside of [0, C).
 
     Example:
@@ -223,7 +223,7 @@ def multi_margin_loss(
 
     Source:
         Weston and Watkins, Support Vector Machines for Multi-Class Pattern Recognition, 1999; arguments and the
-        division by C are torch's. It has a second derivative here; nothing to average gives 0, in torch NaN.
+        division by C are torch's. This version has a second derivative; nothing to average gives 0, NaN in torch.
     """
     check_dim("input", input, (1, 2), "(N, C) or (C,)")
     check_class_weight("weight", weight, input.shape[-1])
@@ -252,12 +252,12 @@ CARDS = (
         module=MulticlassHingeLoss,
         formula=r"\sum_{j \ne y} \max(0, z_j - z_y + m)^q",
         symbols={
-            r"j": "every other class; with `include_target` the true one too",
+            r"j": "every other class; with `include_target` also the true one",
             r"y": "`target`, the true class",
             r"z_j": "`input`, the score of another class",
             r"z_y": "`input`, the score of the true class",
             r"m": "`margin`, in units of the score, at least 0",
-            r"q": "`power`: 1, or 2 to square what is missing",
+            r"q": "`power`: 1, or 2 to square the violations",
         },
         paper="Weston and Watkins, Support Vector Machines for Multi-Class Pattern Recognition, 1999",
         equation="unconfirmed",
@@ -266,7 +266,7 @@ CARDS = (
         when="One class among many where only the decision counts.",
         pitfalls=(
             "torch's MultiMarginLoss divides by the number of classes: C times smaller.",
-            "A row of sums over 1,000 classes is large at the start: (C - 1) m.",
+            "A sum over 1,000 classes is large at the start: (C - 1) m.",
         ),
         relatives=("crammer_singer_loss", "cross_entropy", "hinge_loss"),
     ),
@@ -285,8 +285,8 @@ CARDS = (
         equation="unconfirmed",
         defaults="the paper",
         search={"margin": Range(0.1, 10.0, log=True)},
-        when="As the multiclass hinge loss, with many classes of which few come close.",
-        pitfalls=("Only two scores a row get a gradient: training starts slowly with many classes.",),
+        when="Like the multiclass hinge loss, for many classes of which few come close.",
+        pitfalls=("Only two scores per row get a gradient, so training starts slowly with many classes.",),
         relatives=("multiclass_hinge_loss", "cross_entropy"),
     ),
     _multiclass(
@@ -301,7 +301,7 @@ CARDS = (
             r"m": "`margin`, in units of the score",
             r"z_y": "`input`, the score of the true class",
             r"z_j": "`input`, the score of another class",
-            r"p": "`p`: 1, or 2 to square what is missing",
+            r"p": "`p`: 1, or 2 to square the violations",
         },
         mean_is_plain=True,
         defaults="torch",
@@ -309,7 +309,7 @@ CARDS = (
         equation="unconfirmed",
         search={"margin": Range(0.1, 10.0, log=True), "p": Choice((1, 2))},
         when="Only to replace torch's; multiclass_hinge_loss is the same without the division by C.",
-        pitfalls=("Divided by C: with many classes the gradient is tiny beside that of other losses.",),
+        pitfalls=("Divided by C: with many classes the gradient is tiny compared with that of other losses.",),
         relatives=("multiclass_hinge_loss", "crammer_singer_loss"),
     ),
 )

@@ -1,4 +1,4 @@
-"""Many samples of some classes and few of others: losses that know how many there were."""
+"""Many samples of some classes and few of others: losses that take the class counts into account."""
 
 from typing import Annotated, Any
 
@@ -48,28 +48,28 @@ def logit_adjusted_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""Softmax cross-entropy of logits to which the log of each class's share is added: for accuracy class by class.
+    r"""Softmax cross-entropy of logits plus the log of each class's share: for accuracy averaged over classes.
 
     .. math:: -\log \frac{e^{z_y + \tau \log \pi_y}}{\sum_c e^{z_c + \tau \log \pi_c}}
 
-    Balanced softmax is this with ``tau=1``. Predict with the logits as they are.
+    Balanced softmax is this loss with ``tau=1``. Predict with the logits as they are.
 
     Args:
-        input: Logits, (N, C), (N, C, d1, ...) or (C,); or linear scores, never held whole.
+        input: Logits, (N, C), (N, C, d1, ...) or (C,); or linear scores, never materialised.
         target: Class indices of any integer dtype, the shape of ``input`` less the class dimension; or
             probabilities in the shape of ``input``.
-        class_counts: (C,) samples a class, as from ``torch.bincount``, or their shares, for pi; None: all alike, which
-            is cross-entropy. A class without any is no candidate, and as a label costs 1e30.
-        tau: How much of the shares' logarithm is added, at least 0.
-        class_weight: (C,), a weight a class: for indices the mean is ``sum(w l) / sum(w)``.
+        class_counts: (C,) samples per class, as from ``torch.bincount``, or their shares, for pi; None: all equal,
+            which is cross-entropy. A class without samples is no candidate, and costs 1e30 as a label.
+        tau: The factor of the added log share, at least 0.
+        class_weight: (C,), one weight per class: for indices the mean is ``sum(w l) / sum(w)``.
         ignore_index: An index target that does not count.
         dim: The class dimension; -1 for (B, L, C).
-        sample_weight: One weight an item, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per item, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an item counts.
         reduction: ``"none"`` (the shape of ``input`` less the class dimension), ``"sum"`` or ``"mean"``.
 
     Returns:
-        A scalar, or one loss an item.
+        A scalar, or one loss per item.
 
     Raises:
         ValueError: Shapes that do not fit, a single class of logits, a count or ``tau`` below 0.
@@ -82,9 +82,9 @@ def logit_adjusted_loss(
         tensor(1.2040)
 
     Source:
-        Menon et al., Long-Tail Learning via Logit Adjustment, arXiv:2007.07314, eq. 10; tau = 1 is what it proves
-        consistent. Balanced softmax: Ren et al., arXiv:2007.10740, eq. 4. Code that adds the logarithm again when it
-        predicts takes the adjustment back.
+        Menon et al., Long-Tail Learning via Logit Adjustment, arXiv:2007.07314, eq. 10; it proves tau = 1 consistent.
+        Balanced softmax: Ren et al., arXiv:2007.10740, eq. 4. Code that adds the logarithm again at prediction undoes
+        the adjustment.
     """
     of_items: dict[str, Any] = {"dim": dim, "ignore_index": ignore_index, "sample_weight": sample_weight, "mask": mask}
     p = _problem(input, target, class_counts, **of_items)
@@ -95,7 +95,7 @@ def logit_adjusted_loss(
 
 
 def _log_shares(p: Problem, class_counts: Tensor) -> Tensor:
-    """(C,) the logarithms of the counts: those of the shares, but for a number that all classes have."""
+    """(C,) the logarithms of the counts: those of the shares up to a constant."""
     some = class_counts > 0
     return torch.where(some, torch.where(some, class_counts, 1).to(_dtype(p)).log(), ABSENT)
 
@@ -135,29 +135,29 @@ def ldam_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""Softmax cross-entropy with a margin that the rarer classes have the larger (LDAM).
+    r"""Softmax cross-entropy with a margin that is larger for rarer classes (LDAM).
 
     .. math:: -\log \frac{e^{s (z_y - \Delta_y)}}{e^{s (z_y - \Delta_y)} + \sum_{c \ne y} e^{s z_c}}, \quad
         \Delta_c = m \left(\frac{\min_k n_k}{n_c}\right)^{1/4}
 
     Args:
-        input: Scores, (N, C), (N, C, d1, ...) or (C,), in the paper cosines with class directions; or linear scores,
-            never held whole.
+        input: Scores, (N, C), (N, C, d1, ...) or (C,); in the paper, cosines with class directions. Or linear scores,
+            never materialised.
         target: Class indices of any integer dtype, the shape of ``input`` less the class dimension; or
             probabilities in the shape of ``input``: the sum over classes of ``t_c`` times the loss at label c.
-        class_counts: (C,) samples a class, n, as from ``torch.bincount``; None: all alike, and all have the largest
-            margin, as have classes without any.
+        class_counts: (C,) samples per class, n, as from ``torch.bincount``. With None all classes have the largest
+            margin, as do classes without samples.
         max_margin: m, the margin of the rarest class, in units of the score, at least 0; a Parameter learns.
         scale: s, above 0, by which scores and margins are multiplied; a Parameter learns.
-        class_weight: (C,), a weight a class: for indices the mean is ``sum(w l) / sum(w)``.
+        class_weight: (C,), one weight per class: for indices the mean is ``sum(w l) / sum(w)``.
         ignore_index: An index target that does not count.
         dim: The class dimension; -1 for (B, L, C).
-        sample_weight: One weight an item, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per item, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an item counts.
         reduction: ``"none"`` (the shape of ``input`` less the class dimension), ``"sum"`` or ``"mean"``.
 
     Returns:
-        A scalar, or one loss an item.
+        A scalar, or one loss per item.
 
     Raises:
         ValueError: Shapes that do not fit, a single class of logits, a count or ``max_margin`` below 0, ``scale`` not
@@ -172,9 +172,9 @@ def ldam_loss(
         tensor([0.8259, 0.9741])
 
     Source:
-        Cao et al., Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss, arXiv:1906.07413, eq. 12
-        and 13; the largest margin of 0.5 and the scale of 30 are its code's. There class weights come in late in
-        training (deferred re-weighting): set ``class_weight`` then.
+        Cao et al., Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss, arXiv:1906.07413, eq. 12 and
+        13; the largest margin of 0.5 and the scale of 30 are its code's. It introduces class weights late in training
+        (deferred re-weighting): set ``class_weight`` then.
     """
     of_items: dict[str, Any] = {"dim": dim, "ignore_index": ignore_index, "sample_weight": sample_weight, "mask": mask}
     p = _problem(input, target, class_counts, **of_items)
@@ -192,7 +192,7 @@ def ldam_loss(
 
 
 def _rarity(counts: Tensor) -> Tensor:
-    """(C,) the fourth root of the least count over each: 1 for the rarest class, and for those without any."""
+    """(C,) the fourth root of the least count over each: 1 for the rarest class, and for classes without samples."""
     least = torch.where(counts > 0, counts, torch.inf).amin()
     return (least / torch.where(counts > 0, counts, least)) ** 0.25
 
@@ -217,7 +217,7 @@ CARDS = (
         formula=r"-\log \frac{e^{z_y + \tau \log \pi_y}}{\sum_c e^{z_c + \tau \log \pi_c}}",
         symbols={
             r"z_y": "`input`, the logit of the true class",
-            r"\tau": "`tau`: how much of the shares' logarithm is added",
+            r"\tau": "`tau`: the factor of the added log share",
             r"\pi_y": "the share of the true class among all samples, from `class_counts`",
             r"c": "every class",
             r"z_c": "`input`, the logit of class c",
@@ -228,11 +228,11 @@ CARDS = (
         equation="10",
         defaults="the paper",
         search={"tau": Range(0.25, 2.0)},
-        when="Classes of very unequal size of which each matters alike: balanced accuracy.",
+        when="Classes of very unequal size that all matter equally: balanced accuracy.",
         pitfalls=(
             "Without `class_counts` it is cross-entropy.",
-            "Add nothing when predicting: the training has taken the shares off the logits.",
-            "Beside class weights or a balanced sampler the shares are corrected for twice.",
+            "Add nothing when predicting: training has removed the shares from the logits.",
+            "With class weights or a balanced sampler as well, the shares are corrected for twice.",
             *TAKES_LOGITS,
         ),
         relatives=("cross_entropy", "ldam_loss", "focal_loss"),
@@ -258,9 +258,9 @@ CARDS = (
         equation="12",
         defaults="the paper's code",
         search={"max_margin": Range(0.0, 1.0), "scale": Range(1.0, 64.0, log=True)},
-        when="Few samples of some classes, which a margin keeps from being overfitted.",
+        when="Few samples of some classes, which a larger margin protects from overfitting.",
         pitfalls=(
-            "The defaults are for cosines: of logits that may grow take a scale of 1.",
+            "The defaults are for cosines: for unbounded logits use a scale of 1.",
             "Without `class_counts` all classes have the largest margin.",
         ),
         relatives=("logit_adjusted_loss", "cosface_loss", "cross_entropy"),

@@ -1,4 +1,4 @@
-"""Classes in an order (grades, stages, ages): a mistake costs more the further off it is."""
+"""Ordered classes (grades, stages, ages): a mistake costs more the further off it is."""
 
 from functools import partial
 from typing import Literal
@@ -41,7 +41,7 @@ def _thresholds(
 
 
 def _answers(z: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Of each threshold k the cross-entropy of "is the label above k"; and k."""
+    """The cross-entropy of "is the label above k" for each threshold k; and k."""
     places = torch.arange(z.shape[1], device=z.device)
     return softplus(torch.where(labels > places, -z, z)), places
 
@@ -56,25 +56,25 @@ def coral_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""Ordered classes as one yes-or-no question a threshold: is the label above it?
+    r"""Ordered classes as one yes-or-no question per threshold: is the label above it?
 
     .. math:: -\sum_{k < K - 1} w_k \big[ [y > k] \log\sigma(z_k) + [y \le k] \log(1 - \sigma(z_k)) \big]
 
     Args:
-        input: Logits z of "above class k", (N, K - 1). For answers that never contradict each other make them of one
-            score and K - 1 biases.
+        input: Logits z of "above class k", (N, K - 1). For answers that never contradict each other, build them from
+            one score and K - 1 biases.
         target: Labels y in [0, K), (N,), of any integer dtype.
         threshold_weight: (K - 1,) weights w of the thresholds.
-        sample_weight: One weight an item, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per item, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an item counts, (N,).
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"`` over items, of sums over thresholds.
 
     Returns:
-        A scalar, or one loss an item. The predicted class is how many of the logits are above 0.
+        A scalar, or one loss per item. The predicted class is the number of logits above 0.
 
     Raises:
         ValueError: Shapes that do not fit.
-        TypeError: ``input`` that is not floating-point, labels that are no integers.
+        TypeError: ``input`` that is not floating-point, labels that are not integers.
         IndexError: A label outside of [0, K).
 
     Example:
@@ -84,7 +84,7 @@ def coral_loss(
 
     Source:
         Cao, Mirjalili and Raschka, Rank consistent ordinal regression for neural networks, arXiv:1901.07884, eq. 4;
-        their code takes the answers in place of the labels.
+        their code takes the binary answers instead of labels.
     """
     z, labels, weight, mask = _thresholds(input, target, sample_weight, mask)
     losses, _ = _answers(z, labels)
@@ -117,19 +117,19 @@ def corn_loss(
               + [y_i = k] \log(1 - \sigma(z_{ik})) \big], \quad n_i = \min(y_i + 1, K - 1)
 
     Args:
-        input: Logits z of "above class k, if above k - 1", (N, K - 1). The products of their sigmoids are the chances
-            of being above each class, which so never contradict each other.
+        input: Logits z of "above class k, if above k - 1", (N, K - 1). The products of their sigmoids are the
+            probabilities of being above each class, which therefore never contradict each other.
         target: Labels y in [0, K), (N,), of any integer dtype.
-        sample_weight: One weight an item, (N,).
+        sample_weight: One weight per item, (N,).
         mask: Boolean, True where an item counts, (N,).
-        reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``: over all steps n that items were asked for.
+        reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"`` over all questions n that items are asked.
 
     Returns:
-        A scalar, or one loss an item: the negative logarithm of its label's probability.
+        A scalar, or one loss per item: the negative logarithm of its label's probability.
 
     Raises:
         ValueError: Shapes that do not fit.
-        TypeError: ``input`` that is not floating-point, labels that are no integers.
+        TypeError: ``input`` that is not floating-point, labels that are not integers.
         IndexError: A label outside of [0, K).
 
     Example:
@@ -140,7 +140,7 @@ def corn_loss(
     Source:
         Shi, Cao and Raschka, Deep Neural Networks for Rank-Consistent Ordinal Regression Based On Conditional
         Probabilities, arXiv:2111.08851, section 3.4. A published version of their code divides the batch's sum by the
-        number of classes: its size grows with the batch's.
+        number of classes, so it grows with the batch size.
     """
     z, labels, weight, mask = _thresholds(input, target, sample_weight, mask)
     losses, places = _answers(z, labels)
@@ -173,27 +173,27 @@ def earth_mover_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""How far a softmax's probabilities have to be moved to the true class, over classes in their order.
+    r"""How far a softmax's probabilities must move to reach the true class, over ordered classes.
 
     .. math:: \sum_k \Big| \sum_{j \le k} p_j - [y \le k] \Big|^r, \quad p = \mathrm{softmax}(z)
 
     Args:
-        input: Logits, (N, C), (N, C, d1, ...) or (C,), the classes in their order.
+        input: Logits, (N, C), (N, C, d1, ...) or (C,), the classes in order.
         target: Class indices of any integer dtype, the shape of ``input`` less the class dimension.
-        power: r. With 1 it is the expected distance of a class that is drawn from p; 2 is the paper's.
-        class_weight: (C,), a weight a class: the mean is ``sum(w l) / sum(w)``.
+        power: r. 1 is the expected distance of a class drawn from p; 2 is the paper's.
+        class_weight: (C,), one weight per class: the mean is ``sum(w l) / sum(w)``.
         ignore_index: A target that does not count.
         dim: The class dimension; -1 for (B, L, C).
-        sample_weight: One weight an item, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per item, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an item counts.
         reduction: ``"none"`` (the shape of ``input`` less the class dimension), ``"sum"`` or ``"mean"``.
 
     Returns:
-        A scalar, or one loss an item, in units of one class.
+        A scalar, or one loss per item, in units of one class.
 
     Raises:
         ValueError: Shapes that do not fit, a ``power`` other than 1 or 2.
-        TypeError: Targets that are no integers.
+        TypeError: Targets that are not integers.
         IndexError: A target outside of [0, C) that is not ``ignore_index``.
 
     Example:
@@ -203,8 +203,8 @@ def earth_mover_loss(
 
     Source:
         Hou, Yu and Samaras, Squared Earth Mover's Distance-based Loss for Training Deep Neural Networks,
-        arXiv:1611.05916, section 3. What lies above the label is summed from the top: as 1 less the sum from below, as
-        common code has it, a small loss is a rounding error.
+        arXiv:1611.05916, section 3. Probabilities above the label are summed from the top: computed as 1 minus the sum
+        from below, as in common code, a small loss is rounding error.
     """
 
     def formula(z: Tensor, y: Tensor) -> Tensor:
@@ -245,7 +245,7 @@ CARDS = (
         formula=r"-\sum_{k < K - 1} w_k \big[ [y > k] \log\sigma(z_k) + [y \le k] \log(1 - \sigma(z_k)) \big]",
         symbols={
             r"k": "every class but the last",
-            r"K": "how many classes there are: one more than `input` has columns",
+            r"K": "the number of classes: one more than `input` has columns",
             r"w_k": "`threshold_weight` of class k, 1 without it",
             r"y": "`target`, the label",
             r"\sigma": "the logistic sigmoid",
@@ -253,11 +253,11 @@ CARDS = (
         },
         paper="arXiv:1901.07884",
         equation="4",
-        defaults="the paper's: no weights",
-        when="Grades, stages, ages: classes in an order, with K - 1 outputs of one score and biases.",
+        defaults="the paper: no weights",
+        when="Grades, stages, ages: ordered classes, with K - 1 outputs from one score and biases.",
         pitfalls=(
             "Free logits may contradict each other (above 3, not above 2): corn_loss cannot.",
-            "Labels count from 0, and there is one output less than classes.",
+            "Labels count from 0, and there is one output fewer than classes.",
         ),
         relatives=("corn_loss", "earth_mover_loss", "binary_cross_entropy_with_logits"),
     ),
@@ -269,22 +269,22 @@ CARDS = (
             r"+ [y_i = k] \log(1 - \sigma(z_{ik})) \big], \quad n_i = \min(y_i + 1, K - 1)"
         ),
         symbols={
-            r"n_i": "how many classes item i is asked about",
+            r"n_i": "the number of classes item i is asked about",
             r"i": "every item",
             r"k": "every class up to the label",
             r"y_i": "`target`, the label of item i",
             r"\sigma": "the logistic sigmoid",
-            r"z_{ik}": "`input`, the logit of a label above k, if it is above k - 1",
-            r"K": "how many classes there are: one more than `input` has columns",
+            r"z_{ik}": "`input`, the logit of a label above k, given that it is above k - 1",
+            r"K": "the number of classes: one more than `input` has columns",
         },
         mean_is_plain=False,
         paper="arXiv:2111.08851",
         equation="section 3.4",
         defaults="no hyperparameters",
-        when="Classes in an order, with K - 1 free outputs.",
+        when="Ordered classes, with K - 1 free outputs.",
         pitfalls=(
-            "The sigmoid of one output is no chance of being above k: multiply it with those before.",
-            "Labels count from 0, and there is one output less than classes.",
+            "The sigmoid of one output is not the probability of being above k: multiply it with those before.",
+            "Labels count from 0, and there is one output fewer than classes.",
         ),
         relatives=("coral_loss", "earth_mover_loss", "logistic_hazard_loss"),
     ),
@@ -304,12 +304,12 @@ CARDS = (
         kernel="order",
         paper="arXiv:1611.05916",
         equation="section 3",
-        defaults="the paper's",
+        defaults="the paper",
         search={"power": Choice((1, 2))},
-        when="Classes in an order, with an ordinary classifier's outputs.",
+        when="Ordered classes, with an ordinary classifier's outputs.",
         pitfalls=(
-            "Classes whose numbers are names have no distances: use cross_entropy.",
-            "Where p is sure and wrong its gradient vanishes: begin with cross_entropy, or add it.",
+            "Classes whose numbers are only names have no distances: use cross_entropy.",
+            "Where p is confidently wrong its gradient vanishes: begin with cross_entropy, or add it.",
             *TAKES_LOGITS,
         ),
         relatives=("cross_entropy", "coral_loss", "corn_loss"),

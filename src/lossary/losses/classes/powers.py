@@ -60,19 +60,19 @@ def poly_loss(
     .. math:: -\log p_y + \sum_{j=1}^{N} \varepsilon_j (1 - p_y)^j
 
     Args:
-        input: Logits, (N, C), (N, C, d1, ...) or (C,); or linear scores, never held whole.
+        input: Logits, (N, C), (N, C, d1, ...) or (C,); or linear scores, never materialised.
         target: Class indices of any integer dtype, the shape of ``input`` less the class dimension; or
             probabilities in the shape of ``input``.
         epsilon: The change of the first coefficient (Poly-1), or of the first N.
-        class_weight: (C,), a weight a class: for indices the mean is ``sum(w l) / sum(w)``.
+        class_weight: (C,), one weight per class: for indices the mean is ``sum(w l) / sum(w)``.
         ignore_index: An index target that does not count.
         dim: The class dimension; -1 for (B, L, C).
-        sample_weight: One weight an item, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per item, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an item counts.
         reduction: ``"none"`` (the shape of ``input`` less the class dimension), ``"sum"`` or ``"mean"``.
 
     Returns:
-        A scalar, or one loss an item.
+        A scalar, or one loss per item.
 
     Raises:
         ValueError: Shapes that do not fit, a single class of logits, an ``epsilon`` that is not finite.
@@ -85,7 +85,7 @@ def poly_loss(
         tensor(1.1931)
 
     Source:
-        Leng et al., PolyLoss, arXiv:2204.12511; epsilon = 1 is its listing's default, it reports 2 for ImageNet.
+        Leng et al., PolyLoss, arXiv:2204.12511; epsilon = 1 is the default of its listing; it reports 2 for ImageNet.
     """
     p = softmax_problem(
         input,
@@ -136,21 +136,21 @@ def poly_focal_loss(
     .. math:: -\alpha_y (1 - p_y)^\gamma \log p_y + \varepsilon (1 - p_y)^{\gamma + 1}
 
     Args:
-        input: Logits, (N, C), (N, C, d1, ...) or (C,); or linear scores, never held whole.
+        input: Logits, (N, C), (N, C, d1, ...) or (C,); or linear scores, never materialised.
         target: Class indices of any integer dtype, the shape of ``input`` less the class dimension; or
             probabilities in the shape of ``input``.
         epsilon: Change of the first coefficient.
         gamma: How fast right answers fade, at least 0.
-        alpha: (C,), a factor a class of the focal term alone, not part of the mean's divisor.
-        class_weight: (C,), a weight a class: for indices the mean is ``sum(w l) / sum(w)``.
+        alpha: (C,), one factor per class, of the focal term alone; not part of the mean's divisor.
+        class_weight: (C,), one weight per class: for indices the mean is ``sum(w l) / sum(w)``.
         ignore_index: An index target that does not count.
         dim: The class dimension; -1 for (B, L, C).
-        sample_weight: One weight an item, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per item, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an item counts.
         reduction: ``"none"`` (the shape of ``input`` less the class dimension), ``"sum"`` or ``"mean"``.
 
     Returns:
-        A scalar, or one loss an item.
+        A scalar, or one loss per item.
 
     Raises:
         ValueError: Shapes that do not fit, a single class of logits, ``gamma`` below 0.
@@ -163,8 +163,8 @@ def poly_focal_loss(
         tensor(0.2983)
 
     Source:
-        Leng et al., PolyLoss, arXiv:2204.12511, with focal loss as the base. As in its listing alpha does not
-        multiply the added term.
+        Leng et al., PolyLoss, arXiv:2204.12511, with focal loss as the base. As in its listing, alpha does not multiply
+        the added term.
     """
     p = softmax_problem(
         input,
@@ -209,7 +209,7 @@ CARDS = (
             r"p_y": "the probability given to the true class: softmax of `input` there",
             r"y": "`target`, the true class",
             r"j": "the power, from 1 to N",
-            r"N": "how many coefficients `epsilon` has: 1 for Poly-1",
+            r"N": "the number of coefficients in `epsilon`: 1 for Poly-1",
             r"\varepsilon_j": (
                 "`epsilon`: the change of the series' j-th coefficient, which is 1 / j in the cross-entropy"
             ),
@@ -218,7 +218,7 @@ CARDS = (
         equation="unconfirmed",
         defaults="the paper's listing",
         search={"epsilon": Range(-1.0, 6.0)},
-        when="A well-tuned cross-entropy is at hand and one more number may be tuned.",
+        when="You have a well-tuned cross-entropy and can tune one more number.",
         pitfalls=(
             "The best epsilon depends on the data: the paper uses 2 for ImageNet and -1 for detection.",
             *TAKES_LOGITS,
@@ -230,17 +230,17 @@ CARDS = (
         module=PolyFocalLoss,
         formula=r"-\alpha_y (1 - p_y)^\gamma \log p_y + \varepsilon (1 - p_y)^{\gamma + 1}",
         symbols={
-            r"\alpha_y": "`alpha` of the true class, 1 without it; of the focal term alone",
+            r"\alpha_y": "`alpha` of the true class, 1 without it; for the focal term alone",
             r"y": "`target`, the true class",
             r"p_y": "the probability given to the true class: softmax of `input` there",
-            r"\gamma": "`gamma`: how fast examples fade that are already right; 0 is Poly-1 of the plain cross-entropy",
+            r"\gamma": "`gamma`: how fast examples that are already right fade; 0 is Poly-1 of the plain cross-entropy",
             r"\varepsilon": "`epsilon`: the change of the first coefficient of the power series",
         },
         paper="arXiv:2204.12511",
         equation="unconfirmed",
         defaults="epsilon: the paper's listing; gamma: the focal loss",
         search={"epsilon": Range(-1.0, 4.0), "gamma": Range(0.0, 5.0)},
-        when="As the focal loss, with one more number to tune.",
+        when="Like the focal loss, with one more number to tune.",
         pitfalls=("alpha does not multiply the added term.", *TAKES_LOGITS),
         relatives=("focal_loss", "poly_loss", "sigmoid_poly_focal_loss"),
     ),

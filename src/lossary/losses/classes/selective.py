@@ -1,4 +1,4 @@
-"""Cross-entropy that looks at some items, or at some classes, and forgets or doubts the others."""
+"""Cross-entropy that looks at some items or classes and drops or doubts the others."""
 
 from typing import Annotated, Any
 
@@ -50,30 +50,30 @@ def ohem_cross_entropy_loss(
     reduction: Reduction = "mean",
     group: ProcessGroup | None = None,
 ) -> Tensor:
-    r"""Softmax cross-entropy of the hardest items of a batch alone (online hard example mining, top-k loss).
+    r"""Softmax cross-entropy of only the hardest items of a batch (online hard example mining, top-k loss).
 
     .. math:: \frac{1}{|H|} \sum_{i \in H} -\log p_{y_i}, \quad |H| \ge \lceil f N \rceil
 
-    where H are the items of the largest losses, and all whose probability is below the threshold.
+    where H holds the items with the largest losses, and all whose probability is below the threshold.
 
     Args:
-        input: Logits, (N, C), (N, C, d1, ...) or (C,); or linear scores, never held whole.
+        input: Logits, (N, C), (N, C, d1, ...) or (C,); or linear scores, never materialised.
         target: Class indices of any integer dtype, the shape of ``input`` less the class dimension; or
             probabilities in the shape of ``input``.
-        fraction: f, from 0 to 1, the share of the items that count which are kept at least, rounded up.
-        threshold: From 0 to 1: items whose label has a lower probability are kept too, however many; None: none.
-        class_weight: (C,), a weight a class: for indices the mean is ``sum(w l) / sum(w)``.
+        fraction: f, from 0 to 1: at least this share of the items that count is kept, rounded up.
+        threshold: From 0 to 1: all items whose label has a lower probability are kept too; None keeps no more.
+        class_weight: (C,), one weight per class: for indices the mean is ``sum(w l) / sum(w)``.
         ignore_index: An index target that does not count.
         dim: The class dimension; -1 for (B, L, C).
-        sample_weight: One weight an item, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per item, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an item counts.
-        reduction: ``"none"`` (the shape of ``input`` less the class dimension), 0 for an item that is not kept;
-            ``"sum"`` or ``"mean"`` over those that are.
-        group: Process group among whose ranks' items the hardest are found; each sends a number an item.
+        reduction: ``"none"`` (the shape of ``input`` less the class dimension), 0 for items that are not kept;
+            ``"sum"`` or ``"mean"`` over kept items.
+        group: Process group whose ranks' items are ranked together; each rank sends one number per item.
 
     Returns:
-        A scalar, or one loss an item. Which items are kept is found by their losses, not by weights; of equal ones the
-        first are. A kept item's gradient is cross-entropy's.
+        A scalar, or one loss per item. Losses alone, not weights, decide which items are kept; among equal losses, the
+        first ones. A kept item's gradient is that of cross-entropy.
 
     Raises:
         ValueError: Shapes that do not fit, a single class of logits, a ``fraction`` or ``threshold`` outside of [0, 1].
@@ -89,8 +89,8 @@ def ohem_cross_entropy_loss(
     Source:
         Shrivastava et al., Training Region-based Object Detectors with Online Hard Example Mining, arXiv:1604.03540,
         which numbers no equation; as a mean of the k largest losses: Fan et al., arXiv:1705.08826. With
-        ``threshold=0.7`` and a fraction for its ``min_kept`` it is MMSegmentation's ``OHEMPixelSampler``. That divides
-        by all pixels.
+        ``threshold=0.7`` and its ``min_kept`` as a fraction, this is MMSegmentation's ``OHEMPixelSampler``, which
+        divides by all pixels.
     """
     p = softmax_problem(
         input,
@@ -109,7 +109,7 @@ def ohem_cross_entropy_loss(
     kept = _hardest(losses.detach(), p.counted, fraction, group)
     if threshold is not None:
         kept = kept | (torch.exp(-losses.detach()) < threshold)
-    # Weighed after they are chosen: a weight says how much an item counts, not how hard it is.
+    # Weighted after they are chosen: a weight says how much an item counts, not how hard it is.
     sample_weight, mask = align(sample_weight, both(p.counted, kept), p.shape)
     own = None if class_weight is None or p.labels is None else class_weight.to(losses.dtype)[p.labels]
     weight = own if sample_weight is None else sample_weight if own is None else own * sample_weight
@@ -117,9 +117,9 @@ def ohem_cross_entropy_loss(
 
 
 def _hardest(losses: Tensor, counted: Tensor | None, fraction: float, group: ProcessGroup | None) -> Tensor:
-    """Where the largest losses are, that share of those that count, on all ranks."""
+    """Where the largest losses are: the given share of those that count, over all ranks."""
     if group is not None:
-        # Of all ranks, on some of which everything counts.
+        # Over all ranks, and on some everything may count.
         there = torch.ones_like(losses, dtype=torch.bool) if counted is None else counted.expand(losses.shape)
         own, there = losses.flatten(), there.flatten()
         ranks = Ranks.of(group, input=own, mask=there)
@@ -130,7 +130,7 @@ def _hardest(losses: Tensor, counted: Tensor | None, fraction: float, group: Pro
     count = losses.numel() if counted is None else counted.expand(losses.shape).sum()
     order = losses.flatten().argsort(descending=True, stable=True)  # a NaN first
     rank = torch.zeros_like(order).scatter(0, order, torch.arange(len(order), device=order.device))
-    # Less a little, which 0.1 times 30 is too large by.
+    # Minus a little, since 0.1 times 30 comes out too large.
     return (rank < count * fraction - 1e-4).reshape(losses.shape)
 
 
@@ -161,7 +161,7 @@ def asymmetric_softmax_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""Smoothed softmax cross-entropy in which the true class fades once it is found, others once they are not (ASL).
+    r"""Smoothed softmax cross-entropy in which the true class fades once found, others once ruled out (ASL).
 
     .. math:: -\Big(1 - e + \frac{e}{C}\Big) (1 - p_y)^{\gamma_+} \log p_y
         - \frac{e}{C} \sum_{c \ne y} p_c^{\gamma_-} \log p_c
@@ -170,22 +170,21 @@ def asymmetric_softmax_loss(
         input: Logits, (N, C), (N, C, d1, ...) or (C,).
         target: Class indices of any integer dtype, the shape of ``input`` less the class dimension.
         gamma_positive: How fast the true class fades as its probability nears 1, at least 0; a Parameter learns.
-        gamma_negative: How fast the other classes fade as theirs near 0, at least 0; a Parameter learns.
-        label_smoothing: e in [0, 1], the share of the target that is spread over all classes. At 0 this is the focal
-            loss.
-        class_weight: (C,), a weight a class: for indices the mean is ``sum(w l) / sum(w)``.
+        gamma_negative: How fast the other classes fade as their probabilities near 0, at least 0; a Parameter learns.
+        label_smoothing: e in [0, 1], the share of the target spread over all classes. At 0 this is the focal loss.
+        class_weight: (C,), one weight per class: for indices the mean is ``sum(w l) / sum(w)``.
         ignore_index: An index target that does not count.
         dim: The class dimension; -1 for (B, L, C).
-        sample_weight: One weight an item, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per item, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an item counts.
         reduction: ``"none"`` (the shape of ``input`` less the class dimension), ``"sum"`` or ``"mean"``.
 
     Returns:
-        A scalar, or one loss an item.
+        A scalar, or one loss per item.
 
     Raises:
         ValueError: Shapes that do not fit, a power below 0, ``label_smoothing`` outside of [0, 1].
-        TypeError: Targets that are no integers.
+        TypeError: Targets that are not integers.
         IndexError: A target outside of [0, C) that is not ``ignore_index``.
 
     Example:
@@ -194,8 +193,9 @@ def asymmetric_softmax_loss(
         tensor(0.3314)
 
     Source:
-        Ridnik et al., arXiv:2009.14119, whose paper has the form for many labels alone: this one is of its code, and
-        timm's, with their defaults. Both keep a count of classes in the loss: batches of other sizes are not noticed.
+        Ridnik et al., arXiv:2009.14119. The paper only has the form for many labels; this one is from its code and
+        timm's, with their defaults. Both store the number of classes in the loss, so a batch with another number goes
+        unnoticed.
     """
 
     def asymmetric(z: Tensor, y: Tensor) -> Tensor:
@@ -235,22 +235,22 @@ CARDS = (
         module=OHEMCrossEntropyLoss,
         formula=r"\frac{1}{|H|} \sum_{i \in H} -\log p_{y_i}, \quad |H| \ge \lceil f N \rceil",
         symbols={
-            r"H": "the hardest items: those of the largest losses, and all below `threshold`",
-            r"i": "an item of these",
+            r"H": "the hardest items: those with the largest losses, and all below `threshold`",
+            r"i": "one of these items",
             r"p_{y_i}": "the probability of the item's true class: softmax of `input` at `target`",
-            r"f": "`fraction`, the share of the items that is kept at least",
-            r"N": "how many items count",
+            r"f": "`fraction`, the least share of the items that is kept",
+            r"N": "the number of items that count",
         },
         paper="arXiv:1604.03540",
         equation="unnumbered",
-        defaults="none is common: a quarter",
+        defaults="a quarter: there is no common value",
         search={"fraction": Range(0.05, 1.0)},
         separable=False,
         at_call=frozenset({"sample_weight", "mask", "group"}),
-        when="Most items, or pixels, are easy and drown the hard ones; and labels are clean.",
+        when="Most items, or pixels, are easy and drown the hard ones, and the labels are clean.",
         pitfalls=(
             "Wrong labels are the hardest items of all.",
-            "Under data-parallel training each rank keeps the hardest of its own, unless it is given `group`.",
+            "Under data-parallel training each rank keeps the hardest of its own items unless you pass `group`.",
             *TAKES_LOGITS,
         ),
         relatives=("focal_loss", "cross_entropy"),
@@ -265,7 +265,7 @@ CARDS = (
         ),
         symbols={
             r"e": "`label_smoothing`",
-            r"C": "how many classes there are",
+            r"C": "the number of classes",
             **_TRUE,
             r"\gamma_+": "`gamma_positive`: how fast the true class fades as it is found",
             r"c": "every other class",
@@ -280,8 +280,8 @@ CARDS = (
             "gamma_negative": Range(0.0, 6.0),
             "label_smoothing": Range(0.0, 0.3),
         },
-        when="As the focal loss with smoothed labels, whose smoothing does not lift classes that are ruled out.",
-        pitfalls=("Without smoothing it is the focal loss: the other classes have no share.", *TAKES_LOGITS),
+        when="Like the focal loss with smoothed labels, but smoothing does not lift classes that are ruled out.",
+        pitfalls=("Without smoothing it is the focal loss: the other classes get no weight.", *TAKES_LOGITS),
         relatives=("focal_loss", "asymmetric_loss", "cross_entropy"),
     ),
 )

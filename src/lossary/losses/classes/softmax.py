@@ -1,4 +1,4 @@
-"""One class among many: cross-entropy over a softmax, and what fades or bends it."""
+"""One class among many: cross-entropy over a softmax, and a form that fades easy examples."""
 
 import math
 from typing import Annotated
@@ -44,9 +44,9 @@ __all__ = [
 NEVER = -(1 << 62)
 
 
-#: Cross-entropies of this size torch gives to the sixth digit.
+#: torch computes cross-entropies of this size to the sixth digit.
 AMPLE = 0.1
-#: Up to so many scores a focal loss takes its time for the operations' number, not for its way through memory.
+#: Up to this many scores a focal loss's time depends on the number of operations, not on memory traffic.
 FEW_SCORES = 1 << 16
 
 
@@ -68,20 +68,20 @@ def cross_entropy(
     .. math:: -\sum_c w_c\, t_c \log \frac{e^{z_c}}{\sum_j e^{z_j}}
 
     Args:
-        input: Logits, (N, C), (N, C, d1, ...) or (C,); or linear scores, never held whole.
+        input: Logits, (N, C), (N, C, d1, ...) or (C,); or linear scores, never materialised.
         target: Class indices of any integer dtype, the shape of ``input`` less the class dimension; or
             probabilities (one-hot, soft) in the shape of ``input``, bool or floating-point.
-        weight: (C,), one weight a class. For indices the mean is ``sum(w l) / sum(w)``; for probabilities it
-            divides by the number of items, as torch does.
+        weight: (C,), one weight per class. For indices the mean is ``sum(w l) / sum(w)``; for probabilities it divides
+            by the number of items, as in torch.
         ignore_index: An index target that does not count.
         reduction: ``"none"`` (the shape of ``input`` less the class dimension), ``"sum"`` or ``"mean"``.
         label_smoothing: e in [0, 1]: targets become ``(1 - e) t + e / C``.
         dim: The class dimension; -1 for (B, L, C).
-        sample_weight: One weight an item, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per item, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an item counts; logits elsewhere may be anything.
 
     Returns:
-        A scalar, or one loss an item, in torch's dtype; of linear scores in half precision in float32.
+        A scalar, or one loss per item, in torch's dtype; in float32 for linear scores in half precision.
 
     Raises:
         ValueError: Shapes that do not fit, a single class of logits, ``label_smoothing`` outside of [0, 1].
@@ -94,9 +94,9 @@ def cross_entropy(
         tensor(0.5514)
 
     Source:
-        Bridle 1990; label smoothing: Szegedy et al., arXiv:1512.00567, sec. 7. Everything ignored gives 0 here, NaN
-        in torch; a class with logit -inf and target 0 adds nothing here, NaN in torch; a single class is an error
-        here, a constant 0 in torch.
+        Bridle 1990; label smoothing: Szegedy et al., arXiv:1512.00567, sec. 7. If everything is ignored, the loss is 0
+        here and NaN in torch; a class with logit -inf and target 0 adds nothing here, NaN in torch; a single class is
+        an error here and a constant 0 in torch.
     """
     target = wide_integers("target", target)
     plain = weight is None and sample_weight is None and mask is None
@@ -126,16 +126,16 @@ def cross_entropy(
         scores = _layout(p.input)
         loss = F.cross_entropy(scores, _labels(p, scores), reduction=reduction)
         return loss.reshape(p.shape) if reduction == "none" else loss
-    # Widened inside of the kernel: a float32 copy of half-precision logits would cost twice their memory.
+    # Widened inside the kernel: a float32 copy of half-precision logits would cost twice their memory.
     logp = F.log_softmax(_layout(p.input), 1, dtype=accumulator(p.input))
     logp = logp.reshape(p.input.shape) if logp.dim() == 2 else logp.movedim(1, -1)
     return like_torch(_log_likelihood(logp, p, weight, label_smoothing, reduction), p.input)
 
 
 def _by_torch(input: Input, target: Tensor, ignore_index: int, reduction: str, smoothing: float) -> Tensor | None:
-    """torch's own function for what most calls ask; None where it may not be asked, refuses, or a sum is no number.
+    """torch's own function for what most calls ask; None where it does not apply, refuses, or a sum is not finite.
 
-    So nothing is checked twice, which a small batch would feel: the checks and rules here are for what is left.
+    This avoids checking twice, which slows small batches: the checks and rules here handle what is left.
     """
     if not isinstance(input, Tensor):
         return None
@@ -159,9 +159,9 @@ def _by_torch(input: Input, target: Tensor, ignore_index: int, reduction: str, s
 
 
 def _unseen_by_torch(input: Input, target: Tensor, ignore_index: int, reduction: Reduction, dim: int) -> Tensor | None:
-    """torch's own function where no value may be looked at, with 0 for a mean over nothing; None where ours is left.
+    """torch's own function where values are not visible, with 0 for a mean over nothing; None where ours is needed.
 
-    In half precision too, off the CPU: what is wider would be twice as long on its way through memory.
+    Off the CPU in half precision too: wider values would double the memory traffic.
     """
     if not isinstance(input, Tensor) or values_visible(input, target) or input.dim() < 2:
         return None
@@ -172,10 +172,10 @@ def _unseen_by_torch(input: Input, target: Tensor, ignore_index: int, reduction:
         return None
     rows = input.movedim(class_dimension(input, dim), -1)
     if rows.shape[-1] < 2 or target.shape != rows.shape[:-1]:
-        return None  # for the checks to say so
+        return None  # for the checks to report
     scores = _layout(rows)
     labels = target.reshape(scores.shape[:1] + scores.shape[2:])
-    # Over images torch's sum is added up in any order, and refused where one is asked for.
+    # Over images torch sums in any order, and refuses where a fixed one is required.
     by_item = reduction == "none" or (scores.dim() > 2 and torch.are_deterministic_algorithms_enabled())
     if reduction == "mean" and not by_item:
         loss, count = mean_nll(F.log_softmax(scores, 1), labels, ignore_index)
@@ -189,13 +189,13 @@ def _unseen_by_torch(input: Input, target: Tensor, ignore_index: int, reduction:
 
 
 def _is_torchs(p: Problem, weight: Tensor | None, smoothing: float) -> bool:
-    """Whether nothing is asked for but what torch's own function gives, in one operation."""
+    """Whether torch's own function does all that is asked for, in one operation."""
     everything_counts = p.counted is None and p.sample_weight is None and weight is None
     return everything_counts and p.labels is not None and smoothing == 0
 
 
 def _layout(scores: Tensor) -> Tensor:
-    """(*shape, C) as (rows, C) or (N, C, ...), whichever needs no copy: images keep their layout."""
+    """(*shape, C) as (rows, C) or (N, C, ...), whichever needs no copy, so images keep their layout."""
     flat = scores.dim() <= 2 or scores.is_contiguous()
     return scores.reshape(scores.shape[:-1].numel(), scores.shape[-1]) if flat else scores.movedim(-1, 1)
 
@@ -228,7 +228,7 @@ def _log_likelihood(logp: Tensor, p: Problem, weight: Tensor | None, smoothing: 
 
 
 def _skip(logp: Tensor, impossible: Tensor) -> Tensor:
-    """Log-probabilities with 0 for classes that are impossible by a logit of -inf: 0 * -inf is NaN."""
+    """Log-probabilities, 0 for classes that a logit of -inf makes impossible: 0 * -inf is NaN."""
     return torch.where(impossible, torch.zeros_like(logp), logp)
 
 
@@ -266,7 +266,7 @@ def nll_loss(
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
 ) -> Tensor:
-    r"""The negative log-likelihood of the true class, from log-probabilities. With logits at hand use cross_entropy.
+    r"""The negative log-likelihood of the true class, from log-probabilities. If you have logits, use cross_entropy.
 
     .. math:: -w_y \log p_y
 
@@ -274,15 +274,15 @@ def nll_loss(
         input: Log-probabilities, (N, C), (N, C, d1, ...) or (C,), taken as they are.
         target: Class indices of any integer dtype, the shape of ``input`` less the class dimension; or
             probabilities in the shape of ``input``.
-        weight: (C,), one weight a class. For indices the mean is ``sum(w l) / sum(w)``.
+        weight: (C,), one weight per class. For indices the mean is ``sum(w l) / sum(w)``.
         ignore_index: An index target that does not count.
         reduction: ``"none"`` (the shape of ``input`` less the class dimension), ``"sum"`` or ``"mean"``.
         dim: The class dimension; -1 for (B, L, C).
-        sample_weight: One weight an item, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per item, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an item counts.
 
     Returns:
-        A scalar, or one loss an item, in torch's dtype.
+        A scalar, or one loss per item, in torch's dtype.
 
     Raises:
         ValueError: Shapes that do not fit.
@@ -295,8 +295,8 @@ def nll_loss(
         tensor(0.6931)
 
     Source:
-        Fisher 1922. The name says nothing of a logarithm, and none is taken: probabilities give a plausible, wrong,
-        negative number. Everything ignored gives 0 here, NaN in torch.
+        Fisher 1922. Despite its name it takes no logarithm: given probabilities it returns a plausible but wrong
+        negative number. If everything is ignored, the loss is 0 here and NaN in torch.
     """
     p = problem(input, target, dim=dim, ignore_index=ignore_index, sample_weight=sample_weight, mask=mask)
     check_class_weight("weight", weight, p.classes)
@@ -315,7 +315,7 @@ class NLLLoss(Loss):
 
 
 def focal_terms(gap: Tensor, gamma: float | Tensor, *alpha: Tensor) -> tuple[Tensor, Tensor]:
-    """The focal loss and log(1 - p); in log space, for a power of 1 - p has a NaN gradient at p = 1."""
+    """The focal loss and log(1 - p); in log space, since a power of 1 - p has a NaN gradient at p = 1."""
     miss = F.logsigmoid(gap)
     loss = torch.exp(gamma * miss) * softplus(gap)
     return (alpha[0] * loss if alpha else loss), miss
@@ -326,18 +326,18 @@ def _focal(gap: Tensor, gamma: float | Tensor, *alpha: Tensor) -> Tensor:
 
 
 def _focal_by_torch(input: Input, target: Tensor, ignore_index: int, gamma: float | Tensor) -> Tensor | None:
-    """The mean by torch's cross-entropy and a power of 1 - p, in half as many operations; None where not as exact."""
+    """The mean by torch's cross-entropy and a power of 1 - p, in half the operations; None where that is less exact."""
     # A power below 1 has an infinite derivative at 0.
     if type(gamma) not in (int, float) or gamma < 1 or ignore_index >= 0:
         return None
     if not isinstance(input, Tensor) or input.numel() > FEW_SCORES:
         return None
-    # No label may be ignored, so that the mean is one over all: one that is would be refused.
+    # Ignoring no label makes the mean one over all items; torch refuses a label that should be ignored.
     entropy = _by_torch(input, target, NEVER, "none", 0.0)
     if entropy is None:
         return None
     loss = (torch.expm1(-entropy).neg() ** gamma * entropy).mean()
-    # A small cross-entropy h makes about h^(1 + gamma) of it, so that by the inequality of power means h is ample.
+    # A small cross-entropy h contributes about h^(1 + gamma), so by the inequality of power means h is ample.
     return loss if AMPLE ** (1 + gamma) <= loss.item() < math.inf else None
 
 
@@ -355,26 +355,26 @@ def focal_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""Softmax cross-entropy that fades out examples already right.
+    r"""Softmax cross-entropy that fades out examples that are already right.
 
     .. math:: -\alpha_y (1 - p_y)^\gamma \log p_y
 
     Args:
-        input: Logits, (N, C), (N, C, d1, ...) or (C,); or linear scores, never held whole.
+        input: Logits, (N, C), (N, C, d1, ...) or (C,); or linear scores, never materialised.
         target: Class indices of any integer dtype, the shape of ``input`` less the class dimension; or
             probabilities in the shape of ``input``: the sum over classes of ``t_c`` times the loss at label c.
         gamma: How fast right answers fade, at least 0; 0 is the plain cross-entropy.
-        alpha: (C,), a factor a class, not part of the mean's divisor.
-        class_weight: (C,), a weight a class: for indices the mean is ``sum(w l) / sum(w)``.
+        alpha: (C,), one factor per class, not part of the mean's divisor.
+        class_weight: (C,), one weight per class: for indices the mean is ``sum(w l) / sum(w)``.
         ignore_index: An index target that does not count.
         dim: The class dimension; -1 for (B, L, C).
-        sample_weight: One weight an item, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per item, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an item counts.
         reduction: ``"none"`` (the shape of ``input`` less the class dimension), ``"sum"`` or ``"mean"`` over the
             items that count.
 
     Returns:
-        A scalar, or one loss an item.
+        A scalar, or one loss per item.
 
     Raises:
         ValueError: Shapes that do not fit, a single class of logits, ``gamma`` below 0.
@@ -387,8 +387,8 @@ def focal_loss(
         tensor(4.4923e-05)
 
     Source:
-        Lin et al., Focal Loss, arXiv:1708.02002, eq. 5, for a softmax; gamma = 2 is the paper's best. Versions
-        differ: some divide by the sum of alpha, here that is ``class_weight``.
+        Lin et al., Focal Loss, arXiv:1708.02002, eq. 5, for a softmax; gamma = 2 is the paper's best. Versions differ:
+        some divide by the sum of alpha; for that, use ``class_weight``.
     """
     target = wide_integers("target", target)
     plain = all(given is None for given in (alpha, class_weight, sample_weight, mask)) and dim in (1, -1)
@@ -432,7 +432,7 @@ CARDS = (
             r"c": "every class",
             r"w_c": "`weight` of class c, 1 without it",
             r"t_c": (
-                "`target`: 1 for the true class and 0 for others, or a probability a class; mixed by `label_smoothing`"
+                "`target`: 1 for the true class, 0 for others, or a probability per class; mixed by `label_smoothing`"
             ),
             r"z_c": "`input`, the logit of class c",
             r"j": "every class",
@@ -445,7 +445,7 @@ CARDS = (
         when="One class among many; the baseline for everything else.",
         pitfalls=(
             *TAKES_LOGITS,
-            "With weights the mean divides by the sum of the labels' weights for indices, by N for probabilities.",
+            "With weights, the mean divides by the sum of the labels' weights for indices, but by N for probabilities.",
         ),
         relatives=("focal_loss", "poly_loss", "multiclass_hinge_loss", "nll_loss"),
     ),
@@ -462,8 +462,8 @@ CARDS = (
         paper="Fisher, On the Mathematical Foundations of Theoretical Statistics, 1922",
         equation="textbook",
         defaults="torch",
-        when="Where log-probabilities are all there is; with logits use cross_entropy.",
-        pitfalls=("It takes no logarithm: probabilities passed in give a negative number without an error.",),
+        when="Where you only have log-probabilities; with logits use cross_entropy.",
+        pitfalls=("It takes no logarithm: for probabilities it returns a negative number without an error.",),
         relatives=("cross_entropy",),
     ),
     class_card(
@@ -474,7 +474,7 @@ CARDS = (
             r"\alpha_y": "`alpha` of the true class, 1 without it",
             r"y": "`target`, the true class",
             r"p_y": "the probability given to the true class: softmax of `input` there",
-            r"\gamma": "`gamma`: how fast examples fade that are already right; 0 is the plain cross-entropy",
+            r"\gamma": "`gamma`: how fast examples that are already right fade; 0 is the plain cross-entropy",
         },
         paper="arXiv:1708.02002",
         equation="5",
@@ -483,7 +483,7 @@ CARDS = (
         when="Many easy examples drown the few hard ones.",
         pitfalls=(
             "(1 - p)^gamma as a power has a NaN gradient for gamma below 1 once p rounds to 1.",
-            "It fades easy examples, not frequent classes: for those use alpha or class_weight.",
+            "It fades easy examples, not frequent classes: for the latter use alpha or class_weight.",
             *TAKES_LOGITS,
         ),
         relatives=("cross_entropy", "sigmoid_focal_loss", "poly_focal_loss"),

@@ -83,8 +83,8 @@ def adaface_loss(
 
     Args:
         embeddings: (N, D), before they are normalised: their lengths count.
-        weight: (C, D), one direction a class; or (C, K, D), K of them, of which the nearest one to the embedding counts
-            (sub-centers, for noisy labels: Deng et al., ECCV 2020, eq. 2). Normalised here.
+        weight: (C, D), one direction per class; or (C, K, D), K per class, of which the one nearest to the embedding
+            counts (sub-centers, for noisy labels: Deng et al., ECCV 2020, eq. 2). Normalised here.
         labels: (N,) class indices of any integer dtype.
         margin: m. At q = -1 it is ArcFace's, in radians; at q = 1 it is 2m in the cosine and -m in the angle.
         h: How many deviations of the length are one of the quality; a third leaves most items' q within 1 / 3.
@@ -96,10 +96,10 @@ def adaface_loss(
         gradient: ``"held_margin"`` takes q for a constant, as the authors' code does; ``"exact"`` differentiates it, so
             that lengths get a gradient.
         sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``. They do not weigh lengths.
-        mask: (N,) boolean, True where an item counts; what stands elsewhere may be NaN, or no class.
+        mask: (N,) boolean, True where an item counts; elsewhere embeddings may be NaN and labels out of range.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
-        group: Process group whose ranks' items are one batch: for the lengths' mean and deviation, and for the loss's
-            mean. Classes that are spread over ranks bring it along.
+        group: Process group whose ranks' items form one batch: for the lengths' mean and deviation, and for the loss's
+            mean. Classes sharded over ranks bring their own.
 
     Returns:
         A scalar, or (N,). The target's gradient is 0 where ``theta - m q`` would leave [0, pi], and at
@@ -107,7 +107,7 @@ def adaface_loss(
 
     Raises:
         ValueError: Wrong shapes, ``scale``, ``h`` or ``eps`` not above 0, ``margin`` or ``norm_std`` below 0.
-        TypeError: Labels that are no integers.
+        TypeError: Labels that are not integers.
         IndexError: A label outside of [0, C).
 
     Example:
@@ -228,8 +228,8 @@ def magface_loss(
 
     Args:
         embeddings: (N, D), before they are normalised: their lengths count.
-        weight: (C, D), one direction a class; or (C, K, D), K of them, of which the nearest one to the embedding counts
-            (sub-centers, for noisy labels: Deng et al., ECCV 2020, eq. 2). Normalised here.
+        weight: (C, D), one direction per class; or (C, K, D), K per class, of which the one nearest to the embedding
+            counts (sub-centers, for noisy labels: Deng et al., ECCV 2020, eq. 2). Normalised here.
         labels: (N,) class indices of any integer dtype.
         l_a: The least length that counts, above 0.
         u_a: The largest, above ``l_a``.
@@ -237,11 +237,11 @@ def magface_loss(
         u_margin: The margin at the largest.
         lambda_g: How much length is rewarded. The paper's proof that each item has one best length wants at least
             ``s k u_a^2 l_a^2 / (u_a^2 - l_a^2)`` with k the margin's slope: some 22.6 at the defaults.
-        scale: s, the radius of the sphere (an inverse temperature). Of shape (N,), one a row.
+        scale: s, the radius of the sphere (an inverse temperature). A tensor of shape (N,) sets one per row.
         beyond_pi: As in :func:`arcface_loss`; the authors train with ``"easy"``, which has a margin only where
             ``cos(theta) > 0``.
         sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
-        mask: (N,) boolean, True where an item counts; what stands elsewhere may be NaN, or no class.
+        mask: (N,) boolean, True where an item counts; elsewhere embeddings may be NaN and labels out of range.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
 
     Returns:
@@ -249,7 +249,7 @@ def magface_loss(
 
     Raises:
         ValueError: Wrong shapes, ``scale``, ``l_a`` not above 0, ``u_a`` not above ``l_a``, a margin below 0.
-        TypeError: Labels that are no integers.
+        TypeError: Labels that are not integers.
         IndexError: A label outside of [0, C).
 
     Example:

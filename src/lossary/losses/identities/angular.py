@@ -57,14 +57,15 @@ def normalized_softmax_loss(
 
     Args:
         embeddings: (N, D), any length; normalised here.
-        weight: (C, D), one direction a class; or (C, K, D), K of them, of which the nearest one to the embedding counts
-            (sub-centers, for noisy labels: Deng et al., ECCV 2020, eq. 2). Normalised here.
+        weight: (C, D), one direction per class; or (C, K, D), K per class, of which the one nearest to the embedding
+            counts (sub-centers, for noisy labels: Deng et al., ECCV 2020, eq. 2). Normalised here.
         labels: (N,) class indices of any integer dtype.
-        scale: s, the radius of the sphere (an inverse temperature); a Parameter learns. Of shape (N,), one a row.
+        scale: s, the radius of the sphere (an inverse temperature); a Parameter learns. A tensor of shape (N,) sets one
+            per row.
         normalize_embeddings: False keeps the embeddings' lengths, so that the logits are ``scale * |x| cos``: the
             modified softmax of the SphereFace paper, which has ``scale=1``.
         sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
-        mask: (N,) boolean, True where an item counts; what stands elsewhere may be NaN, or no class.
+        mask: (N,) boolean, True where an item counts; elsewhere embeddings may be NaN and labels out of range.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
 
     Returns:
@@ -72,7 +73,7 @@ def normalized_softmax_loss(
 
     Raises:
         ValueError: Wrong shapes, ``scale`` not above 0 or not finite.
-        TypeError: Labels that are no integers.
+        TypeError: Labels that are not integers.
         IndexError: A label outside of [0, C).
 
     Example:
@@ -139,13 +140,13 @@ def cosface_loss(
 
     Args:
         embeddings: (N, D), any length; normalised here.
-        weight: (C, D), one direction a class; or (C, K, D), K of them, of which the nearest one to the embedding counts
-            (sub-centers, for noisy labels: Deng et al., ECCV 2020, eq. 2). Normalised here.
+        weight: (C, D), one direction per class; or (C, K, D), K per class, of which the one nearest to the embedding
+            counts (sub-centers, for noisy labels: Deng et al., ECCV 2020, eq. 2). Normalised here.
         labels: (N,) class indices of any integer dtype.
-        margin: m, in units of the cosine; at most C / (C - 1). Of shape (N,), one a row.
-        scale: s, the radius of the sphere (an inverse temperature). Of shape (N,), one a row.
+        margin: m, in units of the cosine; at most C / (C - 1). A tensor of shape (N,) sets one per row.
+        scale: s, the radius of the sphere (an inverse temperature). A tensor of shape (N,) sets one per row.
         sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
-        mask: (N,) boolean, True where an item counts; what stands elsewhere may be NaN, or no class.
+        mask: (N,) boolean, True where an item counts; elsewhere embeddings may be NaN and labels out of range.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
 
     Returns:
@@ -153,7 +154,7 @@ def cosface_loss(
 
     Raises:
         ValueError: Wrong shapes, ``scale`` not above 0, a hyperparameter that is not finite.
-        TypeError: Labels that are no integers.
+        TypeError: Labels that are not integers.
         IndexError: A label outside of [0, C).
 
     Example:
@@ -265,11 +266,11 @@ def arcface_loss(
 
     Args:
         embeddings: (N, D), any length; normalised here.
-        weight: (C, D), one direction a class; or (C, K, D), K of them, of which the nearest one to the embedding counts
-            (sub-centers, for noisy labels: Deng et al., ECCV 2020, eq. 2). Normalised here.
+        weight: (C, D), one direction per class; or (C, K, D), K per class, of which the one nearest to the embedding
+            counts (sub-centers, for noisy labels: Deng et al., ECCV 2020, eq. 2). Normalised here.
         labels: (N,) class indices of any integer dtype.
-        margin: m in radians, in [0, pi]; a tensor is not checked. Of shape (N,), one a row.
-        scale: s, the radius of the sphere (an inverse temperature). Of shape (N,), one a row.
+        margin: m in radians, in [0, pi]; a tensor is not checked. A tensor of shape (N,) sets one per row.
+        scale: s, the radius of the sphere (an inverse temperature). A tensor of shape (N,) sets one per row.
         beyond_pi: The target's score where ``theta + m > pi``, where ``cos(theta + m)`` would rise again:
             ``"linear"`` continues with ``cos(theta) - m sin(m)`` (the authors' code), ``"plain"`` keeps the paper's
             equation, ``"easy"`` applies the margin only where ``cos(theta) > 0``.
@@ -277,7 +278,7 @@ def arcface_loss(
             taken as 1, as code does that writes the margin into the logits under ``no_grad``; the true one is
             ``sin(theta + m) / sin(theta)``.
         sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
-        mask: (N,) boolean, True where an item counts; what stands elsewhere may be NaN, or no class.
+        mask: (N,) boolean, True where an item counts; elsewhere embeddings may be NaN and labels out of range.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
 
     Returns:
@@ -285,7 +286,7 @@ def arcface_loss(
 
     Raises:
         ValueError: Wrong shapes, ``scale`` not above 0, ``margin`` outside of [0, pi], an unknown option.
-        TypeError: Labels that are no integers.
+        TypeError: Labels that are not integers.
         IndexError: A label outside of [0, C).
 
     Example:

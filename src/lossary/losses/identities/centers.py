@@ -55,7 +55,7 @@ def center_loss(
         sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
         mask: (N,) boolean, True where an item counts; embeddings elsewhere may be NaN.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
-        group: Process group whose ranks' items are one batch: for the mean, and for the centers that
+        group: Process group whose ranks' items form one batch: for the mean, and for the centers that
             :class:`MovingCenterLoss` and :class:`ClassMeanCenterLoss` make of a batch.
 
     Returns:
@@ -63,7 +63,7 @@ def center_loss(
 
     Raises:
         ValueError: Wrong shapes.
-        TypeError: Labels that are no integers.
+        TypeError: Labels that are not integers.
         IndexError: A label outside of [0, C).
 
     Example:

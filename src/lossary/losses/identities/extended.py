@@ -80,17 +80,17 @@ def combined_margin_loss(
 
     Args:
         embeddings: (N, D), any length; normalised here.
-        weight: (C, D), one direction a class; or (C, K, D), K of them, of which the nearest one to the embedding counts
-            (sub-centers, for noisy labels: Deng et al., ECCV 2020, eq. 2). Normalised here.
+        weight: (C, D), one direction per class; or (C, K, D), K per class, of which the one nearest to the embedding
+            counts (sub-centers, for noisy labels: Deng et al., ECCV 2020, eq. 2). Normalised here.
         labels: (N,) class indices of any integer dtype.
         m1: What the angle is multiplied by; need not be whole.
         m2: Added to the angle, in radians.
         m3: Subtracted from the cosine.
-        scale: s, the radius of the sphere (an inverse temperature). Of shape (N,), one a row.
+        scale: s, the radius of the sphere (an inverse temperature). A tensor of shape (N,) sets one per row.
         beyond_pi: Where ``m1 theta + m2 > pi``, whose cosine would rise again: ``"psi"`` keeps falling as SphereFace
             does, ``"plain"`` keeps the equation.
         sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
-        mask: (N,) boolean, True where an item counts; what stands elsewhere may be NaN, or no class.
+        mask: (N,) boolean, True where an item counts; elsewhere embeddings may be NaN and labels out of range.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
 
     Returns:
@@ -98,7 +98,7 @@ def combined_margin_loss(
 
     Raises:
         ValueError: Wrong shapes, ``scale`` not above 0, ``m1`` or ``m2`` below 0, an unknown option.
-        TypeError: Labels that are no integers.
+        TypeError: Labels that are not integers.
         IndexError: A label outside of [0, C).
 
     Example:
@@ -162,18 +162,18 @@ def curricularface_loss(
 
     Args:
         embeddings: (N, D), any length; normalised here.
-        weight: (C, D), one direction a class; or (C, K, D), K of them, of which the nearest one to the embedding counts
-            (sub-centers, for noisy labels: Deng et al., ECCV 2020, eq. 2). Normalised here.
+        weight: (C, D), one direction per class; or (C, K, D), K per class, of which the one nearest to the embedding
+            counts (sub-centers, for noisy labels: Deng et al., ECCV 2020, eq. 2). Normalised here.
         labels: (N,) class indices of any integer dtype.
-        margin: m in radians, in [0, pi]; a tensor is not checked. Of shape (N,), one a row.
-        scale: s, the radius of the sphere (an inverse temperature), above 0. A tensor takes the memory of all scores.
+        margin: m in radians, in [0, pi]; a tensor is not checked. A tensor of shape (N,) sets one per row.
+        scale: s, the radius of the sphere (an inverse temperature), above 0. A tensor holds all scores in memory.
         t: How far the training is: a mean of cosines of items and their own classes, which
             :class:`CurricularFaceLoss` follows. It does not learn.
         sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
-        mask: (N,) boolean, True where an item counts; what stands elsewhere may be NaN, or no class.
+        mask: (N,) boolean, True where an item counts; elsewhere embeddings may be NaN and labels out of range.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
-        group: Process group whose ranks' items are one batch: for the mean, and for the t that
-            :class:`CurricularFaceLoss` follows. Classes that are spread over ranks bring it along.
+        group: Process group whose ranks' items form one batch: for the mean, and for the t that
+            :class:`CurricularFaceLoss` follows. Classes sharded over ranks bring their own.
 
     Returns:
         A scalar, or (N,). The loss jumps where a negative becomes a hard one. Beyond ``theta + m = pi`` the target's
@@ -181,7 +181,7 @@ def curricularface_loss(
 
     Raises:
         ValueError: Wrong shapes, ``scale`` not above 0, ``margin`` outside of [0, pi].
-        TypeError: Labels that are no integers.
+        TypeError: Labels that are not integers.
         IndexError: A label outside of [0, C).
 
     Example:

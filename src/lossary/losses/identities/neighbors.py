@@ -49,29 +49,29 @@ def nca_loss(
 
     Args:
         embeddings: (N, D), any length; normalised here.
-        labels: (N,) integers; items of the same label are positives. Or (N, L), 0 or 1 for each of L labels: items
-            that share one are positives. None beside ``positives``.
+        labels: (N,) integers; items of the same label are positives. Or (N, L), 0 or 1 for each of L labels: items that
+            share one are positives. None with ``positives``.
         scale: s, an inverse temperature of squared distances (of cosines it is 2 s), above 0; a Parameter learns.
-        positives: (N, N) boolean instead of labels, or (N, M) beside references: which items are an anchor's positives.
-            This and (N, L) labels take the memory of all scores.
-        ref_embeddings: (M, D) references, as of a memory bank or another tower: the anchors are compared with these
-            instead of each other. Gradients flow to them.
+        positives: (N, N) boolean instead of labels, or (N, M) with references: which items are an anchor's positives.
+            Like (N, L) labels, this holds all scores in memory.
+        ref_embeddings: (M, D) references, for example from a memory bank or another tower: the anchors are compared
+            with these instead of each other. Gradients flow to them.
         ref_labels: Their labels, (M,) or (M, L).
-        ids: (N,) integers; items that share one are never each other's negatives, though labelled apart.
+        ids: (N,) integers; items that share one are never each other's negatives, even with different labels.
         sample_weight: (N,) weights of the anchors.
         mask: (N,) boolean; an item that does not count is neither anchor nor positive nor negative, and may be NaN.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
-        group: Process group whose ranks' items are one batch, in which labels and ids mean the same on every rank;
-            references stay each rank's own. The average of the ranks' means is the mean of that batch, and so for its
-            gradient; ``"none"`` and ``"sum"`` are of the rank's own anchors.
+        group: Process group whose ranks' items form one batch. Labels and ids must mean the same on every rank;
+            references stay each rank's own. The average of the ranks' means is the mean of that batch, and likewise for
+            gradients; ``"none"`` and ``"sum"`` cover the rank's own anchors.
 
     Returns:
-        A scalar, or (N,): 0 for an anchor without a positive. ``mean`` is over the anchors that have one; without any
-        the loss is 0.0, with zero gradients.
+        A scalar, or (N,): 0 for an anchor without a positive. ``mean`` is over the anchors that have one; if none has,
+        the loss is 0.0 with zero gradients.
 
     Raises:
         ValueError: Wrong shapes, ``scale`` not above 0 or not finite, arguments that exclude each other.
-        TypeError: Labels that are no integers, references in another precision.
+        TypeError: Labels that are not integers, references in another precision.
 
     Example:
         >>> import torch
@@ -139,28 +139,28 @@ def smooth_ap_loss(
 
     Args:
         embeddings: (N, D), any length; normalised here.
-        labels: (N,) integers; items of the same label are positives. Or (N, L), 0 or 1 for each of L labels: items
-            that share one are positives. None beside ``positives``.
+        labels: (N,) integers; items of the same label are positives. Or (N, L), 0 or 1 for each of L labels: items that
+            share one are positives. None with ``positives``.
         temperature: tau, above 0: how far apart two cosines must be to be told apart; a Parameter learns.
-        positives: (N, N) boolean instead of labels, or (N, M) beside references: which items are an anchor's positives.
-        ref_embeddings: (M, D) references, as of a memory bank or another tower: the anchors look among these instead of
-            each other. Gradients flow to them.
+        positives: (N, N) boolean instead of labels, or (N, M) with references: which items are an anchor's positives.
+        ref_embeddings: (M, D) references, for example from a memory bank or another tower: the anchors look among these
+            instead of each other. Gradients flow to them.
         ref_labels: Their labels, (M,) or (M, L).
-        ids: (N,) integers; items that share one are never each other's negatives, though labelled apart.
+        ids: (N,) integers; items that share one are never each other's negatives, even with different labels.
         sample_weight: (N,) weights of the anchors.
         mask: (N,) boolean; an item that does not count is neither anchor nor positive nor negative, and may be NaN.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
-        group: Process group whose ranks' items are one batch, in which labels and ids mean the same on every rank;
-            references stay each rank's own. The average of the ranks' means is the mean of that batch, and so for its
-            gradient; ``"none"`` and ``"sum"`` are of the rank's own anchors.
+        group: Process group whose ranks' items form one batch. Labels and ids must mean the same on every rank;
+            references stay each rank's own. The average of the ranks' means is the mean of that batch, and likewise for
+            gradients; ``"none"`` and ``"sum"`` cover the rank's own anchors.
 
     Returns:
         A scalar, or (N,) from 0 to 1: 0 for an anchor without a positive. ``mean`` is over the anchors that have one;
-        without any the loss is 0.0, with zero gradients.
+        if none has, the loss is 0.0 with zero gradients.
 
     Raises:
         ValueError: Wrong shapes, ``temperature`` not above 0 or not finite, arguments that exclude each other.
-        TypeError: Labels that are no integers, references in another precision.
+        TypeError: Labels that are not integers, references in another precision.
 
     Example:
         >>> import torch

@@ -73,12 +73,12 @@ def ge2e_loss(
             so for its gradient; ``"none"`` and ``"sum"`` are of the rank's own utterances.
 
     Returns:
-        A scalar, or one loss an utterance. An utterance that is its speaker's only one is 0 and outside of the mean,
+        A scalar, or one loss per utterance. An utterance that is its speaker's only one is 0 and outside of the mean,
         but a centroid for the others; without any other the loss is 0.0, with zero gradients.
 
     Raises:
         ValueError: Wrong shapes, fewer than two utterances a speaker, ``w`` not above 0, an unknown option.
-        TypeError: Labels that are no integers.
+        TypeError: Labels that are not integers.
 
     Example:
         >>> import torch
@@ -239,7 +239,7 @@ def proxy_anchor_loss(
         margin: delta: cosines should lie above it with the own class's proxy, below its negative with others.
         sample_weight: (N,) factors of the items' exponentials: an item of weight 2 counts as two of it.
         mask: (N,) boolean; an item that does not count may be NaN.
-        group: Process group whose ranks' items are one batch. Classes that are spread over ranks bring it along.
+        group: Process group whose ranks' items form one batch. Classes sharded over ranks bring their own.
 
     Returns:
         A scalar: the mean over the classes of the batch of the first sum, and over all classes of the second. It
@@ -247,7 +247,7 @@ def proxy_anchor_loss(
 
     Raises:
         ValueError: Wrong shapes, ``scale`` not above 0, a hyperparameter that is not finite.
-        TypeError: Labels that are no integers.
+        TypeError: Labels that are not integers.
         IndexError: A label outside of [0, C).
 
     Example:
@@ -289,7 +289,7 @@ def proxy_anchor_loss(
 
 
 class ProxyAnchorLoss(HeadLoss):
-    """:func:`proxy_anchor_loss` with its own proxies; they want a learning rate some 100 times the network's."""
+    """:func:`proxy_anchor_loss` with its own proxies; they need a learning rate about 100 times the network's."""
 
     fn = staticmethod(proxy_anchor_loss)
     scale: Positive = 32.0
@@ -366,7 +366,7 @@ CARDS = (
         at_call=frozenset({"sample_weight", "mask", "group"}),
         when="Embeddings for classes never seen in training, from batches drawn at random; one vector a class is kept.",
         pitfalls=(
-            "The proxies want a learning rate some 100 times the network's: a parameter group of their own.",
+            "The proxies need a learning rate about 100 times the network's: give them their own parameter group.",
             "Proxies of classes that a batch lacks are driven from all of its items, and count in the second mean.",
             "In half precision exp(alpha (s + delta)) overflows; log-sum-exps do not.",
         ),

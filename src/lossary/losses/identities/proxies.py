@@ -68,11 +68,12 @@ def proxy_nca_loss(
         embeddings: (N, D), any length; normalised here.
         weight: (C, D), the proxies, any length; or (C, K, D), K of them a class, of which the nearest one counts.
         labels: (N,) class indices of any integer dtype.
-        scale: s, an inverse temperature of squared distances (of cosines it is 2 s). Of shape (N,), one a row.
+        scale: s, an inverse temperature of squared distances (of cosines it is 2 s). A tensor of shape (N,) sets one
+            per row.
         own_in_sum: True has the own proxy among those of the sum, which makes probabilities of them: ProxyNCA++, whose
             paper takes ``scale=9``. It is ``normalized_softmax_loss`` of twice the scale.
         sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
-        mask: (N,) boolean, True where an item counts; what stands elsewhere may be NaN, or no class.
+        mask: (N,) boolean, True where an item counts; elsewhere embeddings may be NaN and labels out of range.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
 
     Returns:
@@ -80,7 +81,7 @@ def proxy_nca_loss(
 
     Raises:
         ValueError: Wrong shapes, ``scale`` not above 0 or not finite.
-        TypeError: Labels that are no integers.
+        TypeError: Labels that are not integers.
         IndexError: A label outside of [0, C).
 
     Example:
@@ -109,7 +110,7 @@ def proxy_nca_loss(
 
 
 class ProxyNCALoss(SphereHead):
-    """:func:`proxy_nca_loss` with its own proxies; they want a learning rate some 100 times the network's."""
+    """:func:`proxy_nca_loss` with its own proxies; they need a learning rate about 100 times the network's."""
 
     fn = staticmethod(proxy_nca_loss)
     scale: Scale = 1.0
@@ -146,7 +147,7 @@ def soft_triple_loss(
         margin: delta, in units of the cosine.
         tau: How much the distances of a class's centers cost, so that those it does not need become one.
         sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
-        mask: (N,) boolean, True where an item counts; what stands elsewhere may be NaN, or no class.
+        mask: (N,) boolean, True where an item counts; elsewhere embeddings may be NaN and labels out of range.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
 
     Returns:
@@ -155,7 +156,7 @@ def soft_triple_loss(
 
     Raises:
         ValueError: Wrong shapes, ``scale`` or ``gamma`` not above 0, ``tau`` below 0, a number that is not finite.
-        TypeError: Labels that are no integers.
+        TypeError: Labels that are not integers.
         IndexError: A label outside of [0, C).
 
     Example:
@@ -198,7 +199,7 @@ def _apart(centers: Tensor) -> Tensor:
 
 
 class SoftTripleLoss(SphereHead):
-    """:func:`soft_triple_loss` with its own centers; they want a learning rate some 100 times the network's."""
+    """:func:`soft_triple_loss` with its own centers; they need a learning rate about 100 times the network's."""
 
     fn = staticmethod(soft_triple_loss)
     scale: Positive = 20.0
@@ -252,7 +253,7 @@ CARDS = (
         search={"scale": Range(1.0, 30.0, log=True), "own_in_sum": Choice((False, True))},
         when="Embeddings for classes never seen in training; the plainest loss with proxies.",
         pitfalls=(
-            "The proxies want a learning rate some 100 times the network's: a parameter group of their own.",
+            "The proxies need a learning rate about 100 times the network's: give them their own parameter group.",
             "With the own proxy in the sum and a scale of 1 it hardly falls: distances of unit vectors are at most 4.",
             "Without the own proxy in the sum its gradient does not fade where an item is right.",
         ),
@@ -297,7 +298,7 @@ CARDS = (
         },
         when="Embeddings for classes never seen in training, of classes that are several clusters each.",
         pitfalls=(
-            "The centers want a learning rate some 100 times the network's: a parameter group of their own.",
+            "The centers need a learning rate about 100 times the network's: give them their own parameter group.",
             "With one center a class it is `cosface_loss` of that scale and margin.",
         ),
         relatives=("proxy_nca_loss", "cosface_loss", "proxy_anchor_loss"),

@@ -70,24 +70,24 @@ def multi_similarity_loss(
 
     Args:
         embeddings: (N, D), any length; normalised here.
-        labels: (N,) integers; items of the same label are positives. Or (N, L), 0 or 1 for each of L labels: items
-            that share one are positives. None beside ``positives``.
+        labels: (N,) integers; items of the same label are positives. Or (N, L), 0 or 1 for each of L labels: items that
+            share one are positives. None with ``positives``.
         alpha: Steepness for positives, above 0: the higher, the more the furthest one counts.
         beta: Steepness for negatives, above 0: the higher, the more the nearest one counts.
         base: lambda, the threshold between both, a cosine; a Parameter learns.
-        positives: (N, N) boolean instead of labels, or (N, M) beside references: which items are an anchor's positives.
-            This and (N, L) labels take the memory of all scores.
-        ref_embeddings: (M, D) references, as of a memory bank or another tower: the anchors are compared with these
-            instead of each other. Gradients flow to them.
+        positives: (N, N) boolean instead of labels, or (N, M) with references: which items are an anchor's positives.
+            Like (N, L) labels, this holds all scores in memory.
+        ref_embeddings: (M, D) references, for example from a memory bank or another tower: the anchors are compared
+            with these instead of each other. Gradients flow to them.
         ref_labels: Their labels, (M,) or (M, L).
-        ids: (N,) integers; items that share one are never each other's negatives, though labelled apart, as where two
-            labels may be of one thing. Positives are by ``labels`` alone.
+        ids: (N,) integers; items that share one are never each other's negatives, even with different labels, for
+            example where two labels may mean the same thing. Only ``labels`` decides on positives.
         sample_weight: (N,) weights of the anchors.
         mask: (N,) boolean; an item that does not count is neither anchor nor positive nor negative, and may be NaN.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"`` over the anchors.
-        group: Process group whose ranks' items are one batch, in which labels and ids mean the same on every rank;
-            references stay each rank's own. The average of the ranks' means is the mean of that batch, and so for its
-            gradient; ``"none"`` and ``"sum"`` are of the rank's own anchors.
+        group: Process group whose ranks' items form one batch. Labels and ids must mean the same on every rank;
+            references stay each rank's own. The average of the ranks' means is the mean of that batch, and likewise for
+            gradients; ``"none"`` and ``"sum"`` cover the rank's own anchors.
 
     Returns:
         A scalar, or (N,). An anchor without a positive, or without a negative, has the other sum's loss alone.
@@ -95,7 +95,7 @@ def multi_similarity_loss(
     Raises:
         ValueError: Wrong shapes, ``alpha`` or ``beta`` not above 0, a hyperparameter that is not finite, arguments
             that exclude each other.
-        TypeError: Labels that are no integers, references in another precision, ``alpha`` or ``beta`` as a tensor.
+        TypeError: Labels that are not integers, references in another precision, ``alpha`` or ``beta`` as a tensor.
 
     Example:
         >>> import torch
@@ -168,30 +168,30 @@ def supcon_loss(
 
     Args:
         embeddings: (N, D), any length; normalised here.
-        labels: (N,) integers; items of the same label are positives. Or (N, L), 0 or 1 for each of L labels: items
-            that share one are positives. None beside ``positives``.
+        labels: (N,) integers; items of the same label are positives. Or (N, L), 0 or 1 for each of L labels: items that
+            share one are positives. None with ``positives``.
         temperature: tau, above 0; a Parameter learns.
-        positives: (N, N) boolean instead of labels, or (N, M) beside references: which items are an anchor's positives.
-            This and (N, L) labels take the memory of all scores.
-        ref_embeddings: (M, D) references, as of a memory bank or another tower: the anchors are compared with these
-            instead of each other. Gradients flow to them.
+        positives: (N, N) boolean instead of labels, or (N, M) with references: which items are an anchor's positives.
+            Like (N, L) labels, this holds all scores in memory.
+        ref_embeddings: (M, D) references, for example from a memory bank or another tower: the anchors are compared
+            with these instead of each other. Gradients flow to them.
         ref_labels: Their labels, (M,) or (M, L).
-        ids: (N,) integers; items that share one are never each other's negatives, though labelled apart, as where two
-            labels may be of one thing. Positives are by ``labels`` alone.
+        ids: (N,) integers; items that share one are never each other's negatives, even with different labels, for
+            example where two labels may mean the same thing. Only ``labels`` decides on positives.
         sample_weight: (N,) weights of the anchors.
         mask: (N,) boolean; an item that does not count is neither anchor nor positive nor negative, and may be NaN.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
-        group: Process group whose ranks' items are one batch, in which labels and ids mean the same on every rank;
-            references stay each rank's own. The average of the ranks' means is the mean of that batch, and so for its
-            gradient; ``"none"`` and ``"sum"`` are of the rank's own anchors.
+        group: Process group whose ranks' items form one batch. Labels and ids must mean the same on every rank;
+            references stay each rank's own. The average of the ranks' means is the mean of that batch, and likewise for
+            gradients; ``"none"`` and ``"sum"`` cover the rank's own anchors.
 
     Returns:
-        A scalar, or (N,): 0 for an anchor without a positive. ``mean`` is over the anchors that have one; without any
-        the loss is 0.0, with zero gradients.
+        A scalar, or (N,): 0 for an anchor without a positive. ``mean`` is over the anchors that have one; if none has,
+        the loss is 0.0 with zero gradients.
 
     Raises:
         ValueError: Wrong shapes, ``temperature`` not above 0 or not finite, arguments that exclude each other.
-        TypeError: Labels that are no integers, references in another precision.
+        TypeError: Labels that are not integers, references in another precision.
 
     Example:
         >>> import torch
@@ -254,24 +254,24 @@ def circle_loss(
 
     Args:
         embeddings: (N, D), any length; normalised here.
-        labels: (N,) integers; items of the same label are positives. Or (N, L), 0 or 1 for each of L labels: items
-            that share one are positives. None beside ``positives``.
-        scale: gamma, above 0; a Parameter learns. A tensor takes the memory of all scores.
-        margin: m: positives should lie above 1 - m, negatives below m. A tensor takes the memory of all scores.
+        labels: (N,) integers; items of the same label are positives. Or (N, L), 0 or 1 for each of L labels: items that
+            share one are positives. None with ``positives``.
+        scale: gamma, above 0; a Parameter learns. A tensor holds all scores in memory.
+        margin: m: positives should lie above 1 - m, negatives below m. A tensor holds all scores in memory.
         gradient: ``"held_weights"`` takes alpha for constants, as the paper does; ``"exact"`` differentiates them too.
-        positives: (N, N) boolean instead of labels, or (N, M) beside references: which items are an anchor's positives.
-            This and (N, L) labels take the memory of all scores.
-        ref_embeddings: (M, D) references, as of a memory bank or another tower: the anchors are compared with these
-            instead of each other. Gradients flow to them.
+        positives: (N, N) boolean instead of labels, or (N, M) with references: which items are an anchor's positives.
+            Like (N, L) labels, this holds all scores in memory.
+        ref_embeddings: (M, D) references, for example from a memory bank or another tower: the anchors are compared
+            with these instead of each other. Gradients flow to them.
         ref_labels: Their labels, (M,) or (M, L).
-        ids: (N,) integers; items that share one are never each other's negatives, though labelled apart, as where two
-            labels may be of one thing. Positives are by ``labels`` alone.
+        ids: (N,) integers; items that share one are never each other's negatives, even with different labels, for
+            example where two labels may mean the same thing. Only ``labels`` decides on positives.
         sample_weight: (N,) weights of the anchors.
         mask: (N,) boolean; an item that does not count is neither anchor nor positive nor negative, and may be NaN.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
-        group: Process group whose ranks' items are one batch, in which labels and ids mean the same on every rank;
-            references stay each rank's own. The average of the ranks' means is the mean of that batch, and so for its
-            gradient; ``"none"`` and ``"sum"`` are of the rank's own anchors.
+        group: Process group whose ranks' items form one batch. Labels and ids must mean the same on every rank;
+            references stay each rank's own. The average of the ranks' means is the mean of that batch, and likewise for
+            gradients; ``"none"`` and ``"sum"`` cover the rank's own anchors.
 
     Returns:
         A scalar, or (N,): 0 for an anchor without a positive or without a negative. ``mean`` is over the others;
@@ -280,7 +280,7 @@ def circle_loss(
     Raises:
         ValueError: Wrong shapes, ``scale`` not above 0, a hyperparameter that is not finite, arguments that exclude
             each other.
-        TypeError: Labels that are no integers, references in another precision.
+        TypeError: Labels that are not integers, references in another precision.
 
     Example:
         >>> import torch

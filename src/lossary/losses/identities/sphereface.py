@@ -70,15 +70,15 @@ def sphereface_loss(
 
     Args:
         embeddings: (N, D); their lengths count, unless ``scale`` is given.
-        weight: (C, D), one direction a class; or (C, K, D), K of them, of which the nearest one to the embedding counts
-            (sub-centers, for noisy labels: Deng et al., ECCV 2020, eq. 2). Normalised here.
+        weight: (C, D), one direction per class; or (C, K, D), K per class, of which the one nearest to the embedding
+            counts (sub-centers, for noisy labels: Deng et al., ECCV 2020, eq. 2). Normalised here.
         labels: (N,) class indices of any integer dtype.
         margin: m, one of 1, 2, 3, 4.
         scale: s: normalises the embeddings too and puts them on a sphere of this radius. None keeps their lengths.
         annealing: lambda, how much of the plain softmax is mixed in; 0 is the pure loss, hard to start with. The
             Module also takes an :class:`Annealing`.
         sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
-        mask: (N,) boolean, True where an item counts; what stands elsewhere may be NaN, or no class.
+        mask: (N,) boolean, True where an item counts; elsewhere embeddings may be NaN and labels out of range.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
 
     Returns:
@@ -86,7 +86,7 @@ def sphereface_loss(
 
     Raises:
         ValueError: Wrong shapes, another ``margin``, ``scale`` not above 0, ``annealing`` below 0.
-        TypeError: Labels that are no integers.
+        TypeError: Labels that are not integers.
         IndexError: A label outside of [0, C).
 
     Example:
@@ -245,8 +245,8 @@ def sphereface2_loss(
 
     Args:
         embeddings: (N, D), any length; normalised here.
-        weight: (C, D), one direction a class; or (C, K, D), K of them, of which the nearest one to the embedding counts
-            (sub-centers, for noisy labels: Deng et al., ECCV 2020, eq. 2). Normalised here.
+        weight: (C, D), one direction per class; or (C, K, D), K per class, of which the one nearest to the embedding
+            counts (sub-centers, for noisy labels: Deng et al., ECCV 2020, eq. 2). Normalised here.
         labels: (N,) class indices of any integer dtype.
         balance: lambda, the share of the own class's question, in (0, 1).
         scale: s, the radius of the sphere (an inverse temperature), above 0.
@@ -256,7 +256,7 @@ def sphereface2_loss(
             Parameter learns, as it does there, and takes the memory of all scores.
         gradient: ``"exact"``, or ``"straight_through"``: g's derivative is taken as 1, as the authors' code does.
         sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
-        mask: (N,) boolean, True where an item counts; what stands elsewhere may be NaN, or no class.
+        mask: (N,) boolean, True where an item counts; elsewhere embeddings may be NaN and labels out of range.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
 
     Returns:
@@ -264,7 +264,7 @@ def sphereface2_loss(
 
     Raises:
         ValueError: Wrong shapes, ``balance`` outside of (0, 1), ``scale`` not above 0, ``t`` below 1.
-        TypeError: Labels that are no integers.
+        TypeError: Labels that are not integers.
         IndexError: A label outside of [0, C).
 
     Example:
