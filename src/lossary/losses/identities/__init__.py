@@ -1,1 +1,1 @@
-"""Embeddings with the identity each belongs to."""
+"""Embeddings with the identity that each belongs to."""

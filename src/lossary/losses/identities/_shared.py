@@ -1,4 +1,4 @@
-"""What the class heads on the sphere share: scaled cosines, and several directions a class."""
+"""Shared by the class heads on the sphere: scaled cosines, and several directions per class."""
 
 from functools import partial
 from typing import Annotated
@@ -34,14 +34,14 @@ from lossary.kernels.rows.shards import owned
 from lossary.kernels.stable import accumulate, accumulator, parameters, softplus, sphere_apart, unit
 from lossary.losses._pointwise import hide
 
-#: Numbers, or tensors of one number a row.
+#: Numbers, or tensors of one number per row.
 Scale = Annotated[float | Tensor, partial(check_plain, low=0, open_low=True)]
 
 
 Margin = Annotated[float | Tensor, check_plain]
 
 
-#: Cosines whose angle has a derivative of ordinary size.
+#: Up to this cosine, either sign, the angle's derivative has an ordinary size.
 INSIDE = 0.999
 
 
@@ -64,8 +64,8 @@ def cosine_head(
 ) -> Tensor:
     """``formula(rows, scale, *margins)`` over scores ``scale * cos`` (``scale * |x| * cos`` without ``normalize``).
 
-    With ``lengths`` those of the embeddings that the scores have, |x| or 1, come before the margins; ``mapped`` is what
-    becomes of the scores, ``sums`` what is summed of them.
+    With ``lengths``, the lengths of the embeddings in the scores, |x| or 1, come before the margins; ``mapped``
+    transforms the scores, ``sums`` says what is summed over them.
     """
     labels = check_head(embeddings, weight, labels)
     check_rows("scale", scale, labels)
@@ -96,7 +96,7 @@ def cosine_head(
 
 
 def slope_of(rows: Rows, target: Tensor, by_score: float | Tensor) -> tuple[Tensor, RowGradients]:
-    """Of a softmax in which another score stands for the target's, and its derivative by that."""
+    """The slope of a softmax where ``target`` replaces the target's score; ``by_score`` is its derivative by that."""
     gap = rows.rest - target
     wrong = gap.sigmoid()
     return softplus(gap), RowGradients(-wrong * by_score, None, wrong, None)
@@ -108,18 +108,18 @@ def check_head(embeddings: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
     check_float("embeddings", embeddings)
     check_float("weight", weight)
     if weight.dim() not in (2, 3) or weight.shape[1] == 0:
-        raise ValueError(f"weight: wanted (C, D), or (C, K, D) of K centers a class; got {tuple(weight.shape)}")
+        raise ValueError(f"weight: wanted (C, D), or (C, K, D) of K centers per class; got {tuple(weight.shape)}")
     if accumulator(weight) != accumulator(embeddings):
         raise TypeError(f"weight: wanted the dtype of embeddings, {embeddings.dtype}; got {weight.dtype}")
     if embeddings.shape[1] != weight.shape[-1]:
-        raise ValueError(f"weight: wanted (C, {embeddings.shape[1]}) beside embeddings; got {tuple(weight.shape)}")
+        raise ValueError(f"weight: wanted (C, {embeddings.shape[1]}) to match embeddings; got {tuple(weight.shape)}")
     return check_labels("labels", labels, embeddings.shape[0])
 
 
 def counted_items(
     embeddings: Tensor, weight: Tensor, labels: Tensor, mask: Tensor | None, sample_weight: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Checked embeddings and labels of a head, 0 where an item does not count; and which do, (N,) boolean."""
+    """A head's checked embeddings and labels, 0 where an item does not count; and which do, (N,) boolean."""
     labels = check_head(embeddings, weight, labels)
     _, mask = align(sample_weight, mask, labels.shape)
     there = torch.ones_like(labels, dtype=torch.bool) if mask is None else mask.expand(labels.shape)
@@ -129,7 +129,7 @@ def counted_items(
 
 
 def own_cosines(x: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
-    """(N,) the cosines of items and their own classes, without a gradient."""
+    """(N,) the cosines of items with their own classes, without a gradient."""
     weight, shards = shard(weight)
     if shards is not None:
         return owned(shards, own_cosines, x, weight, labels)
@@ -138,16 +138,16 @@ def own_cosines(x: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
 
 
 def _hidden(number: float | Tensor, mask: Tensor) -> float | Tensor:
-    """A number a row is 1 where the row does not count; one number for all stays."""
+    """Numbers per row become 1 where the row does not count; a single number stays."""
     if not isinstance(number, Tensor) or number.numel() == 1:
         return number
     return torch.where(mask, number, torch.ones_like(number))
 
 
 def angle(cos: Tensor) -> Tensor:
-    """The angle of a cosine; without a derivative where that is +-1, or any number that +-1 may be rounded to.
+    """The angle of a cosine, without a derivative where that is +-1 or may have been rounded from +-1.
 
-    The derivative is infinite at +-1: a step beside it, it would be a large multiple of what is rounding alone.
+    The derivative is infinite at +-1; one rounding step away it would amplify mere rounding error.
     """
     if values_visible(cos) and cos.numel() > 0 and within(cos.detach(), -INSIDE, INSIDE):
         return cos.acos()
@@ -157,15 +157,15 @@ def angle(cos: Tensor) -> Tensor:
 
 
 def has_angle(cos: Tensor) -> Tensor:
-    """Whether the angle of a cosine has a derivative: not at +-1, nor where rounding may have brought it there."""
+    """Whether the angle of a cosine has a derivative: not at +-1, nor where rounding may have moved it from there."""
     return cos.abs() < 1 - 2 * torch.finfo(cos.dtype).eps
 
 
 class SphereHead(HeadLoss):
-    """A head of directions, one a class or several.
+    """A head of directions, one or several per class.
 
     Args:
-        sub_centers: Directions a class, of which the nearest to an embedding counts: for noisy labels.
+        sub_centers: Directions per class, of which the one nearest to an embedding counts: for noisy labels.
     """
 
     sub_centers: Count = 1
@@ -184,18 +184,18 @@ class SphereHead(HeadLoss):
 
 
 class FollowingHead(SphereHead):
-    """A head whose margin follows numbers of its training batches, kept in the state.
+    """A head whose margin follows statistics of its training batches, kept in the state.
 
     Args:
-        momentum: What share of a remembered number the one of a new training batch replaces.
+        momentum: The weight of a new training batch in the running average.
     """
 
     momentum: Annotated[float, FRACTION] = 0.01
 
     def follow(self, name: str, found: Tensor, count: Tensor) -> Tensor:
-        """What is remembered, NaN for nothing yet; in training ``found`` of ``count`` items comes in before that.
+        """The running average, NaN if there is none yet; in training ``found``, of ``count`` items, enters it first.
 
-        Without anything to remember yet it is ``found``.
+        If there is no average yet, it is ``found``.
         """
         remembered = self.get_buffer(name)
         found = found.detach()
@@ -206,7 +206,7 @@ class FollowingHead(SphereHead):
         return torch.where(remembered.isnan(), found, remembered)
 
 
-#: What most formulas of such heads speak of.
+#: Symbols in most formulas of such heads.
 HEAD_SYMBOLS = {
     r"s": "`scale`, the radius of the sphere: an inverse temperature, above 0",
     r"\theta_y": "the angle between an item of `embeddings` and the direction of its own class in `weight`, 0 to pi",

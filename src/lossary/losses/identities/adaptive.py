@@ -1,4 +1,4 @@
-"""Class heads on the sphere whose margin adapts to how good an item is, by its length."""
+"""Class heads on the sphere whose margin adapts to an item's quality, judged by its length."""
 
 import math
 from typing import Annotated, Any, Literal
@@ -87,15 +87,15 @@ def adaface_loss(
             counts (sub-centers, for noisy labels: Deng et al., ECCV 2020, eq. 2). Normalised here.
         labels: (N,) class indices of any integer dtype.
         margin: m. At q = -1 it is ArcFace's, in radians; at q = 1 it is 2m in the cosine and -m in the angle.
-        h: How many deviations of the length are one of the quality; a third leaves most items' q within 1 / 3.
+        h: The change of quality per standard deviation of the length; at 1 / 3 most items' q is within 1 / 3.
         scale: s, the radius of the sphere (an inverse temperature).
-        norm_mean: mu, the mean length. None is this batch's; :class:`AdaFaceLoss` follows it over the training.
-        norm_std: sigma, the lengths' standard deviation. None is this batch's, with N - 1.
-        eps: Added to the deviation, in units of lengths: without it embeddings that were normalised before would have
-            rounding for quality.
-        gradient: ``"held_margin"`` takes q for a constant, as the authors' code does; ``"exact"`` differentiates it, so
+        norm_mean: mu, the mean length. None takes this batch's; :class:`AdaFaceLoss` follows it during training.
+        norm_std: sigma, the lengths' standard deviation. None takes this batch's, with N - 1.
+        eps: Added to the deviation, in units of length: without it, the quality of normalised embeddings would be
+            rounding error.
+        gradient: ``"held_margin"`` treats q as a constant, like the authors' code; ``"exact"`` differentiates it, so
             that lengths get a gradient.
-        sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``. They do not weigh lengths.
+        sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``. They do not weight the lengths.
         mask: (N,) boolean, True where an item counts; elsewhere embeddings may be NaN and labels out of range.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
         group: Process group whose ranks' items form one batch: for the lengths' mean and deviation, and for the loss's
@@ -118,9 +118,9 @@ def adaface_loss(
 
     Source:
         Kim, Jain and Liu, AdaFace: Quality Adaptive Margin for Face Recognition, arXiv:2204.00964, section 3.3; 0.4,
-        0.333 and 64 are the paper's. Its mean and deviation follow the batches with a share of 0.01 for a new one,
-        where the head of the authors' code has 1 by default, which is the batch's own. That code also cuts lengths off
-        at 100, whose items are then all alike, and cosines at 0.999, beyond which a target has no gradient: not here.
+        0.333 and 64 are the paper's. Its mean and deviation follow the batches with a weight of 0.01 for each new one;
+        the authors' head defaults to 1, the batch's own. Their code also clamps lengths at 100, making longer items all
+        alike, and cosines at 0.999, beyond which a target has no gradient; this loss does not.
     """
     x, _, there = counted_items(embeddings, weight, labels, mask)
     lengths = norm(x) if gradient == "exact" else norm(x.detach())
@@ -146,7 +146,7 @@ def adaface_loss(
 
 
 def _spread(lengths: Tensor, there: Tensor, group: ProcessGroup | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean and standard deviation of the items that count, and how many do; 0 where there are too few for either."""
+    """Mean and standard deviation of the items that count, and their number; 0 where there are too few for either."""
     lengths, there = gathered(group, embeddings=lengths, mask=there)
     count = there.sum()
     mean = (lengths * there).sum() / count.clamp_min(1)
@@ -158,17 +158,17 @@ def _spread(lengths: Tensor, there: Tensor, group: ProcessGroup | None) -> tuple
 def adaface_lengths(
     embeddings: Tensor, weight: Tensor, labels: Tensor, *, mask: Tensor | None, group: ProcessGroup | None
 ) -> Tensor:
-    """What :class:`AdaFaceLoss` follows: mean and deviation of the batch's lengths, and how many items count."""
+    """What :class:`AdaFaceLoss` follows: mean and deviation of the batch's lengths, and the number of items."""
     x, _, there = counted_items(embeddings, weight, labels, mask)
     mean, std, count = _spread(norm(x.detach()), there, group_of(weight) or group)
     return torch.stack([mean, std, count.to(mean.dtype)])
 
 
 class AdaFaceLoss(FollowingHead):
-    """:func:`adaface_loss` with its own class directions, which follows mean and deviation of lengths over a training.
+    """:func:`adaface_loss` with its own class directions; it follows mean and deviation of lengths during training.
 
-    They start as the first training batch's and are kept in the state; a ``norm_mean`` or ``norm_std`` that is given
-    stays. In evaluation nothing is followed.
+    They start as the first training batch's and are kept in the state; a given ``norm_mean`` or ``norm_std`` stays
+    fixed. Evaluation does not update them.
     """
 
     fn = staticmethod(adaface_loss)
@@ -218,13 +218,13 @@ def magface_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""ArcFace with a larger margin for longer embeddings, and a reward for being long: so that length means quality.
+    r"""ArcFace with a larger margin for longer embeddings and a reward for being long, so that length means quality.
 
     .. math:: -\log \frac{e^{s\cos(\theta_y + m(a))}}{e^{s\cos(\theta_y + m(a))} + \sum_{j \ne y} e^{s\cos\theta_j}}
         + \lambda_g \left( \frac{1}{a} + \frac{a}{u_a^2} \right), \quad
         m(a) = l_m + (u_m - l_m) \frac{a - l_a}{u_a - l_a}
 
-    with a the embedding's length, or the nearer end where that is outside of [l_a, u_a].
+    with a the embedding's length, clamped to [l_a, u_a].
 
     Args:
         embeddings: (N, D), before they are normalised: their lengths count.
@@ -235,17 +235,17 @@ def magface_loss(
         u_a: The largest, above ``l_a``.
         l_margin: The margin at the least length, in radians.
         u_margin: The margin at the largest.
-        lambda_g: How much length is rewarded. The paper's proof that each item has one best length wants at least
-            ``s k u_a^2 l_a^2 / (u_a^2 - l_a^2)`` with k the margin's slope: some 22.6 at the defaults.
+        lambda_g: How much length is rewarded. The paper's proof that each item has one best length requires at least
+            ``s k u_a^2 l_a^2 / (u_a^2 - l_a^2)`` with k the margin's slope: about 22.6 at the defaults.
         scale: s, the radius of the sphere (an inverse temperature). A tensor of shape (N,) sets one per row.
-        beyond_pi: As in :func:`arcface_loss`; the authors train with ``"easy"``, which has a margin only where
+        beyond_pi: As in :func:`arcface_loss`; the authors train with ``"easy"``, which applies the margin only where
             ``cos(theta) > 0``.
         sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
         mask: (N,) boolean, True where an item counts; elsewhere embeddings may be NaN and labels out of range.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
 
     Returns:
-        A scalar, or (N,), both terms of it. At ``cos(theta) = +-1`` exactly the target's gradient is 0.
+        A scalar, or (N,), of both terms together. At exactly ``cos(theta) = +-1`` the target's gradient is 0.
 
     Raises:
         ValueError: Wrong shapes, ``scale``, ``l_a`` not above 0, ``u_a`` not above ``l_a``, a margin below 0.
@@ -260,9 +260,9 @@ def magface_loss(
 
     Source:
         Meng et al., MagFace: A Universal Representation for Face Recognition and Quality Assessment, arXiv:2103.06627,
-        section 3.2; the numbers are those that the authors train with. Like their code, an item shorter than ``l_a`` or
+        section 3.2; the numbers are those the authors train with. As in their code, an item shorter than ``l_a`` or
         longer than ``u_a`` has no gradient by its length: a network that starts outside stays there, so set ``l_a``
-        below its first lengths. That code returns the two terms apart.
+        below its initial lengths. That code returns the two terms separately.
     """
     _check_lengths(l_a, u_a)
     x, _, _ = counted_items(embeddings, weight, labels, mask, sample_weight)
@@ -314,15 +314,15 @@ CARDS = (
         ),
         symbols={
             **HEAD_SYMBOLS,
-            r"f": "what the cosine of the true class becomes",
+            r"f": "the transformed cosine of the true class",
             r"\theta": "its angle",
             r"m": "`margin`",
-            r"q": "the item's quality, cut off at -1 and 1",
-            r"h": "`h`: a third leaves most items' quality within a third",
+            r"q": "the item's quality, clamped to [-1, 1]",
+            r"h": "`h`, the change of quality per standard deviation of the length",
             r"|x|": "the item's length",
             r"\mu": "`norm_mean`, the mean length",
             r"\sigma": "`norm_std`, the lengths' standard deviation",
-            r"\epsilon": "`eps`, so that equal lengths are of equal quality",
+            r"\epsilon": "`eps`, so that equal lengths mean equal quality",
         },
         paper="arXiv:2204.00964",
         equation="section 3.3",
@@ -331,10 +331,10 @@ CARDS = (
         separable=False,
         at_call=frozenset({"sample_weight", "mask", "group"}),
         exact={"gradient": "exact"},
-        when="Identities in images of very different quality, of which some cannot be recognised at all.",
+        when="Identities in images of very different quality, some of which cannot be recognised at all.",
         pitfalls=(
-            "It wants embeddings before they are normalised: of unit ones all are of the same quality.",
-            "Under data-parallel training each rank's lengths are its own, unless it is given `group`.",
+            "It needs embeddings before they are normalised: unit embeddings all have the same quality.",
+            "Under data-parallel training each rank only has its own items' lengths: pass `group`.",
             "Poor items get ArcFace's margin, good ones CosFace's: q grows with the length.",
             "The default scale of 64 suits thousands of classes; start at 16 to 30 for small problems.",
         ),
@@ -351,7 +351,7 @@ CARDS = (
         symbols={
             **HEAD_SYMBOLS,
             r"m": "the margin, an angle in radians",
-            r"a": "the item's length, cut off at `l_a` and `u_a`",
+            r"a": "the item's length, clamped to [`l_a`, `u_a`]",
             r"\lambda_g": "`lambda_g`, how much length is rewarded",
             r"u_a": "`u_a`, the largest length that counts",
             r"l_m": "`l_margin`, the margin at the least length",
@@ -367,11 +367,11 @@ CARDS = (
             "lambda_g": Range(1.0, 60.0, log=True),
             "scale": Range(8.0, 64.0, log=True),
         },
-        when="Identities, where an embedding's length shall say how good the image was.",
+        when="Identities, if an embedding's length should tell how good the image was.",
         pitfalls=(
-            "Lengths outside of [l_a, u_a] have no gradient: a network whose embeddings are short never learns them.",
-            "It wants embeddings before they are normalised.",
-            "Too small a lambda_g for the scale and the slope of the margin makes all lengths the least.",
+            "Lengths outside [l_a, u_a] have no gradient: a network with short embeddings never lengthens them.",
+            "It needs embeddings before they are normalised.",
+            "A lambda_g too small for the scale and the margin's slope shrinks all lengths to the least.",
         ),
         relatives=("adaface_loss", "arcface_loss"),
     ),

@@ -1,4 +1,4 @@
-"""Class heads on the sphere: cosines between an embedding and its class's direction, with margins."""
+"""Class heads on the sphere: cosines between an embedding and the directions of the classes, with margins."""
 
 import math
 from functools import partial
@@ -63,7 +63,7 @@ def normalized_softmax_loss(
         scale: s, the radius of the sphere (an inverse temperature); a Parameter learns. A tensor of shape (N,) sets one
             per row.
         normalize_embeddings: False keeps the embeddings' lengths, so that the logits are ``scale * |x| cos``: the
-            modified softmax of the SphereFace paper, which has ``scale=1``.
+            modified softmax of the SphereFace paper, with ``scale=1``.
         sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
         mask: (N,) boolean, True where an item counts; elsewhere embeddings may be NaN and labels out of range.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
@@ -83,9 +83,9 @@ def normalized_softmax_loss(
         tensor(0.3133)
 
     Source:
-        Wang et al., NormFace, arXiv:1704.06369, section 3.3; modified softmax: arXiv:1704.08063, eq. 4. The
-        default scale is the inverse of the temperature 0.05 of Zhai and Wu, arXiv:1811.12649. Lecture notes often
-        leave out the scale: with s = 1 the loss cannot fall below about log(C) - 1.
+        Wang et al., NormFace, arXiv:1704.06369, section 3.3; modified softmax: arXiv:1704.08063, eq. 4. The default
+        scale is the inverse of the temperature 0.05 of Zhai and Wu, arXiv:1811.12649. Lecture notes often omit the
+        scale: with s = 1 the loss cannot fall below about log(C) - 1.
     """
     return cosine_head(
         _normalized_softmax,
@@ -135,8 +135,8 @@ def cosface_loss(
 
     .. math:: -\log \frac{e^{s(\cos\theta_y - m)}}{e^{s(\cos\theta_y - m)} + \sum_{j \ne y} e^{s\cos\theta_j}}
 
-    The margin stands in the denominator too: left out there, as some lecture notes print it, it is a constant
-    without any gradient.
+    The margin is in the denominator too: without it there, as in some lecture notes, it is a constant without a
+    gradient.
 
     Args:
         embeddings: (N, D), any length; normalised here.
@@ -164,8 +164,8 @@ def cosface_loss(
         tensor(0.0003)
 
     Source:
-        Wang et al., CosFace, arXiv:1801.09414, eq. 4 (and AM-Softmax, arXiv:1801.05599); m = 0.35 and s = 64 are
-        the paper's for face recognition. Small problems want a smaller scale.
+        Wang et al., CosFace, arXiv:1801.09414, eq. 4 (and AM-Softmax, arXiv:1801.05599); m = 0.35 and s = 64 are the
+        paper's for face recognition. Small problems need a smaller scale.
     """
     check_rows("margin", margin, labels)
     return cosine_head(
@@ -201,7 +201,7 @@ def arcface_rows(
     beyond_pi: BeyondPi,
     straight_through: bool,
 ) -> Tensor:
-    """``end`` is the cosine at which the margin reaches pi, ``step`` what is taken off beyond."""
+    """``end`` is the cosine at which the margin reaches pi, ``step`` what is subtracted beyond it."""
     cos = rows.target / scale
     target = (angle(cos) + margin).cos()
     if beyond_pi == "linear":
@@ -227,7 +227,7 @@ def arcface_slope(
     theta = cos.clamp(-1, 1).acos()
     turned = theta + margin
     target = turned.cos()
-    # Filled in place, not chosen: an accelerator makes a tensor of the other number first.
+    # Filled in place, since with ``where`` an accelerator first makes a tensor of the other number.
     by_cos = (turned.sin() / theta.sin()).masked_fill_(~has_angle(cos), 0)
     if beyond_pi != "plain":
         beyond = cos <= end if beyond_pi == "linear" else cos <= 0
@@ -237,7 +237,7 @@ def arcface_slope(
 
 
 def arcface_numbers(margin: float | Tensor) -> tuple[float | Tensor, ...]:
-    """The margin, the cosine at which it reaches pi and what is taken off beyond: once, and not for every block."""
+    """The margin, the cosine at which it reaches pi, and what is subtracted beyond: once, not for every block."""
     cos, sin = (margin.cos(), margin.sin()) if isinstance(margin, Tensor) else (math.cos(margin), math.sin(margin))
     return margin, -cos, margin * sin
 
@@ -271,18 +271,18 @@ def arcface_loss(
         labels: (N,) class indices of any integer dtype.
         margin: m in radians, in [0, pi]; a tensor is not checked. A tensor of shape (N,) sets one per row.
         scale: s, the radius of the sphere (an inverse temperature). A tensor of shape (N,) sets one per row.
-        beyond_pi: The target's score where ``theta + m > pi``, where ``cos(theta + m)`` would rise again:
-            ``"linear"`` continues with ``cos(theta) - m sin(m)`` (the authors' code), ``"plain"`` keeps the paper's
-            equation, ``"easy"`` applies the margin only where ``cos(theta) > 0``.
-        gradient: ``"exact"``, or ``"straight_through"``: the derivative of the target's score in ``cos(theta)`` is
-            taken as 1, as code does that writes the margin into the logits under ``no_grad``; the true one is
+        beyond_pi: The target's score for ``theta + m > pi``, where ``cos(theta + m)`` would rise again: ``"linear"``
+            continues with ``cos(theta) - m sin(m)`` (the authors' code), ``"plain"`` keeps the paper's equation,
+            ``"easy"`` applies the margin only where ``cos(theta) > 0``.
+        gradient: ``"exact"``, or ``"straight_through"``: the derivative of the target's score by ``cos(theta)`` is
+            taken as 1, like code that writes the margin into the logits under ``no_grad``; the true one is
             ``sin(theta + m) / sin(theta)``.
         sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
         mask: (N,) boolean, True where an item counts; elsewhere embeddings may be NaN and labels out of range.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
 
     Returns:
-        A scalar, or (N,). At ``cos(theta) = +-1`` exactly the angle has no derivative, and the target's is 0.
+        A scalar, or (N,). At exactly ``cos(theta) = +-1`` the angle has no derivative, and the target's gradient is 0.
 
     Raises:
         ValueError: Wrong shapes, ``scale`` not above 0, ``margin`` outside of [0, pi], an unknown option.
@@ -297,8 +297,8 @@ def arcface_loss(
 
     Source:
         Deng et al., ArcFace, arXiv:1801.07698, eq. 3; m = 0.5 and s = 64 are the paper's for face recognition. Some
-        lecture notes ask for m >= 1, which belongs to SphereFace: here m is an angle, and 1 is 57 degrees; some
-        libraries take it in degrees.
+        lecture notes ask for m >= 1, which belongs to SphereFace: here m is an angle, and 1 is 57 degrees. Some
+        libraries take degrees.
     """
     check_rows("margin", margin, labels)
     straight_through = gradient == "straight_through"
@@ -343,7 +343,7 @@ CARDS = (
                 "the angle between an item of `embeddings` and the direction of its own class in `weight`, 0 to pi"
             ),
             r"y": "the item's class, from `labels`",
-            r"j": "every class, the item's own among them",
+            r"j": "every class, including the item's own",
             r"\theta_j": "the angle between the item and the direction of class j",
         },
         kernel="rows",
@@ -353,7 +353,7 @@ CARDS = (
         defaults="scale: the inverse of the temperature 0.05 of arXiv:1811.12649",
         search={"scale": Range(5.0, 64.0, log=True)},
         at_call=frozenset({"sample_weight", "mask"}),
-        when="Many identities, as the plain baseline of every margin; hardly anything to tune.",
+        when="Many identities, as the plain baseline for every margin; hardly anything to tune.",
         pitfalls=("Cosines without a scale lie within [-1, 1]: the loss then cannot fall below about log(C) - 1.",),
         relatives=("cosface_loss", "arcface_loss", "cross_entropy"),
         aliases=("normface_loss", "NormFaceLoss"),
@@ -370,7 +370,7 @@ CARDS = (
             r"\theta_y": (
                 "the angle between an item of `embeddings` and the direction of its own class in `weight`, 0 to pi"
             ),
-            r"m": "`margin`, what is taken off the true class's cosine",
+            r"m": "`margin`, what is subtracted from the true class's cosine",
             r"y": "the item's class, from `labels`",
             r"j": "every other class",
             r"\theta_j": "the angle between the item and the direction of class j",
@@ -384,7 +384,7 @@ CARDS = (
         at_call=frozenset({"sample_weight", "mask"}),
         when="Many identities and closed training classes; a steady, easily tuned margin.",
         pitfalls=(
-            "The margin belongs in the denominator's true-class term too; without it it has no gradient.",
+            "The margin belongs in the denominator's true-class term too; without that it has no gradient.",
             "The default scale of 64 suits thousands of classes; start at 16 to 30 for small problems.",
         ),
         relatives=("arcface_loss", "normalized_softmax_loss"),
@@ -417,8 +417,8 @@ CARDS = (
         when="Many identities and closed training classes; a margin that is the same angle everywhere on the sphere.",
         pitfalls=(
             "The margin is in radians; other libraries take degrees.",
-            "Code that writes the margin into the logits under no_grad has another gradient: `straight_through`.",
-            "sqrt(1 - cos^2) without care gives NaN gradients at cosine 1.",
+            "Code that writes the margin into the logits under no_grad has a different gradient: `straight_through`.",
+            "A plain sqrt(1 - cos^2) has NaN gradients at cosine 1.",
             "The default scale of 64 suits thousands of classes; start at 16 to 30 for small problems.",
         ),
         relatives=("cosface_loss", "sphereface_loss", "combined_margin_loss", "normalized_softmax_loss"),

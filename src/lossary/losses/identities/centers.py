@@ -1,4 +1,4 @@
-"""Class centers: embeddings drawn to the one point that stands for their class."""
+"""Class centers: embeddings are drawn to one point per class."""
 
 from typing import Annotated, Any
 
@@ -44,19 +44,19 @@ def center_loss(
 
     .. math:: \frac{1}{2} |x - c_y|^2
 
-    Used beside a classification loss, multiplied by a small factor: alone it is smallest when all embeddings and
-    centers are one point. :class:`CenterLoss` learns its centers, :class:`MovingCenterLoss` has the paper's
-    update, :class:`ClassMeanCenterLoss` takes the class means of the batch.
+    Use it with a classification loss, multiplied by a small factor: alone it is smallest when all embeddings and
+    centers coincide. :class:`CenterLoss` learns its centers, :class:`MovingCenterLoss` updates them as in the paper,
+    :class:`ClassMeanCenterLoss` uses the batch's class means.
 
     Args:
         embeddings: (N, D).
-        centers: (C, D), one a class.
+        centers: (C, D), one per class.
         labels: (N,) class indices of any integer dtype.
         sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
         mask: (N,) boolean, True where an item counts; embeddings elsewhere may be NaN.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
         group: Process group whose ranks' items form one batch: for the mean, and for the centers that
-            :class:`MovingCenterLoss` and :class:`ClassMeanCenterLoss` make of a batch.
+            :class:`MovingCenterLoss` and :class:`ClassMeanCenterLoss` compute from a batch.
 
     Returns:
         A scalar, or (N,).
@@ -72,16 +72,15 @@ def center_loss(
         tensor(12.5000)
 
     Source:
-        Wen et al., A Discriminative Feature Learning Approach for Deep Face Recognition, ECCV 2016, eq. 2,
-        which sums over the batch; the mean is the default here. Much code computes all N x C distances to keep
-        one a row.
+        Wen et al., A Discriminative Feature Learning Approach for Deep Face Recognition, ECCV 2016, eq. 2, which sums
+        over the batch; the mean is the default here. Much code computes all N x C distances to keep one per row.
     """
     check_dim("embeddings", embeddings, 2, "(N, D)")
     check_dim("centers", centers, 2, "(C, D)")
     check_whole(centers, "centers")
     check_float("embeddings", embeddings)
     if embeddings.shape[1] != centers.shape[1]:
-        raise ValueError(f"centers: wanted (C, {embeddings.shape[1]}) beside embeddings; got {tuple(centers.shape)}")
+        raise ValueError(f"centers: wanted (C, {embeddings.shape[1]}) to match embeddings; got {tuple(centers.shape)}")
     labels = check_labels("labels", labels, embeddings.shape[0])
     sample_weight, mask = align(sample_weight, mask, labels.shape)
     x = accumulate(embeddings)
@@ -124,8 +123,8 @@ def moved_centers(
 
     .. math:: c_j - \alpha \frac{\sum_{y_i = j} (c_j - x_i)}{1 + n_j}
 
-    where n_j counts the batch's items of class j (those in ``mask``): a class that the batch lacks stays. An item of
-    ``sample_weight`` 2 counts as two, one of 0 as none.
+    where n_j counts the batch's items of class j (those in ``mask``): a class without items stays. An item with a
+    ``sample_weight`` of 2 counts as two, one with 0 as none.
 
     Example:
         >>> import torch
@@ -150,10 +149,10 @@ def moved_centers(
 
 
 class MovingCenterLoss(Loss):
-    """:func:`center_loss` with the paper's centers: no gradient, but in training moved by every batch (eq. 4).
+    """:func:`center_loss` with the paper's centers: they have no gradient, but each training batch moves them (eq. 4).
 
-    Every call in training mode moves the centers by ``rate`` after the loss is taken; they are saved with the state.
-    What is masked or of ``sample_weight`` 0 does not move them.
+    Every call in training mode moves the centers by ``rate`` after computing the loss; they are saved with the state.
+    Items that are masked or have a ``sample_weight`` of 0 do not move them.
 
     Args:
         num_classes: C.
@@ -172,11 +171,11 @@ class MovingCenterLoss(Loss):
 
     def forward(self, embeddings: Tensor, labels: Tensor, **extra: Any) -> Tensor:
         centers = self.get_buffer("centers")
-        # A copy: the update must not change what the backward pass looks at.
+        # A copy, since the update must not change what the backward pass reads.
         loss = super().forward(embeddings, centers.clone(), labels, **extra)
         if self.training:
             weight, mask = align(extra.get("sample_weight"), extra.get("mask"), labels.shape)
-            # Always one: it stands for weights of 0 too, which some ranks may have.
+            # Always a mask: it also stands for weights of 0, which only some ranks may have.
             mask = (torch.ones_like(labels, dtype=torch.bool) if mask is None else mask).expand(labels.shape)
             weight = None if weight is None else weight.expand(labels.shape)
             x, labels, mask, weight = gathered(
@@ -189,7 +188,7 @@ class MovingCenterLoss(Loss):
 def class_means(embeddings: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
     """The mean of each item's class in the batch, (N, D): the centers of items, not of classes.
 
-    Items outside of ``mask``, (N,) boolean, are in no mean, and may be NaN.
+    Items outside ``mask``, (N,) boolean, are in no mean and may be NaN.
 
     Example:
         >>> import torch
@@ -209,8 +208,8 @@ def class_means(embeddings: Tensor, labels: Tensor, mask: Tensor | None = None) 
 class ClassMeanCenterLoss(Loss):
     """:func:`center_loss` to the class means of the batch itself: no centers to keep, any labels.
 
-    The gradient flows through the means too. Batches want several items a class: a single item is its own center.
-    A masked item is in no mean; one of ``sample_weight`` 0 is, and has no loss of its own.
+    The gradient flows through the means too. Batches need several items per class: a single item is its own center. A
+    masked item is in no mean; one with a ``sample_weight`` of 0 is, but has no loss of its own.
     """
 
     fn = staticmethod(center_loss)
@@ -227,7 +226,7 @@ class ClassMeanCenterLoss(Loss):
 
 @across_ranks
 def batch_means(embeddings: Tensor, labels: Tensor, *, mask: Tensor | None, group: ProcessGroup | None) -> Tensor:
-    """:func:`class_means` of this rank's items, over those of all ranks."""
+    """:func:`class_means` for this rank's items, over those of all ranks."""
     mask = mask if mask is None else mask.expand(labels.shape)
     x, labels, mask = gathered(group, embeddings.dtype, embeddings=accumulate(embeddings), labels=labels, mask=mask)
     return class_means(x, labels, mask)[: len(embeddings)]
@@ -243,21 +242,21 @@ CARDS = (
         formula=r"\frac{1}{2} |x - c_y|^2",
         symbols={
             r"x": "an item of `embeddings`",
-            r"c_y": "the row of `centers` of the item's class",
+            r"c_y": "the row of `centers` for the item's class",
             r"y": "the item's class, from `labels`",
         },
         kernel="none",
         item="row",
         paper="Wen et al., ECCV 2016",
         equation="2",
-        defaults="none to choose; the paper multiplies the loss by 0.003 beside the softmax's",
+        defaults="none to choose; the paper multiplies the loss by 0.003 and adds it to the softmax loss",
         at_call=frozenset({"sample_weight", "mask", "group"}),
-        when="Beside a classification loss, to make its classes compact; never alone.",
+        when="With a classification loss, to make its classes compact; never alone.",
         pitfalls=(
-            "Alone it collapses: all embeddings and all centers in one point cost nothing.",
+            "Alone it collapses: the loss is 0 when all embeddings and centers coincide.",
             "The paper's centers are not trained by this gradient but by its equation 4: `MovingCenterLoss`.",
-            "Learned centers want their own, larger learning rate.",
-            "Code that computes N x C distances spends memory on what one gather gives.",
+            "Learned centers need their own, larger learning rate.",
+            "Code that computes N x C distances wastes memory: one gather is enough.",
         ),
         relatives=("normalized_softmax_loss", "contrastive_loss"),
     ),

@@ -1,4 +1,4 @@
-"""ArcFace extended: with the other margins beside its own, or with negatives that come to count as training goes on."""
+"""ArcFace extended: with other margins as well, or with hard negatives that count more as training proceeds."""
 
 import math
 from functools import partial
@@ -73,7 +73,7 @@ def combined_margin_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""Softmax over cosines with SphereFace's, ArcFace's and CosFace's margins in one.
+    r"""Softmax over cosines with the margins of SphereFace, ArcFace and CosFace combined.
 
     .. math:: -\log \frac{e^{s(\cos(m_1\theta_y + m_2) - m_3)}}
         {e^{s(\cos(m_1\theta_y + m_2) - m_3)} + \sum_{j \ne y} e^{s\cos\theta_j}}
@@ -83,18 +83,18 @@ def combined_margin_loss(
         weight: (C, D), one direction per class; or (C, K, D), K per class, of which the one nearest to the embedding
             counts (sub-centers, for noisy labels: Deng et al., ECCV 2020, eq. 2). Normalised here.
         labels: (N,) class indices of any integer dtype.
-        m1: What the angle is multiplied by; need not be whole.
+        m1: What the angle is multiplied by; need not be an integer.
         m2: Added to the angle, in radians.
         m3: Subtracted from the cosine.
         scale: s, the radius of the sphere (an inverse temperature). A tensor of shape (N,) sets one per row.
-        beyond_pi: Where ``m1 theta + m2 > pi``, whose cosine would rise again: ``"psi"`` keeps falling as SphereFace
-            does, ``"plain"`` keeps the equation.
+        beyond_pi: For ``m1 theta + m2 > pi``, where the cosine would rise again: ``"psi"`` keeps falling as in
+            SphereFace, ``"plain"`` keeps the equation.
         sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
         mask: (N,) boolean, True where an item counts; elsewhere embeddings may be NaN and labels out of range.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
 
     Returns:
-        A scalar, or (N,). At ``cos(theta) = +-1`` exactly the angle has no derivative, and the target's is 0.
+        A scalar, or (N,). At exactly ``cos(theta) = +-1`` the angle has no derivative, and the target's gradient is 0.
 
     Raises:
         ValueError: Wrong shapes, ``scale`` not above 0, ``m1`` or ``m2`` below 0, an unknown option.
@@ -108,7 +108,7 @@ def combined_margin_loss(
         tensor(0.0024)
 
     Source:
-        Deng et al., ArcFace, arXiv:1801.07698, eq. 4, and its table 2 for (1, 0.3, 0.2). Some code of this name has
+        Deng et al., ArcFace, arXiv:1801.07698, eq. 4, and its table 2 for (1, 0.3, 0.2). Some code under this name has
         only the pure ArcFace and CosFace margins.
     """
     for name, value in (("m1", m1), ("m2", m2), ("m3", m3)):
@@ -155,7 +155,7 @@ def curricularface_loss(
     reduction: Reduction = "mean",
     group: ProcessGroup | None = None,
 ) -> Tensor:
-    r"""ArcFace whose hard negatives count little at first and more as the training proceeds.
+    r"""ArcFace whose hard negatives count little at first and more as training proceeds.
 
     .. math:: -\log \frac{e^{s\cos(\theta_y + m)}}{e^{s\cos(\theta_y + m)} + \sum_{j \ne y} e^{s N(\cos\theta_j)}},
         \quad N(c) = c \text{ for } c \le \cos(\theta_y + m), \; c\,(t + c) \text{ for larger}
@@ -167,8 +167,8 @@ def curricularface_loss(
         labels: (N,) class indices of any integer dtype.
         margin: m in radians, in [0, pi]; a tensor is not checked. A tensor of shape (N,) sets one per row.
         scale: s, the radius of the sphere (an inverse temperature), above 0. A tensor holds all scores in memory.
-        t: How far the training is: a mean of cosines of items and their own classes, which
-            :class:`CurricularFaceLoss` follows. It does not learn.
+        t: How far training has come: a mean cosine of items and their own classes, which :class:`CurricularFaceLoss`
+            follows. It does not learn.
         sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
         mask: (N,) boolean, True where an item counts; elsewhere embeddings may be NaN and labels out of range.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
@@ -176,8 +176,8 @@ def curricularface_loss(
             :class:`CurricularFaceLoss` follows. Classes sharded over ranks bring their own.
 
     Returns:
-        A scalar, or (N,). The loss jumps where a negative becomes a hard one. Beyond ``theta + m = pi`` the target's
-        score is ``cos(theta) - m sin(m)``; at ``cos(theta) = +-1`` exactly its gradient is 0.
+        A scalar, or (N,). The loss jumps where a negative becomes hard. Beyond ``theta + m = pi`` the target's score is
+        ``cos(theta) - m sin(m)``; at exactly ``cos(theta) = +-1`` its gradient is 0.
 
     Raises:
         ValueError: Wrong shapes, ``scale`` not above 0, ``margin`` outside of [0, pi].
@@ -192,7 +192,7 @@ def curricularface_loss(
 
     Source:
         Huang et al., CurricularFace: Adaptive Curriculum Learning Loss for Deep Face Recognition, arXiv:2004.00288,
-        section 3.2; m = 0.5 and s = 64 are the paper's. It follows t with a share of 0.01 for a new batch.
+        section 3.2; m = 0.5 and s = 64 are the paper's. It follows t with a weight of 0.01 for each new batch.
     """
     check_rows("margin", margin, labels)
     x, own, _ = counted_items(embeddings, weight, labels, mask, sample_weight)
@@ -201,7 +201,7 @@ def curricularface_loss(
         margin.detach() if isinstance(margin, Tensor) else margin
     )
     bar = turned.cos() * (scale.detach() if isinstance(scale, Tensor) else scale)
-    # Each column by itself in memory: a pass over a block is quicker beside such.
+    # Each column is contiguous in memory, which makes passes over a block faster.
     by_row = torch.stack([bar, torch.ones_like(bar) * progress]).t()
     options = {"beyond_pi": "linear", "straight_through": False}
     return cosine_head(
@@ -224,7 +224,7 @@ def curricularface_loss(
 def curricularface_progress(
     embeddings: Tensor, weight: Tensor, labels: Tensor, *, mask: Tensor | None, group: ProcessGroup | None
 ) -> Tensor:
-    """What :class:`CurricularFaceLoss` follows: the mean cosine of items and their classes; and their number."""
+    """What :class:`CurricularFaceLoss` follows: the mean cosine of items and their classes, and the number of items."""
     x, own, there = counted_items(embeddings, weight, labels, mask)
     cosines = own_cosines(x, weight, own)
     cosines, there = gathered(group_of(weight) or group, embeddings=cosines, mask=there)
@@ -233,10 +233,10 @@ def curricularface_progress(
 
 
 class CurricularFaceLoss(FollowingHead):
-    """:func:`curricularface_loss` with its own class directions, which follows t over a training from the given one on.
+    """:func:`curricularface_loss` with its own class directions; it follows t during training, from the given one on.
 
-    In training the batch's own mean comes in before its loss is taken; it is kept in the state. In evaluation nothing
-    is followed.
+    In training, t takes in the batch's own mean before the loss is computed; it is kept in the state. Evaluation does
+    not update it.
     """
 
     fn = staticmethod(curricularface_loss)
@@ -267,7 +267,7 @@ CARDS = (
             **HEAD_SYMBOLS,
             r"m_1": "`m1`, what the angle is multiplied by",
             r"m_2": "`m2`, radians added to the angle",
-            r"m_3": "`m3`, what is taken off the cosine",
+            r"m_3": "`m3`, what is subtracted from the cosine",
         },
         paper="arXiv:1801.07698",
         equation="4",
@@ -278,10 +278,10 @@ CARDS = (
             "m3": Range(0.0, 0.4),
             "scale": Range(8.0, 64.0, log=True),
         },
-        when="When one margin is not enough and there is time to tune three.",
+        when="One margin is not enough, and there is time to tune three.",
         pitfalls=(
             "The default scale of 64 suits thousands of classes; start at 16 to 30 for small problems.",
-            "(m1, m2, m3) = (1, 0, 0) is the normalised softmax: the first is a factor, not a margin.",
+            "(m1, m2, m3) = (1, 0, 0) is the normalised softmax: m1 is a factor, not a margin.",
         ),
         relatives=("arcface_loss", "cosface_loss", "sphereface_loss"),
     ),
@@ -295,19 +295,19 @@ CARDS = (
         symbols={
             **HEAD_SYMBOLS,
             r"m": "`margin`, an angle in radians added to the true class's",
-            r"N": "what the cosine of another class becomes",
+            r"N": "the transformed cosine of another class",
             r"c": "that cosine",
-            r"t": "`t`, how far the training is: 0 at first, towards 1",
+            r"t": "`t`, how far training has come: 0 at first, then towards 1",
         },
         paper="arXiv:2004.00288",
         equation="section 3.2",
         defaults="the paper",
         search={"margin": Range(0.05, 0.7), "scale": Range(8.0, 64.0, log=True)},
         at_call=frozenset({"sample_weight", "mask", "group"}),
-        when="Identities, where ArcFace is hard to start with or stops at the easy negatives.",
+        when="Identities, where ArcFace hardly starts to learn or stops at the easy negatives.",
         pitfalls=(
-            "t is part of the state: a training resumed without it begins its curriculum again.",
-            "Of a shard of the classes the target's cosine must come from the rank that has it.",
+            "t is part of the state: a run resumed without it restarts its curriculum.",
+            "With sharded classes the target's cosine must come from the rank that holds it.",
             "The default scale of 64 suits thousands of classes; start at 16 to 30 for small problems.",
         ),
         relatives=("arcface_loss", "adaface_loss"),

@@ -1,4 +1,4 @@
-"""Neighbours within a batch of labelled embeddings: whether an item's are of its class, and their places."""
+"""Neighbours within a batch of labelled embeddings: whether they share an item's class, and their ranks."""
 
 from functools import partial
 
@@ -42,7 +42,7 @@ def nca_loss(
     reduction: Reduction = "mean",
     group: ProcessGroup | None = None,
 ) -> Tensor:
-    r"""Some item of its class must be an item's neighbour, whichever it is (neighbourhood components).
+    r"""Each item's neighbour must be some item of its class, no matter which (neighbourhood components).
 
     .. math:: -\log \frac{\sum_{p \in P(i)} e^{-s d_{ip}^2}}{\sum_{a \ne i} e^{-s d_{ia}^2}}, \qquad
         d_{ij} = \Big| \frac{x_i}{|x_i|} - \frac{x_j}{|x_j|} \Big|
@@ -81,8 +81,8 @@ def nca_loss(
 
     Source:
         Goldberger et al., Neighbourhood Components Analysis, NIPS 2004, section 2, with the logarithm that the paper
-        names beside its sum of probabilities, and unit embeddings where it has a linear map's. In
-        pytorch-metric-learning a batch without any positive is NaN.
+        mentions next to its sum of probabilities, and unit embeddings in place of a linear map's output. In
+        pytorch-metric-learning a batch without positives gives NaN.
     """
     compared = compare(
         embeddings,
@@ -130,7 +130,7 @@ def smooth_ap_loss(
     reduction: Reduction = "mean",
     group: ProcessGroup | None = None,
 ) -> Tensor:
-    r"""What an item's average precision lacks to 1, when it looks for its class by cosine, with smooth places.
+    r"""1 minus an item's average precision when it ranks the batch by cosine, with smoothed ranks.
 
     .. math::
         \frac{1}{|P(i)|} \sum_{p \in P(i)} \frac{N_p}{1 + P_p + N_p}, \qquad
@@ -141,9 +141,9 @@ def smooth_ap_loss(
         embeddings: (N, D), any length; normalised here.
         labels: (N,) integers; items of the same label are positives. Or (N, L), 0 or 1 for each of L labels: items that
             share one are positives. None with ``positives``.
-        temperature: tau, above 0: how far apart two cosines must be to be told apart; a Parameter learns.
+        temperature: tau, above 0: how far apart two cosines must be to be distinguished; a Parameter learns.
         positives: (N, N) boolean instead of labels, or (N, M) with references: which items are an anchor's positives.
-        ref_embeddings: (M, D) references, for example from a memory bank or another tower: the anchors look among these
+        ref_embeddings: (M, D) references, for example from a memory bank or another tower: the anchors search these
             instead of each other. Gradients flow to them.
         ref_labels: Their labels, (M,) or (M, L).
         ids: (N,) integers; items that share one are never each other's negatives, even with different labels.
@@ -170,9 +170,9 @@ def smooth_ap_loss(
 
     Source:
         Brown et al., Smooth-AP: Smoothing the Path Towards Large-Scale Image Retrieval, arXiv:2007.12163, section 3.2;
-        tau = 0.01 is the paper's. The authors' code and pytorch-metric-learning want as many items of each class, in
-        order, hold N x N x N numbers, and in the latter's 2.9 perfect embeddings have a loss of 0.3 unless there are as
-        many classes as items in one. Here labels may be in any order and number, in the memory of a block of anchors.
+        tau = 0.01 is the paper's. The authors' code and pytorch-metric-learning need equally many items per class, in
+        order, and hold N x N x N numbers; in the latter's 2.9, perfect embeddings have a loss of 0.3 unless there are
+        as many classes as items per class. Here labels may have any order and number; memory holds a block of anchors.
     """
     compared = compare(
         embeddings,
@@ -196,7 +196,7 @@ def smooth_ap_loss(
 
 
 def _lack_of_precision(block: AnchorBlock, temperature: Margin) -> Anchors:
-    """Of anchors, from squared distances of unit vectors, which are 2 less twice the cosines."""
+    """For anchors, from squared distances of unit vectors, which are 2 minus twice the cosines."""
     assert temperature is not None
 
     def visit(distances: Tensor, start: int, stop: int) -> Tensor:
@@ -244,9 +244,9 @@ CARDS = (
             r"P(i)": "the items with the label of item i, without itself",
             r"p": "one of these",
             r"s": "`scale`, an inverse temperature, above 0",
-            r"d_{ip}": "the distance of items i and p of `embeddings`, each of length 1",
+            r"d_{ip}": "the distance between items i and p of `embeddings`, scaled to length 1",
             r"a": "any other item of the batch",
-            r"d_{ia}": "the distance of items i and a",
+            r"d_{ia}": "the distance between items i and a",
             r"i": "the anchor",
         },
         kernel="rows",
@@ -254,10 +254,10 @@ CARDS = (
         equation="section 2",
         defaults="common code",
         search={"scale": Range(1.0, 50.0, log=True)},
-        when="Classes of several clusters: an item need only be near some of its class, not near all.",
+        when="Classes of several clusters: an item need only be near some items of its class, not all.",
         pitfalls=(
-            "At the default scale the loss of unit embeddings hardly falls: distances are at most 2.",
-            "A class that is one cluster is pulled together only as far as its nearest neighbours.",
+            "At the default scale the loss hardly falls, since unit embeddings are at most 2 apart.",
+            "Even a class that is one cluster is only pulled together as far as its nearest neighbours.",
         ),
         relatives=("supcon_loss", "proxy_nca_loss", "smooth_ap_loss"),
         aliases=("soft_nearest_neighbor_loss", "SoftNearestNeighborLoss"),
@@ -265,7 +265,7 @@ CARDS = (
     _card(
         fn=smooth_ap_loss,
         module=SmoothAPLoss,
-        takes=("embeddings-labels",),  # from afar its gradient is 0 at the default temperature: no start for two towers
+        takes=("embeddings-labels",),  # not two towers: distant items have no gradient at the default temperature
         formula=(
             r"\frac{1}{|P(i)|} \sum_{p \in P(i)} \frac{N_p}{1 + P_p + N_p}, \qquad "
             r"P_p = \sum_{q \in P(i), q \ne p} \sigma\Big(\frac{c_{iq} - c_{ip}}{\tau}\Big), \quad "
@@ -274,15 +274,15 @@ CARDS = (
         symbols={
             r"P(i)": "the items with the label of item i, without itself",
             r"p": "one of these",
-            r"N_p": "how many items of other labels are nearer to item i than p, smoothly counted",
-            r"P_p": "how many of P(i) are",
+            r"N_p": "the smoothed number of items with other labels nearer to item i than p",
+            r"P_p": "the same number for P(i)",
             r"q": "another item of P(i)",
             r"\sigma": "the logistic function",
             r"c_{iq}": "the cosine of items i and q of `embeddings`",
-            r"c_{ip}": "that of items i and p",
+            r"c_{ip}": "the cosine of items i and p",
             r"\tau": "`temperature`, above 0",
             r"n": "an item of N(i)",
-            r"N(i)": "the items of other labels",
+            r"N(i)": "the items with other labels",
             r"c_{in}": "the cosine of items i and n",
             r"i": "the anchor",
         },
@@ -292,9 +292,9 @@ CARDS = (
         equation="section 3.2",
         defaults="the paper",
         search={"temperature": Range(0.005, 0.2, log=True)},
-        when="Retrieval judged by average precision, from batches of several items a class.",
+        when="Retrieval judged by average precision, from batches with several items per class.",
         pitfalls=(
-            "At a temperature of 0.01 most pairs are told apart for good and have no gradient: start higher.",
+            "At a temperature of 0.01 most pairs are clearly ordered and have no gradient: start higher.",
             "A batch's average precision is not the gallery's: it rises as the batch shrinks.",
         ),
         relatives=("supcon_loss", "triplet_loss", "approx_ndcg_loss"),

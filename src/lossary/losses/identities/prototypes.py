@@ -1,4 +1,4 @@
-"""Embeddings against one point a class, towards their own and away from the others'."""
+"""Embeddings against one point per class, towards their own and away from the others'."""
 
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -54,30 +54,30 @@ def ge2e_loss(
         -S_y + \log \sum_k e^{S_k} \quad\text{(softmax)}, \qquad
         1 - \sigma(S_y) + \max_{k \ne y} \sigma(S_k) \quad\text{(contrast)}
 
-    where ``c_k`` is the mean of speaker k's utterances in the batch, for the own speaker without the utterance itself.
+    where ``c_k`` is the mean of speaker k's utterances in the batch, without the utterance itself for its own speaker.
 
     Args:
-        embeddings: (S, U, D) with U utterances of each of S speakers; or (N, D) beside ``labels``.
-        labels: (N,) integers, which speaker an utterance is of; None for (S, U, D).
+        embeddings: (S, U, D) with U utterances of each of S speakers; or (N, D) with ``labels``.
+        labels: (N,) integers, each utterance's speaker; None for (S, U, D).
         w: Above 0; a tensor learns. :class:`GE2ELoss` learns it and cannot make it negative.
         b: Cancels in the softmax kind.
         kind: ``"softmax"`` or ``"contrast"``.
-        normalize: Normalises the embeddings before the centroids are taken.
-        ids: Integers, (S,) or (N,), the same for all utterances of a speaker: speakers that share one, as two accounts
-            of one person, are never each other's negatives.
+        normalize: Normalises the embeddings before computing centroids.
+        ids: Integers, (S,) or (N,), the same for all utterances of a speaker: speakers that share one, such as two
+            accounts of one person, are never each other's negatives.
         sample_weight: Weights of the utterances, (S, U) or (N,).
         mask: Boolean, (S, U) or (N,); an utterance that does not count is in no centroid, and may be NaN.
         reduction: ``"none"`` (S, U) or (N,), ``"sum"`` or ``"mean"``.
-        group: Process group whose ranks' utterances are one batch, in which labels and ids mean the same on every rank;
+        group: Process group whose ranks' utterances form one batch. Labels and ids must mean the same on every rank;
             without labels no speaker is on two ranks. The average of the ranks' means is the mean of that batch, and
-            so for its gradient; ``"none"`` and ``"sum"`` are of the rank's own utterances.
+            likewise for gradients; ``"none"`` and ``"sum"`` cover the rank's own utterances.
 
     Returns:
-        A scalar, or one loss per utterance. An utterance that is its speaker's only one is 0 and outside of the mean,
-        but a centroid for the others; without any other the loss is 0.0, with zero gradients.
+        A scalar, or one loss per utterance. A speaker's only utterance has a loss of 0, outside the mean, but is a
+        centroid for the others; if all are such, the loss is 0.0 with zero gradients.
 
     Raises:
-        ValueError: Wrong shapes, fewer than two utterances a speaker, ``w`` not above 0, an unknown option.
+        ValueError: Wrong shapes, fewer than two utterances per speaker, ``w`` not above 0, an unknown option.
         TypeError: Labels that are not integers.
 
     Example:
@@ -88,8 +88,8 @@ def ge2e_loss(
 
     Source:
         Wan et al., Generalized End-to-End Loss for Speaker Verification, arXiv:1710.10467, eq. 5-9, which sums; the
-        mean is the default here. w = 10 and b = -5 are its start values. Much code clamps w without keeping the
-        result, and clamps cosines to positive ones, which silences dissimilar pairs.
+        mean is the default here. w = 10 and b = -5 are its initial values. Much code clamps w without keeping the
+        result, and clamps cosines above 0, which silences dissimilar pairs.
     """
     check_float("embeddings", embeddings)
     if isinstance(w, Tensor) and values_visible(w) and not (w > 0).all():
@@ -101,7 +101,7 @@ def ge2e_loss(
     direction = x if normalize else unit(x)
     sums = x.new_zeros(u.columns, x.shape[1]).index_add(0, u.column, everyone)
     count = x.new_zeros(u.columns).index_add(0, u.column, u.counted.to(x.dtype))
-    # Cosines know no length: the sums stand for the means. The own one without the utterance itself.
+    # Cosines ignore length, so sums stand for means. The own one leaves the utterance itself out.
     own = w * (direction * unit(sums[column] - x)).sum(1) + b
     shift = torch.where(count > 0, torch.zeros_like(count), torch.full_like(count, ABSENT)) + b
     weight = ((count[column] > 1) & u.counted[ours]).to(x.dtype)
@@ -123,11 +123,11 @@ def ge2e_loss(
 
 
 class _Utterances(NamedTuple):
-    """The utterances of all ranks, flat, those of this one first."""
+    """The utterances of all ranks, flat, this rank's first."""
 
-    x: Tensor  # (N, D), accumulated, 0 where one does not count
-    column: Tensor  # (N,) which column is that of its speaker's centroid
-    columns: int  # how many there are, some perhaps of nobody
+    x: Tensor  # (N, D), accumulated, 0 where an utterance does not count
+    column: Tensor  # (N,) the column of its speaker's centroid
+    columns: int  # how many there are; some may belong to nobody
     counted: Tensor  # (N,) boolean
     column_ids: Tensor | None  # (columns,)
 
@@ -144,7 +144,7 @@ def _utterances(
         check_dim("embeddings", embeddings, 3, "(S, U, D) without labels")
         if embeddings.shape[1] < 2:
             came = f"got shape {tuple(embeddings.shape)}"
-            raise ValueError(f"embeddings: wanted at least 2 utterances a speaker; {came}")
+            raise ValueError(f"embeddings: wanted at least 2 utterances per speaker; {came}")
         labels = numbered(embeddings, group).repeat_interleave(embeddings.shape[1])
     else:
         check_dim("embeddings", embeddings, 2, "(N, D)")
@@ -160,9 +160,9 @@ def _utterances(
     x = x if mask is None else hide(x, counted[:, None])
     x, speaker, ids, counted = gathered(group, embeddings.dtype, embeddings=x, labels=labels, ids=ids, mask=counted)
     if embeddings.dim() == 3 and group is None:
-        # Speakers are numbered: no column is of nobody.
+        # Speakers are numbered: every column belongs to one.
         return _Utterances(x, speaker, speakers, counted, None if ids is None else ids[:: shape[1]])
-    # A speaker's column is that of its first utterance; the other columns are of nobody.
+    # A speaker's column is that of its first utterance; the other columns belong to nobody.
     column = first_of_class(speaker if mask is None else apart(speaker, counted))
     return _Utterances(x, column, len(x), counted, ids)
 
@@ -177,15 +177,15 @@ def _contrast_kind(scores: Tensor, targets: Targets, own: Tensor) -> Tensor:
     others = scores.scatter(1, targets.rows[:, None], -torch.inf)
     if targets.row_groups is not None:
         others = others.masked_fill(targets.row_groups[:, None] == targets.column_groups, -torch.inf)
-    # By index: of tied speakers the gradient goes to the first.
+    # By index: if speakers tie, the gradient goes to the first.
     nearest = others.gather(1, first_largest(others))[:, 0]
     return torch.sigmoid(-own) + torch.sigmoid(nearest)
 
 
 class GE2ELoss(Loss):
-    """:func:`ge2e_loss` that learns w and b, from the given ones on.
+    """:func:`ge2e_loss` with learned w and b, starting at the given ones.
 
-    w is learned by its logarithm, so that no step of an optimiser can take it to 0 or below.
+    w is learned as a logarithm, so no optimiser step can take it to 0 or below.
     """
 
     fn = staticmethod(ge2e_loss)
@@ -225,7 +225,7 @@ def proxy_anchor_loss(
     mask: Tensor | None = None,
     group: ProcessGroup | None = None,
 ) -> Tensor:
-    r"""Each class's proxy draws the batch's items of its class, the furthest most, and drives away the others.
+    r"""Each class's proxy pulls the batch's items of its class, the furthest ones most, and pushes the others away.
 
     .. math::
         \frac{1}{|P^+|} \sum_{p \in P^+} \log \Big( 1 + \sum_{x \in X_p^+} e^{-\alpha (s(x, p) - \delta)} \Big) +
@@ -236,14 +236,14 @@ def proxy_anchor_loss(
         weight: (C, D), the proxies, any length.
         labels: (N,) class indices of any integer dtype.
         scale: alpha, above 0; a Parameter learns.
-        margin: delta: cosines should lie above it with the own class's proxy, below its negative with others.
-        sample_weight: (N,) factors of the items' exponentials: an item of weight 2 counts as two of it.
+        margin: delta: cosines with the own class's proxy should exceed it, those with others should be below -delta.
+        sample_weight: (N,) factors of the items' exponentials: an item of weight 2 counts as two.
         mask: (N,) boolean; an item that does not count may be NaN.
         group: Process group whose ranks' items form one batch. Classes sharded over ranks bring their own.
 
     Returns:
-        A scalar: the mean over the classes of the batch of the first sum, and over all classes of the second. It
-        exists only for a whole batch: there is no ``reduction``. An empty batch gives 0.0, with zero gradients.
+        A scalar: the first sum averaged over the batch's classes plus the second averaged over all classes. It exists
+        only for a whole batch, so there is no ``reduction``. An empty batch gives 0.0 with zero gradients.
 
     Raises:
         ValueError: Wrong shapes, ``scale`` not above 0, a hyperparameter that is not finite.
@@ -256,8 +256,8 @@ def proxy_anchor_loss(
         tensor(1.0064)
 
     Source:
-        Kim et al., Proxy Anchor Loss for Deep Metric Learning, arXiv:2003.13911, eq. 4; 32 and 0.1 are its section
-        4.2. Dividing both sums by one number, as some code does, is another loss.
+        Kim et al., Proxy Anchor Loss for Deep Metric Learning, arXiv:2003.13911, eq. 4; 32 and 0.1 are from its
+        section 4.2. Dividing both sums by one number, as some code does, is a different loss.
     """
     labels = check_head(embeddings, weight, labels)
     sample_weight, mask = align(sample_weight, mask, labels.shape)
@@ -268,7 +268,7 @@ def proxy_anchor_loss(
     scale, margin = parameters((scale, margin), x)
     share = one_weight(sample_weight, mask, labels.shape, x.dtype)
     own, over = slice(None), None
-    if shards is not None:  # each rank has the losses of its own proxies
+    if shards is not None:  # each rank computes the losses of its own proxies
         own, group, over = shards.own, shards.group, shards.group
         w = with_gradient(w, 1 / len(shards.sizes))
     if group is not None:
@@ -312,7 +312,7 @@ CARDS = (
             r"w": "`w`, the scale of the cosine, above 0",
             r"x": "the utterance: an item of `embeddings`",
             r"c_k": (
-                "the centroid of speaker k's utterances in the batch; for the own speaker without the utterance itself"
+                "the centroid of speaker k's utterances in the batch, without the utterance itself for its own speaker"
             ),
             r"b": "`b`, added to every score; cancels in this kind",
         },
@@ -320,13 +320,13 @@ CARDS = (
         item="anchor",
         paper="arXiv:1710.10467",
         equation="6",
-        defaults="the paper's start values",
+        defaults="the paper's initial values",
         search={"w": Range(3.0, 30.0, log=True), "kind": Choice(("softmax", "contrast"))},
         batch="m-per-class",
         separable=False,
         mean_is_plain=False,
         at_call=frozenset({"sample_weight", "mask", "ids", "group"}),
-        when="Speakers, or other identities with several samples a batch, compared by cosine to a centroid.",
+        when="Speakers, or other identities with several samples per batch, compared by cosine with a centroid.",
         pitfalls=(
             "w must stay above 0: clamping a copy of it does nothing.",
             "The own centroid must leave the utterance out, or a batch of two is easy for the wrong reason.",
@@ -343,12 +343,12 @@ CARDS = (
         ),
         symbols={
             r"P^+": "the proxies of the classes that occur in `labels`",
-            r"p": "a proxy: a row of `weight`, one a class",
+            r"p": "a proxy: a row of `weight`, one per class",
             r"x": "an item of `embeddings`",
             r"X_p^+": "the items of the proxy's class in the batch",
             r"\alpha": "`scale`, above 0",
             r"s(x, p)": "the cosine of an item and a proxy",
-            r"\delta": "`margin`: cosines should lie above it for the own class, below its negative for others",
+            r"\delta": "`margin`: cosines should exceed it for the own class and be below its negative for others",
             r"P": "all proxies",
             r"X_p^-": "the items of the other classes",
         },
@@ -364,10 +364,10 @@ CARDS = (
         separable=False,
         mean_is_plain=False,
         at_call=frozenset({"sample_weight", "mask", "group"}),
-        when="Embeddings for classes never seen in training, from batches drawn at random; one vector a class is kept.",
+        when="Embeddings for classes never seen in training, from random batches; stores one vector per class.",
         pitfalls=(
             "The proxies need a learning rate about 100 times the network's: give them their own parameter group.",
-            "Proxies of classes that a batch lacks are driven from all of its items, and count in the second mean.",
+            "Proxies of classes missing from a batch are pushed away from all its items, and count in the second mean.",
             "In half precision exp(alpha (s + delta)) overflows; log-sum-exps do not.",
         ),
         relatives=("normalized_softmax_loss", "ge2e_loss"),

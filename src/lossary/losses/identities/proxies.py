@@ -1,4 +1,4 @@
-"""Embeddings among learned points, one a class or several: nearer to their own than to the others'."""
+"""Embeddings against learned points, one or several per class: nearer to their own than to the others'."""
 
 from collections.abc import Callable
 from functools import partial
@@ -32,7 +32,7 @@ def _all_proxies(rows: Rows, scale: float | Tensor) -> Tensor:
 
 
 def _other_proxies(rows: Rows, scale: float | Tensor) -> Tensor:
-    return torch.where(rows.rest <= ABSENT / 2, 0, rows.rest - rows.target)  # so written, a NaN stays one
+    return torch.where(rows.rest <= ABSENT / 2, 0, rows.rest - rows.target)  # written like this, a NaN stays a NaN
 
 
 def _all_slope(rows: Rows, scale: Tensor) -> tuple[Tensor, RowGradients]:
@@ -59,25 +59,25 @@ def proxy_nca_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""Each item near to its class's proxy, and far from all the others'.
+    r"""Pulls each item near its class's proxy and away from all other proxies.
 
     .. math:: -\log \frac{e^{-s d(x, p_y)}}{\sum_{j \ne y} e^{-s d(x, p_j)}}, \qquad
         d(x, p) = \Big| \frac{x}{|x|} - \frac{p}{|p|} \Big|^2
 
     Args:
         embeddings: (N, D), any length; normalised here.
-        weight: (C, D), the proxies, any length; or (C, K, D), K of them a class, of which the nearest one counts.
+        weight: (C, D), the proxies, any length; or (C, K, D), K per class, of which the nearest one counts.
         labels: (N,) class indices of any integer dtype.
         scale: s, an inverse temperature of squared distances (of cosines it is 2 s). A tensor of shape (N,) sets one
             per row.
-        own_in_sum: True has the own proxy among those of the sum, which makes probabilities of them: ProxyNCA++, whose
-            paper takes ``scale=9``. It is ``normalized_softmax_loss`` of twice the scale.
+        own_in_sum: True includes the own proxy in the sum, which makes it a softmax: ProxyNCA++, whose paper uses
+            ``scale=9``. It equals ``normalized_softmax_loss`` with twice the scale.
         sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
         mask: (N,) boolean, True where an item counts; elsewhere embeddings may be NaN and labels out of range.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
 
     Returns:
-        A scalar, or (N,); without ``own_in_sum`` it may be below 0, and is 0 where there is but one class.
+        A scalar, or (N,); without ``own_in_sum`` it may be below 0, and is 0 if there is only one class.
 
     Raises:
         ValueError: Wrong shapes, ``scale`` not above 0 or not finite.
@@ -93,8 +93,8 @@ def proxy_nca_loss(
     Source:
         Movshovitz-Attias et al., No Fuss Distance Metric Learning using Proxies, arXiv:1703.07464, section 3.2, where
         the own proxy is not in the sum; Teh et al., ProxyNCA++, arXiv:2004.01113, section 3, where it is. Most code
-        under the first one's name has the second's sum, pytorch-metric-learning's among it, at a scale of 1: its loss
-        then cannot fall below log(1 + (C - 1) e^-4) or so.
+        under the first name, such as pytorch-metric-learning's, has the second's sum at a scale of 1: that loss cannot
+        fall below about log(1 + (C - 1) e^-4).
     """
     return cosine_head(
         _all_proxies if own_in_sum else _other_proxies,
@@ -132,7 +132,7 @@ def soft_triple_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""Softmax over classes of several centers each, to which an item belongs in shares, with centers that may merge.
+    r"""Softmax over classes with several centers each: an item belongs to centers in shares, and centers may merge.
 
     .. math:: -\log \frac{e^{\lambda (S_y - \delta)}}{e^{\lambda (S_y - \delta)} + \sum_{j \ne y} e^{\lambda S_j}}
         + \tau R, \quad S_j = \sum_k \frac{e^{c_{jk} / \gamma}}{\sum_l e^{c_{jl} / \gamma}}\, c_{jk}, \quad
@@ -140,19 +140,19 @@ def soft_triple_loss(
 
     Args:
         embeddings: (N, D), any length; normalised here.
-        weight: (C, K, D), K centers a class, any length; or (C, D), one.
+        weight: (C, K, D), K centers per class, any length; or (C, D), one.
         labels: (N,) class indices of any integer dtype.
         scale: lambda, an inverse temperature, above 0.
-        gamma: How soft the choice among a class's centers is, above 0; towards 0 the nearest one alone counts.
+        gamma: How soft the choice among a class's centers is, above 0; towards 0 only the nearest one counts.
         margin: delta, in units of the cosine.
-        tau: How much the distances of a class's centers cost, so that those it does not need become one.
+        tau: How much distances between a class's centers cost, so that centers it does not need merge.
         sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
         mask: (N,) boolean, True where an item counts; elsewhere embeddings may be NaN and labels out of range.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
 
     Returns:
-        A scalar, or (N,), each item with the whole of the second term: ``mean`` has it once. Centers that are the same
-        have a zero gradient by their distance.
+        A scalar, or (N,), where each item includes the whole second term: ``mean`` has it once. Coinciding centers get
+        no gradient from their distance.
 
     Raises:
         ValueError: Wrong shapes, ``scale`` or ``gamma`` not above 0, ``tau`` below 0, a number that is not finite.
@@ -167,8 +167,8 @@ def soft_triple_loss(
 
     Source:
         Qian et al., SoftTriple Loss: Deep Metric Learning Without Triplet Sampling, arXiv:1909.05235, section 3; the
-        numbers are the paper's, which has 10 centers a class. The authors' code adds 1e-5 under the root of a distance,
-        whose gradient at 0 is infinite without; here it is the distance, with gradient 0.
+        numbers are the paper's, which has 10 centers per class. The authors' code adds 1e-5 under a distance's root,
+        since the gradient at 0 would be infinite; here it is the plain distance, with gradient 0.
     """
     check_dim("weight", weight, (2, 3), "(C, K, D) or (C, D)")
     check_whole(weight)
@@ -192,7 +192,7 @@ def _soft_triple(
 
 
 def _apart(centers: Tensor) -> Tensor:
-    """The mean over classes of the mean distance of their centers, halved; 0 for single ones."""
+    """Half the mean over classes of the mean distance between their centers; 0 for single centers."""
     classes, several, _ = centers.shape
     i, j = torch.triu_indices(several, several, 1, device=centers.device)
     return norm(centers[:, i] - centers[:, j]).sum() / max(classes * several * (several - 1), 1)
@@ -238,11 +238,11 @@ CARDS = (
         ),
         symbols={
             r"s": "`scale`, an inverse temperature, above 0",
-            r"d": "the squared distance of two vectors of length 1",
+            r"d": "the squared distance between two vectors, scaled to length 1",
             r"x": "an item of `embeddings`",
             r"p_y": "its class's proxy: a row of `weight`",
             r"y": "the item's class, from `labels`",
-            r"j": "every other class; with `own_in_sum` the own one too",
+            r"j": "every other class; with `own_in_sum` also the own one",
             r"p_j": "that class's proxy",
             r"p": "any proxy",
         },
@@ -254,8 +254,8 @@ CARDS = (
         when="Embeddings for classes never seen in training; the plainest loss with proxies.",
         pitfalls=(
             "The proxies need a learning rate about 100 times the network's: give them their own parameter group.",
-            "With the own proxy in the sum and a scale of 1 it hardly falls: distances of unit vectors are at most 4.",
-            "Without the own proxy in the sum its gradient does not fade where an item is right.",
+            "With the own proxy in the sum and a scale of 1 it hardly falls: squared distances are at most 4.",
+            "Without the own proxy in the sum, its gradient does not fade for items that are already right.",
         ),
         relatives=("proxy_anchor_loss", "normalized_softmax_loss", "nca_loss"),
     ),
@@ -271,18 +271,18 @@ CARDS = (
             r"\lambda": "`scale`, an inverse temperature, above 0",
             r"S_y": "how near an item of `embeddings` is to its own class",
             r"y": "the item's class, from `labels`",
-            r"\delta": "`margin`, what is taken off that",
-            r"S_j": "how near it is to class j: a mean of its cosines with that class's centers, the nearest most",
-            r"j": "a class; beside y every other one",
-            r"\tau": "`tau`, how much the distances of a class's centers cost",
-            r"R": "half of the mean distance of centers of one class",
+            r"\delta": "`margin`, what is subtracted from it",
+            r"S_j": "how near it is to class j: a mean of its cosines with that class's centers, mostly the nearest",
+            r"j": "a class; in the sum, every class but y",
+            r"\tau": "`tau`, how much distances between a class's centers cost",
+            r"R": "half the mean distance between centers of a class",
             r"k": "a center of the class",
             r"l": "another one",
             r"c_{jk}": "the cosine of the item and center k of class j in `weight`",
-            r"c_{jl}": "that with center l",
+            r"c_{jl}": "the cosine with center l",
             r"\gamma": "`gamma`, how soft the choice among a class's centers is",
-            r"C": "how many classes there are",
-            r"K": "how many centers a class has",
+            r"C": "the number of classes",
+            r"K": "the number of centers per class",
             r"w_{jk}": "center k of class j, of length 1",
             r"w_{jl}": "center l",
         },
@@ -296,10 +296,10 @@ CARDS = (
             "margin": Range(0.0, 0.2),
             "tau": Range(0.0, 0.5),
         },
-        when="Embeddings for classes never seen in training, of classes that are several clusters each.",
+        when="Embeddings for classes never seen in training, if classes consist of several clusters.",
         pitfalls=(
             "The centers need a learning rate about 100 times the network's: give them their own parameter group.",
-            "With one center a class it is `cosface_loss` of that scale and margin.",
+            "With one center per class it is `cosface_loss` with that scale and margin.",
         ),
         relatives=("proxy_nca_loss", "cosface_loss", "proxy_anchor_loss"),
     ),

@@ -35,7 +35,7 @@ def _multi_similarity(rows: Rows, base: float | Tensor, alpha: float, beta: floa
 
 def _check_steepness(name: str, value: float) -> None:
     check_number(name, value, low=0, open_low=True)
-    if isinstance(value, Tensor):  # their ratio is a number to the kernel: no gradient would come back
+    if isinstance(value, Tensor):  # the kernel takes their ratio as a number: no gradient would come back
         raise TypeError(f"{name}: wanted a number, which cannot learn; got a tensor")
 
 
@@ -61,7 +61,7 @@ def multi_similarity_loss(
     reduction: Reduction = "mean",
     group: ProcessGroup | None = None,
 ) -> Tensor:
-    r"""Cosines with an item's positives pushed above a threshold and those with its negatives below, the worst most.
+    r"""Pushes an item's cosines with positives above a threshold and with negatives below it, the worst ones most.
 
     .. math::
         \frac{1}{\alpha} \log \Big[ 1 + \sum_{p \in P(i)} e^{-\alpha (s_{ip} - \lambda)} \Big] +
@@ -90,7 +90,7 @@ def multi_similarity_loss(
             gradients; ``"none"`` and ``"sum"`` cover the rank's own anchors.
 
     Returns:
-        A scalar, or (N,). An anchor without a positive, or without a negative, has the other sum's loss alone.
+        A scalar, or (N,). An anchor without positives, or without negatives, keeps only the other sum.
 
     Raises:
         ValueError: Wrong shapes, ``alpha`` or ``beta`` not above 0, a hyperparameter that is not finite, arguments
@@ -105,9 +105,8 @@ def multi_similarity_loss(
 
     Source:
         Wang et al., Multi-Similarity Loss with General Pair Weighting for Deep Metric Learning, arXiv:1904.06627,
-        eq. 15, over all pairs; before it the paper drops the pairs that its eq. 10 and 11 find easy. alpha and beta
-        are the paper's. Its lambda is 1, that of the authors' code 0.5 (beside a beta of 40); 0.5 is what common code
-        took over.
+        eq. 15, over all pairs; the paper first drops the pairs that its eq. 10 and 11 find easy. alpha and beta are the
+        paper's. Its lambda is 1; the authors' code has 0.5 (with a beta of 40), which common code adopted.
     """
     compared = compare(
         embeddings,
@@ -162,7 +161,7 @@ def supcon_loss(
     reduction: Reduction = "mean",
     group: ProcessGroup | None = None,
 ) -> Tensor:
-    r"""Softmax of each item over all the others of the batch, averaged over those of its label.
+    r"""Softmax of each item over all others in the batch, averaged over those with its label.
 
     .. math:: -\frac{1}{|P(i)|} \sum_{p \in P(i)} \log \frac{e^{z_i z_p / \tau}}{\sum_{a \ne i} e^{z_i z_a / \tau}}
 
@@ -201,8 +200,8 @@ def supcon_loss(
 
     Source:
         Khosla et al., Supervised Contrastive Learning, arXiv:2004.11362, eq. 2 (L_out); tau = 0.1 is the paper's. The
-        authors' code multiplies the loss by tau / 0.07, which is left out here. Of the ways to take several labels
-        this is the one that Zhang and Wu, Multi-Label Supervised Contrastive Learning, AAAI 2024, call ANY.
+        authors' code multiplies the loss by tau / 0.07; this does not. Several labels are handled in the way that Zhang
+        and Wu, Multi-Label Supervised Contrastive Learning, AAAI 2024, call ANY.
     """
     compared = compare(
         embeddings,
@@ -245,7 +244,7 @@ def circle_loss(
     reduction: Reduction = "mean",
     group: ProcessGroup | None = None,
 ) -> Tensor:
-    r"""Cosines with positives and negatives, each moved the more the further it is from where it should be.
+    r"""Cosines with positives and negatives, each moved more the further it is from where it should be.
 
     .. math::
         \log \Big[ 1 + \sum_{n \in N(i)} e^{\gamma \alpha_n (s_{in} - m)}
@@ -258,7 +257,8 @@ def circle_loss(
             share one are positives. None with ``positives``.
         scale: gamma, above 0; a Parameter learns. A tensor holds all scores in memory.
         margin: m: positives should lie above 1 - m, negatives below m. A tensor holds all scores in memory.
-        gradient: ``"held_weights"`` takes alpha for constants, as the paper does; ``"exact"`` differentiates them too.
+        gradient: ``"held_weights"`` treats the alphas as constants, as in the paper; ``"exact"`` differentiates them
+            too.
         positives: (N, N) boolean instead of labels, or (N, M) with references: which items are an anchor's positives.
             Like (N, L) labels, this holds all scores in memory.
         ref_embeddings: (M, D) references, for example from a memory bank or another tower: the anchors are compared
@@ -274,8 +274,8 @@ def circle_loss(
             gradients; ``"none"`` and ``"sum"`` cover the rank's own anchors.
 
     Returns:
-        A scalar, or (N,): 0 for an anchor without a positive or without a negative. ``mean`` is over the others;
-        without any the loss is 0.0, with zero gradients.
+        A scalar, or (N,): 0 for an anchor without a positive or without a negative. ``mean`` is over the others; if
+        there are none, the loss is 0.0 with zero gradients.
 
     Raises:
         ValueError: Wrong shapes, ``scale`` not above 0, a hyperparameter that is not finite, arguments that exclude
@@ -290,8 +290,8 @@ def circle_loss(
 
     Source:
         Sun et al., Circle Loss: A Unified Perspective of Pair Similarity Optimization, arXiv:2002.10857, eq. 6, and 9
-        and 10 for the gradient; 80 and 0.4 are its section 4.1 for pairs. Some code lets gradients into the weights,
-        and some pools all pairs of a batch into one sum: other losses.
+        and 10 for the gradient; 80 and 0.4 are from its section 4.1 for pairs. Some code lets gradients into the
+        weights, and some pools all pairs of a batch into one sum: those are different losses.
     """
     compared = compare(
         embeddings,
@@ -341,12 +341,12 @@ CARDS = (
             r"\alpha": "`alpha`, the steepness for positives, above 0: the higher, the more the furthest one counts",
             r"i": "an anchor: a row of `embeddings`",
             r"p": "a positive",
-            r"P(i)": "the anchor's positives: the other items of its label",
+            r"P(i)": "the anchor's positives: the other items with its label",
             r"s_{ip}": "the cosine of the anchor and a positive",
             r"\lambda": "`base`, the cosine above which positives and below which negatives should lie",
             r"\beta": "`beta`, the steepness for negatives, above 0: the higher, the more the nearest one counts",
             r"n": "a negative",
-            r"N(i)": "the anchor's negatives: the items of other labels",
+            r"N(i)": "the anchor's negatives: the items with other labels",
             r"s_{in}": "the cosine of the anchor and a negative",
         },
         kernel="rows",
@@ -358,12 +358,12 @@ CARDS = (
         batch="m-per-class",
         separable=False,
         at_call=frozenset({"sample_weight", "positives", "ref_embeddings", "ref_labels", "ids", "mask", "group"}),
-        when="Embeddings for classes never seen in training, where few hard pairs matter more than the many easy ones.",
+        when="Embeddings for classes never seen in training, where a few hard pairs matter more than many easy ones.",
         pitfalls=(
-            "The paper and its code drop easy pairs first; here all count, as in common code without a miner.",
+            "The paper and its code first drop easy pairs; here all count, as in common code without a miner.",
             "The paper has base = 1 and beta = 50, its code 0.5 and 40: results differ.",
             "An anchor without positives still pushes its negatives away, and counts in the mean.",
-            "Under data-parallel training a rank has its own items for negatives only: give `group`.",
+            "Under data-parallel training a rank only has its own items as negatives: pass `group`.",
         ),
         relatives=("supcon_loss", "contrastive_loss", "triplet_loss"),
     ),
@@ -377,12 +377,12 @@ CARDS = (
             r"-\frac{1}{|P(i)|} \sum_{p \in P(i)} \log \frac{e^{z_i z_p / \tau}}{\sum_{a \ne i} e^{z_i z_a / \tau}}"
         ),
         symbols={
-            r"P(i)": "the positives of anchor i: the other items of its label, or those that `positives` names",
+            r"P(i)": "the positives of anchor i: the other items with its label, or those that `positives` names",
             r"p": "one of these positives",
             r"z_i": "anchor i: a row of `embeddings`, normalised to length 1",
             r"z_p": "a positive, likewise normalised",
             r"\tau": "`temperature`, above 0",
-            r"a": "every item but the anchor (every reference, where `ref_embeddings` is given)",
+            r"a": "every item but the anchor (every reference if `ref_embeddings` is given)",
             r"z_a": "such an item, likewise normalised",
         },
         kernel="rows",
@@ -395,11 +395,11 @@ CARDS = (
         separable=False,
         mean_is_plain=False,
         at_call=frozenset({"sample_weight", "positives", "ref_embeddings", "ref_labels", "ids", "mask", "group"}),
-        when="Embeddings for classes never seen in training; no class weights to store. Wants large batches.",
+        when="Embeddings for classes never seen in training; no class weights to store. Needs large batches.",
         pitfalls=(
             "The authors' code multiplies the loss by tau / 0.07: learning rates do not carry over.",
-            "Batches without a second item of a class teach nothing: the loss is 0 there.",
-            "Under data-parallel training a rank has its own items for negatives only: give `group`.",
+            "Batches without two items of any class teach nothing: their loss is 0.",
+            "Under data-parallel training a rank only has its own items as negatives: pass `group`.",
         ),
         relatives=("nt_xent_loss", "normalized_softmax_loss", "triplet_loss"),
     ),
@@ -413,13 +413,13 @@ CARDS = (
         ),
         symbols={
             r"n": "a negative",
-            r"N(i)": "the anchor's negatives: the items of other `labels`",
+            r"N(i)": "the anchor's negatives: the items with other `labels`",
             r"\gamma": "`scale`, above 0",
             r"\alpha_n": "the weight of a negative, larger the nearer it is; constant in the gradient",
             r"s_{in}": "the cosine of the anchor and a negative",
             r"m": "`margin`: positives should lie above 1 - m, negatives below m",
             r"p": "a positive",
-            r"P(i)": "the anchor's positives: the other items of its label",
+            r"P(i)": "the anchor's positives: the other items with its label",
             r"\alpha_p": "the weight of a positive, larger the farther it is; constant in the gradient",
             r"s_{ip}": "the cosine of the anchor and a positive",
             r"i": "the anchor: a row of `embeddings`, normalised",
@@ -438,10 +438,10 @@ CARDS = (
         separable=False,
         mean_is_plain=False,
         at_call=frozenset({"sample_weight", "positives", "ref_embeddings", "ref_labels", "ids", "mask", "group"}),
-        when="Embeddings for classes never seen in training, where pairs far from their goal should move the most.",
+        when="Embeddings for classes never seen in training, where pairs far from their goal should move most.",
         pitfalls=(
             "The weights are constants in the gradient: code that forgets to detach them trains towards other angles.",
-            "One sum over all pairs of the batch, as some code has it, is another loss.",
+            "One sum over all pairs of the batch, as in some code, is a different loss.",
             "A negative beyond -m has no gradient, yet its value rises again: watch a metric, not this value.",
         ),
         relatives=("multi_similarity_loss", "supcon_loss"),

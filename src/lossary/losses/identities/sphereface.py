@@ -1,4 +1,4 @@
-"""SphereFace, whose margin multiplies the angle, and its successor of one yes-or-no question a class."""
+"""SphereFace, whose margin multiplies the angle, and its successor with one yes-or-no question per class."""
 
 import math
 from dataclasses import dataclass
@@ -74,9 +74,9 @@ def sphereface_loss(
             counts (sub-centers, for noisy labels: Deng et al., ECCV 2020, eq. 2). Normalised here.
         labels: (N,) class indices of any integer dtype.
         margin: m, one of 1, 2, 3, 4.
-        scale: s: normalises the embeddings too and puts them on a sphere of this radius. None keeps their lengths.
-        annealing: lambda, how much of the plain softmax is mixed in; 0 is the pure loss, hard to start with. The
-            Module also takes an :class:`Annealing`.
+        scale: s: normalises the embeddings too and puts them on a sphere of this radius; None keeps their lengths.
+        annealing: lambda, how much of the plain softmax is mixed in; 0 is the pure loss, hard to start with. The Module
+            also takes an :class:`Annealing`.
         sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
         mask: (N,) boolean, True where an item counts; elsewhere embeddings may be NaN and labels out of range.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
@@ -98,7 +98,7 @@ def sphereface_loss(
     Source:
         Liu et al., SphereFace, arXiv:1704.08063, eq. 7; m = 4 is the paper's; lambda = 5 is where the authors' schedule
         ends. Lecture notes often write cos(m theta) for psi, which rises again beyond pi / m, and normalise the
-        embeddings, which the paper does not.
+        embeddings, unlike the paper.
     """
     return cosine_head(
         partial(_sphereface, margin=margin),
@@ -134,8 +134,8 @@ class Annealing:
 class SphereFaceLoss(SphereHead):
     """:func:`sphereface_loss` with its own class directions.
 
-    With an :class:`Annealing` the number of training calls is kept in the state, so that a resumed training goes on
-    where it stopped.
+    With an :class:`Annealing` the number of training calls is kept in the state, so that a resumed run continues where
+    it stopped.
     """
 
     fn = staticmethod(sphereface_loss)
@@ -158,7 +158,7 @@ class SphereFaceLoss(SphereHead):
         return super().forward(embeddings, labels, **extra)
 
 
-# SphereFace2's map, of scores ``scale * cos``: ``scale * g(cos)``, less the margin of the own class, more of others.
+# SphereFace2's map of scores ``scale * cos``: ``scale * g(cos)``, minus the margin (own class) or plus it (others).
 def _pulled(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
     scale, t, margin, bias = numbers
     return scale * (2 * _half(z / scale) ** t - 1 + margin) + bias
@@ -183,7 +183,7 @@ def _of_own(function: Any) -> Any:
 
 
 def _half(cos: Tensor) -> Tensor:
-    """(1 + cos) / 2, not below 0 by rounding, where it has no gradient."""
+    """(1 + cos) / 2, kept from rounding below 0, where it has no gradient."""
     return ((1 + cos) / 2).relu()
 
 
@@ -205,7 +205,7 @@ def _one_against_all_slope(rows: Rows, scale: Tensor, balance: Tensor) -> tuple[
 
 
 def _bias_at_rest(classes: int, balance: float, scale: float, margin: float, t: float) -> float:
-    """The bias that has no gradient where all cosines are 0: neither the one class nor the many others move it."""
+    """The bias with no gradient where all cosines are 0: neither the one class nor the many others move it."""
     center, apart = scale * (2 * 0.5**t - 1), scale * margin
     others = max(classes - 1, 1) * (1 - balance)
     # balance * sigmoid(apart - center - b) = others * sigmoid(apart + center + b), a quadratic equation in e^b
@@ -237,7 +237,7 @@ def sphereface2_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""One yes-or-no question a class, whether an item is of it, instead of a softmax over them.
+    r"""One yes-or-no question per class, whether an item belongs to it, instead of a softmax over classes.
 
     .. math:: \frac{\lambda}{s} \log\big(1 + e^{-s (g(\cos\theta_y) - m) - b}\big)
         + \frac{1 - \lambda}{s} \sum_{j \ne y} \log\big(1 + e^{s (g(\cos\theta_j) + m) + b}\big), \quad
@@ -250,11 +250,11 @@ def sphereface2_loss(
         labels: (N,) class indices of any integer dtype.
         balance: lambda, the share of the own class's question, in (0, 1).
         scale: s, the radius of the sphere (an inverse temperature), above 0.
-        margin: m, in units of g, taken off the own class's and added to the others'.
-        t: At least 1: the larger, the more of the cosines' range is that of dissimilar items.
-        bias: b. None is the number that has no gradient where all cosines are 0, with which the paper starts; a
-            Parameter learns, as it does there, and takes the memory of all scores.
-        gradient: ``"exact"``, or ``"straight_through"``: g's derivative is taken as 1, as the authors' code does.
+        margin: m, in units of g, subtracted for the own class and added for the others.
+        t: At least 1: the larger, the more of the range of cosines counts as dissimilar.
+        bias: b. None takes the value with no gradient where all cosines are 0, which is the paper's start. A Parameter
+            learns, as in the paper, and holds all scores in memory.
+        gradient: ``"exact"``, or ``"straight_through"``: g's derivative is taken as 1, as in the authors' code.
         sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.
         mask: (N,) boolean, True where an item counts; elsewhere embeddings may be NaN and labels out of range.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
@@ -324,7 +324,7 @@ CARDS = (
             r"\lambda},\quad \psi(\theta) = (-1)^k \cos(m \theta) - 2k"
         ),
         symbols={
-            r"|x|": "the length of an item of `embeddings`; `scale` instead where given",
+            r"|x|": "the length of an item of `embeddings`, or `scale` if given",
             r"\tilde\psi": "the true class's score: psi softened by `annealing`",
             r"\theta_y": "the angle between the item and the direction of its own class in `weight`, 0 to pi",
             r"y": "the item's class, from `labels`",
@@ -332,7 +332,7 @@ CARDS = (
             r"\theta_j": "the angle between the item and the direction of class j",
             r"\theta": "any such angle",
             r"\lambda": "`annealing`, how much of the plain cosine is mixed in; 0 is the pure loss",
-            r"\psi": "the cosine of m times the angle, made to keep falling beyond pi / m",
+            r"\psi": "the cosine of m times the angle, modified to keep falling beyond pi / m",
             r"k": "which piece of psi: the whole number with k pi / m <= theta <= (k + 1) pi / m",
             r"m": "`margin`, what the angle is multiplied by: 1, 2, 3 or 4",
         },
@@ -350,7 +350,7 @@ CARDS = (
         pitfalls=(
             "Without annealing it hardly starts to learn: begin with a large lambda, or keep the default.",
             "cos(m theta) instead of psi rewards angles beyond pi / m.",
-            "Through arccos its gradient is infinite at cosine 1; the polynomial is smooth there.",
+            "Computed through arccos, its gradient is infinite at cosine 1; the polynomial is smooth there.",
         ),
         relatives=("arcface_loss", "combined_margin_loss", "normalized_softmax_loss"),
         aliases=("a_softmax_loss", "ASoftmaxLoss"),
@@ -369,7 +369,7 @@ CARDS = (
         symbols={
             r"\lambda": "`balance`, the share of the own class's question",
             r"s": "`scale`, the radius of the sphere: an inverse temperature, above 0",
-            r"g": "what the cosine becomes: near -1 for most",
+            r"g": "the transformed cosine: near -1 for most",
             r"\theta_y": "the angle between an item of `embeddings` and the direction of its own class in `weight`",
             r"y": "the item's class, from `labels`",
             r"m": "`margin`",
@@ -387,10 +387,10 @@ CARDS = (
         search={"balance": Range(0.5, 0.9), "scale": Range(8.0, 64.0, log=True), "margin": Range(0.0, 0.5)},
         exact={"gradient": "exact"},
         at_call=frozenset({"sample_weight", "mask"}),
-        when="Identities that are verified one by one: whether two items are of one class, not which class is nearest.",
+        when="Identities that are verified one by one: whether two items share a class, not which class is nearest.",
         pitfalls=(
-            "Its size is that of the classes: the sum over them is not averaged.",
-            "A bias that learns wants no weight decay.",
+            "It grows with the number of classes, since it sums over them.",
+            "A bias that learns should have no weight decay.",
         ),
         relatives=("sphereface_loss", "cosface_loss", "binary_cross_entropy_with_logits"),
     ),
