@@ -132,7 +132,7 @@ def test_ids_and_masks_reach_further_negatives_too() -> None:
 
 def test_frequencies_are_given_together() -> None:
     xs, _ = batch(further=3)
-    with pytest.raises(ValueError, match=r"^negatives_log_q: wanted that of both"):
+    with pytest.raises(ValueError, match=r"^negatives_log_q: wanted for both"):
         sampled_softmax_loss(*xs, log_q=made(8))
     with pytest.raises(ValueError, match=r"^negatives_log_q: wanted None with no negatives"):
         sampled_softmax_loss(*xs[:2], log_q=made(8), negatives_log_q=made(3))

@@ -146,7 +146,7 @@ def cosine_embedding_loss(
     if target.shape == (1,) and input1.dim() > 0:  # one for all pairs, and how torch writes that of one pair
         target = target.expand(input1.shape[:-1])
     if input1.dim() == 0 or target.shape != input1.shape[:-1]:
-        wanted = f"wanted shape {tuple(input1.shape[:-1])} beside embeddings {tuple(input1.shape)}"
+        wanted = f"wanted shape {tuple(input1.shape[:-1])} for embeddings {tuple(input1.shape)}"
         raise ValueError(f"target: {wanted}; got {tuple(target.shape)}")
     check_among("target", counted(target, mask), (-1, 1))
     sample_weight, mask = align(sample_weight, mask, target.shape)

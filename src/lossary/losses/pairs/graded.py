@@ -105,7 +105,7 @@ def _in_order(
     check_shape("target", target, x1.shape[:1])
     if target.requires_grad:
         raise ValueError(
-            "target: wanted a tensor without requires_grad, for only its order counts; got one that has it"
+            "target: wanted a tensor without requires_grad, because only its order counts; got one with it"
         )
     order = accumulate(wide_integers("target", target))
     order = order.to(torch.uint8) if order.dtype == torch.bool else order

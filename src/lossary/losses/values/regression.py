@@ -315,7 +315,7 @@ def quantile_loss(
     quantiles, one = as_numbers(quantile)
     if not one:
         if input.dim() == 0 or input.shape[-1] != len(quantiles):
-            raise ValueError(f"input: wanted (..., {len(quantiles)}), a column a quantile; got {tuple(input.shape)}")
+            raise ValueError(f"input: wanted (..., {len(quantiles)}), a column per quantile; got {tuple(input.shape)}")
         check_same_shape("target", target, "one column of input", input[..., 0])
         target = target.unsqueeze(-1).expand(input.shape)
 

@@ -232,14 +232,14 @@ def _guides(
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """The guide's embeddings of both sides and of further negatives, normalised and without a gradient."""
     if anchor is None or positive is None:
-        check_absent("no guide of the other side", guide_anchor=anchor, guide_positive=positive)
+        check_absent("a guide of only one side", guide_anchor=anchor, guide_positive=positive)
         check_absent("no guide of anchors and positives", guide_negatives=negatives)
         return None, None, None
     count, size = pairs.query.shape[0], anchor.shape[-1]
     named = {"guide_anchor": (anchor, count), "guide_positive": (positive, count)}
     if beside is not None:
         if negatives is None:
-            raise ValueError("guide_negatives: wanted what the guide makes of the negatives; got None")
+            raise ValueError("guide_negatives: wanted the guide's embeddings of the negatives; got None")
         named["guide_negatives"] = negatives, beside.shape[0]
     else:
         check_absent("no negatives", guide_negatives=negatives)
@@ -363,7 +363,7 @@ def _log_q(
         check_absent("no negatives", negatives_log_q=further)
     elif (log_q is None) != (further is None):
         name = "log_q" if log_q is None else "negatives_log_q"
-        raise ValueError(f"{name}: wanted that of both the positives and the negatives; got None")
+        raise ValueError(f"{name}: wanted for both the positives and the negatives, or for neither; got None")
     for name, q, of in (("log_q", log_q, pairs.query), ("negatives_log_q", further, negatives)):
         if q is not None and of is not None:
             check_float(name, q)

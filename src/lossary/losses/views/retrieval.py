@@ -97,7 +97,7 @@ def info_nce_loss(
     if negatives is None:
         return find_in_batch(pairs, alike, pairs.query, pairs.answer, reduction)
     if ids is not None:
-        raise ValueError("ids: wanted None beside negatives, which are negatives of every query they are given for")
+        raise ValueError("ids: wanted None with negatives, which are negatives of every query they are given for")
     check_negatives(negatives, "query", query)
     q, n = alike.scaled(pairs.query), accumulate(negatives)
     own, nobody = (q * alike.plain(pairs.answer)).sum(-1), torch.full((n.shape[-2],), -1, device=q.device)

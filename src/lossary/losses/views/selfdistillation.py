@@ -81,11 +81,11 @@ def check_views(student: Tensor, teacher: Tensor) -> bool:
     check_same_precision("teacher", teacher, "student", student)
     apart = student.dim() == 3
     if teacher.dim() != student.dim() or teacher.shape[:1] != student.shape[:1]:
-        wanted = f"wanted {'(N, U, K)' if apart else '(N, K)'} beside student, {tuple(student.shape)}"
+        wanted = f"wanted {'(N, U, K)' if apart else '(N, K)'} to match student, {tuple(student.shape)}"
         raise ValueError(f"teacher: {wanted}; got {tuple(teacher.shape)}")
     if apart and student.shape[1] * teacher.shape[1] < 2:
         wanted = "wanted a view of an item that is not the teacher's own"
-        raise ValueError(f"student: {wanted}; got {tuple(student.shape)} beside {tuple(teacher.shape)}")
+        raise ValueError(f"student: {wanted}; got {tuple(student.shape)} with teacher {tuple(teacher.shape)}")
     return apart
 
 
@@ -415,7 +415,7 @@ CARDS = (
         data="views",
         formula=r"-\cos(p, z)",
         symbols={
-            r"p": "a row of `prediction`, what is predicted from one view",
+            r"p": "a row of `prediction`, predicted from one view",
             r"z": "a row of `projection`, of the other view; a constant unless `hold_projection` is off",
         },
         kernel="none",
