@@ -314,7 +314,7 @@ def test_list_and_show_tell_what_the_cards_know(capsys: pytest.CaptureFixture[st
     assert all(card.name in listed for card in CATALOGUE)
     main(["show", "cosface"])
     shown = capsys.readouterr().out
-    for part in ("CosFaceLoss", "arXiv:1801.09414", "margin", "Small problems want a smaller scale"):
+    for part in ("CosFaceLoss", "arXiv:1801.09414", "margin", "Small problems need a smaller scale"):
         assert part in shown
 
 

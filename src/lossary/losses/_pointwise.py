@@ -65,7 +65,7 @@ def rowwise(
     check_tensor("input", input)
     shape, width = input.shape[:-1], input.shape[-1:].numel()
     dtype, *counting = _prepared(input, target, sample_weight, mask, shape)
-    # Slopes are derivatives by the input alone, without weights, and looks at values.
+    # Slopes are derivatives by the input alone, without weights, and look at values.
     alone = sample_weight is None and mask is None and not any(map(learns, (target, *arguments)))
     slope = slope if alone and _device.by_cache(input) else None
     sample_weight, mask = (None if t is None else t.expand(shape).reshape(-1, 1) for t in counting)

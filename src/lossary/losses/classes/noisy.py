@@ -411,7 +411,7 @@ CARDS = (
         search={"t1": Range(0.2, 1.0), "t2": Range(1.0, 3.0)},
         when="Some labels are wrong, far from where they belong (t1 below 1) or near the boundary (t2 above 1).",
         pitfalls=(
-            "At t2 above 1 its probabilities are not a softmax, but the largest logit still has the highest one.",
+            "At t2 above 1 its probabilities are not a softmax's, but the largest logit is still the likeliest class.",
             "A far outlier has no gradient left, so a bad start may never be corrected. Begin with cross-entropy.",
             "Its normaliser takes about ten passes over the scores, which stay in memory.",
             *TAKES_LOGITS,

@@ -74,7 +74,7 @@ def ge2e_loss(
 
     Returns:
         A scalar, or one loss per utterance. A speaker's only utterance has a loss of 0, outside the mean, but is a
-        centroid for the others; if all are such, the loss is 0.0 with zero gradients.
+        centroid for the others; if every speaker has only one, the loss is 0.0 with zero gradients.
 
     Raises:
         ValueError: Wrong shapes, fewer than two utterances per speaker, ``w`` not above 0, an unknown option.
