@@ -200,7 +200,7 @@ def test_pairs_without_a_gradient_are_said_to_shrink_the_others() -> None:
     far = (10 * torch.eye(64)).requires_grad_()
     with torch.no_grad():
         far[0, 1] = 10
-    assert "98% of the triplets or pairs under the mean have no gradient" in said(
+    assert "98% of the triplets or pairs in the mean have no gradient" in said(
         lossary.ContrastiveLoss(), far, torch.arange(64) // 2
     )
 
@@ -210,9 +210,9 @@ MISUSE: dict[str, tuple[nn.Module, tuple[Tensor, ...], str]] = {
     "scale": (lossary.CosFaceLoss(100, 16, scale=1.0), (embeddings(), LABELS), "scale of 1 is too small"),
     "cosines": (lossary.CrossEntropyLoss(), (embeddings().tanh(), LABELS), "multiply them by a scale"),
     "probabilities": (lossary.CrossEntropyLoss(), (embeddings().softmax(1), LABELS), "leave out the softmax"),
-    "alone": (lossary.SupConLoss(), (embeddings(), torch.arange(64)), "several items a label"),
-    "pairs of one": (lossary.ContrastiveLoss(), (embeddings(), torch.arange(64)), "several items a label"),
-    "speakers alone": (lossary.GE2ELoss(), (embeddings(), torch.arange(64)), "several items a label"),
+    "alone": (lossary.SupConLoss(), (embeddings(), torch.arange(64)), "several items per label"),
+    "pairs of one": (lossary.ContrastiveLoss(), (embeddings(), torch.arange(64)), "several items per label"),
+    "speakers alone": (lossary.GE2ELoss(), (embeddings(), torch.arange(64)), "several items per label"),
     "sigmoid twice": (
         lossary.SigmoidFocalLoss(),
         (embeddings().sigmoid(), (embeddings() > 1).long()),

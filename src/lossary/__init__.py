@@ -1,7 +1,7 @@
 """Every PyTorch loss done right, and one command that tells you which one your data wants.
 
-The public names are the families' ``__all__`` and the cards' aliases; they are imported at first use, so that the
-command line answers without importing torch. Type checkers read them below.
+The public names are the families' ``__all__`` and the cards' aliases; they are imported at first use, so the command
+line can answer without importing torch. Type checkers read them below.
 """
 
 import importlib
@@ -412,10 +412,10 @@ def _public() -> dict[str, Any]:
     return names
 
 
-if not TYPE_CHECKING:  # to a type checker it would mean that there is every name
+if not TYPE_CHECKING:  # to a type checker it would mean that every name exists
 
     def __getattr__(name: str) -> Any:
-        if name.startswith("__"):  # asked by import machinery and tools; never ours
+        if name.startswith("__"):  # asked for by import machinery and tools; never ours
             raise AttributeError(name)
         if name in ("functional", "presets"):
             return importlib.import_module(f"lossary.{name}")

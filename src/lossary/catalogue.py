@@ -1,4 +1,4 @@
-"""All cards: the concatenation of the families' CARDS, and lookup by name."""
+"""All cards, the families' CARDS concatenated, and lookup by name."""
 
 import importlib
 import sys
@@ -11,15 +11,15 @@ __all__ = ["find"]
 
 
 def publish(*modules: ModuleType) -> None:
-    """Let every public name say that it is of ``lossary``: where users find it, and pickles after the next move."""
+    """Set the module of every public name to ``lossary``, where users find it, and pickles too after a move."""
     for module in modules:
         for name in module.__all__:
             thing = getattr(module, name)
-            if thing.__module__ == module.__name__:  # torch's own are handed through as they are
+            if thing.__module__ == module.__name__:  # torch's own are passed on unchanged
                 thing.__module__ = "lossary"
 
 
-#: The files of losses, in the order of the docs. Their ``__all__`` are the public names.
+#: The modules of losses, in the order of the docs. Their ``__all__`` holds the public names.
 FAMILIES: tuple[ModuleType, ...] = tuple(
     importlib.import_module(f"lossary.losses.{name}")
     for name in (
@@ -104,7 +104,7 @@ HELPERS: tuple[ModuleType, ...] = tuple(
 
 CATALOGUE: tuple[Card, ...] = tuple(card for family in FAMILIES for card in family.CARDS)
 
-#: Losses under torch's names that have no card: of sequences, and of a classifier's weights.
+#: Losses under torch's names without a card: they take sequences, or a classifier's weights.
 WITHOUT_CARD = ("ctc_loss", "linear_cross_entropy")
 
 
@@ -112,7 +112,7 @@ def find(name: str) -> Card:
     """The card of a function, a Module or an alias of either.
 
     Raises:
-        LookupError: No such loss; the message names the nearest ones.
+        LookupError: No such loss; the message suggests the nearest names.
     """
     return lookup(name, ((card, (card.name, card.module.__name__, *card.aliases)) for card in CATALOGUE))
 

@@ -1,4 +1,4 @@
-"""The loss functions, each under its own name: at torch's names and defaults, torch's results."""
+"""The loss functions by name; under torch's names and defaults they return torch's results."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -188,7 +188,7 @@ _FUNCTIONS: dict[str, Callable[..., Tensor]] = {
 }
 
 
-if not TYPE_CHECKING:  # to a type checker it would mean that there is every name
+if not TYPE_CHECKING:  # to a type checker it would mean that every name exists
 
     def __getattr__(name: str) -> Callable[..., Tensor]:
         if name not in _FUNCTIONS:

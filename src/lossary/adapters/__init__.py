@@ -1,4 +1,4 @@
-"""Lossary's losses in other libraries' trainers: one module a library, which imports what it needs when it is imported.
+"""Lossary's losses in other libraries' trainers: one module per library; importing it imports the library.
 
-``pip install "lossary[huggingface]"``, ``[sentence-transformers]`` or ``[lightning]`` brings the library.
+``pip install "lossary[huggingface]"``, ``[sentence-transformers]`` or ``[lightning]`` installs the library.
 """

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-#: What the Trainer counts no item for, whatever the loss ignores.
+#: The label that the Trainer does not count, whatever the loss ignores.
 _NO_LABEL = -100
 
 ComputeLoss = Callable[..., Tensor]
@@ -14,18 +14,18 @@ ComputeLoss = Callable[..., Tensor]
 def compute_loss_func(loss: Callable[..., Tensor], output: str = "logits") -> ComputeLoss:
     """``Trainer(..., compute_loss_func=compute_loss_func(loss))`` with any loss of (output, labels).
 
-    With accumulated gradients the Trainer gives the number of labels of all micro-batches, and a micro-batch's mean
-    counts by its share of them: of a loss whose mean is over the labels the sum is then the mean over the whole batch.
-    A loss that compares items of a batch (SupCon, Dice) still sees micro-batches only, and class weights are divided
-    out of each micro-batch for itself.
+    With accumulated gradients, the Trainer passes the number of labels in all micro-batches, and each micro-batch's
+    mean counts by its share of them. If the loss's mean is over labels, the sum is then the mean over the whole batch.
+    A loss that compares items of a batch (SupCon, Dice) still sees only micro-batches, and class weights are divided
+    out of each micro-batch separately.
 
-    Of a model whose ``forward`` takes no labels the Trainer drops them, unless its TrainingArguments have
+    If the model's ``forward`` takes no labels, the Trainer drops them unless its TrainingArguments have
     ``label_names=["labels"]``.
 
     Args:
-        loss: A loss, or a Module with a mean as its reduction. Of a Module with weights of its own (a margin head, a
-            learned temperature) make an attribute of the model, ``model.head = loss``, before the Trainer is made:
-            the Trainer optimises, moves and saves the model alone.
+        loss: A loss, or a Module whose reduction is a mean. Make a Module with weights of its own (a margin head, a
+            learned temperature) an attribute of the model, ``model.head = loss``, before you create the Trainer: it
+            optimises, moves and saves only the model.
         output: The model's output that the loss takes: ``"logits"``, ``"pooler_output"``, ...
 
     Example:
@@ -34,8 +34,8 @@ def compute_loss_func(loss: Callable[..., Tensor], output: str = "logits") -> Co
         >>> compute({"logits": torch.zeros(2, 4)}, torch.tensor([1, 3]), num_items_in_batch=4)
         tensor(0.3899)
 
-    For (B, L, C) logits and (B, L) labels take ``lossary.CrossEntropyLoss(dim=-1)``, for a model that predicts the
-    next token :func:`causal_loss_func`.
+    For (B, L, C) logits and (B, L) labels use ``lossary.CrossEntropyLoss(dim=-1)``; for a model that predicts the next
+    token use :func:`causal_loss_func`.
     """
 
     def compute(
@@ -48,7 +48,7 @@ def compute_loss_func(loss: Callable[..., Tensor], output: str = "logits") -> Co
 
 
 def causal_loss_func(loss: Callable[..., Tensor]) -> ComputeLoss:
-    """:func:`compute_loss_func` for a model that predicts the next token: logits at t answer for the label at t + 1.
+    """:func:`compute_loss_func` for a model that predicts the next token: logits at t belong to the label at t + 1.
 
     Args:
         loss: A loss of logits (N, C) and labels (N,), in which -100 is ignored.
@@ -71,7 +71,7 @@ def causal_loss_func(loss: Callable[..., Tensor]) -> ComputeLoss:
 
 def _present(labels: Tensor | None) -> Tensor:
     if labels is None:
-        raise ValueError("labels: wanted a column of them; got None: give TrainingArguments label_names=['labels']")
+        raise ValueError("labels: wanted a column of labels; got None: give TrainingArguments label_names=['labels']")
     return labels
 
 

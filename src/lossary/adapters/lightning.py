@@ -11,15 +11,15 @@ from torch import Tensor, nn
 class Training(LightningModule):
     """Trains ``network`` with ``loss`` on batches of (input, target), and logs ``train_loss`` and ``val_loss``.
 
-    A loss with weights of its own (a margin head, a learned temperature) trains beside the network, and is in the
-    checkpoint. For batches of another kind, as two views of the same things, override :meth:`compute_loss`.
+    A loss with weights of its own (a margin head, a learned temperature) is trained with the network and saved in the
+    checkpoint. For other kinds of batches, such as two views of the same items, override :meth:`compute_loss`.
 
     Args:
-        network: From inputs to what the loss takes: logits, embeddings.
+        network: Maps inputs to what the loss takes: logits, embeddings.
         loss: A loss Module.
         lr: The learning rate.
-        loss_lr: That of the loss's own weights, if another: margin heads often want a larger one.
-        optimizer: Makes the optimiser from parameter groups.
+        loss_lr: The learning rate of the loss's own weights, if different: margin heads often need a larger one.
+        optimizer: Creates the optimiser from parameter groups.
     """
 
     def __init__(

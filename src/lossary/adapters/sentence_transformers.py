@@ -1,7 +1,7 @@
 """Lossary's losses in Sentence Transformers' trainer.
 
-The trainer gives a loss the texts of all columns and the column ``label`` (or ``labels``, ``score``, ``scores``), if
-there is one. It optimises what the loss owns, as a margin head's class weights, together with the model.
+The trainer passes a loss the texts of all columns and the column ``label`` (or ``labels``, ``score``, ``scores``), if
+there is one. It optimises what the loss owns, such as a margin head's class weights, together with the model.
 """
 
 from collections.abc import Iterable
@@ -14,15 +14,15 @@ from lossary.core.check import check_dim
 
 
 class EmbeddingLoss(nn.Module):
-    """Any loss of embeddings: called with one embedding a column, and the labels if there are any.
+    """Any loss of embeddings, called with one embedding per column, and the labels if there are any.
 
-    So columns and loss fit as ``(text, label)`` for :class:`TripletLoss`, :class:`SupConLoss` and every margin head,
-    ``(text, text, label)`` for :class:`ContrastiveLoss` and :class:`CosineEmbeddingLoss`, ``(anchor, positive,
-    negative)`` for :class:`TripletMarginLoss`, ``(text, text)`` for :class:`NTXentLoss`.
+    Columns and losses that fit: ``(text, label)`` for :class:`TripletLoss`, :class:`SupConLoss` and every margin head,
+    ``(text, text, label)`` for :class:`ContrastiveLoss` and :class:`CosineEmbeddingLoss`,
+    ``(anchor, positive, negative)`` for :class:`TripletMarginLoss`, ``(text, text)`` for :class:`NTXentLoss`.
 
     Args:
-        model: The SentenceTransformer that is trained.
-        loss: A Lossary loss Module, or another of the same call.
+        model: The SentenceTransformer to train.
+        loss: A Lossary loss Module, or any other with the same call.
     """
 
     def __init__(self, model: nn.Module, loss: nn.Module) -> None:
@@ -35,24 +35,24 @@ class EmbeddingLoss(nn.Module):
         return self.loss(*embeddings) if labels is None else self.loss(*embeddings, labels)
 
     def embeddings(self, sentence_features: Iterable[dict[str, Tensor]]) -> list[Tensor]:
-        """One (N, D) tensor a column."""
+        """One (N, D) tensor per column."""
         return [self.model(features)["sentence_embedding"] for features in sentence_features]
 
     def get_config_dict(self) -> dict[str, Any]:
-        """What the model's card says of the loss."""
+        """What the model's card says about the loss."""
         return {"loss": repr(self.loss)}
 
 
 class InBatchLoss(EmbeddingLoss):
-    """A loss with in-batch negatives, of columns ``(anchor, positive, negative, ...)``, with ids against false ones.
+    """A loss with in-batch negatives on columns ``(anchor, positive, negative, ...)``; ids prevent false negatives.
 
-    A label column holds ids: rows that share one are never each other's negatives, as where a question is in the data
-    with several answers, or an answer with several questions. Without the column every other row is a negative.
+    A label column holds ids: rows that share one are never each other's negatives, for instance a question with several
+    answers in the data, or an answer with several questions. Without the column every other row is a negative.
 
     Args:
-        model: The SentenceTransformer that is trained.
+        model: The SentenceTransformer to train.
         loss: :class:`MultipleNegativesRankingLoss`, :class:`InfoNCELoss`, :class:`NPairLoss`, :class:`NTXentLoss`: a
-            Module that takes ``ids``. Further columns are hard negatives of every anchor, for the first two.
+            Module that takes ``ids``. For the first two, further columns are hard negatives of every anchor.
     """
 
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor | None) -> Tensor:

@@ -1,1 +1,1 @@
-"""What is made of losses, or stands beside them: sums, linear heads, regularisers, weights, activations."""
+"""What is built from losses or used with them: sums, linear heads, regularisers, weights, activations."""

@@ -7,7 +7,7 @@ __all__ = ["sigmoid", "softmax", "sum_normalize"]
 
 
 def softmax(input: Tensor, dim: int = -1) -> Tensor:
-    r"""Shares that depend on the differences of scores alone.
+    r"""Shares that depend only on the differences between scores.
 
     .. math:: \frac{e^{s_j}}{\sum_k e^{s_k}}
 
@@ -52,7 +52,7 @@ def sigmoid(input: Tensor) -> Tensor:
 
 
 def sum_normalize(input: Tensor, dim: int = -1) -> Tensor:
-    r"""Scores over their sum: shares that depend on the ratios of scores alone.
+    r"""Scores over their sum: shares that depend only on the ratios of scores.
 
     .. math:: \frac{s_j}{\sum_k s_k}
 
@@ -69,7 +69,7 @@ def sum_normalize(input: Tensor, dim: int = -1) -> Tensor:
         (tensor([0.3333, 0.6667]), tensor([0.3333, 0.6667]))
 
     Source:
-        The contrast to softmax, which makes (0.00005, 0.99995) of the second.
+        The contrast to softmax, which turns the second into (0.00005, 0.99995).
     """
     x = _floating(input)
     total = x.sum(dim, keepdim=True)

@@ -1,4 +1,4 @@
-"""Large batches on little memory: an encoder whose activations are not kept."""
+"""Large batches in little memory: an encoder whose activations are not kept."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,19 +13,19 @@ __all__ = ["Cached"]
 
 
 class Cached(nn.Module):
-    r"""An encoder for losses within a batch, which keeps the activations of a few items and not of the whole batch.
+    r"""An encoder for losses within a batch that keeps activations of only a few items, not of the whole batch.
 
     ``loss(Cached(encoder, micro_batch=64)(inputs), labels)`` has the value and the gradients of
-    ``loss(encoder(inputs), labels)``. Items are encoded ``micro_batch`` at a time, and once more in backward, so that
-    memory holds all inputs and embeddings but the activations of one part. The loss sees the whole batch: splitting the
-    loss itself, as gradient accumulation does, would leave each item with fewer negatives.
+    ``loss(encoder(inputs), labels)``. Items are encoded ``micro_batch`` at a time, and again in backward, so memory
+    holds all inputs and embeddings but activations of one part only. The loss sees the whole batch: splitting the loss
+    itself, as gradient accumulation does, would leave each item with fewer negatives.
 
-    Any loss goes with it, over any number of towers and processes (``group``), and so do its second derivatives,
-    autocast, ``DistributedDataParallel`` around encoder or all, and dropout: each part is encoded again from the state
-    of the random numbers that it was first encoded with. Encoding twice costs about a third more than once.
+    It works with any loss, over any number of towers and processes (``group``), with second derivatives, autocast,
+    ``DistributedDataParallel`` around the encoder or everything, and dropout: each part is encoded again from the
+    random state it was first encoded with. Encoding twice costs about a third more than once.
 
     Args:
-        encoder: From tensors whose first axis is the batch to embeddings (N, ...).
+        encoder: Takes tensors whose first axis is the batch; returns embeddings (N, ...).
         micro_batch: How many items are encoded at a time.
 
     Raises:
@@ -39,9 +39,9 @@ class Cached(nn.Module):
 
     Source:
         Gao et al., Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup, arXiv:2101.06983
-        (GradCache), section 3. Here the parts are PyTorch's own checkpoints (Chen et al., arXiv:1604.06174), so that
-        nothing stands between the loss and autograd. A layer whose items depend on one another (BatchNorm in training)
-        sees one part at a time, and counts its running statistics twice, as in other implementations.
+        (GradCache), section 3. Here the parts are PyTorch's own checkpoints (Chen et al., arXiv:1604.06174), so nothing
+        stands between the loss and autograd. A layer in which items depend on one another (BatchNorm in training) sees
+        one part at a time and updates its running statistics twice, as in other implementations.
     """
 
     def __init__(self, encoder: Callable[..., Tensor], micro_batch: int) -> None:
@@ -54,8 +54,8 @@ class Cached(nn.Module):
         """The embeddings of a batch.
 
         Args:
-            *inputs: What the encoder takes. Tensors, also those in mappings, lists and tuples, have one item a row;
-                anything else goes to each part as it is.
+            *inputs: What the encoder takes. Tensors, including those in mappings, lists and tuples, have one item per
+                row; anything else goes to each part unchanged.
             **named: Likewise.
 
         Raises:

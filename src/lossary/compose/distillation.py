@@ -1,4 +1,4 @@
-"""Linear classifiers that learn from others: a teacher's scores and a student's are made block by block."""
+"""Linear classifiers that learn from others: the scores of teacher and student are computed block by block."""
 
 from functools import partial
 
@@ -34,21 +34,21 @@ def linear_distillation(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""How far a linear student's softmax lies from a linear teacher's, in memory that grows with N + C, not N times C.
+    r"""How far a linear student's softmax is from a linear teacher's, in memory that grows with N + C, not N times C.
 
     .. math:: \tau^2 \sum_c q_c \,(\log q_c - \log p_c), \quad
         q = \mathrm{softmax}\Big(\frac{V u + a}{\tau}\Big),\ p = \mathrm{softmax}\Big(\frac{W x + b}{\tau}\Big)
 
     Args:
         features: (N, D), the student's.
-        weight: (C, D), the student's, one row a class.
+        weight: (C, D), the student's, one row per class.
         teacher_features: (N, E). No gradient flows to the teacher.
         teacher_weight: (C, E).
         bias: (C,), the student's, or None.
         teacher_bias: (C,), or None.
-        temperature: tau, above 0; a Parameter learns. Its square keeps the gradients' size.
-        direction: ``"forward"`` as above; ``"reverse"``: p and q change places.
-        beta: Between 0 and 1: the teacher's share of :func:`jensen_shannon_loss`, which is the loss then; None: none.
+        temperature: tau, above 0; a Parameter learns. Its square keeps the size of the gradients.
+        direction: ``"forward"`` as above; ``"reverse"`` swaps p and q.
+        beta: Between 0 and 1: the loss is then :func:`jensen_shannon_loss` with this share for the teacher; None: no.
         sample_weight: (N,); mean is ``sum(w l) / sum(w)``.
         mask: (N,) boolean, True where a row counts.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
@@ -66,9 +66,9 @@ def linear_distillation(
         tensor(0.4438)
 
     Source:
-        Hinton et al., Distilling the Knowledge in a Neural Network, arXiv:1503.02531, section 2, and what
-        :func:`distillation_loss` and :func:`jensen_shannon_loss` name. Under ``torch.compile`` and ``torch.func``, and
-        for second derivatives, all scores are held.
+        Hinton et al., Distilling the Knowledge in a Neural Network, arXiv:1503.02531, section 2, and the sources of
+        :func:`distillation_loss` and :func:`jensen_shannon_loss`. All scores are held under ``torch.compile`` and
+        ``torch.func``, and for second derivatives.
     """
     student = _classifier("", features, weight, bias)
     teacher = _classifier("teacher_", teacher_features, teacher_weight, teacher_bias)
@@ -88,7 +88,7 @@ def linear_distillation(
 def _classifier(
     whose: str, features: Tensor, weight: Tensor, bias: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Checked."""
+    """The arguments, checked."""
     check_float(f"{whose}features", features)
     check_float(f"{whose}weight", weight)
     check_dim(f"{whose}features", features, 2, "(N, D)")
@@ -100,7 +100,7 @@ def _classifier(
 
 
 def _cooled(of: Bilinear, temperature: float | Tensor, mask: Tensor | None) -> Bilinear:
-    """The scores divided by a temperature, of rows that may not count and hold anything then."""
+    """The scores divided by a temperature; rows that do not count may hold anything."""
     x = of.x if mask is None else hide(of.x, mask[:, None])
     factor, b = None, of.b
     if isinstance(temperature, Tensor) or temperature != 1:

@@ -1,4 +1,4 @@
-"""Multiclass losses over features: the scores of a linear classifier are made block by block, never held whole."""
+"""Multiclass losses on features: a linear classifier's scores are computed block by block, never held whole."""
 
 import inspect
 import math
@@ -27,7 +27,7 @@ from lossary.losses.classes._shared import Input, check_class_weight
 
 __all__ = ["LinearCrossEntropyLoss", "LinearHead", "linear_cross_entropy", "linear_loss"]
 
-#: The losses that take linear scores where others want ready ones.
+#: The losses that take linear scores; others want ready ones.
 _OVER_FEATURES = tuple(
     card.fn
     for card in (*multiclass.CARDS, *powers.CARDS, *noisy.CARDS, *longtail.CARDS, *selective.CARDS)
@@ -44,7 +44,7 @@ def linear_loss(
     bias: Tensor | None = None,
     **extra: Any,
 ) -> Tensor:
-    r"""A multiclass loss of the scores ``features @ weight.T + bias``, whose memory grows with N + C, not N times C.
+    r"""A multiclass loss of the scores ``features @ weight.T + bias``; memory grows with N + C, not N times C.
 
     .. math:: L(W x + b, y)
 
@@ -52,18 +52,18 @@ def linear_loss(
         loss: :func:`cross_entropy`, :func:`focal_loss`, :func:`poly_loss`, :func:`logit_adjusted_loss` or another
             whose ``input`` may be linear scores, or the Module of one with its hyperparameters.
         features: (N, D).
-        weight: (C, D), one row a class.
-        labels: (N,) class indices of any integer dtype; for cross-entropy also (N, C) probabilities, all that is held
-            of that size.
+        weight: (C, D), one row per class.
+        labels: (N,) class indices of any integer dtype; for cross-entropy also (N, C) probabilities, the only thing of
+            that size held.
         bias: (C,), or None.
         extra: What else the loss takes: ``label_smoothing``, ``ignore_index``, ``class_weight``, ``mask``,
-            ``reduction``, ... Cross-entropy's class weights go into its Module: their name there is ``weight`` too.
+            ``reduction``, ... Class weights of cross-entropy go into its Module, where their name is also ``weight``.
 
     Returns:
         What the loss returns: a scalar, or (N,) with ``reduction="none"``.
 
     Raises:
-        TypeError: A loss that wants ready scores, soft labels for another loss than cross-entropy.
+        TypeError: A loss that needs ready scores, soft labels for a loss other than cross-entropy.
         ValueError: Shapes that do not fit.
         IndexError: A label outside of [0, C) that is not ``ignore_index``.
 
@@ -117,19 +117,19 @@ def linear_cross_entropy(
 
     Args:
         input: (N, D) features, or (D,).
-        linear_weight: (C, D), or (C, d1, ..., D) for several labels a row, whose scores are held whole.
+        linear_weight: (C, D), or (C, d1, ..., D) for several labels per row, whose scores are held whole.
         target: (N,) class indices or (N, C) probabilities; (N, d1, ...) or (N, C, d1, ...) for several.
         linear_bias: (C,), or (C, d1, ...).
-        weight: (C,) class weights; as torch's they are part of the mean's divisor.
+        weight: (C,) class weights, part of the mean's divisor as in torch.
         reduction: ``"none"`` (the shape of the labels), ``"sum"`` or ``"mean"``.
         ignore_index: A label that does not count; None is -100.
-        label_smoothing: From 0 to 1, the share of the target that is spread over all classes.
-        options: torch's choice of chunks; not looked at, since memory is linear here without it.
-        sample_weight: One weight a label; mean is ``sum(w l) / sum(w)``.
+        label_smoothing: From 0 to 1, the share of the target spread over all classes.
+        options: torch's choice of chunks; ignored, since memory is linear here without it.
+        sample_weight: One weight per label; mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where a label counts.
 
     Returns:
-        A scalar, or one loss a label.
+        A scalar, or one loss per label.
 
     Raises:
         ValueError: Shapes that do not fit.
@@ -141,8 +141,8 @@ def linear_cross_entropy(
         tensor(0.9062)
 
     Source:
-        Arguments, defaults and results are torch's, of 2.13; in linear memory after Wijmans et al., arXiv:2411.09009.
-        It has every derivative, also of second order and under ``torch.compile``.
+        Arguments, defaults and results are those of torch 2.13; linear memory after Wijmans et al., arXiv:2411.09009.
+        It has every derivative, including second-order ones and under ``torch.compile``.
     """
     check_float("input", input)
     check_dim("input", input, (1, 2), "(N, D) or (D,)")
@@ -167,20 +167,20 @@ def linear_cross_entropy(
 
 
 class LinearCrossEntropyLoss(nn.Module):
-    """:func:`linear_cross_entropy` with the classifier's weights, as torch's Module of that name.
+    """:func:`linear_cross_entropy` with the classifier's weights, like torch's Module of that name.
 
     Args:
         in_features: D.
         num_classes: C.
-        out_features: (d1, ...), the labels of a row, where it has several.
+        out_features: (d1, ...), the labels of a row, if it has several.
         bias: Whether the classes have biases.
-        device: Where the weights are made.
-        dtype: In which they are.
+        device: Where the weights are created.
+        dtype: Their dtype.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
-        weight: (C,) class weights, which are saved with it.
+        weight: (C,) class weights, saved with the Module.
         ignore_index: A label that does not count; None is -100.
         label_smoothing: From 0 to 1.
-        options: torch's choice of chunks; not looked at.
+        options: torch's choice of chunks; ignored.
 
     Example:
         >>> import torch
@@ -236,16 +236,16 @@ class LinearCrossEntropyLoss(nn.Module):
 
 
 def _scores(source: Bilinear) -> Any:
-    """Few scores are made ready at once, which takes the fewest operations, where their dtype is kept by it."""
+    """Few scores are computed at once, which takes the fewest operations, if that keeps their dtype."""
     x, w = source.x, source.w
     exact = x.dtype == w.dtype == accumulator(x) and not autocast_is_on(x) and source.half is None
-    # Of a single class there are no ready scores: see softmax_problem. Not by source.dense(), whose care for dtypes a
-    # small batch would feel.
+    # A single class has no ready scores: see softmax_problem. Not source.dense(), whose care for dtypes slows small
+    # batches.
     return F.linear(x, w, source.b) if exact and w.shape[0] > 1 and fits_densely(source) else source
 
 
 class LinearHead(nn.Module):
-    """A linear classifier and its multiclass loss in one, for so many classes that their scores would not fit.
+    """A linear classifier together with its multiclass loss, for so many classes that their scores would not fit.
 
     See :func:`linear_loss`. ``linear`` is an ordinary ``nn.Linear``: assign another to share its weights.
 

@@ -1,4 +1,4 @@
-"""Images compared by what a network sees in them: a loss of its features instead of the pixels."""
+"""Images compared by a network's features instead of their pixels."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -14,24 +14,24 @@ __all__ = ["PerceptualLoss"]
 
 
 class PerceptualLoss(nn.Module):
-    r"""A weighted sum over layers of a loss between the features of two images, in a network that stays as it is.
+    r"""A loss between the features of two images in a fixed network, as a weighted sum over its layers.
 
     .. math:: \sum_l w_l \, L(\phi_l(x), \phi_l(y))
 
     Args:
-        network: Any network that is called with the images. It is frozen: its parameters ask for no gradient from now
-            on, and it stays in evaluation mode.
-        layers: Names of its submodules whose outputs are compared, as in ``network.named_modules()``; or those with
-            their weights.
-        loss: Of two layers' outputs; keywords of the call go to it. ``mse_loss`` by default.
-        normalize: Whether each position's features, along dimension 1, have length 1 first.
+        network: Any network that is called with images. It is frozen: from now on its parameters require no gradients,
+            and it stays in evaluation mode.
+        layers: Names of its submodules whose outputs are compared, as in ``network.named_modules()``; or names with
+            weights.
+        loss: Takes two outputs of a layer, and the keywords of the call. ``mse_loss`` by default.
+        normalize: Whether the features of each position, along dimension 1, are first scaled to length 1.
 
     Returns:
-        The total when called with images and the images that they should be. No gradient flows to the latter.
+        The total, when called with images and their targets. No gradient flows to the targets.
 
     Raises:
-        ValueError: No layer, one that the network does not have or did not run, a weight below 0.
-        TypeError: ``network`` that is no Module.
+        ValueError: No layer, a layer that the network does not have or did not run, a weight below 0.
+        TypeError: ``network`` that is not a Module.
 
     Example:
         >>> import torch, lossary
@@ -42,9 +42,9 @@ class PerceptualLoss(nn.Module):
         0.0
 
     Source:
-        Johnson et al., arXiv:1603.08155, the feature reconstruction loss; with ``normalize`` the differences
-        that LPIPS weighs (Zhang et al., arXiv:1801.03924, eq. 1), whose learned weights are not part of this library.
-        A zero vector of features stays zero when normalised, with a zero gradient.
+        Johnson et al., arXiv:1603.08155, the feature reconstruction loss; ``normalize`` gives the differences that
+        LPIPS weighs (Zhang et al., arXiv:1801.03924, eq. 1); its learned weights are not part of this library. A zero
+        vector of features stays zero when normalised, with a zero gradient.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class PerceptualLoss(nn.Module):
         self.network, self.loss, self.normalize = network.requires_grad_(False).eval(), loss, normalize
 
     def train(self, mode: bool = True) -> "PerceptualLoss":
-        """The loss's mode; the network's stays evaluation, whose features do not depend on the batch."""
+        """Set the loss's mode; the network stays in evaluation mode, so that features do not depend on the batch."""
         super().train(mode)
         self.network.eval()
         return self
@@ -80,7 +80,7 @@ class PerceptualLoss(nn.Module):
 
         def keep(name: str) -> Callable[..., None]:
             def hook(_: nn.Module, __: Any, output: Tensor) -> None:
-                # A copy: the next layer may write over it, as ReLU does in many networks.
+                # A copy: the next layer may overwrite it, as ReLU does in many networks.
                 found[name] = output.clone()
 
             return hook
@@ -97,7 +97,7 @@ class PerceptualLoss(nn.Module):
         return {name: unit(t, 1) if self.normalize else t for name, t in found.items()}
 
     def forward(self, input: Tensor, target: Tensor, **extra: Any) -> Tensor:
-        """The loss of images (N, ...) beside those that they should be."""
+        """The loss of images (N, ...) against their targets."""
         check_tensor("input", input)
         check_tensor("target", target)
         found = self.features(input)

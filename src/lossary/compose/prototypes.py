@@ -1,4 +1,4 @@
-"""Prototypes that a student and its teacher share their views among: so many that their scores are never held whole."""
+"""Prototypes among which student and teacher distribute views: so many that their scores are never held whole."""
 
 import torch
 from torch import Tensor, nn
@@ -41,17 +41,17 @@ def linear_dino_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r""":func:`dino_loss` of features and prototypes, whose cosines are its scores: memory grows with N + K, not N K.
+    r""":func:`dino_loss` of the cosines between features and prototypes: memory grows with N + K, not N K.
 
     .. math:: -\frac{1}{P} \sum_{u \ne v} \sum_k q_{uk} \log p_{vk}
 
     Args:
-        student: Features of V views an item, (N, V, D), of which the first U are the teacher's; or (N, D) beside the
-            teacher's of another view.
+        student: Features of V views per item, (N, V, D), of which the first U are the teacher's; or (N, D), with the
+            teacher's from another view.
         weight: (K, D), the student's prototypes.
         teacher: (N, U, E), or (N, E). No gradient flows to the teacher.
         teacher_weight: (K, E).
-        center: (K,), what is taken off the teacher's cosines; None is 0.
+        center: (K,), subtracted from the teacher's cosines; None is 0.
         student_temperature: Above 0; a Parameter learns.
         teacher_temperature: Above 0; a Parameter learns.
         sample_weight: (N,) weights of the items; mean is ``sum(w l) / sum(w)``.
@@ -72,8 +72,8 @@ def linear_dino_loss(
         tensor(0.0001)
 
     Source:
-        Caron et al., arXiv:2104.14294, with the weight-normalised last layer of its appendix C. Under
-        ``torch.compile`` and ``torch.func``, and for second derivatives, all scores are held.
+        Caron et al., arXiv:2104.14294, with the weight-normalised last layer of its appendix C. All scores are held
+        under ``torch.compile`` and ``torch.func``, and for second derivatives.
     """
     apart = check_views(student, teacher)
     for name, prototypes, features in (("weight", weight, student), ("teacher_weight", teacher_weight, teacher)):
@@ -114,15 +114,15 @@ def _cosines(views: Tensor, prototypes: Tensor, scale: float | Tensor, shift: Te
 
 
 class DINOHead(nn.Module):
-    """The prototypes of a student and of its teacher, the center, and :func:`dino_loss`, in linear memory.
+    """The prototypes of a student and its teacher, the center, and :func:`dino_loss`, in linear memory.
 
-    While it trains, each call moves the center by the teacher's scores, after the loss.
+    In training, each call moves the center towards the teacher's scores, after the loss.
 
     Args:
-        loss: With its temperatures; its own center stays None.
+        loss: The loss with its temperatures; its own center stays None.
         num_prototypes: K.
         embedding_size: D, of the features before the prototypes.
-        center_momentum: How much of the center stays in a step, from 0 to 1.
+        center_momentum: How much of the center a step keeps, from 0 to 1.
 
     Example:
         >>> import torch, lossary
@@ -163,7 +163,7 @@ class DINOHead(nn.Module):
             teacher: Features of the teacher's.
             sample_weight: (N,).
             mask: (N,) boolean, True where an item counts, in the center too.
-            group: Process group over whose ranks the center is the mean.
+            group: Process group over whose ranks the center is averaged.
         """
         loss = linear_dino_loss(
             student,
@@ -183,12 +183,12 @@ class DINOHead(nn.Module):
 
     @torch.no_grad()
     def _move_center(self, teacher: Tensor, group: ProcessGroup | None) -> None:
-        # The mean of the cosines is linear in the unit features: no score is made for it.
+        # The mean of the cosines is linear in the unit features, so it needs no scores.
         mean = mean_over_ranks(unit(accumulate(teacher)).flatten(0, -2), group)
         moved(self.center, unit(accumulate(self.teacher_weight)) @ mean, self.center_momentum)
 
     @torch.no_grad()
     def follow(self, momentum: float) -> None:
-        """Move the teacher's prototypes towards the student's, of which ``momentum`` of the former stays."""
+        """Move the teacher's prototypes towards the student's, keeping a share ``momentum`` of the former."""
         check_number("momentum", momentum, low=0, high=1)
         moved(self.teacher_weight, self.weight, momentum)

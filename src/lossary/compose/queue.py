@@ -1,4 +1,4 @@
-"""More to compare a batch with than a batch: what the last ones brought, kept."""
+"""More to compare a batch with than itself: a queue of items from earlier batches."""
 
 import inspect
 from typing import Any
@@ -17,30 +17,29 @@ __all__ = ["Queue"]
 
 
 class Queue(nn.Module):
-    r"""A loss within a batch that sees the last ``size`` items of earlier batches too, without a gradient to them.
+    r"""A loss within a batch that also sees the last ``size`` items of earlier batches, without a gradient to them.
 
     .. math:: L(B, B) + \lambda\, L(B, Q) \quad\text{(labels)}, \qquad L(B, Q) \quad\text{(pairs)}
 
-    Of a loss of embeddings and labels (:class:`SupConLoss`, :class:`ContrastiveLoss`, :class:`TripletLoss`,
-    :class:`MultiSimilarityLoss`, ...) it is the batch's own loss and that of the batch beside the queue, which are its
-    references: cross-batch memory. Of a loss of pairs the queue holds positives, as negatives: with
-    :class:`InfoNCELoss`, which has no others then, this is MoCo's, whose positives come from an encoder that follows
-    the other one, without a gradient; with :class:`MultipleNegativesRankingLoss` they are candidates beside those of
-    the batch.
+    For a loss of embeddings and labels (:class:`SupConLoss`, :class:`ContrastiveLoss`, :class:`TripletLoss`,
+    :class:`MultiSimilarityLoss`, ...) it adds to the batch's own loss that of the batch against the queue, as
+    references: cross-batch memory. For a loss of pairs the queue holds positives, used as negatives. With
+    :class:`InfoNCELoss`, which then has no other negatives, this is MoCo's loss; its positives come from an encoder
+    that follows the other one, without a gradient. With :class:`MultipleNegativesRankingLoss` they are candidates in
+    addition to those of the batch.
 
-    In training each call puts its batch in, after its loss is taken, and the oldest items out; masked ones stay
-    outside. With ``group`` the ranks' items come in the order of the ranks, so that each has the same queue, that of
-    one process with the whole batch: state dicts go from any number of ranks to any other. In evaluation nothing comes
-    in.
+    In training, each call first computes its loss, then adds its batch, without masked items, and drops the oldest
+    items. With ``group``, items are added in the order of the ranks, so every rank has the queue of one process with
+    the whole batch: state dicts move from any number of ranks to any other. In evaluation nothing is added.
 
     Args:
         loss: A Module of such a loss.
         size: How many items are kept: ``size * embedding_size`` numbers on each rank.
         embedding_size: D.
-        weight: lambda, at least 0. Of labels alone.
+        weight: lambda, at least 0. Only for labels.
 
     Raises:
-        TypeError: ``loss`` takes neither references nor negatives, or its negatives bring numbers of their own along.
+        TypeError: ``loss`` takes neither references nor negatives, or its negatives come with numbers of their own.
         ValueError: ``size`` or ``embedding_size`` below 1, ``weight`` below 0.
 
     Example:
@@ -52,10 +51,10 @@ class Queue(nn.Module):
         torch.Size([24, 4])
 
     Source:
-        Wang et al., Cross-Batch Memory for Embedding Learning, arXiv:1912.06798, algorithm 1, whose memory has the
-        batch itself in it: here that is the loss's first part, with the gradients of both sides and no item beside
-        itself. He et al., Momentum Contrast, arXiv:1911.05722, algorithm 1, where the queue starts with random numbers:
-        here with nothing. Embeddings drift as the network learns: the cross-batch paper begins after 1,000 steps.
+        Wang et al., Cross-Batch Memory for Embedding Learning, arXiv:1912.06798, algorithm 1, whose memory includes the
+        batch itself: here that is the loss's first part, with the gradients of both sides and no item paired with
+        itself. He et al., Momentum Contrast, arXiv:1911.05722, algorithm 1, where the queue starts with random numbers;
+        here it starts empty. Embeddings drift as the network learns: the cross-batch paper begins after 1,000 steps.
     """
 
     embeddings: Tensor
@@ -74,16 +73,16 @@ class Queue(nn.Module):
         self.loss, self.weight = loss, weight
         self.register_buffer("embeddings", torch.zeros(size, embedding_size))
         self.register_buffer("labels", torch.zeros(0 if self.of_pairs else size, dtype=torch.int64))
-        self.came = 0  # a number of the host's: to read one from a device would make it wait
+        self.came = 0  # kept on the host: reading it from a device would make the device wait
 
     def kept(self) -> tuple[Tensor, Tensor]:
-        """The embeddings in the queue, (M, D), and their labels, (M,), as they lie: the oldest may be anywhere."""
+        """The embeddings in the queue, (M, D), and their labels, (M,), as stored: the oldest may be anywhere."""
         return self.embeddings[: self.came], self.labels[: self.came]
 
     def forward(self, first: Tensor, second: Tensor, **given: Any) -> Tensor:
-        """The loss of a batch: ``(embeddings, labels)`` or ``(anchor, positive)``, and what the loss takes beside."""
+        """The loss of a batch: ``(embeddings, labels)`` or ``(anchor, positive)``, and the loss's other arguments."""
         mask, group = given.get("mask"), given.get("group")
-        memory, labels = (kept.clone() for kept in self.kept())  # backward looks at it after it has changed
+        memory, labels = (kept.clone() for kept in self.kept())  # backward reads it after the queue has changed
         memory = memory.to(first.dtype)
         if self.of_pairs:
             if group is not None and type(self.loss).fn is not info_nce_loss:  # which gathers its negatives
@@ -106,7 +105,7 @@ class Queue(nn.Module):
         mask: Tensor | None = None,
         group: ProcessGroup | None = None,
     ) -> None:
-        """Put items in, those of all ranks in their order; with a mask those that count."""
+        """Add items, those of all ranks in order; with a mask, only those that count."""
         width = self.embeddings.shape[1]
         check_dim("embeddings", embeddings, 2, "(N, D)")
         check_shape("embeddings", embeddings, (len(embeddings), width))
@@ -123,7 +122,7 @@ class Queue(nn.Module):
         self._put(embeddings, labels)
 
     def _put(self, embeddings: Tensor, labels: Tensor | None) -> None:
-        """Item number i of all that ever came lies in place i modulo size."""
+        """The i-th item ever added is at place i modulo size."""
         size, count = len(self.embeddings), len(embeddings)
         places = torch.arange(self.came, self.came + count, device=embeddings.device)[-size:] % size
         self.embeddings[places] = embeddings[-size:].to(self.embeddings)
@@ -132,7 +131,7 @@ class Queue(nn.Module):
         self.came += count
 
     def get_extra_state(self) -> Tensor:
-        """How many items have come."""
+        """How many items have been added."""
         return torch.tensor(self.came)
 
     def set_extra_state(self, state: Tensor) -> None:

@@ -12,12 +12,12 @@ from lossary.kernels.stable import accumulate
 
 __all__ = ["Regularized", "elastic_net_penalty", "l1_penalty", "l2_penalty", "weights_of"]
 
-#: What a penalty is taken of: one tensor, several, or the weights of a model.
+#: What a penalty applies to: one tensor, several, or the weights of a model.
 Weights = Tensor | Iterable[Tensor] | nn.Module
 
 
 def weights_of(model: nn.Module, *, biases: bool = False) -> list[Tensor]:
-    """The parameters of a model that are penalised: all but those called bias, unless asked for.
+    """The parameters of a model that are penalised: all except those called bias, unless asked for.
 
     Example:
         >>> from torch import nn
@@ -41,12 +41,12 @@ def _total(parts: list[Tensor]) -> Tensor:
 
 
 def l1_penalty(weights: Weights, *, strength: float | Tensor = 1.0) -> Tensor:
-    r"""The sum of absolute weights: drives weights to exactly 0, whatever their size.
+    r"""The sum of absolute weights: it drives weights to exactly 0, whatever their size.
 
     .. math:: \lambda \sum_i |w_i|
 
     Args:
-        weights: A tensor, several, or a model (its parameters that are no biases).
+        weights: A tensor, several, or a model (its parameters except biases).
         strength: lambda, at least 0.
 
     Returns:
@@ -68,12 +68,12 @@ def l1_penalty(weights: Weights, *, strength: float | Tensor = 1.0) -> Tensor:
 
 
 def l2_penalty(weights: Weights, *, strength: float | Tensor = 1.0) -> Tensor:
-    r"""The sum of squared weights: prefers many small weights to a few large ones.
+    r"""The sum of squared weights: it prefers many small weights to a few large ones.
 
     .. math:: \lambda \sum_i w_i^2
 
     Args:
-        weights: A tensor, several, or a model (its parameters that are no biases).
+        weights: A tensor, several, or a model (its parameters except biases).
         strength: lambda, at least 0.
 
     Returns:
@@ -101,7 +101,7 @@ def elastic_net_penalty(weights: Weights, *, l1: float | Tensor = 1.0, l2: float
     .. math:: \lambda_1 \sum_i |w_i| + \lambda_2 \sum_i w_i^2
 
     Args:
-        weights: A tensor, several, or a model (its parameters that are no biases).
+        weights: A tensor, several, or a model (its parameters except biases).
         l1: Strength of the absolute part, at least 0.
         l2: Strength of the squared part, at least 0.
 
@@ -129,11 +129,11 @@ class Regularized(nn.Module):
     """A loss plus penalties on a model's weights.
 
     Args:
-        loss: Any Module or function that returns the data's loss, a scalar.
-        model: Whose weights are penalised. It is looked at, not owned: its parameters are not parameters of the loss.
+        loss: Any Module or function that returns the loss of the data, a scalar.
+        model: Whose weights are penalised. It is read, not owned: its parameters are not parameters of the loss.
         l1: Strength of the sum of absolute weights.
         l2: Strength of the sum of squared weights, without a factor 1/2.
-        biases: Whether biases are penalised too.
+        biases: Whether biases are also penalised.
 
     Example:
         >>> import torch, lossary
@@ -152,7 +152,7 @@ class Regularized(nn.Module):
         check_number("l2", l2, low=0)
         self.loss = loss
         self.l1, self.l2, self.biases = l1, l2, biases
-        # In a tuple, where nn.Module does not register it: an optimiser given both would have every weight twice.
+        # In a tuple, so that nn.Module does not register it: an optimiser given both would have every weight twice.
         self._model = (model,)
 
     def forward(self, *inputs: Tensor, **extra: Any) -> Tensor:

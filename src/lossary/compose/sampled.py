@@ -16,28 +16,28 @@ __all__ = ["SampledClasses"]
 
 
 class SampledClasses(nn.Module):
-    r"""A head that scores some of its classes a step: those of the batch, and others drawn at random.
+    r"""A head that scores only some of its classes per step: those of the batch, and others drawn at random.
 
     .. math:: \ell(x, y; W_S), \qquad S = \{y_1, \dots, y_N\} \cup \text{a random sample}, \qquad
         |S| = \max(\lceil r C \rceil, \min(N, C))
 
-    Training reads and changes the rows of ``S`` alone: time and the memory of scores shrink with ``rate``. In
-    evaluation all classes are scored. Of a head whose classes are spread over ranks (:func:`shard_classes`) each rank
-    draws among its own, in place of C with its share of them: a sample of each shard, and of no more classes in all.
+    Training reads and changes only the rows of ``S``, so time and the memory for scores shrink with ``rate``. In
+    evaluation all classes are scored. If a head's classes are spread over ranks (:func:`shard_classes`), each rank
+    draws from its own, with its share of classes in place of C: one sample per shard, and no more classes in all.
 
-    It is no unbiased estimate of the whole head's loss: a part of the wrong classes is missing from the normaliser, so
-    the loss is lower, by up to log(1 / rate), and each wrong class is pushed away more rarely and a little harder. With
-    a rate of 1 it is the head.
+    It is not an unbiased estimate of the whole head's loss: some wrong classes are missing from the normaliser, so the
+    loss is lower, by up to log(1 / rate), and each wrong class is pushed away more rarely and a little harder. With a
+    rate of 1 it is the head.
 
     Args:
-        head: A loss with one weight a class, as ``ArcFaceLoss``; its weight is trained in place.
+        head: A loss with one weight per class, such as ``ArcFaceLoss``; its weight is trained in place.
         rate: The share of the classes that a step scores, above 0 and at most 1.
         sparse: The weight's gradient is a sparse tensor of the rows of ``S``, for ``SGD``, ``SparseAdam`` or
             ``Adagrad``; a dense one has a zero for every other class.
 
     Raises:
-        TypeError: ``head`` is no head of one weight a class.
-        ValueError: ``rate`` out of range; ``sparse`` beside classes that are spread over ranks.
+        TypeError: ``head`` is not a head with one weight per class.
+        ValueError: ``rate`` out of range; ``sparse`` with classes that are spread over ranks.
 
     Example:
         >>> import torch
@@ -47,8 +47,8 @@ class SampledClasses(nn.Module):
         torch.Size([])
 
     Source:
-        An et al., Partial FC: Training 10 Million Identities on a Single Machine, arXiv:2010.05222, section 3, which
-        takes a rate of 0.1. As there, nothing corrects for what is left out.
+        An et al., Partial FC: Training 10 Million Identities on a Single Machine, arXiv:2010.05222, section 3, with its
+        rate of 0.1. As there, nothing corrects for what is left out.
     """
 
     def __init__(self, head: HeadLoss, rate: float = 0.1, *, sparse: bool = False) -> None:
@@ -74,12 +74,12 @@ class SampledClasses(nn.Module):
         return functional_call(self.head, {"weight": rows}, (embeddings, places), given)
 
     def chosen(self, labels: Tensor) -> Tensor:
-        """The classes of a step, rising: all of the labels', and others drawn from torch's random numbers."""
+        """The classes of a step, ascending: all those of the labels, and others drawn from torch's random numbers."""
         classes = self.head.num_classes
         return _chosen(labels, classes, self._count(labels.numel(), classes))
 
     def _count(self, labels: int, classes: int) -> int:
-        return max(ceil(self.rate * classes), min(labels, classes))  # known without a look at the labels
+        return max(ceil(self.rate * classes), min(labels, classes))  # known without reading the labels
 
     def _of_shards(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """The sampled rows of all ranks, sharded as the weight is, and the places of this rank's labels among them."""
@@ -90,7 +90,7 @@ class SampledClasses(nn.Module):
         assert shards is not None
         ranks = Ranks.of(shards.group, embeddings=embeddings, labels=labels)
         everyones, sizes = ranks.in_order(labels), shards.sizes
-        # As many of each shard as of the first: so they lie as torch.chunk would cut them.
+        # As many from each shard as from the first, so they are laid out as torch.chunk would cut them.
         most = self._count(len(everyones), sizes[0])
         counts = [min(most, size) for size in sizes]
         places = everyones - shards.own.start
@@ -110,6 +110,6 @@ class SampledClasses(nn.Module):
 
 
 def _chosen(labels: Tensor, classes: int, count: int) -> Tensor:
-    """``count`` of so many classes, rising, the labels' among them."""
+    """``count`` classes out of ``classes``, ascending, including those of the labels."""
     drawn = torch.rand(classes, device=labels.device).index_fill(0, labels, 2.0)
     return drawn.topk(count, sorted=False).indices.sort().values

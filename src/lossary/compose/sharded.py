@@ -1,4 +1,4 @@
-"""Heads whose classes are spread over the ranks of a group, for more of them than one device holds."""
+"""Heads whose classes are spread over the ranks of a group, for more classes than one device holds."""
 
 import torch
 from torch import Tensor, nn
@@ -12,27 +12,27 @@ __all__ = ["shard_classes"]
 
 
 def shard_classes(head: nn.Module, group: ProcessGroup, *, device: torch.device | str = "cpu") -> None:
-    r"""Spread a head's classes over the ranks of a group, exactly: each keeps and trains its share of the weight.
+    r"""Spread a head's classes over the ranks of a group, exactly: each rank keeps and trains its share of the weight.
 
     .. math:: \log \sum_j e^{z_j} = \log \sum_r e^{\log \sum_{j \in C_r} e^{z_j}}
 
-    Afterwards each rank calls the head with its own batch, and all ranks must, forward and backward. The average of the
-    ranks' losses is that of the batches together, and the average of their gradients by the embeddings its gradient, as
-    ``DistributedDataParallel`` around the encoder takes it. The head stays outside of that: the gradient of a shard is
-    already the average, on the one rank that has it.
+    Afterwards each rank calls the head with its own batch; all ranks must, forward and backward. The ranks' losses
+    average to that of the batches together, and so do their gradients by the embeddings, as averaged by
+    ``DistributedDataParallel`` around the encoder. Keep the head outside of that: the gradient of a shard is already
+    the average, on the one rank that has it.
 
-    Parameters of one row a class become a ``DTensor`` that is ``Shard(0)``, torch's own form: optimisers train it, and
-    ``torch.distributed.checkpoint`` saves it and loads it on another number of ranks, or whole on one.
+    Parameters with one row per class become a ``DTensor`` with ``Shard(0)``, torch's own form: optimisers train it, and
+    ``torch.distributed.checkpoint`` saves it and loads it on a different number of ranks, or whole on one.
 
     Args:
-        head: A head of cosines, as ``ArcFaceLoss``, or a ``LinearHead``. One that was made under
-            ``torch.device("meta")`` is never whole: each rank draws its own classes, with normal numbers of expected
-            unit length; biases are 0.
-        group: The ranks, of which each has its own batch. The weight is that of its first rank.
-        device: Where the shards are.
+        head: A head of cosines, such as ``ArcFaceLoss``, or a ``LinearHead``. One made under ``torch.device("meta")``
+            is never whole: each rank draws its own classes from a normal distribution with expected unit length; biases
+            are 0.
+        group: The ranks, each with its own batch. The weight is taken from the first rank.
+        device: Where the shards are placed.
 
     Raises:
-        TypeError: Another Module.
+        TypeError: Any other Module.
 
     Example:
         >>> import torch, lossary
@@ -70,7 +70,7 @@ def shard_classes(head: nn.Module, group: ProcessGroup, *, device: torch.device 
 
 
 def _drawn(like: Tensor, rows: slice, seed: int, device: torch.device | str) -> Tensor:
-    """Some rows of a weight, or of biases."""
+    """Newly drawn rows of a weight, or zeros for biases."""
     own = torch.zeros(rows.stop - rows.start, *like.shape[1:], dtype=like.dtype, device=device)
     generator = torch.Generator(own.device).manual_seed(seed)
     return own if like.dim() == 1 else own.normal_(std=like.shape[-1] ** -0.5, generator=generator)

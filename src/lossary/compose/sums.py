@@ -1,4 +1,4 @@
-"""Losses made of losses: weighted sums, and one loss at several resolutions or of embeddings at several lengths."""
+"""Losses built from losses: weighted sums, and one loss at several resolutions or embedding lengths."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -34,21 +34,21 @@ class _Term(nn.Module):
 
 
 class Sum(nn.Module):
-    """A weighted sum of losses of the same inputs, as one loss.
+    """A weighted sum of losses on the same inputs, as one loss.
 
-    A weight is a number, a tensor (saved with the loss) or a Parameter, which learns; one that learns freely goes to 0
-    or below, so tie it to something that grows. Each loss computes by itself: losses of one softmax make it
-    once each.
+    A weight is a number, a tensor (saved with the loss) or a Parameter, which learns; if it learns freely it goes to 0
+    or below, so tie it to something that grows. Each loss computes on its own: losses of the same softmax each compute
+    it.
 
     Args:
-        terms: By name, a loss Module, or a pair of one and its weight (1 otherwise).
+        terms: By name, a loss Module, or a pair of a Module and its weight (otherwise 1).
 
     Returns:
         The total when called. Keywords at the call go to every loss.
 
     Raises:
         ValueError: No loss; at the call, losses whose values have different shapes.
-        TypeError: What is no Module.
+        TypeError: A term that is not a Module.
 
     Example:
         >>> import torch, lossary
@@ -84,11 +84,11 @@ class Sum(nn.Module):
 class DeepSupervision(nn.Module):
     """A segmentation loss at several resolutions of a network's decoder: the weighted sum over its outputs.
 
-    The target is resized to each output by nearest neighbour, so that labels stay labels and ignored positions ignored.
+    The target is resized to each output by nearest neighbour, so labels stay labels and ignored positions stay ignored.
 
     Args:
         loss: A loss Module of (output, target).
-        weights: One an output, the finest first.
+        weights: One per output, the finest first.
 
     Raises:
         ValueError: More or fewer outputs than weights.
@@ -101,8 +101,8 @@ class DeepSupervision(nn.Module):
         torch.Size([])
 
     Source:
-        Lee et al., Deeply-Supervised Nets, arXiv:1409.5185. nnU-Net halves the weight with each resolution and lets all
-        add up to 1.
+        Lee et al., Deeply-Supervised Nets, arXiv:1409.5185. nnU-Net halves the weight with each resolution and makes
+        all add up to 1.
     """
 
     def __init__(self, loss: nn.Module, weights: Sequence[float]) -> None:
@@ -113,9 +113,9 @@ class DeepSupervision(nn.Module):
         self.weights = tuple(weights)
 
     def forward(self, outputs: Sequence[Tensor], target: Tensor) -> Tensor:
-        """The loss of ``outputs``, (N, C, ...) each, beside one ``target``: (N, ...) indices or (N, C, ...) regions."""
+        """The loss of ``outputs``, (N, C, ...) each, for one ``target``: (N, ...) indices or (N, C, ...) regions."""
         if len(outputs) != len(self.weights):
-            raise ValueError(f"outputs: wanted {len(self.weights)}, one a weight; got {len(outputs)}")
+            raise ValueError(f"outputs: wanted {len(self.weights)}, one per weight; got {len(outputs)}")
         for output in outputs:
             check_dim("target", target, (output.dim() - 1, output.dim()), "(N, ...) or (N, C, ...)")
         losses = [self.loss(output, _nearest(target, output.shape[2:])) for output in outputs]
@@ -126,8 +126,8 @@ class DeepSupervision(nn.Module):
 
 
 def _nearest(target: Tensor, size: torch.Size) -> Tensor:
-    """The last dimensions of ``target`` resized: its value at the middle of each new position."""
-    # By integer arithmetic: interpolate wants floating-point labels, and rounds where it meets the middle.
+    """``target`` with its last dimensions resized: its value at the middle of each new position."""
+    # In integers: interpolate needs floating-point labels, and rounds when it hits the middle.
     for dim, new in enumerate(size, target.dim() - len(size)):
         old = target.shape[dim]
         if old != new:
@@ -137,24 +137,23 @@ def _nearest(target: Tensor, size: torch.Size) -> Tensor:
 
 
 class Matryoshka(nn.Module):
-    """One loss of embeddings at several lengths: the weighted sum over their first dimensions (Matryoshka).
+    """One loss on embeddings cut to several lengths, as a weighted sum (Matryoshka).
 
-    What is cut are the embeddings of the call, and whatever else has vectors of their length: other floating tensors
+    The embeddings of the call are cut, and so is everything else with vectors of their length: other floating tensors
     of two dimensions or more, and the loss's own weights, of which every length uses a part (the paper's MRL-E). A loss
-    that normalises does so after the cut; one that does not gets them as they are.
+    that normalises does so after the cut; one that does not gets them as cut.
 
     Args:
-        loss: A loss Module of embeddings, or :class:`LinearHead`. One with a head's weights is made for the full
-            length.
+        loss: A loss Module of embeddings, or :class:`LinearHead`. Make one that owns weights for the full length.
         dims: The lengths, each from 1 up to that of the embeddings.
-        weights: One a length, at least 0; None is 1 for all.
+        weights: One per length, at least 0; None is 1 for all.
 
     Returns:
         The total when called. Keywords at the call go to every length.
 
     Raises:
-        ValueError: No length, more or fewer weights; at the call, embeddings shorter than a length.
-        TypeError: What is no Module, lengths that are no whole numbers.
+        ValueError: No length, more or fewer weights than lengths; at the call, embeddings shorter than a length.
+        TypeError: A loss that is not a Module, lengths that are not whole numbers.
 
     Example:
         >>> import torch, lossary
@@ -167,8 +166,8 @@ class Matryoshka(nn.Module):
 
     Source:
         Kusupati et al., Matryoshka Representation Learning, arXiv:2205.13147, eq. 1, where all weights are 1. Sentence
-        Transformers' normalises what it has cut whatever the loss, and may draw a few of the lengths a step, which is
-        left out here.
+        Transformers' version normalises after the cut whatever the loss, and may draw a few of the lengths per step,
+        which is left out here.
     """
 
     def __init__(self, loss: nn.Module, dims: Sequence[int], weights: Sequence[float] | None = None) -> None:
@@ -208,7 +207,7 @@ class Matryoshka(nn.Module):
 
 
 def _has_vectors(value: Any, size: int) -> bool:
-    """Whether something is vectors of the embeddings' length: scores and weights of items have one dimension."""
+    """Whether a value holds vectors of the embeddings' length; scores and weights of items have one dimension."""
     return isinstance(value, Tensor) and value.is_floating_point() and value.dim() > 1 and value.shape[-1] == size
 
 

@@ -1,6 +1,6 @@
-"""Language-model heads: what a softmax over a vocabulary says of each token, whose scores are never held whole.
+"""Language-model heads: what a softmax over a vocabulary says about each token, never holding all scores.
 
-And what lies between tokens and the losses of whole answers: their log-probabilities, reference points, advantages.
+Also what lies between tokens and the losses of whole answers: log-probabilities, reference points, advantages.
 """
 
 from typing import Annotated, NamedTuple
@@ -35,11 +35,11 @@ __all__ = [
 
 
 class TokenReadings(NamedTuple):
-    """What a softmax head says of each token, in the labels' shape; 0 and False where a token does not count.
+    """What a softmax head says about each token, in the shape of the labels; 0 and False where a token does not count.
 
     Args:
         logps: The log-probability of its label.
-        entropy: Of the softmax, in nats.
+        entropy: The entropy of the softmax, in nats.
         hits: Whether no score is above the label's.
         log_sum: The log-sum-exp of all scores, whose square :func:`z_loss` takes.
     """
@@ -51,12 +51,12 @@ class TokenReadings(NamedTuple):
 
 
 class _Head(NamedTuple):
-    """Checked: rows of linear scores, and which of them count."""
+    """Checked rows of linear scores, and which of them count."""
 
     source: Bilinear
     labels: Tensor  # (R,), 0 where ignored
-    cap: float | None  # of the scores divided by the temperature
-    counted: Tensor | None  # of the labels' shape
+    cap: float | None  # for the scores divided by the temperature
+    counted: Tensor | None  # in the shape of the labels
     shape: torch.Size
 
     def laid_out(self, rows: Tensor) -> Tensor:
@@ -75,27 +75,27 @@ def linear_logps(
     ignore_index: int = -100,
     mask: Tensor | None = None,
 ) -> Tensor:
-    r"""The log-probabilities that a linear head gives the labels, in memory that grows with N + C, not N times C.
+    r"""The labels' log-probabilities under a linear head, in memory that grows with N + C, not N times C.
 
     .. math:: \log \mathrm{softmax}\Big(\frac{z}{\tau}\Big)_y, \quad z = W x + b \text{ or } c \tanh \frac{W x + b}{c}
 
     Args:
         features: (..., D): (N, D) or (B, T, D).
-        weight: (C, D), one row a word.
+        weight: (C, D), one row per word.
         labels: (...) words of any integer dtype: (N,) or (B, T).
         bias: (C,), or None.
         temperature: tau, above 0; it divides the scores after they are capped.
-        soft_cap: c, above 0, as of Gemma 2; None for no cap.
+        soft_cap: c, above 0, as in Gemma 2; None for no cap.
         ignore_index: A label that does not count.
         mask: Boolean, True where a token counts: the shape of ``labels`` or its leading dimensions. Features elsewhere
             may be NaN.
 
     Returns:
-        The shape of ``labels``; 0 where a token does not count. Of half-precision features in float32.
+        The shape of ``labels``; 0 where a token does not count. float32 for half-precision features.
 
     Raises:
         ValueError: Shapes that do not fit, a temperature or cap not above 0.
-        TypeError: Labels that are no integers, features that are not floating-point.
+        TypeError: Labels that are not integers, features that are not floating-point.
         IndexError: A label outside of [0, C) that is not ``ignore_index``.
 
     Example:
@@ -104,9 +104,10 @@ def linear_logps(
         tensor([-0.2395, -0.2395,  0.0000])
 
     Source:
-        In linear memory after Wijmans et al., arXiv:2411.09009; with every derivative, also of second order and under
-        ``torch.compile``. A probability near 1 keeps its digits: common code has the log-sum-exp less the score, which
-        float32 rounds at 1e-7 of the score. Losses of answers take sums or means of these: :func:`sequence_logps`.
+        Linear memory after Wijmans et al., arXiv:2411.09009, with every derivative, including second-order ones and
+        under ``torch.compile``. A probability near 1 keeps its digits: common code subtracts the score from the
+        log-sum-exp, which float32 rounds at 1e-7 of the score. Losses of answers take sums or means of these:
+        :func:`sequence_logps`.
     """
     head = _head(features, weight, labels, bias, temperature, soft_cap, ignore_index, mask)
     by = None if head.cap is None else ScoreMap("soft_cap", (head.cap,))
@@ -126,13 +127,13 @@ def linear_readings(
     ignore_index: int = -100,
     mask: Tensor | None = None,
 ) -> TokenReadings:
-    r"""Log-probability, entropy, accuracy and log-sum-exp of each token, from one making of a linear head's scores.
+    r"""Log-probability, entropy, accuracy and log-sum-exp of each token, from one pass over a linear head's scores.
 
     .. math:: \log p_y, \quad -\sum_c p_c \log p_c, \quad y = \arg\max_c z_c, \quad \log \sum_c e^{z_c}
 
     Args:
         features: (..., D): (N, D) or (B, T, D).
-        weight: (C, D), one row a word.
+        weight: (C, D), one row per word.
         labels: (...) words of any integer dtype: (N,) or (B, T).
         bias: (C,), or None.
         temperature: Above 0; it divides the scores after they are capped.
@@ -141,11 +142,11 @@ def linear_readings(
         mask: Boolean, True where a token counts: the shape of ``labels`` or its leading dimensions.
 
     Returns:
-        :class:`TokenReadings`, each of the shape of ``labels``. All but the hits have gradients, together or alone.
+        :class:`TokenReadings`, each in the shape of ``labels``. All except the hits have gradients, together or alone.
 
     Raises:
         ValueError: Shapes that do not fit, a temperature or cap not above 0.
-        TypeError: Labels that are no integers, features that are not floating-point.
+        TypeError: Labels that are not integers, features that are not floating-point.
         IndexError: A label outside of [0, C) that is not ``ignore_index``.
 
     Example:
@@ -158,9 +159,8 @@ def linear_readings(
         >>> loss = -logps.mean() + z_loss(log_sum) - 0.01 * entropy.mean()
 
     Source:
-        In linear memory after Wijmans et al., arXiv:2411.09009. Where the log-probabilities are enough
-        :func:`linear_logps` is faster; under ``torch.compile`` and ``torch.func``, and for second derivatives, all
-        scores are held here.
+        Linear memory after Wijmans et al., arXiv:2411.09009. If log-probabilities are enough, :func:`linear_logps` is
+        faster. All scores are held under ``torch.compile`` and ``torch.func``, and for second derivatives.
     """
     head = _head(features, weight, labels, bias, temperature, soft_cap, ignore_index, mask)
 
@@ -182,7 +182,7 @@ def _head(
     check_float("weight", weight)
     check_dim("weight", weight, 2, "(C, D)")
     if features.dim() < 2 or features.shape[-1] != weight.shape[1]:
-        wanted = f"wanted (..., {weight.shape[1]}), as weight {tuple(weight.shape)} has it"
+        wanted = f"wanted (..., {weight.shape[1]}), to match weight {tuple(weight.shape)}"
         raise ValueError(f"features: {wanted}; got {tuple(features.shape)}")
     if bias is not None:
         check_shape("bias", bias, (weight.shape[0],))
@@ -217,22 +217,22 @@ def z_loss(
     divisor: Positive | None = None,
     group: ProcessGroup | None = None,
 ) -> Tensor:
-    r"""What keeps a softmax's scores near where their exponentials sum to 1, which cross-entropy leaves open.
+    r"""A penalty that keeps exponentials of scores near a sum of 1, which cross-entropy leaves open.
 
     .. math:: \lambda \Big( \log \sum_c e^{z_c} \Big)^2
 
     Args:
-        log_sum: The log-sum-exp of each token's scores, any shape: of :func:`linear_readings`, or
+        log_sum: The log-sum-exp of each token's scores, any shape: from :func:`linear_readings`, or
             ``logits.logsumexp(-1)``.
         strength: lambda, at least 0.
-        sample_weight: One weight a token, or one an answer, (B,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per token, or one per answer, (B,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where a token counts.
         reduction: ``"none"`` (the shape of ``log_sum``), ``"sum"`` or ``"mean"`` over the tokens that count.
-        divisor: How many tokens the whole step has, over all its batches and ranks: what the mean divides by.
-        group: Process group over whose tokens the mean is.
+        divisor: How many tokens the whole step has, over all its batches and ranks; the mean divides by it.
+        group: Process group over whose tokens the mean is taken.
 
     Returns:
-        A scalar, or one penalty a token.
+        A scalar, or one penalty per token.
 
     Raises:
         ValueError: Shapes that do not fit, ``strength`` below 0.
@@ -245,7 +245,7 @@ def z_loss(
 
     Source:
         Chowdhery et al., PaLM, arXiv:2204.02311, section 5, with its 1e-4. The Z-loss of de Brebisson and Vincent,
-        arXiv:1604.08859, is another.
+        arXiv:1604.08859, is a different loss.
     """
     check_float("log_sum", log_sum)
     sample_weight, mask = align(sample_weight, mask, log_sum.shape)
@@ -269,8 +269,8 @@ def sequence_logps(logps: Tensor, mask: Tensor | None = None, *, average: bool =
     .. math:: \log p = \sum_t \log p_t, \quad \bar p = \frac{1}{T} \sum_t \log p_t
 
     Args:
-        logps: (B, T), of each token, as :func:`linear_logps` gives them.
-        mask: (B, T) boolean, True for an answer's own tokens: not for the prompt's, nor for padding.
+        logps: (B, T), one per token, as returned by :func:`linear_logps`.
+        mask: (B, T) boolean, True for an answer's own tokens, not for the prompt or padding.
         average: Whether the sum is divided by the number of tokens. Sums: :func:`dpo_loss`, :func:`cpo_loss`,
             :func:`kto_loss`. Averages: :func:`ipo_loss`, :func:`simpo_loss`, :func:`orpo_loss`.
 
@@ -304,15 +304,15 @@ def sequence_logps(logps: Tensor, mask: Tensor | None = None, *, average: bool =
 def kto_reference_point(
     logps: Tensor, ref_logps: Tensor, *, mask: Tensor | None = None, group: ProcessGroup | None = None
 ) -> Tensor:
-    r"""``kl`` of :func:`kto_loss`: how far a model is from its reference, by answers to other prompts.
+    r"""``kl`` of :func:`kto_loss`: how far a model is from its reference, measured on answers to other prompts.
 
     .. math:: z = \max\Big(0, \frac{1}{N} \sum_i \log \frac{p_i}{q_i}\Big)
 
     Args:
-        logps: (N,), the model's log-probabilities of answers that are paired with other prompts than their own.
+        logps: (N,), the model's log-probabilities of answers paired with prompts that are not their own.
         ref_logps: (N,), the reference model's.
         mask: (N,) boolean, True where an answer counts.
-        group: Process group over whose answers the mean is.
+        group: Process group over whose answers the mean is taken.
 
     Returns:
         A scalar, without a gradient.
@@ -336,29 +336,29 @@ def kto_reference_point(
     _, mask = align(None, mask, logps.shape)
     gains = hide(accumulate(logps.detach()) - accumulate(ref_logps.detach()), mask)
     mean = reduce(gains, mask=mask, group=group)
-    if group is not None:  # of which the ranks' average is the mean over all
+    if group is not None:  # averaged over ranks it is the mean over all
         mean = sum_over_ranks(group, mean) / torch.distributed.get_world_size(group)
     return mean.clamp_min(0)
 
 
 @checked
 def group_advantages(rewards: Tensor, size: int, *, scaled: bool = True, eps: float = 1e-4) -> Tensor:
-    r"""How much better each answer is than others to the same prompt: advantages for :func:`grpo_loss`.
+    r"""How much better each answer is than the others to its prompt: advantages for :func:`grpo_loss`.
 
     .. math:: \frac{r_i - \bar r}{s + \epsilon}
 
     Args:
-        rewards: (N,), groups of ``size`` answers to one prompt after each other.
+        rewards: (N,), consecutive groups of ``size`` answers to one prompt.
         size: How many answers a group has.
-        scaled: Whether differences are divided by the group's standard deviation s, of ``size - 1`` degrees of freedom;
-            False as Dr. GRPO has it, which does not weigh prompts by how alike their answers are.
-        eps: What is added to s. A group whose rewards are all equal has advantages of 0.
+        scaled: Whether differences are divided by the group's standard deviation s, with ``size - 1`` degrees of
+            freedom; False as in Dr. GRPO, which does not weigh prompts by how alike their answers are.
+        eps: Added to s. A group whose rewards are all equal has advantages of 0.
 
     Returns:
         (N,), without a gradient.
 
     Raises:
-        ValueError: A number of rewards that is no multiple of ``size``.
+        ValueError: A number of rewards that is not a multiple of ``size``.
         TypeError: Rewards that are not floating-point.
 
     Example:
@@ -374,7 +374,7 @@ def group_advantages(rewards: Tensor, size: int, *, scaled: bool = True, eps: fl
     check_dim("rewards", rewards, 1, "(N,)")
     check_whole("size", size, low=1)
     if len(rewards) % size:
-        raise ValueError(f"rewards: wanted a multiple of {size} of them; got {len(rewards)}")
+        raise ValueError(f"rewards: wanted a multiple of {size}; got {len(rewards)}")
     groups = accumulate(rewards.detach()).reshape(-1, size)
     apart = groups - groups.mean(1, keepdim=True)
     if scaled:

@@ -1,4 +1,4 @@
-"""Weights against unequal classes."""
+"""Class weights for unequal class sizes."""
 
 import math
 from typing import Literal
@@ -17,13 +17,13 @@ def class_weights(
     method: Literal["inverse", "inverse_sqrt", "effective"] = "inverse",
     beta: float = 0.9999,
 ) -> Tensor:
-    r"""Weights that make up for unequal class sizes, with mean 1 over the samples that were counted.
+    r"""Weights that make up for unequal class sizes, with mean 1 over the samples counted.
 
     Args:
-        counts: (C,) samples a class, as from ``torch.bincount``. A class without any gets weight 0.
+        counts: (C,) samples per class, as from ``torch.bincount``. A class without samples gets weight 0.
         method: ``"inverse"``: 1 / n; ``"inverse_sqrt"``: 1 / sqrt(n), milder;
             ``"effective"``: (1 - beta) / (1 - beta^n), the inverse effective number of samples.
-        beta: Of ``"effective"``, in [0, 1): 0 weighs all classes alike, towards 1 it becomes ``"inverse"``.
+        beta: For ``"effective"``, in [0, 1): 0 weighs all classes alike, towards 1 it becomes ``"inverse"``.
 
     Returns:
         (C,) floating-point.

@@ -1,1 +1,1 @@
-"""What every loss is made of: Modules over functions, reductions, checks, cards."""
+"""What every loss is built from: Modules over functions, reductions, checks, cards."""

@@ -1,7 +1,7 @@
 """Card: the facts about a loss that the docs, the benchmarks, the lab and the tests read.
 
-The formula in words and the arguments stand in the function's docstring, for people; nothing is written twice. What
-only tests read (placed batches, other hyperparameters, golden values) lies beside them.
+The docstring of the function has the formula in words and the arguments, for people; nothing is written twice. What
+only tests read (placed batches, other hyperparameters, golden values) is kept with the tests.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,43 +31,43 @@ Data = Literal[
     "waves",
     "lifetimes",
 ]
-#: A form of call, by its tensors in their order. An "input" is numbers that a network gives, a "target" has its shape.
+#: A form of call, by its tensors in order. An "input" is a network's numbers, a "target" has its shape.
 Takes = Literal[
     "input-target",
-    "input-label",  # one class index an item
-    "thresholds-label",  # a score a threshold between classes in their order, and one class index an item
-    "input-shares",  # shares of the classes, each item's sum 1
+    "input-label",  # one class index per item
+    "thresholds-label",  # one score per threshold between ordered classes, and one class index per item
+    "input-shares",  # shares of the classes, which sum to 1 for each item
     "input-teacher",  # a student's scores, or embeddings, and a teacher's, in one shape
-    "input-labels",  # several class indices an item, as a padded list
+    "input-labels",  # several class indices per item, as a padded list
     "input-target-variance",
-    "score-time-event",  # a number an item, how long, and whether the event came then or had not come yet
-    "hazards-interval-event",  # likewise, a number an interval of time
+    "score-time-event",  # a number per item, a time, and whether the event came then or had not come yet
+    "hazards-interval-event",  # likewise, a number per interval of time
     "mean-log-variance",  # of a distribution
     "samples-target",  # several predictions of each number
     "first-second-target",  # two scores, and whether the first should be the larger one
     "pair-target",  # two embeddings, and whether they belong together
-    "pair-grade",  # two embeddings, and how similar they are, of which the order counts
+    "pair-grade",  # two embeddings, and how similar they are; only the order counts
     "embeddings",  # alone
     "embeddings-labels",
     "queries-references",  # anchors, and `ref_embeddings` with the `positives` among them
-    "embeddings-weight-labels",  # a direction a class, which the Module owns
-    "embeddings-centers-labels",  # likewise, a center a class
+    "embeddings-weight-labels",  # one direction per class, owned by the Module
+    "embeddings-centers-labels",  # likewise, one center per class
     "anchor-positive",
     "anchor-positive-negative",
-    "list",  # scores of a list's candidates, and how relevant each is
-    "chosen-rejected",  # a number of the preferred answer, and one of the other
-    "chosen-rejected-references",  # beside those of a reference model
-    "answer-reference-target",  # a number of an answer, the reference model's, and whether the answer is liked
-    "tokens-advantages",  # log-probabilities of tokens now and as they were drawn, and each token's advantage
-    "answers-advantages",  # the same, an answer a row, with each answer's advantage and a reference's log-probabilities
+    "list",  # scores of a list's candidates, and the relevance of each
+    "chosen-rejected",  # a number for the preferred answer, and one for the other
+    "chosen-rejected-references",  # with those of a reference model
+    "answer-reference-target",  # a number for an answer, the reference model's, and whether the answer is liked
+    "tokens-advantages",  # log-probabilities of tokens now and when drawn, and each token's advantage
+    "answers-advantages",  # the same, one answer per row, with each answer's advantage and a reference's numbers
     "boxes",  # (x1, y1, x2, y2) twice: the predicted and the true one
     "input-place",  # scores of places in order, and a number between the first and the last
-    "image-target",  # (N, C, H, W) twice: an image and the one that it should be
-    "large-image-target",  # the same, of 161 pixels a side or more
+    "image-target",  # (N, C, H, W) twice: an image and its target
+    "large-image-target",  # the same, with at least 161 pixels per side
     "image",  # (N, C, H, W) alone
-    "wave-target",  # (N, T) twice: a signal and the one that it should be
+    "wave-target",  # (N, T) twice: a signal and its target
 ]
-#: What the first tensor holds; amounts are numbers of which ratios count, none below 0.
+#: What the first tensor holds; amounts are numbers whose ratios count, none below 0.
 Input = Literal[
     "values",
     "amounts",
@@ -85,7 +85,7 @@ Input = Literal[
 #: What an item of ``reduction="none"`` is. "batch": the loss exists only for a whole batch.
 Item = Literal["element", "row", "anchor", "pair", "triplet", "image-class", "image", "batch"]
 
-#: Arguments that change from batch to batch: of the function and of ``forward``, never fields of the Module.
+#: Arguments that change from batch to batch: they belong to the function and ``forward``, and are never fields.
 AT_CALL = frozenset(
     {
         "sample_weight",
@@ -110,7 +110,7 @@ AT_CALL = frozenset(
     }
 )
 
-#: What a card says of a formula without a number, and what the docs print of it.
+#: What a card says about a formula without a number, and how the docs print it.
 UNNUMBERED: Mapping[str, str] = {
     "unnumbered": "the paper numbers none",
     "textbook": "a textbook formula, which no one paper numbers",
@@ -142,7 +142,7 @@ class Card:
     fn: Callable[..., Tensor]
     module: type[Loss]
     formula: str  # TeX
-    symbols: Mapping[str, str]  # what each letter of the formula is, with the arguments in `backticks`
+    symbols: Mapping[str, str]  # what each letter of the formula means, with arguments in `backticks`
     data: Data
     takes: tuple[Takes, ...]  # every form of call; the usual one first
     input: Input
@@ -150,20 +150,20 @@ class Card:
     item: Item
     paper: str  # "arXiv:1801.07698" or a full reference
     defaults: str  # where the default hyperparameters come from
-    equation: str = ""  # which one of the paper, "section 3" where that is what is known, or a word of UNNUMBERED
+    equation: str = ""  # its number in the paper, "section 3" if that is all that is known, or a word of UNNUMBERED
     search: Mapping[str, Range | Choice] = field(default_factory=dict[str, Range | Choice])  # the lab's search space
-    batch: Literal["shuffled", "m-per-class"] = "shuffled"  # what its paper's recipe feeds it
+    batch: Literal["shuffled", "m-per-class"] = "shuffled"  # what the paper's recipe feeds it
     separable: bool = True  # the loss of a batch is the sum over its items' own losses
-    mean_is_plain: bool = True  # mean == none.mean(); False: the docstring says what it is
-    has_minimum: bool = True  # False: a diagnostic, which falls without end as the input grows
-    exact: Mapping[str, Any] = field(default_factory=dict[str, Any])  # arguments that make its gradient its value's own
+    mean_is_plain: bool = True  # mean == none.mean(); False: the docstring says what mean is
+    has_minimum: bool = True  # False: a diagnostic, which falls without limit as the input grows
+    exact: Mapping[str, Any] = field(default_factory=dict[str, Any])  # arguments that make the gradient exact
     at_call: frozenset[str] = frozenset()  # which of AT_CALL it takes
     when: str = ""  # when to use it and when not
-    pitfalls: tuple[str, ...] = ()  # what common code and common teaching get wrong
+    pitfalls: tuple[str, ...] = ()  # what common code and teaching get wrong
     relatives: tuple[str, ...] = ()  # names of other cards
     aliases: tuple[str, ...] = ()
-    by_order: bool = False  # it tells which of two scores is larger, and hardly by how much
-    untuned: str = ""  # why the lab tunes none of its numbers, where it has some
+    by_order: bool = False  # it tells which of two scores is larger, but hardly by how much
+    untuned: str = ""  # why the lab tunes none of its numbers, if it has any
 
     @property
     def name(self) -> str:

@@ -1,7 +1,7 @@
-"""Argument checks: each error names the argument, what was wanted and what came.
+"""Argument checks: each error names the argument, what was wanted and what was given.
 
-Shapes and dtypes are always checked: they are known without touching the data. Values are checked in eager
-mode on CPU only, since looking at them elsewhere would synchronise the device or break a compiled graph.
+Shapes and dtypes are always checked: they are known without touching the data. Values are checked only in eager mode on
+CPU: elsewhere it would synchronise the device or break a compiled graph.
 """
 
 import math
@@ -18,7 +18,7 @@ _NARROW = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.uint16, torc
 
 
 def check_choice(name: str, value: object, allowed: tuple[object, ...]) -> None:
-    if getattr(value, "ndim", 0) > 0 or value not in allowed:  # arrays do not compare to one answer
+    if getattr(value, "ndim", 0) > 0 or value not in allowed:  # arrays compare element by element
         raise ValueError(f"{name}: wanted one of {', '.join(map(repr, allowed))}; got {value!r}")
 
 
@@ -31,10 +31,10 @@ def check_number(
     open_low: bool = False,
     open_high: bool = False,
 ) -> None:
-    """A hyperparameter is a finite number in [low, high], without its ends where they are open.
+    """A hyperparameter must be a finite number in [low, high], without its ends where they are open.
 
-    A tensor is one number too, of shape () or (1,) (some ways of sharding parameters want a dimension); it passes
-    unread.
+    A tensor counts as a number if its shape is () or (1,) (some ways of sharding parameters need a dimension); its
+    value is not read.
     """
     if type(value) is float and low < value < high:
         return
@@ -52,38 +52,38 @@ def check_number(
 
 
 def check_plain(name: str, value: float | Tensor, **bounds: Any) -> None:
-    """:func:`check_number` where a tensor may have more than one entry: its shape is looked at beside the input's."""
+    """:func:`check_number` where a tensor may have more than one entry: its shape is checked against the input's."""
     if not isinstance(value, Tensor):
         check_number(name, value, **bounds)
 
 
 def check_factors(name: str, value: float | Tensor) -> None:
-    """A number or several, none below 0: so are those that learn on their own account, which are not read.
+    """One or more numbers, none below 0. Tensors that learn are not read: keeping them there is the caller's part.
 
-    ``sample_weight`` is not held to it: an advantage or a correction of a simulation may be below 0.
+    ``sample_weight`` is exempt: an advantage, or the correction of a simulation, may be below 0.
     """
     if not isinstance(value, Tensor):
         check_number(name, value, low=0)
         return
-    numbers = value if value.is_floating_point() else value.double()  # torch finds no least of some integers
+    numbers = value if value.is_floating_point() else value.double()  # torch has no min for some integers
     if value.numel() > 0 and not value.requires_grad and values_visible(value) and (least := numbers.min().item()) < 0:
         raise ValueError(f"{name}: wanted numbers, none below 0; got {least}")
 
 
 def check_class_weights(name: str, weight: Tensor) -> None:
-    """Numbers of classes: one below 0 would reward mistakes, and shrink the divisor of the mean."""
+    """Weights of classes: one below 0 would reward mistakes and shrink the divisor of the mean."""
     check_float(name, weight)
     check_factors(name, weight)
 
 
 def check_class_counts(name: str, counts: Tensor) -> None:
-    """Of any dtype: whole numbers, as they are counted, or shares."""
+    """Counts of any dtype: whole numbers, or shares."""
     check_tensor(name, counts)
     check_factors(name, counts)
 
 
 def check_numbers(name: str, value: float | Tensor | Iterable[float], **bounds: Any) -> None:
-    """:func:`check_number` of one number, or of each of several."""
+    """:func:`check_number` for one number, or for each of several."""
     for number in as_numbers(value)[0]:
         check_number(name, number, **bounds)
 
@@ -100,22 +100,22 @@ def check_whole(name: str, value: int, *, low: int | None = None) -> None:
 
 
 def check_rows(name: str, value: float | Tensor, rows: Tensor) -> None:
-    """A number, or a tensor of one; or one number a row of ``rows``, such as the labels."""
+    """A number, a tensor of one, or one number per row of ``rows``, such as the labels."""
     if isinstance(value, Tensor) and value.shape not in ((), (1,)) and value.shape != rows.shape:
         wanted = f"a number or a tensor of shape (), (1,) or {tuple(rows.shape)}"
         raise ValueError(f"{name}: wanted {wanted}; got {tuple(value.shape)}")
 
 
 def as_numbers(value: float | Tensor | Iterable[float]) -> tuple[tuple[float | Tensor, ...], bool]:
-    """The numbers of a hyperparameter that may be one or several, unchecked, and whether it is one."""
-    # A tuple, because torch 2.9 compiles no union here.
+    """The values of a hyperparameter that may be one number or several, unchecked, and whether it is one."""
+    # A tuple, because torch 2.9 cannot compile a union here.
     if isinstance(value, (str, Real)) or getattr(value, "ndim", 1) == 0:  # numpy's and torch's have no dimensions
         return (cast("float | Tensor", value),), True
     return tuple(cast("Iterable[float]", value)), False
 
 
 def check_factor(name: str, value: float | Tensor | None, input: Tensor) -> None:
-    """A tensor broadcasts to ``input``; anything else passes."""
+    """A tensor must broadcast to ``input``; anything else passes."""
     if not isinstance(value, Tensor):
         return
     check_tensor("input", input)
@@ -160,9 +160,9 @@ def check_same_shape(name: str, tensor: Tensor, other_name: str, other: Tensor) 
 
 
 def stretched(**tensors: Tensor) -> tuple[Tensor, ...]:
-    """The tensors in one shape, as torch's losses of these names take them without a warning.
+    """The tensors in one shape, as torch's losses of the same names accept them without a warning.
 
-    A dimension of length 1 stretches beside others with as many dimensions, and so does one number alone. (N, 1) beside
+    A dimension of length 1 stretches to match tensors with as many dimensions, and so does a single number. (N, 1) with
     (N,), which torch stretches to (N, N), is refused: hardly anybody means it.
     """
     for name, tensor in tensors.items():
@@ -170,7 +170,7 @@ def stretched(**tensors: Tensor) -> tuple[Tensor, ...]:
     first, *others = tensors.values()
     if all(t.shape == first.shape for t in others):
         return tuple(tensors.values())
-    # One number alone in whatever shape stands for all, the widest argument leads.
+    # A single number, whatever its shape, stands for all; the widest argument leads.
     lead = max(tensors, key=lambda name: (tensors[name].numel() > 1, tensors[name].dim()))
     shape = tensors[lead].shape
     for name, tensor in tensors.items():
@@ -203,20 +203,20 @@ def check_shape(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
 
 
 def check_several_classes(name: str, scores: Tensor, classes: int, sigmoid_form: str) -> None:
-    """A softmax over one class is 1 whatever the score: a loss of it is constant, and a network would not learn."""
+    """A softmax over one class is 1 whatever the score: its loss would be constant, and the network would not learn."""
     if classes < 2:
         came = f"got {classes} in shape {tuple(scores.shape)}"
         raise ValueError(
             f"{name}: wanted two classes or more (a softmax over one is always 1); {came}; "
-            f"one yes-or-no score a position wants the sigmoid form, {sigmoid_form}"
+            f"for one yes-or-no score per position, use the sigmoid form, {sigmoid_form}"
         )
 
 
 def wide_integers(name: str, tensor: Tensor) -> Tensor:
-    """Integers as int64, any other dtype as it is: every label goes through here before it is compared.
+    """Integers as int64, other dtypes unchanged: every label goes through here before it is compared.
 
-    torch compares in the tensor's dtype: there a uint8 of 156 equals an ``ignore_index`` of -100, an int8 of 127 is
-    not below 200 classes, and the wider unsigned integers have no comparison at all.
+    torch compares in the tensor's dtype, where a uint8 of 156 equals an ``ignore_index`` of -100, an int8 of 127 is not
+    below 200 classes, and wider unsigned integers cannot be compared at all.
     """
     check_tensor(name, tensor)
     if tensor.dtype == torch.int64 or tensor.dtype not in _NARROW:
@@ -228,7 +228,7 @@ def wide_integers(name: str, tensor: Tensor) -> Tensor:
 
 
 def check_labels(name: str, labels: Tensor, count: int, *, classes: int | None = None) -> Tensor:
-    """One integer label a row, each in [0, classes), as int64."""
+    """One integer label per row, each in [0, classes), as int64."""
     labels = wide_integers(name, labels)
     if labels.dtype != torch.int64:
         raise TypeError(f"{name}: wanted integer labels; got {labels.dtype}")
@@ -238,7 +238,7 @@ def check_labels(name: str, labels: Tensor, count: int, *, classes: int | None =
 
 
 def check_range(name: str, labels: Tensor, classes: int | None, ignore_index: int | None = None) -> None:
-    """Every label, of int64, in [0, classes) or equal to ``ignore_index``."""
+    """Every label, an int64, must be in [0, classes) or equal to ``ignore_index``."""
     if classes is None or labels.numel() == 0 or not values_visible(labels) or within(labels, 0, classes - 1):
         return
     outside = (labels < 0) | (labels >= classes)
@@ -250,13 +250,13 @@ def check_range(name: str, labels: Tensor, classes: int | None, ignore_index: in
 
 
 def within(tensor: Tensor, low: float, high: float) -> bool:
-    """Whether all numbers are in [low, high], in one pass: what nearly every call of a check needs to know."""
+    """Whether all numbers are in [low, high], in one pass: nearly every check needs no more."""
     least, largest = torch.aminmax(tensor)
     return low <= least.item() and largest.item() <= high
 
 
 def check_probabilities(name: str, tensor: Tensor, ignore_index: int | None = None) -> None:
-    """Every number in [0, 1] or equal to ``ignore_index``; NaN passes (a masked entry may be one)."""
+    """Every number must be in [0, 1] or equal to ``ignore_index``; NaN passes (a masked entry may be NaN)."""
     tensor = wide_integers(name, tensor)
     if tensor.dtype == torch.bool or tensor.numel() == 0 or not values_visible(tensor) or within(tensor, 0, 1):
         return
@@ -269,9 +269,9 @@ def check_probabilities(name: str, tensor: Tensor, ignore_index: int | None = No
 
 
 def check_among(name: str, tensor: Tensor, allowed: tuple[int, ...]) -> None:
-    """Every number is one of ``allowed``; booleans and NaN pass (a masked entry may be one).
+    """Every number must be one of ``allowed``; booleans and NaN pass (a masked entry may be NaN).
 
-    A tensor that learns does not: between the allowed numbers no loss is defined that it could learn by.
+    A tensor that requires gradients does not pass: between the allowed numbers there is no loss to learn from.
     """
     tensor = wide_integers(name, tensor)
     if tensor.requires_grad and torch.is_grad_enabled():

@@ -1,4 +1,4 @@
-"""What is renamed goes on working for two releases, and says what to write instead: see docs/stability.md."""
+"""Old names keep working for two releases and say what to write instead: see docs/stability.md."""
 
 import functools
 import inspect
@@ -10,9 +10,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def deprecated(what: str, instead: str, *, since: str, gone: str) -> None:
-    """Warn whoever called the function that calls this.
+    """Warn the caller of the function that calls this.
 
-    Python shows a FutureWarning to everybody, where a DeprecationWarning is hidden from those who can act on it.
+    Python shows a FutureWarning to everybody; it hides a DeprecationWarning from those who could act on it.
     """
     said = f"{what} is deprecated since lossary {since} and will be gone in {gone}; use {instead}"
     warnings.warn(said, FutureWarning, stacklevel=3)
@@ -21,7 +21,7 @@ def deprecated(what: str, instead: str, *, since: str, gone: str) -> None:
 def renamed_argument(old: str, new: str, *, since: str, gone: str) -> Callable[[Function], Function]:
     """A function that still takes an argument under its former name, by keyword, with a warning.
 
-    Signature and docstring are the new ones: nobody learns the former name from them.
+    Signature and docstring show only the new name.
     """
 
     def decorate(fn: Function) -> Function:

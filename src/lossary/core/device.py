@@ -1,7 +1,7 @@
-"""What is asked of a tensor's device and of torch's modes, and the answers: nothing else in the library looks there.
+"""Questions about a tensor's device and torch's modes, answered here and nowhere else in the library.
 
-A tensor may lie where a look at its values makes the device wait; it may be traced, so that a look would end in the
-graph; it may have no values at all (meta and fake tensors). Shapes and dtypes are known in every case.
+Reading a tensor's values may make its device wait, or end up in the graph if the tensor is traced; it may also have no
+values at all (meta and fake tensors). Shapes and dtypes are always known.
 """
 
 import functools
@@ -12,9 +12,9 @@ from torch import Tensor
 
 from lossary.core import torch_internals
 
-#: Bytes of memory of a device that does not tell.
+#: Assumed bytes of memory of a device that does not tell.
 UNTOLD = 16 << 30
-#: Bytes of a CPU's last cache, where it does not tell or has more: more of it was not measured, and is often shared.
+#: Bytes of a CPU's last cache if it does not tell, or has more: more was not measured, and is often shared.
 LARGEST_CACHE = 32 << 20
 
 
@@ -24,15 +24,15 @@ def traced() -> bool:
 
 
 def has_values(x: Tensor) -> bool:
-    """Whether there is anything to read, at whatever price: not in a meta tensor, nor in a fake one."""
+    """Whether there are values to read, at any cost: a meta or fake tensor has none."""
     return not x.is_meta and torch_internals.is_plain(x)
 
 
 def values_visible(*tensors: Tensor) -> bool:
-    """Whether values may be looked at: eager mode, on CPU, outside of ``torch.func`` transforms, and there at all."""
+    """Whether values may be read: they exist, in eager mode, on CPU, outside of ``torch.func`` transforms."""
     if traced():
         return False
-    # Not by a generator in all(), which takes as long as an operation on a small batch.
+    # Not all() of a generator, which takes as long as an operation on a small batch.
     for tensor in tensors:
         if not (tensor.is_cpu and torch_internals.is_plain(tensor)) or torch_internals.is_wrapped(tensor):
             return False
@@ -40,15 +40,15 @@ def values_visible(*tensors: Tensor) -> bool:
 
 
 def by_cache(x: Tensor) -> bool:
-    """Whether work on ``x`` goes by what stays in cache: on a CPU. Elsewhere large operations are wanted."""
+    """Whether work on ``x`` should fit in cache, as on a CPU; elsewhere large operations are better."""
     return x.is_cpu
 
 
 def budget(x: Tensor) -> int:
-    """Bytes that the largest temporary of work on ``x`` may take.
+    """How many bytes the largest temporary for ``x`` may take.
 
-    On a CPU two thirds of its last cache; elsewhere a share of the device's memory, so that the same work is cut the
-    same way whatever else is held: less only where too little of it is free.
+    On a CPU, two thirds of its last cache; elsewhere a share of the device's memory, so that the same work is cut the
+    same way whatever else is held, and less only if too little is free.
     """
     if by_cache(x):
         return cache() * 2 // 3
@@ -71,7 +71,7 @@ def cache() -> int:
 
 
 def memory(x: Tensor) -> int:
-    """Bytes of all memory of the device of ``x``."""
+    """Bytes of memory that the device of ``x`` has in all."""
     kind = x.device.type
     if kind in ("cuda", "xpu"):
         return getattr(torch, kind).get_device_properties(x.device).total_memory
@@ -79,7 +79,7 @@ def memory(x: Tensor) -> int:
 
 
 def free_memory(x: Tensor) -> int:
-    """Bytes of it that are free, or held by torch and free to be used again; all of them where nobody tells."""
+    """Bytes of it that are free, or held by torch for reuse; all of it if the device does not tell."""
     if x.device.type != "cuda":
         return memory(x)
     free, _ = torch.cuda.mem_get_info(x.device)
@@ -87,21 +87,21 @@ def free_memory(x: Tensor) -> int:
 
 
 def multiplies_half(x: Tensor, dtype: torch.dtype) -> bool:
-    """Whether the device of ``x`` multiplies matrices of ``dtype``, a half precision, at once and into float32.
+    """Whether the device of ``x`` multiplies matrices of ``dtype``, a half precision, directly into float32.
 
-    A CPU's is not known to: there float32 copies are multiplied.
+    No CPU is known to: there float32 copies are multiplied.
     """
     return not x.is_cpu and _into_float32(x.device, dtype, False)
 
 
 def adds_half_products(x: Tensor, dtype: torch.dtype) -> bool:
-    """Whether it adds such a product to a float32 matrix in one operation, which torch 2.9 cannot."""
+    """Whether it adds such a product to a float32 matrix in one operation; torch 2.9 cannot."""
     return _into_float32(x.device, dtype, True)
 
 
 @functools.cache
 def _into_float32(device: torch.device, dtype: torch.dtype, add: bool) -> bool:
-    """Tried, because versions of torch and devices differ: on CUDA and XPU, the latter of late."""
+    """Found by trying, because versions of torch and devices differ: it works on CUDA and, of late, on XPU."""
     if device.type == "cuda" and dtype == torch.bfloat16 and torch.cuda.get_device_capability(device) < (8, 0):
         return False
     with torch_internals.outside_modes():
@@ -121,7 +121,7 @@ def has_float64(x: Tensor) -> bool:
 
 
 def inside_autocast() -> bool:
-    """Whether any autocast context is open, be it one that turns autocast off: backward may run in the outer one."""
+    """Whether any autocast context is open, even one that turns autocast off: backward may run in the outer one."""
     torch.autocast_increment_nesting()
     return torch.autocast_decrement_nesting() > 0
 

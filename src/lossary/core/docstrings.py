@@ -1,4 +1,4 @@
-"""Docstrings of Modules: their arguments are described once, in the function's docstring."""
+"""Docstrings of Modules: the function's docstring describes their arguments, once."""
 
 import inspect
 import re
@@ -9,7 +9,7 @@ _ENTRY = re.compile(r"^ {4}(\w+(?:, \w+)*):", re.M)
 
 
 def sections(described: object) -> dict[str, str]:
-    """The parts of a docstring by their headings; what stands before the first is called ``""``."""
+    """The parts of a docstring by heading; the part before the first heading is ``""``."""
     parts = _SECTION.split(inspect.getdoc(described) or "")
     return {name: text.rstrip() for name, text in zip(["", *parts[1::2]], parts[::2], strict=True)}
 
@@ -22,7 +22,7 @@ def arguments(described: object) -> dict[str, str]:
 
 
 def written(summary: str, names: Iterable[str], texts: dict[str, str], more: dict[str, str]) -> str:
-    """A docstring: a summary, the arguments of these names, and more sections."""
+    """A docstring: a summary, the arguments with these names, and more sections."""
     entries = "\n".join(f"    {name}:{texts[name]}" for name in names if name in texts)
     parts = {"Args": entries, **more}
     return "\n\n".join([summary, *(f"{name}:\n{text}" for name, text in parts.items() if text)])

@@ -1,4 +1,4 @@
-"""The whole class system: a loss Module is typed fields over a function."""
+"""The whole class system: a loss Module is a function with typed fields."""
 
 import functools
 import inspect
@@ -20,7 +20,7 @@ _MISSING = inspect.Parameter.empty
 
 
 def hold(module: nn.Module, name: str, value: Any) -> None:
-    """Set ``module.name``: a Parameter learns, a plain tensor becomes a buffer, anything else stays as it is."""
+    """Set ``module.name``: a Parameter learns, a plain tensor becomes a buffer, anything else is stored unchanged."""
     if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
         module.register_buffer(name, value)
     else:
@@ -28,7 +28,7 @@ def hold(module: nn.Module, name: str, value: Any) -> None:
 
 
 class _Signature:
-    """What ``inspect.signature`` finds: of a class how it is made, of an instance how it is called."""
+    """What ``inspect.signature`` finds: for a class how it is made, for an instance how it is called."""
 
     def __get__(self, module: "Loss | None", cls: "type[Loss]") -> inspect.Signature:
         if module is not None:
@@ -50,16 +50,16 @@ class Loss(nn.Module):
             gamma: NotNegative = 2.0
             reduction: Reduction = "mean"
 
-    A field given as ``nn.Parameter`` learns, a plain tensor becomes a buffer, anything else stays as it is.
-    What changes from batch to batch (``sample_weight``, ``mask``, ...) is given at the call. Signature and docstring
-    are the function's: of the class what it is made with, of ``forward`` what it is called with.
+    A field given as ``nn.Parameter`` learns, a plain tensor becomes a buffer, anything else is stored unchanged. What
+    changes from batch to batch (``sample_weight``, ``mask``, ...) is given at the call. Signature and docstring come
+    from the function: the class has what it is made with, ``forward`` what it is called with.
     """
 
     fn: ClassVar[Callable[..., Tensor]]
     fields: ClassVar[dict[str, Any]] = {}  # name -> default
     hints: ClassVar[dict[str, Any]] = {}  # name -> type, without its rule
     rules: ClassVar[dict[str, Rule]] = {}
-    inputs: ClassVar[tuple[str, ...]] = ()  # names of the call's arguments by position, of which so many are needed:
+    inputs: ClassVar[tuple[str, ...]] = ()  # names of the call's positional arguments, of which the first are needed:
     needed: ClassVar[int] = 0
     passed: ClassVar[tuple[str, ...]] = ()  # the fields that the function takes
 
@@ -68,7 +68,7 @@ class Loss(nn.Module):
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         hints = {n: hint for n, hint in _annotations(cls).items() if not _of_the_class(hint)}
-        # Off the class: nn.Module refuses a Parameter whose name is a class attribute.
+        # Removed from the class: nn.Module refuses a Parameter whose name is a class attribute.
         taken: dict[str, Any] = {name: cls.__dict__.get(name, _MISSING) for name in hints}
         for name, default in taken.items():
             if default is not _MISSING:
@@ -81,10 +81,10 @@ class Loss(nn.Module):
 
     @classmethod
     def _follow_function(cls) -> None:
-        """The signature and the docstrings are those of the function, divided between making and calling."""
+        """Take signature and docstrings from the function, divided between making and calling."""
         plain: Any = inspect.unwrap(cls.forward)
         call = _call_of(plain, cls.fn, cls.fields)
-        # A copy, so that each class has its own signature, at no cost to the call.
+        # A copy, so that each class has its own signature at no cost per call.
         forward: Any = types.FunctionType(plain.__code__, plain.__globals__, "forward", None, plain.__closure__)
         functools.update_wrapper(forward, plain)
         forward.__defaults__, forward.__kwdefaults__ = plain.__defaults__, plain.__kwdefaults__
@@ -121,17 +121,17 @@ class Loss(nn.Module):
         self.setup()
 
     def setup(self) -> None:
-        """Make what the fields alone do not hold (weights); called once at the end of ``__init__``."""
+        """Make what is not a field (weights); called once, at the end of ``__init__``."""
 
     def hyperparameters(self) -> dict[str, Any]:
-        """The function's hyperparameters as they stand now, by name."""
+        """The current values of the function's hyperparameters, by name."""
         return {name: getattr(self, name) for name in self.passed}
 
     def __call__(self, *inputs: Tensor, **given: Any) -> Tensor:
         """The loss of a batch; see :meth:`forward`."""
         if not self.needed <= len(inputs) <= len(self.inputs):
             self._check_call(inputs, given)
-        if inputs and isinstance(inputs[0], Proxy):  # a leaf: what it learns and counts stays with it
+        if inputs and isinstance(inputs[0], Proxy):  # a leaf: it keeps what it learns and counts
             tracer = typing.cast("Tracer", inputs[0].tracer)
             return typing.cast("Any", tracer.create_proxy("call_module", tracer.path_of_module(self), inputs, given))
         return super().__call__(*inputs, **given)
@@ -152,7 +152,7 @@ class Loss(nn.Module):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         for name, default in type(self).fields.items():
-            if not hasattr(self, name):  # an older version pickled it, which did not have the field
+            if not hasattr(self, name):  # pickled by an older version, without the field
                 hold(self, name, default)
 
     def __prepare_scriptable__(self) -> None:
@@ -164,7 +164,7 @@ class Loss(nn.Module):
 
 
 def _call_of(forward: Callable[..., Tensor], fn: Callable[..., Tensor], fields: Mapping[str, Any]) -> inspect.Signature:
-    """``forward``'s signature, with the function's arguments that are no fields for its ``*inputs`` and ``**given``."""
+    """``forward``'s signature, with the function's other arguments in place of ``*inputs`` and ``**given``."""
     whole, found = inspect.signature(fn), list[inspect.Parameter]()
     rest = [p for p in whole.parameters.values() if p.name not in fields]
     for p in inspect.signature(forward).parameters.values():
@@ -178,10 +178,10 @@ def _call_of(forward: Callable[..., Tensor], fn: Callable[..., Tensor], fields: 
 
 
 def _annotations(cls: type) -> dict[str, Any]:
-    """A class's own annotations, by whichever way the running Python keeps them."""
+    """A class's own annotations, however this version of Python stores them."""
     try:
         return inspect.get_annotations(cls, eval_str=True)
-    except NameError:  # as strings, of names that only their function knows: such a field has no rule
+    except NameError:  # strings with names known only inside a function: such a field has no rule
         return inspect.get_annotations(cls)
 
 
@@ -190,7 +190,7 @@ def _of_the_class(hint: Any) -> bool:
 
 
 class HeadLoss(Loss):
-    """A loss that owns a weight vector a class and is called ``(embeddings, labels)``.
+    """A loss that owns one weight vector per class and is called ``(embeddings, labels)``.
 
     Args:
         num_classes: C.
@@ -201,11 +201,11 @@ class HeadLoss(Loss):
     embedding_size: Count
 
     def setup(self) -> None:
-        # Directions are what counts; unit expected length, so that a head without normalisation starts tame.
+        # Only directions count; the expected length is 1, so that a head without normalisation starts tame.
         self.weight = nn.Parameter(nn.init.normal_(self.new_weight(), std=self.embedding_size**-0.5))
 
     def new_weight(self) -> Tensor:
-        """Memory for the weight: (C, D), or what else the function takes."""
+        """Memory for the weight: (C, D), or whatever the function takes."""
         return torch.empty(self.num_classes, self.embedding_size)
 
     def forward(self, embeddings: Tensor, labels: Tensor, **given: Any) -> Tensor:

@@ -1,4 +1,4 @@
-"""none | sum | mean, weights, masks and empty batches: once, for every loss."""
+"""none | sum | mean, weights, masks and empty batches, in one place for every loss."""
 
 from typing import Literal
 
@@ -10,7 +10,7 @@ from lossary.distributed.handshake import sum_over_ranks
 
 Reduction = Literal["none", "sum", "mean"]
 
-#: So many items have one gradient of ``mean`` each written to memory, which for ``sum`` is one number for all.
+#: The most items for which ``mean`` writes one gradient each to memory; for ``sum`` one number serves all.
 SMALL = 1 << 14
 
 
@@ -22,18 +22,18 @@ def reduce(
     reduction: str = "mean",
     group: torch.distributed.ProcessGroup | None = None,
 ) -> Tensor:
-    """Reduce one loss an item to what was asked.
+    """Reduce one loss per item to what was asked for.
 
-    ``mean`` is ``sum(w * l) / sum(w)`` over the items that count, so that a masked item and one of weight 0
-    change nothing at all. Nothing to average gives 0.0, connected to the graph, with zero gradients.
+    ``mean`` is ``sum(w * l) / sum(w)`` over the items that count, so items that are masked or have weight 0 change
+    nothing at all. If there is nothing to average, it is 0.0, connected to the graph, with zero gradients.
 
     Args:
-        loss: One value an item, any shape.
+        loss: One value per item, any shape.
         weight: Weights of the items, broadcastable to ``loss``.
         mask: Boolean, True where an item counts, broadcastable to ``loss``.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
-        group: A process group over which the divisor of the mean is summed, so that the mean of the ranks'
-            gradients is the gradient of the mean over all their items.
+        group: A process group over which the mean's divisor is summed, so that the ranks' gradients average to the
+            gradient of the mean over all their items.
 
     Returns:
         The items (``none``, the shape of ``loss``) or a scalar.
@@ -48,16 +48,15 @@ def reduce(
     if reduction == "sum":
         return loss.sum()
     if weight is None and mask is None and group is None and 0 < loss.numel() <= SMALL:
-        return loss.mean()  # one node of the graph where a sum and a division are two: 20 us of a small loss
+        return loss.mean()  # one node of the graph instead of two for sum and division: 20 us of a small loss
     return divide(loss.sum(), count(loss, weight, mask), group=group)
 
 
 def align(sample_weight: Tensor | None, mask: Tensor | None, shape: torch.Size) -> tuple[Tensor | None, Tensor | None]:
-    """Weights and mask as something that broadcasts over items of ``shape``, lined up from the first dimension.
+    """Weights and mask in shapes that broadcast over items of ``shape``, aligned from the first dimension.
 
-    Either has one number an item, or one for each entry of the leading dimensions: (N,) beside (N, C) is one
-    number a row. Lined up from the last dimension, as broadcasting does, it would silently be one number a
-    column where N = C.
+    Either has one number per item, or one per entry of the leading dimensions: (N,) with (N, C) is one number per row.
+    Aligned from the last dimension, as broadcasting does, it would silently be one per column if N = C.
     """
     if mask is not None:
         check_tensor("mask", mask)
@@ -68,9 +67,9 @@ def align(sample_weight: Tensor | None, mask: Tensor | None, shape: torch.Size) 
 
 
 def _weighed(sample_weight: Tensor | None, mask: Tensor | None) -> Tensor | None:
-    """The mask, less items of weight 0: 0 times an infinite loss, or its gradient, would be NaN.
+    """The mask without items of weight 0: 0 times an infinite loss, or its gradient, would be NaN.
 
-    Where it may be looked for them, two small operations are all that weights above 0 pay.
+    Where values may be read, weights above 0 cost only two small operations.
     """
     if sample_weight is None:
         return mask
@@ -91,7 +90,7 @@ def _lead(name: str, tensor: Tensor | None, shape: torch.Size) -> Tensor | None:
 
 
 def counted(tensor: Tensor, mask: Tensor | None) -> Tensor:
-    """The entries that count, for checks of values: what stands elsewhere may be anything."""
+    """The entries that count, for checks of values; the others may be anything."""
     if mask is None or not isinstance(tensor, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]
         return tensor
     _, mask = align(None, mask, tensor.shape)
@@ -99,16 +98,16 @@ def counted(tensor: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def both(mask: Tensor | None, other: Tensor | None) -> Tensor | None:
-    """Where two masks count, either of which may be None for everywhere."""
+    """Where both masks count; either may be None, for everywhere."""
     return other if mask is None else mask if other is None else mask & other
 
 
 def one_weight(
     sample_weight: Tensor | None, mask: Tensor | None, shape: torch.Size, dtype: torch.dtype
 ) -> Tensor | None:
-    """Aligned weights and mask as one weight an item: an item that does not count weighs 0.
+    """Aligned weights and mask as one weight per item: an item that does not count weighs 0.
 
-    For where its loss is finite whatever it held: :func:`reduce` leaves it out by the mask itself.
+    Only for losses that are finite whatever the item held: :func:`reduce` leaves it out by the mask itself.
     """
     if mask is not None:
         sample_weight = mask.to(dtype) if sample_weight is None else torch.where(mask, sample_weight.to(dtype), 0)
@@ -125,7 +124,7 @@ def count(loss: Tensor, weight: Tensor | None, mask: Tensor | None) -> Tensor | 
     if weight is None and mask is None:
         return loss.numel()
     if weight is None and mask is not None:
-        return mask.expand(loss.shape).sum()  # a whole number, in one launch where a sum of ones takes four
+        return mask.expand(loss.shape).sum()  # a whole number, in one launch; a sum of ones takes four
     share = torch.ones((), dtype=loss.dtype, device=loss.device) if weight is None else weight.to(loss.dtype)
     if mask is not None:
         share = torch.where(mask, share, torch.zeros((), dtype=loss.dtype, device=loss.device))
@@ -133,7 +132,7 @@ def count(loss: Tensor, weight: Tensor | None, mask: Tensor | None) -> Tensor | 
 
 
 def divide(total: Tensor, divisor: Tensor | int, *, group: torch.distributed.ProcessGroup | None = None) -> Tensor:
-    """``total / divisor``; 0.0, still connected to the graph, where the divisor is 0."""
+    """``total / divisor``; 0.0, still connected to the graph, if the divisor is 0."""
     if group is not None:
         divisor = sum_over_ranks(group, torch.as_tensor(divisor, dtype=total.dtype, device=total.device).detach())
         # Data-parallel training averages gradients over the ranks: the mean over all items is the

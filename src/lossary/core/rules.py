@@ -1,6 +1,6 @@
-"""Rules of arguments, each written once: in the annotation, where the function and its Module's constructor read it.
+"""Rules for arguments, each written once: in the annotation, where the function and its Module's constructor read it.
 
-An annotation says what a type checker knows (``float | Tensor``) and, where that is not all, what else must hold:
+An annotation says what a type checker knows (``float | Tensor``) and, if that is not enough, what else must hold:
 ``gamma: Annotated[float | Tensor, NOT_NEGATIVE] = 2.0``. The rule is a check, ``rule(name, value)``.
 """
 
@@ -36,15 +36,15 @@ FRACTION = partial(check_number, low=0, high=1)
 
 NotNegative = Annotated[float | Tensor, NOT_NEGATIVE]
 Positive = Annotated[float | Tensor, POSITIVE]
-#: A number, or a tensor whose shape is looked at beside the input's.
+#: A number, or a tensor whose shape is checked against the input's.
 Factor = Annotated[float | Tensor, check_factors]
 Count = Annotated[int, partial(check_whole, low=1)]
-#: (C,), one number a class.
+#: (C,), one number per class.
 ClassWeight = Annotated[Tensor, check_class_weights]
 #: (C,), how many samples a class has.
 ClassCounts = Annotated[Tensor, check_class_counts]
 
-#: What a plain annotation asks for. A number may be a tensor of one entry too.
+#: What a plain annotation asks for. A number may also be a tensor of one entry.
 _PLAIN: dict[Any, Rule] = {
     float: check_number,
     int: check_whole,
@@ -54,7 +54,7 @@ _PLAIN: dict[Any, Rule] = {
 
 
 def rule_of(hint: Any) -> Rule | None:
-    """The rule in an annotation: the one that stands there, or what its type asks for."""
+    """The rule in an annotation: the one written there, or the one its type implies."""
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
         return typing.cast("Rule | None", next((note for note in parts[1:] if callable(note)), None))
@@ -64,7 +64,7 @@ def rule_of(hint: Any) -> Rule | None:
         return check_callable
     if origin in (Union, types.UnionType):
         rules = [rule for rule in map(rule_of, parts) if rule is not None]
-        # What has no rule of its own passes by its type: None first of all.
+        # Types without a rule of their own pass, above all None.
         others = tuple(part for part in parts if isinstance(part, type) and part not in _PLAIN)
         return partial(_unless, others, rules[0]) if rules else None
     return _PLAIN.get(hint)
@@ -89,14 +89,14 @@ def without_rule(hint: Any) -> Any:
     return hint
 
 
-#: What may be a tensor, and learn. One name: torch 2.9 compiles no inner function with a union in its annotations.
+#: May be a tensor, and learn. One name: torch 2.9 cannot compile inner functions with a union in their annotations.
 Number = float | Tensor
 
 
 def checked(fn: Function) -> Function:
-    """A loss function that holds its arguments to the rules of their annotations, and is one call to ``torch.fx``.
+    """A loss function that checks its arguments by the rules in their annotations, and is one call to ``torch.fx``.
 
-    A default is right: only what is given is looked at.
+    Defaults are valid, so only what is given is checked.
     """
     signature, hints = inspect.signature(fn), typing.get_type_hints(fn, include_extras=True)
     defaults = {n: p.default for n, p in signature.parameters.items() if p.default is not p.empty}
@@ -110,7 +110,7 @@ def checked(fn: Function) -> Function:
             return args[0].tracer.create_proxy("call_function", run, args, kwargs)
         given = kwargs.items()
         if len(args) > needed:
-            # Of equal lengths: torch 2.6 compiles a ``strict`` that is given as one that is on.
+            # Equal lengths; torch 2.6 compiles any given ``strict`` as True.
             given = [*zip(by_position[needed : len(args)], args[needed:], strict=False), *given]
         for name, value in given:
             if name in rules and value is not defaults[name]:

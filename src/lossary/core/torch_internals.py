@@ -1,11 +1,11 @@
-"""What only torch's private parts can answer: the one file to look at when a new torch has moved something.
+"""What only torch's private parts can answer: the one file to look at when a new torch moves something.
 
-Torch tells nobody in public whether a transform of ``torch.func`` is on, or whether a backward pass may be followed by
-another; the answers decide whether values may be looked at and memory be written over. Nothing else in the library
-names a module of torch that begins with an underscore, or an operator that has no function.
+Torch has no public way to ask whether a transform of ``torch.func`` is on, or whether a backward pass may be followed
+by another; the answers decide whether values may be read and memory overwritten. Nothing else in the library names a
+module of torch that begins with an underscore, or an operator without a function.
 
-Each answer has a stand-in for a version of torch that lacks it. It is the cautious one: the result is right all the
-same, but takes longer, or is checked less. ``LACKING`` says where that is so.
+Each answer has a stand-in for versions of torch that lack it. It is the cautious answer: results are still right, but
+take longer or are checked less. ``LACKING`` lists what is missing.
 """
 
 import math
@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-#: What this version of torch does not have.
+#: What this version of torch lacks.
 LACKING: list[str] = []
 
 
@@ -48,46 +48,46 @@ _func_level = _found("_C._functorch.maybe_current_level", _true)
 _is_func_wrapper = _found("_C._functorch.is_functorch_wrapped_tensor", _true)
 _graph_is_kept = _found("_C._autograd._get_current_graph_task_keep_graph", _true)
 
-#: Read at each call, as the number changes.
+#: Read at each call, because the number changes.
 _forward_ad = torch.autograd.forward_ad
 _found("autograd.forward_ad._current_level", _true)
 
 _PLAIN = Tensor.__torch_dispatch__  # pyright: ignore
 
 
-#: A context that sees every operator: a class to inherit from.
+#: A context that sees every operator; a class to inherit from.
 DispatchMode: Any = _found("utils._python_dispatch.TorchDispatchMode", object)
 
 
 def fake_tensors(*, beside_real_ones: bool = False) -> Any:
-    """A context in which tensors have shapes, dtypes and devices, and no values."""
+    """A context in which tensors have shapes, dtypes and devices, but no values."""
     from torch._subclasses.fake_tensor import FakeTensorMode  # takes a while to import
 
     return FakeTensorMode(allow_non_fake_inputs=beside_real_ones)
 
 
 def records_operations() -> bool:
-    """Whether ``make_fx`` is recording, which ``torch.compiler.is_compiling`` does not say."""
+    """Whether ``make_fx`` is recording, which ``torch.compiler.is_compiling`` does not tell."""
     return _modes_on() > 0 and _mode(_PROXY) is not None
 
 
 def outside_modes() -> AbstractContextManager[object]:
-    """Where tensors are what they are, though a mode looks on: what is asked there is of the device alone."""
+    """A context outside all modes, with real tensors: for questions about the device alone."""
     return _outside_modes()
 
 
 def is_plain(x: Tensor) -> bool:
-    """Whether torch's operators run on ``x`` as they are: not on a fake tensor, nor on another that sees them first."""
+    """Whether torch's operators run on ``x`` directly: not if it is fake, or a subclass that intercepts them."""
     return type(x).__torch_dispatch__ is _PLAIN  # pyright: ignore
 
 
 def is_wrapped(x: Tensor) -> bool:
-    """Whether ``x`` is what a transform of ``torch.func`` hands to its function."""
+    """Whether ``x`` was wrapped by a transform of ``torch.func`` for its function."""
     return _is_func_wrapper(x)
 
 
 def is_transforming() -> bool:
-    """Whether a transform of ``torch.func`` is on, or forward mode."""
+    """Whether a transform of ``torch.func``, or forward mode, is on."""
     return _func_level() is not None or getattr(_forward_ad, "_current_level", 0) >= 0
 
 
@@ -97,9 +97,9 @@ def keeps_graph() -> bool:
 
 
 def ctc_losses(x: Tensor, labels: Tensor, input_lengths: Tensor, target_lengths: Tensor, blank: int) -> Tensor:
-    """(N,) CTC losses, infinite where no path leads to the labels, which then have a gradient of 0.
+    """CTC losses, (N,): infinite, with a gradient of 0, where no path leads to the labels.
 
-    ``torch.ctc_loss`` gives either the infinite loss or the gradient of 0.
+    ``torch.ctc_loss`` has either the infinite loss or the gradient of 0.
     """
     return _ctc(x, labels, input_lengths, target_lengths, blank, True)[0]
 
@@ -116,7 +116,7 @@ _ctc = _found("ops.aten._ctc_loss.Tensor", _both_ways)
 
 
 def times_twice_difference_(p: Tensor, a: Tensor, b: Tensor) -> None:
-    """``p`` times 2 (a - b), written over ``p``: the gradient of (a - b)^2, for which torch has one operation."""
+    """``p`` times 2 (a - b), written over ``p``: the gradient of (a - b)^2, a single operation of torch."""
     _times_twice_difference(p, a, b, 0, grad_input=p)
 
 
@@ -128,7 +128,7 @@ _times_twice_difference = _found("ops.aten.mse_loss_backward.grad_input", _in_tw
 
 
 def mean_nll(log_p: Tensor, labels: Tensor, ignore_index: int) -> tuple[Tensor, Tensor]:
-    """``F.nll_loss`` of log-probabilities (N, C, ...), and how many labels it is the mean of, which torch keeps."""
+    """``F.nll_loss`` of log-probabilities (N, C, ...), and the number of labels in its mean, known to torch."""
     if log_p.dim() == 2:
         return _nll(log_p, labels, None, 1, ignore_index)
     images = log_p.flatten(2)[:, :, None], labels.flatten(1)[:, None]
@@ -144,7 +144,7 @@ _nll_of_images = _found("ops.aten.nll_loss2d_forward", _counted_again)
 
 
 def softmax_gradient(asked: Tensor, p: Tensor) -> Tensor:
-    """Of what is asked of probabilities p, by dimension 1, the gradient by their logits; differentiable itself."""
+    """From the gradient by probabilities p, over dimension 1, to that by their logits; itself differentiable."""
     return _softmax_gradient(asked, p, 1, p.dtype)
 
 
@@ -155,20 +155,20 @@ def _less_mean(asked: Tensor, p: Tensor, dim: int, _: torch.dtype) -> Tensor:
 _softmax_gradient = _found("_softmax_backward_data", _less_mean)
 
 
-#: Whether a compiled argmax is right. Before, Inductor finds wrong places on CPU where it fuses an argmax over rows of
-#: 9, say, with what makes them: in whole vectors it counts right, in the rest of a row it does not.
+#: Whether a compiled argmax is right. Earlier, Inductor on CPU returns wrong places if it fuses an argmax over rows of,
+#: say, 9 with what makes them: it counts right in whole vectors, but not in the rest of a row.
 _ARGMAX_COMPILES = torch.__version__ >= "2.9"
 
 
 def first_largest(x: Tensor) -> Tensor:
-    """(..., 1) the place of the largest in the last dimension; of equal ones the first."""
+    """The place of the largest in the last dimension, (..., 1); the first if several are equal."""
     if _ARGMAX_COMPILES or not torch.compiler.is_compiling():
         return x.argmax(-1, keepdim=True)
     return x.sort(dim=-1, descending=True, stable=True).indices[..., :1]
 
 
 def first_smallest(x: Tensor) -> Tensor:
-    """(..., 1) the place of the smallest."""
+    """The place of the smallest, (..., 1)."""
     if _ARGMAX_COMPILES or not torch.compiler.is_compiling():
         return x.argmin(-1, keepdim=True)
     return first_largest(-x)

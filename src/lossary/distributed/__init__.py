@@ -1,7 +1,7 @@
 """One batch over several processes.
 
-``gather`` brings together what the ranks of a group have, with its gradient; ``handshake`` sees to it that they all ask
-for the same, or names what differs and where.
+``gather`` collects what the ranks of a group have, with its gradient; ``handshake`` makes sure that all ask for the
+same, or names what differs and where.
 """
 
 from lossary.distributed.gather import Ranks as Ranks

@@ -1,8 +1,8 @@
-"""The exchanges that everything else here is made of, over the first dimension of tensors, and what each costs.
+"""The exchanges that everything else here is built from, over the first dimension of tensors, and their costs.
 
-For N items in all, n of them here, of b bytes each, a rank receives (N - n) b in ``collect`` and in ``summed``, and in
-``dealt`` as much as the others have for it. Each is differentiable to every order: its transpose is one of them.
-What is only moved travels as bytes, in its own dtype; what is added up, in the dtype that it has.
+Of N items in all, n of them here, of b bytes each, a rank receives (N - n) b in ``collect`` and in ``summed``, and in
+``dealt`` as much as the others have for it. Each is differentiable to every order, since its transpose is one of them.
+What is only moved travels as bytes, whatever its dtype; what is added up travels in its own dtype.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ Sizes = tuple[int, ...]
 
 
 def _first(*names: str) -> Any:
-    """torch's function of the first of these names that it has: 2.13 has new ones."""
+    """torch's function with the first of these names that exists: 2.13 has new names."""
     return next(getattr(distributed, name) for name in names if hasattr(distributed, name))
 
 
@@ -27,12 +27,12 @@ _reduce_scatter = _first("reduce_scatter_single", "reduce_scatter_tensor")
 
 
 def collect(items: Tensor, sizes: Sizes, group: ProcessGroup) -> Tensor:
-    """The items of all ranks, in their order."""
+    """The items of all ranks, in the order of the ranks."""
     if len(set(sizes)) == 1:
         whole = items.new_empty(sum(sizes), *items.shape[1:])
         _run(_all_gather, group, _bytes(whole), _bytes(items))
         return whole
-    # Backends exchange tensors of one size only.
+    # Backends only exchange tensors of equal size.
     padded = items.new_zeros(max(sizes), *items.shape[1:])
     padded[: items.shape[0]] = items
     everyone = items.new_empty(len(sizes), *padded.shape)
@@ -41,7 +41,7 @@ def collect(items: Tensor, sizes: Sizes, group: ProcessGroup) -> Tensor:
 
 
 def summed(whole: Tensor, sizes: Sizes, rank: int, group: ProcessGroup) -> Tensor:
-    """This rank's part of what the ranks' tensors, each of all ranks' items, add up to."""
+    """This rank's part of the sum of the ranks' tensors, each of which covers all ranks' items."""
     whole, part = whole.contiguous(), whole.new_empty(sizes[rank], *whole.shape[1:])
     if len(set(sizes)) == 1:
         _run(_reduce_scatter, group, part, whole)
@@ -51,7 +51,7 @@ def summed(whole: Tensor, sizes: Sizes, rank: int, group: ProcessGroup) -> Tenso
 
 
 def dealt(parts: Tensor, sent: Sizes, received: Sizes, group: ProcessGroup) -> Tensor:
-    """What each rank has for this one, in their order, of parts that are this one's for each of them."""
+    """Send each rank its part of ``parts``; return what the ranks have for this one, in their order."""
     found = parts.new_empty(sum(received), *parts.shape[1:])
     _run(distributed.all_to_all_single, group, _bytes(found), _bytes(parts), list(received), list(sent))
     return found
@@ -60,7 +60,7 @@ def dealt(parts: Tensor, sent: Sizes, received: Sizes, group: ProcessGroup) -> T
 def passing(
     tensors: Sequence[Tensor | None], size: int, group: ProcessGroup
 ) -> Callable[[], tuple[Tensor | None, ...]]:
-    """Send tensors to the rank before this one; what is called for the next rank's, ``size`` items, waits for them."""
+    """Send tensors to the rank before this one; call the result to wait for those of the next rank, ``size`` items."""
     ranks, rank = distributed.get_world_size(group), distributed.get_rank(group)
     if ranks == 1:
         return lambda: tuple(tensors)
@@ -76,14 +76,14 @@ def passing(
     def arrived() -> tuple[Tensor | None, ...]:
         for work in works:
             wait(work, group, at_once=True)
-        sent.clear()  # which had to be kept until now
+        sent.clear()  # they had to be kept until now
         return coming
 
     return arrived
 
 
 def _bytes(tensor: Tensor) -> Tensor:
-    """Its rows as bytes, (rows, bytes): not all backends know booleans, or bfloat16."""
+    """The rows as bytes, (rows, bytes): not all backends know booleans, or bfloat16."""
     tensor = tensor.contiguous()
     return (tensor.flatten(1) if tensor.dim() > 1 else tensor[:, None]).view(torch.uint8)
 

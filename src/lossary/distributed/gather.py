@@ -1,10 +1,10 @@
-"""One batch over several processes: what the ranks of a group bring, gathered with its gradient.
+"""One batch over several processes: the ranks' items, gathered with their gradients.
 
-Each rank keeps the losses of its own items and compares them with those of all ranks. Backward sums what the ranks'
-losses say about an item, on the rank that brought it: so the average of the ranks' gradients, which is what
-data-parallel training takes, is the gradient of one process with the whole batch. All ranks must take part in
-forward and in backward, with the same arguments, which :mod:`lossary.distributed.handshake` sees to; a rank with an
-empty batch too.
+Each rank computes the losses of its own items, comparing them with the items of all ranks. Backward sums an item's
+gradients from all ranks' losses on the rank that brought it, so the average of the ranks' gradients, which
+data-parallel training takes, is the gradient of one process with the whole batch. All ranks must take part in forward
+and backward, with the same arguments, which :mod:`lossary.distributed.handshake` checks; even a rank with an empty
+batch.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from lossary.distributed.ways import is_ring
 
 @dataclass(frozen=True)
 class Ranks:
-    """How many items each rank of a group brings."""
+    """How many items each rank of a group has."""
 
     sizes: Sizes
     rank: int
@@ -31,9 +31,9 @@ class Ranks:
 
     @classmethod
     def of(cls, group: ProcessGroup, **items: Tensor | None) -> "Ranks":
-        """Those that are about to gather ``items``, each (N, ...) and named after the argument that it comes from.
+        """The ranks that are about to gather ``items``, each (N, ...) and named after the argument that it comes from.
 
-        N may differ from rank to rank. The first is never None.
+        N may differ between ranks. The first is never None.
         """
         first = next(t for t in items.values() if t is not None)
         sizes = meet(group, torch.tensor(first.shape[0], device=first.device), items)
@@ -45,16 +45,16 @@ class Ranks:
         return sum(self.sizes[: self.rank])
 
     def gather(self, items: Tensor, sent: torch.dtype | None = None) -> Tensor:
-        """The items of all ranks, (M, ...), from this rank's on: it, the later ones, then those before it.
+        """The items of all ranks, (M, ...), starting with this rank's, then the later ranks', then the earlier ones'.
 
-        So item i of the rank is item i of the whole on every rank. What was widened from another dtype travels as
-        ``sent``; its gradient is added up in the wide one.
+        On every rank, its item i is then item i of the whole. What was widened from another dtype travels as ``sent``;
+        its gradient is added up in the wide dtype.
         """
         whole = self.in_order(items, sent)
         return whole.roll(-self.first, 0) if self.first else whole
 
     def pass_by(self, items: Tensor) -> bool:
-        """Whether items pass by rather than that all are gathered, which takes them and their gradient."""
+        """Whether items pass by instead of being gathered, which would hold all of them and their gradient."""
         return is_ring(sum(self.sizes), 2 * items[:1].numel() * items.element_size())
 
     def in_order(self, items: Tensor, sent: torch.dtype | None = None) -> Tensor:
@@ -64,7 +64,7 @@ class Ranks:
         return collect(items if sent is None else items.to(sent), self.sizes, self.group).to(items.dtype)
 
     def columns(self, numbers: Tensor, each: Sizes) -> Tensor:
-        """(M, c, ...) of all ranks' items and this rank's columns, of (N, C, ...): ``each`` rank has so many."""
+        """From (N, C, ...), (M, c, ...): all ranks' items, this rank's columns; ``each``: the ranks' column counts."""
         here, rest = each[self.rank], numbers.shape[2:]
         sent = tuple(len(numbers) * size * rest.numel() for size in each)
         received = tuple(size * here * rest.numel() for size in self.sizes)
@@ -74,7 +74,7 @@ class Ranks:
         )
 
     def rows(self, numbers: Tensor, each: Sizes) -> Tensor:
-        """The reverse: (N, C) of this rank's items and all columns, of (M, c)."""
+        """The reverse: from (M, c), (N, C): this rank's items, all columns."""
         here = self.sizes[self.rank]
         sent = tuple(size * numbers.shape[1] for size in self.sizes)
         received = tuple(here * size for size in each)
@@ -82,7 +82,7 @@ class Ranks:
         return torch.cat([part.view(here, size) for part, size in zip(found, each, strict=True)], 1)
 
     def deal(self, parts: Tensor) -> Tensor:
-        """(W, N, ...) what W ranks have for this one's N items, of (M, ...), what each has for those of all."""
+        """From (M, ...), one entry per item of all ranks, (W, N, ...): what W ranks have for this one's N items."""
         back = (self.sizes[self.rank],) * len(self.sizes)
         return exchanged(parts, self.sizes, back, self.group).view(len(self.sizes), back[0], *parts.shape[1:])
 
@@ -99,7 +99,7 @@ class _Gathered(torch.autograd.Function):
 
 
 class _OwnShare(torch.autograd.Function):
-    """The transpose of the gathering, and its gradient the gathering again: right to every order."""
+    """The transpose of gathering; its gradient is gathering again, so it is right to every order."""
 
     @staticmethod
     def forward(ctx: Any, whole: Tensor, ranks: Ranks) -> Tensor:
@@ -139,17 +139,17 @@ class _WithGradient(torch.autograd.Function):
 
 
 def with_gradient(tensor: Tensor, factor: float) -> Tensor:
-    """The tensor, whose gradient is ``factor`` times what is asked of it."""
+    """The tensor, but with its gradient multiplied by ``factor``."""
     return _WithGradient.apply(tensor, factor)
 
 
 def exchanged(parts: Tensor, sent: Sizes, received: Sizes, group: ProcessGroup) -> Tensor:
-    """What each rank has for this one, of parts that are this one's for each of them, with its gradient."""
+    """:func:`dealt` with its gradient."""
     return _Dealt.apply(parts, sent, received, group)
 
 
 def of_all_classes(of: Callable[..., Tensor], items: Tensor, *weights: Tensor | None) -> Tensor:
-    """(N, C) ``of(items, *weights)``; of classes that are spread over ranks all must ask, each for items of its own."""
+    """(N, C) ``of(items, *weights)``. If the classes are spread over ranks, all must call, each with its own items."""
     assert weights[0] is not None
     shards = shard(weights[0])[1]
     if shards is None:
@@ -160,9 +160,9 @@ def of_all_classes(of: Callable[..., Tensor], items: Tensor, *weights: Tensor | 
 
 
 def gathered(group: ProcessGroup | None, sent: torch.dtype | None = None, **items: Tensor | None) -> tuple[Any, ...]:
-    """What has one entry an item, as in :meth:`Ranks.of`, over all ranks and this rank's first; alone as it is.
+    """Tensors with one entry per item, as in :meth:`Ranks.of`, over all ranks, this one's first; as is without a group.
 
-    With ``sent`` what is floating-point has been widened from that dtype, and travels in it.
+    With ``sent``, floating-point tensors were widened from that dtype, and travel in it.
     """
     if group is None:
         return tuple(items.values())
@@ -173,7 +173,7 @@ def gathered(group: ProcessGroup | None, sent: torch.dtype | None = None, **item
 
 
 def numbered(items: Tensor, group: ProcessGroup | None) -> Tensor:
-    """(N,) numbers for items, no two alike over the ranks."""
+    """Numbers for items, (N,), no two equal on any ranks."""
     numbers = torch.arange(items.shape[0], device=items.device)
     if group is None:
         return numbers

@@ -1,13 +1,13 @@
-"""What the ranks of a group must agree on before they exchange anything, and who is named where they do not.
+"""What the ranks of a group must agree on before they exchange anything, and the error if they do not.
 
-Ranks that disagree misread each other's bytes, or wait for each other for ever. So each call of a loss with ``group``
-begins with one exchange of a few integers, in which the sizes travel that are needed anyway: whether this rank refuses
-its arguments, a hash of everything that must be the same, and a number. If all hashes are alike the loss goes on. If
-not, every rank knows it, they tell each other in words, and each raises an error that says which argument differs and
-what each rank has. Afterwards the group is as good as before.
+Ranks that disagree misread each other's bytes, or wait for each other forever. So each call of a loss with ``group``
+begins with an exchange of a few integers, including the sizes that are needed anyway: whether this rank refuses its
+arguments, a hash of everything that must be the same, and a number. If all hashes are equal, the loss goes on. If not,
+every rank knows; they tell each other in words, and each raises an error that says which argument differs and what each
+rank has. Afterwards the group works as before.
 
-A rank that does not come at all is waited for as long as the group's own time-out says (``timeout`` of
-``init_process_group`` or ``new_group``), and then named. Nothing more can be done with that group.
+If a rank does not come at all, the others wait for the group's own time-out (``timeout`` of ``init_process_group`` or
+``new_group``) and then name it. That group can no longer be used.
 """
 
 import functools
@@ -34,7 +34,7 @@ T = TypeVar("T")
 #: What must be the same on all ranks, in words, by argument and property; property "" is the argument itself.
 Facts = dict[tuple[str, str], str]
 
-#: An exchange that takes longer waits for somebody: from then on a rank leaves word that it is there.
+#: An exchange that takes longer is waiting for a rank: from then on, each rank leaves word that it is there.
 SLOW = timedelta(seconds=1)
 
 
@@ -50,20 +50,20 @@ class Call:
 CALL: ContextVar[Call | None] = ContextVar("call", default=None)
 
 
-#: What is called where a compiler traces: what the ranks tell each other decides whether they go on at all.
+#: What is called when a compiler traces: what the ranks tell each other decides whether they go on at all.
 _OUTSIDE: dict[Any, Any] = {}
 
 
 def across_ranks(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
-    """For a loss that takes ``group``, or a weight whose classes are spread over one: its ranks meet once a call.
+    """For a loss that takes ``group``, or a weight whose classes are spread over one: its ranks meet once per call.
 
-    So they do whatever becomes of it on one of them.
+    They meet whatever happens to the call on any of them.
 
-    A loss makes all its checks before it gathers: only until the ranks have met can one of them say that it refuses.
+    A loss must make all its checks before it gathers: a rank can only refuse until the ranks have met.
     """
     signature = inspect.signature(loss)
     names = [*signature.parameters]
-    batch = names.index("features") if "features" in names else 0  # behind the loss of linear_loss
+    batch = names.index("features") if "features" in names else 0  # after the loss, in linear_loss
 
     @functools.wraps(loss)
     def met(group: Any, /, *args: Any, **kwargs: Any) -> Tensor:
@@ -75,7 +75,7 @@ def across_ranks(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
             call.facts = _facts(loss.__name__, _bound(signature, args, kwargs))
             result = loss(*args, **kwargs)
             if not call.met:
-                # Nothing was exchanged, but another rank may have refused, or wait for an exchange.
+                # Nothing was exchanged, but another rank may have refused, or be waiting for an exchange.
                 meet(group, result.new_zeros((), dtype=torch.int64), {})
         except Exception as error:
             if not call.met:
@@ -100,7 +100,7 @@ def across_ranks(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
 
 
 def _outside(met: Callable[P, T]) -> Callable[P, T]:
-    """The same outside of the graph; made only for who compiles, since it loads the compiler."""
+    """The same outside of the graph; made only when compiling, since it loads the compiler."""
     if met not in _OUTSIDE:
         _OUTSIDE[met] = torch.compiler.disable(met)
     return _OUTSIDE[met]
@@ -111,10 +111,10 @@ def _sharded_over(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> ProcessGr
 
 
 def meet(group: ProcessGroup, number: Tensor, sent: Mapping[str, Tensor | None]) -> list[int]:
-    """The numbers of all ranks, each one int64, once they agree on the call and on what they are about to send.
+    """The ranks' numbers, one int64 each, once they agree on the call and on what they are about to send.
 
     Raises:
-        ValueError: They do not.
+        ValueError: They do not agree.
         RuntimeError: A rank has refused its arguments, or has not come.
     """
     call = CALL.get() or Call("an exchange", {})
@@ -124,14 +124,14 @@ def meet(group: ProcessGroup, number: Tensor, sent: Mapping[str, Tensor | None])
 
 
 def meet_again() -> None:
-    """For a check that only what was gathered makes possible: what is summed next travels with another meeting."""
+    """For a check that needs what was gathered: the next sum is exchanged in another meeting."""
     call = CALL.get()
     if call is not None:
         call.met = False
 
 
 def sum_over_ranks(group: ProcessGroup, number: Tensor) -> Tensor:
-    """The sum of the ranks' numbers, each 0-d. Where the ranks have not met yet it travels as they do."""
+    """The sum of the ranks' numbers, each 0-d; exchanged as part of the meeting if the ranks have not met yet."""
     call = CALL.get()
     if call is not None and not call.met:
         bits = meet(group, number.double().view(torch.int64), {})
@@ -161,8 +161,8 @@ def _exchange(group: ProcessGroup, loss: str, number: Tensor, facts: Facts, refu
 
 
 def _refuse(group: ProcessGroup, call: Call, error: Exception, arguments: list[Any]) -> None:
-    """Tell the others of this rank's own error."""
-    # On the device on which the others' tensors are, as far as this rank can know.
+    """Tell the others about this rank's own error."""
+    # On the device of the others' tensors, as far as this rank can know.
     device = next((a.device for a in arguments if isinstance(a, Tensor)), None)
     number = torch.zeros((), dtype=torch.int64, device=device)
     _exchange(group, call.loss, number, call.facts, f"{type(error).__name__}: {error}")
@@ -175,7 +175,7 @@ def _bound(signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str
     try:
         bound = signature.bind(*args, **kwargs)
     except TypeError:
-        return {}  # which the call itself refuses, in words of its own
+        return {}  # the call itself refuses them, in its own words
     bound.apply_defaults()
     return bound.arguments
 
@@ -189,13 +189,13 @@ def _facts(loss: str, arguments: Mapping[str, Any]) -> Facts:
         if isinstance(value, Tensor):
             facts[name, "the dtype"] = str(value.dtype).removeprefix("torch.")
             facts[name, "the number of dimensions"] = str(value.dim())
-            # Backward exchanges gradients: all ranks come to it, or none.
+            # Backward exchanges gradients: all ranks must come to it, or none.
             facts[name, "requires_grad"] = str(value.requires_grad and torch.is_grad_enabled())
     return facts
 
 
 def _in_words(value: Any) -> str:
-    """The same on every rank for the same thing: no addresses, and 1 for 1.0."""
+    """The same words on every rank for the same thing: no addresses, and 1 for 1.0."""
     if isinstance(value, Tensor):
         return "a tensor"
     if isinstance(value, (list, tuple)):
@@ -213,7 +213,7 @@ def _shape(name: str, tensor: Tensor | None) -> Facts:
 
 
 def _digest(facts: Facts) -> int:
-    """64 bits that are the same in every process, which Python's own hash is not."""
+    """64 bits that are the same in every process, unlike Python's own hash."""
     return int.from_bytes(hashlib.blake2b(repr(facts).encode(), digest_size=8).digest(), signed=True)
 
 
@@ -234,14 +234,14 @@ def _difference(facts: dict[int, Facts]) -> str:
 
 
 def wait(work: Work | None, group: ProcessGroup, *, at_once: bool = False) -> None:
-    """Wait for an exchange; where it fails, name the ranks that did not come to it.
+    """Wait for an exchange; if it fails, name the ranks that did not come to it.
 
-    Of accelerators nobody waits here: their work is in order with what follows, and torch itself watches over it.
+    Nobody waits for accelerators here: their work is in order with what follows, and torch itself watches over it.
 
     Args:
         work: The exchange.
         group: Its ranks.
-        at_once: Of gloo's sends and receives: a wait for them that ends early closes the connection.
+        at_once: For gloo's sends and receives: a wait for them that ends early closes the connection.
     """
     if work is None or distributed.get_backend(group) != "gloo":
         if work is not None:
@@ -256,7 +256,7 @@ def wait(work: Work | None, group: ProcessGroup, *, at_once: bool = False) -> No
 
 
 def begun(begin: Callable[[], T], group: ProcessGroup) -> T:
-    """What begins an exchange: gloo may see already there that a connection is gone."""
+    """Begin an exchange: even here gloo may find that a connection is gone."""
     start = time.monotonic()
     try:
         return begin()
@@ -265,7 +265,7 @@ def begun(begin: Callable[[], T], group: ProcessGroup) -> T:
 
 
 def _blame(error: RuntimeError, group: ProcessGroup, start: float) -> NoReturn:
-    """Raise it, with the ranks that did not come where others did."""
+    """Raise the error, naming the ranks that did not come, if others did."""
     store = group.get_group_store()
     store.set(f"lossary/waits/{distributed.get_rank(group)}", "")
     silent = _silent(group, store)
@@ -307,7 +307,7 @@ def _watched(work: Work, store: Any, key: str) -> None:
 
 
 def _silent(group: ProcessGroup, store: Any) -> list[int]:
-    """The ranks that have left no word; those that wait or fail beside this one get a moment to."""
+    """The ranks that have left no word; those that wait or fail with this one get a moment to do so."""
     end = time.monotonic() + 3 * SLOW.total_seconds()
     while True:
         here = [store.check([f"lossary/waits/{rank}"]) for rank in range(distributed.get_world_size(group))]
@@ -317,7 +317,7 @@ def _silent(group: ProcessGroup, store: Any) -> list[int]:
 
 
 def _numbers(group: ProcessGroup) -> list[int]:
-    """The numbers of the group's ranks among all processes: those that logs and launchers show."""
+    """The numbers of the group's ranks among all processes, as logs and launchers show them."""
     return distributed.get_process_group_ranks(group)
 
 

@@ -1,7 +1,7 @@
-"""Batch normalisation over the items of all ranks: on any device, of any network, while a mode is on.
+"""Batch normalisation over the items of all ranks, on any device and in any network, while a mode is on.
 
-torch's ``SyncBatchNorm`` wants accelerators, and a converted network. Here the same layers normalise their rank's items
-outside of the mode, and all ranks' within it.
+torch's ``SyncBatchNorm`` needs accelerators and a converted network. Here the same layers normalise over their rank's
+items outside of the mode, and over all ranks' items within it.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from lossary.distributed.gather import Ranks
 
 
 class NormalizedTogether(TorchFunctionMode):
-    """Under it ``batch_norm`` in training takes the means and variances of all ranks' items, with their gradient."""
+    """Under it, ``batch_norm`` in training uses the means and variances of all ranks' items, with their gradient."""
 
     def __init__(self, group: ProcessGroup) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ def _batch_norm(
     if running_mean is not None and running_var is not None:
         with torch.no_grad():
             running_mean.lerp_(mean.to(running_mean.dtype), momentum)
-            running_var.lerp_((var * (items / (items - 1))).to(running_var.dtype), momentum)  # torch's: unbiased
+            running_var.lerp_((var * (items / (items - 1))).to(running_var.dtype), momentum)  # unbiased, as in torch
     shape = (1, -1, *(1,) * (x.dim() - 2))
     scale = (var + eps).rsqrt() if weight is None else (var + eps).rsqrt() * weight
     normal = (x - mean.view(shape)) * scale.view(shape)
@@ -53,7 +53,7 @@ def _batch_norm(
 
 
 def _moments(x: Tensor, group: ProcessGroup) -> tuple[Tensor, Tensor, Tensor]:
-    """Each channel's mean and variance over all ranks, and over how many numbers; one exchange of 2 C + 1."""
+    """Each channel's mean and variance over all ranks, and the count of numbers; one exchange of 2 C + 1 numbers."""
     over = [dim for dim in range(x.dim()) if dim != 1]
     here = x.numel() // x.shape[1]
     mean = x.sum(over) / max(here, 1)
@@ -62,6 +62,6 @@ def _moments(x: Tensor, group: ProcessGroup) -> tuple[Tensor, Tensor, Tensor]:
     ranks = Ranks((1,) * size, distributed.get_rank(group), group)
     each = ranks.in_order(torch.cat([mean, squares, mean.new_tensor([here])])[None])
     means, squares, items = each.split([len(mean), len(mean), 1], 1)
-    # Merged by what each rank's mean is off the whole one, so that nothing large is subtracted from anything large.
+    # Merged by how far each rank's mean is from the whole one, so nothing large is subtracted from anything large.
     mean = (items * means).sum(0) / items.sum()
     return mean, (squares + items * (means - mean).square()).sum(0) / items.sum(), items.sum().detach()

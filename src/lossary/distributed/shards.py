@@ -1,7 +1,7 @@
-"""A head whose classes are spread over the ranks of a group: its weight is a ``DTensor`` that is ``Shard(0)``.
+"""A head whose classes are spread over the ranks of a group: its weight is a ``DTensor`` with ``Shard(0)``.
 
-So it is torch's own form, which optimisers train and ``torch.distributed.checkpoint`` saves on some ranks and loads on
-others. The ranks have the rows as ``torch.chunk`` cuts them: the last ones may have fewer, or none.
+This is torch's own form: optimisers train it, and ``torch.distributed.checkpoint`` saves it on some ranks and loads it
+on others. Rows are divided among the ranks as by ``torch.chunk``: the last ranks may have fewer, or none.
 """
 
 import sys
@@ -41,7 +41,7 @@ class Shards:
 
 
 def is_sharded(weight: Tensor) -> bool:
-    """Whether it is a ``DTensor``, of which nobody has made one who has not imported them."""
+    """Whether it is a ``DTensor``; unless their module was imported, there are none."""
     if type(weight) in (Tensor, torch.nn.Parameter):
         return False
     known = sys.modules.get("torch.distributed.tensor")
@@ -49,13 +49,13 @@ def is_sharded(weight: Tensor) -> bool:
 
 
 def check_whole(weight: Tensor, name: str = "weight") -> None:
-    """For what knows of no shards."""
+    """For code that cannot handle shards."""
     if is_sharded(weight):
         raise TypeError(f"{name}: wanted a whole tensor here; got one whose classes are spread over ranks")
 
 
 def check_own(items: object, name: str) -> None:
-    """A batch is what this rank has of it."""
+    """A batch must be this rank's own items."""
     if isinstance(items, Tensor) and is_sharded(items):
         raise TypeError(
             f"{name}: wanted this rank's own items, and group for one batch of all; got a DTensor: to_local()"
@@ -69,25 +69,25 @@ def group_of(weight: Tensor) -> ProcessGroup | None:
 
 
 def shard_alike(name: str, tensor: Tensor, weight: Tensor) -> Tensor:
-    """This rank's part of a tensor that is cut as the weight is."""
+    """This rank's part of a tensor that is sharded like the weight."""
     if is_sharded(tensor) != is_sharded(weight):
         came = "a DTensor" if is_sharded(tensor) else "a whole tensor"
-        raise TypeError(f"{name}: wanted its classes on the ranks on which weight has them, or both whole; got {came}")
+        raise TypeError(f"{name}: wanted its classes on the same ranks as those of weight, or both whole; got {came}")
     return shard(tensor)[0]
 
 
 def shard(weight: Tensor) -> tuple[Tensor, Shards | None]:
-    """This rank's classes of a weight, and which they are; of a weight that is whole all, and None.
+    """This rank's classes of a weight, and which they are; for a whole weight, all of them and None.
 
     Raises:
-        ValueError: Its classes are spread in another way.
+        ValueError: Its classes are spread in a different way.
     """
     if not is_sharded(weight):
         return weight, None
     found: Any = weight
     if found.device_mesh.ndim != 1 or not found.placements[0].is_shard(0):
         came = f"{found.placements} over a mesh of {tuple(found.device_mesh.shape)}"
-        raise ValueError(f"weight: wanted a DTensor of placements (Shard(dim=0),), one shard a rank; got {came}")
+        raise ValueError(f"weight: wanted a DTensor of placements (Shard(dim=0),), one shard per rank; got {came}")
     shards = Shards(found.device_mesh.get_group(), found.shape[0])
     local, (start, stop) = found.to_local(), (shards.own.start, shards.own.stop)
     if local.shape[0] != stop - start:

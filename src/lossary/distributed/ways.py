@@ -1,4 +1,4 @@
-"""Whether the ranks' embeddings are gathered, or pass by from rank to rank, each rank holding one's at a time."""
+"""Whether the ranks' embeddings are gathered, or pass from rank to rank so that each holds one rank's at a time."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -10,24 +10,24 @@ __all__ = ["exchange_by"]
 Way = Literal["auto", "gather", "ring"]
 
 
-#: The gathered embeddings of a loss and their gradient may take a GiB each.
+#: By default, the gathered embeddings of a loss and their gradient may take a GiB each.
 CHOSEN: ContextVar[tuple[Way, int]] = ContextVar("chosen", default=("auto", 1 << 31))
 
 
 @contextmanager
 def exchange_by(way: Way, *, budget: int = 1 << 31) -> Generator[None]:
-    """How losses called under it with ``group`` have all ranks' embeddings; to be the same on all ranks.
+    """How losses called under it with ``group`` get all ranks' embeddings; must be the same on all ranks.
 
     Args:
-        way: ``"gather"`` has them all on each rank, and their gradient. With ``"ring"`` they pass by, one rank's at a
-            time, in forward and again in backward with their gradients, so that memory does not grow with the ranks.
-            It is for losses over rows of cosines or products: SupCon, NT-Xent, InfoNCE, CLIP, multi-similarity, circle
-            loss, DCL; others gather. It has no second derivatives. ``"auto"`` is a ring where gathering would take
-            more than ``budget``.
-        budget: Bytes of the gathered embeddings and their gradient.
+        way: ``"gather"`` holds them all on each rank, and their gradient. With ``"ring"`` they pass by, one rank's at a
+            time, in forward and again in backward with their gradients, so memory does not grow with the number of
+            ranks. The ring is for losses over rows of cosines or products: SupCon, NT-Xent, InfoNCE, CLIP,
+            multi-similarity, circle loss, DCL; others gather. It has no second derivatives. ``"auto"`` is a ring if
+            gathering would take more than ``budget``.
+        budget: Bytes for the gathered embeddings and their gradient.
 
     Raises:
-        ValueError: Another way.
+        ValueError: An unknown way.
 
     Example:
         >>> import lossary
@@ -48,6 +48,6 @@ def exchange_by(way: Way, *, budget: int = 1 << 31) -> Generator[None]:
 
 
 def is_ring(items: int, bytes_each: int) -> bool:
-    """Whether so many items, of so many bytes in all that is held of one, pass by."""
+    """Whether this many items pass by, if gathering holds this many bytes for each."""
     way, budget = CHOSEN.get()
     return way == "ring" or (way == "auto" and items * bytes_each > budget)

@@ -1,4 +1,4 @@
-"""Advice: what measured facts about a training mean, in plain sentences. Numbers in, words out; no tensors here."""
+"""Advice: what facts measured in training mean, in plain sentences. Numbers in, words out; no tensors here."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import exp, log
@@ -7,21 +7,21 @@ from lossary._text import printable
 
 __all__ = ["FACTS", "advice"]
 
-#: What is measured, and what a number means. A fact that a loss does not have is absent.
+#: What is measured, and what the number means. Facts that do not apply to a loss are absent.
 FACTS = {
     "loss": "the loss",
     "not_finite": "share of batches whose gradient is not finite",
-    "idle_rows": "share of rows with no gradient to speak of",
+    "idle_rows": "share of rows with a negligible gradient",
     "idle_batches": "share of batches without any gradient",
     "target_probability": "mean probability of the true class (or answer), without a margin",
-    "margin_violations": "share of rows, triplets or dissimilar pairs that have not got their margin",
-    "idle_tuples": "share of the triplets or pairs under the mean that have no gradient",
+    "margin_violations": "share of rows, triplets or dissimilar pairs that lack their margin",
+    "idle_tuples": "share of the triplets or pairs in the mean that have no gradient",
     "norm": "mean length of the embeddings",
-    "norm_spread": "standard deviation of the embeddings' lengths over their mean",
+    "norm_spread": "standard deviation of the embeddings' lengths, divided by their mean",
     "cosine": "mean cosine of two embeddings of a batch",
     "effective_rank": "participation ratio of the centred directions' squared singular values",
-    "possible_rank": "the most that the effective rank could be there: by rows, width and classes",
-    "class_gradient_ratio": "mean gradient norm of a row: the class with the largest over that with the smallest",
+    "possible_rank": "the largest possible effective rank, given rows, width and classes",
+    "class_gradient_ratio": "mean gradient norm of a row, largest over smallest of the classes",
     "class_of_most_gradient": "the class whose rows get the largest gradients",
     "class_of_least_gradient": "the class whose rows get the smallest gradients",
     "without_positive": "share of items that have no other item of their label in the batch",
@@ -29,54 +29,54 @@ FACTS = {
     "classes": "number of classes",
     "scale": "scale of the cosines",
     "scores_within_one": "share of batches whose scores all lie within [-1, 1]",
-    "rows_sum_to_one": "share of batches whose scores are probabilities already",
+    "rows_sum_to_one": "share of batches whose scores are already probabilities",
     "logits_within_zero_one": "share of batches whose yes-or-no logits all lie within [0, 1]",
     "float_labels": "share of batches whose labels are whole numbers stored as floats",
     "whole_targets": "share of batches whose targets are all whole numbers from 0 on, and not all 0 or 1",
 }
 
-#: Whatever holds in nearly every batch is the set-up, not chance.
+#: What holds in nearly every batch comes from the set-up, not from chance.
 NEARLY_ALL = 0.95
-#: Past this a batch of hundreds trains on a few dozen rows: a smaller batch, or harder rows, would do as much.
+#: Past this, a batch of hundreds trains on a few dozen rows: a smaller batch, or harder rows, would do as much.
 MANY_IDLE = 0.9
-#: Probabilities past which cross-entropy's gradient, 1 - p, is a hundredth of what it began with.
+#: The probability past which cross-entropy's gradient, 1 - p, is a hundredth of its initial size.
 LEARNT = 0.99
-#: What a well-placed training set should be able to reach; CosFace's bound on the scale is stated with it.
+#: What a well-placed training set should be able to reach; CosFace's bound on the scale uses it.
 WANTED_PROBABILITY = 0.9
-#: Random directions in D dimensions have cosines of about D ** -0.5; those after a ReLU about 0.6. This is neither.
+#: Random directions in D dimensions have cosines of about D ** -0.5, after a ReLU about 0.6. This is far above both.
 COLLAPSED = 0.95
-#: Of the directions there could be; a healthy batch uses a quarter or more, as random ones do.
+#: A share of the possible directions; a healthy batch uses a quarter or more, as random ones do.
 FEW_DIRECTIONS = 0.1
-#: Below this many possible directions a tenth of them is less than one.
+#: Below this many possible directions, a tenth of them is less than one.
 ENOUGH_DIRECTIONS = 10
-#: Lengths that differ so much weigh items unequally in every loss of dot products or distances.
+#: Lengths that differ this much weigh items unequally in every loss of dot products or distances.
 UNEQUAL_LENGTHS = 1.0
-#: Within a factor of ten, classes are merely harder or easier; means over few rows add a factor of two.
+#: Within a factor of ten, classes are just harder or easier; means over few rows add a factor of two.
 UNEQUAL_CLASSES = 20.0
-#: Items that are alone, or batches without a gradient: with more, most of what is fed teaches nothing.
+#: A share of items that are alone, or of batches without a gradient: past it, most of the input teaches nothing.
 MOSTLY_WASTED = 0.5
 
 
-#: Facts that name a class by its index: no mean of two of them is one.
+#: Facts that name a class by its index, so they cannot be averaged.
 OF_CLASSES = ("class_of_most_gradient", "class_of_least_gradient")
 
 
 def advice(facts: Mapping[str, float], names: Sequence[str] = ()) -> list[str]:
-    """Sentences about what is wrong or worth a look, the gravest first; nothing where all is in order.
+    """Sentences about what is wrong or worth a look, most serious first; none if all is in order.
 
     Args:
-        facts: By the names of ``FACTS``.
-        names: Of the classes, by index; without them a class is called by its index.
+        facts: By the names in ``FACTS``.
+        names: Names of the classes, by index; without them a class is called by its index.
 
     >>> advice({"without_positive": 0.8})
-    ['80% of the items are alone with their label: sample several items a label.']
+    ['80% of items are alone with their label: sample several items per label.']
     """
     parts = (_misuse(facts), _scale(facts), _gradients(facts), _classes(facts, names), _embeddings(facts))
     return [sentence for part in parts for sentence in part]
 
 
 def called(label: float, names: Sequence[str] = ()) -> str:
-    """A class by its name, or by its index where it has none.
+    """A class by its name, or by its index if it has none.
 
     >>> called(1, ("cat", "dog")), called(7)
     ("'dog'", '7')
@@ -85,9 +85,9 @@ def called(label: float, names: Sequence[str] = ()) -> str:
 
 
 def best_probability(classes: float, scale: float) -> float:
-    """The most that the true class can get by a softmax over scaled cosines, on average over balanced classes.
+    """The highest probability of the true class in a softmax over scaled cosines, averaged over balanced classes.
 
-    At best the directions of C classes are the corners of a simplex: cosine 1 with the own class, -1 / (C - 1) with
+    At best the directions of C classes are the corners of a simplex: cosine 1 with the true class, -1 / (C - 1) with
     every other one (NormFace, arXiv:1704.06369, proposition 2).
 
     >>> round(best_probability(10, 1.0), 3)
@@ -109,7 +109,7 @@ def _misuse(facts: Mapping[str, float]) -> Iterator[str]:
     if facts.get("classes") == 1:
         yield (
             "The scores have one channel, and a softmax over one channel is always 1: the loss is constant. A "
-            "yes-or-no question wants a sigmoid loss, such as binary_cross_entropy_with_logits."
+            "yes-or-no question needs a sigmoid loss, such as binary_cross_entropy_with_logits."
         )
     if _usual(facts, "float_labels"):
         yield "The labels are whole numbers stored as floats: if they are class indices, pass labels.long()."
@@ -135,11 +135,11 @@ def _misuse(facts: Mapping[str, float]) -> Iterator[str]:
         yield "All items of a batch have one label, so the loss has no negatives: shuffle the data, or mix labels."
     if _usual(facts, "without_positive"):
         yield (
-            "No item has another one of its label in its batch, so nothing is drawn together: sample several items a "
+            "No item has another one of its label in its batch, so nothing is drawn together: sample several items per "
             "label."
         )
     elif facts.get("without_positive", 0.0) > MOSTLY_WASTED:
-        yield f"{facts['without_positive']:.0%} of the items are alone with their label: sample several items a label."
+        yield f"{facts['without_positive']:.0%} of items are alone with their label: sample several items per label."
 
 
 def _scale(facts: Mapping[str, float]) -> Iterator[str]:
@@ -154,13 +154,13 @@ def _scale(facts: Mapping[str, float]) -> Iterator[str]:
 def _gradients(facts: Mapping[str, float]) -> Iterator[str]:
     if (broken := facts.get("not_finite", 0.0)) > 0:
         yield f"In {broken:.1%} of batches the gradient is not finite: NaN in the data, or too high a learning rate."
-    # Without pairs there is nothing to give a gradient, which has been said.
+    # Without pairs nothing can have a gradient, which has already been said.
     if not (_usual(facts, "without_positive") or _usual(facts, "one_label")):
         yield from _idle(facts)
     if (sure := facts.get("target_probability", 0.0)) > LEARNT and facts.get("classes") != 1:
         yield (
-            f"The true class gets a probability of {sure:.4f} on average: the training data are learnt; what the "
-            "validation data say decides now."
+            f"The true class gets a probability of {sure:.4f} on average: the training data are learnt; from now on "
+            "the validation data decide."
         )
     if (missing := facts.get("margin_violations", 0.0)) >= NEARLY_ALL and "idle_rows" in facts:
         yield (
@@ -188,10 +188,10 @@ def _idle(facts: Mapping[str, float]) -> Iterator[str]:
     elif silent > MOSTLY_WASTED:
         yield f"{silent:.0%} of the batches have no gradient at all: mine harder rows, or enlarge the margin."
     elif idle > MANY_IDLE:
-        yield f"{idle:.0%} of the rows have next to no gradient: most of each batch teaches nothing any more."
+        yield f"{idle:.0%} of the rows have next to no gradient: most of each batch no longer teaches anything."
     elif (idle := facts.get("idle_tuples", 0.0)) > MANY_IDLE:
         yield (
-            f"{idle:.0%} of the triplets or pairs under the mean have no gradient, and they shrink that of the others: "
+            f"{idle:.0%} of the triplets or pairs in the mean have no gradient, and they shrink that of the others: "
             "mine harder ones, or enlarge the margin."
         )
 

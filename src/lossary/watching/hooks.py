@@ -1,6 +1,6 @@
-"""Watch losses in anyone's training loop: hooks that measure what goes in and which gradient comes out.
+"""Watch losses in any training loop: hooks measure what goes in and which gradient comes out.
 
-The losses know nothing of it. What the numbers mean is said in :mod:`lossary.watching.advice`.
+The losses know nothing about it. :mod:`lossary.watching.advice` says what the numbers mean.
 """
 
 import sys
@@ -23,11 +23,11 @@ from lossary.watching.margins import shares
 
 __all__ = ["Watch", "watch"]
 
-#: Rows that are looked at of each batch, evenly spaced: a share is then known to about 3 points, in one batch.
+#: Rows sampled from each batch, evenly spaced: one batch then shows a share to about 3 points.
 SAMPLE = 256
-#: A row whose gradient is so much shorter than the batch's longest has none to speak of.
+#: A row whose gradient is this much shorter than the batch's longest counts as having none.
 NEGLIGIBLE = 1e-4
-#: Rows of a class before its mean gradient is compared with other classes': a few hard rows make most of the mean.
+#: Rows of a class needed to compare its mean gradient with others: a few hard rows make most of the mean.
 ENOUGH_ROWS = 30
 
 _CARDS: dict[type[nn.Module], Card] = {card.module: card for card in CATALOGUE}
@@ -49,11 +49,11 @@ class Watch:
             handle.remove()
 
     def facts(self) -> dict[str, dict[str, float]]:
-        """By the loss's name, means over the batches of what was measured; see ``lossary.watching.advice.FACTS``."""
+        """For each loss, by name: means over batches of what was measured; see ``lossary.watching.advice.FACTS``."""
         return {name: seen.facts() for name, seen in self._seen.items()}
 
     def advice(self) -> str:
-        """What is wrong or worth a look, a sentence a line; with several losses each line begins with its loss."""
+        """What is wrong or worth a look, one sentence per line; with several losses, each line begins with its loss."""
         found = self.facts()
         if not any(found.values()):
             return "No batch was seen: the loss was not called with gradients on inside the block."
@@ -66,20 +66,19 @@ class Watch:
 
 
 def watch(loss: nn.Module) -> Watch:
-    """Watch a loss, or every loss of the catalogue inside a module, for as long as a ``with`` block runs.
+    """Watch a loss, or every loss of the catalogue inside a module, while a ``with`` block runs.
 
-    Of each batch a sample of rows is measured; values and gradients of the training stay what they are, to the bit.
-    Each batch's numbers are fetched from the device, which waits for it: watch some epochs, not all. What was made by
-    ``torch.compile`` is not seen.
+    A sample of rows of each batch is measured; values and gradients in training stay the same, to the bit. Fetching
+    each batch's numbers makes the device wait: watch some epochs, not all. What ``torch.compile`` made is not seen.
 
     Args:
-        loss: A loss Module, or a module that holds some.
+        loss: A loss Module, or a module that contains some.
 
     Returns:
         A context manager. Its ``advice()`` is text, its ``facts()`` the numbers behind it.
 
     Raises:
-        TypeError: What is no Module.
+        TypeError: What is not a Module.
         ValueError: A Module without a loss of the catalogue.
 
     Example:
@@ -95,7 +94,7 @@ def watch(loss: nn.Module) -> Watch:
         raise TypeError(f"loss: wanted a loss Module; got {type(loss).__name__}")
     found = {name or type(loss).__name__: part for name, part in loss.named_modules() if type(part) in _CARDS}
     if not found:
-        raise ValueError(f"loss: wanted a loss of the catalogue, or a module that holds one; got {type(loss).__name__}")
+        raise ValueError(f"loss: wanted a loss of the catalogue, or a module with one in it; got {type(loss).__name__}")
     return Watch(found)
 
 
@@ -105,7 +104,7 @@ class _Seen:
     def __init__(self, loss: nn.Module, card: Card) -> None:
         self.loss, self.card = loss, card
         self.values: dict[str, list[float]] = defaultdict(list)
-        self.of_class: dict[int, list[float]] = defaultdict(list)  # gradient norms of its rows
+        self.of_class: dict[int, list[float]] = defaultdict(list)  # gradient norms of the class's rows
 
     def hooks(self) -> list[Any]:
         return [
@@ -135,11 +134,11 @@ class _Seen:
         batch = _Batch(self.loss, self.card, x, target, kwargs.get("mask"))
         with torch.no_grad():
             self._add(batch.facts())
-            with suppress(TypeError, ValueError, IndexError):  # arguments that the loss will refuse itself
+            with suppress(TypeError, ValueError, IndexError):  # the loss itself will refuse such arguments
                 self._add(shares(self.loss, args, kwargs))
         if not x.requires_grad:
             return None
-        # A view of the input, so that only the gradient that comes from this loss is seen.
+        # A view of the input, so that only this loss's gradient is seen.
         view = x.view_as(x)
         view.register_hook(lambda grad: self._backward(batch, grad.detach()))
         return (view, *args[1:]), kwargs
@@ -167,7 +166,7 @@ class _Seen:
 
 
 class _Batch:
-    """A sample of a batch's rows: scores of all classes, an embedding, or a single number (an element) each."""
+    """A sample of a batch's rows: each has scores of all classes, an embedding, or a single number (an element)."""
 
     def __init__(self, loss: nn.Module, card: Card, x: Tensor, target: Tensor | None, mask: Tensor | None) -> None:
         self.loss, self.card, self.x, self.target = loss, card, x.detach(), target
@@ -183,12 +182,12 @@ class _Batch:
         self.counted = self._counted(mask)
 
     def rows(self, x: Tensor) -> Tensor:
-        """(n, width) of a tensor of the input's shape."""
+        """The sampled rows, (n, width), of a tensor of the input's shape."""
         x = x.unsqueeze(-1) if self.elements else x.movedim(self.dim, -1)
         return x[self.index] if self.index else x[None]
 
     def _labels(self) -> Tensor | None:
-        """(n,) class indices of the sampled rows, where the target is one."""
+        """The class indices of the sampled rows, (n,), if the target holds them."""
         t = self.target
         if t is None or self.elements or t.dtype.is_floating_point or t.dtype == torch.bool or t.shape != self.shape:
             return None
@@ -274,7 +273,7 @@ class _Batch:
         return facts
 
     def _of_labels(self) -> dict[str, float | Tensor]:
-        """Of all items, not the sample: what is alone in a sample may have company in the batch."""
+        """From all items, not the sample: what is alone in a sample may have company in the batch."""
         t = self.target
         if t is None or t.dim() != 1 or len(t) < 2:
             return {}
@@ -305,7 +304,7 @@ def _of_embeddings(x: Tensor, labels: Tensor | None) -> dict[str, float | Tensor
 
 
 def _missing(scores: Tensor, labels: Tensor | None, margin: float | Tensor) -> dict[str, float | Tensor]:
-    """How often the true class does not lead the best other one by the margin; nothing without labels."""
+    """How often the true class does not lead the best other class by the margin; nothing without labels."""
     if labels is None:
         return {}
     own = scores.gather(1, labels[:, None])
@@ -327,7 +326,7 @@ def _within(labels: Tensor, classes: int) -> bool:
 
 
 def _watchable() -> bool:
-    """Training in ordinary eager mode, where values can be read."""
+    """Whether this is training in ordinary eager mode, where values can be read."""
     return torch.is_grad_enabled() and not plain_only()
 
 

@@ -1,4 +1,4 @@
-"""How many triplets and pairs of a batch lack their margin, and how many give no gradient."""
+"""How many triplets and pairs of a batch lack their margin, and how many have no gradient."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -20,9 +20,9 @@ Shares = dict[str, float | Tensor]
 
 
 def shares(loss: nn.Module, inputs: tuple[Any, ...], extra: Mapping[str, Any]) -> Shares:
-    """Of the triplets or pairs of a call; nothing of other losses, or where a batch has none.
+    """Shares of the triplets or pairs of a call; nothing for other losses, or if a batch has none.
 
-    Weights are none of its business, and other ranks' items are theirs to count.
+    Weights are ignored, and other ranks count their own items.
     """
     if not isinstance(loss, TripletLoss | TripletMarginLoss | ContrastiveLoss):
         return {}
@@ -35,7 +35,7 @@ def shares(loss: nn.Module, inputs: tuple[Any, ...], extra: Mapping[str, Any]) -
 
 
 def _triplets(fn: Callable[..., Tensor], inputs: tuple[Any, ...], given: Mapping[str, Any]) -> Shares:
-    """Violations of all triplets, whichever are mined; idle ones among those that the mean is over."""
+    """Violations among all triplets, whichever are mined; idle ones among those in the mean."""
     lacking = _lacking(fn, inputs, {**given, "mining": "all", "average": "all"})
     of_active = given["mining"] == "all" and given["average"] == "active" and given.get("triplets") is None
     # A soft margin gives every triplet a gradient.
@@ -49,7 +49,7 @@ def _given_triplets(fn: Callable[..., Tensor], inputs: tuple[Any, ...], given: M
 
 
 def _lacking(fn: Callable[..., Tensor], inputs: tuple[Any, ...], given: Mapping[str, Any]) -> Tensor | None:
-    """The share of a triplet loss's triplets that lack their margin (a soft one: that are in the wrong order)."""
+    """The share of triplets that lack their margin (with a soft margin: that are in the wrong order)."""
     margin = 0.0 if given["margin"] is None else float(given["margin"])
     every = _active(fn, inputs, {**given, "margin": UNREACHED})
     return _active(fn, inputs, {**given, "margin": margin}) / every if every > 0 else None
@@ -78,7 +78,7 @@ def _pairs(
     mask: Tensor | None = None,
     **of_batch: Any,
 ) -> Shares:
-    """Violations of dissimilar pairs; idle ones of all pairs."""
+    """Violations among dissimilar pairs; idle ones among all pairs."""
     if target is not None:
         squared, similar, counted = pairs_given(x1, x2, target, similar_label, mask, measure=measure_of(distance))
     else:
