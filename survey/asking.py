@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import re
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -13,6 +14,8 @@ from typing import Any
 from survey import confirming, sources
 from survey.entries import Entry, facts
 
+#: What a processor sends that cannot go on.
+CRASHES = (signal.SIGFPE, signal.SIGSEGV, signal.SIGABRT, signal.SIGILL, signal.SIGBUS)
 #: Seconds of computing: for the laws, and for what it is.
 OF_LAWS, OF_NAMES = 60.0, 6.0
 #: Of waiting for one, whatever else the machine does.
@@ -58,7 +61,17 @@ def _ended(entry: Entry, process: Any, found: dict[str, Any], _: float) -> tuple
     if "laws" in found:
         found.pop("failed", None)  # after the laws: what it is was not found
         return entry, found
-    return entry, found.get("failed") or f"it ended with {process.exitcode}"
+    return entry, found.get("failed") or ended(process.exitcode)
+
+
+def ended(status: int) -> str:
+    """A crash is what an implementation does; who was ended from outside, for time or memory, may do well elsewhere.
+
+    >>> ended(-11), ended(-9)
+    ('the process crashes (SIGSEGV)', 'it ended with -9')
+    """
+    crash = next((s for s in CRASHES if s == -status), None)
+    return f"the process crashes ({crash.name})" if crash else f"it ended with {status}"
 
 
 def _apart(pipe: Any, entry: Entry, repositories: Path, names: bool) -> None:

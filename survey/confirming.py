@@ -126,6 +126,34 @@ def _dtype(stranger: Stranger, call: Call) -> str:
     return "" if dtype == torch.float64 else f"of float64 the loss is {str(dtype)[6:]}"
 
 
+def _digits(stranger: Stranger, call: Call) -> str:
+    """The dtype; or a slope over a small step that is not the slope over a larger one."""
+    if words := _dtype(stranger, call):
+        return words
+    way = torch.randn(call.args[0].shape, generator=Generator().manual_seed(SEED), dtype=torch.float64)
+    slopes: list[float] = []
+    for step in (1e-8, 1e-4):
+        ends = [_value(stranger, Call((call.args[0] + s * way, *call.args[1:]), call.kwargs)) for s in (step, -step)]
+        slopes.append((ends[0] - ends[1]) / (2 * step))
+    apart = abs(slopes[0] - slopes[1]) > 1e-3 * max(map(abs, slopes))
+    return f"its slope over 1e-8 is {slopes[0]:.5g}, over 1e-4 {slopes[1]:.5g}" if apart else ""
+
+
+def _taught(stranger: Stranger, call: Call) -> str:
+    """The gradient where every score is 7, and 34, on the wrong side."""
+    truth = call.kwargs[stranger.tensors[1]]
+    right = (
+        truth if truth.shape == call.args[0].shape else torch.eye(call.args[0].shape[1])[truth.long()].movedim(-1, 1)
+    )
+    signs = (right > 0.5).double() * 2 - 1 if truth is right else right.double()
+    slopes: list[float] = []
+    for by in (7, 34):
+        grad = value_and_slope(stranger, Call((-by * signs, *call.args[1:]), call.kwargs))[1][0]
+        slopes.append(-(grad * signs).sum().item())
+    lost = slopes[0] > 0 and slopes[1] < 0.05 * slopes[0]
+    return f"the slope is {slopes[0]:.3g} where scores are wrong by 7, {slopes[1]:.2g} by 34" if lost else ""
+
+
 def _written(stranger: Stranger, call: Call) -> str:
     tensors = [stranger.as_wanted(t.clone(), call.args[0]) for t in stranger.in_order(call)]
     before = [t.clone() for t in tensors]
@@ -218,7 +246,8 @@ _LOOKS: dict[str, Callable[[Stranger, Call], str]] = {
     "inputs_stay_as_they_are_and_calls_repeat": _repeats,
     "order_of_items_does_not_matter": _order,
     "a_batch_twice_is_its_mean_or_twice_its_sum": _twice,
-    "float64_stays_float64": _dtype,
+    "float64_stays_float64": _digits,
+    "confident_mistakes_teach": _taught,
     "inputs_are_not_written": _written,
     "labels_beyond_the_classes_are_refused": _outside,
     "strides_do_not_matter": _strides,

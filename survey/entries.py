@@ -46,6 +46,7 @@ class Entry(NamedTuple):
     commit: str
     license: str
     features: bool  # whether what its form calls scores are features, of which zeros are a vector of length 0
+    because: str  # why it cannot be called, where somebody looked
     meant: str  # laws that it breaks on purpose, and why: "gradient_is_true: the paper's scale is a constant"
 
     @property
@@ -85,6 +86,7 @@ def _entries() -> Iterator[Entry]:
                 commit=source.get("commit", ""),
                 license=source.get("license", ""),
                 features=line.get("features", False),
+                because=line.get("because", ""),
                 meant=line.get("meant", ""),
             )
 

@@ -20,7 +20,7 @@ ORDINARY = frozenset(
 )
 #: What the laws find in half precision is told apart from float32.
 _EXTREME = frozenset(
-    {"half_precision_is_near_float64", "many_pixels_hold_in_half_precision"}
+    {"half_precision_is_near_float64", "many_pixels_hold_in_half_precision", "confident_mistakes_teach"}
     | {"nan_in_is_nan_out"}  # no valid batch has one; that it does not show is a trap all the same
 )
 _UNSUPPORTED = frozenset(

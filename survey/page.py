@@ -44,15 +44,15 @@ lossary check my_losses.py                                  # the same laws, for
 
 - *Wrong*: the formula is not the one in the name, or the loss fails on an ordinary batch: two equal items, a single
   class, an empty mask, a batch of one.
-- *Extreme*: scores of 30 or 100, vectors of length 0 or very long ones, probabilities of exactly 0 and 1, and tensors
-  in half precision. Under autocast, torch computes sums in float32, so a sum that overflows in float16 affects only
-  those who convert their tensors themselves.
+- *Extreme*: scores of 30 or 100 (a constant in the logarithm leaves such a mistake without a gradient), vectors of
+  length 0 or very long ones, probabilities of exactly 0 and 1, and tensors in half precision. Under autocast, torch
+  computes sums in float32, so a sum that overflows in float16 affects only those who convert their tensors themselves.
 - *Another convention*: the loss remembers earlier calls (an annealed margin, say), treats a factor as a constant
-  because its paper does, or divides by another count.
+  because its paper does or its code says so, or divides by another count.
 - *Not supported*: float64, a GPU, pickling, non-contiguous memory.
 
 {listed} implementations are on the list. {count} were called, {uncalled} could not be called
-([why](#not-called)), and {missing} were not asked: mostly, the package or repository was not available.
+([why](#not-called)){missing}.
 
 ## By law
 
@@ -138,13 +138,17 @@ def page() -> str:
         table="\n".join(_table(asked)),
         unseen=f"Verdicts that were not confirmed are left out: {unseen}." if unseen else "All were confirmed.",
         uncalled=len(failed),
-        missing=len(listed()) - len(asked) - len(failed),
+        missing=_missing(len(listed()) - len(asked) - len(failed)),
         failures="\n".join(_failures(failed)),
     )
 
 
 def _share(count: int, asked: Sequence[Answer]) -> str:
     return f"{count / max(len(asked), 1):.0%}"
+
+
+def _missing(count: int) -> str:
+    return f", and of {count} the package or the repository was not there" if count else ""
 
 
 def _rows(rows: Iterable[Sequence[Any]]) -> str:
@@ -177,7 +181,8 @@ def _failures(failed: Sequence[tuple[Entry, str]]) -> Iterator[str]:
     yield "| --- | --- | --- | --- |"
     for entry, why in sorted(failed, key=lambda pair: (pair[0].loss.lower(), pair[0].source.lower(), pair[0].name)):
         words = why.partition("as ")[2] if why.startswith("NotALoss: it gives no loss as ") else why
-        yield f"| {entry.loss} | `{entry.name}` | {_where(entry, '')} | {words.replace('|', chr(92) + '|')[:160]} |"
+        words = words.replace("|", chr(92) + "|")[:160] + (f": {entry.because}" if entry.because else "")
+        yield f"| {entry.loss} | `{entry.name}` | {_where(entry, '')} | {words} |"
 
 
 def _where(entry: Entry, version: str) -> str:

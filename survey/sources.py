@@ -63,7 +63,11 @@ def package(entry: Entry) -> ModuleType:
     try:
         metadata.version(entry.package)
         return importlib.import_module(entry.file)
-    except (ImportError, metadata.PackageNotFoundError) as error:
+    except metadata.PackageNotFoundError as error:
+        raise Missing(f"{entry.package}: {error}") from error
+    except ImportError as error:
+        if error.name == entry.file.partition(".")[0]:  # it is here, and is nothing that can be imported
+            raise
         raise Missing(f"{entry.package}: {error}") from error
 
 

@@ -127,6 +127,31 @@ def naive(logits: Tensor, labels: Tensor) -> Tensor:
     return -torch.log(logits.exp() / logits.exp().sum(1, keepdim=True)).gather(1, labels[:, None]).mean()
 
 
+def with_an_epsilon(logits: Tensor, labels: Tensor) -> Tensor:
+    return -(logits.softmax(1).gather(1, labels[:, None]) + 1e-7).log().mean()
+
+
+def clamped(logits: Tensor, targets: Tensor) -> Tensor:
+    p = logits.sigmoid().clamp(1e-7, 1 - 1e-7)
+    return -(targets * p.log() + (1 - targets) * (1 - p).log()).mean()
+
+
+def bounded(logits: Tensor, labels: Tensor) -> Tensor:
+    """On purpose, and so slowly that it looks like a logarithm for a while."""
+    return lossary.generalized_cross_entropy_loss(logits, labels, q=0.16)
+
+
+def asks_for_a_gradient(logits: Tensor, labels: Tensor) -> Tensor:
+    logits.retain_grad()
+    return F.cross_entropy(logits, labels)
+
+
+def adds_a_float32(logits: Tensor, labels: Tensor) -> Tensor:
+    """torch multiplies its target, which is float32 here, in place."""
+    target = F.one_hot(labels, logits.shape[1]).float()
+    return (F.binary_cross_entropy_with_logits(logits, target, reduction="none") * logits.neg().sigmoid()).mean()
+
+
 def overflows_in_half(logits: Tensor, labels: Tensor) -> Tensor:
     """In float16 alone exp of 12 overflows."""
     twelve = torch.full((), 12.0, dtype=logits.dtype)
@@ -134,12 +159,30 @@ def overflows_in_half(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def test_every_law_for_anyone_is_seen_to_fail() -> None:
-    wrong = (HoldsALambda(), divides_by_one_less, stays_on_the_cpu, naive)
+    wrong = (HoldsALambda(), divides_by_one_less, stays_on_the_cpu, naive, with_an_epsilon)
     reports = (*map(planted, PLANTED), *map(check, wrong))
     seen = {v.law for report in reports for v in (*report.broken, *report.notes)}
     halved = check(lambda input, target: F.mse_loss(input, target) / 2, formula=FORMULAS["mse_loss"])
     seen |= {v.law for v in (*halved.broken, *check(overflows_in_half).broken)}
     assert set(ANYONE) <= seen
+
+
+def test_a_constant_in_the_logarithm_is_told_from_a_loss_that_is_bounded_on_purpose() -> None:
+    for loss in (with_an_epsilon, clamped):
+        told = next(v for v in check(loss).broken if v.law == "confident_mistakes_teach")
+        assert told.numbers <= 3, told
+    for right in (
+        bounded,
+        asks_for_a_gradient,
+        lossary.generalized_cross_entropy_loss,
+        lossary.sigmoid_dice_loss,
+        F.multi_margin_loss,
+    ):
+        assert "confident_mistakes_teach" not in {v.law for v in check(right).broken}
+
+
+def test_float32_on_the_way_is_not_a_wrong_gradient() -> None:
+    assert [v.law for v in check(adds_a_float32).broken] == ["float64_stays_float64"]
 
 
 def test_what_is_asked_exists_and_what_exists_is_asked() -> None:

@@ -30,6 +30,11 @@ MEANINGS: dict[str, Meaning] = {
         "Work in log space (logsigmoid, log_softmax, logsumexp); add a constant under a root and to a divisor, or "
         "mask the argument with torch.where before the root, logarithm or division.",
     ),
+    "confident_mistakes_teach": Meaning(
+        "a confident mistake has a gradient",
+        "A constant in the logarithm, or a clamp, bounds the loss: what the network gets most wrong teaches nothing.",
+        "Replace log(p + eps) with log_softmax or logsigmoid of the scores, which are finite without it.",
+    ),
     "float32_is_near_float64": Meaning(
         "float32 agrees with float64",
         "Digits cancel or numbers overflow on the way: in float32, where people train, it is a different loss.",

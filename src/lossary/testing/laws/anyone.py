@@ -4,6 +4,7 @@ import contextlib
 import math
 import pickle
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -61,6 +62,46 @@ def finite_at_placed_batches(subject: Subject) -> None:
 def float32_is_near_float64(subject: Subject) -> None:
     for call in subject.edges(torch.float32):
         near(subject(call), subject(doubled(call)), 1e-3, "in float32 the loss is")
+
+
+#: By how much the score of the truth is lowered, and over how much a slope is taken.
+WRONG, VERY_WRONG, OVER = 6.0, 32.0, 2.0
+
+
+@law(where=lambda card: card.input == "logits" and card.data in ("answers", "classes", "masks"), into=ANYONE)
+def confident_mistakes_teach(subject: Subject) -> None:
+    """A loss that grows steadily with a mistake does not stop growing where a constant in its logarithm is larger.
+
+    Losses that are bounded on purpose flatten from the start: of those it says nothing.
+    """
+    for call in (subject.draw(0), subject.draw(1)):
+        found = [mistaken(subject, call, by) for by in torch.arange(0, VERY_WRONG + 2 * OVER, OVER).tolist()]
+        losses = [loss for loss in found if loss is not None and math.isfinite(loss)]
+        if len(losses) < len(found):
+            return
+        grown = [(after - before) / OVER for before, after in pairwise(losses)]
+        steady, last = grown[int(WRONG / OVER)], grown[-1]
+        bounded = steady <= 0 or steady < 0.9 * max(grown)
+        assert bounded or last > 0.02 * steady, (
+            f"where the score of the truth is lower by {WRONG:g}, the loss grows by {steady:.3g} with each 1 less, and "
+            f"where it is lower by {VERY_WRONG:g}, by {last:.2g}: such a mistake has no gradient"
+        )
+
+
+def mistaken(subject: Subject, call: Call, by: float) -> float | None:
+    """The loss where each score of what is true is lower by so much, and of a binary answer that is no higher."""
+    scores, truth = call.args[0], next(iter(call.kwargs.values()), None)
+    if not isinstance(truth, Tensor):
+        return None
+    if truth.shape == scores.shape:
+        right = torch.where(truth > 0.5, 1.0, -1.0)
+    elif scores.dim() > 1 and truth.shape == (scores.shape[0], *scores.shape[2:]) and not truth.is_floating_point():
+        right = torch.zeros_like(scores).scatter_(1, truth.long()[:, None], 1.0)
+    else:
+        return None
+    with contextlib.suppress(Exception):  # what it refuses the other laws tell
+        return subject(Call((scores - by * right, *call.args[1:]), call.kwargs)).double().sum().item()
+    return None
 
 
 @law(into=ANYONE)

@@ -6,6 +6,7 @@ from unittest import mock
 
 import torch
 import torch.nn.functional as F
+from torch import Generator, Tensor
 
 from lossary.core import device as _device
 from lossary.core.card import Card
@@ -71,6 +72,33 @@ def float64_stays_float64(subject: Subject) -> None:
     short = values * 64 == (values * 64).round()  # a whole number or a half is no proof
     digits = bool(short.all() or (values != values.float()).any())
     assert digits, "the loss of torch.float64 has no more digits than torch.float32: it is counted so on the way"
+    uneven = [max(stairs(subject, subject.draw(seed), step) for step in STEPS) for seed in range(3)]
+    assert sum(found > STAIRS for found in uneven) < 2, (
+        f"the loss of torch.float64 goes in steps of {max(uneven):.0e} of its value: "
+        "it is counted in torch.float32 on the way"
+    )
+
+
+#: So little that a loss in float64 is smooth there, and one that is rounded to float32 a staircase.
+STEPS = (1e-7, 1e-6)
+STAIRS = 1e-11
+
+
+def stairs(subject: Subject, call: Call, step: float) -> float:
+    """The third difference of the loss within a small step, as a share of its value."""
+    first = call.args[0]
+    if not first.is_floating_point():
+        return 0.0
+    way = step * torch.randn(first.shape, generator=Generator().manual_seed(0), dtype=first.dtype)
+    sides: list[Tensor] = []
+    for times in (0, 0, -1, 1, 2):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # of losses that draw
+            sides.append(subject(with_arg(call, 0, first + times * way)).detach().sum())
+    here, again, left, right, beyond = sides
+    if here != again or not torch.stack(sides).isfinite().all():
+        return 0.0
+    return ((beyond - 3 * right + 3 * here - left).abs() / here.abs().clamp_min(1e-3)).item()
 
 
 # ---------------------------------------------------------------- weights and masks
