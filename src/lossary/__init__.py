@@ -55,13 +55,13 @@ if TYPE_CHECKING:
     from lossary.losses.answers.binary import BCELoss as BCELoss
     from lossary.losses.answers.binary import BCEWithLogitsLoss as BCEWithLogitsLoss
     from lossary.losses.answers.binary import BalancedBCELoss as BalancedBCELoss
-    from lossary.losses.answers.binary import SigmoidFocalLoss as SigmoidFocalLoss
-    from lossary.losses.answers.binary import SigmoidPolyFocalLoss as SigmoidPolyFocalLoss
     from lossary.losses.answers.binary import balanced_bce_loss as balanced_bce_loss
     from lossary.losses.answers.binary import binary_cross_entropy as binary_cross_entropy
     from lossary.losses.answers.binary import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
-    from lossary.losses.answers.binary import sigmoid_focal_loss as sigmoid_focal_loss
-    from lossary.losses.answers.binary import sigmoid_poly_focal_loss as sigmoid_poly_focal_loss
+    from lossary.losses.answers.focal import SigmoidFocalLoss as SigmoidFocalLoss
+    from lossary.losses.answers.focal import SigmoidPolyFocalLoss as SigmoidPolyFocalLoss
+    from lossary.losses.answers.focal import sigmoid_focal_loss as sigmoid_focal_loss
+    from lossary.losses.answers.focal import sigmoid_poly_focal_loss as sigmoid_poly_focal_loss
     from lossary.losses.answers.margin import HingeLoss as HingeLoss
     from lossary.losses.answers.margin import MultiLabelMarginLoss as MultiLabelMarginLoss
     from lossary.losses.answers.margin import MultiLabelSoftMarginLoss as MultiLabelSoftMarginLoss
@@ -201,14 +201,14 @@ if TYPE_CHECKING:
     from lossary.losses.lists.pairwise import margin_mse_loss as margin_mse_loss
     from lossary.losses.lists.pairwise import margin_ranking_loss as margin_ranking_loss
     from lossary.losses.lists.pairwise import ranknet_loss as ranknet_loss
-    from lossary.losses.masks.compound import DiceCrossEntropyLoss as DiceCrossEntropyLoss
-    from lossary.losses.masks.compound import DiceFocalLoss as DiceFocalLoss
-    from lossary.losses.masks.compound import SigmoidDiceCrossEntropyLoss as SigmoidDiceCrossEntropyLoss
-    from lossary.losses.masks.compound import SigmoidDiceFocalLoss as SigmoidDiceFocalLoss
-    from lossary.losses.masks.compound import dice_cross_entropy_loss as dice_cross_entropy_loss
-    from lossary.losses.masks.compound import dice_focal_loss as dice_focal_loss
-    from lossary.losses.masks.compound import sigmoid_dice_cross_entropy_loss as sigmoid_dice_cross_entropy_loss
-    from lossary.losses.masks.compound import sigmoid_dice_focal_loss as sigmoid_dice_focal_loss
+    from lossary.losses.masks.dice_ce import DiceCrossEntropyLoss as DiceCrossEntropyLoss
+    from lossary.losses.masks.dice_ce import SigmoidDiceCrossEntropyLoss as SigmoidDiceCrossEntropyLoss
+    from lossary.losses.masks.dice_ce import dice_cross_entropy_loss as dice_cross_entropy_loss
+    from lossary.losses.masks.dice_ce import sigmoid_dice_cross_entropy_loss as sigmoid_dice_cross_entropy_loss
+    from lossary.losses.masks.dice_focal import DiceFocalLoss as DiceFocalLoss
+    from lossary.losses.masks.dice_focal import SigmoidDiceFocalLoss as SigmoidDiceFocalLoss
+    from lossary.losses.masks.dice_focal import dice_focal_loss as dice_focal_loss
+    from lossary.losses.masks.dice_focal import sigmoid_dice_focal_loss as sigmoid_dice_focal_loss
     from lossary.losses.masks.lines import ClDiceLoss as ClDiceLoss
     from lossary.losses.masks.lines import SigmoidClDiceLoss as SigmoidClDiceLoss
     from lossary.losses.masks.lines import cl_dice_loss as cl_dice_loss
@@ -223,21 +223,21 @@ if TYPE_CHECKING:
     from lossary.losses.masks.overlap import JaccardLoss as JaccardLoss
     from lossary.losses.masks.overlap import SigmoidDiceLoss as SigmoidDiceLoss
     from lossary.losses.masks.overlap import SigmoidJaccardLoss as SigmoidJaccardLoss
-    from lossary.losses.masks.overlap import SigmoidTverskyLoss as SigmoidTverskyLoss
-    from lossary.losses.masks.overlap import TverskyLoss as TverskyLoss
     from lossary.losses.masks.overlap import dice_loss as dice_loss
     from lossary.losses.masks.overlap import jaccard_loss as jaccard_loss
     from lossary.losses.masks.overlap import sigmoid_dice_loss as sigmoid_dice_loss
     from lossary.losses.masks.overlap import sigmoid_jaccard_loss as sigmoid_jaccard_loss
-    from lossary.losses.masks.overlap import sigmoid_tversky_loss as sigmoid_tversky_loss
-    from lossary.losses.masks.overlap import tversky_loss as tversky_loss
-    from lossary.losses.masks.weighted import FocalTverskyLoss as FocalTverskyLoss
+    from lossary.losses.masks.tversky import FocalTverskyLoss as FocalTverskyLoss
+    from lossary.losses.masks.tversky import SigmoidFocalTverskyLoss as SigmoidFocalTverskyLoss
+    from lossary.losses.masks.tversky import SigmoidTverskyLoss as SigmoidTverskyLoss
+    from lossary.losses.masks.tversky import TverskyLoss as TverskyLoss
+    from lossary.losses.masks.tversky import focal_tversky_loss as focal_tversky_loss
+    from lossary.losses.masks.tversky import sigmoid_focal_tversky_loss as sigmoid_focal_tversky_loss
+    from lossary.losses.masks.tversky import sigmoid_tversky_loss as sigmoid_tversky_loss
+    from lossary.losses.masks.tversky import tversky_loss as tversky_loss
     from lossary.losses.masks.weighted import GeneralizedDiceLoss as GeneralizedDiceLoss
-    from lossary.losses.masks.weighted import SigmoidFocalTverskyLoss as SigmoidFocalTverskyLoss
     from lossary.losses.masks.weighted import SigmoidGeneralizedDiceLoss as SigmoidGeneralizedDiceLoss
-    from lossary.losses.masks.weighted import focal_tversky_loss as focal_tversky_loss
     from lossary.losses.masks.weighted import generalized_dice_loss as generalized_dice_loss
-    from lossary.losses.masks.weighted import sigmoid_focal_tversky_loss as sigmoid_focal_tversky_loss
     from lossary.losses.masks.weighted import sigmoid_generalized_dice_loss as sigmoid_generalized_dice_loss
     from lossary.losses.pairs.contrastive import ContrastiveLoss as ContrastiveLoss
     from lossary.losses.pairs.contrastive import CosineEmbeddingLoss as CosineEmbeddingLoss
@@ -271,14 +271,14 @@ if TYPE_CHECKING:
     from lossary.losses.tokens.rewards import cpo_loss as cpo_loss
     from lossary.losses.tokens.rewards import orpo_loss as orpo_loss
     from lossary.losses.tokens.rewards import simpo_loss as simpo_loss
-    from lossary.losses.triplets.triplet import BPRLoss as BPRLoss
+    from lossary.losses.triplets.given import BPRLoss as BPRLoss
+    from lossary.losses.triplets.given import TripletMarginLoss as TripletMarginLoss
+    from lossary.losses.triplets.given import TripletMarginWithDistanceLoss as TripletMarginWithDistanceLoss
+    from lossary.losses.triplets.given import bpr_loss as bpr_loss
+    from lossary.losses.triplets.given import triplet_margin_loss as triplet_margin_loss
+    from lossary.losses.triplets.given import triplet_margin_with_distance_loss as triplet_margin_with_distance_loss
     from lossary.losses.triplets.triplet import TripletLoss as TripletLoss
-    from lossary.losses.triplets.triplet import TripletMarginLoss as TripletMarginLoss
-    from lossary.losses.triplets.triplet import TripletMarginWithDistanceLoss as TripletMarginWithDistanceLoss
-    from lossary.losses.triplets.triplet import bpr_loss as bpr_loss
     from lossary.losses.triplets.triplet import triplet_loss as triplet_loss
-    from lossary.losses.triplets.triplet import triplet_margin_loss as triplet_margin_loss
-    from lossary.losses.triplets.triplet import triplet_margin_with_distance_loss as triplet_margin_with_distance_loss
     from lossary.losses.values.counts import NegativeBinomialNLLLoss as NegativeBinomialNLLLoss
     from lossary.losses.values.counts import TweedieLoss as TweedieLoss
     from lossary.losses.values.counts import negative_binomial_nll_loss as negative_binomial_nll_loss

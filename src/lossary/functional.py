@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from lossary.losses.answers.binary import balanced_bce_loss as balanced_bce_loss
     from lossary.losses.answers.binary import binary_cross_entropy as binary_cross_entropy
     from lossary.losses.answers.binary import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
-    from lossary.losses.answers.binary import sigmoid_focal_loss as sigmoid_focal_loss
-    from lossary.losses.answers.binary import sigmoid_poly_focal_loss as sigmoid_poly_focal_loss
+    from lossary.losses.answers.focal import sigmoid_focal_loss as sigmoid_focal_loss
+    from lossary.losses.answers.focal import sigmoid_poly_focal_loss as sigmoid_poly_focal_loss
     from lossary.losses.answers.margin import hinge_loss as hinge_loss
     from lossary.losses.answers.margin import multilabel_margin_loss as multilabel_margin_loss
     from lossary.losses.answers.margin import multilabel_soft_margin_loss as multilabel_soft_margin_loss
@@ -83,10 +83,10 @@ if TYPE_CHECKING:
     from lossary.losses.lists.pairwise import margin_mse_loss as margin_mse_loss
     from lossary.losses.lists.pairwise import margin_ranking_loss as margin_ranking_loss
     from lossary.losses.lists.pairwise import ranknet_loss as ranknet_loss
-    from lossary.losses.masks.compound import dice_cross_entropy_loss as dice_cross_entropy_loss
-    from lossary.losses.masks.compound import dice_focal_loss as dice_focal_loss
-    from lossary.losses.masks.compound import sigmoid_dice_cross_entropy_loss as sigmoid_dice_cross_entropy_loss
-    from lossary.losses.masks.compound import sigmoid_dice_focal_loss as sigmoid_dice_focal_loss
+    from lossary.losses.masks.dice_ce import dice_cross_entropy_loss as dice_cross_entropy_loss
+    from lossary.losses.masks.dice_ce import sigmoid_dice_cross_entropy_loss as sigmoid_dice_cross_entropy_loss
+    from lossary.losses.masks.dice_focal import dice_focal_loss as dice_focal_loss
+    from lossary.losses.masks.dice_focal import sigmoid_dice_focal_loss as sigmoid_dice_focal_loss
     from lossary.losses.masks.lines import cl_dice_loss as cl_dice_loss
     from lossary.losses.masks.lines import sigmoid_cl_dice_loss as sigmoid_cl_dice_loss
     from lossary.losses.masks.lovasz import lovasz_hinge_loss as lovasz_hinge_loss
@@ -96,11 +96,11 @@ if TYPE_CHECKING:
     from lossary.losses.masks.overlap import jaccard_loss as jaccard_loss
     from lossary.losses.masks.overlap import sigmoid_dice_loss as sigmoid_dice_loss
     from lossary.losses.masks.overlap import sigmoid_jaccard_loss as sigmoid_jaccard_loss
-    from lossary.losses.masks.overlap import sigmoid_tversky_loss as sigmoid_tversky_loss
-    from lossary.losses.masks.overlap import tversky_loss as tversky_loss
-    from lossary.losses.masks.weighted import focal_tversky_loss as focal_tversky_loss
+    from lossary.losses.masks.tversky import focal_tversky_loss as focal_tversky_loss
+    from lossary.losses.masks.tversky import sigmoid_focal_tversky_loss as sigmoid_focal_tversky_loss
+    from lossary.losses.masks.tversky import sigmoid_tversky_loss as sigmoid_tversky_loss
+    from lossary.losses.masks.tversky import tversky_loss as tversky_loss
     from lossary.losses.masks.weighted import generalized_dice_loss as generalized_dice_loss
-    from lossary.losses.masks.weighted import sigmoid_focal_tversky_loss as sigmoid_focal_tversky_loss
     from lossary.losses.masks.weighted import sigmoid_generalized_dice_loss as sigmoid_generalized_dice_loss
     from lossary.losses.pairs.contrastive import contrastive_loss as contrastive_loss
     from lossary.losses.pairs.contrastive import cosine_embedding_loss as cosine_embedding_loss
@@ -118,10 +118,10 @@ if TYPE_CHECKING:
     from lossary.losses.tokens.rewards import cpo_loss as cpo_loss
     from lossary.losses.tokens.rewards import orpo_loss as orpo_loss
     from lossary.losses.tokens.rewards import simpo_loss as simpo_loss
-    from lossary.losses.triplets.triplet import bpr_loss as bpr_loss
+    from lossary.losses.triplets.given import bpr_loss as bpr_loss
+    from lossary.losses.triplets.given import triplet_margin_loss as triplet_margin_loss
+    from lossary.losses.triplets.given import triplet_margin_with_distance_loss as triplet_margin_with_distance_loss
     from lossary.losses.triplets.triplet import triplet_loss as triplet_loss
-    from lossary.losses.triplets.triplet import triplet_margin_loss as triplet_margin_loss
-    from lossary.losses.triplets.triplet import triplet_margin_with_distance_loss as triplet_margin_with_distance_loss
     from lossary.losses.values.counts import negative_binomial_nll_loss as negative_binomial_nll_loss
     from lossary.losses.values.counts import tweedie_loss as tweedie_loss
     from lossary.losses.values.forecasts import ensemble_crps_loss as ensemble_crps_loss

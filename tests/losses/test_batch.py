@@ -13,7 +13,8 @@ from lossary.kernels.rows import formula as rows
 from lossary.losses.identities.prototypes import GE2ELoss, ge2e_loss
 from lossary.losses.identities.similarity import multi_similarity_loss, supcon_loss
 from lossary.losses.pairs.contrastive import contrastive_loss
-from lossary.losses.triplets.triplet import triplet_loss, triplet_margin_loss
+from lossary.losses.triplets.given import triplet_margin_loss
+from lossary.losses.triplets.triplet import triplet_loss
 from lossary.losses.views.mutual import nt_xent_loss
 from lossary.losses.views.retrieval import info_nce_loss, multiple_negatives_ranking_loss, n_pair_loss
 from lossary.testing.laws.subject import assert_close, assert_same

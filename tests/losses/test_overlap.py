@@ -10,14 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lossary.losses.masks.overlap import (
-    dice_loss,
-    jaccard_loss,
-    sigmoid_dice_loss,
-    sigmoid_jaccard_loss,
-    sigmoid_tversky_loss,
-    tversky_loss,
-)
+from lossary.losses.masks.overlap import dice_loss, jaccard_loss, sigmoid_dice_loss, sigmoid_jaccard_loss
+from lossary.losses.masks.tversky import sigmoid_tversky_loss, tversky_loss
 
 
 def batch() -> tuple[Tensor, Tensor]:

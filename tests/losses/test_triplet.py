@@ -9,7 +9,8 @@ from torch import Tensor
 
 from lossary.kernels import tuples
 from lossary.kernels.stable import softplus
-from lossary.losses.triplets.triplet import bpr_loss, triplet_loss, triplet_margin_loss
+from lossary.losses.triplets.given import bpr_loss, triplet_margin_loss
+from lossary.losses.triplets.triplet import triplet_loss
 from lossary.testing.laws.devices import as_on_an_accelerator
 
 

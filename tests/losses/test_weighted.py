@@ -7,14 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from lossary.losses.masks.overlap import sigmoid_tversky_loss, tversky_loss
-from lossary.losses.masks.weighted import (
-    Weighting,
+from lossary.losses.masks.tversky import (
     focal_tversky_loss,
-    generalized_dice_loss,
     sigmoid_focal_tversky_loss,
-    sigmoid_generalized_dice_loss,
+    sigmoid_tversky_loss,
+    tversky_loss,
 )
+from lossary.losses.masks.weighted import Weighting, generalized_dice_loss, sigmoid_generalized_dice_loss
 
 mpmath.mp.dps = 50
 

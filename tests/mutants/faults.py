@@ -248,7 +248,7 @@ MUTANTS = (
         "sigmoid_focal_loss",
         ("finite_at_the_edges", "second_gradient_is_finite_at_the_edges"),
         in_text(
-            "lossary.losses.answers.binary:_with_fade",
+            "lossary.losses.answers.focal:_with_fade",
             "powerable(wrong, gamma)",
             "wrong",
         ),
@@ -532,7 +532,7 @@ MUTANTS = (
         "sigmoid_focal_loss",
         ("gradient_by_the_target_is_true_or_refused",),
         in_text(
-            "lossary.losses.answers.binary:sigmoid_focal_loss",
+            "lossary.losses.answers.focal:sigmoid_focal_loss",
             "binary_loss(focal, input, target,",
             "binary_loss(focal, input, target.detach(),",
         ),
@@ -541,7 +541,7 @@ MUTANTS = (
         "a learning target of 0 and 1 is taken for a hard one",
         "sigmoid_poly_focal_loss",
         ("gradient_by_the_target_is_true_or_refused",),
-        in_text("lossary.losses.answers.binary:decided", "y.requires_grad or ", ""),
+        in_text("lossary.losses.answers.focal:decided", "y.requires_grad or ", ""),
     ),
     Mutant(
         "signs that learn pass in silence",

@@ -58,12 +58,6 @@ def _golden_balanced_probabilities(inputs: Mapping[str, Tensor], params: Mapping
     return Call((inputs["input"], target, weight), {"reduction": params["reduction"]})
 
 
-def _golden_sigmoid(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call | None:
-    if params["kind"] != "sigmoid":
-        return None
-    return Call((inputs["input"], inputs["target"]), {n: v for n, v in params.items() if n != "kind"})
-
-
 SAMPLES: dict[str, Samples] = {
     "binary_cross_entropy_with_logits": Samples(
         edges=edges_logits,
@@ -84,15 +78,5 @@ SAMPLES: dict[str, Samples] = {
         draw=_draw_soft,
         variants=({}, {"positive_weight": 4.0, "negative_weight": 0.0}, {"positive_weight": 0.75}),
         golden={"balanced_bce": _golden_balanced},
-    ),
-    "sigmoid_focal_loss": Samples(
-        edges=edges_logits,
-        variants=({}, {"gamma": 0.5}, {"gamma": 5.0, "alpha": 0.25}, {"gamma": 0.0}),
-        golden={"focal_sigmoid": golden_pair},
-    ),
-    "sigmoid_poly_focal_loss": Samples(
-        edges=edges_logits,
-        variants=({}, {"gamma": 0.5, "epsilon": -0.5}, {"gamma": 5.0, "alpha": 0.25}),
-        golden={"poly1_focal": _golden_sigmoid},
     ),
 }

@@ -33,7 +33,7 @@ _VARIANTS = (
 )
 
 
-def _both(name: str, variant: Mapping[str, Any]) -> dict[str, Samples]:
+def both_forms(name: str, variant: Mapping[str, Any]) -> dict[str, Samples]:
     """Of a loss's softmax and sigmoid forms: they differ in the data alone."""
     variants = (*_VARIANTS, variant)
     return {
@@ -43,7 +43,6 @@ def _both(name: str, variant: Mapping[str, Any]) -> dict[str, Samples]:
 
 
 SAMPLES: dict[str, Samples] = {
-    **_both("dice", {"squared": True, "ignore_index": 0}),
-    **_both("tversky", {"alpha": 0.8, "beta": 0.1, "ignore_index": 0}),
-    **_both("jaccard", {"ignore_index": 0}),
+    **both_forms("dice", {"squared": True, "ignore_index": 0}),
+    **both_forms("jaccard", {"ignore_index": 0}),
 }

@@ -12,13 +12,6 @@ _GENERALIZED = (
     {"weighting": "uniform", "aggregate": "batch", "ignore_index": 1},
     {"class_weight": _WEIGHTS, "smooth": 1e-3, "aggregate": "batch"},
 )
-_FOCAL = (
-    {},
-    {"gamma": 1.0, "smooth": 0.0, "absent": "skip"},
-    {"gamma": 0.5, "aggregate": "batch", "smooth": 1e-3, "ignore_index": 1},
-    {"class_weight": _WEIGHTS, "alpha": 0.8, "beta": 0.1, "gamma": 3.0},
-)
-
 
 SAMPLES: dict[str, Samples] = {
     "generalized_dice_loss": Samples(
@@ -26,9 +19,5 @@ SAMPLES: dict[str, Samples] = {
     ),
     "sigmoid_generalized_dice_loss": Samples(
         golden={"sigmoid_generalized_dice": golden_in_order}, edges=edges_regions, variants=_GENERALIZED
-    ),
-    "focal_tversky_loss": Samples(golden={"focal_tversky": golden_in_order}, edges=edges_indices, variants=_FOCAL),
-    "sigmoid_focal_tversky_loss": Samples(
-        golden={"sigmoid_focal_tversky": golden_in_order}, edges=edges_regions, variants=_FOCAL
     ),
 }

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from lossary.compose.sums import Sum
 from lossary.core.check import check_among, check_choice, check_dim, check_number, check_shape, wide_integers
 from lossary.kernels.overlap import Sums
-from lossary.losses.answers.binary import BCEWithLogitsLoss, SigmoidFocalLoss
+from lossary.losses.answers.binary import BCEWithLogitsLoss
+from lossary.losses.answers.focal import SigmoidFocalLoss
 from lossary.losses.classes.softmax import CrossEntropyLoss, FocalLoss
 from lossary.losses.masks._shared import Aggregate, one_minus, sigmoid_regions, softmax_regions
 from lossary.losses.masks.overlap import (
@@ -30,12 +31,10 @@ from lossary.losses.masks.overlap import (
     JaccardLoss,
     SigmoidDiceLoss,
     SigmoidJaccardLoss,
-    SigmoidTverskyLoss,
-    TverskyLoss,
     dice_fraction,
     jaccard_fraction,
-    tversky_fraction,
 )
+from lossary.losses.masks.tversky import SigmoidTverskyLoss, TverskyLoss, tversky_fraction
 from lossary.presets._shared import indices, one_hot
 
 __all__ = ["dice", "dice_ce", "dice_focal", "focal", "generalized_dice", "tversky"]

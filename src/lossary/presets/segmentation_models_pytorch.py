@@ -13,16 +13,10 @@ from torch import Tensor, nn
 
 from lossary.core.check import check_among, check_choice, wide_integers
 from lossary.core.loss import Loss
-from lossary.losses.answers.binary import SigmoidFocalLoss
+from lossary.losses.answers.focal import SigmoidFocalLoss
 from lossary.losses.masks.lovasz import LovaszHingeLoss, LovaszSoftmaxLoss
-from lossary.losses.masks.overlap import (
-    DiceLoss,
-    JaccardLoss,
-    SigmoidDiceLoss,
-    SigmoidJaccardLoss,
-    SigmoidTverskyLoss,
-    TverskyLoss,
-)
+from lossary.losses.masks.overlap import DiceLoss, JaccardLoss, SigmoidDiceLoss, SigmoidJaccardLoss
+from lossary.losses.masks.tversky import SigmoidTverskyLoss, TverskyLoss
 from lossary.presets._shared import Called, one_hot
 
 __all__ = ["dice", "focal", "jaccard", "lovasz", "tversky"]

@@ -15,7 +15,8 @@ from lossary.core.check import check_choice
 from lossary.kernels.stable import unit
 from lossary.losses.pairs.contrastive import ContrastiveLoss
 from lossary.losses.pairs.graded import AnglELoss, CoSENTLoss
-from lossary.losses.triplets.triplet import TripletLoss, TripletMarginLoss
+from lossary.losses.triplets.given import TripletMarginLoss
+from lossary.losses.triplets.triplet import TripletLoss
 from lossary.losses.values.regression import MSELoss
 from lossary.losses.views.retrieval import MultipleNegativesRankingLoss
 from lossary.presets._shared import Called

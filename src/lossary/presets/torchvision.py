@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from lossary.core.check import check_among
 from lossary.core.reduce import Reduction
-from lossary.losses.answers.binary import SigmoidFocalLoss
+from lossary.losses.answers.focal import SigmoidFocalLoss
 from lossary.losses.boxes.iou import CompleteIoULoss, DistanceIoULoss, GeneralizedIoULoss
 from lossary.presets._shared import Called
 

@@ -11,7 +11,8 @@ from lossary.kernels.measures import Lp
 from lossary.losses._batch import compare
 from lossary.losses._distance import DistanceName, measure_of
 from lossary.losses.pairs.contrastive import ContrastiveLoss, pairs_given, pairs_of_batch
-from lossary.losses.triplets.triplet import TripletLoss, TripletMarginLoss
+from lossary.losses.triplets.given import TripletMarginLoss
+from lossary.losses.triplets.triplet import TripletLoss
 
 #: No distance reaches it, so every triplet lacks it.
 UNREACHED = 1e30

@@ -1,12 +1,14 @@
-"""What losses of two parts share: each part's weights and its mean over the positions of all ranks."""
+"""What losses of two parts share: each part's weights, its mean over the positions of all ranks, and card facts."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
+from lossary.core.card import Card
 from lossary.core.check import check_shape, wide_integers
 from lossary.core.reduce import align, both, count, divide, scaled
 from lossary.kernels.stable import accumulate
@@ -81,3 +83,33 @@ def over_regions(
 
 def weighed_sum(dice_weight: float | Tensor, dice: Tensor, weight: float | Tensor, other: Tensor) -> Tensor:
     return scaled(dice, dice_weight) + scaled(other, weight)
+
+
+compound_card = partial(
+    Card,
+    data="masks",
+    input="logits",
+    kernel="overlap",
+    item="batch",
+    separable=False,
+    mean_is_plain=False,
+    at_call=frozenset({"sample_weight", "mask", "group"}),
+)
+
+
+SOFTMAX: dict[str, Any] = {
+    "takes": ("input-label",),
+    "when": "Segmentation into exclusive classes: the usual choice in medical imaging.",
+}
+
+
+SIGMOID: dict[str, Any] = {
+    "takes": ("input-target",),
+    "when": "Segmentation of one region, or of regions that may overlap.",
+}
+
+
+IGNORED = "Ignored positions must count in neither part; some code passes them to one of the two."
+
+
+CHANNEL = "A softmax over one channel is 1 everywhere: one region wants the sigmoid form."

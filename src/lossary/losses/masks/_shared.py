@@ -217,6 +217,13 @@ def reduce_scores(
     return reduce(scores, weight=each, mask=both(exists, present), reduction=reduction, group=group)
 
 
+def share_wrong(wrong: Tensor, total: Tensor, smooth: float) -> Tensor:
+    """``wrong / (total + smooth)``; computed as 1 minus what is right, a small loss would be a rounding error."""
+    total = total + smooth
+    nothing = total == 0
+    return torch.where(nothing, 0, wrong) / torch.where(nothing, 1, total)
+
+
 _SEARCH = {"smooth": Choice((1e-3, 1.0)), "aggregate": Choice(("per_sample", "batch"))}
 
 
@@ -232,7 +239,7 @@ def card(
     module: type[Loss],
     *,
     search: Mapping[str, Any],
-    at_call: frozenset[str] = frozenset({"sample_weight", "mask"}),
+    at_call: frozenset[str] = frozenset({"sample_weight", "mask", "group"}),
     **facts: Any,
 ) -> Card:
     """A card of this family; the softmax and sigmoid forms differ in their data, not in their facts."""

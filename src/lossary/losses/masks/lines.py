@@ -216,7 +216,7 @@ _FACTS: dict[str, Any] = {
 
 
 def _line_card(*args: Any, when: str, relatives: tuple[str, ...]) -> Any:
-    found = card(*args, relatives=relatives, **_FACTS)
+    found = card(*args, relatives=relatives, at_call=frozenset({"sample_weight", "mask"}), **_FACTS)
     pitfalls = (
         "It sees lines, not widths: add a Dice loss.",
         "Too few erosions leave thick regions without a middle line.",

@@ -1,15 +1,14 @@
 """Overlap of predicted and true regions: one minus a score of set agreement, for segmentation."""
 
-from functools import partial
 from typing import Any
 
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
-from lossary.core.card import Choice, Range
+from lossary.core.card import Choice
 from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction
-from lossary.core.rules import ClassWeight, NotNegative, checked
+from lossary.core.rules import ClassWeight, checked
 from lossary.distributed import across_ranks
 from lossary.kernels.overlap import Sums
 from lossary.losses.masks._shared import Absent, Aggregate, Smooth, card, one_minus, sigmoid_regions, softmax_regions
@@ -19,24 +18,15 @@ __all__ = [
     "JaccardLoss",
     "SigmoidDiceLoss",
     "SigmoidJaccardLoss",
-    "SigmoidTverskyLoss",
-    "TverskyLoss",
     "dice_loss",
     "jaccard_loss",
     "sigmoid_dice_loss",
     "sigmoid_jaccard_loss",
-    "sigmoid_tversky_loss",
-    "tversky_loss",
 ]
 
 
 def dice_fraction(sums: Sums) -> tuple[Tensor, Tensor]:
     return 2 * sums.overlap, sums.predicted + sums.truth
-
-
-def tversky_fraction(sums: Sums, alpha: float | Tensor, beta: float | Tensor) -> tuple[Tensor, Tensor]:
-    wrong = alpha * (sums.predicted - sums.overlap) + beta * (sums.truth - sums.overlap)
-    return sums.overlap, sums.overlap + wrong
 
 
 def jaccard_fraction(sums: Sums) -> tuple[Tensor, Tensor]:
@@ -187,156 +177,6 @@ class SigmoidDiceLoss(Loss):
     fn = staticmethod(sigmoid_dice_loss)
     smooth: Smooth = 1.0
     squared: bool = False
-    aggregate: Aggregate = "per_sample"
-    absent: Absent = "include"
-    ignore_index: int | None = None
-    class_weight: ClassWeight | None = None
-    reduction: Reduction = "mean"
-
-
-@across_ranks
-@checked
-def tversky_loss(
-    input: Tensor,
-    target: Tensor,
-    *,
-    smooth: Smooth = 1.0,
-    alpha: NotNegative = 0.3,
-    beta: NotNegative = 0.7,
-    aggregate: Aggregate = "per_sample",
-    absent: Absent = "include",
-    ignore_index: int | None = -100,
-    class_weight: ClassWeight | None = None,
-    sample_weight: Tensor | None = None,
-    mask: Tensor | None = None,
-    reduction: Reduction = "mean",
-    group: ProcessGroup | None = None,
-) -> Tensor:
-    r"""One minus the Tversky index: Dice with false positives and false negatives weighed apart.
-
-    .. math:: 1 - \frac{TP + \epsilon}{TP + \alpha FP + \beta FN + \epsilon}
-
-    Args:
-        input: (N, C, ...) logits, C >= 2.
-        target: (N, ...) class indices of any integer dtype.
-        smooth: epsilon, in positions; 0 / 0 counts as a perfect score.
-        alpha: What a false positive weighs.
-        beta: What a false negative weighs; 1/2 each is Dice.
-        aggregate: ``"per_sample"`` scores each sample's class, ``"batch"`` each class over the whole batch: steadier
-            where classes are rare.
-        absent: ``"include"`` counts classes without a true position; ``"skip"`` leaves them out.
-        ignore_index: Positions of this label count nowhere; None for no such label.
-        class_weight: (C,) weights of the classes' losses.
-        sample_weight: One weight an image, (N,), or one for each of its classes, (N, C). With ``aggregate="batch"``
-            an image of weight 2 counts as two.
-        mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, as (N,). Where
-            it leaves nothing there is no score.
-        reduction: ``"none"``, ``"sum"`` or ``"mean"``.
-        group: Process group whose ranks' samples are one batch: for the mean, and for ``aggregate="batch"``.
-
-    Returns:
-        A scalar; or (N, C), with ``aggregate="batch"`` (C,). ``mean`` is over those that are not left out.
-
-    Raises:
-        ValueError: Wrong shapes, a single class (its softmax is always 1), an unknown option.
-        TypeError: Targets that are no integers.
-        IndexError: A target outside of [0, C).
-
-    Example:
-        >>> import torch
-        >>> logits = torch.tensor([[[9.0, -9.0, 9.0, -9.0], [-9.0, 9.0, -9.0, 9.0]]])
-        >>> tversky_loss(logits, torch.tensor([[0, 1, 0, 0]]), smooth=0.0)
-        tensor(0.2450)
-
-    Source:
-        Salehi et al., arXiv:1706.05721, eq. 3 and 4, whose alpha = 0.3 and beta = 0.7 found small lesions best; epsilon
-        as in :func:`dice_loss`. Some code has alpha and beta the other way round.
-    """
-    regions = softmax_regions(input, target, ignore_index, aggregate, sample_weight, mask, class_weight, group)
-    return one_minus(*tversky_fraction(regions.sums, alpha, beta), regions, smooth, absent, class_weight, reduction)
-
-
-class TverskyLoss(Loss):
-    """:func:`tversky_loss` as a Module."""
-
-    fn = staticmethod(tversky_loss)
-    smooth: Smooth = 1.0
-    alpha: NotNegative = 0.3
-    beta: NotNegative = 0.7
-    aggregate: Aggregate = "per_sample"
-    absent: Absent = "include"
-    ignore_index: int | None = -100
-    class_weight: ClassWeight | None = None
-    reduction: Reduction = "mean"
-
-
-@across_ranks
-@checked
-def sigmoid_tversky_loss(
-    input: Tensor,
-    target: Tensor,
-    *,
-    smooth: Smooth = 1.0,
-    alpha: NotNegative = 0.3,
-    beta: NotNegative = 0.7,
-    aggregate: Aggregate = "per_sample",
-    absent: Absent = "include",
-    ignore_index: int | None = None,
-    class_weight: ClassWeight | None = None,
-    sample_weight: Tensor | None = None,
-    mask: Tensor | None = None,
-    reduction: Reduction = "mean",
-    group: ProcessGroup | None = None,
-) -> Tensor:
-    r"""One minus the Tversky index of each channel's region and the true one; regions may overlap.
-
-    .. math:: 1 - \frac{TP + \epsilon}{TP + \alpha FP + \beta FN + \epsilon}
-
-    Args:
-        input: (N, C, ...) logits; C = 1 for one region.
-        target: The shape of ``input``: bool, integers 0 and 1, or soft regions in [0, 1].
-        smooth: epsilon, in positions; 0 / 0 counts as a perfect score.
-        alpha: What a false positive weighs.
-        beta: What a false negative weighs; 1/2 each is Dice.
-        aggregate: ``"per_sample"`` scores each sample's channel, ``"batch"`` each channel over the batch: steadier
-            where channels are rare.
-        absent: ``"include"`` counts channels without a true position; ``"skip"`` leaves them out.
-        ignore_index: Positions of this target value count nowhere; None for no such value.
-        class_weight: (C,) weights of the channels' losses.
-        sample_weight: One weight an image, (N,), or one for each of its channels, (N, C). With ``aggregate="batch"``
-            an image of weight 2 counts as two.
-        mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, as (N,). Where
-            it leaves nothing there is no score.
-        reduction: ``"none"``, ``"sum"`` or ``"mean"``.
-        group: Process group whose ranks' samples are one batch: for the mean, and for ``aggregate="batch"``.
-
-    Returns:
-        A scalar; or (N, C), with ``aggregate="batch"`` (C,). ``mean`` is over those that are not left out.
-
-    Raises:
-        ValueError: Wrong shapes, a target outside of [0, 1] that is not ``ignore_index``, an unknown option, a
-            hyperparameter that is not finite.
-
-    Example:
-        >>> import torch
-        >>> logits = torch.tensor([[[9.0, -9.0, 9.0, -9.0]]])
-        >>> sigmoid_tversky_loss(logits, torch.tensor([[[1, 0, 0, 0]]]), smooth=0.0)
-        tensor(0.2309)
-
-    Source:
-        As :func:`tversky_loss`; soft regions as in :func:`sigmoid_dice_loss`.
-    """
-    regions = sigmoid_regions(input, target, ignore_index, aggregate, sample_weight, mask, class_weight, group)
-    return one_minus(*tversky_fraction(regions.sums, alpha, beta), regions, smooth, absent, class_weight, reduction)
-
-
-class SigmoidTverskyLoss(Loss):
-    """:func:`sigmoid_tversky_loss` as a Module."""
-
-    fn = staticmethod(sigmoid_tversky_loss)
-    smooth: Smooth = 1.0
-    alpha: NotNegative = 0.3
-    beta: NotNegative = 0.7
     aggregate: Aggregate = "per_sample"
     absent: Absent = "include"
     ignore_index: int | None = None
@@ -498,22 +338,6 @@ _DICE: dict[str, Any] = {
 }
 
 
-_TVERSKY: dict[str, Any] = {
-    "formula": r"1 - \frac{TP + \epsilon}{TP + \alpha FP + \beta FN + \epsilon}",
-    "symbols": {
-        "TP": "true positives: the sum of the probabilities where `target` has the class or region",
-        r"\epsilon": "`smooth`, in positions; with 0, nothing over nothing is a perfect score",
-        r"\alpha": "`alpha`, what a false positive weighs",
-        "FP": "false positives: the sum of the probabilities where `target` does not have it",
-        r"\beta": "`beta`, what a false negative weighs",
-        "FN": "false negatives: what the probabilities lack to 1 where `target` has it",
-    },
-    "paper": "arXiv:1706.05721",
-    "defaults": "alpha and beta: the paper's best",
-    "search": {"alpha": Range(0.1, 0.9), "beta": Range(0.1, 0.9)},
-}
-
-
 _JACCARD: dict[str, Any] = {
     "formula": r"1 - \frac{\sum p\, g + \epsilon}{\sum p + \sum g - \sum p\, g + \epsilon}",
     "symbols": {
@@ -529,19 +353,9 @@ _JACCARD: dict[str, Any] = {
 }
 
 
-_card = partial(card, at_call=frozenset({"sample_weight", "mask", "group"}))
-
 CARDS = (
-    _card(dice_loss, DiceLoss, relatives=("jaccard_loss", "tversky_loss", "sigmoid_dice_loss"), **_DICE),
-    _card(sigmoid_dice_loss, SigmoidDiceLoss, relatives=("dice_loss", "sigmoid_jaccard_loss"), **_DICE),
-    _card(tversky_loss, TverskyLoss, relatives=("dice_loss", "sigmoid_tversky_loss"), equation="3", **_TVERSKY),
-    _card(
-        sigmoid_tversky_loss,
-        SigmoidTverskyLoss,
-        relatives=("tversky_loss", "sigmoid_dice_loss"),
-        equation="3",
-        **_TVERSKY,
-    ),
-    _card(jaccard_loss, JaccardLoss, relatives=("dice_loss", "sigmoid_jaccard_loss"), **_JACCARD),
-    _card(sigmoid_jaccard_loss, SigmoidJaccardLoss, relatives=("jaccard_loss", "sigmoid_dice_loss"), **_JACCARD),
+    card(dice_loss, DiceLoss, relatives=("jaccard_loss", "tversky_loss", "sigmoid_dice_loss"), **_DICE),
+    card(sigmoid_dice_loss, SigmoidDiceLoss, relatives=("dice_loss", "sigmoid_jaccard_loss"), **_DICE),
+    card(jaccard_loss, JaccardLoss, relatives=("dice_loss", "sigmoid_jaccard_loss"), **_JACCARD),
+    card(sigmoid_jaccard_loss, SigmoidJaccardLoss, relatives=("jaccard_loss", "sigmoid_dice_loss"), **_JACCARD),
 )

@@ -1,54 +1,39 @@
-"""Overlap losses that focus on small or badly found regions: generalised Dice, and Tversky to a power."""
+"""Overlap in which small classes weigh as much as large ones: generalised Dice."""
 
 import dataclasses
-from functools import partial
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
-from lossary.core.card import Choice, Range
+from lossary.core.card import Choice
 from lossary.core.check import check_shape
 from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction, reduce
-from lossary.core.rules import ClassWeight, NotNegative, Positive, checked
+from lossary.core.rules import ClassWeight, checked
 from lossary.distributed import across_ranks
-from lossary.kernels.overlap import Sums
 from lossary.kernels.stable import widened
 from lossary.losses.masks._shared import (
-    Absent,
     Aggregate,
     Regions,
     Smooth,
     card,
-    reduce_scores,
+    share_wrong,
     sigmoid_regions,
     softmax_regions,
 )
 
 __all__ = [
-    "FocalTverskyLoss",
     "GeneralizedDiceLoss",
-    "SigmoidFocalTverskyLoss",
     "SigmoidGeneralizedDiceLoss",
-    "focal_tversky_loss",
     "generalized_dice_loss",
-    "sigmoid_focal_tversky_loss",
     "sigmoid_generalized_dice_loss",
 ]
 
+
 #: A class's weight by the number of its true positions: one over its square, one over it, or equal.
 Weighting = Literal["square", "simple", "uniform"]
-#: A loss below this counts as 0: the slope of its power is unbounded there.
-_NOTHING = 1e-15
-
-
-def _share(wrong: Tensor, total: Tensor, smooth: float) -> Tensor:
-    """``wrong / (total + smooth)``; computed as 1 minus what is right, a small loss would be a rounding error."""
-    total = total + smooth
-    nothing = total == 0
-    return torch.where(nothing, 0, wrong) / torch.where(nothing, 1, total)
 
 
 def _size_weights(truth: Tensor, weighting: Weighting) -> Tensor:
@@ -72,7 +57,7 @@ def _generalized_dice(
     if class_weight is not None:
         weight = weight * class_weight.to(weight.dtype)
     wrong = (weight * ((predicted - overlap) + (truth - overlap))).sum(-1)
-    losses = _share(wrong, (weight * (predicted + truth)).sum(-1), smooth).to(regions.sums.overlap.dtype)
+    losses = share_wrong(wrong, (weight * (predicted + truth)).sum(-1), smooth).to(regions.sums.overlap.dtype)
     exists = None if regions.exists is None else regions.exists.any(-1)
     return reduce(
         losses, weight=sample_weight if losses.dim() else None, mask=exists, reduction=reduction, group=regions.group
@@ -226,181 +211,6 @@ class SigmoidGeneralizedDiceLoss(Loss):
     reduction: Reduction = "mean"
 
 
-def _focal_tversky(
-    regions: Regions,
-    gamma: float | Tensor,
-    alpha: float | Tensor,
-    beta: float | Tensor,
-    smooth: float,
-    absent: Absent,
-    class_weight: Tensor | None,
-    reduction: str,
-) -> Tensor:
-    sums = Sums(*(widened(s) for s in regions.sums))
-    wrong = alpha * (sums.predicted - sums.overlap) + beta * (sums.truth - sums.overlap)
-    share = _share(wrong, sums.overlap + wrong, smooth)
-    some = ~(share < _NOTHING)  # written so that a NaN stays one
-    losses = torch.where(some, torch.where(some, share, 1) ** (1 / gamma), 0).to(regions.sums.overlap.dtype)
-    present = sums.truth != 0 if absent == "skip" else None
-    return reduce_scores(losses, regions.weight, regions.exists, class_weight, present, reduction, regions.group)
-
-
-@across_ranks
-@checked
-def focal_tversky_loss(
-    input: Tensor,
-    target: Tensor,
-    *,
-    gamma: Positive = 4 / 3,
-    smooth: Smooth = 1.0,
-    alpha: NotNegative = 0.3,
-    beta: NotNegative = 0.7,
-    aggregate: Aggregate = "per_sample",
-    absent: Absent = "include",
-    ignore_index: int | None = -100,
-    class_weight: ClassWeight | None = None,
-    sample_weight: Tensor | None = None,
-    mask: Tensor | None = None,
-    reduction: Reduction = "mean",
-    group: ProcessGroup | None = None,
-) -> Tensor:
-    r"""The Tversky loss of each class to a power, so that badly found classes, or nearly right ones, count more.
-
-    .. math:: \left(1 - \frac{TP + \epsilon}{TP + \alpha FP + \beta FN + \epsilon}\right)^{1 / \gamma}
-
-    Args:
-        input: (N, C, ...) logits, C >= 2.
-        target: (N, ...) class indices of any integer dtype.
-        gamma: Above 1, nearly right scores keep a steep gradient; below 1, badly wrong ones have the steeper one.
-        smooth: epsilon, in positions; 0 / 0 counts as a perfect score.
-        alpha: The weight of a false positive.
-        beta: The weight of a false negative.
-        aggregate: ``"per_sample"`` scores each sample's class, ``"batch"`` each class over the whole batch.
-        absent: ``"include"`` counts classes without a true position; ``"skip"`` leaves them out.
-        ignore_index: Positions with this label do not count; None for no such label.
-        class_weight: (C,) weights of the classes' losses.
-        sample_weight: One weight per image, (N,), or one for each of its classes, (N, C). With ``aggregate="batch"`` an
-            image of weight 2 counts as two.
-        mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, such as (N,).
-            Where it leaves no position, there is no score.
-        reduction: ``"none"``, ``"sum"`` or ``"mean"``.
-        group: Process group whose ranks' samples are one batch: for the mean, and for ``aggregate="batch"``.
-
-    Returns:
-        A scalar; or (N, C), with ``aggregate="batch"`` (C,). A loss below 1e-15 before the power counts as 0, so that
-        the gradient stays finite.
-
-    Raises:
-        ValueError: Wrong shapes, a single class (its softmax is always 1), an unknown option, a gamma of 0 or below.
-        TypeError: Targets that are not integers.
-        IndexError: A target outside of [0, C).
-
-    Example:
-        >>> import torch
-        >>> logits = torch.tensor([[[9.0, -9.0, 9.0, -9.0], [-9.0, 9.0, -9.0, 9.0]]])
-        >>> focal_tversky_loss(logits, torch.tensor([[0, 1, 0, 0]]), smooth=0.0)
-        tensor(0.3481)
-
-    Source:
-        Abraham and Khan, A Novel Focal Tversky Loss Function with Improved Attention U-Net, arXiv:1810.07842, whose
-        gamma is 4/3 and whose alpha is our beta: 0.7 for false negatives. Some code raises the mean over classes to the
-        power; some uses gamma itself instead of 1 / gamma.
-    """
-    regions = softmax_regions(input, target, ignore_index, aggregate, sample_weight, mask, class_weight, group)
-    return _focal_tversky(regions, gamma, alpha, beta, smooth, absent, class_weight, reduction)
-
-
-class FocalTverskyLoss(Loss):
-    """:func:`focal_tversky_loss` as a Module."""
-
-    fn = staticmethod(focal_tversky_loss)
-    gamma: Positive = 4 / 3
-    smooth: Smooth = 1.0
-    alpha: NotNegative = 0.3
-    beta: NotNegative = 0.7
-    aggregate: Aggregate = "per_sample"
-    absent: Absent = "include"
-    ignore_index: int | None = -100
-    class_weight: ClassWeight | None = None
-    reduction: Reduction = "mean"
-
-
-@across_ranks
-@checked
-def sigmoid_focal_tversky_loss(
-    input: Tensor,
-    target: Tensor,
-    *,
-    gamma: Positive = 4 / 3,
-    smooth: Smooth = 1.0,
-    alpha: NotNegative = 0.3,
-    beta: NotNegative = 0.7,
-    aggregate: Aggregate = "per_sample",
-    absent: Absent = "include",
-    ignore_index: int | None = None,
-    class_weight: ClassWeight | None = None,
-    sample_weight: Tensor | None = None,
-    mask: Tensor | None = None,
-    reduction: Reduction = "mean",
-    group: ProcessGroup | None = None,
-) -> Tensor:
-    r"""The Tversky loss of each channel's region to a power; regions may overlap.
-
-    .. math:: \left(1 - \frac{TP + \epsilon}{TP + \alpha FP + \beta FN + \epsilon}\right)^{1 / \gamma}
-
-    Args:
-        input: (N, C, ...) logits; C = 1 for one region.
-        target: The shape of ``input``: bool, integers 0 and 1, or soft regions in [0, 1].
-        gamma: Above 1, nearly right scores keep a steep gradient; below 1, badly wrong ones have the steeper one.
-        smooth: epsilon, in positions; 0 / 0 counts as a perfect score.
-        alpha: The weight of a false positive.
-        beta: The weight of a false negative.
-        aggregate: ``"per_sample"`` scores each sample's channel, ``"batch"`` each channel over the batch.
-        absent: ``"include"`` counts channels without a true position; ``"skip"`` leaves them out.
-        ignore_index: Positions with this target value do not count; None for no such value.
-        class_weight: (C,) weights of the channels' losses.
-        sample_weight: One weight per image, (N,), or one for each of its channels, (N, C). With ``aggregate="batch"``
-            an image of weight 2 counts as two.
-        mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, such as (N,).
-            Where it leaves no position, there is no score.
-        reduction: ``"none"``, ``"sum"`` or ``"mean"``.
-        group: Process group whose ranks' samples are one batch: for the mean, and for ``aggregate="batch"``.
-
-    Returns:
-        A scalar; or (N, C), with ``aggregate="batch"`` (C,). A loss below 1e-15 before the power counts as 0.
-
-    Raises:
-        ValueError: Wrong shapes, a target outside of [0, 1] that is not ``ignore_index``, an unknown option, a gamma
-            of 0 or below.
-
-    Example:
-        >>> import torch
-        >>> logits = torch.tensor([[[9.0, -9.0, 9.0, -9.0]]])
-        >>> sigmoid_focal_tversky_loss(logits, torch.tensor([[[1, 0, 0, 0]]]), smooth=0.0)
-        tensor(0.3331)
-
-    Source:
-        As :func:`focal_tversky_loss`; soft regions as in :func:`sigmoid_dice_loss`.
-    """
-    regions = sigmoid_regions(input, target, ignore_index, aggregate, sample_weight, mask, class_weight, group)
-    return _focal_tversky(regions, gamma, alpha, beta, smooth, absent, class_weight, reduction)
-
-
-class SigmoidFocalTverskyLoss(Loss):
-    """:func:`sigmoid_focal_tversky_loss` as a Module."""
-
-    fn = staticmethod(sigmoid_focal_tversky_loss)
-    gamma: Positive = 4 / 3
-    smooth: Smooth = 1.0
-    alpha: NotNegative = 0.3
-    beta: NotNegative = 0.7
-    aggregate: Aggregate = "per_sample"
-    absent: Absent = "include"
-    ignore_index: int | None = None
-    class_weight: ClassWeight | None = None
-    reduction: Reduction = "mean"
-
-
 _GENERALIZED: dict[str, Any] = {
     "formula": (
         r"1 - \frac{2 \sum_c w_c \sum p\, g + \epsilon}{\sum_c w_c \left(\sum p + \sum g\right) + \epsilon}, "
@@ -420,29 +230,9 @@ _GENERALIZED: dict[str, Any] = {
 }
 
 
-_FOCAL: dict[str, Any] = {
-    "formula": r"\left(1 - \frac{TP + \epsilon}{TP + \alpha FP + \beta FN + \epsilon}\right)^{1 / \gamma}",
-    "symbols": {
-        "TP": "true positives: the sum of the probabilities where `target` has the class or region",
-        r"\epsilon": "`smooth`, in positions; with 0, 0 / 0 counts as a perfect score",
-        r"\alpha": "`alpha`, the weight of a false positive",
-        "FP": "false positives: the sum of the probabilities where `target` does not have it",
-        r"\beta": "`beta`, the weight of a false negative",
-        "FN": "false negatives: the sum of one minus the probabilities where `target` has it",
-        r"\gamma": "`gamma`, above 0: above 1, nearly right scores keep a steep gradient",
-    },
-    "paper": "arXiv:1810.07842",
-    "equation": "unconfirmed",
-    "defaults": "the paper's",
-    "search": {"gamma": Range(0.5, 3.0, log=True), "alpha": Range(0.1, 0.9), "beta": Range(0.1, 0.9)},
-}
-
-
-_card = partial(card, at_call=frozenset({"sample_weight", "mask", "group"}))
-
 CARDS = (
     dataclasses.replace(
-        _card(
+        card(
             generalized_dice_loss,
             GeneralizedDiceLoss,
             relatives=("dice_loss", "sigmoid_generalized_dice_loss", "focal_tversky_loss"),
@@ -451,24 +241,12 @@ CARDS = (
         item="image",
     ),
     dataclasses.replace(
-        _card(
+        card(
             sigmoid_generalized_dice_loss,
             SigmoidGeneralizedDiceLoss,
             relatives=("sigmoid_dice_loss", "generalized_dice_loss"),
             **_GENERALIZED,
         ),
         item="image",
-    ),
-    _card(
-        focal_tversky_loss,
-        FocalTverskyLoss,
-        relatives=("tversky_loss", "sigmoid_focal_tversky_loss", "dice_focal_loss"),
-        **_FOCAL,
-    ),
-    _card(
-        sigmoid_focal_tversky_loss,
-        SigmoidFocalTverskyLoss,
-        relatives=("sigmoid_tversky_loss", "focal_tversky_loss"),
-        **_FOCAL,
     ),
 )
