@@ -28,7 +28,8 @@ from presets.grid import Call, calls  # noqa: E402
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing")
-    check = parser.parse_args().check
+    parser.add_argument("--only", default="", metavar="PEER", help="this peer alone")
+    given = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")  # the originals' own
     make_torchvision_importable()
@@ -38,6 +39,8 @@ def main() -> int:
     record = stored.load() if stored.FILE.exists() else {}
     failed = 0
     for peer, asked in by_peer.items():
+        if given.only not in ("", peer):
+            continue
         if peers.find(peer) is None:
             print(f"{peer}: not installed")
             continue
@@ -54,7 +57,7 @@ def main() -> int:
         )
         record[peer] = stored.entry(peers.version(peer), asked, answers)
     print(sum(map(len, by_peer.values())), "calls in all")
-    if not check:
+    if not given.check:
         stored.FILE.write_text(json.dumps(record, separators=(",", ":")).replace("],[", "],\n[") + "\n")
     return 1 if failed else 0
 

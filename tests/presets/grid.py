@@ -100,6 +100,7 @@ def calls() -> Iterator[Call]:
         sentences,
         torchvision,
         timm,
+        timm_poly,
         lightly,
     ):
         yield from family()
@@ -375,6 +376,9 @@ def whole_batches() -> Iterator[Call]:
                 yield Call(peer, "circle", given, f"{batch} {phase:g}", (x, y))
             for given in options(softmax_scale=(1, 8)):
                 yield Call(peer, "nca", given, f"{batch} {phase:g}", (x, y))
+            yield Call(peer, "n_pairs", {}, f"{batch} {phase:g}", (x, y))
+            for given in options(pos_margin=(0, 0.3), neg_margin=(1, 0.1)):
+                yield Call(peer, "signal_to_noise_ratio_contrastive", given, f"{batch} {phase:g}", (x, y))
         for given in options(temperature=(0.01, 0.2)):
             yield Call(peer, "smooth_ap", given, f"classes of three {phase:g}", (x, of_three), tolerance=1e-6)
         for given in options(invariance_lambda=(25, 1), variance_mu=(25, 2), covariance_v=(1, 5), eps=(1e-4, 0.1)):
@@ -449,6 +453,19 @@ def timm() -> Iterator[Call]:
                 yield Call("timm", "asymmetric_multi_label", arguments, batch, (x, yes), tolerance=1e-5)
         for given in options(gamma_pos=(1, 0, 3), gamma_neg=(4, 2), eps=(0.1, 0.0, 0.3)):
             yield Call("timm", "asymmetric_single_label", given, batch, (x, y))
+
+
+def timm_poly() -> Iterator[Call]:
+    for phase in (0.0, 1.0, 2.0):
+        batch, x, y = f"scores {phase:g}", wave(6, 3, phase=phase, scale=4.0), labels(6, classes=3, phase=phase)
+        yes, shares = labels(6, 3, classes=2, phase=phase).double(), wave(6, 3, phase=phase + 0.5).softmax(1)
+        for given in options(epsilon=(2.0, -1.0), smoothing=(0.0, 0.3), reduction=("mean", "sum")):
+            yield Call("timm", "poly_cross_entropy", given, batch, (x, y), tolerance=1e-5)
+            yield Call("timm", "poly_cross_entropy", given, f"{batch}, soft", (x, shares), tolerance=1e-5)
+            for more in options(gamma=(0.0, 2.0), alpha=(None, 0.25)):
+                arguments = {**given, **more}
+                yield Call("timm", "poly_binary_cross_entropy", arguments, batch, (x, yes), tolerance=1e-5)
+        yield Call("timm", "poly_binary_cross_entropy", {"reduction": "batchmean"}, batch, (x, yes), tolerance=1e-5)
 
 
 def lightly() -> Iterator[Call]:

@@ -52,6 +52,8 @@ CLASSES = {
         "proxy_nca": "ProxyNCALoss",
         "soft_triple": "SoftTripleLoss",
         "nca": "NCALoss",
+        "n_pairs": "NPairsLoss",
+        "signal_to_noise_ratio_contrastive": "SignalToNoiseRatioContrastiveLoss",
         "smooth_ap": "SmoothAPLoss",
         "vicreg": "VICRegLoss",
     },
@@ -84,6 +86,8 @@ CLASSES = {
         "asymmetric_multi_label": "AsymmetricLossMultiLabel",
         "asymmetric_single_label": "AsymmetricLossSingleLabel",
         "jsd_cross_entropy": "JsdCrossEntropy",
+        "poly_cross_entropy": "PolyCrossEntropy",
+        "poly_binary_cross_entropy": "PolyBinaryCrossEntropy",
     },
     "lightly": {
         "nt_xent": "NTXentLoss",

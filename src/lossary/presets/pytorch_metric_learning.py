@@ -25,6 +25,7 @@ from lossary.losses.identities.sphereface import SphereFaceLoss
 from lossary.losses.triplets.triplet import TripletLoss, triplet_loss
 from lossary.losses.views.decorrelation import VICRegLoss
 from lossary.losses.views.mutual import NTXentLoss
+from lossary.losses.views.retrieval import NPairLoss
 from lossary.presets._shared import fill, read, started
 
 __all__ = [
@@ -34,11 +35,13 @@ __all__ = [
     "cosface",
     "load_head",
     "multi_similarity",
+    "n_pairs",
     "nca",
     "normalized_softmax",
     "nt_xent",
     "proxy_anchor",
     "proxy_nca",
+    "signal_to_noise_ratio_contrastive",
     "smooth_ap",
     "soft_triple",
     "sphereface",
@@ -162,6 +165,14 @@ def circle(m: float = 0.4, gamma: float = 80) -> CircleLoss:
     return CircleLoss(margin=m, scale=gamma)
 
 
+def n_pairs() -> nn.Module:
+    """``NPairsLoss``: Lossary's :class:`NPairLoss` of unit embeddings, which the paper warns against.
+
+    Of each class it takes the first two items of the batch; the others are not looked at.
+    """
+    return _FirstPairs(NPairLoss())
+
+
 def nca(softmax_scale: float = 1) -> NCALoss:
     """``NCALoss``: Lossary's :class:`NCALoss`.
 
@@ -228,6 +239,13 @@ def contrastive(
     return _Contrastive(pos_margin, neg_margin, distance, normalize_embeddings)
 
 
+def signal_to_noise_ratio_contrastive(
+    pos_margin: float = 0.0, neg_margin: float = 1.0, normalize_embeddings: bool = True
+) -> nn.Module:
+    """``SignalToNoiseRatioContrastiveLoss``: :func:`contrastive` by ``"snr"``; its regulariser is left out."""
+    return contrastive(pos_margin, neg_margin, "snr", normalize_embeddings)
+
+
 def load_head(head: HeadLoss, checkpoint: str | Path) -> None:
     """Load the class weights of a saved ``loss.state_dict()`` into ``head``: ``W`` is (embedding_size, num_classes).
 
@@ -255,6 +273,19 @@ def _of_length_one(x: Tensor, p: float) -> Tensor:
     length = norm(x, p)[:, None]
     some = ~(length <= 0)  # so written, a NaN stays one
     return x / torch.where(some, length, 1)
+
+
+class _FirstPairs(nn.Module):
+    """A loss of each class's first item and the next of that class."""
+
+    def __init__(self, loss: nn.Module) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        x, after = unit(embeddings), (labels[:, None] == labels).triu(1)
+        first = after.any(1) & ~after.any(0)
+        return self.loss(x[first], x[after[first].int().argmax(1)])
 
 
 class _AmongAll(nn.Module):

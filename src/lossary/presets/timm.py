@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from lossary.core.check import check_whole
 from lossary.losses.answers.asymmetric import AsymmetricLoss
 from lossary.losses.answers.binary import BCEWithLogitsLoss
+from lossary.losses.answers.focal import SigmoidPolyFocalLoss
 from lossary.losses.classes.divergence import kl_div
+from lossary.losses.classes.powers import PolyLoss
 from lossary.losses.classes.selective import AsymmetricSoftmaxLoss
 from lossary.losses.classes.softmax import CrossEntropyLoss
 from lossary.presets._shared import one_hot
@@ -19,6 +21,8 @@ __all__ = [
     "binary_cross_entropy",
     "jsd_cross_entropy",
     "label_smoothing_cross_entropy",
+    "poly_binary_cross_entropy",
+    "poly_cross_entropy",
     "soft_target_cross_entropy",
 ]
 
@@ -74,6 +78,32 @@ def asymmetric_single_label(
     return AsymmetricSoftmaxLoss(gamma_pos, gamma_neg, label_smoothing=eps, reduction=reduction)
 
 
+def poly_cross_entropy(
+    epsilon: float = 2.0, smoothing: float = 0.0, reduction: Literal["mean", "sum", "none"] = "mean"
+) -> nn.Module:
+    """``PolyCrossEntropy``: Lossary's :class:`PolyLoss` of (N, C), whose default for ``epsilon`` is 1.
+
+    Smoothing spreads a class index over all classes; shares of the classes stay as they are. The original counts in
+    float32.
+    """
+    return _Smoothed(PolyLoss(epsilon, reduction=reduction), smoothing)
+
+
+def poly_binary_cross_entropy(
+    epsilon: float = 2.0,
+    gamma: float = 0.0,
+    alpha: float | None = None,
+    smoothing: float = 0.0,
+    reduction: Literal["mean", "batchmean", "sum", "none"] = "mean",
+) -> nn.Module:
+    """``PolyBinaryCrossEntropy``: Lossary's :class:`SigmoidPolyFocalLoss`, whose ``gamma`` is 2 by default.
+
+    There ``alpha`` weighs the added term too, which the paper's listing does not. ``"batchmean"`` is as large as there
+    are classes.
+    """
+    return _PolyBinary(SigmoidPolyFocalLoss(epsilon, gamma, reduction="none"), alpha, smoothing, reduction)
+
+
 def jsd_cross_entropy(num_splits: int = 3, alpha: float = 12.0, smoothing: float = 0.1) -> nn.Module:
     """``JsdCrossEntropy`` (AugMix): cross-entropy of the first split, and how far the splits' predictions are apart.
 
@@ -101,6 +131,35 @@ class _BinaryCrossEntropy(nn.Module):
             target = (target > self.threshold).to(x.dtype)
         loss = self.loss(x, target)
         return loss.sum(-1).mean() if self.sum_classes else loss
+
+
+class _Smoothed(nn.Module):
+    """A class index becomes shares of all classes; shares stay."""
+
+    def __init__(self, loss: nn.Module, smoothing: float) -> None:
+        super().__init__()
+        self.loss, self.smoothing = loss, smoothing
+
+    def forward(self, x: Tensor, target: Tensor) -> Tensor:
+        if self.smoothing and target.shape != x.shape:
+            target = one_hot(target.long(), x.shape[-1]) * (1 - self.smoothing) + self.smoothing / x.shape[-1]
+        return self.loss(x, target)
+
+
+class _PolyBinary(nn.Module):
+    def __init__(self, loss: nn.Module, alpha: float | None, smoothing: float, reduction: str) -> None:
+        super().__init__()
+        self.loss, self.alpha, self.smoothing, self.reduction = loss, alpha, smoothing, reduction
+
+    def forward(self, x: Tensor, target: Tensor) -> Tensor:
+        y = target.to(x.dtype) * (1 - self.smoothing) + 0.5 * self.smoothing
+        losses = self.loss(x, y)
+        if self.alpha is not None:
+            losses = losses * (y * self.alpha + (1 - y) * (1 - self.alpha))
+        if self.reduction == "none":
+            return losses
+        divisor = {"mean": losses.numel(), "batchmean": len(losses), "sum": 1}[self.reduction]
+        return losses.sum() / max(divisor, 1)
 
 
 class _OverItems(nn.Module):
