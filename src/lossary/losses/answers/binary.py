@@ -1,4 +1,4 @@
-"""Yes or no, once or for many labels at a time: losses of a logit (or probability) against a binary target."""
+"""Yes or no, for one label or many: losses of a logit (or probability) against a binary target."""
 
 from typing import Annotated, Any
 
@@ -45,7 +45,7 @@ def binary_loss(
     check_tensor("target", target)
 
     def checked(x: Tensor, y: Tensor, *arguments: Argument) -> Tensor:
-        check_probabilities("target", y)  # here, where a block of them is in cache
+        check_probabilities("target", y)  # here, while their block is in cache
         return formula(x, y, *arguments)
 
     if weight is None:
@@ -73,21 +73,21 @@ def binary_cross_entropy_with_logits(
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
 ) -> Tensor:
-    r"""Cross-entropy of a yes-or-no target, from the logit; for many labels at a time, one logit a label.
+    r"""Cross-entropy of a yes-or-no target, from the logit; for many labels, one logit per label.
 
     .. math:: -\left[w_+\, y \log\sigma(z) + (1 - y) \log(1 - \sigma(z))\right]
 
     Args:
-        input: Logits, any shape; many labels: (N, C).
+        input: Logits, any shape; for many labels (N, C).
         target: The shape of ``input``: bool, integers 0 and 1, or probabilities in [0, 1].
-        weight: As torch's: a factor that broadcasts to ``input``, not part of the mean's divisor.
+        weight: As in torch, a factor that broadcasts to ``input``, not part of the mean's divisor.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"`` over all elements.
-        pos_weight: Factor of the positive term, a number or (C,): the count of negatives over that of positives
-            balances them. Not part of the mean's divisor.
+        pos_weight: Factor of the positive term, a number or (C,): negatives divided by positives balances the two. Not
+            part of the mean's divisor.
         label_smoothing: e in [0, 1]: targets become ``(1 - e) y + e / 2``.
-        ignore_index: A target that does not count, such as -1 for a label that nobody annotated; None: none.
-        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
-        mask: Boolean, True where an element counts: labels that nobody annotated.
+        ignore_index: A target that does not count, such as -1 for labels nobody annotated; None for no such value.
+        sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
+        mask: Boolean, True where an element counts; False for labels that nobody annotated.
 
     Returns:
         A scalar, or the shape of ``input``, in torch's dtype.
@@ -103,9 +103,9 @@ def binary_cross_entropy_with_logits(
         tensor(0.2201)
 
     Source:
-        Good, Rational Decisions, 1952. Bool and integer targets work (torch wants floats); nothing to average gives
-        0 here, NaN in torch. Sigmoid first and :func:`binary_cross_entropy` after loses what the logit knew. Smoothing
-        is cross-entropy's of two classes, and Keras's; the ``smooth_factor`` of segmentation_models_pytorch is half.
+        Good, Rational Decisions, 1952. Bool and integer targets work (torch needs floats); nothing to average gives 0
+        here, NaN in torch. A sigmoid before :func:`binary_cross_entropy` loses precision that the logit has. Smoothing
+        is that of two-class cross-entropy and Keras; the ``smooth_factor`` of segmentation_models_pytorch is half.
     """
     check_float("input", input)
     check_tensor("target", target)
@@ -152,16 +152,16 @@ def binary_cross_entropy(
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
 ) -> Tensor:
-    r"""Cross-entropy of a yes-or-no target, from the probability. With logits at hand use the logits.
+    r"""Cross-entropy of a yes-or-no target, from the probability. If you have logits, use those.
 
     .. math:: -\left[y \log p + (1 - y) \log(1 - p)\right]
 
     Args:
         input: Probabilities in [0, 1], any shape.
         target: The shape of ``input``: bool, integers 0 and 1, or probabilities in [0, 1].
-        weight: As torch's: a factor that broadcasts to ``input``, not part of the mean's divisor.
+        weight: As in torch, a factor that broadcasts to ``input``, not part of the mean's divisor.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"`` over all elements.
-        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts.
 
     Returns:
@@ -177,9 +177,9 @@ def binary_cross_entropy(
         tensor(0.1054)
 
     Source:
-        Good, Rational Decisions, 1952. Logarithms are at least -100, as in torch, with gradient 0 beyond that (torch:
-        1e12), as that of probabilities below 1e-35 is in float32. A certain and right prediction has the true one-sided
-        gradient, where torch has 0.
+        Good, Rational Decisions, 1952. Logarithms are at least -100, as in torch, with gradient 0 beyond that
+        (torch: 1e12), and for probabilities below 1e-35 in float32. A prediction that is certain and right has the true
+        one-sided gradient, where torch has 0.
     """
     check_probabilities("input", counted(input, mask))
 
@@ -192,7 +192,7 @@ def binary_cross_entropy(
 
 def _clamped_log_rest(p: Tensor) -> Tensor:
     """log(1 - p), at least -100, exact for small p. Only p = 1 itself reaches the clamp."""
-    fine = ~(p >= 1)  # so written, a NaN stays one
+    fine = ~(p >= 1)  # written like this, a NaN stays a NaN
     return torch.where(fine, torch.log1p(-torch.where(fine, p, torch.zeros_like(p))), torch.full_like(p, -100.0))
 
 
@@ -215,16 +215,16 @@ def balanced_bce_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""Binary cross-entropy with a weight for either answer.
+    r"""Binary cross-entropy with a weight for each answer.
 
     .. math:: -\left[w_+\, y \log\sigma(z) + w_-\, (1 - y) \log(1 - \sigma(z))\right]
 
     Args:
-        input: Logits, any shape. For probabilities: ``binary_cross_entropy`` with a weight an element.
+        input: Logits, any shape. For probabilities: ``binary_cross_entropy`` with a weight per element.
         target: The shape of ``input``: bool, integers 0 and 1, or probabilities in [0, 1].
         positive_weight: w+, a number or a tensor that broadcasts to ``input``; see :func:`class_weights`.
         negative_weight: w-, likewise.
-        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"`` over all elements: w+ and w- are
             not part of the divisor.
@@ -242,8 +242,8 @@ def balanced_bce_loss(
         tensor([2.0794, 0.6931])
 
     Source:
-        Xie and Tu, arXiv:1504.06375, with free weights. Code that passes the pair of weights as torch's
-        ``weight`` multiplies elements by position instead: an error for most batches, a wrong number for N = 2.
+        Xie and Tu, arXiv:1504.06375, with free weights. Code that passes the two weights as torch's ``weight``
+        multiplies elements by position instead: an error for most batches, a wrong number for N = 2.
     """
     check_factor("positive_weight", positive_weight, input)
     check_factor("negative_weight", negative_weight, input)
@@ -281,7 +281,7 @@ CARDS = (
         search={"pos_weight": Range(0.1, 10.0, log=True)},
         when="Yes or no, and several labels that may hold together.",
         pitfalls=(
-            "It takes logits: a sigmoid before it squeezes the gradient and loses large logits.",
+            "It takes logits: a sigmoid in front of it squeezes the gradient and loses large logits.",
             "weight lines up with the last dimension: two weights for the two answers are an error or, with two "
             "columns, something else. Use balanced_bce_loss.",
         ),
@@ -299,10 +299,10 @@ CARDS = (
         paper="Good, Rational Decisions, 1952",
         equation="textbook",
         defaults="torch",
-        when="Only where a probability is all there is; with logits use the form that takes them.",
+        when="Where you only have probabilities; with logits use the form that takes them.",
         pitfalls=(
-            "Both terms stand under the minus sign; without the brackets the second has the wrong sign.",
-            "In half precision 1 - p is 0 for every p above 0.9995: wrong and certain is not told from right.",
+            "The minus sign covers both terms; without the brackets the second has the wrong sign.",
+            "In half precision 1 - p is 0 for every p above 0.9995: certain but wrong looks the same as right.",
         ),
         relatives=("binary_cross_entropy_with_logits", "balanced_bce_loss"),
     ),
@@ -321,10 +321,10 @@ CARDS = (
         equation="2",
         defaults="no weighting",
         search={"positive_weight": Range(0.1, 10.0, log=True)},
-        when="One answer is much rarer than the other and both matter alike.",
+        when="One answer is much rarer than the other and both matter equally.",
         pitfalls=(
-            "It weighs easy and hard examples of a class alike; the focal loss tells them apart.",
-            "With weights the outputs are no probabilities any more: calibrate before reading them as such.",
+            "It weights easy and hard examples of a class alike; the focal loss tells them apart.",
+            "With weights the outputs are no longer probabilities: calibrate before reading them as such.",
         ),
         relatives=("binary_cross_entropy_with_logits", "sigmoid_focal_loss"),
     ),

@@ -1,4 +1,4 @@
-"""Yes or no where most answers are easy: cross-entropy that fades out what is right already."""
+"""Yes or no where most answers are easy: cross-entropy that fades out what is already right."""
 
 from typing import Annotated, Any
 
@@ -42,8 +42,8 @@ def _with_fade(entropy: Tensor, wrong: Tensor, gamma: float) -> tuple[Tensor, Te
 
 
 def decided(y: Tensor) -> bool:
-    """Whether all targets are seen to be 0 or 1."""
-    # Of a target that learns it would be the gradient of another formula.
+    """Whether all targets are visible and 0 or 1."""
+    # A target that learns would get the gradient of another formula.
     if y.requires_grad or not values_visible(y):
         return False
     between = torch.addcmul(y, y, y, value=-1).reshape(-1)
@@ -65,7 +65,7 @@ def sigmoid_focal_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""Binary cross-entropy that fades out examples already right.
+    r"""Binary cross-entropy that fades out examples that are already right.
 
     .. math:: -\alpha_t (1 - p_t)^\gamma \log p_t
 
@@ -73,8 +73,8 @@ def sigmoid_focal_loss(
         input: Logits, any shape.
         target: The shape of ``input``: bool, integers 0 and 1, or probabilities in [0, 1].
         gamma: How fast right answers fade, at least 0; 0 is the plain cross-entropy.
-        alpha: Weight of positives in [0, 1], negatives get 1 - alpha; None: neither.
-        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        alpha: Weight of positives in [0, 1], negatives get 1 - alpha; None weights neither.
+        sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"`` over all elements (the paper
             divides by the number of anchors with an object: divide the sum by it).
@@ -93,7 +93,7 @@ def sigmoid_focal_loss(
 
     Source:
         Lin et al., Focal Loss, arXiv:1708.02002, eq. 5; gamma = 2 is the paper's best, with alpha = 0.25. Common code
-        takes a power of 1 - p: its gradient is NaN for gamma below 1 at logits past 17 (float32).
+        takes a power of 1 - p, whose gradient is NaN for gamma below 1 at logits past 17 (float32).
     """
     check_tensor("target", target)
     hard = not target.dtype.is_floating_point
@@ -148,8 +148,8 @@ def sigmoid_poly_focal_loss(
         target: The shape of ``input``: bool, integers 0 and 1, or probabilities in [0, 1].
         epsilon: Change of the first coefficient, at least -1 to keep it from turning negative.
         gamma: How fast right answers fade, at least 0.
-        alpha: Weight of positives in [0, 1], negatives get 1 - alpha; None: neither.
-        sample_weight: One weight an element, or one a sample, (N,); mean is ``sum(w l) / sum(w)``.
+        alpha: Weight of positives in [0, 1], negatives get 1 - alpha; None weights neither.
+        sample_weight: One weight per element, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an element counts.
         reduction: ``"none"`` (the shape of ``input``), ``"sum"`` or ``"mean"`` over all elements.
 
@@ -166,8 +166,8 @@ def sigmoid_poly_focal_loss(
         tensor(0.2983)
 
     Source:
-        Leng et al., PolyLoss, arXiv:2204.12511, with focal loss as the base. As in the paper's listing alpha
-        does not multiply the added term.
+        Leng et al., PolyLoss, arXiv:2204.12511, with focal loss as the base. As in the paper's listing, alpha does not
+        multiply the added term.
     """
     check_tensor("target", target)
     hard = not target.dtype.is_floating_point
@@ -199,7 +199,7 @@ CARDS = (
             r"p_t": (
                 "the probability given to the `target`: sigmoid of `input` where it is 1, one minus that where it is 0"
             ),
-            r"\gamma": "`gamma`: how fast examples fade that are already right; 0 is the plain cross-entropy",
+            r"\gamma": "`gamma`: how fast examples that are already right fade; 0 is the plain cross-entropy",
         },
         paper="arXiv:1708.02002",
         equation="5",
@@ -225,14 +225,14 @@ CARDS = (
             r"p_t": (
                 "the probability given to the `target`: sigmoid of `input` where it is 1, one minus that where it is 0"
             ),
-            r"\gamma": "`gamma`: how fast examples fade that are already right; 0 is Poly-1 of the plain cross-entropy",
+            r"\gamma": "`gamma`: how fast examples that are already right fade; 0 is Poly-1 of the plain cross-entropy",
             r"\varepsilon": "`epsilon`: the change of the first coefficient of the power series, at least -1",
         },
         paper="arXiv:2204.12511",
         equation="unconfirmed",
         defaults="epsilon = 1: the paper's listing; gamma: the focal loss",
         search={"epsilon": Range(-1.0, 4.0), "gamma": Range(0.0, 5.0)},
-        when="As the sigmoid focal loss, with one more number to tune.",
+        when="Like the sigmoid focal loss, with one more number to tune.",
         pitfalls=("alpha does not multiply the added term.",),
         relatives=("sigmoid_focal_loss", "poly_focal_loss"),
     ),
