@@ -113,5 +113,5 @@ def test_torchscript_is_refused_in_one_line(model: nn.Module) -> None:
 
 
 def test_power_beside_squared_is_refused_when_made() -> None:
-    with pytest.raises(ValueError, match="p: wanted 2 beside squared; got 1"):
+    with pytest.raises(ValueError, match="p: wanted 2 with squared; got 1"):
         lossary.TripletMarginLoss(p=1.0, squared=True)

@@ -112,4 +112,4 @@ SIGMOID: dict[str, Any] = {
 IGNORED = "Ignored positions must count in neither part; some code passes them to one of the two."
 
 
-CHANNEL = "A softmax over one channel is 1 everywhere: one region wants the sigmoid form."
+CHANNEL = "A softmax over one channel is 1 everywhere: use the sigmoid form for one region."

@@ -1,4 +1,4 @@
-"""Dice beside cross-entropy: overlap for the goal, a loss of every position for steady gradients."""
+"""Dice plus cross-entropy: overlap for the goal, a loss of every position for steady gradients."""
 
 from functools import partial
 from typing import Annotated, Any
@@ -67,26 +67,26 @@ def dice_cross_entropy_loss(
         target: (N, ...) class indices of any integer dtype.
         dice_weight: lambda_D, the weight of Dice.
         cross_entropy_weight: lambda_C, the weight of cross-entropy.
-        label_smoothing: Of cross-entropy, in [0, 1].
+        label_smoothing: That of cross-entropy, in [0, 1].
         smooth: epsilon of Dice, in positions.
         squared: Dice with sums of squares in its denominator (V-Net).
         aggregate: Dice of each sample (``"per_sample"``) or of the whole batch (``"batch"``), which is steadier where
             classes are rare. The other part is a mean over all positions either way.
         absent: Whether Dice counts classes without a true position (``"include"``) or leaves them out (``"skip"``).
         include_background: Whether class 0 has a Dice score. It stays a class of the softmax either way.
-        ignore_index: Positions of this label count nowhere.
+        ignore_index: Positions with this label do not count.
         class_weight: (C,) weights of the classes, in both parts.
         sample_weight: (N,) weights of the images, in both parts.
-        mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, as (N,).
+        mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, such as (N,).
         group: Process group whose ranks' images are one batch, in both parts.
 
     Returns:
-        A scalar. The loss exists only for a whole batch, without ``reduction``: the items of Dice are classes, those
-        of the other part positions.
+        A scalar. The loss is defined only for a whole batch, without ``reduction``: the items of Dice are classes,
+        those of the other part positions.
 
     Raises:
         ValueError: Wrong shapes, a single class, an unknown option, a number out of its range.
-        TypeError: Targets that are no integers.
+        TypeError: Targets that are not integers.
         IndexError: A target outside of [0, C) that is not ``ignore_index``.
 
     Example:
@@ -96,8 +96,8 @@ def dice_cross_entropy_loss(
         tensor(4.7083)
 
     Source:
-        Isensee et al., nnU-Net, arXiv:1809.10486, with equal weights. Each part makes the softmax for itself:
-        one for both was no faster.
+        Isensee et al., nnU-Net, arXiv:1809.10486, with equal weights. Each part computes its own softmax: sharing one
+        was no faster.
     """
     check_tensor("input", input)
     x = accumulate(input)
@@ -168,15 +168,15 @@ def sigmoid_dice_cross_entropy_loss(
         aggregate: Dice of each sample (``"per_sample"``) or of the whole batch (``"batch"``), which is steadier where
             regions are rare. The other part is a mean over all positions either way.
         absent: Whether Dice counts regions without a true position (``"include"``) or leaves them out (``"skip"``).
-        ignore_index: Positions of this target value count nowhere; None for no such value.
+        ignore_index: Positions with this target value do not count; None for no such value.
         class_weight: (C,) weights of the regions, in both parts; 0 leaves a background channel out.
         sample_weight: (N,) weights of the images, in both parts.
-        mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, as (N,).
+        mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, such as (N,).
         group: Process group whose ranks' images are one batch, in both parts.
 
     Returns:
-        A scalar. The loss exists only for a whole batch, without ``reduction``: the items of Dice are regions, those
-        of the other part positions.
+        A scalar. The loss is defined only for a whole batch, without ``reduction``: the items of Dice are regions,
+        those of the other part positions.
 
     Raises:
         ValueError: Wrong shapes, a target that is not 0 or 1, an unknown option, a number out of its range.

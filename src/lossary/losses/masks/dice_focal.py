@@ -1,4 +1,4 @@
-"""Dice beside a focal loss: regions of any size, and few positions that are hard."""
+"""Dice plus a focal loss: regions of any size, with few hard positions."""
 
 from functools import partial
 from typing import Annotated, Any
@@ -67,26 +67,26 @@ def dice_focal_loss(
         target: (N, ...) class indices of any integer dtype.
         dice_weight: lambda_D, the weight of Dice.
         focal_weight: lambda_F, the weight of the focal loss.
-        gamma: How fast the focal loss fades right answers, at least 0.
+        gamma: How fast right answers fade from the focal loss, at least 0.
         smooth: epsilon of Dice, in positions.
         squared: Dice with sums of squares in its denominator (V-Net).
         aggregate: Dice of each sample (``"per_sample"``) or of the whole batch (``"batch"``), which is steadier where
             classes are rare. The other part is a mean over all positions either way.
         absent: Whether Dice counts classes without a true position (``"include"``) or leaves them out (``"skip"``).
         include_background: Whether class 0 has a Dice score. It stays a class of the softmax either way.
-        ignore_index: Positions of this label count nowhere.
+        ignore_index: Positions with this label do not count.
         class_weight: (C,) weights of the classes, in both parts.
         sample_weight: (N,) weights of the images, in both parts.
-        mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, as (N,).
+        mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, such as (N,).
         group: Process group whose ranks' images are one batch, in both parts.
 
     Returns:
-        A scalar. The loss exists only for a whole batch, without ``reduction``: the items of Dice are classes, those
-        of the other part positions.
+        A scalar. The loss is defined only for a whole batch, without ``reduction``: the items of Dice are classes,
+        those of the other part positions.
 
     Raises:
         ValueError: Wrong shapes, a single class, an unknown option, a number out of its range.
-        TypeError: Targets that are no integers.
+        TypeError: Targets that are not integers.
         IndexError: A target outside of [0, C) that is not ``ignore_index``.
 
     Example:
@@ -96,8 +96,8 @@ def dice_focal_loss(
         tensor(4.7083)
 
     Source:
-        Zhu et al., AnatomyNet, arXiv:1808.05238; equal weights, gamma = 2 as in arXiv:1708.02002. Common code takes
-        the focal loss of sigmoids beside the Dice of a softmax; here both are of one softmax.
+        Zhu et al., AnatomyNet, arXiv:1808.05238; equal weights, gamma = 2 as in arXiv:1708.02002. Common code combines
+        a focal loss of sigmoids with the Dice of a softmax; here both use one softmax.
     """
     check_tensor("input", input)
     x = accumulate(input)
@@ -165,22 +165,22 @@ def sigmoid_dice_focal_loss(
         target: The shape of ``input``: bool, integers 0 and 1, or soft regions in [0, 1].
         dice_weight: lambda_D, the weight of Dice.
         focal_weight: lambda_F, the weight of the focal loss.
-        gamma: How fast the focal loss fades right answers, at least 0.
+        gamma: How fast right answers fade from the focal loss, at least 0.
         alpha: Weight of positives in the focal loss, in [0, 1] (negatives: 1 - alpha); None for no weights.
         smooth: epsilon of Dice, in positions.
         squared: Dice with sums of squares in its denominator (V-Net).
         aggregate: Dice of each sample (``"per_sample"``) or of the whole batch (``"batch"``), which is steadier where
             regions are rare. The other part is a mean over all positions either way.
         absent: Whether Dice counts regions without a true position (``"include"``) or leaves them out (``"skip"``).
-        ignore_index: Positions of this target value count nowhere; None for no such value.
+        ignore_index: Positions with this target value do not count; None for no such value.
         class_weight: (C,) weights of the regions, in both parts; 0 leaves a background channel out.
         sample_weight: (N,) weights of the images, in both parts.
-        mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, as (N,).
+        mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, such as (N,).
         group: Process group whose ranks' images are one batch, in both parts.
 
     Returns:
-        A scalar. The loss exists only for a whole batch, without ``reduction``: the items of Dice are regions, those
-        of the other part positions.
+        A scalar. The loss is defined only for a whole batch, without ``reduction``: the items of Dice are regions,
+        those of the other part positions.
 
     Raises:
         ValueError: Wrong shapes, a target that is not 0 or 1, an unknown option, a number out of its range.
@@ -245,7 +245,7 @@ _FOCAL: dict[str, Any] = {
 }
 
 
-_SIZES = "The focal part is small beside Dice once most positions are right: raise focal_weight."
+_SIZES = "The focal part is small compared with Dice once most positions are right: raise focal_weight."
 
 
 CARDS = (

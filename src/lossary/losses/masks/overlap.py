@@ -58,25 +58,25 @@ def dice_loss(
         input: (N, C, ...) logits, C >= 2.
         target: (N, ...) class indices of any integer dtype.
         smooth: epsilon, in positions; 0 / 0 counts as a perfect score.
-        squared: sums of squares in the denominator (V-Net).
+        squared: Sums of squares in the denominator (V-Net).
         aggregate: ``"per_sample"`` scores each sample's class, ``"batch"`` each class over the whole batch: steadier
             where classes are rare.
         absent: ``"include"`` counts classes without a true position; ``"skip"`` leaves them out.
-        ignore_index: Positions of this label count nowhere; None for no such label.
+        ignore_index: Positions with this label do not count; None for no such label.
         class_weight: (C,) weights of the classes' losses.
-        sample_weight: One weight an image, (N,), or one for each of its classes, (N, C). With ``aggregate="batch"``
-            an image of weight 2 counts as two.
-        mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, as (N,). Where
-            it leaves nothing there is no score.
+        sample_weight: One weight per image, (N,), or one for each of its classes, (N, C). With ``aggregate="batch"`` an
+            image of weight 2 counts as two.
+        mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, such as (N,).
+            Where it leaves no position, there is no score.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
         group: Process group whose ranks' samples are one batch: for the mean, and for ``aggregate="batch"``.
 
     Returns:
-        A scalar; or (N, C), with ``aggregate="batch"`` (C,). ``mean`` is over those that are not left out.
+        A scalar; or (N, C), with ``aggregate="batch"`` (C,). ``mean`` averages those not left out.
 
     Raises:
         ValueError: Wrong shapes, a single class (its softmax is always 1), an unknown option.
-        TypeError: Targets that are no integers.
+        TypeError: Targets that are not integers.
         IndexError: A target outside of [0, C).
 
     Example:
@@ -87,8 +87,8 @@ def dice_loss(
 
     Source:
         Milletari et al., V-Net, arXiv:1606.04797, section 3 (squared, without epsilon); Drozdzal et al.,
-        arXiv:1608.04117, eq. 1 (not squared, epsilon = 1). Common code scores a class that is absent as perfect
-        whatever is predicted, or counts ignored positions in the denominator.
+        arXiv:1608.04117, eq. 1 (not squared, epsilon = 1). Common code scores absent classes as perfect whatever is
+        predicted, or counts ignored positions in the denominator.
     """
     regions = softmax_regions(
         input, target, ignore_index, aggregate, sample_weight, mask, class_weight, group, squared=squared
@@ -134,21 +134,21 @@ def sigmoid_dice_loss(
         input: (N, C, ...) logits; C = 1 for one region.
         target: The shape of ``input``: bool, integers 0 and 1, or soft regions in [0, 1].
         smooth: epsilon, in positions; 0 / 0 counts as a perfect score.
-        squared: sums of squares in the denominator (V-Net).
+        squared: Sums of squares in the denominator (V-Net).
         aggregate: ``"per_sample"`` scores each sample's channel, ``"batch"`` each channel over the batch: steadier
             where channels are rare.
         absent: ``"include"`` counts channels without a true position; ``"skip"`` leaves them out.
-        ignore_index: Positions of this target value count nowhere; None for no such value.
+        ignore_index: Positions with this target value do not count; None for no such value.
         class_weight: (C,) weights of the channels' losses.
-        sample_weight: One weight an image, (N,), or one for each of its channels, (N, C). With ``aggregate="batch"``
+        sample_weight: One weight per image, (N,), or one for each of its channels, (N, C). With ``aggregate="batch"``
             an image of weight 2 counts as two.
-        mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, as (N,). Where
-            it leaves nothing there is no score.
+        mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, such as (N,).
+            Where it leaves no position, there is no score.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
         group: Process group whose ranks' samples are one batch: for the mean, and for ``aggregate="batch"``.
 
     Returns:
-        A scalar; or (N, C), with ``aggregate="batch"`` (C,). ``mean`` is over those that are not left out.
+        A scalar; or (N, C), with ``aggregate="batch"`` (C,). ``mean`` averages those not left out.
 
     Raises:
         ValueError: Wrong shapes, a target outside of [0, 1] that is not ``ignore_index``, an unknown option, a
@@ -161,9 +161,9 @@ def sigmoid_dice_loss(
         tensor(0.3334)
 
     Source:
-        As :func:`dice_loss`. Here (N, L) would be N samples of L channels with one position each: one region of L
-        positions is (N, 1, L). For soft regions the smaller of p and g stands for their product (unless ``squared``),
-        so that p = g is the best answer: Wang et al., Dice Semimetric Losses, arXiv:2303.16296.
+        As :func:`dice_loss`. An (N, L) input is N samples of L channels with one position each; one region of L
+        positions is (N, 1, L). For soft regions, the smaller of p and g replaces their product (unless ``squared``), so
+        that p = g is the best answer: Wang et al., Dice Semimetric Losses, arXiv:2303.16296.
     """
     regions = sigmoid_regions(
         input, target, ignore_index, aggregate, sample_weight, mask, class_weight, group, squared=squared
@@ -211,21 +211,21 @@ def jaccard_loss(
         aggregate: ``"per_sample"`` scores each sample's class, ``"batch"`` each class over the whole batch: steadier
             where classes are rare.
         absent: ``"include"`` counts classes without a true position; ``"skip"`` leaves them out.
-        ignore_index: Positions of this label count nowhere; None for no such label.
+        ignore_index: Positions with this label do not count; None for no such label.
         class_weight: (C,) weights of the classes' losses.
-        sample_weight: One weight an image, (N,), or one for each of its classes, (N, C). With ``aggregate="batch"``
-            an image of weight 2 counts as two.
-        mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, as (N,). Where
-            it leaves nothing there is no score.
+        sample_weight: One weight per image, (N,), or one for each of its classes, (N, C). With ``aggregate="batch"`` an
+            image of weight 2 counts as two.
+        mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, such as (N,).
+            Where it leaves no position, there is no score.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
         group: Process group whose ranks' samples are one batch: for the mean, and for ``aggregate="batch"``.
 
     Returns:
-        A scalar; or (N, C), with ``aggregate="batch"`` (C,). ``mean`` is over those that are not left out.
+        A scalar; or (N, C), with ``aggregate="batch"`` (C,). ``mean`` averages those not left out.
 
     Raises:
         ValueError: Wrong shapes, a single class (its softmax is always 1), an unknown option.
-        TypeError: Targets that are no integers.
+        TypeError: Targets that are not integers.
         IndexError: A target outside of [0, C).
 
     Example:
@@ -281,17 +281,17 @@ def sigmoid_jaccard_loss(
         aggregate: ``"per_sample"`` scores each sample's channel, ``"batch"`` each channel over the batch: steadier
             where channels are rare.
         absent: ``"include"`` counts channels without a true position; ``"skip"`` leaves them out.
-        ignore_index: Positions of this target value count nowhere; None for no such value.
+        ignore_index: Positions with this target value do not count; None for no such value.
         class_weight: (C,) weights of the channels' losses.
-        sample_weight: One weight an image, (N,), or one for each of its channels, (N, C). With ``aggregate="batch"``
+        sample_weight: One weight per image, (N,), or one for each of its channels, (N, C). With ``aggregate="batch"``
             an image of weight 2 counts as two.
-        mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, as (N,). Where
-            it leaves nothing there is no score.
+        mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, such as (N,).
+            Where it leaves no position, there is no score.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
         group: Process group whose ranks' samples are one batch: for the mean, and for ``aggregate="batch"``.
 
     Returns:
-        A scalar; or (N, C), with ``aggregate="batch"`` (C,). ``mean`` is over those that are not left out.
+        A scalar; or (N, C), with ``aggregate="batch"`` (C,). ``mean`` averages those not left out.
 
     Raises:
         ValueError: Wrong shapes, a target outside of [0, 1] that is not ``ignore_index``, an unknown option, a
@@ -327,9 +327,9 @@ _DICE: dict[str, Any] = {
     "formula": r"1 - \frac{2 \sum p\, g + \epsilon}{\sum p + \sum g + \epsilon}",
     "symbols": {
         r"\sum": "over the positions of a class or region of an image, or of the batch with `aggregate` 'batch'",
-        "p": "the probability there: softmax of `input`, of the sigmoid form its sigmoid; squared below with `squared`",
-        "g": "1 where `target` is the class or region, 0 elsewhere, between in soft regions; squared with `squared`",
-        r"\epsilon": "`smooth`, in positions; with 0, nothing over nothing is a perfect score",
+        "p": "the probability there: softmax of `input`, or sigmoid in the sigmoid form; squared below with `squared`",
+        "g": "1 where `target` is the class or region, 0 elsewhere, in between if soft; squared with `squared`",
+        r"\epsilon": "`smooth`, in positions; with 0, 0 / 0 counts as a perfect score",
     },
     "paper": "arXiv:1606.04797",
     "equation": "section 3",
@@ -342,13 +342,13 @@ _JACCARD: dict[str, Any] = {
     "formula": r"1 - \frac{\sum p\, g + \epsilon}{\sum p + \sum g - \sum p\, g + \epsilon}",
     "symbols": {
         r"\sum": "over the positions of a class or region of an image, or of the batch with `aggregate` 'batch'",
-        "p": "the probability there: softmax of `input`, of the sigmoid form its sigmoid",
-        "g": "1 where `target` is the class or region, 0 elsewhere, between in soft regions",
-        r"\epsilon": "`smooth`, in positions; with 0, nothing over nothing is a perfect score",
+        "p": "the probability there: softmax of `input`, or its sigmoid in the sigmoid form",
+        "g": "1 where `target` is the class or region, 0 elsewhere, in between for soft regions",
+        r"\epsilon": "`smooth`, in positions; with 0, 0 / 0 counts as a perfect score",
     },
     "paper": "Rahman and Wang, ISVC 2016",
     "equation": "unconfirmed",
-    "defaults": "epsilon = 1 as Dice has it",
+    "defaults": "epsilon = 1 as for Dice",
     "search": {},
 }
 

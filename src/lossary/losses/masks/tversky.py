@@ -1,4 +1,4 @@
-"""Overlap in which false alarms and misses weigh differently (Tversky), and a power that attends to poor regions."""
+"""Overlap that weights false positives and false negatives separately (Tversky), also raised to a power."""
 
 from typing import Any
 
@@ -61,7 +61,7 @@ def tversky_loss(
     reduction: Reduction = "mean",
     group: ProcessGroup | None = None,
 ) -> Tensor:
-    r"""One minus the Tversky index: Dice with false positives and false negatives weighed apart.
+    r"""One minus the Tversky index: Dice with separate weights for false positives and false negatives.
 
     .. math:: 1 - \frac{TP + \epsilon}{TP + \alpha FP + \beta FN + \epsilon}
 
@@ -69,26 +69,26 @@ def tversky_loss(
         input: (N, C, ...) logits, C >= 2.
         target: (N, ...) class indices of any integer dtype.
         smooth: epsilon, in positions; 0 / 0 counts as a perfect score.
-        alpha: What a false positive weighs.
-        beta: What a false negative weighs; 1/2 each is Dice.
+        alpha: The weight of a false positive.
+        beta: The weight of a false negative; 1/2 each is Dice.
         aggregate: ``"per_sample"`` scores each sample's class, ``"batch"`` each class over the whole batch: steadier
             where classes are rare.
         absent: ``"include"`` counts classes without a true position; ``"skip"`` leaves them out.
-        ignore_index: Positions of this label count nowhere; None for no such label.
+        ignore_index: Positions with this label do not count; None for no such label.
         class_weight: (C,) weights of the classes' losses.
-        sample_weight: One weight an image, (N,), or one for each of its classes, (N, C). With ``aggregate="batch"``
-            an image of weight 2 counts as two.
-        mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, as (N,). Where
-            it leaves nothing there is no score.
+        sample_weight: One weight per image, (N,), or one for each of its classes, (N, C). With ``aggregate="batch"`` an
+            image of weight 2 counts as two.
+        mask: Boolean, True where a position counts: the shape of ``target`` or its leading dimensions, such as (N,).
+            Where it leaves no position, there is no score.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
         group: Process group whose ranks' samples are one batch: for the mean, and for ``aggregate="batch"``.
 
     Returns:
-        A scalar; or (N, C), with ``aggregate="batch"`` (C,). ``mean`` is over those that are not left out.
+        A scalar; or (N, C), with ``aggregate="batch"`` (C,). ``mean`` averages those not left out.
 
     Raises:
         ValueError: Wrong shapes, a single class (its softmax is always 1), an unknown option.
-        TypeError: Targets that are no integers.
+        TypeError: Targets that are not integers.
         IndexError: A target outside of [0, C).
 
     Example:
@@ -98,8 +98,8 @@ def tversky_loss(
         tensor(0.2450)
 
     Source:
-        Salehi et al., arXiv:1706.05721, eq. 3 and 4, whose alpha = 0.3 and beta = 0.7 found small lesions best; epsilon
-        as in :func:`dice_loss`. Some code has alpha and beta the other way round.
+        Salehi et al., arXiv:1706.05721, eq. 3 and 4, where alpha = 0.3 and beta = 0.7 found small lesions best; epsilon
+        as in :func:`dice_loss`. Some code swaps alpha and beta.
     """
     regions = softmax_regions(input, target, ignore_index, aggregate, sample_weight, mask, class_weight, group)
     return one_minus(*tversky_fraction(regions.sums, alpha, beta), regions, smooth, absent, class_weight, reduction)
@@ -145,22 +145,22 @@ def sigmoid_tversky_loss(
         input: (N, C, ...) logits; C = 1 for one region.
         target: The shape of ``input``: bool, integers 0 and 1, or soft regions in [0, 1].
         smooth: epsilon, in positions; 0 / 0 counts as a perfect score.
-        alpha: What a false positive weighs.
-        beta: What a false negative weighs; 1/2 each is Dice.
+        alpha: The weight of a false positive.
+        beta: The weight of a false negative; 1/2 each is Dice.
         aggregate: ``"per_sample"`` scores each sample's channel, ``"batch"`` each channel over the batch: steadier
             where channels are rare.
         absent: ``"include"`` counts channels without a true position; ``"skip"`` leaves them out.
-        ignore_index: Positions of this target value count nowhere; None for no such value.
+        ignore_index: Positions with this target value do not count; None for no such value.
         class_weight: (C,) weights of the channels' losses.
-        sample_weight: One weight an image, (N,), or one for each of its channels, (N, C). With ``aggregate="batch"``
+        sample_weight: One weight per image, (N,), or one for each of its channels, (N, C). With ``aggregate="batch"``
             an image of weight 2 counts as two.
-        mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, as (N,). Where
-            it leaves nothing there is no score.
+        mask: Boolean, True where a position counts: the shape of ``input`` or its leading dimensions, such as (N,).
+            Where it leaves no position, there is no score.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
         group: Process group whose ranks' samples are one batch: for the mean, and for ``aggregate="batch"``.
 
     Returns:
-        A scalar; or (N, C), with ``aggregate="batch"`` (C,). ``mean`` is over those that are not left out.
+        A scalar; or (N, C), with ``aggregate="batch"`` (C,). ``mean`` averages those not left out.
 
     Raises:
         ValueError: Wrong shapes, a target outside of [0, 1] that is not ``ignore_index``, an unknown option, a

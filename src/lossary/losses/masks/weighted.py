@@ -1,4 +1,4 @@
-"""Overlap in which small classes weigh as much as large ones: generalised Dice."""
+"""Overlap with small classes weighing as much as large ones: generalised Dice."""
 
 import dataclasses
 from typing import Any, Literal

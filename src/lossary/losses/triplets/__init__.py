@@ -1,1 +1,1 @@
-"""Triplets: an anchor, what is nearer, what is farther."""
+"""Triplets: an anchor, a nearer item and a farther one."""

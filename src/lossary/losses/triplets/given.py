@@ -1,4 +1,4 @@
-"""Triplets that are given, a row each: an anchor, its positive and its negative."""
+"""Given triplets, one per row: an anchor, its positive and its negative."""
 
 from collections.abc import Callable
 from typing import Annotated
@@ -31,7 +31,7 @@ DistanceFunction = Callable[[Tensor, Tensor], Tensor]
 
 def _check_power(p: float, squared: bool) -> None:
     if squared and p != 2:
-        raise ValueError(f"p: wanted 2 beside squared; got {p}")
+        raise ValueError(f"p: wanted 2 with squared; got {p}")
 
 
 @checked
@@ -49,7 +49,7 @@ def triplet_margin_loss(
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
 ) -> Tensor:
-    r"""Given triplets: the anchor nearer to its positive than to its negative, by a margin.
+    r"""Given triplets: the anchor must be nearer to its positive than to its negative, by a margin.
 
     .. math:: \max(0,\ d(a, p) - d(a, n) + m)
 
@@ -59,8 +59,8 @@ def triplet_margin_loss(
         negative: Likewise.
         margin: m, in units of the distance, at least 0.
         p: The norm's degree.
-        eps: Added to every difference, as torch does; 0 for true distances.
-        swap: Takes the positive's distance to the negative where it is the smaller one.
+        eps: Added to every difference, as in torch; 0 for true distances.
+        swap: Use the distance from the positive to the negative where it is smaller.
         reduction: ``"none"`` (...), ``"sum"`` or ``"mean"``.
         squared: Squared Euclidean distances (FaceNet), for ``p=2``.
         sample_weight: Weights of the triplets, (...).
@@ -79,9 +79,9 @@ def triplet_margin_loss(
         tensor(0.5000)
 
     Source:
-        Balntas et al., BMVC 2016, section 3 (and its swap); at torch's arguments torch's result, whose eps shifts the
-        distance by about 1e-6 and gives a gradient at distance 0. Where the hinge is exactly 0 the gradient is 0
-        here, and that of an active triplet there.
+        Balntas et al., BMVC 2016, section 3 (and its swap). With torch's arguments it returns torch's result, whose eps
+        shifts the distance by about 1e-6 and creates a gradient at distance 0. Where the hinge is exactly 0, the
+        gradient is 0 here but that of an active triplet in torch.
     """
     check_float("anchor", anchor)
     anchor, positive, negative = stretched_rows(anchor=anchor, positive=positive, negative=negative)
@@ -138,7 +138,7 @@ def triplet_margin_with_distance_loss(
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
 ) -> Tensor:
-    r"""Given triplets: the anchor nearer to its positive than to its negative, by a margin, in a distance of your own.
+    r"""Given triplets: the anchor must be nearer to its positive than to its negative, in a distance of your own.
 
     .. math:: \max(0,\ d(a, p) - d(a, n) + m)
 
@@ -146,20 +146,20 @@ def triplet_margin_with_distance_loss(
         anchor: (N, ...), whatever the distance takes.
         positive: Likewise.
         negative: Likewise.
-        distance_function: From two batches to one number a pair, the smaller the nearer; None is Euclid's distance over
+        distance_function: From two batches to one number per pair, smaller for nearer; None is Euclid's distance over
             the last dimension, with torch's 1e-6 added to every difference.
         margin: m, in units of the distance, at least 0.
-        swap: Takes the positive's distance to the negative where it is the smaller one.
+        swap: Use the distance from the positive to the negative where it is smaller.
         reduction: ``"none"`` (what the distance returns), ``"sum"`` or ``"mean"``.
         sample_weight: Weights of the triplets, (N,) or the shape of the distances.
         mask: Boolean, (N,), True where a triplet counts; the distance sees zeros elsewhere.
 
     Returns:
-        A scalar, or one loss a distance.
+        A scalar, or one loss per distance.
 
     Raises:
         ValueError: Distances whose shapes differ, a ``margin`` that is not finite.
-        TypeError: Inputs that are no floating-point tensors.
+        TypeError: Inputs that are not floating-point tensors.
 
     Example:
         >>> import torch
@@ -169,8 +169,8 @@ def triplet_margin_with_distance_loss(
         tensor(2.5000)
 
     Source:
-        Balntas et al., BMVC 2016, section 3 (and its swap); at torch's arguments torch's result. Where the hinge is
-        exactly 0 the gradient is 0 here, and that of an active triplet there.
+        Balntas et al., BMVC 2016, section 3 (and its swap). With torch's arguments it returns torch's result; where the
+        hinge is exactly 0, the gradient is 0 here but that of an active triplet in torch.
     """
     if distance_function is None:
         return triplet_margin_loss(
@@ -213,15 +213,15 @@ def bpr_loss(
     mask: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""What a user took shall have the larger product with it than what it did not (Bayesian personalised ranking).
+    r"""Items a user took should have larger products with the user than others (Bayesian personalised ranking).
 
     .. math:: \log(1 + e^{a \cdot n - a \cdot p}) + \lambda \left(|a|^2 + |p|^2 + |n|^2\right)
 
     Args:
-        anchor: (N, D) vectors a of users, taken as they are: not normalised.
+        anchor: (N, D) vectors a of users, used as they are, not normalised.
         positive: (N, D) vectors p of items that they took.
-        negative: (N, D) vectors n of items that they did not.
-        l2_reg: lambda, at least 0, which keeps the vectors short; the paper has one for each side.
+        negative: (N, D) vectors n of items that they did not take.
+        l2_reg: lambda, at least 0; keeps the vectors short. The paper has one for each side.
         sample_weight: (N,) weights of the triplets; mean is ``sum(w l) / sum(w)``.
         mask: (N,) boolean; a triplet that does not count may be NaN.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
@@ -241,8 +241,8 @@ def bpr_loss(
 
     Source:
         Rendle et al., BPR: Bayesian Personalized Ranking from Implicit Feedback, arXiv:1205.2618, section 4.2, which
-        maximises the sum. Much code writes ``-log(sigmoid(x))``, which is infinite from x = -104 on in float32. From
-        scores alone it is ``soft_margin_loss`` of their differences.
+        maximises the sum. Much code writes ``-log(sigmoid(x))``, which is infinite in float32 for x below -104. If you
+        only have scores, use ``soft_margin_loss`` on their differences.
     """
     check_dim("anchor", anchor, 2, "(N, D)")
     check_float("anchor", anchor)
@@ -291,10 +291,10 @@ CARDS = (
         defaults="torch's",
         search={"margin": Range(0.1, 2.0, log=True)},
         at_call=frozenset({"sample_weight", "mask"}),
-        when="Triplets given by the data (rankings, clicks); with labels let `triplet_loss` mine them.",
+        when="Triplets given by the data (rankings, clicks); with labels, let `triplet_loss` mine them.",
         pitfalls=(
             "torch adds 1e-6 to every difference: distances are off by that, and identical points get a gradient.",
-            "Squared and plain distances want different margins.",
+            "Squared and plain distances need different margins.",
         ),
         relatives=("triplet_loss", "triplet_margin_with_distance_loss"),
     ),
@@ -306,12 +306,10 @@ CARDS = (
         data="triplets",
         formula=r"\max(0,\ d(a, p) - d(a, n) + m)",
         symbols={
-            r"d": (
-                "`distance_function`, the smaller the nearer; by default Euclid's, with 1e-6 added to every difference"
-            ),
+            r"d": "`distance_function`, smaller for nearer; by default Euclid's, with 1e-6 added to every difference",
             r"a": "an item of `anchor`",
-            r"p": "the item of `positive` beside it",
-            r"n": "the item of `negative` beside it",
+            r"p": "the item of `positive` at its place",
+            r"n": "the item of `negative` at its place",
             r"m": "`margin`, in units of the distance, at least 0",
         },
         kernel="none",
@@ -321,8 +319,8 @@ CARDS = (
         defaults="torch's",
         search={"margin": Range(0.1, 2.0, log=True)},
         at_call=frozenset({"sample_weight", "mask"}),
-        when="Triplets given by the data, compared by a distance of your own; Euclid's is `triplet_margin_loss`'s.",
-        pitfalls=("A distance that is a similarity (a cosine) pulls apart what belongs together: give 1 - cosine.",),
+        when="Triplets given by the data, compared by a distance of your own; for Euclid's, use `triplet_margin_loss`.",
+        pitfalls=("A similarity (a cosine) as the distance pushes apart what belongs together: pass 1 - cosine.",),
         relatives=("triplet_margin_loss",),
     ),
     Card(
@@ -345,11 +343,11 @@ CARDS = (
         defaults="no penalty",
         search={"l2_reg": Range(0.0, 0.1)},
         at_call=frozenset({"sample_weight", "mask"}),
-        when="Recommendation from what users took, with one item drawn beside each that they did not.",
+        when="Recommendation from what users took, with one item they did not take drawn for each.",
         pitfalls=(
-            "An item that is drawn as a negative may only not have been seen yet.",
-            "Most drawn items are soon ranked below, and the gradient fades: `sampled_softmax_loss` has many of them.",
-            "Products: without a penalty popular items' vectors grow long.",
+            "An item drawn as a negative may simply not have been seen yet.",
+            "Most drawn items soon rank lower, and the gradient fades: `sampled_softmax_loss` uses many at a time.",
+            "With products and no penalty, the vectors of popular items grow long.",
         ),
         relatives=("sampled_softmax_loss", "triplet_margin_loss", "soft_margin_loss", "ranknet_loss"),
     ),

@@ -1,4 +1,4 @@
-"""Triplets mined in a batch: an anchor nearer to its positive than to its negative, by a margin."""
+"""Triplets mined in a batch: an anchor must be nearer to its positive than to its negative, by a margin."""
 
 from typing import Any, Literal
 
@@ -48,45 +48,45 @@ def triplet_loss(
     reduction: Reduction = "mean",
     group: ProcessGroup | None = None,
 ) -> Tensor:
-    r"""Triplets mined within the batch: every anchor nearer to its class than to the others, by a margin.
+    r"""Triplets mined within the batch: every anchor must be nearer to its class than to others, by a margin.
 
     .. math:: \max(0,\ d(a, p) - d(a, n) + m) \quad\text{or, soft,}\quad \log(1 + e^{d(a, p) - d(a, n)})
 
     Args:
-        embeddings: (N, D), taken as they are: not normalised.
-        labels: (N,) integers; items of the same label are positives. Batches want several items a label. Or (N, L), 0
-            or 1 for each of L labels: items that share one are positives. None beside ``positives`` or ``triplets``.
-        margin: m, in units of the distance; None is the soft margin.
+        embeddings: (N, D), used as they are, not normalised.
+        labels: (N,) integers; items with the same label are positives. Batches need several items per label. Or (N, L),
+            0 or 1 for each of L labels: items that share one are positives. None with ``positives`` or ``triplets``.
+        margin: m, in units of the distance; None means the soft margin.
         mining: Which triplets: ``"hard"`` takes each anchor's farthest positive and nearest negative; ``"semihard"``
-            each positive with the nearest negative that is farther than it, or the farthest where none is;
-            ``"all"`` all of them.
+            pairs each positive with the nearest negative beyond it, or with the farthest if there is none; ``"all"``
+            takes all.
         distance: d: ``"euclidean"``, ``"squared_euclidean"`` (FaceNet), ``"manhattan"``; ``"cosine"``, 1 - cos;
             ``"dot"``, minus the product; ``"snr"``, var(a - b) / var(a) of an anchor a, over the entries; or
-            ``Lp(p, power)``. Of other norms than Euclid's no product gives the distances: they take D times as long.
+            ``Lp(p, power)``. Norms other than Euclid's cannot be computed from products and take D times as long.
         squared: The same as ``"squared_euclidean"``.
-        average: Of ``mining="all"``, the mean over triplets with a loss above 0, or over ``"all"``.
-        positives: (N, N) boolean instead of labels, or (N, M) beside references: which items are an anchor's positives.
-        triplets: Three (T,) tensors of indices, as of a miner: these triplets of an anchor, a positive and a negative
-            instead of mined ones; with references the positive and the negative are of them.
-        ref_embeddings: (M, D) references, as of a memory bank: positives and negatives are sought among these only.
+        average: With ``mining="all"``, average over triplets with a loss above 0 (``"active"``) or over ``"all"``.
+        positives: (N, N) boolean instead of labels, or (N, M) with references: which items are an anchor's positives.
+        triplets: Three (T,) tensors of indices, for example from a miner: use these triplets of an anchor, a positive
+            and a negative; with references, positives and negatives index those.
+        ref_embeddings: (M, D) references, for example a memory bank: positives and negatives are taken only from these.
         ref_labels: Their labels, (M,) or (M, L).
         ids: (N,) integers; items that share one are never each other's negatives.
-        sample_weight: (N,) weights of the anchors; of given triplets (T,).
-        mask: (N,) boolean; an item that does not count is neither anchor nor positive nor negative, and may be NaN.
+        sample_weight: (N,) weights of the anchors; (T,) for given triplets.
+        mask: (N,) boolean; an item that does not count is neither anchor nor positive nor negative and may be NaN.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.
         group: Process group whose ranks' items are one batch, in which labels and ids mean the same on every rank;
             references and given triplets stay each rank's own. The average of the ranks' means is the mean of that
-            batch, and so for its gradient; ``"none"`` and ``"sum"`` are of the rank's own anchors.
+            batch, and likewise for gradients; ``"none"`` and ``"sum"`` cover the rank's own anchors.
 
     Returns:
-        A scalar, or (N,): an anchor's sum over its triplets; (T,) of given triplets. ``mean`` is over what ``mining``
-        takes: anchors that have both a positive and a negative, positive pairs, or triplets; or over the given
-        triplets. Without any the loss is 0.0, with zero gradients.
+        A scalar, or (N,): each anchor's sum over its triplets; (T,) for given triplets. ``mean`` averages what
+        ``mining`` takes: anchors that have both a positive and a negative, positive pairs, or triplets; or the given
+        triplets. If there are none, the loss is 0.0, with zero gradients.
 
     Raises:
         ValueError: Wrong shapes, a negative ``margin``, an unknown option, arguments that exclude each other.
-        TypeError: Labels that are no integers, references in another precision.
-        IndexError: A triplet of an item that there is not.
+        TypeError: Labels that are not integers, references in another precision.
+        IndexError: A triplet with an item that does not exist.
 
     Example:
         >>> import torch
@@ -96,8 +96,8 @@ def triplet_loss(
 
     Source:
         Hermans et al., In Defense of the Triplet Loss, arXiv:1703.07737, eq. 5 (hard), eq. 6 (all), section 3.1 (active
-        mean, soft margin, plain distances); FaceNet, arXiv:1503.03832, eq. 2 and 4, has squared distances, m = 0.2
-        and the semi-hard choice. Many tutorials write squared distances and quote the margin of plain ones.
+        mean, soft margin, plain distances); FaceNet, arXiv:1503.03832, eq. 2 and 4, has squared distances, m = 0.2 and
+        the semi-hard choice. Many tutorials use squared distances but quote the margin of plain ones.
     """
     measure = measure_of(distance, squared=squared)
     if triplets is not None:
@@ -177,7 +177,7 @@ CARDS = (
             r"a": "an anchor: an item of `embeddings`",
             r"p": "a positive: an item of the anchor's label",
             r"n": "a negative: an item of another label",
-            r"m": "`margin`, in units of the distance; without one the soft form is taken",
+            r"m": "`margin`, in units of the distance; without one, the soft form is used",
         },
         kernel="tuples",
         item="anchor",
@@ -191,11 +191,11 @@ CARDS = (
         at_call=frozenset(
             {"sample_weight", "mask", "positives", "ref_embeddings", "ref_labels", "triplets", "ids", "group"}
         ),
-        when="Embeddings compared by distance; identities that come and go. Wants batches of several items a class.",
+        when="Embeddings compared by distance; identities that come and go. Needs batches of several items per class.",
         pitfalls=(
-            "Squared and plain distances want different margins; a margin for one is wrong for the other.",
-            "Batch-hard can collapse all embeddings to one point early: lower the learning rate or mine less hard.",
-            "With softplus switched to linear past 20 the soft margin is wrong in the last digits there.",
+            "Squared and plain distances need different margins; a margin for one is wrong for the other.",
+            "Batch-hard can collapse all embeddings to one point early on: lower the learning rate or mine less hard.",
+            "Code whose softplus turns linear past 20 gets the last digits of the soft margin wrong there.",
         ),
         relatives=("triplet_margin_loss", "contrastive_loss", "supcon_loss"),
     ),

@@ -132,8 +132,8 @@ def clip_loss(
         tensor(0.5514)
 
     Source:
-        Radford et al., Learning Transferable Visual Models From Natural Language Supervision, arXiv:2103.00020, figure
-        3; tau = 0.07 is the paper's initial value. It learns log(1 / tau) and keeps 1 / tau below 100.
+        Radford et al., Learning Transferable Visual Models From Natural Language Supervision, arXiv:2103.00020,
+        figure 3; tau = 0.07 is the paper's initial value. It learns log(1 / tau) and keeps 1 / tau below 100.
     """
     pairs = paired(("image", "text"), image, text, ids, sample_weight, mask, group)
     (temperature,) = parameters((temperature,), pairs.query)
