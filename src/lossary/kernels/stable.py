@@ -92,7 +92,7 @@ def sphere_apart(x: Tensor, radius: float | Tensor, half: torch.dtype | None) ->
     if half is None:
         return sphere(x, radius), None
     y, inverse = in_range(x)
-    each = inverse[:, 0]
+    each = inverse.squeeze(1)
     return y, each if not isinstance(radius, Tensor) and radius == 1 else each * radius
 
 

@@ -101,6 +101,7 @@ class Blocks:
         self.after = self.x.after
         self.in_units_of(LOG2_E if in_units else 1.0)
         self.inverse, self.scale = self.w.after, None
+        self.of_targets: Tensor | None = None
         self.least_left: float | None = None  # the smallest of ``left``, once it was asked for
         if source.unit:
             self._normalise()
@@ -201,6 +202,7 @@ class Blocks:
             count = span.stop - first
             transposed = buffer[: columns * count].view(columns, count)
             yield self._block(transposed, span, self._making(transposed, rows))
+        del self.halves
 
     def _making(self, transposed: Tensor, rows: slice | Tensor) -> Iterator[Tensor]:
         """Scores are made in the block's memory; pieces of them come as they are ready."""
@@ -341,15 +343,13 @@ class Blocks:
         at_once = self.x.is_half and self.centers == 1 and self.targets.first is None and self.map_slopes is None
         if isinstance(block, SingleTarget) and at_once and block.is_linear:
             # In a pass less: after the products these are what takes the time.
-            each, by_target = block.factors(by_rows)
+            each, self.apart = block.factors(by_rows)
             if gradients.b is not None:
                 gradients.b.addmv_(block.scores.t(), each[:, 0])
+                if self.apart is not None:
+                    gradients.b.index_add_(0, block.index[:, 0], self.apart[:, 0])
             if columns is not None:
                 block.scores.mul_(columns)
-            if by_target is not None:
-                if gradients.b is not None:
-                    gradients.b.index_add_(0, block.index[:, 0], by_target[:, 0])
-                self.apart = by_target if columns is None else by_target * columns[block.index]
             return self._rounded(block.scores, each, by_rows.rest, block.rows)
         slopes = self._pulled(block, by_rows)
         if gradients.b is not None:
@@ -393,11 +393,20 @@ class Blocks:
     def _push_targets(self, by_target: Tensor, block: SingleTarget, gradients: Gradients) -> None:
         """What a row's target gives, its largest slope mostly, without rounding: vectors beside the products."""
         rows, index = block.rows, block.index[:, 0]
-        by_target = by_target if self.x.after is None else by_target * self.x.after[rows, None]
+        each = self._by_targets()
+        by_target = by_target if each is None else by_target * each[rows, None]
         if gradients.x is not None:
             gradients.x[rows].addcmul_(self.w.multiplied[index], by_target)
         if gradients.w is not None:
             gradients.w.index_add_(0, index, self.x.multiplied[rows] * by_target)
+
+    def _by_targets(self) -> Tensor | None:
+        """(N,) what the product of a row and its target is multiplied with; made once for all blocks."""
+        if self.of_targets is None and self.numbered is not None and self.inverse is not None:
+            self.of_targets = self.inverse[self.numbered.index[:, 0]]
+            if self.x.after is not None:
+                self.of_targets.mul_(self.x.after)
+        return self.x.after if self.of_targets is None else self.of_targets
 
     def _push_mean(self, by_mean: Tensor, rows: slice | Tensor, gradients: Gradients) -> None:
         """A product of vectors for x, and at the end one for w: no block is written to for it."""
@@ -464,6 +473,7 @@ def row_gradients(source: Bilinear, targets: Targets, by_rows: RowGradients, nee
     blocks, gradients = Blocks(source, targets), Gradients(source, needs)
     for block in blocks:
         blocks.push(block, by_rows.of(block.rows), gradients)
+    block = None  # whose memory is free for what is left to do
     blocks.finish(gradients)
     return gradients.found()
 

@@ -11,6 +11,9 @@ is lost in float32 (-22.40 where -20.55 is right).
 
 from __future__ import annotations  # torch 2.9 compiles no inner function with a union in its annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import torch
 from torch import Tensor
 
@@ -35,6 +38,8 @@ from lossary.kernels.rows.scores import (
 from lossary.kernels.rows.seam import by_triton
 from lossary.kernels.rows.shards import sharded_statistics
 from lossary.kernels.stable import accumulator
+
+_T = TypeVar("_T")
 
 #: Up to so many scores the plain formula is as fast: a small batch pays nothing for blocks. An accelerator has
 #: the memory and wants large operations, so that the plain formula is right for as long as it fits.
@@ -61,8 +66,8 @@ def row_loss(
             branches; a tensor that learns is given among ``parameters``, never captured.
         source: Where the scores come from.
         targets: Which columns are targets.
-        parameters: Numbers, or tensors, each 0-d, (1,) or (N,), that the formula needs; gradients flow to them. Of few
-            scores a number reaches the formula as it is, otherwise as a tensor.
+        parameters: Numbers, which reach the formula as they are, or tensors, each 0-d, (1,) or (N,), that the formula
+            needs; gradients flow to them.
         weight: One weight a row, (N,): mean is ``sum(w l) / sum(w)``. No gradient flows to it.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
         group: Process group over which the mean's divisor is summed.
@@ -76,10 +81,11 @@ def row_loss(
         losses = formula(statistics(source, targets), *parameters)
         return reduce(losses, weight=weight, reduction=reduction, group=group)
     with full_precision(source.x):
-        dtype = accumulator(source.x)
-        tensors = tuple(_as_tensor(p, dtype, source.x.device) for p in parameters)
+        dtype, device = accumulator(source.x), source.x.device
+        tensors = (p.to(device, dtype) for p in parameters if isinstance(p, Tensor))
         # A single number may come in shape (1,); it is no number of the first row.
         tensors = tuple(t.reshape(()) if t.numel() == 1 else t for t in tensors)
+        formula, slope = _beside_numbers(formula, parameters), slope and _beside_numbers(slope, parameters)
         return _blocked_loss(formula, slope, source, targets, tensors, weight, reduction, group)
 
 
@@ -100,11 +106,15 @@ def _held_whole(source: Bilinear, targets: Targets) -> bool:
     return fits_densely(source) or (targets.map is not None and not targets.map.is_plain)
 
 
-def _as_tensor(number: float | Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
-    # Filled on the device: a number that is copied there makes it wait.
-    return (
-        number.to(device, dtype) if isinstance(number, Tensor) else torch.full((), number, dtype=dtype, device=device)
-    )
+def _beside_numbers(function: Callable[..., _T], parameters: tuple[float | Tensor, ...]) -> Callable[..., _T]:
+    """The function of rows and those parameters that are tensors: a tensor of each number would be a launch."""
+    numbers = [None if isinstance(p, Tensor) else p for p in parameters]
+
+    def of_tensors(rows: Rows, *tensors: Tensor) -> _T:
+        given = iter(tensors)
+        return function(rows, *(next(given) if n is None else n for n in numbers))
+
+    return of_tensors
 
 
 def two_way_statistics(source: Bilinear, targets: Targets) -> tuple[Rows, Rows]:

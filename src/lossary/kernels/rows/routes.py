@@ -71,21 +71,22 @@ class SummedLoss(torch.autograd.Function):
         by_parameters = [
             torch.zeros_like(p) if need else None for p, need in zip(parameters, ctx.needs_input_grad[10:], strict=True)
         ]
-        totals: list[Tensor] = []
+        every: list[Tensor] = []
         for block in problem:
             some = (block.statistics, block.rows, weight, parameters)
-            value, by_rows, parts = differentiate(formula, *some) if slope is None else at_once(slope, *some)
-            totals.append(value)
+            losses, by_rows, parts = differentiate(formula, *some) if slope is None else at_once(slope, *some)
+            every.append(losses)
             for whole, part in zip(by_parameters, parts, strict=True):
                 if whole is not None and part is not None:
                     whole[block.rows if whole.dim() else ...] += part
             if any(needs):
                 problem.push(block, by_rows, gradients)
+        block = None  # whose memory is free for what is left to do
         problem.finish(gradients)
         ctx.gradients = (*gradients.found(), *by_parameters)
         ctx.formula, ctx.form, ctx.targets, ctx.weight = formula, form, targets, weight
         ctx.save_for_backward(*source.tensors, *parameters)
-        return torch.stack(totals).sum() if totals else x.new_zeros((), dtype=accumulator(x))
+        return torch.cat(every).sum() if every else x.new_zeros((), dtype=accumulator(x))
 
     @staticmethod
     @_full_precision
@@ -117,15 +118,16 @@ def scaled_gradient(gradient: Tensor, by_loss: Tensor, like: Tensor) -> Tensor:
 def differentiate(
     formula: RowFormula, statistics: Rows, rows: slice | Tensor, weight: Tensor | None, parameters: tuple[Tensor, ...]
 ) -> tuple[Tensor, RowGradients, tuple[Tensor | None, ...]]:
-    """A block's summed loss, and its gradients by the statistics and by the parameters."""
+    """A block's losses, and the gradients of their sum by the statistics and by the parameters."""
     leaves = [s.requires_grad_() for s in statistics[1:]]
     parts = [(p[rows] if p.dim() else p).detach().requires_grad_(p.requires_grad) for p in parameters]
     with torch.enable_grad():
         losses = formula(Rows(statistics.targets, *leaves), *parts)
-        total = (losses if weight is None else losses * weight[rows]).sum()
+        losses = losses if weight is None else losses * weight[rows]
+        total = losses.sum()
     check_closed(total, (*leaves, *parts))
     by_all = gradients_by(total, (*leaves, *parts))
-    return total.detach(), RowGradients(*by_all[:4]), by_all[4:]
+    return losses.detach(), RowGradients(*by_all[:4]), by_all[4:]
 
 
 def at_once(
@@ -138,7 +140,7 @@ def at_once(
             losses * weight[rows],
             RowGradients(*(None if g is None else g * weight[rows] for g in by_rows)),
         )
-    return losses.sum(), by_rows, (None,) * len(parameters)
+    return losses, by_rows, (None,) * len(parameters)
 
 
 def blocked_statistics(source: Bilinear, targets: Targets) -> Rows:

@@ -95,11 +95,14 @@ def cosine_head(
     return row_loss(formula, source, targets, scale, *rest, weight=each, reduction=reduction, group=group, slope=slope)
 
 
-def slope_of(rows: Rows, target: Tensor, by_score: float | Tensor) -> tuple[Tensor, RowGradients]:
-    """The slope of a softmax where ``target`` replaces the target's score; ``by_score`` is its derivative by that."""
-    gap = rows.rest - target
+def slope_of(
+    rows: Rows, scale: float | Tensor, cos: Tensor, by_score: float | Tensor = 1.0
+) -> tuple[Tensor, RowGradients]:
+    """The slope of a softmax where ``scale * cos`` replaces the target's score; ``by_score`` is its derivative by ``cos``."""
+    gap = torch.sub(rows.rest, cos, alpha=scale) if not isinstance(scale, Tensor) else rows.rest - scale * cos
     wrong = gap.sigmoid()
-    return softplus(gap), RowGradients(-wrong * by_score, None, wrong, None)
+    by_target = wrong * -by_score if not isinstance(by_score, Tensor) else -wrong * by_score
+    return softplus(gap), RowGradients(by_target, None, wrong, None)
 
 
 def check_head(embeddings: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
@@ -151,14 +154,14 @@ def angle(cos: Tensor) -> Tensor:
     """
     if values_visible(cos) and cos.numel() > 0 and within(cos.detach(), -INSIDE, INSIDE):
         return cos.acos()
-    inside = has_angle(cos)
-    theta = torch.where(inside, cos, 0).acos()
-    return torch.where(inside, theta, cos.detach().clamp(-1, 1).acos())
+    at_end = at_angles_end(cos)
+    theta = torch.where(at_end, 0, cos).acos()
+    return torch.where(at_end, cos.detach().clamp(-1, 1).acos(), theta)
 
 
-def has_angle(cos: Tensor) -> Tensor:
-    """Whether the angle of a cosine has a derivative: not at +-1, nor where rounding may have moved it from there."""
-    return cos.abs() < 1 - 2 * torch.finfo(cos.dtype).eps
+def at_angles_end(cos: Tensor) -> Tensor:
+    """Whether the angle of a cosine has no derivative: at +-1, and where rounding may have moved it there."""
+    return cos.abs() >= 1 - 2 * torch.finfo(cos.dtype).eps
 
 
 class SphereHead(HeadLoss):

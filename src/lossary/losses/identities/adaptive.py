@@ -21,9 +21,9 @@ from lossary.losses.identities._shared import (
     Scale,
     SphereHead,
     angle,
+    at_angles_end,
     cosine_head,
     counted_items,
-    has_angle,
     head_card,
     slope_of,
 )
@@ -45,13 +45,13 @@ def _adaface(rows: Rows, scale: float | Tensor, turn: Tensor, lift: Tensor) -> T
     return softplus(rows.rest - scale * target)
 
 
-def _adaface_slope(rows: Rows, scale: Tensor, turn: Tensor, lift: Tensor) -> tuple[Tensor, RowGradients]:
+def _adaface_slope(rows: Rows, scale: float | Tensor, turn: Tensor, lift: Tensor) -> tuple[Tensor, RowGradients]:
     cos = rows.target / scale
     theta = cos.clamp(-1, 1).acos()
     turned = theta + turn
-    inside = has_angle(cos) & (turned >= 0) & (turned <= math.pi)
-    by_cos = torch.where(inside, turned.sin() / theta.sin(), 0)
-    return slope_of(rows, scale * (turned.clamp(0, math.pi).cos() - lift), by_cos)
+    flat = at_angles_end(cos) | (turned < 0) | (turned > math.pi)
+    by_cos = torch.where(flat, 0, turned.sin() / theta.sin())
+    return slope_of(rows, scale, turned.clamp(0, math.pi).cos() - lift, by_cos)
 
 
 @across_ranks

@@ -14,7 +14,15 @@ from lossary.core.rules import checked
 from lossary.distributed import across_ranks
 from lossary.kernels.rows.scores import RowGradients, Rows
 from lossary.kernels.stable import softplus
-from lossary.losses.identities._shared import Margin, Scale, SphereHead, angle, cosine_head, has_angle, slope_of
+from lossary.losses.identities._shared import (
+    Margin,
+    Scale,
+    SphereHead,
+    angle,
+    at_angles_end,
+    cosine_head,
+    slope_of,
+)
 
 __all__ = [
     "ArcFaceLoss",
@@ -34,8 +42,8 @@ def _normalized_softmax(rows: Rows, scale: float | Tensor) -> Tensor:
     return softplus(rows.rest - rows.target)
 
 
-def _normalized_softmax_slope(rows: Rows, scale: Tensor) -> tuple[Tensor, RowGradients]:
-    return slope_of(rows, rows.target, 1.0)
+def _normalized_softmax_slope(rows: Rows, scale: float | Tensor) -> tuple[Tensor, RowGradients]:
+    return slope_of(rows, 1.0, rows.target)
 
 
 @across_ranks
@@ -114,8 +122,8 @@ def _cosface(rows: Rows, scale: float | Tensor, margin: float | Tensor) -> Tenso
     return softplus(rows.rest - (rows.target - scale * margin))
 
 
-def _cosface_slope(rows: Rows, scale: Tensor, margin: Tensor) -> tuple[Tensor, RowGradients]:
-    return slope_of(rows, rows.target - scale * margin, 1.0)
+def _cosface_slope(rows: Rows, scale: float | Tensor, margin: float | Tensor) -> tuple[Tensor, RowGradients]:
+    return slope_of(rows, 1.0, rows.target - scale * margin)
 
 
 @across_ranks
@@ -215,10 +223,10 @@ def arcface_rows(
 
 def arcface_slope(
     rows: Rows,
-    scale: Tensor,
-    margin: Tensor,
-    end: Tensor,
-    step: Tensor,
+    scale: float | Tensor,
+    margin: float | Tensor,
+    end: float | Tensor,
+    step: float | Tensor,
     *,
     beyond_pi: BeyondPi,
     straight_through: bool,
@@ -228,12 +236,12 @@ def arcface_slope(
     turned = theta + margin
     target = turned.cos()
     # Filled in place, since with ``where`` an accelerator first makes a tensor of the other number.
-    by_cos = (turned.sin() / theta.sin()).masked_fill_(~has_angle(cos), 0)
+    by_cos = (turned.sin() / theta.sin()).masked_fill_(at_angles_end(cos), 0)
     if beyond_pi != "plain":
         beyond = cos <= end if beyond_pi == "linear" else cos <= 0
         target = torch.where(beyond, cos - step if beyond_pi == "linear" else cos, target)
         by_cos.masked_fill_(beyond, 1)
-    return slope_of(rows, scale * target, 1.0 if straight_through else by_cos)
+    return slope_of(rows, scale, target, 1.0 if straight_through else by_cos)
 
 
 def arcface_numbers(margin: float | Tensor) -> tuple[float | Tensor, ...]:

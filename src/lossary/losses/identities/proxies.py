@@ -17,7 +17,7 @@ from lossary.kernels.distances import norm
 from lossary.kernels.products import product
 from lossary.kernels.rows.scores import RowGradients, Rows
 from lossary.kernels.stable import ABSENT, accumulate, parameters, softplus, unit
-from lossary.losses.identities._shared import Scale, SphereHead, cosine_head, counted_items
+from lossary.losses.identities._shared import Scale, SphereHead, cosine_head, counted_items, slope_of
 
 __all__ = [
     "ProxyNCALoss",
@@ -35,13 +35,11 @@ def _other_proxies(rows: Rows, scale: float | Tensor) -> Tensor:
     return torch.where(rows.rest <= ABSENT / 2, 0, rows.rest - rows.target)  # written like this, a NaN stays a NaN
 
 
-def _all_slope(rows: Rows, scale: Tensor) -> tuple[Tensor, RowGradients]:
-    gap = rows.rest - rows.target
-    wrong = gap.sigmoid()
-    return softplus(gap), RowGradients(-wrong, None, wrong, None)
+def _all_slope(rows: Rows, scale: float | Tensor) -> tuple[Tensor, RowGradients]:
+    return slope_of(rows, 1.0, rows.target)
 
 
-def _other_slope(rows: Rows, scale: Tensor) -> tuple[Tensor, RowGradients]:
+def _other_slope(rows: Rows, scale: float | Tensor) -> tuple[Tensor, RowGradients]:
     some = (~(rows.rest <= ABSENT / 2)).to(rows.rest.dtype)
     return _other_proxies(rows, scale), RowGradients(-some, None, some, None)
 

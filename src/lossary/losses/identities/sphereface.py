@@ -198,7 +198,7 @@ def _one_against_all(rows: Rows, scale: float | Tensor, balance: float | Tensor)
     return (balance * softplus(-rows.target) + (1 - balance) * rows.rest) / scale
 
 
-def _one_against_all_slope(rows: Rows, scale: Tensor, balance: Tensor) -> tuple[Tensor, RowGradients]:
+def _one_against_all_slope(rows: Rows, scale: float | Tensor, balance: float | Tensor) -> tuple[Tensor, RowGradients]:
     by_target = -balance * torch.sigmoid(-rows.target) / scale
     by_rest = ((1 - balance) / scale) * torch.ones_like(by_target)
     return _one_against_all(rows, scale, balance), RowGradients(by_target, None, by_rest, None)
