@@ -1,5 +1,7 @@
 """Gaps of ready scores: by blocks, all at once and by plain torch the same, exact where p is near 1, nothing faint."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -7,6 +9,7 @@ from torch import Tensor
 import lossary
 from lossary.kernels import ready
 from lossary.kernels.stable import ABSENT
+from lossary.losses.classes import softmax
 from lossary.testing.laws.devices import as_on_an_accelerator
 
 
@@ -81,6 +84,33 @@ def test_half_scores_have_float32_gaps_and_a_gradient_rounded_once(dtype: torch.
     gradient = torch.autograd.grad(gap.sum(), x)[0]
     assert gradient.dtype == dtype
     torch.testing.assert_close(gradient, torch.autograd.grad(wanted.sum(), exact)[0].to(dtype), rtol=1e-2, atol=1e-7)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0, 5.0])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_focal_slope_is_the_derivative_of_the_formula(gamma: float, weighted: bool) -> None:
+    gap = torch.tensor([-300.0, -40.0, -3.0, 0.0, 1e-3, 5.0, 40.0, 900.0], dtype=torch.float64, requires_grad=True)
+    alpha = torch.linspace(0.5, 2, len(gap), dtype=torch.float64) if weighted else None
+    numbers = (gamma,) if alpha is None else (gamma, alpha)
+    losses, by_gap = softmax._focal_slope(gap.detach(), *numbers)
+    wanted = softmax._focal(gap, *numbers)
+    torch.testing.assert_close(losses, wanted.detach(), rtol=1e-14, atol=0)
+    torch.testing.assert_close(by_gap, torch.autograd.grad(wanted.sum(), gap)[0], rtol=1e-13, atol=1e-300)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_focal_loss_of_two_orders_with_weights_and_a_gamma_that_learns(reduction: Any) -> None:
+    x, labels = batch(2.0, torch.float64)
+    weight = torch.rand(len(labels), dtype=torch.float64)
+    gamma = torch.tensor(1.5, dtype=torch.float64, requires_grad=True)
+
+    def orders(gamma: Any, learns: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        loss = lossary.focal_loss(x, labels, gamma=gamma, sample_weight=weight, reduction=reduction)
+        first = torch.autograd.grad(loss, learns, create_graph=True)
+        return loss, *first, *torch.autograd.grad(first[0].square().sum(), learns)
+
+    fixed, learnt = orders(1.5, (x,)), orders(gamma, (x, gamma))
+    torch.testing.assert_close(fixed, (learnt[0], learnt[1], learnt[3]), rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["focal_loss", "poly_loss", "poly_focal_loss", "generalized_cross_entropy_loss"])

@@ -183,6 +183,26 @@ def test_losses_of_ready_scores(started: list[str], monkeypatch: pytest.MonkeyPa
     check(*both(lambda x, y: 3 * loss(x, y, ignore_index=2), numbers(9, 40).float(), torch.arange(9) % 4), F32)
 
 
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+@pytest.mark.parametrize("spread", [1.0, 40.0])
+def test_focal_loss_of_ready_scores_is_summed_with_its_slope(
+    started: list[str], monkeypatch: pytest.MonkeyPatch, gamma: float, spread: float
+) -> None:
+    monkeypatch.setattr("lossary.losses.classes.softmax.FEW_SCORES", 0)
+    x, labels = numbers(70, 40, spread=spread).float(), torch.arange(70) % 9
+
+    def loss(x: Tensor, y: Tensor) -> Tensor:
+        return 3 * lossary.focal_loss(x, y, gamma=gamma, ignore_index=2)
+
+    got, want = both(loss, x, labels, order=2)
+    check(got[:2], want[:2], F32)
+    torch.testing.assert_close(got[2], want[2], rtol=1e-4, atol=1e-7)
+    assert started == ["gaps", "value_and_slope", "gap_slopes"][: len(started)]
+    started.clear()
+    check(*both(loss, x, labels), F32)
+    assert started == ["gaps", "value_and_slope", "gap_slopes"]
+
+
 def test_second_derivatives_of_ready_scores(started: list[str]) -> None:
     got, want = both(ready.gaps, numbers(5, 30).float(), torch.arange(5), order=2)
     torch.testing.assert_close(got[2], want[2], rtol=1e-5, atol=1e-9)

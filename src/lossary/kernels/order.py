@@ -24,7 +24,9 @@ RADIX = 1 << 15
 SUMMED = 1 << 8
 
 
-def lovasz_jaccard(errors: Tensor, truth: Tensor, *, per_sample: bool, weight: Tensor | None = None) -> Tensor:
+def lovasz_jaccard(
+    errors: Tensor, truth: Tensor, *, per_sample: bool, weight: Tensor | None = None, below_two: bool = False
+) -> Tensor:
     """Lovasz's extension of the Jaccard loss of each class.
 
     Args:
@@ -32,13 +34,14 @@ def lovasz_jaccard(errors: Tensor, truth: Tensor, *, per_sample: bool, weight: T
         truth: (N, C, L), True where the class is true.
         per_sample: Each sample's class by itself, not each class of the whole batch.
         weight: (N, 1) or (N, C): as how many each of a sample's positions counts in its class.
+        below_two: Whether all errors are known to be below 2.
 
     Returns:
         (N, C), or (C,) over the whole batch. Its gradient by the errors depends on their order alone; where errors
         are tied any order gives a right one.
     """
     if not plain_only():
-        return _Lovasz.apply(errors, truth, per_sample, weight)
+        return _Lovasz.apply(errors, truth, per_sample, weight, below_two)
     return (errors * _by_floats(errors.detach(), truth, per_sample, weight)).sum(2 if per_sample else (0, 2))
 
 
@@ -101,19 +104,34 @@ def _by_digits(errors: Tensor, truth: Tensor, per_sample: bool) -> tuple[Tensor,
     return torch.stack(totals).view(errors.shape[:2] if per_sample else -1), growth
 
 
-def _by_keys(errors: Tensor, truth: Tensor, per_sample: bool) -> tuple[Tensor, Tensor]:
+def _by_keys(errors: Tensor, truth: Tensor, per_sample: bool, below_two: bool) -> tuple[Tensor, Tensor]:
     """The same of all rows at once: integers that bear the truth are sorted, so that it need not be put in order."""
     bits = torch.int32 if errors.dtype == torch.float32 else torch.int64
     rows, true = (errors, truth) if per_sample else (errors.transpose(0, 1), truth.transpose(0, 1))
     # Made in the order that rows are sorted in: each class of the batch is one row.
     key = torch.add(true, rows.view(bits), alpha=2, out=torch.empty(rows.shape, dtype=bits, device=rows.device))
-    key.add_(torch.iinfo(bits).min)  # twice the bits of 2 and more are past the sign
-    key, order = (key if per_sample else key.flatten(1)).sort(dim=-1, descending=True, stable=True)
-    rank = _ranks(key.shape[-1], errors)
-    by_place = _growth(key.bitwise_and_(1), rank, (None, rank.new_empty(key.shape), None))
+    if not below_two:
+        key.add_(torch.iinfo(bits).min)  # twice the bits of 2 and more are past the sign
+    key, order = (key if per_sample else key.flatten(1)).sort(dim=-1)
+    true = torch.bitwise_and(key, 1, out=torch.empty(key.shape, dtype=torch.uint8, device=key.device))
+    del key
+    by_place = _growth_from_below(true, errors.dtype)
     growth = torch.empty_like(by_place).scatter_(-1, order, by_place).view(rows.shape)
     growth = growth if per_sample else growth.transpose(0, 1)
     return (errors * growth).sum(2 if per_sample else (0, 2)), growth
+
+
+def _growth_from_below(truth: Tensor, dtype: torch.dtype) -> Tensor:
+    """:func:`_growth` of positions (..., n) from the smallest error up, in fewer ways through memory."""
+    # How many true positions are left with that error or less, and how many positions have larger ones.
+    counts = truth.cumsum(-1, dtype=torch.int32)
+    larger = torch.arange(truth.shape[-1], -1, -1, dtype=dtype, device=truth.device)
+    # Of a union of U = counts + larger where it is true: 1 / U. Any other: counts / (U (U + 1)).
+    growth = torch.addcmul(counts, truth, larger[:-1])
+    below = counts + larger[1:]
+    growth.div_(torch.addcmul(below, below, below, out=below))
+    growth[..., -1:].nan_to_num_(1.0)  # of a class that is nowhere true, the largest error is all of the loss
+    return growth
 
 
 def _weighted_growth(truth: Tensor, weight: Tensor) -> Tensor:
@@ -209,12 +227,14 @@ class _Lovasz(torch.autograd.Function):
     """:func:`lovasz_jaccard` that keeps the growth alone: times the gradient by the sums, it is the errors'."""
 
     @staticmethod
-    def forward(ctx: Any, errors: Tensor, truth: Tensor, per_sample: bool, weight: Tensor | None) -> Tensor:
+    def forward(
+        ctx: Any, errors: Tensor, truth: Tensor, per_sample: bool, weight: Tensor | None, below_two: bool
+    ) -> Tensor:
         length = errors.shape[2] if per_sample else errors.shape[0] * errors.shape[2]
         if weight is None and _device.by_cache(errors) and errors.dtype == torch.float32 and length >= RADIX:
             total, growth = _by_digits(errors, truth, per_sample)
         elif weight is None and not _device.by_cache(errors):
-            total, growth = _by_keys(errors, truth, per_sample)
+            total, growth = _by_keys(errors, truth, per_sample, below_two)
         else:
             growth = _by_floats(errors, truth, per_sample, weight)
             total = (errors * growth).sum(2 if per_sample else (0, 2))
@@ -222,10 +242,10 @@ class _Lovasz(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None, None, None, None]:
         (growth,) = ctx.saved_tensors
         by_row = grads[0][..., None]
-        return growth.mul_(by_row) if last_use() else growth * by_row, None, None, None
+        return growth.mul_(by_row) if last_use() else growth * by_row, None, None, None, None
 
 
 def _plain_errors(logits: Tensor, index: Tensor, keep: Tensor | None) -> Tensor:
@@ -241,20 +261,22 @@ class _SoftmaxErrors(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, index: Tensor, keep: Tensor | None) -> Tensor:
-        column = index[:, None]
-        errors = masked_softmax(logits, keep).scatter_(1, column, 0)
+        column, errors = index[:, None], masked_softmax(logits, keep)
+        at_target = at_class(errors, index)
+        errors.scatter_(1, column, 0)
         errors.scatter_(1, column, errors.sum(1, keepdim=True))
-        ctx.save_for_backward(errors, index, keep)
+        ctx.save_for_backward(errors, index, keep, at_target)
         return errors
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None, None]:
-        errors, index, keep = ctx.saved_tensors
+        errors, index, keep, at_target = ctx.saved_tensors
         (asked,) = grads
+        if torch.is_grad_enabled():  # the gradient must lead on, by what is an output
+            at_target = 1 - at_class(errors, index)
+            at_target = at_target if keep is None else keep * at_target
         # The target's error is 1 - p: what is asked of p is minus what is asked of it, and the errors stand for all
         # probabilities but the target's.
-        at_target = 1 - at_class(errors, index)
-        at_target = at_target if keep is None else keep * at_target
         of_target = -at_class(asked, index)
         if torch.is_grad_enabled() or not _device.by_cache(errors):
             column = index[:, None]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lossary.core import device as _device
 from lossary.kernels.fused import switch
-from lossary.kernels.graph import gradients_by
+from lossary.kernels.graph import distinct, gradients_by
 from lossary.kernels.inplace import (
     at_class,
     class_index,
@@ -66,7 +66,11 @@ class _SumsOf(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, p: Tensor, index: Tensor, share: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         at_target = p.gather(1, index[:, None])[:, 0]
-        at_target = widened(at_target if share is None else at_target.mul_(share))
+        if share is None:
+            at_target = widened(at_target)
+        else:  # products are wide as they are written
+            wide = torch.float64 if _device.has_float64(p) else torch.float32
+            at_target = torch.mul(at_target, share, out=at_target.new_empty(at_target.shape, dtype=wide))
         overlap = _by_class(at_target, index, p.shape[1]).to(p.dtype)
         counted = torch.ones_like(p[:1, 0, :1]).expand_as(index) if share is None else share
         exact = p.shape[2] <= COUNTED  # in the dtype of p
@@ -108,6 +112,45 @@ def sigmoid_sums(
     hard = not target.dtype.is_floating_point  # either is the same then, and the product is faster
     overlap = p * g if squared or hard or product else torch.minimum(p, g)
     return Sums(overlap.sum(2), (p.square() if squared else p).sum(2), (g.square() if squared else g).sum(2))
+
+
+def one_minus(top: Tensor, bottom: Tensor, smooth: float, times: float = 1.0) -> Tensor:
+    """``1 - (times * top + smooth) / (bottom + smooth)``; 0 / 0 is 1."""
+    if not (smooth == 0 or plain_only() or _device.by_cache(top)):
+        return _OneMinus.apply(top, bottom, smooth, times)
+    return _one_minus(top, bottom, smooth, times)
+
+
+def _one_minus(top: Tensor, bottom: Tensor, smooth: float, times: float) -> Tensor:
+    top, bottom = (top if times == 1 else times * top) + smooth, bottom + smooth
+    if smooth == 0:
+        empty = bottom == 0  # nothing predicted, nothing true: a perfect score
+        top, bottom = torch.where(empty, 1, top), torch.where(empty, 1, bottom)
+    return 1 - top / bottom
+
+
+class _OneMinus(torch.autograd.Function):
+    """The same where every operation on a few numbers is a launch: half of autograd's."""
+
+    @staticmethod
+    def forward(ctx: Any, top: Tensor, bottom: Tensor, smooth: float, times: float) -> Tensor:
+        ctx.smooth, ctx.times = smooth, times
+        below = bottom + smooth
+        found = torch.rsub((top + smooth / times).div_(below), 1, alpha=times)
+        ctx.save_for_backward(top, bottom, below, found)
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, Tensor | None, None, None]:
+        top, bottom, below, found = ctx.saved_tensors
+        if torch.is_grad_enabled():  # the gradient must lead on: that of plain torch does
+            given = distinct((top, bottom))
+            by_top, by_bottom = gradients_by(_one_minus(given[0], given[1], ctx.smooth, ctx.times), given, grads[0])
+            return by_top, by_bottom, None, None
+        each = grads[0] / below
+        by_top = each * -ctx.times if ctx.needs_input_grad[0] else None
+        by_bottom = each.addcmul_(each, found, value=-1) if ctx.needs_input_grad[1] else None
+        return by_top, by_bottom, None, None
 
 
 def _plain_sums(logits: Tensor, index: Tensor, keep: Tensor | None, squared: bool) -> tuple[Tensor, Tensor, Tensor]:

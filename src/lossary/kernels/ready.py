@@ -4,6 +4,7 @@ A softmax loss is a formula of this gap alone. Of a log-softmax it would be log(
 near 1; the others are summed up without the right one instead. What is kept for backward becomes the gradient in place.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,10 +13,14 @@ from torch import Tensor
 
 from lossary.core import device as _device
 from lossary.kernels.fused import switch
+from lossary.kernels.graph import distinct, gradients_by, learns
 from lossary.kernels.inplace import last_use
-from lossary.kernels.modes import plain_only
+from lossary.kernels.modes import full_precision, plain_only
 from lossary.kernels.stable import ABSENT, LOG2_E, accumulate, accumulator
 
+#: A softmax loss of a row, given by its gap and numbers; and beside the loss its derivative by the gap.
+GapFormula = Callable[..., Tensor]
+GapSlope = Callable[..., tuple[Tensor, Tensor]]
 #: Up to so many scores plain torch is faster than an autograd Function.
 FEW_SCORES = 1 << 13
 #: Scores of a block, which stay in cache with what is made of them.
@@ -33,6 +38,82 @@ def gaps(scores: Tensor, labels: Tensor) -> Tensor:
         found = found - top  # their differences, unrounded by a large common part
         return found.scatter(1, index, ABSENT).logsumexp(1) - found.gather(1, index)[:, 0]
     return _Gaps.apply(scores, labels)
+
+
+def gap_sum(
+    formula: GapFormula,
+    gap: Tensor,
+    *numbers: float | Tensor,
+    weight: Tensor | None = None,
+    slope: GapSlope | None = None,
+    kernel: switch.ElementKernel | None = None,
+) -> Tensor:
+    """``sum_i weight_i formula(gap_i, *numbers)``; with a slope half of autograd's operations on few numbers.
+
+    Args:
+        formula: One loss a row, from its gap and numbers; gradients flow to all of them.
+        gap: (N,).
+        numbers: Of all rows, or (N,).
+        weight: (N,), or None for 1. No gradient flows to it.
+        slope: The formula's losses and their derivatives by the gap, where nothing else learns.
+        kernel: The same among Triton's kernels.
+    """
+    weight = None if weight is None else weight.to(gap.dtype)
+    if slope is None or plain_only() or any(map(learns, numbers)):
+        losses = formula(gap, *numbers)
+        return (losses if weight is None else losses * weight).sum()
+    return _GapSum.apply(formula, slope, kernel, weight, gap, *numbers)
+
+
+def _by_slope(
+    slope: GapSlope, gap: Tensor, numbers: tuple[float | Tensor, ...], weight: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    losses, by_gap = slope(gap, *numbers)
+    if weight is None:
+        return losses.sum(), by_gap
+    with full_precision(gap):
+        return torch.dot(losses, weight), by_gap * weight
+
+
+def _by_kernel(kernel: switch.ElementKernel | None, gap: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor] | None:
+    """The same in one way through memory; None where no kernel of Triton's is asked for."""
+    if kernel is None or not switch.runs_on(gap):
+        return None
+    from lossary.kernels.fused import elements
+
+    by_gap = torch.empty_like(gap)
+    total = elements.value_and_slope(kernel, gap, weight, None, by_gap)
+    return None if total is None else (total.to(gap.dtype), by_gap)
+
+
+class _GapSum(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        formula: GapFormula,
+        slope: GapSlope,
+        kernel: switch.ElementKernel | None,
+        weight: Tensor | None,
+        gap: Tensor,
+        *numbers: float | Tensor,
+    ) -> Tensor:
+        ctx.formula, ctx.numbers = formula, [None if isinstance(n, Tensor) else n for n in numbers]
+        total, by_gap = _by_kernel(kernel, gap, weight) or _by_slope(slope, gap, numbers, weight)
+        ctx.save_for_backward(by_gap, weight, gap, *(n if isinstance(n, Tensor) else None for n in numbers))
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        by_gap, weight, gap, *tensors = ctx.saved_tensors
+        if torch.is_grad_enabled():  # the gradient must lead on: that of the plain formula does
+            (gap,) = distinct((gap,))
+            numbers = (t if n is None else n for t, n in zip(tensors, ctx.numbers, strict=True))
+            losses = ctx.formula(gap, *numbers)
+            total = (losses if weight is None else losses * weight).sum()
+            by_gap = gradients_by(total, (gap,), grads[0])[0]
+        else:
+            by_gap = by_gap * grads[0]
+        return None, None, None, None, by_gap, *(None for _ in tensors)
 
 
 class _Gaps(torch.autograd.Function):
@@ -65,21 +146,22 @@ class _Gaps(torch.autograd.Function):
             found = shares.mul_(by_share)
         else:
             found = torch.mul(shares, by_share, out=torch.empty_like(scores))
-        return found.scatter_(1, index, -by_gap.to(scores.dtype)), None
+        return found if not scale else found.scatter_(1, index, -by_gap.to(scores.dtype)), None
 
 
 def _at_once(scores: Tensor, index: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """The gaps, and each other class's share of the others' sum."""
+    """The gaps, and their derivatives: each other class's share of the others' sum, and -1."""
     scores = scores.to(accumulator(scores), copy=True)
     right = scores.gather(1, index)
     top, place = scores.scatter_(1, index, ABSENT).max(1, keepdim=True)
     shares = F.softmax(scores, 1)
     # The largest share is 1 / C or more, and its logarithm as good as the sum's.
-    return ((top - right) - shares.gather(1, place).log())[:, 0], (shares,)
+    gap = ((top - right) - shares.gather(1, place).log())[:, 0]
+    return gap, (shares.scatter_(1, index, -1),)
 
 
 def _by_blocks(scores: Tensor, index: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """The gaps, each other class's part of the others' sum, and 1 / sum."""
+    """The gaps, and of their derivatives each other class's part of the others' sum, and 1 / sum."""
     parts = torch.empty(scores.shape, dtype=accumulator(scores), device=scores.device)
     gap, scale = parts.new_empty(len(parts)), parts.new_empty(len(parts), 1)
     step = max(1, CACHED_SCORES // max(1, scores.shape[1]))

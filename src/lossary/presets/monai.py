@@ -25,7 +25,7 @@ from lossary.kernels.overlap import Sums
 from lossary.losses.answers.binary import BCEWithLogitsLoss
 from lossary.losses.answers.focal import SigmoidFocalLoss
 from lossary.losses.classes.softmax import CrossEntropyLoss, FocalLoss
-from lossary.losses.masks._shared import Aggregate, one_minus, sigmoid_regions, softmax_regions
+from lossary.losses.masks._shared import Aggregate, Fraction, score_loss, sigmoid_regions, softmax_regions
 from lossary.losses.masks.overlap import (
     DiceLoss,
     JaccardLoss,
@@ -41,7 +41,7 @@ __all__ = ["dice", "dice_ce", "dice_focal", "focal", "generalized_dice", "tversk
 
 Weight = Sequence[float] | float | Tensor | None
 Reduction = Literal["mean", "sum"]
-Fraction = Callable[[Sums], tuple[Tensor, Tensor]]
+Score = Callable[[Sums], Fraction]
 #: What an ignored position is marked with among regions of 0 and 1.
 _IGNORED = -100
 
@@ -343,7 +343,7 @@ class _Overlap(nn.Module):
 class _Product(nn.Module):
     """A fraction of overlapping sigmoids, as Lossary's losses have it, with MONAI's overlap of soft labels."""
 
-    def __init__(self, fraction: Fraction, smooth: float, *, aggregate: Aggregate, reduction: str, **_: object) -> None:
+    def __init__(self, fraction: Score, smooth: float, *, aggregate: Aggregate, reduction: str, **_: object) -> None:
         super().__init__()
         self.fraction = fraction
         self.smooth = smooth
@@ -352,9 +352,8 @@ class _Product(nn.Module):
 
     def forward(self, input: Tensor, target: Tensor, class_weight: Tensor) -> Tensor:
         regions = sigmoid_regions(input, target, _IGNORED, self.aggregate, product=True)
-        return one_minus(
-            *self.fraction(regions.sums), regions, self.smooth, "include", class_weight, reduction=self.reduction
-        )
+        fraction = self.fraction(regions.sums)
+        return score_loss(fraction, regions, self.smooth, "include", class_weight, reduction=self.reduction)
 
 
 class _UnevenDice(nn.Module):

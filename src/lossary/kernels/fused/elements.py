@@ -3,25 +3,30 @@
 import torch
 from torch import Tensor
 
+from lossary.core.device import has_float64
 from lossary.kernels.fused import memory_kernels as kernels
 from lossary.kernels.fused import tiles
 from lossary.kernels.fused.launch import launch
 from lossary.kernels.fused.switch import ElementKernel
-from lossary.kernels.stable import widened
+
+#: Up to so many sums of programs float32 adds up to its last digit or two.
+FEW_SUMS = 1 << 8
 
 
-def value_and_slope(kernel: ElementKernel, x: Tensor, y: Tensor, share: float | Tensor, out: Tensor) -> Tensor | None:
+def value_and_slope(
+    kernel: ElementKernel, x: Tensor, y: Tensor | None, share: float | Tensor | None, out: Tensor
+) -> Tensor | None:
     """``share`` times the sum of losses, 0-d, and their derivatives by ``x`` in ``out``; None of memory with gaps."""
-    if not (x.is_contiguous() and y.is_contiguous() and out.is_contiguous()):
+    if not all(t is None or t.is_contiguous() for t in (x, y, out)):
         return None
     size, count = tiles.ELEMENTS, x.numel()
     sums = torch.empty(-(-count // size), dtype=torch.float32, device=x.device)
     # Filled on the device: a number that is copied there makes it wait.
-    share = share if isinstance(share, Tensor) else torch.full((), share, device=x.device)
-    y = y.view(torch.uint8) if y.dtype == torch.bool else y
+    share = torch.full((), share, device=x.device) if isinstance(share, float) else share
+    y = y.view(torch.uint8) if y is not None and y.dtype == torch.bool else y
     kind, *numbers = kernel
     launch(kernels.value_and_slope, len(sums), x, x, y, share, out, sums, count, *numbers, KIND=kind, BLOCK=size)
-    return widened(sums).sum()
+    return sums.sum(dtype=torch.float64 if len(sums) > FEW_SUMS and has_float64(sums) else None)
 
 
 def scale_(g: Tensor, by: Tensor) -> Tensor:

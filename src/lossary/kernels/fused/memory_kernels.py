@@ -35,19 +35,35 @@ def _focal(z, y, gamma, of_yes, of_no):
 
 
 @triton.jit
+def _gap_focal(gap, gamma):
+    """Softmax focal loss of how far the log-sum-exp of the others is above the label's score, and its derivative."""
+    rest = log1p_exp(gap * LOG2_E)
+    fade = tl.exp2(floored(-gamma * (tl.maximum(-gap, 0.0) + rest) * LOG2_E))
+    value = fade * (tl.maximum(gap, 0.0) + rest)
+    return value, fade * sigmoid(gap * LOG2_E) + gamma * value * sigmoid(-gap * LOG2_E)
+
+
+@triton.jit
 def value_and_slope(X, Y, SHARE, OUT, SUMS, count, p, q, r, KIND: tl.constexpr, BLOCK: tl.constexpr):
     """Each program's sum of losses times a share into SUMS, and the derivatives into OUT; numbers p, q and r."""
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     ok = i < count
     x = tl.load(X + i, mask=ok, other=0.0).to(tl.float32)
-    y = tl.load(Y + i, mask=ok, other=0).to(tl.float32)
-    if KIND == "entropy":
+    y = 1.0
+    if Y is not None:
+        y = tl.load(Y + i, mask=ok, other=0).to(tl.float32)
+    if KIND == "gap focal":  # whose y are weights
+        value, slope = _gap_focal(x, p)
+        value, slope = y * value, y * slope
+    elif KIND == "entropy":
         value, slope = _entropy(x, y, p)
     elif KIND == "focal":
         value, slope = _focal(x, y, p, q, r)
     else:  # squares
         value, slope = p * (x - y) * (x - y), 2.0 * p * (x - y)
-    share = tl.load(SHARE)
+    share = 1.0
+    if SHARE is not None:
+        share = tl.load(SHARE)
     tl.store(SUMS + tl.program_id(0), tl.sum(tl.where(ok, value, 0.0), 0) * share)
     tl.store(OUT + i, (slope * share).to(OUT.dtype.element_ty), mask=ok)
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 #: A loss of single elements among Triton's kernels, with its numbers: ("entropy", weight of positives, -, -),
-#: ("focal", gamma, weight of positives, of negatives) or ("squares", factor, -, -).
+#: ("focal", gamma, weight of positives, of negatives), ("squares", factor, -, -); of gaps ("gap focal", gamma, -, -).
 ElementKernel = tuple[str, float, float, float]
 
 #: The one switch, read once, so that a compiler has nothing to look at. Off by default: these kernels are unmeasured.

@@ -23,17 +23,16 @@ from lossary.core.check import (
     wide_integers,
     within,
 )
-from lossary.core.reduce import align, both, one_weight, reduce
+from lossary.core.reduce import align, both, count, divide, one_weight, reduce
 from lossary.core.torch_internals import first_largest
-from lossary.kernels.ready import gaps
+from lossary.kernels.fused.switch import ElementKernel
+from lossary.kernels.ready import GapFormula, GapSlope, gap_sum, gaps
 from lossary.kernels.rows.formula import row_loss
-from lossary.kernels.rows.scores import Bilinear, Rows, Targets
+from lossary.kernels.rows.scores import Bilinear, RowGradients, Rows, Targets
 from lossary.kernels.stable import ABSENT, accumulate, accumulator, parameters
 from lossary.losses._pointwise import hide
 
 Input = Tensor | Bilinear
-#: An item's softmax loss as a function of how far the log-sum-exp of the other classes is above its label's score.
-GapFormula = Callable[..., Tensor]
 
 
 @dataclass(frozen=True)
@@ -190,6 +189,8 @@ def class_loss(
     per_class: tuple[Tensor | None, ...] = (),
     class_weight: Tensor | None = None,
     reduction: str,
+    slope: GapSlope | None = None,
+    kernel: ElementKernel | None = None,
 ) -> Tensor:
     """The loss whose value for a row and its label is ``formula(gap, *scalars, *per_class)``.
 
@@ -204,6 +205,8 @@ def class_loss(
         per_class: (C,) each, or None.
         class_weight: (C,). For indices the mean is ``sum(w l) / sum(w)``; for soft targets w belongs to the formula.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
+        slope: The formula's losses and their derivatives by the gap, in closed form.
+        kernel: The same among Triton's kernels.
     """
     x = p.input.x if isinstance(p.input, Bilinear) else p.input
     dtype = accumulator(x)
@@ -223,14 +226,23 @@ def class_loss(
     labels = p.labels.reshape(-1)
     rows = tuple(t[labels] for t in tables)
     # As one weight, since an item that does not count has finite scores here, or none at all.
-    weight = one_weight(p.weight(class_weight), p.counted, p.shape, dtype)
+    own = p.weight(class_weight)
+    weight = one_weight(own, p.counted, p.shape, dtype)
     weight = None if weight is None else weight.flatten()
     if isinstance(p.input, Bilinear):
         by_rows, targets = partial(_of_rows, formula), Targets(labels, means=False)
-        loss = row_loss(by_rows, p.input, targets, *ours, *rows, weight=weight, reduction=reduction)
-    else:
-        loss = reduce(formula(gaps(_rows(p.input), labels), *ours, *rows), weight=weight, reduction=reduction)
-    return loss.reshape(p.shape) if reduction == "none" else loss
+        by_slope = slope and partial(_slope_of_rows, slope)
+        loss = row_loss(by_rows, p.input, targets, *ours, *rows, weight=weight, reduction=reduction, slope=by_slope)
+        return loss.reshape(p.shape) if reduction == "none" else loss
+    gap = gaps(_rows(p.input), labels)
+    if reduction == "none":
+        losses = formula(gap, *ours, *rows)
+        return (losses if weight is None else losses * weight).reshape(p.shape)
+    total = gap_sum(formula, gap, *ours, *rows, weight=weight, slope=slope, kernel=kernel)
+    if reduction == "sum":
+        return total
+    counted = None if p.counted is None or own is not None else p.counted.expand(p.shape).flatten()
+    return divide(total, count(gap, weight if counted is None else None, counted))
 
 
 def label_loss(
@@ -256,6 +268,11 @@ def label_loss(
 
 def _of_rows(formula: GapFormula, rows: Rows, *parameters: float | Tensor) -> Tensor:
     return formula(rows.rest - rows.target, *parameters)
+
+
+def _slope_of_rows(slope: GapSlope, rows: Rows, *parameters: float | Tensor) -> tuple[Tensor, RowGradients]:
+    losses, by_gap = slope(rows.rest - rows.target, *parameters)
+    return losses, RowGradients(-by_gap, None, by_gap, None)
 
 
 def _shifted(scores: Tensor) -> Tensor:

@@ -325,6 +325,13 @@ def _focal(gap: Tensor, gamma: float | Tensor, *alpha: Tensor) -> Tensor:
     return focal_terms(gap, gamma, *alpha)[0]
 
 
+def _focal_slope(gap: Tensor, gamma: float, *alpha: Tensor) -> tuple[Tensor, Tensor]:
+    fade, wrong = torch.exp(gamma * F.logsigmoid(gap)), gap.sigmoid()
+    loss = fade * softplus(gap)
+    by_gap = torch.lerp(gamma * loss, fade, wrong)
+    return (alpha[0] * loss, alpha[0] * by_gap) if alpha else (loss, by_gap)
+
+
 def _focal_by_torch(input: Input, target: Tensor, ignore_index: int, gamma: float | Tensor) -> Tensor | None:
     """The mean by torch's cross-entropy and a power of 1 - p, in half the operations; None where that is less exact."""
     # A power below 1 has an infinite derivative at 0.
@@ -407,7 +414,17 @@ def focal_loss(
     )
     check_class_weight("alpha", alpha, p.classes)
     check_class_weight("class_weight", class_weight, p.classes)
-    return class_loss(_focal, p, scalars=(gamma,), per_class=(alpha,), class_weight=class_weight, reduction=reduction)
+    kernel = ("gap focal", float(gamma), 0.0, 0.0) if alpha is None and not isinstance(gamma, Tensor) else None
+    return class_loss(
+        _focal,
+        p,
+        scalars=(gamma,),
+        per_class=(alpha,),
+        class_weight=class_weight,
+        reduction=reduction,
+        slope=_focal_slope,
+        kernel=kernel,
+    )
 
 
 class FocalLoss(Loss):

@@ -98,7 +98,7 @@ def cosine_head(
 def slope_of(
     rows: Rows, scale: float | Tensor, cos: Tensor, by_score: float | Tensor = 1.0
 ) -> tuple[Tensor, RowGradients]:
-    """The slope of a softmax where ``scale * cos`` replaces the target's score; ``by_score`` is its derivative by ``cos``."""
+    """The slope of a softmax where ``scale * cos`` replaces the target's score, whose own slope is ``by_score``."""
     gap = torch.sub(rows.rest, cos, alpha=scale) if not isinstance(scale, Tensor) else rows.rest - scale * cos
     wrong = gap.sigmoid()
     by_target = wrong * -by_score if not isinstance(by_score, Tensor) else -wrong * by_score

@@ -23,7 +23,7 @@ from lossary.core.loss import Loss
 from lossary.core.reduce import align, both, reduce
 from lossary.core.rules import NOT_NEGATIVE
 from lossary.distributed import Ranks
-from lossary.kernels.overlap import Sums, sigmoid_sums, softmax_sums
+from lossary.kernels.overlap import Sums, one_minus, sigmoid_sums, softmax_sums
 from lossary.kernels.stable import accumulate, widened
 from lossary.losses._pointwise import hide
 
@@ -57,6 +57,14 @@ class Regions(NamedTuple):
     weight: Tensor | None = None
     exists: Tensor | None = None
     group: ProcessGroup | None = None  # over which the mean is taken; sums over the batch already include all ranks
+
+
+class Fraction(NamedTuple):
+    """What a score is: ``times * top / bottom``."""
+
+    top: Tensor
+    bottom: Tensor
+    times: float = 1.0
 
 
 def softmax_regions(
@@ -178,25 +186,20 @@ def _aggregated(sums: Sums, scores: Positions, aggregate: Aggregate, group: Proc
     return Regions(pooled, None, exists)
 
 
-def one_minus(
-    numerator: Tensor,
-    denominator: Tensor,
+def score_loss(
+    fraction: Fraction,
     regions: Regions,
     smooth: float,
     absent: Absent,
     class_weight: Tensor | None,
     reduction: str,
 ) -> Tensor:
-    """1 - (numerator + smooth) / (denominator + smooth), reduced over samples' classes, or over classes."""
-    truth = regions.sums.truth
-    dtype = numerator.dtype
-    if numerator.numel() >= MANY:
-        numerator, denominator = widened(numerator), widened(denominator)
-    numerator, denominator = numerator + smooth, denominator + smooth
-    if smooth == 0:
-        empty = denominator == 0  # nothing predicted, nothing true: a perfect score
-        numerator, denominator = torch.where(empty, 1, numerator), torch.where(empty, 1, denominator)
-    loss = (1 - numerator / denominator).to(dtype)
+    """One minus a fraction, smoothed above and below, reduced over samples' classes or classes."""
+    truth, (top, bottom, times) = regions.sums.truth, fraction
+    dtype = top.dtype
+    if top.numel() >= MANY:
+        top, bottom = widened(top), widened(bottom)
+    loss = one_minus(top, bottom, smooth, times).to(dtype)
     present = truth != 0 if absent == "skip" else None
     return reduce_scores(loss, regions.weight, regions.exists, class_weight, present, reduction, regions.group)
 

@@ -91,7 +91,7 @@ def lovasz_softmax_loss(
     """
     scores = class_scores(input, target, ignore_index, sample_weight, mask, "sigmoid_lovasz_loss")
     errors, truth = softmax_errors(scores.logits, scores.target, scores.keep)
-    return _jaccard(errors, truth, scores, classes, per_image, class_weight, reduction, group)
+    return _jaccard(errors, truth, scores, classes, per_image, class_weight, reduction, group, below_two=True)
 
 
 class LovaszSoftmaxLoss(Loss):
@@ -159,7 +159,7 @@ def sigmoid_lovasz_loss(
     """
     scores = _regions(input, target, ignore_index, sample_weight, mask)
     errors = (scores.logits * (1 - 2 * scores.target)).sigmoid()  # not |g - p|, which drops from 6e-8 to 0 in float32
-    return _regions_jaccard(errors, scores, classes, per_image, class_weight, reduction, group)
+    return _regions_jaccard(errors, scores, classes, per_image, class_weight, reduction, group, below_two=True)
 
 
 class SigmoidLovaszLoss(Loss):
@@ -260,9 +260,12 @@ def _regions_jaccard(
     class_weight: Tensor | None,
     reduction: str,
     group: ProcessGroup | None,
+    *,
+    below_two: bool = False,
 ) -> Tensor:
     truth = scores.target == 1  # False where hidden
-    return _jaccard(hide(errors, scores.keep), truth, scores, classes, per_image, class_weight, reduction, group)
+    options = (classes, per_image, class_weight, reduction, group)
+    return _jaccard(hide(errors, scores.keep), truth, scores, *options, below_two=below_two)
 
 
 def _jaccard(
@@ -274,15 +277,17 @@ def _jaccard(
     class_weight: Tensor | None,
     reduction: str,
     group: ProcessGroup | None,
+    *,
+    below_two: bool = False,
 ) -> Tensor:
     """Lovasz's extension of each class's Jaccard loss, reduced over classes, or over images' classes."""
     if class_weight is not None:
         check_shape("class_weight", class_weight, truth.shape[1:2])
     weight, exists = scores.weight, scores.exists
     if per_image:
-        loss, present = lovasz_jaccard(errors, truth, per_sample=True), truth.any(2)
+        loss, present = lovasz_jaccard(errors, truth, per_sample=True, below_two=below_two), truth.any(2)
     else:  # then the sorted positions carry the images' weights
-        of_batch = _of_batch if group is None else partial(_of_ranks, group)
+        of_batch = partial(_of_batch, below_two=below_two) if group is None else partial(_of_ranks, group)
         loss, present, exists = of_batch(errors, truth, weight, exists)
         weight = group = None
     counted = present if classes == "present" else None
@@ -290,10 +295,10 @@ def _jaccard(
 
 
 def _of_batch(
-    errors: Tensor, truth: Tensor, weight: Tensor | None, exists: Tensor | None
+    errors: Tensor, truth: Tensor, weight: Tensor | None, exists: Tensor | None, *, below_two: bool = False
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """(C,) each class's loss over all images, whether it is true anywhere, and whether it has any position."""
-    loss = lovasz_jaccard(errors, truth, per_sample=False, weight=weight)
+    loss = lovasz_jaccard(errors, truth, per_sample=False, weight=weight, below_two=below_two)
     present = truth.any((0, 2)) if weight is None else (truth.any(2) & (weight != 0)).any(0)
     return loss, present, None if exists is None else exists.any(0)
 

@@ -11,7 +11,16 @@ from lossary.core.reduce import Reduction
 from lossary.core.rules import ClassWeight, checked
 from lossary.distributed import across_ranks
 from lossary.kernels.overlap import Sums
-from lossary.losses.masks._shared import Absent, Aggregate, Smooth, card, one_minus, sigmoid_regions, softmax_regions
+from lossary.losses.masks._shared import (
+    Absent,
+    Aggregate,
+    Fraction,
+    Smooth,
+    card,
+    score_loss,
+    sigmoid_regions,
+    softmax_regions,
+)
 
 __all__ = [
     "DiceLoss",
@@ -25,12 +34,12 @@ __all__ = [
 ]
 
 
-def dice_fraction(sums: Sums) -> tuple[Tensor, Tensor]:
-    return 2 * sums.overlap, sums.predicted + sums.truth
+def dice_fraction(sums: Sums) -> Fraction:
+    return Fraction(sums.overlap, sums.predicted + sums.truth, 2)
 
 
-def jaccard_fraction(sums: Sums) -> tuple[Tensor, Tensor]:
-    return sums.overlap, sums.predicted + sums.truth - sums.overlap
+def jaccard_fraction(sums: Sums) -> Fraction:
+    return Fraction(sums.overlap, sums.predicted + sums.truth - sums.overlap)
 
 
 @across_ranks
@@ -93,7 +102,7 @@ def dice_loss(
     regions = softmax_regions(
         input, target, ignore_index, aggregate, sample_weight, mask, class_weight, group, squared=squared
     )
-    return one_minus(*dice_fraction(regions.sums), regions, smooth, absent, class_weight, reduction)
+    return score_loss(dice_fraction(regions.sums), regions, smooth, absent, class_weight, reduction)
 
 
 class DiceLoss(Loss):
@@ -168,7 +177,7 @@ def sigmoid_dice_loss(
     regions = sigmoid_regions(
         input, target, ignore_index, aggregate, sample_weight, mask, class_weight, group, squared=squared
     )
-    return one_minus(*dice_fraction(regions.sums), regions, smooth, absent, class_weight, reduction)
+    return score_loss(dice_fraction(regions.sums), regions, smooth, absent, class_weight, reduction)
 
 
 class SigmoidDiceLoss(Loss):
@@ -239,7 +248,7 @@ def jaccard_loss(
         epsilon as in :func:`dice_loss`. It is a function of Dice: J = D / (2 - D) at epsilon 0.
     """
     regions = softmax_regions(input, target, ignore_index, aggregate, sample_weight, mask, class_weight, group)
-    return one_minus(*jaccard_fraction(regions.sums), regions, smooth, absent, class_weight, reduction)
+    return score_loss(jaccard_fraction(regions.sums), regions, smooth, absent, class_weight, reduction)
 
 
 class JaccardLoss(Loss):
@@ -308,7 +317,7 @@ def sigmoid_jaccard_loss(
         arXiv:2302.05666.
     """
     regions = sigmoid_regions(input, target, ignore_index, aggregate, sample_weight, mask, class_weight, group)
-    return one_minus(*jaccard_fraction(regions.sums), regions, smooth, absent, class_weight, reduction)
+    return score_loss(jaccard_fraction(regions.sums), regions, smooth, absent, class_weight, reduction)
 
 
 class SigmoidJaccardLoss(Loss):

@@ -16,11 +16,12 @@ from lossary.kernels.stable import widened
 from lossary.losses.masks._shared import (
     Absent,
     Aggregate,
+    Fraction,
     Regions,
     Smooth,
     card,
-    one_minus,
     reduce_scores,
+    score_loss,
     share_wrong,
     sigmoid_regions,
     softmax_regions,
@@ -38,9 +39,9 @@ __all__ = [
 ]
 
 
-def tversky_fraction(sums: Sums, alpha: float | Tensor, beta: float | Tensor) -> tuple[Tensor, Tensor]:
+def tversky_fraction(sums: Sums, alpha: float | Tensor, beta: float | Tensor) -> Fraction:
     wrong = alpha * (sums.predicted - sums.overlap) + beta * (sums.truth - sums.overlap)
-    return sums.overlap, sums.overlap + wrong
+    return Fraction(sums.overlap, sums.overlap + wrong)
 
 
 @across_ranks
@@ -102,7 +103,7 @@ def tversky_loss(
         as in :func:`dice_loss`. Some code swaps alpha and beta.
     """
     regions = softmax_regions(input, target, ignore_index, aggregate, sample_weight, mask, class_weight, group)
-    return one_minus(*tversky_fraction(regions.sums, alpha, beta), regions, smooth, absent, class_weight, reduction)
+    return score_loss(tversky_fraction(regions.sums, alpha, beta), regions, smooth, absent, class_weight, reduction)
 
 
 class TverskyLoss(Loss):
@@ -176,7 +177,7 @@ def sigmoid_tversky_loss(
         As :func:`tversky_loss`; soft regions as in :func:`sigmoid_dice_loss`.
     """
     regions = sigmoid_regions(input, target, ignore_index, aggregate, sample_weight, mask, class_weight, group)
-    return one_minus(*tversky_fraction(regions.sums, alpha, beta), regions, smooth, absent, class_weight, reduction)
+    return score_loss(tversky_fraction(regions.sums, alpha, beta), regions, smooth, absent, class_weight, reduction)
 
 
 class SigmoidTverskyLoss(Loss):
