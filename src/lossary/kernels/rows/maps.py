@@ -133,6 +133,36 @@ def _curricular_by_numbers_(z: Tensor, numbers: tuple[Any, ...], by_row: Any, ha
     return less.addcmul_(hard, low, value=-1)
 
 
+# SphereFace2's, of scores ``scale * cos``: ``scale * g(cos)``, less the margin of the own class, more of others.
+def _others_pulled(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
+    scale, t, margin, bias = numbers
+    return scale * (2 * _half(z / scale) ** t - 1 + margin) + bias
+
+
+def _own_pulled(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
+    scale, t, margin, bias = numbers
+    return _others_pulled(z, (scale, t, -margin, bias), by_row)
+
+
+def _others_straight(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
+    return z + (_others_pulled(z, numbers, by_row) - z).detach()
+
+
+def _own_straight(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
+    return z + (_own_pulled(z, numbers, by_row) - z).detach()
+
+
+def _pulled_slope(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
+    scale, t, _, _ = numbers
+    half = _half(z / scale)
+    return t * half ** (t - 1) * (half > 0)
+
+
+def _half(cos: Tensor) -> Tensor:
+    """(1 + cos) / 2, not below 0 by rounding, where it has no gradient."""
+    return ((1 + cos) / 2).relu()
+
+
 _CAPPED = Side(_capped, _capped_slope)
 #: By name, what targets become and what the rest does.
 MAPS = {
@@ -143,6 +173,8 @@ MAPS = {
         Side(_same, _ones),
         Side(_curricular, _curricular_slope, _curricular_, _curricular_by_numbers_, False),
     ),
+    "sphereface2": (Side(_own_pulled, _pulled_slope), Side(_others_pulled, _pulled_slope)),
+    "sphereface2_straight": (Side(_own_straight, _ones), Side(_others_straight, _ones)),
 }
 
 

@@ -13,7 +13,7 @@ from lossary.core.check import check_number
 from lossary.core.reduce import Reduction
 from lossary.core.rules import NOT_NEGATIVE, POSITIVE, NotNegative, checked
 from lossary.distributed import across_ranks
-from lossary.kernels.rows.maps import MAPS, ScoreMap, Side
+from lossary.kernels.rows.maps import ScoreMap
 from lossary.kernels.rows.scores import RowGradients, Rows
 from lossary.kernels.stable import parameters, softplus
 from lossary.losses.identities._shared import Scale, SphereHead, check_head, cosine_head
@@ -156,42 +156,6 @@ class SphereFaceLoss(SphereHead):
             if self.training:
                 step.add_(1)
         return super().forward(embeddings, labels, **extra)
-
-
-# SphereFace2's map of scores ``scale * cos``: ``scale * g(cos)``, minus the margin (own class) or plus it (others).
-def _pulled(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
-    scale, t, margin, bias = numbers
-    return scale * (2 * _half(z / scale) ** t - 1 + margin) + bias
-
-
-def _pulled_slope(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
-    scale, t, _, _ = numbers
-    half = _half(z / scale)
-    return t * half ** (t - 1) * (half > 0)
-
-
-def _pulled_straight(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
-    return z + (_pulled(z, numbers, by_row) - z).detach()
-
-
-def _straight_slope(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
-    return torch.ones_like(z)
-
-
-def _of_own(function: Any) -> Any:
-    return lambda z, numbers, by_row: function(z, (*numbers[:2], -numbers[2], numbers[3]), by_row)
-
-
-def _half(cos: Tensor) -> Tensor:
-    """(1 + cos) / 2, kept from rounding below 0, where it has no gradient."""
-    return ((1 + cos) / 2).relu()
-
-
-for _name, _value, _slope in (
-    ("sphereface2", _pulled, _pulled_slope),
-    ("sphereface2_straight", _pulled_straight, _straight_slope),
-):
-    MAPS[_name] = (Side(_of_own(_value), _slope), Side(_value, _slope))
 
 
 def _one_against_all(rows: Rows, scale: float | Tensor, balance: float | Tensor) -> Tensor:
