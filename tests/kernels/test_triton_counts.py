@@ -50,19 +50,20 @@ WORK: dict[str, tuple[Callable[..., Tensor], tuple[Any, ...], int, int]] = {
         head(lossary.cross_entropy),
         (numbers(4_096, 512), numbers(1_000_000, 512), torch.arange(4_096)),
         7,
-        36,
+        31,
     ),
     "head of a language model": (
         head(lossary.cross_entropy),
         (numbers(16_384, 4_096), numbers(131_072, 4_096), torch.arange(16_384)),
-        16,
-        60,
+        12,
+        49,
     ),
-    "CLIP": (lossary.clip_loss, (numbers(32_768, 512), numbers(32_768, 512)), 7, 118),
-    "SigLIP": (lossary.siglip_loss, (numbers(32_768, 512), numbers(32_768, 512)), 3, 108),
-    "SupCon": (lossary.supcon_loss, (numbers(65_536, 128), torch.arange(65_536) // 8), 7, 81),
-    "ready scores": (lossary.cross_entropy, (numbers(16_384, 131_072), torch.arange(16_384)), 2, 30),
-    "Dice": (lossary.dice_loss, (numbers(16, 19, 512, 512), numbers(16, 512, 512, dtype=torch.long)), 2, 40),
+    "CLIP": (lossary.clip_loss, (numbers(32_768, 512), numbers(32_768, 512)), 6, 84),
+    "SigLIP": (lossary.siglip_loss, (numbers(32_768, 512), numbers(32_768, 512)), 2, 99),
+    "SupCon": (lossary.supcon_loss, (numbers(65_536, 128), torch.arange(65_536) // 8), 7, 71),
+    "ready scores": (lossary.cross_entropy, (numbers(16_384, 131_072), torch.arange(16_384)), 2, 16),
+    "focal": (lossary.focal_loss, (numbers(8_192, 10_000, dtype=torch.float32), torch.arange(8_192)), 3, 12),
+    "Dice": (lossary.dice_loss, (numbers(16, 19, 512, 512), numbers(16, 512, 512, dtype=torch.long)), 2, 18),
 }
 
 

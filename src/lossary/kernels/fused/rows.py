@@ -5,7 +5,7 @@ leaves in memory what the strip's products need: its gradient by the scores, in 
 torch's own. No sum is taken by atomic additions, so that every run gives the same digits.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -114,21 +114,25 @@ def rest_softplus_gradients(source: Bilinear, targets: Targets, by_sum: Tensor, 
     return _pull(of, factors, needs, soft=True)
 
 
-def set_statistics(items: Tensor, factor: Tensor | None, labels: Tensor, split: int, scale: float) -> Rows:
+def set_statistics(items: Tensor, factor: Tensor | None, labels: Tensor | None, split: int, scale: float) -> Rows:
     """:func:`lossary.kernels.rows.symmetric.set_statistics`: a product for each direction, none of which is kept."""
-    ways = [_ways(items, factor, labels, split, scale)]
-    if split > 0:
-        source, targets = ways[0]
-        back = Bilinear(source.w, source.x, row_factor=source.column_factor, column_factor=source.row_factor)
-        ways.append((back, Targets(cast("Tensor", targets.columns), targets.rows, scale=scale)))
-    both = [row_statistics(*way) for way in ways]
-    return both[0] if split == 0 else Rows(*(torch.cat(parts) for parts in zip(*both, strict=True)))  # pyright: ignore
+    there = _ways(items, factor, labels, split, scale)
+    if split == 0:
+        return row_statistics(*there)
+    source, targets = there
+    back = Bilinear(source.w, source.x, row_factor=source.column_factor, column_factor=source.row_factor)
+    found = [items.new_empty(len(items), dtype=torch.float32) for _ in Rows._fields]
+    _statistics(problem(source, targets), [f[:split] for f in found])
+    _statistics(
+        problem(back, Targets(cast("Tensor", targets.columns), targets.rows, scale=scale)), [f[split:] for f in found]
+    )
+    return Rows(*found)
 
 
 def set_gradients(
     items: Tensor,
     factor: Tensor | None,
-    labels: Tensor,
+    labels: Tensor | None,
     split: int,
     scale: float,
     rows: Rows,
@@ -136,29 +140,40 @@ def set_gradients(
 ) -> Tensor:
     """:func:`lossary.kernels.rows.symmetric.set_gradients`: scores made once again serve rows and columns."""
     existing: Tensor | int = len(items) - 1
-    if split > 0:
+    if split > 0 and by_rows.mean is not None:
         existing = torch.full_like(rows.rest, split)
         existing[:split] = len(items) - split
     of = problem(*_ways(items, factor, labels, split, scale))
     factors = _row_factors(rows, by_rows, existing, scale)
-    by_x, by_w, _ = _pull(of, factors, (True, split > 0, False), mean=by_rows.mean is not None, columns=split)
-    return torch.cat([g for g in (by_x, by_w) if g is not None]) if split else cast("Tensor", by_x)
+    needs, mean = (True, split > 0, False), by_rows.mean is not None
+    if split == 0:
+        return cast("Tensor", _pull(of, factors, needs, mean=mean, columns=0)[0])
+    gradient = torch.empty_like(items, dtype=torch.float32)
+    _pull(of, factors, needs, mean=mean, columns=split, into=(gradient[:split], gradient[split:]))
+    return gradient
 
 
-def _ways(items: Tensor, factor: Tensor | None, labels: Tensor, split: int, scale: float) -> tuple[Bilinear, Targets]:
+def _ways(
+    items: Tensor, factor: Tensor | None, labels: Tensor | None, split: int, scale: float
+) -> tuple[Bilinear, Targets]:
     """The scores of the first set with the second, or of the only one with itself."""
     if split == 0:
-        one_set = Targets(labels, labels, own=True, scale=scale)
+        one_set = Targets(cast("Tensor", labels), labels, own=True, scale=scale)
         return Bilinear(items, items, row_factor=factor, column_factor=factor), one_set
     r, c = (None, None) if factor is None else (factor[:split], factor[split:])
-    targets = Targets(labels[:split], labels[split:], scale=scale)
+    if labels is None:
+        labels = torch.arange(split, device=items.device)
+        targets = Targets(labels, labels, scale=scale)
+    else:
+        targets = Targets(labels[:split], labels[split:], scale=scale)
     return Bilinear(items[:split], items[split:], row_factor=r, column_factor=c), targets
 
 
-def _statistics(of: Problem) -> tuple[Rows, Tensor]:
+def _statistics(of: Problem, into: Sequence[Tensor] | None = None) -> tuple[Rows, Tensor]:
     """The rows' statistics, and how many columns exist for each."""
     parts, n = _parts(of), len(of.x)
-    found = [parts.new_empty(n) for _ in (*Rows._fields, "existing")]  # an operator's results share no memory
+    # An operator's results share no memory.
+    found = [*(into or (parts.new_empty(n) for _ in Rows._fields)), parts.new_empty(n)]
     size = tiles.ROWS
     launch(
         kernels.merge_statistics,
@@ -226,14 +241,18 @@ def _pull(
     mean: bool = False,
     soft: bool = False,
     columns: int | None = None,
+    into: tuple[Tensor, Tensor] | None = None,
 ) -> Found:
     """The gradients by x, w and b from the rows' factors; those of the columns, if any, begin at ``columns``.
+
+    Memory for those by x and w, in float32, may be given.
 
     That by x is float32, and so is that by w where it is to tell the gradient by the factor too.
     """
     wide = torch.float32 if of.by_column is not None and not of.unit else of.w.dtype
     by_x = torch.empty_like(of.x, dtype=torch.float32) if needs[0] else None
     by_w = torch.empty_like(of.w, dtype=wide) if needs[1] else None
+    by_x, by_w = into or (by_x, by_w)
     by_b = None if of.b is None or not needs[2] else torch.empty_like(of.b)
     if 0 in of.sizes:
         by_x, by_w, by_b = (None if g is None else g.zero_() for g in (by_x, by_w, by_b))

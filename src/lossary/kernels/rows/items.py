@@ -1,5 +1,7 @@
 """Items whose scores serve rows and columns alike, and what of their statistics is linear in them."""
 
+import functools
+
 import torch
 from torch import Tensor
 
@@ -29,11 +31,14 @@ class Items:
         self.powers = powers  # whether the rest's scores times the scale are summed, not the targets'
         self.vectors = Vectors(given, factor, half)
         self.labels, self.split, self.scale, self.half, self.bound = labels, split, scale, half, bound
-        #: In full precision, times their factors: for what is linear.
-        self.scaled = self.vectors.multiplied
-        if half is not None:
-            wide = accumulate(given)
-            self.scaled = wide if factor is None else wide * factor[:, None]
+
+    @functools.cached_property
+    def scaled(self) -> Tensor:
+        """In full precision, times their factors: for what is linear."""
+        if self.half is None:
+            return self.vectors.multiplied
+        wide, factor = accumulate(self.vectors.given), self.vectors.factor
+        return wide if factor is None else wide * factor[:, None]
 
     @property
     def by_cache(self) -> bool:
@@ -48,7 +53,7 @@ class Items:
         """The labels, or the items' numbers in their set."""
         if self.labels is not None:
             return self.labels
-        return torch.arange(self.split, device=self.scaled.device).repeat(2)
+        return torch.arange(self.split, device=self.vectors.given.device).repeat(2)
 
     def counts(self) -> Tensor:
         """(N,) how many targets each has."""
@@ -74,6 +79,14 @@ class Items:
             known = first.clamp_max(max(len(labels) - 1, 0))
             sums[ours] = of_class[known] * (ordered[known] == self.labels[ours])[:, None]
         return sums if self.split else sums - each
+
+    def pull_pairs(self, by_target: Tensor, gradient: Tensor) -> None:
+        """Without labels, add what the scores of pairs give to the gradient by what is multiplied, in two products."""
+        x, after, cut = self.vectors.multiplied, self.vectors.after, self.split
+        each = by_target[:cut] + by_target[cut:]
+        each = (each if after is None else each.mul_(after[:cut]).mul_(after[cut:]))[:, None]
+        gradient[:cut].addcmul_(x[cut:], each)
+        gradient[cut:].addcmul_(x[:cut], each)
 
     def _ways(self) -> tuple[tuple[slice, slice], ...]:
         first, second = self.sets

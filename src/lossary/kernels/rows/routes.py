@@ -176,9 +176,9 @@ def both_ways(source: Bilinear, row_labels: Tensor | None, column_labels: Tensor
     cut = source.x.shape[0]
     items, factor = torch.cat([source.x, source.w]), None
     if source.row_factor is not None or source.column_factor is not None:
-        ones = (torch.ones(len(t), dtype=accumulator(t), device=t.device) for t in (source.x, source.w))
-        given = (source.row_factor, source.column_factor)
-        factor = torch.cat([one if f is None else f for f, one in zip(given, ones, strict=True)])
+        given = ((source.row_factor, source.x), (source.column_factor, source.w))
+        ones = (torch.ones(len(t), dtype=accumulator(t), device=t.device) if f is None else f for f, t in given)
+        factor = torch.cat(list(ones))
     labels = None if row_labels is None or column_labels is None else torch.cat([row_labels, column_labels])
     both = _set_statistics(items, factor, labels, cut, 1.0, source.half, source.bound, False)
     return Rows(*(s[:cut] for s in both)), Rows(*(s[cut:] for s in both))

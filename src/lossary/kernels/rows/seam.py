@@ -12,6 +12,7 @@ from lossary.kernels.fused import switch
 from lossary.kernels.rows import blocks, symmetric
 from lossary.kernels.rows.blocks import Needs
 from lossary.kernels.rows.items import Items
+from lossary.kernels.rows.kinds import by_own_target
 from lossary.kernels.rows.scores import Bilinear, Learning, RowGradients, Rows, Targets
 from lossary.kernels.rows.vectors import Vectors
 
@@ -59,22 +60,31 @@ def row_gradients(source: Bilinear, targets: Targets, rows: Rows, by_rows: RowGr
 
 def set_statistics(items: Items) -> Rows:
     """Statistics of each item's scores with its others."""
-    vectors = items.vectors
-    kernels = by_triton(Bilinear(vectors.multiplied, vectors.multiplied)) if switch.ON and not items.powers else None
+    kernels = _set_by_triton(items) if switch.ON else None
     if kernels is None:
         return symmetric.set_statistics(items)
-    return kernels.set_statistics(vectors.multiplied, vectors.after, items.numbered(), items.split, items.scale)
+    vectors = items.vectors
+    return kernels.set_statistics(vectors.multiplied, vectors.after, items.labels, items.split, items.scale)
 
 
 def set_gradients(items: Items, rows: Rows, by_rows: RowGradients) -> tuple[Tensor, Tensor | None]:
     """The gradients by the items and their factors, given that by their statistics."""
-    vectors = items.vectors
-    kernels = by_triton(Bilinear(vectors.multiplied, vectors.multiplied)) if switch.ON and not items.powers else None
+    kernels = _set_by_triton(items) if switch.ON else None
     if kernels is None:
         return symmetric.set_gradients(items, rows, by_rows)
-    given = (vectors.multiplied, vectors.after, items.numbered(), items.split, items.scale)
+    vectors, by_target = items.vectors, None
+    if items.labels is None:  # the only target's slope is most of the gradient, and is not rounded
+        by_target, by_rows = by_own_target(by_rows), by_rows._replace(target=None, among=None)
+    given = (vectors.multiplied, vectors.after, items.labels, items.split, items.scale)
     gradient = kernels.set_gradients(*given, rows, by_rows)
+    if by_target is not None:
+        items.pull_pairs(by_target, gradient)
     return gradient, vectors.settle(gradient)
+
+
+def _set_by_triton(items: Items) -> Any:
+    x = items.vectors.multiplied
+    return None if items.powers else by_triton(Bilinear(x, x, half=items.half))
 
 
 def _folded(source: Bilinear) -> tuple[Vectors, Vectors]:

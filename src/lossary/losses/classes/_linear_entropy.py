@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor
 
-from lossary.core.reduce import divide
+from lossary.core.reduce import divide, one_weight
 from lossary.kernels.products import product
 from lossary.kernels.rows.formula import row_loss
 from lossary.kernels.rows.scores import Bilinear, Rows, Targets
 from lossary.kernels.rows.shards import summed_over_shards
 from lossary.kernels.rows.softmax import softmax_loss
-from lossary.kernels.stable import accumulate, in_range, logaddexp, softplus
+from lossary.kernels.stable import accumulate, accumulator, in_range, logaddexp, softplus
 from lossary.losses.classes._shared import Problem
 
 
@@ -17,25 +17,25 @@ def linear_cross_entropy(
     source: Bilinear, p: Problem, weight: Tensor | None, smoothing: float, reduction: str
 ) -> Tensor:
     """Cross-entropy of linear scores. Smoothing needs their mean over classes, weighted if these are: linear too."""
-    x = accumulate(source.x)
-    outer = torch.ones_like(x[:, 0]) if p.sample_weight is None else p.sample_weight.to(x.dtype)
-    if p.counted is not None:
-        outer = torch.where(p.counted, outer, 0)
+    dtype = accumulator(source.x)
+    outer = one_weight(p.sample_weight, p.counted, p.shape, dtype)
+    if outer is None:
+        outer = torch.ones(p.shape, dtype=dtype, device=source.x.device)
     if p.labels is None:
         assert p.soft is not None
-        shares = p.soft.to(x.dtype)
+        shares = p.soft.to(dtype)
         shares = shares if smoothing == 0 else (1 - smoothing) * shares + smoothing / p.classes
-        return _of_shares(source, shares if weight is None else shares * weight.to(x.dtype), outer, reduction)
+        return _of_shares(source, shares if weight is None else shares * weight.to(dtype), outer, reduction)
     targets = Targets(p.labels)
-    own = None if weight is None else weight.to(x.dtype)[p.labels]
+    own = None if weight is None else weight.to(dtype)[p.labels]
     if smoothing == 0:
         targets = Targets(p.labels, means=False)
         share = outer if own is None else own * outer
         return softmax_loss(source, targets, weight=share, reduction=reduction)
-    spread = torch.as_tensor(smoothing, dtype=x.dtype, device=x.device)
+    spread = torch.as_tensor(smoothing, dtype=dtype, device=source.x.device)
     if weight is None or own is None:
         return row_loss(_smoothed, source, targets, spread, weight=outer, reduction=reduction)
-    weight = weight.to(x.dtype)
+    weight = weight.to(dtype)
     sums = _score_sums(source, weight)
     total = "none" if reduction == "none" else "sum"
     facts = (spread, weight.mean(), own, sums / p.classes)

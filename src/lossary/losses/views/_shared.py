@@ -145,8 +145,8 @@ def find_each_other(pairs: Pairs, alike: Similarity, reduction: str) -> Tensor:
     source = alike.two_way(pairs.query, pairs.answer)
     if fits_densely(source):
         return _both_ways(pairs, source.dense(), reduction)
-    own = source.paired()
     there, back = two_way_statistics(source, Targets(pairs.labels(), pairs.ids, paired=pairs.ids is None))
+    own = there.target if pairs.ids is None else source.paired()
     each = (found_apart(there, own) + found_apart(back, own)) / 2
     return reduce(each, weight=pairs.weight, reduction=reduction)
 
