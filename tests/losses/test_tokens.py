@@ -10,7 +10,7 @@ from torch.profiler import ProfilerActivity, profile
 
 import lossary
 from lossary.core import device as _device
-from lossary.kernels.rows import blocks, formula
+from lossary.kernels.rows import blocks, formula, swept
 
 F64 = torch.float64
 B, T, D, C = 3, 5, 4, 11
@@ -42,11 +42,13 @@ def ready(
     return own * counts, -(logs.exp() * logs).sum(-1) * counts, z.logsumexp(-1) * counts
 
 
-@pytest.fixture(params=["ready", "blocks"], autouse=True)
+@pytest.fixture(params=["ready", "blocks", "pieces"], autouse=True)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.param == "blocks":
+    if request.param != "ready":
         monkeypatch.setattr(formula, "CPU_PLAIN", 0)
         monkeypatch.setattr(blocks, "block_rows", lambda *_: 4)
+    if request.param == "pieces":  # of three columns
+        monkeypatch.setattr(swept, "piece_size", lambda: 3 * 4)
 
 
 @pytest.mark.parametrize("options", OPTIONS)
@@ -203,6 +205,7 @@ def test_dpo_over_131_thousand_words_never_holds_their_scores(monkeypatch: pytes
     words, size, pairs, length = 131_072, 4, 2, 32
     monkeypatch.setattr(formula, "CPU_PLAIN", 1 << 18)
     monkeypatch.setattr(blocks, "block_rows", lambda *_: 4)
+    monkeypatch.setattr(swept, "piece_size", lambda: swept.PIECE)
     monkeypatch.setattr(_device, "budget", lambda _: 1 << 21)
     g = torch.Generator().manual_seed(0)
     x = torch.randn(2 * pairs, length, size, generator=g).requires_grad_()

@@ -4,12 +4,15 @@ All of it from one making of the scores, and the gradient in closed form from an
 take longer than its products.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from lossary.core.torch_internals import first_largest
 from lossary.kernels.rows.readings import read_rows
 from lossary.kernels.rows.scores import Bilinear
+from lossary.kernels.rows.swept import in_pieces
 from lossary.kernels.stable import ABSENT, logaddexp, softplus
 
 
@@ -24,6 +27,28 @@ def chances(source: Bilinear, labels: Tensor, cap: float | None) -> tuple[Tensor
     ways = _Chances(labels, cap, source.b is not None)
     logps, entropy, log_sum, above = read_rows(ways.read, source, at_once=ways.at_once, slopes=ways.slopes)
     return logps, entropy, log_sum, above
+
+
+class _Sums(NamedTuple):
+    """Of a row's scores, (R,): their largest, how many are equal to it, and what the others are beside it."""
+
+    largest: Tensor
+    ones: Tensor
+    others: Tensor  # the sum of their exponentials
+    along: Tensor  # that of exponentials times exponents
+
+
+def _merged(parts: list[_Sums]) -> _Sums:
+    """Those of all pieces of the rows."""
+    if len(parts) == 1:
+        return parts[0]
+    every = _Sums(*(torch.stack(found) for found in zip(*parts, strict=True)))  # pyright: ignore[reportCallIssue]
+    largest = every.largest.amax(0)
+    behind = every.largest - largest
+    share, first, total = behind.exp(), behind == 0, every.ones + every.others
+    ones = torch.where(first, every.ones, 0).sum(0)
+    others = (share * torch.where(first, every.others, total)).sum(0)
+    return _Sums(largest, ones, others, (share * (every.along + behind * total)).sum(0))
 
 
 class _Chances:
@@ -46,48 +71,60 @@ class _Chances:
         return -softplus(rest - target), entropy, log_sum, target >= z.detach().amax(1)
 
     def at_once(self, rows: slice, z: Tensor) -> tuple[Tensor, ...]:
-        """The same, with the block used up."""
-        if self.cap is not None:
-            z.div_(self.cap).tanh_().mul_(self.cap)
-        target, largest = z.gather(1, self.labels[rows, None])[:, 0], z.amax(1)
-        below = self._exist(z.sub_(largest[:, None]))
-        shares = below.exp()
-        # The largest, which are 1 exactly, stand apart: beside them what a certain row leaves would be rounded away.
-        total = shares.sum(1)
-        others = shares.frac_().sum(1)
-        ones = (total - others).round()
+        """The same, with the block used up, a piece in cache after the other."""
+        target = z.gather(1, self.labels[rows, None])[:, 0]
+        target = target if self.cap is None else (target / self.cap).tanh() * self.cap
+        largest, ones, others, along = _merged([self._sums(part) for part in in_pieces(z)])
         log_total = ones.log() + torch.log1p(others / ones)
-        entropy = log_total - below.mul_(shares).sum(1) / (ones + others)
+        entropy = log_total - along / (ones + others)
         is_largest = target >= largest
         own = torch.where(is_largest, 0, (target - largest).exp())
         rest = largest + ((ones - is_largest.to(ones.dtype)) + (others - own)).log()
         return -softplus(rest - target), entropy, largest + log_total, is_largest
 
+    def _sums(self, z: Tensor) -> "_Sums":
+        """Of a piece, which is used up."""
+        if self.cap is not None:
+            z.div_(self.cap).tanh_().mul_(self.cap)
+        largest = self._exist(z.amax(1))
+        below = self._exist(z.sub_(largest[:, None]))
+        shares = below.exp()
+        # The largest, which are 1 exactly, stand apart: beside them what a certain row leaves would be rounded away.
+        total = shares.sum(1)
+        others = shares.frac_().sum(1)
+        return _Sums(largest, (total - others).round(), others, below.mul_(shares).sum(1))
+
     def slopes(
         self, rows: slice, found: tuple[Tensor, ...], by_found: tuple[Tensor | None, ...], z: Tensor
     ) -> tuple[Tensor]:
-        """The gradient by a block's scores, in their place."""
+        """The gradient by a block's scores, in their place, likewise."""
         (logp, entropy, log_sum, _), (by_logp, by_entropy, by_sum, _) = found, by_found
-        tanh = None
+        each, own, bent = _sum(by_sum, by_logp, like=logp), self.labels[rows, None], None
         if self.cap is not None:
-            tanh = z.div_(self.cap).tanh_()
-            z = tanh * self.cap
-        logs = self._exist(z.sub_(log_sum[:, None]))
-        p, each = logs.exp(), _sum(by_sum, by_logp, like=logp)
-        own, at = self.labels[rows, None], torch.zeros_like(logp)
-        if by_entropy is None:
-            slopes = p.mul_(each[:, None])
-        else:
-            each = each - by_entropy * entropy
-            slopes = torch.addcmul(each[:, None], logs, -by_entropy[:, None], out=logs).mul_(p)
-        if by_logp is not None:
-            at = -by_logp * torch.expm1(logp)  # 1 - p, where 1 is no more than p's rounding away
-        own_p = logp.exp()
+            bent = 1 - (z.gather(1, own) / self.cap).tanh_().square_()
+        each = each if by_entropy is None else each - by_entropy * entropy
+        for part in in_pieces(z):
+            self._slopes_(part, log_sum[:, None], each[:, None], by_entropy)
+        at = torch.zeros_like(logp) if by_logp is None else -by_logp * torch.expm1(logp)  # 1 - p, not rounded at 1
         other = _sum(by_sum, None, like=logp)
         if by_entropy is not None:
             other = other - by_entropy * (logp.clamp_min(ABSENT) + entropy)
-        slopes.scatter_(1, own, (at + own_p * other)[:, None])
-        return (slopes if tanh is None else slopes.mul_(tanh.square_().neg_().add_(1)),)
+        by_own = (at + logp.exp() * other)[:, None]
+        return (z.scatter_(1, own, by_own if bent is None else by_own * bent),)
+
+    def _slopes_(self, z: Tensor, log_sum: Tensor, each: Tensor, by_entropy: Tensor | None) -> None:
+        """A piece's, but for the labels'."""
+        tanh = None if self.cap is None else (z / self.cap).tanh_()
+        if tanh is not None and self.cap is not None:
+            torch.mul(tanh, self.cap, out=z)
+        logs = self._exist(z.sub_(log_sum))
+        p = logs.exp()
+        if by_entropy is None:
+            torch.mul(p, each, out=z)
+        else:
+            torch.addcmul(each, logs, -by_entropy[:, None], out=z).mul_(p)
+        if tanh is not None:
+            z.mul_(tanh.square_().neg_().add_(1))
 
     def _exist(self, logs: Tensor) -> Tensor:
         """-inf as a number that times 0 is 0."""

@@ -133,7 +133,7 @@ def _curricular_by_numbers_(z: Tensor, numbers: tuple[Any, ...], by_row: Any, ha
     return less.addcmul_(hard, low, value=-1)
 
 
-# SphereFace2's, of scores ``scale * cos``: ``scale * g(cos)``, less the margin of the own class, more of others.
+# SphereFace2's map of scores ``scale * cos``: ``scale * g(cos)``, minus the margin (own class) or plus it (others).
 def _others_pulled(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
     scale, t, margin, bias = numbers
     return scale * (2 * _half(z / scale) ** t - 1 + margin) + bias
@@ -159,7 +159,7 @@ def _pulled_slope(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
 
 
 def _half(cos: Tensor) -> Tensor:
-    """(1 + cos) / 2, not below 0 by rounding, where it has no gradient."""
+    """(1 + cos) / 2, kept from rounding below 0, where it has no gradient."""
     return ((1 + cos) / 2).relu()
 
 
