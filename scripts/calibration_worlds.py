@@ -9,7 +9,7 @@ scripts/calibrate_judge.py asks the same of the judge, with `World.units`.
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -64,6 +64,7 @@ class World:
 
     kind: TaskName
     draw: Callable[[np.random.Generator, Study], tuple[str, Array, str, Array]]  # what is given, of each run, and true
+    apart: bool = False  # a run's items are compared with each other, so that runs are scored one by one
 
     def runs(self, rng: np.random.Generator, study: Study) -> Iterator[Iterator[Outputs]]:
         """What ``evaluate`` takes, a loss and a seed."""
@@ -72,6 +73,18 @@ class World:
 
     def units(self, rng: np.random.Generator, study: Study, *metrics: str) -> dict[str, tuple[Array, int]]:
         """Of each metric the units (losses, seeds, units), and how many of them are independent."""
+        return (self._one_by_one if self.apart else self._together)(rng, study, *metrics)
+
+    def _together(self, rng: np.random.Generator, study: Study, *metrics: str) -> dict[str, tuple[Array, int]]:
+        measures = measures_of(self.kind)
+        given, outputs, truth, true = self.draw(rng, study)
+        losses, seeds, items, *rest = outputs.shape
+        known = np.broadcast_to(true, (losses * seeds, *true.shape)).reshape(-1, *true.shape[1:])
+        read = _parted(measures.read(**{given: outputs.reshape(-1, *rest), truth: known}), losses, seeds, items)
+        found = {name: measures.pseudo_values[name](read) for name in metrics}
+        return {name: (units.values, int(units.draws[0, 0].sum())) for name, units in found.items()}
+
+    def _one_by_one(self, rng: np.random.Generator, study: Study, *metrics: str) -> dict[str, tuple[Array, int]]:
         measures = measures_of(self.kind)
         read = [[measures.read(**run) for run in loss] for loss in self.runs(rng, study)]
         found = [[{name: measures.pseudo_values[name](run) for name in metrics} for run in loss] for loss in read]
@@ -79,6 +92,18 @@ class World:
             name: (np.array([[run[name].values for run in loss] for loss in found]), found[0][0][name].independent)
             for name in metrics
         }
+
+
+def _parted(read: Any, *shape: int) -> Any:
+    """What a task read of all runs after each other: its arrays with axes for the runs before that of the items."""
+    if isinstance(read, np.ndarray):
+        return read.reshape(*shape, *read.shape[1:])
+    if is_dataclass(read):
+        return type(read)(**{f.name: _parted(getattr(read, f.name), *shape) for f in fields(read)})
+    if isinstance(read, tuple):
+        parts = [_parted(part, *shape) for part in read]
+        return type(read)(*parts) if hasattr(read, "_fields") else tuple(parts)
+    return read
 
 
 def yes_or_no(items: int, positives: int, digits: int = 9, steep: float = 1.0) -> World:
@@ -151,7 +176,7 @@ def identities(count: int, sizes: tuple[int, ...], size: int = 8) -> World:
         noise = study.noise(rng, len(labels), size)
         return "embeddings", study.skill(rng, 2) * centres[:, :, labels] + noise, "labels", labels
 
-    return World("zero-shot", draw)
+    return World("zero-shot", draw, apart=True)
 
 
 def texts(groups: int, queries: int = 1, size: int = 8) -> World:
@@ -165,7 +190,7 @@ def texts(groups: int, queries: int = 1, size: int = 8) -> World:
         numbers = np.stack([groups + np.arange(len(document)), document], axis=1)
         return "embeddings", np.stack([query, found[:, :, document]], axis=-2), "targets", numbers
 
-    return World("retrieval", draw)
+    return World("retrieval", draw, apart=True)
 
 
 WORLDS = {

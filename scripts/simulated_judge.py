@@ -4,7 +4,7 @@ Tests hold the two together (tests/lab/test_judge.py); the calibrations import i
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from itertools import combinations
 from typing import Any
@@ -100,7 +100,7 @@ class Study:
         own = np.stack([loss_variances(by_run[..., :look]) for look in taken], -2)
         variances, df = SPREADS[spread](own, df)
         both = variances @ np.abs(_Questions.of(len(losses)).sides)
-        return effects.with_seed_variance(both, df, np.ones(both.shape, bool))
+        return replace(effects, seed_variance=both, seed_df=df)
 
 
 def _after(looked: int, found: Array) -> Array:
@@ -124,15 +124,30 @@ class _Claims:
         That one shows the contrary of another is too rare to weigh the two.
         """
         mean = self.effects.mean
-        shown = np.sign(mean) * (self.effects.half_width(LEVEL / part * self.share) <= np.abs(mean))
+        shown = np.sign(mean) * self._narrow(LEVEL / part * self.share, np.abs(mean))
         up, down = np.maximum.accumulate(shown, axis=-2), np.minimum.accumulate(shown, axis=-2)
         return np.sign(2 * up + down).astype(int)
 
     def _within(self, part: float) -> Array:
         """(..., looks, pairs) where a look until then shows it: two one-sided tests."""
         reach = self.margin - np.abs(self.effects.mean)
-        shown = (reach > 0) & (self.effects.half_width(2 * LEVEL / part * self.share) <= reach)
+        shown = (reach > 0) & self._narrow(2 * LEVEL / part * self.share, reach)
         return np.maximum.accumulate(shown, axis=-2)
+
+    def _narrow(self, level: Array, reach: Array) -> Array:
+        """Where half-widths are at most ``reach``.
+
+        Most are far above it even with the quantile of the most degrees of freedom among all of them. Only the others'
+        own are computed: quantiles are what takes time.
+        """
+        shortest = replace(self.effects, unit_df=self.effects.unit_df.max())
+        found = shortest.half_width(level) <= reach * (1 + 1e-9)
+        level, *few = (
+            np.broadcast_to(one, found.shape)[found]
+            for one in (level, *(getattr(self.effects, f.name) for f in fields(TwoWay)))
+        )
+        found[found] = TwoWay(*few).half_width(level) <= reach[found]
+        return found
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,22 @@ def test_any_metric_of_a_task_can_be_judged_and_its_units_average_to_it(task: Ta
     assert 1 < scores.independent <= len(scores.units)
 
 
+@pytest.mark.parametrize(("task", "metric"), [each for each in EVERY if each[0] not in ("retrieval", "zero-shot")])
+def test_many_runs_at_once_are_scored_as_each_alone(task: TaskName, metric: str) -> None:
+    (given, run), (truth, true) = outputs(task).items()
+    rng = np.random.default_rng(1)
+    runs = np.array([[rng.permutation(run) for _ in range(3)] for _ in range(2)])
+    (together, draws), (alone, same_draws) = (
+        worlds.World(task, lambda *_: (given, runs, truth, true), apart=apart).units(rng, worlds.Study(), metric)[
+            metric
+        ]
+        for apart in (False, True)
+    )
+    assert np.ptp(alone.mean(axis=-1)) > 0
+    np.testing.assert_allclose(together, alone, rtol=1e-11, atol=1e-13)
+    assert draws == same_draws
+
+
 # --- by influence ---
 
 

@@ -4,6 +4,9 @@
 would move it. If the metric is a mean, they are the averaged values. Otherwise they come from its influence: the
 metric's gain, times N, when a unit's weight is raised (`ratio` for one sum over another), or its loss when a unit is
 left out (`jackknifed`).
+
+What was read of one run holds its units on the first axis. Most tasks also take many runs at once, on axes before that:
+`(..., N)` below.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,7 +32,7 @@ class Scores(NamedTuple):
 
 
 class Units(NamedTuple):
-    """A metric per test unit."""
+    """A metric per test unit: (..., N)."""
 
     values: Floats  # pseudo-values: their mean is the metric
     draws: Bools  # which units are draws that the metric rests on: the positives for a precision
@@ -38,7 +41,7 @@ class Units(NamedTuple):
     def of(cls, values: ArrayLike) -> Self:
         """For a metric that rests on all of its units alike."""
         values = np.asarray(values, np.float64)
-        return cls(values, np.ones(len(values), bool))
+        return cls(values, np.ones(values.shape, bool))
 
     @property
     def independent(self) -> int:
@@ -75,19 +78,33 @@ class Measures:
     alike: frozenset[str] = frozenset()  # metrics in which all units count alike, even with weights
 
 
-def ratio(above: ArrayLike, below: ArrayLike) -> Floats:
+def ratio(above: ArrayLike, below: ArrayLike, axis: int = -1) -> Floats:
     """Pseudo-values of a ratio of two sums over units: R + (a - R b) / mean(b) from each unit's parts a and b.
 
     Args:
-        above, below: (N,) or, for several ratios, (N, C).
+        above, below: (..., N) or, for several ratios, (..., N, C).
+        axis: That of the units.
 
     >>> ratio([1, 0, 1], [1, 1, 2])
     array([0.875, 0.125, 0.5  ])
     """
     above, below = np.asarray(above, np.float64), np.asarray(below, np.float64)
-    mean = below.mean(axis=0)
-    share = above.mean(axis=0) / mean
+    mean = below.mean(axis=axis, keepdims=True)
+    share = above.mean(axis=axis, keepdims=True) / mean
     return share + (above - share * below) / mean
+
+
+def counted(which: Ints, counts: ArrayLike, bins: int) -> Floats:
+    """(..., bins): how much counts in each bin, from the bin of each unit (..., N), apart for each run.
+
+    >>> counted(np.array([[0, 1, 1], [2, 2, 0]]), 1.0, 3)
+    array([[1., 2., 0.],
+           [1., 0., 2.]])
+    """
+    runs = which.reshape(-1, which.shape[-1])
+    place = runs + bins * np.arange(len(runs))[:, None]
+    found = np.bincount(place.ravel(), np.broadcast_to(counts, which.shape).ravel(), bins * len(runs))
+    return np.asarray(found, np.float64).reshape(*which.shape[:-1], bins)
 
 
 def weighted(units: Units, weights: ArrayLike) -> Units:

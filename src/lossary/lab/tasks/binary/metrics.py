@@ -50,7 +50,7 @@ class _Answers(NamedTuple):
     @property
     def counts(self) -> Floats:
         """How much each sample counts."""
-        return np.ones(len(self.p)) if self.weights is None else self.weights
+        return np.ones(self.p.shape) if self.weights is None else self.weights
 
     @property
     def positives(self) -> Bools:
@@ -69,11 +69,13 @@ def _average_precision(given: _Answers) -> Units:
 
 def _roc_auc(given: _Answers) -> Units:
     place, right, wrong = tied(given.p, given.positive, given.weights)
-    below = (np.cumsum(wrong) - wrong / 2) / wrong.sum()
-    above = 1 - (np.cumsum(right) - right / 2) / right.sum()
-    score = (right * below).sum() / right.sum()
-    placed = np.where(given.positive, below[place], above[place])
-    share = np.where(given.positive, right.sum(), wrong.sum()) / len(place)
+    positives, negatives = right.sum(axis=-1, keepdims=True), wrong.sum(axis=-1, keepdims=True)
+    below = (np.cumsum(wrong, axis=-1) - wrong / 2) / negatives
+    above = 1 - (np.cumsum(right, axis=-1) - right / 2) / positives
+    score = (right * below).sum(axis=-1, keepdims=True) / positives
+    below, above = (np.take_along_axis(of, place, -1) for of in (below, above))
+    placed = np.where(given.positive, below, above)
+    share = np.where(given.positive, positives, negatives) / place.shape[-1]
     return Units(score + given.counts * (placed - score) / share, given.rarer)
 
 

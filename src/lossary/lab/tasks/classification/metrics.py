@@ -18,6 +18,7 @@ from lossary.lab.tasks.measures import (
     Units,
     check_finite,
     check_length,
+    counted,
     means,
     weighted_mean,
     weights_of,
@@ -52,7 +53,7 @@ class _Answers(NamedTuple):
 
     @property
     def said(self) -> Ints:
-        return self.p.argmax(axis=1)
+        return self.p.argmax(axis=-1)
 
     @property
     def right(self) -> Bools:
@@ -61,11 +62,11 @@ class _Answers(NamedTuple):
     @property
     def counts(self) -> Floats:
         """How much each sample counts."""
-        return np.ones(len(self.p)) if self.weights is None else self.weights
+        return np.ones(self.labels.shape) if self.weights is None else self.weights
 
     def sizes(self, which: Ints, of: Bools | float = 1.0) -> Floats:
-        """The total weight of samples in each class."""
-        return np.asarray(np.bincount(which, self.counts * of, self.p.shape[1]), np.float64)
+        """(..., classes) the total weight of samples in each class."""
+        return counted(which, self.counts * of, self.p.shape[-1])
 
 
 def _accuracy(given: _Answers) -> Units:
@@ -77,9 +78,8 @@ def _balanced_accuracy(given: _Answers) -> Units:
     sizes = given.sizes(given.labels)
     there = sizes + (sizes == 0)
     share = given.sizes(given.labels, given.right) / there
-    score = share.sum() / (sizes > 0).sum()
-    above = given.counts * (given.right - share[given.labels]) / there[given.labels]
-    return Units.of(score + len(above) / (sizes > 0).sum() * above)
+    above = given.counts * (given.right - _each(share, given.labels)) / _each(there, given.labels)
+    return _over_classes(sizes, share, above)
 
 
 def _macro_f1(given: _Answers) -> Units:
@@ -88,13 +88,23 @@ def _macro_f1(given: _Answers) -> Units:
     below = sizes + given.sizes(said)
     below += below == 0
     f1 = np.where(sizes > 0, 2 * given.sizes(given.labels, given.right) / below, 0)
-    score = f1.sum() / (sizes > 0).sum()
-    above = given.counts * ((2 * given.right - f1[given.labels]) / below[given.labels] - (f1 / below)[said])
-    return Units.of(score + len(above) / (sizes > 0).sum() * above)
+    missed = (2 * given.right - _each(f1, given.labels)) / _each(below, given.labels)
+    return _over_classes(sizes, f1, given.counts * (missed - _each(f1 / below, said)))
+
+
+def _each(values: Floats, which: Ints) -> Floats:
+    """(..., N) of each sample what its class, or its bin, has (..., classes)."""
+    return np.take_along_axis(values, which, -1)
+
+
+def _over_classes(sizes: Floats, scores: Floats, above: Floats) -> Units:
+    """The mean of the scores (..., classes) of classes that there are; ``above`` is what each sample adds to them."""
+    there = (sizes > 0).sum(axis=-1, keepdims=True)
+    return Units.of(scores.sum(axis=-1, keepdims=True) / there + above.shape[-1] / there * above)
 
 
 def _log_loss(given: _Answers) -> Units:
-    given_truth = given.p[np.arange(len(given.p)), given.labels]
+    given_truth = _each(given.p, given.labels[..., None])[..., 0]
     return weighted_mean(-np.log(given_truth.clip(np.finfo(np.float64).eps)), given.weights)
 
 
@@ -104,11 +114,11 @@ def _ece(given: _Answers) -> Units:
     The probability of the predicted class against accuracy in 15 equal bins, open below and closed above. A sample
     contributes its excess confidence if its bin is overconfident, and minus that if its bin is underconfident.
     """
-    confidence = given.p.max(axis=1)
+    confidence = given.p.max(axis=-1)
     index = np.ceil(confidence * BINS).astype(np.intp)
     gap = confidence - given.right
-    over = np.sign(np.bincount(index, given.counts * gap, BINS + 1))
-    return weighted_mean(over[index] * gap, given.weights)
+    over = np.sign(counted(index, given.counts * gap, BINS + 1))
+    return weighted_mean(_each(over, index) * gap, given.weights)
 
 
 _PSEUDO_VALUES = {

@@ -14,7 +14,7 @@ from lossary.lab.tasks.measures import Bools, Floats, Measures, Metric, Units, c
 
 
 class _Answers(NamedTuple):
-    """For each sample, the probability of each label that any sample has, and whether it has it: (N, labels)."""
+    """For each sample, the probability of each label that any sample has, and whether it has it: (..., N, labels)."""
 
     p: Floats
     true: Bools
@@ -40,7 +40,7 @@ class _Answers(NamedTuple):
 
     def units(self, values: Floats) -> Units:
         """Samples with a label are the draws for metrics of what is found."""
-        return Units(values, np.asarray(self.true.any(axis=1)))
+        return Units(values, np.asarray(self.true.any(axis=-1)))
 
 
 def precisions(probabilities: ArrayLike, labels: ArrayLike) -> Floats:
@@ -55,23 +55,23 @@ def precisions(probabilities: ArrayLike, labels: ArrayLike) -> Floats:
 
 
 def _mean_ap(given: _Answers) -> Units:
-    pairs = zip(given.p.T, given.true.T, strict=True)
+    pairs = zip(*(np.moveaxis(of, -1, 0) for of in (given.p, given.true)), strict=True)
     return given.units(np.mean([average_precision(p, true) for p, true in pairs], axis=0))
 
 
 def _micro_f1(given: _Answers) -> Units:
     """Over all answers together."""
-    right = 2.0 * (given.said & given.true).sum(axis=1)
-    return given.units(ratio(right, given.said.sum(axis=1) + given.true.sum(axis=1)))
+    right = 2.0 * (given.said & given.true).sum(axis=-1)
+    return given.units(ratio(right, given.said.sum(axis=-1) + given.true.sum(axis=-1)))
 
 
 def _macro_f1(given: _Answers) -> Units:
-    found = ratio(2.0 * (given.said & given.true), 1.0 * given.said + given.true)
-    return given.units(found.mean(axis=1))
+    found = ratio(2.0 * (given.said & given.true), 1.0 * given.said + given.true, axis=-2)
+    return given.units(found.mean(axis=-1))
 
 
 def _hamming(given: _Answers) -> Units:
-    return Units.of((given.said != given.true).mean(axis=1))
+    return Units.of((given.said != given.true).mean(axis=-1))
 
 
 _PSEUDO_VALUES = {"mean_ap": _mean_ap, "micro_f1": _micro_f1, "macro_f1": _macro_f1, "hamming": _hamming}

@@ -12,59 +12,71 @@ from numpy.typing import ArrayLike
 from lossary.lab.tasks.measures import Floats, Ints, Measures, Metric, Units, check_finite, means
 
 TOP = 10  # places that NDCG looks at
-_PAIRS = 2**22  # candidates held at a time: 32 MiB
+_PAIRS = 2**20  # of candidates, held at a time: 1 MiB
 
 
 def order(scores: Floats, targets: Floats) -> Ints:
-    """(N, L): the candidates of each list, highest score first; padding last.
+    """(..., L): the candidates of each list, highest score first; padding last.
 
     >>> order(np.array([[0.5, 2.0, 0.5]]), np.array([[3.0, 0.0, 1.0]]))
     array([[1, 2, 0]])
     """
     there = ~np.isnan(targets)
-    return np.lexsort((np.where(there, targets, 0), np.where(there, -scores, np.inf)), axis=1)
+    return np.lexsort((np.where(there, targets, 0), np.where(there, -scores, np.inf)))
 
 
 def ndcg(scores: Floats, targets: Floats, top: int = TOP) -> Floats:
-    """(N,): the discounted gains of the first places, relative to those of the best order.
+    """(...): the discounted gains of the first places, relative to those of the best order.
 
     >>> ndcg(np.array([[2.0, 1.0]]), np.array([[0.0, 1.0]])).round(3)
     array([0.631])
     """
     gains = np.nan_to_num(targets)
-    best = -np.sort(-gains, axis=1)
-    return _discounted(np.take_along_axis(gains, order(scores, targets), 1), top) / _discounted(best, top)
+    best = -np.sort(-gains)
+    return _discounted(np.take_along_axis(gains, order(scores, targets), -1), top) / _discounted(best, top)
 
 
 def _discounted(gains: Floats, top: int) -> Floats:
-    gains = gains[:, :top]
-    return (gains / np.log2(2 + np.arange(gains.shape[1]))).sum(1)
+    gains = gains[..., :top]
+    return (gains / np.log2(2 + np.arange(gains.shape[-1]))).sum(-1)
 
 
 def place_of_best(scores: Floats, targets: Floats) -> Ints:
-    """(N,): the position of the first of the most relevant candidates, from 1."""
-    gains = np.take_along_axis(np.nan_to_num(targets), order(scores, targets), 1)
-    return 1 + (gains == gains.max(1, keepdims=True)).argmax(1)
+    """(...): the position of the first of the most relevant candidates, from 1: after those that score higher.
+
+    >>> place_of_best(np.array([[0.5, 2.0, 0.5]]), np.array([[3.0, 0.0, 1.0]]))
+    array([3])
+    """
+    gains, there = np.nan_to_num(targets), ~np.isnan(targets)
+    best = there & (gains == gains.max(-1, keepdims=True))
+    score = np.where(best, scores, -np.inf).max(-1, keepdims=True)
+    before = (scores > score) | ((scores == score) & ~best)
+    return 1 + np.count_nonzero(before & there, axis=-1)
 
 
 def kendall_tau(scores: Floats, targets: Floats) -> Floats:
-    """(N,): Kendall's tau-b, where ties count half; 0 if all scores, or all targets, are equal and there is no order.
+    """(...): Kendall's tau-b, where ties count half; 0 if all scores, or all targets, are equal and there is no order.
 
     >>> kendall_tau(np.array([[1.0, 2.0, 3.0], [1.0, 1.0, 1.0]]), np.array([[0.0, 1.0, np.nan]] * 2)).round(9)
     array([1., 0.])
     """
-    step = max(1, _PAIRS // scores.shape[1] ** 2)
+    *shape, candidates = scores.shape
+    step = max(1, _PAIRS // candidates**2)
+    scores, targets = scores.reshape(-1, candidates), targets.reshape(-1, candidates)
     found = [_kendall(scores[at : at + step], targets[at : at + step]) for at in range(0, len(scores), step)]
-    return np.concatenate(found)
+    return np.concatenate(found).reshape(shape)
 
 
 def _kendall(scores: Floats, targets: Floats) -> Floats:
-    """The cosine between the signs of all differences in scores and in targets."""
-    wanted = np.nan_to_num(np.sign(targets[:, :, None] - targets[:, None]))
+    """The cosine between the signs of all differences in scores and in targets; each pair counts once."""
     there = ~np.isnan(targets)
-    given = np.sign(scores[:, :, None] - scores[:, None]) * (there[:, :, None] & there[:, None])
-    both, ours, theirs = ((a * b).sum(axis=(1, 2)) for a, b in ((given, wanted), (given, given), (wanted, wanted)))
-    length = np.sqrt(ours * theirs)
+    given = (scores[:, :, None] > scores[:, None]) & there[:, :, None] & there[:, None]
+    wanted = targets[:, :, None] > targets[:, None]  # never true of NaN
+    agree, contradict, ours, theirs = (
+        np.count_nonzero(pairs.reshape(len(pairs), -1), axis=1).astype(np.float64)
+        for pairs in (given & wanted, given & wanted.swapaxes(1, 2), given, wanted)
+    )
+    both, length = agree - contradict, np.sqrt(ours * theirs)
     return np.divide(both, length, out=np.zeros(len(both)), where=length > 0)
 
 

@@ -46,8 +46,8 @@ def _mae(given: _Answers) -> Units:
 def _rmse(given: _Answers) -> Units:
     """The slope of the square root is 1 / (2 RMSE)."""
     square = weighted_mean(given.error**2, given.weights).values
-    rmse = np.sqrt(square.mean())
-    return Units.of(rmse + (square - rmse**2) / (2 * rmse) if rmse else square)
+    rmse = np.sqrt(square.mean(axis=-1, keepdims=True))
+    return Units.of(rmse + (square - rmse**2) / np.where(rmse > 0, 2 * rmse, 1))
 
 
 def _median_ae(given: _Answers) -> Units:
@@ -57,18 +57,20 @@ def _median_ae(given: _Answers) -> Units:
     The density uses as many of the errors around the median as Hall and Sheather (1988) advise.
     """
     error = given.error
-    median, half = np.median(error), min(0.97 * len(error) ** (-1 / 3), 0.5)
-    low, high = np.quantile(error, [0.5 - half, 0.5 + half])
+    median, half = np.median(error, axis=-1, keepdims=True), min(0.97 * error.shape[-1] ** (-1 / 3), 0.5)
+    low, high = np.quantile(error, [0.5 - half, 0.5 + half], axis=-1, keepdims=True)
     side = np.sign(error - median)
-    return Units.of(median + (side - side.mean()) / 2 * (high - low) / (2 * half))
+    return Units.of(median + (side - side.mean(axis=-1, keepdims=True)) / 2 * (high - low) / (2 * half))
 
 
 def _r2(given: _Answers) -> Units:
     """Relative to the mean of the targets, whose own error is of second order; if all are equal, 0 or, if met, 1."""
     counts = 1.0 if given.weights is None else given.weights
-    around = counts * (given.wanted - np.average(given.wanted, weights=given.weights)) ** 2
+    mean = np.average(given.wanted, axis=-1, weights=given.weights, keepdims=True)
+    around = counts * (given.wanted - mean) ** 2
     if not around.any():
-        return Units.of(np.full(len(around), 0.0 if (counts * given.error).any() else 1.0))
+        missed = (counts * given.error).any(axis=-1, keepdims=True)
+        return Units.of(np.where(np.broadcast_to(missed, around.shape), 0.0, 1.0))
     return Units.of(1 - ratio(counts * given.error**2, around))
 
 

@@ -18,7 +18,7 @@ from lossary.lab.tasks.measures import Bools, Floats, Ints, Measures, Metric, Un
 
 @dataclass(frozen=True)
 class Regions:
-    """Pixel counts of each image and class, (N, C)."""
+    """Pixel counts of each image and class, (..., N, C)."""
 
     right: Ints
     predicted: Ints
@@ -57,7 +57,12 @@ class Regions:
     @property
     def present(self) -> Bools:
         """Which classes have a true pixel."""
-        return self.true.sum(axis=0) > 0
+        return self.sizes > 0
+
+    @property
+    def sizes(self) -> Ints:
+        """(C,) the true pixels of each class."""
+        return self.true.reshape(-1, self.true.shape[-1]).sum(axis=0)
 
     @property
     def iou(self) -> Floats:
@@ -69,23 +74,24 @@ class Regions:
 
 def _mean_iou(regions: Regions) -> Units:
     there = regions.present
-    return Units.of(ratio(regions.right[:, there], regions.union[:, there]).mean(axis=1))
+    return Units.of(ratio(regions.right[..., there], regions.union[..., there], axis=-2).mean(axis=-1))
 
 
 def _rarest_iou(regions: Regions) -> Units:
     """Of the class with the fewest true pixels. Images without it only contribute false positives."""
-    sizes = regions.true.sum(axis=0)
+    sizes = regions.sizes
     rarest = int(np.where(sizes > 0, sizes, sizes.max() + 1).argmin())
-    return Units(ratio(regions.right[:, rarest], regions.union[:, rarest]), regions.true[:, rarest] > 0)
+    return Units(ratio(regions.right[..., rarest], regions.union[..., rarest]), regions.true[..., rarest] > 0)
 
 
 def _dice(regions: Regions) -> Units:
     there = regions.present
-    return Units.of(ratio(2 * regions.right[:, there], (regions.predicted + regions.true)[:, there]).mean(axis=1))
+    below = (regions.predicted + regions.true)[..., there]
+    return Units.of(ratio(2 * regions.right[..., there], below, axis=-2).mean(axis=-1))
 
 
 def _pixel_accuracy(regions: Regions) -> Units:
-    return Units.of(ratio(regions.right.sum(axis=1), regions.true.sum(axis=1)))
+    return Units.of(ratio(regions.right.sum(axis=-1), regions.true.sum(axis=-1)))
 
 
 _PSEUDO_VALUES = {
