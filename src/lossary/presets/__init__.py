@@ -1,11 +1,11 @@
 """Other libraries' losses by their names, arguments and defaults, as Lossary losses.
 
-A preset gives the other library's value and gradient, so that a run can be moved first and improved then. Its docstring
-names the Lossary loss it is made of, and where the original is wrong, the option that mends it. What is left out of a
-preset's arguments (as MONAI's ``other_act``) has no counterpart here.
+A preset has the other library's value and gradient, so you can move a run first and improve it then. Its docstring
+names the Lossary loss behind it and, where the original is wrong, the option that fixes it. Arguments left out of a
+preset (such as MONAI's ``other_act``) have no counterpart here.
 
 Example:
-    Four libraries' Dice of the same prediction: of the batch, of each sample and class, of each sample, and squared.
+    Four libraries' Dice of one prediction: over the batch, per sample and class, per sample, and squared.
 
     >>> import torch
     >>> from lossary import presets

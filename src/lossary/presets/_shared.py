@@ -1,4 +1,4 @@
-"""What the presets share: losses called as a peer calls its own, targets in its layout, heads from a checkpoint."""
+"""What the presets share: losses with a peer's call, targets in its layout, heads from a checkpoint."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -26,7 +26,7 @@ class Called(nn.Module):
 
 
 def one_hot(labels: Tensor, classes: int) -> Tensor:
-    """(N, ...) labels as (N, classes, ...) booleans; a label that is no class is none of them."""
+    """(N, ...) labels as (N, classes, ...) booleans; a label that is not a class is in none."""
     column = torch.arange(classes, device=labels.device).reshape(-1, *(1 for _ in labels.shape[1:]))
     return labels.unsqueeze(1) == column
 
@@ -40,12 +40,12 @@ def indices(target: Tensor, input: Tensor) -> Tensor:
 
 
 def read(path: str | Path) -> Mapping[str, Any]:
-    """A checkpoint, of which nothing is executed."""
+    """A checkpoint; nothing in it is executed."""
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def started(head: Head, std: float) -> Head:
-    """Class weights drawn as a peer draws them: of unit directions the gradient shrinks with 1 / length."""
+    """Class weights drawn as a peer draws them: for unit directions, the gradient shrinks with 1 / length."""
     nn.init.normal_(head.weight, std=std)
     return head
 

@@ -1,7 +1,7 @@
 """InsightFace's margin heads (arcface_torch), and its checkpoints.
 
-Both heads are called ``(embeddings, labels)`` and own all class weights: a head that lay on several ranks is one here.
-The loss that arcface_torch reports ends at 69, log(1e30); its gradient does not, and neither does the loss here.
+Both heads are called ``(embeddings, labels)`` and own all class weights: a head spread over several ranks is one here.
+The loss that arcface_torch reports stops at 69, log(1e30); its gradient does not, nor does the loss here.
 """
 
 from pathlib import Path
@@ -14,16 +14,16 @@ from lossary.presets._shared import fill, read, started
 
 __all__ = ["arcface", "combined_margin", "cosface", "load_head"]
 
-STD = 0.01  # of the class weights, as PartialFC_V2 draws them
+STD = 0.01  # for class weights, as in PartialFC_V2
 
 
 def arcface(num_classes: int, embedding_size: int, s: float = 64.0, margin: float = 0.5) -> ArcFaceLoss:
-    """``ArcFace`` with ``PartialFC_V2`` at ``sample_rate=1``: :class:`ArcFaceLoss` with two of its options.
+    """``ArcFace`` with ``PartialFC_V2`` at ``sample_rate=1``: :class:`ArcFaceLoss` with two options set.
 
-    The margin is written into the logits without a gradient (``gradient="straight_through"``), so that the gradient is
-    not the loss's; Lossary's default ``"exact"`` has the factor sin(theta + m) / sin(theta). Where theta + m exceeds pi
-    the score rises again (``beyond_pi="plain"``): an embedding opposite to its class is drawn farther away. The default
-    ``"linear"`` is monotone but for a step.
+    The margin is written into the logits without a gradient (``gradient="straight_through"``), so the gradient is not
+    that of the loss; Lossary's default ``"exact"`` has the factor sin(theta + m) / sin(theta). Where theta + m exceeds
+    pi, the score rises again (``beyond_pi="plain"``): an embedding opposite to its class is pushed farther away. The
+    default ``"linear"`` is monotone except for a step.
     """
     head = ArcFaceLoss(
         num_classes=num_classes,
@@ -47,8 +47,8 @@ def combined_margin(
     """``CombinedMarginLoss(s, m1, m2, m3)``, which is only ever ArcFace or CosFace.
 
     With ``m3`` above 0 it ignores ``m1`` and ``m2`` and is CosFace; with ``m1 = 1`` and ``m3 = 0`` it is ArcFace;
-    anything else raises there and here. The true combination cos(m1 theta + m2) - m3 is :class:`CombinedMarginLoss`
-    of Lossary.
+    anything else raises, there and here. The true combination cos(m1 theta + m2) - m3 is Lossary's
+    :class:`CombinedMarginLoss`.
     """
     if m3 > 0:
         return cosface(num_classes, embedding_size, s, m3)
@@ -62,12 +62,12 @@ def load_head(head: HeadLoss, *checkpoints: str | Path) -> None:
 
     Args:
         head: A head made for all classes.
-        checkpoints: One file a rank, in the order of the ranks: the classes lie on them in turn.
+        checkpoints: One file per rank, in the order of the ranks, which hold the classes in turn.
 
     Raises:
-        ValueError: Another number of classes or dimensions, as when a rank's file is missing.
+        ValueError: A different number of classes or dimensions, for instance if a rank's file is missing.
     """
     parts = [read(path)["state_dict_softmax_fc"]["weight"] for path in checkpoints]
     if not parts:
-        raise ValueError("checkpoints: wanted one file a rank; got none")
+        raise ValueError("checkpoints: wanted one file per rank; got none")
     fill(head, torch.cat(parts))

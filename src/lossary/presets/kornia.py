@@ -1,4 +1,4 @@
-"""kornia's Dice: labels (N, ...) beside (N, C, ...) logits."""
+"""kornia's Dice: labels (N, ...) with (N, C, ...) logits."""
 
 from typing import Literal
 
@@ -17,13 +17,12 @@ def dice(
     weight: Tensor | None = None,
     ignore_index: int | None = -100,
 ) -> nn.Module:
-    """``DiceLoss``, of its version 0.9: each sample by itself, then the mean over samples.
+    """``DiceLoss`` of version 0.9: each sample on its own, then the mean over samples.
 
-    ``"micro"`` pools all classes into one fraction, which without weights is exactly one minus the mean probability
-    of the true class: no Dice in spirit, since large classes rule it. ``"macro"`` is Lossary's :class:`DiceLoss` at
-    ``smooth=0`` and ``absent="skip"``, with a mean over samples of means over classes; a class predicted where it is
-    absent costs nothing by itself, ``absent="include"`` makes it cost. A sample of ignored pixels only counts as loss
-    1.
+    ``"micro"`` pools all classes into one fraction, which without weights is exactly one minus the mean probability of
+    the true class: not Dice in spirit, since large classes dominate. ``"macro"`` is Lossary's :class:`DiceLoss` at
+    ``smooth=0`` and ``absent="skip"``, with a mean over samples of means over classes. A class predicted where it is
+    absent costs nothing by itself; ``absent="include"`` makes it cost. A sample with only ignored pixels has loss 1.
     """
     check_choice("average", average, ("micro", "macro"))
     return _Dice(average, eps, weight, ignore_index)
@@ -49,11 +48,11 @@ class _Dice(nn.Module):
             return (1 - _fraction(2 * (weight * overlap).sum(1), (weight * total).sum(1), self.eps)).mean()
         weight = weight * (sums.truth > 0)
         losses = 1 - _fraction(2 * overlap, total, self.eps)
-        # A sample without a class that counts has loss 1.
+        # A sample without any class that counts has loss 1.
         return (1 - _fraction((weight * (1 - losses)).sum(1), weight.sum(1), 0.0)).mean()
 
 
 def _fraction(numerator: Tensor, denominator: Tensor, eps: float) -> Tensor:
-    """0 where there is nothing to divide by."""
+    """The quotient, 0 where the denominator is 0."""
     empty = denominator == 0
     return torch.where(empty, torch.zeros_like(numerator), numerator / (denominator + eps).masked_fill(empty, 1))

@@ -1,4 +1,4 @@
-"""lightly's losses of self-supervised learning, on one process: ``gather_distributed`` is Lossary's ``group``."""
+"""lightly's losses for self-supervised learning, in one process: ``gather_distributed`` is Lossary's ``group``."""
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +42,7 @@ def dclw(temperature: float = 0.1, sigma: float = 0.5) -> DCLLoss:
 def barlow_twins(lambda_param: float = 5e-3) -> BarlowTwinsLoss:
     """``BarlowTwinsLoss``: Lossary's :class:`BarlowTwinsLoss`.
 
-    Over ranks the original normalises each rank's batch by its own moments; Lossary's ``group`` by those of all.
+    Over ranks, the original normalises each rank's batch by its own moments, Lossary's ``group`` by those of all.
     """
     return BarlowTwinsLoss(off_diagonal=lambda_param)
 
@@ -53,14 +53,14 @@ def vicreg(lambda_param: float = 25.0, mu_param: float = 25.0, nu_param: float =
 
 
 def koleo(eps: float = 1e-8) -> KoLeoLoss:
-    """``KoLeoLoss`` of Euclidean distances: Lossary's :class:`KoLeoLoss`, without ``eps`` in each difference."""
+    """``KoLeoLoss`` with Euclidean distances: Lossary's :class:`KoLeoLoss`, without ``eps`` in each difference."""
     return KoLeoLoss(eps=eps)
 
 
 def negative_cosine_similarity() -> NegativeCosineLoss:
     """``NegativeCosineSimilarity`` (SimSiam, BYOL): Lossary's :class:`NegativeCosineLoss`.
 
-    Both sides learn, as there, unless the second comes detached; Lossary's default holds it.
+    Both sides learn, as there, unless the second is detached; Lossary's default holds it constant.
     """
     return NegativeCosineLoss(hold_projection=False)
 
@@ -70,16 +70,16 @@ def dino(
 ) -> nn.Module:
     """``DINOLoss``, called with lists of a teacher's and a student's views: Lossary's :class:`DINOLoss`.
 
-    The center follows in training and in evaluation, as there. A warm-up of the teacher's temperature is set on
-    ``loss.loss.teacher_temperature`` here, which the original asks for by ``epoch``.
+    The center is updated in training and in evaluation, as there. To warm up the teacher's temperature, set
+    ``loss.loss.teacher_temperature``; the original takes ``epoch`` for that.
     """
     return _DINO(output_dim, teacher_temp, student_temp, center_momentum)
 
 
 def swav(temperature: float = 0.1, sinkhorn_iterations: int = 3, sinkhorn_epsilon: float = 0.05) -> nn.Module:
-    """``SwaVLoss`` without a queue, called with lists of large and of small crops: Lossary's :class:`SwAVLoss`.
+    """``SwaVLoss`` without a queue, called with lists of large and small crops: Lossary's :class:`SwAVLoss`.
 
-    The original's exponentials of scores by 0.05 are infinite from scores of 4.5 on in float32, 0.6 in float16.
+    The original's exponentials of scores over 0.05 are infinite from scores of 4.5 on in float32, 0.6 in float16.
     """
     loss = SwAVLoss(temperature=temperature, epsilon=sinkhorn_epsilon, iterations=sinkhorn_iterations)
     return Called(loss, _crops)

@@ -1,4 +1,4 @@
-"""MMSegmentation's Dice: labels (N, ...) or regions (N, C, ...) beside (N, C, ...) logits."""
+"""MMSegmentation's Dice: labels (N, ...) or regions (N, C, ...) with (N, C, ...) logits."""
 
 from typing import Literal
 
@@ -20,12 +20,12 @@ def dice(
     ignore_index: int | None = 255,
     eps: float = 1e-3,
 ) -> nn.Module:
-    """``DiceLoss``, of its version 1: one fraction a sample, over all classes together.
+    """``DiceLoss`` of version 1: one fraction per sample, over all classes together.
 
-    Large classes rule it; Lossary's :class:`DiceLoss` has one fraction a class (``squared=True`` for the default
+    Large classes dominate it; Lossary's :class:`DiceLoss` has one fraction per class (``squared=True`` for the default
     form, ``squared=False`` for ``naive_dice``). The default, squared form costs 1 where all regions are empty and
-    perfectly predicted. ``ignore_index`` drops a channel, and pixels labelled so stay in the denominator with their
-    probabilities; here such pixels count nowhere, and no channel is dropped, which is the one difference.
+    perfectly predicted. There is one difference: ``ignore_index`` drops a channel there, and pixels with that label
+    stay in the denominator with their probabilities; here such pixels count nowhere, and no channel is dropped.
     """
     check_choice("reduction", reduction, ("none", "mean", "sum"))
     return _Dice(use_sigmoid, reduction, naive_dice, loss_weight, ignore_index, eps)
@@ -65,6 +65,6 @@ class _Dice(nn.Module):
         regions = one_hot(target, pred.shape[1]).to(target.dtype)
         if self.ignore_index is None:
             return sigmoid_regions(pred, regions, None, "per_sample", squared=squared).sums
-        # Marked by a value that regions of 0 and 1 do not have.
+        # Marked by a value that does not occur in regions of 0 and 1.
         regions = regions.masked_fill((target == self.ignore_index).unsqueeze(1), -1)
         return sigmoid_regions(pred, regions, -1, "per_sample", squared=squared).sums

@@ -1,14 +1,14 @@
 """MONAI's segmentation losses: targets (N, 1, ...) of labels with ``to_onehot_y``, or (N, C, ...) of regions.
 
-As in MONAI, ``sigmoid`` or ``softmax`` says what the logits become, and one of them must be given: the default of
-neither wants probabilities, which no Lossary loss takes. Of a single channel MONAI ignores ``softmax`` and takes the
-logits for probabilities; here that is an error.
+As in MONAI, ``sigmoid`` or ``softmax`` says what the logits become. One of them must be given: MONAI's default,
+neither, expects probabilities, which no Lossary loss takes. With a single channel MONAI ignores ``softmax`` and treats
+the logits as probabilities; here that is an error.
 
-``soft_label`` is of overlaps of sigmoids: without it, as by default, MONAI takes the product of p and g also where g is
-neither 0 nor 1, so that p = 1 is the best answer there. With it p = g is, as in Lossary's losses. Beside a softmax, and
-in the focal loss, soft labels are refused.
+``soft_label`` is for overlaps of sigmoids. Without it, the default, MONAI takes the product of p and g even where g is
+neither 0 nor 1, so the best answer there is p = 1; with it, as in Lossary's losses, it is p = g. Soft labels are
+refused with a softmax and in the focal loss.
 
-Weights: MONAI's mean multiplies by them without dividing by their sum, so that weights of 2 double the loss. Lossary's
+Weights: MONAI's mean multiplies by them without dividing by their sum, so weights of 2 double the loss. Lossary's
 ``class_weight`` divides.
 """
 
@@ -42,7 +42,7 @@ __all__ = ["dice", "dice_ce", "dice_focal", "focal", "generalized_dice", "tversk
 Weight = Sequence[float] | float | Tensor | None
 Reduction = Literal["mean", "sum"]
 Score = Callable[[Sums], Fraction]
-#: What an ignored position is marked with among regions of 0 and 1.
+#: The mark of ignored positions in regions of 0 and 1.
 _IGNORED = -100
 
 
@@ -65,12 +65,12 @@ def dice(
     """``DiceLoss``: Lossary's :class:`DiceLoss` (or sigmoid, or Jaccard) at ``smooth=1e-5``.
 
     A class absent from a sample costs almost 1 for any false positive, and with ``smooth_nr=0`` exactly 1 whatever is
-    predicted, without a gradient; ``absent="skip"`` leaves it out. Lossary smooths both sums alike, so that unequal
-    numbers here are no Lossary loss but MONAI's formula over the same sums.
+    predicted, without a gradient; ``absent="skip"`` leaves it out. Lossary smooths both sums alike, so unequal numbers
+    here are not a Lossary loss but MONAI's formula over the same sums.
     """
     _check(sigmoid, softmax, reduction)
     if jaccard and squared_pred:
-        raise ValueError("squared_pred: wanted False beside jaccard; got True")
+        raise ValueError("squared_pred: wanted False with jaccard; got True")
     regions = _Target(softmax, to_onehot_y, ignore_index)
     product = not softmax and not soft_label
     if smooth_nr != smooth_dr:
@@ -78,8 +78,8 @@ def dice(
             regions, include_background, weight, jaccard, squared_pred, product, smooth_nr, smooth_dr, batch, reduction
         )
     options = _options(reduction, batch)
-    smooth = smooth_dr / 2 if jaccard else smooth_dr  # MONAI writes Jaccard's fraction with twice the sums
-    if product and not squared_pred:  # of squares Lossary's is the product too
+    smooth = smooth_dr / 2 if jaccard else smooth_dr  # MONAI's Jaccard fraction has twice the sums
+    if product and not squared_pred:  # with squares, Lossary's is also the product
         loss = _Product(jaccard_fraction if jaccard else dice_fraction, smooth, **options)
     elif jaccard:
         loss = (JaccardLoss if softmax else SigmoidJaccardLoss)(smooth=smooth, **options)
@@ -103,7 +103,7 @@ def tversky(
     soft_label: bool = False,
     ignore_index: int | None = None,
 ) -> nn.Module:
-    """``TverskyLoss``: Lossary's :class:`TverskyLoss` (or sigmoid) at ``smooth=1e-5``; alpha is of false positives."""
+    """``TverskyLoss``: Lossary's :class:`TverskyLoss` (or sigmoid) at ``smooth=1e-5``; alpha is for false positives."""
     _check(sigmoid, softmax, reduction)
     if smooth_nr != smooth_dr:
         raise ValueError(f"smooth_nr: wanted smooth_dr's value, {smooth_dr}; got {smooth_nr}")
@@ -128,15 +128,15 @@ def focal(
 ) -> nn.Module:
     """``FocalLoss``: Lossary's :class:`SigmoidFocalLoss`, or with ``use_softmax`` :class:`FocalLoss`, rescaled.
 
-    MONAI's mean divides a softmax's loss by positions times classes, C times more than cross-entropy does, and with
-    ``ignore_index`` by positions alone, of sigmoids too: the same loss, suddenly C times as large. Without the
-    background its softmax runs over the other classes only. Its sum is a mean over positions. With a softmax
-    ``alpha`` means 1 - alpha for class 0 and alpha for all others. Lossary's mean is over positions (softmax) or
-    elements (sigmoids). MONAI computes in float32 whatever the input.
+    MONAI's mean divides a softmax's loss by positions times classes, C times more than cross-entropy does; with
+    ``ignore_index`` it divides by positions only, also for sigmoids, and the same loss is suddenly C times as large.
+    Without the background its softmax runs over the other classes only. Its sum is a mean over positions. With a
+    softmax, ``alpha`` means 1 - alpha for class 0 and alpha for all others. Lossary's mean is over positions (softmax)
+    or elements (sigmoids). MONAI computes in float32 whatever the input.
     """
     check_choice("reduction", reduction, ("mean", "sum"))
     if reduction == "sum" and ignore_index is not None:
-        raise ValueError("reduction: wanted 'mean' beside ignore_index; got 'sum'")
+        raise ValueError("reduction: wanted 'mean' with ignore_index; got 'sum'")
     if use_softmax and not include_background:
         alpha = None  # as MONAI does, with a warning
     target = _Target(False, to_onehot_y, ignore_index)
@@ -156,11 +156,11 @@ def generalized_dice(
     batch: bool = False,
     soft_label: bool = False,
 ) -> nn.Module:
-    """``GeneralizedDiceLoss`` (arXiv:1707.03237): classes' overlaps summed with weights of one over their squared size.
+    """``GeneralizedDiceLoss`` (arXiv:1707.03237): overlaps of classes, weighted by one over their squared size.
 
-    The smoothing does not scale with those weights: of a large image they are so small that 1e-5 counts beside the
-    sums, and a completely wrong prediction costs far less than 1. Smooth with 0, or take Lossary's :class:`DiceLoss`,
-    whose classes count alike.
+    The smoothing does not scale with those weights: for a large image they are so small that 1e-5 is large against the
+    sums, and a completely wrong prediction costs far less than 1. Smooth with 0, or use Lossary's :class:`DiceLoss`,
+    where all classes count alike.
     """
     _check(sigmoid, softmax, reduction)
     check_choice("w_type", w_type, ("square", "simple", "uniform"))
@@ -188,9 +188,9 @@ def dice_ce(
 ) -> Sum:
     """``DiceCELoss``: :func:`dice` plus cross-entropy; Lossary's own is :class:`DiceCrossEntropyLoss`.
 
-    Beside ``sigmoid=True`` and several channels MONAI's cross-entropy is still that of a softmax, so that regions
-    which overlap compete: :class:`SigmoidDiceCrossEntropyLoss` has the sigmoids' in both parts. ``weight`` multiplies
-    Dice and is divided out of cross-entropy; of one channel it is the weight of positives.
+    With ``sigmoid=True`` and several channels, MONAI's cross-entropy is still that of a softmax, so overlapping regions
+    compete; :class:`SigmoidDiceCrossEntropyLoss` has sigmoids in both parts. ``weight`` multiplies Dice and is divided
+    out of cross-entropy; with one channel it is the weight of positives.
     """
     overlap = dice(
         include_background=include_background,
@@ -229,7 +229,7 @@ def dice_focal(
     lambda_focal: float = 1.0,
     alpha: float | None = None,
 ) -> Sum:
-    """``DiceFocalLoss``: :func:`dice` plus :func:`focal`, whose sigmoids stand beside a softmax's Dice as well.
+    """``DiceFocalLoss``: :func:`dice` plus :func:`focal`, which has sigmoids even if Dice has a softmax.
 
     :class:`DiceFocalLoss` has one softmax for both, :class:`SigmoidDiceFocalLoss` sigmoids for both.
     """
@@ -261,7 +261,7 @@ def dice_focal(
 
 def _check(sigmoid: bool, softmax: bool, reduction: str) -> None:
     if sigmoid == softmax:
-        raise ValueError(f"sigmoid, softmax: wanted one of them, of logits; got sigmoid={sigmoid}, softmax={softmax}")
+        raise ValueError(f"sigmoid, softmax: wanted one of them, for logits; got sigmoid={sigmoid}, softmax={softmax}")
     check_choice("reduction", reduction, ("mean", "sum"))
 
 
@@ -270,7 +270,7 @@ def _options(reduction: Reduction, batch: bool) -> dict[str, Any]:
 
 
 class _Target(nn.Module):
-    """MONAI's target as Lossary takes it: class indices beside a softmax, 0/1 regions beside sigmoids."""
+    """MONAI's target as Lossary takes it: class indices for a softmax, 0/1 regions for sigmoids."""
 
     def __init__(self, softmax: bool, onehot: bool, ignore_index: int | None) -> None:
         super().__init__()
@@ -305,7 +305,7 @@ class _Target(nn.Module):
 
 
 def _foreground(weight: Tensor | None, background: bool, input: Tensor) -> Tensor:
-    """(C,) weights of the classes, of which the background is 0 where it does not count."""
+    """(C,) weights of the classes, 0 for the background if it does not count."""
     classes = input.shape[1]
     first = 0 if background or classes == 1 else 1
     weights = input.new_ones(classes)
@@ -341,7 +341,7 @@ class _Overlap(nn.Module):
 
 
 class _Product(nn.Module):
-    """A fraction of overlapping sigmoids, as Lossary's losses have it, with MONAI's overlap of soft labels."""
+    """A fraction of overlapping sigmoids as in Lossary's losses, with MONAI's overlap of soft labels."""
 
     def __init__(self, fraction: Score, smooth: float, *, aggregate: Aggregate, reduction: str, **_: object) -> None:
         super().__init__()
@@ -420,7 +420,7 @@ class _Focal(nn.Module):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         regions = self.target(input, target)
-        # MONAI's focal loss of soft labels, which it does not speak of, is another one.
+        # MONAI's focal loss of soft labels, which it does not document, is a different loss.
         check_among("target", regions, (0, 1) if self.target.ignore_index is None else (0, 1, _IGNORED))
         keep = (regions != _IGNORED)[:, :1]
         weight = _foreground(self.weight, self.background, input)
@@ -438,7 +438,7 @@ class _Focal(nn.Module):
         return self.loss(input, regions, alpha=self.alpha, mask=keep, sample_weight=each)
 
     def _softmax(self, input: Tensor, regions: Tensor, weight: Tensor) -> Tensor:
-        # Positions of no class, as of an excluded background, cost nothing.
+        # Positions without a class, such as an excluded background, cost nothing.
         index = torch.where((regions == 1).any(1), regions.long().argmax(1), _IGNORED)
         alpha = None
         if self.alpha is not None:
@@ -474,7 +474,7 @@ class _GeneralizedDice(nn.Module):
         if not self.background and input.shape[1] > 1:
             sums = Sums(*(s[..., 1:] for s in sums))
         w = sums.truth.pow(-self.power)
-        # An absent class has the largest weight of the others.
+        # An absent class gets the largest weight of the others.
         absent = torch.isinf(w)
         w = w.masked_fill(absent, 0)
         w = torch.where(absent, w.amax(-1, keepdim=True), w)
@@ -484,7 +484,7 @@ class _GeneralizedDice(nn.Module):
 
 
 class _CrossEntropy(nn.Module):
-    """Cross-entropy of several channels, binary of one, as of MONAI's DiceCELoss."""
+    """Cross-entropy for several channels, binary for one, as in MONAI's DiceCELoss."""
 
     def __init__(self, weight: Tensor | None, reduction: Reduction, label_smoothing: float) -> None:
         super().__init__()

@@ -51,7 +51,7 @@ __all__ = [
     "vicreg",
 ]
 
-STD = 1.0  # of the class weights
+STD = 1.0  # for class weights
 
 #: What a miner returns: (anchor, positive, negative), or (anchor, positive, anchor, negative).
 Mined = tuple[Tensor, ...]
@@ -60,8 +60,8 @@ Mined = tuple[Tensor, ...]
 def arcface(num_classes: int, embedding_size: int, margin: float = 28.6, scale: float = 64) -> ArcFaceLoss:
     """``ArcFaceLoss``: Lossary's :class:`ArcFaceLoss`, whose margin is in radians; here it is in degrees.
 
-    ``get_logits`` gives cosines; the original's are times ``scale``. At cosines of exactly -1 and 1 the original's
-    gradient is NaN; here it is finite.
+    ``get_logits`` returns cosines; the original's are multiplied by ``scale``. At cosines of exactly -1 and 1 the
+    original's gradient is NaN; here it is finite.
     """
     return started(
         ArcFaceLoss(num_classes=num_classes, embedding_size=embedding_size, margin=math.radians(margin), scale=scale),
@@ -74,7 +74,7 @@ def sub_center_arcface(
 ) -> ArcFaceLoss:
     """``SubCenterArcFaceLoss``: Lossary's :class:`ArcFaceLoss` with ``sub_centers``; see :func:`arcface`.
 
-    There is no ``get_outliers``: compare ``get_logits`` at the own label with the cosine of an angle.
+    There is no ``get_outliers``: compare ``get_logits`` at the true label with the cosine of an angle.
     """
     return started(ArcFaceLoss(num_classes, embedding_size, sub_centers, math.radians(margin), scale), STD)
 
@@ -95,8 +95,8 @@ def normalized_softmax(num_classes: int, embedding_size: int, temperature: float
 def sphereface(num_classes: int, embedding_size: int, margin: Literal[1, 2, 3, 4] = 4) -> SphereFaceLoss:
     """``SphereFaceLoss`` at its ``scale=1``: Lossary's :class:`SphereFaceLoss` without annealing.
 
-    The paper anneals, since the full margin is hard to train with from the start: Lossary's ``Annealing`` does so, and
-    its default stays at ``annealing=5``.
+    The paper anneals, since the full margin is hard to train with from the start. So does Lossary's ``Annealing``; its
+    default stays at ``annealing=5``.
     """
     return started(
         SphereFaceLoss(num_classes=num_classes, embedding_size=embedding_size, margin=margin, annealing=0.0),
@@ -111,7 +111,7 @@ def proxy_anchor(num_classes: int, embedding_size: int, margin: float = 0.1, alp
 
 
 def proxy_nca(num_classes: int, embedding_size: int, softmax_scale: float = 1) -> ProxyNCALoss:
-    """``ProxyNCALoss``: Lossary's :class:`ProxyNCALoss` with the own proxy in the sum, where the paper has it not."""
+    """``ProxyNCALoss``: Lossary's :class:`ProxyNCALoss` with the own proxy in the sum, unlike the paper."""
     head = ProxyNCALoss(num_classes=num_classes, embedding_size=embedding_size, scale=softmax_scale, own_in_sum=True)
     return started(head, STD)
 
@@ -134,23 +134,23 @@ def soft_triple(
         margin=margin,
         tau=0.0,
     )
-    nn.init.uniform_(head.weight, -1, 1)  # their directions alone count
+    nn.init.uniform_(head.weight, -1, 1)  # only their directions count
     return head
 
 
 def supcon(temperature: float = 0.1) -> SupConLoss:
     """``SupConLoss``: Lossary's :class:`SupConLoss`.
 
-    A batch of one class alone gives 0 there without a word; here it is the loss that the paper defines.
+    A batch of a single class silently gives 0 there; here it is the loss that the paper defines.
     """
     return SupConLoss(temperature=temperature)
 
 
 def nt_xent(temperature: float = 0.07) -> NTXentLoss:
-    """``NTXentLoss``, of two views a label: Lossary's :class:`NTXentLoss` called ``(embeddings, labels)``.
+    """``NTXentLoss`` with two views per label: Lossary's :class:`NTXentLoss` called ``(embeddings, labels)``.
 
-    Of more views than two the original leaves a pair's other positives out of the denominator, which no option here
-    does: SimCLR's equation has every other item in it. Its memory grows with pairs times negatives.
+    With more than two views, the original leaves a pair's other positives out of the denominator. No option here does:
+    SimCLR's equation has every other item in it. The original's memory grows with pairs times negatives.
     """
     return NTXentLoss(temperature=temperature)
 
@@ -176,16 +176,16 @@ def n_pairs() -> nn.Module:
 def nca(softmax_scale: float = 1) -> NCALoss:
     """``NCALoss``: Lossary's :class:`NCALoss`.
 
-    An item without another of its label is left out of both means; so is one there whose probability is rounded to 0.
+    Both means leave out an item without another of its label; the original's also one whose probability rounds to 0.
     """
     return NCALoss(scale=softmax_scale)
 
 
 def smooth_ap(temperature: float = 0.01) -> nn.Module:
-    """``SmoothAPLoss``: Lossary's :class:`SmoothAPLoss` where an item is among its own references, and finds itself.
+    """``SmoothAPLoss``: Lossary's :class:`SmoothAPLoss` with each item among its own references, so it finds itself.
 
-    The original is right where k classes of k items stand together; of other batches it makes other classes, without
-    a word. Here items stand as they like.
+    The original is right if k classes of k items are in order; from other batches it silently makes other classes. Here
+    items may be in any order.
     """
     return _AmongAll(SmoothAPLoss(temperature=temperature))
 
@@ -200,19 +200,19 @@ def vicreg(
 def triplet_margin(
     margin: float = 0.05, distance: DistanceName | Lp = "euclidean", normalize_embeddings: bool = True
 ) -> nn.Module:
-    """``TripletMarginLoss``: Lossary's :class:`TripletLoss` with ``mining="all"``, of embeddings made unit length.
+    """``TripletMarginLoss``: Lossary's :class:`TripletLoss` with ``mining="all"``, on embeddings scaled to unit length.
 
-    Called with a miner's ``indices_tuple`` as a third argument, it averages those triplets that still cost something,
-    as the default reducer does there. Without the preset: ``triplet_loss(embeddings, None, triplets=indices_tuple)``,
+    Called with a miner's ``indices_tuple`` as a third argument, it averages the triplets that still cost something,
+    like the default reducer there. Without the preset: ``triplet_loss(embeddings, None, triplets=indices_tuple)``,
     whose mean is over all given triplets.
 
-    ``swap`` and ``smooth_loss`` have no counterpart: the soft margin here, ``margin=None``, has no margin beside it.
+    ``swap`` and ``smooth_loss`` have no counterpart: the soft margin here, ``margin=None``, has no margin in addition.
 
     Args:
         margin: As there.
         distance: ``LpDistance(p=p, power=power)`` is ``Lp(p, power)``, ``CosineSimilarity()`` is ``"cosine"``,
             ``DotProductSimilarity()`` is ``"dot"``, ``SNRDistance()`` is ``"snr"``.
-        normalize_embeddings: That of the distance, in whose own norm it is. ``"cosine"`` is without lengths anyway.
+        normalize_embeddings: That of the distance, in the distance's own norm. ``"cosine"`` ignores lengths anyway.
     """
     loss = TripletLoss(margin=margin, mining="all", distance=distance)
     return _Triplets(loss, _degree(distance) if normalize_embeddings else None)
@@ -228,12 +228,12 @@ def contrastive(
 
     Lossary's :class:`ContrastiveLoss` has the paper's squares, a factor of 1/2, and one mean over all pairs. Here a
     single similar pair weighs as much as all dissimilar ones, and the loss does not fall as pairs are solved. A third
-    argument is a miner's ``indices_tuple``.
+    argument may be a miner's ``indices_tuple``.
 
     Args:
-        pos_margin: As there: of ``"cosine"`` and ``"dot"`` a similarity, above which a similar pair costs nothing.
-        neg_margin: As there: below it, then, a dissimilar pair costs nothing.
-        distance: As :func:`triplet_margin` has it.
+        pos_margin: As there: for ``"cosine"`` and ``"dot"`` a similarity, above which a similar pair costs nothing.
+        neg_margin: As there: for those, a similarity below which a dissimilar pair costs nothing.
+        distance: As in :func:`triplet_margin`.
         normalize_embeddings: That of the distance.
     """
     return _Contrastive(pos_margin, neg_margin, distance, normalize_embeddings)
@@ -249,11 +249,11 @@ def signal_to_noise_ratio_contrastive(
 def load_head(head: HeadLoss, checkpoint: str | Path) -> None:
     """Load the class weights of a saved ``loss.state_dict()`` into ``head``: ``W`` is (embedding_size, num_classes).
 
-    Of several centers a class it is (embedding_size, num_classes * sub_centers), SoftTriple's ``fc`` too; ``proxies``
-    are (num_classes, embedding_size).
+    With several centers per class it is (embedding_size, num_classes * sub_centers), as is SoftTriple's ``fc``;
+    ``proxies`` are (num_classes, embedding_size).
 
     Raises:
-        ValueError: Another number of classes, centers or dimensions.
+        ValueError: A different number of classes, centers or dimensions.
     """
     saved = read(checkpoint)
     weight = saved["proxies"] if "proxies" in saved else saved["W" if "W" in saved else "fc"].T
@@ -262,7 +262,7 @@ def load_head(head: HeadLoss, checkpoint: str | Path) -> None:
 
 
 def _degree(distance: DistanceName | Lp) -> float:
-    """Of the norm in which embeddings are made unit length there: that of the distance."""
+    """The degree of the norm that scales embeddings to unit length there: that of the distance."""
     measure = measure_of(distance)
     return measure.p if isinstance(measure, Lp) else 2.0
 
@@ -271,7 +271,7 @@ def _of_length_one(x: Tensor, p: float) -> Tensor:
     if p == 2:
         return unit(x)
     length = norm(x, p)[:, None]
-    some = ~(length <= 0)  # so written, a NaN stays one
+    some = ~(length <= 0)  # written this way, a NaN stays NaN
     return x / torch.where(some, length, 1)
 
 
@@ -289,7 +289,7 @@ class _FirstPairs(nn.Module):
 
 
 class _AmongAll(nn.Module):
-    """A loss whose items look among all, themselves too."""
+    """A loss whose items look among all items, including themselves."""
 
     def __init__(self, loss: nn.Module) -> None:
         super().__init__()
@@ -300,7 +300,7 @@ class _AmongAll(nn.Module):
 
 
 class _Triplets(nn.Module):
-    """A triplet loss of what its own mining finds, or of a miner's indices."""
+    """A triplet loss on the triplets that its own mining finds, or on a miner's indices."""
 
     def __init__(self, loss: TripletLoss, p: float | None) -> None:
         super().__init__()
@@ -319,7 +319,7 @@ class _Contrastive(nn.Module):
     def __init__(self, pos_margin: float, neg_margin: float, distance: DistanceName | Lp, normalize: bool) -> None:
         super().__init__()
         self.measure, self.p = measure_of(distance), _degree(distance) if normalize else None
-        # The distances here are 1 less, or 0 less, the similarities there.
+        # The distances here are 1 minus, or 0 minus, the similarities there.
         most = {"cosine": 1.0, "dot": 0.0}.get(distance) if isinstance(distance, str) else None
         margins = pos_margin, neg_margin
         self.pos_margin, self.neg_margin = margins if most is None else (most - margin for margin in margins)
@@ -339,7 +339,7 @@ class _Contrastive(nn.Module):
 
 
 def _as_triplets(mined: Mined) -> tuple[Tensor, Tensor, Tensor]:
-    """Of pairs every similar and every dissimilar one of the same anchor, as there."""
+    """From pairs: every similar with every dissimilar one of the same anchor, as there."""
     _check_mined(mined)
     if len(mined) == 3:
         anchor, positive, negative = mined
@@ -350,7 +350,7 @@ def _as_triplets(mined: Mined) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _as_pairs(mined: Mined) -> Mined:
-    """Of triplets the two pairs of each, as there."""
+    """From triplets: the two pairs of each, as there."""
     _check_mined(mined)
     return mined if len(mined) == 4 else (mined[0], mined[1], mined[0], mined[2])
 

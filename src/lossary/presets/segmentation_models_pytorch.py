@@ -1,8 +1,8 @@
 """segmentation_models_pytorch's losses of regions.
 
-``mode`` is ``"binary"`` (one channel, target (N, ...) or (N, 1, ...)), ``"multiclass"`` (labels (N, ...) beside (N,
-C, ...) logits, a softmax) or ``"multilabel"`` (regions of the logits' shape). ``from_logits`` is left out: logits it
-is.
+``mode`` is ``"binary"`` (one channel, target (N, ...) or (N, 1, ...)), ``"multiclass"`` (labels (N, ...) with
+(N, C, ...) logits, a softmax) or ``"multilabel"`` (regions in the shape of the logits). ``from_logits`` is left out:
+inputs are always logits.
 """
 
 from collections.abc import Sequence
@@ -35,10 +35,10 @@ def dice(
 ) -> nn.Module:
     """``DiceLoss``: Lossary's :class:`DiceLoss` (or sigmoid) over the whole batch, with ``absent="skip"`` in part.
 
-    A class absent from the batch costs nothing whatever is predicted, and yet is counted in the mean: a batch of
-    fewer classes has a smaller loss, and false positives of an absent class are free. Lossary's ``absent="include"``
-    makes them cost, ``"skip"`` leaves the class out of the mean too. ``smooth`` is added to half of both sums;
-    Lossary's to the sums. ``eps`` bounds ``log_loss``.
+    A class absent from the batch costs nothing whatever is predicted, yet counts in the mean: a batch with fewer
+    classes has a smaller loss, and false positives of an absent class are free. Lossary's ``absent="include"`` makes
+    them cost; ``"skip"`` also leaves the class out of the mean. ``smooth`` is added to half of both sums, Lossary's to
+    the sums. ``eps`` bounds ``log_loss``.
     """
     options = _options(mode, 2 * smooth, ignore_index)
     loss = (DiceLoss if mode == "multiclass" else SigmoidDiceLoss)(**options)
@@ -72,10 +72,10 @@ def tversky(
     gamma: float = 1.0,
     class_weights: Sequence[float] | None = None,
 ) -> nn.Module:
-    """``TverskyLoss``: Lossary's :class:`TverskyLoss` (or sigmoid); alpha is of false positives.
+    """``TverskyLoss``: Lossary's :class:`TverskyLoss` (or sigmoid); alpha is for false positives.
 
-    ``gamma`` is the power of the mean over classes; focal Tversky (arXiv:1810.07842) takes it class by class. Below 1
-    its gradient is NaN at a loss of 0, as of an empty mask, there and here.
+    ``gamma`` is the power of the mean over classes; focal Tversky (arXiv:1810.07842) applies it per class. Below 1 its
+    gradient is NaN at a loss of 0, such as for an empty mask, there and here.
     """
     options = _options(mode, smooth, ignore_index)
     loss = (TverskyLoss if mode == "multiclass" else SigmoidTverskyLoss)(alpha=alpha, beta=beta, **options)
@@ -90,10 +90,10 @@ def focal(
     reduction: Literal["mean", "sum"] = "mean",
     class_weights: Sequence[float] | None = None,
 ) -> nn.Module:
-    """``FocalLoss``: Lossary's :class:`SigmoidFocalLoss`, of every class against the rest in ``"multiclass"`` too.
+    """``FocalLoss``: Lossary's :class:`SigmoidFocalLoss`, every class against the rest even in ``"multiclass"``.
 
     The softmax's focal loss is :class:`FocalLoss`. For ``gamma`` below 1 the original has NaN gradients at confident
-    logits; here they are finite. Nothing but ignored pixels is NaN there, and 0 here.
+    logits; here they are finite. If all pixels are ignored, it is NaN there and 0 here.
     """
     _check_mode(mode)
     check_choice("reduction", reduction, ("mean", "sum"))
@@ -106,9 +106,9 @@ def focal(
 def lovasz(mode: Mode, per_image: bool = False, ignore_index: int | None = None) -> nn.Module:
     """``LovaszLoss``: Lossary's :class:`LovaszSoftmaxLoss`, or the hinge of :class:`LovaszHingeLoss` for regions.
 
-    In ``"multilabel"`` the original pools all channels into one region; :class:`LovaszHingeLoss` by itself has one a
-    channel. It takes differences of nearly equal fractions in float32, so that its gradient loses digits on large
-    images, and fails in float64 and half precision and, with ``per_image``, at an image of ignored pixels only; here
+    In ``"multilabel"`` the original pools all channels into one region; :class:`LovaszHingeLoss` by itself has one per
+    channel. The original takes differences of nearly equal fractions in float32, so its gradient loses digits on large
+    images. It fails in float64 and half precision and, with ``per_image``, for an image with only ignored pixels; here
     the gradient is exact, and such an image costs nothing.
     """
     _check_mode(mode)
@@ -141,7 +141,7 @@ def _weights(mode: str, class_weights: Sequence[float] | None) -> Tensor | None:
 
 
 class _ByClass(nn.Module):
-    """The classes' losses, 0 for absent ones, as one number."""
+    """The classes' losses, 0 for absent ones, combined into one number."""
 
     weights: Tensor | None
 
@@ -195,7 +195,7 @@ class _Focal(nn.Module):
             mask = y_true != self.ignore_index
             y_true = torch.where(mask, y_true, torch.zeros_like(y_true))
         if self.mode != "multiclass":
-            check_among("y_true", y_true, (0, 1))  # of soft masks the original is another loss
+            check_among("y_true", y_true, (0, 1))  # with soft masks the original is a different loss
         if self.mode == "multiclass":
             y_true = one_hot(y_true, y_pred.shape[1])
             mask = None if mask is None else mask.unsqueeze(1)
@@ -218,7 +218,7 @@ class _LovaszSoftmax(nn.Module):
         losses = self.loss(y_pred, y_true)
         if not self.loss.per_image:
             return losses
-        # The mean over images of means over the classes that each of them has.
+        # The mean over images of means over the classes that each image has.
         present = one_hot(y_true, y_pred.shape[1])
         if self.loss.ignore_index is not None:
             present = present & (y_true != self.loss.ignore_index).unsqueeze(1)

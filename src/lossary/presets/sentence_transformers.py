@@ -1,6 +1,6 @@
-"""Sentence Transformers' losses of embeddings, without its model: ``(anchor, positive)``, ``(first, second, labels)``.
+"""Sentence Transformers' losses on embeddings, without its model: ``(anchor, positive)``, ``(first, second, labels)``.
 
-To train with one of them, or with any other loss, in its trainer see :mod:`lossary.adapters.sentence_transformers`.
+To train with these or any other loss in its trainer, see :mod:`lossary.adapters.sentence_transformers`.
 """
 
 from functools import partial
@@ -45,8 +45,8 @@ def multiple_negatives_ranking(
 ) -> MultipleNegativesRankingLoss:
     """``MultipleNegativesRankingLoss``: Lossary's, called ``(anchor, positive)`` or ``(anchor, positive, negatives)``.
 
-    Several columns of negatives are one here, ``torch.cat(columns)``. Duplicates in a batch are false negatives: give
-    ``ids``. ``directions``, ``partition_mode`` and ``hardness_mode`` beyond the defaults are left out, but for
+    Several columns of negatives are one here, ``torch.cat(columns)``. Duplicates in a batch are false negatives: pass
+    ``ids``. ``directions``, ``partition_mode`` and ``hardness_mode`` beyond the defaults are left out, except for
     :func:`multiple_negatives_symmetric_ranking`.
     """
     return MultipleNegativesRankingLoss(scale=scale, similarity=similarity)
@@ -65,7 +65,7 @@ def cosine_similarity() -> nn.Module:
 
 
 def cosent(scale: float = 20.0) -> CoSENTLoss:
-    """``CoSENTLoss``: Lossary's :class:`CoSENTLoss`, which sorts where the original compares all pairs of pairs."""
+    """``CoSENTLoss``: Lossary's :class:`CoSENTLoss`, which sorts; the original compares all pairs of pairs."""
     return CoSENTLoss(scale=scale)
 
 
@@ -75,9 +75,9 @@ def angle(scale: float = 20.0) -> AnglELoss:
 
 
 def margin_mse() -> nn.Module:
-    """``MarginMSELoss`` of products, called ``(query, positive, negative, margins)``: by :class:`MSELoss`.
+    """``MarginMSELoss`` on products, called ``(query, positive, negative, margins)``: by :class:`MSELoss`.
 
-    Lossary's :class:`MarginMSELoss` is the same of scores that are there already.
+    Lossary's :class:`MarginMSELoss` does the same for ready scores.
     """
     return Called(MSELoss(), _margin_of_products)
 
@@ -90,8 +90,8 @@ def mse() -> MSELoss:
 def triplet(distance_metric: Metric = "euclidean", triplet_margin: float = 5.0) -> nn.Module:
     """``TripletLoss``: Lossary's :class:`TripletMarginLoss` at ``eps=0``.
 
-    The margin of 5 is far beyond the distances of unit embeddings, at most 2: then no triplet is ever satisfied.
-    Cosine distances are half the squared ones of unit embeddings.
+    The margin of 5 is far beyond the distances of unit embeddings, at most 2, so no triplet of those is ever satisfied.
+    Cosine distances are half the squared distances of unit embeddings.
     """
     _check_metric(distance_metric)
     if distance_metric == "cosine":
@@ -101,10 +101,10 @@ def triplet(distance_metric: Metric = "euclidean", triplet_margin: float = 5.0) 
 
 
 def contrastive(distance_metric: Metric = "cosine", margin: float = 0.5, size_average: bool = True) -> nn.Module:
-    """``ContrastiveLoss``, labels 1 for similar: Lossary's :class:`ContrastiveLoss` of another distance.
+    """``ContrastiveLoss``, labels 1 for similar: Lossary's :class:`ContrastiveLoss` with another distance.
 
-    The default is the square of the cosine distance, whose gradient falls with the cube of the angle;
-    Lossary's is the paper's, of Euclidean ones. Labels must be 0 or 1.
+    The default is the square of the cosine distance, whose gradient falls with the cube of the angle; Lossary's is the
+    paper's, with Euclidean distances. Labels must be 0 or 1.
     """
     _check_metric(distance_metric)
     loss = ContrastiveLoss(margin=margin, reduction="mean" if size_average else "sum")
@@ -112,15 +112,15 @@ def contrastive(distance_metric: Metric = "cosine", margin: float = 0.5, size_av
 
 
 def batch_all_triplet(margin: float = 5.0) -> TripletLoss:
-    """``BatchAllTripletLoss`` of Euclidean distances: Lossary's :class:`TripletLoss`, ``mining="all"``."""
+    """``BatchAllTripletLoss`` with Euclidean distances: Lossary's :class:`TripletLoss`, ``mining="all"``."""
     return TripletLoss(margin=margin, mining="all")
 
 
 def batch_hard_triplet(margin: float = 5.0) -> TripletLoss:
-    """``BatchHardTripletLoss`` of Euclidean distances: Lossary's :class:`TripletLoss`, ``mining="hard"``.
+    """``BatchHardTripletLoss`` with Euclidean distances: Lossary's :class:`TripletLoss`, ``mining="hard"``.
 
     An anchor without another item of its label enters the original's mean as if its positive were itself; here such
-    anchors count nowhere. In batches of several items a label the two agree.
+    anchors do not count. The two agree in batches with several items per label.
     """
     return TripletLoss(margin=margin, mining="hard")
 
@@ -131,7 +131,7 @@ def batch_hard_soft_margin_triplet() -> TripletLoss:
 
 
 def batch_semi_hard_triplet(margin: float = 5.0) -> TripletLoss:
-    """``BatchSemiHardTripletLoss`` of Euclidean distances: Lossary's :class:`TripletLoss`, ``mining="semihard"``."""
+    """``BatchSemiHardTripletLoss`` with Euclidean distances: Lossary's :class:`TripletLoss`, ``mining="semihard"``."""
     return TripletLoss(margin=margin, mining="semihard")
 
 
@@ -154,7 +154,7 @@ def _unit_length(*embeddings: Tensor) -> tuple[Tensor, ...]:
 
 
 def _distances(first: Tensor, second: Tensor, labels: Tensor, *, metric: Metric) -> tuple[Tensor, Tensor, Tensor]:
-    """Pairs on a line that are as far apart as the given ones by another metric."""
+    """Pairs on a line, as far apart as the given pairs are by another metric."""
     if metric == "cosine":
         distances = 1 - (unit(first) * unit(second)).sum(-1)
     else:

@@ -1,4 +1,4 @@
-"""timm's losses: (N, C) scores, and class indices or a number a class."""
+"""timm's losses: (N, C) scores, and class indices or one number per class."""
 
 import math
 from typing import Literal
@@ -33,7 +33,7 @@ def label_smoothing_cross_entropy(smoothing: float = 0.1) -> CrossEntropyLoss:
 
 
 def soft_target_cross_entropy() -> CrossEntropyLoss:
-    """``SoftTargetCrossEntropy``: Lossary's :class:`CrossEntropyLoss` of probabilities, as mixup makes them."""
+    """``SoftTargetCrossEntropy``: Lossary's :class:`CrossEntropyLoss` with probabilities, as made by mixup."""
     return CrossEntropyLoss(dim=-1)
 
 
@@ -46,10 +46,10 @@ def binary_cross_entropy(
     pos_weight: Tensor | None = None,
     smooth_dense: bool = False,
 ) -> nn.Module:
-    """``BinaryCrossEntropy``: Lossary's :class:`BCEWithLogitsLoss` of a yes or no a class.
+    """``BinaryCrossEntropy``: Lossary's :class:`BCEWithLogitsLoss` with a yes or no per class.
 
-    Smoothing spreads a class index over all classes; a number a class stays as it is but for ``smooth_dense``, which
-    is Lossary's ``label_smoothing``.
+    Smoothing spreads a class index over all classes; one number per class is left unchanged except by ``smooth_dense``,
+    which is Lossary's ``label_smoothing``.
     """
     loss = BCEWithLogitsLoss(weight, reduction="none" if sum_classes else reduction, pos_weight=pos_weight)
     return _BinaryCrossEntropy(loss, smoothing, target_threshold, sum_classes, smooth_dense)
@@ -62,9 +62,9 @@ def asymmetric_multi_label(
     disable_torch_grad_focal_loss: bool = False,
     reduction: Literal["batchmean", "sum", "mean", "none"] = "batchmean",
 ) -> nn.Module:
-    """``AsymmetricLossMultiLabel``: Lossary's :class:`AsymmetricLoss`, which has no ``eps`` below which nothing learns.
+    """``AsymmetricLossMultiLabel``: Lossary's :class:`AsymmetricLoss`, without an ``eps`` below which nothing learns.
 
-    The mean there is over items alone: as large as there are classes. ``smoothing`` and weights are left out.
+    The mean there is over items only, so it grows with the number of classes. ``smoothing`` and weights are left out.
     """
     held = "none" if reduction == "none" else "mean" if reduction == "mean" else "sum"
     loss = AsymmetricLoss(gamma_pos, gamma_neg, clip or 0.0, hold_focus=disable_torch_grad_focal_loss, reduction=held)
@@ -105,9 +105,9 @@ def poly_binary_cross_entropy(
 
 
 def jsd_cross_entropy(num_splits: int = 3, alpha: float = 12.0, smoothing: float = 0.1) -> nn.Module:
-    """``JsdCrossEntropy`` (AugMix): cross-entropy of the first split, and how far the splits' predictions are apart.
+    """``JsdCrossEntropy`` (AugMix): cross-entropy of the first split, plus how far apart the splits' predictions are.
 
-    Of two splits the latter is Lossary's ``jensen_shannon_loss``. The original cuts the mixture off at 1e-7.
+    With two splits the latter is Lossary's ``jensen_shannon_loss``. The original clamps the mixture at 1e-7.
     """
     check_whole("num_splits", num_splits, low=2)
     return _JsdCrossEntropy(num_splits, alpha, smoothing)
@@ -163,7 +163,7 @@ class _PolyBinary(nn.Module):
 
 
 class _OverItems(nn.Module):
-    """A sum as a mean over items."""
+    """Turns a sum into a mean over items."""
 
     def __init__(self, loss: nn.Module) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""torchvision's losses of ``torchvision.ops``, functions there, as Modules called with the same tensors."""
+"""The loss functions of ``torchvision.ops`` as Modules called with the same tensors."""
 
 from torch import Tensor, nn
 
@@ -12,9 +12,9 @@ __all__ = ["complete_box_iou", "distance_box_iou", "generalized_box_iou", "sigmo
 
 
 def sigmoid_focal(alpha: float = 0.25, gamma: float = 2.0, reduction: Reduction = "none") -> nn.Module:
-    """``sigmoid_focal_loss``: Lossary's :class:`SigmoidFocalLoss`, targets 0 or 1; ``alpha`` below 0 is none.
+    """``sigmoid_focal_loss``: Lossary's :class:`SigmoidFocalLoss`, targets 0 or 1; ``alpha`` below 0 means none.
 
-    Lossary's own default has no ``alpha``, and its mean.
+    Lossary's own defaults are no ``alpha``, and the mean.
     """
     loss = SigmoidFocalLoss(gamma=gamma, alpha=None if alpha < 0 else alpha, reduction=reduction)
     return Called(loss, _hard)
@@ -23,7 +23,7 @@ def sigmoid_focal(alpha: float = 0.25, gamma: float = 2.0, reduction: Reduction 
 def generalized_box_iou(reduction: Reduction = "none") -> GeneralizedIoULoss:
     """``generalized_box_iou_loss``: Lossary's :class:`GeneralizedIoULoss`, without the 1e-7 in its denominators.
 
-    Boxes of no area, which that is for, are 0 / 0 there for the enclosing box alone.
+    It is there for boxes without area, which are 0 / 0 there only for the enclosing box.
     """
     return GeneralizedIoULoss(reduction=reduction)
 
@@ -36,11 +36,11 @@ def distance_box_iou(reduction: Reduction = "none") -> DistanceIoULoss:
 def complete_box_iou(reduction: Reduction = "none") -> CompleteIoULoss:
     """``complete_box_iou_loss``: Lossary's :class:`CompleteIoULoss`, without the 1e-7.
 
-    A box without a height has a NaN gradient there, and a finite one here.
+    A box without height has a NaN gradient there, and a finite one here.
     """
     return CompleteIoULoss(reduction=reduction)
 
 
 def _hard(inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    check_among("targets", targets, (0, 1))  # of soft ones the original makes another loss
+    check_among("targets", targets, (0, 1))  # with soft ones the original is a different loss
     return inputs, targets
