@@ -1,4 +1,4 @@
-"""Hold a loss to the laws, yours too; and batches that fit any loss, for tests of losses and for curves."""
+"""Hold a loss, including your own, to the laws; and batches that fit any loss, for tests and curves."""
 
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ __all__ = ["Call", "Report", "Verdict", "assert_lawful", "check", "draw", "ident
 
 
 def __getattr__(name: str) -> object:
-    """What asks the laws is imported when it is asked for: the laws bring torch's compiler along."""
+    """What needs the laws is imported on demand: the laws load torch's compiler."""
     if name in __all__:
         from lossary.testing import checking, identifying
 

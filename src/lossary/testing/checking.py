@@ -1,4 +1,4 @@
-"""Hold anyone's loss to the laws, and say what is wrong with it on the smallest batch that shows it."""
+"""Hold anyone's loss to the laws, and say what is wrong on the smallest batch that shows it."""
 
 import re
 import time
@@ -21,17 +21,17 @@ from lossary.testing.laws.subject import Batches, Subject, as_function
 from lossary.testing.placed import Only, Placed, placed
 from lossary.testing.shrinking import numbers, shrunk
 
-#: Imported for the laws that they enter.
+#: Imported for the laws that they register.
 ENTERED = (devices, gradients, interface, values)
 
-#: On these others build.
+#: Other laws build on these.
 FIRST = (
     "inputs_are_not_written",
     "inputs_stay_as_they_are_and_calls_repeat",
     "float64_stays_float64",
     "gradient_is_true",
 )
-#: What makes the other laws askable where one of these is broken: copies of the inputs, or a Module as it was made.
+#: How to ask the other laws if one of these is broken: with copies of the inputs, or a fresh Module for each call.
 SPARED = {
     "inputs_are_not_written": Stranger.copying,
     "inputs_stay_as_they_are_and_calls_repeat": Stranger.forgetful,
@@ -42,25 +42,25 @@ Outcome = Literal["holds", "broken", "note", "not asked"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one law says of a loss."""
+    """What one law says about a loss."""
 
     law: str
     outcome: Outcome
     title: str
     found: str = ""  # what happened
-    batch: str = ""  # what kind of batch it is: "a zero vector"
-    given: Mapping[str, str] | None = None  # the smallest batch, an argument a name, as it is written in Python
-    numbers: int = 0  # of the batch
+    batch: str = ""  # the kind of batch: "a zero vector"
+    given: Mapping[str, str] | None = None  # the smallest batch, argument by argument, as written in Python
+    numbers: int = 0  # how many the batch has
     means: str = ""
     mend: str = ""
 
 
 @dataclass(frozen=True)
 class Report:
-    """All verdicts of one loss."""
+    """All verdicts on one loss."""
 
     loss: str
-    called: str  # the form of call that it was asked in
+    called: str  # the form of call used
     seconds: float
     verdicts: tuple[Verdict, ...]
 
@@ -73,7 +73,7 @@ class Report:
         return tuple(v for v in self.verdicts if v.outcome == "note")
 
     def as_dict(self) -> dict[str, Any]:
-        """For a file that machines read."""
+        """For a machine-readable file."""
         return {**asdict(self), "lawful": not self.broken}
 
     def __str__(self) -> str:
@@ -154,14 +154,14 @@ def check(
 
 
 def assert_lawful(loss: Callable[..., Any] | Card, **options: Any) -> None:
-    """For a test: raises AssertionError with the report where a law is broken; takes what :func:`check` takes."""
+    """For tests: raises AssertionError with the report if a law is broken; takes the arguments of :func:`check`."""
     report = check(loss, **options)
     assert not report.broken, f"\n{report}"
 
 
 @dataclass(frozen=True)
 class WithFormula:
-    """Batches, with what the loss should be."""
+    """Batches, and what the loss should be on them."""
 
     batches: Placed
     formula: Callable[..., Any]
@@ -186,7 +186,7 @@ def _subjects(card: Card, samples: Batches | None) -> list[Subject]:
 
 @dataclass(frozen=True)
 class OfCard:
-    """Random batches alone: nobody has placed any."""
+    """Only random batches: nobody has placed any."""
 
     variants: tuple[Mapping[str, Any], ...] = ({},)
     draw: Any = None
@@ -207,7 +207,7 @@ def _asked(verdicts: list[Verdict | None]) -> tuple[Verdict, ...]:
 
 
 def _verdicts(subject: Subject, batches: Placed) -> Iterator[Verdict | None]:
-    """Of every law that anyone's loss is asked, in the order of the meanings after those on which others build."""
+    """Verdicts by every law for anyone's loss, in the order of the meanings, after those on which others build."""
     laws = {**LAWS, **ANYONE}
     broken: set[str] = set()
     for name in sorted(meanings.MEANINGS, key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST)):
@@ -226,7 +226,7 @@ def _verdicts(subject: Subject, batches: Placed) -> Iterator[Verdict | None]:
 
 
 def _ask(law: Law, subjects: list[Subject], batches: Placed | None) -> Verdict | None:
-    """One law's verdict; None where it says nothing of such a loss."""
+    """One law's verdict; None if it does not apply to such a loss."""
     meaning = meanings.MEANINGS.get(law.name, meanings.Meaning(law.name.replace("_", " "), "", ""))
     for subject in subjects:
         error = raised(law, subject)
@@ -248,7 +248,7 @@ def _ask(law: Law, subjects: list[Subject], batches: Placed | None) -> Verdict |
 
 
 def raised(law: Law, subject: Subject) -> Exception | None:
-    """What a law raises of a subject."""
+    """What a law raises for a subject."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         try:
@@ -274,7 +274,7 @@ def _smallest(law: Law, subject: Subject, batches: Placed, error: Exception) -> 
         return {}
     name, call = start
     if law.name in meanings.OF_NO_BATCH or (law.name in meanings.TRANSFORMS and not isinstance(error, AssertionError)):
-        return {}  # it is the code that is refused, not a batch
+        return {}  # the code is refused, not a batch
     call = shrunk(call, broken, plain="gradient_is" not in law.name and "every_item" not in law.name)
     smallest = _only(subject, call)
     now = raised(law, smallest)
@@ -295,14 +295,14 @@ def _only(subject: Subject, call: Call) -> Subject:
 
 
 def _starts(batches: Placed) -> Iterator[tuple[str, Call]]:
-    """Batches to begin with: random ones, then those that are placed."""
+    """Batches to begin with: random ones, then the placed ones."""
     for seed in range(3):
         yield "", batches.stranger.draw(Generator().manual_seed(seed), torch.float64)
     yield from batches.named.items()
 
 
 def _kind(error: Exception) -> str:
-    """What stays the same of an error on a smaller batch; a wrong number is another error than no number."""
+    """What stays the same of an error on a smaller batch; a wrong number is a different error from no number."""
     words = re.split(r"[:;\d\[]", str(error))[0]
     missing = " without a number" if re.search(r"\b(nan|inf)\b", str(error)) else ""
     return f"{type(error).__name__}: {words[:40]}{missing}"
@@ -339,7 +339,7 @@ def _slopes(subject: Subject) -> str:
 
 
 def written(stranger: Stranger, call: Call) -> dict[str, str]:
-    """The tensors in the order of the call, as Python writes them."""
+    """The tensors in the order of the call, as written in Python."""
     wanted = [stranger.as_wanted(t, call.args[0]).tolist() for t in stranger.in_order(call)]
     return dict(zip(stranger.tensors, map(_number, wanted), strict=True))
 

@@ -1,4 +1,4 @@
-"""Random batches that fit a loss, by what its card says it takes."""
+"""Random batches that fit a loss, from what its card says it takes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,21 +12,21 @@ from lossary.core.card import Card
 
 @dataclass(frozen=True)
 class Call:
-    """Arguments of one call: tensors by position (floating ones are differentiated), the rest by keyword."""
+    """Arguments of one call: tensors by position (floating-point ones are differentiated), the rest by keyword."""
 
     args: tuple[Tensor, ...]
     kwargs: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
-#: One random batch. Shapes are small; a tensor is as long as the first one exactly if it has one entry an item.
+#: One random batch. Shapes are small; a tensor is as long as the first one exactly if it has one entry per item.
 Draw = Callable[[Generator, dtype], Call]
 
 
 def draw(card: Card, g: Generator, dt: dtype) -> Call:
-    """A small random batch for the loss, in the first form of call that its card names.
+    """A small random batch for the loss, in the first form of call on its card.
 
     Raises:
-        LookupError: Nobody has said how such a batch looks.
+        LookupError: Nobody has defined what such a batch looks like.
     """
     form = card.takes[0]
     keys = [(form, card.data, card.input), (form, card.data), (form, card.input), (form,)]
@@ -37,12 +37,12 @@ def draw(card: Card, g: Generator, dt: dtype) -> Call:
 
 
 def normal(g: Generator, dt: dtype, *shape: int, scale: float = 1.0) -> Tensor:
-    # Drawn in float64: the same batch for every dtype.
+    # Drawn in float64, so that the batch is the same in every dtype.
     return (torch.randn(*shape, generator=g, dtype=torch.float64) * scale).to(dt)
 
 
 def uniform(g: Generator, dt: dtype, *shape: int) -> Tensor:
-    """Away from 0 and 1."""
+    """Numbers away from 0 and 1."""
     return (torch.rand(*shape, generator=g, dtype=torch.float64) * 0.9 + 0.05).to(dt)
 
 
@@ -76,7 +76,7 @@ def _scattered(g: Generator, dt: dtype) -> Call:
 
 
 def _lives(g: Generator, dt: dtype) -> Call:
-    """Times of which some are tied."""
+    """Times, some of them tied."""
     times = (labels(g, 5, 9) + 1).to(dt)
     return Call((normal(g, dt, 9), times, torch.tensor([1, 1, 0, 1, 0, 1, 1, 1, 0]) == 1))
 
@@ -146,7 +146,7 @@ def _head(g: Generator, dt: dtype) -> Call:
 
 
 def _labelled(g: Generator, dt: dtype) -> Call:
-    # Labels in no order, classes of 3, 3, 2 and 1 items
+    # Labels in no order; classes of 3, 3, 2 and 1 items
     return Call((normal(g, dt, 9, 4), torch.tensor([0, 1, 0, 2, 1, 3, 0, 1, 2])))
 
 
@@ -163,7 +163,7 @@ def _pairs(g: Generator, dt: dtype) -> Call:
 
 
 def _graded_pairs(g: Generator, dt: dtype) -> Call:
-    """Some are as similar as others."""
+    """Some pairs are equally similar."""
     return Call((normal(g, dt, 8, 5), normal(g, dt, 8, 5), labels(g, 4, 8)))
 
 
@@ -196,7 +196,7 @@ def _probable_regions(g: Generator, dt: dtype) -> Call:
 
 
 def _lists(g: Generator, dt: dtype) -> Call:
-    """Grades: some candidates are as relevant as others."""
+    """Grades: some candidates are equally relevant."""
     return Call((normal(g, dt, 6, 5), labels(g, 4, 6, 5)))
 
 
@@ -235,13 +235,13 @@ def _below_zero(g: Generator, dt: dtype, *shape: int) -> Tensor:
 
 
 def _old_and_new(g: Generator, dt: dtype, count: int) -> tuple[Tensor, Tensor]:
-    """Log-probabilities of tokens, whose ratios lie on both sides of the usual bounds."""
+    """Log-probabilities of tokens, with ratios on both sides of the usual bounds."""
     new = _below_zero(g, dt, count, 5)
     return new, new + normal(g, dt, count, 5, scale=0.3)
 
 
 def _boxes(g: Generator, dt: dtype) -> Call:
-    """Of some pairs one half lies within the other, of others nothing; most overlap."""
+    """In some pairs one box lies within the other, some pairs are apart; most overlap."""
     centers, lengths = normal(g, torch.float64, 2, 6, 2), normal(g, torch.float64, 2, 6, 2).exp() + 0.5
     return Call(tuple(torch.cat([centers - lengths / 2, centers + lengths / 2], 2).to(dt)))
 
@@ -251,7 +251,7 @@ def _places(g: Generator, dt: dtype) -> Call:
 
 
 def _images(g: Generator, dt: dtype) -> Call:
-    """Of two positions of a window of 11 pixels."""
+    """Images with two positions of a window of 11 pixels."""
     x = uniform(g, torch.float64, 3, 1, 11, 12)
     return Call((x.to(dt), (0.7 * x + 0.3 * uniform(g, torch.float64, 3, 1, 11, 12)).to(dt)))
 
@@ -270,7 +270,7 @@ def _image(g: Generator, dt: dtype) -> Call:
     return Call((normal(g, dt, 4, 2, 5, 3),))
 
 
-#: By the form of call, with the data or the input where the form alone does not tell; the longest key that fits counts.
+#: By form of call, plus data or input if the form alone does not tell; the longest key that fits counts.
 _DRAWS: Mapping[tuple[str, ...], Draw] = {
     ("input-target", "values"): _values,
     ("input-target", "values", "log-rates"): _counts,

@@ -1,4 +1,4 @@
-"""The losses of a file: its functions and Modules, run once, as Python runs it."""
+"""The losses of a file, its functions and Modules; the file runs once, as Python runs it."""
 
 import importlib.util
 import inspect
@@ -11,7 +11,7 @@ from torch import nn
 
 from lossary.testing.forms import NotALoss
 
-#: What a head is made with, where its constructor has no default: as many as a batch of embeddings has.
+#: Sizes for a head whose constructor has no defaults, to match a batch of embeddings.
 SIZES = {
     r: size
     for names, size in (
@@ -26,7 +26,7 @@ def losses(path: Path, only: str = "") -> dict[str, Any]:
     """The public functions, Module classes and Modules that the file itself defines, by name.
 
     Raises:
-        NotALoss: There is none, or none of that name.
+        NotALoss: There is none, or none with that name.
     """
     names = vars(_imported(path))
     own = {n: thing for n, thing in names.items() if not n.startswith("_") and _is_own(thing, path.stem)}
@@ -38,7 +38,7 @@ def losses(path: Path, only: str = "") -> dict[str, Any]:
 
 
 def _imported(path: Path) -> ModuleType:
-    """The file as a module, beside which its own imports are found."""
+    """The file as a module; its own imports are found next to it."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise NotALoss(f"{path.name}: wanted a Python file")
@@ -50,7 +50,7 @@ def _imported(path: Path) -> ModuleType:
 
 
 def _is_own(thing: object, module: str) -> bool:
-    """Whether it is a loss by its looks, and of the file: what is imported has a module of its own."""
+    """Whether it looks like a loss and was defined in the file: imported things have another module."""
     if isinstance(thing, nn.Module):
         return True
     if inspect.isfunction(thing) or (inspect.isclass(thing) and issubclass(thing, nn.Module)):
@@ -59,7 +59,7 @@ def _is_own(thing: object, module: str) -> bool:
 
 
 def made(loss: Any) -> Any:
-    """A Module of a class, at its defaults; a head of a size that fits the batches."""
+    """A Module made from a class with its defaults; a head gets sizes that fit the batches."""
     if not inspect.isclass(loss):
         return loss
     parameters = inspect.signature(loss).parameters.values()

@@ -1,7 +1,7 @@
-"""How a stranger's loss is called: found by the names of its arguments and by trying, said, and never in the way.
+"""How a stranger's loss is called: found from its argument names and by trying, and reported.
 
-A loss that nobody has described is a card with as little on it as a law needs: the form of call, what the first tensor
-holds, and what follows from those.
+A loss without a description gets a card with only what the laws need: the form of call, what the first tensor holds,
+and what follows from these.
 """
 
 import copy
@@ -26,12 +26,12 @@ LABELS = ("integers", "numbers")
 
 
 class Form(NamedTuple):
-    """A way of calling a loss: what its tensors are, and by which words a loss is known that is called so."""
+    """A way of calling a loss: what its tensors are, and which words identify losses called this way."""
 
     takes: Takes
     data: Data
     input: Input
-    learning: tuple[int, ...]  # which arguments a network gives
+    learning: tuple[int, ...]  # which arguments come from a network
     names: tuple[str, ...]  # of the arguments, as patterns
     words: str  # in the name of the loss or its first line
     item: Item = "element"
@@ -50,7 +50,7 @@ _MASKS = r"mask|" + _TRUE
 _TWO = r"^(x1|x_1|input1|a|anchor|e1|z1|z_i|u|first|o1|output1|emb.*1|.*_?a|feat.*1|left|h1|q|query|queries|image.*)$"
 _OTHER = r"^(x2|x_2|input2|b|positive|e2|z2|z_j|v|second|o2|output2|emb.*2|.*_?b|feat.*2|right|h2|k|keys?|text.*|p)$"
 
-#: What is called in the code of losses of such data.
+#: Functions called in the code of losses for such data.
 _CODE: dict[str, str] = {
     "answers": r"binary_cross_entropy|sigmoid|softplus",
     "classes": r"(?<!binary_)cross_entropy\(|softmax|one_hot|nll_loss|logsumexp",
@@ -58,7 +58,7 @@ _CODE: dict[str, str] = {
     "pairs": r"cdist|matmul|normalize|@",
     "views": r"normalize|@",
 }
-#: In the order in which they are tried where the words decide nothing.
+#: In the order in which they are tried if the words decide nothing.
 FORMS: tuple[Form, ...] = (
     Form(
         "input-label",
@@ -203,17 +203,17 @@ FORMS: tuple[Form, ...] = (
 
 @dataclass(frozen=True)
 class Stranger:
-    """A loss with the form of call that it was found to have."""
+    """A loss with the form of call found for it."""
 
     name: str
     run: Callable[..., Any]
     form: Form
     tensors: tuple[str, ...]  # names of the form's tensors
     labels: Literal["integers", "numbers"]
-    offers: frozenset[str]  # of what may be given at a call: reduction, sample_weight, mask, ignore_index
+    offers: frozenset[str]  # which of reduction, sample_weight, mask, ignore_index the call may have
     module: nn.Module | None = None
-    copies: bool = False  # whether it is given copies of its inputs, for it writes into them
-    anew: bool = False  # whether each call begins where the first one did, for it remembers its calls
+    copies: bool = False  # whether it gets copies of its inputs, because it writes into them
+    anew: bool = False  # whether each call starts afresh, because it remembers its calls
     given: Mapping[str, Any] = field(default_factory=dict[str, Any])
     _twins: dict[Any, nn.Module] = field(default_factory=dict[Any, nn.Module])
 
@@ -228,7 +228,7 @@ class Stranger:
         return inspect.Signature([*tensors, *options])
 
     def __call__(self, *args: Tensor, **options: Any) -> Tensor:
-        """With the arguments in the order in which they stand, labels as it wants them."""
+        """Call the loss with its arguments in order, and labels in the type it wants."""
         learning = iter(args)
         places = range(len(self.tensors))
         tensors = [next(learning) if i in self.form.learning else self._target(options, i, args[0]) for i in places]
@@ -248,11 +248,11 @@ class Stranger:
         return self.as_wanted(options.pop(self.tensors[place]).clone(), like)
 
     def as_wanted(self, tensor: Tensor, like: Tensor) -> Tensor:
-        """Labels as numbers, where it wants them so."""
+        """Labels as floating-point numbers, if it wants them so."""
         return tensor.to(like.dtype) if self.labels == "numbers" or tensor.is_floating_point() else tensor
 
     def runner(self, dtype: torch.dtype, chosen: dict[str, Any]) -> Callable[..., Tensor]:
-        """The loss itself; of a Module one in the inputs' dtype, with the reduction as its attribute."""
+        """The loss itself; for a Module, a copy in the dtype of the inputs, with the reduction as its attribute."""
         if self.module is None:
             return self.run
         by_attribute = "reduction" in self.offers and not _in_forward(self.module)
@@ -265,11 +265,11 @@ class Stranger:
         return self._twins[dtype, reduction]
 
     def copying(self) -> "Stranger":
-        """The same one, given copies of its inputs."""
+        """The same loss, given copies of its inputs."""
         return replace(self, copies=True)
 
     def forgetful(self) -> "Stranger":
-        """The same one, of which each call begins where the first one did."""
+        """The same loss, starting afresh at each call."""
         return replace(self, anew=True)
 
     @property
@@ -293,7 +293,7 @@ class Stranger:
         )
 
     def draw(self, g: Generator, dtype: torch.dtype) -> Call:
-        """A batch: what a network gives by position, what it does not by name."""
+        """A batch: what comes from a network by position, the rest by name."""
         whole = draw(self.card, g, dtype)
         learning = tuple(whole.args[i] for i in self.form.learning)
         rest = {
@@ -302,7 +302,7 @@ class Stranger:
         return Call(learning, {**rest, **whole.kwargs})
 
     def in_order(self, call: Call) -> tuple[Tensor, ...]:
-        """The tensors of a batch as the loss is called with them."""
+        """The tensors of a batch in the order of the loss's arguments."""
         learning = iter(call.args)
         places = enumerate(self.tensors)
         return tuple(next(learning) if i in self.form.learning else call.kwargs[name] for i, name in places)
@@ -318,7 +318,7 @@ class Stranger:
 
 
 def _seed() -> None:
-    """Whatever it draws by, it draws the same."""
+    """Make every source of random numbers start the same."""
     torch.manual_seed(0)
     random.seed(0)
     if "numpy" in sys.modules:
@@ -333,11 +333,11 @@ def _in_forward(module: nn.Module) -> bool:
 
 
 class NotALoss(ValueError):
-    """No form of call was found in which it gives a loss."""
+    """No form of call was found in which it returns a loss."""
 
 
 class NoTensor(TypeError):
-    """Of such a batch it gives a number of Python's, or several things."""
+    """For such a batch it returns a Python number, or several things."""
 
 
 def recognised(
@@ -348,10 +348,10 @@ def recognised(
     data: str | None = None,
     given: Mapping[str, Any] = {},
 ) -> list[Stranger]:
-    """The loss in each form of call in which it runs, the likeliest first by its names and its words.
+    """The loss in each form of call in which it runs, the likeliest by names and words first.
 
     Raises:
-        NotALoss: It runs in none of them, or not in the one that is asked for.
+        NotALoss: It runs in none of them, or not in the one asked for.
     """
     module = loss if isinstance(loss, nn.Module) else None
     signature = inspect.signature(module.forward if module else loss)
@@ -382,7 +382,7 @@ def recognised(
 
 
 def _tensors(signature: inspect.Signature, given: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    """The names of the arguments that it needs, none where it takes any; then with labels that it may do without."""
+    """The names of the arguments that it needs, none if it takes any; then the same with optional labels."""
     by_position = [p for p in signature.parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     needed = tuple(p.name for p in by_position if p.default is p.empty and p.name not in given)
     if needed or any(p.kind is p.VAR_POSITIONAL for p in signature.parameters.values()):
@@ -393,7 +393,7 @@ def _tensors(signature: inspect.Signature, given: Mapping[str, Any]) -> Iterator
 
 
 def _code(loss: Callable[..., Any]) -> str:
-    """What it is written as; nothing where nobody knows."""
+    """Its source code; empty if unknown."""
     try:
         return inspect.getsource(loss)
     except (OSError, TypeError):
@@ -401,7 +401,7 @@ def _code(loss: Callable[..., Any]) -> str:
 
 
 def _likeness(form: Form, text: str, names: tuple[str, ...], code: str) -> float:
-    """By how much the words speak for the form."""
+    """How much the words speak for the form."""
     of_names = sum(bool(re.search(p, n, re.I)) for p, n in zip(form.names, names, strict=False))
     title, _, described = text.partition(" ")
     in_title, in_text = (bool(re.search(form.words, part, re.I)) for part in (title, described))
@@ -426,7 +426,7 @@ def _candidates(
 
 
 def _tried(stranger: Stranger, said: list[str]) -> float | None:
-    """Whether it gives a loss of which something learns; more where it is nowhere below 0."""
+    """A number if it returns a loss that something can learn from, higher if it is never below 0; otherwise None."""
     least = math.inf
     for seed in range(2):
         call = stranger.draw(Generator().manual_seed(seed), torch.float32)
@@ -434,15 +434,15 @@ def _tried(stranger: Stranger, said: list[str]) -> float | None:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                warnings.filterwarnings("error", message="Using a target size")  # torch's, of what it broadcasts
+                warnings.filterwarnings("error", message="Using a target size")  # torch's warning about broadcasts
                 value = stranger(*leaves, **call.kwargs)
             if not isinstance(value, Tensor) or not value.is_floating_point() or not value.isfinite().all():  # pyright: ignore[reportUnnecessaryComparison]
                 said.append(f"{stranger.form}: {type(value).__name__} {value}"[:200])
                 return None
             torch.autograd.grad(value.sum(), leaves, allow_unused=True)
-        except Exception as error:  # whatever it raises, it is not called so
+        except Exception as error:  # whatever it raises, it is not called this way
             if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
-                raise MemoryError from error  # in another form of call it would take as much
+                raise MemoryError from error  # other forms of call would take as much
             said.append(f"{stranger.form}: {type(error).__name__}: {error}"[:200])
             return None
         least = min(least, value.min().item())
@@ -450,7 +450,7 @@ def _tried(stranger: Stranger, said: list[str]) -> float | None:
 
 
 def _offering(stranger: Stranger, signature: inspect.Signature) -> Stranger:
-    """With what it takes besides its tensors, each tried."""
+    """The stranger with what it takes besides its tensors, each tried."""
     offers = {n for n in ("sample_weight", "mask", "ignore_index") if n in signature.parameters}
     offers -= {*stranger.tensors, *stranger.given}
     as_attribute = stranger.module is not None and getattr(stranger.module, "reduction", None) in (
@@ -463,7 +463,7 @@ def _offering(stranger: Stranger, signature: inspect.Signature) -> Stranger:
         call = able.draw(Generator().manual_seed(0), torch.float32)
         try:
             values = [able(*call.args, **call.kwargs, reduction=r) for r in ("none", "sum", "mean")]
-        except Exception:  # noqa: BLE001  # a reduction of another kind
+        except Exception:  # noqa: BLE001  # a different kind of reduction
             values = []
         if values and values[0].dim() > 0 and values[1].dim() == values[2].dim() == 0:
             return able

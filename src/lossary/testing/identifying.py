@@ -1,7 +1,7 @@
-"""What a stranger's loss computes: its values on a few batches are held against every loss here, at many options.
+"""What a stranger's loss computes: its values on a few batches are compared with every loss here, at many options.
 
-Two losses whose values keep one ratio on batches of several sizes are the same up to that factor; whether the gradients
-keep it too, and at which placed batches the two part, is said beside it.
+Two losses whose values keep one ratio on batches of several sizes are the same up to that factor. The result also says
+whether the gradients keep it, and at which placed batches the two differ.
 """
 
 import inspect
@@ -25,7 +25,7 @@ from lossary.testing.forms import Stranger, recognised
 from lossary.testing.laws.subject import select
 from lossary.testing.placed import placed
 
-#: Numbers that people give to options, by the option's name; the stranger's own numbers come first.
+#: Usual values of options, by the option's name; the stranger's own numbers come first.
 USUAL: Mapping[str, tuple[float, ...]] = {
     "margin": (0.0, 0.1, 0.2, 0.3, 0.35, 0.4, 0.5, 1.0, 2.0),
     "temperature": (0.05, 0.07, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0),
@@ -41,13 +41,13 @@ USUAL: Mapping[str, tuple[float, ...]] = {
     "eps": (0.0, 1e-8, 1e-6, 1e-3, 1e-2),
     "factor": (0.5, 1.0),
 }
-#: Options that no grid is made of: tensors, and what a few numbers do not tell.
+#: Options without a grid: tensors, and those for which a few numbers tell nothing.
 LEFT_OUT = AT_CALL | {"reduction", "group", "dim", "ignore_index"}
-#: So many numbers of the stranger's own code, and so many settings of one loss, are tried.
+#: How many numbers of the stranger's own code, and how many settings of one loss, are tried.
 OWN, SETTINGS = 8, 500
-#: Of one option so many values, of two together so many of each, and of three, who then stand in the loss's own code.
+#: How many values of one option are tried; of each of two together; of each of three, then from the loss's own code.
 MOST = {1: 40, 2: 6, 3: 3}
-#: In so many forms of call, where the names leave several open.
+#: How many forms of call are tried, if the names leave several open.
 LIKELY = 3
 NEAR = 1e-7
 #: Calls of these forms take the same tensors.
@@ -65,12 +65,12 @@ Relation = Literal["mean", "sum", "batchmean"]
 
 @dataclass(frozen=True)
 class Identity:
-    """A loss that keeps one ratio to the stranger's."""
+    """A loss whose values keep one ratio to the stranger's."""
 
     loss: str  # as it is written: focal_loss(gamma=2.0)
     factor: float
     reduction: str
-    inputs: str  # what is done to the stranger's inputs to be this one's: "logit of the probabilities"
+    inputs: str  # what turns the stranger's inputs into this one's: "logit of the probabilities"
     same_gradient: bool
     apart: tuple[str, ...] = ()  # placed batches at which the two differ
     remarks: tuple[str, ...] = ()
@@ -96,7 +96,7 @@ class Named:
     found: tuple[Identity, ...]  # the plainest first
 
     def as_dict(self) -> dict[str, Any]:
-        """For machines."""
+        """For a machine-readable file."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -115,17 +115,17 @@ def identify(
     data: str | None = None,
     **given: Any,
 ) -> Named:
-    """Say which loss of this library a stranger's is, at which options, and how the two differ.
+    """Say which loss of this library a stranger's loss is, at which options, and how the two differ.
 
     Args:
         loss: A function or a Module, ``loss(predictions, targets)``.
-        takes: The form of call, as a card's, where its names do not tell.
+        takes: The form of call, as on a card, if the argument names do not tell.
         input: What the first tensor holds.
-        data: What it is for, where several are called alike: ``"classes"`` or ``"masks"``.
-        **given: More arguments of every call.
+        data: What the loss is for, if several kinds are called alike: ``"classes"`` or ``"masks"``.
+        **given: More arguments for every call.
 
     Returns:
-        The losses whose values keep one ratio to it on every batch, the plainest first; none where there is none.
+        The losses whose values keep one ratio to it on every batch, the plainest first; there may be none.
 
     Example:
         >>> import torch
@@ -150,14 +150,14 @@ def identify(
 
 @dataclass(frozen=True)
 class Asked:
-    """A batch in the order of the call, and what the stranger says of it."""
+    """A batch in the order of the call, and the stranger's value for it."""
 
     tensors: tuple[Tensor, ...]
     value: float
 
 
 def _asked(stranger: Stranger) -> list[Asked]:
-    """Of several sizes, so that a mean is told from a sum."""
+    """Batches of several sizes, to tell a mean from a sum."""
     made: list[Asked] = []
     for seed, dropped in ((11, 0), (12, 2), (13, 0), (14, 1), (15, 0), (16, 2)):
         call = stranger.draw(Generator().manual_seed(seed), torch.float64)
@@ -165,19 +165,19 @@ def _asked(stranger: Stranger) -> list[Asked]:
         tensors = stranger.in_order(call)
         try:
             value = stranger(*call.args, **call.kwargs)
-        except Exception:  # noqa: BLE001  # such a size it does not take
+        except Exception:  # noqa: BLE001  # it does not take this size
             continue
         if value.isfinite().all():
             made.append(Asked(tensors, value.double().sum().item()))
     return made
 
 
-#: What may be done to the tensors before another loss takes them, in words.
+#: What may be done to the tensors before another loss takes them.
 Turn = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
 
 
 def _turns(stranger: Stranger) -> dict[str, Turn]:
-    """The tensors as they are, and as they would be for losses of other inputs and labels."""
+    """The tensors unchanged, and converted for losses with other inputs and labels."""
     turns: dict[str, Turn] = {"": lambda t: t}
     last = len(stranger.tensors) - 1
     if stranger.form.input == "probabilities":
@@ -201,13 +201,13 @@ class Candidate:
 
     name: str
     run: Callable[..., Tensor]
-    fields: Mapping[str, tuple[Any, ...]]  # what each option may be beside its default
+    fields: Mapping[str, tuple[Any, ...]]  # what each option may be other than its default
     defaults: Mapping[str, Any]
     reduces: bool
-    plain: bool = False  # whether its mean is that of its items
+    plain: bool = False  # whether its mean is the mean of its items
 
     def settings(self, changed: int) -> Iterator[Settings]:
-        """With so many options that are not their defaults; of several together each has its likeliest values alone."""
+        """Settings with ``changed`` options off their defaults; with several, only the likeliest values of each."""
         most = MOST.get(changed)
         for names in itertools.combinations(self.fields, changed):
             for chosen in itertools.product(*(self.fields[n][:most] for n in names)):
@@ -272,7 +272,7 @@ def _candidate_of_preset(name: str, make: Callable[..., nn.Module], fixed: Setti
 
 
 def _values(name: str, hint: Any, default: Any, own: Own) -> tuple[Any, ...]:
-    """What an option may be beside its default."""
+    """What an option may be other than its default."""
     parts = set(typing.get_args(hint)) or {hint}
     if typing.get_origin(hint) is Literal:
         return tuple(v for v in typing.get_args(hint) if v != default)
@@ -282,14 +282,14 @@ def _values(name: str, hint: Any, default: Any, own: Own) -> tuple[Any, ...]:
         whole = float not in parts
         near = (v for n, v in USUAL.items() if n == name or name.endswith(f"_{n}") or name.startswith(f"{n}_"))
         numbers = dict.fromkeys((*own, *next(near, (0.5, 1.0, 2.0))))
-        # A whole number may count rounds: one over a tiny epsilon would never come to an end.
+        # A whole number may count rounds: one over a tiny epsilon would never finish.
         kept = [int(v) if whole else float(v) for v in numbers if not whole or (float(v).is_integer() and abs(v) < 20)]
         return tuple(v for v in kept if v != default)
     return ()
 
 
 def own_numbers(loss: Any) -> Own:
-    """The numbers in a loss's defaults, attributes and code: its options are among them, or one over them."""
+    """The numbers in a loss's defaults, attributes and code: its options are among them or their reciprocals."""
     functions = [loss.forward] if isinstance(loss, nn.Module) else [loss]
     numbers: list[float] = []
     if isinstance(loss, nn.Module):
@@ -316,7 +316,7 @@ def _found(stranger: Stranger) -> list[Identity]:
     own = own_numbers(stranger.module if stranger.module is not None else stranger.run)
     turns = _turns(stranger)
     cards, presets = _cards(stranger, own), [*_presets(own)]
-    # What takes long, several options at once, is asked where nothing plainer fits.
+    # What takes long, several options at once, is tried only if nothing plainer fits.
     found = [*_fitting(cards, asked, turns, range(2)), *_fitting(presets, asked, turns, range(1))]
     found = found or _fitting(cards, asked, turns, range(2, 4)) or _fitting(presets, asked, turns, range(1, 3))
     found.sort(key=lambda one: _oddness(one[0]))
@@ -327,7 +327,7 @@ Fitting = tuple[Identity, Candidate, Turn, Settings, Relation]
 
 
 def _fitting(candidates: list[Candidate], asked: list[Asked], turns: dict[str, Turn], changes: range) -> list[Fitting]:
-    """All that fit with as few options changed as any does."""
+    """All that fit with the fewest options changed."""
     able = [(c, w, t) for c in candidates for w, t in turns.items() if _value(c, t(asked[0].tensors), {}) is not None]
     for changed in changes:
         found: list[Fitting] = []
@@ -344,14 +344,14 @@ def _fitting(candidates: list[Candidate], asked: list[Asked], turns: dict[str, T
 
 
 def _oddness(one: Identity) -> tuple[bool, ...]:
-    """Of several that fit, the plainest is told first."""
+    """The order of several that fit, plainest first."""
     return one.factor != 1.0, one.loss.startswith("presets"), one.reduction != "mean", one.inputs != ""
 
 
 def _fit(
     candidate: Candidate, settings: Settings, asked: list[Asked], turned: list[tuple[Tensor, ...]]
 ) -> tuple[float, Relation] | None:
-    """The factor and the reduction at which a candidate has the stranger's values; None where it has not."""
+    """The factor and reduction at which a candidate has the stranger's values; None if there are none."""
     ratios: dict[Relation, list[float]] = {"mean": [], "sum": [], "batchmean": []}
     for one, tensors in zip(asked, turned, strict=True):
         value = _value(candidate, tensors, settings)
@@ -370,14 +370,14 @@ def _fit(
 
 
 def _ratio(value: float, known: float) -> float:
-    """Infinite where both are 0, which fits any factor; NaN where one is."""
+    """The ratio; infinite if both are 0, which fits any factor; NaN if only ``known`` is."""
     if abs(known) < 1e-12:
         return math.inf if abs(value) < 1e-12 else math.nan
     return value / known
 
 
 def _steady(ratios: list[float]) -> bool:
-    """Whether all are one number; infinite ones are batches on which both are 0."""
+    """Whether all ratios are equal; infinite ones come from batches on which both losses are 0."""
     if any(math.isnan(r) for r in ratios):
         return False
     known = [r for r in ratios if math.isfinite(r)]
@@ -390,7 +390,7 @@ def _middle(ratios: list[float]) -> float:
 
 
 def _value(candidate: Candidate, tensors: tuple[Tensor, ...], settings: Settings) -> tuple[float, float] | None:
-    """Its mean and its sum; None where it does not take these."""
+    """Its mean and its sum; None if it does not take these arguments."""
     try:
         if not candidate.reduces:
             total = float(candidate.run(*tensors, **settings).sum())
@@ -399,14 +399,14 @@ def _value(candidate: Candidate, tensors: tuple[Tensor, ...], settings: Settings
         if candidate.plain:
             return float(items.mean()), float(items.sum())
         return float(candidate.run(*tensors, **settings, reduction="mean")), float(items.sum())
-    except Exception:  # noqa: BLE001  # not such tensors, or not these settings
+    except Exception:  # noqa: BLE001  # it does not take these tensors, or these settings
         return None
 
 
 def _described(
     stranger: Stranger, found: Identity, candidate: Candidate, turn: Turn, settings: Settings, reduction: Relation
 ) -> Identity:
-    """With its gradient, the placed batches at which the two part, and what may have been mixed up."""
+    """The identity with its gradient, the placed batches at which the two differ, and what may have been mixed up."""
 
     def known(tensors: tuple[Tensor, ...]) -> Tensor:
         given = {"reduction": "mean" if reduction == "mean" else "sum"} if candidate.reduces else {}
@@ -426,7 +426,7 @@ def _described(
     def tried(call: Call) -> tuple[bool, bool]:
         try:
             return same(call)
-        except Exception:  # noqa: BLE001  # one of the two refuses it
+        except Exception:  # noqa: BLE001  # one of the two refuses the batch
             return False, False
 
     own = tried(stranger.draw(Generator().manual_seed(11), torch.float64))
@@ -458,7 +458,7 @@ def _remarks(stranger: Stranger, found: Identity, settings: Settings, candidate:
 
 
 def _named_numbers(loss: Any) -> dict[str, float]:
-    """A loss's options by name: of a Module its attributes, of a function its defaults."""
+    """A loss's options by name: a Module's attributes, a function's defaults."""
     if isinstance(loss, nn.Module):
         return {n: v for n, v in vars(loss).items() if isinstance(v, float)}
     return {n: p.default for n, p in inspect.signature(loss).parameters.items() if isinstance(p.default, float)}

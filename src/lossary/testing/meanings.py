@@ -280,13 +280,13 @@ ENTAILED = {
     "inputs_stay_as_they_are_and_calls_repeat": "inputs_are_not_written",
     "mean_is_the_mean_of_the_items": "a_batch_twice_is_its_mean_or_twice_its_sum",
     "ranks_average_to_the_whole": "a_batch_twice_is_its_mean_or_twice_its_sum",
-    # Of a loss that remembers its calls a fresh copy is asked each time, which no transform follows.
+    # A loss that remembers its calls is copied afresh for each, which no transform follows.
     **dict.fromkeys(TRANSFORMS, "inputs_stay_as_they_are_and_calls_repeat"),
 }
 
 
 _OF_FLOAT32 = 1e-6
-#: As torch says it where a constant, or a cast, is of another precision than the input.
+#: What torch says if a constant, or a cast, has a different precision from the input.
 _TWO_DTYPES = r"(dtype|scalar type).*(double|float64)"
 
 
@@ -294,16 +294,16 @@ def level(name: str, error: Exception) -> Level | None:
     """How bad it is; None if torch itself does not support the call."""
     text = str(error)
     if name != "float64_stays_float64" and type(error) is RuntimeError and re.search(_TWO_DTYPES, text, re.I):
-        return None  # it fails in float64 whatever the batch: that is told once
+        return None  # it fails in float64 whatever the batch: reported once
     apart = re.search(r"relative difference: ([\d.e+-]+)", text, re.I)
     if name in TRANSFORMS | {"backward_scales_and_repeats"} and apart and float(apart[1]) < _OF_FLOAT32:
-        return None  # it is rounded to float32 on the way, not transformed otherwise
+        return None  # it is only rounded to float32 on the way
     if re.search(r"not implemented for|not implemented\b|not supported", text) and not isinstance(
         error, AssertionError
     ):
         return None
     if name == "nan_in_is_nan_out" and "NaN in argument" not in text:
-        return None  # refused, which is as good, by whatever error: an assertion too
+        return None  # refused, which is as good, by any error, even an assertion
     if "does not require grad" in text and not isinstance(error, AssertionError):
         return "note"
     if name in TRANSFORMS and not isinstance(error, AssertionError):

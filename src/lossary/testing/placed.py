@@ -1,6 +1,6 @@
-"""Placed batches for a loss of which only the form of call is known: extremes, ties, kinks, made from a random batch.
+"""Placed batches for a loss of which only the form of call is known: extremes, ties and kinks from a random batch.
 
-All numbers are exact in bfloat16, so that a batch is the same one in every dtype.
+All numbers are exact in bfloat16, so a batch is the same in every dtype.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,12 +13,12 @@ from torch import Generator, Tensor
 from lossary.testing.draws import Call, Draw
 from lossary.testing.forms import Stranger
 
-#: A score that a network gives when it is sure, and one that it gives when something is wrong.
+#: A network's score when it is sure, and its score when something is wrong.
 SURE, VERY_SURE = 30.0, 100.0
-#: Beyond it a loss may be what float32 cannot hold.
+#: A loss beyond it may not fit in float32.
 LARGEST = 1e30
 
-#: Inputs that may be targets as they are.
+#: Inputs that may also be targets.
 _TRUE_TOO = frozenset({"values", "boxes", "images", "waves"})
 
 Change = Callable[[Tensor], Tensor]
@@ -26,7 +26,7 @@ Change = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Placed:
-    """The batches of a stranger: random ones, and edges that have names."""
+    """The batches for a stranger: random ones, and named edges."""
 
     stranger: Stranger
     named: Mapping[str, Call]
@@ -46,7 +46,7 @@ class Placed:
 
 @dataclass(frozen=True)
 class Only:
-    """One batch, whatever is asked for."""
+    """One batch, for every request."""
 
     call: Call
 
@@ -71,7 +71,7 @@ def cast(call: Call, dtype: torch.dtype) -> Call:
 
 
 def placed(stranger: Stranger) -> Placed:
-    """The edges of a stranger's form of call, where its loss is a number that float32 can hold."""
+    """The edges for a stranger's form of call where its loss fits in float32."""
     base = stranger.draw(Generator().manual_seed(0), torch.float64)
     found = {name: rounded(call) for name, call in edges(stranger, base).items()}
     return Placed(stranger, {name: call for name, call in found.items() if holds(stranger, call)})
@@ -82,20 +82,20 @@ def rounded(call: Call) -> Call:
 
 
 def holds(stranger: Stranger, call: Call) -> bool:
-    """Whether the loss is less than what float32 can hold; one that is no number at all is for the laws to see.
+    """Whether the loss fits in float32; the laws are to see a NaN.
 
-    Of bounded inputs an infinite one is too.
+    For bounded inputs they are to see infinity too.
     """
     try:
         value = stranger(*call.args, **call.kwargs)
-    except Exception:  # noqa: BLE001  # refused: no such batch
+    except Exception:  # noqa: BLE001  # refused: leave the batch out
         return False
     large = value.isinf().any() or bool((value.abs() > LARGEST).any())
     return not large or stranger.form.input in ("probabilities", "embeddings", "boxes", "images")
 
 
 def edges(stranger: Stranger, call: Call) -> dict[str, Call]:
-    """By what they are."""
+    """The edges, by name."""
     made = {"one item": _select(call, slice(0, 1))}
     for name, changes in _INPUTS.get(stranger.form.input, {}).items():
         made[name] = Call(tuple(changes(t) for t in call.args), call.kwargs)
@@ -118,7 +118,7 @@ def _targets(stranger: Stranger, call: Call) -> list[tuple[str, Tensor]]:
 
 
 def _of_labels(stranger: Stranger, call: Call, name: str, target: Tensor) -> dict[str, Call]:
-    """One class alone, beside a prediction that has it for sure, and beside one that has it for sure not."""
+    """A single class, with a prediction that is sure of it, and one that is sure of the opposite."""
     made: dict[str, Call] = {}
     first, rest = call.args[0], call.args[1:]
     least, most = target.min(), target.max()

@@ -1,4 +1,4 @@
-"""The smallest batch on which a law is broken: items, classes and components are left out, numbers made plain."""
+"""The smallest batch on which a law is broken: items, classes and components are dropped, numbers simplified."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -9,16 +9,16 @@ from torch import Tensor
 
 from lossary.testing.draws import Call
 
-#: A counterexample is for reading: so many numbers at most.
+#: A counterexample is for reading: at most this many numbers.
 MOST = 10
 SECONDS = 3.0
 
 Tensors = dict[str, Tensor]
-Axes = dict[str, tuple[int, ...]]  # of each tensor, what its dimensions count: those of one length count the same
+Axes = dict[str, tuple[int, ...]]  # what each tensor's dimensions count: those of equal length count the same
 
 
 def shrunk(call: Call, broken: Callable[[Call], bool], *, plain: bool = True) -> Call:
-    """The call made as small as it stays broken; of ``plain`` numbers too, where those are not at kinks."""
+    """The smallest call that is still broken, with ``plain`` numbers too if those are not at kinks."""
     tensors, rest = _apart(call)
     axes: Axes = {name: tuple(t.shape) for name, t in tensors.items()}
     until = time.process_time() + SECONDS
@@ -36,7 +36,7 @@ def numbers(call: Call) -> int:
 
 
 def _fixed(tensors: Tensors, candidates: Callable[[Tensors], Iterator[Tensors]], still: Callable[..., bool]) -> Tensors:
-    """The first candidate that is still broken, again and again until none is."""
+    """Take the first candidate that is still broken, until none is."""
     while True:
         found = next((one for one in candidates(tensors) if still(one)), None)
         if found is None:
@@ -45,7 +45,7 @@ def _fixed(tensors: Tensors, candidates: Callable[[Tensors], Iterator[Tensors]],
 
 
 def _smaller(tensors: Tensors, axes: Axes) -> Iterator[Tensors]:
-    """Without half of an axis, or without one place on it; labels of classes that are gone become the last one."""
+    """Without half of an axis, or one place on it; labels of dropped classes become the last class."""
     lengths = {
         axis: t.shape[dim] for name, t in tensors.items() for dim, axis in enumerate(axes[name]) if t.shape[dim] > 1
     }
@@ -71,13 +71,13 @@ def _kept(t: Tensor, axes: tuple[int, ...], axis: int, keep: list[int]) -> Tenso
 
 
 def _plainer(tensors: Tensors, plain: bool) -> Iterator[Tensors]:
-    """Rounded numbers: whole ones, or with one digit; labels of 0."""
+    """Rounded numbers: whole or with one digit; labels of 0."""
     changes: list[Callable[[Tensor], Tensor]] = [lambda t: (10 * t).round() / 10]
     if plain:
         changes = [torch.zeros_like, torch.sign, torch.round, *changes, lambda t: t.round(decimals=2)]
     zeros = {name: torch.zeros_like(t) if t.is_floating_point() else t for name, t in tensors.items()}
     if plain and any(t.count_nonzero() for t in tensors.values() if t.is_floating_point()):
-        yield zeros  # at once: what is equal stays so
+        yield zeros  # all at once, so that equal numbers stay equal
     for name, tensor in tensors.items():
         for change in changes if tensor.is_floating_point() else (torch.zeros_like,) if plain else ():
             made = change(tensor)
@@ -88,7 +88,7 @@ def _plainer(tensors: Tensors, plain: bool) -> Iterator[Tensors]:
 
 
 def _digits(t: Tensor) -> int:
-    """How long the numbers are to write."""
+    """The length of the numbers when written."""
     return sum(len(f"{x:g}") + (x != 0) for x in t.double().flatten().tolist())
 
 

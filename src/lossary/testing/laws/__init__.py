@@ -1,1 +1,1 @@
-"""The laws: what holds for every loss, each a function of a subject that raises AssertionError where it does not."""
+"""The laws: what holds for every loss, each a function of a subject that raises AssertionError if it does not hold."""

@@ -1,4 +1,4 @@
-"""Laws for losses that have no card: what our own promise by other laws, in the terms of anybody's code."""
+"""Laws for losses without a card: what other laws ask of our own, in terms of anyone's code."""
 
 import contextlib
 import math
@@ -23,17 +23,17 @@ from lossary.testing.laws.subject import (
     takes,
 )
 
-#: These laws by name; the contract of our own losses does not ask them.
+#: These laws by name; the contract of our own losses does not use them.
 ANYONE: dict[str, Law] = {}
 
-#: Where the loss is less, float16 holds its squares and sums on the way too.
+#: For losses below this, float16 also holds the squares and sums on the way.
 MOST_OF_HALF = 5e3
-#: So many pixels overflow float16 where each adds 1.
+#: This many pixels overflow float16 if each adds 1.
 MANY = 2**17
 
 
 def near(got: Tensor, wanted: Tensor, relative: float, what: str) -> None:
-    """Every number by its own size, or by 1 where it is smaller."""
+    """Each number relative to its own size, or to 1 if it is smaller."""
     got, wanted = got.detach().double(), wanted.detach().double()
     assert got.shape == wanted.shape, f"{what}: wanted shape {tuple(wanted.shape)}, got {tuple(got.shape)}"
     apart = (got - wanted).abs() > relative * wanted.abs().clamp_min(1.0)
@@ -106,7 +106,7 @@ def mistaken(subject: Subject, call: Call, by: float) -> float | None:
 
 @law(into=ANYONE)
 def half_precision_is_near_float64(subject: Subject) -> None:
-    # Of vectors and values float16 has neither the squares of the long ones nor the epsilons of the short.
+    # For vectors and values, float16 holds neither the squares of long ones nor the epsilons of short ones.
     edges = subject.edges() if subject.card.input in ("logits", "scores", "probabilities") else ()
     for call in (subject.draw(0), *edges):
         for dtype in HALVES:
@@ -120,7 +120,7 @@ def half_precision_is_near_float64(subject: Subject) -> None:
 
 @law(where=lambda card: card.data == "masks", into=ANYONE)
 def many_pixels_hold_in_half_precision(subject: Subject) -> None:
-    """The batch's positions repeated, until there are as many as an image has."""
+    """Repeat the batch's positions until there are as many as in an image."""
     call = subject.draw(0)
     times = math.ceil(MANY / call.args[0][0, 0].numel())
 
@@ -145,7 +145,7 @@ def inputs_are_not_written(subject: Subject) -> None:
     tensors = [stranger.as_wanted(t.clone(), first) for t in stranger.in_order(call)]
     before = [t.clone() for t in tensors]
     options = {"reduction": "mean"} if "reduction" in stranger.offers else {}
-    with contextlib.suppress(Exception):  # what it refuses the other laws tell
+    with contextlib.suppress(Exception):  # other laws report what it refuses
         stranger.runner(first.dtype, options)(*tensors, **stranger.given, **options)
     for name, now, then in zip(stranger.tensors, tensors, before, strict=True):
         assert torch.equal(now, then), f"{name} is changed in place: it was {shown(then)}, and is {shown(now)}"
@@ -155,7 +155,7 @@ def inputs_are_not_written(subject: Subject) -> None:
 
 
 def label_of(subject: Subject, call: Call) -> tuple[str, Tensor] | None:
-    """The argument of class indices, one an item."""
+    """The argument of class indices, one per item."""
     stranger: Any = subject.card.fn
     if subject.card.data != "classes" or subject.card.takes[0] != "input-label" or stranger.labels == "numbers":
         return None
@@ -173,7 +173,7 @@ def has_labels(subject: Subject) -> object:
     into=ANYONE,
 )
 def ignored_labels_count_for_nothing(subject: Subject) -> None:
-    """Of an item as if it were dropped, of a column of pixels as if it were cropped."""
+    """An ignored item is as if dropped, an ignored column of pixels as if cropped."""
     call = subject.draw(0)
     stranger: Any = subject.card.fn
     name = stranger.tensors[1]
@@ -190,7 +190,7 @@ def ignored_labels_count_for_nothing(subject: Subject) -> None:
 
 @law(drawn=has_labels, into=ANYONE)
 def labels_beyond_the_classes_are_refused(subject: Subject) -> None:
-    """Or the loss is not a number; or they count for nothing, if that is what they are for."""
+    """Refused, or the loss is NaN, or they count for nothing, if that is their purpose."""
     call = subject.draw(0)
     name, labels = label_of(subject, call) or ("", torch.empty(0))
     classes = call.args[0].shape[1]
@@ -201,7 +201,7 @@ def labels_beyond_the_classes_are_refused(subject: Subject) -> None:
         spoilt[0] = outside
         try:
             value = subject(Call(call.args, {**call.kwargs, name: spoilt}))
-        except Exception:  # noqa: BLE001  # refused, in whatever way
+        except Exception:  # noqa: BLE001  # refused, in any way
             continue
         if not value.isfinite().all():
             continue
@@ -248,7 +248,7 @@ def ranks_average_to_the_whole(subject: Subject) -> None:
 
 @law(into=ANYONE)
 def constants_follow_the_input(subject: Subject) -> None:
-    """On a GPU, of which only the shapes are computed: code may ask ``is_cuda``, as it may not of another device."""
+    """On a GPU that only computes shapes: code may ask for ``is_cuda``, but not for other devices."""
     call = subject.draw(0, torch.float32)
 
     def there(value: Any) -> Any:
@@ -258,7 +258,7 @@ def constants_follow_the_input(subject: Subject) -> None:
         with fake_tensors():
             moved = Call(tuple(there(t) for t in call.args), {n: there(v) for n, v in call.kwargs.items()})
             subject(moved)
-    except Exception as error:  # what looks at values has no answer here
+    except Exception as error:  # code that reads values gets no answer here
         words = str(error)
         apart = "different devices" in words or "same device" in words
         if apart and _has_tensors(getattr(subject.card.fn, "module", None)):
@@ -275,7 +275,7 @@ def the_module_survives_a_pickle(subject: Subject) -> None:
     module: Any = subject.card.fn.module  # pyright: ignore[reportFunctionMemberAccess]
     try:
         pickle.loads(pickle.dumps(module))
-    except Exception as error:  # whatever a pickle of it raises
+    except Exception as error:  # whatever pickling raises
         raise AssertionError(f"it cannot be pickled: {type(error).__name__}: {error}") from error
 
 
@@ -284,7 +284,7 @@ def the_module_survives_a_pickle(subject: Subject) -> None:
 
 @law(drawn=lambda subject: getattr(subject.batches, "formula", None), into=ANYONE)
 def value_is_the_formula(subject: Subject) -> None:
-    """In 50 digits, and the gradient as the formula's own difference quotient."""
+    """To 50 digits, and the gradient against a difference quotient of the formula."""
     import mpmath
 
     formula: Callable[..., Any] = subject.batches.formula  # pyright: ignore[reportAttributeAccessIssue]
@@ -302,7 +302,7 @@ def value_is_the_formula(subject: Subject) -> None:
 
 
 def slopes_are_the_formulas(formula: Callable[..., Any], subject: Subject, call: Call) -> None:
-    """At a random batch, where there is no kink."""
+    """On a random batch, where there is no kink."""
     for place, grad in enumerate(subject.grads(call)[1]):
         for at in list(places(grad))[:12]:
             slope, found = slope_of(formula, subject, call, place, at), grad[at].item()
@@ -328,7 +328,7 @@ def slope_of(formula: Callable[..., Any], subject: Subject, call: Call, place: i
 
 
 def in_digits(subject: Subject, call: Call) -> list[Any]:
-    """The tensors in the order of the call, as nested lists of 50-digit numbers; labels as they are."""
+    """The tensors in the order of the call, as nested lists of 50-digit numbers; labels unchanged."""
     from mpmath import mpf
 
     def exact(data: Any) -> Any:

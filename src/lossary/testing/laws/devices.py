@@ -1,4 +1,4 @@
-"""Laws about other devices than a CPU in float32: what an accelerator is given, determinism, scaled half precision."""
+"""Laws about devices other than a CPU in float32: what an accelerator gets, determinism, scaled half precision."""
 
 import math
 import sys
@@ -16,7 +16,7 @@ from lossary.testing.laws import gradients, values
 from lossary.testing.laws.law import LAWS, law
 from lossary.testing.laws.subject import Subject, as_function, assert_close, assert_same, doubled
 
-#: What must hold whether or not values may be looked at, and operations are large.
+#: What must hold whether or not values may be read and operations are large.
 EVERYWHERE = (
     gradients.gradient_is_true,
     gradients.gradient_of_the_weighted_mean_is_true,
@@ -40,7 +40,7 @@ EVERYWHERE = (
     values.torchs_name_means_torchs_result,
 )
 
-#: What torch refuses on CUDA where determinism is asked for, of what a loss might use (its documentation's list).
+#: What torch refuses on CUDA in deterministic mode, of what a loss might use (from its documentation's list).
 REFUSED = frozenset(
     ("nll_loss2d_forward", "_ctc_loss_backward", "histc", "kthvalue", "median", "nanmedian", "put", "put_")
 )
@@ -49,7 +49,7 @@ REFUSED_OF_FLOATS = frozenset({"cumsum", "bincount"})
 
 @contextmanager
 def as_on_an_accelerator() -> Generator[None]:
-    """CPU tensors go the ways of an accelerator: no value is looked at, no work is cut to what stays in cache."""
+    """CPU tensors take an accelerator's paths: no value is read, no work is cut to fit in cache."""
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(_device, "by_cache", no))
         for name, module in list(sys.modules.items()):
@@ -59,7 +59,7 @@ def as_on_an_accelerator() -> Generator[None]:
 
 
 def no(*_: object) -> bool:
-    """A plain function: to make a Mock takes a millisecond, and there are twenty places."""
+    """A plain function: making a Mock takes a millisecond, and there are twenty places."""
     return False
 
 
@@ -82,7 +82,7 @@ def holds_on_an_accelerator(subject: Subject) -> None:
 
 @law(once=True)
 def repeats_itself_where_determinism_is_asked_for(subject: Subject) -> None:
-    """Bit by bit, and nothing that torch does not do then is asked of it."""
+    """Bit by bit, and without operators that torch refuses in that mode."""
     call = subject.draw(0, torch.float32)
     torch.use_deterministic_algorithms(True)
     try:
@@ -99,11 +99,11 @@ def repeats_itself_where_determinism_is_asked_for(subject: Subject) -> None:
     finally:
         torch.use_deterministic_algorithms(False)
     refused = {name for name, floating in seen.names if name in REFUSED or (floating and name in REFUSED_OF_FLOATS)}
-    assert not refused, f"torch refuses {refused} on an accelerator where determinism is asked for"
+    assert not refused, f"torch refuses {refused} on an accelerator in deterministic mode"
 
 
 class Operators(DispatchMode):
-    """Notes the operators that run within, and whether they are of floating-point numbers."""
+    """Notes the operators that run within, and whether they return floating-point numbers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -120,13 +120,13 @@ class Operators(DispatchMode):
 
 @law(once=True)
 def a_scaled_loss_in_float16_has_right_gradients(subject: Subject) -> None:
-    """As a GradScaler scales it: the scale that overflows nothing keeps gradients that float16 would round to 0."""
+    """As scaled by a GradScaler: a scale that overflows nothing keeps gradients that float16 would round to 0."""
     call = subject.draw(0, torch.float16)
     _, wanted = subject.grads(doubled(call))
     scale = 2.0 ** (10 - math.ceil(math.log2(max([1e-4, *(g.abs().max().item() for g in wanted if g.numel())]))))
     leaves, run = as_function(subject, call)
     value = run(*leaves)
-    scaled = value.float() * scale  # a scaled sum is float32's: GradScaler multiplies float16 as it comes
+    scaled = value.float() * scale  # a scaled sum is float32: GradScaler multiplies float16 as it is
     found = torch.autograd.grad(scaled.sum(), leaves, allow_unused=True)
     given = (torch.zeros_like(leaf) if g is None else g for leaf, g in zip(leaves, found, strict=True))
     for grad, right in zip(given, wanted, strict=True):

@@ -88,7 +88,7 @@ def learning_targets(subject: Subject) -> list[tuple[int, Tensor]]:
         if name == "target" and not target.is_floating_point():
             of_classes = subject.card.data in ("classes", "masks") and target.shape != call.args[0].shape
             soft = torch.rand(call.args[0].shape if of_classes else target.shape, generator=Generator().manual_seed(2))
-            # The loss jumps where a step parts equal relevance, or leaves the ignored value.
+            # The loss jumps where a step separates equal relevances, or leaves the ignored value.
             jumps = subject.card.data == "lists" or "ignore_index" in subject.variant
             return [(place, soft.double())] if jumps else [(place, target.double()), (place, soft.double())]
     return []
@@ -96,7 +96,7 @@ def learning_targets(subject: Subject) -> list[tuple[int, Tensor]]:
 
 @law(drawn=learning_targets)
 def gradient_by_the_target_is_true_or_refused(subject: Subject) -> None:
-    """A target that learns (mixed labels, a teacher) gets its gradient, or an error that names it: never nothing."""
+    """A target that requires gradients (mixed labels, a teacher) gets one, or an error that names it: never nothing."""
     for place, target in learning_targets(subject):
         call = subject.draw()
         leaf = target.clone().requires_grad_()
@@ -105,7 +105,7 @@ def gradient_by_the_target_is_true_or_refused(subject: Subject) -> None:
         except (TypeError, ValueError) as error:
             assert re.match("target|ignore_index", str(error)), error  # noqa: PT017 - either outcome is right
             continue
-        # Only their order may count, so that there is none.
+        # Only their order may count, and then there is none.
         (grad,) = torch.autograd.grad(value, leaf, allow_unused=True) if value.requires_grad else (None,)
         found = 0.0 if grad is None else (grad * inward(target)).sum().item()
         step = 1e-6
@@ -115,12 +115,12 @@ def gradient_by_the_target_is_true_or_refused(subject: Subject) -> None:
 
 
 def inward(target: Tensor) -> Tensor:
-    """From a target in [0, 1] towards somewhere between."""
+    """Move a target in [0, 1] to somewhere in between."""
     return torch.rand(target.shape, generator=Generator().manual_seed(1), dtype=torch.float64) - target.double()
 
 
 def refuses_gradient(run: Callable[..., Tensor], leaves: list[Tensor]) -> bool:
-    """torch's own kernels take some tensors (``pos_weight``) without a gradient, and say so."""
+    """torch's own kernels take some tensors (``pos_weight``) only without a gradient, and say so."""
     try:
         run(*leaves)
     except RuntimeError as error:
@@ -164,13 +164,13 @@ def float32_holds_at_the_edges(subject: Subject) -> None:
     for place, (single, double) in enumerate(zip(subject.edges(torch.float32), subject.edges(), strict=True)):
         kwargs = {"reduction": "none"} if reductions(subject.card) else {}
         got, wanted = subject(single, **kwargs).double(), subject(double, **kwargs)
-        # every item by its own size: a loss of 1e-9 beside one of 1e4 is right to the last digits too
+        # each item by its own size: a loss of 1e-9 next to one of 1e4 is also right to the last digits
         torch.testing.assert_close(got, wanted, rtol=1e-3, atol=1e-12, msg=lambda m, place=place: f"edge {place}: {m}")
 
 
 @law()
 def finite_at_every_scale(subject: Subject) -> None:
-    """Of numbers anywhere in float32's range: where the true loss is a float32, it comes out, with finite gradients.
+    """For numbers anywhere in float32's range: if the true loss fits in float32, it comes out, with finite gradients.
 
     Squares of the largest are beyond that range: those are for losses that lengths do not change.
     """
@@ -190,12 +190,12 @@ def finite_at_every_scale(subject: Subject) -> None:
                 assert grad.isfinite().all(), f"{where}: gradient {grad}"
 
 
-#: Floating arguments of a call, and which of their entries along the first dimension.
+#: Floating-point arguments of a call, and which of their entries along the first dimension.
 Part = tuple[tuple[int, ...], slice]
 
 
 def parts(call: Call) -> list[Part]:
-    """Each floating argument, and all of them; the first item, and every one."""
+    """Each floating-point argument, and all of them; the first item, and every item."""
     places = [i for i, t in enumerate(call.args) if t.is_floating_point()]
     chosen = dict.fromkeys([*((place,) for place in places), tuple(places)])
     return [(some, entries) for some in chosen for entries in (slice(0, 1), slice(None))]
@@ -211,7 +211,7 @@ def times(call: Call, part: Part, factor: float) -> Call:
 
 
 def true_loss(subject: Subject, call: Call) -> Tensor | None:
-    """The loss in float64 as float32; None where the arguments are none."""
+    """The loss in float64, rounded to float32; None if the arguments are invalid."""
     try:
         return subject(doubled(call)).float()
     except ValueError as error:
@@ -238,7 +238,7 @@ def all_weights_zero_gives_zero(subject: Subject) -> None:
 
 
 def assert_nothing(subject: Subject, value: Tensor, grads: list[Tensor]) -> None:
-    """0.0, a scalar, with zero gradients (``grads`` would have raised where the loss has left the graph)."""
+    """0.0, a scalar, with zero gradients (``grads`` would have raised if the loss had left the graph)."""
     assert value.shape == (), f"{subject.card.name}: wanted a scalar, got shape {tuple(value.shape)}"
     assert value == 0, f"nothing to average gives {value}"
     for grad in grads:
@@ -250,7 +250,7 @@ def assert_nothing(subject: Subject, value: Tensor, grads: list[Tensor]) -> None
 
 @law()
 def frozen_inputs_change_nothing(subject: Subject) -> None:
-    """A head whose embeddings are frozen, or the reverse, gets the gradient it would get beside the others."""
+    """A head with frozen embeddings, or the reverse, gets the gradient it would get if all learned."""
     for reduction in reductions(subject.card) or (None,):
         kwargs = {"reduction": reduction} if reduction else {}
         _, wanted = subject.grads(subject.draw(), **kwargs)
@@ -279,7 +279,7 @@ def works_without_gradients(subject: Subject) -> None:
 
 @law()
 def backward_scales_and_repeats(subject: Subject) -> None:
-    """A multiple of the loss has a multiple of its gradient, and a graph that is kept gives it again."""
+    """A multiple of the loss has the same multiple of its gradient, and a kept graph returns it again."""
     leaves, run = as_function(subject, subject.draw())
     _, wanted = subject.grads(subject.draw())
     value = run(*leaves)
@@ -293,7 +293,7 @@ def backward_scales_and_repeats(subject: Subject) -> None:
 
 @law()
 def backward_follows_forward_into_autocast(subject: Subject) -> None:
-    """What autocast is when backward runs does not matter: the products of a gradient are as exact as the loss's."""
+    """The autocast state during backward does not matter: products in a gradient are as exact as in the loss."""
 
     def gradients(forward: bool, backward: bool) -> list[Tensor]:
         leaves, run = as_function(subject, subject.draw(0, torch.float32))
@@ -363,8 +363,8 @@ def vmap_is_right_or_refuses(subject: Subject) -> None:
 
 @law()
 def fake_tensors_give_shape_and_dtype(subject: Subject) -> None:
-    """Whoever plans memory or a graph asks what comes out without computing it: no value may be looked at."""
-    mode = fake_tensors(beside_real_ones=True)  # a Module's own weights, and constants that were made before
+    """Planning memory or a graph asks what comes out without computing it, so no value may be read."""
+    mode = fake_tensors(beside_real_ones=True)  # a Module's own weights, and constants made earlier
     shapes_are_true(subject, mode.from_tensor, mode)
 
 
@@ -376,7 +376,7 @@ def meta_tensors_give_shape_and_dtype(subject: Subject) -> None:
 def shapes_are_true(
     subject: Subject, emptied: Callable[[Tensor], Tensor], mode: contextlib.AbstractContextManager[object]
 ) -> None:
-    """Forward and backward of batches without values give what those with values do."""
+    """Forward and backward of batches without values return shapes and dtypes as with values."""
     edges = () if subject.variant else subject.edges(torch.float32)
     for call in (subject.draw(0, torch.float32), subject.draw(0, torch.bfloat16), *edges):
         wanted = subject.grads(call)
@@ -390,7 +390,7 @@ def shapes_are_true(
 
 @law(once=True)
 def a_recorded_graph_is_the_loss(subject: Subject) -> None:
-    """What ``make_fx`` records from one batch is right for another: no value of the first is part of it."""
+    """What ``make_fx`` records from one batch is right for another: it contains no value of the first."""
     for mode in ("real", "symbolic"):
         first, second = subject.draw(0), subject.draw(1)
         by_name = [n for n, v in first.kwargs.items() if isinstance(v, Tensor) and n in AT_CALL]

@@ -33,7 +33,7 @@ from lossary.testing.laws.subject import (
     with_arg,
 )
 
-#: The integer dtypes beside int64, in which a label, a class count or an ignore_index may not fit.
+#: The integer dtypes other than int64, in which a label, a class count or an ignore_index may not fit.
 NARROW = (torch.int8, torch.int16, torch.int32, torch.uint8, torch.uint16, torch.uint32, torch.uint64)
 
 # ---------------------------------------------------------------- function and Module
@@ -48,7 +48,7 @@ def module_is_function(subject: Subject) -> None:
 
 @law(once=True)
 def names_and_defaults_agree(subject: Subject) -> None:
-    """The Module has the function's hyperparameters with the same defaults; of a head also the sizes of its weights."""
+    """The Module has the function's hyperparameters with the same defaults; a head also the sizes of its weights."""
     card = subject.card
     optional = {n: p for n, p in parameters(card).items() if p.default is not p.empty and p.kind != p.POSITIONAL_ONLY}
     hyper = {n: p.default for n, p in optional.items() if n not in AT_CALL}
@@ -102,7 +102,7 @@ def repr_shows_the_hyperparameters(subject: Subject) -> None:
 
 @law(once=True)
 def a_module_remembers_in_training_alone(subject: Subject) -> None:
-    """What it follows over its batches is in the state, and comes in before the loss of the batch it is of."""
+    """What it tracks over batches is in the state, and is updated before the loss of each batch."""
     module, inputs, extra = build(subject, subject.draw())
     before = copy.deepcopy(module.state_dict())
     module(*inputs, **extra)
@@ -127,7 +127,7 @@ def parameters_learn(subject: Subject) -> None:
 
 @law(once=True)
 def signatures_are_true(subject: Subject) -> None:
-    """A Module shows what it is made with, and its call what it is called with, each described."""
+    """A Module shows what it is made with, and its call what it is called with; all are described."""
     card = subject.card
     made, called = inspect.signature(card.module), inspect.signature(card.module.forward)
     assert {n: p.default for n, p in made.parameters.items()} == card.module.fields
@@ -143,7 +143,7 @@ def signatures_are_true(subject: Subject) -> None:
 
 
 class Model(nn.Module):
-    """A loss inside of a model, as a Module and as a function."""
+    """A loss inside a model, as a Module and as a function."""
 
     def __init__(self, loss: Callable[..., Tensor], count: int) -> None:
         super().__init__()
@@ -158,9 +158,9 @@ def fx_records_one_call(subject: Subject) -> None:
     call = subject.draw()
     module, inputs, extra = build(subject, call)
     if extra:
-        return  # of arguments by name alone a plain model has none
+        return  # a plain model has no keyword-only arguments
     calls = [(module, inputs, "call_module"), (subject.card.fn, call.args, "call_function")]
-    for loss, given, kind in calls[: 1 if call.kwargs else 2]:  # those of the draw are the Module's
+    for loss, given, kind in calls[: 1 if call.kwargs else 2]:  # the draw's keywords belong to the Module
         traced = torch.fx.symbolic_trace(Model(loss, len(given)))
         assert len([node for node in traced.graph.nodes if node.op != "placeholder"]) == len(given) + 2
         assert [*traced.graph.nodes][-2].op == kind
@@ -182,13 +182,13 @@ BAD = (-1.0, -7, float("nan"), float("inf"), 2.5, "0.5", "average", None, [0.5, 
 
 @law(once=True)
 def constructor_refuses_what_the_function_refuses(subject: Subject) -> None:
-    """Neither more nor less, and in the same words, but for what only a batch can tell."""
+    """Neither more nor less, and in the same words, except for what only a batch can tell."""
     module, _, _ = build(subject, subject.draw())
     sizes = {name: getattr(module, name) for name in ("num_classes", "embedding_size") if hasattr(module, name)}
     for name in subject.card.module.passed:
         for bad in BAD:
             if (name == "dim" and isinstance(bad, int)) or (isinstance(bad, Tensor) and is_table(subject, name)):
-                continue  # of the batch's shape
+                continue  # it has the batch's shape
             said = refusal(subject, subject.draw(), **{name: bad})
             found = refusal(subject.card.module, **sizes, **{name: bad})
             assert found == said, f"{name}={bad!r}: the function says {said}, the constructor {found}"
@@ -203,7 +203,7 @@ def refusal(run: Callable[..., object], *args: object, **kwargs: object) -> str 
 
 
 def is_table(subject: Subject, name: str) -> bool:
-    """Whether a hyperparameter may be a tensor whose shape is the batch's affair."""
+    """Whether a hyperparameter may be a tensor whose shape depends on the batch."""
     try:
         subject.card.module.rules[name](name, torch.zeros(2, 3))
     except (TypeError, ValueError):
@@ -217,7 +217,7 @@ def refuses(kind: type[Exception], name: str, run: Callable[..., object], *args:
 
 
 def raises(kind: type[Exception], words: str, run: Callable[..., object], *args: object, **kwargs: object) -> None:
-    """``run`` raises ``kind`` with such a message."""
+    """``run`` raises ``kind`` with a message that matches ``words``."""
     try:
         run(*args, **kwargs)
     except kind as error:
@@ -263,7 +263,7 @@ def labels_out_of_range_are_refused(subject: Subject) -> None:
 
 
 def index_arguments(subject: Subject) -> list[tuple[int, str, Tensor]]:
-    """(place, name, value) of the draw's class indices."""
+    """(place, name, value) for the draw's class indices."""
     call = subject.draw()
     named = zip(parameters(subject.card), call.args, strict=False)
     return [(i, n, t) for i, (n, t) in enumerate(named) if not t.is_floating_point() and t.dtype != torch.bool]
@@ -271,12 +271,12 @@ def index_arguments(subject: Subject) -> list[tuple[int, str, Tensor]]:
 
 @law(drawn=index_arguments, once=True)
 def labels_of_any_integer_type_are_taken(subject: Subject) -> None:
-    """Every integer dtype gives the very numbers of int64, or its very error: no label and no limit wraps."""
+    """Every integer dtype gives exactly the numbers of int64, or exactly its error: no label or limit wraps around."""
     several = (subject.draw(), *with_many_classes(subject))
     ignored = ({}, {"ignore_index": -1}, {"ignore_index": 255}) if takes("ignore_index")(subject.card) else ({},)
     for dtype, call, extra in itertools.product(NARROW, several, ignored):
         for place, _, labels in index_arguments(subject):
-            # as they are; then one that another width or ignore_index could be mistaken for
+            # unchanged; then one that another width or ignore_index could be confused with
             for number in (labels.view(-1)[0].item(), -100, -1, 127, 156, 255, 2**16 - 100, 2**32 - 100):
                 if torch.iinfo(dtype).min <= number <= torch.iinfo(dtype).max:
                     wide = labels.clone() if dtype.is_signed else labels.abs()
@@ -299,7 +299,7 @@ def labels_beyond_int64_are_refused(subject: Subject) -> None:
 
 
 def with_many_classes(subject: Subject) -> list[Call]:
-    """The draw with 200 classes or more, where it has a dimension of them: more than int8 can count."""
+    """The draw with 200 classes or more, if it has a class dimension: more than int8 can count."""
     call, card = subject.draw(), subject.card
     if "num_classes" in card.module.fields:
         return [with_arg(call, 1, torch.cat([call.args[1]] * 30))]
@@ -325,7 +325,7 @@ def same_outcome(got: list[Tensor] | str, wanted: list[Tensor] | str) -> bool:
 
 @law(once=True)
 def lengths_that_differ_are_refused(subject: Subject) -> None:
-    """Never a broadcast of our own: an argument with one item less, or a single one, is an error that names it.
+    """Never a broadcast of our own: an argument with one item less, or a single item, is an error that names it.
 
     But where torch's own loss of that name stretches a single item without a warning: there the result is torch's.
     """
@@ -344,12 +344,12 @@ def lengths_that_differ_are_refused(subject: Subject) -> None:
 
 
 def torch_accepts(card: Card, call: Call) -> Tensor | None:
-    """What torch's loss of the same name makes of a call; None where there is none, or it refuses, or warns."""
+    """What torch's loss of the same name returns for a call; None if there is none, or it refuses, or warns."""
     theirs = getattr(torch.nn.functional, card.name, None)
     if theirs is None or not set(call.kwargs) <= set(inspect.signature(theirs).parameters):
         return None
     with warnings.catch_warnings(action="error"):
-        warnings.filterwarnings("ignore", message="reduction: 'mean' divides")  # kl_div says so of every mean
+        warnings.filterwarnings("ignore", message="reduction: 'mean' divides")  # kl_div says so for every mean
         try:
             return theirs(*call.args, **call.kwargs)
         except (RuntimeError, ValueError, IndexError, UserWarning):
@@ -366,7 +366,7 @@ def lists_for_tensors_are_refused(subject: Subject) -> None:
 
 @law(once=True)
 def numbers_of_any_kind_are_taken(subject: Subject) -> None:
-    """A hyperparameter is the same number from Python, from numpy and, where it may learn, as a tensor."""
+    """A hyperparameter is the same number from Python, from numpy and, if it may learn, as a tensor."""
     import numpy as np
 
     for name, value in values_of_numbers(subject).items():
@@ -378,7 +378,7 @@ def numbers_of_any_kind_are_taken(subject: Subject) -> None:
 
 @law(once=True)
 def hyperparameters_of_wrong_shape_are_refused(subject: Subject) -> None:
-    """Never a broadcast: seven numbers where one is wanted, or one a class, are an error that names the argument."""
+    """Never a broadcast: seven numbers in place of one, or of one per class, are an error that names the argument."""
     hints = typing.get_type_hints(subject.card.module)
     for name in (n for n in subject.card.module.passed if {float, Tensor} & set(union(hints[n]))):
         kinds = (hints[name], *union(hints[name]))
@@ -388,7 +388,7 @@ def hyperparameters_of_wrong_shape_are_refused(subject: Subject) -> None:
 
 
 def values_of_numbers(subject: Subject) -> dict[str, float]:
-    """The hyperparameters that may be a number, each with one that is allowed: of the defaults or of a variant."""
+    """The hyperparameters that may be a number, each with an allowed one, from the defaults or a variant."""
     card = subject.card
     given = ({n: card.module.fields[n] for n in card.module.passed}, *subject.batches.variants)
     found = {n: v for values in reversed(given) for n, v in values.items() if type(v) is float}
@@ -397,7 +397,7 @@ def values_of_numbers(subject: Subject) -> dict[str, float]:
 
 @law(once=True)
 def weights_masks_and_reductions_are_taken(subject: Subject) -> None:
-    """Everywhere. Only what exists for a whole batch alone has no items to reduce, and its docstring says so."""
+    """Every loss has them; only one that exists for a whole batch has no items to reduce, and its docstring says so."""
     card = subject.card
     whole = card.item == "batch"
     missing = {"sample_weight", "mask", "reduction"} - set(parameters(card))
@@ -429,7 +429,7 @@ def negative_weights_of_classes_are_refused(subject: Subject) -> None:
 
 
 def weights_of_classes(card: Card) -> list[str]:
-    """The fields with one weight a class; torch's ``weight`` of binary losses is any factor."""
+    """The fields with one weight per class; torch's ``weight`` in binary losses is any factor."""
     names = ("class_weight", "weight", "alpha", "pos_weight")
     hints = typing.get_type_hints(card.module)
     tensors = [n for n in names if n in card.module.fields and type(card.module.fields[n]) is not float]

@@ -9,12 +9,12 @@ from lossary.testing.laws.subject import Subject
 
 @dataclass(frozen=True)
 class Law:
-    """One thing that holds for every loss. ``check`` raises AssertionError where it does not."""
+    """One thing that holds for every loss. ``check`` raises AssertionError if it does not."""
 
     check: Callable[[Subject], None]
     holds_for: Callable[[Card], bool]
-    drawn: Callable[[Subject], object]  # what a batch must have for it; where that is nothing, the law says nothing
-    once: bool  # for the default hyperparameters only: it does not depend on them, or is slow
+    drawn: Callable[[Subject], object]  # what a batch must have for it; if there is none, the law says nothing
+    once: bool  # for default hyperparameters only: it does not depend on them, or is slow
 
     @property
     def name(self) -> str:
@@ -34,7 +34,7 @@ def law(
     once: bool = False,
     into: dict[str, Law] = LAWS,
 ) -> Callable[..., Callable[..., None]]:
-    """Enter a function ``check(subject)`` into the laws: our own losses', or another book of them."""
+    """Register a function ``check(subject)`` as a law, for our own losses or in another registry."""
 
     def enter(check: Callable[[Subject], None]) -> Callable[[Subject], None]:
         into[check.__name__] = Law(check, where, drawn, once)

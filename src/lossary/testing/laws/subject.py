@@ -1,4 +1,4 @@
-"""What a law looks at: one card at one variant of its hyperparameters, and how to call it."""
+"""What a law looks at: one card with one variant of its hyperparameters, and how to call it."""
 
 import inspect
 import typing
@@ -17,7 +17,7 @@ HALVES = (torch.float16, torch.bfloat16)
 
 
 class Batches(Protocol):
-    """What a loss is asked on."""
+    """The batches on which a loss is checked."""
 
     @property
     def edges(self) -> Callable[[torch.dtype], tuple[Call, ...]]: ...  # placed batches: extremes, ties, kinks, empty
@@ -26,7 +26,7 @@ class Batches(Protocol):
     def variants(self) -> tuple[Mapping[str, Any], ...]: ...  # hyperparameters, the defaults first
 
     @property
-    def draw(self) -> Draw | None: ...  # random batches, where those that the card's form of call draws will not do
+    def draw(self) -> Draw | None: ...  # random batches, if those for the card's form of call will not do
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,14 @@ class Subject:
         return self.vary(own(g, dtype) if own else draw_by_card(self.card, g, dtype), dtype)
 
     def edges(self, dtype: torch.dtype = torch.float64) -> list[Call]:
-        """The placed batches with the variant's hyperparameters; none where those have a size that may not fit."""
+        """The placed batches with the variant's hyperparameters; none if those have a size that may not fit."""
         if any(isinstance(value, Tensor) and value.dim() > 0 for value in self.variant.values()):
             return []
         return [self.vary(call, dtype) for call in self.batches.edges(dtype)]
 
     def vary(self, call: Call, dtype: torch.dtype) -> Call:
         variant = {name: in_dtype(value, dtype) for name, value in self.variant.items()}
-        return Call(call.args, {**variant, **call.kwargs})  # what a batch was placed for stays
+        return Call(call.args, {**variant, **call.kwargs})  # a placed batch keeps its own
 
     def __call__(self, call: Call, **extra: Any) -> Tensor:
         return self.card.fn(*call.args, **{**call.kwargs, **extra})
@@ -69,7 +69,7 @@ class Subject:
 def brief(value: object) -> str:
     if isinstance(value, Tensor):
         return f"tensor{tuple(value.shape)}"
-    return getattr(value, "__name__", str(value))  # a function by its name: every process must call the test the same
+    return getattr(value, "__name__", str(value))  # functions by name: tests are named alike in every process
 
 
 def in_dtype(value: Any, dtype: torch.dtype) -> Any:
@@ -77,7 +77,7 @@ def in_dtype(value: Any, dtype: torch.dtype) -> Any:
 
 
 def as_function(subject: Subject, call: Call, **extra: Any) -> tuple[list[Tensor], Callable[..., Tensor]]:
-    """Fresh leaves for the call's floating tensors, and the loss as a function of them alone."""
+    """Fresh leaves for the call's floating-point tensors, and the loss as a function of only these."""
     places = learning_places(subject, call, **extra)
     leaves = [call.args[i].detach().clone().requires_grad_() for i in places]
     fn, kwargs = subject.card.fn, {**call.kwargs, **extra}
@@ -86,7 +86,7 @@ def as_function(subject: Subject, call: Call, **extra: Any) -> tuple[list[Tensor
         args = list(call.args)
         for place, value in zip(places, values, strict=True):
             args[place] = value
-        return fn(*args, **kwargs)  # not by a Call: torch 2.6 compiles no making of one
+        return fn(*args, **kwargs)  # without a Call: torch 2.6 cannot compile making one
 
     return leaves, run
 
@@ -98,7 +98,7 @@ def learning_places(subject: Subject, call: Call, **extra: Any) -> list[int]:
 
 
 def refuses_to_learn(subject: Subject, call: Call, place: int, **extra: Any) -> bool:
-    """Whether an argument is refused, by name, where it learns: signs and labels that were given as floats."""
+    """Whether an argument that requires gradients is refused, by name: signs and labels given as floats."""
     try:
         subject(with_arg(call, place, call.args[place].detach().requires_grad_()), **extra)
     except ValueError as error:
@@ -114,12 +114,12 @@ def items(call: Call) -> int:
 
 
 def is_per_item(value: object, count: int) -> bool:
-    """Whether a tensor has one entry an item: draws give no other tensor the length of the batch."""
+    """Whether a tensor has one entry per item: draws give no other tensor the length of the batch."""
     return isinstance(value, Tensor) and value.dim() > 0 and value.shape[0] == count
 
 
 def map_items(call: Call, change: Callable[[Tensor], Tensor]) -> Call:
-    """The call with ``change`` applied to everything that has one entry an item."""
+    """The call with ``change`` applied to everything that has one entry per item."""
     count = items(call)
     args = tuple(change(t) if is_per_item(t, count) else t for t in call.args)
     return Call(args, {n: change(v) if is_per_item(v, count) else v for n, v in call.kwargs.items()})
@@ -134,14 +134,14 @@ def with_arg(call: Call, place: int, value: Tensor) -> Call:
 
 
 def weighed(subject: Subject, call: Call) -> Tensor:
-    """What takes one weight each, in zeros: the items, or the images where the items are regions of theirs."""
+    """Zeros in the shape of what has one weight each: the items, or the images if items are their regions."""
     if subject.card.item in ("image-class", "image", "batch"):
         return torch.zeros(items(call), dtype=torch.float64)
     return torch.zeros_like(subject(call, reduction="none"))
 
 
 def item_weights(none: Tensor, seed: int = 1) -> Tensor:
-    """Random positive weights, one an item, one of them 0."""
+    """Random weights, one per item, positive except for one 0."""
     weight = torch.rand(none.shape, generator=Generator().manual_seed(seed), dtype=torch.float64) + 0.5
     weight.view(-1)[:1] = 0
     return weight.to(none.dtype)
@@ -173,14 +173,14 @@ def takes(*names: str) -> Callable[[Card], bool]:
 
 
 def numbers(card: Card) -> list[str]:
-    """The hyperparameters that are a number and may not be anything without a value (not None by default)."""
+    """The hyperparameters that are numbers and have a value by default, not None."""
     hints = card.module.hints
     fields = {n: card.module.fields[n] for n in card.module.passed}
     return [n for n, default in fields.items() if type(default) is float and float in union(hints[n])]
 
 
 def learnable(card: Card) -> list[str]:
-    """The hyperparameters that are a number or a tensor: as a tensor they get a gradient."""
+    """The hyperparameters that may be a number or a tensor; as tensors they get a gradient."""
     hints = card.module.hints
     return [n for n in card.module.fields if {float, Tensor} <= set(union(hints[n]))]
 
@@ -193,9 +193,9 @@ def union(hint: Any) -> tuple[Any, ...]:
 
 
 def build(subject: Subject, call: Call, **fields: Any) -> tuple[nn.Module, tuple[Tensor, ...], dict[str, Any]]:
-    """The card's Module for a call of its function, with the call's weights; its inputs and its keywords.
+    """The card's Module for a call of its function, with the call's weights; its inputs and keywords.
 
-    It is in evaluation: what it remembers of its batches stays.
+    It is in evaluation mode, so what it remembers of its batches stays.
     """
     card = subject.card
     given = {**call.kwargs, **fields}
@@ -219,7 +219,7 @@ def build(subject: Subject, call: Call, **fields: Any) -> tuple[nn.Module, tuple
 
 
 def assert_close(got: Tensor, wanted: Tensor, tolerance: float = 1e-12, what: str = "values") -> None:
-    """Equal up to ``tolerance`` of the largest wanted number (or of 1e-3 where all are tiny)."""
+    """Equal up to ``tolerance`` times the largest wanted number (or 1e-3 if all are tiny)."""
     assert got.shape == wanted.shape, f"{what}: wanted shape {tuple(wanted.shape)}, got {tuple(got.shape)}"
     got, wanted = got.detach().double(), wanted.detach().double()
     largest = wanted[wanted.isfinite()].abs().max().item() if wanted.isfinite().any() else 0.0

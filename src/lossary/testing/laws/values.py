@@ -41,7 +41,7 @@ def separable(card: Card) -> bool:
 
 
 def adds_up(card: Card) -> bool:
-    """Whether an item is nothing to another's loss: the images of masks, though a batch's regions may be pooled."""
+    """Whether an item does not affect another's loss: true of images with masks, though a batch may pool regions."""
     return card.separable or card.data == "masks"
 
 
@@ -69,7 +69,7 @@ def float64_stays_float64(subject: Subject) -> None:
         found = subject(subject.draw(dtype=dtype)).dtype
         assert found == dtype, f"of {dtype} the loss is {found}"
     values = torch.cat([subject(subject.draw(seed)).detach().flatten() for seed in range(3)])
-    short = values * 64 == (values * 64).round()  # a whole number or a half is no proof
+    short = values * 64 == (values * 64).round()  # whole numbers or halves prove nothing
     digits = bool(short.all() or (values != values.float()).any())
     assert digits, "the loss of torch.float64 has no more digits than torch.float32: it is counted so on the way"
     uneven = [max(stairs(subject, subject.draw(seed), step) for step in STEPS) for seed in range(3)]
@@ -109,7 +109,7 @@ def weights_weigh_items(subject: Subject) -> None:
     call = subject.draw()
     none = subject(call, reduction="none")
     if subject.card.item in ("image-class", "image") and not is_per_item(none, items(call)):
-        return  # classes pooled over the batch, within whose sums an image weighs: see the law of copies
+        return  # classes pooled over the batch: an image weighs within their sums, see the law of copies
     weight = item_weights(none)
     total, divisor = (weight * none).sum(), weight.sum()
     assert_close(subject(call, sample_weight=weight, reduction="none"), weight * none)
@@ -147,7 +147,7 @@ def a_whole_weight_is_so_many_copies(subject: Subject) -> None:
 
 
 def summed(subject: Subject) -> list[dict[str, str]]:
-    """Keywords for each way to make one number of a batch."""
+    """Keywords for each way to reduce a batch to one number."""
     return [{"reduction": "mean"}, {"reduction": "sum"}] if reduces(subject.card) else [{}]
 
 
@@ -171,7 +171,7 @@ def mask_false_is_item_dropped(subject: Subject) -> None:
 
 @law(where=takes("mask"))
 def masked_items_may_hold_anything(subject: Subject) -> None:
-    """Padding and missing values are often nan, or no class: they change neither the loss nor any gradient."""
+    """Padding and missing values are often NaN, or not a class: they change neither the loss nor any gradient."""
     call = subject.draw()
     mask = first_masked(subject, call)
     spoilt = map_items(call, spoil_first)
@@ -180,7 +180,7 @@ def masked_items_may_hold_anything(subject: Subject) -> None:
 
 @law()
 def nan_in_is_nan_out(subject: Subject) -> None:
-    """A NaN among predictions or targets is nobody's answer: it is neither read as "no" nor lost on the way."""
+    """A NaN in predictions or targets is not an answer: it is neither read as "no" nor lost on the way."""
     call = subject.draw()
     for place in range(len(call.args)):
         try:
@@ -188,7 +188,7 @@ def nan_in_is_nan_out(subject: Subject) -> None:
         except TypeError as error:
             assert "integer" in str(error), error  # noqa: PT017 - class indices, which cannot be NaN
         else:
-            # unless nobody looks there: at the log-probability of another class, at an unused center
+            # unless it is not read: the log-probability of another class, an unused center
             others = () if value.isnan() else (subject(with_first(call, place, x)) for x in (10.0, -10.0))
             assert all(torch.equal(other, value) for other in others), (
                 f"NaN in argument {place}, and the loss is {value}"
@@ -197,7 +197,7 @@ def nan_in_is_nan_out(subject: Subject) -> None:
 
 @law(where=lambda card: card.data == "masks")
 def masked_positions_are_as_if_cropped(subject: Subject) -> None:
-    """Whatever they held: pixels without an annotation are no pixels."""
+    """Whatever they held: pixels without an annotation do not count."""
     call = subject.draw()
     mask = torch.ones(call.args[1].shape, dtype=torch.bool)
     mask[..., 0] = False
@@ -229,12 +229,12 @@ def spoil_first(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def first_missing(tensor: torch.Tensor) -> torch.Tensor:
-    """The first item's numbers NaN; its labels stay, which a weight does not excuse."""
+    """The first item's numbers set to NaN; its labels stay, since a weight does not excuse them."""
     return spoil_first(tensor) if tensor.is_floating_point() else tensor
 
 
 def first_masked(subject: Subject, call: Call) -> torch.Tensor:
-    """A mask that leaves the first item out."""
+    """A mask that leaves out the first item."""
     shape = subject(call, reduction="none").shape if subject.card.separable else (items(call),)
     mask = torch.ones(shape, dtype=torch.bool)
     mask[0] = False
@@ -244,7 +244,7 @@ def first_masked(subject: Subject, call: Call) -> torch.Tensor:
 def without_first(
     call: Call, result: tuple[torch.Tensor, list[torch.Tensor]]
 ) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """The gradients less the first item's, which must be 0."""
+    """The gradients without the first item's, which must be 0."""
     value, grads = result
     count, kept = items(call), []
     for grad in grads:
@@ -317,7 +317,7 @@ def strides_do_not_matter(subject: Subject) -> None:
     turned = Call(tuple(turn(t) for t in call.args), call.kwargs)
     wanted = subject.grads(call)
     for other in (spread, turned):
-        # as leaves, so that the strides reach the loss: a clone of them would be dense again
+        # as leaves, so that the strides reach the loss: a clone would be dense again
         leaves = [other.args[i].requires_grad_() for i in learning_places(subject, call)]
         value = subject(other)
         grads = torch.autograd.grad(value.sum(), leaves, allow_unused=True)
@@ -347,7 +347,7 @@ def float32_agrees_with_float64(subject: Subject) -> None:
 
 @law()
 def half_precision_is_accumulated_in_float32(subject: Subject) -> None:
-    """The loss of half-precision input is as good as float32 makes it; only the gradient is rounded."""
+    """The loss of half-precision input is as exact as in float32; only the gradient is rounded."""
     for dtype in HALVES:
         half = subject.draw(0, dtype)
         value, grads = subject.grads(half)
@@ -363,7 +363,7 @@ def half_precision_is_accumulated_in_float32(subject: Subject) -> None:
 
 @law(where=lambda card: hasattr(F, card.name))
 def torchs_name_means_torchs_result(subject: Subject) -> None:
-    """A loss that bears torch's name is a drop-in for it: the same arguments by position, the same result."""
+    """A loss with torch's name is a drop-in replacement: the same arguments by position, the same result."""
     theirs = getattr(F, subject.card.name)
     given = [p for n, p in inspect.signature(theirs).parameters.items() if n not in ("size_average", "reduce")]
     wanted = [p.name for p in given if p.kind is not p.KEYWORD_ONLY]
@@ -371,23 +371,23 @@ def torchs_name_means_torchs_result(subject: Subject) -> None:
     assert ours[: len(wanted)] == wanted
     assert {p.name for p in given} <= set(parameters(subject.card))
     batches = (subject.draw(0), subject.draw(1), *subject.edges())
-    # torch takes boolean targets for numbers
+    # torch treats boolean targets as numbers
     for call in (b for b in batches if all(t.dtype != torch.bool for t in b.args)):
         for reduction in ("none", "sum", "mean"):
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # torch warns about its kl_div's mean
                     value = theirs(*call.args, **call.kwargs, reduction=reduction)
-            except (TypeError, RuntimeError, NotImplementedError):  # more than torch offers
+            except (TypeError, RuntimeError, NotImplementedError):  # beyond what torch offers
                 continue
-            # torch's mean of nothing is nan; its multilabel_margin_loss of nothing is whatever was in memory.
+            # torch's mean of nothing is NaN; its multilabel_margin_loss of nothing is whatever was in memory.
             if value.isfinite().all() and call.args[0].numel():
                 assert_close(subject(call, reduction=reduction), value, 1e-11)  # torch's cosine adds 1e-12
 
 
 @law(where=lambda card: card.kernel == "rows", once=True)
 def units_for_half_precision_round_no_score(subject: Subject) -> None:
-    """A device that multiplies half-precision matrices keeps the scores: they are as exact as float32's."""
+    """A device that multiplies half-precision matrices keeps the scores as exact as in float32."""
     for dtype in HALVES:
         half = subject.draw(0, dtype)
         exact, exact_grads = subject.grads(doubled(half))
@@ -412,7 +412,7 @@ def autocast_keeps_the_loss_exact(subject: Subject) -> None:
 
 @law(where=lambda card: not hasattr(F, card.name), once=True)
 def precisions_mix(subject: Subject) -> None:
-    """Half-precision embeddings beside float32 weights, as mixed-precision training brings them."""
+    """Half-precision embeddings with float32 weights, as in mixed-precision training."""
     call = subject.draw(0, torch.float32)
     mixed = Call((call.args[0].bfloat16(), *call.args[1:]), call.kwargs)
     value, grads = subject.grads(mixed)
