@@ -276,9 +276,9 @@ MUTANTS = (
         "arcface_loss",
         ("finite_at_the_edges",),
         in_text(
-            "lossary.losses.identities._shared:has_angle",
-            "cos.abs() < 1 - 2 * torch.finfo(cos.dtype).eps",
-            "cos.abs() < 2",
+            "lossary.losses.identities._shared:at_angles_end",
+            "cos.abs() >= 1 - 2 * torch.finfo(cos.dtype).eps",
+            "cos.abs() >= 2",
         ),
     ),
     Mutant(
