@@ -223,7 +223,7 @@ def test_the_form_of_call_is_said_and_can_be_given() -> None:
         return ((a - b) ** 2).mean()
 
     assert check(loss, takes="anchor-positive").called.startswith("anchor-positive of embeddings: a (5, 4), b (5, 4)")
-    with pytest.raises(NotALoss, match="it gives no loss in any form of call"):
+    with pytest.raises(NotALoss, match="it returns no loss in any form of call"):
         check(lambda x: "no loss")
     with pytest.raises(NotALoss, match="nothing is known of nonsense"):
         check(loss, takes="nonsense")
@@ -308,7 +308,7 @@ def test_the_command_refuses_what_is_not_there(file: Path, capsys: pytest.Captur
     assert run(capsys, "check", "no.py")[::2] == (2, "lossary: no.py: no such file\n")
     status, _, err = run(capsys, "check", str(file), "--loss", "helper")
     assert status == 2
-    assert "it gives no loss in any form of call" in err
+    assert "it returns no loss in any form of call" in err
     assert "my_losses.py defines no other" in run(capsys, "check", str(file), "--loss", "other")[2]
 
 

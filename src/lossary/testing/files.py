@@ -33,7 +33,7 @@ def losses(path: Path, only: str = "") -> dict[str, Any]:
     if only and only not in own:
         raise NotALoss(f"{path.name} defines no {only}; it defines {', '.join(own) or 'no loss'}")
     if not own:
-        raise NotALoss(f"{path.name} defines no function and no Module")
+        raise NotALoss(f"{path.name} defines neither a function nor a Module")
     return {only: own[only]} if only else own
 
 

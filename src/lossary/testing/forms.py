@@ -241,7 +241,7 @@ class Stranger:
             _seed()
         value = self.runner(args[0].dtype, chosen)(*tensors, **self.given, **chosen)
         if not isinstance(value, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]  # a stranger's
-            raise NoTensor(f"the loss is {value!r:.40}, no tensor: it has no backward()")
+            raise NoTensor(f"the loss is {value!r:.40}, not a tensor: it has no backward()")
         return value
 
     def _target(self, options: dict[str, Any], place: int, like: Tensor) -> Tensor:
@@ -360,7 +360,7 @@ def recognised(
     if not forms:
         known = sorted({f"{f} for {f.data}" for f in FORMS})
         wanted = " of ".join(value for value in asked.values() if value)
-        raise NotALoss(f"nothing is known of {wanted}; there is {', '.join(known)}")
+        raise NotALoss(f"nothing is known of {wanted}; known are {', '.join(known)}")
     described = (vars(type(loss)).get("__doc__") if module else inspect.getdoc(loss)) or ""
     text = f"{getattr(loss, '__name__', type(loss).__name__)} {described[:300]}"
     code = _code(module.forward if module else loss)
@@ -377,8 +377,8 @@ def recognised(
             found.sort(key=lambda pair: -pair[0])
             return [_offering(stranger, signature) for _, stranger in found]
     if len(forms) == 1:
-        raise NotALoss(f"it gives no loss as {said[0] if said else f'{forms[0]}: it takes another number of tensors'}")
-    raise NotALoss(f"it gives no loss in any form of call; the last that was tried: {(said or ['none'])[-1]}")
+        raise NotALoss(f"it returns no loss as {said[0] if said else f'{forms[0]}: it wants more or fewer tensors'}")
+    raise NotALoss(f"it returns no loss in any form of call; the last one tried: {(said or ['none'])[-1]}")
 
 
 def _tensors(signature: inspect.Signature, given: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:

@@ -81,7 +81,7 @@ class Identity:
         words += f", reduction {self.reduction!r}" if self.reduction != "mean" else ""
         words += f", of the {self.inputs}" if self.inputs else ""
         more = list(self.remarks)
-        more += [] if self.same_gradient else ["its gradient is another one: something is detached on one side"]
+        more += [] if self.same_gradient else ["its gradient differs: something is detached on one side"]
         more += [f"differs from it at: {', '.join(self.apart)}"] if self.apart else []
         return "; ".join([words, *more])
 
@@ -102,7 +102,7 @@ class Named:
     def __str__(self) -> str:
         lines = [self.loss, f"  called as {self.called}"]
         if not self.found:
-            return "\n".join([*lines, "  none of the losses here, at any of the options that were tried"])
+            return "\n".join([*lines, "  none of the losses here, with any of the options tried"])
         lines.append(f"  is {self.found[0]}")
         return "\n".join([*lines, *(f"  which is also {other}" for other in self.found[1:4])])
 
@@ -454,7 +454,7 @@ def _remarks(stranger: Stranger, found: Identity, settings: Settings, candidate:
     if pairs[0] == pairs[1][::-1] and pairs[0] != pairs[1]:
         yield "its alpha is beta here, and its beta alpha"
     if found.factor < 0:
-        yield "the sign is turned round: it is to be made large"
+        yield "the sign is reversed: it is to be maximised"
 
 
 def _named_numbers(loss: Any) -> dict[str, float]:

@@ -172,7 +172,7 @@ def float32_holds_at_the_edges(subject: Subject) -> None:
 def finite_at_every_scale(subject: Subject) -> None:
     """For numbers anywhere in float32's range: if the true loss fits in float32, it comes out, with finite gradients.
 
-    Squares of the largest are beyond that range: those are for losses that lengths do not change.
+    Squares of the largest are beyond that range: only losses that do not depend on lengths get those.
     """
     call = subject.draw(0, torch.float32)
     for part in parts(call):

@@ -327,7 +327,7 @@ def same_outcome(got: list[Tensor] | str, wanted: list[Tensor] | str) -> bool:
 def lengths_that_differ_are_refused(subject: Subject) -> None:
     """Never a broadcast of our own: an argument with one item less, or a single item, is an error that names it.
 
-    But where torch's own loss of that name stretches a single item without a warning: there the result is torch's.
+    Except where torch's own loss of that name stretches a single item without a warning: there the result is torch's.
     """
     call = subject.draw()
     several = [i for i, t in enumerate(call.args) if is_per_item(t, items(call))]
@@ -459,8 +459,8 @@ def card_is_true(subject: Subject) -> None:
     assert variants[0] == {}, "the first variant is the defaults"
     assert len(variants) > 1 or not numbers(card), "a loss with hyperparameters lists other values of them"
     for name in {n for variant in variants for n in variant} | set(card.search):
-        assert name in card.module.fields, f"{name} is no field"
+        assert name in card.module.fields, f"{name} is not a field"
     for name in card.relatives:
-        assert find(name).name == name, f"relative {name} is not called so"
+        assert find(name).name == name, f"relative {name} is not a card's name"
     for text in (card.formula, card.paper, card.defaults, card.when):
         assert text.strip()
