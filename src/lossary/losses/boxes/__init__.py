@@ -1,1 +1,1 @@
-"""Boxes in an image: the predicted one beside the true one."""
+"""Boxes in an image: predicted ones against true ones."""

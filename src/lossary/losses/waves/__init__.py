@@ -1,1 +1,1 @@
-"""Signals in time beside the signals that they should be."""
+"""Signals in time against their targets."""

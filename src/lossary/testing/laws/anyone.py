@@ -89,7 +89,7 @@ def confident_mistakes_teach(subject: Subject) -> None:
 
 
 def mistaken(subject: Subject, call: Call, by: float) -> float | None:
-    """The loss where each score of what is true is lower by so much, and of a binary answer that is no higher."""
+    """The loss with each true score lowered by ``by``; if the binary answer is no, raised."""
     scores, truth = call.args[0], next(iter(call.kwargs.values()), None)
     if not isinstance(truth, Tensor):
         return None
@@ -99,7 +99,7 @@ def mistaken(subject: Subject, call: Call, by: float) -> float | None:
         right = torch.zeros_like(scores).scatter_(1, truth.long()[:, None], 1.0)
     else:
         return None
-    with contextlib.suppress(Exception):  # what it refuses the other laws tell
+    with contextlib.suppress(Exception):  # other laws report what it refuses
         return subject(Call((scores - by * right, *call.args[1:]), call.kwargs)).double().sum().item()
     return None
 
