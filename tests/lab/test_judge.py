@@ -383,7 +383,7 @@ def test_the_cheapest_of_equals_is_recommended() -> None:
     verdict = judge(timed, RECALL)
     assert verdict.standings[0].loss == "a"
     assert verdict.recommended == "b"
-    assert verdict.recommendation == "Train with b: equal to a within 1 point, and cheapest."
+    assert verdict.recommendation == "Train with b: within 1 point of a, and cheapest."
     alone = judge([r for r in timed if r.loss != "b"], RECALL)
     assert alone.recommendation == "Train with a: the best."
 

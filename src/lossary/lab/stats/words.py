@@ -200,7 +200,7 @@ def warnings(
 def recommendation(best: str, recommended: str, of_best: Sequence[Comparison], metric: Metric, margin: float) -> str:
     """Which loss to train with, given what is known about the best one's pairs."""
     if recommended != best:
-        return f"Train with {recommended}: equal to {best} within {bound(margin, metric)}, and cheapest."
+        return f"Train with {recommended}: within {bound(margin, metric)} of {best}, and cheapest."
     if all(c.claimed or c.status == "equal" for c in of_best):
         equal = any(c.status != "better" for c in of_best)
         return f"Train with {best}: the best{', and cheapest of its equals' if equal else ''}."
