@@ -46,7 +46,7 @@ def linear_distillation(
         teacher_weight: (C, E).
         bias: (C,), the student's, or None.
         teacher_bias: (C,), or None.
-        temperature: tau, above 0; a Parameter learns. Its square keeps the size of the gradients.
+        temperature: tau, above 0; a Parameter is learned. Its square keeps the size of the gradients.
         direction: ``"forward"`` as above; ``"reverse"`` swaps p and q.
         beta: Between 0 and 1: the loss is then :func:`jensen_shannon_loss` with this share for the teacher; None: no.
         sample_weight: (N,); mean is ``sum(w l) / sum(w)``.

@@ -52,8 +52,8 @@ def linear_dino_loss(
         teacher: (N, U, E), or (N, E). No gradient flows to the teacher.
         teacher_weight: (K, E).
         center: (K,), subtracted from the teacher's cosines; None is 0.
-        student_temperature: Above 0; a Parameter learns.
-        teacher_temperature: Above 0; a Parameter learns.
+        student_temperature: Above 0; a Parameter is learned.
+        teacher_temperature: Above 0; a Parameter is learned.
         sample_weight: (N,) weights of the items; mean is ``sum(w l) / sum(w)``.
         mask: (N,) boolean, True where an item counts.
         reduction: ``"none"`` (N,), ``"sum"`` or ``"mean"``.

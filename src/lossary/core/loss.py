@@ -20,7 +20,7 @@ _MISSING = inspect.Parameter.empty
 
 
 def hold(module: nn.Module, name: str, value: Any) -> None:
-    """Set ``module.name``: a Parameter learns, a plain tensor becomes a buffer, anything else is stored unchanged."""
+    """Set ``module.name``: a Parameter is learned, a plain tensor becomes a buffer, all else is stored unchanged."""
     if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
         module.register_buffer(name, value)
     else:

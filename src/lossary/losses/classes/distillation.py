@@ -99,7 +99,7 @@ def distillation_loss(
     Args:
         input: The student's logits z, (N, C), (N, C, d1, ...) or (C,).
         target: The teacher's logits u, in the shape of ``input``. Gradients flow to it: detach a teacher.
-        temperature: tau, above 0; a Parameter learns. Its square preserves the scale of the gradients.
+        temperature: tau, above 0; a Parameter is learned. Its square preserves the scale of the gradients.
         direction: ``"forward"`` weights by the teacher's probabilities: the student covers all that the teacher finds
             likely. ``"reverse"`` swaps p and q: the student keeps to what it can.
         dim: The class dimension; -1 for (B, L, C).
@@ -164,7 +164,7 @@ def jensen_shannon_loss(
             teacher.
         beta: The teacher's share of the mixture, between 0 and 1: 1/2 is symmetric. Towards 0, the loss over beta is
             the forward divergence; towards 1, the loss over 1 - beta is the reverse one.
-        temperature: Of both softmaxes, above 0; a Parameter learns. Not squared into the loss.
+        temperature: Of both softmaxes, above 0; a Parameter is learned. Not squared into the loss.
         dim: The class dimension; -1 for (B, L, C).
         sample_weight: One weight per item, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
         mask: Boolean, True where an item counts; logits elsewhere may be anything.

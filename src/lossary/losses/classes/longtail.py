@@ -147,8 +147,8 @@ def ldam_loss(
             probabilities in the shape of ``input``: the sum over classes of ``t_c`` times the loss at label c.
         class_counts: (C,) samples per class, n, as from ``torch.bincount``. With None all classes have the largest
             margin, as do classes without samples.
-        max_margin: m, the margin of the rarest class, in units of the score, at least 0; a Parameter learns.
-        scale: s, above 0, by which scores and margins are multiplied; a Parameter learns.
+        max_margin: m, the margin of the rarest class, in units of the score, at least 0; a Parameter is learned.
+        scale: s, above 0, by which scores and margins are multiplied; a Parameter is learned.
         class_weight: (C,), one weight per class: for indices the mean is ``sum(w l) / sum(w)``.
         ignore_index: An index target that does not count.
         dim: The class dimension; -1 for (B, L, C).

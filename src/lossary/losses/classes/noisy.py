@@ -60,7 +60,7 @@ def generalized_cross_entropy_loss(
     Args:
         input: Logits, (N, C), (N, C, d1, ...) or (C,); or linear scores, never materialised.
         target: Class indices of any integer dtype, the shape of ``input`` less the class dimension.
-        q: In (0, 1]: towards 0 it is cross-entropy, at 1 it is 1 - p; a Parameter learns.
+        q: In (0, 1]: towards 0 it is cross-entropy, at 1 it is 1 - p; a Parameter is learned.
         class_weight: (C,), one weight per class: the mean is ``sum(w l) / sum(w)``.
         ignore_index: An index target that does not count.
         dim: The class dimension; -1 for (B, L, C).
@@ -142,7 +142,7 @@ def symmetric_cross_entropy_loss(
         input: Logits, (N, C), (N, C, d1, ...) or (C,); or linear scores, never materialised.
         target: Class indices of any integer dtype, the shape of ``input`` less the class dimension; or
             probabilities in the shape of ``input``: the sum over classes of ``t_c`` times the loss at label c.
-        alpha: The weight of the cross-entropy, at least 0; a Parameter learns, also for the next two.
+        alpha: The weight of the cross-entropy, at least 0; a Parameter is learned, also for the next two.
         beta: The weight of the reverse one, at least 0.
         log_zero: A, the stand-in for the logarithm of 0, at most 0.
         class_weight: (C,), one weight per class: for indices the mean is ``sum(w l) / sum(w)``.

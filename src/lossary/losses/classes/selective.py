@@ -169,8 +169,9 @@ def asymmetric_softmax_loss(
     Args:
         input: Logits, (N, C), (N, C, d1, ...) or (C,).
         target: Class indices of any integer dtype, the shape of ``input`` less the class dimension.
-        gamma_positive: How fast the true class fades as its probability nears 1, at least 0; a Parameter learns.
-        gamma_negative: How fast the other classes fade as their probabilities near 0, at least 0; a Parameter learns.
+        gamma_positive: How fast the true class fades as its probability nears 1, at least 0; a Parameter is learned.
+        gamma_negative: How fast the other classes fade as their probabilities near 0, at least 0; a Parameter is
+            learned.
         label_smoothing: e in [0, 1], the share of the target spread over all classes. At 0 this is the focal loss.
         class_weight: (C,), one weight per class: for indices the mean is ``sum(w l) / sum(w)``.
         ignore_index: An index target that does not count.

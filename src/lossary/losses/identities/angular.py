@@ -68,8 +68,8 @@ def normalized_softmax_loss(
         weight: (C, D), one direction per class; or (C, K, D), K per class, of which the one nearest to the embedding
             counts (sub-centers, for noisy labels: Deng et al., ECCV 2020, eq. 2). Normalised here.
         labels: (N,) class indices of any integer dtype.
-        scale: s, the radius of the sphere (an inverse temperature); a Parameter learns. A tensor of shape (N,) sets one
-            per row.
+        scale: s, the radius of the sphere (an inverse temperature); a Parameter is learned. A tensor of shape (N,) sets
+            one per row.
         normalize_embeddings: False keeps the embeddings' lengths, so that the logits are ``scale * |x| cos``: the
             modified softmax of the SphereFace paper, with ``scale=1``.
         sample_weight: (N,) weights; mean is ``sum(w l) / sum(w)``.

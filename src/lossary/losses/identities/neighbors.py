@@ -51,7 +51,7 @@ def nca_loss(
         embeddings: (N, D), any length; normalised here.
         labels: (N,) integers; items of the same label are positives. Or (N, L), 0 or 1 for each of L labels: items that
             share one are positives. None with ``positives``.
-        scale: s, an inverse temperature of squared distances (of cosines it is 2 s), above 0; a Parameter learns.
+        scale: s, an inverse temperature of squared distances (of cosines it is 2 s), above 0; a Parameter is learned.
         positives: (N, N) boolean instead of labels, or (N, M) with references: which items are an anchor's positives.
             Like (N, L) labels, this holds all scores in memory.
         ref_embeddings: (M, D) references, for example from a memory bank or another tower: the anchors are compared
@@ -141,7 +141,7 @@ def smooth_ap_loss(
         embeddings: (N, D), any length; normalised here.
         labels: (N,) integers; items of the same label are positives. Or (N, L), 0 or 1 for each of L labels: items that
             share one are positives. None with ``positives``.
-        temperature: tau, above 0: how far apart two cosines must be to be distinguished; a Parameter learns.
+        temperature: tau, above 0: how far apart two cosines must be to be distinguished; a Parameter is learned.
         positives: (N, N) boolean instead of labels, or (N, M) with references: which items are an anchor's positives.
         ref_embeddings: (M, D) references, for example from a memory bank or another tower: the anchors search these
             instead of each other. Gradients flow to them.

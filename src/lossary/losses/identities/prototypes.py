@@ -235,7 +235,7 @@ def proxy_anchor_loss(
         embeddings: (N, D), any length; normalised here.
         weight: (C, D), the proxies, any length.
         labels: (N,) class indices of any integer dtype.
-        scale: alpha, above 0; a Parameter learns.
+        scale: alpha, above 0; a Parameter is learned.
         margin: delta: cosines with the own class's proxy should exceed it, those with others should be below -delta.
         sample_weight: (N,) factors of the items' exponentials: an item of weight 2 counts as two.
         mask: (N,) boolean; an item that does not count may be NaN.

@@ -74,7 +74,7 @@ def multi_similarity_loss(
             share one are positives. None with ``positives``.
         alpha: Steepness for positives, above 0: the higher, the more the furthest one counts.
         beta: Steepness for negatives, above 0: the higher, the more the nearest one counts.
-        base: lambda, the threshold between both, a cosine; a Parameter learns.
+        base: lambda, the threshold between both, a cosine; a Parameter is learned.
         positives: (N, N) boolean instead of labels, or (N, M) with references: which items are an anchor's positives.
             Like (N, L) labels, this holds all scores in memory.
         ref_embeddings: (M, D) references, for example from a memory bank or another tower: the anchors are compared
@@ -169,7 +169,7 @@ def supcon_loss(
         embeddings: (N, D), any length; normalised here.
         labels: (N,) integers; items of the same label are positives. Or (N, L), 0 or 1 for each of L labels: items that
             share one are positives. None with ``positives``.
-        temperature: tau, above 0; a Parameter learns.
+        temperature: tau, above 0; a Parameter is learned.
         positives: (N, N) boolean instead of labels, or (N, M) with references: which items are an anchor's positives.
             Like (N, L) labels, this holds all scores in memory.
         ref_embeddings: (M, D) references, for example from a memory bank or another tower: the anchors are compared
@@ -255,7 +255,7 @@ def circle_loss(
         embeddings: (N, D), any length; normalised here.
         labels: (N,) integers; items of the same label are positives. Or (N, L), 0 or 1 for each of L labels: items that
             share one are positives. None with ``positives``.
-        scale: gamma, above 0; a Parameter learns. A tensor holds all scores in memory.
+        scale: gamma, above 0; a Parameter is learned. A tensor holds all scores in memory.
         margin: m: positives should lie above 1 - m, negatives below m. A tensor holds all scores in memory.
         gradient: ``"held_weights"`` treats the alphas as constants, as in the paper; ``"exact"`` differentiates them
             too.
