@@ -20,6 +20,8 @@ from lossary.kernels.stable import accumulate, logaddexp, widened
 
 #: From so many errors on, torch sorts a row of integers on CPU by their digits, in a tenth of the time of floats.
 RADIX = 1 << 15
+#: Up to so many positions float32 tells one count from the next.
+FLOATS = 1 << 24
 #: Numbers that one product with a triangle sums up.
 SUMMED = 1 << 8
 
@@ -112,25 +114,27 @@ def _by_keys(errors: Tensor, truth: Tensor, per_sample: bool, below_two: bool) -
     key = torch.add(true, rows.view(bits), alpha=2, out=torch.empty(rows.shape, dtype=bits, device=rows.device))
     if not below_two:
         key.add_(torch.iinfo(bits).min)  # twice the bits of 2 and more are past the sign
-    key, order = (key if per_sample else key.flatten(1)).sort(dim=-1)
-    true = torch.bitwise_and(key, 1, out=torch.empty(key.shape, dtype=torch.uint8, device=key.device))
+    key, order = (key if per_sample else key.flatten(1)).sort(dim=-1, descending=True, stable=True)
+    if key.shape[-1] <= FLOATS:
+        by_place = _growth_by_others(key, errors.dtype)
+    else:
+        rank = _ranks(key.shape[-1], errors)
+        by_place = _growth(key.bitwise_and_(1), rank, (None, rank.new_empty(key.shape), None))
     del key
-    by_place = _growth_from_below(true, errors.dtype)
     growth = torch.empty_like(by_place).scatter_(-1, order, by_place).view(rows.shape)
     growth = growth if per_sample else growth.transpose(0, 1)
     return (errors * growth).sum(2 if per_sample else (0, 2)), growth
 
 
-def _growth_from_below(truth: Tensor, dtype: torch.dtype) -> Tensor:
-    """:func:`_growth` of positions (..., n) from the smallest error up, in fewer ways through memory."""
-    # How many true positions are left with that error or less, and how many positions have larger ones.
-    counts = truth.cumsum(-1, dtype=torch.int32)
-    larger = torch.arange(truth.shape[-1], -1, -1, dtype=dtype, device=truth.device)
-    # Of a union of U = counts + larger where it is true: 1 / U. Any other: counts / (U (U + 1)).
-    growth = torch.addcmul(counts, truth, larger[:-1])
-    below = counts + larger[1:]
+def _growth_by_others(key: Tensor, dtype: torch.dtype) -> Tensor:
+    """:func:`_growth` in fewer ways through memory, of keys (..., n) whose last bit is the truth."""
+    other = torch.bitwise_and(key, 1, out=torch.empty(key.shape, dtype=torch.uint8, device=key.device)).bitwise_xor_(1)
+    # With F others up to a position and T true ones in all, it is below + 1 = T + F; any other has missed below - rank.
+    counts = other.cumsum(-1, dtype=torch.int32)
+    below = counts + (key.shape[-1] - 1 - counts[..., -1:]).to(dtype)
+    growth = torch.addcmul(below, other, _ranks(key.shape[-1], below), value=-1)
     growth.div_(torch.addcmul(below, below, below, out=below))
-    growth[..., -1:].nan_to_num_(1.0)  # of a class that is nowhere true, the largest error is all of the loss
+    growth[..., :1].nan_to_num_(1.0)  # 0 / 0 where the largest error is all of the loss
     return growth
 
 
