@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, dtype
 
 from lossary.testing import Call
+from samples.triplet import _squared_distance as squared_distance
 from samples.types import Samples
 
 
@@ -23,10 +24,6 @@ def _edges_triplets(dt: dtype) -> tuple[Call, ...]:
 
 def _golden_triplets(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call:
     return Call((inputs["anchor"], inputs["positive"], inputs["negative"]), {**params, "eps": 0.0})
-
-
-def _squared_distance(x: Tensor, y: Tensor) -> Tensor:
-    return (x - y).square().sum(-1)
 
 
 def _golden_bpr(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call:
@@ -47,6 +44,6 @@ SAMPLES: dict[str, Samples] = {
     ),
     "triplet_margin_with_distance_loss": Samples(
         edges=_edges_triplets,
-        variants=({}, {"margin": 0.3, "swap": True}, {"margin": 3.0, "distance_function": _squared_distance}),
+        variants=({}, {"margin": 0.3, "swap": True}, {"margin": 3.0, "distance_function": squared_distance}),
     ),
 }

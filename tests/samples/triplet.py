@@ -40,6 +40,11 @@ def _golden_distance(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) ->
     return Call((inputs["embeddings"], inputs["labels"]), {**params, "mining": "all", "average": "all"})
 
 
+# Modules that earlier releases have stored call it by this name.
+def _squared_distance(x: Tensor, y: Tensor) -> Tensor:
+    return (x - y).square().sum(-1)
+
+
 SAMPLES: dict[str, Samples] = {
     "triplet_loss": Samples(
         edges=_edges,

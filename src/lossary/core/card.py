@@ -82,7 +82,7 @@ Input = Literal[
     "images",
     "waves",
 ]
-#: What an item of ``reduction="none"`` is. "batch": the loss exists only for a whole batch.
+#: What an item of ``reduction="none"`` is. "batch": the loss is defined only for a whole batch.
 Item = Literal["element", "row", "anchor", "pair", "triplet", "image-class", "image", "batch"]
 
 #: Arguments that change from batch to batch: they belong to the function and ``forward``, and are never fields.

@@ -242,8 +242,8 @@ def proxy_anchor_loss(
         group: Process group whose ranks' items form one batch. Classes sharded over ranks bring their own.
 
     Returns:
-        A scalar: the first sum averaged over the batch's classes plus the second averaged over all classes. It exists
-        only for a whole batch, so there is no ``reduction``. An empty batch gives 0.0 with zero gradients.
+        A scalar: the first sum averaged over the batch's classes plus the second averaged over all classes. It is
+        defined only for a whole batch, so there is no ``reduction``. An empty batch gives 0.0 with zero gradients.
 
     Raises:
         ValueError: Wrong shapes, ``scale`` not above 0, a hyperparameter that is not finite.

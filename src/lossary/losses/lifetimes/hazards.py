@@ -105,8 +105,8 @@ def cox_ph_loss(
         group: Processes whose batches together form the people at risk.
 
     Returns:
-        A scalar: the mean over events, 0 with zero gradients if there are none. It exists only for a whole batch, so
-        there is no ``reduction``.
+        A scalar: the mean over events, 0 with zero gradients if there are none. It is defined only for a whole batch,
+        so there is no ``reduction``.
 
     Raises:
         ValueError: Shapes that do not fit, events that are neither 0 nor 1.

@@ -397,14 +397,13 @@ def values_of_numbers(subject: Subject) -> dict[str, float]:
 
 @law(once=True)
 def weights_masks_and_reductions_are_taken(subject: Subject) -> None:
-    """Every loss has them; only one that exists for a whole batch has no items to reduce, and its docstring says so."""
+    """Every loss has them; only one defined for a whole batch has no items to reduce, and its docstring says so."""
     card = subject.card
     whole = card.item == "batch"
     missing = {"sample_weight", "mask", "reduction"} - set(parameters(card))
     assert missing == ({"reduction"} if whole else set()), f"{card.name} takes no {', '.join(sorted(missing))}"
-    assert not whole or "exists only for a whole batch" in (inspect.getdoc(card.fn) or ""), (
-        f"{card.name}: why no reduction?"
-    )
+    told = " ".join((inspect.getdoc(card.fn) or "").split())
+    assert not whole or "defined only for a whole batch" in told, f"{card.name}: why no reduction?"
 
 
 @law(where=takes("sample_weight"), once=True)
