@@ -80,7 +80,7 @@ SEEN = (
 )
 
 
-@pytest.mark.sample(2)
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("fault", SEEN)
 def test_planted_faults_are_seen(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     mutant = next(m for m in MUTANTS if m.fault == fault)

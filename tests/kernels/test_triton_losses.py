@@ -90,7 +90,7 @@ def assert_near(got: list[Tensor], want: list[Tensor], tolerance: float) -> None
         assert float((a - b).norm()) <= tolerance * float(b.norm())
 
 
-@pytest.mark.sample(2)
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("name", LOSSES)
 def test_public_losses_and_gradients(by_triton: list[str], name: str) -> None:
     loss, leaves = LOSSES[name]

@@ -90,7 +90,7 @@ ELEMENTS: dict[str, Callable[..., Tensor]] = {
 }
 
 
-@pytest.mark.sample(3)
+@pytest.mark.sample(5)
 @dtypes
 @pytest.mark.parametrize("hard", [True, False])
 @pytest.mark.parametrize("name", ELEMENTS)
@@ -103,7 +103,7 @@ def test_elements(started: list[str], name: str, hard: bool, dtype: torch.dtype)
     assert started.count("scale_unless_one") == (ON != "cpu")  # there it is seen to be 1
 
 
-@pytest.mark.sample(3)
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("z", [-90.0, -40.0, 40.0, 90.0])
 @pytest.mark.parametrize("name", ["BCE", "focal", "focal, alpha"])
 def test_elements_that_are_nearly_right_or_quite_wrong(started: list[str], name: str, z: float) -> None:
@@ -139,7 +139,7 @@ def test_memory_with_gaps_and_weights_take_the_plain_way(started: list[str]) -> 
     assert "value_and_slope" not in started
 
 
-@pytest.mark.sample(3)
+@pytest.mark.sample(5)
 @dtypes
 @pytest.mark.parametrize(("n", "c"), [(5, 37), (3, 2), (1, 16), (17, 64)])
 def test_ready_scores(started: list[str], n: int, c: int, dtype: torch.dtype) -> None:
@@ -209,7 +209,7 @@ def test_second_derivatives_of_ready_scores(started: list[str]) -> None:
     assert started
 
 
-@pytest.mark.sample(3)
+@pytest.mark.sample(5)
 @dtypes
 @pytest.mark.parametrize("squared", [False, True])
 @pytest.mark.parametrize(("n", "c", "side"), [(2, 3, 9), (1, 19, 5), (3, 1, 4)])

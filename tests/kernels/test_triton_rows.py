@@ -125,7 +125,7 @@ def here_tensors(source: Bilinear) -> tuple[Tensor, Tensor, Tensor | None]:
 NAMES = [name for name, *_ in problems(8, 8, 3, F32)]
 
 
-@pytest.mark.sample(3)
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("dtype", [F32, F16, BF16], ids=str)
 @pytest.mark.parametrize("which", range(len(NAMES)), ids=NAMES)
 def test_statistics_and_gradients_are_those_of_float64(which: int, dtype: torch.dtype) -> None:
@@ -133,7 +133,7 @@ def test_statistics_and_gradients_are_those_of_float64(which: int, dtype: torch.
     check(source, targets, slopes(21))
 
 
-@pytest.mark.sample(2)
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("dtype", [F32, BF16], ids=str)
 @pytest.mark.parametrize("which", [0, 1, 3, 8])
 def test_long_vectors_are_multiplied_by_torch(monkeypatch: pytest.MonkeyPatch, which: int, dtype: torch.dtype) -> None:
@@ -143,7 +143,7 @@ def test_long_vectors_are_multiplied_by_torch(monkeypatch: pytest.MonkeyPatch, w
     check(source, targets, slopes(21))
 
 
-@pytest.mark.sample(4)
+@pytest.mark.sample(6)
 @pytest.mark.parametrize(("n", "c", "d"), [(1, 1, 1), (1, 40, 3), (40, 1, 16), (5, 17, 33)])
 @pytest.mark.parametrize("which", [0, 1, 3, 7])
 def test_every_size_is_right(n: int, c: int, d: int, which: int) -> None:
@@ -164,7 +164,7 @@ def test_nothing_to_multiply(n: int, c: int, d: int) -> None:
         assert g.isfinite().all()
 
 
-@pytest.mark.sample(2)
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("given", [(1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1)])
 @pytest.mark.parametrize("which", [0, 8])
 def test_a_statistic_that_the_loss_has_no_use_for(which: int, given: tuple[int, ...]) -> None:
@@ -199,7 +199,7 @@ def test_no_slope_is_subnormal_and_two_runs_agree() -> None:
     assert all(torch.equal(a, b) for a, b in zip(rows, again, strict=True))
 
 
-@pytest.mark.sample(3)
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("dtype", [F32, F16, BF16], ids=str)
 @pytest.mark.parametrize(("split", "scale"), [(0, 1.0), (0, -0.5), (13, 1.0), (13, 2.0)])
 def test_one_set_and_both_directions(split: int, scale: float, dtype: torch.dtype) -> None:
@@ -226,7 +226,7 @@ def test_one_set_and_both_directions(split: int, scale: float, dtype: torch.dtyp
     assert error(gradient, leaf.grad) < at_gradients
 
 
-@pytest.mark.sample(3)
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("dtype", [F32, F16, BF16], ids=str)
 @pytest.mark.parametrize("shift", [-10.0, 0.0, 40.0])
 def test_the_sum_of_softplus(shift: float, dtype: torch.dtype) -> None:
@@ -258,7 +258,7 @@ def test_tiles_of_every_dtype_are_stored() -> None:
         assert tiles.slopes(torch.empty(0, dtype=dtype)).depth <= tiles.statistics(torch.empty(0, dtype=dtype)).columns
 
 
-@pytest.mark.sample(3)
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("starts", [(0, 16), (0, 5, 33)])
 @pytest.mark.parametrize("which", [0, 3, 5, 6, 8])
 def test_parts_of_the_columns(which: int, starts: tuple[int, ...]) -> None:
