@@ -7,7 +7,7 @@ dip, or on its way out.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import inf, log
+from math import inf
 from statistics import fmean, median
 
 from lossary.lab.run.record import Point, Record
@@ -24,9 +24,9 @@ PATIENCE = 400
 SPACING = 0.05
 #: A run whose best weights are from this first share of its steps has hardly learned.
 EARLY = 0.2
-#: If a curve gains as much with each fifth more steps as in its last sixth, this many such gains take it to four times
-#: its steps.
-FIFTHS_TO_FOUR_TIMES = log(4) / log(6 / 5)
+#: How many times the gain of its last sixth a curve may still gain up to four times its steps. Had it continued as it
+#: ended it would be 7.6 times, but curves level off: 2 lets no more claims turn round (docs/decisions/0010).
+GAINS_TO_COME = 2
 
 
 @dataclass(frozen=True)
@@ -156,8 +156,8 @@ def mostly(runs: int, of: int) -> bool:
 def to_come(runs: Sequence[Record], metric: Metric) -> float:
     """How much better a loss may still become with four times the steps; 0 if most of its runs had stopped rising.
 
-    A curve that continues as it ended gains as much with each fifth more steps as in its last sixth. If most runs are
-    in a dip, or there are no curves of this metric, nobody knows: the result is infinite.
+    It is `GAINS_TO_COME` times what the loss gained in the last sixth of its steps. If most runs are in a dip, or there
+    are no curves of this metric, nobody knows: the result is infinite.
 
     Args:
         runs: Of the loss, with curves of the metric.
@@ -167,7 +167,7 @@ def to_come(runs: Sequence[Record], metric: Metric) -> float:
     curves = [Curve.of(r.curve, higher_is_better=metric.higher_is_better) for r in runs if r.curve]
     if not curves or mostly(sum(curve.in_dip for curve in curves), len(curves)):
         return inf
-    return max(0.0, fmean(curve.gain for curve in curves)) * FIFTHS_TO_FOUR_TIMES
+    return max(0.0, fmean(curve.gain for curve in curves)) * GAINS_TO_COME
 
 
 def not_learned(records: Sequence[Record], metric: Metric) -> dict[str, str]:
