@@ -1,5 +1,7 @@
 """Settings for all tests."""
 
+import os
+
 import pytest
 import torch
 
@@ -37,6 +39,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def tell(terminal: pytest.TerminalReporter) -> None:
     if usual.seed() != usual.WHOLE:
         terminal.write_line(usual.said())
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """A fifth of the time tests wait: for time-outs, a browser, other processes' exit."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores + (cores + 1) // 3
 
 
 @pytest.hookimpl(trylast=True)

@@ -18,6 +18,7 @@ def rows(card: Card) -> list[dict[str, Any]]:
     return curves.draw(card).to_dict()["data"]["values"]
 
 
+@pytest.mark.sample(3)
 @cards
 def test_every_curve_is_finite_and_moves_and_the_gradient_is_its_slope(card: Card) -> None:
     drawn = rows(card)
