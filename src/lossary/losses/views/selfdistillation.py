@@ -143,8 +143,9 @@ def dino_loss(
 
     Source:
         Caron et al., Emerging Properties in Self-Supervised Vision Transformers, arXiv:2104.14294, eq. 2 and 3, and
-        algorithm 1, whose temperatures these are. Masked patches: Zhou et al., iBOT, arXiv:2111.07832. In its code the
-        first step already uses its own center; the teacher's temperature is warmed up from 0.04 to 0.07.
+        algorithm 1, whose temperatures these are. Masked patches: Zhou et al., iBOT, arXiv:2111.07832. In the code of
+        both, the center starts at 0 and moves after the loss, so the first step has none. Their recipes warm the
+        teacher's temperature up from 0.04 to 0.07, in 30 epochs.
     """
     apart = _check_scores(student, teacher)
     if center is not None:
