@@ -115,6 +115,7 @@ UNNUMBERED: Mapping[str, str] = {
     "unnumbered": "the paper numbers none",
     "textbook": "a textbook formula, which no one paper numbers",
     "code": "in code alone",
+    "program": "there as a quadratic program, with slack variables",  # each slack is a hinge of this loss
     "unconfirmed": "its equation not confirmed",  # the paper may have one: nobody has read it there yet
 }
 

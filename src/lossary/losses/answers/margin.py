@@ -421,7 +421,7 @@ CARDS = (
         },
         item="row",
         paper="Elisseeff and Weston, A Kernel Method for Multi-Labelled Classification, 2001",
-        equation="unconfirmed",
+        equation="program",
         when="Several labels at a time, where only their ranking against the others counts.",
         pitfalls=("Targets are indices up to the first -1, not zeros and ones: those mean the classes 0 and 1.",),
         relatives=("multilabel_soft_margin_loss", "multiclass_hinge_loss"),

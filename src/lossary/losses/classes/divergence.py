@@ -282,7 +282,7 @@ _card = partial(
     data="classes",
     kernel="none",
     paper="Kullback and Leibler, On Information and Sufficiency, 1951",
-    equation="unconfirmed",
+    equation="section 2",
     at_call=frozenset({"sample_weight", "mask"}),
 )
 

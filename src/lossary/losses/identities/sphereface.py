@@ -346,7 +346,7 @@ CARDS = (
         kernel="rows",
         item="row",
         paper="arXiv:2108.01513",
-        equation="unconfirmed",
+        equation="5",
         defaults="the authors' code",
         search={"balance": Range(0.5, 0.9), "scale": Range(8.0, 64.0, log=True), "margin": Range(0.0, 0.5)},
         exact={"gradient": "exact"},

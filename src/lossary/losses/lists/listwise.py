@@ -222,7 +222,7 @@ CARDS = (
             r"T": "`temperature`, in units of relevance: a small one asks only for the best candidate",
         },
         paper="Cao et al., Learning to Rank: From Pairwise Approach to Listwise Approach, ICML 2007",
-        equation="unconfirmed",
+        equation="4, at k = 1",
         defaults="the paper's",
         search={"temperature": Range(0.2, 5.0, log=True)},
         when="Candidates of a query with graded relevance, where the top counts most.",
@@ -246,7 +246,7 @@ CARDS = (
             r"s_i": "`input`, the score of candidate i",
         },
         paper="Xia et al., Listwise Approach to Learning to Rank: Theory and Algorithm, ICML 2008",
-        equation="unconfirmed",
+        equation="9",
         defaults="none",
         when="Candidates of a query whose whole order is known and matters as much at the end as at the top.",
         pitfalls=(

@@ -209,7 +209,7 @@ _FACTS: dict[str, Any] = {
         r"\epsilon": "`smooth`, in positions; with 0, 0 / 0 counts as a perfect score",
     },
     "paper": "arXiv:2003.07311",
-    "equation": "unconfirmed",
+    "equation": "algorithm 2",
     "defaults": "ten erosions suffice for regions twenty positions wide; epsilon = 1 as in MONAI",
     "search": {"iterations": Choice((3, 10))},
 }

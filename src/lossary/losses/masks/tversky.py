@@ -396,7 +396,7 @@ _FOCAL: dict[str, Any] = {
         r"\gamma": "`gamma`, above 0: above 1, nearly right scores keep a steep gradient",
     },
     "paper": "arXiv:1810.07842",
-    "equation": "unconfirmed",
+    "equation": "4",
     "defaults": "the paper's",
     "search": {"gamma": Range(0.5, 3.0, log=True), "alpha": Range(0.1, 0.9), "beta": Range(0.1, 0.9)},
 }

@@ -233,7 +233,7 @@ CARDS = (
             r"v_i": "row i of `x2`",
         },
         paper="Su, CoSENT, kexue.fm/archives/8847, 2022",
-        equation="unconfirmed",
+        equation="7",
         defaults="the author's",
         search={"scale": Range(5.0, 50.0, log=True), "similarity": Choice(("cos", "dot"))},
         when="Pairs with graded similarities, such as sentences, where their order is evaluated (Spearman).",

@@ -77,8 +77,8 @@ def tweedie_loss(
 
     Source:
         Jorgensen, Exponential Dispersion Models, 1987; the form without its constant and p = 1.5 are those of boosted
-        trees (XGBoost, LightGBM). Forecasting libraries have the same for p between 1 and 2 but divide by 0 at the
-        ends, where the constant is left out here.
+        trees (XGBoost's ``tweedie-nloglik``, LightGBM). Forecasting libraries have the same for p between 1 and 2 but
+        divide by 0 at the ends, where the constant is left out here.
     """
     check_same_shape("target", target, "input", input)
     check_not_negative("target", target, align(sample_weight, mask, target.shape)[1])
@@ -233,7 +233,7 @@ CARDS = (
             r"y": "`target`, the true amount, at least 0",
         },
         paper="Jorgensen, Exponential Dispersion Models, 1987",
-        equation="unconfirmed",
+        equation="code",
         defaults="XGBoost and LightGBM",
         search={"power": Range(1.1, 1.9)},
         when="Amounts with many zeros among them: insurance claims, rain, daily sales.",

@@ -294,7 +294,7 @@ CARDS = (
             r"y": "`target`, the true value",
         },
         paper="Nix and Weigend, Estimating the Mean and Variance of the Target Probability Distribution, 1994",
-        equation="unconfirmed",
+        equation="textbook",
         untuned="`eps` only keeps the variance above 0, `full` adds a constant",
         at_call=_AT_CALL,
         when="The noise differs from sample to sample, and its size should be predicted too.",

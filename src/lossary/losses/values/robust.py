@@ -334,7 +334,7 @@ CARDS = (
         },
         paper="Charbonnier et al., Two deterministic half-quadratic regularization algorithms for computed imaging, "
         "1994",
-        equation="unconfirmed",
+        equation="section 3.3 of arXiv:1710.01992, in this form",
         defaults="arXiv:1710.01992",
         search={"eps": Range(1e-3, 1.0, log=True)},
         when="Image restoration, in [0, 1]; anywhere else as a smooth l1_loss.",

@@ -457,7 +457,7 @@ CARDS = (
         kernel="rows",
         item="anchor",
         paper="arXiv:1412.2007",
-        equation="unconfirmed",
+        equation="section 3",
         defaults="Yi et al., RecSys 2019",
         search={"temperature": Range(0.02, 0.5, log=True), "correct_positive": Choice((False, True))},
         separable=False,
