@@ -189,7 +189,7 @@ CARDS = (
             r"\gamma": "`gamma`: how fast easy negatives fade",
         },
         paper="arXiv:2008.13367",
-        equation="unconfirmed",
+        equation="2",
         defaults="the paper",
         search={"alpha": Range(0.25, 1.0), "gamma": Range(0.5, 4.0)},
         when="Dense detectors whose score says how well the box fits, and candidates that are mostly background.",
