@@ -3,9 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from markdown.extensions.toc import slugify
+
 from benchmarks import page, tables
 from benchmarks.case import DENSE, OURS
 
+HEAD = "time and extra memory, two CPU cores ([how](docs/benchmarks.md): `make bench`)"
 #: What the README calls a case.
 CHOSEN = {
     "ArcFace, 1,024 items, 50,000 classes": "ArcFace head, N=1024 C=50000 D=128",
@@ -19,8 +22,13 @@ CHOSEN = {
 def table() -> str:
     """Time and extra memory of each, Markdown."""
     cases = page.newest()["cpu"]["cases"]
-    rows = ((title, *cells(cases[case])) for title, case in CHOSEN.items())
-    return page.markdown(("forward and backward", "Lossary", "plain torch", "fastest other library"), rows)
+    rows = ((linked(title, cases[case]["kernel"]), *cells(cases[case])) for title, case in CHOSEN.items())
+    return page.markdown((HEAD, "Lossary", "plain torch", "fastest other library"), rows)
+
+
+def linked(title: str, kernel: str) -> str:
+    """To the section that has the case, whose page begins with the command."""
+    return f"[{title}](docs/benchmarks.md#{slugify(page.KERNELS[kernel], '-')})"
 
 
 def cells(record: Mapping[str, Any]) -> Iterator[str]:

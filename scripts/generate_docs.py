@@ -13,6 +13,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator
+from itertools import zip_longest
 from pathlib import Path
 from types import ModuleType
 
@@ -83,12 +84,13 @@ def main() -> int:
     files[ROOT / "docs" / "comparison.md"] = comparison_page.page(len(CATALOGUE))
     files[ROOT / "docs" / "roadmap.md"] = roadmap_page.page()
     tables = {
-        "README.md": (benchmarks_summary.table(), beginnings("docs/losses/")),
         "docs/index.md": (beginnings("losses/"),),
         "docs/api.md": (helpers(),),
         "docs/decisions/README.md": (decisions(),),
     }
     files |= {ROOT / name: between_markers((ROOT / name).read_text(), *texts) for name, texts in tables.items()}
+    readme = ROOT / "README.md"
+    files[readme] = with_tables(readme.read_text(), benchmarks_summary.table(), beginnings_in_pairs("docs/losses/"))
     files |= {Path(module.__file__ or ""): with_names(module) for module in (lossary, lossary.functional)}
     for transcript in ("your_data.md", "check.md"):
         files[ROOT / "docs" / transcript] = transcribed(ROOT / "docs" / transcript)
@@ -215,6 +217,15 @@ def beginnings(folder: str) -> str:
     return "\n".join(lines)
 
 
+def beginnings_in_pairs(folder: str) -> str:
+    """The same in half as many rows and without the others, for the README."""
+    cells = [f"{question} | {link(cards_of(kind)[0], folder)}" for kind, (question, _) in KINDS.items()]
+    half = (len(cells) + 1) // 2
+    rows = (f"| {left} | {right} |" for left, right in zip_longest(cells[:half], cells[half:], fillvalue=" | "))
+    head = f"| you have | begin with | you have | begin with ([all {len(CATALOGUE)}]({folder}index.md)) |"
+    return "\n".join([head, "| --- | --- | --- | --- |", *rows])
+
+
 def cards_of(kind: str) -> list[Card]:
     """The losses for a kind of data, the one to begin with first."""
     first = KINDS[kind][1]
@@ -261,6 +272,15 @@ def between_markers(text: str, *news: str) -> str:
         raise SystemExit(f"wanted {len(news)} times the marker {begin.strip()}; got {len(parts)}")
     written = (between(begin + part, begin, f"{new.strip()}\n\n", end) for part, new in zip(parts, news, strict=True))
     return before + "".join(written)
+
+
+def with_tables(text: str, *news: str) -> str:
+    """``text`` with its tables replaced in order."""
+    table = re.compile(r"(?:^\|.*\n)+", re.M)
+    if (found := len(table.findall(text))) != len(news):
+        raise SystemExit(f"README.md: wanted {len(news)} tables; got {found}")
+    written = iter(news)
+    return table.sub(lambda _: f"{next(written).strip()}\n", text)
 
 
 def between(text: str, begin: str, new: str, end: str) -> str:

@@ -4,11 +4,17 @@ import contextlib
 import io
 import json
 import re
+import runpy
+import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from docs_versions import on_post_build
 from markdown.extensions.toc import slugify
+
+from lossary.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parent.parent
 #: The losses' pages are written by a command that knows which pages there are.
@@ -38,16 +44,54 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_readme_says_what_its_code_prints() -> None:
-    code, said = re.findall(r"^```(?:python|text)\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)[:2]
+    (code,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+    lines = [line for line in code.splitlines() if line.startswith("print(")]
+    said = [re.findall(r"  # prints (.*?): ", line) for line in lines]
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(compile(code, "README.md", "exec"), {})
-    assert printed.getvalue() == said
+    assert said
+    assert said == [[line] for line in printed.getvalue().splitlines()]
+
+
+def test_readme_says_about_how_many_losses_there_are() -> None:
+    (said,) = re.findall(r"Almost (\d+) losses", (ROOT / "README.md").read_text())
+    assert int(said) - 10 < len(CATALOGUE) <= int(said)
+
+
+def test_libraries_that_the_readme_names_have_presets() -> None:
+    lines = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("- **From ")]
+    named = {re.sub(r"[- ]", "_", name.lower()) for line in lines for name in line.split("**")[1][5:].split(", ")}
+    assert {path.stem for path in ROOT.glob("src/lossary/presets/[a-z]*.py")} <= named
 
 
 def test_readme_is_short() -> None:
     """A first reader decides within a minute; what is longer belongs in the docs."""
-    assert len((ROOT / "README.md").read_text().splitlines()) <= 110
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 60
+
+
+def test_a_published_readme_has_no_relative_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("hatchling", "hatchling.metadata", "hatchling.metadata.plugin", "hatchling.metadata.plugin.interface"):
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace(MetadataHookInterface=object))
+    hook = runpy.run_path(str(ROOT / "hatch_build.py"))["Hook"]()
+    hook.root = str(ROOT)
+    metadata: dict[str, Any] = {}
+    for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_REF_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    hook.update(metadata)
+    assert metadata["readme"]["text"] == (ROOT / "README.md").read_text()
+    assert "urls" not in metadata
+
+    monkeypatch.setenv("GITHUB_SERVER_URL", "https://github.com")
+    monkeypatch.setenv("GITHUB_REPOSITORY", "someone/lossary")
+    monkeypatch.setenv("GITHUB_REF_NAME", "v0.3.0")
+    hook.update(metadata)
+    links = LINK.findall(metadata["readme"]["text"])
+    files = [re.sub(r"^https://github.com/someone/lossary/(blob|raw)/v0\.3\.0/|#.*", "", link) for link in links]
+    assert len(files) > 30
+    assert all((ROOT / file).is_file() for file in files)
+    assert "](https://github.com/someone/lossary/raw/v0.3.0/docs/images/" in metadata["readme"]["text"]
+    assert metadata["urls"]["Changelog"] == "https://github.com/someone/lossary/blob/v0.3.0/CHANGELOG.md"
 
 
 def test_versions_of_the_docs_are_listed_newest_first(tmp_path: Path) -> None:

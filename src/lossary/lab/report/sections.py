@@ -43,7 +43,7 @@ def summary(evidence: Evidence) -> Summary:
     losses = counted(evidence.ranked, "loss", "losses")
     sentence = (
         f"{losses} compared by {evidence.metric.label} on {units} {words.units_of(evidence.metric)}; "
-        f"{counted(range(evidence.plan.trials), 'tuning trial')} and {counted(seeds, 'seed')} a loss."
+        f"{counted(range(evidence.plan.trials), 'tuning trial')} and {counted(seeds, 'seed')} per loss."
     )
     credit = str(evidence.test["credit"]) + " " if "credit" in evidence.test else ""
     return Summary(
