@@ -150,11 +150,11 @@ def _text(path: str, text: str | bytes) -> str:
 ROWS = "".join(f"{n},{n % 7},{'ab'[n % 2]}\n" for n in range(30))
 MALFORMED: dict[str, Callable[[], str]] = {
     "an empty file": lambda: _text("empty.csv", ""),
-    "a header alone": lambda: _text("header.csv", "size,label\n"),
+    "only a header": lambda: _text("header.csv", "size,label\n"),
     "no such column": lambda: table("shop.csv", price=[1.5] * 60) + " --target prize",
     "no target anywhere": lambda: table("untold.csv", target=[None] * 60),
     "one class": lambda: table("one.csv", target=["yes"] * 60),
-    "a sample a class": lambda: table("single.csv", target=[f"class {n}" for n in range(60)]),
+    "one sample per class": lambda: table("single.csv", target=[f"class {n}" for n in range(60)]),
     "a ragged row": lambda: _text("ragged.csv", f"size,form,label\n{ROWS}7,1\n"),
     "another encoding": lambda: _text("latin.csv", f"size,form,label\n{ROWS}".encode() + b"1,2,caf\xe9\n"),
     "text among numbers": lambda: _text("odd.csv", f"size,form,label\n{ROWS}tall,2,a\n") + " --types size=number",
@@ -168,7 +168,7 @@ MALFORMED: dict[str, Callable[[], str]] = {
     "NaN among the embeddings": _nan,
     "another kind of file": lambda: _text("notes.docx", "notes"),
     "half an archive": lambda: _text("half.npz", Path(arrays("whole.npz")).read_bytes()[:300]),
-    "lines that are no objects": lambda: _text("lines.jsonl", '{"query": "a", "document": "b"}\n[1]\n'),
+    "lines that are not objects": lambda: _text("lines.jsonl", '{"query": "a", "document": "b"}\n[1]\n'),
     "no such columns of texts": lambda: _text("chat.csv", "question,answer\na,b\n") + " --target question,reply",
     "pairs that all share a text": lambda: _text(
         "yes.csv", "question,answer\n" + "".join(f"is it {n}?,yes\n" for n in range(60))
