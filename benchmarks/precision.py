@@ -65,7 +65,7 @@ Which type each computation uses, and what that costs in accuracy. `python -m be
 | float32 | torch's own choice: float32, or TF32 where you allow it | float32 | float32 |
 | bfloat16 or float16 | of the operands unchanged, **into float32** | float32 | summed in float32, rounded once |
 | float32 under autocast | of the operands rounded to autocast's type, into float32 | float32 | float32 |
-| half precision beside float32 | float32 | float32 | each in its own type |
+| half precision with float32 | float32 | float32 | each in its own type |
 
 On devices that multiply half-precision matrices (CUDA, XPU; torch 2.8 or newer), this table applies as it stands. A CPU
 multiplies float32 copies and rounds only the gradient; there, autocast changes nothing. Norms, temperatures and scales
@@ -166,7 +166,7 @@ def page() -> str:
     intro = INTRO.format(rows=ROWS, classes=f"{CLASSES:,}", width=WIDTH, **least)
     header = ("loss", "embeddings", "type", "loss's error", "dx", "dw", "plain torch: loss's", "dx ", "dw ")
     full = ((*row, *[""] * (len(header) - len(row))) for row in rows())
-    where = f"torch {torch.__version__.partition('+')[0]}, {platform.machine()}; no accelerator was at hand.\n"
+    where = f"torch {torch.__version__.partition('+')[0]}, {platform.machine()}; no accelerator was available.\n"
     return intro + markdown(header, full) + "\n" + where
 
 

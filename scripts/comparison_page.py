@@ -35,7 +35,7 @@ Versions: {versions}.
 
 {table}
 
-For measured speed and memory, also beside other libraries, see [Benchmarks](benchmarks.md).
+For measured speed and memory, also of other libraries, see [Benchmarks](benchmarks.md).
 
 ## When not to use Lossary
 
