@@ -1,4 +1,4 @@
-"""Rows by blocks that are made again for their gradient: memory of one block, whatever is held within it."""
+"""Rows in blocks that are recomputed for their gradient: the memory of one block, whatever it stores internally."""
 
 from collections.abc import Callable
 
@@ -9,23 +9,23 @@ from torch.utils.checkpoint import checkpoint
 from lossary.core import device as _device
 from lossary.kernels.modes import plain_only
 
-#: Numbers held at once on a CPU; elsewhere the device tells.
+#: Numbers held at once on a CPU; elsewhere the device's memory decides.
 CACHED = 2**20
 
 
 def by_rows(make: Callable[..., Tensor], rows: tuple[Tensor, ...], *others: Tensor | float, width: int) -> Tensor:
-    """``make(*rows, *others)``, row by row, of which each holds ``width`` numbers on the way.
+    """``make(*rows, *others)`` in blocks of rows, where each row needs ``width`` numbers of temporary memory.
 
     Args:
-        make: Row by row; right to as many derivatives as it is itself.
-        rows: Tensors of as many rows each.
+        make: Works row by row. The result is differentiable as often as it is.
+        rows: Tensors with equally many rows.
         others: What all rows share.
-        width: How many numbers a row holds.
+        width: How many numbers a row needs.
     """
     count, like = rows[0].shape[0], rows[0]
     held = CACHED if _device.by_cache(like) else _device.budget(like) // 4
     step = max(1, held // max(1, width))
-    # A compiler would unroll the blocks, and the transforms of torch.func know of none that are made again.
+    # A compiler would unroll the blocks, and torch.func's transforms do not support checkpoints.
     if count <= step or plain_only():
         return make(*rows, *others)
     parts: list[Tensor] = []

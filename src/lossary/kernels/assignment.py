@@ -1,4 +1,4 @@
-"""Items shared among prototypes so that each prototype gets as many, by Sinkhorn's iterations in log space."""
+"""Items assigned to prototypes so that each prototype gets equally many, by Sinkhorn iterations in log space."""
 
 from torch import Tensor
 
@@ -7,16 +7,16 @@ from lossary.kernels.stable import ABSENT
 
 
 def balanced(scores: Tensor, iterations: int, counted: Tensor | None, ranks: Ranks | None) -> Tensor:
-    """The logarithms of items' shares of prototypes, from scores (N, ..., K) over their entropy's weight.
+    """The logarithms of the items' shares of prototypes, from scores (N, ..., K) divided by the entropy's weight.
 
     Args:
-        scores: Of items along the first dimension; views between are balanced each by itself.
-        iterations: How often prototypes are made equal, and then items.
-        counted: (N,) boolean, which items there are; None for all.
-        ranks: Whose items there are; None for these alone.
+        scores: Items along the first dimension; each view in between is balanced separately.
+        iterations: How often prototypes, and then items, are normalised.
+        counted: (N,) boolean, which items exist; None for all.
+        ranks: The ranks that share the items; None if there are only these.
 
     Returns:
-        Log-probabilities in the shape of ``scores``: after so few iterations items are right, prototypes nearly.
+        Log-probabilities in the shape of ``scores``: after few iterations exact for items, approximate for prototypes.
     """
     absent = None if counted is None else ~counted.reshape(-1, *(1 for _ in scores.shape[1:]))
     for _ in range(iterations):

@@ -1,8 +1,8 @@
 """Euclidean distances: exact for near-identical points, with gradient 0 at distance 0.
 
-``|x|^2 + |y|^2 - 2<x, y>`` is fast and cancels: for points nearer than their norms' rounding it is noise, and so is its
-gradient. Small cases take the differences themselves; large ones take the products and then redo, from the
-differences, the pairs that cancelled.
+``|x|^2 + |y|^2 - 2<x, y>`` is fast, but cancels: for points closer than the rounding of their norms it is noise, and so
+is its gradient. Small cases use the differences themselves; large ones use the products and then recompute the pairs
+that cancelled from the differences.
 """
 
 import math
@@ -19,11 +19,11 @@ from lossary.kernels.stable import accumulate, scales
 
 #: Up to this many differences (N * M * D) are simply written out.
 WRITTEN_OUT = 2**21
-#: A squared distance below this share of the squared norms has lost too many digits: it is taken from the difference.
+#: A squared distance below this share of the squared norms has lost too many digits and is recomputed.
 CANCELLED = 1e-2
-#: In float64 products this share of the squared norms is rounding: of float32 numbers, that they are the same point.
+#: In float64 products of float32 numbers, this share of the squared norms is rounding: the points are the same.
 SAME = 2**-46
-#: Differences held at once when cancelled pairs are redone.
+#: Differences held at once when cancelled pairs are recomputed.
 CACHED_DISTANCES = 2**21
 
 
@@ -49,12 +49,12 @@ def norm(differences: Tensor, p: float = 2.0) -> Tensor:
 
 
 def _finite(found: Tensor) -> bool:
-    """Whether no square was too large for its dtype, as far as may be looked."""
+    """Whether no square overflowed its dtype; False if values must not be read."""
     return found.numel() == 0 or (_device.values_visible(found) and found.detach().amax().item() < math.inf)
 
 
 def _scaled_norm(differences: Tensor) -> Tensor:
-    scale = scales(differences).clamp_min(1)  # the huge ones alone: lengths below 1e-19 are 0 in float32
+    scale = scales(differences).clamp_min(1)  # only for huge ones: lengths below 1e-19 are 0 in float32
     return root(squares(differences / scale)) * scale.squeeze(-1)
 
 
@@ -63,7 +63,7 @@ def lengths(differences: Tensor, *, squared: bool) -> Tensor:
 
 
 def _norm(differences: Tensor, p: float) -> Tensor:
-    # Not torch's norm, whose derivatives by entries that are 0 are NaN.
+    # Not torch's norm, whose derivatives with respect to entries of 0 are NaN.
     scale = torch.linalg.vector_norm(differences.detach(), torch.inf, -1, keepdim=True)
     scale = scale + (scale == 0)
     shares = (differences / scale).abs()
@@ -77,7 +77,7 @@ def pairwise(x: Tensor, y: Tensor, *, squared: bool = False) -> Tensor:
     """Distances of every row of ``x`` to every row of ``y``: (N, D), (M, D) -> (N, M)."""
     with full_precision(x):
         x, y = accumulate(x), accumulate(y)
-        # A compiler fuses the differences into the sum; the redone pairs are a data-dependent number.
+        # A compiler fuses the differences into the sum, and the number of recomputed pairs depends on the data.
         shapes_only = _device.traced() or not _device.has_values(x)
         if shapes_only or _few(x, y):
             return _distances(x, y, squared)
@@ -87,13 +87,13 @@ def pairwise(x: Tensor, y: Tensor, *, squared: bool = False) -> Tensor:
         found = _Products.apply(x, y)[0]
         if squared:
             return found
-        if not _device.values_visible(x) or _finite(found):  # not to be looked at, it is hoped for
+        if not _device.values_visible(x) or _finite(found):  # if it must not be read, assume it is finite
             return root(found)
         return torch.cat([_again(rows, y) for rows in x.split(max(1, CACHED_DISTANCES // max(1, y.numel())))])
 
 
 def rough(x: Tensor, y: Tensor) -> Tensor:
-    """Numbers in the order of the distances, as far as rounding tells that order: for a choice among them."""
+    """Numbers in the order of the distances, up to rounding: for choosing among them."""
     with full_precision(x):
         x, y = accumulate(x), accumulate(y)
         if _few(x, y):
@@ -108,7 +108,7 @@ def _few(x: Tensor, y: Tensor) -> bool:
 
 
 def _wide_products(x: Tensor, y: Tensor) -> Tensor:
-    """Squared distances by products in float64: in float32 pairs cancel, and to ask which would wait for the device."""
+    """Squared distances by products in float64: in float32 pairs cancel, and asking which would wait for the device."""
     centre = y.detach().mean(0)
     wide, other = (x - centre).double(), (y - centre).double()
     norms = wide.square().sum(1, keepdim=True) + other.square().sum(1)
@@ -120,7 +120,7 @@ def _distances(x: Tensor, y: Tensor, squared: bool = False) -> Tensor:
     return lengths(x[:, None] - y, squared=squared)
 
 
-#: By blocks that are made again for the gradient.
+#: In blocks that are recomputed for the gradient.
 _again = partial(checkpoint, _distances, use_reentrant=False, preserve_rng_state=False)
 
 
@@ -129,7 +129,7 @@ class _Products(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        # A common offset is no distance; without it far fewer pairs cancel.
+        # A common offset does not change distances; without it far fewer pairs cancel.
         centre = y.mean(0)
         x, y = x - centre, y - centre
         norms = x.square().sum(1)[:, None] + y.square().sum(1)
@@ -146,12 +146,12 @@ class _Products(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
-        with full_precision(grads[0]):  # not by what was saved: a checkpoint gives that once
+        with full_precision(grads[0]):  # not from what was saved, which a checkpoint returns only once
             return _products_backward(ctx.saved_tensors, grads[0])
 
 
 def _products_backward(saved: tuple[Tensor, ...], by_lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Out of place and differentiable itself, for second derivatives."""
+    """Out of place and itself differentiable, for second derivatives."""
     x, y, i, j = saved
     centre = y.detach().mean(0)
     x, y = x - centre, y - centre
@@ -171,21 +171,21 @@ def _blocks(index: Tensor, width: int) -> list[slice]:
     return [slice(start, start + step) for start in range(0, index.shape[0], step)]
 
 
-#: Distances of a block of rows to all others.
+#: Distances held at once, of a block of rows to all others.
 NEAREST_ENTRIES = 1 << 22
 
 
 @torch.no_grad()
 def nearest_others(x: Tensor, y: Tensor, exists: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Of every row of ``x`` (N, D), which begin ``y`` (M, D), the number of the nearest other row of ``y``.
+    """For every row of ``x`` (N, D), the first N rows of ``y`` (M, D): the index of the nearest other row of ``y``.
 
     Args:
         x: Rows.
-        y: The same rows, and more.
-        exists: (M,) boolean, which rows of ``y`` there are; None for all.
+        y: The same rows, followed by others.
+        exists: (M,) boolean, which rows of ``y`` exist; None for all.
 
     Returns:
-        (N,) numbers, and whether there is another row at all. Of equally near ones the first.
+        (N,) indices, and whether there is another row at all. Among equally near rows, the first.
     """
     step = max(NEAREST_ENTRIES // max(len(y), 1), 1)
     places: list[Tensor] = [torch.zeros(0, dtype=torch.int64, device=x.device)]

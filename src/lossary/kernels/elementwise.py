@@ -1,8 +1,8 @@
 """Sums over elements, block by block: a formula of ten operations goes through memory once instead of ten times.
 
-On a CPU the operations of a formula over a large tensor wait for memory, and each of them leaves a tensor for
-backward. Over blocks that stay in cache the same formula is several times as fast, and all that is left for
-backward is the gradient itself, taken from a block while it is there.
+On a CPU the operations of a formula over a large tensor wait for memory, and each saves a tensor for backward. Over
+blocks that stay in cache the same formula is several times as fast, and only the gradient itself, computed while a
+block is in cache, is saved for backward.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,21 +18,21 @@ from lossary.kernels.modes import plain_only
 from lossary.kernels.stable import widened
 
 #: Elements of a block on a CPU. A formula's temporaries then stay within a few MiB, and each operation takes long
-#: enough to hide what calling it costs.
+#: enough to hide the cost of calling it.
 CACHED_ELEMENTS = 1 << 18
-#: Elements of a block elsewhere: large operations, and temporaries that are few beside a large batch.
+#: Elements of a block elsewhere: large operations, with temporaries that are small compared with a large batch.
 LARGE_ELEMENTS = 1 << 25
 
 Argument = Tensor | float | None
 ElementFormula = Callable[..., Tensor]
-#: A formula's value in closed form, its gradient by the first argument left in ``out``; None where neither is known.
+#: A formula's value in closed form, with its gradient by the first argument in ``out``; None if neither is known.
 ElementSlope = Callable[..., Tensor | None]
 
 
 def fits_cache(x: Tensor, *, known: bool = False) -> bool:
-    """A small tensor is in cache as it is; compilers and accelerators cut work into blocks of their own.
+    """A small tensor fits in cache anyway; compilers and accelerators choose their own blocks.
 
-    Where a slope is known an accelerator takes blocks too, for that takes half of autograd's operations.
+    If a slope is known, an accelerator uses blocks too, because this takes half of autograd's operations.
     """
     return plain_only() or (not _device.by_cache(x) and not known) or x.numel() <= CACHED_ELEMENTS
 
@@ -49,13 +49,13 @@ def block_sum(
 
     Args:
         formula: Its value over all elements must be the sum of its values over parts of them. A tensor that it
-            needs is given among the arguments, never captured.
-        x: Any shape but an empty one.
-        arguments: Tensors that broadcast to ``x``, cut where it is cut; numbers and None, which reach the formula
-            as they are. Gradients flow to every tensor.
-        slope: Of the same arguments, instead of the formula where ``x`` alone learns: half the operations.
-        dtype: The sum's; by default that of ``x``.
-        rows: Whether the formula wants whole rows of ``x``, (n, D), and not its elements one by one.
+            needs is passed among the arguments, never captured.
+        x: Any shape that is not empty.
+        arguments: Tensors that broadcast to ``x`` and are split like it; numbers and None are passed on unchanged.
+            Gradients flow to every tensor.
+        slope: Used with the same arguments instead of the formula if only ``x`` is learned: half the operations.
+        dtype: Of the sum; by default that of ``x``.
+        rows: Whether the formula needs whole rows of ``x``, (n, D), rather than single elements.
     """
     given: Sequence[Any] = (x, *arguments)
     given, dtype = given if rows else _flat(given), x.dtype if dtype is None else dtype
@@ -78,10 +78,10 @@ class _BlockSum(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> Any:
         (by_total,) = grads
         given = [n if t is None else t for t, n in zip(ctx.saved_tensors, ctx.numbers, strict=True)]
-        if torch.is_grad_enabled():  # the gradient must lead on: that of the plain formula does
-            given = distinct(given)  # one tensor may be two arguments
+        if torch.is_grad_enabled():  # the gradient must be differentiable: that of the plain formula is
+            given = distinct(given)  # two arguments may be the same tensor
             return None, None, None, *gradients_by(ctx.formula(*given), given, by_total)
-        # Handed out once and scaled in place: a product would be a second copy.
+        # Returned once and scaled in place: a product would be a second copy.
         gradients, ctx.gradients = ctx.gradients, None
         if gradients is None:
             gradients = _run(ctx.formula, ctx.slope, by_total.dtype, given, differentiate=True)[1]
@@ -98,13 +98,13 @@ def _run(
     *,
     differentiate: bool,
 ) -> tuple[Tensor, list[Tensor | None]]:
-    """The sum, and its gradient by every tensor that learns."""
+    """The sum, and its gradient by every tensor that is learned."""
     x = given[0]
     cut = [isinstance(a, Tensor) and a.dim() == x.dim() and a.shape[0] == x.shape[0] for a in given]
     learn = [differentiate and learns(a) for a in given]
-    # A slope may look at what it made.
+    # A slope may read the values it has computed.
     slope = slope if learn[0] and not any(learn[1:]) and _device.has_values(x) else None
-    # Not zeros where they are cut: that is one more way through memory.
+    # Not zeros if they are split: that is one more pass through memory.
     gradients = [
         (torch.empty_like if c else torch.zeros_like)(a) if needed else None
         for a, c, needed in zip(given, cut, learn, strict=True)
@@ -131,7 +131,7 @@ def _run(
 def _block(
     formula: ElementFormula, parts: Sequence[Any], learn: Sequence[bool], *, first: bool
 ) -> tuple[Tensor, Sequence[Tensor | None]]:
-    """A block's value, and its gradient by every tensor that learns."""
+    """A block's value, and its gradient by every tensor that is learned."""
     with torch.set_grad_enabled(any(learn) or torch.is_grad_enabled()):
         parts = [p.detach().requires_grad_() if needed else p for p, needed in zip(parts, learn, strict=True)]
         value = formula(*parts)
@@ -143,7 +143,7 @@ def _block(
 def fused_slope(
     kernel: switch.ElementKernel, x: Tensor, y: Tensor, share: float | Tensor, out: Tensor
 ) -> Tensor | None:
-    """A loss among Triton's kernels: ``share`` times its sum, its gradient in ``out``; None of memory with gaps."""
+    """A loss with a Triton kernel: ``share`` times its sum, its gradient in ``out``; None if memory has gaps."""
     from lossary.kernels.fused import elements
 
     return elements.value_and_slope(kernel, x, y, share, out)
@@ -158,9 +158,9 @@ def _scaled_(gradient: Tensor, by_total: Tensor) -> Tensor:
 
 
 def _flat(given: Sequence[Any]) -> Sequence[Any]:
-    """One dimension instead of several, where every tensor has one entry an element, in the same order.
+    """One dimension instead of several, if every tensor has one entry per element, in the same order.
 
-    Else the first dimension is cut: small blocks of few and long rows are rather long.
+    Otherwise the first dimension is split: with few long rows, blocks may be larger than wanted.
     """
     x = given[0]
     if all(a.shape == x.shape and a.is_contiguous() for a in given if isinstance(a, Tensor) and a.dim() > 0):

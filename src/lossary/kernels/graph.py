@@ -1,4 +1,4 @@
-"""What the kernels ask of autograd: gradients of some inputs, distinct nodes, and that nothing is left out."""
+"""What the kernels need from autograd: gradients by some inputs, distinct nodes, and a check that none is missed."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def gradients_by(total: Tensor, inputs: Sequence[Any], along: Tensor | None = None) -> tuple[Tensor | None, ...]:
-    """``torch.autograd.grad`` by those inputs that learn; None for the others and the unused.
+    """``torch.autograd.grad`` by those inputs that are learned; None for the others and for unused ones.
 
     Under grad mode the result can be differentiated again.
     """
@@ -23,12 +23,12 @@ def learns(value: Any) -> bool:
 
 
 def distinct(values: Iterable[Any]) -> list[Any]:
-    """The same tensors as distinct nodes: where two of them are one, each has its own share of the gradient."""
+    """The same tensors as distinct nodes: if two of them are one tensor, each gets its own share of the gradient."""
     return [v.view_as(v) if isinstance(v, Tensor) else v for v in values]
 
 
 def check_closed(total: Tensor, inputs: Iterable[Tensor]) -> None:
-    """A formula that captures a tensor that learns would lose that tensor's gradient without a word."""
+    """A formula that captures a learned tensor would silently lose its gradient."""
     known, seen = {id(i) for i in inputs}, set[Any]()
     nodes: list[Any] = [total.grad_fn]
     while nodes:

@@ -1,4 +1,4 @@
-"""Work in place on what is as large as the input: when that is allowed, and so much at a time as stays in cache."""
+"""Work in place on tensors as large as the input: when that is allowed, and in parts that stay in cache."""
 
 from collections.abc import Callable, Iterator
 
@@ -9,22 +9,22 @@ from torch import Tensor
 from lossary.core import device as _device
 from lossary.core import torch_internals
 
-#: Numbers that are worked on at once: on CPU they stay in cache, an accelerator wants large operations.
+#: Numbers processed at once: on a CPU they stay in cache; an accelerator needs large operations.
 CPU_BLOCK = 1 << 20
-#: Positions that a block has in a row, if there are as many: shorter rows cost more than the cache gives.
+#: Adjacent positions in a block, if there are that many: shorter rows cost more than the cache saves.
 AT_LEAST = 1 << 12
 
 
 def last_use() -> bool:
-    """In a backward pass: whether its graph is freed after it, so that what was saved may become the gradient."""
+    """In a backward pass: whether its graph is freed afterwards, so that the gradient may overwrite what was saved."""
     return not torch.is_grad_enabled() and not torch_internals.keeps_graph()
 
 
 def blocks(x: Tensor) -> Iterator[tuple[slice, slice]]:
-    """Samples and positions of ``x`` (N, C, L), so many at a time as stay in cache.
+    """Samples and positions of ``x`` (N, C, L), as many at a time as stay in cache.
 
-    All samples at once as long as that leaves positions in a row: each thread then works on the same samples again and
-    again, as it does where torch works on all of ``x``, and cores that do not share a cache have nothing to fetch.
+    All samples at once, as long as enough adjacent positions fit: each thread then stays with the same samples, as it
+    does when torch works on all of ``x``, and cores that do not share a cache need not fetch anything.
     """
     items, classes, places = x.shape
     if not _device.by_cache(x):
@@ -44,17 +44,17 @@ def masked_softmax(logits: Tensor, keep: Tensor | None) -> Tensor:
 
 
 def at_class(p: Tensor, index: Tensor) -> Tensor:
-    """(N, L) the entries of ``p`` (N, C, L) at class ``index`` (N, L)."""
+    """The entries (N, L) of ``p`` (N, C, L) at class ``index`` (N, L)."""
     if not _device.by_cache(p):
         return p.gather(1, index[:, None])[:, 0]
-    # From one row of numbers a sample: two threads take a third less time for it than for three dimensions.
+    # From one row of numbers per sample: with two threads this takes a third less time than three dimensions.
     places = p.shape[2]
     return p.flatten(1).gather(1, torch.arange(places, device=p.device).add(index, alpha=places))
 
 
 def class_index(target: Tensor, keep: Tensor | None) -> Tensor:
     """``target`` for use as an index: int64, and 0 where not ``keep``."""
-    return target.long() if keep is None else target.long() * keep  # whole numbers are no NaN
+    return target.long() if keep is None else target.long() * keep  # integers cannot be NaN
 
 
 def softmax_gradient_(p: Tensor, asked: Callable[[slice, slice, Tensor], Tensor], mean: Tensor) -> None:
@@ -63,7 +63,7 @@ def softmax_gradient_(p: Tensor, asked: Callable[[slice, slice, Tensor], Tensor]
     Args:
         p: (N, C, L), changed in place.
         asked: The gradient a by some of the probabilities, given samples, positions and those probabilities.
-        mean: (N, L), what the sum has beside ``asked``; the sum in the end.
+        mean: (N, L), what the sum contains besides ``asked``; the whole sum in the end.
     """
     for rows, places in blocks(p):
         part = p[rows, :, places]
@@ -74,12 +74,12 @@ def softmax_gradient_(p: Tensor, asked: Callable[[slice, slice, Tensor], Tensor]
 
 
 def class_softmax_gradient_(p: Tensor, asked: Tensor, mean: Tensor) -> None:
-    """:func:`softmax_gradient_` where ``asked`` (N, C) is the same at all positions; ``mean`` is half the sum then."""
+    """As :func:`softmax_gradient_`, where ``asked`` (N, C) is the same at all positions; ``mean`` is half the sum."""
     half, total = asked[:, :, None] / 2, mean[:, None]
-    # All at once: product by product one thread reads what two have to change then, and where they do not share a
-    # cache that takes longer than the change itself.
+    # All at once: product by product, one thread would read what two then have to change, and if they do not share
+    # a cache, that takes longer than the change itself.
     torch.baddbmm(total, half.mT, p, beta=0.5, out=total)
     if _device.by_cache(p):
         torch_internals.times_twice_difference_(p, half, total)  # without a temporary
-    else:  # not every device's broadcasts
+    else:  # not every device broadcasts here
         p *= 2 * (half - total)

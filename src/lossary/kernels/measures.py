@@ -1,7 +1,7 @@
-"""How far apart embeddings are, in other ways than Euclid's too: of pairs of rows, and of every row and every other.
+"""Distances of embeddings, Euclidean and others: of pairs of rows, and of every row and every other.
 
-Cosines and products are matrix products; so is the ratio of noise to signal, whose numerator is a Euclidean distance of
-centred vectors. A norm of another degree is none: its differences are written out for some rows at a time.
+Cosines and dot products are matrix products. So is the ratio of noise to signal, whose numerator is a Euclidean
+distance of centred vectors. A norm of another degree is not: its differences are written out for some rows at a time.
 """
 
 from collections.abc import Mapping
@@ -23,10 +23,10 @@ __all__ = ["Lp"]
 
 
 class Measure(Protocol):
-    """A distance, the smaller the nearer, not always symmetric: of ``x``, the anchors."""
+    """A distance, where smaller is nearer; not always symmetric: ``x`` are the anchors."""
 
     def between(self, x: Tensor, y: Tensor) -> Tensor:
-        """Of rows (..., D) and those beside them: (...)."""
+        """Of rows (..., D) and their partners: (...)."""
         ...
 
     def pairwise(self, x: Tensor, y: Tensor) -> Tensor:
@@ -39,8 +39,8 @@ class Lp:
     """The norm of a difference, ``(sum |x - y|^p)^(power / p)``: a ``distance`` of losses that compare embeddings.
 
     Args:
-        p: The norm's degree, above 0: 1 is the sum of the differences, 2 is Euclid's.
-        power: To what the norm is raised, above 0.
+        p: The norm's degree, above 0: 1 is the sum of the differences, 2 is Euclidean.
+        power: The exponent of the norm, above 0.
     """
 
     p: float = 2.0
@@ -52,7 +52,7 @@ class Lp:
 
     @property
     def squared(self) -> bool | None:
-        """Whether Euclid's distance is squared; None where it is another."""
+        """Whether the Euclidean distance is squared; None for any other distance."""
         return self.power == 2 if self.p == 2 and self.power in (1, 2) else None
 
     def between(self, x: Tensor, y: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ def _raised(length: Tensor, power: float) -> Tensor:
 
 
 class _Cosine:
-    """1 - cos: half the square of the distance between the directions, which is exact where they hardly differ."""
+    """1 - cos: half the squared distance between the directions, which is exact even if they hardly differ."""
 
     def between(self, x: Tensor, y: Tensor) -> Tensor:
         x, y = unit(x), unit(y)
@@ -96,13 +96,13 @@ def _is_zero(x: Tensor) -> Tensor:
 
 
 def _from_square(square: Tensor, zero: Tensor) -> Tensor:
-    """A zero vector has the cosine 0 with all."""
+    """A zero vector has the cosine 0 with every vector."""
     return torch.where(zero, 1, square / 2)
 
 
 @dataclass(frozen=True)
 class Squared:
-    """The square of another one."""
+    """The square of another distance."""
 
     of: Measure
 
@@ -114,7 +114,7 @@ class Squared:
 
 
 class _Dot:
-    """Minus the product: any number."""
+    """Minus the dot product: any number."""
 
     def between(self, x: Tensor, y: Tensor) -> Tensor:
         return -(x * y).sum(-1)
@@ -124,7 +124,7 @@ class _Dot:
 
 
 class _NoiseToSignal:
-    """var(x - y) / var(x) over an embedding's entries; 0 where those of an anchor are all the same."""
+    """var(x - y) / var(x) over an embedding's entries; 0 if all entries of an anchor are equal."""
 
     def between(self, x: Tensor, y: Tensor) -> Tensor:
         x, y = _centred(x, y)
@@ -137,7 +137,7 @@ class _NoiseToSignal:
 
 
 def _centred(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Less their means, in a unit in which no square is 0 or infinite: the ratio does not feel it."""
+    """Minus their means, scaled so that no square is 0 or infinite, which does not change the ratio."""
     bare = [t.detach().flatten() for t in (x, y)]
     largest = torch.cat([*bare, x.new_full((1,), torch.finfo(x.dtype).tiny)]).abs().amax()
     unit_of = largest / largest.clamp(1, torch.finfo(x.dtype).max ** 0.45)
@@ -152,7 +152,7 @@ def _inverse_square(x: Tensor) -> Tensor:
 
 
 EUCLIDEAN = Lp()
-#: The measures that have a name.
+#: The measures with a name.
 MEASURES: Mapping[str, Measure] = {
     "euclidean": EUCLIDEAN,
     "squared_euclidean": Lp(2.0, 2.0),

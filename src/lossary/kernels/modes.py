@@ -1,4 +1,4 @@
-"""The modes of torch that code of our own must know about."""
+"""The modes of torch that our own code must know about."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -10,15 +10,15 @@ from lossary.core.device import autocast_is_on, traced
 
 
 def transformed() -> bool:
-    """Whether ``torch.func``'s transforms or forward mode are on, which see through plain torch only."""
+    """Whether a ``torch.func`` transform or forward mode is active, which supports plain torch only."""
     return torch_internals.is_transforming()
 
 
 def plain_only() -> bool:
-    """Whether plain torch is asked for: by a compiler, a transform of ``torch.func``, or forward mode."""
+    """Whether plain torch is needed: by a compiler, a transform of ``torch.func``, or forward mode."""
     return traced() or transformed()
 
 
 def full_precision(x: Tensor) -> AbstractContextManager[object]:
-    """Without autocast on the device of ``x``; where there is none anyway, without the 20 us of torch's context."""
+    """Without autocast on the device of ``x``; if it is off anyway, without the 20 us of torch's context."""
     return torch.autocast(x.device.type, enabled=False) if autocast_is_on(x) else nullcontext()

@@ -1,8 +1,8 @@
-"""Sorted errors: the Jaccard loss as a function of errors from 0 up, linear wherever their order stays.
+"""Sorted errors: the Jaccard loss as a function of nonnegative errors, linear as long as their order stays the same.
 
-Lovasz's extension of a set function weighs each error by what the function grows as the position joins those of
-larger errors. For the Jaccard loss that growth has a closed form in counts; as a difference of two fractions close to
-each other, as common code takes it, it is wrong in the third digit.
+The Lovasz extension of a set function weights each error by how much the function grows when its position joins those
+with larger errors. For the Jaccard loss this growth has a closed form in counts. Computed as a difference of two nearly
+equal fractions, as in common code, it is wrong in the third digit.
 """
 
 from typing import Any
@@ -18,29 +18,29 @@ from lossary.kernels.inplace import at_class, class_index, last_use, masked_soft
 from lossary.kernels.modes import full_precision, plain_only
 from lossary.kernels.stable import accumulate, logaddexp, widened
 
-#: From so many errors on, torch sorts a row of integers on CPU by their digits, in a tenth of the time of floats.
+#: From this many errors on, torch sorts integers on a CPU by their digits, in a tenth of the time that floats take.
 RADIX = 1 << 15
-#: Up to so many positions float32 tells one count from the next.
+#: Up to this many positions, float32 can distinguish adjacent counts.
 FLOATS = 1 << 24
-#: Numbers that one product with a triangle sums up.
+#: Numbers summed by one product with a triangular matrix.
 SUMMED = 1 << 8
 
 
 def lovasz_jaccard(
     errors: Tensor, truth: Tensor, *, per_sample: bool, weight: Tensor | None = None, below_two: bool = False
 ) -> Tensor:
-    """Lovasz's extension of the Jaccard loss of each class.
+    """The Lovasz extension of the Jaccard loss of each class.
 
     Args:
-        errors: (N, C, L), none below 0; of a position that does not count, 0.
+        errors: (N, C, L), none below 0; 0 at positions that do not count.
         truth: (N, C, L), True where the class is true.
-        per_sample: Each sample's class by itself, not each class of the whole batch.
-        weight: (N, 1) or (N, C): as how many each of a sample's positions counts in its class.
+        per_sample: Each class in each sample separately, rather than over the whole batch.
+        weight: (N, 1) or (N, C): how often each of a sample's positions counts in its class.
         below_two: Whether all errors are known to be below 2.
 
     Returns:
-        (N, C), or (C,) over the whole batch. Its gradient by the errors depends on their order alone; where errors
-        are tied any order gives a right one.
+        (N, C), or (C,) over the whole batch. Its gradient by the errors depends only on their order; for tied errors
+        any order gives a correct one.
     """
     if not plain_only():
         return _Lovasz.apply(errors, truth, per_sample, weight, below_two)
@@ -62,7 +62,7 @@ def softmax_errors(logits: Tensor, target: Tensor, keep: Tensor | None) -> tuple
 
 
 def _by_floats(errors: Tensor, truth: Tensor, per_sample: bool, weight: Tensor | None) -> Tensor:
-    """What the Jaccard loss grows by at each position (N, C, L); all rows sorted at once."""
+    """The growth of the Jaccard loss at each position (N, C, L); all rows are sorted at once."""
     each = None if weight is None else weight[..., None].expand_as(errors)
     if per_sample:
         return _growth_by_rows(errors, truth, each)
@@ -71,7 +71,7 @@ def _by_floats(errors: Tensor, truth: Tensor, per_sample: bool, weight: Tensor |
 
 
 def _pooled(x: Tensor) -> Tensor:
-    """One row a class, (C, N * L)."""
+    """One row per class, (C, N * L)."""
     return x.transpose(0, 1).flatten(1)
 
 
@@ -86,18 +86,18 @@ def _growth_by_rows(errors: Tensor, truth: Tensor, weight: Tensor | None) -> Ten
 
 
 def _by_digits(errors: Tensor, truth: Tensor, per_sample: bool) -> tuple[Tensor, Tensor]:
-    """The same row by row, and each row's sum of errors times growth. Only one row of integers is sorted so."""
-    growth = errors.new_empty(errors.shape)  # not empty_like, whose rows may be no view of it
+    """The same row by row, with each row's sum of errors times growth. torch sorts by digits only a single row."""
+    growth = errors.new_empty(errors.shape)  # not empty_like, whose rows may not be views of it
     rows = [_rows(x, per_sample) for x in (errors, truth, growth)]
     rank = _ranks(rows[0][0].numel(), errors)
-    # Every row in the same memory: that fresh from the system takes longer to come than all that is done in it.
+    # Every row in the same memory: fresh memory from the system takes longer to arrive than all work in it.
     key, ordered, found = (torch.empty_like(rank, dtype=torch.int32) for _ in range(3))
     order, by_place = torch.empty_like(rank, dtype=torch.int64), torch.empty_like(rank)
     buffers = (found, torch.empty_like(rank), torch.empty_like(rank))
     totals: list[Tensor] = []
     for error, true, place in zip(*rows, strict=True):
-        # The bits of floats from 0 up, read as a number, are in the floats' order, and leave room for the truth as
-        # a last bit. Turned over, but for the first, which is the sign, and the last, the largest comes first.
+        # The bits of nonnegative floats, read as integers, have the same order, and leave room for the truth as the
+        # last bit. With all bits inverted except the first (the sign) and the last, the largest comes first.
         torch.mul(error.view(torch.int32), 2, out=key.view(error.shape)).add_(true).bitwise_xor_(0x7FFFFFFE)
         torch.sort(key, out=(ordered, order))
         by_place.scatter_(0, order, _growth(ordered.bitwise_and_(1), rank, buffers))
@@ -107,13 +107,13 @@ def _by_digits(errors: Tensor, truth: Tensor, per_sample: bool) -> tuple[Tensor,
 
 
 def _by_keys(errors: Tensor, truth: Tensor, per_sample: bool, below_two: bool) -> tuple[Tensor, Tensor]:
-    """The same of all rows at once: integers that bear the truth are sorted, so that it need not be put in order."""
+    """The same for all rows at once: the sorted integers contain the truth, which then needs no reordering."""
     bits = torch.int32 if errors.dtype == torch.float32 else torch.int64
     rows, true = (errors, truth) if per_sample else (errors.transpose(0, 1), truth.transpose(0, 1))
-    # Made in the order that rows are sorted in: each class of the batch is one row.
+    # In the layout in which rows are sorted: each class of the batch is one row.
     key = torch.add(true, rows.view(bits), alpha=2, out=torch.empty(rows.shape, dtype=bits, device=rows.device))
     if not below_two:
-        key.add_(torch.iinfo(bits).min)  # twice the bits of 2 and more are past the sign
+        key.add_(torch.iinfo(bits).min)  # for errors of 2 and more, doubling overflows into the sign
     key, order = (key if per_sample else key.flatten(1)).sort(dim=-1, descending=True, stable=True)
     if key.shape[-1] <= FLOATS:
         by_place = _growth_by_others(key, errors.dtype)
@@ -127,32 +127,32 @@ def _by_keys(errors: Tensor, truth: Tensor, per_sample: bool, below_two: bool) -
 
 
 def _growth_by_others(key: Tensor, dtype: torch.dtype) -> Tensor:
-    """:func:`_growth` in fewer ways through memory, of keys (..., n) whose last bit is the truth."""
+    """:func:`_growth` in fewer passes through memory, from keys (..., n) whose last bit is the truth."""
     other = torch.bitwise_and(key, 1, out=torch.empty(key.shape, dtype=torch.uint8, device=key.device)).bitwise_xor_(1)
-    # With F others up to a position and T true ones in all, it is below + 1 = T + F; any other has missed below - rank.
+    # With F untrue positions so far and T true ones in all, below + 1 = T + F; an untrue one has missed below - rank.
     counts = other.cumsum(-1, dtype=torch.int32)
     below = counts + (key.shape[-1] - 1 - counts[..., -1:]).to(dtype)
     growth = torch.addcmul(below, other, _ranks(key.shape[-1], below), value=-1)
     growth.div_(torch.addcmul(below, below, below, out=below))
-    growth[..., :1].nan_to_num_(1.0)  # 0 / 0 where the largest error is all of the loss
+    growth[..., :1].nan_to_num_(1.0)  # 0 / 0 if the largest error is the whole loss
     return growth
 
 
 def _weighted_growth(truth: Tensor, weight: Tensor) -> Tensor:
-    """:func:`_growth` where each position counts as ``weight`` of them, (..., n)."""
-    weight = widened(weight)  # running sums, which float32 ends at 2^24 positions
+    """:func:`_growth` where each position counts ``weight`` times, (..., n)."""
+    weight = widened(weight)  # running sums: float32 counts only to 2^24
     true, other = weight * truth, weight * ~truth
     total = true.sum(-1, keepdim=True)
     missed = (total - running_sum(true)).clamp_min(0)
     union = total + running_sum(other)
     before = union - other
-    first = (before <= 0) & (other > 0)  # of a class that is nowhere true: all of the loss
+    first = (before <= 0) & (other > 0)  # of a class that is true nowhere: the whole loss
     growth = (true * before + missed * other) / torch.where(before > 0, before * union, torch.ones_like(union))
     return torch.where(first, torch.ones_like(growth), growth)
 
 
 def running_sum(x: Tensor) -> Tensor:
-    """``x.cumsum(-1)``; where determinism is asked for, and torch has none, by products with a triangle."""
+    """``x.cumsum(-1)``; in deterministic mode, if torch's is not, by products with a triangular matrix."""
     if _device.by_cache(x) or x.numel() == 0 or not torch.are_deterministic_algorithms_enabled():
         return x.cumsum(-1)
     parts = F.pad(x, (0, -x.shape[-1] % SUMMED)).unflatten(-1, (-1, SUMMED))
@@ -164,7 +164,7 @@ def running_sum(x: Tensor) -> Tensor:
 
 
 def running_logsumexp(x: Tensor) -> Tensor:
-    """The log-sum-exp of each row up to each entry, right to every derivative."""
+    """The log-sum-exp of each row up to each entry, with correct derivatives of every order."""
     return _by_doubling(x) if plain_only() else _RunningLogSumExp.apply(x)
 
 
@@ -177,7 +177,7 @@ def _by_doubling(x: Tensor) -> Tensor:
 
 
 class _RunningLogSumExp(torch.autograd.Function):
-    """In one pass each way: ``torch.logcumsumexp``, whose own second gradient is NaN, and adds up in its dtype."""
+    """In one pass each way: ``torch.logcumsumexp``, whose own second gradient is NaN and which sums in its dtype."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -188,10 +188,10 @@ class _RunningLogSumExp(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Tensor | None:
         x, sums = ctx.saved_tensors
-        if torch.is_grad_enabled():  # the gradient must lead on: that of plain torch does
+        if torch.is_grad_enabled():  # the gradient must be differentiable: that of plain torch is
             (x,) = distinct((x,))
             return gradients_by(_by_doubling(x), (x,), grads[0])[0]
-        # Of either sign apart, as logarithms; that of 0 is finite, so that nothing is infinity less infinity.
+        # Each sign separately, as logarithms; log 0 is finite here, so that infinity is never subtracted from itself.
         none, grad = torch.finfo(sums.dtype).min / 4, grads[0].to(sums.dtype)
         logs = (torch.where(g > 0, g.log(), none) - sums for g in (grad, -grad))
         more, less = ((log.flip(-1).logcumsumexp(-1).flip(-1) + x).exp() for log in logs)
@@ -199,27 +199,27 @@ class _RunningLogSumExp(torch.autograd.Function):
 
 
 def _rows(x: Tensor, per_sample: bool) -> Tensor:
-    """What is sorted together, one after the other: each sample's class, or each class of the batch."""
+    """What is sorted together, in turn: each class of each sample, or each class of the batch."""
     return x.flatten(0, 1) if per_sample else x.transpose(0, 1)
 
 
 def _growth(truth: Tensor, rank: Tensor, buffers: tuple[Tensor | None, ...] = (None, None, None)) -> Tensor:
-    """What the Jaccard loss grows by as positions (..., n) join one after the other.
+    """The growth of the Jaccard loss as positions (..., n) join one after the other.
 
     Args:
         truth: int32, 1 where the class is true.
         rank: Numbers the positions from 0.
-        buffers: Where to put what is made: int32, and two of the dtype of ``rank``.
+        buffers: Memory for the results: int32, and two with the dtype of ``rank``.
     """
     counts, growth, below = buffers
-    counts = torch.cumsum(truth, -1, dtype=torch.int32, out=counts)  # counts: float32 ends at 2^24 positions
+    counts = torch.cumsum(truth, -1, dtype=torch.int32, out=counts)  # counts: float32 counts only to 2^24
     total = counts[..., -1:].clone()
     missed = torch.sub(total, counts, out=growth) if growth is not None else (total - counts).to(rank.dtype)
-    # With U = below + 1: a true position takes 1 from an intersection over a union of U, any other one makes of the
-    # union U - 1 one of U. The first has no below; where nothing is true it makes the loss 1.
+    # With U = below + 1: a true position takes 1 from an intersection over a union of U; any other extends the union
+    # from U - 1 to U. The first has no below; if nothing is true, it makes the loss 1.
     below = torch.add(missed, rank, out=below)
     growth = torch.addcmul(missed, truth, rank, out=growth).div_(below).div_(below.add_(1))
-    growth[..., :1] = below[..., :1].reciprocal()  # which is U by now
+    growth[..., :1] = below[..., :1].reciprocal()  # which now holds U
     return growth
 
 
@@ -228,7 +228,7 @@ def _ranks(length: int, like: Tensor) -> Tensor:
 
 
 class _Lovasz(torch.autograd.Function):
-    """:func:`lovasz_jaccard` that keeps the growth alone: times the gradient by the sums, it is the errors'."""
+    """:func:`lovasz_jaccard` that saves only the growth: times the gradient by the sums, it is that by the errors."""
 
     @staticmethod
     def forward(
@@ -254,14 +254,14 @@ class _Lovasz(torch.autograd.Function):
 
 def _plain_errors(logits: Tensor, index: Tensor, keep: Tensor | None) -> Tensor:
     p, column = F.softmax(logits, 1), index[:, None]
-    # Not 1 - p, of which float32 knows no less than 6e-8.
+    # Not 1 - p, which float32 cannot resolve below 6e-8.
     others = p.scatter(1, column, 0).sum(1, keepdim=True)
     errors = p.scatter(1, column, others)
     return errors if keep is None else errors.masked_fill(~keep[:, None], 0)
 
 
 class _SoftmaxErrors(torch.autograd.Function):
-    """:func:`_plain_errors` that keeps its result alone and turns it into the gradient in place."""
+    """:func:`_plain_errors` that saves only its result and turns it into the gradient in place."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, index: Tensor, keep: Tensor | None) -> Tensor:
@@ -276,18 +276,18 @@ class _SoftmaxErrors(torch.autograd.Function):
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None, None]:
         errors, index, keep, at_target = ctx.saved_tensors
         (asked,) = grads
-        if torch.is_grad_enabled():  # the gradient must lead on, by what is an output
+        if torch.is_grad_enabled():  # the gradient must be differentiable, through what is an output
             at_target = 1 - at_class(errors, index)
             at_target = at_target if keep is None else keep * at_target
-        # The target's error is 1 - p: what is asked of p is minus what is asked of it, and the errors stand for all
-        # probabilities but the target's.
+        # The target's error is 1 - p: the gradient by p is minus the gradient by it. The other errors are the
+        # probabilities themselves.
         of_target = -at_class(asked, index)
         if torch.is_grad_enabled() or not _device.by_cache(errors):
             column = index[:, None]
-            put = Tensor.scatter_ if last_use() else Tensor.scatter  # an output, which asks for a gradient itself
+            put = Tensor.scatter_ if last_use() else Tensor.scatter  # an output, which requires a gradient itself
             p = put(errors.detach() if last_use() else errors, 1, column, at_target[:, None])
             return softmax_gradient(asked.scatter(1, column, of_target[:, None]), p), None, None
         mean = of_target.clone()
-        grad = errors.detach() if last_use() else errors.clone()  # an output, which asks for a gradient itself
+        grad = errors.detach() if last_use() else errors.clone()  # an output, which requires a gradient itself
         softmax_gradient_(grad, lambda rows, places, _: asked[rows, :, places], mean)
         return grad.scatter_(1, index[:, None], (at_target * (of_target - mean))[:, None]), None, None

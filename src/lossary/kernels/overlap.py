@@ -1,4 +1,4 @@
-"""Sums per sample and class, over which Dice, Tversky, Jaccard and their kin are formulas; no one-hot target."""
+"""Sums per sample and class, over which Dice, Tversky, Jaccard and their relatives are formulas; no one-hot target."""
 
 from typing import Any, NamedTuple
 
@@ -20,20 +20,20 @@ from lossary.kernels.inplace import (
 from lossary.kernels.modes import full_precision, plain_only
 from lossary.kernels.stable import accumulate, accumulator, widened
 
-#: Up to so many positions float32 counts one by one.
+#: Up to this many positions, float32 counts exactly.
 COUNTED = 1 << 24
 
 
 class Sums(NamedTuple):
-    """What is known of a prediction beside its truth: (N, C) each, or (C,) over the whole batch."""
+    """Statistics of a prediction and its truth: (N, C) each, or (C,) over the whole batch."""
 
     overlap: Tensor  # sum of p where the class is true; see `sigmoid_sums` for soft targets
-    predicted: Tensor  # sum of p; of p squared if so asked
-    truth: Tensor  # number of true positions; the sum of soft ones, of squares if so asked
+    predicted: Tensor  # sum of p, or of p squared
+    truth: Tensor  # number of true positions; the sum of soft ones, or of their squares
 
 
 def softmax_sums(logits: Tensor, target: Tensor, keep: Tensor | None, *, squared: bool = False) -> Sums:
-    """Sums of the softmax over ``logits`` (N, C, L) beside class indices ``target`` (N, L), where ``keep`` (N, L)."""
+    """Sums of the softmax over ``logits`` (N, C, L) and class indices ``target`` (N, L), where ``keep`` (N, L)."""
     if switch.runs_on(logits) and not plain_only() and logits.shape[1] <= switch.CLASSES and logits.numel() > 0:
         return Sums(*_Fused.apply(logits, class_index(target, keep), keep, squared))
     if not (squared or plain_only() or _device.by_cache(logits)):
@@ -48,9 +48,9 @@ def softmax_sums(logits: Tensor, target: Tensor, keep: Tensor | None, *, squared
 
 
 def _sums_at_once(logits: Tensor, target: Tensor, keep: Tensor | None) -> Sums:
-    """Where each operation goes through memory: what does not count has no part in the sums, but stays in p."""
+    """For devices where each operation is a pass through memory: positions that do not count stay in p, not in sums."""
     share = None if keep is None else keep.to(accumulator(logits))
-    # Not chosen by where(), which takes a tensor of zeros: integers are no NaN.
+    # Not with where(), which needs a tensor of zeros: integers cannot be NaN.
     index = target.long() if keep is None else target.long() * keep
     with full_precision(logits):
         overlap, predicted, truth = _SumsOf.apply(F.softmax(accumulate(logits), 1), index, share)
@@ -60,7 +60,7 @@ def _sums_at_once(logits: Tensor, target: Tensor, keep: Tensor | None) -> Sums:
 class _SumsOf(torch.autograd.Function):
     """Overlap, predicted and true sums of probabilities (N, C, L), where a share is not 0; for plain torch's softmax.
 
-    Its backward takes one gradient by all of them, which is 0 where nothing counts.
+    Its backward computes one gradient by all of them, which is 0 where nothing counts.
     """
 
     @staticmethod
@@ -68,7 +68,7 @@ class _SumsOf(torch.autograd.Function):
         at_target = p.gather(1, index[:, None])[:, 0]
         if share is None:
             at_target = widened(at_target)
-        else:  # products are wide as they are written
+        else:  # products are written in the wide dtype
             wide = torch.float64 if _device.has_float64(p) else torch.float32
             at_target = torch.mul(at_target, share, out=at_target.new_empty(at_target.shape, dtype=wide))
         overlap = _by_class(at_target, index, p.shape[1]).to(p.dtype)
@@ -99,17 +99,17 @@ class _SumsOf(torch.autograd.Function):
 def sigmoid_sums(
     logits: Tensor, target: Tensor, keep: Tensor | None, *, squared: bool = False, product: bool = False
 ) -> Sums:
-    """Sums of the sigmoid of ``logits`` (N, C, L) beside ``target`` (N, C, L) in [0, 1], where ``keep`` (N, C, L).
+    """Sums of the sigmoid of ``logits`` (N, C, L) and ``target`` (N, C, L) in [0, 1], where ``keep`` (N, C, L).
 
-    The overlap of a soft target is the sum of the smaller of p and g; of squares, of the product. Either is that of
-    sets where g is 0 or 1, and makes p = g the best answer elsewhere. A product beside plain sums, had by ``product``,
-    asks for p = 1 there.
+    The overlap of a soft target is the sum of min(p, g); with squares, of the product p g. Both are the overlap of sets
+    if g is 0 or 1, and make p = g the best answer otherwise. With ``product``, a product is combined with plain sums,
+    and the best answer is p = 1 there.
     """
     p = accumulate(logits).sigmoid()
     if keep is not None:
         p, target = p * keep, torch.where(keep, target, torch.zeros_like(target))
     g = target.to(p.dtype)
-    hard = not target.dtype.is_floating_point  # either is the same then, and the product is faster
+    hard = not target.dtype.is_floating_point  # both are the same then, and the product is faster
     overlap = p * g if squared or hard or product else torch.minimum(p, g)
     return Sums(overlap.sum(2), (p.square() if squared else p).sum(2), (g.square() if squared else g).sum(2))
 
@@ -130,7 +130,7 @@ def _one_minus(top: Tensor, bottom: Tensor, smooth: float, times: float) -> Tens
 
 
 class _OneMinus(torch.autograd.Function):
-    """The same where every operation on a few numbers is a launch: half of autograd's."""
+    """The same for devices where every operation on a few numbers is a launch: half of autograd's."""
 
     @staticmethod
     def forward(ctx: Any, top: Tensor, bottom: Tensor, smooth: float, times: float) -> Tensor:
@@ -143,7 +143,7 @@ class _OneMinus(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, Tensor | None, None, None]:
         top, bottom, below, found = ctx.saved_tensors
-        if torch.is_grad_enabled():  # the gradient must lead on: that of plain torch does
+        if torch.is_grad_enabled():  # the gradient must be differentiable: that of plain torch is
             given = distinct((top, bottom))
             by_top, by_bottom = gradients_by(_one_minus(given[0], given[1], ctx.smooth, ctx.times), given, grads[0])
             return by_top, by_bottom, None, None
@@ -158,17 +158,17 @@ def _plain_sums(logits: Tensor, index: Tensor, keep: Tensor | None, squared: boo
     p = F.softmax(logits, 1)
     p = p if keep is None else p.masked_fill(~keep[:, None], 0)
     at_target = widened(p.gather(1, index[:, None])[:, 0])
-    # Never as a product with a vector of ones: that sums one after the other too, and is off by 0.5 % at four million.
+    # Never as a product with a vector of ones: that also sums sequentially, and is off by 0.5 % at four million.
     return _by_class(at_target, index, p.shape[1]).to(p.dtype), (p.square() if squared else p).sum(2), p
 
 
 def _by_class(values: Tensor, index: Tensor, classes: int) -> Tensor:
-    # Of wide values: scattered sums run one after the other, and lose a digit with every tenfold number of positions.
+    # In a wide dtype: scattered sums are sequential, and lose a digit with every tenfold number of positions.
     return values.new_zeros(values.shape[0], classes).scatter_add_(1, index, values)
 
 
 class _Fused(torch.autograd.Function):
-    """The sums by Triton's kernels, which read the logits once, and once again for the gradient."""
+    """The sums by Triton kernels, which read the logits once, and once more for the gradient."""
 
     @staticmethod
     def forward(
@@ -185,7 +185,7 @@ class _Fused(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, None, None, None]:
         logits, index, keep = ctx.saved_tensors
-        if torch.is_grad_enabled():  # the gradient must lead on: that of plain torch does
+        if torch.is_grad_enabled():  # the gradient must be differentiable: that of plain torch is
             with full_precision(logits):
                 sums = torch.stack(_plain_sums(accumulate(logits), index, keep, ctx.squared)[:2])
             return gradients_by(sums, (logits,), torch.stack(grads[:2]))[0], None, None, None
@@ -195,7 +195,7 @@ class _Fused(torch.autograd.Function):
 
 
 class _Softmax(torch.autograd.Function):
-    """:func:`_plain_sums` that keeps the probabilities and turns them into the gradient in place.
+    """:func:`_plain_sums` that saves the probabilities and turns them into the gradient in place.
 
     They are an output, so that a gradient that is differentiated again reaches the logits through them.
     """
@@ -223,13 +223,13 @@ class _Softmax(torch.autograd.Function):
             asked = asked.scatter_add(1, index[:, None], wanted[:, None])
             asked = asked if grads[2] is None else asked + grads[2]
             return p * (asked - (p * asked).sum(1, keepdim=True)), None, None, None
-        grad = p.detach() if last_use() else p.clone()  # as an output p asks for a gradient itself
+        grad = p.detach() if last_use() else p.clone()  # as an output, p requires a gradient itself
         mean = at_target * wanted
         if ctx.squared:
             softmax_gradient_(grad, lambda n, _, part: _asked(part, by_predicted[n, :, None], ctx.squared), mean)
         else:
             class_softmax_gradient_(grad, by_predicted, mean)
-        # Written, not added, which takes two thirds of the time.
+        # Written, not added: this takes two thirds of the time.
         wanted += _asked(at_target, by_predicted.gather(1, index), ctx.squared)
         wanted.sub_(mean, alpha=1 if ctx.squared else 2).mul_(at_target)
         return grad.scatter_(1, index[:, None], wanted[:, None]), None, None, None

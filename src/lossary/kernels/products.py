@@ -1,7 +1,7 @@
-"""Matrix products whose precision is what the loss says, in forward and in backward.
+"""Matrix products in the precision that the loss specifies, in forward and in backward.
 
-Factors in half precision are multiplied as they are where the device has units for that, and the result is float32: no
-score is rounded to half. Gradients by scores, which are such factors too, are rounded once.
+Factors in half precision are multiplied as they are if the device has units for that, and the result is float32: no
+score is rounded to half precision. Gradients by scores, which become such factors, are rounded once.
 """
 
 import functools
@@ -17,7 +17,7 @@ from lossary.kernels.stable import HALF, accumulate
 
 
 def multiplied_in(*tensors: Tensor) -> torch.dtype | None:
-    """The half precision that products of these are taken in: the one they have, or autocast's. None for full."""
+    """The half precision in which these are multiplied: their own, or that of autocast. None for full precision."""
     first = tensors[0]
     if transformed() or any(t.dtype == torch.float64 for t in tensors):
         return None
@@ -29,15 +29,15 @@ def multiplied_in(*tensors: Tensor) -> torch.dtype | None:
 
 
 def product(a: Tensor, b: Tensor, bias: Tensor | None = None, half: torch.dtype | None = None) -> Tensor:
-    """a @ b.mT + bias, summed in full precision: under autocast too, and so its gradient, whatever backward runs under.
+    """a @ b.mT + bias, summed in full precision, also under autocast; so is its gradient, wherever backward runs.
 
-    A product of torch's is differentiated in the state that backward finds. So it is where no context is open at all.
+    torch differentiates its own products in the state that backward finds. That is used if no context is open at all.
 
     Args:
         a: Rows.
         b: Rows.
-        bias: One number a row of ``b``.
-        half: Of :func:`multiplied_in`, what the factors are rounded to.
+        bias: One number per row of ``b``.
+        half: From :func:`multiplied_in`: the dtype to which the factors are rounded.
     """
     plain = plain_only()
     if half is not None and a.dim() == b.dim() == 2:
@@ -57,7 +57,7 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, biased: bool) -> Tensor:
         by_a, by_b, _ = ctx.needs_input_grad
-        # What torch's own product keeps, in its order with a bias and without one: a checkpoint makes the one again
+        # Saved in the order of torch's own product, with a bias and without one: a checkpoint may recompute the one
         # where it had the other, because it opens a context to do so.
         kept = (a if by_b else None, b.mT if by_a else None)
         ctx.save_for_backward(*(kept if biased else reversed(kept)))
@@ -75,7 +75,7 @@ class _Product(torch.autograd.Function):
 
 
 class _HalfProduct(torch.autograd.Function):
-    """a @ b.mT of factors rounded to half, as accumulated; its gradients are such products."""
+    """a @ b.mT of factors rounded to half precision, as accumulated; its gradients are such products too."""
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, half: torch.dtype) -> Tensor:
@@ -99,9 +99,9 @@ class _HalfProduct(torch.autograd.Function):
 
 
 def item_products(a: Tensor, b: Tensor) -> Tensor:
-    """(n, U, V) the products of an item's rows: (n, U, K) and (n, V, K), of few items and long rows.
+    """The products (n, U, V) of each item's rows (n, U, K) and (n, V, K), for few items with long rows.
 
-    On a CPU those of all rows, of which few are needed, take a tenth of the time of many small products.
+    On a CPU, the products of all rows, few of which are needed, take a tenth of the time of many small products.
     """
     if not _device.by_cache(a):
         return torch.bmm(a, b.mT)
@@ -110,19 +110,19 @@ def item_products(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _power_of_two(a: Tensor, half: torch.dtype) -> Tensor | None:
-    """What to multiply float32 numbers with before they are rounded to float16, where the small are lost."""
+    """A factor for float32 numbers before they are rounded to float16, where small ones are lost."""
     if half != torch.float16 or a.dtype == half or a.numel() == 0:
         return None
     return headroom(a.detach().abs().amax())
 
 
 def headroom(largest: Tensor) -> Tensor:
-    """The power of 2 that brings numbers up to this one into the upper range of float16."""
+    """The power of 2 that brings numbers up to this size into the upper range of float16."""
     return torch.exp2(13 - largest.clamp(1e-30, 1e30).log2().ceil())
 
 
 def multiply_(out: Tensor, a: Tensor, b: Tensor, *, alpha: float = 1.0, add: bool = False) -> Tensor:
-    """out = alpha a @ b, or with ``add`` out += a @ b; of half-precision a and b unrounded into float32."""
+    """out = alpha a @ b, or with ``add`` out += a @ b; for half-precision a and b into float32, unrounded."""
     if a.dtype != out.dtype and out.device.type != "cpu":
         return _multiply_half_(out, a, b, alpha, add)
     if a.dtype != out.dtype or b.dtype != out.dtype:

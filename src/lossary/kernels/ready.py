@@ -1,7 +1,8 @@
-"""Ready scores with one right class a row: by how much the log-sum-exp of the others is above the right one's score.
+"""Ready scores with one true class per row: how far the log-sum-exp of the others is above the true one's score.
 
-A softmax loss is a formula of this gap alone. Of a log-softmax it would be log(p / (1 - p)), which cancels where p is
-near 1; the others are summed up without the right one instead. What is kept for backward becomes the gradient in place.
+A softmax loss is a formula of this gap alone. Computed from a log-softmax it would be log(p / (1 - p)), which cancels
+if p is near 1; instead, the others are summed without the true one. What is saved for backward becomes the gradient in
+place.
 """
 
 from collections.abc import Callable
@@ -18,24 +19,24 @@ from lossary.kernels.inplace import last_use
 from lossary.kernels.modes import full_precision, plain_only
 from lossary.kernels.stable import ABSENT, LOG2_E, accumulate, accumulator
 
-#: A softmax loss of a row, given by its gap and numbers; and beside the loss its derivative by the gap.
+#: A row's softmax loss from its gap and numbers; and the same with its derivative by the gap.
 GapFormula = Callable[..., Tensor]
 GapSlope = Callable[..., tuple[Tensor, Tensor]]
-#: Up to so many scores plain torch is faster than an autograd Function.
+#: Up to this many scores, plain torch is faster than an autograd Function.
 FEW_SCORES = 1 << 13
-#: Scores of a block, which stay in cache with what is made of them.
+#: Scores of a block, which stay in cache with everything computed from them.
 CACHED_SCORES = 1 << 18
-#: Shares of a row below 2^FAINT count as 0: some processors take ten times as long for products with the faintest.
+#: Shares of a row below 2^FAINT count as 0: some processors take ten times as long for products with the smallest.
 FAINT = -100.0
 
 
 def gaps(scores: Tensor, labels: Tensor) -> Tensor:
-    """(N,) log-sum-exp of a row's scores (N, C) but for the one at its label (N,), less that one."""
+    """The log-sum-exp (N,) of a row's scores (N, C) without the one at its label (N,), minus that one."""
     if plain_only() or (_device.by_cache(scores) and scores.numel() <= FEW_SCORES):
         found = accumulate(scores)
         index = labels[:, None]
         top = found.detach().amax(1, keepdim=True)
-        found = found - top  # their differences, unrounded by a large common part
+        found = found - top  # their differences, not rounded by a large common part
         return found.scatter(1, index, ABSENT).logsumexp(1) - found.gather(1, index)[:, 0]
     return _Gaps.apply(scores, labels)
 
@@ -48,15 +49,15 @@ def gap_sum(
     slope: GapSlope | None = None,
     kernel: switch.ElementKernel | None = None,
 ) -> Tensor:
-    """``sum_i weight_i formula(gap_i, *numbers)``; with a slope half of autograd's operations on few numbers.
+    """``sum_i weight_i formula(gap_i, *numbers)``; for few numbers a slope saves half of autograd's operations.
 
     Args:
-        formula: One loss a row, from its gap and numbers; gradients flow to all of them.
+        formula: One loss per row, from its gap and numbers; gradients flow to all of them.
         gap: (N,).
-        numbers: Of all rows, or (N,).
+        numbers: The same for all rows, or (N,).
         weight: (N,), or None for 1. No gradient flows to it.
-        slope: The formula's losses and their derivatives by the gap, where nothing else learns.
-        kernel: The same among Triton's kernels.
+        slope: The formula's losses and their derivatives by the gap, used if nothing else is learned.
+        kernel: The same as a Triton kernel.
     """
     weight = None if weight is None else weight.to(gap.dtype)
     if slope is None or plain_only() or any(map(learns, numbers)):
@@ -76,7 +77,7 @@ def _by_slope(
 
 
 def _by_kernel(kernel: switch.ElementKernel | None, gap: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor] | None:
-    """The same in one way through memory; None where no kernel of Triton's is asked for."""
+    """The same in one pass through memory; None if Triton kernels are off."""
     if kernel is None or not switch.runs_on(gap):
         return None
     from lossary.kernels.fused import elements
@@ -105,7 +106,7 @@ class _GapSum(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         by_gap, weight, gap, *tensors = ctx.saved_tensors
-        if torch.is_grad_enabled():  # the gradient must lead on: that of the plain formula does
+        if torch.is_grad_enabled():  # the gradient must be differentiable: that of the plain formula is
             (gap,) = distinct((gap,))
             numbers = (t if n is None else n for t, n in zip(tensors, ctx.numbers, strict=True))
             losses = ctx.formula(gap, *numbers)
@@ -155,13 +156,13 @@ def _at_once(scores: Tensor, index: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]
     right = scores.gather(1, index)
     top, place = scores.scatter_(1, index, ABSENT).max(1, keepdim=True)
     shares = F.softmax(scores, 1)
-    # The largest share is 1 / C or more, and its logarithm as good as the sum's.
+    # The largest share is at least 1 / C, so its logarithm is as exact as the sum's.
     gap = ((top - right) - shares.gather(1, place).log())[:, 0]
     return gap, (shares.scatter_(1, index, -1),)
 
 
 def _by_blocks(scores: Tensor, index: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """The gaps, and of their derivatives each other class's part of the others' sum, and 1 / sum."""
+    """The gaps; and, for their derivatives, each other class's part of the others' sum, and 1 / sum."""
     parts = torch.empty(scores.shape, dtype=accumulator(scores), device=scores.device)
     gap, scale = parts.new_empty(len(parts)), parts.new_empty(len(parts), 1)
     step = max(1, CACHED_SCORES // max(1, scores.shape[1]))

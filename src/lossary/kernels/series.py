@@ -1,4 +1,4 @@
-"""Power series of which autograd keeps nothing but what they are of."""
+"""Power series for which autograd saves nothing but their argument."""
 
 from collections.abc import Sequence
 from typing import Any

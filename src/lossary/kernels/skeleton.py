@@ -1,4 +1,4 @@
-"""Soft skeletons: the middle lines of regions of numbers in [0, 1], by erosions and dilations that have gradients."""
+"""Soft skeletons: the middle lines of regions of numbers in [0, 1], by differentiable erosions and dilations."""
 
 import torch
 import torch.nn.functional as F
@@ -7,12 +7,12 @@ from torch import Tensor
 from lossary.kernels.again import by_rows
 
 _POOLS = (F.max_pool1d, F.max_pool2d, F.max_pool3d)
-#: Numbers that autograd holds of a position in an iteration.
+#: Numbers that autograd stores per position and iteration.
 HELD = 16
 
 
 def _largest(x: Tensor, sides: tuple[int, ...]) -> Tensor:
-    """Around each position; beyond the border there is nothing."""
+    """The neighbourhood of each position; there is nothing beyond the border."""
     return _POOLS[len(sides) - 1](x, sides, stride=1, padding=tuple(side // 2 for side in sides))
 
 
@@ -22,13 +22,13 @@ def _along_axes(x: Tensor) -> Tensor:
     found = [_largest(x, tuple(3 if i == axis else 1 for i in range(axes))) for axis in range(axes)]
     if axes < 3:
         return found[0] if axes == 1 else torch.maximum(*found)
-    return torch.stack(found).amax(0)  # ties have the same share on each axis
+    return torch.stack(found).amax(0)  # tied axes get equal shares
 
 
 def skeleton(x: Tensor, keep: Tensor | None, iterations: int) -> Tensor:
-    """(N, C, ...) of one to three dimensions: of each erosion what an opening would remove, gathered.
+    """Images (N, C, ...) of one to three dimensions: what an opening would remove after each erosion, accumulated.
 
-    Some images at a time, which are eroded again for the gradient. What is not kept is nobody's neighbour.
+    Some images at a time, which are eroded again for the gradient. Positions that are not kept are nobody's neighbours.
     """
     if x.numel() == 0:
         return x
@@ -43,7 +43,7 @@ def skeleton(x: Tensor, keep: Tensor | None, iterations: int) -> Tensor:
 
 
 def _skeleton(x: Tensor, keep: Tensor | None, iterations: int) -> Tensor:
-    # The least of some numbers is the largest of them negated.
+    # The minimum of numbers is minus the maximum of their negatives.
     negated, found = -x, None
     for _ in range(iterations + 1):
         negated = _along_axes(negated if keep is None else torch.where(keep, negated, -1))

@@ -14,28 +14,28 @@ from lossary.kernels.graph import distinct, gradients_by
 from lossary.kernels.modes import plain_only
 
 #: Stands for "no such score". Finite, so that a row without any score has a finite log-sum-exp and zero
-#: gradients; exp() of it is 0 beside any real score.
+#: gradients; exp() of it is 0 compared with any real score.
 ABSENT = -1e30
 LOG2_E = math.log2(math.e)
-#: Sums and exponentials over these lose what the loss is about: they are taken in float32.
+#: In these, sums and exponentials lose the digits that matter: they are computed in float32.
 HALF = (torch.float16, torch.bfloat16)
-#: Lengths whose squares, and those of the entries that matter beside them, lie well within float32's range.
+#: Lengths whose squares, and the squares of their relevant entries, are well within float32's range.
 ORDINARY = (1e-9, 1e9)
 
 
 def softplus(x: Tensor) -> Tensor:
-    """log(1 + exp(x)), exact everywhere: torch's own is linear past 20, wrong by 6e-11 there in float64."""
-    return F.softplus(x, threshold=40.0)  # from there on it is x to the last digit
+    """log(1 + exp(x)), exact everywhere: torch's own is linear above 20, with an error of 6e-11 in float64."""
+    return F.softplus(x, threshold=40.0)  # from here on it equals x to the last digit
 
 
 def clamped_log(x: Tensor, low: float = -100.0) -> Tensor:
-    """log(x), at least ``low``; the gradient is 0 there, and where 1 / x has no room left in the dtype."""
-    # So written, a NaN stays one, and what has no gradient is chosen, not multiplied with 0.
+    """log(x), at least ``low``; the gradient is 0 below that, and where 1 / x would overflow the dtype."""
+    # Written this way, a NaN stays NaN, and what has no gradient is selected, not multiplied by 0.
     return torch.where(~(x < 2**10 * torch.finfo(x.dtype).tiny), x, x.detach()).log().clamp_min(low)
 
 
 def logaddexp(a: Tensor, b: Tensor) -> Tensor:
-    """log(exp(a) + exp(b)), right to every derivative: ``torch.logaddexp``'s second is NaN beside :data:`ABSENT`."""
+    """log(exp(a) + exp(b)) with all derivatives: the second of ``torch.logaddexp`` is NaN next to :data:`ABSENT`."""
     return torch.where(a >= b, a + softplus(b - a), b + softplus(a - b))
 
 
@@ -45,7 +45,7 @@ def accumulate(x: Tensor) -> Tensor:
 
 
 def widened(x: Tensor) -> Tensor:
-    """In float64, for sums so long or so nearly cancelling that float32 loses them; not every device has it."""
+    """In float64, for sums so long or so close to cancelling that float32 loses them; not every device has it."""
     return x.double() if has_float64(x) else x.float()
 
 
@@ -54,16 +54,16 @@ def accumulator(x: Tensor) -> torch.dtype:
 
 
 def parameters(values: Iterable[float | Tensor], x: Tensor) -> tuple[float | Tensor, ...]:
-    """Hyperparameters for a formula over ``x``: numbers, and tensors on its device in the dtype that it sums in.
+    """Hyperparameters for a formula over ``x``: numbers, and tensors on its device in the dtype of its sums.
 
-    A number stays one: a tensor of it is one more operation for each time it is used.
+    A number stays a number: as a tensor it would be one more operation for each use.
     """
     dtype, device = accumulator(x), x.device
     return tuple(v.to(device, dtype) if isinstance(v, Tensor) else float(v) for v in values)
 
 
 def like_torch(loss: Tensor, *inputs: Tensor) -> Tensor:
-    """The loss in the dtype that torch's own function returns: the inputs' common one; float32 under autocast."""
+    """The loss in the dtype that torch's own function returns: that common to the inputs; float32 under autocast."""
     if autocast_is_on(loss):
         return loss
     dtype = inputs[0].dtype
@@ -74,13 +74,13 @@ def like_torch(loss: Tensor, *inputs: Tensor) -> Tensor:
 
 def unit(x: Tensor, dim: int = -1) -> Tensor:
     """x / |x| along ``dim``; a zero vector stays zero, with a zero gradient."""
-    # A product, because the gradient of a quotient takes twice as many tensors of the size of x.
+    # A product, because the gradient of a quotient needs twice as many tensors of the size of x.
     y, inverse = in_range(x, dim)
     return y * inverse
 
 
 def sphere(x: Tensor, radius: float | Tensor) -> Tensor:
-    """radius * x / |x| for rows x, (N, D), in one product; the radius is a number, or has one a row."""
+    """radius * x / |x| for rows x, (N, D), in one product; the radius is one number, or one per row."""
     if isinstance(radius, Tensor) and radius.dim() > 0:
         radius = radius[:, None]
     y, inverse = in_range(x)
@@ -88,7 +88,7 @@ def sphere(x: Tensor, radius: float | Tensor) -> Tensor:
 
 
 def sphere_apart(x: Tensor, radius: float | Tensor, half: torch.dtype | None) -> tuple[Tensor, Tensor | None]:
-    """:func:`sphere`, but for products in half precision its vectors as they are, and (N,) radius / |x|."""
+    """:func:`sphere`; for products in half precision instead the unchanged vectors, and radius / |x| (N,)."""
     if half is None:
         return sphere(x, radius), None
     y, inverse = in_range(x)
@@ -97,10 +97,10 @@ def sphere_apart(x: Tensor, radius: float | Tensor, half: torch.dtype | None) ->
 
 
 def in_range(x: Tensor, dim: int = -1) -> tuple[Tensor, Tensor]:
-    """Vectors y along those of x whose squares are neither rounded to 0 nor infinite; and 1 / |y|, ``dim`` kept.
+    """Vectors y parallel to x whose squares are neither rounded to 0 nor infinite; and 1 / |y|, with ``dim`` kept.
 
-    y is x itself where its own squares are not, as far as may be looked: a fifth of the operations, as small batches
-    feel. 1 / |y| is 0 for a zero vector, with a zero gradient (a division by a clamped norm gives 1e12).
+    y is x itself if that holds for its own squares and values may be read: a fifth of the operations, which matters for
+    small batches. 1 / |y| is 0 for a zero vector, with a zero gradient (a division by a clamped norm gives 1e12).
     """
     length = _ordinary_length(x, dim)
     if length is not None:
@@ -118,7 +118,7 @@ def _in_range(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
 
 
 class _InRange(torch.autograd.Function):
-    """The same in fewer ways through memory, where nobody looks."""
+    """The same in fewer passes through memory, without reading values."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
@@ -135,8 +135,8 @@ class _InRange(torch.autograd.Function):
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, None]:
         x, scale, y, inverse = ctx.saved_tensors
         by_y, by_inverse = grads
-        if torch.is_grad_enabled():  # the gradient must lead on: that of plain torch does
-            (x,) = distinct((x,))  # what is given may come from x too
+        if torch.is_grad_enabled():  # the gradient must be differentiable: that of plain torch is
+            (x,) = distinct((x,))  # what is passed in may also depend on x
             products = [(f * g).sum() for f, g in zip(_in_range(x, ctx.dim), grads, strict=True) if g is not None]
             return gradients_by(torch.stack(products).sum(), (x,))[0], None
         if by_inverse is None:
@@ -147,8 +147,8 @@ class _InRange(torch.autograd.Function):
 
 
 def scales(x: Tensor, dim: int = -1) -> Tensor:
-    """What to divide vectors by so that their squares are in range: 1 for all but the tiniest and the longest."""
-    # Not at -1, where torch refuses a batch of nothing on tensors without values.
+    """Divisors that bring vectors' squares into range: 1 for all but extremely short and long vectors."""
+    # Not along -1, where torch refuses an empty batch of tensors without values.
     largest = torch.linalg.vector_norm(x.detach(), torch.inf, dim % x.dim(), keepdim=True)
     low = torch.finfo(x.dtype).tiny ** (1 / 3)  # 2e-13 in float32
     scale = largest / largest.clamp(low, 1 / low)
@@ -161,12 +161,12 @@ def divided(x: Tensor, scale: Tensor) -> Tensor:
 
 
 def bounded(scale: Tensor) -> Tensor:
-    """The same for gradients: one by a vector shorter than some 1e-32 (float32) is that by one of this length."""
+    """The same for gradients: for vectors shorter than about 1e-32 (float32), the gradient is that at this length."""
     return scale.clamp_min(torch.finfo(scale.dtype).tiny ** 0.5)
 
 
 def _ordinary_length(x: Tensor, dim: int) -> Tensor | None:
-    """|x| where none is 0, tiny or huge, as far as may be looked."""
+    """|x| if none is 0, tiny or huge and values may be read."""
     if x.numel() == 0 or not values_visible(x):
         return None
     length = torch.linalg.vector_norm(x, dim=dim, keepdim=True)

@@ -1,8 +1,8 @@
-"""Triplets of N anchors and M items without ever listing them: N x M work, never N x M x M memory.
+"""Triplets of N anchors and M items without listing them: N x M work, never N x M x M memory.
 
-A miner looks at the distances of a block of anchors to all items and gives, for each anchor, the sum of its
-triplets' losses and how many of them the mean is over. A block's gradient is taken while it is there, or the block is
-made again for it, so that memory stays that of one block however large the batch.
+A miner looks at the distances of a block of anchors to all items and returns, for each anchor, the sum of its triplets'
+losses and how many of them the mean is over. A block's gradient is computed while it exists, or the block is recomputed
+for it, so memory stays that of one block, however large the batch.
 """
 
 from collections.abc import Callable
@@ -24,25 +24,25 @@ from lossary.kernels.stable import softplus, widened
 #: Distances held at once: on a CPU, and elsewhere.
 CACHED_TRIPLES = 2**20
 LARGE_TRIPLES = 2**24
-#: Bytes that are held of a triplet where all are visited.
+#: Bytes per triplet when all are visited.
 OF_A_TRIPLET = 32
-#: Up to so many positives an anchor, comparing with one after the other is faster than searching among them.
+#: Up to this many positives per anchor, comparing with one after the other is faster than searching.
 FEW = 64
 
 Margin = float | Tensor | None
 
 
 class AnchorBlock(NamedTuple):
-    """Distances (B, M) of B anchors to all M items, their positives by column, their negatives by mask."""
+    """Distances (B, M) of B anchors to all M items; their positives as columns, their negatives as a mask."""
 
     distances: Tensor
     columns: Tensor  # (B, P), in ascending order
-    exists: Tensor  # (B, P): an anchor with fewer positives has columns that are none
+    exists: Tensor  # (B, P): False where an anchor has fewer positives
     negative: Tensor  # (B, M)
 
 
 class MaskedBlock(NamedTuple):
-    """B anchors (B, D), all items (M, D), and which of these are an anchor's positives and negatives (B, M)."""
+    """B anchors (B, D), all items (M, D), and which items are an anchor's positives and negatives (B, M)."""
 
     anchors: Tensor
     items: Tensor
@@ -52,7 +52,7 @@ class MaskedBlock(NamedTuple):
 
 
 class Anchors(NamedTuple):
-    """What the triplets of each anchor come to, (B,) each."""
+    """The result of each anchor's triplets, (B,) each."""
 
     loss: Tensor
     divisor: Tensor
@@ -77,14 +77,14 @@ def mined(
 
     Args:
         anchors: (N, D).
-        items: (M, D), of which the anchors' positives and negatives are.
+        items: (M, D), among which are the anchors' positives and negatives.
         targets: Which items are positives (its targets) and which negatives (the rest).
         miner: Which triplets.
-        margin: None is the soft margin.
-        squared: Squared distances.
+        margin: None means the soft margin.
+        squared: Whether distances are squared.
         counted: (M,) boolean, False for items that are nobody's negatives; they must be nobody's targets either.
-        by_mask: The miner that needs no number of positives, where there is one: for where it would be a wait.
-        measure: Distances of anchors and all items instead of Euclid's; there is no miner by mask beside it.
+        by_mask: A miner that needs no number of positives, if there is one: for devices where reading it waits.
+        measure: Distances of anchors and all items instead of Euclidean ones; it excludes ``by_mask``.
     """
     on_cpu = _device.by_cache(anchors)
     if on_cpu or plain_only() or not _device.has_float64(anchors) or measure is not None:
@@ -108,7 +108,7 @@ def mined(
     if rows >= count:
         return block(0, count, anchors, items, margin)
     edges = [(start, min(start + rows, count)) for start in range(0, count, rows)]
-    # A compiler, and torch.func's transforms, cannot see a gradient that is taken in forward.
+    # Compilers and torch.func's transforms do not see a gradient that is computed in forward.
     if plain_only() or not torch.is_grad_enabled() or not _device.has_values(anchors):
         return _made_again(block, edges, anchors, items, margin)
     return Anchors(*_GradientInForward.apply(block, edges, anchors, items, margin))
@@ -119,16 +119,16 @@ Edges = list[tuple[int, int]]
 
 
 def _made_again(block: Make, edges: Edges, *inputs: Any) -> Anchors:
-    """All blocks; those of the gradient are made again in backward."""
+    """All blocks; backward recomputes them for the gradient."""
     parts = [checkpoint(block, *e, *inputs, use_reentrant=False, preserve_rng_state=False) for e in edges]
     return Anchors(*(torch.cat(of) for of in zip(*parts, strict=True)))
 
 
 class _GradientInForward(torch.autograd.Function):
-    """The anchors' losses, and the gradient of their sum while a block is there.
+    """The anchors' losses, and the gradient of their sum, computed while a block exists.
 
-    A sum or a mean scales that gradient. Anchors that are weighed differently, second backwards and second derivatives
-    have their blocks made again.
+    A sum or a mean scales that gradient. For different weights of anchors, second backward passes and second
+    derivatives, blocks are recomputed.
     """
 
     @staticmethod
@@ -157,7 +157,7 @@ class _GradientInForward(torch.autograd.Function):
     def backward(ctx: Any, *grads: Any) -> Any:
         (by_loss, _) = grads
         if not torch.is_grad_enabled() and ctx.sums is not None and _alike(by_loss):
-            # Handed out once and scaled in place: a product would be a second copy of every gradient.
+            # Returned once and scaled in place: a product would be a second copy of every gradient.
             sums, ctx.sums = ctx.sums, None
             return None, None, *(None if g is None else g.mul_(by_loss[0]) for g in sums)
         with torch.enable_grad():
@@ -168,13 +168,13 @@ class _GradientInForward(torch.autograd.Function):
 
 
 def _alike(by_loss: Tensor) -> bool:
-    """Whether all have the same gradient: as that of a sum comes, or as far as may be looked."""
+    """Whether all have the same gradient: by its strides, as for a sum, or by its values, if they may be read."""
     expanded = by_loss.stride() == (0,)
     return expanded or (_device.values_visible(by_loss) and bool((by_loss == by_loss[0]).all()))
 
 
 def _positives(targets: Targets | Given) -> tuple[Tensor, Tensor]:
-    """(N, P) the positives by column, P being the largest number of them; and which of these exist."""
+    """The positives as columns (N, P), where P is the largest number of them; and which of these exist."""
     if isinstance(targets, Given):
         count = targets.targets.sum(1)
         columns = (~targets.targets).sort(dim=1, stable=True).indices[:, : _largest(count, targets.targets.shape[1])]
@@ -190,14 +190,14 @@ def _positives(targets: Targets | Given) -> tuple[Tensor, Tensor]:
 
 
 def _largest(count: Tensor, most: int) -> int:
-    # It is data, unknown to a compiler.
+    # It depends on the data, which a compiler does not know.
     return most if _device.traced() or not _device.has_values(count) or count.numel() == 0 else int(count.max())
 
 
 def _runs(labels: Tensor, others: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The order that sorts ``others``; where in it those of each label begin, and how many they are."""
+    """The order that sorts ``others``; where in it those of each label begin, and how many there are."""
     ordered, order = others.sort(stable=True)
-    labels = labels.contiguous()  # torch warns of strides
+    labels = labels.contiguous()  # torch warns about strides
     start = torch.searchsorted(ordered, labels)
     return order, start, torch.searchsorted(ordered, labels, right=True) - start
 
@@ -215,7 +215,7 @@ def _targets(targets: Targets | Given, rows: slice) -> Tensor:
 def _negatives(targets: Targets | Given, rows: slice) -> Tensor:
     if isinstance(targets, Given):
         return targets.rest[rows]
-    # The own column is none: it bears the row's label.
+    # A row's own column does not count, although it has the row's label.
     negative = targets.rows[rows, None] != targets.columns
     if targets.row_groups is None:
         return negative
@@ -223,7 +223,7 @@ def _negatives(targets: Targets | Given, rows: slice) -> Tensor:
 
 
 def has_targets(targets: Targets | Given) -> Tensor:
-    """(N,) whether a row has any target; N log N for labels, without an N x M mask."""
+    """Whether a row has any target, (N,); N log N for labels, without an N x M mask."""
     if isinstance(targets, Given):
         return targets.targets.any(1)
     assert targets.columns is not None
@@ -231,7 +231,7 @@ def has_targets(targets: Targets | Given) -> Tensor:
 
 
 def first_of_class(labels: Tensor) -> Tensor:
-    """(N,) the index of the first item with the same label: class numbers without counting the classes."""
+    """The index of the first item with the same label, (N,): class numbers without counting the classes."""
     ordered, order = labels.sort(stable=True)
     places = torch.arange(labels.shape[0], device=labels.device)
     begins = torch.cat([places[:1] == 0, ordered[1:] != ordered[:-1]])
@@ -240,13 +240,13 @@ def first_of_class(labels: Tensor) -> Tensor:
 
 
 def apart(labels: Tensor, mask: Tensor) -> Tensor:
-    """(N,) class numbers where ``mask`` is False for items that get one each to themselves: nobody's positives."""
+    """Class numbers (N,); items where ``mask`` is False get one of their own, so they are nobody's positives."""
     alone = labels.shape[0] + torch.arange(labels.shape[0], device=labels.device)
     return torch.where(mask, first_of_class(labels), alone)
 
 
 def penalty(gap: Tensor, margin: Margin) -> Tensor:
-    """The loss of triplets with ``d(anchor, positive) - d(anchor, negative) = gap``; None is the soft margin."""
+    """The loss of triplets with ``d(anchor, positive) - d(anchor, negative) = gap``; None means the soft margin."""
     return softplus(gap) if margin is None else (gap + margin).relu()
 
 
@@ -254,12 +254,12 @@ def penalty(gap: Tensor, margin: Margin) -> Tensor:
 
 
 def hard(block: AnchorBlock, margin: Margin) -> Anchors:
-    """The farthest positive against the nearest negative; of tied ones the first."""
+    """The farthest positive against the nearest negative; among ties, the first."""
     distances, columns, exists, negative = block
     if columns.numel() == 0:
         return summed(distances[:, :0], exists[:, :0])
     bare = distances.detach()
-    # By index: of tied distances the gradient goes to the first, not to a share of each.
+    # By index: for tied distances the gradient goes to the first, not a share to each.
     farthest = bare.gather(1, columns).masked_fill(~exists, -torch.inf)
     nearest = bare.masked_fill(~negative, torch.inf)
     farthest = columns.gather(1, first_largest(farthest))
@@ -268,14 +268,14 @@ def hard(block: AnchorBlock, margin: Margin) -> Anchors:
 
 
 def semihard(block: AnchorBlock, margin: Margin) -> Anchors:
-    """Each positive against the nearest negative that is farther than it; against the farthest where none is."""
+    """Each positive against the nearest negative farther than it; if there is none, against the farthest."""
     positive = block.distances.gather(1, block.columns)
     ascending, order = block.distances.detach().masked_fill(~block.negative, torch.inf).sort(dim=1, stable=True)
     farther = torch.searchsorted(ascending, positive.detach(), right=True)
     last = block.negative.sum(1, keepdim=True) - 1
     negative = order.gather(1, torch.minimum(farther, last).clamp_min(0))
     gap = positive - block.distances.gather(1, negative)
-    # Sorted, a NaN stands beyond what is no negative, where nothing finds it.
+    # When sorted, a NaN comes after items that are not negatives, where nothing would find it.
     gap = gap.masked_fill(ascending[:, -1:].isnan(), torch.nan)
     return summed(penalty(gap, margin), block.exists & (last >= 0))
 
@@ -286,9 +286,8 @@ def every(block: AnchorBlock, margin: Margin) -> Anchors:
         return every_valid(block, margin)
     if block.columns.numel() == 0:
         return summed(block.distances[:, :0], block.exists[:, :0])
-    # Once it is known in how many active triplets each distance stands, the loss is linear in the distances: the
-    # counts come from the place of each negative among the few sorted positives, and nothing of it needs a
-    # gradient.
+    # Given the number of active triplets with each distance, the loss is linear in the distances. These counts come
+    # from the position of each negative among the few sorted positives, and need no gradient.
     distances, bare = block.distances, block.distances.detach()
     positive = bare.gather(1, block.columns)
     threshold = _rounded_up(widened(positive) + margin, positive).masked_fill(~block.exists, -torch.inf)
@@ -298,17 +297,17 @@ def every(block: AnchorBlock, margin: Margin) -> Anchors:
     # In the positives' own order; a positive's triplets are active for the negatives below its threshold.
     active = torch.empty_like(below).scatter(1, order, below)
     total = active.sum(1)
-    # The sum is a small difference of large ones. As many distances are added as taken away, so that any number may
-    # be taken off all of them: the middle threshold leaves what is of the size of the losses themselves.
+    # The sum is a small difference of large sums. As many distances are added as subtracted, so any number may be
+    # subtracted from all of them: with the middle threshold, the rest is of the size of the losses themselves.
     exist, most = block.exists.sum(1, keepdim=True), threshold.shape[1]
     middle = ascending.gather(1, (most - (exist + 1) // 2).clamp_max(most - 1)).clamp_min(0)
-    times = (-above).scatter_add(1, block.columns, active)  # positives, infinite above, are below no threshold
+    times = (-above).scatter_add(1, block.columns, active)  # positives are infinite here, so below no threshold
     loss = (times * (distances - middle)).sum(1) + total * margin
     return Anchors(loss, total)
 
 
 def _crossings(ascending: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """For each threshold (B, P) how many of the values (B, M) are below it, and for each value how many are above."""
+    """For each threshold (B, P), how many values (B, M) are below it; for each value, how many thresholds are above."""
     most = ascending.shape[1]
     if most > FEW or plain_only():
         place = torch.searchsorted(ascending, values, right=True)
@@ -323,7 +322,7 @@ def _crossings(ascending: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _rounded_up(wide: Tensor, like: Tensor) -> Tensor:
-    """Thresholds in the dtype of what is compared with them, as if compared in theirs: a margin is lost beside 1e8."""
+    """Thresholds rounded up to the values' dtype, as if compared in their own: at 1e8 float32 would lose a margin."""
     near = wide.detach().to(like.dtype)
     return torch.where(near < wide, torch.nextafter(near, torch.full_like(near, torch.inf)), near)
 
@@ -348,7 +347,7 @@ def _soft(block: AnchorBlock) -> Tensor:
 
 
 def over_positives(block: AnchorBlock, visit: Callable[[Tensor, int, int], Tensor]) -> Tensor:
-    """The sum of ``visit(distances, start, stop)`` over some positives at a time, each with a number a triplet."""
+    """The sum of ``visit(distances, start, stop)`` over some positives at a time, with one number per triplet."""
     most = block.columns.shape[1]
     held = CACHED_TRIPLES
     if not _device.by_cache(block.distances):

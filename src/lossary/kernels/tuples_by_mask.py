@@ -1,7 +1,7 @@
-"""Triplets where no value is looked at: an anchor's positives are a mask, however many they are.
+"""Triplets without reading any value: an anchor's positives are a mask, however many there are.
 
-Off the CPU a look at their number would wait for the device. Hard triplets need but two distances an anchor, which are
-taken from the differences themselves; the counts of all triplets come from one sort of positives beside negatives.
+Off the CPU, reading their number would wait for the device. Hard triplets need only two distances per anchor, which are
+computed from the differences themselves; the counts of all triplets come from one sort of positives and negatives.
 """
 
 import torch
@@ -12,7 +12,7 @@ from lossary.kernels.tuples import Anchors, Margin, MaskedBlock, every, every_va
 
 
 def hard_by_mask(block: MaskedBlock, margin: Margin) -> Anchors:
-    """:func:`hard`; among distances that rounding cannot tell apart, one of them."""
+    """:func:`hard`; among distances that are equal up to rounding, one of them."""
     if block.positive.numel() == 0:
         return summed(block.anchors[:, :0], block.positive[:, :0])
     with torch.no_grad():
@@ -26,12 +26,12 @@ def hard_by_mask(block: MaskedBlock, margin: Margin) -> Anchors:
 
 
 def every_by_mask(block: MaskedBlock, margin: float | Tensor) -> Anchors:
-    """:func:`every`: in ascending order a positive's triplets are active for the negatives that stand before it."""
+    """:func:`every`: in ascending order, a positive's triplets are active for the negatives before it."""
     distances = pairwise(block.anchors, block.items, squared=block.squared)
     bare, positive, negative = distances.detach(), block.positive, block.negative
     with torch.no_grad():
         wide = bare.double()
-        # A negative as far as a positive with its margin is not active: the next number below is before it.
+        # A negative exactly at a positive plus its margin is not active, so the next smaller number is sorted.
         threshold = torch.nextafter(wide + margin, wide.new_full((), -torch.inf))
         order = torch.where(positive, threshold, wide.masked_fill(~negative, torch.inf)).sort(1).indices
         is_positive, is_negative = positive.gather(1, order), negative.gather(1, order)
@@ -40,8 +40,8 @@ def every_by_mask(block: MaskedBlock, margin: float | Tensor) -> Anchors:
         above = (count - is_positive.cumsum(1, dtype=torch.int32)) * is_negative
         times = torch.empty_like(bare).scatter_(1, order, (below - above).to(bare.dtype))
         total = below.sum(1).to(bare.dtype)
-        # As many distances are added as taken away, so that any number may be taken off all of them: the positives'
-        # mean leaves what is of the size of the losses.
+        # As many distances are added as subtracted, so any number may be subtracted from all of them: with the
+        # positives' mean, the rest is of the size of the losses.
         middle = bare.masked_fill(~positive, 0).sum(1, keepdim=True) / count.clamp_min(1)
     return Anchors((times * (distances - middle)).sum(1) + total * margin, total)
 
@@ -52,5 +52,5 @@ def every_valid_by_mask(block: MaskedBlock, margin: float | Tensor) -> Anchors:
     return Anchors(every_by_mask(block, margin).loss, valid)
 
 
-#: The miners that need no number of positives, by those that do. All triplets of a soft margin are visited one by one.
+#: Miner -> the same without the number of positives. With a soft margin, all triplets are visited one by one.
 BY_MASK = {hard: hard_by_mask, every: every_by_mask, every_valid: every_valid_by_mask}

@@ -1,7 +1,7 @@
-"""Means of an image over a separable window that slides over it, where it lies within the image.
+"""Means of an image over a separable sliding window, wherever the window lies within the image.
 
-On a CPU they are products with bands: a tile of outputs is a matrix of inputs times one that holds the window in each
-of its columns. That takes six times the multiplications, in a tenth of the time of a convolution of one channel.
+On a CPU they are products with bands: a tile of outputs is a matrix of inputs times one with the window in each of its
+columns. This takes six times the multiplications, in a tenth of the time of a convolution of one channel.
 """
 
 import math
@@ -15,19 +15,19 @@ from lossary.kernels.products import product
 
 Window = Sequence[float]
 
-#: Outputs of a tile. Of more, most of a band is zeros; fewer are no work for a product.
+#: Outputs of a tile. With more, most of a band is zeros; with fewer, products are too small.
 TILE = 32
 
 
 def gaussian(size: int, sigma: float) -> Window:
-    """The weights of a Gaussian at whole distances from its middle; their sum is 1."""
+    """The weights of a Gaussian at integer distances from its middle; their sum is 1."""
     weights = [math.exp(-(((i - (size - 1) / 2) / sigma) ** 2) / 2) for i in range(size)]
     return tuple(weight / sum(weights) for weight in weights)
 
 
 def smooth(x: Tensor, window: Window) -> Tensor:
     """The means over the last two dimensions, (..., H, W) to (..., H - k + 1, W - k + 1) for a window of k."""
-    # Elsewhere than on a CPU products may be rounded to ten bits, and compilers make one pass of the sum.
+    # Off the CPU, products may be rounded to ten bits; and compilers turn the sum into one pass.
     along = _by_bands if _device.by_cache(x) else _by_shifts
     return along(along(x, window).mT, window).mT
 
@@ -47,15 +47,15 @@ def _by_shifts(x: Tensor, window: Window) -> Tensor:
 
 
 def _tiles(length: int, window: Window, like: Tensor, beyond: int = 0) -> Iterator[tuple[slice, slice, Tensor]]:
-    """A tile's outputs, its inputs, and its band: a row an output, a column an input.
+    """A tile's outputs, its inputs, and its band: one row per output, one column per input.
 
-    With ``beyond`` the inputs go on by so many zeros on either side, which nobody multiplies.
+    With ``beyond`` the inputs are extended by that many zeros on either side, which are never multiplied.
     """
     more = len(window) - 1
     count = length + 2 * beyond - more
     weights = torch.tensor(window, dtype=like.dtype, device=like.device)
     size = min(TILE, count)
-    padded = torch.cat([weights, weights.new_zeros(size)])  # a row more than k: each next one is shifted by one
+    padded = torch.cat([weights, weights.new_zeros(size)])  # one row more than k: each row is shifted by one
     band = padded.repeat(size)[: size * (len(padded) - 1)].view(size, -1)
     for start in range(0, count, size):
         rows, first = min(size, count - start), start - beyond
@@ -63,7 +63,7 @@ def _tiles(length: int, window: Window, like: Tensor, beyond: int = 0) -> Iterat
         yield slice(start, start + rows), of, band[:rows, of.start - first : of.stop - first]
 
 
-# ---------------------------------------------------------------- outside of a graph
+# ---------------------------------------------------------------- outside the graph
 
 
 def smoothed(x: Tensor, window: Window) -> Tensor:
@@ -72,7 +72,7 @@ def smoothed(x: Tensor, window: Window) -> Tensor:
 
 
 def spread(by_means: Tensor, window: Window) -> Tensor:
-    """Gradients by the means, (M, h, w), to those by what they are of: the transpose of :func:`smoothed`."""
+    """From gradients by the means, (M, h, w), to those by the image: the transpose of :func:`smoothed`."""
     return _slid(by_means, window[::-1], len(window) - 1)
 
 

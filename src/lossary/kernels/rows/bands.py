@@ -1,7 +1,7 @@
 """Where a matrix of scores has targets, and where it has no entry at all, without a mask over all of it.
 
-With rows and columns sorted by label the targets of neighbouring rows are neighbouring columns: a mask is made only
-for those, some rows at a time. Entries that do not exist are few and are listed.
+With rows and columns sorted by label, the targets of adjacent rows are adjacent columns: a mask is built only for
+those, some rows at a time. Entries that do not exist are few and are listed.
 """
 
 from collections.abc import Iterator
@@ -12,19 +12,19 @@ from torch import Tensor
 
 from lossary.kernels.rows.scores import Targets
 
-#: Rows of a spot: with more of them it is wider than their targets, with fewer there are more spots to visit.
+#: Rows of a spot: with more, it is wider than their targets; with fewer, there are more spots to visit.
 STEP = 256
 
 
 class Spot(NamedTuple):
-    """A part of the sorted scores in which there are targets."""
+    """A part of the sorted scores that contains targets."""
 
     rows: slice
     columns: slice
     is_target: Tensor
 
     def of(self, scores: Tensor, first_row: int, first_column: int = 0) -> Tensor:
-        """Its scores, as a view, where ``scores`` begin with that row and column."""
+        """Its scores, as a view of ``scores``, which begin at the given row and column."""
         r, c = self.rows, self.columns
         return scores[r.start - first_row : r.stop - first_row, c.start - first_column : c.stop - first_column]
 
@@ -37,16 +37,16 @@ class Bands:
         Args:
             rows: Labels, ascending.
             columns: Labels, ascending.
-            own: (N,) the column that is the row itself, and no target of it.
+            own: (N,) the column that is the row itself, which is not its target.
             shift: The number of the first column.
         """
         self.rows, self.columns, self.own, self.shift = rows, columns, own, shift
-        # Read at once: a reading waits for an accelerator.
+        # Read together: each read waits for the accelerator.
         self.start = (torch.searchsorted(columns, rows) + shift).tolist()
         self.stop = (torch.searchsorted(columns, rows, right=True) + shift).tolist()
 
     def within(self, rows: slice, columns: slice) -> Iterator[Spot]:
-        """The spots of a block of the scores."""
+        """The spots within a block of scores."""
         for first in range(rows.start, rows.stop, STEP):
             last = min(first + STEP, rows.stop)
             start, stop = max(self.start[first], columns.start), min(self.stop[last - 1], columns.stop)
@@ -59,14 +59,14 @@ class Bands:
 
 
 class Places:
-    """Rows and columns of a problem in the order of their labels, and the entries of it that do not exist."""
+    """A problem's rows and columns in the order of their labels, and its entries that do not exist."""
 
     def __init__(self, targets: Targets, columns: int) -> None:
         row_labels, column_labels = targets.rows.long(), targets.labels(columns).long()
         self.rows, self.columns = row_labels.argsort(stable=True), column_labels.argsort(stable=True)
-        #: Where each column of the unsorted problem stands.
+        #: The position of each column of the unsorted problem.
         self.place = inverse(self.columns)
-        #: Of each row its own column, -1 where that is in another part of the columns.
+        #: Each row's own column, -1 if that is in another part of the columns.
         self.own = self._own(targets.start) if targets.own else None
         self.bands = Bands(row_labels[self.rows], column_labels[self.columns], self.own)
         self.groups = None
@@ -81,7 +81,7 @@ class Places:
         return torch.where(here, self.place[torch.where(here, column, 0)], -1)
 
     def absent(self, rows: slice) -> tuple[Tensor, Tensor]:
-        """The entries of some rows that do not exist: rows, counted from the first, and columns."""
+        """The entries of some rows that do not exist: row indices, from the first of these rows, and columns."""
         number = torch.arange(rows.stop - rows.start, device=self.place.device)
         own = None if self.own is None else self.own[rows]
         r, c = (number[:0], number[:0]) if own is None else (number[own >= 0], own[own >= 0])
@@ -99,7 +99,7 @@ class Places:
 
 
 def inverse(order: Tensor) -> Tensor:
-    """Where each item stands in an order."""
+    """The position of each item in an order."""
     place = torch.empty_like(order)
     place[order] = torch.arange(len(order), device=order.device)
     return place

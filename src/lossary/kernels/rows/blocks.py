@@ -1,7 +1,7 @@
-"""Row statistics and their gradients by blocks of rows, so that the scores are never held whole.
+"""Row statistics and their gradients by blocks of rows, so that the scores are never all stored.
 
-A block's scores are made in a buffer that is used again, turned in place into exponentials and then into the
-gradient by the scores. There is no autograd in this file: plain tensors in, plain tensors out.
+A block's scores are computed in a reused buffer and turned in place into exponentials, then into the gradient by the
+scores. There is no autograd in this file: plain tensors in, plain tensors out.
 """
 
 import math
@@ -35,48 +35,48 @@ from lossary.kernels.rows.swept import Mapped, SweptTarget, in_pieces, piece_wid
 from lossary.kernels.rows.vectors import Vectors, inverse_norms, thin
 from lossary.kernels.stable import LOG2_E, ORDINARY, accumulate, accumulator, bounded, scales
 
-#: Which of :class:`Learning` need a gradient.
+#: Which parts of :class:`Learning` need a gradient.
 Needs = tuple[bool, bool, bool, bool, bool]
-#: On CPU a block of scores should stay in cache, yet products want some 256 rows for as long as a block has no more
-#: than CPU_LARGEST_BLOCK bytes, and gain nothing from more than CPU_ROWS.
+#: On a CPU a block of scores should stay in cache, but products are fast only from some 256 rows on (as long as a block
+#: has at most CPU_LARGEST_BLOCK bytes), and gain nothing from more than CPU_ROWS.
 CPU_LARGEST_BLOCK = 128 << 20
 CPU_ROWS = 832
-#: An accelerator wants large products: as many rows, where memory has room for them, or as many bytes.
+#: An accelerator needs large products: this many rows, if memory has room for them, or this many bytes.
 ACCELERATOR_ROWS = 2048
 ACCELERATOR_BLOCK = 1 << 30
 
 
 class Gradients:
-    """Gradients of what :class:`Bilinear` has, summed over blocks in full precision; None where not needed."""
+    """Gradients of the parts of :class:`Bilinear`, summed over blocks in full precision; None where not needed."""
 
     def __init__(self, source: Bilinear, needs: Needs) -> None:
         unset = torch.empty if len(source.x) > 0 else torch.zeros
         dtype, device = accumulator(source.x), source.x.device
         self.needs = needs
-        by_x, by_w = needs[0] or needs[3], needs[1] or needs[4]  # a factor's gradient is made of its vectors'
+        by_x, by_w = needs[0] or needs[3], needs[1] or needs[4]  # a factor's gradient comes from that of its vectors
         self.x = unset(source.x.shape, dtype=dtype, device=device) if by_x else None
         self.w = unset(source.w.shape, dtype=dtype, device=device) if by_w else None
         self.b = torch.zeros_like(source.b, dtype=dtype) if source.b is not None and needs[2] else None
         self.row_factor: Tensor | None = None
         self.column_factor: Tensor | None = None
-        self.mean: Tensor | None = None  # what the mean scores give to every column
+        self.mean: Tensor | None = None  # what the mean scores contribute to every column
         self.pushed = False
 
     def found(self) -> Learning:
-        """Of what they are needed of."""
+        """Gradients of the parts that need one."""
         every = (self.x, self.w, self.b, self.row_factor, self.column_factor)
         return Learning(*(g if need else None for g, need in zip(every, self.needs, strict=True)))
 
 
 class Nearest:
-    """A block's scores with every center of each column, (C * K, R), of which a column's largest counts."""
+    """A block's scores with every center of each column, (C * K, R); a column's largest one counts."""
 
     def __init__(self, every: Tensor, centers: int) -> None:
         self.every = every.unflatten(0, (-1, centers))
         self.largest = self.every.amax(1)
 
     def spread(self, gradient: Tensor) -> Tensor:
-        """The gradient by the columns' scores, (R, C), becomes that by every center's; equal ones share it."""
+        """From the gradient by the columns' scores, (R, C), to that by every center's; tied centers share it."""
         counts = self.every.eq_(self.largest[:, None])  # 0 and 1, in the same memory
         share = torch.sum(counts, 1, out=self.largest).reciprocal_().mul_(gradient.t())
         return counts.mul_(share[:, None]).flatten(0, 1).t()
@@ -91,7 +91,7 @@ class Blocks:
         self.targets, self.centers, self.columns = targets, source.centers, source.columns
         self.sweeps = self._may_sweep(source)
         in_units = targets.sums != "softplus" and (targets.map is None or self.sweeps)
-        # On a CPU rows and columns are sorted by label; elsewhere nobody looks at labels.
+        # On a CPU, rows and columns are sorted by label; elsewhere labels are never read.
         in_place = targets.numbered or not _device.by_cache(source.x)
         self.places = None if in_place else Places(targets, len(source.w))
         self.x = Vectors(source.x, source.row_factor, source.half)
@@ -102,18 +102,18 @@ class Blocks:
         self.in_units_of(LOG2_E if in_units else 1.0)
         self.inverse, self.scale = self.w.after, None
         self.of_targets: Tensor | None = None
-        self.least_left: float | None = None  # the smallest of ``left``, once it was asked for
+        self.least_left: float | None = None  # the smallest of ``left``, once it has been needed
         if source.unit:
             self._normalise()
-        #: The columns as they are multiplied, and what is left to do to each one's products; None is nothing.
+        #: The columns as they are multiplied, and the factor that each one's products still need; None for none.
         self.columns_multiplied, self.left = self.w.multiplied, self.inverse
         if source.unit and self.inverse is not None and self._may_copy():
             self.columns_multiplied, self.left = self.w.multiplied * self.inverse[:, None], None
         self.exponentiate = self._way(source)
-        # Made for all blocks at once: after a large product every small operation comes to cold caches.
+        # Computed for all blocks at once: after a large product every small operation finds cold caches.
         self.mean: Tensor | None = None
         if self.places is None and targets.means and self.centers == 1 and targets.map is None:
-            # The mean of a row's scores is linear in x: no block is read for it.
+            # The mean of a row's scores is linear in x, so it needs no block.
             ones = torch.ones(len(source.w), dtype=self.dtype, device=source.w.device)
             each = self.inverse if source.unit and self.inverse is not None else ones
             self.mean_column = self.w.weighted_sum(each) / max(len(source.w), 1)
@@ -123,7 +123,7 @@ class Blocks:
         self.numbered = Numbered(targets, self.columns, self.dtype) if targets.numbered else None
 
     def in_units_of(self, unit: float) -> None:
-        """What scores are multiplied with as they are made; their gradient is by scores without it."""
+        """The factor of scores as they are computed; gradients are by scores without it."""
         self.unit = unit
         if unit != 1:
             self.b = None if self.b is None else self.b * unit
@@ -138,10 +138,10 @@ class Blocks:
         return _device.by_cache(self.x.given)
 
     def _normalise(self) -> None:
-        """Find 1 / |w|, and bring columns into range whose squares, or whose products with x, are not."""
+        """Find 1 / |w|, and scale columns whose squares, or whose products with x, are out of range."""
         w = self.w.given
         self.inverse = inverse_norms(w)
-        # Looked at on CPU alone: elsewhere a look waits for the device.
+        # Read only on a CPU: elsewhere reading waits for the device.
         if _device.values_visible(w) and len(w) > 0 and not within(self.inverse, *ORDINARY):
             scale = scales(accumulate(w))
             if (scale != 1).any():
@@ -150,14 +150,14 @@ class Blocks:
                 self.inverse = inverse_norms(self.w.given)
 
     def _may_sweep(self, source: Bilinear) -> bool:
-        """Whether statistics and slopes are taken piece by piece."""
+        """Whether statistics and slopes are computed piece by piece."""
         targets = self.targets
         plain = targets.numbered and self.centers == 1 and targets.sums == "exponentials"
         on_cpu = _device.by_cache(source.x) and source.half is None
         return plain and on_cpu and not (targets.means and targets.map is not None)
 
     def _may_copy(self) -> bool:
-        """Whether a normalised copy of w is less than blocks hold anyway: it saves two passes over each."""
+        """Whether a normalised copy of w is smaller than a block: it saves two passes over each block."""
         w = self.w.multiplied
         return not self.w.is_half and _device.by_cache(w) and w.numel() * w.element_size() <= _device.budget(w) // 2
 
@@ -168,25 +168,25 @@ class Blocks:
         if self.targets.map is not None:
             bound = self.targets.map.bound(source.bound) if _device.values_visible(x) else None
             return exponentiate if bound is None or not is_tame(x, w, bound=bound) else exponentiate_tame
-        if self.x.is_half and source.bound is None:  # what is left for afterwards has no bound
+        if self.x.is_half and source.bound is None:  # the factor left for afterwards has no bound
             return exponentiate
         if source.b is not None or not is_tame(x, w, source.unit, self.targets.scale, source.bound):
             return exponentiate
         return exponentiate_tame_rest if self.targets.numbered and self.columns > 1 else exponentiate_tame
 
     def beside(self) -> int:
-        """Temporaries of a block beside it."""
+        """Temporary blocks in addition to the block itself."""
         powers = 0 if self.targets.sums != "powers" else 1
         mapped = self.targets.map is not None and not self.sweeps
         return (0 if self.centers == 1 else 4) + (3 if mapped else 0) + powers
 
     def size(self, rows: int) -> int:
-        """How many of so many rows a block has."""
+        """How many of these rows a block has."""
         like = self.x.given.new_empty(0, dtype=self.dtype)
         return block_rows(rows, len(self.w.multiplied) + self.beside() * self.columns, like)
 
     def __iter__(self) -> Iterator[Block]:
-        """All blocks share one buffer: each is gone when the next one comes."""
+        """All blocks share one buffer: each is overwritten by the next."""
         w = self.w.multiplied
         n, columns = len(self.x.multiplied), len(w)
         buffer_like = self.x.given.new_empty(0, dtype=self.dtype)
@@ -198,14 +198,14 @@ class Blocks:
         for first in range(0, n, size):
             span = slice(first, min(first + size, n))
             rows = span if self.places is None else self.places.rows[span]
-            # In memory a block lies column by column: so two threads make it in a sixth less time.
+            # In memory a block is stored by column: with two threads that takes a sixth less time.
             count = span.stop - first
             transposed = buffer[: columns * count].view(columns, count)
             yield self._block(transposed, span, self._making(transposed, rows))
         del self.halves
 
     def _making(self, transposed: Tensor, rows: slice | Tensor) -> Iterator[Tensor]:
-        """Scores are made in the block's memory; pieces of them come as they are ready."""
+        """Compute scores in the block's memory; yields pieces of them as they are ready."""
         x, after = self.x.multiplied[rows].t(), None if self.after is None else self.after[rows, None]
         width = piece_width(transposed.t())
         parts, found = transposed.split(width), transposed.t().split(width, 1)
@@ -238,7 +238,7 @@ class Blocks:
         return self._kind(scores, span, mean)
 
     def _kind(self, scores: Tensor, span: slice, mean: Tensor | None) -> Block:
-        masks = RowsOf(scores, self.targets.of(span), span.start)  # made where they are asked for
+        masks = RowsOf(scores, self.targets.of(span), span.start)  # computed when they are needed
         self.map_slopes = self._map_(scores, span, masks)
         if self.numbered is not None:
             return SingleTarget(scores, span, self.exponentiate, self.numbered, mean, self.targets.means)
@@ -248,7 +248,7 @@ class Blocks:
         return MaskedTargets(scores, span, self.exponentiate, self.targets, masks, mean)
 
     def _map_(self, scores: Tensor, span: slice, masks: RowsOf) -> Tensor | None:
-        """Scores mapped in place, into units of log 2; back come the map's slopes, None without one."""
+        """Map scores in place, into units of log 2; returns the map's slopes, None without a map."""
         by = self.targets.map
         if by is None:
             return None
@@ -269,7 +269,7 @@ class Blocks:
         return slopes
 
     def push(self, block: Block, by_rows: RowGradients, gradients: Gradients) -> None:
-        """Add what a block gives to x, w and b, by the gradients by its statistics. The block is used up."""
+        """Add a block's gradients by x, w and b, given those by its statistics. The block is overwritten."""
         if not self.x.is_half:
             self._push_pieces(block, by_rows, gradients)
         else:
@@ -278,7 +278,7 @@ class Blocks:
             self._push_mean(block.by_mean, block.rows, gradients)
 
     def _push_pieces(self, block: Block, by_rows: RowGradients, gradients: Gradients) -> None:
-        """In full precision: each piece while it is in cache."""
+        """In full precision, each piece while it is in cache."""
         rows, x, into = block.rows, self.x.multiplied[block.rows], gradients.x
         if into is not None:
             into = into[rows] if isinstance(rows, slice) else torch.empty_like(x)
@@ -295,7 +295,7 @@ class Blocks:
                 without_faint_(slopes, least)
             if into is not None:
                 multiply_(into, slopes, w, add=not first)
-            if by_w is not None:  # the first block's product is stored, not added: it starts without zeros
+            if by_w is not None:  # the first block's product is stored, not added, so no zeros are needed
                 multiply_(by_w, slopes.t(), x, add=gradients.pushed)
             first = False
         gradients.pushed = gradients.w is not None
@@ -303,7 +303,7 @@ class Blocks:
             gradients.x[rows] = into
 
     def _pieces(self, block: Block, by_rows: RowGradients) -> tuple[Iterable[Tensor], float]:
-        """The gradient by the scores, by pieces, and the least that exponentials were, and will be, multiplied with."""
+        """The gradient by the scores, in pieces, and the smallest factor of exponentials, past and future."""
         if isinstance(block, SweptTarget):
             every, least = block.pulled(by_rows)
         else:
@@ -338,11 +338,11 @@ class Blocks:
             multiply_(into, slopes, x).mul_(unscale)
 
     def _slopes(self, block: Block, by_rows: RowGradients, gradients: Gradients) -> tuple[Tensor, Tensor | None]:
-        """(R, C) the gradient by the products, as the next ones take it; and what undoes a power of 2 in it."""
+        """The gradient by the products (R, C), as the next products need it; and the inverse of a power of 2 in it."""
         columns, self.apart = self.inverse, None
         at_once = self.x.is_half and self.centers == 1 and self.targets.first is None and self.map_slopes is None
         if isinstance(block, SingleTarget) and at_once and block.is_linear:
-            # In a pass less: after the products these are what takes the time.
+            # With one pass less: after the products, passes take most of the time.
             each, self.apart = block.factors(by_rows)
             if gradients.b is not None:
                 gradients.b.addmv_(block.scores.t(), each[:, 0])
@@ -360,18 +360,18 @@ class Blocks:
         return self._rounded(slopes, None, None, block.rows)
 
     def _pulled(self, block: Block, by_rows: RowGradients) -> Tensor:
-        """(R, C) the gradient by the scores as they were made."""
+        """The gradient by the scores as they were computed, (R, C)."""
         block.pull(by_rows)
         slopes = block.scores
         if self.map_slopes is not None:
             slopes.mul_(self.map_slopes)
-            block.by_row = [torch.zeros_like(slopes[:1])]  # nothing is known of a gradient's size
+            block.by_row = [torch.zeros_like(slopes[:1])]  # a gradient's size is not known
         return slopes if self.centers == 1 else self.nearest.spread(slopes)
 
     def _rounded(
         self, slopes: Tensor, each: Tensor | None, most: Tensor | None, rows: slice | Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        """Slopes times ``each`` of their row in half precision; ``most`` bounds a row's, but for what columns add."""
+        """Slopes times ``each`` of their row in half precision; ``most`` bounds a row's, without columns' factors."""
         after = None if self.x.after is None else self.x.after[rows, None]
         each = after if each is None else each if after is None else each * after
         unscale = None
@@ -391,7 +391,7 @@ class Blocks:
         return halves, unscale
 
     def _push_targets(self, by_target: Tensor, block: SingleTarget, gradients: Gradients) -> None:
-        """What a row's target gives, its largest slope mostly, without rounding: vectors beside the products."""
+        """What a row's target contributes, usually its largest slope, without rounding: as vectors, not products."""
         rows, index = block.rows, block.index[:, 0]
         each = self._by_targets()
         by_target = by_target if each is None else by_target * each[rows, None]
@@ -401,7 +401,7 @@ class Blocks:
             gradients.w.index_add_(0, index, self.x.multiplied[rows] * by_target)
 
     def _by_targets(self) -> Tensor | None:
-        """(N,) what the product of a row and its target is multiplied with; made once for all blocks."""
+        """The factor (N,) of the product of a row and its target; computed once for all blocks."""
         if self.of_targets is None and self.numbered is not None and self.inverse is not None:
             self.of_targets = self.inverse[self.numbered.index[:, 0]]
             if self.x.after is not None:
@@ -409,7 +409,7 @@ class Blocks:
         return self.x.after if self.of_targets is None else self.of_targets
 
     def _push_mean(self, by_mean: Tensor, rows: slice | Tensor, gradients: Gradients) -> None:
-        """A product of vectors for x, and at the end one for w: no block is written to for it."""
+        """A product of vectors for x, and one at the end for w, without writing to a block."""
         if gradients.b is not None:
             gradients.b.add_(by_mean.sum() / self.columns)
         by_mean = by_mean if self.x.after is None else by_mean * self.x.after[rows]
@@ -421,7 +421,7 @@ class Blocks:
             gradients.mean = along if gradients.mean is None else gradients.mean + along
 
     def finish(self, gradients: Gradients) -> None:
-        """After the last block: gradients by what was multiplied, each times 1 / |w|, become those by x and w."""
+        """After the last block: from gradients by what was multiplied, each times 1 / |w|, to those by x and w."""
         if gradients.w is not None:
             self._finish_columns(gradients, gradients.w)
         if gradients.x is not None:
@@ -442,7 +442,7 @@ class Blocks:
         elif self.inverse is not None:
             for part in thin(by_w):
                 w, g = self.w.given[part], by_w[part]
-                if self.left is None:  # the products were of the directions
+                if self.left is None:  # the products were with unit vectors
                     g.mul_(self.inverse[part, None])
                 along = (g * w).sum(1) * self.inverse[part].square()
                 g.addcmul_(w, along[:, None], value=-1)
@@ -454,12 +454,12 @@ class Blocks:
 
 
 def _cut(columns: Tensor | None, width: int) -> Iterable[Tensor | None]:
-    """What pieces have of the columns' numbers, all views at once: each one is an operation, after cold caches."""
+    """The pieces' views of the columns' numbers, all at once: each view is an operation on cold caches."""
     return repeat(None) if columns is None else columns.split(width)
 
 
 def row_statistics(source: Bilinear, targets: Targets) -> Rows:
-    """The statistics of all rows, in one product and linear memory."""
+    """The statistics of all rows, with one product and linear memory."""
     n = len(source.x)
     rows = Rows(*(source.x.new_zeros(n, dtype=accumulator(source.x)) for _ in Rows._fields))
     for block in Blocks(source, targets):
@@ -469,24 +469,24 @@ def row_statistics(source: Bilinear, targets: Targets) -> Rows:
 
 
 def row_gradients(source: Bilinear, targets: Targets, by_rows: RowGradients, needs: Needs) -> Learning:
-    """Gradients from those by the statistics; the scores are made again, three products in all."""
+    """Gradients from those by the statistics; the scores are recomputed, three products in all."""
     blocks, gradients = Blocks(source, targets), Gradients(source, needs)
     for block in blocks:
         blocks.push(block, by_rows.of(block.rows), gradients)
-    block = None  # whose memory is free for what is left to do
+    block = None  # whose memory is free for the remaining work
     blocks.finish(gradients)
     return gradients.found()
 
 
 def block_rows(rows: int, columns: int, like: Tensor) -> int:
-    """How many rows a block has: as many in each as can be."""
+    """How many rows a block has: as equal as possible."""
     row, budget = max(columns, 1) * like.element_size(), _device.budget(like)
     if _device.by_cache(like):
         size = max(min(budget // row, CPU_ROWS), min(CPU_LARGEST_BLOCK // row, 256), 32)
     else:
         size = max(min(budget // row, ACCELERATOR_ROWS), min(budget, ACCELERATOR_BLOCK) // row, 64)
-    size = -(-rows // max(1, math.ceil(rows / size - 0.25)))  # rather a quarter more in each than a short last one
-    if size >= 256:  # a few more, so that every row begins where a cache line does
+    size = -(-rows // max(1, math.ceil(rows / size - 0.25)))  # rather a quarter more in each than a short last block
+    if size >= 256:  # a few more, so that every row begins at a cache line
         size += -size % 16
-    # Numbers that are a multiple of 256 apart, as neighbours in a row then are, share a few places in the cache.
+    # Numbers a multiple of 256 apart, as adjacent ones of a row would be, compete for few places in the cache.
     return size if size % 256 else size + 16

@@ -1,7 +1,7 @@
-"""What a softmax over linear scores says of each row: its label's log-probability, its entropy, its log-sum-exp.
+"""What a softmax over linear scores says about each row: its label's log-probability, its entropy, its log-sum-exp.
 
-All of it from one making of the scores, and the gradient in closed form from another: autograd's ways through a block
-take longer than its products.
+The scores are computed once for all of these, and once more for the gradient in closed form: autograd's passes through
+a block take longer than its products.
 """
 
 from typing import NamedTuple
@@ -17,12 +17,12 @@ from lossary.kernels.stable import ABSENT, logaddexp, softplus
 
 
 def chances(source: Bilinear, labels: Tensor, cap: float | None) -> tuple[Tensor, ...]:
-    """Of each row, (N,): log p of its label, entropy, log-sum-exp, and whether no score is above the label's.
+    """For each row, (N,): log p of its label, entropy, log-sum-exp, and whether no score is above the label's.
 
     Args:
         source: Where the scores come from.
         labels: (N,) columns.
-        cap: c of c tanh(z / c), which stands for each score z; None for the scores as they are.
+        cap: c in c tanh(z / c), which replaces each score z; None for the scores themselves.
     """
     ways = _Chances(labels, cap, source.b is not None)
     logps, entropy, log_sum, above = read_rows(ways.read, source, at_once=ways.at_once, slopes=ways.slopes)
@@ -30,16 +30,16 @@ def chances(source: Bilinear, labels: Tensor, cap: float | None) -> tuple[Tensor
 
 
 class _Sums(NamedTuple):
-    """Of a row's scores, (R,): their largest, how many are equal to it, and what the others are beside it."""
+    """Of rows' scores, (R,): the largest, how many are equal to it, and sums over the others relative to it."""
 
     largest: Tensor
     ones: Tensor
     others: Tensor  # the sum of their exponentials
-    along: Tensor  # that of exponentials times exponents
+    along: Tensor  # the sum of exponentials times exponents
 
 
 def _merged(parts: list[_Sums]) -> _Sums:
-    """Those of all pieces of the rows."""
+    """The peaks of all pieces of the rows together."""
     if len(parts) == 1:
         return parts[0]
     every = _Sums(*(torch.stack(found) for found in zip(*parts, strict=True)))  # pyright: ignore[reportCallIssue]
@@ -52,18 +52,18 @@ def _merged(parts: list[_Sums]) -> _Sums:
 
 
 class _Chances:
-    """``maybe_absent``: whether a score may be -inf, by a bias that rules a column out."""
+    """``maybe_absent``: whether a score may be -inf, because a bias excludes a column."""
 
     def __init__(self, labels: Tensor, cap: float | None, maybe_absent: bool) -> None:
         self.labels, self.cap, self.maybe_absent = labels, cap, maybe_absent
 
     def read(self, rows: slice, z: Tensor) -> tuple[Tensor, ...]:
-        """The definition, by plain differentiable torch."""
+        """The definition, in plain differentiable torch."""
         z = z if self.cap is None else (z / self.cap).tanh() * self.cap
         own = self.labels[rows, None]
         target, rest = z.gather(1, own)[:, 0], z.scatter(1, own, ABSENT).logsumexp(1)
         log_sum = logaddexp(target, rest)
-        # Not as a difference of sums: that of a certain row would be rounding; so would be its largest log-probability.
+        # Not as a difference of sums: for a certain row that is only rounding, and so is its largest log-probability.
         first = first_largest(z)
         behind = z.scatter(1, first, ABSENT).logsumexp(1, keepdim=True) - z.gather(1, first)
         logps = (z - log_sum[:, None]).clamp_min(ABSENT).scatter(1, first, -softplus(behind))
@@ -71,7 +71,7 @@ class _Chances:
         return -softplus(rest - target), entropy, log_sum, target >= z.detach().amax(1)
 
     def at_once(self, rows: slice, z: Tensor) -> tuple[Tensor, ...]:
-        """The same, with the block used up, a piece in cache after the other."""
+        """The same, overwriting the block, one piece in cache after the other."""
         target = z.gather(1, self.labels[rows, None])[:, 0]
         target = target if self.cap is None else (target / self.cap).tanh() * self.cap
         largest, ones, others, along = _merged([self._sums(part) for part in in_pieces(z)])
@@ -83,13 +83,13 @@ class _Chances:
         return -softplus(rest - target), entropy, largest + log_total, is_largest
 
     def _sums(self, z: Tensor) -> "_Sums":
-        """Of a piece, which is used up."""
+        """The same for a piece, which is overwritten."""
         if self.cap is not None:
             z.div_(self.cap).tanh_().mul_(self.cap)
         largest = self._exist(z.amax(1))
         below = self._exist(z.sub_(largest[:, None]))
         shares = below.exp()
-        # The largest, which are 1 exactly, stand apart: beside them what a certain row leaves would be rounded away.
+        # The largest, exactly 1, are kept apart: added to them, a certain row's small remainder would be rounded away.
         total = shares.sum(1)
         others = shares.frac_().sum(1)
         return _Sums(largest, (total - others).round(), others, below.mul_(shares).sum(1))
@@ -97,7 +97,7 @@ class _Chances:
     def slopes(
         self, rows: slice, found: tuple[Tensor, ...], by_found: tuple[Tensor | None, ...], z: Tensor
     ) -> tuple[Tensor]:
-        """The gradient by a block's scores, in their place, likewise."""
+        """The gradient by a block's scores, which it overwrites, likewise."""
         (logp, entropy, log_sum, _), (by_logp, by_entropy, by_sum, _) = found, by_found
         each, own, bent = _sum(by_sum, by_logp, like=logp), self.labels[rows, None], None
         if self.cap is not None:
@@ -113,7 +113,7 @@ class _Chances:
         return (z.scatter_(1, own, by_own if bent is None else by_own * bent),)
 
     def _slopes_(self, z: Tensor, log_sum: Tensor, each: Tensor, by_entropy: Tensor | None) -> None:
-        """A piece's, but for the labels'."""
+        """A piece's gradient, without the labels' part."""
         tanh = None if self.cap is None else (z / self.cap).tanh_()
         if tanh is not None and self.cap is not None:
             torch.mul(tanh, self.cap, out=z)
@@ -127,7 +127,7 @@ class _Chances:
             z.mul_(tanh.square_().neg_().add_(1))
 
     def _exist(self, logs: Tensor) -> Tensor:
-        """-inf as a number that times 0 is 0."""
+        """-inf as a finite number, whose product with 0 is 0."""
         return logs.clamp_min_(ABSENT) if self.maybe_absent else logs
 
 

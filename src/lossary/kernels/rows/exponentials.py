@@ -1,7 +1,7 @@
 """Exponentials of scores in units of log 2, and their sums. In these units, because exp2 takes a quarter of exp's time.
 
-On a CPU no block may hold a subnormal number: products with one take 5 to 15 times as long on some processors, and so
-does what makes one. An exponential that is less than some 1e-30 of its row's largest counts as 0 there.
+On a CPU no block may contain subnormal numbers: on some processors, operations that read or produce them take 5 to 15
+times as long. An exponential below about 1e-30 of its row's largest counts as 0 there.
 """
 
 import math
@@ -15,25 +15,25 @@ from lossary.kernels.stable import ABSENT, LOG2_E, softplus
 
 LN_2 = math.log(2)
 ABSENT_2 = ABSENT * LOG2_E
-#: Up to this size of scores, in units of log 2, their exponentials and the sums of these lie well within float32.
+#: Up to this size of scores, in units of log 2, their exponentials and the sums of these are well within float32.
 TAME = 100.0
-#: Powers of 2 between the smallest normal number and the least exponential, and between it and the least gradient.
+#: Powers of 2 between the smallest normal number and the smallest exponential, and between that and the gradient.
 ROOM, ROOM_OF_GRADIENTS = 26, 8
 
-#: Scores (R, C), used up, to their log-sum-exp (R,) and what makes their exponentials shares of it, (R, 1); None is 1.
+#: Scores (R, C), overwritten, -> log-sum-exp (R,) and the factor (R, 1) from exponentials to shares; None is 1.
 Exponentiate = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 
 
 def exponentials_(exponents: Tensor) -> Tensor:
-    """exp2 of numbers that are 0 at most, in place."""
+    """exp2 of numbers that are at most 0, in place."""
     if _device.by_cache(exponents):
         least = math.log2(torch.finfo(exponents.dtype).tiny) + ROOM
-        torch.threshold_(exponents, least, 10 * least)  # of which exp2 is 0; a NaN stays
+        torch.threshold_(exponents, least, 10 * least)  # whose exp2 is 0; a NaN stays NaN
     return exponents.exp2_()
 
 
 def natural_exponentials_(exponents: Tensor) -> Tensor:
-    """exp of numbers that are 0 at most, in place, likewise without what is subnormal."""
+    """exp of numbers that are at most 0, in place, likewise without subnormal numbers."""
     if _device.by_cache(exponents):
         least = (math.log2(torch.finfo(exponents.dtype).tiny) + ROOM) * LN_2
         torch.threshold_(exponents, least, -math.inf)
@@ -41,13 +41,13 @@ def natural_exponentials_(exponents: Tensor) -> Tensor:
 
 
 def without_subnormals_(gradients: Tensor, by_row: list[Tensor], by_column: Tensor | None) -> Tensor:
-    """Gradients by scores, in place, without what is subnormal or next to it.
+    """Gradients by scores, in place, without numbers that are subnormal or close to it.
 
     Args:
-        gradients: Of each row the sum of products of an exponential, which is 0 or at least :data:`ROOM` powers of 2
-            above the smallest normal number, and a number of the row and the column's.
-        by_row: The rows' numbers. Where these are ordinary no gradient needs to be looked at.
-        by_column: The columns', or None for 1.
+        gradients: Products of an exponential, which is 0 or at least :data:`ROOM` powers of 2 above the smallest
+            normal number, and a factor of the row and one of the column.
+        by_row: The rows' factors. If these are of ordinary size, gradients need not be checked.
+        by_column: The columns' factors, or None for 1.
     """
     if not _device.by_cache(gradients):
         return gradients
@@ -55,7 +55,7 @@ def without_subnormals_(gradients: Tensor, by_row: list[Tensor], by_column: Tens
 
 
 def without_faint_(gradients: Tensor, factor: float) -> Tensor:
-    """The same on a CPU, where no row's number times a column's is smaller than ``factor``."""
+    """The same on a CPU, where no row's factor times a column's is smaller than ``factor``."""
     if factor >= 2.0 ** (ROOM_OF_GRADIENTS - ROOM):
         return gradients
     least = torch.finfo(gradients.dtype).tiny * 2**ROOM_OF_GRADIENTS
@@ -63,7 +63,7 @@ def without_faint_(gradients: Tensor, factor: float) -> Tensor:
 
 
 def smallest(numbers: Sequence[Tensor]) -> float:
-    """The least size among some numbers; 0 where nobody may look."""
+    """The smallest absolute value; 0 if values may not be read."""
     if not _device.values_visible(*numbers):
         return 0.0
     return min((n.abs().amin().item() for n in numbers if n.numel()), default=0.0)
@@ -73,7 +73,7 @@ def exponentiate(scores: Tensor) -> tuple[Tensor, Tensor]:
     """The log-sum-exp of each row, (R,), and 1 / sum, (R, 1); the scores become exp2(score - maximum) in place."""
     top = scores.amax(1, keepdim=True)
     total = exponentials_(scores.sub_(top)).sum(1, keepdim=True)
-    # In a row without any score all are "absent" alike, and exp2(0) = 1 each: no share of any gradient.
+    # In a row without any score all are equally "absent", and each exp2(0) = 1 must get no share of any gradient.
     share = torch.where(top > ABSENT_2 / 2, 1 / total, torch.zeros_like(total))
     return (top * LN_2 + total.log())[:, 0], share
 
@@ -86,15 +86,15 @@ def exponentiate_tame(scores: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def exponentiate_tame_rest(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """The same of rows that have some score each."""
+    """The same for rows that all have some score."""
     total = scores.exp2_().sum(1, keepdim=True)
     return total.log()[:, 0], total.reciprocal()
 
 
 class PieceSums:
-    """The log-sum-exp of each row, from pieces of its scores that come one after the other.
+    """The log-sum-exp of each row, from pieces of its scores that arrive one after the other.
 
-    A piece's exponentials are beside its own largest score: so none has to wait for the others.
+    A piece's exponentials are relative to its own largest score, so no piece has to wait for the others.
     """
 
     def __init__(self) -> None:
@@ -103,12 +103,12 @@ class PieceSums:
 
     def add(self, scores: Tensor) -> None:
         """Scores become exponentials, in place."""
-        top = scores.amax(1, keepdim=True).clamp_min_(ABSENT_2)  # of a piece whose bias is -inf, too
+        top = scores.amax(1, keepdim=True).clamp_min_(ABSENT_2)  # also for a piece whose bias is -inf
         self.tops.append(top)
         self.totals.append(exponentials_(scores.sub_(top)).sum(1, keepdim=True))
 
     def end(self) -> tuple[Tensor, Tensor]:
-        """The log-sum-exps, (R,), and what makes exponentials shares of it: (P, R, 1) of P pieces, or (1, R, 1)."""
+        """The log-sum-exps (R,), and the factors from exponentials to shares: (P, R, 1) for P pieces, or (1, R, 1)."""
         if len(self.tops) == 1:
             (top,), (total,), each = self.tops, self.totals, None
         else:
@@ -116,7 +116,7 @@ class PieceSums:
             top = tops.amax(0)
             each = torch.exp2(tops - top)
             total = (torch.stack(self.totals) * each).sum(0)
-        # In a row without any score all are "absent" alike, and exp2(0) = 1 each: no share of any gradient.
+        # In a row without any score all are equally "absent", and each exp2(0) = 1 must get no share of any gradient.
         share = torch.where(top > ABSENT_2 / 2, 1 / total, 0)
         return (top * LN_2 + total.log())[:, 0], share[None] if each is None else each * share
 
@@ -147,9 +147,9 @@ def sum_softplus(scores: Tensor) -> tuple[Tensor, None]:
 
 
 def is_tame(x: Tensor, w: Tensor, unit: bool = False, scale: float = 1.0, bound: float | None = None) -> bool:
-    """Whether all <x_i, w_j> are known to be below :data:`TAME`, and so where they are times ``scale``.
+    """Whether all <x_i, w_j> are known to be below :data:`TAME`, also when multiplied by ``scale``.
 
-    By the bound, if there is one, else by lengths, which may be looked at on a CPU alone: elsewhere it waits for them.
+    By the bound, if there is one, otherwise by lengths, which are read only on a CPU: elsewhere reading would wait.
     """
     if bound is not None:
         return bound * max(abs(scale), 1) * LOG2_E <= TAME
@@ -160,7 +160,7 @@ def is_tame(x: Tensor, w: Tensor, unit: bool = False, scale: float = 1.0, bound:
 
 
 def take_targets(scores: Tensor, is_target: Tensor, scale: float) -> Tensor:
-    """The targets' scores times ``scale``, absent elsewhere; ``scores`` keep the rest's."""
+    """The targets' scores times ``scale``, absent elsewhere; ``scores`` keep those of the rest."""
     hits = torch.where(is_target, scores if scale == 1 else scores * scale, ABSENT_2)
     scores.masked_fill_(is_target, ABSENT_2)
     return hits

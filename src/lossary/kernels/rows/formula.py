@@ -1,12 +1,11 @@
-"""Rows of scores: what a loss needs to know of a row is a few numbers, and they merge.
+"""Rows of scores: a loss needs only a few numbers per row, and these can be merged.
 
-A row's columns are its *targets*, the *rest*, and those that do not exist for it (a row's own column when a
-batch is scored against itself). A loss is a formula over a row's statistics (:class:`Rows`); it never sees the
-scores, so it does not know whether they were ready (:class:`Dense`) or made block by block
-(:class:`Bilinear`).
+A row's columns are its *targets*, the *rest*, and those that do not exist for it (a row's own column if a batch is
+scored against itself). A loss is a formula over a row's statistics (:class:`Rows`). It never sees the scores, so it
+does not know whether they were ready (:class:`Dense`) or computed block by block (:class:`Bilinear`).
 
-The targets are kept out of the log-sum-exp of the rest: with p near 1 a margin added to an ordinary logsumexp
-is lost in float32 (-22.40 where -20.55 is right).
+The targets are kept out of the log-sum-exp of the rest: with p near 1, a margin added to an ordinary logsumexp is lost
+in float32 (-22.40 instead of -20.55).
 """
 
 from __future__ import annotations  # torch 2.9 compiles no inner function with a union in its annotations
@@ -41,8 +40,8 @@ from lossary.kernels.stable import accumulator
 
 _T = TypeVar("_T")
 
-#: Up to so many scores the plain formula is as fast: a small batch pays nothing for blocks. An accelerator has
-#: the memory and wants large operations, so that the plain formula is right for as long as it fits.
+#: Up to this many scores the plain formula is as fast: a small batch pays nothing for blocks. An accelerator has
+#: the memory and needs large operations, so there the plain formula is best as long as it fits.
 CPU_PLAIN = 1 << 18
 ACCELERATOR_PLAIN = 1 << 27
 
@@ -57,21 +56,21 @@ def row_loss(
     group: torch.distributed.ProcessGroup | None = None,
     slope: RowSlope | None = None,
 ) -> Tensor:
-    """The loss that ``formula`` makes of the rows' statistics.
+    """The loss that ``formula`` computes from the rows' statistics.
 
-    The scores of a large :class:`Bilinear` source are never held whole, neither here nor in backward.
+    The scores of a large :class:`Bilinear` source are never all stored, neither here nor in backward.
 
     Args:
-        formula: ``formula(rows, *parameters)``, one loss a row. Pure, row by row, without data-dependent
-            branches; a tensor that learns is given among ``parameters``, never captured.
+        formula: ``formula(rows, *parameters)``, one loss per row. Pure, row by row, without data-dependent
+            branches; a learned tensor is passed among ``parameters``, never captured.
         source: Where the scores come from.
         targets: Which columns are targets.
-        parameters: Numbers, which reach the formula as they are, or tensors, each 0-d, (1,) or (N,), that the formula
-            needs; gradients flow to them.
-        weight: One weight a row, (N,): mean is ``sum(w l) / sum(w)``. No gradient flows to it.
+        parameters: What the formula needs: numbers, passed on unchanged, or tensors, each 0-d, (1,) or (N,), to which
+            gradients flow.
+        weight: One weight per row, (N,): mean is ``sum(w l) / sum(w)``. No gradient flows to it.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
         group: Process group over which the mean's divisor is summed.
-        slope: The formula's losses and gradients in closed form, for where blocks are differentiated as they come.
+        slope: The formula's losses and gradients in closed form, for blocks that are differentiated at once.
     """
     if isinstance(source, Bilinear) and source.is_spread:
         group = group if source.shards is None else source.shards.group
@@ -83,14 +82,14 @@ def row_loss(
     with full_precision(source.x):
         dtype, device = accumulator(source.x), source.x.device
         tensors = (p.to(device, dtype) for p in parameters if isinstance(p, Tensor))
-        # A single number may come in shape (1,); it is no number of the first row.
+        # A single number may have shape (1,); it does not belong to the first row.
         tensors = tuple(t.reshape(()) if t.numel() == 1 else t for t in tensors)
         formula, slope = _beside_numbers(formula, parameters), slope and _beside_numbers(slope, parameters)
         return _blocked_loss(formula, slope, source, targets, tensors, weight, reduction, group)
 
 
 def row_statistics(source: Bilinear, targets: Targets | Given) -> Rows | RowsOf:
-    """The rows' statistics, for losses that ask them which rows count; in linear memory, but for given targets."""
+    """The rows' statistics, for losses that ask which rows count; in linear memory, except for given targets."""
     if source.shards is not None:
         return sharded_statistics(source, targets, row_statistics)
     if source.ring is not None:
@@ -102,12 +101,12 @@ def row_statistics(source: Bilinear, targets: Targets | Given) -> Rows | RowsOf:
 
 
 def _held_whole(source: Bilinear, targets: Targets) -> bool:
-    """Whether all scores are held: they are few, or numbers of their map learn."""
+    """Whether all scores are stored: because they are few, or because numbers of their map are learned."""
     return fits_densely(source) or (targets.map is not None and not targets.map.is_plain)
 
 
 def _beside_numbers(function: Callable[..., _T], parameters: tuple[float | Tensor, ...]) -> Callable[..., _T]:
-    """The function of rows and those parameters that are tensors: a tensor of each number would be a launch."""
+    """The function of rows and the parameters that are tensors: turning each number into one would be a launch."""
     numbers = [None if isinstance(p, Tensor) else p for p in parameters]
 
     def of_tensors(rows: Rows, *tensors: Tensor) -> _T:
@@ -118,7 +117,7 @@ def _beside_numbers(function: Callable[..., _T], parameters: tuple[float | Tenso
 
 
 def two_way_statistics(source: Bilinear, targets: Targets) -> tuple[Rows, Rows]:
-    """The statistics of the rows, and those of the columns as rows: for losses in both directions.
+    """The statistics of the rows, and of the columns as rows: for losses in both directions.
 
     Args:
         source: Scores without ``b`` and ``unit``.
@@ -148,9 +147,9 @@ def _blocked_loss(
     reduction: str,
     group: torch.distributed.ProcessGroup | None,
 ) -> Tensor:
-    """The sum and the mean take their gradient in forward; everything else keeps the statistics."""
+    """Sum and mean compute their gradient in forward; everything else saves the statistics."""
     statistics_first = reduction == "none" or is_one_set(source, targets)
-    # One operator to those who record a graph, and to tensors without values, of which blocks of labels are read.
+    # A single operator when a graph is recorded, and for tensors without values, whose blocks would need labels.
     statistics_first = statistics_first or _device.traced() or not _device.has_values(source.x)
     statistics_first = statistics_first or (switch.ON and by_triton(source, targets) is not None)
     if statistics_first or not _learns(source, parameters):
@@ -164,12 +163,12 @@ def _blocked_loss(
 
 
 def fits_densely(source: Bilinear) -> bool:
-    """Whether the scores may as well be held whole."""
+    """Whether the scores may as well all be stored."""
     if source.is_spread:
         return False
     plain = CPU_PLAIN
     if not _device.by_cache(source.x):
-        # Plain torch holds some four tensors of their size.
+        # Plain torch stores about four tensors of their size.
         plain = min(ACCELERATOR_PLAIN, _device.budget(source.x) // 16)
     if switch.runs_on(source.x):
         plain = min(plain, switch.PLAIN)

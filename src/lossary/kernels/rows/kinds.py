@@ -1,4 +1,4 @@
-"""A block of scores by what is known of its targets: statistics out of it, and then the gradient in its place."""
+"""Blocks of scores, by what is known of their targets: they give statistics, then the gradient in their place."""
 
 import torch
 from torch import Tensor
@@ -13,27 +13,27 @@ class Block:
     """The scores of some rows, (R, C), in units of log 2, and their statistics."""
 
     statistics: Rows
-    by_mean: Tensor | None = None  # (R,), what a pulled block has beside its scores: the gradient by its mean scores
+    by_mean: Tensor | None = None  # (R,) the gradient by mean scores, which a pulled block keeps apart from its scores
     powers: tuple[Tensor, Tensor | None, float] | None = None
-    by_row: list[Tensor]  # of a pulled block, what its rows' exponentials were multiplied with, (R, 1) each
+    by_row: list[Tensor]  # (R, 1) each: the factors of a pulled block's exponentials
 
     def __init__(self, scores: Tensor, rows: slice | Tensor, exponentiate: Exponentiate) -> None:
         self.scores, self.rows, self.exponentiate = scores, rows, exponentiate
         self.unit = 1 if exponentiate is sum_softplus else LN_2
 
     def pull(self, gradients: RowGradients) -> None:
-        """Turn the scores into the loss's gradient by them, given that by the statistics."""
+        """Turn the scores into the gradient by them, given the gradient by the statistics."""
         raise NotImplementedError
 
     def _sum_powers(self, rest: Tensor, scale: float, powers: Tensor) -> Tensor:
-        """The log-sum-exp of the rest's scores times ``scale``, which are in ``powers``; kept for :meth:`pull`."""
+        """The log-sum-exp of ``scale`` times the rest's scores, which are in ``powers``; kept for :meth:`pull`."""
         among, share = self.exponentiate(powers)
         nothing = rest <= ABSENT / 2
         self.powers = powers, None if share is None else share.masked_fill(nothing[:, None], 0), scale
         return among.masked_fill(nothing, ABSENT)
 
     def _pull_powers(self, by_among: Tensor | None) -> None:
-        """After the rest's, which are the scores now."""
+        """Called after the rest's exponentials have replaced the scores."""
         if self.powers is not None and by_among is not None:
             powers, share, scale = self.powers
             self.by_row.append(of_each(by_among, share, powers) * scale)
@@ -41,7 +41,7 @@ class Block:
 
 
 class SingleTarget(Block):
-    """A block whose rows have one target each; ``mean`` where mean scores are linear, else they are taken here."""
+    """A block whose rows have one target each; ``mean`` if mean scores are linear, otherwise they are computed here."""
 
     def __init__(
         self,
@@ -59,11 +59,11 @@ class SingleTarget(Block):
         target = found[:, 0] if self.unit == 1 else found[:, 0] * self.unit
         if mean is None:
             mean = scores.mean(1) * self.unit if has_mean else target
-        # Where exponentials are summed, the target's log-sum-exp is its score.
+        # If exponentials are summed, the target's log-sum-exp is its score.
         among = softplus(target) if exponentiate is sum_softplus else target.detach()
         if inside is None:
             scores.scatter_(1, self.index, ABSENT_2)
-        else:  # other rows keep what is there
+        else:  # other rows stay as they are
             scores.scatter_(1, self.index, found.masked_fill(inside, ABSENT_2))
             target = torch.where(inside[:, 0], target, 0)
             among = torch.where(inside[:, 0], among, 0 if exponentiate is sum_softplus else ABSENT)
@@ -80,7 +80,7 @@ class SingleTarget(Block):
             self.scores.add_(mean)
             by_target = mean if by_target is None else by_target + mean
         self.by_row = [each]
-        # Without, its exponential is 0, or its row has no share.
+        # Without a target, its exponential is 0 or its row has no share.
         if by_target is not None:
             self.by_row.append(by_target)
             if self.inside is not None:
@@ -88,7 +88,7 @@ class SingleTarget(Block):
             self.scores.scatter_(1, self.index, by_target)
 
     def factors(self, gradients: RowGradients) -> tuple[Tensor, Tensor | None]:
-        """What :meth:`pull` multiplies the scores of a row with, and the target's gradient, (R, 1) each."""
+        """The factors by which :meth:`pull` multiplies a row's scores and its target's gradient, (R, 1) each."""
         self.by_mean = gradients.mean
         return self._by_row(gradients)
 
@@ -100,9 +100,9 @@ class SingleTarget(Block):
 
 
 class Numbered:
-    """Where the target of each row is, which bears the number of a column: its place, (N, 1), and how many there are.
+    """The column of each row's target, (N, 1), for labels that are column numbers; and how many targets there are.
 
-    Of a part of the columns, which of them are inside of it; others have a place that is not theirs.
+    For a part of the columns: which targets are inside it; the others get a place that is not theirs.
     """
 
     def __init__(self, targets: Targets, columns: int, dtype: torch.dtype) -> None:
@@ -175,7 +175,7 @@ class LabelTargets(Block):
 
 
 class MaskedTargets(Block):
-    """The same where nobody looks at labels: by masks of the whole block. ``mean`` is that of all columns."""
+    """The same without reading labels: by masks of the whole block. ``mean`` is that of all columns."""
 
     def __init__(
         self,
@@ -228,7 +228,7 @@ class MaskedTargets(Block):
 
 
 def by_own_target(gradients: RowGradients) -> Tensor | None:
-    """(R,) the gradient by a row's only target, which is its log-sum-exp among targets too."""
+    """The gradient (R,) by a row's only target, whose score is also the log-sum-exp among targets."""
     by_target, by_among = gradients.target, gradients.among
     if by_target is None or by_among is None:
         return by_among if by_target is None else by_target
@@ -236,7 +236,7 @@ def by_own_target(gradients: RowGradients) -> Tensor | None:
 
 
 def of_each(gradient: Tensor | None, share: Tensor | None, like: Tensor) -> Tensor:
-    """(R, 1) what each row's exponentials are multiplied with; 0 without a gradient."""
+    """The factor (R, 1) of each row's exponentials; 0 without a gradient."""
     if gradient is None:
         return torch.zeros_like(like[:, :1])
     return gradient[:, None] if share is None else gradient[:, None] * share

@@ -1,9 +1,9 @@
-"""Named maps of scores: what a target's score becomes before it is summed, and what the rest's.
+"""Named maps of scores: what a target's score, and the rest's scores, become before they are summed.
 
 A map is two plain functions of torch, which are its definition and give every higher derivative, and their slopes in
-closed form, with which a block of scores is turned into its gradient. Some maps need no name. An offset a column is
-``b`` of the source. An offset a row, or a margin that all negatives have, is added to a statistic by the formula; so is
-one of the target. A factor of the targets alone is their ``scale``.
+closed form, which turn a block of scores into its gradient. Some maps need no name. An offset per column is ``b`` of
+the source. An offset per row, or a margin common to all negatives, is added to a statistic by the formula; so is one of
+the target. A factor of the targets alone is their ``scale``.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,24 +15,24 @@ from torch import Tensor
 
 from lossary.kernels.stable import ABSENT
 
-#: Of scores, the map's numbers, and its numbers by row: the mapped scores, or their derivative.
+#: From scores, the map's numbers, and its numbers by row: the mapped scores, or their derivative.
 Function = Callable[[Tensor, tuple[Any, ...], Any], Tensor]
 
 
-#: Scores are mapped in place; back come their slopes.
+#: Maps scores in place and returns their slopes.
 InPlace = Callable[[Tensor, tuple[Any, ...], Any], Tensor]
-#: The same with two tensors to write into, like the scores; back comes what their slopes lack to 1.
+#: The same with two tensors like the scores to write into; returns 1 minus their slopes.
 ByNumbers = Callable[[Tensor, tuple[Any, ...], Any, Tensor, Tensor], Tensor]
 
 
 class Side(NamedTuple):
-    """What one side of the scores becomes; in place where that takes fewer passes."""
+    """The map of one side of the scores; in place if that takes fewer passes."""
 
     value: Function
     slope: Function
     both_: InPlace | None = None
-    by_numbers_: ByNumbers | None = None  # of a homogeneous map
-    vanishes: bool = True  # whether slopes may be tiny, of more than a few scores
+    by_numbers_: ByNumbers | None = None  # if the map is homogeneous
+    vanishes: bool = True  # whether slopes may be tiny for more than a few scores
 
 
 def _same(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
@@ -43,8 +43,9 @@ def _ones(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
     return torch.ones_like(z)
 
 
-# Circle loss's, of scores ``root * cos``, root * root being its scale: a weight that grows with what a cosine lacks or
-# exceeds, times that. Either with the weight's derivative or, as in the paper, with the weight taken for a constant.
+# Circle loss's map of scores ``root * cos``, where root * root is its scale: how far a cosine is from its optimum,
+# times a weight that grows with it. Either with the weight's derivative or, as in the paper, with the weight as a
+# constant.
 def _near(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
     root, margin = numbers
     return _lack(z, root, margin) * (root * (1 - margin) - z)
@@ -102,9 +103,9 @@ def _capped_slope(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
 
 
 def _curricular(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
-    """CurricularFace's, of scores ``scale * cos``: negatives nearer than a row's first number count (t + cos) times.
+    """CurricularFace's, of scores ``scale * cos``: negatives above a row's first number count (t + cos) times.
 
-    Its second number is t: one for all rows, but blocks take numbers, and this one is followed on the device.
+    Its second number is t: the same for all rows, but blocks take numbers, and t is kept on the device.
     """
     (scale,), (bar, t) = numbers, by_row.unbind(-1)
     return torch.where(z > bar, z * (t + z / scale), z)
@@ -124,11 +125,11 @@ def _curricular_(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
 
 
 def _curricular_by_numbers_(z: Tensor, numbers: tuple[Any, ...], by_row: Any, hard: Tensor, less: Tensor) -> Tensor:
-    """The same on a CPU, for which a mask takes ten passes wherever it cannot guess the next."""
+    """The same on a CPU, where a mask costs as much as ten passes if branches cannot be predicted."""
     (scale,), (bar, t) = numbers, by_row.unbind(-1)
     low = 1 - t
     torch.gt(z, bar, out=hard)
-    torch.add(2 * low, z, alpha=-2 / scale, out=less).mul_(hard)  # twice what (t + cos) lacks to 1
+    torch.add(2 * low, z, alpha=-2 / scale, out=less).mul_(hard)  # twice 1 - (t + cos)
     z.addcmul_(z, less, value=-0.5)
     return less.addcmul_(hard, low, value=-1)
 
@@ -159,12 +160,12 @@ def _pulled_slope(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
 
 
 def _half(cos: Tensor) -> Tensor:
-    """(1 + cos) / 2, kept from rounding below 0, where it has no gradient."""
+    """(1 + cos) / 2, not rounded below 0, where it would have no gradient."""
     return ((1 + cos) / 2).relu()
 
 
 _CAPPED = Side(_capped, _capped_slope)
-#: By name, what targets become and what the rest does.
+#: By name, the maps of targets and of the rest.
 MAPS = {
     "circle": (Side(_near, _near_slope), Side(_far, _far_slope)),
     "circle_held": (Side(_near_held, _near_held_slope), Side(_far_held, _far_held_slope)),
@@ -182,7 +183,7 @@ MAPS = {
 class ScoreMap:
     """A map of :data:`MAPS` with its numbers.
 
-    Tensors among these are for scores that are held whole; blocks take numbers.
+    Tensors among these are for scores that are all stored; blocks take numbers.
     """
 
     name: str
@@ -195,14 +196,14 @@ class ScoreMap:
 
     @property
     def is_plain(self) -> bool:
-        """Whether its numbers are numbers."""
+        """Whether its numbers are plain numbers, not tensors."""
         return not any(isinstance(n, Tensor) for n in self.numbers)
 
     def of(self, rows: slice | Tensor) -> "ScoreMap":
         return self if self.by_row is None else ScoreMap(self.name, self.numbers, self.by_row[rows])
 
     def bound(self, scores: float | None) -> float | None:
-        """What bounds the size of mapped scores, where the scores' is bounded by this; looks at numbers a row."""
+        """A bound on the size of mapped scores, given one of the scores; reads the numbers by row."""
         if self.name == "soft_cap":
             return None if isinstance(self.numbers[0], Tensor) else abs(self.numbers[0])
         if self.name == "curricular" and scores is not None and self.by_row is not None:
@@ -210,7 +211,7 @@ class ScoreMap:
         return None
 
     def in_units(self, unit: float) -> "ScoreMap":
-        """The same of scores that are multiplied by ``unit``; of a homogeneous map."""
+        """The same map for scores multiplied by ``unit``; for homogeneous maps."""
         by_row = self.by_row
         if self.name == "curricular" and by_row is not None:
             by_row = torch.stack([by_row[:, 0] * unit, by_row[:, 1]]).t()
@@ -221,19 +222,19 @@ class ScoreMap:
         return self.numbers, None if self.by_row is None else self.by_row[:, None]
 
     def value(self, scores: Tensor, is_target: Tensor, *, some_absent: bool) -> Tensor:
-        """All scores mapped, by plain differentiable torch; what is absent stays that."""
+        """All scores mapped, in plain differentiable torch; absent ones stay absent."""
         of_targets, of_rest = self.sides
         if not some_absent:
             found = (side.value(scores, *self.arguments) for side in self.sides)
             return torch.where(is_target, *found)
-        exists = scores > ABSENT / 2  # not a NaN, which stays one
+        exists = scores > ABSENT / 2  # except NaN, which stays NaN
         z = torch.where(exists, scores, 0)  # no derivative is infinite
         z = torch.where(is_target, of_targets.value(z, *self.arguments), of_rest.value(z, *self.arguments))
         return torch.where(exists, z, scores)
 
 
 class AtIndex(NamedTuple):
-    """A column a row, (R, 1), where the row is ``inside``; None is all."""
+    """One column per row, (R, 1), for rows that are ``inside``; None means all."""
 
     column: Tensor
     inside: Tensor | None
@@ -251,7 +252,7 @@ class AtIndex(NamedTuple):
 
 
 class AtMask(NamedTuple):
-    """Where a mask of some rows and columns says so."""
+    """The entries that a mask of some rows and columns marks."""
 
     rows: slice
     columns: slice
@@ -269,7 +270,7 @@ class AtMask(NamedTuple):
 
 
 def map_block_(given: ScoreMap, scores: Tensor, targets: Sequence[AtIndex | AtMask], *, some_absent: bool) -> Tensor:
-    """A block's scores mapped in place, where these are the targets; back come the slopes."""
+    """Map a block's scores in place, given its targets; returns the slopes."""
     of_targets, of_rest = given.sides
     absent = scores <= ABSENT / 2 if some_absent else None
     found: list[tuple[Tensor, Tensor]] = []

@@ -1,4 +1,4 @@
-"""Statistics of parts of the columns, and of all columns from those: by a few operations on (N,) numbers."""
+"""Statistics of parts of the columns, and those of all columns from these: a few operations on (N,) numbers."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,17 +14,17 @@ class Part(NamedTuple):
     """The statistics of some columns."""
 
     rows: Rows
-    columns: Tensor  # (N,) how many of them exist for a row
+    columns: Tensor  # (N,) how many of these columns exist for a row
     sums: Sums
 
 
 def part_of(rows: Rows | RowsOf, source: Bilinear, targets: Targets) -> Part:
-    """Those that were found of a part's columns."""
+    """From the statistics found for a part's columns."""
     return Part(rows if isinstance(rows, Rows) else rows.all(), _existing(source, targets), targets.sums)
 
 
 def merge(parts: Sequence[Part]) -> Rows:
-    """The statistics of all columns from those of parts that have each of them once."""
+    """The statistics of all columns, from those of parts that contain each column once."""
     each = Rows(*(torch.stack(found) for found in zip(*(part.rows for part in parts), strict=True)))  # pyright: ignore[reportCallIssue]
     columns = torch.stack([part.columns for part in parts])
     total = torch.sum if parts[0].sums == "softplus" else torch.logsumexp
@@ -38,19 +38,19 @@ def merge(parts: Sequence[Part]) -> Rows:
 
 
 def told(part: Part, targets: Targets) -> Tensor:
-    """(N, K) a part's statistics as they travel; what is not asked for does not, and has no gradient either."""
+    """A part's statistics as they travel, (N, K); unneeded ones are not sent, and have no gradient."""
     return torch.stack((*part.rows, part.columns) if targets.means else part.rows[:4], 1)
 
 
 def merged(found: Tensor, targets: Targets) -> Rows:
-    """The statistics of all columns from (W, N, K), those of W parts."""
+    """The statistics of all columns from those of W parts, (W, N, K)."""
     if not targets.means:
         found = torch.cat([found, found.new_zeros(*found.shape[:2], 2)], 2)
     return merge([Part(Rows(*of_rows), columns, targets.sums) for *of_rows, columns in (f.unbind(1) for f in found)])
 
 
 def _existing(source: Bilinear, targets: Targets) -> Tensor:
-    """(N,) how many columns exist for a row."""
+    """How many columns exist for each row, (N,)."""
     rows, columns = len(source.x), source.columns
     count = torch.full((rows,), float(columns), dtype=accumulator(source.x), device=source.x.device)
     if not targets.own:

@@ -1,8 +1,8 @@
 """Rows in parts of their columns, whose statistics merge: a shard of classes, a step of a ring, a cached batch.
 
-A part is a problem of its own: its columns, its first column's number, and the same routes as for all columns. What
-merging does to the statistics is a few operations on (N,) numbers, differentiable to any order, so that each part's
-gradient comes from the part's own backward. A loss's formula is evaluated once, on the merged rows.
+A part is a complete problem: its columns, the number of its first column, and the same routes as for all columns.
+Merging statistics takes a few operations on (N,) numbers, differentiable to any order, so each part's gradient comes
+from its own backward. A loss's formula is evaluated once, on the merged rows.
 """
 
 from lossary.kernels.rows.formula import row_statistics
@@ -15,12 +15,12 @@ def part_statistics(source: Bilinear, targets: Targets, first: int) -> Part:
 
     Args:
         source: The rows, and the part's columns.
-        targets: The labels of the rows and, unless they are numbers, of the part's columns. With ``own``, row i and
-            the column of number i, in whichever part that is, are the same item.
+        targets: The labels of the rows and, unless they are column numbers, of the part's columns. With ``own``, row i
+            and column i, in whichever part that is, are the same item.
         first: The number of the part's first column.
 
     Raises:
-        ValueError: Mean scores are asked for beside groups: nobody counts how many columns exist then.
+        ValueError: Mean scores are requested together with groups: then nothing counts how many columns exist.
     """
     if targets.means and targets.row_groups is not None:
         raise ValueError("targets: wanted means=False beside groups, of which no mean merges; got means=True")

@@ -1,9 +1,9 @@
-"""Rows against columns that pass by: each rank holds the columns of one rank at a time.
+"""Rows against columns that are passed around: each rank holds the columns of one rank at a time.
 
-Of each rank's columns come (N,) statistics, which merge. In backward the columns pass by once more, with what has been
-found of their gradients so far, which so comes home. Memory is that of two ranks' columns and two gradients, however
-many ranks there are; of the rows' numbers one set a rank is kept. The next columns are on their way while a rank works
-on those that are there.
+Each rank's columns give (N,) statistics, which are merged. In backward the columns are passed around once more,
+together with their gradients so far, which thereby return to their rank. Memory is that of two ranks' columns and two
+gradients, however many ranks there are, and one set of the rows' numbers per rank. The next columns are already
+travelling while a rank works on the current ones.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,12 +26,12 @@ Columns = tuple[Tensor, Tensor | None]
 def ring_statistics(
     source: Bilinear, targets: Targets | Given, of_a_part: Callable[[Bilinear, Targets], Rows | RowsOf]
 ) -> Rows:
-    """The statistics of this rank's rows with the columns of all ranks, from this one's on.
+    """The statistics of this rank's rows with the columns of all ranks, beginning with its own.
 
-    ``w`` and its factors are this rank's columns; ``b`` and the targets' labels are those of all.
+    ``w`` and its factors are this rank's columns; ``b`` and the targets' labels are those of all ranks.
     """
     assert source.ring is not None
-    assert isinstance(targets, Targets)  # of given targets all scores are held
+    assert isinstance(targets, Targets)  # with given targets all scores are stored
     ring = _Ring(source.ring, source, targets, of_a_part)
     found = _Passing.apply(ring, source.x, source.w, source.row_factor, source.column_factor)
     return merged(found, targets)
@@ -44,12 +44,12 @@ class _Ring(NamedTuple):
     of_a_part: Callable[[Bilinear, Targets], Rows | RowsOf]
 
     def size(self, step: int) -> int:
-        """How many columns there are in a step: in the first one this rank's, then those of the next rank."""
+        """The number of columns in each step: first this rank's own, then those of the next rank."""
         ranks = self.ranks
         return ranks.sizes[(ranks.rank + step) % len(ranks.sizes)]
 
     def passing(self, columns: Any) -> Iterator[tuple[int, Columns]]:
-        """Each step's columns, while the next ones are on their way."""
+        """Each step's columns, while the next ones are travelling."""
         steps = len(self.ranks.sizes)
         for step in range(steps):
             coming = passing(columns, self.size(step + 1), self.ranks.group) if step + 1 < steps else None
@@ -58,7 +58,7 @@ class _Ring(NamedTuple):
                 columns = coming()
 
     def part(self, step: int, x: Tensor, r: Tensor | None, columns: Columns) -> Tensor:
-        """(N, K) the statistics with a step's columns."""
+        """The statistics with a step's columns, (N, K)."""
         s, (w, c) = self.source, columns
         first = sum(self.size(before) for before in range(step))
         here = slice(first, first + self.size(step))
@@ -98,14 +98,14 @@ class _Passing(torch.autograd.Function):
                 for so_far, more in zip((*by_rows, *by_columns), found, strict=True):
                     if so_far is not None and more is not None:
                         so_far.add_(more)
-                # To the rank that has the same columns next; after the last step they are at home.
+                # To the rank that has these columns next; after the last step they are back at their own rank.
                 by_columns = passing(by_columns, ring.size(step + 1), ring.ranks.group)()
         found = (by_rows[0], by_columns[0], by_rows[1], by_columns[1])
         return None, *(None if g is None else g.to(t.dtype) for g, t in zip(found, (x, w, r, c), strict=True))
 
 
 def _gradients(ring: _Ring, step: int, given: tuple[Tensor | None, ...], by_found: Tensor) -> list[Tensor | None]:
-    """By rows, their factors, columns and theirs."""
+    """Gradients by rows and their factors, and by columns and theirs."""
     leaves: Any = [None if t is None else t.detach().requires_grad_() for t in given]
     x, r, w, c = leaves
     with torch.enable_grad():

@@ -1,19 +1,18 @@
 """How autograd sees the blocks: three ways to the same gradient.
 
-- :class:`SummedLoss`: the loss is summed inside and differentiated in the forward pass, while a block's scores
-  are still there. Three products.
-- :func:`blocked_statistics`: statistics out, any formula after them; backward makes the scores again. Four.
+- :class:`SummedLoss`: the loss is summed inside and differentiated in the forward pass, while a block's scores still
+  exist. Three products.
+- :func:`blocked_statistics`: returns statistics, to which any formula is applied; backward recomputes the scores. Four.
 - Second derivatives: plain autograd over one block at a time.
 
-No route hands out a gradient that leads nowhere: backward under grad mode always takes one that can be
-differentiated again.
+No route returns a gradient that cannot be differentiated: backward under grad mode always computes one that can.
 """
 
 import contextlib
 import functools
 from collections.abc import Callable
 
-# Not of collections.abc: torch 2.6 makes no schema of that one, nor of list.
+# Not from collections.abc: torch 2.6 cannot make a schema of that one, nor of list.
 from typing import Any, Sequence  # noqa: UP035
 
 import torch
@@ -29,16 +28,16 @@ from lossary.kernels.rows.scores import Bilinear, Form, Learning, RowGradients, 
 from lossary.kernels.stable import accumulator
 
 RowFormula = Callable[..., Tensor]
-#: Of rows and parameters: a formula's losses, (N,), and their gradients by the statistics, in closed form.
+#: From rows and parameters: a formula's losses, (N,), and their gradients by the statistics, in closed form.
 RowSlope = Callable[..., tuple[Tensor, RowGradients]]
 
 
 def _full_precision(backward: Callable[..., Any]) -> Callable[..., Any]:
-    """A backward that autocast, where it is called under one, leaves alone."""
+    """A backward that an active autocast does not affect."""
 
     @functools.wraps(backward)
     def run(ctx: Any, *grads: Any) -> Any:
-        # Not by what was saved: a checkpoint gives that once. Without a gradient nothing is multiplied.
+        # Not from what was saved, which a checkpoint returns only once. Without a gradient nothing is multiplied.
         given = next((g for g in grads if g is not None), None)
         with contextlib.nullcontext() if given is None else full_precision(given):
             return backward(ctx, *grads)
@@ -47,7 +46,7 @@ def _full_precision(backward: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class SummedLoss(torch.autograd.Function):
-    """sum_i weight_i formula(rows_i): the gradient is taken in forward, block by block."""
+    """sum_i weight_i formula(rows_i): the gradient is computed in forward, block by block."""
 
     @staticmethod
     def forward(
@@ -81,7 +80,7 @@ class SummedLoss(torch.autograd.Function):
                     whole[block.rows if whole.dim() else ...] += part
             if any(needs):
                 problem.push(block, by_rows, gradients)
-        block = None  # whose memory is free for what is left to do
+        block = None  # whose memory is free for the remaining work
         problem.finish(gradients)
         ctx.gradients = (*gradients.found(), *by_parameters)
         ctx.formula, ctx.form, ctx.targets, ctx.weight = formula, form, targets, weight
@@ -94,7 +93,7 @@ class SummedLoss(torch.autograd.Function):
         (by_loss,) = grads
         tensors = ctx.saved_tensors
         if ctx.gradients is not None and not torch.is_grad_enabled():
-            # Handed out once and scaled in place: a product would be a second copy of every gradient.
+            # Returned once and scaled in place: a product would be a second copy of every gradient.
             gradients, ctx.gradients = ctx.gradients, None
             scaled = (
                 None if g is None else scaled_gradient(g, by_loss, t) for g, t in zip(gradients, tensors, strict=True)
@@ -109,7 +108,7 @@ class SummedLoss(torch.autograd.Function):
 
 
 def scaled_gradient(gradient: Tensor, by_loss: Tensor, like: Tensor) -> Tensor:
-    """The gradient times a number, in place; rounded once, to the dtype of what it is a gradient of."""
+    """The gradient times a number, in place; rounded once, to the dtype of the input."""
     if gradient.dtype == like.dtype:
         return gradient.mul_(by_loss)
     return torch.mul(gradient, by_loss, out=torch.empty_like(like))
@@ -133,7 +132,7 @@ def differentiate(
 def at_once(
     slope: RowSlope, statistics: Rows, rows: slice | Tensor, weight: Tensor | None, parameters: tuple[Tensor, ...]
 ) -> tuple[Tensor, RowGradients, tuple[None, ...]]:
-    """The same by a slope: autograd takes longer over a block's rows than all but the products with its scores."""
+    """The same with a slope: for a block's rows, autograd takes longer than everything except the products."""
     losses, by_rows = slope(statistics, *(p[rows] if p.dim() else p for p in parameters))
     if weight is not None:
         losses, by_rows = (
@@ -169,9 +168,9 @@ def is_one_set(source: Bilinear, targets: Targets) -> bool:
 
 
 def both_ways(source: Bilinear, row_labels: Tensor | None, column_labels: Tensor | None) -> tuple[Rows, Rows]:
-    """Statistics of the rows and of the columns of scores, from one making of these.
+    """Statistics of the rows and of the columns of scores, which are computed once.
 
-    Without labels row i and column i are each other's only target.
+    Without labels, row i and column i are each other's only target.
     """
     cut = source.x.shape[0]
     items, factor = torch.cat([source.x, source.w]), None
@@ -184,7 +183,7 @@ def both_ways(source: Bilinear, row_labels: Tensor | None, column_labels: Tensor
     return Rows(*(s[:cut] for s in both)), Rows(*(s[cut:] for s in both))
 
 
-# Operators, not autograd Functions: a compiler sees one node where it would unroll a Function's loop over blocks
+# Operators, not autograd Functions: a compiler sees one node, where it would unroll a Function's loop over blocks
 # (a minute for 64 of them).
 @torch.library.custom_op("lossary::row_statistics", mutates_args=())
 def _statistics(
@@ -252,7 +251,7 @@ def _gradients(
     targets = _targets(labels, (own, scale, sums, means, first, map_name, map_numbers))
     needed = (needs[0], needs[1], needs[2], needs[3], needs[4])
     gradients = seam.row_gradients(source, targets, Rows(*found), by_rows, needed)
-    # An operator returns tensors only: an empty one where no gradient is needed.
+    # An operator can return only tensors: an empty one if no gradient is needed.
     by_x, by_w, by_b, by_r, by_c = (
         x.new_empty(0) if g is None or t is None else g.to(t.dtype)
         for g, t in zip(gradients, source.tensors, strict=True)
@@ -260,12 +259,12 @@ def _gradients(
     return by_x, by_w, by_b, by_r, by_c
 
 
-#: What of targets is no tensor: own, scale, sums, means, first, and their map's name and numbers.
+#: The parts of targets that are not tensors: own, scale, sums, means, first, and their map's name and numbers.
 Marks = tuple[bool, float, Any, bool, int | None, str, Sequence[float]]
 
 
 def _labels(targets: Targets) -> tuple[Tensor | None, ...]:
-    """What of targets is a tensor."""
+    """The parts of targets that are tensors."""
     by_row = None if targets.map is None else targets.map.by_row
     return targets.rows, targets.columns, targets.row_groups, targets.column_groups, by_row
 
@@ -317,7 +316,7 @@ def _remember(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
 
 @_full_precision
 def _statistics_backward(ctx: Any, _: Tensor | None, *by_rows: Tensor | None) -> tuple[Tensor | None, ...]:
-    tensors = ctx.saved_tensors  # once: a checkpoint makes them again each time
+    tensors = ctx.saved_tensors  # once: a checkpoint recomputes them each time
     learning, labels, found = tensors[:5], tensors[5:10], tensors[10:]
     needs = ctx.needs_input_grad[:5]
     if all(g is None for g in by_rows):
@@ -393,7 +392,7 @@ def _set_statistics_backward(ctx: Any, _: Tensor | None, *by_rows: Tensor | None
         given = (items, factor, labels, ctx.split, ctx.scale, ctx.half, ctx.bound, ctx.powers)
         by_items, by_factor = _set_gradients(*given, rows, *by_rows)
         return by_items, None if factor is None else by_factor, *none
-    # By blocks of rows, which can be differentiated again: a set with itself, or each set with the other.
+    # In blocks of rows, which can be differentiated again: a set with itself, or each set with the other.
     cut, own = ctx.split, ctx.split == 0
     form = Form(half=ctx.half, bound=ctx.bound)
     needs = (True, True, False, factor is not None, factor is not None)
@@ -425,7 +424,7 @@ _set_statistics.register_autograd(_set_statistics_backward, setup_context=_remem
 
 
 class TwiceDifferentiable(torch.autograd.Function):
-    """The gradients of the statistics, differentiable themselves: what ``create_graph=True`` gets."""
+    """The gradients of the statistics, themselves differentiable, for ``create_graph=True``."""
 
     @staticmethod
     def forward(
@@ -462,7 +461,7 @@ class TwiceDifferentiable(torch.autograd.Function):
         x, w = tensors[:2]
         if torch.is_grad_enabled():  # third derivatives and beyond: exact, with all scores at once
             return none + _curvature(ctx, slice(0, len(x)), learning, by_rows, along)
-        # As gradients are, summed in full precision.
+        # Like gradients, summed in full precision.
         gradients = [None if t is None else torch.zeros_like(t, dtype=accumulator(t)) for t in tensors]
         size = blocks.block_rows(len(x), len(w), x.new_empty(0, dtype=accumulator(x)))
         for first in range(0, len(x), size):
@@ -483,7 +482,7 @@ def _some_rows(learning: Learning, by_rows: RowGradients, rows: slice) -> list[T
 def _curvature(
     ctx: Any, rows: slice, learning: Learning, by_rows: RowGradients, along: tuple[Any, ...]
 ) -> tuple[Tensor | None, ...]:
-    """Derivatives of <gradients of some rows, along>; what has one entry a row is those rows' alone, but ``along``."""
+    """Derivatives of <gradients of some rows, along>; one entry per row means these rows, except ``along``."""
     by_x, by_w, by_b, by_r, by_c = along
     with torch.enable_grad():
         tensors = distinct((*learning, *by_rows))

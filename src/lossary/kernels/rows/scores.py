@@ -1,7 +1,7 @@
 """What a row of scores is: where its scores come from, which of them are targets, and what a loss sees of it.
 
-The statistics here are plain differentiable torch over all scores at once: the definition that every faster
-route must agree with, and what small batches and ``torch.func`` use.
+The statistics here are plain differentiable torch over all scores at once: the definition with which every faster route
+must agree, and which small batches and ``torch.func`` use.
 """
 
 from collections.abc import Callable
@@ -22,10 +22,10 @@ class Rows(NamedTuple):
     """Statistics of N rows, each (N,)."""
 
     targets: Tensor  # how many there are
-    target: Tensor  # mean score of the targets, times their scale; 0 where there is none
+    target: Tensor  # mean score of the targets, times their scale; 0 if there is none
     among: Tensor  # log-sum-exp of the targets' scores, times their scale
     rest: Tensor  # log-sum-exp of the rest's scores
-    mean: Tensor  # mean score of all existing columns, targets included; no scale
+    mean: Tensor  # mean score of all existing columns, targets included, without a scale
 
 
 class RowGradients(NamedTuple):
@@ -48,7 +48,7 @@ class Dense:
 
 
 class Form(NamedTuple):
-    """What of linear scores is no tensor."""
+    """The parts of linear scores that are not tensors."""
 
     unit: bool = False
     centers: int = 1
@@ -58,14 +58,14 @@ class Form(NamedTuple):
 
 @dataclass(frozen=True)
 class Bilinear:
-    """Scores z_ij = r_i <x_i, w_j> c_j + b_j; with ``unit`` w_j / |w_j| stands for w_j.
+    """Scores z_ij = r_i <x_i, w_j> c_j + b_j; with ``unit``, w_j / |w_j| replaces w_j.
 
-    Heads, similarities, distances. Temperature, scale and the rows' norms are ``row_factor``, so that half-precision x
-    is multiplied as it is. The norms of a head's columns are folded into the blocks, because a normalised copy of a
-    large ``w`` would cost as much as ``w``.
+    For heads, similarities and distances. Temperature, scale and the rows' norms are in ``row_factor``, so
+    half-precision x is multiplied as it is. The norms of a head's columns are applied in the blocks, because a
+    normalised copy of a large ``w`` would cost as much as ``w``.
 
-    With several ``centers`` a column's score is the largest of as many, whose vectors follow each other in ``w``;
-    then each row has one target.
+    With several ``centers`` a column's score is the largest of that many, whose vectors are adjacent in ``w``; then
+    each row has one target.
     """
 
     x: Tensor  # (N, D)
@@ -75,10 +75,10 @@ class Bilinear:
     centers: int = 1
     row_factor: Tensor | None = None  # (N,) r
     column_factor: Tensor | None = None  # (C,) c; without unit
-    half: torch.dtype | None = None  # of multiplied_in: what x and w are rounded to for products
-    bound: float | None = None  # of the scores' size without b, where it is known without a look at them
-    shards: Shards | None = None  # w and b are this rank's columns alone
-    ring: Ranks | None = None  # w is this rank's columns; b and labels are those of all ranks, from this one's on
+    half: torch.dtype | None = None  # from multiplied_in: the dtype of x and w in products
+    bound: float | None = None  # bound on the scores' size without b, if known without reading them
+    shards: Shards | None = None  # w and b are this rank's columns only
+    ring: Ranks | None = None  # w is this rank's columns; b and labels are those of all ranks, beginning with its own
 
     @property
     def columns(self) -> int:
@@ -90,7 +90,7 @@ class Bilinear:
         return self.shards is not None or self.ring is not None
 
     def check_whole(self) -> None:
-        """For what wants all columns at once."""
+        """For operations that need all columns at once."""
         if self.ring is not None:
             raise TypeError(
                 "exchange_by: wanted 'gather' for this loss, which wants all embeddings at once; got a ring"
@@ -113,7 +113,7 @@ class Bilinear:
         x, w = accumulate(self.x), accumulate(self.w)
         b = None if self.b is None else self.b.to(x.dtype)
         by_row, by_column = self.row_factor, self.column_factor
-        if self.half is None:  # thin factors are cheaper before the product
+        if self.half is None:  # factors of thin matrices are cheaper before the product
             x = x if by_row is None else x * by_row[:, None]
             w = w if by_column is None else (x if self._one_set(by_row) else w * by_column[:, None])
             by_row = by_column = None
@@ -130,12 +130,12 @@ class Bilinear:
         return scores if self.centers == 1 else scores.unflatten(1, (self.columns, self.centers)).amax(2)
 
     def among(self, columns: Tensor, b: Tensor | None) -> "Bilinear":
-        """The same of these columns, of which the first are its own, with b."""
+        """The same with these columns, the first of which are its own, and with b."""
         r, c = self.row_factor, self.column_factor
         return Bilinear(self.x, columns, b, self.unit, self.centers, r, c, self.half, self.bound)
 
     def paired(self) -> Tensor:
-        """(N,) the scores of each row with the column of its number, of as many."""
+        """The score (N,) of each row i with column i."""
         own = (accumulate(self.x) * accumulate(self.w)).sum(-1)
         for factor in (self.row_factor, self.column_factor):
             own = own if factor is None else own * factor
@@ -146,7 +146,7 @@ class Bilinear:
 
 
 class Learning(NamedTuple):
-    """The tensors of :class:`Bilinear` through which gradients go, or these gradients."""
+    """The tensors of :class:`Bilinear` through which gradients flow, or these gradients."""
 
     x: Tensor | None
     w: Tensor | None
@@ -162,22 +162,22 @@ class Learning(NamedTuple):
 
 
 Source = Dense | Bilinear
-#: What is summed of the targets' scores and of the rest's.
+#: How the scores of the targets, and those of the rest, are summed.
 Sums = Literal["exponentials", "softplus", "powers"]
 
 
 @dataclass(frozen=True)
 class Targets:
-    """Which columns are a row's targets: those that bear the row's label.
+    """Which columns are a row's targets: those with the row's label.
 
-    With ``columns=None`` a column's label is its number, so that ``Targets(labels)`` are class indices. Where ``first``
-    is given the columns are a part of all, which begins with the column of that number. With ``own`` row i and column i
-    are the same item, and that column does not exist for the row. With groups, neither does a column of the row's group
-    that is no target: what may be the same thing is no negative. The targets' scores count times ``scale``, for losses
-    that are steeper in the negatives than in the positives. With ``sums="softplus"`` the sum of the scores' softplus
-    stands for their log-sum-exp. With ``sums="powers"`` that of the targets is the rest's at another temperature: the
-    log-sum-exp of ``scale`` times its scores. A map changes each score before anything is made of it; ``scale`` comes
-    after it.
+    With ``columns=None`` a column's label is its number, so ``Targets(labels)`` are class indices. If ``first`` is
+    given, the columns are a part of all columns that begins with that number. With ``own``, row i and column i are the
+    same item, and that column does not exist for the row. With groups, neither does a column of the row's group that is
+    not a target: what may be the same thing is not a negative. The targets' scores are multiplied by ``scale``, for
+    losses that are steeper in the negatives than in the positives. With ``sums="softplus"`` the sum of the scores'
+    softplus replaces their log-sum-exp. With ``sums="powers"`` the sum of the targets is that of the rest at another
+    temperature: the log-sum-exp of ``scale`` times its scores. A map changes each score before anything else; ``scale``
+    comes after it.
     """
 
     rows: Tensor  # (N,) integer labels
@@ -185,34 +185,34 @@ class Targets:
     own: bool = field(default=False, kw_only=True)
     paired: bool = field(default=False, kw_only=True)  # the rows' labels are their numbers
     row_groups: Tensor | None = field(default=None, kw_only=True)  # (N,) integers
-    column_groups: Tensor | None = field(default=None, kw_only=True)  # (C,) integers, where the rows have groups
+    column_groups: Tensor | None = field(default=None, kw_only=True)  # (C,) integers, if the rows have groups
     scale: float = field(default=1.0, kw_only=True)
     sums: Sums = field(default="exponentials", kw_only=True)
-    means: bool = field(default=True, kw_only=True)  # False where no formula asks for the mean scores
+    means: bool = field(default=True, kw_only=True)  # False if no formula needs the mean scores
     first: int | None = field(default=None, kw_only=True)  # None: these are all columns
     map: ScoreMap | None = field(default=None, kw_only=True)
 
     def of(self, rows: slice) -> "Targets":
-        """Those of some rows."""
+        """The targets of some rows."""
         groups = None if self.row_groups is None else self.row_groups[rows]
         by = None if self.map is None else self.map.of(rows)
         return self._made((self.rows[rows], self.columns), (groups, self.column_groups), map=by)
 
     def scaled(self, scale: float) -> "Targets":
-        """The same, their scores times ``scale``."""
+        """The same, with their scores multiplied by ``scale``."""
         return self._made((self.rows, self.columns), (self.row_groups, self.column_groups), scale=scale, map=self.map)
 
     def in_powers(self, scale: float) -> "Targets":
-        """The same, ``among`` being the log-sum-exp of ``scale`` times the rest's scores."""
+        """The same, where ``among`` is the log-sum-exp of ``scale`` times the rest's scores."""
         labels, groups = (self.rows, self.columns), (self.row_groups, self.column_groups)
         return self._made(labels, groups, scale=scale, map=self.map, sums="powers")
 
     def mapped(self, by: ScoreMap) -> "Targets":
-        """The same of mapped scores."""
+        """The same for mapped scores."""
         return self._made((self.rows, self.columns), (self.row_groups, self.column_groups), map=by)
 
     def part(self, first: int) -> "Targets":
-        """The same of a part of the columns, whose labels and groups these are; its first column has that number."""
+        """The same for a part of the columns, with these labels and groups, beginning with column ``first``."""
         labels, groups = (self.rows, self.columns), (self.row_groups, self.column_groups)
         return self._made(labels, groups, first=first, map=self.map)
 
@@ -249,25 +249,25 @@ class Targets:
         return self.first or 0
 
     def labels(self, columns: int) -> Tensor:
-        """Of so many columns."""
+        """The labels of that many columns."""
         if self.columns is not None:
             return self.columns
         return torch.arange(self.start, self.start + columns, device=self.rows.device)
 
     @property
     def numbered(self) -> bool:
-        """Whether a row's only target, with its score as it is, is the column of its number, if that is here."""
+        """Whether a row's only target, with its score unchanged, is the column of its label, if that is here."""
         return self.columns is None and not self.own and self.row_groups is None and self.scale == 1
 
     @property
     def single(self) -> bool:
-        """Whether it is here, for every row."""
+        """Whether that column is here for every row."""
         return self.numbered and self.first is None
 
 
 @dataclass(frozen=True)
 class Given:
-    """Targets that no label tells: for each row which columns are targets and which the rest, O(N C) memory."""
+    """Targets not given by labels: for each row, which columns are targets and which the rest; O(N C) memory."""
 
     targets: Tensor  # (N, C) boolean
     rest: Tensor  # (N, C) boolean
@@ -282,7 +282,7 @@ class Given:
 
 
 class _once:
-    """A property made when first asked for, and kept. functools' own takes a lock, which no compiler sees through."""
+    """A property computed at first use, and kept. That of functools takes a lock, which compilers cannot trace."""
 
     def __init__(self, make: Callable[[Any], Tensor]) -> None:
         self.make = make
@@ -294,7 +294,7 @@ class _once:
 
 
 class RowsOf:
-    """The statistics (:class:`Rows`) of ready scores, and which columns they are of, made when first asked for.
+    """The statistics (:class:`Rows`) of ready scores, and their columns, computed at first use.
 
     Plain differentiable torch over all scores at once. The first row is row ``first`` of the batch; some scores may be
     absent.
@@ -302,7 +302,7 @@ class RowsOf:
 
     def __init__(self, scores: Tensor, targets: Targets | Given, first: int = 0, *, some_absent: bool = True) -> None:
         self._given, self._targets, self._first, self._some_absent = scores, targets, first, some_absent
-        # Which columns are targets, where every row has exactly one.
+        # Which columns are targets, if every row has exactly one.
         self._index = targets.rows.long()[:, None] if isinstance(targets, Targets) and targets.single else None
 
     @_once
@@ -387,7 +387,7 @@ class RowsOf:
 
 
 def statistics(source: Source, targets: Targets | Given) -> RowsOf:
-    """The statistics of all rows at once, by plain differentiable torch: O(N C) memory."""
+    """The statistics of all rows at once, in plain differentiable torch: O(N C) memory."""
     if isinstance(source, Dense):
         return RowsOf(accumulate(source.scores), targets)
     return RowsOf(source.dense(), targets, some_absent=source.b is not None)

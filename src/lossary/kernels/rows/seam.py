@@ -1,6 +1,6 @@
-"""Who makes the statistics and the gradients by them: blocks and tiles of torch's operations, or Triton's kernels.
+"""What computes the statistics and the gradients by them: blocks and tiles of torch's operations, or Triton kernels.
 
-In full precision factors are multiplied in before; of half-precision vectors they are the kernels'.
+In full precision, factors are multiplied in before; for half-precision vectors the kernels apply them.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ from lossary.kernels.rows.vectors import Vectors
 
 
 def by_triton(source: Bilinear, targets: Targets | None = None) -> Any:
-    """Triton's kernels, imported here, where they are asked for and serve; else None."""
+    """The Triton kernels, imported here, if they are switched on and applicable; otherwise None."""
     if (
         source.centers > 1
         or (targets is not None and (targets.map is not None or targets.sums == "powers"))
@@ -38,12 +38,12 @@ def row_statistics(source: Bilinear, targets: Targets) -> Rows:
     if targets.sums == "exponentials":
         return kernels.row_statistics(_plain(source), targets)
     rest = kernels.rest_softplus(_plain(source), _labelled(targets, source))
-    zeros = [torch.zeros_like(rest) for _ in range(4)]  # an operator's results share no memory
+    zeros = [torch.zeros_like(rest) for _ in range(4)]  # an operator's results must not share memory
     return Rows(zeros[0], zeros[1], zeros[2], rest, zeros[3])
 
 
 def row_gradients(source: Bilinear, targets: Targets, rows: Rows, by_rows: RowGradients, needs: Needs) -> Learning:
-    """Gradients from those by the statistics, which forward found; None where not needed."""
+    """Gradients from those by the statistics, which forward computed; None where not needed."""
     kernels = by_triton(source, targets) if switch.ON else None
     if kernels is None:
         return blocks.row_gradients(source, targets, by_rows, needs)
@@ -68,12 +68,12 @@ def set_statistics(items: Items) -> Rows:
 
 
 def set_gradients(items: Items, rows: Rows, by_rows: RowGradients) -> tuple[Tensor, Tensor | None]:
-    """The gradients by the items and their factors, given that by their statistics."""
+    """The gradients by the items and their factors, given those by their statistics."""
     kernels = _set_by_triton(items) if switch.ON else None
     if kernels is None:
         return symmetric.set_gradients(items, rows, by_rows)
     vectors, by_target = items.vectors, None
-    if items.labels is None:  # the only target's slope is most of the gradient, and is not rounded
+    if items.labels is None:  # the only target's slope is most of the gradient, so it is not rounded
         by_target, by_rows = by_own_target(by_rows), by_rows._replace(target=None, among=None)
     given = (vectors.multiplied, vectors.after, items.labels, items.split, items.scale)
     gradient = kernels.set_gradients(*given, rows, by_rows)

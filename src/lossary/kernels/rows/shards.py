@@ -1,12 +1,13 @@
-"""Rows against columns that are spread over the ranks of a group, each of which has a batch of rows of its own.
+"""Rows against columns that are spread over the ranks of a group, each of which has its own batch of rows.
 
-The columns stay where they are. Each rank makes the statistics of all ranks' rows with its columns, a part of theirs;
-the parts go to the ranks whose rows they are of, (N,) numbers, and merge there, so that a loss's formula runs on the
-rank's own rows and knows nothing of it. Backward is the same in reverse: the slopes of the parts go out, and what the
-shards say about a row comes back as a sum.
+The columns stay where they are. Each rank computes the statistics of all ranks' rows with its own columns. These parts,
+(N,) numbers, go to the ranks that have the rows and are merged there, so a loss's formula runs on the rank's own rows
+without knowing about shards. Backward is the same in reverse: the slopes of the parts go out, and the shards'
+contributions to a row's gradient come back as a sum.
 
-The average of the ranks' losses is that of all their rows. Data-parallel training averages what the ranks find about a
-network's weights; about a shard only its own rank finds something, from the rows of all: that is the average already.
+The average of the ranks' losses is that of all their rows. Data-parallel training averages the ranks' gradients of a
+network's weights. The gradient of a shard is computed only on its own rank, from the rows of all: it is already the
+average.
 """
 
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from lossary.kernels.rows.scores import Bilinear, Given, Rows, RowsOf, Targets
 def sharded_statistics(
     source: Bilinear, targets: Targets | Given, of_a_part: Callable[[Bilinear, Targets], Rows | RowsOf]
 ) -> Rows:
-    """The statistics of this rank's rows, whose labels are columns' numbers, with the columns of all ranks."""
+    """The statistics of this rank's rows, whose labels are column numbers, with the columns of all ranks."""
     assert isinstance(targets, Targets)  # heads have labels
     shards = _shards(source)
     ranks = Ranks.of(shards.group, embeddings=source.x, labels=targets.rows)
@@ -39,7 +40,7 @@ def sharded_statistics(
 
 
 def summed_over_shards(source: Bilinear, shares: Tensor, of: Callable[[Bilinear, Tensor], Tensor]) -> Tensor:
-    """(N,) what ``of(source, shares)`` is of all columns, where it is a sum over them; shares are (C,) or (N, C)."""
+    """``of(source, shares)`` over all columns, (N,), if it is a sum over them; shares are (C,) or (N, C)."""
     shards = _shards(source)
     ranks = Ranks.of(shards.group, embeddings=source.x)
     here = shares[shards.own] if shares.dim() == 1 else ranks.columns(shares, tuple(shards.sizes))
@@ -49,7 +50,7 @@ def summed_over_shards(source: Bilinear, shares: Tensor, of: Callable[[Bilinear,
 def owned(
     shards: Shards, of: Callable[[Tensor, Tensor, Tensor], Tensor], x: Tensor, weight: Tensor, labels: Tensor
 ) -> Tensor:
-    """(N,) what ``of(x, weight, labels)`` is of rows and their own columns, whichever rank has these; no gradient."""
+    """``of(x, weight, labels)`` for rows and their own columns, (N,), whichever rank has these; no gradient."""
     ranks = Ranks.of(shards.group, embeddings=x, labels=labels)
     places = ranks.in_order(labels) - shards.own.start
     here = (places >= 0) & (places < len(weight))
@@ -64,10 +65,10 @@ def _shards(source: Bilinear) -> Shards:
 
 
 def _of_all_rows(source: Bilinear, ranks: Ranks) -> Bilinear:
-    """The rows of all ranks, and this one's columns.
+    """The rows of all ranks, and this rank's columns.
 
     The ranks' losses add up to W times the mean. So do the gradients of rows, which are averaged later; those of
-    columns are divided here, by which every way to them leads, of first and of second order.
+    columns are divided here, where all gradients of first and second order pass.
     """
     r, each = source.row_factor, 1 / len(ranks.sizes)
     w, b, c = (None if t is None else with_gradient(t, each) for t in (source.w, source.b, source.column_factor))
@@ -78,5 +79,5 @@ def _of_all_rows(source: Bilinear, ranks: Ranks) -> Bilinear:
 
 
 def _to_their_rows(found: Tensor, ranks: Ranks) -> Tensor:
-    """(W, N, ...) what the shards have found of this rank's rows."""
+    """What the shards have computed for this rank's rows, (W, N, ...)."""
     return ranks.deal(found)

@@ -1,6 +1,6 @@
-"""Softmax cross-entropy of rows of scores. Of few scores it is torch's own function, where that is as exact.
+"""Softmax cross-entropy of rows of scores. For few scores it is torch's own function, if that is as exact.
 
-What a small batch costs is the number of operations: torch's function is two, the exact statistics are eight.
+The cost of a small batch is its number of operations: torch's function takes two, the exact statistics eight.
 """
 
 import math
@@ -15,8 +15,8 @@ from lossary.kernels.rows.scores import Dense, Given, RowGradients, Rows, RowsOf
 from lossary.kernels.stable import ABSENT, accumulate, softplus
 from lossary.kernels.tuples import has_targets
 
-#: torch rounds -log p to some 1e-7, so that the loss of rows that are nearly right vanishes: no matter in a mean of
-#: this size or more.
+#: torch rounds -log p to about 1e-7, so the loss of nearly perfect rows vanishes: this does not matter in a mean of at
+#: least this size.
 EXACT = 1e-2
 
 
@@ -28,12 +28,12 @@ def softmax_loss(
     reduction: str = "mean",
     group: ProcessGroup | None = None,
 ) -> Tensor:
-    """-log p of a row's targets, averaged over them. A row without any is 0, and not in the mean.
+    """-log p of a row's targets, averaged over them. A row without targets is 0, and not in the mean.
 
     Args:
         source: Where the scores come from.
         targets: Which columns are targets.
-        weight: One weight a row, (N,).
+        weight: One weight per row, (N,).
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
         group: Process group over which the mean's divisor is summed.
     """
@@ -69,7 +69,7 @@ def _right_ones(rows: Rows) -> Tensor:
 
 
 def _by_torch(scores: Tensor, targets: Targets | Given) -> Tensor | None:
-    """The mean over the rows that have a target; None where that is not as exact, or may not be looked at."""
+    """The mean over the rows that have a target; None if that is not as exact, or if values may not be read."""
     if not values_visible(scores):
         return None
     if isinstance(targets, Targets) and targets.single:

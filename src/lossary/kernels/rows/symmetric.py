@@ -1,12 +1,12 @@
 """Scores that serve rows and columns alike, tile by tile.
 
-- One set against itself: the scores are symmetric, so that one triangle of tiles is enough. Half a product for the
-  statistics, half for making the scores again, one for the gradient: two, where blocks of rows take three or four.
-- Two sets in both directions (CLIP): one product, one again, two for the gradient: four instead of six.
+- One set against itself: the scores are symmetric, so one triangle of tiles is enough. Half a product for the
+  statistics, half to recompute the scores, one for the gradient: two, where blocks of rows take three or four.
+- Two sets in both directions (CLIP): one product, one to recompute it, two for the gradient: four instead of six.
 
-The two sets are one list of items here, cut at ``split`` (0 for one set): an item's scores are those with the other
-set, or with all others of its own. Items are sorted by label first, so that there are targets only in spots near the
-diagonal. Scores are in units of log 2, as in :mod:`lossary.kernels.rows.blocks`.
+The two sets are one list of items here, divided at ``split`` (0 for one set): an item's scores are those with the other
+set, or with all others of its own. Items are first sorted by label, so targets occur only in spots near the diagonal.
+Scores are in units of log 2, as in :mod:`lossary.kernels.rows.blocks`.
 """
 
 from collections.abc import Iterator
@@ -30,24 +30,24 @@ from lossary.kernels.rows.items import Items, exponent, means, pull_means
 from lossary.kernels.rows.scores import RowGradients, Rows
 from lossary.kernels.stable import ABSENT, LOG2_E
 
-#: Items, and the dimension of a tile along which their scores lie.
+#: Items, and the dimension of a tile that contains their scores.
 Sides = tuple[tuple[slice, int], ...]
 Pair = tuple[Tensor, Tensor]
 
-#: Rows and columns of a tile: larger ones waste more of the diagonal, and two of little more than a MiB in
-#: float32 stay in cache.
+#: Rows and columns of a tile: larger ones waste more of the diagonal, and two float32 tiles of little more than a MiB
+#: stay in cache.
 TILE = 592
 
 
 @dataclass(frozen=True)
 class Tile:
-    """Scores of some items with others; where ``rows == columns`` the tile is on the diagonal."""
+    """Scores of some items with others; if ``rows == columns`` the tile is on the diagonal."""
 
     rows: slice
     columns: slice
     scores: Tensor
     scratch: Tensor  # of the same shape
-    third: Tensor  # of as many numbers at least
+    third: Tensor  # of at least as many numbers
     spots: tuple[Spot, ...]
 
     @property
@@ -62,23 +62,23 @@ class Tile:
         return spot.of(self.scores, self.rows.start, self.columns.start)
 
     def powers(self, scale: float) -> Tensor:
-        """The scores times ``scale``, in memory of their own."""
+        """The scores times ``scale``, in separate memory."""
         return torch.mul(self.scores, scale, out=self.third[: self.scores.numel()].view(self.scores.shape))
 
     def take_targets(self, scale: float) -> list[Tensor]:
-        """The targets' scores times ``scale``, spot by spot; the tile keeps the rest's."""
+        """The targets' scores times ``scale``, spot by spot; the tile keeps those of the rest."""
         return [take_targets(self.part(spot), spot.is_target, scale) for spot in self.spots]
 
 
 class Anywhere:
-    """Log-sum-exps of items' scores that grow tile by tile, whatever the scores."""
+    """Log-sum-exps of items' scores, accumulated tile by tile, for any scores."""
 
     def __init__(self, like: Tensor) -> None:
         self.top = torch.full_like(like, ABSENT_2)
         self.total = torch.zeros_like(like)
 
     def merge(self, scores: Tensor, scratch: Tensor, sides: Sides) -> None:
-        """Add a tile's scores to the items of either side. The tile is used up."""
+        """Add a tile's scores to the items of either side. The tile is overwritten."""
         for items, dim in sides:
             top = torch.maximum(self.top[items], scores.amax(dim))
             exponentials_(torch.sub(scores, top.unsqueeze(dim), out=scratch))
@@ -144,7 +144,7 @@ def set_statistics(items: Items) -> Rows:
 
 
 def set_gradients(items: Items, rows: Rows, by_rows: RowGradients) -> tuple[Tensor, Tensor | None]:
-    """The gradients by the items and their factors, given that by their statistics."""
+    """The gradients by the items and their factors, given those by their statistics."""
     if not items.by_cache:
         return tiles.set_gradients(items, rows, by_rows)
     labels, split, scale = items.numbered(), items.split, items.scale
@@ -173,20 +173,20 @@ def set_gradients(items: Items, rows: Rows, by_rows: RowGradients) -> tuple[Tens
         multiply_(gradient[i], tile.scores, x[j], add=True)
         if i != j:
             multiply_(gradient[j], tile.scores.t(), x[i], add=True)
-    # The sorted copy is used up: a third tensor of the size of the items would be the most that is held.
+    # The sorted copy is overwritten: a third tensor of the size of the items would raise the peak.
     result = gradient if order is None else torch.index_select(gradient, 0, inverse(order), out=x)
     pull_means(items, by_rows.mean, result)
     return result, items.vectors.settle(result)
 
 
 def _kind(items: Items) -> type[Anywhere]:
-    """How the exponentials are taken, by a bound on the size of the scores."""
+    """How to compute the exponentials, given a bound on the size of the scores."""
     x, split = items.scaled, items.split
     return Tame if is_tame(x[: split or None], x[split:], scale=items.scale, bound=items.bound) else Anywhere
 
 
 def _by_label(labels: Tensor, split: int) -> Tensor | None:
-    """The order that sorts each set by label; None where they are sorted, as pairs without ids are."""
+    """The order that sorts each set by label; None if they are sorted, as pairs without ids are."""
     sets = (labels[:split], labels[split:])
     if all((s[1:] >= s[:-1]).all() for s in sets):
         return None
@@ -199,7 +199,7 @@ def _arranged(items: Tensor, order: Tensor | None) -> Tensor:
 
 
 def _tiles(x: Tensor, labels: Tensor, split: int) -> Iterator[Tile]:
-    """The tiles that make every pair's score once, in the same two buffers each."""
+    """The tiles that together compute every pair's score once, all in the same two buffers."""
     n = len(x)
     *buffers, third = x.new_empty(3, TILE * TILE).unbind()
     sets = ((0, split), (split, n)) if split else ((0, n), (0, n))

@@ -1,7 +1,7 @@
-"""Statistics of sets as an accelerator wants them: large tiles, and nobody looks at a value.
+"""Statistics of sets for accelerators: large tiles, and no value is read.
 
-Targets are found by a mask of the tile. What is linear in the items is no part of the tiles: how many targets there are
-and their mean score. What the tiles of a row give is merged once a row of tiles.
+Targets are found with a mask of the tile. What is linear in the items needs no tiles: the number of targets and their
+mean score. The results of the tiles in a row are merged once per row of tiles.
 """
 
 import math
@@ -23,14 +23,14 @@ BYTES = 19
 
 
 class Tile(NamedTuple):
-    """Scores of some items with others in units of log 2, the targets' apart; on the diagonal they are the same."""
+    """Scores of some items with others in units of log 2, targets apart; on the diagonal the items are the same."""
 
     rows: slice
     columns: slice
-    row: int  # which row and column of tiles
+    row: int  # the tile's row and column among tiles
     column: int
     scores: Tensor
-    hits: Tensor | None  # the targets', absent elsewhere; None where there is none, or but linear ones
+    hits: Tensor | None  # the targets', absent elsewhere; None without targets, or if they are only used linearly
 
     @property
     def is_symmetric(self) -> bool:
@@ -44,7 +44,7 @@ class Sums:
         self.like = items.scaled[:, 0]
         _, columns = items.sets
         self.tile, self.columns = tile, columns
-        # Of every item, of a row of tiles' rows by tile, and of its columns.
+        # Of every item; of the rows of a row of tiles, by tile; and of its columns.
         self.of_all = self._new(len(self.like))
         self.of_rows = self._new(-(-(columns.stop - columns.start) // tile), tile)
         self.of_columns = self._new(len(self.like))
@@ -58,7 +58,7 @@ class Sums:
             totals.zero_()
 
     def add(self, tile: Tile, scores: Tensor, scratch: Tensor) -> None:
-        """A tile's scores, which stay as they are."""
+        """A tile's scores, which stay unchanged."""
         some = slice(0, scores.shape[0])
         into = [(1, *(t[tile.column, some] for t in self.of_rows))]
         into += [] if tile.is_symmetric else [(0, *(t[tile.columns] for t in self.of_columns))]
@@ -84,7 +84,7 @@ class Sums:
 
     @staticmethod
     def each(lse: Tensor, by_lse: Tensor) -> tuple[Tensor, Tensor]:
-        """Of every item, what :meth:`pull_` needs: its log-sum-exp, and the gradient by it."""
+        """What :meth:`pull_` needs of every item: its log-sum-exp, and the gradient by it."""
         return lse, by_lse
 
     @staticmethod
@@ -151,7 +151,7 @@ def set_statistics(items: Items) -> Rows:
 
 
 def set_gradients(items: Items, rows: Rows, by_rows: RowGradients) -> tuple[Tensor, Tensor | None]:
-    """The gradients by the items and their factors, given that by their statistics."""
+    """The gradients by the items and their factors, given those by their statistics."""
     x, kind = items.scaled, _kind(items)
     zero = torch.zeros_like(x[:, 0])
     by_target, by_among, by_rest = (zero if g is None else g for g in by_rows[:3])
@@ -175,7 +175,7 @@ def set_gradients(items: Items, rows: Rows, by_rows: RowGradients) -> tuple[Tens
 
 
 def _push(items: Items, tile: Tile, slopes: Tensor, gradient: Tensor) -> None:
-    """Add what a tile gives to the items of either side."""
+    """Add a tile's contribution to the items of either side."""
     i, j, x, after, half = tile.rows, tile.columns, items.vectors.multiplied, items.vectors.after, items.half
     unscale = None
     if after is not None:
@@ -195,13 +195,13 @@ def _push(items: Items, tile: Tile, slopes: Tensor, gradient: Tensor) -> None:
 
 
 def _kind(items: Items) -> type[Sums]:
-    """How the exponentials are taken: by a bound on the size of the scores, if there is one."""
+    """How to compute the exponentials, given a bound on the size of the scores, if there is one."""
     known = items.bound is not None and is_tame(items.scaled, items.scaled, scale=items.scale, bound=items.bound)
     return TameSums if known else Sums
 
 
 def tile_size(items: Items) -> int:
-    """Rows and columns of a tile, as many in each as can be."""
+    """Rows and columns of a tile: as equal as possible."""
     largest = max(math.isqrt(_device.budget(items.scaled) // 2 // BYTES) // 128 * 128, 128)
     longest = max(1, *(s.stop - s.start for s in items.sets))
     size = -(-longest // -(-longest // largest))
@@ -209,7 +209,7 @@ def tile_size(items: Items) -> int:
 
 
 def _rows_of_tiles(items: Items, size: int) -> Iterator[Iterator[tuple[Tile, Tensor]]]:
-    """The tiles that make every pair's score once, in the same memory each, with as much to write into."""
+    """The tiles that together compute every pair's score once, all in the same memory, with as much for results."""
     buffers = items.scaled.new_empty(2, size * size).unbind()
     spans = [[slice(s, min(s + size, of.stop)) for s in range(of.start, of.stop, size)] for of in items.sets]
     for r in range(len(spans[0])):

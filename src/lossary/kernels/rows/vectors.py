@@ -1,4 +1,4 @@
-"""The two sides of a block's products: vectors as they are multiplied, and what is left for afterwards."""
+"""The two sides of a block's products: vectors as they are multiplied, and factors to apply afterwards."""
 
 from collections.abc import Iterator
 
@@ -8,30 +8,30 @@ from torch import Tensor
 from lossary.core import device as _device
 from lossary.kernels.stable import accumulate, accumulator, in_range, scales
 
-#: Elements of a temporary beside w that stays in a CPU's cache.
+#: Elements of a temporary that stays in a CPU's cache together with w's.
 THIN = 1 << 18
 
 
 class Vectors:
-    """One side of the products: vectors as they are multiplied, and what is left for afterwards."""
+    """One side of the products: vectors as they are multiplied, and factors to apply afterwards."""
 
     def __init__(self, given: Tensor, factor: Tensor | None, half: torch.dtype | None) -> None:
         self.given, self.factor, self.is_half = given, factor, half is not None
         if half is not None:
             self.multiplied, self.after = given.to(half), factor
-        else:  # in full precision a factor is cheaper before
+        else:  # in full precision, applying a factor before is cheaper
             wide = accumulate(given)
             self.multiplied, self.after = wide if factor is None else wide * factor[:, None], None
 
     def times(self, column: Tensor) -> Tensor:
-        """(N,) products with one vector, in full precision."""
+        """The products (N,) with one vector, in full precision."""
         if not self.is_half:
             return self.multiplied @ column
         found = accumulate(self.given) @ column
         return found if self.after is None else found * self.after
 
     def weighted_sum(self, weight: Tensor) -> Tensor:
-        """(D,), in full precision, without a copy of all vectors."""
+        """The result (D,) in full precision, without a copy of all vectors."""
         if not self.is_half:
             return weight @ self.multiplied
         weight = weight if self.after is None else weight * self.after
@@ -39,12 +39,12 @@ class Vectors:
         return sum(parts[1:], parts[0]) if parts else self.given.new_zeros(self.given.shape[1], dtype=weight.dtype)
 
     def settle(self, gradient: Tensor) -> Tensor | None:
-        """The gradient by what is multiplied becomes that by the vectors, in place; back comes the factor's."""
+        """Turn the gradient by what is multiplied into that by the vectors, in place; returns the factor's."""
         if self.factor is None:
             return None
         parts = [(gradient[part] * self.given[part]).sum(1) for part in thin(self.given)]
         along = parts[0] if len(parts) == 1 else torch.cat(parts)
-        if self.after is not None:  # the gradient has the factor already
+        if self.after is not None:  # the gradient already contains the factor
             return along.div_(self.factor).masked_fill_(self.factor == 0, 0)
         gradient.mul_(self.factor[:, None])
         return along
@@ -67,7 +67,7 @@ def inverse_norms(w: Tensor) -> Tensor:
 
 
 def thin(w: Tensor) -> Iterator[slice]:
-    """Rows of w for temporaries: those that stay in a CPU's cache take a fifth of the time; elsewhere as memory has."""
+    """Rows of w per temporary: in a CPU's cache they take a fifth of the time; elsewhere as many as memory allows."""
     entries = THIN if _device.by_cache(w) else _device.budget(w) // 4
     step = max(entries // max(w.shape[1], 1), 1)
     return (slice(first, first + step) for first in range(0, len(w), step))
