@@ -35,6 +35,7 @@ def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiles, "STATISTICS", dict.fromkeys((2, 4), tiles.Tile(16, 32, 16, 4, 2)))
     monkeypatch.setattr(tiles, "SLOPES", dict.fromkeys((2, 4), tiles.Tile(32, 16, 16, 4, 2)))
     monkeypatch.setattr(tiles, "ROWS", 16)
+    monkeypatch.setattr(tiles, "NUMBERS", 16)
     monkeypatch.setattr(tiles, "COLUMNS", (16, 16))
     monkeypatch.setattr(tiles, "PROGRAMS", 6)
     monkeypatch.setattr(tiles, "STRIP", 2048)

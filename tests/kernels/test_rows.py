@@ -591,9 +591,10 @@ def test_the_operators_keep_torchs_rules(blocked):
     no_labels = (None, None, None, None)
     one_set = (source.x, source.x, None, by_row, by_row, labels, labels, None, None, None)
     for given in (
-        (source.x, source.w, source.b, None, None, index, *no_labels, False, 1.0, *marks, False, 1, None, None),
-        (*one_set, True, -0.5, *of_scores, True, 1, None, None),
-        (source.x, three.w, three.b, by_row, None, index, *no_labels, False, 1.0, *marks, True, 3, None, None),
+        (source.x, source.w, source.b, None, None, index, *no_labels, False, 1.0, *marks, False, 1, None, None, None),
+        (*one_set, True, -0.5, *of_scores, True, 1, None, None, None),
+        (source.x, three.w, three.b, by_row, None, index, *no_labels, False, 1.0, *marks, True, 3, None, None, None),
     ):
         torch.library.opcheck(operators.row_statistics.default, given)
-    torch.library.opcheck(operators.set_statistics.default, (source.x, by_row, labels, 0, -0.5, None, None, False))
+    set_given = (source.x, by_row, labels, 0, -0.5, None, None, False, None)
+    torch.library.opcheck(operators.set_statistics.default, set_given)

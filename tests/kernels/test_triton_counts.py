@@ -20,10 +20,10 @@ BF16 = torch.bfloat16
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The kernels that an accelerator would start; tensors without values lie on one."""
-    from lossary.kernels.fused import elements, gaps, overlap, rows
+    from lossary.kernels.fused import elements, gaps, nll, overlap, rows, sides
 
     names: list[str] = []
-    for module in (elements, gaps, overlap, rows):
+    for module in (elements, gaps, nll, overlap, rows, sides):
         monkeypatch.setattr(module, "launch", lambda kernel, *_, **__: names.append(kernel.__name__))
     monkeypatch.setattr(switch, "ON", True)
     monkeypatch.setattr(switch, "DEVICES", ("meta",))
@@ -49,18 +49,26 @@ WORK: dict[str, tuple[Callable[..., Tensor], tuple[Any, ...], int, int]] = {
     "head of a million": (
         head(lossary.cross_entropy),
         (numbers(4_096, 512), numbers(1_000_000, 512), torch.arange(4_096)),
-        7,
-        31,
+        9,
+        20,
     ),
     "head of a language model": (
         head(lossary.cross_entropy),
         (numbers(16_384, 4_096), numbers(131_072, 4_096), torch.arange(16_384)),
-        12,
-        49,
+        13,
+        35,
     ),
-    "CLIP": (lossary.clip_loss, (numbers(32_768, 512), numbers(32_768, 512)), 6, 84),
-    "SigLIP": (lossary.siglip_loss, (numbers(32_768, 512), numbers(32_768, 512)), 2, 99),
-    "SupCon": (lossary.supcon_loss, (numbers(65_536, 128), torch.arange(65_536) // 8), 7, 71),
+    "CLIP": (lossary.clip_loss, (numbers(32_768, 512), numbers(32_768, 512)), 11, 18),
+    "InfoNCE": (lossary.info_nce_loss, (numbers(32_768, 512), numbers(32_768, 512)), 12, 15),
+    "NT-Xent": (lossary.nt_xent_loss, (numbers(32_768, 128), numbers(32_768, 128)), 12, 19),
+    "ArcFace": (
+        lossary.arcface_loss,
+        (numbers(4_096, 512), numbers(1_000_000, 512), torch.arange(4_096)),
+        16,
+        65,
+    ),
+    "SigLIP": (lossary.siglip_loss, (numbers(32_768, 512), numbers(32_768, 512)), 9, 85),
+    "SupCon": (lossary.supcon_loss, (numbers(65_536, 128), torch.arange(65_536) // 8), 12, 16),
     "ready scores": (lossary.cross_entropy, (numbers(16_384, 131_072), torch.arange(16_384)), 2, 16),
     "focal": (lossary.focal_loss, (numbers(8_192, 10_000, dtype=torch.float32), torch.arange(8_192)), 3, 12),
     "Dice": (lossary.dice_loss, (numbers(16, 19, 512, 512), numbers(16, 512, 512, dtype=torch.long)), 2, 18),

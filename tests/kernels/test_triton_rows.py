@@ -9,11 +9,13 @@ from torch import Tensor
 
 import interpreter
 from lossary.kernels.fused import tiles
-from lossary.kernels.rows.scores import Bilinear, RowGradients, Rows, Targets, score_statistics
+from lossary.kernels.rows.scores import Bilinear, ItemSets, RowGradients, Rows, Targets, score_statistics
+from lossary.kernels.stable import unit
 
 pytestmark = pytest.mark.skipif(interpreter.LACKING is not None, reason=str(interpreter.LACKING))
 if interpreter.LACKING is None:
     from lossary.kernels.fused import rows as fused
+    from lossary.kernels.fused import sides
 
 F32, F16, BF16, F64 = torch.float32, torch.float16, torch.bfloat16, torch.float64
 ON = interpreter.DEVICE
@@ -21,6 +23,8 @@ ON = interpreter.DEVICE
 #: rounded to the inputs' dtype (the interpreter cuts bfloat16's digits instead of rounding them).
 TOLERANCE = {F32: (5e-6, 5e-6), F16: (5e-6, 1.5e-3), BF16: (5e-6, 1.5e-2)}
 ALL = RowGradients(*(True,) * 4)  # pyright: ignore
+#: Of x, w and b, not of factors.
+NEEDS = (True, True, True, False, False)
 
 
 @pytest.fixture(autouse=True)
@@ -52,17 +56,22 @@ def problems(n: int, c: int, d: int, dtype: torch.dtype) -> Iterator[tuple[str, 
     factors = {"row_factor": torch.arange(n) % 5 - 1.5, "column_factor": 1.0 / (1 + torch.arange(c) % 3)}
     yield "factors", Bilinear(x, w, b, **factors), Targets(few, of_columns)
     yield "a factor, directions", Bilinear(x, w, unit=True, row_factor=factors["row_factor"]), Targets(index)
+    far = x * (torch.arange(n) != n // 2)[:, None] * 10  # and one zero vector
+    yield "rows' directions", Bilinear(far, w, b, radius=3.0), Targets(index)
+    yield "all directions", Bilinear(far, w, unit=True, radius=3.0), Targets(few, of_columns, scale=2.0)
+    yield "directions, factors", Bilinear(far, w, unit=True, radius=0.5, **factors), Targets(few, of_columns)
     yield "absent columns", Bilinear(x, w, torch.where(of_columns == 1, -1e30, 0.0)), Targets(few, of_columns)
 
 
 def truth(source: Bilinear, targets: Targets, by: RowGradients) -> tuple[Rows, list[Tensor | None]]:
     """Statistics and gradients in float64."""
-    leaves = [None if t is None else t.to(F64).requires_grad_() for t in (source.x, source.w, source.b)]
-    x, w, b = leaves
+    x, w, b, r, c = leaves = [None if t is None else t.to(F64).requires_grad_() for t in source.tensors]
     assert x is not None
     assert w is not None
-    r, c = (None if f is None else f.to(F64) for f in (source.row_factor, source.column_factor))
-    rows = score_statistics(Bilinear(x, w, b, source.unit, row_factor=r, column_factor=c).dense(), targets)
+    scores = (x if source.radius is None else source.radius * unit(x)) @ (unit(w) if source.unit else w).T
+    scores = scores if c is None else scores * c
+    scores = scores if r is None else scores * r[:, None]
+    rows = score_statistics(scores if b is None else scores + b, targets)
     total = sum((s * g.to(F64)).sum() for s, g in zip(rows[1:], by, strict=True) if g is not None)
     total.backward()
     return Rows(*(s.detach() for s in rows)), [None if t is None else t.grad for t in leaves]
@@ -81,7 +90,8 @@ def placed(source: Bilinear, targets: Targets) -> tuple[Bilinear, Targets]:
     def put(t: Tensor | None) -> Any:
         return None if t is None else t.to(ON)
 
-    x, w, b, r, c = map(put, (source.x, source.w, source.b, source.row_factor, source.column_factor))
+    x, w, b, r, c = map(put, source.tensors)
+    half = None if source.x.dtype == F32 else source.x.dtype
     to = Targets(
         put(targets.rows),
         put(targets.columns),
@@ -91,7 +101,7 @@ def placed(source: Bilinear, targets: Targets) -> tuple[Bilinear, Targets]:
         scale=targets.scale,
         first=targets.first,
     )
-    return Bilinear(x, w, b, source.unit, row_factor=r, column_factor=c), to
+    return Bilinear(x, w, b, source.unit, row_factor=r, column_factor=c, half=half, radius=source.radius), to
 
 
 def slopes(n: int, which: RowGradients = ALL) -> RowGradients:
@@ -100,7 +110,7 @@ def slopes(n: int, which: RowGradients = ALL) -> RowGradients:
     return RowGradients(*(d if given else None for d, given in zip(drawn, which, strict=True)))
 
 
-def check(source: Bilinear, targets: Targets, by: RowGradients, needs: tuple[bool, bool, bool] = (True,) * 3) -> None:
+def check(source: Bilinear, targets: Targets, by: RowGradients, needs: tuple[bool, ...] = (True,) * 5) -> None:
     at_statistics, at_gradients = TOLERANCE[source.x.dtype]
     want, gradients = truth(source, targets, by)
     here, to = placed(source, targets)
@@ -109,17 +119,13 @@ def check(source: Bilinear, targets: Targets, by: RowGradients, needs: tuple[boo
         assert a.dtype == F32
         assert error(a, b) < at_statistics, name
     by = RowGradients(*(None if g is None else g.to(ON) for g in by))
-    for name, like, needed, a, b in zip(
-        "xwb", here_tensors(here), needs, fused.row_gradients(here, to, got, by, needs), gradients, strict=True
-    ):
+    needs = tuple(need and t is not None for need, t in zip(needs, here.tensors, strict=True))
+    found = fused.row_gradients(here, to, got, by, needs)  # pyright: ignore[reportArgumentType]
+    for name, like, needed, a, b in zip("xwbrc", here.tensors, needs, found, gradients, strict=True):
         assert (a is None) == (like is None or not needed)
         if a is not None and like is not None and b is not None:
             assert a.dtype in (like.dtype, F32)
             assert error(a, b) < at_gradients, name
-
-
-def here_tensors(source: Bilinear) -> tuple[Tensor, Tensor, Tensor | None]:
-    return source.x, source.w, source.b
 
 
 NAMES = [name for name, *_ in problems(8, 8, 3, F32)]
@@ -157,8 +163,8 @@ def test_nothing_to_multiply(n: int, c: int, d: int) -> None:
     labels = torch.zeros(n, dtype=torch.long, device=ON), torch.arange(c, device=ON)
     rows = fused.row_statistics(Bilinear(x, w, b), Targets(*labels))
     assert all(s.shape == (n,) and s.isfinite().all() for s in rows)
-    found = fused.row_gradients(Bilinear(x, w, b), Targets(*labels), rows, RowGradients(*rows[1:]), (True, True, True))
-    for like, g in zip((x, w, b), found, strict=True):
+    found = fused.row_gradients(Bilinear(x, w, b), Targets(*labels), rows, RowGradients(*rows[1:]), NEEDS)
+    for like, g in zip((x, w, b), found, strict=False):
         assert g is not None
         assert g.shape == like.shape
         assert g.isfinite().all()
@@ -172,9 +178,10 @@ def test_a_statistic_that_the_loss_has_no_use_for(which: int, given: tuple[int, 
     check(source, targets, slopes(9, RowGradients(*given)))  # pyright: ignore
 
 
-@pytest.mark.parametrize("needs", [(True, False, False), (False, True, False), (False, False, True)])
-def test_only_what_learns_gets_a_gradient(needs: tuple[bool, bool, bool]) -> None:
-    _, source, targets = list(problems(9, 20, 4, F32))[1]
+@pytest.mark.parametrize(("which", "needed"), [(1, 0), (1, 1), (1, 2), (13, 3), (13, 4)])
+def test_only_what_learns_gets_a_gradient(which: int, needed: int) -> None:
+    _, source, targets = list(problems(9, 20, 4, F32))[which]
+    needs = tuple(i == needed or i == needed - 3 for i in range(5))  # a factor's comes with its vectors'
     check(source, targets, slopes(9), needs)
 
 
@@ -199,31 +206,44 @@ def test_no_slope_is_subnormal_and_two_runs_agree() -> None:
     assert all(torch.equal(a, b) for a, b in zip(rows, again, strict=True))
 
 
+def of_both_sets(z: Tensor, labels: Tensor | None, split: int, scale: float) -> Rows:
+    """The statistics of a set with itself, or of each with the other."""
+    if split == 0:
+        assert labels is not None
+        return score_statistics(z @ z.T, Targets(labels, labels, own=True, scale=scale))
+    one, other = (torch.arange(split),) * 2 if labels is None else (labels[:split], labels[split:])
+    scores = z[:split] @ z[split:].T
+    both = (score_statistics(scores, Targets(one, other, scale=scale)),
+            score_statistics(scores.T, Targets(other, one, scale=scale)))  # fmt: skip
+    return Rows(*map(torch.cat, zip(*both, strict=True)))  # pyright: ignore
+
+
 @pytest.mark.sample(5)
 @pytest.mark.parametrize("dtype", [F32, F16, BF16], ids=str)
-@pytest.mark.parametrize(("split", "scale"), [(0, 1.0), (0, -0.5), (13, 1.0), (13, 2.0)])
-def test_one_set_and_both_directions(split: int, scale: float, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("radius", [None, 2.0])
+@pytest.mark.parametrize(("split", "scale"), [(0, 1.0), (0, -0.5), (13, 1.0), (13, 2.0), (15, 1.0)])
+def test_one_set_and_both_directions(split: int, scale: float, radius: float | None, dtype: torch.dtype) -> None:
     at_statistics, at_gradients = TOLERANCE[dtype]
-    items, _, _ = draw(30, 1, 9, dtype)
-    labels = torch.arange(30) % 7
-    by = slopes(30)
-    leaf, factor = items.to(F64).requires_grad_(), torch.arange(30) % 3 + 0.5
-    scaled = leaf * factor[:, None]
-    if split == 0:
-        want = score_statistics(scaled @ scaled.T, Targets(labels, labels, own=True, scale=scale))
-    else:
-        scores, one, other = scaled[:split] @ scaled[split:].T, labels[:split], labels[split:]
-        both = (score_statistics(scores, Targets(one, other, scale=scale)),
-                score_statistics(scores.T, Targets(other, one, scale=scale)))  # fmt: skip
-        want = Rows(*map(torch.cat, zip(*both, strict=True)))  # pyright: ignore
+    items, by = draw(30, 1, 9, dtype)[0], slopes(30)
+    items[4] *= radius is None  # a vector without a direction
+    labels = None if split == 15 else torch.arange(30) % 7  # half of 30: pairs
+    leaf, factor = items.to(F64).requires_grad_(), (torch.arange(30) % 3 + 0.5).requires_grad_()
+    z = (leaf if radius is None else radius * unit(leaf)) * factor[:, None]
+    want = of_both_sets(z, labels, split, scale)
     sum((s * g.to(F64)).sum() for s, g in zip(want[1:], by, strict=True)).backward()  # pyright: ignore
-    got = fused.set_statistics(items.to(ON), factor.to(ON), labels.to(ON), split, scale)
+    half = None if dtype == F32 else dtype
+    placed = (items.to(ON), factor.detach().to(ON), None if labels is None else labels.to(ON))
+    sets = ItemSets(*placed, split, scale, half, None, False, radius)
+    got = fused.set_statistics(sets)
     for name, a, b in zip(Rows._fields, got, want, strict=True):
         assert error(a, b) < at_statistics, name
     by = RowGradients(*(g.to(ON) for g in by))  # pyright: ignore
-    gradient = fused.set_gradients(items.to(ON), factor.to(ON), labels.to(ON), split, scale, got, by)
+    by_items, by_factor = fused.set_gradients(sets, got, by)
     assert leaf.grad is not None
-    assert error(gradient, leaf.grad) < at_gradients
+    assert factor.grad is not None
+    assert by_factor is not None
+    assert error(by_items, leaf.grad) < at_gradients
+    assert error(by_factor, factor.grad) < at_gradients
 
 
 @pytest.mark.sample(5)
@@ -241,8 +261,8 @@ def test_the_sum_of_softplus(shift: float, dtype: torch.dtype) -> None:
     (want * by.to(F64)).sum().backward()
     source, targets = placed(Bilinear(x, w, b), Targets(labels))
     assert error(fused.rest_softplus(source, targets), want) < at_statistics
-    found = fused.rest_softplus_gradients(source, targets, by.to(ON), (True, True, True))
-    for g, leaf in zip(found, leaves, strict=True):
+    found = fused.rest_softplus_gradients(source, targets, by.to(ON), NEEDS)
+    for g, leaf in zip(found[:3], leaves, strict=True):
         assert g is not None
         assert leaf.grad is not None
         assert error(g, leaf.grad) < at_gradients
@@ -250,7 +270,7 @@ def test_the_sum_of_softplus(shift: float, dtype: torch.dtype) -> None:
 
 def test_norms_of_any_length_have_a_reciprocal() -> None:
     w = torch.tensor([[3.0, 4.0], [0.0, 0.0], [3e-30, 4e-30], [3e30, 4e30]], device=ON)
-    torch.testing.assert_close(fused.inverse_norms(w).cpu(), torch.tensor([0.2, 0.0, 2e29, 2e-31]))
+    torch.testing.assert_close(sides.inverse_norms(w).cpu(), torch.tensor([0.2, 0.0, 2e29, 2e-31]))
 
 
 def test_tiles_of_every_dtype_are_stored() -> None:

@@ -22,6 +22,7 @@ from lossary.core.check import (
 from lossary.core.reduce import align
 from lossary.distributed import Ranks
 from lossary.kernels.products import multiplied_in
+from lossary.kernels.rows.directions import by_kernels, rows_of_length
 from lossary.kernels.rows.scores import Bilinear, Given, Targets
 from lossary.kernels.rows.softmax import softmax_loss
 from lossary.kernels.stable import ABSENT, accumulate, accumulator, parameters, sphere_apart
@@ -32,7 +33,7 @@ from lossary.losses._pointwise import hide
 class Items(NamedTuple):
     """Embeddings and what is known about them, one entry per item."""
 
-    x: Tensor  # (N, D), accumulated, 0 where an item does not count
+    x: Tensor  # (N, D), accumulated or as given, 0 where an item does not count
     labels: Tensor | None  # (N,) integers, or (N, L) of 0 and 1
     ids: Tensor | None  # (N,) integers
     counted: Tensor | None  # (N,) boolean
@@ -74,11 +75,13 @@ def compare(
 ) -> Compared:
     """Check and lay out the arguments of a loss within a batch; ``sample_weight``, one per anchor, is checked.
 
-    With ``by_rows`` the loss needs only an anchor's :func:`cosines` with the items, so that they may pass by.
+    With ``by_rows`` the loss needs only an anchor's :func:`cosines` with the items, so that they may pass by, or stay
+    as they are given.
     """
     if (labels is None) == (positives is None):
         raise ValueError(f"labels: wanted either labels or positives; got {'neither' if labels is None else 'both'}")
-    anchors = _anchors(embeddings, labels, ids, mask)
+    alone = positives is None and ref_embeddings is None and group is None and ids is None and mask is None
+    anchors = _anchors(embeddings, labels, ids, mask, once=by_rows and alone)
     if sample_weight is not None:
         check_shape("sample_weight", sample_weight, (anchors.x.shape[0],))
     if ref_embeddings is not None:
@@ -111,7 +114,14 @@ def compared_items(embeddings: Tensor, ref_embeddings: Tensor | None, mask: Tens
     return anchors, anchors if ref_embeddings is None else _references(anchors, ref_embeddings, None)
 
 
-def _anchors(embeddings: Tensor, labels: Tensor | None, ids: Tensor | None, mask: Tensor | None) -> Items:
+def _anchors(
+    embeddings: Tensor, labels: Tensor | None, ids: Tensor | None, mask: Tensor | None, *, once: bool = False
+) -> Items:
+    """Checked and laid out; ``once`` says that the loss looks at each item once, by its direction.
+
+    Then kernels that take norms themselves get the items as they are: gradients from two places would be rounded before
+    they are added up.
+    """
     check_dim("embeddings", embeddings, 2, "(N, D)")
     check_float("embeddings", embeddings)
     count = embeddings.shape[0]
@@ -120,7 +130,8 @@ def _anchors(embeddings: Tensor, labels: Tensor | None, ids: Tensor | None, mask
         ids = check_labels("ids", ids, count)
     _, mask = align(None, mask, embeddings.shape[:1])
     mask = None if mask is None else mask.expand(count)
-    x = accumulate(embeddings) if mask is None else hide(accumulate(embeddings), mask[:, None])
+    x = embeddings if once and by_kernels(embeddings, multiplied_in(embeddings)) else accumulate(embeddings)
+    x = x if mask is None else hide(x, mask[:, None])
     return Items(x, labels, ids, mask)
 
 
@@ -226,14 +237,16 @@ def check_same_precision(name: str, tensor: Tensor, other_name: str, other: Tens
 def cosines(compared: Compared, scale: float | Tensor) -> Bilinear:
     """Cosines of the anchors with the items, times ``scale``."""
     anchors, others, half = compared.anchors, compared.others, compared.half
+    bound, ring = None if isinstance(scale, Tensor) else scale, compared.ring
+    alone = compared.later is not None and others.x is anchors.x
+    shift = absence(others.counted, anchors.x)
     # The root on either side keeps the scores symmetric, which halves the work.
     root = scale**0.5
+    if ring is None and by_kernels(anchors.x, half):
+        x, factor, radius = rows_of_length(anchors.x, root if alone and bound is None else scale, half)
+        return Bilinear(x, others.x, shift, True, 1, factor, factor if alone else None, half, bound, radius=radius)
     z, by_row = sphere_apart(anchors.x, root, half)
-    alone = compared.later is not None and others.x is anchors.x
     w, by_column = (z, by_row) if alone else sphere_apart(others.x, root, half)
-    bound = None if isinstance(scale, Tensor) else scale
-    shift = absence(others.counted, z)
-    ring = compared.ring
     return Bilinear(z, w, shift, row_factor=by_row, column_factor=by_column, half=half, bound=bound, ring=ring)
 
 

@@ -50,29 +50,6 @@ def sigmoid(s):
 
 
 @triton.jit
-def inverse_norms(W, OUT, C, D, BC: tl.constexpr, BD: tl.constexpr):
-    """1 / |w_j|, 0 of a zero vector; squares are taken beside the largest entry, so that none is out of range."""
-    c = tl.program_id(0) * BC + tl.arange(0, BC)
-    at = W + c.to(tl.int64)[:, None] * D
-    largest = tl.zeros((BC,), dtype=tl.float32)
-    for first in range(0, D, BD):
-        d = first + tl.arange(0, BD)
-        w = tl.load(at + d[None, :], mask=(c[:, None] < C) & (d[None, :] < D), other=0.0).to(tl.float32)
-        largest = tl.maximum(largest, tl.max(tl.abs(w), 1))
-    scale = tl.where(largest > 0, largest, 1.0)
-    squares = tl.zeros((BC,), dtype=tl.float32)
-    for first in range(0, D, BD):
-        d = first + tl.arange(0, BD)
-        w = tl.load(at + d[None, :], mask=(c[:, None] < C) & (d[None, :] < D), other=0.0).to(tl.float32)
-        w = w / scale[:, None]
-        squares += tl.sum(w * w, 1)
-    root = tl.sqrt(tl.where(squares > 0, squares, 1.0))
-    # No shorter than what has a reciprocal in float32.
-    inverse = 1.0 / tl.maximum(scale * root, 1e-37)
-    tl.store(OUT + c, tl.where(squares > 0, inverse, 0.0), mask=c < C)
-
-
-@triton.jit
 def _products(X, W, n, c, N, C, D, DOT: tl.constexpr, WIDE: tl.constexpr,
               BN: tl.constexpr, BC: tl.constexpr, BD: tl.constexpr):  # fmt: skip
     """<x_n, w_c>, (BN, BC), in float32."""
@@ -320,29 +297,3 @@ def slopes(X, W, B, BY_ROW, BY_COLUMN, ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, CO
         g *= tl.load(BY_ROW + n, mask=n < N, other=0.0)[:, None]
     at = OUT + n.to(tl.int64)[:, None] * width + place[None, :]
     tl.store(at, g.to(OUT.dtype.element_ty), mask=(n[:, None] < N) & (place[None, :] < width))
-
-
-@triton.jit
-def finish_columns(G, W, INVERSE, UNSCALE, OUT, C, D, BC: tl.constexpr, BD: tl.constexpr):
-    """A gradient by w as it leaves the product becomes that by w: unscaled, and without its part along w."""
-    c = tl.program_id(0) * BC + tl.arange(0, BC)
-    offset = c.to(tl.int64)[:, None] * D
-    unscale = 1.0
-    if UNSCALE is not None:
-        unscale = tl.load(UNSCALE)
-    share = tl.zeros((BC,), tl.float32)
-    if INVERSE is not None:
-        for first in range(0, D, BD):
-            d = first + tl.arange(0, BD)
-            ok = (c[:, None] < C) & (d[None, :] < D)
-            g = tl.load(G + offset + d[None, :], mask=ok, other=0.0).to(tl.float32)
-            share += tl.sum(g * tl.load(W + offset + d[None, :], mask=ok, other=0.0).to(tl.float32), 1)
-        inverse = tl.load(INVERSE + c, mask=c < C, other=0.0)
-        share = share * inverse * inverse
-    for first in range(0, D, BD):
-        d = first + tl.arange(0, BD)
-        ok = (c[:, None] < C) & (d[None, :] < D)
-        g = tl.load(G + offset + d[None, :], mask=ok, other=0.0).to(tl.float32)
-        if INVERSE is not None:
-            g -= share[:, None] * tl.load(W + offset + d[None, :], mask=ok, other=0.0).to(tl.float32)
-        tl.store(OUT + offset + d[None, :], (g * unscale).to(OUT.dtype.element_ty), mask=ok)

@@ -7,7 +7,7 @@ torch's own. No sum is taken by atomic additions, so that every run gives the sa
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,12 +15,13 @@ from torch import Tensor
 from lossary.kernels.fused import row_kernels as kernels
 from lossary.kernels.fused import tiles
 from lossary.kernels.fused.launch import dot_precision, interpreted, launch
+from lossary.kernels.fused.sides import Side, finish, side
 from lossary.kernels.products import headroom, multiply_
-from lossary.kernels.rows.scores import Bilinear, RowGradients, Rows, Targets
+from lossary.kernels.rows.kinds import by_own_target
+from lossary.kernels.rows.scores import Bilinear, ItemSets, Learning, RowGradients, Rows, Targets
 
-#: Which of x, w and b; their gradients, None where not needed.
-Needs = tuple[bool, bool, bool]
-Found = tuple[Tensor | None, Tensor | None, Tensor | None]
+#: Which of x, w, b and the factors of x and w.
+Needs = tuple[bool, bool, bool, bool, bool]
 
 #: Fields that a part of the columns has in `row_kernels`, by whether rows have one target each; and a row's factors.
 FIELDS = {True: 4, False: 8}
@@ -31,12 +32,9 @@ FACTORS = 6
 class Problem:
     """Scores and their targets, as arguments of the kernels."""
 
-    x: Tensor
-    w: Tensor
+    rows: Side
+    columns: Side
     b: Tensor | None
-    by_row: Tensor | None  # (N,) float32, a factor of the products
-    by_column: Tensor | None  # (C,) float32, another: 1 / |w_j|, where columns count by their direction
-    unit: bool
     labels: tuple[Tensor | None, ...]  # of rows and columns, then their groups
     own: bool
     single: bool
@@ -44,8 +42,16 @@ class Problem:
     start: int  # the number of the first column
 
     @property
+    def x(self) -> Tensor:
+        return self.rows.multiplied
+
+    @property
+    def w(self) -> Tensor:
+        return self.columns.multiplied
+
+    @property
     def tensors(self) -> tuple[Tensor | None, ...]:
-        return self.x, self.w, self.b, self.by_row, self.by_column, *self.labels
+        return self.x, self.w, self.b, self.rows.each, self.columns.each, *self.labels
 
     @property
     def sizes(self) -> tuple[int, int, int]:
@@ -69,21 +75,17 @@ class Problem:
 
 def problem(source: Bilinear, targets: Targets) -> Problem:
     """The kernels' arguments: everything in one piece, row by row."""
-    x, w = source.x.contiguous(), source.w.contiguous()
-    r, c = source.row_factor, inverse_norms(w) if source.unit else source.column_factor
-    b, r, c = (None if t is None else t.contiguous() for t in (source.b, r, c))
-    columns = targets.columns if targets.first is None else targets.labels(len(w))
-    labels = (targets.rows, columns, targets.row_groups, targets.column_groups)
+    rows = side(source.x, source.row_factor, source.radius, source.half)
+    columns = side(source.w, source.column_factor, 1.0 if source.unit else None, source.half)
+    return _between(rows, columns, source.b, targets)
+
+
+def _between(rows: Side, columns: Side, b: Tensor | None, targets: Targets) -> Problem:
+    of_columns = targets.columns if targets.first is None else targets.labels(len(columns.given))
+    labels = (targets.rows, of_columns, targets.row_groups, targets.column_groups)
     labels = tuple(None if t is None else t.contiguous() for t in labels)
-    return Problem(x, w, b, r, c, source.unit, labels, targets.own, targets.single, targets.scale, targets.start)
-
-
-def inverse_norms(w: Tensor) -> Tensor:
-    """1 / |w_j| in float32, 0 of a zero vector."""
-    inverse = w.new_empty(len(w), dtype=torch.float32)
-    columns, depth = tiles.COLUMNS
-    launch(kernels.inverse_norms, -(-len(w) // columns), w, w, inverse, *w.shape, BC=columns, BD=depth)
-    return inverse
+    b = None if b is None else b.contiguous()
+    return Problem(rows, columns, b, labels, targets.own, targets.single, targets.scale, targets.start)
 
 
 def row_statistics(source: Bilinear, targets: Targets) -> Rows:
@@ -91,14 +93,14 @@ def row_statistics(source: Bilinear, targets: Targets) -> Rows:
     return _statistics(problem(source, targets))[0]
 
 
-def row_gradients(source: Bilinear, targets: Targets, rows: Rows, by_rows: RowGradients, needs: Needs) -> Found:
-    """Gradients by x, w and b from those by the statistics that forward found; None where not needed."""
+def row_gradients(source: Bilinear, targets: Targets, rows: Rows, by_rows: RowGradients, needs: Needs) -> Learning:
+    """Gradients from those by the statistics that forward found; None where not needed."""
     of = problem(source, targets)
     existing: Tensor | int = of.sizes[1] - int(of.own)
     if by_rows.mean is not None and (targets.row_groups is not None or targets.first is not None):
         existing = _statistics(of)[1]  # how many columns exist for a row, the kernel alone knows
     factors = _row_factors(rows, by_rows, existing, of.scale)
-    return _pull(of, factors, needs, mean=by_rows.mean is not None)
+    return _gradients(of, factors, needs, mean=by_rows.mean is not None)
 
 
 def rest_softplus(source: Bilinear, targets: Targets) -> Tensor:
@@ -106,67 +108,64 @@ def rest_softplus(source: Bilinear, targets: Targets) -> Tensor:
     return _parts(problem(source, targets), soft=True)[:, 0].sum(0)
 
 
-def rest_softplus_gradients(source: Bilinear, targets: Targets, by_sum: Tensor, needs: Needs) -> Found:
-    """Gradients by x, w and b from that by the sum."""
+def rest_softplus_gradients(source: Bilinear, targets: Targets, by_sum: Tensor, needs: Needs) -> Learning:
+    """Gradients from that by the sum; None where not needed."""
     of = problem(source, targets)
-    factors = torch.zeros(FACTORS, len(of.x), dtype=torch.float32, device=of.x.device)
-    factors[kernels.BY_REST.value] = by_sum
-    return _pull(of, factors, needs, soft=True)
+    by_sum = by_sum.contiguous()
+    no_rows = Rows(*(by_sum,) * 5)  # nothing but the gradient is asked for
+    factors = _row_factors(no_rows, RowGradients(None, None, by_sum, None), 0, of.scale)
+    return _gradients(of, factors, needs, soft=True)
 
 
-def set_statistics(items: Tensor, factor: Tensor | None, labels: Tensor | None, split: int, scale: float) -> Rows:
+def set_statistics(sets: ItemSets) -> Rows:
     """:func:`lossary.kernels.rows.symmetric.set_statistics`: a product for each direction, none of which is kept."""
-    there = _ways(items, factor, labels, split, scale)
-    if split == 0:
-        return row_statistics(*there)
-    source, targets = there
-    back = Bilinear(source.w, source.x, row_factor=source.column_factor, column_factor=source.row_factor)
-    found = [items.new_empty(len(items), dtype=torch.float32) for _ in Rows._fields]
-    _statistics(problem(source, targets), [f[:split] for f in found])
-    _statistics(
-        problem(back, Targets(cast("Tensor", targets.columns), targets.rows, scale=scale)), [f[split:] for f in found]
-    )
+    every, cut = _every(sets), sets.split
+    if cut == 0:
+        return _statistics(_one_way(sets, every, every))[0]
+    found = [torch.empty(len(every.given), dtype=torch.float32, device=every.given.device) for _ in Rows._fields]
+    first, second = every.of(slice(0, cut)), every.of(slice(cut, None))
+    _statistics(_one_way(sets, first, second), [f[:cut] for f in found])
+    _statistics(_one_way(sets, second, first, back=True), [f[cut:] for f in found])
     return Rows(*found)
 
 
-def set_gradients(
-    items: Tensor,
-    factor: Tensor | None,
-    labels: Tensor | None,
-    split: int,
-    scale: float,
-    rows: Rows,
-    by_rows: RowGradients,
-) -> Tensor:
+def set_gradients(sets: ItemSets, rows: Rows, by_rows: RowGradients) -> tuple[Tensor, Tensor | None]:
     """:func:`lossary.kernels.rows.symmetric.set_gradients`: scores made once again serve rows and columns."""
-    existing: Tensor | int = len(items) - 1
-    if split > 0 and by_rows.mean is not None:
-        existing = torch.full_like(rows.rest, split)
-        existing[:split] = len(items) - split
-    of = problem(*_ways(items, factor, labels, split, scale))
-    factors = _row_factors(rows, by_rows, existing, scale)
-    needs, mean = (True, split > 0, False), by_rows.mean is not None
-    if split == 0:
-        return cast("Tensor", _pull(of, factors, needs, mean=mean, columns=0)[0])
-    gradient = torch.empty_like(items, dtype=torch.float32)
-    _pull(of, factors, needs, mean=mean, columns=split, into=(gradient[:split], gradient[split:]))
-    return gradient
+    every, cut, by_pair = _every(sets), sets.split, None
+    if sets.labels is None:  # the only target's slope is most of the gradient, and is not rounded
+        by_pair, by_rows = by_own_target(by_rows), by_rows._replace(target=None, among=None)
+    existing: Tensor | int = len(every.given) - 1
+    if cut > 0 and by_rows.mean is not None:
+        existing = torch.full_like(rows.rest, cut)
+        existing[:cut] = len(every.given) - cut
+    of = _one_way(sets, every.of(slice(0, cut)), every.of(slice(cut, None))) if cut else _one_way(sets, every, every)
+    factors = _row_factors(rows, by_rows, existing, sets.scale)
+    unscale = _fitted(of, factors)
+    raw = (torch.zeros_like if 0 in of.sizes else torch.empty_like)(every.given, dtype=torch.float32)
+    by_x, by_w = (raw[:cut], raw[cut:]) if cut else (raw, None)
+    for strip in _strips_of_slopes(of):
+        slopes, _ = _slopes(of, factors, strip, mean=by_rows.mean is not None, columns=cut)
+        multiply_(by_x, slopes, of.w[strip], add=strip.start > 0)
+        if by_w is not None:
+            multiply_(by_w[strip], slopes.t(), of.x)
+    by_factor = None if every.factor is None else torch.empty_like(every.factor)
+    return _settled(every, raw, by_factor, unscale, by_pair), by_factor
 
 
-def _ways(
-    items: Tensor, factor: Tensor | None, labels: Tensor | None, split: int, scale: float
-) -> tuple[Bilinear, Targets]:
-    """The scores of the first set with the second, or of the only one with itself."""
-    if split == 0:
-        one_set = Targets(cast("Tensor", labels), labels, own=True, scale=scale)
-        return Bilinear(items, items, row_factor=factor, column_factor=factor), one_set
-    r, c = (None, None) if factor is None else (factor[:split], factor[split:])
+def _every(sets: ItemSets) -> Side:
+    return side(sets.items, sets.factor, sets.radius, sets.half)
+
+
+def _one_way(sets: ItemSets, ours: Side, theirs: Side, *, back: bool = False) -> Problem:
+    """The scores of one set with the other, or of the only one with itself."""
+    labels, cut = sets.labels, sets.split
     if labels is None:
-        labels = torch.arange(split, device=items.device)
-        targets = Targets(labels, labels, scale=scale)
-    else:
-        targets = Targets(labels[:split], labels[split:], scale=scale)
-    return Bilinear(items[:split], items[split:], row_factor=r, column_factor=c), targets
+        labels = torch.arange(cut, device=ours.given.device)
+        return _between(ours, theirs, None, Targets(labels, scale=sets.scale))
+    if cut == 0:
+        return _between(ours, theirs, None, Targets(labels, labels, own=True, scale=sets.scale))
+    one, other = (labels[cut:], labels[:cut]) if back else (labels[:cut], labels[cut:])
+    return _between(ours, theirs, None, Targets(one, other, scale=sets.scale))
 
 
 def _statistics(of: Problem, into: Sequence[Tensor] | None = None) -> tuple[Rows, Tensor]:
@@ -196,19 +195,23 @@ def _parts(of: Problem, *, soft: bool = False) -> Tensor:
     """What spans of columns are to the rows, (parts, fields, N)."""
     n, _, depth = of.sizes
     tile, fields = tiles.statistics(of.x), 1 if soft else FIELDS[of.single]
-    of_rows, found = -(-n // tile.rows), []
-    for strip in _strips(of) if of.deep else [slice(0, len(of.w))]:
-        width = strip.stop - strip.start
-        # As many parts as keep the device busy where there are few rows.
-        span = -(-width // max(1, tiles.PROGRAMS // max(1, of_rows)))
-        span = max(1, -(-span // tile.columns)) * tile.columns
-        out = torch.empty(-(-width // span), fields, n, dtype=torch.float32, device=of.x.device)
+    of_rows = -(-n // tile.rows)
+    strips = list(_strips(of, 4)) if of.deep else [slice(0, len(of.w))]
+    spans = [_span(strip, of_rows, tile) for strip in strips]
+    counts = [-(-(strip.stop - strip.start) // span) for strip, span in zip(strips, spans, strict=True)]
+    every = torch.empty(sum(counts), fields, n, dtype=torch.float32, device=of.x.device)
+    for strip, span, out in zip(strips, spans, every.split(counts), strict=True):
         ready = _products(of, strip) if of.deep else None
         arguments = (*of.tensors, ready, out, n, depth, strip.start, strip.stop, span, of.scale, of.start)
         options = {"SOFT": soft, "FIELDS": fields, **of.options(tile)}
         launch(kernels.row_statistics, of_rows * len(out), of.x, *arguments, **options)
-        found.append(out)
-    return found[0] if len(found) == 1 else torch.cat(found) if found else of.x.new_empty(0, fields, n)
+    return every
+
+
+def _span(strip: slice, of_rows: int, tile: tiles.Tile) -> int:
+    """The columns of a part: as many parts as keep the device busy where there are few rows."""
+    span = -(-(strip.stop - strip.start) // max(1, tiles.PROGRAMS // max(1, of_rows)))
+    return max(1, -(-span // tile.columns)) * tile.columns
 
 
 def _products(of: Problem, strip: slice) -> Tensor:
@@ -216,10 +219,17 @@ def _products(of: Problem, strip: slice) -> Tensor:
     return multiply_(out, of.x, of.w[strip].t())
 
 
-def _strips(of: Problem) -> Iterator[slice]:
+def _strips(of: Problem, each: int) -> Iterator[slice]:
+    """Columns that are worked on at once, of whose scores ``each`` bytes are held; none where nothing is multiplied."""
+    if 0 in of.sizes:
+        return iter(())
+    count, width = len(of.w), tiles.strip(of.x, len(of.w), each)
+    return (slice(first, min(first + width, count)) for first in range(0, count, width))
+
+
+def _strips_of_slopes(of: Problem) -> Iterator[slice]:
     """Columns whose slopes, and scores where these are made by a product of torch's, are held at once."""
-    width = tiles.strip(of.x, len(of.w), of.x.element_size() + (4 if of.deep else 0))
-    return (slice(first, min(first + width, len(of.w))) for first in range(0, len(of.w), width))
+    return _strips(of, of.x.element_size() + (4 if of.deep else 0))
 
 
 def _row_factors(rows: Rows, by_rows: RowGradients, existing: Tensor | int, scale: float) -> Tensor:
@@ -233,47 +243,50 @@ def _row_factors(rows: Rows, by_rows: RowGradients, existing: Tensor | int, scal
     return factors
 
 
-def _pull(
+def _gradients(of: Problem, factors: Tensor, needs: Needs, *, mean: bool = False, soft: bool = False) -> Learning:
+    """The gradients from the rows' factors; None where not needed."""
+    make = torch.zeros_like if 0 in of.sizes else torch.empty_like
+    by_x = make(of.x, dtype=torch.float32) if needs[0] or needs[3] else None
+    by_w = make(of.columns.given) if needs[1] or needs[4] else None
+    by_b = make(of.b) if of.b is not None and needs[2] else None
+    by_r, by_c = (
+        make(each, dtype=torch.float32) if each is not None and need else None
+        for each, need in ((of.rows.factor, needs[3]), (of.columns.factor, needs[4]))
+    )
+    unscale = _fitted(of, factors)
+    for strip in _strips_of_slopes(of):
+        slopes, sums = _slopes(of, factors, strip, mean=mean, soft=soft, biased=by_b is not None)
+        if by_x is not None:
+            multiply_(by_x, slopes, of.w[strip], add=strip.start > 0)
+        if by_w is not None:
+            _give_columns(of, slopes, strip, unscale, by_w[strip], None if by_c is None else by_c[strip])
+        if by_b is not None and sums is not None:
+            sums = sums.sum(0)
+            by_b[strip] = sums if unscale is None else sums * unscale
+    by_x = None if by_x is None else _settled(of.rows, by_x, by_r, unscale)
+    return Learning(by_x, by_w, by_b, by_r, by_c)
+
+
+def _settled(
+    of: Side, raw: Tensor, by_factor: Tensor | None, unscale: Tensor | None, by_pair: Tensor | None = None
+) -> Tensor:
+    """The gradient by vectors, from that by what is multiplied, float32; that by their factor into ``by_factor``."""
+    if of.radius is None and by_factor is None and unscale is None and by_pair is None:
+        return raw
+    out = torch.empty_like(of.given)
+    finish(of, raw, out, by_factor, unscale=unscale, by_pair=by_pair)
+    return out
+
+
+def _slopes(
     of: Problem,
     factors: Tensor,
-    needs: Needs,
+    strip: slice,
     *,
     mean: bool = False,
     soft: bool = False,
     columns: int | None = None,
-    into: tuple[Tensor, Tensor] | None = None,
-) -> Found:
-    """The gradients by x, w and b from the rows' factors; those of the columns, if any, begin at ``columns``.
-
-    Memory for those by x and w, in float32, may be given.
-
-    That by x is float32, and so is that by w where it is to tell the gradient by the factor too.
-    """
-    wide = torch.float32 if of.by_column is not None and not of.unit else of.w.dtype
-    by_x = torch.empty_like(of.x, dtype=torch.float32) if needs[0] else None
-    by_w = torch.empty_like(of.w, dtype=wide) if needs[1] else None
-    by_x, by_w = into or (by_x, by_w)
-    by_b = None if of.b is None or not needs[2] else torch.empty_like(of.b)
-    if 0 in of.sizes:
-        by_x, by_w, by_b = (None if g is None else g.zero_() for g in (by_x, by_w, by_b))
-        return by_x, by_w, by_b
-    unscale = _fitted(of, factors) if of.x.dtype == torch.float16 else None
-    for strip in _strips(of):
-        slopes, sums = _slopes(of, factors, strip, mean=mean, soft=soft, columns=columns, biased=by_b is not None)
-        if by_x is not None:
-            multiply_(by_x, slopes, of.w[strip], add=strip.start > 0)
-        if by_w is not None:
-            _give_columns(of, slopes, strip, unscale, by_w[strip])
-        if by_b is not None and sums is not None:
-            sums = sums.sum(0)
-            by_b[strip] = sums if unscale is None else sums * unscale
-    if by_x is not None and unscale is not None:
-        by_x.mul_(unscale)
-    return by_x, by_w, by_b
-
-
-def _slopes(
-    of: Problem, factors: Tensor, strip: slice, *, mean: bool, soft: bool, columns: int | None, biased: bool
+    biased: bool = False,
 ) -> tuple[Tensor, Tensor | None]:
     """The gradient by the scores of some columns, (N, width); and what each tile of rows gives to their bias."""
     n, _, depth = of.sizes
@@ -303,23 +316,24 @@ def _slopes(
     return out, sums
 
 
-def _give_columns(of: Problem, slopes: Tensor, strip: slice, unscale: Tensor | None, by_w: Tensor) -> None:
-    """The gradient by some columns, from the slopes of their scores."""
-    if not of.unit and unscale is None:
+def _give_columns(
+    of: Problem, slopes: Tensor, strip: slice, unscale: Tensor | None, by_w: Tensor, by_factor: Tensor | None
+) -> None:
+    """The gradient by some columns and by their factors, from the slopes of their scores."""
+    if of.columns.radius is None and unscale is None and by_factor is None:
         multiply_(by_w, slopes.t(), of.x)
         return
     raw = multiply_(torch.empty_like(by_w, dtype=torch.float32), slopes.t(), of.x)
-    columns, depth = tiles.COLUMNS
-    inverse = of.by_column[strip] if of.unit and of.by_column is not None else None
-    known = (raw, of.w[strip], inverse, unscale, by_w, *by_w.shape)
-    launch(kernels.finish_columns, -(-len(by_w) // columns), of.x, *known, BC=columns, BD=depth)
+    finish(of.columns.of(strip), raw, by_w, by_factor, unscale=unscale)
 
 
-def _fitted(of: Problem, factors: Tensor) -> Tensor:
+def _fitted(of: Problem, factors: Tensor) -> Tensor | None:
     """Bring slopes into the range of float16, by a power of two; what undoes it, 0-d. The host reads nothing."""
+    if of.x.dtype != torch.float16 or 0 in of.sizes:
+        return None
     slopes = factors[:4]
     largest = slopes.abs().amax()
-    for factor in (of.by_row, of.by_column):
+    for factor in (of.rows.each, of.columns.each):
         largest = largest if factor is None else largest * factor.abs().amax().clamp_min(1)
     power = headroom(largest) / 4  # both sides' slopes add up
     slopes.mul_(power)

@@ -28,9 +28,11 @@ def interpreted() -> bool:
 
 def runs_on(*tensors: Tensor) -> bool:
     """Whether Triton's kernels are asked for and can work on these: on one device, in one dtype that they know."""
-    if not ON:
+    return ON and serve(tensors[0], *(t.dtype for t in tensors))
+
+
+def serve(x: Tensor, *dtypes: torch.dtype) -> bool:
+    """Whether they can work on the device of ``x``, in one dtype that they know."""
+    if dtypes[0] not in DTYPES or any(dtype != dtypes[0] for dtype in dtypes):
         return False
-    first = tensors[0]
-    if first.dtype not in DTYPES or any(t.dtype != first.dtype for t in tensors):
-        return False
-    return first.device.type in DEVICES or interpreted()
+    return x.device.type in DEVICES or interpreted()

@@ -27,9 +27,12 @@ class Tile(NamedTuple):
 STATISTICS = {2: Tile(128, 256, 64, 8, 3), 4: Tile(128, 128, 32, 8, 3)}
 SLOPES = {2: Tile(128, 128, 64, 8, 3), 4: Tile(128, 64, 32, 4, 3)}
 
-#: Rows of a program that has a few numbers of each; columns and depth of one that reads rows of w alone.
+#: Rows of a program that has a few numbers of each; vectors and depth of one that reads vectors alone.
 ROWS = 256
 COLUMNS = (32, 128)
+#: Numbers that a single program reads at once, and up to how many one reads alone.
+NUMBERS = 4096
+ALONE = 1 << 17
 #: Elements of a program that reads each once.
 ELEMENTS = 4096
 #: Scores of a row that a program has at once.

@@ -22,7 +22,15 @@ from lossary.kernels.fused import switch
 from lossary.kernels.graph import learns
 from lossary.kernels.modes import full_precision, transformed
 from lossary.kernels.rows.ring import ring_statistics
-from lossary.kernels.rows.routes import RowFormula, RowSlope, SummedLoss, blocked_statistics, both_ways, is_one_set
+from lossary.kernels.rows.routes import (
+    RowFormula,
+    RowSlope,
+    SummedLoss,
+    blocked_statistics,
+    both_ways,
+    is_one_set,
+    settled,
+)
 from lossary.kernels.rows.scores import (
     Bilinear,
     Dense,
@@ -73,6 +81,7 @@ def row_loss(
         slope: The formula's losses and gradients in closed form, for blocks that are differentiated at once.
     """
     if isinstance(source, Bilinear) and source.is_spread:
+        source = source.explicit()
         group = group if source.shards is None else source.shards.group
         losses = formula(row_statistics(source, targets), *parameters)
         return reduce(losses, weight=weight, reduction=reduction, group=group)
@@ -90,6 +99,8 @@ def row_loss(
 
 def row_statistics(source: Bilinear, targets: Targets | Given) -> Rows | RowsOf:
     """The rows' statistics, for losses that ask which rows count; in linear memory, except for given targets."""
+    if source.is_spread:
+        source = source.explicit()
     if source.shards is not None:
         return sharded_statistics(source, targets, row_statistics)
     if source.ring is not None:
@@ -98,6 +109,30 @@ def row_statistics(source: Bilinear, targets: Targets | Given) -> Rows | RowsOf:
         return statistics(source, targets)
     with full_precision(source.x):
         return blocked_statistics(source, targets)
+
+
+def kernel_statistics(source: Source, targets: Targets | Given) -> Rows | None:
+    """The statistics of rows that Triton's kernels serve, for formulas that have kernels too; else None."""
+    if not switch.ON or isinstance(source, Dense) or isinstance(targets, Given) or source.is_spread:
+        return None
+    if _held_whole(source, targets) or by_triton(source, targets) is None:
+        return None
+    with full_precision(source.x):
+        return blocked_statistics(source, targets)
+
+
+def two_way_kernel_statistics(source: Bilinear, targets: Targets) -> Rows | None:
+    """The same of the rows and then of the columns, where these are each other's pairs."""
+    if not switch.ON or source.is_spread or not _are_pairs(source, targets):
+        return None
+    if fits_densely(source) or by_triton(source, targets) is None:
+        return None
+    with full_precision(source.x):
+        return both_ways(source, None, None)
+
+
+def _are_pairs(source: Bilinear, targets: Targets) -> bool:
+    return targets.paired and targets.columns is None and source.x.shape[0] == source.w.shape[0]
 
 
 def _held_whole(source: Bilinear, targets: Targets) -> bool:
@@ -124,17 +159,18 @@ def two_way_statistics(source: Bilinear, targets: Targets) -> tuple[Rows, Rows]:
         targets: The labels of rows and columns; ``columns=None`` numbers them.
     """
     plain = not targets.own and targets.row_groups is None and targets.scale == 1
-    if source.b is not None or source.unit or not plain:
+    if source.b is not None or source.unit != (source.radius is not None) or not plain:
         wanted = "wanted plain products for statistics of both directions"
         raise ValueError(f"source: {wanted}; got b, unit, own, groups or a scale")
-    paired = targets.paired and targets.columns is None and source.x.shape[0] == source.w.shape[0]
-    columns = targets.labels(source.w.shape[0])
+    paired, cut = _are_pairs(source, targets), source.x.shape[0]
+    columns = targets.rows if paired else targets.labels(source.w.shape[0])
     if fits_densely(source):
         scores = source.dense()
         backwards = Targets(columns, targets.rows)
         return score_statistics(scores, Targets(targets.rows, columns)), score_statistics(scores.T, backwards)
     with full_precision(source.x):
-        return both_ways(source, None if paired else targets.rows, None if paired else columns)
+        both = both_ways(source, None if paired else targets.rows, None if paired else columns)
+        return Rows(*(s[:cut] for s in both)), Rows(*(s[cut:] for s in both))
 
 
 def _blocked_loss(
@@ -148,10 +184,11 @@ def _blocked_loss(
     group: torch.distributed.ProcessGroup | None,
 ) -> Tensor:
     """Sum and mean compute their gradient in forward; everything else saves the statistics."""
+    source = settled(source, targets)
     statistics_first = reduction == "none" or is_one_set(source, targets)
     # A single operator when a graph is recorded, and for tensors without values, whose blocks would need labels.
     statistics_first = statistics_first or _device.traced() or not _device.has_values(source.x)
-    statistics_first = statistics_first or (switch.ON and by_triton(source, targets) is not None)
+    statistics_first = statistics_first or by_triton(source, targets) is not None
     if statistics_first or not _learns(source, parameters):
         losses = formula(blocked_statistics(source, targets), *parameters)
         return reduce(losses, weight=weight, reduction=reduction, group=group)

@@ -22,10 +22,18 @@ from lossary.kernels.graph import check_closed, distinct, gradients_by
 from lossary.kernels.modes import full_precision
 from lossary.kernels.rows import blocks, seam
 from lossary.kernels.rows.blocks import Blocks, Gradients, Needs
-from lossary.kernels.rows.items import Items
 from lossary.kernels.rows.maps import ScoreMap
-from lossary.kernels.rows.scores import Bilinear, Form, Learning, RowGradients, Rows, Targets, score_statistics
-from lossary.kernels.stable import accumulator
+from lossary.kernels.rows.scores import (
+    Bilinear,
+    Form,
+    ItemSets,
+    Learning,
+    RowGradients,
+    Rows,
+    Targets,
+    score_statistics,
+)
+from lossary.kernels.stable import accumulate, accumulator, sphere_apart
 
 RowFormula = Callable[..., Tensor]
 #: From rows and parameters: a formula's losses, (N,), and their gradients by the statistics, in closed form.
@@ -144,18 +152,43 @@ def at_once(
 
 def blocked_statistics(source: Bilinear, targets: Targets) -> Rows:
     """:func:`lossary.kernels.rows.scores.statistics` in linear memory, differentiable to any order."""
+    source = settled(source, targets)
     form = source.form
     if is_one_set(source, targets):
-        factor, labels = source.row_factor, targets.rows
-        given = (source.x, factor, labels, 0, targets.scale, form.half, form.bound, targets.sums == "powers")
-        return Rows(*_set_statistics(*given))
+        factor, labels, radius = source.row_factor, targets.rows, source.radius
+        powers = targets.sums == "powers"
+        sets = ItemSets(source.x, factor, labels, 0, targets.scale, form.half, form.bound, powers, _root(radius))
+        return Rows(*_set_statistics(*sets))
     return Rows(*_statistics(*source.tensors, *_labels(targets), *_marks(targets), *form))
+
+
+def settled(source: Bilinear, targets: Targets) -> Bilinear:
+    """With explicit directions, unless it is kernels that take them."""
+    if source.radius is None or seam.by_triton(source, targets) is not None:
+        return source
+    # Columns that are the rows are normalised once.
+    return _one_set(source) if source.w is source.x else source.explicit()
+
+
+def _one_set(source: Bilinear) -> Bilinear:
+    """Explicit directions of one set, as long on either side as the scores stay."""
+    assert source.radius is not None
+    x, factor = sphere_apart(accumulate(source.x), source.radius**0.5, source.half)
+    own = source.row_factor
+    if own is not None:
+        factor = own if factor is None else own * factor
+    return Bilinear(x, x, source.b, row_factor=factor, column_factor=factor, half=source.half, bound=source.bound)
+
+
+def _root(radius: float | None) -> float | None:
+    """Of either side, where it is given of their product."""
+    return None if radius is None else radius**0.5
 
 
 def is_one_set(source: Bilinear, targets: Targets) -> bool:
     """Whether the columns are the rows themselves, each without itself, so that the scores are symmetric."""
     alike = source.w is source.x and source.column_factor is source.row_factor
-    symmetric_scores = alike and source.b is None and not source.unit
+    symmetric_scores = alike and source.b is None and source.unit == (source.radius is not None)
     one_set = (
         targets.own
         and targets.first is None
@@ -167,20 +200,21 @@ def is_one_set(source: Bilinear, targets: Targets) -> bool:
     return symmetric_scores and one_set
 
 
-def both_ways(source: Bilinear, row_labels: Tensor | None, column_labels: Tensor | None) -> tuple[Rows, Rows]:
-    """Statistics of the rows and of the columns of scores, which are computed once.
+def both_ways(source: Bilinear, row_labels: Tensor | None, column_labels: Tensor | None) -> Rows:
+    """Statistics of the rows of scores, then of the columns; the scores are computed once.
 
     Without labels, row i and column i are each other's only target.
     """
-    cut = source.x.shape[0]
+    if source.radius is not None and seam.by_triton(source) is None:
+        source = source.explicit(columns=True)
     items, factor = torch.cat([source.x, source.w]), None
     if source.row_factor is not None or source.column_factor is not None:
         given = ((source.row_factor, source.x), (source.column_factor, source.w))
         ones = (torch.ones(len(t), dtype=accumulator(t), device=t.device) if f is None else f for f, t in given)
         factor = torch.cat(list(ones))
     labels = None if row_labels is None or column_labels is None else torch.cat([row_labels, column_labels])
-    both = _set_statistics(items, factor, labels, cut, 1.0, source.half, source.bound, False)
-    return Rows(*(s[:cut] for s in both)), Rows(*(s[cut:] for s in both))
+    cut, half, bound = source.x.shape[0], source.half, source.bound
+    return Rows(*_set_statistics(*ItemSets(items, factor, labels, cut, 1.0, half, bound, False, _root(source.radius))))
 
 
 # Operators, not autograd Functions: a compiler sees one node, where it would unroll a Function's loop over blocks
@@ -208,8 +242,9 @@ def _statistics(
     centers: int,
     half: torch.dtype | None,
     bound: float | None,
+    radius: float | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    source = Learning(x, w, b, row_factor, column_factor).with_form(Form(unit, centers, half, bound))
+    source = Learning(x, w, b, row_factor, column_factor).with_form(Form(unit, centers, half, bound, radius))
     labels = (rows, columns, row_groups, column_groups, map_by_row)
     targets = _targets(labels, (own, scale, sums, means, first, map_name, map_numbers))
     return seam.row_statistics(source, targets)
@@ -238,6 +273,7 @@ def _gradients(
     centers: int,
     half: torch.dtype | None,
     bound: float | None,
+    radius: float | None,
     found: Sequence[Tensor],
     by_target: Tensor | None,
     by_among: Tensor | None,
@@ -246,7 +282,7 @@ def _gradients(
     needs: Sequence[bool],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     by_rows = RowGradients(by_target, by_among, by_rest, by_mean)
-    source = Learning(x, w, b, row_factor, column_factor).with_form(Form(unit, centers, half, bound))
+    source = Learning(x, w, b, row_factor, column_factor).with_form(Form(unit, centers, half, bound, radius))
     labels = (rows, columns, row_groups, column_groups, map_by_row)
     targets = _targets(labels, (own, scale, sums, means, first, map_name, map_numbers))
     needed = (needs[0], needs[1], needs[2], needs[3], needs[4])
@@ -320,13 +356,13 @@ def _statistics_backward(ctx: Any, _: Tensor | None, *by_rows: Tensor | None) ->
     learning, labels, found = tensors[:5], tensors[5:10], tensors[10:]
     needs = ctx.needs_input_grad[:5]
     if all(g is None for g in by_rows):
-        return (None,) * 21
+        return (None,) * 22
     if torch.is_grad_enabled():
         targets = _targets(labels, ctx.marks)
         gradients = TwiceDifferentiable.apply(targets, ctx.form, needs, found, *learning, *by_rows)
     else:
         gradients = _gradients(*learning, *labels, *ctx.marks, *ctx.form, list(found), *by_rows, list(needs))
-    return *(g if need else None for g, need in zip(gradients, needs, strict=True)), *(None,) * 16
+    return *(g if need else None for g, need in zip(gradients, needs, strict=True)), *(None,) * 17
 
 
 _statistics.register_autograd(_statistics_backward, setup_context=_remember)
@@ -342,8 +378,9 @@ def _set_statistics(
     half: torch.dtype | None,
     bound: float | None,
     powers: bool,
+    radius: float | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    return seam.set_statistics(Items(items, factor, labels, split, scale, half, bound, powers))
+    return seam.set_statistics(ItemSets(items, factor, labels, split, scale, half, bound, powers, radius))
 
 
 @torch.library.custom_op("lossary::set_gradients", mutates_args=())
@@ -356,6 +393,7 @@ def _set_gradients(
     half: torch.dtype | None,
     bound: float | None,
     powers: bool,
+    radius: float | None,
     rows: Sequence[Tensor],
     by_target: Tensor | None,
     by_among: Tensor | None,
@@ -363,8 +401,8 @@ def _set_gradients(
     by_mean: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     by_rows = RowGradients(by_target, by_among, by_rest, by_mean)
-    problem = Items(items, factor, labels, split, scale, half, bound, powers)
-    by_items, by_factor = seam.set_gradients(problem, Rows(*rows), by_rows)
+    sets = ItemSets(items, factor, labels, split, scale, half, bound, powers, radius)
+    by_items, by_factor = seam.set_gradients(sets, Rows(*rows), by_rows)
     return by_items.to(items.dtype), items.new_empty(0) if by_factor is None else by_factor
 
 
@@ -377,7 +415,7 @@ _set_gradients.register_fake(
 
 
 def _remember_set(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    items, factor, labels, ctx.split, ctx.scale, ctx.half, ctx.bound, ctx.powers = inputs
+    items, factor, labels, ctx.split, ctx.scale, ctx.half, ctx.bound, ctx.powers, ctx.radius = inputs
     ctx.set_materialize_grads(False)
     ctx.save_for_backward(items, factor, labels, *output)
 
@@ -385,16 +423,17 @@ def _remember_set(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
 @_full_precision
 def _set_statistics_backward(ctx: Any, _: Tensor | None, *by_rows: Tensor | None) -> tuple[Tensor | None, ...]:
     items, factor, labels, *rows = ctx.saved_tensors
-    none = (None,) * 6
+    none = (None,) * 7
     if all(g is None for g in by_rows):
         return None, None, *none
     if not torch.is_grad_enabled():
-        given = (items, factor, labels, ctx.split, ctx.scale, ctx.half, ctx.bound, ctx.powers)
+        given = (items, factor, labels, ctx.split, ctx.scale, ctx.half, ctx.bound, ctx.powers, ctx.radius)
         by_items, by_factor = _set_gradients(*given, rows, *by_rows)
         return by_items, None if factor is None else by_factor, *none
     # In blocks of rows, which can be differentiated again: a set with itself, or each set with the other.
     cut, own = ctx.split, ctx.split == 0
-    form = Form(half=ctx.half, bound=ctx.bound)
+    radius = None if ctx.radius is None else ctx.radius**2
+    form = Form(radius is not None, half=ctx.half, bound=ctx.bound, radius=radius)
     needs = (True, True, False, factor is not None, factor is not None)
     first, second = slice(cut, None), slice(0, cut)
     gradients = [torch.zeros_like(items), None if factor is None else torch.zeros_like(factor)]

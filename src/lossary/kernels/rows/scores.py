@@ -15,7 +15,7 @@ from lossary.distributed.gather import Ranks
 from lossary.distributed.shards import Shards
 from lossary.kernels.products import product
 from lossary.kernels.rows.maps import ScoreMap
-from lossary.kernels.stable import ABSENT, accumulate, in_range, softplus
+from lossary.kernels.stable import ABSENT, accumulate, in_range, softplus, sphere_apart
 
 
 class Rows(NamedTuple):
@@ -54,11 +54,32 @@ class Form(NamedTuple):
     centers: int = 1
     half: torch.dtype | None = None
     bound: float | None = None
+    radius: float | None = None
+
+
+class ItemSets(NamedTuple):
+    """Two sets of items as one list, cut at ``split``, or a single one (0): the arguments of :class:`Items`.
+
+    With a ``radius`` items count by their direction, as in :class:`Bilinear`.
+    """
+
+    items: Tensor
+    factor: Tensor | None
+    labels: Tensor | None
+    split: int
+    scale: float
+    half: torch.dtype | None
+    bound: float | None
+    powers: bool
+    radius: float | None = None
 
 
 @dataclass(frozen=True)
 class Bilinear:
     """Scores z_ij = r_i <x_i, w_j> c_j + b_j; with ``unit``, w_j / |w_j| replaces w_j.
+
+    With a ``radius``, radius x_i / |x_i| stands for x_i: only if Triton kernels compute the norms, by
+    :func:`lossary.kernels.rows.directions.rows_of_length`. Everything else gets :meth:`explicit` scores.
 
     For heads, similarities and distances. Temperature, scale and the rows' norms are in ``row_factor``, so
     half-precision x is multiplied as it is. The norms of a head's columns are applied in the blocks, because a
@@ -79,6 +100,7 @@ class Bilinear:
     bound: float | None = None  # bound on the scores' size without b, if known without reading them
     shards: Shards | None = None  # w and b are this rank's columns only
     ring: Ranks | None = None  # w is this rank's columns; b and labels are those of all ranks, beginning with its own
+    radius: float | None = None  # the rows' length, if only their direction counts
 
     @property
     def columns(self) -> int:
@@ -101,15 +123,31 @@ class Bilinear:
     @property
     def form(self) -> Form:
         self.check_whole()
-        return Form(self.unit, self.centers, self.half, self.bound)
+        return Form(self.unit, self.centers, self.half, self.bound, self.radius)
 
     @property
     def tensors(self) -> "Learning":
         return Learning(self.x, self.w, self.b, self.row_factor, self.column_factor)
 
+    def explicit(self, *, columns: bool = False) -> "Bilinear":
+        """The same with the rows, and if asked for the columns, normalised by torch's operations."""
+        if self.radius is None and not columns:
+            return self
+        x, r, w, c, unit = self.x, self.row_factor, self.w, self.column_factor, self.unit
+        if self.radius is not None:
+            x, inverse = sphere_apart(accumulate(x), self.radius, self.half)
+            r = inverse if r is None else r if inverse is None else r * inverse
+        if columns and unit:
+            w, inverse = sphere_apart(accumulate(w), 1.0, self.half)
+            c = inverse if c is None else c if inverse is None else c * inverse
+        unit = unit and not columns
+        return Bilinear(x, w, self.b, unit, self.centers, r, c, self.half, self.bound, self.shards, self.ring)
+
     def dense(self) -> Tensor:
         """All scores at once, (N, C)."""
         self.check_whole()
+        if self.radius is not None:
+            return self.explicit(columns=True).dense()
         x, w = accumulate(self.x), accumulate(self.w)
         b = None if self.b is None else self.b.to(x.dtype)
         by_row, by_column = self.row_factor, self.column_factor
@@ -132,10 +170,13 @@ class Bilinear:
     def among(self, columns: Tensor, b: Tensor | None) -> "Bilinear":
         """The same with these columns, the first of which are its own, and with b."""
         r, c = self.row_factor, self.column_factor
-        return Bilinear(self.x, columns, b, self.unit, self.centers, r, c, self.half, self.bound)
+        radius = self.radius
+        return Bilinear(self.x, columns, b, self.unit, self.centers, r, c, self.half, self.bound, radius=radius)
 
     def paired(self) -> Tensor:
         """The score (N,) of each row i with column i."""
+        if self.radius is not None:
+            return self.explicit(columns=True).paired()
         own = (accumulate(self.x) * accumulate(self.w)).sum(-1)
         for factor in (self.row_factor, self.column_factor):
             own = own if factor is None else own * factor
@@ -158,7 +199,8 @@ class Learning(NamedTuple):
         x, w, b, r, c = self
         assert x is not None
         assert w is not None
-        return Bilinear(x, w, b, form.unit, form.centers, r, c, form.half, form.bound)
+        unit, centers, half, bound, radius = form
+        return Bilinear(x, w, b, unit, centers, r, c, half, bound, radius=radius)
 
 
 Source = Dense | Bilinear

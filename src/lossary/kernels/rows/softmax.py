@@ -10,9 +10,10 @@ from torch import Tensor
 from torch.distributed import ProcessGroup
 
 from lossary.core.check import values_visible
-from lossary.kernels.rows.formula import fits_densely, row_loss
-from lossary.kernels.rows.scores import Dense, Given, RowGradients, Rows, RowsOf, Source, Targets
-from lossary.kernels.stable import ABSENT, accumulate, softplus
+from lossary.kernels.rows.formula import fits_densely, kernel_statistics, row_loss, two_way_kernel_statistics
+from lossary.kernels.rows.nll import mean_nll, nll
+from lossary.kernels.rows.scores import Bilinear, Dense, Given, RowGradients, Rows, RowsOf, Source, Targets
+from lossary.kernels.stable import ABSENT, accumulate, accumulator, softplus
 from lossary.kernels.tuples import has_targets
 
 #: torch rounds -log p to about 1e-7, so the loss of nearly perfect rows vanishes: this does not matter in a mean of at
@@ -33,7 +34,7 @@ def softmax_loss(
     Args:
         source: Where the scores come from.
         targets: Which columns are targets.
-        weight: One weight per row, (N,).
+        weight: One weight per row, (N,): numbers or booleans.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
         group: Process group over which the mean's divisor is summed.
     """
@@ -43,29 +44,40 @@ def softmax_loss(
             loss = _by_torch(source.scores, targets)
             if loss is not None:
                 return loss
-    if isinstance(targets, Targets) and targets.columns is None:
+    numbered = isinstance(targets, Targets) and targets.columns is None
+    if reduction == "mean" and group is None:
+        rows = kernel_statistics(source, targets)
+        loss = None if rows is None else mean_nll(rows, weight, single=numbered)
+        if loss is not None:
+            return loss
+    dtype = accumulator(source.scores if isinstance(source, Dense) else source.x)
+    weight = None if weight is None else weight.to(dtype)
+    if numbered:
         slope = _slope_of_one
         return row_loss(_right_one, source, targets, weight=weight, reduction=reduction, group=group, slope=slope)
     found = has_targets(targets)
-    weight = found if weight is None else found * weight
-    weight = weight.to((source.scores if isinstance(source, Dense) else accumulate(source.x)).dtype)
+    weight = found.to(dtype) if weight is None else found * weight
     return row_loss(_right_ones, source, targets, weight=weight, reduction=reduction, group=group)
 
 
+def mean_of_both_ways(source: Bilinear, targets: Targets) -> Tensor | None:
+    """The mean of the rows' and the columns' losses, each other's pairs; None where no kernels make it."""
+    rows = two_way_kernel_statistics(source, targets)
+    return None if rows is None else mean_nll(rows, None, single=True)
+
+
 def _right_one(rows: Rows) -> Tensor:
-    return softplus(rows.rest - rows.target)
+    return nll(rows.rest, rows.target)
+
+
+def _right_ones(rows: Rows) -> Tensor:
+    return nll(rows.rest, rows.target, rows.among, rows.targets)
 
 
 def _slope_of_one(rows: Rows) -> tuple[Tensor, RowGradients]:
     gap = rows.rest - rows.target
     wrong = gap.sigmoid()
     return softplus(gap), RowGradients(-wrong, None, wrong, None)
-
-
-def _right_ones(rows: Rows) -> Tensor:
-    # log(e^among + e^rest) - target, without the cancellation of nearly perfect rows
-    loss = softplus(rows.rest - rows.among) + (rows.among - rows.target)
-    return loss.where(rows.targets > 0, 0)
 
 
 def _by_torch(scores: Tensor, targets: Targets | Given) -> Tensor | None:

@@ -18,6 +18,9 @@ def linear_cross_entropy(
 ) -> Tensor:
     """Cross-entropy of linear scores. Smoothing needs their mean over classes, weighted if these are: linear too."""
     dtype = accumulator(source.x)
+    if p.labels is not None and smoothing == 0 and weight is None and p.sample_weight is None and p.counted is not None:
+        counted = p.counted.expand(p.shape)  # booleans, which kernels read as they are
+        return softmax_loss(source, Targets(p.labels, means=False), weight=counted, reduction=reduction)
     outer = one_weight(p.sample_weight, p.counted, p.shape, dtype)
     if outer is None:
         outer = torch.ones(p.shape, dtype=dtype, device=source.x.device)

@@ -26,12 +26,13 @@ from lossary.distributed.gather import of_all_classes
 from lossary.distributed.shards import shard
 from lossary.kernels.distances import norm
 from lossary.kernels.products import multiplied_in
+from lossary.kernels.rows.directions import rows_of_length
 from lossary.kernels.rows.formula import row_loss
 from lossary.kernels.rows.maps import ScoreMap
 from lossary.kernels.rows.routes import RowFormula, RowSlope
 from lossary.kernels.rows.scores import Bilinear, RowGradients, Rows, Sums, Targets
 from lossary.kernels.rows.shards import owned
-from lossary.kernels.stable import accumulate, accumulator, parameters, softplus, sphere_apart, unit
+from lossary.kernels.stable import accumulate, accumulator, parameters, softplus, unit
 from lossary.losses._pointwise import hide
 
 #: Numbers, or tensors of one number per row.
@@ -75,13 +76,14 @@ def cosine_head(
         scale = _hidden(scale, mask)
         margins = tuple(_hidden(margin, mask) for margin in margins)
     check_range("labels", labels, weight.shape[0])
-    x, half = accumulate(embeddings), multiplied_in(embeddings, weight)
+    x, half, radius = embeddings, multiplied_in(embeddings, weight), None
     if lengths:
-        margins = (x.new_ones(()) if normalize else norm(x), *margins)
+        margins = (torch.ones((), device=x.device) if normalize else norm(accumulate(x)), *margins)
     scale, *rest = parameters((scale, *margins), x)
     if normalize:
-        x, factor = sphere_apart(x, scale, half)
+        x, factor, radius = rows_of_length(x, scale, half)
     else:  # the rows keep their lengths
+        x = accumulate(x)
         each = scale.reshape(-1) if isinstance(scale, Tensor) else scale
         factor = torch.ones_like(x[:, 0]) * each
         x, factor = (x * factor[:, None], None) if half is None else (x, factor)
@@ -89,8 +91,8 @@ def cosine_head(
     centers = 1 if weight.dim() == 2 else weight.shape[1]
     w, shards = shard(weight)
     w = w if w.dim() == 2 else w.flatten(0, 1)
-    source = Bilinear(x, w, unit=True, centers=centers, row_factor=factor, half=half, bound=bound, shards=shards)
-    each = one_weight(sample_weight, mask, labels.shape, x.dtype)
+    source = Bilinear(x, w, None, True, centers, factor, None, half, bound, shards, radius=radius)
+    each = one_weight(sample_weight, mask, labels.shape, accumulator(x))
     targets = Targets(labels, sums=sums, means=False, map=mapped)
     return row_loss(formula, source, targets, scale, *rest, weight=each, reduction=reduction, group=group, slope=slope)
 

@@ -13,7 +13,7 @@ from lossary.core.rules import Positive, checked
 from lossary.distributed import across_ranks
 from lossary.kernels.rows.formula import row_loss
 from lossary.kernels.rows.scores import Rows, Targets
-from lossary.kernels.stable import parameters, softplus, unit
+from lossary.kernels.stable import accumulator, parameters, softplus, unit
 from lossary.kernels.tuples import AnchorBlock, Anchors, Margin, has_targets, mined, over_positives
 from lossary.losses._batch import compare, cosines
 from lossary.losses._pointwise import hide
@@ -98,7 +98,7 @@ def nca_loss(
     )
     (scale,) = parameters((scale,), compared.anchors.x)
     source, found = cosines(compared, 2 * scale), has_targets(compared.targets)
-    weight = (found if sample_weight is None else found * sample_weight).to(source.x.dtype)
+    weight = (found if sample_weight is None else found * sample_weight).to(accumulator(source.x))
     return row_loss(_any, source, compared.targets, weight=weight, reduction=reduction, group=group)
 
 

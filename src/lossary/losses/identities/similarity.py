@@ -15,7 +15,7 @@ from lossary.distributed import across_ranks
 from lossary.kernels.rows.formula import row_loss, row_statistics
 from lossary.kernels.rows.maps import ScoreMap
 from lossary.kernels.rows.scores import Rows
-from lossary.kernels.stable import ABSENT, parameters, softplus
+from lossary.kernels.stable import ABSENT, accumulator, parameters, softplus
 from lossary.losses._batch import among_others, compare, cosines
 from lossary.losses._pointwise import hide
 
@@ -129,7 +129,7 @@ def multi_similarity_loss(
         source,
         compared.targets.scaled(-alpha / beta),
         *parameters((base,), source.x),
-        weight=None if weight is None else weight.to(source.x.dtype),
+        weight=None if weight is None else weight.to(accumulator(source.x)),
         reduction=reduction,
         group=group,
     )

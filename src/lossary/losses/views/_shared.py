@@ -10,10 +10,11 @@ from lossary.core.check import check_dim, check_float, check_labels, check_same_
 from lossary.core.reduce import align, reduce
 from lossary.distributed import Ranks, gathered, numbered
 from lossary.kernels.products import multiplied_in
+from lossary.kernels.rows.directions import by_kernels, rows_of_length
 from lossary.kernels.rows.formula import fits_densely, two_way_statistics
 from lossary.kernels.rows.scores import Bilinear, Dense, Rows, Targets
-from lossary.kernels.rows.softmax import softmax_loss
-from lossary.kernels.stable import accumulate, softplus, sphere, sphere_apart, unit
+from lossary.kernels.rows.softmax import mean_of_both_ways, softmax_loss
+from lossary.kernels.stable import accumulate, accumulator, softplus, sphere, sphere_apart, unit
 from lossary.losses._batch import Compared, absence, check_same_precision, compare
 from lossary.losses._pointwise import hide
 
@@ -21,7 +22,7 @@ from lossary.losses._pointwise import hide
 class Pairs(NamedTuple):
     """N queries and their answers."""
 
-    query: Tensor  # (N, D), in the accumulator's dtype, 0 where a pair does not count
+    query: Tensor  # (N, D), in the accumulator's dtype or as given, 0 where a pair does not count
     answer: Tensor  # likewise
     name: str  # the answers' argument
     ids: Tensor | None  # (N,)
@@ -62,13 +63,22 @@ def paired(
     sample_weight: Tensor | None,
     mask: Tensor | None,
     group: ProcessGroup | None,
+    *,
+    once: bool = False,
 ) -> Pairs:
+    """Checked and laid out.
+
+    ``once`` says that the loss looks at each vector once, by its direction. Then kernels that take norms themselves get
+    the vectors as they are: gradients from two places would be rounded before they are added up.
+    """
     check_dim(names[0], query, 2, "(N, D)")
     check_float(names[0], query)
     check_same_shape(names[1], answer, names[0], query)
     check_same_precision(names[1], answer, names[0], query)
     half, sent = multiplied_in(query, answer), torch.promote_types(query.dtype, answer.dtype)
-    query, answer, count = accumulate(query), accumulate(answer), query.shape[:1]
+    count, alone = query.shape[:1], group is None and ids is None and mask is None
+    if not (once and alone and by_kernels(query, half)):
+        query, answer = accumulate(query), accumulate(answer)
     if ids is not None:
         ids = check_labels("ids", ids, count[0])
     if sample_weight is not None:
@@ -78,7 +88,7 @@ def paired(
         mask = mask.expand(count)
         query, answer = hide(query, mask[:, None]), hide(answer, mask[:, None])
         sample_weight = mask if sample_weight is None else hide(sample_weight, mask)
-    weight = None if sample_weight is None else sample_weight.to(query.dtype)
+    weight = None if sample_weight is None else sample_weight.to(accumulator(query))
     return Pairs(query, answer, names[1], ids, weight, mask, group, half, sent)
 
 
@@ -95,28 +105,30 @@ class Similarity(NamedTuple):
     def plain(self, x: Tensor) -> Tensor:
         return unit(x) if self.cosine else x
 
-    def apart(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """What enters the product, and the factor, if any, that is applied after it."""
+    def apart(self, x: Tensor) -> tuple[Tensor, Tensor | None, float | None]:
+        """Rows as they enter the product, the factor, if any, that is applied after it, and a cosine's radius."""
         if self.cosine:
-            return sphere_apart(x, self.scale, self.half)
+            return rows_of_length(x, self.scale, self.half)
         if self.half is None:
-            return x * self.scale, None
-        return x, torch.ones_like(x[:, 0]) * self.scale
+            return x * self.scale, None, None
+        return x, torch.ones_like(x[:, 0]) * self.scale, None
 
     @property
     def bound(self) -> float | None:
         return self.scale if self.cosine and not isinstance(self.scale, Tensor) else None
 
     def source(self, query: Tensor, candidates: Tensor, shift: Tensor | None, ring: Ranks | None = None) -> Bilinear:
-        (x, factor), half, bound = self.apart(query), self.half, self.bound
-        unit = self.cosine
-        return Bilinear(x, candidates, shift, unit=unit, row_factor=factor, half=half, bound=bound, ring=ring)
+        x, by_row, radius = self.apart(query)
+        half, bound = self.half, self.bound
+        return Bilinear(x, candidates, shift, self.cosine, 1, by_row, None, half, bound, None, ring, radius)
 
     def two_way(self, query: Tensor, answer: Tensor) -> Bilinear:
         """The same for as many answers as queries; the answers are normalised too."""
-        x, by_row = self.apart(query)
-        y, by_column = sphere_apart(answer, 1.0, self.half) if self.cosine else (answer, None)
-        return Bilinear(x, y, row_factor=by_row, column_factor=by_column, half=self.half, bound=self.bound)
+        x, by_row, radius = self.apart(query)
+        y, by_column, unit = answer, None, radius is not None
+        if self.cosine and not unit:
+            y, by_column = sphere_apart(answer, 1.0, self.half)
+        return Bilinear(x, y, None, unit, 1, by_row, by_column, self.half, self.bound, radius=radius)
 
 
 def found_apart(rows: Rows, own: Tensor) -> Tensor:
@@ -145,7 +157,12 @@ def find_each_other(pairs: Pairs, alike: Similarity, reduction: str) -> Tensor:
     source = alike.two_way(pairs.query, pairs.answer)
     if fits_densely(source):
         return _both_ways(pairs, source.dense(), reduction)
-    there, back = two_way_statistics(source, Targets(pairs.labels(), pairs.ids, paired=pairs.ids is None))
+    targets = Targets(pairs.labels(), pairs.ids, paired=pairs.ids is None)
+    if reduction == "mean" and pairs.weight is None:
+        loss = mean_of_both_ways(source, targets)
+        if loss is not None:
+            return loss
+    there, back = two_way_statistics(source, targets)
     own = there.target if pairs.ids is None else source.paired()
     each = (found_apart(there, own) + found_apart(back, own)) / 2
     return reduce(each, weight=pairs.weight, reduction=reduction)

@@ -135,7 +135,7 @@ def clip_loss(
         Radford et al., Learning Transferable Visual Models From Natural Language Supervision, arXiv:2103.00020,
         figure 3; tau = 0.07 is the paper's initial value. It learns log(1 / tau) and keeps 1 / tau below 100.
     """
-    pairs = paired(("image", "text"), image, text, ids, sample_weight, mask, group)
+    pairs = paired(("image", "text"), image, text, ids, sample_weight, mask, group, once=normalize)
     (temperature,) = parameters((temperature,), pairs.query)
     return find_each_other(pairs, Similarity(1 / temperature, normalize, pairs.half), reduction)
 

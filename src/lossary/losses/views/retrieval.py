@@ -90,7 +90,8 @@ def info_nce_loss(
         momentum contrast papers have 0.07 (arXiv:1911.05722) and 0.2. The bound log(N) - loss on the mutual information
         holds for the mean over the batch.
     """
-    pairs = paired(("query", "positive"), query, positive, ids, sample_weight, mask, group)
+    once = normalize and negatives is None
+    pairs = paired(("query", "positive"), query, positive, ids, sample_weight, mask, group, once=once)
 
     (temperature,) = parameters((temperature,), pairs.query)
     alike = Similarity(1 / temperature, normalize, pairs.half)
@@ -170,7 +171,8 @@ def multiple_negatives_ranking_loss(
         Henderson et al., Efficient Natural Language Response Suggestion, arXiv:1705.00652, section 4.4 (dot products);
         cosine and s = 20 are from sentence-transformers. Some code adds 1 inside the logarithm.
     """
-    pairs = paired(("anchor", "positive"), anchor, positive, ids, sample_weight, mask, group)
+    once = similarity == "cos" and negatives is None
+    pairs = paired(("anchor", "positive"), anchor, positive, ids, sample_weight, mask, group, once=once)
 
     (scale,) = parameters((scale,), pairs.query)
     alike = Similarity(scale, similarity == "cos", pairs.half)

@@ -1,0 +1,63 @@
+"""One side of the products: vectors as they are multiplied, and what every vector's products are multiplied with."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lossary.kernels.fused import tiles
+from lossary.kernels.fused import vector_kernels as kernels
+from lossary.kernels.fused.launch import launch
+
+
+@dataclass(frozen=True)
+class Side:
+    """Vectors, (N, D)."""
+
+    given: Tensor
+    multiplied: Tensor  # the same, rounded to what is multiplied
+    factor: Tensor | None  # (N,), as given
+    radius: float | None  # where vectors count by their direction, their length
+    each: Tensor | None  # (N,) float32: the factor, and radius / |x_i|
+
+    def of(self, rows: slice) -> "Side":
+        factor, each = (None if t is None else t[rows] for t in (self.factor, self.each))
+        return Side(self.given[rows], self.multiplied[rows], factor, self.radius, each)
+
+
+def side(given: Tensor, factor: Tensor | None, radius: float | None, half: torch.dtype | None) -> Side:
+    """``factor_i x_i``, or of directions ``factor_i radius x_i / |x_i|``: lengths are left for after the product."""
+    given = given.contiguous()
+    multiplied = given.to(torch.float32 if half is None else half)
+    factor = None if factor is None else factor.contiguous()
+    each = factor if radius is None else inverse_norms(given, radius, factor)
+    return Side(given, multiplied, factor, radius, each)
+
+
+def inverse_norms(w: Tensor, radius: float = 1.0, factor: Tensor | None = None) -> Tensor:
+    """radius / |w_j| in float32, times a factor of each; 0 of a zero vector."""
+    inverse = torch.empty(len(w), dtype=torch.float32, device=w.device)
+    columns, depth = tiles.COLUMNS
+    programs = -(-len(w) // columns)
+    launch(kernels.inverse_norms, programs, w, w, factor, inverse, *w.shape, radius, BC=columns, BD=depth)
+    return inverse
+
+
+def finish(
+    of: Side,
+    gradient: Tensor,
+    out: Tensor,
+    by_factor: Tensor | None,
+    *,
+    unscale: Tensor | None = None,
+    by_pair: Tensor | None = None,
+) -> None:
+    """The gradient by what is multiplied becomes that by the vectors, in ``out``, and by their factor.
+
+    ``by_pair`` are the derivatives by the scores of vectors i and i + N/2, which the gradient lacks.
+    """
+    columns, depth = tiles.COLUMNS
+    known = (of.given, of.multiplied, of.each, of.factor, by_pair, unscale, out, by_factor)
+    numbers = (*out.shape, of.radius or 1.0, len(out) // 2)
+    options = {"UNIT": of.radius is not None, "BC": columns, "BD": depth}
+    launch(kernels.finish_vectors, -(-len(out) // columns), out, gradient, *known, *numbers, **options)
