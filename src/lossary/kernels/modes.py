@@ -1,6 +1,9 @@
 """The modes of torch that our own code must know about."""
 
+import functools
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,3 +25,16 @@ def plain_only() -> bool:
 def full_precision(x: Tensor) -> AbstractContextManager[object]:
     """Without autocast on the device of ``x``; if it is off anyway, without the 20 us of torch's context."""
     return torch.autocast(x.device.type, enabled=False) if autocast_is_on(x) else nullcontext()
+
+
+def backward_in_full_precision(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """A backward that an active autocast does not affect."""
+
+    @functools.wraps(backward)
+    def run(ctx: Any, *grads: Any) -> Any:
+        # Not from what was saved, which a checkpoint returns only once. Without a gradient nothing is multiplied.
+        given = next((g for g in grads if g is not None), None)
+        with nullcontext() if given is None else full_precision(given):
+            return backward(ctx, *grads)
+
+    return run
