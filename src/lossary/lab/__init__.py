@@ -39,8 +39,9 @@ def compare(
 ) -> "Result":
     """Train your network on your data with several losses: ``lossary compare`` from Python.
 
-    Everything runs in this process; or, where a launcher as ``torchrun`` has started the program several times, each
-    run in all of them, of which the first writes and prints. If it is stopped, the same call resumes where it was.
+    Everything runs in this process. If a launcher such as ``torchrun`` has started the program several times, each run
+    uses all of these processes, and the first one writes and prints. If it is stopped, the same call resumes where it
+    was.
 
     Args:
         model: Creates an untrained network that returns embeddings (N, D), without a final layer of class scores, which

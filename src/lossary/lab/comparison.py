@@ -389,7 +389,7 @@ def standings(verdict: Verdict, records: list[Record], others: Sequence[Metric])
     """Each loss with its interval, and its mean on other metrics."""
     table = Table(box=SIMPLE)
     width = max(len(standing.loss) for standing in verdict.standings if standing.role != "baseline")
-    for title in ("loss", verdict.metric.label, "95 % interval", *(m.label for m in others), "ms a step"):
+    for title in ("loss", verdict.metric.label, "95 % interval", *(m.label for m in others), "ms per step"):
         table.add_column(fill(title, 10, break_long_words=False), no_wrap=True)
     for standing in verdict.standings:
         runs = [r for r in records if r.loss == standing.loss and r.role == standing.role]

@@ -69,7 +69,7 @@ class Pixels:
         return (self[begin : begin + size] for begin in range(0, len(self.images), size))
 
     def is_floating_point(self) -> bool:
-        """What it gives is, whatever it keeps."""
+        """Whether its batches are, whatever it stores."""
         return True
 
     def of(self, rows: Tensor) -> Self:

@@ -94,7 +94,7 @@ def number_format(metric: Metric) -> str:
 
 
 def metric_axis(field: str, metric: Metric) -> dict[str, Any]:
-    better = "more is better" if metric.higher_is_better else "less is better"
+    better = "higher is better" if metric.higher_is_better else "lower is better"
     return {
         "shorthand": f"{field}:Q",
         "title": f"{metric.label} ({better})",

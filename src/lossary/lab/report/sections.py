@@ -245,7 +245,7 @@ def _scores(evidence: Evidence) -> Section | None:
         *(f"{m.label}{' (%)' if m.percent else ''}\u00a0{'↑' if m.higher_is_better else '↓'}" for m in metrics),
     )
     caption = (
-        "Mean over seeds ± standard deviation between seeds, on the test split. ↑ more is better, ↓ less is better."
+        "Mean over seeds ± standard deviation between seeds, on the test split. ↑ higher is better, ↓ lower is better."
     )
     return Section("scores", "All metrics", tables=(Table(caption, head, rows),)) if rows else None
 
@@ -282,7 +282,7 @@ def _cost(evidence: Evidence) -> Section | None:
         "over seeds; the line spans the fastest to the slowest."
     )
     figure = Figure("cost", figures.cost(rows, evidence.palette), caption)
-    head = ("Loss", "Milliseconds a step", "Steps a run", "Seconds a run", "Minutes in all")
+    head = ("Loss", "Milliseconds per step", "Steps per run", "Seconds per run", "Minutes in total")
     table = Table("Medians over seeds; the total includes tuning and the runs at the defaults", head, tuple(lines))
     return Section("cost", "Cost", groups=(Group((figure,)),), tables=(table,))
 

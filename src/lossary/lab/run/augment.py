@@ -18,10 +18,10 @@ def augment(images: Tensor, generator: Generator, share: slice = slice(None), it
     Drawn on the CPU, so the same on all devices.
 
     Args:
-        images: All of a batch, or a share of it.
+        images: A whole batch, or a share of it.
         generator: Draws for the whole batch.
-        share: Which of the batch the images are.
-        items: Of the whole batch; 0: as many as there are.
+        share: The part of the batch that the images are.
+        items: Size of the whole batch; 0: the number of images.
     """
     items = items or len(images)
     drawn = torch.rand((2, items, 2), generator=generator)[:, share]

@@ -21,7 +21,7 @@ def shuffled(count: int, size: int, generator: Generator) -> Iterator[Tensor]:
 def m_per_class(labels: Tensor, size: int, m: int, generator: Generator) -> Iterator[Tensor]:
     """Endless batches of ``m`` items of each of ``size // m`` different classes, all of a class that has fewer.
 
-    Every item comes about equally often: a class with k items is drawn k // m times an epoch.
+    Every item comes about equally often: a class with k items is drawn k // m times per epoch.
 
     >>> batch = next(m_per_class(torch.arange(30) // 3, 6, 2, Generator().manual_seed(0)))
     >>> len(batch), len((batch // 3).unique())

@@ -98,7 +98,7 @@ class Shared:
         while not ended.wait(self.lease / 4):
             try:
                 self.say(RENEW)
-            except Exception:  # noqa: BLE001  # the database is away; what fails for good says so itself
+            except Exception:  # noqa: BLE001  # the database is away; a permanent failure is reported elsewhere
                 continue
 
     def say(self, statement: str, **given: Any) -> int:

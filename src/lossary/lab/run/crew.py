@@ -1,9 +1,9 @@
 """Several processes that train each run together, each on its share of every batch, as ``torchrun`` starts them.
 
-The first leads: it does all that one process would do, alone writes and prints, and tells the others which run begins.
-The steps of all are those of one process with whole batches, up to rounding: a loss that takes ``group`` is called with
-it; for any other the outputs are gathered, so that each process has its loss of the whole batch. Gradients are
-averaged, and batch norms are over all items.
+The first one leads: it does everything that a single process would do, is the only one to write and print, and tells
+the others which run begins. Up to rounding, steps are those of one process with whole batches: a loss that takes
+``group`` is called with it; for any other loss the outputs are gathered, so each process computes the loss of the whole
+batch. Gradients are averaged, and batch norms use all items.
 """
 
 import os
@@ -27,11 +27,11 @@ from lossary.lab.run.stored import Refused
 
 T = TypeVar("T")
 
-#: What a launcher tells each process.
+#: Variables that a launcher sets for each process.
 TOLD_BY_LAUNCHERS = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-#: The leader may judge, draw and wait for other machines before it tells of the next run.
+#: The leader may judge, draw and wait for other machines before it announces the next run.
 PATIENCE = timedelta(days=7)
-#: Seconds in which a launcher ends the others once one process is gone.
+#: Seconds within which a launcher ends the others once one process is gone.
 SOON = 5.0
 
 
@@ -44,7 +44,7 @@ class Ended(BaseException):
 
 
 class Abandoned(Exception):
-    """The leader has given up what all were at."""
+    """The leader has given up the current run."""
 
 
 class Learns(Protocol):
@@ -59,46 +59,46 @@ class Learns(Protocol):
 
 
 class Alone:
-    """One process, which has whole batches."""
+    """A single process, with whole batches."""
 
     leads = True
     size = 1
 
     def share(self, items: int) -> slice:
-        """The items of a batch that are this process's."""
+        """This process's items of a batch."""
         return slice(0, items)
 
     def loss(self, learner: Learns, inputs: Tensor, targets: Tensor, given: Mapping[str, Tensor]) -> Tensor:
         return learner.loss_of(learner.embed(inputs), targets, **given)
 
     def average(self, loss: Tensor, module: nn.Module) -> float:
-        """After backward: the loss of the whole batch; the gradients become those of it."""
+        """After backward: returns the loss of the whole batch, and turns the gradients into those of it."""
         return loss.item()
 
     def agreed(self, found: Callable[[], T]) -> T:
-        """What the leader finds; the others do not look."""
+        """The leader's result; the others do not compute it."""
         return found()
 
     def tell(self, *told: Any) -> None:
-        """From the leader to the others, which :meth:`Crew.listen`."""
+        """Send from the leader to the others, which call :meth:`Crew.listen`."""
 
     def joined(self, refusal: str = "") -> None:
-        """Whether each process has what it needs."""
+        """Check that each process has what it needs."""
 
 
 class Crew(Alone):
     """One of several processes.
 
     Args:
-        group: In which batches travel.
-        control: In which the leader speaks, over gloo.
+        group: For the contents of batches.
+        control: For the leader's messages, over gloo.
     """
 
     def __init__(self, group: ProcessGroup, control: ProcessGroup) -> None:
         self.group, self.control = group, control
         self.rank, self.size = distributed.get_rank(group), distributed.get_world_size(group)
         self.leads = self.rank == 0
-        self.result: Any = None  # of the leader, for all
+        self.result: Any = None  # the leader's, for all
 
     def share(self, items: int) -> slice:
         if items < self.size:
@@ -115,7 +115,7 @@ class Crew(Alone):
         return learner.loss_of(ranks.in_order(outputs), ranks.in_order(targets), **whole)
 
     def average(self, loss: Tensor, module: nn.Module) -> float:
-        """One exchange: of all gradients, and of the loss."""
+        """One exchange, for all gradients and the loss."""
         grads = [p.grad for p in module.parameters() if p.grad is not None]
         flat = torch.cat([*(g.flatten() for g in grads), loss.detach().view(1)]) / self.size
         wait(distributed.all_reduce(flat, group=self.group, async_op=True), self.group)
@@ -143,16 +143,16 @@ class Crew(Alone):
             distributed.broadcast_object_list([told], group=self.control, group_src=0)
 
     def listen(self) -> tuple[Any, ...]:
-        """What the leader tells next."""
+        """The leader's next message."""
         said: list[Any] = [None]
         distributed.broadcast_object_list(said, group=self.control, group_src=0)
         return said[0]
 
     def joined(self, refusal: str = "") -> None:
-        """Each says whether it has what it needs.
+        """Each process reports whether it has what it needs.
 
         Raises:
-            Refused: on the leader, naming the process that has not.
+            Refused: on the leader, naming a process that does not.
         """
         said: list[str] = [""] * self.size
         distributed.all_gather_object(said, refusal, group=self.control)
@@ -176,8 +176,8 @@ def crew_of(device: str) -> Generator[Alone]:
     """The processes that a launcher has started, until the leader is done; otherwise this one alone.
 
     Raises:
-        Refused: if the device is one of several by number.
-        Lost: if one of them is gone, or the launcher ends all; in one of them, the others end in silence.
+        Refused: if the device is named with a number.
+        Lost: if a process is gone, or the launcher ends all; raised in one process, the others end silently.
     """
     if not launched():
         yield CREW.get()
@@ -192,11 +192,11 @@ def crew_of(device: str) -> Generator[Alone]:
             yield crew
             crew.tell("done", crew.result)
         except (RuntimeError, Ended) as error:
-            # gloo sees first that a connection is gone; a launcher that watches over them ends this process then.
+            # gloo notices first that a connection is gone; then a launcher that supervises them ends this process.
             if not _is_ended(ended) and not str(error).startswith("group:"):
                 raise
             _lost(error, crew.control.get_group_store())
-        except KeyboardInterrupt:  # which all get
+        except KeyboardInterrupt:  # which reaches all
             if not crew.leads:
                 os._exit(130)
             raise
@@ -210,7 +210,7 @@ def crew_of(device: str) -> Generator[Alone]:
 
 
 def _connected(device: str) -> Crew:
-    """Each process on a device of its own."""
+    """Connect to the others, each process on its own device."""
     found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() and device != "cpu" else None
     if found is not None:
         torch.accelerator.set_device_index(int(os.environ.get("LOCAL_RANK", "0")))
@@ -225,7 +225,7 @@ def _connected(device: str) -> Crew:
 
 @contextmanager
 def _ended_by_launcher() -> Generator[threading.Event]:
-    """Within it a launcher that ends this process lets it say so; set when it does."""
+    """Inside, a launcher's signal to end this process raises :class:`Ended` and sets the event."""
     ended = threading.Event()
 
     def end(number: int, frame: FrameType | None) -> NoReturn:
@@ -241,16 +241,16 @@ def _ended_by_launcher() -> Generator[threading.Event]:
 
 
 def _is_ended(ended: threading.Event) -> bool:
-    with suppress(Ended):  # raised here, if it comes while this waits
+    with suppress(Ended):  # raised here if it arrives during this wait
         ended.wait(SOON)
     return ended.is_set()
 
 
 def _lost(error: BaseException, store: Any) -> NoReturn:
-    """Raise it in the first process that comes here; the others end in silence."""
+    """Raise it in the first process that gets here; the others end silently."""
     try:
         first = store.add("lossary/lost", 1) == 1
-    except RuntimeError:  # the store was in the one that is gone
+    except RuntimeError:  # the store was in the process that is gone
         first = True
     if first:
         raise Lost("another process is gone") from error

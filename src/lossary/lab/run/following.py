@@ -1,4 +1,4 @@
-"""What the other processes of a crew do: train each run that the leader begins, and keep nothing of it."""
+"""What the other processes of a crew do: train each run that the leader begins, and keep no result."""
 
 from contextlib import suppress
 from typing import Any, cast
@@ -15,14 +15,14 @@ from lossary.lab.run.train import Diverged, timed, train
 
 
 def follow(crew: Crew, data: Data | None = None) -> Any:
-    """Until the leader is done; returns its result.
+    """Take part until the leader is done; returns its result.
 
     Args:
         crew: The processes.
-        data: What no plan can load.
+        data: Data that no plan can load.
 
     Raises:
-        Abandoned: if it has none; why, it says itself.
+        Abandoned: if it has none; the leader itself reports why.
     """
     own, plan = data, Resolved()
     while True:
@@ -39,7 +39,7 @@ def follow(crew: Crew, data: Data | None = None) -> Any:
         label, *of_run = given
         assert data is not None
         entrant = entrants(plan.losses, data.task)[label]
-        # What ends the leader's run too.
+        # These end the leader's run too.
         with suppress(Diverged, Abandoned, Refused):
             if what == "timed":
                 timed(entrant, data, plan)
@@ -48,7 +48,7 @@ def follow(crew: Crew, data: Data | None = None) -> Any:
 
 
 def _found(plan: Resolved, own: Data | None) -> tuple[str, Data | None]:
-    """Why this process cannot take part, if it cannot, and the data."""
+    """Why this process cannot take part, "" if it can; and the data."""
     try:
         chosen(plan.device)
         data = own or load_again(plan)

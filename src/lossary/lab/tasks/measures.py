@@ -95,7 +95,7 @@ def ratio(above: ArrayLike, below: ArrayLike, axis: int = -1) -> Floats:
 
 
 def counted(which: Ints, counts: ArrayLike, bins: int) -> Floats:
-    """(..., bins): how much counts in each bin, from the bin of each unit (..., N), apart for each run.
+    """The total in each bin, (..., bins), from the bin of each unit, (..., N); separate for each run.
 
     >>> counted(np.array([[0, 1, 1], [2, 2, 0]]), 1.0, 3)
     array([[1., 2., 0.],

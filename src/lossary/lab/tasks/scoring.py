@@ -59,7 +59,7 @@ def own_scores(metric: OwnMetric, predicted: ArrayLike, truth: ArrayLike) -> Flo
 
 
 def evaluate(task: TaskName, metric: str = "", /, *, groups: ArrayLike | None = None, **arrays: ArrayLike) -> Scores:
-    """All metrics of a task, and the one that it is judged by a test unit.
+    """All metrics of a task, and the one that it is judged by, per test unit.
 
     Args:
         task: ``"zero-shot"`` takes ``embeddings`` (N, D) and ``labels`` (N,); ``"classification"`` takes
@@ -69,16 +69,16 @@ def evaluate(task: TaskName, metric: str = "", /, *, groups: ArrayLike | None = 
             ``"ranking"`` takes ``scores`` and ``targets`` (N, L), NaN where a list has no candidate;
             ``"segmentation"`` takes ``predictions`` and ``labels`` (N, height, width), both classes; ``"retrieval"``
             takes ``embeddings`` (N, 2, D) of queries and documents and ``targets`` (N, 2), the numbers of their texts.
-        metric: The name of the judged one; by default the task's primary metric.
+        metric: The name of the one to judge by; by default the task's primary metric.
         groups: (N,) which test units were drawn together, as numbers or names: of one patient, of one week.
 
     Returns:
-        The metrics by name, the judged one of each unit in an order that depends on the labels alone, and how many
-        independent draws stand behind the units at most: fewer than units where it rests on some of them, as the
-        average precision does on the positives.
+        The metrics by name; the judged one per unit, in an order that depends only on the labels; and the maximum
+        number of independent draws behind the units: fewer than units if the metric rests on some of them, as average
+        precision does on the positives.
         A unit is a class in zero-shot tasks, a group of texts in retrieval, a list in rankings, an image in
-        segmentation, a sample elsewhere; or one of ``groups``. The mean of the units is the metric; their spread tells
-        how far other units would move it (docs/decisions/0011).
+        segmentation, and otherwise a sample; or one of ``groups``. The mean of the units is the metric; their spread
+        shows how far other units would move it (docs/decisions/0011).
 
     Raises:
         ValueError: No such kind, no such metric of it, or arrays that do not fit.

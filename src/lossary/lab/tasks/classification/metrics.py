@@ -93,12 +93,12 @@ def _macro_f1(given: _Answers) -> Units:
 
 
 def _each(values: Floats, which: Ints) -> Floats:
-    """(..., N) of each sample what its class, or its bin, has (..., classes)."""
+    """For each sample (..., N), the value (..., classes) of its class or bin."""
     return np.take_along_axis(values, which, -1)
 
 
 def _over_classes(sizes: Floats, scores: Floats, above: Floats) -> Units:
-    """The mean of the scores (..., classes) of classes that there are; ``above`` is what each sample adds to them."""
+    """The mean score over existing classes, from (..., classes); ``above`` is each sample's contribution to them."""
     there = (sizes > 0).sum(axis=-1, keepdims=True)
     return Units.of(scores.sum(axis=-1, keepdims=True) / there + above.shape[-1] / there * above)
 
