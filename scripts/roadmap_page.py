@@ -16,7 +16,7 @@ welcome to contribute it; please open an issue first.
 - **Timings on a GPU.** Everything so far was timed on CPUs; [GPU costs are counted](counts.md). The Triton kernels
   stay off until someone has timed them ([decision 12](decisions/0012-triton-by-one-switch.md)).
 - **A release on a package index.** The publishing workflow exists; nothing has been published.
-- **A rerun of the [board](board.md)'s classification tables**, with batches of items as they come.
+- **A rerun of the [board](board.md)'s classification tables**, with batches that are not balanced by class.
 
 ## Losses that other libraries have
 
