@@ -49,25 +49,26 @@ TABLES = {
 }
 HEAD = """# Calibration
 
-How often the judge claims what is not so, by each metric of each task: in % of simulated studies, up to 3, 5, 10 and 20
-seeds (galleries: 10), a cell for each kind of spread. All of it is sequential: a study is judged at each of its looks
-(3, 5, 7, 10, 14, 20 seeds), and a number holds the claims of all looks until then. With two seeds nothing is claimed.
+How often the judge makes a false claim, for each metric of each task: in % of simulated studies, up to 3, 5, 10 and 20
+seeds (galleries: 10), with a cell for each kind of spread. Everything is sequential: a study is judged at each of its
+looks (3, 5, 7, 10, 14, 20 seeds), and a number counts the claims of all looks so far. With two seeds, nothing is
+claimed.
 
 - *Equal losses are told apart*: 2, 4 or 8 losses are equal, and any claim is false.
 - *At the margin, called equal*: one more loss is better by exactly the margin, and is called equal to any of the
   others, or better within the margin.
-- *At the margin, found better*: of the pairs with that loss, how many are found. How far it is ahead differs by metric,
-  so this tells nothing but that the margin is not out of sight.
+- *At the margin, found better*: the share of pairs with that loss that are found. How far ahead it is depends on the
+  metric, so this only shows that a difference of the margin can be found at all.
 
-*Heavy tails*: everything that differs has Student's t distribution with 3 degrees of freedom. *Seeds large*: losses
-differ by their runs alone, 4 times as much. *One erratic*: one of the losses varies 5 times as much between runs. All
-that is equal has equal means over endless runs. A loss that breaks down in one run of a thousand may have any mean: its
-other runs do not tell, and no judge of means could know.
+*Heavy tails*: all random effects have Student's t distribution with 3 degrees of freedom. *Seeds large*: losses differ
+only between runs, 4 times as much. *One erratic*: one of the losses varies 5 times as much between runs. Equal losses
+have equal means over infinitely many runs. A loss that fails in one run of a thousand may have any mean: its other runs
+do not show it, and no judge of means could know.
 
-At most 5 % are promised. Of {counts} numbers {bold} are above it with their whole 95 % interval (bold). The highest is
-{most} % ({where}). Each section says how many studies there were.
+The promise is at most 5 %. Of {counts} numbers, {bold} are above it with their whole 95 % interval (bold). The highest
+is {most} % ({where}). Each section says how many studies there were.
 
-`python scripts/calibrate_metrics.py` draws the studies, goes on where it was, and writes this page.
+`python scripts/calibrate_metrics.py` draws the studies, resumes where it stopped, and writes this page.
 """
 
 

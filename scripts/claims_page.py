@@ -8,31 +8,31 @@ from lossary.gallery.findings import Finding, finding
 from lossary.gallery.registry import EXHIBITS
 
 PAGE = """\
-# What the claims come to
+# Verdicts on the claims
 
-The verdicts of the [gallery](gallery.md)'s {claims} claims, by the seeds of their records and by as many others. No
-seed is in both, and where data are drawn or split, they are drawn again.
+The verdicts of the [gallery](gallery.md)'s {claims} claims, by the seeds of their records and by equally many others.
+No seed is in both, and data that are drawn or split are drawn again.
 
 ```sh
 make claims                 # the first seeds
-make claims ARGS=--again    # the others: every claim, also those without a training
+make claims ARGS=--again    # the others: every claim, including those without training
 make docs                   # writes this page
 ```
 
-The rules, and how many seeds, were fixed when the first seeds were known and before the others were looked at. A
-statement by yes or no holds if it is so with every seed. A statement by how much holds if the 95 % interval of its
-mean over seeds lies above 0, does not hold if it lies below, and is open otherwise (≈). A claim holds if all of its
-statements do, does not hold if none does, and holds in part otherwise. **A claim whose verdicts differ stands on a
-knife's edge, and is said to hold in part.** C40 and C44 are answered from what the repository has stored, in which
-there are no other seeds.
+The rules, and the number of seeds, were fixed when the first seeds were known and before the others were run. A
+yes-or-no statement holds if it is true with every seed. A statement about an amount holds if the 95 % interval of its
+mean over seeds is above 0, does not hold if it is below, and is open otherwise (≈). A claim holds if all of its
+statements do, does not hold if none does, and holds in part otherwise. **A claim whose verdicts differ is too close to
+call, and is reported to hold in part.** C40 and C44 are answered from results stored in the repository, for which there
+are no other seeds.
 
 {flipped}
 
 {verdicts}
 
-## What there is chance in
+## Claims that involve chance
 
-Each statement of those claims that were measured over several seeds, with the interval of the mean over seeds or the
+Each statement of the claims that were measured over several seeds, with the interval of the mean over seeds or the
 share of seeds. Within a claim that holds in part, single statements may change from open to shown and back.
 
 {statements}

@@ -14,33 +14,33 @@ HEADER = ("case", "", "kernels", "reads", "GB", "TFLOP", "peak GiB", "ms, defaul
 INTRO = """\
 # Counts for an accelerator
 
-What forward and backward of the losses would do on a GPU, counted without one: **no GPU was at hand, and no time on
-this page was measured.** The losses run on tensors without values (torch's meta device) and go the ways that they go on
-an accelerator; each operator of torch that comes by is counted, those inside of the library's own operators too.
+What the losses' forward and backward passes would do on a GPU, counted without one: **no GPU was available, and no time
+on this page was measured.** The losses run on tensors without values (torch's meta device) and take the code paths of
+an accelerator. Every torch operator that is called is counted, including those inside the library's own operators.
 
 ```sh
 make meter                          # everything; ARGS="--only CLIP" counts some of it again
 make docs                           # writes this page from the stored counts
 ```
 
-- *kernels*: launches, as torch's CUDA code is written (a table in `benchmarks/meter/costs.py`): a view none, a product,
-  a reduction or an elementwise operation one, a sort eight.
-- *reads*: how often the host waits for the device. What it reads of labels is true here; of other numbers it is made
-  up (`True`, 1, an entry a row), as nothing is computed.
-- *GB*, *TFLOP*: memory read and written, operations of products.
-- *peak*: the most memory held at once beyond the inputs, gradients included.
-- *ms*: an estimate: the longer of device and host. The device takes for an operator the longest of 3 us a kernel, its
-  bytes at 4.3 TB/s, and its products at 50 (float32), 400 (TF32) or 790 TFLOP/s (half), an H200's; the host 7 us an
-  operator and 15 us a read. torch's default for float32 products is the first column.
+- *kernels*: launches, according to torch's CUDA code (a table in `benchmarks/meter/costs.py`): none for a view, one for
+  a product, a reduction or an elementwise operation, eight for a sort.
+- *reads*: how often the host waits for the device. Labels that it reads are real here; other numbers are made up
+  (`True`, 1, one entry per row), because nothing is computed.
+- *GB*, *TFLOP*: memory read and written; operations of matrix products.
+- *peak*: the most memory allocated at once beyond the inputs, gradients included.
+- *ms*: an estimate, the longer of device and host. An operator on the device takes the longest of 3 us per kernel, its
+  bytes at 4.3 TB/s, and its products at 50 (float32), 400 (TF32) or 790 TFLOP/s (half precision), the rates of an H200.
+  The host takes 7 us per operator and 15 us per read. The first column is torch's default for float32 products.
 
-*Dense torch* is the formula as one writes it, with everything held at once; a test checks that it is the same loss.
+*Dense torch* is the formula written out, with everything in memory at once; a test checks that it is the same loss.
 Counted with torch {torch}.
 """
 
 CAPTURE = """\
-A CUDA graph can be captured of every loss and problem here but those in this table, if there is one: nothing is read,
-no shape depends on values, and no number of Python's is copied to the device. Options may read where defaults do not:
-semi-hard triplets, and all triplets of a soft margin, ask once how many positives an anchor has.
+Every loss and problem here can be captured in a CUDA graph, except those in this table, if there is one: nothing is
+read, no shape depends on values, and no Python number is copied to the device. Options may read where defaults do not:
+semi-hard triplets, and all triplets with a soft margin, read once how many positives an anchor has.
 """
 
 
