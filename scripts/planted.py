@@ -52,11 +52,12 @@ SAID = ("right", "wrong", "unsure", "equal", "held back", "open")
 HEAD = """# Planted answers
 
 What the lab says about random data whose answer is known. `python scripts/planted.py` draws the data, does what
-`lossary compare` does without tuning and with few steps (3 to 10 runs per loss, as many as the verdict needs), and writes
-this page. Gaps are in margins (1 point, or 1 % of the constant baseline's error), with their standard error over the
-data sets. The columns count data sets: the loss that is truly ahead was said to beat the other (*right*); the one that is
-behind was, or a loss was said to beat itself (*wrong*); a claim was made where the gap is within two standard errors of
-0 (*unsure*); or one is ahead, but the other was rising so fast that it may catch up, or had not learned (*held back*).
+`lossary compare` does without tuning and with few steps (3 to 10 runs per loss, as many as the verdict needs), and
+writes this page. Gaps are in margins (1 point, or 1 % of the constant baseline's error), with their standard error over
+the data sets. The columns count data sets: the loss that is truly ahead was said to beat the other (*right*); the one
+that is behind was, or a loss was said to beat itself (*wrong*); a claim was made where the gap is within two standard
+errors of 0 (*unsure*); or one is ahead, but the other was rising so fast that it may catch up, or had not learned
+(*held back*).
 
 {summary}
 
