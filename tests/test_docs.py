@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from docs_versions import on_post_build
 from markdown.extensions.toc import slugify
+from PIL import Image
 
 from lossary.catalogue import CATALOGUE
 
@@ -63,6 +64,14 @@ def test_libraries_that_the_readme_names_have_presets() -> None:
     lines = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("- **From ")]
     named = {re.sub(r"[- ]", "_", name.lower()) for line in lines for name in line.split("**")[1][5:].split(", ")}
     assert {path.stem for path in ROOT.glob("src/lossary/presets/[a-z]*.py")} <= named
+
+
+def test_readme_says_what_its_picture_shows() -> None:
+    text = (ROOT / "README.md").read_text()
+    ((described, path),) = re.findall(r"^!\[(.*)\]\((.*)\)$", text, re.M)
+    with Image.open(ROOT / path) as picture:
+        verdict = picture.info["Title"]
+    assert verdict.rstrip(".") in described
 
 
 def test_readme_is_short() -> None:
