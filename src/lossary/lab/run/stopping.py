@@ -154,7 +154,7 @@ def mostly(runs: int, of: int) -> bool:
 
 
 def to_come(runs: Sequence[Record], metric: Metric) -> float:
-    """How much better a loss may still become with four times the steps; 0 if most of its runs had stopped rising.
+    """How much better a loss may still become with more steps; 0 if most of its runs had stopped rising.
 
     It is `GAINS_TO_COME` times what the loss gained in the last sixth of its steps. If most runs are in a dip, or there
     are no curves of this metric, nobody knows: the result is infinite.

@@ -31,7 +31,7 @@ class Standing:
     seeds: int
     seconds: float = 0.0  # of a training run: median time of a step x median number of steps; 0 for baselines
     p_best: float = float("nan")  # probability of having the best true mean, by joint draws: a description, not a claim
-    to_come: float = 0.0  # how much better it may become with four times the steps; 0: its runs had stopped rising
+    to_come: float = 0.0  # how much better it may become with more steps; 0: its runs had stopped rising
 
 
 @dataclass(frozen=True)
