@@ -586,8 +586,8 @@ def test_the_operators_keep_torchs_rules(blocked):
     labels = index % 4
     operators = torch.ops.lossary
     three, by_row = centers_of_three(source), torch.rand(N, dtype=F64, requires_grad=True)
-    marks = ("exponentials", True, None, "", [])
-    of_scores = ("softplus", True, 3, "soft_cap", [2.0])
+    marks = ("exponentials", True, None, "", [], False)
+    of_scores = ("softplus", True, 3, "soft_cap", [2.0], False)
     no_labels = (None, None, None, None)
     one_set = (source.x, source.x, None, by_row, by_row, labels, labels, None, None, None)
     for given in (

@@ -39,6 +39,11 @@ LOSSES: dict[str, tuple[Callable[..., Tensor], tuple[Tensor, ...]]] = {
     "focal": (lambda x, w: linear(lossary.FocalLoss(gamma=2.5), x, w, Y), (X, W)),
     "ArcFace": (lambda x, w: lossary.arcface_loss(x, w, Y), (X, W)),
     "CosFace, sum": (lambda x, w: lossary.cosface_loss(x, w, Y, reduction="sum"), (X, W)),
+    "CosFace": (lambda x, w: lossary.cosface_loss(x, w, Y), (X, W)),
+    "ArcFace, easy, weights": (
+        lambda x, w: lossary.arcface_loss(x, w, Y, beyond_pi="easy", sample_weight=CLASS_WEIGHT[:N].to(x.dtype)),
+        (X, W),
+    ),
     "ArcFace, a scale for each": (
         lambda x, w: lossary.arcface_loss(x, w, Y, scale=CLASS_WEIGHT[:N].to(x.dtype) * 20),
         (X, W),
@@ -78,8 +83,7 @@ def by_triton(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     asked: list[str] = []
     kinds = ("row_{}", "set_{}"), ("statistics", "gradients")
-    names = [kind.format(what) for kind in kinds[0] for what in kinds[1]]
-    for name in (*names, "rest_softplus", "rest_softplus_gradients"):
+    for name in (kind.format(what) for kind in kinds[0] for what in kinds[1]):
         found = getattr(rows, name)
         monkeypatch.setattr(rows, name, lambda *a, of=found, name=name, **k: (asked.append(name), of(*a, **k))[1])
     monkeypatch.setattr(switch, "ON", True)

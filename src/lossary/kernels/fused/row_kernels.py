@@ -18,6 +18,8 @@ FLOOR = tl.constexpr(-100.0)
 # log-sum-exps are a maximum and a sum. Rows with one target each have no need of the last four.
 TARGET, TOTAL, REST_TOP, REST_SUM = (tl.constexpr(i) for i in range(4))
 AMONG_TOP, AMONG_SUM, COUNT, EXISTING = (tl.constexpr(i) for i in range(4, 8))
+# Of sums of softplus, TOTAL is the rest's; these two again only of rows with several targets.
+SOFT_AMONG, SOFT_COUNT = tl.constexpr(2), tl.constexpr(3)
 # What `row_factors` makes of a row, and `slopes` multiplies a tile with.
 BY_TARGET, BY_AMONG, BY_REST, BY_MEAN, OF_AMONG, OF_REST = (tl.constexpr(i) for i in range(6))
 
@@ -41,6 +43,12 @@ def log1p_exp(s):
     u = 1.0 + e
     step = u - 1.0
     return tl.where(step > 0, tl.log(u) * (e / tl.where(step > 0, step, 1.0)), e)
+
+
+@triton.jit
+def softplus(s):
+    """log(1 + e^z) of s = z / log 2."""
+    return tl.maximum(s * LN_2, 0.0) + log1p_exp(s)
 
 
 @triton.jit
@@ -122,7 +130,7 @@ def row_statistics(X, W, B, BY_ROW, BY_COLUMN, ROW_LABELS, COLUMN_LABELS, ROW_GR
                    BN: tl.constexpr, BC: tl.constexpr, BD: tl.constexpr):  # fmt: skip
     """What ``span`` columns each, of those from ``start`` to ``end``, are to some rows, into OUT (parts, FIELDS, N).
 
-    Where SOFT, the sum of their softplus is all.
+    Where SOFT, softplus is summed; then nobody asks for the mean score.
     """
     tiles = tl.cdiv(N, BN)
     part = tl.program_id(0) // tiles  # neighbours work on the same columns, which the cache then has
@@ -135,10 +143,13 @@ def row_statistics(X, W, B, BY_ROW, BY_COLUMN, ROW_LABELS, COLUMN_LABELS, ROW_GR
         c = first + tl.arange(0, BC)
         s = _scores(X, W, B, BY_ROW, BY_COLUMN, READY, n, c, start, N, end, D, DOT, WIDE, BN, BC, BD)
         is_target, is_rest = _kinds(ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, COLUMN_GROUPS, n, c, N, end, number, OWN)
+        target += tl.sum(tl.where(is_target, s * scale, 0.0), 1)
         if SOFT:
-            total += tl.sum(tl.where(is_rest, tl.maximum(s * LN_2, 0.0) + log1p_exp(s), 0.0), 1)
+            total += tl.sum(tl.where(is_rest, softplus(s), 0.0), 1)
+            if not SINGLE:
+                among_sum += tl.sum(tl.where(is_target, softplus(s * scale), 0.0), 1)
+                count += tl.sum(is_target.to(tl.float32), 1)
         else:
-            target += tl.sum(tl.where(is_target, s * scale, 0.0), 1)
             total += tl.sum(tl.where(is_target | is_rest, s, 0.0), 1)
             rest, rest_sum = _merged(rest, rest_sum, s, is_rest)
             if not SINGLE:
@@ -146,11 +157,12 @@ def row_statistics(X, W, B, BY_ROW, BY_COLUMN, ROW_LABELS, COLUMN_LABELS, ROW_GR
                 count += tl.sum(is_target.to(tl.float32), 1)
                 existing += tl.sum((is_target | is_rest).to(tl.float32), 1)
     at, ok = OUT + part.to(tl.int64) * FIELDS * N + n, n < N
-    if SOFT:
-        tl.store(at, total, mask=ok)
-    else:
-        tl.store(at + TARGET * N, target, mask=ok)
-        tl.store(at + TOTAL * N, total, mask=ok)
+    tl.store(at + TARGET * N, target, mask=ok)
+    tl.store(at + TOTAL * N, total, mask=ok)
+    if SOFT and not SINGLE:
+        tl.store(at + SOFT_AMONG * N, among_sum, mask=ok)
+        tl.store(at + SOFT_COUNT * N, count, mask=ok)
+    elif not SOFT:
         tl.store(at + REST_TOP * N, rest, mask=ok)
         tl.store(at + REST_SUM * N, rest_sum, mask=ok)
         if not SINGLE:
@@ -174,7 +186,7 @@ def _merged_parts(top, total, top_of_part, total_of_part):
 
 @triton.jit
 def merge_statistics(PARTS, TARGETS, TARGET_MEAN, AMONG, REST, MEAN, EXISTING_OUT, N, C, parts,
-                     SINGLE: tl.constexpr, FIELDS: tl.constexpr, BN: tl.constexpr):  # fmt: skip
+                     SINGLE: tl.constexpr, SOFT: tl.constexpr, FIELDS: tl.constexpr, BN: tl.constexpr):  # fmt: skip
     """The statistics of whole rows from those of their parts."""
     n = tl.program_id(0) * BN + tl.arange(0, BN)
     ok = n < N
@@ -186,24 +198,31 @@ def merge_statistics(PARTS, TARGETS, TARGET_MEAN, AMONG, REST, MEAN, EXISTING_OU
         at = PARTS + part * FIELDS * N + n
         target += tl.load(at + TARGET * N, mask=ok, other=0.0)
         total += tl.load(at + TOTAL * N, mask=ok, other=0.0)
-        rest, rest_sum = _merged_parts(rest, rest_sum, tl.load(at + REST_TOP * N, mask=ok, other=ABSENT_2),
-                                       tl.load(at + REST_SUM * N, mask=ok, other=0.0))  # fmt: skip
-        if not SINGLE:
+        if not SOFT:
+            rest, rest_sum = _merged_parts(rest, rest_sum, tl.load(at + REST_TOP * N, mask=ok, other=ABSENT_2),
+                                           tl.load(at + REST_SUM * N, mask=ok, other=0.0))  # fmt: skip
+        if SOFT and not SINGLE:
+            among_sum += tl.load(at + SOFT_AMONG * N, mask=ok, other=0.0)
+            count += tl.load(at + SOFT_COUNT * N, mask=ok, other=0.0)
+        elif not SINGLE:
             among, among_sum = _merged_parts(among, among_sum, tl.load(at + AMONG_TOP * N, mask=ok, other=ABSENT_2),
                                              tl.load(at + AMONG_SUM * N, mask=ok, other=0.0))  # fmt: skip
             count += tl.load(at + COUNT * N, mask=ok, other=0.0)
             existing += tl.load(at + EXISTING * N, mask=ok, other=0.0)
     if SINGLE:
         count, existing = tl.full((BN,), 1.0, tl.float32), tl.zeros((BN,), tl.float32) + C
-    target = target * LN_2 / tl.maximum(count, 1.0)
-    tl.store(TARGETS + n, count, mask=ok)
-    tl.store(TARGET_MEAN + n, target, mask=ok)
-    if SINGLE:
-        tl.store(AMONG + n, target, mask=ok)
+    target = target / tl.maximum(count, 1.0)
+    if SOFT:
+        of_targets = softplus(target) if SINGLE else among_sum
+        of_rest, mean = total, tl.zeros((BN,), tl.float32)
     else:
-        tl.store(AMONG + n, _log_sum_exp(among, among_sum), mask=ok)
-    tl.store(REST + n, _log_sum_exp(rest, rest_sum), mask=ok)
-    tl.store(MEAN + n, total * LN_2 / tl.maximum(existing, 1.0), mask=ok)
+        of_targets = target * LN_2 if SINGLE else _log_sum_exp(among, among_sum)
+        of_rest, mean = _log_sum_exp(rest, rest_sum), total * LN_2 / tl.maximum(existing, 1.0)
+    tl.store(TARGETS + n, count, mask=ok)
+    tl.store(TARGET_MEAN + n, target * LN_2, mask=ok)
+    tl.store(AMONG + n, of_targets, mask=ok)
+    tl.store(REST + n, of_rest, mask=ok)
+    tl.store(MEAN + n, mean, mask=ok)
     tl.store(EXISTING_OUT + n, existing, mask=ok)
 
 
@@ -246,10 +265,11 @@ def _pulled(FACTORS, of, ok, stride, s, is_target, is_rest, scale, AXIS: tl.cons
     """A tile's gradient through the statistics of its rows (AXIS = 1), or of its columns (0)."""
     by_target = tl.expand_dims(tl.load(FACTORS + BY_TARGET * stride + of, mask=ok, other=0.0), AXIS)
     by_rest = tl.expand_dims(tl.load(FACTORS + BY_REST * stride + of, mask=ok, other=0.0), AXIS)
-    if SOFT:
-        return tl.where(is_rest, by_rest * sigmoid(s), 0.0)
-    of_rest = tl.expand_dims(tl.load(FACTORS + OF_REST * stride + of, mask=ok, other=0.0), AXIS)
     by_among = tl.expand_dims(tl.load(FACTORS + BY_AMONG * stride + of, mask=ok, other=0.0), AXIS)
+    if SOFT:
+        wrong = sigmoid(tl.where(is_target, s * scale, s))
+        return tl.where(is_target, by_target + by_among * wrong, tl.where(is_rest, by_rest * wrong, 0.0))
+    of_rest = tl.expand_dims(tl.load(FACTORS + OF_REST * stride + of, mask=ok, other=0.0), AXIS)
     share = tl.exp2(bounded(s - of_rest))
     g = tl.where(is_rest, by_rest * share, 0.0)
     if SINGLE:

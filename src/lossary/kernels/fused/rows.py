@@ -15,7 +15,7 @@ from torch import Tensor
 from lossary.kernels.fused import row_kernels as kernels
 from lossary.kernels.fused import tiles
 from lossary.kernels.fused.launch import dot_precision, interpreted, launch
-from lossary.kernels.fused.sides import Side, finish, side
+from lossary.kernels.fused.sides import Pairs, Side, finish, side
 from lossary.kernels.products import headroom, multiply_
 from lossary.kernels.rows.kinds import by_own_target
 from lossary.kernels.rows.scores import Bilinear, ItemSets, Learning, RowGradients, Rows, Targets
@@ -23,8 +23,7 @@ from lossary.kernels.rows.scores import Bilinear, ItemSets, Learning, RowGradien
 #: Which of x, w, b and the factors of x and w.
 Needs = tuple[bool, bool, bool, bool, bool]
 
-#: Fields that a part of the columns has in `row_kernels`, by whether rows have one target each; and a row's factors.
-FIELDS = {True: 4, False: 8}
+#: A row's factors in `row_kernels`.
 FACTORS = 6
 
 
@@ -38,6 +37,7 @@ class Problem:
     labels: tuple[Tensor | None, ...]  # of rows and columns, then their groups
     own: bool
     single: bool
+    soft: bool  # whether softplus is summed, not exponentials
     scale: float
     start: int  # the number of the first column
 
@@ -62,11 +62,17 @@ class Problem:
         """Whether vectors are so long that torch's own products are faster, with the way of scores through memory."""
         return self.x.shape[1] > tiles.DEEP
 
+    @property
+    def fields(self) -> int:
+        """How much of a part of the columns is stored in `row_kernels`."""
+        return (2 if self.single else 4) if self.soft else 4 if self.single else 8
+
     def options(self, tile: tiles.Tile) -> dict[str, Any]:
         """How a kernel is compiled for it."""
         return {
             "OWN": self.own,
             "SINGLE": self.single,
+            "SOFT": self.soft,
             "DOT": dot_precision(self.x),
             "WIDE": interpreted(),
             **tile.shape,
@@ -85,7 +91,8 @@ def _between(rows: Side, columns: Side, b: Tensor | None, targets: Targets) -> P
     labels = (targets.rows, of_columns, targets.row_groups, targets.column_groups)
     labels = tuple(None if t is None else t.contiguous() for t in labels)
     b = None if b is None else b.contiguous()
-    return Problem(rows, columns, b, labels, targets.own, targets.single, targets.scale, targets.start)
+    single, soft = targets.single, targets.sums == "softplus"
+    return Problem(rows, columns, b, labels, targets.own, single, soft, targets.scale, targets.start)
 
 
 def row_statistics(source: Bilinear, targets: Targets) -> Rows:
@@ -99,22 +106,13 @@ def row_gradients(source: Bilinear, targets: Targets, rows: Rows, by_rows: RowGr
     existing: Tensor | int = of.sizes[1] - int(of.own)
     if by_rows.mean is not None and (targets.row_groups is not None or targets.first is not None):
         existing = _statistics(of)[1]  # how many columns exist for a row, the kernel alone knows
+    by_pair = None
+    if targets.paired and of.single and not of.soft and of.x.dtype != torch.float32:
+        by_pair, by_rows = by_own_target(by_rows), by_rows._replace(target=None, among=None)
+    elif targets.paired and of.single and of.x.dtype != torch.float32:
+        by_pair, by_rows = by_rows.target, by_rows._replace(target=None)
     factors = _row_factors(rows, by_rows, existing, of.scale)
-    return _gradients(of, factors, needs, mean=by_rows.mean is not None)
-
-
-def rest_softplus(source: Bilinear, targets: Targets) -> Tensor:
-    """(N,) the sum of softplus(score) over a row's columns that are no targets, in float32."""
-    return _parts(problem(source, targets), soft=True)[:, 0].sum(0)
-
-
-def rest_softplus_gradients(source: Bilinear, targets: Targets, by_sum: Tensor, needs: Needs) -> Learning:
-    """Gradients from that by the sum; None where not needed."""
-    of = problem(source, targets)
-    by_sum = by_sum.contiguous()
-    no_rows = Rows(*(by_sum,) * 5)  # nothing but the gradient is asked for
-    factors = _row_factors(no_rows, RowGradients(None, None, by_sum, None), 0, of.scale)
-    return _gradients(of, factors, needs, soft=True)
+    return _gradients(of, factors, needs, by_pair, mean=by_rows.mean is not None)
 
 
 def set_statistics(sets: ItemSets) -> Rows:
@@ -131,9 +129,10 @@ def set_statistics(sets: ItemSets) -> Rows:
 
 def set_gradients(sets: ItemSets, rows: Rows, by_rows: RowGradients) -> tuple[Tensor, Tensor | None]:
     """:func:`lossary.kernels.rows.symmetric.set_gradients`: scores made once again serve rows and columns."""
-    every, cut, by_pair = _every(sets), sets.split, None
+    every, cut, pairs = _every(sets), sets.split, None
     if sets.labels is None:  # the only target's slope is most of the gradient, and is not rounded
         by_pair, by_rows = by_own_target(by_rows), by_rows._replace(target=None, among=None)
+        pairs = None if by_pair is None else Pairs(by_pair.contiguous(), every, cut, sets=True)
     existing: Tensor | int = len(every.given) - 1
     if cut > 0 and by_rows.mean is not None:
         existing = torch.full_like(rows.rest, cut)
@@ -149,7 +148,7 @@ def set_gradients(sets: ItemSets, rows: Rows, by_rows: RowGradients) -> tuple[Te
         if by_w is not None:
             multiply_(by_w[strip], slopes.t(), of.x)
     by_factor = None if every.factor is None else torch.empty_like(every.factor)
-    return _settled(every, raw, by_factor, unscale, by_pair), by_factor
+    return _settled(every, raw, by_factor, unscale, pairs), by_factor
 
 
 def _every(sets: ItemSets) -> Side:
@@ -184,17 +183,18 @@ def _statistics(of: Problem, into: Sequence[Tensor] | None = None) -> tuple[Rows
         len(of.w),
         len(parts),
         SINGLE=of.single,
-        FIELDS=FIELDS[of.single],
+        SOFT=of.soft,
+        FIELDS=of.fields,
         BN=size,
     )
     *statistics, existing = found
     return Rows(*statistics), existing
 
 
-def _parts(of: Problem, *, soft: bool = False) -> Tensor:
+def _parts(of: Problem) -> Tensor:
     """What spans of columns are to the rows, (parts, fields, N)."""
     n, _, depth = of.sizes
-    tile, fields = tiles.statistics(of.x), 1 if soft else FIELDS[of.single]
+    tile, fields = tiles.statistics(of.x), of.fields
     of_rows = -(-n // tile.rows)
     strips = list(_strips(of, 4)) if of.deep else [slice(0, len(of.w))]
     spans = [_span(strip, of_rows, tile) for strip in strips]
@@ -203,7 +203,7 @@ def _parts(of: Problem, *, soft: bool = False) -> Tensor:
     for strip, span, out in zip(strips, spans, every.split(counts), strict=True):
         ready = _products(of, strip) if of.deep else None
         arguments = (*of.tensors, ready, out, n, depth, strip.start, strip.stop, span, of.scale, of.start)
-        options = {"SOFT": soft, "FIELDS": fields, **of.options(tile)}
+        options = {"FIELDS": fields, **of.options(tile)}
         launch(kernels.row_statistics, of_rows * len(out), of.x, *arguments, **options)
     return every
 
@@ -243,8 +243,8 @@ def _row_factors(rows: Rows, by_rows: RowGradients, existing: Tensor | int, scal
     return factors
 
 
-def _gradients(of: Problem, factors: Tensor, needs: Needs, *, mean: bool = False, soft: bool = False) -> Learning:
-    """The gradients from the rows' factors; None where not needed."""
+def _gradients(of: Problem, factors: Tensor, needs: Needs, by_pair: Tensor | None, *, mean: bool) -> Learning:
+    """The gradients from the rows' factors, and what pairs give apart from them; None where not needed."""
     make = torch.zeros_like if 0 in of.sizes else torch.empty_like
     by_x = make(of.x, dtype=torch.float32) if needs[0] or needs[3] else None
     by_w = make(of.columns.given) if needs[1] or needs[4] else None
@@ -254,27 +254,29 @@ def _gradients(of: Problem, factors: Tensor, needs: Needs, *, mean: bool = False
         for each, need in ((of.rows.factor, needs[3]), (of.columns.factor, needs[4]))
     )
     unscale = _fitted(of, factors)
+    to_rows, to_columns = (None if by_pair is None else Pairs(by_pair, others) for others in (of.columns, of.rows))
     for strip in _strips_of_slopes(of):
-        slopes, sums = _slopes(of, factors, strip, mean=mean, soft=soft, biased=by_b is not None)
+        slopes, sums = _slopes(of, factors, strip, mean=mean, biased=by_b is not None)
         if by_x is not None:
             multiply_(by_x, slopes, of.w[strip], add=strip.start > 0)
         if by_w is not None:
-            _give_columns(of, slopes, strip, unscale, by_w[strip], None if by_c is None else by_c[strip])
+            of_strip = by_w[strip], None if by_c is None else by_c[strip]
+            _give_columns(of, slopes, strip, unscale, to_columns and to_columns.after(strip.start), *of_strip)
         if by_b is not None and sums is not None:
             sums = sums.sum(0)
             by_b[strip] = sums if unscale is None else sums * unscale
-    by_x = None if by_x is None else _settled(of.rows, by_x, by_r, unscale)
+    if by_b is not None and by_pair is not None:
+        by_b[: len(by_pair)] += by_pair
+    by_x = None if by_x is None else _settled(of.rows, by_x, by_r, unscale, to_rows)
     return Learning(by_x, by_w, by_b, by_r, by_c)
 
 
-def _settled(
-    of: Side, raw: Tensor, by_factor: Tensor | None, unscale: Tensor | None, by_pair: Tensor | None = None
-) -> Tensor:
+def _settled(of: Side, raw: Tensor, by_factor: Tensor | None, unscale: Tensor | None, pairs: Pairs | None) -> Tensor:
     """The gradient by vectors, from that by what is multiplied, float32; that by their factor into ``by_factor``."""
-    if of.radius is None and by_factor is None and unscale is None and by_pair is None:
+    if of.radius is None and by_factor is None and unscale is None and pairs is None:
         return raw
     out = torch.empty_like(of.given)
-    finish(of, raw, out, by_factor, unscale=unscale, by_pair=by_pair)
+    finish(of, raw, out, by_factor, unscale=unscale, pairs=pairs)
     return out
 
 
@@ -284,7 +286,6 @@ def _slopes(
     strip: slice,
     *,
     mean: bool = False,
-    soft: bool = False,
     columns: int | None = None,
     biased: bool = False,
 ) -> tuple[Tensor, Tensor | None]:
@@ -309,7 +310,6 @@ def _slopes(
         out,
         sums,
         *sizes,
-        SOFT=soft,
         MEAN=mean,
         **of.options(tile),
     )
@@ -317,14 +317,20 @@ def _slopes(
 
 
 def _give_columns(
-    of: Problem, slopes: Tensor, strip: slice, unscale: Tensor | None, by_w: Tensor, by_factor: Tensor | None
+    of: Problem,
+    slopes: Tensor,
+    strip: slice,
+    unscale: Tensor | None,
+    pairs: Pairs | None,
+    by_w: Tensor,
+    by_factor: Tensor | None,
 ) -> None:
     """The gradient by some columns and by their factors, from the slopes of their scores."""
-    if of.columns.radius is None and unscale is None and by_factor is None:
+    if of.columns.radius is None and unscale is None and by_factor is None and pairs is None:
         multiply_(by_w, slopes.t(), of.x)
         return
     raw = multiply_(torch.empty_like(by_w, dtype=torch.float32), slopes.t(), of.x)
-    finish(of.columns.of(strip), raw, by_w, by_factor, unscale=unscale)
+    finish(of.columns.of(strip), raw, by_w, by_factor, unscale=unscale, pairs=pairs)
 
 
 def _fitted(of: Problem, factors: Tensor) -> Tensor | None:

@@ -1,6 +1,7 @@
 """One side of the products: vectors as they are multiplied, and what every vector's products are multiplied with."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -43,6 +44,18 @@ def inverse_norms(w: Tensor, radius: float = 1.0, factor: Tensor | None = None) 
     return inverse
 
 
+class Pairs(NamedTuple):
+    """What the scores of pairs give to a gradient, apart from all others: in half precision these would be rounded."""
+
+    by_score: Tensor  # (N,) their derivatives
+    others: Side  # the first N are the pairs of vectors 0 to N
+    start: int = 0  # the first vector's number
+    sets: bool = False  # vectors i and i + start are a pair, of one list of 2 start vectors, each with a derivative
+
+    def after(self, start: int) -> "Pairs":
+        return self._replace(start=start)
+
+
 def finish(
     of: Side,
     gradient: Tensor,
@@ -50,14 +63,15 @@ def finish(
     by_factor: Tensor | None,
     *,
     unscale: Tensor | None = None,
-    by_pair: Tensor | None = None,
+    pairs: Pairs | None = None,
 ) -> None:
-    """The gradient by what is multiplied becomes that by the vectors, in ``out``, and by their factor.
-
-    ``by_pair`` are the derivatives by the scores of vectors i and i + N/2, which the gradient lacks.
-    """
+    """The gradient by what is multiplied becomes that by the vectors, in ``out``, and by their factor."""
     columns, depth = tiles.COLUMNS
-    known = (of.given, of.multiplied, of.each, of.factor, by_pair, unscale, out, by_factor)
-    numbers = (*out.shape, of.radius or 1.0, len(out) // 2)
-    options = {"UNIT": of.radius is not None, "BC": columns, "BD": depth}
+    by_pair, start, sets, others = None, 0, False, None
+    if pairs is not None:
+        by_pair, others, start, sets = pairs
+    theirs = (None, None) if others is None else (others.multiplied, others.each)
+    known = (of.given, of.each, of.factor, *theirs, by_pair, unscale, out, by_factor)
+    numbers = (*out.shape, of.radius or 1.0, start, 0 if by_pair is None else len(by_pair))
+    options = {"SETS": sets, "UNIT": of.radius is not None, "BC": columns, "BD": depth}
     launch(kernels.finish_vectors, -(-len(out) // columns), out, gradient, *known, *numbers, **options)

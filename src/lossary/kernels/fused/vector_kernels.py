@@ -7,7 +7,7 @@ What an argument may lack is None, of which a kernel is compiled without a trace
 import triton
 import triton.language as tl
 
-from lossary.kernels.fused.row_kernels import LOG2_E, log1p_exp, sigmoid
+from lossary.kernels.fused.row_kernels import LOG2_E, sigmoid, softplus
 
 
 @triton.jit
@@ -39,26 +39,36 @@ def inverse_norms(W, FACTOR, OUT, C, D, radius, BC: tl.constexpr, BD: tl.constex
 
 
 @triton.jit
-def _entries(G, W, BY_PAIR, EACH, unscale, offset, c, d, ok, C, D, cut):
-    """Some entries of the gradient by what was multiplied, with what the pairs' own scores give; and of the vectors."""
-    g = tl.load(G + offset + d[None, :], mask=ok, other=0.0).to(tl.float32) * unscale
+def _entries(G, EACH, OTHER, OTHER_EACH, BY_PAIR, unscale, c, d, C, D, number, pairs, SETS: tl.constexpr):
+    """Some entries of the gradient by what was multiplied, with what the vectors' own pairs give."""
+    ok = (c[:, None] < C) & (d[None, :] < D)
+    g = tl.load(G + c.to(tl.int64)[:, None] * D + d[None, :], mask=ok, other=0.0).to(tl.float32) * unscale
     if BY_PAIR is not None:
-        other = tl.where(c < cut, c + cut, c - cut)
-        both = tl.load(BY_PAIR + c, mask=c < C, other=0.0) + tl.load(BY_PAIR + other, mask=c < C, other=0.0)
+        other = number + c
+        if SETS:  # of the same list, and each of a pair has a derivative
+            other = tl.where(c < number, c + number, c - number)
+        paired = (c < C) & (other < pairs)
+        by = tl.load(BY_PAIR + other, mask=paired, other=0.0)
+        if SETS:
+            by += tl.load(BY_PAIR + c, mask=paired, other=0.0)
         if EACH is not None:
-            both *= tl.load(EACH + c, mask=c < C, other=0.0) * tl.load(EACH + other, mask=c < C, other=0.0)
-        at = W + other.to(tl.int64)[:, None] * D + d[None, :]
-        g += both[:, None] * tl.load(at, mask=ok, other=0.0).to(tl.float32)
+            by *= tl.load(EACH + c, mask=paired, other=0.0)
+        if OTHER_EACH is not None:
+            by *= tl.load(OTHER_EACH + other, mask=paired, other=0.0)
+        at = OTHER + other.to(tl.int64)[:, None] * D + d[None, :]
+        g += by[:, None] * tl.load(at, mask=paired[:, None] & (d[None, :] < D), other=0.0).to(tl.float32)
     return g
 
 
 @triton.jit
-def finish_vectors(G, GIVEN, MULTIPLIED, EACH, FACTOR, BY_PAIR, UNSCALE, OUT, ALONG, C, D, radius, cut,
-                   UNIT: tl.constexpr, BC: tl.constexpr, BD: tl.constexpr):  # fmt: skip
+def finish_vectors(G, GIVEN, EACH, FACTOR, OTHER, OTHER_EACH, BY_PAIR, UNSCALE, OUT, ALONG, C, D, radius,
+                   number, pairs, SETS: tl.constexpr, UNIT: tl.constexpr,
+                   BC: tl.constexpr, BD: tl.constexpr):  # fmt: skip
     """A gradient as it leaves the product becomes that by the vectors, in their dtype, and by a factor of each.
 
-    Pairs give their share first: vector j and vector j +- cut, whose scores have the derivatives BY_PAIR. Where vectors
-    count by their direction (UNIT), what is left has no part along them. EACH is radius / |w_j| there, and the factor.
+    Pairs give their share first: vector j and OTHER's vector ``number + j``, of the first ``pairs``, whose scores have
+    the derivatives BY_PAIR. If vectors count by their direction (UNIT), the part along them is removed. EACH is
+    radius / |w_j| there, and the factor.
     """
     c = tl.program_id(0) * BC + tl.arange(0, BC)
     offset = c.to(tl.int64)[:, None] * D
@@ -70,7 +80,7 @@ def finish_vectors(G, GIVEN, MULTIPLIED, EACH, FACTOR, BY_PAIR, UNSCALE, OUT, AL
         for first in range(0, D, BD):
             d = first + tl.arange(0, BD)
             ok = (c[:, None] < C) & (d[None, :] < D)
-            g = _entries(G, MULTIPLIED, BY_PAIR, EACH, unscale, offset, c, d, ok, C, D, cut)
+            g = _entries(G, EACH, OTHER, OTHER_EACH, BY_PAIR, unscale, c, d, C, D, number, pairs, SETS)
             along += tl.sum(g * tl.load(GIVEN + offset + d[None, :], mask=ok, other=0.0).to(tl.float32), 1)
     factor = tl.full((BC,), 1.0, tl.float32)
     if FACTOR is not None:
@@ -84,26 +94,56 @@ def finish_vectors(G, GIVEN, MULTIPLIED, EACH, FACTOR, BY_PAIR, UNSCALE, OUT, AL
     for first in range(0, D, BD):
         d = first + tl.arange(0, BD)
         ok = (c[:, None] < C) & (d[None, :] < D)
-        g = _entries(G, MULTIPLIED, BY_PAIR, EACH, unscale, offset, c, d, ok, C, D, cut)
+        g = _entries(G, EACH, OTHER, OTHER_EACH, BY_PAIR, unscale, c, d, C, D, number, pairs, SETS)
         if UNIT:
             g -= along[:, None] * tl.load(GIVEN + offset + d[None, :], mask=ok, other=0.0).to(tl.float32)
         tl.store(OUT + offset + d[None, :], g.to(OUT.dtype.element_ty), mask=ok)
 
 
 @triton.jit
-def _nll(REST, AMONG, TARGET, n, ok):
-    """log(e^among + e^rest) - target without the cancellation of rows that are nearly right, and the rest's share."""
+def _turned(score, scale, cos_m, sin_m, step, BEYOND: tl.constexpr):
+    """scale cos(angle + m) of score = scale cos(angle), and its derivative by the score."""
+    cos = score / scale
+    sin = tl.sqrt(tl.maximum((1.0 - cos) * (1.0 + cos), 0.0, propagate_nan=tl.PropagateNan.ALL))
+    turned = cos * cos_m - sin * sin_m
+    # At +-1, and where rounding may have moved it there, the angle has no derivative.
+    at_end = tl.abs(cos) >= 1.0 - 2.384185791015625e-7
+    slope = tl.where(at_end, 0.0, cos_m + cos * sin_m / tl.where(at_end, 1.0, sin))
+    if BEYOND == "linear":
+        turned, slope = tl.where(cos <= -cos_m, cos - step, turned), tl.where(cos <= -cos_m, 1.0, slope)
+    elif BEYOND == "easy":
+        turned, slope = tl.where(cos <= 0.0, cos, turned), tl.where(cos <= 0.0, 1.0, slope)
+    return scale * turned, slope
+
+
+@triton.jit
+def _formula(REST, AMONG, TARGET, n, ok, p, q, r, t, KIND: tl.constexpr):
+    """A loss of a row's statistics, and its derivatives by the rest's, the targets' and the target."""
     rest, target = tl.load(REST + n, mask=ok, other=0.0), tl.load(TARGET + n, mask=ok, other=0.0)
-    among = target
-    if AMONG is not None:
+    zero = tl.zeros_like(rest)
+    if KIND == "pair":  # whose rest is a sum of softplus
+        value = softplus(-target * LOG2_E) + rest
+        return value, zero + 1.0, zero, -sigmoid(-target * LOG2_E)
+    if AMONG is not None:  # without the cancellation of rows that are nearly right
         among = tl.load(AMONG + n, mask=ok, other=0.0)
-    gap = rest - among
-    return tl.maximum(gap, 0.0) + log1p_exp(gap * LOG2_E) + (among - target), sigmoid(gap * LOG2_E)
+        gap = rest - among
+        value = softplus(gap * LOG2_E) + (among - target)
+        return value, sigmoid(gap * LOG2_E), sigmoid(-gap * LOG2_E), zero - 1.0
+    score, slope = target - p, zero + 1.0
+    if KIND == "angle linear":
+        score, slope = _turned(target, p, q, r, t, "linear")
+    elif KIND == "angle easy":
+        score, slope = _turned(target, p, q, r, t, "easy")
+    elif KIND == "angle plain":
+        score, slope = _turned(target, p, q, r, t, "plain")
+    gap = rest - score
+    wrong = sigmoid(gap * LOG2_E)
+    return softplus(gap * LOG2_E), wrong, zero, -wrong * slope
 
 
 @triton.jit
 def _shares(COUNT, WEIGHT, n, ok):
-    """What rows weigh in the mean; nothing without a target."""
+    """The rows' weights in the mean; 0 without a target."""
     share = tl.where(ok, 1.0, 0.0)
     if WEIGHT is not None:
         share = tl.load(WEIGHT + n, mask=ok, other=0).to(tl.float32)
@@ -113,17 +153,18 @@ def _shares(COUNT, WEIGHT, n, ok):
 
 
 @triton.jit
-def nll_mean(REST, AMONG, TARGET, COUNT, WEIGHT, MEAN, DIVISOR, N, BLOCK: tl.constexpr):
-    """The mean negative log-likelihood of rows, and what it was divided by; both are 0 of nothing. One program."""
+def row_mean(REST, AMONG, TARGET, COUNT, WEIGHT, MEAN, DIVISOR, N, p, q, r, t,
+             KIND: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
+    """The mean of a formula over rows, and what it was divided by; both are 0 if there is nothing. One program."""
     total, divisor = tl.zeros((BLOCK,), tl.float32), tl.zeros((BLOCK,), tl.float32)
     for first in range(0, N, BLOCK):
         n = first + tl.arange(0, BLOCK)
         ok = n < N
-        loss, _ = _nll(REST, AMONG, TARGET, n, ok)
+        loss, _, _, _ = _formula(REST, AMONG, TARGET, n, ok, p, q, r, t, KIND)
         share = _shares(COUNT, WEIGHT, n, ok)
-        # Chosen, not multiplied, as far as a row has no target or is none.
-        counts = ok if COUNT is None else ok & (tl.load(COUNT + n, mask=ok, other=0.0) > 0)
-        total += tl.where(counts, loss * share, 0.0)
+        if COUNT is not None:
+            ok = ok & (tl.load(COUNT + n, mask=ok, other=0.0) > 0)
+        total += tl.where(ok, loss * share, 0.0)
         divisor += share
     by = tl.sum(divisor, 0)
     tl.store(MEAN, tl.sum(total, 0) / tl.where(by == 0, 1.0, by))
@@ -131,18 +172,15 @@ def nll_mean(REST, AMONG, TARGET, COUNT, WEIGHT, MEAN, DIVISOR, N, BLOCK: tl.con
 
 
 @triton.jit
-def nll_slopes(REST, AMONG, TARGET, COUNT, WEIGHT, DIVISOR, BY_MEAN, BY_REST, BY_AMONG, BY_TARGET, N,
-               BLOCK: tl.constexpr):  # fmt: skip
-    """The derivatives of the mean by the statistics, times that by the mean."""
+def row_slopes(REST, AMONG, TARGET, COUNT, WEIGHT, DIVISOR, BY_MEAN, BY_REST, BY_AMONG, BY_TARGET, N, p, q, r, t,
+               KIND: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
+    """The derivatives of that mean by the statistics, times the derivative by the mean."""
     n = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     ok = n < N
-    _, wrong = _nll(REST, AMONG, TARGET, n, ok)
+    _, by_rest, by_among, by_target = _formula(REST, AMONG, TARGET, n, ok, p, q, r, t, KIND)
     by = tl.load(DIVISOR)
     each = _shares(COUNT, WEIGHT, n, ok) * (tl.load(BY_MEAN).to(tl.float32) / tl.where(by == 0, 1.0, by))
-    tl.store(BY_REST + n, each * wrong, mask=ok)
-    if AMONG is None:
-        tl.store(BY_TARGET + n, -each * wrong, mask=ok)
-    else:
-        rest, among = tl.load(REST + n, mask=ok, other=0.0), tl.load(AMONG + n, mask=ok, other=0.0)
-        tl.store(BY_AMONG + n, each * sigmoid((among - rest) * LOG2_E), mask=ok)
-        tl.store(BY_TARGET + n, -each, mask=ok)
+    tl.store(BY_REST + n, each * by_rest, mask=ok)
+    tl.store(BY_TARGET + n, each * by_target, mask=ok)
+    if AMONG is not None:
+        tl.store(BY_AMONG + n, each * by_among, mask=ok)

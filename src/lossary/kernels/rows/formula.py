@@ -19,8 +19,10 @@ from torch import Tensor
 from lossary.core import device as _device
 from lossary.core.reduce import divide, reduce
 from lossary.kernels.fused import switch
+from lossary.kernels.fused.switch import RowKernel
 from lossary.kernels.graph import learns
 from lossary.kernels.modes import full_precision, transformed
+from lossary.kernels.rows.means import fits, row_mean
 from lossary.kernels.rows.ring import ring_statistics
 from lossary.kernels.rows.routes import (
     RowFormula,
@@ -63,6 +65,7 @@ def row_loss(
     reduction: str = "mean",
     group: torch.distributed.ProcessGroup | None = None,
     slope: RowSlope | None = None,
+    kernel: RowKernel | None = None,
 ) -> Tensor:
     """The loss that ``formula`` computes from the rows' statistics.
 
@@ -75,11 +78,20 @@ def row_loss(
         targets: Which columns are targets.
         parameters: What the formula needs: numbers, passed on unchanged, or tensors, each 0-d, (1,) or (N,), to which
             gradients flow.
-        weight: One weight per row, (N,): mean is ``sum(w l) / sum(w)``. No gradient flows to it.
+        weight: One weight per row, (N,), numbers or booleans: mean is ``sum(w l) / sum(w)``. No gradient flows to it.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
         group: Process group over which the mean's divisor is summed.
         slope: The formula's losses and gradients in closed form, for blocks that are differentiated at once.
+        kernel: The formula among Triton's kernels, if no parameter is a tensor; rows without a target do not count.
     """
+    if kernel is not None and not any(isinstance(p, Tensor) for p in parameters):
+        rows = _for_kernels(source, targets, reduction, group)
+        if rows is not None:
+            formula = _beside_numbers(formula, parameters)
+            assert isinstance(targets, Targets)
+            return row_mean(formula, kernel, rows, weight, single=targets.single)
+    if weight is not None and weight.dtype == torch.bool:
+        weight = weight.to(accumulator(source.scores if isinstance(source, Dense) else source.x))
     if isinstance(source, Bilinear) and source.is_spread:
         source = source.explicit()
         group = group if source.shards is None else source.shards.group
@@ -111,19 +123,32 @@ def row_statistics(source: Bilinear, targets: Targets | Given) -> Rows | RowsOf:
         return blocked_statistics(source, targets)
 
 
-def kernel_statistics(source: Source, targets: Targets | Given) -> Rows | None:
-    """The statistics of rows that Triton's kernels serve, for formulas that have kernels too; else None."""
-    if not switch.ON or isinstance(source, Dense) or isinstance(targets, Given) or source.is_spread:
+def mean_by_kernels(
+    source: Source, targets: Targets | Given, reduction: str, group: torch.distributed.ProcessGroup | None
+) -> bool:
+    """Whether Triton kernels compute the statistics of the rows, and the mean of a formula that has a kernel."""
+    if not switch.ON or reduction != "mean" or group is not None:
+        return False
+    if isinstance(source, Dense) or isinstance(targets, Given) or source.is_spread or not fits(source.x):
+        return False
+    return not _held_whole(source, targets) and by_triton(source, targets) is not None
+
+
+def _for_kernels(
+    source: Source, targets: Targets | Given, reduction: str, group: torch.distributed.ProcessGroup | None
+) -> Rows | None:
+    """The statistics for such a mean; else None."""
+    if not mean_by_kernels(source, targets, reduction, group):
         return None
-    if _held_whole(source, targets) or by_triton(source, targets) is None:
-        return None
+    assert isinstance(source, Bilinear)
+    assert isinstance(targets, Targets)
     with full_precision(source.x):
         return blocked_statistics(source, targets)
 
 
 def two_way_kernel_statistics(source: Bilinear, targets: Targets) -> Rows | None:
-    """The same of the rows and then of the columns, where these are each other's pairs."""
-    if not switch.ON or source.is_spread or not _are_pairs(source, targets):
+    """The statistics of the rows and then of the columns, if these are pairs and Triton kernels compute them."""
+    if not switch.ON or source.is_spread or not _are_pairs(source, targets) or not fits(source.x):
         return None
     if fits_densely(source) or by_triton(source, targets) is None:
         return None

@@ -37,6 +37,7 @@ def row_statistics(
     first: int | None,
     map_name: str,
     map_numbers: Sequence[float],
+    paired: bool,
     unit: bool,
     centers: int,
     half: torch.dtype | None,
@@ -45,7 +46,7 @@ def row_statistics(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     source = Learning(x, w, b, row_factor, column_factor).with_form(Form(unit, centers, half, bound, radius))
     labels = (rows, columns, row_groups, column_groups, map_by_row)
-    targets = _targets(labels, (own, scale, sums, means, first, map_name, map_numbers))
+    targets = _targets(labels, (own, scale, sums, means, first, map_name, map_numbers, paired))
     return seam.row_statistics(source, targets)
 
 
@@ -68,6 +69,7 @@ def _gradients(
     first: int | None,
     map_name: str,
     map_numbers: Sequence[float],
+    paired: bool,
     unit: bool,
     centers: int,
     half: torch.dtype | None,
@@ -83,7 +85,7 @@ def _gradients(
     by_rows = RowGradients(by_target, by_among, by_rest, by_mean)
     source = Learning(x, w, b, row_factor, column_factor).with_form(Form(unit, centers, half, bound, radius))
     labels = (rows, columns, row_groups, column_groups, map_by_row)
-    targets = _targets(labels, (own, scale, sums, means, first, map_name, map_numbers))
+    targets = _targets(labels, (own, scale, sums, means, first, map_name, map_numbers, paired))
     needed = (needs[0], needs[1], needs[2], needs[3], needs[4])
     gradients = seam.row_gradients(source, targets, Rows(*found), by_rows, needed)
     # An operator can return only tensors: an empty one if no gradient is needed.
@@ -94,8 +96,9 @@ def _gradients(
     return by_x, by_w, by_b, by_r, by_c
 
 
-#: The parts of targets that are not tensors: own, scale, sums, means, first, and their map's name and numbers.
-Marks = tuple[bool, float, Any, bool, int | None, str, Sequence[float]]
+#: The parts of targets that are not tensors: own, scale, sums, means, first, their map's name and
+#: numbers, and paired.
+Marks = tuple[bool, float, Any, bool, int | None, str, Sequence[float], bool]
 
 
 def labels_of(targets: Targets) -> tuple[Tensor | None, ...]:
@@ -107,18 +110,19 @@ def labels_of(targets: Targets) -> tuple[Tensor | None, ...]:
 def marks_of(targets: Targets) -> Marks:
     name, numbers = ("", ()) if targets.map is None else (targets.map.name, targets.map.numbers)
     plain = [n for n in numbers if not isinstance(n, Tensor)]
-    return targets.own, targets.scale, targets.sums, targets.means, targets.first, name, plain
+    return targets.own, targets.scale, targets.sums, targets.means, targets.first, name, plain, targets.paired
 
 
 def _targets(labels: Sequence[Tensor | None], marks: Marks) -> Targets:
     rows, columns, rg, cg, by_row = labels
     assert rows is not None
-    own, scale, sums, means, first, name, numbers = marks
+    own, scale, sums, means, first, name, numbers, paired = marks
     by = ScoreMap(name, tuple(numbers), by_row) if name else None
     return Targets(
         rows,
         columns,
         own=own,
+        paired=paired,
         row_groups=rg,
         column_groups=cg,
         scale=scale,
@@ -144,7 +148,7 @@ def _(x: Tensor, *rest: Any) -> tuple[Tensor, ...]:
 
 
 def _remember(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    ctx.marks, ctx.form = inputs[10:17], Form(*inputs[17:])
+    ctx.marks, ctx.form = inputs[10:18], Form(*inputs[18:])
     ctx.set_materialize_grads(False)
     ctx.save_for_backward(*inputs[:10], *output)
 
@@ -155,13 +159,13 @@ def _statistics_backward(ctx: Any, _: Tensor | None, *by_rows: Tensor | None) ->
     learning, labels, found = tensors[:5], tensors[5:10], tensors[10:]
     needs = ctx.needs_input_grad[:5]
     if all(g is None for g in by_rows):
-        return (None,) * 22
+        return (None,) * 23
     if torch.is_grad_enabled():
         targets = _targets(labels, ctx.marks)
         gradients = TwiceDifferentiable.apply(targets, ctx.form, needs, found, *learning, *by_rows)
     else:
         gradients = _gradients(*learning, *labels, *ctx.marks, *ctx.form, list(found), *by_rows, list(needs))
-    return *(g if need else None for g, need in zip(gradients, needs, strict=True)), *(None,) * 17
+    return *(g if need else None for g, need in zip(gradients, needs, strict=True)), *(None,) * 18
 
 
 row_statistics.register_autograd(_statistics_backward, setup_context=_remember)

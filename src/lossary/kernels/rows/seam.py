@@ -5,7 +5,6 @@ The former multiply the factors of full-precision vectors in before the products
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from lossary.kernels.fused import switch
@@ -35,11 +34,7 @@ def row_statistics(source: Bilinear, targets: Targets) -> Rows:
     kernels = by_triton(source, targets)
     if kernels is None:
         return blocks.row_statistics(source, targets)
-    if targets.sums == "exponentials":
-        return kernels.row_statistics(source, targets)
-    rest = kernels.rest_softplus(source, _labelled(targets, source))
-    zeros = [torch.zeros_like(rest) for _ in range(4)]  # an operator's results must not share memory
-    return Rows(zeros[0], zeros[1], zeros[2], rest, zeros[3])
+    return kernels.row_statistics(source, targets)
 
 
 def row_gradients(source: Bilinear, targets: Targets, rows: Rows, by_rows: RowGradients, needs: Needs) -> Learning:
@@ -47,10 +42,7 @@ def row_gradients(source: Bilinear, targets: Targets, rows: Rows, by_rows: RowGr
     kernels = by_triton(source, targets)
     if kernels is None:
         return blocks.row_gradients(source, targets, by_rows, needs)
-    if targets.sums == "exponentials":
-        return kernels.row_gradients(source, targets, rows, by_rows, needs)
-    by_rest = torch.zeros_like(rows.rest) if by_rows.rest is None else by_rows.rest
-    return kernels.rest_softplus_gradients(source, _labelled(targets, source), by_rest, needs)
+    return kernels.row_gradients(source, targets, rows, by_rows, needs)
 
 
 def set_statistics(sets: ItemSets) -> Rows:
@@ -75,8 +67,3 @@ def _items(sets: ItemSets) -> Items:
     items, factor, labels, split, scale, half, bound, powers, radius = sets
     assert radius is None, "directions are the kernels' alone"
     return Items(items, factor, labels, split, scale, half, bound, powers)
-
-
-def _labelled(targets: Targets, source: Bilinear) -> Targets:
-    """With a label for every column."""
-    return Targets(targets.rows, targets.labels(len(source.w)))

@@ -5,13 +5,15 @@ The cost of a small batch is its number of operations: torch's function takes tw
 
 import math
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
 from lossary.core.check import values_visible
-from lossary.kernels.rows.formula import fits_densely, kernel_statistics, row_loss, two_way_kernel_statistics
-from lossary.kernels.rows.nll import mean_nll, nll
+from lossary.kernels.fused.switch import RowKernel
+from lossary.kernels.rows.formula import fits_densely, mean_by_kernels, row_loss, two_way_kernel_statistics
+from lossary.kernels.rows.means import row_mean
 from lossary.kernels.rows.scores import Bilinear, Dense, Given, RowGradients, Rows, RowsOf, Source, Targets
 from lossary.kernels.stable import ABSENT, accumulate, accumulator, softplus
 from lossary.kernels.tuples import has_targets
@@ -19,6 +21,8 @@ from lossary.kernels.tuples import has_targets
 #: torch rounds -log p to about 1e-7, so the loss of nearly perfect rows vanishes: this does not matter in a mean of at
 #: least this size.
 EXACT = 1e-2
+#: The cross-entropy among Triton's kernels.
+NLL: RowKernel = ("nll", 0.0, 0.0, 0.0, 0.0)
 
 
 def softmax_loss(
@@ -44,34 +48,32 @@ def softmax_loss(
             loss = _by_torch(source.scores, targets)
             if loss is not None:
                 return loss
-    numbered = isinstance(targets, Targets) and targets.columns is None
-    if reduction == "mean" and group is None:
-        rows = kernel_statistics(source, targets)
-        loss = None if rows is None else mean_nll(rows, weight, single=numbered)
-        if loss is not None:
-            return loss
     dtype = accumulator(source.scores if isinstance(source, Dense) else source.x)
-    weight = None if weight is None else weight.to(dtype)
-    if numbered:
-        slope = _slope_of_one
-        return row_loss(_right_one, source, targets, weight=weight, reduction=reduction, group=group, slope=slope)
-    found = has_targets(targets)
-    weight = found.to(dtype) if weight is None else found * weight
-    return row_loss(_right_ones, source, targets, weight=weight, reduction=reduction, group=group)
+    weight = weight if weight is None or weight.dtype == torch.bool else weight.to(dtype)
+    if isinstance(targets, Targets) and targets.columns is None:
+        slope, kernel = _slope_of_one, NLL
+        given = (_right_one, source, targets)
+        return row_loss(*given, weight=weight, reduction=reduction, group=group, slope=slope, kernel=kernel)
+    if not mean_by_kernels(source, targets, reduction, group):  # which count the targets themselves
+        found = has_targets(targets)
+        weight = found.to(dtype) if weight is None else found * weight
+    return row_loss(_right_ones, source, targets, weight=weight, reduction=reduction, group=group, kernel=NLL)
 
 
 def mean_of_both_ways(source: Bilinear, targets: Targets) -> Tensor | None:
-    """The mean of the rows' and the columns' losses, each other's pairs; None where no kernels make it."""
+    """The mean of the rows' and the columns' losses, if these are pairs; None if kernels do not compute it."""
     rows = two_way_kernel_statistics(source, targets)
-    return None if rows is None else mean_nll(rows, None, single=True)
+    return None if rows is None else row_mean(_right_one, NLL, rows, None, single=True)
 
 
 def _right_one(rows: Rows) -> Tensor:
-    return nll(rows.rest, rows.target)
+    return softplus(rows.rest - rows.target)
 
 
 def _right_ones(rows: Rows) -> Tensor:
-    return nll(rows.rest, rows.target, rows.among, rows.targets)
+    # log(e^among + e^rest) - target, without the cancellation of nearly perfect rows
+    loss = softplus(rows.rest - rows.among) + (rows.among - rows.target)
+    return loss.where(rows.targets > 0, 0)
 
 
 def _slope_of_one(rows: Rows) -> tuple[Tensor, RowGradients]:

@@ -25,6 +25,7 @@ from lossary.core.rules import FRACTION, Count
 from lossary.distributed.gather import of_all_classes
 from lossary.distributed.shards import shard
 from lossary.kernels.distances import norm
+from lossary.kernels.fused.switch import RowKernel
 from lossary.kernels.products import multiplied_in
 from lossary.kernels.rows.directions import rows_of_length
 from lossary.kernels.rows.formula import row_loss
@@ -60,6 +61,7 @@ def cosine_head(
     reduction: str,
     group: ProcessGroup | None = None,
     slope: RowSlope | None = None,
+    kernel: RowKernel | None = None,
     mapped: ScoreMap | None = None,
     sums: Sums = "exponentials",
 ) -> Tensor:
@@ -94,7 +96,8 @@ def cosine_head(
     source = Bilinear(x, w, None, True, centers, factor, None, half, bound, shards, radius=radius)
     each = one_weight(sample_weight, mask, labels.shape, accumulator(x))
     targets = Targets(labels, sums=sums, means=False, map=mapped)
-    return row_loss(formula, source, targets, scale, *rest, weight=each, reduction=reduction, group=group, slope=slope)
+    given = (formula, source, targets, scale, *rest)
+    return row_loss(*given, weight=each, reduction=reduction, group=group, slope=slope, kernel=kernel)
 
 
 def slope_of(

@@ -12,7 +12,9 @@ from lossary.core.check import check_plain, check_rows
 from lossary.core.reduce import Reduction
 from lossary.core.rules import checked
 from lossary.distributed import across_ranks
+from lossary.kernels.fused.switch import RowKernel
 from lossary.kernels.rows.scores import RowGradients, Rows
+from lossary.kernels.rows.softmax import NLL
 from lossary.kernels.stable import softplus
 from lossary.losses.identities._shared import (
     Margin,
@@ -105,6 +107,7 @@ def normalized_softmax_loss(
         sample_weight=sample_weight,
         mask=mask,
         slope=_normalized_softmax_slope,
+        kernel=NLL,
         reduction=reduction,
     )
 
@@ -124,6 +127,12 @@ def _cosface(rows: Rows, scale: float | Tensor, margin: float | Tensor) -> Tenso
 
 def _cosface_slope(rows: Rows, scale: float | Tensor, margin: float | Tensor) -> tuple[Tensor, RowGradients]:
     return slope_of(rows, 1.0, rows.target - scale * margin)
+
+
+def _cosface_kernel(scale: float | Tensor, margin: float | Tensor) -> RowKernel | None:
+    if isinstance(scale, Tensor) or isinstance(margin, Tensor):
+        return None
+    return "nll", scale * margin, 0.0, 0.0, 0.0
 
 
 @across_ranks
@@ -186,6 +195,7 @@ def cosface_loss(
         sample_weight=sample_weight,
         mask=mask,
         slope=_cosface_slope,
+        kernel=_cosface_kernel(scale, margin),
         reduction=reduction,
     )
 
@@ -248,6 +258,12 @@ def arcface_numbers(margin: float | Tensor) -> tuple[float | Tensor, ...]:
     """The margin, the cosine at which it reaches pi, and what is subtracted beyond: once, not for every block."""
     cos, sin = (margin.cos(), margin.sin()) if isinstance(margin, Tensor) else (math.cos(margin), math.sin(margin))
     return margin, -cos, margin * sin
+
+
+def _arcface_kernel(scale: float | Tensor, margin: float | Tensor, beyond_pi: BeyondPi) -> RowKernel | None:
+    if isinstance(scale, Tensor) or isinstance(margin, Tensor):
+        return None
+    return f"angle {beyond_pi}", scale, math.cos(margin), math.sin(margin), margin * math.sin(margin)
 
 
 Angle = Annotated[float | Tensor, partial(check_plain, low=0, high=math.pi)]
@@ -322,6 +338,7 @@ def arcface_loss(
         sample_weight=sample_weight,
         mask=mask,
         slope=slope,
+        kernel=None if straight_through else _arcface_kernel(scale, margin, beyond_pi),
         reduction=reduction,
     )
 

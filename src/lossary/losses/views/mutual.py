@@ -9,11 +9,12 @@ from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction, reduce
 from lossary.core.rules import Positive, checked
 from lossary.distributed import across_ranks
-from lossary.kernels.rows.formula import row_loss
-from lossary.kernels.rows.scores import RowGradients, Rows, Targets
-from lossary.kernels.stable import parameters, softplus
+from lossary.kernels.fused.switch import RowKernel
+from lossary.kernels.rows.formula import mean_by_kernels, row_loss
+from lossary.kernels.rows.scores import Bilinear, RowGradients, Rows, Targets
+from lossary.kernels.stable import HALF, accumulate, accumulator, parameters, softplus
 from lossary.losses._batch import among_others
-from lossary.losses.views._shared import Similarity, compare_views, find_each_other, paired
+from lossary.losses.views._shared import Pairs, Similarity, compare_views, find_each_other, paired
 
 __all__ = [
     "CLIPLoss",
@@ -197,25 +198,45 @@ def siglip_loss(
         Zhai et al., Sigmoid Loss for Language Image Pre-Training, arXiv:2303.15343, section 3.2 and algorithm 1; s = 10
         and b = -10 are the paper's initial values. It learns log(s).
     """
-    pairs = paired(("image", "text"), image, text, ids, sample_weight, mask, group)
+    once = normalize and group is None
+    pairs = paired(("image", "text"), image, text, ids, sample_weight, mask, group, once=once)
     scale, bias = parameters((scale, bias), pairs.query)
     # Answers from other ranks arrive normalised, and so are not half-precision values.
     alike = Similarity(scale, normalize, pairs.half if group is None else None)
-    source = alike.two_way(pairs.query, pairs.answer)
+    source, others, targets = _questions(pairs, alike, bias)
+    if ids is None and mean_by_kernels(others, targets, reduction, group):
+        return row_loss(_pair_and_rest, others, targets, weight=pairs.weight, kernel=_PAIR)
+    if pairs.query.dtype in HALF:  # as given, but the loss looks at each vector twice
+        query, answer = accumulate(pairs.query), accumulate(pairs.answer)
+        source, others, targets = _questions(pairs._replace(query=query, answer=answer), alike, bias)
+    asked = row_loss(
+        _rest, others, targets, weight=pairs.weight, reduction=reduction, group=group, slope=_slope_of_rest
+    )
     own = source.paired() + bias
+    return reduce(softplus(-own), weight=pairs.weight, reduction=reduction, group=group) + asked
+
+
+def _questions(pairs: Pairs, alike: Similarity, bias: float | Tensor) -> tuple[Bilinear, Bilinear, Targets]:
+    """The pairs' scores without the bias, those of all candidates with it, and which of these are pairs."""
+    source = alike.two_way(pairs.query, pairs.answer)
     candidates, candidate_ids, absent = pairs.columns(source.w)
     if absent is not None:
         shift = absent + bias
     elif isinstance(bias, Tensor):
-        shift = torch.zeros_like(candidates[:, 0]) + bias
+        shift = torch.zeros_like(candidates[:, 0], dtype=bias.dtype) + bias
     else:
-        shift = torch.full_like(candidates[:, 0], bias)
-    targets = Targets(pairs.labels(), candidate_ids, sums="softplus", means=False)
-    others = source.among(candidates, shift)
-    asked = row_loss(
-        _rest, others, targets, weight=pairs.weight, reduction=reduction, group=group, slope=_slope_of_rest
-    )
-    return reduce(softplus(-own), weight=pairs.weight, reduction=reduction, group=group) + asked
+        shift = torch.full_like(candidates[:, 0], bias, dtype=accumulator(candidates))
+    labels, paired = pairs.labels(), pairs.ids is None
+    targets = Targets(labels, candidate_ids, paired=paired, sums="softplus", means=False)
+    return source, source.among(candidates, shift), targets
+
+
+#: The next one among Triton's kernels.
+_PAIR: RowKernel = ("pair", 0.0, 0.0, 0.0, 0.0)
+
+
+def _pair_and_rest(rows: Rows) -> Tensor:
+    return softplus(-rows.target) + rows.rest
 
 
 def _rest(rows: Rows) -> Tensor:
