@@ -1,6 +1,6 @@
 """The page of precisions: errors of losses and gradients, as a device that multiplies half precision would make them.
 
-Such a device is emulated on the CPU: products of half-precision matrices are exact, and so is float32 beside them.
+Such a device is emulated on the CPU: products of half-precision matrices are exact, and so is float32.
 """
 
 import platform
