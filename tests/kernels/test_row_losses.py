@@ -9,7 +9,8 @@ from torch import Tensor
 
 import lossary
 import lossary.functional as LF
-from lossary.kernels.rows import formula
+from lossary.core import device
+from lossary.kernels.rows import formula, swept
 from lossary.kernels.rows.blocks import Blocks
 
 N = 40
@@ -46,12 +47,17 @@ CASES: dict[str, Callable[[], tuple[Callable[[], Tensor], list[Tensor]]]] = {
     "dino": lambda: dino(6, 2),
     "dino, a mask": lambda: dino(2, 3, mask=torch.arange(7) != 3),
     "dino, weights": lambda: dino(3, 1, sample_weight=draw(7).abs(), reduction="sum"),
+    "dino, far apart": lambda: dino(5, 2, student_temperature=0.01),
+    "dino, one view": lambda: dino(3, 1, mask=torch.arange(7) != 3),
     "dino, each": lambda: dino(2, 2, center=draw(300), reduction="none"),
 }
 
 
+@pytest.mark.parametrize("way", ["blocks", "pieces", "accelerator"])
 @pytest.mark.parametrize("name", CASES)
-def test_blocks_agree_with_all_scores_to_second_derivatives(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_agree_with_all_scores_to_second_derivatives(
+    name: str, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.manual_seed(0)
     call, learning = CASES[name]()
 
@@ -66,6 +72,11 @@ def test_blocks_agree_with_all_scores_to_second_derivatives(name: str, monkeypat
     wanted = derivatives()
     monkeypatch.setattr(formula, "CPU_PLAIN", 1)
     monkeypatch.setattr("lossary.kernels.rows.readings.block_rows", lambda *_: 9)
+    if way == "pieces":
+        monkeypatch.setattr(swept, "PIECE", 50)
+    elif way == "accelerator":
+        monkeypatch.setattr(formula, "ACCELERATOR_PLAIN", 0)
+        monkeypatch.setattr(device, "by_cache", lambda _: False)
     for ours, theirs in zip(derivatives(), wanted, strict=True):
         torch.testing.assert_close(ours, theirs)
 

@@ -10,9 +10,10 @@ from lossary.core.rules import Positive, checked
 from lossary.kernels.graph import learns
 from lossary.kernels.products import multiplied_in
 from lossary.kernels.rows.losses import read_loss
-from lossary.kernels.rows.readings import read_rows
+from lossary.kernels.rows.readings import ItemBlock, read_rows
 from lossary.kernels.rows.scores import Bilinear
-from lossary.kernels.stable import accumulate, parameters, sphere_apart, unit
+from lossary.kernels.rows.swept import Pulled
+from lossary.kernels.stable import LOG2_E, accumulate, parameters, sphere_apart, unit
 from lossary.losses.views.selfdistillation import (
     Center,
     DINOLoss,
@@ -96,15 +97,15 @@ def linear_dino_loss(
     def read(_: slice, first: Tensor, second: Tensor) -> tuple[Tensor]:
         return (view_entropy(first.unflatten(0, (-1, each[0])), second.unflatten(0, (-1, each[1])), apart),)
 
-    def pull(_: slice, by_loss: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, tuple[Tensor, None]]:
-        of_student, of_teacher = (s.unflatten(0, (-1, v)) for s, v in zip((first, second), each, strict=True))
-        return view_pull(of_student, of_teacher, by_loss, apart)
+    def pull(_: slice, by_loss: Tensor, first: ItemBlock, second: ItemBlock) -> tuple[Tensor, tuple[Pulled, None]]:
+        return view_pull(first, second, by_loss, apart)
 
     if any(map(learns, sources[1].tensors)):  # a temperature
         (losses,) = read_rows(read, *sources, each=each)
         return reduce(losses, weight=sample_weight, mask=mask, reduction=reduction)
     of_items = one_weight(sample_weight, mask, student.shape[:1], views[0].dtype)
-    return read_loss(read, pull, *sources, weight=of_items, reduction=reduction, each=each)
+    units = (LOG2_E, LOG2_E)
+    return read_loss(read, pull, *sources, weight=of_items, reduction=reduction, each=each, units=units)
 
 
 def _cosines(views: Tensor, prototypes: Tensor, scale: float | Tensor, shift: Tensor | None) -> Bilinear:

@@ -98,17 +98,6 @@ class _HalfProduct(torch.autograd.Function):
         return by_a, by_b, None
 
 
-def item_products(a: Tensor, b: Tensor) -> Tensor:
-    """The products (n, U, V) of each item's rows (n, U, K) and (n, V, K), for few items with long rows.
-
-    On a CPU, the products of all rows, few of which are needed, take a tenth of the time of many small products.
-    """
-    if not _device.by_cache(a):
-        return torch.bmm(a, b.mT)
-    every = a.flatten(0, 1) @ b.flatten(0, 1).mT
-    return every.unflatten(1, (len(b), -1)).unflatten(0, (len(a), -1)).diagonal(dim1=0, dim2=2).permute(2, 0, 1)
-
-
 def _power_of_two(a: Tensor, half: torch.dtype) -> Tensor | None:
     """A factor for float32 numbers before they are rounded to float16, where small ones are lost."""
     if half != torch.float16 or a.dtype == half or a.numel() == 0:

@@ -7,6 +7,7 @@ scores. There is no autograd in this file: plain tensors in, plain tensors out.
 import math
 from collections.abc import Iterable, Iterator
 from itertools import repeat
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,7 +32,7 @@ from lossary.kernels.rows.exponentials import (
 from lossary.kernels.rows.kinds import Block, LabelTargets, MaskedTargets, Numbered, SingleTarget
 from lossary.kernels.rows.maps import AtIndex, AtMask, map_block_
 from lossary.kernels.rows.scores import Bilinear, Learning, RowGradients, Rows, RowsOf, Targets
-from lossary.kernels.rows.swept import Mapped, SweptTarget, in_pieces, piece_width
+from lossary.kernels.rows.swept import Mapped, Pulled, SweptTarget, in_pieces, piece_width
 from lossary.kernels.rows.vectors import Vectors, inverse_norms, thin
 from lossary.kernels.stable import LOG2_E, ORDINARY, accumulate, accumulator, bounded, scales
 
@@ -41,6 +42,8 @@ Needs = tuple[bool, bool, bool, bool, bool]
 #: has at most CPU_LARGEST_BLOCK bytes), and gain nothing from more than CPU_ROWS.
 CPU_LARGEST_BLOCK = 128 << 20
 CPU_ROWS = 832
+#: From this many columns per number of a vector on, factors of rows are applied to vectors instead of scores.
+APART = 4
 #: An accelerator needs large products: this many rows, if memory has room for them, or this many bytes.
 ACCELERATOR_ROWS = 2048
 ACCELERATOR_BLOCK = 1 << 30
@@ -197,12 +200,15 @@ class Blocks:
         self.halves = buffer_like.new_empty(buffer.shape if self.x.is_half else 0, dtype=w.dtype)
         for first in range(0, n, size):
             span = slice(first, min(first + size, n))
-            rows = span if self.places is None else self.places.rows[span]
             # In memory a block is stored by column: with two threads that takes a sixth less time.
             count = span.stop - first
             transposed = buffer[: columns * count].view(columns, count)
-            yield self._block(transposed, span, self._making(transposed, rows))
+            yield self._block(transposed, span, self._making(transposed, self.rows(span)))
         del self.halves
+
+    def rows(self, span: slice) -> slice | Tensor:
+        """The places of a block's rows in the source."""
+        return span if self.places is None else self.places.rows[span]
 
     def _making(self, transposed: Tensor, rows: slice | Tensor) -> Iterator[Tensor]:
         """Compute scores in the block's memory; yields pieces of them as they are ready."""
@@ -268,8 +274,8 @@ class Blocks:
             scores.mul_(LOG2_E)
         return slopes
 
-    def push(self, block: Block, by_rows: RowGradients, gradients: Gradients) -> None:
-        """Add a block's gradients by x, w and b, given those by its statistics. The block is overwritten."""
+    def push(self, block: Block, by_rows: RowGradients | Pulled, gradients: Gradients) -> None:
+        """Add a block's gradients by x, w and b, given those by its statistics or scores. The block is overwritten."""
         if not self.x.is_half:
             self._push_pieces(block, by_rows, gradients)
         else:
@@ -277,42 +283,53 @@ class Blocks:
         if block.by_mean is not None:
             self._push_mean(block.by_mean, block.rows, gradients)
 
-    def _push_pieces(self, block: Block, by_rows: RowGradients, gradients: Gradients) -> None:
+    def _push_pieces(self, block: Block, by_rows: RowGradients | Pulled, gradients: Gradients) -> None:
         """In full precision, each piece while it is in cache."""
         rows, x, into = block.rows, self.x.multiplied[block.rows], gradients.x
         if into is not None:
             into = into[rows] if isinstance(rows, slice) else torch.empty_like(x)
-        every, least = self._pieces(block, by_rows)
-        width = piece_width(block.scores, len(self.columns_multiplied))
+        pulled = self._pieces(block, by_rows)
+        self._push_each(pulled, piece_width(block.scores, len(self.columns_multiplied)), x, into, gradients)
+        if into is not None and pulled.by_row is not None:
+            into.mul_(pulled.by_row)
+        if gradients.x is not None and into is not None and not isinstance(rows, slice):
+            gradients.x[rows] = into
+        if pulled.by_target is not None and isinstance(rows, slice):
+            self._push_targets(pulled.by_target, rows, gradients)
+
+    def _push_each(self, pulled: Pulled, width: int, x: Tensor, into: Tensor | None, gradients: Gradients) -> None:
+        """Gradients from pieces of ``width`` columns: by the rows' x, stored in ``into``, and by w and b, added."""
+        by_row, first = pulled.by_row, True
+        multiplied = x if by_row is None else x * by_row
         cut = (self.columns_multiplied.split(width), *(_cut(t, width) for t in (self.left, gradients.b, gradients.w)))
-        first = True
-        for slopes, w, left, by_b, by_w in zip(every, *cut, strict=False):
+        for slopes, w, left, by_b, by_w in zip(pulled.parts, *cut, strict=False):
             if by_b is not None:
-                by_b.add_(slopes.sum(0))
+                by_b.add_(slopes.sum(0) if by_row is None else slopes.t() @ by_row[:, 0])
             if left is not None:
                 slopes.mul_(left)
             if self.by_cache:
-                without_faint_(slopes, least)
+                without_faint_(slopes, pulled.least)
             if into is not None:
                 multiply_(into, slopes, w, add=not first)
             if by_w is not None:  # the first block's product is stored, not added, so no zeros are needed
-                multiply_(by_w, slopes.t(), x, add=gradients.pushed)
+                multiply_(by_w, slopes.t(), multiplied, add=gradients.pushed)
             first = False
         gradients.pushed = gradients.w is not None
-        if gradients.x is not None and into is not None and not isinstance(rows, slice):
-            gradients.x[rows] = into
 
-    def _pieces(self, block: Block, by_rows: RowGradients) -> tuple[Iterable[Tensor], float]:
-        """The gradient by the scores, in pieces, and the smallest factor of exponentials, past and future."""
-        if isinstance(block, SweptTarget):
-            every, least = block.pulled(by_rows)
+    def _pieces(self, block: Block, by_rows: RowGradients | Pulled) -> Pulled:
+        """The gradient by the scores, in pieces."""
+        if isinstance(by_rows, Pulled):
+            pulled = by_rows
+        elif isinstance(block, SweptTarget):
+            pulled = block.pulled(by_rows, apart=self.columns > APART * self.x.multiplied.shape[1])
         else:
-            every, least = in_pieces(self._pulled(block, by_rows)), smallest(block.by_row) if self.by_cache else 0.0
-        if least > 0 and self.left is not None and self.least_left is None:
+            every = in_pieces(self._pulled(block, by_rows))
+            pulled = Pulled(every, smallest(block.by_row) if self.by_cache else 0.0)
+        if pulled.least > 0 and self.left is not None and self.least_left is None:
             self.least_left = smallest([self.left])
-        return every, least * (1.0 if self.least_left is None else self.least_left)
+        return pulled._replace(least=pulled.least * (1.0 if self.least_left is None else self.least_left))
 
-    def _push_half(self, block: Block, by_rows: RowGradients, gradients: Gradients) -> None:
+    def _push_half(self, block: Block, by_rows: Any, gradients: Gradients) -> None:
         rows = block.rows
         slopes, unscale = self._slopes(block, by_rows, gradients)
         w = self.w.multiplied
@@ -325,8 +342,8 @@ class Blocks:
         if gradients.w is not None:
             self._push_columns(slopes.t(), self.x.multiplied[rows], unscale, gradients.w, gradients.pushed)
             gradients.pushed = True
-        if self.apart is not None and isinstance(block, SingleTarget):
-            self._push_targets(self.apart, block, gradients)
+        if self.apart is not None and isinstance(rows, slice):
+            self._push_targets(self.apart, rows, gradients)
 
     @staticmethod
     def _push_columns(slopes: Tensor, x: Tensor, unscale: Tensor | None, into: Tensor, pushed: bool) -> None:
@@ -337,7 +354,7 @@ class Blocks:
         else:
             multiply_(into, slopes, x).mul_(unscale)
 
-    def _slopes(self, block: Block, by_rows: RowGradients, gradients: Gradients) -> tuple[Tensor, Tensor | None]:
+    def _slopes(self, block: Block, by_rows: Any, gradients: Gradients) -> tuple[Tensor, Tensor | None]:
         """The gradient by the products (R, C), as the next products need it; and the inverse of a power of 2 in it."""
         columns, self.apart = self.inverse, None
         at_once = self.x.is_half and self.centers == 1 and self.targets.first is None and self.map_slopes is None
@@ -346,8 +363,6 @@ class Blocks:
             each, self.apart = block.factors(by_rows)
             if gradients.b is not None:
                 gradients.b.addmv_(block.scores.t(), each[:, 0])
-                if self.apart is not None:
-                    gradients.b.index_add_(0, block.index[:, 0], self.apart[:, 0])
             if columns is not None:
                 block.scores.mul_(columns)
             return self._rounded(block.scores, each, by_rows.rest, block.rows)
@@ -359,7 +374,7 @@ class Blocks:
         slopes = without_subnormals_(slopes, block.by_row, columns)
         return self._rounded(slopes, None, None, block.rows)
 
-    def _pulled(self, block: Block, by_rows: RowGradients) -> Tensor:
+    def _pulled(self, block: Block, by_rows: Any) -> Tensor:
         """The gradient by the scores as they were computed, (R, C)."""
         block.pull(by_rows)
         slopes = block.scores
@@ -390,20 +405,22 @@ class Blocks:
             torch.mul(slopes, each, out=halves)
         return halves, unscale
 
-    def _push_targets(self, by_target: Tensor, block: SingleTarget, gradients: Gradients) -> None:
+    def _push_targets(self, by_target: Tensor, rows: slice, gradients: Gradients) -> None:
         """What a row's target contributes, usually its largest slope, without rounding: as vectors, not products."""
-        rows, index = block.rows, block.index[:, 0]
-        each = self._by_targets()
+        assert self.numbered is not None
+        index, each = self.numbered.index[rows, 0], self._by_targets()
+        if gradients.b is not None:
+            gradients.b.index_add_(0, index, by_target[:, 0])
         by_target = by_target if each is None else by_target * each[rows, None]
         if gradients.x is not None:
-            gradients.x[rows].addcmul_(self.w.multiplied[index], by_target)
+            gradients.x[rows].addcmul_(self.columns_multiplied[index], by_target)
         if gradients.w is not None:
             gradients.w.index_add_(0, index, self.x.multiplied[rows] * by_target)
 
     def _by_targets(self) -> Tensor | None:
         """The factor (N,) of the product of a row and its target; computed once for all blocks."""
-        if self.of_targets is None and self.numbered is not None and self.inverse is not None:
-            self.of_targets = self.inverse[self.numbered.index[:, 0]]
+        if self.of_targets is None and self.numbered is not None and self.left is not None:
+            self.of_targets = self.left[self.numbered.index[:, 0]]
             if self.x.after is not None:
                 self.of_targets.mul_(self.x.after)
         return self.x.after if self.of_targets is None else self.of_targets

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from lossary.core.torch_internals import first_largest
-from lossary.kernels.rows.readings import read_rows
+from lossary.kernels.rows.exponentials import largest_of_piece
+from lossary.kernels.rows.readings import ItemBlock, read_rows
 from lossary.kernels.rows.scores import Bilinear
-from lossary.kernels.rows.swept import in_pieces
+from lossary.kernels.rows.swept import Pulled, in_pieces
 from lossary.kernels.stable import ABSENT, logaddexp, softplus
 
 
@@ -86,18 +87,19 @@ class _Chances:
         """The same for a piece, which is overwritten."""
         if self.cap is not None:
             z.div_(self.cap).tanh_().mul_(self.cap)
-        largest = self._exist(z.amax(1))
-        below = self._exist(z.sub_(largest[:, None]))
+        largest = self._exist(largest_of_piece(z))
+        below = self._exist(z.sub_(largest))
         shares = below.exp()
         # The largest, exactly 1, are kept apart: added to them, a certain row's small remainder would be rounded away.
         total = shares.sum(1)
         others = shares.frac_().sum(1)
-        return _Sums(largest, (total - others).round(), others, below.mul_(shares).sum(1))
+        return _Sums(largest[:, 0], (total - others).round(), others, below.mul_(shares).sum(1))
 
     def slopes(
-        self, rows: slice, found: tuple[Tensor, ...], by_found: tuple[Tensor | None, ...], z: Tensor
-    ) -> tuple[Tensor]:
+        self, rows: slice, found: tuple[Tensor, ...], by_found: tuple[Tensor | None, ...], block: ItemBlock
+    ) -> tuple[Pulled]:
         """The gradient by a block's scores, which it overwrites, likewise."""
+        z = block.whole()
         (logp, entropy, log_sum, _), (by_logp, by_entropy, by_sum, _) = found, by_found
         each, own, bent = _sum(by_sum, by_logp, like=logp), self.labels[rows, None], None
         if self.cap is not None:
@@ -110,7 +112,7 @@ class _Chances:
         if by_entropy is not None:
             other = other - by_entropy * (logp.clamp_min(ABSENT) + entropy)
         by_own = (at + logp.exp() * other)[:, None]
-        return (z.scatter_(1, own, by_own if bent is None else by_own * bent),)
+        return (Pulled(in_pieces(z.scatter_(1, own, by_own if bent is None else by_own * bent))),)
 
     def _slopes_(self, z: Tensor, log_sum: Tensor, each: Tensor, by_entropy: Tensor | None) -> None:
         """A piece's gradient, without the labels' part."""

@@ -32,14 +32,6 @@ def exponentials_(exponents: Tensor) -> Tensor:
     return exponents.exp2_()
 
 
-def natural_exponentials_(exponents: Tensor) -> Tensor:
-    """exp of numbers that are at most 0, in place, likewise without subnormal numbers."""
-    if _device.by_cache(exponents):
-        least = (math.log2(torch.finfo(exponents.dtype).tiny) + ROOM) * LN_2
-        torch.threshold_(exponents, least, -math.inf)
-    return exponents.exp_()
-
-
 def without_subnormals_(gradients: Tensor, by_row: list[Tensor], by_column: Tensor | None) -> Tensor:
     """Gradients by scores, in place, without numbers that are subnormal or close to it.
 
@@ -91,6 +83,14 @@ def exponentiate_tame_rest(scores: Tensor) -> tuple[Tensor, Tensor]:
     return total.log()[:, 0], total.reciprocal()
 
 
+def largest_of_piece(scores: Tensor) -> Tensor:
+    """The largest score of each row, (R, 1)."""
+    if _device.by_cache(scores):  # a maximum over columns jumps through cold memory; one of two halves does not
+        half = -(-scores.shape[1] // 2)
+        scores = torch.maximum(scores[:, :half], scores[:, -half:])
+    return scores.amax(1, keepdim=True)
+
+
 class PieceSums:
     """The log-sum-exp of each row, from pieces of its scores that arrive one after the other.
 
@@ -103,7 +103,7 @@ class PieceSums:
 
     def add(self, scores: Tensor) -> None:
         """Scores become exponentials, in place."""
-        top = scores.amax(1, keepdim=True).clamp_min_(ABSENT_2)  # also for a piece whose bias is -inf
+        top = largest_of_piece(scores).clamp_min_(ABSENT_2)  # also for a piece whose bias is -inf
         self.tops.append(top)
         self.totals.append(exponentials_(scores.sub_(top)).sum(1, keepdim=True))
 
@@ -117,8 +117,9 @@ class PieceSums:
             each = torch.exp2(tops - top)
             total = (torch.stack(self.totals) * each).sum(0)
         # In a row without any score all are equally "absent", and each exp2(0) = 1 must get no share of any gradient.
-        share = torch.where(top > ABSENT_2 / 2, 1 / total, 0)
-        return (top * LN_2 + total.log())[:, 0], share[None] if each is None else each * share
+        share = (top > ABSENT_2 / 2) / total
+        log_sum = torch.add(total.log(), top, alpha=LN_2)
+        return log_sum[:, 0], share[None] if each is None else each * share
 
 
 class TameSums(PieceSums):

@@ -15,14 +15,24 @@ from lossary.kernels.graph import distinct, gradients_by, learns
 from lossary.kernels.modes import full_precision, plain_only
 from lossary.kernels.rows.blocks import Gradients
 from lossary.kernels.rows.formula import fits_densely
-from lossary.kernels.rows.readings import HELD_AT_ONCE, Read, item_blocks, needs_of, read_rows, sources_of
+from lossary.kernels.rows.readings import (
+    HELD_AT_ONCE,
+    ItemBlock,
+    Read,
+    item_blocks,
+    needs_of,
+    push,
+    read_rows,
+    sources_of,
+)
 from lossary.kernels.rows.routes import scaled_gradient
 from lossary.kernels.rows.scores import Bilinear, Form
+from lossary.kernels.rows.swept import Pulled
 from lossary.kernels.stable import accumulator
 
-#: Of items, how much each counts, and scores, which it uses up: the losses, (n,), and the gradient of what they come to
-#: by each source's scores, in their place; None where there is none. The scores may be in other units: see ``units``.
-Pull = Callable[..., tuple[Tensor, tuple[Tensor | None, ...]]]
+#: Of items, how much each counts, and blocks of scores, which it makes and uses up: the losses, (n,), and the gradient
+#: of what they come to by each source's scores, mostly in their place; None where there is none.
+Pull = Callable[..., tuple[Tensor, tuple[Pulled | None, ...]]]
 
 #: Scores of a source that an accelerator holds at once: its products of a thousand rows are as quick as larger ones.
 LARGEST = 1 << 26
@@ -39,14 +49,10 @@ class _Loss(NamedTuple):
     def read_all(self, sources: list[Bilinear]) -> Tensor:
         """(N,), by the slopes where these are known."""
 
-        def slopes(
-            items: slice, _: tuple[Tensor, ...], by: tuple[Tensor], *scores: Tensor
-        ) -> tuple[Tensor | None, ...]:
-            for of_source, unit in zip(scores, self.units, strict=True):
-                of_source.mul_(unit)
-            return self.pull(items, by[0], *scores)[1]
+        def slopes(items: slice, _: Any, by: tuple[Tensor], *blocks: ItemBlock) -> tuple[Pulled | None, ...]:
+            return self.pull(items, by[0], *blocks)[1]
 
-        return read_rows(self.read, *sources, slopes=slopes, each=self.each)[0]
+        return read_rows(self.read, *sources, slopes=slopes, each=self.each, units=self.units)[0]
 
 
 def read_loss(
@@ -69,8 +75,7 @@ def read_loss(
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
         group: Process group over which the mean's divisor is summed.
         each: Of how many rows of each source an item is made; None is 1.
-        units: What ``pull`` finds each source's scores multiplied with, as by log2(e); None is 1. The gradients are by
-            the scores without it.
+        units: What ``pull`` finds each source's scores multiplied with: see there.
     """
     ones = (1,) * len(sources)
     loss, given = _Loss(read, pull, each or ones, units or ones), [t for s in sources for t in s.tensors]
@@ -90,16 +95,14 @@ class _Summed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, loss: _Loss, forms: tuple[Form, ...], weight: Tensor, *tensors: Tensor | None) -> Tensor:
         sources = sources_of(forms, tensors)
-        problems = item_blocks(sources, HELD_AT_ONCE, loss.each, LARGEST, loss.units)
+        problems = item_blocks(sources, HELD_AT_ONCE, loss.each, loss.units, LARGEST)
         sums = [Gradients(s, needs_of(ctx.needs_input_grad[3:], k)) for k, s in enumerate(sources)]
         total = torch.zeros_like(weight[:1]).sum()
         for blocks in zip(*problems, strict=True):
-            items = problems[0].items(blocks[0])
-            losses, slopes = loss.pull(items, weight[items], *(block.scores for block in blocks))
+            items = blocks[0].items
+            losses, slopes = loss.pull(items, weight[items], *blocks)
             total += losses @ weight[items]
-            for problem, block, into, slope in zip(problems, blocks, sums, slopes, strict=True):
-                if any(into.needs):
-                    problem.push(block, torch.zeros_like(block.scores) if slope is None else slope, into)  # pyright: ignore[reportArgumentType]
+            push(problems, blocks, slopes, sums)
         for problem, into in zip(problems, sums, strict=True):
             problem.finish(into)
         ctx.gradients = [g for into in sums for g in into.found()]

@@ -5,8 +5,8 @@ to the products that every block has. Any number of sources with the same column
 scores and a teacher's, so that soft targets are never held.
 """
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import torch
@@ -17,20 +17,23 @@ from lossary.core import device as _device
 from lossary.kernels.graph import distinct, gradients_by
 from lossary.kernels.modes import full_precision, plain_only
 from lossary.kernels.rows.blocks import Blocks, Gradients, Needs, block_rows
+from lossary.kernels.rows.exponentials import PieceSums, TameSums, is_tame
 from lossary.kernels.rows.formula import fits_densely
 from lossary.kernels.rows.kinds import Block
 from lossary.kernels.rows.scores import Bilinear, Form, Learning, RowsOf, Targets
+from lossary.kernels.rows.swept import Pulled, in_pieces
 from lossary.kernels.stable import ABSENT, accumulator
 
 #: Of rows and their scores with all columns, (R, C) a source: numbers of each row, (R,). It changes no score.
 Read = Callable[..., tuple[Tensor, ...]]
-#: Of rows, what was read of them, the gradients by that, and the scores: the gradients by the scores, a source each,
-#: which may be made in their place.
-Slopes = Callable[..., tuple[Tensor | None, ...]]
+#: Of rows, what was read of them, the gradients by that, and blocks (:class:`ItemBlock`): the gradients by their
+#: scores, which these may overwrite, a source each.
+Slopes = Callable[..., tuple[Pulled | None, ...]]
 #: What is read of rows, by name; each merges over parts of the columns.
 Readings = dict[str, Tensor]
 
-#: What autograd holds of a block while it is read, in blocks; and what is held where it is not asked.
+#: What autograd holds of a block while it is read, in blocks; and what an accelerator holds where it is not asked. A
+#: CPU holds pieces then.
 HELD, HELD_AT_ONCE = 6, 2
 
 
@@ -41,9 +44,10 @@ class _Ways(NamedTuple):
     at_once: Read
     slopes: Slopes | None
     each: tuple[int, ...]
+    units: tuple[float, ...]
 
-    def problems(self, sources: list[Bilinear]) -> "list[ItemBlocks]":
-        return item_blocks(sources, HELD_AT_ONCE if self.slopes else HELD, self.each)
+    def problems(self, sources: list[Bilinear], units: tuple[float, ...] | None) -> "list[ItemBlocks]":
+        return item_blocks(sources, HELD_AT_ONCE if self.slopes else HELD, self.each, units)
 
 
 def read_rows(
@@ -52,6 +56,7 @@ def read_rows(
     at_once: Read | None = None,
     slopes: Slopes | None = None,
     each: tuple[int, ...] | None = None,
+    units: tuple[float, ...] | None = None,
 ) -> tuple[Tensor, ...]:
     """``read(rows, *scores)`` of all rows, in linear memory; gradients flow to the sources.
 
@@ -62,8 +67,11 @@ def read_rows(
         slopes: Its gradient in closed form; None for what autograd finds.
         each: Of how many rows of each source, one after the other, an item is made; None is 1. What is read is then one
             number an item, and ``rows`` are items.
+        units: What ``slopes`` finds each source's scores multiplied with, as by log2(e); None is 1. The gradients are
+            by the scores without it.
     """
-    ways = _Ways(read, at_once or read, slopes, each or (1,) * len(sources))
+    ones = (1,) * len(sources)
+    ways = _Ways(read, at_once or read, slopes, each or ones, units or ones)
     items = slice(0, len(sources[0].x) // ways.each[0])
     if plain_only() or all(map(fits_densely, sources)):
         return read(items, *(source.dense() for source in sources))
@@ -71,58 +79,97 @@ def read_rows(
         return _Read.apply(ways, tuple(s.form for s in sources), *(t for s in sources for t in s.tensors))
 
 
-class _Scores(Block):
-    """A block as it is, pulled by its gradient."""
+class ItemBlock(Block):
+    """Scores of some items, computed as the ``pieces`` are taken: once, from the first column to the last."""
 
-    def __init__(self, scores: Tensor, rows: slice) -> None:
-        self.scores, self.rows = scores, rows
+    def __init__(self, problem: "ItemBlocks", scores: Tensor, span: slice, pieces: Iterator[Tensor]) -> None:
+        self.problem, self.scores, self.rows, self.pieces = problem, scores, problem.rows(span), pieces
+        self.each, self.items = problem.each, slice(span.start // problem.each, span.stop // problem.each)
+
+    def whole(self) -> Tensor:
+        for _ in self.pieces:
+            pass
+        return self.scores
+
+    def sums(self) -> PieceSums:
+        """For the sums of its exponentials, in units of log 2."""
+        return TameSums() if self.problem.tame else PieceSums()
+
+    def by_item(self, part: Tensor) -> Tensor:
+        """From (R, c), the rows of some columns, to (c, V, n): the V rows of each of n items."""
+        if self.problem.items_last:
+            return part.t().unflatten(1, (self.each, -1))
+        return part.t().unflatten(1, (-1, self.each)).transpose(1, 2)
+
+    def of_rows(self, numbers: Tensor) -> Tensor:
+        """From (V, n) to (R, 1)."""
+        return (numbers if self.problem.items_last else numbers.t()).reshape(-1, 1)
 
     def pull(self, gradients: Any) -> None:
-        if gradients.stride() == self.scores.stride():  # mostly they are in their place
-            self.scores = gradients
-        else:
-            self.scores.copy_(gradients)
-        self.by_row = [torch.zeros_like(self.scores[:1])]  # nothing is known of a gradient's size
+        parts = list(gradients.parts)
+        self.scores, self.by_row = parts[0] if len(parts) == 1 else torch.cat(parts, 1), []
 
 
 class ItemBlocks(Blocks):
-    """Scores in blocks of whole items."""
+    """Scores in blocks of whole items.
+
+    ``items_last``: Whether a row of an item lies beside the same row of the next one, for sums over an item's rows.
+    """
 
     map_slopes = None
 
-    def __init__(self, source: Bilinear, each: int, size: int, unit: float = 1.0) -> None:
-        self.each, self.items_at_once = each, size
+    def __init__(self, source: Bilinear, each: int, size: int, unit: float, *, items_last: bool) -> None:
+        self.source, self.each, self.items_at_once, self.items_last = source, each, size, items_last
         nobody = torch.zeros(len(source.x), dtype=torch.int64, device=source.x.device)
         super().__init__(source, Targets(nobody, sums="softplus", means=False))
         self.in_units_of(unit)
 
+    @cached_property
+    def tame(self) -> bool:
+        source = self.source
+        plain = source.b is None and source.half is None
+        return plain and is_tame(self.x.multiplied, source.w, source.unit, bound=source.bound)
+
     def size(self, rows: int) -> int:
         return self.items_at_once * self.each
 
-    def items(self, block: Block) -> slice:
-        assert isinstance(block.rows, slice)
-        return slice(block.rows.start // self.each, block.rows.stop // self.each)
+    def rows(self, span: slice) -> slice | Tensor:
+        if not self.items_last:
+            return span
+        return torch.arange(span.start, span.stop).view(-1, self.each).t().flatten()
 
-    def _kind(self, scores: Tensor, span: slice, mean: Tensor | None) -> Block:
-        return _Scores(scores, span)
+    def _block(self, transposed: Tensor, span: slice, making: Iterator[Tensor]) -> ItemBlock:
+        return ItemBlock(self, transposed.t(), span, making)
 
 
 def item_blocks(
     sources: list[Bilinear],
     held: int,
     each: tuple[int, ...],
+    units: tuple[float, ...] | None,
     largest: int | None = None,
-    units: tuple[float, ...] | None = None,
 ) -> list[ItemBlocks]:
-    """The same items in every source's blocks, as many as the one with the most scores can have, up to ``largest``."""
+    """The same items in every source's blocks, as many as the one with the most scores can have, up to ``largest``.
+
+    Without ``units`` rows are in the order of the source.
+    """
     widest, most = max(source.columns for source in sources), max(each)
     like = sources[0].x.new_empty(0, dtype=accumulator(sources[0].x))
-    rows = len(sources[0].x) // each[0] * most
-    rows = block_rows(rows, widest * (1 + held), like)
-    rows = rows if largest is None or _device.by_cache(like) else min(rows, max(largest // widest, 1))
-    size = max(rows // most, 1)
+    rows, on_cpu = len(sources[0].x) // each[0] * most, _device.by_cache(like)
+    rows = block_rows(rows, widest * (1 if on_cpu and held < HELD else 1 + held), like)
+    rows = rows if largest is None or on_cpu else min(rows, max(largest // widest, 1))
+    size, last = max(rows // most, 1), on_cpu and units is not None
     made = zip(sources, each, units or (1.0,) * len(sources), strict=True)
-    return [ItemBlocks(source, of_one, size, unit) for source, of_one, unit in made]
+    return [ItemBlocks(source, of_one, size, unit, items_last=last and of_one > 1) for source, of_one, unit in made]
+
+
+def push(
+    problems: list[ItemBlocks], blocks: tuple[ItemBlock, ...], every: tuple[Pulled | None, ...], sums: list[Gradients]
+) -> None:
+    """Add the gradients by blocks to those by their sources."""
+    for problem, block, pulled, into in zip(problems, blocks, every, sums, strict=True):
+        if any(into.needs):
+            problem.push(block, pulled or Pulled(in_pieces(torch.zeros_like(block.scores))), into)
 
 
 class _Read(torch.autograd.Function):
@@ -131,9 +178,8 @@ class _Read(torch.autograd.Function):
         ctx.ways, ctx.forms = ways, forms
         ctx.set_materialize_grads(False)
         parts: list[tuple[Tensor, ...]] = []
-        problems = ways.problems(sources_of(forms, tensors))
-        for blocks in zip(*problems, strict=True):
-            parts.append(ways.at_once(problems[0].items(blocks[0]), *(block.scores for block in blocks)))
+        for blocks in zip(*ways.problems(sources_of(forms, tensors), None), strict=True):
+            parts.append(ways.at_once(blocks[0].items, *(block.whole() for block in blocks)))
         found = tuple(torch.cat(each) for each in zip(*parts, strict=True))
         ctx.save_for_backward(*tensors, *(found if ways.slopes else ()))
         ctx.mark_non_differentiable(*(f for f in found if not f.is_floating_point()))
@@ -153,18 +199,16 @@ class _Read(torch.autograd.Function):
                 items = slice(0, len(tensors[0]) // ways.each[0])
                 found = ways.read(items, *(s.dense() for s in sources_of(ctx.forms, tensors)))
                 return None, None, *gradients_by(_along(found, by_found), tensors)
-            problems = ways.problems(sources_of(ctx.forms, tensors))
+            problems = ways.problems(sources_of(ctx.forms, tensors), ways.units if ways.slopes else None)
             sums = [Gradients(s, needs_of(needs, k)) for k, s in enumerate(sources_of(ctx.forms, tensors))]
             for blocks in zip(*problems, strict=True):
-                rows = problems[0].items(blocks[0])
+                rows = blocks[0].items
                 by_rows = tuple(None if g is None else g[rows] for g in by_found)
                 if ways.slopes is None:
                     each = _by_autograd(partial(ways.read, rows), by_rows, blocks, [any(s.needs) for s in sums])
                 else:
-                    each = ways.slopes(rows, tuple(k[rows] for k in known), by_rows, *(b.scores for b in blocks))
-                for problem, block, into, slopes in zip(problems, blocks, sums, each, strict=True):
-                    if any(into.needs):
-                        problem.push(block, torch.zeros_like(block.scores) if slopes is None else slopes, into)  # pyright: ignore[reportArgumentType]
+                    each = ways.slopes(rows, tuple(k[rows] for k in known), by_rows, *blocks)
+                push(problems, blocks, each, sums)
         for problem, into in zip(problems, sums, strict=True):
             problem.finish(into)
         found = [g for into in sums for g in into.found()]
@@ -172,13 +216,14 @@ class _Read(torch.autograd.Function):
 
 
 def _by_autograd(
-    read: Read, by_rows: tuple[Tensor | None, ...], blocks: tuple[Block, ...], needs: list[bool]
-) -> tuple[Tensor | None, ...]:
-    """The gradients by the blocks' scores."""
-    leaves = [block.scores.detach().requires_grad_(need) for block, need in zip(blocks, needs, strict=True)]
+    read: Read, by_rows: tuple[Tensor | None, ...], blocks: tuple[ItemBlock, ...], needs: list[bool]
+) -> tuple[Pulled | None, ...]:
+    """The gradients by the blocks' scores, in their place."""
+    leaves = [block.whole().detach().requires_grad_(need) for block, need in zip(blocks, needs, strict=True)]
     with torch.enable_grad():
         total = _along(read(*leaves), by_rows)
-    return gradients_by(total, leaves)
+    found = zip(leaves, gradients_by(total, leaves), strict=True)
+    return tuple(None if g is None else Pulled(in_pieces(leaf.detach().copy_(g))) for leaf, g in found)
 
 
 def sources_of(forms: tuple[Form, ...], tensors: tuple[Tensor | None, ...] | list[Any]) -> list[Bilinear]:

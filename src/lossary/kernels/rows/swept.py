@@ -4,9 +4,10 @@ A piece is as many columns as stay near a core. There a pass takes a quarter of 
 that beside the products nothing counts but the exponentials.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import pairwise, repeat
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,6 +21,8 @@ from lossary.kernels.stable import ABSENT, LOG2_E
 
 #: Scores of a piece, for each thread.
 PIECE = 1 << 18
+#: The least share of a row's sum that vectors are multiplied with: a sum times any vector is far from float32's end.
+LEAST_SHARE = 2.0**-64
 
 
 def piece_size() -> int:
@@ -40,6 +43,11 @@ def in_pieces(block: Tensor) -> tuple[Tensor, ...]:
 def of_pieces(each: Tensor, count: int) -> tuple[Tensor, ...]:
     """What each of so many pieces has of (P, R, 1) or (1, R, 1) numbers: (R, 1)."""
     return each.expand(count, -1, -1).unbind()
+
+
+def in_common(shares: Tensor) -> Tensor | None:
+    """(R, 1) what all pieces' exponentials are multiplied with, (1, R, 1), if vectors may be multiplied with it."""
+    return shares[0] if len(shares) == 1 and smallest([shares]) > LEAST_SHARE else None
 
 
 class Mapped:
@@ -90,6 +98,15 @@ class RowsMapped:
         return side.value(z, *self.by.arguments)[:, 0], side.slope(z, *self.by.arguments)[:, 0]
 
 
+class Pulled(NamedTuple):
+    """The gradient by a block's scores, piece by piece, and what of it is left for the vectors."""
+
+    parts: Iterable[Tensor]
+    least: float = 0.0  # that a row's exponentials were multiplied with
+    by_row: Tensor | None = None  # (R, 1), what the pieces are still to be multiplied with
+    by_target: Tensor | None = None  # (R, 1), the gradient by the rows' targets, which the pieces lack
+
+
 class SweptTarget(Block):
     """The block's exponentials, times the slopes of their map: its gradient but for a number of each row and piece."""
 
@@ -106,7 +123,7 @@ class SweptTarget(Block):
         self.scores, self.rows = transposed.t(), rows
         self.may_vanish = mapped is not None and mapped.rest.vanishes
         inside = numbered.inside_of(rows)
-        inside = None if inside is None else inside[:, 0]
+        self.inside = inside = None if inside is None else inside[:, 0]
         self.own = _Own(numbered.index[rows, 0], inside, transposed)
         self.parts: list[Tensor] = []
         for part, at in zip(making, self.own.places, strict=True):
@@ -126,15 +143,20 @@ class SweptTarget(Block):
         mean = target if mean is None else mean
         self.statistics = Rows(numbered.count[rows], target, among, rest, mean.detach())
 
-    def pulled(self, gradients: RowGradients) -> tuple[Iterator[Tensor], float]:
-        """The gradient by the scores, piece by piece, and the least that a row's exponentials are multiplied with."""
+    def pulled(self, gradients: RowGradients, *, apart: bool) -> Pulled:
+        """``apart``: whether vectors are so short that what a row's pieces have in common is left to them."""
         self.by_mean, by_target = gradients.mean, by_own_target(gradients)
         if by_target is not None and self.slope is not None:
             by_target = by_target * self.slope
-        by_target = None if by_target is None else by_target[self.own.rows]
         each = torch.zeros_like(self.shares) if gradients.rest is None else gradients.rest[:, None] * self.shares
+        if apart and in_common(self.shares) is not None:
+            if by_target is not None and self.inside is not None:
+                by_target = by_target * self.inside
+            own = None if by_target is None else by_target[:, None]
+            return Pulled(self.parts, 0.0 if self.may_vanish else 1.0, each[0], own)
+        by_target = None if by_target is None else by_target[self.own.rows]
         least = 0.0 if self.may_vanish else smallest([each] if by_target is None else [each, by_target])
-        return self._pulled(each, by_target), least
+        return Pulled(self._pulled(each, by_target), least)
 
     def _pulled(self, each: Tensor, by_target: Tensor | None) -> Iterator[Tensor]:
         targets = repeat(None) if by_target is None else by_target.split(self.own.counts)
@@ -177,3 +199,14 @@ class _Own:
 
     def put_(self, at: Tensor, numbers: Tensor) -> None:
         self.block.index_copy_(0, at, numbers)
+
+
+def with_targets(parts: Iterable[Tensor], labels: Tensor, numbers: Tensor, block: Tensor) -> Iterator[Tensor]:
+    """A block's pieces, whose rows get these numbers at their labels, (R,) each."""
+    if piece_width(block) >= block.shape[1]:
+        yield from (part.scatter_(1, labels[:, None], numbers[:, None]) for part in parts)
+        return
+    own = _Own(labels, None, block.t())
+    for part, at, some in zip(parts, own.places, numbers[own.rows].split(own.counts), strict=True):
+        own.put_(at, some)
+        yield part

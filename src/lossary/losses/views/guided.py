@@ -1,6 +1,7 @@
 """Queries and answers among corrected candidates: filtered by a guide, or adjusted for how often they are drawn."""
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Annotated, Literal, NamedTuple
 
 import torch
@@ -17,8 +18,9 @@ from lossary.distributed import across_ranks, gathered
 from lossary.kernels.rows.exponentials import LN_2, PieceSums
 from lossary.kernels.rows.formula import row_loss
 from lossary.kernels.rows.losses import read_loss
+from lossary.kernels.rows.readings import ItemBlock
 from lossary.kernels.rows.scores import Bilinear, Targets
-from lossary.kernels.rows.swept import in_pieces, of_pieces
+from lossary.kernels.rows.swept import Pulled, in_pieces, of_pieces, with_targets
 from lossary.kernels.stable import ABSENT, LOG2_E, accumulate, parameters, softplus, unit
 from lossary.losses._batch import check_absent
 from lossary.losses._pointwise import hide
@@ -161,22 +163,22 @@ class _Near(NamedTuple):
         masked = self._masked(rows, own, *scores)
         return (softplus(torch.cat(masked, 1).logsumexp(1) - scores[0].gather(1, own)[:, 0]),)
 
-    def pull(self, rows: slice, by_loss: Tensor, *scores: Tensor) -> tuple[Tensor, tuple[Tensor | None, ...]]:
-        """The same, and its gradient in the scores' place; the scores are in units of log 2, the guide's are not."""
+    def pull(self, rows: slice, by_loss: Tensor, *blocks: ItemBlock) -> tuple[Tensor, tuple[Pulled | None, ...]]:
+        """The same, and its gradient; the blocks are in units of log 2, the guide's are not."""
+        scores = [block.whole() for block in blocks]
         own = self._own(rows, scores[0])
         target = scores[0].gather(1, own) * LN_2
         sums = PieceSums()
-        found = self._masked(rows, own, *scores, in_place=True)
-        every = [part for side in found for part in in_pieces(side)]
-        for part in every:
+        sides = [in_pieces(side) for side in self._masked(rows, own, *scores, in_place=True)]
+        for part in chain(*sides):
             sums.add(part)
         rest, shares = sums.end()
         gap = rest[:, None] - target
         by_rest = gap.sigmoid() * by_loss[:, None]
-        for part, each in zip(every, of_pieces(by_rest * shares, len(every)), strict=True):
-            part.mul_(each)
-        found[0].scatter_(1, own, -by_rest)
-        return softplus(gap)[:, 0], (*found, *[None] * (len(scores) - self.sides))
+        each = of_pieces(by_rest * shares, sum(map(len, sides)))
+        first = with_targets(map(Tensor.mul_, sides[0], each), own[:, 0], -by_rest[:, 0], scores[0])
+        slopes = [first, *(map(Tensor.mul_, side, each[len(sides[0]) :]) for side in sides[1:])]
+        return softplus(gap)[:, 0], (*map(Pulled, slopes), *[None] * (len(scores) - self.sides))
 
     def _own(self, rows: slice, like: Tensor) -> Tensor:
         return torch.arange(rows.start, rows.stop, device=like.device)[:, None]

@@ -1,11 +1,14 @@
 """A student that predicts what its own teacher sees in other views of the same items."""
 
+from collections.abc import Iterator
+from functools import reduce as folded
 from typing import Annotated
 
 import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
+from lossary.core import device as _device
 from lossary.core.card import Card, Range
 from lossary.core.check import check_dim, check_float, check_number, check_same_shape, check_shape
 from lossary.core.loss import Loss
@@ -14,8 +17,9 @@ from lossary.core.rules import Count, Positive, checked
 from lossary.distributed import Ranks, across_ranks
 from lossary.distributed.handshake import sum_over_ranks
 from lossary.kernels.assignment import balanced
-from lossary.kernels.products import item_products
-from lossary.kernels.rows.exponentials import natural_exponentials_
+from lossary.kernels.rows.exponentials import LN_2
+from lossary.kernels.rows.readings import ItemBlock
+from lossary.kernels.rows.swept import Pulled, in_common, of_pieces, piece_width
 from lossary.kernels.stable import accumulate, parameters, unit
 from lossary.losses._batch import check_same_precision
 from lossary.losses._pointwise import hide
@@ -49,28 +53,61 @@ def view_entropy(student: Tensor, teacher: Tensor, apart: bool) -> Tensor:
     return total / (log_p.shape[1] * q.shape[1] - same)
 
 
-def view_pull(student: Tensor, teacher: Tensor, by_loss: Tensor, apart: bool) -> tuple[Tensor, tuple[Tensor, None]]:
-    """:func:`view_entropy` and, in the student's place, its gradient; ``by_loss`` (N,) is that of the losses.
+def view_pull(
+    student: ItemBlock, teacher: ItemBlock, by_loss: Tensor, apart: bool
+) -> tuple[Tensor, tuple[Pulled, None]]:
+    """:func:`view_entropy` and its gradient, of scores in units of log 2; ``by_loss`` (N,) is that of the losses.
 
-    The scores are overwritten, in as few passes as possible, because there are so many.
+    In as few passes over pieces as possible, because there are so many scores.
     """
-    views, seen = student.shape[1], teacher.shape[1]
+    views, seen = student.each, teacher.each
     same = min(views, seen) if apart else 0
-    z, q = (s.sub_(s.amax(-1, keepdim=True)) for s in (student, teacher))
-    natural_exponentials_(q).div_(q.sum(-1, keepdim=True))
-    along = item_products(z, q)
-    p = natural_exponentials_(z)
-    total = p.sum(-1)
-    each = total.log()[:, :, None] - along  # -log p of the student's view under the teacher's
-    each.diagonal(dim1=1, dim2=2)[:, :same].zero_()
-    by_pair = by_loss / (views * seen - same)
-    others = torch.full_like(total, float(seen))
-    others[:, :same] -= 1
-    p.mul_((by_pair[:, None] * others / total)[:, :, None])
-    q.mul_(by_pair[:, None, None])
-    p[:, :same].add_(q[:, :same])
-    p.sub_(q.sum(1, keepdim=True))
-    return each.sum((1, 2)) / (views * seen - same), (p.flatten(0, 1), None)
+    pairs, sums, along, parts = views * seen - same, student.sums(), [], []
+    targets = teacher.by_item(_softmax_(teacher)).split(piece_width(student.scores))
+    for part, q in zip(student.pieces, targets, strict=True):
+        along.append(_products(student.by_item(part), q, same))
+        sums.add(part)
+        parts.append(part)
+    log_sums, shares = sums.end()
+    others = log_sums.new_full((views, 1), seen / pairs)  # of the teacher's views, as a share of all pairs
+    others[:same] -= 1 / pairs
+    logs = (others * student.by_item(log_sums[:, None])[0]).sum(0)
+    losses = torch.sub(logs, folded(torch.add, along), alpha=LN_2 / pairs)
+    each, less = student.of_rows(others * by_loss) * shares, (by_loss / pairs).expand(views, -1)
+    common = in_common(shares) if seen > 1 or not same else None
+    if common is not None:
+        less = 1 / pairs / (others * student.by_item(common))
+
+    def slopes() -> Iterator[Tensor]:
+        for part, share, q in zip(parts, of_pieces(each, len(parts)), targets, strict=True):
+            p = student.by_item(part.mul_(share) if common is None else part)
+            p.addcmul_(q.sum(1, keepdim=True), less, value=-1)
+            p[:, :same].addcmul_(q[:, :same], less[..., :same, :])
+            yield part
+
+    return losses, (Pulled(slopes()) if common is None else Pulled(slopes(), 1.0, each[0]), None)
+
+
+def _products(z: Tensor, q: Tensor, same: int) -> Tensor:
+    """(n,) the products of a piece's probabilities (c, U, n) with the scores of all other views (c, V, n), summed."""
+    if not _device.by_cache(z):
+        products = torch.bmm(z.permute(2, 1, 0), q.permute(2, 0, 1))
+        products.diagonal(dim1=1, dim2=2)[:, :same].zero_()
+        return products.sum((1, 2))
+    every = z.sum(1, keepdim=True)  # many small products would take ten times as long
+    total = (every - z[:, :same]).mul_(q[:, :same]).sum((0, 1))
+    return total if q.shape[1] == same else total + (every * q[:, same:]).sum((0, 1))
+
+
+def _softmax_(block: ItemBlock) -> Tensor:
+    """All its scores become probabilities."""
+    sums, parts = block.sums(), []
+    for part in block.pieces:
+        sums.add(part)
+        parts.append(part)
+    for part, share in zip(parts, of_pieces(sums.end()[1], len(parts)), strict=True):
+        part.mul_(share)
+    return block.scores
 
 
 def check_views(student: Tensor, teacher: Tensor) -> bool:
