@@ -1,8 +1,10 @@
 """Losses over features beside the bare products that they cannot do without, on one thread of this CPU.
 
-``python -m benchmarks.floors`` prints it. Time is the process's own, in turns: a busy machine disturbs ratios little.
+``python -m benchmarks.floors`` prints it: medians of turns, and of the ratios the quartiles too. Time is the process's
+own, in turns: a busy machine disturbs ratios little.
 """
 
+import argparse
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +17,7 @@ from torch import Tensor
 import lossary
 import lossary.functional as LF
 
-ROUNDS, WIDTHS = 5, (128, 256)
+WIDTHS = (128, 256)
 ITEMS, CLASSES, PROTOTYPES = 2048, 10_000, 65_536
 
 Run = Callable[[], object]
@@ -43,6 +45,17 @@ def cases() -> Iterator[tuple[str, Run, Run]]:
         heads = {"ArcFace": LF.arcface_loss, "MagFace": LF.magface_loss, "CurricularFace": LF.curricularface_loss}
         for name, loss in heads.items():
             yield f"{name} {width}", head, backward(loss, x, w, y)
+        again = products([(x, w)], [(x, w)])  # a number per row, whose gradient comes later: scores are computed twice
+
+        def logps(x: Tensor, w: Tensor, y: Tensor = y) -> Tensor:
+            return lossary.linear_logps(x, w, y).sum()
+
+        def readings(x: Tensor, w: Tensor, y: Tensor = y) -> Tensor:
+            logps, entropy, _, log_sum = lossary.linear_readings(x, w, y)
+            return 0.1 * entropy.mean() + lossary.z_loss(log_sum) - logps.mean()
+
+        yield f"linear_logps {width}", again, backward(logps, x, w)
+        yield f"linear_readings {width}", again, backward(readings, x, w)
         z1, z2 = torch.randn(2, ITEMS, width).unbind()
         one_set = products([(torch.cat([z1, z2]),) * 2], [])
         yield f"DCL {width}", one_set, backward(LF.dcl_loss, z1, z2)
@@ -74,14 +87,20 @@ def seconds(run: Run) -> float:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.floors", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--only", default="", metavar="TEXT", help="losses whose name contains this")
+    parser.add_argument("--turns", type=int, default=5, help="how often each is measured, after one for warmth")
+    given = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     table = Table("loss, width", "products, ms", "loss, ms", "ratio")
     for name, bare, ours in cases():
-        rounds = [(seconds(bare), seconds(ours)) for _ in range(ROUNDS)][1:]
-        times = [1e3 * statistics.median(of) for of in zip(*rounds, strict=True)]
-        ratio = statistics.median(loss / products for products, loss in rounds)
-        table.add_row(name, *(f"{t:.0f}" for t in times), f"{ratio:.2f}")
+        if given.only.lower() not in name.lower():
+            continue
+        turns = [(seconds(bare), seconds(ours)) for _ in range(given.turns + 1)][1:]
+        times = [1e3 * statistics.median(of) for of in zip(*turns, strict=True)]
+        low, ratio, high = statistics.quantiles(loss / products for products, loss in turns)
+        table.add_row(name, *(f"{t:.0f}" for t in times), f"{ratio:.2f} ({low:.2f} to {high:.2f})")
     Console().print(table)
 
 
