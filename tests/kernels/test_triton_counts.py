@@ -59,6 +59,12 @@ WORK: dict[str, tuple[Callable[..., Tensor], tuple[Any, ...], int, int]] = {
         35,
     ),
     "CLIP": (lossary.clip_loss, (numbers(32_768, 512), numbers(32_768, 512)), 11, 18),
+    "focal head": (
+        head(lossary.focal_loss),
+        (numbers(4_096, 512), numbers(1_000_000, 512), torch.arange(4_096)),
+        9,
+        20,
+    ),
     "InfoNCE": (lossary.info_nce_loss, (numbers(32_768, 512), numbers(32_768, 512)), 12, 15),
     "NT-Xent": (lossary.nt_xent_loss, (numbers(32_768, 128), numbers(32_768, 128)), 12, 19),
     "ArcFace": (

@@ -37,6 +37,7 @@ LOSSES: dict[str, tuple[Callable[..., Tensor], tuple[Tensor, ...]]] = {
         (X, W),
     ),
     "focal": (lambda x, w: linear(lossary.FocalLoss(gamma=2.5), x, w, Y), (X, W)),
+    "focal, ignored": (lambda x, w: linear(lossary.FocalLoss(gamma=2.5, ignore_index=int(Y[3])), x, w, Y), (X, W)),
     "ArcFace": (lambda x, w: lossary.arcface_loss(x, w, Y), (X, W)),
     "CosFace, sum": (lambda x, w: lossary.cosface_loss(x, w, Y, reduction="sum"), (X, W)),
     "CosFace": (lambda x, w: lossary.cosface_loss(x, w, Y), (X, W)),

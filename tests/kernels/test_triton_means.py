@@ -15,6 +15,7 @@ from lossary.kernels.rows import softmax
 from lossary.kernels.rows.means import fits, row_mean
 from lossary.kernels.rows.scores import Rows
 from lossary.kernels.stable import ABSENT
+from lossary.losses.classes import softmax as focal
 from lossary.losses.identities import angular
 from lossary.losses.views import mutual
 
@@ -53,6 +54,7 @@ SINGLE: dict[str, tuple[Formula, RowKernel]] = {
     "angle, linear": angles("linear", 0.5),
     "angle, easy": angles("easy", 0.5),
     "angle, plain": angles("plain", 2.0),
+    "focal": (lambda rows: focal._focal(rows.rest - rows.target, 2.5), ("gap focal", 2.5, 0.0, 0.0, 0.0)),
     "pairs": (mutual._pair_and_rest, mutual._PAIR),
 }
 SEVERAL = softmax._right_ones, softmax.NLL

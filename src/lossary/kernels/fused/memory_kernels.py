@@ -35,7 +35,7 @@ def _focal(z, y, gamma, of_yes, of_no):
 
 
 @triton.jit
-def _gap_focal(gap, gamma):
+def gap_focal(gap, gamma):
     """Softmax focal loss of how far the log-sum-exp of the others is above the label's score, and its derivative."""
     rest = log1p_exp(gap * LOG2_E)
     fade = tl.exp2(floored(-gamma * (tl.maximum(-gap, 0.0) + rest) * LOG2_E))
@@ -53,7 +53,7 @@ def value_and_slope(X, Y, SHARE, OUT, SUMS, count, p, q, r, KIND: tl.constexpr, 
     if Y is not None:
         y = tl.load(Y + i, mask=ok, other=0).to(tl.float32)
     if KIND == "gap focal":  # whose y are weights
-        value, slope = _gap_focal(x, p)
+        value, slope = gap_focal(x, p)
         value, slope = y * value, y * slope
     elif KIND == "entropy":
         value, slope = _entropy(x, y, p)

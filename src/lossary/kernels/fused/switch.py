@@ -12,7 +12,7 @@ ElementKernel = tuple[str, float, float, float]
 
 #: A loss of a row's statistics among Triton's kernels, with its numbers: ("nll", what is subtracted from the target's
 #: score, -, -, -); ("angle linear", "angle easy" or "angle plain", scale, cosine and sine of a margin in the angle,
-#: what the cosine loses beyond it); of sums of softplus ("pair", -, -, -, -).
+#: what the cosine loses beyond it); ("gap focal", gamma, -, -, -); of sums of softplus ("pair", -, -, -, -).
 RowKernel = tuple[str, float, float, float, float]
 #: The one switch, read once, so that a compiler has nothing to look at. Off by default: these kernels are unmeasured.
 ON = os.environ.get("LOSSARY_TRITON", "0") == "1" and importlib.util.find_spec("triton") is not None

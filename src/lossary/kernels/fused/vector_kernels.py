@@ -7,6 +7,7 @@ What an argument may lack is None, of which a kernel is compiled without a trace
 import triton
 import triton.language as tl
 
+from lossary.kernels.fused.memory_kernels import gap_focal
 from lossary.kernels.fused.row_kernels import LOG2_E, sigmoid, softplus
 
 
@@ -129,6 +130,9 @@ def _formula(REST, AMONG, TARGET, n, ok, p, q, r, t, KIND: tl.constexpr):
         gap = rest - among
         value = softplus(gap * LOG2_E) + (among - target)
         return value, sigmoid(gap * LOG2_E), sigmoid(-gap * LOG2_E), zero - 1.0
+    if KIND == "gap focal":
+        value, slope = gap_focal(rest - target, p)
+        return value, slope, zero, -slope
     score, slope = target - p, zero + 1.0
     if KIND == "angle linear":
         score, slope = _turned(target, p, q, r, t, "linear")

@@ -227,12 +227,13 @@ def class_loss(
     rows = tuple(t[labels] for t in tables)
     # As one weight, since an item that does not count has finite scores here, or none at all.
     own = p.weight(class_weight)
-    weight = one_weight(own, p.counted, p.shape, dtype)
-    weight = None if weight is None else weight.flatten()
+    booleans = own is None and isinstance(p.input, Bilinear)
+    weight = p.counted if booleans else one_weight(own, p.counted, p.shape, dtype)
+    weight = None if weight is None else weight.expand(p.shape).flatten()
     if isinstance(p.input, Bilinear):
-        by_rows, targets = partial(_of_rows, formula), Targets(labels, means=False)
-        by_slope = slope and partial(_slope_of_rows, slope)
-        loss = row_loss(by_rows, p.input, targets, *ours, *rows, weight=weight, reduction=reduction, slope=by_slope)
+        given = (partial(_of_rows, formula), p.input, Targets(labels, means=False), *ours, *rows)
+        known = slope and partial(_slope_of_rows, slope), kernel and (*kernel, 0.0)
+        loss = row_loss(*given, weight=weight, reduction=reduction, slope=known[0], kernel=known[1])
         return loss.reshape(p.shape) if reduction == "none" else loss
     gap = gaps(_rows(p.input), labels)
     if reduction == "none":
