@@ -7,16 +7,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lossary.core import device as _device
 from lossary.core.card import Range
-from lossary.core.check import values_visible, wide_integers
+from lossary.core.check import wide_integers
 from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction, divide
 from lossary.core.rules import FRACTION, ClassWeight, NotNegative, checked
-from lossary.core.torch_internals import mean_nll
 from lossary.kernels.fused import switch
 from lossary.kernels.rows.scores import Bilinear
 from lossary.kernels.stable import accumulate, accumulator, like_torch, softplus
+from lossary.losses.classes._by_torch import by_torch, is_torchs, layout_of, unseen_by_torch
 from lossary.losses.classes._linear_entropy import linear_cross_entropy
 from lossary.losses.classes._shared import (
     TAKES_LOGITS,
@@ -24,7 +23,6 @@ from lossary.losses.classes._shared import (
     Problem,
     check_class_weight,
     class_card,
-    class_dimension,
     class_loss,
     problem,
     softmax_problem,
@@ -101,11 +99,11 @@ def cross_entropy(
     target = wide_integers("target", target)
     plain = weight is None and sample_weight is None and mask is None
     if plain and dim in (1, -1) and reduction in ("mean", "sum"):
-        loss = _by_torch(input, target, ignore_index, reduction, label_smoothing)
+        loss = by_torch(input, target, ignore_index, reduction, label_smoothing)
         if loss is not None:
             return loss
     if plain and label_smoothing == 0:
-        loss = _unseen_by_torch(input, target, ignore_index, reduction, dim)
+        loss = unseen_by_torch(input, target, ignore_index, reduction, dim)
         if loss is not None:
             return loss
     p = softmax_problem(
@@ -122,82 +120,14 @@ def cross_entropy(
         return linear_cross_entropy(p.input, p, weight, label_smoothing, reduction)
     if p.labels is not None and label_smoothing == 0 and p.input.dim() == 2 and switch.runs_on(p.input):
         return like_torch(class_loss(softplus, p, class_weight=weight, reduction=reduction), p.input)
-    if _is_torchs(p, weight, label_smoothing) and p.input.dtype == accumulator(p.input):
-        scores = _layout(p.input)
+    if is_torchs(p, weight, label_smoothing) and p.input.dtype == accumulator(p.input):
+        scores = layout_of(p.input)
         loss = F.cross_entropy(scores, _labels(p, scores), reduction=reduction)
         return loss.reshape(p.shape) if reduction == "none" else loss
     # Widened inside the kernel: a float32 copy of half-precision logits would cost twice their memory.
-    logp = F.log_softmax(_layout(p.input), 1, dtype=accumulator(p.input))
+    logp = F.log_softmax(layout_of(p.input), 1, dtype=accumulator(p.input))
     logp = logp.reshape(p.input.shape) if logp.dim() == 2 else logp.movedim(1, -1)
     return like_torch(_log_likelihood(logp, p, weight, label_smoothing, reduction), p.input)
-
-
-def _by_torch(input: Input, target: Tensor, ignore_index: int, reduction: str, smoothing: float) -> Tensor | None:
-    """torch's own function for what most calls ask; None where it does not apply, refuses, or a sum is not finite.
-
-    This avoids checking twice, which slows small batches: the checks and rules here handle what is left.
-    """
-    if not isinstance(input, Tensor):
-        return None
-    ordinary = (
-        isinstance(target, Tensor)  # pyright: ignore[reportUnnecessaryIsInstance]
-        and values_visible(input, target)
-        and input.dim() == 2
-        and input.shape[1] > 1
-        and input.dtype in (torch.float32, torch.float64)
-        and target.dtype == torch.int64
-        and type(smoothing) is float
-        and 0 <= smoothing <= 1
-    )
-    if not ordinary:
-        return None
-    try:
-        loss = F.cross_entropy(input, target, None, None, ignore_index, None, reduction, smoothing)
-    except (IndexError, RuntimeError, TypeError, ValueError):  # such as a label out of range
-        return None
-    return loss if reduction == "none" or math.isfinite(loss.item()) else None
-
-
-def _unseen_by_torch(input: Input, target: Tensor, ignore_index: int, reduction: Reduction, dim: int) -> Tensor | None:
-    """torch's own function where values are not visible, with 0 for a mean over nothing; None where ours is needed.
-
-    Off the CPU in half precision too: wider values would double the memory traffic.
-    """
-    if not isinstance(input, Tensor) or values_visible(input, target) or input.dim() < 2:
-        return None
-    if input.dim() == 2 and switch.runs_on(input):
-        return None
-    takes_dtype = input.dtype in (torch.float32, torch.float64) or not _device.by_cache(input)
-    if not takes_dtype or not input.dtype.is_floating_point or target.dtype != torch.int64:
-        return None
-    rows = input.movedim(class_dimension(input, dim), -1)
-    if rows.shape[-1] < 2 or target.shape != rows.shape[:-1]:
-        return None  # for the checks to report
-    scores = _layout(rows)
-    labels = target.reshape(scores.shape[:1] + scores.shape[2:])
-    # Over images torch sums in any order, and refuses where a fixed one is required.
-    by_item = reduction == "none" or (scores.dim() > 2 and torch.are_deterministic_algorithms_enabled())
-    if reduction == "mean" and not by_item:
-        loss, count = mean_nll(F.log_softmax(scores, 1), labels, ignore_index)
-        return loss.masked_fill_(count == 0, 0)  # NaN, in torch
-    loss = F.cross_entropy(scores, labels, ignore_index=ignore_index, reduction="none" if by_item else reduction)
-    if reduction == "none":
-        return loss.reshape(target.shape)
-    if by_item:
-        return loss.sum() if reduction == "sum" else divide(loss.sum(), (labels != ignore_index).sum())
-    return loss
-
-
-def _is_torchs(p: Problem, weight: Tensor | None, smoothing: float) -> bool:
-    """Whether torch's own function does all that is asked for, in one operation."""
-    everything_counts = p.counted is None and p.sample_weight is None and weight is None
-    return everything_counts and p.labels is not None and smoothing == 0
-
-
-def _layout(scores: Tensor) -> Tensor:
-    """(*shape, C) as (rows, C) or (N, C, ...), whichever needs no copy, so images keep their layout."""
-    flat = scores.dim() <= 2 or scores.is_contiguous()
-    return scores.reshape(scores.shape[:-1].numel(), scores.shape[-1]) if flat else scores.movedim(-1, 1)
 
 
 def _labels(p: Problem, layout: Tensor) -> Tensor:
@@ -216,7 +146,7 @@ def _log_likelihood(logp: Tensor, p: Problem, weight: Tensor | None, smoothing: 
         losses = (losses if weight is None else losses * weight).sum(-1)
         return _finish(losses, torch.ones_like(losses), p, reduction)
     assert p.labels is not None
-    scores = _layout(logp).contiguous()  # torch's backward refuses images stored in another order
+    scores = layout_of(logp).contiguous()  # torch's backward refuses images stored in another order
     losses = F.nll_loss(scores, _labels(p, scores), reduction="none", ignore_index=-1).reshape(p.shape)
     share = torch.ones_like(losses) if weight is None else weight[p.labels]
     losses = losses * share
@@ -340,7 +270,7 @@ def _focal_by_torch(input: Input, target: Tensor, ignore_index: int, gamma: floa
     if not isinstance(input, Tensor) or input.numel() > FEW_SCORES:
         return None
     # Ignoring no label makes the mean one over all items; torch refuses a label that should be ignored.
-    entropy = _by_torch(input, target, NEVER, "none", 0.0)
+    entropy = by_torch(input, target, NEVER, "none", 0.0)
     if entropy is None:
         return None
     loss = (torch.expm1(-entropy).neg() ** gamma * entropy).mean()
