@@ -33,7 +33,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def numbers(*shape: int, dtype: torch.dtype = BF16) -> Tensor:
-    return torch.empty(*shape, dtype=dtype, device="meta")
+    return torch.empty(shape, dtype=dtype, device="meta")
 
 
 def head(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -43,6 +43,8 @@ def head(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
 def launches(meter: Meter, started: list[str]) -> int:
     return sum(cost.kernels for cost in meter.costs) + len(started)
 
+
+NUMBER = numbers(dtype=torch.float32)  # one that learns
 
 #: A loss, its inputs, the most launches of Triton's kernels, and of all.
 WORK: dict[str, tuple[Callable[..., Tensor], tuple[Any, ...], int, int]] = {
@@ -75,6 +77,24 @@ WORK: dict[str, tuple[Callable[..., Tensor], tuple[Any, ...], int, int]] = {
     ),
     "SigLIP": (lossary.siglip_loss, (numbers(32_768, 512), numbers(32_768, 512)), 12, 16),
     "SupCon": (lossary.supcon_loss, (numbers(65_536, 128), torch.arange(65_536) // 8), 12, 16),
+    "CLIP, a temperature that learns": (
+        lambda x, z, t: lossary.clip_loss(x, z, temperature=t),
+        (numbers(32_768, 512), numbers(32_768, 512), NUMBER),
+        11,
+        27,
+    ),
+    "SigLIP, scale and bias learn": (
+        lambda x, z, s, b: lossary.siglip_loss(x, z, scale=s, bias=b),
+        (numbers(32_768, 512), numbers(32_768, 512), NUMBER, NUMBER),
+        12,
+        25,
+    ),
+    "SupCon, a temperature that learns": (
+        lambda x, y, t: lossary.supcon_loss(x, y, temperature=t),
+        (numbers(65_536, 128), torch.arange(65_536) // 8, NUMBER),
+        12,
+        29,
+    ),
     "ready scores": (lossary.cross_entropy, (numbers(16_384, 131_072), torch.arange(16_384)), 2, 16),
     "focal": (lossary.focal_loss, (numbers(8_192, 10_000, dtype=torch.float32), torch.arange(8_192)), 3, 12),
     "Dice": (lossary.dice_loss, (numbers(16, 19, 512, 512), numbers(16, 512, 512, dtype=torch.long)), 2, 18),
