@@ -9,6 +9,7 @@ from torch import Tensor
 
 import interpreter
 import lossary
+from lossary.core import device
 from lossary.kernels.fused import switch
 from lossary.kernels.rows import formula, routes
 
@@ -76,6 +77,11 @@ LOSSES: dict[str, tuple[Callable[..., Tensor], tuple[Tensor, ...]]] = {
 }  # fmt: skip
 
 
+#: Of those, some that half precision is tried on.
+HALVES = ("cross-entropy", "ArcFace", "SupCon", "SupCon, ids", "InfoNCE", "CLIP", "CLIP, a temperature that learns",
+          "CLIP, ids", "SigLIP", "SigLIP, ids, a bias that learns")  # fmt: skip
+
+
 @pytest.fixture
 def by_triton(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every problem is a large one; what the kernels were asked for."""
@@ -117,6 +123,26 @@ def test_public_losses_and_gradients(by_triton: list[str], name: str) -> None:
     assert not by_triton, "float64 is not the kernels'"
     assert_near(derivatives(loss, leaves, torch.float32, 1), want, 5e-6)
     assert len(by_triton) >= 2 or name in ("hard negatives", "circle"), "the plain route has their sums and their map"
+
+
+@pytest.mark.sample(3)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("name", HALVES)
+def test_half_precision_is_multiplied_as_it_is(
+    by_triton: list[str], monkeypatch: pytest.MonkeyPatch, name: str, dtype: torch.dtype
+) -> None:
+    """Scores are those of the rounded inputs; slopes and gradients are rounded once each."""
+    loss, leaves = LOSSES[name]
+    leaves = tuple(t.to(dtype).to(F64) if t.dim() == 2 else t for t in leaves)
+    want = derivatives(loss, leaves, F64, 1)
+    monkeypatch.setattr(device, "multiplies_half", lambda *_: True)
+    at = [(t.to(dtype) if t.dim() == 2 else t.float()).requires_grad_() for t in leaves]
+    value = loss(*at)
+    assert value.dtype == torch.float32
+    first = torch.autograd.grad(value, at)
+    assert by_triton
+    assert_near([value.detach().to(F64)], want[:1], 5e-6)
+    assert_near([g.to(F64) for g in first], want[1:], {torch.float16: 1e-3, torch.bfloat16: 1e-2}[dtype])
 
 
 @pytest.mark.sample(2)
