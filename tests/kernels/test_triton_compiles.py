@@ -47,6 +47,7 @@ for soft, single, fields in ((False, True, 4), (False, False, 8), (True, True, 2
     compiled(kernels.row_statistics, "hhfffll---fiiiiiri", FIELDS=fields, **kind, **tile)
     compiled(kernels.merge_statistics, "fffffffiii", FIELDS=fields, BN=256, **kind)
     compiled(kernels.slopes, "hhfffll---ffhfiiiiiri", MEAN=False, **kind, **tile)
+compiled(kernels.row_statistics, "hhfff-----fiiiiiri", FIELDS=4, SOFT=False, SINGLE=True, **tile)
 compiled(kernels.row_factors, "fff-fffffirr", BN=256)
 """
 

@@ -60,7 +60,7 @@ WORK: dict[str, tuple[Callable[..., Tensor], tuple[Any, ...], int, int]] = {
         13,
         35,
     ),
-    "CLIP": (lossary.clip_loss, (numbers(32_768, 512), numbers(32_768, 512)), 11, 18),
+    "CLIP": (lossary.clip_loss, (numbers(32_768, 512), numbers(32_768, 512)), 11, 15),
     "focal head": (
         head(lossary.focal_loss),
         (numbers(4_096, 512), numbers(1_000_000, 512), torch.arange(4_096)),
@@ -81,7 +81,7 @@ WORK: dict[str, tuple[Callable[..., Tensor], tuple[Any, ...], int, int]] = {
         lambda x, z, t: lossary.clip_loss(x, z, temperature=t),
         (numbers(32_768, 512), numbers(32_768, 512), NUMBER),
         11,
-        27,
+        24,
     ),
     "SigLIP, scale and bias learn": (
         lambda x, z, s, b: lossary.siglip_loss(x, z, scale=s, bias=b),

@@ -100,11 +100,12 @@ def _kinds(ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, COLUMN_GROUPS, n, c, N, C, num
     exists = (n[:, None] < N) & (c[None, :] < C)
     if OWN:
         exists = exists & (n[:, None] != number + c[None, :])
-    of_rows = tl.load(ROW_LABELS + n, mask=n < N, other=-1).to(tl.int64)
-    if COLUMN_LABELS is None:
-        same = of_rows[:, None] == c.to(tl.int64)[None, :]
-    else:
-        same = of_rows[:, None] == tl.load(COLUMN_LABELS + c, mask=c < C, other=-1).to(tl.int64)[None, :]
+    of_rows, of_columns = n.to(tl.int64), c.to(tl.int64)
+    if ROW_LABELS is not None:
+        of_rows = tl.load(ROW_LABELS + n, mask=n < N, other=-1).to(tl.int64)
+    if COLUMN_LABELS is not None:
+        of_columns = tl.load(COLUMN_LABELS + c, mask=c < C, other=-1).to(tl.int64)
+    same = of_rows[:, None] == of_columns[None, :]
     rest = exists & (same == 0)
     if ROW_GROUPS is not None:
         by_row = tl.load(ROW_GROUPS + n, mask=n < N, other=-1).to(tl.int64)

@@ -34,7 +34,7 @@ class Problem:
     rows: Side
     columns: Side
     b: Tensor | None
-    labels: tuple[Tensor | None, ...]  # of rows and columns, then their groups
+    labels: tuple[Tensor | None, ...]  # of rows and columns, None for their numbers; then their groups
     own: bool
     single: bool
     soft: bool  # whether softplus is summed, not exponentials
@@ -158,9 +158,8 @@ def _every(sets: ItemSets) -> Side:
 def _one_way(sets: ItemSets, ours: Side, theirs: Side, *, back: bool = False) -> Problem:
     """The scores of one set with the other, or of the only one with itself."""
     labels, cut = sets.labels, sets.split
-    if labels is None:
-        labels = torch.arange(cut, device=ours.given.device)
-        return _between(ours, theirs, None, Targets(labels, scale=sets.scale))
+    if labels is None:  # the items' numbers
+        return Problem(ours, theirs, None, (None,) * 4, False, sets.scale == 1, False, sets.scale, 0)
     if cut == 0:
         return _between(ours, theirs, None, Targets(labels, labels, own=True, scale=sets.scale))
     one, other = (labels[cut:], labels[:cut]) if back else (labels[:cut], labels[cut:])
