@@ -36,6 +36,11 @@ class Pairs(NamedTuple):
         """(N,) the ids, or the pairs' numbers."""
         return numbers(self.query) if self.ids is None else self.ids
 
+    def accumulated(self) -> "Pairs":
+        """The same in the accumulator's dtype. Not by _replace(), which torch 2.6 does not compile."""
+        query, answer, name, ids, weight, counted, group, half, sent = self
+        return Pairs(accumulate(query), accumulate(answer), name, ids, weight, counted, group, half, sent)
+
     def candidates(self, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, Ranks | None]:
         """As :meth:`columns`, and the ring that passes the rows around, if any: then the rows are only this rank's."""
         if self.group is None:

@@ -12,7 +12,7 @@ from lossary.distributed import across_ranks
 from lossary.kernels.fused.switch import RowKernel
 from lossary.kernels.rows.formula import mean_by_kernels, row_loss
 from lossary.kernels.rows.scores import Bilinear, RowGradients, Rows, Targets
-from lossary.kernels.stable import HALF, accumulate, accumulator, parameters, softplus
+from lossary.kernels.stable import HALF, accumulator, parameters, softplus
 from lossary.losses._batch import among_others
 from lossary.losses.views._shared import Pairs, Similarity, compare_views, find_each_other, paired
 
@@ -207,8 +207,7 @@ def siglip_loss(
     if ids is None and mean_by_kernels(others, targets, reduction, group):
         return row_loss(_pair_and_rest, others, targets, weight=pairs.weight, kernel=_PAIR)
     if pairs.query.dtype in HALF:  # as given, but the loss looks at each vector twice
-        query, answer = accumulate(pairs.query), accumulate(pairs.answer)
-        source, others, targets = _questions(pairs._replace(query=query, answer=answer), alike, bias)
+        source, others, targets = _questions(pairs.accumulated(), alike, bias)
     asked = row_loss(
         _rest, others, targets, weight=pairs.weight, reduction=reduction, group=group, slope=_slope_of_rest
     )
