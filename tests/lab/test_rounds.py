@@ -14,7 +14,7 @@ from lossary.core.card import Range
 from lossary.lab import comparison
 from lossary.lab.comparison import Refused, resolved, resumed
 from lossary.lab.run import study
-from lossary.lab.run.clock import Clock, spelled
+from lossary.lab.run.clock import FIT, REPORT, START, Clock, spelled
 from lossary.lab.run.entrants import entrants
 from lossary.lab.run.folder import load_plan, prepare
 from lossary.lab.run.jobs import Done, Job
@@ -185,18 +185,53 @@ def test_what_is_done_when_the_time_is_up_is_judged_and_the_same_command_goes_on
     assert seeds(tmp_path) == {"mse_loss": [1, 2, 3], "l1_loss": [1, 2, 3]}
 
 
-def test_the_cost_is_said_before_the_start_and_not_where_all_is_done(tmp_path: Path) -> None:
+def test_a_comparison_takes_as_long_as_its_workers_its_baselines_and_its_report_too() -> None:
+    clock = Clock(0, 2, {}, {"slow": 40.0, "quick": 10.0}, fitted=("boosting",))
+    quick, baselines = Job("final", "quick", 1), [Job("baseline", name, 0) for name in ("mean", "boosting")]
+    assert clock.together(baselines) == FIT
+    assert clock.together([quick, quick, quick, *baselines]) == (3 * 10 + FIT) / 2
+    assert clock.together([Job("final", "slow", 1), quick]) == 40  # which no second worker shortens
+    assert clock.overall([quick, quick], here=True) == 10 + REPORT
+    assert clock.overall([quick, quick]) == START + 10 + REPORT
+
+
+@pytest.fixture
+def a_step_takes(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Sets the seconds per step that the lab measures before the start."""
+
+    def take(seconds: float) -> None:
+        monkeypatch.setattr(comparison, "timed", lambda *_: seconds)
+
+    return take
+
+
+def test_the_cost_is_said_before_the_start_and_not_where_all_is_done(
+    tmp_path: Path, a_step_takes: Callable[[float], None]
+) -> None:
+    a_step_takes(0.01)
     plan = replace(BRIEF, seeds=(3, 3), workers=1, out=str(tmp_path))
-    cost = "2 losses x (1 trial + 3 seeds) x at most 4 steps: about 1 second with 1 worker"
+    cost = "2 losses x (1 trial + 3 seeds) x at most 4 steps: about half a minute with 1 worker"
     assert cost in compared(plan)
     assert "at most 4 steps" not in compared(plan)
-    assert "(1 trial + 3 to 7 seeds)" in compared(replace(BRIEF, out=str(tmp_path / "other")))
+
+
+def test_the_first_verdict_and_the_last_have_times_of_their_own_unless_they_sound_alike(
+    tmp_path: Path, a_step_takes: Callable[[float], None]
+) -> None:
+    a_step_takes(0.01)
+    said = compared(replace(BRIEF, out=str(tmp_path / "short")))
+    assert "(1 trial + 3 to 7 seeds) x at most 4 steps: about half a minute with 2 workers" in said
+    a_step_takes(30.0)  # 8 runs to the first verdict and 16 to the last, each of 2 minutes, two at a time
+    said = compared(replace(BRIEF, out=str(tmp_path / "long")))
+    assert "4 steps: a first verdict in about 8 minutes, the last in 16 minutes with 2 workers" in said
 
 
 def test_times_are_told_as_one_says_them() -> None:
-    assert [spelled(s) for s in (0.2, 89, 90, 660, 5400)] == [
-        "1 second",
-        "89 seconds",
+    assert [spelled(s) for s in (0.2, 44, 45, 89, 90, 660, 5400)] == [
+        "half a minute",
+        "half a minute",
+        "1 minute",
+        "1 minute",
         "2 minutes",
         "11 minutes",
         "1.5 hours",

@@ -227,7 +227,7 @@ def _compared(plan: Resolved, storage: Storage, console: Console, data: Data, cl
         save_test_split(data, folder)
     load_all(folder)  # refuses files that are not records before anything runs
     clock = _clock(plan, storage, data, here=here)
-    if cost := _cost(plan, storage, data, clock):
+    if cost := _cost(plan, storage, data, clock, here=here):
         console.print(cost, highlight=False)
     do = jobs.run_here if here else jobs.run
     run = partial(do, plan=plan, storage=storage, data=data, clock=clock, claims=claims)
@@ -291,10 +291,10 @@ def _clock(plan: Resolved, storage: Storage, data: Data, *, here: bool) -> Clock
         label: plan.steps * timed(entrant, data, plan) for label, entrant in entered.items() if label not in taken
     }
     torch.set_num_threads(threads)
-    return Clock(plan.minutes, plan.workers, taken, expected)
+    return Clock(plan.minutes, plan.workers, taken, expected, fitted=task_of(data.task).fitted)
 
 
-def _cost(plan: Resolved, storage: Storage, data: Data, clock: Clock) -> str:
+def _cost(plan: Resolved, storage: Storage, data: Data, clock: Clock, *, here: bool) -> str:
     """What remains to be done and how long it takes; empty if everything is done."""
     first, most = plan.seeds
     todo = [job for phase in jobs.open_jobs(plan, storage, data, range(1, first + 1)) for job in phase]
@@ -304,12 +304,11 @@ def _cost(plan: Resolved, storage: Storage, data: Data, clock: Clock) -> str:
     seeds = f"{first} to {most} seeds" if later else counted(first, "seed")
     losses = f"{len(plan.losses)} {'loss' if len(plan.losses) == 1 else 'losses'}"
     what = f"{losses} x ({counted(plan.trials, 'trial')} + {seeds}) x at most {plan.steps} steps"
-    time = (
-        f"a first verdict in about {spelled(clock.together(todo))}, the last in {spelled(clock.together(todo + later))}"
-    )
+    first_look, last = (spelled(clock.overall(jobs, here=here)) for jobs in (todo, todo + later))
+    time = f"about {last}" if last == first_look else f"a first verdict in about {first_look}, the last in {last}"
     crew = CREW.get()
     hands = counted(plan.workers, "worker") if crew.size == 1 else f"{crew.size} processes a run"
-    return f"{what}: {time if later else f'about {spelled(clock.together(todo))}'} with {hands}"
+    return f"{what}: {time} with {hands}"
 
 
 def _rounds(
