@@ -188,6 +188,13 @@ def test_a_line_about_20_000_columns_stays_one_that_is_read(capsys: pytest.Captu
     assert len(said) < 1100
 
 
+def test_a_table_without_a_target_is_refused_with_what_to_type(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("houses.csv").write_text("rooms,its price\n" + "3,250\n" * 60)
+    for command in ("inspect", "compare"):
+        said = refused([command, "houses.csv"], capsys)
+        assert said.endswith("(rooms, its price); got no --target; add, say, --target 'its price'")
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".jsonl"])
 def test_cells_of_200_kb_are_read_or_refused(suffix: str, capsys: pytest.CaptureFixture[str]) -> None:
     frame = pl.DataFrame(

@@ -69,7 +69,8 @@ def compare(
     epochs
         The same bound in passes over the training data.
     minutes
-        No run starts that would end later; whatever is done by then is judged, and the same command continues.
+        No run starts that is expected to end later, though on a busy machine it may; whatever is done by then is
+        judged, and the same command continues.
     margin
         A difference that does not matter: two losses that are surely closer than this are equal. In percentage points
         if the metric is a share, otherwise in its own units; by default 1 point, or 1 % of the error of a constant

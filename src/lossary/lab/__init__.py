@@ -65,7 +65,8 @@ def compare(
         steps: Maximum steps per run; a run ends earlier once it has stopped rising. By default 80 passes over the
             training data, but at least 600 and at most 6000 steps.
         epochs: The same bound in passes over the training data.
-        minutes: No run starts that would end later; whatever is done by then is judged, and the same call continues.
+        minutes: No run starts that is expected to end later, though on a busy machine it may; whatever is done by then
+            is judged, and the same call continues.
         margin: A difference that does not matter: two losses that are surely closer than this are equal. In percentage
             points if the metric is a share, otherwise in its own units; by default 1 point, or 1 % of the error of a
             constant prediction.

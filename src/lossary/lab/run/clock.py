@@ -15,7 +15,7 @@ class Clock:
     """How long each loss's runs take: the time taken so far, or else an estimate from a few timed steps.
 
     Args:
-        minutes: From now on; a job that would end later must not begin. 0: no such bound.
+        minutes: From now on; a job that is expected to end later must not begin. 0: no such bound.
         workers: How many jobs run at once.
         taken: Seconds of each finished run of a loss.
         expected: Seconds of a run to its bound, for a loss with no finished run.

@@ -72,7 +72,7 @@ class Plan(Files, Network, Training):
     trials: int = 2  # tuning trials per loss
     steps: int = 0  # bound; training ends earlier once the validation metric has stopped rising. 0: by the data's size
     epochs: int = 0  # the bound in passes over the training data, if it was given so
-    minutes: float = 0.0  # nothing starts that would end later than this after the command began; 0: no bound
+    minutes: float = 0.0  # nothing starts that is expected to end later than this after the start; 0: no bound
     # Smaller differences do not matter: points of a share, otherwise in the metric's units; 0: the default.
     margin: float = 0.0
     metric: tuple[str, ...] = ()  # the first decides, the others are judged too; none: the data's default

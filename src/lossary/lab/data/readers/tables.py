@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -339,7 +340,7 @@ def _target(path: Path, frame: pl.DataFrame, asked: str) -> str:
         return asked
     if not asked and len(usual) == 1:
         return usual[0]
-    came = f"got {asked!r}" if asked else "got no --target"
+    came = f"got {asked!r}" if asked else f"got no --target; add, say, --target {shlex.quote(frame.columns[-1])}"
     raise BadData(f"{path}: wanted one of its columns as target ({', '.join(frame.columns)}); {came}")
 
 
