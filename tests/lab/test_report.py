@@ -109,6 +109,23 @@ def test_the_verdict_stands_in_it_word_by_word(
     assert all(sentence in text for sentence in of_best)
 
 
+def test_where_no_loss_has_learned_from_images_trained_weights_are_advised(runs: dict[TaskName, Evidence]) -> None:
+    def advised(task: TaskName, losses: list[str], **asked: str) -> bool:
+        plan, verdict = replace(runs[task].plan, **asked), runs[task].verdict
+        asleep = replace(verdict, not_learned=dict.fromkeys(losses, "a smaller learning rate"))
+        sections = before(replace(runs[task], plan=plan, verdict=asleep))
+        said = " ".join(sentence for section in sections for group in section.sentences for sentence in group.items)
+        return "--backbone timm:resnet18 --frozen" in said
+
+    losses = {task: runs[task].ranked for task in SECTIONS}
+    assert advised("classification", losses["classification"])
+    assert not advised("classification", losses["classification"][1:])
+    assert not advised("classification", losses["classification"], backbone="timm:resnet18")
+    assert not advised("classification", losses["classification"], data="task.py")  # which brings its own network
+    assert not advised("regression", losses["regression"])  # of no images
+    assert not advised("segmentation", losses["segmentation"])  # which no backbone is for
+
+
 @kinds
 def test_a_narrow_terminal_shows_whole_names_and_possible_values(
     runs: dict[TaskName, Evidence], task: TaskName

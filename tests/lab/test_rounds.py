@@ -82,6 +82,17 @@ def test_seeds_are_added_until_the_verdict_is_settled(tmp_path: Path, settled_at
     assert shown == [3, 5, 5]  # and once more for the table
 
 
+def test_where_no_loss_has_learned_from_images_trained_weights_are_advised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge, asleep = comparison.judge, {"cross_entropy": "why", "focal_loss": "why"}
+    monkeypatch.setattr(comparison, "judge", lambda *args, **rest: replace(judge(*args, **rest), not_learned=asleep))
+    plan = replace(BRIEF, data="digits", losses=tuple(asleep), seeds=(1, 1), out=str(tmp_path))
+    assert compared(plan).endswith("--backbone timm:resnet18 --frozen.\n")
+    asleep.pop("focal_loss")
+    assert "--backbone" not in compared(plan)
+
+
 def test_a_verdict_that_nothing_settles_ends_with_the_last_seed(
     tmp_path: Path, settled_at: Callable[[int], list[int]]
 ) -> None:

@@ -240,6 +240,8 @@ def _compared(plan: Resolved, storage: Storage, console: Console, data: Data, cl
         raise Failed(f"no loss could be trained: {why}")
     verdict = judge(records, metric, margin=plan.margin_of(metric))
     show(verdict, further(verdict, records, others), records, data.task, console)
+    if verdict.none_learned and data.test_images is not None and (advice := plan.for_images(data.task)):
+        console.print(advice, markup=False, highlight=False)
     with claims.one_at_a_time():
         brought_home(storage, searches)
         return Result(render(folder), verdict)

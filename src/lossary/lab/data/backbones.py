@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from lossary.lab.data.contents import BadData, content, fingerprint
 from lossary.lab.data.types import Data, Split, TensorSplit, there
+from lossary.lab.run.options import WITHOUT_BACKBONE
 from lossary.lab.run.plan import Plan
 
 #: Requests randomly initialised weights.
@@ -84,7 +85,7 @@ def applied(data: Data, plan: Plan) -> Data:
     library, _, name = plan.backbone.partition(":")
     if library not in ("timm", "torchvision", "transformers") or not name:
         raise BadData(f"backbone: wanted timm:NAME, torchvision:NAME or transformers:FOLDER; got {plan.backbone!r}")
-    if data.task in ("segmentation", "ranking", "retrieval"):
+    if data.task in WITHOUT_BACKBONE:
         raise BadData(f"backbone: wanted a task with one prediction per item; got {data.task}")
     if library == "transformers":
         data, make, weights = _of_texts(data, name, plan.checkpoint)

@@ -131,7 +131,7 @@ def _findings(evidence: Evidence) -> Section | None:
         return tuple(words.sentence(c, verdict.metric, verdict.margin) for c in comparisons)
 
     groups = (
-        Sentences((*_failed(evidence), *words.disagreements(verdict, evidence.further), *verdict.warnings), "warning"),
+        Sentences(tuple(_warnings(evidence)), "warning"),
         Sentences(said(c for c in of_best if c.decided), "sure", "What the data show"),
         Sentences(said(c for c in of_best if not c.decided), "unsure", "What they do not show"),
         Sentences(tuple(map(words.by_metric, evidence.further)), "plain", "By other metrics"),
@@ -142,6 +142,14 @@ def _findings(evidence: Evidence) -> Section | None:
     if verdict.comparisons:
         tables.append(_comparisons(verdict.comparisons, evidence.metric))
     return Section("findings", "How sure", sentences=sentences, tables=tuple(tables)) if sentences else None
+
+
+def _warnings(evidence: Evidence) -> Iterator[str]:
+    yield from _failed(evidence)
+    yield from words.disagreements(evidence.verdict, evidence.further)
+    yield from evidence.verdict.warnings
+    if evidence.verdict.none_learned and "images" in evidence.test:
+        yield from filter(None, [evidence.plan.for_images(evidence.task)])
 
 
 def _failed(evidence: Evidence) -> Iterator[str]:

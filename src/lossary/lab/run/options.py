@@ -65,6 +65,10 @@ class Training:
     """Precision of the networks' multiplications in training; weights and scores stay float32."""
 
 
+#: Tasks that no backbone is for: it makes one prediction per item.
+WITHOUT_BACKBONE = ("segmentation", "ranking", "retrieval")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Network:
     """The network, if it is not the lab's own."""

@@ -7,7 +7,8 @@ how a run's folder stores it.
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lossary.lab.run.options import Files, Network, Training
+from lossary.lab.data.contents import is_code
+from lossary.lab.run.options import WITHOUT_BACKBONE, Files, Network, Training
 from lossary.lab.run.stored import Refused
 from lossary.lab.tasks.measures import Metric
 
@@ -88,6 +89,12 @@ class Plan(Files, Network, Training):
             return self.steps or self.epochs * steps_per_epoch
         steps = min(max(PASSES * steps_per_epoch, SHORTEST), LONGEST)
         return steps // 2 if self.quick else steps
+
+    def for_images(self, task: str) -> str:
+        """What to change if no loss has learned from images; empty if it has been, or cannot be."""
+        if self.backbone or task in WITHOUT_BACKBONE or self.data == OWN_CODE or is_code(self.data):
+            return ""
+        return "Few images may need weights that were trained on others: --backbone timm:resnet18 --frozen."
 
     @property
     def units(self) -> str:

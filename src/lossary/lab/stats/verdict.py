@@ -100,6 +100,12 @@ class Verdict:
     def headline(self) -> str:
         return " ".join(self.said)
 
+    @property
+    def none_learned(self) -> bool:
+        """Whether losses were trained and none of them has learned yet."""
+        trained = {standing.loss for standing in self.standings if standing.role != "baseline"}
+        return bool(trained) and trained <= self.not_learned.keys()
+
     def of(self, loss: str, other: str) -> Comparison:
         """The comparison of two losses, in either order."""
         return next(c for c in self.comparisons if {c.a, c.b} == {loss, other})
