@@ -5,6 +5,7 @@ import torch
 import lossary
 from lossary import ArcFaceLosss  # error: no such name
 from lossary.functional import FocalLoss  # error: functions alone
+from lossary.presets.monai import DiceLoss  # error: presets alone
 
 x, t = torch.randn(4, 3), torch.tensor([0, 1, 2, 1])
 pixels, masks = torch.randn(2, 3, 5, 5), torch.zeros(2, 5, 5, dtype=torch.int64)

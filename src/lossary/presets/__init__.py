@@ -22,6 +22,7 @@ Example:
 """
 
 from lossary.presets import (
+    _names,
     insightface,
     kornia,
     lightly,
@@ -46,3 +47,6 @@ __all__ = [
     "timm",
     "torchvision",
 ]
+
+for _library in __all__:
+    _names.closed(globals()[_library])

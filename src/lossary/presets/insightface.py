@@ -8,16 +8,16 @@ from pathlib import Path
 
 import torch
 
-from lossary.core.loss import HeadLoss
-from lossary.losses.identities.angular import ArcFaceLoss, CosFaceLoss
-from lossary.presets._shared import fill, read, started
+from lossary.core import loss as _loss
+from lossary.losses.identities import angular as _angular
+from lossary.presets import _shared
 
 __all__ = ["arcface", "combined_margin", "cosface", "load_head"]
 
-STD = 0.01  # for class weights, as in PartialFC_V2
+_STD = 0.01  # for class weights, as in PartialFC_V2
 
 
-def arcface(num_classes: int, embedding_size: int, s: float = 64.0, margin: float = 0.5) -> ArcFaceLoss:
+def arcface(num_classes: int, embedding_size: int, s: float = 64.0, margin: float = 0.5) -> _angular.ArcFaceLoss:
     """``ArcFace`` with ``PartialFC_V2`` at ``sample_rate=1``: :class:`ArcFaceLoss` with two options set.
 
     The margin is written into the logits without a gradient (``gradient="straight_through"``), so the gradient is not
@@ -25,7 +25,7 @@ def arcface(num_classes: int, embedding_size: int, s: float = 64.0, margin: floa
     pi, the score rises again (``beyond_pi="plain"``): an embedding opposite to its class is pushed farther away. The
     default ``"linear"`` is monotone except for a step.
     """
-    head = ArcFaceLoss(
+    head = _angular.ArcFaceLoss(
         num_classes=num_classes,
         embedding_size=embedding_size,
         margin=margin,
@@ -33,17 +33,19 @@ def arcface(num_classes: int, embedding_size: int, s: float = 64.0, margin: floa
         beyond_pi="plain",
         gradient="straight_through",
     )
-    return started(head, STD)
+    return _shared.started(head, _STD)
 
 
-def cosface(num_classes: int, embedding_size: int, s: float = 64.0, m: float = 0.40) -> CosFaceLoss:
+def cosface(num_classes: int, embedding_size: int, s: float = 64.0, m: float = 0.40) -> _angular.CosFaceLoss:
     """``CosFace`` with ``PartialFC_V2`` at ``sample_rate=1``: :class:`CosFaceLoss`, whose default margin is 0.35."""
-    return started(CosFaceLoss(num_classes=num_classes, embedding_size=embedding_size, margin=m, scale=s), STD)
+    return _shared.started(
+        _angular.CosFaceLoss(num_classes=num_classes, embedding_size=embedding_size, margin=m, scale=s), _STD
+    )
 
 
 def combined_margin(
     num_classes: int, embedding_size: int, s: float, m1: float, m2: float, m3: float
-) -> ArcFaceLoss | CosFaceLoss:
+) -> _angular.ArcFaceLoss | _angular.CosFaceLoss:
     """``CombinedMarginLoss(s, m1, m2, m3)``, which is only ever ArcFace or CosFace.
 
     With ``m3`` above 0 it ignores ``m1`` and ``m2`` and is CosFace; with ``m1 = 1`` and ``m3 = 0`` it is ArcFace;
@@ -57,7 +59,7 @@ def combined_margin(
     raise ValueError(f"m1, m3: wanted m3 above 0, or m1 = 1 and m3 = 0; got m1 = {m1}, m3 = {m3}")
 
 
-def load_head(head: HeadLoss, *checkpoints: str | Path) -> None:
+def load_head(head: _loss.HeadLoss, *checkpoints: str | Path) -> None:
     """Load the class weights of ``checkpoint_gpu_0.pt``, ``checkpoint_gpu_1.pt``, ... into ``head``.
 
     Args:
@@ -67,7 +69,7 @@ def load_head(head: HeadLoss, *checkpoints: str | Path) -> None:
     Raises:
         ValueError: A different number of classes or dimensions, for instance if a rank's file is missing.
     """
-    parts = [read(path)["state_dict_softmax_fc"]["weight"] for path in checkpoints]
+    parts = [_shared.read(path)["state_dict_softmax_fc"]["weight"] for path in checkpoints]
     if not parts:
         raise ValueError("checkpoints: wanted one file per rank; got none")
-    fill(head, torch.cat(parts))
+    _shared.fill(head, torch.cat(parts))

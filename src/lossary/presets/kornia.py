@@ -5,8 +5,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lossary.core.check import check_choice
-from lossary.losses.masks._shared import softmax_regions
+from lossary.core import check as _checks
+from lossary.losses.masks import _shared as _masks
 
 __all__ = ["dice"]
 
@@ -24,7 +24,7 @@ def dice(
     ``smooth=0`` and ``absent="skip"``, with a mean over samples of means over classes. A class predicted where it is
     absent costs nothing by itself; ``absent="include"`` makes it cost. A sample with only ignored pixels has loss 1.
     """
-    check_choice("average", average, ("micro", "macro"))
+    _checks.check_choice("average", average, ("micro", "macro"))
     return _Dice(average, eps, weight, ignore_index)
 
 
@@ -39,7 +39,7 @@ class _Dice(nn.Module):
         self.register_buffer("weight", weight)
 
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
-        sums = softmax_regions(pred, target, self.ignore_index, "per_sample").sums
+        sums = _masks.softmax_regions(pred, target, self.ignore_index, "per_sample").sums
         weight = (
             torch.ones_like(sums.truth) if self.weight is None else self.weight.to(sums.truth).expand_as(sums.truth)
         )

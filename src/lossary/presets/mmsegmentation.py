@@ -4,10 +4,10 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from lossary.core.check import check_choice, wide_integers
-from lossary.kernels.overlap import Sums
-from lossary.losses.masks._shared import sigmoid_regions, softmax_regions
-from lossary.presets._shared import indices, one_hot
+from lossary.core import check as _checks
+from lossary.kernels import overlap as _regions
+from lossary.losses.masks import _shared as _masks
+from lossary.presets import _shared
 
 __all__ = ["dice"]
 
@@ -27,7 +27,7 @@ def dice(
     perfectly predicted. There is one difference: ``ignore_index`` drops a channel there, and pixels with that label
     stay in the denominator with their probabilities; here such pixels count nowhere, and no channel is dropped.
     """
-    check_choice("reduction", reduction, ("none", "mean", "sum"))
+    _checks.check_choice("reduction", reduction, ("none", "mean", "sum"))
     return _Dice(use_sigmoid, reduction, naive_dice, loss_weight, ignore_index, eps)
 
 
@@ -44,7 +44,7 @@ class _Dice(nn.Module):
         self.eps = eps
 
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
-        sums = Sums(*(s.sum(1) for s in self._sums(pred, target)))
+        sums = _regions.Sums(*(s.sum(1) for s in self._sums(pred, target)))
         total = sums.predicted + sums.truth
         if self.naive:
             losses = 1 - (2 * sums.overlap + self.eps) / (total + self.eps)
@@ -53,18 +53,20 @@ class _Dice(nn.Module):
         reduce = {"none": losses, "mean": losses.mean(), "sum": losses.sum()}
         return self.loss_weight * reduce[self.reduction]
 
-    def _sums(self, pred: Tensor, target: Tensor) -> Sums:
-        target = wide_integers("target", target)
+    def _sums(self, pred: Tensor, target: Tensor) -> _regions.Sums:
+        target = _checks.wide_integers("target", target)
         labels = target.shape != pred.shape
         squared = not self.naive
         if not self.use_sigmoid:
-            index = target if labels else indices(target, pred)
-            return softmax_regions(pred, index, self.ignore_index, "per_sample", squared=squared).sums
+            index = target if labels else _shared.indices(target, pred)
+            return _masks.softmax_regions(pred, index, self.ignore_index, "per_sample", squared=squared).sums
         if not labels:
-            return sigmoid_regions(pred, target, self.ignore_index, "per_sample", squared=squared, product=True).sums
-        regions = one_hot(target, pred.shape[1]).to(target.dtype)
+            return _masks.sigmoid_regions(
+                pred, target, self.ignore_index, "per_sample", squared=squared, product=True
+            ).sums
+        regions = _shared.one_hot(target, pred.shape[1]).to(target.dtype)
         if self.ignore_index is None:
-            return sigmoid_regions(pred, regions, None, "per_sample", squared=squared).sums
+            return _masks.sigmoid_regions(pred, regions, None, "per_sample", squared=squared).sums
         # Marked by a value that does not occur in regions of 0 and 1.
         regions = regions.masked_fill((target == self.ignore_index).unsqueeze(1), -1)
-        return sigmoid_regions(pred, regions, -1, "per_sample", squared=squared).sums
+        return _masks.sigmoid_regions(pred, regions, -1, "per_sample", squared=squared).sums

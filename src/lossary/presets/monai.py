@@ -19,29 +19,22 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from lossary.compose.sums import Sum
-from lossary.core.check import check_among, check_choice, check_dim, check_number, check_shape, wide_integers
-from lossary.kernels.overlap import Sums
-from lossary.losses.answers.binary import BCEWithLogitsLoss
-from lossary.losses.answers.focal import SigmoidFocalLoss
-from lossary.losses.classes.softmax import CrossEntropyLoss, FocalLoss
-from lossary.losses.masks._shared import Aggregate, Fraction, score_loss, sigmoid_regions, softmax_regions
-from lossary.losses.masks.overlap import (
-    DiceLoss,
-    JaccardLoss,
-    SigmoidDiceLoss,
-    SigmoidJaccardLoss,
-    dice_fraction,
-    jaccard_fraction,
-)
-from lossary.losses.masks.tversky import SigmoidTverskyLoss, TverskyLoss, tversky_fraction
-from lossary.presets._shared import indices, one_hot
+from lossary.compose import sums as _sums
+from lossary.core import check as _checks
+from lossary.kernels import overlap as _regions
+from lossary.losses.answers import binary as _binary
+from lossary.losses.answers import focal as _focal
+from lossary.losses.classes import softmax as _softmax
+from lossary.losses.masks import _shared as _masks
+from lossary.losses.masks import overlap as _overlap
+from lossary.losses.masks import tversky as _tversky
+from lossary.presets import _shared
 
 __all__ = ["dice", "dice_ce", "dice_focal", "focal", "generalized_dice", "tversky"]
 
-Weight = Sequence[float] | float | Tensor | None
-Reduction = Literal["mean", "sum"]
-Score = Callable[[Sums], Fraction]
+_Weight = Sequence[float] | float | Tensor | None
+_Reduction = Literal["mean", "sum"]
+_Score = Callable[[_regions.Sums], _masks.Fraction]
 #: The mark of ignored positions in regions of 0 and 1.
 _IGNORED = -100
 
@@ -54,11 +47,11 @@ def dice(
     softmax: bool = False,
     squared_pred: bool = False,
     jaccard: bool = False,
-    reduction: Reduction = "mean",
+    reduction: _Reduction = "mean",
     smooth_nr: float = 1e-5,
     smooth_dr: float = 1e-5,
     batch: bool = False,
-    weight: Weight = None,
+    weight: _Weight = None,
     soft_label: bool = False,
     ignore_index: int | None = None,
 ) -> nn.Module:
@@ -80,11 +73,13 @@ def dice(
     options = _options(reduction, batch)
     smooth = smooth_dr / 2 if jaccard else smooth_dr  # MONAI's Jaccard fraction has twice the sums
     if product and not squared_pred:  # with squares, Lossary's is also the product
-        loss = _Product(jaccard_fraction if jaccard else dice_fraction, smooth, **options)
+        loss = _Product(_overlap.jaccard_fraction if jaccard else _overlap.dice_fraction, smooth, **options)
     elif jaccard:
-        loss = (JaccardLoss if softmax else SigmoidJaccardLoss)(smooth=smooth, **options)
+        loss = (_overlap.JaccardLoss if softmax else _overlap.SigmoidJaccardLoss)(smooth=smooth, **options)
     else:
-        loss = (DiceLoss if softmax else SigmoidDiceLoss)(smooth=smooth, squared=squared_pred, **options)
+        loss = (_overlap.DiceLoss if softmax else _overlap.SigmoidDiceLoss)(
+            smooth=smooth, squared=squared_pred, **options
+        )
     return _Overlap(loss, regions, include_background, weight)
 
 
@@ -96,7 +91,7 @@ def tversky(
     softmax: bool = False,
     alpha: float = 0.5,
     beta: float = 0.5,
-    reduction: Reduction = "mean",
+    reduction: _Reduction = "mean",
     smooth_nr: float = 1e-5,
     smooth_dr: float = 1e-5,
     batch: bool = False,
@@ -109,9 +104,11 @@ def tversky(
         raise ValueError(f"smooth_nr: wanted smooth_dr's value, {smooth_dr}; got {smooth_nr}")
     options = _options(reduction, batch)
     if softmax or soft_label:
-        loss = (TverskyLoss if softmax else SigmoidTverskyLoss)(smooth=smooth_dr, alpha=alpha, beta=beta, **options)
+        loss = (_tversky.TverskyLoss if softmax else _tversky.SigmoidTverskyLoss)(
+            smooth=smooth_dr, alpha=alpha, beta=beta, **options
+        )
     else:
-        loss = _Product(partial(tversky_fraction, alpha=alpha, beta=beta), smooth_dr, **options)
+        loss = _Product(partial(_tversky.tversky_fraction, alpha=alpha, beta=beta), smooth_dr, **options)
     return _Overlap(loss, _Target(softmax, to_onehot_y, ignore_index), include_background, None)
 
 
@@ -121,8 +118,8 @@ def focal(
     to_onehot_y: bool = False,
     gamma: float = 2.0,
     alpha: float | None = None,
-    weight: Weight = None,
-    reduction: Reduction = "mean",
+    weight: _Weight = None,
+    reduction: _Reduction = "mean",
     use_softmax: bool = False,
     ignore_index: int | None = None,
 ) -> nn.Module:
@@ -134,7 +131,7 @@ def focal(
     softmax, ``alpha`` means 1 - alpha for class 0 and alpha for all others. Lossary's mean is over positions (softmax)
     or elements (sigmoids). MONAI computes in float32 whatever the input.
     """
-    check_choice("reduction", reduction, ("mean", "sum"))
+    _checks.check_choice("reduction", reduction, ("mean", "sum"))
     if reduction == "sum" and ignore_index is not None:
         raise ValueError("reduction: wanted 'mean' with ignore_index; got 'sum'")
     if use_softmax and not include_background:
@@ -150,7 +147,7 @@ def generalized_dice(
     sigmoid: bool = False,
     softmax: bool = False,
     w_type: Literal["square", "simple", "uniform"] = "square",
-    reduction: Reduction = "mean",
+    reduction: _Reduction = "mean",
     smooth_nr: float = 1e-5,
     smooth_dr: float = 1e-5,
     batch: bool = False,
@@ -163,7 +160,7 @@ def generalized_dice(
     where all classes count alike.
     """
     _check(sigmoid, softmax, reduction)
-    check_choice("w_type", w_type, ("square", "simple", "uniform"))
+    _checks.check_choice("w_type", w_type, ("square", "simple", "uniform"))
     target = _Target(softmax, to_onehot_y, None)
     power = {"square": 2, "simple": 1, "uniform": 0}[w_type]
     return _GeneralizedDice(target, include_background, power, not soft_label, reduction, smooth_nr, smooth_dr, batch)
@@ -177,7 +174,7 @@ def dice_ce(
     softmax: bool = False,
     squared_pred: bool = False,
     jaccard: bool = False,
-    reduction: Reduction = "mean",
+    reduction: _Reduction = "mean",
     smooth_nr: float = 1e-5,
     smooth_dr: float = 1e-5,
     batch: bool = False,
@@ -185,7 +182,7 @@ def dice_ce(
     lambda_dice: float = 1.0,
     lambda_ce: float = 1.0,
     label_smoothing: float = 0.0,
-) -> Sum:
+) -> _sums.Sum:
     """``DiceCELoss``: :func:`dice` plus cross-entropy; Lossary's own is :class:`DiceCrossEntropyLoss`.
 
     With ``sigmoid=True`` and several channels, MONAI's cross-entropy is still that of a softmax, so overlapping regions
@@ -205,10 +202,10 @@ def dice_ce(
         batch=batch,
         weight=weight if weight is None or include_background else weight[1:],
     )
-    check_number("lambda_dice", lambda_dice, low=0)
-    check_number("lambda_ce", lambda_ce, low=0)
+    _checks.check_number("lambda_dice", lambda_dice, low=0)
+    _checks.check_number("lambda_ce", lambda_ce, low=0)
     entropy = _CrossEntropy(weight, reduction, label_smoothing)
-    return Sum(dice=(overlap, lambda_dice), cross_entropy=(entropy, lambda_ce))
+    return _sums.Sum(dice=(overlap, lambda_dice), cross_entropy=(entropy, lambda_ce))
 
 
 def dice_focal(
@@ -219,16 +216,16 @@ def dice_focal(
     softmax: bool = False,
     squared_pred: bool = False,
     jaccard: bool = False,
-    reduction: Reduction = "mean",
+    reduction: _Reduction = "mean",
     smooth_nr: float = 1e-5,
     smooth_dr: float = 1e-5,
     batch: bool = False,
     gamma: float = 2.0,
-    weight: Weight = None,
+    weight: _Weight = None,
     lambda_dice: float = 1.0,
     lambda_focal: float = 1.0,
     alpha: float | None = None,
-) -> Sum:
+) -> _sums.Sum:
     """``DiceFocalLoss``: :func:`dice` plus :func:`focal`, which has sigmoids even if Dice has a softmax.
 
     :class:`DiceFocalLoss` has one softmax for both, :class:`SigmoidDiceFocalLoss` sigmoids for both.
@@ -254,18 +251,18 @@ def dice_focal(
         weight=weight,
         reduction=reduction,
     )
-    check_number("lambda_dice", lambda_dice, low=0)
-    check_number("lambda_focal", lambda_focal, low=0)
-    return Sum(dice=(overlap, lambda_dice), focal=(every, lambda_focal))
+    _checks.check_number("lambda_dice", lambda_dice, low=0)
+    _checks.check_number("lambda_focal", lambda_focal, low=0)
+    return _sums.Sum(dice=(overlap, lambda_dice), focal=(every, lambda_focal))
 
 
 def _check(sigmoid: bool, softmax: bool, reduction: str) -> None:
     if sigmoid == softmax:
         raise ValueError(f"sigmoid, softmax: wanted one of them, for logits; got sigmoid={sigmoid}, softmax={softmax}")
-    check_choice("reduction", reduction, ("mean", "sum"))
+    _checks.check_choice("reduction", reduction, ("mean", "sum"))
 
 
-def _options(reduction: Reduction, batch: bool) -> dict[str, Any]:
+def _options(reduction: _Reduction, batch: bool) -> dict[str, Any]:
     return {"reduction": reduction, "aggregate": "batch" if batch else "per_sample", "ignore_index": _IGNORED}
 
 
@@ -279,29 +276,29 @@ class _Target(nn.Module):
         self.ignore_index = ignore_index
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        check_dim("target", target, input.dim(), "the input's")
-        target = wide_integers("target", target)
+        _checks.check_dim("target", target, input.dim(), "the input's")
+        target = _checks.wide_integers("target", target)
         classes = input.shape[1]
         labels = target.shape[1] == 1
         if self.onehot or self.ignore_index is not None:
-            check_shape("target", target, (input.shape[0], 1, *input.shape[2:]))
+            _checks.check_shape("target", target, (input.shape[0], 1, *input.shape[2:]))
         keep = (
             target != self.ignore_index if self.ignore_index is not None else torch.ones_like(target, dtype=torch.bool)
         )
         if self.softmax:
-            index = target.squeeze(1).long() if self.onehot and labels else indices(target, input)
+            index = target.squeeze(1).long() if self.onehot and labels else _shared.indices(target, input)
             return torch.where(keep.squeeze(1), index, _IGNORED) if self.ignore_index is not None else index
-        regions = one_hot(target.squeeze(1), classes) if self.onehot and classes > 1 else target
+        regions = _shared.one_hot(target.squeeze(1), classes) if self.onehot and classes > 1 else target
         regions = regions if regions.dtype.is_floating_point else regions.to(torch.int64)
         return torch.where(keep, regions, _IGNORED) if self.ignore_index is not None else regions
 
     def sums(
-        self, input: Tensor, target: Tensor, aggregate: Aggregate, *, squared: bool = False, product: bool
-    ) -> Sums:
+        self, input: Tensor, target: Tensor, aggregate: _masks.Aggregate, *, squared: bool = False, product: bool
+    ) -> _regions.Sums:
         target = self(input, target)
         if self.softmax:
-            return softmax_regions(input, target, _IGNORED, aggregate, squared=squared).sums
-        return sigmoid_regions(input, target, _IGNORED, aggregate, squared=squared, product=product).sums
+            return _masks.softmax_regions(input, target, _IGNORED, aggregate, squared=squared).sums
+        return _masks.sigmoid_regions(input, target, _IGNORED, aggregate, squared=squared, product=product).sums
 
 
 def _foreground(weight: Tensor | None, background: bool, input: Tensor) -> Tensor:
@@ -312,7 +309,7 @@ def _foreground(weight: Tensor | None, background: bool, input: Tensor) -> Tenso
     weights[:first] = 0
     if weight is not None and classes > 1:
         if weight.dim():
-            check_shape("weight", weight, (classes - first,))
+            _checks.check_shape("weight", weight, (classes - first,))
         weights[first:] = weight
     return weights
 
@@ -327,7 +324,7 @@ class _Overlap(nn.Module):
 
     weight: Tensor | None
 
-    def __init__(self, loss: nn.Module, target: _Target, background: bool, weight: Weight) -> None:
+    def __init__(self, loss: nn.Module, target: _Target, background: bool, weight: _Weight) -> None:
         super().__init__()
         self.loss = loss
         self.target = target
@@ -343,17 +340,19 @@ class _Overlap(nn.Module):
 class _Product(nn.Module):
     """A fraction of overlapping sigmoids as in Lossary's losses, with MONAI's overlap of soft labels."""
 
-    def __init__(self, fraction: Score, smooth: float, *, aggregate: Aggregate, reduction: str, **_: object) -> None:
+    def __init__(
+        self, fraction: _Score, smooth: float, *, aggregate: _masks.Aggregate, reduction: str, **_: object
+    ) -> None:
         super().__init__()
         self.fraction = fraction
         self.smooth = smooth
-        self.aggregate: Aggregate = aggregate
+        self.aggregate: _masks.Aggregate = aggregate
         self.reduction = reduction
 
     def forward(self, input: Tensor, target: Tensor, class_weight: Tensor) -> Tensor:
-        regions = sigmoid_regions(input, target, _IGNORED, self.aggregate, product=True)
+        regions = _masks.sigmoid_regions(input, target, _IGNORED, self.aggregate, product=True)
         fraction = self.fraction(regions.sums)
-        return score_loss(fraction, regions, self.smooth, "include", class_weight, reduction=self.reduction)
+        return _masks.score_loss(fraction, regions, self.smooth, "include", class_weight, reduction=self.reduction)
 
 
 class _UnevenDice(nn.Module):
@@ -363,14 +362,14 @@ class _UnevenDice(nn.Module):
         self,
         target: _Target,
         background: bool,
-        weight: Weight,
+        weight: _Weight,
         jaccard: bool,
         squared: bool,
         product: bool,
         smooth_nr: float,
         smooth_dr: float,
         batch: bool,
-        reduction: Reduction,
+        reduction: _Reduction,
     ) -> None:
         super().__init__()
         self.target = target
@@ -406,12 +405,12 @@ class _Focal(nn.Module):
         alpha: float | None,
         target: _Target,
         background: bool,
-        weight: Weight,
-        reduction: Reduction,
+        weight: _Weight,
+        reduction: _Reduction,
     ) -> None:
         super().__init__()
         self.softmax = softmax
-        self.loss = (FocalLoss if softmax else SigmoidFocalLoss)(gamma=gamma, reduction="sum")
+        self.loss = (_softmax.FocalLoss if softmax else _focal.SigmoidFocalLoss)(gamma=gamma, reduction="sum")
         self.alpha = alpha
         self.target = target
         self.background = background
@@ -421,7 +420,7 @@ class _Focal(nn.Module):
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         regions = self.target(input, target)
         # MONAI's focal loss of soft labels, which it does not document, is a different loss.
-        check_among("target", regions, (0, 1) if self.target.ignore_index is None else (0, 1, _IGNORED))
+        _checks.check_among("target", regions, (0, 1) if self.target.ignore_index is None else (0, 1, _IGNORED))
         keep = (regions != _IGNORED)[:, :1]
         weight = _foreground(self.weight, self.background, input)
         if not self.background and input.shape[1] > 1:
@@ -454,7 +453,7 @@ class _GeneralizedDice(nn.Module):
         background: bool,
         power: int,
         product: bool,
-        reduction: Reduction,
+        reduction: _Reduction,
         smooth_nr: float,
         smooth_dr: float,
         batch: bool,
@@ -472,7 +471,7 @@ class _GeneralizedDice(nn.Module):
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         sums = self.target.sums(input, target, "batch" if self.batch else "per_sample", product=self.product)
         if not self.background and input.shape[1] > 1:
-            sums = Sums(*(s[..., 1:] for s in sums))
+            sums = _regions.Sums(*(s[..., 1:] for s in sums))
         w = sums.truth.pow(-self.power)
         # An absent class gets the largest weight of the others.
         absent = torch.isinf(w)
@@ -486,10 +485,10 @@ class _GeneralizedDice(nn.Module):
 class _CrossEntropy(nn.Module):
     """Cross-entropy for several channels, binary for one, as in MONAI's DiceCELoss."""
 
-    def __init__(self, weight: Tensor | None, reduction: Reduction, label_smoothing: float) -> None:
+    def __init__(self, weight: Tensor | None, reduction: _Reduction, label_smoothing: float) -> None:
         super().__init__()
-        self.softmax = CrossEntropyLoss(weight=weight, reduction=reduction, label_smoothing=label_smoothing)
-        self.sigmoid = BCEWithLogitsLoss(pos_weight=weight, reduction=reduction)
+        self.softmax = _softmax.CrossEntropyLoss(weight=weight, reduction=reduction, label_smoothing=label_smoothing)
+        self.sigmoid = _binary.BCEWithLogitsLoss(pos_weight=weight, reduction=reduction)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         if input.shape[1] == 1:

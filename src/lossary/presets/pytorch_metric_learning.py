@@ -11,22 +11,22 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lossary.core.loss import HeadLoss
-from lossary.kernels.distances import norm
-from lossary.kernels.measures import Lp
-from lossary.kernels.stable import unit
-from lossary.losses._distance import DistanceName, measure_of
-from lossary.losses.identities.angular import ArcFaceLoss, CosFaceLoss, NormalizedSoftmaxLoss
-from lossary.losses.identities.neighbors import NCALoss, SmoothAPLoss
-from lossary.losses.identities.prototypes import ProxyAnchorLoss
-from lossary.losses.identities.proxies import ProxyNCALoss, SoftTripleLoss
-from lossary.losses.identities.similarity import CircleLoss, MultiSimilarityLoss, SupConLoss
-from lossary.losses.identities.sphereface import SphereFaceLoss
-from lossary.losses.triplets.triplet import TripletLoss, triplet_loss
-from lossary.losses.views.decorrelation import VICRegLoss
-from lossary.losses.views.mutual import NTXentLoss
-from lossary.losses.views.retrieval import NPairLoss
-from lossary.presets._shared import fill, read, started
+from lossary.core import loss as _loss
+from lossary.kernels import distances as _distances
+from lossary.kernels import measures as _measures
+from lossary.kernels import stable as _stable
+from lossary.losses import _distance
+from lossary.losses.identities import angular as _angular
+from lossary.losses.identities import neighbors as _neighbors
+from lossary.losses.identities import prototypes as _prototypes
+from lossary.losses.identities import proxies as _proxies
+from lossary.losses.identities import similarity as _similarity
+from lossary.losses.identities import sphereface as _sphereface
+from lossary.losses.triplets import triplet as _triplet
+from lossary.losses.views import decorrelation as _decorrelation
+from lossary.losses.views import mutual as _mutual
+from lossary.losses.views import retrieval as _retrieval
+from lossary.presets import _shared
 
 __all__ = [
     "arcface",
@@ -51,69 +51,85 @@ __all__ = [
     "vicreg",
 ]
 
-STD = 1.0  # for class weights
+_STD = 1.0  # for class weights
 
 #: What a miner returns: (anchor, positive, negative), or (anchor, positive, anchor, negative).
-Mined = tuple[Tensor, ...]
+_Mined = tuple[Tensor, ...]
 
 
-def arcface(num_classes: int, embedding_size: int, margin: float = 28.6, scale: float = 64) -> ArcFaceLoss:
+def arcface(num_classes: int, embedding_size: int, margin: float = 28.6, scale: float = 64) -> _angular.ArcFaceLoss:
     """``ArcFaceLoss``: Lossary's :class:`ArcFaceLoss`, whose margin is in radians; here it is in degrees.
 
     ``get_logits`` returns cosines; the original's are multiplied by ``scale``. At cosines of exactly -1 and 1 the
     original's gradient is NaN; here it is finite.
     """
-    return started(
-        ArcFaceLoss(num_classes=num_classes, embedding_size=embedding_size, margin=math.radians(margin), scale=scale),
-        STD,
+    return _shared.started(
+        _angular.ArcFaceLoss(
+            num_classes=num_classes, embedding_size=embedding_size, margin=math.radians(margin), scale=scale
+        ),
+        _STD,
     )
 
 
 def sub_center_arcface(
     num_classes: int, embedding_size: int, margin: float = 28.6, scale: float = 64, sub_centers: int = 3
-) -> ArcFaceLoss:
+) -> _angular.ArcFaceLoss:
     """``SubCenterArcFaceLoss``: Lossary's :class:`ArcFaceLoss` with ``sub_centers``; see :func:`arcface`.
 
     There is no ``get_outliers``: compare ``get_logits`` at the true label with the cosine of an angle.
     """
-    return started(ArcFaceLoss(num_classes, embedding_size, sub_centers, math.radians(margin), scale), STD)
-
-
-def cosface(num_classes: int, embedding_size: int, margin: float = 0.35, scale: float = 64) -> CosFaceLoss:
-    """``CosFaceLoss``: Lossary's :class:`CosFaceLoss`."""
-    return started(CosFaceLoss(num_classes=num_classes, embedding_size=embedding_size, margin=margin, scale=scale), STD)
-
-
-def normalized_softmax(num_classes: int, embedding_size: int, temperature: float = 0.05) -> NormalizedSoftmaxLoss:
-    """``NormalizedSoftmaxLoss``: Lossary's :class:`NormalizedSoftmaxLoss`, whose scale is 1 / temperature."""
-    return started(
-        NormalizedSoftmaxLoss(num_classes=num_classes, embedding_size=embedding_size, scale=1 / temperature),
-        STD,
+    return _shared.started(
+        _angular.ArcFaceLoss(num_classes, embedding_size, sub_centers, math.radians(margin), scale), _STD
     )
 
 
-def sphereface(num_classes: int, embedding_size: int, margin: Literal[1, 2, 3, 4] = 4) -> SphereFaceLoss:
+def cosface(num_classes: int, embedding_size: int, margin: float = 0.35, scale: float = 64) -> _angular.CosFaceLoss:
+    """``CosFaceLoss``: Lossary's :class:`CosFaceLoss`."""
+    return _shared.started(
+        _angular.CosFaceLoss(num_classes=num_classes, embedding_size=embedding_size, margin=margin, scale=scale), _STD
+    )
+
+
+def normalized_softmax(
+    num_classes: int, embedding_size: int, temperature: float = 0.05
+) -> _angular.NormalizedSoftmaxLoss:
+    """``NormalizedSoftmaxLoss``: Lossary's :class:`NormalizedSoftmaxLoss`, whose scale is 1 / temperature."""
+    return _shared.started(
+        _angular.NormalizedSoftmaxLoss(num_classes=num_classes, embedding_size=embedding_size, scale=1 / temperature),
+        _STD,
+    )
+
+
+def sphereface(num_classes: int, embedding_size: int, margin: Literal[1, 2, 3, 4] = 4) -> _sphereface.SphereFaceLoss:
     """``SphereFaceLoss`` at its ``scale=1``: Lossary's :class:`SphereFaceLoss` without annealing.
 
     The paper anneals, since the full margin is hard to train with from the start. So does Lossary's ``Annealing``; its
     default stays at ``annealing=5``.
     """
-    return started(
-        SphereFaceLoss(num_classes=num_classes, embedding_size=embedding_size, margin=margin, annealing=0.0),
-        STD,
+    return _shared.started(
+        _sphereface.SphereFaceLoss(
+            num_classes=num_classes, embedding_size=embedding_size, margin=margin, annealing=0.0
+        ),
+        _STD,
     )
 
 
-def proxy_anchor(num_classes: int, embedding_size: int, margin: float = 0.1, alpha: float = 32) -> ProxyAnchorLoss:
+def proxy_anchor(
+    num_classes: int, embedding_size: int, margin: float = 0.1, alpha: float = 32
+) -> _prototypes.ProxyAnchorLoss:
     """``ProxyAnchorLoss``: Lossary's :class:`ProxyAnchorLoss`, whose scale is ``alpha``."""
-    head = ProxyAnchorLoss(num_classes=num_classes, embedding_size=embedding_size, margin=margin, scale=alpha)
-    return started(head, math.sqrt(2 / num_classes))
+    head = _prototypes.ProxyAnchorLoss(
+        num_classes=num_classes, embedding_size=embedding_size, margin=margin, scale=alpha
+    )
+    return _shared.started(head, math.sqrt(2 / num_classes))
 
 
-def proxy_nca(num_classes: int, embedding_size: int, softmax_scale: float = 1) -> ProxyNCALoss:
+def proxy_nca(num_classes: int, embedding_size: int, softmax_scale: float = 1) -> _proxies.ProxyNCALoss:
     """``ProxyNCALoss``: Lossary's :class:`ProxyNCALoss` with the own proxy in the sum, unlike the paper."""
-    head = ProxyNCALoss(num_classes=num_classes, embedding_size=embedding_size, scale=softmax_scale, own_in_sum=True)
-    return started(head, STD)
+    head = _proxies.ProxyNCALoss(
+        num_classes=num_classes, embedding_size=embedding_size, scale=softmax_scale, own_in_sum=True
+    )
+    return _shared.started(head, _STD)
 
 
 def soft_triple(
@@ -123,9 +139,9 @@ def soft_triple(
     la: float = 20,
     gamma: float = 0.1,
     margin: float = 0.01,
-) -> SoftTripleLoss:
+) -> _proxies.SoftTripleLoss:
     """``SoftTripleLoss``: Lossary's :class:`SoftTripleLoss` without the distances of a class's centers, ``tau=0``."""
-    head = SoftTripleLoss(
+    head = _proxies.SoftTripleLoss(
         num_classes=num_classes,
         embedding_size=embedding_size,
         sub_centers=centers_per_class,
@@ -138,31 +154,31 @@ def soft_triple(
     return head
 
 
-def supcon(temperature: float = 0.1) -> SupConLoss:
+def supcon(temperature: float = 0.1) -> _similarity.SupConLoss:
     """``SupConLoss``: Lossary's :class:`SupConLoss`.
 
     A batch of a single class silently gives 0 there; here it is the loss that the paper defines.
     """
-    return SupConLoss(temperature=temperature)
+    return _similarity.SupConLoss(temperature=temperature)
 
 
-def nt_xent(temperature: float = 0.07) -> NTXentLoss:
+def nt_xent(temperature: float = 0.07) -> _mutual.NTXentLoss:
     """``NTXentLoss`` with two views per label: Lossary's :class:`NTXentLoss` called ``(embeddings, labels)``.
 
     With more than two views, the original leaves a pair's other positives out of the denominator. No option here does:
     SimCLR's equation has every other item in it. The original's memory grows with pairs times negatives.
     """
-    return NTXentLoss(temperature=temperature)
+    return _mutual.NTXentLoss(temperature=temperature)
 
 
-def multi_similarity(alpha: float = 2.0, beta: float = 50.0, base: float = 0.5) -> MultiSimilarityLoss:
+def multi_similarity(alpha: float = 2.0, beta: float = 50.0, base: float = 0.5) -> _similarity.MultiSimilarityLoss:
     """``MultiSimilarityLoss``: Lossary's :class:`MultiSimilarityLoss`, whose memory is linear in the batch."""
-    return MultiSimilarityLoss(alpha=alpha, beta=beta, base=base)
+    return _similarity.MultiSimilarityLoss(alpha=alpha, beta=beta, base=base)
 
 
-def circle(m: float = 0.4, gamma: float = 80) -> CircleLoss:
+def circle(m: float = 0.4, gamma: float = 80) -> _similarity.CircleLoss:
     """``CircleLoss``: Lossary's :class:`CircleLoss`, whose scale is ``gamma`` and whose memory is linear."""
-    return CircleLoss(margin=m, scale=gamma)
+    return _similarity.CircleLoss(margin=m, scale=gamma)
 
 
 def n_pairs() -> nn.Module:
@@ -170,15 +186,15 @@ def n_pairs() -> nn.Module:
 
     Of each class it takes the first two items of the batch; the others are not looked at.
     """
-    return _FirstPairs(NPairLoss())
+    return _FirstPairs(_retrieval.NPairLoss())
 
 
-def nca(softmax_scale: float = 1) -> NCALoss:
+def nca(softmax_scale: float = 1) -> _neighbors.NCALoss:
     """``NCALoss``: Lossary's :class:`NCALoss`.
 
     Both means leave out an item without another of its label; the original's also one whose probability rounds to 0.
     """
-    return NCALoss(scale=softmax_scale)
+    return _neighbors.NCALoss(scale=softmax_scale)
 
 
 def smooth_ap(temperature: float = 0.01) -> nn.Module:
@@ -187,18 +203,22 @@ def smooth_ap(temperature: float = 0.01) -> nn.Module:
     The original is right if k classes of k items are in order; from other batches it silently makes other classes. Here
     items may be in any order.
     """
-    return _AmongAll(SmoothAPLoss(temperature=temperature))
+    return _AmongAll(_neighbors.SmoothAPLoss(temperature=temperature))
 
 
 def vicreg(
     invariance_lambda: float = 25, variance_mu: float = 25, covariance_v: float = 1, eps: float = 1e-4
-) -> VICRegLoss:
+) -> _decorrelation.VICRegLoss:
     """``VICRegLoss``, called ``(embeddings, ref_emb)``: Lossary's :class:`VICRegLoss`."""
-    return VICRegLoss(invariance=invariance_lambda, variance=variance_mu, covariance=covariance_v, eps=eps)
+    return _decorrelation.VICRegLoss(
+        invariance=invariance_lambda, variance=variance_mu, covariance=covariance_v, eps=eps
+    )
 
 
 def triplet_margin(
-    margin: float = 0.05, distance: DistanceName | Lp = "euclidean", normalize_embeddings: bool = True
+    margin: float = 0.05,
+    distance: _distance.DistanceName | _measures.Lp = "euclidean",
+    normalize_embeddings: bool = True,
 ) -> nn.Module:
     """``TripletMarginLoss``: Lossary's :class:`TripletLoss` with ``mining="all"``, on embeddings scaled to unit length.
 
@@ -214,14 +234,14 @@ def triplet_margin(
             ``DotProductSimilarity()`` is ``"dot"``, ``SNRDistance()`` is ``"snr"``.
         normalize_embeddings: That of the distance, in the distance's own norm. ``"cosine"`` ignores lengths anyway.
     """
-    loss = TripletLoss(margin=margin, mining="all", distance=distance)
+    loss = _triplet.TripletLoss(margin=margin, mining="all", distance=distance)
     return _Triplets(loss, _degree(distance) if normalize_embeddings else None)
 
 
 def contrastive(
     pos_margin: float = 0.0,
     neg_margin: float = 1.0,
-    distance: DistanceName | Lp = "euclidean",
+    distance: _distance.DistanceName | _measures.Lp = "euclidean",
     normalize_embeddings: bool = True,
 ) -> nn.Module:
     """``ContrastiveLoss``: plain distances of unit embeddings, and two means, each over the pairs that still cost.
@@ -246,7 +266,7 @@ def signal_to_noise_ratio_contrastive(
     return contrastive(pos_margin, neg_margin, "snr", normalize_embeddings)
 
 
-def load_head(head: HeadLoss, checkpoint: str | Path) -> None:
+def load_head(head: _loss.HeadLoss, checkpoint: str | Path) -> None:
     """Load the class weights of a saved ``loss.state_dict()`` into ``head``: ``W`` is (embedding_size, num_classes).
 
     With several centers per class it is (embedding_size, num_classes * sub_centers), as is SoftTriple's ``fc``;
@@ -255,22 +275,22 @@ def load_head(head: HeadLoss, checkpoint: str | Path) -> None:
     Raises:
         ValueError: A different number of classes, centers or dimensions.
     """
-    saved = read(checkpoint)
+    saved = _shared.read(checkpoint)
     weight = saved["proxies"] if "proxies" in saved else saved["W" if "W" in saved else "fc"].T
     several = head.weight.shape[:-1]  # classes, or classes and centers
-    fill(head, weight.unflatten(0, several) if len(several) > 1 and len(weight) == several.numel() else weight)
+    _shared.fill(head, weight.unflatten(0, several) if len(several) > 1 and len(weight) == several.numel() else weight)
 
 
-def _degree(distance: DistanceName | Lp) -> float:
+def _degree(distance: _distance.DistanceName | _measures.Lp) -> float:
     """The degree of the norm that scales embeddings to unit length there: that of the distance."""
-    measure = measure_of(distance)
-    return measure.p if isinstance(measure, Lp) else 2.0
+    measure = _distance.measure_of(distance)
+    return measure.p if isinstance(measure, _measures.Lp) else 2.0
 
 
 def _of_length_one(x: Tensor, p: float) -> Tensor:
     if p == 2:
-        return unit(x)
-    length = norm(x, p)[:, None]
+        return _stable.unit(x)
+    length = _distances.norm(x, p)[:, None]
     some = ~(length <= 0)  # written this way, a NaN stays NaN
     return x / torch.where(some, length, 1)
 
@@ -283,7 +303,7 @@ class _FirstPairs(nn.Module):
         self.loss = loss
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        x, after = unit(embeddings), (labels[:, None] == labels).triu(1)
+        x, after = _stable.unit(embeddings), (labels[:, None] == labels).triu(1)
         first = after.any(1) & ~after.any(0)
         return self.loss(x[first], x[after[first].int().argmax(1)])
 
@@ -302,29 +322,33 @@ class _AmongAll(nn.Module):
 class _Triplets(nn.Module):
     """A triplet loss on the triplets that its own mining finds, or on a miner's indices."""
 
-    def __init__(self, loss: TripletLoss, p: float | None) -> None:
+    def __init__(self, loss: _triplet.TripletLoss, p: float | None) -> None:
         super().__init__()
         self.loss, self.p = loss, p
 
-    def forward(self, embeddings: Tensor, labels: Tensor, indices_tuple: Mined | None = None) -> Tensor:
+    def forward(self, embeddings: Tensor, labels: Tensor, indices_tuple: _Mined | None = None) -> Tensor:
         x = embeddings if self.p is None else _of_length_one(embeddings, self.p)
         if indices_tuple is None:
             return self.loss(x, labels)
         given, margin = _as_triplets(indices_tuple), self.loss.margin
-        losses = triplet_loss(x, None, triplets=given, margin=margin, distance=self.loss.distance, reduction="none")
+        losses = _triplet.triplet_loss(
+            x, None, triplets=given, margin=margin, distance=self.loss.distance, reduction="none"
+        )
         return _over_active(losses)
 
 
 class _Contrastive(nn.Module):
-    def __init__(self, pos_margin: float, neg_margin: float, distance: DistanceName | Lp, normalize: bool) -> None:
+    def __init__(
+        self, pos_margin: float, neg_margin: float, distance: _distance.DistanceName | _measures.Lp, normalize: bool
+    ) -> None:
         super().__init__()
-        self.measure, self.p = measure_of(distance), _degree(distance) if normalize else None
+        self.measure, self.p = _distance.measure_of(distance), _degree(distance) if normalize else None
         # The distances here are 1 minus, or 0 minus, the similarities there.
         most = {"cosine": 1.0, "dot": 0.0}.get(distance) if isinstance(distance, str) else None
         margins = pos_margin, neg_margin
         self.pos_margin, self.neg_margin = margins if most is None else (most - margin for margin in margins)
 
-    def forward(self, embeddings: Tensor, labels: Tensor, indices_tuple: Mined | None = None) -> Tensor:
+    def forward(self, embeddings: Tensor, labels: Tensor, indices_tuple: _Mined | None = None) -> Tensor:
         x = embeddings if self.p is None else _of_length_one(embeddings, self.p)
         distances = self.measure.pairwise(x, x)
         positives = (distances - self.pos_margin).relu()
@@ -338,7 +362,7 @@ class _Contrastive(nn.Module):
         return _over_active(positives, similar) + _over_active(negatives, ~similar & other)
 
 
-def _as_triplets(mined: Mined) -> tuple[Tensor, Tensor, Tensor]:
+def _as_triplets(mined: _Mined) -> tuple[Tensor, Tensor, Tensor]:
     """From pairs: every similar with every dissimilar one of the same anchor, as there."""
     _check_mined(mined)
     if len(mined) == 3:
@@ -349,13 +373,13 @@ def _as_triplets(mined: Mined) -> tuple[Tensor, Tensor, Tensor]:
     return first[at], alike[at], unlike[beside]
 
 
-def _as_pairs(mined: Mined) -> Mined:
+def _as_pairs(mined: _Mined) -> _Mined:
     """From triplets: the two pairs of each, as there."""
     _check_mined(mined)
     return mined if len(mined) == 4 else (mined[0], mined[1], mined[0], mined[2])
 
 
-def _check_mined(mined: Mined) -> None:
+def _check_mined(mined: _Mined) -> None:
     if not isinstance(mined, tuple) or len(mined) not in (3, 4):
         size = f"{len(mined)} entries" if isinstance(mined, tuple) else f"a {type(mined).__name__}"
         raise ValueError(f"indices_tuple: wanted a miner's 3 tensors of triplets or 4 tensors of pairs; got {size}")

@@ -11,21 +11,21 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from lossary.core.check import check_among, check_choice, wide_integers
-from lossary.core.loss import Loss
-from lossary.losses.answers.focal import SigmoidFocalLoss
-from lossary.losses.masks.lovasz import LovaszHingeLoss, LovaszSoftmaxLoss
-from lossary.losses.masks.overlap import DiceLoss, JaccardLoss, SigmoidDiceLoss, SigmoidJaccardLoss
-from lossary.losses.masks.tversky import SigmoidTverskyLoss, TverskyLoss
-from lossary.presets._shared import Called, one_hot
+from lossary.core import check as _checks
+from lossary.core import loss as _loss
+from lossary.losses.answers import focal as _focal
+from lossary.losses.masks import lovasz as _lovasz
+from lossary.losses.masks import overlap as _overlap
+from lossary.losses.masks import tversky as _tversky
+from lossary.presets import _shared
 
 __all__ = ["dice", "focal", "jaccard", "lovasz", "tversky"]
 
-Mode = Literal["binary", "multiclass", "multilabel"]
+_Mode = Literal["binary", "multiclass", "multilabel"]
 
 
 def dice(
-    mode: Mode,
+    mode: _Mode,
     classes: Sequence[int] | None = None,
     log_loss: bool = False,
     smooth: float = 0.0,
@@ -41,12 +41,12 @@ def dice(
     the sums. ``eps`` bounds ``log_loss``.
     """
     options = _options(mode, 2 * smooth, ignore_index)
-    loss = (DiceLoss if mode == "multiclass" else SigmoidDiceLoss)(**options)
+    loss = (_overlap.DiceLoss if mode == "multiclass" else _overlap.SigmoidDiceLoss)(**options)
     return _ByClass(loss, mode, classes, log_loss, eps, class_weights)
 
 
 def jaccard(
-    mode: Mode,
+    mode: _Mode,
     classes: Sequence[int] | None = None,
     log_loss: bool = False,
     smooth: float = 0.0,
@@ -56,12 +56,12 @@ def jaccard(
 ) -> nn.Module:
     """``JaccardLoss``: Lossary's :class:`JaccardLoss` (or sigmoid); absent classes as in :func:`dice`."""
     options = _options(mode, smooth, ignore_index)
-    loss = (JaccardLoss if mode == "multiclass" else SigmoidJaccardLoss)(**options)
+    loss = (_overlap.JaccardLoss if mode == "multiclass" else _overlap.SigmoidJaccardLoss)(**options)
     return _ByClass(loss, mode, classes, log_loss, eps, class_weights)
 
 
 def tversky(
-    mode: Mode,
+    mode: _Mode,
     classes: Sequence[int] | None = None,
     log_loss: bool = False,
     smooth: float = 0.0,
@@ -78,12 +78,14 @@ def tversky(
     gradient is NaN at a loss of 0, such as for an empty mask, there and here.
     """
     options = _options(mode, smooth, ignore_index)
-    loss = (TverskyLoss if mode == "multiclass" else SigmoidTverskyLoss)(alpha=alpha, beta=beta, **options)
+    loss = (_tversky.TverskyLoss if mode == "multiclass" else _tversky.SigmoidTverskyLoss)(
+        alpha=alpha, beta=beta, **options
+    )
     return _ByClass(loss, mode, classes, log_loss, eps, class_weights, gamma)
 
 
 def focal(
-    mode: Mode,
+    mode: _Mode,
     alpha: float | None = None,
     gamma: float = 2.0,
     ignore_index: int | None = None,
@@ -96,14 +98,14 @@ def focal(
     logits; here they are finite. If all pixels are ignored, it is NaN there and 0 here.
     """
     _check_mode(mode)
-    check_choice("reduction", reduction, ("mean", "sum"))
+    _checks.check_choice("reduction", reduction, ("mean", "sum"))
     if mode == "multilabel" and ignore_index is not None:
         raise ValueError(f"ignore_index: wanted None with multilabel, where the original fails; got {ignore_index}")
-    loss = SigmoidFocalLoss(gamma=gamma, alpha=alpha, reduction=reduction)
+    loss = _focal.SigmoidFocalLoss(gamma=gamma, alpha=alpha, reduction=reduction)
     return _Focal(loss, mode, ignore_index, class_weights)
 
 
-def lovasz(mode: Mode, per_image: bool = False, ignore_index: int | None = None) -> nn.Module:
+def lovasz(mode: _Mode, per_image: bool = False, ignore_index: int | None = None) -> nn.Module:
     """``LovaszLoss``: Lossary's :class:`LovaszSoftmaxLoss`, or the hinge of :class:`LovaszHingeLoss` for regions.
 
     In ``"multilabel"`` the original pools all channels into one region; :class:`LovaszHingeLoss` by itself has one per
@@ -114,8 +116,8 @@ def lovasz(mode: Mode, per_image: bool = False, ignore_index: int | None = None)
     _check_mode(mode)
     if mode == "multiclass":
         return _LovaszSoftmax(per_image, ignore_index)
-    loss = LovaszHingeLoss(per_image=per_image, ignore_index=ignore_index)
-    return Called(loss, _one_region)
+    loss = _lovasz.LovaszHingeLoss(per_image=per_image, ignore_index=ignore_index)
+    return _shared.Called(loss, _one_region)
 
 
 def _one_region(y_pred: Tensor, y_true: Tensor) -> tuple[Tensor, Tensor]:
@@ -123,7 +125,7 @@ def _one_region(y_pred: Tensor, y_true: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _check_mode(mode: str) -> None:
-    check_choice("mode", mode, ("binary", "multiclass", "multilabel"))
+    _checks.check_choice("mode", mode, ("binary", "multiclass", "multilabel"))
 
 
 def _options(mode: str, smooth: float, ignore_index: int | None) -> dict[str, Any]:
@@ -147,8 +149,8 @@ class _ByClass(nn.Module):
 
     def __init__(
         self,
-        loss: Loss,
-        mode: Mode,
+        loss: _loss.Loss,
+        mode: _Mode,
         classes: Sequence[int] | None,
         log_loss: bool,
         eps: float,
@@ -180,7 +182,9 @@ class _ByClass(nn.Module):
 class _Focal(nn.Module):
     weights: Tensor | None
 
-    def __init__(self, loss: Loss, mode: Mode, ignore_index: int | None, class_weights: Sequence[float] | None) -> None:
+    def __init__(
+        self, loss: _loss.Loss, mode: _Mode, ignore_index: int | None, class_weights: Sequence[float] | None
+    ) -> None:
         super().__init__()
         self.loss = loss
         self.mode = mode
@@ -188,16 +192,16 @@ class _Focal(nn.Module):
         self.register_buffer("weights", _weights(mode, class_weights))
 
     def forward(self, y_pred: Tensor, y_true: Tensor) -> Tensor:
-        mask, y_true = None, wide_integers("y_true", y_true)
+        mask, y_true = None, _checks.wide_integers("y_true", y_true)
         if self.mode == "binary":
             y_true = y_true.reshape(y_pred.shape)
         if self.ignore_index is not None:
             mask = y_true != self.ignore_index
             y_true = torch.where(mask, y_true, torch.zeros_like(y_true))
         if self.mode != "multiclass":
-            check_among("y_true", y_true, (0, 1))  # with soft masks the original is a different loss
+            _checks.check_among("y_true", y_true, (0, 1))  # with soft masks the original is a different loss
         if self.mode == "multiclass":
-            y_true = one_hot(y_true, y_pred.shape[1])
+            y_true = _shared.one_hot(y_true, y_pred.shape[1])
             mask = None if mask is None else mask.unsqueeze(1)
         if self.mode == "binary":
             return self.loss(y_pred, y_true, mask=mask)
@@ -211,15 +215,15 @@ class _LovaszSoftmax(nn.Module):
     def __init__(self, per_image: bool, ignore_index: int | None) -> None:
         super().__init__()
         reduction = "none" if per_image else "mean"
-        self.loss = LovaszSoftmaxLoss(per_image=per_image, ignore_index=ignore_index, reduction=reduction)
+        self.loss = _lovasz.LovaszSoftmaxLoss(per_image=per_image, ignore_index=ignore_index, reduction=reduction)
 
     def forward(self, y_pred: Tensor, y_true: Tensor) -> Tensor:
-        y_true = wide_integers("y_true", y_true)
+        y_true = _checks.wide_integers("y_true", y_true)
         losses = self.loss(y_pred, y_true)
         if not self.loss.per_image:
             return losses
         # The mean over images of means over the classes that each image has.
-        present = one_hot(y_true, y_pred.shape[1])
+        present = _shared.one_hot(y_true, y_pred.shape[1])
         if self.loss.ignore_index is not None:
             present = present & (y_true != self.loss.ignore_index).unsqueeze(1)
         classes = present.flatten(2).any(2).sum(1)

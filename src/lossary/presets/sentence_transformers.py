@@ -10,16 +10,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lossary.compose.sums import Sum
-from lossary.core.check import check_choice
-from lossary.kernels.stable import unit
-from lossary.losses.pairs.contrastive import ContrastiveLoss
-from lossary.losses.pairs.graded import AnglELoss, CoSENTLoss
-from lossary.losses.triplets.given import TripletMarginLoss
-from lossary.losses.triplets.triplet import TripletLoss
-from lossary.losses.values.regression import MSELoss
-from lossary.losses.views.retrieval import MultipleNegativesRankingLoss
-from lossary.presets._shared import Called
+from lossary.compose import sums as _sums
+from lossary.core import check as _checks
+from lossary.kernels import stable as _stable
+from lossary.losses.pairs import contrastive as _contrastive
+from lossary.losses.pairs import graded as _graded
+from lossary.losses.triplets import given as _given
+from lossary.losses.triplets import triplet as _triplet
+from lossary.losses.values import regression as _regression
+from lossary.losses.views import retrieval as _retrieval
+from lossary.presets import _shared
 
 __all__ = [
     "angle",
@@ -37,41 +37,41 @@ __all__ = [
     "triplet",
 ]
 
-Metric = Literal["cosine", "euclidean", "manhattan"]
+_Metric = Literal["cosine", "euclidean", "manhattan"]
 
 
 def multiple_negatives_ranking(
     scale: float = 20.0, similarity: Literal["cos", "dot"] = "cos"
-) -> MultipleNegativesRankingLoss:
+) -> _retrieval.MultipleNegativesRankingLoss:
     """``MultipleNegativesRankingLoss``: Lossary's, called ``(anchor, positive)`` or ``(anchor, positive, negatives)``.
 
     Several columns of negatives are one here, ``torch.cat(columns)``. Duplicates in a batch are false negatives: pass
     ``ids``. ``directions``, ``partition_mode`` and ``hardness_mode`` beyond the defaults are left out, except for
     :func:`multiple_negatives_symmetric_ranking`.
     """
-    return MultipleNegativesRankingLoss(scale=scale, similarity=similarity)
+    return _retrieval.MultipleNegativesRankingLoss(scale=scale, similarity=similarity)
 
 
 def multiple_negatives_symmetric_ranking(
     scale: float = 20.0, similarity: Literal["cos", "dot"] = "cos"
-) -> MultipleNegativesRankingLoss:
+) -> _retrieval.MultipleNegativesRankingLoss:
     """``MultipleNegativesSymmetricRankingLoss``: Lossary's with ``symmetric=True``."""
-    return MultipleNegativesRankingLoss(scale=scale, similarity=similarity, symmetric=True)
+    return _retrieval.MultipleNegativesRankingLoss(scale=scale, similarity=similarity, symmetric=True)
 
 
 def cosine_similarity() -> nn.Module:
     """``CosineSimilarityLoss``: the squared error between a pair's cosine and its label, by :class:`MSELoss`."""
-    return Called(MSELoss(), _cosine_and_label)
+    return _shared.Called(_regression.MSELoss(), _cosine_and_label)
 
 
-def cosent(scale: float = 20.0) -> CoSENTLoss:
+def cosent(scale: float = 20.0) -> _graded.CoSENTLoss:
     """``CoSENTLoss``: Lossary's :class:`CoSENTLoss`, which sorts; the original compares all pairs of pairs."""
-    return CoSENTLoss(scale=scale)
+    return _graded.CoSENTLoss(scale=scale)
 
 
-def angle(scale: float = 20.0) -> AnglELoss:
+def angle(scale: float = 20.0) -> _graded.AnglELoss:
     """``AnglELoss``: Lossary's :class:`AnglELoss`, likewise sorted."""
-    return AnglELoss(scale=scale)
+    return _graded.AnglELoss(scale=scale)
 
 
 def margin_mse() -> nn.Module:
@@ -79,15 +79,15 @@ def margin_mse() -> nn.Module:
 
     Lossary's :class:`MarginMSELoss` does the same for ready scores.
     """
-    return Called(MSELoss(), _margin_of_products)
+    return _shared.Called(_regression.MSELoss(), _margin_of_products)
 
 
-def mse() -> MSELoss:
+def mse() -> _regression.MSELoss:
     """``MSELoss``, called ``(embeddings, teacher's)``: Lossary's :class:`MSELoss`, torch's."""
-    return MSELoss()
+    return _regression.MSELoss()
 
 
-def triplet(distance_metric: Metric = "euclidean", triplet_margin: float = 5.0) -> nn.Module:
+def triplet(distance_metric: _Metric = "euclidean", triplet_margin: float = 5.0) -> nn.Module:
     """``TripletLoss``: Lossary's :class:`TripletMarginLoss` at ``eps=0``.
 
     The margin of 5 is far beyond the distances of unit embeddings, at most 2, so no triplet of those is ever satisfied.
@@ -95,52 +95,52 @@ def triplet(distance_metric: Metric = "euclidean", triplet_margin: float = 5.0) 
     """
     _check_metric(distance_metric)
     if distance_metric == "cosine":
-        squared = TripletMarginLoss(margin=2 * triplet_margin, eps=0.0, squared=True)
-        return Called(Sum(triplet=(squared, 0.5)), _unit_length)
-    return TripletMarginLoss(margin=triplet_margin, eps=0.0, p=2.0 if distance_metric == "euclidean" else 1.0)
+        squared = _given.TripletMarginLoss(margin=2 * triplet_margin, eps=0.0, squared=True)
+        return _shared.Called(_sums.Sum(triplet=(squared, 0.5)), _unit_length)
+    return _given.TripletMarginLoss(margin=triplet_margin, eps=0.0, p=2.0 if distance_metric == "euclidean" else 1.0)
 
 
-def contrastive(distance_metric: Metric = "cosine", margin: float = 0.5, size_average: bool = True) -> nn.Module:
+def contrastive(distance_metric: _Metric = "cosine", margin: float = 0.5, size_average: bool = True) -> nn.Module:
     """``ContrastiveLoss``, labels 1 for similar: Lossary's :class:`ContrastiveLoss` with another distance.
 
     The default is the square of the cosine distance, whose gradient falls with the cube of the angle; Lossary's is the
     paper's, with Euclidean distances. Labels must be 0 or 1.
     """
     _check_metric(distance_metric)
-    loss = ContrastiveLoss(margin=margin, reduction="mean" if size_average else "sum")
-    return Called(loss, partial(_distances, metric=distance_metric))
+    loss = _contrastive.ContrastiveLoss(margin=margin, reduction="mean" if size_average else "sum")
+    return _shared.Called(loss, partial(_distances, metric=distance_metric))
 
 
-def batch_all_triplet(margin: float = 5.0) -> TripletLoss:
+def batch_all_triplet(margin: float = 5.0) -> _triplet.TripletLoss:
     """``BatchAllTripletLoss`` with Euclidean distances: Lossary's :class:`TripletLoss`, ``mining="all"``."""
-    return TripletLoss(margin=margin, mining="all")
+    return _triplet.TripletLoss(margin=margin, mining="all")
 
 
-def batch_hard_triplet(margin: float = 5.0) -> TripletLoss:
+def batch_hard_triplet(margin: float = 5.0) -> _triplet.TripletLoss:
     """``BatchHardTripletLoss`` with Euclidean distances: Lossary's :class:`TripletLoss`, ``mining="hard"``.
 
     An anchor without another item of its label enters the original's mean as if its positive were itself; here such
     anchors do not count. The two agree in batches with several items per label.
     """
-    return TripletLoss(margin=margin, mining="hard")
+    return _triplet.TripletLoss(margin=margin, mining="hard")
 
 
-def batch_hard_soft_margin_triplet() -> TripletLoss:
+def batch_hard_soft_margin_triplet() -> _triplet.TripletLoss:
     """``BatchHardSoftMarginTripletLoss``: Lossary's :class:`TripletLoss` at its defaults; anchors as above."""
-    return TripletLoss(margin=None, mining="hard")
+    return _triplet.TripletLoss(margin=None, mining="hard")
 
 
-def batch_semi_hard_triplet(margin: float = 5.0) -> TripletLoss:
+def batch_semi_hard_triplet(margin: float = 5.0) -> _triplet.TripletLoss:
     """``BatchSemiHardTripletLoss`` with Euclidean distances: Lossary's :class:`TripletLoss`, ``mining="semihard"``."""
-    return TripletLoss(margin=margin, mining="semihard")
+    return _triplet.TripletLoss(margin=margin, mining="semihard")
 
 
 def _check_metric(metric: str) -> None:
-    check_choice("distance_metric", metric, ("cosine", "euclidean", "manhattan"))
+    _checks.check_choice("distance_metric", metric, ("cosine", "euclidean", "manhattan"))
 
 
 def _cosine_and_label(first: Tensor, second: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    cosines = (unit(first) * unit(second)).sum(-1)
+    cosines = (_stable.unit(first) * _stable.unit(second)).sum(-1)
     return cosines, labels.to(cosines.dtype)
 
 
@@ -150,13 +150,13 @@ def _margin_of_products(query: Tensor, positive: Tensor, negative: Tensor, margi
 
 
 def _unit_length(*embeddings: Tensor) -> tuple[Tensor, ...]:
-    return tuple(unit(x) for x in embeddings)
+    return tuple(_stable.unit(x) for x in embeddings)
 
 
-def _distances(first: Tensor, second: Tensor, labels: Tensor, *, metric: Metric) -> tuple[Tensor, Tensor, Tensor]:
+def _distances(first: Tensor, second: Tensor, labels: Tensor, *, metric: _Metric) -> tuple[Tensor, Tensor, Tensor]:
     """Pairs on a line, as far apart as the given pairs are by another metric."""
     if metric == "cosine":
-        distances = 1 - (unit(first) * unit(second)).sum(-1)
+        distances = 1 - (_stable.unit(first) * _stable.unit(second)).sum(-1)
     else:
         distances = F.pairwise_distance(first, second, p=2.0 if metric == "euclidean" else 1.0)
     return distances.unsqueeze(1), torch.zeros_like(distances).unsqueeze(1), labels

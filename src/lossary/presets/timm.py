@@ -5,15 +5,15 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from lossary.core.check import check_whole
-from lossary.losses.answers.asymmetric import AsymmetricLoss
-from lossary.losses.answers.binary import BCEWithLogitsLoss
-from lossary.losses.answers.focal import SigmoidPolyFocalLoss
-from lossary.losses.classes.divergence import kl_div
-from lossary.losses.classes.powers import PolyLoss
-from lossary.losses.classes.selective import AsymmetricSoftmaxLoss
-from lossary.losses.classes.softmax import CrossEntropyLoss
-from lossary.presets._shared import one_hot
+from lossary.core import check as _checks
+from lossary.losses.answers import asymmetric as _asymmetric
+from lossary.losses.answers import binary as _binary
+from lossary.losses.answers import focal as _focal
+from lossary.losses.classes import divergence as _divergence
+from lossary.losses.classes import powers as _powers
+from lossary.losses.classes import selective as _selective
+from lossary.losses.classes import softmax as _softmax
+from lossary.presets import _shared
 
 __all__ = [
     "asymmetric_multi_label",
@@ -27,14 +27,14 @@ __all__ = [
 ]
 
 
-def label_smoothing_cross_entropy(smoothing: float = 0.1) -> CrossEntropyLoss:
+def label_smoothing_cross_entropy(smoothing: float = 0.1) -> _softmax.CrossEntropyLoss:
     """``LabelSmoothingCrossEntropy``: Lossary's :class:`CrossEntropyLoss` with ``label_smoothing``."""
-    return CrossEntropyLoss(label_smoothing=smoothing, dim=-1)
+    return _softmax.CrossEntropyLoss(label_smoothing=smoothing, dim=-1)
 
 
-def soft_target_cross_entropy() -> CrossEntropyLoss:
+def soft_target_cross_entropy() -> _softmax.CrossEntropyLoss:
     """``SoftTargetCrossEntropy``: Lossary's :class:`CrossEntropyLoss` with probabilities, as made by mixup."""
-    return CrossEntropyLoss(dim=-1)
+    return _softmax.CrossEntropyLoss(dim=-1)
 
 
 def binary_cross_entropy(
@@ -51,7 +51,7 @@ def binary_cross_entropy(
     Smoothing spreads a class index over all classes; one number per class is left unchanged except by ``smooth_dense``,
     which is Lossary's ``label_smoothing``.
     """
-    loss = BCEWithLogitsLoss(weight, reduction="none" if sum_classes else reduction, pos_weight=pos_weight)
+    loss = _binary.BCEWithLogitsLoss(weight, reduction="none" if sum_classes else reduction, pos_weight=pos_weight)
     return _BinaryCrossEntropy(loss, smoothing, target_threshold, sum_classes, smooth_dense)
 
 
@@ -67,15 +67,17 @@ def asymmetric_multi_label(
     The mean there is over items only, so it grows with the number of classes. ``smoothing`` and weights are left out.
     """
     held = "none" if reduction == "none" else "mean" if reduction == "mean" else "sum"
-    loss = AsymmetricLoss(gamma_pos, gamma_neg, clip or 0.0, hold_focus=disable_torch_grad_focal_loss, reduction=held)
+    loss = _asymmetric.AsymmetricLoss(
+        gamma_pos, gamma_neg, clip or 0.0, hold_focus=disable_torch_grad_focal_loss, reduction=held
+    )
     return _OverItems(loss) if reduction == "batchmean" else loss
 
 
 def asymmetric_single_label(
     gamma_pos: float = 1.0, gamma_neg: float = 4.0, eps: float = 0.1, reduction: Literal["mean", "none"] = "mean"
-) -> AsymmetricSoftmaxLoss:
+) -> _selective.AsymmetricSoftmaxLoss:
     """``AsymmetricLossSingleLabel``: Lossary's :class:`AsymmetricSoftmaxLoss`, whose ``label_smoothing`` is ``eps``."""
-    return AsymmetricSoftmaxLoss(gamma_pos, gamma_neg, label_smoothing=eps, reduction=reduction)
+    return _selective.AsymmetricSoftmaxLoss(gamma_pos, gamma_neg, label_smoothing=eps, reduction=reduction)
 
 
 def poly_cross_entropy(
@@ -86,7 +88,7 @@ def poly_cross_entropy(
     Smoothing spreads a class index over all classes; shares of the classes stay as they are. The original counts in
     float32.
     """
-    return _Smoothed(PolyLoss(epsilon, reduction=reduction), smoothing)
+    return _Smoothed(_powers.PolyLoss(epsilon, reduction=reduction), smoothing)
 
 
 def poly_binary_cross_entropy(
@@ -101,7 +103,7 @@ def poly_binary_cross_entropy(
     There ``alpha`` weighs the added term too, which the paper's listing does not. ``"batchmean"`` is as large as there
     are classes.
     """
-    return _PolyBinary(SigmoidPolyFocalLoss(epsilon, gamma, reduction="none"), alpha, smoothing, reduction)
+    return _PolyBinary(_focal.SigmoidPolyFocalLoss(epsilon, gamma, reduction="none"), alpha, smoothing, reduction)
 
 
 def jsd_cross_entropy(num_splits: int = 3, alpha: float = 12.0, smoothing: float = 0.1) -> nn.Module:
@@ -109,7 +111,7 @@ def jsd_cross_entropy(num_splits: int = 3, alpha: float = 12.0, smoothing: float
 
     With two splits the latter is Lossary's ``jensen_shannon_loss``. The original clamps the mixture at 1e-7.
     """
-    check_whole("num_splits", num_splits, low=2)
+    _checks.check_whole("num_splits", num_splits, low=2)
     return _JsdCrossEntropy(num_splits, alpha, smoothing)
 
 
@@ -123,7 +125,7 @@ class _BinaryCrossEntropy(nn.Module):
 
     def forward(self, x: Tensor, target: Tensor) -> Tensor:
         if target.shape != x.shape:
-            hot = one_hot(target.long().reshape(-1), x.shape[-1]).to(x.dtype)
+            hot = _shared.one_hot(target.long().reshape(-1), x.shape[-1]).to(x.dtype)
             target = hot * (1 - self.smoothing) + self.smoothing / x.shape[-1]
         elif self.smooth_dense:
             target = target * (1 - self.smoothing) + 0.5 * self.smoothing
@@ -142,7 +144,7 @@ class _Smoothed(nn.Module):
 
     def forward(self, x: Tensor, target: Tensor) -> Tensor:
         if self.smoothing and target.shape != x.shape:
-            target = one_hot(target.long(), x.shape[-1]) * (1 - self.smoothing) + self.smoothing / x.shape[-1]
+            target = _shared.one_hot(target.long(), x.shape[-1]) * (1 - self.smoothing) + self.smoothing / x.shape[-1]
         return self.loss(x, target)
 
 
@@ -176,7 +178,7 @@ class _OverItems(nn.Module):
 class _JsdCrossEntropy(nn.Module):
     def __init__(self, num_splits: int, alpha: float, smoothing: float) -> None:
         super().__init__()
-        self.loss = CrossEntropyLoss(label_smoothing=smoothing)
+        self.loss = _softmax.CrossEntropyLoss(label_smoothing=smoothing)
         self.num_splits, self.alpha = num_splits, alpha
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
@@ -185,5 +187,5 @@ class _JsdCrossEntropy(nn.Module):
         splits = output.unflatten(0, (self.num_splits, -1))
         log = splits.log_softmax(-1)
         mixture = (log.logsumexp(0, keepdim=True) - math.log(self.num_splits)).expand_as(log)
-        apart = kl_div(mixture, log, reduction="sum", log_target=True) / max(len(output), 1)
+        apart = _divergence.kl_div(mixture, log, reduction="sum", log_target=True) / max(len(output), 1)
         return self.loss(splits[0], target[: splits.shape[1]]) + self.alpha * apart
