@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from math import inf
@@ -309,7 +310,7 @@ def test_where_no_number_of_seeds_could_decide_it_asks_for_test_data() -> None:
     records = [run("a", s, suits) for s in range(20)] + [run("b", s, np.zeros(30)) for s in range(20)]
     verdict = judge(records, RECALL)
     assert (only(verdict).status, only(verdict).lacks, verdict.settled) == ("undecided", "units", True)
-    assert said(verdict) == ["cannot tell a from b: it takes more test classes, not more seeds"]
+    assert said(verdict) == ["cannot tell a from b: this pair takes more test classes, not more seeds"]
     assert verdict.warnings == ("To tell a from b takes more test classes, not more seeds.",)
 
 
@@ -424,7 +425,7 @@ def test_one_seed_allows_no_claim_and_two_allow_none(seeds: int) -> None:
     assert math.isnan(verdict.standings[0].low) == (seeds == 1)
     assert verdict.standings[0].mean == pytest.approx(0.9, abs=0.05)
     assert verdict.warnings[0].startswith(f"{seeds} seed")
-    assert said(verdict) == ["cannot tell a from b: it takes at least 3 seeds, and 2 that both have"]
+    assert said(verdict) == ["cannot tell a from b: this pair takes at least 3 seeds, and 2 that both have"]
     assert (verdict.recommended, verdict.settled, verdict.next_look) == ("", False, 3)
 
 
@@ -456,9 +457,16 @@ def test_losses_without_a_seed_in_common_are_not_compared() -> None:
 
 def test_losses_that_lack_the_same_are_named_together() -> None:
     trained = study({"a": 0.6, "b": 0.301, "c": 0.301})
-    (said,) = judge(trained + study({"untrained": 0.3}, role="baseline"), RECALL).baselines
+    verdict = judge(trained + study({"untrained": 0.3}, role="baseline"), RECALL)
+    (said,) = verdict.baselines
     assert said.startswith("Against untrained: a beats untrained; cannot tell ")
-    assert "b and c from it; more seeds may" in said or "c and b from it; more seeds may" in said
+    assert re.search("(b and c|c and b) from untrained; more seeds may", said)
+    short = [replace(verdict.of(loss, "untrained"), lacks="units") for loss in "bc"]
+    seeds = replace(short[0], a="d", lacks="seeds")
+    assert words.baseline_sentence("untrained", [*short, seeds], RECALL, 0.01) == (
+        "Against untrained: cannot tell b and c from untrained: these pairs take more test classes, not more seeds; "
+        "cannot tell d from untrained; more seeds may."
+    )
 
 
 def test_baselines_are_beaten_by_all_or_the_exceptions_are_named() -> None:

@@ -26,11 +26,13 @@ def sentence(c: Comparison, metric: Metric, margin: float) -> str:
     return f"cannot tell {c.a} from {c.b}{_what_would(c, metric)}"
 
 
-def _what_would(c: Comparison, metric: Metric) -> str:
+def _what_would(c: Comparison, metric: Metric, *, several: bool = False) -> str:
+    """What would tell a pair apart, or several pairs that lack the same."""
+    takes = "these pairs take" if several else "this pair takes"
     if c.lacks == "pairs":
-        return ": it takes at least 3 seeds, and 2 that both have"
+        return f": {takes} at least 3 seeds, and 2 that both have"
     if c.lacks == "units":
-        return f": it takes more {units_of(metric)}, not more seeds"
+        return f": {takes} more {units_of(metric)}, not more seeds"
     return "; more data may, and perhaps more splits" if c.lacks == "splits" else "; more seeds may"
 
 
@@ -61,12 +63,13 @@ def _undecided(
     alike: dict[tuple[str, str], list[Comparison]] = {}
     for c in comparisons:
         apart = c.status != "undecided" or c.lacks == "steps"
-        alike.setdefault((c.a, "") if apart else ("", _what_would(c, metric)), []).append(c)
+        alike.setdefault((c.a, "") if apart else ("", c.lacks), []).append(c)
     return [
         sentence(group[0], metric, margin)
         if len(group) == 1
-        else f"cannot tell {_named([c.a for c in group], among, 'any loss')} from it{lack}"
-        for (_, lack), group in alike.items()
+        else f"cannot tell {_named([c.a for c in group], among, 'any loss')} from {baseline}"
+        f"{_what_would(group[0], metric, several=True)}"
+        for group in alike.values()
     ]
 
 
