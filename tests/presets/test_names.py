@@ -46,6 +46,11 @@ def test_the_name_of_the_original_leads_to_the_preset(peer: str, original: str, 
     assert not hasattr(module, original)
 
 
+@each_original
+def test_a_preset_is_named_like_the_original_in_lower_case_without_loss(peer: str, original: str, preset: str) -> None:
+    assert preset.replace("_", "") == original.lower().replace("_", "").replace("loss", ""), peer
+
+
 @pytest.mark.parametrize(
     ("name", "answer"),
     [

@@ -1,8 +1,8 @@
-"""Other libraries' losses by their names, arguments and defaults, as Lossary losses.
+"""Other libraries' losses, by their names in lower case without ``Loss``, as Lossary losses.
 
-A preset has the other library's value and gradient, so you can move a run first and improve it then. Its docstring
-names the Lossary loss behind it and, where the original is wrong, the option that fixes it. Arguments left out of a
-preset (such as MONAI's ``other_act``) have no counterpart here.
+A preset has the other library's arguments, given by keyword, its defaults, value and gradient, so you can move a run
+first and improve it then. Its docstring names the Lossary loss behind it and, where the original is wrong, the option
+that fixes it. Arguments left out of a preset (such as MONAI's ``other_act``) have no counterpart here.
 
 Example:
     Four libraries' Dice of one prediction: over the batch, per sample and class, per sample, and squared.

@@ -1,7 +1,8 @@
 """pytorch-metric-learning's losses, called ``(embeddings, labels)``, with its default distances and reducers.
 
 :func:`triplet_margin` and :func:`contrastive` also take other distances, and the ``indices_tuple`` of its miners as a
-third argument. ``ref_emb``, other reducers and regularisers are left out.
+third argument. Miners of other losses, ``ref_emb``, other reducers, regularisers and ``triplets_per_anchor`` are left
+out.
 """
 
 import math
