@@ -191,6 +191,7 @@ def test_another_plan_in_the_same_folder_is_refused(finished: Path, capsys: pyte
         (["nonsense"], "nonsense"),
         (["show", "nonsense"], "no loss is called 'nonsense'"),
         (["show", "cross_entropi"], "'cross_entropi'; did you mean cross_entropy"),
+        (["show", "monai.DiceCELoss"], "use lossary.presets.monai.dice_ce"),
     ],
 )
 def test_what_cannot_be_run_is_refused_in_one_line_and_nothing_is_written(
@@ -316,6 +317,13 @@ def test_list_and_show_tell_what_the_cards_know(capsys: pytest.CaptureFixture[st
     shown = capsys.readouterr().out
     for part in ("CosFaceLoss", "arXiv:1801.09414", "margin", "Small problems need a smaller scale"):
         assert part in shown
+
+
+def test_show_tells_of_a_preset(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["show", "monai.dice_ce"])
+    shown = capsys.readouterr().out
+    assert "dice_ce(*, include_background: bool = True" in shown
+    assert "MONAI's cross-entropy is still that of a softmax" in shown
 
 
 def test_show_draws_the_loss(tmp_path: Path) -> None:

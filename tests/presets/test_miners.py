@@ -34,10 +34,10 @@ def test_a_miners_pairs_are_split_for_lossarys_own_losses() -> None:
     x, labels = batch()
     a1, p, a2, n = pairs_of(labels)
     d = torch.cdist(x, x)
-    pairs = lossary.ContrastiveLoss()(x, labels, pairs=(torch.cat([a1, a2]), torch.cat([p, n])))
+    pairs = lossary.contrastive_loss(x, labels, pairs=(torch.cat([a1, a2]), torch.cat([p, n])))
     torch.testing.assert_close(pairs, 0.5 * torch.cat([d[a1, p] ** 2, (1 - d[a2, n]).relu() ** 2]).mean())
     i, j = torch.where(a1[:, None] == a2)
-    triplets = lossary.TripletLoss(margin=0.2)(x, None, triplets=(a1[i], p[i], n[j]))
+    triplets = lossary.triplet_loss(x, None, triplets=(a1[i], p[i], n[j]), margin=0.2)
     chosen = [(d[a, b] - d[a, c] + 0.2).relu() for a, b in zip(a1, p, strict=True) for c in n[a2 == a]]
     torch.testing.assert_close(triplets, torch.stack(chosen).mean())
 

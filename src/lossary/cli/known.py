@@ -21,7 +21,8 @@ def show(name: str, *, plot: Path | None = None) -> None:
     Parameters
     ----------
     name
-        The name of the function, of the Module or an alias; `arcface` finds arcface_loss.
+        The name of the function, of the Module or an alias; `arcface` finds arcface_loss. With another library's name
+        before it, its preset: `monai.dice_ce`.
     plot
         Write a picture of the loss and its gradient to this file (.png or .svg).
     """
@@ -29,6 +30,9 @@ def show(name: str, *, plot: Path | None = None) -> None:
 
     from lossary.glossary import find, page
 
+    if "." in name:
+        Console().print(_preset(name), markup=False, highlight=False, soft_wrap=True)
+        return
     try:
         loss = find(name)
     except LookupError as unknown:
@@ -42,6 +46,20 @@ def show(name: str, *, plot: Path | None = None) -> None:
         except (LookupError, ValueError, OSError) as reason:
             fail(f"plot: {reason}")
     Console().print(page(loss))
+
+
+def _preset(name: str) -> str:
+    """What is known of `monai.dice_ce`, also written `lossary.presets.monai.dice_ce`."""
+    import pydoc
+
+    from lossary import presets
+
+    library, _, preset = name.removeprefix("lossary.").removeprefix("presets.").partition(".")
+    try:
+        made = getattr(getattr(presets, library), preset)
+    except AttributeError as unknown:
+        fail(str(unknown))
+    return pydoc.plain(pydoc.render_doc(made, "%s"))
 
 
 def cite(name: str = "") -> None:
