@@ -125,7 +125,7 @@ CARDS = (
             r"\gamma_-": "`gamma_negative`: how fast absent labels fade once they are ruled out",
         },
         paper="arXiv:2009.14119",
-        equation="section 2",
+        equation="unconfirmed",
         defaults="what the paper recommends",
         search={
             "gamma_positive": Range(0.0, 2.0),

@@ -229,7 +229,7 @@ CARDS = (
             r"\varepsilon": "`epsilon`: the change of the first coefficient of the power series, at least -1",
         },
         paper="arXiv:2204.12511",
-        equation="section 5",
+        equation="unconfirmed",
         defaults="epsilon = 1: the paper's listing; gamma: the focal loss",
         search={"epsilon": Range(-1.0, 4.0), "gamma": Range(0.0, 5.0)},
         when="Like the sigmoid focal loss, with one more number to tune.",

@@ -455,7 +455,7 @@ CARDS = (
             r"z": "`input`, the score; above 0 says yes",
         },
         paper="arXiv:1306.0239",
-        equation="section 2.2",
+        equation="unconfirmed",
         defaults="the support vector machine",
         when="Like the hinge loss, with a smooth corner, if few examples are mislabelled.",
         pitfalls=("One mislabelled example far on the wrong side counts with its distance squared.",),

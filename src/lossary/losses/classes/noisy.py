@@ -406,7 +406,7 @@ CARDS = (
         },
         kernel="none",
         paper="arXiv:1906.03361",
-        equation="section 4",
+        equation="unconfirmed",
         defaults="the paper's for CIFAR-100",
         search={"t1": Range(0.2, 1.0), "t2": Range(1.0, 3.0)},
         when="Some labels are wrong, far from where they belong (t1 below 1) or near the boundary (t2 above 1).",

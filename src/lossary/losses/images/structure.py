@@ -360,7 +360,7 @@ CARDS = (
             r"C, H, W": "their numbers",
         },
         paper="Rudin, Osher and Fatemi, Nonlinear Total Variation Based Noise Removal Algorithms, 1992",
-        equation="section 2",
+        equation="unconfirmed",
         defaults="kornia; the paper's norm is l2",
         search={"norm": Choice(("l1", "l2", "squared"))},
         when="A small term against noise, added to a loss of images or of features.",

@@ -233,7 +233,7 @@ _CROSS_ENTROPY: dict[str, Any] = {
         r"L_\text{CE}": "cross-entropy of the same softmax or sigmoid, the mean over positions",
     },
     "paper": "arXiv:1809.10486",
-    "equation": "1",
+    "equation": "unconfirmed",
     "defaults": "equal weights: the paper; epsilon = 1: arXiv:1608.04117",
     "search": {"cross_entropy_weight": Range(0.1, 10.0, log=True), "aggregate": Choice(("per_sample", "batch"))},
 }

@@ -239,7 +239,7 @@ _FOCAL: dict[str, Any] = {
         r"L_\text{focal}": "the focal loss of the same softmax or sigmoid, with `gamma`, the mean over positions",
     },
     "paper": "arXiv:1808.05238",
-    "equation": "section 2",
+    "equation": "unconfirmed",
     "defaults": "equal weights; gamma: arXiv:1708.02002; epsilon = 1: arXiv:1608.04117",
     "search": {"focal_weight": Range(0.1, 10.0, log=True), "gamma": Range(0.0, 5.0)},
 }
