@@ -61,6 +61,7 @@ FAMILIES: tuple[ModuleType, ...] = tuple(
         "views.mutual",
         "views.decoupled",
         "views.decorrelation",
+        "views.distribution",
         "views.selfdistillation",
         "masks.overlap",
         "masks.tversky",

@@ -74,6 +74,7 @@ _OF_LOSS: dict[str, tuple[tuple[Slot, ...], ...]] = {
     "distillation_loss": (slots("real:NC", "real:NC"),),
     "jensen_shannon_loss": (slots("real:NC", "real:NC"),),
     "koleo_loss": (slots("real:ND"),),
+    "flops_loss": (slots("real:ND"),),
     "coral_loss": (slots("real:NC", "index:N"),),
     "corn_loss": (slots("real:NC", "index:N"),),
     "earth_mover_loss": (slots("real:NCS", "index:NS"),),

@@ -441,8 +441,11 @@ def flat(data: Data) -> list[Any]:
 def main() -> None:
     from exact_more import MORE  # which draw by what stands here
     from exact_regions import REGIONS
+    from exact_views import VIEWED
 
-    lines = [json.dumps(case(number, *given)) for number, given in enumerate([*CASES, *MORE, *REGIONS], start=1)]
+    lines = [
+        json.dumps(case(number, *given)) for number, given in enumerate([*CASES, *MORE, *REGIONS, *VIEWED], start=1)
+    ]
     WRITTEN.write_text("\n".join(lines) + "\n")
 
 

@@ -1,0 +1,34 @@
+"""Samples of the losses of ``losses/views/distribution.py``."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, dtype
+
+from lossary.testing import Call
+from samples.types import Samples
+
+
+def _edges_alone(dt: dtype) -> tuple[Call, ...]:
+    axes = torch.eye(3, dtype=dt)
+    return (
+        Call((axes,)),  # a feature each
+        Call((-axes,)),
+        Call((torch.cat([axes, -axes]),)),
+        Call((axes * torch.tensor([[0.0], [1e4], [1e-4]], dtype=dt),)),
+        Call((torch.zeros(4, 2, dtype=dt),)),  # nothing is used
+        Call((torch.ones(4, 2, dtype=dt),)),  # all in one place
+        Call((axes,), {"mask": torch.tensor([True, False, False])}),
+        Call((axes[:1],)),
+        Call((axes[:0],)),  # empty
+    )
+
+
+def _golden_alone(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call:
+    return Call((inputs["embeddings"],), params)
+
+
+SAMPLES: dict[str, Samples] = {
+    "flops_loss": Samples(edges=_edges_alone, golden={"flops": _golden_alone}),
+}
