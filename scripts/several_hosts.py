@@ -118,7 +118,7 @@ def main() -> None:
         ping = ("ip", "netns", "exec", names[0], "ping", "-c", "5", f"10.77.0.{len(names)}")
         if shutil.which("ping"):
             subprocess.run(ping, check=False)
-        given = {**os.environ, "LOSSARY_HOSTS": ",".join(names), "GLOO_SOCKET_IFNAME": DEVICE}
+        given = {**os.environ, "LOSSARY_HOSTS": ",".join(names), "LOSSARY_LINK": DEVICE}
         begun = time.monotonic()
         done = subprocess.run([sys.executable, "-m", "pytest", "-n", "0", *asked.tests], env=given, check=False)
         print(f"{time.monotonic() - begun:.0f} s over {len(names)} hosts, {asked.delay:g} ms, {asked.loss:g} % lost")

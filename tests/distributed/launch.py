@@ -1,6 +1,7 @@
 """Ranks as processes of their own: forked from one that has read torch already, which takes a rank 4 s to do itself.
 
-With ``LOSSARY_HOSTS``, names of network namespaces that ``scripts/several_hosts.py`` makes, they are on several hosts.
+With ``LOSSARY_HOSTS``, names of network namespaces that ``scripts/several_hosts.py`` makes, they are on several hosts,
+which reach each other over the device ``LOSSARY_LINK``.
 """
 
 import multiprocessing
@@ -31,7 +32,8 @@ def launch(run: Callable[..., None], size: int, *args: Any) -> None:
 
 def _over(hosts: list[str], run: Callable[..., None], size: int, args: tuple[Any, ...]) -> None:
     code = "import pickle, sys; run, args = pickle.load(open(sys.argv[1], 'rb')); run(int(sys.argv[2]), *args)"
-    given = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    link = os.environ["LOSSARY_LINK"]  # of the ranks alone: groups of this process are not on any of the hosts
+    given = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "GLOO_SOCKET_IFNAME": link}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "call"
         path.write_bytes(pickle.dumps((run, args)))

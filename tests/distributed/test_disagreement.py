@@ -2,16 +2,19 @@
 
 import json
 import re
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from torch import distributed
+from torch.distributed import ProcessGroup, Work
 
 from distributed import disagreements
 from distributed.counting import traffic
 from distributed.disagreements import CASES, LEARNS, OF_REFERENCES, SILENT, WORLDS, Asked
 from distributed.launch import launch
+from lossary.distributed import handshake
 
 Told = list[dict[str, Any]]
 
@@ -109,3 +112,30 @@ def test_a_rank_that_leaves_a_ring_or_shards_is_named_by_the_others(way: str, na
 
 def test_a_rank_that_is_late_is_waited_for(silence: dict[str, dict[int, str]]) -> None:
     assert silence["all come, one of them late"] == dict.fromkeys(range(3), "nothing")
+
+
+class EndsJustNow:
+    """An exchange that ends between a wait that is given up and the question whether it has ended."""
+
+    def __init__(self, failure: str) -> None:
+        self.failure = failure
+
+    def wait(self, timeout: timedelta | None = None) -> None:
+        if timeout is not None:
+            raise RuntimeError("Operation timed out!")
+        if self.failure:
+            raise RuntimeError(self.failure)
+
+    def is_completed(self) -> bool:
+        return True
+
+
+def test_an_exchange_that_ends_as_its_first_wait_is_given_up_has_not_failed(tmp_path: Path) -> None:
+    disagreements.join(0, 1, tmp_path)
+    group = cast(ProcessGroup, distributed.group.WORLD)
+    try:
+        handshake.wait(cast(Work, EndsJustNow("")), group)
+        with pytest.raises(RuntimeError, match="connection closed"):
+            handshake.wait(cast(Work, EndsJustNow("connection closed")), group)
+    finally:
+        distributed.destroy_process_group()

@@ -281,7 +281,9 @@ def _patiently(work: Work, store: Any, key: str) -> None:
         work.wait(SLOW)
     except RuntimeError:
         if work.is_completed():
-            raise
+            # It failed, or came to its end just now; asked again, it raises what it failed with.
+            work.wait()
+            return
         store.set(key, "")
         work.wait()
         store.delete_key(key)
