@@ -1,14 +1,16 @@
 """Lovasz losses against the Jaccard losses of sets, one position after the other, and in float32 against float64."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lossary.kernels.order import running_sum
+from lossary.kernels.order import _growth_upwards, running_sum
 from lossary.losses.masks.lovasz import lovasz_hinge_loss, lovasz_softmax_loss, sigmoid_lovasz_loss
+from lossary.testing.laws.devices import as_on_an_accelerator
 
 
 def batch(length: int = 6, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
@@ -54,6 +56,45 @@ def test_softmax_is_the_definition_with_its_gradient(
     torch.testing.assert_close(gradient, torch.autograd.grad((wanted * weight).sum(), exact)[0].to(logits.dtype))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("long", [False, True])
+@pytest.mark.parametrize("per_image", [False, True])
+def test_an_accelerator_finds_the_definition_too(
+    per_image: bool, long: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In rows of which float32 has the halves, and in longer ones; of which the last position is ignored."""
+    if long:
+        monkeypatch.setattr("lossary.kernels.order.HALVES", 0)
+    logits, target = batch(7, dtype)
+    target[:, -1] = -100
+    exact = logits.detach().double().requires_grad_()
+    truth = regions(target[:, :-1])
+    errors = (truth.double() - exact[..., :-1].softmax(1)).abs()
+    rows = (x.flatten(0, 1) if per_image else x.movedim(1, 0).flatten(1) for x in (errors, truth))
+    wanted = torch.stack([of_sets(e, t) for e, t in zip(*rows, strict=True)]).view((2, 4) if per_image else (4,))
+    weight = torch.arange(1.0, 1 + wanted.numel()).view_as(wanted)
+    (slope,) = torch.autograd.grad((wanted * weight).sum(), exact, retain_graph=True)
+    with as_on_an_accelerator():
+        found = lovasz_softmax_loss(logits, target, classes="all", per_image=per_image, reduction="none")
+        (gradient,) = torch.autograd.grad((found * weight).sum(), logits)
+        mean = lovasz_softmax_loss(logits, target, per_image=per_image)
+    torch.testing.assert_close(found, wanted.to(dtype))
+    torch.testing.assert_close(gradient, slope.to(dtype))
+    torch.testing.assert_close(mean, wanted[truth.any(2) if per_image else truth.any((0, 2))].mean().to(dtype))
+
+
+def test_images_whose_positions_are_all_ignored_have_no_gradient_on_an_accelerator() -> None:
+    """The class that is true nowhere then has no largest error."""
+    logits, target = batch()
+    target[1] = -100
+    with as_on_an_accelerator():
+        found = lovasz_softmax_loss(logits, target, classes="all", per_image=True, reduction="none")
+        (gradient,) = torch.autograd.grad(found.sum(), logits)
+    assert found[1].count_nonzero() == 0
+    assert gradient[1].count_nonzero() == 0
+    assert gradient[0].count_nonzero() > 0
+
+
 @pytest.mark.parametrize(
     ("loss", "error"),
     [
@@ -97,13 +138,30 @@ def test_an_images_weight_is_the_size_of_its_positions(weight: tuple[float, floa
     torch.testing.assert_close(gradient, torch.autograd.grad(wanted.sum(), exact)[0].to(dtype))
 
 
-def test_the_gradient_keeps_its_digits_in_float32() -> None:
+@pytest.mark.parametrize("where", [nullcontext, as_on_an_accelerator])
+def test_the_gradient_keeps_its_digits_in_float32(where: Callable[[], AbstractContextManager[None]]) -> None:
     """As differences of fractions close to each other it is wrong in the third digit here."""
     logits, target = batch(1 << 16, torch.float32)
     exact = logits.detach().double().requires_grad_()
-    (found,) = torch.autograd.grad(lovasz_softmax_loss(logits, target), logits)
-    (wanted,) = torch.autograd.grad(lovasz_softmax_loss(exact, target), exact)
+    with where():
+        value = lovasz_softmax_loss(logits, target)
+        (found,) = torch.autograd.grad(value, logits)
+    right = lovasz_softmax_loss(exact, target)
+    (wanted,) = torch.autograd.grad(right, exact)
+    assert value.item() == pytest.approx(right.item(), rel=3e-7)
     assert (found - wanted).norm() < 1e-5 * wanted.norm()
+
+
+def test_the_growth_has_all_its_digits_on_an_accelerator() -> None:
+    """Position by position: of a class that is true in three of half a million, all but a millionth is missed there."""
+    length, true = 1 << 19, torch.tensor([5, 1 << 12, (1 << 19) - 9])
+    key = torch.zeros(1, length, dtype=torch.int32).index_fill(1, true, 1)
+    growth, count = _growth_upwards(key, torch.float32, 1.0)
+    missed, rest = key.double().cumsum(1), torch.arange(length, 0, -1).double()
+    union = missed + rest - key
+    wanted = torch.where(key == 1, 1 / union, missed / (union * (union - 1)))
+    torch.testing.assert_close(growth.double(), wanted, rtol=2e-7, atol=0)
+    assert count.item() == 3
 
 
 def test_tiny_errors_keep_their_digits_in_float32() -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lossary.losses.masks.overlap import dice_loss, jaccard_loss, sigmoid_dice_loss, sigmoid_jaccard_loss
 from lossary.losses.masks.tversky import sigmoid_tversky_loss, tversky_loss
+from lossary.testing.laws.devices import as_on_an_accelerator
 
 
 def batch() -> tuple[Tensor, Tensor]:
@@ -162,6 +163,23 @@ def test_sums_over_millions_of_positions_keep_their_digits_in_float32() -> None:
     torch.testing.assert_close(
         dice_loss(logits, target).double(), dice_loss(logits.double(), target), rtol=1e-6, atol=0
     )
+
+
+@pytest.mark.parametrize("length", [1, 255, 256, 257, 2**22 + 1])
+@pytest.mark.parametrize("short", [False, True])
+def test_an_accelerator_sums_runs_of_positions(length: int, short: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not short:
+        monkeypatch.setattr("lossary.core.device.takes_short_indices", lambda _: False)
+    g = torch.Generator().manual_seed(0)
+    logits = torch.randn(1, 3, length, generator=g).requires_grad_()
+    target = torch.randint(3, (1, length), generator=g).masked_fill(torch.rand(1, length, generator=g) < 0.1, -100)
+    exact = logits.detach().double().requires_grad_()
+    with as_on_an_accelerator():
+        found = dice_loss(logits, target, reduction="none")
+        (gradient,) = torch.autograd.grad(found.sum(), logits)
+    wanted = dice_loss(exact, target, reduction="none")
+    torch.testing.assert_close(found.double(), wanted, rtol=1e-6, atol=0)
+    torch.testing.assert_close(gradient, torch.autograd.grad(wanted.sum(), exact)[0].float())
 
 
 def test_a_thousand_classes_alike_are_summed_to_the_sixth_digit() -> None:

@@ -692,9 +692,13 @@ MUTANTS = (
         "an accelerator counts ignored pixels",
         "dice_loss",
         ("holds_on_an_accelerator",),
-        in_text(
-            "lossary.kernels.overlap:_sums_at_once", "None if keep is None else keep.to(accumulator(logits))", "None"
-        ),
+        in_text("lossary.kernels.overlap:_SoftmaxAtIndex.forward", "if keep is not None:", "if False:"),
+    ),
+    Mutant(
+        "an accelerator sorts ignored pixels",
+        "lovasz_softmax_loss",
+        ("holds_on_an_accelerator",),
+        in_text("lossary.kernels.order:_softmax_keys", "torch.mul(keep[:, None], -2,", "torch.full_like(others, -2,"),
     ),
     Mutant(
         "twice the bits of a large number pass the sign",

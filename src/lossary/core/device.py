@@ -116,6 +116,25 @@ def _into_float32(device: torch.device, dtype: torch.dtype, add: bool) -> bool:
     return True
 
 
+def takes_short_indices(x: Tensor) -> bool:
+    """Whether the device of ``x`` gathers and scatters by int32; from torch 2.8 on, a CPU and CUDA do.
+
+    Not in deterministic mode, where torch goes other ways.
+    """
+    return not torch.are_deterministic_algorithms_enabled() and _takes_short_indices(x.device)
+
+
+@functools.cache
+def _takes_short_indices(device: torch.device) -> bool:
+    with torch_internals.outside_modes():
+        try:
+            x, index = torch.zeros(1, device=device), torch.zeros(1, dtype=torch.int32, device=device)
+            x.scatter_add_(0, index, x.gather(0, index)).scatter_(0, index, x).scatter_(0, index, 0.0)
+        except (RuntimeError, AssertionError):  # torch without the device of a fake tensor asserts that it has one
+            return False
+    return True
+
+
 def has_float64(x: Tensor) -> bool:
     return x.device.type != "mps"
 

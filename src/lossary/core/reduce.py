@@ -21,6 +21,7 @@ def reduce(
     mask: Tensor | None = None,
     reduction: str = "mean",
     group: torch.distributed.ProcessGroup | None = None,
+    zeroed: bool = False,
 ) -> Tensor:
     """Reduce one loss per item to what was asked for.
 
@@ -34,11 +35,12 @@ def reduce(
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
         group: A process group over which the mean's divisor is summed, so that the ranks' gradients average to the
             gradient of the mean over all their items.
+        zeroed: Whether items that do not count, and their gradients, are known to be 0.
 
     Returns:
         The items (``none``, the shape of ``loss``) or a scalar.
     """
-    if mask is not None:
+    if mask is not None and not zeroed:
         # Zeroed, not multiplied: an item that does not count may be infinite.
         loss = torch.where(mask, loss, torch.zeros((), dtype=loss.dtype, device=loss.device))
     if weight is not None:

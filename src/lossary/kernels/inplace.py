@@ -57,6 +57,13 @@ def class_index(target: Tensor, keep: Tensor | None) -> Tensor:
     return target.long() if keep is None else target.long() * keep  # integers cannot be NaN
 
 
+def short_index(target: Tensor, keep: Tensor | None) -> Tensor:
+    """:func:`class_index` in half as many bytes, if a copy is needed and ``gather`` and ``scatter`` take it."""
+    if keep is None or not _device.takes_short_indices(target):
+        return class_index(target, keep)
+    return torch.mul(target, keep, out=torch.empty_like(target, dtype=torch.int32))
+
+
 def softmax_gradient_(p: Tensor, asked: Callable[[slice, slice, Tensor], Tensor], mean: Tensor) -> None:
     """Turn probabilities into the gradient by their logits: p_k (a_k - sum_j p_j a_j).
 

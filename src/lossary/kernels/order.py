@@ -5,6 +5,7 @@ with larger errors. For the Jaccard loss this growth has a closed form in counts
 equal fractions, as in common code, it is wrong in the third digit.
 """
 
+import math
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 from lossary.core import device as _device
 from lossary.core.torch_internals import softmax_gradient
 from lossary.kernels.graph import distinct, gradients_by
-from lossary.kernels.inplace import at_class, class_index, last_use, masked_softmax, softmax_gradient_
+from lossary.kernels.inplace import at_class, class_index, last_use, masked_softmax, short_index, softmax_gradient_
 from lossary.kernels.modes import full_precision, plain_only
 from lossary.kernels.stable import accumulate, logaddexp, widened
 
@@ -22,6 +23,12 @@ from lossary.kernels.stable import accumulate, logaddexp, widened
 RADIX = 1 << 15
 #: Up to this many positions, float32 can distinguish adjacent counts.
 FLOATS = 1 << 24
+#: Below this many positions, it can distinguish halves.
+HALVES = 1 << 23
+#: So many positions may have a square of which float32 keeps a quarter.
+QUARTERS = 1 << 11
+#: Products of vectors in one operation: long ones are cut in parts, so that all of a device sums them.
+PRODUCTS = 1 << 14
 #: Numbers summed by one product with a triangular matrix.
 SUMMED = 1 << 8
 
@@ -59,6 +66,32 @@ def softmax_errors(logits: Tensor, target: Tensor, keep: Tensor | None) -> tuple
     truth = torch.zeros_like(found, dtype=torch.bool)
     put = Tensor.scatter if plain_only() else Tensor.scatter_
     return found, put(truth, 1, index[:, None], True if keep is None else keep[:, None])
+
+
+def lovasz_softmax(
+    logits: Tensor, target: Tensor, keep: Tensor | None, *, per_sample: bool, absent: bool
+) -> tuple[Tensor, Tensor]:
+    """:func:`lovasz_jaccard` of :func:`softmax_errors` in one, where :func:`at_once` says so; sums carry no weights.
+
+    Args:
+        logits: (N, C, L).
+        target: (N, L) class indices.
+        keep: (N, L), which positions count; None for all.
+        per_sample: As in :func:`lovasz_jaccard`.
+        absent: Whether a class that is true nowhere has a loss, its largest error, or 0.
+
+    Returns:
+        The loss and whether the class is true anywhere, each (N, C), or (C,) over the whole batch.
+    """
+    index = short_index(target, keep)
+    with full_precision(logits):
+        p, key, order = _SortedSoftmax.apply(accumulate(logits), index, keep, per_sample)
+        return _LovaszOf.apply(p, key, order, index, per_sample, absent)
+
+
+def at_once(logits: Tensor) -> bool:
+    """Whether each operation on ``logits`` is a pass through memory, and need not be plain torch."""
+    return not (plain_only() or _device.by_cache(logits) or logits.numel() == 0)
 
 
 def _by_floats(errors: Tensor, truth: Tensor, per_sample: bool, weight: Tensor | None) -> Tensor:
@@ -108,7 +141,7 @@ def _by_digits(errors: Tensor, truth: Tensor, per_sample: bool) -> tuple[Tensor,
 
 def _by_keys(errors: Tensor, truth: Tensor, per_sample: bool, below_two: bool) -> tuple[Tensor, Tensor]:
     """The same for all rows at once: the sorted integers contain the truth, which then needs no reordering."""
-    bits = torch.int32 if errors.dtype == torch.float32 else torch.int64
+    bits = _bits(errors)
     rows, true = (errors, truth) if per_sample else (errors.transpose(0, 1), truth.transpose(0, 1))
     # In the layout in which rows are sorted: each class of the batch is one row.
     key = torch.add(true, rows.view(bits), alpha=2, out=torch.empty(rows.shape, dtype=bits, device=rows.device))
@@ -136,6 +169,70 @@ def _growth_by_others(key: Tensor, dtype: torch.dtype) -> Tensor:
     growth.div_(torch.addcmul(below, below, below, out=below))
     growth[..., :1].nan_to_num_(1.0)  # 0 / 0 if the largest error is the whole loss
     return growth
+
+
+def _softmax_keys(p: Tensor, index: Tensor, keep: Tensor | None, per_sample: bool) -> tuple[Tensor, Tensor]:
+    """Errors of probabilities (N, C, L) from the smallest on, as integers whose last bit is the truth, and their order.
+
+    The last bit of an error has no place of its own. Where a position does not count, it is an error of 0, not true:
+    those come first, so that nothing true is missed there, and nothing grows.
+    """
+    bits, column = _bits(p), index[:, None]
+    at_target = p.gather(1, column)
+    others = p.scatter_(1, column, 0).sum(1, keepdim=True).view(bits).bitwise_or_(1)
+    last: Tensor | int = -2
+    if keep is not None:
+        last = torch.mul(keep[:, None], -2, out=torch.empty_like(others))
+        others.mul_(keep[:, None])
+    key = torch.empty(p.shape if per_sample else p.transpose(0, 1).shape, dtype=bits, device=p.device)
+    of_sample = key if per_sample else key.transpose(0, 1)
+    torch.bitwise_and(p.view(bits), last, out=of_sample).scatter_(1, column, others)
+    p.scatter_(1, column, at_target)
+    return (key if per_sample else key.flatten(1)).sort(dim=-1, stable=True)
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """The products of rows, (..., n), each summed in equally long parts, of which there may be a power of 2."""
+    parts = math.gcd(a.shape[-1], 1 << (PRODUCTS // a.shape[:-1].numel()).bit_length())
+    long = a.shape[-1] // parts
+    return torch.bmm(a.view(-1, 1, long), b.view(-1, long, 1)).view(*a.shape[:-1], parts).sum(-1)
+
+
+def _bits(x: Tensor) -> torch.dtype:
+    """Integers as wide as the floats of ``x``: those of 0 and more have the same order, read as either."""
+    return torch.int32 if x.dtype == torch.float32 else torch.int64
+
+
+def _growth_upwards(key: Tensor, dtype: torch.dtype, whole: float) -> tuple[Tensor, Tensor]:
+    """:func:`_growth` from the smallest error on, for devices where each operation is a pass through memory.
+
+    Args:
+        key: Sorted integers, (..., n), whose last bit is the truth.
+        dtype: That of the growth.
+        whole: That of the largest error of a class that is true nowhere: 1 if it is the loss, 0 if there is none.
+
+    Returns:
+        The growth, (..., n), and how many positions are true, (..., 1).
+    """
+    true = torch.bitwise_and(key, 1, out=torch.empty(key.shape, dtype=torch.uint8, device=key.device))
+    counts, length = true.cumsum(-1, dtype=torch.int32), key.shape[-1]
+    # With T true positions up to this one and r from here on, the union U is T + r, or T + r - 1 if this one is true.
+    # A true one takes 1 from an intersection over U; any other extends the union from U - 1 to U, and T are missed. So
+    # the growth is (U + 1) / (U + 1) / U or T / U / (U - 1), and either divisor is (T + r - 1/2)^2 - 1/4: one pass.
+    if length < HALVES:
+        steps = torch.arange(-length, 0, 0.5, dtype=dtype, device=key.device)  # -r and, in between, 1/2 - r
+        growth = torch.addcmul(counts, true, steps[::2], value=-1)
+        below = F.mse_loss(counts, steps[1::2].expand(key.shape), reduction="none")
+        small = min(length, QUARTERS) if dtype == torch.float32 else length
+        below[..., length - small :].sub_(0.25)
+    else:
+        rest = torch.arange(length, 0, -1, dtype=dtype, device=key.device)
+        growth = torch.addcmul(counts, true, rest)
+        below = counts + rest.sub_(1)
+        below.addcmul_(below, below)
+    growth.div_(below)
+    growth[..., -1:].nan_to_num_(whole)  # 0 / 0
+    return growth, counts[..., -1:]
 
 
 def _weighted_growth(truth: Tensor, weight: Tensor) -> Tensor:
@@ -250,6 +347,58 @@ class _Lovasz(torch.autograd.Function):
         (growth,) = ctx.saved_tensors
         by_row = grads[0][..., None]
         return growth.mul_(by_row) if last_use() else growth * by_row, None, None, None, None
+
+
+class _SortedSoftmax(torch.autograd.Function):
+    """The softmax of logits, and its :func:`_softmax_keys`."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, logits: Tensor, index: Tensor, keep: Tensor | None, per_sample: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        p = F.softmax(logits, 1)
+        key, order = _softmax_keys(p, index, keep, per_sample)
+        ctx.save_for_backward(p)
+        ctx.mark_non_differentiable(key, order)
+        ctx.set_materialize_grads(False)
+        return p, key, order
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, None, None, None]:
+        return None if grads[0] is None else softmax_gradient(grads[0], ctx.saved_tensors[0]), None, None, None
+
+
+class _LovaszOf(torch.autograd.Function):
+    """:func:`lovasz_softmax` of what :class:`_SortedSoftmax` returns."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, p: Tensor, key: Tensor, order: Tensor, index: Tensor, per_sample: bool, absent: bool
+    ) -> tuple[Tensor, Tensor]:
+        growth, count = _growth_upwards(key, p.dtype, float(absent))
+        if absent:
+            growth[..., -1:].clamp_max_(key[..., -1:])  # nothing grows where nothing counts
+        total, present = _dot(key.view(p.dtype), growth), (count > 0)[..., 0]
+        growth = torch.empty_like(growth).scatter_(-1, order, growth)
+        samples, classes, places = p.shape
+        ctx.save_for_backward(growth if per_sample else growth.view(classes, samples, places).transpose(0, 1), index)
+        ctx.mark_non_differentiable(present)
+        ctx.set_materialize_grads(False)
+        return total, present
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, None, None, None, None, None]:
+        growth, index = ctx.saved_tensors
+        if grads[0] is None:
+            return None, None, None, None, None, None
+        by_row, column = grads[0][..., None], index[:, None]
+        asked = growth.mul_(by_row) if last_use() else growth * by_row
+        # A target's error is 1 - p: the gradient by p is minus the gradient by it.
+        if torch.is_grad_enabled() or torch.are_deterministic_algorithms_enabled():
+            asked = asked.scatter(1, column, -asked.gather(1, column))
+        else:
+            asked.scatter_(1, column, -1.0, reduce="multiply")
+        return asked, None, None, None, None, None
 
 
 def _plain_errors(logits: Tensor, index: Tensor, keep: Tensor | None) -> Tensor:

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lossary.core import device as _device
+from lossary.core.torch_internals import softmax_gradient
 from lossary.kernels.fused import switch
 from lossary.kernels.graph import distinct, gradients_by
 from lossary.kernels.inplace import (
@@ -15,13 +16,14 @@ from lossary.kernels.inplace import (
     class_softmax_gradient_,
     last_use,
     masked_softmax,
+    short_index,
     softmax_gradient_,
 )
 from lossary.kernels.modes import full_precision, plain_only
-from lossary.kernels.stable import accumulate, accumulator, widened
+from lossary.kernels.stable import accumulate, widened
 
-#: Up to this many positions, float32 counts exactly.
-COUNTED = 1 << 24
+#: Adjacent positions whose numbers are summed one after the other.
+RUN = 1 << 8
 
 
 class Sums(NamedTuple):
@@ -48,52 +50,74 @@ def softmax_sums(logits: Tensor, target: Tensor, keep: Tensor | None, *, squared
 
 
 def _sums_at_once(logits: Tensor, target: Tensor, keep: Tensor | None) -> Sums:
-    """For devices where each operation is a pass through memory: positions that do not count stay in p, not in sums."""
-    share = None if keep is None else keep.to(accumulator(logits))
-    # Not with where(), which needs a tensor of zeros: integers cannot be NaN.
-    index = target.long() if keep is None else target.long() * keep
+    """For devices where each operation is a pass through memory.
+
+    Where a position does not count, its index is 0 and so is its first probability, the only one that is masked.
+    """
+    index = short_index(target, keep)
     with full_precision(logits):
-        overlap, predicted, truth = _SumsOf.apply(F.softmax(accumulate(logits), 1), index, share)
-    return Sums(overlap, predicted, truth)
+        return Sums(*_SumsOf.apply(_SoftmaxAtIndex.apply(accumulate(logits), keep), index, keep))
+
+
+class _SoftmaxAtIndex(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, keep: Tensor | None) -> Tensor:
+        p = F.softmax(logits, 1)
+        if keep is not None:
+            p.select(1, 0).mul_(keep)
+        ctx.save_for_backward(p)
+        return p
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None]:
+        return softmax_gradient(grads[0], ctx.saved_tensors[0]), None
 
 
 class _SumsOf(torch.autograd.Function):
-    """Overlap, predicted and true sums of probabilities (N, C, L), where a share is not 0; for plain torch's softmax.
+    """Overlap, predicted and true sums of probabilities (N, C, L) of :class:`_SoftmaxAtIndex`.
 
-    Its backward computes one gradient by all of them, which is 0 where nothing counts.
+    Its backward computes one gradient by all of them. Where nothing counts it is 0, but for the first, whose p is 0.
     """
 
     @staticmethod
-    def forward(ctx: Any, p: Tensor, index: Tensor, share: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        at_target = p.gather(1, index[:, None])[:, 0]
-        if share is None:
-            at_target = widened(at_target)
-        else:  # products are written in the wide dtype
-            wide = torch.float64 if _device.has_float64(p) else torch.float32
-            at_target = torch.mul(at_target, share, out=at_target.new_empty(at_target.shape, dtype=wide))
-        overlap = _by_class(at_target, index, p.shape[1]).to(p.dtype)
-        counted = torch.ones_like(p[:1, 0, :1]).expand_as(index) if share is None else share
-        exact = p.shape[2] <= COUNTED  # in the dtype of p
-        truth = _by_class(counted if exact else widened(counted), index, p.shape[1]).to(p.dtype)
-        ctx.save_for_backward(index, share)
+    def forward(ctx: Any, p: Tensor, index: Tensor, keep: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        values = p.new_empty(2, *index.shape)  # the probability of the true class, and whether the position counts
+        torch.gather(p, 1, index[:, None], out=values[0][:, None])
+        counted = values[1].fill_(1) if keep is None else values[1].copy_(keep)
+        overlap, truth = _by_runs(values, index, p.shape[1])
+        ctx.save_for_backward(index, keep)
         ctx.like = p.shape
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(truth)
-        return overlap, p.sum(2) if share is None else torch.bmm(p, share[:, :, None])[:, :, 0], truth
+        return overlap, p.sum(2) if keep is None else torch.bmm(p, counted[:, :, None])[:, :, 0], truth
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, None, None]:
-        index, share = ctx.saved_tensors
+        index, keep = ctx.saved_tensors
         given = [g for g in grads[:2] if g is not None]
         if not given:
             return None, None, None
         by_overlap, by_predicted = (given[0].new_zeros(ctx.like[:2]) if g is None else g for g in grads[:2])
         each, wanted = by_predicted[:, :, None], by_overlap.gather(1, index)
-        if share is None:
-            asked = each.expand(ctx.like).clone()
-        else:
-            asked, wanted = each * share[:, None], wanted * share
+        asked = each.expand(ctx.like).clone() if keep is None else each * keep[:, None]
         return asked.scatter_add_(1, index[:, None], wanted[:, None]), None, None
+
+
+def _by_runs(values: Tensor, index: Tensor, classes: int) -> Tensor:
+    """Sums (K, N, classes) of ``values`` (K, N, L) by class ``index`` (N, L), of runs of positions first.
+
+    Scattered sums are sequential: over a run they keep float32's digits.
+    """
+    runs, rest = divmod(index.shape[1], RUN)
+    whole = runs * RUN
+    sums = values.new_zeros(*values.shape[:2], runs + (rest > 0), classes)
+    if whole:
+        part, places = (x[..., :whole].unflatten(-1, (runs, RUN)) for x in (values, index))
+        sums[:, :, :runs].scatter_add_(3, places.expand(part.shape), part)
+    if rest:
+        part, places = values[..., whole:], index[:, whole:]
+        sums[:, :, runs].scatter_add_(2, places.expand(part.shape), part)
+    return sums.sum(2)
 
 
 def sigmoid_sums(

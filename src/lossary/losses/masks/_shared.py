@@ -212,12 +212,17 @@ def reduce_scores(
     present: Tensor | None,
     reduction: str,
     group: ProcessGroup | None = None,
+    *,
+    zeroed: bool = False,
 ) -> Tensor:
-    """Scores of images' classes, or of classes, reduced over those that exist and are ``present``."""
+    """Scores of images' classes, or of classes, reduced over those that exist and are ``present``.
+
+    With ``zeroed`` the others' scores and their gradients are 0 already.
+    """
     if weight is not None and class_weight is not None:
         weight = accumulate(weight) * accumulate(class_weight)  # in half precision it would have three digits
     each = class_weight if weight is None else weight
-    return reduce(scores, weight=each, mask=both(exists, present), reduction=reduction, group=group)
+    return reduce(scores, weight=each, mask=both(exists, present), reduction=reduction, group=group, zeroed=zeroed)
 
 
 def share_wrong(wrong: Tensor, total: Tensor, smooth: float) -> Tensor:

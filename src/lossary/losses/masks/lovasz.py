@@ -13,7 +13,7 @@ from lossary.core.reduce import Reduction
 from lossary.core.rules import ClassWeight, checked
 from lossary.distributed import Ranks, across_ranks
 from lossary.distributed.shards import Shards
-from lossary.kernels.order import lovasz_jaccard, softmax_errors
+from lossary.kernels.order import at_once, lovasz_jaccard, lovasz_softmax, softmax_errors
 from lossary.kernels.stable import accumulate
 from lossary.losses._pointwise import hide
 from lossary.losses.masks._shared import Positions, class_scores, reduce_scores, region_scores
@@ -90,6 +90,8 @@ def lovasz_softmax_loss(
         several right ones.
     """
     scores = class_scores(input, target, ignore_index, sample_weight, mask, "sigmoid_lovasz_loss")
+    if at_once(scores.logits) and (per_image or (group is None and scores.weight is None)):
+        return _softmax_at_once(scores, classes, per_image, class_weight, reduction, group)
     errors, truth = softmax_errors(scores.logits, scores.target, scores.keep)
     return _jaccard(errors, truth, scores, classes, per_image, class_weight, reduction, group, below_two=True)
 
@@ -240,6 +242,24 @@ class LovaszHingeLoss(Loss):
     ignore_index: int | None = None
     class_weight: ClassWeight | None = None
     reduction: Reduction = "mean"
+
+
+def _softmax_at_once(
+    scores: Positions,
+    classes: Classes,
+    per_image: bool,
+    class_weight: Tensor | None,
+    reduction: str,
+    group: ProcessGroup | None,
+) -> Tensor:
+    if class_weight is not None:
+        check_shape("class_weight", class_weight, scores.logits.shape[1:2])
+    logits, target, keep, weight, exists = scores
+    loss, present = lovasz_softmax(logits, target, keep, per_sample=per_image, absent=classes == "all")
+    if not per_image:
+        exists = None if exists is None else exists.any(0)
+    counted = present if classes == "present" else None
+    return reduce_scores(loss, weight, exists, class_weight, counted, reduction, group, zeroed=counted is not None)
 
 
 def _regions(
