@@ -91,6 +91,7 @@ def calls() -> dict[str, tuple[Subject, Call]]:
         ("swav_loss", (0.2 * x, 0.1 * y), {"mask": more["mask"], "hold_teacher": False, **weight}),
         ("koleo_loss", (x,), {"mask": more["mask"], **weight}),
         ("flops_loss", (x,), {"mask": more["mask"], **weight}),
+        ("sigreg_loss", (x, own[0]), {"mask": more["mask"], **weight}),
         ("ge2e_loss", (own,), {"w": 3.0}),
         ("ge2e_loss", (own,), {"w": 3.0, "kind": "contrast", "ids": more["ids"]}),
         ("ge2e_loss", (x, labels), {"ids": labels // 2, "mask": more["mask"], **weight}),

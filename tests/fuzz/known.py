@@ -128,6 +128,12 @@ def cosines_are_one(case: Case) -> bool:
     return bool((angle_errors(x, w, labels, 1e-16) > 1e-14).any())
 
 
+def waves_cancel(case: Case) -> bool:
+    """Whether an item lies so far out in a direction that the waves of its gradient nearly cancel."""
+    x, directions = case.twin.args
+    return bool(((x @ (directions / norms(directions)).nan_to_num(0, 0, 0).T).abs() > 4).any())
+
+
 def shortest(case: Case) -> float:
     sizes = torch.cat([norms(x).flatten() for x in embeddings(case)])
     return float(sizes[sizes > 0].min()) if bool((sizes > 0).any()) else 1.0
@@ -252,6 +258,13 @@ KNOWN: tuple[Known, ...] = (
         "gradient by .:",
         "errors that float32 cannot tell apart are sorted by place: another subgradient of the same kink",
         errors_tie,
+    ),
+    Known(
+        "sigreg_loss",
+        "gradient by .:",
+        "far from 0 the gradient is a sum of waves that cancel but for less than float32's digits of each",
+        waves_cancel,
+        "sigreg_loss:989",
     ),
     Known(
         "triplet_.*|contrastive_loss|center_loss",

@@ -1,8 +1,10 @@
 """More golden cases of :mod:`exact`: batches of embeddings."""
 
+from itertools import pairwise
 from typing import Any
 
 from exact import Data, Formula, draw, mean
+from mpmath import cos, exp, mpf, sin
 
 Inputs = dict[str, Data]
 Params = dict[str, Any]
@@ -12,6 +14,27 @@ def flops(inputs: Inputs, _: Params) -> Any:
     return sum(mean([abs(x) for x in column]) ** 2 for column in zip(*inputs["embeddings"], strict=True))
 
 
+def sigreg(inputs: Inputs, params: Params) -> Any:
+    rows, knots, last = inputs["embeddings"], params["knots"], mpf(params["t_max"])
+    statistics = []
+    for way in inputs["directions"]:
+        length = sum(a * a for a in way) ** (mpf(1) / 2)
+        p = [sum(x * a for x, a in zip(row, way, strict=True)) / length for row in rows]
+        heights = []
+        for knot in range(knots):
+            t = last * knot / (knots - 1)
+            normal = exp(-t * t / 2)
+            apart = (mean([cos(t * z) for z in p]) - normal) ** 2 + mean([sin(t * z) for z in p]) ** 2
+            heights.append(apart * normal)
+        steps = [(a + b) / 2 for a, b in pairwise(heights)]
+        statistics.append(len(rows) * 2 * sum(steps) * last / (knots - 1))
+    return mean(statistics)
+
+
 VIEWED: list[tuple[str, Formula, Params, Inputs]] = [
     ("flops", flops, {}, {"embeddings": draw(71, 5, 4)}),
+    *(
+        ("sigreg", sigreg, {"knots": knots, "t_max": t}, {"embeddings": draw(72, 5, 3), "directions": draw(73, 2, 3)})
+        for knots, t in ((17, "3"), (4, "1.5"))
+    ),
 ]

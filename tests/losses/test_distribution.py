@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
 import lossary
+from lossary.losses.views import distribution
 
 L: Any = lossary.functional
 
@@ -30,3 +32,67 @@ def test_flops_is_less_the_more_features_share_the_same_total() -> None:
     crowded = torch.eye(4)[[0] * 4]
     losses = [L.flops_loss(x).item() for x in (shared, apart, crowded)]
     assert losses == [0.25, 0.25, 1.0]
+
+
+def minimal_code(x: Tensor, directions: Tensor, knots: int = 17, t_max: float = 3.0) -> Tensor:
+    """As the authors' listing has it, which holds all waves."""
+    t = torch.linspace(0, t_max, knots, dtype=x.dtype)
+    step = t_max / (knots - 1)
+    weights = torch.full((knots,), 2 * step, dtype=x.dtype)
+    weights[[0, -1]] = step
+    window = torch.exp(-t.square() / 2)
+    waves = (x @ (directions / directions.norm(dim=1, keepdim=True)).mT)[..., None] * t
+    apart = (waves.cos().mean(-3) - window).square() + waves.sin().mean(-3).square()
+    return (apart @ (weights * window) * len(x)).mean()
+
+
+@pytest.mark.parametrize("waves", [1 << 24, 200])
+@pytest.mark.parametrize("options", [{}, {"knots": 12, "t_max": 5.0}])
+def test_sigreg_is_its_minimal_code(options: dict[str, Any], waves: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distribution, "WAVES", waves)  # a block of directions, or several
+    x, ways = draw(20, 5).requires_grad_(), draw(7, 5, seed=1).requires_grad_()
+    got, want = L.sigreg_loss(x, ways, **options), minimal_code(x, ways, **options)
+    torch.testing.assert_close(got, want)
+    for g, h in zip(*(torch.autograd.grad(loss, (x, ways)) for loss in (got, want)), strict=True):
+        torch.testing.assert_close(g, h)
+
+
+def test_sigreg_is_less_the_more_normal_the_batch() -> None:
+    one = torch.ones(1, 1, dtype=torch.float64)
+    places = torch.linspace(0.005, 0.995, 100, dtype=torch.float64)[:, None]
+    normal, even = torch.special.ndtri(places), (places - 0.5) * 12**0.5
+    batches = (normal, even, 2 * normal, 0 * normal, normal + 1, normal + 3)
+    losses = [L.sigreg_loss(x, one).item() for x in batches]
+    assert losses == sorted(losses), losses
+    assert losses[0] < 0.001 < losses[1]
+
+
+def test_normal_batches_of_all_sizes_have_about_the_same_sigreg() -> None:
+    ways = draw(50, 4, seed=2)
+    means = [torch.stack([L.sigreg_loss(draw(n, 4, seed=s), ways) for s in range(50)]).mean() for n in (20, 2000)]
+    assert 0.9 < means[0] / means[1] < 1.1, means
+
+
+def test_sigreg_counts_items_by_what_their_weights_say() -> None:
+    """Equal weights are no weights, and an item of weight 0 is not there, not even in N."""
+    x, ways = draw(9, 4), draw(3, 4, seed=1)
+    weight = torch.tensor([2.0] * 6 + [0.0] * 3)
+    torch.testing.assert_close(L.sigreg_loss(x, ways, sample_weight=weight), L.sigreg_loss(x[:6], ways))
+
+
+def test_an_item_too_far_for_the_knots_is_not_drawn_farther() -> None:
+    """The waves of the minimal code repeat themselves: there an item at 34 is as good as one at 0."""
+    one, period = torch.ones(1, 1, dtype=torch.float64), 2 * torch.pi * 16 / 3
+    x = torch.tensor([[0.0], [period]], dtype=torch.float64).requires_grad_()
+    torch.testing.assert_close(minimal_code(x, one), minimal_code(0 * x, one))
+    (grad,) = torch.autograd.grad(L.sigreg_loss(x, one), x)
+    assert grad[1] == 0
+    torch.testing.assert_close(L.sigreg_loss(x, one), minimal_code(x / 2, one))
+    near = torch.tensor([[0.0], [period / 2 - 1e-4]], dtype=torch.float64).requires_grad_()
+    assert torch.autograd.grad(L.sigreg_loss(near, one), near)[0][1].abs() < 1e-3  # no jump where it ends
+
+
+def test_directions_of_another_space_are_refused() -> None:
+    for ways in (draw(3, 5), draw(0, 4), draw(4)):
+        with pytest.raises(ValueError, match=r"^directions: wanted"):
+            L.sigreg_loss(draw(9, 4), ways)

@@ -25,10 +25,30 @@ def _edges_alone(dt: dtype) -> tuple[Call, ...]:
     )
 
 
+def _edges_directed(dt: dtype) -> tuple[Call, ...]:
+    axes, ways = torch.eye(3, dtype=dt), torch.tensor([[1.0, 0.0, 0.0], [0.0, 2.0, 1.0], [0.0, 0.0, 0.0]], dtype=dt)
+    return (
+        Call((axes, axes.clone())),
+        Call((axes, ways)),  # one direction has no length
+        Call((axes * torch.tensor([[0.0], [1e4], [1e-4]], dtype=dt), ways)),  # far beyond any normal number
+        Call((torch.zeros(4, 3, dtype=dt), ways)),  # collapsed
+        Call((torch.cat([axes, -axes]), ways), {"mask": torch.arange(6) % 2 == 0}),
+        Call((axes[:1], ways)),
+        Call((axes[:0], ways)),  # empty
+    )
+
+
+def _golden_directed(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call:
+    return Call((inputs["embeddings"], inputs["directions"]), params)
+
+
 def _golden_alone(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call:
     return Call((inputs["embeddings"],), params)
 
 
 SAMPLES: dict[str, Samples] = {
     "flops_loss": Samples(edges=_edges_alone, golden={"flops": _golden_alone}),
+    "sigreg_loss": Samples(
+        edges=_edges_directed, variants=({}, {"knots": 5, "t_max": 1.5}), golden={"sigreg": _golden_directed}
+    ),
 }

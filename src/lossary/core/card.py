@@ -48,6 +48,7 @@ Takes = Literal[
     "pair-target",  # two embeddings, and whether they belong together
     "pair-grade",  # two embeddings, and how similar they are; only the order counts
     "embeddings",  # alone
+    "embeddings-directions",  # and directions in their space
     "embeddings-labels",
     "queries-references",  # anchors, and `ref_embeddings` with the `positives` among them
     "embeddings-weight-labels",  # one direction per class, owned by the Module

@@ -154,6 +154,10 @@ def _alone(g: Generator, dt: dtype) -> Call:
     return Call((normal(g, dt, 6, 4),))
 
 
+def _directed(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, dt, 6, 4), normal(g, dt, 3, 4)))
+
+
 def _distances(g: Generator, dt: dtype) -> Call:
     return Call((normal(g, torch.float64, 6, 5).abs().to(dt), signs(g, 6, 5)))
 
@@ -300,6 +304,7 @@ _DRAWS: Mapping[tuple[str, ...], Draw] = {
     ("pair-target",): _pairs,
     ("pair-grade",): _graded_pairs,
     ("embeddings",): _alone,
+    ("embeddings-directions",): _directed,
     ("embeddings-labels",): _labelled,
     ("embeddings-weight-labels",): _head,
     ("embeddings-centers-labels",): _head,

@@ -1,22 +1,34 @@
-"""How a batch of embeddings is distributed: over few features."""
+"""How a batch of embeddings is distributed: over few features, or normally in every direction."""
+
+import math
+from functools import partial
+from typing import Annotated
 
 import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
+from torch.utils.checkpoint import checkpoint
 
-from lossary.core.card import Card
-from lossary.core.check import check_dim, check_float, check_shape
+from lossary.core.card import Card, Range
+from lossary.core.check import check_dim, check_float, check_shape, check_whole
 from lossary.core.loss import Loss
 from lossary.core.reduce import align, one_weight
-from lossary.core.rules import checked
+from lossary.core.rules import POSITIVE, checked
 from lossary.distributed import across_ranks, gathered
-from lossary.kernels.stable import accumulate
+from lossary.kernels.products import product
+from lossary.kernels.stable import accumulate, unit
+from lossary.losses._batch import check_same_precision
 from lossary.losses._pointwise import hide
 
 __all__ = [
     "FLOPSLoss",
+    "SIGRegLoss",
     "flops_loss",
+    "sigreg_loss",
 ]
+
+#: Waves held at once; of more directions they are computed again for the gradient.
+WAVES = 1 << 24
 
 
 def _weighed(embeddings: Tensor, sample_weight: Tensor | None, mask: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -87,6 +99,103 @@ class FLOPSLoss(Loss):
     fn = staticmethod(flops_loss)
 
 
+@across_ranks
+@checked
+def sigreg_loss(
+    embeddings: Tensor,
+    directions: Tensor,
+    *,
+    knots: Annotated[int, partial(check_whole, low=2)] = 17,
+    t_max: Annotated[float, POSITIVE] = 3.0,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    group: ProcessGroup | None = None,
+) -> Tensor:
+    r"""In every direction the embeddings must be distributed normally, with mean 0 and variance 1 (LeJEPA's SIGReg).
+
+    .. math:: \frac{N}{K} \sum_k \int_{-T}^{T} \Big| \frac{1}{N} \sum_n e^{i t \langle a_k, x_n \rangle}
+        - e^{-t^2 / 2} \Big|^2 e^{-t^2 / 2} \, \mathrm{d}t
+
+    the mean over directions of the statistic of Epps and Pulley, whose expectation is the same for normal batches of
+    all sizes. The integral is a sum over equidistant t, by the trapezoidal rule. Memory grows with N K; waves at all
+    knots are held only up to a limit. It is defined only for a whole batch, so there is nothing to reduce.
+
+    Args:
+        embeddings: (N, D).
+        directions: (K, D), each row a direction of any length; normalised here. Draw new ones for each step,
+            ``torch.randn(256, D)``, the same on all ranks: along directions that never change, embeddings can be normal
+            without being so along others.
+        knots: How many t from 0 to ``t_max`` the integral is computed at, at least 2.
+        t_max: T, above 0: the largest frequency.
+        sample_weight: (N,) how much each item counts in the mean; N becomes the number of items that say as much, the
+            square of the sum of weights over the sum of squares.
+        mask: (N,) boolean, True where an item counts; other items may hold anything.
+        group: Process group whose ranks' items are one batch: every rank returns the loss of that batch, and the
+            average of the ranks' gradients is its gradient.
+
+    Returns:
+        A scalar. Where the knots cannot tell how far from 0 an item is in a direction, beyond pi over their distance
+        (16.8 by default), its gradient is 0: theirs would draw it to multiples of twice that.
+
+    Raises:
+        ValueError: Wrong shapes, no direction, fewer than 2 ``knots``, ``t_max`` not above 0.
+        TypeError: ``embeddings`` or ``directions`` that are not floating-point, or of different precision.
+
+    Example:
+        >>> import torch
+        >>> normal = torch.special.ndtri(torch.linspace(0.005, 0.995, 100))[:, None]  # as far as 100 numbers can be
+        >>> one = torch.ones(1, 1)
+        >>> sigreg_loss(normal, one) < 0.001, sigreg_loss(0 * normal, one)  # all in one place
+        (tensor(True), tensor(40.2048))
+
+    Source:
+        Balestriero and LeCun, LeJEPA, arXiv:2511.08544, algorithm 1; T = 3 and 17 knots on one side of 0 are its
+        minimal code's and Lightly's, which draw the directions themselves. Its full code has T = 5.
+    """
+    x, weight = _weighed(embeddings, sample_weight, mask)
+    check_dim("directions", directions, 2, "(K, D)")
+    check_float("directions", directions)
+    check_same_precision("directions", directions, "embeddings", embeddings)
+    if directions.shape[1] != x.shape[1] or directions.shape[0] == 0:
+        wanted = f"(K, {x.shape[1]}) for embeddings {tuple(embeddings.shape)}, K at least 1"
+        raise ValueError(f"directions: wanted {wanted}; got {tuple(directions.shape)}")
+    t = torch.linspace(0, t_max, knots, dtype=x.dtype, device=x.device)
+    projected = product(x, unit(accumulate(directions)))
+    waves, weights = _waves(projected, weight, t), torch.stack([weight.sum(), weight.square().sum()])
+    waves, weights = (w.sum(0) for w in gathered(group, embeddings=waves[None], sample_weight=weights[None]))
+    total, squares = weights.unbind()
+    normal = (-t.square() / 2).exp()
+    cosines, sines = (waves / (total + (total == 0))).unbind(-1)
+    each = torch.trapezoid(2 * normal * ((cosines - normal).square() + sines.square()), t)
+    return total.square() / (squares + (squares == 0)) * each.mean()
+
+
+def _waves(projected: Tensor, weight: Tensor, t: Tensor) -> Tensor:
+    """(K, T, 2): for every direction and frequency the weighted sums over items of cosine and sine."""
+    step = max(1, WAVES // max(1, len(projected) * len(t)))
+    if projected.shape[1] <= step:
+        return _summed_waves(projected, weight, t)
+    parts = projected.split(step, 1)
+    again = partial(checkpoint, _summed_waves, use_reentrant=False, preserve_rng_state=False)
+    return torch.cat([again(part, weight, t) for part in parts])
+
+
+def _summed_waves(projected: Tensor, weight: Tensor, t: Tensor) -> Tensor:
+    farthest = math.pi / t[1]  # where every cosine has a crest or a trough, and every sine is 0
+    near = (projected.abs() < farthest) | projected.isnan()
+    phases, weight = projected.clamp(-farthest, farthest)[..., None] * t, weight[:, None, None]
+    sines = torch.where(near[..., None], phases.sin(), 0)  # exactly, as rounding would not have it
+    return torch.stack([(weight * phases.cos()).sum(0), (weight * sines).sum(0)], -1)
+
+
+class SIGRegLoss(Loss):
+    """:func:`sigreg_loss` as a Module."""
+
+    fn = staticmethod(sigreg_loss)
+    knots: Annotated[int, partial(check_whole, low=2)] = 17
+    t_max: Annotated[float, POSITIVE] = 3.0
+
+
 CARDS = (
     Card(
         fn=flops_loss,
@@ -116,5 +225,42 @@ CARDS = (
         ),
         relatives=("koleo_loss", "multiple_negatives_ranking_loss", "margin_mse_loss"),
         aliases=("splade_regularizer",),
+    ),
+    Card(
+        fn=sigreg_loss,
+        module=SIGRegLoss,
+        takes=("embeddings-directions",),
+        input="embeddings",
+        data="views",
+        formula=(
+            r"\frac{N}{K} \sum_k \int_{-T}^{T} \Big| \frac{1}{N} \sum_n e^{i t \langle a_k, x_n \rangle}"
+            r" - e^{-t^2 / 2} \Big|^2 e^{-t^2 / 2} \, \mathrm{d}t"
+        ),
+        symbols={
+            r"N": "how many items there are",
+            r"K": "how many directions there are",
+            r"k": "every direction",
+            r"T": "`t_max`: the largest frequency",
+            r"n": "every item",
+            r"i": "the imaginary unit",
+            r"t": "a frequency",
+            r"a_k": "row k of `directions`, normalised to length 1",
+            r"x_n": "row n of `embeddings`",
+        },
+        kernel="none",
+        item="batch",
+        paper="arXiv:2511.08544",
+        equation="algorithm 1",
+        defaults="the authors' minimal code",
+        search={"t_max": Range(2.0, 5.0)},
+        separable=False,
+        at_call=frozenset({"sample_weight", "mask", "group"}),
+        when="In addition to a loss that draws views together, in place of negatives or of a teacher.",
+        pitfalls=(
+            "It grows with the batch: that is what makes it the same for all normal batches. The weight stays.",
+            "Directions that never change leave the embeddings free in all others: draw new ones for each step.",
+            "Ranks that draw different directions mix up their statistics: seed them alike.",
+        ),
+        relatives=("vicreg_loss", "barlow_twins_loss", "koleo_loss"),
     ),
 )
