@@ -63,6 +63,7 @@ def hosts(count: int, delay: float, loss: float) -> Generator[list[str]]:
     ends: dict[str, int] = {}
     try:
         for number, name in enumerate(names):
+            does("ip", "netns", "del", name)  # what a run that was killed has left
             address, device = f"10.77.0.{number + 1}", f"{DEVICE}{number}"
             end = os.open("/dev/net/tun", os.O_RDWR)
             fcntl.ioctl(end, TUNSETIFF, struct.pack("16sH22x", device.encode(), TUN | BARE))
