@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from lossary._extras import install
 from lossary.catalogue import CATALOGUE
 from lossary.cli import main
 from lossary.lab.comparison import Refused, sole
@@ -304,7 +305,7 @@ def test_without_the_lab_one_line_names_what_to_install(missing: str, tmp_path: 
     program = f"import sys; sys.modules[{missing!r}] = None; from lossary.cli import main; main(['compare', 'digits'])"
     ended = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
-    wanted = f'lossary: the command line needs the lab: pip install "lossary[lab]" ({missing} is missing)\n'
+    wanted = f"lossary: the command line needs the lab: {install('lab')} ({missing} is missing)\n"
     assert ended.stderr == wanted
     assert not list(tmp_path.iterdir())
 

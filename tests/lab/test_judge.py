@@ -310,8 +310,8 @@ def test_where_no_number_of_seeds_could_decide_it_asks_for_test_data() -> None:
     records = [run("a", s, suits) for s in range(20)] + [run("b", s, np.zeros(30)) for s in range(20)]
     verdict = judge(records, RECALL)
     assert (only(verdict).status, only(verdict).lacks, verdict.settled) == ("undecided", "units", True)
-    assert said(verdict) == ["cannot tell a from b: this pair takes more test classes, not more seeds"]
-    assert verdict.warnings == ("To tell a from b takes more test classes, not more seeds.",)
+    assert said(verdict) == ["cannot tell a from b: that needs more test classes, not more seeds"]
+    assert verdict.warnings == ("Telling a from b needs more test classes, not more seeds.",)
 
 
 def test_the_chance_to_be_best_describes_what_the_means_show() -> None:
@@ -425,7 +425,7 @@ def test_one_seed_allows_no_claim_and_two_allow_none(seeds: int) -> None:
     assert math.isnan(verdict.standings[0].low) == (seeds == 1)
     assert verdict.standings[0].mean == pytest.approx(0.9, abs=0.05)
     assert verdict.warnings[0].startswith(f"{seeds} seed")
-    assert said(verdict) == ["cannot tell a from b: this pair takes at least 3 seeds, and 2 that both have"]
+    assert said(verdict) == ["cannot tell a from b: that needs at least 3 seeds, and 2 that both have"]
     assert (verdict.recommended, verdict.settled, verdict.next_look) == ("", False, 3)
 
 
@@ -460,12 +460,12 @@ def test_losses_that_lack_the_same_are_named_together() -> None:
     verdict = judge(trained + study({"untrained": 0.3}, role="baseline"), RECALL)
     (said,) = verdict.baselines
     assert said.startswith("Against untrained: a beats untrained; cannot tell ")
-    assert re.search("(b and c|c and b) from untrained; more seeds may", said)
+    assert re.search("(b and c|c and b) from untrained; more seeds may help", said)
     short = [replace(verdict.of(loss, "untrained"), lacks="units") for loss in "bc"]
     seeds = replace(short[0], a="d", lacks="seeds")
     assert words.baseline_sentence("untrained", [*short, seeds], RECALL, 0.01) == (
-        "Against untrained: cannot tell b and c from untrained: these pairs take more test classes, not more seeds; "
-        "cannot tell d from untrained; more seeds may."
+        "Against untrained: cannot tell b and c from untrained: that needs more test classes, not more seeds; "
+        "cannot tell d from untrained; more seeds may help."
     )
 
 
@@ -485,10 +485,13 @@ def test_a_baseline_that_no_loss_beats_stands_in_the_headline() -> None:
     trained = study({"a": 0.6, "b": 0.5})
     boosting = [replace(r, fitted=True) for r in study({"boosting": 0.7}, role="baseline")]
     verdict = judge(trained + boosting, RECALL)
-    assert verdict.headline == "a beats b. No loss beats boosting."
+    assert verdict.headline == "a beats b. No loss scores better than boosting."
     assert verdict.recommended == "a"
     level = judge(trained + study({"frozen": 0.595}, role="baseline", rng_seed=1), RECALL)
     assert level.headline == "a beats b. No loss is shown to beat frozen."
+    frozen = [replace(r, loss="always yes") for r in study({"frozen": 0.595}, role="baseline", rng_seed=1)]
+    both = judge(trained + boosting + frozen, RECALL)
+    assert both.headline == 'a beats b. No loss scores better than boosting; none is shown to beat "always yes".'
 
 
 def test_three_seeds_suffice_to_see_that_all_losses_beat_the_baseline_by_far() -> None:
@@ -568,7 +571,7 @@ def test_no_loss_is_recommended_below_what_costs_nothing() -> None:
     below = judge(records + study({"always yes": 0.7}, seeds=1, role="baseline"), RECALL)
     assert below.recommended == ""
     assert below.recommendation.startswith(
-        "Choose none of them yet: none scores better than always yes; look at the data"
+        'Choose none of them yet: none scores better than "always yes"; look at the data'
     )
     rising = [replace(r, still_rising=True) for r in records]
     longer = judge(rising + study({"always yes": 0.7}, seeds=1, role="baseline"), RECALL)

@@ -102,7 +102,7 @@ def test_a_verdict_says_that_no_loss_beats_boosting_and_the_losses_are_compared_
     main(["compare", "t.csv", "--losses", "mse_loss,l1_loss", "--seeds", "3", "--trials", "1", "--steps", "60"])
     told = " ".join(capsys.readouterr().out.split())
     assert "beats gradient boosting" in told
-    assert "No loss beats" in told
+    assert "No loss scores better than" in told
     records = load_all(Path("lossary-runs/t.csv"))
     assert {r.loss: r.fitted for r in records if r.role == "baseline"} == {
         "always the mean": False, "always the median": False, BOOSTING: True, LINEAR: True, NEIGHBOURS: True

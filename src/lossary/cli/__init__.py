@@ -1,7 +1,7 @@
 """The command line: parse, call, print. Torch is imported inside the commands, so that `lossary --help` is instant."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from lossary.cli._end import fail
 from lossary.cli.known import cite, gallery, learn, list_losses, show
@@ -12,8 +12,6 @@ from lossary.lab.run.options import Files, Network, Training
 if TYPE_CHECKING:
     from cyclopts import App
 
-INSTALL = 'the command line needs the lab: pip install "lossary[lab]"'
-
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command line; exits with status 2 if it cannot be run as requested."""
@@ -22,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         run = app()
     except ModuleNotFoundError as missing:
-        fail(f"{INSTALL} ({missing.name} is missing)")
+        _lacks(missing)
     try:
         run(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
@@ -30,7 +28,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ModuleNotFoundError as missing:
         if (missing.name or "").startswith("lossary"):
             raise
-        fail(f"{INSTALL} ({missing.name} is missing)")
+        _lacks(missing)
+
+
+def _lacks(missing: ModuleNotFoundError) -> NoReturn:
+    from lossary._extras import install
+
+    fail(f"the command line needs the lab: {install('lab')} ({missing.name} is missing)")
 
 
 def app() -> "App":

@@ -92,7 +92,9 @@ def _reached(url: str) -> str:
         engine.connect().close()
         engine.dispose()
     except ModuleNotFoundError as error:
-        raise Refused(f'storage: {error.name} is missing; pip install "lossary[postgresql]"') from error
+        from lossary._extras import install
+
+        raise Refused(f"storage: {error.name} is missing; {install('postgresql')}") from error
     except SQLAlchemyError as error:
         raise unreachable(url, error) from error
     return url

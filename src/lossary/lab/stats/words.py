@@ -10,30 +10,40 @@ from lossary.lab.tasks.measures import Metric
 
 def sentence(c: Comparison, metric: Metric, margin: float) -> str:
     """What is known about one pair."""
+    a, b = quoted(c.a), quoted(c.b)
+    better, worse = (b, a) if c.better == c.b else (a, b)
     if c.claimed:
         within = f", within the margin of {bound(margin, metric)}" if c.status == "better_within" else ""
-        return f"{c.better} beats {c.worse} by {size(c.difference, metric)}{within}"
+        return f"{better} beats {worse} by {size(c.difference, metric)}{within}"
     if c.status == "equal":
         if c.difference == c.low == c.high == 0:
-            return f"{c.a} and {c.b} score the same"
-        return f"{c.a} and {c.b} are equal within {bound(margin, metric)}"
+            return f"{a} and {b} score the same"
+        return f"{a} and {b} are equal within {bound(margin, metric)}"
     if c.status == "not_learned":
-        return f"nothing is claimed of {c.a} and {c.b}: one of them has not learned yet"
+        return f"nothing is claimed about {a} and {b}: one of them has not learned yet"
     if c.lacks == "steps" and not c.better:
-        return f"{c.a} and {c.b} are level so far, but not both had stopped rising"
+        return f"{a} and {b} are level so far, but at least one was still rising"
     if c.lacks == "steps":
-        return f"{c.better} is {size(c.difference, metric)} ahead of {c.worse}, which was still rising"
-    return f"cannot tell {c.a} from {c.b}{_what_would(c, metric)}"
+        return f"{better} is {size(c.difference, metric)} ahead of {worse}, which was still rising"
+    return f"cannot tell {a} from {b}{_what_would(c, metric)}"
 
 
-def _what_would(c: Comparison, metric: Metric, *, several: bool = False) -> str:
+def _what_would(c: Comparison, metric: Metric) -> str:
     """What would tell a pair apart, or several pairs that lack the same."""
-    takes = "these pairs take" if several else "this pair takes"
     if c.lacks == "pairs":
-        return f": {takes} at least 3 seeds, and 2 that both have"
+        return ": that needs at least 3 seeds, and 2 that both have"
     if c.lacks == "units":
-        return f": {takes} more {units_of(metric)}, not more seeds"
-    return "; more data may, and perhaps more splits" if c.lacks == "splits" else "; more seeds may"
+        return f": that needs more {units_of(metric)}, not more seeds"
+    return "; more data may help, and perhaps more splits" if c.lacks == "splits" else "; more seeds may help"
+
+
+def quoted(baseline: str) -> str:
+    """A baseline's name, set off where it would not read as a noun.
+
+    >>> quoted("linear model"), quoted("always the mean")
+    ('linear model', '"always the mean"')
+    """
+    return f'"{baseline}"' if baseline.startswith("always ") else baseline
 
 
 def baseline_sentence(baseline: str, comparisons: Sequence[Comparison], metric: Metric, margin: float) -> str:
@@ -42,13 +52,14 @@ def baseline_sentence(baseline: str, comparisons: Sequence[Comparison], metric: 
     lost = [c.a for c in comparisons if c.claimed and c.better == baseline]
     asleep = [c.a for c in comparisons if c.status == "not_learned"]
     rest = [c for c in comparisons if c.a not in (*beat, *lost, *asleep)]
+    name = quoted(baseline)
     if len(beat) == len(comparisons):
-        return f"Every trained loss beats {baseline}."
-    parts = [f"{join(beat)} {plural(len(beat), 'beats', 'beat')} {baseline}"] if beat else []
-    parts += [f"{baseline} beats {_named(lost, comparisons, 'every loss')}"] if lost else []
-    parts += _undecided(rest, baseline, comparisons, metric, margin)
+        return f"Every trained loss beats {name}."
+    parts = [f"{join(beat)} {plural(len(beat), 'beats', 'beat')} {name}"] if beat else []
+    parts += [f"{name} beats {_named(lost, comparisons, 'every loss')}"] if lost else []
+    parts += _undecided(rest, name, comparisons, metric, margin)
     parts += [f"{join(asleep)} {plural(len(asleep), 'has', 'have')} not learned yet"] if asleep else []
-    return f"Against {baseline}: {'; '.join(parts)}."
+    return f"Against {name}: {'; '.join(parts)}."
 
 
 def _named(losses: Sequence[str], among: Sequence[Comparison], everyone: str) -> str:
@@ -68,7 +79,7 @@ def _undecided(
         sentence(group[0], metric, margin)
         if len(group) == 1
         else f"cannot tell {_named([c.a for c in group], among, 'any loss')} from {baseline}"
-        f"{_what_would(group[0], metric, several=True)}"
+        f"{_what_would(group[0], metric)}"
         for group in alike.values()
     ]
 
@@ -91,10 +102,22 @@ def headline(
     elif sleepers := [s.loss for s in trained if s.loss in asleep]:
         said.append(f"{join(sleepers)} {plural(len(sleepers), 'has', 'have')} not learned yet.")
     above = [family for family in below if learned and not any(c.claimed and c.better == c.a for c in family)]
-    for verb, ahead in (("beats", True), ("is shown to beat", False)):
-        if names := [family[0].b for family in above if all_behind(family, metric) == ahead and _tried(family)]:
-            said.append(f"No loss {verb} {join(names)}.")
+    if unbeaten := _unbeaten([family for family in above if _tried(family)], metric):
+        said.append(unbeaten)
     return tuple(said)
+
+
+def _unbeaten(families: Sequence[Sequence[Comparison]], metric: Metric) -> str:
+    """Baselines that no loss is known to beat: those ahead of every loss, then those behind one by too little."""
+    behind, unclear = (
+        join([quoted(family[0].b) for family in families if all_behind(family, metric) == ahead], "or")
+        for ahead in (True, False)
+    )
+    if behind and unclear:
+        return f"No loss scores better than {behind}; none is shown to beat {unclear}."
+    if behind:
+        return f"No loss scores better than {behind}."
+    return f"No loss is shown to beat {unclear}." if unclear else ""
 
 
 def all_behind(family: Sequence[Comparison], metric: Metric) -> bool:
@@ -196,7 +219,7 @@ def warnings(
         ]
         said.append(f"Still rising when stopped: {join(named)}. With more steps the order may change.")
     for c in short_of_units:
-        said.append(f"To tell {c.a} from {c.b} takes more {units_of(metric)}, not more seeds.")
+        said.append(f"Telling {c.a} from {c.b} needs more {units_of(metric)}, not more seeds.")
     return said
 
 
@@ -213,7 +236,7 @@ def recommendation(best: str, recommended: str, of_best: Sequence[Comparison], m
 def no_recommendation(unbeaten: Sequence[str], *, rising: bool) -> str:
     """Why no loss is recommended: all are behind these free baselines."""
     advice = "train longer (--steps)" if rising else "look at the data and the learning rate"
-    return f"Choose none of them yet: none scores better than {join(unbeaten)}; {advice} first."
+    return f"Choose none of them yet: none scores better than {join(map(quoted, unbeaten), 'or')}; {advice} first."
 
 
 def size(difference: float, metric: Metric) -> str:
@@ -256,9 +279,14 @@ def plural(count: int, one: str, many: str = "") -> str:
     return one if count == 1 else many or f"{one}s"
 
 
-def join(names: Iterable[str]) -> str:
-    *first, last = names
-    return f"{', '.join(first)} and {last}" if first else last
+def join(names: Iterable[str], last_by: str = "and") -> str:
+    """Names as a list in a sentence.
+
+    >>> join("abc"), join("ab", "or"), join("a"), join("")
+    ('a, b and c', 'a or b', 'a', '')
+    """
+    *first, last = [*names] or [""]
+    return f"{', '.join(first)} {last_by} {last}" if first else last
 
 
 def some(losses: Iterable[str]) -> str:
