@@ -44,6 +44,13 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert not dead
 
 
+def test_one_page_says_how_to_install_an_extra() -> None:
+    """Whether a package index has Lossary changes with a release, and then that page changes."""
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/**/*.ipynb"), *ROOT.glob("src/**/*.py")]
+    naming = {str(page.relative_to(ROOT)) for page in pages if "lossary[" in page.read_text().replace("lossary[{", "")}
+    assert naming == {"docs/index.md", "src/lossary/_extras.py"}
+
+
 def test_readme_says_what_its_code_prints() -> None:
     (code,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
     lines = [line for line in code.splitlines() if line.startswith("print(")]

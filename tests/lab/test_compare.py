@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from math import inf
 from pathlib import Path
@@ -307,6 +307,21 @@ def test_without_the_lab_one_line_names_what_to_install(missing: str, tmp_path: 
     assert ended.returncode == 2
     wanted = f"lossary: the command line needs the lab: {install('lab')} ({missing} is missing)\n"
     assert ended.stderr == wanted
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("arguments", [(), ("--losses", "mse_loss"), ("--out", "run")])
+def test_compare_alone_trains_nothing_and_says_how_to_begin(
+    arguments: Sequence[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", *arguments])
+    told = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert told.startswith("lossary: compare: wanted data; got none\n")
+    named = {line.split()[2] for line in told.splitlines() if line.startswith("  lossary compare ")}
+    assert named == {"digits", "emoji", "PATH", "--help"}
     assert not list(tmp_path.iterdir())
 
 

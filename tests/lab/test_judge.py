@@ -312,6 +312,8 @@ def test_where_no_number_of_seeds_could_decide_it_asks_for_test_data() -> None:
     assert (only(verdict).status, only(verdict).lacks, verdict.settled) == ("undecided", "units", True)
     assert said(verdict) == ["cannot tell a from b: that needs more test classes, not more seeds"]
     assert verdict.warnings == ("Telling a from b needs more test classes, not more seeds.",)
+    more = judge(records + [run("c", s, np.zeros(30)) for s in range(20)], RECALL)
+    assert more.warnings == ("Telling a from b and c needs more test classes, not more seeds.",)
 
 
 def test_the_chance_to_be_best_describes_what_the_means_show() -> None:

@@ -1,6 +1,7 @@
 """Multiclass losses: what they must be to each other, layouts, targets, weights, linear scores, worked numbers."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -254,3 +255,29 @@ def test_weights_in_half_are_multiplied_in_float32(dtype: torch.dtype) -> None:
     torch.testing.assert_close(
         got.double(), L.focal_loss(x.double(), labels, **exact, reduction="none"), rtol=1e-5, atol=0
     )
+
+
+class Described(Tensor):
+    """As MONAI's MetaTensor in a batch: a slice looks for the metadata of its items, which not every view has."""
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is Tensor.__getitem__:
+            raise ValueError("Inconsistent batched metadata dicts")
+        return super().__torch_function__(func, types, args, kwargs or {})
+
+    def as_tensor(self) -> Tensor:
+        return self.as_subclass(Tensor)
+
+
+@pytest.mark.parametrize("name", [*INDEX_LOSSES, "ohem_cross_entropy_loss", "logit_adjusted_loss"])
+def test_tensors_that_carry_metadata_are_taken_as_plain_ones(name: str) -> None:
+    plain, labels = torch.randn(2, 3, 4, 5).double().requires_grad_(), torch.randint(3, (2, 4, 5))
+    given = {"class_counts": torch.ones(3)} if name == "logit_adjusted_loss" else {}
+    loss, described = getattr(L, name), plain.detach().as_subclass(Described).requires_grad_()
+    found = loss(described, labels.as_subclass(Described), mask=(labels > 0).as_subclass(Described), **given)
+    found.backward()
+    loss(plain, labels, mask=labels > 0, **given).backward()
+    assert described.grad is not None
+    assert plain.grad is not None
+    assert torch.equal(described.grad.as_subclass(Tensor), plain.grad)

@@ -1,4 +1,4 @@
 """Lossary's losses in other libraries' trainers: one module per library; importing it imports the library.
 
-``pip install "lossary[huggingface]"``, ``[sentence-transformers]`` or ``[lightning]`` installs the library.
+The extras ``huggingface``, ``sentence-transformers`` and ``lightning`` install the libraries.
 """

@@ -12,8 +12,20 @@ if TYPE_CHECKING:
     from lossary.lab.run.plan import Plan
 
 
+#: The answer to `lossary compare` alone: a comparison takes minutes, so none starts unasked.
+BEGIN = """\
+lossary: compare: wanted data; got none
+  lossary compare digits --quick     a first look, at images of digits: about a minute
+  lossary compare emoji              a whole comparison, on classes never seen in training
+  lossary compare PATH               yours: a folder of images, a table, texts, embeddings, a Python file
+  lossary inspect PATH               what a comparison would find in it, without training
+  lossary compare --help             all data sets and options
+Each comparison says how long it will take before it starts; --minutes 15 limits it.
+"""
+
+
 def compare(
-    data: str = "emoji",
+    data: str = "",
     *,
     losses: str = "",
     seeds: str | None = None,
@@ -101,6 +113,10 @@ def compare(
     from lossary.lab.run.entries import split as split_losses
     from lossary.lab.run.plan import Plan, listed
 
+    if not (data or resume):
+        sys.stderr.write(BEGIN)
+        raise SystemExit(2)
+    data = data or "emoji"  # the folder says which data it is
     name = Path(data).name
     folder = out or Path("lossary-runs") / (f"{name}-quick" if quick else name)
     plan = Plan(

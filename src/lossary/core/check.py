@@ -212,6 +212,14 @@ def check_several_classes(name: str, scores: Tensor, classes: int, sigmoid_form:
         )
 
 
+def without_metadata(given: Any) -> Any:
+    """A plain tensor in place of MONAI's, whose slices look for the metadata of single items and may not find any."""
+    if torch.compiler.is_compiling() or type(given) is Tensor or not isinstance(given, Tensor):
+        return given
+    plain = getattr(given, "as_tensor", None)
+    return plain() if plain else given
+
+
 def wide_integers(name: str, tensor: Tensor) -> Tensor:
     """Integers as int64, other dtypes unchanged: every label goes through here before it is compared.
 

@@ -218,8 +218,11 @@ def warnings(
             f"{loss} in {runs} of {all_runs} {plural(all_runs, 'run')}" for loss, (runs, all_runs) in rising.items()
         ]
         said.append(f"Still rising when stopped: {join(named)}. With more steps the order may change.")
+    others: dict[str, list[str]] = {}
     for c in short_of_units:
-        said.append(f"Telling {c.a} from {c.b} needs more {units_of(metric)}, not more seeds.")
+        others.setdefault(c.a, []).append(c.b)
+    for loss, names in others.items():
+        said.append(f"Telling {loss} from {join(names)} needs more {units_of(metric)}, not more seeds.")
     return said
 
 

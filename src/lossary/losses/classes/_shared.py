@@ -22,6 +22,7 @@ from lossary.core.check import (
     values_visible,
     wide_integers,
     within,
+    without_metadata,
 )
 from lossary.core.reduce import align, both, count, divide, one_weight, reduce
 from lossary.core.torch_internals import first_largest
@@ -64,6 +65,7 @@ def problem(
     input: Input, target: Tensor, *, dim: int, ignore_index: int, sample_weight: Tensor | None, mask: Tensor | None
 ) -> Problem:
     """Check and lay out the arguments of a multiclass loss. Without a batch, (C,), the class dimension comes first."""
+    input, target, sample_weight, mask = map(without_metadata, (input, target, sample_weight, mask))
     scores = input.x if isinstance(input, Bilinear) else input
     check_float("input", scores)
     if isinstance(input, Bilinear):
