@@ -340,6 +340,7 @@ def test_show_tells_of_a_preset(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert "dice_ce(*, include_background: bool = True" in shown
     assert "MONAI's cross-entropy is still that of a softmax" in shown
+    assert "`dice` plus cross-entropy; Lossary's own is `DiceCrossEntropyLoss`" in shown
 
 
 def test_show_draws_the_loss(tmp_path: Path) -> None:

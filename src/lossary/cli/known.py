@@ -1,5 +1,6 @@
 """Commands about the losses that the library has: what each is, its paper, what lectures say, exercises."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -59,7 +60,8 @@ def _preset(name: str) -> str:
         made = getattr(getattr(presets, library), preset)
     except AttributeError as unknown:
         fail(str(unknown))
-    return pydoc.plain(pydoc.render_doc(made, "%s"))
+    told = pydoc.plain(pydoc.render_doc(made, "%s")).partition("\n\n")[2]  # below the line that says it is a function
+    return re.sub(r":\w+:(`[^`]*`)|`(`[^`]*`)`", lambda name: name[1] or name[2], told)
 
 
 def cite(name: str = "") -> None:
