@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from lossary.core import device as _device
-from lossary.core.check import within
 from lossary.kernels.products import headroom, multiply_
 from lossary.kernels.rows.bands import Places
 from lossary.kernels.rows.exponentials import (
@@ -33,8 +32,8 @@ from lossary.kernels.rows.kinds import Block, LabelTargets, MaskedTargets, Numbe
 from lossary.kernels.rows.maps import AtIndex, AtMask, map_block_
 from lossary.kernels.rows.scores import Bilinear, Learning, RowGradients, Rows, RowsOf, Targets
 from lossary.kernels.rows.swept import Mapped, Pulled, SweptTarget, in_pieces, piece_width
-from lossary.kernels.rows.vectors import Vectors, inverse_norms, thin
-from lossary.kernels.stable import LOG2_E, ORDINARY, accumulate, accumulator, bounded, scales
+from lossary.kernels.rows.vectors import Columns, Vectors
+from lossary.kernels.stable import LOG2_E, accumulator
 
 #: Which parts of :class:`Learning` need a gradient.
 Needs = tuple[bool, bool, bool, bool, bool]
@@ -99,26 +98,19 @@ class Blocks:
         self.places = None if in_place else Places(targets, len(source.w))
         self.x = Vectors(source.x, source.row_factor, source.half)
         c = source.column_factor
-        self.w = Vectors(self._sorted(source.w), None if c is None else self._sorted(c), source.half)
+        self.w = Columns(self._sorted(source.w), None if c is None else self._sorted(c), source.half, unit=source.unit)
         self.b = None if source.b is None else self._sorted(source.b).to(self.dtype)
         self.after = self.x.after
         self.in_units_of(LOG2_E if in_units else 1.0)
-        self.inverse, self.scale = self.w.after, None
         self.of_targets: Tensor | None = None
-        self.least_left: float | None = None  # the smallest of ``left``, once it has been needed
-        if source.unit:
-            self._normalise()
-        #: The columns as they are multiplied, and the factor that each one's products still need; None for none.
-        self.columns_multiplied, self.left = self.w.multiplied, self.inverse
-        if source.unit and self.inverse is not None and self._may_copy():
-            self.columns_multiplied, self.left = self.w.multiplied * self.inverse[:, None], None
+        self.least_left: float | None = None  # the smallest of ``w.left``, once it has been needed
         self.exponentiate = self._way(source)
         # Computed for all blocks at once: after a large product every small operation finds cold caches.
         self.mean: Tensor | None = None
         if self.places is None and targets.means and self.centers == 1 and targets.map is None:
             # The mean of a row's scores is linear in x, so it needs no block.
             ones = torch.ones(len(source.w), dtype=self.dtype, device=source.w.device)
-            each = self.inverse if source.unit and self.inverse is not None else ones
+            each = self.w.inverse if source.unit and self.w.inverse is not None else ones
             self.mean_column = self.w.weighted_sum(each) / max(len(source.w), 1)
             self.mean = self.x.times(self.mean_column)
             if source.b is not None:
@@ -140,29 +132,12 @@ class Blocks:
     def by_cache(self) -> bool:
         return _device.by_cache(self.x.given)
 
-    def _normalise(self) -> None:
-        """Find 1 / |w|, and scale columns whose squares, or whose products with x, are out of range."""
-        w = self.w.given
-        self.inverse = inverse_norms(w)
-        # Read only on a CPU: elsewhere reading waits for the device.
-        if _device.values_visible(w) and len(w) > 0 and not within(self.inverse, *ORDINARY):
-            scale = scales(accumulate(w))
-            if (scale != 1).any():
-                half = self.w.multiplied.dtype if self.w.is_half else None
-                self.scale, self.w = scale, Vectors(accumulate(w) / scale, None, half)
-                self.inverse = inverse_norms(self.w.given)
-
     def _may_sweep(self, source: Bilinear) -> bool:
         """Whether statistics and slopes are computed piece by piece."""
         targets = self.targets
         plain = targets.numbered and self.centers == 1 and targets.sums == "exponentials"
         on_cpu = _device.by_cache(source.x) and source.half is None
         return plain and on_cpu and not (targets.means and targets.map is not None)
-
-    def _may_copy(self) -> bool:
-        """Whether a normalised copy of w is smaller than a block: it saves two passes over each block."""
-        w = self.w.multiplied
-        return not self.w.is_half and _device.by_cache(w) and w.numel() * w.element_size() <= _device.budget(w) // 2
 
     def _way(self, source: Bilinear) -> Exponentiate:
         x, w = self.x.multiplied, self.w.multiplied
@@ -215,7 +190,7 @@ class Blocks:
         x, after = self.x.multiplied[rows].t(), None if self.after is None else self.after[rows, None]
         width = piece_width(transposed.t())
         parts, found = transposed.split(width), transposed.t().split(width, 1)
-        factors = zip(self.columns_multiplied.split(width), _cut(self.left, width), _cut(self.b, width), strict=False)
+        factors = zip(self.w.ready.split(width), _cut(self.w.left, width), _cut(self.b, width), strict=False)
         for part, scores, (w, left, b) in zip(parts, found, factors, strict=True):
             multiply_(part, w, x, alpha=self.unit if after is None else 1)
             if left is not None:
@@ -289,7 +264,7 @@ class Blocks:
         if into is not None:
             into = into[rows] if isinstance(rows, slice) else torch.empty_like(x)
         pulled = self._pieces(block, by_rows)
-        self._push_each(pulled, piece_width(block.scores, len(self.columns_multiplied)), x, into, gradients)
+        self._push_each(pulled, piece_width(block.scores, len(self.w.ready)), x, into, gradients)
         if into is not None and pulled.by_row is not None:
             into.mul_(pulled.by_row)
         if gradients.x is not None and into is not None and not isinstance(rows, slice):
@@ -301,7 +276,7 @@ class Blocks:
         """Gradients from pieces of ``width`` columns: by the rows' x, stored in ``into``, and by w and b, added."""
         by_row, first = pulled.by_row, True
         multiplied = x if by_row is None else x * by_row
-        cut = (self.columns_multiplied.split(width), *(_cut(t, width) for t in (self.left, gradients.b, gradients.w)))
+        cut = (self.w.ready.split(width), *(_cut(t, width) for t in (self.w.left, gradients.b, gradients.w)))
         for slopes, w, left, by_b, by_w in zip(pulled.parts, *cut, strict=False):
             if by_b is not None:
                 by_b.add_(slopes.sum(0) if by_row is None else slopes.t() @ by_row[:, 0])
@@ -325,8 +300,8 @@ class Blocks:
         else:
             every = in_pieces(self._pulled(block, by_rows))
             pulled = Pulled(every, smallest(block.by_row) if self.by_cache else 0.0)
-        if pulled.least > 0 and self.left is not None and self.least_left is None:
-            self.least_left = smallest([self.left])
+        if pulled.least > 0 and self.w.left is not None and self.least_left is None:
+            self.least_left = smallest([self.w.left])
         return pulled._replace(least=pulled.least * (1.0 if self.least_left is None else self.least_left))
 
     def _push_half(self, block: Block, by_rows: Any, gradients: Gradients) -> None:
@@ -356,7 +331,7 @@ class Blocks:
 
     def _slopes(self, block: Block, by_rows: Any, gradients: Gradients) -> tuple[Tensor, Tensor | None]:
         """The gradient by the products (R, C), as the next products need it; and the inverse of a power of 2 in it."""
-        columns, self.apart = self.inverse, None
+        columns, self.apart = self.w.inverse, None
         at_once = self.x.is_half and self.centers == 1 and self.targets.first is None and self.map_slopes is None
         if isinstance(block, SingleTarget) and at_once and block.is_linear:
             # With one pass less: after the products, passes take most of the time.
@@ -392,7 +367,7 @@ class Blocks:
         unscale = None
         if self.halves.dtype == torch.float16:
             bound = slopes.abs().amax() if most is None else most.abs().amax()
-            for factor in (after, None if most is None else self.inverse):
+            for factor in (after, None if most is None else self.w.inverse):
                 bound = bound if factor is None else bound * factor.abs().amax()
             scale = headroom(bound)
             each = scale if each is None else each * scale
@@ -413,14 +388,14 @@ class Blocks:
             gradients.b.index_add_(0, index, by_target[:, 0])
         by_target = by_target if each is None else by_target * each[rows, None]
         if gradients.x is not None:
-            gradients.x[rows].addcmul_(self.columns_multiplied[index], by_target)
+            gradients.x[rows].addcmul_(self.w.ready[index], by_target)
         if gradients.w is not None:
             gradients.w.index_add_(0, index, self.x.multiplied[rows] * by_target)
 
     def _by_targets(self) -> Tensor | None:
         """The factor (N,) of the product of a row and its target; computed once for all blocks."""
-        if self.of_targets is None and self.numbered is not None and self.left is not None:
-            self.of_targets = self.left[self.numbered.index[:, 0]]
+        if self.of_targets is None and self.numbered is not None and self.w.left is not None:
+            self.of_targets = self.w.left[self.numbered.index[:, 0]]
             if self.x.after is not None:
                 self.of_targets.mul_(self.x.after)
         return self.x.after if self.of_targets is None else self.of_targets
@@ -440,7 +415,7 @@ class Blocks:
     def finish(self, gradients: Gradients) -> None:
         """After the last block: from gradients by what was multiplied, each times 1 / |w|, to those by x and w."""
         if gradients.w is not None:
-            self._finish_columns(gradients, gradients.w)
+            gradients.column_factor = self.w.finish(gradients.w, gradients.mean)
         if gradients.x is not None:
             gradients.row_factor = self.x.settle(gradients.x)
         if self.places is not None:
@@ -449,22 +424,6 @@ class Blocks:
             gradients.b = None if gradients.b is None else gradients.b[place]
             c = gradients.column_factor
             gradients.column_factor = None if c is None else c[place]
-
-    def _finish_columns(self, gradients: Gradients, by_w: Tensor) -> None:
-        if gradients.mean is not None:
-            each = torch.ones_like(by_w[:, 0]) if self.left is None else self.left
-            by_w.addr_(each, gradients.mean)
-        if self.w.factor is not None:
-            gradients.column_factor = self.w.settle(by_w)
-        elif self.inverse is not None:
-            for part in thin(by_w):
-                w, g = self.w.given[part], by_w[part]
-                if self.left is None:  # the products were with unit vectors
-                    g.mul_(self.inverse[part, None])
-                along = (g * w).sum(1) * self.inverse[part].square()
-                g.addcmul_(w, along[:, None], value=-1)
-        if self.scale is not None:
-            by_w.div_(bounded(self.scale))
 
     def _sorted(self, columns: Tensor) -> Tensor:
         return columns if self.places is None else columns[self.places.columns]

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from lossary.core import device as _device
-from lossary.kernels.stable import accumulate, accumulator, in_range, scales
+from lossary.core.check import within
+from lossary.kernels.stable import ORDINARY, accumulate, accumulator, bounded, in_range, scales
 
 #: Elements of a temporary that stays in a CPU's cache together with w's.
 THIN = 1 << 18
@@ -48,6 +49,54 @@ class Vectors:
             return along.div_(self.factor).masked_fill_(self.factor == 0, 0)
         gradient.mul_(self.factor[:, None])
         return along
+
+
+class Columns(Vectors):
+    """The columns' side, where ``unit`` divides each vector by its length: after the products, or in a copy before."""
+
+    def __init__(self, given: Tensor, factor: Tensor | None, half: torch.dtype | None, *, unit: bool) -> None:
+        super().__init__(given, factor, half)
+        self.scale: Tensor | None = None
+        self.inverse = self._inverse(half) if unit else self.after
+        #: The vectors as they are multiplied, and the factor that each one's products still need; None for none.
+        self.ready, self.left = self.multiplied, self.inverse
+        if unit and self.inverse is not None and self._may_copy():
+            self.ready, self.left = self.multiplied * self.inverse[:, None], None
+
+    def _inverse(self, half: torch.dtype | None) -> Tensor:
+        """1 / |w|; vectors whose squares, or whose products with x, are out of range are scaled before."""
+        inverse = inverse_norms(self.given)
+        # Read only on a CPU: elsewhere reading waits for the device.
+        if _device.values_visible(self.given) and len(inverse) > 0 and not within(inverse, *ORDINARY):
+            scale = scales(accumulate(self.given))
+            if (scale != 1).any():
+                super().__init__(accumulate(self.given) / scale, None, half)
+                self.scale, inverse = scale, inverse_norms(self.given)
+        return inverse
+
+    def _may_copy(self) -> bool:
+        """Whether a normalised copy is smaller than a block: it saves two passes over each block."""
+        w = self.multiplied
+        return not self.is_half and _device.by_cache(w) and w.numel() * w.element_size() <= _device.budget(w) // 2
+
+    def finish(self, gradient: Tensor, mean: Tensor | None) -> Tensor | None:
+        """Turn the gradient by what is multiplied, each times 1 / |w|, into that by w, in place; returns the factor's.
+
+        ``mean`` is what the mean scores contribute to every column.
+        """
+        if mean is not None:
+            gradient.addr_(torch.ones_like(gradient[:, 0]) if self.left is None else self.left, mean)
+        by_factor = self.settle(gradient)
+        if self.factor is None and self.inverse is not None:
+            for part in thin(gradient):
+                w, g = self.given[part], gradient[part]
+                if self.left is None:  # the products were with unit vectors
+                    g.mul_(self.inverse[part, None])
+                along = (g * w).sum(1) * self.inverse[part].square()
+                g.addcmul_(w, along[:, None], value=-1)
+        if self.scale is not None:
+            gradient.div_(bounded(self.scale))
+        return by_factor
 
 
 def inverse_norms(w: Tensor) -> Tensor:
