@@ -76,6 +76,7 @@ _OF_LOSS: dict[str, tuple[tuple[Slot, ...], ...]] = {
     "koleo_loss": (slots("real:ND"),),
     "flops_loss": (slots("real:ND"),),
     "sigreg_loss": (slots("real:ND", "real:CD"),),
+    "mmd_loss": (slots("real:ND", "real:CD"),),
     "coral_loss": (slots("real:NC", "index:N"),),
     "corn_loss": (slots("real:NC", "index:N"),),
     "earth_mover_loss": (slots("real:NCS", "index:NS"),),

@@ -31,10 +31,33 @@ def sigreg(inputs: Inputs, params: Params) -> Any:
     return mean(statistics)
 
 
+def mmd(inputs: Inputs, params: Params) -> Any:
+    h = mpf(params["bandwidth"])
+
+    def kernel(x: Data, y: Data) -> Any:
+        squared = sum((a - b) ** 2 for a, b in zip(x, y, strict=True))
+        if params["kernel"] == "gaussian":
+            return exp(-squared / (2 * h * h))
+        if squared == 0:  # where a difference quotient would see a kink that cancels
+            return mpf(params["kernel"] == "laplacian")
+        distance = squared ** (mpf(1) / 2)
+        return exp(-distance / h) if params["kernel"] == "laplacian" else -distance / h
+
+    def between(xs: Data, ys: Data) -> Any:
+        return mean([kernel(x, y) for x in xs for y in ys])
+
+    xs, ys = inputs["embeddings"], inputs["other"]
+    return between(xs, xs) + between(ys, ys) - 2 * between(xs, ys)
+
+
 VIEWED: list[tuple[str, Formula, Params, Inputs]] = [
     ("flops", flops, {}, {"embeddings": draw(71, 5, 4)}),
     *(
         ("sigreg", sigreg, {"knots": knots, "t_max": t}, {"embeddings": draw(72, 5, 3), "directions": draw(73, 2, 3)})
         for knots, t in ((17, "3"), (4, "1.5"))
+    ),
+    *(
+        ("mmd", mmd, {"kernel": kernel, "bandwidth": h}, {"embeddings": draw(74, 4, 3), "other": draw(75, 3, 3)})
+        for kernel, h in (("gaussian", "2"), ("laplacian", "1.5"), ("energy", "1"))
     ),
 ]

@@ -96,3 +96,65 @@ def test_directions_of_another_space_are_refused() -> None:
     for ways in (draw(3, 5), draw(0, 4), draw(4)):
         with pytest.raises(ValueError, match=r"^directions: wanted"):
             L.sigreg_loss(draw(9, 4), ways)
+
+
+KERNELS = {
+    "gaussian": lambda d: (-d.square() / 2).exp(),
+    "laplacian": lambda d: (-d).exp(),
+    "energy": lambda d: -d,
+}
+
+
+@pytest.mark.parametrize("distances", [1 << 22, 60])
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_mmd_is_kernels_within_less_those_across(kernel: Any, distances: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distribution, "DISTANCES", distances)  # one block of rows, or several
+    x, y = draw(12, 3).requires_grad_(), (draw(9, 3, seed=1) + 0.5).requires_grad_()
+
+    def mean(a: Tensor, b: Tensor) -> Tensor:
+        apart = (a[:, None] - b).square().sum(2)
+        same = apart == 0
+        return KERNELS[kernel](torch.where(same, 1, apart).sqrt().masked_fill(same, 0) / 1.5).mean()
+
+    got = L.mmd_loss(x, y, kernel=kernel, bandwidth=1.5)
+    want = mean(x, x) + mean(y, y) - 2 * mean(x, y)
+    torch.testing.assert_close(got, want)
+    for g, h in zip(*(torch.autograd.grad(loss, (x, y)) for loss in (got, want)), strict=True):
+        torch.testing.assert_close(g, h)
+
+
+def test_mmd_of_whole_weights_is_that_of_copies() -> None:
+    x, y, weight = draw(6, 3), draw(4, 3, seed=1), torch.tensor([1, 0, 2, 1, 3, 0])
+    copies = torch.arange(6).repeat_interleave(weight)
+    for kernel in KERNELS:
+        got = L.mmd_loss(x, y, kernel=kernel, sample_weight=weight.double())
+        torch.testing.assert_close(got, L.mmd_loss(x[copies], y, kernel=kernel))
+
+
+def test_mmd_keeps_digits_where_kernels_are_near_one() -> None:
+    """At a bandwidth of 1000 all kernels are 1 up to 1e-6, of which float32 has one digit."""
+    x, y = draw(50, 3), draw(40, 3, seed=1) + 1
+    want = L.mmd_loss(x, y, bandwidth=1e3)
+    got = L.mmd_loss(x.float(), y.float(), bandwidth=1e3)
+    torch.testing.assert_close(got.double(), want, rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("kernel", ["gaussian", "laplacian"])
+def test_far_items_keep_their_gradient(kernel: str) -> None:
+    x, y = torch.zeros(1, 1), torch.full((1, 1), 6.0)
+    grads = []
+    for dtype in (torch.float32, torch.float64):
+        leaf = x.to(dtype).requires_grad_()
+        grads += torch.autograd.grad(L.mmd_loss(leaf, y.to(dtype), kernel=kernel, bandwidth=0.8), leaf)
+    assert grads[1] != 0
+    torch.testing.assert_close(grads[0].double(), grads[1], rtol=1e-5, atol=0)
+
+
+def test_the_distances_of_a_large_batch_are_never_held_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distribution, "DISTANCES", 400)
+    x, y = draw(100, 3).requires_grad_(), draw(80, 3, seed=1)
+    made: list[int] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: made.append(t.numel()) or t, lambda t: t):
+        L.mmd_loss(x, y)
+    assert made
+    assert max(made) < 100 * 80 / 2

@@ -38,6 +38,25 @@ def _edges_directed(dt: dtype) -> tuple[Call, ...]:
     )
 
 
+def _edges_of_two(dt: dtype) -> tuple[Call, ...]:
+    axes = torch.eye(3, dtype=dt)
+    return (
+        Call((axes, axes.clone())),  # the same
+        Call((axes, -axes)),
+        Call((axes * torch.tensor([[0.0], [1e4], [1e-4]], dtype=dt), axes[:2])),
+        Call((torch.ones(4, 3, dtype=dt), axes)),  # all in one place
+        Call((torch.ones(4, 3, dtype=dt), torch.zeros(2, 3, dtype=dt))),
+        Call((torch.cat([axes, -axes]), axes), {"mask": torch.arange(6) % 2 == 0}),
+        Call((axes[:1], axes[1:2])),
+        Call((axes[:0], axes)),  # empty
+        Call((axes, axes[:0])),
+    )
+
+
+def _golden_of_two(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call:
+    return Call((inputs["embeddings"], inputs["other"]), params)
+
+
 def _golden_directed(inputs: Mapping[str, Tensor], params: Mapping[str, Any]) -> Call:
     return Call((inputs["embeddings"], inputs["directions"]), params)
 
@@ -50,5 +69,15 @@ SAMPLES: dict[str, Samples] = {
     "flops_loss": Samples(edges=_edges_alone, golden={"flops": _golden_alone}),
     "sigreg_loss": Samples(
         edges=_edges_directed, variants=({}, {"knots": 5, "t_max": 1.5}), golden={"sigreg": _golden_directed}
+    ),
+    "mmd_loss": Samples(
+        edges=_edges_of_two,
+        variants=(
+            {},
+            {"bandwidth": 2.5},
+            {"kernel": "laplacian", "bandwidth": 0.5},
+            {"kernel": "energy"},
+        ),
+        golden={"mmd": _golden_of_two},
     ),
 }

@@ -49,6 +49,7 @@ Takes = Literal[
     "pair-grade",  # two embeddings, and how similar they are; only the order counts
     "embeddings",  # alone
     "embeddings-directions",  # and directions in their space
+    "two-samples",  # embeddings, and others of any number that are not their pairs
     "embeddings-labels",
     "queries-references",  # anchors, and `ref_embeddings` with the `positives` among them
     "embeddings-weight-labels",  # one direction per class, owned by the Module

@@ -158,6 +158,10 @@ def _directed(g: Generator, dt: dtype) -> Call:
     return Call((normal(g, dt, 6, 4), normal(g, dt, 3, 4)))
 
 
+def _two_samples(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, dt, 6, 4), normal(g, dt, 5, 4)))
+
+
 def _distances(g: Generator, dt: dtype) -> Call:
     return Call((normal(g, torch.float64, 6, 5).abs().to(dt), signs(g, 6, 5)))
 
@@ -305,6 +309,7 @@ _DRAWS: Mapping[tuple[str, ...], Draw] = {
     ("pair-grade",): _graded_pairs,
     ("embeddings",): _alone,
     ("embeddings-directions",): _directed,
+    ("two-samples",): _two_samples,
     ("embeddings-labels",): _labelled,
     ("embeddings-weight-labels",): _head,
     ("embeddings-centers-labels",): _head,
