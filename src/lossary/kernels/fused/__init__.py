@@ -1,5 +1,5 @@
-"""Kernels in Triton: a product and all that follows from it in one pass, where torch takes one for each operation.
+"""Triton kernels: a product and everything computed from it in one pass, where torch takes one per operation.
 
-They stand behind the operators that the plain kernels stand behind, with the same arguments and results: formulas,
-reductions, second derivatives and what a compiler sees are the same. Triton is imported when it is first asked for.
+They implement the same operators as the plain kernels, with the same arguments and results: formulas, reductions,
+second derivatives and what a compiler sees do not change. Triton is imported on first use.
 """

@@ -1,4 +1,4 @@
-"""The gaps of ready scores, read once; and their gradient, written once. See :mod:`lossary.kernels.ready`."""
+"""Gaps of ready scores, which are read once; their gradient is written once. See :mod:`lossary.kernels.ready`."""
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from lossary.kernels.fused.launch import launch
 
 
 def gaps(scores: Tensor, labels: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """(N,) the gaps; and for :func:`slopes` the rest's largest score, and by how much its log-sum-exp is above that."""
+    """The gaps, (N,); and for :func:`slopes` the rest's largest score, and how far its log-sum-exp is above that."""
     scores, labels = _rows(scores), labels.contiguous()
     n, columns = scores.shape
     gap, top, log_sum = (torch.empty(n, dtype=torch.float32, device=scores.device) for _ in range(3))

@@ -1,4 +1,4 @@
-"""How a kernel is started: in one place, so that a test or a meter can count."""
+"""Starts kernels: in one place, so that a test or a meter can count them."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -10,17 +10,17 @@ from lossary.kernels.fused.switch import interpreted
 
 
 def launch(kernel: Any, programs: int, on: Tensor, *arguments: Any, **shape: Any) -> None:
-    """Start ``kernel`` with so many programs in one dimension, as no other may have more than 65,535."""
+    """Start ``kernel`` with this many programs, all in the first dimension: the others allow only 65,535."""
     if programs > 0:
         with _device_of(on):
             kernel[(programs,)](*arguments, **shape)
 
 
 def dot_precision(x: Tensor) -> str:
-    """How float32 is multiplied: as torch has been told to multiply matrices."""
+    """The precision of float32 products: that of torch's matrix products."""
     if x.dtype != torch.float32 or interpreted():
         return "ieee"
-    # The newer setting; the older one is written to both, and cannot be read any more once the newer one was set.
+    # The newer setting: the older one sets both, but can no longer be read once the newer one has been set.
     newer = getattr(torch.backends.cuda.matmul, "fp32_precision", None)
     if newer not in (None, "none"):
         return "tf32" if newer == "tf32" else "ieee"

@@ -12,7 +12,7 @@ from lossary.kernels.fused.switch import RowKernel
 def mean(
     kernel: RowKernel, rest: Tensor, target: Tensor, among: Tensor | None, count: Tensor | None, weight: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """The mean and its divisor, 0-d. Without ``among`` a row has one target, without ``count`` it surely has."""
+    """The mean and its divisor, 0-d. Without ``among`` a row has one target at most; without ``count``, exactly one."""
     found, divisor = (torch.empty((), dtype=torch.float32, device=rest.device) for _ in range(2))
     (kind, *numbers), n = kernel, len(rest)
     known = (rest, among, target, count, _readable(weight), found, divisor)

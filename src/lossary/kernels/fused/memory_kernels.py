@@ -1,7 +1,7 @@
 # pyright: basic, reportArgumentType=false, reportCallIssue=false, reportMissingImports=false
-"""Kernels without a product: each number is read once, and the gradient by it is written once.
+"""Kernels without a product: each number is read once, and its gradient is written once.
 
-What an argument may lack is None, of which a kernel is compiled without a trace.
+Arguments that are not needed are None, and leave nothing in the compiled kernel.
 """
 
 import triton
@@ -25,18 +25,18 @@ def _focal(z, y, gamma, of_yes, of_no):
     """Sigmoid focal loss with a weight for either answer, and its derivative."""
     entropy, by_z = _entropy(z, y, 1.0)
     yes, no = sigmoid(z * LOG2_E), sigmoid(-z * LOG2_E)
-    # As the sigmoid itself, no smaller than 2^-100: no power of it is infinite.
+    # At least 2^-100, like the sigmoid itself, so that no power of it is infinite.
     wrong = tl.maximum(y * no + (1.0 - y) * yes, 8e-31)
     fade = tl.exp2(gamma * tl.log2(wrong))
     weight = y * of_yes + (1.0 - y) * of_no
-    # By products of what is below 1: the derivative of 1 - p_t over 1 - p_t itself.
+    # The derivative of 1 - p_t over 1 - p_t itself, from factors below 1.
     steepness = gamma * ((1.0 - 2.0 * y) * yes * no / wrong)
     return weight * entropy * fade, weight * fade * (by_z + entropy * steepness)
 
 
 @triton.jit
 def gap_focal(gap, gamma):
-    """Softmax focal loss of how far the log-sum-exp of the others is above the label's score, and its derivative."""
+    """Softmax focal loss of the gap, log-sum-exp of the others less the label's score, and its derivative."""
     rest = log1p_exp(gap * LOG2_E)
     fade = tl.exp2(floored(-gamma * (tl.maximum(-gap, 0.0) + rest) * LOG2_E))
     value = fade * (tl.maximum(gap, 0.0) + rest)
@@ -45,14 +45,14 @@ def gap_focal(gap, gamma):
 
 @triton.jit
 def value_and_slope(X, Y, SHARE, OUT, SUMS, count, p, q, r, KIND: tl.constexpr, BLOCK: tl.constexpr):
-    """Each program's sum of losses times a share into SUMS, and the derivatives into OUT; numbers p, q and r."""
+    """Each program's sum of losses times a share into SUMS, and the derivatives into OUT; p, q, r: KIND's numbers."""
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     ok = i < count
     x = tl.load(X + i, mask=ok, other=0.0).to(tl.float32)
     y = 1.0
     if Y is not None:
         y = tl.load(Y + i, mask=ok, other=0).to(tl.float32)
-    if KIND == "gap focal":  # whose y are weights
+    if KIND == "gap focal":  # here y is the weight
         value, slope = gap_focal(x, p)
         value, slope = y * value, y * slope
     elif KIND == "entropy":
@@ -70,7 +70,7 @@ def value_and_slope(X, Y, SHARE, OUT, SUMS, count, p, q, r, KIND: tl.constexpr, 
 
 @triton.jit
 def scale_unless_one(G, BY, count, BLOCK: tl.constexpr):
-    """G times a number on the device; where it is 1, as of a loss that is not scaled, no number is touched."""
+    """G times a number on the device; if that is 1, as for a loss that is not scaled, G is not touched."""
     by = tl.load(BY).to(tl.float32)
     if by != 1.0:
         i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -80,9 +80,9 @@ def scale_unless_one(G, BY, count, BLOCK: tl.constexpr):
 
 @triton.jit
 def gaps(S, LABELS, GAP, TOP, LOG_SUM, C, stride, BLOCK: tl.constexpr):
-    """The log-sum-exp of a row's scores but for its label's, less that one; and its two parts.
+    """The log-sum-exp of a row's scores except its label's, less the label's; and its two parts.
 
-    Differences of scores come first: the last digits of large ones are rounded nowhere.
+    Scores are subtracted first, so that the last digits of large ones are not rounded away.
     """
     n = tl.program_id(0)
     at = S + n.to(tl.int64) * stride
@@ -92,7 +92,7 @@ def gaps(S, LABELS, GAP, TOP, LOG_SUM, C, stride, BLOCK: tl.constexpr):
         c = first + tl.arange(0, BLOCK)
         rest = (c < C) & (c != label)
         s = tl.where(rest, tl.load(at + c, mask=rest, other=0.0).to(tl.float32), LOWEST)
-        s = tl.where(s < LOWEST, LOWEST, s)  # an impossible class, of a score of -inf
+        s = tl.where(s < LOWEST, LOWEST, s)  # an impossible class, with a score of -inf
         new = tl.maximum(top, s)
         share = tl.where(s == LOWEST, 0.0, tl.exp2(floored((s - new) * LOG2_E)))
         total = total * tl.exp2(floored((top - new) * LOG2_E)) + share
@@ -107,7 +107,7 @@ def gaps(S, LABELS, GAP, TOP, LOG_SUM, C, stride, BLOCK: tl.constexpr):
 
 @triton.jit
 def gap_slopes(S, LABELS, TOP, LOG_SUM, BY_GAP, OUT, C, stride, BLOCK: tl.constexpr):
-    """The gradient by the scores from that by the gaps."""
+    """The gradient by the scores, from that by the gaps."""
     blocks = tl.cdiv(C, BLOCK)
     n = tl.program_id(0) // blocks
     c = tl.program_id(0) % blocks * BLOCK + tl.arange(0, BLOCK)
@@ -120,7 +120,7 @@ def gap_slopes(S, LABELS, TOP, LOG_SUM, BY_GAP, OUT, C, stride, BLOCK: tl.conste
 
 @triton.jit
 def _probabilities(X, KEEP, n, place, C, L, CLASSES: tl.constexpr):
-    """Softmax over the classes at some places, (CLASSES, places), in float32; 0 where nothing counts."""
+    """Softmax over the classes at some places, (CLASSES, places), in float32; 0 at places that do not count."""
     k = tl.arange(0, CLASSES)
     at = X + (n.to(tl.int64) * C + k)[:, None] * L + place[None, :]
     ok = (k[:, None] < C) & (place[None, :] < L)
@@ -162,7 +162,7 @@ def overlap_sums(X, TARGET, KEEP, OUT, C, L, chunks, SQUARED: tl.constexpr, CLAS
 @triton.jit
 def overlap_slopes(X, TARGET, KEEP, BY_OVERLAP, BY_PREDICTED, OUT, C, L, chunks, SQUARED: tl.constexpr,
                    CLASSES: tl.constexpr, PLACES: tl.constexpr):  # fmt: skip
-    """The gradient by the logits from those by the sums, (N, C) each: p_k (a_k - sum_j p_j a_j)."""
+    """The gradient by the logits, from those by the sums, (N, C) each: p_k (a_k - sum_j p_j a_j)."""
     n = tl.program_id(0) // chunks
     place = tl.program_id(0) % chunks * PLACES + tl.arange(0, PLACES)
     k = tl.arange(0, CLASSES)

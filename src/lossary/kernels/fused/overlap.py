@@ -1,4 +1,4 @@
-"""Sums of softmax by class, of logits that are read once; and their gradient, written once.
+"""Sums of the softmax by class: logits are read once, and their gradient is written once.
 
 See :mod:`lossary.kernels.overlap`.
 """
@@ -13,7 +13,7 @@ from lossary.kernels.stable import widened
 
 
 def sums(logits: Tensor, target: Tensor, keep: Tensor | None, squared: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Overlap, predicted and true sums, (N, C) each in float32, of logits (N, C, L) beside class indices (N, L)."""
+    """Overlap, predicted and true sums, (N, C) each in float32, of logits (N, C, L) and class indices (N, L)."""
     logits, target, keep = _in_one_piece(logits, target, keep)
     n, classes, length = logits.shape
     shape = _shape(classes)
@@ -28,7 +28,7 @@ def sums(logits: Tensor, target: Tensor, keep: Tensor | None, squared: bool) -> 
 def slopes(
     logits: Tensor, target: Tensor, keep: Tensor | None, squared: bool, by_overlap: Tensor, by_predicted: Tensor
 ) -> Tensor:
-    """The gradient by the logits, in their dtype, from those by the sums."""
+    """The gradient by the logits, in their dtype, from the gradients by the sums."""
     logits, target, keep = _in_one_piece(logits, target, keep)
     n, classes, length = logits.shape
     shape = _shape(classes)
@@ -46,6 +46,6 @@ def _in_one_piece(logits: Tensor, target: Tensor, keep: Tensor | None) -> tuple[
 
 
 def _shape(classes: int) -> dict[str, int]:
-    """All classes, and as many places as fit beside them."""
+    """A program has all classes, at as many places as fit."""
     padded = tiles.power_of_two(classes)
     return {"CLASSES": padded, "PLACES": max(16, tiles.LOGITS // padded)}

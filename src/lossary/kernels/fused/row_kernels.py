@@ -1,8 +1,8 @@
 # pyright: basic, reportArgumentType=false, reportMissingImports=false
-"""Rows of scores in Triton: no score is ever stored. Started by :mod:`lossary.kernels.fused.rows`.
+"""Rows of scores in Triton; no score is ever stored. Started by :mod:`lossary.kernels.fused.rows`.
 
-Scores are in units of log 2. What an argument may lack is None, of which a kernel is compiled without a trace. Offsets
-into a matrix are 64 bits wide: 4 million rows of 512 numbers pass 2^31.
+Scores are in units of log 2. Arguments that are not needed are None, and leave nothing in the compiled kernel. Offsets
+into a matrix have 64 bits: 4 million rows of 512 numbers exceed 2^31.
 """
 
 import triton
@@ -11,34 +11,34 @@ import triton.language as tl
 ABSENT_2 = tl.constexpr(-1.4426950408889634e30)  # ABSENT of kernels.stable in units of log 2: finite, exp2 of it is 0
 LOG2_E = tl.constexpr(1.4426950408889634)
 LN_2 = tl.constexpr(0.6931471805599453)
-#: Shares of a row below 2^-100 count as that: an error of 1e-30 of the row, and no block holds a subnormal.
+#: Smaller shares of a row than 2^-100 count as that: an error of 1e-30 of the row, and no subnormal in a block.
 FLOOR = tl.constexpr(-100.0)
 
-# What a program of `row_statistics` knows of its rows, in this order: the rows' mean target and mean score are sums,
-# log-sum-exps are a maximum and a sum. Rows with one target each have no need of the last four.
+# What a program of `row_statistics` stores of its rows, in this order: of mean target and mean score the sums, of a
+# log-sum-exp its maximum and its sum. Rows with one target each do not need the last four.
 TARGET, TOTAL, REST_TOP, REST_SUM = (tl.constexpr(i) for i in range(4))
 AMONG_TOP, AMONG_SUM, COUNT, EXISTING = (tl.constexpr(i) for i in range(4, 8))
-# Of sums of softplus, TOTAL is the rest's; these two again only of rows with several targets.
+# For sums of softplus, TOTAL is the rest's; again, only rows with several targets need these two.
 SOFT_AMONG, SOFT_COUNT = tl.constexpr(2), tl.constexpr(3)
-# What `row_factors` makes of a row, and `slopes` multiplies a tile with.
+# What `row_factors` computes for a row, and `slopes` multiplies a tile by.
 BY_TARGET, BY_AMONG, BY_REST, BY_MEAN, OF_AMONG, OF_REST = (tl.constexpr(i) for i in range(6))
 
 
 @triton.jit
 def floored(x):
-    """An exponent no lower than FLOOR; a NaN stays one."""
+    """An exponent of at least FLOOR; NaN stays NaN."""
     return tl.maximum(x, FLOOR, propagate_nan=tl.PropagateNan.ALL)
 
 
 @triton.jit
 def bounded(x):
-    """The same, and no higher than its opposite: neither 0 nor infinity comes of it."""
+    """The same, and at most -FLOOR: its power is neither 0 nor infinite."""
     return tl.minimum(floored(x), -FLOOR, propagate_nan=tl.PropagateNan.ALL)
 
 
 @triton.jit
 def log1p_exp(s):
-    """log(1 + e^-|z|) of s = z / log 2, with every digit where it is tiny."""
+    """log(1 + e^-|z|) for s = z / log 2, with all its digits even if it is tiny."""
     e = tl.exp2(floored(-tl.abs(s)))
     u = 1.0 + e
     step = u - 1.0
@@ -47,13 +47,13 @@ def log1p_exp(s):
 
 @triton.jit
 def softplus(s):
-    """log(1 + e^z) of s = z / log 2."""
+    """log(1 + e^z) for s = z / log 2."""
     return tl.maximum(s * LN_2, 0.0) + log1p_exp(s)
 
 
 @triton.jit
 def sigmoid(s):
-    """1 / (1 + e^-z) of s = z / log 2."""
+    """1 / (1 + e^-z) for s = z / log 2."""
     return 1.0 / (1.0 + tl.exp2(bounded(-s)))
 
 
@@ -78,7 +78,7 @@ def _scores(X, W, B, BY_ROW, BY_COLUMN, READY, n, c, first, N, end, D, DOT: tl.c
             BN: tl.constexpr, BC: tl.constexpr, BD: tl.constexpr):  # fmt: skip
     """Scores of rows n with columns c in units of log 2, (BN, BC).
 
-    READY are products with the columns from ``first`` to ``end``, where they are at hand.
+    READY are the products with the columns from ``first`` to ``end``, if they exist already.
     """
     if READY is None:
         s = _products(X, W, n, c, N, end, D, DOT, WIDE, BN, BC, BD)
@@ -96,7 +96,7 @@ def _scores(X, W, B, BY_ROW, BY_COLUMN, READY, n, c, first, N, end, D, DOT: tl.c
 
 @triton.jit
 def _kinds(ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, COLUMN_GROUPS, n, c, N, C, number, OWN: tl.constexpr):
-    """Which of a tile's entries are targets and which the rest; all others do not exist. ``number`` is column 0's."""
+    """Which of a tile's entries are targets, and which the rest; others do not exist. ``number`` is column 0's."""
     exists = (n[:, None] < N) & (c[None, :] < C)
     if OWN:
         exists = exists & (n[:, None] != number + c[None, :])
@@ -116,7 +116,7 @@ def _kinds(ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, COLUMN_GROUPS, n, c, N, C, num
 
 @triton.jit
 def _merged(top, total, s, kept):
-    """A log-sum-exp that grows by the kept entries of one more tile."""
+    """A log-sum-exp to which the kept entries of one more tile are added."""
     s = tl.where(kept, s, ABSENT_2)
     new = tl.maximum(top, tl.max(s, 1))
     share = tl.where(kept, tl.exp2(floored(s - new[:, None])), 0.0)
@@ -129,12 +129,12 @@ def row_statistics(X, W, B, BY_ROW, BY_COLUMN, ROW_LABELS, COLUMN_LABELS, ROW_GR
                    OWN: tl.constexpr, SINGLE: tl.constexpr, SOFT: tl.constexpr, FIELDS: tl.constexpr,
                    DOT: tl.constexpr, WIDE: tl.constexpr,
                    BN: tl.constexpr, BC: tl.constexpr, BD: tl.constexpr):  # fmt: skip
-    """What ``span`` columns each, of those from ``start`` to ``end``, are to some rows, into OUT (parts, FIELDS, N).
+    """Some rows' sums over parts of the columns ``start`` to ``end``, ``span`` each, into OUT (parts, FIELDS, N).
 
-    Where SOFT, softplus is summed; then nobody asks for the mean score.
+    With SOFT, softplus is summed; then the mean score is not needed.
     """
     tiles = tl.cdiv(N, BN)
-    part = tl.program_id(0) // tiles  # neighbours work on the same columns, which the cache then has
+    part = tl.program_id(0) // tiles  # neighbours work on the same columns, which are then in cache
     n = tl.program_id(0) % tiles * BN + tl.arange(0, BN)
     target, total = tl.zeros((BN,), tl.float32), tl.zeros((BN,), tl.float32)
     rest, rest_sum = tl.full((BN,), ABSENT_2, tl.float32), tl.zeros((BN,), tl.float32)
@@ -229,13 +229,13 @@ def merge_statistics(PARTS, TARGETS, TARGET_MEAN, AMONG, REST, MEAN, EXISTING_OU
 
 @triton.jit
 def _of_log_sum_exp(lse):
-    """In units of log 2; where there is none, one beside which every score's share is nothing."""
+    """In units of log 2; if there is none, so large that every score's share is 0."""
     return tl.where(lse < 0.25 * ABSENT_2, -ABSENT_2, lse * LOG2_E)
 
 
 @triton.jit
 def _slope(S, n, ok):
-    """A gradient by a statistic, where the loss has one."""
+    """The gradient by a statistic, 0 if the loss does not depend on it."""
     if S is None:
         return 0.0
     return tl.load(S + n, mask=ok, other=0.0).to(tl.float32)
@@ -244,7 +244,7 @@ def _slope(S, n, ok):
 @triton.jit
 def row_factors(TARGETS, AMONG, REST, EXISTING_OF, SLOPE_TARGET, SLOPE_AMONG, SLOPE_REST, SLOPE_MEAN, OUT,
                 N, existing, scale, BN: tl.constexpr):  # fmt: skip
-    """What each row's entries are multiplied with to become gradients by the scores, into OUT (6, N)."""
+    """The factors from which each row's gradients by its scores are made, into OUT (6, N)."""
     n = tl.program_id(0) * BN + tl.arange(0, BN)
     ok = n < N
     zero = tl.zeros((BN,), tl.float32)
@@ -263,7 +263,7 @@ def row_factors(TARGETS, AMONG, REST, EXISTING_OF, SLOPE_TARGET, SLOPE_AMONG, SL
 @triton.jit
 def _pulled(FACTORS, of, ok, stride, s, is_target, is_rest, scale, AXIS: tl.constexpr, SINGLE: tl.constexpr,
             SOFT: tl.constexpr, MEAN: tl.constexpr):  # fmt: skip
-    """A tile's gradient through the statistics of its rows (AXIS = 1), or of its columns (0)."""
+    """A tile's gradient through its rows' statistics (AXIS = 1) or its columns' (AXIS = 0)."""
     by_target = tl.expand_dims(tl.load(FACTORS + BY_TARGET * stride + of, mask=ok, other=0.0), AXIS)
     by_rest = tl.expand_dims(tl.load(FACTORS + BY_REST * stride + of, mask=ok, other=0.0), AXIS)
     by_among = tl.expand_dims(tl.load(FACTORS + BY_AMONG * stride + of, mask=ok, other=0.0), AXIS)
@@ -294,10 +294,10 @@ def slopes(X, W, B, BY_ROW, BY_COLUMN, ROW_LABELS, COLUMN_LABELS, ROW_GROUPS, CO
            BN: tl.constexpr, BC: tl.constexpr, BD: tl.constexpr):  # fmt: skip
     """The gradient by the scores with ``width`` columns from ``first`` on, times the factors, into OUT (N, width).
 
-    READY are the products with these columns, if they are at hand; OUT may be the same memory.
+    READY are the products with these columns, if they exist already; OUT may be the same memory.
 
-    OF_ROWS are the factors of the rows, OF_COLUMNS of the columns, where they are rows too; their fields are
-    ``stride`` apart. BY_B is (tiles of rows, width): what each tile gives to the columns' bias.
+    OF_ROWS are the rows' factors, and OF_COLUMNS the columns', if these are rows too; a factor's fields are ``stride``
+    apart. BY_B, (tiles of rows, width), gets each tile's gradient by the columns' bias.
     """
     tiles = tl.cdiv(N, BN)
     tile = tl.program_id(0) % tiles

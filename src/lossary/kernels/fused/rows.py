@@ -1,8 +1,8 @@
 """Row statistics and their gradients by Triton's kernels; see :mod:`lossary.kernels.fused.row_kernels`.
 
-Forward makes the scores tile by tile and keeps none. Backward makes them again, a strip of columns at a time, and
-leaves in memory what the strip's products need: its gradient by the scores, in the inputs' dtype. The products are
-torch's own. No sum is taken by atomic additions, so that every run gives the same digits.
+Forward computes the scores tile by tile and keeps none. Backward recomputes them, a strip of columns at a time, and
+stores what the strip's products need: the gradient by its scores, in the inputs' dtype. The products are torch's own.
+No sum uses atomic additions, so every run gives the same digits.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,10 +20,10 @@ from lossary.kernels.products import headroom, multiply_
 from lossary.kernels.rows.kinds import by_own_target
 from lossary.kernels.rows.scores import Bilinear, ItemSets, Learning, RowGradients, Rows, Targets
 
-#: Which of x, w, b and the factors of x and w.
+#: Which of x, w, b and the factors of x and w need a gradient.
 Needs = tuple[bool, bool, bool, bool, bool]
 
-#: A row's factors in `row_kernels`.
+#: The number of a row's factors in `row_kernels`.
 FACTORS = 6
 
 
@@ -34,7 +34,7 @@ class Problem:
     rows: Side
     columns: Side
     b: Tensor | None
-    labels: tuple[Tensor | None, ...]  # of rows and columns, None for their numbers; then their groups
+    labels: tuple[Tensor | None, ...]  # of rows and columns, None if they are their numbers; then their groups
     own: bool
     single: bool
     soft: bool  # whether softplus is summed, not exponentials
@@ -59,16 +59,16 @@ class Problem:
 
     @property
     def deep(self) -> bool:
-        """Whether vectors are so long that torch's own products are faster, with the way of scores through memory."""
+        """Whether vectors are so long that torch's own products are faster, although scores then go through memory."""
         return self.x.shape[1] > tiles.DEEP
 
     @property
     def fields(self) -> int:
-        """How much of a part of the columns is stored in `row_kernels`."""
+        """How many numbers of a part of the columns `row_kernels` stores for a row."""
         return (2 if self.single else 4) if self.soft else 4 if self.single else 8
 
     def options(self, tile: tiles.Tile) -> dict[str, Any]:
-        """How a kernel is compiled for it."""
+        """Options with which a kernel is compiled for it."""
         return {
             "OWN": self.own,
             "SINGLE": self.single,
@@ -80,7 +80,7 @@ class Problem:
 
 
 def problem(source: Bilinear, targets: Targets) -> Problem:
-    """The kernels' arguments: everything in one piece, row by row."""
+    """The kernels' arguments, contiguous."""
     rows = side(source.x, source.row_factor, source.radius, source.half)
     columns = side(source.w, source.column_factor, 1.0 if source.unit else None, source.half)
     return _between(rows, columns, source.b, targets)
@@ -101,11 +101,11 @@ def row_statistics(source: Bilinear, targets: Targets) -> Rows:
 
 
 def row_gradients(source: Bilinear, targets: Targets, rows: Rows, by_rows: RowGradients, needs: Needs) -> Learning:
-    """Gradients from those by the statistics that forward found; None where not needed."""
+    """Gradients from those by forward's statistics; None if not needed."""
     of = problem(source, targets)
     existing: Tensor | int = of.sizes[1] - int(of.own)
     if by_rows.mean is not None and (targets.row_groups is not None or targets.first is not None):
-        existing = _statistics(of)[1]  # how many columns exist for a row, the kernel alone knows
+        existing = _statistics(of)[1]  # only the kernel knows how many columns exist for a row
     by_pair = None
     if targets.paired and of.single and not of.soft and of.x.dtype != torch.float32:
         by_pair, by_rows = by_own_target(by_rows), by_rows._replace(target=None, among=None)
@@ -116,7 +116,7 @@ def row_gradients(source: Bilinear, targets: Targets, rows: Rows, by_rows: RowGr
 
 
 def set_statistics(sets: ItemSets) -> Rows:
-    """:func:`lossary.kernels.rows.symmetric.set_statistics`: a product for each direction, none of which is kept."""
+    """:func:`lossary.kernels.rows.symmetric.set_statistics`: one product per direction, neither of which is kept."""
     every, cut = _every(sets), sets.split
     if cut == 0:
         return _statistics(_one_way(sets, every, every))[0]
@@ -128,9 +128,9 @@ def set_statistics(sets: ItemSets) -> Rows:
 
 
 def set_gradients(sets: ItemSets, rows: Rows, by_rows: RowGradients) -> tuple[Tensor, Tensor | None]:
-    """:func:`lossary.kernels.rows.symmetric.set_gradients`: scores made once again serve rows and columns."""
+    """:func:`lossary.kernels.rows.symmetric.set_gradients`: scores are recomputed once, for rows and columns."""
     every, cut, pairs = _every(sets), sets.split, None
-    if sets.labels is None:  # the only target's slope is most of the gradient, and is not rounded
+    if sets.labels is None:  # the only target's slope is most of the gradient: it is not rounded
         by_pair, by_rows = by_own_target(by_rows), by_rows._replace(target=None, among=None)
         pairs = None if by_pair is None else Pairs(by_pair.contiguous(), every, cut, sets=True)
     existing: Tensor | int = len(every.given) - 1
@@ -156,7 +156,7 @@ def _every(sets: ItemSets) -> Side:
 
 
 def _one_way(sets: ItemSets, ours: Side, theirs: Side, *, back: bool = False) -> Problem:
-    """The scores of one set with the other, or of the only one with itself."""
+    """The scores of one set with the other, or of a single set with itself."""
     labels, cut = sets.labels, sets.split
     if labels is None:  # the items' numbers
         return Problem(ours, theirs, None, (None,) * 4, False, sets.scale == 1, False, sets.scale, 0)
@@ -169,7 +169,7 @@ def _one_way(sets: ItemSets, ours: Side, theirs: Side, *, back: bool = False) ->
 def _statistics(of: Problem, into: Sequence[Tensor] | None = None) -> tuple[Rows, Tensor]:
     """The rows' statistics, and how many columns exist for each."""
     parts, n = _parts(of), len(of.x)
-    # An operator's results share no memory.
+    # An operator's results must not share memory.
     found = [*(into or (parts.new_empty(n) for _ in Rows._fields)), parts.new_empty(n)]
     size = tiles.ROWS
     launch(
@@ -191,7 +191,7 @@ def _statistics(of: Problem, into: Sequence[Tensor] | None = None) -> tuple[Rows
 
 
 def _parts(of: Problem) -> Tensor:
-    """What spans of columns are to the rows, (parts, fields, N)."""
+    """The rows' numbers for spans of columns, (parts, fields, N)."""
     n, _, depth = of.sizes
     tile, fields = tiles.statistics(of.x), of.fields
     of_rows = -(-n // tile.rows)
@@ -208,7 +208,7 @@ def _parts(of: Problem) -> Tensor:
 
 
 def _span(strip: slice, of_rows: int, tile: tiles.Tile) -> int:
-    """The columns of a part: as many parts as keep the device busy where there are few rows."""
+    """How many columns a part has: with few rows there are enough parts to keep the device busy."""
     span = -(-(strip.stop - strip.start) // max(1, tiles.PROGRAMS // max(1, of_rows)))
     return max(1, -(-span // tile.columns)) * tile.columns
 
@@ -219,7 +219,7 @@ def _products(of: Problem, strip: slice) -> Tensor:
 
 
 def _strips(of: Problem, each: int) -> Iterator[slice]:
-    """Columns that are worked on at once, of whose scores ``each`` bytes are held; none where nothing is multiplied."""
+    """Columns processed at once, if each score holds ``each`` bytes; none if nothing is multiplied."""
     if 0 in of.sizes:
         return iter(())
     count, width = len(of.w), tiles.strip(of.x, len(of.w), each)
@@ -227,12 +227,12 @@ def _strips(of: Problem, each: int) -> Iterator[slice]:
 
 
 def _strips_of_slopes(of: Problem) -> Iterator[slice]:
-    """Columns whose slopes, and scores where these are made by a product of torch's, are held at once."""
+    """Columns whose slopes are held at once, and their scores if torch computes the product."""
     return _strips(of, of.x.element_size() + (4 if of.deep else 0))
 
 
 def _row_factors(rows: Rows, by_rows: RowGradients, existing: Tensor | int, scale: float) -> Tensor:
-    """(FACTORS, N): what each row's entries are multiplied with to become gradients by the scores."""
+    """(FACTORS, N), from which each row's gradients by its scores are made."""
     n, size = len(rows.rest), tiles.ROWS
     factors = torch.empty(FACTORS, n, dtype=torch.float32, device=rows.rest.device)
     slopes = (None if g is None else g.contiguous() for g in by_rows)
@@ -243,7 +243,7 @@ def _row_factors(rows: Rows, by_rows: RowGradients, existing: Tensor | int, scal
 
 
 def _gradients(of: Problem, factors: Tensor, needs: Needs, by_pair: Tensor | None, *, mean: bool) -> Learning:
-    """The gradients from the rows' factors, and what pairs give apart from them; None where not needed."""
+    """The gradients from the rows' factors and, separately, from pairs; None if not needed."""
     make = torch.zeros_like if 0 in of.sizes else torch.empty_like
     by_x = make(of.x, dtype=torch.float32) if needs[0] or needs[3] else None
     by_w = make(of.columns.given) if needs[1] or needs[4] else None
@@ -271,7 +271,7 @@ def _gradients(of: Problem, factors: Tensor, needs: Needs, by_pair: Tensor | Non
 
 
 def _settled(of: Side, raw: Tensor, by_factor: Tensor | None, unscale: Tensor | None, pairs: Pairs | None) -> Tensor:
-    """The gradient by vectors, from that by what is multiplied, float32; that by their factor into ``by_factor``."""
+    """The gradient by vectors, from that by what is multiplied, in float32; that by their factor into ``by_factor``."""
     if of.radius is None and by_factor is None and unscale is None and pairs is None:
         return raw
     out = torch.empty_like(of.given)
@@ -288,12 +288,12 @@ def _slopes(
     columns: int | None = None,
     biased: bool = False,
 ) -> tuple[Tensor, Tensor | None]:
-    """The gradient by the scores of some columns, (N, width); and what each tile of rows gives to their bias."""
+    """The gradient by the scores of some columns, (N, width); and each tile's part of the gradient by their bias."""
     n, _, depth = of.sizes
     width, tile = strip.stop - strip.start, tiles.slopes(of.x)
     of_rows = -(-n // tile.rows)
     ready = _products(of, strip) if of.deep else None
-    # In place, if they are of the same size.
+    # In place, if the dtype is the same.
     out = of.x.new_empty(n, width) if ready is None or of.x.dtype != torch.float32 else ready
     sums = torch.empty(of_rows, width, dtype=torch.float32, device=of.x.device) if biased else None
     of_columns = None if columns is None else factors[:, columns:]
@@ -333,7 +333,7 @@ def _give_columns(
 
 
 def _fitted(of: Problem, factors: Tensor) -> Tensor | None:
-    """Bring slopes into the range of float16, by a power of two; what undoes it, 0-d. The host reads nothing."""
+    """Scale slopes into float16's range by a power of two; returns its inverse, 0-d. The host reads nothing."""
     if of.x.dtype != torch.float16 or 0 in of.sizes:
         return None
     slopes = factors[:4]

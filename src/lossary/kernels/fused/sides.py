@@ -1,4 +1,4 @@
-"""One side of the products: vectors as they are multiplied, and what every vector's products are multiplied with."""
+"""One side of the products: vectors as they are multiplied, and a factor for each vector's products."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,9 +16,9 @@ class Side:
     """Vectors, (N, D)."""
 
     given: Tensor
-    multiplied: Tensor  # the same, rounded to what is multiplied
+    multiplied: Tensor  # the same in the dtype of the product
     factor: Tensor | None  # (N,), as given
-    radius: float | None  # where vectors count by their direction, their length
+    radius: float | None  # the length of vectors that count by their direction
     each: Tensor | None  # (N,) float32: the factor, and radius / |x_i|
 
     def of(self, rows: slice) -> "Side":
@@ -27,7 +27,7 @@ class Side:
 
 
 def side(given: Tensor, factor: Tensor | None, radius: float | None, half: torch.dtype | None) -> Side:
-    """``factor_i x_i``, or of directions ``factor_i radius x_i / |x_i|``: lengths are left for after the product."""
+    """``factor_i x_i``, or for directions ``factor_i radius x_i / |x_i|``: factors are applied after the product."""
     given = given.contiguous()
     multiplied = given.to(torch.float32 if half is None else half)
     factor = None if factor is None else factor.contiguous()
@@ -36,7 +36,7 @@ def side(given: Tensor, factor: Tensor | None, radius: float | None, half: torch
 
 
 def inverse_norms(w: Tensor, radius: float = 1.0, factor: Tensor | None = None) -> Tensor:
-    """radius / |w_j| in float32, times a factor of each; 0 of a zero vector."""
+    """radius / |w_j| in float32, times each vector's factor; 0 for a zero vector."""
     inverse = torch.empty(len(w), dtype=torch.float32, device=w.device)
     columns, depth = tiles.COLUMNS
     programs = -(-len(w) // columns)
@@ -45,12 +45,12 @@ def inverse_norms(w: Tensor, radius: float = 1.0, factor: Tensor | None = None) 
 
 
 class Pairs(NamedTuple):
-    """What the scores of pairs give to a gradient, apart from all others: in half precision these would be rounded."""
+    """What pairs' scores contribute to a gradient, kept apart from the others, which half precision rounds."""
 
     by_score: Tensor  # (N,) their derivatives
-    others: Side  # the first N are the pairs of vectors 0 to N
+    others: Side  # the first N are paired with vectors 0 to N - 1
     start: int = 0  # the first vector's number
-    sets: bool = False  # vectors i and i + start are a pair, of one list of 2 start vectors, each with a derivative
+    sets: bool = False  # vectors i and i + start of one list of 2 start vectors are a pair, each with a derivative
 
     def after(self, start: int) -> "Pairs":
         return self._replace(start=start)
@@ -65,7 +65,7 @@ def finish(
     unscale: Tensor | None = None,
     pairs: Pairs | None = None,
 ) -> None:
-    """The gradient by what is multiplied becomes that by the vectors, in ``out``, and by their factor."""
+    """From the gradient by what is multiplied, write those by the vectors, to ``out``, and by their factor."""
     columns, depth = tiles.COLUMNS
     by_pair, start, sets, others = None, 0, False, None
     if pairs is not None:

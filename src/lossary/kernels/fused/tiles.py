@@ -1,4 +1,4 @@
-"""The shapes of tiles, stored: nothing is tuned while somebody trains. No shape here has been measured."""
+"""The shapes of tiles, fixed: nothing is tuned during training. None of them was measured."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from lossary.core import device as _device
 
 
 class Tile(NamedTuple):
-    """Rows, columns and depth of a product's tile; the warps that work on it and the loads that are under way."""
+    """Rows, columns and depth of a product's tile; its warps, and its stages of loads in flight."""
 
     rows: int
     columns: int
@@ -18,32 +18,32 @@ class Tile(NamedTuple):
 
     @property
     def shape(self) -> dict[str, int]:
-        """As a kernel takes it."""
+        """As a kernel's arguments."""
         rows, columns, depth, warps, stages = self
         return {"BN": rows, "BC": columns, "BD": depth, "num_warps": warps, "num_stages": stages}
 
 
-#: By the bytes of a number: of halves, and of float32, whose tiles fill the shared memory sooner.
+#: By bytes per number: half precision, and float32, whose tiles fill shared memory sooner.
 STATISTICS = {2: Tile(128, 256, 64, 8, 3), 4: Tile(128, 128, 32, 8, 3)}
 SLOPES = {2: Tile(128, 128, 64, 8, 3), 4: Tile(128, 64, 32, 4, 3)}
 
-#: Rows of a program that has a few numbers of each; vectors and depth of one that reads vectors alone.
+#: Rows of a program that handles a few numbers per row; vectors and depth of one that only reads vectors.
 ROWS = 256
 COLUMNS = (32, 128)
-#: Numbers that a single program reads at once, and up to how many one reads alone.
+#: Numbers that a program reads at once, and the most that a single program reads.
 NUMBERS = 4096
 ALONE = 1 << 17
-#: Elements of a program that reads each once.
+#: Elements of a program that reads each of them once.
 ELEMENTS = 4096
-#: Scores of a row that a program has at once.
+#: Scores of a row that a program holds at once.
 SCORES = 4096
-#: Logits of a program, all classes at some positions, and how many times as many sums are taken over.
+#: Logits that a program holds at once, of all classes at some positions; and how many such steps it sums over.
 LOGITS, STEPS = 4096, 16
-#: Programs that keep every processor of an accelerator busy, several times over.
+#: Enough programs to keep every processor of an accelerator busy, several times over.
 PROGRAMS = 1024
-#: Bytes of the slopes, and of scores that are made by torch's products, that are held at once.
+#: Bytes of slopes, and of scores computed by torch's products, held at once.
 STRIP = 3 << 30
-#: Longer vectors than this are multiplied by torch, which then has more to do for each score that goes through memory.
+#: Longer vectors are multiplied by torch: then its work per score outweighs the score's way through memory.
 DEEP = 512
 
 
@@ -56,11 +56,11 @@ def slopes(x: Tensor) -> Tile:
 
 
 def strip(x: Tensor, columns: int, each: int) -> int:
-    """How many columns are worked on at once, of ``each`` bytes a row of ``x``: strips of the same width."""
+    """How many columns are processed at once, at ``each`` bytes per row of ``x``: strips of equal width."""
     whole = max(1, min(STRIP, _device.budget(x)) // max(1, len(x) * each))
     return -(-columns // max(1, -(-columns // whole)))
 
 
 def power_of_two(n: int) -> int:
-    """The least power of 2 that is not below ``n``."""
+    """The smallest power of 2 that is at least ``n``."""
     return 1 << max(0, n - 1).bit_length()

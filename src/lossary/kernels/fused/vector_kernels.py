@@ -1,7 +1,7 @@
 # pyright: basic, reportArgumentType=false, reportCallIssue=false, reportMissingImports=false
-"""Kernels beside the products: norms of vectors, the last step of their gradients, and formulas of (N,) numbers.
+"""Kernels around the products: norms of vectors, the last step of their gradients, and formulas of (N,) numbers.
 
-What an argument may lack is None, of which a kernel is compiled without a trace.
+Arguments that are not needed are None, and leave nothing in the compiled kernel.
 """
 
 import triton
@@ -13,9 +13,9 @@ from lossary.kernels.fused.row_kernels import LOG2_E, sigmoid, softplus
 
 @triton.jit
 def inverse_norms(W, FACTOR, OUT, C, D, radius, BC: tl.constexpr, BD: tl.constexpr):
-    """radius / |w_j|, times a factor of each; 0 of a zero vector.
+    """radius / |w_j|, times each vector's factor; 0 for a zero vector.
 
-    Squares are taken beside the largest entry, so that none is out of range.
+    Entries are divided by the largest before they are squared, so that no square is out of range.
     """
     c = tl.program_id(0) * BC + tl.arange(0, BC)
     at = W + c.to(tl.int64)[:, None] * D
@@ -32,7 +32,7 @@ def inverse_norms(W, FACTOR, OUT, C, D, radius, BC: tl.constexpr, BD: tl.constex
         w = w / scale[:, None]
         squares += tl.sum(w * w, 1)
     root = tl.sqrt(tl.where(squares > 0, squares, 1.0))
-    # No shorter than what has a reciprocal in float32.
+    # At least what has a reciprocal in float32.
     found = tl.where(squares > 0, radius / tl.maximum(scale * root, 1e-37), 0.0)
     if FACTOR is not None:
         found *= tl.load(FACTOR + c, mask=c < C, other=0.0).to(tl.float32)
@@ -41,12 +41,12 @@ def inverse_norms(W, FACTOR, OUT, C, D, radius, BC: tl.constexpr, BD: tl.constex
 
 @triton.jit
 def _entries(G, EACH, OTHER, OTHER_EACH, BY_PAIR, unscale, c, d, C, D, number, pairs, SETS: tl.constexpr):
-    """Some entries of the gradient by what was multiplied, with what the vectors' own pairs give."""
+    """Some entries of the gradient by what was multiplied, including what pairs contribute."""
     ok = (c[:, None] < C) & (d[None, :] < D)
     g = tl.load(G + c.to(tl.int64)[:, None] * D + d[None, :], mask=ok, other=0.0).to(tl.float32) * unscale
     if BY_PAIR is not None:
         other = number + c
-        if SETS:  # of the same list, and each of a pair has a derivative
+        if SETS:  # pairs are in one list, and each of the two has a derivative
             other = tl.where(c < number, c + number, c - number)
         paired = (c < C) & (other < pairs)
         by = tl.load(BY_PAIR + other, mask=paired, other=0.0)
@@ -65,11 +65,11 @@ def _entries(G, EACH, OTHER, OTHER_EACH, BY_PAIR, unscale, c, d, C, D, number, p
 def finish_vectors(G, GIVEN, EACH, FACTOR, OTHER, OTHER_EACH, BY_PAIR, UNSCALE, OUT, ALONG, C, D, radius,
                    number, pairs, SETS: tl.constexpr, UNIT: tl.constexpr,
                    BC: tl.constexpr, BD: tl.constexpr):  # fmt: skip
-    """A gradient as it leaves the product becomes that by the vectors, in their dtype, and by a factor of each.
+    """From a product's gradient, those by the vectors, in their dtype, and by each vector's factor.
 
-    Pairs give their share first: vector j and OTHER's vector ``number + j``, of the first ``pairs``, whose scores have
-    the derivatives BY_PAIR. If vectors count by their direction (UNIT), the part along them is removed. EACH is
-    radius / |w_j| there, and the factor.
+    Pairs are added first: vector j and OTHER's vector ``number + j``, of the first ``pairs``, whose scores have the
+    derivatives BY_PAIR. If vectors count by their direction (UNIT), the part along them is removed; EACH is then
+    radius / |w_j| times the factor.
     """
     c = tl.program_id(0) * BC + tl.arange(0, BC)
     offset = c.to(tl.int64)[:, None] * D
@@ -86,7 +86,7 @@ def finish_vectors(G, GIVEN, EACH, FACTOR, OTHER, OTHER_EACH, BY_PAIR, UNSCALE, 
     factor = tl.full((BC,), 1.0, tl.float32)
     if FACTOR is not None:
         factor = tl.load(FACTOR + c, mask=c < C, other=1.0).to(tl.float32)
-        factor = tl.where(factor == 0, float("inf"), factor)  # no share of anything
+        factor = tl.where(factor == 0, float("inf"), factor)  # contributes nothing
     if ALONG is not None:
         tl.store(ALONG + c, along / factor, mask=c < C)
     if UNIT:
@@ -103,11 +103,11 @@ def finish_vectors(G, GIVEN, EACH, FACTOR, OTHER, OTHER_EACH, BY_PAIR, UNSCALE, 
 
 @triton.jit
 def _turned(score, scale, cos_m, sin_m, step, BEYOND: tl.constexpr):
-    """scale cos(angle + m) of score = scale cos(angle), and its derivative by the score."""
+    """scale cos(angle + m) for score = scale cos(angle), and its derivative by the score."""
     cos = score / scale
     sin = tl.sqrt(tl.maximum((1.0 - cos) * (1.0 + cos), 0.0, propagate_nan=tl.PropagateNan.ALL))
     turned = cos * cos_m - sin * sin_m
-    # At +-1, and where rounding may have moved it there, the angle has no derivative.
+    # At +-1, and where rounding may have put the cosine there, the angle has no derivative.
     at_end = tl.abs(cos) >= 1.0 - 2.384185791015625e-7
     slope = tl.where(at_end, 0.0, cos_m + cos * sin_m / tl.where(at_end, 1.0, sin))
     if BEYOND == "linear":
@@ -119,13 +119,13 @@ def _turned(score, scale, cos_m, sin_m, step, BEYOND: tl.constexpr):
 
 @triton.jit
 def _formula(REST, AMONG, TARGET, n, ok, p, q, r, t, KIND: tl.constexpr):
-    """A loss of a row's statistics, and its derivatives by the rest's, the targets' and the target."""
+    """A loss of a row's statistics, and its derivatives by those of the rest, the targets and the target."""
     rest, target = tl.load(REST + n, mask=ok, other=0.0), tl.load(TARGET + n, mask=ok, other=0.0)
     zero = tl.zeros_like(rest)
-    if KIND == "pair":  # whose rest is a sum of softplus
+    if KIND == "pair":  # here the rest is a sum of softplus
         value = softplus(-target * LOG2_E) + rest
         return value, zero + 1.0, zero, -sigmoid(-target * LOG2_E)
-    if AMONG is not None:  # without the cancellation of rows that are nearly right
+    if AMONG is not None:  # does not cancel in rows that are nearly right
         among = tl.load(AMONG + n, mask=ok, other=0.0)
         gap = rest - among
         value = softplus(gap * LOG2_E) + (among - target)
@@ -147,7 +147,7 @@ def _formula(REST, AMONG, TARGET, n, ok, p, q, r, t, KIND: tl.constexpr):
 
 @triton.jit
 def _shares(COUNT, WEIGHT, n, ok):
-    """The rows' weights in the mean; 0 without a target."""
+    """The rows' weights in the mean; 0 for rows without a target."""
     share = tl.where(ok, 1.0, 0.0)
     if WEIGHT is not None:
         share = tl.load(WEIGHT + n, mask=ok, other=0).to(tl.float32)
@@ -159,7 +159,7 @@ def _shares(COUNT, WEIGHT, n, ok):
 @triton.jit
 def row_mean(REST, AMONG, TARGET, COUNT, WEIGHT, MEAN, DIVISOR, N, p, q, r, t,
              KIND: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
-    """The mean of a formula over rows, and what it was divided by; both are 0 if there is nothing. One program."""
+    """The mean of a formula over rows, and its divisor; both are 0 if nothing counts. A single program."""
     total, divisor = tl.zeros((BLOCK,), tl.float32), tl.zeros((BLOCK,), tl.float32)
     for first in range(0, N, BLOCK):
         n = first + tl.arange(0, BLOCK)

@@ -1,4 +1,4 @@
-"""Rows that count by their direction: normalised here, or by kernels that do so beside their products."""
+"""Rows that count by their direction: normalised here, or by kernels together with their products."""
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from lossary.kernels.stable import accumulate, accumulator, sphere_apart
 
 
 def by_kernels(x: Tensor, half: torch.dtype | None) -> bool:
-    """Whether kernels take the norms of vectors themselves, so that these may stay as they are."""
+    """Whether kernels compute the norms of vectors themselves, so that vectors stay as they are."""
     return switch.ON and switch.serve(x, accumulator(x) if half is None else half) and not transformed()
 
 
@@ -18,7 +18,7 @@ def rows_of_length(
 ) -> tuple[Tensor, Tensor | None, float | None]:
     """``x``, ``row_factor`` and ``radius`` of a :class:`Bilinear` whose rows count by their direction.
 
-    The length is a number, or has one a row.
+    ``radius`` is one number, or one per row.
     """
     if not by_kernels(x, half):
         return *sphere_apart(accumulate(x), radius, half), None

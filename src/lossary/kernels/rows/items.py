@@ -1,4 +1,4 @@
-"""Items whose scores serve rows and columns alike, and what of their statistics is linear in them."""
+"""Items whose scores serve both rows and columns, and the statistics that are linear in them."""
 
 import functools
 
@@ -12,9 +12,9 @@ from lossary.kernels.stable import LOG2_E, accumulate
 
 
 class Items:
-    """Two sets as one list, cut at ``split``; 0 for one set, each of whose items is compared with all others.
+    """Two sets as one list, cut at ``split``; 0 for a single set, whose items are compared with each other.
 
-    Without labels the items at the same place in either set are each other's only targets.
+    Without labels, items at the same place in the two sets are each other's only targets.
     """
 
     def __init__(
@@ -28,13 +28,13 @@ class Items:
         bound: float | None,
         powers: bool = False,
     ) -> None:
-        self.powers = powers  # whether the rest's scores times the scale are summed, not the targets'
+        self.powers = powers  # whether the scale applies to the rest's scores instead of the targets'
         self.vectors = Vectors(given, factor, half)
         self.labels, self.split, self.scale, self.half, self.bound = labels, split, scale, half, bound
 
     @functools.cached_property
     def scaled(self) -> Tensor:
-        """In full precision, times their factors: for what is linear."""
+        """The vectors in full precision times their factors, for linear statistics."""
         if self.half is None:
             return self.vectors.multiplied
         wide, factor = accumulate(self.vectors.given), self.vectors.factor
@@ -50,13 +50,13 @@ class Items:
         return (slice(0, self.split), slice(self.split, n)) if self.split else (slice(0, n), slice(0, n))
 
     def numbered(self) -> Tensor:
-        """The labels, or the items' numbers in their set."""
+        """The labels, or each item's number in its set."""
         if self.labels is not None:
             return self.labels
         return torch.arange(self.split, device=self.vectors.given.device).repeat(2)
 
     def counts(self) -> Tensor:
-        """(N,) how many targets each has."""
+        """How many targets each item has, (N,)."""
         if self.labels is None:
             return torch.ones_like(self.scaled[:, 0])
         count = torch.empty_like(self.scaled[:, 0])
@@ -67,7 +67,7 @@ class Items:
         return count if self.split else count - 1
 
     def target_sums(self, each: Tensor) -> Tensor:
-        """(N, D) the sum of ``each``, (N, D), over an item's targets."""
+        """The sum of ``each`` (N, D) over each item's targets, (N, D)."""
         if self.labels is None:
             return each.roll(self.split, 0)
         sums = torch.empty_like(each)
@@ -81,7 +81,7 @@ class Items:
         return sums if self.split else sums - each
 
     def pull_pairs(self, by_target: Tensor, gradient: Tensor) -> None:
-        """Without labels, add what the scores of pairs give to the gradient by what is multiplied, in two products."""
+        """Without labels, add the gradient through pairs' scores to that by what is multiplied, in two products."""
         x, after, cut = self.vectors.multiplied, self.vectors.after, self.split
         each = by_target[:cut] + by_target[cut:]
         each = (each if after is None else each.mul_(after[:cut]).mul_(after[cut:]))[:, None]
@@ -93,13 +93,13 @@ class Items:
         return ((first, second), (second, first)) if self.split else ((first, second),)
 
     def add(self, gradient: Tensor, by_scaled: Tensor) -> None:
-        """To the gradient by what is multiplied, that by the vectors with their factors."""
+        """Add to the gradient by what is multiplied, given that by the vectors with their factors."""
         after = self.vectors.after
         gradient.add_(by_scaled if after is None else by_scaled * after[:, None])
 
 
 def means(items: Items) -> Tensor:
-    """Mean scores, which are linear: no score is made for them."""
+    """Mean scores, which are linear: no score is computed for them."""
     x, split = items.scaled, items.split
     if split == 0:
         return (x @ x.sum(0) - x.square().sum(1)) / max(len(x) - 1, 1)
@@ -108,7 +108,7 @@ def means(items: Items) -> Tensor:
 
 
 def pull_means(items: Items, by_mean: Tensor | None, gradient: Tensor) -> None:
-    """Add what the mean scores give to the items' gradient."""
+    """Add the gradient through mean scores to the items' gradient."""
     if by_mean is None:
         return
     x, split = items.scaled, items.split
@@ -122,5 +122,5 @@ def pull_means(items: Items, by_mean: Tensor | None, gradient: Tensor) -> None:
 
 
 def exponent(lse: Tensor) -> Tensor:
-    """The log-sum-exp in units of log 2; where there is none, one that makes every exp2(score - it) 0."""
+    """The log-sum-exp in units of log 2; if there is none, so large that every exp2(score - it) is 0."""
     return torch.where(lse > ABSENT_2 / 4, lse * LOG2_E, -ABSENT_2)

@@ -1,6 +1,6 @@
-"""A sum or mean of what plain functions of rows say, whose gradient is taken while a block of their scores is there.
+"""A sum or mean of plain functions of rows, whose gradient is computed while a block's scores exist.
 
-As :mod:`lossary.kernels.rows.readings`, in three products where that takes four: how much each counts is known before.
+As :mod:`lossary.kernels.rows.readings`, in three products instead of four: items' weights are known in advance.
 """
 
 from collections.abc import Callable
@@ -30,16 +30,16 @@ from lossary.kernels.rows.scores import Bilinear, Form
 from lossary.kernels.rows.swept import Pulled
 from lossary.kernels.stable import accumulator
 
-#: Of items, how much each counts, and blocks of scores, which it makes and uses up: the losses, (n,), and the gradient
-#: of what they come to by each source's scores, mostly in their place; None where there is none.
+#: From items, their weights, and blocks of scores, which it computes and overwrites: the losses, (n,), and the gradient
+#: of their weighted sum by each source's scores, mostly in the same memory; None if there is none.
 Pull = Callable[..., tuple[Tensor, tuple[Pulled | None, ...]]]
 
-#: Scores of a source that an accelerator holds at once: its products of a thousand rows are as quick as larger ones.
+#: Scores per source that an accelerator holds at once: products of a thousand rows are as fast as larger ones.
 LARGEST = 1 << 26
 
 
 class _Loss(NamedTuple):
-    """What is lost, in two forms, and of how many rows of each source an item is made."""
+    """A loss in two forms, and how many rows of each source make an item."""
 
     read: Read
     pull: Pull
@@ -47,7 +47,7 @@ class _Loss(NamedTuple):
     units: tuple[float, ...]
 
     def read_all(self, sources: list[Bilinear]) -> Tensor:
-        """(N,), by the slopes where these are known."""
+        """The losses (N,), whose gradient is in closed form."""
 
         def slopes(items: slice, _: Any, by: tuple[Tensor], *blocks: ItemBlock) -> tuple[Pulled | None, ...]:
             return self.pull(items, by[0], *blocks)[1]
@@ -65,17 +65,17 @@ def read_loss(
     each: tuple[int, ...] | None = None,
     units: tuple[float, ...] | None = None,
 ) -> Tensor:
-    """The losses ``read(items, *scores)[0]`` of all items, reduced, in linear memory; gradients flow to the sources.
+    """The losses ``read(items, *scores)[0]`` for all items, reduced, in linear memory; gradients flow to the sources.
 
     Args:
         read: Plain differentiable torch, item by item: see :func:`lossary.kernels.rows.readings.read_rows`.
         pull: The same and its gradient in closed form.
-        sources: As many items each.
+        sources: All with the same number of items.
         weight: (N,) weights of the items; mean is ``sum(w l) / sum(w)``.
         reduction: ``"none"``, ``"sum"`` or ``"mean"``.
         group: Process group over which the mean's divisor is summed.
-        each: Of how many rows of each source an item is made; None is 1.
-        units: What ``pull`` finds each source's scores multiplied with: see there.
+        each: How many rows of each source make an item; None for 1.
+        units: The factor of each source's scores when ``pull`` gets them: see there.
     """
     ones = (1,) * len(sources)
     loss, given = _Loss(read, pull, each or ones, units or ones), [t for s in sources for t in s.tensors]
@@ -115,7 +115,7 @@ class _Summed(torch.autograd.Function):
         (by_total,) = grads
         weight, *tensors = ctx.saved_tensors
         if ctx.gradients is not None and not torch.is_grad_enabled():
-            # Handed out once and scaled in place: a product would be a second copy of every gradient.
+            # Returned once and scaled in place: a product would be a second copy of every gradient.
             found, ctx.gradients = ctx.gradients, None
             scaled = (
                 None if g is None else scaled_gradient(g, by_total, t) for g, t in zip(found, tensors, strict=True)

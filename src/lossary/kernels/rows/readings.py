@@ -1,8 +1,8 @@
-"""Plain functions of whole rows of scores, by blocks of rows: for what :class:`Rows` does not say.
+"""Plain functions of whole rows of scores, by blocks of rows: for what :class:`Rows` does not contain.
 
-Forward keeps a few numbers a row; backward makes a block's scores again, asks autograd for their gradient and hands it
-to the products that every block has. Any number of sources with the same columns may be read together: a student's
-scores and a teacher's, so that soft targets are never held.
+Forward keeps a few numbers per row; backward recomputes a block's scores, asks autograd for the gradient by them and
+passes it to the products that every block has. Any number of sources with the same columns can be read together: a
+student's scores and a teacher's, so that soft targets are never stored.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,21 +24,21 @@ from lossary.kernels.rows.scores import Bilinear, Form, Learning, RowsOf, Target
 from lossary.kernels.rows.swept import Pulled, in_pieces
 from lossary.kernels.stable import ABSENT, accumulator
 
-#: Of rows and their scores with all columns, (R, C) a source: numbers of each row, (R,). It changes no score.
+#: From rows and their scores with all columns, (R, C) per source: numbers per row, (R,). It must not change scores.
 Read = Callable[..., tuple[Tensor, ...]]
-#: Of rows, what was read of them, the gradients by that, and blocks (:class:`ItemBlock`): the gradients by their
-#: scores, which these may overwrite, a source each.
+#: From rows, what was read of them, the gradients by that, and blocks (:class:`ItemBlock`): each source's gradient by
+#: its scores, which it may overwrite.
 Slopes = Callable[..., tuple[Pulled | None, ...]]
-#: What is read of rows, by name; each merges over parts of the columns.
+#: What is read of rows, by name; all of it merges over parts of the columns.
 Readings = dict[str, Tensor]
 
-#: What autograd holds of a block while it is read, in blocks; and what an accelerator holds where it is not asked. A
-#: CPU holds pieces then.
+#: How many blocks' memory autograd holds while a block is read; and an accelerator without autograd, where a CPU holds
+#: only pieces.
 HELD, HELD_AT_ONCE = 6, 2
 
 
 class _Ways(NamedTuple):
-    """How rows are read."""
+    """The ways to read rows."""
 
     read: Read
     at_once: Read
@@ -58,17 +58,17 @@ def read_rows(
     each: tuple[int, ...] | None = None,
     units: tuple[float, ...] | None = None,
 ) -> tuple[Tensor, ...]:
-    """``read(rows, *scores)`` of all rows, in linear memory; gradients flow to the sources.
+    """``read(rows, *scores)`` for all rows, in linear memory; gradients flow to the sources.
 
     Args:
-        read: Plain differentiable torch, row by row; ``rows`` is a slice, to cut what it knows of the rows.
-        sources: As many items each.
-        at_once: The same of a block, which it may use up; None for ``read`` itself.
-        slopes: Its gradient in closed form; None for what autograd finds.
-        each: Of how many rows of each source, one after the other, an item is made; None is 1. What is read is then one
-            number an item, and ``rows`` are items.
-        units: What ``slopes`` finds each source's scores multiplied with, as by log2(e); None is 1. The gradients are
-            by the scores without it.
+        read: Plain differentiable torch, row by row; ``rows`` is a slice, to cut what it knows about rows.
+        sources: All with the same number of items.
+        at_once: The same for a block, which it may overwrite; None for ``read`` itself.
+        slopes: Its gradient in closed form; None to use autograd.
+        each: How many adjacent rows of each source make an item; None for 1. One number is then read per item, and
+            ``rows`` are items.
+        units: The factor of each source's scores when ``slopes`` gets them, such as log2(e); None for 1. Gradients
+            are by the scores without it.
     """
     ones = (1,) * len(sources)
     ways = _Ways(read, at_once or read, slopes, each or ones, units or ones)
@@ -80,7 +80,7 @@ def read_rows(
 
 
 class ItemBlock(Block):
-    """Scores of some items, computed as the ``pieces`` are taken: once, from the first column to the last."""
+    """Scores of some items, computed while the ``pieces`` are taken: once, from the first column to the last."""
 
     def __init__(self, problem: "ItemBlocks", scores: Tensor, span: slice, pieces: Iterator[Tensor]) -> None:
         self.problem, self.scores, self.rows, self.pieces = problem, scores, problem.rows(span), pieces
@@ -92,7 +92,7 @@ class ItemBlock(Block):
         return self.scores
 
     def sums(self) -> PieceSums:
-        """For the sums of its exponentials, in units of log 2."""
+        """To sum its exponentials, in units of log 2."""
         return TameSums() if self.problem.tame else PieceSums()
 
     def by_item(self, part: Tensor) -> Tensor:
@@ -113,7 +113,7 @@ class ItemBlock(Block):
 class ItemBlocks(Blocks):
     """Scores in blocks of whole items.
 
-    ``items_last``: Whether a row of an item lies beside the same row of the next one, for sums over an item's rows.
+    With ``items_last`` an item's row is adjacent to the same row of the next item, for sums over an item's rows.
     """
 
     map_slopes = None
@@ -149,9 +149,9 @@ def item_blocks(
     units: tuple[float, ...] | None,
     largest: int | None = None,
 ) -> list[ItemBlocks]:
-    """The same items in every source's blocks, as many as the one with the most scores can have, up to ``largest``.
+    """Blocks of the same items for every source, as large as the one with the most scores allows, up to ``largest``.
 
-    Without ``units`` rows are in the order of the source.
+    Without ``units``, rows are in the source's order.
     """
     widest, most = max(source.columns for source in sources), max(each)
     like = sources[0].x.new_empty(0, dtype=accumulator(sources[0].x))
@@ -166,7 +166,7 @@ def item_blocks(
 def push(
     problems: list[ItemBlocks], blocks: tuple[ItemBlock, ...], every: tuple[Pulled | None, ...], sums: list[Gradients]
 ) -> None:
-    """Add the gradients by blocks to those by their sources."""
+    """Add the blocks' gradients to those of their sources."""
     for problem, block, pulled, into in zip(problems, blocks, every, sums, strict=True):
         if any(into.needs):
             problem.push(block, pulled or Pulled(in_pieces(torch.zeros_like(block.scores))), into)
@@ -194,7 +194,7 @@ class _Read(torch.autograd.Function):
         if given is None:
             return (None,) * (2 + len(tensors))
         with full_precision(given):
-            if torch.is_grad_enabled():  # the gradient must lead on: with all scores at once
+            if torch.is_grad_enabled():  # the gradient must be differentiable: with all scores at once
                 tensors = distinct(tensors)
                 items = slice(0, len(tensors[0]) // ways.each[0])
                 found = ways.read(items, *(s.dense() for s in sources_of(ctx.forms, tensors)))
@@ -218,7 +218,7 @@ class _Read(torch.autograd.Function):
 def _by_autograd(
     read: Read, by_rows: tuple[Tensor | None, ...], blocks: tuple[ItemBlock, ...], needs: list[bool]
 ) -> tuple[Pulled | None, ...]:
-    """The gradients by the blocks' scores, in their place."""
+    """The gradients by the blocks' scores, in the same memory."""
     leaves = [block.whole().detach().requires_grad_(need) for block, need in zip(blocks, needs, strict=True)]
     with torch.enable_grad():
         total = _along(read(*leaves), by_rows)
@@ -241,12 +241,12 @@ def _along(found: tuple[Tensor, ...], by_found: Any) -> Tensor:
 
 
 def read_scores(source: Bilinear, targets: Targets, asked: tuple[str, ...], bar: Tensor | None = None) -> Readings:
-    """What is asked of the rows' scores, (N,) each.
+    """The readings ``asked`` for, (N,) each.
 
-    - ``log_sum``: their log-sum-exp; ``expected``: their mean by the softmax; ``log_squares``: the log-sum-exp of twice
-      the scores. Of these :func:`entropy` and :func:`sum_of_squares` are made.
-    - ``largest`` of the rest's, ``place``: its column's number.
-    - ``above``: how many of the rest's are above the ``bar`` (N,), or the largest target: the target's rank, from 0.
+    - ``log_sum``: the scores' log-sum-exp; ``expected``: their mean under the softmax; ``log_squares``: the log-sum-exp
+      of twice the scores. :func:`entropy` and :func:`sum_of_squares` are computed from these.
+    - ``largest`` of the rest, and ``place``, the number of its column.
+    - ``above``: how many of the rest are above the ``bar`` (N,), or the largest target: the target's rank, from 0.
     """
 
     def read(rows: slice, scores: Tensor) -> tuple[Tensor, ...]:
@@ -257,7 +257,7 @@ def read_scores(source: Bilinear, targets: Targets, asked: tuple[str, ...], bar:
 
 
 class _Known:
-    """A block's scores, absent where they do not exist, or are not of the rest."""
+    """A block's scores, absent if they do not exist or, in ``rest``, are targets."""
 
     def __init__(self, scores: Tensor, targets: Targets, rows: slice, bar: Tensor | None) -> None:
         masks, self.first = RowsOf(scores, targets.of(rows), rows.start), targets.start
@@ -296,17 +296,17 @@ def merge_readings(parts: list[Readings]) -> Readings:
 
 
 def entropy(found: Readings) -> Tensor:
-    """Of the softmax, from ``log_sum`` and ``expected``."""
+    """The softmax's entropy, from ``log_sum`` and ``expected``."""
     return found["log_sum"] - found["expected"]
 
 
 def sum_of_squares(found: Readings) -> Tensor:
-    """Of the softmax's probabilities, from ``log_sum`` and ``log_squares``."""
+    """The softmax's sum of squared probabilities, from ``log_sum`` and ``log_squares``."""
     return (found["log_squares"] - 2 * found["log_sum"]).exp()
 
 
 def compared(of: Callable[[Tensor, Tensor], Tensor], student: Bilinear, teacher: Bilinear) -> Tensor:
-    """(N,) ``of`` the log-softmaxes of a student's scores and of a teacher's, (R, C) each, one number a row."""
+    """``of`` a student's log-softmax and a teacher's, (R, C) each, one number per row: (N,)."""
 
     def read(rows: slice, of_student: Tensor, of_teacher: Tensor) -> tuple[Tensor]:
         return (of(F.log_softmax(of_student, 1), F.log_softmax(of_teacher, 1)),)

@@ -1,7 +1,7 @@
-"""A block of scores of rows with one target each, made and used up piece by piece, as a CPU wants it.
+"""A block of scores, of rows with one target each, computed and used piece by piece, for CPUs.
 
-A piece is as many columns as stay near a core. There a pass takes a quarter of the time that it takes over a block, so
-that beside the products nothing counts but the exponentials.
+A piece is as many columns as stay in a core's cache. There a pass takes a quarter of what it takes over a block, so
+besides the products only exponentials matter.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -19,9 +19,9 @@ from lossary.kernels.rows.maps import ScoreMap, map_block_
 from lossary.kernels.rows.scores import RowGradients, Rows
 from lossary.kernels.stable import ABSENT, LOG2_E
 
-#: Scores of a piece, for each thread.
+#: Scores per piece and thread.
 PIECE = 1 << 18
-#: The least share of a row's sum that vectors are multiplied with: a sum times any vector is far from float32's end.
+#: The smallest share of a row's sum by which vectors are multiplied: a sum times any vector is then in float32's range.
 LEAST_SHARE = 2.0**-64
 
 
@@ -30,7 +30,7 @@ def piece_size() -> int:
 
 
 def piece_width(block: Tensor, columns: int | None = None) -> int:
-    """How many columns of a block, (R, C), or of so many, stay in cache at a time; elsewhere than on a CPU all."""
+    """How many columns of a block, (R, C), stay in cache; off the CPU all of them, or of the given ``columns``."""
     rows, every = block.shape
     return max(piece_size() // max(rows, 1) if _device.by_cache(block) else columns or every, 1)
 
@@ -41,17 +41,17 @@ def in_pieces(block: Tensor) -> tuple[Tensor, ...]:
 
 
 def of_pieces(each: Tensor, count: int) -> tuple[Tensor, ...]:
-    """What each of so many pieces has of (P, R, 1) or (1, R, 1) numbers: (R, 1)."""
+    """The numbers (R, 1) of each of ``count`` pieces, from (P, R, 1) or, common to all, (1, R, 1)."""
     return each.expand(count, -1, -1).unbind()
 
 
 def in_common(shares: Tensor) -> Tensor | None:
-    """(R, 1) what all pieces' exponentials are multiplied with, (1, R, 1), if vectors may be multiplied with it."""
+    """The factor (R, 1) that all pieces share, (1, R, 1), if vectors may be multiplied by it."""
     return shares[0] if len(shares) == 1 and smallest([shares]) > LEAST_SHARE else None
 
 
 class Mapped:
-    """A map of scores in units of log 2, piece by piece in the same memory."""
+    """A map of scores in units of log 2, piece by piece, in reused memory."""
 
     def __init__(self, by: ScoreMap, like: Tensor, rows: int, *, some_absent: bool) -> None:
         self.by, self.some_absent = by, some_absent
@@ -59,7 +59,7 @@ class Mapped:
         self.views: dict[tuple[int, int], tuple[Tensor, ...]] = {}
 
     def like(self, scores: Tensor) -> tuple[Tensor, ...]:
-        """Memory for two pieces like this one: the same views each time."""
+        """Memory for two pieces of this shape: the same views every time."""
         count, columns = scores.shape
         if (count, columns) not in self.views:
             made = (m[: count * columns].view(columns, count).t() for m in self.memory)
@@ -71,7 +71,7 @@ class Mapped:
 
 
 class RowsMapped:
-    """The same of some rows."""
+    """The same for some rows."""
 
     def __init__(self, every: Mapped, by: ScoreMap) -> None:
         self.every, self.by, self.rest = every, by, by.sides[1]
@@ -79,7 +79,7 @@ class RowsMapped:
         self.arguments = by.arguments if self.by_numbers_ is None else by.in_units(LOG2_E).arguments
 
     def exponentiate_(self, scores: Tensor, sums: PieceSums, fill: Callable[[], None]) -> None:
-        """Scores become exponentials of mapped ones, times the map's slopes; before these are summed comes ``fill``."""
+        """Turn scores into exponentials of mapped ones times the map's slopes; call ``fill`` before they are summed."""
         if self.by_numbers_ is not None:
             less = self.by_numbers_(scores, *self.arguments, *self.every.like(scores))
             fill()
@@ -93,22 +93,22 @@ class RowsMapped:
             scores.mul_(slopes)
 
     def targets(self, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """(R,) those of the rows' targets, no more in units of log 2, and their slopes."""
+        """The targets' mapped scores (R,), no longer in units of log 2, and their slopes."""
         (side, _), z = self.by.sides, scores[:, None] * LN_2
         return side.value(z, *self.by.arguments)[:, 0], side.slope(z, *self.by.arguments)[:, 0]
 
 
 class Pulled(NamedTuple):
-    """The gradient by a block's scores, piece by piece, and what of it is left for the vectors."""
+    """The gradient by a block's scores, piece by piece, and what is left to be applied to vectors."""
 
     parts: Iterable[Tensor]
-    least: float = 0.0  # that a row's exponentials were multiplied with
-    by_row: Tensor | None = None  # (R, 1), what the pieces are still to be multiplied with
-    by_target: Tensor | None = None  # (R, 1), the gradient by the rows' targets, which the pieces lack
+    least: float = 0.0  # the smallest factor of a row's exponentials
+    by_row: Tensor | None = None  # (R, 1), a factor that the pieces still need
+    by_target: Tensor | None = None  # (R, 1), the gradient by the rows' targets, not in the pieces
 
 
 class SweptTarget(Block):
-    """The block's exponentials, times the slopes of their map: its gradient but for a number of each row and piece."""
+    """The block's exponentials times the slopes of their map: its gradient except for a factor per row and piece."""
 
     def __init__(
         self,
@@ -144,7 +144,7 @@ class SweptTarget(Block):
         self.statistics = Rows(numbered.count[rows], target, among, rest, mean.detach())
 
     def pulled(self, gradients: RowGradients, *, apart: bool) -> Pulled:
-        """``apart``: whether vectors are so short that what a row's pieces have in common is left to them."""
+        """``apart``: whether vectors are so short that a factor common to a row's pieces is applied to them."""
         self.by_mean, by_target = gradients.mean, by_own_target(gradients)
         if by_target is not None and self.slope is not None:
             by_target = by_target * self.slope
@@ -169,7 +169,7 @@ class SweptTarget(Block):
 
 
 class _Own:
-    """The rows' targets in the order in which they lie in the block's memory; perhaps those of some rows alone."""
+    """The rows' targets, or those of some rows, in the order of the block's memory."""
 
     def __init__(self, labels: Tensor, inside: Tensor | None, transposed: Tensor) -> None:
         self.block = transposed.view(-1)
@@ -186,11 +186,11 @@ class _Own:
         self.found: list[Tensor] = []
 
     def take(self, at: Tensor) -> None:
-        """The scores of a piece's targets are kept."""
+        """Keep the scores of a piece's targets."""
         self.found.append(self.block[at])
 
     def fill_(self, at: Tensor) -> None:
-        """No targets any more."""
+        """Make a piece's targets absent."""
         self.block.index_fill_(0, at, ABSENT_2)
 
     def scores(self) -> Tensor:
@@ -202,7 +202,7 @@ class _Own:
 
 
 def with_targets(parts: Iterable[Tensor], labels: Tensor, numbers: Tensor, block: Tensor) -> Iterator[Tensor]:
-    """A block's pieces, whose rows get these numbers at their labels, (R,) each."""
+    """A block's pieces, with ``numbers`` written to the rows' labels, (R,) each."""
     if piece_width(block) >= block.shape[1]:
         yield from (part.scatter_(1, labels[:, None], numbers[:, None]) for part in parts)
         return
