@@ -47,8 +47,8 @@ class Ranks:
     def gather(self, items: Tensor, sent: torch.dtype | None = None) -> Tensor:
         """The items of all ranks, (M, ...), starting with this rank's, then the later ranks', then the earlier ones'.
 
-        On every rank, its item i is then item i of the whole. What was widened from another dtype travels as ``sent``;
-        its gradient is added up in the wide dtype.
+        So a rank's own item i is item i of the result. Items that were widened from a narrower dtype travel in that
+        dtype, ``sent``; their gradient is summed in the wide one.
         """
         whole = self.in_order(items, sent)
         return whole.roll(-self.first, 0) if self.first else whole

@@ -1,7 +1,7 @@
 """What a stranger's loss computes: its values on a few batches are compared with every loss here, at many options.
 
-Two losses whose values keep one ratio on batches of several sizes are the same up to that factor. The result also says
-whether the gradients keep it, and at which placed batches the two differ.
+Two losses count as the same up to a factor if their values have one constant ratio on batches of several sizes. The
+result also says whether their gradients have that ratio too, and on which of the hand-placed batches the two differ.
 """
 
 import inspect

@@ -178,7 +178,7 @@ def _weights(path: Path) -> dict[str, Tensor]:
         raise
     except Exception as error:  # of many kinds
         raise BadData(
-            f"{path}: wanted a file of tensors (.safetensors, or torch.save's); got {_line(error)}"
+            f"{path}: wanted a file of tensors, written by safetensors or torch.save; got {_line(error)}"
         ) from error
     while isinstance(found, dict) and (
         inside := next((found[key] for key in ("state_dict", "model") if key in found), None)

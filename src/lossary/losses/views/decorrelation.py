@@ -145,8 +145,8 @@ def vicreg_loss(
         + \frac{\mu}{2 D} \sum_{z} \sum_i \max\big(0, \gamma - \sqrt{\mathrm{Var}(z_i) + \epsilon}\big)
         + \frac{\nu}{D} \sum_{z} \sum_i \sum_{j \ne i} \mathrm{Cov}(z_i, z_j)^2
 
-    where z is either view. It is defined only for a whole batch, so there is nothing to reduce. The covariances of
-    features are formed where their matrix is smaller than the batch; otherwise a matrix over items replaces it.
+    where z is either view. It is defined only for a whole batch, so there is nothing to reduce. If there
+    are at most half as many items as features, a matrix over items replaces the covariance matrix of the features.
 
     Args:
         embeddings: (N, D), one view of the items.
