@@ -23,6 +23,9 @@ def dice(
     the true class: not Dice in spirit, since large classes dominate. ``"macro"`` is Lossary's :class:`DiceLoss` at
     ``smooth=0`` and ``absent="skip"``, with a mean over samples of means over classes. A class predicted where it is
     absent costs nothing by itself; ``absent="include"`` makes it cost. A sample with only ignored pixels has loss 1.
+
+    Before version 0.9.0 the original's weights were squared in the overlap of ``"micro"``, and ``"macro"`` averaged
+    over absent classes too.
     """
     _checks.check_choice("average", average, ("micro", "macro"))
     return _Dice(average, eps, weight, ignore_index)

@@ -3,6 +3,10 @@
 :func:`triplet_margin` and :func:`contrastive` also take other distances, and the ``indices_tuple`` of its miners as a
 third argument. Miners of other losses, ``ref_emb``, other reducers, regularisers and ``triplets_per_anchor`` are left
 out.
+
+``get_logits`` of a head returns what is larger for a likelier class, without its scale: cosines, or SoftTriple's S. The
+originals' are multiplied by the scale, and those of ``ProxyNCALoss`` are squared distances, smaller for a likelier
+class: there the prediction is their ``argmin``, here an ``argmax`` as everywhere.
 """
 
 import math
@@ -61,8 +65,7 @@ _Mined = tuple[Tensor, ...]
 def arcface(num_classes: int, embedding_size: int, margin: float = 28.6, scale: float = 64) -> _angular.ArcFaceLoss:
     """``ArcFaceLoss``: Lossary's :class:`ArcFaceLoss`, whose margin is in radians; here it is in degrees.
 
-    ``get_logits`` returns cosines; the original's are multiplied by ``scale``. At cosines of exactly -1 and 1 the
-    original's gradient is NaN; here it is finite.
+    At cosines of exactly -1 and 1 the original's gradient is NaN; here it is finite.
     """
     return _shared.started(
         _angular.ArcFaceLoss(
@@ -209,11 +212,15 @@ def smooth_ap(temperature: float = 0.01) -> nn.Module:
 
 def vicreg(
     invariance_lambda: float = 25, variance_mu: float = 25, covariance_v: float = 1, eps: float = 1e-4
-) -> _decorrelation.VICRegLoss:
-    """``VICRegLoss``, called ``(embeddings, ref_emb)``: Lossary's :class:`VICRegLoss`."""
-    return _decorrelation.VICRegLoss(
+) -> nn.Module:
+    """``VICRegLoss``, called ``(embeddings, ref_emb=ref_emb)``: Lossary's :class:`VICRegLoss`.
+
+    It takes no labels; the original lets them stand between the two.
+    """
+    loss = _decorrelation.VICRegLoss(
         invariance=invariance_lambda, variance=variance_mu, covariance=covariance_v, eps=eps
     )
+    return _OfTwoViews(loss)
 
 
 def triplet_margin(
@@ -307,6 +314,17 @@ class _FirstPairs(nn.Module):
         x, after = _stable.unit(embeddings), (labels[:, None] == labels).triu(1)
         first = after.any(1) & ~after.any(0)
         return self.loss(x[first], x[after[first].int().argmax(1)])
+
+
+class _OfTwoViews(nn.Module):
+    """A loss that is given the second view by name."""
+
+    def __init__(self, loss: nn.Module) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, embeddings: Tensor, ref_emb: Tensor) -> Tensor:
+        return self.loss(embeddings, ref_emb)
 
 
 class _AmongAll(nn.Module):

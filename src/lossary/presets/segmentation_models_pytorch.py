@@ -1,8 +1,8 @@
 """segmentation_models_pytorch's losses of regions.
 
 ``mode`` is ``"binary"`` (one channel, target (N, ...) or (N, 1, ...)), ``"multiclass"`` (labels (N, ...) with
-(N, C, ...) logits, a softmax) or ``"multilabel"`` (regions in the shape of the logits). ``from_logits`` is left out:
-inputs are always logits.
+(N, C, ...) logits, a softmax) or ``"multilabel"`` (regions in the shape of the logits). ``from_logits`` is always true:
+no Lossary loss takes probabilities.
 """
 
 from collections.abc import Sequence
@@ -32,6 +32,8 @@ def dice(
     ignore_index: int | None = None,
     eps: float = 1e-7,
     class_weights: Sequence[float] | None = None,
+    *,
+    from_logits: Literal[True] = True,
 ) -> nn.Module:
     """``DiceLoss``: Lossary's :class:`DiceLoss` (or sigmoid) over the whole batch, with ``absent="skip"`` in part.
 
@@ -40,6 +42,7 @@ def dice(
     them cost; ``"skip"`` also leaves the class out of the mean. ``smooth`` is added to half of both sums, Lossary's to
     the sums. ``eps`` bounds ``log_loss``.
     """
+    _check_logits(from_logits)
     options = _options(mode, 2 * smooth, ignore_index)
     loss = (_overlap.DiceLoss if mode == "multiclass" else _overlap.SigmoidDiceLoss)(**options)
     return _ByClass(loss, mode, classes, log_loss, eps, class_weights)
@@ -53,8 +56,11 @@ def jaccard(
     ignore_index: int | None = None,
     eps: float = 1e-7,
     class_weights: Sequence[float] | None = None,
+    *,
+    from_logits: Literal[True] = True,
 ) -> nn.Module:
     """``JaccardLoss``: Lossary's :class:`JaccardLoss` (or sigmoid); absent classes as in :func:`dice`."""
+    _check_logits(from_logits)
     options = _options(mode, smooth, ignore_index)
     loss = (_overlap.JaccardLoss if mode == "multiclass" else _overlap.SigmoidJaccardLoss)(**options)
     return _ByClass(loss, mode, classes, log_loss, eps, class_weights)
@@ -71,12 +77,15 @@ def tversky(
     beta: float = 0.5,
     gamma: float = 1.0,
     class_weights: Sequence[float] | None = None,
+    *,
+    from_logits: Literal[True] = True,
 ) -> nn.Module:
     """``TverskyLoss``: Lossary's :class:`TverskyLoss` (or sigmoid); alpha is for false positives.
 
     ``gamma`` is the power of the mean over classes; focal Tversky (arXiv:1810.07842) applies it per class. Below 1 its
     gradient is NaN at a loss of 0, such as for an empty mask, there and here.
     """
+    _check_logits(from_logits)
     options = _options(mode, smooth, ignore_index)
     loss = (_tversky.TverskyLoss if mode == "multiclass" else _tversky.SigmoidTverskyLoss)(
         alpha=alpha, beta=beta, **options
@@ -91,12 +100,16 @@ def focal(
     ignore_index: int | None = None,
     reduction: Literal["mean", "sum"] = "mean",
     class_weights: Sequence[float] | None = None,
+    *,
+    from_logits: Literal[True] = True,
 ) -> nn.Module:
     """``FocalLoss``: Lossary's :class:`SigmoidFocalLoss`, every class against the rest even in ``"multiclass"``.
 
     The softmax's focal loss is :class:`FocalLoss`. For ``gamma`` below 1 the original has NaN gradients at confident
-    logits; here they are finite. If all pixels are ignored, it is NaN there and 0 here.
+    logits; here they are finite. If all pixels are ignored, it is NaN there and 0 here. ``normalized`` and
+    ``reduced_threshold`` are left out.
     """
+    _check_logits(from_logits)
     _check_mode(mode)
     _checks.check_choice("reduction", reduction, ("mean", "sum"))
     if mode == "multilabel" and ignore_index is not None:
@@ -105,7 +118,9 @@ def focal(
     return _Focal(loss, mode, ignore_index, class_weights)
 
 
-def lovasz(mode: _Mode, per_image: bool = False, ignore_index: int | None = None) -> nn.Module:
+def lovasz(
+    mode: _Mode, per_image: bool = False, ignore_index: int | None = None, *, from_logits: Literal[True] = True
+) -> nn.Module:
     """``LovaszLoss``: Lossary's :class:`LovaszSoftmaxLoss`, or the hinge of :class:`LovaszHingeLoss` for regions.
 
     In ``"multilabel"`` the original pools all channels into one region; :class:`LovaszHingeLoss` by itself has one per
@@ -113,6 +128,7 @@ def lovasz(mode: _Mode, per_image: bool = False, ignore_index: int | None = None
     images. It fails in float64 and half precision and, with ``per_image``, for an image with only ignored pixels; here
     the gradient is exact, and such an image costs nothing.
     """
+    _check_logits(from_logits)
     _check_mode(mode)
     if mode == "multiclass":
         return _LovaszSoftmax(per_image, ignore_index)
@@ -122,6 +138,11 @@ def lovasz(mode: _Mode, per_image: bool = False, ignore_index: int | None = None
 
 def _one_region(y_pred: Tensor, y_true: Tensor) -> tuple[Tensor, Tensor]:
     return y_pred.reshape(y_pred.shape[0], 1, -1), y_true.reshape(y_true.shape[0], 1, -1)
+
+
+def _check_logits(from_logits: bool) -> None:
+    if from_logits is not True:
+        raise ValueError(f"from_logits: wanted True: these losses take logits; got {from_logits!r}")
 
 
 def _check_mode(mode: str) -> None:

@@ -1,4 +1,4 @@
-"""The loss functions of ``torchvision.ops`` as Modules called with the same tensors."""
+"""The loss functions of ``torchvision.ops`` as Modules called with the same tensors; ``eps`` is left out."""
 
 from torch import Tensor, nn
 
