@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import lossary
+from lossary import presets
 from lossary.adapters.sentence_transformers import EmbeddingLoss, InBatchLoss
 
 
@@ -38,6 +39,19 @@ def test_a_loss_gets_the_columns_and_the_labels(loss: nn.Module, columns: int, l
     embeddings = [torch.randn(4, 3) for _ in range(columns)]
     expected = loss(*embeddings) if labels is None else loss(*embeddings, labels)
     assert torch.equal(EmbeddingLoss(Given(), loss)(_columns(*embeddings), labels), expected)
+
+
+def test_presets_train_as_the_migration_page_says() -> None:
+    anchor, positive, negative = torch.randn(3, 4, 6).unbind()
+    ranking = presets.sentence_transformers.multiple_negatives_ranking()
+    columns = _columns(anchor, positive, negative)
+    assert torch.equal(InBatchLoss(Given(), ranking)(columns, None), ranking(anchor, positive, negative))
+    nested = InBatchLoss(Given(), lossary.Matryoshka(ranking, [6, 2]))(columns, None)
+    torch.testing.assert_close(nested, sum(ranking(*(x[:, :d] for x in (anchor, positive, negative))) for d in (6, 2)))
+    cosent, scores = presets.sentence_transformers.cosent(), torch.rand(4)
+    assert torch.equal(
+        EmbeddingLoss(Given(), cosent)(_columns(anchor, positive), scores), cosent(anchor, positive, scores)
+    )
 
 
 def test_rows_of_the_same_id_are_no_negatives() -> None:
