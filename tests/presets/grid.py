@@ -18,11 +18,11 @@ from lossary.presets._shared import one_hot
 #: Not compared, by preset, with the reason. What is left out of a preset's arguments is in its docstring.
 EXEMPT = {
     "monai.dice": "jaccard beside squared_pred, soft labels beside a softmax, probabilities",
-    "monai.tversky": "smooth_nr other than smooth_dr, soft labels beside a softmax, probabilities",
+    "monai.tversky": "soft labels beside a softmax, probabilities",
     "monai.generalized_dice": "soft labels beside a softmax",
     "monai.dice_ce": "soft labels beside a softmax",
     "monai.dice_focal": "soft labels",
-    "monai.focal": "alpha as a sequence, with sigmoids of positives only; sum beside ignore_index; soft labels",
+    "monai.focal": "alpha as a sequence, with sigmoids of positives only; soft labels",
     "segmentation_models_pytorch.focal": "normalized, reduced_threshold, soft masks; ignore_index of multilabel, which "
     "fails there",
     "segmentation_models_pytorch.lovasz": "float64, and images of ignored pixels only, which fail there",
@@ -156,6 +156,30 @@ def monai() -> Iterator[Call]:
         for given in options(weight=(None, torch.tensor([3.0], dtype=torch.float64))):
             yield Call("monai", "dice_ce", {"sigmoid": True, **given}, f"{batch}, one channel", inputs)
     yield from _monai_soft()
+    yield from _monai_unreduced()
+
+
+def _monai_unreduced() -> Iterator[Call]:
+    """One number per class or position; their sum is compared, and by hand their shapes."""
+    none = {"reduction": "none"}
+    for act, batch in itertools.product(({"softmax": True}, {"sigmoid": True}), (False, True)):
+        for given in options(include_background=(True, False), batch=(batch,)):
+            made = {**act, **given, **none, "batch": batch}
+            for arguments in _weighted(made):
+                yield from _monai_calls("dice", {**arguments, "squared_pred": True}, tolerance=1e-6)
+                yield from _monai_calls("dice_focal", arguments, tolerance=1e-5)
+            yield from _monai_calls("dice", {**made, "jaccard": True})
+            yield from _monai_calls("tversky", {**made, "alpha": 0.3, "beta": 0.9})
+            yield from _monai_calls("tversky", {**made, "reduction": "mean", "smooth_nr": 0.0, "smooth_dr": 0.5})
+            yield from _monai_calls("generalized_dice", made, tolerance=1e-6)
+    for given in options(use_softmax=(False, True), alpha=(None, 0.25), include_background=(True, False)):
+        for arguments in _weighted({**given, **none}):
+            yield from _monai_calls("focal", arguments, tolerance=1e-5)
+        for name, m in _maps(255).items():
+            m[0] = 255  # nothing of the first sample counts
+            for reduction in ("none", "sum"):
+                made = {**given, "to_onehot_y": True, "ignore_index": 255, "reduction": reduction}
+                yield Call("monai", "focal", made, f"{name}, a sample of ignored only", (_logits(3), m[:, None]), 1e-5)
 
 
 def _monai_soft() -> Iterator[Call]:

@@ -103,3 +103,24 @@ def test_gathering_is_asked_of_the_call(make: Callable[..., nn.Module]) -> None:
 def test_what_lightly_has_beside_is_refused_with_what_to_do(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         make()
+
+
+@pytest.mark.parametrize("batch", [False, True])
+@pytest.mark.parametrize("background", [True, False])
+def test_unreduced_losses_of_monai_have_its_shapes(batch: bool, background: bool) -> None:
+    """And their sum and mean are what the other reductions give."""
+    scores, labels = torch.linspace(-2, 2, 72).sin().reshape(2, 3, 4, 3), torch.arange(24).reshape(2, 1, 4, 3) % 3
+    items, classes = () if batch else (2,), 3 if background else 2
+    shared = {"to_onehot_y": True, "include_background": background}
+    of_overlap = {**shared, "softmax": True, "batch": batch}
+    for make, arguments, shape in (
+        (presets.monai.dice, of_overlap, (*items, classes, 1, 1)),
+        (presets.monai.tversky, of_overlap, (*items, classes)),
+        (presets.monai.generalized_dice, of_overlap, (*items, 1, 1, 1)),
+        (presets.monai.dice_focal, of_overlap, (2, classes, 4, 3)),
+        (presets.monai.focal, shared, (2, classes, 4, 3)),
+        (presets.monai.focal, {**shared, "use_softmax": True}, (2, classes, 4, 3)),
+    ):
+        each = make(**arguments, reduction="none")(scores, labels)
+        assert each.shape == shape
+        torch.testing.assert_close(each.mean(), make(**arguments)(scores, labels))

@@ -74,7 +74,9 @@ def test_exemptions_are_of_presets() -> None:
     ("make", "message"),
     [
         (presets.monai.dice, "sigmoid, softmax: wanted one of them"),
-        (lambda: presets.monai.tversky(softmax=True, smooth_nr=0.0), "smooth_nr: wanted smooth_dr's value"),
+        (lambda: presets.monai.dice_ce(softmax=True, reduction="none"), "reduction: wanted one of 'mean', 'sum'"),  # type: ignore[arg-type]
+        (lambda: presets.monai.dice(softmax=True, weight=(1.0, -1.0)), "weight: wanted no number below 0"),
+        (lambda: presets.monai.focal(weight=-1.0), "weight: wanted no number below 0"),
         (lambda: presets.monai.dice(sigmoid=True, jaccard=True, squared_pred=True), "squared_pred: wanted False"),
         (lambda: presets.segmentation_models_pytorch.dice("multi"), "mode: wanted one of 'binary'"),
         (lambda: presets.segmentation_models_pytorch.dice("binary", class_weights=[1.0]), "class_weights: wanted None"),

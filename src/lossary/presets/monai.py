@@ -8,6 +8,10 @@ the logits as probabilities; here that is an error.
 neither 0 nor 1, so the best answer there is p = 1; with it, as in Lossary's losses, it is p = g. Soft labels are
 refused with a softmax and in the focal loss.
 
+``reduction="none"`` has MONAI's shapes: (N, C, 1, ...) of overlaps, (N, 1, 1, ...) of :func:`generalized_dice`, (N, C)
+of :func:`tversky`, all without N beside ``batch``, and those of the logits of focal losses. The background is not there
+if it does not count.
+
 Weights: MONAI's mean multiplies by them without dividing by their sum, so weights of 2 double the loss. Lossary's
 ``class_weight`` divides.
 """
@@ -28,12 +32,12 @@ from lossary.losses.classes import softmax as _softmax
 from lossary.losses.masks import _shared as _masks
 from lossary.losses.masks import overlap as _overlap
 from lossary.losses.masks import tversky as _tversky
-from lossary.presets import _shared
+from lossary.presets import _monai, _shared
 
 __all__ = ["dice", "dice_ce", "dice_focal", "focal", "generalized_dice", "tversky"]
 
 _Weight = Sequence[float] | float | Tensor | None
-_Reduction = Literal["mean", "sum"]
+_Reduction = Literal["none", "mean", "sum"]
 _Score = Callable[[_regions.Sums], _masks.Fraction]
 #: The mark of ignored positions in regions of 0 and 1.
 _IGNORED = -100
@@ -66,10 +70,10 @@ def dice(
         raise ValueError("squared_pred: wanted False with jaccard; got True")
     regions = _Target(softmax, to_onehot_y, ignore_index)
     product = not softmax and not soft_label
-    if smooth_nr != smooth_dr:
-        return _UnevenDice(
-            regions, include_background, weight, jaccard, squared_pred, product, smooth_nr, smooth_dr, batch, reduction
-        )
+    if smooth_nr != smooth_dr or reduction == "none":
+        wrong = (1.0, 1.0) if jaccard else (0.5, 0.5)
+        score = _monai.Score(2, *wrong, smooth_nr, smooth_dr, batch, reduction)
+        return _Scored(score, regions, include_background, weight, squared_pred, product)
     options = _options(reduction, batch)
     smooth = smooth_dr / 2 if jaccard else smooth_dr  # MONAI's Jaccard fraction has twice the sums
     if product and not squared_pred:  # with squares, Lossary's is also the product
@@ -100,16 +104,18 @@ def tversky(
 ) -> nn.Module:
     """``TverskyLoss``: Lossary's :class:`TverskyLoss` (or sigmoid) at ``smooth=1e-5``; alpha is for false positives."""
     _check(sigmoid, softmax, reduction)
-    if smooth_nr != smooth_dr:
-        raise ValueError(f"smooth_nr: wanted smooth_dr's value, {smooth_dr}; got {smooth_nr}")
+    target, product = _Target(softmax, to_onehot_y, ignore_index), not (softmax or soft_label)
+    if smooth_nr != smooth_dr or reduction == "none":
+        score = _monai.Score(1, alpha, beta, smooth_nr, smooth_dr, batch, reduction)
+        return _Scored(score, target, include_background, None, False, product)
     options = _options(reduction, batch)
-    if softmax or soft_label:
+    if not product:
         loss = (_tversky.TverskyLoss if softmax else _tversky.SigmoidTverskyLoss)(
             smooth=smooth_dr, alpha=alpha, beta=beta, **options
         )
     else:
         loss = _Product(partial(_tversky.tversky_fraction, alpha=alpha, beta=beta), smooth_dr, **options)
-    return _Overlap(loss, _Target(softmax, to_onehot_y, ignore_index), include_background, None)
+    return _Overlap(loss, target, include_background, None)
 
 
 def focal(
@@ -127,13 +133,11 @@ def focal(
 
     MONAI's mean divides a softmax's loss by positions times classes, C times more than cross-entropy does; with
     ``ignore_index`` it divides by positions only, also for sigmoids, and the same loss is suddenly C times as large.
-    Without the background its softmax runs over the other classes only. Its sum is a mean over positions. With a
-    softmax, ``alpha`` means 1 - alpha for class 0 and alpha for all others. Lossary's mean is over positions (softmax)
-    or elements (sigmoids). MONAI computes in float32 whatever the input.
+    Without the background its softmax runs over the other classes only. Its sum is a mean over each item's positions
+    that count. With a softmax, ``alpha`` means 1 - alpha for class 0 and alpha for all others; a sequence is left out.
+    Lossary's mean is over positions (softmax) or elements (sigmoids). MONAI computes in float32 whatever the input.
     """
-    _checks.check_choice("reduction", reduction, ("mean", "sum"))
-    if reduction == "sum" and ignore_index is not None:
-        raise ValueError("reduction: wanted 'mean' with ignore_index; got 'sum'")
+    _checks.check_choice("reduction", reduction, ("none", "mean", "sum"))
     if use_softmax and not include_background:
         alpha = None  # as MONAI does, with a warning
     target = _Target(False, to_onehot_y, ignore_index)
@@ -174,7 +178,7 @@ def dice_ce(
     softmax: bool = False,
     squared_pred: bool = False,
     jaccard: bool = False,
-    reduction: _Reduction = "mean",
+    reduction: Literal["mean", "sum"] = "mean",
     smooth_nr: float = 1e-5,
     smooth_dr: float = 1e-5,
     batch: bool = False,
@@ -189,6 +193,7 @@ def dice_ce(
     compete; :class:`SigmoidDiceCrossEntropyLoss` has sigmoids in both parts. ``weight`` multiplies Dice and is divided
     out of cross-entropy; with one channel it is the weight of positives.
     """
+    _checks.check_choice("reduction", reduction, ("mean", "sum"))
     overlap = dice(
         include_background=include_background,
         to_onehot_y=to_onehot_y,
@@ -225,7 +230,7 @@ def dice_focal(
     lambda_dice: float = 1.0,
     lambda_focal: float = 1.0,
     alpha: float | None = None,
-) -> _sums.Sum:
+) -> nn.Module:
     """``DiceFocalLoss``: :func:`dice` plus :func:`focal`, which has sigmoids even if Dice has a softmax.
 
     :class:`DiceFocalLoss` has one softmax for both, :class:`SigmoidDiceFocalLoss` sigmoids for both.
@@ -253,13 +258,15 @@ def dice_focal(
     )
     _checks.check_number("lambda_dice", lambda_dice, low=0)
     _checks.check_number("lambda_focal", lambda_focal, low=0)
+    if reduction == "none":
+        return _monai.Spread(overlap, every, lambda_dice, lambda_focal)
     return _sums.Sum(dice=(overlap, lambda_dice), focal=(every, lambda_focal))
 
 
 def _check(sigmoid: bool, softmax: bool, reduction: str) -> None:
     if sigmoid == softmax:
         raise ValueError(f"sigmoid, softmax: wanted one of them, for logits; got sigmoid={sigmoid}, softmax={softmax}")
-    _checks.check_choice("reduction", reduction, ("mean", "sum"))
+    _checks.check_choice("reduction", reduction, ("none", "mean", "sum"))
 
 
 def _options(reduction: _Reduction, batch: bool) -> dict[str, Any]:
@@ -329,7 +336,7 @@ class _Overlap(nn.Module):
         self.loss = loss
         self.target = target
         self.background = background
-        self.register_buffer("weight", None if weight is None else torch.as_tensor(weight))
+        self.register_buffer("weight", _monai.class_weight(weight))
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         weight = _foreground(self.weight, self.background, input)
@@ -355,44 +362,34 @@ class _Product(nn.Module):
         return _masks.score_loss(fraction, regions, self.smooth, "include", class_weight, reduction=self.reduction)
 
 
-class _UnevenDice(nn.Module):
+class _Scored(nn.Module):
+    """MONAI's own formula where Lossary has none: smoothed unevenly, or not reduced."""
+
     weight: Tensor | None
 
     def __init__(
         self,
+        score: _monai.Score,
         target: _Target,
         background: bool,
         weight: _Weight,
-        jaccard: bool,
         squared: bool,
         product: bool,
-        smooth_nr: float,
-        smooth_dr: float,
-        batch: bool,
-        reduction: _Reduction,
     ) -> None:
         super().__init__()
+        self.score = score
         self.target = target
         self.background = background
-        self.jaccard = jaccard
         self.squared = squared
         self.product = product
-        self.smooth_nr = smooth_nr
-        self.smooth_dr = smooth_dr
-        self.batch = batch
-        self.reduction = reduction
-        self.register_buffer("weight", None if weight is None else torch.as_tensor(weight))
+        self.register_buffer("weight", _monai.class_weight(weight))
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        aggregate = "batch" if self.batch else "per_sample"
+        aggregate = "batch" if self.score.batch else "per_sample"
         sums = self.target.sums(input, target, aggregate, squared=self.squared, product=self.product)
-        total = sums.predicted + sums.truth
-        if self.jaccard:
-            total = 2 * (total - sums.overlap)
-        losses = 1 - (2 * sums.overlap + self.smooth_nr) / (total + self.smooth_dr)
-        loss = (losses * _foreground(self.weight, self.background, input)).sum()
-        counted = losses[..., 0].numel() * _counted(self.background, input)
-        return loss if self.reduction == "sum" else loss / counted
+        losses = self.score.losses(sums) * _foreground(self.weight, self.background, input)
+        losses = losses[..., -_counted(self.background, input) :]
+        return self.score.reduced(losses, input.dim())
 
 
 class _Focal(nn.Module):
@@ -410,12 +407,14 @@ class _Focal(nn.Module):
     ) -> None:
         super().__init__()
         self.softmax = softmax
-        self.loss = (_softmax.FocalLoss if softmax else _focal.SigmoidFocalLoss)(gamma=gamma, reduction="sum")
+        self.one_by_one = reduction == "none" or (reduction == "sum" and target.ignore_index is not None)
+        held = "none" if self.one_by_one else "sum"
+        self.loss = (_softmax.FocalLoss if softmax else _focal.SigmoidFocalLoss)(gamma=gamma, reduction=held)
         self.alpha = alpha
         self.target = target
         self.background = background
         self.reduction = reduction
-        self.register_buffer("weight", None if weight is None else torch.as_tensor(weight))
+        self.register_buffer("weight", _monai.class_weight(weight))
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         regions = self.target(input, target)
@@ -426,6 +425,8 @@ class _Focal(nn.Module):
         if not self.background and input.shape[1] > 1:
             input, regions, weight = input[:, 1:], regions[:, 1:], weight[1:]
         total = (self._softmax if self.softmax else self._sigmoid)(input, regions, weight)
+        if self.one_by_one:
+            return total if self.reduction == "none" else _monai.over_kept(total, keep)
         if self.reduction == "sum":
             return total / input[0, 0].numel()
         return total / (input.numel() if self.target.ignore_index is None else keep.sum())
@@ -443,7 +444,8 @@ class _Focal(nn.Module):
         if self.alpha is not None:
             alpha = input.new_full((input.shape[1],), self.alpha)
             alpha[0] = 1 - self.alpha
-        return self.loss(input, index, class_weight=weight, alpha=alpha)
+        losses = self.loss(input, index, class_weight=weight, alpha=alpha)
+        return losses.unsqueeze(1) * _shared.one_hot(index, input.shape[1]) if self.one_by_one else losses
 
 
 class _GeneralizedDice(nn.Module):
@@ -479,7 +481,7 @@ class _GeneralizedDice(nn.Module):
         w = torch.where(absent, w.amax(-1, keepdim=True), w)
         numerator = 2 * (w * sums.overlap).sum(-1) + self.smooth_nr
         loss = 1 - numerator / ((w * (sums.predicted + sums.truth)).sum(-1) + self.smooth_dr)
-        return loss.mean() if self.reduction == "mean" else loss.sum()
+        return _monai.reduced(loss.unsqueeze(-1), self.reduction, input.dim())
 
 
 class _CrossEntropy(nn.Module):
