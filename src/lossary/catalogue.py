@@ -34,6 +34,7 @@ FAMILIES: tuple[ModuleType, ...] = tuple(
         "answers.asymmetric",
         "answers.margin",
         "answers.quality",
+        "answers.ranking",
         "classes.softmax",
         "classes.powers",
         "classes.noisy",

@@ -69,6 +69,7 @@ _OF_LOSS: dict[str, tuple[tuple[Slot, ...], ...]] = {
     "soft_margin_loss": (slots("real:E", "sign:E"),),
     "hinge_loss": (slots("real:E", "sign:E"),),
     "squared_hinge_loss": (slots("real:E", "sign:E"),),
+    "auc_margin_loss": (slots("real:NC", "sign:NC"), slots("real:N", "sign:N")),
     "multilabel_soft_margin_loss": (slots("real:NC", "truth:NC"),),
     "multilabel_margin_loss": (slots("real:NC", "places:NC"),),
     "distillation_loss": (slots("real:NC", "real:NC"),),

@@ -1,9 +1,9 @@
-"""More golden cases of :mod:`exact`: batches of embeddings."""
+"""More golden cases of :mod:`exact`: losses of a whole batch."""
 
 from itertools import pairwise
 from typing import Any
 
-from exact import Data, Formula, draw, mean
+from exact import Data, Formula, draw, mean, whole
 from mpmath import cos, exp, mpf, sin
 
 Inputs = dict[str, Data]
@@ -50,6 +50,17 @@ def mmd(inputs: Inputs, params: Params) -> Any:
     return between(xs, xs) + between(ys, ys) - 2 * between(xs, ys)
 
 
+def auc_margin(inputs: Inputs, params: Params) -> Any:
+    found = []
+    for scores, truth in zip(zip(*inputs["input"], strict=True), zip(*inputs["target"], strict=True), strict=True):
+        sides = [[z for z, y in zip(scores, truth, strict=True) if y == side] for side in (1, 0)]
+        if all(sides):
+            yes, no = (mean(side) for side in sides)
+            apart = [mean([(z - m) ** 2 for z in side]) for side, m in zip(sides, (yes, no), strict=True)]
+            found.append(sum(apart) + max(mpf(params["margin"]) + no - yes, mpf(0)) ** 2)
+    return mean(found)
+
+
 VIEWED: list[tuple[str, Formula, Params, Inputs]] = [
     ("flops", flops, {}, {"embeddings": draw(71, 5, 4)}),
     *(
@@ -59,5 +70,9 @@ VIEWED: list[tuple[str, Formula, Params, Inputs]] = [
     *(
         ("mmd", mmd, {"kernel": kernel, "bandwidth": h}, {"embeddings": draw(74, 4, 3), "other": draw(75, 3, 3)})
         for kernel, h in (("gaussian", "2"), ("laplacian", "1.5"), ("energy", "1"))
+    ),
+    *(
+        ("auc_margin", auc_margin, {"margin": m}, {"input": draw(76, 6, 3), "target": whole(77, 2, 6, 3)})
+        for m in ("1", "0.25")
     ),
 ]
