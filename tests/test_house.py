@@ -21,6 +21,7 @@ FILES = {
 }
 #: From the ground up: a room may use those before it.
 ROOMS = (
+    "_extras",
     *("_text", "_lookup", "distributed", "core", "kernels", "losses", "compose", "models", "catalogue", "functional"),
     *("glossary", "presets", "testing", "_apart", "adapters", "watching", "lab", "gallery", "cli", "__main__"),
 )
