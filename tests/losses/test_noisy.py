@@ -94,3 +94,13 @@ def test_a_nearly_certain_right_answer_keeps_its_digits_in_float32() -> None:
     for t1 in (0.0, 0.5, 1.0):
         got, want = (L.bi_tempered_logistic_loss(x, torch.tensor([0]), t1=t1, t2=1.1) for x in (z, z.double()))
         torch.testing.assert_close(got.double(), want, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("gap", [10.0, 20.0, 40.0])
+def test_a_confident_mistake_keeps_the_gradient_that_float32_can_hold(gap: float) -> None:
+    """It is p ** q (1 - p): from the value, 1 - p ** q, nothing of it is left."""
+    grads = []
+    for dtype in (torch.float32, torch.float64):
+        z = torch.tensor([[0.0, gap]], dtype=dtype, requires_grad=True)
+        grads += torch.autograd.grad(L.generalized_cross_entropy_loss(z, torch.tensor([0])), z)
+    torch.testing.assert_close(grads[0].double(), grads[1], rtol=1e-5, atol=0)

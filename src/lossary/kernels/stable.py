@@ -34,6 +34,12 @@ def clamped_log(x: Tensor, low: float = -100.0) -> Tensor:
     return torch.where(~(x < 2**10 * torch.finfo(x.dtype).tiny), x, x.detach()).log().clamp_min(low)
 
 
+def short_of_one(exponent: Tensor) -> Tensor:
+    """1 - exp(u), with the slope of exp: torch's own of expm1 is expm1(u) + 1, of which far below 0 nothing is left."""
+    held = exponent.detach()
+    return held.exp() - exponent.exp() - torch.expm1(held)
+
+
 def logaddexp(a: Tensor, b: Tensor) -> Tensor:
     """log(exp(a) + exp(b)) with all derivatives: the second of ``torch.logaddexp`` is NaN next to :data:`ABSENT`."""
     return torch.where(a >= b, a + softplus(b - a), b + softplus(a - b))

@@ -12,7 +12,7 @@ from lossary.core.check import check_number
 from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction, reduce
 from lossary.core.rules import FRACTION, ClassWeight, NotNegative, checked
-from lossary.kernels.stable import ABSENT, accumulate, softplus
+from lossary.kernels.stable import ABSENT, accumulate, short_of_one, softplus
 from lossary.losses.classes._shared import (
     TAKES_LOGITS,
     Input,
@@ -33,7 +33,7 @@ __all__ = [
 
 
 def _power(gap: Tensor, q: float | Tensor) -> Tensor:
-    return -torch.expm1(q * F.logsigmoid(-gap)) / q
+    return short_of_one(q * F.logsigmoid(-gap)) / q
 
 
 #: From almost cross-entropy to 1 - p.

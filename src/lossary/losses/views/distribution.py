@@ -18,7 +18,7 @@ from lossary.core.rules import POSITIVE, Positive, checked
 from lossary.distributed import across_ranks, gathered
 from lossary.kernels.distances import pairwise
 from lossary.kernels.products import product
-from lossary.kernels.stable import accumulate, parameters, unit
+from lossary.kernels.stable import accumulate, parameters, short_of_one, unit
 from lossary.losses._batch import check_same_precision
 from lossary.losses._pointwise import hide
 
@@ -278,15 +278,9 @@ def mmd_loss(
 def _gap(x: Tensor, y: Tensor, *, kernel: Kernel, bandwidth: float | Tensor) -> Tensor:
     """(N, M), 1 less the kernel, or the distance."""
     if kernel == "gaussian":
-        return _short_of_one(pairwise(x, y, squared=True) / bandwidth / bandwidth / -2)
+        return short_of_one(pairwise(x, y, squared=True) / bandwidth / bandwidth / -2)
     scaled = pairwise(x, y) / bandwidth
-    return scaled if kernel == "energy" else _short_of_one(-scaled)
-
-
-def _short_of_one(exponent: Tensor) -> Tensor:
-    """1 - exp(u), with the slope of exp: torch's own of expm1 is expm1(u) + 1, of which far from 0 nothing is left."""
-    held = exponent.detach()
-    return held.exp() - exponent.exp() - torch.expm1(held)
+    return scaled if kernel == "energy" else short_of_one(-scaled)
 
 
 def _mean_gap(x: Tensor, shares: Tensor, y: Tensor, others: Tensor, gap: Callable[..., Tensor]) -> Tensor:
