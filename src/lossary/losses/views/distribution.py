@@ -366,7 +366,7 @@ CARDS = (
         at_call=frozenset({"sample_weight", "mask", "group"}),
         when="In addition to a loss that draws views together, in place of negatives or of a teacher.",
         pitfalls=(
-            "It grows with the batch: that is what makes it the same for all normal batches. The weight stays.",
+            "Unless the embeddings are normal it grows with the batch: tune its weight at the batch size of training.",
             "Directions that never change leave the embeddings free in all others: draw new ones for each step.",
             "Ranks that draw different directions mix up their statistics: seed them alike.",
         ),
