@@ -126,4 +126,14 @@ def _differences(kept: Resolved, asked: Resolved) -> str:
         return f"the contents of {asked.data} have changed"
     kept = _alike(kept, asked)
     pairs = ((field.name, getattr(kept, field.name), getattr(asked, field.name)) for field in fields(Resolved))
-    return "; ".join(f"{name}: {was} there, {now} asked" for name, was, now in pairs if was != now)
+    return "; ".join(f"{name}: {_shown(was)} there, {_shown(now)} asked" for name, was, now in pairs if was != now)
+
+
+def _shown(value: object) -> str:
+    """A field of a plan in a sentence.
+
+    >>> _shown(("log_loss", "accuracy")), _shown(""), _shown(0)
+    ('log_loss, accuracy', 'none', '0')
+    """
+    text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return text or "none"
