@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -111,16 +112,17 @@ def test_unreduced_losses_of_monai_have_its_shapes(batch: bool, background: bool
     """And their sum and mean are what the other reductions give."""
     scores, labels = torch.linspace(-2, 2, 72).sin().reshape(2, 3, 4, 3), torch.arange(24).reshape(2, 1, 4, 3) % 3
     items, classes = () if batch else (2,), 3 if background else 2
-    shared = {"to_onehot_y": True, "include_background": background}
-    of_overlap = {**shared, "softmax": True, "batch": batch}
-    for make, arguments, shape in (
+    shared: dict[str, Any] = {"to_onehot_y": True, "include_background": background}
+    of_overlap: dict[str, Any] = {**shared, "softmax": True, "batch": batch}
+    cases: tuple[tuple[Callable[..., nn.Module], dict[str, Any], tuple[int, ...]], ...] = (
         (presets.monai.dice, of_overlap, (*items, classes, 1, 1)),
         (presets.monai.tversky, of_overlap, (*items, classes)),
         (presets.monai.generalized_dice, of_overlap, (*items, 1, 1, 1)),
         (presets.monai.dice_focal, of_overlap, (2, classes, 4, 3)),
         (presets.monai.focal, shared, (2, classes, 4, 3)),
         (presets.monai.focal, {**shared, "use_softmax": True}, (2, classes, 4, 3)),
-    ):
+    )
+    for make, arguments, shape in cases:
         each = make(**arguments, reduction="none")(scores, labels)
         assert each.shape == shape
         torch.testing.assert_close(each.mean(), make(**arguments)(scores, labels))

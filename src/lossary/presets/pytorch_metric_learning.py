@@ -1,8 +1,9 @@
 """pytorch-metric-learning's losses, called ``(embeddings, labels)``, with its default distances and reducers.
 
-:func:`triplet_margin` and :func:`contrastive` also take other distances, and the ``indices_tuple`` of its miners as a
-third argument. Miners of other losses, ``ref_emb``, other reducers, regularisers and ``triplets_per_anchor`` are left
-out.
+:func:`triplet_margin` and :func:`contrastive` also take other distances. They, :func:`multi_similarity`, :func:`circle`
+and :func:`supcon` take the ``indices_tuple`` of its miners as a third argument; with at most one pair of each kind, the
+originals of the last three return 0. Miners of other losses, ``ref_emb``, other reducers, regularisers and
+``triplets_per_anchor`` are left out.
 
 ``get_logits`` of a head returns what is larger for a likelier class, without its scale: cosines, or SoftTriple's S. The
 originals' are multiplied by the scale, and those of ``ProxyNCALoss`` are squared distances, smaller for a likelier
@@ -10,10 +11,12 @@ class: there the prediction is their ``argmin``, here an ``argmax`` as everywher
 """
 
 import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lossary.core import loss as _loss
@@ -158,12 +161,12 @@ def soft_triple(
     return head
 
 
-def supcon(temperature: float = 0.1) -> _similarity.SupConLoss:
-    """``SupConLoss``: Lossary's :class:`SupConLoss`.
+def supcon(temperature: float = 0.1) -> nn.Module:
+    """``SupConLoss``: Lossary's :class:`SupConLoss`, or of a miner's pairs the original's formula.
 
     A batch of a single class silently gives 0 there; here it is the loss that the paper defines.
     """
-    return _similarity.SupConLoss(temperature=temperature)
+    return _OfPairs(_similarity.SupConLoss(temperature=temperature), _supcon_of_pairs)
 
 
 def nt_xent(temperature: float = 0.07) -> _mutual.NTXentLoss:
@@ -175,14 +178,21 @@ def nt_xent(temperature: float = 0.07) -> _mutual.NTXentLoss:
     return _mutual.NTXentLoss(temperature=temperature)
 
 
-def multi_similarity(alpha: float = 2.0, beta: float = 50.0, base: float = 0.5) -> _similarity.MultiSimilarityLoss:
-    """``MultiSimilarityLoss``: Lossary's :class:`MultiSimilarityLoss`, whose memory is linear in the batch."""
-    return _similarity.MultiSimilarityLoss(alpha=alpha, beta=beta, base=base)
+def multi_similarity(alpha: float = 2.0, beta: float = 50.0, base: float = 0.5) -> nn.Module:
+    """``MultiSimilarityLoss``: Lossary's :class:`MultiSimilarityLoss`, whose memory is linear in the batch.
+
+    Of a miner's pairs, it is the original's formula over all scores.
+    """
+    loss = _similarity.MultiSimilarityLoss(alpha=alpha, beta=beta, base=base)
+    return _OfPairs(loss, _multi_similarity_of_pairs)
 
 
-def circle(m: float = 0.4, gamma: float = 80) -> _similarity.CircleLoss:
-    """``CircleLoss``: Lossary's :class:`CircleLoss`, whose scale is ``gamma`` and whose memory is linear."""
-    return _similarity.CircleLoss(margin=m, scale=gamma)
+def circle(m: float = 0.4, gamma: float = 80) -> nn.Module:
+    """``CircleLoss``: Lossary's :class:`CircleLoss`, whose scale is ``gamma`` and whose memory is linear.
+
+    Of a miner's pairs, it is the original's formula over all scores.
+    """
+    return _OfPairs(_similarity.CircleLoss(margin=m, scale=gamma), _circle_of_pairs)
 
 
 def n_pairs() -> nn.Module:
@@ -314,6 +324,55 @@ class _FirstPairs(nn.Module):
         x, after = _stable.unit(embeddings), (labels[:, None] == labels).triu(1)
         first = after.any(1) & ~after.any(0)
         return self.loss(x[first], x[after[first].int().argmax(1)])
+
+
+class _OfPairs(nn.Module):
+    """A loss of all pairs of a batch, or of a miner's."""
+
+    def __init__(self, loss: nn.Module, of_pairs: Callable[[nn.Module, Tensor, Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.loss, self.of_pairs = loss, of_pairs
+
+    def forward(
+        self, embeddings: Tensor, labels: Tensor, indices_tuple: _Mined | None = None, **options: Any
+    ) -> Tensor:
+        if indices_tuple is None:
+            return self.loss(embeddings, labels, **options)
+        first, alike, second, unlike = _as_pairs(indices_tuple)
+        x = _stable.unit(embeddings)
+        cosines = x @ x.T
+        similar, different = (torch.zeros_like(cosines, dtype=torch.bool) for _ in range(2))
+        similar[first, alike], different[second, unlike] = True, True
+        return self.of_pairs(self.loss, cosines, similar, different)
+
+
+def _multi_similarity_of_pairs(loss: Any, cosines: Tensor, similar: Tensor, different: Tensor) -> Tensor:
+    pulled = _log_sum(loss.alpha * (loss.base - cosines), similar, 1) / loss.alpha
+    pushed = _log_sum(loss.beta * (cosines - loss.base), different, 1) / loss.beta
+    return (pulled + pushed).mean()
+
+
+def _circle_of_pairs(loss: Any, cosines: Tensor, similar: Tensor, different: Tensor) -> Tensor:
+    m, held = loss.margin, cosines.detach()
+    pulled = loss.scale * (1 + m - held).relu() * (1 - m - cosines)
+    pushed = loss.scale * (held + m).relu() * (cosines - m)
+    both = similar.any(1) & different.any(1)
+    # Rows without pairs of one kind are left out before they are summed, or their gradient would be NaN.
+    pulled, pushed = pulled[both], pushed[both]
+    return _over_active(F.softplus(_log_sum(pulled, similar[both], 0) + _log_sum(pushed, different[both], 0)))
+
+
+def _supcon_of_pairs(loss: Any, cosines: Tensor, similar: Tensor, different: Tensor) -> Tensor:
+    some = similar.any(1)
+    scores, similar, chosen = cosines[some] / loss.temperature, similar[some], (similar | different)[some]
+    own = torch.where(similar, scores, 0).sum(1) / similar.sum(1)
+    losses = _log_sum(scores, chosen, 0) - own
+    return _over_active(losses) if different.any() else (0 * losses).sum()
+
+
+def _log_sum(scores: Tensor, chosen: Tensor, more: int) -> Tensor:
+    """(N,) the logarithm of the sum of the chosen scores' exponentials, and of as many ones."""
+    return F.pad(scores.masked_fill(~chosen, -math.inf), (0, more)).logsumexp(1)
 
 
 class _OfTwoViews(nn.Module):
