@@ -1,5 +1,6 @@
 """Learners that are no networks: as strong as scikit-learn's, in seconds, and no bar for a loss."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -101,8 +102,7 @@ def test_a_verdict_says_that_no_loss_beats_boosting_and_the_losses_are_compared_
     ).write_csv("t.csv")
     main(["compare", "t.csv", "--losses", "mse_loss,l1_loss", "--seeds", "3", "--trials", "1", "--steps", "60"])
     told = " ".join(capsys.readouterr().out.split())
-    assert "beats gradient boosting" in told
-    assert "No loss scores better than" in told
+    assert re.search(r"No loss scores better than [^.;]*gradient boosting", told)
     records = load_all(Path("lossary-runs/t.csv"))
     assert {r.loss: r.fitted for r in records if r.role == "baseline"} == {
         "always the mean": False, "always the median": False, BOOSTING: True, LINEAR: True, NEIGHBOURS: True
