@@ -60,10 +60,10 @@ def first_order(subject: Subject, part: slice, dtype: torch.dtype, group: Any = 
 
 def second_order(subject: Subject, part: slice, dtype: torch.dtype, group: Any = None) -> Found | None:
     """The gradient of the gradients' squares, where all that learns is of items: on W ranks first ones are W-fold."""
-    call = select(subject.draw(dtype=dtype), part)
-    leaves, run = as_function(subject, call, **({} if group is None else {"group": group}))
-    if not all(is_per_item(leaf, items(call)) for leaf in leaves):
+    whole = subject.draw(dtype=dtype)
+    if not all(is_per_item(leaf, items(whole)) for leaf in as_function(subject, whole)[0]):
         return None
+    leaves, run = as_function(subject, select(whole, part), **({} if group is None else {"group": group}))
     ranks = 1 if group is None else distributed.get_world_size(group)
     first = torch.autograd.grad(run(*leaves).sum(), leaves, create_graph=True, allow_unused=True)
     penalty = sum((g.square().sum() for g in first if g is not None), torch.zeros((), dtype=dtype)) / ranks**2
