@@ -76,6 +76,8 @@ if TYPE_CHECKING:
     from lossary.losses.answers.quality import VarifocalLoss as VarifocalLoss
     from lossary.losses.answers.quality import quality_focal_loss as quality_focal_loss
     from lossary.losses.answers.quality import varifocal_loss as varifocal_loss
+    from lossary.losses.answers.ranking import AUCMarginLoss as AUCMarginLoss
+    from lossary.losses.answers.ranking import auc_margin_loss as auc_margin_loss
     from lossary.losses.boxes.iou import CompleteIoULoss as CompleteIoULoss
     from lossary.losses.boxes.iou import DistanceIoULoss as DistanceIoULoss
     from lossary.losses.boxes.iou import DistributionFocalLoss as DistributionFocalLoss
@@ -327,6 +329,12 @@ if TYPE_CHECKING:
     from lossary.losses.views.decoupled import HardNegativeContrastiveLoss as HardNegativeContrastiveLoss
     from lossary.losses.views.decoupled import dcl_loss as dcl_loss
     from lossary.losses.views.decoupled import hard_negative_contrastive_loss as hard_negative_contrastive_loss
+    from lossary.losses.views.distribution import FLOPSLoss as FLOPSLoss
+    from lossary.losses.views.distribution import MMDLoss as MMDLoss
+    from lossary.losses.views.distribution import SIGRegLoss as SIGRegLoss
+    from lossary.losses.views.distribution import flops_loss as flops_loss
+    from lossary.losses.views.distribution import mmd_loss as mmd_loss
+    from lossary.losses.views.distribution import sigreg_loss as sigreg_loss
     from lossary.losses.views.guided import GISTEmbedLoss as GISTEmbedLoss
     from lossary.losses.views.guided import SampledSoftmaxLoss as SampledSoftmaxLoss
     from lossary.losses.views.guided import gist_embed_loss as gist_embed_loss
@@ -381,6 +389,7 @@ if TYPE_CHECKING:
     a_softmax_loss = sphereface_loss
     aam_softmax_loss = arcface_loss
     am_softmax_loss = cosface_loss
+    aucm_loss = auc_margin_loss
     balanced_softmax_loss = logit_adjusted_loss
     ciou_loss = complete_iou_loss
     decoupled_contrastive_loss = dcl_loss
@@ -389,6 +398,7 @@ if TYPE_CHECKING:
     giou_loss = generalized_iou_loss
     hcl_loss = hard_negative_contrastive_loss
     mae_loss = l1_loss
+    maximum_mean_discrepancy_loss = mmd_loss
     mean_squared_logarithmic_error = msle_loss
     mnr_loss = multiple_negatives_ranking_loss
     normface_loss = normalized_softmax_loss
@@ -396,6 +406,7 @@ if TYPE_CHECKING:
     reward_model_loss = bradley_terry_loss
     sisdr_loss = si_sdr_loss
     soft_nearest_neighbor_loss = nca_loss
+    splade_regularizer = flops_loss
     tv_loss = total_variation
     # end
     # isort: on

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lossary.losses.answers.margin import squared_hinge_loss as squared_hinge_loss
     from lossary.losses.answers.quality import quality_focal_loss as quality_focal_loss
     from lossary.losses.answers.quality import varifocal_loss as varifocal_loss
+    from lossary.losses.answers.ranking import auc_margin_loss as auc_margin_loss
     from lossary.losses.boxes.iou import complete_iou_loss as complete_iou_loss
     from lossary.losses.boxes.iou import distance_iou_loss as distance_iou_loss
     from lossary.losses.boxes.iou import distribution_focal_loss as distribution_focal_loss
@@ -146,6 +147,9 @@ if TYPE_CHECKING:
     from lossary.losses.views.decorrelation import vicreg_loss as vicreg_loss
     from lossary.losses.views.decoupled import dcl_loss as dcl_loss
     from lossary.losses.views.decoupled import hard_negative_contrastive_loss as hard_negative_contrastive_loss
+    from lossary.losses.views.distribution import flops_loss as flops_loss
+    from lossary.losses.views.distribution import mmd_loss as mmd_loss
+    from lossary.losses.views.distribution import sigreg_loss as sigreg_loss
     from lossary.losses.views.guided import gist_embed_loss as gist_embed_loss
     from lossary.losses.views.guided import sampled_softmax_loss as sampled_softmax_loss
     from lossary.losses.views.mutual import clip_loss as clip_loss
@@ -163,6 +167,7 @@ if TYPE_CHECKING:
     a_softmax_loss = sphereface_loss
     aam_softmax_loss = arcface_loss
     am_softmax_loss = cosface_loss
+    aucm_loss = auc_margin_loss
     balanced_softmax_loss = logit_adjusted_loss
     ciou_loss = complete_iou_loss
     decoupled_contrastive_loss = dcl_loss
@@ -171,6 +176,7 @@ if TYPE_CHECKING:
     giou_loss = generalized_iou_loss
     hcl_loss = hard_negative_contrastive_loss
     mae_loss = l1_loss
+    maximum_mean_discrepancy_loss = mmd_loss
     mean_squared_logarithmic_error = msle_loss
     mnr_loss = multiple_negatives_ranking_loss
     normface_loss = normalized_softmax_loss
@@ -178,6 +184,7 @@ if TYPE_CHECKING:
     reward_model_loss = bradley_terry_loss
     sisdr_loss = si_sdr_loss
     soft_nearest_neighbor_loss = nca_loss
+    splade_regularizer = flops_loss
     tv_loss = total_variation
     # end
     # isort: on
