@@ -25,7 +25,7 @@ Each comparison says how long it will take before it starts; --minutes 15 limits
 
 
 def compare(
-    data: str = "",
+    data: str | None = None,
     *,
     losses: str = "",
     seeds: str | None = None,
@@ -113,10 +113,10 @@ def compare(
     from lossary.lab.run.entries import split as split_losses
     from lossary.lab.run.plan import Plan, listed
 
-    if not (data or resume):
+    if data is None and not resume:
         sys.stderr.write(BEGIN)
         raise SystemExit(2)
-    data = data or "emoji"  # the folder says which data it is
+    data = "emoji" if data is None else data  # the folder says which data it is
     name = Path(data).name
     folder = out or Path("lossary-runs") / (f"{name}-quick" if quick else name)
     plan = Plan(

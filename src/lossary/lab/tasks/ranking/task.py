@@ -139,7 +139,7 @@ def _attached(card: Card) -> type[Criterion] | None:
             return OfPairs
         case "input-target", "values", _ if card.has_minimum:
             return OfCandidates
-        case "input-target", "answers", "scores":
+        case "input-target", "answers", "scores" if card.item != "batch":  # a batch of differences is all yes
             return OfDifferences
         case _, _, "logits" if "input-shares" in card.takes:
             return OfShares
