@@ -10,6 +10,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 import lossary
 from lossary.core import device as _device
+from lossary.kernels.rows import swept
 
 N, D = 3000, 64
 
@@ -79,3 +80,20 @@ def test_values_are_visible_where_they_are_and_nothing_records() -> None:
     for tracing in ("real", "fake", "symbolic"):
         assert make_fx(recorded, tracing_mode=tracing)(x)(x).sum() == 6
     assert not _device.traced()
+
+
+@pytest.mark.parametrize(
+    ("told", "own"),
+    [({"SC_LEVEL2_CACHE_SIZE": 1 << 20}, 1 << 20), ({"SC_LEVEL2_CACHE_SIZE": 64 << 20}, 2 << 20), ({}, 512 << 10)],
+    ids=["told", "too large", "untold"],
+)
+def test_pieces_hold_twice_what_a_core_keeps_to_itself(
+    told: dict[str, int], own: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_device.os, "sysconf_names", told)
+    monkeypatch.setattr(_device.os, "sysconf", told.get)
+    _device.own_cache.cache_clear()
+    try:
+        assert swept.piece_size() == 2 * own // 4 * torch.get_num_threads()  # float32
+    finally:
+        _device.own_cache.cache_clear()

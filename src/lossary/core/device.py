@@ -16,6 +16,8 @@ from lossary.core import torch_internals
 UNTOLD = 16 << 30
 #: Bytes of a CPU's last cache if it does not tell, or has more: more was not measured, and is often shared.
 LARGEST_CACHE = 32 << 20
+#: Bytes of the cache that a CPU's core has to itself if it does not tell, and at most: more was not measured.
+USUAL_OWN_CACHE, LARGEST_OWN_CACHE = 512 << 10, 2 << 20
 
 
 def traced() -> bool:
@@ -62,12 +64,19 @@ def budget(x: Tensor) -> int:
 @functools.cache
 def cache() -> int:
     """Bytes of the CPU's last cache."""
-    found = 0
-    for level in (3, 2):
-        name = f"SC_LEVEL{level}_CACHE_SIZE"
-        if not found and name in getattr(os, "sysconf_names", {}):
-            found = max(os.sysconf(name), 0)
-    return min(found or LARGEST_CACHE, LARGEST_CACHE)
+    return min(_cache_of_level(3) or _cache_of_level(2) or LARGEST_CACHE, LARGEST_CACHE)
+
+
+@functools.cache
+def own_cache() -> int:
+    """Bytes of the cache that each core of the CPU has to itself, the second level."""
+    return min(_cache_of_level(2) or USUAL_OWN_CACHE, LARGEST_OWN_CACHE)
+
+
+def _cache_of_level(level: int) -> int:
+    """Bytes, or 0 if the system does not tell."""
+    name = f"SC_LEVEL{level}_CACHE_SIZE"
+    return max(os.sysconf(name), 0) if name in getattr(os, "sysconf_names", {}) else 0
 
 
 def memory(x: Tensor) -> int:

@@ -1,6 +1,6 @@
 """A block of scores, of rows with one target each, computed and used piece by piece, for CPUs.
 
-A piece is as many columns as stay in a core's cache. There a pass takes a quarter of what it takes over a block, so
+A piece is as many columns as stay near the cores. There a pass takes a quarter of what it takes over a block, so
 besides the products only exponentials matter.
 """
 
@@ -19,14 +19,15 @@ from lossary.kernels.rows.maps import ScoreMap, map_block_
 from lossary.kernels.rows.scores import RowGradients, Rows
 from lossary.kernels.stable import ABSENT, LOG2_E
 
-#: Scores per piece and thread.
-PIECE = 1 << 18
+#: Scores per piece and thread, by bytes of a core's own cache: twice what it holds in float32. Larger pieces leave it,
+#: smaller ones multiply the calls (docs/decisions/0016).
+SCORES_PER_BYTE = 1 / 2
 #: The smallest share of a row's sum by which vectors are multiplied: a sum times any vector is then in float32's range.
 LEAST_SHARE = 2.0**-64
 
 
 def piece_size() -> int:
-    return PIECE * torch.get_num_threads()
+    return int(SCORES_PER_BYTE * _device.own_cache()) * torch.get_num_threads()
 
 
 def piece_width(block: Tensor, columns: int | None = None) -> int:
