@@ -172,6 +172,13 @@ def gathered(group: ProcessGroup | None, sent: torch.dtype | None = None, **item
     )
 
 
+def totals(group: ProcessGroup | None, **sums: Tensor) -> tuple[Tensor, ...]:
+    """Sums of this rank's items, each added over all ranks; as is without a group."""
+    if group is None:
+        return tuple(sums.values())
+    return tuple(each.sum(0) for each in gathered(group, **{name: own[None] for name, own in sums.items()}))
+
+
 def numbered(items: Tensor, group: ProcessGroup | None) -> Tensor:
     """Numbers for items, (N,), no two equal on any ranks."""
     numbers = torch.arange(items.shape[0], device=items.device)

@@ -9,7 +9,7 @@ from lossary.core.check import check_among, check_dim, check_float, check_same_s
 from lossary.core.loss import Loss
 from lossary.core.reduce import align, counted, one_weight
 from lossary.core.rules import NotNegative, checked
-from lossary.distributed import across_ranks, gathered
+from lossary.distributed import across_ranks, totals
 from lossary.kernels.stable import accumulate, accumulator, parameters, widened
 from lossary.losses._pointwise import decide, hide
 
@@ -81,19 +81,14 @@ def auc_margin_loss(
     sides = torch.stack([yes, 1 - yes]) * (1 if weight is None else weight.to(x.dtype))
     if x.dim() == 1:
         x, sides = x[:, None], sides[..., None]
-    totals = _over_ranks(sides.sum(1), group)
-    shares = sides / (totals + (totals == 0))[:, None]
-    means = _over_ranks((shares * x).sum(1), group)
+    (counts,) = totals(group, input=sides.sum(1))
+    shares = sides / (counts + (counts == 0))[:, None]
+    (means,) = totals(group, input=(shares * x).sum(1))
     apart = torch.where(shares != 0, x - means[:, None], 0)
-    spreads = _over_ranks((shares * apart.square()).sum(1), group)
+    (spreads,) = totals(group, input=(shares * apart.square()).sum(1))
     losses = spreads.sum(0) + (margin + means[1] - means[0]).relu().square()
-    ranked = ~(totals <= 0).any(0)  # so written, a NaN stays one
+    ranked = ~(counts <= 0).any(0)  # so written, a NaN stays one
     return (torch.where(ranked, losses, 0).sum() / ranked.sum().clamp_min(1)).to(accumulator(input))
-
-
-def _over_ranks(sums: Tensor, group: ProcessGroup | None) -> Tensor:
-    (found,) = gathered(group, input=sums[None])
-    return found.sum(0)
 
 
 class AUCMarginLoss(Loss):

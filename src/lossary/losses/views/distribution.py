@@ -15,7 +15,7 @@ from lossary.core.check import check_dim, check_float, check_shape, check_whole
 from lossary.core.loss import Loss
 from lossary.core.reduce import align, one_weight
 from lossary.core.rules import POSITIVE, Positive, checked
-from lossary.distributed import across_ranks, gathered
+from lossary.distributed import across_ranks, gathered, totals
 from lossary.kernels.distances import pairwise
 from lossary.kernels.products import product
 from lossary.kernels.stable import accumulate, parameters, short_of_one, unit
@@ -96,8 +96,7 @@ def flops_loss(
         the absolute value, which changes nothing for SPLADE's weights.
     """
     x, weight = _weighed(embeddings, sample_weight, mask)
-    sums, total = (weight[:, None] * x.abs()).sum(0), weight.sum()
-    sums, total = (t.sum(0) for t in gathered(group, embeddings=sums[None], sample_weight=total[None]))
+    sums, total = totals(group, embeddings=(weight[:, None] * x.abs()).sum(0), sample_weight=weight.sum())
     return (sums / (total + (total == 0))).square().sum()
 
 
@@ -169,8 +168,8 @@ def sigreg_loss(
         raise ValueError(f"directions: wanted {wanted}; got {tuple(directions.shape)}")
     t = torch.linspace(0, t_max, knots, dtype=x.dtype, device=x.device)
     projected = product(x, unit(accumulate(directions)))
-    waves, weights = _waves(projected, weight, t), torch.stack([weight.sum(), weight.square().sum()])
-    waves, weights = (w.sum(0) for w in gathered(group, embeddings=waves[None], sample_weight=weights[None]))
+    weights = torch.stack([weight.sum(), weight.square().sum()])
+    waves, weights = totals(group, embeddings=_waves(projected, weight, t), sample_weight=weights)
     total, squares = weights.unbind()
     normal = (-t.square() / 2).exp()
     cosines, sines = (waves / (total + (total == 0))).unbind(-1)
