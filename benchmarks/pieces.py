@@ -18,7 +18,7 @@ from benchmarks.cases import heads
 from benchmarks.measure import prepared, run
 from lossary.kernels.rows import swept
 
-SIZES = tuple(1 << power for power in (18, 19, 20, 21))
+SIZES = tuple(1 << power for power in (18, 19, 20, 21, 22))
 
 
 def milliseconds(contender: Contender) -> float:

@@ -19,15 +19,18 @@ from lossary.kernels.rows.maps import ScoreMap, map_block_
 from lossary.kernels.rows.scores import RowGradients, Rows
 from lossary.kernels.stable import ABSENT, LOG2_E
 
-#: Scores per piece and thread, by bytes of a core's own cache: twice what it holds in float32. Larger pieces leave it,
-#: smaller ones multiply the calls (docs/decisions/0016).
+#: Scores per piece of one thread.
+PIECE = 1 << 18
+#: With several threads, scores per piece and thread by bytes of a core's own cache, if that is more: each call waits
+#: for all of them, so there should be fewer (docs/decisions/0016).
 SCORES_PER_BYTE = 1 / 2
 #: The smallest share of a row's sum by which vectors are multiplied: a sum times any vector is then in float32's range.
 LEAST_SHARE = 2.0**-64
 
 
 def piece_size() -> int:
-    return int(SCORES_PER_BYTE * _device.own_cache()) * torch.get_num_threads()
+    threads = torch.get_num_threads()
+    return PIECE if threads == 1 else max(PIECE, int(SCORES_PER_BYTE * _device.own_cache())) * threads
 
 
 def piece_width(block: Tensor, columns: int | None = None) -> int:
