@@ -8,12 +8,14 @@ clearly apart at the cut: wrong if the other one is clearly ahead at the end. Th
 within a point at the cut: wrong if they are clearly further apart at the end. They are made by several rules about
 losses that were still rising: about all; about none that rises (as in 0.2); or unless `may_turn` says that the claim
 may not hold, for several values of `GAINS_TO_COME`. So that the value need not be chosen by the tables it is judged by,
-every other comparison is counted apart. docs/decisions/0010 has the tables.
+every other comparison is counted apart. A last table tells what the losses that were rising at the cut came to gain,
+those apart that had fallen below their first look. docs/decisions/0010 has the tables.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 
@@ -23,7 +25,7 @@ from board import RESULTS, tasks
 from board.stored import Stored
 from lossary.lab.data.builtin import BUILTIN
 from lossary.lab.run.record import Record
-from lossary.lab.run.stopping import GAINS_TO_COME, Curve, to_come
+from lossary.lab.run.stopping import GAINS_AFTER_A_DIP, GAINS_TO_COME, Curve, gains_to_come, to_come
 from lossary.lab.stats.equivalence import POINT
 from lossary.lab.stats.verdict import may_turn
 from lossary.lab.tasks import measures_of
@@ -33,7 +35,25 @@ SHARE = 1 / 4
 LOOKS = 4  # at least, before the cut
 CLEAR = 4, 2  # standard errors over seeds that the losses are apart at the cut, and at the end
 LEAST = 0.005  # what they are apart at the cut, in the metric's own units
-FACTORS = 0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 7.6, np.inf
+#: Gains to come of a loss that never fell, and of one that did.
+LAB = GAINS_TO_COME, GAINS_AFTER_A_DIP
+RULES = *((k, k) for k in (0.0, 0.5, 1.0, 1.5, 2.0)), LAB, *((k, k) for k in (3.0, 4.0, 7.6, np.inf))
+
+
+@dataclass(frozen=True)
+class Rise:
+    """How a loss was rising at the cut."""
+
+    gain: float  # in the last sixth of its steps; 0 if it was level, infinite in a dip
+    fell: bool  # below its first look
+    later: float  # what it came to gain from the cut to the end
+
+    @classmethod
+    def of(cls, short: list[Record], whole: list[Record], metric: Metric) -> "Rise":
+        curves = [Curve.of(r.curve, higher_is_better=metric.higher_is_better) for r in short]
+        factor = gains_to_come(curves)
+        later = float((_best(whole, metric) - _best(short, metric)).mean())
+        return cls(to_come(short, metric) / factor, factor == GAINS_AFTER_A_DIP, later)
 
 
 @dataclass(frozen=True)
@@ -44,7 +64,7 @@ class Pair:
     metric: Metric
     now: tuple[float, float]
     end: tuple[float, float]
-    gains: tuple[float, float]  # `to_come` in units of `GAINS_TO_COME`, of the one ahead at the cut and of the other
+    rises: tuple["Rise", "Rise"]  # of the one ahead at the cut and of the other
 
     @property
     def apart(self) -> bool:
@@ -62,9 +82,9 @@ class Pair:
     def parted(self) -> bool:
         return abs(self.end[0]) - CLEAR[1] * self.end[1] > POINT
 
-    def held_back(self, factor: float, margin: float | None) -> bool:
-        ahead, behind = (factor * gain if gain else 0.0 for gain in self.gains)
-        return bool(factor) and may_turn(self.now[0], ahead, behind, margin)
+    def held_back(self, rule: tuple[float, float], margin: float | None) -> bool:
+        ahead, behind = (rule[rise.fell] * rise.gain if rise.gain else 0.0 for rise in self.rises)
+        return any(rule) and may_turn(self.now[0], ahead, behind, margin)
 
 
 def followed() -> Iterator[tuple[Metric, list[Record]]]:
@@ -78,20 +98,34 @@ def followed() -> Iterator[tuple[Metric, list[Record]]]:
         yield metric, [r for r in tasks.records(task) if r.card and r.role == "tuned" and r.curve]
 
 
-def pairs(half: int, metric: Metric, records: list[Record]) -> Iterator[Pair]:
-    """The pairs of one comparison that have enough looks before the cut."""
-    last = max((r.curve[-1].step for r in records), default=0)
-    runs: dict[str, list[Record]] = {}
-    for record in records:
-        runs.setdefault(record.loss, []).append(record)
-    short = {loss: [_cut(r, SHARE * last, metric) for r in each] for loss, each in runs.items()}
-    gains = {loss: to_come(each, metric) / GAINS_TO_COME for loss, each in short.items()}
-    known = [loss for loss, each in short.items() if all(len(r.curve) >= LOOKS for r in each)]
-    for a, b in combinations(known, 2):
-        seeds = min(len(runs[a]), len(runs[b]))
-        now, end = (_best(of[a], metric)[:seeds] - _best(of[b], metric)[:seeds] for of in (short, runs))
-        ahead, behind = (a, b) if now.mean() > 0 else (b, a)
-        yield Pair(half, metric, _summary(now), _summary(end), (gains[ahead], gains[behind]))
+@dataclass(frozen=True)
+class Comparison:
+    """The runs of one comparison by loss, of losses that have enough looks before the cut."""
+
+    metric: Metric
+    whole: dict[str, list[Record]]
+    short: dict[str, list[Record]]
+
+    @classmethod
+    def of(cls, metric: Metric, records: list[Record]) -> "Comparison":
+        last = max((r.curve[-1].step for r in records), default=0)
+        whole: dict[str, list[Record]] = {}
+        for record in records:
+            whole.setdefault(record.loss, []).append(record)
+        short = {loss: [_cut(r, SHARE * last, metric) for r in each] for loss, each in whole.items()}
+        return cls(metric, whole, {k: each for k, each in short.items() if all(len(r.curve) >= LOOKS for r in each)})
+
+    @cached_property
+    def rises(self) -> dict[str, Rise]:
+        return {loss: Rise.of(short, self.whole[loss], self.metric) for loss, short in self.short.items()}
+
+    def pairs(self, half: int) -> Iterator[Pair]:
+        for a, b in combinations(self.short, 2):
+            seeds = min(len(self.whole[a]), len(self.whole[b]))
+            bests = ((_best(of[loss], self.metric)[:seeds] for loss in (a, b)) for of in (self.short, self.whole))
+            now, end = (of_a - of_b for of_a, of_b in bests)
+            ahead, behind = (a, b) if now.mean() > 0 else (b, a)
+            yield Pair(half, self.metric, _summary(now), _summary(end), (self.rises[ahead], self.rises[behind]))
 
 
 def _cut(record: Record, last: float, metric: Metric) -> Record:
@@ -119,21 +153,38 @@ def counts(claims: Iterable[tuple[int, bool]]) -> str:
     return " | ".join(cells)
 
 
-def rule(factor: float) -> str:
-    if factor in (0.0, np.inf):
-        return "about all" if factor == 0 else "about none that rises"
-    return f"gains to come: {factor:g}" + (" (the lab's)" if factor == GAINS_TO_COME else "")
+def named(rule: tuple[float, float]) -> str:
+    if rule == LAB:
+        return f"gains to come: {rule[0]:g}, after a dip {rule[1]:g} (the lab's)"
+    if rule[0] in (0.0, np.inf):
+        return "about all" if rule[0] == 0 else "about none that rises"
+    return f"gains to come: {rule[0]:g}"
+
+
+def gained(rises: list[Rise]) -> str:
+    """Cells: how many, and quartiles of what they came to gain, in gains of the last sixth."""
+    ratios = np.array([rise.later / rise.gain for rise in rises])
+    cells = (f"{value:.1f}" for value in np.quantile(ratios, (0.25, 0.5, 0.75, 0.9)))
+    return " | ".join([f"{len(ratios):,}", *cells, *(f"{100 * (ratios > limit).mean():.0f} %" for limit in LAB)])
 
 
 def main() -> None:
-    found = [pair for place, one in enumerate(followed()) for pair in pairs(place % 2, *one)]
+    comparisons = [Comparison.of(*one) for one in followed()]
+    found = [pair for place, one in enumerate(comparisons) for pair in one.pairs(place % 2)]
     for claimed, failed, margin in (("better", "turned round", None), ("equal", "parted", POINT)):
         print(f"\n| {claimed}, claimed at a quarter | claims | {failed} | one half | {failed} | the other | {failed} |")
         print("| --- |" + " --- |" * 6)
         of = [p for p in found if (p.apart if margin is None else p.equal)]
-        for factor in FACTORS:
-            made = [(p.half, p.turned if margin is None else p.parted) for p in of if not p.held_back(factor, margin)]
-            print(f"| {rule(factor)} | {counts(made)} |")
+        for rule in RULES:
+            made = [(p.half, p.turned if margin is None else p.parted) for p in of if not p.held_back(rule, margin)]
+            print(f"| {named(rule)} | {counts(made)} |")
+    rising = [rise for one in comparisons for rise in one.rises.values() if 0 < rise.gain < np.inf]
+    above = " | ".join(f"above {limit:g}" for limit in LAB)
+    print(f"\n| rising at a quarter | losses | a quarter gains up to | median | three quarters | 90 % | {above} |")
+    print("| --- |" + " --- |" * 7)
+    for fell in (False, True):
+        of = [rise for rise in rising if rise.fell == fell]
+        print(f"| {'came out of a dip' if fell else 'never below its first look'} | {gained(of)} |")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """What the lab says where the answer was planted: real comparisons on drawn data, 20 data sets a row.
 
-    python scripts/planted.py [--studies 20] [--only REGEX] [--minutes 60] [--file …] [--docs]
+    python scripts/planted.py [--studies 20] [--only REGEX] [--minutes 60] [--file …] [--runs FOLDER] [--docs]
 
 Each study draws a data set and does on it what ``lossary compare`` does, without tuning and with few steps: 3 runs a
 loss, and more until the verdict is settled or there are 10. The true gap of two losses is the mean of what all data
 sets of the row gave, each with its own test items; where losses were made one and the same it is 0. A claim for the
 loss that is truly behind, or between the same, is a wrong winner; pairs whose gap is within two standard errors of 0
 have no true winner to be wrong about. What a study came to is kept in the file, so the command goes on where it was;
-rows advance together.
+rows advance together. With ``--runs`` the runs are kept as well: once the judge has changed, the same command with
+another ``--file`` judges them anew and trains nothing.
 ``--docs`` writes docs/planted.md from the file and runs nothing.
 """
 
@@ -16,7 +17,8 @@ import json
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import StringIO
 from itertools import combinations, product
@@ -208,12 +210,11 @@ ROWS = {
 }
 
 
-def studied(row: Row, number: int) -> dict[str, Any]:
-    """What the lab says of one data set."""
-    with tempfile.TemporaryDirectory() as out:
-        plan, data = resolved(row, number, out)
-        prepare(plan)
-        return kept_of(comparison.compare(plan, Console(file=StringIO()), data, here=True).verdict)
+def studied(row: Row, number: int, out: str) -> dict[str, Any]:
+    """What the lab says of one data set, with its runs in the folder ``out``."""
+    plan, data = resolved(row, number, out)
+    prepare(plan)
+    return kept_of(comparison.compare(plan, Console(file=StringIO()), data, here=True).verdict)
 
 
 def resolved(row: Row, number: int, out: str) -> comparison.Ready:
@@ -247,14 +248,27 @@ def kept_of(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def work(names: list[str], studies: int, until: float, path: Path) -> None:
+@contextmanager
+def folder(runs: Path | None, name: str, number: int) -> Generator[str]:
+    """Where the runs of a study are kept, or for the time of it."""
+    if runs:
+        kept = runs / name.replace(" ", "-") / str(number)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        yield str(kept)
+        return
+    with tempfile.TemporaryDirectory() as out:
+        yield out
+
+
+def work(names: list[str], studies: int, until: float, path: Path, runs: Path | None) -> None:
     """Do what is missing of each row, keeping what is done in the file."""
     kept: dict[str, list[dict[str, Any]]] = json.loads(path.read_text()) if path.exists() else {}
     for number, name in product(range(studies), names):
         if monotonic() > until:
             return
         if len(kept.setdefault(name, [])) <= number:
-            kept[name].append(studied(ROWS[name], number))
+            with folder(runs, name, number) as out:
+                kept[name].append(studied(ROWS[name], number, out))
             path.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
 
 
@@ -338,12 +352,13 @@ def main() -> None:
     parser.add_argument("--only", default="", help="rows whose name this regular expression finds")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing after that")
     parser.add_argument("--file", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument("--runs", type=Path, help="keep the runs in this folder, and judge those that are there")
     parser.add_argument("--docs", action="store_true", help="run nothing, write docs/planted.md")
     options = parser.parse_args()
     if not options.docs:
         torch.set_num_threads(1)
         names = [name for name in ROWS if re.search(options.only, name)]
-        work(names, options.studies, monotonic() + 60 * options.minutes, options.file)
+        work(names, options.studies, monotonic() + 60 * options.minutes, options.file, options.runs)
     DOCS.write_text(page(json.loads(options.file.read_text())))
 
 

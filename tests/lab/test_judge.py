@@ -551,6 +551,18 @@ def test_what_rises_too_slowly_to_catch_up_takes_nothing_from_a_claim(gain: floa
     assert only(judge(runs, RECALL)).claimed == claimed
 
 
+@pytest.mark.parametrize(("fell", "claimed"), [(2, True), (3, False)])
+def test_what_rises_out_of_a_dip_may_go_on_as_it_ended(fell: int, claimed: bool) -> None:
+    """0.1 behind: 0.02 in the last sixth of the steps lets 0.04 come, and after a dip 0.15."""
+    rises = [Point(60 * n, n, 1.0, 0.3 + 0.02 * n) for n in range(1, 7)]
+    dips = [rises[0], Point(90, 1, 1.0, 0.2), *rises[1:]]
+    runs = [
+        replace(r, still_rising=r.loss == "b", curve=(dips if r.seed < fell else rises) if r.loss == "b" else [])
+        for r in study({"a": 0.6, "b": 0.5})
+    ]
+    assert only(judge(runs, RECALL)).claimed == claimed
+
+
 @pytest.mark.parametrize(("gain", "status"), [(0.003, "equal"), (0.005, "undecided")])
 def test_equals_stay_equal_if_what_rises_cannot_leave_the_margin(gain: float, status: str) -> None:
     curve = [Point(60 * n, n, 1.0, 0.3 + gain * n) for n in range(1, 7)]

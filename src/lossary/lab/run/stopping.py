@@ -24,9 +24,12 @@ PATIENCE = 400
 SPACING = 0.05
 #: A run whose best weights are from this first share of its steps has hardly learned.
 EARLY = 0.2
-#: How many times the gain of its last sixth a curve may still gain up to four times its steps. Had it continued as it
-#: ended it would be 7.6 times, but curves level off: 2 lets no more claims turn round (docs/decisions/0010).
-GAINS_TO_COME = 2
+#: How many times the gain of its last sixth a curve may still gain up to four times its steps. Curves level off: with 2
+#: no more claims turn round than without any over what rises (docs/decisions/0010).
+GAINS_TO_COME = 2.0
+#: The same for a curve that was below its first look: its rise began late. If it continues as it ended, gaining as much
+#: with each fifth more steps, it is log(4) / log(6/5) times.
+GAINS_AFTER_A_DIP = 7.6
 
 
 @dataclass(frozen=True)
@@ -156,8 +159,9 @@ def mostly(runs: int, of: int) -> bool:
 def to_come(runs: Sequence[Record], metric: Metric) -> float:
     """How much better a loss may still become with more steps; 0 if most of its runs had stopped rising.
 
-    It is `GAINS_TO_COME` times what the loss gained in the last sixth of its steps. If most runs are in a dip, or there
-    are no curves of this metric, nobody knows: the result is infinite.
+    It is `GAINS_TO_COME` times what the loss gained in the last sixth of its steps, or `GAINS_AFTER_A_DIP` times if
+    most of its runs had fallen before they rose. If most are in a dip, or there are no curves of this metric, nobody
+    knows: the result is infinite.
 
     Args:
         runs: Of the loss, with curves of the metric.
@@ -167,7 +171,12 @@ def to_come(runs: Sequence[Record], metric: Metric) -> float:
     curves = [Curve.of(r.curve, higher_is_better=metric.higher_is_better) for r in runs if r.curve]
     if not curves or mostly(sum(curve.in_dip for curve in curves), len(curves)):
         return inf
-    return max(0.0, fmean(curve.gain for curve in curves)) * GAINS_TO_COME
+    return max(0.0, fmean(curve.gain for curve in curves)) * gains_to_come(curves)
+
+
+def gains_to_come(curves: Sequence[Curve]) -> float:
+    """How many times the gain of its last sixth a loss may still gain, by the curves of its runs."""
+    return GAINS_AFTER_A_DIP if mostly(sum(curve.fell for curve in curves), len(curves)) else GAINS_TO_COME
 
 
 def not_learned(records: Sequence[Record], metric: Metric) -> dict[str, str]:
