@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from io import StringIO
 from itertools import combinations, product
 from pathlib import Path
@@ -44,6 +45,7 @@ Parts = tuple[int, int, int]
 PARTS = (600, 200, 500)
 OF_SKEWED = (600, 200, 3000)
 OF_RARE = (1000, 500, 3000)
+OF_MANY = (600, 200, 2000)
 BALANCED, ERRATIC, SPOILT = (
     f"{name}={Path(__file__).with_name('planted_losses.py')}:{name.capitalize()}CrossEntropy"
     for name in ("balanced", "erratic", "spoilt")
@@ -141,8 +143,8 @@ def _of_classes(
     return centres[labels] + _inputs(rng, parts), labels
 
 
-def four_classes(rng: np.random.Generator) -> Data:
-    return _data("classification", *_of_classes(rng, 0.7, np.full(4, 0.25)), test_names=tuple("abcd"))
+def four_classes(rng: np.random.Generator, parts: Parts = PARTS) -> Data:
+    return _data("classification", *_of_classes(rng, 0.7, np.full(4, 0.25), parts), parts, test_names=tuple("abcd"))
 
 
 def ceiling(rng: np.random.Generator) -> Data:
@@ -196,6 +198,12 @@ ROWS = {
     "ceiling": Row("classes far apart", ceiling, ("cross_entropy", "focal_loss", "multiclass_hinge_loss"), 100),
     "erratic loss": Row(
         "one loss is a matter of luck, one gets wrong labels", four_classes, ("cross_entropy", SPOILT, ERRATIC), 600
+    ),
+    "more to test": Row(
+        "the same with 2,000 test items instead of 500",
+        partial(four_classes, parts=OF_MANY),
+        ("cross_entropy", SPOILT, ERRATIC),
+        600,
     ),
     "200 classes": Row("200 identities, others to tell apart", identities, IDENTITY_LOSSES, 600),
     "too few steps": Row(
@@ -281,11 +289,12 @@ class Pair:
     gap: float  # in margins
     error: float  # its standard error
     said: Counter[str]  # right, wrong, unsure (a claim where there is no true winner), equal, held back, open
+    level: bool = False  # in the end, whatever the gap
 
     @property
     def wide(self) -> bool:
         """Whether the gap is so wide that it should be found."""
-        return self.gap >= WIDE and self.gap > 2 * self.error
+        return self.gap >= WIDE and self.gap > 2 * self.error and not self.level
 
     @property
     def undecided(self) -> int:
@@ -301,7 +310,7 @@ class Pair:
         statuses = (
             (status, better) for study in studies for x, y, status, better in study["pairs"] if {x, y} == {a, b}
         )
-        return cls(a, b, abs(gap), error, Counter(_said(status, better, claim) for status, better in statuses))
+        return cls(a, b, abs(gap), error, Counter(_said(status, better, claim) for status, better in statuses), same)
 
 
 def _said(status: str, better: str, claim: Mapping[str, str]) -> str:

@@ -51,6 +51,15 @@ def test_what_is_left_undecided_is_counted_where_the_gap_is_wide_and_runs_were_l
     assert planted.summary([("ceiling", narrow)]) == "Of 2 answers 0 are wrong."
 
 
+def test_losses_that_are_level_in_the_end_have_no_gap_to_be_found() -> None:
+    ahead = [kept("undecided", "cross_entropy", ahead) for ahead in (4, 5)]
+    level, apart = (
+        planted.Pair.of(planted.ROWS[row], "cross_entropy", "again", ahead, ahead)
+        for row in ("same loss twice", "ceiling")
+    )
+    assert (level.wide, apart.wide) == (False, True)
+
+
 def test_rows_that_were_not_run_are_named() -> None:
     done = {name: [kept("equal", "", 0)] for name in planted.ROWS}
     assert "Not run yet" not in planted.page(done)
@@ -64,10 +73,16 @@ def test_a_data_set_of_the_lab_is_parted_otherwise_each_time(tmp_path: Path) -> 
     assert not first.data.train.inputs.equal(other.data.train.inputs)
 
 
-def test_a_data_set_is_drawn_compared_and_judged() -> None:
-    study = planted.studied(planted.ROWS["same loss twice"], 0)
+def test_a_data_set_is_drawn_compared_and_judged_and_judged_again(tmp_path: Path) -> None:
+    first, again = tmp_path / "first.json", tmp_path / "again.json"
+    for file in (first, again):
+        planted.work(["same loss twice"], 1, float("inf"), file, tmp_path / "runs")
+    (study,) = json.loads(first.read_text())["same loss twice"]
     assert study["pairs"] == [["again", "cross_entropy", "equal", ""]]
     assert study["means"]["again"] == study["means"]["cross_entropy"]
+    runs = list(tmp_path.glob("runs/same-loss-twice/0/records/*"))
+    assert json.loads(again.read_text()) == json.loads(first.read_text())
+    assert runs and all(run.stat().st_mtime <= first.stat().st_mtime for run in runs)  # none was made again
 
 
 def test_the_page_is_of_the_stored_studies() -> None:
