@@ -82,7 +82,8 @@ def test_a_data_set_is_drawn_compared_and_judged_and_judged_again(tmp_path: Path
     assert study["means"]["again"] == study["means"]["cross_entropy"]
     runs = list(tmp_path.glob("runs/same-loss-twice/0/records/*"))
     assert json.loads(again.read_text()) == json.loads(first.read_text())
-    assert runs and all(run.stat().st_mtime <= first.stat().st_mtime for run in runs)  # none was made again
+    assert runs
+    assert all(run.stat().st_mtime <= first.stat().st_mtime for run in runs)  # none was made again
 
 
 def test_the_page_is_of_the_stored_studies() -> None:
