@@ -5,7 +5,7 @@ from typing import Any
 
 from markdown.extensions.toc import slugify
 
-from benchmarks import page, tables
+from benchmarks import page, release, tables
 from benchmarks.case import DENSE, OURS
 
 HEAD = "time and extra memory, two CPU cores ([how](docs/benchmarks.md): `make bench`)"
@@ -33,7 +33,7 @@ def linked(title: str, kernel: str) -> str:
 
 def cells(record: Mapping[str, Any]) -> Iterator[str]:
     measured: dict[str, Mapping[str, Any]] = record["contenders"]
-    others = (n for n in measured if measured[n]["times_ms"] and n not in (OURS, DENSE, record["floor"]))
+    others = (n for n in measured if measured[n]["times_ms"] and n not in (OURS, release.NAME, DENSE, record["floor"]))
     fastest = min(others, key=lambda name: tables.medians(measured[name]) or 0.0)
     yield cost(measured[OURS])
     yield cost(measured[DENSE])
