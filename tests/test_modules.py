@@ -106,7 +106,7 @@ def test_a_field_of_a_type_that_only_its_function_knows() -> None:
     [lossary.ArcFaceLoss(3, 4), nn.Sequential(nn.Linear(2, 2), lossary.MSELoss()), lossary.functional.focal_loss],
     ids=["loss", "model", "function"],
 )
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own
+@pytest.mark.filterwarnings("ignore:.*torch.jit")  # torch's own
 def test_torchscript_is_refused_in_one_line(model: nn.Module) -> None:
     with pytest.raises(NotImplementedError, match=r"^TorchScript: not supported by lossary's losses; use .*$"):
         torch.jit.script(model)

@@ -176,7 +176,9 @@ def totals(group: ProcessGroup | None, **sums: Tensor) -> tuple[Tensor, ...]:
     """Sums of this rank's items, each added over all ranks; as is without a group."""
     if group is None:
         return tuple(sums.values())
-    return tuple(each.sum(0) for each in gathered(group, **{name: own[None] for name, own in sums.items()}))
+    items = {name: own[None] for name, own in sums.items()}
+    ranks = Ranks.of(group, **items)
+    return tuple(ranks.gather(own).sum(0) for own in items.values())
 
 
 def numbered(items: Tensor, group: ProcessGroup | None) -> Tensor:

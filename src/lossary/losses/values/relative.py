@@ -142,7 +142,8 @@ def _log_ratio(x: Tensor, y: Tensor) -> Tensor:
 
 def _log_amount(x: Tensor) -> Tensor:
     # Not sign(x) * log1p(|x|), whose slope at 0 is 0 in torch.
-    return torch.where(x >= 0, torch.log1p(x.clamp_min(0)), -torch.log1p((-x).clamp_min(0)))
+    above = x >= 0  # by where, because clamps differ in their slope at 0: torch 2.14's is 0
+    return torch.where(above, torch.log1p(torch.where(above, x, 0)), -torch.log1p(torch.where(above, 0, -x)))
 
 
 @checked
