@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Run the library's tests in an environment made for this and removed again: scripts/test_library.sh [oldest|pinned|nightly]
+# Run the library's tests in an environment made for this and removed again: scripts/test_library.sh [oldest|pinned|newest|nightly]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -8,8 +8,9 @@ oldest=2.6.0
 case "${1:-oldest}" in
 oldest) torch=("torch==$oldest") ;;
 pinned) torch=("$(grep '^torch==' constraints.txt)") ;;
+newest) torch=(torch) ;;
 nightly) torch=(--pre --extra-index-url https://download.pytorch.org/whl/nightly/cpu torch) ;;
-*) echo "wanted oldest, pinned or nightly; got $1" >&2 && exit 2 ;;
+*) echo "wanted oldest, pinned, newest or nightly; got $1" >&2 && exit 2 ;;
 esac
 
 environment=$(mktemp -d)
