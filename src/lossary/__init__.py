@@ -411,7 +411,7 @@ if TYPE_CHECKING:
     # end
     # isort: on
 
-__version__ = "0.3.0.dev0"
+__version__ = "0.3.0"
 
 
 def _public() -> dict[str, Any]:
