@@ -17,8 +17,10 @@ environment=$(mktemp -d)
 trap 'rm -rf "$environment"' EXIT
 
 "${PYTHON:-python3}" -m venv "$environment"
-# All other versions as `make` installs them; without the lab, which is not part of the library.
-grep -v '^torch==' constraints.txt >"$environment/constraints.txt"
+# Except torch and what it needs itself (2.6 wants an older sympy), all versions as `make` installs them; without the lab,
+# which is not part of the library.
+grep -Ev '^(torch|sympy|networkx|filelock|fsspec|jinja2|setuptools|typing_extensions)==' constraints.txt \
+  >"$environment/constraints.txt"
 "$environment/bin/pip" install --quiet --disable-pip-version-check -c "$environment/constraints.txt" \
   -e . "${torch[@]}" numpy pytest hypothesis mpmath
 "$environment/bin/pytest" tests src/lossary/core src/lossary/kernels src/lossary/losses src/lossary/compose \
