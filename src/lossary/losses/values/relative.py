@@ -141,9 +141,9 @@ def _log_ratio(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _log_amount(x: Tensor) -> Tensor:
-    # Not sign(x) * log1p(|x|), whose slope at 0 is 0 in torch.
-    above = x >= 0  # by where, because clamps differ in their slope at 0: torch 2.14's is 0
-    return torch.where(above, torch.log1p(torch.where(above, x, 0)), -torch.log1p(torch.where(above, 0, -x)))
+    # Neither sign(x) * log1p(|x|) nor clamps, whose slopes at 0 are 0 in torch, those of clamps since 2.14.
+    sign = torch.where(x < 0, -1.0, 1.0).to(x.dtype)
+    return sign * torch.log1p(sign * x)
 
 
 @checked
