@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, distributed
 from torch.distributed import ProcessGroup, Work
 
+from lossary.core.torch_internals import group_store
 from lossary.distributed.shards import check_own, group_of, is_sharded
 from lossary.distributed.ways import CHOSEN
 
@@ -107,7 +108,10 @@ def _outside(met: Callable[P, T]) -> Callable[P, T]:
 
 
 def _sharded_over(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> ProcessGroup | None:
-    return next((group_of(a) for a in (*args, *kwargs.values()) if isinstance(a, Tensor) and is_sharded(a)), None)
+    for given in (*args, *kwargs.values()):  # torch 2.6 cannot compile next() with a default
+        if isinstance(given, Tensor) and is_sharded(given):
+            return group_of(given)
+    return None
 
 
 def meet(group: ProcessGroup, number: Tensor, sent: Mapping[str, Tensor | None]) -> list[int]:
@@ -248,7 +252,7 @@ def wait(work: Work | None, group: ProcessGroup, *, at_once: bool = False) -> No
             work.wait()
         return
     start = time.monotonic()
-    store, key = group.get_group_store(), f"lossary/waits/{distributed.get_rank(group)}"
+    store, key = group_store(group), f"lossary/waits/{distributed.get_rank(group)}"
     try:
         (_watched if at_once else _patiently)(work, store, key)
     except RuntimeError as error:
@@ -266,7 +270,7 @@ def begun(begin: Callable[[], T], group: ProcessGroup) -> T:
 
 def _blame(error: RuntimeError, group: ProcessGroup, start: float) -> NoReturn:
     """Raise the error, naming the ranks that did not come, if others did."""
-    store = group.get_group_store()
+    store = group_store(group)
     store.set(f"lossary/waits/{distributed.get_rank(group)}", "")
     silent = _silent(group, store)
     if not silent:
