@@ -172,10 +172,3 @@ def first_smallest(x: Tensor) -> Tensor:
     if _ARGMAX_COMPILES or not torch.compiler.is_compiling():
         return x.argmin(-1, keepdim=True)
     return first_largest(-x)
-
-
-def group_store(group: Any) -> Any:
-    """Where the ranks of a group leave each other notes; torch 2.6 has no public way to it."""
-    if hasattr(group, "get_group_store"):
-        return group.get_group_store()
-    return torch.distributed.distributed_c10d._get_process_group_store(group)

@@ -26,7 +26,6 @@ import torch
 from torch import Tensor, distributed
 from torch.distributed import ProcessGroup, Work
 
-from lossary.core.torch_internals import group_store
 from lossary.distributed.shards import check_own, group_of, is_sharded
 from lossary.distributed.ways import CHOSEN
 
@@ -252,7 +251,7 @@ def wait(work: Work | None, group: ProcessGroup, *, at_once: bool = False) -> No
             work.wait()
         return
     start = time.monotonic()
-    store, key = group_store(group), f"lossary/waits/{distributed.get_rank(group)}"
+    store, key = group.get_group_store(), f"lossary/waits/{distributed.get_rank(group)}"
     try:
         (_watched if at_once else _patiently)(work, store, key)
     except RuntimeError as error:
@@ -270,7 +269,7 @@ def begun(begin: Callable[[], T], group: ProcessGroup) -> T:
 
 def _blame(error: RuntimeError, group: ProcessGroup, start: float) -> NoReturn:
     """Raise the error, naming the ranks that did not come, if others did."""
-    store = group_store(group)
+    store = group.get_group_store()
     store.set(f"lossary/waits/{distributed.get_rank(group)}", "")
     silent = _silent(group, store)
     if not silent:

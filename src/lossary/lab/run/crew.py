@@ -20,7 +20,6 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.distributed import ProcessGroup
 
-from lossary.core.torch_internals import group_store
 from lossary.distributed.gather import Ranks
 from lossary.distributed.handshake import wait
 from lossary.distributed.normalizing import NormalizedTogether
@@ -196,7 +195,7 @@ def crew_of(device: str) -> Generator[Alone]:
             # gloo notices first that a connection is gone; then a launcher that supervises them ends this process.
             if not _is_ended(ended) and not str(error).startswith("group:"):
                 raise
-            _lost(error, group_store(crew.control))
+            _lost(error, crew.control.get_group_store())
         except KeyboardInterrupt:  # which reaches all
             if not crew.leads:
                 os._exit(130)
