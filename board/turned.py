@@ -64,7 +64,7 @@ class Pair:
     metric: Metric
     now: tuple[float, float]
     end: tuple[float, float]
-    rises: tuple["Rise", "Rise"]  # of the one ahead at the cut and of the other
+    rises: tuple[Rise, Rise]  # of the one ahead at the cut and of the other
 
     @property
     def apart(self) -> bool:
