@@ -5,14 +5,14 @@ contender.
 """
 
 import functools
-import importlib.util
+import importlib
 import io
 import re
 import subprocess
 import sys
 import tarfile
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 from benchmarks.case import OURS, Case, Contender, Inputs, Maker
 
@@ -63,19 +63,19 @@ def cases() -> dict[str, Case]:
     if not (RELEASES / PACKAGE).exists():
         return {}
     sys.path.append(str(RELEASES))
-    kinds = [_renamed_module(path) for path in sorted(KINDS.glob("*.py")) if path.stem != "__init__"]
-    found = [
-        case for kind in kinds for make in ("toys", "cases") if hasattr(kind, make) for case in getattr(kind, make)()
-    ]
-    return {case.name: case for case in found}
+    kinds = _renamed_kinds()
+    return {case.name: case for case in (*kinds.toys(), *kinds.cases())}
 
 
-def _renamed_module(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_loader(f"{PACKAGE}_cases_{path.stem}", loader=None)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    exec(compile(renamed(path.read_text()), str(path), "exec"), module.__dict__)
-    return module
+def _renamed_kinds() -> Any:
+    """All kinds of cases as a package of the release's: a case may use another kind's, which must be of it as well."""
+    package = f"{PACKAGE}_cases"
+    (RELEASES / package).mkdir(exist_ok=True)
+    for path in KINDS.glob("*.py"):
+        source = renamed(path.read_text()).replace("benchmarks.cases", package)
+        (RELEASES / package / path.name).write_text(source)
+    importlib.invalidate_caches()
+    return importlib.import_module(package)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,10 @@ import pytest
 import torch
 from benchmarks import __main__, exactness, page, release, results
 from benchmarks.case import DENSE, OURS, Bar, Case, Contender, Growth, Inputs
-from benchmarks.cases import cases, growths, toys
+from benchmarks.cases import cases, growths, small, toys
 from benchmarks.measure import measure, prepared
+
+import lossary.functional
 
 
 @pytest.mark.parametrize("case", toys(), ids=lambda case: case.name)
@@ -146,19 +148,38 @@ def test_the_page_shows_every_stored_case_and_every_peer() -> None:
             assert name in text
 
 
-def test_a_release_is_measured_beside_this_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """In one process: its package and its operators have another name."""
+def install(monkeypatch: pytest.MonkeyPatch, where: Path) -> None:
     known = subprocess.run(["git", "cat-file", "-e", release.COMMIT], capture_output=True, check=False)
     if known.returncode != 0:
         pytest.skip("a clone without the release's commit")
-    monkeypatch.setattr(release, "RELEASES", tmp_path)
+    monkeypatch.setattr(release, "RELEASES", where)
     release.cases.cache_clear()
     assert release.install().name == release.PACKAGE
+
+
+def test_a_release_is_measured_beside_this_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In one process: its package and its operators have another name."""
+    install(monkeypatch, tmp_path)
     case = next(case for case in toys() if case.name.startswith("InfoNCE"))
     found = measure(case, repeats=1, only=lambda name: name in (OURS, release.NAME))["contenders"]
     release.cases.cache_clear()
     assert set(found) == {OURS, release.NAME}
     assert all(one["times_ms"] and not one["reason"] for one in found.values())
+
+
+def test_cases_of_a_release_run_none_of_this_version(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Small ones are made of the cases of other kinds."""
+    install(monkeypatch, tmp_path)
+
+    def this_version(*_: object, **__: object) -> None:
+        raise AssertionError("of this version")
+
+    monkeypatch.setattr(lossary.functional, "cosface_loss", this_version)
+    (case,) = (case for case in small.cases() if case.name.startswith("CosFace"))
+    found = measure(case, repeats=1, only=lambda name: name in (OURS, release.NAME))["contenders"]
+    release.cases.cache_clear()
+    assert found[OURS]["reason"] == "AssertionError: of this version"
+    assert found[release.NAME]["times_ms"]
 
 
 def test_without_a_release_nothing_is_missed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
