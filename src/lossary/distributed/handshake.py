@@ -36,6 +36,9 @@ Facts = dict[tuple[str, str], str]
 
 #: An exchange that takes longer is waiting for a rank: from then on, each rank leaves word that it is there.
 SLOW = timedelta(seconds=1)
+#: After a failure the others get so long to leave word as well: where one has died, its neighbours fail at once, and a
+#: rank that is still computing would be named with it.
+A_MOMENT = timedelta(seconds=10)
 
 
 @dataclass
@@ -270,8 +273,11 @@ def begun(begin: Callable[[], T], group: ProcessGroup) -> T:
 def _blame(error: RuntimeError, group: ProcessGroup, start: float) -> NoReturn:
     """Raise the error, naming the ranks that did not come, if others did."""
     store = group.get_group_store()
-    store.set(f"lossary/waits/{distributed.get_rank(group)}", "")
-    silent = _silent(group, store)
+    try:
+        store.set(f"lossary/waits/{distributed.get_rank(group)}", "")
+        silent = _silent(group, store)
+    except RuntimeError:  # the store is gone, with the rank that kept it
+        raise error from None
     if not silent:
         raise error
     waited = f"after {time.monotonic() - start:.1f} s"
@@ -312,8 +318,8 @@ def _watched(work: Work, store: Any, key: str) -> None:
 
 
 def _silent(group: ProcessGroup, store: Any) -> list[int]:
-    """The ranks that have left no word; those that wait or fail with this one get a moment to do so."""
-    end = time.monotonic() + 3 * SLOW.total_seconds()
+    """The ranks that have left no word; those that wait or fail with this one, or will, get a moment to do so."""
+    end = time.monotonic() + A_MOMENT.total_seconds()
     while True:
         here = [store.check([f"lossary/waits/{rank}"]) for rank in range(distributed.get_world_size(group))]
         if all(here) or time.monotonic() > end:
