@@ -45,7 +45,6 @@ Parts = tuple[int, int, int]
 PARTS = (600, 200, 500)
 OF_SKEWED = (600, 200, 3000)
 OF_RARE = (1000, 500, 3000)
-OF_MANY = (600, 200, 2000)
 BALANCED, ERRATIC, SPOILT = (
     f"{name}={Path(__file__).with_name('planted_losses.py')}:{name.capitalize()}CrossEntropy"
     for name in ("balanced", "erratic", "spoilt")
@@ -86,6 +85,7 @@ class Row:
     protocol: Protocol = "same-batches"
     equal: tuple[str, ...] = ()  # losses that are one and the same, or level in the end
     truth: str = ""  # the row that tells the true gaps, where this one's runs are too short for it
+    gaps: str = ""  # the row with the same data sets and more test items, which tells the gap of each
 
 
 def _data(task: TaskName, inputs: np.ndarray, targets: np.ndarray, parts: Parts = PARTS, **more: Any) -> Data:
@@ -136,15 +136,20 @@ def rare_yes(rng: np.random.Generator) -> Data:
 
 
 def _of_classes(
-    rng: np.random.Generator, distance: float, share: np.ndarray, parts: Parts = PARTS
+    rng: np.random.Generator, distance: float, share: np.ndarray, parts: Parts = PARTS, more: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs and labels; ``more`` items come last, and all others are what they are without them."""
     labels = rng.choice(len(share), sum(parts), p=share)
     centres = distance * rng.standard_normal((len(share), 8))
-    return centres[labels] + _inputs(rng, parts), labels
+    inputs = centres[labels] + _inputs(rng, parts)
+    others = rng.choice(len(share), more, p=share)
+    more_inputs = centres[others] + rng.standard_normal((more, 8))
+    return np.vstack([inputs, more_inputs]), np.hstack([labels, others])
 
 
-def four_classes(rng: np.random.Generator, parts: Parts = PARTS) -> Data:
-    return _data("classification", *_of_classes(rng, 0.7, np.full(4, 0.25), parts), parts, test_names=tuple("abcd"))
+def four_classes(rng: np.random.Generator, more: int = 0) -> Data:
+    inputs, labels = _of_classes(rng, 0.7, np.full(4, 0.25), more=more)
+    return _data("classification", inputs, labels, test_names=tuple("abcd"))
 
 
 def ceiling(rng: np.random.Generator) -> Data:
@@ -197,11 +202,15 @@ ROWS = {
     ),
     "ceiling": Row("classes far apart", ceiling, ("cross_entropy", "focal_loss", "multiclass_hinge_loss"), 100),
     "erratic loss": Row(
-        "one loss is a matter of luck, one gets wrong labels", four_classes, ("cross_entropy", SPOILT, ERRATIC), 600
+        "one loss is a matter of luck, one gets wrong labels",
+        four_classes,
+        ("cross_entropy", SPOILT, ERRATIC),
+        600,
+        gaps="more to test",
     ),
     "more to test": Row(
-        "the same with 2,000 test items instead of 500",
-        partial(four_classes, parts=OF_MANY),
+        "the same data sets and runs, with 5,000 test items instead of 500",
+        partial(four_classes, more=4500),
         ("cross_entropy", SPOILT, ERRATIC),
         600,
     ),
@@ -289,28 +298,30 @@ class Pair:
     gap: float  # in margins
     error: float  # its standard error
     said: Counter[str]  # right, wrong, unsure (a claim where there is no true winner), equal, held back, open
-    level: bool = False  # in the end, whatever the gap
-
-    @property
-    def wide(self) -> bool:
-        """Whether the gap is so wide that it should be found."""
-        return self.gap >= WIDE and self.gap > 2 * self.error and not self.level
+    wide: Counter[str]  # the same where the gap is so wide that it should be found
 
     @property
     def undecided(self) -> int:
-        return self.said["held back"] + self.said["open"]
+        return self.wide["held back"] + self.wide["open"]
 
     @classmethod
     def of(cls, row: Row, a: str, b: str, studies: list[dict[str, Any]], truth: list[dict[str, Any]]) -> "Pair":
+        """From the studies of a row, and those which tell the true gaps: with ``row.gaps`` of the same data sets."""
         found = [(study["means"][a] - study["means"][b]) / study["margin"] for study in truth]
         gap, error = fmean(found), stdev(found) / len(found) ** 0.5 if len(found) > 1 else float("inf")
-        a, b = (a, b) if gap >= 0 else (b, a)
+        a, b, sign = (a, b, 1) if gap >= 0 else (b, a, -1)
         same = {a, b} <= set(row.equal)
-        claim = {a: "wrong" if same else "right", b: "wrong"} if same or abs(gap) > 2 * error else {}
-        statuses = (
-            (status, better) for study in studies for x, y, status, better in study["pairs"] if {x, y} == {a, b}
-        )
-        return cls(a, b, abs(gap), error, Counter(_said(status, better, claim) for status, better in statuses), same)
+        known = same or abs(gap) > 2 * error
+        claim = {a: "wrong" if same else "right", b: "wrong"} if known else {}
+        said = [
+            _said(status, better, claim)
+            for study in studies
+            for x, y, status, better in study["pairs"]
+            if {x, y} == {a, b}
+        ]
+        gaps = [sign * gap for gap in found] if row.gaps else [abs(gap)] * len(said)
+        wide = Counter(what for what, gap in zip(said, gaps, strict=True) if gap >= WIDE and known and not same)
+        return cls(a, b, abs(gap), error, Counter(said), wide)
 
 
 def _said(status: str, better: str, claim: Mapping[str, str]) -> str:
@@ -327,7 +338,7 @@ def page(kept: dict[str, list[dict[str, Any]]]) -> str:
     for name, row in ROWS.items():
         studies = kept.get(name, [])
         for place, (a, b) in enumerate(combinations(studies[0]["means"] if studies else (), 2)):
-            pair = Pair.of(row, a, b, studies, kept[row.truth or name])
+            pair = Pair.of(row, a, b, studies, kept[row.truth or row.gaps or name][: len(studies)])
             found += [(name, pair)]
             counts = " | ".join(str(pair.said[what] or "") for what in SAID)
             planted = f"{name}: {row.what}" if not place else ""
@@ -347,11 +358,22 @@ def summary(found: list[tuple[str, Pair]]) -> str:
     wide = [(name, pair) for name, pair in found if pair.wide and not ROWS[name].truth]
     if not wide:
         return text
-    undecided, asked = (sum(counts) for counts in zip(*((p.undecided, p.said.total()) for _, p in wide), strict=True))
-    name, most = max(wide, key=lambda one: one[1].undecided / one[1].said.total())
-    return (
+    undecided, asked = (sum(counts) for counts in zip(*((p.undecided, p.wide.total()) for _, p in wide), strict=True))
+    name, most = max(wide, key=lambda one: one[1].undecided / one[1].wide.total())
+    text = (
         f"{text} Where the gap is {WIDE} margins and more, and the runs were long enough, {undecided}\nof {asked} were "
-        f"left undecided; of one pair at most {most.undecided} of {most.said.total()} ({name})."
+        f"left undecided; of one pair at most {most.undecided} of {most.wide.total()} ({name})."
+    )
+    return text + "".join(of_each(name, pair) for name, pair in wide if ROWS[name].gaps)
+
+
+def of_each(name: str, pair: Pair) -> str:
+    """What a pair comes to, where the gap of each data set is known."""
+    missed = pair.said["held back"] + pair.said["open"] - pair.undecided
+    return (
+        f"\nIn *{name}* the gap of each data set is known from *{ROWS[name].gaps}*: {pair.ahead} is {WIDE} margins and "
+        f"more\nahead of {pair.behind} in {pair.wide.total()}, of which {pair.undecided} are undecided, as are "
+        f"{missed} of the others."
     )
 
 

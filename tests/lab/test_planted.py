@@ -1,9 +1,11 @@
 """The planted table: what counts as a wrong winner, what as not found, and that its page is of what was kept."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import planted
 
 
@@ -57,7 +59,25 @@ def test_losses_that_are_level_in_the_end_have_no_gap_to_be_found() -> None:
         planted.Pair.of(planted.ROWS[row], "cross_entropy", "again", ahead, ahead)
         for row in ("same loss twice", "ceiling")
     )
-    assert (level.wide, apart.wide) == (False, True)
+    assert (level.wide.total(), apart.wide.total()) == (0, 2)
+
+
+def test_where_the_gap_of_each_data_set_is_known_only_the_wide_ones_should_be_found() -> None:
+    row = replace(planted.ROWS["ceiling"], gaps="more to test")
+    studies = [kept("undecided", "", ahead) for ahead in (5, 1, 1)] + [kept("better", "cross_entropy", 4)]
+    gaps = [kept("better", "cross_entropy", ahead) for ahead in (2, 6, 2, 5)]  # what they are with more test items
+    pair = planted.Pair.of(row, "cross_entropy", "again", studies, gaps)
+    assert pair.said == {"open": 3, "right": 1}
+    assert pair.wide == {"open": 1, "right": 1}
+
+
+def test_more_test_items_leave_a_data_set_what_it_is() -> None:
+    few, many = (planted.four_classes(np.random.default_rng(1), more) for more in (0, 50))
+    for before, after in ((few.train, many.train), (few.valid, many.valid)):
+        assert before.inputs.equal(after.inputs)
+        assert before.targets.equal(after.targets)
+    assert len(many.test) == len(few.test) + 50
+    assert many.test.inputs[:500].equal(few.test.inputs)
 
 
 def test_rows_that_were_not_run_are_named() -> None:
