@@ -64,7 +64,7 @@ def cases() -> dict[str, Case]:
         return {}
     sys.path.append(str(RELEASES))
     kinds = _renamed_kinds()
-    return {case.name: case for case in (*kinds.toys(), *kinds.cases())}
+    return {case.name: case for case in (*kinds.toys(), *kinds.cases(), *kinds.survey())}
 
 
 def _renamed_kinds() -> Any:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from benchmarks import __main__, exactness, page, release, results
+from benchmarks import __main__, exactness, page, release, results, small
 from benchmarks.case import DENSE, OURS, Bar, Case, Contender, Growth, Inputs
-from benchmarks.cases import cases, growths, small, toys
+from benchmarks.cases import cases, growths, survey, toys
 from benchmarks.measure import measure, prepared
 
 import lossary.functional
@@ -175,11 +175,23 @@ def test_cases_of_a_release_run_none_of_this_version(monkeypatch: pytest.MonkeyP
         raise AssertionError("of this version")
 
     monkeypatch.setattr(lossary.functional, "cosface_loss", this_version)
-    (case,) = (case for case in small.cases() if case.name.startswith("CosFace"))
+    (case,) = (case for case in survey() if case.name.startswith("CosFace"))
     found = measure(case, repeats=1, only=lambda name: name in (OURS, release.NAME))["contenders"]
     release.cases.cache_clear()
     assert found[OURS]["reason"] == "AssertionError: of this version"
     assert found[release.NAME]["times_ms"]
+
+
+def test_calls_and_operators_of_a_small_batch_are_counted() -> None:
+    x = torch.ones(3, requires_grad=True)
+
+    def twice() -> torch.Tensor:
+        return 2 * x
+
+    contender = Contender(lambda: twice().sum(), (x,))
+    assert small.python_calls(contender) == 2
+    # product and sum; backward's first gradient, which is made and filled, the sum's and the product's
+    assert small.operators(contender) == 5
 
 
 def test_without_a_release_nothing_is_missed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

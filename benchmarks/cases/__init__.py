@@ -19,3 +19,8 @@ def growths() -> list[Growth]:
 def toys() -> list[Case]:
     """The cases at sizes of a moment: for a look whether everything runs, and for exactness."""
     return [case for kind in (heads, in_batch, triplets, overlap, pointwise, boxes, images) for case in kind.toys()]
+
+
+def survey() -> list[Case]:
+    """Small batches: those with a promise, and more losses without one."""
+    return [*small.cases(), *small.survey()]
