@@ -101,6 +101,14 @@ def test_a_field_of_a_type_that_only_its_function_knows() -> None:
     assert space["Local"]().size == 2.0
 
 
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="older versions look names up when the class is made")
+def test_a_field_of_a_type_that_only_type_checkers_know() -> None:
+    space = {"Loss": Loss, "fn": scaled_square, "ClassVar": ClassVar, "__name__": __name__}
+    exec("class Lazy(Loss):\n    fn = staticmethod(fn)\n    names: ClassVar[Known] = ()\n    size: Known = 2.0", space)
+    assert list(space["Lazy"].fields) == ["size"]
+    assert space["Lazy"]().size == 2.0
+
+
 @pytest.mark.parametrize(
     "model",
     [lossary.ArcFaceLoss(3, 4), nn.Sequential(nn.Linear(2, 2), lossary.MSELoss()), lossary.functional.focal_loss],

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -17,6 +18,14 @@ from lossary.core.rules import Count, Rule, no_torchscript, rules_of, without_ru
 __all__ = ["HeadLoss", "Loss"]
 
 _MISSING = inspect.Parameter.empty
+
+#: For ``inspect.get_annotations``: Python 3.14 evaluates annotations when asked, so a name may be unknown outside
+#: strings too.
+_UNKNOWN_NAMES_STAY: dict[str, Any] = {}
+if sys.version_info >= (3, 14):
+    from annotationlib import Format
+
+    _UNKNOWN_NAMES_STAY["format"] = Format.FORWARDREF
 
 
 def hold(module: nn.Module, name: str, value: Any) -> None:
@@ -181,8 +190,8 @@ def _annotations(cls: type) -> dict[str, Any]:
     """A class's own annotations, however this version of Python stores them."""
     try:
         return inspect.get_annotations(cls, eval_str=True)
-    except NameError:  # strings with names known only inside a function: such a field has no rule
-        return inspect.get_annotations(cls)
+    except NameError:  # names known only inside a function, or to type checkers: such a field has no rule
+        return inspect.get_annotations(cls, **_UNKNOWN_NAMES_STAY)
 
 
 def _of_the_class(hint: Any) -> bool:

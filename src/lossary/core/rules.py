@@ -67,7 +67,7 @@ def rule_of(hint: Any) -> Rule | None:
         # Types without a rule of their own pass, above all None.
         others = tuple(part for part in parts if isinstance(part, type) and part not in _PLAIN)
         return partial(_unless, others, rules[0]) if rules else None
-    return _PLAIN.get(hint)
+    return _PLAIN.get(hint) if isinstance(hint, type) else None  # others may have no hash
 
 
 def _unless(others: tuple[type, ...], rule: Rule, name: str, value: object) -> None:
