@@ -5,8 +5,8 @@ is asked for: 5 is everywhere, 1 is one place) with what this library has for it
 ``--demand 4`` what is asked for at least so much.
 
 A row is found by its name. What goes by another name, or is an option, a preset or a sum, is said in
-``union/where.tsv``: the row's loss; public names, each with an option of it behind a dot; and a remark, or why there
-is none.
+``union/where.tsv``: the row's loss; public names, each with an option of it behind a dot; a remark, or why there is
+none; and what of the row is lacking.
 """
 
 import argparse
@@ -33,7 +33,7 @@ class Row:
     demand: int
     where: tuple[str, ...]  # public names, some with an option; () where there is nothing
     remark: str
-    lacking: tuple[str, ...] = ()  # the losses of a row of several that were not found by name
+    lacking: tuple[str, ...] = ()  # the losses of a row of several that are not here
 
     @property
     def state(self) -> str:
@@ -54,7 +54,8 @@ def _row(facts: dict[str, str], said: dict[str, str] | None) -> Row:
     head = (facts["loss"], facts["family"], facts["peers"], int(facts["demand"]))
     if said is not None:
         where = tuple(name.strip() for name in said["where"].split(",") if name.strip())
-        return Row(*head, where, said["why"] or "")
+        lacking = tuple(name.strip() for name in (said["lacking"] or "").split(",") if name.strip())
+        return Row(*head, where, said["why"] or "", lacking)
     found = {name: by_name(name) for name in names(facts["loss"])}
     where = tuple(dict.fromkeys(public for public in found.values() if public))
     return Row(*head, where, "", tuple(name for name, public in found.items() if not public))

@@ -52,6 +52,13 @@ def test_losses_are_found_by_their_names() -> None:
     assert union.by_name("no such thing") is None
 
 
+def test_a_row_of_which_something_is_lacking_is_here_in_part() -> None:
+    row = next(row for row in ROWS if row.loss.startswith("feature_distill"))
+    assert row.where
+    assert row.lacking
+    assert row.state == "partly"
+
+
 def test_a_name_that_is_not_public_is_refused() -> None:
     assert union.resolve("mse_loss") is lossary.functional.mse_loss
     assert union.resolve("triplet_loss.mining") == inspect.signature(lossary.triplet_loss).parameters["mining"].default

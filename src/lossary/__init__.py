@@ -345,6 +345,10 @@ if TYPE_CHECKING:
     from lossary.losses.views.mutual import clip_loss as clip_loss
     from lossary.losses.views.mutual import nt_xent_loss as nt_xent_loss
     from lossary.losses.views.mutual import siglip_loss as siglip_loss
+    from lossary.losses.views.relational import RKDAngleLoss as RKDAngleLoss
+    from lossary.losses.views.relational import RKDDistanceLoss as RKDDistanceLoss
+    from lossary.losses.views.relational import rkd_angle_loss as rkd_angle_loss
+    from lossary.losses.views.relational import rkd_distance_loss as rkd_distance_loss
     from lossary.losses.views.retrieval import InfoNCELoss as InfoNCELoss
     from lossary.losses.views.retrieval import MultipleNegativesRankingLoss as MultipleNegativesRankingLoss
     from lossary.losses.views.retrieval import NPairLoss as NPairLoss

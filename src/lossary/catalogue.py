@@ -64,6 +64,7 @@ FAMILIES: tuple[ModuleType, ...] = tuple(
         "views.decorrelation",
         "views.distribution",
         "views.selfdistillation",
+        "views.relational",
         "masks.overlap",
         "masks.tversky",
         "masks.weighted",

@@ -155,6 +155,8 @@ if TYPE_CHECKING:
     from lossary.losses.views.mutual import clip_loss as clip_loss
     from lossary.losses.views.mutual import nt_xent_loss as nt_xent_loss
     from lossary.losses.views.mutual import siglip_loss as siglip_loss
+    from lossary.losses.views.relational import rkd_angle_loss as rkd_angle_loss
+    from lossary.losses.views.relational import rkd_distance_loss as rkd_distance_loss
     from lossary.losses.views.retrieval import info_nce_loss as info_nce_loss
     from lossary.losses.views.retrieval import multiple_negatives_ranking_loss as multiple_negatives_ranking_loss
     from lossary.losses.views.retrieval import n_pair_loss as n_pair_loss

@@ -93,6 +93,8 @@ def calls() -> dict[str, tuple[Subject, Call]]:
         ("flops_loss", (x,), {"mask": more["mask"], **weight}),
         ("sigreg_loss", (x, own[0]), {"mask": more["mask"], **weight}),
         ("mmd_loss", (x, y), {"kernel": "energy", "mask": more["mask"], **weight}),
+        ("rkd_distance_loss", (x, own[:, 0]), {"mask": more["mask"], **weight}),
+        ("rkd_angle_loss", (x, own[:, 0]), {"mask": more["mask"], **weight}),
         ("auc_margin_loss", (x, y > 0), {"mask": more["mask"], **weight}),
         ("ge2e_loss", (own,), {"w": 3.0}),
         ("ge2e_loss", (own,), {"w": 3.0, "kind": "contrast", "ids": more["ids"]}),

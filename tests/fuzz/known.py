@@ -134,6 +134,20 @@ def waves_cancel(case: Case) -> bool:
     return bool(((x @ (directions / norms(directions)).nan_to_num(0, 0, 0).T).abs() > 4).any())
 
 
+def lies_on_a_line(case: Case) -> bool:
+    """Whether all of the student's embeddings do, or all of the teacher's."""
+    spreads = [torch.linalg.svdvals(x - x.mean(0)) for x in case.twin.args]
+    return any(bool((s[1:] <= 1e-6 * s[:1]).all()) for s in spreads)
+
+
+def is_one_pair(case: Case) -> bool:
+    counts = torch.ones(len(case.twin.args[0]), dtype=torch.bool)
+    for given in ("mask", "sample_weight"):
+        if given in case.twin.kwargs:
+            counts &= case.twin.kwargs[given] != 0
+    return int(counts.sum()) == 2
+
+
 def shortest(case: Case) -> float:
     sizes = torch.cat([norms(x).flatten() for x in embeddings(case)])
     return float(sizes[sizes > 0].min()) if bool((sizes > 0).any()) else 1.0
@@ -265,6 +279,25 @@ KNOWN: tuple[Known, ...] = (
         "far from 0 the gradient is a sum of waves that cancel but for less than float32's digits of each",
         waves_cancel,
         "sigreg_loss:989",
+    ),
+    Known(
+        "rkd_angle_loss",
+        "gradient by .:",
+        "angles of 0 and 180 degrees, which nothing on a line changes: of their gradient, 0, the rounding is left",
+        lies_on_a_line,
+    ),
+    Known(
+        "rkd_angle_loss",
+        "it took more than 20 seconds",
+        "its time grows with the cube of the batch",
+        lambda case: len(case.twin.args[0]) > 500,
+    ),
+    Known(
+        "rkd_distance_loss",
+        "gradient by .:",
+        "the only distance, over itself: of its gradient, 0, the rounding is left",
+        is_one_pair,
+        "rkd_distance_loss:1559",
     ),
     Known(
         "triplet_.*|contrastive_loss|center_loss",

@@ -78,6 +78,8 @@ _OF_LOSS: dict[str, tuple[tuple[Slot, ...], ...]] = {
     "flops_loss": (slots("real:ND"),),
     "sigreg_loss": (slots("real:ND", "real:CD"),),
     "mmd_loss": (slots("real:ND", "real:CD"),),
+    "rkd_distance_loss": (slots("real:ND", "real:ND"),),
+    "rkd_angle_loss": (slots("real:ND", "real:ND"),),
     "coral_loss": (slots("real:NC", "index:N"),),
     "corn_loss": (slots("real:NC", "index:N"),),
     "earth_mover_loss": (slots("real:NCS", "index:NS"),),

@@ -1,9 +1,9 @@
 """More golden cases of :mod:`exact`: losses of a whole batch."""
 
-from itertools import pairwise
+from itertools import pairwise, permutations
 from typing import Any
 
-from exact import Data, Formula, draw, mean, whole
+from exact import Data, Formula, cosine, draw, mean, whole
 from mpmath import cos, exp, mpf, sin
 
 Inputs = dict[str, Data]
@@ -61,6 +61,34 @@ def auc_margin(inputs: Inputs, params: Params) -> Any:
     return mean(found)
 
 
+def huber(z: Any) -> Any:
+    return z * z / 2 if abs(z) <= 1 else abs(z) - mpf(1) / 2
+
+
+def length(x: Data) -> Any:
+    return sum(a * a for a in x) ** (mpf(1) / 2)
+
+
+def minus(x: Data, y: Data) -> Data:
+    return [a - b for a, b in zip(x, y, strict=True)]
+
+
+def rkd_distance(inputs: Inputs, _: Params) -> Any:
+    sides = []
+    for rows in (inputs["student"], inputs["teacher"]):
+        found = [length(minus(x, y)) for x, y in permutations(rows, 2)]
+        sides.append([d / mean(found) for d in found])
+    return mean([huber(a - b) for a, b in zip(*sides, strict=True)])
+
+
+def rkd_angle(inputs: Inputs, _: Params) -> Any:
+    def angle(x: Data, vertex: Data, y: Data) -> Any:
+        return cosine(minus(x, vertex), minus(y, vertex))
+
+    sides = [[angle(*three) for three in permutations(inputs[name], 3)] for name in ("student", "teacher")]
+    return mean([huber(a - b) for a, b in zip(*sides, strict=True)])
+
+
 VIEWED: list[tuple[str, Formula, Params, Inputs]] = [
     ("flops", flops, {}, {"embeddings": draw(71, 5, 4)}),
     *(
@@ -74,5 +102,9 @@ VIEWED: list[tuple[str, Formula, Params, Inputs]] = [
     *(
         ("auc_margin", auc_margin, {"margin": m}, {"input": draw(76, 6, 3), "target": whole(77, 2, 6, 3)})
         for m in ("1", "0.25")
+    ),
+    *(
+        (name, formula, {}, {"student": draw(78, 5, 2), "teacher": draw(79, 5, 3)})
+        for name, formula in (("rkd_distance", rkd_distance), ("rkd_angle", rkd_angle))
     ),
 ]

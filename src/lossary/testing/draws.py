@@ -162,6 +162,11 @@ def _two_samples(g: Generator, dt: dtype) -> Call:
     return Call((normal(g, dt, 6, 4), normal(g, dt, 5, 4)))
 
 
+def _related(g: Generator, dt: dtype) -> Call:
+    """A teacher with more features."""
+    return Call((normal(g, dt, 7, 4), normal(g, dt, 7, 6)))
+
+
 def _distances(g: Generator, dt: dtype) -> Call:
     return Call((normal(g, torch.float64, 6, 5).abs().to(dt), signs(g, 6, 5)))
 
@@ -293,6 +298,7 @@ _DRAWS: Mapping[tuple[str, ...], Draw] = {
     ("input-target", "masks", "probabilities"): _probable_regions,
     ("input-target-variance",): _noisy,
     ("input-teacher",): _taught,
+    ("student-teacher",): _related,
     ("input-target-variance", "values", "log-rates"): _scattered,
     ("samples-target",): _sampled,
     ("mean-log-variance",): _codes,
