@@ -39,3 +39,4 @@ def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiles, "COLUMNS", (16, 16))
     monkeypatch.setattr(tiles, "PROGRAMS", 6)
     monkeypatch.setattr(tiles, "STRIP", 2048)
+    monkeypatch.setattr(tiles, "DEEP_STRIP", 2048)

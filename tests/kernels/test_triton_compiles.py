@@ -31,6 +31,7 @@ def compiled(kernel, letters, **constants):
 kernels, size = vector_kernels, {"BC": 16, "BD": 32}
 compiled(kernels.inverse_norms, "hffiir", **size)
 compiled(kernels.inverse_norms, "h-fiir", **size)
+compiled(kernels.inverse_norms_of_both, "h-firfffiri", **size)
 vectors = ("fhf-hff-h-iirii", True, True), ("fhffhff-hfiirii", False, True), ("fh-----fh-iirii", False, False)
 for letters, sets, unit in vectors:
     compiled(kernels.finish_vectors, letters, SETS=sets, UNIT=unit, **size)

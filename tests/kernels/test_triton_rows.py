@@ -279,7 +279,12 @@ def test_the_slopes_of_pairs_are_not_rounded(dtype: torch.dtype) -> None:
 
 def test_norms_of_any_length_have_a_reciprocal() -> None:
     w = torch.tensor([[3.0, 4.0], [0.0, 0.0], [3e-30, 4e-30], [3e30, 4e30]], device=ON)
-    torch.testing.assert_close(sides.inverse_norms(w).cpu(), torch.tensor([0.2, 0.0, 2e29, 2e-31]))
+    wanted = torch.tensor([0.2, 0.0, 2e29, 2e-31])
+    each = sides.side(w, None, 1.0, None).each
+    both = [side.each for side in sides.sides(Bilinear(w[1:], w, unit=True, radius=2.0))]
+    for found, expected in zip([each, *both], (wanted, 2 * wanted[1:], wanted), strict=True):
+        assert found is not None
+        torch.testing.assert_close(found.cpu(), expected)
 
 
 def test_tiles_of_every_dtype_are_stored() -> None:

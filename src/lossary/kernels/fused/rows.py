@@ -15,7 +15,7 @@ from torch import Tensor
 from lossary.kernels.fused import row_kernels as kernels
 from lossary.kernels.fused import tiles
 from lossary.kernels.fused.launch import dot_precision, interpreted, launch
-from lossary.kernels.fused.sides import Pairs, Side, finish, side
+from lossary.kernels.fused.sides import Pairs, Side, finish, side, sides
 from lossary.kernels.products import headroom, multiply_
 from lossary.kernels.rows.kinds import by_own_target
 from lossary.kernels.rows.scores import Bilinear, ItemSets, Learning, RowGradients, Rows, Targets
@@ -81,8 +81,7 @@ class Problem:
 
 def problem(source: Bilinear, targets: Targets) -> Problem:
     """The kernels' arguments, contiguous."""
-    rows = side(source.x, source.row_factor, source.radius, source.half)
-    columns = side(source.w, source.column_factor, 1.0 if source.unit else None, source.half)
+    rows, columns = sides(source)
     return _between(rows, columns, source.b, targets)
 
 
@@ -147,6 +146,7 @@ def set_gradients(sets: ItemSets, rows: Rows, by_rows: RowGradients) -> tuple[Te
         multiply_(by_x, slopes, of.w[strip], add=strip.start > 0)
         if by_w is not None:
             multiply_(by_w[strip], slopes.t(), of.x)
+        del slopes  # before memory for the next ones is taken
     by_factor = None if every.factor is None else torch.empty_like(every.factor)
     return _settled(every, raw, by_factor, unscale, pairs), by_factor
 
@@ -264,6 +264,7 @@ def _gradients(of: Problem, factors: Tensor, needs: Needs, by_pair: Tensor | Non
         if by_b is not None and sums is not None:
             sums = sums.sum(0)
             by_b[strip] = sums if unscale is None else sums * unscale
+        del slopes, sums  # before memory for the next ones is taken
     if by_b is not None and by_pair is not None:
         by_b[: len(by_pair)] += by_pair
     by_x = None if by_x is None else _settled(of.rows, by_x, by_r, unscale, to_rows)

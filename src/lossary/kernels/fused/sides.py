@@ -9,6 +9,7 @@ from torch import Tensor
 from lossary.kernels.fused import tiles
 from lossary.kernels.fused import vector_kernels as kernels
 from lossary.kernels.fused.launch import launch
+from lossary.kernels.rows.scores import Bilinear
 
 
 @dataclass(frozen=True)
@@ -28,20 +29,42 @@ class Side:
 
 def side(given: Tensor, factor: Tensor | None, radius: float | None, half: torch.dtype | None) -> Side:
     """``factor_i x_i``, or for directions ``factor_i radius x_i / |x_i|``: factors are applied after the product."""
+    of = _unset(given, factor, radius, half)
+    _set_norms(of)
+    return of
+
+
+def sides(source: Bilinear) -> tuple[Side, Side]:
+    """Both sides of the scores."""
+    rows = _unset(source.x, source.row_factor, source.radius, source.half)
+    columns = _unset(source.w, source.column_factor, 1.0 if source.unit else None, source.half)
+    _set_norms(rows, columns)
+    return rows, columns
+
+
+def _unset(given: Tensor, factor: Tensor | None, radius: float | None, half: torch.dtype | None) -> Side:
+    """With memory for the factors of directions."""
     given = given.contiguous()
     multiplied = given.to(torch.float32 if half is None else half)
     factor = None if factor is None else factor.contiguous()
-    each = factor if radius is None else inverse_norms(given, radius, factor)
+    each = factor if radius is None else torch.empty(len(given), dtype=torch.float32, device=given.device)
     return Side(given, multiplied, factor, radius, each)
 
 
-def inverse_norms(w: Tensor, radius: float = 1.0, factor: Tensor | None = None) -> Tensor:
-    """radius / |w_j| in float32, times each vector's factor; 0 for a zero vector."""
-    inverse = torch.empty(len(w), dtype=torch.float32, device=w.device)
+def _set_norms(*sides: Side) -> None:
+    """radius / |x_i| in float32, times each vector's factor, of directions; 0 for a zero vector."""
     columns, depth = tiles.COLUMNS
-    programs = -(-len(w) // columns)
-    launch(kernels.inverse_norms, programs, w, w, factor, inverse, *w.shape, radius, BC=columns, BD=depth)
-    return inverse
+    of = [side for side in sides if side.radius is not None]
+    if not of:
+        return
+    programs, size = sum(-(-len(side.given) // columns) for side in of), of[0].given.shape[1]
+    vectors = [(side.given, side.factor, side.each, len(side.given)) for side in of]
+    if len(of) == 1:
+        launch(kernels.inverse_norms, programs, of[0].given, *vectors[0], size, of[0].radius, BC=columns, BD=depth)
+        return
+    (first, second), (one, other) = of, vectors
+    every = (*one, first.radius, *other, second.radius, size)
+    launch(kernels.inverse_norms_of_both, programs, first.given, *every, BC=columns, BD=depth)
 
 
 class Pairs(NamedTuple):

@@ -41,8 +41,9 @@ SCORES = 4096
 LOGITS, STEPS = 4096, 16
 #: Enough programs to keep every processor of an accelerator busy, several times over.
 PROGRAMS = 1024
-#: Bytes of slopes, and of scores computed by torch's products, held at once.
+#: Bytes of slopes held at once, the largest temporary by far; and if torch's products compute scores, of both.
 STRIP = 3 << 30
+DEEP_STRIP = 3 << 29
 #: Longer vectors are multiplied by torch: then its work per score outweighs the score's way through memory.
 DEEP = 512
 
@@ -57,7 +58,8 @@ def slopes(x: Tensor) -> Tile:
 
 def strip(x: Tensor, columns: int, each: int) -> int:
     """How many columns are processed at once, at ``each`` bytes per row of ``x``: strips of equal width."""
-    whole = max(1, min(STRIP, _device.budget(x)) // max(1, len(x) * each))
+    most = DEEP_STRIP if x.shape[1] > DEEP else STRIP
+    whole = max(1, min(most, 2 * _device.budget(x)) // max(1, len(x) * each))
     return -(-columns // max(1, -(-columns // whole)))
 
 

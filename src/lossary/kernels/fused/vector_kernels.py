@@ -12,12 +12,12 @@ from lossary.kernels.fused.row_kernels import LOG2_E, sigmoid, softplus
 
 
 @triton.jit
-def inverse_norms(W, FACTOR, OUT, C, D, radius, BC: tl.constexpr, BD: tl.constexpr):
+def _inverse_norms(program, W, FACTOR, OUT, C, D, radius, BC: tl.constexpr, BD: tl.constexpr):
     """radius / |w_j|, times each vector's factor; 0 for a zero vector.
 
     Entries are divided by the largest before they are squared, so that no square is out of range.
     """
-    c = tl.program_id(0) * BC + tl.arange(0, BC)
+    c = program * BC + tl.arange(0, BC)
     at = W + c.to(tl.int64)[:, None] * D
     largest = tl.zeros((BC,), dtype=tl.float32)
     for first in range(0, D, BD):
@@ -37,6 +37,25 @@ def inverse_norms(W, FACTOR, OUT, C, D, radius, BC: tl.constexpr, BD: tl.constex
     if FACTOR is not None:
         found *= tl.load(FACTOR + c, mask=c < C, other=0.0).to(tl.float32)
     tl.store(OUT + c, found, mask=c < C)
+
+
+@triton.jit
+def inverse_norms(W, FACTOR, OUT, C, D, radius, BC: tl.constexpr, BD: tl.constexpr):
+    """For some vectors."""
+    _inverse_norms(tl.program_id(0), W, FACTOR, OUT, C, D, radius, BC, BD)
+
+
+@triton.jit
+def inverse_norms_of_both(
+    X, X_FACTOR, X_OUT, N, x_radius, W, W_FACTOR, W_OUT, C, w_radius, D, BC: tl.constexpr, BD: tl.constexpr
+):
+    """For both sides of a product."""
+    program = tl.program_id(0)
+    of_x = tl.cdiv(N, BC)
+    if program < of_x:
+        _inverse_norms(program, X, X_FACTOR, X_OUT, N, D, x_radius, BC, BD)
+    else:
+        _inverse_norms(program - of_x, W, W_FACTOR, W_OUT, C, D, w_radius, BC, BD)
 
 
 @triton.jit
