@@ -70,8 +70,8 @@ def rkd_distance_loss(
     Example:
         >>> import torch
         >>> corner = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-        >>> rkd_distance_loss(3 * corner + 1, corner), rkd_distance_loss(corner * torch.tensor([2.0, 1.0]), corner)
-        (tensor(0.), tensor(0.0408))
+        >>> rkd_distance_loss(2 * corner - 4, corner), rkd_distance_loss(corner * torch.tensor([2.0, 1.0]), corner)
+        (tensor(0.), tensor(0.0277))
 
     Source:
         Park et al., Relational Knowledge Distillation, arXiv:1904.05068, where it has weight 25 beside twice as much of
@@ -142,8 +142,8 @@ def rkd_angle_loss(
     Example:
         >>> import torch
         >>> corner = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-        >>> rkd_angle_loss(3 * corner.flip(1), corner), rkd_angle_loss(corner * torch.tensor([2.0, 1.0]), corner)
-        (tensor(0.), tensor(0.0145))
+        >>> rkd_angle_loss(2 * corner.flip(1), corner), rkd_angle_loss(corner * torch.tensor([2.0, 1.0]), corner)
+        (tensor(0.), tensor(0.0171))
 
     Source:
         Park et al., Relational Knowledge Distillation, arXiv:1904.05068, where it has weight 50 beside half as much of
