@@ -137,25 +137,28 @@ def check_tensor(name: str, value: object) -> None:
         raise TypeError(f"{name}: wanted a tensor; got {type(value).__name__}")
 
 
-def check_float(name: str, tensor: Tensor) -> None:
-    check_tensor(name, tensor)
-    if not tensor.dtype.is_floating_point:
+# The checks of nearly every call ask about a tensor in one expression: calls of other checks slow small batches.
+
+
+def check_float(name: str, tensor: Any) -> None:
+    if not isinstance(tensor, Tensor) or not tensor.dtype.is_floating_point:
+        check_tensor(name, tensor)
         raise TypeError(f"{name}: wanted a floating-point tensor; got {tensor.dtype}")
 
 
-def check_dim(name: str, tensor: Tensor, dims: int | tuple[int, ...], axes: str = "") -> None:
-    check_tensor(name, tensor)
+def check_dim(name: str, tensor: Any, dims: int | tuple[int, ...], axes: str = "") -> None:
     wanted = (dims,) if isinstance(dims, int) else dims
-    if tensor.dim() not in wanted:
+    if not isinstance(tensor, Tensor) or tensor.dim() not in wanted:
+        check_tensor(name, tensor)
         shape = f" {axes}" if axes else ""
         number = " or ".join(map(str, wanted))
         raise ValueError(f"{name}: wanted {number} dimension(s){shape}; got shape {tuple(tensor.shape)}")
 
 
-def check_same_shape(name: str, tensor: Tensor, other_name: str, other: Tensor) -> None:
-    check_tensor(name, tensor)
-    check_tensor(other_name, other)
-    if tensor.shape != other.shape:
+def check_same_shape(name: str, tensor: Any, other_name: str, other: Any) -> None:
+    if not isinstance(tensor, Tensor) or not isinstance(other, Tensor) or tensor.shape != other.shape:
+        check_tensor(name, tensor)
+        check_tensor(other_name, other)
         raise ValueError(f"{name}: wanted the shape of {other_name}, {tuple(other.shape)}; got {tuple(tensor.shape)}")
 
 
@@ -196,9 +199,9 @@ def stretched_rows(**tensors: Tensor) -> tuple[Tensor, ...]:
     return stretched(**tensors)
 
 
-def check_shape(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
-    check_tensor(name, tensor)
-    if tensor.shape != shape:
+def check_shape(name: str, tensor: Any, shape: tuple[int, ...]) -> None:
+    if not isinstance(tensor, Tensor) or tensor.shape != shape:
+        check_tensor(name, tensor)
         raise ValueError(f"{name}: wanted shape {shape}; got {tuple(tensor.shape)}")
 
 
@@ -220,15 +223,15 @@ def without_metadata(given: Any) -> Any:
     return plain() if plain else given
 
 
-def wide_integers(name: str, tensor: Tensor) -> Tensor:
+def wide_integers(name: str, tensor: Any) -> Tensor:
     """Integers as int64, other dtypes unchanged: every label goes through here before it is compared.
 
     torch compares in the tensor's dtype, where a uint8 of 156 equals an ``ignore_index`` of -100, an int8 of 127 is not
     below 200 classes, and wider unsigned integers cannot be compared at all.
     """
-    check_tensor(name, tensor)
-    if tensor.dtype == torch.int64 or tensor.dtype not in _NARROW:
+    if isinstance(tensor, Tensor) and tensor.dtype not in _NARROW:
         return tensor
+    check_tensor(name, tensor)
     wide = tensor.long()
     if tensor.dtype == torch.uint64 and values_visible(wide) and (wide < 0).any():
         raise ValueError(f"{name}: wanted integers below 2**63; got {int(wide[wide < 0][0]) + 2**64}")

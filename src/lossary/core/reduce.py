@@ -60,6 +60,8 @@ def align(sample_weight: Tensor | None, mask: Tensor | None, shape: torch.Size) 
     Either has one number per item, or one per entry of the leading dimensions: (N,) with (N, C) is one number per row.
     Aligned from the last dimension, as broadcasting does, it would silently be one per column if N = C.
     """
+    if sample_weight is None and mask is None:
+        return None, None
     if mask is not None:
         check_tensor("mask", mask)
     if mask is not None and mask.dtype != torch.bool:

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, distributed
 from torch.distributed import ProcessGroup, Work
 
-from lossary.distributed.shards import check_own, group_of, is_sharded
+from lossary.distributed.shards import WHOLE, check_own, group_of, is_sharded
 from lossary.distributed.ways import CHOSEN
 
 P = ParamSpec("P")
@@ -90,7 +90,7 @@ def across_ranks(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
 
     @functools.wraps(loss)
     def run(*args: P.args, **kwargs: P.kwargs) -> Tensor:
-        if len(args) > batch:
+        if len(args) > batch and type(args[batch]) not in WHOLE:
             check_own(args[batch], names[batch])
         group: Any = kwargs.get("group") or _sharded_over(args, kwargs)
         if group is None:
@@ -111,7 +111,7 @@ def _outside(met: Callable[P, T]) -> Callable[P, T]:
 
 def _sharded_over(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> ProcessGroup | None:
     for given in (*args, *kwargs.values()):  # torch 2.6 cannot compile next() with a default
-        if isinstance(given, Tensor) and is_sharded(given):
+        if type(given) not in WHOLE and isinstance(given, Tensor) and is_sharded(given):
             return group_of(given)
     return None
 

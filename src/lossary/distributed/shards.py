@@ -40,9 +40,13 @@ class Shards:
         return slice(*self.cuts[rank : rank + 2])
 
 
+#: Types of tensors that lie on one rank: nearly all of them, so this is asked before anything is called.
+WHOLE = (Tensor, torch.nn.Parameter)
+
+
 def is_sharded(weight: Tensor) -> bool:
     """Whether it is a ``DTensor``; unless their module was imported, there are none."""
-    if type(weight) in (Tensor, torch.nn.Parameter):
+    if type(weight) in WHOLE:
         return False
     known = sys.modules.get("torch.distributed.tensor")
     return known is not None and isinstance(weight, known.DTensor)

@@ -19,8 +19,8 @@ from lossary.kernels.stable import HALF, accumulate
 def multiplied_in(*tensors: Tensor) -> torch.dtype | None:
     """The half precision in which these are multiplied: their own, or that of autocast. None for full precision."""
     first = tensors[0]
-    if transformed() or any(t.dtype == torch.float64 for t in tensors):
-        return None
+    if first.is_cpu or transformed() or any(t.dtype == torch.float64 for t in tensors):
+        return None  # no CPU is known to; asked first, since the other questions slow small batches
     if _device.autocast_is_on(first):
         dtype = torch.get_autocast_dtype(first.device.type)
     else:
@@ -39,17 +39,16 @@ def product(a: Tensor, b: Tensor, bias: Tensor | None = None, half: torch.dtype 
         bias: One number per row of ``b``.
         half: From :func:`multiplied_in`: the dtype to which the factors are rounded.
     """
-    plain = plain_only()
     if half is not None and a.dim() == b.dim() == 2:
         with full_precision(a):
             found = _HalfProduct.apply(a, b, half)
-    elif not _device.autocast_is_on(a) and (plain or not _device.inside_autocast()):
+    elif not _device.autocast_is_on(a) and (plain_only() or not _device.inside_autocast()):
         if b.dim() == 2:
             return F.linear(a, b, bias)
         found = a @ b.mT
     else:
         with full_precision(a):
-            found = a @ b.mT if plain else _Product.apply(a, b, bias is not None)
+            found = a @ b.mT if plain_only() else _Product.apply(a, b, bias is not None)
     return found if bias is None else found + bias
 
 

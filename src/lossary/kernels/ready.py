@@ -37,7 +37,7 @@ def gaps(scores: Tensor, labels: Tensor) -> Tensor:
         index = labels[:, None]
         top = found.detach().amax(1, keepdim=True)
         found = found - top  # their differences, not rounded by a large common part
-        return found.scatter(1, index, ABSENT).logsumexp(1) - found.gather(1, index)[:, 0]
+        return found.scatter(1, index, ABSENT).logsumexp(1) - found.gather(1, index).squeeze(1)
     return _Gaps.apply(scores, labels)
 
 

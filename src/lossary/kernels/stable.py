@@ -74,8 +74,13 @@ def like_torch(loss: Tensor, *inputs: Tensor) -> Tensor:
         return loss
     dtype = inputs[0].dtype
     for other in inputs[1:]:
-        dtype = torch.promote_types(dtype, other.dtype)
+        dtype = common(dtype, other.dtype)
     return loss.to(dtype)
+
+
+def common(dtype: torch.dtype, other: torch.dtype) -> torch.dtype:
+    """The dtype in which both meet; nearly always they are one, and torch's own answer takes an operation."""
+    return dtype if dtype == other else torch.promote_types(dtype, other)
 
 
 def unit(x: Tensor, dim: int = -1) -> Tensor:
@@ -90,7 +95,7 @@ def sphere(x: Tensor, radius: float | Tensor) -> Tensor:
     if isinstance(radius, Tensor) and radius.dim() > 0:
         radius = radius[:, None]
     y, inverse = in_range(x)
-    return y * (inverse * radius)
+    return y * (inverse if _is_one(radius) else inverse * radius)
 
 
 def sphere_apart(x: Tensor, radius: float | Tensor, half: torch.dtype | None) -> tuple[Tensor, Tensor | None]:
@@ -99,7 +104,11 @@ def sphere_apart(x: Tensor, radius: float | Tensor, half: torch.dtype | None) ->
         return sphere(x, radius), None
     y, inverse = in_range(x)
     each = inverse.squeeze(1)
-    return y, each if not isinstance(radius, Tensor) and radius == 1 else each * radius
+    return y, each if _is_one(radius) else each * radius
+
+
+def _is_one(radius: float | Tensor) -> bool:
+    return not isinstance(radius, Tensor) and radius == 1
 
 
 def in_range(x: Tensor, dim: int = -1) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ from lossary.kernels.elementwise import Argument, ElementSlope, block_sum, fits_
 from lossary.kernels.fused import switch
 from lossary.kernels.graph import learns
 from lossary.kernels.modes import plain_only
-from lossary.kernels.stable import accumulator
+from lossary.kernels.stable import accumulator, common
 
 #: Integers that torch can multiply by a mask; it cannot multiply the wider unsigned ones.
 _WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
@@ -157,7 +157,7 @@ def torchs_own(input: Tensor, target: Tensor) -> bool:
     Off the CPU also in bf16: torch sums in float32, and a widened copy of each tensor would double the memory traffic.
     Not in float16, where the square of 300 is infinite.
     """
-    if input.numel() == 0 or torch.promote_types(input.dtype, target.dtype) != input.dtype:
+    if input.numel() == 0 or common(input.dtype, target.dtype) != input.dtype:
         return False
     return accumulator(input) == input.dtype or (input.dtype == torch.bfloat16 and not _device.by_cache(input))
 
@@ -172,7 +172,7 @@ def _prepared(
     """The losses' dtype; weights and mask lined up with items of ``shape``, by default the input's."""
     check_float("input", input)
     check_same_shape("target", target, "input", input)
-    return torch.promote_types(accumulator(input), target.dtype), *align(
+    return common(accumulator(input), target.dtype), *align(
         sample_weight, mask, input.shape if shape is None else shape
     )
 

@@ -84,7 +84,7 @@ def row_loss(
         slope: The formula's losses and gradients in closed form, for blocks that are differentiated at once.
         kernel: The formula among Triton's kernels, if no parameter is a tensor; rows without a target do not count.
     """
-    if kernel is not None and not any(isinstance(p, Tensor) for p in parameters):
+    if switch.ON and kernel is not None and not any(isinstance(p, Tensor) for p in parameters):
         rows = _for_kernels(source, targets, reduction, group)
         if rows is not None:
             formula = _beside_numbers(formula, parameters)

@@ -40,7 +40,10 @@ class RowGradients(NamedTuple):
         return RowGradients(*(None if g is None else g[rows] for g in self))
 
 
-@dataclass(frozen=True)
+# Not frozen: that takes as long as an operation on a small batch for each of them.
+
+
+@dataclass(eq=False)
 class Dense:
     """Ready scores, (N, C)."""
 
@@ -74,7 +77,7 @@ class ItemSets(NamedTuple):
     radius: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Bilinear:
     """Scores z_ij = r_i <x_i, w_j> c_j + b_j; with ``unit``, w_j / |w_j| replaces w_j.
 
@@ -157,7 +160,7 @@ class Bilinear:
             by_row = by_column = None
         if self.unit:
             w, inverse = in_range(w)
-            by_column = inverse[:, 0]
+            by_column = inverse.squeeze(1)  # backward of an index takes four operations more
         if by_row is None and by_column is None:
             scores = product(x, w, b, self.half)
         else:
@@ -208,7 +211,7 @@ Source = Dense | Bilinear
 Sums = Literal["exponentials", "softplus", "powers"]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Targets:
     """Which columns are a row's targets: those with the row's label.
 
@@ -307,7 +310,7 @@ class Targets:
         return self.numbered and self.first is None
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Given:
     """Targets not given by labels: for each row, which columns are targets and which the rest; O(N C) memory."""
 

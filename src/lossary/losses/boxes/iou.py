@@ -12,7 +12,7 @@ from lossary.core.check import check_dim, check_float, check_several_classes, ch
 from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction, align, reduce
 from lossary.core.rules import POSITIVE, checked
-from lossary.kernels.stable import accumulate, accumulator
+from lossary.kernels.stable import accumulate, accumulator, common
 from lossary.losses._pointwise import ElementFormula, hide, rowwise
 from lossary.losses.boxes._shared import box_card, check_boxes, overlap, ratio, sizes
 from lossary.losses.boxes._slopes import Formula, box_slope, ciou_slopes, diou_slopes, giou_slopes, iou_slopes
@@ -343,7 +343,7 @@ def distribution_focal_loss(
     check_several_classes("input", input, input.shape[1], "binary_cross_entropy_with_logits")
     check_shape("target", target, tuple(input.shape[:1]))
     weight, counts = align(sample_weight, mask, input.shape[:1])
-    x, y = accumulate(input), target.to(torch.promote_types(accumulator(input), target.dtype))
+    x, y = accumulate(input), target.to(common(accumulator(input), target.dtype))
     if counts is not None:
         x, y = hide(x, counts[:, None]), hide(y, counts)
     last = x.shape[1] - 1

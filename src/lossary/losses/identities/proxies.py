@@ -186,7 +186,7 @@ def _soft_triple(
     cosines = product(x, centers.flatten(0, 1)).unflatten(1, centers.shape[:2])
     scores = scale * ((cosines / gamma).softmax(2) * cosines).sum(2)
     own = labels[:, None]
-    return softplus(scores.scatter(1, own, ABSENT).logsumexp(1) - scores.gather(1, own)[:, 0] + scale * margin)
+    return softplus(scores.scatter(1, own, ABSENT).logsumexp(1) - scores.gather(1, own).squeeze(1) + scale * margin)
 
 
 def _apart(centers: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 from lossary.core.card import Card
 from lossary.core.check import check_dim, check_float, check_same_shape, values_visible
 from lossary.core.reduce import align, reduce
-from lossary.kernels.stable import ABSENT, accumulator, divided, scales
+from lossary.kernels.stable import ABSENT, accumulator, common, divided, scales
 from lossary.losses._pointwise import hide
 
 
@@ -42,7 +42,7 @@ def lists_of(input: Tensor, target: Tensor, mask: Tensor | None, sample_weight: 
     align(sample_weight, None, input.shape[:1])  # one per list
     _, there = align(sample_weight, mask, input.shape)
     there = torch.ones_like(input, dtype=torch.bool) if there is None else there.expand(input.shape)
-    scores = input.to(torch.promote_types(accumulator(input), target.dtype))
+    scores = input.to(common(accumulator(input), target.dtype))
     return Lists(hide(scores, there), hide(target.to(scores.dtype), there), there)
 
 

@@ -11,7 +11,7 @@ from lossary.core.check import check_float, check_same_shape, check_shape
 from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction, align, reduce
 from lossary.core.rules import checked
-from lossary.kernels.stable import accumulate, accumulator
+from lossary.kernels.stable import accumulate, accumulator, common
 from lossary.losses._pointwise import check_not_negative, hide, pointwise
 
 __all__ = [
@@ -152,7 +152,7 @@ def ensemble_crps_loss(
         raise ValueError(f"input: wanted (..., M) with M >= 1; got {tuple(input.shape)}")
     check_shape("target", target, tuple(input.shape[:-1]))
     sample_weight, mask = align(sample_weight, mask, target.shape)
-    dtype = torch.promote_types(accumulator(input), target.dtype)
+    dtype = common(accumulator(input), target.dtype)
     x, y = hide(input.to(dtype), None if mask is None else mask[..., None]), hide(target.to(dtype), mask)
     error, members = x - y[..., None], input.shape[-1]
     inner = _balance(x) / max(members - 1 if fair else members, 1)

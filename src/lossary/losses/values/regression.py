@@ -15,7 +15,7 @@ from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction, align, divide, one_weight
 from lossary.core.rules import Number, checked
 from lossary.distributed import across_ranks, gathered
-from lossary.kernels.stable import accumulate, accumulator, like_torch, scales
+from lossary.kernels.stable import accumulate, accumulator, common, like_torch, scales
 from lossary.losses._pointwise import hide, pointwise, pointwise_by_torch
 from lossary.losses.values._shared import value_card
 
@@ -191,7 +191,7 @@ def rmse_loss(
     check_float("input", input)
     check_same_shape("target", target, "input", input)
     sample_weight, mask = align(sample_weight, mask, input.shape)
-    dtype = torch.promote_types(accumulator(input), target.dtype)
+    dtype = common(accumulator(input), target.dtype)
     residual = hide(input.to(dtype), mask) - hide(target.to(dtype), mask)
     weight = one_weight(sample_weight, mask, input.shape, dtype)
     weight = None if weight is None else weight.to(dtype)

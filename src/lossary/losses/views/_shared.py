@@ -14,7 +14,7 @@ from lossary.kernels.rows.directions import by_kernels, rows_of_length
 from lossary.kernels.rows.formula import fits_densely, two_way_statistics
 from lossary.kernels.rows.scores import Bilinear, Dense, Rows, Targets
 from lossary.kernels.rows.softmax import mean_of_both_ways, softmax_loss
-from lossary.kernels.stable import accumulate, accumulator, softplus, sphere, sphere_apart, unit
+from lossary.kernels.stable import accumulate, accumulator, common, softplus, sphere, sphere_apart, unit
 from lossary.losses._batch import Compared, absence, check_same_precision, compare
 from lossary.losses._pointwise import hide
 
@@ -80,7 +80,7 @@ def paired(
     check_float(names[0], query)
     check_same_shape(names[1], answer, names[0], query)
     check_same_precision(names[1], answer, names[0], query)
-    half, sent = multiplied_in(query, answer), torch.promote_types(query.dtype, answer.dtype)
+    half, sent = multiplied_in(query, answer), common(query.dtype, answer.dtype)
     count, alone = query.shape[:1], group is None and ids is None and mask is None
     if not (once and alone and by_kernels(query, half)):
         query, answer = accumulate(query), accumulate(answer)
