@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from lossary.compose.sums import DeepSupervision as DeepSupervision
     from lossary.compose.sums import Matryoshka as Matryoshka
     from lossary.compose.sums import Sum as Sum
+    from lossary.compose.tasks import UncertaintyWeighting as UncertaintyWeighting
     from lossary.compose.tokens import TokenReadings as TokenReadings
     from lossary.compose.tokens import group_advantages as group_advantages
     from lossary.compose.tokens import kto_reference_point as kto_reference_point

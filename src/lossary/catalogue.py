@@ -95,6 +95,7 @@ HELPERS: tuple[ModuleType, ...] = tuple(
         "compose.tokens",
         "compose.prototypes",
         "compose.sums",
+        "compose.tasks",
         "compose.cached",
         "compose.queue",
         "compose.sampled",
