@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lossary.compose.linear import linear_cross_entropy as linear_cross_entropy
     from lossary.compose.linear import linear_loss as linear_loss
     from lossary.compose.perceptual import PerceptualLoss as PerceptualLoss
+    from lossary.compose.permutations import PermutationInvariant as PermutationInvariant
     from lossary.compose.prototypes import DINOHead as DINOHead
     from lossary.compose.prototypes import linear_dino_loss as linear_dino_loss
     from lossary.compose.queue import Queue as Queue

@@ -96,6 +96,7 @@ HELPERS: tuple[ModuleType, ...] = tuple(
         "compose.prototypes",
         "compose.sums",
         "compose.tasks",
+        "compose.permutations",
         "compose.cached",
         "compose.queue",
         "compose.sampled",
