@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from lossary.kernels.rows import blocks, routes, softmax
+from lossary.kernels.rows import blocks, by_torch, routes
 from lossary.kernels.rows import formula as rows
+from lossary.kernels.rows.by_torch import SoftmaxWith
 from lossary.kernels.rows.scores import Bilinear, Dense, Given, Targets
 from lossary.kernels.rows.softmax import softmax_loss
 
@@ -28,9 +29,9 @@ def with_gradient(scores: Tensor, targets: Targets | Given) -> tuple[Tensor, Ten
 @pytest.mark.parametrize("targets", TARGETS.values(), ids=TARGETS)
 def test_both_ways_give_one_loss_and_gradient(targets: Targets | Given, monkeypatch: pytest.MonkeyPatch) -> None:
     scores = torch.randn(6, 6, dtype=torch.float64, requires_grad=True)
-    by_torch = with_gradient(scores, targets)
-    monkeypatch.setattr(softmax, "EXACT", math.inf)
-    torch.testing.assert_close(by_torch, with_gradient(scores, targets))
+    found = with_gradient(scores, targets)
+    monkeypatch.setattr(by_torch, "EXACT", math.inf)
+    torch.testing.assert_close(found, with_gradient(scores, targets))
 
 
 @pytest.mark.parametrize("targets", [Targets(torch.arange(4)), Targets(torch.arange(4), torch.arange(4))])
@@ -38,6 +39,25 @@ def test_rows_that_are_nearly_right_keep_their_digits(targets: Targets) -> None:
     scores = (20 * torch.eye(4)).requires_grad_()
     loss, _ = with_gradient(scores, targets)
     torch.testing.assert_close(loss.item(), math.log1p(3 * math.exp(-20)), rtol=1e-5, atol=0)
+
+
+def with_margin(scores: Tensor, margin: float) -> tuple[Tensor, Tensor]:
+    formula = SoftmaxWith(lambda rows: rows.target - margin)
+    loss = rows.row_loss(formula, Dense(scores), Targets(torch.arange(4)))
+    return loss, torch.autograd.grad(loss, scores)[0]
+
+
+def test_with_another_score_in_the_targets_place_both_ways_give_one_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = torch.randn(4, 4, dtype=torch.float64, requires_grad=True)
+    found = with_margin(scores, 0.5)
+    monkeypatch.setattr(by_torch, "EXACT", math.inf)
+    torch.testing.assert_close(found, with_margin(scores, 0.5))
+
+
+def test_with_a_margin_rows_that_are_nearly_right_keep_their_digits() -> None:
+    scores = (20 * torch.eye(4)).requires_grad_()
+    loss, _ = with_margin(scores, 0.5)
+    torch.testing.assert_close(loss.item(), math.log1p(3 * math.exp(-19.5)), rtol=1e-5, atol=0)
 
 
 def test_no_row_with_a_target_is_zero() -> None:

@@ -12,6 +12,7 @@ import interpreter
 from lossary.core.reduce import reduce
 from lossary.kernels.fused.switch import RowKernel
 from lossary.kernels.rows import softmax
+from lossary.kernels.rows.by_torch import SoftmaxWith
 from lossary.kernels.rows.means import fits, row_mean
 from lossary.kernels.rows.scores import Rows
 from lossary.kernels.stable import ABSENT
@@ -34,7 +35,8 @@ def angles(beyond: angular.BeyondPi, margin: float) -> tuple[Formula, RowKernel]
     numbers = angular.arcface_numbers(margin)
 
     def formula(rows: Rows) -> Tensor:
-        return angular.arcface_rows(rows, SCALE, *numbers, beyond_pi=beyond, straight_through=False)
+        target = partial(angular.arcface_target, beyond_pi=beyond, straight_through=False)
+        return SoftmaxWith(target)(rows, SCALE, *numbers)
 
     kernel = angular._arcface_kernel(SCALE, margin, beyond)
     assert kernel is not None
@@ -44,7 +46,7 @@ def angles(beyond: angular.BeyondPi, margin: float) -> tuple[Formula, RowKernel]
 def shifted() -> tuple[Formula, RowKernel]:
     kernel = angular._cosface_kernel(SCALE, 0.3)
     assert kernel is not None
-    return partial(angular._cosface, scale=SCALE, margin=0.3), kernel
+    return lambda rows: angular._cosface(rows, SCALE, 0.3), kernel
 
 
 #: Formulas of rows with one target, and the only one of several.

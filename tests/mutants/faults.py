@@ -191,22 +191,22 @@ MUTANTS = (
         "cosface_loss",
         ("golden", "gradient_by_hyperparameters_is_true"),
         in_text(
-            "lossary.losses.identities.angular:_cosface",
-            "softplus(rows.rest - (rows.target - scale * margin))",
-            "softplus(rows.rest - rows.target) + scale * margin.detach()",
+            "lossary.losses.identities.angular:_cosface.own",
+            "rows.target - scale * margin",
+            "rows.rest - ((rows.rest - rows.target).exp().log1p() + scale * margin.detach()).expm1().log()",
         ),
     ),
     Mutant(
         "the margin has the wrong sign",
         "cosface_loss",
         ("golden",),
-        in_text("lossary.losses.identities.angular:_cosface", "- scale * margin", "+ scale * margin"),
+        in_text("lossary.losses.identities.angular:_cosface.own", "- scale * margin", "+ scale * margin"),
     ),
     Mutant(
         "the margin gets no gradient",
         "cosface_loss",
         ("gradient_by_hyperparameters_is_true", "parameters_learn"),
-        in_text("lossary.losses.identities.angular:_cosface", "scale * margin", "scale * margin.detach()"),
+        in_text("lossary.losses.identities.angular:_cosface.own", "scale * margin", "scale * margin.detach()"),
     ),
     Mutant(
         "the second derivative is silently lost",
@@ -228,7 +228,7 @@ MUTANTS = (
         "a product's gradient is taken in the state that backward finds",
         "info_nce_loss",
         ("backward_follows_forward_into_autocast",),
-        in_text("lossary.kernels.products:product", "a @ b.mT if plain else", "a @ b.mT if True else"),
+        in_text("lossary.kernels.products:product", "a @ b.mT if plain_only() else", "a @ b.mT if True else"),
     ),
     Mutant(
         "an item of weight 0 is multiplied by it",
@@ -263,13 +263,13 @@ MUTANTS = (
         "ArcFace without its far branch",
         "arcface_loss",
         ("golden",),
-        in_text("lossary.losses.identities.angular:arcface_rows", "cos > end", "cos > -2"),
+        in_text("lossary.losses.identities.angular:arcface_target", "cos > end", "cos > -2"),
     ),
     Mutant(
         "ArcFace's gradient goes straight through the angle",
         "arcface_loss",
         ("golden", "gradient_is_true"),
-        in_text("lossary.losses.identities.angular:arcface_rows", "if straight_through:", "if True:"),
+        in_text("lossary.losses.identities.angular:arcface_target", "if straight_through:", "if True:"),
     ),
     Mutant(
         "ArcFace's angle has an infinite slope at cosine 1",
@@ -419,7 +419,7 @@ MUTANTS = (
     ),
     Mutant(
         "the mean divides by the batch and one",
-        "cosface_loss",
+        "log_cosh_loss",
         ("mean_is_the_mean_of_the_items", "golden"),
         in_text("lossary.core.reduce:reduce", "return loss.mean()", "return loss.sum() / (loss.numel() + 1)"),
     ),

@@ -95,12 +95,12 @@ def free_memory(x: Tensor) -> int:
     return free + torch.cuda.memory_reserved(x.device) - torch.cuda.memory_allocated(x.device)
 
 
-def multiplies_half(x: Tensor, dtype: torch.dtype) -> bool:
+def multiplies_half(x: Tensor, dtype: torch.dtype | None = None) -> bool:
     """Whether the device of ``x`` multiplies matrices of ``dtype``, a half precision, directly into float32.
 
-    No CPU is known to: there float32 copies are multiplied.
+    No CPU is known to: there float32 copies are multiplied. Without a dtype: whether it may for some.
     """
-    return not x.is_cpu and _into_float32(x.device, dtype, False)
+    return not x.is_cpu and (dtype is None or _into_float32(x.device, dtype, False))
 
 
 def adds_half_products(x: Tensor, dtype: torch.dtype) -> bool:

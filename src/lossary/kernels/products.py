@@ -19,8 +19,8 @@ from lossary.kernels.stable import HALF, accumulate
 def multiplied_in(*tensors: Tensor) -> torch.dtype | None:
     """The half precision in which these are multiplied: their own, or that of autocast. None for full precision."""
     first = tensors[0]
-    if first.is_cpu or transformed() or any(t.dtype == torch.float64 for t in tensors):
-        return None  # no CPU is known to; asked first, since the other questions slow small batches
+    if not _device.multiplies_half(first) or transformed() or any(t.dtype == torch.float64 for t in tensors):
+        return None
     if _device.autocast_is_on(first):
         dtype = torch.get_autocast_dtype(first.device.type)
     else:

@@ -22,6 +22,7 @@ from lossary.kernels.fused import switch
 from lossary.kernels.fused.switch import RowKernel
 from lossary.kernels.graph import learns
 from lossary.kernels.modes import full_precision, transformed
+from lossary.kernels.rows.by_torch import SoftmaxWith
 from lossary.kernels.rows.means import fits, row_mean
 from lossary.kernels.rows.ring import ring_statistics
 from lossary.kernels.rows.routes import (
@@ -98,8 +99,12 @@ def row_loss(
         losses = formula(row_statistics(source, targets), *parameters)
         return reduce(losses, weight=weight, reduction=reduction, group=group)
     if isinstance(source, Dense) or isinstance(targets, Given) or _held_whole(source, targets):
-        losses = formula(statistics(source, targets), *parameters)
-        return reduce(losses, weight=weight, reduction=reduction, group=group)
+        rows = statistics(source, targets)
+        if isinstance(formula, SoftmaxWith) and reduction == "mean" and weight is None and group is None:
+            loss = formula.mean(rows, *parameters)
+            if loss is not None:
+                return loss
+        return reduce(formula(rows, *parameters), weight=weight, reduction=reduction, group=group)
     with full_precision(source.x):
         dtype, device = accumulator(source.x), source.x.device
         tensors = (p.to(device, dtype) for p in parameters if isinstance(p, Tensor))

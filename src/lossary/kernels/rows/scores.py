@@ -347,8 +347,9 @@ class RowsOf:
 
     def __init__(self, scores: Tensor, targets: Targets | Given, first: int = 0, *, some_absent: bool = True) -> None:
         self._given, self._targets, self._first, self._some_absent = scores, targets, first, some_absent
-        # Which columns are targets, if every row has exactly one.
-        self._index = targets.rows.long()[:, None] if isinstance(targets, Targets) and targets.single else None
+        # The rows' only targets, (N,), if every row has exactly one.
+        self.single = targets.rows.long() if isinstance(targets, Targets) and targets.single else None
+        self._index = None if self.single is None else self.single[:, None]
 
     @_once
     def _scores(self) -> Tensor:
@@ -416,6 +417,13 @@ class RowsOf:
     def _gone(self) -> Tensor:
         """Scores that are absent by their column, and would not be if they were smaller."""
         return self._scores <= ABSENT / 2
+
+    def replaced(self, own: Tensor) -> Tensor:
+        """The scores with these, (N,), in the place of the rows' only targets."""
+        assert self._index is not None
+        if own is self.target:
+            return self._scores
+        return self._scores.scatter(1, self._index, own[:, None])
 
     def _summed(self, scores: Tensor) -> Tensor:
         return softplus(scores).sum(1) if self._softplus else scores.logsumexp(1)

@@ -1,9 +1,4 @@
-"""Softmax cross-entropy of rows of scores. For few scores it is torch's own function, if that is as exact.
-
-The cost of a small batch is its number of operations: torch's function takes two, the exact statistics eight.
-"""
-
-import math
+"""Softmax cross-entropy of rows of scores. For few scores it is torch's own function, if that is as exact."""
 
 import torch
 import torch.nn.functional as F
@@ -12,15 +7,13 @@ from torch.distributed import ProcessGroup
 
 from lossary.core.check import values_visible
 from lossary.kernels.fused.switch import RowKernel
+from lossary.kernels.rows.by_torch import exact_enough
 from lossary.kernels.rows.formula import fits_densely, mean_by_kernels, row_loss, two_way_kernel_statistics
 from lossary.kernels.rows.means import row_mean
 from lossary.kernels.rows.scores import Bilinear, Dense, Given, RowGradients, Rows, RowsOf, Source, Targets
 from lossary.kernels.stable import ABSENT, accumulate, accumulator, softplus
 from lossary.kernels.tuples import has_targets
 
-#: torch rounds -log p to about 1e-7, so the loss of nearly perfect rows vanishes: this does not matter in a mean of at
-#: least this size.
-EXACT = 1e-2
 #: The cross-entropy among Triton's kernels.
 NLL: RowKernel = ("nll", 0.0, 0.0, 0.0, 0.0)
 
@@ -93,4 +86,4 @@ def _by_torch(scores: Tensor, targets: Targets | Given) -> Tensor | None:
         share = rows.is_target / rows.targets.clamp_min(1)[:, None]
         scores = scores.masked_fill(~(rows.is_target | rows.is_rest), ABSENT)
         loss = F.cross_entropy(scores, share, reduction="sum") / rows.targets.count_nonzero()
-    return loss if EXACT <= loss.item() < math.inf else None
+    return exact_enough(loss)

@@ -13,8 +13,9 @@ from lossary.core.rules import POSITIVE, NotNegative, Positive, checked
 from lossary.distributed import across_ranks, gathered
 from lossary.distributed.shards import group_of
 from lossary.kernels.distances import norm, root
+from lossary.kernels.rows.by_torch import SoftmaxWith
 from lossary.kernels.rows.scores import RowGradients, Rows
-from lossary.kernels.stable import parameters, softplus
+from lossary.kernels.stable import parameters
 from lossary.losses.identities._shared import (
     HEAD_SYMBOLS,
     FollowingHead,
@@ -40,9 +41,9 @@ __all__ = [
 ]
 
 
+@SoftmaxWith
 def _adaface(rows: Rows, scale: float | Tensor, turn: Tensor, lift: Tensor) -> Tensor:
-    target = (angle(rows.target / scale) + turn).clamp(0, math.pi).cos() - lift
-    return softplus(rows.rest - scale * target)
+    return scale * ((angle(rows.target / scale) + turn).clamp(0, math.pi).cos() - lift)
 
 
 def _adaface_slope(rows: Rows, scale: float | Tensor, turn: Tensor, lift: Tensor) -> tuple[Tensor, RowGradients]:

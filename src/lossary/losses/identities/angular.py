@@ -13,9 +13,9 @@ from lossary.core.reduce import Reduction
 from lossary.core.rules import checked
 from lossary.distributed import across_ranks
 from lossary.kernels.fused.switch import RowKernel
+from lossary.kernels.rows.by_torch import SoftmaxWith
 from lossary.kernels.rows.scores import RowGradients, Rows
 from lossary.kernels.rows.softmax import NLL
-from lossary.kernels.stable import softplus
 from lossary.losses.identities._shared import (
     Margin,
     Scale,
@@ -40,8 +40,9 @@ __all__ = [
 BeyondPi = Literal["linear", "plain", "easy"]
 
 
+@SoftmaxWith
 def _normalized_softmax(rows: Rows, scale: float | Tensor) -> Tensor:
-    return softplus(rows.rest - rows.target)
+    return rows.target
 
 
 def _normalized_softmax_slope(rows: Rows, scale: float | Tensor) -> tuple[Tensor, RowGradients]:
@@ -121,8 +122,9 @@ class NormalizedSoftmaxLoss(SphereHead):
     reduction: Reduction = "mean"
 
 
+@SoftmaxWith
 def _cosface(rows: Rows, scale: float | Tensor, margin: float | Tensor) -> Tensor:
-    return softplus(rows.rest - (rows.target - scale * margin))
+    return rows.target - scale * margin
 
 
 def _cosface_slope(rows: Rows, scale: float | Tensor, margin: float | Tensor) -> tuple[Tensor, RowGradients]:
@@ -209,7 +211,7 @@ class CosFaceLoss(SphereHead):
     reduction: Reduction = "mean"
 
 
-def arcface_rows(
+def arcface_target(
     rows: Rows,
     scale: float | Tensor,
     margin: float | Tensor,
@@ -219,7 +221,7 @@ def arcface_rows(
     beyond_pi: BeyondPi,
     straight_through: bool,
 ) -> Tensor:
-    """``end`` is the cosine at which the margin reaches pi, ``step`` what is subtracted beyond it."""
+    """The target's score: ``end`` is the cosine where the margin reaches pi, ``step`` what is subtracted beyond it."""
     cos = rows.target / scale
     target = (angle(cos) + margin).cos()
     if beyond_pi == "linear":
@@ -228,7 +230,7 @@ def arcface_rows(
         target = torch.where(cos > 0, target, cos)
     if straight_through:
         target = cos + (target - cos).detach()
-    return softplus(rows.rest - scale * target)
+    return scale * target
 
 
 def arcface_slope(
@@ -326,7 +328,7 @@ def arcface_loss(
     """
     check_rows("margin", margin, labels)
     straight_through = gradient == "straight_through"
-    formula = partial(arcface_rows, beyond_pi=beyond_pi, straight_through=straight_through)
+    formula = SoftmaxWith(partial(arcface_target, beyond_pi=beyond_pi, straight_through=straight_through))
     slope = partial(arcface_slope, beyond_pi=beyond_pi, straight_through=straight_through)
     return cosine_head(
         formula,

@@ -14,9 +14,10 @@ from lossary.core.reduce import Reduction
 from lossary.core.rules import Factor, Positive, checked
 from lossary.distributed import across_ranks, gathered
 from lossary.distributed.shards import group_of
+from lossary.kernels.rows.by_torch import SoftmaxWith
 from lossary.kernels.rows.maps import ScoreMap
 from lossary.kernels.rows.scores import Rows
-from lossary.kernels.stable import parameters, softplus
+from lossary.kernels.stable import parameters
 from lossary.losses.identities._shared import (
     HEAD_SYMBOLS,
     FollowingHead,
@@ -29,7 +30,7 @@ from lossary.losses.identities._shared import (
     head_card,
     own_cosines,
 )
-from lossary.losses.identities.angular import Angle, arcface_numbers, arcface_rows, arcface_slope
+from lossary.losses.identities.angular import Angle, arcface_numbers, arcface_slope, arcface_target
 
 __all__ = [
     "CombinedMarginLoss",
@@ -54,7 +55,7 @@ def _combined(
     if beyond_pi == "psi":
         k = (theta.detach() / math.pi).floor()
         target = torch.where(k % 2 == 0, target, -target) - 2 * k
-    return softplus(rows.rest - scale * (target - m3))
+    return scale * (target - m3)
 
 
 @across_ranks
@@ -114,7 +115,7 @@ def combined_margin_loss(
     for name, value in (("m1", m1), ("m2", m2), ("m3", m3)):
         check_rows(name, value, labels)
     return cosine_head(
-        partial(_combined, beyond_pi=beyond_pi),
+        SoftmaxWith(partial(_combined, beyond_pi=beyond_pi)),
         embeddings,
         weight,
         labels,
@@ -205,7 +206,7 @@ def curricularface_loss(
     by_row = torch.stack([bar, torch.ones_like(bar) * progress]).t()
     options = {"beyond_pi": "linear", "straight_through": False}
     return cosine_head(
-        partial(arcface_rows, **options),
+        SoftmaxWith(partial(arcface_target, **options)),
         embeddings,
         weight,
         labels,

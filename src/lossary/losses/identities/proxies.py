@@ -15,6 +15,7 @@ from lossary.distributed.shards import check_whole
 from lossary.kernels.again import by_rows
 from lossary.kernels.distances import norm
 from lossary.kernels.products import product
+from lossary.kernels.rows.by_torch import SoftmaxWith
 from lossary.kernels.rows.scores import RowGradients, Rows
 from lossary.kernels.stable import ABSENT, accumulate, parameters, softplus, unit
 from lossary.losses.identities._shared import Scale, SphereHead, cosine_head, counted_items, slope_of
@@ -27,8 +28,9 @@ __all__ = [
 ]
 
 
+@SoftmaxWith
 def _all_proxies(rows: Rows, scale: float | Tensor) -> Tensor:
-    return softplus(rows.rest - rows.target)
+    return rows.target
 
 
 def _other_proxies(rows: Rows, scale: float | Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from lossary.core.check import check_number
 from lossary.core.reduce import Reduction
 from lossary.core.rules import NOT_NEGATIVE, POSITIVE, NotNegative, checked
 from lossary.distributed import across_ranks
+from lossary.kernels.rows.by_torch import SoftmaxWith
 from lossary.kernels.rows.maps import ScoreMap
 from lossary.kernels.rows.scores import RowGradients, Rows
 from lossary.kernels.stable import parameters, softplus
@@ -41,8 +42,7 @@ def _psi(cos: Tensor, margin: int) -> Tensor:
 def _sphereface(rows: Rows, scale: float | Tensor, length: Tensor, annealing: float | Tensor, *, margin: int) -> Tensor:
     radius = scale * length
     cos = rows.target / torch.where(radius > 0, radius, torch.ones_like(radius))
-    target = radius * (annealing * cos + _psi(cos, margin)) / (1 + annealing)
-    return softplus(rows.rest - target)
+    return radius * (annealing * cos + _psi(cos, margin)) / (1 + annealing)
 
 
 @across_ranks
@@ -101,7 +101,7 @@ def sphereface_loss(
         embeddings, unlike the paper.
     """
     return cosine_head(
-        partial(_sphereface, margin=margin),
+        SoftmaxWith(partial(_sphereface, margin=margin)),
         embeddings,
         weight,
         labels,
