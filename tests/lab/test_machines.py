@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from lossary.cli import main
 from lossary.lab.run import jobs
@@ -111,6 +112,21 @@ def test_a_claim_is_one_machines_until_it_dies(database: str, tmp_path: Path, mo
         assert mine.take("c")
     assert other.take("a")  # given back at the end
     other.engine.dispose()
+
+
+def test_no_renewal_outlives_the_claims(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lossary.lab.run.claims.LEASE", 0.04)
+    monkeypatch.setattr("lossary.lab.run.claims.RENEW", "SELECT pg_sleep(0.5)")
+    engine = connected(database)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as asks:
+        at_work = text(
+            "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(0.5)' AND state = 'active'"
+        )
+        with claims_of(Storage(tmp_path, database, "two")):
+            while not asks.execute(at_work).scalar():
+                time.sleep(0.01)
+        assert not asks.execute(at_work).scalar()
+    engine.dispose()
 
 
 @pytest.mark.parametrize(

@@ -130,5 +130,7 @@ def claims_of(storage: Storage) -> Generator[Claims]:
         yield mine
     finally:
         ended.set()
+        if alive.is_alive():
+            alive.join()  # a connection in use is not closed with the others
         mine.say(LEAVE)
         engine.dispose()
