@@ -341,6 +341,8 @@ if TYPE_CHECKING:
     from lossary.losses.views.guided import SampledSoftmaxLoss as SampledSoftmaxLoss
     from lossary.losses.views.guided import gist_embed_loss as gist_embed_loss
     from lossary.losses.views.guided import sampled_softmax_loss as sampled_softmax_loss
+    from lossary.losses.views.multivector import ColBERTLoss as ColBERTLoss
+    from lossary.losses.views.multivector import colbert_loss as colbert_loss
     from lossary.losses.views.mutual import CLIPLoss as CLIPLoss
     from lossary.losses.views.mutual import NTXentLoss as NTXentLoss
     from lossary.losses.views.mutual import SigLIPLoss as SigLIPLoss

@@ -59,6 +59,7 @@ FAMILIES: tuple[ModuleType, ...] = tuple(
         "triplets.given",
         "views.retrieval",
         "views.guided",
+        "views.multivector",
         "views.mutual",
         "views.decoupled",
         "views.decorrelation",

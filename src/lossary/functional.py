@@ -152,6 +152,7 @@ if TYPE_CHECKING:
     from lossary.losses.views.distribution import sigreg_loss as sigreg_loss
     from lossary.losses.views.guided import gist_embed_loss as gist_embed_loss
     from lossary.losses.views.guided import sampled_softmax_loss as sampled_softmax_loss
+    from lossary.losses.views.multivector import colbert_loss as colbert_loss
     from lossary.losses.views.mutual import clip_loss as clip_loss
     from lossary.losses.views.mutual import nt_xent_loss as nt_xent_loss
     from lossary.losses.views.mutual import siglip_loss as siglip_loss

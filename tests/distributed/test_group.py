@@ -93,6 +93,8 @@ def calls() -> dict[str, tuple[Subject, Call]]:
         ("flops_loss", (x,), {"mask": more["mask"], **weight}),
         ("sigreg_loss", (x, own[0]), {"mask": more["mask"], **weight}),
         ("mmd_loss", (x, y), {"kernel": "energy", "mask": more["mask"], **weight}),
+        ("colbert_loss", (own, own[:, :1] + y[:, None]), {"positive_mask": own[:, :1, 0] > -0.5, **more, **weight}),
+        ("colbert_loss", (own, y[:, None], own + 1), {"negatives_mask": own[..., 0] > -0.5, **more, **weight}),
         ("rkd_distance_loss", (x, own[:, 0]), {"mask": more["mask"], **weight}),
         ("rkd_angle_loss", (x, own[:, 0]), {"mask": more["mask"], **weight}),
         ("auc_margin_loss", (x, y > 0), {"mask": more["mask"], **weight}),

@@ -231,7 +231,10 @@ def amounts_differ(case: Case) -> bool:
 
 
 #: Losses of softmaxes over plain products.
-PRODUCTS = "sphereface_loss|normalized_softmax_loss|n_pair_loss|info_nce_loss|multiple_negatives_ranking_loss|clip_loss"
+PRODUCTS = (
+    "sphereface_loss|normalized_softmax_loss|n_pair_loss|info_nce_loss|multiple_negatives_ranking_loss|clip_loss"
+    "|colbert_loss"
+)
 
 #: Losses of squares.
 SQUARES = (

@@ -78,6 +78,7 @@ _OF_LOSS: dict[str, tuple[tuple[Slot, ...], ...]] = {
     "flops_loss": (slots("real:ND"),),
     "sigreg_loss": (slots("real:ND", "real:CD"),),
     "mmd_loss": (slots("real:ND", "real:CD"),),
+    "colbert_loss": (slots("real:NUD", "real:NUD"),),
     "rkd_distance_loss": (slots("real:ND", "real:ND"),),
     "rkd_angle_loss": (slots("real:ND", "real:ND"),),
     "coral_loss": (slots("real:NC", "index:N"),),

@@ -3,8 +3,8 @@
 from itertools import pairwise, permutations
 from typing import Any
 
-from exact import Data, Formula, cosine, draw, mean, whole
-from mpmath import cos, exp, mpf, sin
+from exact import Data, Formula, cosine, draw, mean, softmax, whole
+from mpmath import cos, exp, log, mpf, sin
 
 Inputs = dict[str, Data]
 Params = dict[str, Any]
@@ -61,6 +61,20 @@ def auc_margin(inputs: Inputs, params: Params) -> Any:
     return mean(found)
 
 
+def colbert(inputs: Inputs, params: Params) -> Any:
+    tau, losses = mpf(params["temperature"]), []
+    alike = cosine if params["normalize"] else (lambda a, b: sum(x * y for x, y in zip(a, b, strict=True)))
+    queries, documents = (
+        [text[:length] for text, length in zip(inputs[name], params[f"{name}_lengths"], strict=True)]
+        for name in ("query", "positive")
+    )
+    for i, query in enumerate(queries):
+        texts = [*documents, *inputs["negatives"]]
+        scores = [sum(max(alike(a, b) for b in text) for a in query) / tau for text in texts]
+        losses.append(-log(softmax(scores)[i]))
+    return mean(losses)
+
+
 def huber(z: Any) -> Any:
     return z * z / 2 if abs(z) <= 1 else abs(z) - mpf(1) / 2
 
@@ -106,5 +120,14 @@ VIEWED: list[tuple[str, Formula, Params, Inputs]] = [
     *(
         (name, formula, {}, {"student": draw(78, 5, 2), "teacher": draw(79, 5, 3)})
         for name, formula in (("rkd_distance", rkd_distance), ("rkd_angle", rkd_angle))
+    ),
+    *(
+        (
+            "colbert",
+            colbert,
+            {"temperature": tau, "normalize": cosines, "query_lengths": [3, 1, 2], "positive_lengths": [2, 4, 3]},
+            {"query": draw(80, 3, 3, 2), "positive": draw(81, 3, 4, 2), "negatives": draw(82, 2, 2, 2)},
+        )
+        for tau, cosines in (("0.5", True), ("4", False))
     ),
 ]

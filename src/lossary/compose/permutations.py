@@ -105,7 +105,8 @@ class PermutationInvariant(nn.Module):
             cost = self.loss(x, there, reduction="none", **_flat(own))
             if cost.dim() == 0 or len(cost) != len(x):
                 raise ValueError(f"loss: wanted a value per row with reduction='none'; got shape {tuple(cost.shape)}")
-            costs.append(accumulate(cost).reshape(*input.shape[:2], -1).sum(-1))
+            cost = accumulate(cost).flatten(1).sum(1) if cost.dim() > 1 else accumulate(cost)
+            costs.append(cost.unflatten(0, tuple(input.shape[:2])))
         return cheapest(torch.stack(costs, 1))
 
 

@@ -57,6 +57,7 @@ Takes = Literal[
     "embeddings-centers-labels",  # likewise, one center per class
     "anchor-positive",
     "anchor-positive-negative",
+    "queries-documents",  # one embedding per token: (N, T, D) twice, with other T
     "list",  # scores of a list's candidates, and the relevance of each
     "chosen-rejected",  # a number for the preferred answer, and one for the other
     "chosen-rejected-references",  # with those of a reference model
@@ -100,6 +101,9 @@ AT_CALL = frozenset(
         "triplets",
         "ids",
         "negatives",
+        "query_mask",
+        "positive_mask",
+        "negatives_mask",
         "guide_anchor",
         "guide_positive",
         "guide_negatives",

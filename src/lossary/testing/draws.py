@@ -192,6 +192,10 @@ def _views(g: Generator, dt: dtype) -> Call:
     return Call((normal(g, dt, 5, 4), normal(g, dt, 5, 4)))
 
 
+def _texts(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, dt, 7, 2, 4), normal(g, dt, 7, 8, 4)))
+
+
 def _triplets(g: Generator, dt: dtype) -> Call:
     return Call((normal(g, dt, 6, 4), normal(g, dt, 6, 4), normal(g, dt, 6, 4)))
 
@@ -321,6 +325,7 @@ _DRAWS: Mapping[tuple[str, ...], Draw] = {
     ("embeddings-centers-labels",): _head,
     ("anchor-positive",): _views,
     ("anchor-positive-negative",): _triplets,
+    ("queries-documents",): _texts,
     ("list",): _lists,
     ("chosen-rejected", "tokens"): _preferred,
     ("chosen-rejected", "tokens", "scores"): _rewarded,
