@@ -244,13 +244,14 @@ def check_labels(name: str, labels: Tensor, count: int, *, classes: int | None =
     if labels.dtype != torch.int64:
         raise TypeError(f"{name}: wanted integer labels; got {labels.dtype}")
     check_shape(name, labels, (count,))
-    check_range(name, labels, classes)
+    if classes is not None:
+        check_range(name, labels, classes)
     return labels
 
 
-def check_range(name: str, labels: Tensor, classes: int | None, ignore_index: int | None = None) -> None:
+def check_range(name: str, labels: Tensor, classes: int, ignore_index: int | None = None) -> None:
     """Every label, an int64, must be in [0, classes) or equal to ``ignore_index``."""
-    if classes is None or labels.numel() == 0 or not values_visible(labels) or within(labels, 0, classes - 1):
+    if labels.numel() == 0 or not values_visible(labels) or within(labels, 0, classes - 1):
         return
     outside = (labels < 0) | (labels >= classes)
     if ignore_index is not None:

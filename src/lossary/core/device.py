@@ -34,9 +34,10 @@ def values_visible(*tensors: Tensor) -> bool:
     """Whether values may be read: they exist, in eager mode, on CPU, outside of ``torch.func`` transforms."""
     if traced():
         return False
-    # Not all() of a generator, which takes as long as an operation on a small batch.
+    # Not all() of a generator, which takes as long as an operation on a small batch. Most types need no question.
     for tensor in tensors:
-        if not (tensor.is_cpu and torch_internals.is_plain(tensor)) or torch_internals.is_wrapped(tensor):
+        plain = type(tensor) is Tensor or torch_internals.is_plain(tensor)
+        if not (tensor.is_cpu and plain) or torch_internals.is_wrapped(tensor):
             return False
     return True
 
@@ -156,4 +157,4 @@ def inside_autocast() -> bool:
 
 def autocast_is_on(x: Tensor) -> bool:
     """Whether autocast is on for the device of ``x``; a meta tensor's device has none."""
-    return not x.is_meta and torch.is_autocast_enabled(x.device.type)
+    return torch_internals.any_autocast() and not x.is_meta and torch.is_autocast_enabled(x.device.type)

@@ -45,7 +45,10 @@ _modes_on = _found("_C._len_torch_dispatch_stack", _true)
 _PROXY = _found("_C._TorchDispatchModeKey.PROXY", None)
 _mode = _proxy_mode if _PROXY is None else _found("_C._get_dispatch_mode", _proxy_mode)
 _func_level = _found("_C._functorch.maybe_current_level", _true)
-_is_func_wrapper = _found("_C._functorch.is_functorch_wrapped_tensor", _true)
+#: Whether autocast is on for some device: a sixth of the time of asking about one.
+any_autocast: Callable[[], bool] = _found("_C._is_any_autocast_enabled", _true)
+#: Whether a tensor was wrapped by a transform of ``torch.func`` for its function.
+is_wrapped: Callable[[Tensor], bool] = _found("_C._functorch.is_functorch_wrapped_tensor", _true)
 _graph_is_kept = _found("_C._autograd._get_current_graph_task_keep_graph", _true)
 
 #: Read at each call, because the number changes.
@@ -79,11 +82,6 @@ def outside_modes() -> AbstractContextManager[object]:
 def is_plain(x: Tensor) -> bool:
     """Whether torch's operators run on ``x`` directly: not if it is fake, or a subclass that intercepts them."""
     return type(x).__torch_dispatch__ is _PLAIN  # pyright: ignore
-
-
-def is_wrapped(x: Tensor) -> bool:
-    """Whether ``x`` was wrapped by a transform of ``torch.func`` for its function."""
-    return _is_func_wrapper(x)
 
 
 def is_transforming() -> bool:

@@ -86,7 +86,7 @@ def shard(weight: Tensor) -> tuple[Tensor, Shards | None]:
     Raises:
         ValueError: Its classes are spread in a different way.
     """
-    if not is_sharded(weight):
+    if type(weight) in WHOLE or not is_sharded(weight):
         return weight, None
     found: Any = weight
     if found.device_mesh.ndim != 1 or not found.placements[0].is_shard(0):

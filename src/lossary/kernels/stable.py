@@ -65,7 +65,7 @@ def parameters(values: Iterable[float | Tensor], x: Tensor) -> tuple[float | Ten
     A number stays a number: as a tensor it would be one more operation for each use.
     """
     dtype, device = accumulator(x), x.device
-    return tuple(v.to(device, dtype) if isinstance(v, Tensor) else float(v) for v in values)
+    return tuple([v.to(device, dtype) if isinstance(v, Tensor) else float(v) for v in values])
 
 
 def like_torch(loss: Tensor, *inputs: Tensor) -> Tensor:

@@ -237,7 +237,7 @@ def fits_densely(source: Bilinear) -> bool:
     if not _device.by_cache(source.x):
         # Plain torch stores about four tensors of their size.
         plain = min(ACCELERATOR_PLAIN, _device.budget(source.x) // 16)
-    if switch.runs_on(source.x):
+    if switch.ON and switch.runs_on(source.x):
         plain = min(plain, switch.PLAIN)
     if source.x.shape[0] * source.w.shape[0] <= plain:
         return True
