@@ -65,6 +65,7 @@ KINDS = {
     "lists": ("Lists to rank: a query's candidates and their relevance", "listnet_loss"),
     "tokens": ("Language models: preferred answers and rewarded policies", "dpo_loss"),
     "boxes": ("Boxes: where something is in an image", "complete_iou_loss"),
+    "points": ("Clouds of points, in no order", "chamfer_loss"),
     "images": ("Images with a reference image", "ssim_loss"),
     "waves": ("Sound with a reference signal", "si_sdr_loss"),
 }

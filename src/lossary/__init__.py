@@ -253,6 +253,8 @@ if TYPE_CHECKING:
     from lossary.losses.pairs.graded import CoSENTLoss as CoSENTLoss
     from lossary.losses.pairs.graded import angle_loss as angle_loss
     from lossary.losses.pairs.graded import cosent_loss as cosent_loss
+    from lossary.losses.points.clouds import ChamferLoss as ChamferLoss
+    from lossary.losses.points.clouds import chamfer_loss as chamfer_loss
     from lossary.losses.sequences.alignment import CTCLoss as CTCLoss
     from lossary.losses.sequences.alignment import ctc_loss as ctc_loss
     from lossary.losses.tokens.policy import GRPOLoss as GRPOLoss
@@ -399,6 +401,7 @@ if TYPE_CHECKING:
     am_softmax_loss = cosface_loss
     aucm_loss = auc_margin_loss
     balanced_softmax_loss = logit_adjusted_loss
+    chamfer_distance_loss = chamfer_loss
     ciou_loss = complete_iou_loss
     decoupled_contrastive_loss = dcl_loss
     diou_loss = distance_iou_loss

@@ -80,6 +80,7 @@ FAMILIES: tuple[ModuleType, ...] = tuple(
         "tokens.rewards",
         "tokens.policy",
         "boxes.iou",
+        "points.clouds",
         "images.structure",
         "waves.signals",
     )

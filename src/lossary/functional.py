@@ -108,6 +108,7 @@ if TYPE_CHECKING:
     from lossary.losses.pairs.contrastive import hinge_embedding_loss as hinge_embedding_loss
     from lossary.losses.pairs.graded import angle_loss as angle_loss
     from lossary.losses.pairs.graded import cosent_loss as cosent_loss
+    from lossary.losses.points.clouds import chamfer_loss as chamfer_loss
     from lossary.losses.sequences.alignment import ctc_loss as ctc_loss
     from lossary.losses.tokens.policy import grpo_loss as grpo_loss
     from lossary.losses.tokens.policy import ppo_clip_loss as ppo_clip_loss
@@ -172,6 +173,7 @@ if TYPE_CHECKING:
     am_softmax_loss = cosface_loss
     aucm_loss = auc_margin_loss
     balanced_softmax_loss = logit_adjusted_loss
+    chamfer_distance_loss = chamfer_loss
     ciou_loss = complete_iou_loss
     decoupled_contrastive_loss = dcl_loss
     diou_loss = distance_iou_loss

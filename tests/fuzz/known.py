@@ -134,6 +134,26 @@ def waves_cancel(case: Case) -> bool:
     return bool(((x @ (directions / norms(directions)).nan_to_num(0, 0, 0).T).abs() > 4).any())
 
 
+def best_matches_tie(case: Case) -> bool:
+    """Whether two tokens match one of a query as well as float32 can tell."""
+    q, d = case.twin.args[:2]
+    if hyper(case, "normalize"):
+        q, d = ((x / norms(x)).nan_to_num(0, 0, 0) for x in (q, d))
+    alike = torch.einsum("iqd,jpd->iqjp", q, d)
+    best = alike.topk(min(2, alike.shape[-1])).values
+    return bool((best.diff().abs() <= 4e-7 * (norms(q)[:, :, None] * norms(d).amax())).any())
+
+
+def nearest_points_tie(case: Case) -> bool:
+    """Whether a point has two of the other cloud as near as float32 can tell."""
+    apart = (case.twin.args[0][:, :, None] - case.twin.args[1][:, None]).square().sum(-1)
+    for each in (apart, apart.mT):
+        nearest = each.topk(min(2, each.shape[-1]), largest=False).values
+        if bool((nearest.diff() <= 1e-6 * nearest[..., 1:]).any()):
+            return True
+    return False
+
+
 def lies_on_a_line(case: Case) -> bool:
     """Whether all of the student's embeddings do, or all of the teacher's."""
     spreads = [torch.linalg.svdvals(x - x.mean(0)) for x in case.twin.args]
@@ -284,6 +304,19 @@ KNOWN: tuple[Known, ...] = (
         "far from 0 the gradient is a sum of waves that cancel but for less than float32's digits of each",
         waves_cancel,
         "sigreg_loss:989",
+    ),
+    Known(
+        "colbert_loss",
+        "gradient by .:",
+        "two tokens match as well, but for less than float32's digits: the gradient goes to the other",
+        best_matches_tie,
+        "colbert_loss:2565",
+    ),
+    Known(
+        "chamfer_loss",
+        "gradient by .:",
+        "two points as near, but for less than float32's digits: the gradient goes to the other",
+        nearest_points_tie,
     ),
     Known(
         "rkd_angle_loss",

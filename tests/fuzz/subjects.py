@@ -46,6 +46,7 @@ _OF_DATA: dict[str, tuple[tuple[Slot, ...], ...]] = {
     "tokens": (slots("log_probability:N", "log_probability:N"),),
     "masks": (slots("real:NCS", "index:NS"),),
     "boxes": (slots("real:N4", "number:N4"),),
+    "points": (slots("real:NUD", "real:NUD"),),
     "images": (slots("probability:NI", "probability:NI"),),
     "waves": (slots("probability:NT", "probability:NT"),),  # of louder ones float32 has noise above the least magnitude
 }

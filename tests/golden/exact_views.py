@@ -75,6 +75,18 @@ def colbert(inputs: Inputs, params: Params) -> Any:
     return mean(losses)
 
 
+def chamfer(inputs: Inputs, params: Params) -> Any:
+    def apart(x: Data, y: Data) -> Any:
+        squared = sum((a - b) ** 2 for a, b in zip(x, y, strict=True))
+        return squared if params["squared"] else squared ** (mpf(1) / 2)
+
+    def nearest(xs: Data, ys: Data) -> Any:
+        return mean([min(apart(x, y) for y in ys) for x in xs])
+
+    clouds = zip(inputs["input"], inputs["target"], strict=True)
+    return mean([nearest(xs, ys) + nearest(ys, xs) for xs, ys in clouds])
+
+
 def huber(z: Any) -> Any:
     return z * z / 2 if abs(z) <= 1 else abs(z) - mpf(1) / 2
 
@@ -129,5 +141,9 @@ VIEWED: list[tuple[str, Formula, Params, Inputs]] = [
             {"query": draw(80, 3, 3, 2), "positive": draw(81, 3, 4, 2), "negatives": draw(82, 2, 2, 2)},
         )
         for tau, cosines in (("0.5", True), ("4", False))
+    ),
+    *(
+        ("chamfer", chamfer, {"squared": squared}, {"input": draw(83, 2, 4, 3), "target": draw(84, 2, 3, 3)})
+        for squared in (True, False)
     ),
 ]

@@ -27,6 +27,7 @@ Data = Literal[
     "lists",
     "tokens",
     "boxes",
+    "points",
     "images",
     "waves",
     "lifetimes",
@@ -65,6 +66,7 @@ Takes = Literal[
     "tokens-advantages",  # log-probabilities of tokens now and when drawn, and each token's advantage
     "answers-advantages",  # the same, one answer per row, with each answer's advantage and a reference's numbers
     "boxes",  # (x1, y1, x2, y2) twice: the predicted and the true one
+    "clouds",  # (N, P, D) and (N, M, D): predicted points and true ones, in no order
     "input-place",  # scores of places in order, and a number between the first and the last
     "image-target",  # (N, C, H, W) twice: an image and its target
     "large-image-target",  # the same, with at least 161 pixels per side
@@ -83,6 +85,7 @@ Input = Literal[
     "distances",
     "embeddings",
     "boxes",
+    "points",
     "images",
     "waves",
 ]
@@ -104,6 +107,8 @@ AT_CALL = frozenset(
         "query_mask",
         "positive_mask",
         "negatives_mask",
+        "input_mask",
+        "target_mask",
         "guide_anchor",
         "guide_positive",
         "guide_negatives",

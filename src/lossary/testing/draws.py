@@ -263,6 +263,10 @@ def _boxes(g: Generator, dt: dtype) -> Call:
     return Call(tuple(torch.cat([centers - lengths / 2, centers + lengths / 2], 2).to(dt)))
 
 
+def _clouds(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, dt, 6, 5, 3), normal(g, dt, 6, 4, 3)))
+
+
 def _places(g: Generator, dt: dtype) -> Call:
     return Call((normal(g, dt, 6, 5, scale=3.0), (4 * uniform(g, torch.float64, 6)).to(dt)))
 
@@ -335,6 +339,7 @@ _DRAWS: Mapping[tuple[str, ...], Draw] = {
     ("tokens-advantages", "tokens", "values"): _valued,
     ("answers-advantages",): _answered,
     ("boxes",): _boxes,
+    ("clouds",): _clouds,
     ("input-place",): _places,
     ("image-target",): _images,
     ("large-image-target",): _large_images,

@@ -211,7 +211,7 @@ class _Batch:
             return self._of_scores(rows, labels)
         if self.elements:
             return self._of_elements(rows[:, 0])
-        if self.card.data in ("lists", "boxes", "images", "waves"):
+        if self.card.data in ("lists", "boxes", "points", "images", "waves"):
             return {}  # scores of candidates, corners, pixels: neither an embedding nor classes
         facts = _of_embeddings(rows, labels)
         if isinstance(self.loss, HeadLoss):
