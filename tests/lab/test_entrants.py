@@ -30,6 +30,15 @@ def squared(logits, labels, *, power=2):
     return (logits.softmax(1) - F.one_hot(labels, logits.shape[1])).abs().pow(power).sum(1)
 
 number = 3
+
+def unbound(logits, labels):
+    return logit.mean()
+
+def counted(logits, labels):
+    return (logits.argmax(1) != labels).sum()
+
+def detached(logits, labels):
+    return F.cross_entropy(logits.detach(), labels)
 """
 BUDGET = ("--steps", "20", "--seeds", "1", "--trials", "1", "--workers", "1")
 
@@ -79,6 +88,12 @@ def test_a_sum_makes_class_scores_once_and_weighs_its_terms() -> None:
         ("none.py:Loss", "none.py: wanted a file to read; got No such file or directory"),
         ("cross_entropy, cross_entropy", "losses: wanted different names"),
         ("cross_entropy(", "losses: wanted NAME, NAME"),
+        ("focal_loss(gamma=-1)", "losses: focal_loss(gamma=-1): gamma: wanted a finite number in [0, inf); got -1"),
+        ("focal_loss(dim=7)", "losses: focal_loss(dim=7): dim: wanted a dimension of input, .*; got 7"),
+        ("focal_loss(reduction='none')", "wanted one number for a batch; got the shape ("),
+        ("losses.py:unbound", "losses.py:unbound: NameError: name 'logit' is not defined (losses.py, line 19)"),
+        ("losses.py:counted", "wanted a floating-point tensor as the loss; got one of torch.int64"),
+        ("losses.py:detached", "wanted a loss with a gradient; got one that does not depend on the network's outputs"),
     ],
 )
 def test_what_cannot_be_entered(losses: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,6 +102,7 @@ def test_what_cannot_be_entered(losses: str, said: str, capsys: pytest.CaptureFi
     assert ended.value.code == 2
     told = capsys.readouterr().err
     assert all(part in told for part in said.split(".*"))
+    assert not Path("run").exists()  # which would refuse the command once it is mended
 
 
 def test_a_stranger_s_folder_runs_no_loss_of_a_file_that_nobody_named(

@@ -44,6 +44,7 @@ from lossary.lab.run.storage import Storage, brought_home, storage_of
 from lossary.lab.run.stored import Refused, something_else
 from lossary.lab.run.study import Search
 from lossary.lab.run.train import batch_of, steps_per_epoch, timed
+from lossary.lab.run.tried import check_trains
 from lossary.lab.stats import words
 from lossary.lab.stats.judge import further, judge
 from lossary.lab.stats.verdict import Verdict
@@ -111,6 +112,11 @@ def _checked(plan: Plan, data: Data | None = None) -> Ready:
     if plan.outliers and task != "regression":
         raise Refused(f"outliers: only regression data have them; {plan.data} is {task}")
     _check_batch(plan, data)
+    try:
+        for entrant in entered.values():
+            check_trains(entrant, data, plan)
+    except BadData as reason:
+        raise Refused(str(reason)) from reason
     found: dict[str, Any] = {
         "losses": tuple(str(entrant.entry) for entrant in entered.values()),
         "steps": plan.bound(steps_per_epoch(data, plan)),

@@ -258,7 +258,13 @@ def _wrapped(found: Callable[..., Any]) -> type[Loss]:
             self.loss: Any = cast("Any", found)(**given) if inspect.isclass(found) else partial(found, **given)
 
         def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
-            return self.loss(outputs, targets).mean()
+            found = self.loss(outputs, targets)
+            if not isinstance(found, Tensor) or not found.is_floating_point():
+                got = f"one of {found.dtype}" if isinstance(found, Tensor) else type(found).__name__
+                raise TypeError(f"wanted a floating-point tensor as the loss; got {got}")
+            if torch.is_grad_enabled() and not found.requires_grad:
+                raise ValueError("wanted a loss with a gradient; got one that does not depend on the network's outputs")
+            return found.mean()
 
     Own.fields = {option.name: option.default for option in options}
     return Own
