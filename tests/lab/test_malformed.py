@@ -52,6 +52,10 @@ REFUSED: dict[str, tuple[Callable[[], str], str]] = {
         lambda: table("t.csv", target=[float("inf"), *(n * 0.3 for n in range(59))]),
         "t.csv, line 2: wanted a finite number as target; got inf",
     ),
+    "infinities among the inputs": (
+        lambda: table("t.csv", size=["inf", "-inf", *["1"] * 58], target=["a", "b"] * 30),
+        "t.csv, size, line 2: wanted a finite number; got inf (and so in 1 more)",
+    ),
     "more than float32 holds": (
         lambda: arrays("e.npz", embeddings=np.full((60, 8), 1e300)),
         "e.npz, embeddings, row 0: wanted finite numbers; got NaN or infinity (and so in 59 more)",
@@ -163,6 +167,14 @@ def test_whole_numbers_that_floats_would_round_together_stay_classes_apart() -> 
     large = [2**60 + n % 3 for n in range(60)]
     assert load(Plan(table("t.csv", target=large))).test_names == tuple(map(str, sorted(set(large))))
     assert load(Plan(table("v.csv", target=[n * 1e20 for n in range(60)]))).task == "regression"
+
+
+def test_an_index_without_a_name_is_no_input() -> None:
+    """As pandas writes it."""
+    rows = "".join(f"{n},{n * n},{'ab'[n % 2]}\n" for n in range(60))
+    Path("t.csv").write_text(f",size,target\n{rows}")
+    facts = dict(files.read(Plan("t.csv")).source.facts)
+    assert (facts["column 1"], facts["size"]) == ("skip (it counts the rows)", "number (complete)")
 
 
 def test_the_ending_of_a_name_may_be_written_large() -> None:

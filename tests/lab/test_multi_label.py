@@ -71,6 +71,7 @@ def test_a_comparison_of_tags_ends_in_a_report_that_tells_the_labels_apart(capsy
         (["red|round", "red", "round", "flat|red"] * 15, "multi-label"),
         (["Oslo, NO", "Rome, IT"] * 30, "classification"),  # a comma is in many a name
         (["cat;feline", "dog;canine"] * 30, "classification"),  # two names of a class
+        (["caf&eacute;", "bar", "pub;"] * 20, "classification"),  # a separator at the end
     ],
 )
 def test_labels_are_several_where_they_come_again_in_other_company(values: list[str], task: str) -> None:

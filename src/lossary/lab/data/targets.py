@@ -62,7 +62,7 @@ def inferred(targets: np.ndarray, asked: str, first: str, *, labels: bool) -> tu
         if task == asked:
             return task, "as asked"
     if targets.dtype.kind == "U" and (between := separator(targets)):
-        several = sum(between in cell for cell in targets.tolist())
+        several = np.count_nonzero(tags(targets, between)[1].sum(axis=1) > 1)
         return "multi-label", f"{several} targets have several labels, with {between} between them"
     return _by_values(targets, numbers, labels)
 
@@ -109,7 +109,8 @@ def separator(targets: np.ndarray, *, asked: bool = False) -> str:
         if any(between in cell for cell in targets.tolist()):
             called, has = tags(targets, between)
             again = 2 * np.count_nonzero(has.sum(axis=0) > 1) > len(called)
-            if asked or (again and len(called) <= len(np.unique(targets))):
+            several = (has.sum(axis=1) > 1).any()  # a separator at the end of a cell, as in "R&amp;", separates nothing
+            if asked or (several and again and len(called) <= len(np.unique(targets))):
                 return between
     return ""
 

@@ -250,6 +250,8 @@ def _csv(path: Path, stored: bytes) -> tuple[pl.DataFrame, list[str]]:
     lines: list[str] = []
     try:
         header = next(row for row in reader if row)
+        # pandas writes its index as a column without a name.
+        header = [name if name.strip() else f"column {place}" for place, name in enumerate(header, start=1)]
         parts = [_frame(header, some) for some in _batched(path, reader, len(header), lines)]
     except csv.Error as error:
         if "field limit" in str(error):
@@ -258,7 +260,7 @@ def _csv(path: Path, stored: bytes) -> tuple[pl.DataFrame, list[str]]:
                 f"{path}, line {reader.line_num}: wanted cells of at most {most} characters; got a longer one"
             ) from error
         raise BadData(f"{path}, line {reader.line_num}: wanted values with a separator; got {error}") from error
-    twice = sorted(name for name, times in Counter(header).items() if times > 1 or not name.strip())
+    twice = sorted(name for name, times in Counter(header).items() if times > 1)
     if twice:
         raise BadData(f"{path}, line 1: wanted a different name for each column; got {twice[0]!r}")
     frame = pl.concat(parts).rename(lambda place: header[int(place)])
@@ -434,7 +436,7 @@ def _inferred(cells: pl.Series, values: np.ndarray | None, kinds: int, dates: bo
     if dates:
         return "skip", "dates"
     if values is not None:
-        counts = len(values) > 2 and bool((np.diff(values) == 1).all())
+        counts = len(values) > 2 and bool((values[1:] == values[:-1] + 1).all())  # np.diff would warn of infinities
         return ("skip", "it counts the rows") if counts else ("number", "")
     if kinds > MOST_KINDS:
         return ("text", "") if _words(cells) >= SEVERAL_WORDS else ("skip", f"{kinds} different strings")
