@@ -291,9 +291,12 @@ def check_among(name: str, tensor: Tensor, allowed: tuple[int, ...]) -> None:
         raise ValueError(f"{name}: wanted {wanted}; got one with it, which no gradient would reach: detach it")
     if tensor.dtype == torch.bool or tensor.numel() == 0 or not values_visible(tensor):
         return
-    other = ~tensor.isnan()
-    for value in allowed:
-        other &= tensor != value
+    known = tensor == allowed[0]
+    for value in allowed[1:]:
+        known |= tensor == value
+    if known.all():
+        return
+    other = ~(known | tensor.isnan())
     if other.any():
         wanted = ", ".join(map(str, allowed))
         raise ValueError(f"{name}: wanted one of {wanted} each, or booleans; got {tensor[other].flatten()[0].item()}")

@@ -45,12 +45,20 @@ def norm(differences: Tensor, p: float = 2.0) -> Tensor:
     if p != 2:
         return _norm(differences, p)
     found = squares(differences)
-    return root(found) if _finite(found) else _scaled_norm(differences)
+    least, largest = _range(found)
+    if not largest < math.inf:
+        return _scaled_norm(differences)
+    return found.sqrt() if least > 0 else root(found)
 
 
-def _finite(found: Tensor) -> bool:
-    """Whether no square overflowed its dtype; False if values must not be read."""
-    return found.numel() == 0 or (_device.values_visible(found) and found.detach().amax().item() < math.inf)
+def _range(found: Tensor) -> tuple[float, float]:
+    """The least and the largest of squares: from 0 to infinity if values must not be read."""
+    if found.numel() == 0:
+        return 0.0, 0.0
+    if not _device.values_visible(found):
+        return 0.0, math.inf
+    least, largest = torch.aminmax(found.detach())
+    return least.item(), largest.item()
 
 
 def _scaled_norm(differences: Tensor) -> Tensor:
@@ -87,7 +95,7 @@ def pairwise(x: Tensor, y: Tensor, *, squared: bool = False) -> Tensor:
         found = _Products.apply(x, y)[0]
         if squared:
             return found
-        if not _device.values_visible(x) or _finite(found):  # if it must not be read, assume it is finite
+        if not _device.values_visible(x) or _range(found)[1] < math.inf:  # if it must not be read, assume it is finite
             return root(found)
         return torch.cat([_again(rows, y) for rows in x.split(max(1, CACHED_DISTANCES // max(1, y.numel())))])
 

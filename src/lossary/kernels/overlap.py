@@ -24,6 +24,8 @@ from lossary.kernels.stable import accumulate, widened
 
 #: Adjacent positions whose numbers are summed one after the other.
 RUN = 1 << 8
+#: Up to this many logits on a CPU, plain torch is faster than an autograd Function.
+FEW_LOGITS = 1 << 13
 
 
 class Sums(NamedTuple):
@@ -41,9 +43,9 @@ def softmax_sums(logits: Tensor, target: Tensor, keep: Tensor | None, *, squared
     if not (squared or plain_only() or _device.by_cache(logits)):
         return _sums_at_once(logits, target, keep)
     index = class_index(target, keep)
-    counted = widened(torch.ones_like(index[:1, :1])).expand_as(index) if keep is None else widened(keep)
+    counted = widened(torch.ones((), device=index.device)).expand_as(index) if keep is None else widened(keep)
     truth = _by_class(counted, index, logits.shape[1])
-    sums = _plain_sums if plain_only() else _Softmax.apply
+    sums = _plain_sums if plain_only() or logits.numel() <= FEW_LOGITS else _Softmax.apply
     with full_precision(logits):
         overlap, predicted, _ = sums(accumulate(logits), index, keep, squared)
     return Sums(overlap, predicted, truth.to(predicted.dtype))
@@ -181,7 +183,7 @@ def _plain_sums(logits: Tensor, index: Tensor, keep: Tensor | None, squared: boo
     """Overlap and predicted sums, (N, C), and the probabilities, by plain torch."""
     p = F.softmax(logits, 1)
     p = p if keep is None else p.masked_fill(~keep[:, None], 0)
-    at_target = widened(p.gather(1, index[:, None])[:, 0])
+    at_target = widened(p.gather(1, index[:, None]).squeeze(1))
     # Never as a product with a vector of ones: that also sums sequentially, and is off by 0.5 % at four million.
     return _by_class(at_target, index, p.shape[1]).to(p.dtype), (p.square() if squared else p).sum(2), p
 

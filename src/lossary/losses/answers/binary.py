@@ -14,11 +14,10 @@ from lossary.core.check import (
     check_same_shape,
     check_tensor,
 )
-from lossary.core.device import by_cache
 from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction, counted
 from lossary.core.rules import FRACTION, Factor, Number, checked
-from lossary.kernels.elementwise import Argument, ElementFormula
+from lossary.kernels.elementwise import Argument, ElementFormula, fits_cache
 from lossary.kernels.stable import clamped_log, like_torch, softplus
 from lossary.losses._pointwise import by_triton, pointwise, torchs_own
 from lossary.losses.answers._shared import logit_card, without
@@ -114,8 +113,9 @@ def binary_cross_entropy_with_logits(
         target, mask = without(target, ignore_index, mask)
     smoothed = isinstance(label_smoothing, Tensor) or label_smoothing > 0
     plain = not smoothed and weight is None and pos_weight is None and sample_weight is None and mask is None
-    if plain and reduction != "none" and not by_cache(input) and torchs_own(input, target) and not by_triton(input):
+    if plain and reduction != "none" and fits_cache(input) and torchs_own(input, target) and not by_triton(input):
         check_same_shape("target", target, "input", input)
+        check_probabilities("target", target)
         return F.binary_cross_entropy_with_logits(input, target.to(input.dtype), reduction=reduction)
 
     def bce(x: Tensor, y: Tensor, pos_weight: Argument) -> Tensor:

@@ -130,11 +130,9 @@ def class_scores(
         mask = mask.expand(target.shape)
         input, target = hide(input, mask.unsqueeze(1)), hide(target, mask)
     keep = both(_kept_labels(target, input.shape[1], ignore_index), mask)
-    # (N, C) is one position per sample.
-    keep = None if keep is None else keep[..., None].flatten(1)
-    exists = None if mask is None else mask[..., None].flatten(1).any(1, keepdim=True)
-    target = target[..., None].flatten(1)
-    return Positions(input[..., None].flatten(2), target, keep, weight, exists)
+    keep = None if keep is None else _in_one(keep, 1)
+    exists = None if mask is None else _in_one(mask, 1).any(1, keepdim=True)
+    return Positions(_in_one(input, 2), _in_one(target, 1), keep, weight, exists)
 
 
 def region_scores(
@@ -150,10 +148,14 @@ def region_scores(
         mask = mask.expand(target.shape)
         input, target = hide(input, mask), hide(target, mask)
     keep = both(None if ignore_index is None else target != ignore_index, mask)
-    exists = None if mask is None else mask[..., None].flatten(2).any(2)
-    keep = None if keep is None else keep[..., None].flatten(2)
-    input, target = (t[..., None].flatten(2) for t in (input, target))
-    return Positions(input, target, keep, weight, exists)
+    exists = None if mask is None else _in_one(mask, 2).any(2)
+    keep = None if keep is None else _in_one(keep, 2)
+    return Positions(_in_one(input, 2), _in_one(target, 2), keep, weight, exists)
+
+
+def _in_one(tensor: Tensor, first: int) -> Tensor:
+    """With the dimensions from ``first`` on as one; without any, there is one position per sample."""
+    return tensor.flatten(first) if tensor.dim() > first else tensor.unsqueeze(first)
 
 
 def _check_channels(input: Tensor) -> None:
