@@ -638,7 +638,7 @@ MUTANTS = (
         "a missing answer is a no",
         "hinge_loss",
         ("nan_in_is_nan_out",),
-        in_text("lossary.losses._pointwise:signed", "torch.where(target <= 0, -1, target)", "-1"),
+        in_text("lossary.losses._pointwise:decide", "torch.where(target <= 0, no, target)", "no"),
     ),
     Mutant(
         "float labels pass",

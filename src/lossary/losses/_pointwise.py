@@ -192,11 +192,6 @@ def decide(target: Tensor, yes: Tensor, no: Tensor) -> Tensor:
     return torch.where(target > 0, yes, torch.where(target <= 0, no, target))
 
 
-def signed(target: Tensor, x: Tensor) -> Tensor:
-    """x where the target is above 0, -x where it is not, NaN where it is NaN."""
-    return x * torch.where(target > 0, 1, torch.where(target <= 0, -1, target))
-
-
 def hide(x: Tensor, mask: Tensor | None) -> Tensor:
     """0 where an element does not count: a NaN there (a missing value) would otherwise come back as 0 * NaN."""
     if mask is None:

@@ -24,7 +24,7 @@ from lossary.core.reduce import Reduction, align, counted, reduce
 from lossary.core.rules import NotNegative, checked
 from lossary.kernels.order import running_sum
 from lossary.kernels.stable import ABSENT, accumulate, like_torch, softplus
-from lossary.losses._pointwise import hide, pointwise, signed
+from lossary.losses._pointwise import decide, hide, pointwise
 
 __all__ = [
     "HingeLoss",
@@ -80,7 +80,7 @@ def soft_margin_loss(
     check_among("target", counted(target, mask), (-1, 1))
 
     def logistic(x: Tensor, t: Tensor) -> Tensor:
-        return softplus(-signed(t, x))
+        return softplus(decide(t, -x, x))
 
     loss = pointwise(logistic, input, target, sample_weight=sample_weight, mask=mask, reduction=reduction)
     return like_torch(loss, input, target)
@@ -247,7 +247,7 @@ _card = partial(
 
 def shortfall(x: Tensor, y: Tensor, margin: float | Tensor) -> Tensor:
     """How far a score is from the margin on the right side, as a formula of scores and signs."""
-    return (margin - signed(y, x)).relu()
+    return (margin - decide(y, x, -x)).relu()
 
 
 def _squared_shortfall(x: Tensor, y: Tensor, margin: float | Tensor) -> Tensor:
