@@ -1,13 +1,16 @@
 """What the library asks of torch's private parts, and that its results are right where torch does not answer."""
 
 import ast
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
 import lossary
 from lossary.core import torch_internals as internals
+from lossary.distributed.handshake import wait
 from test_house import FILES
 
 
@@ -96,3 +99,11 @@ def test_a_silent_torch_says_whether_operations_are_recorded() -> None:
     run(torch.ones(2))
     make_fx(run)(torch.ones(2))
     assert said == [False, True]
+
+
+def test_groups_of_a_torch_too_old_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed, "get_backend", lambda _: "gloo")
+    with pytest.raises(
+        RuntimeError, match=r"^group: wanted a torch newer than 2\.6 for ranks that meet by gloo; got 2"
+    ):
+        wait(distributed.Work(), cast("Any", SimpleNamespace()))
