@@ -179,7 +179,7 @@ def test_cross_entropy_of_ready_scores(started: list[str], weighted: bool, dtype
 
 @pytest.mark.parametrize("loss", [lossary.cross_entropy, lossary.focal_loss, lossary.poly_loss])
 def test_losses_of_ready_scores(started: list[str], monkeypatch: pytest.MonkeyPatch, loss: Callable) -> None:
-    monkeypatch.setattr("lossary.losses.classes.softmax.FEW_SCORES", 0)
+    monkeypatch.setattr("lossary.losses.classes._by_torch.FEW_SCORES", 0)
     check(*both(lambda x, y: 3 * loss(x, y, ignore_index=2), numbers(9, 40).float(), torch.arange(9) % 4), F32)
 
 
@@ -188,7 +188,7 @@ def test_losses_of_ready_scores(started: list[str], monkeypatch: pytest.MonkeyPa
 def test_focal_loss_of_ready_scores_is_summed_with_its_slope(
     started: list[str], monkeypatch: pytest.MonkeyPatch, gamma: float, spread: float
 ) -> None:
-    monkeypatch.setattr("lossary.losses.classes.softmax.FEW_SCORES", 0)
+    monkeypatch.setattr("lossary.losses.classes._by_torch.FEW_SCORES", 0)
     x, labels = numbers(70, 40, spread=spread).float(), torch.arange(70) % 9
 
     def loss(x: Tensor, y: Tensor) -> Tensor:

@@ -8,11 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lossary.core.card import Range
-from lossary.core.check import as_numbers, check_numbers
+from lossary.core.check import as_numbers, check_numbers, wide_integers
 from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction
 from lossary.core.rules import ClassWeight, NotNegative, checked
 from lossary.kernels.stable import softplus
+from lossary.losses.classes._by_torch import AMPLE, mean_by_torch
 from lossary.losses.classes._shared import (
     TAKES_LOGITS,
     Input,
@@ -36,6 +37,23 @@ def _poly(gap: Tensor, *epsilon: float | Tensor) -> Tensor:
     for power, value in enumerate(epsilon, start=1):
         loss = loss + value * torch.exp(power * miss)
     return loss
+
+
+def _poly_by_torch(
+    input: Input, target: Tensor, ignore_index: int, epsilon: tuple[float | Tensor, ...]
+) -> Tensor | None:
+    """The mean by torch's cross-entropy; None where that is less exact."""
+    numbers = [e for e in epsilon if isinstance(e, (int, float))]
+    if len(numbers) < len(epsilon):
+        return None
+
+    def changed(entropy: Tensor) -> Tensor:
+        wrong = -torch.expm1(-entropy)
+        return entropy + sum(e * wrong**power for power, e in enumerate(numbers, start=1))
+
+    # How much faster than a small cross-entropy the loss may change with it.
+    steepest = 1 + sum(power * abs(e) for power, e in enumerate(numbers, start=1))
+    return mean_by_torch(changed, input, target, ignore_index, AMPLE * steepest)
 
 
 #: One coefficient, or several in the order of their powers.
@@ -87,6 +105,12 @@ def poly_loss(
     Source:
         Leng et al., PolyLoss, arXiv:2204.12511; epsilon = 1 is the default of its listing; it reports 2 for ImageNet.
     """
+    target, (coefficients, _) = wide_integers("target", target), as_numbers(epsilon)
+    plain = class_weight is None and sample_weight is None and mask is None and dim in (1, -1)
+    if plain and reduction == "mean":
+        loss = _poly_by_torch(input, target, ignore_index, coefficients)
+        if loss is not None:
+            return loss
     p = softmax_problem(
         input,
         target,
@@ -97,7 +121,7 @@ def poly_loss(
         mask=mask,
     )
     check_class_weight("class_weight", class_weight, p.classes)
-    return class_loss(_poly, p, scalars=as_numbers(epsilon)[0], class_weight=class_weight, reduction=reduction)
+    return class_loss(_poly, p, scalars=coefficients, class_weight=class_weight, reduction=reduction)
 
 
 class PolyLoss(Loss):

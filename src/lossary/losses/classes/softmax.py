@@ -1,6 +1,5 @@
 """One class among many: cross-entropy over a softmax, and a form that fades easy examples."""
 
-import math
 from typing import Annotated
 
 import torch
@@ -15,7 +14,7 @@ from lossary.core.rules import FRACTION, ClassWeight, NotNegative, checked
 from lossary.kernels.fused import switch
 from lossary.kernels.rows.scores import Bilinear
 from lossary.kernels.stable import accumulate, accumulator, like_torch, softplus
-from lossary.losses.classes._by_torch import by_torch, is_torchs, layout_of, unseen_by_torch
+from lossary.losses.classes._by_torch import AMPLE, by_torch, is_torchs, layout_of, mean_by_torch, unseen_by_torch
 from lossary.losses.classes._linear_entropy import linear_cross_entropy
 from lossary.losses.classes._shared import (
     TAKES_LOGITS,
@@ -36,16 +35,6 @@ __all__ = [
     "focal_loss",
     "nll_loss",
 ]
-
-
-#: An index that no label has.
-NEVER = -(1 << 62)
-
-
-#: torch computes cross-entropies of this size to the sixth digit.
-AMPLE = 0.1
-#: Up to this many scores a focal loss's time depends on the number of operations, not on memory traffic.
-FEW_SCORES = 1 << 16
 
 
 @checked
@@ -265,17 +254,14 @@ def _focal_slope(gap: Tensor, gamma: float, *alpha: Tensor) -> tuple[Tensor, Ten
 def _focal_by_torch(input: Input, target: Tensor, ignore_index: int, gamma: float | Tensor) -> Tensor | None:
     """The mean by torch's cross-entropy and a power of 1 - p, in half the operations; None where that is less exact."""
     # A power below 1 has an infinite derivative at 0.
-    if type(gamma) not in (int, float) or gamma < 1 or ignore_index >= 0:
+    if not isinstance(gamma, (int, float)) or gamma < 1:
         return None
-    if not isinstance(input, Tensor) or input.numel() > FEW_SCORES:
-        return None
-    # Ignoring no label makes the mean one over all items; torch refuses a label that should be ignored.
-    entropy = by_torch(input, target, NEVER, "none", 0.0)
-    if entropy is None:
-        return None
-    loss = (torch.expm1(-entropy).neg() ** gamma * entropy).mean()
+
+    def faded(entropy: Tensor) -> Tensor:
+        return torch.expm1(-entropy).neg() ** gamma * entropy
+
     # A small cross-entropy h contributes about h^(1 + gamma), so by the inequality of power means h is ample.
-    return loss if AMPLE ** (1 + gamma) <= loss.item() < math.inf else None
+    return mean_by_torch(faded, input, target, ignore_index, AMPLE ** (1 + gamma))
 
 
 @checked

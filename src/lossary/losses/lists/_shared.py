@@ -41,9 +41,12 @@ def lists_of(input: Tensor, target: Tensor, mask: Tensor | None, sample_weight: 
     check_same_shape("target", target, "input", input)
     align(sample_weight, None, input.shape[:1])  # one per list
     _, there = align(sample_weight, mask, input.shape)
-    there = torch.ones_like(input, dtype=torch.bool) if there is None else there.expand(input.shape)
     scores = input.to(common(accumulator(input), target.dtype))
-    return Lists(hide(scores, there), hide(target.to(scores.dtype), there), there)
+    relevance = target.to(scores.dtype)
+    if there is None:
+        return Lists(scores, relevance, torch.ones_like(input, dtype=torch.bool))
+    there = there.expand(input.shape)
+    return Lists(hide(scores, there), hide(relevance, there), there)
 
 
 def gains_of(input: Tensor, target: Tensor, mask: Tensor | None, sample_weight: Tensor | None) -> Lists:
