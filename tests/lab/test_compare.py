@@ -193,6 +193,9 @@ def test_another_plan_in_the_same_folder_is_refused(finished: Path, capsys: pyte
         (["show", "nonsense"], "no loss is called 'nonsense'"),
         (["show", "cross_entropi"], "'cross_entropi'; did you mean cross_entropy"),
         (["show", "monai.DiceCELoss"], "use lossary.presets.monai.dice_ce"),
+        (["show", "fastai.dice"], "there are no presets of 'fastai'; there are some of insightface,"),
+        (["show", "monai.dice", "--plot", "dice.png"], "plot: wanted a loss of Lossary; got a preset, monai.dice"),
+        (["check", __file__, "--seconds", "0"], "seconds: wanted more than 0; got 0"),
     ],
 )
 def test_what_cannot_be_run_is_refused_in_one_line_and_nothing_is_written(

@@ -53,7 +53,7 @@ REFUSED: dict[str, tuple[Callable[[], str], str]] = {
         "t.csv, line 2: wanted a finite number as target; got inf",
     ),
     "infinities among the inputs": (
-        lambda: table("t.csv", size=["inf", "-inf", *["1"] * 58], target=["a", "b"] * 30),
+        lambda: table("t.csv", size=["inf", "inf", *["1"] * 58], target=["a", "b"] * 30),
         "t.csv, size, line 2: wanted a finite number; got inf (and so in 1 more)",
     ),
     "more than float32 holds": (

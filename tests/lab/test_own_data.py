@@ -159,7 +159,7 @@ MALFORMED: dict[str, Callable[[], str]] = {
     "another encoding": lambda: _text("latin.csv", f"size,form,label\n{ROWS}".encode() + b"1,2,caf\xe9\n"),
     "text among numbers": lambda: _text("odd.csv", f"size,form,label\n{ROWS}tall,2,a\n") + " --types size=number",
     "an unreadable image": _unreadable,
-    "a link out of the folder": _link,
+    "a link, even within the folder": _link,
     "an image without a mask": _unpaired,
     "a mask of another size": _sizes,
     "a mask stored as JPEG": _lossy,

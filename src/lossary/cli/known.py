@@ -32,6 +32,8 @@ def show(name: str, *, plot: Path | None = None) -> None:
     from lossary.glossary import find, page
 
     if "." in name:
+        if plot is not None:
+            fail(f"plot: wanted a loss of Lossary; got a preset, {name}")
         Console().print(_preset(name), markup=False, highlight=False, soft_wrap=True)
         return
     try:
@@ -56,6 +58,8 @@ def _preset(name: str) -> str:
     from lossary import presets
 
     library, _, preset = name.removeprefix("lossary.").removeprefix("presets.").partition(".")
+    if library not in presets.__all__:
+        fail(f"there are no presets of {library!r}; there are some of {', '.join(presets.__all__)}")
     try:
         made = getattr(getattr(presets, library), preset)
     except AttributeError as unknown:

@@ -72,6 +72,8 @@ def _found(
 
     if not file.is_file():
         fail(f"{file}: no such file")
+    if not seconds > 0:
+        fail(f"seconds: wanted more than 0; got {seconds:g}")
     found = 0
     reasons: list[str] = []
     for answer in asked(file, what, loss=loss, takes=takes, input=input, seconds=seconds):
