@@ -16,9 +16,9 @@ from lossary.core.reduce import Reduction
 from lossary.core.rules import checked
 from lossary.distributed import across_ranks
 from lossary.distributed.gather import of_all_classes
-from lossary.distributed.shards import shard, shard_alike
+from lossary.distributed.shards import Shards, shard, shard_alike
 from lossary.kernels.products import multiplied_in
-from lossary.kernels.rows.formula import fits_densely
+from lossary.kernels.rows.formula import few_scores
 from lossary.kernels.rows.scores import Bilinear
 from lossary.kernels.stable import accumulator, like_torch
 from lossary.losses.classes import longtail, noisy, powers, selective
@@ -91,9 +91,9 @@ def linear_loss(
         labels = check_labels("labels", labels, features.shape[0])
     if bias is not None:
         check_shape("bias", bias, (weight.shape[0],))
-    half, (w, shards) = multiplied_in(features, weight), shard(weight)
+    w, shards = shard(weight)
     b = None if bias is None else shard_alike("bias", bias, weight)
-    return loss(_scores(Bilinear(features, w, b, half=half, shards=shards)), labels, **extra)
+    return loss(_scores(features, w, b, shards), labels, **extra)
 
 
 @checked
@@ -159,7 +159,7 @@ def linear_cross_entropy(
     if linear_bias is not None:
         check_shape("linear_bias", linear_bias, tuple(linear_weight.shape[:-1]))
     if input.dim() == 2 and linear_weight.dim() == 2:
-        scores = _scores(Bilinear(input, linear_weight, linear_bias, half=multiplied_in(input, linear_weight)))
+        scores = _scores(input, linear_weight, linear_bias)
     else:
         scores = F.linear(input, linear_weight.flatten(0, -2)).unflatten(-1, linear_weight.shape[:-1])
         scores = scores if linear_bias is None else scores + linear_bias
@@ -235,13 +235,14 @@ class LinearCrossEntropyLoss(nn.Module):
         return f"reduction={self.reduction!r}, ignore_index={self.ignore_index}, label_smoothing={self.label_smoothing}"
 
 
-def _scores(source: Bilinear) -> Any:
+def _scores(x: Tensor, w: Tensor, b: Tensor | None, shards: Shards | None = None) -> Any:
     """Few scores are computed at once, which takes the fewest operations, if that keeps their dtype."""
-    x, w = source.x, source.w
-    exact = x.dtype == w.dtype == accumulator(x) and not autocast_is_on(x) and source.half is None
+    exact = x.dtype == w.dtype == accumulator(x) and not autocast_is_on(x)
     # A single class has no ready scores: see softmax_problem. Not source.dense(), whose care for dtypes slows small
     # batches.
-    return F.linear(x, w, source.b) if exact and w.shape[0] > 1 and fits_densely(source) else source
+    if exact and shards is None and w.shape[0] > 1 and few_scores(x, w):
+        return F.linear(x, w, b)
+    return Bilinear(x, w, b, half=multiplied_in(x, w), shards=shards)
 
 
 class LinearHead(nn.Module):

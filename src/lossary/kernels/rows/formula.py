@@ -231,15 +231,18 @@ def _blocked_loss(
 
 def fits_densely(source: Bilinear) -> bool:
     """Whether the scores may as well all be stored."""
-    if source.is_spread:
-        return False
+    return not source.is_spread and few_scores(source.x, source.w)
+
+
+def few_scores(x: Tensor, w: Tensor) -> bool:
+    """The same of rows and all columns."""
     plain = CPU_PLAIN
-    if not _device.by_cache(source.x):
+    if not _device.by_cache(x):
         # Plain torch stores about four tensors of their size.
-        plain = min(ACCELERATOR_PLAIN, _device.budget(source.x) // 16)
-    if switch.ON and switch.runs_on(source.x):
+        plain = min(ACCELERATOR_PLAIN, _device.budget(x) // 16)
+    if switch.ON and switch.runs_on(x):
         plain = min(plain, switch.PLAIN)
-    if source.x.shape[0] * source.w.shape[0] <= plain:
+    if x.shape[0] * w.shape[0] <= plain:
         return True
     if _device.traced():
         return False
