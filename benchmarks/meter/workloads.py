@@ -105,6 +105,7 @@ SIZES: Mapping[str, Mapping[int, int]] = {
 CONSTANTS = frozenset(
     {
         "target",
+        "distances",
         "time",
         "ref_logps",
         "ref_chosen_logps",

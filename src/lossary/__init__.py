@@ -205,6 +205,15 @@ if TYPE_CHECKING:
     from lossary.losses.lists.pairwise import margin_mse_loss as margin_mse_loss
     from lossary.losses.lists.pairwise import margin_ranking_loss as margin_ranking_loss
     from lossary.losses.lists.pairwise import ranknet_loss as ranknet_loss
+    from lossary.losses.masks.boundaries import BoundaryLoss as BoundaryLoss
+    from lossary.losses.masks.boundaries import HausdorffDTLoss as HausdorffDTLoss
+    from lossary.losses.masks.boundaries import SigmoidBoundaryLoss as SigmoidBoundaryLoss
+    from lossary.losses.masks.boundaries import SigmoidHausdorffDTLoss as SigmoidHausdorffDTLoss
+    from lossary.losses.masks.boundaries import boundary_loss as boundary_loss
+    from lossary.losses.masks.boundaries import hausdorff_dt_loss as hausdorff_dt_loss
+    from lossary.losses.masks.boundaries import sigmoid_boundary_loss as sigmoid_boundary_loss
+    from lossary.losses.masks.boundaries import sigmoid_hausdorff_dt_loss as sigmoid_hausdorff_dt_loss
+    from lossary.losses.masks.boundaries import signed_distances as signed_distances
     from lossary.losses.masks.dice_ce import DiceCrossEntropyLoss as DiceCrossEntropyLoss
     from lossary.losses.masks.dice_ce import SigmoidDiceCrossEntropyLoss as SigmoidDiceCrossEntropyLoss
     from lossary.losses.masks.dice_ce import dice_cross_entropy_loss as dice_cross_entropy_loss

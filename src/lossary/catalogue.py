@@ -70,6 +70,7 @@ FAMILIES: tuple[ModuleType, ...] = tuple(
         "masks.tversky",
         "masks.weighted",
         "masks.lines",
+        "masks.boundaries",
         "masks.lovasz",
         "masks.dice_ce",
         "masks.dice_focal",

@@ -84,6 +84,10 @@ if TYPE_CHECKING:
     from lossary.losses.lists.pairwise import margin_mse_loss as margin_mse_loss
     from lossary.losses.lists.pairwise import margin_ranking_loss as margin_ranking_loss
     from lossary.losses.lists.pairwise import ranknet_loss as ranknet_loss
+    from lossary.losses.masks.boundaries import boundary_loss as boundary_loss
+    from lossary.losses.masks.boundaries import hausdorff_dt_loss as hausdorff_dt_loss
+    from lossary.losses.masks.boundaries import sigmoid_boundary_loss as sigmoid_boundary_loss
+    from lossary.losses.masks.boundaries import sigmoid_hausdorff_dt_loss as sigmoid_hausdorff_dt_loss
     from lossary.losses.masks.dice_ce import dice_cross_entropy_loss as dice_cross_entropy_loss
     from lossary.losses.masks.dice_ce import sigmoid_dice_cross_entropy_loss as sigmoid_dice_cross_entropy_loss
     from lossary.losses.masks.dice_focal import dice_focal_loss as dice_focal_loss

@@ -65,6 +65,22 @@ def probability_rounds_to_truth(case: Case) -> bool:
     return y.shape == low.shape and bool(((low == y) & (exact != y)).any())
 
 
+def probability_rounds_to_one(case: Case) -> bool:
+    low, exact = probabilities(case)
+    return bool(((low == 1) & (exact < 1)).any())
+
+
+def distances_are_alike(case: Case) -> bool:
+    """Whether the classes' distances at a position differ by little, beside what they are."""
+    far = case.twin.args[1]
+    return bool((far.amax(1) - far.amin(1) < 1e-2 * far.abs().amax(1)).any())
+
+
+def probability_is_a_half(case: Case) -> bool:
+    """Whether a probability is so near a half that float32 does not tell on which side."""
+    return bool(((probabilities(case)[1] - 0.5).abs() < 1e-6).any())
+
+
 def probability_underflows(case: Case) -> bool:
     low, exact = probabilities(case)
     least = 1e-19 if hyper(case, "squared") else 1e-37
@@ -311,6 +327,33 @@ KNOWN: tuple[Known, ...] = (
         "two tokens match as well, but for less than float32's digits: the gradient goes to the other",
         best_matches_tie,
         "colbert_loss:2565",
+    ),
+    Known(
+        "boundary_loss",
+        "gradient by 0:",
+        "all classes about as far off: their slopes cancel but for the difference of the distances",
+        distances_are_alike,
+        "boundary_loss:601",
+    ),
+    Known(
+        "(sigmoid_)?hausdorff_dt_loss",
+        "gradient by 0:",
+        "a probability near 1: of its error, and of its slope, is left what rounding leaves",
+        lambda case: bool((1 - probabilities(case)[1] < 1e-4).any()),
+        "hausdorff_dt_loss:729",
+    ),
+    Known(
+        "(sigmoid_)?boundary_loss",
+        "gradient by 0:",
+        "a probability that rounds to 1: its slope rounds to 0, whatever the distance",
+        probability_rounds_to_one,
+        "sigmoid_boundary_loss:119",
+    ),
+    Known(
+        "(sigmoid_)?hausdorff_dt_loss",
+        "(value|gradient by 0):",
+        "a probability so near a half that the predicted region has the position, or has it not",
+        probability_is_a_half,
     ),
     Known(
         "chamfer_loss",

@@ -1,6 +1,7 @@
 """Golden cases to 50 digits of regions that may overlap, and of middle lines."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -100,6 +101,47 @@ def cl_dice(inputs: Inputs, params: Params) -> Any:
     return mean(found)
 
 
+def flat(rows: Data) -> list[Any]:
+    return [x for row in rows for x in row]
+
+
+def maps(inputs: Inputs, *, exclusive: bool) -> Iterator[tuple[list[Any], list[Any], int]]:
+    """Each image's map of probabilities and of the other argument, class by class, row after row; and the width."""
+    _, beside = inputs
+    for image, other in zip(inputs["input"], inputs[beside], strict=True):
+        scores, width = [flat(plane) for plane in image], len(image[0][0])
+        shares = [softmax(list(here)) for here in zip(*scores, strict=True)]
+        for c, plane in enumerate(scores):
+            p = [share[c] for share in shares] if exclusive else [sigmoid(a) for a in plane]
+            by_class = isinstance(other[0][0], list)
+            yield p, flat(other[c]) if by_class else [int(y == c) for y in flat(other)], width
+
+
+def boundary(inputs: Inputs, _: Params, *, exclusive: bool = True) -> Any:
+    found = maps(inputs, exclusive=exclusive)
+    return mean([mean([a * d for a, d in zip(p, far, strict=True)]) for p, far, _ in found])
+
+
+def to_boundary(region: list[bool], width: int, spacing: Any) -> list[Any]:
+    """The distance of each position to the nearest on the other side; 0 if there is none."""
+    places = [divmod(i, width) for i in range(len(region))]
+
+    def nearest(here: bool, i: int, j: int) -> Any:
+        others = [place for place, there in zip(places, region, strict=True) if there != here]
+        return spacing * min(((i - k) ** 2 + (j - l) ** 2 for k, l in others), default=0) ** (mpf(1) / 2)
+
+    return [nearest(here, *place) for here, place in zip(region, places, strict=True)]
+
+
+def hausdorff_dt(inputs: Inputs, params: Params, *, exclusive: bool = True) -> Any:
+    alpha, spacing, found = mpf(params["alpha"]), mpf(params["spacing"]), []
+    for p, g, width in maps(inputs, exclusive=exclusive):
+        fields = [to_boundary([a > 0.5 for a in one], width, spacing) for one in (p, g)]
+        weights = [sum(d**alpha if d else 0 for d in apart) for apart in zip(*fields, strict=True)]
+        found.append(mean([(a - b) ** 2 * w for a, b, w in zip(p, g, weights, strict=True)]))
+    return mean(found)
+
+
 REGIONS_TRUE = {"input": draw(61, 2, 2, 6), "target": whole(62, 2, 2, 2, 6)}
 CROSS = [[0, 1, 0, 0, 1], [1, 1, 1, 1, 1], [0, 1, 1, 0, 0], [0, 0, 1, 1, 0]]
 LINES = {"input": draw(63, 2, 1, 4, 5), "target": [[CROSS], [[row[::-1] for row in CROSS]]]}
@@ -120,5 +162,19 @@ REGIONS: list[tuple[str, Formula, Params, Inputs]] = [
         (name, formula, {"iterations": n, "smooth": smooth}, inputs)
         for name, formula, inputs in (("sigmoid_cl_dice", sigmoid_cl_dice, LINES), ("cl_dice", cl_dice, CLASSES))
         for n, smooth in ((1, "0.5"), (2, "1"))
+    ),
+    *(
+        (
+            name,
+            partial(boundary, exclusive=exclusive),
+            {},
+            {"input": draw(85, 2, 2, 3, 3), "distances": draw(86, 2, 2, 3, 3)},
+        )
+        for name, exclusive in (("boundary", True), ("sigmoid_boundary", False))
+    ),
+    *(
+        (name, partial(hausdorff_dt, exclusive=exclusive), {"alpha": alpha, "spacing": spacing}, inputs)
+        for name, exclusive, inputs in (("hausdorff_dt", True, CLASSES), ("sigmoid_hausdorff_dt", False, LINES))
+        for alpha, spacing in (("2", "1"), ("1.5", "0.5"))
     ),
 ]

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from lossary.core import device as _device
 from lossary.kernels.stable import scales
 
 #: Distances held at once.
@@ -29,7 +30,8 @@ def nearest_of_each(
     to_y = [torch.zeros(count, 0, dtype=torch.int64, device=x.device)]
     best = x.new_full((count, long), torch.inf)
     to_x = torch.zeros(count, long, dtype=torch.int64, device=x.device)
-    step = max(1, DISTANCES // max(1, count * long))
+    # A compiler holds no distances, and would write out every block.
+    step = max(1, wide if _device.traced() else DISTANCES // max(1, count * long))
     for first in range(0, wide if long else 0, step):
         rows = x[:, first : first + step]
         apart = (rows[..., None, 0] - y[:, None, :, 0]).square()

@@ -208,6 +208,10 @@ def _regions(g: Generator, dt: dtype) -> Call:
     return Call((normal(g, dt, 4, 3, 2, 5, scale=2.0), labels(g, 2, 4, 3, 2, 5)))
 
 
+def _distant(g: Generator, dt: dtype) -> Call:
+    return Call((normal(g, dt, 4, 3, 2, 5, scale=2.0), normal(g, dt, 4, 3, 2, 5, scale=2.0)))
+
+
 def _probable_regions(g: Generator, dt: dtype) -> Call:
     return Call((uniform(g, dt, 4, 3, 2, 5), labels(g, 2, 4, 3, 2, 5)))
 
@@ -305,6 +309,7 @@ _DRAWS: Mapping[tuple[str, ...], Draw] = {
     ("input-target", "masks"): _regions,
     ("input-target", "masks", "probabilities"): _probable_regions,
     ("input-target-variance",): _noisy,
+    ("input-distances",): _distant,
     ("input-teacher",): _taught,
     ("student-teacher",): _related,
     ("input-target-variance", "values", "log-rates"): _scattered,
