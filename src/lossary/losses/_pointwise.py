@@ -137,18 +137,19 @@ def pointwise_by_torch(
 ) -> Tensor:
     """:func:`pointwise` with torch's ``formula(input, target, reduction=...)``, which blocks would not speed up."""
     dtype, sample_weight, mask = _prepared(input, target, sample_weight, mask)
-    items, plain = partial(formula, reduction="none"), sample_weight is None and mask is None and reduction != "none"
+    plain = sample_weight is None and mask is None and reduction != "none"
     if plain and kernel is not None and by_triton(input):
+        items = partial(formula, reduction="none")
         return pointwise(items, input, target, sample_weight=None, mask=None, reduction=reduction, kernel=kernel)
     if plain and torchs_own(input, target):
         return formula(input, target.to(input.dtype), reduction=reduction)
-    losses = _items(items, input.to(dtype), target, mask)
+    losses = _items(partial(formula, reduction="none"), input.to(dtype), target, mask)
     return reduce(losses, weight=sample_weight, mask=mask, reduction=reduction)
 
 
 def by_triton(input: Tensor) -> bool:
     """Whether a loss with a Triton kernel uses it: for many elements, if Triton is asked for."""
-    return switch.runs_on(input) and not fits_cache(input, known=True)
+    return switch.ON and switch.runs_on(input) and not fits_cache(input, known=True)
 
 
 def torchs_own(input: Tensor, target: Tensor) -> bool:
