@@ -51,8 +51,8 @@ For measured speed and memory, also of other libraries, see [Benchmarks](benchma
   losses there ([presets](migration.md)), but often it will not matter.
 - **You want to combine miners, distances and reducers freely** to design embedding losses. pytorch-metric-learning is
   built for that; here a loss is one formula.
-- **Your loss is missing**: transducers, adaptive softmax, optimal transport, DETR's matching, boundary and Hausdorff
-  losses for masks, image registration. The [roadmap](roadmap.md) lists what others have and we do not.
+- **Your loss is missing**: transducers, adaptive softmax, optimal transport, DETR's matching, image
+  registration, soft DTW. The [roadmap](roadmap.md) lists what others have and we do not.
 - **You cannot use Python 3.11 and torch 2.6**, or need a library that many people have used for years. Lossary is
   new, below 1.0 and not on a package index yet ([what is stable](stability.md)).
 - **You hope that another loss will rescue a weak model.** On [two hundred real tables](board.md), most pairs of
