@@ -230,7 +230,7 @@ def check_indices(name: str, indices: tuple[Tensor, ...], sizes: tuple[int, ...]
 
 def check_same_precision(name: str, tensor: Tensor, other_name: str, other: Tensor) -> None:
     """Half precisions and float32 meet in float32; mixing them with float64 is a mistake somewhere."""
-    if accumulator(tensor) != accumulator(other):
+    if tensor.dtype != other.dtype and accumulator(tensor) != accumulator(other):
         raise TypeError(f"{name}: wanted the dtype of {other_name}, {other.dtype}; got {tensor.dtype}")
 
 

@@ -44,7 +44,7 @@ class Pairs(NamedTuple):
     def candidates(self, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, Ranks | None]:
         """As :meth:`columns`, and the ring that passes the rows around, if any: then the rows are only this rank's."""
         if self.group is None:
-            return *self.columns(x), None
+            return x, self.ids, absence(self.counted, x), None
         ranks = Ranks.of(self.group, **{self.name: x}, ids=self.ids, mask=self.counted)
         ids, counted = (None if t is None else ranks.gather(t) for t in (self.ids, self.counted))
         ring = ranks if ranks.pass_by(x) else None
