@@ -11,6 +11,8 @@ from lossary.core.check import check_float, check_same_shape, check_tensor, stre
 from lossary.core.loss import Loss
 from lossary.core.reduce import Reduction, align, divide, reduce
 from lossary.core.rules import checked
+from lossary.kernels.graph import learns
+from lossary.kernels.modes import plain_only
 from lossary.kernels.stable import accumulate, like_torch
 from lossary.losses._pointwise import hide, pointwise
 from lossary.losses.classes._shared import class_dimension
@@ -31,6 +33,8 @@ Kind = Literal["logits", "log_probabilities", "probabilities"]
 
 def _log(p: Tensor) -> Tensor:
     """log(p), -inf with a zero gradient at 0."""
+    if not (learns(p) or plain_only()):
+        return p.clamp_min(0).log()
     positive = ~(p <= 0)  # written like this, a NaN stays a NaN
     return torch.where(positive, torch.log(torch.where(positive, p, torch.ones_like(p))), -torch.inf)
 
@@ -51,7 +55,7 @@ def times(p: Tensor, factor: Tensor) -> Tensor:
 def _rows(name: str, x: Tensor, kind: Kind, dim: int, mask: Tensor | None) -> tuple[Tensor, Tensor]:
     """A distribution's probabilities and logs, checked, classes last, masked items made harmless."""
     check_float(name, x)
-    x = accumulate(x.movedim(class_dimension(x, dim), -1))
+    x = accumulate(_classes_last(x, dim))
     x = x if mask is None else hide(x, mask.unsqueeze(-1))
     if kind == "probabilities":
         _check_probabilities(name, x, None)
@@ -69,7 +73,12 @@ def _check_probabilities(name: str, x: Tensor, counts: Tensor | None) -> None:
 
 def _items(x: Tensor, dim: int) -> torch.Size:
     """The shape of the items: that of ``x`` without its classes."""
-    return x.movedim(class_dimension(x, dim), -1).shape[:-1]
+    return _classes_last(x, dim).shape[:-1]
+
+
+def _classes_last(x: Tensor, dim: int) -> Tensor:
+    dim = class_dimension(x, dim)
+    return x if dim in (-1, x.dim() - 1) else x.movedim(dim, -1)
 
 
 @checked
