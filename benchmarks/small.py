@@ -3,7 +3,7 @@
 ``python -m benchmarks.small`` prints it; after ``python -m benchmarks.release`` also for release 0.1. All take turns in
 one process, and time is the process's own. A ratio is the median of the ratios within single turns, with quartiles. The
 counts are the same on each machine: calls of Python functions in forward, and operators that torch dispatches in
-forward and backward. Both are ours, then those of plain torch.
+forward and backward. Both are ours, those of the release, and those of plain torch.
 """
 
 import argparse
@@ -74,14 +74,12 @@ def row(case: Case, turns: int) -> list[str]:
     contenders = {name: maker() for name, maker in makers.items()}
     warm = turns // 10
     rounds = [{name: microseconds(one) for name, one in contenders.items()} for _ in range(warm + turns)][warm:]
-    ours, dense = contenders[OURS], contenders[DENSE]
+    counted = [contenders[name] for name in (OURS, release.NAME, DENSE) if name in contenders]
     cells = [f"{statistics.median(times[name] for times in rounds):.0f}" for name in (OURS, DENSE)]
     for name in (OURS, release.NAME):
         ratios = [times[name] / times[DENSE] for times in rounds if name in times]
         cells.append("{1:.2f} ({0:.2f} to {2:.2f})".format(*statistics.quantiles(ratios)) if ratios else "")
-    cells.append(f"{python_calls(ours)}, {python_calls(dense)}")
-    cells.append(f"{operators(ours)}, {operators(dense)}")
-    return cells
+    return [*cells, *(", ".join(str(count(one)) for one in counted) for count in (python_calls, operators))]
 
 
 def main() -> None:
