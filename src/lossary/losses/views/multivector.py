@@ -15,7 +15,7 @@ from lossary.distributed import across_ranks, gathered
 from lossary.kernels.products import multiplied_in, product
 from lossary.kernels.rows.scores import Dense, Targets
 from lossary.kernels.rows.softmax import softmax_loss
-from lossary.kernels.stable import ABSENT, accumulate, parameters, unit
+from lossary.kernels.stable import ABSENT, accumulate, parameters, sphere_apart
 from lossary.losses._batch import absence, check_same_precision
 from lossary.losses._pointwise import hide
 from lossary.losses.views._shared import numbers
@@ -119,14 +119,13 @@ def colbert_loss(
         raise ValueError("negatives_mask: wanted None without negatives; got a Tensor")
     half = multiplied_in(query, positive)
     x, there, their_ids, counted = gathered(group, positive=d.x, positive_mask=d.there, ids=ids, mask=mask)
-    scale = unit if normalize else _as_it_is
-    queries = scale(q.x) / temperature
-    scores = _scores(queries, Tokens(scale(x), there), half)
+    match = _Match(1 / temperature, normalize, half)
+    scores = match.scores(q.x, Tokens(x, there))
     shift = absence(counted, scores)
     scores = scores if shift is None else scores + shift
     if n is not None:
         further = Tokens(*gathered(group, negatives=n.x, negatives_mask=n.there))
-        scores = torch.cat([scores, _scores(queries, Tokens(scale(further.x), further.there), half)], 1)
+        scores = torch.cat([scores, match.scores(q.x, further)], 1)
         if ids is not None and their_ids is not None:
             # Doubled ids are even, so an odd one matches nobody.
             ids, their_ids = 2 * ids, torch.cat([2 * their_ids, their_ids.new_ones(len(further.x))])
@@ -150,30 +149,43 @@ def _tokens(name: str, x: Tensor, there: Tensor | None, like: Tensor, count: int
     return Tokens(hide(x, there[..., None]), there)
 
 
-def _as_it_is(x: Tensor) -> Tensor:
-    return x
+class _Match(NamedTuple):
+    """How tokens are compared."""
 
+    scale: float | Tensor
+    cosine: bool
+    half: torch.dtype | None
 
-def _scores(queries: Tensor, documents: Tokens, half: torch.dtype | None) -> Tensor:
-    """(N, M), of all queries with all documents."""
-    count, of_query = queries.shape[:2]
-    x, there = documents
-    step = max(1, SIMILARITIES // max(1, count * of_query * x.shape[1]))
-    if x.shape[1] == 0:  # of no token there is no best
-        return product(queries.sum(1), x.sum(1))
-    blocks = x.split(step)
-    masks = [None] * len(blocks) if there is None else there.split(step)
-    return torch.cat([_best(queries, *block, half) for block in zip(blocks, masks, strict=True)], 1)
+    def scores(self, queries: Tensor, documents: Tokens) -> Tensor:
+        """(N, M), of all queries with all documents."""
+        (count, of_query), (x, there) = queries.shape[:2], documents
+        z, by_row = self.rows(queries.flatten(0, 1), self.scale)
+        if x.numel() == 0:  # of no token there is no best
+            return product(z, x.sum(1)).unflatten(0, (count, of_query)).sum(1)
+        step = max(1, SIMILARITIES // max(1, count * of_query * x.shape[1]))
+        blocks = x.split(step)
+        masks = [None] * len(blocks) if there is None else there.split(step)
+        parts = [self.best(z, *block) for block in zip(blocks, masks, strict=True)]
+        best = torch.cat(parts, 1)
+        best = best if by_row is None else best * by_row[:, None]
+        return best.unflatten(0, (count, of_query)).sum(1)
 
+    def best(self, z: Tensor, x: Tensor, there: Tensor | None) -> Tensor:
+        """(Q, M), where a query's token without an embedding, 0, has 0."""
+        w, by_column = self.rows(x.flatten(0, 1), 1.0)
+        alike = product(z, w, half=self.half)
+        alike = (alike if by_column is None else alike * by_column).unflatten(1, tuple(x.shape[:2]))
+        if there is None:
+            return alike.max(-1).values
+        return hide(alike.masked_fill(~there, ABSENT).max(-1).values, there.any(-1))
 
-def _best(queries: Tensor, x: Tensor, there: Tensor | None, half: torch.dtype | None) -> Tensor:
-    """(N, M), where a query's token without an embedding, 0, adds nothing."""
-    alike = product(queries.flatten(0, 1), x.flatten(0, 1), half=half)
-    alike = alike.unflatten(1, tuple(x.shape[:2])).unflatten(0, tuple(queries.shape[:2]))
-    if there is None:
-        return alike.max(-1).values.sum(1)
-    best = alike.masked_fill(~there, ABSENT).max(-1).values
-    return hide(best, there.any(-1)).sum(1)
+    def rows(self, x: Tensor, scale: float | Tensor) -> tuple[Tensor, Tensor | None]:
+        """Rows as they are multiplied, and the factors, above 0, that belong to the products."""
+        if self.cosine:
+            return sphere_apart(x, scale, self.half)
+        if self.half is None:
+            return x * scale, None
+        return x, torch.ones_like(x[:, 0]) * scale
 
 
 class ColBERTLoss(Loss):
