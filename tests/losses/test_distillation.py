@@ -101,9 +101,10 @@ def test_the_square_keeps_the_gradients_size() -> None:
 def test_the_mixture_s_ends_are_the_divergences() -> None:
     student, teacher = draw(N, C), draw(N, C, seed=1)
     mixed, plain = lossary.functional.jensen_shannon_loss, lossary.functional.distillation_loss
-    torch.testing.assert_close(
-        mixed(student, teacher, beta=1e-7) / 1e-7, plain(student, teacher, temperature=1.0), rtol=1e-5, atol=0
-    )
+    for beta in (1e-7, 1e-20):  # 1 less the latter is 1
+        torch.testing.assert_close(
+            mixed(student, teacher, beta=beta) / beta, plain(student, teacher, temperature=1.0), rtol=1e-5, atol=0
+        )
     reverse = plain(student, teacher, temperature=1.0, direction="reverse")
     torch.testing.assert_close(mixed(student, teacher, beta=1 - 1e-7) / 1e-7, reverse, rtol=1e-5, atol=0)
     torch.testing.assert_close(mixed(student, teacher), mixed(teacher, student))

@@ -31,6 +31,14 @@ def test_a_number_below_zero_is_refused(loss: str, name: str) -> None:
         card.fn(*call.args, **{**call.kwargs, name: -1.0})
 
 
+@pytest.mark.parametrize(("loss", "name"), [("quantile_loss", "quantile"), ("poly_loss", "epsilon")])
+def test_no_number_where_several_may_be_is_refused_by_name(loss: str, name: str) -> None:
+    card = find(loss)
+    call = samples.draw(card, Generator().manual_seed(0), torch.float32)
+    with pytest.raises(TypeError, match=f"{name}: wanted a number or several; got NoneType"):
+        card.fn(*call.args, **{**call.kwargs, name: None})
+
+
 def test_weights_of_depths_and_lambdas_are_not_below_zero() -> None:
     with pytest.raises(ValueError, match="weights: wanted"):
         DeepSupervision(DiceLoss(), weights=(1.0, -0.5))

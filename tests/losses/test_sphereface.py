@@ -35,6 +35,11 @@ def test_psi_is_the_paper_s(margin: int, theta: float) -> None:
     assert target_score(theta, margin) == pytest.approx((-1) ** k * math.cos(margin * theta) - 2 * k, rel=1e-9)
 
 
+def test_a_margin_may_be_a_whole_float() -> None:
+    """As an optimiser of hyperparameters or a YAML file gives it."""
+    torch.testing.assert_close(sphereface_loss(*batch(), margin=2.0), sphereface_loss(*batch(), margin=2))
+
+
 def test_margin_one_is_the_modified_softmax() -> None:
     expected = normalized_softmax_loss(*batch(), scale=1.0, normalize_embeddings=False)
     torch.testing.assert_close(sphereface_loss(*batch(), margin=1, annealing=0.0), expected)

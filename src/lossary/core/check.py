@@ -84,6 +84,9 @@ def check_class_counts(name: str, counts: Tensor) -> None:
 
 def check_numbers(name: str, value: float | Tensor | Iterable[float], **bounds: Any) -> None:
     """:func:`check_number` for one number, or for each of several."""
+    given: Any = value  # not what its type says
+    if given is None:
+        raise TypeError(f"{name}: wanted a number or several; got NoneType")
     for number in as_numbers(value)[0]:
         check_number(name, number, **bounds)
 

@@ -41,16 +41,20 @@ def mixed(log_p: Tensor, log_q: Tensor, beta: float) -> Tensor:
     """The Jensen-Shannon divergence of a student's log-probabilities (..., C) and a teacher's."""
     log_p, log_q = log_p.clamp_min(ABSENT), log_q.clamp_min(ABSENT)  # infinities would cancel
     above = log_p - log_q
-    of_teacher = times(log_q.exp(), -_log_mixture(above, 1 - beta))
-    of_student = times(log_p.exp(), -_log_mixture(-above, beta))
+    of_teacher = times(log_q.exp(), -_log_mixture(above, 1 - beta, beta))
+    of_student = times(log_p.exp(), -_log_mixture(-above, beta, 1 - beta))
     return (beta * of_teacher + (1 - beta) * of_student).sum(-1)
 
 
-def _log_mixture(above: Tensor, share: float) -> Tensor:
-    """log(1 - share + share e^above): how far a mixture lies above the other part, exact near 0."""
+def _log_mixture(above: Tensor, share: float, rest: float) -> Tensor:
+    """log(rest + share e^above): how far a mixture lies above the other part, exact near 0.
+
+    ``rest`` is 1 - share, given because it would be 0 for a share that rounds to 1.
+    """
     small = above.abs() < 1
     near = torch.log1p(share * torch.expm1(torch.where(small, above, 0)))
-    far = logaddexp(torch.full_like(above, math.log1p(-share)), above + math.log(share))
+    log_rest = math.log(rest) if rest < share else math.log1p(-share)  # of the smaller one, which has all its digits
+    far = logaddexp(torch.full_like(above, log_rest), above + math.log(share))
     return torch.where(small, near, far)
 
 

@@ -30,6 +30,7 @@ __all__ = [
 
 def _psi(cos: Tensor, margin: int) -> Tensor:
     """SphereFace's ``(-1)^k cos(m theta) - 2k``: falls all the way from theta = 0 to pi."""
+    margin = int(margin)  # 2.0 is one of (1, 2, 3, 4) too
     # cos(m theta) is Chebyshev's polynomial in cos(theta): no angle, so no infinite derivative at cos = +-1.
     before, current = torch.ones_like(cos), cos
     for _ in range(margin - 1):

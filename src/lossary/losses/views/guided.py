@@ -141,8 +141,8 @@ def gist_embed_loss(
 def _columns(batch: Sequence[Tensor], further: Tensor | None, anchors: bool, positives: bool) -> list[Tensor]:
     """What anchors are scored against, positives first, and, if asked for, what positives are scored against."""
     a, p = batch
-    own = [p, *[a] * anchors, *[further] * (further is not None)]
-    return [torch.cat([t for t in own if t is not None]), *[p] * positives]
+    own = [p, a if anchors else None, further]
+    return [torch.cat([t for t in own if t is not None]), *([p] if positives else [])]
 
 
 class _Near(NamedTuple):
