@@ -42,6 +42,7 @@ print(json.dumps({card.name: [list(card.module.fields), sorted(card.module.rules
 """
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="every test shows it there")
 def test_fields_and_rules_are_found_where_annotations_are_deferred() -> None:
     done = subprocess.run([sys.executable, "-c", AS_PYTHON_3_14], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-800:]
