@@ -1,11 +1,12 @@
 """Every law for every loss of the catalogue, at every listed variant of its hyperparameters.
 
-A loss is tested by having a card: nothing here names one.
+A loss is tested by having a card: nothing here names one, except for what an old torch cannot do.
 """
 
 from collections.abc import Iterator
 
 import pytest
+import torch
 
 import samples
 from contract import laws_house
@@ -30,6 +31,12 @@ DEAR = {
     "gradient_of_the_weighted_mean_is_true": 2,
     "labels_of_any_integer_type_are_taken": 2,
 }
+#: By law and loss, why this torch cannot.
+CANNOT: dict[tuple[str, str], str] = {}
+if torch.__version__ < "2.7":
+    CANNOT["a_recorded_graph_is_the_loss", "multi_resolution_stft_loss"] = (
+        "torch 2.6 records no transform of any length"
+    )
 
 
 def usual_cases() -> Iterator[tuple[Law, Subject]]:
@@ -45,6 +52,8 @@ CASES = [pytest.param(law, subject, id=f"{law.name}-{subject.id}") for law, subj
 
 @pytest.mark.parametrize(("law", "subject"), CASES)
 def test_law(law: Law, subject: Subject) -> None:
+    if reason := CANNOT.get((law.name, subject.card.name)):
+        pytest.skip(reason)
     law.check(subject)
 
 

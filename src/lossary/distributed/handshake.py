@@ -254,7 +254,7 @@ def wait(work: Work | None, group: ProcessGroup, *, at_once: bool = False) -> No
             work.wait()
         return
     if not hasattr(group, "get_group_store"):
-        raise RuntimeError(f"group: wanted a torch newer than 2.6 for ranks that meet by gloo; got {torch.__version__}")
+        raise RuntimeError(f"group: wanted torch 2.9 or newer for ranks that meet by gloo; got {torch.__version__}")
     start = time.monotonic()
     store, key = group.get_group_store(), f"lossary/waits/{distributed.get_rank(group)}"
     try:

@@ -3,6 +3,8 @@
 As :mod:`lossary.kernels.rows.readings`, in three products instead of four: items' weights are known in advance.
 """
 
+from __future__ import annotations  # torch 2.6 compiles no inner function with a tuple[...] in its annotations
+
 from collections.abc import Callable
 from typing import Any, NamedTuple
 

@@ -263,7 +263,8 @@ def bradley_terry_loss(
     """
     check_constant(margins=margins)
     given = {"chosen_rewards": chosen_rewards, "rejected_rewards": rejected_rewards}
-    given |= {} if margins is None else {"margins": margins}
+    if margins is not None:
+        given["margins"] = margins
     (w, l, *m), sample_weight, mask = answers(sample_weight, mask, **given)
     (center,) = parameters((center,), w)
     losses = softplus(l - w + m[0] if m else l - w)

@@ -192,7 +192,7 @@ class _Near(NamedTuple):
         if guides:
             bar = guides[0].gather(1, own)
             bar = bar * (1 - self.margin) if self.relative else bar - self.margin
-            found = [hidden(s, guide, bar) for s, guide in zip(scores, guides, strict=False)]
+            found = [hidden(s, guide, bar) for s, guide in zip(scores[: self.sides], guides, strict=True)]
         else:
             found = list(scores[: self.sides])
         out = self._left_out(rows, own)
