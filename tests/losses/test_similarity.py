@@ -133,7 +133,7 @@ def test_steepness_that_should_learn_is_refused(name: str) -> None:
         MultiSimilarityLoss(**{name: torch.nn.Parameter(torch.tensor(2.0))})
 
 
-def circle(s: Tensor, same: Tensor, *, scale: float, margin: float) -> Tensor:
+def circle(s: Tensor, same: Tensor, *, scale: float | Tensor, margin: float) -> Tensor:
     """Equation 6 for one anchor's cosines, with the weights as constants."""
     lack, excess = (1 + margin - s).relu().detach(), (s + margin).relu().detach()
     positives = (-scale * lack * (s - 1 + margin))[same].exp().sum()
@@ -153,6 +153,15 @@ def test_circle_loss_is_its_formula_and_its_gradient_the_papers() -> None:
     torch.testing.assert_close(found, torch.stack(wanted).mean())
     by_formula, by_us = (torch.autograd.grad(loss, x, retain_graph=True)[0] for loss in (sum(wanted) / 5, found))
     torch.testing.assert_close(by_us, by_formula)
+
+
+def test_a_scale_that_learns_is_no_part_of_the_weights_that_are_held() -> None:
+    x, positive = torch.tensor([[1.0, 0.0], [0.6, 0.8], [-0.8, 0.6]]), torch.tensor([[True, False]])
+    scale = torch.tensor(3.0, requires_grad=True)
+    found = lossary.circle_loss(x[:1], None, positives=positive, ref_embeddings=x[1:], scale=scale, margin=0.25)
+    wanted = circle(x[1:, 0], positive[0], scale=scale, margin=0.25)
+    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(*(torch.autograd.grad(loss, scale) for loss in (found, wanted)))
 
 
 def test_circle_loss_has_the_gradient_of_equations_9_and_10() -> None:

@@ -58,12 +58,17 @@ def _far(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
 
 def _near_held(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
     root, margin = numbers
-    return _lack(z, root, margin).detach() * (root * (1 - margin) - z)
+    return _held(_lack(z, root, margin), root) * (root * (1 - margin) - z)
 
 
 def _far_held(z: Tensor, numbers: tuple[Any, ...], by_row: Any) -> Tensor:
     root, margin = numbers
-    return _excess(z, root, margin).detach() * (z - root * margin)
+    return _held(_excess(z, root, margin), root) * (z - root * margin)
+
+
+def _held(weight: Tensor, root: Any) -> Tensor:
+    """A weight as a constant, except for the root of the scale in it: a scale that learns is no part of the weight."""
+    return weight.detach() * (root / root.detach()) if isinstance(root, Tensor) else weight.detach()
 
 
 def _lack(z: Tensor, root: Any, margin: Any) -> Tensor:
