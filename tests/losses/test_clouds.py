@@ -46,6 +46,14 @@ def test_a_cloud_beside_an_empty_one_costs_nothing() -> None:
     assert not grad[0].any()
 
 
+@pytest.mark.parametrize(("points", "others"), [(0, 4), (4, 0), (0, 0)])
+def test_a_cloud_of_no_points_costs_nothing(points: int, others: int) -> None:
+    x, y = torch.ones(2, points, 3, requires_grad=True), torch.ones(2, others, 3, requires_grad=True)
+    got = L.chamfer_loss(x, y, reduction="none")
+    assert got.tolist() == [0, 0]
+    assert not any(grad.any() for grad in torch.autograd.grad(got.sum(), (x, y)))
+
+
 def test_near_points_far_from_the_origin_keep_their_digits() -> None:
     """Where products are of 1e6 and squared distances of 1e-4, float32 has no digit of the difference."""
     x = (draw(1, 50, 3) * 1e-2 + 1e3).float()

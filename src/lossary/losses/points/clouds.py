@@ -78,7 +78,7 @@ def chamfer_loss(
     x, of_input = _points("input", input, input_mask, mask)
     y, of_target = _points("target", target, target_mask, mask)
     if min(x.shape[1:]) == 0 or y.shape[1] == 0:
-        losses = x.sum((1, 2)) + y.sum((1, 2))
+        losses = x[:, :0].sum((1, 2)) + y[:, :0].sum((1, 2))  # zeros with a gradient
     else:
         to_y, to_x = nearest_of_each(x, y, of_input, of_target)
         losses = _mean(x, y, to_y, of_input, squared) + _mean(y, x, to_x, of_target, squared)
