@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from lossary.losses.boxes.iou import distribution_focal_loss as distribution_focal_loss
     from lossary.losses.boxes.iou import generalized_iou_loss as generalized_iou_loss
     from lossary.losses.boxes.iou import iou_loss as iou_loss
+    from lossary.losses.classes.distillation import decoupled_distillation_loss as decoupled_distillation_loss
     from lossary.losses.classes.distillation import distillation_loss as distillation_loss
     from lossary.losses.classes.distillation import jensen_shannon_loss as jensen_shannon_loss
     from lossary.losses.classes.divergence import kl_div as kl_div
@@ -181,6 +182,7 @@ if TYPE_CHECKING:
     ciou_loss = complete_iou_loss
     decoupled_contrastive_loss = dcl_loss
     diou_loss = distance_iou_loss
+    dkd_loss = decoupled_distillation_loss
     generalized_end_to_end_loss = ge2e_loss
     giou_loss = generalized_iou_loss
     hcl_loss = hard_negative_contrastive_loss

@@ -77,6 +77,7 @@ _OF_LOSS: dict[str, tuple[tuple[Slot, ...], ...]] = {
     "multilabel_soft_margin_loss": (slots("real:NC", "truth:NC"),),
     "multilabel_margin_loss": (slots("real:NC", "places:NC"),),
     "distillation_loss": (slots("real:NC", "real:NC"),),
+    "decoupled_distillation_loss": (slots("real:NC", "real:NC", "index:N"),),
     "jensen_shannon_loss": (slots("real:NC", "real:NC"),),
     "koleo_loss": (slots("real:ND"),),
     "flops_loss": (slots("real:ND"),),

@@ -167,6 +167,16 @@ def distillation(inputs: dict[str, Data], params: dict[str, Any]) -> Any:
     return tau**2 * mean([kl(q, p) if forward else kl(p, q) for p, q in pairs])
 
 
+def decoupled_distillation(inputs: dict[str, Data], params: dict[str, Any]) -> Any:
+    tau, alpha, beta = (mpf(params[n]) for n in ("temperature", "alpha", "beta"))
+    losses = []
+    for z, u, y in zip(inputs["input"], inputs["target"], inputs["labels"], strict=True):
+        p, q = at(tau, z), at(tau, u)
+        others = [[a / (1 - all_[y]) for c, a in enumerate(all_) if c != y] for all_ in (q, p)]
+        losses.append(alpha * kl([q[y], 1 - q[y]], [p[y], 1 - p[y]]) + beta * kl(*others))
+    return tau**2 * mean(losses)
+
+
 def jensen_shannon(inputs: dict[str, Data], params: dict[str, Any]) -> Any:
     tau, beta = mpf(params["temperature"]), mpf(params["beta"])
     losses = []
@@ -340,6 +350,15 @@ CASES: list[tuple[str, Formula, dict[str, Any], dict[str, Data]]] = [
     *(
         ("distillation", distillation, {"temperature": tau, "direction": way}, TAUGHT)
         for tau, way in (("2", "forward"), ("1.5", "reverse"))
+    ),
+    *(
+        (
+            "decoupled_distillation",
+            decoupled_distillation,
+            {"alpha": alpha, "beta": beta, "temperature": tau},
+            {**TAUGHT, "labels": whole(87, 4, len(TAUGHT["input"]))},
+        )
+        for alpha, beta, tau in (("1", "8", "4"), ("0.5", "2", "1.5"))
     ),
     *(
         ("jensen_shannon", jensen_shannon, {"beta": beta, "temperature": tau}, TAUGHT)

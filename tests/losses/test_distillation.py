@@ -136,3 +136,35 @@ def test_linear_scores_are_those_of_ready_ones(
     torch.testing.assert_close(got, want)
     for g, h in zip(torch.autograd.grad(got, (x, w)), torch.autograd.grad(want, (x, w)), strict=True):
         torch.testing.assert_close(g, h)
+
+
+def test_decoupled_parts_add_up_to_plain_distillation() -> None:
+    """Where ``beta`` is the probability that the teacher gives to all but the true class."""
+    z, u, y = draw(6, 5), draw(6, 5, seed=1), torch.tensor([0, 4, 2, 2, 1, 3])
+    unsure = 1 - (u / 3).softmax(1).gather(1, y[:, None])[:, 0]
+    given: dict[str, Any] = {"temperature": 3.0, "reduction": "none"}
+    parts = [
+        lossary.decoupled_distillation_loss(z, u, y, alpha=a, beta=b, **given) for a, b in ((1.0, 0.0), (0.0, 1.0))
+    ]
+    torch.testing.assert_close(parts[0] + unsure * parts[1], lossary.distillation_loss(z, u, **given))
+
+
+def test_decoupled_distillation_leaves_out_what_has_no_label() -> None:
+    z, u, y = draw(6, 5), draw(6, 5, seed=1), torch.tensor([0, -100, 2, 2, -100, 3])
+    there = y >= 0
+    want = lossary.decoupled_distillation_loss(z[there], u[there], y[there])
+    torch.testing.assert_close(lossary.decoupled_distillation_loss(z, u, y), want)
+    many, taught = (t.reshape(2, 3, 5).movedim(-1, 1) for t in (z, u))
+    torch.testing.assert_close(lossary.decoupled_distillation_loss(many, taught, y.reshape(2, 3)), want)
+
+
+def test_a_sure_teacher_still_ranks_the_others() -> None:
+    """Where probabilities round to 0 and 1, and their logarithms would be infinite or 0."""
+    u = torch.tensor([[400.0, 2.0, 0.0], [300.0, 0.0, 5.0]])
+    z = torch.zeros(2, 3, requires_grad=True)
+    loss = lossary.decoupled_distillation_loss(z, u, torch.tensor([0, 0]), temperature=1.0)
+    exact = lossary.decoupled_distillation_loss(z.double(), u.double(), torch.tensor([0, 0]), temperature=1.0)
+    torch.testing.assert_close(loss.double(), exact)
+    (grad,) = torch.autograd.grad(loss, z)
+    assert grad[0, 1] < 0 < grad[0, 2]
+    assert grad[1, 2] < 0 < grad[1, 1]

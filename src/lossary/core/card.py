@@ -40,6 +40,7 @@ Takes = Literal[
     "input-shares",  # shares of the classes, which sum to 1 for each item
     "input-distances",  # signed distances in its shape, above 0 where it should be small
     "input-teacher",  # a student's scores, or embeddings, and a teacher's, in one shape
+    "input-teacher-label",  # the same for classes, and one class index per item
     "student-teacher",  # a student's embeddings and a teacher's, which may have another length
     "input-labels",  # several class indices per item, as a padded list
     "input-target-variance",

@@ -141,6 +141,10 @@ def _taught(g: Generator, dt: dtype) -> Call:
     return Call((normal(g, dt, 6, 5, scale=2.0), normal(g, dt, 6, 5, scale=2.0)))
 
 
+def _taught_labels(g: Generator, dt: dtype) -> Call:
+    return Call((*_taught(g, dt).args, labels(g, 5, 6)))
+
+
 def _head(g: Generator, dt: dtype) -> Call:
     return Call((normal(g, dt, 6, 5), normal(g, dt, 7, 5), labels(g, 7, 6)))
 
@@ -311,6 +315,7 @@ _DRAWS: Mapping[tuple[str, ...], Draw] = {
     ("input-target-variance",): _noisy,
     ("input-distances",): _distant,
     ("input-teacher",): _taught,
+    ("input-teacher-label",): _taught_labels,
     ("student-teacher",): _related,
     ("input-target-variance", "values", "log-rates"): _scattered,
     ("samples-target",): _sampled,

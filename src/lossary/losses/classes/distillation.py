@@ -2,24 +2,34 @@
 
 import math
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from lossary.core.card import Card, Choice, Range
-from lossary.core.check import check_float, check_number, check_same_shape
+from lossary.core.check import (
+    check_float,
+    check_number,
+    check_range,
+    check_same_shape,
+    check_shape,
+    check_tensor,
+    wide_integers,
+)
 from lossary.core.loss import Loss
-from lossary.core.reduce import Reduction, align, reduce
-from lossary.core.rules import Positive, checked
-from lossary.kernels.stable import ABSENT, accumulate, logaddexp, parameters
+from lossary.core.reduce import Reduction, align, both, reduce
+from lossary.core.rules import NotNegative, Positive, checked
+from lossary.kernels.stable import ABSENT, accumulate, logaddexp, parameters, softplus
 from lossary.losses._pointwise import hide
 from lossary.losses.classes._shared import class_dimension
 from lossary.losses.classes.divergence import times
 
 __all__ = [
+    "DecoupledDistillationLoss",
     "DistillationLoss",
     "JensenShannonLoss",
+    "decoupled_distillation_loss",
     "distillation_loss",
     "jensen_shannon_loss",
 ]
@@ -61,14 +71,15 @@ def _log_mixture(above: Tensor, share: float, rest: float) -> Tensor:
 def _logs(
     input: Tensor, target: Tensor, temperature: float | Tensor, dim: int, mask: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Log-probabilities of both, classes last; masked items made harmless."""
+    """Log-probabilities of both, classes last."""
+    log_p, log_q = ((_classes_last(x, dim, mask) / temperature).log_softmax(-1) for x in (input, target))
+    return log_p, log_q
 
-    def log_softmax(x: Tensor) -> Tensor:
-        x = accumulate(x.movedim(class_dimension(x, dim), -1))
-        x = x if mask is None else hide(x, mask.unsqueeze(-1))
-        return (x / temperature).log_softmax(-1)
 
-    return log_softmax(input), log_softmax(target)
+def _classes_last(x: Tensor, dim: int, mask: Tensor | None) -> Tensor:
+    """Masked items made harmless."""
+    x = accumulate(x.movedim(class_dimension(x, dim), -1))
+    return x if mask is None else hide(x, mask.unsqueeze(-1))
 
 
 def _checked(
@@ -207,10 +218,122 @@ class JensenShannonLoss(Loss):
     reduction: Reduction = "mean"
 
 
+@checked
+def decoupled_distillation_loss(
+    input: Tensor,
+    target: Tensor,
+    labels: Tensor,
+    *,
+    alpha: NotNegative = 1.0,
+    beta: NotNegative = 8.0,
+    temperature: Positive = 4.0,
+    dim: int = 1,
+    ignore_index: int | None = -100,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Distillation in two parts: how sure the teacher is of the true class, and how it ranks the others (DKD).
+
+    .. math:: \tau^2 \Big( \alpha \big( q_y \log \tfrac{q_y}{p_y} + \bar q_y \log \tfrac{\bar q_y}{\bar p_y} \big)
+        + \beta \sum_{c \ne y} \tfrac{q_c}{\bar q_y} \log \tfrac{q_c \bar p_y}{\bar q_y p_c} \Big),
+        \quad \bar p_y = 1 - p_y
+
+    With ``beta`` as large as the teacher is unsure, the probability of all other classes, this is
+    :func:`distillation_loss`; there, a teacher that is sure says next to nothing of the others.
+
+    Args:
+        input: The student's logits, (N, C), (N, C, d1, ...) or (C,).
+        target: The teacher's logits, in the shape of ``input``. Gradients flow to it: detach a teacher.
+        labels: The true classes, (N,), (N, d1, ...) or (), of any integer dtype.
+        alpha: At least 0, how much the true class against all others counts.
+        beta: At least 0, how much the others among themselves count.
+        temperature: tau, above 0; a Parameter is learned.
+        dim: The class dimension; -1 for (B, L, C).
+        ignore_index: Items with this label do not count; None for no such label.
+        sample_weight: One weight per item, or one per sample, (N,); mean is ``sum(w l) / sum(w)``.
+        mask: Boolean, True where an item counts; logits and labels elsewhere may be anything.
+        reduction: ``"none"`` (the shape of ``labels``), ``"sum"`` or ``"mean"`` over items.
+
+    Returns:
+        A scalar, or one loss per item; ``mean`` averages those not ignored. Where the teacher finds all other classes
+        impossible, it ranks none.
+
+    Raises:
+        ValueError: Shapes that differ, ``temperature`` not above 0, ``alpha`` or ``beta`` below 0.
+        TypeError: Logits that are not floating-point, labels that are not integers.
+        IndexError: A label outside of [0, C).
+
+    Example:
+        >>> import torch
+        >>> student, teacher = torch.zeros(1, 3), torch.tensor([[4.0, 1.0, 0.0]])
+        >>> decoupled_distillation_loss(student, teacher, torch.tensor([0]))
+        tensor(2.4763)
+
+    Source:
+        Zhao et al., Decoupled Knowledge Distillation, arXiv:2203.08679; alpha, beta and tau are its code's for
+        CIFAR-100. That takes logarithms of probabilities, which are infinite where one rounds to 0.
+    """
+    check_tensor("labels", labels)
+    sample_weight, mask = _checked(input, target, dim, sample_weight, mask)
+    classes = class_dimension(input, dim)
+    labels = wide_integers("labels", labels)
+    if labels.dtype != torch.int64:
+        raise TypeError(f"labels: wanted integer class indices; got {labels.dtype}")
+    check_shape("labels", labels, tuple(input.movedim(classes, -1).shape[:-1]))
+    mask = None if mask is None else mask.expand(labels.shape)
+    labels = hide(labels, mask)
+    check_range("labels", labels, input.shape[classes], ignore_index)
+    kept = None if ignore_index is None else labels != ignore_index
+    temperature, alpha, beta = parameters((temperature, alpha, beta), input)
+    z, u = (_classes_last(x, dim, mask) for x in (input, target))
+    own = torch.arange(input.shape[classes], device=labels.device) == labels.unsqueeze(-1)
+    student, teacher = (_apart(x, own, temperature) for x in (z, u))
+    losses = temperature**2 * _decoupled(student, teacher, alpha, beta)
+    return reduce(losses, weight=sample_weight, mask=both(mask, kept), reduction=reduction)
+
+
+class _Apart(NamedTuple):
+    """The true class apart from all others."""
+
+    gap: Tensor  # (...) the logarithm of its odds
+    log: Tensor  # (..., C) those of the others' shares among themselves
+    possible: Tensor  # (...) whether there are any others
+
+
+def _apart(x: Tensor, own: Tensor, temperature: float | Tensor) -> _Apart:
+    """From logits, (..., C): each beside the largest of the others, because of large ones rounding would be left."""
+    x = x.clamp_min(ABSENT)  # infinities would cancel
+    top = x.detach().masked_fill(own, ABSENT).amax(-1, keepdim=True)
+    x = (x - top) / temperature
+    others = x.masked_fill(own, ABSENT)
+    rest = others.logsumexp(-1, keepdim=True)
+    gap = hide(x, own).sum(-1) - rest.squeeze(-1)
+    return _Apart(gap, others - rest, ~(top < ABSENT / 2).squeeze(-1))  # so written, a NaN stays one
+
+
+def _decoupled(student: _Apart, teacher: _Apart, alpha: float | Tensor, beta: float | Tensor) -> Tensor:
+    pairs = ((student.gap, teacher.gap), (-student.gap, -teacher.gap))
+    target = sum(times((-softplus(-q)).exp(), softplus(-p) - softplus(-q)) for p, q in pairs)
+    ranks = times(teacher.log.exp(), teacher.log - student.log).sum(-1)
+    return alpha * target + beta * hide(ranks, teacher.possible)
+
+
+class DecoupledDistillationLoss(Loss):
+    """:func:`decoupled_distillation_loss` as a Module."""
+
+    fn = staticmethod(decoupled_distillation_loss)
+    alpha: NotNegative = 1.0
+    beta: NotNegative = 8.0
+    temperature: Positive = 4.0
+    dim: int = 1
+    ignore_index: int | None = -100
+    reduction: Reduction = "mean"
+
+
 _card = partial(
     Card,
     data="classes",
-    takes=("input-teacher",),
     input="logits",
     kernel="none",
     item="row",
@@ -222,6 +345,7 @@ CARDS = (
     _card(
         fn=distillation_loss,
         module=DistillationLoss,
+        takes=("input-teacher",),
         formula=r"\tau^2 \sum_c q_c (\log q_c - \log p_c)",
         symbols={
             r"\tau": "`temperature`, above 0",
@@ -247,6 +371,7 @@ CARDS = (
     _card(
         fn=jensen_shannon_loss,
         module=JensenShannonLoss,
+        takes=("input-teacher",),
         formula=(
             r"\beta \sum_c q_c \log \frac{q_c}{\beta q_c + (1 - \beta) p_c}"
             r" + (1 - \beta) \sum_c p_c \log \frac{p_c}{\beta q_c + (1 - \beta) p_c}"
@@ -267,5 +392,40 @@ CARDS = (
             "A teacher's logits get a gradient unless they are detached.",
         ),
         relatives=("distillation_loss", "kl_divergence_loss"),
+    ),
+    _card(
+        fn=decoupled_distillation_loss,
+        module=DecoupledDistillationLoss,
+        takes=("input-teacher-label",),
+        formula=(
+            r"\tau^2 \Big( \alpha \big( q_y \log \tfrac{q_y}{p_y} + \bar q_y \log \tfrac{\bar q_y}{\bar p_y} \big)"
+            r" + \beta \sum_{c \ne y} \tfrac{q_c}{\bar q_y} \log \tfrac{q_c \bar p_y}{\bar q_y p_c} \Big)"
+        ),
+        symbols={
+            r"\tau": "`temperature`, above 0",
+            r"\alpha": "`alpha`, at least 0: how much the true class against the others counts",
+            r"\beta": "`beta`, at least 0: how much the others among themselves count",
+            r"y": "the true class, from `labels`",
+            r"c": "every other class",
+            r"q_y": "the teacher's probability of the true class: softmax of `target` over the temperature",
+            r"p_y": "the student's: softmax of `input` over the temperature",
+            r"\bar q_y": "1 less the teacher's",
+            r"\bar p_y": "1 less the student's",
+            r"q_c": "the teacher's probability of class c",
+            r"p_c": "the student's",
+        },
+        paper="arXiv:2203.08679",
+        equation="unconfirmed",
+        defaults="the paper's code, for CIFAR-100",
+        mean_is_plain=False,
+        search={"beta": Range(0.25, 16.0, log=True), "temperature": Range(1.0, 10.0, log=True)},
+        when="A small network learns from a large one that is sure of itself, in addition to the loss of the labels.",
+        pitfalls=(
+            "A teacher's logits get a gradient unless they are detached.",
+            "The best `beta` grows with how sure the teacher is: 8 of one data set is 0.5 of another.",
+            "At the begin of training it may outweigh the labels: the paper's code lets it grow over the first epochs.",
+        ),
+        relatives=("distillation_loss", "jensen_shannon_loss", "cross_entropy"),
+        aliases=("dkd_loss", "DKDLoss"),
     ),
 )
