@@ -52,6 +52,10 @@ REFUSED: dict[str, tuple[Callable[[], str], str]] = {
         lambda: table("t.csv", target=[float("inf"), *(n * 0.3 for n in range(59))]),
         "t.csv, line 2: wanted a finite number as target; got inf",
     ),
+    "a target that float32 does not hold": (
+        lambda: table("t.csv", target=[n * 1e200 for n in range(60)]),
+        "t.csv, line 3: wanted a target from -1e+30 to 1e+30 (regression); got 1e+200",
+    ),
     "infinities among the inputs": (
         lambda: table("t.csv", size=["inf", "inf", *["1"] * 58], target=["a", "b"] * 30),
         "t.csv, size, line 2: wanted a finite number; got inf (and so in 1 more)",

@@ -26,6 +26,8 @@ SMALLEST = 16
 ROWS = ("classification", "binary", "regression")
 DIGESTED = 4096  # items
 MOST_OF_A_CLASS = 4  # per batch in a zero-shot task
+#: Predictions are float32, and with --outliers targets are ten times as large.
+LARGEST_TARGET = 1e30
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,11 @@ def _regression(source: Source, same: np.ndarray, outliers: float) -> Data:
     if len(infinite):
         where = f"{source.name}, {source.rows[infinite[0]]}"
         raise BadData(f"{where}: wanted a finite number as target; got {values[infinite[0]]}")
+    large = np.flatnonzero(np.abs(values) > LARGEST_TARGET)
+    if len(large):
+        where = f"{source.name}, {source.rows[large[0]]}"
+        bound = f"{LARGEST_TARGET:.0e}"
+        raise BadData(f"{where}: wanted a target from -{bound} to {bound} (regression); got {values[large[0]]:g}")
     if len(np.unique(same)) < 10 or len(np.unique(values)) < 3:
         raise BadData(
             f"{source.name}: wanted at least 10 different rows with 3 different targets (regression); got "
