@@ -25,8 +25,8 @@ grep -Eiv '^(torch|sympy|networkx|filelock|fsspec|jinja2|setuptools|typing_exten
 "$environment/bin/pip" install --quiet --disable-pip-version-check -c "$environment/constraints.txt" \
   -e . "${torch[@]}" numpy pytest hypothesis mpmath expecttest cyclopts
 
-# Left out: tests of the lab, of the gallery, which trains as the lab does, and of this repository's docs and tools.
+# Left out: tests of the lab, of the gallery and the notebooks, which use it, and of this repository's docs and tools.
 left_out=(lab gallery presets/test_compare_peers.py test_benchmarks.py test_board.py test_comparison.py test_docs.py
-  test_meter.py test_project.py)
+  test_meter.py test_notebooks.py test_project.py test_typing.py)
 "$environment/bin/pytest" tests src/lossary/core src/lossary/kernels src/lossary/losses src/lossary/compose \
   "${left_out[@]/#/--ignore=tests/}" "${@:2}"

@@ -56,7 +56,7 @@ def test_a_stored_state_dict_loads(entry: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("release", RELEASES, ids=lambda p: p.name)
 def test_a_stored_run_folder_is_reported_again(release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("cyclopts", reason="the lab is not installed")
+    pytest.importorskip("optuna", reason="the lab is not installed")
     shutil.copytree(release, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     before = load_all(Path("run"))

@@ -163,8 +163,9 @@ def reverse(loss: Loss, sample: Sample) -> dict[str, Tensor]:
 def forward(loss: Loss, sample: Sample) -> dict[str, Tensor]:
     with forward_ad.dual_level():
         args, kwargs = copies(sample, lambda t: forward_ad.make_dual(t, direction(t)))
-        tangent = forward_ad.unpack_dual(loss(*args, **kwargs)).tangent
-        return {} if tangent is None else {"tangent": tangent}
+        value, tangent = forward_ad.unpack_dual(loss(*args, **kwargs))
+        # torch 2.6 and 2.7 leave some in float64.
+        return {} if tangent is None else {"tangent": tangent.to(value.dtype) if torch.__version__ < "2.8" else tangent}
 
 
 def has_forward(sample: Sample) -> bool:
