@@ -264,17 +264,12 @@ def check_range(name: str, labels: Tensor, classes: int, ignore_index: int | Non
         raise IndexError(f"{name}: wanted class indices in [0, {classes}); got {first}")
 
 
-def ends(tensor: Tensor) -> tuple[Tensor, Tensor]:
-    """The least and the largest number."""
-    try:
-        return torch.aminmax(tensor)
-    except NotImplementedError:  # torch 2.6 has no forward derivative of it
-        return tensor.amin(), tensor.amax()
-
-
 def within(tensor: Tensor, low: float, high: float) -> bool:
     """Whether all numbers are in [low, high], in one pass: nearly every check needs no more."""
-    least, largest = ends(tensor)
+    try:
+        least, largest = torch.aminmax(tensor)
+    except NotImplementedError:  # torch 2.6 has no forward derivative of it
+        least, largest = torch.aminmax(tensor.detach())
     return low <= least.item() and largest.item() <= high
 
 

@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from lossary.core import device as _device
-from lossary.core.check import ends
 from lossary.kernels.modes import full_precision
 from lossary.kernels.stable import accumulate, scales
 
@@ -58,7 +57,7 @@ def _range(found: Tensor) -> tuple[float, float]:
         return 0.0, 0.0
     if not _device.values_visible(found):
         return 0.0, math.inf
-    least, largest = ends(found.detach())
+    least, largest = torch.aminmax(found.detach())
     return least.item(), largest.item()
 
 
