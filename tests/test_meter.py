@@ -175,6 +175,9 @@ def budgets() -> list[Any]:
 @pytest.mark.parametrize(("kind", "workload"), budgets())
 def test_no_loss_costs_more_than_is_stored(kind: str, workload: workloads.Workload) -> None:
     """A launch, a read or a pass more is a choice, seen in the diff of the stored counts: ``make meter``."""
+    counted_with = page.stored()["torch"]
+    if torch.__version__.partition("+")[0] != counted_with:
+        pytest.skip(f"torch {counted_with} was counted; another one's own derivatives take other operations")
     stored = page.stored()[kind][workload.name][workloads.OURS]
     found = __main__.counted(replace(workload, programs={workloads.OURS: workload.programs[workloads.OURS]}))
     now = found[workloads.OURS]

@@ -11,6 +11,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 from unittest import mock
 
@@ -27,6 +28,7 @@ aten = torch.ops.aten
 #: Integers up to this many keep their values.
 KNOWN = 1 << 18
 META = torch.device("meta")
+LIBRARY = f"{Path(_device.__file__).parents[1].as_posix()}/"
 #: Bytes of the accelerator that is counted for.
 MEMORY = 80 << 30
 WITH_MASKS = (aten.index.Tensor, aten.index_put_.default, aten.index_put.default)
@@ -274,8 +276,8 @@ def place() -> str:
     frame = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename.replace("\\", "/")
-        if "/lossary/" in file and "/benchmarks/" not in file:
-            return f"{file.rpartition('/lossary/')[2]}: {frame.f_code.co_name}"
+        if file.startswith(LIBRARY):
+            return f"{file.removeprefix(LIBRARY)}: {frame.f_code.co_name}"
         frame = frame.f_back
     return "the caller"
 

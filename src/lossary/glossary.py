@@ -7,10 +7,11 @@ cards come with torch, which takes seconds to import.
 import inspect
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
 from lossary._lookup import lookup
 
@@ -63,10 +64,31 @@ class Summary:
             list(card.aliases),
             card.data,
             card.title,
-            f"{card.name}{inspect.signature(card.fn, eval_str=False)}",
+            f"{card.name}{_signature(card.fn)}",
             inspect.getdoc(card.fn) or "",
             {name: fact for name, fact in facts.items() if fact},
         )
+
+
+class _Annotation:
+    """An annotation as every version of Python writes it: before 3.14 some unions are written ``Union[a, b]``."""
+
+    def __init__(self, of: Any) -> None:
+        self.of = of
+
+    def __repr__(self) -> str:
+        if get_origin(self.of) not in (Union, UnionType):
+            return "None" if self.of is NoneType else inspect.formatannotation(self.of)
+        return " | ".join(repr(_Annotation(one)) for one in get_args(self.of))
+
+
+def _signature(fn: Callable[..., Any]) -> inspect.Signature:
+    of = inspect.signature(fn, eval_str=False)
+    annotated = (
+        p if p.annotation is p.empty else p.replace(annotation=_Annotation(p.annotation))
+        for p in of.parameters.values()
+    )
+    return of.replace(parameters=list(annotated))
 
 
 def written(cards: Iterable["Card"], exhibits: Mapping[str, Sequence[str]]) -> str:

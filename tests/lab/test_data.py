@@ -156,7 +156,7 @@ def test_processes_share_the_data_as_they_are_and_leave_no_file(data: Data, tmp_
     file.write_bytes(b"left by a run that was killed")
     with shared(data, file) as given:
         seen, other = pickle.loads(pickle.dumps(given)).open(), given.open()
-        assert len(given.rest) < 100_000  # no array is copied from process to process
+        assert len(given.rest) < 200_000  # no array is copied from process to process; the verses' names are
     assert not file.exists()
     for field in fields(Data):
         ours, theirs = getattr(data, field.name), getattr(seen, field.name)

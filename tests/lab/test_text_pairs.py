@@ -259,7 +259,7 @@ def json_lines(*lines: str) -> str:
             "bad.jsonl, line 2: wanted a JSON object; got list",
         ),
         (lambda: json_lines('{"query": "a"', ""), "bad.jsonl, line 1: wanted a JSON object; got Expecting"),
-        (lambda: json_lines("[" * 100_000), "bad.jsonl, line 1: wanted a JSON object; got maximum recursion depth"),
+        (lambda: json_lines("[" * 100_000), "bad.jsonl, line 1: wanted a JSON object; got brackets nested too deep"),
         (
             lambda: json_lines('{"query": "a\\ud800", "document": "b"}'),
             "bad.jsonl, line 1: wanted a JSON object; got 'utf-8' codec can't encode character '\\ud800'",

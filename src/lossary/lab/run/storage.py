@@ -129,6 +129,8 @@ def opened(storage: Storage, *, check: bool = False) -> Generator[optuna.storage
         raise not_ours(storage, error) from error
     finally:
         # Optuna does not close its connections, not even those to a file it refuses.
+        if hasattr(database, "scoped_session"):
+            database.remove_session()  # a connection that is in use is not disposed of
         if hasattr(database, "engine"):
             database.engine.dispose()
 

@@ -329,7 +329,9 @@ def json_object(line: bytes, where: str) -> dict[str, object]:
     try:
         given = json.loads(line)
         json.dumps(given, ensure_ascii=False).encode()  # half of a character ("\ud800") is not text
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise BadData(f"{where}: wanted a JSON object; got brackets nested too deep") from error
+    except ValueError as error:
         raise BadData(f"{where}: wanted a JSON object; got {error}") from error
     if not isinstance(given, dict):
         raise BadData(f"{where}: wanted a JSON object; got {type(given).__name__}")
