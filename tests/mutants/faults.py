@@ -209,6 +209,12 @@ MUTANTS = (
         in_text("lossary.losses.identities.angular:_cosface.own", "scale * margin", "scale * margin.detach()"),
     ),
     Mutant(
+        "a scale that learns is held constant with the weights",
+        "circle_loss",
+        ("gradient_by_hyperparameters_is_true",),
+        in_text("lossary.kernels.rows.maps:_held", "weight.detach() * (root / root.detach())", "weight.detach()"),
+    ),
+    Mutant(
         "the second derivative is silently lost",
         "cosface_loss",
         ("second_gradient_is_true",),

@@ -179,6 +179,7 @@ class Card:
     aliases: tuple[str, ...] = ()
     by_order: bool = False  # it tells which of two scores is larger, but hardly by how much
     untuned: str = ""  # why the lab tunes none of its numbers, if it has any
+    held: frozenset[str] = frozenset()  # hyperparameters whose gradient is true only with `exact`
 
     @property
     def name(self) -> str:

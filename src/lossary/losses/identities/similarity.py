@@ -433,6 +433,7 @@ CARDS = (
         equation="6",
         defaults="the paper's for pairs",
         exact={"gradient": "exact"},
+        held=frozenset({"margin"}),
         search={"scale": Range(16.0, 256.0, log=True), "margin": Range(0.1, 0.5)},
         batch="m-per-class",
         separable=False,

@@ -66,7 +66,10 @@ def second_gradient_is_true(subject: Subject) -> None:
 
 @law(where=lambda card: bool(learnable(card)))
 def gradient_by_hyperparameters_is_true(subject: Subject) -> None:
-    """A margin, scale or temperature given as a tensor gives the same loss as the number, and a true gradient."""
+    """A margin, scale or temperature given as a tensor gives the same loss as the number, and a true gradient.
+
+    By default as well, except for what the card says is held.
+    """
     call = subject.draw(5)
     values = {name: hyperparameter(subject, name) for name in learnable(subject.card)}
     names = [name for name, value in values.items() if isinstance(value, (float, Tensor))]
@@ -79,6 +82,9 @@ def gradient_by_hyperparameters_is_true(subject: Subject) -> None:
     if leaves and not refuses_gradient(run, leaves):
         gradcheck(run, leaves, **CHECK)
         gradgradcheck(run, leaves, **CHECK)
+    for name, leaf in zip(names, leaves, strict=True):
+        if subject.card.exact and name not in subject.card.held:  # by default only weights of items are held constant
+            gradcheck(lambda tensor, name=name: subject(call, **{name: tensor}), [leaf], **CHECK)
 
 
 def learning_targets(subject: Subject) -> list[tuple[int, Tensor]]:
