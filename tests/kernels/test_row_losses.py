@@ -73,7 +73,7 @@ def test_blocks_agree_with_all_scores_to_second_derivatives(
     monkeypatch.setattr(formula, "CPU_PLAIN", 1)
     monkeypatch.setattr("lossary.kernels.rows.readings.block_rows", lambda *_: 9)
     if way == "pieces":
-        monkeypatch.setattr(swept, "piece_size", lambda **_: 50)
+        monkeypatch.setattr(swept, "piece_size", lambda: 50)
     elif way == "accelerator":
         monkeypatch.setattr(formula, "ACCELERATOR_PLAIN", 0)
         monkeypatch.setattr(device, "by_cache", lambda _: False)

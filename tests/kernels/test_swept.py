@@ -67,7 +67,7 @@ def test_pieces_give_what_all_scores_give(name: str, size: int, monkeypatch: pyt
     wanted = found(make, options, spread)
     monkeypatch.setattr(formula, "CPU_PLAIN", 1)
     monkeypatch.setattr("lossary.kernels.rows.blocks.block_rows", lambda *_: 6)
-    monkeypatch.setattr(swept, "piece_size", lambda few_passes=False: 3 * size if few_passes else size)
+    monkeypatch.setattr(swept, "piece_size", lambda: size)
     for ours, theirs in zip(found(make, options, spread), wanted, strict=True):
         torch.testing.assert_close(ours, theirs)
 

@@ -48,7 +48,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setattr(formula, "CPU_PLAIN", 0)
         monkeypatch.setattr(blocks, "block_rows", lambda *_: 4)
     if request.param == "pieces":  # of three columns
-        monkeypatch.setattr(swept, "piece_size", lambda **_: 3 * 4)
+        monkeypatch.setattr(swept, "piece_size", lambda: 3 * 4)
 
 
 @pytest.mark.parametrize("options", OPTIONS)
@@ -205,7 +205,7 @@ def test_dpo_over_131_thousand_words_never_holds_their_scores(monkeypatch: pytes
     words, size, pairs, length = 131_072, 4, 2, 32
     monkeypatch.setattr(formula, "CPU_PLAIN", 1 << 18)
     monkeypatch.setattr(blocks, "block_rows", lambda *_: 4)
-    monkeypatch.setattr(swept, "piece_size", lambda **_: 1 << 18)
+    monkeypatch.setattr(swept, "piece_size", lambda: 1 << 18)
     monkeypatch.setattr(_device, "budget", lambda _: 1 << 21)
     g = torch.Generator().manual_seed(0)
     x = torch.randn(2 * pairs, length, size, generator=g).requires_grad_()

@@ -185,14 +185,10 @@ class Blocks:
         """The places of a block's rows in the source."""
         return span if self.places is None else self.places.rows[span]
 
-    def width(self, block: Tensor) -> int:
-        """Columns of a piece of a block, (R, C)."""
-        return piece_width(block, few_passes=self.sweeps and self.targets.map is None)
-
     def _making(self, transposed: Tensor, rows: slice | Tensor) -> Iterator[Tensor]:
         """Compute scores in the block's memory; yields pieces of them as they are ready."""
         x, after = self.x.multiplied[rows].t(), None if self.after is None else self.after[rows, None]
-        width = self.width(transposed.t())
+        width = piece_width(transposed.t())
         parts, found = transposed.split(width), transposed.t().split(width, 1)
         factors = zip(self.w.ready.split(width), _cut(self.w.left, width), _cut(self.b, width), strict=False)
         for part, scores, (w, left, b) in zip(parts, found, factors, strict=True):
@@ -213,7 +209,7 @@ class Blocks:
             assert self.numbered is not None
             sums = PieceSums() if self.exponentiate is exponentiate else TameSums()
             mapped = None if self.targets.map is None else self.mapped.of(span)
-            return SweptTarget(transposed, span, making, self.numbered, mean, sums, mapped, self.width(transposed.t()))
+            return SweptTarget(transposed, span, making, self.numbered, mean, sums, mapped)
         for _ in making:
             pass
         scores = transposed.t()
@@ -268,8 +264,7 @@ class Blocks:
         if into is not None:
             into = into[rows] if isinstance(rows, slice) else torch.empty_like(x)
         pulled = self._pieces(block, by_rows)
-        width = pulled.width or piece_width(block.scores, len(self.w.ready))
-        self._push_each(pulled, width, x, into, gradients)
+        self._push_each(pulled, piece_width(block.scores, len(self.w.ready)), x, into, gradients)
         if into is not None and pulled.by_row is not None:
             into.mul_(pulled.by_row)
         if gradients.x is not None and into is not None and not isinstance(rows, slice):

@@ -24,26 +24,19 @@ PIECE = 1 << 18
 #: With several threads, scores per piece and thread by bytes of a core's own cache, if that is more: each call waits
 #: for all of them, so there should be fewer (docs/decisions/0016).
 SCORES_PER_BYTE = 1 / 2
-#: The same where few passes follow a product, if a core's own cache is large: a piece is then a block or nearly so.
-FEW_PASSES_PER_BYTE = 2
 #: The smallest share of a row's sum by which vectors are multiplied: a sum times any vector is then in float32's range.
 LEAST_SHARE = 2.0**-64
 
 
-def piece_size(*, few_passes: bool = False) -> int:
-    """Scores per piece of all threads; ``few_passes``: only exponentials, their sum and a factor."""
+def piece_size() -> int:
     threads = torch.get_num_threads()
-    if threads == 1:
-        return PIECE
-    per_byte = FEW_PASSES_PER_BYTE if few_passes and _device.own_cache() > _device.USUAL_OWN_CACHE else SCORES_PER_BYTE
-    return max(PIECE, int(per_byte * _device.own_cache())) * threads
+    return PIECE if threads == 1 else max(PIECE, int(SCORES_PER_BYTE * _device.own_cache())) * threads
 
 
-def piece_width(block: Tensor, columns: int | None = None, *, few_passes: bool = False) -> int:
+def piece_width(block: Tensor, columns: int | None = None) -> int:
     """How many columns of a block, (R, C), stay in cache; off the CPU all of them, or of the given ``columns``."""
     rows, every = block.shape
-    on_cpu = _device.by_cache(block)
-    return max(piece_size(few_passes=few_passes) // max(rows, 1) if on_cpu else columns or every, 1)
+    return max(piece_size() // max(rows, 1) if _device.by_cache(block) else columns or every, 1)
 
 
 def in_pieces(block: Tensor) -> tuple[Tensor, ...]:
@@ -116,7 +109,6 @@ class Pulled(NamedTuple):
     least: float = 0.0  # the smallest factor of a row's exponentials
     by_row: Tensor | None = None  # (R, 1), a factor that the pieces still need
     by_target: Tensor | None = None  # (R, 1), the gradient by the rows' targets, not in the pieces
-    width: int = 0  # columns of a piece; 0: those of `in_pieces`
 
 
 class SweptTarget(Block):
@@ -131,13 +123,12 @@ class SweptTarget(Block):
         mean: Tensor | None,
         sums: PieceSums,
         mapped: RowsMapped | None,
-        width: int,
     ) -> None:
-        self.scores, self.rows, self.width = transposed.t(), rows, width
+        self.scores, self.rows = transposed.t(), rows
         self.may_vanish = mapped is not None and mapped.rest.vanishes
         inside = numbered.inside_of(rows)
         self.inside = inside = None if inside is None else inside[:, 0]
-        self.own = _Own(numbered.index[rows, 0], inside, transposed, width)
+        self.own = _Own(numbered.index[rows, 0], inside, transposed)
         self.parts: list[Tensor] = []
         for part, at in zip(making, self.own.places, strict=True):
             self.parts.append(part)
@@ -166,10 +157,10 @@ class SweptTarget(Block):
             if by_target is not None and self.inside is not None:
                 by_target = by_target * self.inside
             own = None if by_target is None else by_target[:, None]
-            return Pulled(self.parts, 0.0 if self.may_vanish else 1.0, each[0], own, width=self.width)
+            return Pulled(self.parts, 0.0 if self.may_vanish else 1.0, each[0], own)
         by_target = None if by_target is None else by_target[self.own.rows]
         least = 0.0 if self.may_vanish else smallest([each] if by_target is None else [each, by_target])
-        return Pulled(self._pulled(each, by_target), least, width=self.width)
+        return Pulled(self._pulled(each, by_target), least)
 
     def _pulled(self, each: Tensor, by_target: Tensor | None) -> Iterator[Tensor]:
         targets = repeat(None) if by_target is None else by_target.split(self.own.counts)
@@ -184,7 +175,7 @@ class SweptTarget(Block):
 class _Own:
     """The rows' targets, or those of some rows, in the order of the block's memory."""
 
-    def __init__(self, labels: Tensor, inside: Tensor | None, transposed: Tensor, width: int) -> None:
+    def __init__(self, labels: Tensor, inside: Tensor | None, transposed: Tensor) -> None:
         self.block = transposed.view(-1)
         rows = torch.arange(len(labels), device=labels.device)
         if inside is not None:
@@ -192,6 +183,7 @@ class _Own:
         labels, order = labels.sort()
         self.rows, self.count = rows[order], transposed.shape[1]
         self.at = labels * self.count + self.rows
+        width = piece_width(transposed.t())
         stops = torch.arange(width, len(transposed) + width, width, device=labels.device)
         self.counts = [stop - start for start, stop in pairwise([0, *torch.searchsorted(labels, stops).tolist()])]
         self.places = self.at.split(self.counts)
@@ -215,11 +207,10 @@ class _Own:
 
 def with_targets(parts: Iterable[Tensor], labels: Tensor, numbers: Tensor, block: Tensor) -> Iterator[Tensor]:
     """A block's pieces, with ``numbers`` written to the rows' labels, (R,) each."""
-    width = piece_width(block)
-    if width >= block.shape[1]:
+    if piece_width(block) >= block.shape[1]:
         yield from (part.scatter_(1, labels[:, None], numbers[:, None]) for part in parts)
         return
-    own = _Own(labels, None, block.t(), width)
+    own = _Own(labels, None, block.t())
     for part, at, some in zip(parts, own.places, numbers[own.rows].split(own.counts), strict=True):
         own.put_(at, some)
         yield part
